@@ -1,0 +1,129 @@
+"""Text of answers: where the code is, how alike two pieces of code are, how to put the kept code in the suggestion's place.
+
+One definition of "code of an answer" serves capture (what was suggested), data set (what is learned) and gate (what is compared).
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rapidfuzz.distance import Levenshtein
+
+_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*)$", re.MULTILINE)
+_TOKEN = re.compile(r"[^\W\d]\w*|\d[\w.]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|[^\s\w]")
+_COMMENT = re.compile(r"(?<!['\"\w])#[^\n]*|(?<!:)//[^\n]*")
+_TRAILING_COMMA = re.compile(r",(\s*[)\]}])")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of code in an answer: `answer[start:end] == text`."""
+
+    start: int
+    end: int
+    text: str
+    language: str | None
+    closed: bool = True
+    """False where the fence was never closed: the answer was cut."""
+
+
+def code_blocks(answer: str) -> tuple[Block, ...]:
+    """The fenced blocks of an answer; an answer without a fence that parses as Python is one block (contracts 7)."""
+    blocks: list[Block] = []
+    opened: re.Match[str] | None = None
+    for mark in _FENCE.finditer(answer):
+        if opened is None:
+            opened = mark
+        elif mark["ticks"][0] == opened["ticks"][0] and len(mark["ticks"]) >= len(opened["ticks"]) and not mark["info"].strip():
+            blocks.append(_block(answer, opened, mark.start(), closed=True))
+            opened = None
+    if opened is not None and opened.end() < len(answer):
+        blocks.append(_block(answer, opened, len(answer), closed=False))
+    if not blocks and looks_like_code(answer):
+        blocks.append(Block(0, len(answer), answer, "python"))
+    return tuple(b for b in blocks if b.text.strip())
+
+
+def _block(answer: str, opened: re.Match[str], end: int, *, closed: bool) -> Block:
+    start = min(opened.end() + 1, end)
+    text = answer[start:end]
+    words = opened["info"].split()
+    return Block(start, end, text, words[0].lower() if words else None, closed)
+
+
+def looks_like_code(text: str) -> bool:
+    """True where the whole text parses as Python and is more than a bare word or number."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, (ast.Name, ast.Constant, ast.Tuple))) for node in tree.body)
+
+
+def parses(text: str, language: str | None) -> bool | None:
+    """Whether the code parses; None for a language that this module does not know."""
+    if language not in (None, "python", "py", "python3"):
+        return None
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def with_code(answer: str, blocks: Sequence[Block], kept: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """The answer with each block's text replaced, unclosed fences closed, and the spans (start, end) of the code in the new text.
+
+    `kept[i]` takes the place of `blocks[i]`. Raises ValueError where the two differ in length.
+    """
+    parts: list[str] = []
+    spans: list[tuple[int, int]] = []
+    at = length = 0
+    for block, text in zip(blocks, kept, strict=True):
+        text = text if text.endswith("\n") or not block.text.endswith("\n") else text + "\n"
+        if not block.closed:
+            text = text.rstrip("\n") + "\n"
+        before = answer[at : block.start]
+        parts += [before, text]
+        length += len(before)
+        spans.append((length, length + len(text)))
+        length += len(text)
+        at = block.end
+        if not block.closed:
+            parts.append("```")
+            length += 3
+    parts.append(answer[at:])
+    return "".join(parts), tuple(spans)
+
+
+def code_tokens(text: str) -> list[str]:
+    """Tokens for comparing code: whitespace, comments and trailing commas do not count."""
+    text = _TRAILING_COMMA.sub(r"\1", _COMMENT.sub("", text))
+    return _TOKEN.findall(text)
+
+
+def similarity(left: str, right: str) -> float:
+    """Edit similarity of two pieces of code over tokens: 1 - Levenshtein / longer length; 1.0 for two empty ones."""
+    a, b = code_tokens(left), code_tokens(right)
+    if not a and not b:
+        return 1.0
+    return float(Levenshtein.normalized_similarity(a, b))
+
+
+def identifiers(text: str) -> set[str]:
+    """Names used in code (words of at least three letters)."""
+    return {t for t in code_tokens(text) if len(t) > 2 and (t[0].isalpha() or t[0] == "_")}
+
+
+def loops(text: str, *, span: int = 40, times: int = 3) -> bool:
+    """True where the end of the text repeats itself at least `times` times within pieces of up to `span` tokens."""
+    tokens = text.split()
+    for size in range(1, min(span, len(tokens) // times) + 1):
+        tail = tokens[-size:]
+        need = max(times, 12 // size + 1)
+        if len(tokens) >= size * need and all(tokens[-size * (k + 1) : len(tokens) - size * k] == tail for k in range(need)):
+            return True
+    return False

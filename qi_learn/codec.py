@@ -1,0 +1,69 @@
+"""Records to plain JSON values and back, by their own type hints; the one way records are written to files and read again."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def plain(value: Any) -> Any:
+    """A record (or a tuple or mapping of records) as JSON values; numbers, texts, booleans and None pass through."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value
+
+
+def dumps(value: Any) -> str:
+    """A record as one line of JSON."""
+    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def loads(kind: type[T], text: str) -> T:
+    """The record of type `kind` in a JSON text. Raises ValueError where it does not fit."""
+    return build(kind, json.loads(text))
+
+
+def build(kind: type[T], value: Any) -> T:
+    """A record of type `kind` from JSON values; unknown keys are refused. Raises ValueError where the value does not fit."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{kind.__name__} must be an object, not {type(value).__name__}")
+    hints = _hints(kind)
+    unknown = sorted(set(value) - set(hints))
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no field {', '.join(unknown)}")
+    try:
+        return kind(**{name: _convert(hints[name], item) for name, item in value.items()})
+    except TypeError as error:
+        raise ValueError(f"{kind.__name__}: {error}") from error
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _convert(next(a for a in args if a is not type(None)), value)
+    if is_dataclass(hint) and isinstance(hint, type):
+        return build(hint, value)
+    if origin is tuple:
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_convert(args[0], v) for v in value)
+        return tuple(_convert(a, v) for a, v in zip(args, value, strict=True))
+    if origin is Literal and value not in args:
+        raise ValueError(f"{value!r} is not one of {', '.join(map(str, args))}")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value

@@ -1,0 +1,91 @@
+"""Errors: each names what happened and what to do about it.
+
+    QiError
+    ├── SettingsError        a setting is unknown or wrong
+    ├── DaemonError          the daemon is needed and not there, or already there
+    ├── StoreError           the database cannot be used (locked, damaged, from a newer version)
+    ├── SpoolError           an event cannot be written
+    ├── NotFound             an id, version or file that does not exist
+    ├── ServerError          Ollama (or the embedded engine) refused or failed
+    │   └── ServerUnreachable
+    ├── ModelError           a model file cannot be used
+    │   └── UnsupportedArchitecture
+    ├── ToolMissing          an optional part (torch, llama-cpp-python, git) is not installed
+    ├── DiskFull             not enough room, with the number of bytes missing
+    ├── TrainingError        the training worker failed
+    └── Refused              thresholds or gate said no; not a failure
+"""
+
+from __future__ import annotations
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_NO_DAEMON, EXIT_REFUSED, EXIT_TRY_AGAIN = 0, 1, 2, 3, 4, 75
+
+
+class QiError(Exception):
+    """Root of every error that a user may see. `what` happened, and `todo`: what to do now."""
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.todo = todo
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.todo}" if self.todo else self.what
+
+
+class SettingsError(QiError):
+    exit_code = EXIT_USAGE
+
+
+class DaemonError(QiError):
+    exit_code = EXIT_NO_DAEMON
+
+
+class StoreError(QiError):
+    pass
+
+
+class SpoolError(QiError):
+    pass
+
+
+class NotFound(QiError):
+    pass
+
+
+class ServerError(QiError):
+    """The server answered with an error; `status` is its HTTP status (0 where there is none)."""
+
+    def __init__(self, what: str, todo: str = "", status: int = 0) -> None:
+        super().__init__(what, todo)
+        self.status = status
+
+
+class ServerUnreachable(ServerError):
+    exit_code = EXIT_TRY_AGAIN
+
+
+class ModelError(QiError):
+    pass
+
+
+class UnsupportedArchitecture(ModelError):
+    pass
+
+
+class ToolMissing(QiError):
+    pass
+
+
+class DiskFull(QiError):
+    exit_code = EXIT_TRY_AGAIN
+
+
+class TrainingError(QiError):
+    pass
+
+
+class Refused(QiError):
+    exit_code = EXIT_REFUSED

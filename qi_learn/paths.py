@@ -1,0 +1,131 @@
+"""Where things live. One root (`QI_LEARN_HOME`) moves everything, for a throw-away home; otherwise the platform's own places."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+APP = "qi-learn"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Every place the program touches. Directories are 0700."""
+
+    config: Path
+    data: Path
+    state: Path
+    runtime: Path
+
+    @classmethod
+    def default(cls, env: Mapping[str, str] = os.environ) -> Paths:
+        """`$QI_LEARN_HOME/{config,data,state,run}` where set, else the platform's directories."""
+        if home := env.get("QI_LEARN_HOME"):
+            return cls.under(Path(home))
+        import platformdirs  # not needed by a hook or a throw-away home
+
+        dirs = platformdirs.PlatformDirs(APP, appauthor=False)
+        return cls(dirs.user_config_path, dirs.user_data_path, dirs.user_state_path, dirs.user_runtime_path)
+
+    @classmethod
+    def under(cls, root: Path) -> Paths:
+        """Everything below one directory."""
+        root = root.expanduser().absolute()
+        return cls(root / "config", root / "data", root / "state", root / "run")
+
+    @property
+    def settings_file(self) -> Path:
+        return self.config / "config.toml"
+
+    @property
+    def database(self) -> Path:
+        return self.data / "qi-learn.db"
+
+    @property
+    def spool(self) -> Path:
+        return self.state / "spool"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def runs(self) -> Path:
+        return self.data / "runs"
+
+    @property
+    def adapters(self) -> Path:
+        """One directory a version: `adapters/v1.1.0/{adapter,past_fisher}.safetensors`."""
+        return self.data / "adapters"
+
+    @property
+    def fisher(self) -> Path:
+        """Cache of the anchors' Fisher, one file per base and set of modules."""
+        return self.data / "fisher"
+
+    @property
+    def models(self) -> Path:
+        """The embedded engine's store, in Ollama's layout."""
+        return self.data / "models"
+
+    @property
+    def deploy(self) -> Path:
+        return self.data / "deploy.json"
+
+    @property
+    def routes(self) -> Path:
+        return self.data / "routes.json"
+
+    @property
+    def projects(self) -> Path:
+        """Registered projects: a JSON list of absolute paths, renamed into place."""
+        return self.data / "projects.json"
+
+    @property
+    def socket(self) -> Path:
+        return self.runtime / "control.sock"
+
+    @property
+    def daemon_lock(self) -> Path:
+        return self.state / "daemon.lock"
+
+    @property
+    def daemon_state(self) -> Path:
+        """`{"pid", "gateway": URL, "server": URL, "engine": bool}` of the running daemon, renamed into place."""
+        return self.state / "daemon.json"
+
+    def ensure(self) -> Paths:
+        """Makes the directories, private to the user."""
+        for place in (self.config, self.data, self.state, self.runtime, self.spool, self.logs, self.runs):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Puts `text` at `path` so that a reader sees the old file or the new one, and a crash leaves one of them (0600).
+
+    Raises OSError where the disk is full or the directory is gone.
+    """
+    temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        temp.replace(path)
+    except OSError:
+        temp.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Makes a rename in `path` durable."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

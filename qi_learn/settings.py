@@ -1,0 +1,237 @@
+"""Settings: defaults < `config.toml` < environment (`QI_LEARN__SECTION__KEY`) < what the command line passes.
+
+Every key has a default and a line in `docs/settings.md`. An unknown key is an error that names the closest one; all problems are reported at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from qi_learn.errors import SettingsError
+
+PREFIX = "QI_LEARN__"
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """The server behind the gateway, and the name of the model that learns."""
+
+    alias: str = "qi-agent:latest"
+    """The name that always means the live version."""
+    base: str = ""
+    """The Ollama model that learns, for example `qwen2.5-coder:7b`; empty: the embedded SmolLM2."""
+    ollama: str = "http://127.0.0.1:11434"
+    """Where Ollama listens. With `base` empty and no Ollama there, the embedded engine takes its place."""
+    backend: str = "auto"
+    """`auto` (Ollama where `base` is set, else the embedded engine), `ollama` or `embedded`."""
+    base_gguf: str = ""
+    """The base's GGUF file, where neither Ollama's own store nor the embedded package has it within reach."""
+    context: int = 2048
+    """Context length of the embedded engine, tokens."""
+    keep: int = 3
+    """How many versions of the live chain stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The proxy that coding tools talk to."""
+
+    host: str = "127.0.0.1"
+    port: int = 11435
+    answer_for: tuple[str, ...] = ()
+    """Model names that the live version answers for; empty: the base's own name."""
+    record: bool = True
+    allowed_hosts: tuple[str, ...] = ()
+    """Further values of the Host header to accept; loopback names always are."""
+    allowed_origins: tuple[str, ...] = ()
+    """Further values of the Origin header to accept; local pages and editors' webviews always are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What counts as the fate of a suggestion (contracts 5)."""
+
+    window: float = 1800.0
+    """Seconds after a turn within which its suggestion may be placed."""
+    settle: float = 600.0
+    """Seconds without a touch after which a placed suggestion is settled."""
+    min_tokens: int = 8
+    placed_similarity: float = 0.8
+    accepted_similarity: float = 0.5
+    modified_similarity: float = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Weights of the suggestion score (contracts 6)."""
+
+    rating: float = 3.0
+    accepted: float = 2.0
+    unmodified: float = 1.0
+    correctness: float = 3.0
+    quality: float = 1.0
+    efficiency: float = 0.5
+    relevance: float = 0.5
+    domain: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """When to learn, with what, and how far the model may move."""
+
+    min_interactions: int = 100
+    quality_threshold: float = 0.7
+    training_interval: float = 86400.0
+    """Seconds at least between two cycles."""
+    schedule: str = ""
+    """Cron line; empty: off. With it, cycles start only at its times (the thresholds hold all the same)."""
+    auto: bool = True
+    """False: only `qi-learn train --now` starts a cycle."""
+    max_hours: float = 4.0
+    python: str = ""
+    """Interpreter of the training worker; empty: this one."""
+    base_weights: str = ""
+    """Directory with the base's full-precision safetensors weights, where you have them."""
+    seed: int = 0
+    device: str = "auto"
+    """`auto`, `cpu` or `cuda`."""
+    max_steps: int = 48
+    rank: int = 0
+    """LoRA rank; 0: derived from the amount of data."""
+    lambda_general: float = 300.0
+    lambda_past: float = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Sizes of what the gate measures; its limits are not settings."""
+
+    min_examples: int = 25
+    answer_tokens: int = 256
+    """Longest greedy answer."""
+    max_tokens: int = 20000
+    """NLL tokens per suite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    serve: Serve = field(default_factory=Serve)
+    gateway: Gateway = field(default_factory=Gateway)
+    capture: Capture = field(default_factory=Capture)
+    score: Score = field(default_factory=Score)
+    train: Train = field(default_factory=Train)
+    gate: Gate = field(default_factory=Gate)
+
+
+def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from the file (may be absent) and the environment.
+
+    Raises SettingsError with every problem found: unreadable file, unknown section or key, wrong type, value out of range.
+    """
+    problems: list[str] = []
+    table = _read(path, problems) if path is not None and path.exists() else {}
+    for name, value in env.items():
+        if name.startswith(PREFIX):
+            section, _, key = name[len(PREFIX) :].lower().partition("__")
+            table.setdefault(section, {})[key] = value
+    known = {f.name: get_type_hints(Settings)[f.name] for f in fields(Settings)}
+    built: dict[str, Any] = {}
+    for section, values in table.items():
+        if section not in known:
+            problems.append(f"unknown section [{section}]{_closest(section, known)}")
+        elif not isinstance(values, dict):
+            problems.append(f"[{section}] must be a table, not {type(values).__name__}")
+        else:
+            built[section] = known[section](**_section(section, known[section], values, problems))
+    settings = Settings(**built)
+    problems += list(_out_of_range(settings))
+    if problems:
+        where = f" in {path}" if path else ""
+        raise SettingsError(f"The settings{where} cannot be used:\n" + "\n".join(f"  - {p}" for p in problems), "Mend the lines named; `qi-learn config` lists every key with its default.")
+    return settings
+
+
+def _read(path: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        problems.append(f"the file cannot be read as TOML: {error}")
+        return {}
+
+
+def _section(section: str, kind: type, values: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in hints:
+            problems.append(f"unknown key {section}.{key}{_closest(key, hints)}")
+            continue
+        try:
+            out[key] = _cast(hints[key], value)
+        except (TypeError, ValueError):
+            problems.append(f"{section}.{key} = {value!r} is not a {_type_name(hints[key])}")
+    return out
+
+
+def _cast(kind: Any, value: Any) -> Any:
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.lower() in ("true", "false", "1", "0", "yes", "no"):
+            return value.lower() in ("true", "1", "yes")
+        raise TypeError
+    if kind in (int, float):
+        if isinstance(value, bool):
+            raise TypeError
+        if kind is int and isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        return kind(value)
+    if kind is str:
+        if not isinstance(value, str):
+            raise TypeError
+        return value
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise TypeError
+    return tuple(value)
+
+
+def _type_name(kind: Any) -> str:
+    return {bool: "true or false", int: "whole number", float: "number", str: "text"}.get(kind, "list of texts")
+
+
+def _closest(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean `{close[0]}`?)" if close else f" (known: {', '.join(sorted(known))})"
+
+
+def _out_of_range(s: Settings) -> list[str]:
+    rules = [
+        (s.serve.backend in ("auto", "ollama", "embedded"), "serve.backend must be auto, ollama or embedded"),
+        (s.serve.keep >= 1, "serve.keep must be at least 1"),
+        (s.serve.context >= 256, "serve.context must be at least 256"),
+        (s.serve.backend != "ollama" or bool(s.serve.base), "serve.backend = \"ollama\" needs serve.base, the model that learns"),
+        (0 <= s.gateway.port <= 65535, "gateway.port must be between 0 and 65535"),
+        (s.gateway.host in ("127.0.0.1", "localhost", "::1"), "gateway.host must be a loopback address: recorded prompts must not leave this machine"),
+        (s.capture.window > 0 and s.capture.settle > 0, "capture.window and capture.settle must be above 0"),
+        (0 < s.capture.placed_similarity <= 1, "capture.placed_similarity must be in (0, 1]"),
+        (s.train.min_interactions >= 1, "train.min_interactions must be at least 1"),
+        (0 <= s.train.quality_threshold <= 1, "train.quality_threshold must be in [0, 1]"),
+        (s.train.max_hours > 0, "train.max_hours must be above 0"),
+        (s.train.device in ("auto", "cpu", "cuda"), "train.device must be auto, cpu or cuda"),
+        (s.train.lambda_general >= 0 and s.train.lambda_past >= 0, "train.lambda_general and train.lambda_past must not be negative"),
+        (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
+    ]
+    return [message for holds, message in rules if not holds]
+
+
+def settings_table(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The settings as nested plain values, for showing and for `--json`."""
+    return {f.name: {g.name: getattr(getattr(settings, f.name), g.name) for g in fields(getattr(settings, f.name))} for f in fields(settings) if is_dataclass(getattr(settings, f.name))}
