@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from rapidfuzz.distance import Levenshtein
 
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*)$", re.MULTILINE)
-_TOKEN = re.compile(r"[^\W\d]\w*|\d[\w.]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|[^\s\w]")
-_COMMENT = re.compile(r"(?<!['\"\w])#[^\n]*|(?<!:)//[^\n]*")
-_TRAILING_COMMA = re.compile(r",(\s*[)\]}])")
+# Texts come first, so that a comment sign inside one is not a comment. `//` is one at the start of a line or behind `;{}` only: elsewhere it divides, or is part of a URL.
+_TOKEN = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|(?P<comment>#[^\n]*|(?:^|(?<=[;{}]))[ \t]*//[^\n]*)|[^\W\d]\w*|\d[\w.]*|[^\s\w]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +98,28 @@ def with_code(answer: str, blocks: Sequence[Block], kept: Sequence[str]) -> tupl
     return "".join(parts), tuple(spans)
 
 
+def indentation(code: str) -> str:
+    """The white space before the first line that is not blank."""
+    first = next((line for line in code.split("\n") if line.strip()), "")
+    return first[: len(first) - len(first.lstrip())]
+
+
+def reindent(code: str, indent: str) -> str:
+    """The code moved so that its first line stands at `indent`.
+
+    Every line that starts with the first line's own indentation moves along; a line that does not (text of a string that reaches further to the
+    left) stays where it is, and so do blank lines. Code that already stands there comes back unchanged.
+    """
+    own = indentation(code)
+    if own == indent:
+        return code
+    return "\n".join(indent + line[len(own) :] if line.strip() and line.startswith(own) else line for line in code.split("\n"))
+
+
 def code_tokens(text: str) -> list[str]:
     """Tokens for comparing code: whitespace, comments and trailing commas do not count."""
-    text = _TRAILING_COMMA.sub(r"\1", _COMMENT.sub("", text))
-    return _TOKEN.findall(text)
+    tokens = [m.group() for m in _TOKEN.finditer(text) if m["comment"] is None]
+    return [t for t, after in zip(tokens, [*tokens[1:], ""], strict=False) if not (t == "," and after in (")", "]", "}"))]
 
 
 def similarity(left: str, right: str) -> float:

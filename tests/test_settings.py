@@ -1,0 +1,71 @@
+"""Settings: defaults, file, environment; every problem at once, with the closest name; every key documented."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from qi_learn.errors import SettingsError
+from qi_learn.report.configuration import as_text, commented_defaults, documented
+from qi_learn.paths import Paths
+from qi_learn.settings import Settings, load_settings, settings_table
+
+
+def _file(tmp_path: Path, text: str) -> Path:
+    place = tmp_path / "config.toml"
+    place.write_text(text)
+    return place
+
+
+def test_an_absent_file_gives_the_defaults(tmp_path: Path) -> None:
+    assert load_settings(tmp_path / "none.toml", env={}) == Settings()
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    place = _file(tmp_path, "[train]\nmin_interactions = 70\nquality_threshold = 0.6\n")
+    settings = load_settings(place, env={"QI_LEARN__TRAIN__MIN_INTERACTIONS": "80", "QI_LEARN__GATEWAY__ANSWER_FOR": "a, b:7b", "QI_LEARN__TRAIN__AUTO": "no"})
+    assert (settings.train.min_interactions, settings.train.quality_threshold, settings.train.auto) == (80, 0.6, False)
+    assert settings.gateway.answer_for == ("a", "b:7b")
+
+
+def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
+    place = _file(tmp_path, '[train]\nmin_interaction = 70\nmax_hours = "long"\n[gatway]\nport = 1\n[gateway]\nhost = "0.0.0.0"\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(place, env={})
+    said = str(caught.value)
+    for part in ("min_interactions", "max_hours", "gatway", "gateway`?", "loopback", "qi-learn config"):
+        assert part in said
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["[train\n", "train = 3\n", "\x00", "[train]\nmin_interactions = true\n", "[train]\nmin_interactions = 1.5\n", "[gateway]\nanswer_for = [1]\n"])
+def test_a_wrong_file_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError):
+        load_settings(_file(tmp_path, text), env={})
+
+
+def test_the_shipped_file_lists_every_key_and_means_the_defaults(tmp_path: Path) -> None:
+    text = commented_defaults()
+    assert load_settings(_file(tmp_path, text), env={}) == Settings()
+    uncommented = "\n".join(line.removeprefix("# ") if " = " in line and line.startswith("# ") else line for line in text.splitlines())
+    given = tomllib.loads("\n".join(line for line in uncommented.splitlines() if not line.startswith("#") and (" = " in line or line.startswith("["))))
+    assert {s: set(v) for s, v in given.items()} == {s: set(v) for s, v in settings_table(Settings()).items()}
+
+
+def test_every_key_has_a_line_in_the_docs() -> None:
+    docs = (Path(__file__).parent.parent / "docs" / "settings.md").read_text()
+    missing = [f"{section}.{key}" for section, values in settings_table(Settings()).items() for key in values if f"`{key}`" not in docs.split(f"## {section}", 1)[-1]]
+    assert missing == []
+    assert set(documented()) == set(settings_table(Settings()))
+
+
+def test_config_says_where_a_value_comes_from(tmp_path: Path) -> None:
+    paths = Paths.under(tmp_path).ensure()
+    paths.settings_file.write_text("[train]\nseed = 3\n")
+    env = {"QI_LEARN__GATE__ANSWER_TOKENS": "64"}
+    shown = as_text(paths, load_settings(paths.settings_file, env), env)
+    assert "seed = 3  # from the file" in shown
+    assert "answer_tokens = 64  # from the environment" in shown
+    assert "rank = 0\n" in shown
