@@ -1,0 +1,93 @@
+"""Generic code, by construction: pieces of the running Python's own standard library, the same on every machine with that Python.
+
+*Anchors* say what the base model knows of code in general (the general Fisher, generic replay); *probes* measure whether it still knows it. The
+invariant: no file gives both, so a probe has never been trained on. A module that this Python does not have is left out and the next of the reserve
+takes its place. Texts are pieces of source from the start of a function or class on, long enough for a sequence of 96 tokens; they never overlap.
+"""
+
+from __future__ import annotations
+
+import ast
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SEQUENCE_TOKENS = 96
+TEXT_CHARACTERS = 900
+"""More than 9 characters a token would be needed to fall short of 96 tokens; Python source has 2.5 to 5."""
+
+ANCHOR_MODULES, ANCHORS_EACH = 40, 6
+PROBE_MODULES, PROBES_EACH = 16, 4
+
+ANCHORS = (
+    "argparse", "ast", "asyncio/base_events", "asyncio/streams", "bdb", "calendar", "cmd", "codecs", "collections/__init__", "concurrent/futures/_base",
+    "configparser", "contextlib", "copy", "csv", "dataclasses", "difflib", "dis", "doctest", "email/message", "enum",
+    "fileinput", "functools", "gettext", "gzip", "heapq", "html/parser", "http/client", "http/cookies", "imaplib", "inspect",
+    "json/decoder", "locale", "logging/__init__", "mailbox", "optparse", "os", "pdb", "pickle", "platform", "queue",
+    # reserve
+    "random", "selectors", "shutil", "smtplib", "socketserver", "subprocess", "tarfile", "tempfile", "textwrap", "threading", "tokenize", "traceback",
+    "typing", "unittest/case", "urllib/request", "uuid", "weakref", "xml/dom/minidom", "zipfile",
+)  # fmt: skip
+PROBES = (
+    "statistics", "fractions", "string", "ipaddress", "ftplib", "plistlib", "mimetypes", "sched", "trace", "tracemalloc",
+    "symtable", "poplib", "pstats", "urllib/parse", "wsgiref/handlers", "xmlrpc/client",
+    # reserve
+    "graphlib", "timeit", "webbrowser", "zipapp", "unittest/mock", "multiprocessing/pool", "xml/etree/ElementTree", "wave", "turtle", "pydoc",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class GenericText:
+    """A piece of a standard-library module's source."""
+
+    id: str
+    """`anchor:<module>:<n>` or `probe:<module>:<n>`."""
+    module: str
+    text: str
+
+
+def anchors() -> tuple[GenericText, ...]:
+    """240 texts: 6 from each of 40 modules."""
+    return _collect("anchor", ANCHORS, ANCHOR_MODULES, ANCHORS_EACH)
+
+
+def probes() -> tuple[GenericText, ...]:
+    """64 texts: 4 from each of 16 modules, none of them an anchors' module."""
+    return _collect("probe", PROBES, PROBE_MODULES, PROBES_EACH)
+
+
+def _collect(kind: str, modules: Sequence[str], count: int, each: int) -> tuple[GenericText, ...]:
+    root = Path(sysconfig.get_paths()["stdlib"])
+    found: list[GenericText] = []
+    for path in modules:
+        if len(found) == count * each:
+            break
+        module = path.removesuffix("/__init__").replace("/", ".")
+        pieces = _pieces(root / f"{path}.py")
+        if len(pieces) >= each:
+            found += [GenericText(f"{kind}:{module}:{n}", module, pieces[n * len(pieces) // each]) for n in range(each)]
+    return tuple(found)
+
+
+def _pieces(path: Path) -> list[str]:
+    """Texts of at least TEXT_CHARACTERS from a file, each from the start of a function or class, none overlapping; none where the file is missing."""
+    try:
+        source = path.read_text(encoding="utf-8")
+    except OSError:
+        return []
+    lines = source.split("\n")
+    starts = sorted(node.lineno - 1 for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
+    pieces: list[str] = []
+    free = 0
+    for start in starts:
+        if start < free:
+            continue
+        end, length = start, 0
+        while end < len(lines) and length < TEXT_CHARACTERS:
+            length += len(lines[end]) + 1
+            end += 1
+        if length >= TEXT_CHARACTERS:
+            pieces.append("\n".join(lines[start:end]) + "\n")
+            free = end
+    return pieces
