@@ -1,0 +1,150 @@
+"""Arithmetic of measured differences: Student's t, one-sided intervals over independent units, and what such a unit is.
+
+Everything is paired: the same example under two models, one difference each. Examples of one session resemble each other, so they are first
+averaged within their unit and the interval is taken over the units' means. Inside a unit every target token counts the same; between units every unit
+counts the same, whatever its length, so that one long session cannot decide alone. Value and bounds are of that same mean, so the value always
+lies between them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SESSIONS_NEEDED = 8
+"""From this many sessions on the session is the unit; below it an interval over so few would say nothing, and the unit is the example."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over units with its two one-sided 95 % bounds (each holds alone; together they are a 90 % interval).
+
+    `low` and `high` are infinite with fewer than two units: nothing is known about the spread.
+    """
+
+    mean: float
+    low: float
+    high: float
+    units: int
+
+
+def choose_units(ids: Sequence[str], sessions: Sequence[str]) -> tuple[str, ...]:
+    """What counts as independent, one name an example: its session where there are at least 8 of them, else the example itself.
+
+    An example without a session is its own unit. Raises ValueError where the two sequences differ in length.
+    """
+    if len(ids) != len(sessions):
+        raise ValueError(f"{len(ids)} ids and {len(sessions)} sessions")
+    if len({s for s in sessions if s}) < SESSIONS_NEEDED:
+        return tuple(ids)
+    return tuple(session or name for name, session in zip(ids, sessions, strict=True))
+
+
+def paired_interval(differences: Sequence[float], weights: Sequence[float], units: Sequence[str], *, confidence: float = 0.95) -> Interval:
+    """The interval of the mean difference per weight (nats per token: `differences` are sums over tokens, `weights` token counts).
+
+    A unit's mean is sum(difference) / sum(weight) over its examples; units without weight are left out. mean ± t(confidence, n - 1) s / sqrt(n), with s
+    the standard deviation (n - 1) of the n unit means. Raises ValueError where lengths differ, a weight is negative, or no unit has weight.
+    """
+    if any(w < 0 for w in weights):
+        raise ValueError("a weight is negative")
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for difference, weight, unit in zip(differences, weights, units, strict=True):
+        sums[unit][0] += difference
+        sums[unit][1] += weight
+    means = [total / weight for total, weight in sums.values() if weight > 0]
+    if not means:
+        raise ValueError("no unit has any weight")
+    return mean_interval(means, confidence=confidence)
+
+
+def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """The t interval of the mean of independent values. NaN in, NaN out. Raises ValueError for no values."""
+    n = len(values)
+    if n == 0:
+        raise ValueError("no values")
+    mean = math.fsum(values) / n
+    if n < 2:
+        return Interval(mean, -math.inf, math.inf, n)
+    spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    reach = t_quantile(confidence, n - 1) * spread / math.sqrt(n)
+    return Interval(mean, mean - reach, mean + reach, n)
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value; NaN for none."""
+    ordered = sorted(values)
+    n = len(ordered)
+    if n == 0:
+        return math.nan
+    return ordered[n // 2] if n % 2 else (ordered[n // 2 - 1] + ordered[n // 2]) / 2
+
+
+def t_cdf(t: float, freedom: float) -> float:
+    """P(T <= t) for Student's t. Abramowitz & Stegun 26.7.1 through the regularised incomplete beta function."""
+    if freedom <= 0:
+        raise ValueError("degrees of freedom must be above 0")
+    if t == 0:
+        return 0.5
+    square = t * t
+    if square > freedom:
+        tail = 0.5 * incomplete_beta(freedom / (freedom + square), freedom / 2, 0.5)
+    else:  # near the middle the complement keeps the digits that 1 - x would lose
+        tail = 0.5 * (1.0 - incomplete_beta(square / (freedom + square), 0.5, freedom / 2))
+    return 1.0 - tail if t > 0 else tail
+
+
+def t_quantile(probability: float, freedom: float) -> float:
+    """The t below which Student's distribution has `probability`; bisection on `t_cdf` to the last bits.
+
+    Raises ValueError for a probability outside (0, 1) or no degrees of freedom.
+    """
+    if not 0 < probability < 1:
+        raise ValueError("a probability lies between 0 and 1")
+    if probability < 0.5:
+        return -t_quantile(1.0 - probability, freedom)
+    low, high = 0.0, 1.0
+    while t_cdf(high, freedom) < probability:
+        low, high = high, high * 2
+    while (middle := (low + high) / 2) not in (low, high):
+        if t_cdf(middle, freedom) < probability:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def incomplete_beta(x: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function I_x(a, b), for 0 <= x <= 1 and a, b > 0.
+
+    Continued fraction DLMF 8.17.22, evaluated forward with Lentz's method as modified by Thompson and Barnett; it converges fast for
+    x < (a + 1) / (a + b + 2), elsewhere I_x(a, b) = 1 - I_{1-x}(b, a).
+    """
+    if not 0 <= x <= 1 or a <= 0 or b <= 0:
+        raise ValueError("the incomplete beta function needs 0 <= x <= 1 and a, b > 0")
+    if x in (0, 1):
+        return float(x)
+    if x > (a + 1) / (a + b + 2):
+        return 1.0 - incomplete_beta(1.0 - x, b, a)
+    front = math.exp(a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)) / a
+    return front / _beta_fraction(x, a, b)
+
+
+def _beta_fraction(x: float, a: float, b: float) -> float:
+    """1 + d1/(1 + d2/(1 + ...)) of DLMF 8.17.22-23."""
+    tiny = 1e-300
+    value = upper = 1.0
+    lower = 0.0
+    for k in range(1, 10_000):
+        m = k // 2
+        odd, even = -(a + m) * (a + b + m) / (a + 2 * m + 1), m * (b - m) / (a + 2 * m - 1 or tiny)
+        step = (odd if k % 2 else even) * x / (a + 2 * m)
+        lower = 1.0 / (1.0 + step * lower or tiny)
+        upper = 1.0 + step / upper or tiny
+        change = upper * lower
+        value *= change
+        if abs(change - 1.0) < 1e-16:
+            return value
+    raise ArithmeticError(f"the continued fraction of I_{x}({a}, {b}) did not converge")
