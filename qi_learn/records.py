@@ -227,6 +227,8 @@ class Example:
     kept_code: str = ""
     ask: Mapping[str, Any] = field(default_factory=dict)
     """`{"endpoint": "/api/chat", "body": {...}}`: how to put the same question to a served model."""
+    checked: bool = True
+    """False where nobody could compare the number of prompt tokens with the server's own count (none was told, or a secret was taken out)."""
 
 
 @dataclass(frozen=True, slots=True)
