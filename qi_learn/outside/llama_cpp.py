@@ -1,0 +1,365 @@
+"""llama.cpp through llama-cpp-python's low-level API: open a model, tokenise, evaluate, and the log-likelihood of given text.
+
+The idea: token ids, training targets, gate numbers and served answers all come from one tokenizer and one evaluation, llama.cpp's own, on the very file
+that is served. Everything that can go wrong in the library comes out of here as a QiError. The library is imported at the first use, never before, and
+its log goes to `logging` (DEBUG); what it said about an error ends up in the error.
+
+Not covered: encoder models, embeddings, adapters at run time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self
+
+from qi_learn.errors import ModelError, ToolMissing, UnsupportedArchitecture
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+BATCH_TOKENS = 512
+"""Tokens evaluated in one go; llama.cpp's own default for one physical batch."""
+_OUTPUT_FLOATS = 64 * 1024 * 1024
+_UNKNOWN_ARCHITECTURE = re.compile(r"unknown model architecture: '([^']*)'")
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceNll:
+    """Teacher-forced negative log-likelihood of one target, in nats, summed over its tokens; NaN where the model's output is not a number."""
+
+    nll: float
+    tokens: int
+    code_nll: float
+    code_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The loaded library and the last things it complained about."""
+
+    api: ModuleType
+    complaints: deque[str]
+    keep_alive: object
+    """The log callback: llama.cpp calls it as long as the process lives."""
+
+    def reason(self) -> str:
+        """What llama.cpp said last about an error, on one line."""
+        return "; ".join(dict.fromkeys(self.complaints)) or "llama.cpp gave no reason"
+
+
+@functools.cache
+def load_library() -> Library:
+    """llama.cpp, with its log turned to `logging`. Raises ToolMissing where llama-cpp-python is not installed or does not load."""
+    try:
+        import llama_cpp
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ToolMissing(f"llama-cpp-python cannot be loaded: {error}", "install it: pip install 'qi-learn[embedded]'") from error
+    complaints: deque[str] = deque(maxlen=6)
+
+    def listen(level: int, text: bytes, _data: object) -> None:
+        line = text.decode("utf-8", "replace").strip()
+        if level == 4 and line:  # GGML_LOG_LEVEL_ERROR of ggml.h
+            complaints.append(line)
+        if line:
+            logger.debug("%s", line)
+
+    callback = llama_cpp.llama_log_callback(listen)
+    llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+    return Library(llama_cpp, complaints, callback)
+
+
+def default_threads() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Vocabulary:
+    """The tokenizer of one GGUF. Also a context manager."""
+
+    def __init__(self, library: Library, model: Any) -> None:
+        self._api = library.api
+        self._model = model
+        self._vocab = library.api.llama_model_get_vocab(model)
+        self.size: int = self._api.llama_vocab_n_tokens(self._vocab)
+        self.adds_bos: bool = bool(self._api.llama_vocab_get_add_bos(self._vocab))
+        self.bos: int = self._api.llama_vocab_bos(self._vocab)
+        self.eos: int = self._api.llama_vocab_eos(self._vocab)
+        """The model's own end token (-1: none)."""
+        template = self._api.llama_model_chat_template(model, None)
+        self.chat_template: str | None = template.decode("utf-8", "replace") if template else None
+
+    @property
+    def pointer(self) -> Any:
+        """llama.cpp's `llama_vocab *`."""
+        return self._vocab
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of a text. `add_special`: the BOS that the model asks for; `parse_special`: `<|im_end|>` and the like are one token."""
+        raw = text.encode("utf-8", "replace")
+        room = len(raw) + 8
+        while True:
+            ids = (ctypes.c_int32 * room)()
+            count = self._api.llama_tokenize(self._vocab, raw, len(raw), ids, room, add_special, parse_special)
+            if count >= 0:
+                return list(ids[:count])
+            room = -count
+
+    def prompt_ids(self, rendered: str) -> list[int]:
+        """Exactly the tokens that are evaluated for a rendered prompt: special tokens parsed, the model's BOS in front unless the text brings it."""
+        ids = self.tokenize(rendered, add_special=False, parse_special=True)
+        return [self.bos, *ids] if self.adds_bos and self.bos >= 0 and ids[:1] != [self.bos] else ids
+
+    def piece(self, token: int, *, special: bool = True) -> bytes:
+        """The bytes of one token; a special token is its name, or nothing without `special`."""
+        room = 64
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            count = self._api.llama_token_to_piece(self._vocab, token, buffer, room, 0, special)
+            if count >= 0:
+                return bytes(buffer.raw[:count])
+            room = -count
+
+    def pieces(self, ids: Sequence[int]) -> list[bytes]:
+        """The bytes of each token; joined they are the text (a character may be spread over several tokens)."""
+        return [self.piece(token) for token in ids]
+
+    def text(self, token: int) -> str:
+        """The token's name in the vocabulary, as a template writes it; empty for an id that is not there."""
+        return self._api.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace") if 0 <= token < self.size else ""
+
+    def is_control(self, token: int) -> bool:
+        return bool(self._api.llama_vocab_is_control(self._vocab, token))
+
+    def ends_generation(self, token: int) -> bool:
+        return bool(self._api.llama_vocab_is_eog(self._vocab, token))
+
+    def end_of_turn(self) -> int:
+        """The token that ends an assistant's answer: of the end tokens, the one that the chat template writes, else the model's own end token.
+
+        (llama.cpp's own guess of an end of turn depends on the order of a hash table where a file names none.) Raises ModelError where there is none.
+        """
+        candidates = [token for token in (self.eos, self._api.llama_vocab_eot(self._vocab)) if token >= 0]
+        if not candidates:
+            raise ModelError("this model has no token that ends an answer", "use a GGUF with tokenizer.ggml.eos_token_id")
+        return int(next((token for token in candidates if self.text(token) in (self.chat_template or "")), candidates[0]))
+
+    def fim(self) -> tuple[int, int, int] | None:
+        """Tokens around a gap to fill: prefix, suffix, middle; None where the model has none."""
+        found = tuple(int(f(self._vocab)) for f in (self._api.llama_vocab_fim_pre, self._api.llama_vocab_fim_suf, self._api.llama_vocab_fim_mid))
+        return (found[0], found[1], found[2]) if min(found) >= 0 else None
+
+    def close(self) -> None:
+        """Frees the model behind it. Closing twice is fine."""
+        if self._model is not None:
+            self._api.llama_model_free(self._model)
+            self._model = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+
+class Model:
+    """A loaded model with one context: evaluates tokens and gives logits. Not for two threads at a time."""
+
+    def __init__(self, path: Path, *, context: int, sequences: int = 1, threads: int | None = None) -> None:
+        """Raises ModelError, UnsupportedArchitecture or ToolMissing. `context` counts tokens over all sequences together."""
+        library = load_library()
+        self._api = library.api
+        self._pointer = _load(library, path, vocab_only=False)
+        self.vocabulary = Vocabulary(library, self._pointer)
+        self.trained_context: int = self._api.llama_model_n_ctx_train(self._pointer)
+        self.bytes: int = self._api.llama_model_size(self._pointer)
+        params = self._api.llama_context_default_params()
+        params.n_ctx = context
+        params.n_batch = params.n_ubatch = min(BATCH_TOKENS, context)
+        params.n_outputs_max = self.outputs = max(1, min(params.n_batch, _OUTPUT_FLOATS // self.vocabulary.size))
+        params.n_seq_max, params.kv_unified = sequences, True
+        params.n_threads = params.n_threads_batch = threads or default_threads()
+        params.no_perf = True
+        self._context = self._api.llama_init_from_model(self._pointer, params)
+        if not self._context:
+            self.vocabulary.close()
+            raise ModelError(f"no room for a context of {context} tokens: {library.reason()}", "use a smaller context (serve.context, num_ctx)")
+        self.context: int = self._api.llama_n_ctx(self._context)
+        self._memory = self._api.llama_get_memory(self._context)
+        self._abort: object = None
+
+    def forget(self) -> None:
+        """Empties the memory of what was evaluated: the next evaluation starts fresh."""
+        self._api.llama_memory_clear(self._memory, True)
+
+    def stop_when(self, wanted: Callable[[], bool]) -> None:
+        """Lets a running evaluation be broken off: llama.cpp asks `wanted` between its steps."""
+        self._abort = self._api.ggml_abort_callback(lambda _data: wanted())
+        self._api.llama_set_abort_callback(self._context, self._abort, None)
+
+    def evaluate(self, tokens: Sequence[int], positions: Sequence[int], sequences: Sequence[int], wanted: Sequence[bool]) -> bool:
+        """Evaluates up to `BATCH_TOKENS` tokens, each at its position of its sequence; `wanted`: whose logits to keep (at most `outputs`).
+
+        False where `stop_when` broke it off. Raises ModelError where llama.cpp refuses (an id that is not in the vocabulary, no room left).
+        """
+        import numpy as np
+
+        count = len(tokens)
+        token, pos = np.asarray(tokens, np.int32), np.asarray(positions, np.int32)
+        owner, logits, one = np.asarray(sequences, np.int32), np.asarray(wanted, np.int8), np.ones(count, np.int32)
+        owners = np.uint64(owner.ctypes.data) + np.arange(count, dtype=np.uint64) * np.uint64(4)  # one `llama_seq_id *` a token
+        as_ints = ctypes.POINTER(ctypes.c_int32)
+        batch = self._api.llama_batch(
+            n_tokens=count,
+            token=token.ctypes.data_as(as_ints),
+            pos=pos.ctypes.data_as(as_ints),
+            n_seq_id=one.ctypes.data_as(as_ints),
+            seq_id=owners.ctypes.data_as(ctypes.POINTER(as_ints)),
+            logits=logits.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )
+        code = self._api.llama_decode(self._context, batch)
+        if code not in (0, 2):
+            raise ModelError(f"llama.cpp could not evaluate {count} tokens (code {code}): {load_library().reason()}")
+        return bool(code == 0)
+
+    def logits(self, index: int) -> NDArray[np.float32]:
+        """Logits (vocabulary,) at the `index`-th token of the last batch (-1: its last). A view that the next evaluation overwrites."""
+        import numpy as np
+
+        row = self._api.llama_get_logits_ith(self._context, index)
+        if not row:
+            raise ModelError(f"llama.cpp kept no logits for token {index}")
+        return np.ctypeslib.as_array(row, (self.vocabulary.size,))
+
+    def close(self) -> None:
+        """Frees context and weights. Closing twice is fine."""
+        if self._context is not None:
+            self._api.llama_free(self._context)
+            self._context = None
+        self.vocabulary.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+
+def _load(library: Library, path: Path, *, vocab_only: bool) -> Any:
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path}")
+    params = library.api.llama_model_default_params()
+    params.vocab_only = vocab_only
+    library.complaints.clear()
+    model = library.api.llama_model_load_from_file(os.fsencode(path), params)
+    if model:
+        return model
+    reason = library.reason()
+    if found := _UNKNOWN_ARCHITECTURE.search(reason):
+        raise UnsupportedArchitecture(f"this llama.cpp does not know the architecture '{found[1]}' of {path.name}", "update llama-cpp-python")
+    raise ModelError(f"llama.cpp cannot load {path.name}: {reason}")
+
+
+def load_vocabulary(path: Path) -> Vocabulary:
+    """The tokenizer of a GGUF, without its weights (fast). Raises ModelError, UnsupportedArchitecture or ToolMissing. Close it after use."""
+    library = load_library()
+    return Vocabulary(library, _load(library, path, vocab_only=True))
+
+
+def score_sequences(
+    path: Path, sequences: Sequence[tuple[Sequence[int], Sequence[int], Sequence[bool]]], *, context: int, threads: int | None = None
+) -> list[SequenceNll]:
+    """NLL of each `(prompt_ids, target_ids, code_mask)` under the file at `path`: sum of -ln p(target[i] | prompt, target[:i]).
+
+    The ids are evaluated as they are (no BOS is added). With an empty prompt the first target token has nothing before it and is not counted. A sequence
+    longer than `context` tokens raises ModelError. Several short sequences share one evaluation, each with its own memory.
+    """
+    if longest := max((len(p) + len(t) for p, t, _ in sequences), default=0):
+        if longest > context:
+            raise ModelError(f"a sequence has {longest} tokens and the context is {context}", "measure it with a larger context")
+        room = max(longest, min(context, BATCH_TOKENS))
+        with Model(path, context=room, sequences=min(64, len(sequences)), threads=threads) as model:
+            rows = [_Row(p, t, code) for p, t, code in sequences]
+            for group in _groups(rows, room, 64):
+                _score_group(model, group)
+            return [row.result() for row in rows]
+    return [SequenceNll(0.0, 0, 0.0, 0) for _ in sequences]
+
+
+class _Row:
+    """One sequence on its way through `score_sequences`."""
+
+    def __init__(self, prompt: Sequence[int], target: Sequence[int], code: Sequence[bool]) -> None:
+        if len(target) != len(code):
+            raise ValueError(f"{len(target)} target tokens but a code mask of {len(code)}")
+        self.ids = [*prompt, *target][: len(prompt) + len(target)]
+        self.first = max(len(prompt), 1)
+        """Index of the first token that is predicted from one before it."""
+        self.code = [*([False] * len(prompt)), *code]
+        self.nll: list[float] = []
+
+    def result(self) -> SequenceNll:
+        code = [n for n, is_code in zip(self.nll, self.code[self.first :], strict=True) if is_code]
+        return SequenceNll(float(sum(self.nll)), len(self.nll), float(sum(code)), len(code))
+
+
+def _groups(rows: Sequence[_Row], room: int, limit: int) -> Iterator[list[_Row]]:
+    """Rows in order, as many at a time as fit into one memory; a row with nothing to predict is left out."""
+    group: list[_Row] = []
+    used = 0
+    for row in rows:
+        if len(row.ids) <= row.first:
+            continue
+        if group and (used + len(row.ids) > room or len(group) == limit):
+            yield group
+            group, used = [], 0
+        group.append(row)
+        used += len(row.ids)
+    if group:
+        yield group
+
+
+def _score_group(model: Model, group: Sequence[_Row]) -> None:
+    """Evaluates rows side by side, each a sequence of its own, and adds the NLL of each predicted token to its row."""
+    model.forget()
+    steps = [(row, at, number) for number, row in enumerate(group) for at in range(len(row.ids) - 1)]  # the last token predicts nothing
+    start = 0
+    while start < len(steps):
+        part = _next_part(steps, start, model.outputs)
+        wanted = [at + 1 >= row.first for row, at, _ in part]
+        model.evaluate([row.ids[at] for row, at, _ in part], [at for _, at, _ in part], [n for _, _, n in part], wanted)
+        for index, (row, at, _) in enumerate(part):
+            if wanted[index]:
+                row.nll.append(_nll(model.logits(index), row.ids[at + 1]))
+        start += len(part)
+
+
+def _next_part(steps: Sequence[tuple[_Row, int, int]], start: int, outputs: int) -> Sequence[tuple[_Row, int, int]]:
+    """The next steps that one batch holds: `BATCH_TOKENS` tokens, `outputs` of them with logits."""
+    kept = 0
+    for end in range(start, min(start + BATCH_TOKENS, len(steps))):
+        row, at, _ = steps[end]
+        kept += at + 1 >= row.first
+        if kept > outputs:
+            return steps[start:end]
+    return steps[start : min(start + BATCH_TOKENS, len(steps))]
+
+
+def _nll(logits: NDArray[np.float32], token: int) -> float:
+    """-ln softmax(logits)[token], the sum in float64."""
+    import numpy as np
+
+    top = logits.max()
+    return float(np.log(np.exp(logits - top).sum(dtype=np.float64)) + top - logits[token])
