@@ -37,7 +37,7 @@ def build(kind: type[T], value: Any) -> T:
     """A record of type `kind` from JSON values; unknown keys are refused. Raises ValueError where the value does not fit."""
     if not isinstance(value, dict):
         raise ValueError(f"{kind.__name__} must be an object, not {type(value).__name__}")
-    hints = _hints(kind)
+    hints = field_types(kind)
     unknown = sorted(set(value) - set(hints))
     if unknown:
         raise ValueError(f"{kind.__name__} has no field {', '.join(unknown)}")
@@ -47,8 +47,13 @@ def build(kind: type[T], value: Any) -> T:
         raise ValueError(f"{kind.__name__}: {error}") from error
 
 
+def field_types(kind: object) -> dict[str, Any]:
+    """The fields of a record type with their types, in order."""
+    return _field_types(kind)
+
+
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _field_types(kind: object) -> dict[str, Any]:
     return get_type_hints(kind)
 
 

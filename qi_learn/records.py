@@ -158,6 +158,8 @@ class CommandResult:
     """Failed tests or errors, where the output says."""
     passed: int | None = None
     commit: str | None = None
+    value: float | None = None
+    """The number a benchmark printed; what it means is the benchmark's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +288,10 @@ class Plan:
     past_fisher: str | None = None
     general_fisher: str | None = None
     """Cache file of the anchors' Fisher; computed and written there when absent."""
+    fisher: Literal["kfac", "diagonal"] = "kfac"
+    """Form of both penalties' Fisher."""
     touched_type: str = "Q8_0"
+    """What touched tensors are written as; `base`: as the base has them (full-precision weights)."""
     bytes_per_token_ratio: float = 1.0
     """Bytes read per token of the packed model over the base's."""
 

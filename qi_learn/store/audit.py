@@ -1,0 +1,67 @@
+"""The audit journal: every change of model or data, append-only, each entry sealed by the hash of the one before.
+
+An entry says what was done to what, never what somebody wrote: so nothing in it ever has to be forgotten. Triggers refuse to change or delete a row;
+`verify` finds what was done around them, a cut-off end included. It is no proof against somebody who rewrites the whole file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qi_learn import codec
+from qi_learn.store.database import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal."""
+
+    number: int
+    ts: float
+    what: str
+    body: Mapping[str, Any]
+    hash: str
+
+
+def append(store: Store, ts: float, what: str, body: Mapping[str, Any]) -> str:
+    """One entry more, for example `release switched`; returns its hash."""
+    text = codec.dumps(body)
+    with store.transaction():
+        last = store.row("SELECT hash FROM audit ORDER BY number DESC LIMIT 1")
+        previous = "" if last is None else last["hash"]
+        seal = _seal(previous, ts, what, text)
+        store.insert("audit", ("ts", "what", "body", "previous", "hash"), (ts, what, text, previous, seal))
+    return seal
+
+
+def entries(store: Store, *, limit: int) -> list[Entry]:
+    """The newest entries first."""
+    rows = store.rows("SELECT * FROM audit ORDER BY number DESC LIMIT ?", (limit,))
+    return [Entry(row["number"], row["ts"], row["what"], json.loads(row["body"]), row["hash"]) for row in rows]
+
+
+def verify(store: Store) -> list[str]:
+    """Follows the chain from its first entry; what is wrong, in words, nothing where all is well."""
+    wrong, previous, number = [], "", 0
+    for row in store.rows("SELECT * FROM audit ORDER BY number"):
+        number += 1
+        if row["number"] != number:
+            wrong.append(f"audit entry {number}: missing")
+            number = row["number"]
+        if row["previous"] != previous:
+            wrong.append(f"audit entry {number}: does not follow the one before it")
+        if row["hash"] != _seal(row["previous"], row["ts"], row["what"], row["body"]):
+            wrong.append(f"audit entry {number}: was changed")
+        previous = row["hash"]
+    given = store.row("SELECT seq FROM sqlite_sequence WHERE name = 'audit'")
+    if given is not None and given["seq"] != number:
+        wrong.append(f"audit: {given['seq']} entries were made, the journal ends with {number}")
+    return wrong
+
+
+def _seal(previous: str, ts: float, what: str, body: str) -> str:
+    return hashlib.sha256(json.dumps([previous, ts, what, body]).encode("ascii")).hexdigest()

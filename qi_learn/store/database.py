@@ -1,0 +1,238 @@
+"""Opening the database: SQLite in WAL mode, written by one process, read by any.
+
+The invariant: whoever gets a `Store` has a sound database of this version's schema. Everything else is a `StoreError` that says what to do, and nothing
+here ever deletes or overwrites a database: a damaged one stays as it is, one from a newer version is not touched, one from an older version is copied
+aside before it is migrated. With `synchronous = NORMAL` a killed process loses no commit; a power cut may take back the last ones, which is why the
+spool's files are deleted only after a checkpoint (`ingest`).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from qi_learn.errors import DiskFull, QiError, StoreError
+
+SCHEMA = 4
+"""How many migrations `schema.py` has: the `user_version` of a database of this version."""
+
+
+class Store:
+    """An open database. `rows`, `row` and `execute` raise StoreError (DiskFull where it is that) in place of SQLite's own words."""
+
+    def __init__(self, path: Path, conn: sqlite3.Connection) -> None:
+        self.path = path
+        self.conn = conn
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.conn.close()
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Runs one statement; how many rows it changed. Raises sqlite3.IntegrityError and the like where the values do not fit."""
+        with _translated(self.path):
+            return self.conn.execute(sql, values).rowcount
+
+    def insert(self, table: str, columns: Sequence[str], values: Sequence[Any], *, replace: bool = False) -> int:
+        """Inserts one row; 0 where its key is there already (`replace`: the old row's columns are then overwritten). Names are ours, never data."""
+        return self.execute(_insertion(table, tuple(columns), replace), values)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        with _translated(self.path):
+            return self.conn.execute(sql, values).fetchall()
+
+    def row(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
+        """The first row of a query, or None."""
+        with _translated(self.path):
+            found: sqlite3.Row | None = self.conn.execute(sql, values).fetchone()
+            return found
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing. Inside another one it is part of that one."""
+        if self.conn.in_transaction:
+            yield
+            return
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if self.conn.in_transaction:  # SQLite itself has rolled back after a full disk
+                self.conn.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Part of a transaction that may fail alone: on an exception only what was done inside is undone."""
+        self.execute("SAVEPOINT attempt")
+        try:
+            yield
+        except BaseException:
+            if self.conn.in_transaction:
+                self.conn.execute("ROLLBACK TO attempt")
+                self.conn.execute("RELEASE attempt")
+            raise
+        self.execute("RELEASE attempt")
+
+    def checkpoint(self) -> bool:
+        """Brings what is committed into the database file and onto the disk; False where a reader stands in the way (then try again later)."""
+        found = self.row("PRAGMA wal_checkpoint(PASSIVE)")
+        return found is not None and not found[0] and found[1] == found[2]
+
+
+@cache
+def _insertion(table: str, columns: tuple[str, ...], replace: bool) -> str:
+    names = ", ".join(f'"{c}"' for c in columns)
+    changes = "UPDATE SET " + ", ".join(f'"{c}" = excluded."{c}"' for c in columns)
+    return f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))}) ON CONFLICT DO {changes if replace else 'NOTHING'}"
+
+
+def open_store(path: Path, *, readonly: bool = False, timeout: float = 5.0) -> Store:
+    """Opens the database; for writing it is made where it is absent, checked, and brought up to this version's schema.
+
+    `timeout`: seconds to wait for another writer. Raises StoreError where it is absent (readonly), damaged, locked, or from another version.
+    """
+    return _open_to_read(path, timeout) if readonly else _open_to_write(path, timeout)
+
+
+def _open_to_read(path: Path, timeout: float) -> Store:
+    if not path.exists():
+        raise StoreError(f"There is no database at {path} yet: nothing has been recorded.", "Start the daemon: `qi-learn daemon`.")
+    with _translated(path):
+        conn = _connect(path, "ro", timeout)
+        with _closed_on_error(conn):
+            version = _version(conn, path)
+            if version < SCHEMA:
+                what = f"The database {path} has the schema of an older version ({version} of {SCHEMA})."
+                raise StoreError(what, "Start the daemon once: it brings it up to date.")
+    return Store(path, conn)
+
+
+def _open_to_write(path: Path, timeout: float) -> Store:
+    _make_private(path)
+    with _translated(path):
+        conn = _connect(path, "rw", timeout)
+        with _closed_on_error(conn):
+            conn.execute("BEGIN IMMEDIATE")
+            conn.execute("ROLLBACK")
+            _check(conn, path)
+            if _version(conn, path) < SCHEMA:
+                _migrate(conn, path)
+            conn.execute("PRAGMA foreign_keys = ON")
+    return Store(path, conn)
+
+
+def _make_private(path: Path) -> None:
+    """Directory 0700, file 0600 from its first byte on; SQLite gives `-wal` and `-shm` the mode of the file."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        what = f"The database {path} cannot be made or opened for writing: {error}"
+        raise StoreError(what, "Check who owns the directory, and that there is room.") from error
+
+
+def _connect(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
+    conn = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+    conn.row_factory = sqlite3.Row
+    with _closed_on_error(conn):
+        if mode == "rw":
+            conn.execute("PRAGMA journal_mode = WAL")
+            conn.execute("PRAGMA synchronous = NORMAL")
+    return conn
+
+
+def _check(conn: sqlite3.Connection, path: Path) -> None:
+    found = conn.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise _damaged(path, found)
+
+
+def _version(conn: sqlite3.Connection, path: Path) -> int:
+    version = int(conn.execute("PRAGMA user_version").fetchone()[0])
+    if version > SCHEMA:
+        what = f"The database {path} was written by a newer qi-learn (schema {version}, this one knows {SCHEMA})."
+        raise StoreError(what, "Upgrade qi-learn; nothing was changed.")
+    return version
+
+
+def _migrate(conn: sqlite3.Connection, path: Path) -> None:
+    import sqlite_utils  # 0.2 s that only a new or an old database costs
+
+    from qi_learn.store.schema import migrations
+
+    new = not conn.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not new:
+        _copy_aside(conn, path)
+    migrations.apply(sqlite_utils.Database(conn))
+    conn.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _copy_aside(conn: sqlite3.Connection, path: Path) -> None:
+    """`<name>.schema-<n>.backup`: the database as it was, complete or not there at all."""
+    version = conn.execute("PRAGMA user_version").fetchone()[0]
+    backup = path.with_name(f"{path.name}.schema-{version}.backup")
+    temp = path.with_name(f".{backup.name}.tmp")
+    temp.unlink(missing_ok=True)
+    os.close(os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    copy = sqlite3.connect(temp)
+    try:
+        conn.backup(copy)
+    finally:
+        copy.close()
+    temp.replace(backup)
+
+
+# --- SQLite's errors in our words --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """The one edge at which SQLite's errors about the *file* become ours. Those about values (IntegrityError and the like) pass."""
+    try:
+        yield
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError):
+        raise
+    except sqlite3.DatabaseError as error:
+        raise _in_our_words(path, error) from error
+
+
+def _in_our_words(path: Path, error: sqlite3.DatabaseError) -> QiError:
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        todo = "Only the daemon writes it: stop the other process, or wait until it is done, and try again."
+        return StoreError(f"The database {path} is locked by another process.", todo)
+    if code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_WRITE:
+        return DiskFull(f"The database {path} cannot grow: {error}", "Make room on the disk. Nothing is lost: what was not written waits in the spool.")
+    if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return _damaged(path, str(error))
+    return StoreError(f"The database {path} cannot be used: {error}", "Check who owns it and its directory, and that the disk is healthy.")
+
+
+def _damaged(path: Path, how: str) -> StoreError:
+    todo = (
+        f"Nothing was deleted. Move {path.name} and its -wal and -shm files to another place and start the daemon again: it begins a new database, and what "
+        f"waits in the spool is taken in. `sqlite3 {path.name} .recover` gets back what can be read; the live model and `qi-learn rollback` need no database."
+    )
+    return StoreError(f"The database {path} is damaged: {how}", todo)
+
+
+@contextmanager
+def _closed_on_error(conn: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        conn.close()
+        raise

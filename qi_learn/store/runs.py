@@ -1,0 +1,139 @@
+"""Learning cycles as their events told them: how far each came, what it learned from, and why it ended as it did.
+
+A cycle's own directory is what it resumes from; this is the memory of it that stays, and that says which turns a version has learned.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_args
+
+from qi_learn import codec
+from qi_learn.errors import NotFound
+from qi_learn.records import Event, Plan, RunState, Split, TrainResult, Verdict
+from qi_learn.store import audit
+from qi_learn.store.database import Store
+
+T = TypeVar("T")
+_RECORDS: Mapping[str, type] = {"plan": Plan, "train": TrainResult, "verdict": Verdict}
+_TOLD = ("state", "reason", "started", "parent", "fresh", *_RECORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One learning cycle."""
+
+    id: str
+    state: RunState
+    reason: str | None
+    """Why it was started; after its end, why it ended so."""
+    started: float
+    updated: float
+    parent: str | None
+    """The version that was live when it started."""
+    fresh: int | None
+    """Examples that no live version had learned when it started."""
+    examples: int
+    """Size of its data set (0 before it is frozen)."""
+    plan: Plan | None = None
+    train: TrainResult | None = None
+    verdict: Verdict | None = None
+
+
+def apply_cycle(store: Store, event: Event) -> None:
+    """Takes in a `cycle` event: what it tells overwrites what an earlier one told. Raises ValueError where it does not fit.
+
+    Body: `{"run", "state", "reason"?, "started"?, "parent"?, "fresh"?, "examples"?: [{"turn", "hash", "split"}], "plan"?, "train"?, "verdict"?}`.
+    """
+    run, told = _told(event)
+    examples = _examples(event.body.get("examples") or [])
+    with store.transaction():
+        known = store.row("SELECT updated FROM runs WHERE id = ?", (run,))
+        if known is None:
+            first = {"started": event.ts, **told}
+            store.insert("runs", ("id", "updated", *first), (run, event.ts, *first.values()))
+        elif event.ts >= known["updated"]:
+            changes = ", ".join(f"{name} = ?" for name in told)
+            store.execute(f"UPDATE runs SET updated = ?, {changes} WHERE id = ?", (event.ts, *told.values(), run))
+        else:  # a late line: it may only add what nobody has told since
+            changes = ", ".join(f"{name} = coalesce({name}, ?)" for name in told)
+            store.execute(f"UPDATE runs SET {changes} WHERE id = ?", (*told.values(), run))
+        for turn, digest, split in examples:
+            store.insert("run_examples", ("run_id", "turn_id", "hash", "split"), (run, turn, digest, split))
+        seen = {"run": run, "state": told["state"], "reason": told.get("reason"), "examples": len(examples)}
+        audit.append(store, event.ts, f"cycle {told['state']}", {name: value for name, value in seen.items() if value})
+
+
+def load_run(store: Store, id: str) -> Run:
+    """One cycle. Raises NotFound."""
+    row = store.row(f"{_SELECT} WHERE id = ?", (id,))
+    if row is None:
+        raise NotFound(f"There is no learning cycle {id}.", "`qi-learn status` lists the last ones.")
+    return _run(row)
+
+
+def list_runs(store: Store, *, limit: int = 50) -> list[Run]:
+    """The newest cycles first."""
+    return [_run(row) for row in store.rows(f"{_SELECT} ORDER BY started DESC, id DESC LIMIT ?", (limit,))]
+
+
+def learned(store: Store, run_ids: Collection[str]) -> set[str]:
+    """Ids of the turns in the data sets of these cycles."""
+    sql = "SELECT DISTINCT turn_id FROM run_examples WHERE run_id IN (SELECT value FROM json_each(?))"
+    return {row["turn_id"] for row in store.rows(sql, (json.dumps(sorted(run_ids)),))}
+
+
+def runs_of(store: Store, turn_id: str) -> list[str]:
+    """The cycles whose data set has the turn, oldest first: the versions made of them have seen it."""
+    sql = "SELECT DISTINCT r.id, r.started FROM run_examples e JOIN runs r ON r.id = e.run_id WHERE e.turn_id = ? ORDER BY r.started, r.id"
+    return [row["id"] for row in store.rows(sql, (turn_id,))]
+
+
+_SELECT = "SELECT *, (SELECT count(*) FROM run_examples WHERE run_id = runs.id) AS examples FROM runs"
+
+
+def _told(event: Event) -> tuple[str, dict[str, Any]]:
+    body = event.body
+    run, state = body.get("run"), body.get("state")
+    if not isinstance(run, str) or not run:
+        raise ValueError("a cycle event without a run")
+    if state not in get_args(RunState):
+        raise ValueError(f"{state!r} is not a state of a cycle")
+    told = {name: body[name] for name in _TOLD if body.get(name) is not None}
+    for name, kind in _RECORDS.items():
+        if name in told:
+            told[name] = codec.dumps(codec.build(kind, told[name]))
+    return run, told
+
+
+def _examples(listed: Any) -> list[tuple[str, str, str]]:
+    try:
+        examples = [(e["turn"], e["hash"], e["split"]) for e in listed]
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"an example of the cycle lacks {error}") from error
+    if wrong := [split for _, _, split in examples if split not in get_args(Split)]:
+        raise ValueError(f"{wrong[0]!r} is not a split")
+    return examples
+
+
+def _run(row: sqlite3.Row) -> Run:
+    return Run(
+        id=row["id"],
+        state=row["state"],
+        reason=row["reason"],
+        started=row["started"],
+        updated=row["updated"],
+        parent=row["parent"],
+        fresh=row["fresh"],
+        examples=row["examples"],
+        plan=_record(Plan, row["plan"]),
+        train=_record(TrainResult, row["train"]),
+        verdict=_record(Verdict, row["verdict"]),
+    )
+
+
+def _record(kind: type[T], text: str | None) -> T | None:
+    return None if text is None else codec.loads(kind, text)
