@@ -1,0 +1,73 @@
+"""Model names and digests, as Ollama reads them: `[host/][namespace/]model[:tag]`, with `registry.ollama.ai/library/` and `:latest` understood.
+
+Checked before any URL or path is made of them, so that no name can climb out of a model store. Names compare without regard to case.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from qi_learn.errors import ServerError
+
+HOST, NAMESPACE, TAG = "registry.ollama.ai", "library", "latest"
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,79}")
+_NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_\-]{0,79}")
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-:]{0,349}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """A whole name; `str()` is its short form with the tag: `qi-agent:v1.1.0`."""
+
+    host: str
+    namespace: str
+    model: str
+    tag: str
+
+    def __str__(self) -> str:
+        short = f"{self.model}:{self.tag}"
+        if self.host != HOST:
+            return f"{self.host}/{self.namespace}/{short}"
+        return short if self.namespace == NAMESPACE else f"{self.namespace}/{short}"
+
+    @property
+    def key(self) -> str:
+        """Equal for two names that mean the same model."""
+        return "/".join((self.host, self.namespace, self.model, self.tag)).lower()
+
+    @property
+    def manifest(self) -> PurePosixPath:
+        """Where a model store keeps it, below `manifests/`."""
+        return PurePosixPath(self.host, self.namespace, self.model, self.tag)
+
+    def tagged(self, tag: str) -> ModelName:
+        """The same model under another tag. Raises ServerError for a tag that Ollama would refuse."""
+        return parse_name(str(ModelName(self.host, self.namespace, self.model, tag)))
+
+
+def parse_name(text: str) -> ModelName:
+    """A name with everything understood written out. Raises ServerError for one that Ollama would refuse."""
+    path, colon, tag = text.rpartition(":")
+    if not colon or "/" in tag:
+        path, tag = text, TAG
+    parts = path.split("/")
+    host, namespace, model = [*(HOST, NAMESPACE)[: max(0, 3 - len(parts))], *parts][:3]
+    if len(parts) > 3 or not (_HOST.fullmatch(host) and _NAMESPACE.fullmatch(namespace) and _PART.fullmatch(model) and _PART.fullmatch(tag)):
+        raise ServerError(f"{text!r} is not a model name.", "A name looks like `qi-agent:latest`: at most 80 letters, digits, `_`, `-` or `.`.", status=400)
+    return ModelName(host, namespace, model, tag)
+
+
+def same_name(left: str, right: str) -> bool:
+    """Whether two names mean the same model. Raises ServerError where one is none."""
+    return parse_name(left).key == parse_name(right).key
+
+
+def check_digest(digest: str) -> str:
+    """The 64 hexadecimal digits of a sha256, with or without `sha256:` in front. Raises ServerError for anything else."""
+    digits = digest.removeprefix("sha256:")
+    if not _DIGEST.fullmatch(digits):
+        raise ServerError(f"{digest!r} is not a sha256 digest.", "It must be 64 lower-case hexadecimal digits.", status=400)
+    return digits
