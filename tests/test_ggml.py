@@ -10,10 +10,10 @@ import gguf
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tiny_models import write_tiny_model
 
 from qi_learn.errors import ModelError
 from qi_learn.outside import ggml
-from tests.tiny_models import write_tiny_model
 
 BOTH = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "TQ1_0", "TQ2_0", "MXFP4")
 ONLY_GGML = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "IQ3_S")
@@ -132,5 +132,5 @@ def test_a_model_loads_in_a_child_and_a_broken_one_says_why(tmp_path: Path) -> N
     path = write_tiny_model(tmp_path / "m.gguf", "qwen2")
     ggml.load_in_child(path)
     path.write_bytes(path.read_bytes()[:-4096])
-    with pytest.raises(ModelError, match="llama.cpp does not load"):
+    with pytest.raises(ModelError, match=r"llama\.cpp does not load"):
         ggml.load_in_child(path)
