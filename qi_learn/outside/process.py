@@ -1,0 +1,106 @@
+"""Running a command to its end: with a time limit, a limit on what is kept of its output, and nothing of it left behind.
+
+The command gets a process group of its own, and that whole group is killed when the command ended or its time is up: a grandchild that stays behind
+neither outlives the call nor keeps it waiting. Nothing is a shell string; the command is its list of arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from qi_learn.errors import NotFound, ToolMissing
+
+MAX_OUTPUT = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a command ended. `exit_code` is negative where a signal ended it (-9 also where its time was up)."""
+
+    argv: tuple[str, ...]
+    exit_code: int
+    output: bytes
+    errors: bytes
+    seconds: float
+    timed_out: bool = False
+
+    @property
+    def text(self) -> str:
+        """Standard output as text."""
+        return self.output.decode("utf-8", "replace")
+
+    @property
+    def error_text(self) -> str:
+        """Standard error as text, without white space around it."""
+        return self.errors.decode("utf-8", "replace").strip()
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    given: bytes = b"",
+    max_output: int = MAX_OUTPUT,
+) -> Finished:
+    """Runs a command for at most `timeout` seconds and keeps up to `max_output` bytes of each of its two outputs.
+
+    Raises ToolMissing where there is no such command, NotFound where `cwd` is no directory.
+    """
+    if cwd is not None and not cwd.is_dir():
+        raise NotFound(f"{cwd} is not a directory.", "Name one that exists.")
+    started = time.monotonic()
+    try:
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=env, start_new_session=True)
+    except (FileNotFoundError, PermissionError) as error:
+        raise ToolMissing(f"{argv[0]} cannot be started: {error.strerror}.", f"Install {argv[0]}, or see that it is on PATH.") from error
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    output, errors = bytearray(), bytearray()
+    threads = [
+        threading.Thread(target=_keep, args=(process.stdout, output, max_output), daemon=True),
+        threading.Thread(target=_keep, args=(process.stderr, errors, max_output), daemon=True),
+        threading.Thread(target=_give, args=(process.stdin, given), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    timed_out = False
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+    finally:
+        kill_group(process.pid)
+        process.wait()
+        for thread in threads:
+            thread.join()
+    return Finished(tuple(argv), process.returncode, bytes(output), bytes(errors), time.monotonic() - started, timed_out)
+
+
+def kill_group(leader: int) -> None:
+    """Kills every process of the group that `leader` began; nothing where none is left."""
+    with suppress(ProcessLookupError, PermissionError):  # on macOS a group of zombies answers EPERM
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _keep(pipe: IO[bytes], kept: bytearray, limit: int) -> None:
+    """Reads to the end, so that the command never waits for us, and keeps the beginning."""
+    with pipe:
+        while chunk := os.read(pipe.fileno(), 65536):
+            kept += chunk[: max(0, limit - len(kept))]
+
+
+def _give(pipe: IO[bytes], given: bytes) -> None:
+    with suppress(BrokenPipeError), pipe:
+        pipe.write(given)
