@@ -1,0 +1,94 @@
+"""From the store to a frozen data set: one page that reads in the order in which it happens.
+
+The invariant: the same store, server, vocabulary and seed give the same snapshot; from here on the cycle reads the snapshot and never the store, so what
+is learned can be shown, repeated and withdrawn.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence, Set
+from pathlib import Path
+
+from qi_learn import generic
+from qi_learn.dataset.balance import capped, refuse_one_sided, weighted
+from qi_learn.dataset.examples import Rendered, Renderer, Vocabulary, example_of, generic_examples
+from qi_learn.dataset.replay import replay
+from qi_learn.dataset.select import candidates
+from qi_learn.dataset.split import split
+from qi_learn.dataset.target import Unusable
+from qi_learn.errors import StoreError
+from qi_learn.records import Example, Snapshot
+from qi_learn.settings import Settings
+from qi_learn.store.database import Store
+from qi_learn.store.snapshots import load_snapshot
+
+logger = logging.getLogger(__name__)
+
+
+def freeze(
+    store: Store,
+    *,
+    run_id: str,
+    server: Renderer,
+    model: str,
+    vocabulary: Vocabulary,
+    settings: Settings,
+    earlier: Sequence[Path],
+    learned: Set[str],
+    base_digest: str,
+    seed: int,
+    now: float,
+    cache: Path | None = None,
+) -> Snapshot:
+    """The data set of a run.
+
+    `model` is the name under which the server renders (a version, or the alias); `earlier` are the snapshot directories of the runs behind the live
+    chain, oldest first, and `learned` the turn ids in them; `cache` is a file that keeps rendered prompts for a run that is taken up again. Raises Refused
+    where the data is too thin or one-sided, ServerError where the server does not render. An earlier snapshot that cannot be read is not replayed, and counted.
+    """
+    selection = candidates(store, settings, learned=learned)
+    within = capped(selection.candidates, seed=seed)
+    dropped = Counter(selection.dropped)
+    dropped["above the cap of its session or kind"] += within.left_out
+    rendered = Rendered(cache)
+    examples: list[Example] = []
+    for candidate in within.kept:
+        example = example_of(candidate, server=server, model=model, digest=base_digest, vocabulary=vocabulary, rendered=rendered)
+        if isinstance(example, Unusable):
+            dropped[example.reason] += 1
+        elif example.hash in {e.hash for e in examples}:
+            dropped["says the same as another"] += 1
+        else:
+            examples.append(example)
+    snapshots = [s for path in earlier if (s := _earlier(path, dropped))]
+    logger.info("run %s: %d examples, left out: %s", run_id, len(examples), {k: n for k, n in dropped.items() if n} or "none")
+    refuse_one_sided([e.session for e in examples])
+    fresh = weighted(split(examples, min_gate=settings.gate.min_examples))
+    return Snapshot(
+        id=run_id,
+        created=now,
+        base_digest=base_digest,
+        examples=fresh,
+        replay=replay(snapshots, fresh, base_digest=base_digest, forgotten=_forgotten(store, snapshots), seed=seed),
+        anchors=generic_examples(generic.anchors(), vocabulary),
+        dropped={reason: count for reason, count in dropped.items() if count},
+    )
+
+
+def _earlier(path: Path, dropped: Counter[str]) -> Snapshot | None:
+    try:
+        return load_snapshot(path)
+    except StoreError as error:
+        logger.warning("not replayed: %s", error.what)
+        dropped["an earlier data set that cannot be read"] += 1
+        return None
+
+
+def _forgotten(store: Store, snapshots: Sequence[Snapshot]) -> set[str]:
+    """Turns of earlier data sets that are no longer in the store: somebody wanted them gone."""
+    ids = sorted({e.id for s in snapshots for e in (*s.examples, *s.replay)})
+    rows = store.rows("SELECT value FROM json_each(?) WHERE value NOT IN (SELECT id FROM turns)", (json.dumps(ids),))
+    return {row["value"] for row in rows}

@@ -1,0 +1,74 @@
+"""Which examples train, which choose, which judge: by whole sessions, the newest to the gate (contracts 7).
+
+The invariant: no session gives examples both to the gate and to training or dev, so the gate measures work the training never saw the beginning of. The gate
+gets the newest sessions until it has the larger of `min_gate` and a fifth of all examples; of the rest a tenth is dev (whole sessions too where
+they are small enough, else the newest examples), and all others train.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from qi_learn.errors import Refused
+from qi_learn.records import Example, Split
+
+GATE_SHARE = 0.2
+DEV_SHARE = 0.1
+DEV_LIMIT = 0.2
+"""A whole session is dev only while dev keeps below this share of what the gate leaves."""
+
+
+def split(examples: Sequence[Example], *, min_gate: int) -> tuple[Example, ...]:
+    """The examples, oldest first as they came, each with its split. Raises Refused as `assign` does."""
+    splits = assign([e.session for e in examples], min_gate=min_gate)
+    return tuple(replace(e, split=name) for e, name in zip(examples, splits, strict=True))
+
+
+def assign(sessions: Sequence[str], *, min_gate: int) -> list[Split]:
+    """The split of each example, given their sessions, oldest example first.
+
+    Raises Refused where the gate or the training would be left without examples, with the number that is missing.
+    """
+    count = len(sessions)
+    if count < min_gate:
+        missing = f"{min_gate - count} are missing, and some to train on"
+        todo = "Go on working through the gateway; `qi-learn status` counts."
+        raise Refused(f"{count} examples are too few: the gate alone needs {min_gate}; {missing}.", todo)
+    work = _newest_first(sessions)
+    gate = _take(work, max(min_gate, math.ceil(GATE_SHARE * count)))
+    rest = [indices for indices in work if indices[0] not in gate]
+    left = count - len(gate)
+    if left < 2:
+        taken = f"the gate takes the newest sessions whole, {len(gate)} of {count} examples"
+        missing = f"at least {2 - left} more from another session are missing"
+        raise Refused(f"Nothing is left to train on: {taken}; {missing}.", "Work in further sessions.")
+    dev = _dev(rest, max(1, round(DEV_SHARE * left)), left)
+    return ["gate" if i in gate else "dev" if i in dev else "train" for i in range(count)]
+
+
+def _newest_first(sessions: Sequence[str]) -> list[list[int]]:
+    """Indices by session; the session with the newest example comes first."""
+    found: dict[str, list[int]] = {}
+    for index, session in enumerate(sessions):
+        found.setdefault(session, []).append(index)
+    return sorted(found.values(), key=lambda indices: -indices[-1])
+
+
+def _take(work: Sequence[list[int]], need: int) -> set[int]:
+    taken: set[int] = set()
+    for indices in work:
+        if len(taken) >= need:
+            break
+        taken |= set(indices)
+    return taken
+
+
+def _dev(work: Sequence[list[int]], want: int, left: int) -> set[int]:
+    taken: set[int] = set()
+    for indices in work:
+        if len(taken) < want and len(taken) + len(indices) <= max(want, DEV_LIMIT * left):
+            taken |= set(indices)
+    newest = sorted((i for indices in work for i in indices), reverse=True)
+    return taken if taken and len(taken) < left else set(newest[:want])

@@ -1,0 +1,101 @@
+"""What should have been answered: the answer as it was served, with the texts the person kept in the place of its code (contracts 7).
+
+The invariant: every character of the target was either served to the client or kept by the person, so the model goes on answering in the form its
+clients expect. A kept text is moved to the indentation its block had in the answer. Blocks nobody decided about stay as they were served; what was
+rejected is never learned: where it follows the last kept block, the answer ends with that block, elsewhere the turn is not used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qi_learn.chat import Block, code_blocks, indentation, reindent, similarity, with_code
+from qi_learn.records import LearningInteraction, Suggestion
+
+Span = tuple[int, int]
+_FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A complete answer and where its code is (character spans, in order)."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+    @property
+    def code(self) -> str:
+        """The code alone, block after block."""
+        return "\n".join(self.text[start:end].rstrip("\n") for start, end in self.spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why a turn gives no example; the same words for the same cause, because they are counted."""
+
+    reason: str
+
+
+def target_of(interaction: LearningInteraction) -> Target | Unusable:
+    """The answer to learn from a turn whose target score is high enough."""
+    turn, correction = interaction.turn, interaction.feedback.correction
+    blocks = _blocks(interaction)
+    kept = _kept(interaction, blocks)
+    if correction and not kept:
+        if "```" in correction or "~~~" in correction or not blocks:
+            return Target(correction, tuple((b.start, b.end) for b in code_blocks(correction)))
+        place = max(range(len(blocks)), key=lambda i: similarity(blocks[i].text, correction))
+        kept = {place: correction}
+    rejected = {i for i, block in enumerate(blocks) if i not in kept and _rejected(_suggestion(interaction, block))}
+    last = max(kept, default=-1)
+    if any(i < last for i in rejected) or (rejected and last < 0):
+        return Unusable("a part of the answer was rejected")
+    answer = turn.answer
+    if rejected:
+        blocks = blocks[: last + 1]
+        answer = answer[: _after_fence(answer, blocks[-1].end)]
+    elif _cut(interaction) and not (blocks and last == len(blocks) - 1 and blocks[-1].end == len(answer)):
+        return Unusable("the answer was cut off")
+    text, spans = with_code(answer, blocks, [reindent(kept[i], indentation(b.text)) if i in kept else b.text for i, b in enumerate(blocks)])
+    return Target(text, spans) if text.strip() else Unusable("the answer is empty")
+
+
+def _blocks(interaction: LearningInteraction) -> list[Block]:
+    """The code of the answer: its blocks, and what was recorded as a suggestion (a completion is one, whether it parses or not)."""
+    answer = interaction.turn.answer
+    blocks = {(b.start, b.end): b for b in code_blocks(answer)}
+    for s in interaction.suggestions:
+        inside = any(b.start < s.end and s.start < b.end for b in blocks.values())
+        if s.text.strip() and answer[s.start : s.end] == s.text and not inside:
+            blocks[s.start, s.end] = Block(s.start, s.end, s.text, s.language)
+    return [blocks[span] for span in sorted(blocks)]
+
+
+def _suggestion(interaction: LearningInteraction, block: Block) -> Suggestion | None:
+    return next((s for s in interaction.suggestions if (s.start, s.end) == (block.start, block.end)), None)
+
+
+def _kept(interaction: LearningInteraction, blocks: list[Block]) -> Mapping[int, str]:
+    """Final texts by block. Empty where the person's correction is what counts."""
+    score, correction = interaction.score, interaction.feedback.correction
+    if correction and score is not None and score.target_text == correction:
+        return {}
+    found = ((i, _suggestion(interaction, block)) for i, block in enumerate(blocks))
+    return {i: s.final_text for i, s in found if s and s.final_text and s.final_text.strip() and not s.reverted}
+
+
+def _rejected(suggestion: Suggestion | None) -> bool:
+    return suggestion is not None and (suggestion.reverted or (suggestion.state == "settled" and not (suggestion.final_text or "").strip()))
+
+
+def _cut(interaction: LearningInteraction) -> bool:
+    """Whether the answer ended because of a limit, not because the model was done."""
+    return interaction.turn.done_reason == "length"
+
+
+def _after_fence(answer: str, end: int) -> int:
+    """Where the fence that closes a block ends."""
+    mark = _FENCE_LINE.match(answer, end)
+    return mark.end() if mark else end
