@@ -12,7 +12,10 @@
     │   └── UnsupportedArchitecture
     ├── ToolMissing          an optional part (torch, llama-cpp-python, git) is not installed
     ├── DiskFull             not enough room, with the number of bytes missing
+    ├── Busy                 another process of ours is at it right now
     ├── TrainingError        the training worker failed
+    ├── LiveChanged          another version went live meanwhile: the gate must compare with that one
+    ├── LiveChanged          another version went live meanwhile: the comparison must be made again
     └── Refused              thresholds or gate said no; not a failure
 """
 
@@ -83,8 +86,26 @@ class DiskFull(QiError):
     exit_code = EXIT_TRY_AGAIN
 
 
+class Busy(QiError):
+    exit_code = EXIT_TRY_AGAIN
+
+
 class TrainingError(QiError):
     pass
+
+
+class LiveChanged(QiError):
+    """What the gate compared with is not live any more; `live` is the version that is."""
+
+    exit_code = EXIT_TRY_AGAIN
+
+    def __init__(self, what: str, todo: str = "", live: str = "") -> None:
+        super().__init__(what, todo)
+        self.live = live
+
+
+class LiveChanged(QiError):
+    exit_code = EXIT_TRY_AGAIN
 
 
 class Refused(QiError):

@@ -1,0 +1,184 @@
+"""`deploy.json`: which versions there are and which one is live. It decides; routes, the alias and the server's models follow it (alias.reconcile).
+
+Written only here, under a file lock, by renaming a whole new file into place, and enough to roll back with no database, no daemon and no server.
+The lock is held for file operations only, never while a server is asked, so nobody waits for it long. `routes.json`, the gateway's view, is a function
+of it and written in the same breath; a crash between the two is mended by the next writer.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from qi_learn import codec
+from qi_learn.deploy.version import Version, parse_version
+from qi_learn.errors import Busy, DiskFull, NotFound, StoreError
+from qi_learn.paths import Paths, replace_file
+from qi_learn.records import Release
+
+FORMAT = 1
+STATE_WAIT, SWITCH_WAIT = 1.0, 30.0
+"""Seconds to wait for another process: to write the journal (milliseconds of work), to switch the server's alias."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The journal. Versions are plain numbers (`1.1.0`)."""
+
+    alias: str
+    salt: str
+    """Of the hash that gives a session its arm, so that arms are drawn anew in every home."""
+    highest: str
+    """The highest version ever given, also to a candidate that never went live."""
+    answer_for: tuple[str, ...] = ()
+    releases: tuple[Release, ...] = ()
+    """Every version that ever was live, oldest first."""
+    chain: tuple[str, ...] = ()
+    """Versions that were live, oldest first; the last one is live. A rollback cuts it."""
+    retired: tuple[str, ...] = ()
+    """Versions whose model was (or is being) deleted from the server."""
+    announced: Release | None = None
+    """A version that has its number and is being brought to the server."""
+    format: int = FORMAT
+
+    @property
+    def live(self) -> str:
+        """The live version; empty before the base is there."""
+        return self.chain[-1] if self.chain else ""
+
+    @property
+    def current(self) -> Release:
+        """The live release. Raises NotFound before the base is there."""
+        return self.release(self.live)
+
+    @property
+    def base(self) -> Release:
+        """The base that the live version was learned on. Raises NotFound before it is there."""
+        return self.release(next((v for v in reversed(self.chain) if parse_version(v).is_base), ""))
+
+    @property
+    def available(self) -> tuple[Release, ...]:
+        """The releases whose model the server still has."""
+        return tuple(r for r in self.releases if r.version not in self.retired)
+
+    def release(self, version: str) -> Release:
+        """One version, `1.1.0`. Raises NotFound, naming those there are."""
+        found = next((r for r in self.releases if r.version == version), None)
+        if found is None:
+            known = ", ".join(f"v{r.version}" for r in self.releases) or "none yet; `qi-learn init` makes the first"
+            raise NotFound(f"There is no version {version or 'that is live'}.", f"Known: {known}.")
+        return found
+
+
+def load_deployment(paths: Paths) -> Deployment:
+    """What is live. Raises NotFound where nothing is yet, StoreError where the journal cannot be read."""
+    deployment = read_journal(paths)
+    if deployment is None or not deployment.chain:
+        raise NotFound("No version of the model is live yet.", "`qi-learn init` makes version 1.0.0 from the base model.")
+    return deployment
+
+
+def live_runs(deployment: Deployment) -> tuple[str, ...]:
+    """The runs whose data the live version has learned, retired versions in its chain included."""
+    return tuple(r.run_id for v in deployment.chain if (r := deployment.release(v)).run_id is not None)
+
+
+def read_journal(paths: Paths) -> Deployment | None:
+    """The journal, or None where there is none. Raises StoreError where it is damaged."""
+    try:
+        deployment = codec.loads(Deployment, paths.deploy.read_text(encoding="utf-8"))
+        for version in (*deployment.chain, *deployment.retired, deployment.highest, *(r.version for r in deployment.releases)):
+            parse_version(version)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, AttributeError, NotFound) as error:
+        raise StoreError(f"{paths.deploy} cannot be read: {error}", "Put a copy of it back, or move it away and run `qi-learn init` (the models stay).") from error
+    if deployment.format != FORMAT:
+        raise StoreError(f"{paths.deploy} has format {deployment.format}; this version of qi-learn reads {FORMAT}.", "Update qi-learn.")
+    return deployment
+
+
+def update(paths: Paths, change: Callable[[Deployment | None], Deployment]) -> Deployment:
+    """Reads the journal, writes what `change` makes of it, and `routes.json` with it, as one step among processes.
+
+    Raises Busy where another process holds the journal for too long, DiskFull or StoreError where it cannot be written, whatever `change` raises.
+    """
+    with locked(paths.data / "deploy.lock", STATE_WAIT):
+        before = read_journal(paths)
+        after = change(before)
+        if after != before:
+            _write(paths.deploy, json.dumps(codec.plain(after), indent=1, ensure_ascii=False) + "\n")
+        if after.chain and _text(paths.routes) != (routes := routes_text(after)):
+            _write(paths.routes, routes)
+        return after
+
+
+def routes_text(deployment: Deployment) -> str:
+    """What the gateway reads (contracts 2)."""
+    live = deployment.current
+    routes = {
+        "format": 1,
+        "alias": deployment.alias,
+        "answer_for": list(deployment.answer_for),
+        "live": live.model,
+        "digest": live.digest,
+        "arms": [],
+        "salt": deployment.salt,
+    }
+    return json.dumps(routes, indent=1, ensure_ascii=False) + "\n"
+
+
+def taken_versions(names: Iterator[str] | tuple[str, ...], alias_model: str) -> set[Version]:
+    """Version numbers that models of our name have on the server, whoever made them."""
+    found: set[Version] = set()
+    for name in names:
+        model, _, tag = name.rpartition(":")
+        if model.lower() == alias_model.lower() and tag.startswith("v"):
+            try:
+                found.add(parse_version(tag))
+            except NotFound:
+                continue
+    return found
+
+
+@contextmanager
+def locked(place: Path, wait: float) -> Iterator[None]:
+    """Holds a file lock; the kernel lets go of it when the process dies. Raises Busy where it is not free in time."""
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Busy(f"Another process is changing what is live ({place.name}).", "Try again in a moment.") from None
+                time.sleep(0.01)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _write(place: Path, text: str) -> None:
+    try:
+        replace_file(place, text)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{place} cannot be written: the disk is full.", "Free some space; what was live stays live.") from error
+        raise StoreError(f"{place} cannot be written: {error}.", "What was live stays live; look at the directory's permissions.") from error
+
+
+def _text(place: Path) -> str | None:
+    try:
+        return place.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
