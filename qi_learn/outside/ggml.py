@@ -9,7 +9,6 @@ Run as `python -m qi_learn.outside.ggml FILE` it loads a model file and evaluate
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import importlib.util
 import math
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qi_learn.errors import ModelError, ToolMissing
+from qi_learn.errors import ModelError, QiError, ToolMissing
 from qi_learn.outside.gguf_file import row_bytes, type_number
 
 INSTALL = 'Install it: pip install "qi-learn[embedded]"'
@@ -93,7 +92,7 @@ def is_valid(raw: NDArray[np.uint8], type_name: str) -> bool:
 
 
 def load_in_child(path: Path, *, timeout: float = 600.0) -> None:
-    """Loads a model file with llama.cpp in a child process: vocabulary, weights, one token.
+    """Loads a model file with llama.cpp in a child process and evaluates one token.
 
     Raises ModelError with llama.cpp's words, ToolMissing where llama-cpp-python is not installed.
     """
@@ -201,26 +200,20 @@ def _dequantize_without(raw: NDArray[np.uint8], type_name: str) -> NDArray[np.fl
 # --- the child process -------------------------------------------------------------------------------------------------------------------
 
 
-def _try_model(path: str) -> str | None:
-    """What is wrong with a model file, or None: loads it, evaluates its first token, looks for NaN in the logits."""
-    import llama_cpp
+def _try_model(path: Path) -> str | None:
+    """What is wrong with a model file, or None: loads it, evaluates one token, looks at the logits."""
+    from qi_learn.outside.llama_cpp import Model
 
     try:
-        model = llama_cpp.Llama(path, n_ctx=32, n_batch=32, n_threads=1, verbose=False)
-    except (ValueError, RuntimeError) as error:
-        return str(error)
-    with contextlib.closing(model):
-        if model.n_vocab() < 1:
-            return "the vocabulary is empty"
-        bos = model.token_bos()
-        model.eval([bos if 0 <= bos < model.n_vocab() else 0])
-        pointer = llama_cpp.llama_get_logits(model.ctx)
-        logits = np.ctypeslib.as_array(pointer, shape=(model.n_vocab(),))
-        return None if np.isfinite(logits).all() else "the logits are not finite"
+        with Model(path, context=32, threads=1) as model:
+            model.evaluate([0], [0], [0], [True])
+            return None if np.isfinite(model.logits(0)).all() else "the logits are not finite"
+    except QiError as error:
+        return error.what
 
 
 if __name__ == "__main__":
-    wrong = _try_model(sys.argv[1])
+    wrong = _try_model(Path(sys.argv[1]))
     if wrong:
         sys.stderr.write(wrong + "\n")
     sys.exit(1 if wrong else 0)

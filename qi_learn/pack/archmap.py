@@ -35,7 +35,7 @@ def check_base(base: GgufFile) -> None:
     """Raises UnsupportedArchitecture, or ModelError for an adapter, a split file or a part of a model: what packing cannot take as its base."""
     architecture = base.architecture
     if base.keys.get("general.type", "model") != "model":
-        raise ModelError(f"{base.path} is a {base.keys['general.type']}, not a model", "Use the base model's own GGUF file.")
+        raise ModelError(f"{base.path} is not a model: {base.keys['general.type']}", "Use the base model's own GGUF file.")
     if architecture not in SUPPORTED:
         raise UnsupportedArchitecture(f"the architecture {architecture} cannot be packed", f"Use a base of {', '.join(SUPPORTED)}.")
     if base.keys.get("split.count", 0) not in (0, 1):
