@@ -104,9 +104,5 @@ class LiveChanged(QiError):
         self.live = live
 
 
-class LiveChanged(QiError):
-    exit_code = EXIT_TRY_AGAIN
-
-
 class Refused(QiError):
     exit_code = EXIT_REFUSED
