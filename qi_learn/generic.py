@@ -7,7 +7,7 @@ takes its place. Texts are pieces of source from the start of a function or clas
 
 from __future__ import annotations
 
-import ast
+import re
 import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +35,8 @@ PROBES = (
     # reserve
     "graphlib", "timeit", "webbrowser", "zipapp", "unittest/mock", "multiprocessing/pool", "xml/etree/ElementTree", "wave", "turtle", "pydoc",
 )  # fmt: skip
+
+_DEFINITION = re.compile(r"\s*(?:async def|def|class) \w+[(:]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,10 @@ def _pieces(path: Path) -> list[str]:
     except OSError:
         return []
     lines = source.split("\n")
-    starts = sorted(node.lineno - 1 for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
     pieces: list[str] = []
     free = 0
-    for start in starts:
-        if start < free:
+    for start, line in enumerate(lines):
+        if start < free or not _DEFINITION.match(line):
             continue
         end, length = start, 0
         while end < len(lines) and length < TEXT_CHARACTERS:
