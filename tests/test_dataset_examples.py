@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -16,13 +17,14 @@ from hypothesis import strategies as st
 from tiny_models import write_tiny_model
 
 from qi_learn import generic
+from qi_learn.dataset.calls import argument_spans, written_answer
 from qi_learn.dataset.examples import Rendered, ask_of, code_mask, example_of, generic_examples, target_tokens
 from qi_learn.dataset.select import Candidate
 from qi_learn.dataset.target import Target, Unusable, target_of
 from qi_learn.errors import ServerError
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
-from qi_learn.records import Example, LearningInteraction, Message
+from qi_learn.records import Example, LearningInteraction, Message, Suggestion
 
 KEPT = "def area(r: float) -> float:\n    return 3.14 * r * r  # π r²\n"
 
@@ -131,6 +133,31 @@ def test_the_beginning_of_text_is_there_once(server: RenderingServer, tmp_path: 
         assert example.prompt_ids[1] != vocabulary.bos
         (anchor,) = generic_examples(generic.anchors()[:1], vocabulary)
         assert (anchor.prompt_ids[0], len(anchor.prompt_ids)) == (vocabulary.bos, 2)
+
+
+def test_a_tool_call_is_learned_as_the_server_writes_it(server: RenderingServer, smollm: Vocabulary) -> None:
+    call = {"function": {"name": "write", "arguments": {"path": "a.py", "text": CODE}}}
+    tools = [{"type": "function", "function": {"name": "write"}}]
+    t = turn(answer="I write it.", answer_extra={"tool_calls": [call]}, request={"tools": tools})
+    example = build(server, smollm, interaction(t, Suggestion(t.id, 0, CODE, 0, 0, state="settled", final_text=KEPT)))
+    assert isinstance(example, Example)
+    arguments = json.dumps({"path": "a.py", "text": KEPT})
+    assert example.target == f'I write it.<tool_call>\n{{"name": "write", "arguments": {arguments}}}\n</tool_call>'
+    assert b"".join(smollm.pieces(example.target_ids)).decode() == example.target + "<|im_end|>"
+    code = b"".join(piece for piece, is_code in zip(smollm.pieces(example.target_ids), example.code_mask, strict=True) if is_code).decode()
+    assert json.dumps(KEPT)[1:-1] in code
+    assert len(code) < len(json.dumps(KEPT)) + 6
+    assert example.kept_code == KEPT.rstrip("\n")
+    assert example.prompt.startswith("<|im_start|>system\nTools: ")
+
+
+def test_where_the_template_moves_things_a_tool_call_is_not_learned() -> None:
+    assert written_answer("<s>prompt", "<s>tools prompt answer</s>", "</s>") is None
+    assert written_answer("<s>prompt", "<s>prompt answer", "</s>") is None
+    assert written_answer("<s>prompt", "<s>prompt answer</s>x</s>", "</s>") == " answer"
+    escaped = 'a = "\\u003cb\\u003e\\n"'
+    assert [escaped[a:b] for a, b in argument_spans(escaped, ["<b>\n"])] == ["\\u003cb\\u003e\\n"]
+    assert argument_spans(escaped, ["absent"]) == ()
 
 
 def test_only_what_shapes_the_text_is_asked_again() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from dataset_world import ANSWER, CODE, interaction, suggestion, turn
 
 from qi_learn.chat import reindent
 from qi_learn.dataset.target import Target, Unusable, target_of
+from qi_learn.records import Suggestion
 
 KEPT = "def area(r: float) -> float:\n    return 3.14 * r * r\n"
 
@@ -116,3 +119,39 @@ def test_a_completion_is_one_piece_of_code_even_where_it_does_not_parse() -> Non
 def test_a_rated_answer_without_code_is_learned_as_it_was() -> None:
     assert target_of(interaction(turn(answer="Because of the cache."))) == Target("Because of the cache.", ())
     assert target_of(interaction(turn(answer="  "))) == Unusable("the answer is empty")
+
+
+# --- tool calls ----------------------------------------------------------------------------------------------------------------------------
+
+CALL = {"function": {"name": "write", "arguments": {"path": "a.py", "text": CODE}}}
+
+
+def test_a_kept_text_takes_the_place_of_a_tool_argument() -> None:
+    t = turn(answer="", answer_extra={"tool_calls": [CALL]})
+    edit = Suggestion(t.id, 0, CODE, 0, 0, state="settled", final_text=KEPT)
+    target = target_of(interaction(t, edit))
+    assert isinstance(target, Target)
+    assert target.calls == ({"function": {"name": "write", "arguments": {"path": "a.py", "text": KEPT}}},)
+    assert (target.text, target.code) == ("", KEPT.rstrip("\n"))
+
+
+def test_arguments_that_come_as_text_are_read_and_broken_ones_are_not_learned() -> None:
+    as_text = {"id": "x", "type": "function", "function": {"name": "write", "arguments": json.dumps(CALL["function"]["arguments"])}}
+    target = target_of(interaction(turn(answer="", answer_extra={"tool_calls": [as_text]})))
+    assert isinstance(target, Target)
+    assert target.calls == (CALL,)
+    for broken in ({"function": {"name": "write", "arguments": "{"}}, {"function": {"arguments": {}}}, {"function": {"name": "f", "arguments": "[1]"}}):
+        assert target_of(interaction(turn(answer="", answer_extra={"tool_calls": [broken]}))) == Unusable("a tool call that cannot be read")
+
+
+def test_a_rejected_or_cut_tool_call_is_not_learned() -> None:
+    t = turn(answer="", answer_extra={"tool_calls": [CALL]})
+    rejected = Suggestion(t.id, 0, CODE, 0, 0, state="settled")
+    assert target_of(interaction(t, rejected)) == Unusable("a part of the answer was rejected")
+    cut = turn(answer="", answer_extra={"tool_calls": [CALL]}, done_reason="length")
+    assert target_of(interaction(cut)) == Unusable("the answer was cut off")
+    corrected = target_of(interaction(t, rejected, correction=KEPT, target_text=KEPT))
+    assert isinstance(corrected, Target)
+    assert corrected.code == KEPT.rstrip("\n")
+    unknown = target_of(interaction(t, correction=KEPT, target_text=KEPT))
+    assert unknown == Unusable("a correction whose place in the tool calls is not known")

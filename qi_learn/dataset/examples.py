@@ -15,8 +15,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
+from qi_learn.dataset.calls import Span, argument_spans, asked_with_answer, written_answer
 from qi_learn.dataset.select import Candidate
-from qi_learn.dataset.target import Span, Unusable
+from qi_learn.dataset.target import Unusable
 from qi_learn.generic import SEQUENCE_TOKENS, GenericText
 from qi_learn.records import Example, Message, Turn
 
@@ -105,17 +106,24 @@ def example_of(candidate: Candidate, *, server: Renderer, model: str, digest: st
     checkable = turn.prompt_tokens is not None and not candidate.redacted
     if checkable and turn.prompt_tokens != len(prompt_ids):
         return Unusable("the model read another prompt (its tokens were counted)")
-    target_ids = target_tokens(target.text, vocabulary)
+    text, spans = target.text, target.spans
+    if target.calls:
+        whole = rendered.text(server, model, digest, asked_with_answer(ask, text, target.calls)) if ask["endpoint"] == "/api/chat" else ""
+        written = written_answer(prompt, whole, vocabulary.pieces([vocabulary.end_of_turn()])[0].decode())
+        if written is None:
+            return Unusable("the server does not show how it writes this tool call")
+        text, spans = written, argument_spans(written, target.arguments)
+    target_ids = target_tokens(text, vocabulary)
     if target_ids is None:
         return Unusable("the answer cannot be cut into tokens exactly")
-    mask = code_mask(target.text, target.spans, vocabulary.pieces(target_ids))
+    mask = code_mask(text, spans, vocabulary.pieces(target_ids))
     untemplated = (ask["body"].get("raw") or ask["body"].get("suffix")) and vocabulary.eos >= 0
     end = vocabulary.eos if untemplated else vocabulary.end_of_turn()
     return Example(
         id=turn.id,
-        hash=content_hash(prompt, target.text),
+        hash=content_hash(prompt, text),
         prompt=prompt,
-        target=target.text,
+        target=text,
         prompt_ids=tuple(prompt_ids),
         target_ids=(*target_ids, end),
         code_mask=(*mask, False),

@@ -86,7 +86,7 @@ def _candidate(store: Store, turn_id: str) -> Candidate | Unusable:
     target = target_of(interaction)
     if isinstance(target, Unusable):
         return target
-    if has_placeholder(target.text):
+    if has_placeholder(target.text) or has_placeholder(json.dumps(target.calls)):
         return Unusable("a secret was taken out of the answer")
     return Candidate(interaction, target, _key(turn, target), session_of(store, turn), was_redacted(store, turn_id))
 
@@ -106,7 +106,7 @@ def _key(turn: Turn, target: Target) -> str:
     question = [[m.role, " ".join(m.content.split()), _plain(m.extra)] for m in turn.messages]
     shape = _plain({k: turn.request.get(k) for k in ("system", "template", "raw", "suffix")})
     answer = "\n".join(line.rstrip() for line in target.text.strip().split("\n"))
-    return hashlib.sha256(json.dumps([question, shape, answer], ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([question, shape, answer, target.calls], ensure_ascii=False).encode()).hexdigest()
 
 
 def _plain(value: Mapping[str, object]) -> str:

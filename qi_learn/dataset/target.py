@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qi_learn.chat import Block, code_blocks, indentation, reindent, similarity, with_code
+from qi_learn.dataset.calls import Call, Span, calls_of, suggested, with_arguments
 from qi_learn.records import LearningInteraction, Suggestion
 
-Span = tuple[int, int]
 _FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*")
 
 
@@ -23,12 +23,16 @@ class Target:
     """A complete answer and where its code is (character spans, in order)."""
 
     text: str
+    """For an answer with tool calls what is said beside them; the server writes the calls (`dataset/calls.py`)."""
     spans: tuple[Span, ...]
+    calls: tuple[Call, ...] = ()
+    arguments: tuple[str, ...] = ()
+    """The texts in the calls that are code."""
 
     @property
     def code(self) -> str:
         """The code alone, block after block."""
-        return "\n".join(self.text[start:end].rstrip("\n") for start, end in self.spans)
+        return "\n".join(piece.rstrip("\n") for piece in (*(self.text[start:end] for start, end in self.spans), *self.arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,30 @@ class Unusable:
 
 def target_of(interaction: LearningInteraction) -> Target | Unusable:
     """The answer to learn from a turn whose target score is high enough."""
+    if interaction.turn.answer_extra.get("tool_calls"):
+        return _target_with_calls(interaction)
+    return _target_of_text(interaction)
+
+
+def _target_with_calls(interaction: LearningInteraction) -> Target | Unusable:
+    if _cut(interaction):
+        return Unusable("the answer was cut off")
+    try:
+        calls = calls_of(interaction.turn.answer_extra)
+    except ValueError:
+        return Unusable("a tool call that cannot be read")
+    suggestions = suggested(interaction, calls)
+    correction = _correction(interaction)
+    if any(_rejected(s) for s in suggestions) and not correction:
+        return Unusable("a part of the answer was rejected")
+    if correction and len(suggestions) != 1:
+        return Unusable("a correction whose place in the tool calls is not known")
+    kept = {s.text: correction or s.final_text or s.text for s in suggestions}
+    arguments = tuple(reindent(kept[s.text], indentation(s.text)) for s in suggestions)
+    return Target(interaction.turn.answer, (), tuple(with_arguments(calls, kept)), arguments)
+
+
+def _target_of_text(interaction: LearningInteraction) -> Target | Unusable:
     turn, correction = interaction.turn, interaction.feedback.correction
     blocks = _blocks(interaction)
     kept = _kept(interaction, blocks)
@@ -79,11 +107,16 @@ def _suggestion(interaction: LearningInteraction, block: Block) -> Suggestion | 
 
 def _kept(interaction: LearningInteraction, blocks: list[Block]) -> Mapping[int, str]:
     """Final texts by block. Empty where the person's correction is what counts."""
-    score, correction = interaction.score, interaction.feedback.correction
-    if correction and score is not None and score.target_text == correction:
+    if _correction(interaction):
         return {}
     found = ((i, _suggestion(interaction, block)) for i, block in enumerate(blocks))
     return {i: s.final_text for i, s in found if s and s.final_text and s.final_text.strip() and not s.reverted}
+
+
+def _correction(interaction: LearningInteraction) -> str | None:
+    """The person's correction, where it is the text that was scored."""
+    score, correction = interaction.score, interaction.feedback.correction
+    return correction if correction and score is not None and score.target_text == correction else None
 
 
 def _rejected(suggestion: Suggestion | None) -> bool:
