@@ -110,6 +110,16 @@ def test_a_correction_replaces_the_block_it_is_most_like() -> None:
     assert target.text == t.answer.replace(CODE, KEPT)
 
 
+def test_a_rewritten_block_stays_in_its_own_place() -> None:
+    """A text that was rewritten beyond likeness is a correction too, but it is known where it stands."""
+    t = turn(answer="```python\ntotal = compute_all(rows, limit=5)\n```\n" + ANSWER)
+    rewritten = "def sum_of(r):\n    return sum(r)\n"
+    place = suggestion(t, "total = compute_all(rows, limit=5)\n", final=rewritten)
+    target = target_of(interaction(t, place, correction=rewritten, target_text=rewritten))
+    assert isinstance(target, Target)
+    assert target.text == t.answer.replace("total = compute_all(rows, limit=5)\n", rewritten)
+
+
 def test_a_completion_is_one_piece_of_code_even_where_it_does_not_parse() -> None:
     t = turn(answer="r):\n    return 3 * r", endpoint="/api/generate")
     target = target_of(interaction(t, suggestion(t, t.answer, final="r):\n    return 4 * r")))

@@ -114,9 +114,10 @@ def _kept(interaction: LearningInteraction, blocks: list[Block]) -> Mapping[int,
 
 
 def _correction(interaction: LearningInteraction) -> str | None:
-    """The person's correction, where it is the text that was scored."""
+    """The person's correction, where it is the text that was scored and not what stands in a block's place anyway."""
     score, correction = interaction.score, interaction.feedback.correction
-    return correction if correction and score is not None and score.target_text == correction else None
+    seen = any(s.final_text == correction for s in interaction.suggestions)
+    return correction if correction and not seen and score is not None and score.target_text == correction else None
 
 
 def _rejected(suggestion: Suggestion | None) -> bool:
