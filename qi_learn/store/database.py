@@ -125,10 +125,13 @@ def _open_to_write(path: Path, timeout: float) -> Store:
     with _translated(path):
         conn = _connect(path, "rw", timeout)
         with _closed_on_error(conn):
+            old = _version(conn, path) < SCHEMA  # first: a newer database is not even brought into WAL mode
+            conn.execute("PRAGMA journal_mode = WAL")
+            conn.execute("PRAGMA synchronous = NORMAL")
             conn.execute("BEGIN IMMEDIATE")
             conn.execute("ROLLBACK")
             _check(conn, path)
-            if _version(conn, path) < SCHEMA:
+            if old:
                 _migrate(conn, path)
             conn.execute("PRAGMA foreign_keys = ON")
     return Store(path, conn)
@@ -147,10 +150,6 @@ def _make_private(path: Path) -> None:
 def _connect(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
     conn = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
     conn.row_factory = sqlite3.Row
-    with _closed_on_error(conn):
-        if mode == "rw":
-            conn.execute("PRAGMA journal_mode = WAL")
-            conn.execute("PRAGMA synchronous = NORMAL")
     return conn
 
 
@@ -214,7 +213,7 @@ def _in_our_words(path: Path, error: sqlite3.DatabaseError) -> QiError:
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         todo = "Only the daemon writes it: stop the other process, or wait until it is done, and try again."
         return StoreError(f"The database {path} is locked by another process.", todo)
-    if code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_WRITE:
+    if code & 0xFF == sqlite3.SQLITE_FULL or code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
         return DiskFull(f"The database {path} cannot grow: {error}", "Make room on the disk. Nothing is lost: what was not written waits in the spool.")
     if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return _damaged(path, str(error))

@@ -79,9 +79,9 @@ class _Intake:
 def drain(store: Store, spool_dir: Path, *, decode: Decode, suggest: Suggest, now: float) -> Drained:
     """Takes in everything that waits in the spool.
 
-    `decode` makes the Turn of a `turn` event (ValueError: it cannot be decoded), `suggest` finds the suggestions in its answer, both as redacted;
-    `now` is kept with each event as the time it was taken in. Raises StoreError or DiskFull where the database or `spool/bad/` cannot be written: then
-    what is not in the database still waits in the spool.
+    `decode` makes the Turn of a `turn` event (ValueError: it cannot be decoded), `suggest` finds the suggestions in its answer as it was redacted;
+    `now` is kept with each event as the time it was taken in. Raises StoreError or DiskFull where the database or `spool/bad/` cannot be written: what
+    was committed stays, the rest waits in the spool.
     """
     intake = _Intake(store, load_redactor(store.path.with_name("redaction.key")), decode, suggest, now)
     files = spool_files(spool_dir)
@@ -224,8 +224,11 @@ def _forget_gone(store: Store, files: Sequence[Path]) -> None:
 
 
 def _delete(store: Store, spool_dir: Path, ended: Sequence[Path]) -> None:
-    if not ended or not store.checkpoint():
-        return  # a reader holds the checkpoint up: next time
-    for path in ended:
-        path.unlink()
-    sync_directory(spool_dir)
+    """Deletes what is safely in the database. Where that cannot be now (a reader holds the checkpoint up, the disk is full), the next drain does it."""
+    try:
+        if ended and store.checkpoint():
+            for path in ended:
+                path.unlink()
+            sync_directory(spool_dir)
+    except (DiskFull, OSError) as error:
+        logger.warning("spool files that are taken in could not be deleted yet: %s", error)

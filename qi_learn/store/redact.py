@@ -73,7 +73,7 @@ _WORDS = (
 )
 # After the word: the rest of the name, quotes, what assigns, and either a quoted literal or a bare one that is not the beginning of an expression.
 _ASSIGNED = re.compile(
-    r"[A-Za-z0-9_-]{0,30}[\"'\]]{0,2}\s{0,4}(?::=|=>|==?|:|\s)\s{0,4}"
+    r"[A-Za-z0-9_-]{0,30}[\"'\]]{0,2}\s{0,4}(?::=|=>|==?|:|(?<=[Bb]earer)\s)\s{0,4}"
     r"(?:[rbf]?(?P<quote>[\"'`])(?P<quoted>[^\s\"'`]{10,512})(?P=quote)|(?P<bare>[A-Za-z0-9+/=_~-]{20,512})(?![\w.(\[]))"
 )
 _IDENTIFIER = re.compile(r"[A-Za-z_]+(?:_[A-Za-z0-9]+)*|[a-z]+(?:-[a-z0-9]+)+")
@@ -91,7 +91,9 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text with a placeholder for each secret, and U+FFFD for what is no text (half a surrogate pair: it cannot be stored)."""
-        if len(text) >= SHORTEST:
+        before = None
+        while text != before and len(text) >= SHORTEST:  # again, because a secret may end where one that was taken out began
+            before = text
             for needle, rule in _NEEDLES:
                 if needle in text:
                     text = rule.pattern.sub(self._by_shape(rule.kind), text)

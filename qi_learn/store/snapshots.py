@@ -1,0 +1,128 @@
+"""A frozen data set as files: what a cycle trains and is judged on, and can be shown to have been.
+
+`train`, `dev`, `gate`, `replay` and `anchors` are `.jsonl`, one example a line. `manifest.json` names every example by its hash and every file by its
+sha256, and is renamed into place last: without it there is no snapshot, with it a snapshot is never written again. Loading checks all of it. Nothing here
+needs the database or anything but the standard library, because the training worker runs in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from qi_learn import codec
+from qi_learn.errors import DiskFull, StoreError
+from qi_learn.paths import replace_file
+from qi_learn.records import Example, Snapshot, Split
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SPLITS: tuple[Split, ...] = ("train", "dev", "gate")
+FILES = (*SPLITS, "replay", "anchors")
+_GONE = "The cycle cannot go on with it: it is marked as failed, and the next one freezes a data set of its own."
+
+
+def save_snapshot(directory: Path, snapshot: Snapshot) -> None:
+    """Writes the files, the manifest last. What an interrupted attempt left is overwritten.
+
+    Raises StoreError where a snapshot is there already, DiskFull where the files cannot be written.
+    """
+    if snapshot_ready(directory):
+        raise StoreError(f"{directory} holds a frozen data set, which is never changed.", "A new cycle has a directory of its own.")
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = {name: {"sha256": _write(directory / f"{name}.jsonl", examples), "examples": len(examples)} for name, examples in _parts(snapshot).items()}
+        manifest = {
+            "format": FORMAT,
+            "id": snapshot.id,
+            "created": snapshot.created,
+            "base_digest": snapshot.base_digest,
+            "files": files,
+            "examples": [{"id": e.id, "hash": e.hash, "split": e.split} for e in snapshot.examples],
+            "replay": [e.hash for e in snapshot.replay],
+            "anchors": [e.hash for e in snapshot.anchors],
+            "dropped": dict(snapshot.dropped),
+        }
+        replace_file(directory / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    except OSError as error:
+        raise DiskFull(f"The data set cannot be frozen in {directory}: {error}", "Make room on the disk; the cycle begins this step again.") from error
+
+
+def load_snapshot(directory: Path) -> Snapshot:
+    """The snapshot, checked against its manifest. Raises StoreError where it is incomplete or was changed."""
+    manifest = _manifest(directory)
+    try:
+        parts = {name: _read(directory / f"{name}.jsonl", manifest["files"][name]["sha256"]) for name in FILES}
+        snapshot = Snapshot(
+            id=manifest["id"],
+            created=manifest["created"],
+            base_digest=manifest["base_digest"],
+            examples=_in_order(manifest["examples"], parts),
+            replay=parts["replay"],
+            anchors=parts["anchors"],
+            dropped=manifest["dropped"],
+        )
+        listed = {"replay": [e.hash for e in snapshot.replay], "anchors": [e.hash for e in snapshot.anchors]}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"The data set in {directory} cannot be read: {error}", _GONE) from error
+    if any(manifest.get(name) != hashes for name, hashes in listed.items()):
+        raise StoreError(f"The data set in {directory} is not what its manifest lists.", _GONE)
+    return snapshot
+
+
+def snapshot_ready(directory: Path) -> bool:
+    """Whether a snapshot is there, complete."""
+    return (directory / MANIFEST).exists()
+
+
+def _parts(snapshot: Snapshot) -> Mapping[str, tuple[Example, ...]]:
+    return {**{name: snapshot.split(name) for name in SPLITS}, "replay": snapshot.replay, "anchors": snapshot.anchors}
+
+
+def _write(path: Path, examples: Iterable[Example]) -> str:
+    """Writes one file so that it is on the disk before the manifest can name it; its sha256."""
+    seal = hashlib.sha256()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        for example in examples:
+            line = codec.dumps(example).encode("utf-8", "surrogatepass") + b"\n"
+            seal.update(line)
+            file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    return seal.hexdigest()
+
+
+def _manifest(directory: Path) -> Mapping[str, Any]:
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"There is no complete data set in {directory}: {error}", _GONE) from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise StoreError(f"The data set in {directory} is of a format that this version does not know.", _GONE)
+    return manifest
+
+
+def _read(path: Path, sha256: str) -> tuple[Example, ...]:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"{path.name} was changed after it was frozen")
+    return tuple(codec.loads(Example, line.decode("utf-8", "surrogatepass")) for line in content.splitlines())
+
+
+def _in_order(listed: Iterable[Mapping[str, str]], parts: Mapping[str, tuple[Example, ...]]) -> tuple[Example, ...]:
+    """The new examples as they were, oldest first: each file keeps its own order, the manifest says how they go together."""
+    waiting: dict[str, Iterator[Example]] = {name: iter(parts[name]) for name in SPLITS}
+    examples = []
+    for entry in listed:
+        example = next(waiting[entry["split"]], None)
+        if example is None or (example.id, example.hash) != (entry["id"], entry["hash"]):
+            raise ValueError(f"{entry['split']}.jsonl does not hold the example {entry['id']} where the manifest lists it")
+        examples.append(example)
+    if any(next(rest, None) is not None for rest in waiting.values()):
+        raise ValueError("there are more examples than the manifest lists")
+    return tuple(examples)
