@@ -139,7 +139,7 @@ def test_a_tool_call_is_learned_as_the_server_writes_it(server: RenderingServer,
     call = {"function": {"name": "write", "arguments": {"path": "a.py", "text": CODE}}}
     tools = [{"type": "function", "function": {"name": "write"}}]
     t = turn(answer="I write it.", answer_extra={"tool_calls": [call]}, request={"tools": tools})
-    example = build(server, smollm, interaction(t, Suggestion(t.id, 0, CODE, 0, 0, state="settled", final_text=KEPT)))
+    example = build(server, smollm, interaction(t, Suggestion(t.id, 0, CODE, -1, -1, state="settled", final_text=KEPT)))
     assert isinstance(example, Example)
     arguments = json.dumps({"path": "a.py", "text": KEPT})
     assert example.target == f'I write it.<tool_call>\n{{"name": "write", "arguments": {arguments}}}\n</tool_call>'

@@ -138,11 +138,23 @@ CALL = {"function": {"name": "write", "arguments": {"path": "a.py", "text": CODE
 
 def test_a_kept_text_takes_the_place_of_a_tool_argument() -> None:
     t = turn(answer="", answer_extra={"tool_calls": [CALL]})
-    edit = Suggestion(t.id, 0, CODE, 0, 0, state="settled", final_text=KEPT)
+    edit = Suggestion(t.id, 0, CODE, -1, -1, state="settled", final_text=KEPT)
     target = target_of(interaction(t, edit))
     assert isinstance(target, Target)
     assert target.calls == ({"function": {"name": "write", "arguments": {"path": "a.py", "text": KEPT}}},)
     assert (target.text, target.code) == ("", KEPT.rstrip("\n"))
+
+
+def test_a_list_of_edits_is_one_answer() -> None:
+    edits = [{"old": "a", "new_string": CODE}, {"old": "b", "new_string": "    x = 1\n"}]
+    t = turn(answer="", answer_extra={"tool_calls": [{"function": {"name": "edit", "arguments": {"path": "a.py", "edits": edits}}}]})
+    first = Suggestion(t.id, 0, CODE, -1, -1, state="settled", final_text=KEPT)
+    second = Suggestion(t.id, 1, "    x = 1\n", -1, -1, state="settled", final_text="x = 2")
+    target = target_of(interaction(t, first, second))
+    assert isinstance(target, Target)
+    changed = target.calls[0]["function"]["arguments"]["edits"]
+    assert [e["new_string"] for e in changed] == [KEPT, "    x = 2"]
+    assert [e["old"] for e in changed] == ["a", "b"]
 
 
 def test_arguments_that_come_as_text_are_read_and_broken_ones_are_not_learned() -> None:
@@ -156,7 +168,7 @@ def test_arguments_that_come_as_text_are_read_and_broken_ones_are_not_learned() 
 
 def test_a_rejected_or_cut_tool_call_is_not_learned() -> None:
     t = turn(answer="", answer_extra={"tool_calls": [CALL]})
-    rejected = Suggestion(t.id, 0, CODE, 0, 0, state="settled")
+    rejected = Suggestion(t.id, 0, CODE, -1, -1, state="settled")
     assert target_of(interaction(t, rejected)) == Unusable("a part of the answer was rejected")
     cut = turn(answer="", answer_extra={"tool_calls": [CALL]}, done_reason="length")
     assert target_of(interaction(cut)) == Unusable("the answer was cut off")

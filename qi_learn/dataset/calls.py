@@ -33,7 +33,7 @@ def calls_of(turn_extra: Mapping[str, Any]) -> list[Call]:
 
 def suggested(interaction: LearningInteraction, calls: Sequence[Call]) -> list[Suggestion]:
     """The suggestions that stand in an argument of these calls."""
-    texts = {value for call in calls for value in _texts(call)}
+    texts = {text for call in calls for text in _texts(call["function"]["arguments"])}
     return [s for s in interaction.suggestions if s.text in texts]
 
 
@@ -41,17 +41,22 @@ def with_arguments(calls: Sequence[Call], kept: Mapping[str, str]) -> list[Call]
     """The calls with kept texts (by the suggested text) in the place of their arguments, at the indentation of what they replace."""
 
     def place(value: Any) -> Any:
-        return reindent(kept[value], indentation(value)) if isinstance(value, str) and value in kept else value
+        if isinstance(value, str):
+            return reindent(kept[value], indentation(value)) if value in kept else value
+        if isinstance(value, Mapping):
+            return {name: place(inner) for name, inner in value.items()}
+        return [place(inner) for inner in value] if isinstance(value, list | tuple) else value
 
-    found = []
-    for call in calls:
-        arguments = {name: place(value) for name, value in call["function"]["arguments"].items()}
-        found.append({"function": {"name": call["function"]["name"], "arguments": arguments}})
-    return found
+    return [{"function": {"name": call["function"]["name"], "arguments": place(call["function"]["arguments"])}} for call in calls]
 
 
-def _texts(call: Call) -> Iterator[str]:
-    yield from (value for value in call["function"]["arguments"].values() if isinstance(value, str))
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in an argument, however deep (editing tools take lists of edits)."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
 
 
 def asked_with_answer(ask: Mapping[str, Any], content: str, calls: Sequence[Call]) -> dict[str, Any]:
