@@ -45,7 +45,8 @@ def decide(store: Store, settings: Settings, *, learned_runs: Collection[str], n
     if busy:
         return wait("a cycle is under way")
     if reason := enough(found, settings):
-        return wait(reason, interactions=max(0, settings.train.min_interactions - fresh))
+        missing = settings.train.min_interactions - fresh
+        return wait(reason, interactions=missing) if missing > 0 else wait(reason)
     if (need := _after_refusal(runs, learned_runs)) > fresh:
         return wait(f"the last cycle was refused: it takes {need} new examples to try again, {need - fresh} more than there are", interactions=need - fresh)
     if (seconds := _interval_left(runs, settings, now)) > 0:

@@ -70,7 +70,7 @@ def test_low_scores_and_what_is_learned_do_not_count(store: Store) -> None:
 def test_one_sided_and_unsplittable_work_is_not_learned(store: Store) -> None:
     work(store, {"a": 10, "b": 3})
     found = ask(store)
-    assert not found.due
+    assert (found.due, found.missing) == (False, {})
     assert "one-sided: 10 of 13 examples come from one session (a): at least 7 more" in found.reason
     few = ask(store, replace(SETTINGS, gate=Gate(min_examples=25)))
     assert not few.due
