@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +104,16 @@ def contains(place: Path, commit: str, ancestor: str) -> bool:
     if done.exit_code not in (0, 1):
         raise _refused(place, done)
     return done.exit_code == 0
+
+
+def names_used(place: Path, names: Sequence[str], *, before: float) -> set[str] | None:
+    """Those of the names that occur as whole words in the project's newest commit before `before` (Unix seconds); None where it has none. Raises NotFound."""
+    commit = _git(place, "rev-list", "-1", f"--before={int(before)}", "HEAD", check=False).text.strip()
+    if not commit:
+        return None
+    wanted = [part for name in names for part in ("-e", name)]
+    done = _git(place, "grep", "-I", "-h", "-o", "-w", "-F", "-m", "200", *wanted, commit, "--", ".", check=False)
+    return set(names) & set(done.text.split("\n"))
 
 
 def message(place: Path, commit: str) -> str:
