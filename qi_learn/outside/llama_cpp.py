@@ -177,14 +177,19 @@ class Vocabulary:
 class Model:
     """A loaded model with one context: evaluates tokens and gives logits. Not for two threads at a time."""
 
-    def __init__(self, path: Path, *, context: int, sequences: int = 1, threads: int | None = None) -> None:
-        """Raises ModelError, UnsupportedArchitecture or ToolMissing. `context` counts tokens over all sequences together."""
+    def __init__(self, path: Path, *, context: int, sequences: int = 1, threads: int | None = None, within_training: bool = False) -> None:
+        """Raises ModelError, UnsupportedArchitecture or ToolMissing.
+
+        `context` counts tokens over all sequences together; `within_training` cuts it to what the model was trained with.
+        """
         library = load_library()
         self._api = library.api
         self._pointer = _load(library, path, vocab_only=False)
         self.vocabulary = Vocabulary(library, self._pointer)
         self.trained_context: int = self._api.llama_model_n_ctx_train(self._pointer)
         self.bytes: int = self._api.llama_model_size(self._pointer)
+        if within_training and self.trained_context:
+            context = min(context, self.trained_context)
         params = self._api.llama_context_default_params()
         params.n_ctx = context
         params.n_batch = params.n_ubatch = min(BATCH_TOKENS, context)
@@ -196,7 +201,7 @@ class Model:
         if not self._context:
             self.vocabulary.close()
             raise ModelError(f"no room for a context of {context} tokens: {library.reason()}", "use a smaller context (serve.context, num_ctx)")
-        self.context: int = self._api.llama_n_ctx(self._context)
+        self.context = context  # llama.cpp rounds up to a multiple of 256; what was asked for counts
         self._memory = self._api.llama_get_memory(self._context)
         self._abort: object = None
 
@@ -204,9 +209,9 @@ class Model:
         """Empties the memory of what was evaluated: the next evaluation starts fresh."""
         self._api.llama_memory_clear(self._memory, True)
 
-    def stop_when(self, wanted: Callable[[], bool]) -> None:
-        """Lets a running evaluation be broken off: llama.cpp asks `wanted` between its steps."""
-        self._abort = self._api.ggml_abort_callback(lambda _data: wanted())
+    def stop_when(self, wanted: Callable[[], bool] | None) -> None:
+        """Lets a running evaluation be broken off: llama.cpp asks `wanted` between its steps (None: no longer)."""
+        self._abort = self._api.ggml_abort_callback(lambda _data: wanted()) if wanted else self._api.ggml_abort_callback()
         self._api.llama_set_abort_callback(self._context, self._abort, None)
 
     def evaluate(self, tokens: Sequence[int], positions: Sequence[int], sequences: Sequence[int], wanted: Sequence[bool]) -> bool:
