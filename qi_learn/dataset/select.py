@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from qi_learn.dataset.target import Target, Unusable, target_of
@@ -60,13 +60,11 @@ def candidates(store: Store, settings: Settings, *, learned: Set[str]) -> Select
 
     `learned` holds the turn ids in the snapshots behind the live chain.
     """
-    ids = scored_turns(store, threshold=settings.train.quality_threshold)
-    seen = {c.key for i in ids if i in learned and isinstance(c := _candidate(store, i), Candidate)}
+    ids = [i for i in scored_turns(store, threshold=settings.train.quality_threshold) if i not in learned]
+    seen = {c.key for i in _same_question(store, ids, learned) if isinstance(c := _candidate(store, i), Candidate)}
     found: list[Candidate] = []
     dropped: Counter[str] = Counter()
     for turn_id in ids:
-        if turn_id in learned:
-            continue
         candidate = _candidate(store, turn_id)
         if isinstance(candidate, Unusable):
             dropped[candidate.reason] += 1
@@ -76,6 +74,15 @@ def candidates(store: Store, settings: Settings, *, learned: Set[str]) -> Select
             seen.add(candidate.key)
             found.append(candidate)
     return Selection(tuple(found), dict(dropped))
+
+
+def _same_question(store: Store, ids: Sequence[str], learned: Set[str]) -> list[str]:
+    """The learned turns that were asked the same, word for word, as one of `ids`: only those need be looked at again, however many were learned."""
+    sql = """
+        SELECT DISTINCT old.id FROM turns new JOIN turns old ON old.tip = new.tip
+        WHERE new.id IN (SELECT value FROM json_each(?)) AND old.id IN (SELECT value FROM json_each(?)) ORDER BY old.id
+    """
+    return [row["id"] for row in store.rows(sql, (json.dumps(list(ids)), json.dumps(sorted(learned))))]
 
 
 def _candidate(store: Store, turn_id: str) -> Candidate | Unusable:
