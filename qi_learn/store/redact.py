@@ -64,7 +64,7 @@ RULES: tuple[Rule, ...] = (
     _rule("sendgrid-key", "SG.", r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
     _rule("jwt", "eyJ", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
     _rule("azure-key", "AccountKey=", r"\bAccountKey=(?P<secret>[A-Za-z0-9+/]{40,}={0,2})"),
-    _rule("url-password", "://", r"\b[a-z][a-z0-9+.-]{1,30}://[^\s:/@\"'<>]*:(?P<secret>[^\s/@\"'<>{}$\[\]]{3,})@"),
+    _rule("url-password", "://", r"://[^\s:/@\"'<>]{0,200}:(?P<secret>[^\s/@\"'<>{}$\[\]]{3,})@"),
 )
 _NEEDLES = tuple((needle, rule) for rule in RULES for needle in rule.needles)
 _WORDS = (
