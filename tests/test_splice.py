@@ -23,11 +23,11 @@ from tiny_adapters import ALL_LINEAR, ATTENTION, dense, random_adapter
 from tiny_models import write_tiny_model
 
 from qi_learn.errors import DiskFull, ModelError, NotFound, UnsupportedArchitecture
-from qi_learn.outside.gguf_file import read_head
+from qi_learn.outside.gguf_file import read_head, sha256_of
 from qi_learn.outside.llama_cpp import Model
 from qi_learn.pack.archmap import find_home
 from qi_learn.pack.merge import Adapter, Factors, write_adapter
-from qi_learn.pack.splice import pack, sha256_of, verify_packed
+from qi_learn.pack.splice import pack, verify_packed
 from qi_learn.records import Packed
 
 IDS = [1, 40, 41, 60, 80, 99, 12, 7, 55, 120, 3, 77]

@@ -8,6 +8,7 @@ Version 2 and 3, little-endian; the format is described in ggml's `docs/gguf.md`
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import struct
 from collections.abc import Mapping
@@ -147,6 +148,12 @@ def read_head(path: Path) -> GgufFile:
         raise NotFound(f"there is no model file {path}", "Check the path, or pull the base model again.") from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}", "Check the file and its rights.") from error
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Cursor:

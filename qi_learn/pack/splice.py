@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from qi_learn.errors import DiskFull, ModelError
 from qi_learn.outside.ggml import is_valid, load_in_child
-from qi_learn.outside.gguf_file import GgufFile, read_head
+from qi_learn.outside.gguf_file import GgufFile, read_head, sha256_of
 from qi_learn.pack.archmap import check_base
 from qi_learn.pack.layout import CHUNK, Layout, Place, fill_untouched, lay_out, patched_head, read_packed_head, write_exactly
 from qi_learn.pack.merge import Adapter, Change, changed_tensors
@@ -102,12 +102,6 @@ def verify_packed(base_gguf: Path, packed: Path, touched: Collection[str], *, lo
                 _check_same(before.fileno(), after.fileno(), packed, place)
     if load:
         load_in_child(packed)
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --- what to write -----------------------------------------------------------------------------------------------------------------------
