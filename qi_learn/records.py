@@ -373,6 +373,21 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True)
+class Smoke:
+    """Does a served model work at all, next to the base? (first rule of the gate)"""
+
+    answers: bool
+    stops: bool
+    """It ends an answer by itself, wherever the base does."""
+    same_template: bool
+    """A fixed conversation renders to the same text as under the base."""
+    same_stops: bool
+    """The same end token and stop texts as the base."""
+    problem: str = ""
+    """What the server said where it did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One rule of the gate: what was measured, against what, and in words."""
 

@@ -42,9 +42,9 @@ def reconcile(paths: Paths, server: Ollama, *, store: Path | None, wait: float =
     with locked(paths.data / "switch.lock", wait):
         while True:
             deployment = update(paths, _as_it_is)
-            how = switch_alias(server, deployment.alias, deployment.current.model, store)
+            how = switch_alias(server, deployment.alias, deployment.live_release.model, store)
             if read_journal(paths) == deployment:
-                return Reconciled(deployment.live, deployment.current.model, how)
+                return Reconciled(deployment.live, deployment.live_release.model, how)
 
 
 def _as_it_is(deployment: Deployment | None) -> Deployment:
@@ -57,7 +57,7 @@ def switch_alias(server: Ollama, alias: str, target: str, store: Path | None) ->
     """Makes `alias` another name of `target` and confirms it. Raises ServerError where the server has no `target`, or the alias did not move."""
     wanted = server.find(target)
     if wanted is None:
-        todo = "`qi-learn rollback` goes to the version before; `qi-learn init` makes the base anew."
+        todo = "`qi-learn rollback` goes to the version before; `qi-learn versions` lists them."
         raise ServerError(f"The server at {server.base_url} has no model {target} any more.", todo, status=404)
     if _points_at(server, alias, wanted.digest):
         return "already"

@@ -12,20 +12,29 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn import codec
-from qi_learn.deploy.version import Version, parse_version
+from qi_learn.deploy.version import Version, is_version, parse_version
 from qi_learn.errors import Busy, DiskFull, NotFound, StoreError
+from qi_learn.outside.names import parse_name
 from qi_learn.paths import Paths, replace_file
 from qi_learn.records import Release
 
 FORMAT = 1
 STATE_WAIT, SWITCH_WAIT = 1.0, 30.0
 """Seconds to wait for another process: to write the journal (milliseconds of work), to switch the server's alias."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A number that a run was given, before its model is there: the same run gets the same number again after a crash, and nobody else ever does."""
+
+    run_id: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +53,9 @@ class Deployment:
     """Versions that were live, oldest first; the last one is live. A rollback cuts it."""
     retired: tuple[str, ...] = ()
     """Versions whose model was (or is being) deleted from the server."""
-    announced: Release | None = None
-    """A version that has its number and is being brought to the server."""
+    abandoned: tuple[str, ...] = ()
+    """Numbers given to runs that never made a release of them."""
+    announced: Announced | None = None
     format: int = FORMAT
 
     @property
@@ -54,14 +64,9 @@ class Deployment:
         return self.chain[-1] if self.chain else ""
 
     @property
-    def current(self) -> Release:
+    def live_release(self) -> Release:
         """The live release. Raises NotFound before the base is there."""
         return self.release(self.live)
-
-    @property
-    def base(self) -> Release:
-        """The base that the live version was learned on. Raises NotFound before it is there."""
-        return self.release(next((v for v in reversed(self.chain) if parse_version(v).is_base), ""))
 
     @property
     def available(self) -> tuple[Release, ...]:
@@ -86,20 +91,45 @@ def load_deployment(paths: Paths) -> Deployment:
 
 
 def live_runs(deployment: Deployment) -> tuple[str, ...]:
-    """The runs whose data the live version has learned, retired versions in its chain included."""
-    return tuple(r.run_id for v in deployment.chain if (r := deployment.release(v)).run_id is not None)
+    """The runs whose data the live version has learned, oldest first."""
+    return runs_behind(deployment, deployment.live)
+
+
+def runs_behind(deployment: Deployment, version: str) -> tuple[str, ...]:
+    """The runs whose data a version has learned, oldest first: its own and those of the versions it was trained on top of, retired ones included."""
+    runs: list[str] = []
+    at: str | None = version
+    while at is not None:
+        release = deployment.release(at)
+        if release.run_id is not None:
+            runs.append(release.run_id)
+        at = release.parent
+    return tuple(reversed(runs))
+
+
+def candidate_model(alias: str, run_id: str) -> str:
+    """The name of a run's model while it is tested."""
+    return str(parse_name(alias).tagged(f"candidate-{run_id}"))
+
+
+def version_model(alias: str, version: Version) -> str:
+    """The immutable name of a version."""
+    return str(parse_name(alias).tagged(version.tag))
 
 
 def read_journal(paths: Paths) -> Deployment | None:
     """The journal, or None where there is none. Raises StoreError where it is damaged."""
     try:
         deployment = codec.loads(Deployment, paths.deploy.read_text(encoding="utf-8"))
-        for version in (*deployment.chain, *deployment.retired, deployment.highest, *(r.version for r in deployment.releases)):
+        for version in (deployment.highest, *deployment.abandoned, *(r.version for r in deployment.releases)):
             parse_version(version)
+        for version in (*deployment.chain, *deployment.retired):
+            deployment.release(version)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, AttributeError, NotFound) as error:
-        raise StoreError(f"{paths.deploy} cannot be read: {error}", "Put a copy of it back, or move it away and run `qi-learn init` (the models stay).") from error
+        todo = "Put a copy of it back, or move it away and run `qi-learn init`: the models stay, but their history is lost."
+        raise StoreError(f"{paths.deploy} cannot be read: {error}", todo) from error
     if deployment.format != FORMAT:
         raise StoreError(f"{paths.deploy} has format {deployment.format}; this version of qi-learn reads {FORMAT}.", "Update qi-learn.")
     return deployment
@@ -122,7 +152,7 @@ def update(paths: Paths, change: Callable[[Deployment | None], Deployment]) -> D
 
 def routes_text(deployment: Deployment) -> str:
     """What the gateway reads (contracts 2)."""
-    live = deployment.current
+    live = deployment.live_release
     routes = {
         "format": 1,
         "alias": deployment.alias,
@@ -135,17 +165,11 @@ def routes_text(deployment: Deployment) -> str:
     return json.dumps(routes, indent=1, ensure_ascii=False) + "\n"
 
 
-def taken_versions(names: Iterator[str] | tuple[str, ...], alias_model: str) -> set[Version]:
-    """Version numbers that models of our name have on the server, whoever made them."""
-    found: set[Version] = set()
-    for name in names:
-        model, _, tag = name.rpartition(":")
-        if model.lower() == alias_model.lower() and tag.startswith("v"):
-            try:
-                found.add(parse_version(tag))
-            except NotFound:
-                continue
-    return found
+def taken_versions(alias: str, names: Iterable[str]) -> set[Version]:
+    """The version numbers that models under our name have on the server, whoever made them."""
+    own = parse_name(alias)
+    tags = [name.tag for name in map(parse_name, names) if name.tagged("x").key == own.tagged("x").key]
+    return {parse_version(tag) for tag in tags if is_version(tag)}
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Going back: the journal's chain one step shorter, the routes after it, the alias after those.
+"""Going back: the journal's chain gets shorter, the routes with it, and the server's alias follows.
 
-Needs neither torch nor network nor database nor daemon. With the server down the journal and the routes are changed all the same (the gateway obeys them
-at once) and the alias follows at the next `reconcile`.
+Needs no torch, no network, no database and no daemon, and never waits long: journal and routes are a file each (the gateway obeys them at once), and the
+first question that the server does not answer in time is the last. It deletes nothing, so one can go forward again by naming a version.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qi_learn.deploy.alias import move_alias
-from qi_learn.deploy.journal import Deployment, changing, load_deployment, save_deployment
+from qi_learn.deploy.alias import reconcile
+from qi_learn.deploy.journal import Deployment, load_deployment, update
 from qi_learn.deploy.version import parse_version
-from qi_learn.errors import NotFound, ServerError
+from qi_learn.errors import Busy, NotFound, ServerError
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.records import Release
 
+SWITCH_WAIT = 1.0
+"""Seconds to wait for another process that is switching the alias; it looks at the journal again when done, so it follows us."""
+
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """What was live and what is. `alias_moved` is False where the server could not be asked."""
+    """What was live and what is. Where `alias_moved` is False, `problem` says why: the alias follows at the next `reconcile`."""
 
     before: str
     version: str
@@ -31,53 +34,61 @@ class RolledBack:
 
 
 def choose(deployment: Deployment, version: str | None) -> Release:
-    """The version to go back to: the one asked for, else the last of the chain before the live one that is still there.
+    """The version to go back to: the one asked for, else the last of the chain before the live one whose model is still there.
 
-    Raises NotFound where there is none, it was deleted, or it is live already.
+    Raises NotFound where there is none, it is unknown, its model was deleted, or it is live already; the error lists those one can go to.
     """
-    there = [r.version for r in deployment.releases if r.version not in deployment.retired and r.version != deployment.live]
+    there = [r.version for r in deployment.available if r.version != deployment.live]
+    todo = f"You can go to: {', '.join('v' + v for v in there)}." if there else "There is no other version yet."
     if version is None:
         before = [v for v in deployment.chain[:-1] if v in there]
         if not before:
-            raise NotFound(f"There is no version before {deployment.live}.", "`qi-learn versions` lists what there is.")
+            raise NotFound(f"There is nothing to roll back to: v{deployment.live} has no version before it.", todo)
         return deployment.release(before[-1])
-    wanted = ".".join(map(str, parse_version(version)))
-    release = deployment.release(wanted)
-    if wanted not in there:
-        why = "is live already" if wanted == deployment.live else "was deleted from the server"
-        raise NotFound(f"Version {wanted} {why}.", f"You can go to: {', '.join(there) or 'none'}.")
-    return release
+    number = str(parse_version(version))
+    if number == deployment.live:
+        raise NotFound(f"v{number} is live already.", todo)
+    if number not in {r.version for r in deployment.releases}:
+        raise NotFound(f"There is no version v{number}.", todo)
+    if number not in there:
+        raise NotFound(f"The model of v{number} was deleted from the server.", todo)
+    return deployment.release(number)
 
 
 def roll_back(paths: Paths, server: Ollama | None, *, version: str | None = None, store: Path | None = None) -> RolledBack:
-    """Makes an earlier version live. Raises NotFound as `choose` does, and where the server lacks the version's model (nothing is changed then)."""
-    with changing(paths):
-        deployment = load_deployment(paths)
-        release = choose(deployment, version)
-        problem = _missing(server, release)
-        chain = deployment.chain
-        shorter = chain[: _last(chain, release.version) + 1] if release.version in chain else (*chain, release.version)
-        changed = replace(deployment, chain=shorter)
-        save_deployment(paths, changed)
-        if server is not None and not problem:
-            try:
-                move_alias(server, changed.alias, release.model, store=store)
-            except ServerError as error:
-                problem = error.what
-        return RolledBack(deployment.live, release.version, release.model, changed.alias, server is not None and not problem, problem)
+    """Makes an earlier version live; again: one further back. `server` is None where none is up.
+
+    Raises NotFound as `choose` does, and where the server answers and has not the version's model: then nothing has changed. Raises Busy or DiskFull where
+    the journal cannot be written. A server that is away or fails is no error: it follows later.
+    """
+    before = load_deployment(paths)
+    problem = _unasked(server, choose(before, version))
+    after = update(paths, lambda there: _back(there, before, version))
+    release = after.live_release
+    if server is not None and not problem:
+        try:
+            reconcile(paths, server, store=store, wait=SWITCH_WAIT)
+        except (ServerError, Busy) as error:
+            problem = error.what
+    return RolledBack(before.live, release.version, release.model, after.alias, not problem, problem)
 
 
-def _missing(server: Ollama | None, release: Release) -> str:
+def _back(there: Deployment | None, before: Deployment, version: str | None) -> Deployment:
+    if there is None or there.live != before.live:
+        raise Busy("Another version went live just now.", "Look at `qi-learn status`, then roll back again.")
+    target = choose(there, version).version
+    chain = there.chain
+    return replace(there, chain=chain[: chain.index(target) + 1] if target in chain else (*chain, target))
+
+
+def _unasked(server: Ollama | None, release: Release) -> str:
     """Why the server cannot be asked; empty where it has the model. Raises NotFound where it answers and has it not."""
     if server is None:
-        return "no server was given"
+        return "no server is up"
     try:
-        if not server.has(release.model):
-            raise NotFound(f"The server at {server.base_url} has no {release.model} any more.", "Choose another version: `qi-learn versions`.")
+        there = server.has(release.model)
     except ServerError as error:
         return error.what
+    if not there:
+        raise NotFound(f"The server at {server.base_url} has no {release.model} any more.", "Name another version: `qi-learn versions` lists them.")
     return ""
-
-
-def _last(chain: tuple[str, ...], version: str) -> int:
-    return len(chain) - 1 - chain[::-1].index(version)

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 from qi_learn.errors import NotFound
 
-Kind = Literal["major", "minor", "patch"]
-_VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
+Bump = Literal["major", "minor", "patch"]
+_VERSION = re.compile(r"v?([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
 
 
 class Version(NamedTuple):
@@ -44,16 +44,20 @@ def parse_version(text: str) -> Version:
     return Version(*map(int, found.groups()))
 
 
-def next_version(kind: Kind, highest: Version, taken: Container[Version] = ()) -> Version:
+def is_version(text: str) -> bool:
+    return _VERSION.fullmatch(text) is not None
+
+
+def next_version(bump: Bump, highest: Version, taken: Container[Version] = ()) -> Version:
     """The next number after the highest ever given that nobody has taken."""
-    version = _bump(kind, highest)
+    version = _next(bump, highest)
     while version in taken:
-        version = _bump(kind, version)
+        version = _next(bump, version)
     return version
 
 
-def _bump(kind: Kind, version: Version) -> Version:
-    match kind:
+def _next(bump: Bump, version: Version) -> Version:
+    match bump:
         case "major":
             return Version(version.major + 1, 0, 0)
         case "minor":
