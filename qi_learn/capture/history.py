@@ -10,15 +10,20 @@ import zlib
 
 
 class FileHistory:
-    """The texts of one file, oldest first. `window`: seconds of history that are kept."""
+    """The texts of one file, oldest first. `window`: seconds of history that are kept; `began`: when the first text was read."""
 
-    def __init__(self, baseline: str | None, *, window: float) -> None:
+    def __init__(self, baseline: str | None, *, window: float, began: float = float("-inf")) -> None:
+        self._began = began
         self._versions: list[tuple[float, bytes | None]] = [(float("-inf"), _packed(baseline))]
         self._window = window
 
     def before(self, ts: float) -> str | None:
         """The text just before the time `ts`; "" where there was no file yet, None where nobody knows."""
         return _text(next((packed for when, packed in reversed(self._versions) if when < ts), self._versions[0][1]))
+
+    def reaches(self, ts: float) -> bool:
+        """Whether `before(ts)` is the text of that time, not only the oldest that is kept."""
+        return max(self._began, self._versions[0][0]) <= ts
 
     @property
     def newest(self) -> str | None:

@@ -26,7 +26,7 @@ from qi_learn.capture.history import FileHistory
 from qi_learn.capture.observe import Observation
 from qi_learn.capture.reflog import Reflog
 from qi_learn.capture.tree import plain_name, project_files, read_text
-from qi_learn.errors import NotFound
+from qi_learn.errors import NotFound, ToolMissing
 from qi_learn.outside import git
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,10 @@ class _Project:
 
     def find_repository(self, *, since: float | None = None) -> None:
         """Where it has one by now. A project that becomes one while it is watched tells its commits `since` then."""
-        self.repository = git.git_directory(self.root)
+        try:
+            self.repository = git.git_directory(self.root)
+        except ToolMissing as error:
+            logger.warning("commits in %s are not seen: %s", self.root, error.what)
         self.reflog = None if self.repository is None else Reflog(self.repository, since=since)
 
 
@@ -150,8 +153,7 @@ class Watcher:
         """The texts of a file of a watched project; an empty history for a file nobody saw."""
         with self._lock:
             state = self._owner(path)
-            found = None if state is None else state.files.get(path)
-            return found or FileHistory("", window=self._window)
+            return FileHistory("", window=self._window) if state is None else self._history(state, path)
 
     def poll(self) -> list[FileSaved | Committed]:
         """What happened since the last call, in order."""
@@ -237,7 +239,7 @@ class Watcher:
         wanted = self._watched(state, list(dict.fromkeys(paths)))
         for path in sorted(wanted, key=lambda p: p.exists()):  # gone files first: of a renamed file the old name is told before the new one
             text = read_text(path)
-            history = state.files.get(path) or FileHistory("", window=self._window)
+            history = self._history(state, path)
             if text is None or text == history.newest:
                 continue
             by_git = commit is not None and git.text_at(state.root, commit, path.relative_to(state.root).as_posix()) == text
@@ -251,6 +253,9 @@ class Watcher:
                 self._used += history.size
             if not by_git:
                 self._told.append(FileSaved(str(state.root), path, text, ts))
+
+    def _history(self, state: _Project, path: Path) -> FileHistory:
+        return state.files.get(path) or FileHistory("", window=self._window, began=state.added)
 
     def _changed(self, path: Path) -> float:
         """When the file was written; now, where its own time is not believable."""
@@ -266,7 +271,7 @@ class Watcher:
         if text is None:
             return
         full = self._used >= self._memory
-        history = state.files[path] = FileHistory(None if full else text, window=self._window)
+        history = state.files[path] = FileHistory(None if full else text, window=self._window, began=state.added)
         self._used += history.size
 
     def _watched(self, state: _Project, paths: list[Path]) -> list[Path]:

@@ -61,6 +61,26 @@ def placed_suggestions(store: Store, project: str, *, since: float = 0.0) -> tup
     return _suggestions(store.rows(sql, (since, project)))
 
 
+def unsettled_suggestions(store: Store, *, since: float, ended: float) -> tuple[Suggestion, ...]:
+    """What may have to be settled, oldest first: every placed suggestion, and of turns that ended from `since` up to `ended` (their time is over) the
+    waiting ones that a save in their project passed by."""
+    sql = """
+        SELECT s.* FROM suggestions s JOIN turns t ON t.id = s.turn_id
+        WHERE s.state = 'placed' OR (s.state = 'waiting' AND s.touched_at IS NOT NULL AND t.ended BETWEEN ? AND ?) ORDER BY t.ended, t.id, s.ordinal
+    """
+    return _suggestions(store.rows(sql, (since, ended)))
+
+
+def suggestions_to_look_at_again(store: Store, *, after: float, now: float) -> tuple[Suggestion, ...]:
+    """Suggestions settled by a commit at least `after` seconds ago (and not more than a week longer) that nobody looked at since, oldest first."""
+    sql = """
+        SELECT s.* FROM suggestions s JOIN turns t ON t.id = s.turn_id
+        WHERE s.state = 'settled' AND s."commit" IS NOT NULL AND s.settled_at BETWEEN ?1 - ?2 - 604800 AND ?1 - ?2
+        AND coalesce(s.touched_at, 0) < s.settled_at + ?2 ORDER BY t.ended, t.id, s.ordinal
+    """
+    return _suggestions(store.rows(sql, (now, after)))
+
+
 def update_suggestion(store: Store, suggestion: Suggestion) -> bool:
     """Stores what became of a suggestion; False where nothing changed. Raises NotFound where it was never saved."""
     with store.transaction():

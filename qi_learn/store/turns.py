@@ -51,6 +51,18 @@ class TurnLine:
     redacted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TurnHead:
+    """A turn without its texts."""
+
+    id: str
+    endpoint: str
+    started: float
+    ended: float
+    status: int
+    project: str | None
+
+
 # --- messages ----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -138,6 +150,12 @@ def load_turn(store: Store, id: str) -> Turn:
     values = {name: row[name] for name in _PLAIN} | {name: _mapping(row[name]) for name in _MAPPINGS}
     values |= {"cancelled": bool(row["cancelled"]), "complete": bool(row["complete"])}
     return Turn(messages=load_chain(store, row["tip"] or ""), answer=said.content, answer_extra=said.extra, **values)
+
+
+def load_head(store: Store, id: str) -> TurnHead:
+    """When and where a turn was, without reading its conversation. Raises NotFound."""
+    row = _row(store, id)
+    return TurnHead(row["id"], row["endpoint"], row["started"], row["ended"], row["status"], row["project"])
 
 
 def was_redacted(store: Store, id: str) -> bool:
