@@ -1,0 +1,112 @@
+"""Numbers for the gate: how surprised a packed file is by given text (NLL, by llama.cpp), and how a served model behaves (greedy, through the API).
+
+Both are of the very file that would be served. The invariant that makes pairing possible: for one sequence of examples every model is measured on the
+same tokens and asked the same questions, in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qi_learn.chat import code_blocks, code_tokens, loops, parses, similarity
+from qi_learn.outside.llama_cpp import score_sequences
+from qi_learn.outside.ollama import Answer, Ollama
+from qi_learn.records import Behaviour, Example, SuiteNll
+from qi_learn.stats import choose_units, median
+from qi_learn.validate.suite import with_shots, within
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Everything the gate wants to know of one model: the candidate, the live version or the base."""
+
+    gate: SuiteNll
+    old: SuiteNll
+    general: SuiteNll
+    behaviour: Behaviour
+
+
+def measure_nll(path: Path, suite: str, examples: Sequence[Example], *, max_tokens: int, context: int, threads: int | None = None) -> SuiteNll:
+    """NLL of each example's target under the GGUF at `path`, teacher-forced, in nats; at most `max_tokens` target tokens (see `suite.within`).
+
+    NaN where the model's output is not a number: the gate refuses it. Raises ModelError where the file cannot be used.
+    """
+    fitting = within(examples, max_tokens=max_tokens, context=context)
+    scored = score_sequences(path, [(e.prompt_ids, e.target_ids, e.code_mask) for e in fitting], context=context, threads=threads) if fitting else []
+    return SuiteNll(
+        suite=suite,
+        ids=tuple(e.id for e in fitting),
+        units=choose_units([e.id for e in fitting], [e.session for e in fitting]),
+        nll=tuple(s.nll for s in scored),
+        tokens=tuple(s.tokens for s in scored),
+        code_nll=tuple(s.code_nll for s in scored),
+        code_tokens=tuple(s.code_tokens for s in scored),
+    )
+
+
+def measure_behaviour(server: Ollama, model: str, examples: Sequence[Example], *, answer_tokens: int, shots: Sequence[Example] = ()) -> Behaviour:
+    """Greedy answers of a served model to the examples' questions, each at most `answer_tokens` long; with `shots` in the prompt where given.
+
+    Where the reference answer itself is longer than that, being cut is no fault: such an answer need not end or parse, and is compared with
+    as much of the kept code as it has itself. Speed is the median over the answers, so that one slow moment of the machine does not count.
+    Raises ServerError.
+    """
+    answers = [server.ask(_greedy(with_shots(e.ask, shots) if shots else e.ask, answer_tokens), model) for e in examples]
+    pairs = list(zip(examples, answers, strict=True))
+    return Behaviour(
+        ids=tuple(e.id for e in examples),
+        similarity=tuple(_likeness(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
+        coherent=tuple(_coherent(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
+        answers=tuple(a.text for a in answers),
+        tokens_per_second=median([a.answer_tokens / a.seconds for a in answers if a.answer_tokens > 0 and a.seconds > 0]),
+    )
+
+
+def _greedy(ask: Mapping[str, Any], answer_tokens: int) -> Mapping[str, Any]:
+    options = {**(ask["body"].get("options") or {}), "temperature": 0, "seed": 0, "num_predict": answer_tokens}
+    return {**ask, "body": {**ask["body"], "options": options}}
+
+
+def _is_cut(example: Example, answer: Answer, answer_tokens: int) -> bool:
+    """The answer was cut where the reference answer would have been cut too."""
+    return answer.done_reason == "length" and len(example.target_ids) > answer_tokens
+
+
+def _likeness(example: Example, answer: Answer, *, cut: bool) -> float:
+    code, kept = _code(answer), example.kept_code
+    if cut:
+        kept = " ".join(code_tokens(kept)[: len(code_tokens(code))])
+    return similarity(code, kept)
+
+
+def _code(answer: Answer) -> str:
+    """The answer's code: its blocks, else the texts of its tool calls, else all of it (a raw completion is code without a fence)."""
+    blocks = code_blocks(answer.text)
+    return "\n".join(b.text for b in blocks) if blocks else answer.tool_text or answer.text
+
+
+def _coherent(example: Example, answer: Answer, *, cut: bool) -> bool:
+    """Says something, ends within the limit, does not loop, and parses where the kept code does."""
+    said = answer.text or answer.tool_text
+    if not said.strip() or loops(said):
+        return False
+    if cut:
+        return True
+    return answer.done_reason == "stop" and not (_broken(answer.text) and not _broken_text(example.kept_code))
+
+
+def _broken(text: str) -> bool:
+    return any(not b.closed or parses(b.text, b.language) is False for b in code_blocks(text))
+
+
+def _broken_text(code: str) -> bool:
+    return parses(code, None) is False
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; NaN for none."""
+    return math.fsum(values) / len(values) if values else math.nan

@@ -1,0 +1,255 @@
+"""The rules of the gate, each on its own at its limit, with the numbers worked out by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qi_learn import codec
+from qi_learn.errors import Refused
+from qi_learn.records import Behaviour, Check, Smoke, SuiteNll, Verdict
+from qi_learn.validate.gate import choose_scale, judge
+from qi_learn.validate.measure import Measured
+
+N = 25
+SOUND = Smoke(answers=True, stops=True, same_template=True, same_stops=True)
+
+
+def suite(name: str, per_token: list[float], *, tokens: int = 10, units: tuple[str, ...] | None = None) -> SuiteNll:
+    ids = tuple(f"{name}{i}" for i in range(len(per_token)))
+    nll = tuple(v * tokens for v in per_token)
+    return SuiteNll(name, ids, units or ids, nll, (tokens,) * len(ids), nll, (tokens,) * len(ids))
+
+
+def spread(mean: float, by: float = 0.01, n: int = N) -> list[float]:
+    """n values around a mean, alternating, so that the spread is known."""
+    return [mean + (by if i % 2 else -by) for i in range(n)]
+
+
+def answers(similarity: float = 0.8, *, coherent: int = N, speed: float = 50.0, n: int = N) -> Behaviour:
+    return Behaviour(tuple(f"gate{i}" for i in range(n)), (similarity,) * n, tuple(i < coherent for i in range(n)), ("x",) * n, speed)
+
+
+def model(gate: float = 2.0, old: float | None = 1.5, general: float = 1.0, **behaviour: Any) -> Measured:
+    return Measured(suite("gate", spread(gate)), suite("old", spread(old) if old is not None else []), suite("general", spread(general)), answers(**behaviour))
+
+
+BEFORE = model()
+
+
+def verdict(candidate: Measured, live: Measured = BEFORE, base: Measured = BEFORE, smoke: Smoke = SOUND, **more: Any) -> Verdict:
+    given = {"few_shot": None, "scale": 1.0, "compared_with": "1.0.0", "rollback_to": "1.0.0", **more}
+    return judge(candidate, live, base, smoke, **given)
+
+
+def check(found: Verdict, name: str) -> Check:
+    return next(c for c in found.checks if c.name == name)
+
+
+def failed(found: Verdict) -> list[str]:
+    return [c.name for c in found.checks if not c.passed]
+
+
+def test_a_better_model_ships() -> None:
+    found = verdict(model(gate=1.8, similarity=0.85))
+    assert found.ships
+    assert failed(found) == []
+    assert found.reasons == ()
+    assert (found.compared_with, found.scale) == ("1.0.0", 1.0)
+    assert "v1.0.0" in found.rollback_plan
+    assert found.risk.startswith("low")
+    assert found.numbers["accuracy"] == pytest.approx(0.05)
+    assert found.numbers["coherence"] == 0.0
+    assert found.numbers["domainRelevance"] == pytest.approx(0.2)
+    assert found.numbers["general_nll_candidate"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_verdict_survives_being_written_down() -> None:
+    found = verdict(model(gate=math.nan, old=None))
+    assert codec.loads(Verdict, codec.dumps(found)) == found
+    assert "NaN" not in json.dumps(codec.plain(found))
+
+
+def test_the_same_model_does_not_ship() -> None:
+    found = verdict(BEFORE)
+    assert failed(found) == ["domain_relevance"]
+    assert "not surely better" in found.reasons[0]
+    assert found.rollback_plan == "nothing to roll back"
+
+
+def test_better_must_be_sure() -> None:
+    """Half of 25 examples better by 1, half worse by 0.8: mean 0.064, but the lower bound is far below 0."""
+    live = BEFORE
+    changes = [-1.0 if i % 2 == 0 else 0.8 for i in range(N)]
+    gate = suite("gate", [a + c for a, c in zip(spread(2.0), changes, strict=True)])
+    found = verdict(replace(live, gate=gate))
+    relevance = check(found, "domain_relevance")
+    assert relevance.low is not None
+    assert relevance.value is not None
+    assert relevance.low < 0 < relevance.value
+    assert failed(found) == ["domain_relevance"]
+
+
+def test_one_session_is_not_enough_to_be_sure_of_anything() -> None:
+    one = ("s",) * N
+    candidate, live = (replace(m, gate=replace(m.gate, units=one)) for m in (model(gate=1.0), BEFORE))
+    found = verdict(candidate, live)
+    assert failed(found) == ["domain_relevance"]
+    assert check(found, "domain_relevance").low is None
+    assert "too few to be sure" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("similarity", "passes"), [(0.78, True), (0.7799, False), (0.9, True)])
+def test_accuracy_may_fall_by_two_hundredths(similarity: float, passes: bool) -> None:
+    found = verdict(model(gate=1.8, similarity=similarity))
+    assert found.ships is passes
+    assert check(found, "accuracy").value == pytest.approx(similarity - 0.8)
+
+
+@pytest.mark.parametrize(("n", "lost", "passes"), [(25, 0, True), (25, 1, True), (25, 2, False), (100, 2, True), (100, 3, False), (40, 1, True)])
+def test_coherence_may_lose_one_answer_or_two_in_a_hundred(n: int, lost: int, passes: bool) -> None:
+    live, candidate = (Measured(suite("gate", spread(g, n=n)), BEFORE.old, BEFORE.general, answers(n=n, coherent=n - k)) for g, k in ((2.0, 0), (1.8, lost)))
+    found = verdict(candidate, live, live)
+    assert found.ships is passes
+    assert found.numbers["coherence"] == pytest.approx(-lost / n)
+
+
+def test_coherence_is_against_the_live_version_and_not_absolute() -> None:
+    assert verdict(model(gate=1.8, coherent=20), model(coherent=21)).ships
+
+
+@pytest.mark.parametrize("which", ["old", "general"])
+@pytest.mark.parametrize(("rise", "passes"), [(0.05, True), (0.051, False), (-0.5, True)])
+def test_the_rest_may_rise_by_a_twentieth_of_a_nat(which: str, rise: float, passes: bool) -> None:
+    before = {"old": 1.5, "general": 1.0}
+    found = verdict(model(gate=1.8, **{which: before[which] + rise}))
+    assert found.ships is passes
+    assert check(found, "old_work" if which == "old" else "general").value == pytest.approx(rise)
+
+
+@pytest.mark.parametrize(("by", "passes"), [(0.1, True), (0.3, False)])
+def test_the_rise_must_surely_be_small(by: float, passes: bool) -> None:
+    """Mean 0 and differences of ±by over 24 examples: the bound is t(.95, 23) * s / sqrt(24) = 1.7139 * by * sqrt(24/23) / sqrt(24)."""
+    general = suite("general", spread(1.0, n=24))
+    moved = suite("general", [a + (by if i % 2 else -by) for i, a in enumerate(spread(1.0, n=24))])
+    found = verdict(replace(model(gate=1.8), general=moved), *(replace(BEFORE, general=general),) * 2)
+    bound = 1.7138715 * by / math.sqrt(23)
+    assert check(found, "general").high == pytest.approx(bound)
+    assert found.ships is passes
+    assert passes is (bound <= 0.10)
+
+
+@pytest.mark.parametrize(("drift", "passes"), [(0.15, True), (0.151, False)])
+def test_small_steps_may_not_add_up(drift: float, passes: bool) -> None:
+    live, candidate = model(general=1.0 + drift - 0.04), model(gate=1.8, general=1.0 + drift)
+    found = verdict(candidate, live, BEFORE)
+    assert found.ships is passes
+    assert passes or "since the base" in found.reasons[0]
+
+
+def test_an_empty_old_suite_passes_and_is_said() -> None:
+    live = model(old=None)
+    found = verdict(model(gate=1.8, old=None), live, live)
+    assert found.ships
+    assert any("no earlier work" in note for note in found.notes)
+    assert check(found, "old_work").passed
+
+
+def test_an_empty_general_suite_does_not_pass() -> None:
+    empty = suite("general", [])
+    found = verdict(*(replace(m, general=empty) for m in (model(gate=1.8), BEFORE, BEFORE)))
+    assert failed(found) == ["general"]
+
+
+@pytest.mark.parametrize("which", ["gate", "old", "general"])
+def test_what_is_no_number_is_refused(which: str) -> None:
+    good = model(gate=1.8)
+    broken: SuiteNll = getattr(good, which)
+    found = verdict(replace(good, **{which: replace(broken, nll=(math.nan, *broken.nll[1:]))}))
+    assert "finite" in failed(found)
+    assert which in check(found, "finite").reason
+
+
+def test_a_broken_live_version_cannot_be_compared_with() -> None:
+    found = verdict(model(gate=1.8), replace(BEFORE, gate=suite("gate", [math.inf] * N)))
+    assert failed(found) == ["domain_relevance"]
+
+
+@pytest.mark.parametrize(
+    ("smoke", "name"),
+    [
+        (Smoke(False, False, False, False, "llama runner process has terminated"), "loads"),
+        (replace(SOUND, stops=False), "stops"),
+        (replace(SOUND, same_template=False), "template"),
+        (replace(SOUND, same_stops=False), "template"),
+    ],
+)
+def test_a_model_that_does_not_work_is_refused(smoke: Smoke, name: str) -> None:
+    found = verdict(model(gate=1.8), smoke=smoke)
+    assert name in failed(found)
+    assert smoke.problem in " ".join(found.reasons)
+
+
+@pytest.mark.parametrize(
+    ("speed", "ships", "said"), [(50.0, True, False), (44.9, True, True), (30.0, True, True), (29.9, False, True), (math.nan, False, False), (0.0, False, True)]
+)
+def test_speed(speed: float, ships: bool, said: bool) -> None:
+    found = verdict(model(gate=1.8, speed=speed))
+    assert found.ships is ships
+    assert any("slower than the base" in note for note in found.notes) is said
+
+
+def test_a_few_shot_prompt_that_is_better_is_said_and_does_not_block() -> None:
+    found = verdict(model(gate=1.8), few_shot=answers(0.9))
+    assert found.ships
+    assert any("few-shot is better" in note for note in found.notes)
+    assert found.numbers["similarity_few_shot"] == pytest.approx(0.9)
+    assert verdict(model(gate=1.8), few_shot=answers(0.7)).notes == ()
+
+
+def test_the_risk_names_the_nearest_limit() -> None:
+    assert verdict(model(gate=1.8, general=1.045), scale=0.5).risk.startswith("medium: the nearest limit is code in general")
+    assert verdict(model(gate=1.8, similarity=0.7801)).risk.startswith("high: the nearest limit is likeness")
+    assert "scaled to 0.5" in verdict(model(gate=1.8), scale=0.5).risk
+
+
+def test_measurements_of_different_examples_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="different examples"):
+        verdict(model(gate=1.8), replace(BEFORE, gate=suite("gate", spread(2.0, n=24))))
+    with pytest.raises(ValueError, match="different examples"):
+        verdict(replace(model(gate=1.8), gate=suite("gate", spread(1.8), tokens=9)))
+
+
+@given(st.lists(st.floats(-3, 3), min_size=N, max_size=N), st.floats(0, 1), st.integers(0, N), st.floats(-0.3, 0.3))
+def test_it_ships_exactly_if_every_check_passes(changes: list[float], similarity: float, coherent: int, drift: float) -> None:
+    gate = suite("gate", [a + c for a, c in zip(spread(2.0), changes, strict=True)])
+    found = verdict(replace(model(similarity=similarity, coherent=coherent, general=1.0 + drift), gate=gate))
+    assert found.ships is (not failed(found)) is (not found.reasons)
+    assert all(c.reason for c in found.checks)
+    assert all(math.isfinite(v) for v in found.numbers.values())
+    for c in found.checks:
+        assert c.low is None or c.value is None or c.low <= c.value + 1e-9
+        assert c.high is None or c.value is None or c.value <= c.high + 1e-9
+
+
+# --- the scale -------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trials", "best"),
+    [({1.0: 2.0, 0.75: 1.9, 0.5: 2.1}, 0.75), ({1.0: 2.0, 0.5: 2.0}, 0.5), ({1.0: math.nan, 0.5: 3.0}, 0.5), ({1.0: 1.0}, 1.0)],
+)
+def test_dev_chooses_the_scale(trials: dict[float, float], best: float) -> None:
+    assert choose_scale(trials) == best
+
+
+@pytest.mark.parametrize("trials", [{}, {1.0: math.nan, 0.5: math.inf}])
+def test_no_number_no_scale(trials: dict[float, float]) -> None:
+    with pytest.raises(Refused, match="No scale"):
+        choose_scale(trials)
