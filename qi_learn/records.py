@@ -55,7 +55,7 @@ class Turn:
 
     id: str
     endpoint: str
-    """`/api/chat`, `/api/generate`, `/v1/chat/completions` or `/v1/completions`."""
+    """`/api/chat`, `/api/generate`, `/v1/chat/completions`, `/v1/completions`, `/v1/responses` or `/v1/messages`."""
     model_asked: str
     model_answered: str
     messages: tuple[Message, ...]

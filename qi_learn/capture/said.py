@@ -1,0 +1,136 @@
+"""What the decoders of `wire` have in common: a question, an answer, and how streams are cut into JSON values.
+
+A stream that was cut off gives what came before the cut. Nothing here knows an API.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qi_learn.records import Message
+
+_SPACE = re.compile(r"\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request's messages, sampling options, the other fields that shape the text the model reads, and the client's own session id."""
+
+    messages: tuple[Message, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
+    session: str | None = None
+
+
+@dataclass(slots=True)
+class Said:
+    """An answer as it is put together; `complete` once its end was seen."""
+
+    text: str = ""
+    thinking: str = ""
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
+    done_reason: str | None = None
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None
+    complete: bool = False
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What belongs to the answer but is not its text."""
+        found = {"thinking": self.thinking, "tool_calls": self.calls, **self.more}
+        return {key: value for key, value in found.items() if value}
+
+
+def first_object(text: str) -> dict[str, Any]:
+    """The JSON object a text begins with (what follows it is not read, as in Ollama). Raises ValueError where there is none."""
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text, _skip(text, 0))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """The objects of a document or of NDJSON, as far as they are whole."""
+    decode, at = json.JSONDecoder().raw_decode, _skip(text, 0)
+    while at < len(text):
+        try:
+            value, at = decode(text, at)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(value, dict):
+            yield value
+        at = _skip(text, at)
+
+
+def server_events(text: str) -> Iterator[dict[str, Any] | None]:
+    """The data of server-sent events, as far as it is whole; None for `[DONE]`."""
+    for line in text.split("\n"):
+        if not line.startswith("data:"):
+            continue
+        data = line[5:].strip()
+        if data == "[DONE]":
+            yield None
+            continue
+        yield from json_objects(data)
+
+
+def text_of(content: Any) -> tuple[str, int]:
+    """The text of a message's content (a text, or parts of which some are text), and how many parts are images."""
+    if isinstance(content, str):
+        return content, 0
+    texts: list[str] = []
+    images = 0
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping):
+            if isinstance(part.get("text"), str):
+                texts.append(part["text"])
+            images += "image" in str(part.get("type", ""))
+    return "\n".join(texts), images
+
+
+def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
+    """A tool call in Ollama's own form: the arguments as an object where they are one."""
+    if isinstance(arguments, str):
+        parsed = next(json_objects(arguments or "{}"), None)
+        arguments = arguments if parsed is None else parsed  # cut off, or the model wrote no JSON: kept as it was
+    made: dict[str, Any] = {"function": {"name": name or "", "arguments": {} if arguments is None else arguments}}
+    return {"id": id, **made} if id else made
+
+
+def whole_number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def chosen(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """The members with these keys that say something."""
+    return {key: mapping[key] for key in keys if mapping.get(key) not in (None, "", [], {})}
+
+
+def entries(value: Any) -> list[Mapping[str, Any]]:
+    """The objects in a list; empty where it is none."""
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
+def member(value: Any, key: str) -> Mapping[str, Any]:
+    """The object at a key; empty where there is none."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _skip(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at

@@ -1,0 +1,127 @@
+"""From the bytes that passed the gateway to a Turn: Ollama's own two routes here, the four `/v1` routes in `wire_openai` and `wire_anthropic`.
+
+Pure, and off the hot path: the daemon decodes when it drains the spool. Partial streams are kept (`complete=False`), refused requests too (their
+`status` says so, the server's words are in `answer_extra["error"]`). Images are left out of messages and counted there (`extra["images"]`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qi_learn.capture import wire_anthropic, wire_openai
+from qi_learn.capture.said import Asked, Said, chosen, entries, first_object, json_objects, member, text_of, text_or_none, whole_number
+from qi_learn.records import Event, Message, Turn
+
+Reader = tuple[Callable[[Mapping[str, Any]], Asked], Callable[[str, bool], Said]]
+EVENT_STREAM = "text/event-stream"
+
+
+def decode(event: Event) -> Turn:
+    """The turn in a `turn` event. Raises ValueError where the event is none, or its request is not what its endpoint takes."""
+    body = event.body
+    endpoint = _text(body, "endpoint")
+    if endpoint not in _READERS:
+        raise ValueError(f"{endpoint!r} is no endpoint that answers")
+    read_question, read_answer = _READERS[endpoint]
+    asked = read_question(first_object(_text(body, "request")))
+    status = whole_number(body.get("status"))
+    if status is None:
+        raise ValueError("a turn without status")
+    response = _text(body, "response")
+    streamed = str(body.get("content_type") or "").startswith(EVENT_STREAM)
+    said = read_answer(response, streamed) if status < 400 else _refusal(response)
+    model_asked = _text(body, "model_asked")
+    started = _number(body, "started", event.ts)
+    return Turn(
+        id=event.id,
+        endpoint=endpoint,
+        model_asked=model_asked,
+        model_answered=text_or_none(body.get("model_answered")) or model_asked,
+        messages=asked.messages,
+        answer=said.text,
+        started=started,
+        ended=_number(body, "ended", event.ts),
+        model_digest=text_or_none(body.get("model_digest")),
+        answer_extra=said.extra,
+        options=asked.options,
+        request=asked.request,
+        status=status,
+        cancelled=body.get("cancelled") is True,
+        complete=said.complete,
+        done_reason=said.done_reason,
+        prompt_tokens=said.prompt_tokens,
+        answer_tokens=said.answer_tokens,
+        session=text_or_none(body.get("session")) or asked.session,
+        project=event.project,
+    )
+
+
+def _chat_question(request: Mapping[str, Any]) -> Asked:
+    messages = tuple(_message(message) for message in entries(request.get("messages")))
+    return Asked(messages, member(request, "options"), chosen(request, "format", "tools", "think"))
+
+
+def _message(message: Mapping[str, Any]) -> Message:
+    text, _ = text_of(message.get("content"))
+    extra = chosen(message, "tool_calls", "tool_name", "tool_call_id", "thinking")
+    if images := _images(message):
+        extra["images"] = images
+    return Message(str(message.get("role", "")), text, extra)
+
+
+def _images(value: Mapping[str, Any]) -> int:
+    images = value.get("images")
+    return len(images) if isinstance(images, list) else 0
+
+
+def _generate_question(request: Mapping[str, Any]) -> Asked:
+    images = _images(request)
+    prompt = Message("prompt", text_or_none(request.get("prompt")) or "", {"images": images} if images else {})
+    return Asked((prompt,), member(request, "options"), chosen(request, "system", "template", "raw", "suffix", "format", "think", "context"))
+
+
+def _native_answer(response: str, streamed: bool) -> Said:
+    """`/api/chat` and `/api/generate`: NDJSON or one object; the last has `done` and the counts."""
+    said = Said()
+    for value in json_objects(response):
+        message = member(value, "message")
+        said.text += str(message.get("content") or value.get("response") or "")
+        said.thinking += str(message.get("thinking") or value.get("thinking") or "")
+        said.calls += [dict(call) for call in entries(message.get("tool_calls") or value.get("tool_calls"))]
+        said.more |= chosen(value, "error", "remote_host")
+        if value.get("done") is True:
+            said.complete = True
+            said.done_reason = text_or_none(value.get("done_reason"))
+            said.prompt_tokens, said.answer_tokens = whole_number(value.get("prompt_eval_count")), whole_number(value.get("eval_count"))
+    return said
+
+
+def _refusal(response: str) -> Said:
+    """What the server said instead of an answer: `{"error": "..."}` or `{"error": {"message": "..."}}`."""
+    error: Any = next((value.get("error") for value in json_objects(response)), None)
+    if isinstance(error, Mapping):
+        error = error.get("message")
+    return Said(more={"error": str(error)} if error else {}, complete=error is not None)
+
+
+def _text(body: Mapping[str, Any], key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str):
+        raise ValueError(f"a turn without {key}")
+    return value
+
+
+def _number(body: Mapping[str, Any], key: str, default: float) -> float:
+    value = body.get(key)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+
+
+_READERS: dict[str, Reader] = {
+    "/api/chat": (_chat_question, _native_answer),
+    "/api/generate": (_generate_question, _native_answer),
+    "/v1/chat/completions": (wire_openai.chat_question, wire_openai.chat_answer),
+    "/v1/completions": (wire_openai.completion_question, wire_openai.completion_answer),
+    "/v1/responses": (wire_openai.response_question, wire_openai.response_answer),
+    "/v1/messages": (wire_anthropic.message_question, wire_anthropic.message_answer),
+}

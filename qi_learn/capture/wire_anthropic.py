@@ -1,0 +1,104 @@
+"""Anthropic's `/v1/messages` as Ollama serves it. See `wire`.
+
+A message's blocks become what Ollama makes of them: its texts one content, its tool uses tool calls, every tool result a message of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qi_learn.capture.said import Asked, Said, call, chosen, entries, json_objects, member, server_events, text_of, text_or_none, whole_number
+from qi_learn.records import Message
+
+_SAMPLING = {"max_tokens": "num_predict", "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "stop_sequences": "stop"}
+
+
+def message_question(request: Mapping[str, Any]) -> Asked:
+    """The system prompt is the first message."""
+    messages: list[Message] = []
+    if system := text_of(request.get("system"))[0]:
+        messages.append(Message("system", system))
+    given = entries(request.get("messages"))
+    used = [block for message in given for block in entries(message.get("content")) if block.get("type") == "tool_use"]
+    names = {str(block.get("id")): str(block.get("name", "")) for block in used}
+    for message in given:
+        messages += _messages(message, names)
+    options = {theirs: request[name] for name, theirs in _SAMPLING.items() if request.get(name) is not None}
+    shape = chosen(request, "tools")
+    if member(request, "thinking").get("type") == "enabled":
+        shape["think"] = True
+    return Asked(tuple(messages), options, shape, text_or_none(member(request, "metadata").get("user_id")))
+
+
+def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
+    role, blocks = str(message.get("role", "")), entries(message.get("content"))
+    text, images = text_of(message.get("content"))
+    extra: dict[str, Any] = {}
+    if calls := [call(block.get("name"), block.get("input"), block.get("id")) for block in blocks if block.get("type") == "tool_use"]:
+        extra["tool_calls"] = calls
+    if thinking := "".join(str(block.get("thinking") or "") for block in blocks if block.get("type") == "thinking"):
+        extra["thinking"] = thinking
+    if images:
+        extra["images"] = images
+    results = [_result(block, names) for block in blocks if block.get("type") == "tool_result"]
+    return ([Message(role, text, extra)] if text or extra or not results else []) + results
+
+
+def _result(block: Mapping[str, Any], names: Mapping[str, str]) -> Message:
+    text, images = text_of(block.get("content"))
+    id = str(block.get("tool_use_id", ""))
+    return Message("tool", text, chosen({"tool_name": names.get(id), "tool_call_id": id, "images": images or None}, "tool_name", "tool_call_id", "images"))
+
+
+def message_answer(response: str, streamed: bool) -> Said:
+    """Typed events by block, or one message with its blocks."""
+    said = Said()
+    if not streamed:
+        for value in json_objects(response):
+            for block in entries(value.get("content")):
+                _add_block(said, block)
+            _add_end(said, value, member(value, "usage"))
+            said.complete = value.get("type") == "message"
+        return said
+    written: dict[int, str] = {}
+    blocks: dict[int, dict[str, Any]] = {}
+    for event in server_events(response):
+        _add_event(said, event or {}, blocks, written)
+    for index, block in sorted(blocks.items()):
+        _add_block(said, {**block, "input": written[index]} if index in written else block)
+    return said
+
+
+def _add_event(said: Said, event: Mapping[str, Any], blocks: dict[int, dict[str, Any]], written: dict[int, str]) -> None:
+    kind, index = event.get("type"), whole_number(event.get("index")) or 0
+    if kind == "content_block_start":
+        blocks[index] = dict(member(event, "content_block"))
+    elif kind == "content_block_delta":
+        delta, block = member(event, "delta"), blocks.setdefault(index, {"type": "text"})
+        for key in ("text", "thinking"):
+            if isinstance(delta.get(key), str):
+                block[key] = str(block.get(key) or "") + delta[key]
+        if isinstance(delta.get("partial_json"), str):
+            written[index] = written.get(index, "") + delta["partial_json"]
+    elif kind == "message_delta":
+        _add_end(said, member(event, "delta"), member(event, "usage"))
+    elif kind == "message_stop":
+        said.complete = True
+    elif kind == "error":
+        said.more["error"] = str(member(event, "error").get("message") or "")
+
+
+def _add_block(said: Said, block: Mapping[str, Any]) -> None:
+    if block.get("type") == "text":
+        said.text += str(block.get("text") or "")
+    elif block.get("type") == "thinking":
+        said.thinking += str(block.get("thinking") or "")
+    elif block.get("type") == "tool_use":
+        said.calls.append(call(block.get("name"), block.get("input"), block.get("id")))
+
+
+def _add_end(said: Said, end: Mapping[str, Any], usage: Mapping[str, Any]) -> None:
+    said.done_reason = text_or_none(end.get("stop_reason")) or said.done_reason
+    said.prompt_tokens = whole_number(usage.get("input_tokens")) or said.prompt_tokens
+    said.answer_tokens = whole_number(usage.get("output_tokens")) or said.answer_tokens
