@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import resource
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -371,10 +371,15 @@ def test_changes_at_the_same_time_are_all_kept(home: Home) -> None:
 def test_a_full_disk_changes_nothing(home: Home) -> None:
     home.base()
     before = home.paths.deploy.read_text()
-    home.paths.deploy.with_name(f".deploy.json.{os.getpid()}.tmp").symlink_to("/dev/full")
-    with pytest.raises(DiskFull, match="disk is full"):
-        journal.update(home.paths, lambda there: replace(there, answer_for=("x",)))  # type: ignore[type-var]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        with pytest.raises(DiskFull, match="disk is full"):
+            journal.update(home.paths, lambda there: replace(there, answer_for=("x",)))  # type: ignore[type-var]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert home.paths.deploy.read_text() == before
+    assert [p.name for p in home.paths.data.iterdir() if p.suffix == ".tmp"] == []
 
 
 # --- the smoke test --------------------------------------------------------------------------------------------------------------------------

@@ -193,10 +193,13 @@ def locked(place: Path, wait: float) -> Iterator[None]:
 
 
 def _write(place: Path, text: str) -> None:
+    """Under the lock: so what lies beside the file was left by a process that died."""
+    for left in place.parent.glob(f".{place.name}.*.tmp"):
+        left.unlink(missing_ok=True)
     try:
         replace_file(place, text)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DiskFull(f"{place} cannot be written: the disk is full.", "Free some space; what was live stays live.") from error
         raise StoreError(f"{place} cannot be written: {error}.", "What was live stays live; look at the directory's permissions.") from error
 
