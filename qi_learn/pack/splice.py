@@ -29,7 +29,7 @@ from qi_learn.pack.archmap import check_base
 from qi_learn.pack.layout import CHUNK, Layout, Place, fill_untouched, lay_out, patched_head, read_packed_head, write_exactly
 from qi_learn.pack.merge import Adapter, Change, changed_tensors
 from qi_learn.pack.quantize import ENOUGH, Kept, blocks, choose_type, sample, write_rows
-from qi_learn.pack.weights import BaseRows, FullPrecision, Rows, check_match, read_exactly
+from qi_learn.pack.weights import BaseRows, FullPrecision, Rows, check_tensor, check_vectors, read_exactly
 from qi_learn.paths import sync_directory
 from qi_learn.records import Packed, TensorGain
 
@@ -68,7 +68,7 @@ def pack(
         digest = pool.submit(sha256_of, base_gguf)
         rows = stack.enter_context(BaseRows(base))
         exact = stack.enter_context(FullPrecision(base_weights)) if base_weights is not None else None
-        types = _choose_types(base, changes, rows, exact, pool) if like is None else _types_of(like, base, changes)
+        types = _choose_types(changes, rows, exact, pool) if like is None else _types_of(like, base, changes)
         layout = lay_out(base, types)
         _check_digest(digest.result(), adapter, base)
         reuse = Path(like.path) if like is not None and Path(like.path) == out else None
@@ -112,11 +112,17 @@ def _check_digest(digest: str, adapter: Adapter, base: GgufFile) -> None:
         raise ModelError(f"the adapter was trained on the base {adapter.base[:12]}, {base.path} is {digest[:12]}", "Use the base it was trained on.")
 
 
-def _choose_types(base: GgufFile, changes: tuple[Change, ...], rows: BaseRows, exact: FullPrecision | None, pool: ThreadPoolExecutor) -> dict[str, str]:
+def _choose_types(changes: tuple[Change, ...], rows: BaseRows, exact: FullPrecision | None, pool: ThreadPoolExecutor) -> dict[str, str]:
     if exact is not None:
-        check_match(exact, base, [(c.module, c.home, sample(c)) for c in changes])
-    chosen = [pool.submit(choose_type, change, rows, exact) for change in changes]
-    return dict(zip((c.home.tensor.name for c in changes), _results(pool, chosen), strict=True))
+        check_vectors(exact, rows)
+
+    def choose(change: Change) -> str:
+        if exact is not None:
+            check_tensor(exact, rows, change.module, change.home, sample(change))
+        return choose_type(change, rows, exact)
+
+    chosen = _results(pool, [pool.submit(choose, change) for change in changes])
+    return dict(zip((c.home.tensor.name for c in changes), chosen, strict=True))
 
 
 def _types_of(like: Packed, base: GgufFile, changes: tuple[Change, ...]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The base's weights as float32 rows: dequantised from its GGUF file, or in full precision from a safetensors directory.
 
 Both give the rows of a tensor in the order of the GGUF file, a block at a time with `pread`, so memory does not grow with the model and any number of threads
-may ask. Full-precision weights are used only after `check_match` has shown that the GGUF file was made from exactly these: a directory of another
-revision, or a wrong row order, would pass every later check and ruin the model.
+may ask. Full-precision weights are used only after `check_vectors` and `check_tensor` have shown that the GGUF file was made from exactly these: a
+directory of another revision, or a wrong row order, would pass every later check and ruin the model.
 """
 
 from __future__ import annotations
@@ -123,42 +123,39 @@ def read_exactly(fd: int, count: int, at: int, path: Path) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def check_match(weights: FullPrecision, base: GgufFile, touched: Iterable[tuple[str, Home, Iterable[tuple[int, int]]]]) -> None:
-    """Raises ModelError unless the GGUF file was made from these weights.
+def check_vectors(weights: FullPrecision, base: BaseRows) -> None:
+    """Raises ModelError unless the vectors (norms, biases) of the two agree to the rounding of bfloat16.
 
-    Two tests. Vectors (norms, biases) are stored unquantised, so they must agree to the rounding of bfloat16; another revision or fine-tune differs there.
-    Every touched tensor, on the row ranges given, must lie as close to the weights as quantising them ourselves does (times 1.5, for files made
-    with an importance matrix); a wrong row order would be off by 1.4 times the weights.
+    They are stored unquantised in every GGUF file, and another revision or a full fine-tune of the same model differs there.
     """
-    with BaseRows(base) as rows:
-        _check_vectors(weights, base, rows)
-        for module, home, ranges in touched:
-            ours = theirs = total = 0.0
-            for start, stop in ranges:
-                exact = weights.rows(module, home, start, stop)
-                theirs += _square(rows.read(home.tensor, start, stop) - exact)
-                total += _square(exact)
-                ours += _rounding(exact, home.tensor.type)
-            limit = 1.5 * ours**0.5 + 0.004 * total**0.5
-            if theirs**0.5 > limit:
-                off = (theirs / total) ** 0.5 if total else float("inf")
-                raise _not_these(weights, base, f"{home.tensor.name} is off by {off:.3f} of its size, quantising explains {(ours / (total or 1)) ** 0.5:.3f}")
-
-
-def _check_vectors(weights: FullPrecision, base: GgufFile, rows: BaseRows) -> None:
     compared = 0
     for name, stored in weights.tensors.items():
-        tensor = base.tensors.get(tensor_name(base, name) or "") if len(stored.shape) == 1 else None
-        if tensor is None or tensor.type != "F32" or (base.architecture == "llama" and name.endswith(("q_proj.bias", "k_proj.bias"))):
+        tensor = base.base.tensors.get(tensor_name(base.base, name) or "") if len(stored.shape) == 1 else None
+        if tensor is None or tensor.type != "F32" or (base.base.architecture == "llama" and name.endswith(("q_proj.bias", "k_proj.bias"))):
             continue
         if tensor.shape != stored.shape:
             raise _not_these(weights, base, f"{tensor.name} has {tensor.columns} elements, {name} has {stored.shape[0]}")
         exact = weights.read(name, 0, stored.shape[0])
-        if _square(rows.read(tensor, 0, 1)[0] - exact) > (0.004**2) * _square(exact):
+        if _square(base.read(tensor, 0, 1)[0] - exact) > (0.004**2) * _square(exact):
             raise _not_these(weights, base, f"{tensor.name} differs")
         compared += 1
     if not compared:
         raise _not_these(weights, base, "they have no norm in common")
+
+
+def check_tensor(weights: FullPrecision, base: BaseRows, module: str, home: Home, ranges: Iterable[tuple[int, int]]) -> None:
+    """Raises ModelError unless the base's rows lie as close to the weights as quantising them ourselves does (times 1.5, for files made with an
+    importance matrix). Rows in a wrong order would be off by 1.4 times the weights.
+    """
+    ours = theirs = total = 0.0
+    for start, stop in ranges:
+        exact = weights.rows(module, home, start, stop)
+        theirs += _square(base.read(home.tensor, start, stop) - exact)
+        total += _square(exact)
+        ours += _rounding(exact, home.tensor.type)
+    if theirs**0.5 > 1.5 * ours**0.5 + 0.004 * total**0.5:
+        off, explained = ((square / total) ** 0.5 if total else float("inf") for square in (theirs, ours))
+        raise _not_these(weights, base, f"{home.tensor.name} is off by {off:.3f} of its size, quantising explains {explained:.3f}")
 
 
 def _rounding(exact: NDArray[np.float32], kind: str) -> float:
@@ -172,9 +169,9 @@ def _square(values: NDArray[np.float32]) -> float:
     return float(np.vdot(values, values))
 
 
-def _not_these(weights: FullPrecision, base: GgufFile, why: str) -> ModelError:
+def _not_these(weights: FullPrecision, base: BaseRows, why: str) -> ModelError:
     todo = "Set train.base_weights to the revision the GGUF file was made from, or leave it empty."
-    return ModelError(f"{base.path} was not made from the weights in {weights.directory}: {why}", todo)
+    return ModelError(f"{base.base.path} was not made from the weights in {weights.directory}: {why}", todo)
 
 
 def _read_header(fd: int, path: Path) -> dict[str, _Stored]:

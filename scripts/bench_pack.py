@@ -1,0 +1,187 @@
+"""LoRA to served file: qi-learn's splice against the public way, in one run on one machine (design 8).
+
+The model is a random qwen2 of 0.5B (the shape of Qwen2.5-0.5B), made on the spot in bfloat16, and its Q4_K_M file is the base. Two ways from there:
+
+    public   `convert_hf_to_gguf.py` of llama.cpp (out of the source package of llama-cpp-python), then `llama_model_quantize` to Q4_K_M.
+             It starts from weights that are merged already; the merging is left out, in its favour.
+    ours     `qi_learn.pack.splice.pack` from the adapter, the base's file and its full-precision weights: merged, checked, quantised, spliced, hashed, synced.
+
+Each runs in a process of its own and is timed from outside, imports included. The converter knows a tokenizer by a hash of the real one's output; ours is
+made up, so it is told that this is qwen2's, a BPE. The last line is one JSON object; the flat keys are those of the default targets (all linear layers).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+import numpy as np
+
+from qi_learn.outside.gguf_file import read_head
+from qi_learn.pack.archmap import find_home
+from qi_learn.pack.merge import Adapter, Factors, write_adapter
+
+VERSION = llama_cpp.__version__
+ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
+TARGETS = {"all_linear": (*ATTENTION, "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"), "attention": ATTENTION}
+
+MAKE = """
+import sys
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+directory, layers = sys.argv[1], int(sys.argv[2])
+torch.manual_seed(0)
+config = Qwen2Config(
+    hidden_size=896, num_hidden_layers=layers, intermediate_size=4864, num_attention_heads=14, num_key_value_heads=2, vocab_size=151936,
+    max_position_embeddings=32768, rope_theta=1e6, rms_norm_eps=1e-6, tie_word_embeddings=True, bos_token_id=256, eos_token_id=256, dtype="bfloat16",
+)
+torch.set_default_dtype(torch.bfloat16)
+Qwen2ForCausalLM(config).save_pretrained(directory)
+tokenizer = Tokenizer(models.BPE(vocab={c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[]))
+tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(directory)
+"""
+CONVERT = """
+import runpy, sys
+root = sys.argv[1]
+sys.path[:0] = [root, root + "/gguf-py"]
+from conversion.qwen import Qwen2Model
+Qwen2Model.get_vocab_base_pre = lambda self, tokenizer: "qwen2"
+Qwen2Model.set_vocab = lambda self: self._set_vocab_gpt2()
+sys.argv = ["convert_hf_to_gguf.py", *sys.argv[2:]]
+runpy.run_path(root + "/convert_hf_to_gguf.py", run_name="__main__")
+"""
+QUANTISE = """
+import ctypes, sys, llama_cpp
+params = llama_cpp.llama_model_quantize_default_params()
+params.ftype, params.nthread = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, int(sys.argv[3])
+sys.exit(llama_cpp.llama_model_quantize(sys.argv[1].encode(), sys.argv[2].encode(), ctypes.byref(params)))
+"""
+PACK = """
+import sys
+from pathlib import Path
+from qi_learn import codec
+from qi_learn.pack.merge import read_adapter
+from qi_learn.pack.splice import pack
+base, adapter, weights, out, threads = sys.argv[1:]
+print(codec.dumps(pack(Path(base), read_adapter(Path(adapter)), Path(out), base_weights=Path(weights), threads=int(threads))))
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Times packing an adapter against converting and quantising the whole model.")
+    parser.add_argument("--layers", type=int, default=24, help="layers of the random model (24: 0.5B)")
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of both ways")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qi-learn" / "bench", help="where the converter's source package is kept")
+    given = parser.parse_args()
+    converter = fetch_converter(given.cache)
+    with tempfile.TemporaryDirectory(prefix="qi-bench-pack-") as place:
+        print(json.dumps(measure(Path(place), converter, given.layers, given.rank, given.threads)))
+
+
+def measure(place: Path, converter: Path, layers: int, rank: int, threads: int) -> dict[str, Any]:
+    weights, base = place / "weights", place / "base.gguf"
+    say(f"making a random qwen2 of {layers} layers")
+    timed([sys.executable, "-c", MAKE, str(weights), str(layers)])
+    say("the public way: convert, quantise")
+    convert = timed([sys.executable, "-c", CONVERT, str(converter), str(weights), "--outtype", "bf16", "--outfile", str(place / "full.gguf")])
+    quantise = timed([sys.executable, "-c", QUANTISE, str(place / "full.gguf"), str(base), str(threads)])
+    (place / "full.gguf").unlink()
+    baseline = convert["seconds"] + quantise["seconds"]
+    say(f"  {convert['seconds']:.1f} s + {quantise['seconds']:.1f} s")
+    results = {name: ours(place, base, weights, modules, layers, rank, threads, baseline) for name, modules in TARGETS.items()}
+    return {
+        **results["all_linear"],
+        "convert_seconds": round(convert["seconds"], 2),
+        "quantise_seconds": round(quantise["seconds"], 2),
+        "baseline_peak_rss_mb": round(max(convert["rss_mb"], quantise["rss_mb"]), 1),
+        "base_bytes": base.stat().st_size,
+        "threads": threads,
+        "layers": layers,
+        "rank": rank,
+        **results,
+    }
+
+
+def ours(
+    place: Path, base: Path, weights: Path, modules: Sequence[str], layers: int, rank: int, threads: int, baseline: float
+) -> dict[str, Any]:
+    adapter, out = place / "adapter.safetensors", place / "packed.gguf"
+    write_adapter(random_adapter(base, modules, layers, rank), adapter)
+    run = timed([sys.executable, "-c", PACK, str(base), str(adapter), str(weights), str(out), str(threads)])
+    packed = json.loads(run["said"].splitlines()[-1])
+    result = {
+        "seconds": round(run["seconds"], 2),
+        "baseline_seconds": round(baseline, 2),
+        "speedup": round(baseline / run["seconds"], 2),
+        "touched_share": round(packed["bytes_rewritten"] / packed["bytes_total"], 4),
+        "bytes_rewritten": packed["bytes_rewritten"],
+        "peak_rss_mb": round(run["rss_mb"], 1),
+        "gain_min": min(g["gain"] for g in packed["gains"]),
+        "types_raised": sum(g["type_before"] != g["type_after"] for g in packed["gains"]),
+    }
+    say(f"ours, {len(modules)} modules a layer: {result['seconds']} s, {result['speedup']} x")
+    return result
+
+
+def random_adapter(base: Path, modules: Sequence[str], layers: int, rank: int) -> Adapter:
+    """A change of 1 % of the weights' size (their standard deviation is 0.02)."""
+    head, rng = read_head(base), np.random.default_rng(0)
+    made: dict[str, Factors] = {}
+    for name in (f"model.layers.{layer}.{module}" for layer in range(layers) for module in modules):
+        tensor = find_home(head, name).tensor
+        up = rng.standard_normal((tensor.rows, rank), dtype=np.float32) * np.float32(0.0002 / rank**0.5)
+        made[name] = Factors(up, rng.standard_normal((rank, tensor.columns), dtype=np.float32))
+    with base.open("rb") as file:
+        return Adapter(hashlib.file_digest(file, "sha256").hexdigest(), made)
+
+
+def fetch_converter(cache: Path) -> Path:
+    """llama.cpp's converter, out of the source package on PyPI (75 MB, once). Exits where it cannot be had."""
+    root = cache / f"llama_cpp_python-{VERSION}" / "vendor" / "llama.cpp"
+    if not (root / "convert_hf_to_gguf.py").exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        say(f"fetching the source package of llama-cpp-python {VERSION}")
+        get = ["download", "-q", "--no-binary", ":all:", "--no-deps", "-d", str(cache), f"llama-cpp-python=={VERSION}"]
+        done = subprocess.run([sys.executable, "-m", "pip", *get], capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"the source package cannot be had, so there is nothing to compare with:\n{done.stderr[-800:]}")
+        with tarfile.open(next(cache.glob(f"llama_cpp_python-{VERSION}.tar.gz"))) as package:
+            package.extractall(cache, filter="data")
+    return root
+
+
+def timed(command: list[str]) -> dict[str, Any]:
+    """Runs a command to its end: wall seconds, peak memory in MB, what it printed. Exits with its words where it fails."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        began = time.perf_counter()
+        child = subprocess.Popen(command, stdout=output, stderr=errors, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        if child.returncode:
+            sys.exit(f"{command[2][:60]!r} failed:\n{errors.read()[-2000:]}")
+        return {"seconds": seconds, "rss_mb": usage.ru_maxrss / 1024, "said": output.read()}
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
