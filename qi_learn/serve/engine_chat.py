@@ -257,19 +257,18 @@ async def _answer(request: web.Request, engine: Engine, ask: Ask) -> web.StreamR
     if ask.stream:
         return await stream(request, _chunks(engine, ask), ask.form.content_type)
     pieces: list[Piece] = []
-    async for item, load_seconds in _items(engine, ask):
-        if isinstance(item, Ended):
-            return ask.form.whole(pieces, item, load_seconds, time.perf_counter() - ask.began)
-        pieces.append(item)
+    async with contextlib.aclosing(_items(engine, ask)) as items:
+        async for item, load_seconds in items:
+            if isinstance(item, Ended):
+                return ask.form.whole(pieces, item, load_seconds, time.perf_counter() - ask.began)
+            pieces.append(item)
     raise ServerError("the answer was broken off", status=499)
 
 
 async def _chunks(engine: Engine, ask: Ask) -> AsyncGenerator[bytes, None]:
-    async for item, load_seconds in _items(engine, ask):
-        if isinstance(item, Ended):
-            yield ask.form.end(item, load_seconds, time.perf_counter() - ask.began)
-        else:
-            yield ask.form.piece(item)
+    async with contextlib.aclosing(_items(engine, ask)) as items:
+        async for item, load_seconds in items:
+            yield ask.form.end(item, load_seconds, time.perf_counter() - ask.began) if isinstance(item, Ended) else ask.form.piece(item)
 
 
 async def _items(engine: Engine, ask: Ask) -> AsyncGenerator[tuple[Piece | Ended, float], None]:

@@ -20,7 +20,7 @@ from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.serve.engine_gguf import GgufHeader, read_header
 from qi_learn.serve.engine_library import NAMED, Engine, asked_name, engine_of, full_or_failed, parameters_of
 from qi_learn.serve.engine_store import Layer, ModelName, ModelStore, parse_digest, parse_name
-from qi_learn.serve.engine_wire import NDJSON, dumps, read_body, reply, stream
+from qi_learn.serve.engine_wire import NDJSON, dumps, error_text, read_body, reply, status_of, stream
 
 _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     **NAMED,
@@ -44,8 +44,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     _refuse_unsupported(body)
     told, problem = await asyncio.to_thread(_create, engine, name, body)
     if problem is not None and (not told or body.get("stream") is False):
-        status = problem.status if isinstance(problem, ServerError) and problem.status else 500
-        return reply({"error": problem.what}, status=status, content_type="application/json")
+        return reply({"error": error_text(problem)}, status=status_of(problem), content_type="application/json")
     if body.get("stream") is False:
         return reply({"status": told[-1]}, content_type="application/json")
     return await stream(request, _lines(told, problem), NDJSON)
@@ -55,7 +54,7 @@ async def _lines(told: Sequence[str], problem: QiError | None) -> AsyncGenerator
     for status in told:
         yield (dumps({"status": status}) + "\n").encode()
     if problem is not None:
-        yield (dumps({"error": problem.what}) + "\n").encode()
+        yield (dumps({"error": error_text(problem)}) + "\n").encode()
 
 
 def _refuse_unsupported(body: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ asked before. Text leaves only in whole characters, and what may be the beginnin
 from __future__ import annotations
 
 import codecs
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ from qi_learn.serve.engine_sampling import Chooser, Sampling
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ def generate(model: Model, prompt: Sequence[int], sampling: Sampling, cancelled:
         raise ServerError("the prompt is empty: there is nothing to go on from", status=400)
     began = time.perf_counter()
     if not _read_prompt(model, prompt, cancelled):
+        logger.info("an answer was broken off in its prompt")
         return
     read = time.perf_counter()
     writer = _Writer(model.vocabulary, sampling.stop)
@@ -90,6 +94,7 @@ def generate(model: Model, prompt: Sequence[int], sampling: Sampling, cancelled:
     finally:
         chooser.close()
     if cancelled.is_set():
+        logger.info("an answer was broken off after %d tokens", writer.count)
         return
     if rest := writer.rest():
         yield rest

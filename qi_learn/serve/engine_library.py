@@ -298,8 +298,9 @@ def full_or_failed(error: OSError, store: ModelStore, needed: int) -> DiskFull |
 
 
 def _no_room(store: ModelStore, needed: int) -> DiskFull:
-    free = shutil.disk_usage(store.blobs).free
-    return DiskFull(f"no room for the model: {max(needed - free, 0):,} bytes are missing below {store.root}", "free some space and try again")
+    missing = needed - shutil.disk_usage(store.blobs).free
+    amount = f"{missing:,} bytes are missing" if missing > 0 else "the disk, or what this user may write, is full"
+    return DiskFull(f"no room for the model below {store.root}: {amount}", "free some space and try again")
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ns|us|µs|ms|s|m|h)")

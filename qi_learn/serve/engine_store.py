@@ -7,6 +7,7 @@ file, hashed on the way, and renamed only when the digest is right; one that no 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -163,7 +164,7 @@ class ModelStore:
                 found.update(chunk)
                 file.write(chunk)
             if found.hexdigest() == digest:
-                self._keep(file, temp, digest)
+                await asyncio.to_thread(self._keep, file, temp, digest)
             return found.hexdigest()
 
     def write(self, kind: str, content: bytes) -> tuple[Layer, bool]:

@@ -56,7 +56,7 @@ def reply_v1(value: Any, *, status: int = 200) -> web.Response:
 
 def reply_error(path: str, error: QiError) -> web.Response:
     """An error in the form of the path it happened on."""
-    status, text = status_of(error), str(error).replace("\n", "; ")
+    status, text = status_of(error), error_text(error)
     if not path.startswith("/v1/"):
         return reply({"error": text}, status=status)
     kind = {400: "invalid_request_error", 404: "not_found_error"}.get(status, "api_error")
@@ -64,6 +64,11 @@ def reply_error(path: str, error: QiError) -> web.Response:
         return reply_v1({"type": "error", "error": {"type": kind, "message": text}}, status=status)
     body = {"error": {"message": text, "type": kind, "param": None, "code": None}}
     return reply(body, status=status) if isinstance(error, BodyError) else reply_v1(body, status=status)
+
+
+def error_text(error: QiError) -> str:
+    """What happened and what to do, on one line."""
+    return str(error).replace("\n", "; ")
 
 
 def status_of(error: QiError) -> int:
@@ -127,7 +132,7 @@ async def stream(request: web.Request, items: AsyncGenerator[bytes, None], conte
             async for item in items:
                 await response.write(item)
         except QiError as error:
-            line = dumps({"error": str(error).replace("\n", "; ")})
+            line = dumps({"error": error_text(error)})
             await response.write((f"data: {line}\n\n" if content_type == SSE else f"{line}\n").encode())
         await response.write_eof()
         return response
