@@ -159,7 +159,7 @@ class CommandResult:
     passed: int | None = None
     commit: str | None = None
     value: float | None = None
-    """The number a benchmark printed; what it means is the benchmark's own."""
+    """Of a `bench` that ended well: the processor seconds it took, all its processes together. Lower is better."""
 
 
 @dataclass(frozen=True, slots=True)

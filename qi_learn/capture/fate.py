@@ -28,7 +28,7 @@ def trace_of(suggestion: Suggestion) -> Trace:
 
 
 def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: Frame) -> Suggestion:
-    """The suggestion with the region it has in a file now: placed, and touched with that save."""
+    """The suggestion with the region it has in a file now: placed, and touched with that save where its text is another one."""
     lines = saved.text.split("\n")
     text = text_of(lines, region)
     before, after = around(lines, region)
@@ -41,7 +41,7 @@ def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: F
         after=after,
         region=text,
         similarity=similarity(frame.cut(text), suggestion.text),
-        touched_at=saved.ts,
+        touched_at=suggestion.touched_at if text == suggestion.region else saved.ts,
         reverted=False,
     )
 

@@ -184,11 +184,10 @@ def _boundary(outside: Sequence[str], new: Sequence[str]) -> int:
     if sure is None:
         return len(new)
     at = here[outside[sure]][0]
-    kept = {i: _alike_from_top(outside[:sure], new[i:at]) for i in range(max(0, at - sure - STRAYED), at + 1)}
-    best = max(kept, key=lambda i: (kept[i], -abs(at - sure - i)))
-    if kept[best] or not sure:
-        return best
-    return at - _alike_from_top(outside[:sure][::-1], new[:at][::-1])
+    gap = outside[:sure]
+    kept = {i: sum(1 for line in gap[: _alike_from_top(gap, new[i:at])] if line.strip()) for i in range(max(0, at - sure - STRAYED), at)}
+    best = max(kept, key=lambda i: (kept[i], -abs(at - sure - i)), default=at)
+    return best if kept.get(best) else at - _alike_from_top(gap[::-1], new[:at][::-1])
 
 
 def _own_place(trace: Trace, lines: Sequence[str]) -> tuple[int, int] | None:

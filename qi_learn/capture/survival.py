@@ -30,8 +30,8 @@ from qi_learn.store.turns import TurnHead
 
 __all__ = ["on_committed", "on_saved", "settle", "suggestions_of"]
 logger = logging.getLogger(__name__)
-LOOKS = (86400.0, 7 * 86400.0)
-"""Seconds after a commit when the code is looked at again."""
+LOOK_SECONDS = 86400.0
+"""How often code that was committed is looked at again, as long as it is followed."""
 NOT_FOR_FILES = {
     *("console", "text", "txt", "plaintext", "output", "log", "diff", "patch", "shell-session", "shellsession"),
     *("bash", "sh", "shell", "zsh", "powershell"),
@@ -61,7 +61,7 @@ def on_saved(store: Store, saved: FileSaved, history: FileHistory, settings: Cap
 
 
 def settle(store: Store, settings: Capture, now: float) -> None:
-    """Settles what nobody touched for `settings.settle` seconds, rejects what was passed by, looks again at what was committed a day and a week ago."""
+    """Settles what nobody touched for `settings.settle` seconds, rejects what was passed by, looks again at what was committed."""
     with store.transaction():
         for suggestion in feedback.unsettled_suggestions(store, since=now - FOLLOWED, ended=now - settings.window):
             if suggestion.state == "waiting":
@@ -69,9 +69,8 @@ def settle(store: Store, settings: Capture, now: float) -> None:
                     tell(store, replace(suggestion, state="settled", settled_at=now), settings)
             elif now - (suggestion.touched_at or 0.0) >= settings.settle:
                 tell(store, settled(suggestion, frame_for(store, suggestion), now, commit=None), settings)
-        for after in LOOKS:
-            for suggestion in feedback.suggestions_to_look_at_again(store, after=after, now=now):
-                _look_again(store, suggestion, settings, now)
+        for suggestion in feedback.suggestions_to_look_at_again(store, placed=now - FOLLOWED, settled=now - LOOK_SECONDS):
+            _look_again(store, suggestion, settings, now)
 
 
 def _recognisable(suggestion: Suggestion, settings: Capture) -> bool:
@@ -153,7 +152,7 @@ def _follow(store: Store, suggestion: Suggestion, saved: FileSaved, text: Saved,
         return tell(store, gone(suggestion, saved.ts), settings)
     after = stands_at(suggestion, saved, region, frame_for(store, suggestion))
     if after.region == suggestion.region:  # it only moved, or what stands around it changed
-        after = replace(after, state=suggestion.state, touched_at=suggestion.touched_at, reverted=suggestion.reverted)
+        after = replace(after, state=suggestion.state, reverted=suggestion.reverted)
     tell(store, after, settings)
 
 
@@ -187,7 +186,7 @@ def _look_again(store: Store, suggestion: Suggestion, settings: Capture, now: fl
             after = _as_committed(store, suggestion, Path(project), now)
         except NotFound as error:
             logger.info("suggestion %d of %s cannot be looked at again: %s", suggestion.ordinal, suggestion.turn_id, error.what)
-    tell(store, replace(after, touched_at=now), settings)
+    tell(store, replace(after, settled_at=now), settings)
 
 
 def _as_committed(store: Store, suggestion: Suggestion, place: Path, now: float) -> Suggestion:
@@ -200,6 +199,5 @@ def _as_committed(store: Store, suggestion: Suggestion, place: Path, now: float)
     frame = frame_for(store, suggestion)
     region = regions.find_again(trace_of(suggestion), text, file, old=None)
     if region is None:
-        return settled(gone(suggestion, now), frame, suggestion.settled_at or now, commit=head)
-    seen = FileSaved(str(place), place / file, text, now)
-    return settled(stands_at(suggestion, seen, region, frame), frame, suggestion.settled_at or now, commit=head)
+        return settled(gone(suggestion, now), frame, now, commit=head)
+    return settled(stands_at(suggestion, FileSaved(str(place), place / file, text, now), region, frame), frame, now, commit=head)

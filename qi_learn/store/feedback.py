@@ -71,14 +71,13 @@ def unsettled_suggestions(store: Store, *, since: float, ended: float) -> tuple[
     return _suggestions(store.rows(sql, (since, ended)))
 
 
-def suggestions_to_look_at_again(store: Store, *, after: float, now: float) -> tuple[Suggestion, ...]:
-    """Suggestions settled by a commit at least `after` seconds ago (and not more than a week longer) that nobody looked at since, oldest first."""
+def suggestions_to_look_at_again(store: Store, *, placed: float, settled: float) -> tuple[Suggestion, ...]:
+    """Suggestions placed at `placed` or later that a commit settled by the time `settled`, oldest first."""
     sql = """
         SELECT s.* FROM suggestions s JOIN turns t ON t.id = s.turn_id
-        WHERE s.state = 'settled' AND s."commit" IS NOT NULL AND s.settled_at BETWEEN ?1 - ?2 - 604800 AND ?1 - ?2
-        AND coalesce(s.touched_at, 0) < s.settled_at + ?2 ORDER BY t.ended, t.id, s.ordinal
+        WHERE s.state = 'settled' AND s."commit" IS NOT NULL AND s.placed_at >= ? AND s.settled_at <= ? ORDER BY t.ended, t.id, s.ordinal
     """
-    return _suggestions(store.rows(sql, (now, after)))
+    return _suggestions(store.rows(sql, (placed, settled)))
 
 
 def update_suggestion(store: Store, suggestion: Suggestion) -> bool:
