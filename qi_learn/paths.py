@@ -27,7 +27,9 @@ class Paths:
         import platformdirs  # not needed by a hook or a throw-away home
 
         dirs = platformdirs.PlatformDirs(APP, appauthor=False)
-        return cls(dirs.user_config_path, dirs.user_data_path, dirs.user_state_path, dirs.user_runtime_path)
+        private = env.get("XDG_RUNTIME_DIR")  # without one platformdirs falls back to /tmp, which others share
+        runtime = Path(private) / APP if private else dirs.user_state_path / "run"
+        return cls(dirs.user_config_path, dirs.user_data_path, dirs.user_state_path, runtime)
 
     @classmethod
     def under(cls, root: Path) -> Paths:
@@ -95,6 +97,11 @@ class Paths:
     def daemon_state(self) -> Path:
         """`{"pid", "gateway": URL, "server": URL, "engine": bool}` of the running daemon, renamed into place."""
         return self.state / "daemon.json"
+
+    @property
+    def gateway_status(self) -> Path:
+        """`{"recording", "reason", "routes_problem"}` of the running gateway, renamed into place when it changes."""
+        return self.state / "gateway.json"
 
     def ensure(self) -> Paths:
         """Makes the directories, private to the user."""

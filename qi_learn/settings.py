@@ -101,11 +101,14 @@ class Train:
     seed: int = 0
     device: str = "auto"
     """`auto`, `cpu` or `cuda`."""
-    max_steps: int = 48
+    max_steps: int = 0
+    """Optimiser steps of 8 sequences; 0: derived from the amount of data, at least 48."""
     rank: int = 0
     """LoRA rank; 0: derived from the amount of data."""
     lambda_general: float = 300.0
     lambda_past: float = 200.0
+    fisher: str = "kfac"
+    """`kfac`, or `diagonal`: cheaper, weaker, and in need of lambdas about ten times as high."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,10 @@ def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Set
     problems += list(_out_of_range(settings))
     if problems:
         where = f" in {path}" if path else ""
-        raise SettingsError(f"The settings{where} cannot be used:\n" + "\n".join(f"  - {p}" for p in problems), "Mend the lines named; `qi-learn config` lists every key with its default.")
+        raise SettingsError(
+            f"The settings{where} cannot be used:\n" + "\n".join(f"  - {p}" for p in problems),
+            "Mend the lines named; `qi-learn config` lists every key with its default.",
+        )
     return settings
 
 
@@ -217,7 +223,10 @@ def _out_of_range(s: Settings) -> list[str]:
         (s.serve.backend in ("auto", "ollama", "embedded"), "serve.backend must be auto, ollama or embedded"),
         (s.serve.keep >= 1, "serve.keep must be at least 1"),
         (s.serve.context >= 256, "serve.context must be at least 256"),
-        (s.serve.backend != "ollama" or bool(s.serve.base), "serve.backend = \"ollama\" needs serve.base, the model that learns"),
+        (
+            s.serve.backend != "ollama" or bool(s.serve.base or s.serve.base_gguf),
+            'serve.backend = "ollama" needs serve.base, the model that learns, or serve.base_gguf, its file',
+        ),
         (0 <= s.gateway.port <= 65535, "gateway.port must be between 0 and 65535"),
         (s.gateway.host in ("127.0.0.1", "localhost", "::1"), "gateway.host must be a loopback address: recorded prompts must not leave this machine"),
         (s.capture.window > 0 and s.capture.settle > 0, "capture.window and capture.settle must be above 0"),
@@ -226,6 +235,9 @@ def _out_of_range(s: Settings) -> list[str]:
         (0 <= s.train.quality_threshold <= 1, "train.quality_threshold must be in [0, 1]"),
         (s.train.max_hours > 0, "train.max_hours must be above 0"),
         (s.train.device in ("auto", "cpu", "cuda"), "train.device must be auto, cpu or cuda"),
+        (s.train.fisher in ("kfac", "diagonal"), "train.fisher must be kfac or diagonal"),
+        (s.train.max_steps >= 0, "train.max_steps must not be negative (0: derived)"),
+        (s.train.rank >= 0, "train.rank must not be negative (0: derived)"),
         (s.train.lambda_general >= 0 and s.train.lambda_past >= 0, "train.lambda_general and train.lambda_past must not be negative"),
         (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
     ]
@@ -234,4 +246,8 @@ def _out_of_range(s: Settings) -> list[str]:
 
 def settings_table(settings: Settings) -> dict[str, dict[str, Any]]:
     """The settings as nested plain values, for showing and for `--json`."""
-    return {f.name: {g.name: getattr(getattr(settings, f.name), g.name) for g in fields(getattr(settings, f.name))} for f in fields(settings) if is_dataclass(getattr(settings, f.name))}
+    return {
+        f.name: {g.name: getattr(getattr(settings, f.name), g.name) for g in fields(getattr(settings, f.name))}
+        for f in fields(settings)
+        if is_dataclass(getattr(settings, f.name))
+    }

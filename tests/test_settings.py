@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import SettingsError
-from qi_learn.report.configuration import as_text, commented_defaults, documented
 from qi_learn.paths import Paths
+from qi_learn.report.configuration import as_text, commented_defaults, documented
 from qi_learn.settings import Settings, load_settings, settings_table
 
 
@@ -40,7 +40,9 @@ def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("text", ["[train\n", "train = 3\n", "\x00", "[train]\nmin_interactions = true\n", "[train]\nmin_interactions = 1.5\n", "[gateway]\nanswer_for = [1]\n"])
+@pytest.mark.parametrize(
+    "text", ["[train\n", "train = 3\n", "\x00", "[train]\nmin_interactions = true\n", "[train]\nmin_interactions = 1.5\n", "[gateway]\nanswer_for = [1]\n"]
+)
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError):
         load_settings(_file(tmp_path, text), env={})
@@ -56,7 +58,9 @@ def test_the_shipped_file_lists_every_key_and_means_the_defaults(tmp_path: Path)
 
 def test_every_key_has_a_line_in_the_docs() -> None:
     docs = (Path(__file__).parent.parent / "docs" / "settings.md").read_text()
-    missing = [f"{section}.{key}" for section, values in settings_table(Settings()).items() for key in values if f"`{key}`" not in docs.split(f"## {section}", 1)[-1]]
+    missing = [
+        f"{section}.{key}" for section, values in settings_table(Settings()).items() for key in values if f"`{key}`" not in docs.split(f"## {section}", 1)[-1]
+    ]
     assert missing == []
     assert set(documented()) == set(settings_table(Settings()))
 

@@ -32,6 +32,10 @@ class RunRequest:
     fresh: int
     """Examples that no live version had learned when it started."""
     base_gguf: str
+    parent: str
+    """The version that was live: what is trained on top of, and compared with."""
+    ancestors: tuple[str, ...] = ()
+    """The runs behind `parent`, oldest first: their data is learned already."""
     model_store: str | None = None
     """The server's model store where it is local (the embedded engine's, or Ollama's), for switching the alias by rename."""
 
@@ -135,7 +139,9 @@ class RunDirectory:
         try:
             return codec.loads(kind, place.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise StoreError(f"{place} cannot be read: {error}", f"The run {self.run_id} cannot go on; it is marked as failed and the next one starts afresh.") from error
+            raise StoreError(
+                f"{place} cannot be read: {error}", f"The run {self.run_id} cannot go on; it is marked as failed and the next one starts afresh."
+            ) from error
 
     @property
     def ended(self) -> bool:
