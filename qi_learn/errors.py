@@ -1,22 +1,22 @@
 """Errors: each names what happened and what to do about it.
 
-    QiError
-    ├── SettingsError        a setting is unknown or wrong
-    ├── DaemonError          the daemon is needed and not there, or already there
-    ├── StoreError           the database cannot be used (locked, damaged, from a newer version)
-    ├── SpoolError           an event cannot be written
-    ├── NotFound             an id, version or file that does not exist
-    ├── ServerError          Ollama (or the embedded engine) refused or failed
-    │   └── ServerUnreachable
-    ├── ModelError           a model file cannot be used
-    │   └── UnsupportedArchitecture
-    ├── ToolMissing          an optional part (torch, llama-cpp-python, git) is not installed
-    ├── DiskFull             not enough room, with the number of bytes missing
-    ├── Busy                 another process of ours is at it right now
-    ├── TrainingError        the training worker failed
-    ├── LiveChanged          another version went live meanwhile: the gate must compare with that one
-    ├── LiveChanged          another version went live meanwhile: the comparison must be made again
-    └── Refused              thresholds or gate said no; not a failure
+QiError
+├── SettingsError        a setting is unknown or wrong
+├── DaemonError          the daemon is needed and not there, or already there
+├── StoreError           the database cannot be used (locked, damaged, from a newer version)
+├── SpoolError           an event cannot be written
+├── NotFound             an id, version or file that does not exist
+├── ServerError          Ollama (or the embedded engine) refused or failed
+│   └── ServerUnreachable
+├── ModelError           a model file cannot be used
+│   └── UnsupportedArchitecture
+├── ToolMissing          an optional part (torch, llama-cpp-python, git) is not installed
+├── DiskFull             not enough room, with the number of bytes missing
+├── Busy                 another process of ours is at it right now
+├── TrainingError        the training worker failed
+├── LiveChanged          another version went live meanwhile: the gate must compare with that one
+├── LiveChanged          another version went live meanwhile: the comparison must be made again
+└── Refused              thresholds or gate said no; not a failure
 """
 
 from __future__ import annotations
@@ -102,6 +102,10 @@ class LiveChanged(QiError):
     def __init__(self, what: str, todo: str = "", live: str = "") -> None:
         super().__init__(what, todo)
         self.live = live
+
+
+class Stopped(QiError):
+    exit_code = EXIT_TRY_AGAIN
 
 
 class Refused(QiError):

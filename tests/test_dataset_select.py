@@ -66,7 +66,6 @@ def test_the_system_prompt_is_part_of_the_question(store: Store) -> None:
         ({"answer_extra": {"remote_host": "https://ollama.com"}}, "x = 1\n", "a cloud model answered"),
         ({"answer_extra": {"thinking": "Hm."}}, "x = 1\n", "the model thought aloud before it answered"),
         ({}, 'key = "[REDACTED:token:0af3]"\n', "a secret was taken out of the answer"),
-        ({"answer": ANSWER + " And", "done_reason": "length"}, "x = 1\n", "the answer was cut off"),
     ],
 )
 def test_what_must_not_be_learned_is_counted_by_its_reason(store: Store, changes: dict[str, object], final: str, reason: str) -> None:

@@ -81,7 +81,7 @@ def test_what_was_rejected_before_the_kept_block_spoils_the_answer() -> None:
     assert target_of(interaction(t, reverted)) == Unusable("a part of the answer was rejected")
 
 
-def test_a_cut_answer_is_learned_only_where_kept_text_replaces_its_end() -> None:
+def test_a_cut_answer_ends_with_its_last_kept_block() -> None:
     cut = "Here:\n```python\ndef area(r):\n    retu"
     t = turn(answer=cut, done_reason="length")
     target = target_of(interaction(t, suggestion(t, "def area(r):\n    retu", final=KEPT)))
@@ -89,7 +89,10 @@ def test_a_cut_answer_is_learned_only_where_kept_text_replaces_its_end() -> None
     assert target.text == f"Here:\n```python\n{KEPT}```"
     assert target_of(interaction(t)) == Unusable("the answer was cut off")
     prose = turn(answer=ANSWER + " And now I will", done_reason="length")
-    assert target_of(interaction(prose, suggestion(prose, final=KEPT))) == Unusable("the answer was cut off")
+    ended = target_of(interaction(prose, suggestion(prose, final=KEPT)))
+    whole = target_of(interaction(turn(answer=ANSWER[: ANSWER.rindex("```") + 3]), suggestion(prose, final=KEPT)))
+    assert isinstance(ended, Target)
+    assert ended == whole, "the sentence that a limit cut is not learned, what came before it is"
 
 
 def test_a_correction_is_the_text_to_learn() -> None:

@@ -32,7 +32,7 @@ def _level(part: str) -> int:
         return 1
     if part in STAGES:
         return 2
-    if part in {"cycle", "trigger"}:
+    if part == "trigger" or part.startswith("cycle"):
         return 3
     if part in {"serve", "report"}:
         return 4

@@ -2,7 +2,8 @@
 
 The invariant: every character of the target was either served to the client or kept by the person, so the model goes on answering in the form its
 clients expect. A kept text is moved to the indentation its block had in the answer. Blocks nobody decided about stay as they were served; what was
-rejected is never learned: where it follows the last kept block, the answer ends with that block, elsewhere the turn is not used.
+rejected is never learned, nor is a sentence that a limit cut: where they follow the last kept block, the answer ends with that block, elsewhere the turn
+is not used.
 """
 
 from __future__ import annotations
@@ -81,11 +82,11 @@ def _target_of_text(interaction: LearningInteraction) -> Target | Unusable:
     if any(i < last for i in rejected) or (rejected and last < 0):
         return Unusable("a part of the answer was rejected")
     answer = turn.answer
-    if rejected:
+    if _cut(interaction) and last < 0:
+        return Unusable("the answer was cut off")
+    if rejected or _cut(interaction):
         blocks = blocks[: last + 1]
         answer = answer[: _after_fence(answer, blocks[-1].end)]
-    elif _cut(interaction) and not (blocks and last == len(blocks) - 1 and blocks[-1].end == len(answer)):
-        return Unusable("the answer was cut off")
     text, spans = with_code(answer, blocks, [reindent(kept[i], indentation(b.text)) if i in kept else b.text for i, b in enumerate(blocks)])
     return Target(text, spans) if text.strip() else Unusable("the answer is empty")
 

@@ -1,0 +1,50 @@
+"""The candidate against the live version: the same suites for both, for the base, and for the base with examples in its prompt; then the gate's word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qi_learn import generic
+from qi_learn.cycle_context import ADAPTER, Cycle, base_release
+from qi_learn.dataset.examples import generic_examples
+from qi_learn.deploy.candidate import smoke_test
+from qi_learn.errors import Refused
+from qi_learn.outside.llama_cpp import load_vocabulary
+from qi_learn.outside.ollama import served_file
+from qi_learn.pack.merge import read_adapter
+from qi_learn.pack.splice import pack as pack_file
+from qi_learn.records import Packed, Release, Snapshot, Verdict
+from qi_learn.store.snapshots import load_snapshot
+from qi_learn.validate.gate import judge
+from qi_learn.validate.trial import Limits, few_shot_behaviour, measure_model, suites_of
+
+
+def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> Verdict:
+    """Candidate, live version and base on the same suites; base and a few-shot prompt are reported, the live version decides.
+
+    Raises Refused where the candidate does not answer at all, ModelError, ServerError.
+    """
+    server, base = cycle.server, base_release(cycle)
+    limits = Limits(nll=cycle.settings.gate.max_tokens, answer=cycle.settings.gate.answer_tokens, context=cycle.settings.serve.context)
+    vocabulary = load_vocabulary(cycle.base)
+    earlier = [load_snapshot(r.snapshot) for r in cycle.ancestors]
+    suites = suites_of(snapshot, earlier, generic_examples(generic.probes(), vocabulary), limits)
+    smoke = smoke_test(server, cycle.candidate, live.model)
+    if not smoke.answers:
+        raise Refused(f"The packed model does not answer: {smoke.problem}", "The version before stays live.")
+    of_candidate = measure_model(server, cycle.candidate, served_file(server, cycle.candidate) or Path(packed.path), suites, limits)
+    of_base = measure_model(server, base.model, cycle.base, suites, limits)
+    of_live = of_base if live == base else measure_model(server, live.model, _file_of(cycle, live), suites, limits)
+    few_shot = few_shot_behaviour(server, base.model, suites, limits)
+    return judge(of_candidate, of_live, of_base, smoke, few_shot=few_shot, scale=packed.scale, compared_with=live.version, rollback_to=live.version)
+
+
+def _file_of(cycle: Cycle, release: Release) -> Path:
+    """The file that a version is served from, or, where it cannot be read here, the same packed again from its adapter."""
+    if found := served_file(cycle.server, release.model):
+        return found
+    if release.adapter is None:
+        return cycle.base
+    again = cycle.run.path / f"v{release.version}.gguf"
+    pack_file(cycle.base, read_adapter(cycle.paths.data / release.adapter / ADAPTER), again, base_weights=cycle.base_weights)
+    return again

@@ -1,0 +1,86 @@
+"""What every step of a cycle needs, and where it finds the base and the version it builds on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qi_learn import codec
+from qi_learn.deploy.journal import candidate_model, load_deployment
+from qi_learn.deploy.version import parse_version
+from qi_learn.outside.ollama import Ollama
+from qi_learn.pack.modelfile import ModelfileSpec, modelfile_for
+from qi_learn.paths import Paths
+from qi_learn.records import Release, RunState
+from qi_learn.settings import Settings
+from qi_learn.spool import Spool
+from qi_learn.store.rundir import RunDirectory, RunRequest
+
+ADAPTER, PAST_FISHER = "adapter.safetensors", "past_fisher.safetensors"
+"""Names in a version's directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """What every step needs."""
+
+    run: RunDirectory
+    request: RunRequest
+    paths: Paths
+    settings: Settings
+    server: Ollama
+    spool: Spool
+    clock: Callable[[], float]
+
+    @property
+    def base(self) -> Path:
+        """The base model's GGUF."""
+        return Path(self.request.base_gguf)
+
+    @property
+    def candidate(self) -> str:
+        """The name under which the packed file is tested."""
+        return candidate_model(self.settings.serve.alias, self.run.run_id)
+
+    def tell(self, state: RunState, **more: Any) -> None:
+        """A `cycle` event for the store."""
+        self.spool.append("cycle", {"run": self.run.run_id, "state": state, **codec.plain(more)})
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Notes in the journal that a step began and ended."""
+        began = time.monotonic()
+        self.run.journal(self.clock(), name, "begun")
+        yield
+        self.run.journal(self.clock(), name, "done", seconds=round(time.monotonic() - began, 2))
+
+    @property
+    def ancestors(self) -> list[RunDirectory]:
+        """The runs behind the version that is trained on top of, oldest first."""
+        return [RunDirectory(self.paths.runs / run) for run in self.request.ancestors]
+
+    @property
+    def previous(self) -> Path | None:
+        """The directory of the version that is trained on top of; None for the base."""
+        adapter = load_deployment(self.paths).release(self.request.parent).adapter
+        return self.paths.data / adapter if adapter else None
+
+    @property
+    def base_weights(self) -> Path | None:
+        """The base's full-precision weights, where the settings name them."""
+        return Path(self.settings.train.base_weights).expanduser() if self.settings.train.base_weights else None
+
+
+def base_release(cycle: Cycle) -> Release:
+    """The base version that the live one was learned on."""
+    deployment = load_deployment(cycle.paths)
+    return next(deployment.release(v) for v in reversed(deployment.chain) if parse_version(v).is_base)
+
+
+def base_modelfile(cycle: Cycle) -> ModelfileSpec:
+    """Template, system prompt and parameters of the base as it is served: a model made from a file inherits none of them."""
+    return modelfile_for(cycle.server.show(base_release(cycle).model), "default")
