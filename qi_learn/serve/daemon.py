@@ -1,0 +1,227 @@
+"""The daemon: one process that supervises gateway and engine, takes evidence in, decides when to learn, and is the only writer of the database.
+
+Crash-only: there is one way to start, and it is the recovery. Everything that matters is in files (spool, database, run directories, deploy.json)
+before anything is done with it, so a killed daemon goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import queue
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from qi_learn import trigger
+from qi_learn.capture.watch import Watcher
+from qi_learn.codec import dumps, plain
+from qi_learn.deploy.journal import live_runs, load_deployment
+from qi_learn.errors import DaemonError, QiError, ServerError
+from qi_learn.outside.ollama import Ollama
+from qi_learn.paths import Paths, replace_file
+from qi_learn.records import Decision
+from qi_learn.serve import backend as backends
+from qi_learn.serve import setup
+from qi_learn.serve.background import DaemonState
+from qi_learn.serve.children import Child
+from qi_learn.serve.control import Control
+from qi_learn.serve.intake import Intake
+from qi_learn.serve.learning import Cycles
+from qi_learn.settings import Settings
+from qi_learn.spool import new_id
+from qi_learn.store.database import Store, open_store
+from qi_learn.store.rundir import RunDirectory, RunRequest
+
+logger = logging.getLogger(__name__)
+TICK_SECONDS = 0.1
+DECIDE_SECONDS = (1.0, 30.0)
+"""How often to ask whether it is time: at most, while evidence comes in, and at least, because time passes too."""
+BASE_RETRY_SECONDS = 5.0
+WISH_SECONDS = 50.0
+
+
+class Daemon:
+    """Open it, call `tick` until `stopping`, close it. Raises DaemonError on opening where another process is the daemon."""
+
+    def __init__(self, paths: Paths, settings: Settings, *, gateway: bool = True, clock: Callable[[], float] = time.time) -> None:
+        self.paths = paths.ensure()
+        self.settings = settings
+        self.stopping = False
+        self.decision = Decision(False, "The daemon has just started.")
+        self._clock = clock
+        self._with_gateway = gateway
+        self._wishes: queue.SimpleQueue[queue.SimpleQueue[Mapping[str, Any]]] = queue.SimpleQueue()
+        self._decided_at = self._base_tried_at = float("-inf")
+        self._base_ready = False
+        self._changed = True
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def _open(self) -> None:
+        self._stack.callback(os.close, _take_lock(self.paths))
+        self.store: Store = self._stack.enter_context(open_store(self.paths.database))
+        self._engine = self._child(backends.engine_child(self.paths, self.settings)) if backends.uses_engine(self.settings) else None
+        self._gateway: Child | None = None
+        engine_url = self._engine.wait_ready(backends.ENGINE_SECONDS) if self._engine else None
+        self.backend = backends.backend_of(self.settings, self.paths, engine_url)
+        self._ensure_base()
+        if self._with_gateway:
+            arguments = ["--upstream", self.backend.url]
+            self._gateway = self._child(
+                Child("qi_learn.serve.gateway", arguments, ready=self.paths.state / "gateway.ready", log=self.paths.logs / "gateway.log")
+            )
+            self._gateway.wait_ready(20)
+        watcher = Watcher()
+        self._stack.callback(watcher.close)
+        self._intake = Intake(self.paths, self.settings, watcher)
+        self._cycles = Cycles(self.paths, clock=self._clock)
+        self._stack.callback(self._cycles.stop)
+        self.tick()
+        control = Control(self.paths.socket, self._answer)
+        self._stack.callback(control.close)
+        self._say_where()
+        self._stack.callback(self.paths.daemon_state.unlink, missing_ok=True)
+
+    def _child(self, child: Child) -> Child:
+        child.start()
+        self._stack.callback(child.stop)
+        return child
+
+    def tick(self) -> None:
+        """One round of everything. Errors of one part are logged and tried again in the next round: the others go on."""
+        now = self._clock()
+        for part in (self._watch_children, self._cycles.watch, self._ensure_base, lambda: self._take_in(now), lambda: self._decide(now), self._grant_wishes):
+            try:
+                part()
+            except (QiError, OSError, sqlite3.Error):
+                logger.exception("a part of the daemon's round failed and is tried again")
+                time.sleep(TICK_SECONDS)
+
+    def start_cycle(self, reason: str) -> RunDirectory:
+        """Starts a learning cycle, whatever the thresholds say. Raises DaemonError where one is under way, ServerError where the base is not ready."""
+        if self._cycles.current is not None:
+            raise DaemonError(f"A cycle is under way: {self._cycles.current.run_id}.", "Watch it with `qi-learn status`.")
+        if not self._base_ready:
+            raise ServerError("Version 1.0.0 is not there yet: the server behind the gateway did not answer.", "See `qi-learn doctor`.")
+        now = self._clock()
+        with Ollama(self.backend.url) as server:
+            base = backends.base_file(self.settings, server)
+        store_place = None if self.backend.model_store is None else str(self.backend.model_store)
+        deployment = load_deployment(self.paths)
+        request = RunRequest(
+            run_id=new_id(now),
+            server=self.backend.url,
+            started=now,
+            reason=reason,
+            seed=self.settings.train.seed,
+            fresh=self.decision.fresh,
+            base_gguf=str(base),
+            parent=deployment.live,
+            ancestors=live_runs(deployment),
+            model_store=store_place,
+        )
+        logger.info("run %s: %s", request.run_id, reason)
+        return self._cycles.start(request)
+
+    def _take_in(self, now: float) -> None:
+        if self._intake.tick(self.store, now):
+            self._changed = True
+
+    def _decide(self, now: float) -> None:
+        if time.monotonic() - self._decided_at < DECIDE_SECONDS[0 if self._changed else 1]:
+            return
+        self._decided_at, self._changed = time.monotonic(), False
+        self.decision = trigger.decide(self.store, self.settings, learned_runs=setup.learned_runs(self.paths), now=now, busy=self._cycles.busy)
+        if self.decision.due and self._base_ready:
+            self.start_cycle(self.decision.reason)
+
+    def _watch_children(self) -> None:
+        for child in (self._engine, self._gateway):
+            if child is not None:
+                child.watch()
+
+    def _ensure_base(self) -> None:
+        """Version 1.0.0, and everything that should agree with deploy.json; tried again until the server answers."""
+        if self._base_ready or time.monotonic() - self._base_tried_at < BASE_RETRY_SECONDS:
+            return
+        self._base_tried_at = time.monotonic()
+        try:
+            setup.ensure_base(self.paths, self.settings, self.backend, now=self._clock())
+        except ServerError as error:
+            logger.warning("version 1.0.0 waits for the server: %s", error.what)
+        else:
+            self._base_ready = True
+
+    def _say_where(self) -> None:
+        gateway = (self._gateway.url if self._gateway else None) or ""
+        state = DaemonState(os.getpid(), gateway, self.backend.url, self.backend.engine, self._clock())
+        replace_file(self.paths.daemon_state, dumps(state) + "\n")
+
+    def _answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Called from the control thread: only reads, or leaves a wish for the loop."""
+        match request.get("do"):
+            case "ping":
+                return {"pid": os.getpid()}
+            case "status":
+                current = self._cycles.current
+                return {"decision": plain(self.decision), "run": current.run_id if current else None, "gateway": self._gateway.url if self._gateway else None}
+            case "train":
+                reply: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+                self._wishes.put(reply)
+                with contextlib.suppress(queue.Empty):
+                    return reply.get(timeout=WISH_SECONDS)
+                return {"error": "The daemon is too busy to start a cycle.", "todo": "Try again in a minute."}
+            case "stop":
+                self.stopping = True
+                return {"stopping": True}
+        return {"error": f"The daemon does not know {request.get('do')!r}."}
+
+    def _grant_wishes(self) -> None:
+        """Starts the cycles asked for through the control socket: here, because only the loop may."""
+        while not self._wishes.empty():
+            reply = self._wishes.get()
+            try:
+                reply.put({"run": self.start_cycle("asked for by `qi-learn train --now`").run_id})
+            except QiError as error:
+                reply.put({"error": error.what, "todo": error.todo})
+
+
+def _take_lock(paths: Paths) -> int:
+    fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise DaemonError("Another daemon runs for this home.", "`qi-learn status` shows it; `qi-learn daemon stop` stops it.") from error
+    return fd
+
+
+def run_daemon(paths: Paths, settings: Settings, *, log_to_terminal: bool) -> None:
+    """Runs until SIGTERM, SIGINT or `qi-learn daemon stop`."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    with Daemon(paths, settings) as daemon:
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sign, lambda *_: setattr(daemon, "stopping", True))
+        logger.info("ready: gateway %s, server %s", daemon._gateway.url if daemon._gateway else "none", daemon.backend.url)
+        while not daemon.stopping:
+            daemon.tick()
+            time.sleep(TICK_SECONDS)
+        logger.info("stopping")
