@@ -1,0 +1,102 @@
+"""What the demonstration measures besides the gate: functions that were never asked for, and general code, under two versions' own files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qi_learn import generic
+from qi_learn.dataset.examples import Vocabulary, code_mask, content_hash, generic_examples, target_tokens
+from qi_learn.demo.source import DemoFunction, prompt_for, written
+from qi_learn.outside.ollama import Ollama
+from qi_learn.records import Behaviour, Example, SuiteNll
+from qi_learn.stats import Interval, choose_units, mean_interval, paired_interval
+from qi_learn.validate.measure import measure_behaviour, measure_nll
+
+ASKED = 16
+"""How many held-out functions are also asked for: an answer takes a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """NLL per token of one suite under two files, and the interval of the paired difference (after - before; below 0 is better)."""
+
+    before: float
+    after: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Edit similarity of the answers to the author's code under two versions, and the interval of the difference (above 0 is better)."""
+
+    before: float
+    after: float
+    low: float
+    high: float
+    first: tuple[str, str, str]
+    """One case: the author's code and the two answers."""
+
+
+def held_out_examples(functions: Sequence[DemoFunction], server: Ollama, model: str, vocabulary: Vocabulary) -> tuple[Example, ...]:
+    """The functions as questions with the author's code, in a fence, as the answer; functions that do not fit the vocabulary's text are left out."""
+    found = [_example(f, server, model, vocabulary) for f in functions]
+    return tuple(e for e in found if e is not None)
+
+
+def _example(function: DemoFunction, server: Ollama, model: str, vocabulary: Vocabulary) -> Example | None:
+    body = {"messages": [{"role": "user", "content": prompt_for(function)}]}
+    prompt = server.render("/api/chat", {**body, "model": model})
+    code = written(function)
+    target = f"```python\n{code}```"
+    ids = target_tokens(target, vocabulary)
+    if ids is None:
+        return None
+    mask = (*code_mask(target, [(10, 10 + len(code))], vocabulary.pieces(ids)), False)
+    return Example(
+        id=f"{function.file}:{function.name}",
+        hash=content_hash(prompt, target),
+        prompt=prompt,
+        target=target,
+        prompt_ids=tuple(vocabulary.prompt_ids(prompt)),
+        target_ids=(*ids, vocabulary.end_of_turn()),
+        code_mask=mask,
+        split="gate",
+        session=function.module,
+        kept_code=code,
+        ask={"endpoint": "/api/chat", "body": body},
+    )
+
+
+def general_examples(vocabulary: Vocabulary) -> tuple[Example, ...]:
+    """The gate's own probes of general code."""
+    return generic_examples(generic.probes(), vocabulary)
+
+
+def compare_nll(suite: str, examples: Sequence[Example], before: Path, after: Path, *, context: int) -> Before:
+    """Both files on the same examples."""
+    first = measure_nll(before, suite, examples, max_tokens=10**9, context=context)
+    second = measure_nll(after, suite, examples, max_tokens=10**9, context=context)
+    interval = _difference(first, second, [e.session for e in examples])
+    return Before(first.per_token, second.per_token, interval.low, interval.high)
+
+
+def _difference(first: SuiteNll, second: SuiteNll, sessions: Sequence[str]) -> Interval:
+    differences = [b - a for a, b in zip(first.nll, second.nll, strict=True)]
+    return paired_interval(differences, [float(t) for t in first.tokens], choose_units(first.ids, sessions))
+
+
+def compare_answers(examples: Sequence[Example], server: Ollama, before: str, after: str, *, answer_tokens: int) -> Answered:
+    """Both served models asked for the same functions, greedy."""
+    asked = examples[:: max(1, len(examples) // ASKED)][:ASKED]
+    first = measure_behaviour(server, before, asked, answer_tokens=answer_tokens)
+    second = measure_behaviour(server, after, asked, answer_tokens=answer_tokens)
+    interval = mean_interval([b - a for a, b in zip(first.similarity, second.similarity, strict=True)])
+    best = max(range(len(asked)), key=lambda i: second.similarity[i] - first.similarity[i])
+    return Answered(_mean(first), _mean(second), interval.low, interval.high, (asked[best].kept_code, first.answers[best], second.answers[best]))
+
+
+def _mean(measured: Behaviour) -> float:
+    return sum(measured.similarity) / len(measured.similarity)
