@@ -107,6 +107,7 @@ async def _until_told(models: LoadedModels, parent: int | None) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """The process."""
+    os.umask(0o077)  # what people ask and teach is theirs alone
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         asyncio.run(serve(parse_arguments(sys.argv[1:] if words is None else words)))
