@@ -100,6 +100,7 @@ def test_a_loaded_model_is_replaced_by_the_file_its_name_means_now(server: Serve
     assert chat(server, "moving").json()["message"]["content"] == answers[1]
     manifests = server.models / "manifests" / "registry.ollama.ai" / "library"
     fresh = manifests / "moving" / ".new"
+    fresh.touch(0o600)
     fresh.write_bytes((manifests / "one" / "latest").read_bytes())
     fresh.replace(manifests / "moving" / "latest")  # as deploy does it
     assert chat(server, "moving").json()["message"]["content"] == answers[0]

@@ -1,8 +1,7 @@
 """llama.cpp through llama-cpp-python's low-level API: open a model, tokenise, evaluate, and the log-likelihood of given text.
 
 The idea: token ids, training targets, gate numbers and served answers all come from one tokenizer and one evaluation, llama.cpp's own, on the very file
-that is served. Everything that can go wrong in the library comes out of here as a QiError. The library is imported at the first use, never before, and
-its log goes to `logging` (DEBUG); what it said about an error ends up in the error.
+that is served. Everything that can go wrong in the library comes out of here as a QiError.
 
 Not covered: encoder models, embeddings, adapters at run time.
 """
@@ -10,24 +9,17 @@ Not covered: encoder models, embeddings, adapters at run time.
 from __future__ import annotations
 
 import ctypes
-import functools
-import logging
-import os
-import re
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
-from qi_learn.errors import ModelError, ToolMissing, UnsupportedArchitecture
+from qi_learn.errors import ModelError
+from qi_learn.outside.llama_library import Library, default_threads, load_library, open_file
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-logger = logging.getLogger(__name__)
 
 BATCH_TOKENS = 512
 """Tokens evaluated in one go; llama.cpp's own default for one physical batch."""
@@ -35,7 +27,6 @@ _BYTES_PER_THREAD = 128 * 1024 * 1024
 """Weights that keep one thread busy while a single token is made. With less, threads mostly wait for each other: SmolLM2 (97 MB) makes 137 tokens/s
 with one thread, 145 with two on two idle cores, and 3 to 90 with two on busy ones (measured)."""
 _OUTPUT_FLOATS = 64 * 1024 * 1024
-_UNKNOWN_ARCHITECTURE = re.compile(r"unknown model architecture: '([^']*)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,47 +37,6 @@ class SequenceNll:
     tokens: int
     code_nll: float
     code_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Library:
-    """The loaded library and the last things it complained about."""
-
-    api: ModuleType
-    complaints: deque[str]
-    keep_alive: object
-    """The log callback: llama.cpp calls it as long as the process lives."""
-
-    def reason(self) -> str:
-        """What llama.cpp said last about an error, on one line."""
-        return "; ".join(dict.fromkeys(self.complaints)) or "llama.cpp gave no reason"
-
-
-@functools.cache
-def load_library() -> Library:
-    """llama.cpp, with its log turned to `logging`. Raises ToolMissing where llama-cpp-python is not installed or does not load."""
-    try:
-        import llama_cpp
-    except (ImportError, OSError, RuntimeError) as error:
-        raise ToolMissing(f"llama-cpp-python cannot be loaded: {error}", "install it: pip install 'qi-learn[embedded]'") from error
-    complaints: deque[str] = deque(maxlen=6)
-
-    def listen(level: int, text: bytes, _data: object) -> None:
-        line = text.decode("utf-8", "replace").strip()
-        if level == 4 and line:  # GGML_LOG_LEVEL_ERROR of ggml.h
-            complaints.append(line)
-        if line:
-            logger.debug("%s", line)
-
-    callback = llama_cpp.llama_log_callback(listen)
-    llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
-    llama_cpp.llama_backend_init()
-    return Library(llama_cpp, complaints, callback)
-
-
-def default_threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Vocabulary:
@@ -187,7 +137,7 @@ class Model:
         """
         library = load_library()
         self._api = library.api
-        self._pointer = _load(library, path, vocab_only=False)
+        self._pointer = open_file(library, path, vocab_only=False)
         self.vocabulary = Vocabulary(library, self._pointer)
         self.trained_context: int = self._api.llama_model_n_ctx_train(self._pointer)
         self.bytes: int = self._api.llama_model_size(self._pointer)
@@ -267,25 +217,10 @@ class Model:
         self.close()
 
 
-def _load(library: Library, path: Path, *, vocab_only: bool) -> Any:
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}")
-    params = library.api.llama_model_default_params()
-    params.vocab_only = vocab_only
-    library.complaints.clear()
-    model = library.api.llama_model_load_from_file(os.fsencode(path), params)
-    if model:
-        return model
-    reason = library.reason()
-    if found := _UNKNOWN_ARCHITECTURE.search(reason):
-        raise UnsupportedArchitecture(f"this llama.cpp does not know the architecture '{found[1]}' of {path.name}", "update llama-cpp-python")
-    raise ModelError(f"llama.cpp cannot load {path.name}: {reason}")
-
-
 def load_vocabulary(path: Path) -> Vocabulary:
     """The tokenizer of a GGUF, without its weights (fast). Raises ModelError, UnsupportedArchitecture or ToolMissing. Close it after use."""
     library = load_library()
-    return Vocabulary(library, _load(library, path, vocab_only=True))
+    return Vocabulary(library, open_file(library, path, vocab_only=True))
 
 
 def score_sequences(

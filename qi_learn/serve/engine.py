@@ -26,7 +26,7 @@ from pathlib import Path
 from aiohttp import web
 
 from qi_learn.errors import QiError, SettingsError
-from qi_learn.outside.llama_cpp import load_library
+from qi_learn.outside.llama_library import load_library
 from qi_learn.paths import replace_file
 from qi_learn.serve.engine_app import build_app
 from qi_learn.serve.engine_library import Engine

@@ -16,7 +16,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from qi_learn.errors import ServerError
-from qi_learn.outside.llama_cpp import Vocabulary, load_library
+from qi_learn.outside.llama_cpp import Vocabulary
+from qi_learn.outside.llama_library import load_library
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,80 @@
+"""llama.cpp as a library: loaded at the first use, never before; quiet; its complaints kept for the errors they explain.
+
+Its log goes to `logging` (DEBUG). Files are opened here, so that there is one place where "cannot load" gets its reason.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import os
+import re
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from qi_learn.errors import ModelError, ToolMissing, UnsupportedArchitecture
+
+logger = logging.getLogger(__name__)
+
+_UNKNOWN_ARCHITECTURE = re.compile(r"unknown model architecture: '([^']*)'")
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The loaded library and the last things it complained about."""
+
+    api: ModuleType
+    complaints: deque[str]
+    keep_alive: object
+    """The log callback: llama.cpp calls it as long as the process lives."""
+
+    def reason(self) -> str:
+        """What llama.cpp said last about an error, on one line."""
+        return "; ".join(dict.fromkeys(self.complaints)) or "llama.cpp gave no reason"
+
+
+@functools.cache
+def load_library() -> Library:
+    """llama.cpp, with its log turned to `logging`. Raises ToolMissing where llama-cpp-python is not installed or does not load."""
+    try:
+        import llama_cpp
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ToolMissing(f"llama-cpp-python cannot be loaded: {error}", "install it: pip install 'qi-learn[embedded]'") from error
+    complaints: deque[str] = deque(maxlen=6)
+
+    def listen(level: int, text: bytes, _data: object) -> None:
+        line = text.decode("utf-8", "replace").strip()
+        if level == 4 and line:  # GGML_LOG_LEVEL_ERROR of ggml.h
+            complaints.append(line)
+        if line:
+            logger.debug("%s", line)
+
+    callback = llama_cpp.llama_log_callback(listen)
+    llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+    return Library(llama_cpp, complaints, callback)
+
+
+def default_threads() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def open_file(library: Library, path: Path, *, vocab_only: bool) -> Any:
+    """llama.cpp's `llama_model *` of a GGUF. Raises UnsupportedArchitecture, or ModelError with what llama.cpp said."""
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path}")
+    params = library.api.llama_model_default_params()
+    params.vocab_only = vocab_only
+    library.complaints.clear()
+    model = library.api.llama_model_load_from_file(os.fsencode(path), params)
+    if model:
+        return model
+    reason = library.reason()
+    if found := _UNKNOWN_ARCHITECTURE.search(reason):
+        raise UnsupportedArchitecture(f"this llama.cpp does not know the architecture '{found[1]}' of {path.name}", "update llama-cpp-python")
+    raise ModelError(f"llama.cpp cannot load {path.name}: {reason}")
