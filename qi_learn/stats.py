@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 SESSIONS_NEEDED = 8
 """From this many sessions on the session is the unit; below it an interval over so few would say nothing, and the unit is the example."""
@@ -96,6 +97,7 @@ def t_cdf(t: float, freedom: float) -> float:
     return 1.0 - tail if t > 0 else tail
 
 
+@lru_cache(maxsize=256)
 def t_quantile(probability: float, freedom: float) -> float:
     """The t below which Student's distribution has `probability`; bisection on `t_cdf` to the last bits.
 

@@ -24,14 +24,14 @@ from qi_learn.deploy.alias import switch_alias
 from qi_learn.deploy.candidate import drop_candidates, make_model, smoke_test
 from qi_learn.deploy.journal import candidate_model, load_deployment
 from qi_learn.deploy.rollback import roll_back
-from qi_learn.errors import NotFound, ServerError
+from qi_learn.errors import NotFound, ServerError, SettingsError
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.records import Example, Release
 from qi_learn.validate.measure import measure_behaviour
 
 ALIAS = "qi-test:latest"
-ASK = {"endpoint": "/api/chat", "body": {"messages": [{"role": "user", "content": "Say hi."}]}}
+ASK: dict[str, Any] = {"endpoint": "/api/chat", "body": {"messages": [{"role": "user", "content": "Say hi."}]}}
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,22 @@ def test_a_life_of_versions(real: Real, tmp_path: Path) -> None:
     server.unload(ALIAS)
 
 
+def test_a_base_that_the_server_has_already(real: Real, tmp_path: Path) -> None:
+    server = real.server
+    make_model(server, "own:7b", *tiny(tmp_path, 7), {"system": "Be terse."})
+    given: dict[str, Any] = {"base_model": "own:7b", "gguf": None, "digest": "", "spec": {}, "answer_for": ("own:7b",), "store": real.store, "now": 1.0}
+    made = release.ensure_base(Paths.under(tmp_path / "home").ensure(), server, alias="qi-two", **given)
+    assert server.has_blob(made.live_release.digest)
+    assert (server.find("qi-two") or pytest.fail("gone")).digest == (server.find("own:7b") or pytest.fail("gone")).digest
+    assert "Be terse." in server.render("/api/chat", {"model": "qi-two", **ASK["body"]})
+    with pytest.raises(SettingsError, match="did not make"):
+        release.ensure_base(Paths.under(tmp_path / "another").ensure(), server, alias="qi-two", **given)
+    for name in ("own:7b", "qi-two", "qi-two:v1.0.0"):
+        server.delete(name)
+
+
 def _say(server: Ollama, model: str) -> str:
-    return server.ask({**ASK, "body": {**ASK["body"], "options": {"temperature": 0, "num_predict": 12}}}, model).text  # type: ignore[dict-item]
+    return server.ask({**ASK, "body": {**ASK["body"], "options": {"temperature": 0, "num_predict": 12}}}, model).text
 
 
 def test_the_alias_moves_by_rename_and_by_copy(real: Real, tmp_path: Path) -> None:
