@@ -66,7 +66,9 @@ def test_relevance_is_what_the_project_used_before(store: Store, tmp_path: Path)
     project.mkdir()
     (project / "shapes.py").write_text("width = 1\nheight = 2\n")
     for argv in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "x", "--date", "2001-01-01T00:00:00"]):
-        subprocess.run(["git", *argv], cwd=project, check=True, env={"PATH": "/usr/bin:/bin", "GIT_COMMITTER_DATE": "2001-01-01T00:00:00", "HOME": str(tmp_path)})
+        subprocess.run(
+            ["git", *argv], cwd=project, check=True, env={"PATH": "/usr/bin:/bin", "GIT_COMMITTER_DATE": "2001-01-01T00:00:00", "HOME": str(tmp_path)}
+        )
     got = _score(store, _turn(project=str(project), started=1e9))
     assert got["relevance"] == pytest.approx(2 / 5), "def, area and return are not in use there; width and height are"
     assert got["domain"] == 1.0

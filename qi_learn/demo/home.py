@@ -69,10 +69,7 @@ class Home:
         """Stops what runs and deletes everything, also what was made on a real Ollama."""
         self.qi_learn("daemon", "stop", check=False)
         if self.settings.serve.backend == "ollama":
-            with Ollama(self.settings.serve.ollama) as server:
-                for model in server.models():
-                    if model.name.split(":")[0] == OLLAMA_ALIAS:
-                        server.delete(model.name)
+            _remove_models(self.settings.serve.ollama)
         shutil.rmtree(self.root, ignore_errors=True)
 
 
@@ -80,6 +77,8 @@ def make_home(ollama: str | None, base_gguf: Path) -> Home:
     """A new home with the overrides of the demonstration; `ollama` names a real server to work on. Raises ToolMissing without git."""
     if shutil.which("git") is None:
         raise ToolMissing("git is not on PATH; the demonstration works in a git repository.", "Install git and run it again.")
+    if ollama is not None:
+        _remove_models(ollama)  # left behind by a demonstration that was killed
     root = Path(tempfile.mkdtemp(prefix="qi-learn-demo-"))
     paths = Paths.under(root).ensure()
     tables = {section: dict(values) for section, values in OVERRIDES.items()}
@@ -95,6 +94,14 @@ def make_home(ollama: str | None, base_gguf: Path) -> Home:
     home.git("init", "-q", "-b", "main")
     home.git("commit", "-q", "--allow-empty", "-m", "Begin")
     return home
+
+
+def _remove_models(url: str) -> None:
+    """Deletes what a demonstration made on a real Ollama: every model of its own name, and nothing else."""
+    with Ollama(url) as server:
+        for model in server.models():
+            if model.name.split(":")[0] == OLLAMA_ALIAS:
+                server.delete(model.name)
 
 
 def overrides_text() -> str:

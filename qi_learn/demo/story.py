@@ -25,6 +25,7 @@ from qi_learn.demo import measures
 from qi_learn.demo.developer import Developer, Worked
 from qi_learn.demo.history import repository_functions
 from qi_learn.demo.home import ANSWER_TOKENS, Home, make_home, overrides_text
+from qi_learn.demo.repack import repack_live
 from qi_learn.demo.source import DemoSession, deal, package_functions, sessions
 from qi_learn.errors import EXIT_DONE, EXIT_REFUSED, NotFound, QiError
 from qi_learn.outside.llama_cpp import load_vocabulary
@@ -252,11 +253,12 @@ class Story:
         return state.server if state else self._home.settings.serve.ollama
 
     def _roll_back(self) -> None:
-        shown = json.loads(self._home.qi_learn("versions", "--json").stdout)["versions"]
-        self.figures.versions = [v["version"] for v in shown]
-        if len(shown) < 2:
-            self.say("No version shipped, so there is nothing to go back from. A repack of the base's own weights is made live to show the way back.")
-            self._home.qi_learn("versions", "--repack-base")
+        listed = json.loads(self._home.qi_learn("versions", "--json").stdout)["versions"]
+        self.figures.versions = [v["version"] for v in listed]
+        if sum(v["place"] is not None for v in listed) < 2:
+            state = background.running(self._home.paths)
+            version = repack_live(self._home, backend.backend_of(self._home.settings, self._home.paths, state.server if state and state.engine else None))
+            self.say(f"No version shipped, so a repack of the base's own weights was made live to show the way back: {version}.")
         before = self._live()
         began = time.monotonic()
         said = self._home.qi_learn("rollback").stdout.rstrip()

@@ -8,6 +8,7 @@ an error may come inside an answer that began with 200 (`create`), a blob that i
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -242,6 +243,12 @@ class Ollama:
             yield
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise translate(error, f"{self.base_url}{path}") from error
+
+
+def served_file(server: Ollama, model: str) -> Path | None:
+    """The blob that a model is served from; None where this process cannot read it (another machine, another user)."""
+    place = server.weights(model)
+    return Path(place) if place is not None and os.path.isabs(place) and os.access(place, os.R_OK) else None
 
 
 def translate(error: Exception, url: str) -> ServerError:

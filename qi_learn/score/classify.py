@@ -30,7 +30,16 @@ LANGUAGES = {
     "kt": "kotlin", "c": "c", "h": "c", "cc": "c++", "cpp": "c++", "hpp": "c++", "rb": "ruby", "php": "php", "sh": "shell", "sql": "sql", "html": "html",
     "css": "css", "toml": "configuration", "yaml": "configuration", "yml": "configuration", "json": "configuration", "md": "prose",
 }  # fmt: skip
-ALIASES = {"python3": "python", "javascript": "javascript", "typescript": "typescript", "golang": "go", "rust": "rust", "bash": "shell", "zsh": "shell", "c++": "c++"}
+ALIASES = {
+    "python3": "python",
+    "javascript": "javascript",
+    "typescript": "typescript",
+    "golang": "go",
+    "rust": "rust",
+    "bash": "shell",
+    "zsh": "shell",
+    "c++": "c++",
+}
 
 SIMPLE_TOKENS, COMPLEX_TOKENS = 80, 400
 """Code tokens of the answer: up to here simple, from there complex."""

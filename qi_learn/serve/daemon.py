@@ -43,7 +43,8 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.1
 DECIDE_SECONDS = (1.0, 30.0)
 """How often to ask whether it is time: at most, while evidence comes in, and at least, because time passes too."""
-BASE_RETRY_SECONDS = 5.0
+BASE_RETRY_SECONDS = 2.0
+"""How often, at most, the server is asked to agree with deploy.json."""
 WISH_SECONDS = 50.0
 
 
@@ -60,6 +61,7 @@ class Daemon:
         self._wishes: queue.SimpleQueue[queue.SimpleQueue[Mapping[str, Any]]] = queue.SimpleQueue()
         self._decided_at = self._base_tried_at = float("-inf")
         self._base_ready = False
+        self._agreed = 0
         self._changed = True
         self._stack = contextlib.ExitStack()
 
@@ -158,16 +160,23 @@ class Daemon:
                 child.watch()
 
     def _ensure_base(self) -> None:
-        """Version 1.0.0, and everything that should agree with deploy.json; tried again until the server answers."""
-        if self._base_ready or time.monotonic() - self._base_tried_at < BASE_RETRY_SECONDS:
+        """Version 1.0.0, and routes and alias as deploy.json wants them, whenever somebody has changed it; tried again until the server answers."""
+        seen = self._journal_time()
+        if (self._base_ready and seen == self._agreed) or time.monotonic() - self._base_tried_at < BASE_RETRY_SECONDS:
             return
         self._base_tried_at = time.monotonic()
         try:
             setup.ensure_base(self.paths, self.settings, self.backend, now=self._clock())
         except ServerError as error:
-            logger.warning("version 1.0.0 waits for the server: %s", error.what)
+            logger.warning("routes and alias wait for the server: %s", error.what)
         else:
-            self._base_ready = True
+            self._base_ready, self._agreed = True, self._journal_time()
+
+    def _journal_time(self) -> int:
+        try:
+            return self.paths.deploy.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def _say_where(self) -> None:
         gateway = (self._gateway.url if self._gateway else None) or ""

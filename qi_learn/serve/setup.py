@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qi_learn.deploy import release
 from qi_learn.deploy.candidate import drop_candidates
@@ -45,16 +47,57 @@ def initialise(paths: Paths, settings: Settings, place: Path) -> Iterator[str]:
 
 def _base(paths: Paths, settings: Settings) -> Deployment:
     state = background.running(paths)
-    if state is not None:
-        return load_deployment(paths)
-    if not backends.uses_engine(settings):
-        return ensure_base(paths, settings, backends.backend_of(settings, paths, None), now=time.time())
+    if state is not None or not backends.uses_engine(settings):
+        return _with_base(paths, settings, backends.backend_of(settings, paths, state.server if state and state.engine else None))
     engine = backends.engine_child(paths, settings)
     engine.start()
     try:
-        return ensure_base(paths, settings, backends.backend_of(settings, paths, engine.wait_ready(backends.ENGINE_SECONDS)), now=time.time())
+        return _with_base(paths, settings, backends.backend_of(settings, paths, engine.wait_ready(backends.ENGINE_SECONDS)))
     finally:
         engine.stop()
+
+
+def _with_base(paths: Paths, settings: Settings, backend: Backend) -> Deployment:
+    """Version 1.0.0, or, where the settings name another base by now, the next major version from that one."""
+    deployment = ensure_base(paths, settings, backend, now=time.time())
+    with Ollama(backend.url) as server:
+        source = _source(settings, backend, server)
+        known = next(r.base_digest for r in deployment.releases if r.version == deployment.live)
+        if not known or source.digest == known:
+            return deployment
+        return release.new_base(
+            paths,
+            server,
+            base_model=source.model,
+            gguf=source.gguf,
+            digest=source.digest,
+            spec=source.spec,
+            answer_for=_answer_for(settings, backend),
+            store=backend.model_store,
+            now=time.time(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What a base version is made from: a model of the server's, or a file."""
+
+    model: str
+    gguf: Path | None
+    digest: str
+    spec: Mapping[str, Any]
+
+
+def _source(settings: Settings, backend: Backend, server: Ollama) -> _Source:
+    if settings.serve.base and not backend.engine:
+        return _Source(settings.serve.base, None, (server.weights(settings.serve.base) or "").rpartition("sha256-")[2][:64], {})
+    gguf = backends.base_file(settings, server)
+    return _Source("", gguf, sha256_of(gguf), modelfile_for(None, "default").as_create())
+
+
+def _answer_for(settings: Settings, backend: Backend) -> tuple[str, ...]:
+    """The names that the live version answers for: the setting, else the base's own."""
+    return settings.gateway.answer_for or ((settings.serve.base,) if settings.serve.base and not backend.engine else ())
 
 
 def ensure_base(paths: Paths, settings: Settings, backend: Backend, *, now: float) -> Deployment:
@@ -62,18 +105,18 @@ def ensure_base(paths: Paths, settings: Settings, backend: Backend, *, now: floa
 
     Raises ServerError where the server does not answer.
     """
-    named = bool(settings.serve.base) and not backend.engine
     with Ollama(backend.url) as server:
-        gguf = None if named or paths.deploy.exists() else backends.base_file(settings, server)
+        there = paths.deploy.exists()
+        source = _Source("", None, "", {}) if there else _source(settings, backend, server)
         deployment = release.ensure_base(
             paths,
             server,
             alias=settings.serve.alias,
-            base_model=settings.serve.base if named else "",
-            gguf=gguf,
-            digest=sha256_of(gguf) if gguf else "",
-            spec={} if gguf is None else modelfile_for(None, "default").as_create(),
-            answer_for=settings.gateway.answer_for or ((settings.serve.base,) if named else ()),
+            base_model=source.model,
+            gguf=source.gguf,
+            digest=source.digest,
+            spec=source.spec,
+            answer_for=_answer_for(settings, backend),
             store=backend.model_store,
             now=now,
         )
