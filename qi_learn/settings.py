@@ -27,7 +27,7 @@ class Serve:
     base: str = ""
     """The Ollama model that learns, for example `qwen2.5-coder:7b`; empty: the embedded SmolLM2."""
     ollama: str = "http://127.0.0.1:11434"
-    """Where Ollama listens. With `base` empty and no Ollama there, the embedded engine takes its place."""
+    """Where Ollama listens; not used by the embedded engine."""
     backend: str = "auto"
     """`auto` (Ollama where `base` is set, else the embedded engine), `ollama` or `embedded`."""
     base_gguf: str = ""
@@ -43,10 +43,13 @@ class Gateway:
     """The proxy that coding tools talk to."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; loopback only."""
     port: int = 11435
+    """Port to listen on; 0 takes a free one."""
     answer_for: tuple[str, ...] = ()
     """Model names that the live version answers for; empty: the base's own name."""
     record: bool = True
+    """False: traffic passes, nothing is recorded."""
     allowed_hosts: tuple[str, ...] = ()
     """Further values of the Host header to accept; loopback names always are."""
     allowed_origins: tuple[str, ...] = ()
@@ -55,30 +58,42 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """What counts as the fate of a suggestion (contracts 5)."""
+    """What counts as the fate of a suggestion."""
 
     window: float = 1800.0
     """Seconds after a turn within which its suggestion may be placed."""
     settle: float = 600.0
     """Seconds without a touch after which a placed suggestion is settled."""
     min_tokens: int = 8
+    """Shortest piece of a suggestion that counts as placed, in code tokens."""
     placed_similarity: float = 0.8
+    """Token similarity at which added lines count as the suggestion."""
     accepted_similarity: float = 0.5
+    """Final text at least this similar to the suggestion: accepted."""
     modified_similarity: float = 0.98
+    """Final text less similar than this: modified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Weights of the suggestion score (contracts 6)."""
+    """Weights of the suggestion score: the weighted mean over the signals that are known."""
 
     rating: float = 3.0
+    """Rating / 5."""
     accepted: float = 2.0
+    """Kept or not."""
     unmodified: float = 1.0
+    """Kept as it was, or edited."""
     correctness: float = 3.0
+    """Compiles, tests, deployment."""
     quality: float = 1.0
+    """Parses; linter findings."""
     efficiency: float = 0.5
+    """Change of performance."""
     relevance: float = 0.5
+    """Names the project already uses."""
     domain: float = 0.5
+    """The project's turns in this domain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,9 @@ class Train:
     """When to learn, with what, and how far the model may move."""
 
     min_interactions: int = 100
+    """Distinct examples over the quality threshold that no live version has learned."""
     quality_threshold: float = 0.7
+    """Target score that an example must reach."""
     training_interval: float = 86400.0
     """Seconds at least between two cycles."""
     schedule: str = ""
@@ -94,11 +111,13 @@ class Train:
     auto: bool = True
     """False: only `qi-learn train --now` starts a cycle."""
     max_hours: float = 4.0
+    """Longest training run."""
     python: str = ""
     """Interpreter of the training worker; empty: this one."""
     base_weights: str = ""
     """Directory with the base's full-precision safetensors weights, where you have them."""
     seed: int = 0
+    """Seed of everything random in a cycle."""
     device: str = "auto"
     """`auto`, `cpu` or `cuda`."""
     max_steps: int = 0
@@ -106,7 +125,9 @@ class Train:
     rank: int = 0
     """LoRA rank; 0: derived from the amount of data."""
     lambda_general: float = 300.0
+    """Strength of the penalty on the whole drift since the base (nats of KL per token)."""
     lambda_past: float = 200.0
+    """Strength of the penalty on this cycle's change, for past work."""
     fisher: str = "kfac"
     """`kfac`, or `diagonal`: cheaper, weaker, and in need of lambdas about ten times as high."""
 
@@ -116,6 +137,7 @@ class Gate:
     """Sizes of what the gate measures; its limits are not settings."""
 
     min_examples: int = 25
+    """Fewer held-out examples than this: refused."""
     answer_tokens: int = 256
     """Longest greedy answer."""
     max_tokens: int = 20000
@@ -142,7 +164,8 @@ def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Set
     for name, value in env.items():
         if name.startswith(PREFIX):
             section, _, key = name[len(PREFIX) :].lower().partition("__")
-            table.setdefault(section, {})[key] = value
+            if isinstance(given := table.setdefault(section, {}), dict):  # else the file is wrong there, which is said below
+                given[key] = value
     known = {f.name: get_type_hints(Settings)[f.name] for f in fields(Settings)}
     built: dict[str, Any] = {}
     for section, values in table.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from qi_learn.errors import SettingsError
 from qi_learn.paths import Paths
-from qi_learn.report.configuration import as_text, commented_defaults, documented
+from qi_learn.report.configuration import as_markdown, as_text, commented_defaults, documented
 from qi_learn.settings import Settings, load_settings, settings_table
 
 
@@ -56,13 +57,32 @@ def test_the_shipped_file_lists_every_key_and_means_the_defaults(tmp_path: Path)
     assert {s: set(v) for s, v in given.items()} == {s: set(v) for s, v in settings_table(Settings()).items()}
 
 
-def test_every_key_has_a_line_in_the_docs() -> None:
-    docs = (Path(__file__).parent.parent / "docs" / "settings.md").read_text()
-    missing = [
-        f"{section}.{key}" for section, values in settings_table(Settings()).items() for key in values if f"`{key}`" not in docs.split(f"## {section}", 1)[-1]
-    ]
-    assert missing == []
-    assert set(documented()) == set(settings_table(Settings()))
+def test_every_key_says_what_it_means() -> None:
+    table = {section: set(keys) for section, (_, keys) in documented().items()}
+    assert table == {section: set(keys) for section, keys in settings_table(Settings()).items()}
+    assert [section for section, (about, _) in documented().items() if not about] == []
+    assert [f"{section}.{key}" for section, (_, keys) in documented().items() for key, words in keys.items() if not words] == []
+
+
+def test_the_docs_are_what_the_code_says() -> None:
+    docs = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert docs == as_markdown(), "run scripts/settings_docs.py"
+
+
+def test_the_defaults_in_the_docs_are_the_defaults() -> None:
+    """Read as a person would: the table's cells, without the code that wrote them."""
+    docs = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
+    told = {}
+    for part in docs.split("\n## ")[1:]:
+        section = part.split("\n", 1)[0]
+        rows = re.findall(r"^\| `(\w+)` \| `(.*?)` \|", part, re.MULTILINE)
+        told[section] = tomllib.loads("\n".join(f"{key} = {value}" for key, value in rows))
+    assert told == {s: {k: list(v) if isinstance(v, tuple) else v for k, v in keys.items()} for s, keys in settings_table(Settings()).items()}
+
+
+def test_the_environment_cannot_break_on_a_wrong_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\[train\] must be a table"):
+        load_settings(_file(tmp_path, "train = 3\n"), env={"QI_LEARN__TRAIN__SEED": "4"})
 
 
 def test_config_says_where_a_value_comes_from(tmp_path: Path) -> None:

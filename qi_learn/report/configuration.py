@@ -1,4 +1,4 @@
-"""What the settings are, where each value comes from, and the commented file that `qi-learn init` writes.
+"""What the settings are, where each value comes from, the commented file that `qi-learn init` writes, and `docs/settings.md`.
 
 The words come from the docstrings under the fields of `settings.py`, so that there is one place to keep them.
 """
@@ -18,54 +18,69 @@ from qi_learn import settings as module
 from qi_learn.paths import Paths
 from qi_learn.settings import PREFIX, Settings, settings_table
 
+_HEAD = """# Settings
 
-def as_table(settings: Settings) -> dict[str, dict[str, Any]]:
-    """The settings as nested plain values."""
-    return settings_table(settings)
+`config.toml` in the configuration directory (`qi-learn config` shows where, and every value with its origin). `qi-learn init` writes the file with every
+key commented out. The environment wins over the file: `QI_LEARN__SECTION__KEY`, for example `QI_LEARN__TRAIN__MIN_INTERACTIONS=60`. An unknown key or a
+value out of range is an error that names every problem at once. `QI_LEARN_HOME` moves everything into one directory.
+
+This page is written by `scripts/settings_docs.py` from the docstrings in `qi_learn/settings.py`.
+"""
 
 
 def as_text(paths: Paths, settings: Settings, env: Mapping[str, str] = os.environ) -> str:
-    """One line a key: value, and its origin (default, file, environment)."""
-    in_file = tomllib.loads(paths.settings_file.read_text(encoding="utf-8")) if paths.settings_file.exists() else {}
-    lines = [f"# {paths.settings_file}" + ("" if in_file or paths.settings_file.exists() else " (not there: defaults)")]
+    """One line a key: value, and its origin where that is not the default."""
+    there = paths.settings_file.exists()
+    in_file = tomllib.loads(paths.settings_file.read_text(encoding="utf-8")) if there else {}
+    in_environment = {name.upper() for name in env}
+    lines = [f"# {paths.settings_file}" + ("" if there else " (not there: defaults)")]
     for section, values in settings_table(settings).items():
-        lines.append(f"\n[{section}]")
+        lines += ["", f"[{section}]"]
         for key, value in values.items():
-            origin = "environment" if f"{PREFIX}{section}__{key}".upper() in env else "file" if key in in_file.get(section, {}) else "default"
-            lines.append(f"{key} = {_toml(value)}" + ("" if origin == "default" else f"  # from the {origin}"))
+            origin = "environment" if f"{PREFIX}{section}__{key}".upper() in in_environment else "file" if key in in_file.get(section, {}) else ""
+            lines.append(f"{key} = {_toml(value)}" + (f"  # from the {origin}" if origin else ""))
     return "\n".join(lines)
 
 
 def commented_defaults() -> str:
     """The text of a fresh `config.toml`: every key, commented out, with its default and what it means."""
-    words = documented()
     lines = ["# qi-learn: every key with its default; take the # away to change one. Docs: docs/settings.md"]
-    for section in fields(Settings):
-        lines += ["", f"[{section.name}]"]
-        defaults = getattr(Settings(), section.name)
-        for field in fields(defaults):
-            lines += [f"# {line}" for line in words[section.name].get(field.name, "").splitlines()]
-            lines.append(f"# {field.name} = {_toml(getattr(defaults, field.name))}")
+    for section, (_, keys) in documented().items():
+        lines += ["", f"[{section}]"]
+        for key, words in keys.items():
+            lines += [*(f"# {line}" for line in words.splitlines()), f"# {key} = {_toml(_default(section, key))}"]
     return "\n".join(lines) + "\n"
 
 
-def documented() -> dict[str, dict[str, str]]:
-    """The docstring under each field, by section and key."""
+def as_markdown() -> str:
+    """The text of `docs/settings.md`."""
+    lines = [_HEAD.rstrip()]
+    for section, (about, keys) in documented().items():
+        lines += ["", f"## {section}", "", about, "", "| key | default | meaning |", "|---|---|---|"]
+        lines += [f"| `{key}` | `{_toml(_default(section, key))}` | {' '.join(words.split())} |" for key, words in keys.items()]
+    return "\n".join(lines) + "\n"
+
+
+def documented() -> dict[str, tuple[str, dict[str, str]]]:
+    """By section: what it is about, and the docstring under each of its keys."""
     classes = {node.name: node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)}
-    return {f.name: _field_docs(classes[type(getattr(Settings(), f.name)).__name__]) for f in fields(Settings)}
+    nodes = {f.name: classes[type(getattr(Settings(), f.name)).__name__] for f in fields(Settings)}
+    return {section: (ast.get_docstring(node) or "", _field_docs(node)) for section, node in nodes.items()}
 
 
 def _field_docs(node: ast.ClassDef) -> dict[str, str]:
     found: dict[str, str] = {}
     for field, after in zip(node.body, [*node.body[1:], None], strict=True):
-        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
-            continue
-        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str):
-            found[field.target.id] = inspect.cleandoc(after.value.value)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            words = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
+            found[field.target.id] = inspect.cleandoc(str(words))
     return found
 
 
+def _default(section: str, key: str) -> Any:
+    return settings_table(Settings())[section][key]
+
+
 def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    """A setting's value as TOML: its texts, numbers, truth values and lists of texts are written as in JSON."""
+    return json.dumps(value, ensure_ascii=False)
