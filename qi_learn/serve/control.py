@@ -1,0 +1,180 @@
+"""The daemon's door: a unix socket in the runtime directory, one JSON line in, one JSON line out, then the connection ends.
+
+Only the same user may speak (the peer's uid is checked where the system tells it, the socket is 0600 in a 0700 directory). A thread a connection, so
+that a slow or silent client keeps nobody else waiting; whatever a client sends, the door stays open. Nothing but starting a cycle and stopping needs the
+daemon, so callers treat `DaemonError` as "not running" and go on without it where they can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import socketserver
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from qi_learn.errors import EXIT_FAILED, DaemonError, QiError
+
+logger = logging.getLogger(__name__)
+PROTOCOL = 1
+LIMIT = 1 << 20
+"""Longest line, bytes."""
+START = "Start it with `qi-learn daemon start`."
+RESTART = "Restart it: `qi-learn daemon stop`, `qi-learn daemon start`."
+_ADDRESS_LIMIT = 100
+"""A unix socket's address has 108 bytes on Linux, 104 on macOS, its end included."""
+_SILENCE = 5.0
+"""Seconds a client may keep a connection open without a byte."""
+
+Answer = Callable[[dict[str, Any]], Mapping[str, Any]]
+
+
+# --- asking ------------------------------------------------------------------------------------------------------------------------------
+
+
+def call(socket_path: Path, request: Mapping[str, Any], *, timeout: float = 10.0) -> dict[str, Any]:
+    """Asks the daemon; `timeout`: seconds of silence to bear.
+
+    Raises DaemonError where it is not running or does not answer, and what it refused with (a QiError with its exit code).
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.settimeout(timeout)
+            with _short_address(socket_path) as address:
+                link.connect(address)
+            link.sendall(json.dumps({"protocol": PROTOCOL, **request}).encode("ascii") + b"\n")
+            with link.makefile("rb") as lines:
+                answer = _object(lines.readline(LIMIT + 1))
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
+        raise DaemonError("The daemon is not running.", START) from error
+    except (OSError, ValueError) as error:
+        raise DaemonError(f"The daemon did not answer: {error}.", f"Look at `qi-learn doctor`. {RESTART}") from error
+    if "error" in answer:
+        refused = QiError(str(answer["error"]), str(answer.get("todo", "")))
+        refused.exit_code = int(answer.get("exit_code", EXIT_FAILED))
+        raise refused
+    return answer
+
+
+def refusal(error: QiError) -> dict[str, Any]:
+    """An error as an answer; `call` raises it on the other side with the same exit code."""
+    return {"error": error.what, "todo": error.todo, "exit_code": error.exit_code}
+
+
+# --- answering ---------------------------------------------------------------------------------------------------------------------------
+
+
+class Control:
+    """Listens in threads of its own. `answer(request)` runs there: it must be thread-safe, and says no by raising a QiError.
+
+    The caller holds the daemon lock: a socket that is there already belongs to nobody. Raises DaemonError where none can be made.
+    """
+
+    def __init__(self, path: Path, answer: Answer) -> None:
+        self._path = path
+        self._server = _Server(answer)
+        try:
+            path.unlink(missing_ok=True)
+            with _short_address(path) as address:
+                self._server.socket.bind(address)
+            path.chmod(0o600)
+            self._server.server_activate()
+        except OSError as error:
+            self._server.server_close()
+            raise DaemonError(
+                f"The control socket {path} cannot be made: {error}", "Check who owns its directory; QI_LEARN_HOME names another, shorter one."
+            ) from error
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="control", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops listening and removes the socket; an answer under way is not waited for."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._path.unlink(missing_ok=True)
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        super().__init__("", _Connection, bind_and_activate=False)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """In place of a traceback on the terminal. A client that left or said nothing is no fault."""
+        error = sys.exception()
+        if isinstance(error, OSError):
+            logger.debug("control: a client is gone: %s", error)
+        else:
+            logger.error("control: a request failed", exc_info=error)
+
+
+class _Connection(socketserver.StreamRequestHandler):
+    timeout = _SILENCE
+    server: _Server
+
+    def handle(self) -> None:
+        if not _same_user(self.connection):
+            logger.warning("control: another user was turned away")
+            return
+        line = self.rfile.readline(LIMIT + 1)
+        if line:
+            self.wfile.write(json.dumps(self._reply(line)).encode("ascii") + b"\n")
+
+    def _reply(self, line: bytes) -> Mapping[str, Any]:
+        try:
+            request = _object(line)
+        except ValueError as error:
+            return {"error": f"The request is no line of JSON: {error}."}
+        if request.get("protocol") != PROTOCOL:
+            return {"error": "This daemon speaks another version.", "todo": RESTART}
+        try:
+            return self.server.answer(request)
+        except QiError as error:
+            return refusal(error)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """The JSON object in a whole line. Raises ValueError."""
+    if len(line) > LIMIT:
+        raise ValueError(f"longer than {LIMIT >> 20} MiB")
+    if not line.endswith(b"\n"):
+        raise ValueError("the connection ended within the line" if line else "the connection was closed")
+    try:
+        value = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+def _same_user(link: socket.socket) -> bool:
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True  # the socket's 0600 mode in a 0700 directory is the guard there
+    _, uid, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return bool(uid == os.getuid())
+
+
+@contextlib.contextmanager
+def _short_address(path: Path) -> Iterator[str]:
+    """The path as an address; on Linux through /proc/self/fd where it is longer than an address may be."""
+    if len(os.fsencode(path)) < _ADDRESS_LIMIT or sys.platform != "linux":
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
