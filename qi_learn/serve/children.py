@@ -1,0 +1,128 @@
+"""Child processes that the daemon keeps alive: gateway and engine.
+
+A child says that it accepts by renaming its ready file (`{"url", "pid"}`) into place; one that dies is started again, sooner or later by how often it
+died in a row, and on the port it had, so that whoever knows its URL need not be told. It is given our pid and leaves when we are gone: a killed daemon
+leaves nobody behind.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from qi_learn.errors import DaemonError
+
+logger = logging.getLogger(__name__)
+BACKOFF = (0.5, 2.0, 5.0, 15.0, 30.0)
+"""Least seconds between two starts, by how many there were in a row."""
+SETTLED_SECONDS = 60.0
+"""A child that lived this long starts at the front of `BACKOFF` again."""
+LOG_LIMIT = 8 << 20
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """`python -m MODULE`, without the working directory on the import path: a project's own `types.py` must not stand in for the library's."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def open_log(place: Path) -> BinaryIO:
+    """A log file (0600) to append to; one over 8 MiB is first put aside as `<name>.1`."""
+    if place.exists() and place.stat().st_size > LOG_LIMIT:
+        place.replace(place.with_name(f"{place.name}.1"))
+    return open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
+
+
+class Child:
+    """`python -m MODULE ARGS --ready FILE --parent PID`, supervised. Not thread-safe: the daemon's loop calls it."""
+
+    def __init__(self, module: str, arguments: Sequence[str], *, ready: Path, log: Path, backoff: Sequence[float] = BACKOFF) -> None:
+        self.module = module
+        self._arguments = tuple(arguments)
+        self._ready = ready
+        self._log = log
+        self._backoff = tuple(backoff)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._starts = 0
+        self._port: int | None = None
+
+    @property
+    def url(self) -> str | None:
+        """Where it listens; None while it does not."""
+        if self._process is None or self._process.poll() is not None:
+            return None
+        try:
+            said = json.loads(self._ready.read_text(encoding="utf-8"))
+            pid, url = said["pid"], str(said["url"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        if pid != self._process.pid:
+            return None
+        self._port = urlsplit(url).port
+        return url
+
+    @property
+    def starts(self) -> int:
+        """How many times in a row it had to be started."""
+        return self._starts
+
+    def start(self) -> None:
+        """Starts it (again)."""
+        self._ready.unlink(missing_ok=True)
+        again = ["--port", str(self._port)] if self._port and "--port" in self._arguments else []
+        command = python(self.module, *self._arguments, *again, "--ready", str(self._ready), "--parent", str(os.getpid()))
+        with open_log(self._log) as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._started = time.monotonic()
+        self._starts += 1
+        logger.info("started %s (pid %d)", self.module, self._process.pid)
+
+    def watch(self) -> None:
+        """Starts it again where it died, once its back-off has passed; called from the daemon's loop."""
+        if self._process is None:
+            return
+        lived = time.monotonic() - self._started
+        if self._process.poll() is None:
+            self._starts = 1 if lived > SETTLED_SECONDS else self._starts
+        elif lived >= self._backoff[min(self._starts, len(self._backoff)) - 1]:
+            logger.warning("%s ended with %s; its last words are in %s", self.module, self._process.returncode, self._log)
+            self.start()
+
+    def wait_ready(self, seconds: float) -> str:
+        """The URL once it accepts. Raises DaemonError with the end of its log where it does not in time."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if url := self.url:
+                return url
+            if self._process is None or self._process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise DaemonError(f"{self.module} did not start.\n{self.last_words()}", f"Its log is {self._log}.")
+
+    def last_words(self) -> str:
+        """The last lines of its log."""
+        try:
+            return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+        except OSError:
+            return ""
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """SIGTERM, then SIGKILL."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            logger.warning("%s did not stop within %.0f s and is killed", self.module, seconds)
+            self._process.kill()
+            self._process.wait()
+        self._ready.unlink(missing_ok=True)
