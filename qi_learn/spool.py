@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import threading
 import time
@@ -46,12 +47,16 @@ class _Ids:
         self._pid = 0
         self._milliseconds = 0
         self._random = 0
+        self._chance = random.Random()
 
     def next(self, now: float) -> int:
         milliseconds = int(now * 1000)
         with self._lock:
-            if milliseconds > self._milliseconds or self._pid != os.getpid():
-                self._pid, self._milliseconds, self._random = os.getpid(), milliseconds, int.from_bytes(os.urandom(10), "big") >> 1
+            if self._pid != os.getpid():
+                self._pid, self._milliseconds = os.getpid(), 0
+                self._chance.seed(os.urandom(32))  # once a process: a system call for every event would cost more than the event
+            if milliseconds > self._milliseconds:
+                self._milliseconds, self._random = milliseconds, self._chance.getrandbits(79)
             else:
                 self._random += 1
             return self._milliseconds << 80 | self._random
@@ -250,8 +255,7 @@ class Spool:
         try:
             line = frame(event)
             with self._lock:
-                self._open()
-                self._write(line)
+                self._write(line, self._open())
         except (OSError, ValueError) as error:
             what = f"The event ({kind}) could not be written to {self._directory}: {error}"
             raise SpoolError(what, "Make room on the disk, and check who owns the directory.") from error
@@ -262,11 +266,12 @@ class Spool:
         with self._lock:
             self._release()
 
-    def _open(self) -> None:
+    def _open(self) -> int:
+        """Makes sure of a file that may be written to; returns its length."""
         if self._fd >= 0 and self._pid == os.getpid():
             status = os.fstat(self._fd)
             if status.st_size < ROTATE_AT and status.st_nlink:
-                return
+                return status.st_size
         self._release()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._pid = os.getpid()
@@ -277,9 +282,9 @@ class Spool:
                 self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
             except FileExistsError:
                 start += 1
+        return 0
 
-    def _write(self, line: bytes) -> None:
-        before = os.fstat(self._fd).st_size
+    def _write(self, line: bytes, before: int) -> None:
         try:
             rest = memoryview(line)
             while rest:  # once; a second round only where the disk or a limit ended within the line, and then it says why

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import io
 import json
 import logging
@@ -253,6 +254,7 @@ async def _run(upstream: str, ready: Path | None, parent: int | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     watch = asyncio.create_task(_stopped_by_parent(parent, stop)) if parent else None
+    gc.freeze()  # what start-up made stays: looking through it again and again would hold up requests for milliseconds
     try:
         await serve(upstream, paths, load_settings(paths.settings_file), stop=stop, ready=ready)
     finally:

@@ -1,0 +1,262 @@
+"""What the gateway costs: `scripts/bench_gateway [SECONDS]`; the last line is JSON.
+
+Four ways to the same upstream, interleaved in one run, every part a process of its own: direct; a bare aiohttp proxy that neither checks nor records;
+the gateway with recording on; the gateway on a name that it routes. Targets (design 8): p50 <= 0.5 ms and p99 <= 5 ms added to the first byte of a body,
+at least 2,000 requests/s, no byte changed.
+
+`added_ttfb_ms_*` are percentiles of the paired differences to the direct request made just before (one request at a time); `bare_ttfb_ms_p50` is the same
+of the bare proxy. `requests_per_s` is the median of rounds with 32 connections at once. `bytes_changed` counts bytes of bodies, chunk framing included, that
+differ from what was sent, in both directions. `recorded` is the share of the gateway's requests found in the spool afterwards: less than 1 would be a fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import web
+
+from qi_learn import spool
+from qi_learn.paths import Paths, replace_file
+
+AT_ONCE = 32
+WARM_UP = 100
+LIVE = "qi-agent:v1.1.0"
+QUESTION = {"messages": [{"role": "user", "content": "Write a function that adds tax to prices.\n" + "x = 1\n" * 500}], "stream": True}
+WORDS = 16
+
+
+def request_of(model: str) -> bytes:
+    return json.dumps({"model": model, **QUESTION}).encode()
+
+
+def answer_of(model: str) -> tuple[bytes, bytes]:
+    """The first chunk of an answer, and the rest of it."""
+    lines = [
+        json.dumps({"model": model, "created_at": "2026-11-20T12:22:08.633Z", "message": {"role": "assistant", "content": f"word{k}"}, "done": k == WORDS - 1})
+        for k in range(WORDS)
+    ]
+    chunks = [b"%x\r\n%b\n\r\n" % (len(line) + 1, line.encode()) for line in lines]
+    return chunks[0], b"".join(chunks[1:]) + b"0\r\n\r\n"
+
+
+class Upstream(asyncio.Protocol):
+    """Answers a known question at once, first chunk first; anything else with 500."""
+
+    HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+    WRONG = b"HTTP/1.1 500 Internal Server Error\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+
+    def __init__(self) -> None:
+        self._answers = {request_of(model): answer_of(model) for model in ("plain:latest", LIVE)}
+        self._come = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._come += data
+        head, found, rest = self._come.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        if len(rest) < length:
+            return
+        self._come = b""
+        answer = self._answers.get(rest[:length])
+        if answer is None:
+            self._transport.write(self.WRONG)
+            return
+        self._transport.write(self.HEAD + answer[0])
+        asyncio.get_running_loop().call_soon(self._transport.write, answer[1])
+
+
+async def serve_upstream(ready: Path) -> None:
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0)
+    announce(ready, server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+async def serve_bare(ready: Path, upstream: str) -> None:
+    """The least that a proxy made of aiohttp can do."""
+    async with aiohttp.ClientSession(auto_decompress=False, connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            async with session.request(request.method, upstream + request.path_qs, data=await request.read(), headers=request.headers) as answer:
+                out = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.headers.get("Content-Type", "")})
+                await out.prepare(request)
+                async for data, _ in answer.content.iter_chunks():
+                    await out.write(data)
+                await out.write_eof()
+                return out
+
+        runner = web.ServerRunner(web.Server(handle, access_log=None))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        announce(ready, runner.addresses[0][1])
+        await asyncio.Event().wait()
+
+
+def announce(ready: Path, port: int) -> None:
+    replace_file(ready, json.dumps({"url": f"http://127.0.0.1:{port}"}))
+
+
+class Way:
+    """One way to the upstream, with a connection to measure on."""
+
+    def __init__(self, name: str, url: str, model: str) -> None:
+        at = urlsplit(url)
+        self.name = name
+        self._place = (at.hostname, at.port)
+        body = request_of(model)
+        head = f"POST /api/chat HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._request = head.encode() + body
+        self._expected = b"".join(answer_of(model))
+        self.changed = self.made = 0
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(*self._place)
+
+    async def ask(self, link: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> float:
+        """One request; returns the milliseconds to the first byte of the answer's body."""
+        reader, writer = link
+        began = time.perf_counter()
+        writer.write(self._request)
+        await reader.readuntil(b"\r\n\r\n")
+        first = await reader.readexactly(1)
+        waited = (time.perf_counter() - began) * 1000
+        body = first + await reader.readuntil(b"0\r\n\r\n")
+        if body != self._expected:
+            self.changed += sum(a != b for a, b in zip(body, self._expected, strict=False)) + abs(len(body) - len(self._expected))
+        self.made += 1
+        return waited
+
+
+async def latencies(ways: list[Way], seconds: float) -> dict[str, list[float]]:
+    """Milliseconds to the first byte, one request at a time, all ways in turn."""
+    links = [await way.connect() for way in ways]
+    waited: dict[str, list[float]] = {way.name: [] for way in ways}
+    for _ in range(WARM_UP):
+        for way, link in zip(ways, links, strict=True):
+            await way.ask(link)
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for way, link in zip(ways, links, strict=True):
+            waited[way.name].append(await way.ask(link))
+    for _, writer in links:
+        writer.close()
+    return waited
+
+
+async def rate(way: Way, seconds: float) -> float:
+    """Requests a second with `AT_ONCE` connections."""
+    links = [await way.connect() for _ in range(AT_ONCE)]
+    began = time.perf_counter()
+
+    async def keep_asking(link: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> int:
+        made = 0
+        while time.perf_counter() - began < seconds:
+            await way.ask(link)
+            made += 1
+        return made
+
+    made = sum(await asyncio.gather(*map(keep_asking, links)))
+    took = time.perf_counter() - began
+    for _, writer in links:
+        writer.close()
+    return made / took
+
+
+async def measure(urls: dict[str, str], seconds: float) -> dict[str, Any]:
+    """The load generator's own process: all numbers."""
+    routed = Way("routed", urls["gateway"], "qwen:latest")
+    ways = [Way("direct", urls["upstream"], "plain:latest"), *(Way(name, urls[name], "plain:latest") for name in ("bare", "gateway")), routed]
+    routed._expected = b"".join(answer_of("qwen:latest"))
+    waited = await latencies(ways, seconds * 0.4)
+    rates: dict[str, list[float]] = {way.name: [] for way in ways}
+    for _ in range(5):
+        for way in ways:
+            rates[way.name].append(await rate(way, seconds * 0.6 / 5 / len(ways)))
+    added = {name: sorted(b - a for a, b in zip(waited["direct"], waited[name], strict=True)) for name in ("bare", "gateway", "routed")}
+    return {
+        "added_ttfb_ms_p50": at(added["gateway"], 0.50),
+        "added_ttfb_ms_p99": at(added["gateway"], 0.99),
+        "requests_per_s": round(statistics.median(rates["gateway"])),
+        "bytes_changed": sum(way.changed for way in ways),
+        "bare_ttfb_ms_p50": at(added["bare"], 0.50),
+        "bare_ttfb_ms_p99": at(added["bare"], 0.99),
+        "bare_requests_per_s": round(statistics.median(rates["bare"])),
+        "routed_added_ttfb_ms_p50": at(added["routed"], 0.50),
+        "routed_added_ttfb_ms_p99": at(added["routed"], 0.99),
+        "routed_requests_per_s": round(statistics.median(rates["routed"])),
+        "direct_ttfb_ms_p50": at(sorted(waited["direct"]), 0.50),
+        "direct_requests_per_s": round(statistics.median(rates["direct"])),
+        "requests": len(waited["gateway"]),
+        "through_gateway": sum(way.made for way in ways if way.name in ("gateway", "routed")),
+    }
+
+
+def at(ordered: list[float], share: float) -> float:
+    return round(ordered[min(int(len(ordered) * share), len(ordered) - 1)], 3)
+
+
+def started(stack: ExitStack, command: list[str], ready: Path, environment: dict[str, str]) -> str:
+    """Starts a process that ends with the stack; returns its URL."""
+    process = subprocess.Popen([sys.executable, *command], env=environment, stderr=subprocess.DEVNULL)
+    stack.callback(process.wait)
+    stack.callback(process.terminate)
+    while not ready.exists():
+        if process.poll() is not None:
+            sys.exit(f"{command[0]} did not start")
+        time.sleep(0.02)
+    return str(json.loads(ready.read_text())["url"])
+
+
+def run(seconds: float) -> dict[str, Any]:
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        paths = Paths.under(home).ensure()
+        routes = {"format": 1, "alias": "qi-agent:latest", "answer_for": ["qwen:latest"], "live": LIVE, "digest": "", "arms": [], "salt": ""}
+        paths.routes.write_text(json.dumps(routes))
+        environment = {**os.environ, "QI_LEARN_HOME": str(home), "QI_LEARN__GATEWAY__PORT": "0"}
+        urls = {"upstream": started(stack, [__file__, "upstream", str(home / "up")], home / "up", environment)}
+        urls["bare"] = started(stack, [__file__, "bare", str(home / "bare"), urls["upstream"]], home / "bare", environment)
+        gateway = ["-m", "qi_learn.serve.gateway", "--upstream", urls["upstream"], "--ready", str(home / "gateway")]
+        urls["gateway"] = started(stack, gateway, home / "gateway", environment)
+        load = subprocess.run([sys.executable, __file__, "load", json.dumps(urls), str(seconds)], check=True, capture_output=True, text=True, env=environment)
+        numbers: dict[str, Any] = json.loads(load.stdout)
+        events = sum(line.problem is None for path in spool.spool_files(paths.spool) for line in spool.read_from(path))
+        numbers["recorded"] = round(events / numbers["through_gateway"], 6)
+        return numbers
+
+
+def main(arguments: list[str]) -> None:
+    roles: dict[str, Callable[..., Awaitable[Any]]] = {"upstream": serve_upstream, "bare": serve_bare}
+    if arguments and arguments[0] in roles:
+        asyncio.run(_as_coroutine(roles[arguments[0]](Path(arguments[1]), *arguments[2:])))
+    elif arguments and arguments[0] == "load":
+        print(json.dumps(asyncio.run(measure(json.loads(arguments[1]), float(arguments[2])))))
+    else:
+        seconds = float(arguments[0]) if arguments else 20.0
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; {seconds:.0f} s", flush=True)
+        print(json.dumps(run(seconds)))
+
+
+async def _as_coroutine(awaitable: Awaitable[Any]) -> None:
+    await awaitable
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
