@@ -6,8 +6,9 @@ The model is a random qwen2 of 0.5B (the shape of Qwen2.5-0.5B), made on the spo
              It starts from weights that are merged already; the merging is left out, in its favour.
     ours     `qi_learn.pack.splice.pack` from the adapter, the base's file and its full-precision weights: merged, checked, quantised, spliced, hashed, synced.
 
-Each runs in a process of its own and is timed from outside, imports included. The converter knows a tokenizer by a hash of the real one's output; ours is
-made up, so it is told that this is qwen2's, a BPE. The last line is one JSON object; the flat keys are those of the default targets (all linear layers).
+Each runs in a process of its own and is timed from outside, imports included; the two take turns, and the medians of `--runs` are compared. Processor
+seconds are given too: they depend less on what else the machine does. The converter knows a tokenizer by a hash of the real one's output; ours is made
+up, so it is told that this is qwen2's, a BPE. The last line is one JSON object; its flat keys are those of the default targets (all linear layers).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import llama_cpp
@@ -84,57 +86,69 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Times packing an adapter against converting and quantising the whole model.")
     parser.add_argument("--layers", type=int, default=24, help="layers of the random model (24: 0.5B)")
     parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--runs", type=int, default=3, help="of each way, in turns; the medians are compared")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of both ways")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qi-learn" / "bench", help="where the converter's source package is kept")
     given = parser.parse_args()
     converter = fetch_converter(given.cache)
     with tempfile.TemporaryDirectory(prefix="qi-bench-pack-") as place:
-        print(json.dumps(measure(Path(place), converter, given.layers, given.rank, given.threads)))
+        print(json.dumps(measure(Path(place), converter, given)))
 
 
-def measure(place: Path, converter: Path, layers: int, rank: int, threads: int) -> dict[str, Any]:
+def measure(place: Path, converter: Path, given: argparse.Namespace) -> dict[str, Any]:
     weights, base = place / "weights", place / "base.gguf"
-    say(f"making a random qwen2 of {layers} layers")
-    timed([sys.executable, "-c", MAKE, str(weights), str(layers)])
-    say("the public way: convert, quantise")
-    convert = timed([sys.executable, "-c", CONVERT, str(converter), str(weights), "--outtype", "bf16", "--outfile", str(place / "full.gguf")])
-    quantise = timed([sys.executable, "-c", QUANTISE, str(place / "full.gguf"), str(base), str(threads)])
-    (place / "full.gguf").unlink()
-    baseline = convert["seconds"] + quantise["seconds"]
-    say(f"  {convert['seconds']:.1f} s + {quantise['seconds']:.1f} s")
-    results = {name: ours(place, base, weights, modules, layers, rank, threads, baseline) for name, modules in TARGETS.items()}
+    say(f"making a random qwen2 of {given.layers} layers")
+    timed([sys.executable, "-c", MAKE, str(weights), str(given.layers)])
+    public = [publish(converter, weights, base, given.threads)]
+    for name, modules in TARGETS.items():
+        write_adapter(random_adapter(base, modules, given.layers, given.rank), place / f"{name}.safetensors")
+    ours: dict[str, list[dict[str, Any]]] = {name: [] for name in TARGETS}
+    for run in range(given.runs):
+        for name in TARGETS:
+            ours[name].append(timed([sys.executable, "-c", PACK, *map(str, (base, place / f"{name}.safetensors", weights, place / "out.gguf", given.threads))]))
+        if run + 1 < given.runs:
+            public.append(publish(converter, weights, place / "again.gguf", given.threads))
+        say(f"run {run + 1}: public {public[run]['seconds']:.1f} s, ours " + ", ".join(f"{name} {runs[-1]['seconds']:.1f} s" for name, runs in ours.items()))
+    results = {name: compared(runs, public) for name, runs in ours.items()}
     return {
         **results["all_linear"],
-        "convert_seconds": round(convert["seconds"], 2),
-        "quantise_seconds": round(quantise["seconds"], 2),
-        "baseline_peak_rss_mb": round(max(convert["rss_mb"], quantise["rss_mb"]), 1),
+        "convert_seconds": round(median(run["convert"] for run in public), 2),
+        "quantise_seconds": round(median(run["quantise"] for run in public), 2),
+        "baseline_peak_rss_mb": round(max(run["rss_mb"] for run in public), 1),
         "base_bytes": base.stat().st_size,
-        "threads": threads,
-        "layers": layers,
-        "rank": rank,
+        "threads": given.threads,
+        "layers": given.layers,
+        "rank": given.rank,
+        "runs": given.runs,
         **results,
     }
 
 
-def ours(
-    place: Path, base: Path, weights: Path, modules: Sequence[str], layers: int, rank: int, threads: int, baseline: float
-) -> dict[str, Any]:
-    adapter, out = place / "adapter.safetensors", place / "packed.gguf"
-    write_adapter(random_adapter(base, modules, layers, rank), adapter)
-    run = timed([sys.executable, "-c", PACK, str(base), str(adapter), str(weights), str(out), str(threads)])
-    packed = json.loads(run["said"].splitlines()[-1])
-    result = {
-        "seconds": round(run["seconds"], 2),
+def publish(converter: Path, weights: Path, out: Path, threads: int) -> dict[str, float]:
+    """The public way, from the weights to a Q4_K_M file."""
+    full = out.with_name("full.gguf")
+    convert = timed([sys.executable, "-c", CONVERT, str(converter), str(weights), "--outtype", "bf16", "--outfile", str(full)])
+    quantise = timed([sys.executable, "-c", QUANTISE, str(full), str(out), str(threads)])
+    full.unlink()
+    parts = {"convert": convert["seconds"], "quantise": quantise["seconds"]}
+    return {**parts, "seconds": sum(parts.values()), "cpu": convert["cpu"] + quantise["cpu"], "rss_mb": max(convert["rss_mb"], quantise["rss_mb"])}
+
+
+def compared(runs: list[dict[str, Any]], public: list[dict[str, float]]) -> dict[str, Any]:
+    packed = json.loads(runs[-1]["said"].splitlines()[-1])
+    seconds, baseline = median(run["seconds"] for run in runs), median(run["seconds"] for run in public)
+    return {
+        "seconds": round(seconds, 2),
         "baseline_seconds": round(baseline, 2),
-        "speedup": round(baseline / run["seconds"], 2),
+        "speedup": round(baseline / seconds, 2),
+        "cpu_seconds": round(median(run["cpu"] for run in runs), 2),
+        "baseline_cpu_seconds": round(median(run["cpu"] for run in public), 2),
         "touched_share": round(packed["bytes_rewritten"] / packed["bytes_total"], 4),
         "bytes_rewritten": packed["bytes_rewritten"],
-        "peak_rss_mb": round(run["rss_mb"], 1),
+        "peak_rss_mb": round(max(run["rss_mb"] for run in runs), 1),
         "gain_min": min(g["gain"] for g in packed["gains"]),
         "types_raised": sum(g["type_before"] != g["type_after"] for g in packed["gains"]),
     }
-    say(f"ours, {len(modules)} modules a layer: {result['seconds']} s, {result['speedup']} x")
-    return result
 
 
 def random_adapter(base: Path, modules: Sequence[str], layers: int, rank: int) -> Adapter:
@@ -176,7 +190,7 @@ def timed(command: list[str]) -> dict[str, Any]:
         errors.seek(0)
         if child.returncode:
             sys.exit(f"{command[2][:60]!r} failed:\n{errors.read()[-2000:]}")
-        return {"seconds": seconds, "rss_mb": usage.ru_maxrss / 1024, "said": output.read()}
+        return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "rss_mb": usage.ru_maxrss / 1024, "said": output.read()}
 
 
 def say(text: str) -> None:
