@@ -1,0 +1,142 @@
+# qi-learn hook for zsh 5: what tests, builds, deployments and benchmarks said, for the projects registered with `qi-learn init`.
+#
+# Load it in ~/.zshrc:   source /path/to/qi-learn.zsh
+#
+# After a command that looks like one of those, alone on its line, one line of JSON is appended to this shell's own file in the spool. Nothing else is
+# recorded, no process is started, the exit status stays what it was, and where anything is missing nothing happens. A line that begins with a space is
+# not recorded.
+
+[[ -o interactive && -z ${_qi_learn_loaded-} ]] || return 0
+zmodload zsh/datetime zsh/system 2>/dev/null || return 0
+typeset -g _qi_learn_loaded=1 _qi_learn_file= _qi_learn_line= _qi_learn_run=
+typeset -gi _qi_learn_fd=-1 _qi_learn_size=0
+typeset -gF _qi_learn_begin=0
+
+# Sets REPLY to the kind of a command; fails where it is none of ours. The same rules, in Python: qi_learn/capture/commands.py.
+_qi_learn_kind() {
+    emulate -L zsh
+    local rest=$1 first node='(npm|pnpm|yarn|bun)' end='([[:space:]]|$)' match mbegin mend MATCH MBEGIN MEND
+    local wrapper='^(env|time|nice|nohup|sudo|exec|run|npx|bunx|uvx|uv|pipx|poetry|pdm|hatch|pipenv|rye|bundle|coverage)[[:space:]]+(.*)$'
+    local between='^([A-Za-z_][A-Za-z0-9_]*=[^[:space:]]*|-[^[:space:]]*|[0-9]+)[[:space:]]+(.*)$'
+    local python='^(python|pypy)[0-9.]*([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m[[:space:]]+(.*)$'
+    while true; do
+        first=${rest%%[[:space:]]*}
+        rest=${first##*/}${rest#$first}
+        if [[ $rest =~ $wrapper || $rest =~ $between ]]; then rest=$match[2]; else break; fi
+    done
+    [[ $rest =~ $python ]] && rest=$match[3]
+    local bench="^(cargo bench|go test .*-bench.*|(pytest|py\\.test) .*--benchmark-only|hyperfine|asv|$node (run )?bench|make bench)$end"
+    local deploy="^(kubectl (apply|rollout)|docker (push|stack deploy)|terraform apply|helm (install|upgrade)|fly(ctl)? deploy|netlify deploy"
+    deploy+="|serverless deploy|ansible-playbook|twine upload|cargo publish|uv publish|$node (publish|(run )?deploy)|make deploy)$end"
+    local tests="^(pytest|py\\.test|tox|nox|unittest|doctest|cargo (test|nextest)|go test|$node (run )?(test|t)|deno test|ctest|jest|vitest|mocha|rspec"
+    tests+="|gradlew? .*(test|check)|mvnw? .*(test|verify)|dotnet test|bazel test|mix test|swift test|phpunit|make (test|check)|just test|meson test)$end"
+    local compile="^(py_compile|compileall|tsc|mypy|pyright|basedpyright|cargo (build|check|clippy)|go (build|vet)|make|cmake|ninja|meson compile"
+    compile+="|(gcc|g\\+\\+|clang|clang\\+\\+|cc|c\\+\\+)(-[0-9.]+)?|rustc|javac|gradlew? .*(build|assemble|compile).*|mvnw? .*(compile|package)"
+    compile+="|dotnet build|bazel build|mix compile|swift build|$node (run )?(build|compile|typecheck))$end"
+    local lint="^(ruff|flake8|pylint|eslint)$end"
+    if [[ $rest =~ $bench ]]; then REPLY=bench
+    elif [[ $rest =~ $deploy ]]; then REPLY=deploy
+    elif [[ $rest =~ $tests ]]; then REPLY=test
+    elif [[ $rest =~ $compile ]]; then REPLY=compile
+    elif [[ $rest =~ $lint ]]; then REPLY=other
+    else return 1; fi
+}
+
+# Sets REPLY to the registered project that holds the working directory, the innermost one; fails outside all of them.
+_qi_learn_project() {
+    emulate -L zsh
+    local list line held found= match mbegin mend MATCH MBEGIN MEND
+    if [[ -n ${QI_LEARN_HOME-} ]]; then list=${QI_LEARN_HOME/#\~/$HOME}/data
+    elif [[ -n ${XDG_DATA_HOME-} ]]; then list=$XDG_DATA_HOME/qi-learn
+    elif [[ $OSTYPE == darwin* ]]; then list="$HOME/Library/Application Support/qi-learn"
+    else list=$HOME/.local/share/qi-learn; fi
+    [[ -r $list/projects.json ]] || return 1
+    while IFS= read -r line || [[ -n $line ]]; do
+        [[ $line =~ '^[[:space:]]*"(.*)",?$' ]] || continue
+        held=${match[1]//\\\"/\"}
+        held=${held//\\\\/\\}
+        [[ $PWD/ == "${held%/}"/* && ${#held} -gt ${#found} ]] && found=$held
+    done <"$list/projects.json"
+    [[ -n $found ]] && REPLY=$found
+}
+
+# Sets REPLY to a text as it stands within a JSON string.
+_qi_learn_escaped() {
+    emulate -L zsh
+    unsetopt multibyte
+    local text=$1 code char i
+    text=${text//\\/\\\\}
+    text=${text//\"/\\\"}
+    text=${text//$'\n'/\\n}
+    text=${text//$'\t'/\\t}
+    text=${text//$'\r'/\\r}
+    if [[ $text == *[$'\x01'-$'\x1f']* ]]; then
+        for ((i = 1; i < 32; i++)); do
+            printf -v code '%02x' $i
+            printf -v char "\\x$code"
+            text=${text//$char/\\u00$code}
+        done
+    fi
+    REPLY=$text
+}
+
+# Opens this shell's own file (0600, append), where there is a spool.
+_qi_learn_open() {
+    emulate -L zsh
+    ((_qi_learn_fd >= 0 && _qi_learn_size < 8388608)) && [[ -e $_qi_learn_file ]] && return 0
+    local spool now=$EPOCHREALTIME
+    if [[ -n ${QI_LEARN_HOME-} ]]; then spool=${QI_LEARN_HOME/#\~/$HOME}/state/spool
+    elif [[ -n ${XDG_STATE_HOME-} ]]; then spool=$XDG_STATE_HOME/qi-learn/spool
+    elif [[ $OSTYPE == darwin* ]]; then spool="$HOME/Library/Application Support/qi-learn/spool"
+    else spool=$HOME/.local/state/qi-learn/spool; fi
+    [[ -d $spool && -w $spool ]] || return 1
+    ((_qi_learn_fd >= 0)) && exec {_qi_learn_fd}>&-
+    _qi_learn_fd=-1 _qi_learn_size=0 _qi_learn_file=$spool/zsh-$$-${${now/[.,]/}[1,16]}000.jsonl
+    sysopen -w -a -m 600 -o creat,cloexec -u _qi_learn_fd "$_qi_learn_file"
+}
+
+# Appends the line for a command that took from $3 to now (seconds).
+_qi_learn_record() {
+    emulate -L zsh
+    local command=$1 when kind project line REPLY
+    local -i exit_code=$2
+    local -F now=$EPOCHREALTIME began=$3
+    local -i milliseconds=$(((now - ${now%.*}) * 1000))
+    _qi_learn_kind "$command" && kind=$REPLY || return 0
+    _qi_learn_project && _qi_learn_escaped "$REPLY" && project=$REPLY || return 0
+    _qi_learn_open || return 0
+    _qi_learn_escaped "$command"
+    TZ=UTC strftime -s when '%Y-%m-%dT%H:%M:%S' ${now%.*}
+    LC_ALL=C printf -v line '{"v":1,"ts":"%s.%03dZ","kind":"outcome","source":"zsh","author":"person","project":"%s","body":{"kind":"%s","command":"%s","exit_code":%d,"seconds":%.6f}}\n' \
+        "$when" $milliseconds "$project" "$kind" "$REPLY" $exit_code $((now - began))
+    syswrite -o $_qi_learn_fd -- "$line"
+    ((_qi_learn_size += ${#line}))
+    return 0
+} 2>/dev/null
+
+# Whether a line holds one command only, so that its exit status is that command's.
+_qi_learn_alone() {
+    emulate -L zsh
+    local line=${1//[0-9]>&[0-9]/}
+    line=${line//>&[0-9]/}
+    line=${line//&>/}
+    [[ $line != *[\;\|\&\`]* && $line != *$'\n'* && $line != *'$('* && $line != ' '* && $line != $'\t'* ]]
+}
+
+# $1 is the line as it was typed, $3 what is run (aliases replaced).
+_qi_learn_preexec() {
+    _qi_learn_line=$1 _qi_learn_run=$3 _qi_learn_begin=$EPOCHREALTIME
+}
+
+_qi_learn_precmd() {
+    local -i code=$?
+    [[ -n $_qi_learn_line ]] && _qi_learn_alone "$_qi_learn_line" && _qi_learn_alone "$_qi_learn_run" &&
+        _qi_learn_record "$_qi_learn_run" $code $_qi_learn_begin
+    _qi_learn_line=
+    return $code
+}
+
+autoload -Uz add-zsh-hook
+add-zsh-hook preexec _qi_learn_preexec
+add-zsh-hook precmd _qi_learn_precmd
+return 0
