@@ -5,12 +5,14 @@ Its log goes to `logging` (DEBUG). Files are opened here, so that there is one p
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import logging
 import os
 import re
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -41,7 +43,8 @@ class Library:
 def load_library() -> Library:
     """llama.cpp, with its log turned to `logging`. Raises ToolMissing where llama-cpp-python is not installed or does not load."""
     try:
-        import llama_cpp
+        with _short_spins():
+            import llama_cpp
     except (ImportError, OSError, RuntimeError) as error:
         raise ToolMissing(f"llama-cpp-python cannot be loaded: {error}", "install it: pip install 'qi-learn[embedded]'") from error
     complaints: deque[str] = deque(maxlen=6)
@@ -57,6 +60,23 @@ def load_library() -> Library:
     llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
     return Library(llama_cpp, complaints, callback)
+
+
+@contextlib.contextmanager
+def _short_spins() -> Iterator[None]:
+    """Lets OpenMP's threads sleep soon when they wait for each other, unless the user has said otherwise.
+
+    It reads its settings when it is loaded, so they are taken back afterwards and no child process inherits them. Measured on 2 cores that others use
+    too (load 8), 300 tokens of SmolLM2 with two threads: 29 tokens/s by default, 78 with this; 66 with one thread.
+    """
+    told = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
+    if not told:
+        os.environ["GOMP_SPINCOUNT"] = "1000"
+    try:
+        yield
+    finally:
+        if not told:
+            del os.environ["GOMP_SPINCOUNT"]
 
 
 def default_threads() -> int:
