@@ -9,12 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from command_line import wait_until
 
 from qi_learn.errors import DaemonError
 from qi_learn.serve.children import LOG_LIMIT, Child, open_log
@@ -67,13 +67,6 @@ def gone(pid: int) -> bool:
     with contextlib.suppress(OSError, IndexError):
         return (Path("/proc") / str(pid) / "stat").read_text().rsplit(") ", 1)[1].startswith("Z")
     return True
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
 
 
 def killed(child: Child, pid: int) -> None:

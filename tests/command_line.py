@@ -1,0 +1,118 @@
+"""`qi-learn` as a person types it, in a home of its own: as a process, or (quicker) the same `main` in this one with streams of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qi_learn.__main__ import main
+from qi_learn.paths import Paths
+
+OFFLINE = {
+    "QI_LEARN__SERVE__BACKEND": "ollama",
+    "QI_LEARN__SERVE__BASE": "base:latest",
+    "QI_LEARN__SERVE__OLLAMA": "http://127.0.0.1:9",  # the discard port: nobody answers
+    "QI_LEARN__GATEWAY__PORT": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one object on the standard output."""
+        value = json.loads(self.out)
+        assert isinstance(value, dict)
+        assert self.out.count("\n") == 1
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Where the commands are typed."""
+
+    root: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> Paths:
+        return Paths.under(self.root / "home")
+
+    def environment(self) -> dict[str, str]:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("QI_LEARN")}
+        return inherited | {"QI_LEARN_HOME": str(self.root / "home"), "HOME": str(self.root), "PYTHONUTF8": "1"} | self.env
+
+    def process(self, *arguments: str, given: str | bytes = b"", place: Path | None = None) -> Said:
+        """Runs a command to its end. No command ever shows a traceback."""
+        done = subprocess.run(
+            [sys.executable, "-m", "qi_learn", *arguments],
+            input=given.encode() if isinstance(given, str) else given,
+            capture_output=True,
+            env=self.environment(),
+            cwd=place or self.root,
+            check=False,
+            timeout=200,
+        )
+        return _said(done.returncode, done.stdout, done.stderr)
+
+    def qi(self, *arguments: str, given: str | bytes = b"") -> Said:
+        """The same without a process: for what reads and writes nothing but Python's own streams."""
+        streams = [io.TextIOWrapper(io.BytesIO(text), encoding="utf-8") for text in (given.encode() if isinstance(given, str) else given, b"", b"")]
+        names = ("stdin", "stdout", "stderr")
+        before = [getattr(sys, name) for name in names], sys.argv, dict(os.environ), Path.cwd()
+        try:
+            for name, stream in zip(names, streams, strict=True):
+                setattr(sys, name, stream)
+            sys.argv = ["qi-learn", *arguments]
+            _put(self.environment())
+            os.chdir(self.root)
+            code = _exit_code()
+        finally:
+            for name, stream in zip(names, before[0], strict=True):
+                setattr(sys, name, stream)
+            sys.argv = before[1]
+            _put(before[2])
+            os.chdir(before[3])
+        out, err = ((stream.flush(), stream.buffer.getvalue())[1] for stream in streams[1:])  # type: ignore[attr-defined]
+        return _said(code, out, err)
+
+
+def _exit_code() -> int:
+    try:
+        main()
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else int(left.code is not None)
+    return 0
+
+
+def _put(environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def _said(code: int, out: bytes, err: bytes) -> Said:
+    said = Said(code, out.decode(), err.decode())
+    assert "Traceback" not in said.err, said.err
+    return said
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Fails where it never comes to that."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.02)
