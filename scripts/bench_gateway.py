@@ -161,8 +161,9 @@ async def latencies(ways: list[Way], seconds: float) -> dict[str, list[float]]:
 
 
 async def rate(way: Way, seconds: float) -> float:
-    """Requests a second with `AT_ONCE` connections."""
+    """Requests a second with `AT_ONCE` connections that have been used before."""
     links = [await way.connect() for _ in range(AT_ONCE)]
+    await asyncio.gather(*map(way.ask, links))
     began = time.perf_counter()
 
     async def keep_asking(link: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> int:

@@ -85,6 +85,7 @@ def test_a_growing_share_keeps_the_sessions_it_has() -> None:
         {**ROUTES, "format": 2},
         {**ROUTES, "alias": ""},
         {**ROUTES, "live": 5},
+        {**ROUTES, "live": "qi-agent:v1\r\nX-Evil: 1"},
         {**ROUTES, "answer_for": "qwen"},
         {**ROUTES, "arms": [{"model": "m", "share": 1.5}]},
         {**ROUTES, "arms": [{"model": "m", "share": 0.6}, {"model": "n", "share": 0.6}]},

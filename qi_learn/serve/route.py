@@ -127,7 +127,7 @@ class RouteFile:
 
 def _name(value: Any, key: str) -> str:
     name = value.get(key) if isinstance(value, Mapping) else None
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or normalise(name) is None:
         raise ValueError(f"`{key}` is not a model's name")
     return name
 
