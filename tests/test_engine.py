@@ -364,22 +364,22 @@ def test_hanging_up_stops_the_answer(server: Server, gguf: Path, stream: bool) -
 
 def test_the_real_client_is_at_home(server: Server, gguf: Path) -> None:
     """ollama-python, as users have it: create, list, show, chat, stream, running, copy, delete."""
-    client = ollama.Client(host=server.url)
-    digest = client.create_blob(gguf)
-    assert client.create(model="by-client", files={"m.gguf": digest}, parameters={"temperature": 0.0}).status == "success"
-    assert "by-client:latest" in [m.model for m in client.list().models]
-    shown = client.show("by-client")
-    assert (shown.details.family if shown.details else None) == "llama"
-    whole = client.chat(model="by-client", messages=HI, options={"num_predict": 8})
-    parts = list(client.chat(model="by-client", messages=HI, options={"num_predict": 8}, stream=True))
-    assert "".join(p.message.content or "" for p in parts) == whole.message.content
-    assert client.generate(model="by-client", prompt="Say hi.", options={"num_predict": 8}).response == whole.message.content
-    assert "by-client:latest" in [m.model for m in client.ps().models]
-    assert client.copy("by-client", "again").status == "success"
-    assert client.delete("by-client").status == "success"
-    with pytest.raises(ollama.ResponseError, match="not found"):
-        client.chat(model="by-client", messages=HI)
-    assert client.delete("again").status == "success"
+    with ollama.Client(host=server.url) as client:
+        digest = client.create_blob(gguf)
+        assert client.create(model="by-client", files={"m.gguf": digest}, parameters={"temperature": 0.0}).status == "success"
+        assert "by-client:latest" in [m.model for m in client.list().models]
+        shown = client.show("by-client")
+        assert (shown.details.family if shown.details else None) == "llama"
+        whole = client.chat(model="by-client", messages=HI, options={"num_predict": 8})
+        parts = list(client.chat(model="by-client", messages=HI, options={"num_predict": 8}, stream=True))
+        assert "".join(p.message.content or "" for p in parts) == whole.message.content
+        assert client.generate(model="by-client", prompt="Say hi.", options={"num_predict": 8}).response == whole.message.content
+        assert "by-client:latest" in [m.model for m in client.ps().models]
+        assert client.copy("by-client", "again").status == "success"
+        assert client.delete("by-client").status == "success"
+        with pytest.raises(ollama.ResponseError, match="not found"):
+            client.chat(model="by-client", messages=HI)
+        assert client.delete("again").status == "success"
 
 
 def test_generation_is_the_models_next_token(gguf: Path) -> None:
