@@ -1,0 +1,91 @@
+"""What was recorded and which versions there are: read-only lists for `qi-learn log` and `qi-learn versions`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qi_learn.deploy.journal import load_deployment
+from qi_learn.paths import Paths
+from qi_learn.store.database import open_store
+from qi_learn.store.turns import TurnLine, list_turns
+
+
+def turns(paths: Paths, *, limit: int, query: str | None = None, project: str | None = None) -> list[TurnLine]:
+    """The newest turns first. Raises StoreError where there is no database yet, or it cannot be read."""
+    with open_store(paths.database, readonly=True) as store:
+        return list_turns(store, limit=limit, query=query, project=project)
+
+
+def as_text(lines: Sequence[TurnLine], *, chosen: bool = False) -> str:
+    """One line a turn: id, when, model, rating, score, what was asked. `chosen`: only turns of a kind were asked for."""
+    if lines:
+        return "\n".join(_line(t) for t in lines)
+    return "No turn is like that." if chosen else "Nothing was recorded yet: point a tool at the gateway (`qi-learn status` says where it is)."
+
+
+def _line(t: TurnLine) -> str:
+    rated = f"{t.rating}/5" if t.rating is not None else "  -"
+    score = f"{t.target_score:.2f}" if t.target_score is not None else "   -"
+    state = "(cancelled) " if t.cancelled else "" if t.status == 200 else f"({t.status}) "
+    return f"{t.id}  {clock(t.started)}  {t.model:24.24}  {rated}  {score}  {state}{one_line(t.question):.80}"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLine:
+    """One version as `qi-learn versions` lists it."""
+
+    version: str
+    model: str
+    created: float
+    live: bool
+    place: int | None
+    """Position in the chain of versions that were live, oldest first; None where it is not in it."""
+    pinned: bool
+    available: bool
+    """Whether the server still has its model, so that one can go back to it."""
+    parent: str | None
+    run_id: str | None
+    digest: str
+
+
+def versions(paths: Paths) -> list[VersionLine]:
+    """Every version there is, oldest first. Raises NotFound where `qi-learn init` was never run, StoreError where the journal is damaged."""
+    deployment = load_deployment(paths)
+    place = {version: i for i, version in enumerate(deployment.chain)}
+    return [
+        VersionLine(
+            version=r.version,
+            model=r.model,
+            created=r.created,
+            live=r.version == deployment.live,
+            place=place.get(r.version),
+            pinned=r.pinned,
+            available=r.version not in deployment.retired,
+            parent=r.parent,
+            run_id=r.run_id,
+            digest=r.digest,
+        )
+        for r in deployment.releases
+    ]
+
+
+def versions_text(listed: Sequence[VersionLine]) -> str:
+    """One line a version; the live one is marked."""
+    return "\n".join(f"{'->' if v.live else '  '} v{v.version:8} {v.model:28} {clock(v.created)}  {_origin(v)}" for v in listed)
+
+
+def _origin(v: VersionLine) -> str:
+    origin = "the base's own weights" if v.run_id is None else f"on top of v{v.parent}, run {v.run_id}"
+    return origin + (", pinned" if v.pinned else "") + ("" if v.available else "; its model was deleted")
+
+
+def clock(ts: float) -> str:
+    """Local date and time, to the minute."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(ts))
+
+
+def one_line(text: str) -> str:
+    """A recorded text for the terminal: white space as single blanks, and no control characters, which could be commands to the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))

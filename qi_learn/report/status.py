@@ -1,0 +1,205 @@
+"""`qi-learn status`: is it recording, what is waiting, what is missing before it learns, which version answers.
+
+Read from files; the daemon is only asked whether its gateway is up. Whatever is missing or damaged becomes a line under `problems`, never an error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from qi_learn import trigger
+from qi_learn.codec import read_object
+from qi_learn.deploy.journal import Deployment, live_runs, load_deployment
+from qi_learn.errors import QiError
+from qi_learn.paths import Paths
+from qi_learn.records import Decision
+from qi_learn.serve import background, control
+from qi_learn.serve.background import DaemonState
+from qi_learn.serve.learning import progress_text
+from qi_learn.serve.projects import load_projects
+from qi_learn.settings import Settings
+from qi_learn.spool import spool_files
+from qi_learn.store.database import open_store
+from qi_learn.store.rundir import RunDirectory, run_directories
+
+T = TypeVar("T")
+NOTHING_YET = Decision(False, "nothing was recorded yet")
+UNKNOWN = Decision(False, "unknown: the database cannot be read")
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """The newest run: where it is, or how it ended."""
+
+    id: str
+    state: str
+    """`running`, `waiting` (for the daemon, to go on), or how it ended: `deployed`, `refused`, `failed`."""
+    reason: str
+    step: str = ""
+    progress: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What `qi-learn status --json` prints; listed in docs/json.md."""
+
+    recording: bool
+    recording_reason: str
+    daemon: bool
+    gateway: str
+    server: str
+    engine: bool
+    spool_files: int
+    spool_bytes: int
+    turns: int
+    rated: int
+    fresh: int
+    decision: str
+    due: bool
+    missing: Mapping[str, float]
+    live: str
+    """Version that answers for the alias; empty before `qi-learn init`."""
+    alias: str
+    chain: tuple[str, ...]
+    run: RunLine | None
+    projects: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def gather(paths: Paths, settings: Settings) -> Status:
+    """Looks everywhere."""
+    problems: list[str] = []
+
+    def seen(look: Callable[[], T], otherwise: T) -> T:
+        try:
+            return look()
+        except QiError as error:
+            problems.append(f"{error.what} {error.todo}".strip())
+        except (OSError, ValueError) as error:
+            problems.append(str(error))
+        return otherwise
+
+    silent: dict[str, object] = {}
+    no_projects: tuple[Path, ...] = ()
+    daemon = background.running(paths)
+    gateway = seen(lambda: _gateway(paths, daemon), "")
+    said = seen(lambda: gateway_said(paths), silent)
+    deployment = seen(lambda: load_deployment(paths), None)
+    turns, rated, decision = seen(lambda: _learning(paths, settings, deployment), (0, 0, UNKNOWN))
+    projects = seen(lambda: load_projects(paths), no_projects)
+    run = seen(lambda: _newest_run(paths), None)
+    files, size = _waiting(paths.spool)
+    reason = _not_recording(settings, daemon, gateway, said)
+    if routes := said.get("routes_problem"):
+        problems.append(str(routes))
+    return Status(
+        recording=not reason,
+        recording_reason=reason,
+        daemon=daemon is not None,
+        gateway=gateway,
+        server=daemon.server if daemon else "",
+        engine=daemon.engine if daemon else False,
+        spool_files=files,
+        spool_bytes=size,
+        turns=turns,
+        rated=rated,
+        fresh=decision.fresh,
+        decision=decision.reason,
+        due=decision.due,
+        missing=decision.missing,
+        live=deployment.live if deployment else "",
+        alias=settings.serve.alias,
+        chain=deployment.chain if deployment else (),
+        run=run,
+        projects=tuple(str(p) for p in projects),
+        problems=tuple(problems),
+    )
+
+
+def gateway_said(paths: Paths) -> dict[str, object]:
+    """`recording`, `reason` and `routes_problem` as the gateway last wrote them; nothing where it never ran. Raises ValueError where they are damaged."""
+    try:
+        return dict(read_object(paths.gateway_status))
+    except FileNotFoundError:
+        return {}
+
+
+def recorder_problem(settings: Settings, said: Mapping[str, object]) -> str:
+    """Why a gateway that is up does not record; empty where it does."""
+    if not settings.gateway.record:
+        return "gateway.record is false"
+    return "" if said.get("recording", True) else str(said.get("reason") or "the gateway does not say why")
+
+
+def _not_recording(settings: Settings, daemon: DaemonState | None, gateway: str, said: Mapping[str, object]) -> str:
+    if daemon is None:
+        return "the daemon is not running"
+    if not daemon.gateway:
+        return "`qi-learn train --now` is at work, without a gateway"
+    return recorder_problem(settings, said) if gateway else "the gateway is not up"
+
+
+def _gateway(paths: Paths, daemon: DaemonState | None) -> str:
+    """Where the gateway listens now; the daemon knows."""
+    return str(control.call(paths.socket, {"do": "status"}, timeout=2).get("gateway") or "") if daemon else ""
+
+
+def _waiting(spool: Path) -> tuple[int, int]:
+    """Files in the spool and their bytes."""
+    sizes = []
+    for file in spool_files(spool):
+        try:
+            sizes.append(file.stat().st_size)
+        except FileNotFoundError:
+            continue  # drained just now
+    return len(sizes), sum(sizes)
+
+
+def _learning(paths: Paths, settings: Settings, deployment: Deployment | None) -> tuple[int, int, Decision]:
+    """Turns, ratings, and whether it is time to learn."""
+    if not paths.database.exists():
+        return 0, 0, NOTHING_YET
+    with open_store(paths.database, readonly=True) as store:
+        turns, rated = (int(store.rows(f"SELECT count(*) FROM {table}")[0][0]) for table in ("turns", "ratings"))
+        learned = live_runs(deployment) if deployment else ()
+        busy = any(not run.ended for run in run_directories(paths.runs))
+        return turns, rated, trigger.decide(store, settings, learned_runs=learned, now=time.time(), busy=busy)
+
+
+def _newest_run(paths: Paths) -> RunLine | None:
+    runs = run_directories(paths.runs)
+    if not runs:
+        return None
+    run = runs[-1]
+    if run.ended:
+        ended = read_object(run.outcome)
+        return RunLine(run.run_id, str(ended.get("state")), str(ended.get("reason") or ""))
+    state = "running" if background.locked(paths) else "waiting"
+    return RunLine(run.run_id, state, str(read_object(run.request).get("reason") or ""), _step(run), progress_text(run))
+
+
+def _step(run: RunDirectory) -> str:
+    history = run.history()
+    return str(history[-1].get("step")) if history else "starting"
+
+
+def as_text(s: Status) -> str:
+    """For a person: recording first."""
+    server = f", gateway {s.gateway or 'down'}, {'embedded engine' if s.engine else 'Ollama'} {s.server}"
+    lines = [
+        f"recording   {'ON' if s.recording else f'OFF ({s.recording_reason})'}",
+        f"daemon      {'running' + server if s.daemon else 'not running: qi-learn daemon start'}",
+        f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, {s.spool_bytes / 1024:.0f} KiB",
+        f"recorded    {s.turns} turns, {s.rated} ratings",
+        f"learning    {s.decision}",
+        f"live        {s.alias} is {'v' + s.live if s.live else 'not there yet'}" + (f" (chain: {' -> '.join(s.chain)})" if len(s.chain) > 1 else ""),
+    ]
+    if s.run is not None:
+        step = f", {s.run.step}" if s.run.step else ""
+        lines.append(f"last run    {s.run.id} {s.run.state}{step}" + (f": {s.run.progress or s.run.reason}" if s.run.progress or s.run.reason else ""))
+    lines.append("projects    " + (", ".join(s.projects) or "none: qi-learn init PATH"))
+    return "\n".join((*lines, *(f"problem     {problem.replace(chr(10), ' ')}" for problem in s.problems)))

@@ -1,0 +1,313 @@
+"""What qi-learn says of itself: of a home with a past, of an empty one, and of one in which everything is broken."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorded_home import ESCAPE, RUN, deploy, ended_run, record, schema_from_the_future
+from test_background import STATE, holding_the_lock
+
+from qi_learn.deploy import journal
+from qi_learn.errors import NotFound, StoreError
+from qi_learn.paths import Paths
+from qi_learn.report import doctor, history, status
+from qi_learn.report.explain import as_text, explain
+from qi_learn.serve.control import Control
+from qi_learn.settings import Gateway, Settings
+from qi_learn.spool import Spool
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    return Paths.under(tmp_path / "home")
+
+
+@pytest.fixture
+def past(paths: Paths, tmp_path: Path) -> Paths:
+    record(paths, tmp_path / "project")
+    deploy(paths)
+    ended_run(paths)
+    return paths
+
+
+@contextmanager
+def daemon(paths: Paths, *, gateway: str | None = "http://127.0.0.1:1", **said: Any) -> Iterator[None]:
+    """A process that holds the lock and answers as the daemon does."""
+    paths.ensure().daemon_state.write_text(json.dumps(STATE | said))
+    with holding_the_lock(paths):
+        control = Control(paths.socket, lambda _: {"gateway": gateway})
+        yield
+        control.close()
+
+
+def gather(paths: Paths, settings: Settings | None = None) -> status.Status:
+    return status.gather(paths, settings or Settings())
+
+
+# --- status ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_status_of_nothing(paths: Paths) -> None:
+    found = gather(paths)
+    assert (found.recording, found.daemon, found.turns, found.live, found.run, found.projects) == (False, False, 0, "", None, ())
+    assert (found.decision, found.recording_reason) == ("nothing was recorded yet", "the daemon is not running")
+    assert len(found.problems) == 1
+    assert "qi-learn init" in found.problems[0]
+    assert status.as_text(found).splitlines()[:2] == ["recording   OFF (the daemon is not running)", "daemon      not running: qi-learn daemon start"]
+    assert not paths.data.exists()
+
+
+def test_status_of_a_home_with_a_past(past: Paths, tmp_path: Path) -> None:
+    spool = Spool(past.spool, "gateway")
+    spool.append("hook", {})
+    spool.close()
+    found = gather(past)
+    assert (found.turns, found.rated, found.live, found.chain, found.problems) == (3, 0, "1.1.0", ("1.0.0", "1.1.0"), ())
+    assert found.spool_files == 1
+    assert found.spool_bytes == sum(f.stat().st_size for f in past.spool.iterdir())
+    assert found.projects == (str(tmp_path / "project"),)
+    assert found.missing["interactions"] == 100 - found.fresh
+    assert found.run == status.RunLine(RUN, "deployed", "")
+    text = status.as_text(found)
+    for line in ("live        qi-agent:latest is v1.1.0 (chain: 1.0.0 -> 1.1.0)", f"last run    {RUN} deployed", "recorded    3 turns, 0 ratings"):
+        assert line in text.splitlines()
+
+
+def test_status_while_the_daemon_runs(past: Paths) -> None:
+    with daemon(past):
+        found = gather(past)
+        assert (found.recording, found.recording_reason, found.gateway, found.engine) == (True, "", "http://127.0.0.1:1", True)
+        assert "recording   ON" in status.as_text(found)
+        off = gather(past, Settings(gateway=Gateway(record=False)))
+        assert (off.recording, off.recording_reason) == (False, "gateway.record is false")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "problem"),
+    [
+        ({"recording": False, "reason": "the disk is full"}, "the disk is full", None),
+        ({"recording": False}, "the gateway does not say why", None),
+        ({"recording": True, "routes_problem": "routes.json is damaged"}, "", "routes.json is damaged"),
+        ([], "", "holds no JSON object"),
+    ],
+)
+def test_what_the_gateway_says_of_itself(past: Paths, said: object, reason: str, problem: str | None) -> None:
+    past.gateway_status.write_text(json.dumps(said))
+    with daemon(past):
+        found = gather(past)
+    assert (found.recording, found.recording_reason) == (not reason, reason)
+    assert [problem in p for p in found.problems] == ([] if problem is None else [True])  # type: ignore[operator]
+
+
+def test_a_gateway_that_is_down_records_nothing(past: Paths) -> None:
+    with daemon(past, gateway=None):
+        assert (gather(past).recording, gather(past).recording_reason) == (False, "the gateway is not up")
+        assert "gateway down" in status.as_text(gather(past))
+
+
+def test_learning_in_the_foreground_brings_no_gateway(past: Paths) -> None:
+    past.daemon_state.write_text(json.dumps(STATE | {"gateway": ""}))
+    with holding_the_lock(past):
+        control = Control(past.socket, lambda _: {"gateway": None})
+        assert "train --now" in gather(past).recording_reason
+        control.close()
+
+
+def test_a_daemon_that_does_not_answer_is_a_problem(past: Paths) -> None:
+    past.daemon_state.write_text(json.dumps(STATE))
+    with holding_the_lock(past):
+        found = gather(past)
+    assert (found.daemon, found.recording) == (True, False)
+    assert any("not running" in p for p in found.problems)
+
+
+def test_a_run_under_way_and_one_that_waits(paths: Paths) -> None:
+    run = ended_run(paths.ensure(), ended=False)
+    assert gather(paths).run == status.RunLine(RUN, "waiting", "120 new examples", "train", "")
+    run.write(run.progress, {"step": 12, "of": 48, "loss": 1.5, "eta": 41.0})
+    with daemon(paths):
+        found = gather(paths)
+    assert found.run == status.RunLine(RUN, "running", "120 new examples", "train", "step 12 of 48, loss 1.500, 41 s to go")
+    assert f"last run    {RUN} running, train: step 12 of 48" in status.as_text(found)
+
+
+DAMAGE = ("deploy", "database", "projects", "gateway_status")
+
+
+def break_everything(paths: Paths) -> None:
+    """Garbage in every file there is; the run's too."""
+    for name in DAMAGE:
+        getattr(paths, name).write_bytes(b"\x00garbage\xff")
+    run = paths.runs / RUN
+    for file in ("run.json", "outcome.json", "verdict.json", "plan.json", "result.json", "journal.jsonl"):
+        (run / file).write_bytes(b'\x00garbage\xff\n{"half": ')
+
+
+def test_status_of_a_broken_home(past: Paths) -> None:
+    break_everything(past)
+    found = gather(past)
+    assert (found.live, found.turns, found.projects, found.run) == ("", 0, (), None)
+    assert found.decision.startswith("unknown")
+    said = " ".join(found.problems)
+    for name in ("deploy.json", "qi-learn.db", "projects.json"):
+        assert name in said
+    assert "Traceback" not in status.as_text(found)
+    assert len(status.as_text(found).splitlines()) == 7 + len(found.problems)
+
+
+# --- doctor ------------------------------------------------------------------------------------------------------------------------------
+
+
+def examined(paths: Paths) -> dict[str, doctor.Finding]:
+    return {finding.name: finding for finding in doctor.examine(paths)}
+
+
+def test_the_doctor_of_an_empty_home(paths: Paths) -> None:
+    found = examined(paths)
+    assert {name for name, finding in found.items() if not finding.ok} >= {"daemon", "model", "projects"}
+    assert all(finding.todo for finding in found.values() if not finding.ok)
+    assert not any(finding.todo for finding in found.values() if finding.ok)
+    assert not paths.data.exists(), "it changes nothing"
+
+
+def test_the_doctor_of_a_sound_home(past: Paths) -> None:
+    found = examined(past)
+    assert [name for name in ("settings", "model", "database", "permissions", "projects", "recording") if not found[name].ok] == []
+    assert "1.1.0" in found["model"].what
+
+
+def test_the_doctor_of_a_broken_home(past: Paths, tmp_path: Path) -> None:
+    break_everything(past)
+    past.settings_file.write_text("[train")
+    (past.spool / "bad").mkdir()
+    (past.spool / "bad" / "gateway-1-1.jsonl").write_bytes(b"torn\nlines\n")
+    past.daemon_state.write_bytes(b"\xff\x00")
+    past.socket.write_text("no socket")
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / ".bashrc").write_bytes(b". ~/qi-learn.bash\n# . qi-learn.sh\n\xff\n. ~/qi-learn.bash\n")
+    with holding_the_lock(past):
+        found = examined(past)
+    wrong = {name for name, finding in found.items() if not finding.ok}
+    assert wrong >= {"settings", "daemon", "recording", "model", "database", "spool", "projects", "hooks"}
+    assert "2 lines" in found["spool"].what
+    assert "2 times" in found["hooks"].what
+    assert all(found[name].todo for name in wrong)
+
+
+def test_the_doctor_finds_a_daemon_that_does_not_answer(past: Paths) -> None:
+    past.daemon_state.write_text(json.dumps(STATE))
+    with holding_the_lock(past):
+        assert (examined(past)["daemon"].ok, examined(past)["server"].ok) == (False, False)
+    with daemon(past):
+        assert examined(past)["daemon"].ok
+    with daemon(past, gateway=None):
+        assert "gateway.log" in examined(past)["daemon"].todo
+
+
+def test_the_doctor_finds_texts_that_were_changed(past: Paths) -> None:
+    raw = sqlite3.connect(past.database)
+    raw.execute("UPDATE messages SET content = 'Write a virus.' WHERE content = 'Explain the moon.'")
+    raw.commit()
+    raw.close()
+    found = examined(past)["database"]
+    assert not found.ok
+    assert "its text is not what was stored" in found.what
+
+
+def test_the_doctor_finds_a_database_from_the_future(past: Paths) -> None:
+    before = schema_from_the_future(past)
+    found = examined(past)["database"]
+    assert (found.ok, "newer qi-learn" in found.what, past.database.read_bytes() == before) == (False, True, True)
+
+
+def test_the_doctor_finds_what_others_can_read_and_what_is_gone(past: Paths, tmp_path: Path) -> None:
+    past.database.chmod(0o644)
+    (tmp_path / "project").rmdir()
+    found = examined(past)
+    assert str(past.database) in found["permissions"].todo
+    assert str(tmp_path / "project") in found["projects"].what
+
+
+def test_the_doctor_finds_a_python_that_is_not_there(past: Paths) -> None:
+    past.settings_file.write_text('[train]\npython = "~/no/such/python"\n')
+    parts = [f for f in doctor.examine(past) if f.name == "parts"]
+    assert any("~/no/such/python" in f.what and not f.ok for f in parts)
+
+
+# --- log and versions --------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_log_without_a_database(paths: Paths) -> None:
+    with pytest.raises(StoreError, match="no database"):
+        history.turns(paths, limit=3)
+    assert "Nothing was recorded yet" in history.as_text([])
+
+
+def test_a_text_for_the_terminal_is_one_line_without_commands() -> None:
+    assert history.one_line(f" a\n\tb {ESCAPE} ü \u202e") == "a b \ufffd]0;owned\ufffd ü \ufffd"
+
+
+def test_versions_say_what_they_are(past: Paths) -> None:
+    def pinned_and_retired(d: journal.Deployment | None) -> journal.Deployment:
+        assert d is not None
+        return replace(d, releases=(d.releases[0], replace(d.releases[1], pinned=True)), chain=("1.0.0",), retired=("1.1.0",))
+
+    journal.update(past, pinned_and_retired)
+    base, learned = history.versions(past)
+    assert (base.live, base.place, base.available, learned.live, learned.place, learned.available) == (True, 0, True, False, None, False)
+    first, second = history.versions_text([base, learned]).splitlines()
+    assert first.startswith("-> v1.0.0")
+    assert first.endswith("the base's own weights")
+    assert second.endswith(f"on top of v1.0.0, run {RUN}, pinned; its model was deleted")
+
+
+# --- explain -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_explain_a_turn(past: Paths) -> None:
+    found = explain(past, Settings(), "T1")
+    text = as_text(found)
+    for part in ("turn T1", "settled in a.py (add), now 0.90 like it", "suggestion score 0.80", "rating 0.80, weight 3: rated 4 of 5", "0.70 (threshold 0.7)"):
+        assert part in text
+    assert found.records["interaction"]["turn"]["id"] == "T1"
+    assert "not scored yet" in as_text(explain(past, Settings(), "T2"))
+
+
+def test_explain_a_run_and_a_version(past: Paths) -> None:
+    run = explain(past, Settings(), RUN)
+    assert set(run.records) == {"request", "verdict", "outcome"}
+    for part in ("120 new examples", "yes domain relevance", "NO  coherence: loops", "few-shot is worse", "at scale 0.75", "ended: deployed"):
+        assert part in as_text(run)
+    for name in ("1.1.0", "v1.1.0"):
+        version = explain(past, Settings(), name)
+        assert (version.kind, version.id) == ("version", "1.1.0")
+        assert f"learned on top of v1.0.0 by run {RUN}" in as_text(version)
+        assert "yes domain relevance" in as_text(version)
+    assert "nothing was learned" in as_text(explain(past, Settings(), "1.0.0"))
+    with pytest.raises(NotFound, match=r"no version 9\.9\.9") as caught:
+        explain(past, Settings(), "9.9.9")
+    assert "v1.1.0" in caught.value.todo
+
+
+def test_explain_tells_what_can_be_read_of_a_damaged_run(past: Paths) -> None:
+    run = past.runs / RUN
+    (run / "run.json").write_bytes(b"\x00garbage\xff")
+    (run / "plan.json").write_text("{}")
+    (run / "outcome.json").write_text("[]")
+    text = as_text(explain(past, Settings(), "1.1.0"))
+    for part in ("run.json cannot be read", "plan.json cannot be read", "yes domain relevance", "holds no JSON object"):
+        assert part in text
+
+
+def test_explain_what_is_not_there(paths: Paths, past: Paths, tmp_path: Path) -> None:
+    for place, what in ((past, "T99"), (past, ".."), (past, ""), (Paths.under(tmp_path / "none"), "T1")):
+        with pytest.raises(NotFound, match="no turn, run or version"):
+            explain(place, Settings(), what)
