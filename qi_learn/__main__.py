@@ -1,0 +1,34 @@
+"""`python -m qi_learn` and the `qi-learn` command: errors are shown with what to do, never as a traceback."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+from qi_learn.errors import EXIT_FAILED, QiError
+
+
+def main() -> None:
+    """Runs the command line and exits with its code (errors.py)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what models and tools write does not fit every terminal
+    from qi_learn.cli import app
+
+    try:
+        app()
+    except QiError as error:
+        _leave(error.what, error.todo, error.exit_code)
+    except OSError as error:
+        _leave(f"{error}.", "Check who owns it and that there is room; QI_LEARN_HOME names another place.", EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _leave(what: str, todo: str, code: int) -> None:
+    sys.stderr.write(f"qi-learn: {what}\n" + (f"  -> {todo}\n" if todo else ""))
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
