@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qi_learn import generic
-from qi_learn.dataset.examples import Vocabulary, code_mask, content_hash, generic_examples, target_tokens
+from qi_learn.dataset.examples import Vocabulary, code_mask, content_hash, target_tokens
 from qi_learn.demo.source import DemoFunction, prompt_for, written
-from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.records import Behaviour, Example, SuiteNll
-from qi_learn.stats import Interval, choose_units, mean_interval, paired_interval
+from qi_learn.stats import choose_units, mean_interval, paired_interval
 from qi_learn.validate.measure import measure_behaviour, measure_nll
 
-ASKED = 16
+ASKED = 12
 """How many held-out functions are also asked for: an answer takes a second."""
 
 
@@ -36,6 +35,7 @@ class Answered:
     after: float
     low: float
     high: float
+    count: int
     first: tuple[str, str, str]
     """One case: the author's code and the two answers."""
 
@@ -70,22 +70,31 @@ def _example(function: DemoFunction, server: Ollama, model: str, vocabulary: Voc
     )
 
 
-def general_examples(vocabulary: Vocabulary) -> tuple[Example, ...]:
-    """The gate's own probes of general code."""
-    return generic_examples(generic.probes(), vocabulary)
+class HeldOut:
+    """NLL of held-out functions under versions of the demonstration's server; each version is measured once on each function."""
 
+    def __init__(self, base: Path, context: int) -> None:
+        self._base = base
+        self._context = context
+        self._known: dict[tuple[str, str], SuiteNll] = {}
 
-def compare_nll(suite: str, examples: Sequence[Example], before: Path, after: Path, *, context: int) -> Before:
-    """Both files on the same examples."""
-    first = measure_nll(before, suite, examples, max_tokens=10**9, context=context)
-    second = measure_nll(after, suite, examples, max_tokens=10**9, context=context)
-    interval = _difference(first, second, [e.session for e in examples])
-    return Before(first.per_token, second.per_token, interval.low, interval.high)
+    def change(self, server: Ollama, examples: Sequence[Example], before: str, after: str) -> Before:
+        """Both versions on the same functions."""
+        first, second = self._nll(server, examples, before), self._nll(server, examples, after)
+        differences = [b - a for a, b in zip(first.nll, second.nll, strict=True)]
+        interval = paired_interval(differences, [float(t) for t in first.tokens], choose_units(first.ids, [e.session for e in examples]))
+        return Before(first.per_token, second.per_token, interval.low, interval.high)
 
-
-def _difference(first: SuiteNll, second: SuiteNll, sessions: Sequence[str]) -> Interval:
-    differences = [b - a for a, b in zip(first.nll, second.nll, strict=True)]
-    return paired_interval(differences, [float(t) for t in first.tokens], choose_units(first.ids, sessions))
+    def _nll(self, server: Ollama, examples: Sequence[Example], model: str) -> SuiteNll:
+        unknown = [e for e in examples if (model, e.id) not in self._known]
+        path = served_file(server, model) or self._base
+        if unknown:
+            measured = measure_nll(path, "held out", unknown, max_tokens=10**9, context=self._context)
+            for e in unknown:
+                i = measured.ids.index(e.id)
+                self._known[model, e.id] = SuiteNll("held out", (e.id,), (e.session,), (measured.nll[i],), (measured.tokens[i],), (), ())
+        found = [self._known[model, e.id] for e in examples]
+        return SuiteNll("held out", tuple(e.id for e in examples), (), tuple(f.nll[0] for f in found), tuple(f.tokens[0] for f in found), (), ())
 
 
 def compare_answers(examples: Sequence[Example], server: Ollama, before: str, after: str, *, answer_tokens: int) -> Answered:
@@ -95,7 +104,7 @@ def compare_answers(examples: Sequence[Example], server: Ollama, before: str, af
     second = measure_behaviour(server, after, asked, answer_tokens=answer_tokens)
     interval = mean_interval([b - a for a, b in zip(first.similarity, second.similarity, strict=True)])
     best = max(range(len(asked)), key=lambda i: second.similarity[i] - first.similarity[i])
-    return Answered(_mean(first), _mean(second), interval.low, interval.high, (asked[best].kept_code, first.answers[best], second.answers[best]))
+    return Answered(_mean(first), _mean(second), interval.low, interval.high, len(asked), (asked[best].kept_code, first.answers[best], second.answers[best]))
 
 
 def _mean(measured: Behaviour) -> float:

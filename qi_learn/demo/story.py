@@ -29,8 +29,8 @@ from qi_learn.demo.repack import repack_live
 from qi_learn.demo.source import DemoSession, deal, package_functions, sessions
 from qi_learn.errors import EXIT_DONE, EXIT_REFUSED, NotFound, QiError
 from qi_learn.outside.llama_cpp import load_vocabulary
-from qi_learn.outside.ollama import Ollama, served_file
-from qi_learn.records import Verdict
+from qi_learn.outside.ollama import Ollama
+from qi_learn.records import Example, Verdict
 from qi_learn.report import status
 from qi_learn.serve import backend, background
 from qi_learn.serve.learning import progress_text
@@ -48,7 +48,8 @@ class Figures:
     total_seconds: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     heldout_nll: measures.Before | None = None
-    general_nll: measures.Before | None = None
+    general_nll: dict[str, float] | None = None
+    """Of base and last live version, as the gate measured them."""
     heldout_similarity: dict[str, float] = field(default_factory=dict)
     forgotten_nll: measures.Before | None = None
     """The first cycle's held-out functions, before and after the later cycles."""
@@ -70,6 +71,9 @@ class Story:
         self._source = source
         self._groups = groups
         self._base = base
+        self._played: list[list[DemoSession]] = []
+        self._kept_back: list[tuple[Example, ...]] = []
+        self._held = measures.HeldOut(base, home.settings.serve.context)
         self.figures = Figures(engine="ollama" if home.settings.serve.backend == "ollama" else "embedded")
 
     def say(self, text: str = "") -> None:
@@ -119,10 +123,12 @@ class Story:
             raise QiError("The daemon of the demonstration has stopped.", f"See {self._home.paths.logs / 'daemon.log'}.")
         developer = Developer(self._home, self._source, state.gateway)
         known = {r.run_id for r in run_directories(self._home.paths.runs)}
+        self._played.append([])
         for session in group:
             done: list[Worked] = []
             developer.work_on(session, enough=lambda: self._new_run(known) is not None, seen=done.append)
             self._told_work(session, done)
+            self._played[-1] += [session] if done else []
             if found := self._new_run(known):
                 return found
         return self._wait_for_run(known)
@@ -144,9 +150,8 @@ class Story:
         if done:
             alike = sum(w.similarity for w in done) / len(done)
             seconds = sum(w.seconds for w in done) / len(done)
-            self.say(
-                f"  {session.module}: {len(done)} functions asked for, {sum(w.pasted for w in done)} answers pasted, on average {alike:.2f} like the author's, {seconds:.1f} s each"
-            )
+            pasted = sum(w.pasted for w in done)
+            self.say(f"  {session.module}: {len(done)} asked for, {pasted} pasted, on average {alike:.2f} like the author's, {seconds:.1f} s each")
 
     def _not_enough(self) -> None:
         self.say("The daemon did not start a cycle, and says why:")
@@ -201,6 +206,9 @@ class Story:
                 "reasons": list(verdict.reasons) if verdict else [ended["reason"]],
             }
         )
+        if verdict is not None:
+            after = "candidate" if ended["state"] == "deployed" else "live"
+            self.figures.general_nll = {"before": verdict.numbers["general_nll_base"], "after": verdict.numbers[f"general_nll_{after}"]}
         if verdict is None:
             self.say(f"No model came of it: {ended['reason']}")
             return
@@ -218,35 +226,32 @@ class Story:
         return json.loads(self._home.paths.routes.read_text())["live"]  # type: ignore[no-any-return]
 
     def _measure(self, number: int, base: str, before: str, live: str) -> None:
+        """Functions of the modules that were worked on, but never asked for."""
         with Ollama(self._server()) as server:
-            vocabulary = load_vocabulary(self._base)
-            context = self._home.settings.serve.context
-            own = [self._held_out(group, server, base, vocabulary) for group in self._groups[:number]]
-            everything = [e for group in own for e in group]
-            files = {name: served_file(server, name) or self._base for name in (base, before, live)}
-            self.figures.heldout_nll = held = measures.compare_nll("held out", everything, files[base], files[live], context=context)
-            self.figures.general_nll = general = measures.compare_nll(
-                "general", measures.general_examples(vocabulary), files[base], files[live], context=context
-            )
+            with load_vocabulary(self._base) as vocabulary:
+                functions = [f for session in self._played[-1] for f in session.held_out]
+                self._kept_back.append(measures.held_out_examples(functions, server, base, vocabulary))
+            everything = [e for group in self._kept_back for e in group]
+            self.figures.heldout_nll = held = self._held.change(server, everything, base, live)
             self.say(f"  {len(everything)} functions of the modules worked on, never asked for: NLL per token {_change(held)} (base to {live})")
-            self.say(f"  general code (standard library): {_change(general)}")
+            if self.figures.general_nll is not None:
+                self.say(f"  general code (standard library): {self.figures.general_nll['before']:.3f} to {self.figures.general_nll['after']:.3f}")
             if live == before:
                 return
-            answered = measures.compare_answers(own[-1], server, before, live, answer_tokens=ANSWER_TOKENS)
-            self.figures.heldout_similarity = {k: getattr(answered, k) for k in ("before", "after", "low", "high")}
-            self.say(
-                f"  edit similarity of answers to the author's code: {answered.before:.3f} to {answered.after:.3f} (difference {answered.low:+.3f} to {answered.high:+.3f}, {min(measures.ASKED, len(own[-1]))} functions)"
-            )
-            for title, text in zip(("the author's code", f"{before} answered", f"{live} answered"), answered.first, strict=True):
-                self.say(f"  --- {title}")
-                self.say("\n".join(f"    {line}" for line in text.strip().splitlines()))
+            self._show_answers(server, before, live)
             if number > 1:
-                earlier = [e for group in own[:-1] for e in group]
-                self.figures.forgotten_nll = forgot = measures.compare_nll("earlier", earlier, files[before], files[live], context=context)
-                self.say(f"  forgotten of the earlier modules ({before} to {live}, {len(earlier)} functions): {_change(forgot)}")
+                earlier = [e for group in self._kept_back[:-1] for e in group]
+                self.figures.forgotten_nll = forgot = self._held.change(server, earlier, before, live)
+                self.say(f"  of the earlier modules ({before} to {live}, {len(earlier)} functions): {_change(forgot)}")
 
-    def _held_out(self, group: Sequence[DemoSession], server: Ollama, model: str, vocabulary: Any) -> tuple[Any, ...]:
-        return measures.held_out_examples([f for session in group for f in session.held_out], server, model, vocabulary)
+    def _show_answers(self, server: Ollama, before: str, live: str) -> None:
+        answered = measures.compare_answers(self._kept_back[-1], server, before, live, answer_tokens=ANSWER_TOKENS)
+        self.figures.heldout_similarity = {k: getattr(answered, k) for k in ("before", "after", "low", "high")}
+        bounds = f"difference {answered.low:+.3f} to {answered.high:+.3f}, {answered.count} functions"
+        self.say(f"  edit similarity of answers to the author's code: {answered.before:.3f} to {answered.after:.3f} ({bounds})")
+        for title, text in zip(("the author's code", f"{before} answered", f"{live} answered"), answered.first, strict=True):
+            self.say(f"  --- {title}")
+            self.say("\n".join(f"    {line}" for line in text.strip().splitlines()))
 
     def _server(self) -> str:
         state = background.running(self._home.paths)
