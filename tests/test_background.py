@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -122,7 +123,7 @@ def test_start_use_kill_start_and_stop(terminal: Terminal) -> None:
     second = terminal.process("daemon")
     assert (second.code, "Another daemon runs" in second.err) == (EXIT_NO_DAEMON, True)
 
-    os.kill(first.pid, 9)
+    os.kill(first.pid, signal.SIGKILL)
     wait_until(lambda: not background.locked(terminal.paths))
     assert background.running(terminal.paths) is None
     assert terminal.process("daemon", "start").code == 0
@@ -172,9 +173,10 @@ def test_ctrl_c_ends_the_daemon_in_the_foreground(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, OFFLINE)
     with subprocess.Popen([sys.executable, "-m", "qi_learn", "daemon"], env=terminal.environment(), stderr=subprocess.PIPE, text=True) as daemon:
         assert daemon.stderr is not None
-        told = iter(daemon.stderr)
-        assert any("ready: gateway http" in line for line in told)
-        daemon.send_signal(2)
-        rest = "".join(told)
-    assert (daemon.returncode, "Traceback" in rest) == (0, False)
+        said = []
+        for line in daemon.stderr:
+            said.append(line)
+            if "ready: gateway http" in line:
+                daemon.send_signal(signal.SIGINT)
+    assert (daemon.returncode, "Traceback" in "".join(said)) == (0, False), said
     assert not background.locked(terminal.paths)
