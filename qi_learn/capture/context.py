@@ -29,8 +29,8 @@ LANGUAGES = {
 }  # fmt: skip
 FRAMEWORKS = {
     *("django", "flask", "fastapi", "starlette", "aiohttp", "tornado", "sqlalchemy", "pydantic", "torch", "tensorflow", "jax", "transformers", "pandas"),
-    *("numpy", "polars", "scikit-learn", "typer", "click", "celery", "airflow", "streamlit", "react", "next", "vue", "nuxt", "svelte", "@angular/core", "express"),
-    *("nestjs", "@nestjs/core", "electron", "tailwindcss", "axum", "actix-web", "rocket", "tokio", "bevy", "serde", "clap", "gin", "echo", "fiber", "cobra"),
+    *("numpy", "polars", "scikit-learn", "typer", "click", "celery", "airflow", "streamlit", "react", "next", "vue", "nuxt", "svelte", "@angular/core"),
+    *("express", "@nestjs/core", "electron", "tailwindcss", "axum", "actix-web", "rocket", "tokio", "bevy", "serde", "clap", "gin", "echo", "fiber", "cobra"),
 }
 TEST_TOOLS = ("pytest", "hypothesis", "nose2", "tox", "vitest", "jest", "mocha", "playwright", "cypress", "testify", "proptest", "criterion")
 STYLE_TOOLS = ("ruff", "black", "flake8", "pylint", "isort", "yapf", "biome", "eslint", "prettier", "rustfmt", "clang-format", "golangci-lint")
