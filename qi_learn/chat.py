@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rapidfuzz.distance import Levenshtein
 
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*)$", re.MULTILINE)
-# Texts come first, so that a comment sign inside one is not a comment. `//` is one at the start of a line or behind `;{}` only: elsewhere it divides, or is part of a URL.
+# Texts come first, so that a comment sign inside one is not a comment. `//` is one at the start of a line or behind `;{}` only: elsewhere it divides.
 _TOKEN = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|(?P<comment>#[^\n]*|(?:^|(?<=[;{}]))[ \t]*//[^\n]*)|[^\W\d]\w*|\d[\w.]*|[^\s\w]", re.MULTILINE)
 
 

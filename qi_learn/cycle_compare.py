@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from qi_learn import generic
 from qi_learn.cycle_context import ADAPTER, Cycle, base_release
 from qi_learn.dataset.examples import generic_examples
 from qi_learn.deploy.candidate import smoke_test
-from qi_learn.errors import Refused
+from qi_learn.errors import Refused, StoreError
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.ollama import served_file
 from qi_learn.pack.merge import read_adapter
 from qi_learn.pack.splice import pack as pack_file
 from qi_learn.records import Packed, Release, Snapshot, Verdict
 from qi_learn.store.snapshots import load_snapshot
-from qi_learn.validate.gate import judge
-from qi_learn.validate.trial import Limits, few_shot_behaviour, measure_model, suites_of
+from qi_learn.validate.gate import SLOW, judge
+from qi_learn.validate.trial import Limits, few_shot_behaviour, measure_model, same_moment_speeds, suites_of
 
 
 def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> Verdict:
@@ -25,9 +26,9 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     Raises Refused where the candidate does not answer at all, ModelError, ServerError.
     """
     server, base = cycle.server, base_release(cycle)
-    limits = Limits(nll=cycle.settings.gate.max_tokens, answer=cycle.settings.gate.answer_tokens, context=cycle.settings.serve.context)
+    limits = Limits(nll=cycle.settings.gate.max_tokens, answer=cycle.settings.gate.answer_tokens, context=cycle.settings.serve.context, known=cycle.paths.known)
     vocabulary = load_vocabulary(cycle.base)
-    earlier = [load_snapshot(r.snapshot) for r in cycle.ancestors]
+    earlier, lost = _earlier(cycle)
     suites = suites_of(snapshot, earlier, generic_examples(generic.probes(), vocabulary), limits)
     smoke = smoke_test(server, cycle.candidate, live.model)
     if not smoke.answers:
@@ -35,8 +36,23 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     of_candidate = measure_model(server, cycle.candidate, served_file(server, cycle.candidate) or Path(packed.path), suites, limits)
     of_base = measure_model(server, base.model, cycle.base, suites, limits)
     of_live = of_base if live == base else measure_model(server, live.model, _file_of(cycle, live), suites, limits)
+    if of_candidate.behaviour.tokens_per_second < SLOW * of_base.behaviour.tokens_per_second:  # slow, or measured in a bad moment
+        of_candidate, of_base = same_moment_speeds(server, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits)
     few_shot = few_shot_behaviour(server, base.model, suites, limits)
-    return judge(of_candidate, of_live, of_base, smoke, few_shot=few_shot, scale=packed.scale, compared_with=live.version, rollback_to=live.version)
+    verdict = judge(of_candidate, of_live, of_base, smoke, few_shot=few_shot, scale=packed.scale, compared_with=live.version, rollback_to=live.version)
+    return replace(verdict, notes=(*verdict.notes, *lost))
+
+
+def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
+    """The data sets behind the version trained on, and a note on each that cannot be read any more: forgetting that work goes unseen."""
+    found: list[Snapshot] = []
+    lost: list[str] = []
+    for run in cycle.ancestors:
+        try:
+            found.append(load_snapshot(run.snapshot))
+        except StoreError as error:
+            lost.append(f"the held-out work of run {run.run_id} was not compared: {error.what}")
+    return found, lost
 
 
 def _file_of(cycle: Cycle, release: Release) -> Path:

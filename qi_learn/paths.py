@@ -68,6 +68,11 @@ class Paths:
         return self.data / "fisher"
 
     @property
+    def known(self) -> Path:
+        """NLLs measured before, one file a model."""
+        return self.data / "known"
+
+    @property
     def models(self) -> Path:
         """The embedded engine's store, in Ollama's layout."""
         return self.data / "models"

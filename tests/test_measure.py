@@ -208,3 +208,18 @@ def test_sessions_are_the_units_where_there_are_eight(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "tiny.gguf")
     found = measure_nll(path, "gate", [example(str(i), session=f"s{i % 8}") for i in range(16)], max_tokens=1000, context=64)
     assert found.units == tuple(f"s{i % 8}" for i in range(16))
+
+
+def test_what_was_measured_is_known_for_good(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "a.gguf", "llama", seed=1)
+    examples = [example(str(i), session=f"s{i}") for i in range(4)]
+    known = tmp_path / "known"
+    first = measure_nll(path, "gate", examples[:3], max_tokens=1000, context=64, known=known)
+    (kept,) = known.iterdir()
+    kept.write_text(kept.read_text() + '[1, "torn')
+    again = measure_nll(path, "old", examples, max_tokens=1000, context=64, known=known)
+    assert again.nll[:3] == first.nll
+    assert again.nll == pytest.approx(measure_nll(path, "gate", examples, max_tokens=1000, context=64).nll, abs=1e-3)
+    other = measure_nll(write_tiny_model(tmp_path / "b.gguf", "llama", seed=2), "gate", examples, max_tokens=1000, context=64, known=known)
+    assert other.nll != again.nll, "another file has its own numbers"
+    assert len(list(known.iterdir())) == 2

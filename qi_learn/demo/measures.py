@@ -10,7 +10,7 @@ from qi_learn.dataset.examples import Vocabulary, code_mask, content_hash, targe
 from qi_learn.demo.source import DemoFunction, prompt_for, written
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.records import Behaviour, Example, SuiteNll
-from qi_learn.stats import choose_units, mean_interval, paired_interval
+from qi_learn.stats import mean_interval, paired_interval
 from qi_learn.validate.measure import measure_behaviour, measure_nll
 
 ASKED = 12
@@ -70,31 +70,24 @@ def _example(function: DemoFunction, server: Ollama, model: str, vocabulary: Voc
     )
 
 
+@dataclass(frozen=True, slots=True)
 class HeldOut:
-    """NLL of held-out functions under versions of the demonstration's server; each version is measured once on each function."""
+    """NLL of held-out functions under versions of the demonstration's server; a version is measured once on each function."""
 
-    def __init__(self, base: Path, context: int) -> None:
-        self._base = base
-        self._context = context
-        self._known: dict[tuple[str, str], SuiteNll] = {}
+    base: Path
+    context: int
+    known: Path
 
     def change(self, server: Ollama, examples: Sequence[Example], before: str, after: str) -> Before:
         """Both versions on the same functions."""
-        first, second = self._nll(server, examples, before), self._nll(server, examples, after)
+        first, second = (self._nll(server, examples, model) for model in (before, after))
         differences = [b - a for a, b in zip(first.nll, second.nll, strict=True)]
-        interval = paired_interval(differences, [float(t) for t in first.tokens], choose_units(first.ids, [e.session for e in examples]))
+        interval = paired_interval(differences, [float(t) for t in first.tokens], first.units)
         return Before(first.per_token, second.per_token, interval.low, interval.high)
 
     def _nll(self, server: Ollama, examples: Sequence[Example], model: str) -> SuiteNll:
-        unknown = [e for e in examples if (model, e.id) not in self._known]
-        path = served_file(server, model) or self._base
-        if unknown:
-            measured = measure_nll(path, "held out", unknown, max_tokens=10**9, context=self._context)
-            for e in unknown:
-                i = measured.ids.index(e.id)
-                self._known[model, e.id] = SuiteNll("held out", (e.id,), (e.session,), (measured.nll[i],), (measured.tokens[i],), (), ())
-        found = [self._known[model, e.id] for e in examples]
-        return SuiteNll("held out", tuple(e.id for e in examples), (), tuple(f.nll[0] for f in found), tuple(f.tokens[0] for f in found), (), ())
+        path = served_file(server, model) or self.base
+        return measure_nll(path, "held out", examples, max_tokens=10**9, context=self.context, known=self.known)
 
 
 def compare_answers(examples: Sequence[Example], server: Ollama, before: str, after: str, *, answer_tokens: int) -> Answered:

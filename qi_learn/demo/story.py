@@ -39,6 +39,8 @@ from qi_learn.store.rundir import RunDirectory, run_directories
 PACKAGE = "rich"
 """The installed package whose functions are played: a dependency, so it is there; written by people who never saw this program."""
 CYCLE_SECONDS = 3600.0
+ASK_EVERY = 5.0
+"""Seconds between two questions to the live model while a cycle runs."""
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ class Story:
         self._base = base
         self._played: list[list[DemoSession]] = []
         self._kept_back: list[tuple[Example, ...]] = []
-        self._held = measures.HeldOut(base, home.settings.serve.context)
+        self._held = measures.HeldOut(base, home.settings.serve.context, home.root / "measured")
         self.figures = Figures(engine="ollama" if home.settings.serve.backend == "ollama" else "embedded")
 
     def say(self, text: str = "") -> None:
@@ -184,7 +186,7 @@ class Story:
     def _keep_asking(self, stop: threading.Event) -> None:
         state = background.running(self._home.paths)
         body = {"model": self._home.alias, "messages": [{"role": "user", "content": "Say hi."}], "options": {"num_predict": 4}, "stream": False}
-        while not stop.wait(3.0):
+        while not stop.wait(ASK_EVERY):
             try:
                 answer = httpx.post(f"{state.gateway if state else ''}/api/chat", json=body, headers={"x-qi-learn-record": "0"}, timeout=60, trust_env=False)
                 good = answer.status_code == 200

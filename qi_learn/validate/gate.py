@@ -178,7 +178,8 @@ def _same(left: Sequence[object], right: Sequence[object]) -> None:
 
 def _notes(candidate: Measured, base: Measured, few_shot: Behaviour | None) -> list[str]:
     notes = []
-    own = mean(candidate.behaviour.similarity)
+    asked = set(few_shot.ids) if few_shot is not None else set()
+    own = mean([s for i, s in zip(candidate.behaviour.ids, candidate.behaviour.similarity, strict=True) if i in asked])
     if few_shot is not None and few_shot.similarity and mean(few_shot.similarity) > own:
         better = mean(few_shot.similarity)
         notes.append(f"few-shot is better: the base with 2 examples in its prompt comes to a likeness of {better:.3f}, this version to {own:.3f}")

@@ -17,6 +17,7 @@ from qi_learn.outside.llama_cpp import score_sequences
 from qi_learn.outside.ollama import Answer, Ollama
 from qi_learn.records import Behaviour, Example, SuiteNll
 from qi_learn.stats import choose_units, median
+from qi_learn.validate.known import KnownNll
 from qi_learn.validate.suite import with_shots, within
 
 
@@ -30,13 +31,21 @@ class Measured:
     behaviour: Behaviour
 
 
-def measure_nll(path: Path, suite: str, examples: Sequence[Example], *, max_tokens: int, context: int, threads: int | None = None) -> SuiteNll:
+def measure_nll(
+    path: Path, suite: str, examples: Sequence[Example], *, max_tokens: int, context: int, threads: int | None = None, known: Path | None = None
+) -> SuiteNll:
     """NLL of each example's target under the GGUF at `path`, teacher-forced, in nats; at most `max_tokens` target tokens (see `suite.within`).
 
-    NaN where the model's output is not a number: the gate refuses it. Raises ModelError where the file cannot be used.
+    NaN where the model's output is not a number: the gate refuses it. `known`: directory of what was measured before. Raises ModelError where the file
+    cannot be used.
     """
     fitting = within(examples, max_tokens=max_tokens, context=context)
-    scored = score_sequences(path, [(e.prompt_ids, e.target_ids, e.code_mask) for e in fitting], context=context, threads=threads) if fitting else []
+    if not fitting:
+        scored = []
+    elif known is not None:
+        scored = KnownNll(known, path).score(fitting, context=context, threads=threads)
+    else:
+        scored = score_sequences(path, [(e.prompt_ids, e.target_ids, e.code_mask) for e in fitting], context=context, threads=threads)
     return SuiteNll(
         suite=suite,
         ids=tuple(e.id for e in fitting),

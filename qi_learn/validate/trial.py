@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Snapshot
 from qi_learn.validate.measure import Measured, measure_behaviour, measure_nll
 from qi_learn.validate.suite import asked_of, few_shots, gate_suite, old_suite
+
+FEW_SHOT_ASKED = 12
+"""How many questions the few-shot prompt is tried on: long prompts are what takes time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,13 @@ class Suites:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes, in tokens."""
+    """Sizes, in tokens, and where numbers are kept that were measured before."""
 
     nll: int
     """Target tokens per suite."""
     answer: int
     context: int
+    known: Path | None = None
 
 
 def suites_of(snapshot: Snapshot, earlier: Sequence[Snapshot], general: tuple[Example, ...], limits: Limits) -> Suites:
@@ -45,12 +49,33 @@ def suites_of(snapshot: Snapshot, earlier: Sequence[Snapshot], general: tuple[Ex
 def measure_model(server: Ollama, model: str, path: Path, suites: Suites, limits: Limits) -> Measured:
     """One model, from its own file and through its server. Raises ModelError, ServerError."""
     gate, old, general = (
-        measure_nll(path, name, examples, max_tokens=limits.nll, context=limits.context)
+        measure_nll(path, name, examples, max_tokens=limits.nll, context=limits.context, known=limits.known)
         for name, examples in (("gate", suites.gate), ("old", suites.old), ("general", suites.general))
     )
     return Measured(gate, old, general, measure_behaviour(server, model, suites.asked, answer_tokens=limits.answer))
 
 
+SPEED_ROUNDS = 3
+SPEED_ASKED = 8
+
+
+def same_moment_speeds(
+    server: Ollama, models: tuple[str, str], measured: tuple[Measured, Measured], suites: Suites, limits: Limits
+) -> tuple[Measured, Measured]:
+    """Two models' speeds again, asked in turns, the best answer of each: what else the machine did while one of them was measured no longer counts."""
+    asked = asked_of(suites.asked, limit=SPEED_ASKED)
+    best = [0.0, 0.0]
+    for example in asked * SPEED_ROUNDS:
+        for n, model in enumerate(models):
+            best[n] = max(best[n], measure_behaviour(server, model, [example], answer_tokens=limits.answer).tokens_per_second)
+    one, two = (replace(m, behaviour=replace(m.behaviour, tokens_per_second=speed)) for m, speed in zip(measured, best, strict=True))
+    return one, two
+
+
 def few_shot_behaviour(server: Ollama, base: str, suites: Suites, limits: Limits) -> Behaviour | None:
-    """The base with examples in its prompt: the competitor that needs no training. None where no example fits into the context."""
-    return measure_behaviour(server, base, suites.asked, answer_tokens=limits.answer, shots=suites.shots) if suites.shots else None
+    """The base with examples in its prompt: the competitor that needs no training, on a part of the questions, as it is only reported.
+
+    None where no example fits into the context.
+    """
+    asked = asked_of(suites.asked, limit=FEW_SHOT_ASKED)
+    return measure_behaviour(server, base, asked, answer_tokens=limits.answer, shots=suites.shots) if suites.shots else None
