@@ -158,7 +158,6 @@ class Watcher:
     def poll(self) -> list[FileSaved | Committed]:
         """What happened since the last call, in order."""
         with self._lock:
-            self._take_marks()
             for state in self._projects.values():
                 self._follow_reflog(state)
             told, self._told = self._told, []
@@ -204,7 +203,7 @@ class Watcher:
         with suppress(queue.Empty):
             while mark := self._marks.get_nowait():
                 self._put_off(mark)
-            self._marks.put(None)  # it was for the thread
+            self._marks.put(None)  # closing: that is for the loop to see
 
     def _put_off(self, mark: _Mark) -> None:
         state = self._owner(mark.path)
