@@ -56,6 +56,8 @@ class Saved:
     def __init__(self, text: str) -> None:
         self.lines = text.split("\n")
         self.tokens = [code_tokens(line) for line in self.lines]
+        self.coded = [i for i, line in enumerate(self.tokens) if line]
+        self.solid = [(i, line.strip()) for i, line in enumerate(self.lines) if line.strip()]
         self._added: dict[str, tuple[set[int], Counter[str]]] = {}
 
     def added_since(self, before: str) -> tuple[set[int], Counter[str]]:
@@ -73,7 +75,7 @@ def find(suggestion: str, before: str, saved: Saved, *, min_tokens: int, min_sim
     if len(wanted) < min_tokens or (Counter(wanted) & new).total() < min_tokens:
         return None
     lines, tokens = saved.lines, saved.tokens
-    found = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, lines)] or _alike(wanted, tokens, added)
+    found = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, saved.solid)] or _alike(suggestion, wanted, saved, added)
     fresh = {m: _tokens_in(wanted, tokens, added, m) for m in found if m.similarity >= min_similarity}
     enough = [m for m, count in fresh.items() if count >= min_tokens]
     best = max(enough, key=lambda m: (m.similarity, fresh[m]), default=None)
@@ -87,20 +89,37 @@ def occurrences(wanted: Sequence[str], lines: Sequence[str]) -> list[int]:
     return [i for i, line in enumerate(lines) if line == wanted[0] and list(lines[i : i + len(wanted)]) == list(wanted)]
 
 
-def _verbatim(suggestion: str, lines: Sequence[str]) -> list[tuple[int, int]]:
+def _verbatim(suggestion: str, solid: Sequence[tuple[int, str]]) -> list[tuple[int, int]]:
     """Where the suggestion's lines stand in order and together; blank lines and indentation aside."""
     wanted = [line.strip() for line in suggestion.split("\n") if line.strip()]
-    numbered = [(i, line.strip()) for i, line in enumerate(lines) if line.strip()]
-    starts = occurrences(wanted, [line for _, line in numbered])
-    return [(numbered[s][0], numbered[s + len(wanted) - 1][0] + 1) for s in starts]
+    starts = occurrences(wanted, [line for _, line in solid])
+    return [(solid[s][0], solid[s + len(wanted) - 1][0] + 1) for s in starts]
 
 
-def _alike(wanted: Sequence[str], tokens: Sequence[Sequence[str]], added: set[int]) -> list[Match]:
+def _alike(suggestion: str, wanted: Sequence[str], saved: Saved, added: set[int]) -> list[Match]:
     """The runs of lines most like the suggestion: first by which tokens they have, then by the order of them."""
-    coded = [i for i, line in enumerate(tokens) if line]
-    places = sorted(_overlaps(wanted, tokens, coded), reverse=True)[:CANDIDATES]
-    climbed = {_climb(wanted, tokens, coded, first, last) for overlap, first, last in places if overlap >= len(wanted) // 2}
-    return [m for m in climbed if added.intersection(range(m.start, m.end))]
+    found: list[Match] = []
+    tokens = saved.tokens
+    for coded in _stretches(saved.coded, added, reach=2 * suggestion.count("\n") + 5):
+        places = sorted(_overlaps(wanted, tokens, coded), reverse=True)[:CANDIDATES]
+        climbed = {_climb(wanted, tokens, coded, first, last) for common, first, last in places if 2 * common >= len(wanted)}
+        found += [m for m in climbed if added.intersection(range(m.start, m.end))]
+    return found
+
+
+def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[list[int]]:
+    """Of the lines with code those that are at most `reach` such lines away from a new one, stretch by stretch."""
+    new = [n for n, i in enumerate(coded) if i in added]
+    stretches: list[list[int]] = []
+    end = -1
+    for n in new:
+        first, last = max(0, n - reach), min(len(coded), n + reach + 1)
+        if first > end or not stretches:
+            stretches.append(list(coded[first:last]))
+        else:
+            stretches[-1] += coded[end:last]
+        end = last
+    return stretches
 
 
 def _overlaps(wanted: Sequence[str], tokens: Sequence[Sequence[str]], coded: Sequence[int]) -> list[tuple[int, int, int]]:
