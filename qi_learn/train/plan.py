@@ -1,0 +1,219 @@
+"""Every number of a training run, derived once from the data, the base and the device, and written down. No torch.
+
+What cannot be trained is refused here, in words, before anything is loaded. `reasons` says of a finished plan why it is as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from qi_learn.errors import Refused, SettingsError
+from qi_learn.outside.gguf_file import row_bytes
+from qi_learn.outside.gpu import Device
+from qi_learn.paths import Paths
+from qi_learn.records import Example, Plan, Snapshot
+from qi_learn.settings import Settings
+from qi_learn.train.base import GGUF_NAMES, BaseModel, BaseTensor, check_architecture
+
+SEQUENCES = 8
+"""Sequences of one optimiser step: batch times accumulation."""
+LEAST_STEPS = 48
+EPOCHS = 2
+"""Times that all new examples are seen at least."""
+RATE_SMALL, RATE_LARGE = (135e6, 1e-3), (7e9, 2e-4)
+"""Learning rates measured to work with LoRA, by parameters of the base; between them a line in the logarithms."""
+BYTES_LIMIT = 1.4
+"""Bytes read per token of the packed model, at most so many times the base's."""
+REPLAY, GENERIC = 0.25, 0.125
+LONGEST = {"cpu": 1024, "cuda": 4096}
+"""Tokens of the longest sequence that is trained on."""
+MEMORY_SHARE = 0.6
+"""Of what the weights leave free, for activations."""
+TOUCHED = "Q8_0"
+
+
+def build_plan(
+    *,
+    run_id: str,
+    snapshot: Snapshot,
+    base: BaseModel,
+    settings: Settings,
+    paths: Paths,
+    previous_adapter: Path | None,
+    past_fisher: Path | None,
+    devices: Sequence[Device],
+) -> Plan:
+    """The plan for one cycle. `previous_adapter` and `past_fisher` are the live version's files; None at the base.
+
+    Raises UnsupportedArchitecture, SettingsError for unusable `train.base_weights`, Refused where no device has the memory or there is nothing to train on.
+    """
+    check_architecture(base.architecture)
+    train = settings.train
+    new = len(snapshot.split("train"))
+    if new == 0:
+        raise Refused("There is no training example in the snapshot.", "Go on working; `qi-learn status` says how many examples are missing.")
+    weights = _full_precision(train.base_weights, base)
+    device = _device(train.device, devices, base)
+    first = _first_layer(base, device, full_precision=weights is not None)
+    longest = min(LONGEST[device.kind], base.context, max(map(_length, (*snapshot.examples, *snapshot.replay, *snapshot.anchors))))
+    batch = _batch_size(base, device, first, longest)
+    steps = train.max_steps or max(LEAST_STEPS, math.ceil(EPOCHS * new / (SEQUENCES * (1 - REPLAY - GENERIC))))
+    rank = train.rank or _rank(new)
+    return Plan(
+        run_id=run_id,
+        seed=train.seed,
+        base_gguf=str(base.path),
+        base_digest=snapshot.base_digest,
+        base_weights=str(weights) if weights else None,
+        architecture=base.architecture,
+        device=device.torch_name,
+        dtype="bfloat16" if device.bf16 else "float32",
+        first_layer=first,
+        layer_count=base.layers - first,
+        target_modules=tuple(GGUF_NAMES),
+        rank=rank,
+        alpha=2.0 * rank,
+        dropout=0.0,
+        learning_rate=_learning_rate(base.parameters),
+        weight_decay=0.01,
+        warmup_steps=max(1, steps // 16),
+        max_steps=steps,
+        batch_size=batch,
+        accumulation=SEQUENCES // batch,
+        max_length=longest,
+        replay_share=REPLAY,
+        generic_share=GENERIC,
+        lambda_general=train.lambda_general,
+        lambda_past=train.lambda_past,
+        eval_every=max(4, steps // 8),
+        patience=3,
+        max_seconds=train.max_hours * 3600,
+        previous_adapter=str(previous_adapter) if previous_adapter else None,
+        past_fisher=str(past_fisher) if past_fisher else None,
+        general_fisher=str(_general_fisher(paths, snapshot, base, first, train.fisher)),
+        fisher="diagonal" if train.fisher == "diagonal" else "kfac",
+        touched_type=TOUCHED if weights is None else "base",
+        bytes_per_token_ratio=_bytes_ratio(base, first) if weights is None else 1.0,
+    )
+
+
+def reasons(plan: Plan) -> list[str]:
+    """The plan in sentences, for `explain`."""
+    last = plan.first_layer + plan.layer_count - 1
+    where = "full-precision weights" if plan.base_weights else "the base's GGUF, read back as numbers"
+    told = [
+        f"Trains on {plan.device} in {plan.dtype}, from {where}.",
+        f"Layers {plan.first_layer} to {last} change, all seven linear modules of each"
+        + (f"; what lies below is computed once per sequence ({plan.first_layer} layers)." if plan.first_layer else "."),
+        f"LoRA of rank {plan.rank} (by the amount of data), alpha {plan.alpha:g} = 2 x rank.",
+        f"{plan.max_steps} steps of {plan.batch_size * plan.accumulation} sequences ({plan.batch_size} at a time, up to {plan.max_length} tokens): "
+        f"at least {LEAST_STEPS}, since fewer learn clearly less under the penalties, and {EPOCHS} times through the new examples.",
+        f"Learning rate {plan.learning_rate:.2g} (by the size of the base) after {plan.warmup_steps} warm-up steps, falling to a tenth.",
+        f"Of the sequences {plan.replay_share:.0%} are old work and {plan.generic_share:.1%} generic code, where there is any.",
+        f"Penalties ({plan.fisher}): {plan.lambda_general:g} x the whole drift since the base against general ability, "
+        f"{plan.lambda_past:g} x this cycle's change against past work" + (" (none yet)." if plan.past_fisher is None else "."),
+        f"Stops after {plan.patience} looks at the dev set without a better one (every {plan.eval_every} steps), or after {plan.max_seconds / 3600:g} hours.",
+    ]
+    if plan.touched_type == "base":
+        told.append("Touched tensors keep the types of the base: it is merged from full precision.")
+    else:
+        told.append(
+            f"No full-precision weights: touched tensors are written as {plan.touched_type}; the model then reads "
+            f"{plan.bytes_per_token_ratio:.2f} x the bytes per token, so it makes about {1 / plan.bytes_per_token_ratio:.0%} of the base's "
+            "tokens per second, and its file grows by as much."
+        )
+    return told
+
+
+def _learning_rate(parameters: int) -> float:
+    (small, high), (large, low) = RATE_SMALL, RATE_LARGE
+    share = (math.log(max(parameters, 1)) - math.log(small)) / (math.log(large) - math.log(small))
+    return float(high * (low / high) ** min(1.0, max(0.0, share)))
+
+
+def _rank(new: int) -> int:
+    """8 below 200 examples, 16 below 1,000, then 32: less data has less to say, and a rank it does not need only gives noise room."""
+    return 8 if new < 200 else 16 if new < 1000 else 32
+
+
+def _full_precision(directory: str, base: BaseModel) -> Path | None:
+    """The directory of full-precision weights, looked at before it is used."""
+    if not directory:
+        return None
+    place = Path(directory).expanduser()
+    try:
+        kind = json.loads((place / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise SettingsError(
+            f"train.base_weights: {place} has no readable config.json ({error}).", "Point it at the directory with config.json and *.safetensors, or empty it."
+        ) from error
+    if not any(place.glob("*.safetensors")):
+        raise SettingsError(
+            f"train.base_weights: {place} has no *.safetensors file.", "Other formats can carry code and are not loaded; convert them, or empty the setting."
+        )
+    if kind not in (base.architecture, *(("mistral",) if base.architecture == "llama" else ())):
+        raise SettingsError(
+            f"train.base_weights: {place} holds a `{kind}` model, the base is `{base.architecture}`.", "Give the weights that the GGUF was made from."
+        )
+    return place.absolute()
+
+
+def _device(wish: str, devices: Sequence[Device], base: BaseModel) -> Device:
+    """The first device that is wished for and has room for the weights: GPUs before the CPU."""
+    wanted = [d for d in devices if wish in ("auto", d.kind)]
+    fitting = [d for d in wanted if _weight_bytes(base, d) * 1.25 < d.free]
+    if fitting:
+        return fitting[0]
+    if not wanted:
+        raise Refused(
+            f"train.device is `{wish}`, and this machine has none.", 'Set `train.device = "auto"`, or install the GPU\'s driver (`nvidia-smi` must answer).'
+        )
+    had = "; ".join(f"{d.torch_name} has {d.free / 2**30:.1f} GiB free and needs {_weight_bytes(base, d) * 1.25 / 2**30:.1f}" for d in wanted)
+    raise Refused(f"No device has the memory to train this base: {had}.", "Close what else uses it (models loaded in Ollama), or take a smaller base.")
+
+
+def _weight_bytes(base: BaseModel, device: Device) -> int:
+    """Weights in memory: float32 as loaded on a CPU, in the plan's own precision on a GPU."""
+    return base.parameters * (2 if device.kind == "cuda" and device.bf16 else 4)
+
+
+def _first_layer(base: BaseModel, device: Device, *, full_precision: bool) -> int:
+    """The lowest layer that changes: the last third on a CPU, all on a GPU; fewer where raised types would make the packed model slow."""
+    first = base.layers - math.ceil(base.layers / 3) if device.kind == "cpu" else 0
+    while not full_precision and first < base.layers - 1 and _bytes_ratio(base, first) > BYTES_LIMIT:
+        first += 1
+    return first
+
+
+def _bytes_ratio(base: BaseModel, first: int) -> float:
+    """Bytes read per token with every linear module from layer `first` on raised to Q8_0, over the base's."""
+    touched = {f"blk.{layer}.{name}.weight" for layer in range(first, base.layers) for name in GGUF_NAMES.values()}
+    grown = sum(max(0, _raised_bytes(t) - t.bytes) for t in base.tensors if t.name in touched)
+    return (base.bytes_per_token + grown) / base.bytes_per_token
+
+
+def _raised_bytes(tensor: BaseTensor) -> int:
+    rows, columns = tensor.shape
+    return rows * row_bytes(TOUCHED if columns % 32 == 0 else "F16", columns)
+
+
+def _batch_size(base: BaseModel, device: Device, first: int, longest: int) -> int:
+    """Sequences at a time. What a token keeps for the backward pass: about 16 vectors of the hidden and 4 of the inner width per layer, and 2 bytes each
+    in bfloat16."""
+    token = (16 * base.hidden + 4 * base.feed_forward) * (base.layers - first) * (2 if device.bf16 else 4)
+    room = MEMORY_SHARE * (device.free - _weight_bytes(base, device))
+    return next((size for size in (8, 4, 2) if size * longest * token <= room), 1)
+
+
+def _general_fisher(paths: Paths, snapshot: Snapshot, base: BaseModel, first: int, form: str) -> Path:
+    """The cache's name holds everything the anchors' Fisher depends on."""
+    anchors = hashlib.sha256("".join(sorted(example.hash for example in snapshot.anchors)).encode()).hexdigest()
+    return paths.fisher / f"{snapshot.base_digest[:16]}-{anchors[:8]}-{form}-{first}-{base.layers}.safetensors"
+
+
+def _length(example: Example) -> int:
+    return len(example.prompt_ids) + len(example.target_ids)

@@ -1,0 +1,222 @@
+"""Every number of contracts 9, derived; and what cannot be trained is refused in words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qi_learn import codec
+from qi_learn.errors import ModelError, NotFound, Refused, SettingsError, UnsupportedArchitecture
+from qi_learn.outside.gpu import Device
+from qi_learn.paths import Paths
+from qi_learn.records import Example, Plan, Snapshot
+from qi_learn.settings import Settings, Train
+from qi_learn.train.base import GGUF_NAMES, BaseModel, BaseTensor, read_base
+from qi_learn.train.plan import build_plan, reasons
+from tests.tiny_models import write_tiny_model
+
+GB = 2**30
+CPU = Device("cpu", "a laptop", 16 * GB, 8 * GB, bf16=True)
+GPU = Device("cuda", "a card", 24 * GB, 22 * GB, bf16=True)
+BITS = {"Q4_1": 5.0, "Q4_K": 4.5, "Q6_K": 6.5625, "Q8_0": 8.5, "F16": 16.0, "F32": 32.0}
+
+
+def _model(
+    layers: int, hidden: int, feed: int, vocabulary: int, *, kind: str = "Q4_K", head: str = "Q6_K", tied: bool = False, kv: int | None = None
+) -> BaseModel:
+    """A base of a given shape, without its file."""
+
+    def tensor(name: str, rows: int, columns: int, type_name: str) -> BaseTensor:
+        return BaseTensor(name, type_name, (rows, columns), int(rows * columns * BITS[type_name] / 8))
+
+    kv = kv or hidden
+    rows = {"attn_q": (hidden, hidden), "attn_k": (kv, hidden), "attn_v": (kv, hidden), "attn_output": (hidden, hidden)}
+    rows |= {"ffn_gate": (feed, hidden), "ffn_up": (feed, hidden), "ffn_down": (hidden, feed)}
+    tensors = [tensor("token_embd.weight", vocabulary, hidden, head)] + ([] if tied else [tensor("output.weight", vocabulary, hidden, head)])
+    tensors += [tensor(f"blk.{layer}.{name}.weight", *rows[name], kind) for layer in range(layers) for name in GGUF_NAMES.values()]
+    return BaseModel(Path("/models/base.gguf"), "llama", layers, hidden, feed, 8192, tuple(tensors))
+
+
+SMOLLM2 = _model(30, 576, 1536, 49152, kind="Q4_1", head="Q8_0", tied=True, kv=192)
+SEVEN = _model(28, 3584, 18944, 152064, kv=512)
+
+
+def _snapshot(train: int = 40, *, tokens: int = 100) -> Snapshot:
+    def example(name: str, length: int) -> Example:
+        return Example(name, name, "", "", tuple(range(length // 2)), tuple(range(length - length // 2)), (True,) * (length - length // 2))
+
+    examples = tuple(example(f"t{n}", tokens) for n in range(train))
+    return Snapshot("s", 0.0, "ab" * 32, (*examples, replace(example("d", 50), split="dev")), anchors=tuple(example(f"a{n}", 96) for n in range(3)))
+
+
+def _plan(
+    base: BaseModel = SMOLLM2, *, snapshot: Snapshot | None = None, devices: tuple[Device, ...] = (CPU,), train: Train | None = None, served: bool = False
+) -> Plan:
+    return build_plan(
+        run_id="01RUN",
+        snapshot=snapshot or _snapshot(),
+        base=base,
+        settings=Settings(train=train or Train()),
+        paths=Paths.under(Path("/home/x")),
+        previous_adapter=Path("/v/adapter.safetensors") if served else None,
+        past_fisher=Path("/v/past_fisher.safetensors") if served else None,
+        devices=devices,
+    )
+
+
+def test_the_embedded_default_on_a_laptop() -> None:
+    plan = _plan()
+    assert (plan.first_layer, plan.layer_count, set(plan.target_modules)) == (20, 10, set(GGUF_NAMES))
+    assert plan.batch_size * plan.accumulation == 8
+    assert (plan.max_steps, plan.rank, plan.alpha, plan.max_length) == (48, 8, 16.0, 100)
+    assert plan.learning_rate == pytest.approx(1e-3, rel=0.01)
+    assert plan.warmup_steps <= plan.max_steps / 10
+    assert (plan.replay_share, plan.generic_share, plan.lambda_general, plan.lambda_past) == (0.25, 0.125, 300, 200)
+    assert (plan.device, plan.dtype, plan.touched_type, plan.max_seconds) == ("cpu", "bfloat16", "Q8_0", 4 * 3600)
+    assert 1.1 < plan.bytes_per_token_ratio < 1.2
+    assert codec.loads(Plan, codec.dumps(plan)) == plan
+
+
+def test_a_seven_billion_model_on_a_card() -> None:
+    plan = _plan(SEVEN, devices=(GPU, CPU))
+    assert plan.device == "cuda:0"
+    assert plan.learning_rate == pytest.approx(2e-4, rel=0.1)
+    assert 0 < plan.first_layer < 28
+    assert plan.bytes_per_token_ratio <= 1.4
+    lower = replace(plan, first_layer=plan.first_layer - 1)
+    grown = sum(t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8 for t in SEVEN.tensors if t.name.startswith("blk.27."))
+    read = sum(t.bytes for t in SEVEN.tensors if t.name != "token_embd.weight")
+    assert plan.bytes_per_token_ratio == pytest.approx(1 + grown * (28 - plan.first_layer) / read, rel=1e-3)
+    assert 1 + grown * (28 - lower.first_layer) / read > 1.4  # one layer more would have been too many
+
+
+def test_the_rate_falls_with_size() -> None:
+    middle = _model(28, 1536, 8960, 151936, tied=True, kv=256)
+    small, between, large = (_plan(base, devices=(replace(GPU, free=80 * GB),)).learning_rate for base in (SMOLLM2, middle, SEVEN))
+    assert 1e-3 > between > large >= 2e-4
+    assert small > between
+
+
+@pytest.mark.parametrize(("examples", "rank", "steps"), [(40, 8, 48), (300, 16, 120), (2000, 32, 800)])
+def test_more_data_gets_more_rank_and_more_steps(examples: int, rank: int, steps: int) -> None:
+    plan = _plan(snapshot=_snapshot(examples))
+    assert (plan.rank, plan.alpha, plan.max_steps) == (rank, 2 * rank, steps)
+    assert plan.max_steps * 5 >= 2 * examples  # 5 of 8 sequences are new: every example at least twice
+
+
+def test_settings_win_over_what_is_derived() -> None:
+    plan = _plan(train=Train(max_steps=10, rank=12, lambda_general=0.0, seed=5, max_hours=0.5, fisher="diagonal"))
+    assert (plan.max_steps, plan.rank, plan.alpha, plan.lambda_general, plan.seed, plan.max_seconds, plan.fisher) == (10, 12, 24.0, 0.0, 5, 1800.0, "diagonal")
+
+
+def test_less_memory_means_smaller_batches_of_the_same_step() -> None:
+    snapshot = _snapshot(tokens=1000)
+    sizes = [_plan(snapshot=snapshot, devices=(replace(CPU, free=int(free * GB)),)) for free in (64, 2, 1.2)]
+    assert [p.batch_size for p in sizes] == sorted((p.batch_size for p in sizes), reverse=True)
+    assert sizes[0].batch_size == 8 > sizes[-1].batch_size
+    assert {p.batch_size * p.accumulation for p in sizes} == {8}
+
+
+def test_sequences_are_cut_to_what_the_device_and_base_can_hold() -> None:
+    assert _plan(snapshot=_snapshot(tokens=3000)).max_length == 1024
+    assert _plan(snapshot=_snapshot(tokens=3000), devices=(GPU,)).max_length == 3000
+    assert _plan(replace(SMOLLM2, context=512), snapshot=_snapshot(tokens=3000)).max_length == 512
+
+
+def test_a_full_card_leaves_the_work_to_the_cpu() -> None:
+    full = replace(GPU, free=1 * GB)
+    assert _plan(SEVEN, devices=(full, replace(CPU, free=64 * GB))).device == "cpu"
+    with pytest.raises(Refused, match=r"cuda:0 has 1\.0 GiB free and needs .*cpu has 8\.0 GiB"):
+        _plan(SEVEN, devices=(full, CPU))
+    with pytest.raises(Refused, match="this machine has none"):
+        _plan(train=Train(device="cuda"))
+    assert _plan(devices=(GPU, CPU), train=Train(device="cpu")).device == "cpu"
+    assert _plan(devices=(replace(CPU, bf16=False),)).dtype == "float32"
+
+
+def test_with_full_precision_weights_all_layers_of_a_card_change_in_the_bases_own_types(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    plan = _plan(SEVEN, devices=(GPU,), train=Train(base_weights=str(tmp_path)))
+    assert (plan.first_layer, plan.layer_count, plan.touched_type, plan.bytes_per_token_ratio, plan.base_weights) == (0, 28, "base", 1.0, str(tmp_path))
+    assert any("full precision" in line for line in reasons(plan))
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    weights = Train(base_weights=str(tmp_path))
+    with pytest.raises(SettingsError, match="no readable config"):
+        _plan(train=weights)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma3"}))
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(SettingsError, match=r"no \*\.safetensors"):
+        _plan(train=weights)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(SettingsError, match="holds a `gemma3` model"):
+        _plan(train=weights)
+
+
+def test_an_unsupported_architecture_is_named_with_what_is_supported() -> None:
+    with pytest.raises(UnsupportedArchitecture, match="`gemma3`; only llama, qwen2, qwen3"):
+        _plan(replace(SMOLLM2, architecture="gemma3"))
+
+
+def test_nothing_to_train_on_is_refused() -> None:
+    with pytest.raises(Refused, match="no training example"):
+        _plan(snapshot=Snapshot("s", 0.0, "ab", ()))
+
+
+def test_the_general_fishers_cache_is_named_by_all_it_depends_on() -> None:
+    names = {
+        _plan().general_fisher,
+        _plan(train=Train(fisher="diagonal")).general_fisher,
+        _plan(snapshot=replace(_snapshot(), base_digest="cd" * 32)).general_fisher,
+        _plan(snapshot=replace(_snapshot(), anchors=_snapshot().anchors[:2])).general_fisher,
+        _plan(devices=(GPU,)).general_fisher,
+    }
+    assert len(names) == 5
+    assert _plan(snapshot=_snapshot(41), served=True).general_fisher in names
+
+
+def test_the_reasons_say_the_numbers() -> None:
+    text = "\n".join(reasons(_plan(served=True)))
+    for said in (
+        "cpu in bfloat16",
+        "Layers 20 to 29",
+        "rank 8",
+        "48 steps of 8",
+        "0.001",
+        "25%",
+        "12.5%",
+        "300 x",
+        "200 x",
+        "3 looks",
+        "4 hours",
+        "Q8_0",
+        "1.16 x",
+    ):
+        assert said in text, said
+    assert "none yet" not in text
+    assert "none yet" in "\n".join(reasons(_plan()))
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+def test_a_real_file_is_read(tmp_path: Path, architecture: str) -> None:
+    path = write_tiny_model(tmp_path / "m.gguf", architecture, layers=3, width=64, feed=128, tensor_type="Q4_0", tied=False)  # type: ignore[arg-type]
+    base = read_base(path)
+    assert (base.architecture, base.layers, base.hidden, base.feed_forward) == (architecture, 3, 64, 128)
+    assert base.parameters == sum(t.elements for t in base.tensors)
+    assert base.bytes_per_token == sum(t.bytes for t in base.tensors if t.name != "token_embd.weight")
+    plan = _plan(base)
+    assert plan.first_layer == 2
+    assert plan.bytes_per_token_ratio > 1
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.gguf").write_text("hello")
+    with pytest.raises(ModelError):
+        read_base(tmp_path / "text.gguf")
+    with pytest.raises(NotFound):
+        read_base(tmp_path / "absent.gguf")
