@@ -1,0 +1,72 @@
+"""Which sequences a step sees. The whole schedule is fixed by the seed before the first step, so a resumed run goes on with the data that was next.
+
+Every step mixes new work, replay of old work and generic code in the plan's shares; a pool that is empty gives its places to new work.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from qi_learn.records import Example
+
+SHORTEST_TARGET = 8
+"""A target cut to fewer tokens than this teaches nothing worth its prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sequence: a prompt that is read and a target that is learned."""
+
+    id: str
+    ids: tuple[int, ...]
+    start: int
+    """Index in `ids` of the first target token; at least 1, since something must come before it."""
+    weight: float = 1.0
+
+    @property
+    def targets(self) -> int:
+        """How many tokens are learned."""
+        return len(self.ids) - self.start
+
+
+def samples(examples: Sequence[Example], max_length: int) -> tuple[Sample, ...]:
+    """Examples as sequences of at most `max_length` tokens.
+
+    A long target loses its end (what is left is still what was served); an example whose prompt leaves no room for a target is left out, since a
+    prompt with its head cut off is not what was served.
+    """
+    found = []
+    for example in examples:
+        ids = (*example.prompt_ids, *example.target_ids)[:max_length]
+        start = max(1, len(example.prompt_ids))
+        if len(ids) - start >= min(SHORTEST_TARGET, len(example.target_ids)) and len(ids) > start:
+            found.append(Sample(example.id, ids, start, example.weight))
+    return tuple(found)
+
+
+def schedule(
+    new: Sequence[Sample], replay: Sequence[Sample], generic: Sequence[Sample], *, steps: int, size: int, replay_share: float, generic_share: float, seed: int
+) -> list[tuple[Sample, ...]]:
+    """The sequences of every optimiser step, longest first within a step (so that micro-batches pad little).
+
+    Each pool is gone through in a fresh random order again and again: nothing comes twice before everything came once.
+    """
+    rng = random.Random(seed)
+    old = _places(size, replay_share) if replay else 0
+    common = _places(size, generic_share) if generic else 0
+    pools = (_endless(new, rng), size - old - common), (_endless(replay, rng), old), (_endless(generic, rng), common)
+    return [tuple(sorted((next(pool) for pool, count in pools for _ in range(count)), key=lambda s: -len(s.ids))) for _ in range(steps)]
+
+
+def _places(size: int, share: float) -> int:
+    """Sequences of a step for a share: at least one where the share is above 0."""
+    return max(1, round(size * share)) if share > 0 else 0
+
+
+def _endless(pool: Sequence[Sample], rng: random.Random) -> Iterator[Sample]:
+    while True:
+        order = list(pool)
+        rng.shuffle(order)
+        yield from order
