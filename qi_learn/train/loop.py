@@ -1,0 +1,190 @@
+"""The training loop: the one there is, top to bottom.
+
+Loss = cross-entropy per target token of the step's sequences + what the EWC penalties say of the weight change. The order of data is fixed by the
+plan's seed and everything else by the checkpoint, so a run that was stopped anywhere ends with the same weights, to the last bit, as one that was not.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from qi_learn.records import Plan
+from qi_learn.train.batches import Sample, schedule
+from qi_learn.train.checkpoint import LoopState, newest_checkpoint, restore, save_checkpoint
+from qi_learn.train.ewc import Penalty
+from qi_learn.train.fisher import Interrupted
+from qi_learn.train.model import Network
+from qi_learn.train.progress import Progress, write_progress
+
+CLIP = 1.0
+FLOOR = 0.1
+"""The learning rate falls to this share of its peak."""
+SAVE_SECONDS = 120.0
+REPORT_STEPS = 2
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The sequences of a run."""
+
+    new: tuple[Sample, ...]
+    dev: tuple[Sample, ...] = ()
+    replay: tuple[Sample, ...] = ()
+    generic: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How the loop ended; the network holds the best weights."""
+
+    state: LoopState
+    stopped: Literal["steps", "early", "time"]
+
+
+def train(
+    network: Network,
+    plan: Plan,
+    data: Data,
+    *,
+    general: Penalty | None,
+    past: Penalty | None,
+    run: Path,
+    stopping: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Trained:
+    """Trains the network's LoRA as planned, going on from the run's newest checkpoint.
+
+    Raises Interrupted (after a checkpoint) once `stopping()` says so.
+    """
+    weights = {f"{name}.{part}": value for name, pair in network.factors().items() for part, value in zip("AB", pair, strict=True)}
+    optimizer = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    steps = schedule(
+        data.new,
+        data.replay,
+        data.generic,
+        steps=plan.max_steps,
+        size=plan.batch_size * plan.accumulation,
+        replay_share=plan.replay_share,
+        generic_share=plan.generic_share,
+        seed=plan.seed,
+    )
+    found = newest_checkpoint(run / "checkpoints")
+    if found is None:
+        before = evaluate(network, data.dev, plan.batch_size)
+        state, best = LoopState(0, 0.0, 0, float("nan"), 0.0, 0.0, before, None, 0, 0), {}
+    else:
+        state, best = found[0], restore(found[1], weights, optimizer)
+        logger.info("going on from step %d", state.step)
+    begun, saved = clock() - state.elapsed, clock()
+    stopped: Literal["steps", "early", "time"] = "steps"
+
+    while state.step < plan.max_steps:
+        if data.dev and state.worse >= plan.patience:
+            stopped = "early"
+            break
+        if state.elapsed > plan.max_seconds:
+            stopped = "time"
+            break
+        batch = steps[state.step]
+        _set_rate(optimizer, rate(plan, state.step))
+        loss = _add_gradients(network, batch, plan.batch_size)
+        penalties = [_add_penalty(network, penalty) for penalty in (general, past)]
+        torch.nn.utils.clip_grad_norm_(weights.values(), CLIP)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        tokens = state.tokens + sum(len(sample.ids) for sample in batch)
+        state = replace(state, step=state.step + 1, tokens=tokens, loss=loss, general=penalties[0], past=penalties[1], elapsed=clock() - begun)
+        if not torch.isfinite(torch.tensor([loss, *penalties])).all():
+            raise FloatingPointError(f"the loss is not finite at step {state.step}")
+        if state.step == 2:
+            _warn_of_zero(general, past, penalties)
+
+        if data.dev and (state.step % plan.eval_every == 0 or state.step == plan.max_steps):
+            state, best = _judge(state, best, evaluate(network, data.dev, plan.batch_size), weights)
+        stop = stopping()
+        if stop or state.step % plan.eval_every == 0 or clock() - saved > SAVE_SECONDS:
+            save_checkpoint(run / "checkpoints", replace(state, elapsed=clock() - begun), weights, best, optimizer)
+            saved = clock()
+        if stop:
+            raise Interrupted(f"stopped at step {state.step}")
+        if state.step % REPORT_STEPS == 0 or state.step == plan.max_steps:
+            write_progress(run, _progress(state, plan))
+
+    for name, value in best.items():
+        weights[name].data.copy_(value)
+    return Trained(replace(state, elapsed=clock() - begun), stopped)
+
+
+def rate(plan: Plan, step: int) -> float:
+    """The learning rate of a step (from 0): linear warm-up, then a line down to a tenth at the last step."""
+    if step < plan.warmup_steps:
+        return plan.learning_rate * (step + 1) / (plan.warmup_steps + 1)
+    done = (step - plan.warmup_steps) / max(1, plan.max_steps - 1 - plan.warmup_steps)
+    return plan.learning_rate * (1 - (1 - FLOOR) * done)
+
+
+@torch.no_grad()
+def evaluate(network: Network, samples: Sequence[Sample], batch_size: int) -> float | None:
+    """Nats per target token over the samples; None where there are none."""
+    total = tokens = 0.0
+    ordered = sorted(samples, key=lambda s: -len(s.ids))
+    for at in range(0, len(ordered), batch_size):
+        batch = network.batch(ordered[at : at + batch_size])
+        total += float(network.nll(batch).double().sum())
+        tokens += batch.tokens
+    return total / tokens if tokens else None
+
+
+def _add_gradients(network: Network, batch: Sequence[Sample], size: int) -> float:
+    """Backward passes of a step, `size` sequences at a time, as if it were one: the divisor is the whole step's weight of target tokens."""
+    whole = sum(sample.weight * sample.targets for sample in batch)
+    total = 0.0
+    for at in range(0, len(batch), size):
+        part = network.batch(batch[at : at + size])
+        loss: Tensor = (network.nll(part) * part.weights).sum() / whole
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    return total
+
+
+def _add_penalty(network: Network, penalty: Penalty | None) -> float:
+    if penalty is None:
+        return 0.0
+    value = penalty(network.factors())
+    value.backward()  # type: ignore[no-untyped-call]
+    return float(value.detach())
+
+
+def _judge(state: LoopState, best: dict[str, Tensor], dev: float | None, weights: dict[str, torch.nn.Parameter]) -> tuple[LoopState, dict[str, Tensor]]:
+    """The state after an evaluation, and the best weights so far."""
+    if dev is not None and (state.best is None or dev < state.best):
+        return replace(state, best=dev, best_step=state.step, worse=0), {name: value.detach().cpu().clone() for name, value in weights.items()}
+    return replace(state, worse=state.worse + 1), best
+
+
+def _warn_of_zero(general: Penalty | None, past: Penalty | None, values: list[float]) -> None:
+    """A penalty that is nothing after a step that moved the weights protects nothing: said, since it cannot be seen otherwise."""
+    for what, penalty, value in (("general", general, values[0]), ("past work", past, values[1])):
+        if penalty is not None and penalty.strength > 0 and value == 0:
+            logger.warning("the penalty that protects %s is exactly 0 after the first step: it does nothing", what)
+
+
+def _set_rate(optimizer: torch.optim.AdamW, value: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = value
+
+
+def _progress(state: LoopState, plan: Plan) -> Progress:
+    left = (plan.max_steps - state.step) * state.elapsed / max(1, state.step)
+    speed = state.tokens / state.elapsed if state.elapsed > 0 else None
+    return Progress("training", state.step, plan.max_steps, time.time(), state.loss, state.best, state.general + state.past, left, speed)

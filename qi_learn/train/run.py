@@ -1,0 +1,158 @@
+"""One training run from plan to result: the general Fisher once per base, the training on top of what is served, this cycle's Fisher for the next one.
+
+Nothing here knows of processes or signals; `worker.py` does. Whatever is finished is in a file, so running it again goes on with what is not.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from qi_learn import codec
+from qi_learn.errors import ModelError, TrainingError
+from qi_learn.paths import replace_file
+from qi_learn.records import Plan, Snapshot, TrainResult
+from qi_learn.train.adapter import Change, load_adapter, save_adapter
+from qi_learn.train.batches import Sample, samples
+from qi_learn.train.ewc import Penalty
+from qi_learn.train.fisher import ENOUGH, Fisher, Interrupted, estimate, load_fisher
+from qi_learn.train.loop import Data, Trained, train
+from qi_learn.train.model import Network, load_trainable
+from qi_learn.train.progress import Phase, Progress, write_progress
+
+FISHER_TOKENS = 2048
+"""At most so many tokens in one batch of a Fisher estimate; never more than a training batch, which is known to fit."""
+
+logger = logging.getLogger(__name__)
+
+
+def learn(run: Path, plan: Plan, snapshot: Snapshot, *, stopping: Callable[[], bool] = lambda: False) -> TrainResult:
+    """Trains as planned and writes the run's results, `result.json` last. Raises QiError, and Interrupted where `stopping()` says so."""
+    begun = time.monotonic()
+    data = _data(plan, snapshot)
+    write_progress(run, Progress("loading", 0, 0, time.time()))
+    network = load_trainable(plan)
+    general, network = _general_fisher(run, plan, network, data.generic, stopping)
+    served = load_adapter(Path(plan.previous_adapter), plan.base_digest) if plan.previous_adapter else {}
+    old = load_fisher(Path(plan.past_fisher), plan.base_digest) if plan.past_fisher else None
+    network.merge(served)
+    network.lower_precision()
+    torch.manual_seed(plan.seed)
+    network.attach()
+
+    trained = train(
+        network,
+        plan,
+        data,
+        general=_general_penalty(plan, network, general, served),
+        past=_past_penalty(plan, network, old),
+        run=run,
+        stopping=stopping,
+    )
+    save_adapter(run / "adapter" / "delta.safetensors", network.delta(), plan.base_digest)
+    fresh = _estimate(run, "past fisher", network, data.new, stopping)
+    (old.accumulated(fresh) if old else fresh).save(run / "adapter" / "past_fisher.safetensors")
+
+    write_progress(run, Progress("done", trained.state.step, plan.max_steps, time.time(), trained.state.loss, trained.state.best))
+    result = _result(trained, network, time.monotonic() - begun)
+    replace_file(run / "result.json", codec.dumps(result) + "\n")
+    return result
+
+
+def _data(plan: Plan, snapshot: Snapshot) -> Data:
+    data = Data(
+        new=samples(snapshot.split("train"), plan.max_length),
+        dev=samples(snapshot.split("dev"), plan.max_length),
+        replay=samples(snapshot.replay, plan.max_length),
+        generic=samples(snapshot.anchors, plan.max_length),
+    )
+    if not data.new:
+        raise TrainingError(
+            f"None of the {len(snapshot.split('train'))} training examples fits into {plan.max_length} tokens.",
+            "Use a device with more memory, or shorter conversations.",
+        )
+    return data
+
+
+def _general_fisher(run: Path, plan: Plan, network: Network, anchors: tuple[Sample, ...], stopping: Callable[[], bool]) -> tuple[Fisher | None, Network]:
+    """The Fisher of general ability at the base, from its cache or computed into it, and a network with the base's weights as they were loaded."""
+    if plan.lambda_general == 0:
+        return None, network
+    cache = Path(plan.general_fisher) if plan.general_fisher else run / "general_fisher.safetensors"
+    if cache.exists():
+        try:
+            found = load_fisher(cache, plan.base_digest)
+        except ModelError as error:
+            logger.warning("the general Fisher is computed anew: %s", error.what)
+        else:
+            if found.form == plan.fisher and set(network.names) <= set(found.modules):
+                return found, network
+            logger.warning("the general Fisher is computed anew: the one in %s is for other modules or of another form", cache)
+    network.lower_precision()
+    fisher = _estimate(run, "general fisher", network, anchors, stopping, least=ENOUGH)
+    fisher.save(cache)
+    return fisher, load_trainable(plan) if plan.previous_adapter else network  # what is served is merged into weights of full precision
+
+
+def _estimate(run: Path, phase: Phase, network: Network, sequences: tuple[Sample, ...], stopping: Callable[[], bool], *, least: int = 1) -> Fisher:
+    begun = time.monotonic()
+
+    def told(done: int) -> None:
+        left = (len(sequences) - done) * (time.monotonic() - begun) / done
+        write_progress(run, Progress(phase, done, len(sequences), time.time(), eta=left))
+        if stopping():
+            raise Interrupted(f"stopped in the {phase}, which is computed anew")
+
+    plan = network.plan
+    fisher = estimate(
+        network, sequences, form=plan.fisher, seed=plan.seed, batch_tokens=min(FISHER_TOKENS, plan.batch_size * plan.max_length), least=least, on_batch=told
+    )
+    logger.info("%s: %d sequences, %d target tokens, %.1f s", phase, fisher.sequences, fisher.tokens, fisher.seconds)
+    return fisher
+
+
+def _general_penalty(plan: Plan, network: Network, fisher: Fisher | None, served: dict[str, Change]) -> Penalty | None:
+    """On the whole drift since the base: what is served and this delta together."""
+    if fisher is None:
+        return None
+    return Penalty(fisher, plan.lambda_general, scale=network.scale, names=network.names, served=served, device=network.device)
+
+
+def _past_penalty(plan: Plan, network: Network, fisher: Fisher | None) -> Penalty | None:
+    """On this delta alone, for the modules that past cycles trained too."""
+    if fisher is None or plan.lambda_past == 0:
+        return None
+    if fisher.form != plan.fisher:
+        raise ModelError(f"Past work was remembered in the form {fisher.form!r}, the plan wants {plan.fisher!r}.", f'Set `train.fisher = "{fisher.form}"`.')
+    known = tuple(name for name in network.names if name in fisher.modules)
+    return Penalty(fisher, plan.lambda_past, scale=network.scale, names=known, device=network.device) if known else None
+
+
+def _result(trained: Trained, network: Network, seconds: float) -> TrainResult:
+    state = trained.state
+    return TrainResult(
+        steps=state.step,
+        stopped=trained.stopped,
+        train_loss=state.loss,
+        dev_loss=state.best,
+        dev_loss_before=state.before,
+        penalty_general=state.general,
+        penalty_past=state.past,
+        seconds=seconds,
+        tokens_per_second=state.tokens / max(state.elapsed, 1e-9),
+        adapter="adapter",
+        peak_memory_mb=_peak_memory(network.device),
+    )
+
+
+def _peak_memory(device: torch.device) -> float:
+    """MB at most in use: the GPU's where training ran there, else the process's resident memory (kilobytes on Linux, bytes on macOS)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
