@@ -116,7 +116,7 @@ def daemon(context: typer.Context) -> None:
         from qi_learn.serve.daemon import run_daemon
 
         paths, settings = _open()
-        run_daemon(paths, settings, log_to_terminal=True)
+        run_daemon(paths, settings)
 
 
 @daemon_app.command("start")

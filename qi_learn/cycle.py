@@ -19,7 +19,7 @@ from qi_learn.dataset.freeze import freeze as freeze_data_set
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.release import promote
-from qi_learn.errors import LiveChanged, ServerError
+from qi_learn.errors import LiveChanged, Refused, ServerError, ServerUnreachable
 from qi_learn.outside.gguf_file import sha256_of
 from qi_learn.outside.gpu import find_devices
 from qi_learn.outside.llama_cpp import load_vocabulary
@@ -43,6 +43,8 @@ SCALES = (0.25, 0.5, 0.75, 1.0)
 """Of the delta, tried on dev. The full one last: it mostly wins, and then its file is there already."""
 RANK_CAP = 64
 """Past this rank the joined adapter is recompressed."""
+MOST_LOST = 3
+"""A server that goes away so often while it answers with the candidate goes away because of it."""
 
 
 def learn(cycle: Cycle) -> Verdict:
@@ -110,7 +112,7 @@ def train(cycle: Cycle, plan: Plan) -> TrainResult:
     run = cycle.run
     if not run.result.exists():
         with cycle.step("train"):
-            run_worker(run, cycle.settings.train.python)
+            run_worker(run, cycle.settings.train.python, lock=cycle.lock)
     result = run.read(run.result, TrainResult)
     cycle.tell("trained", train=result)
     return result
@@ -140,8 +142,12 @@ def gate(cycle: Cycle, snapshot: Snapshot, packed: Packed) -> Verdict:
     if not run.verdict.exists():
         with cycle.step("gate"):
             live = load_deployment(cycle.paths).live_release
-            make_model(cycle.server, cycle.candidate, Path(packed.path), packed.digest, base_modelfile(cycle).as_create())
-            run.write(run.verdict, compare(cycle, snapshot, packed, live))
+            _make_candidate(cycle, packed)
+            try:
+                run.write(run.verdict, compare(cycle, snapshot, packed, live))
+            except ServerUnreachable as error:
+                _bear_a_loss(cycle, error)
+                raise
     verdict = run.read(run.verdict, Verdict)
     cycle.tell("gated", verdict=verdict)
     return verdict
@@ -154,6 +160,8 @@ def deploy(cycle: Cycle, packed: Packed, verdict: Verdict) -> None:
         return
     try:
         with cycle.step("deploy"):
+            if not cycle.server.has(cycle.candidate):
+                _make_candidate(cycle, packed)  # somebody deleted it
             done = promote(
                 cycle.paths,
                 cycle.server,
@@ -169,7 +177,8 @@ def deploy(cycle: Cycle, packed: Packed, verdict: Verdict) -> None:
         cycle.run.verdict.unlink()  # the next try compares with the version that is live by then
         raise
     version = done.release.version
-    cycle.spool.append("release", {"action": "released", "version": version, "alias": done.alias, "from": done.previous, "release": codec.plain(done.release)})
+    told = {"action": "released", "version": version, "alias": done.alias, "from": done.previous, "release": codec.plain(done.release)}
+    cycle.spool.append("release", told, id=f"{cycle.run.run_id}:released")  # the same line again, after a crash, is the same event
     for retired in done.retired:
         cycle.spool.append("release", {"action": "retired", "version": retired, "alias": done.alias})
     end(cycle, "deployed", f"version {version} is live", version=version)
@@ -182,11 +191,23 @@ def end(cycle: Cycle, state: RunState, reason: str, *, version: str | None = Non
     cycle.tell(state, reason=reason)
     cycle.run.journal(cycle.clock(), "end", state, reason=reason)
     cycle.run.write(cycle.run.outcome, {"state": state, "reason": reason, "version": version})
-    cycle.run.model.unlink(missing_ok=True)
-    shutil.rmtree(cycle.run.path / "checkpoints", ignore_errors=True)
+    cycle.run.clear()
 
 
 # --- what the steps need -------------------------------------------------------------------------------------------------------------------
+
+
+def _make_candidate(cycle: Cycle, packed: Packed) -> None:
+    """The packed file on the server, under a name that nobody else uses."""
+    make_model(cycle.server, cycle.candidate, Path(packed.path), packed.digest, base_modelfile(cycle).as_create())
+
+
+def _bear_a_loss(cycle: Cycle, error: ServerUnreachable) -> None:
+    """The server was there when the gate began. Raises Refused where that has happened too often."""
+    cycle.run.journal(cycle.clock(), "gate", "lost", reason=error.what)
+    lost = sum(line.get("state") == "lost" for line in cycle.run.history())
+    if lost >= MOST_LOST:
+        raise Refused(f"The server went away {lost} times while the candidate was compared: {error.what}", "The version before stays live.") from error
 
 
 def _drop_candidate(cycle: Cycle) -> None:

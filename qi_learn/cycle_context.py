@@ -35,6 +35,8 @@ class Cycle:
     server: Ollama
     spool: Spool
     clock: Callable[[], float]
+    lock: int
+    """File descriptor that holds the run (`RunDirectory.hold`)."""
 
     @property
     def base(self) -> Path:

@@ -1,7 +1,12 @@
-"""The process of one cycle, `python -m qi_learn.cycle_process RUN_DIR`: runs or resumes it, and turns what happened into an outcome and an exit code."""
+"""The process of one cycle: runs or resumes it, and turns what happened into an outcome and an exit code.
+
+`python -m qi_learn.cycle_process RUN_DIR [--parent PID]`; it stops, to be resumed, when the process PID is gone. While it or its training worker lives
+they hold the run, and nobody else begins on it.
+"""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import signal
 import sys
@@ -10,8 +15,9 @@ from pathlib import Path
 
 from qi_learn.cycle import end, learn
 from qi_learn.cycle_context import Cycle
-from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_TRY_AGAIN, EXIT_USAGE, QiError, Refused, Stopped
+from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_TRY_AGAIN, Busy, QiError, Refused, Stopped, no_room
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.process import leave_with
 from qi_learn.paths import Paths
 from qi_learn.settings import load_settings
 from qi_learn.spool import Spool
@@ -22,19 +28,31 @@ logger = logging.getLogger(__name__)
 
 def main(arguments: list[str]) -> int:
     """Runs or resumes the cycle of one run directory; the exit code."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m qi_learn.cycle_process RUN_DIR\n")
-        return EXIT_USAGE
+    parser = argparse.ArgumentParser(prog="qi_learn.cycle_process", description="one learning cycle")
+    parser.add_argument("run", type=Path, metavar="RUN_DIR")
+    parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
+    asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _stop)
-    run = RunDirectory(Path(arguments[0]).absolute())
-    paths = Paths.default()
+    if asked.parent is not None:
+        leave_with(asked.parent)
+    try:
+        return _open_and_run(RunDirectory(asked.run.absolute()), Paths.default())
+    except QiError as error:  # nothing could be written down: it is tried again
+        logger.error("%s", error)
+        return error.exit_code
+
+
+def _open_and_run(run: RunDirectory, paths: Paths) -> int:
+    lock = run.hold()
+    if lock is None:
+        raise Busy(f"Another process works on the run {run.run_id}.", "It goes on by itself; `qi-learn status` shows how far it is.")
     request = run.read(run.request, RunRequest)
     spool = Spool(paths.spool, "cycle", clock=time.time)
     try:
         with Ollama(request.server) as server:
-            return run_once(Cycle(run, request, paths, load_settings(paths.settings_file), server, spool, time.time))
+            return run_once(Cycle(run, request, paths, load_settings(paths.settings_file), server, spool, time.time, lock))
     finally:
         spool.close()
 
@@ -43,23 +61,40 @@ def run_once(cycle: Cycle) -> int:
     """The cycle, its errors turned into an outcome. A server that is away, a full disk or a stop end nothing: the cycle is tried again."""
     if cycle.run.ended:
         return EXIT_DONE
+    try:
+        return _run(cycle)
+    except (QiError, OSError) as error:
+        if not _passes(error):
+            raise
+        logger.warning("%s", error)
+        cycle.run.journal(cycle.clock(), "cycle", "waits", reason=str(error).splitlines()[0])
+        return EXIT_TRY_AGAIN
+
+
+def _run(cycle: Cycle) -> int:
+    """Raises what may pass by itself; everything else is an outcome."""
     cycle.tell("planned", started=cycle.request.started, reason=cycle.request.reason, fresh=cycle.request.fresh, parent=cycle.request.parent)
     try:
         verdict = learn(cycle)
     except Refused as refused:
         end(cycle, "refused", str(refused))
         return EXIT_REFUSED
-    except QiError as error:
-        if error.exit_code == EXIT_TRY_AGAIN:
-            logger.warning("%s", error)
-            return EXIT_TRY_AGAIN
+    except (QiError, OSError) as error:
+        if _passes(error):
+            raise
         logger.error("%s", error)
         end(cycle, "failed", str(error))
         return EXIT_FAILED
     return EXIT_DONE if verdict.ships else EXIT_REFUSED
 
 
+def _passes(error: QiError | OSError) -> bool:
+    """Whether it may work later: the server is away, the disk is full, somebody said stop."""
+    return no_room(error) or (isinstance(error, QiError) and error.exit_code == EXIT_TRY_AGAIN)
+
+
 def _stop(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a second one must not cut off what the first one began
     raise Stopped("The cycle was told to stop.", "It goes on where it was when the daemon starts again.")
 
 

@@ -15,11 +15,12 @@ QiError
 ├── Busy                 another process of ours is at it right now
 ├── TrainingError        the training worker failed
 ├── LiveChanged          another version went live meanwhile: the gate must compare with that one
-├── LiveChanged          another version went live meanwhile: the comparison must be made again
 └── Refused              thresholds or gate said no; not a failure
 """
 
 from __future__ import annotations
+
+import errno
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_NO_DAEMON, EXIT_REFUSED, EXIT_TRY_AGAIN = 0, 1, 2, 3, 4, 75
 
@@ -110,3 +111,12 @@ class Stopped(QiError):
 
 class Refused(QiError):
     exit_code = EXIT_REFUSED
+
+
+def no_room(error: BaseException | None) -> bool:
+    """Whether this, or what it was caused by, is a disk without room (or a limit on the size of files): it may work later."""
+    while error is not None:
+        if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)):
+            return True
+        error = error.__cause__
+    return False

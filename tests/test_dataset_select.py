@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dataset_world import ANSWER, keep, suggestion, turn, work
+from dataset_world import keep, suggestion, turn, work
 
 from qi_learn.dataset.select import candidates
 from qi_learn.records import Message

@@ -113,11 +113,12 @@ WRITE = """
 import resource, sys
 from pathlib import Path
 import numpy as np
+from qi_learn.errors import DiskFull
 from qi_learn.pack.merge import Adapter, Factors, write_adapter
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
     write_adapter(Adapter("b", {"m": Factors(np.ones((4000, 4), np.float32), np.ones((4, 4000), np.float32))}), Path(sys.argv[1]))
-except OSError:
+except DiskFull:
     sys.exit(7)
 """
 

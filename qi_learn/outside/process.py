@@ -20,6 +20,8 @@ from typing import IO
 from qi_learn.errors import NotFound, ToolMissing
 
 MAX_OUTPUT = 16 * 1024 * 1024
+PARENT_SECONDS = 1.0
+"""How often a process looks whether its parent is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,17 @@ def kill_group(leader: int) -> None:
     """Kills every process of the group that `leader` began; nothing where none is left."""
     with suppress(ProcessLookupError, PermissionError):  # on macOS a group of zombies answers EPERM
         os.killpg(leader, signal.SIGKILL)
+
+
+def leave_with(parent: int) -> None:
+    """Sends this process SIGTERM once `parent` is no longer its parent: who was started by somebody does not outlive him."""
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=look, name="parent", daemon=True).start()
 
 
 def _keep(pipe: IO[bytes], kept: bytearray, limit: int) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from qi_learn.errors import ModelError, NotFound
+from qi_learn.errors import DiskFull, ModelError, NotFound
 from qi_learn.outside.gguf_file import GgufFile
 from qi_learn.pack.archmap import Home, find_home, permute
 from qi_learn.paths import sync_directory
@@ -83,7 +83,7 @@ def read_adapter(path: Path) -> Adapter:
 
 
 def write_adapter(adapter: Adapter, path: Path) -> None:
-    """Writes an adapter file (0600) by rename, so it is there whole or not at all. Raises OSError where the disk does not take it."""
+    """Writes an adapter file (0600) by rename, so it is there whole or not at all. Raises OSError or DiskFull where the disk does not take it."""
     tensors: dict[str, NDArray[np.float32]] = {}
     for module, factors in adapter.modules.items():
         tensors[f"{module}.A"] = np.ascontiguousarray(factors.down, dtype=np.float32)
@@ -96,7 +96,7 @@ def write_adapter(adapter: Adapter, path: Path) -> None:
             os.fsync(file.fileno())
         temp.replace(path)
     except SafetensorError as error:
-        raise OSError(f"{path} cannot be written: {error}") from error
+        raise DiskFull(f"{path} cannot be written: {error}", "Make room on the disk.") from error  # it writes by itself: a full disk is no OSError there
     finally:
         temp.unlink(missing_ok=True)
     sync_directory(path.parent)

@@ -23,7 +23,7 @@ from qi_learn import trigger
 from qi_learn.capture.watch import Watcher
 from qi_learn.codec import dumps, plain
 from qi_learn.deploy.journal import live_runs, load_deployment
-from qi_learn.errors import DaemonError, QiError, ServerError
+from qi_learn.errors import EXIT_DONE, Busy, DaemonError, QiError, ServerError
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths, replace_file
 from qi_learn.records import Decision
@@ -31,7 +31,7 @@ from qi_learn.serve import backend as backends
 from qi_learn.serve import setup
 from qi_learn.serve.background import DaemonState
 from qi_learn.serve.children import Child
-from qi_learn.serve.control import Control
+from qi_learn.serve.control import Control, refusal
 from qi_learn.serve.intake import Intake
 from qi_learn.serve.learning import Cycles
 from qi_learn.settings import Settings
@@ -93,7 +93,7 @@ class Daemon:
         watcher = Watcher()
         self._stack.callback(watcher.close)
         self._intake = Intake(self.paths, self.settings, watcher)
-        self._cycles = Cycles(self.paths, clock=self._clock)
+        self._cycles = Cycles(self.paths, self.backend, clock=self._clock)
         self._stack.callback(self._cycles.stop)
         self.tick()
         control = Control(self.paths.socket, self._answer)
@@ -116,10 +116,14 @@ class Daemon:
                 logger.exception("a part of the daemon's round failed and is tried again")
                 time.sleep(TICK_SECONDS)
 
+    def cycle_now(self, reason: str) -> RunDirectory:
+        """The cycle under way, or a new one. Raises as `start_cycle`."""
+        return self._cycles.current or self.start_cycle(reason)
+
     def start_cycle(self, reason: str) -> RunDirectory:
-        """Starts a learning cycle, whatever the thresholds say. Raises DaemonError where one is under way, ServerError where the base is not ready."""
+        """Starts a learning cycle, whatever the thresholds say. Raises Busy where one is under way, ServerError where the base is not ready."""
         if self._cycles.current is not None:
-            raise DaemonError(f"A cycle is under way: {self._cycles.current.run_id}.", "Watch it with `qi-learn status`.")
+            raise Busy(f"A cycle is under way: {self._cycles.current.run_id}.", "Watch it with `qi-learn status`.")
         if not self._base_ready:
             raise ServerError("Version 1.0.0 is not there yet: the server behind the gateway did not answer.", "See `qi-learn doctor`.")
         now = self._clock()
@@ -207,9 +211,9 @@ class Daemon:
         while not self._wishes.empty():
             reply = self._wishes.get()
             try:
-                reply.put({"run": self.start_cycle("asked for by `qi-learn train --now`").run_id})
+                reply.put({"run": self.cycle_now("asked for by `qi-learn train --now`").run_id})
             except QiError as error:
-                reply.put({"error": error.what, "todo": error.todo})
+                reply.put(refusal(error))
 
 
 def _take_lock(paths: Paths) -> int:
@@ -222,15 +226,22 @@ def _take_lock(paths: Paths) -> int:
     return fd
 
 
-def run_daemon(paths: Paths, settings: Settings, *, log_to_terminal: bool) -> None:
-    """Runs until SIGTERM, SIGINT or `qi-learn daemon stop`."""
+def run_daemon(paths: Paths, settings: Settings) -> None:
+    """Runs until SIGTERM, SIGINT or `qi-learn daemon stop`; logs to stderr. A signal while it starts ends it as cleanly."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, _leave)
     with Daemon(paths, settings) as daemon:
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, lambda *_: setattr(daemon, "stopping", True))
-        logger.info("ready: gateway %s, server %s", daemon._gateway.url if daemon._gateway else "none", daemon.backend.url)
+        logger.info("ready: server %s", daemon.backend.url)
         while not daemon.stopping:
             daemon.tick()
             time.sleep(TICK_SECONDS)
         logger.info("stopping")
+
+
+def _leave(*_: object) -> None:
+    """While the daemon starts: unwinds what it has opened so far."""
+    raise SystemExit(EXIT_DONE)

@@ -7,14 +7,20 @@ what was not taken in is still in the spool, and what was not scored is still ma
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import os
+from collections import deque
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qi_learn.capture import outcome, survival
 from qi_learn.capture.commits import on_committed
+from qi_learn.capture.context import Contexts
 from qi_learn.capture.watch import Committed, FileSaved, Watcher
 from qi_learn.capture.wire import decode
+from qi_learn.codec import plain
+from qi_learn.errors import DiskFull, QiError, SettingsError, StoreError
 from qi_learn.paths import Paths
+from qi_learn.records import Event, Turn
 from qi_learn.score import classify, quality
 from qi_learn.serve.projects import load_projects
 from qi_learn.settings import Settings
@@ -32,17 +38,19 @@ class Intake:
     paths: Paths
     settings: Settings
     watcher: Watcher
-    _projects: tuple[Path, ...] = ()
-    _projects_mtime: float = -1.0
+    _projects: list[Path] = field(default_factory=list)
+    _listed: tuple[Path, ...] = ()
+    _registered_at: int = -1
+    _seen: deque[FileSaved | Committed] = field(default_factory=deque)
+    _contexts: Contexts = field(default_factory=Contexts)
 
     def tick(self, store: Store, now: float) -> int:
         """One round; returns how many events were taken in and turns scored: 0 where nothing changed."""
         self._follow_projects()
-        drained = drain(store, self.paths.spool, decode=decode, suggest=survival.suggestions_of, now=now)
+        drained = drain(store, self.paths.spool, decode=self._decode, suggest=survival.suggestions_of, now=now)
         for turn_id in feedback.unclassified_turns(store):
             self._classify(store, turn_id)
-        for seen in self.watcher.poll():
-            self._observe(store, seen, now)
+        self._take_in_seen(store, now)
         survival.settle(store, self.settings.capture, now)
         for project in self._projects:
             outcome.apply_outcomes(store, str(project), now)
@@ -50,6 +58,30 @@ class Intake:
         for turn_id in dirty:
             feedback.save_score(store, quality.score_turn(store, turn_id, self.settings, now))
         return drained.count + len(dirty)
+
+    def _decode(self, event: Event) -> Turn:
+        """The turn, with the context of its project as it was then (R2's projectContext and codebaseSnapshot), where the project is known and there."""
+        turn = decode(event)
+        if turn.project is None or not os.path.isdir(turn.project):
+            return turn
+        try:
+            context = self._contexts.of(Path(turn.project))
+        except (QiError, OSError) as error:
+            logger.warning("the context of %s cannot be read: %s", turn.project, error)
+            return turn
+        return replace(turn, context=plain(context), commit=context.commit)
+
+    def _take_in_seen(self, store: Store, now: float) -> None:
+        """Saves and commits, in order. The watcher tells each once: where the database cannot be written now, the rest waits here."""
+        self._seen.extend(self.watcher.poll())
+        while self._seen:
+            try:
+                self._observe(store, self._seen[0], now)
+            except (StoreError, DiskFull):
+                raise
+            except (QiError, OSError) as error:
+                logger.warning("what was seen in %s is left out: %s", self._seen[0].project, error)
+            self._seen.popleft()
 
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
         if isinstance(seen, FileSaved):
@@ -63,18 +95,27 @@ class Intake:
         feedback.save_classes(store, turn_id, classes.learning_type, classes.complexity, classes.domain, classes.tools)
 
     def _follow_projects(self) -> None:
-        try:
-            changed = self.paths.projects.stat().st_mtime
-        except FileNotFoundError:
-            return
-        if changed == self._projects_mtime:
-            return
-        self._projects_mtime = changed
-        wanted = tuple(p for p in load_projects(self.paths) if p.is_dir())
-        for project in wanted:
-            if project not in self._projects:
+        """Watches the directories that are registered and there; one that cannot be watched is said once and keeps nothing else waiting."""
+        wanted = [p for p in self._registered() if os.path.isdir(p)]  # never raises, unlike Path.is_dir
+        for project in [p for p in self._projects if p not in wanted]:
+            self._projects.remove(project)
+            self.watcher.remove(project)
+        for project in [p for p in wanted if p not in self._projects]:
+            self._projects.append(project)
+            try:
                 self.watcher.add(project)
-        for project in self._projects:
-            if project not in wanted:
-                self.watcher.remove(project)
-        self._projects = wanted
+            except (QiError, OSError) as error:
+                logger.warning("%s is not watched: %s", project, error)
+
+    def _registered(self) -> tuple[Path, ...]:
+        try:
+            changed = self.paths.projects.stat().st_mtime_ns
+        except FileNotFoundError:
+            return ()
+        if changed != self._registered_at:
+            self._registered_at = changed
+            try:
+                self._listed = load_projects(self.paths)
+            except SettingsError as error:
+                logger.warning("the projects watched stay as they were: %s", error)
+        return self._listed

@@ -1,6 +1,7 @@
-"""Learning cycles as child processes: one at a time, started by a decision, resumed after a crash, given up after three tries.
+"""Learning cycles as child processes: one at a time, started by a decision, resumed after a crash, given up after three deaths.
 
-The cycle itself (`qi_learn.cycle_process`) keeps its state in its run directory, so this module only has to see that some process works on it.
+The cycle itself (`qi_learn.cycle_process`) keeps its state in its run directory, so this module only has to see that some process works on it, and never
+two. A cycle that cannot go on for a while (the server is away, the disk is full) is tried again for as long as it takes; dying is what counts.
 """
 
 from __future__ import annotations
@@ -10,32 +11,37 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_TRY_AGAIN, DaemonError
+from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_TRY_AGAIN, DaemonError, StoreError
 from qi_learn.paths import Paths, replace_file
 from qi_learn.serve import background, control
+from qi_learn.serve.backend import Backend
+from qi_learn.serve.children import open_log, python
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool
 from qi_learn.store.rundir import RunDirectory, RunRequest, run_directories
 
 logger = logging.getLogger(__name__)
 MAX_TRIES = 3
-RETRY_SECONDS = 10.0
+RETRY_SECONDS = (10.0, 30.0, 60.0, 300.0)
+"""How long to leave a cycle alone that could not go on, by how many times in a row."""
+STOP_SECONDS = 30.0
 
 
 class Cycles:
     """Starts and watches the one cycle there may be; called from the daemon's loop."""
 
-    def __init__(self, paths: Paths, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, paths: Paths, backend: Backend, *, clock: Callable[[], float] = time.time) -> None:
         self._paths = paths
+        self._backend = backend
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
-        self._ended_at = float("-inf")
+        self._next = float("-inf")
+        self._waits = 0
         self.current: RunDirectory | None = next((r for r in reversed(run_directories(paths.runs)) if not r.ended), None)
 
     @property
@@ -47,25 +53,25 @@ class Cycles:
         run = RunDirectory(self._paths.runs / request.run_id)
         run.path.mkdir(mode=0o700, parents=True)
         run.write(run.request, request)
-        self.current = run
+        self.current, self._waits = run, 0
         self._spawn(run)
         return run
 
     def watch(self) -> None:
-        """Notices an ended cycle; starts one again that was cut off (by us or by a crash)."""
+        """Notices an ended cycle; starts one again that was cut off, by us or by a crash, or that had to wait for the server or for room on the disk."""
         if self.current is None:
             return
         if self._process is not None:
             code = self._process.poll()
             if code is None:
                 return
-            logger.info("run %s: its process ended with %s", self.current.run_id, code)
-            self._process, self._ended_at = None, time.monotonic()
+            self._process = None
+            self._note_end(self.current, code)
         if self.current.ended:
             self.current = None
-        elif self._tries() >= MAX_TRIES:
-            self._give_up(self.current)
-        elif time.monotonic() - self._ended_at >= RETRY_SECONDS:
+        elif self._tries(self.current) >= MAX_TRIES:
+            self._give_up(self.current, f"its process died {MAX_TRIES} times; last words: {_last_words(self.current)}")
+        elif time.monotonic() >= self._next and not self.current.held:  # held: a daemon before us was killed, and its cycle is just leaving
             self._spawn(self.current)
 
     def stop(self) -> None:
@@ -74,38 +80,59 @@ class Cycles:
             return
         os.killpg(self._process.pid, signal.SIGTERM)
         try:
-            self._process.wait(30)
+            self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        if self.current is not None:  # being stopped is not a failed try
-            replace_file(self.current.path / "tries", str(max(0, self._tries() - 1)))
 
     def _spawn(self, run: RunDirectory) -> None:
-        replace_file(run.path / "tries", str(self._tries() + 1))
-        with open(os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
+        """A process for the run. It asks the server that is up now: the one that the run began with may have had another port."""
+        self._next = time.monotonic() + RETRY_SECONDS[0]  # should the rest fail
+        try:
+            request = run.read(run.request, RunRequest)
+        except StoreError as error:
+            return self._give_up(run, error.what)
+        store = None if self._backend.model_store is None else str(self._backend.model_store)
+        here = replace(request, server=self._backend.url, model_store=store)
+        if here != request:
+            run.write(run.request, here)
+        with open_log(run.log) as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "qi_learn.cycle_process", str(run.path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                python("qi_learn.cycle_process", str(run.path), "--parent", str(os.getpid())),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         logger.info("run %s: started (pid %d)", run.run_id, self._process.pid)
 
-    def _tries(self) -> int:
-        if self.current is None:
-            return 0
+    def _note_end(self, run: RunDirectory, code: int) -> None:
+        """A death counts as a try, having to wait does not."""
+        logger.info("run %s: its process ended with %s", run.run_id, code)
+        if not run.ended and code != EXIT_TRY_AGAIN:
+            replace_file(run.path / "tries", str(self._tries(run) + 1))
+        self._next = time.monotonic() + RETRY_SECONDS[min(self._waits, len(RETRY_SECONDS) - 1)]
+        self._waits += 1
+
+    def _tries(self, run: RunDirectory) -> int:
         try:
-            return int((self.current.path / "tries").read_text())
+            return int((run.path / "tries").read_text())
         except (OSError, ValueError):
             return 0
 
-    def _give_up(self, run: RunDirectory) -> None:
-        last = run.log.read_text(errors="replace").splitlines()[-3:] if run.log.exists() else []
-        reason = f"its process died {MAX_TRIES} times; last words: {' / '.join(last)}"
+    def _give_up(self, run: RunDirectory, reason: str) -> None:
         logger.error("run %s: %s", run.run_id, reason)
-        run.write(run.outcome, {"state": "failed", "reason": reason, "version": None})
         spool = Spool(self._paths.spool, "daemon", clock=self._clock)
         spool.append("cycle", {"run": run.run_id, "state": "failed", "reason": reason})
         spool.close()
+        run.write(run.outcome, {"state": "failed", "reason": reason, "version": None})
+        run.clear()
         self.current = None
+
+
+def _last_words(run: RunDirectory) -> str:
+    lines = run.log.read_text(errors="replace").splitlines() if run.log.exists() else []
+    return " / ".join(lines[-3:]) or "none"
 
 
 # --- `qi-learn train --now` ----------------------------------------------------------------------------------------------------------------
@@ -124,9 +151,9 @@ class Ended:
 
 
 def train_now(paths: Paths, settings: Settings, *, say: Callable[[str], Any]) -> Ended:
-    """Starts a cycle and follows it to its end, through the daemon or, where none runs, as the daemon for that while.
+    """Starts a cycle (or takes the one under way) and follows it to its end, through the daemon or, where none runs, as the daemon for that while.
 
-    Raises Refused (through the cycle's own outcome) never: a refusal is an `Ended`. Raises DaemonError where another process holds the lock but does not answer.
+    A refusal is no error but an `Ended`. Raises DaemonError where another process holds the lock but does not answer, or stops meanwhile.
     """
     if background.locked(paths):
         run = RunDirectory(paths.runs / str(control.call(paths.socket, {"do": "train"}, timeout=60)["run"]))
@@ -135,8 +162,8 @@ def train_now(paths: Paths, settings: Settings, *, say: Callable[[str], Any]) ->
 
     say("No daemon runs: learning in this process, without the gateway.")
     with Daemon(paths, settings, gateway=False) as daemon:
-        run = daemon.start_cycle("asked for by `qi-learn train --now`")
-        ended = _follow(run, say, alive=lambda: True, tick=daemon.tick)
+        run = daemon.cycle_now("asked for by `qi-learn train --now`")
+        ended = _follow(run, say, alive=lambda: not daemon.stopping, tick=daemon.tick)
         daemon.tick()
         return ended
 

@@ -6,8 +6,11 @@ A step is done when its file is there: every file is renamed into place last, so
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +20,7 @@ from qi_learn.errors import StoreError
 from qi_learn.paths import replace_file
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,26 +113,44 @@ class RunDirectory:
     def log(self) -> Path:
         return self.path / "cycle.log"
 
+    def hold(self) -> int | None:
+        """Takes the run for this process and those it hands the file descriptor to, until the last of them has ended; None where another has it."""
+        fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        return fd
+
     @property
-    def pid(self) -> Path:
-        return self.path / "pid"
+    def held(self) -> bool:
+        """Whether some process works on it now."""
+        fd = self.hold()
+        if fd is not None:
+            os.close(fd)
+        return fd is None
 
     def journal(self, ts: float, step: str, state: str, **more: Any) -> None:
-        """One line more; lost on a full disk rather than in the way of the cycle."""
-        line = json.dumps({"ts": round(ts, 3), "step": step, "state": state, **more}, ensure_ascii=False) + "\n"
-        fd = os.open(self.path / "journal.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        """One line more, whole or not at all; lost on a full disk rather than in the way of the cycle."""
+        line = (json.dumps({"ts": round(ts, 3), "step": step, "state": state, **more}, ensure_ascii=False) + "\n").encode()
         try:
-            os.write(fd, line.encode())
-        finally:
-            os.close(fd)
+            fd = os.open(self.path / "journal.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                if (written := os.write(fd, line)) < len(line):
+                    os.ftruncate(fd, os.fstat(fd).st_size - written)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            logger.warning("run %s: %s %s is not in its journal: %s", self.run_id, step, state, error)
 
     def history(self) -> list[dict[str, Any]]:
-        """The journal's lines, oldest first; a torn last line is left out."""
+        """The journal's lines, oldest first; one that is torn is left out."""
         try:
-            lines = (self.path / "journal.jsonl").read_text(encoding="utf-8").split("\n")
+            lines = (self.path / "journal.jsonl").read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines[:-1]]
+        return [line for line in map(_object, lines) if line is not None]
 
     def write(self, place: Path, record: Any) -> None:
         """A record (or plain value) as JSON, renamed into place."""
@@ -146,6 +168,20 @@ class RunDirectory:
     @property
     def ended(self) -> bool:
         return self.outcome.exists()
+
+    def clear(self) -> None:
+        """Deletes what only a cycle under way needs: models and checkpoints. What it learned from, and why it ended so, stays."""
+        for model in (*self.path.glob("*.gguf"), *self.path.glob(".*.tmp")):
+            model.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def run_directories(runs: Path) -> list[RunDirectory]:

@@ -15,16 +15,18 @@ SAVE_SECONDS = 25.0
 """How long a stopped worker may take to save its state."""
 
 
-def run_worker(run: RunDirectory, python: str) -> None:
+def run_worker(run: RunDirectory, python: str, *, lock: int) -> None:
     """Trains what `run` asks for, with the interpreter `python` (empty: this one), or goes on with it.
 
-    Raises TrainingError with the worker's own words where it failed, Stopped where it was told to stop and saved its state.
+    The worker inherits `lock`, the file descriptor that holds the run, and leaves when this process is gone: so no two ever work on one run.
+    Raises TrainingError with the worker's own words where it failed, Stopped where it was told to stop and saved its state, or must be tried again.
     """
     python = python or sys.executable
     package = Path(__file__).resolve().parent.parent.parent  # another interpreter has its own packages, and borrows ours
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in (str(package), os.environ.get("PYTHONPATH", "")) if p)}
+    command = [python, "-P", "-m", "qi_learn.train.worker", str(run.path), "--parent", str(os.getpid())]
     try:
-        worker = subprocess.Popen([python, "-m", "qi_learn.train.worker", str(run.path)], stdin=subprocess.DEVNULL, env=env)
+        worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=env, pass_fds=(lock,))
     except OSError as error:
         raise TrainingError(f"The training worker could not be started with {python}: {error}", "Check train.python.") from error
     try:
@@ -33,7 +35,7 @@ def run_worker(run: RunDirectory, python: str) -> None:
         _let_it_save(worker)
         raise
     if code == EXIT_TRY_AGAIN:
-        raise Stopped("The training was stopped and its state is saved.")
+        raise Stopped(f"The training stopped and goes on from its last checkpoint. {_said(run)[0]}".strip())
     if code != EXIT_DONE or not run.result.exists():
         raise _worker_error(run, code)
 
@@ -48,9 +50,17 @@ def _let_it_save(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _worker_error(run: RunDirectory, code: int) -> TrainingError:
+    what, todo = _said(run)
+    if what:
+        return TrainingError(what, todo)
+    died = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"ended with exit code {code}"
+    return TrainingError(f"The training worker {died}.", f"Its log is {run.log}.")
+
+
+def _said(run: RunDirectory) -> tuple[str, str]:
+    """What the worker said went wrong and what to do; empty where it said nothing."""
     try:
-        said = json.loads((run.path / "error.json").read_text())
-        return TrainingError(str(said["what"]), str(said["todo"]))
-    except (OSError, ValueError, KeyError):
-        died = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"ended with exit code {code}"
-        return TrainingError(f"The training worker {died}.", f"Its log is {run.log}.")
+        said = json.loads((run.path / "error.json").read_text(encoding="utf-8"))
+        return str(said["what"]), str(said["todo"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return "", ""
