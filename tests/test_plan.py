@@ -114,10 +114,11 @@ def test_settings_win_over_what_is_derived() -> None:
 
 def test_less_memory_means_smaller_batches_of_the_same_step() -> None:
     snapshot = _snapshot(tokens=1000)
-    sizes = [_plan(snapshot=snapshot, devices=(replace(CPU, free=int(free * GB)),)) for free in (64, 2, 1.2)]
+    sizes = [_plan(snapshot=snapshot, devices=(replace(GPU, free=int(free * GB)),)) for free in (64, 4, 1.2)]
     assert [p.batch_size for p in sizes] == sorted((p.batch_size for p in sizes), reverse=True)
     assert sizes[0].batch_size == 8 > sizes[-1].batch_size
-    assert {p.batch_size * p.accumulation for p in sizes} == {8}
+    assert {p.batch_size * p.accumulation for p in (*sizes, _plan())} == {8}
+    assert _plan().batch_size == 2
 
 
 def test_sequences_are_cut_to_what_the_device_and_base_can_hold() -> None:

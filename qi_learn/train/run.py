@@ -27,7 +27,7 @@ from qi_learn.train.model import Network, load_trainable
 from qi_learn.train.progress import Phase, Progress, write_progress
 
 FISHER_TOKENS = 2048
-"""At most so many tokens in one batch of a Fisher estimate; never more than a training batch, which is known to fit."""
+"""At most so many tokens in one batch of a Fisher estimate."""
 
 logger = logging.getLogger(__name__)
 
@@ -110,11 +110,15 @@ def _estimate(run: Path, phase: Phase, network: Network, sequences: tuple[Sample
             raise Interrupted(f"stopped in the {phase}, which is computed anew")
 
     plan = network.plan
-    fisher = estimate(
-        network, sequences, form=plan.fisher, seed=plan.seed, batch_tokens=min(FISHER_TOKENS, plan.batch_size * plan.max_length), least=least, on_batch=told
-    )
+    fisher = estimate(network, sequences, form=plan.fisher, seed=plan.seed, batch_tokens=_fisher_tokens(plan), least=least, on_batch=told)
     logger.info("%s: %d sequences, %d target tokens, %.1f s", phase, fisher.sequences, fisher.tokens, fisher.seconds)
     return fisher
+
+
+def _fisher_tokens(plan: Plan) -> int:
+    """On a GPU as much as a training batch, which is known to fit; on a CPU a whole step: its batches are small for want of equal lengths, not of memory."""
+    sequences = plan.batch_size if plan.device.startswith("cuda") else plan.batch_size * plan.accumulation
+    return min(FISHER_TOKENS, sequences * plan.max_length)
 
 
 def _general_penalty(plan: Plan, network: Network, fisher: Fisher | None, served: dict[str, Change]) -> Penalty | None:
