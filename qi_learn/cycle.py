@@ -19,7 +19,7 @@ from qi_learn.dataset.freeze import freeze as freeze_data_set
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.release import promote
-from qi_learn.errors import LiveChanged, Refused, ServerError, ServerUnreachable
+from qi_learn.errors import LiveChanged, Refused, ServerError, ServerUnreachable, Stopped
 from qi_learn.outside.gguf_file import sha256_of
 from qi_learn.outside.gpu import find_devices
 from qi_learn.outside.llama_cpp import load_vocabulary
@@ -175,6 +175,10 @@ def deploy(cycle: Cycle, packed: Packed, verdict: Verdict) -> None:
             )
     except LiveChanged:
         cycle.run.verdict.unlink()  # the next try compares with the version that is live by then
+        raise
+    except ServerError as error:
+        if any(r.run_id == cycle.run.run_id for r in load_deployment(cycle.paths).releases):  # live already: what is missing is completed by the next try
+            raise Stopped(f"The version is live, but not everything is in its place: {error.what}", error.todo) from error
         raise
     version = done.release.version
     told = {"action": "released", "version": version, "alias": done.alias, "from": done.previous, "release": codec.plain(done.release)}

@@ -78,9 +78,8 @@ class Cycle:
 
 
 def base_release(cycle: Cycle) -> Release:
-    """The base version that the live one was learned on."""
-    deployment = load_deployment(cycle.paths)
-    return next(deployment.release(v) for v in reversed(deployment.chain) if parse_version(v).is_base)
+    """The base version that the one trained on top of was learned on: its own major number's first."""
+    return load_deployment(cycle.paths).release(f"{parse_version(cycle.request.parent).major}.0.0")
 
 
 def base_modelfile(cycle: Cycle) -> ModelfileSpec:

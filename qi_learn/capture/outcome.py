@@ -136,6 +136,8 @@ class _Verdict:
 def apply_outcomes(store: Store, project: str, now: float) -> None:
     """Joins the results of a project's commands to the turns whose evidence changed. Raises StoreError where the database cannot be written."""
     dirty = set(feedback.dirty_turns(store))
+    if not dirty:  # almost always: the daemon asks ten times a second
+        return
     placed = [s for s in feedback.placed_suggestions(store, project, since=now - 2 * REACH) if s.turn_id in dirty and s.region is not None and not s.reverted]
     if not placed:
         return

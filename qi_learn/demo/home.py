@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -67,10 +68,12 @@ class Home:
 
     def remove(self) -> None:
         """Stops what runs and deletes everything, also what was made on a real Ollama."""
-        self.qi_learn("daemon", "stop", check=False)
-        if self.settings.serve.backend == "ollama":
-            _remove_models(self.settings.serve.ollama)
-        shutil.rmtree(self.root, ignore_errors=True)
+        try:
+            self.qi_learn("daemon", "stop", check=False)
+            if self.settings.serve.backend == "ollama":
+                _remove_models(self.settings.serve.ollama)
+        finally:
+            shutil.rmtree(self.root, ignore_errors=True)
 
 
 def make_home(ollama: str | None, base_gguf: Path) -> Home:
@@ -97,10 +100,11 @@ def make_home(ollama: str | None, base_gguf: Path) -> Home:
 
 
 def _remove_models(url: str) -> None:
-    """Deletes what a demonstration made on a real Ollama: every model of its own name, and nothing else."""
+    """Deletes what a demonstration made on a real Ollama: names of the forms that it gives, and nothing else."""
     with Ollama(url) as server:
         for model in server.models():
-            if model.name.split(":")[0] == OLLAMA_ALIAS:
+            name, _, tag = model.name.partition(":")
+            if name == OLLAMA_ALIAS and (tag == "latest" or re.fullmatch(r"v\d+\.\d+\.\d+|candidate-\w+|repack", tag)):
                 server.delete(model.name)
 
 

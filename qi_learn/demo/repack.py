@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 
 from qi_learn.demo.home import Home
-from qi_learn.deploy.journal import candidate_model, load_deployment
+from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.release import promote
+from qi_learn.outside.names import parse_name
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Release
 from qi_learn.serve.backend import Backend
-from qi_learn.spool import new_id
 
 
 def repack_live(home: Home, backend: Backend) -> str:
     """Makes the live version's weights live again under the next patch number; the version."""
     live = load_deployment(home.paths).live_release
     now = time.time()
-    name = candidate_model(home.alias, new_id(now))
+    name = str(parse_name(home.alias).tagged("repack"))  # no candidate's name: the daemon clears those away
     with Ollama(backend.url) as server:
         server.copy(live.model, name)
         done = promote(

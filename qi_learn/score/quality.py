@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,8 +84,7 @@ def _quality(known: LearningInteraction, code: str, weights: Weights) -> Iterato
         return
     findings = _lint(code, known.turn.project)
     if findings is None:
-        yield Signal("quality", 1.0, weights.quality, "parses (no linter on PATH)")
-        return
+        return  # it parses, and nobody looked further: unknown
     lines = max(1, len(code.strip().splitlines()))
     said = f"parses; {findings} linter finding{'s' if findings != 1 else ''} in {lines} lines"
     yield Signal("quality", max(0.0, 1 - findings / (lines / 10)), weights.quality, said)
@@ -92,10 +92,11 @@ def _quality(known: LearningInteraction, code: str, weights: Weights) -> Iterato
 
 def _lint(code: str, project: str | None) -> int | None:
     """Findings of ruff, with the project's own rules where it has some; None where there is no ruff or it does not answer."""
-    if shutil.which("ruff") is None:
+    ruff = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
+    if ruff is None:
         return None
     place = Path(project) if project and Path(project).is_dir() else None
-    argv = ["ruff", "check", "--quiet", "--output-format", "json", "--extend-ignore", IGNORED_RULES, "--stdin-filename", "suggestion.py", "-"]
+    argv = [ruff, "check", "--quiet", "--output-format", "json", "--extend-ignore", IGNORED_RULES, "--stdin-filename", "suggestion.py", "-"]
     try:
         done = run(argv, timeout=LINT_SECONDS, cwd=place, given=code.encode("utf-8", "replace"))
         return len(json.loads(done.output)) if not done.timed_out and done.exit_code in (0, 1) else None

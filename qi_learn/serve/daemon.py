@@ -12,7 +12,6 @@ import logging
 import os
 import queue
 import signal
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -46,6 +45,8 @@ DECIDE_SECONDS = (1.0, 30.0)
 BASE_RETRY_SECONDS = 2.0
 """How often, at most, the server is asked to agree with deploy.json."""
 WISH_SECONDS = 50.0
+FAULT_SECONDS = 60.0
+LOCK_TRIES = 5
 
 
 class Daemon:
@@ -62,6 +63,7 @@ class Daemon:
         self._decided_at = self._base_tried_at = float("-inf")
         self._base_ready = False
         self._agreed = 0
+        self._fault = ("", 0.0)
         self._changed = True
         self._stack = contextlib.ExitStack()
 
@@ -78,6 +80,7 @@ class Daemon:
 
     def _open(self) -> None:
         self._stack.callback(os.close, _take_lock(self.paths))
+        self.paths.daemon_state.unlink(missing_ok=True)  # of a daemon that was killed: while we start it must not be taken for ours
         self.store: Store = self._stack.enter_context(open_store(self.paths.database))
         self._engine = self._child(backends.engine_child(self.paths, self.settings)) if backends.uses_engine(self.settings) else None
         self._gateway: Child | None = None
@@ -101,6 +104,11 @@ class Daemon:
         self._say_where()
         self._stack.callback(self.paths.daemon_state.unlink, missing_ok=True)
 
+    @property
+    def gateway_url(self) -> str | None:
+        """Where the gateway listens; None where there is none."""
+        return self._gateway.url if self._gateway else None
+
     def _child(self, child: Child) -> Child:
         child.start()
         self._stack.callback(child.stop)
@@ -112,9 +120,20 @@ class Daemon:
         for part in (self._watch_children, self._cycles.watch, self._ensure_base, lambda: self._take_in(now), lambda: self._decide(now), self._grant_wishes):
             try:
                 part()
-            except (QiError, OSError, sqlite3.Error):
-                logger.exception("a part of the daemon's round failed and is tried again")
-                time.sleep(TICK_SECONDS)
+            except Exception as error:  # noqa: BLE001 - the edge of the daemon's loop: a fault of one part must not stop the others
+                self._note_fault(error)
+                return  # and nothing is decided on what was only half taken in
+
+    def _note_fault(self, error: Exception) -> None:
+        """Once with its traceback, then once a minute for as long as it lasts, so that a lasting fault does not fill the disk."""
+        known = f"{type(error).__name__}: {error}"
+        if self._fault[0] != known:
+            logger.error("a part of the daemon's round failed and is tried again", exc_info=error)
+        elif time.monotonic() - self._fault[1] < FAULT_SECONDS:
+            return
+        else:
+            logger.error("it still fails: %s", known)
+        self._fault = (known, time.monotonic())
 
     def cycle_now(self, reason: str) -> RunDirectory:
         """The cycle under way, or a new one. Raises as `start_cycle`."""
@@ -127,10 +146,10 @@ class Daemon:
         if not self._base_ready:
             raise ServerError("Version 1.0.0 is not there yet: the server behind the gateway did not answer.", "See `qi-learn doctor`.")
         now = self._clock()
-        with Ollama(self.backend.url) as server:
-            base = backends.base_file(self.settings, server)
-        store_place = None if self.backend.model_store is None else str(self.backend.model_store)
         deployment = load_deployment(self.paths)
+        with Ollama(self.backend.url) as server:
+            base = setup.file_of_base(self.settings, server, deployment)
+        store_place = None if self.backend.model_store is None else str(self.backend.model_store)
         request = RunRequest(
             run_id=new_id(now),
             server=self.backend.url,
@@ -174,7 +193,7 @@ class Daemon:
         except ServerError as error:
             logger.warning("routes and alias wait for the server: %s", error.what)
         else:
-            self._base_ready, self._agreed = True, self._journal_time()
+            self._base_ready, self._agreed = True, seen  # not the time it has now: somebody may have changed it since
 
     def _journal_time(self) -> int:
         try:
@@ -183,7 +202,7 @@ class Daemon:
             return 0
 
     def _say_where(self) -> None:
-        gateway = (self._gateway.url if self._gateway else None) or ""
+        gateway = self.gateway_url or ""
         state = DaemonState(os.getpid(), gateway, self.backend.url, self.backend.engine, self._clock())
         replace_file(self.paths.daemon_state, dumps(state) + "\n")
 
@@ -194,7 +213,7 @@ class Daemon:
                 return {"pid": os.getpid()}
             case "status":
                 current = self._cycles.current
-                return {"decision": plain(self.decision), "run": current.run_id if current else None, "gateway": self._gateway.url if self._gateway else None}
+                return {"decision": plain(self.decision), "run": current.run_id if current else None, "gateway": self.gateway_url}
             case "train":
                 reply: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
                 self._wishes.put(reply)
@@ -214,15 +233,22 @@ class Daemon:
                 reply.put({"run": self.cycle_now("asked for by `qi-learn train --now`").run_id})
             except QiError as error:
                 reply.put(refusal(error))
+            except OSError as error:
+                reply.put(refusal(QiError(f"The cycle could not be started: {error}", "See `qi-learn doctor`.")))
 
 
 def _take_lock(paths: Paths) -> int:
+    """Tries a few times: whoever looks whether there is a daemon (`background.locked`) has the lock for that moment."""
     fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(fd)
-        raise DaemonError("Another daemon runs for this home.", "`qi-learn status` shows it; `qi-learn daemon stop` stops it.") from error
+    for tries_left in range(LOCK_TRIES, 0, -1):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            if tries_left == 1:
+                os.close(fd)
+                raise DaemonError("Another daemon runs for this home.", "`qi-learn status` shows it; `qi-learn daemon stop` stops it.") from error
+            time.sleep(0.01)
     return fd
 
 
@@ -230,12 +256,13 @@ def run_daemon(paths: Paths, settings: Settings) -> None:
     """Runs until SIGTERM, SIGINT or `qi-learn daemon stop`; logs to stderr. A signal while it starts ends it as cleanly."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    os.umask(0o077)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, _leave)
     with Daemon(paths, settings) as daemon:
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, lambda *_: setattr(daemon, "stopping", True))
-        logger.info("ready: server %s", daemon.backend.url)
+        logger.info("ready: gateway %s, server %s", daemon.gateway_url or "none", daemon.backend.url)
         while not daemon.stopping:
             daemon.tick()
             time.sleep(TICK_SECONDS)

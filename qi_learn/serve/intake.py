@@ -20,7 +20,7 @@ from qi_learn.capture.wire import decode
 from qi_learn.codec import plain
 from qi_learn.errors import DiskFull, QiError, SettingsError, StoreError
 from qi_learn.paths import Paths
-from qi_learn.records import Event, Turn
+from qi_learn.records import Event, Score, Turn
 from qi_learn.score import classify, quality
 from qi_learn.serve.projects import load_projects
 from qi_learn.settings import Settings
@@ -29,6 +29,8 @@ from qi_learn.store.database import Store
 from qi_learn.store.ingest import drain
 
 logger = logging.getLogger(__name__)
+NOT_UNDERSTOOD = (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError)
+"""What odd data may bring up in code that reads it."""
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ class Intake:
             outcome.apply_outcomes(store, str(project), now)
         dirty = feedback.dirty_turns(store)
         for turn_id in dirty:
-            feedback.save_score(store, quality.score_turn(store, turn_id, self.settings, now))
+            self._score(store, turn_id, now)
         return drained.count + len(dirty)
 
     def _decode(self, event: Event) -> Turn:
@@ -91,8 +93,21 @@ class Intake:
 
     def _classify(self, store: Store, turn_id: str) -> None:
         turn = turns.load_turn(store, turn_id)
-        classes = classify.classify(turn)
+        try:
+            classes = classify.classify(turn)
+        except NOT_UNDERSTOOD:
+            logger.exception("turn %s cannot be classified", turn_id)
+            classes = classify.Classes("problem_solving", "simple", "general", ())
         feedback.save_classes(store, turn_id, classes.learning_type, classes.complexity, classes.domain, classes.tools)
+
+    def _score(self, store: Store, turn_id: str, now: float) -> None:
+        """A turn that cannot be scored is set aside until its evidence changes: it must not keep the others waiting."""
+        try:
+            score = quality.score_turn(store, turn_id, self.settings, now)
+        except NOT_UNDERSTOOD as error:
+            logger.exception("turn %s cannot be scored", turn_id)
+            score = Score(turn_id, None, 0.0, None, None, (), (f"could not be scored: {error}",), now)
+        feedback.save_score(store, score)
 
     def _follow_projects(self) -> None:
         """Watches the directories that are registered and there; one that cannot be watched is said once and keeps nothing else waiting."""

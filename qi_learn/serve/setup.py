@@ -12,10 +12,11 @@ from typing import Any
 from qi_learn.deploy import release
 from qi_learn.deploy.candidate import drop_candidates
 from qi_learn.deploy.journal import Deployment, candidate_model, live_runs, load_deployment
+from qi_learn.deploy.version import parse_version
 from qi_learn.errors import NotFound, SettingsError
 from qi_learn.outside import git
 from qi_learn.outside.gguf_file import sha256_of
-from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.pack.modelfile import modelfile_for
 from qi_learn.paths import Paths, replace_file
 from qi_learn.report.configuration import commented_defaults
@@ -76,6 +77,21 @@ def _with_base(paths: Paths, settings: Settings, backend: Backend) -> Deployment
             store=backend.model_store,
             now=time.time(),
         )
+
+
+def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> Path:
+    """The file that the live version's base is served from; where it cannot be read, the one that the settings name, if it is the same.
+
+    Raises SettingsError where the settings name another base by now: versions of one base say nothing about another.
+    """
+    base = deployment.release(f"{parse_version(deployment.live).major}.0.0")
+    if found := served_file(server, base.model):
+        return found
+    place = backends.base_file(settings, server)
+    if base.base_digest and sha256_of(place) != base.base_digest:
+        what = f"{place} is not the base of the live version {deployment.live}."
+        raise SettingsError(what, "Run `qi-learn init` to begin with the new base, or name the old one again.")
+    return place
 
 
 @dataclass(frozen=True, slots=True)
