@@ -53,7 +53,7 @@ class Developer:
         file = session.asked[0].file
         place = self._home.work / file
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(skeleton((self._root / file).read_text(encoding="utf-8"), session.asked), encoding="utf-8")
+        place.write_text(skeleton((self._root / file).read_bytes().decode("utf-8", "replace"), session.asked), encoding="utf-8")
         self._commit(file, f"Start {session.module}")
         for function in session.asked:
             if enough():

@@ -6,7 +6,9 @@ The work is bounded by the number of commits looked at, newest first: what is ol
 
 from __future__ import annotations
 
+import io
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,14 @@ def repository_functions(repository: Path, *, max_commits: int = MAX_COMMITS, ma
         found += [(born.get((file, f.name), len(order) - 1), f) for f in functions_in(text, file, max_characters=max_characters)]
     found.sort(key=lambda item: (item[0], item[1].file, item[1].start))
     return [Introduced(function, order[position][0], float(order[position][1])) for position, function in found]
+
+
+def export(repository: Path, target: Path) -> Path:
+    """The files of the newest commit in a directory of their own, so that what is not committed yet plays no part. Returns `target`."""
+    archive = subprocess.run(["git", "archive", "--format=tar", "HEAD"], cwd=repository, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(target, filter="data")
+    return target
 
 
 def _tree(repository: Path, commit: str) -> list[str]:

@@ -23,11 +23,12 @@ from rich.console import Console
 from qi_learn import codec
 from qi_learn.demo import measures
 from qi_learn.demo.developer import Developer, Worked
-from qi_learn.demo.history import repository_functions
+from qi_learn.demo.history import export, repository_functions
 from qi_learn.demo.home import ANSWER_TOKENS, Home, make_home, overrides_text
 from qi_learn.demo.repack import repack_live
 from qi_learn.demo.source import DemoSession, deal, package_functions, sessions
 from qi_learn.errors import EXIT_DONE, EXIT_REFUSED, NotFound, QiError
+from qi_learn.outside import git
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Verdict
@@ -39,6 +40,8 @@ from qi_learn.store.rundir import RunDirectory, run_directories
 PACKAGE = "rich"
 """The installed package whose functions are played: a dependency, so it is there; written by people who never saw this program."""
 CYCLE_SECONDS = 3600.0
+MIN_SESSIONS, MIN_FUNCTIONS = 8, 60
+"""What one cycle of the demonstration needs, at least."""
 ASK_EVERY = 5.0
 """Seconds between two questions to the live model while a cycle runs."""
 
@@ -288,10 +291,14 @@ def tell(*, repo: Path | None, cycles: int, ollama: str | None, as_json: bool, k
     console = Console(stderr=as_json, width=None if (sys.stderr if as_json else sys.stdout).isatty() else 140)
     base = backend.embedded_file()
     source, work = _work(repo)
+    groups = deal(work, cycles)
+    _enough_work(groups)
     home = make_home(ollama, base)
     began = time.monotonic()
     try:
-        story = Story(home, console, source, deal(work, cycles), base)
+        if repo is not None:
+            source = export(source, home.root / "source")
+        story = Story(home, console, source, groups, base)
         code = story.tell()
         story.figures.total_seconds = round(time.monotonic() - began, 2)
         if as_json:
@@ -307,9 +314,22 @@ def tell(*, repo: Path | None, cycles: int, ollama: str | None, as_json: bool, k
 
 def _work(repo: Path | None) -> tuple[Path, list[DemoSession]]:
     if repo is not None:
-        return repo.absolute(), sessions([i.function for i in repository_functions(repo.absolute())])
+        top = git.top(repo.absolute())
+        if top is None:
+            raise NotFound(f"{repo} is not in a git repository.", "Give the path of a git working tree.")
+        return top, sessions([i.function for i in repository_functions(top)])
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise NotFound(f"The package {PACKAGE} is not installed.", "Install qi-learn with its dependencies, or give --repo PATH.")
     package = Path(spec.submodule_search_locations[0])
     return package.parent, sessions(package_functions(package))
+
+
+def _enough_work(groups: Sequence[Sequence[DemoSession]]) -> None:
+    """Raises NotFound where a cycle would have too little to learn from: said before anything is started."""
+    for group in groups:
+        functions = sum(len(session.asked) for session in group)
+        if len(group) < MIN_SESSIONS or functions < MIN_FUNCTIONS:
+            there = f"{functions} usable functions in {len(group)} modules"
+            what = f"For each of {len(groups)} cycles there are about {there}; it takes {MIN_FUNCTIONS} in {MIN_SESSIONS}."
+            raise NotFound(what, "Ask for fewer cycles (--cycles 1), or give a larger Python repository.")

@@ -38,12 +38,25 @@ def initialise(paths: Paths, settings: Settings, place: Path) -> Iterator[str]:
     if not paths.settings_file.exists():
         replace_file(paths.settings_file, commented_defaults())
         yield f"Wrote {paths.settings_file} (every key with its default)."
+    if hint := _ollama_hint(settings):
+        yield hint
     project = git.top(place) or place.absolute()
     added = add_project(paths, project)
     yield f"{project} is {'now' if added else 'already'} watched."
     deployment = _base(paths, settings)
     yield f"{deployment.alias} is version {deployment.live} ({deployment.live_release.model})."
     yield "Start the daemon with `qi-learn daemon start`." if not background.locked(paths) else "The daemon runs and has taken it up."
+
+
+def _ollama_hint(settings: Settings) -> str:
+    """Where an Ollama is up and no model of its is named, the embedded engine would take its place without a word."""
+    if settings.serve.backend != "auto" or settings.serve.base:
+        return ""
+    with Ollama(settings.serve.ollama, timeout=2.0) as server:
+        models = [m.name for m in server.models()] if server.reachable() else []
+    if not models:
+        return ""
+    return f'Ollama answers at {settings.serve.ollama}: to learn on one of its models, set serve.base, for example base = "{models[0]}"; without it the embedded model serves.'
 
 
 def _base(paths: Paths, settings: Settings) -> Deployment:
