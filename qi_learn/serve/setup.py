@@ -56,7 +56,8 @@ def _ollama_hint(settings: Settings) -> str:
         models = [m.name for m in server.models()] if server.reachable() else []
     if not models:
         return ""
-    return f'Ollama answers at {settings.serve.ollama}: to learn on one of its models, set serve.base, for example base = "{models[0]}"; without it the embedded model serves.'
+    how = f'set serve.base, for example base = "{models[0]}"'
+    return f"Ollama answers at {settings.serve.ollama}: to learn on one of its models, {how}; without it the embedded model serves."
 
 
 def _base(paths: Paths, settings: Settings) -> Deployment:
