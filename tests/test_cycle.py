@@ -85,13 +85,13 @@ def second(first: Learned) -> Iterator[Learned]:
     with watched_alias(world) as seen:
         for line in (("freeze", "done"), ("scale", "chosen"), ("deploy", "begun")):
             kill_at(world, run, {line})
-            assert_answers(world)
+            world.assert_answers()
             assert not run.ended
         code = world.cycle(run)
     with world.store() as store:
         world.take_in(store)
     releases = [load_deployment(world.paths).release(v) for v in ("1.1.0", "1.2.0")]
-    assert seen.models == [digest_of(world, r.model) for r in releases]
+    assert seen.models == [world.digest_of(r.model) for r in releases]
     assert seen.faults == []
     return Learned(world, run, code)
 
@@ -117,9 +117,9 @@ def test_a_cycle_ships_a_version_and_everything_agrees(first: Learned) -> None:
     assert (deployment.chain, release.version, release.parent, release.run_id) == (("1.0.0", "1.1.0"), "1.1.0", "1.0.0", run.run_id)
     assert json.loads(world.paths.routes.read_text())["live"] == release.model
     assert json.loads(world.paths.routes.read_text())["digest"] == release.digest
-    assert digest_of(world, world.alias) == digest_of(world, release.model) != digest_of(world, deployment.release("1.0.0").model)
-    assert names(world) == [world.alias, "learned:v1.0.0", "learned:v1.1.0"]  # no candidate is left
-    assert_answers(world)
+    assert world.digest_of(world.alias) == world.digest_of(release.model) != world.digest_of(deployment.release("1.0.0").model)
+    assert world.names() == [world.alias, "learned:v1.0.0", "learned:v1.1.0"]  # no candidate is left
+    world.assert_answers()
 
     place = world.paths.data / str(release.adapter)
     assert sorted(p.name for p in place.iterdir()) == ["Modelfile", "adapter.safetensors", "past_fisher.safetensors"]
@@ -188,7 +188,7 @@ def test_killed_three_times_it_ended_once(second: Learned) -> None:
     deployment = load_deployment(second.world.paths)
     assert (deployment.highest, deployment.abandoned, deployment.announced) == ("1.2.0", (), None)
     assert [r.version for r in deployment.releases] == ["1.0.0", "1.1.0", "1.2.0"]
-    assert names(second.world) == [second.world.alias, "learned:v1.0.0", "learned:v1.1.0", "learned:v1.2.0"]
+    assert second.world.names() == [second.world.alias, "learned:v1.0.0", "learned:v1.1.0", "learned:v1.2.0"]
     with open_store(second.world.paths.database, readonly=True) as store:
         assert [(m.action, m.version) for m in list_moves(store)] == [("released", "1.2.0"), ("released", "1.1.0")]
         assert load_run(store, second.run.run_id).state == "deployed"
@@ -215,7 +215,7 @@ def test_data_that_does_not_allow_a_cycle(world: World, sessions: dict[str, int]
         world.take_in(store)
         assert (load_run(store, run.run_id).state, load_run(store, run.run_id).reason) == ("refused", outcome["reason"])
     assert load_deployment(world.paths).chain == ("1.0.0",)
-    assert_answers(world)
+    world.assert_answers()
     assert world.cycle(run) == DONE  # ended is ended
 
 
@@ -253,7 +253,7 @@ def test_a_worker_that_cannot_work_fails_the_cycle_in_its_own_words(world: World
         world.take_in(store)
         assert (load_run(store, again.run_id).state, load_run(store, again.run_id).reason) == ("failed", outcome["reason"])
     assert load_deployment(world.paths).chain == ("1.0.0",)
-    assert_answers(world)
+    world.assert_answers()
 
 
 def test_a_base_that_cannot_be_trained_fails_before_the_worker(world: World, base: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_delta_that_makes_it_worse_is_refused_also_where_the_disk_was_full_mea
     assert world.cycle(run, most=100) == AGAIN  # nor does the model
     assert "model.gguf" in run.history()[-1]["reason"]
     assert not run.ended
-    assert_answers(world)
+    world.assert_answers()
 
     assert world.cycle(run) == REFUSED, run.log.read_text()
     outcome = json.loads(run.outcome.read_text())
@@ -291,7 +291,7 @@ def test_a_delta_that_makes_it_worse_is_refused_also_where_the_disk_was_full_mea
         assert load_run(store, run.run_id).verdict == verdict
     deployment = load_deployment(world.paths)
     assert (deployment.chain, deployment.highest) == (("1.0.0",), "1.0.0")
-    assert names(world) == [world.alias, deployment.live_release.model]  # the candidate is gone
+    assert world.names() == [world.alias, deployment.live_release.model]  # the candidate is gone
     assert not list(run.path.glob("*.gguf"))
 
 
@@ -305,7 +305,7 @@ def test_a_candidate_that_takes_the_server_down_is_refused(world: World, first: 
         run.write(run.request, replace(world.read_request(run), server=url))
         assert [world.cycle(run) for _ in range(3)] == [AGAIN, AGAIN, REFUSED], run.log.read_text()
     assert "went away 3 times" in json.loads(run.outcome.read_text())["reason"]
-    assert_answers(world)
+    world.assert_answers()
 
 
 def test_two_processes_do_not_work_on_one_run(world: World) -> None:
@@ -334,15 +334,15 @@ def test_killed_after_every_line_of_its_journal(world: World, first: Learned) ->
     with watched_alias(world) as seen:
         while line := kill_at(world, run, None, not_at=killed):
             killed.add(line)
-            assert_answers(world)
+            world.assert_answers()
             assert len(killed) < 20
     assert {("freeze", "begun"), ("train", "begun"), ("pack", "begun"), ("gate", "begun"), ("deploy", "begun"), ("deploy", "done")} <= killed
     assert json.loads(run.outcome.read_text())["version"] == "1.1.0"
     deployment = load_deployment(world.paths)
     assert (deployment.chain, deployment.highest, deployment.abandoned) == (("1.0.0", "1.1.0"), "1.1.0", ())
-    assert names(world) == [world.alias, *(r.model for r in deployment.releases)]
+    assert world.names() == [world.alias, *(r.model for r in deployment.releases)]
     assert seen.faults == []
-    assert seen.models == [digest_of(world, r.model) for r in deployment.releases]
+    assert seen.models == [world.digest_of(r.model) for r in deployment.releases]
     with world.store() as store:
         world.take_in(store)
         assert load_run(store, run.run_id).state == "deployed"
@@ -422,27 +422,6 @@ def tensor(path: Path, name: str) -> tuple[str, bytes]:
     with path.open("rb") as file:
         file.seek(found.start)
         return found.type, file.read(found.size)
-
-
-def digest_of(world: World, model: str) -> str:
-    with Ollama(world.server.url) as ollama:
-        found = ollama.find(model)
-    assert found is not None
-    return found.digest
-
-
-def names(world: World) -> list[str]:
-    """The models of this world, whatever else the engine has."""
-    own = world.alias.split(":")[0]
-    with Ollama(world.server.url) as ollama:
-        return sorted(m.name for m in ollama.models() if m.name.split(":")[0] == own)
-
-
-def assert_answers(world: World) -> None:
-    body = {"model": world.alias, "messages": [{"role": "user", "content": "Hi."}], "stream": False, "options": {"num_predict": 2}}
-    answer = httpx.post(f"{world.server.url}/api/chat", json=body, timeout=60)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["eval_count"] > 0
 
 
 @dataclass

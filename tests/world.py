@@ -12,14 +12,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 from engine_server import Server
 from tiny_models import write_tiny_model
 
 from qi_learn.capture.suggestions import suggestions_of
 from qi_learn.capture.wire import decode
-from qi_learn.deploy.journal import live_runs, load_deployment
+from qi_learn.deploy.candidate import make_model
+from qi_learn.deploy.journal import candidate_model, live_runs, load_deployment
+from qi_learn.deploy.release import promote
+from qi_learn.outside.gguf_file import sha256_of
+from qi_learn.outside.ollama import Ollama
+from qi_learn.pack.modelfile import modelfile_for
 from qi_learn.paths import Paths
+from qi_learn.records import Release
 from qi_learn.score.quality import score_turn
+from qi_learn.serve import background
 from qi_learn.serve.backend import Backend
 from qi_learn.serve.setup import ensure_base
 from qi_learn.settings import Settings, load_settings
@@ -54,19 +62,30 @@ class World:
 
     root: Path
     base: Path
-    server: Server
+    server: Server | None
+    """The server that it shares with others; None where its daemon brings one."""
     alias: str
     tables: dict[str, dict[str, object]] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, root: Path, base: Path, server: Server, alias: str, **changes: Mapping[str, object]) -> World:
+    def make(cls, root: Path, base: Path, server: Server | None, alias: str = "qi-agent:latest", **changes: Mapping[str, object]) -> World:
         tables = {name: {**table, **changes.get(name, {})} for name, table in SETTINGS.items()}
         tables["serve"] |= {"base_gguf": str(base), "alias": alias}
         world = cls(root, base, server, alias, tables)
         world.paths.ensure()
         world.change("serve")
-        ensure_base(world.paths, world.settings, Backend(server.url, True, server.models), now=time.time())
+        if server is not None:
+            ensure_base(world.paths, world.settings, Backend(server.url, True, server.models), now=time.time())
         return world
+
+    @property
+    def url(self) -> str:
+        """Of the server that is up."""
+        if self.server is not None:
+            return self.server.url
+        running = background.running(self.paths)
+        assert running is not None
+        return running.server
 
     @property
     def paths(self) -> Paths:
@@ -107,6 +126,44 @@ class World:
     def take_in(self, store: Store) -> tuple[str, ...]:
         return drain(store, self.paths.spool, decode=decode, suggest=suggestions_of, now=time.time()).turns
 
+    # --- models ------------------------------------------------------------------------------------------------------------------------------
+
+    def release(self, server: Server, seed: int) -> Release:
+        """Another version, live by now, without the trouble of learning: a model of chance."""
+        gguf = write_tiny_model(self.root / "candidate.gguf", layers=3, width=64, feed=128, context=512, tensor_type="Q8_0", seed=seed)
+        digest, run_id, now = sha256_of(gguf), new_id(time.time()), load_deployment(self.paths)
+        candidate = candidate_model(self.alias, run_id)
+
+        def make(version: str, model: str) -> Release:
+            return Release(version, model, digest, time.time(), now.live_release.base_digest, parent=now.live, run_id=run_id)
+
+        with Ollama(server.url) as ollama:
+            make_model(ollama, candidate, gguf, digest, modelfile_for(None, "default").as_create())
+            known = {"compared_with": now.live, "run_id": run_id, "bump": "minor", "make": make, "store": server.models, "keep": 3}
+            done = promote(self.paths, ollama, candidate, **known)  # type: ignore[arg-type]
+        gguf.unlink()
+        return done.release
+
+    def digest_of(self, model: str) -> str:
+        with Ollama(self.url) as ollama:
+            found = ollama.find(model)
+        assert found is not None
+        return found.digest
+
+    def names(self) -> list[str]:
+        """The models of this world, whatever else the server has."""
+        own = self.alias.split(":")[0]
+        with Ollama(self.url) as ollama:
+            return sorted(m.name for m in ollama.models() if m.name.split(":")[0] == own)
+
+    def assert_answers(self, url: str | None = None) -> httpx.Response:
+        """Whoever asks for the alias gets an answer."""
+        body = {"model": self.alias, "messages": [{"role": "user", "content": "Hi."}], "stream": False, "options": {"num_predict": 2}}
+        answer = httpx.post(f"{url or self.url}/api/chat", json=body, timeout=60)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["eval_count"] > 0
+        return answer
+
     # --- cycles ------------------------------------------------------------------------------------------------------------------------------
 
     def request(self, **more: Any) -> RunDirectory:
@@ -115,7 +172,7 @@ class World:
         deployment = load_deployment(self.paths)
         request = RunRequest(
             run_id=new_id(now),
-            server=self.server.url,
+            server=self.url,
             started=now,
             reason="a test",
             seed=0,
@@ -123,7 +180,7 @@ class World:
             base_gguf=str(self.base),
             parent=deployment.live,
             ancestors=live_runs(deployment),
-            model_store=str(self.server.models),
+            model_store=str(self.server.models if self.server else self.paths.models),
         )
         run = RunDirectory(self.paths.runs / request.run_id)
         run.path.mkdir(mode=0o700, parents=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qi_learn.codec import plain
 from qi_learn.deploy import release
 from qi_learn.deploy.candidate import drop_candidates
 from qi_learn.deploy.journal import Deployment, candidate_model, live_runs, load_deployment
@@ -25,6 +26,7 @@ from qi_learn.serve import background
 from qi_learn.serve.backend import Backend
 from qi_learn.serve.projects import add_project
 from qi_learn.settings import Settings
+from qi_learn.spool import Spool
 from qi_learn.store.rundir import run_directories
 
 logger = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ def _with_base(paths: Paths, settings: Settings, backend: Backend) -> Deployment
         known = next(r.base_digest for r in deployment.releases if r.version == deployment.live)
         if not known or source.digest == known:
             return deployment
-        return release.new_base(
+        deployment = release.new_base(
             paths,
             server,
             base_model=source.model,
@@ -91,6 +93,18 @@ def _with_base(paths: Paths, settings: Settings, backend: Backend) -> Deployment
             store=backend.model_store,
             now=time.time(),
         )
+    _tell(paths, deployment)
+    return deployment
+
+
+def _tell(paths: Paths, deployment: Deployment) -> None:
+    """The event of a new base version, for the store's history and audit."""
+    made = deployment.live_release
+    spool = Spool(paths.spool, "setup", clock=time.time)
+    spool.append(
+        "release", {"action": "base", "version": made.version, "alias": deployment.alias, "release": plain(made)}, id=f"base-{made.version}-{made.created:.0f}"
+    )
+    spool.close()
 
 
 def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> Path:
@@ -150,6 +164,8 @@ def ensure_base(paths: Paths, settings: Settings, backend: Backend, *, now: floa
             store=backend.model_store,
             now=now,
         )
+        if not there:
+            _tell(paths, deployment)
         going_on = [candidate_model(settings.serve.alias, run.run_id) for run in run_directories(paths.runs) if not run.ended]
         for name in drop_candidates(server, settings.serve.alias, keep=going_on):
             logger.info("deleted %s, left over from a run that has ended", name)
