@@ -150,8 +150,8 @@ def test_the_store_knows_what_happened(first: Learned) -> None:
         assert known.train == first.run.read(first.run.result, TrainResult)
         assert known.verdict == first.run.read(first.run.verdict, Verdict)
         assert len(learned(store, [first.run.run_id])) == 24
-        assert [(m.action, m.version, m.previous) for m in list_moves(store)][-1:] == [("released", "1.1.0", "1.0.0")]
-        assert load_deployment(first.world.paths).live_release in [*list_releases(store), load_deployment(first.world.paths).live_release]
+        assert ("released", "1.1.0", "1.0.0") in [(m.action, m.version, m.previous) for m in list_moves(store)]
+        assert load_deployment(first.world.paths).release("1.1.0") in list_releases(store)
 
 
 def test_a_second_cycle_builds_on_the_first(first: Learned, second: Learned) -> None:
@@ -190,7 +190,7 @@ def test_killed_three_times_it_ended_once(second: Learned) -> None:
     assert [r.version for r in deployment.releases] == ["1.0.0", "1.1.0", "1.2.0"]
     assert second.world.names() == [second.world.alias, "learned:v1.0.0", "learned:v1.1.0", "learned:v1.2.0"]
     with open_store(second.world.paths.database, readonly=True) as store:
-        assert [(m.action, m.version) for m in list_moves(store)] == [("released", "1.2.0"), ("released", "1.1.0")]
+        assert [(m.action, m.version) for m in list_moves(store)] == [("released", "1.2.0"), ("released", "1.1.0"), ("base", "1.0.0")]
         assert load_run(store, second.run.run_id).state == "deployed"
     begun = [line["step"] for line in second.run.history() if line["state"] == "begun"]
     assert begun.count("freeze") == begun.count("train") == 1  # what was done was not done again
@@ -308,6 +308,27 @@ def test_a_candidate_that_takes_the_server_down_is_refused(world: World, first: 
     world.assert_answers()
 
 
+def test_where_another_version_went_live_meanwhile_it_is_compared_with_that_one(world: World, server: Server, first: Learned) -> None:
+    world.work(SESSIONS, steps)
+    run = world.request()
+    kill_at(world, run, {("train", "begun")})
+    give_result(run, first.run, times=1.0)
+    kill_at(world, run, {("gate", "begun")})
+    run.write(run.verdict, first.run.read(first.run.verdict, Verdict))  # it passed, against 1.0.0, and was killed before it could deploy
+    other = world.release(server, seed=0)  # the base again, under another number
+    assert other.version == "1.1.0"
+
+    assert world.cycle(run) == AGAIN
+    assert "Version 1.1.0 went live" in run.history()[-1]["reason"]
+    assert load_deployment(world.paths).live == "1.1.0"
+    assert world.cycle(run) == DONE, run.log.read_text()
+    assert run.read(run.verdict, Verdict).compared_with == "1.1.0"
+    deployment = load_deployment(world.paths)
+    assert (deployment.chain, deployment.live_release.parent) == (("1.0.0", "1.1.0", "1.2.0"), "1.0.0")
+    assert live_runs(deployment) == (run.run_id,)
+    assert world.digest_of(world.alias) == world.digest_of(deployment.live_release.model)
+
+
 def test_two_processes_do_not_work_on_one_run(world: World) -> None:
     world.work({"a": 2}, steps)
     run = world.request()
@@ -346,7 +367,7 @@ def test_killed_after_every_line_of_its_journal(world: World, first: Learned) ->
     with world.store() as store:
         world.take_in(store)
         assert load_run(store, run.run_id).state == "deployed"
-        assert [(m.action, m.version) for m in list_moves(store)] == [("released", "1.1.0")]
+        assert [(m.action, m.version) for m in list_moves(store)] == [("released", "1.1.0"), ("base", "1.0.0")]
 
 
 @pytest.mark.slow

@@ -49,6 +49,7 @@ class Intake:
     def tick(self, store: Store, now: float) -> int:
         """One round; returns how many events were taken in and turns scored: 0 where nothing changed."""
         self._follow_projects()
+        self._seen.extend(self.watcher.poll())  # before the drain: a turn is in the spool before anybody can save what it answered
         drained = drain(store, self.paths.spool, decode=self._decode, suggest=survival.suggestions_of, now=now)
         for turn_id in feedback.unclassified_turns(store):
             self._classify(store, turn_id)
@@ -75,7 +76,6 @@ class Intake:
 
     def _take_in_seen(self, store: Store, now: float) -> None:
         """Saves and commits, in order. The watcher tells each once: where the database cannot be written now, the rest waits here."""
-        self._seen.extend(self.watcher.poll())
         while self._seen:
             try:
                 self._observe(store, self._seen[0], now)
