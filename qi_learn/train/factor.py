@@ -97,8 +97,8 @@ class FactorSum:
             _some(self._diagonal).add_(vectors.to(self._high).square().sum(0))
 
     def factor(self, count: float) -> Factor:
-        """The sum divided by `count`, on the CPU."""
-        return Factor(self._matrix.cpu() / count, None if self._diagonal is None else self._diagonal.cpu() / count)
+        """The sum divided by `count`, on the CPU. It is divided in place, being large: the sum is used up."""
+        return Factor(self._matrix.div_(count).cpu(), None if self._diagonal is None else self._diagonal.div_(count).cpu())
 
 
 def _some(value: Tensor | None) -> Tensor:

@@ -26,7 +26,7 @@ from qi_learn.train.loop import Data, Trained, train
 from qi_learn.train.model import Network, load_trainable
 from qi_learn.train.progress import Phase, Progress, write_progress
 
-FISHER_TOKENS = 2048
+FISHER_TOKENS = 1024
 """At most so many tokens in one batch of a Fisher estimate."""
 
 logger = logging.getLogger(__name__)
