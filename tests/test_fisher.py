@@ -288,3 +288,18 @@ def test_wide_modules_are_sketched_without_losing_what_matters() -> None:
 def test_factors_of_different_forms_do_not_mix() -> None:
     with pytest.raises(ValueError, match="different forms"):
         Factor(torch.eye(3)).combined(1.0, Factor(diagonal=torch.ones(3)), 1.0)
+
+
+def test_a_whole_matrix_is_kept_as_its_triangle() -> None:
+    torch.manual_seed(0)
+    for width in (1, 2, 7, 64):
+        one = FactorSum(width, torch.device("cpu"), torch.float32)
+        one.add(torch.randn(20, width))
+        factor = one.factor(20)
+        assert factor.matrix is not None
+        assert torch.equal(factor.matrix, factor.matrix.T)
+        parts = factor.parts()
+        assert {name: part.numel() for name, part in parts.items()} == {"triangle": width * (width + 1) // 2}
+        back = Factor.of_parts(parts).matrix
+        assert back is not None
+        assert torch.equal(back, factor.matrix)

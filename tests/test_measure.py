@@ -150,6 +150,11 @@ def test_an_answer_that_is_cut_is_a_fault_unless_the_reference_is_as_long(server
     assert found.similarity[1] == 1.0
 
 
+def test_an_answer_that_is_cut_before_any_code_is_not_like_it(server: Ollama, tmp_path: Path) -> None:
+    answering(server, tmp_path, "m:1", say="# one two three four five six seven eight nine ten")
+    assert measure_behaviour(server, "m:1", [example("long", target=50)], answer_tokens=5).similarity == (0.0,)
+
+
 def test_a_reference_that_does_not_parse_asks_no_parsing(server: Ollama, tmp_path: Path) -> None:
     answering(server, tmp_path, "m:1", say="```\nfn main() {}\n```")
     assert measure_behaviour(server, "m:1", [example("a", kept_code="fn main() {}\n")], answer_tokens=50).coherent == (True,)

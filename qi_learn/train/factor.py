@@ -7,6 +7,7 @@ as the Nystroem approximation Y (Omega^T Y)^+ Y^T, which never exceeds F, with t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -33,6 +34,26 @@ class Factor:
 
     matrix: Tensor | None = None
     diagonal: Tensor | None = None
+
+    @classmethod
+    def of_parts(cls, parts: Mapping[str, Tensor]) -> Factor:
+        """What `parts` gave."""
+        if "triangle" not in parts:
+            return cls(parts.get("matrix"), parts.get("diagonal"))
+        packed = parts["triangle"]
+        width = int((2 * len(packed) + 0.25) ** 0.5)
+        matrix = packed.new_zeros(width, width)
+        rows, columns = torch.tril_indices(width, width)
+        matrix[rows, columns] = packed
+        matrix[columns, rows] = packed
+        return cls(matrix)
+
+    def parts(self) -> dict[str, Tensor]:
+        """What is kept in a file: of a whole matrix only the lower triangle."""
+        if self.matrix is not None and self.diagonal is None:
+            rows, columns = torch.tril_indices(*self.matrix.shape)
+            return {"triangle": self.matrix[rows, columns]}
+        return {name: part for name, part in (("matrix", self.matrix), ("diagonal", self.diagonal)) if part is not None}
 
     def times(self, other: Tensor) -> Tensor:
         """F @ other, for `other` (d, r)."""
@@ -97,8 +118,10 @@ class FactorSum:
             _some(self._diagonal).add_(vectors.to(self._high).square().sum(0))
 
     def factor(self, count: float) -> Factor:
-        """The sum divided by `count`, on the CPU. It is divided in place, being large: the sum is used up."""
-        return Factor(self._matrix.div_(count).cpu(), None if self._diagonal is None else self._diagonal.div_(count).cpu())
+        """The sum divided by `count`, on the CPU, symmetric to the last bit. It is divided in place, being large: the sum is used up."""
+        if self._diagonal is None:
+            return Factor((self._matrix + self._matrix.T).div_(2 * count).cpu())
+        return Factor(self._matrix.div_(count).cpu(), self._diagonal.div_(count).cpu())
 
 
 def _some(value: Tensor | None) -> Tensor:

@@ -78,7 +78,9 @@ class Fisher:
         return replace(new, modules=joined, sequences=self.sequences + new.sequences, tokens=self.tokens + new.tokens, skipped=self.skipped + new.skipped)
 
     def save(self, path: Path) -> None:
-        tensors = {f"{name}.{side}.{part}": value for name, both in self.modules.items() for side in ("S", "C") for part, value in _parts(getattr(both, side))}
+        tensors = {
+            f"{name}.{side}.{part}": value for name, both in self.modules.items() for side in ("S", "C") for part, value in getattr(both, side).parts().items()
+        }
         about = {
             "form": self.form,
             "sequences": self.sequences,
@@ -247,9 +249,7 @@ def _accumulated(old: ModuleFisher, new: ModuleFisher) -> ModuleFisher:
     return ModuleFisher(old.S.combined(1.0, new.S, 1.0), old.C.combined(old.cycles / cycles, new.C, new.cycles / cycles), cycles)
 
 
-def _parts(factor: Factor) -> list[tuple[str, Tensor]]:
-    return [(name, value) for name, value in (("matrix", factor.matrix), ("diagonal", factor.diagonal)) if value is not None]
-
-
 def _factor(tensors: dict[str, Tensor], name: str) -> Factor:
-    return Factor(tensors.get(f"{name}.matrix"), tensors.get(f"{name}.diagonal"))
+    """The factor whose parts begin with `name`, taken out of `tensors`, so that a large file is not in memory twice."""
+    kept = {part: tensors.pop(f"{name}.{part}") for part in ("triangle", "matrix", "diagonal") if f"{name}.{part}" in tensors}
+    return Factor.of_parts(kept)

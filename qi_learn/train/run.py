@@ -55,6 +55,7 @@ def learn(run: Path, plan: Plan, snapshot: Snapshot, *, stopping: Callable[[], b
         run=run,
         stopping=stopping,
     )
+    del general  # its penalty is over, and it is large
     save_adapter(run / "adapter" / "delta.safetensors", network.delta(), plan.base_digest)
     fresh = _estimate(run, "past fisher", network, data.new, stopping)
     (old.accumulated(fresh) if old else fresh).save(run / "adapter" / "past_fisher.safetensors")

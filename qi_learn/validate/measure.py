@@ -87,8 +87,9 @@ def _is_cut(example: Example, answer: Answer, answer_tokens: int) -> bool:
 
 def _likeness(example: Example, answer: Answer, *, cut: bool) -> float:
     code, kept = _code(answer), example.kept_code
-    if cut:
-        kept = " ".join(code_tokens(kept)[: len(code_tokens(code))])
+    size = len(code_tokens(code))
+    if cut and size:  # with nothing said it is compared with all that was kept, not with nothing
+        kept = " ".join(code_tokens(kept)[:size])
     return similarity(code, kept)
 
 
