@@ -64,6 +64,7 @@ class Daemon:
         self._base_ready = False
         self._agreed = 0
         self._fault = ("", 0.0)
+        self._said = ""
         self._changed = True
         self._stack = contextlib.ExitStack()
 
@@ -181,6 +182,8 @@ class Daemon:
         for child in (self._engine, self._gateway):
             if child is not None:
                 child.watch()
+        if self._said and self.gateway_url not in (None, self._said):
+            self._say_where()  # on a port of its own choosing it comes back somewhere else
 
     def _ensure_base(self) -> None:
         """Version 1.0.0, and routes and alias as deploy.json wants them, whenever somebody has changed it; tried again until the server answers."""
@@ -202,7 +205,7 @@ class Daemon:
             return 0
 
     def _say_where(self) -> None:
-        gateway = self.gateway_url or ""
+        gateway = self._said = self.gateway_url or ""
         state = DaemonState(os.getpid(), gateway, self.backend.url, self.backend.engine, self._clock())
         replace_file(self.paths.daemon_state, dumps(state) + "\n")
 
