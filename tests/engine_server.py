@@ -125,7 +125,17 @@ class Exchange:
 
 
 def exchange(url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Exchange:
-    """Asks over a plain socket, so that nothing tidies the answer up."""
+    """Asks over a plain socket, so that nothing tidies the answer up.
+
+    A server that answers before it has read a long body and closes resets the connection, and sometimes takes its own answer along: then it is asked again.
+    """
+    for _ in range(20):
+        with contextlib.suppress(ConnectionResetError):
+            return _exchange(url, method, path, body, headers)
+    return _exchange(url, method, path, body, headers)
+
+
+def _exchange(url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Exchange:
     at = urlsplit(url)
     sent = {"Host": at.netloc, "Connection": "close", "Accept": "*/*", **headers} | ({} if body is None else {"Content-Length": str(len(body))})
     head = "\r\n".join([f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items())]) + "\r\n\r\n"

@@ -36,7 +36,7 @@ OWN_WORDS = {
 }
 """Exchange -> (status, a word of the reason) where the engine refuses in its own words."""
 
-FREE_TEXTS = {"content", "response", "text", "token", "created_at", "modified_at", "expires_at", "id", "version", "modelfile", "template", "parameters"}
+FREE_TEXTS = {"request_id", "item_id", "content", "response", "text", "token", "created_at", "modified_at", "expires_at", "id", "version", "modelfile", "template", "parameters"}
 FREE_TEXTS |= {"digest", "parameter_size", "quantization_level", "source", "name", "shape", "type"}
 ENDINGS = {"stop", "length"}
 
@@ -107,7 +107,8 @@ def _shapes(got: Exchange, recorded: dict[str, Any]) -> list[Any]:
     if kind == "text/event-stream":
         assert got.chunks is not None
         assert all(chunk.endswith("\n\n") for chunk in got.chunks)
-        events = [event.removeprefix("data: ") for chunk in got.chunks for event in chunk.split("\n\n") if event]
+        lines = [line for chunk in got.chunks for event in chunk.split("\n\n") if event for line in event.split("\n")]
+        events = [line.removeprefix("data: ") for line in lines if not line.startswith("event: ")]
         together = [chunk.count("data: ") for chunk in got.chunks[-1:]]
         return [*_once(event if event == "[DONE]" else _shape(json.loads(event), recorded) for event in events), together]
     if kind.startswith("application/json"):
