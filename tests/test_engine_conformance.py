@@ -129,6 +129,8 @@ def _shape(value: Any, recorded: dict[str, Any], key: str = "") -> Any:
         return "general.architecture" in value and list(value) == sorted(value)  # its keys are the file's
     if key == "parent_model" or key in FREE_TEXTS or (key == "model" and recorded["name"].startswith("tags")):
         return type(value).__name__
+    if key == "delta" and isinstance(value, str):
+        return "text"
     if key == "status":
         return "layer" if "layer" in value else "template" if "template" in value else value
     if key == "rendered_template":
