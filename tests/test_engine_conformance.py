@@ -36,8 +36,8 @@ OWN_WORDS = {
 }
 """Exchange -> (status, a word of the reason) where the engine refuses in its own words."""
 
-FREE_TEXTS = {"request_id", "item_id", "content", "response", "text", "token", "created_at", "modified_at", "expires_at", "id", "version", "modelfile", "template", "parameters"}
-FREE_TEXTS |= {"digest", "parameter_size", "quantization_level", "source", "name", "shape", "type"}
+FREE_TEXTS = {"content", "response", "text", "token", "created_at", "modified_at", "expires_at", "id", "version", "modelfile", "template", "parameters"}
+FREE_TEXTS |= {"digest", "parameter_size", "quantization_level", "source", "name", "shape", "type", "request_id", "item_id"}
 ENDINGS = {"stop", "length"}
 
 
