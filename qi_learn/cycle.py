@@ -242,7 +242,8 @@ def _pack_at(cycle: Cycle, plan: Plan, scale: float, *, like: Packed | None) -> 
         cycle.run.journal(cycle.clock(), "join", "cut", rank=RANK_CAP, lost=round(lost, 4))
     cycle.run.joined.parent.mkdir(exist_ok=True)
     write_adapter(joined, cycle.run.joined)
-    return replace(pack_file(cycle.base, joined, cycle.run.model, base_weights=cycle.base_weights, like=like), scale=scale)
+    packed = pack_file(cycle.base, joined, cycle.run.model, base_weights=cycle.base_weights, like=like)
+    return replace(packed, scale=scale, rank=max((f.rank for f in joined.modules.values()), default=0), lost=lost)
 
 
 def _release(cycle: Cycle, packed: Packed, version: str, model: str) -> Release:

@@ -40,7 +40,13 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         of_candidate, of_base = same_moment_speeds(server, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits)
     few_shot = few_shot_behaviour(server, base.model, suites, limits)
     verdict = judge(of_candidate, of_live, of_base, smoke, few_shot=few_shot, scale=packed.scale, compared_with=live.version, rollback_to=live.version)
-    return replace(verdict, notes=(*verdict.notes, *lost))
+    return replace(verdict, notes=(*verdict.notes, *lost, *_cut(packed)))
+
+
+def _cut(packed: Packed) -> list[str]:
+    if not packed.lost:
+        return []
+    return [f"the joined adapter was cut to rank {packed.rank}, which lost {packed.lost:.1%} of its change (Frobenius); the gate measured what is left"]
 
 
 def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:

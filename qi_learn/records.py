@@ -338,6 +338,10 @@ class Packed:
     bytes_rewritten: int
     bytes_total: int
     seconds: float
+    rank: int = 0
+    """Of the joined adapter, at most over its modules."""
+    lost: float = 0.0
+    """What cutting the joined adapter's rank cost, |dW - dW'| / |dW|; 0: nothing was cut, the join is exact."""
 
 
 @dataclass(frozen=True, slots=True)

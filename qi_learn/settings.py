@@ -16,6 +16,8 @@ from typing import Any, get_type_hints
 from qi_learn.errors import SettingsError
 
 PREFIX = "QI_LEARN__"
+HIGHEST_RANK = 256
+"""Past this an adapter is no longer small, and what is joined is cut back to 64 anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Train:
     """Strength of the penalty on the whole drift since the base (nats of KL per token)."""
     lambda_past: float = 200.0
     """Strength of the penalty on this cycle's change, for past work."""
+    targets: str = "auto"
+    """What of each layer changes: `all-linear` (`auto` means that), `attention` or `mlp`. With fewer modules more layers fit into the same speed."""
     fisher: str = "kfac"
     """`kfac`, or `diagonal`: cheaper, weaker, and in need of lambdas about ten times as high."""
 
@@ -260,7 +264,8 @@ def _out_of_range(s: Settings) -> list[str]:
         (s.train.device in ("auto", "cpu", "cuda"), "train.device must be auto, cpu or cuda"),
         (s.train.fisher in ("kfac", "diagonal"), "train.fisher must be kfac or diagonal"),
         (s.train.max_steps >= 0, "train.max_steps must not be negative (0: derived)"),
-        (s.train.rank >= 0, "train.rank must not be negative (0: derived)"),
+        (0 <= s.train.rank <= HIGHEST_RANK, f"train.rank must be between 0 (derived) and {HIGHEST_RANK}"),
+        (s.train.targets in ("auto", "all-linear", "attention", "mlp"), "train.targets must be auto, all-linear, attention or mlp"),
         (s.train.lambda_general >= 0 and s.train.lambda_past >= 0, "train.lambda_general and train.lambda_past must not be negative"),
         (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
     ]

@@ -173,6 +173,9 @@ def test_a_second_cycle_builds_on_the_first(first: Learned, second: Learned) -> 
     assert {"old_nll_candidate", "old_nll_live", "old_nll_base"} <= set(verdict.numbers)
     assert verdict.numbers["old_nll_base"] > verdict.numbers["old_nll_live"]  # what was learned in the first cycle
 
+    packed = run.read(run.packed, Packed)
+    assert (packed.rank, packed.lost) == (2 * plan.rank, 0.0)
+
     deployment = load_deployment(world.paths)
     assert deployment.chain == ("1.0.0", "1.1.0", "1.2.0")
     assert live_runs(deployment) == (first.run.run_id, run.run_id)

@@ -6,7 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from qi_learn import codec
 from qi_learn.errors import ModelError, NotFound, Refused, SettingsError, UnsupportedArchitecture
@@ -53,7 +55,13 @@ def _snapshot(train: int = 40, *, tokens: int = 100) -> Snapshot:
 
 
 def _plan(
-    base: BaseModel = SMOLLM2, *, snapshot: Snapshot | None = None, devices: tuple[Device, ...] = (CPU,), train: Train | None = None, served: bool = False
+    base: BaseModel = SMOLLM2,
+    *,
+    snapshot: Snapshot | None = None,
+    devices: tuple[Device, ...] = (CPU,),
+    train: Train | None = None,
+    served: bool = False,
+    adapter: Path = Path("/v/adapter.safetensors"),
 ) -> Plan:
     return build_plan(
         run_id="01RUN",
@@ -61,7 +69,7 @@ def _plan(
         base=base,
         settings=Settings(train=train or Train()),
         paths=Paths.under(Path("/home/x")),
-        previous_adapter=Path("/v/adapter.safetensors") if served else None,
+        previous_adapter=adapter if served else None,
         past_fisher=Path("/v/past_fisher.safetensors") if served else None,
         devices=devices,
     )
@@ -110,6 +118,45 @@ def test_more_data_gets_more_rank_and_more_steps(examples: int, rank: int, steps
 def test_settings_win_over_what_is_derived() -> None:
     plan = _plan(train=Train(max_steps=10, rank=12, lambda_general=0.0, seed=5, max_hours=0.5, fisher="diagonal"))
     assert (plan.max_steps, plan.rank, plan.alpha, plan.lambda_general, plan.seed, plan.max_seconds, plan.fisher) == (10, 12, 24.0, 0.0, 5, 1800.0, "diagonal")
+
+
+def test_the_modules_that_change_are_chosen() -> None:
+    attention, mlp, both = (_plan(train=Train(targets=name)) for name in ("attention", "mlp", "all-linear"))
+    assert attention.target_modules == ("q_proj", "k_proj", "v_proj", "o_proj")
+    assert mlp.target_modules == ("gate_proj", "up_proj", "down_proj")
+    assert both == _plan()
+    grown = [p.bytes_per_token_ratio - 1 for p in (attention, mlp, both)]
+    assert grown[0] + grown[1] == pytest.approx(grown[2])
+    assert 0 < grown[0] < grown[1]
+    assert len({p.general_fisher for p in (attention, mlp, both)}) == 3
+    for plan, said in ((attention, "the four of attention"), (mlp, "the three of the MLP"), (both, "all seven linear modules")):
+        assert said in "\n".join(reasons(plan))
+
+
+def test_with_fewer_modules_more_layers_change_for_the_same_speed() -> None:
+    """A layer's attention has 2 x 3584^2 + 2 x 512 x 3584 weights, all seven modules eight times as many: where raised types cost speed, that buys layers."""
+    attention, mlp, both = (_plan(SEVEN, devices=(GPU,), train=Train(targets=name)) for name in ("attention", "mlp", "all-linear"))
+    assert attention.first_layer == 0 < mlp.first_layer < both.first_layer
+    assert max(p.bytes_per_token_ratio for p in (attention, mlp, both)) <= 1.4
+
+
+def test_what_an_earlier_cycle_touched_still_counts(tmp_path: Path) -> None:
+    """Tensors of the served adapter stay raised, whatever this cycle trains: they cost their speed, and leave less room."""
+    path = tmp_path / "adapter.safetensors"
+    names = [f"model.layers.{layer}.mlp.{part}" for layer in range(15, 28) for part in ("gate_proj", "up_proj", "down_proj")]
+    save_file({f"{name}.{side}": np.zeros((2, 2), np.float32) for name in names for side in "AB"}, path)
+    after = _plan(SEVEN, devices=(GPU,), train=Train(targets="attention"), served=True, adapter=path)
+    before = _plan(SEVEN, devices=(GPU,), train=Train(targets="attention"))
+    mlp = sum(t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8 for t in SEVEN.tensors if t.name.startswith("blk.27.ffn")) * 13
+    attention = sum(t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8 for t in SEVEN.tensors if t.name.startswith("blk.27.attn")) * after.layer_count
+    assert before.first_layer == 0 < after.first_layer
+    assert after.bytes_per_token_ratio == pytest.approx(1 + (mlp + attention) / SEVEN.bytes_per_token, rel=1e-3)
+
+
+def test_no_rank_beyond_what_the_smallest_matrix_has() -> None:
+    assert _plan(train=Train(rank=256)).rank == 192  # the rows of SmolLM2's k and v
+    assert _plan(train=Train(rank=256, targets="mlp")).rank == 256
+    assert _plan(_model(4, 32, 64, 100, kv=4)).rank == 4
 
 
 def test_less_memory_means_smaller_batches_of_the_same_step() -> None:

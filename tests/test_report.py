@@ -17,11 +17,13 @@ from test_background import STATE, holding_the_lock
 from qi_learn.deploy import journal
 from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
+from qi_learn.records import Packed, TensorGain
 from qi_learn.report import doctor, history, status
 from qi_learn.report.explain import as_text, explain
 from qi_learn.serve.control import Control
 from qi_learn.settings import Gateway, Settings
 from qi_learn.spool import Spool
+from qi_learn.store.rundir import RunDirectory
 
 
 @pytest.fixture
@@ -295,6 +297,17 @@ def test_explain_a_run_and_a_version(past: Paths) -> None:
     with pytest.raises(NotFound, match=r"no version 9\.9\.9") as caught:
         explain(past, Settings(), "9.9.9")
     assert "v1.1.0" in caught.value.todo
+
+
+def test_explain_says_how_the_delta_was_joined_and_what_survived(past: Paths) -> None:
+    run = RunDirectory(past.runs / RUN)
+    packed = Packed("/m.gguf", "cc" * 32, 0.75, (TensorGain("blk.2.ffn_up.weight", "Q4_K", "Q8_0", 0.97, 0.99, 100),), 100, 1000, 2.0, rank=24)
+    run.write(run.packed, packed)
+    assert "joined with the served adapter exactly, packed at scale 0.75; of the change of a tensor at least 97% survived" in as_text(explain(past, Settings(), RUN))
+    run.write(run.packed, replace(packed, rank=64, lost=0.0123))
+    found = explain(past, Settings(), RUN)
+    assert "cut to rank 64, which lost 1.2% of the change" in as_text(found)
+    assert found.records["packed"]["lost"] == 0.0123
 
 
 def test_explain_tells_what_can_be_read_of_a_damaged_run(past: Paths) -> None:

@@ -11,7 +11,7 @@ from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.version import is_version
 from qi_learn.errors import NotFound, QiError
 from qi_learn.paths import Paths
-from qi_learn.records import LearningInteraction, Plan, Score, Suggestion, TrainResult, Verdict
+from qi_learn.records import LearningInteraction, Packed, Plan, Score, Suggestion, TrainResult, Verdict
 from qi_learn.report.history import clock, one_line
 from qi_learn.settings import Settings
 from qi_learn.store.database import open_store
@@ -105,7 +105,7 @@ _Teller = Callable[[RunDirectory, dict[str, Any]], Iterator[str]]
 def _run(run: RunDirectory) -> Explanation:
     """What its files say; one that cannot be read is a line that says so, and the rest is told all the same."""
     records: dict[str, Any] = {}
-    lines = [line for part in (_request, _plan, _result, _verdict, _end) for line in _part(part, run, records)]
+    lines = [line for part in (_request, _plan, _result, _packed, _verdict, _end) for line in _part(part, run, records)]
     return Explanation("run", run.run_id, tuple(lines), records)
 
 
@@ -137,6 +137,15 @@ def _result(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         before, after = result.dev_loss_before, result.dev_loss
         dev = "" if before is None or after is None else f", dev loss {before:.3f} to {after:.3f}"
         yield f"  trained {result.steps} steps in {result.seconds:.0f} s{dev}; stopped by {result.stopped}"
+
+
+def _packed(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
+    if run.packed.exists():
+        packed = run.read(run.packed, Packed)
+        records["packed"] = codec.plain(packed)
+        cut = f"cut to rank {packed.rank}, which lost {packed.lost:.1%} of the change" if packed.lost else "exactly"
+        kept = f"; of the change of a tensor at least {min(g.gain for g in packed.gains):.0%} survived quantising" if packed.gains else ""
+        yield f"  joined with the served adapter {cut}, packed at scale {packed.scale:g}{kept}"
 
 
 def _verdict(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:

@@ -20,6 +20,12 @@ GGUF_NAMES = {
     "down_proj": "ffn_down",
 }
 """The seven linear modules of a layer, by the names that transformers and GGUF give them."""
+TARGETS = {
+    "all-linear": tuple(GGUF_NAMES),
+    "attention": ("q_proj", "k_proj", "v_proj", "o_proj"),
+    "mlp": ("gate_proj", "up_proj", "down_proj"),
+}
+"""What `train.targets` means."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 from qi_learn.errors import Refused, SettingsError
 from qi_learn.outside.gguf_file import row_bytes
 from qi_learn.outside.gpu import Device
 from qi_learn.paths import Paths
 from qi_learn.records import Example, Plan, Snapshot
-from qi_learn.settings import Settings
-from qi_learn.train.base import GGUF_NAMES, BaseModel, BaseTensor, check_architecture
+from qi_learn.settings import HIGHEST_RANK, Settings
+from qi_learn.train.base import GGUF_NAMES, TARGETS, BaseModel, BaseTensor, check_architecture
 
 SEQUENCES = 8
 """Sequences of one optimiser step: batch times accumulation."""
@@ -37,6 +39,7 @@ time of one batch of 8 (measured on functions of `rich`: 1,118 tokens, 1,952 wit
 MEMORY_SHARE = 0.6
 """Of what the weights leave free, for activations."""
 TOUCHED = "Q8_0"
+TARGETS_DEFAULT = "all-linear"
 
 
 def build_plan(
@@ -61,11 +64,13 @@ def build_plan(
         raise Refused("There is no training example in the snapshot.", "Go on working; `qi-learn status` says how many examples are missing.")
     weights = _full_precision(train.base_weights, base)
     device = _device(train.device, devices, base)
-    first = _first_layer(base, device, full_precision=weights is not None)
+    targets = TARGETS[TARGETS_DEFAULT if train.targets == "auto" else train.targets]
+    served = _touched_before(previous_adapter)
+    first = _first_layer(base, device, targets, served, full_precision=weights is not None)
     longest = min(LONGEST[device.kind], base.context, max(map(_length, (*snapshot.examples, *snapshot.replay, *snapshot.anchors))))
     batch = _batch_size(base, device, first, longest)
     steps = train.max_steps or max(LEAST_STEPS, math.ceil(EPOCHS * new / (SEQUENCES * (1 - REPLAY - GENERIC))))
-    rank = train.rank or _rank(new)
+    rank = min(train.rank or _rank(new), _smallest_side(base, targets))
     return Plan(
         run_id=run_id,
         seed=train.seed,
@@ -77,7 +82,7 @@ def build_plan(
         dtype="bfloat16" if device.bf16 else "float32",
         first_layer=first,
         layer_count=base.layers - first,
-        target_modules=tuple(GGUF_NAMES),
+        target_modules=targets,
         rank=rank,
         alpha=2.0 * rank,
         dropout=0.0,
@@ -97,10 +102,10 @@ def build_plan(
         max_seconds=train.max_hours * 3600,
         previous_adapter=str(previous_adapter) if previous_adapter else None,
         past_fisher=str(past_fisher) if past_fisher else None,
-        general_fisher=str(_general_fisher(paths, snapshot, base, first, train.fisher)),
+        general_fisher=str(_general_fisher(paths, snapshot, base, first, targets, train.fisher)),
         fisher="diagonal" if train.fisher == "diagonal" else "kfac",
         touched_type=TOUCHED if weights is None else "base",
-        bytes_per_token_ratio=_bytes_ratio(base, first) if weights is None else 1.0,
+        bytes_per_token_ratio=_bytes_ratio(base, _touched(base, first, targets) | served) if weights is None else 1.0,
     )
 
 
@@ -110,7 +115,7 @@ def reasons(plan: Plan) -> list[str]:
     where = "full-precision weights" if plan.base_weights else "the base's GGUF, read back as numbers"
     told = [
         f"Trains on {plan.device} in {plan.dtype}, from {where}.",
-        f"Layers {plan.first_layer} to {last} change, all seven linear modules of each"
+        f"Layers {plan.first_layer} to {last} change, {_named(plan.target_modules)} of each"
         + (f"; what lies below is computed once per sequence ({plan.first_layer} layers)." if plan.first_layer else "."),
         f"LoRA of rank {plan.rank} (by the amount of data), alpha {plan.alpha:g} = 2 x rank.",
         f"{plan.max_steps} steps of {plan.batch_size * plan.accumulation} sequences ({plan.batch_size} at a time, up to {plan.max_length} tokens): "
@@ -141,6 +146,18 @@ def _learning_rate(parameters: int) -> float:
 def _rank(new: int) -> int:
     """8 below 200 examples, 16 below 1,000, then 32: less data has less to say, and a rank it does not need only gives noise room."""
     return 8 if new < 200 else 16 if new < 1000 else 32
+
+
+def _named(targets: Sequence[str]) -> str:
+    kind = next((name for name, modules in TARGETS.items() if set(modules) == set(targets)), "")
+    return {"all-linear": "all seven linear modules", "attention": "the four of attention", "mlp": "the three of the MLP"}.get(kind, ", ".join(targets))
+
+
+def _smallest_side(base: BaseModel, targets: Collection[str]) -> int:
+    """Rows or columns of the smallest matrix that changes: no change of it has a higher rank."""
+    wanted = {f".{GGUF_NAMES[name]}.weight" for name in targets}
+    sides = (min(t.shape) for t in base.tensors if any(t.name.endswith(end) for end in wanted))
+    return min(sides, default=HIGHEST_RANK)
 
 
 def _full_precision(directory: str, base: BaseModel) -> Path | None:
@@ -184,17 +201,34 @@ def _weight_bytes(base: BaseModel, device: Device) -> int:
     return base.parameters * (2 if device.kind == "cuda" and device.bf16 else 4)
 
 
-def _first_layer(base: BaseModel, device: Device, *, full_precision: bool) -> int:
+def _first_layer(base: BaseModel, device: Device, targets: Collection[str], served: Collection[str], *, full_precision: bool) -> int:
     """The lowest layer that changes: the last third on a CPU, all on a GPU; fewer where raised types would make the packed model slow."""
     first = base.layers - math.ceil(base.layers / 3) if device.kind == "cpu" else 0
-    while not full_precision and first < base.layers - 1 and _bytes_ratio(base, first) > BYTES_LIMIT:
+    while not full_precision and first < base.layers - 1 and _bytes_ratio(base, _touched(base, first, targets).union(served)) > BYTES_LIMIT:
         first += 1
     return first
 
 
-def _bytes_ratio(base: BaseModel, first: int) -> float:
-    """Bytes read per token with every linear module from layer `first` on raised to Q8_0, over the base's."""
-    touched = {f"blk.{layer}.{name}.weight" for layer in range(first, base.layers) for name in GGUF_NAMES.values()}
+def _touched(base: BaseModel, first: int, targets: Collection[str]) -> frozenset[str]:
+    """The tensors of the GGUF that change."""
+    return frozenset(f"blk.{layer}.{GGUF_NAMES[name]}.weight" for layer in range(first, base.layers) for name in targets)
+
+
+def _touched_before(adapter: Path | None) -> frozenset[str]:
+    """The tensors that the served adapter changed: they keep their raised types, whatever this cycle trains. None where the file cannot be read here;
+    the worker, which needs it, says so."""
+    if adapter is None:
+        return frozenset()
+    try:
+        with safe_open(adapter, framework="numpy") as file:
+            modules = [name.removesuffix(".A").split(".") for name in file.keys() if name.endswith(".A")]  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError):
+        return frozenset()
+    return frozenset(f"blk.{m[2]}.{GGUF_NAMES[m[-1]]}.weight" for m in modules if m[:2] == ["model", "layers"] and m[-1] in GGUF_NAMES)
+
+
+def _bytes_ratio(base: BaseModel, touched: Collection[str]) -> float:
+    """Bytes read per token with these tensors raised to Q8_0, over the base's."""
     grown = sum(max(0, _raised_bytes(t) - t.bytes) for t in base.tensors if t.name in touched)
     return (base.bytes_per_token + grown) / base.bytes_per_token
 
@@ -212,10 +246,11 @@ def _batch_size(base: BaseModel, device: Device, first: int, longest: int) -> in
     return next((size for size in AT_ONCE[device.kind] if size * longest * token <= room), 1)
 
 
-def _general_fisher(paths: Paths, snapshot: Snapshot, base: BaseModel, first: int, form: str) -> Path:
+def _general_fisher(paths: Paths, snapshot: Snapshot, base: BaseModel, first: int, targets: Sequence[str], form: str) -> Path:
     """The cache's name holds everything the anchors' Fisher depends on."""
     anchors = hashlib.sha256("".join(sorted(example.hash for example in snapshot.anchors)).encode()).hexdigest()
-    return paths.fisher / f"{snapshot.base_digest[:16]}-{anchors[:8]}-{form}-{first}-{base.layers}.safetensors"
+    part = "" if set(targets) == set(GGUF_NAMES) else f"-{hashlib.sha256(' '.join(sorted(targets)).encode()).hexdigest()[:4]}"
+    return paths.fisher / f"{snapshot.base_digest[:16]}-{anchors[:8]}-{form}-{first}-{base.layers}{part}.safetensors"
 
 
 def _length(example: Example) -> int:
