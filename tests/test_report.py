@@ -303,7 +303,8 @@ def test_explain_says_how_the_delta_was_joined_and_what_survived(past: Paths) ->
     run = RunDirectory(past.runs / RUN)
     packed = Packed("/m.gguf", "cc" * 32, 0.75, (TensorGain("blk.2.ffn_up.weight", "Q4_K", "Q8_0", 0.97, 0.99, 100),), 100, 1000, 2.0, rank=24)
     run.write(run.packed, packed)
-    assert "joined with the served adapter exactly, packed at scale 0.75; of the change of a tensor at least 97% survived" in as_text(explain(past, Settings(), RUN))
+    told = as_text(explain(past, Settings(), RUN))
+    assert "joined with the served adapter exactly, packed at scale 0.75; of the change of a tensor at least 97% survived" in told
     run.write(run.packed, replace(packed, rank=64, lost=0.0123))
     found = explain(past, Settings(), RUN)
     assert "cut to rank 64, which lost 1.2% of the change" in as_text(found)

@@ -11,8 +11,6 @@ import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from qi_learn.errors import Refused, SettingsError
 from qi_learn.outside.gguf_file import row_bytes
 from qi_learn.outside.gpu import Device
@@ -219,6 +217,8 @@ def _touched_before(adapter: Path | None) -> frozenset[str]:
     the worker, which needs it, says so."""
     if adapter is None:
         return frozenset()
+    from safetensors import SafetensorError, safe_open  # comes with the extras; `explain` imports this module without them
+
     try:
         with safe_open(adapter, framework="numpy") as file:
             modules = [name.removesuffix(".A").split(".") for name in file.keys() if name.endswith(".A")]  # noqa: SIM118 (not a mapping)
