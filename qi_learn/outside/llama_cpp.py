@@ -37,6 +37,8 @@ class SequenceNll:
     tokens: int
     code_nll: float
     code_tokens: int
+    hits: int = 0
+    """Tokens that the model itself would have written there, greedy."""
 
 
 class Vocabulary:
@@ -254,10 +256,11 @@ class _Row:
         """Index of the first token that is predicted from one before it."""
         self.code = [*([False] * len(prompt)), *code]
         self.nll: list[float] = []
+        self.hits = 0
 
     def result(self) -> SequenceNll:
         code = [n for n, is_code in zip(self.nll, self.code[self.first :], strict=True) if is_code]
-        return SequenceNll(float(sum(self.nll)), len(self.nll), float(sum(code)), len(code))
+        return SequenceNll(float(sum(self.nll)), len(self.nll), float(sum(code)), len(code), self.hits)
 
 
 def _groups(rows: Sequence[_Row], room: int, limit: int) -> Iterator[list[_Row]]:
@@ -287,7 +290,9 @@ def _score_group(model: Model, group: Sequence[_Row]) -> None:
         model.evaluate([row.ids[at] for row, at, _ in part], [at for _, at, _ in part], [n for _, _, n in part], wanted)
         for index, (row, at, _) in enumerate(part):
             if wanted[index]:
-                row.nll.append(_nll(model.logits(index), row.ids[at + 1]))
+                logits = model.logits(index)
+                row.nll.append(_nll(logits, row.ids[at + 1]))
+                row.hits += int(logits.argmax()) == row.ids[at + 1]
         start += len(part)
 
 

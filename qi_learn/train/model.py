@@ -46,14 +46,17 @@ def load_trainable(plan: Plan) -> Network:
             f"The plan trains on {plan.device}, but this Python's torch sees no CUDA device.",
             'Install torch with CUDA for the interpreter in `train.python`, or set `train.device = "cpu"`.',
         )
-    causal = _load_causal(plan)
+    causal = load_causal(plan)
     return Network(causal, plan)
 
 
 class Network:
-    """A causal language model cut in two at the plan's first trained layer. Module names are the uncut model's."""
+    """A causal language model cut in two at the plan's first trained layer. Module names are the uncut model's.
 
-    def __init__(self, causal: Any, plan: Plan) -> None:
+    `states`: the frozen prefix's outputs that networks on the same base, cut at the same layer, share (see `Network.states`).
+    """
+
+    def __init__(self, causal: Any, plan: Plan, *, states: dict[str, Tensor] | None = None) -> None:
         self.plan = plan
         self.first = plan.first_layer
         self.device = torch.device(plan.device)
@@ -64,7 +67,7 @@ class Network:
         self.lower = _part(causal.model, 0, plan.first_layer, nn.Identity())
         causal.model = _part(causal.model, plan.first_layer, plan.first_layer + plan.layer_count, causal.model.norm)
         self.causal = causal
-        self._states: dict[str, Tensor] = {}
+        self._states: dict[str, Tensor] = {} if states is None else states
         self.names = tuple(self._targets())
 
     def module(self, name: str) -> nn.Module:
@@ -83,7 +86,7 @@ class Network:
             high = torch.promote_types(weight.dtype, torch.float32)
             weight.data = (weight.data.to(high) + change.B.to(self.device, high) @ change.A.to(self.device, high)).to(weight.dtype)
         if any(_split(name)[1] < self.first for name in changes):
-            self._states.clear()
+            self._states = {}  # those of another lower part, which networks may share, stay as they are
 
     def lower_precision(self) -> None:
         """Keeps the frozen linear weights in the plan's precision; norms, embeddings and the residual stream stay as they were loaded."""
@@ -162,6 +165,14 @@ class Network:
         """Negative log-likelihood (K,) of each target token, nats; differentiable."""
         found: Tensor = _TokenNll.apply(self.rows(batch), self.head, batch.labels)  # type: ignore[no-untyped-call]
         return found
+
+    @torch.no_grad()
+    def hits(self, batch: Batch) -> int:
+        """How many target tokens of the batch the model itself would have written there, greedy."""
+        rows = self.rows(batch).to(self.head.dtype)
+        size = max(1, HEAD_ELEMENTS[rows.device.type] // len(self.head))
+        chosen = [(rows[at : at + size] @ self.head.T).argmax(-1) for at in range(0, len(rows), size)]
+        return int((torch.cat(chosen) == batch.labels).sum())
 
     @property
     def head(self) -> Tensor:
@@ -258,7 +269,7 @@ def _present(value: Tensor | None) -> Tensor:
     return value
 
 
-def _load_causal(plan: Plan) -> Any:
+def load_causal(plan: Plan) -> Any:
     """The whole model as loaded: full-precision weights where the plan has them, else the dequantised GGUF; float32 on a CPU."""
     dtype = torch.float32 if plan.device == "cpu" else getattr(torch, plan.dtype)
     attention = "eager" if plan.device == "cpu" and plan.max_length <= EAGER_LENGTH else "sdpa"

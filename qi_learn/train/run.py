@@ -9,7 +9,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -35,30 +35,17 @@ logger = logging.getLogger(__name__)
 def learn(run: Path, plan: Plan, snapshot: Snapshot, *, stopping: Callable[[], bool] = lambda: False) -> TrainResult:
     """Trains as planned and writes the run's results, `result.json` last. Raises QiError, and Interrupted where `stopping()` says so."""
     begun = time.monotonic()
-    data = _data(plan, snapshot)
+    data = read_data(plan, snapshot)
     write_progress(run, Progress("loading", 0, 0, time.time()))
     network = load_trainable(plan)
-    general, network = _general_fisher(run, plan, network, data.generic, stopping)
+    general, network = general_fisher(run, plan, network, data.generic, stopping)
     served = load_adapter(Path(plan.previous_adapter), plan.base_digest) if plan.previous_adapter else {}
     old = load_fisher(Path(plan.past_fisher), plan.base_digest) if plan.past_fisher else None
-    network.merge(served)
-    network.lower_precision()
-    torch.manual_seed(plan.seed)
-    network.attach()
 
-    trained = train(
-        network,
-        plan,
-        data,
-        general=_general_penalty(plan, network, general, served),
-        past=_past_penalty(plan, network, old),
-        run=run,
-        stopping=stopping,
-    )
+    trained = stage(network, plan, data, run=run, served=served, general=general, past=old, stopping=stopping)
     del general  # its penalty is over, and it is large
     save_adapter(run / "adapter" / "delta.safetensors", network.delta(), plan.base_digest)
-    fresh = _estimate(run, "past fisher", network, data.new, stopping)
-    (old.accumulated(fresh) if old else fresh).save(run / "adapter" / "past_fisher.safetensors")
+    remember(network, data.new, old, run=run, stopping=stopping).save(run / "adapter" / "past_fisher.safetensors")
 
     write_progress(run, Progress("done", trained.state.step, plan.max_steps, time.time(), trained.state.loss, trained.state.best))
     result = _result(trained, network, time.monotonic() - begun)
@@ -66,7 +53,44 @@ def learn(run: Path, plan: Plan, snapshot: Snapshot, *, stopping: Callable[[], b
     return result
 
 
-def _data(plan: Plan, snapshot: Snapshot) -> Data:
+def stage(
+    network: Network,
+    plan: Plan,
+    data: Data,
+    *,
+    run: Path,
+    served: Mapping[str, Change],
+    general: Fisher | None,
+    past: Fisher | None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Trained:
+    """One cycle's training on a network with the base's weights as they were loaded: what is served is merged, a fresh LoRA put on top and trained.
+
+    Checkpoints and progress go to `run`. Afterwards the network holds the delta. Raises Interrupted where `stopping()` says so.
+    """
+    network.merge(served)
+    network.lower_precision()
+    torch.manual_seed(plan.seed)
+    network.attach()
+    return train(
+        network,
+        plan,
+        data,
+        general=_general_penalty(plan, network, general, served),
+        past=_past_penalty(plan, network, past),
+        run=run,
+        stopping=stopping,
+    )
+
+
+def remember(network: Network, sequences: tuple[Sample, ...], past: Fisher | None, *, run: Path, stopping: Callable[[], bool] = lambda: False) -> Fisher:
+    """The Fisher of past work for the next cycle: that of `sequences` under the trained network, on top of what `past` holds."""
+    fresh = _estimate(run, "past fisher", network, sequences, stopping)
+    return past.accumulated(fresh) if past else fresh
+
+
+def read_data(plan: Plan, snapshot: Snapshot) -> Data:
+    """The sequences of a snapshot, cut to the plan's length. Raises TrainingError where none is left to learn."""
     data = Data(
         new=samples(snapshot.split("train"), plan.max_length),
         dev=samples(snapshot.split("dev"), plan.max_length),
@@ -81,7 +105,9 @@ def _data(plan: Plan, snapshot: Snapshot) -> Data:
     return data
 
 
-def _general_fisher(run: Path, plan: Plan, network: Network, anchors: tuple[Sample, ...], stopping: Callable[[], bool]) -> tuple[Fisher | None, Network]:
+def general_fisher(
+    run: Path, plan: Plan, network: Network, anchors: tuple[Sample, ...], stopping: Callable[[], bool] = lambda: False
+) -> tuple[Fisher | None, Network]:
     """The Fisher of general ability at the base, from its cache or computed into it, and a network with the base's weights as they were loaded."""
     if plan.lambda_general == 0:
         return None, network
@@ -122,7 +148,7 @@ def _fisher_tokens(plan: Plan) -> int:
     return min(FISHER_TOKENS, sequences * plan.max_length)
 
 
-def _general_penalty(plan: Plan, network: Network, fisher: Fisher | None, served: dict[str, Change]) -> Penalty | None:
+def _general_penalty(plan: Plan, network: Network, fisher: Fisher | None, served: Mapping[str, Change]) -> Penalty | None:
     """On the whole drift since the base: what is served and this delta together."""
     if fisher is None:
         return None

@@ -17,7 +17,7 @@ from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
 from qi_learn.records import Example
 
 logger = logging.getLogger(__name__)
-FORMAT = 1
+FORMAT = 2
 
 
 class KnownNll:
@@ -47,7 +47,7 @@ class KnownNll:
         return dict(parsed for line in lines if (parsed := _parse(line)) is not None)
 
     def _write(self, fresh: dict[str, SequenceNll]) -> None:
-        text = "".join(json.dumps([FORMAT, key, s.nll, s.tokens, s.code_nll, s.code_tokens]) + "\n" for key, s in fresh.items())
+        text = "".join(json.dumps([FORMAT, key, s.nll, s.tokens, s.code_nll, s.code_tokens, s.hits]) + "\n" for key, s in fresh.items())
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._file.open("a", encoding="utf-8") as file:
@@ -64,7 +64,7 @@ def _key(example: Example, context: int) -> str:
 
 def _parse(line: str) -> tuple[str, SequenceNll] | None:
     try:
-        form, key, nll, tokens, code_nll, code_tokens = json.loads(line)
-        return (str(key), SequenceNll(float(nll), int(tokens), float(code_nll), int(code_tokens))) if form == FORMAT else None
+        form, key, nll, tokens, code_nll, code_tokens, hits = json.loads(line)
+        return (str(key), SequenceNll(float(nll), int(tokens), float(code_nll), int(code_tokens), int(hits))) if form == FORMAT else None
     except (ValueError, TypeError):
         return None
