@@ -231,6 +231,8 @@ class Example:
     """`{"endpoint": "/api/chat", "body": {...}}`: how to put the same question to a served model."""
     checked: bool = True
     """False where nobody could compare the number of prompt tokens with the server's own count (none was told, or a secret was taken out)."""
+    liked: bool | None = None
+    """Whether the person thought well of the text that is learned: their own correction, their rating, else whether they kept the suggestion."""
 
 
 @dataclass(frozen=True, slots=True)

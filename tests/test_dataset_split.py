@@ -9,7 +9,7 @@ from dataset_world import interaction, turn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qi_learn.dataset.balance import capped, one_sided, refuse_one_sided, weighted
+from qi_learn.dataset.balance import capped, one_sided, refuse_one_sided
 from qi_learn.dataset.replay import replay
 from qi_learn.dataset.select import Candidate
 from qi_learn.dataset.split import assign, split
@@ -102,19 +102,6 @@ def test_more_than_half_from_one_session_is_refused() -> None:
     assert one_sided(["a", "a", "a", "b"]) == "3 of 4 examples come from one session (a): at least 2 more from others are missing."
     with pytest.raises(Refused, match="One-sided: 3 of 4"):
         refuse_one_sided(["a", "a", "a", "b"])
-
-
-def test_rare_kinds_weigh_more_and_the_mean_is_one() -> None:
-    many = [example(n, domain="web") for n in range(16)] + [example(n + 16, domain="data") for n in range(4)]
-    aside = example(99, domain="data", split="gate")
-    found = weighted([*many, aside])
-    web, data = found[0].weight, found[16].weight
-    assert data / web == pytest.approx(2.0)  # (16 / 4) ** 0.5
-    assert sum(e.weight for e in found[:20]) / 20 == pytest.approx(1.0)
-    assert found[-1].weight == 1.0
-    lone = weighted([*(example(n, domain="web") for n in range(400)), example(400, domain="rare")])
-    assert (lone[-1].weight, len(lone)) == (2.0, 401)
-    assert weighted([]) == ()
 
 
 # --- replay --------------------------------------------------------------------------------------------------------------------------------

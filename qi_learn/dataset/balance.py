@@ -1,8 +1,7 @@
-"""No kind of work drowns the others: caps where there is plenty, weights where there is not, and a refusal where one session is most of it.
+"""No kind of work drowns the others: caps where there is plenty, and a refusal where one session is most of it.
 
-Groups are domain × learning type (R2). Weights are taken before deletion, because data is scarce: an example of a group of n weighs n^(-1/2) (between
-leaving the groups as they are, n^0, and making them equal, n^-1), with mean 1 over the training split and never beyond [0.5, 2]. Only what is above
-the caps is left out, and it counts as not learned, so a later cycle can take it.
+Groups are domain × learning type (R2). Weights (`weights.py`) are taken before deletion, because data is scarce: only what is above the caps is left out,
+and it counts as not learned, so a later cycle can take it.
 """
 
 from __future__ import annotations
@@ -10,17 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from qi_learn.dataset.select import Candidate
 from qi_learn.errors import Refused
-from qi_learn.records import Example
 
 SESSION_CAP = 200
 GROUP_CAP = 600
 """A run sees about 384 sequences (48 steps of 8); more than this of one kind only costs rendering."""
 ONE_SIDED = 0.5
-LIGHTEST, HEAVIEST = 0.5, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +60,3 @@ def refuse_one_sided(sessions: Sequence[str]) -> None:
     """Raises Refused where more than half of the examples come from one session."""
     if reason := one_sided(sessions):
         raise Refused(f"One-sided: {reason}", "Work in further sessions; what is there is kept for the next cycle.")
-
-
-def weighted(examples: Sequence[Example]) -> tuple[Example, ...]:
-    """The same examples, those of the training split with their group's weight; dev and gate stay as they are (weight 1)."""
-    sizes = Counter((e.domain, e.learning_type) for e in examples if e.split == "train")
-    total = sum(sizes.values())
-    scale = total / sum(n**0.5 for n in sizes.values()) if sizes else 1.0
-    weights = {group: min(HEAVIEST, max(LIGHTEST, scale * n**-0.5)) for group, n in sizes.items()}
-    return tuple(replace(e, weight=weights[e.domain, e.learning_type]) if e.split == "train" else e for e in examples)

@@ -135,6 +135,7 @@ def example_of(candidate: Candidate, *, server: Renderer, model: str, digest: st
         kept_code=target.code,
         ask=ask,
         checked=checkable,
+        liked=candidate.liked,
     )
 
 

@@ -13,12 +13,13 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 
 from qi_learn import generic
-from qi_learn.dataset.balance import capped, refuse_one_sided, weighted
+from qi_learn.dataset.balance import capped, refuse_one_sided
 from qi_learn.dataset.examples import Rendered, Renderer, Vocabulary, example_of, generic_examples
 from qi_learn.dataset.replay import replay
 from qi_learn.dataset.select import candidates
 from qi_learn.dataset.split import split
 from qi_learn.dataset.target import Unusable
+from qi_learn.dataset.weights import weighted
 from qi_learn.errors import StoreError
 from qi_learn.records import Example, Snapshot
 from qi_learn.settings import Settings
@@ -66,7 +67,7 @@ def freeze(
     snapshots = [s for path in earlier if (s := _earlier(path, dropped))]
     logger.info("run %s: %d examples, left out: %s", run_id, len(examples), {k: n for k, n in dropped.items() if n} or "none")
     refuse_one_sided([e.session for e in examples])
-    fresh = weighted(split(examples, min_gate=settings.gate.min_examples))
+    fresh = weighted(split(examples, min_gate=settings.gate.min_examples), settings.train.weights)
     return Snapshot(
         id=run_id,
         created=now,

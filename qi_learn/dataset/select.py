@@ -20,6 +20,8 @@ from qi_learn.store.feedback import load_interaction, scored_turns
 from qi_learn.store.redact import has_placeholder
 from qi_learn.store.turns import session_of, was_redacted
 
+GOOD_RATING, BAD_RATING = 4, 2
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -41,6 +43,16 @@ class Candidate:
     def score(self) -> float:
         score = self.interaction.score
         return score.target_score or 0.0 if score else 0.0
+
+    @property
+    def liked(self) -> bool | None:
+        """What the person made of the text that is learned; None where nobody knows."""
+        feedback = self.interaction.feedback
+        if feedback.correction:
+            return True  # their own words, whatever they thought of ours
+        if feedback.rating is None:
+            return feedback.accepted
+        return True if feedback.rating >= GOOD_RATING else False if feedback.rating <= BAD_RATING else None
 
     @property
     def group(self) -> tuple[str, str]:
