@@ -74,7 +74,7 @@ def freeze(cycle: Cycle) -> Snapshot:
                 model=parent.model,
                 vocabulary=load_vocabulary(cycle.base),
                 settings=cycle.settings,
-                earlier=[r.snapshot for r in cycle.ancestors],
+                earlier=cycle.ancestors,
                 learned=learned(store, cycle.request.ancestors),
                 base_digest=sha256_of(cycle.base),
                 seed=cycle.request.seed,

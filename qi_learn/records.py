@@ -205,6 +205,24 @@ class LearningInteraction:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Why an earlier example is replayed, and how it has held; cycles are those of the live chain."""
+
+    learned: str
+    """The run that learned it; empty where its data set cannot be read any more."""
+    replayed: int
+    """In how many cycles since."""
+    interval: int
+    """Cycles between two replays: doubled each time it was still known, 1 again once it was forgotten."""
+    overdue: int
+    """Cycles since it was due; below 0: taken before its time, because there was room."""
+    forgotten: bool | None
+    """Whether the served model had lost it when it was replayed last."""
+    nll: float | None
+    """Nats per target token then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One training or gate example: what the server rendered, and what should have been answered.
 
@@ -233,6 +251,8 @@ class Example:
     """False where nobody could compare the number of prompt tokens with the server's own count (none was told, or a secret was taken out)."""
     liked: bool | None = None
     """Whether the person thought well of the text that is learned: their own correction, their rating, else whether they kept the suggestion."""
+    recall: Recall | None = None
+    """Of a replayed example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +334,18 @@ class TrainResult:
     adapter: str
     """Directory, relative to the run directory: `delta.safetensors` (this cycle) and `past_fisher.safetensors`."""
     peak_memory_mb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a training run found out about the examples it saw (`memory.json` in the run directory), by example id; for replay in the cycles after it."""
+
+    known: Mapping[str, float]
+    """Nats per target token of the replayed examples under the served model, before the first step."""
+    learned: Mapping[str, float]
+    """Of the new examples under the trained model."""
+    replayed: Mapping[str, int]
+    """How many sequences of the run each replayed example was."""
 
 
 @dataclass(frozen=True, slots=True)

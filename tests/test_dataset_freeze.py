@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from qi_learn.dataset.freeze import freeze
 from qi_learn.errors import Refused
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
-from qi_learn.records import Snapshot
-from qi_learn.settings import Gate, Settings
+from qi_learn.records import Memory, Recall, Snapshot
+from qi_learn.settings import Gate, Settings, Train
 from qi_learn.store.database import Store, open_store
+from qi_learn.store.rundir import RunDirectory
 from qi_learn.store.snapshots import load_snapshot, save_snapshot
 
 SETTINGS = Settings(gate=Gate(min_examples=4))
@@ -76,22 +79,73 @@ def test_the_same_store_gives_the_same_snapshot(store: Store, server: RenderingS
 def test_a_second_cycle_takes_what_is_new_and_replays_what_trained(store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path) -> None:
     work(store, SESSIONS)
     first = freeze_it(store, server, vocabulary)
-    save_snapshot(tmp_path / "first", first)
+    done = RunDirectory(tmp_path / "R1")
+    save_snapshot(done.snapshot, first)
     work(store, {"e": 5, "f": 5, "g": 5}, first=20)
     learned = {e.id for e in first.examples}
     store.execute("DELETE FROM turns WHERE id = 'turn-0000'")  # somebody had it forgotten
-    second = freeze_it(store, server, vocabulary, run_id="R2", earlier=[tmp_path / "first"], learned=learned)
+    second = freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned)
     assert {e.session for e in second.examples} == {"e", "f", "g"}
     assert {e.id for e in second.replay} == {e.id for e in first.split("train")} - {"turn-0000"}
     assert not {e.hash for e in second.replay} & {e.hash for e in (*first.split("gate"), *second.examples)}
-    assert freeze_it(store, server, vocabulary, run_id="R2", earlier=[tmp_path / "first"], learned=learned, base_digest="other").replay == ()
+    assert freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned, base_digest="other").replay == ()
+    none = Settings(gate=SETTINGS.gate, train=Train(replay=0))
+    assert freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned, settings=none).replay == ()
+
+
+def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    work(store, SESSIONS)
+    first = freeze_it(store, server, vocabulary)
+    runs = [RunDirectory(tmp_path / name) for name in ("R1", "R2")]
+    save_snapshot(runs[0].snapshot, first)
+    kept, lost, *others = first.split("train")
+    runs[0].write(runs[0].memory, Memory({}, {e.id: 1.0 for e in first.split("train")}, {}))
+    save_snapshot(runs[1].snapshot, Snapshot("R2", 6.0, "B", (), (kept, lost)))
+    runs[1].write(runs[1].memory, Memory({kept.id: 1.0, lost.id: 2.0}, {}, {kept.id: 2, lost.id: 2}))
+    work(store, {"e": 5, "f": 5, "g": 5}, first=20)
+    learned = {e.id for e in first.examples}
+    third = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned, settings=Settings(gate=SETTINGS.gate, train=Train(replay=13)))
+    recalls = {e.id: e.recall for e in third.replay}
+    assert recalls[lost.id] == Recall("R1", 1, 1, 0, True, 2.0)
+    assert set(recalls) == {e.id for e in (lost, *others)}  # 13 of 14: the one that is still known is not due
+    assert third.replay[-1].id == lost.id  # the others were never replayed: more overdue
+    save_snapshot(tmp_path / "third", third)
+    assert load_snapshot(tmp_path / "third") == third
+    manifest = json.loads((tmp_path / "third" / "manifest.json").read_text())
+    assert manifest["recalled"][-1] == {"id": lost.id, "learned": "R1", "replayed": 1, "interval": 1, "overdue": 0, "forgotten": True, "nll": 2.0}
+
+    runs[1].memory.write_text("{")  # damaged: not known
+    again = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned)
+    assert {e.id: e.recall for e in again.replay}[lost.id] == Recall("R1", 1, 1, 0, None, 1.0)
+
+
+def test_a_secret_of_a_kind_that_is_known_only_now_is_neither_learned_nor_replayed(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    """The database and the earlier data set are from a program that did not know its shape."""
+    secret = "key = 'AKIAIOSFODNN7EXAMPLQ'\n"
+    work(store, SESSIONS)
+    first = freeze_it(store, server, vocabulary)
+    bad = replace(first.split("train")[0], prompt=f"Mend this: {secret}")
+    done = RunDirectory(tmp_path / "R1")
+    save_snapshot(done.snapshot, replace(first, examples=(bad, *first.examples[1:])))
+    work(store, {"e": 5, "f": 5, "g": 5}, first=20)
+    t = turn(90, session="g")
+    keep(store, t, suggestion(t, final=secret))
+    found = freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned={e.id for e in first.examples})
+    assert bad.id not in {e.id for e in found.replay}
+    assert t.id not in {e.id for e in found.examples}
+    assert found.dropped == {"a secret of a kind that is known only now": 2}
 
 
 def test_an_earlier_snapshot_that_is_damaged_is_left_out_and_said(store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path) -> None:
     work(store, SESSIONS)
-    save_snapshot(tmp_path / "first", freeze_it(store, server, vocabulary))
-    (tmp_path / "first" / "train.jsonl").write_text("")
-    found = freeze_it(store, server, vocabulary, earlier=[tmp_path / "first", tmp_path / "gone"])
+    damaged, gone = RunDirectory(tmp_path / "damaged"), RunDirectory(tmp_path / "gone")
+    save_snapshot(damaged.snapshot, freeze_it(store, server, vocabulary))
+    (damaged.snapshot / "train.jsonl").write_text("")
+    found = freeze_it(store, server, vocabulary, earlier=[damaged, gone])
     assert (found.replay, found.dropped) == ((), {"an earlier data set that cannot be read": 2})
 
 

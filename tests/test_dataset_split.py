@@ -1,4 +1,4 @@
-"""Balance, split and replay: nothing judged is trained on, nothing drowns the rest, and thin or one-sided data is refused with what is missing."""
+"""Balance and split: nothing judged is trained on, nothing drowns the rest, and thin or one-sided data is refused with what is missing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qi_learn.dataset.balance import capped, one_sided, refuse_one_sided
-from qi_learn.dataset.replay import replay
 from qi_learn.dataset.select import Candidate
 from qi_learn.dataset.split import assign, split
 from qi_learn.dataset.target import Target
 from qi_learn.errors import Refused
-from qi_learn.records import Example, Snapshot
+from qi_learn.records import Example
 
 
 def example(n: int, session: str = "s", **more: object) -> Example:
@@ -102,42 +101,3 @@ def test_more_than_half_from_one_session_is_refused() -> None:
     assert one_sided(["a", "a", "a", "b"]) == "3 of 4 examples come from one session (a): at least 2 more from others are missing."
     with pytest.raises(Refused, match="One-sided: 3 of 4"):
         refuse_one_sided(["a", "a", "a", "b"])
-
-
-# --- replay --------------------------------------------------------------------------------------------------------------------------------
-
-
-def snapshot(*examples: Example, replayed: tuple[Example, ...] = (), base: str = "B") -> Snapshot:
-    return Snapshot("r", 0.0, base, examples, replayed)
-
-
-def test_replay_takes_what_trained_and_never_what_judged() -> None:
-    first = snapshot(example(1), example(2, split="dev"), example(3, split="gate"), replayed=(example(4), example(5)))
-    second = snapshot(example(6), example(5, split="gate"))
-    found = replay([first, second], [example(6), example(7)], base_digest="B", seed=0)
-    assert [e.id for e in found] == ["t1", "t4"]
-
-
-def test_a_text_that_judged_under_another_turn_is_not_replayed_either() -> None:
-    judged = Example("other", "h1", "p", "t", (1,), (2,), (True,), split="gate")
-    assert replay([snapshot(example(1), example(2)), snapshot(judged)], [], base_digest="B", seed=0) == (example(2),)
-
-
-def test_another_base_is_not_replayed() -> None:
-    assert replay([snapshot(example(1), base="A"), snapshot(example(2))], [], base_digest="B", seed=0) == (example(2),)
-
-
-def test_every_project_and_kind_has_its_share_of_the_cap() -> None:
-    busy = [example(n, project="busy", learning_type="code_generation") for n in range(500)]
-    quiet = [example(500 + n, project="quiet", learning_type="debugging") for n in range(7)]
-    other = [example(600 + n, project="busy", learning_type="debugging") for n in range(40)]
-    found = replay([snapshot(*busy, *quiet, *other)], [], base_digest="B", seed=1, cap=60)
-    assert Counter((e.project, e.learning_type) for e in found) == {("busy", "code_generation"): 27, ("busy", "debugging"): 26, ("quiet", "debugging"): 7}
-    assert found == replay([snapshot(*busy, *quiet, *other)], [], base_digest="B", seed=1, cap=60)
-    assert found != replay([snapshot(*busy, *quiet, *other)], [], base_digest="B", seed=2, cap=60)
-    assert len({e.hash for e in found}) == 60
-
-
-def test_what_was_replayed_before_weighs_as_one_training_example() -> None:
-    (found,) = replay([snapshot(example(1, weight=1.7))], [], base_digest="B", seed=0)
-    assert (found.weight, found.split) == (1.0, "train")

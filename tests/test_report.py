@@ -14,16 +14,18 @@ import pytest
 from recorded_home import ESCAPE, RUN, deploy, ended_run, record, schema_from_the_future
 from test_background import STATE, holding_the_lock
 
+from qi_learn.dataset.replay import why
 from qi_learn.deploy import journal
 from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
-from qi_learn.records import Packed, TensorGain
+from qi_learn.records import Example, Packed, Recall, Snapshot, TensorGain
 from qi_learn.report import doctor, history, status
 from qi_learn.report.explain import as_text, explain
 from qi_learn.serve.control import Control
 from qi_learn.settings import Gateway, Settings
 from qi_learn.spool import Spool
 from qi_learn.store.rundir import RunDirectory
+from qi_learn.store.snapshots import save_snapshot
 
 
 @pytest.fixture
@@ -297,6 +299,23 @@ def test_explain_a_run_and_a_version(past: Paths) -> None:
     with pytest.raises(NotFound, match=r"no version 9\.9\.9") as caught:
         explain(past, Settings(), "9.9.9")
     assert "v1.1.0" in caught.value.todo
+
+
+def test_explain_says_why_what_is_replayed_is_replayed(past: Paths) -> None:
+    def example(name: str, split: Any = "train", recall: Recall | None = None) -> Example:
+        return Example(name, name, "p", "t", (1,), (2,), (True,), split, project="/p", learning_type="debugging", recall=recall)
+
+    replayed = (example("T0", recall=Recall("R0", 2, 1, 1, True, 1.5)), example("T9", recall=Recall("R0", 1, 4, -2, False, 0.5)))
+    new = (example("T1"), example("T2", "dev"), example("T3", "gate"))
+    save_snapshot(RunDirectory(past.runs / RUN).snapshot, Snapshot(RUN, 80.0, "aa" * 32, new, replayed, dropped={"the answer is empty": 2}))
+    found = explain(past, Settings(), RUN)
+    text = as_text(found)
+    assert "learned from 1 examples; 1 chose, 1 judged; 2 earlier ones could be replayed" in text
+    assert "of those 1 were due, 1 of them forgotten since; 1 came before their time" in text
+    assert "left out: 2 (the answer is empty)" in text
+    assert found.records["data"]["replay"][0]["why"] == why(Recall("R0", 2, 1, 1, True, 1.5))
+    assert f"run {RUN}: learned from it" in as_text(explain(past, Settings(), "T1"))
+    assert "replayed" not in as_text(explain(past, Settings(), "T1"))
 
 
 def test_explain_says_how_the_delta_was_joined_and_what_survived(past: Paths) -> None:

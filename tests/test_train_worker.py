@@ -18,10 +18,12 @@ import torch
 
 from qi_learn import codec
 from qi_learn.errors import ModelError, TrainingError
-from qi_learn.records import Plan, Snapshot, TrainResult
+from qi_learn.records import Memory, Plan, Recall, Snapshot, TrainResult
 from qi_learn.store.snapshots import save_snapshot
 from qi_learn.train.adapter import load_adapter, load_tensors
+from qi_learn.train.batches import samples
 from qi_learn.train.fisher import Interrupted, load_fisher
+from qi_learn.train.model import load_trainable
 from qi_learn.train.progress import read_progress
 from qi_learn.train.run import learn
 from tests.tiny_models import write_tiny_model
@@ -103,6 +105,11 @@ def test_a_run_from_plan_to_result(base: Path, finished: Path) -> None:
         f"model.layers.{n}.{part}" for n in (1, 2) for part in (*(f"self_attn.{x}_proj" for x in "qkvo"), *(f"mlp.{x}_proj" for x in ("gate", "up", "down")))
     }
     assert all(float(change.B.abs().sum()) > 0 for change in delta.values())
+    memory = codec.loads(Memory, (run / "memory.json").read_text())
+    assert set(memory.known) == set(memory.replayed) == {"r0", "r1", "r2", "r3"}
+    assert sum(memory.replayed.values()) == STEPS * 2  # a quarter of 8
+    assert set(memory.learned) == {f"t{n}" for n in range(10)}
+    assert max(memory.learned.values()) < min(memory.known.values())  # the old counts up as the new does, but nobody had learned it when it was measured
     general = load_fisher(Path(_plan(base).general_fisher or ""), DIGEST)
     past = load_fisher(run / "adapter" / "past_fisher.safetensors", DIGEST)
     assert (general.sequences, past.sequences) == (33, 10)
@@ -139,6 +146,7 @@ def test_killed_and_stopped_it_ends_with_the_same_numbers(base: Path, tmp_path: 
     code, _, err = _work(run)
     assert code == 0, err
     assert _results(run) == _results(finished)
+    assert (run / "memory.json").read_text() == (finished / "memory.json").read_text()
 
 
 def test_a_second_cycle_stands_on_the_first(base: Path, tmp_path: Path) -> None:
@@ -157,6 +165,29 @@ def test_a_second_cycle_stands_on_the_first(base: Path, tmp_path: Path) -> None:
         assert both.cycles == 2
         assert both.S.trace > old.modules[name].S.trace
     assert new.sequences == 20
+
+
+def test_the_memory_says_what_was_known_and_what_was_learned(base: Path, tmp_path: Path) -> None:
+    """Against one sequence at a time through a network of its own; and of more than there are places for, the first are taken."""
+    plan = _plan(base, max_steps=2)
+    recall = Recall("before", 0, 1, 0, None, None)
+    first = _run(tmp_path / "first", plan)
+    learn(first, plan, SNAPSHOT)
+    plan = replace(plan, previous_adapter=str(first / "adapter" / "delta.safetensors"))
+    snapshot = replace(SNAPSHOT, replay=tuple(replace(e, recall=recall) for e in tiny_examples(9, seed=2, tag="r")))
+    run = _run(tmp_path / "second", plan, snapshot)
+    learn(run, plan, snapshot)
+    memory = codec.loads(Memory, (run / "memory.json").read_text())
+    assert memory.replayed == {f"r{n}": 1 for n in range(4)}  # two places in each of two steps
+    assert set(memory.known) == set(memory.replayed)
+
+    network = load_trainable(plan)
+    network.merge(load_adapter(first / "adapter" / "delta.safetensors", DIGEST))
+    served = {s.id: float(network.nll(network.batch([s])).mean()) for s in samples(snapshot.replay[:4], 64)}
+    assert memory.known == pytest.approx(served, rel=1e-4)
+    network.merge(load_adapter(run / "adapter" / "delta.safetensors", DIGEST))
+    trained = {s.id: float(network.nll(network.batch([s])).mean()) for s in samples(snapshot.split("train"), 64)}
+    assert memory.learned == pytest.approx(trained, rel=1e-4)
 
 
 def test_the_general_fisher_is_the_bases_also_when_it_is_made_late(base: Path, tmp_path: Path) -> None:

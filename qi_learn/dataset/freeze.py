@@ -21,9 +21,11 @@ from qi_learn.dataset.split import split
 from qi_learn.dataset.target import Unusable
 from qi_learn.dataset.weights import weighted
 from qi_learn.errors import StoreError
-from qi_learn.records import Example, Snapshot
+from qi_learn.records import Example, Memory, Snapshot
 from qi_learn.settings import Settings
 from qi_learn.store.database import Store
+from qi_learn.store.redact import holds_secret
+from qi_learn.store.rundir import RunDirectory
 from qi_learn.store.snapshots import load_snapshot
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ def freeze(
     model: str,
     vocabulary: Vocabulary,
     settings: Settings,
-    earlier: Sequence[Path],
+    earlier: Sequence[RunDirectory],
     learned: Set[str],
     base_digest: str,
     seed: int,
@@ -46,8 +48,8 @@ def freeze(
 ) -> Snapshot:
     """The data set of a run.
 
-    `model` is the name under which the server renders (a version, or the alias); `earlier` are the snapshot directories of the runs behind the live
-    chain, oldest first, and `learned` the turn ids in them; `cache` is a file that keeps rendered prompts for a run that is taken up again. Raises Refused
+    `model` is the name under which the server renders (a version, or the alias); `earlier` are the runs behind the live chain, oldest first, and
+    `learned` the turn ids in their snapshots; `cache` is a file that keeps rendered prompts for a run that is taken up again. Raises Refused
     where the data is too thin or one-sided, ServerError where the server does not render. An earlier snapshot that cannot be read is not replayed, and counted.
     """
     selection = candidates(store, settings, learned=learned)
@@ -56,15 +58,21 @@ def freeze(
     dropped["above the cap of its session or kind"] += within.left_out
     rendered = Rendered(cache)
     examples: list[Example] = []
+
+    def secret(example: Example) -> bool:
+        found = holds_secret(example.prompt, example.target)
+        dropped["a secret of a kind that is known only now"] += found
+        return found
+
     for candidate in within.kept:
         example = example_of(candidate, server=server, model=model, digest=base_digest, vocabulary=vocabulary, rendered=rendered)
         if isinstance(example, Unusable):
             dropped[example.reason] += 1
         elif example.hash in {e.hash for e in examples}:
             dropped["says the same as another"] += 1
-        else:
+        elif not secret(example):
             examples.append(example)
-    snapshots = [s for path in earlier if (s := _earlier(path, dropped))]
+    snapshots = [s for run in earlier if (s := _earlier(run, dropped))]
     logger.info("run %s: %d examples, left out: %s", run_id, len(examples), {k: n for k, n in dropped.items() if n} or "none")
     refuse_one_sided([e.session for e in examples])
     fresh = weighted(split(examples, min_gate=settings.gate.min_examples), settings.train.weights)
@@ -73,18 +81,36 @@ def freeze(
         created=now,
         base_digest=base_digest,
         examples=fresh,
-        replay=replay(snapshots, fresh, base_digest=base_digest, forgotten=_forgotten(store, snapshots), seed=seed),
+        replay=replay(
+            snapshots,
+            fresh,
+            base_digest=base_digest,
+            seed=seed,
+            memories={run.run_id: memory for run in earlier if (memory := _memory(run))},
+            forgotten=_forgotten(store, snapshots),
+            capacity=settings.train.replay,
+            secret=secret,
+        ),
         anchors=generic_examples(generic.anchors(), vocabulary),
         dropped={reason: count for reason, count in dropped.items() if count},
     )
 
 
-def _earlier(path: Path, dropped: Counter[str]) -> Snapshot | None:
+def _earlier(run: RunDirectory, dropped: Counter[str]) -> Snapshot | None:
     try:
-        return load_snapshot(path)
+        return load_snapshot(run.snapshot)
     except StoreError as error:
         logger.warning("not replayed: %s", error.what)
         dropped["an earlier data set that cannot be read"] += 1
+        return None
+
+
+def _memory(run: RunDirectory) -> Memory | None:
+    """What the run's training found out; None where it is from before that was written down, or damaged: then it is not known."""
+    try:
+        return run.read(run.memory, Memory) if run.memory.exists() else None
+    except StoreError as error:
+        logger.warning("%s", error.what)
         return None
 
 

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qi_learn import codec
+from qi_learn.dataset.replay import why
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.version import is_version
-from qi_learn.errors import NotFound, QiError
+from qi_learn.errors import NotFound, QiError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import LearningInteraction, Packed, Plan, Score, Suggestion, TrainResult, Verdict
 from qi_learn.report.history import clock, one_line
 from qi_learn.settings import Settings
 from qi_learn.store.database import open_store
 from qi_learn.store.feedback import load_interaction
-from qi_learn.store.rundir import RunDirectory, RunRequest
+from qi_learn.store.rundir import RunDirectory, RunRequest, run_directories
+from qi_learn.store.snapshots import load_snapshot, recalled_in, snapshot_ready
 from qi_learn.train.plan import reasons
 
 
@@ -44,7 +46,7 @@ def explain(paths: Paths, settings: Settings, what: str) -> Explanation:
             known = load_interaction(store, what)
         except NotFound:
             raise _nothing_like(what) from None
-    return Explanation("turn", what, tuple(_turn(known, settings)), {"interaction": codec.plain(known)})
+    return Explanation("turn", what, (*_turn(known, settings), *_uses(paths, what)), {"interaction": codec.plain(known)})
 
 
 def as_text(found: Explanation) -> str:
@@ -71,6 +73,19 @@ def _turn(known: LearningInteraction, settings: Settings) -> Iterator[str]:
         yield "  not scored yet"
     else:
         yield from _score(known.score, settings.train.quality_threshold)
+
+
+def _uses(paths: Paths, turn: str) -> Iterator[str]:
+    """What each run did with it."""
+    for run in run_directories(paths.runs):
+        try:
+            split, recall = recalled_in(run.snapshot, turn)
+        except StoreError:
+            continue  # its data set was never frozen, or is damaged: `explain` of the run says so
+        if split:
+            yield f"  run {run.run_id}: " + {"train": "learned from it", "dev": "chose by it", "gate": "was judged by it"}[split]
+        if recall:
+            yield f"  run {run.run_id}: replayed it: {why(recall)}"
 
 
 def _suggestion(s: Suggestion) -> str:
@@ -105,7 +120,7 @@ _Teller = Callable[[RunDirectory, dict[str, Any]], Iterator[str]]
 def _run(run: RunDirectory) -> Explanation:
     """What its files say; one that cannot be read is a line that says so, and the rest is told all the same."""
     records: dict[str, Any] = {}
-    lines = [line for part in (_request, _plan, _result, _packed, _verdict, _end) for line in _part(part, run, records)]
+    lines = [line for part in (_request, _data_set, _plan, _result, _packed, _verdict, _end) for line in _part(part, run, records)]
     return Explanation("run", run.run_id, tuple(lines), records)
 
 
@@ -120,6 +135,22 @@ def _request(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
     request = run.read(run.request, RunRequest)
     records["request"] = codec.plain(request)
     yield f"  started {clock(request.started)} on top of v{request.parent}: {request.reason}"
+
+
+def _data_set(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
+    if not snapshot_ready(run.snapshot):
+        return
+    snapshot = load_snapshot(run.snapshot)
+    sizes = {name: len(snapshot.split(name)) for name in ("train", "dev", "gate")}
+    reasons = [{"turn": e.id, "project": e.project, "learning_type": e.learning_type, "why": why(e.recall)} for e in snapshot.replay if e.recall]
+    records["data"] = {**sizes, "dropped": dict(snapshot.dropped), "replay": reasons}
+    yield f"  learned from {sizes['train']} examples; {sizes['dev']} chose, {sizes['gate']} judged; {len(snapshot.replay)} earlier ones could be replayed"
+    recalls = [e.recall for e in snapshot.replay if e.recall]
+    if recalls:
+        lost, early = sum(r.forgotten is True for r in recalls), sum(r.overdue < 0 for r in recalls)
+        yield f"    of those {len(recalls) - early} were due, {lost} of them forgotten since; {early} came before their time, because there was room"
+    if snapshot.dropped:
+        yield "    left out: " + ", ".join(f"{count} ({reason})" for reason, count in snapshot.dropped.items())
 
 
 def _plan(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:

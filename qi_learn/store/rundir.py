@@ -81,6 +81,10 @@ class RunDirectory:
         return self.path / "result.json"
 
     @property
+    def memory(self) -> Path:
+        return self.path / "memory.json"
+
+    @property
     def delta(self) -> Path:
         return self.path / "adapter" / "delta.safetensors"
 

@@ -17,7 +17,7 @@ from typing import Any
 from qi_learn import codec
 from qi_learn.errors import DiskFull, StoreError
 from qi_learn.paths import replace_file
-from qi_learn.records import Example, Snapshot, Split
+from qi_learn.records import Example, Recall, Snapshot, Split
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -45,6 +45,7 @@ def save_snapshot(directory: Path, snapshot: Snapshot) -> None:
             "examples": [{"id": e.id, "hash": e.hash, "split": e.split} for e in snapshot.examples],
             "replay": [e.hash for e in snapshot.replay],
             "anchors": [e.hash for e in snapshot.anchors],
+            "recalled": [{"id": e.id, **codec.plain(e.recall)} for e in snapshot.replay if e.recall],
             "dropped": dict(snapshot.dropped),
         }
         replace_file(directory / MANIFEST, json.dumps(manifest, indent=1) + "\n")
@@ -72,6 +73,17 @@ def load_snapshot(directory: Path) -> Snapshot:
     if any(manifest.get(name) != hashes for name, hashes in listed.items()):
         raise StoreError(f"The data set in {directory} is not what its manifest lists.", _GONE)
     return snapshot
+
+
+def recalled_in(directory: Path, turn: str) -> tuple[Split | None, Recall | None]:
+    """What a data set did with a turn, by its manifest alone: the split it is in, and why it is replayed. Raises StoreError where there is no manifest."""
+    manifest = _manifest(directory)
+    try:
+        split = next((e["split"] for e in manifest["examples"] if e["id"] == turn), None)
+        found = next((e for e in manifest.get("recalled", ()) if e["id"] == turn), None)
+        return split, found and codec.build(Recall, {name: value for name, value in found.items() if name != "id"})
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"The manifest in {directory} cannot be read: {error}", _GONE) from error
 
 
 def snapshot_ready(directory: Path) -> bool:

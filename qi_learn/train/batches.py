@@ -54,13 +54,13 @@ def schedule(
     Each pool is gone through in a fresh random order again and again: nothing comes twice before everything came once.
     """
     rng = random.Random(seed)
-    old = _places(size, replay_share) if replay else 0
-    common = _places(size, generic_share) if generic else 0
+    old = places_of(size, replay_share) if replay else 0
+    common = places_of(size, generic_share) if generic else 0
     pools = (_endless(new, rng), size - old - common), (_endless(replay, rng), old), (_endless(generic, rng), common)
     return [tuple(sorted((next(pool) for pool, count in pools for _ in range(count)), key=lambda s: -len(s.ids))) for _ in range(steps)]
 
 
-def _places(size: int, share: float) -> int:
+def places_of(size: int, share: float) -> int:
     """Sequences of a step for a share: at least one where the share is above 0."""
     return max(1, round(size * share)) if share > 0 else 0
 

@@ -68,16 +68,7 @@ def train(
     """
     weights = {f"{name}.{part}": value for name, pair in network.factors().items() for part, value in zip("AB", pair, strict=True)}
     optimizer = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    steps = schedule(
-        data.new,
-        data.replay,
-        data.generic,
-        steps=plan.max_steps,
-        size=plan.batch_size * plan.accumulation,
-        replay_share=plan.replay_share,
-        generic_share=plan.generic_share,
-        seed=plan.seed,
-    )
+    steps = steps_of(plan, data)
     found = newest_checkpoint(run / "checkpoints")
     if found is None:
         before = evaluate(network, data.dev, plan.batch_size)
@@ -123,6 +114,20 @@ def train(
     for name, value in best.items():
         weights[name].data.copy_(value)
     return Trained(replace(state, elapsed=clock() - begun), stopped)
+
+
+def steps_of(plan: Plan, data: Data) -> list[tuple[Sample, ...]]:
+    """The sequences of every step of a plan."""
+    return schedule(
+        data.new,
+        data.replay,
+        data.generic,
+        steps=plan.max_steps,
+        size=plan.batch_size * plan.accumulation,
+        replay_share=plan.replay_share,
+        generic_share=plan.generic_share,
+        seed=plan.seed,
+    )
 
 
 def rate(plan: Plan, step: int) -> float:

@@ -9,7 +9,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,14 +17,15 @@ import torch
 from qi_learn import codec
 from qi_learn.errors import ModelError, TrainingError
 from qi_learn.paths import replace_file
-from qi_learn.records import Plan, Snapshot, TrainResult
+from qi_learn.records import Example, Plan, Snapshot, TrainResult
 from qi_learn.train.adapter import Change, load_adapter, save_adapter
-from qi_learn.train.batches import Sample, samples
+from qi_learn.train.batches import Sample, places_of, samples
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.fisher import ENOUGH, Fisher, Interrupted, estimate, load_fisher
 from qi_learn.train.loop import Data, Trained, train
 from qi_learn.train.model import Network, load_trainable
 from qi_learn.train.progress import Phase, Progress, write_progress
+from qi_learn.train.recall import look_back, look_before
 
 FISHER_TOKENS = 1024
 """At most so many tokens in one batch of a Fisher estimate."""
@@ -45,6 +46,7 @@ def learn(run: Path, plan: Plan, snapshot: Snapshot, *, stopping: Callable[[], b
     trained = stage(network, plan, data, run=run, served=served, general=general, past=old, stopping=stopping)
     del general  # its penalty is over, and it is large
     save_adapter(run / "adapter" / "delta.safetensors", network.delta(), plan.base_digest)
+    look_back(run, network, plan, data, trained.state.step)
     remember(network, data.new, old, run=run, stopping=stopping).save(run / "adapter" / "past_fisher.safetensors")
 
     write_progress(run, Progress("done", trained.state.step, plan.max_steps, time.time(), trained.state.loss, trained.state.best))
@@ -70,6 +72,7 @@ def stage(
     """
     network.merge(served)
     network.lower_precision()
+    look_before(run, network, plan, data)
     torch.manual_seed(plan.seed)
     network.attach()
     return train(
@@ -94,7 +97,7 @@ def read_data(plan: Plan, snapshot: Snapshot) -> Data:
     data = Data(
         new=samples(snapshot.split("train"), plan.max_length),
         dev=samples(snapshot.split("dev"), plan.max_length),
-        replay=samples(snapshot.replay, plan.max_length),
+        replay=samples(_most_due(snapshot.replay, plan), plan.max_length),
         generic=samples(snapshot.anchors, plan.max_length),
     )
     if not data.new:
@@ -103,6 +106,12 @@ def read_data(plan: Plan, snapshot: Snapshot) -> Data:
             "Use a device with more memory, or shorter conversations.",
         )
     return data
+
+
+def _most_due(replay: Sequence[Example], plan: Plan) -> Sequence[Example]:
+    """As many of the replayed examples as the plan has places for: they come the most due first (where anybody said how due they are)."""
+    places = plan.max_steps * places_of(plan.batch_size * plan.accumulation, plan.replay_share)
+    return replay[:places] if all(e.recall for e in replay) else replay
 
 
 def general_fisher(
