@@ -256,8 +256,33 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """A preference: after one and the same prompt `chosen` rather than `rejected`. Of a `reject` no better answer is known: nothing is chosen."""
+
+    id: str
+    """The turn whose answer is rejected."""
+    hash: str
+    source: Literal["edit", "fork", "reject"]
+    prompt: str
+    chosen: str
+    rejected: str
+    prompt_ids: tuple[int, ...]
+    chosen_ids: tuple[int, ...]
+    rejected_ids: tuple[int, ...]
+    chosen_id: str = ""
+    """The turn whose kept text is chosen."""
+    session: str = ""
+    project: str = ""
+    distance: float = 0.0
+    """Between the two codes: edits over the longer length, 0..1 over code tokens."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A frozen data set. `examples` are new, `replay` come from earlier snapshots, `anchors` are generic code shipped by construction."""
+    """A frozen data set. `examples` are new, `replay` come from earlier snapshots, `anchors` are generic code shipped by construction.
+
+    `pairs` say of new turns what was preferred; none is of a session that judges or chooses.
+    """
 
     id: str
     created: float
@@ -267,6 +292,7 @@ class Snapshot:
     anchors: tuple[Example, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
     """How many candidates were left out, by reason."""
+    pairs: tuple[Pair, ...] = ()
 
     def split(self, name: Split) -> tuple[Example, ...]:
         """The examples of one split, oldest first."""
@@ -316,6 +342,8 @@ class Plan:
     """What touched tensors are written as; `base`: as the base has them (full-precision weights)."""
     bytes_per_token_ratio: float = 1.0
     """Bytes read per token of the packed model over the base's."""
+    preference_weight: float = 0.0
+    """Of a preference beside the loss per target token; 0 where the data set has no pairs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,8 @@ class Train:
     """Optimiser steps of 8 sequences; 0: derived from the amount of data, at least 48."""
     weights: str = "quality"
     """What makes an example count for more: `quality` (its target score), `feedback` (2 where you liked the text, 0.5 where you did not) or `uniform`."""
+    preference: float = 0.1
+    """Weight of preferences (what was kept rather than what was suggested) beside the loss on what was kept; 0: none are collected."""
     replay: int = 200
     """Most examples of earlier cycles that one cycle replays, the most due first; 0: none."""
     rank: int = 0
@@ -266,6 +268,7 @@ def _out_of_range(s: Settings) -> list[str]:
         (0 <= s.train.quality_threshold <= 1, "train.quality_threshold must be in [0, 1]"),
         (s.train.max_hours > 0, "train.max_hours must be above 0"),
         (s.train.device in ("auto", "cpu", "cuda"), "train.device must be auto, cpu or cuda"),
+        (0 <= s.train.preference <= 1, "train.preference must be in [0, 1] (0: none)"),
         (s.train.replay >= 0, "train.replay must not be negative (0: nothing is replayed)"),
         (s.train.weights in ("quality", "feedback", "uniform"), "train.weights must be quality, feedback or uniform"),
         (s.train.fisher in ("kfac", "diagonal"), "train.fisher must be kfac or diagonal"),

@@ -18,7 +18,7 @@ from tiny_models import write_tiny_model
 
 from qi_learn import generic
 from qi_learn.dataset.calls import argument_spans, written_answer
-from qi_learn.dataset.examples import Rendered, ask_of, code_mask, example_of, generic_examples, target_tokens
+from qi_learn.dataset.examples import Rendered, Serving, ask_of, code_mask, example_of, generic_examples, target_tokens
 from qi_learn.dataset.select import Candidate
 from qi_learn.dataset.target import Target, Unusable, target_of
 from qi_learn.errors import ServerError
@@ -53,7 +53,7 @@ def candidate(of: LearningInteraction, *, redacted: bool = False) -> Candidate:
 
 def build(server: RenderingServer, vocabulary: Vocabulary, of: LearningInteraction, *, redacted: bool = False) -> Example | Unusable:
     with Ollama(server.url) as client:
-        return example_of(candidate(of, redacted=redacted), server=client, model="qi-agent:v1.0.0", digest="d", vocabulary=vocabulary, rendered=Rendered())
+        return example_of(candidate(of, redacted=redacted), Serving(client, "qi-agent:v1.0.0", "d", vocabulary, Rendered()))
 
 
 def test_an_example_is_the_prompt_that_was_read_and_the_answer_with_the_kept_text(server: RenderingServer, smollm: Vocabulary) -> None:
@@ -194,7 +194,7 @@ def test_a_server_that_does_not_render_is_said(smollm: Vocabulary) -> None:
     with rendering_server() as server:
         address = server.url
     with Ollama(address) as client, pytest.raises(ServerError):
-        example_of(candidate(interaction(turn(answer="x = 1"))), server=client, model="m", digest="d", vocabulary=smollm, rendered=Rendered())
+        example_of(candidate(interaction(turn(answer="x = 1"))), Serving(client, "m", "d", smollm, Rendered()))
 
 
 # --- masks and generic text ----------------------------------------------------------------------------------------------------------------

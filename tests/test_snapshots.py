@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import stat
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import DiskFull, StoreError
-from qi_learn.records import Example, Snapshot, Split
+from qi_learn.records import Example, Pair, Snapshot, Split
 from qi_learn.store.snapshots import FILES, load_snapshot, save_snapshot, snapshot_ready
 
 
@@ -29,6 +30,7 @@ SNAPSHOT = Snapshot(
     (example("T0"),),
     (example("anchor:json:0"), example("anchor:json:1")),
     {"duplicate": 3},
+    (Pair("T1", "hash-pair", "edit", "p", "a", "b", (1, 2), (3, 4), (5, 4), "T1", "s", "p", 0.25), Pair("T6", "h", "reject", "p", "", "b", (1,), (), (5,))),
 )
 
 
@@ -40,6 +42,21 @@ def test_what_is_loaded_is_what_was_frozen(tmp_path: Path) -> None:
     assert load_snapshot(place) == SNAPSHOT
     assert {p.name for p in place.iterdir()} == {f"{name}.jsonl" for name in FILES} | {"manifest.json"}
     assert {stat.S_IMODE(p.stat().st_mode) for p in place.iterdir()} == {0o600}
+
+
+def test_one_from_before_pairs_were_collected_is_loaded(tmp_path: Path) -> None:
+    save_snapshot(tmp_path, replace(SNAPSHOT, pairs=()))
+    (tmp_path / "pairs.jsonl").unlink()
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["pairs"], manifest["files"]["pairs"], manifest["recalled"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    for name in ("train", "dev", "gate", "replay", "anchors"):  # nor did an example say these two
+        lines = [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_bytes().splitlines()]
+        old = b"".join(json.dumps({k: v for k, v in line.items() if k not in ("liked", "recall")}).encode() + b"\n" for line in lines)
+        (tmp_path / f"{name}.jsonl").write_bytes(old)
+        manifest["files"][name]["sha256"] = hashlib.sha256(old).hexdigest()
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert load_snapshot(tmp_path) == replace(SNAPSHOT, pairs=())
 
 
 def test_an_empty_one_is_one(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
 from qi_learn.dataset.calls import Span, argument_spans, asked_with_answer, written_answer
 from qi_learn.dataset.select import Candidate
-from qi_learn.dataset.target import Unusable
+from qi_learn.dataset.target import Target, Unusable
 from qi_learn.generic import SEQUENCE_TOKENS, GenericText
 from qi_learn.records import Example, Message, Turn
 
@@ -94,49 +95,100 @@ def _message(message: Message) -> dict[str, Any]:
     return {"role": message.role, "content": message.content, **extra}
 
 
-def example_of(candidate: Candidate, *, server: Renderer, model: str, digest: str, vocabulary: Vocabulary, rendered: Rendered) -> Example | Unusable:
-    """The example of a turn. Raises ServerError where the server does not render."""
-    interaction, target = candidate.interaction, candidate.target
-    turn = interaction.turn
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Who writes a text as the model reads it, and who cuts it into tokens."""
+
+    server: Renderer
+    model: str
+    """The name under which the server renders (a version, or the alias)."""
+    digest: str
+    vocabulary: Vocabulary
+    rendered: Rendered
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question as the model reads it."""
+
+    ask: Mapping[str, Any]
+    prompt: str
+    ids: tuple[int, ...]
+    checked: bool
+    """Its tokens were counted by the server that answered it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An answer as the model writes it."""
+
+    text: str
+    spans: tuple[Span, ...]
+    ids: tuple[int, ...]
+
+
+def asked(turn: Turn, serving: Serving, *, redacted: bool) -> Asked | Unusable:
+    """The question of a turn. Raises ServerError where the server does not render."""
     ask = ask_of(turn)
     if isinstance(ask, Unusable):
         return ask
-    prompt = rendered.text(server, model, digest, ask)
-    prompt_ids = vocabulary.prompt_ids(prompt)
-    checkable = turn.prompt_tokens is not None and not candidate.redacted
-    if checkable and turn.prompt_tokens != len(prompt_ids):
+    prompt = serving.rendered.text(serving.server, serving.model, serving.digest, ask)
+    ids = serving.vocabulary.prompt_ids(prompt)
+    checkable = turn.prompt_tokens is not None and not redacted
+    if checkable and turn.prompt_tokens != len(ids):
         return Unusable("the model read another prompt (its tokens were counted)")
-    text, spans = target.text, target.spans
+    return Asked(ask, prompt, tuple(ids), checkable)
+
+
+def written(target: Target, question: Asked, serving: Serving) -> Written | Unusable:
+    """An answer to a question, without the token that ends it. Raises ServerError where the server does not render."""
+    vocabulary, text, spans = serving.vocabulary, target.text, target.spans
     if target.calls:
-        whole = rendered.text(server, model, digest, asked_with_answer(ask, text, target.calls)) if ask["endpoint"] == "/api/chat" else ""
-        written = written_answer(prompt, whole, vocabulary.pieces([vocabulary.end_of_turn()])[0].decode())
-        if written is None:
+        ask = question.ask
+        end = vocabulary.pieces([vocabulary.end_of_turn()])[0].decode()
+        chat = ask["endpoint"] == "/api/chat"
+        whole = serving.rendered.text(serving.server, serving.model, serving.digest, asked_with_answer(ask, text, target.calls)) if chat else ""
+        found = written_answer(question.prompt, whole, end)
+        if found is None:
             return Unusable("the server does not show how it writes this tool call")
-        text, spans = written, argument_spans(written, target.arguments)
-    target_ids = target_tokens(text, vocabulary)
-    if target_ids is None:
-        return Unusable("the answer cannot be cut into tokens exactly")
-    mask = code_mask(text, spans, vocabulary.pieces(target_ids))
-    untemplated = (ask["body"].get("raw") or ask["body"].get("suffix")) and vocabulary.eos >= 0
-    end = vocabulary.eos if untemplated else vocabulary.end_of_turn()
+        text, spans = found, argument_spans(found, target.arguments)
+    ids = target_tokens(text, vocabulary)
+    return Written(text, spans, tuple(ids)) if ids is not None else Unusable("the answer cannot be cut into tokens exactly")
+
+
+def example_of(candidate: Candidate, serving: Serving) -> Example | Unusable:
+    """The example of a turn. Raises ServerError where the server does not render."""
+    interaction, target, vocabulary = candidate.interaction, candidate.target, serving.vocabulary
+    question = asked(interaction.turn, serving, redacted=candidate.redacted)
+    if isinstance(question, Unusable):
+        return question
+    answer = written(target, question, serving)
+    if isinstance(answer, Unusable):
+        return answer
     return Example(
-        id=turn.id,
-        hash=content_hash(prompt, text),
-        prompt=prompt,
-        target=text,
-        prompt_ids=tuple(prompt_ids),
-        target_ids=(*target_ids, end),
-        code_mask=(*mask, False),
+        id=candidate.id,
+        hash=content_hash(question.prompt, answer.text),
+        prompt=question.prompt,
+        target=answer.text,
+        prompt_ids=question.ids,
+        target_ids=(*answer.ids, end_token(question.ask, vocabulary)),
+        code_mask=(*code_mask(answer.text, answer.spans, vocabulary.pieces(answer.ids)), False),
         session=candidate.session,
-        project=turn.project or "",
+        project=interaction.turn.project or "",
         domain=interaction.domain,
         learning_type=interaction.learning_type,
         score=candidate.score,
         kept_code=target.code,
-        ask=ask,
-        checked=checkable,
+        ask=question.ask,
+        checked=question.checked,
         liked=candidate.liked,
     )
+
+
+def end_token(ask: Mapping[str, Any], vocabulary: Vocabulary) -> int:
+    """The token that ends the answer: the turn's, or, where no template was at work (raw, fill in the middle), the model's own."""
+    untemplated = (ask["body"].get("raw") or ask["body"].get("suffix")) and vocabulary.eos >= 0
+    return vocabulary.eos if untemplated else vocabulary.end_of_turn()
 
 
 def content_hash(prompt: str, target: str) -> str:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from qi_learn import generic
 from qi_learn.dataset.balance import capped, refuse_one_sided
-from qi_learn.dataset.examples import Rendered, Renderer, Vocabulary, example_of, generic_examples
+from qi_learn.dataset.examples import Rendered, Renderer, Serving, Vocabulary, example_of, generic_examples
+from qi_learn.dataset.pairs import preferences
 from qi_learn.dataset.replay import replay
 from qi_learn.dataset.select import candidates
 from qi_learn.dataset.split import split
@@ -56,26 +57,28 @@ def freeze(
     within = capped(selection.candidates, seed=seed)
     dropped = Counter(selection.dropped)
     dropped["above the cap of its session or kind"] += within.left_out
-    rendered = Rendered(cache)
+    serving = Serving(server, model, base_digest, vocabulary, Rendered(cache))
     examples: list[Example] = []
 
-    def secret(example: Example) -> bool:
-        found = holds_secret(example.prompt, example.target)
+    def secret(*texts: str) -> bool:
+        found = holds_secret(*texts)
         dropped["a secret of a kind that is known only now"] += found
         return found
 
     for candidate in within.kept:
-        example = example_of(candidate, server=server, model=model, digest=base_digest, vocabulary=vocabulary, rendered=rendered)
+        example = example_of(candidate, serving)
         if isinstance(example, Unusable):
             dropped[example.reason] += 1
         elif example.hash in {e.hash for e in examples}:
             dropped["says the same as another"] += 1
-        elif not secret(example):
+        elif not secret(example.prompt, example.target):
             examples.append(example)
     snapshots = [s for run in earlier if (s := _earlier(run, dropped))]
     logger.info("run %s: %d examples, left out: %s", run_id, len(examples), {k: n for k, n in dropped.items() if n} or "none")
     refuse_one_sided([e.session for e in examples])
+    by_id = {c.id: c for c in within.kept}
     fresh = weighted(split(examples, min_gate=settings.gate.min_examples), settings.train.weights)
+    pairs = preferences(store, by_id, fresh, snapshots, serving, learned=learned, secret=secret) if settings.train.preference else ()
     return Snapshot(
         id=run_id,
         created=now,
@@ -89,10 +92,11 @@ def freeze(
             memories={run.run_id: memory for run in earlier if (memory := _memory(run))},
             forgotten=_forgotten(store, snapshots),
             capacity=settings.train.replay,
-            secret=secret,
+            secret=lambda e: secret(e.prompt, e.target),
         ),
         anchors=generic_examples(generic.anchors(), vocabulary),
         dropped={reason: count for reason, count in dropped.items() if count},
+        pairs=pairs,
     )
 
 

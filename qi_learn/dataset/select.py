@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from qi_learn.dataset.target import Target, Unusable, target_of
-from qi_learn.records import LearningInteraction, Turn
+from qi_learn.records import Feedback, LearningInteraction, Turn
 from qi_learn.settings import Settings
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import load_interaction, scored_turns
@@ -46,13 +46,7 @@ class Candidate:
 
     @property
     def liked(self) -> bool | None:
-        """What the person made of the text that is learned; None where nobody knows."""
-        feedback = self.interaction.feedback
-        if feedback.correction:
-            return True  # their own words, whatever they thought of ours
-        if feedback.rating is None:
-            return feedback.accepted
-        return True if feedback.rating >= GOOD_RATING else False if feedback.rating <= BAD_RATING else None
+        return liked(self.interaction.feedback)
 
     @property
     def group(self) -> tuple[str, str]:
@@ -88,6 +82,15 @@ def candidates(store: Store, settings: Settings, *, learned: Set[str]) -> Select
     return Selection(tuple(found), dict(dropped))
 
 
+def liked(feedback: Feedback) -> bool | None:
+    """What the person made of the text that would be learned; None where nobody knows."""
+    if feedback.correction:
+        return True  # their own words, whatever they thought of ours
+    if feedback.rating is None:
+        return feedback.accepted
+    return True if feedback.rating >= GOOD_RATING else False if feedback.rating <= BAD_RATING else None
+
+
 def _same_question(store: Store, ids: Sequence[str], learned: Set[str]) -> list[str]:
     """The learned turns that were asked the same, word for word, as one of `ids`: only those need be looked at again, however many were learned."""
     sql = """
@@ -100,7 +103,7 @@ def _same_question(store: Store, ids: Sequence[str], learned: Set[str]) -> list[
 def _candidate(store: Store, turn_id: str) -> Candidate | Unusable:
     interaction = load_interaction(store, turn_id)
     turn = interaction.turn
-    if reason := _unfit(turn):
+    if reason := unfit(turn):
         return Unusable(reason)
     target = target_of(interaction)
     if isinstance(target, Unusable):
@@ -110,7 +113,7 @@ def _candidate(store: Store, turn_id: str) -> Candidate | Unusable:
     return Candidate(interaction, target, _key(turn, target), session_of(store, turn), was_redacted(store, turn_id))
 
 
-def _unfit(turn: Turn) -> str:
+def unfit(turn: Turn) -> str:
     """Why no answer to this turn could be learned, whatever it is worth; empty where one can."""
     if turn.status != 200 or turn.cancelled or not turn.complete:
         return "the answer did not arrive whole"

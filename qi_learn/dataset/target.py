@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qi_learn.chat import Block, code_blocks, indentation, reindent, similarity, with_code
 from qi_learn.dataset.calls import Call, Span, calls_of, suggested, with_arguments
@@ -29,6 +29,8 @@ class Target:
     calls: tuple[Call, ...] = ()
     arguments: tuple[str, ...] = ()
     """The texts in the calls that are code."""
+    served: Target | None = field(default=None, compare=False)
+    """The same answer with the code as it was suggested; None where the answer was cut, so that the two cannot be compared."""
 
     @property
     def code(self) -> str:
@@ -50,6 +52,25 @@ def target_of(interaction: LearningInteraction) -> Target | Unusable:
     return _target_of_text(interaction)
 
 
+def served_of(interaction: LearningInteraction) -> Target | None:
+    """The whole answer as it was served; None where it was cut or has a tool call that cannot be read."""
+    turn = interaction.turn
+    if _cut(interaction):
+        return None
+    try:
+        calls = calls_of(turn.answer_extra)
+    except ValueError:
+        return None
+    if calls:
+        return Target(turn.answer, (), tuple(calls), tuple(s.text for s in suggested(interaction, calls)))
+    return Target(turn.answer, tuple((b.start, b.end) for b in _blocks(interaction)))
+
+
+def kept_nothing(interaction: LearningInteraction) -> bool:
+    """No text of the answer stayed, and nobody said what should have been there instead."""
+    return not interaction.feedback.correction and not any(s.final_text and s.final_text.strip() and not s.reverted for s in interaction.suggestions)
+
+
 def _target_with_calls(interaction: LearningInteraction) -> Target | Unusable:
     if _cut(interaction):
         return Unusable("the answer was cut off")
@@ -65,7 +86,7 @@ def _target_with_calls(interaction: LearningInteraction) -> Target | Unusable:
         return Unusable("a correction whose place in the tool calls is not known")
     kept = {s.text: correction or s.final_text or s.text for s in suggestions}
     arguments = tuple(reindent(kept[s.text], indentation(s.text)) for s in suggestions)
-    return Target(interaction.turn.answer, (), tuple(with_arguments(calls, kept)), arguments)
+    return Target(interaction.turn.answer, (), tuple(with_arguments(calls, kept)), arguments, served_of(interaction))
 
 
 def _target_of_text(interaction: LearningInteraction) -> Target | Unusable:
@@ -74,7 +95,7 @@ def _target_of_text(interaction: LearningInteraction) -> Target | Unusable:
     kept = _kept(interaction, blocks)
     if correction and not kept:
         if "```" in correction or "~~~" in correction or not blocks:
-            return Target(correction, tuple((b.start, b.end) for b in code_blocks(correction)))
+            return Target(correction, tuple((b.start, b.end) for b in code_blocks(correction)), served=served_of(interaction))
         place = max(range(len(blocks)), key=lambda i: similarity(blocks[i].text, correction))
         kept = {place: correction}
     rejected = {i for i, block in enumerate(blocks) if i not in kept and _rejected(_suggestion(interaction, block))}
@@ -88,7 +109,8 @@ def _target_of_text(interaction: LearningInteraction) -> Target | Unusable:
         blocks = blocks[: last + 1]
         answer = answer[: _after_fence(answer, blocks[-1].end)]
     text, spans = with_code(answer, blocks, [reindent(kept[i], indentation(b.text)) if i in kept else b.text for i, b in enumerate(blocks)])
-    return Target(text, spans) if text.strip() else Unusable("the answer is empty")
+    served = Target(*with_code(answer, blocks, [b.text for b in blocks]))  # cut as the target is, so that only the code differs
+    return Target(text, spans, served=served) if text.strip() else Unusable("the answer is empty")
 
 
 def _blocks(interaction: LearningInteraction) -> list[Block]:

@@ -255,6 +255,15 @@ def scored_turns(store: Store, *, threshold: float) -> list[str]:
     return [row["id"] for row in store.rows(sql, (threshold,))]
 
 
+def rejected_turns(store: Store, *, rating: int = 2) -> list[str]:
+    """Turns that were seen not to be kept or were rated `rating` or less, answered with status 200 and not cancelled; oldest first."""
+    sql = """
+        SELECT t.id FROM turns t LEFT JOIN feedback f ON f.turn_id = t.id
+        WHERE t.status = 200 AND NOT t.cancelled AND (f.accepted = 0 OR t.id IN (SELECT turn_id FROM ratings WHERE rating <= ?)) ORDER BY t.started, t.id
+    """
+    return [row["id"] for row in store.rows(sql, (rating,))]
+
+
 # --- classes, and everything together ----------------------------------------------------------------------------------------------------
 
 

@@ -1,8 +1,9 @@
 """A frozen data set as files: what a cycle trains and is judged on, and can be shown to have been.
 
-`train`, `dev`, `gate`, `replay` and `anchors` are `.jsonl`, one example a line. `manifest.json` names every example by its hash and every file by its
-sha256, and is renamed into place last: without it there is no snapshot, with it a snapshot is never written again. Loading checks all of it. Nothing here
-needs the database or anything but the standard library, because the training worker runs in an environment of its own.
+`train`, `dev`, `gate`, `replay` and `anchors` are `.jsonl`, one example a line; `pairs` holds preferences, and is not there in data sets from before they
+were collected. `manifest.json` names every example and pair by its hash and every file by its sha256, and is renamed into place last: without it there
+is no snapshot, with it a snapshot is never written again. Loading checks all of it. Nothing here needs the database or anything but the standard library,
+because the training worker runs in an environment of its own.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qi_learn import codec
 from qi_learn.errors import DiskFull, StoreError
 from qi_learn.paths import replace_file
-from qi_learn.records import Example, Recall, Snapshot, Split
+from qi_learn.records import Example, Pair, Recall, Snapshot, Split
+
+T = TypeVar("T")
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 SPLITS: tuple[Split, ...] = ("train", "dev", "gate")
-FILES = (*SPLITS, "replay", "anchors")
+FILES = (*SPLITS, "replay", "anchors", "pairs")
 _GONE = "The cycle cannot go on with it: it is marked as failed, and the next one freezes a data set of its own."
 
 
@@ -35,7 +38,7 @@ def save_snapshot(directory: Path, snapshot: Snapshot) -> None:
         raise StoreError(f"{directory} holds a frozen data set, which is never changed.", "A new cycle has a directory of its own.")
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files = {name: {"sha256": _write(directory / f"{name}.jsonl", examples), "examples": len(examples)} for name, examples in _parts(snapshot).items()}
+        files = {name: {"sha256": _write(directory / f"{name}.jsonl", records), "examples": len(records)} for name, records in _parts(snapshot).items()}
         manifest = {
             "format": FORMAT,
             "id": snapshot.id,
@@ -45,6 +48,7 @@ def save_snapshot(directory: Path, snapshot: Snapshot) -> None:
             "examples": [{"id": e.id, "hash": e.hash, "split": e.split} for e in snapshot.examples],
             "replay": [e.hash for e in snapshot.replay],
             "anchors": [e.hash for e in snapshot.anchors],
+            "pairs": [p.hash for p in snapshot.pairs],
             "recalled": [{"id": e.id, **codec.plain(e.recall)} for e in snapshot.replay if e.recall],
             "dropped": dict(snapshot.dropped),
         }
@@ -57,7 +61,8 @@ def load_snapshot(directory: Path) -> Snapshot:
     """The snapshot, checked against its manifest. Raises StoreError where it is incomplete or was changed."""
     manifest = _manifest(directory)
     try:
-        parts = {name: _read(directory / f"{name}.jsonl", manifest["files"][name]["sha256"]) for name in FILES}
+        parts = {name: _read(Example, directory / f"{name}.jsonl", manifest["files"][name]["sha256"]) for name in FILES if name != "pairs"}
+        pairs = _read(Pair, directory / "pairs.jsonl", manifest["files"]["pairs"]["sha256"]) if "pairs" in manifest["files"] else ()
         snapshot = Snapshot(
             id=manifest["id"],
             created=manifest["created"],
@@ -66,11 +71,12 @@ def load_snapshot(directory: Path) -> Snapshot:
             replay=parts["replay"],
             anchors=parts["anchors"],
             dropped=manifest["dropped"],
+            pairs=pairs,
         )
-        listed = {"replay": [e.hash for e in snapshot.replay], "anchors": [e.hash for e in snapshot.anchors]}
+        listed = {"replay": [e.hash for e in snapshot.replay], "anchors": [e.hash for e in snapshot.anchors], "pairs": [p.hash for p in snapshot.pairs]}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"The data set in {directory} cannot be read: {error}", _GONE) from error
-    if any(manifest.get(name) != hashes for name, hashes in listed.items()):
+    if any(manifest.get(name, []) != hashes for name, hashes in listed.items()):
         raise StoreError(f"The data set in {directory} is not what its manifest lists.", _GONE)
     return snapshot
 
@@ -91,17 +97,17 @@ def snapshot_ready(directory: Path) -> bool:
     return (directory / MANIFEST).exists()
 
 
-def _parts(snapshot: Snapshot) -> Mapping[str, tuple[Example, ...]]:
-    return {**{name: snapshot.split(name) for name in SPLITS}, "replay": snapshot.replay, "anchors": snapshot.anchors}
+def _parts(snapshot: Snapshot) -> Mapping[str, tuple[Example, ...] | tuple[Pair, ...]]:
+    return {**{name: snapshot.split(name) for name in SPLITS}, "replay": snapshot.replay, "anchors": snapshot.anchors, "pairs": snapshot.pairs}
 
 
-def _write(path: Path, examples: Iterable[Example]) -> str:
+def _write(path: Path, records: Iterable[Example | Pair]) -> str:
     """Writes one file so that it is on the disk before the manifest can name it; its sha256."""
     seal = hashlib.sha256()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
-        for example in examples:
-            line = codec.dumps(example).encode("utf-8", "surrogatepass") + b"\n"
+        for record in records:
+            line = codec.dumps(record).encode("utf-8", "surrogatepass") + b"\n"
             seal.update(line)
             file.write(line)
         file.flush()
@@ -119,11 +125,11 @@ def _manifest(directory: Path) -> Mapping[str, Any]:
     return manifest
 
 
-def _read(path: Path, sha256: str) -> tuple[Example, ...]:
+def _read(kind: type[T], path: Path, sha256: str) -> tuple[T, ...]:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"{path.name} was changed after it was frozen")
-    return tuple(codec.loads(Example, line.decode("utf-8", "surrogatepass")) for line in content.splitlines())
+    return tuple(codec.loads(kind, line.decode("utf-8", "surrogatepass")) for line in content.splitlines())
 
 
 def _in_order(listed: Iterable[Mapping[str, str]], parts: Mapping[str, tuple[Example, ...]]) -> tuple[Example, ...]:

@@ -103,6 +103,7 @@ def build_plan(
         general_fisher=str(_general_fisher(paths, snapshot, base, first, targets, train.fisher)),
         fisher="diagonal" if train.fisher == "diagonal" else "kfac",
         touched_type=TOUCHED if weights is None else "base",
+        preference_weight=train.preference if snapshot.pairs else 0.0,
         bytes_per_token_ratio=_bytes_ratio(base, _touched(base, first, targets) | served) if weights is None else 1.0,
     )
 
@@ -124,6 +125,8 @@ def reasons(plan: Plan) -> list[str]:
         f"{plan.lambda_past:g} x this cycle's change against past work" + (" (none yet)." if plan.past_fisher is None else "."),
         f"Stops after {plan.patience} looks at the dev set without a better one (every {plan.eval_every} steps), or after {plan.max_seconds / 3600:g} hours.",
     ]
+    if plan.preference_weight:
+        told.append(f"Preferences (what was kept rather than what was suggested) weigh {plan.preference_weight:g} beside that, at most one a step.")
     if plan.touched_type == "base":
         told.append("Touched tensors keep the types of the base: it is merged from full precision.")
     else:
