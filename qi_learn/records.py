@@ -362,6 +362,10 @@ class TrainResult:
     adapter: str
     """Directory, relative to the run directory: `delta.safetensors` (this cycle) and `past_fisher.safetensors`."""
     peak_memory_mb: float = 0.0
+    preferred_before: float | None = None
+    """Share of the pairs trained on in which the kept text was the likelier before; None without pairs."""
+    preferred: float | None = None
+    """And after."""
 
 
 @dataclass(frozen=True, slots=True)

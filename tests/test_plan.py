@@ -14,7 +14,7 @@ from qi_learn import codec
 from qi_learn.errors import ModelError, NotFound, Refused, SettingsError, UnsupportedArchitecture
 from qi_learn.outside.gpu import Device
 from qi_learn.paths import Paths
-from qi_learn.records import Example, Plan, Snapshot
+from qi_learn.records import Example, Pair, Plan, Snapshot
 from qi_learn.settings import Settings, Train
 from qi_learn.train.base import GGUF_NAMES, BaseModel, BaseTensor, read_base
 from qi_learn.train.plan import build_plan, reasons
@@ -157,6 +157,15 @@ def test_no_rank_beyond_what_the_smallest_matrix_has() -> None:
     assert _plan(train=Train(rank=256)).rank == 192  # the rows of SmolLM2's k and v
     assert _plan(train=Train(rank=256, targets="mlp")).rank == 256
     assert _plan(_model(4, 32, 64, 100, kv=4)).rank == 4
+
+
+def test_preferences_weigh_something_where_there_are_some() -> None:
+    pair = Pair("t1", "h", "edit", "", "", "", (1,), (2,), (3,))
+    some = replace(_snapshot(), pairs=(pair,))
+    assert (_plan().preference_weight, _plan(snapshot=some).preference_weight) == (0.0, 0.1)
+    assert _plan(snapshot=some, train=Train(preference=0.3)).preference_weight == 0.3
+    assert "weigh 0.1 beside that" in "\n".join(reasons(_plan(snapshot=some)))
+    assert "Preferences" not in "\n".join(reasons(_plan()))
 
 
 def test_less_memory_means_smaller_batches_of_the_same_step() -> None:

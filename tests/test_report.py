@@ -18,7 +18,7 @@ from qi_learn.dataset.replay import why
 from qi_learn.deploy import journal
 from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
-from qi_learn.records import Example, Packed, Recall, Snapshot, TensorGain
+from qi_learn.records import Example, Packed, Pair, Recall, Snapshot, TensorGain, TrainResult
 from qi_learn.report import doctor, history, status
 from qi_learn.report.explain import as_text, explain
 from qi_learn.serve.control import Control
@@ -307,12 +307,19 @@ def test_explain_says_why_what_is_replayed_is_replayed(past: Paths) -> None:
 
     replayed = (example("T0", recall=Recall("R0", 2, 1, 1, True, 1.5)), example("T9", recall=Recall("R0", 1, 4, -2, False, 0.5)))
     new = (example("T1"), example("T2", "dev"), example("T3", "gate"))
-    save_snapshot(RunDirectory(past.runs / RUN).snapshot, Snapshot(RUN, 80.0, "aa" * 32, new, replayed, dropped={"the answer is empty": 2}))
+    sources: tuple[Any, ...] = ("edit", "reject")
+    pairs = tuple(Pair(source, source, source, "p", "", "r", (1,), (), (2,)) for source in sources)
+    run = RunDirectory(past.runs / RUN)
+    save_snapshot(run.snapshot, Snapshot(RUN, 80.0, "aa" * 32, new, replayed, dropped={"the answer is empty": 2}, pairs=pairs))
+    trained = TrainResult(48, "steps", 1.0, 0.9, 1.2, 0.0, 0.0, 60.0, 900.0, "adapter", preferred_before=0.25, preferred=0.75)
+    run.write(run.result, trained)
     found = explain(past, Settings(), RUN)
     text = as_text(found)
     assert "learned from 1 examples; 1 chose, 1 judged; 2 earlier ones could be replayed" in text
     assert "of those 1 were due, 1 of them forgotten since; 1 came before their time" in text
     assert "left out: 2 (the answer is empty)" in text
+    assert "preferences: 1 edits, 0 second answers, 1 rejections" in text
+    assert "likelier than the suggested one in 25% of the pairs before, in 75% after" in text
     assert found.records["data"]["replay"][0]["why"] == why(Recall("R0", 2, 1, 1, True, 1.5))
     assert f"run {RUN}: learned from it" in as_text(explain(past, Settings(), "T1"))
     assert "replayed" not in as_text(explain(past, Settings(), "T1"))

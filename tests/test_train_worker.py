@@ -18,7 +18,7 @@ import torch
 
 from qi_learn import codec
 from qi_learn.errors import ModelError, TrainingError
-from qi_learn.records import Memory, Plan, Recall, Snapshot, TrainResult
+from qi_learn.records import Memory, Pair, Plan, Recall, Snapshot, TrainResult
 from qi_learn.store.snapshots import save_snapshot
 from qi_learn.train.adapter import load_adapter, load_tensors
 from qi_learn.train.batches import samples
@@ -38,6 +38,10 @@ SNAPSHOT = Snapshot(
     (*tiny_examples(10), *tiny_examples(3, seed=1, tag="d", split="dev"), *tiny_examples(3, seed=4, tag="g", split="gate")),
     replay=tiny_examples(4, seed=2, tag="r"),
     anchors=tiny_examples(33, seed=3, tag="a"),
+    pairs=(
+        Pair("t1", "edit", "edit", "", "", "", (5, 6, 7), (0, 1, 2, 3, 4, 5), (0, 1, 20, 3, 4, 5)),
+        Pair("x", "reject", "reject", "", "", "", (5, 6, 7), (), (9, 9, 9, 9)),
+    ),
 )
 
 
@@ -84,7 +88,7 @@ def _results(run: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def finished(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run that one worker did from beginning to end."""
-    run = _run(tmp_path_factory.mktemp("finished") / "run", _plan(base, max_steps=STEPS))
+    run = _run(tmp_path_factory.mktemp("finished") / "run", _plan(base, max_steps=STEPS, preference_weight=0.1))
     code, out, err = _work(run)
     assert (code, out) == (0, ""), err
     return run
@@ -105,6 +109,7 @@ def test_a_run_from_plan_to_result(base: Path, finished: Path) -> None:
         f"model.layers.{n}.{part}" for n in (1, 2) for part in (*(f"self_attn.{x}_proj" for x in "qkvo"), *(f"mlp.{x}_proj" for x in ("gate", "up", "down")))
     }
     assert all(float(change.B.abs().sum()) > 0 for change in delta.values())
+    assert (result.preferred_before, result.preferred) == (0.0, 1.0)
     memory = codec.loads(Memory, (run / "memory.json").read_text())
     assert set(memory.known) == set(memory.replayed) == {"r0", "r1", "r2", "r3"}
     assert sum(memory.replayed.values()) == STEPS * 2  # a quarter of 8
@@ -124,7 +129,7 @@ def test_a_run_from_plan_to_result(base: Path, finished: Path) -> None:
 
 
 def test_killed_and_stopped_it_ends_with_the_same_numbers(base: Path, tmp_path: Path, finished: Path) -> None:
-    run = _run(tmp_path / "run", _plan(base, max_steps=STEPS))
+    run = _run(tmp_path / "run", _plan(base, max_steps=STEPS, preference_weight=0.1))
 
     worker = _start(run)
     _wait(worker, lambda: any((run / "checkpoints").glob("*/state.json")))

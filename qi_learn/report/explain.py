@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -149,6 +150,10 @@ def _data_set(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
     if recalls:
         lost, early = sum(r.forgotten is True for r in recalls), sum(r.overdue < 0 for r in recalls)
         yield f"    of those {len(recalls) - early} were due, {lost} of them forgotten since; {early} came before their time, because there was room"
+    if snapshot.pairs:
+        sources = Counter(p.source for p in snapshot.pairs)
+        records["data"]["pairs"] = dict(sources)
+        yield f"    preferences: {sources['edit']} edits, {sources['fork']} second answers, {sources['reject']} rejections"
     if snapshot.dropped:
         yield "    left out: " + ", ".join(f"{count} ({reason})" for reason, count in snapshot.dropped.items())
 
@@ -168,6 +173,8 @@ def _result(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         before, after = result.dev_loss_before, result.dev_loss
         dev = "" if before is None or after is None else f", dev loss {before:.3f} to {after:.3f}"
         yield f"  trained {result.steps} steps in {result.seconds:.0f} s{dev}; stopped by {result.stopped}"
+        if result.preferred is not None and result.preferred_before is not None:
+            yield f"    the kept text was likelier than the suggested one in {result.preferred_before:.0%} of the pairs before, in {result.preferred:.0%} after"
 
 
 def _packed(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:

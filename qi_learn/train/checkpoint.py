@@ -45,6 +45,8 @@ class LoopState:
     best_step: int
     worse: int
     """Evaluations in a row that were not better than the best."""
+    preference: float = 0.0
+    """Loss of the last comparison, without its weight."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
 """The training loop: the one there is, top to bottom.
 
-Loss = cross-entropy per target token of the step's sequences + what the EWC penalties say of the weight change. The order of data is fixed by the
-plan's seed and everything else by the checkpoint, so a run that was stopped anywhere ends with the same weights, to the last bit, as one that was not.
+Loss = cross-entropy per target token of the step's sequences + what the EWC penalties say of the weight change + in some steps a preference. The order of
+data is fixed by the plan's seed and everything else by the checkpoint, so a run that was stopped anywhere ends with the same weights, to the last bit, as
+one that was not.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ from qi_learn.train.checkpoint import LoopState, newest_checkpoint, restore, sav
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.fisher import Interrupted
 from qi_learn.train.model import Network
+from qi_learn.train.preference import Comparison, add_gradients, placed
 from qi_learn.train.progress import Progress, write_progress
 
 CLIP = 1.0
@@ -41,6 +43,7 @@ class Data:
     dev: tuple[Sample, ...] = ()
     replay: tuple[Sample, ...] = ()
     generic: tuple[Sample, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +62,17 @@ def train(
     general: Penalty | None,
     past: Penalty | None,
     run: Path,
+    reference: Mapping[str, float] | None = None,
     stopping: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Trained:
-    """Trains the network's LoRA as planned, going on from the run's newest checkpoint.
+    """Trains the network's LoRA as planned, going on from the run's newest checkpoint. `reference` is what the comparisons are relative to.
 
     Raises Interrupted (after a checkpoint) once `stopping()` says so.
     """
     weights = {f"{name}.{part}": value for name, pair in network.factors().items() for part, value in zip("AB", pair, strict=True)}
     optimizer = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    steps = steps_of(plan, data)
+    steps, compared = steps_of(plan, data), placed(data.comparisons, steps=plan.max_steps, seed=plan.seed)
     found = newest_checkpoint(run / "checkpoints")
     if found is None:
         before = evaluate(network, data.dev, plan.batch_size)
@@ -89,13 +93,17 @@ def train(
         batch = steps[state.step]
         _set_rate(optimizer, rate(plan, state.step))
         loss = _add_gradients(network, batch, plan.batch_size)
+        preference = state.preference
+        if comparison := compared.get(state.step):
+            preference = add_gradients(network, comparison, reference or {}, weight=plan.preference_weight, size=plan.batch_size)
         penalties = [_add_penalty(network, penalty) for penalty in (general, past)]
         torch.nn.utils.clip_grad_norm_(weights.values(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         tokens = state.tokens + sum(len(sample.ids) for sample in batch)
         state = replace(state, step=state.step + 1, tokens=tokens, loss=loss, general=penalties[0], past=penalties[1], elapsed=clock() - begun)
-        if not torch.isfinite(torch.tensor([loss, *penalties])).all():
+        state = replace(state, preference=preference)
+        if not torch.isfinite(torch.tensor([loss, preference, *penalties])).all():
             raise FloatingPointError(f"the loss is not finite at step {state.step}")
         if state.step == 2:
             _warn_of_zero(general, past, penalties)

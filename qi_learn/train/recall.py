@@ -8,18 +8,17 @@ forgotten.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from qi_learn import codec
 from qi_learn.paths import replace_file
 from qi_learn.records import Memory, Plan
-from qi_learn.train.batches import Sample
+from qi_learn.train.likelihood import log_probabilities, per_token
 from qi_learn.train.loop import Data, steps_of
 from qi_learn.train.model import Network
+from qi_learn.train.preference import Choice, looked_at, preferred
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,8 @@ class Before:
 
     known: Mapping[str, float]
     """Nats per target token of every sequence that will be replayed."""
+    reference: Mapping[str, float]
+    """Log-probability (nats, summed) of every sequence that a comparison needs."""
 
 
 def look_before(run: Path, network: Network, plan: Plan, data: Data) -> Before:
@@ -36,7 +37,9 @@ def look_before(run: Path, network: Network, plan: Plan, data: Data) -> Before:
     if place.exists():
         return codec.loads(Before, place.read_text(encoding="utf-8"))
     wanted = _replayed(plan, data, plan.max_steps)
-    before = Before(known=per_token(network, [s for s in data.replay if s.id in wanted], plan.batch_size))
+    known = per_token(network, [s for s in data.replay if s.id in wanted], plan.batch_size)
+    compared = looked_at(data.comparisons)
+    before = Before(known, dict(zip((s.id for s in compared), log_probabilities(network, compared, plan.batch_size), strict=True)))
     replace_file(place, codec.dumps(before) + "\n")
     return before
 
@@ -49,24 +52,11 @@ def look_back(run: Path, network: Network, plan: Plan, data: Data, steps: int) -
     return memory
 
 
-def per_token(network: Network, samples: Sequence[Sample], size: int) -> dict[str, float]:
-    """Nats per target token of each sequence, by its id."""
-    return {s.id: -found / s.targets for s, found in zip(samples, log_probabilities(network, samples, size), strict=True)}
-
-
-@torch.no_grad()
-def log_probabilities(network: Network, samples: Sequence[Sample], size: int) -> list[float]:
-    """The log-probability of each sequence's target (nats, summed over its tokens), `size` sequences of like length at a time."""
-    found = [0.0] * len(samples)
-    order = sorted(range(len(samples)), key=lambda i: -len(samples[i].ids))
-    for at in range(0, len(order), size):
-        part = order[at : at + size]
-        batch = network.batch([samples[i] for i in part])
-        sums = torch.zeros(len(part), dtype=torch.float64, device=batch.owner.device)
-        sums.index_add_(0, batch.owner, network.nll(batch).double())
-        for i, nll in zip(part, sums.tolist(), strict=True):
-            found[i] = -nll
-    return found
+def prefers(run: Path, network: Network, plan: Plan, data: Data) -> tuple[float | None, float | None]:
+    """In what share of the pairs the kept text is the likelier: before the first step, and now. Both None without pairs."""
+    sequences = [s for c in data.comparisons if isinstance(c, Choice) for s in c.samples]
+    now = dict(zip((s.id for s in sequences), log_probabilities(network, sequences, plan.batch_size), strict=True))
+    return preferred(data.comparisons, look_before(run, network, plan, data).reference), preferred(data.comparisons, now)
 
 
 def _replayed(plan: Plan, data: Data, steps: int) -> Counter[str]:

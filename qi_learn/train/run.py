@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,8 +25,9 @@ from qi_learn.train.ewc import Penalty
 from qi_learn.train.fisher import ENOUGH, Fisher, Interrupted, estimate, load_fisher
 from qi_learn.train.loop import Data, Trained, train
 from qi_learn.train.model import Network, load_trainable
+from qi_learn.train.preference import comparisons
 from qi_learn.train.progress import Phase, Progress, write_progress
-from qi_learn.train.recall import look_back, look_before
+from qi_learn.train.recall import look_back, look_before, prefers
 
 FISHER_TOKENS = 1024
 """At most so many tokens in one batch of a Fisher estimate."""
@@ -47,10 +49,11 @@ def learn(run: Path, plan: Plan, snapshot: Snapshot, *, stopping: Callable[[], b
     del general  # its penalty is over, and it is large
     save_adapter(run / "adapter" / "delta.safetensors", network.delta(), plan.base_digest)
     look_back(run, network, plan, data, trained.state.step)
+    preferred = prefers(run, network, plan, data)
     remember(network, data.new, old, run=run, stopping=stopping).save(run / "adapter" / "past_fisher.safetensors")
 
     write_progress(run, Progress("done", trained.state.step, plan.max_steps, time.time(), trained.state.loss, trained.state.best))
-    result = _result(trained, network, time.monotonic() - begun)
+    result = replace(_result(trained, network, time.monotonic() - begun), preferred_before=preferred[0], preferred=preferred[1])
     replace_file(run / "result.json", codec.dumps(result) + "\n")
     return result
 
@@ -72,7 +75,7 @@ def stage(
     """
     network.merge(served)
     network.lower_precision()
-    look_before(run, network, plan, data)
+    before = look_before(run, network, plan, data)
     torch.manual_seed(plan.seed)
     network.attach()
     return train(
@@ -82,6 +85,7 @@ def stage(
         general=_general_penalty(plan, network, general, served),
         past=_past_penalty(plan, network, past),
         run=run,
+        reference=before.reference,
         stopping=stopping,
     )
 
@@ -94,11 +98,13 @@ def remember(network: Network, sequences: tuple[Sample, ...], past: Fisher | Non
 
 def read_data(plan: Plan, snapshot: Snapshot) -> Data:
     """The sequences of a snapshot, cut to the plan's length. Raises TrainingError where none is left to learn."""
+    new = samples(snapshot.split("train"), plan.max_length)
     data = Data(
-        new=samples(snapshot.split("train"), plan.max_length),
+        new=new,
         dev=samples(snapshot.split("dev"), plan.max_length),
         replay=samples(_most_due(snapshot.replay, plan), plan.max_length),
         generic=samples(snapshot.anchors, plan.max_length),
+        comparisons=comparisons(snapshot.pairs, new, max_length=plan.max_length, seed=plan.seed) if plan.preference_weight else (),
     )
     if not data.new:
         raise TrainingError(
