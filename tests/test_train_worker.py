@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -170,6 +171,46 @@ def test_a_second_cycle_stands_on_the_first(base: Path, tmp_path: Path) -> None:
         assert both.cycles == 2
         assert both.S.trace > old.modules[name].S.trace
     assert new.sequences == 20
+
+
+def test_every_part_of_training_keeps_to_the_modules_chosen(base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Attention first, then the MLP on top of it: the delta and the penalties are of what is trained, what is remembered is of both."""
+    attention, mlp = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
+    plan = _plan(base, max_steps=3, target_modules=attention)
+    plan = replace(plan, general_fisher=str(tmp_path / "attention.safetensors"))
+    first = _run(tmp_path / "first", plan)
+    assert learn(first, plan, SNAPSHOT).penalty_general > 0
+    delta = load_adapter(first / "adapter" / "delta.safetensors", DIGEST)
+    assert {name.rpartition(".")[2] for name in delta} == set(attention)
+    assert {name.rpartition(".")[2] for name in load_fisher(Path(plan.general_fisher or ""), DIGEST).modules} == set(attention)
+
+    served = {"previous_adapter": str(first / "adapter" / "delta.safetensors"), "past_fisher": str(first / "adapter" / "past_fisher.safetensors")}
+    plan = replace(plan, target_modules=mlp, general_fisher=str(tmp_path / "mlp.safetensors"), **served)
+    second = _run(tmp_path / "second", plan)
+    result = learn(second, plan, SNAPSHOT)
+    assert (result.penalty_general > 0, result.penalty_past) == (True, 0.0)
+    assert "no cycle before trained 6 of the 6 modules" in caplog.text
+    assert {name.rpartition(".")[2] for name in load_adapter(second / "adapter" / "delta.safetensors", DIGEST)} == set(mlp)
+    remembered = load_fisher(second / "adapter" / "past_fisher.safetensors", DIGEST).modules
+    assert {name.rpartition(".")[2]: both.cycles for name, both in remembered.items()} == dict.fromkeys((*attention, *mlp), 1)
+
+
+def test_with_another_plan_what_was_known_before_is_measured_anew(base: Path, tmp_path: Path) -> None:
+    """Sequences that are cut elsewhere (after a device had no memory) are others."""
+    plan = _plan(base, max_steps=2, preference_weight=0.1)
+    run = _run(tmp_path / "run", plan)
+    learn(run, plan, SNAPSHOT)
+    before = json.loads((run / "before.json").read_text())
+    assert len(before["reference"]) == 6  # a pair, and a rejection with a kept answer and both put to the other's question
+    (run / "result.json").unlink()
+    shutil.rmtree(run / "checkpoints")
+    learn(run, plan, SNAPSHOT)
+    assert json.loads((run / "before.json").read_text()) == before
+    shutil.rmtree(run / "checkpoints")
+    learn(run, replace(plan, max_length=12), SNAPSHOT)
+    shorter = json.loads((run / "before.json").read_text())
+    assert shorter["sequences"] != before["sequences"]
+    assert shorter["reference"] != before["reference"]
 
 
 def test_the_memory_says_what_was_known_and_what_was_learned(base: Path, tmp_path: Path) -> None:

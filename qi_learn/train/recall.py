@@ -7,6 +7,8 @@ forgotten.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,25 +31,26 @@ class Before:
     """Nats per target token of every sequence that will be replayed."""
     reference: Mapping[str, float]
     """Log-probability (nats, summed) of every sequence that a comparison needs."""
+    sequences: str
+    """Seal of all of these: with a plan that cuts them elsewhere they are measured anew."""
 
 
 def look_before(run: Path, network: Network, plan: Plan, data: Data) -> Before:
     """Measured now, or as it was measured when the run began. The network must have no LoRA yet."""
-    place = run / "before.json"
-    if place.exists():
-        return codec.loads(Before, place.read_text(encoding="utf-8"))
-    wanted = _replayed(plan, data, plan.max_steps)
-    known = per_token(network, [s for s in data.replay if s.id in wanted], plan.batch_size)
-    compared = looked_at(data.comparisons)
-    before = Before(known, dict(zip((s.id for s in compared), log_probabilities(network, compared, plan.batch_size), strict=True)))
-    replace_file(place, codec.dumps(before) + "\n")
+    replayed, compared = _replayed(plan, data, plan.max_steps), looked_at(data.comparisons)
+    old = [s for s in data.replay if s.id in replayed]
+    seal = hashlib.sha256(json.dumps([[s.id, s.ids, s.start] for s in (*old, *compared)]).encode()).hexdigest()
+    if (run / "before.json").exists() and (found := _read(run)).sequences == seal:
+        return found
+    reference = zip((s.id for s in compared), log_probabilities(network, compared, plan.batch_size), strict=True)
+    before = Before(per_token(network, old, plan.batch_size), dict(reference), seal)
+    replace_file(run / "before.json", codec.dumps(before) + "\n")
     return before
 
 
 def look_back(run: Path, network: Network, plan: Plan, data: Data, steps: int) -> Memory:
     """The run's memory after `steps` steps, written down."""
-    before = look_before(run, network, plan, data)
-    memory = Memory(before.known, per_token(network, data.new, plan.batch_size), dict(_replayed(plan, data, steps)))
+    memory = Memory(_read(run).known, per_token(network, data.new, plan.batch_size), dict(_replayed(plan, data, steps)))
     replace_file(run / "memory.json", codec.dumps(memory) + "\n")
     return memory
 
@@ -56,7 +59,11 @@ def prefers(run: Path, network: Network, plan: Plan, data: Data) -> tuple[float 
     """In what share of the pairs the kept text is the likelier: before the first step, and now. Both None without pairs."""
     sequences = [s for c in data.comparisons if isinstance(c, Choice) for s in c.samples]
     now = dict(zip((s.id for s in sequences), log_probabilities(network, sequences, plan.batch_size), strict=True))
-    return preferred(data.comparisons, look_before(run, network, plan, data).reference), preferred(data.comparisons, now)
+    return preferred(data.comparisons, _read(run).reference), preferred(data.comparisons, now)
+
+
+def _read(run: Path) -> Before:
+    return codec.loads(Before, (run / "before.json").read_text(encoding="utf-8"))
 
 
 def _replayed(plan: Plan, data: Data, steps: int) -> Counter[str]:

@@ -177,6 +177,8 @@ def _past_penalty(plan: Plan, network: Network, fisher: Fisher | None) -> Penalt
     if fisher.form != plan.fisher:
         raise ModelError(f"Past work was remembered in the form {fisher.form!r}, the plan wants {plan.fisher!r}.", f'Set `train.fisher = "{fisher.form}"`.')
     known = tuple(name for name in network.names if name in fisher.modules)
+    if new := len(network.names) - len(known):
+        logger.warning("no cycle before trained %d of the %d modules: past work does not hold them, only general ability does", new, len(network.names))
     return Penalty(fisher, plan.lambda_past, scale=network.scale, names=known, device=network.device) if known else None
 
 
