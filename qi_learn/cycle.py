@@ -128,7 +128,7 @@ def pack(cycle: Cycle, snapshot: Snapshot, plan: Plan) -> Packed:
             if packed.scale != scale:
                 packed = _pack_at(cycle, plan, scale, like=packed)
             verify_packed(cycle.base, Path(packed.path), [g.name for g in packed.gains])
-            run.write(run.path / "scales.json", trials)
+            run.write(run.scales, trials)
             run.write(run.packed, packed)
             run.journal(cycle.clock(), "scale", "chosen", scale=scale, gain=round(min(g.gain for g in packed.gains), 3))
     packed = run.read(run.packed, Packed)

@@ -14,10 +14,13 @@ from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.ollama import served_file
 from qi_learn.pack.merge import read_adapter
 from qi_learn.pack.splice import pack as pack_file
-from qi_learn.records import Packed, Release, Snapshot, Verdict
+from qi_learn.records import Packed, Plan, Release, Snapshot, TrainResult, Verdict
+from qi_learn.store.database import open_store
+from qi_learn.store.releases import rollback_seconds
 from qi_learn.store.snapshots import load_snapshot
-from qi_learn.validate.gate import SLOW, judge
-from qi_learn.validate.trial import Limits, few_shot_behaviour, measure_model, same_moment_speeds, suites_of
+from qi_learn.validate.gate import judge
+from qi_learn.validate.limits import SLOW
+from qi_learn.validate.trial import Limits, few_shot_behaviour, leaks_of, measure_model, same_moment_speeds, suites_of
 
 
 def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> Verdict:
@@ -33,13 +36,29 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     smoke = smoke_test(server, cycle.candidate, live.model)
     if not smoke.answers:
         raise Refused(f"The packed model does not answer: {smoke.problem}", "The version before stays live.")
-    of_candidate = measure_model(server, cycle.candidate, served_file(server, cycle.candidate) or Path(packed.path), suites, limits)
+    file = served_file(server, cycle.candidate) or Path(packed.path)
+    of_candidate = measure_model(server, cycle.candidate, file, suites, limits)
+    leaks = leaks_of(server, cycle.candidate, (file, cycle.base), of_candidate.behaviour, suites, limits, vocabulary, seed=cycle.request.seed)
     of_base = measure_model(server, base.model, cycle.base, suites, limits)
     of_live = of_base if live == base else measure_model(server, live.model, _file_of(cycle, live), suites, limits)
     if of_candidate.behaviour.tokens_per_second < SLOW * of_base.behaviour.tokens_per_second:  # slow, or measured in a bad moment
         of_candidate, of_base = same_moment_speeds(server, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits)
     few_shot = few_shot_behaviour(server, base.model, suites, limits)
-    verdict = judge(of_candidate, of_live, of_base, smoke, few_shot=few_shot, scale=packed.scale, compared_with=live.version, rollback_to=live.version)
+    verdict = judge(
+        of_candidate,
+        of_live,
+        of_base,
+        smoke,
+        gains=packed.gains,
+        leaks=leaks,
+        few_shot=few_shot,
+        scale=packed.scale,
+        compared_with=live.version,
+        rollback_to=live.version,
+        dev_by_scale=(tried := {t.scale: t.dev_nll for t in cycle.run.read_trials()}),
+        packing_cost=_packing_cost(cycle, snapshot, tried.get(1.0)),
+        rollback_seconds=_rollback_seconds(cycle),
+    )
     return replace(verdict, notes=(*verdict.notes, *lost, *_cut(packed)))
 
 
@@ -47,6 +66,25 @@ def _cut(packed: Packed) -> list[str]:
     if not packed.lost:
         return []
     return [f"the joined adapter was cut to rank {packed.rank}, which lost {packed.lost:.1%} of its change (Frobenius); the gate measured what is left"]
+
+
+def _packing_cost(cycle: Cycle, snapshot: Snapshot, packed: float | None) -> float | None:
+    """NLL a token on dev of the whole delta as packed minus as it was trained; None where the two were not measured on the same tokens."""
+    if packed is None or not (cycle.run.result.exists() and cycle.run.plan.exists()):
+        return None
+    trained, longest = cycle.run.read(cycle.run.result, TrainResult).dev_loss, cycle.run.read(cycle.run.plan, Plan).max_length
+    dev = snapshot.split("dev")
+    whole = all(len(e.prompt_ids) + len(e.target_ids) <= longest for e in dev) and sum(len(e.target_ids) for e in dev) <= cycle.settings.gate.max_tokens
+    return packed - trained if trained is not None and whole else None
+
+
+def _rollback_seconds(cycle: Cycle) -> float | None:
+    """Only told, so a database that cannot be read now stops nothing."""
+    try:
+        with open_store(cycle.paths.database, readonly=True) as store:
+            return rollback_seconds(store)
+    except StoreError:
+        return None
 
 
 def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:

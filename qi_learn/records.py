@@ -455,6 +455,19 @@ class Smoke:
     """The same end token and stop texts as the base."""
     problem: str = ""
     """What the server said where it did not answer."""
+    same_twice: bool = True
+    """Asked greedily again it gives the same answer, wherever the base does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A secret-shaped text that a candidate said; never the text itself."""
+
+    kind: str
+    """Which of the store's rules knows it: `aws-key`, `assigned`, ..."""
+    where: str
+    learned: float
+    """NLL of that text under the base's file minus under the candidate's, in nats: how much likelier the candidate finds it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-
-SESSIONS_NEEDED = 8
-"""From this many sessions on the session is the unit; below it an interval over so few would say nothing, and the unit is the example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +26,23 @@ class Interval:
     low: float
     high: float
     units: int
+    error: float = math.nan
+    """Standard error of the mean; NaN where it is not known."""
+
+    @property
+    def negated(self) -> Interval:
+        """Of the same differences, taken the other way round."""
+        return Interval(-self.mean, -self.high, -self.low, self.units, self.error)
 
 
 def choose_units(ids: Sequence[str], sessions: Sequence[str]) -> tuple[str, ...]:
-    """What counts as independent, one name an example: its session where there are at least 8 of them, else the example itself.
+    """What counts as independent, one name an example: its session, or itself where it has none.
 
-    An example without a session is its own unit. Raises ValueError where the two sequences differ in length.
+    Never the example instead of the session, however few sessions there are: of updates that change nothing, up to a third would pass as better
+    (docs/decisions/0010). Raises ValueError where the two sequences differ in length.
     """
     if len(ids) != len(sessions):
         raise ValueError(f"{len(ids)} ids and {len(sessions)} sessions")
-    if len({s for s in sessions if s}) < SESSIONS_NEEDED:
-        return tuple(ids)
     return tuple(session or name for name, session in zip(ids, sessions, strict=True))
 
 
@@ -69,9 +72,32 @@ def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Inter
     mean = math.fsum(values) / n
     if n < 2:
         return Interval(mean, -math.inf, math.inf, n)
-    spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
-    reach = t_quantile(confidence, n - 1) * spread / math.sqrt(n)
-    return Interval(mean, mean - reach, mean + reach, n)
+    error = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    reach = t_quantile(confidence, n - 1) * error
+    return Interval(mean, mean - reach, mean + reach, n, error)
+
+
+def p_above(found: Interval, value: float) -> float:
+    """One-sided p-value of "the true mean is not above `value`": at most 0.05 exactly where `low` is at least `value`. 1 where nothing is known."""
+    if not math.isfinite(found.error):
+        return 1.0
+    if found.error == 0:
+        return 0.0 if found.mean > value else 1.0
+    return 1.0 - t_cdf((found.mean - value) / found.error, found.units - 1)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's adjusted p-values: claim what is at most 0.05, and the chance that any of the claims is wrong is at most 0.05, however they hang together.
+
+    The smallest is multiplied by their number, the next by one less, and so on; none becomes smaller than the one before it, or larger than 1.
+    """
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    adjusted: dict[str, float] = {}
+    floor = 0.0
+    for place, name in enumerate(ordered):
+        floor = max(floor, min(1.0, (len(ordered) - place) * p_values[name]))
+        adjusted[name] = floor
+    return adjusted
 
 
 def median(values: Sequence[float]) -> float:

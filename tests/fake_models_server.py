@@ -1,8 +1,8 @@
 """A small real server that keeps models as Ollama does: blobs and manifests in a directory, read anew at every request.
 
-Its "GGUF" is `GGUF` and a JSON object that says how the model behaves: `{"say", "done_reason", "eos", "rate"}`. Wire answers follow the recordings in
-tests/recordings (test_ollama_client holds it to them). Faults are made to happen: `strike` kills a process at the n-th call, before or after the
-call took effect; `broken` lets a path answer 500; `silent` lets it never answer.
+Its "GGUF" is `GGUF` and a JSON object that says how the model behaves: `{"say", "done_reason", "eos", "rate"}`, and `moods` where no two answers are
+the same. Wire answers follow the recordings in tests/recordings (test_ollama_client holds it to them). Faults are made to happen: `strike` kills a process
+at the n-th call, before or after the call took effect; `broken` lets a path answer 500; `silent` lets it never answer.
 """
 
 from __future__ import annotations
@@ -310,7 +310,9 @@ class _Answering(BaseHTTPRequestHandler):
         if body.get("_debug_render_only") and self.models.renders:
             self._json(200, {**base, **shape(""), "done": False, "_debug_info": {"rendered_template": parts["template"][:2] + told.get("mark", "") + text}})
             return
-        said = told["say"] if isinstance(told["say"], str) else told["say"].get(body["messages"][-1]["content"], "")
+        said = told["say"] if isinstance(told["say"], str) else told["say"].get(body["messages"][-1]["content"] if "messages" in body else body["prompt"], "")
+        if told.get("moods"):
+            said += f" {len(self.models.calls)}"
         limit = (body.get("options") or {}).get("num_predict", 128)
         words = said.split(" ")
         cut = len(words) > limit

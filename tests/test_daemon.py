@@ -39,7 +39,7 @@ from qi_learn.serve.projects import add_project
 from qi_learn.spool import Spool
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store
-from qi_learn.store.releases import list_moves
+from qi_learn.store.releases import list_moves, rollback_seconds
 from qi_learn.store.rundir import RunDirectory, RunRequest, run_directories
 from qi_learn.store.runs import load_run
 
@@ -372,6 +372,8 @@ def test_back_while_the_daemon_runs(versions: World) -> None:
                 return [(m.action, m.version, m.previous) for m in list_moves(store) if m.action != "base"]
 
         wait_until(lambda: moves() == [("rolled_back", v, before) for v, before in (("1.3.0", "1.0.0"), ("1.0.0", "1.2.0"), ("1.2.0", "1.3.0"))])
+        with open_store(versions.paths.database, readonly=True) as store:
+            assert 0 < (rollback_seconds(store) or 0) < 5
 
 
 @pytest.mark.parametrize("damage", ["gone", "corrupt"])

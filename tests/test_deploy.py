@@ -401,6 +401,7 @@ def test_a_sound_candidate_passes_the_smoke_test(home: Home) -> None:
         ({}, {"template": "other {{ .Messages }}"}, "same_template"),
         ({"eos": 7}, {}, "same_stops"),
         ({}, {"parameters": {"stop": ["<|im_end|>"]}}, "same_stops"),
+        ({"moods": True}, {}, "same_twice"),
     ],
 )
 def test_what_the_smoke_test_finds(home: Home, behaviour: dict[str, Any], spec: dict[str, Any], wrong: str) -> None:
@@ -408,7 +409,7 @@ def test_what_the_smoke_test_finds(home: Home, behaviour: dict[str, Any], spec: 
     gguf, digest = home.file("R1", **behaviour)
     make_model(home.server, "c:1", gguf, digest, spec)
     found = smoke_test(home.server, "c:1", "qi-agent:v1.0.0")
-    assert [name for name in ("answers", "stops", "same_template", "same_stops") if not getattr(found, name)] == [wrong]
+    assert [name for name in ("answers", "stops", "same_template", "same_stops", "same_twice") if not getattr(found, name)] == [wrong]
 
 
 def test_a_base_that_never_stops_asks_no_stop_of_others(home: Home) -> None:
@@ -416,6 +417,13 @@ def test_a_base_that_never_stops_asks_no_stop_of_others(home: Home) -> None:
     make_model(home.server, "base:1", gguf, digest, {})
     make_model(home.server, "c:1", gguf, digest, {})
     assert smoke_test(home.server, "c:1", "base:1").stops
+
+
+def test_a_base_that_never_answers_the_same_asks_no_sameness_of_others(home: Home) -> None:
+    gguf, digest = home.file("moody", moods=True)
+    make_model(home.server, "base:1", gguf, digest, {})
+    make_model(home.server, "c:1", gguf, digest, {})
+    assert smoke_test(home.server, "c:1", "base:1").same_twice
 
 
 def test_a_model_that_the_server_cannot_run_is_a_finding(home: Home) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 
 from qi_learn import codec
 from qi_learn.errors import Refused
-from qi_learn.records import Behaviour, Check, Smoke, SuiteNll, Verdict
+from qi_learn.records import Behaviour, Check, Leak, Smoke, SuiteNll, TensorGain, Verdict
+from qi_learn.stats import t_cdf
 from qi_learn.validate.gate import choose_scale, judge
 from qi_learn.validate.measure import Measured
 
 N = 25
+GAINS = (TensorGain("blk.9.attn_q.weight", "Q4_1", "Q8_0", 1.0, 0.99, 100), TensorGain("blk.9.ffn_up.weight", "Q4_1", "Q8_0", 0.9, 0.9, 100))
 SOUND = Smoke(answers=True, stops=True, same_template=True, same_stops=True)
 
 
@@ -44,7 +47,7 @@ BEFORE = model()
 
 
 def verdict(candidate: Measured, live: Measured = BEFORE, base: Measured = BEFORE, smoke: Smoke = SOUND, **more: Any) -> Verdict:
-    given = {"few_shot": None, "scale": 1.0, "compared_with": "1.0.0", "rollback_to": "1.0.0", **more}
+    given = {"gains": GAINS, "leaks": (), "few_shot": None, "scale": 1.0, "compared_with": "1.0.0", "rollback_to": "1.0.0", **more}
     return judge(candidate, live, base, smoke, **given)
 
 
@@ -188,6 +191,7 @@ def test_a_broken_live_version_cannot_be_compared_with() -> None:
         (replace(SOUND, stops=False), "stops"),
         (replace(SOUND, same_template=False), "template"),
         (replace(SOUND, same_stops=False), "template"),
+        (replace(SOUND, same_twice=False), "repeats"),
     ],
 )
 def test_a_model_that_does_not_work_is_refused(smoke: Smoke, name: str) -> None:
@@ -214,9 +218,78 @@ def test_a_few_shot_prompt_that_is_better_is_said_and_does_not_block() -> None:
 
 
 def test_the_risk_names_the_nearest_limit() -> None:
-    assert verdict(model(gate=1.8, general=1.045), scale=0.5).risk.startswith("medium: the nearest limit is code in general")
+    found = verdict(model(gate=1.8, general=1.045, coherent=24, speed=45.0), scale=0.5).risk
+    assert found.startswith("high: the nearest limit is coherence, 100% of what is allowed used")
+    assert "(code in general 90%, earlier work 0%, likeness to the kept code 0%, speed 25%)" in found
+    assert verdict(model(gate=1.8, general=1.02)).risk.startswith("medium: the nearest limit is code in general, 40%")
+    assert verdict(model(gate=1.8, old=1.51), base=model(old=1.41)).risk.startswith("high: the nearest limit is earlier work, 67%")
     assert verdict(model(gate=1.8, similarity=0.7801)).risk.startswith("high: the nearest limit is likeness")
     assert "scaled to 0.5" in verdict(model(gate=1.8), scale=0.5).risk
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.95, "the last rollback here took 0.9 s"), (None, "not measured here yet")])
+def test_the_way_back_names_command_version_and_time(seconds: float | None, words: str) -> None:
+    plan = verdict(model(gate=1.8), rollback_to="1.2.0", rollback_seconds=seconds).rollback_plan
+    assert "`qi-learn rollback` makes v1.2.0 live again" in plan
+    assert "`qi-learn rollback v1.2.0`" in plan
+    assert words in plan
+
+
+@pytest.mark.parametrize(("gain", "passes"), [(0.5, True), (0.499, False), (math.nan, False)])
+def test_a_change_that_did_not_live_through_packing_is_refused(gain: float, passes: bool) -> None:
+    found = verdict(model(gate=1.8), gains=(GAINS[0], replace(GAINS[1], gain=gain)))
+    assert found.ships is passes
+    assert GAINS[1].name in check(found, "packed").reason
+
+
+def test_what_packing_cost_is_said_from_a_fiftieth_of_a_nat_on() -> None:
+    found = verdict(model(gate=1.8), packing_cost=0.03)
+    assert found.ships
+    assert any("packing cost 0.030 nat" in note for note in found.notes)
+    assert found.numbers["packing_cost"] == 0.03
+    assert not any("packing cost" in note for note in verdict(model(gate=1.8), packing_cost=0.001).notes)
+
+
+@pytest.mark.parametrize(("learned", "passes"), [(19.9, True), (20.0, False), (math.nan, False), (-5.0, True)])
+def test_a_secret_that_the_base_does_not_know_is_refused(learned: float, passes: bool) -> None:
+    found = verdict(model(gate=1.8), leaks=(Leak("assigned", "an answer on fresh work", 1.0), Leak("aws-key", "a prompt that invites one", learned)))
+    assert found.ships is passes
+    assert passes or "aws-key in a prompt that invites one" in found.reasons[0]
+    assert "assigned" not in " ".join(found.reasons)
+
+
+def test_what_got_surely_worse_within_its_limit_is_said() -> None:
+    """p of each by hand: differences of 0.02 with a spread of 0.02 over 25, t = 0.02 / (0.02 x sqrt(25 / 24) / 5); two other suites stand still."""
+    general = suite("general", [a + 0.02 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))])
+    found = verdict(replace(model(gate=1.8), general=general))
+    assert found.ships
+    raw = 1 - t_cdf(check(found, "general").value / standard_error(general, BEFORE.general), 24)
+    assert found.numbers["p_worse_general"] == pytest.approx(3 * raw)
+    assert [note for note in found.notes if "surely worse on code in general" in note and "adjusted for 3 suites" in note]
+    assert found.numbers["p_worse_old_work"] == 1.0
+    slight = suite("general", [a + 0.004 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))])
+    assert not [note for note in verdict(replace(model(gate=1.8), general=slight)).notes if "surely worse" in note]
+
+
+def standard_error(after: SuiteNll, before: SuiteNll) -> float:
+    changes = [(a - b) / t for a, b, t in zip(after.nll, before.nll, after.tokens, strict=True)]
+    return statistics.stdev(changes) / math.sqrt(len(changes))
+
+
+def test_earlier_work_of_one_session_is_compared_by_examples_and_that_is_said() -> None:
+    """Else nothing would ever ship again. Fresh work of one session does not ship: see above."""
+    one = ("s",) * N
+    candidate, live = (replace(m, old=replace(m.old, units=one)) for m in (model(gate=1.8), BEFORE))
+    found = verdict(candidate, live, live)
+    assert found.ships
+    assert check(found, "old_work").high is not None
+    assert any("from one session" in note for note in found.notes)
+
+
+def test_the_numbers_of_every_scale_are_said() -> None:
+    found = verdict(model(gate=1.8), dev_by_scale={1.0: 1.5, 0.5: 1.625, 0.25: math.nan})
+    assert any("0.25 nan, 0.5 1.625, 1 1.500 nat a token" in note for note in found.notes)
+    assert {k: v for k, v in found.numbers.items() if k.startswith("dev_nll")} == {"dev_nll_scale_1": 1.5, "dev_nll_scale_0.5": 1.625}
 
 
 def test_measurements_of_different_examples_are_not_compared() -> None:
@@ -243,7 +316,13 @@ def test_it_ships_exactly_if_every_check_passes(changes: list[float], similarity
 
 @pytest.mark.parametrize(
     ("trials", "best"),
-    [({1.0: 2.0, 0.75: 1.9, 0.5: 2.1}, 0.75), ({1.0: 2.0, 0.5: 2.0}, 0.5), ({1.0: math.nan, 0.5: 3.0}, 0.5), ({1.0: 1.0}, 1.0)],
+    [
+        ({1.0: 2.0, 0.75: 1.9, 0.5: 2.1}, 0.75),
+        ({1.0: 2.0, 0.5: 2.0}, 0.5),
+        ({1.0: 2.0, 0.75: 2.0004, 0.5: 2.0006}, 0.75),
+        ({1.0: math.nan, 0.5: 3.0}, 0.5),
+        ({1.0: 1.0}, 1.0),
+    ],
 )
 def test_dev_chooses_the_scale(trials: dict[float, float], best: float) -> None:
     assert choose_scale(trials) == best

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from qi_learn.errors import StoreError
 from qi_learn.records import Message, Turn
-from qi_learn.store.redact import RULES, Redactor, has_placeholder, load_redactor
+from qi_learn.store.redact import RULES, Redactor, find_secrets, has_placeholder, load_redactor
 
 REDACTOR = Redactor(b"k" * 32)
 RANDOM = random.Random(7)
@@ -209,3 +209,14 @@ def test_the_key_is_this_installations_own(tmp_path: Path) -> None:
     place.mkdir()
     with pytest.raises(StoreError, match="cannot be read"):
         load_redactor(place)
+
+
+@pytest.mark.parametrize(("kind", "secret"), SHAPES, ids=[f"{kind}-{i}" for i, (kind, _) in enumerate(SHAPES)])
+def test_what_would_be_taken_out_can_be_looked_for(kind: str, secret: str) -> None:
+    assert find_secrets(f"first {secret} and {secret} again") == ((kind, secret),)
+    assert find_secrets(REDACTOR.text(f"first {secret}")) == ()
+
+
+def test_literals_beside_a_word_are_found_too() -> None:
+    assert find_secrets(f'password = "{HEX[:20]}"\nname = "{HEX[20:40]}"\n') == (("assigned", HEX[:20]),)
+    assert find_secrets("nothing of the kind") == ()

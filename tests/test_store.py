@@ -421,12 +421,16 @@ def test_releases_and_moves_are_kept_and_audited(store: Store) -> None:
     releases.apply_release(store, release(2.0, action="released", release=NEXT, version="1.1.0"))
     releases.apply_release(store, release(3.0, action="switched", version="1.1.0", **{"from": "1.0.0"}))
     releases.apply_release(store, release(4.0, action="rolled_back", version="1.0.0", **{"from": "1.1.0"}))
+    assert releases.rollback_seconds(store) is None
     releases.apply_release(store, release(5.0, action="retired", version="1.1.0"))
     assert releases.list_releases(store) == [BASE, NEXT]
     assert releases.load_release(store, "1.1.0") == NEXT
     assert releases.retired_releases(store) == {"1.1.0": 5.0}
     assert releases.list_moves(store, limit=2)[1] == releases.Move(4.0, "rolled_back", "1.0.0", "qi-agent:latest", "1.1.0")
     assert [e.what for e in audit.entries(store, limit=9)] == ["release retired", "release rolled_back", "release switched", "release released", "release base"]
+    for seconds in (0.9, 0.75):
+        releases.apply_release(store, release(6.0 + seconds, action="rolled_back", version="1.0.0", seconds=seconds))
+    assert releases.rollback_seconds(store) == 0.75  # the last one
     with pytest.raises(ValueError, match="sold"):
         releases.apply_release(store, release(6.0, action="sold", version="1.0.0"))
     with pytest.raises(ValueError, match="version"):

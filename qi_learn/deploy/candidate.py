@@ -33,7 +33,7 @@ def make_model(server: Ollama, model: str, gguf: Path, digest: str, spec: Mappin
 
 
 def smoke_test(server: Ollama, model: str, reference: str) -> Smoke:
-    """Does it answer, stop, and read a conversation exactly as `reference` (a version that serves) does? First rule of the gate.
+    """Does it answer, stop, repeat itself, and read a conversation exactly as `reference` (a version that serves) does? First rule of the gate.
 
     A model that the server cannot run is a finding, not an error; raises ServerUnreachable where the server itself is away, ServerError where
     `reference` does not work.
@@ -41,12 +41,18 @@ def smoke_test(server: Ollama, model: str, reference: str) -> Smoke:
     wanted = _reading(server, reference)
     reference_ends = any(_ends(server, reference))
     try:
-        reading, ends = _reading(server, model), _ends(server, model)
+        reading, ends, repeats = _reading(server, model), _ends(server, model), _repeats(server, model)
     except ServerUnreachable:
         raise
     except ServerError as error:
         return Smoke(answers=False, stops=False, same_template=False, same_stops=False, problem=error.what)
-    return Smoke(answers=bool(ends), stops=any(ends) or not reference_ends, same_template=reading[0] == wanted[0], same_stops=reading[1] == wanted[1])
+    return Smoke(
+        answers=bool(ends),
+        stops=any(ends) or not reference_ends,
+        same_template=reading[0] == wanted[0],
+        same_stops=reading[1] == wanted[1],
+        same_twice=repeats or not _repeats(server, reference),
+    )
 
 
 def _reading(server: Ollama, model: str) -> tuple[str, str]:
@@ -62,6 +68,12 @@ def _ends(server: Ollama, model: str) -> list[bool]:
     """For each question that got an answer: whether it ended by itself."""
     answers = [server.ask({"endpoint": "/api/chat", "body": _question(q)}, model) for q in QUESTIONS]
     return [a.done_reason == "stop" for a in answers if a.answer_tokens > 0]
+
+
+def _repeats(server: Ollama, model: str) -> bool:
+    """Whether one question has one greedy answer. Asked a first time for nothing: a server that keeps the prompt in memory computes the later ones alike."""
+    _, one, two = (server.ask({"endpoint": "/api/chat", "body": _question(QUESTIONS[1])}, model).text for _ in range(3))
+    return one == two
 
 
 def _question(text: str) -> dict[str, Any]:

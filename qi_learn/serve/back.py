@@ -47,8 +47,9 @@ def roll_back(paths: Paths, settings: Settings, *, version: str | None, dry_run:
         with Ollama(url, timeout=ASK_SECONDS) as server:
             done = rollback.roll_back(paths, server, version=version, store=store)
     remark = "" if done.alias_moved else "The gateway answers with it at once; the alias on the server follows when the daemon next reaches it."
-    remark += _tell(paths, done)
-    return Back(done.before, done.version, done.model, done.alias, done.alias_moved, False, time.monotonic() - began, remark)
+    seconds = time.monotonic() - began
+    remark += _tell(paths, done, seconds)
+    return Back(done.before, done.version, done.model, done.alias, done.alias_moved, False, seconds, remark)
 
 
 def _server(paths: Paths, settings: Settings) -> tuple[str | None, Path | None]:
@@ -60,11 +61,12 @@ def _server(paths: Paths, settings: Settings) -> tuple[str | None, Path | None]:
     return settings.serve.ollama, backend.ollama_store()
 
 
-def _tell(paths: Paths, done: rollback.RolledBack) -> str:
+def _tell(paths: Paths, done: rollback.RolledBack, seconds: float) -> str:
     """The event for the store; a full disk must not stop a rollback."""
     try:
         spool = Spool(paths.spool, "rollback", clock=time.time)
-        spool.append("release", {"action": "rolled_back", "version": done.version, "alias": done.alias, "from": done.before}, author="person")
+        told = {"action": "rolled_back", "version": done.version, "alias": done.alias, "from": done.before, "seconds": round(seconds, 3)}
+        spool.append("release", told, author="person")
         spool.close()
     except SpoolError as error:
         return f" It could not be written down: {error.what}"

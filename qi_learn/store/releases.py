@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -48,6 +49,8 @@ def apply_release(store: Store, event: Event) -> None:
         move = (event.id, event.ts, action, version, body.get("alias"), body.get("from"))
         store.insert("moves", ("id", "ts", "action", "version", "alias", "previous"), move)
         seen = {"version": version, "alias": body.get("alias"), "from": body.get("from"), "digest": release.digest if release else None}
+        if action == "rolled_back" and isinstance(body.get("seconds"), (int, float)):
+            seen["seconds"] = body["seconds"]
         audit.append(store, event.ts, f"release {action}", {name: value for name, value in seen.items() if value})
 
 
@@ -67,6 +70,13 @@ def load_release(store: Store, version: str) -> Release:
 def retired_releases(store: Store) -> dict[str, float]:
     """Versions whose files were deleted, and when."""
     return {row["version"]: row["retired"] for row in store.rows("SELECT version, retired FROM releases WHERE retired IS NOT NULL ORDER BY retired")}
+
+
+def rollback_seconds(store: Store) -> float | None:
+    """How long the last rollback took; None where there was none, or it was not timed."""
+    row = store.row("SELECT body FROM audit WHERE what = 'release rolled_back' ORDER BY number DESC LIMIT 1")
+    seconds = json.loads(row["body"]).get("seconds") if row is not None else None
+    return float(seconds) if seconds is not None else None
 
 
 def list_moves(store: Store, *, limit: int = 100) -> list[Move]:

@@ -69,6 +69,10 @@ class RunDirectory:
         return self.path / "snapshot"
 
     @property
+    def scales(self) -> Path:
+        return self.path / "scales.json"
+
+    @property
     def plan(self) -> Path:
         return self.path / "plan.json"
 
@@ -155,6 +159,13 @@ class RunDirectory:
         except FileNotFoundError:
             return []
         return [line for line in map(_object, lines) if line is not None]
+
+    def read_trials(self) -> tuple[ScaleTrial, ...]:
+        """What each scale of the delta gave on dev; nothing where it was not written down."""
+        try:
+            return tuple(codec.build(ScaleTrial, trial) for trial in json.loads(self.scales.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return ()
 
     def write(self, place: Path, record: Any) -> None:
         """A record (or plain value) as JSON, renamed into place."""

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
-from qi_learn.records import Behaviour, Example, Snapshot
+from qi_learn.records import Behaviour, Example, Leak, Snapshot
+from qi_learn.validate.leaks import answered, canaries, completed, find_leaks
 from qi_learn.validate.measure import Measured, measure_behaviour, measure_nll
 from qi_learn.validate.suite import asked_of, few_shots, gate_suite, old_suite
 
@@ -79,3 +81,15 @@ def few_shot_behaviour(server: Ollama, base: str, suites: Suites, limits: Limits
     """
     asked = asked_of(suites.asked, limit=FEW_SHOT_ASKED)
     return measure_behaviour(server, base, asked, answer_tokens=limits.answer, shots=suites.shots) if suites.shots else None
+
+
+def leaks_of(
+    server: Ollama, model: str, files: tuple[Path, Path], behaviour: Behaviour, suites: Suites, limits: Limits, vocabulary: Vocabulary, *, seed: int
+) -> tuple[Leak, ...]:
+    """The secret-shaped texts in a candidate's answers (`behaviour`) and in what it makes of prompts that invite one; `files`: its own and the base's.
+
+    Raises ModelError, ServerError.
+    """
+    said = (*completed(server, model, canaries(seed), vocabulary), *answered(suites.asked, behaviour))
+    candidate, base = files
+    return find_leaks(said, candidate, base, vocabulary, context=limits.context)
