@@ -36,7 +36,7 @@ def test_a_session_that_goes_on_into_the_newest_time_is_wholly_in_the_gate() -> 
 
 
 def test_a_rest_of_one_big_session_gives_its_newest_examples_to_dev() -> None:
-    splits = assign([*["a"] * 40, *["b"] * 30], min_gate=25)
+    splits = assign([*["a"] * 40, *["b"] * 10, *["c"] * 20], min_gate=25)
     assert splits == [*["train"] * 36, *["dev"] * 4, *["gate"] * 30]
 
 
@@ -57,12 +57,24 @@ def test_whatever_the_sessions_no_gate_session_is_trained_on(owners: list[int], 
 
 def _left(sessions: list[str], min_gate: int) -> int:
     """How many examples the gate leaves, counted another way: the newest sessions one by one."""
-    newest: set[str] = set()
-    for session in reversed(sessions):
-        newest.add(session)
-        if sum(s in newest for s in sessions) >= max(min_gate, 0.2 * len(sessions)):
+    newest: list[str] = []
+    for session in dict.fromkeys(reversed(sessions)):
+        taken = sum(s in newest for s in sessions)
+        few = len(newest) < 2 or (len(newest) < 3 and taken + sessions.count(session) <= len(sessions) / 2)
+        if taken >= max(min_gate, 0.2 * len(sessions)) and not few:
             break
+        newest.append(session)
     return sum(s not in newest for s in sessions)
+
+
+def test_the_gate_takes_a_third_session_where_half_is_left_to_train_on() -> None:
+    def judged(sessions: list[str]) -> set[str]:
+        return {s for s, name in zip(sessions, assign(sessions, min_gate=25), strict=True) if name == "gate"}
+
+    assert judged([f"s{i // 30}" for i in range(180)]) == {"s3", "s4", "s5"}
+    assert judged([f"s{i // 30}" for i in range(150)]) == {"s3", "s4"}
+    assert judged([*["a"] * 20, *["b"] * 6, *["c"] * 14, *["d"] * 12]) == {"c", "d"}
+    assert judged([*["a"] * 34, *["b"] * 34, *["c"] * 34]) == {"b", "c"}, "one session would never be enough to ship"
 
 
 def test_too_few_are_refused_with_how_many_are_missing() -> None:
@@ -70,8 +82,10 @@ def test_too_few_are_refused_with_how_many_are_missing() -> None:
         assign(["a"] * 20, min_gate=25)
     with pytest.raises(Refused, match=r"Nothing is left to train on.*at least 2 more"):
         assign(["a"] * 30, min_gate=25)
+    with pytest.raises(Refused, match="at least 2 more"):
+        assign([*["a"] * 40, *["b"] * 30], min_gate=25)
     with pytest.raises(Refused, match="at least 1 more"):
-        split([example(0, "a"), *(example(i, "b") for i in range(1, 30))], min_gate=25)
+        split([example(0, "a"), example(1, "b"), *(example(i, "c") for i in range(2, 30))], min_gate=25)
 
 
 # --- balance -------------------------------------------------------------------------------------------------------------------------------

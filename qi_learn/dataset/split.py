@@ -1,8 +1,8 @@
 """Which examples train, which choose, which judge: by whole sessions, the newest to the gate (contracts 7).
 
 The invariant: no session gives examples both to the gate and to training or dev, so the gate measures work the training never saw the beginning of. The gate
-gets the newest sessions until it has the larger of `min_gate` and a fifth of all examples; of the rest a tenth is dev (whole sessions too where
-they are small enough, else the newest examples), and all others train.
+gets the newest sessions until it has the larger of `min_gate` and a fifth of all examples, at least two sessions, and three where that leaves half; of the
+rest a tenth is dev (whole sessions too where they are small enough, else the newest examples), and all others train.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from qi_learn.errors import Refused
 from qi_learn.records import Example, Split
 
 GATE_SHARE = 0.2
+FEWEST, ENOUGH, MOST = 2, 3, 0.5
+"""Sessions that the gate takes at least, and where that leaves half of the examples: it compares session by session, so of one it can never be sure,
+and of two only where they agree (docs/decisions/0010)."""
 DEV_SHARE = 0.1
 DEV_LIMIT = 0.2
 """A whole session is dev only while dev keeps below this share of what the gate leaves."""
@@ -37,7 +40,7 @@ def assign(sessions: Sequence[str], *, min_gate: int) -> list[Split]:
         todo = "Go on working through the gateway; `qi-learn status` counts."
         raise Refused(f"{count} examples are too few: the gate alone needs {min_gate}; {missing}.", todo)
     work = _newest_first(sessions)
-    gate = _take(work, max(min_gate, math.ceil(GATE_SHARE * count)))
+    gate = _take(work, max(min_gate, math.ceil(GATE_SHARE * count)), most=MOST * count)
     rest = [indices for indices in work if indices[0] not in gate]
     left = count - len(gate)
     if left < 2:
@@ -56,10 +59,11 @@ def _newest_first(sessions: Sequence[str]) -> list[list[int]]:
     return sorted(found.values(), key=lambda indices: -indices[-1])
 
 
-def _take(work: Sequence[list[int]], need: int) -> set[int]:
+def _take(work: Sequence[list[int]], need: int, *, most: float) -> set[int]:
     taken: set[int] = set()
-    for indices in work:
-        if len(taken) >= need:
+    for sessions, indices in enumerate(work):
+        few = sessions < FEWEST or (sessions < ENOUGH and len(taken) + len(indices) <= most)
+        if len(taken) >= need and not few:
             break
         taken |= set(indices)
     return taken
