@@ -146,3 +146,47 @@ def test_on_a_model_it_predicts_the_measured_divergence() -> None:
     old, new = (torch.log_softmax(n.rows(n.batch(samples)).detach() @ n.head.T, -1) for n in (plain, moved))
     measured = float((old.exp() * (old - new)).sum(-1).mean())
     assert 0.5 < predicted / measured < 2
+
+
+def _several(*, dtype: torch.dtype = torch.float64) -> tuple[Fisher, dict[str, tuple[Tensor, Tensor]], dict[str, Change]]:
+    """Modules of three shapes, two of them alike; what is served changed only some."""
+    torch.manual_seed(7)
+    shapes = {"a.layers.0.q": (6, 5), "a.layers.0.up": (9, 5), "a.layers.1.q": (6, 5), "a.layers.1.down": (5, 9)}
+    modules, pairs = {}, {}
+    for n, (name, (m, k)) in enumerate(shapes.items()):
+        g, x = torch.randn(40, m, dtype=dtype), torch.randn(40, k, dtype=dtype)
+        modules[name] = ModuleFisher(Factor(g.T @ g / 40), Factor(x.T @ x / 40), cycles=1 + n % 2)
+        pairs[name] = (torch.randn(3, k, dtype=dtype, requires_grad=True), torch.randn(m, 3, dtype=dtype, requires_grad=True))
+    served = {name: Change(torch.randn(2, k, dtype=dtype), torch.randn(m, 2, dtype=dtype)) for name, (m, k) in shapes.items() if "layers.0" in name}
+    return Fisher("kfac", modules, 40, 40), pairs, served
+
+
+def test_modules_side_by_side_are_each_what_they_are_alone() -> None:
+    fisher, pairs, served = _several()
+    expected = torch.zeros((), dtype=torch.float64)
+    foreseen = 0.0
+    for name, (A, B) in pairs.items():
+        change = 2.0 * B @ A + (served[name].B @ served[name].A if name in served else 0)
+        both = fisher.modules[name]
+        each = torch.trace(change.T @ _dense(both.S) @ change @ _dense(both.C))
+        expected = expected + 0.5 * 3.0 * each
+        foreseen += 0.5 * float(each.detach()) / both.cycles
+    penalty = _penalty(fisher, served=served)
+    found = penalty(pairs)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert penalty.predicted(pairs) == pytest.approx(foreseen, rel=1e-12)
+    parts = [part for pair in pairs.values() for part in pair]
+    for own, reference in zip(torch.autograd.grad(found, parts), torch.autograd.grad(expected, parts), strict=True):
+        assert torch.allclose(own, reference, rtol=1e-9)
+
+
+def test_products_in_bfloat16_cost_a_part_in_a_hundred() -> None:
+    fisher, pairs, served = _several(dtype=torch.float32)
+    both = []
+    for products in (None, torch.bfloat16):
+        penalty = Penalty(fisher, 3.0, scale=2.0, names=tuple(pairs), served=served, device=CPU, products=products)
+        value = penalty(pairs)
+        assert value.dtype == torch.float32
+        both.append((value.item(), torch.cat([g.flatten() for g in torch.autograd.grad(value, [p for pair in pairs.values() for p in pair])])))
+    assert both[1][0] == pytest.approx(both[0][0], rel=0.01)
+    assert float(torch.nn.functional.cosine_similarity(both[0][1], both[1][1], dim=0)) > 0.999

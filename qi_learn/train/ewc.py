@@ -17,19 +17,28 @@ from torch import Tensor
 
 from qi_learn.errors import ModelError
 from qi_learn.train.adapter import Change
-from qi_learn.train.factor import Factor
+from qi_learn.train.factor import Factors
 from qi_learn.train.fisher import Fisher
 
 
 class Penalty:
-    """0.5 * strength * sum over modules of tr(dW^T S dW C), in float32 (float64 where the factors are); added once per optimiser step.
+    """0.5 * strength * sum over modules of tr(dW^T S dW C), added once per optimiser step.
 
     `names` are the modules it holds; one the Fisher knows nothing of raises ModelError, so that nothing moves unpenalised by accident. `served` is the
-    part of the change that is there already and stays.
+    part of the change that is there already and stays. Sums are in float32 (float64 where the factors are), products with S and C in `products` where
+    given: bfloat16 halves what has to be read for them, which is what they take their time for. Modules of one shape are computed side by side.
     """
 
     def __init__(
-        self, fisher: Fisher, strength: float, *, scale: float, names: tuple[str, ...], served: Mapping[str, Change] | None = None, device: torch.device
+        self,
+        fisher: Fisher,
+        strength: float,
+        *,
+        scale: float,
+        names: tuple[str, ...],
+        served: Mapping[str, Change] | None = None,
+        device: torch.device,
+        products: torch.dtype | None = None,
     ) -> None:
         if missing := [name for name in names if name not in fisher.modules]:
             raise ModelError(
@@ -38,48 +47,64 @@ class Penalty:
             )
         self.strength = strength
         self.scale = scale
-        self._modules = {name: _Module(fisher, name, (served or {}).get(name), device) for name in names}
+        alike: dict[Any, list[str]] = {}
+        for name in names:
+            both, before = fisher.modules[name], (served or {}).get(name)
+            alike.setdefault((both.S.shapes, both.C.shapes, before and len(before.A)), []).append(name)
+        self._groups = [_Group(fisher, tuple(group), served or {}, device, products) for group in alike.values()]
 
     def __call__(self, factors: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
         """The penalty, in nats per target token, for the delta's A (r, n) and B (m, r) of each module it was made for; differentiable."""
-        each = [_Quadratic.apply(factors[name][0], self.scale * factors[name][1], module) for name, module in self._modules.items()]  # type: ignore[no-untyped-call]
-        return 0.5 * self.strength * torch.stack(each).sum()
+        return 0.5 * self.strength * torch.cat([self._quadratics(group, factors) for group in self._groups]).sum()
+
+    @torch.no_grad()
+    def predicted(self, factors: Mapping[str, tuple[Tensor, Tensor]]) -> float:
+        """The divergence that the Fisher expects of the change, in nats of KL per target token: of the mean cycle, where it was summed over several."""
+        return sum(0.5 * float((self._quadratics(group, factors) / group.cycles).sum()) for group in self._groups)
+
+    @property
+    def blind(self) -> bool:
+        """Whether it is 0 for every change: all of S, or all of C, is 0."""
+        return all(group.blind for group in self._groups)
+
+    def _quadratics(self, group: _Group, factors: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+        """tr(dW^T S dW C) of each module of a group."""
+        A, B = (torch.stack([factors[name][part] for name in group.names]) for part in (0, 1))
+        found: Tensor = _Quadratic.apply(A, self.scale * B, group)  # type: ignore[no-untyped-call]
+        return found
 
 
-class _Module:
-    """The factors of one module and the fixed products with the served change: S B_0 and A_0 C."""
+class _Group:
+    """The factors of modules of one shape, and the fixed products with the served change: S B_0 (g, m, r_0) and A_0 C (g, r_0, n)."""
 
-    def __init__(self, fisher: Fisher, name: str, served: Change | None, device: torch.device) -> None:
-        found = fisher.modules[name]
-        dtype = _precision(found.S)
-        self.S, self.C = found.S.to(device, dtype), found.C.to(device, dtype)
-        m, n = self.S.width, self.C.width
-        self.B = served.B.to(device, dtype) if served else torch.zeros(m, 0, device=device, dtype=dtype)
-        self.A = served.A.to(device, dtype) if served else torch.zeros(0, n, device=device, dtype=dtype)
-        self.SB = self.S.times(self.B)
-        self.AC = self.C.times(self.A.T).T
+    def __init__(self, fisher: Fisher, names: tuple[str, ...], served: Mapping[str, Change], device: torch.device, products: torch.dtype | None) -> None:
+        found = [fisher.modules[name] for name in names]
+        high = torch.promote_types(found[0].S.dtype, torch.float32)
+        self.names = names
+        self.cycles = torch.tensor([both.cycles for both in found], device=device)
+        self.blind = all(both.S.trace * both.C.trace == 0 for both in found)
+        self.S, self.C = (Factors([getattr(both, side) for both in found], device, products or high) for side in ("S", "C"))
+        none = Change(torch.zeros(0, found[0].C.width), torch.zeros(found[0].S.width, 0))
+        before = [served.get(name, none) for name in names]
+        self.A, self.B = (torch.stack([getattr(change, part) for change in before]).to(device, high) for part in ("A", "B"))
+        self.SB, self.AC = self.S.times(self.B), self.C.times(self.A.mT).mT
 
 
 class _Quadratic(torch.autograd.Function):
-    """tr(B^T S B A C A^T) for the joined A and B. Its gradients need the same products as its value: 2 S B (A C A^T) and 2 (B^T S B) A C."""
+    """tr(B^T S B A C A^T) (g,) for the joined A and B. Its gradients need the same products as its value: 2 S B (A C A^T) and 2 (B^T S B) A C."""
 
     @staticmethod
-    def forward(ctx: Any, A: Tensor, B: Tensor, module: _Module) -> Tensor:
-        A_new, B_new = A.to(module.A.dtype), B.to(module.B.dtype)
-        SB = torch.cat([module.SB, module.S.times(B_new)], 1)
-        AC = torch.cat([module.AC, module.C.times(A_new.T).T], 0)
-        out_side = torch.cat([module.B, B_new], 1).T @ SB
-        in_side = AC @ torch.cat([module.A, A_new], 0).T
-        rank = A.shape[0]
-        ctx.save_for_backward((2 * out_side @ AC)[-rank:], (2 * SB @ in_side)[:, -rank:])
-        return (out_side * in_side).sum()
+    def forward(ctx: Any, A: Tensor, B: Tensor, group: _Group) -> Tensor:
+        A_new, B_new = A.to(group.A.dtype), B.to(group.B.dtype)
+        SB = torch.cat([group.SB, group.S.times(B_new)], 2)
+        AC = torch.cat([group.AC, group.C.times(A_new.mT).mT], 1)
+        out_side = torch.cat([group.B, B_new], 2).mT @ SB
+        in_side = AC @ torch.cat([group.A, A_new], 1).mT
+        rank = A.shape[1]
+        ctx.save_for_backward(2 * out_side[:, -rank:] @ AC, 2 * SB @ in_side[:, :, -rank:])
+        return (out_side * in_side).sum((1, 2))
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None]:
         A_gradient, B_gradient = ctx.saved_tensors
-        return upstream[0] * A_gradient, upstream[0] * B_gradient, None
-
-
-def _precision(factor: Factor) -> torch.dtype:
-    part = factor.matrix if factor.matrix is not None else factor.diagonal
-    return torch.promote_types(part.dtype if part is not None else torch.float32, torch.float32)
+        return upstream[0][:, None, None] * A_gradient, upstream[0][:, None, None] * B_gradient, None

@@ -3,7 +3,7 @@
 The Fisher of dW at a linear module is E[(g x^T)(g x^T)^T], with x the module's input and g the gradient of the sequence's *summed* negative
 log-likelihood at its output, for labels drawn from the model itself (not the data's: those give the empirical Fisher, which vanishes where the
 model has just been trained). Gradients are per sequence: one sequence's loss never reaches another's activations, so one backward pass through a
-padded batch gives all of them, and padding adds exactly nothing. Batch gradients are never squared.
+padded batch gives all of them, and padding adds exactly nothing. Batch gradients are never squared, and packed batches are refused.
 
 * `kfac`: S = sum g g^T / N_tok over all positions, C = sum x x^T / N_pos over the positions where g is not 0.
 * `diagonal`: S and C are diagonal and hold the exact row and column sums of the exact per-sequence Fisher's diagonal.
@@ -31,7 +31,7 @@ from qi_learn.train.batches import Sample
 from qi_learn.train.factor import Factor, FactorSum, Form
 from qi_learn.train.model import Network, head_pass
 
-FORMAT = "qi-learn fisher 1"
+FORMAT, READABLE = "qi-learn fisher 2", ("qi-learn fisher 1", "qi-learn fisher 2")
 ENOUGH = 32
 """Fewer sequences than this say nothing about general ability."""
 
@@ -95,7 +95,7 @@ class Fisher:
 def load_fisher(path: Path, base_digest: str) -> Fisher:
     """The Fisher in a file. Raises ModelError where it is missing, damaged or of another base."""
     tensors, metadata = load_tensors(path)
-    if metadata.get("format") != FORMAT or metadata.get("base") != base_digest:
+    if metadata.get("format") not in READABLE or metadata.get("base") != base_digest:
         raise ModelError(f"{path} holds no Fisher of this base.", "Delete it; the general one is computed anew.")
     about = json.loads(metadata["about"])
     if about["form"] not in get_args(Form):
@@ -162,7 +162,7 @@ def _one_batch(network: Network, samples: Sequence[Sample], sums: dict[str, Any]
     """One forward and backward pass; returns how many sequences and target tokens counted."""
     batch = network.batch(samples)
     batch.hidden.requires_grad_()  # so that every activation has a gradient although no weight needs one
-    with _listening(network, sums):
+    with _listening(network, sums, len(samples)):
         rows = network.rows(batch)
         uniform = torch.cat([uniforms(seed, sample) for sample in samples])
         _, losses, gradients = head_pass(rows.detach(), network.head, uniform=uniform.to(rows.device))
@@ -173,12 +173,17 @@ def _one_batch(network: Network, samples: Sequence[Sample], sums: dict[str, Any]
 
 
 @contextmanager
-def _listening(network: Network, sums: dict[str, Any]) -> Iterator[None]:
-    """Hooks on every target module that give each sum its module's inputs x (N, T, n) and output gradients g (N, T, m)."""
+def _listening(network: Network, sums: dict[str, Any], sequences: int) -> Iterator[None]:
+    """Hooks on every target module that give each sum its module's inputs x (N, T, n) and output gradients g (N, T, m).
+
+    Raises TrainingError where a module sees anything but one row a sequence.
+    """
 
     def listen(one: Any) -> Callable[..., None]:
         def forward(_: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             x = inputs[0].detach()
+            if x.dim() != 3 or len(x) != sequences:
+                raise _packed(sequences, x.shape)
             output.register_hook(lambda g: one.add(x.to(network.dtype), g.to(network.dtype)))  # type: ignore[no-untyped-call]
 
         return forward
@@ -189,6 +194,13 @@ def _listening(network: Network, sums: dict[str, Any]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _packed(sequences: int, shape: torch.Size) -> TrainingError:
+    return TrainingError(
+        f"The Fisher needs each of the {sequences} sequences of a batch in a row of its own, but a module was given {tuple(shape)}: packed or flattened.",
+        "Packed sequences (and padding-free batches, and experts of a mixture) share rows, and their gradients cannot be told apart; pad them instead.",
+    )
 
 
 @dataclass
@@ -214,17 +226,19 @@ class _KfacSums:
 
 @dataclass
 class _DiagonalSums:
-    """Row and column sums of sum over sequences of G_n^2 (elementwise), G_n = sum over t of g_t x_t^T, without forming G (reference: Gram matrices)."""
+    """Row and column sums of sum over sequences of G_n^2 (elementwise), G_n = sum over t of g_t x_t^T, without forming G: with the Gram matrices x x^T and
+    g g^T (T, T). Products in the vectors' own precision, sums in float32 or better."""
 
     row: Tensor | None = None
     column: Tensor | None = None
 
     def add(self, x: Tensor, g: Tensor) -> None:
         high = torch.promote_types(x.dtype, torch.float32)
-        good = (torch.isfinite(g).all(-1) & torch.isfinite(x).all(-1))[..., None]
-        x, g = torch.where(good, x, 0).to(high), torch.where(good, g, 0).to(high)
-        row = (g * (x @ x.mT @ g)).sum((0, 1))
-        column = (x * (g @ g.mT @ x)).sum((0, 1))
+        good = torch.isfinite(g.abs().sum(-1)) & torch.isfinite(x.abs().sum(-1))
+        if not good.all():
+            x, g = torch.where(good[..., None], x, 0), torch.where(good[..., None], g, 0)
+        row = (g * (x @ x.mT @ g)).sum((0, 1), dtype=high)
+        column = (x * (g @ g.mT @ x)).sum((0, 1), dtype=high)
         self.row = row if self.row is None else self.row + row
         self.column = column if self.column is None else self.column + column
 
@@ -251,5 +265,5 @@ def _accumulated(old: ModuleFisher, new: ModuleFisher) -> ModuleFisher:
 
 def _factor(tensors: dict[str, Tensor], name: str) -> Factor:
     """The factor whose parts begin with `name`, taken out of `tensors`, so that a large file is not in memory twice."""
-    kept = {part: tensors.pop(f"{name}.{part}") for part in ("triangle", "matrix", "diagonal") if f"{name}.{part}" in tensors}
+    kept = {part: tensors.pop(f"{name}.{part}") for part in ("variance", "correlation", "triangle", "matrix", "diagonal") if f"{name}.{part}" in tensors}
     return Factor.of_parts(kept)
