@@ -14,9 +14,10 @@ from pathlib import Path
 
 from qi_learn import codec
 from qi_learn.cycle_compare import compare
-from qi_learn.cycle_context import ADAPTER, PAST_FISHER, Cycle, base_modelfile
+from qi_learn.cycle_context import ADAPTER, Cycle, base_modelfile
 from qi_learn.dataset.freeze import freeze as freeze_data_set
 from qi_learn.deploy.candidate import make_model
+from qi_learn.deploy.fishers import PAST_FISHER, prune_fishers
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.release import promote
 from qi_learn.errors import LiveChanged, Refused, ServerError, ServerUnreachable, Stopped
@@ -185,6 +186,7 @@ def deploy(cycle: Cycle, packed: Packed, verdict: Verdict) -> None:
     cycle.spool.append("release", told, id=f"{cycle.run.run_id}:released")  # the same line again, after a crash, is the same event
     for retired in done.retired:
         cycle.spool.append("release", {"action": "retired", "version": retired, "alias": done.alias})
+    prune_fishers(cycle.paths)
     end(cycle, "deployed", f"version {version} is live", version=version)
 
 

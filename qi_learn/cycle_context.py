@@ -20,8 +20,8 @@ from qi_learn.settings import Settings
 from qi_learn.spool import Spool
 from qi_learn.store.rundir import RunDirectory, RunRequest
 
-ADAPTER, PAST_FISHER = "adapter.safetensors", "past_fisher.safetensors"
-"""Names in a version's directory."""
+ADAPTER = "adapter.safetensors"
+"""Name in a version's directory."""
 
 
 @dataclass(frozen=True, slots=True)

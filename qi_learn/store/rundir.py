@@ -185,9 +185,12 @@ class RunDirectory:
         return self.outcome.exists()
 
     def clear(self) -> None:
-        """Deletes what only a cycle under way needs: models and checkpoints. What it learned from, and why it ended so, stays."""
+        """Deletes what only a cycle under way needs: models, checkpoints, and the Fisher, which a version that shipped has a copy of.
+
+        What it learned from, and why it ended so, stays."""
         for model in (*self.path.glob("*.gguf"), *self.path.glob(".*.tmp")):
             model.unlink(missing_ok=True)
+        self.past_fisher.unlink(missing_ok=True)
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
 
 
