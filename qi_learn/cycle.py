@@ -102,6 +102,7 @@ def make_plan(cycle: Cycle, snapshot: Snapshot) -> Plan:
             previous_adapter=adapter and adapter / ADAPTER,
             past_fisher=adapter and adapter / PAST_FISHER,
             devices=find_devices(),
+            last=cycle.last_training(snapshot.base_digest),
         )
         run.write(run.plan, plan)
         cycle.tell("snapshotted", plan=plan)

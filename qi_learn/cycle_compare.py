@@ -59,7 +59,8 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         packing_cost=_packing_cost(cycle, snapshot, tried.get(1.0)),
         rollback_seconds=_rollback_seconds(cycle),
     )
-    return replace(verdict, notes=(*verdict.notes, *lost, *_cut(packed)))
+    unprotected = cycle.run.read(cycle.run.result, TrainResult).warnings
+    return replace(verdict, notes=(*verdict.notes, *unprotected, *lost, *_cut(packed)))
 
 
 def _cut(packed: Packed) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,14 +13,16 @@ from typing import Any
 from qi_learn import codec
 from qi_learn.deploy.journal import candidate_model, load_deployment
 from qi_learn.deploy.version import parse_version
+from qi_learn.errors import StoreError
 from qi_learn.outside.ollama import Ollama
 from qi_learn.pack.modelfile import ModelfileSpec, modelfile_for
 from qi_learn.paths import Paths
-from qi_learn.records import Release, RunState
+from qi_learn.records import Plan, Release, RunState, TrainResult
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool
-from qi_learn.store.rundir import RunDirectory, RunRequest
+from qi_learn.store.rundir import RunDirectory, RunRequest, run_directories
 
+logger = logging.getLogger(__name__)
 ADAPTER = "adapter.safetensors"
 """Name in a version's directory."""
 
@@ -64,6 +67,19 @@ class Cycle:
     def ancestors(self) -> list[RunDirectory]:
         """The runs behind the version that is trained on top of, oldest first."""
         return [RunDirectory(self.paths.runs / run) for run in self.request.ancestors]
+
+    def last_training(self, base_digest: str) -> tuple[Plan, TrainResult] | None:
+        """Plan and result of the newest earlier run on this base that was trained, shipped or not; None where there is none."""
+        for run in reversed(run_directories(self.paths.runs)):
+            if run.run_id >= self.run.run_id or not (run.plan.exists() and run.result.exists()):
+                continue
+            try:
+                plan = run.read(run.plan, Plan)
+                if plan.base_digest == base_digest:
+                    return plan, run.read(run.result, TrainResult)
+            except StoreError as error:
+                logger.warning("what run %s measured is not used: %s", run.run_id, error.what)
+        return None
 
     @property
     def previous(self) -> Path | None:

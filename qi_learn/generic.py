@@ -1,7 +1,8 @@
 """Generic code, by construction: pieces of the running Python's own standard library, the same on every machine with that Python.
 
-*Anchors* say what the base model knows of code in general (the general Fisher, generic replay); *probes* measure whether it still knows it. The
-invariant: no file gives both, so a probe has never been trained on. A module that this Python does not have is left out and the next of the reserve
+*Anchors* say what the base model knows of code in general (the general Fisher, generic replay); *probes* measure whether it still knows it; *yardsticks*
+measure how far a training moved the model, which decides how strongly the next is held back. The invariant: no file gives two of them, so what is measured
+on was never trained on, and what decides is not what judges. A module that this Python does not have is left out and the next of the reserve
 takes its place. Texts are pieces of source from the start of a function or class on, long enough for a sequence of 96 tokens; they never overlap.
 """
 
@@ -19,6 +20,7 @@ TEXT_CHARACTERS = 900
 
 ANCHOR_MODULES, ANCHORS_EACH = 40, 6
 PROBE_MODULES, PROBES_EACH = 16, 4
+YARDSTICK_MODULES = 16
 
 ANCHORS = (
     "argparse", "ast", "asyncio/base_events", "asyncio/streams", "bdb", "calendar", "cmd", "codecs", "collections/__init__", "concurrent/futures/_base",
@@ -44,7 +46,7 @@ class GenericText:
     """A piece of a standard-library module's source."""
 
     id: str
-    """`anchor:<module>:<n>` or `probe:<module>:<n>`."""
+    """`anchor:<module>:<n>`, `probe:<module>:<n>` or `yardstick:<module>:<n>`."""
     module: str
     text: str
 
@@ -59,17 +61,28 @@ def probes() -> tuple[GenericText, ...]:
     return _collect("probe", PROBES, PROBE_MODULES, PROBES_EACH)
 
 
+def yardsticks() -> tuple[GenericText, ...]:
+    """16 texts, one from each of the anchors' reserve that the anchors did not need."""
+    used = {text.module for text in anchors()}
+    return _collect("yardstick", [path for path in reversed(ANCHORS) if _name(path) not in used], YARDSTICK_MODULES, 1)
+
+
 def _collect(kind: str, modules: Sequence[str], count: int, each: int) -> tuple[GenericText, ...]:
     root = Path(sysconfig.get_paths()["stdlib"])
     found: list[GenericText] = []
     for path in modules:
         if len(found) == count * each:
             break
-        module = path.removesuffix("/__init__").replace("/", ".")
+        module = _name(path)
         pieces = _pieces(root / f"{path}.py")
         if len(pieces) >= each:
             found += [GenericText(f"{kind}:{module}:{n}", module, pieces[n * len(pieces) // each]) for n in range(each)]
     return tuple(found)
+
+
+def _name(path: str) -> str:
+    """`logging/__init__` -> `logging`."""
+    return path.removesuffix("/__init__").replace("/", ".")
 
 
 def _pieces(path: Path) -> list[str]:

@@ -293,10 +293,29 @@ class Snapshot:
     dropped: Mapping[str, int] = field(default_factory=dict)
     """How many candidates were left out, by reason."""
     pairs: tuple[Pair, ...] = ()
+    yardsticks: tuple[Example, ...] = ()
+    """Generic code that is neither trained on nor in the Fisher: on it is measured how far the model moved."""
 
     def split(self, name: Split) -> tuple[Example, ...]:
         """The examples of one split, oldest first."""
         return tuple(e for e in self.examples if e.split == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """How the lambda of a penalty came about (`train/budget.py`): the product of its three numbers."""
+
+    price: float
+    """Nats of loss that a nat of measured divergence costs."""
+    kappa: float
+    """Measured over predicted divergence."""
+    tightened: float
+    """1, or more after runs that went over the budget."""
+    reason: str
+
+    @property
+    def value(self) -> float:
+        return self.price * self.kappa * self.tightened
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +363,27 @@ class Plan:
     """Bytes read per token of the packed model over the base's."""
     preference_weight: float = 0.0
     """Of a preference beside the loss per target token; 0 where the data set has no pairs."""
+    kl_budget: float = 0.02
+    """How far the answers may move, nats of KL per target token: from the base on general code, from the live version on past work."""
+    general_strength: Strength | None = None
+    """How `lambda_general` came about; None: set by hand."""
+    past_strength: Strength | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far answers moved on sequences kept for measuring: KL(before || after), nats per target token, over the whole vocabulary."""
+
+    measured: float
+    predicted: float | None
+    """What the Fisher said; None where there was none."""
+    sequences: int
+    tokens: int
+
+    @property
+    def kappa(self) -> float | None:
+        """Measured over predicted; None where nothing was predicted."""
+        return self.measured / self.predicted if self.predicted else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +406,12 @@ class TrainResult:
     """Share of the pairs trained on in which the kept text was the likelier before; None without pairs."""
     preferred: float | None = None
     """And after."""
+    drift_general: Drift | None = None
+    """From the base, on general code that neither Fisher nor training saw."""
+    drift_past: Drift | None = None
+    """From the version trained on, on replayed work."""
+    warnings: tuple[str, ...] = ()
+    """What did not protect although it should have."""
 
 
 @dataclass(frozen=True, slots=True)

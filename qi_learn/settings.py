@@ -132,14 +132,17 @@ class Train:
     """Most examples of earlier cycles that one cycle replays, the most due first; 0: none."""
     rank: int = 0
     """LoRA rank; 0: derived from the amount of data."""
-    lambda_general: float = 300.0
-    """Strength of the penalty on the whole drift since the base (nats of KL per token)."""
-    lambda_past: float = 200.0
-    """Strength of the penalty on this cycle's change, for past work."""
+    kl_budget: float = 0.02
+    """How far the model's answers may move, nats of KL per token: from the base on general code, and in one cycle on past work. 0.005 is careful, 0.08
+    bold. The strengths of the penalties follow from it, and from what the last run measured."""
+    lambda_general: float = -1.0
+    """Strength of the penalty on the whole drift since the base (nats of KL per token), whatever the budget; 0: off; negative: derived from `kl_budget`."""
+    lambda_past: float = -1.0
+    """Strength of the penalty on this cycle's change, for past work; 0: off; negative: derived from `kl_budget`."""
     targets: str = "auto"
     """What of each layer changes: `all-linear` (`auto` means that), `attention` or `mlp`. With fewer modules more layers fit into the same speed."""
     fisher: str = "kfac"
-    """`kfac`, or `diagonal`: cheaper, weaker, and in need of lambdas about ten times as high."""
+    """Form of the penalties' Fisher: `kfac`, or `diagonal`: a few MB instead of hundreds, and weaker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +278,7 @@ def _out_of_range(s: Settings) -> list[str]:
         (s.train.max_steps >= 0, "train.max_steps must not be negative (0: derived)"),
         (0 <= s.train.rank <= HIGHEST_RANK, f"train.rank must be between 0 (derived) and {HIGHEST_RANK}"),
         (s.train.targets in ("auto", "all-linear", "attention", "mlp"), "train.targets must be auto, all-linear, attention or mlp"),
-        (s.train.lambda_general >= 0 and s.train.lambda_past >= 0, "train.lambda_general and train.lambda_past must not be negative"),
+        (s.train.kl_budget > 0, "train.kl_budget must be above 0"),
         (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
     ]
     return [message for holds, message in rules if not holds]

@@ -169,6 +169,10 @@ def test_a_second_cycle_builds_on_the_first(first: Learned, second: Learned) -> 
     assert plan.past_fisher == str(before / "past_fisher.safetensors")
     assert result.penalty_past > 0
     assert result.penalty_general > 0
+    assert result.warnings == ()
+    assert result.drift_general is not None
+    assert result.drift_past is not None
+    assert (result.drift_general.sequences, (result.drift_past.kappa or 0) > 0) == (16, True)
     verdict = run.read(run.verdict, Verdict)
     assert verdict.compared_with == "1.1.0"
     assert {"old_nll_candidate", "old_nll_live", "old_nll_base"} <= set(verdict.numbers)

@@ -63,7 +63,7 @@ def test_the_newest_sessions_judge_and_everything_is_counted(store: Store, serve
     assert Counter((e.session, e.split) for e in found.examples) == {("a", "train"): 6, ("b", "train"): 4, ("b", "dev"): 1, ("c", "gate"): 5, ("d", "gate"): 4}
     assert found.dropped == {"the model thought aloud before it answered": 1, "the model read another prompt (its tokens were counted)": 1}
     assert [e.id for e in found.examples] == sorted(e.id for e in found.examples)
-    assert (len(found.anchors), found.replay) == (240, ())
+    assert (len(found.anchors), len(found.yardsticks), found.replay) == (240, 16, ())
 
 
 def test_the_same_store_gives_the_same_snapshot(store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path) -> None:

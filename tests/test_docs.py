@@ -59,3 +59,10 @@ def test_every_link_leads_to_a_file() -> None:
     links = [(page, target) for page in pages for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()) if "://" not in target]
     assert links
     assert [f"{page.name}: {target}" for page, target in links if not (page.parent / target).exists()] == []
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", (ROOT / "docs" / "ewc.md").read_text())
+    assert len(named) > 15
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text() if name else (ROOT / "tests" / file).exists(), f"{file}::{name}"

@@ -22,9 +22,16 @@ def test_there_are_240_anchors_of_40_modules_and_64_probes_of_others() -> None:
     assert len({t.id for t in (*anchors, *probes)}) == 304
 
 
+def test_yardsticks_come_from_files_of_their_own() -> None:
+    yardsticks = generic.yardsticks()
+    assert (len(yardsticks), len({y.module for y in yardsticks})) == (16, 16)
+    assert not {y.module for y in yardsticks} & {t.module for t in (*generic.anchors(), *generic.probes())}
+    assert all(y.id == f"yardstick:{y.module}:0" for y in yardsticks)
+
+
 def test_texts_are_pieces_of_the_source_that_do_not_overlap() -> None:
     root = Path(sysconfig.get_paths()["stdlib"])
-    for text in (*generic.anchors(), *generic.probes()):
+    for text in (*generic.anchors(), *generic.probes(), *generic.yardsticks()):
         place = root / text.module.replace(".", "/")
         source = (place / "__init__.py" if place.is_dir() else place.with_suffix(".py")).read_text(encoding="utf-8")
         assert source.count(text.text) == 1
@@ -40,7 +47,7 @@ def test_texts_are_pieces_of_the_source_that_do_not_overlap() -> None:
 
 
 def test_another_process_makes_the_same_texts() -> None:
-    script = "import hashlib; from qi_learn import generic; print(hashlib.sha256(repr((generic.anchors(), generic.probes())).encode()).hexdigest())"
+    script = "import hashlib; from qi_learn import generic as g; print(hashlib.sha256(repr((g.anchors(), g.probes(), g.yardsticks())).encode()).hexdigest())"
     environments = [{"PYTHONHASHSEED": seed, "PYTHONPATH": "."} for seed in ("1", "2")]
     said = [subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=env).stdout for env in environments]
     assert said[0] == said[1]

@@ -14,15 +14,17 @@ from qi_learn import codec
 from qi_learn.errors import ModelError, NotFound, Refused, SettingsError, UnsupportedArchitecture
 from qi_learn.outside.gpu import Device
 from qi_learn.paths import Paths
-from qi_learn.records import Example, Pair, Plan, Snapshot
+from qi_learn.records import Drift, Example, Pair, Plan, Snapshot, TrainResult
 from qi_learn.settings import Settings, Train
 from qi_learn.train.base import GGUF_NAMES, BaseModel, BaseTensor, read_base
+from qi_learn.train.budget import EXPECTED
 from qi_learn.train.plan import build_plan, reasons
 from tests.tiny_models import write_tiny_model
 
 GB = 2**30
 CPU = Device("cpu", "a laptop", 16 * GB, 8 * GB, bf16=True)
 GPU = Device("cuda", "a card", 24 * GB, 22 * GB, bf16=True)
+RESULT = TrainResult(48, "steps", 1.0, 1.0, 2.0, 0.1, 0.1, 9.0, 80.0, "adapter")
 BITS = {"Q4_1": 5.0, "Q4_K": 4.5, "Q6_K": 6.5625, "Q8_0": 8.5, "F16": 16.0, "F32": 32.0}
 
 
@@ -62,6 +64,7 @@ def _plan(
     train: Train | None = None,
     served: bool = False,
     adapter: Path = Path("/v/adapter.safetensors"),
+    last: tuple[Plan, TrainResult] | None = None,
 ) -> Plan:
     return build_plan(
         run_id="01RUN",
@@ -72,6 +75,7 @@ def _plan(
         previous_adapter=adapter if served else None,
         past_fisher=Path("/v/past_fisher.safetensors") if served else None,
         devices=devices,
+        last=last,
     )
 
 
@@ -82,7 +86,7 @@ def test_the_embedded_default_on_a_laptop() -> None:
     assert (plan.max_steps, plan.rank, plan.alpha, plan.max_length) == (48, 8, 16.0, 100)
     assert plan.learning_rate == pytest.approx(1e-3, rel=0.01)
     assert plan.warmup_steps <= plan.max_steps / 10
-    assert (plan.replay_share, plan.generic_share, plan.lambda_general, plan.lambda_past) == (0.25, 0.125, 300, 200)
+    assert (plan.replay_share, plan.generic_share, plan.lambda_general, plan.lambda_past) == (0.25, 0.125, pytest.approx(300), pytest.approx(200))
     assert (plan.device, plan.dtype, plan.touched_type, plan.max_seconds) == ("cpu", "bfloat16", "Q8_0", 4 * 3600)
     assert 1.1 < plan.bytes_per_token_ratio < 1.2
     assert codec.loads(Plan, codec.dumps(plan)) == plan
@@ -166,6 +170,28 @@ def test_preferences_weigh_something_where_there_are_some() -> None:
     assert _plan(snapshot=some, train=Train(preference=0.3)).preference_weight == 0.3
     assert "weigh 0.1 beside that" in "\n".join(reasons(_plan(snapshot=some)))
     assert "Preferences" not in "\n".join(reasons(_plan()))
+
+
+def test_the_budget_is_the_dial_and_numbers_by_hand_win() -> None:
+    bold = _plan(train=Train(kl_budget=0.08))
+    assert (bold.kl_budget, bold.lambda_general, bold.lambda_past) == (0.08, pytest.approx(150), pytest.approx(100))
+    assert bold.general_strength is not None
+    assert bold.general_strength.value == bold.lambda_general
+    hand = _plan(train=Train(kl_budget=0.08, lambda_past=7.0), served=True)
+    assert (hand.lambda_general, hand.lambda_past, hand.past_strength) == (pytest.approx(150), 7.0, None)
+    assert "Strength for past work: set by hand." in reasons(hand)
+
+
+def test_what_the_last_run_measured_decides_how_strongly_the_next_is_held() -> None:
+    first = _plan()
+    measured = replace(RESULT, drift_general=Drift(0.08, 0.08 / EXPECTED["kfac", "general"], 16, 1520), drift_past=Drift(0.001, None, 16, 900))
+    second = _plan(served=True, last=(first, measured))
+    assert (second.lambda_general, second.lambda_past) == (pytest.approx(600), pytest.approx(200))
+    assert second.general_strength is not None
+    assert second.general_strength.tightened == 2
+    told = "\n".join(reasons(second))
+    assert "the last run moved 0.08 of a budget of 0.02" in told
+    assert "x 2 for runs that went over" in told
 
 
 def test_less_memory_means_smaller_batches_of_the_same_step() -> None:

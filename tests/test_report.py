@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from recorded_home import ESCAPE, RUN, deploy, ended_run, record, schema_from_the_future
 from test_background import STATE, holding_the_lock
+from test_plan import RESULT
+from test_plan import _plan as a_plan
 
 from qi_learn.dataset.replay import why
 from qi_learn.deploy import journal
 from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
-from qi_learn.records import Example, Packed, Pair, Recall, Snapshot, TensorGain, TrainResult
+from qi_learn.records import Drift, Example, Packed, Pair, Recall, Snapshot, Strength, TensorGain, TrainResult
 from qi_learn.report import doctor, history, status
 from qi_learn.report.explain import as_text, explain
 from qi_learn.serve.control import Control
@@ -335,6 +337,19 @@ def test_explain_says_how_the_delta_was_joined_and_what_survived(past: Paths) ->
     found = explain(past, Settings(), RUN)
     assert "cut to rank 64, which lost 1.2% of the change" in as_text(found)
     assert found.records["packed"]["lost"] == 0.0123
+
+
+def test_explain_says_how_far_a_run_moved_and_what_was_not_protected(past: Paths) -> None:
+    run = RunDirectory(past.runs / RUN)
+    plan = replace(a_plan(), lambda_general=450.0, kl_budget=0.02, general_strength=Strength(300.0, 1.5, 1.0, "the last run moved 0.01 of a budget of 0.02"))
+    result = replace(RESULT, drift_general=Drift(0.05, 0.025, 16, 1520), warnings=("past work is not",))
+    run.write(run.plan, plan)
+    run.write(run.result, result)
+    text = as_text(explain(past, Settings(), RUN))
+    assert "Strength for general ability: price 300 of a nat at a budget of 0.02 nat a token, x kappa 1.5" in text
+    assert "the last run moved 0.01 of a budget of 0.02" in text
+    assert "moved 0.05 nat of KL a token from the base on general code, 0.025 predicted (kappa 2): far over the budget of 0.02" in text
+    assert "NOTE: past work is not" in text
 
 
 def test_explain_tells_what_can_be_read_of_a_damaged_run(past: Paths) -> None:

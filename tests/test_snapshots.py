@@ -31,6 +31,7 @@ SNAPSHOT = Snapshot(
     (example("anchor:json:0"), example("anchor:json:1")),
     {"duplicate": 3},
     (Pair("T1", "hash-pair", "edit", "p", "a", "b", (1, 2), (3, 4), (5, 4), "T1", "s", "p", 0.25), Pair("T6", "h", "reject", "p", "", "b", (1,), (), (5,))),
+    (example("yardstick:uuid:0"),),
 )
 
 
@@ -57,6 +58,15 @@ def test_one_from_before_pairs_were_collected_is_loaded(tmp_path: Path) -> None:
         manifest["files"][name]["sha256"] = hashlib.sha256(old).hexdigest()
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert load_snapshot(tmp_path) == replace(SNAPSHOT, pairs=())
+
+
+def test_one_from_before_there_were_yardsticks_is_read(tmp_path: Path) -> None:
+    save_snapshot(tmp_path, SNAPSHOT)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["files"]["yardsticks"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "yardsticks.jsonl").unlink()
+    assert load_snapshot(tmp_path) == replace(SNAPSHOT, yardsticks=())
 
 
 def test_an_empty_one_is_one(tmp_path: Path) -> None:

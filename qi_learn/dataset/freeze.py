@@ -97,6 +97,7 @@ def freeze(
         anchors=generic_examples(generic.anchors(), vocabulary),
         dropped={reason: count for reason, count in dropped.items() if count},
         pairs=pairs,
+        yardsticks=generic_examples(generic.yardsticks(), vocabulary),
     )
 
 

@@ -20,6 +20,7 @@ from qi_learn.store.database import open_store
 from qi_learn.store.feedback import load_interaction
 from qi_learn.store.rundir import RunDirectory, RunRequest, run_directories
 from qi_learn.store.snapshots import load_snapshot, recalled_in, snapshot_ready
+from qi_learn.train.budget import moved
 from qi_learn.train.plan import reasons
 
 
@@ -175,6 +176,9 @@ def _result(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         yield f"  trained {result.steps} steps in {result.seconds:.0f} s{dev}; stopped by {result.stopped}"
         if result.preferred is not None and result.preferred_before is not None:
             yield f"    the kept text was likelier than the suggested one in {result.preferred_before:.0%} of the pairs before, in {result.preferred:.0%} after"
+        if run.plan.exists():
+            yield from (f"    {line}" for line in moved(result, run.read(run.plan, Plan).kl_budget))
+        yield from (f"    NOTE: {warning}" for warning in result.warnings)
 
 
 def _packed(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:

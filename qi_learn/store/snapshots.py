@@ -1,9 +1,9 @@
 """A frozen data set as files: what a cycle trains and is judged on, and can be shown to have been.
 
-`train`, `dev`, `gate`, `replay` and `anchors` are `.jsonl`, one example a line; `pairs` holds preferences, and is not there in data sets from before they
-were collected. `manifest.json` names every example and pair by its hash and every file by its sha256, and is renamed into place last: without it there
-is no snapshot, with it a snapshot is never written again. Loading checks all of it. Nothing here needs the database or anything but the standard library,
-because the training worker runs in an environment of its own.
+`train`, `dev`, `gate`, `replay`, `anchors` and `yardsticks` are `.jsonl`, one example a line; `pairs` holds preferences. The last two are not there in
+data sets from before they were made. `manifest.json` names every example and pair by its hash and every file by its sha256, and is renamed into place last:
+without it there is no snapshot, with it a snapshot is never written again. Loading checks all of it. Nothing here needs the database or anything but the
+standard library, because the training worker runs in an environment of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ T = TypeVar("T")
 FORMAT = 1
 MANIFEST = "manifest.json"
 SPLITS: tuple[Split, ...] = ("train", "dev", "gate")
-FILES = (*SPLITS, "replay", "anchors", "pairs")
+FILES = (*SPLITS, "replay", "anchors", "yardsticks", "pairs")
+LATER = ("yardsticks", "pairs")
+"""Not there in data sets of before."""
 _GONE = "The cycle cannot go on with it: it is marked as failed, and the next one freezes a data set of its own."
 
 
@@ -61,8 +63,9 @@ def load_snapshot(directory: Path) -> Snapshot:
     """The snapshot, checked against its manifest. Raises StoreError where it is incomplete or was changed."""
     manifest = _manifest(directory)
     try:
-        parts = {name: _read(Example, directory / f"{name}.jsonl", manifest["files"][name]["sha256"]) for name in FILES if name != "pairs"}
-        pairs = _read(Pair, directory / "pairs.jsonl", manifest["files"]["pairs"]["sha256"]) if "pairs" in manifest["files"] else ()
+        held = [name for name in FILES if name in manifest["files"] or name not in LATER]
+        parts = {name: _read(Example, directory / f"{name}.jsonl", manifest["files"][name]["sha256"]) for name in held if name != "pairs"}
+        pairs = _read(Pair, directory / "pairs.jsonl", manifest["files"]["pairs"]["sha256"]) if "pairs" in held else ()
         snapshot = Snapshot(
             id=manifest["id"],
             created=manifest["created"],
@@ -72,6 +75,7 @@ def load_snapshot(directory: Path) -> Snapshot:
             anchors=parts["anchors"],
             dropped=manifest["dropped"],
             pairs=pairs,
+            yardsticks=parts.get("yardsticks", ()),
         )
         listed = {"replay": [e.hash for e in snapshot.replay], "anchors": [e.hash for e in snapshot.anchors], "pairs": [p.hash for p in snapshot.pairs]}
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -98,7 +102,8 @@ def snapshot_ready(directory: Path) -> bool:
 
 
 def _parts(snapshot: Snapshot) -> Mapping[str, tuple[Example, ...] | tuple[Pair, ...]]:
-    return {**{name: snapshot.split(name) for name in SPLITS}, "replay": snapshot.replay, "anchors": snapshot.anchors, "pairs": snapshot.pairs}
+    examples = {"replay": snapshot.replay, "anchors": snapshot.anchors, "yardsticks": snapshot.yardsticks}
+    return {**{name: snapshot.split(name) for name in SPLITS}, **examples, "pairs": snapshot.pairs}
 
 
 def _write(path: Path, records: Iterable[Example | Pair]) -> str:

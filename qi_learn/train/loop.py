@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from qi_learn.records import Plan
+from qi_learn.records import Drift, Plan
 from qi_learn.train.batches import Sample, schedule
 from qi_learn.train.checkpoint import LoopState, newest_checkpoint, restore, save_checkpoint
 from qi_learn.train.ewc import Penalty
@@ -44,6 +44,8 @@ class Data:
     replay: tuple[Sample, ...] = ()
     generic: tuple[Sample, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    yardsticks: tuple[Sample, ...] = ()
+    """On these it is measured how far general answers move; never trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,9 @@ class Trained:
 
     state: LoopState
     stopped: Literal["steps", "early", "time"]
+    drift_general: Drift | None = None
+    drift_past: Drift | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def train(
@@ -105,8 +110,6 @@ def train(
         state = replace(state, preference=preference)
         if not torch.isfinite(torch.tensor([loss, preference, *penalties])).all():
             raise FloatingPointError(f"the loss is not finite at step {state.step}")
-        if state.step == 2:
-            _warn_of_zero(general, past, penalties)
 
         if data.dev and (state.step % plan.eval_every == 0 or state.step == plan.max_steps):
             state, best = _judge(state, best, evaluate(network, data.dev, plan.batch_size), weights)
@@ -183,13 +186,6 @@ def _judge(state: LoopState, best: dict[str, Tensor], dev: float | None, weights
     if dev is not None and (state.best is None or dev < state.best):
         return replace(state, best=dev, best_step=state.step, worse=0), {name: value.detach().cpu().clone() for name, value in weights.items()}
     return replace(state, worse=state.worse + 1), best
-
-
-def _warn_of_zero(general: Penalty | None, past: Penalty | None, values: list[float]) -> None:
-    """A penalty that is nothing after a step that moved the weights protects nothing: said, since it cannot be seen otherwise."""
-    for what, penalty, value in (("general", general, values[0]), ("past work", past, values[1])):
-        if penalty is not None and penalty.strength > 0 and value == 0:
-            logger.warning("the penalty that protects %s is exactly 0 after the first step: it does nothing", what)
 
 
 def _set_rate(optimizer: torch.optim.AdamW, value: float) -> None:

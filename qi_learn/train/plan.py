@@ -15,9 +15,10 @@ from qi_learn.errors import Refused, SettingsError
 from qi_learn.outside.gguf_file import row_bytes
 from qi_learn.outside.gpu import Device
 from qi_learn.paths import Paths
-from qi_learn.records import Example, Plan, Snapshot
-from qi_learn.settings import HIGHEST_RANK, Settings
+from qi_learn.records import Example, Plan, Snapshot, Strength, TrainResult
+from qi_learn.settings import HIGHEST_RANK, Settings, Train
 from qi_learn.train.base import GGUF_NAMES, TARGETS, BaseModel, BaseTensor, check_architecture
+from qi_learn.train.budget import PARTS, Part, before, strength
 
 SEQUENCES = 8
 """Sequences of one optimiser step: batch times accumulation."""
@@ -50,8 +51,10 @@ def build_plan(
     previous_adapter: Path | None,
     past_fisher: Path | None,
     devices: Sequence[Device],
+    last: tuple[Plan, TrainResult] | None = None,
 ) -> Plan:
-    """The plan for one cycle. `previous_adapter` and `past_fisher` are the live version's files; None at the base.
+    """The plan for one cycle. `previous_adapter` and `past_fisher` are the live version's files; None at the base. `last` is the last run on this base,
+    shipped or not: what it measured decides how strong the penalties are.
 
     Raises UnsupportedArchitecture, SettingsError for unusable `train.base_weights`, Refused where no device has the memory or there is nothing to train on.
     """
@@ -69,6 +72,7 @@ def build_plan(
     batch = _batch_size(base, device, first, longest)
     steps = train.max_steps or max(LEAST_STEPS, math.ceil(EPOCHS * new / (SEQUENCES * (1 - REPLAY - GENERIC))))
     rank = min(train.rank or _rank(new), _smallest_side(base, targets))
+    general, past = (_strength(part, train, last) for part in PARTS)
     return Plan(
         run_id=run_id,
         seed=train.seed,
@@ -93,8 +97,8 @@ def build_plan(
         max_length=longest,
         replay_share=REPLAY,
         generic_share=GENERIC,
-        lambda_general=train.lambda_general,
-        lambda_past=train.lambda_past,
+        lambda_general=general.value if general else train.lambda_general,
+        lambda_past=past.value if past else train.lambda_past,
         eval_every=max(4, steps // 8),
         patience=3,
         max_seconds=train.max_hours * 3600,
@@ -105,6 +109,9 @@ def build_plan(
         touched_type=TOUCHED if weights is None else "base",
         preference_weight=train.preference if snapshot.pairs else 0.0,
         bytes_per_token_ratio=_bytes_ratio(base, _touched(base, first, targets) | served) if weights is None else 1.0,
+        kl_budget=train.kl_budget,
+        general_strength=general,
+        past_strength=past,
     )
 
 
@@ -123,6 +130,7 @@ def reasons(plan: Plan) -> list[str]:
         f"Of the sequences {plan.replay_share:.0%} are old work and {plan.generic_share:.1%} generic code, where there is any.",
         f"Penalties ({plan.fisher}): {plan.lambda_general:g} x the whole drift since the base against general ability, "
         f"{plan.lambda_past:g} x this cycle's change against past work" + (" (none yet)." if plan.past_fisher is None else "."),
+        *(f"Strength for {what}: {_derived(plan.kl_budget, strength)}" for what, strength in _strengths(plan)),
         f"Stops after {plan.patience} looks at the dev set without a better one (every {plan.eval_every} steps), or after {plan.max_seconds / 3600:g} hours.",
     ]
     if plan.preference_weight:
@@ -136,6 +144,26 @@ def reasons(plan: Plan) -> list[str]:
             "tokens per second, and its file grows by as much."
         )
     return told
+
+
+def _strength(part: Part, train: Train, last: tuple[Plan, TrainResult] | None) -> Strength | None:
+    """How strong a penalty is by the budget; None where the settings say it themselves."""
+    if (train.lambda_general if part == "general" else train.lambda_past) >= 0:
+        return None
+    return strength(part, train.kl_budget, train.fisher, before(part, *last) if last else None)
+
+
+def _strengths(plan: Plan) -> list[tuple[str, Strength | None]]:
+    return [("general ability", plan.general_strength)] + ([("past work", plan.past_strength)] if plan.past_fisher else [])
+
+
+def _derived(budget: float, found: Strength | None) -> str:
+    if found is None:
+        return "set by hand."
+    return (
+        f"price {found.price:.3g} of a nat at a budget of {budget:g} nat a token, x kappa {found.kappa:.3g} (measured over predicted divergence), "
+        f"x {found.tightened:g} for runs that went over; {found.reason}."
+    )
 
 
 def _learning_rate(parameters: int) -> float:

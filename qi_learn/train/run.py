@@ -21,12 +21,13 @@ from qi_learn.paths import replace_file
 from qi_learn.records import Example, Plan, Snapshot, TrainResult
 from qi_learn.train.adapter import Change, load_adapter, save_adapter
 from qi_learn.train.batches import Sample, places_of, samples
-from qi_learn.train.ewc import Penalty
+from qi_learn.train.calibrate import drift, yardstick
 from qi_learn.train.fisher import ENOUGH, Fisher, Interrupted, estimate, load_fisher
 from qi_learn.train.loop import Data, Trained, train
 from qi_learn.train.model import Network, load_trainable
 from qi_learn.train.preference import comparisons
 from qi_learn.train.progress import Phase, Progress, write_progress
+from qi_learn.train.protection import protect
 from qi_learn.train.recall import look_back, look_before, prefers
 
 FISHER_TOKENS = 1024
@@ -69,24 +70,25 @@ def stage(
     past: Fisher | None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Trained:
-    """One cycle's training on a network with the base's weights as they were loaded: what is served is merged, a fresh LoRA put on top and trained.
+    """One cycle's training on a network with the base's weights as they were loaded: what is served is merged, a fresh LoRA put on top and trained, and
+    it is measured how far the answers moved.
 
     Checkpoints and progress go to `run`. Afterwards the network holds the delta. Raises Interrupted where `stopping()` says so.
     """
+    at_base = yardstick(network, data.yardsticks)
     network.merge(served)
     network.lower_precision()
     before = look_before(run, network, plan, data)
     torch.manual_seed(plan.seed)
     network.attach()
-    return train(
-        network,
-        plan,
-        data,
-        general=_general_penalty(plan, network, general, served),
-        past=_past_penalty(plan, network, past),
-        run=run,
-        reference=before.reference,
-        stopping=stopping,
+    at_served = yardstick(network, data.replay)
+    protection = protect(plan, network, general, past, served)
+    trained = train(network, plan, data, general=protection.general, past=protection.past, run=run, reference=before.reference, stopping=stopping)
+    return replace(
+        trained,
+        drift_general=drift(network, at_base, protection.general),
+        drift_past=drift(network, at_served, protection.past),
+        warnings=protection.idle(trained.state),
     )
 
 
@@ -105,6 +107,7 @@ def read_data(plan: Plan, snapshot: Snapshot) -> Data:
         replay=samples(_most_due(snapshot.replay, plan), plan.max_length),
         generic=samples(snapshot.anchors, plan.max_length),
         comparisons=comparisons(snapshot.pairs, new, max_length=plan.max_length, seed=plan.seed) if plan.preference_weight else (),
+        yardsticks=samples(snapshot.yardsticks, plan.max_length),
     )
     if not data.new:
         raise TrainingError(
@@ -134,11 +137,13 @@ def general_fisher(
             logger.warning("the general Fisher is computed anew: %s", error.what)
         else:
             if found.form == plan.fisher and set(network.names) <= set(found.modules):
+                cache.touch()  # the last used ones are kept
                 return found, network
             logger.warning("the general Fisher is computed anew: the one in %s is for other modules or of another form", cache)
     network.lower_precision()
     fisher = _estimate(run, "general fisher", network, anchors, stopping, least=ENOUGH)
     fisher.save(cache)
+    fisher = load_fisher(cache, plan.base_digest)  # rounded as every later run reads it, so that one taken up again computes with the same numbers
     return fisher, load_trainable(plan) if plan.previous_adapter else network  # what is served is merged into weights of full precision
 
 
@@ -163,25 +168,6 @@ def _fisher_tokens(plan: Plan) -> int:
     return min(FISHER_TOKENS, sequences * plan.max_length)
 
 
-def _general_penalty(plan: Plan, network: Network, fisher: Fisher | None, served: Mapping[str, Change]) -> Penalty | None:
-    """On the whole drift since the base: what is served and this delta together."""
-    if fisher is None:
-        return None
-    return Penalty(fisher, plan.lambda_general, scale=network.scale, names=network.names, served=served, device=network.device)
-
-
-def _past_penalty(plan: Plan, network: Network, fisher: Fisher | None) -> Penalty | None:
-    """On this delta alone, for the modules that past cycles trained too."""
-    if fisher is None or plan.lambda_past == 0:
-        return None
-    if fisher.form != plan.fisher:
-        raise ModelError(f"Past work was remembered in the form {fisher.form!r}, the plan wants {plan.fisher!r}.", f'Set `train.fisher = "{fisher.form}"`.')
-    known = tuple(name for name in network.names if name in fisher.modules)
-    if new := len(network.names) - len(known):
-        logger.warning("no cycle before trained %d of the %d modules: past work does not hold them, only general ability does", new, len(network.names))
-    return Penalty(fisher, plan.lambda_past, scale=network.scale, names=known, device=network.device) if known else None
-
-
 def _result(trained: Trained, network: Network, seconds: float) -> TrainResult:
     state = trained.state
     return TrainResult(
@@ -196,6 +182,9 @@ def _result(trained: Trained, network: Network, seconds: float) -> TrainResult:
         tokens_per_second=state.tokens / max(state.elapsed, 1e-9),
         adapter="adapter",
         peak_memory_mb=_peak_memory(network.device),
+        drift_general=trained.drift_general,
+        drift_past=trained.drift_past,
+        warnings=trained.warnings,
     )
 
 

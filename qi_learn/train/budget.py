@@ -1,0 +1,89 @@
+"""How far may it move: one dial, a budget of KL divergence, turned into the strengths of the two penalties. No torch.
+
+    lambda = price x kappa x tightened
+
+* `price`: nats of loss that a nat of measured divergence costs. The dial sets it: what a change gains grows with its size and what it costs with the
+  square, so the divergence where both balance falls with the square of the price, and half the budget asks for 1.4 times the price.
+* `kappa`: measured over predicted divergence of the last run. The Fisher's quadratic form is an approximation, and the penalty is made of it; times kappa
+  it is in nats that were measured. Before the first measurement: what the embedded base showed.
+* `tightened`: the controller. The last run's divergence is carried over to the strength planned now (it falls with its square); if that is still over
+  one and a half budgets, the strength doubles, if it is under two thirds of one, an earlier doubling is taken back. Never below 1: the budget is a limit,
+  not a target, and a run that had little to learn is no reason to protect less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from qi_learn.records import Drift, Plan, Strength, TrainResult
+
+NORMAL = 0.02
+"""The budget at which the prices below hold: the default of `train.kl_budget`, nats per target token."""
+Part = Literal["general", "past"]
+PARTS: tuple[Part, ...] = ("general", "past")
+EXPECTED: Mapping[tuple[str, Part], float] = {("kfac", "general"): 50.0, ("kfac", "past"): 100.0, ("diagonal", "general"): 50.0, ("diagonal", "past"): 100.0}
+"""kappa before anything was measured: what SmolLM2 showed. So far from 1 because modules learn in concert: 70 of them push the same answers the same way,
+and each is predicted as if it moved alone. (A small change of chance has a kappa of about 1.)"""
+SPREAD = 4.0
+"""kappa is believed between a quarter of what is expected and four times it."""
+PRICE: Mapping[Part, float] = {"general": 6.0, "past": 2.0}
+"""At the normal budget. With the kappa expected of K-FAC these are the lambdas 300 and 200, which were measured to keep what was learned (contracts 9)."""
+TIGHTEST = 16.0
+OVER, UNDER = 1.5, 1 / 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The same penalty in the last run: its strength, how it came about (None: set by hand), and how far the answers moved."""
+
+    value: float
+    strength: Strength | None
+    drift: Drift | None
+    form: str
+
+
+def before(part: Part, plan: Plan, result: TrainResult) -> Before:
+    """One penalty of a run that is over."""
+    if part == "general":
+        return Before(plan.lambda_general, plan.general_strength, result.drift_general, plan.fisher)
+    return Before(plan.lambda_past, plan.past_strength, result.drift_past, plan.fisher)
+
+
+def strength(part: Part, budget: float, form: str, last: Before | None = None) -> Strength:
+    """The strength of one penalty for the next run, with the reason."""
+    price, expected = PRICE[part] * math.sqrt(NORMAL / budget), EXPECTED[form, part]
+    drift = last.drift if last else None
+    if last is None or drift is None:
+        return Strength(price, expected, 1.0, "nothing was measured yet")
+    tightened = last.strength.tightened if last.strength else 1.0
+    measured = drift.kappa if last.form == form else None
+    kappa = expected if measured is None else min(max(measured, expected / SPREAD), expected * SPREAD)
+    carried = drift.measured * (last.value / (price * kappa * tightened)) ** 2
+    if carried > OVER * budget:
+        tightened = min(2 * tightened, TIGHTEST)
+    elif carried < UNDER * budget:
+        tightened = max(tightened / 2, 1.0)
+    return Strength(price, kappa, tightened, _reason(drift, budget, carried, measured, kappa))
+
+
+def _reason(drift: Drift, budget: float, carried: float, measured: float | None, kappa: float) -> str:
+    told = f"the last run moved {drift.measured:.3g} of a budget of {budget:g}"
+    if measured is None:
+        return f"{told}; kappa was not measured"
+    bounded = "" if math.isclose(kappa, measured) else f", bounded from {measured:.3g}"
+    return f"{told}, {carried:.3g} at this price and kappa{bounded}"
+
+
+def moved(result: TrainResult, budget: float) -> Iterator[str]:
+    """How far a run moved the answers, against the budget."""
+    for what, drift in (("from the base on general code", result.drift_general), ("from the live version on past work", result.drift_past)):
+        if drift is not None:
+            foreseen = "" if drift.kappa is None else f", {drift.predicted:.3g} predicted (kappa {drift.kappa:.3g})"
+            yield f"moved {drift.measured:.3g} nat of KL a token {what}{foreseen}: {_judged(drift.measured / budget)} the budget of {budget:g}"
+
+
+def _judged(share: float) -> str:
+    return "far over" if share > OVER else "about" if share >= UNDER else "well within"
