@@ -19,7 +19,7 @@ from qi_learn.train.ewc import Penalty
 from qi_learn.train.model import HEAD_ELEMENTS, Network
 
 SEQUENCES = 16
-"""Enough: over 240 anchors the mean of 16 is within about a tenth of the whole."""
+"""About 1,500 target tokens: two choices of 16 sequences, from other modules, agreed within 6 % (0.0118 and 0.0125 nat, SmolLM2, one cycle)."""
 AT_ONCE = 2
 VOCABULARY_BLOCK = 4096
 """Rows of the head that are float32 at a time."""
