@@ -40,7 +40,7 @@ def server() -> Iterator[RenderingServer]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Five sessions of work that was kept as it was suggested, after whatever a test puts before it (turn 0 to 99); the last one judges, `c` chooses."""
+    """Five sessions of work that was kept as it was suggested, after whatever a test puts before it (turn 0 to 99); the newest judge, one chooses."""
     with open_store(tmp_path / "store.db") as opened:
         for n, session in enumerate("eeeeaaaabbbbccccdddd", start=100):
             code = f"def area_{n}(r):\n    return {n} * r\n"

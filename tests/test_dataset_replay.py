@@ -108,8 +108,9 @@ def test_what_was_forgotten_comes_back_in_the_next_cycle() -> None:
 
 
 def test_what_nobody_measured_stays_due_in_every_cycle() -> None:
-    """Unknown is not success."""
-    assert lives(6, {}, learned=None) == [1, 2, 3, 4, 5]
+    """Unknown is not success. From the first measurement on it is known how it holds."""
+    assert lives(10, {}, learned=None) == [1, 2, 4, 8]
+    assert lives(10, {2: 1.5}, learned=None) == [1, 2, 3, 5, 9]
     first = snapshot(example(1))
     (found,) = replay([first, snapshot(example(2, split="gate"), replayed=(example(1),))], [], base_digest="B", seed=0)
     assert found.recall == Recall("r", 1, 1, 0, None, None)

@@ -60,7 +60,7 @@ class _History:
     example: Example
     run: str
     level: float | None
-    """Nats per token when it had just been learned."""
+    """Nats per token when it had just been learned; where that was not written down yet, when it was first measured."""
     last: int
     """The cycle that saw it last."""
     nll: float | None = None
@@ -73,6 +73,7 @@ class _History:
         now = memory.known.get(self.example.id) if memory else None
         self.forgotten = None if now is None or self.level is None else now > self.level + FORGOTTEN
         self.nll = now if now is not None else self.nll
+        self.level = now if self.level is None else self.level
         if self.forgotten:
             self.interval = 1
         if memory is not None and self.example.id not in memory.replayed:
