@@ -54,8 +54,9 @@ def run(
     env: Mapping[str, str] | None = None,
     given: bytes = b"",
     max_output: int = MAX_OUTPUT,
+    pass_fds: Sequence[int] = (),
 ) -> Finished:
-    """Runs a command for at most `timeout` seconds and keeps up to `max_output` bytes of each of its two outputs.
+    """Runs a command for at most `timeout` seconds and keeps up to `max_output` bytes of each of its two outputs; it inherits `pass_fds`.
 
     Raises ToolMissing where there is no such command, NotFound where `cwd` is no directory.
     """
@@ -63,7 +64,16 @@ def run(
         raise NotFound(f"{cwd} is not a directory.", "Name one that exists.")
     started = time.monotonic()
     try:
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=env, start_new_session=True)
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
     except (FileNotFoundError, PermissionError) as error:
         raise ToolMissing(f"{argv[0]} cannot be started: {error.strerror}.", f"Install {argv[0]}, or see that it is on PATH.") from error
     assert process.stdin is not None
