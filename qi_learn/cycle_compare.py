@@ -18,6 +18,7 @@ from qi_learn.records import Packed, Plan, Release, Snapshot, TrainResult, Verdi
 from qi_learn.store.database import open_store
 from qi_learn.store.releases import rollback_seconds
 from qi_learn.store.snapshots import load_snapshot
+from qi_learn.validate.execution import make_exercise
 from qi_learn.validate.gate import judge
 from qi_learn.validate.limits import SLOW
 from qi_learn.validate.trial import Limits, few_shot_behaviour, leaks_of, measure_model, same_moment_speeds, suites_of
@@ -32,7 +33,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     limits = Limits(nll=cycle.settings.gate.max_tokens, answer=cycle.settings.gate.answer_tokens, context=cycle.settings.serve.context, known=cycle.paths.known)
     vocabulary = load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
-    suites = suites_of(snapshot, earlier, generic_examples(generic.probes(), vocabulary), limits)
+    suites = suites_of(snapshot, earlier, generic_examples(generic.probes(), vocabulary), limits, make_exercise(cycle.settings.gate.execute))
     smoke = smoke_test(server, cycle.candidate, live.model)
     if not smoke.answers:
         raise Refused(f"The packed model does not answer: {smoke.problem}", "The version before stays live.")

@@ -489,6 +489,16 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True)
+class Execution:
+    """Which of the tasks with hidden checks a served model's code passed, as it ran in the sandbox."""
+
+    ids: tuple[str, ...]
+    passed: tuple[bool, ...]
+    problem: str = ""
+    """Why nothing, or not everything, was run."""
+
+
+@dataclass(frozen=True, slots=True)
 class Smoke:
     """Does a served model work at all, next to the base? (first rule of the gate)"""
 

@@ -155,6 +155,8 @@ class Gate:
     """Longest greedy answer."""
     max_tokens: int = 20000
     """NLL tokens per suite."""
+    execute: int = 48
+    """Tasks of the suite whose answers are run in the sandbox, at most; 0: no generated code is ever run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +282,7 @@ def _out_of_range(s: Settings) -> list[str]:
         (s.train.targets in ("auto", "all-linear", "attention", "mlp"), "train.targets must be auto, all-linear, attention or mlp"),
         (s.train.kl_budget > 0, "train.kl_budget must be above 0"),
         (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
+        (s.gate.execute >= 0, "gate.execute must not be negative (0: no generated code is run)"),
     ]
     return [message for holds, message in rules if not holds]
 

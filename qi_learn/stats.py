@@ -1,4 +1,4 @@
-"""Arithmetic of measured differences: Student's t, one-sided intervals over independent units, and what such a unit is.
+"""Arithmetic of measured differences: Student's t, one-sided intervals over independent units, and what such a unit is; shares of yes and no.
 
 Everything is paired: the same example under two models, one difference each. Examples of one session resemble each other, so they are first
 averaged within their unit and the interval is taken over the units' means. Inside a unit every target token counts the same; between units every unit
@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,30 @@ def median(values: Sequence[float]) -> float:
     if n == 0:
         return math.nan
     return ordered[n // 2] if n % 2 else (ordered[n // 2 - 1] + ordered[n // 2]) / 2
+
+
+def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
+    """Wilson's score bounds of a share: the p at which it lies z standard errors of p itself away, (share - p)^2 = z^2 p (1 - p) / n.
+
+    Each bound holds alone with `confidence`, as in `Interval`. Raises ValueError for no trials.
+    """
+    if trials == 0:
+        raise ValueError("no trials")
+    share, square = successes / trials, NormalDist().inv_cdf(confidence) ** 2
+    middle = (share + square / (2 * trials)) / (1 + square / trials)
+    reach = math.sqrt(square * (share * (1 - share) / trials + square / (4 * trials**2))) / (1 + square / trials)
+    return Interval(share, max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach)), trials)
+
+
+def mcnemar_mid_p(lost: int, gained: int) -> float:
+    """How surprising so many losses are where losing and gaining are equally likely: P(X > lost) + P(X = lost) / 2, X binomial(lost + gained, 1/2).
+
+    McNemar's test on pairs of yes and no, one-sided. The mid-p form errs less often than its level says, the exact one much less, which costs power
+    (Fagerland, Lydersen and Laake 2013).
+    """
+    changed = lost + gained
+    ways = [math.comb(changed, k) for k in range(lost, changed + 1)]
+    return (sum(ways) - ways[0] / 2) / 2.0**changed
 
 
 def t_cdf(t: float, freedom: float) -> float:

@@ -2,7 +2,8 @@
 
 Its "GGUF" is `GGUF` and a JSON object that says how the model behaves: `{"say", "done_reason", "eos", "rate"}`, and `moods` where no two answers are
 the same. Wire answers follow the recordings in tests/recordings (test_ollama_client holds it to them). Faults are made to happen: `strike` kills a process
-at the n-th call, before or after the call took effect; `broken` lets a path answer 500; `silent` lets it never answer.
+at the n-th call, before or after the call took effect; `broken` lets a path answer 500; `silent` lets it never answer; a prompt of more than `longest`
+characters is refused.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class FakeModels:
     seen: list[str | None] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
+    longest: int = 1 << 20
     strike: Strike | None = None
 
     def __enter__(self) -> FakeModels:
@@ -307,6 +309,9 @@ class _Answering(BaseHTTPRequestHandler):
         parts = self.models.layers(body["model"])
         told = json.loads(self.models.blob(parts["model"]).read_bytes()[4:])
         base = {"model": body["model"], "created_at": "2026-11-20T12:22:08Z"}
+        if len(text) > self.models.longest:
+            self._json(400, {"error": "the prompt does not fit into the context"})
+            return
         if body.get("_debug_render_only") and self.models.renders:
             self._json(200, {**base, **shape(""), "done": False, "_debug_info": {"rendered_template": parts["template"][:2] + told.get("mark", "") + text}})
             return

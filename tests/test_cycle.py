@@ -23,6 +23,7 @@ import httpx
 import numpy as np
 import pytest
 from engine_server import Server, running_engine
+from sandboxes import sandbox_here
 from world import World, steps, tiny_base
 
 from qi_learn.deploy.journal import live_runs, load_deployment
@@ -111,6 +112,8 @@ def test_a_cycle_ships_a_version_and_everything_agrees(first: Learned) -> None:
     assert verdict.ships
     assert verdict.compared_with == "1.0.0"
     assert all(c.passed for c in verdict.checks)
+    said = next(c.reason for c in verdict.checks if c.name == "execution")
+    assert ("of 2 tasks solved by code that was run" if sandbox_here() else "not run: ") in said
 
     deployment = load_deployment(world.paths)
     release = deployment.live_release

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import product
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qi_learn.stats import choose_units, holm, incomplete_beta, mean_interval, median, p_above, paired_interval, t_cdf, t_quantile
+from qi_learn.stats import (
+    choose_units,
+    holm,
+    incomplete_beta,
+    mcnemar_mid_p,
+    mean_interval,
+    median,
+    p_above,
+    paired_interval,
+    t_cdf,
+    t_quantile,
+    wilson_interval,
+)  # fmt: skip
 
 # One-sided 95 % column of the t table, NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2 (rows: degrees of freedom).
 TABLE_95 = {1: 6.314, 2: 2.920, 3: 2.353, 4: 2.132, 5: 2.015, 7: 1.895, 10: 1.812, 15: 1.753, 20: 1.725, 24: 1.711, 30: 1.697, 60: 1.671, 100: 1.660}
@@ -172,3 +186,31 @@ def test_median() -> None:
     assert median([3.0, 1.0, 2.0]) == 2.0
     assert median([4.0, 1.0, 2.0, 3.0]) == 2.5
     assert math.isnan(median([]))
+
+
+# --- shares of yes and no --------------------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 200), st.floats(0, 1), st.sampled_from([0.9, 0.95, 0.99]))
+def test_the_bounds_of_a_share_lie_where_its_own_error_reaches_it(trials: int, part: float, confidence: float) -> None:
+    """The definition of the score interval, put in: |share - p| = z sqrt(p (1 - p) / n)."""
+    successes = round(part * trials)
+    found = wilson_interval(successes, trials, confidence=confidence)
+    z = NormalDist().inv_cdf(confidence)
+    for p in (found.low, found.high):
+        assert abs(found.mean - p) == pytest.approx(z * math.sqrt(p * (1 - p) / trials), abs=1e-7)
+    assert 0 <= found.low <= found.mean == successes / trials <= found.high <= 1
+
+
+def test_a_share_of_nothing_is_no_share() -> None:
+    with pytest.raises(ValueError, match="no trials"):
+        wilson_interval(0, 0)
+
+
+@pytest.mark.parametrize("changed", [0, 1, 2, 5, 9])
+def test_mcnemars_mid_p_is_counted(changed: int) -> None:
+    """Against all ways in which that many pairs can fall."""
+    ways = [sum(signs) for signs in product((0, 1), repeat=changed)]
+    for lost in range(changed + 1):
+        counted = (sum(w > lost for w in ways) + sum(w == lost for w in ways) / 2) / len(ways)
+        assert mcnemar_mid_p(lost, changed - lost) == pytest.approx(counted)

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from sandboxes import sandbox_or_skip
 
 from qi_learn import generic
-from qi_learn.errors import ToolMissing
 from qi_learn.validate.inside import evaluate
-from qi_learn.validate.sandbox import open_sandbox
 from qi_learn.validate.task import Task, _check, choose, load_tasks
 
 TASKS = load_tasks()
@@ -39,10 +38,7 @@ def test_its_solution_passes(task: Task) -> None:
 
 def test_every_solution_passes_in_the_sandbox() -> None:
     """Within its limits."""
-    try:
-        sandbox = open_sandbox()
-    except ToolMissing as error:
-        pytest.skip(f"THE SANDBOX IS NOT TESTED HERE: {error}")
+    sandbox = sandbox_or_skip()
     assert [task.name for task in TASKS if sandbox.run(task.solution, task.checks).values != task.expected] == []
 
 

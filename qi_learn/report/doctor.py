@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.deploy.journal import load_deployment
-from qi_learn.errors import QiError
+from qi_learn.errors import QiError, ToolMissing
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.report.status import gateway_said, recorder_problem
@@ -22,6 +22,7 @@ from qi_learn.serve.projects import load_projects
 from qi_learn.settings import Settings, load_settings
 from qi_learn.store import audit, turns
 from qi_learn.store.database import open_store
+from qi_learn.validate.sandbox import open_sandbox
 
 SAFE_SQLITE = (3, 51, 3)
 """Older ones can corrupt a WAL database when two connections write or checkpoint at the same instant (sqlite.org/wal.html, WAL-reset bug)."""
@@ -50,7 +51,7 @@ def examine(paths: Paths) -> tuple[Finding, ...]:
     except QiError as error:
         settings = Settings()
         found = [Finding("settings", False, error.what, error.todo)]
-    checks = (_daemon, _server, _recording, _model, _database, _spool, _parts, _git, _sqlite, _disk, _permissions, _projects, _hooks)
+    checks = (_daemon, _server, _recording, _model, _database, _spool, _parts, _git, _sandbox, _sqlite, _disk, _permissions, _projects, _hooks)
     return (*found, *(finding for check in checks for finding in _outcome(check, paths, settings)))
 
 
@@ -198,6 +199,19 @@ def _parts(paths: Paths, settings: Settings) -> Iterator[Finding]:
 def _git(paths: Paths, settings: Settings) -> Iterator[Finding]:
     if shutil.which("git") is None:
         yield Finding("git", False, "git is not on PATH: commits cannot be followed.", "Install git.")
+
+
+def _sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    # Learning works without it, and the gate says each time that no code was run: a remark and not a fault.
+    if settings.gate.execute == 0:
+        yield Finding("sandbox", True, "The gate runs no generated code (gate.execute = 0).")
+        return
+    try:
+        open_sandbox()
+    except ToolMissing as error:
+        yield Finding("sandbox", True, f"{error.what} {error.todo}")
+    else:
+        yield Finding("sandbox", True, "bubblewrap works: the gate runs generated code in it, and nowhere else.")
 
 
 def _sqlite(paths: Paths, settings: Settings) -> Iterator[Finding]:

@@ -156,5 +156,6 @@ def _measured(measured: Measured) -> dict[str, float | None]:
         "gate_code_nll": sum(measured.gate.code_nll) / code if code else None,
         "similarity": mean(measured.behaviour.similarity),
         "coherent": mean([float(c) for c in measured.behaviour.coherent]),
+        "solved": mean([float(p) for p in measured.execution.passed]),
         "tokens_per_second": measured.behaviour.tokens_per_second,
     }

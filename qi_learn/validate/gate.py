@@ -18,6 +18,7 @@ from qi_learn.stats import Interval, paired_interval
 from qi_learn.validate.account import Rise, notes_of, numbers_of, risk_of, rollback_plan
 from qi_learn.validate.limits import ACCURACY, COHERENCE, KEPT, LEARNED, RISE, RISE_BOUND, RISE_FROM_BASE, ROUNDING, SPEED, TIE
 from qi_learn.validate.measure import Measured, mean
+from qi_learn.validate.solved import still_solves
 
 
 def choose_scale(dev_by_scale: Mapping[float, float]) -> float:
@@ -68,6 +69,7 @@ def judge(
         _coherence(candidate.behaviour, live.behaviour),
         _not_worse("old_work", rises["old_work"], empty=not candidate.old.ids, empty_passes=True),
         _not_worse("general", rises["general"], empty=not candidate.general.ids, empty_passes=False),
+        still_solves(candidate.execution, live.execution, base.execution),
     )
     ships = all(c.passed for c in checks)
     by_name = {c.name: c for c in checks}

@@ -15,7 +15,7 @@ from typing import Any
 from qi_learn.chat import code_blocks, code_tokens, loops, parses, similarity
 from qi_learn.outside.llama_cpp import score_sequences
 from qi_learn.outside.ollama import Answer, Ollama
-from qi_learn.records import Behaviour, Example, SuiteNll
+from qi_learn.records import Behaviour, Example, Execution, SuiteNll
 from qi_learn.stats import choose_units, median
 from qi_learn.validate.known import KnownNll
 from qi_learn.validate.suite import with_shots, within
@@ -29,6 +29,7 @@ class Measured:
     old: SuiteNll
     general: SuiteNll
     behaviour: Behaviour
+    execution: Execution = Execution((), (), "nobody asked for it")  # noqa: RUF009 -- frozen
 
 
 def measure_nll(

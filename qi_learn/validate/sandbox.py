@@ -86,7 +86,8 @@ class Sandbox:
             os.close(program)
         begun, *values = done.output[: limits.output].decode("utf-8", "replace").split("\n")
         if begun != inside.BEGUN:
-            raise ToolMissing(f"The sandbox does not start: {done.error_text or f'exit code {done.exit_code}'}.", ALLOW)
+            why = f"nothing came for {limits.seconds:.0f} s" if done.timed_out else done.error_text or f"exit code {done.exit_code}"
+            raise ToolMissing(f"The sandbox does not start: {why}.", ALLOW)
         return Ran(tuple(values[:-1]), done.exit_code, done.timed_out, len(done.output) > limits.output)
 
 
@@ -104,7 +105,7 @@ def open_sandbox() -> Sandbox:
 
 def _isolation() -> list[str]:
     spaces = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    return [*spaces, "--uid", NOBODY, "--gid", NOBODY, "--cap-drop", "ALL", "--new-session", "--die-with-parent", "--clearenv"]
+    return [*spaces, "--uid", NOBODY, "--gid", NOBODY, "--cap-drop", "ALL", "--new-session", "--die-with-parent"]
 
 
 def _system() -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak, Snapshot
+from qi_learn.validate.execution import NO_EXERCISE, Exercise, measure_execution
 from qi_learn.validate.leaks import answered, canaries, completed, find_leaks
 from qi_learn.validate.measure import Measured, measure_behaviour, measure_nll
 from qi_learn.validate.suite import asked_of, few_shots, gate_suite, old_suite
@@ -28,6 +29,8 @@ class Suites:
     """Those of the gate set whose questions are put to the served models."""
     shots: tuple[Example, ...]
     """Two training examples: what a person might put into the prompt instead of training."""
+    exercise: Exercise = NO_EXERCISE
+    """Tasks whose answers are run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,12 @@ class Limits:
     known: Path | None = None
 
 
-def suites_of(snapshot: Snapshot, earlier: Sequence[Snapshot], general: tuple[Example, ...], limits: Limits) -> Suites:
+def suites_of(snapshot: Snapshot, earlier: Sequence[Snapshot], general: tuple[Example, ...], limits: Limits, exercise: Exercise = NO_EXERCISE) -> Suites:
     """The suites of a cycle. `earlier`: the snapshots behind the live version, oldest first."""
     gate = gate_suite(snapshot)
     longest = max((len(e.prompt_ids) for e in gate), default=0)
-    return Suites(gate, old_suite(snapshot, earlier), general, asked_of(gate), few_shots(snapshot, room=limits.context - longest - limits.answer))
+    shots = few_shots(snapshot, room=limits.context - longest - limits.answer)
+    return Suites(gate, old_suite(snapshot, earlier), general, asked_of(gate), shots, exercise)
 
 
 def measure_model(server: Ollama, model: str, path: Path, suites: Suites, limits: Limits) -> Measured:
@@ -54,7 +58,9 @@ def measure_model(server: Ollama, model: str, path: Path, suites: Suites, limits
         measure_nll(path, name, examples, max_tokens=limits.nll, context=limits.context, known=limits.known)
         for name, examples in (("gate", suites.gate), ("old", suites.old), ("general", suites.general))
     )
-    return Measured(gate, old, general, measure_behaviour(server, model, suites.asked, answer_tokens=limits.answer))
+    behaviour = measure_behaviour(server, model, suites.asked, answer_tokens=limits.answer)
+    execution = measure_execution(server, model, suites.exercise, answer_tokens=limits.answer, known=limits.known)
+    return Measured(gate, old, general, behaviour, execution)
 
 
 SPEED_ROUNDS = 3

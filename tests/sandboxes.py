@@ -1,0 +1,22 @@
+"""The sandbox of this machine for tests that need one; where there is none they say so."""
+
+from __future__ import annotations
+
+import pytest
+
+from qi_learn.errors import ToolMissing
+from qi_learn.validate.sandbox import Sandbox, open_sandbox
+
+
+def sandbox_here() -> Sandbox | None:
+    try:
+        return open_sandbox()
+    except ToolMissing:
+        return None
+
+
+def sandbox_or_skip() -> Sandbox:
+    try:
+        return open_sandbox()
+    except ToolMissing as error:
+        pytest.skip(f"THE SANDBOX IS NOT TESTED HERE: {error.what}")
