@@ -7,8 +7,8 @@
     sketch   `--sketch`: SmolLM2 itself, trained for `--steps` on generic code. The penalty of the change that was learned, and its gradient, with whole
              factors and with every factor sketched (64 columns and the diagonal), from the same Fisher.
 
-What is compared takes turns in one process; every ratio is of neighbours in time, and the medians are given. Threads as `OMP_NUM_THREADS` says. The last line
-is one JSON object.
+What is compared takes turns in one process; every ratio is of neighbours in time, and the medians are given: of seconds on the clock, and of processor
+seconds (`..._cpu`), which depend less on what else the machine does. Threads as `OMP_NUM_THREADS` says. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from statistics import median
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the training worker; and a thread that spins while it waits would count as work
 
 import torch
 from torch import Tensor
@@ -58,6 +59,8 @@ LAYERS_7B = 28
 SEVEN = {"hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28, "num_key_value_heads": 4, "num_hidden_layers": 1}
 SMALL = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 10}
 TRY = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4, "num_key_value_heads": 2}
+CLOCKS = ("", "_cpu")
+"""Ends of the names of what was measured on the clock, and on the processors."""
 STEP = 8
 """Sequences of an optimiser step."""
 
@@ -86,7 +89,11 @@ def measure(given: argparse.Namespace, dtype: str) -> dict[str, Any]:
         "fisher_over_backward": block["diagonal"],
         "kfac_over_backward": block["kfac"],
         "ewc_step_overhead": small["share"],
-        "ewc_step_overhead_block": block["penalty_share"],
+        "ewc_step_overhead_block": block["share"],
+        "fisher_over_backward_cpu": block["diagonal_cpu"],
+        "kfac_over_backward_cpu": block["kfac_cpu"],
+        "ewc_step_overhead_cpu": small["share_cpu"],
+        "ewc_step_overhead_block_cpu": block["share_cpu"],
         "bytes_7b": sizes["diagonal"] * LAYERS_7B,
         "bytes_7b_kfac": sizes["kfac"] * LAYERS_7B,
         "block": block,
@@ -115,10 +122,13 @@ def block_costs(shape: Mapping[str, int], tokens: int, dtype: str, runs: int) ->
     last: dict[str, Any] = {}
     seconds = in_turns(ways, runs, last)
     sizes = {form: stored_bytes(last[form]) for form in ("diagonal", "kfac")}
-    ratios = {form: round(median(a / b for a, b in zip(seconds[form], seconds["plain"], strict=True)), 3) for form in ("diagonal", "kfac")}
+    ratios = {}
+    for form in sizes:
+        for clock, end in enumerate(CLOCKS):
+            ratios[form + end] = round(median(own[clock] / plain[clock] for own, plain in zip(seconds[form], seconds["plain"], strict=True)), 3)
     network.attach()
     step = step_overhead(network, tokens, runs, whole=False, fisher=last["kfac"])
-    return {**ratios, "plain_seconds": round(median(seconds["plain"]), 3), "penalty_share": step["share"], "step_seconds": step["step_seconds"]}, sizes
+    return {**ratios, "plain_seconds": round(median(plain[0] for plain in seconds["plain"]), 3), **step}, sizes
 
 
 def stored_bytes(fisher: Fisher) -> int:
@@ -141,12 +151,12 @@ def step_overhead(network: Network, tokens: int, runs: int, *, whole: bool, fish
     }
     seconds = in_turns(ways, runs, {})
     times = 1 if whole else STEP
-    shares = [own / (own + times * plain) for own, plain in zip(seconds["penalties"], seconds["pass"], strict=True)]
-    return {
-        "share": round(median(shares), 4),
-        "penalty_seconds": round(median(seconds["penalties"]), 4),
-        "step_seconds": round(times * median(seconds["pass"]), 3),
+    shares = {
+        "share" + end: round(median(own[c] / (own[c] + times * plain[c]) for own, plain in zip(seconds["penalties"], seconds["pass"], strict=True)), 4)
+        for c, end in enumerate(CLOCKS)
     }
+    penalty, step = median(own[0] for own in seconds["penalties"]), times * median(plain[0] for plain in seconds["pass"])
+    return {**shares, "penalty_seconds": round(penalty, 4), "step_seconds": round(step, 3)}
 
 
 def random_fisher(network: Network) -> Fisher:
@@ -257,15 +267,16 @@ def some_sequence(tokens: int, vocabulary: int, *, seed: int = 0) -> Sample:
     return Sample(f"{seed}-{tokens}", tuple(ids), 1)
 
 
-def in_turns(ways: Mapping[str, Callable[[], Any]], runs: int, last: dict[str, Any]) -> dict[str, list[float]]:
-    """Seconds of each way, one after the other, `runs` times after a first round that does not count; what each gave last is in `last`."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+def in_turns(ways: Mapping[str, Callable[[], Any]], runs: int, last: dict[str, Any]) -> dict[str, list[tuple[float, float]]]:
+    """Seconds of each way on the clock and on the processors, one way after the other, `runs` times after a first round that does not count; what each gave
+    last is in `last`."""
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for run in range(runs + 1):
         for name, way in ways.items():
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             last[name] = way()
             if run:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append((time.perf_counter() - began, time.process_time() - worked))
     return seconds
 
 

@@ -25,8 +25,8 @@ NORMAL = 0.02
 Part = Literal["general", "past"]
 PARTS: tuple[Part, ...] = ("general", "past")
 EXPECTED: Mapping[tuple[str, Part], float] = {("kfac", "general"): 50.0, ("kfac", "past"): 100.0, ("diagonal", "general"): 50.0, ("diagonal", "past"): 100.0}
-"""kappa before anything was measured: what SmolLM2 showed. So far from 1 because modules learn in concert: 70 of them push the same answers the same way,
-and each is predicted as if it moved alone. (A small change of chance has a kappa of about 1.)"""
+"""kappa before anything was measured: what SmolLM2 showed with K-FAC (the diagonal form starts from the same: not measured). So far from 1 because modules
+learn in concert: 70 of them push the same answers the same way, and each is predicted as if it moved alone. A small change of chance has a kappa of 1."""
 SPREAD = 4.0
 """kappa is believed between a quarter of what is expected and four times it."""
 PRICE: Mapping[Part, float] = {"general": 6.0, "past": 2.0}
