@@ -31,6 +31,9 @@ daemon_app = typer.Typer(
 )
 app.add_typer(daemon_app, name="daemon")
 
+bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure what qi-learn does, with its own code.")
+app.add_typer(bench_app, name="bench")
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
@@ -300,3 +303,35 @@ def _read_input(place: Path) -> str:
     if "\0" in text:
         raise NotFound(f"{place} is no text file.", "Give the path of a UTF-8 text file, or - for the input.")
     return text
+
+
+@bench_app.command("learning")
+def bench_learning(
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many streams, from seed 0 on.")] = 3,
+    first_seed: Annotated[int, typer.Option("--first-seed", help="The first seed.")] = 0,
+    tasks: Annotated[int, typer.Option("--tasks", min=1, max=25, help="Conventions of a stream.")] = 4,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps a stage (default: as a cycle derives them).")] = None,
+    method: Annotated[list[str] | None, typer.Option("--method", help="Only this method; may be repeated.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All methods: each part alone, averaging, joint, other targets.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Then 20 updates in a row, each packed as it would be served.")] = False,
+    repo: Annotated[list[Path] | None, typer.Option("--repo", help="Real git repositories instead of conventions; one task each, repeat it.")] = None,
+    base: Annotated[Path | None, typer.Option("--base", help="The base model's GGUF (default: the embedded one).")] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Keep the base's Fisher here for the next run.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Does it learn, and does it forget? Several methods on streams of conventions, measured on the packed file."""
+    from qi_learn.bench.command import run_learning
+
+    run_learning(
+        seeds=tuple(range(first_seed, first_seed + seeds)),
+        tasks=tasks,
+        steps=steps,
+        names=method or [],
+        every=every,
+        long=long,
+        repositories=repo or [],
+        base=base,
+        cache=cache,
+        out=_print_json if as_json else typer.echo,
+        as_json=as_json,
+    )

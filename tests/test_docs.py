@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.cli import app
+from qi_learn.bench.learning import InContext, Outcome, Report, Unlearning
+from qi_learn.bench.served import Served
+from qi_learn.cli import app, bench_app
 from qi_learn.demo.story import Figures
 from qi_learn.report.doctor import Finding
 from qi_learn.report.explain import Explanation
@@ -27,6 +29,7 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "rollback": ((Back,), set()),
     "doctor": ((Finding,), {"checks"}),
     "demo": ((Figures,), {"before", "after", "low", "high", "state", "version", "scale", "reasons"}),
+    "bench learning": ((Outcome, InContext, Unlearning, Served), {*Report().figures()}),
 }
 """By command: the records that it prints, and what else its section names."""
 
@@ -43,7 +46,8 @@ def test_the_json_fields_are_the_documented_ones(command: str) -> None:
 
 def test_every_command_that_prints_json_is_documented() -> None:
     with_json = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback and "as_json" in inspect.signature(c.callback).parameters}
-    assert with_json == set(re.findall(r"^## qi-learn (\w+)$", (ROOT / "docs" / "json.md").read_text(), re.MULTILINE))
+    with_json |= {f"bench {c.name}" for c in bench_app.registered_commands}
+    assert with_json == set(re.findall(r"^## qi-learn ([\w ]+)$", (ROOT / "docs" / "json.md").read_text(), re.MULTILINE))
 
 
 def test_every_command_has_help_and_a_place_in_the_readme() -> None:

@@ -200,7 +200,7 @@ def test_less_memory_means_smaller_batches_of_the_same_step() -> None:
     assert [p.batch_size for p in sizes] == sorted((p.batch_size for p in sizes), reverse=True)
     assert sizes[0].batch_size == 8 > sizes[-1].batch_size
     assert {p.batch_size * p.accumulation for p in (*sizes, _plan())} == {8}
-    assert _plan().batch_size == 2
+    assert _plan().batch_size == 8
 
 
 def test_sequences_are_cut_to_what_the_device_and_base_can_hold() -> None:

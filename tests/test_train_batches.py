@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from qi_learn.records import Example
-from qi_learn.train.batches import Sample, samples, schedule
+from qi_learn.train.batches import PADDED, Sample, alike, samples, schedule
 
 
 def _example(prompt: int, target: int) -> Example:
@@ -71,3 +71,15 @@ def test_the_seed_decides() -> None:
 
     assert make(1) == make(1)
     assert make(1) != make(2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_micro_batches_keep_order_and_pad_little(size: int) -> None:
+    lengths = [90, 88, 80, 41, 40, 40, 39, 9, 8, 8, 2]
+    given = [Sample(str(n), (1,) * length, 1) for n, length in enumerate(lengths)]
+    parts = list(alike(given, size))
+    assert [sample for part in parts for sample in part] == given
+    assert all(len(part) <= size for part in parts)
+    assert all(len(part) * len(part[0].ids) <= PADDED * sum(len(s.ids) for s in part) for part in parts)
+    assert size < 8 or [len(part) for part in parts] == [4, 4, 2, 1]
+    assert list(alike([], size)) == []

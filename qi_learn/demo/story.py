@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import httpx
@@ -42,8 +44,8 @@ PACKAGE = "rich"
 CYCLE_SECONDS = 3600.0
 MIN_SESSIONS, MIN_FUNCTIONS = 8, 60
 """What one cycle of the demonstration needs, at least."""
-ASK_EVERY = 5.0
-"""Seconds between two questions to the live model while a cycle runs."""
+ASK_EVERY = 10.0
+"""Seconds between two questions to the live model while a cycle runs; each takes the cores from the cycle for a moment."""
 
 
 @dataclass(slots=True)
@@ -293,6 +295,7 @@ def tell(*, repo: Path | None, cycles: int, ollama: str | None, as_json: bool, k
     source, work = _work(repo)
     groups = deal(work, cycles)
     _enough_work(groups)
+    signal.signal(signal.SIGTERM, _leave)
     home = make_home(ollama, base)
     began = time.monotonic()
     try:
@@ -310,6 +313,11 @@ def tell(*, repo: Path | None, cycles: int, ollama: str | None, as_json: bool, k
             console.print(f"The home was kept: {home.root}", markup=False)
         else:
             home.remove()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Told to stop, it cleans up as it does after Ctrl-C."""
+    raise SystemExit(128 + number)
 
 
 def _work(repo: Path | None) -> tuple[Path, list[DemoSession]]:

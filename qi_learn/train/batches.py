@@ -13,6 +13,9 @@ from qi_learn.records import Example
 
 SHORTEST_TARGET = 8
 """A target cut to fewer tokens than this teaches nothing worth its prompt."""
+PADDED = 1.25
+"""A micro-batch may be so many times as large with its padding as without. On a CPU one pass over 8 sequences of like length takes 0.7 of the time of four
+passes over 2 (measured); beyond that padding costs more than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,19 @@ def samples(examples: Sequence[Example], max_length: int) -> tuple[Sample, ...]:
         if len(ids) - start >= min(SHORTEST_TARGET, len(example.target_ids)) and len(ids) > start:
             found.append(Sample(example.id, ids, start, example.weight))
     return tuple(found)
+
+
+def alike(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
+    """Micro-batches of at most `size` of samples that are sorted by length, longest first: cut earlier where padding would be too much of the work."""
+    start = real = 0
+    for end, sample in enumerate(samples):
+        padded = (end + 1 - start) * len(samples[start].ids) if end > start else 0
+        if end - start == size or padded > PADDED * (real + len(sample.ids)):
+            yield samples[start:end]
+            start, real = end, 0
+        real += len(sample.ids)
+    if start < len(samples):
+        yield samples[start:]
 
 
 def schedule(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from qi_learn.records import Drift, Plan
-from qi_learn.train.batches import Sample, schedule
+from qi_learn.train.batches import Sample, alike, schedule
 from qi_learn.train.checkpoint import LoopState, newest_checkpoint, restore, save_checkpoint
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.fisher import Interrupted
@@ -153,20 +153,19 @@ def rate(plan: Plan, step: int) -> float:
 def evaluate(network: Network, samples: Sequence[Sample], batch_size: int) -> float | None:
     """Nats per target token over the samples; None where there are none."""
     total = tokens = 0.0
-    ordered = sorted(samples, key=lambda s: -len(s.ids))
-    for at in range(0, len(ordered), batch_size):
-        batch = network.batch(ordered[at : at + batch_size])
+    for group in alike(sorted(samples, key=lambda s: -len(s.ids)), batch_size):
+        batch = network.batch(group)
         total += float(network.nll(batch).double().sum())
         tokens += batch.tokens
     return total / tokens if tokens else None
 
 
 def _add_gradients(network: Network, batch: Sequence[Sample], size: int) -> float:
-    """Backward passes of a step, `size` sequences at a time, as if it were one: the divisor is the whole step's weight of target tokens."""
+    """Backward passes of a step, at most `size` sequences at a time, as if it were one: the divisor is the whole step's weight of target tokens."""
     whole = sum(sample.weight * sample.targets for sample in batch)
     total = 0.0
-    for at in range(0, len(batch), size):
-        part = network.batch(batch[at : at + size])
+    for group in alike(batch, size):
+        part = network.batch(group)
         loss: Tensor = (network.nll(part) * part.weights).sum() / whole
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())

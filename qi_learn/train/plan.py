@@ -32,9 +32,8 @@ BYTES_LIMIT = 1.4
 REPLAY, GENERIC = 0.25, 0.125
 LONGEST = {"cpu": 1024, "cuda": 4096}
 """Tokens of the longest sequence that is trained on."""
-AT_ONCE = {"cpu": (2, 1), "cuda": (8, 4, 2, 1)}
-"""Sequences in one pass, the most that memory allows. A CPU gains nothing from more than two, and padding costs it: four pairs of like length took 0.6 of the
-time of one batch of 8 (measured on functions of `rich`: 1,118 tokens, 1,952 with padding)."""
+AT_ONCE = (8, 4, 2, 1)
+"""Sequences in one pass, the most that memory allows; the loop passes fewer where their lengths differ (`batches.alike`)."""
 MEMORY_SHARE = 0.6
 """Of what the weights leave free, for activations."""
 TOUCHED = "Q8_0"
@@ -274,7 +273,7 @@ def _batch_size(base: BaseModel, device: Device, first: int, longest: int) -> in
     in bfloat16."""
     token = (16 * base.hidden + 4 * base.feed_forward) * (base.layers - first) * (2 if device.bf16 else 4)
     room = MEMORY_SHARE * (device.free - _weight_bytes(base, device))
-    return next((size for size in AT_ONCE[device.kind] if size * longest * token <= room), 1)
+    return next((size for size in AT_ONCE if size * longest * token <= room), 1)
 
 
 def _general_fisher(paths: Paths, snapshot: Snapshot, base: BaseModel, first: int, targets: Sequence[str], form: str) -> Path:

@@ -1,0 +1,157 @@
+"""One method on its way through a stream: stage after stage by the product's own training code, in this process.
+
+The base is loaded once, its frozen prefix computed once for each sequence and its general Fisher once, for all methods and seeds: what differs between
+methods is only what they do. Between stages the delta is joined to what is served, as a version is made. Needs torch, so it is imported late.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qi_learn.bench.methods import Method
+from qi_learn.bench.tasks import BenchTask
+from qi_learn.dataset.replay import replay
+from qi_learn.outside.gpu import find_devices
+from qi_learn.pack.merge import Adapter, Factors, join
+from qi_learn.paths import Paths
+from qi_learn.records import Example, Plan, Snapshot
+from qi_learn.settings import Settings
+from qi_learn.train.base import read_base
+from qi_learn.train.plan import build_plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from qi_learn.train.adapter import Change
+    from qi_learn.train.fisher import Fisher
+    from qi_learn.train.model import Network
+
+RANK_CAP = 64
+"""As in a cycle."""
+
+
+@dataclass
+class Trunk:
+    """What all methods and seeds share: the base as it was loaded, its prefix states, its general Fisher by plan."""
+
+    gguf: Path
+    digest: str
+    anchors: tuple[Example, ...]
+    cache: Path
+    """Directory for Fishers of the base, kept between runs of the benchmark."""
+    settings: Settings = field(default_factory=Settings)
+    states: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    _causal: Any = None
+    _general: dict[str, Fisher | None] = field(default_factory=dict)
+
+    def plan(self, task: BenchTask, seed: int, steps: int | None) -> Plan:
+        """The plan that a cycle would make for this task at the base."""
+        snapshot = task.snapshot(self.digest, anchors=self.anchors)
+        paths = Paths.under(self.cache)
+        base = read_base(self.gguf)
+        derived = build_plan(
+            run_id=task.name,
+            snapshot=snapshot,
+            base=base,
+            settings=self.settings,
+            paths=paths,
+            previous_adapter=None,
+            past_fisher=None,
+            devices=find_devices(),
+        )
+        steps = steps or derived.max_steps
+        return replace(derived, seed=seed, max_steps=steps, warmup_steps=max(1, steps // 16))
+
+    def network(self, plan: Plan) -> Network:
+        """A network with the base's weights, as they were loaded."""
+        from qi_learn.train.model import Network, load_causal
+
+        if self._causal is None:
+            self._causal = load_causal(plan)
+        return Network(copy.deepcopy(self._causal), plan, states=self.states.setdefault(plan.first_layer, {}))
+
+    def general(self, plan: Plan) -> Fisher | None:
+        """The Fisher of the shipped anchors at the base, from the cache or computed into it; None where the plan does not penalise drift."""
+        from qi_learn.train.run import general_fisher, read_data
+
+        if plan.lambda_general == 0:
+            return None
+        key = f"{self.digest[:16]}-{plan.fisher}-{plan.first_layer}-{len(self.anchors)}-{'-'.join(plan.target_modules)}"
+        if key not in self._general:
+            anchors = read_data(plan, Snapshot("anchors", 0.0, self.digest, self.anchors[:1], (), self.anchors)).generic
+            cached = replace(plan, general_fisher=str(self.cache / f"{key}.safetensors"))
+            with tempfile.TemporaryDirectory() as run:
+                self._general[key] = general_fisher(Path(run), cached, self.network(plan), anchors)[0]
+        return self._general[key]
+
+
+@dataclass
+class Learner:
+    """What one method has after the stages so far."""
+
+    trunk: Trunk
+    method: Method
+    seed: int
+    steps: int | None = None
+    served: Adapter | None = None
+    past: Fisher | None = None
+    snapshots: list[Snapshot] = field(default_factory=list)
+    lost: float = 0.0
+    """Most that cutting the rank cost so far, relative to the whole change (Frobenius)."""
+    seconds: float = 0.0
+    penalties: list[tuple[float, float]] = field(default_factory=list)
+
+    def learn(self, task: BenchTask, *, times: int = 1) -> Network:
+        """One stage, of `times` the plan's steps. Returns the network with the delta on it, to be measured."""
+        from qi_learn.train.run import read_data, remember, stage
+
+        began = time.monotonic()
+        plan = self.method.plan(self.trunk.plan(task, self.seed * 1000 + len(self.snapshots), self.steps))
+        if times > 1:
+            plan = replace(plan, max_steps=times * plan.max_steps)
+        fresh = task.snapshot(self.trunk.digest)
+        old = replay(self.snapshots, fresh.examples, base_digest=self.trunk.digest, seed=plan.seed) if plan.replay_share else ()
+        snapshot = task.snapshot(self.trunk.digest, replay=old, anchors=self.trunk.anchors if plan.generic_share else ())
+        data = read_data(plan, snapshot)
+        network = self.trunk.network(plan)
+        with tempfile.TemporaryDirectory() as run:
+            trained = stage(network, plan, data, run=Path(run), served=self._changes(), general=self.trunk.general(plan), past=self.past)
+            if plan.lambda_past:
+                self.past = remember(network, data.new, self.past, run=Path(run))
+        self._join(network.delta())
+        self.snapshots.append(snapshot)
+        self.penalties.append((trained.state.general, trained.state.past))
+        self.seconds += time.monotonic() - began
+        return network
+
+    def _changes(self) -> dict[str, Change]:
+        import torch
+
+        from qi_learn.train.adapter import Change
+
+        modules = self.served.modules if self.served else {}
+        return {name: Change(torch.from_numpy(f.down), torch.from_numpy(f.up)) for name, f in modules.items()}
+
+    def _join(self, delta: dict[str, Change]) -> None:
+        fresh = Adapter(self.trunk.digest, {name: Factors(c.B.float().cpu().numpy(), c.A.float().cpu().numpy()) for name, c in delta.items()})
+        self.served, lost = join(self.served, fresh, self.method.scale, rank_cap=RANK_CAP)
+        self.lost = max(self.lost, lost)
+
+
+def score(network: Network, tasks: Sequence[BenchTask], *, say: Callable[[str], None] = lambda _: None) -> list[float]:
+    """Share of the target tokens of each task's test that the network would have written itself (before packing)."""
+    from qi_learn.train.batches import samples
+
+    row = []
+    for task in tasks:
+        ordered = sorted(samples(task.test, network.plan.max_length), key=lambda s: len(s.ids))
+        batches = [network.batch(ordered[at : at + 8]) for at in range(0, len(ordered), 8)]
+        row.append(sum(network.hits(b) for b in batches) / sum(b.tokens for b in batches))
+    say(" ".join(f"{value:.3f}" for value in row))
+    return row

@@ -1,0 +1,296 @@
+"""`qi-learn bench learning`: does it learn, and does it forget? Measured on the packed file.
+
+A stream of tasks is learned one after another by several methods, each from the base, on several seeds. Within a stream scores are taken before packing
+(the matrix R); after the last stage the result is packed once, and that file's scores are R's last row: what is reported of the end is of the file that
+would be served. Base and in-context (two examples in the prompt) need no training and are always there, as what has to be beaten.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from qi_learn.bench import metrics
+from qi_learn.bench.conventions import changed, conventions, stage, stream
+from qi_learn.bench.learner import Learner, Trunk, score
+from qi_learn.bench.methods import DEFAULT, NAIVE, NOTHING_STORED, Method
+from qi_learn.bench.served import Served, measure, measure_adapter, measure_in_context
+from qi_learn.bench.tasks import BenchTask, anchors, convention_task, disjoint, probes, repository_task
+from qi_learn.dataset.examples import Vocabulary
+from qi_learn.outside.gguf_file import sha256_of
+from qi_learn.outside.llama_cpp import load_vocabulary
+
+Say = Callable[[str], None]
+LONG = 20
+"""Updates of the long stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One method on one seed's stream. Scores are shares of test tokens, NLLs nats per token of the packed file."""
+
+    method: str
+    seed: int
+    tasks: tuple[str, ...]
+    matrix: tuple[tuple[float, ...], ...]
+    """R; its last row is the packed file's."""
+    unpacked: tuple[float, ...]
+    """The last row before packing."""
+    base: tuple[float, ...]
+    acc: float
+    learned: float
+    bwt: float
+    forgetting: float
+    retention: float
+    nll: float
+    """Of the tests, packed, over all tasks."""
+    general_rise: float
+    gain: float
+    """Smallest share of a tensor's change that survived quantising."""
+    rank_lost: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class InContext:
+    """What no training gives: the base, and the base with two examples of the task in its prompt."""
+
+    seed: int
+    base: Served
+    in_context: Served
+
+
+@dataclass(frozen=True, slots=True)
+class Unlearning:
+    """A convention that changed: scores on the new way and on the old one, before and after the update, of the packed file."""
+
+    seed: int
+    project: str
+    new_before: float
+    new_after: float
+    old_before: float
+    old_after: float
+    stale: float
+    """Share of the tokens in which the two ways differ that are still written the old way."""
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything measured; `figures` is what `--json` prints."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    references: list[InContext] = field(default_factory=list)
+    unlearning: list[Unlearning] = field(default_factory=list)
+    long: list[Outcome] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def figures(self) -> dict[str, Any]:
+        """The numbers asked for, worst of the seeds; None for what was not run."""
+        default, naive = self._of(DEFAULT.name), self._of(NAIVE.name)
+        nothing = self._of(NOTHING_STORED.name)
+        contexts = {r.seed: _mean(r.in_context.nll) for r in self.references}
+        return {
+            "retention_min": _worst(min, [o.retention for o in default.values()]),
+            "general_rise_max": _worst(max, [o.general_rise for o in default.values()]),
+            "learned_ratio_min": _worst(min, [o.learned / naive[s].learned for s, o in default.items() if s in naive]),
+            "nothing_stored_retention_min": _worst(min, [o.retention for o in nothing.values()]),
+            "nothing_stored_general_rise_max": _worst(max, [o.general_rise for o in nothing.values()]),
+            "in_context_gap_min": _worst(min, [contexts[s] - o.nll for s, o in default.items() if s in contexts]),
+            "long_retention": _worst(min, [o.retention for o in self.long]),
+            "long_general_rise": _worst(max, [o.general_rise for o in self.long]),
+            "seconds": round(self.seconds, 1),
+            "table": self.outcomes + self.long,
+            "references": self.references,
+            "unlearning": self.unlearning,
+        }
+
+    def _of(self, method: str) -> dict[int, Outcome]:
+        return {o.seed: o for o in self.outcomes if o.method == method}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be run."""
+
+    base: Path
+    methods: tuple[Method, ...]
+    seeds: tuple[int, ...]
+    tasks: int = 4
+    steps: int | None = None
+    """Optimiser steps of a stage; None: as the plan derives them."""
+    repositories: tuple[Path, ...] = ()
+    changes: bool = True
+    long: bool = False
+    cache: Path | None = None
+    """Where Fishers of the base are kept between runs; None: nowhere."""
+
+
+def run(request: Request, *, say: Say) -> Report:
+    """Runs everything asked for; `say` is told of each step. Raises QiError where something cannot be measured."""
+    began = time.monotonic()
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix="qi-bench-") as work, load_vocabulary(request.base) as vocabulary:
+        bench = _Bench(request, Path(work), vocabulary, say)
+        for seed in request.seeds:
+            bench.seed(seed, report)
+        if request.long:
+            report.long += [bench.long(request.seeds[0])]
+    report.seconds = time.monotonic() - began
+    return report
+
+
+class _Bench:
+    """The parts that all methods and seeds share."""
+
+    def __init__(self, request: Request, work: Path, vocabulary: Vocabulary, say: Say) -> None:
+        self._request = request
+        self._work = work
+        self._vocabulary = vocabulary
+        self._say = say
+        self._probes = probes(vocabulary)
+        shipped = anchors(vocabulary)
+        cache = request.cache or work
+        cache.mkdir(parents=True, exist_ok=True)
+        self._trunk = Trunk(request.base, sha256_of(request.base), shipped, cache)
+        self._general_at_base = measure(request.base, (), self._probes).general
+
+    def seed(self, seed: int, report: Report) -> None:
+        """All methods on one seed's stream."""
+        tasks = self._tasks(seed, self._request.tasks)
+        base = measure(self._request.base, tasks, ())
+        reference = InContext(seed, replace(base, general=self._general_at_base), measure_in_context(self._request.base, tasks, self._vocabulary))
+        report.references.append(reference)
+        for method in self._request.methods:
+            learner, outcome = self._method(method, seed, tasks, base.accuracy)
+            report.outcomes.append(outcome)
+            self._say(_line(outcome))
+            if self._request.changes and method is DEFAULT and not self._request.repositories:
+                report.unlearning.append(self._unlearn(learner, seed))
+                self._say(f"  {report.unlearning[-1]}")
+
+    def _tasks(self, seed: int, count: int) -> tuple[BenchTask, ...]:
+        if self._request.repositories:
+            tasks = tuple(repository_task(place, self._vocabulary) for place in self._request.repositories)
+        else:
+            tasks = tuple(convention_task(s, self._vocabulary) for s in stream(seed, count))
+        disjoint(tasks, self._probes, self._trunk.anchors)
+        return tasks
+
+    def _method(self, method: Method, seed: int, tasks: Sequence[BenchTask], base: Sequence[float]) -> tuple[Learner, Outcome]:
+        self._say(f"seed {seed}, {method.name}: {method.about}")
+        learner = Learner(self._trunk, method, seed, self._request.steps)
+        stages, times = ([_together(tasks)], len(tasks)) if method.joint else (tasks, 1)
+        rows = [score(learner.learn(task, times=times), tasks, say=lambda text: self._say(f"  {text}")) for task in stages]
+        served, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
+        if method.joint:
+            rows = [rows[-1]] * len(tasks)  # there is no order in which it could have forgotten
+        return learner, self._outcome(learner, tasks, rows, served, gain, base)
+
+    def long(self, seed: int) -> Outcome:
+        """Twenty updates by the product's recipe, each packed as it would be served; each task is scored on the packed file right after its own update."""
+        tasks = self._tasks(seed, LONG)
+        base = measure(self._request.base, tasks, ()).accuracy
+        learner = Learner(self._trunk, DEFAULT, seed, self._request.steps)
+        rows: list[list[float]] = []
+        for number, task in enumerate(tasks):
+            learner.learn(task)
+            served, gain = measure_adapter(self._request.base, learner.served, (task,), self._probes, self._work)
+            rows.append([math.nan] * len(tasks))
+            rows[-1][number] = served.accuracy[0]
+            drift = served.general - self._general_at_base
+            self._say(f"  update {number + 1}: {served.accuracy[0]:.3f}, general {drift:+.4f}, rank lost {learner.lost:.3f}")
+        served, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
+        outcome = self._outcome(learner, tasks, rows, served, gain, base)
+        self._say(_line(outcome))
+        return replace(outcome, method="default, long")
+
+    def _outcome(
+        self, learner: Learner, tasks: Sequence[BenchTask], rows: Sequence[Sequence[float]], served: Served, gain: float, base: Sequence[float]
+    ) -> Outcome:
+        matrix = (*(tuple(row) for row in rows[:-1]), served.accuracy)
+        return Outcome(
+            method=learner.method.name,
+            seed=learner.seed,
+            tasks=tuple(task.name for task in tasks),
+            matrix=matrix,
+            unpacked=tuple(rows[-1]),
+            base=tuple(base),
+            acc=metrics.accuracy(matrix),
+            learned=metrics.learned(matrix),
+            bwt=metrics.backward_transfer(matrix),
+            forgetting=metrics.forgetting(matrix),
+            retention=metrics.retention(matrix, base),
+            nll=_mean(served.nll),
+            general_rise=served.general - self._general_at_base,
+            gain=gain,
+            rank_lost=learner.lost,
+            seconds=round(learner.seconds, 1),
+        )
+
+    def _unlearn(self, learner: Learner, seed: int) -> Unlearning:
+        """The first project changes its mind: the update should take the old way's place, and only there."""
+        made = conventions(seed, self._request.tasks + 1)
+        after = changed(made[0], made[-1])
+        new = convention_task(stage(seed + 500, after), self._vocabulary)
+        old = convention_task(stage(seed + 500, made[0]), self._vocabulary)  # the same functions as they used to be written
+        before, _ = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)
+        learner.learn(new)
+        now, _ = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)
+        # The two ways share most tokens: of those in which they differ a perfect pupil has none of the old ones left.
+        shared = _shared(new, old)
+        stale = max(0.0, now.accuracy[1] - shared) / (1 - shared)
+        return Unlearning(seed, made[0].project, before.accuracy[0], now.accuracy[0], before.accuracy[1], now.accuracy[1], stale)
+
+
+def _shared(new: BenchTask, old: BenchTask) -> float:
+    """Share of the old way's target tokens that stand at the same place in the new way."""
+    pairs = [(a.target_ids, b.target_ids) for a, b in zip(new.test, old.test, strict=True)]
+    same = sum(sum(x == y for x, y in zip(a, b, strict=False)) for a, b in pairs)
+    return same / sum(len(b) for _, b in pairs)
+
+
+def _together(tasks: Sequence[BenchTask]) -> BenchTask:
+    return BenchTask("joint", tuple(e for t in tasks for e in t.train), tuple(e for t in tasks for e in t.dev), ())
+
+
+def _line(o: Outcome) -> str:
+    return (
+        f"  {o.method}, seed {o.seed}: learned {o.learned:.3f}, retention {o.retention:.3f}, general {o.general_rise:+.4f}, ACC {o.acc:.3f}, BWT {o.bwt:+.3f}, "
+        f"NLL {o.nll:.3f}, {o.seconds:.0f} s"
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+def _worst(choose: Callable[[list[float]], float], values: Sequence[float]) -> float | None:
+    return round(choose(list(values)), 4) if values else None
+
+
+def table(report: Report) -> str:
+    """The report as text: one line a method and seed, then every matrix."""
+    lines = [f"{'method':16} seed  learned  retention     BWT  forgot     ACC     NLL  general  seconds"]
+    for r in report.references:
+        lines.append(f"{'base':16} {r.seed:4}  {_mean(r.base.accuracy):7.3f}" + " " * 36 + f"{_mean(r.base.nll):7.3f}  {0.0:+.4f}")
+        lines.append(f"{'in context':16} {r.seed:4}  {_mean(r.in_context.accuracy):7.3f}" + " " * 36 + f"{_mean(r.in_context.nll):7.3f}")
+    for o in (*report.outcomes, *report.long):
+        kept = f"{o.retention:9.3f}  {o.bwt:+6.3f}  {o.forgetting:6.3f}  {o.acc:6.3f}"
+        lines.append(f"{o.method:16} {o.seed:4}  {o.learned:7.3f}  {kept}  {o.nll:6.3f}  {o.general_rise:+.4f}  {o.seconds:7.0f}")
+    for o in report.outcomes:
+        lines.append(f"R of {o.method}, seed {o.seed} ({', '.join(o.tasks)}); last row packed")
+        lines += ["  " + " ".join(f"{value:.3f}" for value in row) for row in (o.base, *o.matrix)]
+    for u in report.unlearning:
+        ways = f"new way {u.new_before:.3f} to {u.new_after:.3f}, old way {u.old_before:.3f} to {u.old_after:.3f}"
+        lines.append(f"{u.project} changed (seed {u.seed}): {ways}, stale {u.stale:.3f}")
+    return "\n".join(lines)
+
+
+def summary(figures: Mapping[str, Any]) -> str:
+    """The figures asked for, in one line each."""
+    return "\n".join(f"{name}: {value}" for name, value in figures.items() if name not in ("table", "references", "unlearning"))
