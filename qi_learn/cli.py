@@ -317,6 +317,7 @@ def bench_learning(
     repo: Annotated[list[Path] | None, typer.Option("--repo", help="Real git repositories instead of conventions; one task each, repeat it.")] = None,
     base: Annotated[Path | None, typer.Option("--base", help="The base model's GGUF (default: the embedded one).")] = None,
     cache: Annotated[Path | None, typer.Option("--cache", help="Keep the base's Fisher here for the next run.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A minute or two that show that everything works; the figures mean little.")] = False,
     as_json: Json = False,
 ) -> None:
     """Does it learn, and does it forget? Several methods on streams of conventions, measured on the packed file."""
@@ -332,6 +333,7 @@ def bench_learning(
         repositories=repo or [],
         base=base,
         cache=cache,
+        quick=quick,
         out=_print_json if as_json else typer.echo,
         as_json=as_json,
     )

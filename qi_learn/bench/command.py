@@ -34,6 +34,7 @@ def run_learning(
     repositories: Sequence[Path],
     base: Path | None,
     cache: Path | None,
+    quick: bool,
     out: Callable[[Any], None],
     as_json: bool,
 ) -> None:
@@ -47,6 +48,7 @@ def run_learning(
         repositories=tuple(repositories),
         long=long,
         cache=cache,
+        quick=quick,
     )
     os.environ.update(ENVIRONMENT)  # read by torch when it is imported, which is not yet
     report = learning.run(request, say=_say)

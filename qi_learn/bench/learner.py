@@ -20,7 +20,7 @@ from qi_learn.dataset.replay import replay
 from qi_learn.outside.gpu import find_devices
 from qi_learn.pack.merge import Adapter, Factors, join
 from qi_learn.paths import Paths
-from qi_learn.records import Example, Plan, Snapshot
+from qi_learn.records import Example, Memory, Plan, Snapshot
 from qi_learn.settings import Settings
 from qi_learn.train.base import read_base
 from qi_learn.train.plan import build_plan
@@ -102,6 +102,7 @@ class Learner:
     served: Adapter | None = None
     past: Fisher | None = None
     snapshots: list[Snapshot] = field(default_factory=list)
+    memories: dict[str, Memory] = field(default_factory=dict)
     lost: float = 0.0
     """Most that cutting the rank cost so far, relative to the whole change (Frobenius)."""
     seconds: float = 0.0
@@ -109,6 +110,7 @@ class Learner:
 
     def learn(self, task: BenchTask, *, times: int = 1) -> Network:
         """One stage, of `times` the plan's steps. Returns the network with the delta on it, to be measured."""
+        from qi_learn.train.recall import look_back
         from qi_learn.train.run import read_data, remember, stage
 
         began = time.monotonic()
@@ -116,12 +118,14 @@ class Learner:
         if times > 1:
             plan = replace(plan, max_steps=times * plan.max_steps)
         fresh = task.snapshot(self.trunk.digest)
-        old = replay(self.snapshots, fresh.examples, base_digest=self.trunk.digest, seed=plan.seed) if plan.replay_share else ()
+        old = replay(self.snapshots, fresh.examples, base_digest=self.trunk.digest, seed=plan.seed, memories=self.memories) if plan.replay_share else ()
         snapshot = task.snapshot(self.trunk.digest, replay=old, anchors=self.trunk.anchors if plan.generic_share else ())
+        snapshot = replace(snapshot, id=f"{len(self.snapshots)} {task.name}")
         data = read_data(plan, snapshot)
         network = self.trunk.network(plan)
         with tempfile.TemporaryDirectory() as run:
             trained = stage(network, plan, data, run=Path(run), served=self._changes(), general=self.trunk.general(plan), past=self.past)
+            self.memories[snapshot.id] = look_back(Path(run), network, plan, data, trained.state.step)
             if plan.lambda_past:
                 self.past = remember(network, data.new, self.past, run=Path(run))
         self._join(network.delta())

@@ -28,6 +28,8 @@ from qi_learn.outside.llama_cpp import load_vocabulary
 Say = Callable[[str], None]
 LONG = 20
 """Updates of the long stream."""
+QUICK_TASKS, QUICK_STEPS, QUICK_TESTS, QUICK_PROBES = 2, 6, 6, 16
+"""Of a run that only shows that everything works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Request:
     long: bool = False
     cache: Path | None = None
     """Where Fishers of the base are kept between runs; None: nowhere."""
+    quick: bool = False
+    """About a minute of everything: a small part of the tests, steps and probes, whose figures mean little."""
 
 
 def run(request: Request, *, say: Say) -> Report:
@@ -152,16 +156,17 @@ class _Bench:
         self._work = work
         self._vocabulary = vocabulary
         self._say = say
-        self._probes = probes(vocabulary)
+        self._probes = probes(vocabulary)[:QUICK_PROBES] if request.quick else probes(vocabulary)
         shipped = anchors(vocabulary)
         cache = request.cache or work
         cache.mkdir(parents=True, exist_ok=True)
         self._trunk = Trunk(request.base, sha256_of(request.base), shipped, cache)
         self._general_at_base = measure(request.base, (), self._probes).general
+        self._steps = request.steps or (QUICK_STEPS if request.quick else None)
 
     def seed(self, seed: int, report: Report) -> None:
         """All methods on one seed's stream."""
-        tasks = self._tasks(seed, self._request.tasks)
+        tasks = self._tasks(seed, QUICK_TASKS if self._request.quick else self._request.tasks)
         base = measure(self._request.base, tasks, ())
         reference = InContext(seed, replace(base, general=self._general_at_base), measure_in_context(self._request.base, tasks, self._vocabulary))
         report.references.append(reference)
@@ -179,11 +184,11 @@ class _Bench:
         else:
             tasks = tuple(convention_task(s, self._vocabulary) for s in stream(seed, count))
         disjoint(tasks, self._probes, self._trunk.anchors)
-        return tasks
+        return tuple(replace(task, test=task.test[:QUICK_TESTS]) for task in tasks) if self._request.quick else tasks
 
     def _method(self, method: Method, seed: int, tasks: Sequence[BenchTask], base: Sequence[float]) -> tuple[Learner, Outcome]:
         self._say(f"seed {seed}, {method.name}: {method.about}")
-        learner = Learner(self._trunk, method, seed, self._request.steps)
+        learner = Learner(self._trunk, method, seed, self._steps)
         stages, times = ([_together(tasks)], len(tasks)) if method.joint else (tasks, 1)
         rows = [score(learner.learn(task, times=times), tasks, say=lambda text: self._say(f"  {text}")) for task in stages]
         served, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
@@ -195,7 +200,7 @@ class _Bench:
         """Twenty updates by the product's recipe, each packed as it would be served; each task is scored on the packed file right after its own update."""
         tasks = self._tasks(seed, LONG)
         base = measure(self._request.base, tasks, ()).accuracy
-        learner = Learner(self._trunk, DEFAULT, seed, self._request.steps)
+        learner = Learner(self._trunk, DEFAULT, seed, self._steps)
         rows: list[list[float]] = []
         for number, task in enumerate(tasks):
             learner.learn(task)
