@@ -108,6 +108,21 @@ class Paths:
         """`{"recording", "reason", "routes_problem"}` of the running gateway, renamed into place when it changes."""
         return self.state / "gateway.json"
 
+    @property
+    def waiting(self) -> Path:
+        """`{"since"}`: a cycle is due and waits until the user is idle."""
+        return self.state / "waiting.json"
+
+    @property
+    def activity(self) -> Path:
+        """Its time is when the gateway last answered a request (store/traffic.py)."""
+        return self.runtime / "activity"
+
+    @property
+    def hold(self) -> Path:
+        """Locked by a cycle for which requests have to wait (store/traffic.py)."""
+        return self.runtime / "hold"
+
     def ensure(self) -> Paths:
         """Makes the directories, private to the user."""
         for place in (self.config, self.data, self.state, self.runtime, self.spool, self.logs, self.runs):

@@ -160,6 +160,26 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Idle:
+    """When learning may use the machine, so that nobody is disturbed. `qi-learn train --now` does not wait for it."""
+
+    minutes: float = 10.0
+    """Minutes without a request through the gateway or a change in a watched project before a cycle starts; 0: it starts however busy you are."""
+    load: float = 0.7
+    """Highest load average (5 minutes) per core at which a cycle starts."""
+    battery: bool = False
+    """True: a cycle starts on battery too."""
+    longest_wait: float = 24.0
+    """Hours after which a cycle starts although you are not idle (never on battery, unless `battery` is true)."""
+    quiet: float = 10.0
+    """Seconds without a request after which a training that paused for requests goes on; 0: it never pauses."""
+    longest_pause: float = 60.0
+    """Minutes of pauses in one training, all together; then it goes on all the same. They do not count as `train.max_hours`."""
+    longest_hold: float = 60.0
+    """Seconds that a request waits where the only GPU cannot answer and train at once; then it is told so."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     serve: Serve = field(default_factory=Serve)
     gateway: Gateway = field(default_factory=Gateway)
@@ -167,6 +187,7 @@ class Settings:
     score: Score = field(default_factory=Score)
     train: Train = field(default_factory=Train)
     gate: Gate = field(default_factory=Gate)
+    idle: Idle = field(default_factory=Idle)
 
 
 def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Settings:
@@ -281,6 +302,11 @@ def _out_of_range(s: Settings) -> list[str]:
         (0 <= s.train.rank <= HIGHEST_RANK, f"train.rank must be between 0 (derived) and {HIGHEST_RANK}"),
         (s.train.targets in ("auto", "all-linear", "attention", "mlp"), "train.targets must be auto, all-linear, attention or mlp"),
         (s.train.kl_budget > 0, "train.kl_budget must be above 0"),
+        (
+            min(s.idle.minutes, s.idle.longest_wait, s.idle.quiet, s.idle.longest_pause, s.idle.longest_hold) >= 0,
+            "idle.minutes, idle.longest_wait, idle.quiet, idle.longest_pause and idle.longest_hold must not be negative",
+        ),
+        (s.idle.load > 0, "idle.load must be above 0"),
         (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
         (s.gate.execute >= 0, "gate.execute must not be negative (0: no generated code is run)"),
     ]

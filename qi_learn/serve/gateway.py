@@ -3,7 +3,8 @@
 Bodies pass byte for byte in both directions, as they come and chunk by chunk (`relay.py`); unknown paths pass; nothing is decompressed, and no limit of
 time or size is added. One value is exchanged, and only on the six inference routes for names that the live version answers for: `model` (`rewrite.py`,
 `route.py`). A client that hangs up takes its request to Ollama down with it. Recording (`record.py`) and finding the client's project (`whose.py`) may
-fail without anybody noticing but `qi-learn status`. No database is touched.
+fail without anybody noticing but `qi-learn status`. No database is touched. While a learning cycle has the only GPU to itself, what needs a model waits,
+for so long and no longer (`traffic.py`).
 
 `python -m qi_learn.serve.gateway --upstream URL [--ready FILE] [--parent PID]`
 """
@@ -21,7 +22,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,12 +38,15 @@ from qi_learn.serve.record import Copy, Exchange, Recorder
 from qi_learn.serve.relay import Relay
 from qi_learn.serve.rewrite import NameRestorer, conversation, exchanged, request_model
 from qi_learn.serve.route import RouteFile, Routes
+from qi_learn.serve.traffic import Traffic
 from qi_learn.serve.whose import Clients
 from qi_learn.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
 INFERENCE = frozenset(("/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"))
+NEED_A_MODEL = INFERENCE | {"/api/embed", "/api/embeddings", "/v1/embeddings"}
+"""What makes Ollama load a model: learning gives way to it, or it waits."""
 SESSION_HEADERS = ("x-qi-learn-session", "x-session-id", "session_id")
 LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
 HEAD_LIMIT = 256 * 1024
@@ -68,6 +72,7 @@ class Gateway:
         recorder: Recorder,
         clients: Clients,
         stop: asyncio.Event,
+        traffic: Traffic,
     ) -> None:
         self._upstream = upstream
         self._guard = guard
@@ -76,6 +81,7 @@ class Gateway:
         self._clients = clients
         self._stop = stop
         self._session = session
+        self._traffic = traffic
         self._urls = {path: URL(upstream + path, encoded=True) for path in INFERENCE}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -85,8 +91,17 @@ class Gateway:
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         path = request.raw_path
-        if request.method == "POST" and path in INFERENCE:
-            return await self._inference(request, path)
+        if request.method != "POST" or path not in NEED_A_MODEL:
+            return await self._pass(request, path)
+        self._traffic.begin()
+        try:
+            if self._traffic.held and (reason := await self._traffic.waited_in_vain()):
+                return _own_answer(503, _own_words(reason, path), {"Retry-After": "30"})
+            return await (self._inference(request, path) if path in INFERENCE else self._pass(request, path))
+        finally:
+            self._traffic.end()
+
+    async def _pass(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         if not path.startswith("/"):
             return _own_answer(400, {"error": "qi-learn is no forward proxy: ask for a path, not for a whole URL"})
         return await self._exchange(request, URL(self._upstream + path, encoded=True), request.content if request.can_read_body else None, None, None)
@@ -157,14 +172,19 @@ def _may_be_routed(body: bytes, routes: Routes) -> bool:
     return False
 
 
-def _own_answer(status: int, value: dict[str, Any]) -> web.Response:
-    return web.Response(status=status, body=json.dumps(value).encode(), content_type="application/json", charset="utf-8")
+def _own_answer(status: int, value: dict[str, Any], headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, body=json.dumps(value).encode(), content_type="application/json", charset="utf-8", headers=headers)
 
 
 def _no_upstream(upstream: str, error: Exception, path: str) -> dict[str, Any]:
-    """That nobody answers behind the gateway, in the form of the API that was asked."""
+    """That nobody answers behind the gateway."""
     reason = str(error) or type(error).__name__
-    message = f"qi-learn: no answer from {upstream} ({reason}). `qi-learn status` shows what runs, `qi-learn doctor` what to do."
+    return _own_words(f"no answer from {upstream} ({reason}). `qi-learn status` shows what runs, `qi-learn doctor` what to do.", path)
+
+
+def _own_words(words: str, path: str) -> dict[str, Any]:
+    """An error of ours, in the form of the API that was asked."""
+    message = f"qi-learn: {words}"
     if path == "/v1/messages":
         return {"type": "error", "error": {"type": "api_error", "message": message}}
     if path.startswith("/v1/"):
@@ -183,7 +203,9 @@ async def serve(upstream: str, paths: Paths, settings: Settings, *, stop: asynci
         recorder = Recorder(paths.spool, paths.gateway_status, enabled=settings.gateway.record)
         guard = Guard.for_port(port, settings.gateway.allowed_hosts, settings.gateway.allowed_origins)
         async with _session() as session:
-            gateway = Gateway(upstream, session, guard=guard, routes=RouteFile(paths.routes), recorder=recorder, clients=Clients(paths), stop=stop)
+            traffic = Traffic(paths.activity, paths.hold, longest_hold=settings.idle.longest_hold)
+            routes, clients = RouteFile(paths.routes), Clients(paths)
+            gateway = Gateway(upstream, session, guard=guard, routes=routes, recorder=recorder, clients=clients, stop=stop, traffic=traffic)
             runner = _runner(gateway)
             await runner.setup()
             try:
@@ -194,6 +216,7 @@ async def serve(upstream: str, paths: Paths, settings: Settings, *, stop: asynci
                 await stop.wait()
             finally:
                 await runner.cleanup()
+                traffic.close()
                 recorder.close()
 
 
