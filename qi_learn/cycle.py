@@ -1,8 +1,9 @@
 """ONE learning cycle, top to bottom: freeze the data, train, pack, gate, deploy.
 
 `learn` is the whole story; the steps below it are in the same order. A step whose file is there is not done again, so a cycle killed anywhere goes
-on from its last complete step; nothing is live before the gate has passed on the very file that is served. The cycle only reads the database and
-tells the daemon by events; it runs in a process of its own (`cycle_process`).
+on from its last complete step; nothing is live before the gate has passed on the very file that is served. One that is cancelled ends at the next place
+where it can, but for the switch, which is finished. The cycle only reads the database and tells the daemon by events; it runs in a process of its own
+(`cycle_process`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from qi_learn import codec
 from qi_learn.cycle_compare import compare
 from qi_learn.cycle_context import ADAPTER, Cycle, base_modelfile
+from qi_learn.cycle_place import as_devices, find_place, give_way, room
 from qi_learn.dataset.freeze import freeze as freeze_data_set
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.fishers import PAST_FISHER, prune_fishers
@@ -22,7 +24,6 @@ from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.release import promote
 from qi_learn.errors import LiveChanged, Refused, ServerError, ServerUnreachable, Stopped
 from qi_learn.outside.gguf_file import sha256_of
-from qi_learn.outside.gpu import find_devices
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.pack.merge import join, read_adapter, write_adapter
 from qi_learn.pack.modelfile import write_modelfile
@@ -55,7 +56,8 @@ def learn(cycle: Cycle) -> Verdict:
     train(cycle, plan)
     packed = pack(cycle, snapshot, plan)
     verdict = gate(cycle, snapshot, packed)
-    deploy(cycle, packed, verdict)
+    with cycle.finishing():
+        deploy(cycle, packed, verdict)
     return verdict
 
 
@@ -101,7 +103,7 @@ def make_plan(cycle: Cycle, snapshot: Snapshot) -> Plan:
             paths=cycle.paths,
             previous_adapter=adapter and adapter / ADAPTER,
             past_fisher=adapter and adapter / PAST_FISHER,
-            devices=find_devices(),
+            devices=as_devices(find_place(cycle)),
             last=cycle.last_training(snapshot.base_digest),
         )
         run.write(run.plan, plan)
@@ -113,8 +115,10 @@ def train(cycle: Cycle, plan: Plan) -> TrainResult:
     """The training worker, in a process (and, if set, an interpreter) of its own."""
     run = cycle.run
     if not run.result.exists():
-        with cycle.step("train"):
-            run_worker(run, cycle.settings.train.python, lock=cycle.lock)
+        placement = find_place(cycle, plan)
+        with cycle.step("train"), room(cycle, placement) as wanted:
+            if not run_worker(run, cycle.settings.train.python, lock=cycle.lock, gpus=placement.gpus, wanted=wanted):
+                give_way(cycle)
     result = run.read(run.result, TrainResult)
     cycle.tell("trained", train=result)
     return result
@@ -179,7 +183,7 @@ def deploy(cycle: Cycle, packed: Packed, verdict: Verdict) -> None:
         cycle.run.verdict.unlink()  # the next try compares with the version that is live by then
         raise
     except ServerError as error:
-        if any(r.run_id == cycle.run.run_id for r in load_deployment(cycle.paths).releases):  # live already: what is missing is completed by the next try
+        if cycle.released:  # what is missing is completed by the next try
             raise Stopped(f"The version is live, but not everything is in its place: {error.what}", error.todo) from error
         raise
     version = done.release.version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from qi_learn import codec
 from qi_learn.deploy.journal import candidate_model, load_deployment
 from qi_learn.deploy.version import parse_version
-from qi_learn.errors import StoreError
+from qi_learn.errors import Stopped, StoreError
 from qi_learn.outside.ollama import Ollama
 from qi_learn.pack.modelfile import ModelfileSpec, modelfile_for
 from qi_learn.paths import Paths
@@ -40,6 +40,8 @@ class Cycle:
     clock: Callable[[], float]
     lock: int
     """File descriptor that holds the run (`RunDirectory.hold`)."""
+    finishing: Callable[[], AbstractContextManager[None]] = nullcontext
+    """While this lasts, a wish to stop is put off: for what must not be left half done."""
 
     @property
     def base(self) -> Path:
@@ -57,11 +59,22 @@ class Cycle:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Notes in the journal that a step began and ended."""
+        """Notes in the journal that a step began and ended. Raises Stopped where nobody wants the cycle any more."""
+        self.go_on()
         began = time.monotonic()
         self.run.journal(self.clock(), name, "begun")
         yield
         self.run.journal(self.clock(), name, "done", seconds=round(time.monotonic() - began, 2))
+
+    def go_on(self) -> None:
+        """Raises Stopped where the cycle was cancelled in time."""
+        if self.run.cancelled and not self.released:
+            raise Stopped("The cycle was cancelled.")
+
+    @property
+    def released(self) -> bool:
+        """Whether its version is live already, or was: from there on there is nothing to cancel."""
+        return any(r.run_id == self.run.run_id for r in load_deployment(self.paths).releases)
 
     @property
     def ancestors(self) -> list[RunDirectory]:

@@ -1,7 +1,7 @@
 """The process of one cycle: runs or resumes it, and turns what happened into an outcome and an exit code.
 
 `python -m qi_learn.cycle_process RUN_DIR [--parent PID]`; it stops, to be resumed, when the process PID is gone. While it or its training worker lives
-they hold the run, and nobody else begins on it.
+they hold the run, and nobody else begins on it. Where the run is marked as cancelled, a stop is its end.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from qi_learn.cycle import end, learn
@@ -36,17 +38,39 @@ def main(arguments: list[str]) -> int:
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    signal.signal(signal.SIGTERM, _stop)
+    stop = StopSignal()
+    signal.signal(signal.SIGTERM, stop)
     if asked.parent is not None:
         leave_with(asked.parent)
     try:
-        return _open_and_run(RunDirectory(asked.run.absolute()), Paths.default())
+        return _open_and_run(RunDirectory(asked.run.absolute()), Paths.default(), stop)
     except QiError as error:  # nothing could be written down: it is tried again
         logger.error("%s", error)
         return error.exit_code
 
 
-def _open_and_run(run: RunDirectory, paths: Paths) -> int:
+class StopSignal:
+    """SIGTERM as an exception, wherever the cycle is just then; but not while something is being finished, after which there is nothing left to stop."""
+
+    def __init__(self) -> None:
+        self._finishing = False
+
+    def __call__(self, *_: object) -> None:
+        if self._finishing:
+            return
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a second one must not cut off what the first one began
+        raise Stopped("The cycle was told to stop.", "It goes on where it was when the daemon starts again.")
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        self._finishing = True
+        try:
+            yield
+        finally:
+            self._finishing = False
+
+
+def _open_and_run(run: RunDirectory, paths: Paths, stop: StopSignal) -> int:
     lock = run.hold()
     if lock is None:
         raise Busy(f"Another process works on the run {run.run_id}.", "It goes on by itself; `qi-learn status` shows how far it is.")
@@ -54,7 +78,7 @@ def _open_and_run(run: RunDirectory, paths: Paths) -> int:
     spool = Spool(paths.spool, "cycle", clock=time.time)
     try:
         with Ollama(request.server) as server:
-            return run_once(Cycle(run, request, paths, load_settings(paths.settings_file), server, spool, time.time, lock))
+            return run_once(Cycle(run, request, paths, load_settings(paths.settings_file), server, spool, time.time, lock, stop.finishing))
     finally:
         spool.close()
 
@@ -68,6 +92,9 @@ def run_once(cycle: Cycle) -> int:
     except (QiError, OSError) as error:
         if not _passes(error):
             raise
+        if cycle.run.cancelled and not cycle.released:
+            end(cycle, "cancelled", "by `qi-learn train --cancel`")
+            return EXIT_DONE
         logger.warning("%s", error)
         cycle.run.journal(cycle.clock(), "cycle", "waits", reason=str(error).splitlines()[0])
         return EXIT_TRY_AGAIN
@@ -76,6 +103,7 @@ def run_once(cycle: Cycle) -> int:
 def _run(cycle: Cycle) -> int:
     """Raises what may pass by itself; everything else is an outcome."""
     cycle.tell("planned", started=cycle.request.started, reason=cycle.request.reason, fresh=cycle.request.fresh, parent=cycle.request.parent)
+    cycle.go_on()
     try:
         verdict = learn(cycle)
     except Refused as refused:
@@ -93,11 +121,6 @@ def _run(cycle: Cycle) -> int:
 def _passes(error: QiError | OSError) -> bool:
     """Whether it may work later: the server is away, the disk is full, somebody said stop."""
     return no_room(error) or (isinstance(error, QiError) and error.exit_code == EXIT_TRY_AGAIN)
-
-
-def _stop(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a second one must not cut off what the first one began
-    raise Stopped("The cycle was told to stop.", "It goes on where it was when the daemon starts again.")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ QiError
 ├── ToolMissing          an optional part (torch, llama-cpp-python, git) is not installed
 ├── DiskFull             not enough room, with the number of bytes missing
 ├── Busy                 another process of ours is at it right now
+├── Deferred             no device has the memory now; it is tried again later
 ├── TrainingError        the training worker failed
 ├── LiveChanged          another version went live meanwhile: the gate must compare with that one
 └── Refused              thresholds or gate said no; not a failure
@@ -88,6 +89,10 @@ class DiskFull(QiError):
 
 
 class Busy(QiError):
+    exit_code = EXIT_TRY_AGAIN
+
+
+class Deferred(QiError):
     exit_code = EXIT_TRY_AGAIN
 
 

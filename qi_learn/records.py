@@ -16,11 +16,11 @@ Split = Literal["train", "dev", "gate"]
 LearningType = Literal["code_generation", "problem_solving", "architecture", "debugging"]
 Complexity = Literal["simple", "medium", "complex"]
 SuggestionState = Literal["waiting", "placed", "settled"]
-RunState = Literal["planned", "snapshotted", "trained", "packed", "gated", "deployed", "refused", "failed"]
+RunState = Literal["planned", "snapshotted", "trained", "packed", "gated", "deployed", "refused", "failed", "cancelled"]
 
 EVENT_KINDS: tuple[EventKind, ...] = ("turn", "edit", "rating", "outcome", "git", "hook", "cycle", "release")
 AUTHORS: tuple[Author, ...] = ("person", "agent", "model", "unknown")
-RUN_STATES_ENDED: tuple[RunState, ...] = ("deployed", "refused", "failed")
+RUN_STATES_ENDED: tuple[RunState, ...] = ("deployed", "refused", "failed", "cancelled")
 
 
 # --- what happened -----------------------------------------------------------------------------------------------------------------------
@@ -384,6 +384,34 @@ class Drift:
     def kappa(self) -> float | None:
         """Measured over predicted; None where nothing was predicted."""
         return self.measured / self.predicted if self.predicted else None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a cycle trains, and what it owes to others meanwhile; looked at anew whenever its training starts (`placement.json` in the run directory)."""
+
+    device: str
+    """What torch calls it in the worker, which sees only `gpus`: `cpu` or `cuda:0`."""
+    name: str
+    free: int
+    """Bytes that are there for the training once `unload` is done."""
+    bf16: bool
+    reason: str
+    """Why there, in words."""
+    gpus: tuple[str, ...] = ()
+    """What CUDA_VISIBLE_DEVICES names: UUIDs; more than one where as many GPUs of a kind are free."""
+    serves: str = ""
+    """The GPU that the server keeps; empty where it has none."""
+    unload: tuple[str, ...] = ()
+    """Models that the server must let go of first."""
+    hold: bool = False
+    """Requests wait until the training is done: the only GPU cannot do both."""
+    activity: str | None = None
+    """The mark of requests being answered (store/traffic.py) for which it pauses; None: it disturbs nobody."""
+    quiet: float = 0.0
+    """Seconds without a request after which it goes on."""
+    longest_pause: float = 0.0
+    """Seconds of pauses, all together."""
 
 
 @dataclass(frozen=True, slots=True)

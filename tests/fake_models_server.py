@@ -4,6 +4,7 @@ Its "GGUF" is `GGUF` and a JSON object that says how the model behaves: `{"say",
 the same. Wire answers follow the recordings in tests/recordings (test_ollama_client holds it to them). Faults are made to happen: `strike` kills a process
 at the n-th call, before or after the call took effect; `broken` lets a path answer 500; `silent` lets it never answer; a prompt of more than `longest`
 characters is refused.
+`memory` says what is loaded (bytes on a GPU); an unloaded model stays there while `lingers`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -52,6 +53,9 @@ class FakeModels:
     silent: set[str] = field(default_factory=set)
     longest: int = 1 << 20
     strike: Strike | None = None
+    memory: dict[str, int] = field(default_factory=dict)
+    lingers: bool = False
+    on_unload: Callable[[str], object] = lambda _: None
 
     def __enter__(self) -> FakeModels:
         for part in ("blobs", "manifests"):
@@ -229,7 +233,7 @@ class _Answering(BaseHTTPRequestHandler):
         self._json(200, {"models": listed})
 
     def _ps(self, _: dict[str, Any]) -> None:
-        self._json(200, {"models": []})
+        self._json(200, {"models": [{"name": name, "model": name, "size": size, "size_vram": size} for name, size in self.models.memory.items()]})
 
     def _show(self, body: dict[str, Any]) -> None:
         if "model" not in body:
@@ -300,7 +304,12 @@ class _Answering(BaseHTTPRequestHandler):
 
     def _generate(self, body: dict[str, Any]) -> None:
         if body.get("keep_alive") == 0 and "prompt" not in body:
-            self.models.layers(body["model"])
+            if body["model"] in self.models.memory:
+                if not self.models.lingers:
+                    self.models.memory.pop(body["model"])
+                    self.models.on_unload(body["model"])
+            else:
+                self.models.layers(body["model"])
             self._json(200, {"model": body["model"], "response": "", "done": True, "done_reason": "unload"})
             return
         self._infer(body, str(body["prompt"]), lambda said: {"response": said})

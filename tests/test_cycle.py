@@ -23,6 +23,7 @@ import httpx
 import numpy as np
 import pytest
 from engine_server import Server, running_engine
+from gpus import Gpus
 from sandboxes import sandbox_here
 from world import World, steps, tiny_base
 
@@ -30,11 +31,11 @@ from qi_learn.deploy.journal import live_runs, load_deployment
 from qi_learn.outside.gguf_file import read_head, sha256_of
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.pack.merge import read_adapter, write_adapter
-from qi_learn.records import Packed, Plan, TrainResult, Verdict
+from qi_learn.records import Packed, Placement, Plan, TrainResult, Verdict
 from qi_learn.store.database import open_store
 from qi_learn.store.releases import list_moves, list_releases
 from qi_learn.store.rundir import RunDirectory
-from qi_learn.store.runs import learned, load_run
+from qi_learn.store.runs import learned, list_runs, load_run
 from qi_learn.store.snapshots import load_snapshot
 
 SESSIONS = {f"s{n}": 4 for n in range(6)}
@@ -351,6 +352,87 @@ def test_two_processes_do_not_work_on_one_run(world: World) -> None:
     os.close(lock)
     assert not run.held
     assert world.cycle(run) == REFUSED
+
+
+# --- cancelled anywhere --------------------------------------------------------------------------------------------------------------------
+
+
+def test_cancelled_at_every_stage_it_ends_and_the_live_version_is_untouched(world: World, first: Learned) -> None:
+    """Freeze, train, pack, gate: cancelled. Deploy: the switch is finished."""
+    shutil.copytree(first.world.paths.fisher, world.paths.fisher)
+    world.work(SESSIONS, steps)
+    digest = world.digest_of(world.alias)
+    done: RunDirectory | None = None
+    for stage in ("freeze", "train", "pack", "gate"):
+        run = world.request()
+        if done is not None:
+            take_over(run, done, first.run, stage)
+        process = world.start(run)
+        until(lambda run=run, stage=stage: (stage, "begun") in lines_of(run), process)  # type: ignore[misc]
+        if stage == "gate":
+            until(lambda run=run: any("candidate-" in name for name in world.names()), process)  # type: ignore[misc]
+        run.cancel()
+        process.terminate()
+        assert process.wait(60) == DONE, run.log.read_text()
+        assert json.loads(run.outcome.read_text()) == {"state": "cancelled", "reason": "by `qi-learn train --cancel`", "version": None}
+        assert (stage, "done") not in lines_of(run)
+        assert not run.held
+        assert not list(run.path.glob("*.gguf"))
+        assert not (run.path / "checkpoints").exists()
+        assert world.cycle(run) == DONE  # it is not resumed
+        assert lines_of(run)[-1] == ("end", "cancelled")
+        assert (load_deployment(world.paths).chain, world.digest_of(world.alias)) == (("1.0.0",), digest)
+        assert world.names() == [world.alias, load_deployment(world.paths).live_release.model]  # no candidate
+        done = run if stage == "train" else done
+    with world.store() as store:
+        world.take_in(store)
+        assert {r.state for r in list_runs(store)} == {"cancelled"}
+
+    assert done is not None
+    run = world.request()
+    take_over(run, done, first.run, "deploy")
+    kill_at(world, run, {("gate", "begun")})
+    run.write(run.verdict, first.run.read(first.run.verdict, Verdict))
+    process = world.start(run)
+    until(lambda: ("deploy", "begun") in lines_of(run), process)
+    run.cancel()
+    process.terminate()
+    assert process.wait(60) == DONE, run.log.read_text()
+    assert json.loads(run.outcome.read_text())["version"] == "1.1.0"
+    assert load_deployment(world.paths).chain == ("1.0.0", "1.1.0")
+    assert world.digest_of(world.alias) != digest
+    world.assert_answers()
+
+
+def take_over(run: RunDirectory, frozen: RunDirectory, trained: RunDirectory, stage: str) -> None:
+    """What a run would have by that stage: the data and the plan of one, what another one learned."""
+    if stage == "train":
+        return
+    shutil.copytree(frozen.snapshot, run.snapshot)
+    shutil.copyfile(frozen.plan, run.plan)
+    give_result(run, trained, times=1.0)
+
+
+def lines_of(run: RunDirectory) -> list[tuple[str, str]]:
+    return [(line["step"], line["state"]) for line in run.history()]
+
+
+def test_where_no_device_has_the_memory_now_it_is_deferred(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that is full of something else is waited for; when it is gone, the CPU does."""
+    gpus = Gpus.install(world.root / "bin", monkeypatch)
+    gpus.show(("RTX 4090", 24564, 0), apps=((0, "a-game", 24000),))
+    world.work(SESSIONS, steps)
+    run = world.request(engine=True)
+    assert world.cycle(run) == AGAIN, run.log.read_text()
+    waits = run.history()[-1]
+    assert (waits["step"], waits["state"]) == ("cycle", "waits")
+    assert "No device has the memory to train now: RTX 4090 has 0.0 of 24.0 GiB free" in waits["reason"]
+    assert not run.ended
+    assert not run.plan.exists()
+    gpus.show()
+    kill_at(world, run, {("train", "placed")})
+    assert run.read(run.placement, Placement).device == "cpu"
+    assert lines_of(run).count(("freeze", "begun")) == 1
 
 
 # --- killed anywhere -----------------------------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
     "capture": {"settle": 0.2},
     "train": {"min_interactions": 12, "training_interval": 0.0, "max_steps": 60, "lambda_general": 1.0, "lambda_past": 1.0},
     "gate": {"min_examples": 6, "answer_tokens": 96, "max_tokens": 4000, "execute": 2},
+    "idle": {"minutes": 0.0, "quiet": 0.0, "battery": True},
 }
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 

@@ -36,8 +36,8 @@ from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Verdict
 from qi_learn.report import status
 from qi_learn.serve import backend, background
-from qi_learn.serve.learning import progress_text
 from qi_learn.store.rundir import RunDirectory, run_directories
+from qi_learn.train.progress import progress_text
 
 PACKAGE = "rich"
 """The installed package whose functions are played: a dependency, so it is there; written by people who never saw this program."""
@@ -178,7 +178,7 @@ class Story:
                     if line["state"] != "begun":
                         self.say("  " + _journal_line(line))
                 said = len(history)
-                live.update(f"{history[-1]['step'] if history else 'starting'}: {progress_text(run)}")
+                live.update(f"{history[-1]['step'] if history else 'starting'}: {progress_text(run.path)}")
                 time.sleep(0.5)
         stop.set()
         asking.join()

@@ -1,6 +1,7 @@
-"""Which device can train: free memory, whether it computes in bfloat16, and how busy it is.
+"""Which device can train: free memory, whether it computes in bfloat16, how busy it is, and what the server holds of it.
 
-Facts come from `nvidia-smi` and /proc, so asking costs no torch. A machine without them has a CPU and what the platform tells of it.
+Facts come from `nvidia-smi` and /proc, so asking costs no torch. A machine without them has a CPU and what the platform tells of it. GPUs that
+CUDA_VISIBLE_DEVICES hides from us are not there.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-QUERY = "name,memory.total,memory.free,utilization.gpu,compute_cap"
+QUERY = "name,memory.total,memory.free,utilization.gpu,compute_cap,uuid"
 TIMEOUT = 10.0
+SERVERS = ("ollama", "llama-server")
+"""In the names of processes that hold models for the server: Ollama's own, and the runners it starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Device:
     bf16: bool
     index: int = 0
     busy: float | None = None
+    uuid: str = ""
+    """Of a GPU: names it whatever else is visible."""
 
     @property
     def torch_name(self) -> str:
@@ -40,20 +45,53 @@ def find_devices(*, proc: Path = Path("/proc")) -> tuple[Device, ...]:
     return (*sorted(_gpus(), key=lambda d: -d.free), _cpu(proc))
 
 
+def find_gpu(uuid: str) -> Device | None:
+    """One GPU as it is now; None where it does not answer."""
+    return next((device for device in _gpus() if device.uuid == uuid), None)
+
+
+def held_by_server() -> dict[str, int]:
+    """Bytes that the server's processes hold of each GPU, by its UUID; empty where nvidia-smi shows no processes (as in some containers)."""
+    held: dict[str, int] = {}
+    for line in _ask("--query-compute-apps=gpu_uuid,used_memory,process_name"):
+        cells = [cell.strip() for cell in line.split(",", 2)]
+        if len(cells) == 3 and cells[1].isdigit() and any(server in cells[2].lower() for server in SERVERS):
+            held[cells[0]] = held.get(cells[0], 0) + int(cells[1]) * 2**20
+    return held
+
+
 def _gpus() -> list[Device]:
+    found = [_gpu(index, line.split(",")) for index, line in enumerate(_ask(f"--query-gpu={QUERY}"))]
+    return _visible([device for device in found if device is not None], os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def _ask(query: str) -> list[str]:
+    """The lines of an answer; none where there is no driver, or one that does not answer: that is no device to train on."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
     try:
-        done = subprocess.run([program, f"--query-gpu={QUERY}", "--format=csv,noheader,nounits"], capture_output=True, text=True, timeout=TIMEOUT, check=True)
+        done = subprocess.run([program, query, "--format=csv,noheader,nounits"], capture_output=True, text=True, timeout=TIMEOUT, check=True)
     except (OSError, subprocess.SubprocessError):
-        return []  # a driver that does not answer is no device to train on
-    found = [_gpu(index, line.split(",")) for index, line in enumerate(done.stdout.splitlines())]
-    return [device for device in found if device is not None]
+        return []
+    return done.stdout.splitlines()
+
+
+def _visible(gpus: list[Device], named: str | None) -> list[Device]:
+    """Those that CUDA shows to us: by index or by (the beginning of) the UUID, up to the first name that means none."""
+    if named is None:
+        return gpus
+    shown: list[Device] = []
+    for name in (part.strip() for part in named.split(",")):
+        found = next((d for d in gpus if name == str(d.index) or (name.startswith("GPU-") and d.uuid.startswith(name))), None)
+        if found is None:
+            break
+        shown.append(found)
+    return shown
 
 
 def _gpu(index: int, cells: list[str]) -> Device | None:
-    name, total, free, busy, capability = (cell.strip() for cell in cells) if len(cells) == 5 else ("",) * 5
+    name, total, free, busy, capability, uuid = (cell.strip() for cell in (*cells, "")[:6]) if len(cells) in (5, 6) else ("",) * 6
     try:
         return Device(
             kind="cuda",
@@ -63,6 +101,7 @@ def _gpu(index: int, cells: list[str]) -> Device | None:
             bf16=float(capability) >= 8.0,  # Ampere and later
             index=index,
             busy=float(busy) / 100 if busy.isdigit() else None,
+            uuid=uuid or str(index),
         )
     except ValueError:
         return None

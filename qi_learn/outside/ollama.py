@@ -39,6 +39,14 @@ class ServedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory, and how much of it is on GPUs (bytes)."""
+
+    name: str
+    on_gpu: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One whole answer. `seconds` is the time spent generating, as the server measured it, else as we did."""
 
@@ -114,7 +122,11 @@ class Ollama:
 
     def loaded(self) -> tuple[str, ...]:
         """Names of the models in memory."""
-        return tuple(str(m["name"]) for m in self._json("GET", "/api/ps").get("models") or [])
+        return tuple(m.name for m in self.in_memory())
+
+    def in_memory(self) -> tuple[LoadedModel, ...]:
+        """The models in memory."""
+        return tuple(LoadedModel(str(m["name"]), int(m.get("size_vram") or 0)) for m in self._json("GET", "/api/ps").get("models") or [])
 
     # --- changing what is there ------------------------------------------------------------------------------------------------------------
 

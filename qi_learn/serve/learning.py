@@ -1,27 +1,25 @@
 """Learning cycles as child processes: one at a time, started by a decision, resumed after a crash, given up after three deaths.
 
 The cycle itself (`qi_learn.cycle_process`) keeps its state in its run directory, so this module only has to see that some process works on it, and never
-two. A cycle that cannot go on for a while (the server is away, the disk is full) is tried again for as long as it takes; dying is what counts.
+two. A cycle that cannot go on for a while (the server is away, the disk is full, no device has the memory) is tried again for as long as it takes; dying
+is what counts. One that nobody asked for goes on only while the user is idle.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_TRY_AGAIN, DaemonError, StoreError
+from qi_learn.errors import EXIT_TRY_AGAIN, NotFound, StoreError
+from qi_learn.outside.process import kill_group
 from qi_learn.paths import Paths, replace_file
-from qi_learn.serve import background, control
 from qi_learn.serve.backend import Backend
 from qi_learn.serve.children import open_log, python
-from qi_learn.settings import Settings
 from qi_learn.spool import Spool
 from qi_learn.store.rundir import RunDirectory, RunRequest, run_directories
 
@@ -30,6 +28,8 @@ MAX_TRIES = 3
 RETRY_SECONDS = (10.0, 30.0, 60.0, 300.0)
 """How long to leave a cycle alone that could not go on, by how many times in a row."""
 STOP_SECONDS = 30.0
+CANCEL_SECONDS = 60.0
+"""How long a cancelled cycle may take to come to a place where it can end; then it is killed, and ended by the next process."""
 
 
 class Cycles:
@@ -42,6 +42,9 @@ class Cycles:
         self._process: subprocess.Popen[bytes] | None = None
         self._next = float("-inf")
         self._waits = 0
+        self._kill_at = float("inf")
+        self.waits_for = ""
+        """Why the current cycle does not go on although it could: the user is not idle."""
         self.current: RunDirectory | None = next((r for r in reversed(run_directories(paths.runs)) if not r.ended), None)
 
     @property
@@ -57,22 +60,56 @@ class Cycles:
         self._spawn(run)
         return run
 
-    def watch(self) -> None:
-        """Notices an ended cycle; starts one again that was cut off, by us or by a crash, or that had to wait for the server or for room on the disk."""
+    def watch(self, disturbed: Callable[[], str] = lambda: "") -> None:
+        """Notices an ended cycle; starts one again that was cut off, by us or by a crash, or that had to wait for the server or for room on the disk.
+
+        `disturbed()` says why now is no moment to go on, where nobody asked for the cycle.
+        """
         if self.current is None:
             return
         if self._process is not None:
             code = self._process.poll()
             if code is None:
+                if time.monotonic() > self._kill_at:
+                    kill_group(self._process.pid)
                 return
             self._process = None
+            self._kill_at = float("inf")
+            self._paths.hold.unlink(missing_ok=True)  # nobody is held by it, but the gateway need not look again and again
             self._note_end(self.current, code)
         if self.current.ended:
-            self.current = None
+            self.current, self.waits_for = None, ""
         elif self._tries(self.current) >= MAX_TRIES:
             self._give_up(self.current, f"its process died {MAX_TRIES} times; last words: {_last_words(self.current)}")
         elif time.monotonic() >= self._next and not self.current.held:  # held: a daemon before us was killed, and its cycle is just leaving
-            self._spawn(self.current)
+            self.waits_for = "" if self._wanted(self.current) else disturbed()
+            if not self.waits_for:
+                self._spawn(self.current)
+
+    def hurry(self) -> None:
+        """Somebody waits for the current cycle: it goes on at once, whether the user is idle or not."""
+        if self.current is not None:
+            request = self.current.read(self.current.request, RunRequest)
+            self.current.write(self.current.request, replace(request, asked=True))
+            self._next, self._waits = float("-inf"), 0
+
+    def cancel(self) -> RunDirectory:
+        """Ends the current cycle at the next place where it can; it is not resumed. Raises NotFound where there is none."""
+        if self.current is None:
+            raise NotFound("No cycle is under way.", "`qi-learn status` shows the last one.")
+        self.current.cancel()
+        self._next = float("-inf")  # where no process works on it, one is started that ends it
+        if self._process is not None and self._process.poll() is None:
+            self._kill_at = time.monotonic() + CANCEL_SECONDS
+            os.killpg(self._process.pid, signal.SIGTERM)
+        return self.current
+
+    def _wanted(self, run: RunDirectory) -> bool:
+        """Whether it goes on whatever the user does: he asked for it, or for its end."""
+        try:
+            return run.cancelled or run.read(run.request, RunRequest).asked
+        except StoreError:
+            return True  # it is given up
 
     def stop(self) -> None:
         """Lets a cycle save its state and leave; it goes on at the next start of the daemon."""
@@ -93,7 +130,7 @@ class Cycles:
         except StoreError as error:
             return self._give_up(run, error.what)
         store = None if self._backend.model_store is None else str(self._backend.model_store)
-        here = replace(request, server=self._backend.url, model_store=store)
+        here = replace(request, server=self._backend.url, model_store=store, engine=self._backend.engine)
         if here != request:
             run.write(run.request, here)
         with open_log(run.log) as log:
@@ -133,71 +170,3 @@ class Cycles:
 def _last_words(run: RunDirectory) -> str:
     lines = run.log.read_text(errors="replace").splitlines() if run.log.exists() else []
     return " / ".join(lines[-3:]) or "none"
-
-
-# --- `qi-learn train --now` ----------------------------------------------------------------------------------------------------------------
-
-CODES = {"deployed": EXIT_DONE, "refused": EXIT_REFUSED, "failed": EXIT_FAILED, "stopped": EXIT_TRY_AGAIN}
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    state: str
-    reason: str
-
-    @property
-    def exit_code(self) -> int:
-        return CODES[self.state]
-
-
-def train_now(paths: Paths, settings: Settings, *, say: Callable[[str], Any]) -> Ended:
-    """Starts a cycle (or takes the one under way) and follows it to its end, through the daemon or, where none runs, as the daemon for that while.
-
-    A refusal is no error but an `Ended`. Raises DaemonError where another process holds the lock but does not answer, or stops meanwhile.
-    """
-    if background.locked(paths):
-        run = RunDirectory(paths.runs / str(control.call(paths.socket, {"do": "train"}, timeout=60)["run"]))
-        return _follow(run, say, alive=lambda: background.locked(paths))
-    from qi_learn.serve.daemon import Daemon
-
-    say("No daemon runs: learning in this process, without the gateway.")
-    with Daemon(paths, settings, gateway=False) as daemon:
-        run = daemon.cycle_now("asked for by `qi-learn train --now`")
-        ended = _follow(run, say, alive=lambda: not daemon.stopping, tick=daemon.tick)
-        daemon.tick()
-        return ended
-
-
-def _follow(run: RunDirectory, say: Callable[[str], Any], *, alive: Callable[[], bool], tick: Callable[[], Any] = lambda: None) -> Ended:
-    said, shown = 0, ""
-    while True:
-        tick()
-        for line in (history := run.history())[said:]:
-            say(_told(line))
-        said = len(history)
-        if (progress := progress_text(run)) and progress != shown:
-            say(f"  {progress}")
-            shown = progress
-        if run.ended:
-            outcome = json.loads(run.outcome.read_text())
-            return Ended(outcome["state"], outcome["reason"])
-        if not alive():
-            raise DaemonError("The daemon stopped; the cycle goes on when it starts again.", "qi-learn daemon start")
-        time.sleep(0.3)
-
-
-def _told(line: dict[str, Any]) -> str:
-    details = ", ".join(f"{k} {v}" for k, v in line.items() if k not in ("ts", "step", "state"))
-    return f"{line['step']}: {line['state']}" + (f" ({details})" if details else "")
-
-
-def progress_text(run: RunDirectory) -> str:
-    """`step 12 of 48, loss 1.83, 41 s to go`, or nothing where no training is under way."""
-    try:
-        p = json.loads(run.progress.read_text())
-    except (OSError, ValueError):
-        return ""
-    parts = [f"step {p['step']} of {p['of']}"] if "step" in p else [str(p.get("phase", ""))]
-    parts += [f"loss {p['loss']:.3f}"] if p.get("loss") is not None else []
-    parts += [f"{p['eta']:.0f} s to go"] if p.get("eta") is not None else []
-    return ", ".join(part for part in parts if part)

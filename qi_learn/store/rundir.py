@@ -42,6 +42,10 @@ class RunRequest:
     """The runs behind `parent`, oldest first: their data is learned already."""
     model_store: str | None = None
     """The server's model store where it is local (the embedded engine's, or Ollama's), for switching the alias by rename."""
+    engine: bool = False
+    """The server is the embedded engine, which uses no GPU."""
+    asked: bool = False
+    """By a person who waits for it (`train --now`): it does not wait until he is idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,11 @@ class RunDirectory:
     @property
     def plan(self) -> Path:
         return self.path / "plan.json"
+
+    @property
+    def placement(self) -> Path:
+        """Where its training last started, and for whom it pauses."""
+        return self.path / "placement.json"
 
     @property
     def progress(self) -> Path:
@@ -116,6 +125,15 @@ class RunDirectory:
     def outcome(self) -> Path:
         """`{"state", "reason", "version"}`: the cycle has ended."""
         return self.path / "outcome.json"
+
+    @property
+    def cancelled(self) -> bool:
+        """Somebody does not want it any more: it ends at the next place where it can."""
+        return (self.path / "cancel").exists()
+
+    def cancel(self) -> None:
+        """Marks it so; whoever works on it, now or later, ends it."""
+        replace_file(self.path / "cancel", "")
 
     @property
     def log(self) -> Path:

@@ -3,6 +3,7 @@
 Loss = cross-entropy per target token of the step's sequences + what the EWC penalties say of the weight change + in some steps a preference. The order of
 data is fixed by the plan's seed and everything else by the checkpoint, so a run that was stopped anywhere ends with the same weights, to the last bit, as
 one that was not.
+`stopping` may take its time (pause.py): how long it takes to answer is no training time.
 """
 
 from __future__ import annotations
@@ -113,7 +114,9 @@ def train(
 
         if data.dev and (state.step % plan.eval_every == 0 or state.step == plan.max_steps):
             state, best = _judge(state, best, evaluate(network, data.dev, plan.batch_size), weights)
+        asked = clock()
         stop = stopping()
+        begun += clock() - asked
         if stop or state.step % plan.eval_every == 0 or clock() - saved > SAVE_SECONDS:
             save_checkpoint(run / "checkpoints", replace(state, elapsed=clock() - begun), weights, best, optimizer)
             saved = clock()

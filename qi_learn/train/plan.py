@@ -114,6 +114,11 @@ def build_plan(
     )
 
 
+def needed_bytes(base: BaseModel, device: Device) -> int:
+    """What a device must have free to train this base at all."""
+    return int(_weight_bytes(base, device) * 1.25)
+
+
 def reasons(plan: Plan) -> list[str]:
     """The plan in sentences, for `explain`."""
     last = plan.first_layer + plan.layer_count - 1
@@ -213,14 +218,14 @@ def _full_precision(directory: str, base: BaseModel) -> Path | None:
 def _device(wish: str, devices: Sequence[Device], base: BaseModel) -> Device:
     """The first device that is wished for and has room for the weights: GPUs before the CPU."""
     wanted = [d for d in devices if wish in ("auto", d.kind)]
-    fitting = [d for d in wanted if _weight_bytes(base, d) * 1.25 < d.free]
+    fitting = [d for d in wanted if needed_bytes(base, d) <= d.free]
     if fitting:
         return fitting[0]
     if not wanted:
         raise Refused(
             f"train.device is `{wish}`, and this machine has none.", 'Set `train.device = "auto"`, or install the GPU\'s driver (`nvidia-smi` must answer).'
         )
-    had = "; ".join(f"{d.torch_name} has {d.free / 2**30:.1f} GiB free and needs {_weight_bytes(base, d) * 1.25 / 2**30:.1f}" for d in wanted)
+    had = "; ".join(f"{d.torch_name} has {d.free / 2**30:.1f} GiB free and needs {needed_bytes(base, d) / 2**30:.1f}" for d in wanted)
     raise Refused(f"No device has the memory to train this base: {had}.", "Close what else uses it (models loaded in Ollama), or take a smaller base.")
 
 

@@ -151,9 +151,13 @@ def _estimate(run: Path, phase: Phase, network: Network, sequences: tuple[Sample
     begun = time.monotonic()
 
     def told(done: int) -> None:
+        nonlocal begun
         left = (len(sequences) - done) * (time.monotonic() - begun) / done
         write_progress(run, Progress(phase, done, len(sequences), time.time(), eta=left))
-        if stopping():
+        asked = time.monotonic()
+        stop = stopping()
+        begun += time.monotonic() - asked  # it may have paused
+        if stop:
             raise Interrupted(f"stopped in the {phase}, which is computed anew")
 
     plan = network.plan

@@ -1,8 +1,9 @@
 """The training worker: `python -m qi_learn.train.worker RUN_DIR [--parent PID]`. The one process that needs torch; it talks through the run directory.
 
 It reads `plan.json` and `snapshot/`, and leaves `adapter/delta.safetensors`, `adapter/past_fisher.safetensors` and, last of all, `result.json`. Running
-it again does what is left to do: nothing once the result is there, else on from the newest complete checkpoint. SIGTERM, or the end of the process
-PID: a checkpoint, then exit 75. What it cannot do is in `error.json` ({"what", "todo"}), with exit 1; a full disk, with exit 75.
+it again does what is left to do: nothing once the result is there, else on from the newest complete checkpoint. `placement.json`, where it is there, says
+for whose requests it pauses. SIGTERM, or the end of the process PID: a checkpoint, then exit 75. What it cannot do is in `error.json` ({"what", "todo"}),
+with exit 1; a full disk, with exit 75.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 from qi_learn import codec
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_TRY_AGAIN, EXIT_USAGE, DiskFull, QiError, StoreError, ToolMissing, TrainingError, no_room
 from qi_learn.outside.process import leave_with
 from qi_learn.paths import replace_file
-from qi_learn.records import Plan
+from qi_learn.records import Placement, Plan
 from qi_learn.store.snapshots import load_snapshot
 
 ENVIRONMENT = {
@@ -35,6 +37,7 @@ NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 """What torch's CPU allocator says; it has no exception of its own."""
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def main(arguments: list[str]) -> int:
@@ -85,19 +88,21 @@ class StopRequest:
 def _work(run: Path, asked: StopRequest) -> int:
     if (run / "result.json").exists():
         return EXIT_DONE
-    plan = _plan(run / "plan.json")
+    plan = _read(Plan, run / "plan.json")
     snapshot = load_snapshot(run / "snapshot")
+    placement = _read(Placement, run / "placement.json") if (run / "placement.json").exists() else None
     try:
         import torch
 
         from qi_learn.train.fisher import Interrupted
+        from qi_learn.train.pause import Stopping
         from qi_learn.train.run import learn
     except ImportError as error:
         raise ToolMissing(
             f"Training needs torch, transformers and peft, and one cannot be imported: {error}", 'Install them with: pip install "qi-learn[train]"'
         ) from error
     try:
-        learn(run, plan, snapshot, stopping=asked.made)
+        learn(run, plan, snapshot, stopping=Stopping(run, placement, asked.made))
     except Interrupted as stopped:
         logger.info("%s; running the worker again goes on from there", stopped)
         return EXIT_TRY_AGAIN
@@ -114,9 +119,9 @@ def _work(run: Path, asked: StopRequest) -> int:
     return EXIT_DONE
 
 
-def _plan(path: Path) -> Plan:
+def _read(kind: type[T], path: Path) -> T:
     try:
-        return codec.loads(Plan, path.read_text(encoding="utf-8"))
+        return codec.loads(kind, path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read: {error}", "The run cannot go on; the next cycle starts afresh.") from error
 

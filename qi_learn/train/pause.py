@@ -1,0 +1,49 @@
+"""Giving way between two steps: a training that shares its processor with the server waits while requests are answered, and goes on as if nothing was.
+
+Only time passes: a run that paused ends with the same weights, to the last bit. Its pauses are not counted as training, and there is a limit on them all
+together, so that it always comes to an end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from qi_learn.records import Placement
+from qi_learn.store.traffic import quiet_for
+from qi_learn.train.progress import read_progress, write_progress
+
+LOOK_SECONDS = 0.2
+
+
+class Stopping:
+    """Asked between steps whether to stop; first waits for as long as there is somebody to give way to, and time left for it."""
+
+    def __init__(self, run: Path, placement: Placement | None, stop: Callable[[], bool], *, clock: Callable[[], float] = time.time) -> None:
+        self._run = run
+        self._stop = stop
+        self._clock = clock
+        self._activity = Path(placement.activity) if placement and placement.activity else None
+        self._quiet = placement.quiet if placement else 0.0
+        self._left = placement.longest_pause if placement else 0.0
+
+    def __call__(self) -> bool:
+        if self._activity is not None and self._answering(self._activity):
+            self._pause(self._activity)
+        return self._stop()
+
+    def _answering(self, activity: Path) -> bool:
+        return self._left > 0 and not self._stop() and quiet_for(activity, self._clock()) < self._quiet
+
+    def _pause(self, activity: Path) -> None:
+        progress = read_progress(self._run)
+        if progress is not None:
+            write_progress(self._run, replace(progress, paused="answering"))
+        while self._answering(activity):
+            began = time.monotonic()
+            time.sleep(LOOK_SECONDS)
+            self._left -= time.monotonic() - began
+        if progress is not None:
+            write_progress(self._run, replace(progress, at=time.time()))
