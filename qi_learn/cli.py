@@ -234,20 +234,37 @@ def explain(what: Annotated[str, typer.Argument(metavar="ID", help="A turn, a ru
 
 @app.command()
 def train(
-    now: Annotated[bool, typer.Option("--now", help="Start a cycle at once, if the data allows one, and show it.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Start a cycle at once, if the data allows one, and show it. Ctrl-C asks before it cancels.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="End the cycle under way; the live version stays.")] = False,
 ) -> None:
     """Say whether it is time to learn; with --now, learn."""
-    from qi_learn.report import status as view
-
+    if cancel:
+        _cancel()
+        return
     paths, settings = _open()
     if not now:
-        typer.echo(view.gather(paths, settings).decision)
-        return
-    from qi_learn.serve import learning
+        from qi_learn.report import status
 
-    ended = learning.train_now(paths, settings, say=typer.echo)
+        typer.echo(status.learning_text(status.gather(paths, settings)))
+        return
+    from qi_learn.report import live
+    from qi_learn.serve import foreground
+
+    with live.view(typer.echo) as view:
+        ended = foreground.train_now(paths, settings, view)
     if ended.exit_code:
         raise typer.Exit(ended.exit_code)
+
+
+def _cancel() -> None:
+    from qi_learn.serve import foreground
+
+    ended = foreground.cancel(Paths.default(), typer.echo)
+    if ended.state == "cancelled":
+        typer.echo("The cycle is cancelled; the live version is what it was.")
+        return
+    typer.echo(ended.reason if ended.state == "left" else f"Not cancelled: it was {ended.state} before ({ended.reason}).")
+    raise typer.Exit(ended.exit_code or 1)
 
 
 @app.command()

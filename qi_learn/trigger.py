@@ -2,8 +2,8 @@
 
 What must hold, in the order in which it is said: automatic learning is on, no cycle is under way, there is enough that is new (distinct examples over
 the quality threshold that no version of the live chain has learned), it is not one-sided and leaves something to train on beside the gate, it has
-grown by a quarter since a cycle on top of the live chain was last refused (or its version taken back), the interval since the last cycle has passed,
-and, with a schedule, one of its times has just come.
+grown by a quarter since a cycle on top of the live chain was last refused (or its version taken back), the last one was not cancelled just now, the
+interval since the last cycle has passed, and, with a schedule, one of its times has just come.
 
 A clock that is set back neither starves nor doubles: the end of a cycle that lies more than an interval ahead is not believed, so a wait is never longer
 than two intervals; and the two counts (learned, grown since a refusal) do not look at the clock at all.
@@ -29,10 +29,15 @@ from qi_learn.store.runs import Run, learned, list_runs
 GRACE = 600.0
 """Seconds after a scheduled time within which a cycle may still start (the daemon looks more often than that)."""
 GROWTH = 1.25
+CANCELLED_REST = 3600.0
+"""Seconds after a cancelled cycle before the next one starts by itself, however short the interval: somebody did not want it now."""
 
 
-def decide(store: Store, settings: Settings, *, learned_runs: Collection[str], now: float, busy: bool) -> Decision:
-    """Whether a cycle should start now. `learned_runs`: the cycles behind the live chain. Raises SettingsError where the schedule is no cron line."""
+def decide(store: Store, settings: Settings, *, learned_runs: Collection[str], now: float, busy: bool, waiting: bool = False) -> Decision:
+    """Whether a cycle should start now. `learned_runs`: the cycles behind the live chain; `waiting`: its time had come, and it waits for a quiet moment.
+
+    Raises SettingsError where the schedule is no cron line.
+    """
     runs = list_runs(store)
     found = [c.session for c in candidates(store, settings, learned=learned(store, learned_runs)).candidates]
     fresh = len(found)
@@ -49,9 +54,11 @@ def decide(store: Store, settings: Settings, *, learned_runs: Collection[str], n
         return wait(reason, interactions=missing) if missing > 0 else wait(reason)
     if (need := _after_refusal(runs, learned_runs)) > fresh:
         return wait(f"the last cycle was refused: it takes {need} new examples to try again, {need - fresh} more than there are", interactions=need - fresh)
+    if (seconds := _rest_left(runs, now)) > 0:
+        return wait(f"the last cycle was cancelled; {_span(seconds)} to go", seconds=seconds)
     if (seconds := _interval_left(runs, settings, now)) > 0:
         return wait(f"the last cycle was less than {_span(settings.train.training_interval)} ago; {_span(seconds)} to go", seconds=seconds)
-    if settings.train.schedule and not _scheduled(runs, settings.train.schedule, now):
+    if settings.train.schedule and not waiting and not _scheduled(runs, settings.train.schedule, now):
         return wait(f"cycles start only at the times of train.schedule ({settings.train.schedule})")
     return Decision(True, f"{fresh} new examples over the quality threshold", {}, fresh)
 
@@ -75,6 +82,14 @@ def _after_refusal(runs: Sequence[Run], learned_runs: Collection[str]) -> int:
     newest = max(learned_runs, default="")
     vain = [r.fresh for r in runs if r.id > newest and r.state in ("refused", "deployed") and r.id not in learned_runs and r.fresh is not None]
     return math.ceil(GROWTH * max(vain)) if vain else 0
+
+
+def _rest_left(runs: Sequence[Run], now: float) -> float:
+    """Seconds of rest left where the newest cycle was cancelled. A clock that is set back does not make it longer."""
+    newest = next((r for r in runs if r.state in RUN_STATES_ENDED), None)
+    if newest is None or newest.state != "cancelled" or newest.updated > now + CANCELLED_REST:
+        return 0.0
+    return newest.updated + CANCELLED_REST - now
 
 
 def _interval_left(runs: Sequence[Run], settings: Settings, now: float) -> float:

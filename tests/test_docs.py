@@ -17,12 +17,14 @@ from qi_learn.report.doctor import Finding
 from qi_learn.report.explain import Explanation
 from qi_learn.report.history import VersionLine
 from qi_learn.report.status import RunLine, Status
+from qi_learn.report.training import GpuUse
 from qi_learn.serve.back import Back
 from qi_learn.store.turns import TurnLine
+from qi_learn.train.progress import Progress
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
-    "status": ((Status, RunLine), {"running", "waiting", "deployed", "refused", "failed"}),
+    "status": ((Status, RunLine, Progress, GpuUse), {"running", "waiting", "deferred", "deployed", "refused", "failed", "cancelled"}),
     "log": ((TurnLine,), {"turns", "--event"}),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gpus import UUIDS, Gpus
 from recorded_home import ESCAPE, RUN, deploy, ended_run, record, schema_from_the_future
 from test_background import STATE, holding_the_lock
 from test_plan import RESULT
@@ -20,14 +22,16 @@ from qi_learn.dataset.replay import why
 from qi_learn.deploy import journal
 from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
-from qi_learn.records import Drift, Example, Packed, Pair, Recall, Snapshot, Strength, TensorGain, TrainResult
+from qi_learn.records import Drift, Example, Packed, Pair, Placement, Recall, Snapshot, Strength, TensorGain, TrainResult
 from qi_learn.report import doctor, history, status
 from qi_learn.report.explain import as_text, explain
+from qi_learn.report.training import GpuUse
 from qi_learn.serve.control import Control
 from qi_learn.settings import Gateway, Settings
 from qi_learn.spool import Spool
 from qi_learn.store.rundir import RunDirectory
 from qi_learn.store.snapshots import save_snapshot
+from qi_learn.train.progress import Progress
 
 
 @pytest.fixture
@@ -45,11 +49,11 @@ def past(paths: Paths, tmp_path: Path) -> Paths:
 
 
 @contextmanager
-def daemon(paths: Paths, *, gateway: str | None = "http://127.0.0.1:1", **said: Any) -> Iterator[None]:
+def daemon(paths: Paths, *, gateway: str | None = "http://127.0.0.1:1", waiting: str = "", **said: Any) -> Iterator[None]:
     """A process that holds the lock and answers as the daemon does."""
     paths.ensure().daemon_state.write_text(json.dumps(STATE | said))
     with holding_the_lock(paths):
-        control = Control(paths.socket, lambda _: {"gateway": gateway})
+        control = Control(paths.socket, lambda _: {"gateway": gateway, "waiting": waiting})
         yield
         control.close()
 
@@ -138,11 +142,69 @@ def test_a_daemon_that_does_not_answer_is_a_problem(past: Paths) -> None:
 def test_a_run_under_way_and_one_that_waits(paths: Paths) -> None:
     run = ended_run(paths.ensure(), ended=False)
     assert gather(paths).run == status.RunLine(RUN, "waiting", "120 new examples", "train", "")
-    run.write(run.progress, {"step": 12, "of": 48, "loss": 1.5, "eta": 41.0})
+    progress = Progress("training", 12, 48, 5.0, 1.5, dev=1.6, penalty=0.01, eta=41.0, tokens_per_second=850.0)
+    run.write(run.progress, progress)
     with daemon(paths):
         found = gather(paths)
-    assert found.run == status.RunLine(RUN, "running", "120 new examples", "train", "step 12 of 48, loss 1.500, 41 s to go")
+    shown = "step 12 of 48, loss 1.500, dev loss 1.600, penalty 0.0100, 850 tokens/s, 41 s to go"
+    assert found.run == status.RunLine(RUN, "running", "120 new examples", "train", shown, progress)
     assert f"last run    {RUN} running, train: step 12 of 48" in status.as_text(found)
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (Progress("loading", 0, 0, 1.0), "loading the model"),
+        (Progress("general fisher", 16, 240, 1.0, eta=300.0), "general Fisher: sequence 16 of 240, 5 min to go"),
+        (Progress("past fisher", 8, 20, 1.0), "Fisher of this work: sequence 8 of 20"),
+        (Progress("training", 3, 48, 1.0, loss=2.0, paused="answering"), "paused: answering, step 3 of 48, loss 2.000"),
+        (Progress("done", 48, 48, 1.0, loss=2.0), ""),
+    ],
+    ids=lambda p: p.phase if isinstance(p, Progress) else "",
+)
+def test_only_the_training_has_steps(paths: Paths, progress: Progress, words: str) -> None:
+    run = ended_run(paths.ensure(), ended=False)
+    run.write(run.progress, progress)
+    with daemon(paths):
+        found = gather(paths).run
+    assert found is not None
+    assert found.progress == words
+    assert found.training == (progress if words else None)
+
+
+def test_how_busy_the_gpu_is_that_trains(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = Gpus.install(tmp_path / "bin", monkeypatch)
+    gpus.show(("RTX 4090", 24564, 20000), ("RTX 4090", 24564, 4084), busy=97)
+    run = ended_run(paths.ensure(), ended=False)
+    run.write(run.progress, Progress("training", 12, 48, 5.0))
+    run.write(run.placement, Placement("cuda:0", "RTX 4090", 1, True, "", gpus=(UUIDS[1],)))
+    with daemon(paths):
+        found = gather(paths)
+        assert found.run is not None
+        assert found.run.gpu == GpuUse("RTX 4090", 0.97, 20480 * 2**20, 24564 * 2**20)
+        assert "trains on   RTX 4090: 97 % busy, 20.0 of 24.0 GiB" in status.as_text(found).splitlines()
+        gpus.show()
+        assert gather(paths).run.gpu is None  # type: ignore[union-attr]
+        run.placement.write_bytes(b"\x00")
+        assert gather(paths).problems == found.problems
+
+
+def test_a_run_that_cannot_go_on_now_is_deferred_and_one_that_waits_for_a_quiet_moment_waits(paths: Paths) -> None:
+    run = ended_run(paths.ensure(), ended=False)
+    run.journal(90.0, "cycle", "waits", reason="No device has the memory to train now: a card has 3.0 GiB free.")
+    with daemon(paths):
+        found = gather(paths).run
+    assert found is not None
+    assert (found.state, found.reason) == ("deferred", "No device has the memory to train now: a card has 3.0 GiB free.")
+    with daemon(paths, waiting="a request was answered just now"):
+        seen = gather(paths)
+    assert seen.run is not None
+    assert (seen.waiting, seen.run.state, seen.run.reason) == ("a request was answered just now", "waiting", "a request was answered just now")
+    assert "learning    waiting until you are idle: a request was answered just now" in status.as_text(seen).splitlines()
+    lock = run.hold()
+    with daemon(paths):
+        assert gather(paths).run.state == "running"  # type: ignore[union-attr]
+    os.close(lock or 0)
 
 
 DAMAGE = ("deploy", "database", "projects", "gateway_status")

@@ -91,7 +91,7 @@ def test_off_and_busy_wait_but_still_count(store: Store) -> None:
 
 
 def test_the_interval_counts_from_the_end_of_the_last_cycle(store: Store) -> None:
-    work(store, {"a": 6, "b": 6})
+    work(store, {"a": 4, "b": 4, "c": 4})
     cycle(store, "R1", "failed", NOW - DAY + 3600)
     cycle(store, "R0", "failed", NOW - 3 * DAY)
     found = ask(store)
@@ -104,7 +104,7 @@ def test_the_interval_counts_from_the_end_of_the_last_cycle(store: Store) -> Non
 
 
 def test_after_a_refusal_it_takes_a_quarter_more(store: Store) -> None:
-    work(store, {"a": 6, "b": 6})
+    work(store, {"a": 4, "b": 4, "c": 4})
     cycle(store, "R1", "refused", NOW - 2 * DAY, fresh=10)
     found = ask(store)
     assert (found.due, found.missing) == (False, {"interactions": 1})
@@ -114,7 +114,7 @@ def test_after_a_refusal_it_takes_a_quarter_more(store: Store) -> None:
 
 
 def test_a_refusal_before_the_live_version_says_nothing_any_more(store: Store) -> None:
-    work(store, {"a": 6, "b": 6})
+    work(store, {"a": 4, "b": 4, "c": 4})
     cycle(store, "R1", "refused", NOW - 9 * DAY, fresh=50)
     cycle(store, "R2", "deployed", NOW - 5 * DAY, fresh=63)
     assert ask(store, learned_runs=("R2",)).due
@@ -127,7 +127,7 @@ def test_a_refusal_before_the_live_version_says_nothing_any_more(store: Store) -
 
 
 def test_with_a_schedule_cycles_start_at_its_times_only(store: Store) -> None:
-    work(store, {"a": 6, "b": 6})
+    work(store, {"a": 4, "b": 4, "c": 4})
     noon = with_train(schedule="0 12 * * *")
     for late, due in ((-1, False), (0, True), (0.5, True), (GRACE, True), (GRACE + 1, False), (3600, False)):
         assert ask(store, noon, now=NOW + late).due is due, late
@@ -135,7 +135,7 @@ def test_with_a_schedule_cycles_start_at_its_times_only(store: Store) -> None:
 
 
 def test_a_scheduled_time_starts_one_cycle_and_a_daily_one_comes_daily(store: Store) -> None:
-    work(store, {"a": 6, "b": 6})
+    work(store, {"a": 4, "b": 4, "c": 4})
     noon = with_train(schedule="0 12 * * *")
     cycle(store, "R1", "failed", NOW + 65)  # started 5 s past, ended a minute later
     assert not ask(store, noon, now=NOW + 120).due
@@ -144,7 +144,7 @@ def test_a_scheduled_time_starts_one_cycle_and_a_daily_one_comes_daily(store: St
 
 
 def test_a_schedule_that_is_none_is_an_error_that_says_so(store: Store) -> None:
-    work(store, {"a": 6, "b": 6})
+    work(store, {"a": 4, "b": 4, "c": 4})
     with pytest.raises(SettingsError, match=r"train\.schedule = 'at night' is not a cron line"):
         ask(store, with_train(schedule="at night"))
 
@@ -170,19 +170,19 @@ def test_a_clock_set_back_by_less_than_the_interval_never_shortens_the_wait(part
 
 def test_a_clock_that_was_years_ahead_does_not_start_the_same_cycle_again(store: Store) -> None:
     """The end of the cycle is not believed; the counts hold without a clock."""
-    work(store, {"a": 6, "b": 6})
+    work(store, {"a": 4, "b": 4, "c": 4})
     years = 4 * 365 * DAY
     cycle(store, "R1", "refused", NOW + years, fresh=12)
     found = ask(store)
     assert (found.due, found.missing) == (False, {"interactions": 3})
     cycle(store, "R2", "deployed", NOW + years, turns=range(12), fresh=12)
     assert ask(store, learned_runs=("R2",)).missing == {"interactions": 10}
-    work(store, {"c": 6, "d": 6}, first=20)
+    work(store, {"d": 4, "e": 4, "f": 4}, first=20)
     assert ask(store, learned_runs=("R2",)).due
 
 
 def test_a_cycle_after_the_jump_is_believed_again(store: Store) -> None:
-    work(store, {"a": 6, "b": 6})
+    work(store, {"a": 4, "b": 4, "c": 4})
     cycle(store, "R1", "failed", NOW + 1000 * DAY)
     assert ask(store).due
     cycle(store, "R2", "failed", NOW + 60)
@@ -200,3 +200,23 @@ def test_deciding_over_a_thousand_turns_is_no_burden(store: Store) -> None:
         store.conn.set_trace_callback(None)
         counts.append(len(seen))
     assert counts[1] < 2.2 * counts[0]
+
+
+def test_after_a_cancelled_cycle_it_rests_whatever_the_interval_is(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    at_once = with_train(training_interval=0.0)
+    cycle(store, "R1", "refused", NOW - 9000, fresh=1)
+    cycle(store, "R2", "cancelled", NOW - 600, fresh=12)
+    found = ask(store, at_once)
+    assert (found.due, found.reason, found.missing) == (False, "the last cycle was cancelled; 50 min to go", {"seconds": 3000.0})
+    assert ask(store, at_once, now=NOW + 3001).due  # and it takes no more examples than before: they were not refused
+    assert ask(store, at_once, now=NOW - 5000).due  # a clock that was set back makes it no longer
+    assert not ask(store, with_train(training_interval=DAY), now=NOW + 3001).due
+
+
+def test_a_cycle_whose_time_had_come_waits_on_after_the_grace(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    nightly = with_train(schedule="30 2 * * *")
+    morning = datetime(2026, 11, 20, 8, 0).astimezone().timestamp()
+    assert not decide(store, nightly, learned_runs=(), now=morning, busy=False).due
+    assert decide(store, nightly, learned_runs=(), now=morning, busy=False, waiting=True).due

@@ -17,14 +17,15 @@ from qi_learn.deploy.journal import Deployment, live_runs, load_deployment
 from qi_learn.errors import QiError
 from qi_learn.paths import Paths
 from qi_learn.records import Decision
+from qi_learn.report.training import GpuUse, gpu_text, gpu_use
 from qi_learn.serve import background, control
 from qi_learn.serve.background import DaemonState
-from qi_learn.serve.learning import progress_text
 from qi_learn.serve.projects import load_projects
 from qi_learn.settings import Settings
 from qi_learn.spool import spool_files
 from qi_learn.store.database import open_store
 from qi_learn.store.rundir import RunDirectory, run_directories
+from qi_learn.train.progress import Progress, progress_text, read_progress
 
 T = TypeVar("T")
 NOTHING_YET = Decision(False, "nothing was recorded yet")
@@ -37,10 +38,15 @@ class RunLine:
 
     id: str
     state: str
-    """`running`, `waiting` (for the daemon, to go on), or how it ended: `deployed`, `refused`, `failed`."""
+    """`running`, `waiting` (for the daemon or a quiet moment, to go on), `deferred` (it cannot go on now and is tried again: `reason`), or how it ended:
+    `deployed`, `refused`, `failed`, `cancelled`."""
     reason: str
     step: str = ""
     progress: str = ""
+    training: Progress | None = None
+    """The numbers behind `progress`, while it trains."""
+    gpu: GpuUse | None = None
+    """Where it trains, if on a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,8 @@ class Status:
     fresh: int
     decision: str
     due: bool
+    waiting: str
+    """Why a cycle that could start or go on does not: the user is not idle. Empty where none waits for that."""
     missing: Mapping[str, float]
     live: str
     """Version that answers for the alias; empty before `qi-learn init`."""
@@ -86,12 +94,14 @@ def gather(paths: Paths, settings: Settings) -> Status:
     silent: dict[str, object] = {}
     no_projects: tuple[Path, ...] = ()
     daemon = background.running(paths)
-    gateway = seen(lambda: _gateway(paths, daemon), "")
+    answer = seen(lambda: _asked(paths, daemon), silent)
+    gateway = str(answer.get("gateway") or "")
+    waiting = str(answer.get("waiting") or "")
     said = seen(lambda: gateway_said(paths), silent)
     deployment = seen(lambda: load_deployment(paths), None)
     turns, rated, decision = seen(lambda: _learning(paths, settings, deployment), (0, 0, UNKNOWN))
     projects = seen(lambda: load_projects(paths), no_projects)
-    run = seen(lambda: _newest_run(paths), None)
+    run = seen(lambda: _newest_run(paths, waiting), None)
     files, size = _waiting(paths.spool)
     reason = _not_recording(settings, daemon, gateway, said)
     if routes := said.get("routes_problem"):
@@ -110,6 +120,7 @@ def gather(paths: Paths, settings: Settings) -> Status:
         fresh=decision.fresh,
         decision=decision.reason,
         due=decision.due,
+        waiting=waiting,
         missing=decision.missing,
         live=deployment.live if deployment else "",
         alias=settings.serve.alias,
@@ -143,9 +154,9 @@ def _not_recording(settings: Settings, daemon: DaemonState | None, gateway: str,
     return recorder_problem(settings, said) if gateway else "the gateway is not up"
 
 
-def _gateway(paths: Paths, daemon: DaemonState | None) -> str:
-    """Where the gateway listens now; the daemon knows."""
-    return str(control.call(paths.socket, {"do": "status"}, timeout=2).get("gateway") or "") if daemon else ""
+def _asked(paths: Paths, daemon: DaemonState | None) -> dict[str, object]:
+    """What only the daemon knows: where the gateway listens now, what a cycle waits for."""
+    return dict(control.call(paths.socket, {"do": "status"}, timeout=2)) if daemon else {}
 
 
 def _waiting(spool: Path) -> tuple[int, int]:
@@ -170,7 +181,7 @@ def _learning(paths: Paths, settings: Settings, deployment: Deployment | None) -
         return turns, rated, trigger.decide(store, settings, learned_runs=learned, now=time.time(), busy=busy)
 
 
-def _newest_run(paths: Paths) -> RunLine | None:
+def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
     runs = run_directories(paths.runs)
     if not runs:
         return None
@@ -178,13 +189,32 @@ def _newest_run(paths: Paths) -> RunLine | None:
     if run.ended:
         ended = read_object(run.outcome)
         return RunLine(run.run_id, str(ended.get("state")), str(ended.get("reason") or ""))
-    state = "running" if background.locked(paths) else "waiting"
-    return RunLine(run.run_id, state, str(read_object(run.request).get("reason") or ""), _step(run), progress_text(run))
+    state, reason = _under_way(run, str(read_object(run.request).get("reason") or ""), waiting, locked=background.locked(paths))
+    progress = read_progress(run.path)
+    training = progress if progress is not None and progress.phase != "done" else None
+    shown = progress_text(run.path) if state != "deferred" else ""
+    gpu = gpu_use(run) if training is not None and state == "running" else None
+    return RunLine(run.run_id, state, reason, _step(run), shown, training, gpu)
+
+
+def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:
+    """State and reason of a run that has not ended. Deferred: its last word was that it cannot go on, and nobody works on it now."""
+    last = run.history()[-1:]
+    if waiting or not locked:
+        return "waiting", waiting or reason
+    if last and last[0].get("state") == "waits" and not run.held:
+        return "deferred", str(last[0].get("reason") or reason)
+    return "running", reason
 
 
 def _step(run: RunDirectory) -> str:
     history = run.history()
     return str(history[-1].get("step")) if history else "starting"
+
+
+def learning_text(s: Status) -> str:
+    """Why it does not learn just now, or that it does."""
+    return f"waiting until you are idle: {s.waiting}" if s.waiting else s.decision
 
 
 def as_text(s: Status) -> str:
@@ -195,11 +225,13 @@ def as_text(s: Status) -> str:
         f"daemon      {'running' + server if s.daemon else 'not running: qi-learn daemon start'}",
         f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, {s.spool_bytes / 1024:.0f} KiB",
         f"recorded    {s.turns} turns, {s.rated} ratings",
-        f"learning    {s.decision}",
+        f"learning    {learning_text(s)}",
         f"live        {s.alias} is {'v' + s.live if s.live else 'not there yet'}" + (f" (chain: {' -> '.join(s.chain)})" if len(s.chain) > 1 else ""),
     ]
     if s.run is not None:
         step = f", {s.run.step}" if s.run.step else ""
         lines.append(f"last run    {s.run.id} {s.run.state}{step}" + (f": {s.run.progress or s.run.reason}" if s.run.progress or s.run.reason else ""))
+        if s.run.gpu is not None:
+            lines.append(f"trains on   {gpu_text(s.run.gpu)}")
     lines.append("projects    " + (", ".join(s.projects) or "none: qi-learn init PATH"))
     return "\n".join((*lines, *(f"problem     {problem.replace(chr(10), ' ')}" for problem in s.problems)))

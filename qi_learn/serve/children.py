@@ -80,7 +80,8 @@ class Child:
         again = ["--port", str(self._port)] if self._port and "--port" in self._arguments else []
         command = python(self.module, *self._arguments, *again, "--ready", str(self._ready), "--parent", str(os.getpid()))
         with open_log(self._log) as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            # of its own session: a Ctrl-C in the terminal is for us, and we decide what becomes of it
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self._started = time.monotonic()
         self._starts += 1
         logger.info("started %s (pid %d)", self.module, self._process.pid)

@@ -31,6 +31,7 @@ from qi_learn.serve import setup
 from qi_learn.serve.background import DaemonState
 from qi_learn.serve.children import Child
 from qi_learn.serve.control import Control, refusal
+from qi_learn.serve.idle import Idleness
 from qi_learn.serve.intake import Intake
 from qi_learn.serve.learning import Cycles
 from qi_learn.settings import Settings
@@ -59,7 +60,9 @@ class Daemon:
         self.decision = Decision(False, "The daemon has just started.")
         self._clock = clock
         self._with_gateway = gateway
-        self._wishes: queue.SimpleQueue[queue.SimpleQueue[Mapping[str, Any]]] = queue.SimpleQueue()
+        self._idle = Idleness(self.paths, settings, clock())
+        self._waiting = ""
+        self._wishes: queue.SimpleQueue[tuple[str, queue.SimpleQueue[Mapping[str, Any]]]] = queue.SimpleQueue()
         self._decided_at = self._base_tried_at = float("-inf")
         self._base_ready = False
         self._agreed = 0
@@ -87,7 +90,7 @@ class Daemon:
         self._gateway: Child | None = None
         engine_url = self._engine.wait_ready(backends.ENGINE_SECONDS) if self._engine else None
         self.backend = backends.backend_of(self.settings, self.paths, engine_url)
-        self._ensure_base()
+        self._ensure_base(self._clock())
         if self._with_gateway:
             arguments = ["--upstream", self.backend.url]
             self._gateway = self._child(
@@ -118,9 +121,9 @@ class Daemon:
     def tick(self) -> None:
         """One round of everything. Errors of one part are logged and tried again in the next round: the others go on."""
         now = self._clock()
-        for part in (self._watch_children, self._cycles.watch, self._ensure_base, lambda: self._take_in(now), lambda: self._decide(now), self._grant_wishes):
+        for part in (self._watch_children, self._watch_cycle, self._ensure_base, self._take_in, self._decide, self._grant_wishes):
             try:
-                part()
+                part(now)
             except Exception as error:  # noqa: BLE001 - the edge of the daemon's loop: a fault of one part must not stop the others
                 self._note_fault(error)
                 return  # and nothing is decided on what was only half taken in
@@ -137,10 +140,17 @@ class Daemon:
         self._fault = (known, time.monotonic())
 
     def cycle_now(self, reason: str) -> RunDirectory:
-        """The cycle under way, or a new one. Raises as `start_cycle`."""
-        return self._cycles.current or self.start_cycle(reason)
+        """The cycle under way, or a new one, for somebody who waits for it. Raises as `start_cycle`."""
+        if (current := self._cycles.current) is not None:
+            self._cycles.hurry()
+            return current
+        return self.start_cycle(reason, asked=True)
 
-    def start_cycle(self, reason: str) -> RunDirectory:
+    def cancel_cycle(self) -> RunDirectory:
+        """Ends the cycle under way. Raises NotFound where there is none."""
+        return self._cycles.cancel()
+
+    def start_cycle(self, reason: str, *, asked: bool = False) -> RunDirectory:
         """Starts a learning cycle, whatever the thresholds say. Raises Busy where one is under way, ServerError where the base is not ready."""
         if self._cycles.current is not None:
             raise Busy(f"A cycle is under way: {self._cycles.current.run_id}.", "Watch it with `qi-learn status`.")
@@ -162,6 +172,8 @@ class Daemon:
             parent=deployment.live,
             ancestors=live_runs(deployment),
             model_store=store_place,
+            engine=self.backend.engine,
+            asked=asked,
         )
         logger.info("run %s: %s", request.run_id, reason)
         return self._cycles.start(request)
@@ -170,29 +182,51 @@ class Daemon:
         if self._intake.tick(self.store, now):
             self._changed = True
 
+    @property
+    def waiting(self) -> str:
+        """Why a cycle that could start or go on waits: the user is not idle. Empty where none waits."""
+        return self._cycles.waits_for if self._cycles.busy else self._waiting
+
+    def _watch_cycle(self, now: float) -> None:
+        self._cycles.watch(lambda: self._disturbed(now))
+
+    def _disturbed(self, now: float) -> str:
+        """Why now is no moment for a cycle. Empty: it is, and none waits any more."""
+        if not (reason := self._idle.disturbed(now, edited=self._intake.edited)):
+            self._idle.over()
+        return reason
+
     def _decide(self, now: float) -> None:
         if time.monotonic() - self._decided_at < DECIDE_SECONDS[0 if self._changed else 1]:
             return
         self._decided_at, self._changed = time.monotonic(), False
-        self.decision = trigger.decide(self.store, self.settings, learned_runs=setup.learned_runs(self.paths), now=now, busy=self._cycles.busy)
-        if self.decision.due and self._base_ready:
-            self.start_cycle(self.decision.reason)
+        busy, learned = self._cycles.busy, setup.learned_runs(self.paths)
+        self.decision = trigger.decide(self.store, self.settings, learned_runs=learned, now=now, busy=busy, waiting=self._idle.waits)
+        if busy:
+            return
+        if not self.decision.due:
+            self._waiting = ""
+            self._idle.over()
+        elif self._base_ready:
+            self._waiting = self._disturbed(now)
+            if not self._waiting:
+                self.start_cycle(self.decision.reason)
 
-    def _watch_children(self) -> None:
+    def _watch_children(self, now: float) -> None:
         for child in (self._engine, self._gateway):
             if child is not None:
                 child.watch()
         if self._said and self.gateway_url not in (None, self._said):
             self._say_where()  # on a port of its own choosing it comes back somewhere else
 
-    def _ensure_base(self) -> None:
+    def _ensure_base(self, now: float) -> None:
         """Version 1.0.0, and routes and alias as deploy.json wants them, whenever somebody has changed it; tried again until the server answers."""
         seen = self._journal_time()
         if (self._base_ready and seen == self._agreed) or time.monotonic() - self._base_tried_at < BASE_RETRY_SECONDS:
             return
         self._base_tried_at = time.monotonic()
         try:
-            setup.ensure_base(self.paths, self.settings, self.backend, now=self._clock())
+            setup.ensure_base(self.paths, self.settings, self.backend, now=now)
         except ServerError as error:
             logger.warning("routes and alias wait for the server: %s", error.what)
         else:
@@ -216,28 +250,30 @@ class Daemon:
                 return {"pid": os.getpid()}
             case "status":
                 current = self._cycles.current
-                return {"decision": plain(self.decision), "run": current.run_id if current else None, "gateway": self.gateway_url}
-            case "train":
+                run = current.run_id if current else None
+                return {"decision": plain(self.decision), "run": run, "gateway": self.gateway_url, "waiting": self.waiting}
+            case "train" | "cancel" as wish:
                 reply: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-                self._wishes.put(reply)
+                self._wishes.put((wish, reply))
                 with contextlib.suppress(queue.Empty):
                     return reply.get(timeout=WISH_SECONDS)
-                return {"error": "The daemon is too busy to start a cycle.", "todo": "Try again in a minute."}
+                return {"error": f"The daemon is too busy to {'start' if wish == 'train' else 'cancel'} a cycle.", "todo": "Try again in a minute."}
             case "stop":
                 self.stopping = True
                 return {"stopping": True}
         return {"error": f"The daemon does not know {request.get('do')!r}."}
 
-    def _grant_wishes(self) -> None:
-        """Starts the cycles asked for through the control socket: here, because only the loop may."""
+    def _grant_wishes(self, now: float) -> None:
+        """Starts and cancels cycles as was asked through the control socket: here, because only the loop may."""
         while not self._wishes.empty():
-            reply = self._wishes.get()
+            wish, reply = self._wishes.get()
             try:
-                reply.put({"run": self.cycle_now("asked for by `qi-learn train --now`").run_id})
+                run = self.cycle_now("asked for by `qi-learn train --now`") if wish == "train" else self.cancel_cycle()
+                reply.put({"run": run.run_id})
             except QiError as error:
                 reply.put(refusal(error))
             except OSError as error:
-                reply.put(refusal(QiError(f"The cycle could not be started: {error}", "See `qi-learn doctor`.")))
+                reply.put(refusal(QiError(f"The cycle could not be {'started' if wish == 'train' else 'cancelled'}: {error}", "See `qi-learn doctor`.")))
 
 
 def _take_lock(paths: Paths) -> int:

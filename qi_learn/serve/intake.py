@@ -40,6 +40,8 @@ class Intake:
     paths: Paths
     settings: Settings
     watcher: Watcher
+    edited: float = float("-inf")
+    """When something was last seen to change in a watched project."""
     _projects: list[Path] = field(default_factory=list)
     _listed: tuple[Path, ...] = ()
     _registered_at: int = -1
@@ -49,7 +51,9 @@ class Intake:
     def tick(self, store: Store, now: float) -> int:
         """One round; returns how many events were taken in and turns scored: 0 where nothing changed."""
         self._follow_projects()
-        self._seen.extend(self.watcher.poll())  # before the drain: a turn is in the spool before anybody can save what it answered
+        if seen := self.watcher.poll():  # before the drain: a turn is in the spool before anybody can save what it answered
+            self._seen.extend(seen)
+            self.edited = now
         drained = drain(store, self.paths.spool, decode=self._decode, suggest=survival.suggestions_of, now=now)
         for turn_id in feedback.unclassified_turns(store):
             self._classify(store, turn_id)
