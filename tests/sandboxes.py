@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from qi_learn.errors import ToolMissing
@@ -20,3 +22,10 @@ def sandbox_or_skip() -> Sandbox:
         return open_sandbox()
     except ToolMissing as error:
         pytest.skip(f"THE SANDBOX IS NOT TESTED HERE: {error.what}")
+
+
+def soon(sandbox: Sandbox) -> float:
+    """Seconds of wall time in which a program surely begins, however busy the machine is just now, and that are over soon."""
+    began = time.monotonic()
+    sandbox.run("", [])
+    return 0.5 + 10 * (time.monotonic() - began)

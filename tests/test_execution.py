@@ -12,7 +12,7 @@ from typing import Any
 
 import fake_models_server as fake
 import pytest
-from sandboxes import sandbox_or_skip
+from sandboxes import sandbox_or_skip, soon
 
 from qi_learn.errors import ServerError
 from qi_learn.outside.ollama import Ollama
@@ -20,7 +20,7 @@ from qi_learn.paths import Paths
 from qi_learn.records import Execution
 from qi_learn.report import doctor
 from qi_learn.validate.execution import QUESTION, Exercise, attempt, code_of, make_exercise, measure_execution
-from qi_learn.validate.sandbox import Limits, Ran, Sandbox
+from qi_learn.validate.sandbox import Limits, Sandbox
 from qi_learn.validate.solved import still_solves
 from qi_learn.validate.task import Task, choose, load_tasks
 
@@ -129,15 +129,11 @@ def test_where_the_time_is_up_the_rest_is_left_out_and_said(server: Ollama, sand
 
 
 def test_what_only_ran_out_of_wall_time_is_not_remembered(sandbox: Sandbox) -> None:
-    class Slow(Sandbox):
-        def run(self, code: str, checks: Any, limits: Limits | None = None) -> Ran:
-            return Sandbox.run(self, code, checks, Limits(seconds=1.0))
-
-    slow = Slow(sandbox.command, sandbox.seccomp)
-    assert attempt(DOUBLE, "import time\ntime.sleep(60)\n" + CODE, slow) == (False, False)
-    assert attempt(DOUBLE, "while True: pass\n" + CODE, sandbox) == (False, True)
-    assert attempt(DOUBLE, CODE, sandbox) == (True, True)
-    assert attempt(DOUBLE, "", sandbox) == (False, True)
+    hasty, patient = Limits(seconds=soon(sandbox)), Limits(processor=1, seconds=120.0)
+    assert attempt(DOUBLE, "import time\ntime.sleep(600)\n" + CODE, sandbox, hasty) == (False, False)
+    assert attempt(DOUBLE, "while True: pass\n" + CODE, sandbox, patient) == (False, True)
+    assert attempt(DOUBLE, CODE, sandbox, patient) == (True, True)
+    assert attempt(DOUBLE, "", sandbox, patient) == (False, True)
 
 
 def test_a_server_that_fails_is_no_wrong_answer(server: Ollama, models: fake.FakeModels, sandbox: Sandbox, tmp_path: Path) -> None:

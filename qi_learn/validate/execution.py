@@ -18,7 +18,7 @@ from qi_learn.errors import ServerError, ToolMissing
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Execution
 from qi_learn.validate.known import add_known, known_key, read_known
-from qi_learn.validate.sandbox import Sandbox, open_sandbox
+from qi_learn.validate.sandbox import Limits, Sandbox, open_sandbox
 from qi_learn.validate.task import Task, choose, load_tasks
 
 QUESTION = "Complete this Python code. Answer with the complete code only, in one code block.\n\n```python\n{prompt}\n```"
@@ -91,12 +91,12 @@ def measure_execution(
     return Execution(tuple(solved), tuple(solved.values()), problem)
 
 
-def attempt(task: Task, answer: str, sandbox: Sandbox) -> tuple[bool, bool]:
+def attempt(task: Task, answer: str, sandbox: Sandbox, limits: Limits | None = None) -> tuple[bool, bool]:
     """Whether the answer's code passes, and whether it would do the same again: not where the wall time was up, which a busy machine may do."""
     code = code_of(task, answer)
     if not code:
         return False, True
-    ran = sandbox.run(code, task.checks)
+    ran = sandbox.run(code, task.checks, limits or Limits())
     return ran.values == task.expected and not ran.truncated, not ran.timed_out
 
 
