@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qi_learn.dataset.replay import LONGEST, replay, why
@@ -146,6 +146,7 @@ def test_of_two_drawn_together_the_more_surprising_comes_first() -> None:
     assert max(means) < 29.5
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.floats(0, 5), min_size=1, max_size=30), st.integers(0, 5))
 def test_whatever_is_known_everything_that_fits_is_there_once(values: list[float | None], seed: int) -> None:
     first = snapshot(*(example(n) for n in range(len(values))), run="r0")

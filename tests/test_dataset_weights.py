@@ -6,7 +6,7 @@ import math
 
 import pytest
 from dataset_world import interaction, turn
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qi_learn.dataset.select import Candidate
@@ -74,6 +74,7 @@ def test_what_the_person_made_of_the_text(feedback: Feedback, liked: bool | None
     assert Candidate(made, Target("x", ()), "k", "s", redacted=False).liked is liked
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=40))
 def test_whatever_the_weights_a_third_of_the_examples_carry_them(weights: list[float]) -> None:
     found = evened(weights)

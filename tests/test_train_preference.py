@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -73,6 +73,7 @@ def sample(name: str, length: int = 5) -> Sample:
     return Sample(name, tuple(range(length + 1)), 1)
 
 
+@settings(deadline=None, max_examples=60)
 @given(NATS, NATS, NATS, NATS, st.integers(1, 40))
 def test_a_choice_is_dpo_with_the_likelihood_of_the_chosen(lw: float, ll: float, lw_ref: float, ll_ref: float, length: int) -> None:
     choice = Choice(sample("w", length), sample("l"))
@@ -85,6 +86,7 @@ def test_a_choice_is_dpo_with_the_likelihood_of_the_chosen(lw: float, ll: float,
     assert slopes[0] < 0 <= slopes[1]  # the chosen up, the rejected down
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(NATS, NATS), min_size=8, max_size=8), st.integers(1, 2), st.integers(1, 2))
 def test_a_rejection_is_kto_with_both_sides_alike(values: list[tuple[float, float]], rejected: int, kept: int) -> None:
     names = [f"s{n}" for n in range(8)]
@@ -266,6 +268,7 @@ def test_no_rejection_without_a_kept_answer() -> None:
     assert max(len(s.ids) for s in looked_at(short)) == 12
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(1, 60), st.integers(0, 5))
 def test_each_comparison_is_seen_twice_at_most_one_a_step_evenly(count: int, steps: int, seed: int) -> None:
     found = [Choice(sample(f"w{n}"), sample(f"l{n}")) for n in range(count)]
