@@ -9,12 +9,12 @@ from test_plan import RESULT
 from test_plan import _plan as a_plan
 
 from qi_learn.records import Drift, Strength
-from qi_learn.train.budget import EXPECTED, NORMAL, OVER, PRICE, SPREAD, TIGHTEST, UNDER, Before, before, moved, strength
+from qi_learn.train.budget import EXPECTED, NORMAL, OVER, PARTS, PRICE, SPREAD, TIGHTEST, UNDER, Before, before, moved, strength
 
 USUAL = EXPECTED["kfac", "general"]
 
 
-def _before(measured: float, *, kappa: float = USUAL, tightened: float = 1.0, price: float = PRICE["general"]) -> Before:
+def _before(measured: float, *, kappa: float = USUAL, tightened: float = 1.0, price: float = PRICE["kfac", "general"]) -> Before:
     """A run that was planned with the kappa that it then measured."""
     made = Strength(price, kappa, tightened, "")
     return Before(made.value, made, Drift(measured, measured / kappa, 16, 1520), "kfac")
@@ -24,7 +24,7 @@ def test_the_default_budget_is_the_measured_strength() -> None:
     assert strength("general", NORMAL, "kfac").value == pytest.approx(300)
     assert strength("past", NORMAL, "kfac").value == pytest.approx(200)
     assert strength("general", NORMAL, "kfac").reason == "nothing was measured yet"
-    assert strength("general", NORMAL, "diagonal").kappa == EXPECTED["diagonal", "general"]
+    assert [strength(part, NORMAL, "diagonal").value for part in PARTS] == [pytest.approx(900), pytest.approx(1100)]
 
 
 def test_half_the_budget_asks_for_the_price_at_which_half_is_reached() -> None:
@@ -64,7 +64,7 @@ def test_too_far_doubles_and_well_within_takes_it_back_but_never_below_the_dial(
 
 def test_what_kappa_explains_is_not_counted_twice() -> None:
     """A run that went three budgets because the Fisher saw half of it: at the corrected kappa it would have been within, so nothing is tightened."""
-    ran = Before(300.0, Strength(PRICE["general"], USUAL, 1.0, ""), Drift(3 * NORMAL, 1.5 * NORMAL / USUAL, 16, 1520), "kfac")
+    ran = Before(300.0, Strength(PRICE["kfac", "general"], USUAL, 1.0, ""), Drift(3 * NORMAL, 1.5 * NORMAL / USUAL, 16, 1520), "kfac")
     found = strength("general", NORMAL, "kfac", ran)
     assert (found.kappa, found.tightened) == (pytest.approx(2 * USUAL), 1.0)
     assert found.value == pytest.approx(600)
@@ -79,8 +79,16 @@ def test_another_budget_counts_at_once() -> None:
 
 
 def test_another_form_starts_from_what_is_expected_of_it() -> None:
-    found = strength("general", NORMAL, "diagonal", _before(NORMAL, kappa=1.3 * USUAL))
+    """What was measured under one form says nothing of the other's strength."""
+    found = strength("general", NORMAL, "diagonal", _before(9 * NORMAL, kappa=1.3 * USUAL))
+    assert found == strength("general", NORMAL, "diagonal")
     assert found.kappa == EXPECTED["diagonal", "general"]
+
+
+def test_without_a_prediction_only_the_budget_counts() -> None:
+    ran = Before(300.0, Strength(PRICE["kfac", "general"], USUAL, 1.0, ""), Drift(2 * NORMAL, None, 16, 1520), "kfac")
+    found = strength("general", NORMAL, "kfac", ran)
+    assert (found.kappa, found.tightened) == (USUAL, 2.0)
     assert "kappa was not measured" in found.reason
 
 
