@@ -14,6 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,12 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         floor = max(floor, min(1.0, (len(ordered) - place) * p_values[name]))
         adjusted[name] = floor
     return adjusted
+
+
+def evenly(items: Sequence[T], most: int) -> tuple[T, ...]:
+    """At most so many of the items, in their order, spread over all of them."""
+    count = min(most, len(items))
+    return tuple(items[n * len(items) // count] for n in range(count))
 
 
 def median(values: Sequence[float]) -> float:

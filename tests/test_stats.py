@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from itertools import product
+from itertools import pairwise, product
 from statistics import NormalDist
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from qi_learn.stats import (
     choose_units,
+    evenly,
     holm,
     incomplete_beta,
     mcnemar_mid_p,
@@ -214,3 +215,14 @@ def test_mcnemars_mid_p_is_counted(changed: int) -> None:
     for lost in range(changed + 1):
         counted = (sum(w > lost for w in ways) + sum(w == lost for w in ways) / 2) / len(ways)
         assert mcnemar_mid_p(lost, changed - lost) == pytest.approx(counted)
+
+
+@pytest.mark.parametrize(("count", "most"), [(0, 5), (3, 5), (5, 5), (6, 5), (100, 7), (4, 0)])
+def test_evenly_takes_what_is_asked_for_from_end_to_end(count: int, most: int) -> None:
+    taken = evenly(range(count), most)
+    assert len(taken) == min(count, most)
+    assert list(taken) == sorted(set(taken))
+    if most < count and taken:
+        gaps = [b - a for a, b in pairwise((*taken, count))]
+        assert taken[0] == 0
+        assert max(gaps) - min(gaps) <= 1

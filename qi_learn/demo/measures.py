@@ -10,7 +10,7 @@ from qi_learn.dataset.examples import Vocabulary, code_mask, content_hash, targe
 from qi_learn.demo.source import DemoFunction, prompt_for, written
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.records import Behaviour, Example, SuiteNll
-from qi_learn.stats import mean_interval, paired_interval
+from qi_learn.stats import evenly, mean_interval, paired_interval
 from qi_learn.validate.measure import measure_behaviour, measure_nll
 
 ASKED = 12
@@ -92,7 +92,7 @@ class HeldOut:
 
 def compare_answers(examples: Sequence[Example], server: Ollama, before: str, after: str, *, answer_tokens: int) -> Answered:
     """Both served models asked for the same functions, greedy."""
-    asked = examples[:: max(1, len(examples) // ASKED)][:ASKED]
+    asked = evenly(examples, ASKED)
     first = measure_behaviour(server, before, asked, answer_tokens=answer_tokens)
     second = measure_behaviour(server, after, asked, answer_tokens=answer_tokens)
     interval = mean_interval([b - a for a, b in zip(first.similarity, second.similarity, strict=True)])

@@ -36,6 +36,7 @@ from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Verdict
 from qi_learn.report import status
 from qi_learn.serve import backend, background
+from qi_learn.stats import evenly
 from qi_learn.store.rundir import RunDirectory, run_directories
 from qi_learn.train.progress import progress_text
 
@@ -44,6 +45,8 @@ PACKAGE = "rich"
 CYCLE_SECONDS = 3600.0
 MIN_SESSIONS, MIN_FUNCTIONS = 8, 60
 """What one cycle of the demonstration needs, at least."""
+HELD_OUT = 24
+"""Functions of a cycle's modules that are measured with, taken evenly: scoring one takes a second a version."""
 ASK_EVERY = 10.0
 """Seconds between two questions to the live model while a cycle runs; each takes the cores from the cycle for a moment."""
 
@@ -237,7 +240,7 @@ class Story:
         with Ollama(self._server()) as server:
             with load_vocabulary(self._base) as vocabulary:
                 functions = [f for session in self._played[-1] for f in session.held_out]
-                self._kept_back.append(measures.held_out_examples(functions, server, base, vocabulary))
+                self._kept_back.append(measures.held_out_examples(evenly(functions, HELD_OUT), server, base, vocabulary))
             everything = [e for group in self._kept_back for e in group]
             self.figures.heldout_nll = held = self._held.change(server, everything, base, live)
             self.say(f"  {len(everything)} functions of the modules worked on, never asked for: NLL per token {_change(held)} (base to {live})")

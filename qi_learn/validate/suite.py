@@ -12,6 +12,7 @@ from itertools import zip_longest
 from typing import Any
 
 from qi_learn.records import Example, Snapshot
+from qi_learn.stats import evenly
 
 OLD_LIMIT = 200
 SHOTS = 2
@@ -77,8 +78,7 @@ def _shortened(example: Example, context: int) -> Example:
 
 def asked_of(examples: Sequence[Example], *, limit: int = ASKED) -> tuple[Example, ...]:
     """The examples whose questions are put to the served models: all, or `limit` taken evenly."""
-    count = len(examples)
-    return tuple(examples) if count <= limit else tuple(examples[i * count // limit] for i in range(limit))
+    return evenly(examples, limit)
 
 
 def few_shots(snapshot: Snapshot, *, room: int) -> tuple[Example, ...]:

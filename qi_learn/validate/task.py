@@ -17,6 +17,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from qi_learn.stats import evenly
 from qi_learn.validate.inside import written
 
 TASKS = Path(__file__).with_name("tasks")
@@ -44,8 +45,7 @@ def load_tasks() -> tuple[Task, ...]:
 
 def choose(tasks: Sequence[Task], limit: int) -> tuple[Task, ...]:
     """All of them, or `limit` taken evenly."""
-    count = len(tasks)
-    return tuple(tasks) if limit >= count else tuple(tasks[i * count // limit] for i in range(limit))
+    return evenly(tasks, limit)
 
 
 def _task(table: Mapping[str, Any]) -> Task:
