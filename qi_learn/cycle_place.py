@@ -51,6 +51,8 @@ def find_place(cycle: Cycle, plan: Plan | None = None) -> Placement:
         loaded=cycle.server.in_memory() if here else (),
         held=held_by_server() if here else {},
     )
+    if plan is not None and found.device == "cpu":
+        found = replace(found, reason="the cycle is planned for it")
     if found.hold and _may_give_way(cycle) and _quiet(cycle) < settings.idle.quiet:
         give_way(cycle)
     if found.device == "cpu" or found.serves in found.gpus:

@@ -431,7 +431,8 @@ def test_where_no_device_has_the_memory_now_it_is_deferred(world: World, monkeyp
     assert not run.plan.exists()
     gpus.show()
     kill_at(world, run, {("train", "placed")})
-    assert run.read(run.placement, Placement).device == "cpu"
+    placement = run.read(run.placement, Placement)
+    assert (placement.device, placement.reason) == ("cpu", "the cycle is planned for it")
     assert lines_of(run).count(("freeze", "begun")) == 1
 
 

@@ -349,6 +349,31 @@ def test_explain_a_turn(past: Paths) -> None:
     assert "not scored yet" in as_text(explain(past, Settings(), "T2"))
 
 
+@pytest.mark.parametrize(
+    ("placement", "line"),
+    [
+        (
+            Placement("cpu", "a CPU", 1, True, "there is no GPU", activity="/run/activity"),
+            "trained on a CPU: there is no GPU; paused while requests were answered",
+        ),
+        (
+            Placement("cuda:0", "RTX 4090", 1, True, "one at a time", gpus=("GPU-0",), unload=("a:7b", "b:1b"), hold=True),
+            "trained on RTX 4090: one at a time; unloaded for it: a:7b, b:1b; requests waited meanwhile",
+        ),
+        (Placement("cuda:0", "RTX 4090", 1, True, "the server keeps the other", gpus=("GPU-1",)), "trained on RTX 4090: the server keeps the other"),
+    ],
+    ids=["cpu", "in turns", "beside"],
+)
+def test_explain_where_a_run_trained(past: Paths, placement: Placement, line: str) -> None:
+    run = RunDirectory(past.runs / RUN)
+    run.write(run.placement, placement)
+    told = explain(past, Settings(), RUN)
+    assert f"  {line}" in told.lines
+    assert told.records["placement"]["gpus"] == list(placement.gpus)
+    run.placement.write_bytes(b"\x00")
+    assert "placement.json cannot be read" in as_text(explain(past, Settings(), RUN))
+
+
 def test_explain_a_run_and_a_version(past: Paths) -> None:
     run = explain(past, Settings(), RUN)
     assert set(run.records) == {"request", "verdict", "outcome"}

@@ -13,7 +13,7 @@ from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.version import is_version
 from qi_learn.errors import NotFound, QiError, StoreError
 from qi_learn.paths import Paths
-from qi_learn.records import LearningInteraction, Packed, Plan, Score, Suggestion, TrainResult, Verdict
+from qi_learn.records import LearningInteraction, Packed, Placement, Plan, Score, Suggestion, TrainResult, Verdict
 from qi_learn.report.history import clock, one_line
 from qi_learn.settings import Settings
 from qi_learn.store.database import open_store
@@ -122,7 +122,7 @@ _Teller = Callable[[RunDirectory, dict[str, Any]], Iterator[str]]
 def _run(run: RunDirectory) -> Explanation:
     """What its files say; one that cannot be read is a line that says so, and the rest is told all the same."""
     records: dict[str, Any] = {}
-    lines = [line for part in (_request, _data_set, _plan, _result, _packed, _verdict, _end) for line in _part(part, run, records)]
+    lines = [line for part in (_request, _data_set, _plan, _placement, _result, _packed, _verdict, _end) for line in _part(part, run, records)]
     return Explanation("run", run.run_id, tuple(lines), records)
 
 
@@ -165,6 +165,16 @@ def _plan(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         records["plan"] = codec.plain(plan)
         yield "  the plan:"
         yield from (f"    {reason}" for reason in reasons(plan))
+
+
+def _placement(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
+    """Where it trained, and what that asked of others."""
+    if run.placement.exists():
+        placed = run.read(run.placement, Placement)
+        records["placement"] = codec.plain(placed)
+        unloaded = f"; unloaded for it: {', '.join(placed.unload)}" if placed.unload else ""
+        held = "; requests waited meanwhile" if placed.hold else "; paused while requests were answered" if placed.activity else ""
+        yield f"  trained on {one_line(placed.name)}: {placed.reason}{one_line(unloaded)}{held}"
 
 
 def _result(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
