@@ -42,7 +42,7 @@ class Interval:
 def choose_units(ids: Sequence[str], sessions: Sequence[str]) -> tuple[str, ...]:
     """What counts as independent, one name an example: its session, or itself where it has none.
 
-    Never the example instead of the session, however few sessions there are: of updates that change nothing, up to a third would pass as better
+    Never the example instead of the session, however few sessions there are: of updates that change nothing, up to two in five would pass as better
     (docs/decisions/0010). Raises ValueError where the two sequences differ in length.
     """
     if len(ids) != len(sessions):

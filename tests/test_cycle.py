@@ -115,6 +115,10 @@ def test_a_cycle_ships_a_version_and_everything_agrees(first: Learned) -> None:
     assert all(c.passed for c in verdict.checks)
     said = next(c.reason for c in verdict.checks if c.name == "execution")
     assert ("of 2 tasks solved by code that was run" if sandbox_here() else "not run: ") in said
+    assert {c.name for c in verdict.checks} >= {"loads", "stops", "repeats", "finite", "template", "speed", "packed", "secrets"}
+    assert verdict.numbers["dev_nll_scale_1"] == min(t.dev_nll for t in run.read_trials())
+    assert abs(verdict.numbers["packing_cost"]) < 0.02  # Q8_0 of what bfloat16 or float32 training gave
+    assert verdict.numbers["p_better"] < 0.05
 
     deployment = load_deployment(world.paths)
     release = deployment.live_release
