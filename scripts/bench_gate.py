@@ -67,6 +67,7 @@ def main() -> None:
         "power": power,
         "updates": given.updates,
         **({"methods": methods} if methods else {}),
+        "processor_seconds": round(time.process_time(), 1),
         "seconds": round(time.monotonic() - began, 1),
     }
     print(json.dumps(result))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qi_learn import codec
 from qi_learn.errors import Refused
-from qi_learn.records import Behaviour, Check, Leak, Smoke, SuiteNll, TensorGain, Verdict
+from qi_learn.records import Behaviour, Check, Execution, Leak, Smoke, SuiteNll, TensorGain, Verdict
 from qi_learn.stats import t_cdf
 from qi_learn.validate.gate import choose_scale, judge
 from qi_learn.validate.measure import Measured
@@ -259,16 +259,33 @@ def test_a_secret_that_the_base_does_not_know_is_refused(learned: float, passes:
 
 
 def test_what_got_surely_worse_within_its_limit_is_said() -> None:
-    """p of each by hand: differences of 0.02 with a spread of 0.02 over 25, t = 0.02 / (0.02 x sqrt(25 / 24) / 5); two other suites stand still."""
+    """p of each by hand: differences of 0.02 with a spread of 0.02 over 25, t = 0.02 / (0.02 x sqrt(25 / 24) / 5); three others stand still."""
     general = suite("general", [a + 0.02 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))])
     found = verdict(replace(model(gate=1.8), general=general))
     assert found.ships
     raw = 1 - t_cdf(check(found, "general").value / standard_error(general, BEFORE.general), 24)
-    assert found.numbers["p_worse_general"] == pytest.approx(3 * raw)
-    assert [note for note in found.notes if "surely worse on code in general" in note and "adjusted for 3 suites" in note]
+    assert found.numbers["p_worse_general"] == pytest.approx(4 * raw)
+    assert [note for note in found.notes if "surely worse on code in general" in note and "adjusted for 4 suites" in note]
     assert found.numbers["p_worse_old_work"] == 1.0
     slight = suite("general", [a + 0.004 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))])
     assert not [note for note in verdict(replace(model(gate=1.8), general=slight)).notes if "surely worse" in note]
+
+
+@pytest.mark.parametrize(("lost", "said"), [(6, True), (5, False)])
+def test_tasks_that_the_code_no_longer_solves_are_a_claim_like_the_others(lost: int, said: bool) -> None:
+    """Mid-p of 6 lost and none gained: (1 / 64) / 2; over five suites 0.039, and of 5 lost 0.078."""
+    tasks = tuple(f"task{i}" for i in range(20))
+    before, after = (Execution(tasks, tuple(i >= n for i in range(20))) for n in (0, lost))
+    found = verdict(replace(model(gate=1.8), execution=after), *(replace(BEFORE, execution=before),) * 2)
+    assert found.numbers["p_worse_execution"] == pytest.approx(5 * 0.5 ** (lost + 1))
+    assert any(f"surely worse on tasks solved by code that was run: {lost} lost, 0 gained" in note for note in found.notes) is said
+    assert failed(found) == ["execution"], "what is claimed and what refuses are two things"
+
+
+def test_answers_that_are_surely_less_like_the_kept_code_are_said_within_their_limit() -> None:
+    found = verdict(model(gate=1.8, similarity=0.785))
+    assert found.ships
+    assert any("surely worse on answers' likeness to the kept code: -0.015" in note for note in found.notes)
 
 
 def standard_error(after: SuiteNll, before: SuiteNll) -> float:

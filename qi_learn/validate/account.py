@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from qi_learn.records import Behaviour, Check
-from qi_learn.stats import Interval, holm, p_above
-from qi_learn.validate.limits import ACCURACY, COST, RISE, RISE_BOUND, RISE_FROM_BASE, SLOW, SPEED, SURE
+from qi_learn.stats import p_above
+from qi_learn.validate.claims import Claim, Rises
+from qi_learn.validate.limits import ACCURACY, COST, RISE, RISE_BOUND, RISE_FROM_BASE, SLOW, SPEED
 from qi_learn.validate.measure import Measured, mean
 
 
-@dataclass(frozen=True, slots=True)
-class Rise:
-    """How much more surprised a candidate is by a suite, in nats a token."""
-
-    what: str
-    since_live: Interval
-    since_base: float
-    """NaN where the base's numbers are none."""
-
-
-Rises = Mapping[str, Rise | None]
-"""By suite; None where it is empty or was not measured."""
-
-
 def notes_of(
-    candidate: Measured, base: Measured, few_shot: Behaviour | None, rises: Rises, packing_cost: float | None, dev_by_scale: Mapping[float, float]
+    candidate: Measured,
+    base: Measured,
+    few_shot: Behaviour | None,
+    claims: Mapping[str, Claim],
+    packing_cost: float | None,
+    dev_by_scale: Mapping[float, float],
 ) -> list[str]:
     """What does not decide and is worth knowing."""
-    notes = [*_surely_worse(rises), *_few_shot_is_better(candidate, few_shot)]
+    notes = [*_surely_worse(claims), *_few_shot_is_better(candidate, few_shot)]
     speed = candidate.behaviour.tokens_per_second / base.behaviour.tokens_per_second if base.behaviour.tokens_per_second > 0 else math.nan
     if speed < SLOW:
         notes.append(f"slower than the base: {speed:.2f} of its tokens/s, because the tensors that learned are stored with more bits")
@@ -46,20 +37,10 @@ def notes_of(
     return notes
 
 
-def harm(rises: Rises) -> dict[str, float]:
-    """For each suite Holm's adjusted p-value of "it did not get worse than the live version".
-
-    This is where several tests at once need a correction: shipping asks that *all* rules hold, which needs none, while each of these may be claimed alone.
-    """
-    return holm({name: p_above(rise.since_live, 0.0) for name, rise in rises.items() if rise is not None})
-
-
-def _surely_worse(rises: Rises) -> Iterator[str]:
-    found = harm(rises)
-    for name, p in found.items():
-        rise = rises[name]
-        if p <= SURE and rise is not None:
-            yield f"surely worse on {rise.what}: {rise.since_live.mean:+.3f} nat a token (p = {p:.2g}, adjusted for {len(found)} suites)"
+def _surely_worse(claims: Mapping[str, Claim]) -> Iterator[str]:
+    for claim in claims.values():
+        if claim.sure:
+            yield f"surely worse on {claim.words} (p = {claim.p:.2g}, adjusted for {len(claims)} suites)"
 
 
 def _few_shot_is_better(candidate: Measured, few_shot: Behaviour | None) -> Iterator[str]:
@@ -116,6 +97,7 @@ def rollback_plan(version: str, seconds: float | None) -> str:
 def numbers_of(
     checks: Mapping[str, Check],
     rises: Rises,
+    claims: Mapping[str, Claim],
     candidate: Measured,
     live: Measured,
     base: Measured,
@@ -131,7 +113,7 @@ def numbers_of(
     if few_shot is not None:
         numbers["similarity_few_shot"] = mean(few_shot.similarity)
     numbers["packing_cost"] = packing_cost
-    numbers |= {f"p_worse_{name}": p for name, p in harm(rises).items()}
+    numbers |= {f"p_worse_{name}": claim.p for name, claim in claims.items()}
     numbers |= {f"p_{name}": p for name, p in _tests(rises).items()}
     numbers |= {f"dev_nll_scale_{scale:g}": nll for scale, nll in dev_by_scale.items()}
     return {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}

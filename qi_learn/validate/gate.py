@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from qi_learn.errors import Refused
 from qi_learn.records import Behaviour, Check, Leak, Smoke, SuiteNll, TensorGain, Verdict
 from qi_learn.stats import Interval, paired_interval
-from qi_learn.validate.account import Rise, notes_of, numbers_of, risk_of, rollback_plan
+from qi_learn.validate.account import notes_of, numbers_of, risk_of, rollback_plan
+from qi_learn.validate.claims import Rise, claims_of
 from qi_learn.validate.limits import ACCURACY, COHERENCE, KEPT, LEARNED, RISE, RISE_BOUND, RISE_FROM_BASE, ROUNDING, SPEED, TIE
 from qi_learn.validate.measure import Measured, mean
 from qi_learn.validate.solved import still_solves
@@ -61,11 +62,13 @@ def judge(
         "old_work": _rise("earlier work", candidate.old, live.old, base.old, one_session=True),
         "general": _rise("code in general", candidate.general, live.general, base.general),
     }
+    likeness = _likeness(candidate, live)
+    claims = claims_of(rises, likeness, candidate.execution, live.execution)
     checks = (
         *_works(candidate, base, smoke, gains),
         _leaks(leaks),
         _relevance(rises["fresh_work"]),
-        _accuracy(candidate, live),
+        _accuracy(likeness, candidate.behaviour, live.behaviour),
         _coherence(candidate.behaviour, live.behaviour),
         _not_worse("old_work", rises["old_work"], empty=not candidate.old.ids, empty_passes=True),
         _not_worse("general", rises["general"], empty=not candidate.general.ids, empty_passes=False),
@@ -76,12 +79,12 @@ def judge(
     return Verdict(
         ships=ships,
         checks=checks,
-        notes=tuple(notes_of(candidate, base, few_shot, rises, packing_cost, dev_by_scale or {})),
+        notes=tuple(notes_of(candidate, base, few_shot, claims, packing_cost, dev_by_scale or {})),
         risk=risk_of(by_name, rises, scale) if ships else "none: what was live stays live",
         rollback_plan=rollback_plan(rollback_to, rollback_seconds) if ships else "nothing to roll back",
         scale=scale,
         compared_with=compared_with,
-        numbers=numbers_of(by_name, rises, candidate, live, base, few_shot, packing_cost, dev_by_scale or {}),
+        numbers=numbers_of(by_name, rises, claims, candidate, live, base, few_shot, packing_cost, dev_by_scale or {}),
     )
 
 
@@ -155,16 +158,23 @@ def _relevance(rise: Rise | None) -> Check:
     return Check("domain_relevance", passed, fall.mean, _known(fall.low), _known(fall.high), 0.0, words if passed else f"{words}: not surely better")
 
 
-def _accuracy(candidate: Measured, live: Measured) -> Check:
+def _likeness(candidate: Measured, live: Measured) -> Interval | None:
+    """How the answers' likeness to the kept code changed, by session; None where it is not known."""
     _same(candidate.behaviour.ids, live.behaviour.ids)
     changes = [new - old for new, old in zip(candidate.behaviour.similarity, live.behaviour.similarity, strict=True)]
     if not changes or not all(map(math.isfinite, changes)):
-        return Check("accuracy", False, None, None, None, ACCURACY, "the answers could not be compared with the kept code")
+        return None
     units = dict(zip(candidate.gate.ids, candidate.gate.units, strict=True))
-    spread = paired_interval(changes, [1.0] * len(changes), [units.get(i, i) for i in candidate.behaviour.ids])
-    change = mean(changes)
-    words = f"answers' likeness to the kept code changed by {change:+.3f} to {mean(candidate.behaviour.similarity):.3f} (not below {ACCURACY})"
-    return Check("accuracy", change >= ACCURACY - ROUNDING, change, _known(spread.low), _known(spread.high), ACCURACY, words)
+    return paired_interval(changes, [1.0] * len(changes), [units.get(i, i) for i in candidate.behaviour.ids])
+
+
+def _accuracy(likeness: Interval | None, candidate: Behaviour, live: Behaviour) -> Check:
+    """The mean is over answers, the interval over sessions."""
+    if likeness is None:
+        return Check("accuracy", False, None, None, None, ACCURACY, "the answers could not be compared with the kept code")
+    change = mean(candidate.similarity) - mean(live.similarity)
+    words = f"answers' likeness to the kept code changed by {change:+.3f} to {mean(candidate.similarity):.3f} (not below {ACCURACY})"
+    return Check("accuracy", change >= ACCURACY - ROUNDING, change, _known(likeness.low), _known(likeness.high), ACCURACY, words)
 
 
 def _coherence(candidate: Behaviour, live: Behaviour) -> Check:

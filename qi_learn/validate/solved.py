@@ -38,6 +38,13 @@ def still_solves(candidate: Execution, live: Execution, base: Execution) -> Chec
     return Check("execution", not found, change, None, None, None, f"{words}{left_out}" + (f": {found}" if found else ""))
 
 
+def changed_tasks(candidate: Execution, live: Execution) -> tuple[int, int] | None:
+    """Tasks that only the live version solved, and that only the candidate did; None where no task was put to both."""
+    new, old = dict(zip(candidate.ids, candidate.passed, strict=True)), dict(zip(live.ids, live.passed, strict=True))
+    common = [task for task in candidate.ids if task in old]
+    return _changes(common, old, new) if common else None
+
+
 def _changes(tasks: list[str], before: dict[str, bool], after: dict[str, bool]) -> tuple[int, int]:
     """Tasks that only the one before solved, and that only the one after did."""
     return sum(before[t] and not after[t] for t in tasks), sum(after[t] and not before[t] for t in tasks)
