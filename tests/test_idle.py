@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,36 @@ def test_after_the_longest_wait_it_starts_and_ctrl_c_leaves_it_or_cancels_it(her
     assert "Ctrl-C again cancels it" in said
     assert "Cancelling the cycle." in said
     assert (following.returncode, ended(world, opened)["state"]) == (1, "cancelled")
+
+
+class Heard:
+    """What a person is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def show(self, run: RunDirectory) -> None:
+        """Nothing is drawn."""
+
+
+def test_one_ctrl_c_leaves_the_cycle_and_a_third_one_does_not_wait_for_the_cancel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreground, "ASK_SECONDS", 0.5)
+    run = RunDirectory(tmp_path / "R1")
+    run.path.mkdir()
+    for presses, cancels in ((1, 0), (3, 1)):
+        heard = Heard()
+        cancelled: list[bool] = []
+        with foreground.interrupts() as pressed:
+            for _ in range(presses):
+                os.kill(os.getpid(), signal.SIGINT)
+            ended = foreground._follow(run, heard, pressed, alive=lambda: True, cancel=partial(cancelled.append, True), left="It goes on.")
+        assert (ended.state, ended.exit_code, len(cancelled)) == ("left", 75, cancels)
+        assert heard.lines[-1] == "It goes on."
+        assert not run.ended
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # afterwards it is what it was
 
 
 # --- with no daemon ----------------------------------------------------------------------------------------------------------------------
