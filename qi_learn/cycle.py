@@ -24,6 +24,7 @@ from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.release import promote
 from qi_learn.errors import LiveChanged, Refused, ServerError, ServerUnreachable, Stopped
 from qi_learn.outside.gguf_file import sha256_of
+from qi_learn.outside.interpreter import look_into
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.pack.merge import join, read_adapter, write_adapter
 from qi_learn.pack.modelfile import write_modelfile
@@ -34,6 +35,7 @@ from qi_learn.store.database import open_store
 from qi_learn.store.rundir import ScaleTrial
 from qi_learn.store.runs import learned
 from qi_learn.store.snapshots import load_snapshot, save_snapshot, snapshot_ready
+from qi_learn.train.backend import LOOKED_FOR
 from qi_learn.train.base import read_base
 from qi_learn.train.launch import run_worker
 from qi_learn.train.plan import build_plan
@@ -105,6 +107,7 @@ def make_plan(cycle: Cycle, snapshot: Snapshot) -> Plan:
             past_fisher=adapter and adapter / PAST_FISHER,
             devices=as_devices(find_place(cycle)),
             last=cycle.last_training(snapshot.base_digest),
+            packages=look_into(cycle.settings.train.python, LOOKED_FOR),
         )
         run.write(run.plan, plan)
         cycle.tell("snapshotted", plan=plan)

@@ -17,11 +17,14 @@ from urllib.parse import urlsplit
 from qi_learn.cycle_context import Cycle
 from qi_learn.errors import Deferred
 from qi_learn.outside.gpu import Device, find_devices, find_gpu, held_by_server
+from qi_learn.outside.interpreter import look_into
 from qi_learn.records import Placement, Plan
 from qi_learn.store.traffic import holding, quiet_for
-from qi_learn.train.base import read_base
+from qi_learn.train.backend import LOOKED_FOR
+from qi_learn.train.base import BaseModel, read_base
+from qi_learn.train.ladder import read_plan
 from qi_learn.train.placing import SERVED, place
-from qi_learn.train.plan import needed_bytes
+from qi_learn.train.room import may_be_small, needed_bytes
 
 UNLOAD_SECONDS = 60.0
 """How long the server may take to let go of its models: it finishes the answers under way."""
@@ -43,10 +46,11 @@ def find_place(cycle: Cycle, plan: Plan | None = None) -> Placement:
     wish = settings.train.device if plan is None else "cuda" if plan.device.startswith("cuda") else "cpu"
     if plan is not None and wish == "cuda" and not any(d.kind == "cuda" for d in devices):
         raise Deferred("The GPU that this cycle was planned for does not answer (`nvidia-smi`).", "It is tried again by itself; `--cancel` ends it.")
+    small = plan.four_bit if plan else look_into(settings.train.python, LOOKED_FOR).usable("bitsandbytes")
     found = place(
         devices,
         wish=wish,
-        need=lambda device: needed_bytes(base, device),
+        need=lambda device: needed_bytes(base, device, four_bit=small and _never_fits(base, device) and may_be_small(base, device, devices)),
         served=int(SERVED * cycle.base.stat().st_size) if here else 0,
         loaded=cycle.server.in_memory() if here else (),
         held=held_by_server() if here else {},
@@ -58,6 +62,11 @@ def find_place(cycle: Cycle, plan: Plan | None = None) -> Placement:
     if found.device == "cpu" or found.serves in found.gpus:
         found = replace(found, activity=str(cycle.paths.activity), quiet=settings.idle.quiet, longest_pause=settings.idle.longest_pause * 60)
     return found
+
+
+def _never_fits(base: BaseModel, device: Device) -> bool:
+    """Whether a device could not hold the base in 16 bits if it were empty: only then are four enough to be placed there."""
+    return needed_bytes(base, device) > device.total
 
 
 def as_devices(placement: Placement) -> tuple[Device, ...]:
@@ -73,12 +82,13 @@ def room(cycle: Cycle, placement: Placement) -> Iterator[Callable[[], bool]]:
     Raises Deferred where the server or the driver does not let go of the memory.
     """
     run = cycle.run
+    small = run.plan.exists() and read_plan(run.path).four_bit
     run.write(run.placement, placement)
     run.journal(cycle.clock(), "train", "placed", on=placement.name, because=placement.reason)
     with holding(cycle.paths.hold, BUSY) if placement.hold else nullcontext():
         if placement.unload:
             _unload(cycle)
-            _wait_until_free(placement, needed_bytes(read_base(cycle.base), as_devices(placement)[0]))
+            _wait_until_free(placement, needed_bytes(read_base(cycle.base), as_devices(placement)[0], four_bit=small))
             run.journal(cycle.clock(), "train", "unloaded", models=", ".join(placement.unload))
         began = time.time()
         yield lambda: placement.hold and _quiet(cycle) < min(1.0, time.time() - began) and _may_give_way(cycle)

@@ -15,6 +15,7 @@ QiError
 ├── Busy                 another process of ours is at it right now
 ├── Deferred             no device has the memory now; it is tried again later
 ├── TrainingError        the training worker failed
+│   └── OutOfMemory      it does not fit into memory as planned
 ├── LiveChanged          another version went live meanwhile: the gate must compare with that one
 └── Refused              thresholds or gate said no; not a failure
 """
@@ -98,6 +99,10 @@ class Deferred(QiError):
 
 class TrainingError(QiError):
     pass
+
+
+class OutOfMemory(TrainingError):
+    exit_code = EXIT_TRY_AGAIN
 
 
 class LiveChanged(QiError):

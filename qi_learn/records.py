@@ -368,6 +368,17 @@ class Plan:
     general_strength: Strength | None = None
     """How `lambda_general` came about; None: set by hand."""
     past_strength: Strength | None = None
+    gradient_checkpointing: bool = False
+    """Keep only each layer's input for the backward pass and compute the layer again: a third more arithmetic, far less memory."""
+    four_bit: bool = False
+    """Hold the frozen linear weights in 4 bits (NF4, bitsandbytes) while training; a GPU only."""
+    may_be_four_bit: bool = False
+    """It could be done where memory runs out: the device is a GPU and its interpreter has bitsandbytes."""
+    backend: Literal["plain", "unsloth"] = "plain"
+    """Who runs the passes: transformers and PEFT, or Unsloth's fused kernels."""
+    backend_reason: str = ""
+    devices: tuple[str, ...] = ()
+    """Where the training is split over several devices, their torch names; empty: `device` alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,8 @@ class Train:
     """Longest training run."""
     python: str = ""
     """Interpreter of the training worker; empty: this one."""
+    backend: str = "auto"
+    """`plain` (transformers and PEFT), `unsloth` (fused kernels; never run by this project) or `auto`: `unsloth` where all that it needs is there."""
     base_weights: str = ""
     """Directory with the base's full-precision safetensors weights, where you have them."""
     seed: int = 0
@@ -297,6 +299,7 @@ def _out_of_range(s: Settings) -> list[str]:
         (0 <= s.train.preference <= 1, "train.preference must be in [0, 1] (0: none)"),
         (s.train.replay >= 0, "train.replay must not be negative (0: nothing is replayed)"),
         (s.train.weights in ("quality", "feedback", "uniform"), "train.weights must be quality, feedback or uniform"),
+        (s.train.backend in ("auto", "plain", "unsloth"), "train.backend must be auto, plain or unsloth"),
         (s.train.fisher in ("kfac", "diagonal"), "train.fisher must be kfac or diagonal"),
         (s.train.max_steps >= 0, "train.max_steps must not be negative (0: derived)"),
         (0 <= s.train.rank <= HIGHEST_RANK, f"train.rank must be between 0 (derived) and {HIGHEST_RANK}"),

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from qi_learn import codec
 from qi_learn.errors import ModelError, NotFound, Refused, SettingsError, UnsupportedArchitecture
 from qi_learn.outside.gpu import Device
+from qi_learn.outside.interpreter import Packages
 from qi_learn.paths import Paths
 from qi_learn.records import Drift, Example, Pair, Plan, Snapshot, TrainResult
 from qi_learn.settings import Settings, Train
@@ -65,6 +66,7 @@ def _plan(
     served: bool = False,
     adapter: Path = Path("/v/adapter.safetensors"),
     last: tuple[Plan, TrainResult] | None = None,
+    packages: Packages | None = None,
 ) -> Plan:
     return build_plan(
         run_id="01RUN",
@@ -76,6 +78,7 @@ def _plan(
         past_fisher=Path("/v/past_fisher.safetensors") if served else None,
         devices=devices,
         last=last,
+        packages=packages,
     )
 
 
@@ -194,13 +197,56 @@ def test_what_the_last_run_measured_decides_how_strongly_the_next_is_held() -> N
     assert "x 2 for runs that went over" in told
 
 
-def test_less_memory_means_smaller_batches_of_the_same_step() -> None:
+def test_less_memory_means_smaller_batches_of_the_same_step_then_less_kept() -> None:
     snapshot = _snapshot(tokens=1000)
-    sizes = [_plan(snapshot=snapshot, devices=(replace(GPU, free=int(free * GB)),)) for free in (64, 4, 1.2)]
-    assert [p.batch_size for p in sizes] == sorted((p.batch_size for p in sizes), reverse=True)
-    assert sizes[0].batch_size == 8 > sizes[-1].batch_size
-    assert {p.batch_size * p.accumulation for p in (*sizes, _plan())} == {8}
-    assert _plan().batch_size == 8
+    plans = [_plan(snapshot=snapshot, devices=(replace(GPU, free=int(free * GB)),)) for free in (64, 4, 2.5, 1.2, 0.37)]
+    assert [(p.batch_size, p.gradient_checkpointing) for p in plans] == [(8, False), (2, False), (1, False), (8, True), (1, True)]
+    assert {p.batch_size * p.accumulation for p in (*plans, _plan())} == {8}
+    assert (_plan().batch_size, _plan().gradient_checkpointing) == (8, False)
+    assert not any("computed twice" in line for line in reasons(plans[2]))
+    assert any("computed twice" in line for line in reasons(plans[3]))
+
+
+def test_a_base_that_does_not_fit_in_sixteen_bits_is_held_in_four_where_that_can_be() -> None:
+    card, memory = replace(GPU, free=11 * GB), replace(CPU, free=60 * GB)
+    bnb = Packages({"bitsandbytes": "0.50.2"})
+    assert _plan(SEVEN, devices=(card, memory)).device == "cpu"  # nobody can quantise
+    plan = _plan(SEVEN, devices=(card, memory), packages=bnb)
+    assert (plan.device, plan.four_bit) == ("cuda:0", True)
+    assert any("4 bits" in line and "Not run" in line for line in reasons(plan))
+    assert not _plan(SEVEN, devices=(GPU, memory), packages=bnb).four_bit  # it fits as it is
+    assert _plan(SEVEN, devices=(GPU, memory), packages=bnb).may_be_four_bit
+    with pytest.raises(Refused):  # the computer cannot even read it
+        _plan(SEVEN, devices=(card, replace(CPU, free=16 * GB)), packages=bnb)
+    with pytest.raises(Refused):  # no bfloat16, nothing to compute with
+        _plan(SEVEN, devices=(replace(card, bf16=False), replace(CPU, free=20 * GB)), packages=bnb)
+
+
+def test_a_step_is_split_over_gpus_that_are_alike_and_have_room() -> None:
+    second, third = replace(GPU, index=1), replace(GPU, index=2, free=2 * GB)
+    plan = _plan(SEVEN, devices=(GPU, second, third, replace(GPU, name="another", index=3), CPU))
+    assert (plan.device, plan.devices) == ("cuda:0", ("cuda:0", "cuda:1"))
+    assert any("split over cuda:0, cuda:1" in line for line in reasons(plan))
+    assert _plan(SEVEN, devices=(GPU, third, CPU)).devices == ()
+    assert _plan().devices == ()
+
+
+def test_unsloth_trains_where_it_can_and_on_one_gpu(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_bytes(b"")
+    there = Packages({"unsloth": "2026.10.9", "unsloth_zoo": "2026.10.9"})
+    train = Train(base_weights=str(tmp_path), python="/env/bin/python")
+    plan = _plan(SEVEN, devices=(GPU, CPU), train=train, packages=there)
+    assert (plan.backend, plan.first_layer) == ("unsloth", 0)
+    assert any("has not run it" in line for line in reasons(plan))
+    assert _plan(SEVEN, devices=(GPU, replace(GPU, index=1)), train=train, packages=there).backend == "plain"
+    asked = _plan(SEVEN, devices=(GPU, replace(GPU, index=1)), train=replace(train, backend="unsloth"), packages=there)
+    assert (asked.backend, asked.devices) == ("unsloth", ())
+    assert _plan(SEVEN, devices=(GPU,), train=replace(train, backend="plain"), packages=there).backend == "plain"
+    with pytest.raises(Refused, match=r"full-precision weights"):
+        _plan(SEVEN, devices=(GPU,), train=Train(backend="unsloth"), packages=there)
+    assert _plan(SEVEN, devices=(GPU,), packages=there).backend == "plain"
 
 
 def test_sequences_are_cut_to_what_the_device_and_base_can_hold() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,11 +19,12 @@ from test_background import STATE, holding_the_lock
 from test_plan import RESULT
 from test_plan import _plan as a_plan
 
+from qi_learn import codec
 from qi_learn.dataset.replay import why
 from qi_learn.deploy import journal
 from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
-from qi_learn.records import Drift, Example, Packed, Pair, Placement, Recall, Snapshot, Strength, TensorGain, TrainResult
+from qi_learn.records import Drift, Example, Packed, Pair, Placement, Plan, Recall, Snapshot, Strength, TensorGain, TrainResult
 from qi_learn.report import doctor, history, status
 from qi_learn.report.explain import as_text, explain
 from qi_learn.report.training import GpuUse
@@ -31,6 +33,7 @@ from qi_learn.settings import Gateway, Settings
 from qi_learn.spool import Spool
 from qi_learn.store.rundir import RunDirectory
 from qi_learn.store.snapshots import save_snapshot
+from qi_learn.train.ladder import step_down
 from qi_learn.train.progress import Progress
 
 
@@ -246,6 +249,24 @@ def test_the_doctor_of_an_empty_home(paths: Paths) -> None:
     assert not paths.data.exists(), "it changes nothing"
 
 
+def test_the_doctor_looks_for_what_unsloth_needs(paths: Paths, tmp_path: Path) -> None:
+    assert "backend" not in examined(paths)  # nobody asked, and it is not there
+    about = tmp_path / "site" / "unsloth-2026.10.9.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: unsloth\nVersion: 2026.10.9\nRequires-Dist: aiohttp<1\n")
+    (tmp_path / "site" / "unsloth.py").write_text("raise RuntimeError\n")
+    (tmp_path / "python").write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path / "site"} exec {sys.executable} "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    paths.settings_file.parent.mkdir(parents=True, exist_ok=True)
+    for backend, ok in (("auto", True), ("unsloth", False)):
+        paths.settings_file.write_text(f'[train]\nbackend = "{backend}"\npython = "{tmp_path / "python"}"\n')
+        found = examined(paths)["backend"]
+        assert found.ok is ok
+        assert "is there, <1 is wanted; unsloth_zoo is not installed" in found.what
+        assert "train.base_weights is empty" in found.what
+        assert bool(found.todo) is not ok
+
+
 def test_the_doctor_of_a_sound_home(past: Paths) -> None:
     found = examined(past)
     assert [name for name in ("settings", "model", "database", "permissions", "projects", "recording") if not found[name].ok] == []
@@ -437,6 +458,18 @@ def test_explain_says_how_far_a_run_moved_and_what_was_not_protected(past: Paths
     assert "the last run moved 0.01 of a budget of 0.02" in text
     assert "moved 0.05 nat of KL a token from the base on general code, 0.025 predicted (kappa 2): far over the budget of 0.02" in text
     assert "NOTE: past work is not" in text
+
+
+def test_explain_says_what_was_given_up_for_memory(past: Paths) -> None:
+    run = RunDirectory(past.runs / RUN)
+    run.write(run.plan, a_plan())
+    assert "adapted" not in as_text(explain(past, Settings(), RUN))
+    step_down(run.path, "Not enough memory to train on cpu", now=1_700_000_000.0)
+    found = explain(past, Settings(), RUN)
+    assert "adapted to the memory there was:" in as_text(found)
+    assert "(Not enough memory to train on cpu)" in as_text(found)
+    assert found.records["adapted"][0]["changes"]
+    assert codec.build(Plan, found.records["plan"]) == a_plan()  # the plan is told as it was made
 
 
 def test_explain_tells_what_can_be_read_of_a_damaged_run(past: Paths) -> None:

@@ -19,6 +19,7 @@ from qi_learn.train.fisher import Interrupted, estimate
 from qi_learn.train.loop import Data, Trained, evaluate, rate, train
 from qi_learn.train.model import Network
 from qi_learn.train.progress import read_progress
+from qi_learn.train.ranks import ALONE, Ranks
 from tests.train_models import one_thread, tiny_examples, tiny_network, tiny_plan, tiny_samples  # noqa: F401 - a fixture
 
 DATA = Data(
@@ -40,11 +41,11 @@ def _ready(plan: Plan) -> tuple[Network, Penalty, Penalty]:
 
 
 def _train(
-    plan: Plan, run: Path, *, data: Data = DATA, stopping: Callable[[], bool] = lambda: False, protect: bool = True
+    plan: Plan, run: Path, *, data: Data = DATA, stopping: Callable[[], bool] = lambda: False, protect: bool = True, ranks: Ranks = ALONE
 ) -> tuple[Trained, dict[str, Tensor], Network]:
     run.mkdir(exist_ok=True)
     network, general, past = _ready(plan)
-    trained = train(network, plan, data, general=general if protect else None, past=past if protect else None, run=run, stopping=stopping)
+    trained = train(network, plan, data, general=general if protect else None, past=past if protect else None, run=run, stopping=stopping, ranks=ranks)
     weights = {f"{n}.{part}": value.detach().clone() for n, pair in network.factors().items() for part, value in zip("AB", pair, strict=True)}
     return trained, weights, network
 
@@ -93,6 +94,19 @@ def test_a_lost_checkpoint_only_costs_time(tmp_path: Path) -> None:
         _train(plan, tmp_path / "run", stopping=lambda: next(asked))
     (tmp_path / "run" / "checkpoints" / "step-000005" / "state.json").unlink()
     assert _same(_train(plan, tmp_path / "run")[1], expected)
+
+
+def test_a_dev_set_that_was_cut_meanwhile_starts_its_comparison_anew(tmp_path: Path) -> None:
+    """As after a step down the ladder: what was best on longer sequences says nothing about shorter ones."""
+    plan = tiny_plan(max_steps=6)
+    asked = iter([False] * 3 + [True])
+    with pytest.raises(Interrupted):
+        _train(plan, tmp_path, stopping=lambda: next(asked))
+    shorter = Data(DATA.new, samples(tiny_examples(4, seed=1, tag="d"), 12), DATA.replay, DATA.generic)
+    trained, _, network = _train(plan, tmp_path, data=shorter)
+    assert trained.state.before is None
+    assert trained.state.best_step > 4
+    assert evaluate(network, shorter.dev, 4) == pytest.approx(trained.state.best, rel=1e-9)
 
 
 def test_accumulating_is_one_large_batch(tmp_path: Path) -> None:

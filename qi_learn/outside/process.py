@@ -106,13 +106,19 @@ def kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def leave_with(parent: int) -> None:
-    """Sends this process SIGTERM once `parent` is no longer its parent: who was started by somebody does not outlive him."""
+def leave_with(parent: int, *, grace: float | None = None) -> None:
+    """Sends this process SIGTERM once `parent` is no longer its parent: who was started by somebody does not outlive him.
+
+    With `grace`, it is over so many seconds later in any case, also where it hangs in a call that no signal ends.
+    """
 
     def look() -> None:
         while os.getppid() == parent:
             time.sleep(PARENT_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
+        if grace is not None:
+            time.sleep(grace)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=look, name="parent", daemon=True).start()
 

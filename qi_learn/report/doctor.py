@@ -14,6 +14,7 @@ from pathlib import Path
 
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import QiError, ToolMissing
+from qi_learn.outside.interpreter import look_into
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.report.status import gateway_said, recorder_problem
@@ -22,6 +23,7 @@ from qi_learn.serve.projects import load_projects
 from qi_learn.settings import Settings, load_settings
 from qi_learn.store import audit, turns
 from qi_learn.store.database import open_store
+from qi_learn.train.backend import LOOKED_FOR, NOT_RUN, missing
 from qi_learn.validate.sandbox import open_sandbox
 
 SAFE_SQLITE = (3, 51, 3)
@@ -51,7 +53,7 @@ def examine(paths: Paths) -> tuple[Finding, ...]:
     except QiError as error:
         settings = Settings()
         found = [Finding("settings", False, error.what, error.todo)]
-    checks = (_daemon, _server, _recording, _model, _database, _spool, _parts, _git, _sandbox, _sqlite, _disk, _permissions, _projects, _hooks)
+    checks = (_daemon, _server, _recording, _model, _database, _spool, _parts, _backend, _git, _sandbox, _sqlite, _disk, _permissions, _projects, _hooks)
     return (*found, *(finding for check in checks for finding in _outcome(check, paths, settings)))
 
 
@@ -194,6 +196,22 @@ def _parts(paths: Paths, settings: Settings) -> Iterator[Finding]:
         yield Finding("parts", False, f"Not installed: {', '.join(sorted(missing))}. Recording works, learning does not.", f'pip install "qi-learn[{extras}]"')
     else:
         yield Finding("parts", True, "Everything that learning needs is installed.")
+
+
+def _backend(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """Unsloth, where it is asked for or there."""
+    if settings.train.backend == "plain":
+        return
+    packages = look_into(os.path.expanduser(settings.train.python), LOOKED_FOR)
+    if "unsloth" not in packages.versions and settings.train.backend == "auto":
+        return
+    problems = list(missing(packages)) + ([] if settings.train.base_weights else ["train.base_weights is empty, and it cannot train from a GGUF file"])
+    if problems:
+        asked = settings.train.backend == "unsloth"
+        what = f"Unsloth cannot train: {'; '.join(problems)}." + ("" if asked else " The plain backend does.")
+        yield Finding("backend", not asked, what, 'Mend that, or set train.backend = "auto".' if asked else "")
+    else:
+        yield Finding("backend", True, f"Unsloth {packages.versions['unsloth']} would train on a GPU. {NOT_RUN}")
 
 
 def _git(paths: Paths, settings: Settings) -> Iterator[Finding]:

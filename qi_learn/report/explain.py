@@ -21,6 +21,7 @@ from qi_learn.store.feedback import load_interaction
 from qi_learn.store.rundir import RunDirectory, RunRequest, run_directories
 from qi_learn.store.snapshots import load_snapshot, recalled_in, snapshot_ready
 from qi_learn.train.budget import moved
+from qi_learn.train.ladder import read_rungs
 from qi_learn.train.plan import reasons
 
 
@@ -165,6 +166,10 @@ def _plan(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         records["plan"] = codec.plain(plan)
         yield "  the plan:"
         yield from (f"    {reason}" for reason in reasons(plan))
+    if rungs := read_rungs(run.path).rungs:
+        records["adapted"] = codec.plain(rungs)
+        yield "  adapted to the memory there was:"
+        yield from (f"    {clock(rung.at)}: {rung.what} ({rung.reason})" for rung in rungs)
 
 
 def _placement(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:

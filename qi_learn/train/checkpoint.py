@@ -47,6 +47,8 @@ class LoopState:
     """Evaluations in a row that were not better than the best."""
     preference: float = 0.0
     """Loss of the last comparison, without its weight."""
+    dev_tokens: int = 0
+    """Target tokens of the dev set that `before` and `best` are of."""
 
 
 @dataclass(frozen=True, slots=True)

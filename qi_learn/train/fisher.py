@@ -181,6 +181,8 @@ def _listening(network: Network, sums: dict[str, Any], sequences: int) -> Iterat
 
     def listen(one: Any) -> Callable[..., None]:
         def forward(_: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if not output.requires_grad:
+                return  # the first of the two passes of gradient checkpointing
             x = inputs[0].detach()
             if x.dim() != 3 or len(x) != sequences:
                 raise _packed(sequences, x.shape)

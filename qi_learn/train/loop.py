@@ -2,7 +2,7 @@
 
 Loss = cross-entropy per target token of the step's sequences + what the EWC penalties say of the weight change + in some steps a preference. The order of
 data is fixed by the plan's seed and everything else by the checkpoint, so a run that was stopped anywhere ends with the same weights, to the last bit, as
-one that was not.
+one that was not. Several processes (`ranks.py`) take the steps that one would take; the first of them writes.
 `stopping` may take its time (pause.py): how long it takes to answer is no training time.
 """
 
@@ -26,6 +26,7 @@ from qi_learn.train.fisher import Interrupted
 from qi_learn.train.model import Network
 from qi_learn.train.preference import Comparison, add_gradients, placed
 from qi_learn.train.progress import Progress, write_progress
+from qi_learn.train.ranks import ALONE, Ranks
 
 CLIP = 1.0
 FLOOR = 0.1
@@ -71,6 +72,7 @@ def train(
     reference: Mapping[str, float] | None = None,
     stopping: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
+    ranks: Ranks = ALONE,
 ) -> Trained:
     """Trains the network's LoRA as planned, going on from the run's newest checkpoint. `reference` is what the comparisons are relative to.
 
@@ -80,12 +82,16 @@ def train(
     optimizer = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
     steps, compared = steps_of(plan, data), placed(data.comparisons, steps=plan.max_steps, seed=plan.seed)
     found = newest_checkpoint(run / "checkpoints")
+    dev_tokens = sum(sample.targets for sample in data.dev)
     if found is None:
-        before = evaluate(network, data.dev, plan.batch_size)
-        state, best = LoopState(0, 0.0, 0, float("nan"), 0.0, 0.0, before, None, 0, 0), {}
+        ranks.same(weights)
+        before = evaluate(network, data.dev, plan.batch_size, ranks)
+        state, best = LoopState(0, 0.0, 0, float("nan"), 0.0, 0.0, before, None, 0, 0, dev_tokens=dev_tokens), {}
     else:
         state, best = found[0], restore(found[1], weights, optimizer)
         logger.info("going on from step %d", state.step)
+        if state.dev_tokens != dev_tokens:  # cut shorter meanwhile, for want of memory: losses of the two do not compare
+            state, best = replace(state, before=None, best=None, worse=0, dev_tokens=dev_tokens), {}
     begun, saved = clock() - state.elapsed, clock()
     stopped: Literal["steps", "early", "time"] = "steps"
 
@@ -93,12 +99,12 @@ def train(
         if data.dev and state.worse >= plan.patience:
             stopped = "early"
             break
-        if state.elapsed > plan.max_seconds:
+        if ranks.any(state.elapsed > plan.max_seconds):
             stopped = "time"
             break
         batch = steps[state.step]
         _set_rate(optimizer, rate(plan, state.step))
-        loss = _add_gradients(network, batch, plan.batch_size)
+        loss = _add_gradients(network, batch, plan.batch_size, ranks)
         preference = state.preference
         if comparison := compared.get(state.step):
             preference = add_gradients(network, comparison, reference or {}, weight=plan.preference_weight, size=plan.batch_size)
@@ -113,16 +119,17 @@ def train(
             raise FloatingPointError(f"the loss is not finite at step {state.step}")
 
         if data.dev and (state.step % plan.eval_every == 0 or state.step == plan.max_steps):
-            state, best = _judge(state, best, evaluate(network, data.dev, plan.batch_size), weights)
+            ranks.same(weights)
+            state, best = _judge(state, best, evaluate(network, data.dev, plan.batch_size, ranks), weights)
         asked = clock()
-        stop = stopping()
+        stop = ranks.any(stopping())
         begun += clock() - asked
-        if stop or state.step % plan.eval_every == 0 or clock() - saved > SAVE_SECONDS:
+        if ranks.first and (stop or state.step % plan.eval_every == 0 or clock() - saved > SAVE_SECONDS):
             save_checkpoint(run / "checkpoints", replace(state, elapsed=clock() - begun), weights, best, optimizer)
             saved = clock()
         if stop:
             raise Interrupted(f"stopped at step {state.step}")
-        if state.step % REPORT_STEPS == 0 or state.step == plan.max_steps:
+        if ranks.first and (state.step % REPORT_STEPS == 0 or state.step == plan.max_steps):
             write_progress(run, _progress(state, plan))
 
     for name, value in best.items():
@@ -153,26 +160,28 @@ def rate(plan: Plan, step: int) -> float:
 
 
 @torch.no_grad()
-def evaluate(network: Network, samples: Sequence[Sample], batch_size: int) -> float | None:
+def evaluate(network: Network, samples: Sequence[Sample], batch_size: int, ranks: Ranks = ALONE) -> float | None:
     """Nats per target token over the samples; None where there are none."""
     total = tokens = 0.0
-    for group in alike(sorted(samples, key=lambda s: -len(s.ids)), batch_size):
+    for group in alike(ranks.share(sorted(samples, key=lambda s: -len(s.ids))), batch_size):
         batch = network.batch(group)
         total += float(network.nll(batch).double().sum())
         tokens += batch.tokens
+    total, tokens = ranks.sum((total, tokens))
     return total / tokens if tokens else None
 
 
-def _add_gradients(network: Network, batch: Sequence[Sample], size: int) -> float:
+def _add_gradients(network: Network, batch: Sequence[Sample], size: int, ranks: Ranks) -> float:
     """Backward passes of a step, at most `size` sequences at a time, as if it were one: the divisor is the whole step's weight of target tokens."""
     whole = sum(sample.weight * sample.targets for sample in batch)
     total = 0.0
-    for group in alike(batch, size):
+    for group in alike(ranks.share(batch), size):
         part = network.batch(group)
         loss: Tensor = (network.nll(part) * part.weights).sum() / whole
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
-    return total
+    ranks.sum_gradients(value for pair in network.factors().values() for value in pair)
+    return ranks.sum([total])[0]
 
 
 def _add_penalty(network: Network, penalty: Penalty | None) -> float:

@@ -3,20 +3,23 @@
 What lies below the first trained layer never changes, so its output (the hidden states entering that layer) is computed once per sequence and kept:
 the *frozen prefix*. Batches are padded on the right and attention is causal, so no real token ever sees a padded one and no mask is needed.
 The vocabulary-sized logits are made for target positions only, a few hundred rows at a time, and their gradient right with them (`head_pass`).
+Where the plan checkpoints gradients, a trained layer keeps nothing but its input, and is computed once more when its gradient's turn comes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
@@ -26,6 +29,7 @@ from qi_learn.train.adapter import Change
 from qi_learn.train.base import check_architecture
 from qi_learn.train.batches import Sample
 from qi_learn.train.dequantized import load_dequantized
+from qi_learn.train.four_bit import quantise
 
 HEAD_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
 """Logits in memory at a time. On a CPU 16 MB of float32: larger blocks are fresh pages from the system every time, which costs more than the arithmetic."""
@@ -35,9 +39,8 @@ ADAPTER = "default"
 
 
 def load_trainable(plan: Plan) -> Network:
-    """The base of a plan, ready to be trained on its device: transformers and PEFT.
+    """The base of a plan, ready to be trained on its device: transformers and PEFT, or Unsloth where the plan says so and it is imported already.
 
-    The one place where another backend (Unsloth's patched models) comes in: whatever is returned has `Network`'s methods.
     Raises ModelError, UnsupportedArchitecture, TrainingError where the device is not there.
     """
     check_architecture(plan.architecture)
@@ -46,6 +49,10 @@ def load_trainable(plan: Plan) -> Network:
             f"The plan trains on {plan.device}, but this Python's torch sees no CUDA device.",
             'Install torch with CUDA for the interpreter in `train.python`, or set `train.device = "cpu"`.',
         )
+    if plan.backend == "unsloth":
+        from qi_learn.train.fused import load_fused
+
+        return load_fused(plan)
     causal = load_causal(plan)
     return Network(causal, plan)
 
@@ -59,7 +66,7 @@ class Network:
     def __init__(self, causal: Any, plan: Plan, *, states: dict[str, Tensor] | None = None) -> None:
         self.plan = plan
         self.first = plan.first_layer
-        self.device = torch.device(plan.device)
+        self.device = torch.device("cpu" if plan.four_bit else plan.device)  # in 16 bits it may not fit elsewhere: `lower_precision` moves it
         self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}[plan.dtype]
         causal.requires_grad_(False)
         causal.eval()
@@ -69,6 +76,9 @@ class Network:
         self.causal = causal
         self._states: dict[str, Tensor] = {} if states is None else states
         self.names = tuple(self._targets())
+        if plan.gradient_checkpointing:
+            for layer in causal.model.layers:
+                layer.forward = partial(_recomputed, layer.forward)
 
     def module(self, name: str) -> nn.Module:
         """A target module by its name in the uncut model; with a LoRA on it once there is one."""
@@ -84,12 +94,24 @@ class Network:
                     f"The adapter's `{name}` has another shape than the base's {tuple(weight.shape)}.", "It belongs to another base; start from the base again."
                 )
             high = torch.promote_types(weight.dtype, torch.float32)
-            weight.data = (weight.data.to(high) + change.B.to(self.device, high) @ change.A.to(self.device, high)).to(weight.dtype)
+            weight.data = (weight.data.to(high) + change.B.to(weight.device, high) @ change.A.to(weight.device, high)).to(weight.dtype)
         if any(_split(name)[1] < self.first for name in changes):
             self._states = {}  # those of another lower part, which networks may share, stay as they are
 
     def lower_precision(self) -> None:
-        """Keeps the frozen linear weights in the plan's precision; norms, embeddings and the residual stream stay as they were loaded."""
+        """Keeps the frozen linear weights in the plan's precision (the layers' in 4 bits where it says so); norms, embeddings and the residual stream stay
+        as they were loaded.
+
+        What is served is merged before: into what is left in 4 bits nothing can be.
+        """
+        if self.plan.four_bit:
+            self.device = torch.device(self.plan.device)
+            for layers in (self.lower, self.causal.model):
+                quantise(layers, self.device, self.dtype)
+            self.causal.is_loaded_in_4bit = True  # PEFT asks for it before it puts a LoRA on such modules
+            self.causal.to(self.device)
+            self.lower.to(self.device)
+            return
         for part in (self.lower, self.causal):
             for module in part.modules():
                 if isinstance(module, nn.Linear) and not module.weight.requires_grad:
@@ -115,6 +137,12 @@ class Network:
         """A (r, in) and B (out, r) of each target module, as they are trained: the scale is not in them."""
         modules: dict[str, Any] = {name: self.module(name) for name in self.names}
         return {name: (m.lora_A[ADAPTER].weight, m.lora_B[ADAPTER].weight) for name, m in modules.items()}
+
+    def load(self, changes: Mapping[str, Change]) -> None:
+        """Puts changes that were learned before into the LoRA: the reverse of `delta`."""
+        for name, (A, B) in self.factors().items():
+            A.data.copy_(changes[name].A)
+            B.data.copy_(changes[name].B / self.scale)
 
     def delta(self) -> dict[str, Change]:
         """What was learned, with the scale in B."""
@@ -157,6 +185,8 @@ class Network:
 
     def rows(self, batch: Batch) -> Tensor:
         """Final hidden states (K, d) at the positions that predict a target."""
+        if self.plan.gradient_checkpointing and torch.is_grad_enabled():
+            batch.hidden.requires_grad_()  # what is computed twice passes gradients on only where its input has one
         with self.autocast():
             final: Tensor = self.causal.model(inputs_embeds=batch.hidden, use_cache=False).last_hidden_state
         return final[batch.owner, batch.column]
@@ -248,6 +278,14 @@ class _TokenNll(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
         (gradients,) = ctx.saved_tensors
         return gradients * upstream[0][:, None].to(gradients.dtype), None, None
+
+
+def _recomputed(forward: Callable[..., Tensor], hidden: Tensor, **others: Any) -> Tensor:
+    """A layer's pass that keeps only `hidden`. Its hooks see the second pass, in which every activation has a gradient (what the Fisher listens to)."""
+    if not (torch.is_grad_enabled() and hidden.requires_grad):
+        return forward(hidden, **others)
+    found: Tensor = checkpoint(partial(forward, **others), hidden, use_reentrant=True)
+    return found
 
 
 def _draw(probabilities: Tensor, uniform: Tensor) -> Tensor:

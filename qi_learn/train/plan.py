@@ -14,11 +14,14 @@ from pathlib import Path
 from qi_learn.errors import Refused, SettingsError
 from qi_learn.outside.gguf_file import row_bytes
 from qi_learn.outside.gpu import Device
+from qi_learn.outside.interpreter import Packages
 from qi_learn.paths import Paths
 from qi_learn.records import Example, Plan, Snapshot, Strength, TrainResult
 from qi_learn.settings import HIGHEST_RANK, Settings, Train
+from qi_learn.train.backend import choose_backend, told_backend
 from qi_learn.train.base import GGUF_NAMES, TARGETS, BaseModel, BaseTensor, check_architecture
 from qi_learn.train.budget import PARTS, Part, before, strength
+from qi_learn.train.room import choose_device, find_room
 
 SEQUENCES = 8
 """Sequences of one optimiser step: batch times accumulation."""
@@ -32,10 +35,6 @@ BYTES_LIMIT = 1.4
 REPLAY, GENERIC = 0.25, 0.125
 LONGEST = {"cpu": 1024, "cuda": 4096}
 """Tokens of the longest sequence that is trained on."""
-AT_ONCE = (8, 4, 2, 1)
-"""Sequences in one pass, the most that memory allows; the loop passes fewer where their lengths differ (`batches.alike`)."""
-MEMORY_SHARE = 0.6
-"""Of what the weights leave free, for activations."""
 TOUCHED = "Q8_0"
 TARGETS_DEFAULT = "all-linear"
 
@@ -51,9 +50,12 @@ def build_plan(
     past_fisher: Path | None,
     devices: Sequence[Device],
     last: tuple[Plan, TrainResult] | None = None,
+    packages: Packages | None = None,
 ) -> Plan:
     """The plan for one cycle. `previous_adapter` and `past_fisher` are the live version's files; None at the base. `last` is the last run on this base,
     shipped or not: what it measured decides how strong the penalties are.
+
+    `packages` are what the training's interpreter has beyond the necessary, by name (`outside/interpreter.py`).
 
     Raises UnsupportedArchitecture, SettingsError for unusable `train.base_weights`, Refused where no device has the memory or there is nothing to train on.
     """
@@ -63,13 +65,20 @@ def build_plan(
     if new == 0:
         raise Refused("There is no training example in the snapshot.", "Go on working; `qi-learn status` says how many examples are missing.")
     weights = _full_precision(train.base_weights, base)
-    device = _device(train.device, devices, base)
+    packages = packages or Packages()
+    four_bit = packages.usable("bitsandbytes")
+    place = choose_device(train.device, devices, base, four_bit=four_bit)
+    device = place.device
     targets = TARGETS[TARGETS_DEFAULT if train.targets == "auto" else train.targets]
     served = _touched_before(previous_adapter)
     first = _first_layer(base, device, targets, served, full_precision=weights is not None)
     longest = min(LONGEST[device.kind], base.context, max(map(_length, (*snapshot.examples, *snapshot.replay, *snapshot.anchors))))
-    batch = _batch_size(base, device, first, longest)
+    room = find_room(base, place, first, longest)
     steps = train.max_steps or max(LEAST_STEPS, math.ceil(EPOCHS * new / (SEQUENCES * (1 - REPLAY - GENERIC))))
+    several = () if train.backend == "unsloth" else place.devices[:SEQUENCES]
+    backend, why = choose_backend(
+        train.backend, architecture=base.architecture, device=device, weights=weights, packages=packages, four_bit=place.four_bit, gpus=max(1, len(several))
+    )
     rank = min(train.rank or _rank(new), _smallest_side(base, targets))
     general, past = (_strength(part, train, last) for part in PARTS)
     return Plan(
@@ -91,8 +100,8 @@ def build_plan(
         weight_decay=0.01,
         warmup_steps=max(1, steps // 16),
         max_steps=steps,
-        batch_size=batch,
-        accumulation=SEQUENCES // batch,
+        batch_size=room.batch_size,
+        accumulation=SEQUENCES // room.batch_size,
         max_length=longest,
         replay_share=REPLAY,
         generic_share=GENERIC,
@@ -111,12 +120,13 @@ def build_plan(
         kl_budget=train.kl_budget,
         general_strength=general,
         past_strength=past,
+        gradient_checkpointing=room.gradient_checkpointing,
+        four_bit=place.four_bit,
+        may_be_four_bit=four_bit and device.kind == "cuda" and device.bf16,
+        backend=backend,
+        backend_reason=why,
+        devices=several,
     )
-
-
-def needed_bytes(base: BaseModel, device: Device) -> int:
-    """What a device must have free to train this base at all."""
-    return int(_weight_bytes(base, device) * 1.25)
 
 
 def reasons(plan: Plan) -> list[str]:
@@ -124,7 +134,7 @@ def reasons(plan: Plan) -> list[str]:
     last = plan.first_layer + plan.layer_count - 1
     where = "full-precision weights" if plan.base_weights else "the base's GGUF, read back as numbers"
     told = [
-        f"Trains on {plan.device} in {plan.dtype}, from {where}.",
+        f"Trains on {plan.device} in {plan.dtype}, from {where}." + (f" Each step is split over {', '.join(plan.devices)}." if plan.devices else ""),
         f"Layers {plan.first_layer} to {last} change, {_named(plan.target_modules)} of each"
         + (f"; what lies below is computed once per sequence ({plan.first_layer} layers)." if plan.first_layer else "."),
         f"LoRA of rank {plan.rank} (by the amount of data), alpha {plan.alpha:g} = 2 x rank.",
@@ -139,6 +149,7 @@ def reasons(plan: Plan) -> list[str]:
     ]
     if plan.preference_weight:
         told.append(f"Preferences (what was kept rather than what was suggested) weigh {plan.preference_weight:g} beside that, at most one a step.")
+    told += [told_backend(plan), *_memory(plan)]
     if plan.touched_type == "base":
         told.append("Touched tensors keep the types of the base: it is merged from full precision.")
     else:
@@ -168,6 +179,17 @@ def _derived(budget: float, found: Strength | None) -> str:
         f"price {found.price:.3g} of a nat at a budget of {budget:g} nat a token, x kappa {found.kappa:.3g} (measured over predicted divergence), "
         f"x {found.tightened:g} for runs that went over; {found.reason}."
     )
+
+
+def _memory(plan: Plan) -> list[str]:
+    """What is done for want of memory."""
+    told = ["Memory is scarce: each layer keeps only its input and is computed twice."] if plan.gradient_checkpointing else []
+    if plan.four_bit:
+        told.append(
+            "Memory is scarce: the frozen base is held in 4 bits (NF4) while it is trained on, the Fisher is that of this model, and the delta is merged "
+            "into the base's own weights all the same. Not run on a GPU by this project."
+        )
+    return told
 
 
 def _learning_rate(parameters: int) -> float:
@@ -215,25 +237,6 @@ def _full_precision(directory: str, base: BaseModel) -> Path | None:
     return place.absolute()
 
 
-def _device(wish: str, devices: Sequence[Device], base: BaseModel) -> Device:
-    """The first device that is wished for and has room for the weights: GPUs before the CPU."""
-    wanted = [d for d in devices if wish in ("auto", d.kind)]
-    fitting = [d for d in wanted if needed_bytes(base, d) <= d.free]
-    if fitting:
-        return fitting[0]
-    if not wanted:
-        raise Refused(
-            f"train.device is `{wish}`, and this machine has none.", 'Set `train.device = "auto"`, or install the GPU\'s driver (`nvidia-smi` must answer).'
-        )
-    had = "; ".join(f"{d.torch_name} has {d.free / 2**30:.1f} GiB free and needs {needed_bytes(base, d) / 2**30:.1f}" for d in wanted)
-    raise Refused(f"No device has the memory to train this base: {had}.", "Close what else uses it (models loaded in Ollama), or take a smaller base.")
-
-
-def _weight_bytes(base: BaseModel, device: Device) -> int:
-    """Weights in memory: float32 as loaded on a CPU, in the plan's own precision on a GPU."""
-    return base.parameters * (2 if device.kind == "cuda" and device.bf16 else 4)
-
-
 def _first_layer(base: BaseModel, device: Device, targets: Collection[str], served: Collection[str], *, full_precision: bool) -> int:
     """The lowest layer that changes: the last third on a CPU, all on a GPU; fewer where raised types would make the packed model slow."""
     first = base.layers - math.ceil(base.layers / 3) if device.kind == "cpu" else 0
@@ -271,14 +274,6 @@ def _bytes_ratio(base: BaseModel, touched: Collection[str]) -> float:
 def _raised_bytes(tensor: BaseTensor) -> int:
     rows, columns = tensor.shape
     return rows * row_bytes(TOUCHED if columns % 32 == 0 else "F16", columns)
-
-
-def _batch_size(base: BaseModel, device: Device, first: int, longest: int) -> int:
-    """Sequences at a time. What a token keeps for the backward pass: about 16 vectors of the hidden and 4 of the inner width per layer, and 2 bytes each
-    in bfloat16."""
-    token = (16 * base.hidden + 4 * base.feed_forward) * (base.layers - first) * (2 if device.bf16 else 4)
-    room = MEMORY_SHARE * (device.free - _weight_bytes(base, device))
-    return next((size for size in AT_ONCE if size * longest * token <= room), 1)
 
 
 def _general_fisher(paths: Paths, snapshot: Snapshot, base: BaseModel, first: int, targets: Sequence[str], form: str) -> Path:

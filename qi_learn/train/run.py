@@ -28,6 +28,7 @@ from qi_learn.train.model import Network, load_trainable
 from qi_learn.train.preference import comparisons
 from qi_learn.train.progress import Phase, Progress, write_progress
 from qi_learn.train.protection import protect
+from qi_learn.train.ranks import ALONE, Ranks
 from qi_learn.train.recall import look_back, look_before, prefers
 
 FISHER_TOKENS = 1024
@@ -49,12 +50,29 @@ def learn(run: Path, plan: Plan, snapshot: Snapshot, *, stopping: Callable[[], b
     trained = stage(network, plan, data, run=run, served=served, general=general, past=old, stopping=stopping)
     del general  # its penalty is over, and it is large
     save_adapter(run / "adapter" / "delta.safetensors", network.delta(), plan.base_digest)
-    look_back(run, network, plan, data, trained.state.step)
-    preferred = prefers(run, network, plan, data)
-    remember(network, data.new, old, run=run, stopping=stopping).save(run / "adapter" / "past_fisher.safetensors")
+    return conclude(run, network, data, trained, old, begun=begun, stopping=stopping)
 
-    write_progress(run, Progress("done", trained.state.step, plan.max_steps, time.time(), trained.state.loss, trained.state.best))
-    result = replace(_result(trained, network, time.monotonic() - begun), preferred_before=preferred[0], preferred=preferred[1])
+
+def conclude(
+    run: Path,
+    network: Network,
+    data: Data,
+    trained: Trained,
+    past: Fisher | None,
+    *,
+    begun: float,
+    peak: float = 0.0,
+    stopping: Callable[[], bool] = lambda: False,
+) -> TrainResult:
+    """What replayed work and preferences have become, the Fisher for the next cycle, from a network that holds the delta, and the run's result.
+
+    `begun` is when it began (`time.monotonic`), `peak` the memory (MB) that another process needed for the training.
+    """
+    look_back(run, network, network.plan, data, trained.state.step)
+    preferred = prefers(run, network, network.plan, data)
+    remember(network, data.new, past, run=run, stopping=stopping).save(run / "adapter" / "past_fisher.safetensors")
+    write_progress(run, Progress("done", trained.state.step, network.plan.max_steps, time.time(), trained.state.loss, trained.state.best))
+    result = replace(_result(trained, network, time.monotonic() - begun, peak), preferred_before=preferred[0], preferred=preferred[1])
     replace_file(run / "result.json", codec.dumps(result) + "\n")
     return result
 
@@ -69,6 +87,7 @@ def stage(
     general: Fisher | None,
     past: Fisher | None,
     stopping: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
 ) -> Trained:
     """One cycle's training on a network with the base's weights as they were loaded: what is served is merged, a fresh LoRA put on top and trained, and
     it is measured how far the answers moved.
@@ -83,7 +102,7 @@ def stage(
     network.attach()
     at_served = yardstick(network, data.replay)
     protection = protect(plan, network, general, past, served)
-    trained = train(network, plan, data, general=protection.general, past=protection.past, run=run, reference=before.reference, stopping=stopping)
+    trained = train(network, plan, data, general=protection.general, past=protection.past, run=run, reference=before.reference, stopping=stopping, ranks=ranks)
     return replace(
         trained,
         drift_general=drift(network, at_base, protection.general),
@@ -129,7 +148,7 @@ def general_fisher(
     """The Fisher of general ability at the base, from its cache or computed into it, and a network with the base's weights as they were loaded."""
     if plan.lambda_general == 0:
         return None, network
-    cache = Path(plan.general_fisher) if plan.general_fisher else run / "general_fisher.safetensors"
+    cache = fisher_cache(run, plan)
     if cache.exists():
         try:
             found = load_fisher(cache, plan.base_digest)
@@ -145,6 +164,11 @@ def general_fisher(
     fisher.save(cache)
     fisher = load_fisher(cache, plan.base_digest)  # rounded as every later run reads it, so that one taken up again computes with the same numbers
     return fisher, load_trainable(plan) if plan.previous_adapter else network  # what is served is merged into weights of full precision
+
+
+def fisher_cache(run: Path, plan: Plan) -> Path:
+    """Where the general Fisher is kept."""
+    return Path(plan.general_fisher) if plan.general_fisher else run / "general_fisher.safetensors"
 
 
 def _estimate(run: Path, phase: Phase, network: Network, sequences: tuple[Sample, ...], stopping: Callable[[], bool], *, least: int = 1) -> Fisher:
@@ -172,7 +196,7 @@ def _fisher_tokens(plan: Plan) -> int:
     return min(FISHER_TOKENS, sequences * plan.max_length)
 
 
-def _result(trained: Trained, network: Network, seconds: float) -> TrainResult:
+def _result(trained: Trained, network: Network, seconds: float, peak: float) -> TrainResult:
     state = trained.state
     return TrainResult(
         steps=state.step,
@@ -185,14 +209,14 @@ def _result(trained: Trained, network: Network, seconds: float) -> TrainResult:
         seconds=seconds,
         tokens_per_second=state.tokens / max(state.elapsed, 1e-9),
         adapter="adapter",
-        peak_memory_mb=_peak_memory(network.device),
+        peak_memory_mb=max(peak, peak_memory(network.device)),
         drift_general=trained.drift_general,
         drift_past=trained.drift_past,
         warnings=trained.warnings,
     )
 
 
-def _peak_memory(device: torch.device) -> float:
+def peak_memory(device: torch.device) -> float:
     """MB at most in use: the GPU's where training ran there, else the process's resident memory (kilobytes on Linux, bytes on macOS)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
