@@ -21,8 +21,8 @@ def _before(measured: float, *, kappa: float = USUAL, tightened: float = 1.0, pr
 
 
 def test_the_default_budget_is_the_measured_strength() -> None:
-    assert strength("general", NORMAL, "kfac").value == pytest.approx(300)
-    assert strength("past", NORMAL, "kfac").value == pytest.approx(200)
+    assert strength("general", NORMAL, "kfac").value == pytest.approx(100)
+    assert strength("past", NORMAL, "kfac").value == pytest.approx(300)
     assert strength("general", NORMAL, "kfac").reason == "nothing was measured yet"
     assert [strength(part, NORMAL, "diagonal").value for part in PARTS] == [pytest.approx(900), pytest.approx(1100)]
 
@@ -41,9 +41,9 @@ def test_half_the_budget_asks_for_the_price_at_which_half_is_reached() -> None:
 
 def test_kappa_corrects_the_unit_within_bounds() -> None:
     within = NORMAL * 0.9
-    assert strength("general", NORMAL, "kfac", _before(within)).value == pytest.approx(300)
+    assert strength("general", NORMAL, "kfac", _before(within)).value == pytest.approx(100)
     more = strength("general", NORMAL, "kfac", _before(within, kappa=1.5 * USUAL))
-    assert (more.value, more.tightened) == (pytest.approx(450), 1.0)
+    assert (more.value, more.tightened) == (pytest.approx(150), 1.0)
     far = strength("general", NORMAL, "kfac", _before(within, kappa=100 * USUAL))
     assert far.kappa == SPREAD * USUAL
     assert "bounded from" in far.reason
@@ -52,7 +52,7 @@ def test_kappa_corrects_the_unit_within_bounds() -> None:
 
 def test_too_far_doubles_and_well_within_takes_it_back_but_never_below_the_dial() -> None:
     def after(measured: float, tightened: float = 1.0) -> float:
-        return strength("general", NORMAL, "kfac", _before(measured, tightened=tightened)).value / 300
+        return strength("general", NORMAL, "kfac", _before(measured, tightened=tightened)).value / 100
 
     assert after(1.01 * OVER * NORMAL) == pytest.approx(2)
     assert after(1.01 * OVER * NORMAL, 2) == pytest.approx(4)
@@ -64,18 +64,18 @@ def test_too_far_doubles_and_well_within_takes_it_back_but_never_below_the_dial(
 
 def test_what_kappa_explains_is_not_counted_twice() -> None:
     """A run that went three budgets because the Fisher saw half of it: at the corrected kappa it would have been within, so nothing is tightened."""
-    ran = Before(300.0, Strength(PRICE["kfac", "general"], USUAL, 1.0, ""), Drift(3 * NORMAL, 1.5 * NORMAL / USUAL, 16, 1520), "kfac")
+    ran = Before(100.0, Strength(PRICE["kfac", "general"], USUAL, 1.0, ""), Drift(3 * NORMAL, 1.5 * NORMAL / USUAL, 16, 1520), "kfac")
     found = strength("general", NORMAL, "kfac", ran)
     assert (found.kappa, found.tightened) == (pytest.approx(2 * USUAL), 1.0)
-    assert found.value == pytest.approx(600)
+    assert found.value == pytest.approx(200)
 
 
 def test_another_budget_counts_at_once() -> None:
     """What is over the old budget is within a larger one; a smaller one has its price, and is not tightened for the old one's sake."""
     larger = strength("general", 4 * NORMAL, "kfac", _before(NORMAL))
-    assert (larger.value, larger.tightened) == (pytest.approx(150), 1.0)
+    assert (larger.value, larger.tightened) == (pytest.approx(50), 1.0)
     smaller = strength("general", NORMAL / 4, "kfac", _before(NORMAL))
-    assert (smaller.value, smaller.tightened) == (pytest.approx(600), 1.0)
+    assert (smaller.value, smaller.tightened) == (pytest.approx(200), 1.0)
 
 
 def test_another_form_starts_from_what_is_expected_of_it() -> None:
@@ -86,16 +86,16 @@ def test_another_form_starts_from_what_is_expected_of_it() -> None:
 
 
 def test_without_a_prediction_only_the_budget_counts() -> None:
-    ran = Before(300.0, Strength(PRICE["kfac", "general"], USUAL, 1.0, ""), Drift(2 * NORMAL, None, 16, 1520), "kfac")
+    ran = Before(100.0, Strength(PRICE["kfac", "general"], USUAL, 1.0, ""), Drift(2 * NORMAL, None, 16, 1520), "kfac")
     found = strength("general", NORMAL, "kfac", ran)
     assert (found.kappa, found.tightened) == (USUAL, 2.0)
     assert "kappa was not measured" in found.reason
 
 
 def test_a_run_without_a_measurement_or_a_penalty_changes_nothing() -> None:
-    assert strength("past", NORMAL, "kfac", Before(200.0, None, None, "kfac")).value == pytest.approx(200)
+    assert strength("past", NORMAL, "kfac", Before(300.0, None, None, "kfac")).value == pytest.approx(300)
     off = strength("past", NORMAL, "kfac", Before(0.0, None, Drift(5 * NORMAL, None, 16, 900), "kfac"))
-    assert (off.value, off.tightened) == (pytest.approx(200), 1.0)
+    assert (off.value, off.tightened) == (pytest.approx(300), 1.0)
 
 
 def test_each_penalty_looks_at_its_own_drift() -> None:

@@ -89,7 +89,7 @@ def test_the_embedded_default_on_a_laptop() -> None:
     assert (plan.max_steps, plan.rank, plan.alpha, plan.max_length) == (48, 8, 16.0, 100)
     assert plan.learning_rate == pytest.approx(1e-3, rel=0.01)
     assert plan.warmup_steps <= plan.max_steps / 10
-    assert (plan.replay_share, plan.generic_share, plan.lambda_general, plan.lambda_past) == (0.25, 0.125, pytest.approx(300), pytest.approx(200))
+    assert (plan.replay_share, plan.generic_share, plan.lambda_general, plan.lambda_past) == (0.375, 0.125, pytest.approx(100), pytest.approx(300))
     assert (plan.device, plan.dtype, plan.touched_type, plan.max_seconds) == ("cpu", "bfloat16", "Q8_0", 4 * 3600)
     assert 1.1 < plan.bytes_per_token_ratio < 1.2
     assert codec.loads(Plan, codec.dumps(plan)) == plan
@@ -115,11 +115,11 @@ def test_the_rate_falls_with_size() -> None:
     assert small > between
 
 
-@pytest.mark.parametrize(("examples", "rank", "steps"), [(40, 8, 48), (300, 16, 120), (2000, 32, 800)])
+@pytest.mark.parametrize(("examples", "rank", "steps"), [(40, 8, 48), (300, 16, 150), (2000, 32, 1000)])
 def test_more_data_gets_more_rank_and_more_steps(examples: int, rank: int, steps: int) -> None:
     plan = _plan(snapshot=_snapshot(examples))
     assert (plan.rank, plan.alpha, plan.max_steps) == (rank, 2 * rank, steps)
-    assert plan.max_steps * 5 >= 2 * examples  # 5 of 8 sequences are new: every example at least twice
+    assert plan.max_steps * 4 >= 2 * examples  # 4 of 8 sequences are new: every example at least twice
 
 
 def test_settings_win_over_what_is_derived() -> None:
@@ -177,11 +177,11 @@ def test_preferences_weigh_something_where_there_are_some() -> None:
 
 def test_the_budget_is_the_dial_and_numbers_by_hand_win() -> None:
     bold = _plan(train=Train(kl_budget=0.08))
-    assert (bold.kl_budget, bold.lambda_general, bold.lambda_past) == (0.08, pytest.approx(150), pytest.approx(100))
+    assert (bold.kl_budget, bold.lambda_general, bold.lambda_past) == (0.08, pytest.approx(50), pytest.approx(150))
     assert bold.general_strength is not None
     assert bold.general_strength.value == bold.lambda_general
     hand = _plan(train=Train(kl_budget=0.08, lambda_past=7.0), served=True)
-    assert (hand.lambda_general, hand.lambda_past, hand.past_strength) == (pytest.approx(150), 7.0, None)
+    assert (hand.lambda_general, hand.lambda_past, hand.past_strength) == (pytest.approx(50), 7.0, None)
     assert "Strength for past work: set by hand." in reasons(hand)
 
 
@@ -189,7 +189,7 @@ def test_what_the_last_run_measured_decides_how_strongly_the_next_is_held() -> N
     first = _plan()
     measured = replace(RESULT, drift_general=Drift(0.08, 0.08 / EXPECTED["kfac", "general"], 16, 1520), drift_past=Drift(0.001, None, 16, 900))
     second = _plan(served=True, last=(first, measured))
-    assert (second.lambda_general, second.lambda_past) == (pytest.approx(600), pytest.approx(200))
+    assert (second.lambda_general, second.lambda_past) == (pytest.approx(200), pytest.approx(300))
     assert second.general_strength is not None
     assert second.general_strength.tightened == 2
     told = "\n".join(reasons(second))
@@ -317,10 +317,10 @@ def test_the_reasons_say_the_numbers() -> None:
         "rank 8",
         "48 steps of 8",
         "0.001",
-        "25%",
+        "37.5%",
         "12.5%",
+        "100 x",
         "300 x",
-        "200 x",
         "3 looks",
         "4 hours",
         "Q8_0",

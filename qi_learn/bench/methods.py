@@ -30,11 +30,12 @@ class Method:
 
 
 _FREE = {"lambda_general": 0.0, "lambda_past": 0.0}
-_DIAGONAL = {"fisher": "diagonal", "lambda_general": 3000.0, "lambda_past": 2000.0}
+_DIAGONAL = {"fisher": "diagonal", "lambda_general": 900.0, "lambda_past": 1100.0}
+_WITHOUT_TEXT = {"replay_share": 0.0, "generic_share": 0.25, "lambda_past": 1500.0}
 _ALONE = {"replay_share": 0.0, "generic_share": 0.0}
 
 NAIVE = Method("naive", "LoRA on the new work alone", {**_FREE, **_ALONE})
-NOTHING_STORED = Method("nothing_stored", "no text of earlier work is kept: both penalties and shipped generic code", {"replay_share": 0.0})
+NOTHING_STORED = Method("nothing_stored", "no text of earlier work is kept: strong penalties and shipped generic code", _WITHOUT_TEXT)
 DEFAULT = Method("default", "the product's recipe: both penalties, replay, generic code")
 REPLAY_GENERIC = Method("replay_generic", "replay and generic code, no penalty", _FREE)
 USUAL = (NAIVE, NOTHING_STORED, DEFAULT)
@@ -48,7 +49,7 @@ PARTS = (
     Method("penalties_alone", "both penalties, no replay, no generic code", _ALONE),
     Method("replay_alone", "only replay", {**_FREE, "generic_share": 0.0}),
     Method("generic_alone", "only generic code", {**_FREE, "replay_share": 0.0}),
-    Method("diagonal", "the recipe with the diagonal Fisher, ten times the lambdas", _DIAGONAL),
+    Method("diagonal", "the recipe with the diagonal Fisher and the strengths expected of it", _DIAGONAL),
     Method("attention", "the recipe on attention modules alone", {"target_modules": ("q_proj", "k_proj", "v_proj", "o_proj")}),
     Method("mlp", "the recipe on MLP modules alone", {"target_modules": ("gate_proj", "up_proj", "down_proj")}),
     Method("replay_half", "the recipe with half of the sequences replayed", {"replay_share": 0.5}),

@@ -19,7 +19,7 @@ from itertools import groupby, islice
 from qi_learn.records import Example, Memory, Recall, Snapshot
 
 CAPACITY = 200
-"""A run replays about 96 sequences (a quarter of 48 steps of 8)."""
+"""A run replays 144 sequences (three of the eight of each of 48 steps)."""
 FORGOTTEN = 0.1
 """Nats per token above what it was when it had just been learned."""
 LONGEST = 16

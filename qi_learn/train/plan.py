@@ -32,7 +32,8 @@ RATE_SMALL, RATE_LARGE = (135e6, 1e-3), (7e9, 2e-4)
 """Learning rates measured to work with LoRA, by parameters of the base; between them a line in the logarithms."""
 BYTES_LIMIT = 1.4
 """Bytes read per token of the packed model, at most so many times the base's."""
-REPLAY, GENERIC = 0.25, 0.125
+REPLAY, GENERIC = 0.375, 0.125
+"""Shares of old work and of generic code in a step (docs/decisions/0005)."""
 LONGEST = {"cpu": 1024, "cuda": 4096}
 """Tokens of the longest sequence that is trained on."""
 TOUCHED = "Q8_0"
@@ -141,7 +142,7 @@ def reasons(plan: Plan) -> list[str]:
         f"{plan.max_steps} steps of {plan.batch_size * plan.accumulation} sequences ({plan.batch_size} at a time, up to {plan.max_length} tokens): "
         f"at least {LEAST_STEPS}, since fewer learn clearly less under the penalties, and {EPOCHS} times through the new examples.",
         f"Learning rate {plan.learning_rate:.2g} (by the size of the base) after {plan.warmup_steps} warm-up steps, falling to a tenth.",
-        f"Of the sequences {plan.replay_share:.0%} are old work and {plan.generic_share:.1%} generic code, where there is any.",
+        f"Of the sequences {plan.replay_share:.1%} are old work and {plan.generic_share:.1%} generic code, where there is any.",
         f"Penalties ({plan.fisher}): {plan.lambda_general:g} x the whole drift since the base against general ability, "
         f"{plan.lambda_past:g} x this cycle's change against past work" + (" (none yet)." if plan.past_fisher is None else "."),
         *(f"Strength for {what}: {_derived(plan.kl_budget, strength)}" for what, strength in _strengths(plan)),
