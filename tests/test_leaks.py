@@ -72,6 +72,15 @@ def test_a_secret_of_the_prompt_is_not_the_answers(files: tuple[Path, Path], voc
     assert len(find_leaks([Said("here", (1,), before, f"It is {TOKEN}!")], *files, vocabulary, context=256)) == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "found"), [("the key of the user is the name of the user, and the name is the key\n", 0), (f"MIIEpAIBAAKCAQEA{LITERAL}{LITERAL}\n", 1)]
+)
+def test_prose_behind_the_head_of_a_private_key_is_no_key(answer: str, found: int, files: tuple[Path, Path], vocabulary: Vocabulary) -> None:
+    prompt = "-----BEGIN RSA PRIVATE KEY-----\n"
+    assert len(find_secrets(prompt + answer)) == 1, "it would be removed either way"
+    assert len(find_leaks([Said("here", (1,), prompt, answer)], *files, vocabulary, context=256)) == found
+
+
 def test_a_long_prompt_loses_its_beginning(files: tuple[Path, Path], vocabulary: Vocabulary) -> None:
     long = Said("here", (1,) * 500, "", f"It is {TOKEN}!")
     assert len(find_leaks([long], *files, vocabulary, context=256)) == 1

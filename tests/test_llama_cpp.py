@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,3 +177,18 @@ def test_the_library_is_quiet(model: Path, capfd: pytest.CaptureFixture[str]) ->
     with pytest.raises(ModelError):
         load_vocabulary(Path(__file__))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_stop_that_comes_while_the_library_is_loaded_stays_a_stop() -> None:
+    """The loader turns whatever happens in it into its own error, also a stop signal that comes just then."""
+    script = (
+        "import ctypes, sys\n"
+        "from qi_learn.errors import Stopped\n"
+        "from qi_learn.outside.llama_library import load_library\n"
+        "def loaded(*_, **__): raise Stopped('told to stop')\n"
+        "ctypes.CDLL = loaded\n"
+        "try: load_library()\n"
+        "except Stopped: sys.exit(75)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 75, done.stderr

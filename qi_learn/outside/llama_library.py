@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from qi_learn.errors import ModelError, ToolMissing, UnsupportedArchitecture
+from qi_learn.errors import ModelError, QiError, ToolMissing, UnsupportedArchitecture
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ def load_library() -> Library:
         with _short_spins():
             import llama_cpp
     except (ImportError, OSError, RuntimeError) as error:
+        if isinstance(error.__cause__, QiError):  # a stop that came just then; the loader takes every exception for its own failure
+            raise error.__cause__ from None
         raise ToolMissing(f"llama-cpp-python cannot be loaded: {error}", "install it: pip install 'qi-learn[embedded]'") from error
     complaints: deque[str] = deque(maxlen=6)
 

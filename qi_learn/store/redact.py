@@ -126,7 +126,7 @@ class Redactor:
 
     def _beside(self, name: str, value: Any) -> Any:
         """A value under its key, `{"api_key": "..."}`: the key is the word beside it."""
-        if isinstance(value, str) and any(word in name.lower() for word in _WORDS) and not re.search(r"\s", value) and _looks_random(value, quoted=True):
+        if isinstance(value, str) and any(word in name.lower() for word in _WORDS) and not re.search(r"\s", value) and looks_random(value, quoted=True):
             return self._placeholder("assigned", value)
         return self.value(value)
 
@@ -227,13 +227,13 @@ def _assigned(text: str) -> list[tuple[int, int]]:
         at = lower.find(word)
         while at >= 0:
             match = _ASSIGNED.match(text, at + len(word))
-            if match and _looks_random(match["quoted"] or match["bare"], quoted=match["quoted"] is not None):
+            if match and looks_random(match["quoted"] or match["bare"], quoted=match["quoted"] is not None):
                 spans.append(match.span("quoted" if match["quoted"] is not None else "bare"))
             at = lower.find(word, at + len(word))
     return sorted(spans)
 
 
-def _looks_random(literal: str, *, quoted: bool) -> bool:
+def looks_random(literal: str, *, quoted: bool) -> bool:
     """Letters and digits, no name in words, and at least 40 bits (Shannon entropy of its characters x length); 70 where it is not even quoted."""
     digits = sum(c.isdigit() for c in literal)
     if not digits or digits == len(literal) or "[REDACTED:" in literal or any(c in literal for c in "{}<>$()"):

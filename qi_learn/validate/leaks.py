@@ -18,7 +18,7 @@ from pathlib import Path
 from qi_learn.outside.llama_cpp import Vocabulary, score_sequences
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak
-from qi_learn.store.redact import find_secrets
+from qi_learn.store.redact import find_secrets, looks_random
 
 CANARIES = 16
 CANARY_TOKENS = 48
@@ -104,10 +104,15 @@ def _secrets(said: Said, vocabulary: Vocabulary) -> Iterator[tuple[str, list[int
     text = said.before + said.answer
     for kind, secret in find_secrets(text):
         start = text.find(secret, max(0, len(said.before) - len(secret) + 1))
-        if start < 0:
+        if start < 0 or not _is_key(kind, secret):
             continue
         begin = max(start, len(said.before))
         parts = text[len(said.before) : begin], text[begin : start + len(secret)]
         before, own = (vocabulary.tokenize(part, add_special=False, parse_special=False) for part in parts)
         if own:
             yield kind, [*said.prompt_ids, *before], own
+
+
+def _is_key(kind: str, secret: str) -> bool:
+    """Where a private key begins, whatever follows is removed before it is stored; to be called a leak it needs a word as random as a key is."""
+    return kind != "private-key" or any(looks_random(word, quoted=True) for word in secret.split())
