@@ -46,8 +46,8 @@ def load_library() -> Library:
         with _short_spins():
             import llama_cpp
     except (ImportError, OSError, RuntimeError) as error:
-        if isinstance(error.__cause__, QiError):  # a stop that came just then; the loader takes every exception for its own failure
-            raise error.__cause__ from None
+        if isinstance(error.__context__, QiError):  # a stop that came just then; the loader takes every exception for its own failure
+            raise error.__context__ from None
         raise ToolMissing(f"llama-cpp-python cannot be loaded: {error}", "install it: pip install 'qi-learn[embedded]'") from error
     complaints: deque[str] = deque(maxlen=6)
 
