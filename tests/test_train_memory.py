@@ -31,12 +31,12 @@ from qi_learn.train.batches import Sample
 from qi_learn.train.model import Network
 from tests.train_models import tiny_plan
 
-config = AutoConfig.for_model("llama", vocab_size=64, hidden_size=64, intermediate_size=256, num_hidden_layers=8, num_attention_heads=4,
+config = AutoConfig.for_model("llama", vocab_size=64, hidden_size=64, intermediate_size=256, num_hidden_layers=16, num_attention_heads=4,
     num_key_value_heads=2, head_dim=16, max_position_embeddings=512, pad_token_id=None, bos_token_id=None, eos_token_id=None)
 torch.set_num_threads(1)
 torch.manual_seed(0)
 causal = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32)
-network = Network(causal, tiny_plan(dtype="float32", first_layer=0, layer_count=8, gradient_checkpointing=sys.argv[1] == "yes"))
+network = Network(causal, tiny_plan(dtype="float32", first_layer=0, layer_count=16, gradient_checkpointing=sys.argv[1] == "yes"))
 network.attach()
 batch = network.batch([Sample(str(n), tuple(range(64)) * 4, 8) for n in range(4)])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
