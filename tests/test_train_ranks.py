@@ -179,7 +179,7 @@ def test_two_processes_learn_what_the_worker_alone_learns(base: Path, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_asked_to_stop_both_stop_and_none_outlives_who_started_it(base: Path, tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", _plan(base, devices=("cpu", "cpu"), max_steps=100_000, eval_every=1000))
+    run = _run(tmp_path / "run", _plan(base, devices=("cpu", "cpu"), max_steps=4000, eval_every=1000))
     for end in (signal.SIGTERM, signal.SIGKILL):
         before = (run / "progress.json").read_text() if (run / "progress.json").exists() else ""
         worker = _start(run)
