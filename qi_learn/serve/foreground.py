@@ -56,8 +56,8 @@ def train_now(paths: Paths, settings: Settings, view: View) -> Ended:
     A refusal is no error but an `Ended`. Raises DaemonError where another process holds the lock but does not answer, or stops meanwhile.
     """
     if background.locked(paths):
-        run = RunDirectory(paths.runs / str(control.call(paths.socket, {"do": "train"}, timeout=60)["run"]))
         with interrupts() as asked:
+            run = RunDirectory(paths.runs / str(control.call(paths.socket, {"do": "train"}, timeout=60)["run"]))
             return _follow(
                 run,
                 view,
