@@ -20,7 +20,7 @@ from qi_learn.store.releases import rollback_seconds
 from qi_learn.store.snapshots import load_snapshot
 from qi_learn.validate.execution import make_exercise
 from qi_learn.validate.gate import judge
-from qi_learn.validate.limits import SLOW
+from qi_learn.validate.limits import DOUBTED
 from qi_learn.validate.trial import Limits, few_shot_behaviour, leaks_of, measure_model, same_moment_speeds, suites_of
 
 
@@ -42,7 +42,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     leaks = leaks_of(server, cycle.candidate, (file, cycle.base), of_candidate.behaviour, suites, limits, vocabulary, seed=cycle.request.seed)
     of_base = measure_model(server, base.model, cycle.base, suites, limits)
     of_live = of_base if live == base else measure_model(server, live.model, _file_of(cycle, live), suites, limits)
-    if of_candidate.behaviour.tokens_per_second < SLOW * of_base.behaviour.tokens_per_second:  # slow, or measured in a bad moment
+    if of_candidate.behaviour.tokens_per_second < DOUBTED * of_base.behaviour.tokens_per_second:
         of_candidate, of_base = same_moment_speeds(server, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits)
     few_shot = few_shot_behaviour(server, base.model, suites, limits)
     verdict = judge(

@@ -25,7 +25,7 @@ OVERRIDES: Mapping[str, Mapping[str, object]] = {
     "gateway": {"port": 0},
     "capture": {"settle": 2.0},
     "train": {"min_interactions": 60, "training_interval": 0.0},
-    "gate": {"min_examples": 25, "answer_tokens": 64, "execute": 16},
+    "gate": {"min_examples": 25, "answer_tokens": 64, "execute": 8},
     "idle": {"minutes": 0.0, "quiet": 0.0, "battery": True},
 }
 ANSWER_TOKENS = 64

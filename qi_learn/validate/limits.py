@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-SPEED, SLOW = 0.6, 0.9
-"""Tokens/s over the base's: below the first refused, below the second said."""
+SPEED, DOUBTED, SLOW = 0.6, 0.75, 0.9
+"""Tokens/s over the base's: below the first refused, below the second measured again (it may have been a bad moment), below the third said."""
 ACCURACY = -0.02
 COHERENCE = 0.02
 RISE, RISE_BOUND, RISE_FROM_BASE = 0.05, 0.10, 0.15
