@@ -24,10 +24,10 @@ from tests.tiny_models import write_tiny_model
 from tests.train_models import one_thread, randomised, tiny_causal, tiny_network, tiny_plan, tiny_samples  # noqa: F401 - a fixture
 
 PEAK = """
-import re, sys
-from pathlib import Path
+import sys
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+from qi_learn.outside.process import peak_resident
 from qi_learn.train.batches import Sample
 from qi_learn.train.model import Network
 from tests.train_models import tiny_plan
@@ -40,11 +40,9 @@ causal = AutoModelForCausalLM.from_config(config, attn_implementation="eager", d
 network = Network(causal, tiny_plan(dtype="float32", first_layer=0, layer_count=16, gradient_checkpointing=sys.argv[1] == "yes"))
 network.attach()
 batch = network.batch([Sample(str(n), tuple(range(64)) * 4, 8) for n in range(4)])
-def peak(): # of this program alone: getrusage's includes what the process that started it held
-    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-before = peak()
+before = peak_resident()
 network.nll(batch).sum().backward()
-print(peak() - before, float(next(iter(network.factors().values()))[1].grad.abs().sum()))
+print(peak_resident() - before, float(next(iter(network.factors().values()))[1].grad.abs().sum()))
 """
 
 
@@ -87,12 +85,20 @@ def test_nothing_is_computed_twice_where_nothing_is_learned() -> None:
     assert len(calls) == 1
 
 
+def test_a_peak_is_the_programs_own() -> None:
+    """A large process starts a small one: what the large one held is not the small one's."""
+    small = "from qi_learn.outside.process import peak_resident; print(peak_resident())"
+    large = f"import subprocess, sys; held = bytes(300 << 20); subprocess.run([sys.executable, '-c', {small!r}], check=True)"
+    done = subprocess.run([sys.executable, "-c", large], capture_output=True, text=True, check=True)
+    assert 1 << 20 < int(done.stdout) < 200 << 20
+
+
 def test_the_peak_of_the_process_falls() -> None:
     peaks = {}
     for on in ("no", "yes"):
         done = subprocess.run([sys.executable, "-c", PEAK, on], capture_output=True, text=True, check=True)
-        kilobytes, gradient = done.stdout.split()
-        peaks[on] = int(kilobytes), float(gradient)
+        grown, gradient = done.stdout.split()
+        peaks[on] = int(grown), float(gradient)
     assert peaks["yes"][1] == pytest.approx(peaks["no"][1], rel=1e-4)
     assert peaks["yes"][0] < 0.5 * peaks["no"][0]
 

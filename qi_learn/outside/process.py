@@ -7,8 +7,11 @@ neither outlives the call nor keeps it waiting. Nothing is a shell string; the c
 from __future__ import annotations
 
 import os
+import re
+import resource
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -133,3 +136,15 @@ def _keep(pipe: IO[bytes], kept: bytearray, limit: int) -> None:
 def _give(pipe: IO[bytes], given: bytes) -> None:
     with suppress(BrokenPipeError), pipe:
         pipe.write(given)
+
+
+def peak_resident() -> int:
+    """Bytes that this program held in memory at most. On Linux of this program alone; what `getrusage` says, elsewhere, begins with what the process that
+    started it held."""
+    try:
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    except OSError:
+        found = None
+    if found:
+        return int(found[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -6,8 +6,6 @@ Nothing here knows of processes or signals; `worker.py` does. Whatever is finish
 from __future__ import annotations
 
 import logging
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +15,7 @@ import torch
 
 from qi_learn import codec
 from qi_learn.errors import ModelError, TrainingError
+from qi_learn.outside.process import peak_resident
 from qi_learn.paths import replace_file
 from qi_learn.records import Example, Plan, Snapshot, TrainResult
 from qi_learn.train.adapter import Change, load_adapter, save_adapter
@@ -217,7 +216,7 @@ def _result(trained: Trained, network: Network, seconds: float, peak: float) -> 
 
 
 def peak_memory(device: torch.device) -> float:
-    """MB at most in use: the GPU's where training ran there, else the process's resident memory (kilobytes on Linux, bytes on macOS)."""
+    """MB at most in use: the GPU's where training ran there, else the process's resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return peak_resident() / 2**20
