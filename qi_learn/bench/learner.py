@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from qi_learn.bench.methods import Method
 from qi_learn.bench.tasks import BenchTask
+from qi_learn.cycle import RANK_CAP
 from qi_learn.dataset.replay import replay
 from qi_learn.outside.gpu import find_devices
 from qi_learn.pack.merge import Adapter, Factors, join
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from qi_learn.train.adapter import Change
     from qi_learn.train.fisher import Fisher
     from qi_learn.train.model import Network
-
-RANK_CAP = 64
-"""As in a cycle."""
 
 
 @dataclass

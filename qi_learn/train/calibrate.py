@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from qi_learn.records import Drift
+from qi_learn.stats import evenly
 from qi_learn.train.batches import Sample
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.model import HEAD_ELEMENTS, Network
@@ -37,8 +38,7 @@ def yardstick(network: Network, sequences: Sequence[Sample], count: int = SEQUEN
     """What `drift` will compare with: at most `count` of the sequences, spread evenly, at the network's present weights. None where there are none."""
     if not sequences:
         return None
-    count = min(count, len(sequences))
-    chosen = sorted((sequences[n * len(sequences) // count] for n in range(count)), key=lambda s: -len(s.ids))
+    chosen = sorted(evenly(sequences, count), key=lambda s: -len(s.ids))
     return Yardstick(tuple(chosen), _rows(network, chosen))
 
 
