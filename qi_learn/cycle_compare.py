@@ -34,17 +34,24 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     vocabulary = load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
     suites = suites_of(snapshot, earlier, generic_examples(generic.probes(), vocabulary), limits, make_exercise(cycle.settings.gate.execute))
-    smoke = smoke_test(server, cycle.candidate, live.model)
+    with cycle.part("gate", "candidate tried"):
+        smoke = smoke_test(server, cycle.candidate, live.model)
     if not smoke.answers:
         raise Refused(f"The packed model does not answer: {smoke.problem}", "The version before stays live.")
     file = served_file(server, cycle.candidate) or Path(packed.path)
-    of_candidate = measure_model(server, cycle.candidate, file, suites, limits)
-    leaks = leaks_of(server, cycle.candidate, (file, cycle.base), of_candidate.behaviour, suites, limits, vocabulary, seed=cycle.request.seed)
-    of_base = measure_model(server, base.model, cycle.base, suites, limits)
-    of_live = of_base if live == base else measure_model(server, live.model, _file_of(cycle, live), suites, limits)
+    with cycle.part("gate", "candidate measured"):
+        of_candidate = measure_model(server, cycle.candidate, file, suites, limits)
+    with cycle.part("gate", "secrets looked for"):
+        leaks = leaks_of(server, cycle.candidate, (file, cycle.base), of_candidate.behaviour, suites, limits, vocabulary, seed=cycle.request.seed)
+    with cycle.part("gate", "base measured"):
+        of_base = measure_model(server, base.model, cycle.base, suites, limits)
+    with cycle.part("gate", "live version measured"):
+        of_live = of_base if live == base else measure_model(server, live.model, _file_of(cycle, live), suites, limits)
     if of_candidate.behaviour.tokens_per_second < DOUBTED * of_base.behaviour.tokens_per_second:
-        of_candidate, of_base = same_moment_speeds(server, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits)
-    few_shot = few_shot_behaviour(server, base.model, suites, limits)
+        with cycle.part("gate", "speeds measured again"):
+            of_candidate, of_base = same_moment_speeds(server, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits)
+    with cycle.part("gate", "base measured with examples in its prompt"):
+        few_shot = few_shot_behaviour(server, base.model, suites, limits)
     verdict = judge(
         of_candidate,
         of_live,

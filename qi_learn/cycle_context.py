@@ -66,6 +66,14 @@ class Cycle:
         yield
         self.run.journal(self.clock(), name, "done", seconds=round(time.monotonic() - began, 2))
 
+    @contextmanager
+    def part(self, step: str, what: str) -> Iterator[None]:
+        """Notes in the journal what a part of a long step took, so that who watches sees it move. Raises Stopped where nobody wants the cycle any more."""
+        self.go_on()
+        began = time.monotonic()
+        yield
+        self.run.journal(self.clock(), step, what, seconds=round(time.monotonic() - began, 2))
+
     def go_on(self) -> None:
         """Raises Stopped where the cycle was cancelled in time."""
         if self.run.cancelled and not self.released:

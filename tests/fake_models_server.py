@@ -243,7 +243,7 @@ class _Answering(BaseHTTPRequestHandler):
         told = json.loads(self.models.blob(parts["model"]).read_bytes()[4:])
         lines = [f"FROM {self.models.blob(parts['model'])}", f"TEMPLATE {json.dumps(parts['template'])}"]
         stops = parts.get("params", {}).get("stop", [])
-        told_parameters = "\n".join(f'{"stop":<30} {json.dumps(s)}' for s in stops)
+        told_parameters = "\n".join(f"{'stop':<30} {json.dumps(s)}" for s in stops)
         info = {"general.architecture": "llama", "tokenizer.ggml.eos_token_id": told["eos"]}
         shown = {"modelfile": "\n".join(lines), "parameters": told_parameters, "template": parts["template"], "details": {"format": "gguf"}, "model_info": info}
         self._json(200, {**shown, "capabilities": ["completion"], **({"system": parts["system"]} if "system" in parts else {})})

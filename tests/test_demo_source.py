@@ -82,7 +82,7 @@ def test_a_function_is_described_by_what_its_file_says() -> None:
     assert (rows.module, rows.name, rows.class_name, rows.indent) == ("shop.table", "Table.rows", "Table", "    ")
     assert rows.signature == "@property\ndef rows(self) -> int"
     assert rows.summary == "How many rows there are."
-    assert written(rows).startswith("@property\ndef rows(self) -> int:\n    \"\"\"How")
+    assert written(rows).startswith('@property\ndef rows(self) -> int:\n    """How')
     for part in ("shop/table.py", "class Table", rows.signature, rows.summary):
         assert part in prompt_for(rows)
     assert (lonely.name, lonely.class_name, lonely.summary) == ("lonely", None, "")

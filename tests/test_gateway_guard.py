@@ -64,7 +64,15 @@ def test_a_request_without_a_host_is_refused(fake: FakeOllama, gateway: GatewayP
     assert fake.received == []
 
 
-LOCAL = ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:5173", "vscode-webview://abc", "app://obsidian.md", "tauri://localhost", "https://mine.example"]
+LOCAL = [
+    "http://localhost:3000",
+    "https://127.0.0.1",
+    "http://[::1]:5173",
+    "vscode-webview://abc",
+    "app://obsidian.md",
+    "tauri://localhost",
+    "https://mine.example",
+]
 
 
 @pytest.mark.parametrize("origin", LOCAL)

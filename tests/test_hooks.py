@@ -35,9 +35,9 @@ def shell(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home of qi-learn with a spool and one registered project, and commands that end as their first argument says."""
-    for name in ("state/spool", "data", "bin", "my \"work\\ é/src", "run"):
+    for name in ("state/spool", "data", "bin", 'my "work\\ é/src', "run"):
         (tmp_path / name).mkdir(parents=True)
-    projects = [str(tmp_path / "nowhere"), str(tmp_path / "my \"work\\ é")]
+    projects = [str(tmp_path / "nowhere"), str(tmp_path / 'my "work\\ é')]
     (tmp_path / "data/projects.json").write_text(json.dumps(projects, indent=1, ensure_ascii=False) + "\n")
     for name in ("pytest", "make", "mypy", "ls-like"):
         (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit ${1:-0}\n")
@@ -54,7 +54,7 @@ class Terminal:
         given |= {"XDG_RUNTIME_DIR": str(home / "run"), "LC_ALL": "C.UTF-8", **env}
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.chdir(home / "my \"work\\ é/src")
+            os.chdir(home / 'my "work\\ é/src')
             os.execvpe(shell, [shell, *SHELLS[shell]], {k: v for k, v in given.items() if v})
         self._count = 0
         self.type(before)
@@ -104,7 +104,7 @@ def test_outcomes_are_recorded_as_they_happened(terminal: Terminal, shell: str, 
     assert terminal.type("true") == "0"
     terminal.type("make")
     first, second = events(home)
-    assert (first.kind, first.source, first.author, first.project) == ("outcome", shell, "person", str(home / "my \"work\\ é"))
+    assert (first.kind, first.source, first.author, first.project) == ("outcome", shell, "person", str(home / 'my "work\\ é'))
     assert (first.body["kind"], first.body["command"], first.body["exit_code"]) == ("test", "pytest 3", 3)
     assert (second.body["kind"], second.body["exit_code"]) == ("compile", 0)
     assert before - 1 <= first.ts <= second.ts <= time.time() + 1
@@ -149,7 +149,7 @@ def test_a_leading_space_is_seen_whatever_the_history_keeps(shell: str, home: Pa
 def test_every_character_of_a_command_comes_through(terminal: Terminal, home: Path) -> None:
     terminal.type("pytest 0 'a\"b\\c' \"d'e\" é漢 %s %d \\$x '\\n'")
     (command,) = [c for c, _ in said(home)]
-    assert "a\"b\\c" in command
+    assert 'a"b\\c' in command
     assert command.endswith("\"d'e\" é漢 %s %d \\$x '\\n'")
 
 
@@ -245,14 +245,14 @@ def test_bash_with_other_hooks_of_its_own(home: Path) -> None:
     terminal.type("echo $seen >seen.txt")
     terminal.close()
     assert [code for _, code in said(home)] == [4]
-    assert (home / "my \"work\\ é/src/seen.txt").read_text() == "0\n"  # of the line `echo ready`
+    assert (home / 'my "work\\ é/src/seen.txt').read_text() == "0\n"  # of the line `echo ready`
 
 
 # --- git -----------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_commit_is_told_with_its_project(home: Path) -> None:
-    repo = Repository(home / "my \"work\\ é")
+    repo = Repository(home / 'my "work\\ é')
     hook = repo.root / ".git/hooks/post-commit"
     shutil.copy(HOOKS / "post-commit", hook)
     repo.write("a.py", "a = 1\n")

@@ -80,10 +80,10 @@ def test_a_base_that_one_file_cannot_replace_is_refused(show: dict[str, Any], sa
 
 
 def test_quotes_comments_and_case() -> None:
-    text = '''\ufeff# a comment
+    text = """\ufeff# a comment
 from  model.gguf
 Parameter Temperature 1
-'''
+"""
     with pytest.raises(ModelError, match=r"line 3 .* unknown parameter Temperature"):
         parse_modelfile(text)
     spec = parse_modelfile(

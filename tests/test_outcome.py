@@ -91,12 +91,7 @@ sys.exit(result.exit_code)
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_signals_go_to_the_command(tmp_path: Path, number: signal.Signals) -> None:
-    command = (
-        "import pathlib, signal, sys, time\n"
-        f"signal.signal({int(number)}, lambda *_: sys.exit(77))\n"
-        "pathlib.Path('ready').touch()\n"
-        "time.sleep(60)\n"
-    )
+    command = f"import pathlib, signal, sys, time\nsignal.signal({int(number)}, lambda *_: sys.exit(77))\npathlib.Path('ready').touch()\ntime.sleep(60)\n"
     process = subprocess.Popen([sys.executable, "-c", RUN, sys.executable, "-c", command], cwd=tmp_path, stdin=subprocess.DEVNULL)
     _until((tmp_path / "ready").exists)
     process.send_signal(number)

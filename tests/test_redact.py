@@ -109,7 +109,7 @@ def test_what_stands_around_a_secret_stays(text: str, left: str) -> None:
         "http://localhost:8080/a@b",
         "sha256 = '" + HEX + "'",
         "commit " + HEX[:40],
-        '.sk-fading-circle .sk-circle-10:before { animation-delay: -0.3s; } .sk-cube-grid-animation-delay-and-more { }',
+        ".sk-fading-circle .sk-circle-10:before { animation-delay: -0.3s; } .sk-cube-grid-animation-delay-and-more { }",
         "-----BEGIN PRIVATE KEY----- is how a key begins",
         'MARK = "-----BEGIN RSA PRIVATE KEY-----"',
         "-----BEGIN PUBLIC KEY-----\n" + WORD + "\n-----END PUBLIC KEY-----",

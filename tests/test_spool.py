@@ -103,7 +103,9 @@ def test_offsets_continue_where_a_reader_stopped(tmp_path: Path) -> None:
 
 def test_bare_lines_borrow_what_they_lack(tmp_path: Path) -> None:
     path = tmp_path / f"zsh-{os.getpid()}-5.jsonl"
-    path.write_bytes(b'{"kind":"hook","body":{"command":"make"}}\n{"v":1,"id":"X","ts":"2026-11-20T10:00:00.500Z","kind":"git","source":"git","author":"person","body":{}}\r\n')
+    path.write_bytes(
+        b'{"kind":"hook","body":{"command":"make"}}\n{"v":1,"id":"X","ts":"2026-11-20T10:00:00.500Z","kind":"git","source":"git","author":"person","body":{}}\r\n'
+    )
     os.utime(path, (77.0, 77.0))
     first, second = (line.event for line in spool.read_from(path))
     assert first == Event(f"{path.name}:0", "hook", 77.0, "zsh", {"command": "make"})

@@ -173,7 +173,7 @@ def test_an_unknown_id_is_not_found(store: Store) -> None:
         feedback.mark_dirty(store, "T9")
 
 
-@pytest.mark.parametrize("tampering", ["content = 'Write sub.'", "role = 'system'", "extra = '{\"thinking\":\"x\"}'", "extra = '{'", "parent = hash"])
+@pytest.mark.parametrize("tampering", ["content = 'Write sub.'", "role = 'system'", 'extra = \'{"thinking":"x"}\'', "extra = '{'", "parent = hash"])
 def test_verify_finds_a_changed_message(store: Store, tampering: str) -> None:
     turns.save_turn(store, FULL)
     tip = turns.ensure_chain(store, [QUESTION])
@@ -448,9 +448,9 @@ def test_the_audit_journal_cannot_be_changed_quietly(store: Store) -> None:
         store.execute("DELETE FROM audit")
     store.execute("DROP TRIGGER audit_is_not_changed")
     store.execute("DROP TRIGGER audit_is_not_cut")
-    store.execute("UPDATE audit SET body = '{\"turn\":\"T9\"}' WHERE number = 2")
+    store.execute('UPDATE audit SET body = \'{"turn":"T9"}\' WHERE number = 2')
     assert audit.verify(store) == ["audit entry 2: was changed"]
-    store.execute("UPDATE audit SET body = '{\"turn\":\"T1\"}' WHERE number = 2")
+    store.execute('UPDATE audit SET body = \'{"turn":"T1"}\' WHERE number = 2')
     assert audit.verify(store) == []
     store.execute("DELETE FROM audit WHERE number = 4")
     assert audit.verify(store) == ["audit: 4 entries were made, the journal ends with 3"]

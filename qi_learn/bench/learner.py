@@ -153,7 +153,7 @@ def score(network: Network, tasks: Sequence[BenchTask], *, say: Callable[[str], 
     row = []
     for task in tasks:
         ordered = sorted(samples(task.test, network.plan.max_length), key=lambda s: len(s.ids))
-        batches = [network.batch(ordered[at : at + 8]) for at in range(0, len(ordered), 8)]
-        row.append(sum(network.hits(b) for b in batches) / sum(b.tokens for b in batches))
+        groups = [ordered[at : at + 4] for at in range(0, len(ordered), 4)]
+        row.append(sum(network.lanes.map(lambda group: network.hits(network.batch(group)), groups)) / sum(s.targets for s in ordered))
     say(" ".join(f"{value:.3f}" for value in row))
     return row

@@ -23,9 +23,11 @@ def render_chat(template: str | None, messages: Sequence[Mapping[str, Any]], *, 
     if template is None:
         raise ServerError("this model has no chat template", "ask /api/generate with raw instead", status=400)
     try:
-        return str(_environment().from_string(template).render(
-            messages=[dict(message) for message in messages], bos_token=bos, eos_token=eos, add_generation_prompt=True, tools=None, documents=None
-        ))
+        return str(
+            _environment()
+            .from_string(template)
+            .render(messages=[dict(message) for message in messages], bos_token=bos, eos_token=eos, add_generation_prompt=True, tools=None, documents=None)
+        )
     except jinja2.TemplateError as error:  # SecurityError is one of them
         raise ServerError(f"template error: {error}", status=500) from error
     except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, LookupError, RecursionError, MemoryError) as error:

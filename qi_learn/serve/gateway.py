@@ -235,7 +235,9 @@ def _checked(upstream: str, port: int) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".')
     if parts.hostname in LOOPBACK and parts.port == port:
-        raise SettingsError(f"The gateway would pass everything on to itself ({upstream}).", "Set serve.ollama to where Ollama listens, usually http://127.0.0.1:11434.")
+        raise SettingsError(
+            f"The gateway would pass everything on to itself ({upstream}).", "Set serve.ollama to where Ollama listens, usually http://127.0.0.1:11434."
+        )
     return upstream.rstrip("/")
 
 

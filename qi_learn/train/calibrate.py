@@ -70,4 +70,5 @@ def _logits(rows: Tensor, head: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _rows(network: Network, sequences: Sequence[Sample]) -> Tensor:
-    return torch.cat([network.rows(network.batch(sequences[at : at + AT_ONCE])) for at in range(0, len(sequences), AT_ONCE)])
+    groups = [sequences[at : at + AT_ONCE] for at in range(0, len(sequences), AT_ONCE)]
+    return torch.cat(network.lanes.map(lambda group: network.rows(network.batch(group)), groups))

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
@@ -123,9 +125,11 @@ def estimate(
     begun = time.monotonic()
     sums = {name: _SUMS[form]() for name in network.names}
     used = tokens = done = 0
-    for part in _batches(samples, batch_tokens):
-        count, targets = _one_batch(network, part, sums, seed)
-        used, tokens, done = used + count, tokens + targets, done + len(part)
+    batches = iter(_batches(samples, batch_tokens))
+    while parts := list(islice(batches, network.lanes.count)):
+        for count, targets in _add_passes(network, parts, sums, seed):
+            used, tokens = used + count, tokens + targets
+        done += sum(map(len, parts))
         on_batch(done)
     if used < least or tokens == 0:
         raise TrainingError(
@@ -158,41 +162,68 @@ def _batches(samples: Sequence[Sample], tokens: int) -> Iterator[list[Sample]]:
         yield part
 
 
-def _one_batch(network: Network, samples: Sequence[Sample], sums: dict[str, Any], seed: int) -> tuple[int, int]:
+_Seen = tuple[Tensor, Tensor]
+"""A module's inputs x (N, T, n) and its output gradients g (N, T, m)."""
+
+
+class _Listener(threading.local):
+    """What the pass in this thread gives its modules' inputs and gradients to, and of how many sequences it is."""
+
+    sequences: int
+    take: Callable[[str, _Seen], None]
+
+
+def _add_passes(network: Network, parts: Sequence[list[Sample]], sums: dict[str, Any], seed: int) -> list[tuple[int, int]]:
+    """Passes side by side, added up in order; how many sequences and target tokens of each counted. A single lane adds at once and keeps nothing."""
+    alone = network.lanes.count == 1
+    found: list[dict[str, _Seen]] = [{} for _ in parts]
+
+    def add(name: str, seen: _Seen) -> None:
+        sums[name].add(*seen)
+
+    with _listening(network) as listener:
+        counts = network.lanes.map(lambda n: _one_pass(network, parts[n], listener, add if alone else found[n].__setitem__, seed), range(len(parts)))
+    for kept in found:
+        network.lanes.map(lambda name: add(name, kept.pop(name)), list(kept))  # noqa: B023 -- over before the next
+    return counts
+
+
+def _one_pass(network: Network, samples: Sequence[Sample], listener: _Listener, take: Callable[[str, _Seen], None], seed: int) -> tuple[int, int]:
     """One forward and backward pass; returns how many sequences and target tokens counted."""
     batch = network.batch(samples)
     batch.hidden.requires_grad_()  # so that every activation has a gradient although no weight needs one
-    with _listening(network, sums, len(samples)):
-        rows = network.rows(batch)
-        uniform = torch.cat([uniforms(seed, sample) for sample in samples])
-        _, losses, gradients = head_pass(rows.detach(), network.head, uniform=uniform.to(rows.device))
-        good = _finite_sequences(batch.owner, losses, len(samples))
-        gradients = torch.where(good[batch.owner][:, None], gradients, 0.0)
-        rows.backward(gradients)  # type: ignore[no-untyped-call]
+    listener.sequences, listener.take = len(samples), take
+    rows = network.rows(batch)
+    uniform = torch.cat([uniforms(seed, sample) for sample in samples])
+    _, losses, gradients = head_pass(rows.detach(), network.head, uniform=uniform.to(rows.device))
+    good = _finite_sequences(batch.owner, losses, len(samples))
+    gradients = torch.where(good[batch.owner][:, None], gradients, 0.0)
+    rows.backward(gradients)  # type: ignore[no-untyped-call]
     return int(good.sum()), int(good[batch.owner].sum())
 
 
 @contextmanager
-def _listening(network: Network, sums: dict[str, Any], sequences: int) -> Iterator[None]:
-    """Hooks on every target module that give each sum its module's inputs x (N, T, n) and output gradients g (N, T, m).
+def _listening(network: Network) -> Iterator[_Listener]:
+    """Hooks on every target module that tell what it sees to the pass of their thread.
 
     Raises TrainingError where a module sees anything but one row a sequence.
     """
+    listener = _Listener()
 
-    def listen(one: Any) -> Callable[..., None]:
+    def listen(name: str) -> Callable[..., None]:
         def forward(_: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if not output.requires_grad:
                 return  # the first of the two passes of gradient checkpointing
-            x = inputs[0].detach()
-            if x.dim() != 3 or len(x) != sequences:
-                raise _packed(sequences, x.shape)
-            output.register_hook(lambda g: one.add(x.to(network.dtype), g.to(network.dtype)))  # type: ignore[no-untyped-call]
+            x, take = inputs[0].detach(), listener.take
+            if x.dim() != 3 or len(x) != listener.sequences:
+                raise _packed(listener.sequences, x.shape)
+            output.register_hook(lambda g: take(name, (x.to(network.dtype), g.to(network.dtype))))  # type: ignore[no-untyped-call]
 
         return forward
 
-    handles = [network.module(name).register_forward_hook(listen(one)) for name, one in sums.items()]
+    handles = [network.module(name).register_forward_hook(listen(name)) for name in network.names]
     try:
-        yield
+        yield listener
     finally:
         for handle in handles:
             handle.remove()

@@ -6,23 +6,25 @@ from collections.abc import Sequence
 
 import torch
 
-from qi_learn.train.batches import Sample
+from qi_learn.train.batches import Sample, balanced
 from qi_learn.train.model import Network
 
 
 @torch.no_grad()
 def log_probabilities(network: Network, samples: Sequence[Sample], size: int) -> list[float]:
-    """The log-probability of each sequence's target (nats, summed over its tokens), `size` sequences of like length at a time."""
-    found = [0.0] * len(samples)
+    """The log-probability of each sequence's target (nats, summed over its tokens), at most `size` sequences at a time."""
     order = sorted(range(len(samples)), key=lambda i: -len(samples[i].ids))
-    for at in range(0, len(order), size):
-        part = order[at : at + size]
-        batch = network.batch([samples[i] for i in part])
-        sums = torch.zeros(len(part), dtype=torch.float64, device=batch.owner.device)
-        sums.index_add_(0, batch.owner, network.nll(batch).double())
-        for i, nll in zip(part, sums.tolist(), strict=True):
-            found[i] = -nll
-    return found
+    groups = balanced([samples[i] for i in order], size, network.lanes.count)
+    nlls = [nll for group in network.lanes.map(lambda group: _summed(network, group), groups) for nll in group]
+    found = dict(zip(order, nlls, strict=True))
+    return [-found[i] for i in range(len(samples))]
+
+
+def _summed(network: Network, group: Sequence[Sample]) -> list[float]:
+    """Nats of each sequence's target."""
+    batch = network.batch(group)
+    sums = torch.zeros(len(group), dtype=torch.float64, device=batch.owner.device)
+    return sums.index_add_(0, batch.owner, network.nll(batch).double()).tolist()
 
 
 def per_token(network: Network, samples: Sequence[Sample], size: int) -> dict[str, float]:

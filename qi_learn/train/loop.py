@@ -9,9 +9,11 @@ one that was not. Several processes (`ranks.py`) take the steps that one would t
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +21,7 @@ import torch
 from torch import Tensor
 
 from qi_learn.records import Drift, Plan
-from qi_learn.train.batches import Sample, alike, schedule
+from qi_learn.train.batches import Sample, balanced, schedule
 from qi_learn.train.checkpoint import LoopState, newest_checkpoint, restore, save_checkpoint
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.fisher import Interrupted
@@ -108,7 +110,7 @@ def train(
         preference = state.preference
         if comparison := compared.get(state.step):
             preference = add_gradients(network, comparison, reference or {}, weight=plan.preference_weight, size=plan.batch_size)
-        penalties = [_add_penalty(network, penalty) for penalty in (general, past)]
+        penalties = _add_penalties(network, general, past)
         torch.nn.utils.clip_grad_norm_(weights.values(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -162,34 +164,32 @@ def rate(plan: Plan, step: int) -> float:
 @torch.no_grad()
 def evaluate(network: Network, samples: Sequence[Sample], batch_size: int, ranks: Ranks = ALONE) -> float | None:
     """Nats per target token over the samples; None where there are none."""
-    total = tokens = 0.0
-    for group in alike(ranks.share(sorted(samples, key=lambda s: -len(s.ids))), batch_size):
-        batch = network.batch(group)
-        total += float(network.nll(batch).double().sum())
-        tokens += batch.tokens
-    total, tokens = ranks.sum((total, tokens))
+    groups = balanced(ranks.share(sorted(samples, key=lambda s: -len(s.ids))), batch_size, network.lanes.count)
+    losses = network.lanes.map(lambda group: float(network.nll(network.batch(group)).double().sum()), groups)
+    total, tokens = ranks.sum((math.fsum(losses), sum(sample.targets for group in groups for sample in group)))
     return total / tokens if tokens else None
 
 
 def _add_gradients(network: Network, batch: Sequence[Sample], size: int, ranks: Ranks) -> float:
     """Backward passes of a step, at most `size` sequences at a time, as if it were one: the divisor is the whole step's weight of target tokens."""
     whole = sum(sample.weight * sample.targets for sample in batch)
-    total = 0.0
-    for group in alike(ranks.share(batch), size):
+
+    def loss(group: Sequence[Sample]) -> Tensor:
         part = network.batch(group)
-        loss: Tensor = (network.nll(part) * part.weights).sum() / whole
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += float(loss.detach())
-    ranks.sum_gradients(value for pair in network.factors().values() for value in pair)
-    return ranks.sum([total])[0]
+        return (network.nll(part) * part.weights).sum() / whole
+
+    groups = balanced(ranks.share(batch), size, network.lanes.count)
+    losses = network.lanes.backward([partial(loss, group) for group in groups], network.parameters)
+    ranks.sum_gradients(network.parameters)
+    return ranks.sum([math.fsum(losses)])[0]
 
 
-def _add_penalty(network: Network, penalty: Penalty | None) -> float:
-    if penalty is None:
-        return 0.0
-    value = penalty(network.factors())
-    value.backward()  # type: ignore[no-untyped-call]
-    return float(value.detach())
+def _add_penalties(network: Network, *penalties: Penalty | None) -> list[float]:
+    """Adds the gradients of those that there are; the value of each, 0 where it is not."""
+    there = [n for n, penalty in enumerate(penalties) if penalty is not None]
+    losses = [partial(penalty, network.factors()) for penalty in penalties if penalty is not None]
+    values = dict(zip(there, network.lanes.backward(losses, network.parameters), strict=True))
+    return [values.get(n, 0.0) for n in range(len(penalties))]
 
 
 def _judge(state: LoopState, best: dict[str, Tensor], dev: float | None, weights: dict[str, torch.nn.Parameter]) -> tuple[LoopState, dict[str, Tensor]]:

@@ -30,6 +30,7 @@ from qi_learn.train.base import check_architecture
 from qi_learn.train.batches import Sample
 from qi_learn.train.dequantized import load_dequantized
 from qi_learn.train.four_bit import quantise
+from qi_learn.train.lanes import lanes_for
 
 HEAD_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
 """Logits in memory at a time. On a CPU 16 MB of float32: larger blocks are fresh pages from the system every time, which costs more than the arithmetic."""
@@ -66,6 +67,7 @@ class Network:
     def __init__(self, causal: Any, plan: Plan, *, states: dict[str, Tensor] | None = None) -> None:
         self.plan = plan
         self.first = plan.first_layer
+        self.lanes = lanes_for(plan)
         self.device = torch.device("cpu" if plan.four_bit else plan.device)  # in 16 bits it may not fit elsewhere: `lower_precision` moves it
         self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}[plan.dtype]
         causal.requires_grad_(False)
@@ -137,6 +139,11 @@ class Network:
         """A (r, in) and B (out, r) of each target module, as they are trained: the scale is not in them."""
         modules: dict[str, Any] = {name: self.module(name) for name in self.names}
         return {name: (m.lora_A[ADAPTER].weight, m.lora_B[ADAPTER].weight) for name, m in modules.items()}
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All factors, A and B of each module in turn."""
+        return [value for pair in self.factors().values() for value in pair]
 
     def load(self, changes: Mapping[str, Change]) -> None:
         """Puts changes that were learned before into the LoRA: the reverse of `delta`."""

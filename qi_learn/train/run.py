@@ -184,15 +184,15 @@ def _estimate(run: Path, phase: Phase, network: Network, sequences: tuple[Sample
             raise Interrupted(f"stopped in the {phase}, which is computed anew")
 
     plan = network.plan
-    fisher = estimate(network, sequences, form=plan.fisher, seed=plan.seed, batch_tokens=_fisher_tokens(plan), least=least, on_batch=told)
+    fisher = estimate(network, sequences, form=plan.fisher, seed=plan.seed, batch_tokens=_fisher_tokens(plan, network.lanes.count), least=least, on_batch=told)
     logger.info("%s: %d sequences, %d target tokens, %.1f s", phase, fisher.sequences, fisher.tokens, fisher.seconds)
     return fisher
 
 
-def _fisher_tokens(plan: Plan) -> int:
+def _fisher_tokens(plan: Plan, lanes: int) -> int:
     """On a GPU as much as a training batch, which is known to fit; on a CPU a whole step: its batches are small for want of equal lengths, not of memory."""
     sequences = plan.batch_size if plan.device.startswith("cuda") else plan.batch_size * plan.accumulation
-    return min(FISHER_TOKENS, sequences * plan.max_length)
+    return min(FISHER_TOKENS, sequences * plan.max_length) // lanes
 
 
 def _result(trained: Trained, network: Network, seconds: float, peak: float) -> TrainResult:
