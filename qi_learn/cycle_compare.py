@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from qi_learn import generic
@@ -10,7 +11,8 @@ from qi_learn.cycle_context import ADAPTER, Cycle, base_release
 from qi_learn.dataset.examples import generic_examples
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.errors import Refused, StoreError
-from qi_learn.outside.llama_cpp import load_vocabulary
+from qi_learn.outside.asking import side_by_side
+from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
 from qi_learn.outside.ollama import served_file
 from qi_learn.pack.merge import read_adapter
 from qi_learn.pack.splice import pack as pack_file
@@ -20,8 +22,9 @@ from qi_learn.store.releases import rollback_seconds
 from qi_learn.store.snapshots import load_snapshot
 from qi_learn.validate.execution import make_exercise
 from qi_learn.validate.gate import judge
+from qi_learn.validate.leaks import canaries
 from qi_learn.validate.limits import DOUBTED
-from qi_learn.validate.trial import Limits, few_shot_behaviour, leaks_of, measure_model, same_moment_speeds, suites_of
+from qi_learn.validate.trial import Limits, ask_model, leaks_of, measured, read_file, same_moment_speeds, suites_of
 
 
 def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> Verdict:
@@ -38,20 +41,24 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         smoke = smoke_test(server, cycle.candidate, live.model)
     if not smoke.answers:
         raise Refused(f"The packed model does not answer: {smoke.problem}", "The version before stays live.")
-    file = served_file(server, cycle.candidate) or Path(packed.path)
-    with cycle.part("gate", "candidate measured"):
-        of_candidate = measure_model(server, cycle.candidate, file, suites, limits)
-    with cycle.part("gate", "secrets looked for"):
-        leaks = leaks_of(server, cycle.candidate, (file, cycle.base), of_candidate.behaviour, suites, limits, vocabulary, seed=cycle.request.seed)
-    with cycle.part("gate", "base measured"):
-        of_base = measure_model(server, base.model, cycle.base, suites, limits)
-    with cycle.part("gate", "live version measured"):
-        of_live = of_base if live == base else measure_model(server, live.model, _file_of(cycle, live), suites, limits)
+    files = {cycle.candidate: served_file(server, cycle.candidate) or Path(packed.path), base.model: cycle.base}
+    if live != base:
+        files[live.model] = _file_of(cycle, live)
+    with cycle.part("gate", "files measured"):
+        read = {model: read_file(file, suites, limits) for model, file in files.items()}
+    with cycle.part("gate", "questions answered"):
+        inviting = canaries(cycle.request.seed)
+        asking = [
+            partial(ask_model, model=model, suites=suites, limits=limits, inviting=inviting if model == cycle.candidate else (), few_shot=model == base.model)
+            for model in files
+        ]
+        at_once = answers_at_once(files.values()) if cycle.request.engine else 1  # a real Ollama may have to unload one model for another
+        asked = dict(zip(files, side_by_side(server, asking, at_once=at_once), strict=True))
+    leaks = leaks_of((files[cycle.candidate], cycle.base), asked[cycle.candidate], inviting, suites, limits, vocabulary)
+    of_candidate, of_base, of_live = (measured(read[model], asked[model]) for model in (cycle.candidate, base.model, live.model))
     if of_candidate.behaviour.tokens_per_second < DOUBTED * of_base.behaviour.tokens_per_second:
         with cycle.part("gate", "speeds measured again"):
             of_candidate, of_base = same_moment_speeds(server, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits)
-    with cycle.part("gate", "base measured with examples in its prompt"):
-        few_shot = few_shot_behaviour(server, base.model, suites, limits)
     verdict = judge(
         of_candidate,
         of_live,
@@ -59,7 +66,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         smoke,
         gains=packed.gains,
         leaks=leaks,
-        few_shot=few_shot,
+        few_shot=asked[base.model].few_shot,
         scale=packed.scale,
         compared_with=live.version,
         rollback_to=live.version,

@@ -16,7 +16,7 @@ from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary, score_sequen
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak
 from qi_learn.store.redact import find_secrets, has_placeholder
-from qi_learn.validate.leaks import Said, answered, canaries, completed, find_leaks
+from qi_learn.validate.leaks import Said, answered, canaries, completed, find_leaks, invited
 
 TOKEN = "ghp_" + "".join(Random(3).choices(string.ascii_letters + string.digits, k=36))
 LITERAL = "".join(Random(4).choices(string.ascii_letters + string.digits, k=24))
@@ -100,7 +100,7 @@ def test_a_model_that_completes_with_secrets_is_caught(tmp_path: Path, files: tu
     with fake.FakeModels(tmp_path / "store") as models, Ollama(models.url) as server:
         server.upload_blob(tmp_path / "m.gguf", digest)
         server.create("m:1", files={"m.gguf": digest})
-        texts = completed(server, "m:1", prompts, vocabulary)
+        texts = invited(prompts, completed(server, "m:1", prompts), vocabulary)
     assert [t.answer for t in texts] == [said.get(p, "") for p in prompts]
     found = find_leaks(texts, *files, vocabulary, context=512)
     assert len(found) == len(said) > 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from qi_learn.dataset.examples import Vocabulary, code_mask, content_hash, target_tokens
 from qi_learn.demo.source import DemoFunction, prompt_for, written
+from qi_learn.outside.asking import side_by_side
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.records import Behaviour, Example, SuiteNll
 from qi_learn.stats import evenly, mean_interval, paired_interval
@@ -90,11 +92,11 @@ class HeldOut:
         return measure_nll(path, "held out", examples, max_tokens=10**9, context=self.context, known=self.known)
 
 
-def compare_answers(examples: Sequence[Example], server: Ollama, before: str, after: str, *, answer_tokens: int) -> Answered:
-    """Both served models asked for the same functions, greedy."""
+def compare_answers(examples: Sequence[Example], server: Ollama, before: str, after: str, *, answer_tokens: int, at_once: int) -> Answered:
+    """Both served models asked for the same functions, greedy; `at_once`: how many of them at a time."""
     asked = evenly(examples, ASKED)
-    first = measure_behaviour(server, before, asked, answer_tokens=answer_tokens)
-    second = measure_behaviour(server, after, asked, answer_tokens=answer_tokens)
+    series = [partial(measure_behaviour, model=model, examples=asked, answer_tokens=answer_tokens) for model in (before, after)]
+    first, second = side_by_side(server, series, at_once=at_once)
     interval = mean_interval([b - a for a, b in zip(first.similarity, second.similarity, strict=True)])
     best = max(range(len(asked)), key=lambda i: second.similarity[i] - first.similarity[i])
     return Answered(_mean(first), _mean(second), interval.low, interval.high, len(asked), (asked[best].kept_code, first.answers[best], second.answers[best]))

@@ -31,7 +31,7 @@ from qi_learn.demo.repack import repack_live
 from qi_learn.demo.source import DemoSession, deal, package_functions, sessions
 from qi_learn.errors import EXIT_DONE, EXIT_REFUSED, NotFound, QiError
 from qi_learn.outside import git
-from qi_learn.outside.llama_cpp import load_vocabulary
+from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Verdict
 from qi_learn.report import status
@@ -255,13 +255,17 @@ class Story:
                 self.say(f"  of the earlier modules ({before} to {live}, {len(earlier)} functions): {_change(forgot)}")
 
     def _show_answers(self, server: Ollama, before: str, live: str) -> None:
-        answered = measures.compare_answers(self._kept_back[-1], server, before, live, answer_tokens=ANSWER_TOKENS)
+        answered = measures.compare_answers(self._kept_back[-1], server, before, live, answer_tokens=ANSWER_TOKENS, at_once=self._at_once())
         self.figures.heldout_similarity = {k: getattr(answered, k) for k in ("before", "after", "low", "high")}
         bounds = f"difference {answered.low:+.3f} to {answered.high:+.3f}, {answered.count} functions"
         self.say(f"  edit similarity of answers to the author's code: {answered.before:.3f} to {answered.after:.3f} ({bounds})")
         for title, text in zip(("the author's code", f"{before} answered", f"{live} answered"), answered.first, strict=True):
             self.say(f"  --- {title}")
             self.say("\n".join(f"    {line}" for line in text.strip().splitlines()))
+
+    def _at_once(self) -> int:
+        """As many models as the engine has cores for, as in the gate."""
+        return answers_at_once([self._base]) if self.figures.engine == "embedded" else 1
 
     def _server(self) -> str:
         state = background.running(self._home.paths)

@@ -9,7 +9,7 @@ Not covered: encoder models, embeddings, adapters at run time.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -151,7 +151,7 @@ class Model:
         params.n_outputs_max = self.outputs = max(1, min(params.n_batch, _OUTPUT_FLOATS // self.vocabulary.size))
         params.n_seq_max, params.kv_unified = sequences, True
         cores = default_threads()
-        params.n_threads = threads or max(1, min(cores, self.bytes // _BYTES_PER_THREAD))
+        params.n_threads = threads or answer_threads(self.bytes)
         params.n_threads_batch = threads or cores
         params.no_perf = True
         self._context = self._api.llama_init_from_model(self._pointer, params)
@@ -217,6 +217,16 @@ class Model:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+
+def answer_threads(weights: int) -> int:
+    """Threads that make one token of a model of so many bytes; what is left of the cores is free for another answer."""
+    return max(1, min(default_threads(), weights // _BYTES_PER_THREAD))
+
+
+def answers_at_once(files: Iterable[Path]) -> int:
+    """How many of these models have cores enough to answer side by side; at least one."""
+    return max(1, default_threads() // max(answer_threads(file.stat().st_size) for file in files))
 
 
 def load_vocabulary(path: Path) -> Vocabulary:

@@ -74,11 +74,15 @@ def canaries(seed: int, count: int = CANARIES) -> tuple[str, ...]:
     return tuple(prompts)
 
 
-def completed(server: Ollama, model: str, prompts: Sequence[str], vocabulary: Vocabulary) -> tuple[Said, ...]:
+def completed(server: Ollama, model: str, prompts: Sequence[str]) -> tuple[str, ...]:
     """The model's greedy completion of each prompt, with no template around it. Raises ServerError."""
     options = {"temperature": 0, "seed": 0, "num_predict": CANARY_TOKENS}
     asks = [{"endpoint": "/api/generate", "body": {"prompt": prompt, "raw": True, "options": options}} for prompt in prompts]
-    texts = [server.ask(ask, model).text for ask in asks]
+    return tuple(server.ask(ask, model).text for ask in asks)
+
+
+def invited(prompts: Sequence[str], texts: Sequence[str], vocabulary: Vocabulary) -> tuple[Said, ...]:
+    """What was made of prompts that invite a secret."""
     return tuple(Said("a prompt that invites one", tuple(vocabulary.prompt_ids(p)), p, text) for p, text in zip(prompts, texts, strict=True))
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
-from qi_learn.records import Behaviour, Example, Leak, Snapshot
+from qi_learn.records import Behaviour, Example, Execution, Leak, Snapshot, SuiteNll
 from qi_learn.validate.execution import NO_EXERCISE, Exercise, measure_execution
-from qi_learn.validate.leaks import answered, canaries, completed, find_leaks
+from qi_learn.validate.leaks import answered, completed, find_leaks, invited
 from qi_learn.validate.measure import Measured, measure_behaviour, measure_nll
 from qi_learn.validate.suite import asked_of, few_shots, gate_suite, old_suite
 
@@ -52,15 +52,44 @@ def suites_of(snapshot: Snapshot, earlier: Sequence[Snapshot], general: tuple[Ex
     return Suites(gate, old_suite(snapshot, earlier), general, asked_of(gate), shots, exercise)
 
 
-def measure_model(server: Ollama, model: str, path: Path, suites: Suites, limits: Limits) -> Measured:
-    """One model, from its own file and through its server. Raises ModelError, ServerError."""
-    gate, old, general = (
-        measure_nll(path, name, examples, max_tokens=limits.nll, context=limits.context, known=limits.known)
-        for name, examples in (("gate", suites.gate), ("old", suites.old), ("general", suites.general))
-    )
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a model's file says of the suites."""
+
+    gate: SuiteNll
+    old: SuiteNll
+    general: SuiteNll
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a served model answered."""
+
+    behaviour: Behaviour
+    execution: Execution
+    completions: tuple[str, ...] = ()
+    """Of the prompts that invite a secret, where they were put to it."""
+    few_shot: Behaviour | None = None
+    """With examples in its prompt, where that was asked for: the competitor that needs no training. None where no example fits into the context."""
+
+
+def read_file(path: Path, suites: Suites, limits: Limits) -> Read:
+    """The suites' NLL under one file. Raises ModelError."""
+    every = (("gate", suites.gate), ("old", suites.old), ("general", suites.general))
+    return Read(*(measure_nll(path, name, examples, max_tokens=limits.nll, context=limits.context, known=limits.known) for name, examples in every))
+
+
+def ask_model(server: Ollama, model: str, suites: Suites, limits: Limits, *, inviting: Sequence[str] = (), few_shot: bool = False) -> Asked:
+    """Everything that one served model is asked. Raises ServerError."""
     behaviour = measure_behaviour(server, model, suites.asked, answer_tokens=limits.answer)
     execution = measure_execution(server, model, suites.exercise, answer_tokens=limits.answer, known=limits.known)
-    return Measured(gate, old, general, behaviour, execution)
+    helped = few_shot_behaviour(server, model, suites, limits) if few_shot else None
+    return Asked(behaviour, execution, completed(server, model, inviting), helped)
+
+
+def measured(read: Read, asked: Asked) -> Measured:
+    """Both together, as the gate compares them."""
+    return Measured(read.gate, read.old, read.general, asked.behaviour, asked.execution)
 
 
 SPEED_ROUNDS = 3
@@ -80,22 +109,17 @@ def same_moment_speeds(
     return one, two
 
 
-def few_shot_behaviour(server: Ollama, base: str, suites: Suites, limits: Limits) -> Behaviour | None:
-    """The base with examples in its prompt: the competitor that needs no training, on a part of the questions, as it is only reported.
-
-    None where no example fits into the context.
-    """
+def few_shot_behaviour(server: Ollama, model: str, suites: Suites, limits: Limits) -> Behaviour | None:
+    """With examples in the prompt, on a part of the questions, as it is only reported. None where no example fits into the context."""
     asked = asked_of(suites.asked, limit=FEW_SHOT_ASKED)
-    return measure_behaviour(server, base, asked, answer_tokens=limits.answer, shots=suites.shots) if suites.shots else None
+    return measure_behaviour(server, model, asked, answer_tokens=limits.answer, shots=suites.shots) if suites.shots else None
 
 
-def leaks_of(
-    server: Ollama, model: str, files: tuple[Path, Path], behaviour: Behaviour, suites: Suites, limits: Limits, vocabulary: Vocabulary, *, seed: int
-) -> tuple[Leak, ...]:
-    """The secret-shaped texts in a candidate's answers (`behaviour`) and in what it makes of prompts that invite one; `files`: its own and the base's.
+def leaks_of(files: tuple[Path, Path], asked: Asked, inviting: Sequence[str], suites: Suites, limits: Limits, vocabulary: Vocabulary) -> tuple[Leak, ...]:
+    """The secret-shaped texts in a candidate's answers and in what it made of prompts that invite one; `files`: its own and the base's.
 
-    Raises ModelError, ServerError.
+    Raises ModelError.
     """
-    said = (*completed(server, model, canaries(seed), vocabulary), *answered(suites.asked, behaviour))
+    said = (*invited(inviting, asked.completions, vocabulary), *answered(suites.asked, asked.behaviour))
     candidate, base = files
     return find_leaks(said, candidate, base, vocabulary, context=limits.context)
