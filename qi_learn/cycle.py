@@ -26,7 +26,7 @@ from qi_learn.errors import LiveChanged, Refused, ServerError, ServerUnreachable
 from qi_learn.outside.gguf_file import sha256_of
 from qi_learn.outside.interpreter import look_into
 from qi_learn.outside.llama_cpp import load_vocabulary
-from qi_learn.pack.merge import join, read_adapter, write_adapter
+from qi_learn.pack.merge import join, rank_cap, read_adapter, write_adapter
 from qi_learn.pack.modelfile import write_modelfile
 from qi_learn.pack.splice import pack as pack_file
 from qi_learn.pack.splice import verify_packed
@@ -45,8 +45,6 @@ from qi_learn.validate.measure import measure_nll
 logger = logging.getLogger(__name__)
 SCALES = (0.25, 0.5, 0.75, 1.0)
 """Of the delta, tried on dev. The full one last: it mostly wins, and then its file is there already."""
-RANK_CAP = 64
-"""Past this rank the joined adapter is recompressed."""
 MOST_LOST = 3
 """A server that goes away so often while it answers with the candidate goes away because of it."""
 
@@ -247,9 +245,10 @@ def _try_scales(cycle: Cycle, snapshot: Snapshot, plan: Plan) -> tuple[list[Scal
 def _pack_at(cycle: Cycle, plan: Plan, scale: float, *, like: Packed | None) -> Packed:
     directory = cycle.previous
     previous = read_adapter(directory / ADAPTER) if directory else None
-    joined, lost = join(previous, read_adapter(cycle.run.delta), scale, rank_cap=RANK_CAP)
+    delta = read_adapter(cycle.run.delta)
+    joined, lost = join(previous, delta, scale, rank_cap=(cap := rank_cap(delta, cycle.base.stat().st_size)))
     if lost:
-        cycle.run.journal(cycle.clock(), "join", "cut", rank=RANK_CAP, lost=round(lost, 4))
+        cycle.run.journal(cycle.clock(), "join", "cut", rank=cap, lost=round(lost, 4))
     cycle.run.joined.parent.mkdir(exist_ok=True)
     write_adapter(joined, cycle.run.joined)
     packed = pack_file(cycle.base, joined, cycle.run.model, base_weights=cycle.base_weights, like=like)

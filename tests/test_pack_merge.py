@@ -15,7 +15,7 @@ from tiny_models import write_tiny_model
 from qi_learn.errors import ModelError, NotFound
 from qi_learn.outside.gguf_file import read_head
 from qi_learn.pack.archmap import permute
-from qi_learn.pack.merge import FORMAT, Adapter, Factors, changed_tensors, join, read_adapter, write_adapter
+from qi_learn.pack.merge import FORMAT, LEAST_CAP, Adapter, Factors, changed_tensors, join, rank_cap, read_adapter, write_adapter
 
 
 def factors(out: int, into: int, rank: int, seed: int) -> Factors:
@@ -177,3 +177,10 @@ def test_modules_without_a_tensor_are_refused(tmp_path: Path, module: str, shape
     base = write_tiny_model(tmp_path / "m.gguf", "qwen2")
     with pytest.raises(ModelError, match=says):
         changed_tensors(Adapter("b", {module: factors(*shape, 2, 0)}), read_head(base))
+
+
+def test_the_rank_is_cut_where_the_adapter_would_be_larger_than_the_base() -> None:
+    adapter = Adapter("b", {"m": factors(100, 60, 2, 1), "n": factors(40, 50, 3, 2)})  # 250 numbers a rank, of 4 bytes
+    assert rank_cap(adapter, 100_000) == 100
+    assert rank_cap(adapter, 1000) == LEAST_CAP
+    assert rank_cap(Adapter("b", {}), 1000) == 1000

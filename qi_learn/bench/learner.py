@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from qi_learn.bench.methods import Method
 from qi_learn.bench.tasks import BenchTask
-from qi_learn.cycle import RANK_CAP
 from qi_learn.dataset.replay import replay
 from qi_learn.outside.gpu import find_devices
-from qi_learn.pack.merge import Adapter, Factors, join
+from qi_learn.pack.merge import Adapter, Factors, join, rank_cap
 from qi_learn.paths import Paths
 from qi_learn.records import Example, Memory, Plan, Snapshot
 from qi_learn.settings import Settings
@@ -142,7 +141,8 @@ class Learner:
 
     def _join(self, delta: dict[str, Change]) -> None:
         fresh = Adapter(self.trunk.digest, {name: Factors(c.B.float().cpu().numpy(), c.A.float().cpu().numpy()) for name, c in delta.items()})
-        self.served, lost = join(self.served, fresh, self.method.scale, rank_cap=RANK_CAP)
+        cap = rank_cap(fresh, self.trunk.gguf.stat().st_size)
+        self.served, lost = join(self.served, fresh, self.method.scale, rank_cap=cap)
         self.lost = max(self.lost, lost)
 
 
