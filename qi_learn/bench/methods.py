@@ -31,7 +31,7 @@ class Method:
 
 _FREE = {"lambda_general": 0.0, "lambda_past": 0.0}
 _DIAGONAL = {"fisher": "diagonal", "lambda_general": 900.0, "lambda_past": 1100.0}
-_WITHOUT_TEXT = {"replay_share": 0.0, "generic_share": 0.25, "lambda_past": 1500.0}
+_WITHOUT_TEXT = {"replay_share": 0.0, "generic_share": 0.25, "lambda_past": 3000.0, "learning_rate": 8e-4}
 _ALONE = {"replay_share": 0.0, "generic_share": 0.0}
 
 NAIVE = Method("naive", "LoRA on the new work alone", {**_FREE, **_ALONE})

@@ -108,10 +108,10 @@ def write_adapter(adapter: Adapter, path: Path) -> None:
 def rank_cap(adapter: Adapter, base_bytes: int) -> int:
     """Past this rank an adapter of the same modules is cut: it would take more bytes than the base's own file. Never below `LEAST_CAP`.
 
-    A cut is a loss at every update from there on, so it comes as late as disk allows: for SmolLM2-135M after some 29 updates of rank 8, for a 7B in 4 bits after some 27 of 16.
+    A cut is a loss at every update from there on, so it comes late: for SmolLM2-135M after some 29 updates of rank 8, for a 7B in 4 bits after 27 of 16.
     """
-    a_rank = 4 * sum(len(factors.up) + factors.down.shape[1] for factors in adapter.modules.values())
-    return max(LEAST_CAP, base_bytes // max(1, int(a_rank)))
+    rank_bytes: int = 4 * sum(len(factors.up) + factors.down.shape[1] for factors in adapter.modules.values())
+    return max(LEAST_CAP, base_bytes // max(1, rank_bytes))
 
 
 def join(previous: Adapter | None, delta: Adapter, scale: float, *, rank_cap: int) -> tuple[Adapter, float]:
