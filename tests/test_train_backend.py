@@ -22,6 +22,7 @@ from qi_learn.train.adapter import Change
 from qi_learn.train.backend import NOT_RUN, choose_backend, import_unsloth, told_backend
 from qi_learn.train.fused import FusedNetwork
 from qi_learn.train.ladder import fall_back, read_plan, read_rungs
+from qi_learn.train.loop import Data, train
 from qi_learn.train.model import Network
 from qi_learn.train.parts import check_agreement
 from tests.test_interpreter import write_package
@@ -184,6 +185,20 @@ def test_what_is_served_is_merged_and_what_is_learned_comes_out() -> None:
         assert all(a is not None and b is not None and torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(pair, found[1][1][name], strict=True)), name
     again = fused.delta()
     assert all(torch.allclose(again[name].B, delta[name].B) and torch.allclose(again[name].A, delta[name].A) for name in delta)
+
+
+@PEFTS_OWN
+def test_it_goes_through_the_loop_as_the_plain_one_does(tmp_path: Path) -> None:
+    found = []
+    for network in _pair():
+        torch.manual_seed(0)
+        network.attach()
+        run = tmp_path / str(len(found))
+        run.mkdir()
+        data = Data(new=tiny_samples(6), dev=tiny_samples(3, seed=1))
+        found.append(train(network, _plan(max_steps=3), data, general=None, past=None, run=run).state)
+    assert found[0].best == pytest.approx(found[1].best, rel=1e-4)
+    assert found[0].loss == pytest.approx(found[1].loss, rel=1e-4)
 
 
 def test_it_trains_all_layers_or_none() -> None:

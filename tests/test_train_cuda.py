@@ -58,7 +58,7 @@ for A, B in network.factors().values():
     B.data.copy_(torch.randn(B.shape, generator=generator) / 8)
 batch = network.batch([Sample(str(n), tuple(torch.randint(512, (48 + n,), generator=generator).tolist()), 8) for n in range(4)])
 losses = network.nll(batch)
-(losses.sum() / batch.tokens).backward()
+(losses.sum() / len(batch.labels)).backward()
 gradients = torch.cat([value.grad.flatten().float().cpu() for pair in network.factors().values() for value in pair])
 torch.save({"losses": losses.detach().float().cpu(), "gradients": gradients}, sys.argv[2])
 """

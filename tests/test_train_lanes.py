@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from qi_learn.train.batches import PADDED, PASS, Sample, balanced
+from qi_learn.train.ewc import Penalty
 from qi_learn.train.fisher import estimate
 from qi_learn.train.lanes import Lanes, lanes_for
 from qi_learn.train.likelihood import per_token
@@ -82,6 +83,56 @@ def test_a_training_is_the_same_in_lanes(tmp_path: Path) -> None:
     torch.testing.assert_close(found[0][2], found[1][2], rtol=1e-6, atol=1e-9)
     assert found[1][:2] == found[2][:2]
     assert torch.equal(found[1][2], found[2][2])
+
+
+def test_a_penalty_on_some_of_the_modules_moves_those_alone() -> None:
+    """Past work says nothing of modules that did not change before."""
+    network = _network(2)
+    fisher = estimate(network, SEQUENCES, form="kfac", seed=0, batch_tokens=64)
+    some = tuple(name for name in network.names if ".mlp." in name)
+    whole, part = (Penalty(fisher, 1.0, scale=network.scale, names=names, device=network.device) for names in (network.names, some))
+    network.lanes.backward([lambda: part(network.factors()), lambda: part(network.factors())], network.parameters)
+    gradients = {name: pair[1].grad for name, pair in network.factors().items()}
+    assert {name for name, gradient in gradients.items() if gradient is not None} == set(some)
+    alone = _network(1)
+    alone.lanes.backward([lambda: 2 * part(alone.factors())], alone.parameters)
+    for name in some:
+        torch.testing.assert_close(gradients[name], alone.factors()[name][1].grad)
+    assert float(whole(network.factors()).detach()) > float(part(network.factors()).detach()) > 0
+
+
+def test_fewer_losses_than_lanes_have_all_threads(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def loss() -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return network.nll(network.batch(SEQUENCES[:1])).sum()
+
+    network = _network(2)
+    network.lanes.backward([loss], network.parameters)
+    assert seen == [2]
+
+
+def test_layers_that_are_computed_again_in_another_thread_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch does on a GPU with gradient checkpoints."""
+    backward = torch.Tensor.backward
+
+    def elsewhere(self: torch.Tensor, gradient: torch.Tensor) -> None:
+        thread = threading.Thread(target=backward, args=(self, gradient))
+        thread.start()
+        thread.join()
+
+    expected = estimate(_network(1), SEQUENCES, form="kfac", seed=0, batch_tokens=64)
+    network = tiny_network(gradient_checkpointing=True)
+    torch.manual_seed(3)
+    network.attach()
+    for value in network.parameters:
+        value.data.normal_(0, 0.3)
+    monkeypatch.setattr(torch.Tensor, "backward", elsewhere)
+    found = estimate(network, SEQUENCES, form="kfac", seed=0, batch_tokens=64)
+    for name, module in expected.modules.items():
+        assert found.modules[name].S.trace == pytest.approx(module.S.trace, rel=1e-9)
+        assert found.modules[name].C.trace == pytest.approx(module.C.trace, rel=1e-9)
 
 
 @pytest.mark.parametrize("form", ["kfac", "diagonal"])

@@ -264,7 +264,7 @@ class Story:
             self.say("\n".join(f"    {line}" for line in text.strip().splitlines()))
 
     def _at_once(self) -> int:
-        """As many models as the engine has cores for, as in the gate."""
+        """As many models as the engine has cores for."""
         return answers_at_once([self._base]) if self.figures.engine == "embedded" else 1
 
     def _server(self) -> str:

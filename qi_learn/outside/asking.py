@@ -12,12 +12,15 @@ from qi_learn.outside.ollama import Answer, Ollama
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.5
+"""A signal that comes just before a wait begins is only seen once it has ended."""
 BROKEN_OFF = "The questions were broken off."
 
 
 def side_by_side(server: Ollama, series: Sequence[Callable[[Ollama], T]], *, at_once: int) -> list[T]:
-    """What each of the series returns, in order; at most `at_once` at a time, begun in order. Raises what the first to fail raises, once all are at rest:
-    each ends with the question it is at."""
+    """What each of the series returns, in order; at most `at_once` at a time, begun in order, each given a client to ask with.
+
+    Raises what the first to fail raises, once all are at rest: each ends with the question it is at, so a stop takes as long as one answer does.
+    """
     if at_once == 1:
         return [ask(server) for ask in series]
     over = threading.Event()
@@ -38,7 +41,7 @@ def side_by_side(server: Ollama, series: Sequence[Callable[[Ollama], T]], *, at_
         try:
             waiting = [pool.submit(one, ask, client) for ask in series]
             while not over.is_set() and wait(waiting, timeout=LOOK_SECONDS, return_when=FIRST_EXCEPTION).not_done:
-                pass  # a signal that comes just before a wait begins is only seen once it has ended
+                pass
             if faults:
                 raise faults[0]
             return [done.result() for done in waiting]

@@ -29,6 +29,9 @@ AGAIN = "Train again, or take the adapter of another version."
 
 
 LEAST_CAP = 64
+"""A joined adapter is never cut below this rank."""
+ROOM = 256 * 2**20
+"""Bytes that a joined adapter may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +109,13 @@ def write_adapter(adapter: Adapter, path: Path) -> None:
 
 
 def rank_cap(adapter: Adapter, base_bytes: int) -> int:
-    """Past this rank an adapter of the same modules is cut: it would take more bytes than the base's own file. Never below `LEAST_CAP`.
+    """Past this rank an adapter of the same modules is cut: it would take more than `ROOM` bytes, or more than the base's own file. Never below `LEAST_CAP`.
 
-    A cut is a loss at every update from there on, so it comes late: for SmolLM2-135M after some 29 updates of rank 8, for a 7B in 4 bits after 27 of 16.
+    A cut loses something at every update from there on, and every version's adapter is kept: SmolLM2-135M is cut after some 29 updates of rank 8, a 7B
+    after 4 of rank 16.
     """
     rank_bytes: int = 4 * sum(len(factors.up) + factors.down.shape[1] for factors in adapter.modules.values())
-    return max(LEAST_CAP, base_bytes // max(1, rank_bytes))
+    return max(LEAST_CAP, min(base_bytes, ROOM) // max(1, rank_bytes))
 
 
 def join(previous: Adapter | None, delta: Adapter, scale: float, *, rank_cap: int) -> tuple[Adapter, float]:

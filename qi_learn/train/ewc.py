@@ -88,21 +88,26 @@ class _Group:
         before = [served.get(name, none) for name in names]
         self.A, self.B = (torch.stack([getattr(change, part) for change in before]).to(device, high) for part in ("A", "B"))
         self.SB, self.AC = self.S.times(self.B), self.C.times(self.A.mT).mT
+        self.old = ((self.B.mT @ self.SB) * (self.AC @ self.A.mT)).sum((1, 2))
+        """What the served part alone costs: it stays as it is."""
 
 
 class _Quadratic(torch.autograd.Function):
-    """tr(B^T S B A C A^T) (g,) for the joined A and B. Its gradients need the same products as its value: 2 S B (A C A^T) and 2 (B^T S B) A C."""
+    """tr(B^T S B A C A^T) (g,) for the joined A and B. Its gradients need the same products as its value: 2 S B (A C A^T) and 2 (B^T S B) A C.
+
+    Both inner matrices are symmetric, and only their rows of the new part are made: served adapters of many updates have a far higher rank than that.
+    """
 
     @staticmethod
     def forward(ctx: Any, A: Tensor, B: Tensor, group: _Group) -> Tensor:
         A_new, B_new = A.to(group.A.dtype), B.to(group.B.dtype)
         SB = torch.cat([group.SB, group.S.times(B_new)], 2)
         AC = torch.cat([group.AC, group.C.times(A_new.mT).mT], 1)
-        out_side = torch.cat([group.B, B_new], 2).mT @ SB
-        in_side = AC @ torch.cat([group.A, A_new], 1).mT
-        rank = A.shape[1]
-        ctx.save_for_backward(2 * out_side[:, -rank:] @ AC, 2 * SB @ in_side[:, :, -rank:])
-        return (out_side * in_side).sum((1, 2))
+        out_side, in_side = B_new.mT @ SB, AC @ A_new.mT
+        ctx.save_for_backward(2 * out_side @ AC, 2 * SB @ in_side)
+        each = (out_side * in_side.mT).sum(1)
+        served = group.A.shape[1]
+        return group.old + 2 * each[:, :served].sum(1) + each[:, served:].sum(1)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None]:

@@ -166,11 +166,16 @@ _Seen = tuple[Tensor, Tensor]
 """A module's inputs x (N, T, n) and its output gradients g (N, T, m)."""
 
 
-class _Listener(threading.local):
-    """What the pass in this thread gives its modules' inputs and gradients to, and of how many sequences it is."""
+@dataclass
+class _Listener:
+    """What a pass gives its modules' inputs and gradients to, and of how many sequences it is."""
 
-    sequences: int
-    take: Callable[[str, _Seen], None]
+    sequences: int = 0
+    take: Callable[[str, _Seen], None] = lambda *_: None
+
+
+class _ListenerOfThread(threading.local, _Listener):
+    """One for the pass of each lane. Not for a single one: on a GPU, torch computes checkpoints again in a thread of its own."""
 
 
 def _add_passes(network: Network, parts: Sequence[list[Sample]], sums: dict[str, Any], seed: int) -> list[tuple[int, int]]:
@@ -181,7 +186,7 @@ def _add_passes(network: Network, parts: Sequence[list[Sample]], sums: dict[str,
     def add(name: str, seen: _Seen) -> None:
         sums[name].add(*seen)
 
-    with _listening(network) as listener:
+    with _frozen(network), _listening(network) as listener:
         counts = network.lanes.map(lambda n: _one_pass(network, parts[n], listener, add if alone else found[n].__setitem__, seed), range(len(parts)))
     for kept in found:
         network.lanes.map(lambda name: add(name, kept.pop(name)), list(kept))  # noqa: B023 -- over before the next
@@ -203,12 +208,25 @@ def _one_pass(network: Network, samples: Sequence[Sample], listener: _Listener, 
 
 
 @contextmanager
+def _frozen(network: Network) -> Iterator[None]:
+    """What is trained has no gradients meanwhile: nobody asks for them, and they would be left behind."""
+    trained = [value for value in network.causal.parameters() if value.requires_grad]
+    for value in trained:
+        value.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for value in trained:
+            value.requires_grad_(True)
+
+
+@contextmanager
 def _listening(network: Network) -> Iterator[_Listener]:
-    """Hooks on every target module that tell what it sees to the pass of their thread.
+    """Hooks on every target module that tell what it sees to the pass that it is in.
 
     Raises TrainingError where a module sees anything but one row a sequence.
     """
-    listener = _Listener()
+    listener: _Listener = _Listener() if network.lanes.count == 1 else _ListenerOfThread()
 
     def listen(name: str) -> Callable[..., None]:
         def forward(_: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from qi_learn.errors import ModelError
 from qi_learn.records import Plan
 from qi_learn.train.batches import Sample
+from qi_learn.train.lanes import Lanes
 from qi_learn.train.model import Batch, Network
 
 
@@ -63,6 +64,7 @@ class FusedNetwork(Network):
         causal.requires_grad_(False)
         self.plan, self.first, self.causal = plan, 0, causal
         self.device, self.dtype = torch.device(plan.device), torch.bfloat16 if plan.dtype == "bfloat16" else torch.float32
+        self.lanes = Lanes()
         self._fast = fast
         self.names = tuple(self._targets())
 

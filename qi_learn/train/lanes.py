@@ -3,7 +3,8 @@
 The matrix products of a small model are over in a millisecond, and cores that share one spend much of it meeting each other. On two cores (SmolLM2-135M,
 bfloat16) two lanes of one thread made 1.5 times the tokens a second in training and 2 times in the frozen prefix that one lane of two threads made.
 
-Results come in the order of their items, whichever lane was done first, and gradients are added up in that order: the same run gives the same bits.
+Results come in the order of their items, whichever lane was done first, and gradients are added up in that order: on as many cores the same run gives
+the same bits.
 """
 
 from __future__ import annotations
@@ -42,20 +43,26 @@ class Lanes:
         return list(self._pool.map(one, items))
 
     def backward(self, losses: Sequence[Callable[[], Tensor]], parameters: Sequence[Tensor]) -> list[float]:
-        """Adds the gradient of every loss to the parameters' `grad`; the values of the losses. `losses` make them, each in its lane."""
-        if self._pool is None:  # one at a time in memory, and in the one way that re-entrant checkpoints know
+        """Adds the gradient of every loss to the parameters' `grad`, where it has one; the values of the losses. `losses` make them, each in its lane.
+
+        Raises what they raise.
+        """
+        if self._pool is None or len(losses) < self.count:  # fewer than lanes: all of torch's threads for each
             return [_backward(make()) for make in losses]
-        done = self.map(lambda make: _gradients(make(), parameters), losses)
-        for _, gradients in done:
+        values = []
+        for value, gradients in self._pool.map(lambda make: _gradients(make(), parameters), losses):
+            values.append(value)
             for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-        return [value for value, _ in done]
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        return values
 
 
 def lanes_for(plan: Plan) -> Lanes:
     """As many as there are cores for torch, but no more than sequences fit into memory at a time.
 
-    One on a GPU, which has work enough for itself; one with dropout, since all would draw from one generator, in whichever order.
+    One on a GPU, which has work enough for itself; one with dropout, since all would draw from one generator, in whichever order; and one with gradient
+    checkpoints, since re-entrant ones know only `backward`, which adds gradients in the order in which they are ready.
     """
     cores = torch.get_num_threads()
     if plan.device != "cpu" or plan.gradient_checkpointing or plan.dropout:
@@ -74,5 +81,5 @@ def _backward(loss: Tensor) -> float:
     return float(loss.detach())
 
 
-def _gradients(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[float, tuple[Tensor, ...]]:
-    return float(loss.detach()), torch.autograd.grad(loss, parameters)
+def _gradients(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[float, tuple[Tensor | None, ...]]:
+    return float(loss.detach()), torch.autograd.grad(loss, parameters, allow_unused=True)

@@ -240,10 +240,6 @@ class Batch:
     labels: Tensor
     weights: Tensor
 
-    @property
-    def tokens(self) -> int:
-        return len(self.labels)
-
 
 def head_pass(
     rows: Tensor, head: Tensor, labels: Tensor | None = None, uniform: Tensor | None = None, *, gradient: bool = True

@@ -14,7 +14,7 @@ from qi_learn.outside.gpu import Device
 from qi_learn.train.base import GGUF_NAMES, BaseModel
 
 AT_ONCE = (8, 4, 2, 1)
-"""Sequences in one pass, the most that memory allows; the loop passes fewer where their lengths differ (`batches.alike`)."""
+"""Sequences in one pass, the most that memory allows; the loop passes fewer where their lengths differ (`batches.balanced`)."""
 MEMORY_SHARE = 0.6
 """Of what the weights leave free, for activations."""
 SPARE = 1.25
