@@ -1,7 +1,7 @@
 """The Fisher files of versions nobody can go back to any more, and of bases nobody trains on: hundreds of megabytes that nothing reads.
 
-The invariant: whatever a next cycle may start from (the base, every version whose model is still there) keeps its files. Adapters are smaller (256 MB at most, or rank 64) and stay: a
-version's lineage can always be read.
+The invariant: whatever a next cycle may start from (the base, every version whose model is still there) keeps its files. Adapters are smaller (256 MB at
+most, or rank 64) and stay: a version's lineage can always be read.
 """
 
 from __future__ import annotations
