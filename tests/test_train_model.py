@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from qi_learn.errors import ModelError, TrainingError, UnsupportedArchitecture
 from qi_learn.train.adapter import Change, load_adapter, save_adapter
-from qi_learn.train.model import Network, head_pass, load_trainable
+from qi_learn.train.model import Network, States, head_pass, load_trainable
 from tests.train_models import MODULES, VOCABULARY, one_thread, randomised, tiny_causal, tiny_network, tiny_plan, tiny_samples  # noqa: F401 - a fixture
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
@@ -135,3 +136,14 @@ def test_what_cannot_be_loaded_says_so(tmp_path: Path) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(TrainingError, match="no CUDA device"):
             load_trainable(tiny_plan(device="cuda:0"))
+
+
+def test_kept_states_are_those_of_the_sequence_as_it_is_cut() -> None:
+    """Networks on one base share them, and another plan may cut the same sequence elsewhere."""
+    states: States = {}
+    (whole,) = tiny_samples(1)
+    short = replace(whole, ids=whole.ids[:-2])
+    for sample in (short, whole, short):
+        network = Network(tiny_causal(), tiny_plan(), states=states)
+        assert len(network.states(sample)) == len(sample.ids)
+        assert torch.equal(network.nll(network.batch([sample])), tiny_network().nll(tiny_network().batch([sample])))

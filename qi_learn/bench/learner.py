@@ -26,11 +26,9 @@ from qi_learn.train.base import read_base
 from qi_learn.train.plan import build_plan
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from qi_learn.train.adapter import Change
     from qi_learn.train.fisher import Fisher
-    from qi_learn.train.model import Network
+    from qi_learn.train.model import Network, States
 
 
 @dataclass
@@ -43,7 +41,7 @@ class Trunk:
     cache: Path
     """Directory for Fishers of the base, kept between runs of the benchmark."""
     settings: Settings = field(default_factory=Settings)
-    states: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    states: dict[int, States] = field(default_factory=dict)
     _causal: Any = None
     _general: dict[str, Fisher | None] = field(default_factory=dict)
 

@@ -37,6 +37,8 @@ HEAD_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
 EAGER_LENGTH = 512
 """Up to here a CPU is three to four times faster with plain matrix products for attention than with torch's fused kernel (measured, bfloat16, T = 96, 180)."""
 ADAPTER = "default"
+States = dict[tuple[str, int], Tensor]
+"""Outputs of a frozen prefix by a sequence's id and length."""
 
 
 def load_trainable(plan: Plan) -> Network:
@@ -64,7 +66,7 @@ class Network:
     `states`: the frozen prefix's outputs that networks on the same base, cut at the same layer, share (see `Network.states`).
     """
 
-    def __init__(self, causal: Any, plan: Plan, *, states: dict[str, Tensor] | None = None) -> None:
+    def __init__(self, causal: Any, plan: Plan, *, states: States | None = None) -> None:
         self.plan = plan
         self.first = plan.first_layer
         self.lanes = lanes_for(plan)
@@ -76,7 +78,7 @@ class Network:
         self.lower = _part(causal.model, 0, plan.first_layer, nn.Identity())
         causal.model = _part(causal.model, plan.first_layer, plan.first_layer + plan.layer_count, causal.model.norm)
         self.causal = causal
-        self._states: dict[str, Tensor] = {} if states is None else states
+        self._states: States = {} if states is None else states
         self.names = tuple(self._targets())
         if plan.gradient_checkpointing:
             for layer in causal.model.layers:
@@ -166,7 +168,8 @@ class Network:
 
         Computed one sequence at a time, so that they do not depend on what else is in a batch, and kept where they cost more than a table look-up.
         """
-        kept = self._states.get(sample.id)
+        key = sample.id, len(sample.ids)  # the same sequence may be cut elsewhere by another plan
+        kept = self._states.get(key)
         if kept is not None:
             return kept
         ids = torch.tensor([sample.ids], device=self.device)
@@ -174,7 +177,7 @@ class Network:
             found: Tensor = self.lower(input_ids=ids, use_cache=False).last_hidden_state[0]
         if self.first > 0:
             found = found.to(self.dtype)
-            self._states[sample.id] = found
+            self._states[key] = found
         return found
 
     def batch(self, samples: Sequence[Sample]) -> Batch:
