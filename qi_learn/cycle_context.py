@@ -61,10 +61,9 @@ class Cycle:
     def step(self, name: str) -> Iterator[None]:
         """Notes in the journal that a step began and ended. Raises Stopped where nobody wants the cycle any more."""
         self.go_on()
-        began = time.monotonic()
         self.run.journal(self.clock(), name, "begun")
-        yield
-        self.run.journal(self.clock(), name, "done", seconds=round(time.monotonic() - began, 2))
+        with self.part(name, "done"):
+            yield
 
     @contextmanager
     def part(self, step: str, what: str) -> Iterator[None]:

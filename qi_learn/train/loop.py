@@ -175,8 +175,7 @@ def _add_gradients(network: Network, batch: Sequence[Sample], size: int, ranks: 
     whole = sum(sample.weight * sample.targets for sample in batch)
 
     def loss(group: Sequence[Sample]) -> Tensor:
-        part = network.batch(group)
-        return (network.nll(part) * part.weights).sum() / whole
+        return network.weighted_nll(group) / whole
 
     groups = balanced(ranks.share(batch), size, network.lanes.count)
     losses = network.lanes.backward([partial(loss, group) for group in groups], network.parameters)

@@ -206,6 +206,11 @@ class Network:
         found: Tensor = _TokenNll.apply(self.rows(batch), self.head, batch.labels)  # type: ignore[no-untyped-call]
         return found
 
+    def weighted_nll(self, samples: Sequence[Sample]) -> Tensor:
+        """The NLL of the sequences' targets, each times its sequence's weight, summed; differentiable."""
+        batch = self.batch(samples)
+        return (self.nll(batch) * batch.weights).sum()
+
     @torch.no_grad()
     def hits(self, batch: Batch) -> int:
         """How many target tokens of the batch the model itself would have written there, greedy."""

@@ -20,8 +20,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from torch import Tensor
-
 from qi_learn.records import Pair
 from qi_learn.train.batches import Sample, balanced
 from qi_learn.train.likelihood import log_probabilities
@@ -96,13 +94,8 @@ def add_gradients(network: Network, comparison: Comparison, reference: Mapping[s
     loss, slopes = judge(comparison, now, reference)
     weighed = [replace(s, weight=-weight * slope) for s, slope in zip(comparison.samples, slopes, strict=True)]  # on the NLL, hence the sign
     groups = balanced(sorted(weighed, key=lambda s: -len(s.ids)), size, network.lanes.count)
-    network.lanes.backward([partial(_weighed, network, group) for group in groups], network.parameters)
+    network.lanes.backward([partial(network.weighted_nll, group) for group in groups], network.parameters)
     return loss
-
-
-def _weighed(network: Network, group: Sequence[Sample]) -> Tensor:
-    batch = network.batch(group)
-    return (network.nll(batch) * batch.weights).sum()
 
 
 def judge(comparison: Comparison, now: Mapping[str, float], reference: Mapping[str, float]) -> tuple[float, list[float]]:
