@@ -324,7 +324,7 @@ def _read_input(place: Path) -> str:
 
 @bench_app.command("learning")
 def bench_learning(
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many streams, from seed 0 on.")] = 3,
+    seeds: Annotated[int, typer.Option("--seeds", min=0, help="How many streams, from seed 0 on; 0: only what --long runs.")] = 3,
     first_seed: Annotated[int, typer.Option("--first-seed", help="The first seed.")] = 0,
     tasks: Annotated[int, typer.Option("--tasks", min=1, max=25, help="Conventions of a stream.")] = 4,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps a stage (default: as a cycle derives them).")] = None,
@@ -346,7 +346,7 @@ def bench_learning(
         steps=steps,
         names=method or [],
         every=every,
-        long=long,
+        long=first_seed if long else None,
         repositories=repo or [],
         base=base,
         cache=cache,

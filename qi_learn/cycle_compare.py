@@ -8,10 +8,11 @@ from pathlib import Path
 
 from qi_learn import generic
 from qi_learn.cycle_context import ADAPTER, Cycle, base_release
+from qi_learn.cycle_place import giving_way
 from qi_learn.dataset.examples import generic_examples
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.errors import Refused, StoreError
-from qi_learn.outside.asking import side_by_side
+from qi_learn.outside.asking import Asking, side_by_side
 from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
 from qi_learn.outside.ollama import served_file
 from qi_learn.pack.merge import read_adapter
@@ -32,7 +33,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
 
     Raises Refused where the candidate does not answer at all, ModelError, ServerError.
     """
-    server, base = cycle.server, base_release(cycle)
+    server, base = Asking(cycle.server.base_url, giving_way(cycle)), base_release(cycle)
     limits = Limits(nll=cycle.settings.gate.max_tokens, answer=cycle.settings.gate.answer_tokens, context=cycle.settings.serve.context, known=cycle.paths.known)
     vocabulary = load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)

@@ -7,6 +7,7 @@ wait `idle.longest_hold` and are told so.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -94,6 +95,23 @@ def room(cycle: Cycle, placement: Placement) -> Iterator[Callable[[], bool]]:
         yield lambda: placement.hold and _quiet(cycle) < min(1.0, time.time() - began) and _may_give_way(cycle)
 
 
+def giving_way(cycle: Cycle) -> Callable[[], None]:
+    """To be called before each question of the gate: waits while requests are answered, `idle.longest_pause` at most in all. Raises Stopped where the cycle is
+    cancelled meanwhile."""
+    left, turn = cycle.settings.idle.longest_pause * 60, threading.Lock()
+
+    def wait() -> None:
+        nonlocal left
+        with turn:
+            while left > 0 and _quiet(cycle) < cycle.settings.idle.quiet:
+                cycle.go_on()
+                began = time.monotonic()
+                time.sleep(LOOK_SECONDS)
+                left -= time.monotonic() - began
+
+    return wait
+
+
 def give_way(cycle: Cycle) -> NoReturn:
     """Somebody waits for the GPU. Raises Deferred."""
     cycle.run.journal(cycle.clock(), "train", GAVE_WAY)
@@ -112,14 +130,11 @@ def _quiet(cycle: Cycle) -> float:
 def _unload(cycle: Cycle) -> None:
     """Everything the server has on a GPU, also what somebody loads meanwhile past the gateway."""
     deadline = time.monotonic() + UNLOAD_SECONDS
-    asked: set[str] = set()
     while models := [m.name for m in cycle.server.in_memory() if m.on_gpu]:
         if time.monotonic() > deadline:
             raise Deferred(f"The server did not let go of {', '.join(models)}: it is still answering.", "It is tried again by itself.")
         for name in models:
-            if name not in asked:
-                cycle.server.unload(name)
-                asked.add(name)
+            cycle.server.unload(name)
         time.sleep(LOOK_SECONDS)
 
 

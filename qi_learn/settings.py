@@ -174,9 +174,9 @@ class Idle:
     longest_wait: float = 24.0
     """Hours after which a cycle starts although you are not idle (never on battery, unless `battery` is true)."""
     quiet: float = 10.0
-    """Seconds without a request after which a training that paused for requests goes on; 0: it never pauses."""
+    """Seconds without a request after which a training or a gate that paused for requests goes on; 0: it never pauses."""
     longest_pause: float = 60.0
-    """Minutes of pauses in one training, all together; then it goes on all the same. They do not count as `train.max_hours`."""
+    """Minutes of pauses in one training, all together, and as many in one gate; then it goes on all the same. They do not count as `train.max_hours`."""
     longest_hold: float = 60.0
     """Seconds that a request waits where the only GPU cannot answer and train at once; then it is told so."""
 

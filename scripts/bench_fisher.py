@@ -1,7 +1,7 @@
 """What the Fisher and the EWC penalties cost next to the training they protect, and what a sketch of the Fisher loses (design 8).
 
-    block    one transformer block of 7B shape (qwen2: hidden 3584, feed-forward 18944, keys and values 512), random weights, one sequence of 512 tokens:
-             the Fisher's pass in both forms over a plain forward and backward pass, without hooks, of the same sequence (no gradients of the frozen
+    block    one transformer block of 7B shape (qwen2: hidden 3584, feed-forward 18944, keys and values 512), random weights, a sequence of 512 tokens a
+             lane: the Fisher's pass in both forms over a plain forward and backward pass, without hooks, of the same sequences (no gradients of the frozen
              weights, which makes it the hardest denominator), and both penalties over a training step of 8 such sequences.
     small    the trained part of SmolLM2-135M (10 layers, whole factors): both penalties over a training step of 8 sequences of 96 tokens.
     sketch   `--sketch`: SmolLM2 itself, trained for `--steps` on generic code. The penalty of the change that was learned, and its gradient, with whole
@@ -20,7 +20,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,6 +53,7 @@ from qi_learn.train.loop import Data
 from qi_learn.train.model import Network
 from qi_learn.train.plan import build_plan
 from qi_learn.train.protection import protect
+from qi_learn.train.ranks import ALONE
 from qi_learn.train.run import general_fisher, read_data, stage
 
 LAYERS_7B = 28
@@ -113,11 +114,11 @@ def measure(given: argparse.Namespace, dtype: str) -> dict[str, Any]:
 def block_costs(shape: Mapping[str, int], tokens: int, dtype: str, runs: int) -> tuple[dict[str, float], dict[str, int]]:
     """Ratios of the passes, and the bytes of the block's Fisher in a file by form."""
     network = network_of("qwen2", shape, dtype, rank=16, vocabulary=1024, attached=False)
-    sequence = (some_sequence(tokens, 1024),)
+    sequences = [some_sequence(tokens, 1024, seed=n) for n in range(network.lanes.count)]
     ways: dict[str, Callable[[], Any]] = {
-        "plain": lambda: estimator._one_batch(network, sequence, {}, 0),
-        "diagonal": lambda: estimator.estimate(network, sequence, form="diagonal", seed=0, batch_tokens=tokens),
-        "kfac": lambda: estimator.estimate(network, sequence, form="kfac", seed=0, batch_tokens=tokens),
+        "plain": lambda: plain_passes(network, sequences),
+        "diagonal": lambda: estimator.estimate(network, sequences, form="diagonal", seed=0, batch_tokens=tokens),
+        "kfac": lambda: estimator.estimate(network, sequences, form="kfac", seed=0, batch_tokens=tokens),
     }
     last: dict[str, Any] = {}
     seconds = in_turns(ways, runs, last)
@@ -131,6 +132,12 @@ def block_costs(shape: Mapping[str, int], tokens: int, dtype: str, runs: int) ->
     return {**ratios, "plain_seconds": round(median(plain[0] for plain in seconds["plain"]), 3), **step}, sizes
 
 
+def plain_passes(network: Network, sequences: Sequence[Sample]) -> None:
+    """The Fisher's own forward and backward passes with nobody listening, a lane each."""
+    with estimator._frozen(network):
+        network.lanes.map(lambda one: estimator._one_pass(network, (one,), estimator._Listener(), lambda *_: None, 0), sequences)
+
+
 def stored_bytes(fisher: Fisher) -> int:
     parts = (part for both in fisher.modules.values() for factor in (both.S, both.C) for part in factor.parts().values())
     return sum(part.numel() * part.element_size() for part in parts)
@@ -140,17 +147,17 @@ def stored_bytes(fisher: Fisher) -> int:
 
 
 def step_overhead(network: Network, tokens: int, runs: int, *, whole: bool, fisher: Fisher | None = None) -> dict[str, float]:
-    """Both penalties, forward and backward, as a share of an optimiser step with them. `whole`: the step is run as it is; else one of its sequences is, and
-    counts eight times."""
-    sequences = tuple(some_sequence(tokens, len(network.head), seed=n) for n in range(STEP if whole else 1))
+    """Both penalties, forward and backward, as a share of an optimiser step with them. `whole`: the step is run as it is; else one sequence a lane is, and
+    the time is that of so many more."""
+    sequences = tuple(some_sequence(tokens, len(network.head), seed=n) for n in range(STEP if whole else network.lanes.count))
     made = fisher or random_fisher(network)
     protection = protect(network.plan, network, made, made, {})
     ways: dict[str, Callable[[], Any]] = {
-        "pass": lambda: loop._add_gradients(network, sequences, 2),
-        "penalties": lambda: [loop._add_penalty(network, penalty) for penalty in (protection.general, protection.past)],
+        "pass": lambda: loop._add_gradients(network, sequences, 2, ALONE),
+        "penalties": lambda: loop._add_penalties(network, protection.general, protection.past),
     }
     seconds = in_turns(ways, runs, {})
-    times = 1 if whole else STEP
+    times = STEP / len(sequences)
     shares = {
         "share" + end: round(median(own[c] / (own[c] + times * plain[c]) for own, plain in zip(seconds["penalties"], seconds["pass"], strict=True)), 4)
         for c, end in enumerate(CLOCKS)

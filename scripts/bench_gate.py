@@ -153,11 +153,11 @@ def split_up(rng: np.random.Generator, n: int, sessions: int) -> list[int]:
 
 
 def promoted(rng: np.random.Generator, real: Real, kind: str, n: int, updates: int) -> dict[int, list[bool]]:
-    """Whether each null (or harmful) update ships, by number of sessions in the gate set."""
-    counts = [s for s in SESSIONS if s <= n]
-    found: dict[int, list[bool]] = {s: [] for s in counts}
-    for update in range(updates):
-        sessions = counts[update % len(counts)]
+    """Whether each null (or harmful) update ships, by number of sessions in the gate set: `updates` with several, and a share of one session beside them."""
+    counts = [s for s in SESSIONS if 1 < s <= n]
+    drawn = [counts[update % len(counts)] for update in range(updates)] + [1] * max(1, updates // len(counts))
+    found: dict[int, list[bool]] = {s: [] for s in (1, *counts)}
+    for sessions in drawn:
         found[sessions].append(pushed(rng, real, n, sessions, kind).ships)
     say(f"{kind}, n = {n}: {share(several(found)):.2%} of {sum(map(len, several(found)))} promoted")
     return found

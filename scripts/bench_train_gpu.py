@@ -168,10 +168,10 @@ def _unsloth_model(options: argparse.Namespace) -> Any:
 def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, Any]]:
     """qi-learn's own loop, with both penalties: the Fisher of a few sequences stands for those of the anchors and of past work."""
     from qi_learn.train.batches import Sample
-    from qi_learn.train.ewc import Penalty
     from qi_learn.train.fisher import estimate
     from qi_learn.train.loop import Data, train
     from qi_learn.train.model import Network, load_trainable
+    from qi_learn.train.protection import protect
 
     data = [Sample(str(n), tuple(ids), options.tokens // 2) for n, ids in enumerate(_sequences(options))]
     plan = _plan(options, device)
@@ -184,7 +184,7 @@ def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, An
         network = load_trainable(plan)
     torch.manual_seed(0)
     network.attach()
-    general, past = (Penalty(fisher, strength, scale=network.scale, names=network.names, device=network.device) for strength in (300.0, 200.0))
+    protection = protect(plan, network, fisher, fisher, {})
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
     seconds = 0.0
@@ -192,7 +192,7 @@ def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, An
         run = options.place / f"{options.way}-{stage}"
         run.mkdir()
         begun = _now(device)
-        train(network, _plan(options, device, steps), Data(tuple(data)), general=general, past=past, run=run)
+        train(network, _plan(options, device, steps), Data(tuple(data)), general=protection.general, past=protection.past, run=run)
         seconds = _now(device) - begun
     return seconds, {"fisher_seconds": round(fisher.seconds, 2)}
 

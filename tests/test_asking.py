@@ -14,7 +14,7 @@ from types import FrameType
 import pytest
 
 from qi_learn.errors import ServerError, Stopped
-from qi_learn.outside.asking import side_by_side
+from qi_learn.outside.asking import Asking, side_by_side
 from qi_learn.outside.ollama import Ollama
 from tests import fake_models_server as fake
 
@@ -39,6 +39,15 @@ def test_answers_come_in_the_order_of_the_series(server: Ollama, at_once: int) -
 
     asked = [lambda client, n=n: series(n, client) for n in range(3)]
     assert side_by_side(server, asked, at_once=at_once) == ["0 Yes.", "1 Yes.", "2 Yes."]
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_before_each_question_it_waits_for_whoever_goes_first(server: Ollama, at_once: int) -> None:
+    waited: list[str] = []
+    with Asking(server.base_url, lambda: waited.append(threading.current_thread().name)) as polite:
+        said = side_by_side(polite, [lambda client: [client.ask(QUESTION, "m:1").text for _ in range(2)]] * 3, at_once=at_once)
+    assert said == [["Yes.", "Yes."]] * 3
+    assert len(waited) == 6
 
 
 def test_two_are_asked_at_the_same_time(server: Ollama) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from qi_learn.bench import metrics
 from qi_learn.bench.conventions import DEV, TEST, TRAIN, changed, conventions, stage, stream
+from qi_learn.bench.learning import Outcome, Report
 from qi_learn.bench.tasks import convention_task, disjoint, probes
 from qi_learn.errors import QiError
 from qi_learn.outside.llama_cpp import load_vocabulary
@@ -80,19 +86,69 @@ def test_the_metrics_are_their_definitions() -> None:
 
 
 def test_a_short_run_learns_and_reports_every_figure(tmp_path: Path) -> None:
-    """Two conventions, few steps, the real model through train, pack and llama.cpp."""
-    done = Terminal(tmp_path).process("bench", "learning", "--quick", "--seeds", "1", "--method", "naive", "--json")
+    """Two conventions, few steps, the real model through train, join, pack and llama.cpp, with and without what protects."""
+    done = Terminal(tmp_path).process("bench", "learning", "--quick", "--seeds", "1", "--method", "naive", "--method", "default", "--json")
     assert done.code == 0, done.err
     figures = done.json
-    (naive,) = figures["table"]
-    assert naive["method"] == "naive"
-    assert [len(row) for row in naive["matrix"]] == [2, 2]
-    assert naive["matrix"][0][0] > naive["base"][0] + 0.05, "six steps already learn something"
-    assert naive["unpacked"] == pytest.approx(naive["matrix"][-1], abs=0.05), "packing keeps what was learned"
-    assert naive["general_rise"] != 0, "the probes saw the change"
+    naive, default = figures["table"]
+    assert [one["method"] for one in figures["table"]] == ["naive", "default"]
+    for one in figures["table"]:
+        assert [len(row) for row in one["matrix"]] == [2, 2]
+        assert one["matrix"][0][0] > one["base"][0] + 0.05, "a few steps already learn something"
+        assert one["unpacked"] == pytest.approx(one["matrix"][-1], abs=0.05), "packing keeps what was learned"
+        assert one["general_rise"] != 0, "the probes saw the change"
+    assert naive["strengths"] == [[0.0, 0.0], [0.0, 0.0]]
+    first, second = default["strengths"]
+    assert first == [pytest.approx(100), pytest.approx(300)]
+    assert second[0] != first[0], "the second stage is held back as strongly as the first one's measurement asks"
+    assert default["drifts"][0][0] > 0
+    assert default["drifts"][0][1] is None, "there was no past yet"
+    assert default["drifts"][1][1] > 0
+    assert default["general_rise"] < naive["general_rise"]
     (reference,) = figures["references"]
     assert sum(reference["in_context"]["nll"]) < sum(reference["base"]["nll"])
-    assert figures["retention_min"] is None, "the default recipe was not run"
+    (unlearning,) = figures["unlearning"]
+    assert unlearning["new_after"] > unlearning["new_before"]
+    assert 0 <= unlearning["chooses_new_before"] <= unlearning["chooses_new_after"] <= 1
+    assert None not in (figures["retention_min"], figures["general_rise_max"], figures["learned_ratio_min"], figures["in_context_gap_min"])
+    assert figures["nothing_stored_retention_min"] is None, "it was not run"
+    assert figures["seconds"] > 0
+
+
+def test_a_seed_of_which_nothing_can_be_said_leaves_no_figure() -> None:
+    one = Outcome("default", 0, (), (), (), (), 0.0, 0.9, 0.0, 0.0, 0.99, 0.1, 0.0, 1.0, 0.0, (), (), 1.0)
+    report = Report([one, replace(one, seed=1, retention=0.98)])
+    assert report.figures()["retention_min"] == 0.98
+    report.outcomes.append(replace(one, seed=2, retention=math.nan))
+    assert report.figures()["retention_min"] is None
+
+
+def test_changed_functions_are_none_that_were_asked_for_before() -> None:
+    first = stage(0, conventions(0, 1)[0])
+    asked = (*first.train, *first.dev, *first.test)
+    later = stage(500, first.convention, without=asked)
+    assert not {*later.train, *later.dev, *later.test} & {*asked}
+    assert (len(later.train), len(later.dev), len(later.test)) == (TRAIN, DEV, TEST)
+
+
+def test_nothing_to_run_and_a_long_run_of_repositories_are_refused(tmp_path: Path) -> None:
+    assert "nothing to run" in Terminal(tmp_path).process("bench", "learning", "--seeds", "0").err
+    done = Terminal(tmp_path).process("bench", "learning", "--long", "--repo", str(tmp_path))
+    assert done.code == 2
+    assert "`--long` is 20 conventions" in done.err
+
+
+def test_a_run_that_is_stopped_prints_what_it_has_measured(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "qi_learn", "bench", "learning", "--quick", "--seeds", "1", "--json"]
+    with subprocess.Popen(command, env=Terminal(tmp_path).environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert any("in context" in line for line in running.stderr), "the base was measured"
+        running.send_signal(signal.SIGINT)
+        printed, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    figures = json.loads(printed)
+    assert len(figures["references"]) == 1
+    assert figures["table"] == []
     assert figures["seconds"] > 0
 
 

@@ -17,7 +17,7 @@ from qi_learn.dataset.freeze import freeze
 from qi_learn.errors import Refused
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
-from qi_learn.records import Memory, Recall, Snapshot
+from qi_learn.records import Memory, Packed, Recall, Snapshot
 from qi_learn.settings import Gate, Settings, Train
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.rundir import RunDirectory
@@ -117,6 +117,16 @@ def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
     manifest = json.loads((tmp_path / "third" / "manifest.json").read_text())
     assert manifest["recalled"][-1] == {"id": lost.id, "learned": "R1", "replayed": 1, "interval": 1, "overdue": 0, "forgotten": True, "nll": 2.0}
 
+    def forgotten(scale: float) -> bool | None:
+        """Whether `lost` counts as forgotten where the first run's change went live at this scale."""
+        runs[0].write(runs[0].packed, Packed("", "", scale, (), 0, 0, 0.0))
+        again = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned)
+        recall = {e.id: e.recall for e in again.replay}[lost.id]
+        return recall and recall.forgotten
+
+    assert forgotten(1.0) is True
+    assert forgotten(0.5) is None, "half of the change never knew it as well as the whole did"
+    runs[0].packed.unlink()
     runs[1].memory.write_text("{")  # damaged: not known
     again = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned)
     assert {e.id: e.recall for e in again.replay}[lost.id] == Recall("R1", 1, 1, 0, None, 1.0)

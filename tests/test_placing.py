@@ -17,7 +17,7 @@ from tiny_models import write_tiny_model
 
 from qi_learn import cycle_place
 from qi_learn.cycle_context import Cycle
-from qi_learn.cycle_place import as_devices, find_place, give_way, room
+from qi_learn.cycle_place import as_devices, find_place, give_way, giving_way, room
 from qi_learn.errors import Deferred, Refused, Stopped, TrainingError
 from qi_learn.outside.gpu import Device, find_devices, find_gpu, held_by_server
 from qi_learn.outside.ollama import LoadedModel, Ollama
@@ -215,6 +215,24 @@ def test_the_only_gpu_changes_hands_and_back(gpus: Gpus, server: FakeModels, cyc
     assert server.calls.count("POST /api/generate") == 2
 
 
+def test_a_model_that_somebody_loads_meanwhile_is_asked_to_go_too(gpus: Gpus, server: FakeModels, cycle: Callable[..., Cycle]) -> None:
+    server.memory["m:latest"] = 700_000
+    small_card(gpus)
+    again = ["m:latest"]
+
+    def unloaded(_: str) -> None:
+        if again:
+            server.memory[again.pop()] = 700_000
+        else:
+            small_card(gpus, free=1, ollama=0)
+
+    server.on_unload = unloaded
+    one = cycle(server.url)
+    with room(one, find_place(one)):
+        assert server.memory == {}
+    assert server.calls.count("POST /api/generate") == 2
+
+
 def test_a_server_that_goes_on_answering_is_waited_for_later(
     gpus: Gpus, server: FakeModels, cycle: Callable[..., Cycle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +272,24 @@ def test_whoever_waits_for_the_gpu_gets_it_for_an_hour(gpus: Gpus, server: FakeM
         time.sleep(0.05)
         one.paths.activity.touch()
         assert not wanted()
+
+
+def test_the_gate_asks_nothing_while_requests_are_answered(gpus: Gpus, server: FakeModels, cycle: Callable[..., Cycle]) -> None:
+    one = cycle(server.url, longest_pause=60.0, quiet=0.4)
+    before = giving_way(one)
+    one.paths.activity.touch()
+    began = time.monotonic()
+    before()
+    assert time.monotonic() - began >= 0.3
+    began = time.monotonic()
+    before()
+    assert time.monotonic() - began < 0.3, "it is quiet"
+    impatient = giving_way(cycle(server.url, longest_pause=0.3 / 60, quiet=3600.0))
+    one.paths.activity.touch()
+    began = time.monotonic()
+    impatient()
+    impatient()
+    assert 0.3 <= time.monotonic() - began < 3, "its waits have a limit, all together"
 
 
 def test_where_both_fit_it_pauses_for_requests_and_beside_it_need_not(gpus: Gpus, server: FakeModels, cycle: Callable[..., Cycle]) -> None:

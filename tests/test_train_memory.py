@@ -16,11 +16,14 @@ from qi_learn.errors import Stopped, StoreError, TrainingError
 from qi_learn.records import Example, Plan, Snapshot, TrainResult
 from qi_learn.store.rundir import RunDirectory
 from qi_learn.store.snapshots import save_snapshot
+from qi_learn.train import calibrate
 from qi_learn.train.adapter import Change
 from qi_learn.train.fisher import estimate
 from qi_learn.train.ladder import next_rung, read_plan, read_rungs, step_down
 from qi_learn.train.launch import run_worker
+from qi_learn.train.loop import Data
 from qi_learn.train.model import Network
+from qi_learn.train.run import stage
 from tests.tiny_models import write_tiny_model
 from tests.train_models import one_thread, randomised, tiny_causal, tiny_network, tiny_plan, tiny_samples  # noqa: F401 - a fixture
 
@@ -111,30 +114,59 @@ def test_the_peak_of_the_process_falls() -> None:
 
 # --- four bits (bitsandbytes also computes on a CPU) --------------------------------------------------------------------------------------
 
+BLOCK = 64
+"""Numbers that share a scale. bitsandbytes 0.50.2 reads matrices with shorter rows back wrongly on a CPU (by 53 % in place of 9 %)."""
+
 
 def test_four_bits_are_frozen_trained_on_and_listened_to() -> None:
-    pytest.importorskip("bitsandbytes", reason="the extra `qlora` is not installed")
-    plain, small = (Network(tiny_causal(dtype=torch.float32), tiny_plan(dtype="bfloat16", four_bit=on)) for on in (False, True))
-    change = {plain.names[0]: Change(torch.ones(1, 16), torch.full((16, 1), 0.5))}
-    losses = []
+    """Against a network whose weights are the numbers that the four bits stand for."""
+    bitsandbytes = pytest.importorskip("bitsandbytes", reason="the extra `qlora` is not installed")
+    plain, small = (Network(tiny_causal(width=BLOCK, dtype=torch.float32), tiny_plan(dtype="bfloat16", four_bit=on)) for on in (False, True))
+    served = {small.names[0]: Change(torch.ones(1, BLOCK), torch.full((BLOCK, 1), 0.1))}
+    small.merge(served)  # before anything is quantised
+    small.lower_precision()
+    small.lower_precision()  # as after a Fisher of the same network
+    for whole, quantised in ((plain.lower, small.lower), (plain.causal, small.causal)):
+        for name, module in quantised.named_modules():
+            if isinstance(module, bitsandbytes.nn.Linear4bit):
+                read = bitsandbytes.functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
+                whole.get_submodule(name).weight.data = read.float()
+    plain.lower_precision()
+    losses, gradients = [], []
     for network in (plain, small):
-        network.merge(change)  # what is served, before anything is quantised
-        network.lower_precision()
-        network.lower_precision()  # as after a Fisher of the same network
         torch.manual_seed(0)
         network.attach()
         batch = network.batch(tiny_samples(8))
         loss = network.nll(batch).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(float(loss.detach()))
+        gradients.append(torch.cat([B.grad.flatten() for _, B in network.factors().values() if B.grad is not None]))
     packed = small.module(small.names[0])
     assert packed.base_layer.weight.dtype == torch.uint8  # type: ignore[union-attr]
-    assert losses[1] == pytest.approx(losses[0], rel=0.1)
-    assert losses[1] != losses[0]
-    gradients = [torch.cat([B.grad.flatten() for _, B in network.factors().values() if B.grad is not None]) for network in (plain, small)]
-    assert torch.cosine_similarity(*gradients, dim=0) > 0.9
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
     assert all(value.dtype == torch.float32 for pair in small.factors().values() for value in pair)
     assert estimate(small, tiny_samples(4), form="diagonal", seed=0, batch_tokens=64).tokens > 0
+
+
+def test_in_four_bits_a_move_from_the_base_is_measured_where_the_base_is_what_is_trained_on(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="the extra `qlora` is not installed")
+    plan = tiny_plan(dtype="bfloat16", four_bit=True, lambda_general=0.0, lambda_past=0.0)
+    data = Data(tiny_samples(8), yardsticks=tiny_samples(4, seed=9))
+    network = Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan)
+    first = stage(network, plan, data, run=tmp_path, served={}, general=None, past=None)
+    assert first.drift_general is not None
+    assert 0 < first.drift_general.measured < 1.0
+    rounded = calibrate.yardstick(Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan), data.yardsticks)
+    assert rounded is not None
+    whole = calibrate.drift(network, rounded, None)
+    assert whole is not None
+    assert whole.measured != first.drift_general.measured, "else the rounding to four bits would count as a move"
+    (tmp_path / "second").mkdir()
+    again = stage(
+        Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan), plan, data, run=tmp_path / "second", served=network.delta(), general=None, past=None
+    )
+    assert again.drift_general is None
 
 
 def test_without_bitsandbytes_it_says_what_to_install() -> None:

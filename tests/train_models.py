@@ -63,20 +63,20 @@ def tiny_plan(**changes: Any) -> Plan:
     return replace(plan, **changes)
 
 
-def tiny_causal(architecture: str = "llama", *, tied: bool = False, seed: int = 0, layers: int = 3, dtype: torch.dtype = torch.float64) -> Any:
+def tiny_causal(architecture: str = "llama", *, tied: bool = False, seed: int = 0, layers: int = 3, width: int = 16, dtype: torch.dtype = torch.float64) -> Any:
     """A random causal language model of transformers, large enough in its weights to have opinions."""
     config = AutoConfig.for_model(
         architecture,
         vocab_size=VOCABULARY,
-        hidden_size=16,
-        intermediate_size=24,
+        hidden_size=width,
+        intermediate_size=width * 3 // 2,
         num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=4,
+        head_dim=width // 4,
         max_position_embeddings=128,
         tie_word_embeddings=tied,
-        initializer_range=0.3,
+        initializer_range=1.2 / width**0.5,
         pad_token_id=None,
         bos_token_id=None,
         eos_token_id=None,

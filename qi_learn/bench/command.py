@@ -30,7 +30,7 @@ def run_learning(
     steps: int | None,
     names: Sequence[str],
     every: bool,
-    long: bool,
+    long: int | None,
     repositories: Sequence[Path],
     base: Path | None,
     cache: Path | None,
@@ -38,7 +38,7 @@ def run_learning(
     out: Callable[[Any], None],
     as_json: bool,
 ) -> None:
-    """Runs the benchmark and prints it. Raises QiError."""
+    """Runs the benchmark and prints it; where it ends early (Ctrl-C, a fault), what was measured until then. Raises QiError."""
     request = learning.Request(
         base=base or backend.embedded_file(),
         methods=learning_methods(names, every=every),
@@ -51,7 +51,15 @@ def run_learning(
         quick=quick,
     )
     os.environ.update(ENVIRONMENT)  # read by torch when it is imported, which is not yet
-    report = learning.run(request, say=_say)
+    report = learning.Report()
+    try:
+        learning.run(request, report, say=_say)
+    finally:
+        if report.references or report.long:
+            _print(report, out, as_json=as_json)
+
+
+def _print(report: learning.Report, out: Callable[[Any], None], *, as_json: bool) -> None:
     if as_json:
         out(report.figures())
     else:

@@ -11,7 +11,7 @@ The same seed makes the same stream, for as many conventions as are asked for (t
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -123,11 +123,12 @@ def stream(seed: int, count: int) -> tuple[Stage, ...]:
     return tuple(stage(seed, convention) for convention in conventions(seed, count))
 
 
-def stage(seed: int, convention: Convention) -> Stage:
-    """The functions that are asked for in one convention."""
+def stage(seed: int, convention: Convention, *, without: Collection[Task] = ()) -> Stage:
+    """The functions that are asked for in one convention, none of them `without`."""
     rng = random.Random(f"tasks {seed} {convention.project}")
-    tasks = [Task(*words) for words in rng.sample(list(product(VERBS, NOUNS, SUBJECTS)), TRAIN + DEV + TEST)]
-    return Stage(convention, tuple(tasks[:TRAIN]), tuple(tasks[TRAIN : TRAIN + DEV]), tuple(tasks[TRAIN + DEV :]))
+    drawn = (Task(*words) for words in rng.sample(list(product(VERBS, NOUNS, SUBJECTS)), TRAIN + DEV + TEST + len(without)))
+    tasks = [task for task in drawn if task not in without]
+    return Stage(convention, tuple(tasks[:TRAIN]), tuple(tasks[TRAIN : TRAIN + DEV]), tuple(tasks[TRAIN + DEV : TRAIN + DEV + TEST]))
 
 
 def changed(convention: Convention, other: Convention) -> Convention:

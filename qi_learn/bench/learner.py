@@ -1,7 +1,8 @@
 """One method on its way through a stream: stage after stage by the product's own training code, in this process.
 
 The base is loaded once, its frozen prefix computed once for each sequence and its general Fisher once, for all methods and seeds: what differs between
-methods is only what they do. Between stages the delta is joined to what is served, as a version is made. Needs torch, so it is imported late.
+methods is only what they do. Between stages the delta is joined to what is served, as a version is made, and what a stage measured decides how strongly
+the next is held back, as in cycle after cycle. One thing is not the product's: the scale is 1, no dev set chooses it. Needs torch, so it is imported late.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from qi_learn.dataset.replay import replay
 from qi_learn.outside.gpu import find_devices
 from qi_learn.pack.merge import Adapter, Factors, join, rank_cap
 from qi_learn.paths import Paths
-from qi_learn.records import Example, Memory, Plan, Snapshot
+from qi_learn.records import Example, Memory, Plan, Snapshot, TrainResult
 from qi_learn.settings import Settings
 from qi_learn.train.base import read_base
 from qi_learn.train.plan import build_plan
@@ -38,30 +39,26 @@ class Trunk:
     gguf: Path
     digest: str
     anchors: tuple[Example, ...]
+    yardsticks: tuple[Example, ...]
     cache: Path
     """Directory for Fishers of the base, kept between runs of the benchmark."""
-    settings: Settings = field(default_factory=Settings)
     states: dict[int, States] = field(default_factory=dict)
     _causal: Any = None
     _general: dict[str, Fisher | None] = field(default_factory=dict)
 
-    def plan(self, task: BenchTask, seed: int, steps: int | None) -> Plan:
-        """The plan that a cycle would make for this task at the base."""
-        snapshot = task.snapshot(self.digest, anchors=self.anchors)
-        paths = Paths.under(self.cache)
-        base = read_base(self.gguf)
-        derived = build_plan(
-            run_id=task.name,
+    def plan(self, snapshot: Snapshot, settings: Settings, last: tuple[Plan, TrainResult] | None = None) -> Plan:
+        """The plan that a cycle would make for this data set after the training `last`."""
+        return build_plan(
+            run_id=snapshot.id,
             snapshot=snapshot,
-            base=base,
-            settings=self.settings,
-            paths=paths,
+            base=read_base(self.gguf),
+            settings=settings,
+            paths=Paths.under(self.cache),
             previous_adapter=None,
             past_fisher=None,
             devices=find_devices(),
+            last=last,
         )
-        steps = steps or derived.max_steps
-        return replace(derived, seed=seed, max_steps=steps, warmup_steps=max(1, steps // 16))
 
     def network(self, plan: Plan) -> Network:
         """A network with the base's weights, as they were loaded."""
@@ -96,38 +93,59 @@ class Learner:
     steps: int | None = None
     served: Adapter | None = None
     past: Fisher | None = None
+    history: list[tuple[Plan, TrainResult]] = field(default_factory=list)
+    """What each stage was planned to be and what it measured."""
     snapshots: list[Snapshot] = field(default_factory=list)
     memories: dict[str, Memory] = field(default_factory=dict)
     lost: float = 0.0
     """Most that cutting the rank cost so far, relative to the whole change (Frobenius)."""
     seconds: float = 0.0
-    penalties: list[tuple[float, float]] = field(default_factory=list)
 
-    def learn(self, task: BenchTask, *, times: int = 1) -> Network:
-        """One stage, of `times` the plan's steps. Returns the network with the delta on it, to be measured."""
+    def steps_for(self, task: BenchTask) -> int:
+        """Steps of a stage with this task."""
+        return self.steps or self.trunk.plan(self._snapshot(task), self.method.settings).max_steps
+
+    def learn(self, task: BenchTask, *, steps: int | None = None) -> Network:
+        """One stage of `steps` (None: as many as planned). Returns the network with the delta on it, to be measured."""
         from qi_learn.train.recall import look_back
-        from qi_learn.train.run import read_data, remember, stage
+        from qi_learn.train.run import read_data, remember, result_of, stage
 
         began = time.monotonic()
-        plan = self.method.plan(self.trunk.plan(task, self.seed * 1000 + len(self.snapshots), self.steps))
-        if times > 1:
-            plan = replace(plan, max_steps=times * plan.max_steps)
-        fresh = task.snapshot(self.trunk.digest)
-        old = replay(self.snapshots, fresh.examples, base_digest=self.trunk.digest, seed=plan.seed, memories=self.memories) if plan.replay_share else ()
-        snapshot = task.snapshot(self.trunk.digest, replay=old, anchors=self.trunk.anchors if plan.generic_share else ())
-        snapshot = replace(snapshot, id=f"{len(self.snapshots)} {task.name}")
+        snapshot = self._snapshot(task)
+        steps = steps or self.steps_for(task)
+        plan = self.method.plan(self.trunk.plan(snapshot, self.method.settings, self.history[-1] if self.history else None))
+        plan = replace(plan, seed=self._seed(), max_steps=steps, warmup_steps=max(1, steps // 16))
         data = read_data(plan, snapshot)
         network = self.trunk.network(plan)
         with tempfile.TemporaryDirectory() as run:
             trained = stage(network, plan, data, run=Path(run), served=self._changes(), general=self.trunk.general(plan), past=self.past)
+            if self.method.scale != 1:
+                network.load({name: replace(change, B=self.method.scale * change.B) for name, change in network.delta().items()})
             self.memories[snapshot.id] = look_back(Path(run), network, plan, data, trained.state.step)
             if plan.lambda_past:
                 self.past = remember(network, data.new, self.past, run=Path(run))
         self._join(network.delta())
         self.snapshots.append(snapshot)
-        self.penalties.append((trained.state.general, trained.state.past))
+        self.history.append((plan, result_of(trained, network, time.monotonic() - began)))
         self.seconds += time.monotonic() - began
         return network
+
+    def _seed(self) -> int:
+        return self.seed * 1000 + len(self.snapshots)
+
+    def _snapshot(self, task: BenchTask) -> Snapshot:
+        """The data set of the cycle that learns this task now."""
+        fresh = Snapshot(
+            f"{len(self.snapshots)} {task.name}",
+            0.0,
+            self.trunk.digest,
+            (*task.train, *task.dev),
+            anchors=self.trunk.anchors,
+            yardsticks=self.trunk.yardsticks,
+        )
+        capacity = self.method.settings.train.replay
+        old = replay(self.snapshots, fresh.examples, base_digest=fresh.base_digest, seed=self._seed(), memories=self.memories, capacity=capacity)
+        return replace(fresh, replay=old)
 
     def _changes(self) -> dict[str, Change]:
         import torch
@@ -140,17 +158,19 @@ class Learner:
     def _join(self, delta: dict[str, Change]) -> None:
         fresh = Adapter(self.trunk.digest, {name: Factors(c.B.float().cpu().numpy(), c.A.float().cpu().numpy()) for name, c in delta.items()})
         cap = rank_cap(fresh, self.trunk.gguf.stat().st_size)
-        self.served, lost = join(self.served, fresh, self.method.scale, rank_cap=cap)
+        self.served, lost = join(self.served, fresh, 1.0, rank_cap=cap)
         self.lost = max(self.lost, lost)
 
 
 def score(network: Network, tasks: Sequence[BenchTask], *, say: Callable[[str], None] = lambda _: None) -> list[float]:
-    """Share of the target tokens of each task's test that the network would have written itself (before packing)."""
+    """Share of the target tokens of each task's test that the network would have written itself (before packing). The tests are whole, as for the packed
+    file, however long the sequences of the stage's own plan are."""
     from qi_learn.train.batches import samples
 
     row = []
+    longest = max(len(e.prompt_ids) + len(e.target_ids) for task in tasks for e in task.test)
     for task in tasks:
-        ordered = sorted(samples(task.test, network.plan.max_length), key=lambda s: len(s.ids))
+        ordered = sorted(samples(task.test, longest), key=lambda s: len(s.ids))
         groups = [ordered[at : at + 4] for at in range(0, len(ordered), 4)]
         row.append(sum(network.lanes.map(lambda group: network.hits(network.batch(group)), groups)) / sum(s.targets for s in ordered))
     say(" ".join(f"{value:.3f}" for value in row))

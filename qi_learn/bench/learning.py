@@ -20,15 +20,17 @@ from qi_learn.bench.conventions import changed, conventions, stage, stream
 from qi_learn.bench.learner import Learner, Trunk, score
 from qi_learn.bench.methods import DEFAULT, NAIVE, NOTHING_STORED, Method
 from qi_learn.bench.served import Served, measure, measure_adapter, measure_in_context
-from qi_learn.bench.tasks import BenchTask, anchors, convention_task, disjoint, probes, repository_task
+from qi_learn.bench.tasks import BenchTask, anchors, convention_task, disjoint, probes, repository_task, yardsticks
 from qi_learn.dataset.examples import Vocabulary
+from qi_learn.errors import SettingsError
 from qi_learn.outside.gguf_file import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
+from qi_learn.records import Drift
 
 Say = Callable[[str], None]
 LONG = 20
 """Updates of the long stream."""
-QUICK_TASKS, QUICK_STEPS, QUICK_TESTS, QUICK_PROBES = 2, 6, 6, 16
+QUICK_TASKS, QUICK_STEPS, QUICK_TRAIN, QUICK_TESTS, QUICK_PROBES, QUICK_ANCHORS = 2, 4, 16, 4, 8, 32
 """Of a run that only shows that everything works."""
 
 
@@ -55,6 +57,10 @@ class Outcome:
     gain: float
     """Smallest share of a tensor's change that survived quantising."""
     rank_lost: float
+    strengths: tuple[tuple[float, float], ...]
+    """The lambdas of each stage: on the drift since the base, on the change of past work."""
+    drifts: tuple[tuple[float | None, float | None], ...]
+    """How far each stage had moved in the end, nats of KL a token: from the base on general code, from the stage before on past work."""
     seconds: float
 
 
@@ -69,13 +75,16 @@ class InContext:
 
 @dataclass(frozen=True, slots=True)
 class Unlearning:
-    """A convention that changed: scores on the new way and on the old one, before and after the update, of the packed file.
+    """A convention that changed: what the packed file makes of functions it never saw, before and after the update.
 
-    The old way's score is given the old way's own beginning, which asks for more of the same: it falls late, after the new way's has risen.
+    `chooses_new`: of how many functions, written out whole, the new way is likelier than the old one: what it would rather write. The shares of tokens
+    right are given each way's own beginning, which asks for more of the same, so the old way's falls late and little.
     """
 
     seed: int
     project: str
+    chooses_new_before: float
+    chooses_new_after: float
     new_before: float
     new_after: float
     old_before: float
@@ -128,25 +137,30 @@ class Request:
     """Optimiser steps of a stage; None: as the plan derives them."""
     repositories: tuple[Path, ...] = ()
     changes: bool = True
-    long: bool = False
+    long: int | None = None
+    """The seed of a stream of 20 updates; None: not run."""
     cache: Path | None = None
     """Where Fishers of the base are kept between runs; None: nowhere."""
     quick: bool = False
     """About a minute of everything: a small part of the tests, steps and probes, whose figures mean little."""
 
 
-def run(request: Request, *, say: Say) -> Report:
-    """Runs everything asked for; `say` is told of each step. Raises QiError where something cannot be measured."""
+def run(request: Request, report: Report, *, say: Say) -> None:
+    """Runs everything asked for into `report`, as it is measured; `say` is told of each step. Raises QiError where something cannot be measured."""
+    if not request.seeds and request.long is None:
+        raise SettingsError("Without a seed and without `--long` there is nothing to run.", "Give `--seeds 1` or more, or `--long`.")
+    if request.long is not None and request.repositories:
+        raise SettingsError(f"`--long` is {LONG} conventions, one update each; repositories are not as many.", "Leave out `--long` or `--repo`.")
     began = time.monotonic()
-    report = Report()
-    with tempfile.TemporaryDirectory(prefix="qi-bench-") as work, load_vocabulary(request.base) as vocabulary:
-        bench = _Bench(request, Path(work), vocabulary, say)
-        for seed in request.seeds:
-            bench.seed(seed, report)
-        if request.long:
-            report.long += [bench.long(request.seeds[0])]
-    report.seconds = time.monotonic() - began
-    return report
+    try:
+        with tempfile.TemporaryDirectory(prefix="qi-bench-") as work, load_vocabulary(request.base) as vocabulary:
+            bench = _Bench(request, Path(work), vocabulary, say)
+            for seed in request.seeds:
+                bench.seed(seed, report)
+            if request.long is not None:
+                report.long.append(bench.long(request.long))
+    finally:
+        report.seconds = time.monotonic() - began
 
 
 class _Bench:
@@ -158,10 +172,10 @@ class _Bench:
         self._vocabulary = vocabulary
         self._say = say
         self._probes = probes(vocabulary)[:QUICK_PROBES] if request.quick else probes(vocabulary)
-        shipped = anchors(vocabulary)
+        shipped = anchors(vocabulary)[:QUICK_ANCHORS] if request.quick else anchors(vocabulary)
         cache = request.cache or work
         cache.mkdir(parents=True, exist_ok=True)
-        self._trunk = Trunk(request.base, sha256_of(request.base), shipped, cache)
+        self._trunk = Trunk(request.base, sha256_of(request.base), shipped, yardsticks(vocabulary), cache)
         self._general_at_base = measure(request.base, (), self._probes).general
         self._steps = request.steps or (QUICK_STEPS if request.quick else None)
 
@@ -171,6 +185,7 @@ class _Bench:
         base = measure(self._request.base, tasks, ())
         reference = InContext(seed, replace(base, general=self._general_at_base), measure_in_context(self._request.base, tasks, self._vocabulary))
         report.references.append(reference)
+        self._say(f"seed {seed}: NLL {_mean(base.nll):.3f} at the base, {_mean(reference.in_context.nll):.3f} in context")
         for method in self._request.methods:
             learner, outcome = self._method(method, seed, tasks, base.accuracy)
             report.outcomes.append(outcome)
@@ -185,13 +200,18 @@ class _Bench:
         else:
             tasks = tuple(convention_task(s, self._vocabulary) for s in stream(seed, count))
         disjoint(tasks, self._probes, self._trunk.anchors)
-        return tuple(replace(task, test=task.test[:QUICK_TESTS]) for task in tasks) if self._request.quick else tasks
+        return tuple(map(self._shortened, tasks))
+
+    def _shortened(self, task: BenchTask) -> BenchTask:
+        if not self._request.quick:
+            return task
+        return replace(task, train=task.train[:QUICK_TRAIN], dev=task.dev[:QUICK_TESTS], test=task.test[:QUICK_TESTS])
 
     def _method(self, method: Method, seed: int, tasks: Sequence[BenchTask], base: Sequence[float]) -> tuple[Learner, Outcome]:
         self._say(f"seed {seed}, {method.name}: {method.about}")
         learner = Learner(self._trunk, method, seed, self._steps)
-        stages, times = ([_together(tasks)], len(tasks)) if method.joint else (tasks, 1)
-        rows = [score(learner.learn(task, times=times), tasks, say=lambda text: self._say(f"  {text}")) for task in stages]
+        stages, steps = ([_together(tasks)], sum(map(learner.steps_for, tasks))) if method.joint else (tasks, None)
+        rows = [score(learner.learn(task, steps=steps), tasks, say=lambda text: self._say(f"  {text}")) for task in stages]
         served, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
         if method.joint:
             rows = [rows[-1]] * len(tasks)  # there is no order in which it could have forgotten
@@ -235,19 +255,38 @@ class _Bench:
             general_rise=served.general - self._general_at_base,
             gain=gain,
             rank_lost=learner.lost,
+            strengths=tuple((plan.lambda_general, plan.lambda_past) for plan, _ in learner.history),
+            drifts=tuple((_measured(result.drift_general), _measured(result.drift_past)) for _, result in learner.history),
             seconds=round(learner.seconds, 1),
         )
 
     def _unlearn(self, learner: Learner, seed: int) -> Unlearning:
         """The first project changes its mind: the update should take the old way's place, and only there."""
         made = conventions(seed, self._request.tasks + 1)
-        after = changed(made[0], made[-1])
-        new = convention_task(stage(seed + 500, after), self._vocabulary)
-        old = convention_task(stage(seed + 500, made[0]), self._vocabulary)  # the same functions as they used to be written
+        first = stage(seed, made[0])
+        asked = (*first.train, *first.dev, *first.test)
+        ways = (changed(made[0], made[-1]), made[0])  # of writing the same functions
+        new, old = (self._shortened(convention_task(stage(seed + 500, way, without=asked), self._vocabulary)) for way in ways)
+        disjoint((convention_task(first, self._vocabulary), new, replace(old, train=(), dev=())), self._probes, self._trunk.anchors)
         before, _ = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)
         learner.learn(new)
         now, _ = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)
-        return Unlearning(seed, made[0].project, before.accuracy[0], now.accuracy[0], before.accuracy[1], now.accuracy[1])
+        return Unlearning(
+            seed=seed,
+            project=made[0].project,
+            chooses_new_before=_chooses_first(before),
+            chooses_new_after=_chooses_first(now),
+            new_before=before.accuracy[0],
+            new_after=now.accuracy[0],
+            old_before=before.accuracy[1],
+            old_after=now.accuracy[1],
+        )
+
+
+def _chooses_first(served: Served) -> float:
+    """Of how many texts the first of two ways of writing them is the likelier."""
+    first, second = served.texts
+    return sum(a < b for a, b in zip(first, second, strict=True)) / len(first)
 
 
 def _together(tasks: Sequence[BenchTask]) -> BenchTask:
@@ -257,8 +296,12 @@ def _together(tasks: Sequence[BenchTask]) -> BenchTask:
 def _line(o: Outcome) -> str:
     return (
         f"  {o.method}, seed {o.seed}: learned {o.learned:.3f}, retention {o.retention:.3f}, general {o.general_rise:+.4f}, ACC {o.acc:.3f}, BWT {o.bwt:+.3f}, "
-        f"NLL {o.nll:.3f}, {o.seconds:.0f} s"
+        f"NLL {o.nll:.3f}, {o.seconds:.0f} s; lambdas {' '.join(f'{general:.0f}/{past:.0f}' for general, past in o.strengths)}"
     )
+
+
+def _measured(drift: Drift | None) -> float | None:
+    return None if drift is None else drift.measured
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -266,7 +309,9 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _worst(choose: Callable[[list[float]], float], values: Sequence[float]) -> float | None:
-    return round(choose(list(values)), 4) if values else None
+    if not values or any(map(math.isnan, values)):
+        return None  # a seed on which nothing can be said is no seed on which all is well
+    return round(choose(list(values)), 4)
 
 
 def table(report: Report) -> str:
@@ -282,8 +327,9 @@ def table(report: Report) -> str:
         lines.append(f"R of {o.method}, seed {o.seed} ({', '.join(o.tasks)}); last row packed")
         lines += ["  " + " ".join(f"{value:.3f}" for value in row) for row in (o.base, *o.matrix)]
     for u in report.unlearning:
+        rather = f"rather writes the new way in {u.chooses_new_before:.0%} of functions before, {u.chooses_new_after:.0%} after one update"
         ways = f"new way {u.new_before:.3f} to {u.new_after:.3f}, old way {u.old_before:.3f} to {u.old_after:.3f}"
-        lines.append(f"{u.project} changed (seed {u.seed}): {ways}")
+        lines.append(f"{u.project} changed (seed {u.seed}): {rather}; tokens right: {ways}")
     return "\n".join(lines)
 
 

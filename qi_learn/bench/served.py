@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from qi_learn.bench.tasks import BenchTask
@@ -24,18 +26,22 @@ class Served:
     accuracy: tuple[float, ...]
     nll: tuple[float, ...]
     general: float
+    texts: tuple[tuple[float, ...], ...]
+    """Per task the NLL of each test's whole text, nats."""
 
 
 def measure(gguf: Path, tasks: Sequence[BenchTask], probes: Sequence[Example]) -> Served:
     """The numbers of a file on every task's test and on the probes."""
     scored = _score(gguf, [e for task in tasks for e in task.test] + list(probes))
-    found: list[SequenceNll] = []
-    ends = 0
-    for task in tasks:
-        found.append(_sum(scored[ends : ends + len(task.test)]))
-        ends += len(task.test)
-    general = _sum(scored[ends:])
-    return Served(tuple(f.hits / f.tokens for f in found), tuple(f.nll / f.tokens for f in found), general.nll / general.tokens if probes else float("nan"))
+    each = iter(scored)
+    tests = [tuple(islice(each, len(task.test))) for task in tasks]
+    found, general = [_sum(test) for test in tests], _sum(tuple(each))
+    return Served(
+        accuracy=tuple(f.hits / f.tokens for f in found),
+        nll=tuple(f.nll / f.tokens for f in found),
+        general=general.nll / general.tokens if probes else math.nan,
+        texts=tuple(tuple(s.nll for s in test) for test in tests),
+    )
 
 
 def measure_adapter(base: Path, adapter: Adapter | None, tasks: Sequence[BenchTask], probes: Sequence[Example], work: Path) -> tuple[Served, float]:

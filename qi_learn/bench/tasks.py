@@ -16,7 +16,7 @@ from qi_learn.dataset.examples import Vocabulary, content_hash, generic_examples
 from qi_learn.demo.history import repository_functions
 from qi_learn.demo.source import DemoFunction, written
 from qi_learn.errors import NotFound, QiError
-from qi_learn.records import Example, Snapshot, Split
+from qi_learn.records import Example, Split
 
 REPOSITORY_TRAIN, REPOSITORY_DEV, REPOSITORY_TEST = 72, 8, 30
 """Functions of a repository: about what a first cycle has."""
@@ -30,10 +30,6 @@ class BenchTask:
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
-
-    def snapshot(self, base_digest: str, *, replay: Sequence[Example] = (), anchors: Sequence[Example] = ()) -> Snapshot:
-        """The data set of a cycle that learns it."""
-        return Snapshot(self.name, 0.0, base_digest, (*self.train, *self.dev), tuple(replay), tuple(anchors))
 
 
 def convention_task(stage: Stage, vocabulary: Vocabulary) -> BenchTask:
@@ -97,6 +93,11 @@ def example(project: str, prompt: str, code: str, vocabulary: Vocabulary, split:
 def anchors(vocabulary: Vocabulary) -> tuple[Example, ...]:
     """Generic code for the general Fisher and generic replay: the shipped sequences."""
     return generic_examples(generic.anchors(), vocabulary)
+
+
+def yardsticks(vocabulary: Vocabulary) -> tuple[Example, ...]:
+    """Generic code on which a training measures how far it moved."""
+    return generic_examples(generic.yardsticks(), vocabulary)
 
 
 def probes(vocabulary: Vocabulary) -> tuple[Example, ...]:

@@ -10,6 +10,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
 from qi_learn import generic
@@ -22,7 +23,7 @@ from qi_learn.dataset.split import split
 from qi_learn.dataset.target import Unusable
 from qi_learn.dataset.weights import weighted
 from qi_learn.errors import StoreError
-from qi_learn.records import Example, Memory, Snapshot
+from qi_learn.records import Example, Memory, Packed, Snapshot
 from qi_learn.settings import Settings
 from qi_learn.store.database import Store
 from qi_learn.store.redact import holds_secret
@@ -111,9 +112,16 @@ def _earlier(run: RunDirectory, dropped: Counter[str]) -> Snapshot | None:
 
 
 def _memory(run: RunDirectory) -> Memory | None:
-    """What the run's training found out; None where it is from before that was written down, or damaged: then it is not known."""
+    """What the run's training found out; None where it is from before that was written down, or damaged: then it is not known.
+
+    Where only a part of the change went live, what the whole of it knew of the new examples says nothing about the version.
+    """
     try:
-        return run.read(run.memory, Memory) if run.memory.exists() else None
+        if not run.memory.exists():
+            return None
+        memory = run.read(run.memory, Memory)
+        whole = not run.packed.exists() or run.read(run.packed, Packed).scale == 1
+        return memory if whole else replace(memory, learned={})
     except StoreError as error:
         logger.warning("%s", error.what)
         return None

@@ -16,8 +16,21 @@ LOOK_SECONDS = 0.5
 BROKEN_OFF = "The questions were broken off."
 
 
+class Asking(Ollama):
+    """A client that does something before each question: it waits, or raises where there should be no more."""
+
+    def __init__(self, base_url: str, before: Callable[[], None]) -> None:
+        super().__init__(base_url)
+        self.before = before
+
+    def ask(self, ask: Mapping[str, Any], model: str) -> Answer:
+        self.before()
+        return super().ask(ask, model)
+
+
 def side_by_side(server: Ollama, series: Sequence[Callable[[Ollama], T]], *, at_once: int) -> list[T]:
-    """What each of the series returns, in order; at most `at_once` at a time, begun in order, each given a client to ask with.
+    """What each of the series returns, in order; at most `at_once` at a time, begun in order, each given a client to ask with (an `Asking` waits as
+    `server` does).
 
     Raises what the first to fail raises, once all are at rest: each ends with the question it is at, so a stop takes as long as one answer does.
     """
@@ -36,7 +49,13 @@ def side_by_side(server: Ollama, series: Sequence[Callable[[Ollama], T]], *, at_
             over.set()
             raise
 
-    with _Series(server.base_url, over) as client:
+    def go_on() -> None:
+        if isinstance(server, Asking):
+            server.before()
+        if over.is_set():
+            raise Stopped(BROKEN_OFF)
+
+    with Asking(server.base_url, go_on) as client:
         pool = ThreadPoolExecutor(at_once, "asking")
         try:
             waiting = [pool.submit(one, ask, client) for ask in series]
@@ -48,16 +67,3 @@ def side_by_side(server: Ollama, series: Sequence[Callable[[Ollama], T]], *, at_
         finally:
             over.set()
             pool.shutdown(cancel_futures=True)
-
-
-class _Series(Ollama):
-    """A client that asks nothing more once it is over."""
-
-    def __init__(self, base_url: str, over: threading.Event) -> None:
-        super().__init__(base_url)
-        self._over = over
-
-    def ask(self, ask: Mapping[str, Any], model: str) -> Answer:
-        if self._over.is_set():
-            raise Stopped(BROKEN_OFF)
-        return super().ask(ask, model)

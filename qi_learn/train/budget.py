@@ -53,9 +53,9 @@ def before(part: Part, plan: Plan, result: TrainResult) -> Before:
     return Before(plan.lambda_past, plan.past_strength, result.drift_past, plan.fisher)
 
 
-def strength(part: Part, budget: float, form: str, last: Before | None = None) -> Strength:
-    """The strength of one penalty for the next run, with the reason."""
-    price, expected = PRICE[form, part] * math.sqrt(NORMAL / budget), EXPECTED[form, part]
+def strength(part: Part, budget: float, form: str, last: Before | None = None, *, dearer: float = 1.0) -> Strength:
+    """The strength of one penalty for the next run, with the reason. `dearer`: times the price, where nothing else protects."""
+    price, expected = dearer * PRICE[form, part] * math.sqrt(NORMAL / budget), EXPECTED[form, part]
     drift = last.drift if last else None
     if last is None or drift is None or last.form != form:
         return Strength(price, expected, 1.0, "nothing was measured yet")

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import Refused, SettingsError
@@ -33,8 +34,25 @@ RATE_SMALL, RATE_LARGE = (135e6, 1.6e-3), (7e9, 2e-4)
 a run ends before it has learned what the penalties let it learn. The second is what others report for models of that size."""
 BYTES_LIMIT = 1.4
 """Bytes read per token of the packed model, at most so many times the base's."""
-REPLAY, GENERIC = 0.375, 0.125
-"""Shares of old work and of generic code in a step (docs/decisions/0005)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What depends on whether text of earlier work may be replayed; all of it measured (docs/decisions/0005)."""
+
+    replay: float
+    """Share of old work in a step."""
+    generic: float
+    """Share of generic code."""
+    rate: float
+    """Of the learning rate."""
+    past: float
+    """Of the price of a change of past work."""
+
+
+WITH_REPLAY = Recipe(replay=0.375, generic=0.125, rate=1.0, past=1.0)
+WITHOUT_TEXT = Recipe(replay=0.0, generic=0.25, rate=0.5, past=10.0)
+"""With `train.replay = 0` the penalty alone holds what was learned: ten times as strong, and at half the rate, since it cannot undo what a step did."""
 LONGEST = {"cpu": 1024, "cuda": 4096}
 """Tokens of the longest sequence that is trained on."""
 TOUCHED = "Q8_0"
@@ -76,13 +94,14 @@ def build_plan(
     first = _first_layer(base, device, targets, served, full_precision=weights is not None)
     longest = min(LONGEST[device.kind], base.context, max(map(_length, (*snapshot.examples, *snapshot.replay, *snapshot.anchors))))
     room = find_room(base, place, first, longest)
-    steps = train.max_steps or max(LEAST_STEPS, math.ceil(EPOCHS * new / (SEQUENCES * (1 - REPLAY - GENERIC))))
+    recipe = WITH_REPLAY if train.replay else WITHOUT_TEXT
+    steps = train.max_steps or max(LEAST_STEPS, math.ceil(EPOCHS * new / (SEQUENCES * (1 - recipe.replay - recipe.generic))))
     several = () if train.backend == "unsloth" else place.devices[:SEQUENCES]
     backend, why = choose_backend(
         train.backend, architecture=base.architecture, device=device, weights=weights, packages=packages, four_bit=place.four_bit, gpus=max(1, len(several))
     )
     rank = min(train.rank or _rank(new), _smallest_side(base, targets))
-    general, past = (_strength(part, train, last) for part in PARTS)
+    general, past = (_strength(part, train, last, recipe) for part in PARTS)
     return Plan(
         run_id=run_id,
         seed=train.seed,
@@ -98,15 +117,15 @@ def build_plan(
         rank=rank,
         alpha=2.0 * rank,
         dropout=0.0,
-        learning_rate=_learning_rate(base.parameters),
+        learning_rate=recipe.rate * _learning_rate(base.parameters),
         weight_decay=0.01,
         warmup_steps=max(1, steps // 16),
         max_steps=steps,
         batch_size=room.batch_size,
         accumulation=SEQUENCES // room.batch_size,
         max_length=longest,
-        replay_share=REPLAY,
-        generic_share=GENERIC,
+        replay_share=recipe.replay,
+        generic_share=recipe.generic,
         lambda_general=general.value if general else train.lambda_general,
         lambda_past=past.value if past else train.lambda_past,
         eval_every=max(4, steps // 8),
@@ -143,7 +162,8 @@ def reasons(plan: Plan) -> list[str]:
         f"{plan.max_steps} steps of {plan.batch_size * plan.accumulation} sequences ({plan.batch_size} at a time, up to {plan.max_length} tokens): "
         f"at least {LEAST_STEPS}, since fewer learn clearly less under the penalties, and {EPOCHS} times through the new examples.",
         f"Learning rate {plan.learning_rate:.2g} (by the size of the base) after {plan.warmup_steps} warm-up steps, falling to a tenth.",
-        f"Of the sequences {plan.replay_share:.1%} are old work and {plan.generic_share:.1%} generic code, where there is any.",
+        f"Of the sequences {plan.replay_share:.1%} are old work and {plan.generic_share:.1%} generic code, where there is any."
+        + ("" if plan.replay_share else " No text of earlier work is replayed (train.replay = 0), so the penalty on it is stronger and the rate lower."),
         f"Penalties ({plan.fisher}): {plan.lambda_general:g} x the whole drift since the base against general ability, "
         f"{plan.lambda_past:g} x this cycle's change against past work" + (" (none yet)." if plan.past_fisher is None else "."),
         *(f"Strength for {what}: {_derived(plan.kl_budget, strength)}" for what, strength in _strengths(plan)),
@@ -163,11 +183,11 @@ def reasons(plan: Plan) -> list[str]:
     return told
 
 
-def _strength(part: Part, train: Train, last: tuple[Plan, TrainResult] | None) -> Strength | None:
+def _strength(part: Part, train: Train, last: tuple[Plan, TrainResult] | None, recipe: Recipe) -> Strength | None:
     """How strong a penalty is by the budget; None where the settings say it themselves."""
     if (train.lambda_general if part == "general" else train.lambda_past) >= 0:
         return None
-    return strength(part, train.kl_budget, train.fisher, before(part, *last) if last else None)
+    return strength(part, train.kl_budget, train.fisher, before(part, *last) if last else None, dearer=recipe.past if part == "past" else 1.0)
 
 
 def _strengths(plan: Plan) -> list[tuple[str, Strength | None]]:
@@ -189,7 +209,7 @@ def _memory(plan: Plan) -> list[str]:
     if plan.four_bit:
         told.append(
             "Memory is scarce: the frozen base is held in 4 bits (NF4) while it is trained on, the Fisher is that of this model, and the delta is merged "
-            "into the base's own weights all the same. Not run on a GPU by this project."
+            "into the base's own weights all the same; how far it moves from the base is measured in the first cycle only. Not run on a GPU by this project."
         )
     return told
 

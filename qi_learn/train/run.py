@@ -20,7 +20,7 @@ from qi_learn.paths import replace_file
 from qi_learn.records import Example, Plan, Snapshot, TrainResult
 from qi_learn.train.adapter import Change, load_adapter, save_adapter
 from qi_learn.train.batches import Sample, places_of, samples
-from qi_learn.train.calibrate import drift, yardstick
+from qi_learn.train.calibrate import Yardstick, drift, yardstick
 from qi_learn.train.fisher import ENOUGH, Fisher, Interrupted, estimate, load_fisher
 from qi_learn.train.loop import Data, Trained, train
 from qi_learn.train.model import Network, load_trainable
@@ -71,7 +71,7 @@ def conclude(
     preferred = prefers(run, network, network.plan, data)
     remember(network, data.new, past, run=run, stopping=stopping).save(run / "adapter" / "past_fisher.safetensors")
     write_progress(run, Progress("done", trained.state.step, network.plan.max_steps, time.time(), trained.state.loss, trained.state.best))
-    result = replace(_result(trained, network, time.monotonic() - begun, peak), preferred_before=preferred[0], preferred=preferred[1])
+    result = replace(result_of(trained, network, time.monotonic() - begun, peak), preferred_before=preferred[0], preferred=preferred[1])
     replace_file(run / "result.json", codec.dumps(result) + "\n")
     return result
 
@@ -93,7 +93,7 @@ def stage(
 
     Checkpoints and progress go to `run`. Afterwards the network holds the delta. Raises Interrupted where `stopping()` says so.
     """
-    at_base = yardstick(network, data.yardsticks)
+    at_base = _at_base(network, plan, data.yardsticks, served)
     network.merge(served)
     network.lower_precision()
     before = look_before(run, network, plan, data)
@@ -108,6 +108,15 @@ def stage(
         drift_past=drift(network, at_served, protection.past),
         warnings=protection.idle(trained.state),
     )
+
+
+def _at_base(network: Network, plan: Plan, sequences: Sequence[Sample], served: Mapping[str, Change]) -> Yardstick | None:
+    """The answers of the base as it is trained on. None in 4 bits on top of a version: base and version are rounded apart, which would look like a move."""
+    if plan.four_bit:
+        if served:
+            return None
+        network.lower_precision()
+    return yardstick(network, sequences)
 
 
 def remember(network: Network, sequences: tuple[Sample, ...], past: Fisher | None, *, run: Path, stopping: Callable[[], bool] = lambda: False) -> Fisher:
@@ -195,7 +204,8 @@ def _fisher_tokens(plan: Plan, lanes: int) -> int:
     return min(FISHER_TOKENS, sequences * plan.max_length) // lanes
 
 
-def _result(trained: Trained, network: Network, seconds: float, peak: float) -> TrainResult:
+def result_of(trained: Trained, network: Network, seconds: float, peak: float = 0.0) -> TrainResult:
+    """The numbers of a finished training. `peak`: the memory (MB) that another process needed for it."""
     state = trained.state
     return TrainResult(
         steps=state.step,
