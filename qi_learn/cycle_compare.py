@@ -33,7 +33,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
 
     Raises Refused where the candidate does not answer at all, ModelError, ServerError.
     """
-    server, base = Asking(cycle.server.base_url, giving_way(cycle)), base_release(cycle)
+    server, base, wait = cycle.server, base_release(cycle), giving_way(cycle)
     limits = Limits(nll=cycle.settings.gate.max_tokens, answer=cycle.settings.gate.answer_tokens, context=cycle.settings.serve.context, known=cycle.paths.known)
     vocabulary = load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
@@ -54,13 +54,13 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
             for model in files
         ]
         at_once = answers_at_once(files.values()) if cycle.request.engine else 1  # a real Ollama may have to unload one model for another
-        asked = dict(zip(files, side_by_side(server, asking, at_once=at_once), strict=True))
+        asked = dict(zip(files, side_by_side(server, asking, at_once=at_once, wait=wait), strict=True))
     leaks = leaks_of((files[cycle.candidate], cycle.base), asked[cycle.candidate], inviting, suites, limits, vocabulary)
     of_candidate, of_base, of_live = (measured(read[model], asked[model]) for model in (cycle.candidate, base.model, live.model))
     doubted = DOUBTED if at_once == 1 else 1.0  # whoever was asked beside others may have been held up by them
     if of_candidate.behaviour.tokens_per_second < doubted * of_base.behaviour.tokens_per_second:
-        with cycle.part("gate", "speeds measured again"):
-            of_candidate, of_base = same_moment_speeds(server, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits)
+        with cycle.part("gate", "speeds measured again"), Asking(server.base_url, wait) as turns:
+            of_candidate, of_base = same_moment_speeds(turns, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits)
     verdict = judge(
         of_candidate,
         of_live,

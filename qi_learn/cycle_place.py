@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from qi_learn.cycle_context import Cycle
 from qi_learn.errors import Deferred
+from qi_learn.outside.asking import Stop, Wait
 from qi_learn.outside.gpu import Device, find_devices, find_gpu, held_by_server
 from qi_learn.outside.interpreter import look_into
 from qi_learn.records import Placement, Plan
@@ -34,6 +35,7 @@ FREE_SECONDS = 15.0
 LOOK_SECONDS = 0.2
 BUSY = "The only GPU is training, and has no room for this model meanwhile. `qi-learn status` shows how far it is, `qi-learn train --cancel` ends it."
 GAVE_WAY = "gave way"
+WAITS = "waits between its questions while requests are answered"
 
 
 def find_place(cycle: Cycle, plan: Plan | None = None) -> Placement:
@@ -95,15 +97,18 @@ def room(cycle: Cycle, placement: Placement) -> Iterator[Callable[[], bool]]:
         yield lambda: placement.hold and _quiet(cycle) < min(1.0, time.time() - began) and _may_give_way(cycle)
 
 
-def giving_way(cycle: Cycle) -> Callable[[], None]:
-    """To be called before each question of the gate: waits while requests are answered, `idle.longest_pause` at most in all. Raises Stopped where the cycle is
-    cancelled meanwhile."""
-    left, turn = cycle.settings.idle.longest_pause * 60, threading.Lock()
+def giving_way(cycle: Cycle) -> Wait:
+    """The gate's wait before each question: while requests are answered, `idle.longest_pause` at most in all. The first one is in the journal."""
+    left, turn, told = cycle.settings.idle.longest_pause * 60, threading.Lock(), False
 
-    def wait() -> None:
-        nonlocal left
+    def wait(stop: Stop) -> None:
+        nonlocal left, told
         with turn:
             while left > 0 and _quiet(cycle) < cycle.settings.idle.quiet:
+                if not told:
+                    cycle.run.journal(cycle.clock(), "gate", WAITS)
+                    told = True
+                stop()
                 cycle.go_on()
                 began = time.monotonic()
                 time.sleep(LOOK_SECONDS)

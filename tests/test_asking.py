@@ -14,7 +14,7 @@ from types import FrameType
 import pytest
 
 from qi_learn.errors import ServerError, Stopped
-from qi_learn.outside.asking import Asking, side_by_side
+from qi_learn.outside.asking import Asking, Stop, side_by_side
 from qi_learn.outside.ollama import Ollama
 from tests import fake_models_server as fake
 
@@ -42,12 +42,40 @@ def test_answers_come_in_the_order_of_the_series(server: Ollama, at_once: int) -
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_before_each_question_it_waits_for_whoever_goes_first(server: Ollama, at_once: int) -> None:
-    waited: list[str] = []
-    with Asking(server.base_url, lambda: waited.append(threading.current_thread().name)) as polite:
-        said = side_by_side(polite, [lambda client: [client.ask(QUESTION, "m:1").text for _ in range(2)]] * 3, at_once=at_once)
-    assert said == [["Yes.", "Yes."]] * 3
-    assert len(waited) == 6
+def test_it_waits_before_each_question_and_limits_do_not_count_it(server: Ollama, at_once: int) -> None:
+    waited: list[float] = []
+
+    def wait(stop: Stop) -> None:
+        stop()
+        waited.append(0.2)
+        time.sleep(0.2)
+
+    def series(client: Asking) -> float:
+        began, real = client.clock(), time.monotonic()
+        for _ in range(3):
+            client.ask(QUESTION, "m:1")
+        return (time.monotonic() - real) - (client.clock() - began)
+
+    hidden = side_by_side(server, [series] * 3, at_once=at_once, wait=wait)
+    assert len(waited) == 9
+    assert all(seconds >= 0.55 for seconds in hidden)
+
+
+def test_where_one_fails_the_others_wait_no_longer(server: Ollama) -> None:
+    waiting = threading.Event()
+
+    def for_ever(stop: Stop) -> None:
+        while True:
+            waiting.set()
+            stop()
+            time.sleep(0.02)
+
+    def failing(client: Asking) -> None:
+        waiting.wait(30)
+        raise ServerError("it is gone", "")
+
+    with pytest.raises(ServerError, match="it is gone"):
+        side_by_side(server, [lambda client: client.ask(QUESTION, "m:1"), failing], at_once=2, wait=for_ever)
 
 
 def test_two_are_asked_at_the_same_time(server: Ollama) -> None:

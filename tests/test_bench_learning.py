@@ -15,7 +15,7 @@ import pytest
 
 from qi_learn.bench import metrics
 from qi_learn.bench.conventions import DEV, TEST, TRAIN, changed, conventions, stage, stream
-from qi_learn.bench.learning import Outcome, Report
+from qi_learn.bench.figures import Outcome, Report
 from qi_learn.bench.tasks import convention_task, disjoint, probes
 from qi_learn.errors import QiError
 from qi_learn.outside.llama_cpp import load_vocabulary
@@ -115,8 +115,19 @@ def test_a_short_run_learns_and_reports_every_figure(tmp_path: Path) -> None:
     assert figures["seconds"] > 0
 
 
+@pytest.mark.slow
+def test_half_a_delta_and_all_tasks_at_once(tmp_path: Path) -> None:
+    done = Terminal(tmp_path).process("bench", "learning", "--quick", "--seeds", "1", "--method", "averaging", "--method", "joint", "--json")
+    assert done.code == 0, done.err
+    averaging, joint = done.json["table"]
+    for one in (averaging, joint):
+        assert one["unpacked"] == pytest.approx(one["matrix"][-1], abs=0.05), "what was scored is what was packed"
+    assert averaging["steps"] == [4, 4]
+    assert joint["steps"] == [8], "as many as one after another"
+
+
 def test_a_seed_of_which_nothing_can_be_said_leaves_no_figure() -> None:
-    one = Outcome("default", 0, (), (), (), (), 0.0, 0.9, 0.0, 0.0, 0.99, 0.1, 0.0, 1.0, 0.0, (), (), 1.0)
+    one = Outcome("default", 0, (), (), (), (), 0.0, 0.9, 0.0, 0.0, 0.99, 0.1, 0.0, 1.0, 0.0, (), (), (), 1.0)
     report = Report([one, replace(one, seed=1, retention=0.98)])
     assert report.figures()["retention_min"] == 0.98
     report.outcomes.append(replace(one, seed=2, retention=math.nan))

@@ -9,7 +9,7 @@ from test_plan import RESULT
 from test_plan import _plan as a_plan
 
 from qi_learn.records import Drift, Strength
-from qi_learn.train.budget import EXPECTED, NORMAL, OVER, PARTS, PRICE, SPREAD, TIGHTEST, UNDER, Before, before, moved, strength
+from qi_learn.train.budget import EXPECTED, KEPT, NORMAL, OVER, PARTS, PRICE, SPREAD, TIGHTEST, UNDER, Before, before, moved, strength
 
 USUAL = EXPECTED["kfac", "general"]
 
@@ -113,3 +113,18 @@ def test_how_far_it_moved_is_told_against_the_budget() -> None:
     assert second == "moved 0.001 nat of KL a token from the live version on past work: well within the budget of 0.02"
     assert list(moved(RESULT, 0.02)) == []
     assert next(moved(replace(RESULT, drift_general=Drift(0.02, None, 1, 1)), 0.02)).endswith("about the budget of 0.02")
+
+
+def test_a_run_that_could_not_be_measured_keeps_what_was_known() -> None:
+    """In 4 bits the drift since the base is measured in the first cycle only, and without replay that of past work never is."""
+    last = _before(3 * NORMAL, kappa=80.0, tightened=4.0)
+    kept = strength("general", NORMAL, "kfac", replace(last, drift=None))
+    assert (kept.kappa, kept.tightened, kept.reason) == (80.0, 4.0, KEPT)
+    assert strength("general", NORMAL / 4, "kfac", replace(last, drift=None)).value == pytest.approx(2 * kept.value), "the dial still counts"
+    never = Before(100.0, strength("general", NORMAL, "kfac"), None, "kfac")
+    assert strength("general", NORMAL, "kfac", never) == strength("general", NORMAL, "kfac")
+    assert strength("general", NORMAL, "kfac", replace(last, drift=None, strength=None)) == strength("general", NORMAL, "kfac")
+
+
+def test_what_protects_alone_is_dearer() -> None:
+    assert strength("past", NORMAL, "kfac", dearer=10.0).value == pytest.approx(3000)

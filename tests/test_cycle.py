@@ -27,6 +27,7 @@ from gpus import Gpus
 from sandboxes import sandbox_here
 from world import World, steps, tiny_base
 
+from qi_learn.cycle_place import WAITS
 from qi_learn.deploy.journal import live_runs, load_deployment
 from qi_learn.outside.gguf_file import read_head, sha256_of
 from qi_learn.outside.ollama import Ollama, served_file
@@ -295,7 +296,10 @@ def test_a_delta_that_makes_it_worse_is_refused_also_where_the_disk_was_full_mea
     assert not run.ended
     world.assert_answers()
 
+    world.change("idle", quiet=3600.0, longest_pause=0.01)  # somebody works all the time, and is given way to for 0.6 s
+    world.paths.activity.touch()
     assert world.cycle(run) == REFUSED, run.log.read_text()
+    assert [line["state"] for line in run.history()].count(WAITS) == 1
     outcome = json.loads(run.outcome.read_text())
     verdict = run.read(run.verdict, Verdict)
     assert not verdict.ships

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.bench.learning import InContext, Outcome, Report, Unlearning
+from qi_learn.bench.figures import InContext, Outcome, Report, Unlearning
 from qi_learn.bench.served import Served
 from qi_learn.cli import app, bench_app
 from qi_learn.demo.story import Figures

@@ -275,21 +275,32 @@ def test_whoever_waits_for_the_gpu_gets_it_for_an_hour(gpus: Gpus, server: FakeM
 
 
 def test_the_gate_asks_nothing_while_requests_are_answered(gpus: Gpus, server: FakeModels, cycle: Callable[..., Cycle]) -> None:
-    one = cycle(server.url, longest_pause=60.0, quiet=0.4)
-    before = giving_way(one)
+    one = cycle(server.url, longest_pause=60.0, quiet=2.0)
+    wait, looked = giving_way(one), []
     one.paths.activity.touch()
-    began = time.monotonic()
-    before()
-    assert time.monotonic() - began >= 0.3
-    began = time.monotonic()
-    before()
-    assert time.monotonic() - began < 0.3, "it is quiet"
-    impatient = giving_way(cycle(server.url, longest_pause=0.3 / 60, quiet=3600.0))
-    one.paths.activity.touch()
-    began = time.monotonic()
-    impatient()
-    impatient()
-    assert 0.3 <= time.monotonic() - began < 3, "its waits have a limit, all together"
+    wait(lambda: looked.append(1))
+    assert len(looked) >= 2, "it looks again and again"
+    looked.clear()
+    os.utime(one.paths.activity, (0, 0))
+    wait(lambda: looked.append(1))
+    assert looked == [], "it is quiet"
+    assert [line["state"] for line in one.run.history()] == [cycle_place.WAITS]
+
+
+def test_the_gates_waits_have_a_limit_all_together_and_a_stop_ends_them(gpus: Gpus, server: FakeModels, cycle: Callable[..., Cycle]) -> None:
+    impatient = cycle(server.url, longest_pause=0.5 / 60, quiet=3600.0)
+    wait, looked = giving_way(impatient), []
+    impatient.paths.activity.touch()
+    for _ in range(3):
+        wait(lambda: looked.append(1))
+    assert 1 <= len(looked) <= 4
+
+    def stop() -> None:
+        raise Stopped("no more")
+
+    endless = giving_way(cycle(server.url, longest_pause=60.0, quiet=3600.0))
+    with pytest.raises(Stopped, match="no more"):
+        endless(stop)
 
 
 def test_where_both_fit_it_pauses_for_requests_and_beside_it_need_not(gpus: Gpus, server: FakeModels, cycle: Callable[..., Cycle]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from qi_learn.bench import learning, methods
+from qi_learn.bench import figures, learning, methods
 from qi_learn.errors import NotFound
 from qi_learn.serve import backend
 from qi_learn.train.worker import ENVIRONMENT
@@ -51,7 +51,7 @@ def run_learning(
         quick=quick,
     )
     os.environ.update(ENVIRONMENT)  # read by torch when it is imported, which is not yet
-    report = learning.Report()
+    report = figures.Report()
     try:
         learning.run(request, report, say=_say)
     finally:
@@ -59,12 +59,12 @@ def run_learning(
             _print(report, out, as_json=as_json)
 
 
-def _print(report: learning.Report, out: Callable[[Any], None], *, as_json: bool) -> None:
+def _print(report: figures.Report, out: Callable[[Any], None], *, as_json: bool) -> None:
     if as_json:
         out(report.figures())
     else:
-        out(learning.table(report))
-        out(learning.summary(report.figures()))
+        out(figures.table(report))
+        out(figures.summary(report.figures()))
 
 
 def _say(text: str) -> None:

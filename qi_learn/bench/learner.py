@@ -2,7 +2,8 @@
 
 The base is loaded once, its frozen prefix computed once for each sequence and its general Fisher once, for all methods and seeds: what differs between
 methods is only what they do. Between stages the delta is joined to what is served, as a version is made, and what a stage measured decides how strongly
-the next is held back, as in cycle after cycle. One thing is not the product's: the scale is 1, no dev set chooses it. Needs torch, so it is imported late.
+the next is held back, as in cycle after cycle. What is not the product's: every stage goes live, at scale 1 (no gate, no choice on dev), and there are no
+preferences. Needs torch, so it is imported late.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Learner:
     seconds: float = 0.0
 
     def steps_for(self, task: BenchTask) -> int:
-        """Steps of a stage with this task."""
+        """Steps of a stage with this task, where not one but several stages' worth is wanted at once."""
         return self.steps or self.trunk.plan(self._snapshot(task), self.method.settings).max_steps
 
     def learn(self, task: BenchTask, *, steps: int | None = None) -> Network:
@@ -112,8 +113,8 @@ class Learner:
 
         began = time.monotonic()
         snapshot = self._snapshot(task)
-        steps = steps or self.steps_for(task)
         plan = self.method.plan(self.trunk.plan(snapshot, self.method.settings, self.history[-1] if self.history else None))
+        steps = steps or self.steps or plan.max_steps
         plan = replace(plan, seed=self._seed(), max_steps=steps, warmup_steps=max(1, steps // 16))
         data = read_data(plan, snapshot)
         network = self.trunk.network(plan)

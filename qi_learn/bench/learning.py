@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from qi_learn.bench import metrics
 from qi_learn.bench.conventions import changed, conventions, stage, stream
+from qi_learn.bench.figures import InContext, Outcome, Report, Unlearning, line
 from qi_learn.bench.learner import Learner, Trunk, score
-from qi_learn.bench.methods import DEFAULT, NAIVE, NOTHING_STORED, Method
+from qi_learn.bench.methods import DEFAULT, Method
+from qi_learn.bench.metrics import mean
 from qi_learn.bench.served import Served, measure, measure_adapter, measure_in_context
 from qi_learn.bench.tasks import BenchTask, anchors, convention_task, disjoint, probes, repository_task, yardsticks
 from qi_learn.dataset.examples import Vocabulary
@@ -32,97 +33,6 @@ LONG = 20
 """Updates of the long stream."""
 QUICK_TASKS, QUICK_STEPS, QUICK_TRAIN, QUICK_TESTS, QUICK_PROBES, QUICK_ANCHORS = 2, 4, 16, 4, 8, 32
 """Of a run that only shows that everything works."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One method on one seed's stream. Scores are shares of test tokens, NLLs nats per token of the packed file."""
-
-    method: str
-    seed: int
-    tasks: tuple[str, ...]
-    matrix: tuple[tuple[float, ...], ...]
-    """R; its last row is the packed file's."""
-    unpacked: tuple[float, ...]
-    """The last row before packing."""
-    base: tuple[float, ...]
-    acc: float
-    learned: float
-    bwt: float
-    forgetting: float
-    retention: float
-    nll: float
-    """Of the tests, packed, over all tasks."""
-    general_rise: float
-    gain: float
-    """Smallest share of a tensor's change that survived quantising."""
-    rank_lost: float
-    strengths: tuple[tuple[float, float], ...]
-    """The lambdas of each stage: on the drift since the base, on the change of past work."""
-    drifts: tuple[tuple[float | None, float | None], ...]
-    """How far each stage had moved in the end, nats of KL a token: from the base on general code, from the stage before on past work."""
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class InContext:
-    """What no training gives: the base, and the base with two examples of the task in its prompt."""
-
-    seed: int
-    base: Served
-    in_context: Served
-
-
-@dataclass(frozen=True, slots=True)
-class Unlearning:
-    """A convention that changed: what the packed file makes of functions it never saw, before and after the update.
-
-    `chooses_new`: of how many functions, written out whole, the new way is likelier than the old one: what it would rather write. The shares of tokens
-    right are given each way's own beginning, which asks for more of the same, so the old way's falls late and little.
-    """
-
-    seed: int
-    project: str
-    chooses_new_before: float
-    chooses_new_after: float
-    new_before: float
-    new_after: float
-    old_before: float
-    old_after: float
-
-
-@dataclass(slots=True)
-class Report:
-    """Everything measured; `figures` is what `--json` prints."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    references: list[InContext] = field(default_factory=list)
-    unlearning: list[Unlearning] = field(default_factory=list)
-    long: list[Outcome] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def figures(self) -> dict[str, Any]:
-        """The numbers asked for, worst of the seeds; None for what was not run."""
-        default, naive = self._of(DEFAULT.name), self._of(NAIVE.name)
-        nothing = self._of(NOTHING_STORED.name)
-        contexts = {r.seed: _mean(r.in_context.nll) for r in self.references}
-        return {
-            "retention_min": _worst(min, [o.retention for o in default.values()]),
-            "general_rise_max": _worst(max, [o.general_rise for o in default.values()]),
-            "learned_ratio_min": _worst(min, [o.learned / naive[s].learned for s, o in default.items() if s in naive]),
-            "nothing_stored_retention_min": _worst(min, [o.retention for o in nothing.values()]),
-            "nothing_stored_general_rise_max": _worst(max, [o.general_rise for o in nothing.values()]),
-            "in_context_gap_min": _worst(min, [contexts[s] - o.nll for s, o in default.items() if s in contexts]),
-            "long_retention": _worst(min, [o.retention for o in self.long]),
-            "long_general_rise": _worst(max, [o.general_rise for o in self.long]),
-            "seconds": round(self.seconds, 1),
-            "table": self.outcomes + self.long,
-            "references": self.references,
-            "unlearning": self.unlearning,
-        }
-
-    def _of(self, method: str) -> dict[int, Outcome]:
-        return {o.seed: o for o in self.outcomes if o.method == method}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +95,11 @@ class _Bench:
         base = measure(self._request.base, tasks, ())
         reference = InContext(seed, replace(base, general=self._general_at_base), measure_in_context(self._request.base, tasks, self._vocabulary))
         report.references.append(reference)
-        self._say(f"seed {seed}: NLL {_mean(base.nll):.3f} at the base, {_mean(reference.in_context.nll):.3f} in context")
+        self._say(f"seed {seed}: NLL {mean(base.nll):.3f} at the base, {mean(reference.in_context.nll):.3f} in context")
         for method in self._request.methods:
             learner, outcome = self._method(method, seed, tasks, base.accuracy)
             report.outcomes.append(outcome)
-            self._say(_line(outcome))
+            self._say(line(outcome))
             if self._request.changes and method is DEFAULT and not self._request.repositories:
                 report.unlearning.append(self._unlearn(learner, seed))
                 self._say(f"  {report.unlearning[-1]}")
@@ -232,7 +142,7 @@ class _Bench:
             self._say(f"  update {number + 1}: {served.accuracy[0]:.3f}, general {drift:+.4f}, rank lost {learner.lost:.3f}")
         served, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
         outcome = self._outcome(learner, tasks, rows, served, gain, base)
-        self._say(_line(outcome))
+        self._say(line(outcome))
         return replace(outcome, method="default, long")
 
     def _outcome(
@@ -251,11 +161,12 @@ class _Bench:
             bwt=metrics.backward_transfer(matrix),
             forgetting=metrics.forgetting(matrix),
             retention=metrics.retention(matrix, base),
-            nll=_mean(served.nll),
+            nll=mean(served.nll),
             general_rise=served.general - self._general_at_base,
             gain=gain,
             rank_lost=learner.lost,
             strengths=tuple((plan.lambda_general, plan.lambda_past) for plan, _ in learner.history),
+            steps=tuple(result.steps for _, result in learner.history),
             drifts=tuple((_measured(result.drift_general), _measured(result.drift_past)) for _, result in learner.history),
             seconds=round(learner.seconds, 1),
         )
@@ -293,46 +204,5 @@ def _together(tasks: Sequence[BenchTask]) -> BenchTask:
     return BenchTask("joint", tuple(e for t in tasks for e in t.train), tuple(e for t in tasks for e in t.dev), ())
 
 
-def _line(o: Outcome) -> str:
-    return (
-        f"  {o.method}, seed {o.seed}: learned {o.learned:.3f}, retention {o.retention:.3f}, general {o.general_rise:+.4f}, ACC {o.acc:.3f}, BWT {o.bwt:+.3f}, "
-        f"NLL {o.nll:.3f}, {o.seconds:.0f} s; lambdas {' '.join(f'{general:.0f}/{past:.0f}' for general, past in o.strengths)}"
-    )
-
-
 def _measured(drift: Drift | None) -> float | None:
     return None if drift is None else drift.measured
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if values else math.nan
-
-
-def _worst(choose: Callable[[list[float]], float], values: Sequence[float]) -> float | None:
-    if not values or any(map(math.isnan, values)):
-        return None  # a seed on which nothing can be said is no seed on which all is well
-    return round(choose(list(values)), 4)
-
-
-def table(report: Report) -> str:
-    """The report as text: one line a method and seed, then every matrix."""
-    lines = [f"{'method':16} seed  learned  retention     BWT  forgot     ACC     NLL  general  seconds"]
-    for r in report.references:
-        lines.append(f"{'base':16} {r.seed:4}  {_mean(r.base.accuracy):7.3f}" + " " * 36 + f"{_mean(r.base.nll):7.3f}  {0.0:+.4f}")
-        lines.append(f"{'in context':16} {r.seed:4}  {_mean(r.in_context.accuracy):7.3f}" + " " * 36 + f"{_mean(r.in_context.nll):7.3f}")
-    for o in (*report.outcomes, *report.long):
-        kept = f"{o.retention:9.3f}  {o.bwt:+6.3f}  {o.forgetting:6.3f}  {o.acc:6.3f}"
-        lines.append(f"{o.method:16} {o.seed:4}  {o.learned:7.3f}  {kept}  {o.nll:6.3f}  {o.general_rise:+.4f}  {o.seconds:7.0f}")
-    for o in report.outcomes:
-        lines.append(f"R of {o.method}, seed {o.seed} ({', '.join(o.tasks)}); last row packed")
-        lines += ["  " + " ".join(f"{value:.3f}" for value in row) for row in (o.base, *o.matrix)]
-    for u in report.unlearning:
-        rather = f"rather writes the new way in {u.chooses_new_before:.0%} of functions before, {u.chooses_new_after:.0%} after one update"
-        ways = f"new way {u.new_before:.3f} to {u.new_after:.3f}, old way {u.old_before:.3f} to {u.old_after:.3f}"
-        lines.append(f"{u.project} changed (seed {u.seed}): {rather}; tokens right: {ways}")
-    return "\n".join(lines)
-
-
-def summary(figures: Mapping[str, Any]) -> str:
-    """The figures asked for, in one line each."""
-    return "\n".join(f"{name}: {value}" for name, value in figures.items() if name not in ("table", "references", "unlearning"))

@@ -14,17 +14,17 @@ Matrix = Sequence[Sequence[float]]
 
 def accuracy(matrix: Matrix) -> float:
     """ACC: the mean score over all tasks after the last stage."""
-    return _mean(matrix[-1])
+    return mean(matrix[-1])
 
 
 def learned(matrix: Matrix) -> float:
     """The mean score on each task right after its own stage."""
-    return _mean([row[i] for i, row in enumerate(matrix)])
+    return mean([row[i] for i, row in enumerate(matrix)])
 
 
 def backward_transfer(matrix: Matrix) -> float:
     """BWT: what later stages did to each earlier task on average; below 0 is forgetting, NaN for a single stage."""
-    return _mean([matrix[-1][j] - matrix[j][j] for j in range(len(matrix) - 1)])
+    return mean([matrix[-1][j] - matrix[j][j] for j in range(len(matrix) - 1)])
 
 
 def forgetting(matrix: Matrix) -> float:
@@ -33,16 +33,17 @@ def forgetting(matrix: Matrix) -> float:
     Scores that were not taken are NaN and do not count.
     """
     last = len(matrix) - 1
-    return _mean([max(matrix[i][j] for i in range(j, last) if not math.isnan(matrix[i][j])) - matrix[last][j] for j in range(last)])
+    return mean([max(matrix[i][j] for i in range(j, last) if not math.isnan(matrix[i][j])) - matrix[last][j] for j in range(last)])
 
 
 def retention(matrix: Matrix, base: Sequence[float]) -> float:
     """Share of the gain over `base` (scores before any training) that is left at the end; 1.0 for a single stage, NaN where nothing was gained."""
     if len(matrix) < 2:
         return 1.0
-    gain = learned(matrix) - _mean(base)
+    gain = learned(matrix) - mean(base)
     return 1.0 + min(0.0, backward_transfer(matrix)) / gain if gain > 0 else math.nan
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """The mean; NaN of nothing."""
     return math.fsum(values) / len(values) if values else math.nan

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from typing import Any, TypeVar
 
 from qi_learn.errors import Stopped
@@ -15,33 +17,54 @@ LOOK_SECONDS = 0.5
 """A signal that comes just before a wait begins is only seen once it has ended."""
 BROKEN_OFF = "The questions were broken off."
 
+Stop = Callable[[], None]
+"""Raises where nothing more is to be asked."""
+Wait = Callable[[Stop], None]
+"""Returns when the next question may be asked; calls the stop again and again meanwhile."""
+
+
+def no_wait(stop: Stop) -> None:
+    """The wait of whoever gives way to nobody."""
+
 
 class Asking(Ollama):
-    """A client that does something before each question: it waits, or raises where there should be no more."""
+    """A client that waits before each question, and asks nothing more once `stop` raises."""
 
-    def __init__(self, base_url: str, before: Callable[[], None]) -> None:
+    def __init__(self, base_url: str, wait: Wait = no_wait, stop: Stop = lambda: None) -> None:
         super().__init__(base_url)
-        self.before = before
+        self._wait = wait
+        self._stop = stop
+        self._waited = threading.local()
 
     def ask(self, ask: Mapping[str, Any], model: str) -> Answer:
-        self.before()
+        self._stop()
+        began = time.monotonic()
+        self._wait(self._stop)
+        self._waited.seconds = time.monotonic() - began + getattr(self._waited, "seconds", 0.0)
         return super().ask(ask, model)
 
+    def clock(self) -> float:
+        """Seconds (monotonic) without those that this thread has waited: what a limit on questions is measured with."""
+        return time.monotonic() - float(getattr(self._waited, "seconds", 0.0))
 
-def side_by_side(server: Ollama, series: Sequence[Callable[[Ollama], T]], *, at_once: int) -> list[T]:
-    """What each of the series returns, in order; at most `at_once` at a time, begun in order, each given a client to ask with (an `Asking` waits as
-    `server` does).
+
+def side_by_side(server: Ollama, series: Sequence[Callable[[Asking], T]], *, at_once: int, wait: Wait = no_wait) -> list[T]:
+    """What each of the series returns, in order; at most `at_once` at a time, begun in order, each given a client to ask with, which waits as `wait` says.
 
     Raises what the first to fail raises, once all are at rest: each ends with the question it is at, so a stop takes as long as one answer does.
     """
     if at_once == 1:
-        return [ask(server) for ask in series]
+        with Asking(server.base_url, wait) as client:
+            return [ask(client) for ask in series]
     over = threading.Event()
     faults: list[BaseException] = []
 
-    def one(ask: Callable[[Ollama], T], client: Ollama) -> T:
+    def stop() -> None:
         if over.is_set():
             raise Stopped(BROKEN_OFF)
+
+    def one(ask: Callable[[Asking], T], client: Asking) -> T:
+        stop()
         try:
             return ask(client)
         except BaseException as fault:
@@ -49,17 +72,11 @@ def side_by_side(server: Ollama, series: Sequence[Callable[[Ollama], T]], *, at_
             over.set()
             raise
 
-    def go_on() -> None:
-        if isinstance(server, Asking):
-            server.before()
-        if over.is_set():
-            raise Stopped(BROKEN_OFF)
-
-    with Asking(server.base_url, go_on) as client:
+    with Asking(server.base_url, wait, stop) as client:
         pool = ThreadPoolExecutor(at_once, "asking")
         try:
             waiting = [pool.submit(one, ask, client) for ask in series]
-            while not over.is_set() and wait(waiting, timeout=LOOK_SECONDS, return_when=FIRST_EXCEPTION).not_done:
+            while not over.is_set() and wait_for(waiting, timeout=LOOK_SECONDS, return_when=FIRST_EXCEPTION).not_done:
                 pass
             if faults:
                 raise faults[0]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -75,7 +75,7 @@ class Ollama:
         with self._translated(""):
             self._client = httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False, limits=limits, verify=secure)
 
-    def __enter__(self) -> Ollama:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -2,8 +2,9 @@
 
     lambda = price x kappa x tightened
 
-* `price`: nats of loss that a nat of measured divergence costs. The dial sets it: what a change gains grows with its size and what it costs with the
-  square, so the divergence where both balance falls with the square of the price, and half the budget asks for 1.4 times the price.
+* `price`: nats of loss that a nat of measured divergence costs (more where nothing else protects). The dial sets it: what a change gains grows with its
+  size and what it costs with the square, so the divergence where both balance falls with the square of the price, and half the budget asks for 1.4 times
+  the price.
 * `kappa`: measured over predicted divergence of the last run. The Fisher's quadratic form is an approximation, and the penalty is made of it; times kappa
   it is in nats that were measured. Before the first measurement: what the embedded base showed.
 * `tightened`: the controller. The last run's divergence is carried over to the strength planned now (it falls with its square); if that is still over
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from qi_learn.records import Drift, Plan, Strength, TrainResult
@@ -34,6 +35,8 @@ PRICE: Mapping[tuple[str, Part], float] = {("kfac", "general"): 2.0, ("kfac", "p
 about 1,000 for the diagonal form: it sees less of where a change goes, so that it protects less at the same price."""
 TIGHTEST = 16.0
 OVER, UNDER = 1.5, 1 / 1.5
+NOTHING = "nothing was measured yet"
+KEPT = "the last run could not be measured; what was known before it still counts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,13 @@ def before(part: Part, plan: Plan, result: TrainResult) -> Before:
 def strength(part: Part, budget: float, form: str, last: Before | None = None, *, dearer: float = 1.0) -> Strength:
     """The strength of one penalty for the next run, with the reason. `dearer`: times the price, where nothing else protects."""
     price, expected = dearer * PRICE[form, part] * math.sqrt(NORMAL / budget), EXPECTED[form, part]
-    drift = last.drift if last else None
-    if last is None or drift is None or last.form != form:
-        return Strength(price, expected, 1.0, "nothing was measured yet")
-    tightened = last.strength.tightened if last.strength else 1.0
+    known = Strength(price, expected, 1.0, NOTHING)
+    if last is None or last.form != form:
+        return known
+    known, drift = last.strength or known, last.drift
+    if drift is None:
+        return replace(known, price=price, reason=NOTHING if known.reason == NOTHING else KEPT)
+    tightened = known.tightened
     measured = drift.kappa
     kappa = expected if measured is None else min(max(measured, expected / SPREAD), expected * SPREAD)
     carried = drift.measured * (last.value / (price * kappa * tightened)) ** 2

@@ -38,7 +38,7 @@ BYTES_LIMIT = 1.4
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What depends on whether text of earlier work may be replayed; all of it measured (docs/decisions/0005)."""
+    """What depends on whether text of earlier work may be replayed; measured with the K-FAC form (docs/decisions/0005)."""
 
     replay: float
     """Share of old work in a step."""
@@ -163,7 +163,7 @@ def reasons(plan: Plan) -> list[str]:
         f"at least {LEAST_STEPS}, since fewer learn clearly less under the penalties, and {EPOCHS} times through the new examples.",
         f"Learning rate {plan.learning_rate:.2g} (by the size of the base) after {plan.warmup_steps} warm-up steps, falling to a tenth.",
         f"Of the sequences {plan.replay_share:.1%} are old work and {plan.generic_share:.1%} generic code, where there is any."
-        + ("" if plan.replay_share else " No text of earlier work is replayed (train.replay = 0), so the penalty on it is stronger and the rate lower."),
+        + ("" if plan.replay_share else " No text of earlier work is replayed (train.replay = 0): what protects it is the penalty alone, at a lower rate."),
         f"Penalties ({plan.fisher}): {plan.lambda_general:g} x the whole drift since the base against general ability, "
         f"{plan.lambda_past:g} x this cycle's change against past work" + (" (none yet)." if plan.past_fisher is None else "."),
         *(f"Strength for {what}: {_derived(plan.kl_budget, strength)}" for what, strength in _strengths(plan)),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qi_learn.outside.asking import Asking
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Execution, Leak, Snapshot, SuiteNll
@@ -79,10 +80,10 @@ def read_file(path: Path, suites: Suites, limits: Limits) -> Read:
     return Read(*(measure_nll(path, name, examples, max_tokens=limits.nll, context=limits.context, known=limits.known) for name, examples in every))
 
 
-def ask_model(server: Ollama, model: str, suites: Suites, limits: Limits, *, inviting: Sequence[str] = (), few_shot: bool = False) -> Asked:
+def ask_model(server: Asking, model: str, suites: Suites, limits: Limits, *, inviting: Sequence[str] = (), few_shot: bool = False) -> Asked:
     """Everything that one served model is asked. Raises ServerError."""
     behaviour = measure_behaviour(server, model, suites.asked, answer_tokens=limits.answer)
-    execution = measure_execution(server, model, suites.exercise, answer_tokens=limits.answer, known=limits.known)
+    execution = measure_execution(server, model, suites.exercise, answer_tokens=limits.answer, known=limits.known, clock=server.clock)
     helped = few_shot_behaviour(server, model, suites, limits) if few_shot else None
     return Asked(behaviour, execution, completed(server, model, inviting), helped)
 
