@@ -68,6 +68,11 @@ def paired_interval(differences: Sequence[float], weights: Sequence[float], unit
     return mean_interval(means, confidence=confidence)
 
 
+def mean(values: Sequence[float]) -> float:
+    """The mean; NaN for none."""
+    return math.fsum(values) / len(values) if values else math.nan
+
+
 def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
     """The t interval of the mean of independent values. NaN in, NaN out. Raises ValueError for no values."""
     n = len(values)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qi_learn.bench.methods import DEFAULT, NAIVE, NOTHING_STORED
-from qi_learn.bench.metrics import mean
 from qi_learn.bench.served import Served
+from qi_learn.stats import mean
 
 
 @dataclass(frozen=True, slots=True)

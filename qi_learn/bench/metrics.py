@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from qi_learn.stats import mean
+
 Matrix = Sequence[Sequence[float]]
 
 
@@ -42,8 +44,3 @@ def retention(matrix: Matrix, base: Sequence[float]) -> float:
         return 1.0
     gain = learned(matrix) - mean(base)
     return 1.0 + min(0.0, backward_transfer(matrix)) / gain if gain > 0 else math.nan
-
-
-def mean(values: Sequence[float]) -> float:
-    """The mean; NaN of nothing."""
-    return math.fsum(values) / len(values) if values else math.nan

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 
 from qi_learn.records import Behaviour, Check
-from qi_learn.stats import p_above
+from qi_learn.stats import mean, p_above
 from qi_learn.validate.claims import Claim, Rises
 from qi_learn.validate.limits import ACCURACY, COST, RISE, RISE_BOUND, RISE_FROM_BASE, SLOW, SPEED
-from qi_learn.validate.measure import Measured, mean
+from qi_learn.validate.measure import Measured
 
 
 def notes_of(

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 
 from qi_learn.errors import Refused
 from qi_learn.records import Behaviour, Check, Leak, Smoke, SuiteNll, TensorGain, Verdict
-from qi_learn.stats import Interval, paired_interval
+from qi_learn.stats import Interval, mean, paired_interval
 from qi_learn.validate.account import notes_of, numbers_of, risk_of, rollback_plan
 from qi_learn.validate.claims import Rise, claims_of
 from qi_learn.validate.limits import ACCURACY, COHERENCE, KEPT, LEARNED, RISE, RISE_BOUND, RISE_FROM_BASE, ROUNDING, SPEED, TIE
-from qi_learn.validate.measure import Measured, mean
+from qi_learn.validate.measure import Measured
 from qi_learn.validate.solved import still_solves
 
 

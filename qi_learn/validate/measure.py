@@ -6,7 +6,6 @@ same tokens and asked the same questions, in the same order.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,8 +115,3 @@ def _broken(text: str) -> bool:
 
 def _broken_text(code: str) -> bool:
     return parses(code, None) is False
-
-
-def mean(values: Sequence[float]) -> float:
-    """The mean; NaN for none."""
-    return math.fsum(values) / len(values) if values else math.nan
