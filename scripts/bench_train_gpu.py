@@ -41,7 +41,7 @@ def main() -> None:
     if not options.tiny and not torch.cuda.is_available():
         sys.exit("bench_train_gpu: this Python's torch sees no CUDA device, so nothing is measured (--tiny runs a toy on the CPU)")
     with tempfile.TemporaryDirectory(prefix="bench-train-") as place:
-        results = {way: _child(options, way, Path(place)) for way in WAYS}
+        results = {way: _child(options, way, Path(place)) for way in options.ways or WAYS}
     _tell(results)
     measured = {way: result for way, result in results.items() if "tokens_per_second" in result}
     print(
@@ -73,6 +73,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--fisher", choices=("diagonal", "kfac"), default="diagonal", help="form of the penalties")
     parser.add_argument("--checkpointing", action="store_true", help="compute each layer twice (every way)")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, help="these alone")
     parser.add_argument("--unsloth-python", default=sys.executable, metavar="PYTHON", help="interpreter with Unsloth")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
@@ -229,6 +230,7 @@ def _plan(options: argparse.Namespace, device: str, steps: int = 1) -> Plan:
         eval_every=10**6,
         patience=3,
         max_seconds=1e9,
+        fisher=options.fisher,
         gradient_checkpointing=options.checkpointing,
         backend="unsloth" if unsloth else "plain",
     )
@@ -258,7 +260,9 @@ def _saved(options: argparse.Namespace) -> Path:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
         from transformers import PreTrainedTokenizerFast
 
-        _random_model(options, "cpu").save_pretrained(directory)
+        _random_model(options, "cuda:0").save_pretrained(directory)  # there the numbers are drawn in no time
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
         tokenizer = Tokenizer(models.BPE(vocab={c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[]))
         tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
         tokenizer.add_special_tokens(["<|endoftext|>"])

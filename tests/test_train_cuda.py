@@ -1,6 +1,6 @@
 """What only a GPU can show: bfloat16, 4 bits, NCCL and Unsloth there compute what the plain model computes on a CPU. Skipped where there is none.
 
-Each runs in a process of its own, as the worker does: Unsloth must come before transformers. None of these was run by this project yet.
+Each runs in a process of its own, as the worker does: Unsloth must come before transformers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,15 @@ import pytest
 import torch
 
 from qi_learn import codec
+from qi_learn.outside.gpu import find_devices, find_gpu
 from qi_learn.records import TrainResult
-from tests.test_train_ranks import _run, _work
+from qi_learn.store.rundir import RunDirectory
+from qi_learn.train.fisher import load_fisher
+from qi_learn.train.ladder import read_rungs
+from qi_learn.train.launch import run_worker
+from tests.test_train_memory import _run as _run_with
+from tests.test_train_memory import _snapshot
+from tests.test_train_ranks import DIGEST, _run, _work
 from tests.tiny_models import write_tiny_model
 from tests.train_models import tiny_plan
 
@@ -87,6 +94,77 @@ def _close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], toleran
     assert torch.allclose(one["gradients"].norm(), other["gradients"].norm(), rtol=2 * tolerance)
 
 
+def _learned(run: Path) -> TrainResult:
+    """The result of a run that the worker ends."""
+    code, err = _work(run)
+    assert code == 0, err
+    return codec.loads(TrainResult, (run / "result.json").read_text())
+
+
+def test_the_gpu_is_seen_without_torch_as_torch_sees_it() -> None:
+    seen, facts = find_devices()[0], torch.cuda.get_device_properties(0)
+    assert (seen.kind, seen.name, seen.torch_name) == ("cuda", facts.name, "cuda:0")
+    assert seen.total == pytest.approx(facts.total_memory, rel=0.05)
+    assert 0 < seen.free <= seen.total
+    assert seen.bf16 == torch.cuda.is_bf16_supported(including_emulation=False)
+    again = find_gpu(seen.uuid)
+    assert again is not None
+    assert again.index == seen.index
+
+
+def test_a_run_on_the_gpu_learns_what_one_on_the_cpu_learns(tmp_path: Path) -> None:
+    """From a GGUF's own weights, with the penalty on drift: dev loss, the Fishers, and how far it moved."""
+    base = write_tiny_model(tmp_path / "sha256-abc", layers=3, tensor_type="Q4_0")
+    runs, results = [], []
+    for name, changes in (("cpu", {"dtype": "float32"}), ("gpu", {"dtype": "bfloat16", "device": "cuda:0"})):
+        plan = tiny_plan(base_gguf=str(base), max_steps=6, batch_size=2, accumulation=4, **changes)
+        runs.append(_run(tmp_path / name, plan))
+        results.append(_learned(runs[-1]))
+    cpu, gpu = results
+    assert gpu.dev_loss == pytest.approx(cpu.dev_loss, rel=0.02)
+    assert cpu.drift_general is not None
+    assert gpu.drift_general is not None
+    assert gpu.drift_general.measured == pytest.approx(cpu.drift_general.measured, rel=0.15)
+    one, other = (load_fisher(run / "general.safetensors", DIGEST) for run in runs)
+    assert other.tokens == one.tokens
+    for name, both in one.modules.items():
+        for side in ("S", "C"):
+            parts = getattr(both, side).parts()
+            for key, value in getattr(other.modules[name], side).parts().items():
+                assert torch.cosine_similarity(value.flatten().float(), parts[key].flatten().float(), dim=0) > 0.95, (name, side, key)
+
+
+def test_a_gpu_without_memory_is_given_fewer_sequences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three quarters of what the run needs as planned, which is found out first; the limit is the allocator's own."""
+    base = write_tiny_model(tmp_path / "base.gguf", layers=4, width=256, feed=1024)
+    plan = tiny_plan(
+        base_gguf=str(base),
+        device="cuda:0",
+        dtype="bfloat16",
+        first_layer=0,
+        layer_count=4,
+        batch_size=8,
+        accumulation=1,
+        max_length=512,
+        max_steps=2,
+        lambda_general=0.0,
+    )
+    peaks = []
+    for name in ("whole", "limited"):
+        run = RunDirectory(_run_with(tmp_path / name, plan, _snapshot(*[512] * 8)))
+        run_worker(run, sys.executable, lock=run.hold() or 0)
+        result = codec.loads(TrainResult, run.result.read_text())
+        assert result.steps == 2
+        peaks.append(result.peak_memory_mb)
+        share = 0.75 * peaks[0] * 2**20 / torch.cuda.get_device_properties(0).total_memory
+        monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", f"per_process_memory_fraction:{share:.9f}")
+    first = read_rungs(run.path).rungs[0]
+    assert not (tmp_path / "whole" / "adapted.json").exists()
+    assert first.changes == {"batch_size": 4, "accumulation": 2}
+    assert "Not enough memory to train on cuda:0: 8 sequences" in first.reason
+    assert peaks[1] < 0.75 * peaks[0]
+
+
 def test_bfloat16_on_the_gpu_is_the_cpus_float32(weights: Path, tmp_path: Path) -> None:
     exact = _pass(tmp_path / "cpu", weights, dtype="float32")
     _close(exact, _pass(tmp_path / "gpu", weights, device="cuda:0"), 0.02)
@@ -106,15 +184,27 @@ def test_unsloth_computes_the_plain_losses_and_gradients(weights: Path, tmp_path
     _close(plain, _pass(tmp_path / "unsloth", weights, device="cuda:0", backend="unsloth", gradient_checkpointing=checkpointing), 0.02)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("unsloth") is None, reason="Unsloth is not installed")
+def test_unsloth_carries_a_whole_run(weights: Path, tmp_path: Path) -> None:
+    """In its three parts: the Fishers are the plain model's, and what it learned is what the plain backend learns."""
+    results = []
+    for backend in ("plain", "unsloth"):
+        plan = tiny_plan(
+            base_weights=str(weights), architecture="qwen2", device="cuda:0", dtype="bfloat16", first_layer=0, layer_count=4, max_steps=6, backend=backend
+        )
+        results.append(_learned(_run(tmp_path / backend, plan)))
+    assert not (tmp_path / "unsloth" / "adapted.json").exists(), read_rungs(tmp_path / "unsloth")  # else it fell back to the plain backend
+    assert (tmp_path / "unsloth" / "unsloth").is_dir()
+    assert results[1].dev_loss == pytest.approx(results[0].dev_loss, rel=0.02)
+    assert results[1].drift_general is not None
+
+
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU alone")
 def test_two_gpus_learn_what_one_learns(tmp_path: Path) -> None:
     base = write_tiny_model(tmp_path / "sha256-abc", layers=3, tensor_type="Q4_0")
     plan = tiny_plan(base_gguf=str(base), dtype="bfloat16", device="cuda:0", max_steps=6, batch_size=2, accumulation=4)
     results = []
     for name, devices in (("one", ()), ("two", ("cuda:0", "cuda:1"))):
-        run = _run(tmp_path / name, replace(plan, devices=devices))
-        code, err = _work(run)
-        assert code == 0, err
-        results.append(codec.loads(TrainResult, (run / "result.json").read_text()))
+        results.append(_learned(_run(tmp_path / name, replace(plan, devices=devices))))
     assert results[1].dev_loss == pytest.approx(results[0].dev_loss, rel=0.02)
     assert json.loads((tmp_path / "two" / "trained.json").read_text())["trained"]["stopped"] == "steps"

@@ -34,6 +34,7 @@ SNAPSHOT = Snapshot(
     (*tiny_examples(10), *tiny_examples(3, seed=1, tag="d", split="dev")),
     replay=tiny_examples(4, seed=2, tag="r"),
     anchors=tiny_examples(33, seed=3, tag="a"),
+    yardsticks=tiny_examples(6, seed=4, tag="y"),
 )
 
 
