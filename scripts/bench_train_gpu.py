@@ -99,6 +99,7 @@ def _child(options: argparse.Namespace, way: str, place: Path) -> dict[str, Any]
     if done.returncode:
         return {"why": f"it ended with exit code {done.returncode}; its words are above"}
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{way}: {result}", file=sys.stderr)  # a run that is stopped has said what it had
     return result
 
 

@@ -131,7 +131,7 @@ def test_a_run_on_the_gpu_learns_what_one_on_the_cpu_learns(tmp_path: Path) -> N
         for side in ("S", "C"):
             parts = getattr(both, side).parts()
             for key, value in getattr(other.modules[name], side).parts().items():
-                assert torch.cosine_similarity(value.flatten().float(), parts[key].flatten().float(), dim=0) > 0.95, (name, side, key)
+                assert torch.cosine_similarity(value.flatten().float(), parts[key].flatten().float(), dim=0) > 0.9, (name, side, key)
 
 
 def test_a_gpu_without_memory_is_given_fewer_sequences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_a_gpu_without_memory_is_given_fewer_sequences(tmp_path: Path, monkeypat
     peaks = []
     for name in ("whole", "limited"):
         run = RunDirectory(_run_with(tmp_path / name, plan, _snapshot(*[512] * 8)))
-        run_worker(run, sys.executable, lock=run.hold() or 0)
+        run_worker(run, sys.executable, lock=run.hold() or 0, gpus=[find_devices()[0].uuid])
         result = codec.loads(TrainResult, run.result.read_text())
         assert result.steps == 2
         peaks.append(result.peak_memory_mb)
