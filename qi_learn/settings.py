@@ -117,7 +117,7 @@ class Train:
     python: str = ""
     """Interpreter of the training worker; empty: this one."""
     backend: str = "auto"
-    """`plain` (transformers and PEFT), `unsloth` (fused kernels; never run by this project) or `auto`: `unsloth` where all that it needs is there."""
+    """`plain` (transformers and PEFT), `unsloth` (fused kernels: less memory) or `auto`: `unsloth` where all that it needs is there."""
     base_weights: str = ""
     """Directory with the base's full-precision safetensors weights, where you have them."""
     seed: int = 0

@@ -19,7 +19,7 @@ from qi_learn.outside.gpu import Device
 from qi_learn.outside.interpreter import Packages
 from qi_learn.records import Plan
 from qi_learn.train.adapter import Change
-from qi_learn.train.backend import NOT_RUN, choose_backend, import_unsloth, told_backend
+from qi_learn.train.backend import SEEN, choose_backend, import_unsloth, told_backend
 from qi_learn.train.fused import FusedNetwork
 from qi_learn.train.ladder import fall_back, read_plan, read_rungs
 from qi_learn.train.loop import Data, train
@@ -50,7 +50,7 @@ def test_unsloth_is_chosen_where_everything_is_there_and_said_to_be_untried(weig
     for wish in ("auto", "unsloth"):
         name, why = _choose(weights, wish)
         assert name == "unsloth"
-        assert why.endswith(NOT_RUN)
+        assert why.endswith(SEEN)
     assert _choose(weights, "plain") == ("plain", "as `train.backend` says")
     assert "Unsloth" in told_backend(tiny_plan(backend="unsloth", backend_reason=_choose(weights)[1]))
     assert told_backend(tiny_plan()) == "Passes are run by transformers and PEFT."

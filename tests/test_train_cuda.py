@@ -172,9 +172,9 @@ def test_bfloat16_on_the_gpu_is_the_cpus_float32(weights: Path, tmp_path: Path) 
 
 
 @pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="the extra `qlora` is not installed")
-def test_four_bits_on_the_gpu_are_near_the_base(weights: Path, tmp_path: Path) -> None:
-    exact = _pass(tmp_path / "cpu", weights, dtype="float32")
-    _close(exact, _pass(tmp_path / "gpu", weights, device="cuda:0", four_bit=True), 0.15)
+def test_four_bits_on_the_gpu_are_the_cpus(weights: Path, tmp_path: Path) -> None:
+    """Both read the same rounded weights; how far those are from the base's is the base's own matter (in a random model very far)."""
+    _close(_pass(tmp_path / "cpu", weights, four_bit=True), _pass(tmp_path / "gpu", weights, device="cuda:0", four_bit=True), 0.02)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("unsloth") is None, reason="Unsloth is not installed")

@@ -23,7 +23,7 @@ from qi_learn.serve.projects import load_projects
 from qi_learn.settings import Settings, load_settings
 from qi_learn.store import audit, turns
 from qi_learn.store.database import open_store
-from qi_learn.train.backend import LOOKED_FOR, NOT_RUN, missing
+from qi_learn.train.backend import LOOKED_FOR, SEEN, missing
 from qi_learn.validate.sandbox import open_sandbox
 
 SAFE_SQLITE = (3, 51, 3)
@@ -211,7 +211,7 @@ def _backend(paths: Paths, settings: Settings) -> Iterator[Finding]:
         what = f"Unsloth cannot train: {'; '.join(problems)}." + ("" if asked else " The plain backend does.")
         yield Finding("backend", not asked, what, 'Mend that, or set train.backend = "auto".' if asked else "")
     else:
-        yield Finding("backend", True, f"Unsloth {packages.versions['unsloth']} would train on a GPU. {NOT_RUN}")
+        yield Finding("backend", True, f"Unsloth {packages.versions['unsloth']} would train on a GPU. {SEEN}")
 
 
 def _git(paths: Paths, settings: Settings) -> Iterator[Finding]:

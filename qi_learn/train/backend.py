@@ -1,8 +1,8 @@
 """Which code runs the training's passes: transformers and PEFT as they are, or Unsloth's fused kernels where those can work. No torch.
 
 Unsloth is looked at and never imported here: it changes transformers the moment it is imported, and fails without a GPU. Everything that it needs is
-checked first, and what is missing is said. This project has never run it (there was no GPU); the plain backend is the reference, and a run whose
-Unsloth fails or disagrees with it goes on with the plain one.
+checked first, and what is missing is said. On the one GPU that this project has run it on (docs/log.md) its losses and gradients were the plain
+backend's, with less memory and no more speed. The plain backend is the reference, and a run whose Unsloth fails or disagrees with it goes on with it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOOKED_FOR = ("unsloth", "unsloth_zoo", "bitsandbytes")
 """What the training's interpreter may have beyond the necessary."""
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 """For these its 2026.10.9 wheel puts fused kernels on a LoRA (`FastLlamaModel.patch_peft_model`)."""
-NOT_RUN = "This project has not run it: no GPU was there."
+SEEN = "On an H200 it trained a 7B shape in 0.86 of the plain backend's memory, at 0.91 of its speed, after a minute or more of compiling (docs/log.md)."
 
 
 def choose_backend(
@@ -34,7 +34,7 @@ def choose_backend(
         return "plain", "as `train.backend` says"
     problems = list(unsloth_problems(architecture=architecture, device=device, weights=weights, packages=packages, four_bit=four_bit, gpus=gpus))
     if not problems:
-        return "unsloth", f"Unsloth {packages.versions['unsloth']} and all that it needs are there. {NOT_RUN}"
+        return "unsloth", f"Unsloth {packages.versions['unsloth']} and all that it needs are there. {SEEN}"
     if wish == "unsloth":
         raise Refused(
             f"train.backend is `unsloth`, which cannot work here: {'; '.join(problems)}.", 'Mend that, or set `train.backend = "auto"` (`qi-learn doctor`).'

@@ -1,6 +1,6 @@
 """Unsloth's patched model behind `Network`'s methods: bfloat16 on one GPU, all layers trained, its own gradient checkpointing.
 
-Written against the source of the 2026.10.9 wheel and never run by this project (no GPU was there). What is ours stays ours: the loss is made from the
+Written against the source of the 2026.10.9 wheel and run with it on one H200 (docs/log.md). What is ours stays ours: the loss is made from the
 decoder's hidden states (its fused cross-entropy, which leaves no logits, is not used), the penalties act on the LoRA's factors once per step, the
 Fisher is made elsewhere with the plain model. The model is not cut: with full-precision weights on a GPU every layer changes. `unsloth` must have been
 imported before (`backend.import_unsloth`).

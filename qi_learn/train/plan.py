@@ -209,7 +209,7 @@ def _memory(plan: Plan) -> list[str]:
     if plan.four_bit:
         told.append(
             "Memory is scarce: the frozen base is held in 4 bits (NF4) while it is trained on, the Fisher is that of this model, and the delta is merged "
-            "into the base's own weights all the same; how far it moves from the base is measured in the first cycle only. Not run on a GPU by this project."
+            "into the base's own weights all the same; how far it moves from the base is measured in the first cycle only. Tried with a toy model alone."
         )
     return told
 
