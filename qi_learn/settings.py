@@ -131,8 +131,8 @@ class Train:
     preference: float = 0.1
     """Weight of preferences (what was kept rather than what was suggested) beside the loss on what was kept; 0: none are collected."""
     replay: int = 200
-    """Most examples of earlier cycles that one cycle replays, the most due first. 0: none; the penalty on past work is then ten times as strong, the learning
-    rate half, and a quarter of the sequences generic code."""
+    """Most examples of earlier cycles that one cycle replays, the most due first. 0: none; the penalty on past work is then 150 times as strong, and a quarter
+    of the sequences generic code."""
     rank: int = 0
     """LoRA rank; 0: derived from the amount of data."""
     kl_budget: float = 0.02

@@ -351,13 +351,13 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         read_base(tmp_path / "absent.gguf")
 
 
-def test_without_replay_the_penalty_on_past_work_is_dearer_and_the_rate_lower() -> None:
+def test_without_replay_the_penalty_on_past_work_is_dearer() -> None:
     usual, alone = _plan(), _plan(train=Train(replay=0))
     assert (usual.replay_share, usual.generic_share) == (0.375, 0.125)
     assert (alone.replay_share, alone.generic_share) == (0.0, 0.25)
-    assert alone.lambda_past == pytest.approx(10 * usual.lambda_past)
+    assert alone.lambda_past == pytest.approx(150 * usual.lambda_past)
     assert alone.lambda_general == pytest.approx(usual.lambda_general)
-    assert alone.learning_rate == pytest.approx(usual.learning_rate / 2)
+    assert alone.learning_rate == usual.learning_rate
     assert any("train.replay = 0" in reason for reason in reasons(alone))
     assert not any("train.replay = 0" in reason for reason in reasons(usual))
     assert _plan(train=Train(replay=0, lambda_past=7.0)).lambda_past == 7.0, "set by hand"

@@ -44,15 +44,13 @@ class Recipe:
     """Share of old work in a step."""
     generic: float
     """Share of generic code."""
-    rate: float
-    """Of the learning rate."""
     past: float
     """Of the price of a change of past work."""
 
 
-WITH_REPLAY = Recipe(replay=0.375, generic=0.125, rate=1.0, past=1.0)
-WITHOUT_TEXT = Recipe(replay=0.0, generic=0.25, rate=0.5, past=10.0)
-"""With `train.replay = 0` the penalty alone holds what was learned: ten times as strong, and at half the rate, since it cannot undo what a step did."""
+WITH_REPLAY = Recipe(replay=0.375, generic=0.125, past=1.0)
+WITHOUT_TEXT = Recipe(replay=0.0, generic=0.25, past=150.0)
+"""With `train.replay = 0` the penalty alone holds what was learned. So strong it costs little learning, where a lower rate, which was tried, costs much."""
 LONGEST = {"cpu": 1024, "cuda": 4096}
 """Tokens of the longest sequence that is trained on."""
 TOUCHED = "Q8_0"
@@ -117,7 +115,7 @@ def build_plan(
         rank=rank,
         alpha=2.0 * rank,
         dropout=0.0,
-        learning_rate=recipe.rate * _learning_rate(base.parameters),
+        learning_rate=_learning_rate(base.parameters),
         weight_decay=0.01,
         warmup_steps=max(1, steps // 16),
         max_steps=steps,
@@ -163,7 +161,7 @@ def reasons(plan: Plan) -> list[str]:
         f"at least {LEAST_STEPS}, since fewer learn clearly less under the penalties, and {EPOCHS} times through the new examples.",
         f"Learning rate {plan.learning_rate:.2g} (by the size of the base) after {plan.warmup_steps} warm-up steps, falling to a tenth.",
         f"Of the sequences {plan.replay_share:.1%} are old work and {plan.generic_share:.1%} generic code, where there is any."
-        + ("" if plan.replay_share else " No text of earlier work is replayed (train.replay = 0): what protects it is the penalty alone, at a lower rate."),
+        + ("" if plan.replay_share else " No text of earlier work is replayed (train.replay = 0): what protects it is the penalty alone, 150 times as strong."),
         f"Penalties ({plan.fisher}): {plan.lambda_general:g} x the whole drift since the base against general ability, "
         f"{plan.lambda_past:g} x this cycle's change against past work" + (" (none yet)." if plan.past_fisher is None else "."),
         *(f"Strength for {what}: {_derived(plan.kl_budget, strength)}" for what, strength in _strengths(plan)),
