@@ -164,6 +164,21 @@ def test_what_git_writes_on_another_branch_is_not_a_save(watcher: Watcher, repo:
     assert rest(watcher, repo) == []
 
 
+def test_head_may_move_a_moment_after_the_files_were_written(watcher: Watcher, repo: Repository) -> None:
+    """A checkout writes the files, lets go of `index.lock`, then moves HEAD: here as its two steps, with time between them as on a busy machine."""
+    repo.git("checkout", "-q", "-b", "side")
+    repo.write("a.py", "a = 7\n")
+    repo.commit("Seven")
+    until(watcher, lambda seen: any(isinstance(s, Committed) and s.files for s in seen))
+    repo.git("read-tree", "-m", "-u", "HEAD", "main")
+    time.sleep(0.2)
+    repo.git("symbolic-ref", "-m", "checkout: moving from side to main", "HEAD", "refs/heads/main")
+    seen = until(watcher, lambda seen: any(isinstance(s, Committed) and s.files for s in seen))
+    assert texts(seen) == []
+    assert watcher.history(repo.root / "a.py").newest == "a = 1\n"
+    assert rest(watcher, repo) == []
+
+
 def test_files_are_not_read_while_git_writes_them(watcher: Watcher, repo: Repository) -> None:
     lock = repo.root / ".git/index.lock"
     lock.write_text("")

@@ -36,6 +36,8 @@ WRITTEN_SECONDS = 0.3
 """The same where the system does not tell when a file is closed."""
 LOCK_SECONDS = 10.0
 """git's `index.lock` says that git is writing into the tree; older than this it was left behind."""
+HEAD_SECONDS = 0.5
+"""How long after its last write to the index git may still move HEAD, which tells whose the files' texts are; until then they are not read."""
 MEMORY_BYTES = 128 * 1024 * 1024
 FAILED_SECONDS = 5.0
 """How long to leave a project alone whose changes could not be read."""
@@ -226,7 +228,7 @@ class Watcher:
         due = [path for path, when in state.pending.items() if when <= now]
         if not due:
             return
-        if self._git_is_writing(state):
+        if self._git_is_writing(state) or self._head_may_move(state):
             state.pending.update(dict.fromkeys(due, now + CLOSED_SECONDS))
             return
         self._read(state, due)
@@ -292,6 +294,15 @@ class Watcher:
             return False
         try:
             return time.time() - (state.repository / "index.lock").stat().st_mtime < LOCK_SECONDS
+        except OSError:
+            return False
+
+    def _head_may_move(self, state: _Project) -> bool:
+        """Whether git wrote its index just now: a checkout lets go of `index.lock` a moment before it says what it did."""
+        if state.repository is None:
+            return False
+        try:
+            return abs(time.time() - (state.repository / "index").stat().st_mtime) < HEAD_SECONDS
         except OSError:
             return False
 
