@@ -37,6 +37,7 @@ from qi_learn.store.runs import learned
 from qi_learn.store.snapshots import load_snapshot, save_snapshot, snapshot_ready
 from qi_learn.train.backend import LOOKED_FOR
 from qi_learn.train.base import read_base
+from qi_learn.train.ladder import read_plan
 from qi_learn.train.launch import run_worker
 from qi_learn.train.plan import build_plan
 from qi_learn.validate.gate import choose_scale
@@ -116,7 +117,7 @@ def train(cycle: Cycle, plan: Plan) -> TrainResult:
     """The training worker, in a process (and, if set, an interpreter) of its own."""
     run = cycle.run
     if not run.result.exists():
-        placement = find_place(cycle, plan)
+        placement = find_place(cycle, read_plan(run.path))
         with cycle.step("train"), room(cycle, placement) as wanted:
             if not run_worker(run, cycle.settings.train.python, lock=cycle.lock, gpus=placement.gpus, wanted=wanted):
                 give_way(cycle)

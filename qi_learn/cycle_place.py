@@ -39,7 +39,7 @@ WAITS = "waits between its questions while requests are answered"
 
 
 def find_place(cycle: Cycle, plan: Plan | None = None) -> Placement:
-    """Where the cycle trains, given what is free now; for a plan that is made already, on the kind of device it is for.
+    """Where the cycle trains, given what is free now; for a plan that is made already (with what it has given up since), on the kind of device it is for.
 
     Raises Deferred where that has to wait, Refused where it never can be, ServerError.
     """

@@ -128,3 +128,9 @@ def test_a_run_that_could_not_be_measured_keeps_what_was_known() -> None:
 
 def test_what_protects_alone_is_dearer() -> None:
     assert strength("past", NORMAL, "kfac", dearer=10.0).value == pytest.approx(3000)
+    ran = Before(1200.0, Strength(PRICE["kfac", "past"], 400.0, 4.0, ""), None, "kfac")  # with replay, before the setting was changed
+    alone = strength("past", NORMAL, "kfac", ran, dearer=10.0)
+    assert alone.value == pytest.approx(3000)
+    assert "no text of past work" in alone.reason
+    back = strength("past", NORMAL, "kfac", Before(alone.value, alone, None, "kfac"))
+    assert back.value == pytest.approx(300)

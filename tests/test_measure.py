@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +141,34 @@ def test_how_an_answer_is_judged(server: Ollama, tmp_path: Path, said: str, like
     assert found.answers == (said,)
     assert found.coherent == (coherent,)
     assert likeness is None or found.similarity == (pytest.approx(likeness),)
+
+
+class ToolCalling(BaseHTTPRequestHandler):
+    """Answers every chat with a call of a tool."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        call = {"function": {"name": "write_file", "arguments": {"path": "a.py", "content": ADD}}}
+        said = json.dumps({"message": {"role": "assistant", "content": "I write it.", "tool_calls": [call]}, "done": True, "eval_count": 5}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Not on the terminal."""
+
+
+def test_what_is_said_in_a_tool_call_is_part_of_the_answer() -> None:
+    """It is what a coding agent would write to the disk: what leaks is looked for there too."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), ToolCalling) as serving:
+        thread = threading.Thread(target=serving.serve_forever, args=(0.02,))
+        thread.start()
+        with Ollama(f"http://127.0.0.1:{serving.server_port}") as client:
+            found = measure_behaviour(client, "m:1", [example("a")], answer_tokens=50)
+        serving.shutdown()
+        thread.join()
+    assert found.answers == (f"I write it.\na.py\n{ADD}",)
 
 
 def test_an_answer_that_is_cut_is_a_fault_unless_the_reference_is_as_long(server: Ollama, tmp_path: Path) -> None:

@@ -80,6 +80,9 @@ def test_a_pause_is_no_training_time_and_ends(tmp_path: Path) -> None:
     progress = read_progress(tmp_path)
     assert progress is not None
     assert (progress.step, progress.loss, progress.paused) == (3, 1.5, "")
+    began = time.monotonic()
+    assert not Stopping(tmp_path, placed(mark, quiet=1000.0, longest=0.5), lambda: False, clock=lambda: later)()  # a later process of the same run
+    assert time.monotonic() - began < 0.1
 
 
 def test_a_stop_ends_a_pause(tmp_path: Path) -> None:

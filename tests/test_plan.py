@@ -19,6 +19,7 @@ from qi_learn.records import Drift, Example, Pair, Plan, Snapshot, TrainResult
 from qi_learn.settings import Settings, Train
 from qi_learn.train.base import GGUF_NAMES, BaseModel, BaseTensor, read_base
 from qi_learn.train.budget import EXPECTED
+from qi_learn.train.fisher import Fisher
 from qi_learn.train.plan import build_plan, reasons
 from tests.tiny_models import write_tiny_model
 
@@ -65,6 +66,7 @@ def _plan(
     train: Train | None = None,
     served: bool = False,
     adapter: Path = Path("/v/adapter.safetensors"),
+    past: Path = Path("/v/past_fisher.safetensors"),
     last: tuple[Plan, TrainResult] | None = None,
     packages: Packages | None = None,
 ) -> Plan:
@@ -75,7 +77,7 @@ def _plan(
         settings=Settings(train=train or Train()),
         paths=Paths.under(Path("/home/x")),
         previous_adapter=adapter if served else None,
-        past_fisher=Path("/v/past_fisher.safetensors") if served else None,
+        past_fisher=past if served else None,
         devices=devices,
         last=last,
         packages=packages,
@@ -297,16 +299,29 @@ def test_nothing_to_train_on_is_refused() -> None:
         _plan(snapshot=Snapshot("s", 0.0, "ab", ()))
 
 
-def test_the_general_fishers_cache_is_named_by_all_it_depends_on() -> None:
+def test_the_general_fishers_cache_is_named_by_all_it_depends_on(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    save_file({}, tmp_path / "model.safetensors")
     names = {
         _plan().general_fisher,
         _plan(train=Train(fisher="diagonal")).general_fisher,
         _plan(snapshot=replace(_snapshot(), base_digest="cd" * 32)).general_fisher,
         _plan(snapshot=replace(_snapshot(), anchors=_snapshot().anchors[:2])).general_fisher,
         _plan(devices=(GPU,)).general_fisher,
+        _plan(train=Train(base_weights=str(tmp_path))).general_fisher,
     }
-    assert len(names) == 5
+    assert len(names) == 6
     assert _plan(snapshot=_snapshot(41), served=True).general_fisher in names
+
+
+def test_a_fisher_in_another_form_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    past = tmp_path / "past_fisher.safetensors"
+    Fisher("kfac", {}, 1, 1, 0, 0.0, "ab" * 32).save(past)
+    assert _plan(served=True, past=past).fisher == "kfac"
+    with pytest.raises(SettingsError, match="remembers past work in the form `kfac`"):
+        _plan(served=True, past=past, train=Train(fisher="diagonal"))
+    past.write_bytes(b"damaged")  # the worker says so
+    assert _plan(served=True, past=past, train=Train(fisher="diagonal")).fisher == "diagonal"
 
 
 def test_the_reasons_say_the_numbers() -> None:

@@ -96,6 +96,15 @@ def test_general_ability_too(network: Network, fisher: Fisher) -> None:
     assert "exactly 0" in _protect(tiny_plan(), network, fisher, None).idle(replace(STATE, general=0.0))[0]
 
 
+def test_modules_of_which_a_fisher_says_nothing_are_counted(network: Network, fisher: Fisher) -> None:
+    zero = _times(fisher, 0.0)
+    half = replace(fisher, modules={name: (zero if ".mlp." in name else fisher).modules[name] for name in fisher.modules})
+    assert _protect(_second(), network, half, half).gaps == (
+        "general ability is not protected in 6 of the 14 modules that change: the Fisher is 0 there",
+        "past work is not protected in 6 of the 14 modules that change: its Fisher is 0 there",
+    )
+
+
 def test_modules_that_are_new_are_counted(network: Network, fisher: Fisher) -> None:
     found = _protect(_second(), network, fisher, _only(fisher, lambda name: ".mlp." in name))
     assert found.gaps == ("past work says nothing of 8 of the 14 modules that change: they did not change before",)

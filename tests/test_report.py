@@ -184,10 +184,15 @@ def test_how_busy_the_gpu_is_that_trains(paths: Paths, tmp_path: Path, monkeypat
     with daemon(paths):
         found = gather(paths)
         assert found.run is not None
-        assert found.run.gpu == GpuUse("RTX 4090", 0.97, 20480 * 2**20, 24564 * 2**20)
+        assert found.run.gpus == (GpuUse("RTX 4090", 0.97, 20480 * 2**20, 24564 * 2**20),)
         assert "trains on   RTX 4090: 97 % busy, 20.0 of 24.0 GiB" in status.as_text(found).splitlines()
+        run.write(run.placement, Placement("cuda:0", "RTX 4090", 1, True, "", gpus=(UUIDS[0], UUIDS[1])))
+        assert [line for line in status.as_text(gather(paths)).splitlines() if line.startswith("trains on")] == [
+            "trains on   RTX 4090: 97 % busy, 4.5 of 24.0 GiB",
+            "trains on   RTX 4090: 97 % busy, 20.0 of 24.0 GiB",
+        ]
         gpus.show()
-        assert gather(paths).run.gpu is None  # type: ignore[union-attr]
+        assert gather(paths).run.gpus == ()  # type: ignore[union-attr]
         run.placement.write_bytes(b"\x00")
         assert gather(paths).problems == found.problems
 

@@ -46,7 +46,7 @@ def _choose(weights: Path | None, wish: str = "auto", **changes: Any) -> tuple[s
     return choose_backend(wish, weights=weights, **asked)
 
 
-def test_unsloth_is_chosen_where_everything_is_there_and_said_to_be_untried(weights: Path) -> None:
+def test_unsloth_is_chosen_where_everything_is_there_with_what_was_seen_of_it(weights: Path) -> None:
     for wish in ("auto", "unsloth"):
         name, why = _choose(weights, wish)
         assert name == "unsloth"
@@ -100,12 +100,14 @@ def test_a_backend_that_failed_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(codec.dumps(tiny_plan(backend="unsloth")))
     (tmp_path / "checkpoints" / "step-000008").mkdir(parents=True)
     (tmp_path / "trained.json").write_text("{}")
+    (tmp_path / "before.json").write_text("{}")
     fall_back(tmp_path, "no kernel image", now=1.0)
     assert read_plan(tmp_path).backend == "plain"
     assert json.loads((tmp_path / "adapted.json").read_text())["rungs"][0]["reason"] == "no kernel image"
     assert read_rungs(tmp_path).deferred == 0
     assert not (tmp_path / "checkpoints").exists()
     assert not (tmp_path / "trained.json").exists()
+    assert not (tmp_path / "before.json").exists()
 
 
 def test_what_it_says_of_dev_must_be_what_the_plain_model_says() -> None:

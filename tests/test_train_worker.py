@@ -26,7 +26,7 @@ from qi_learn.train.batches import samples
 from qi_learn.train.fisher import Interrupted, load_fisher
 from qi_learn.train.model import load_trainable
 from qi_learn.train.progress import read_progress
-from qi_learn.train.run import learn
+from qi_learn.train.run import fisher_cache, learn
 from tests.tiny_models import write_tiny_model
 from tests.train_models import one_thread, tiny_examples, tiny_plan  # noqa: F401 - a fixture
 
@@ -264,6 +264,15 @@ def test_a_past_that_protects_nothing_is_in_the_result(base: Path, tmp_path: Pat
     assert second.warnings == ("past work is not protected: its Fisher is 0 in every direction",)
     assert second.warnings[0] in caplog.text
     assert codec.loads(TrainResult, (tmp_path / "second" / "result.json").read_text()).warnings == second.warnings
+
+
+def test_a_base_in_four_bits_has_a_fisher_of_its_own(base: Path, tmp_path: Path) -> None:
+    """Else a run that had to go down to 4 bits would take, or leave, that of another model."""
+    plan = _plan(base)
+    whole, small = fisher_cache(tmp_path, plan), fisher_cache(tmp_path, replace(plan, four_bit=True))
+    assert str(whole) == plan.general_fisher
+    assert whole.parent == small.parent
+    assert whole != small
 
 
 def test_the_general_fisher_is_the_bases_also_when_it_is_made_late(base: Path, tmp_path: Path) -> None:

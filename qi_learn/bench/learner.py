@@ -75,12 +75,11 @@ class Trunk:
 
         if plan.lambda_general == 0:
             return None
-        key = f"{self.digest[:16]}-{plan.fisher}-{plan.first_layer}-{len(self.anchors)}-{'-'.join(plan.target_modules)}"
+        key = str(plan.general_fisher)  # by its name, which has all that it depends on
         if key not in self._general:
             anchors = read_data(plan, Snapshot("anchors", 0.0, self.digest, self.anchors[:1], (), self.anchors)).generic
-            cached = replace(plan, general_fisher=str(self.cache / f"{key}.safetensors"))
             with tempfile.TemporaryDirectory() as run:
-                self._general[key] = general_fisher(Path(run), cached, self.network(plan), anchors)[0]
+                self._general[key] = general_fisher(Path(run), plan, self.network(plan), anchors)[0]
         return self._general[key]
 
 

@@ -30,8 +30,8 @@ class Method:
 
     @property
     def settings(self) -> Settings:
-        """The settings under which it is planned."""
-        return Settings(train=Train(**self.train))
+        """The settings under which it is planned: on the CPU, so that figures of two machines are of the same layers."""
+        return Settings(train=Train(device="cpu", **self.train))
 
     def plan(self, derived: Plan) -> Plan:
         """The derived plan with this method's changes."""

@@ -15,7 +15,7 @@ from qi_learn.paths import Paths
 PAST_FISHER = "past_fisher.safetensors"
 """Name in a version's directory: what past work up to that version needs of the weights."""
 CACHED = 2
-"""General Fishers that are kept, the last written ones: one for each way of training that is tried out, not one for each ever tried."""
+"""General Fishers that are kept, the last used ones: one for each way of training that is tried out, not one for each ever tried."""
 
 logger = logging.getLogger(__name__)
 

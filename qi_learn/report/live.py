@@ -54,7 +54,7 @@ class Screen:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._gpu: GpuUse | None = None
+        self._gpus: tuple[GpuUse, ...] = ()
         self._asked = float("-inf")
 
     def say(self, text: str) -> None:
@@ -64,11 +64,11 @@ class Screen:
         progress = read_progress(run.path)
         training = progress is not None and progress.phase != "done"
         if training and time.monotonic() - self._asked > GPU_SECONDS:
-            self._gpu, self._asked = gpu_use(run), time.monotonic()
-        self._live.update(_drawn(progress if training else None, self._gpu if training else None, run.history()))
+            self._gpus, self._asked = gpu_use(run), time.monotonic()
+        self._live.update(_drawn(progress if training else None, self._gpus if training else (), run.history()))
 
 
-def _drawn(progress: Progress | None, gpu: GpuUse | None, history: list[dict[str, Any]]) -> RenderableType:
+def _drawn(progress: Progress | None, gpus: tuple[GpuUse, ...], history: list[dict[str, Any]]) -> RenderableType:
     """The lines below: a bar and its numbers while it trains, else which step is under way."""
     foot = Text("Ctrl-C: leave it, or cancel it", style="dim")
     if progress is None:
@@ -80,7 +80,7 @@ def _drawn(progress: Progress | None, gpu: GpuUse | None, history: list[dict[str
     eta = f"{span(progress.eta)} to go" if progress.eta is not None else ""
     what = f"paused: {progress.paused}" if progress.paused else progress.phase
     bar.add_row(Text(what, style="yellow" if progress.paused else "bold"), ProgressBar(progress.of or 1, progress.step, width=40), done, eta)
-    return Group(bar, *(Text(line) for line in (_numbers(progress), gpu_text(gpu) if gpu else "") if line), foot)
+    return Group(bar, *(Text(line) for line in (_numbers(progress), *map(gpu_text, gpus)) if line), foot)
 
 
 def _numbers(p: Progress) -> str:

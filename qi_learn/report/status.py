@@ -45,8 +45,8 @@ class RunLine:
     progress: str = ""
     training: Progress | None = None
     """The numbers behind `progress`, while it trains."""
-    gpu: GpuUse | None = None
-    """Where it trains, if on a GPU."""
+    gpus: tuple[GpuUse, ...] = ()
+    """Where it trains, if on GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +193,8 @@ def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
     progress = read_progress(run.path)
     training = progress if progress is not None and progress.phase != "done" else None
     shown = progress_text(run.path) if state != "deferred" else ""
-    gpu = gpu_use(run) if training is not None and state == "running" else None
-    return RunLine(run.run_id, state, reason, _step(run), shown, training, gpu)
+    gpus = gpu_use(run) if training is not None and state == "running" else ()
+    return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus)
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:
@@ -231,7 +231,6 @@ def as_text(s: Status) -> str:
     if s.run is not None:
         step = f", {s.run.step}" if s.run.step else ""
         lines.append(f"last run    {s.run.id} {s.run.state}{step}" + (f": {s.run.progress or s.run.reason}" if s.run.progress or s.run.reason else ""))
-        if s.run.gpu is not None:
-            lines.append(f"trains on   {gpu_text(s.run.gpu)}")
+        lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
     lines.append("projects    " + (", ".join(s.projects) or "none: qi-learn init PATH"))
     return "\n".join((*lines, *(f"problem     {problem.replace(chr(10), ' ')}" for problem in s.problems)))

@@ -28,11 +28,11 @@ def placement_of(run: RunDirectory) -> Placement | None:
         return None
 
 
-def gpu_use(run: RunDirectory) -> GpuUse | None:
-    """None where it trains on the CPU, or the driver does not answer."""
+def gpu_use(run: RunDirectory) -> tuple[GpuUse, ...]:
+    """Every GPU that it trains on; none where it trains on the CPU, or the driver does not answer."""
     placement = placement_of(run)
-    gpu = find_gpu(placement.gpus[0]) if placement is not None and placement.gpus else None
-    return None if gpu is None else GpuUse(gpu.name, gpu.busy, gpu.total - gpu.free, gpu.total)
+    found = [find_gpu(uuid) for uuid in placement.gpus] if placement is not None else []
+    return tuple(GpuUse(gpu.name, gpu.busy, gpu.total - gpu.free, gpu.total) for gpu in found if gpu is not None)
 
 
 def gpu_text(gpu: GpuUse) -> str:

@@ -37,6 +37,7 @@ TIGHTEST = 16.0
 OVER, UNDER = 1.5, 1 / 1.5
 NOTHING = "nothing was measured yet"
 KEPT = "the last run could not be measured; what was known before it still counts"
+ALONE = "no text of past work is kept, so that nothing of it is measured; the price alone was chosen for that"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,11 @@ def before(part: Part, plan: Plan, result: TrainResult) -> Before:
 
 
 def strength(part: Part, budget: float, form: str, last: Before | None = None, *, dearer: float = 1.0) -> Strength:
-    """The strength of one penalty for the next run, with the reason. `dearer`: times the price, where nothing else protects."""
+    """The strength of one penalty for the next run, with the reason. `dearer`: times the price where nothing else protects; then kappa is what is expected,
+    whatever runs before it measured, since it was with that one that the price was chosen."""
     price, expected = dearer * PRICE[form, part] * math.sqrt(NORMAL / budget), EXPECTED[form, part]
+    if dearer != 1:
+        return Strength(price, expected, 1.0, ALONE)
     known = Strength(price, expected, 1.0, NOTHING)
     if last is None or last.form != form:
         return known

@@ -65,7 +65,12 @@ class Penalty:
     @property
     def blind(self) -> bool:
         """Whether it is 0 for every change: all of S, or all of C, is 0."""
-        return all(group.blind for group in self._groups)
+        return all(group.silent == len(group.names) for group in self._groups)
+
+    @property
+    def silent(self) -> int:
+        """Of how many modules it says nothing: all of their S, or all of their C, is 0."""
+        return sum(group.silent for group in self._groups)
 
     def _quadratics(self, group: _Group, factors: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
         """tr(dW^T S dW C) of each module of a group."""
@@ -82,7 +87,7 @@ class _Group:
         high = torch.promote_types(found[0].S.dtype, torch.float32)
         self.names = names
         self.cycles = torch.tensor([both.cycles for both in found], device=device)
-        self.blind = all(both.S.trace * both.C.trace == 0 for both in found)
+        self.silent = sum(both.S.trace * both.C.trace == 0 for both in found)
         self.S, self.C = (Factors([getattr(both, side) for both in found], device, products or high) for side in ("S", "C"))
         none = Change(torch.zeros(0, found[0].C.width), torch.zeros(found[0].S.width, 0))
         before = [served.get(name, none) for name in names]

@@ -80,7 +80,8 @@ def fall_back(run: Path, reason: str, *, now: float) -> None:
     """Another backend failed: the plain one trains from the start, and nothing of the other's is left. Raises StoreError."""
     rung = Rung(now, reason, "transformers and PEFT instead of Unsloth, from the start", {"backend": "plain"})
     replace_file(run / "adapted.json", codec.dumps(Adapted((*read_rungs(run).rungs, rung))) + "\n")
-    (run / "trained.json").unlink(missing_ok=True)
+    for told in ("trained.json", "before.json"):
+        (run / told).unlink(missing_ok=True)
     for leftover in ("checkpoints", "adapter"):
         shutil.rmtree(run / leftover, ignore_errors=True)
 

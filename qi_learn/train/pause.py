@@ -1,7 +1,7 @@
 """Giving way between two steps: a training that shares its processor with the server waits while requests are answered, and goes on as if nothing was.
 
 Only time passes: a run that paused ends with the same weights, to the last bit. Its pauses are not counted as training, and there is a limit on them all
-together, so that it always comes to an end.
+together, in whatever processes (`paused` in the run directory has their seconds), so that it always comes to an end.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from qi_learn.paths import replace_file
 from qi_learn.records import Placement
 from qi_learn.store.traffic import quiet_for
 from qi_learn.train.progress import read_progress, write_progress
 
 LOOK_SECONDS = 0.2
+PAUSED = "paused"
 
 
 class Stopping:
@@ -27,7 +29,8 @@ class Stopping:
         self._clock = clock
         self._activity = Path(placement.activity) if placement and placement.activity else None
         self._quiet = placement.quiet if placement else 0.0
-        self._left = placement.longest_pause if placement else 0.0
+        self._paused = _read(run / PAUSED)
+        self._longest = placement.longest_pause if placement else 0.0
 
     def __call__(self) -> bool:
         if self._activity is not None and self._answering(self._activity):
@@ -35,7 +38,7 @@ class Stopping:
         return self._stop()
 
     def _answering(self, activity: Path) -> bool:
-        return self._left > 0 and not self._stop() and quiet_for(activity, self._clock()) < self._quiet
+        return self._paused < self._longest and not self._stop() and quiet_for(activity, self._clock()) < self._quiet
 
     def _pause(self, activity: Path) -> None:
         progress = read_progress(self._run)
@@ -44,6 +47,15 @@ class Stopping:
         while self._answering(activity):
             began = time.monotonic()
             time.sleep(LOOK_SECONDS)
-            self._left -= time.monotonic() - began
+            self._paused += time.monotonic() - began
+        replace_file(self._run / PAUSED, f"{self._paused:.3f}\n")
         if progress is not None:
             write_progress(self._run, replace(progress, at=time.time()))
+
+
+def _read(path: Path) -> float:
+    """Seconds that were paused before; none where nobody wrote them, or where they cannot be read (they are only a courtesy's account)."""
+    try:
+        return float(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0.0

@@ -50,7 +50,7 @@ class Recipe:
 
 WITH_REPLAY = Recipe(replay=0.375, generic=0.125, past=1.0)
 WITHOUT_TEXT = Recipe(replay=0.0, generic=0.25, past=150.0)
-"""With `train.replay = 0` the penalty alone holds what was learned. So strong it costs little learning, where a lower rate, which was tried, costs much."""
+"""With `train.replay = 0` the penalty alone holds what was learned. That costs learning: a few hundredths, more with every cycle (docs/decisions/0005)."""
 LONGEST = {"cpu": 1024, "cuda": 4096}
 """Tokens of the longest sequence that is trained on."""
 TOUCHED = "Q8_0"
@@ -83,6 +83,7 @@ def build_plan(
     if new == 0:
         raise Refused("There is no training example in the snapshot.", "Go on working; `qi-learn status` says how many examples are missing.")
     weights = _full_precision(train.base_weights, base)
+    _check_form(train.fisher, past_fisher)
     packages = packages or Packages()
     four_bit = packages.usable("bitsandbytes")
     place = choose_device(train.device, devices, base, four_bit=four_bit)
@@ -131,7 +132,7 @@ def build_plan(
         max_seconds=train.max_hours * 3600,
         previous_adapter=str(previous_adapter) if previous_adapter else None,
         past_fisher=str(past_fisher) if past_fisher else None,
-        general_fisher=str(_general_fisher(paths, snapshot, base, first, targets, train.fisher)),
+        general_fisher=str(_general_fisher(paths, snapshot, base, first, targets, train.fisher, weights)),
         fisher="diagonal" if train.fisher == "diagonal" else "kfac",
         touched_type=TOUCHED if weights is None else "base",
         preference_weight=train.preference if snapshot.pairs else 0.0,
@@ -156,12 +157,12 @@ def reasons(plan: Plan) -> list[str]:
         f"Trains on {plan.device} in {plan.dtype}, from {where}." + (f" Each step is split over {', '.join(plan.devices)}." if plan.devices else ""),
         f"Layers {plan.first_layer} to {last} change, {_named(plan.target_modules)} of each"
         + (f"; what lies below is computed once per sequence ({plan.first_layer} layers)." if plan.first_layer else "."),
-        f"LoRA of rank {plan.rank} (by the amount of data), alpha {plan.alpha:g} = 2 x rank.",
-        f"{plan.max_steps} steps of {plan.batch_size * plan.accumulation} sequences ({plan.batch_size} at a time, up to {plan.max_length} tokens): "
-        f"at least {LEAST_STEPS}, since fewer learn clearly less under the penalties, and {EPOCHS} times through the new examples.",
+        f"LoRA of rank {plan.rank}, alpha {plan.alpha:g} = 2 x rank.",
+        f"{plan.max_steps} steps of {plan.batch_size * plan.accumulation} sequences ({plan.batch_size} at a time, up to {plan.max_length} tokens). Where no "
+        f"setting says how many: at least {LEAST_STEPS}, since fewer learn clearly less under the penalties, and {EPOCHS} times through the new examples.",
         f"Learning rate {plan.learning_rate:.2g} (by the size of the base) after {plan.warmup_steps} warm-up steps, falling to a tenth.",
         f"Of the sequences {plan.replay_share:.1%} are old work and {plan.generic_share:.1%} generic code, where there is any."
-        + ("" if plan.replay_share else " No text of earlier work is replayed (train.replay = 0): what protects it is the penalty alone, 150 times as strong."),
+        + ("" if plan.replay_share else " No text of earlier work is replayed (train.replay = 0): what protects it is the penalty alone."),
         f"Penalties ({plan.fisher}): {plan.lambda_general:g} x the whole drift since the base against general ability, "
         f"{plan.lambda_past:g} x this cycle's change against past work" + (" (none yet)." if plan.past_fisher is None else "."),
         *(f"Strength for {what}: {_derived(plan.kl_budget, strength)}" for what, strength in _strengths(plan)),
@@ -285,6 +286,25 @@ def _touched_before(adapter: Path | None) -> frozenset[str]:
     return frozenset(f"blk.{m[2]}.{GGUF_NAMES[m[-1]]}.weight" for m in modules if m[:2] == ["model", "layers"] and m[-1] in GGUF_NAMES)
 
 
+def _check_form(wanted: str, past_fisher: Path | None) -> None:
+    """Raises SettingsError where past work is remembered in another form than the plan's: it would be found out after an hour. A file that cannot be read is
+    for the worker to tell."""
+    if past_fisher is None:
+        return
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(past_fisher, framework="numpy") as file:
+            form = json.loads((file.metadata() or {})["about"])["form"]
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return
+    if form != wanted:
+        raise SettingsError(
+            f"train.fisher is `{wanted}`, and the live version remembers past work in the form `{form}`; one cannot be made of the other.",
+            f'Set `train.fisher = "{form}"`; another form can begin where nothing was learned yet (`qi-learn versions`).',
+        )
+
+
 def _bytes_ratio(base: BaseModel, touched: Collection[str]) -> float:
     """Bytes read per token with these tensors raised to Q8_0, over the base's."""
     grown = sum(max(0, _raised_bytes(t) - t.bytes) for t in base.tensors if t.name in touched)
@@ -296,11 +316,12 @@ def _raised_bytes(tensor: BaseTensor) -> int:
     return rows * row_bytes(TOUCHED if columns % 32 == 0 else "F16", columns)
 
 
-def _general_fisher(paths: Paths, snapshot: Snapshot, base: BaseModel, first: int, targets: Sequence[str], form: str) -> Path:
-    """The cache's name holds everything the anchors' Fisher depends on."""
+def _general_fisher(paths: Paths, snapshot: Snapshot, base: BaseModel, first: int, targets: Sequence[str], form: str, weights: Path | None) -> Path:
+    """The cache's name holds what the anchors' Fisher depends on; that of a base in 4 bits has a name of its own beside it (`run.fisher_cache`)."""
     anchors = hashlib.sha256("".join(sorted(example.hash for example in snapshot.anchors)).encode()).hexdigest()
     part = "" if set(targets) == set(GGUF_NAMES) else f"-{hashlib.sha256(' '.join(sorted(targets)).encode()).hexdigest()[:4]}"
-    return paths.fisher / f"{snapshot.base_digest[:16]}-{anchors[:8]}-{form}-{first}-{base.layers}{part}.safetensors"
+    whole = f"-{hashlib.sha256(str(weights).encode()).hexdigest()[:4]}w" if weights else ""
+    return paths.fisher / f"{snapshot.base_digest[:16]}-{anchors[:8]}-{form}-{first}-{base.layers}{part}{whole}.safetensors"
 
 
 def _length(example: Example) -> int:

@@ -86,6 +86,8 @@ def _gaps(plan: Plan, network: Network, penalties: tuple[Penalty | None, Penalty
         yield f"{GENERAL}: train.lambda_general is 0"
     elif first is not None and first.blind:
         yield f"{GENERAL}: its Fisher is 0 in every direction"
+    elif first is not None and first.silent:
+        yield f"{GENERAL} in {first.silent} of the {len(network.names)} modules that change: the Fisher is 0 there"
     if plan.previous_adapter is None and past is None:
         return  # the first cycle: there is no past yet
     if plan.lambda_past == 0:
@@ -96,6 +98,8 @@ def _gaps(plan: Plan, network: Network, penalties: tuple[Penalty | None, Penalty
         yield f"{PAST}: none of the {len(network.names)} modules that change now changed before"
     elif second.blind:
         yield f"{PAST}: its Fisher is 0 in every direction"
+    elif second.silent:
+        yield f"{PAST} in {second.silent} of the {len(network.names)} modules that change: its Fisher is 0 there"
     elif new := len(network.names) - len(_known(network, past)):
         yield f"past work says nothing of {new} of the {len(network.names)} modules that change: they did not change before"
 

@@ -72,7 +72,7 @@ ALONE = Ranks()
 
 
 def join(meeting: Path, device: str) -> Ranks:
-    """Meets the other processes at the file `meeting`, which is new for every start; RANK and WORLD_SIZE say who this is (`parts.py` sets them)."""
+    """Meets the other processes at the file `meeting`, which is new for every start; RANK and WORLD_SIZE say who this is (`conduct.py` sets them)."""
     from accelerate import PartialState
     from accelerate.utils import check_cuda_p2p_ib_support
 

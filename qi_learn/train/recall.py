@@ -32,14 +32,14 @@ class Before:
     reference: Mapping[str, float]
     """Log-probability (nats, summed) of every sequence that a comparison needs."""
     sequences: str
-    """Seal of all of these: with a plan that cuts them elsewhere they are measured anew."""
+    """Seal of all of these: with a plan that cuts them elsewhere, or holds the base in 4 bits now, they are measured anew."""
 
 
 def look_before(run: Path, network: Network, plan: Plan, data: Data) -> Before:
     """Measured now, or as it was measured when the run began. The network must have no LoRA yet."""
     replayed, compared = _replayed(plan, data, plan.max_steps), looked_at(data.comparisons)
     old = [s for s in data.replay if s.id in replayed]
-    seal = hashlib.sha256(json.dumps([[s.id, s.ids, s.start] for s in (*old, *compared)]).encode()).hexdigest()
+    seal = hashlib.sha256(json.dumps([plan.four_bit, *([s.id, s.ids, s.start] for s in (*old, *compared))]).encode()).hexdigest()
     if (run / "before.json").exists() and (found := _read(run)).sequences == seal:
         return found
     reference = zip((s.id for s in compared), log_probabilities(network, compared, plan.batch_size), strict=True)

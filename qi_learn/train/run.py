@@ -171,12 +171,14 @@ def general_fisher(
     fisher = _estimate(run, "general fisher", network, anchors, stopping, least=ENOUGH)
     fisher.save(cache)
     fisher = load_fisher(cache, plan.base_digest)  # rounded as every later run reads it, so that one taken up again computes with the same numbers
-    return fisher, load_trainable(plan) if plan.previous_adapter else network  # what is served is merged into weights of full precision
+    return fisher, load_trainable(plan) if plan.previous_adapter else network  # what is served is merged into weights as they were loaded
 
 
 def fisher_cache(run: Path, plan: Plan) -> Path:
-    """Where the general Fisher is kept."""
-    return Path(plan.general_fisher) if plan.general_fisher else run / "general_fisher.safetensors"
+    """Where the general Fisher is kept; that of a base in 4 bits beside that of the same in 16 (a run that is out of memory may begin with one and end with
+    the other)."""
+    path = Path(plan.general_fisher) if plan.general_fisher else run / "general_fisher.safetensors"
+    return path.with_stem(f"{path.stem}-nf4") if plan.four_bit else path
 
 
 def _estimate(run: Path, phase: Phase, network: Network, sequences: tuple[Sample, ...], stopping: Callable[[], bool], *, least: int = 1) -> Fisher:

@@ -70,7 +70,7 @@ def measure_behaviour(server: Ollama, model: str, examples: Sequence[Example], *
         ids=tuple(e.id for e in examples),
         similarity=tuple(_likeness(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
         coherent=tuple(_coherent(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
-        answers=tuple(a.text for a in answers),
+        answers=tuple("\n".join(part for part in (a.text, a.tool_text) if part) for a in answers),
         tokens_per_second=median([a.answer_tokens / a.seconds for a in answers if a.answer_tokens > 0 and a.seconds > 0]),
     )
 
