@@ -26,7 +26,8 @@ from qi_learn.train.batches import samples
 from qi_learn.train.fisher import Interrupted, load_fisher
 from qi_learn.train.model import load_trainable
 from qi_learn.train.progress import read_progress
-from qi_learn.train.run import fisher_cache, learn
+from qi_learn.train.recall import look_before
+from qi_learn.train.run import fisher_cache, learn, read_data
 from tests.tiny_models import write_tiny_model
 from tests.train_models import one_thread, tiny_examples, tiny_plan  # noqa: F401 - a fixture
 
@@ -224,6 +225,9 @@ def test_with_another_plan_what_was_known_before_is_measured_anew(base: Path, tm
     shorter = json.loads((run / "before.json").read_text())
     assert shorter["sequences"] != before["sequences"]
     assert shorter["reference"] != before["reference"]
+    data, network = read_data(plan, SNAPSHOT), load_trainable(plan)
+    whole = look_before(run, network, plan, data)
+    assert look_before(run, network, replace(plan, four_bit=True), data).sequences != whole.sequences, "another model is compared with"
 
 
 def test_the_memory_says_what_was_known_and_what_was_learned(base: Path, tmp_path: Path) -> None:
