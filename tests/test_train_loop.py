@@ -16,8 +16,10 @@ from qi_learn.train.calibrate import drift, yardstick
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.factor import Form
 from qi_learn.train.fisher import Interrupted, estimate
+from qi_learn.train.likelihood import log_probabilities
 from qi_learn.train.loop import Data, Trained, evaluate, rate, train
 from qi_learn.train.model import Network
+from qi_learn.train.preference import looked_at
 from qi_learn.train.progress import read_progress
 from qi_learn.train.ranks import ALONE, Ranks
 from tests.train_models import one_thread, tiny_examples, tiny_network, tiny_plan, tiny_samples  # noqa: F401 - a fixture
@@ -45,7 +47,10 @@ def _train(
 ) -> tuple[Trained, dict[str, Tensor], Network]:
     run.mkdir(exist_ok=True)
     network, general, past = _ready(plan)
-    trained = train(network, plan, data, general=general if protect else None, past=past if protect else None, run=run, stopping=stopping, ranks=ranks)
+    compared = looked_at(data.comparisons)
+    reference = dict(zip((s.id for s in compared), log_probabilities(network, compared, plan.batch_size), strict=True))
+    penalties = {"general": general, "past": past} if protect else {"general": None, "past": None}
+    trained = train(network, plan, data, **penalties, run=run, reference=reference, stopping=stopping, ranks=ranks)
     weights = {f"{n}.{part}": value.detach().clone() for n, pair in network.factors().items() for part, value in zip("AB", pair, strict=True)}
     return trained, weights, network
 

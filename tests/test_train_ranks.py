@@ -21,8 +21,10 @@ from qi_learn.train.adapter import load_adapter
 from qi_learn.train.conduct import LOOPBACK, is_apart
 from qi_learn.train.fisher import load_fisher
 from qi_learn.train.ladder import EXIT_NO_MEMORY
+from qi_learn.train.loop import Trained
+from qi_learn.train.preference import Choice
 from qi_learn.train.ranks import ALONE, Ranks
-from tests.test_train_loop import _train
+from tests.test_train_loop import DATA, _train
 from tests.tiny_models import write_tiny_model
 from tests.train_models import one_thread, tiny_examples, tiny_plan  # noqa: F401 - a fixture
 
@@ -86,25 +88,36 @@ def _wait(worker: subprocess.Popen[str] | None, until: Callable[[], object]) -> 
         time.sleep(0.02)
 
 
+PREFERRING = replace(DATA, comparisons=(Choice(DATA.replay[0], DATA.replay[1]),))
+
+
+def numbers(trained: Trained) -> list[float]:
+    """What every rank must agree on."""
+    state = trained.state
+    assert state.best is not None
+    return [state.loss, state.best, state.general, state.tokens, state.preference]
+
+
 RANK = """
 import sys
 from pathlib import Path
 import torch
 from qi_learn.train.ranks import join
 from tests.test_train_loop import _train
+from tests.test_train_ranks import PREFERRING, numbers
 from tests.train_models import tiny_plan
 
 torch.set_num_threads(1)
 ranks = join(Path(sys.argv[1]), "cpu")
 run = Path(sys.argv[2]) / str(ranks.rank)
 run.mkdir()
-trained, weights, _ = _train(tiny_plan(max_steps=4), run, ranks=ranks)
-torch.save({"weights": weights, "state": [trained.state.loss, trained.state.best, trained.state.general, trained.state.tokens]}, run / "found.pt")
+trained, weights, _ = _train(tiny_plan(max_steps=4, preference_weight=0.1), run, data=PREFERRING, ranks=ranks)
+torch.save({"weights": weights, "state": numbers(trained)}, run / "found.pt")
 """
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
-    """Weights, losses and penalties, in float64; the second writes nothing."""
+    """Weights, losses, penalties and a preference, in float64; the second writes nothing."""
     ranks = []
     for rank in ("0", "1"):
         env = {
@@ -117,11 +130,12 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
             "GLOO_SOCKET_IFNAME": LOOPBACK,
         }
         ranks.append(subprocess.Popen([sys.executable, "-c", RANK, str(tmp_path / "meeting"), str(tmp_path)], env=env, stderr=subprocess.PIPE, text=True))
-    trained, wanted, _ = _train(tiny_plan(max_steps=4), tmp_path / "alone")
+    trained, wanted, _ = _train(tiny_plan(max_steps=4, preference_weight=0.1), tmp_path / "alone", data=PREFERRING)
     for process in ranks:
         _, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
-    state = [trained.state.loss, trained.state.best, trained.state.general, trained.state.tokens]
+    state = numbers(trained)
+    assert state[-1] > 0
     for rank in ("0", "1"):
         found = torch.load(tmp_path / rank / "found.pt", weights_only=True)
         assert found["state"] == pytest.approx(state, rel=1e-6)
