@@ -105,6 +105,12 @@ def test_a_short_run_learns_and_reports_every_figure(tmp_path: Path) -> None:
     assert default["drifts"][0][1] is None, "there was no past yet"
     assert default["drifts"][1][1] > 0
     assert default["general_rise"] < naive["general_rise"]
+    for one in figures["table"]:
+        fresh, old, general = one["gate"]
+        assert [check["name"] for check in one["gate"]] == ["domain_relevance", "old_work", "general"]
+        assert fresh["value"] > 0, "it is better on what it was taught"
+        assert old["passed"], "there is no earlier version, whose work that could be"
+        assert general["value"] == pytest.approx(one["general_rise"], abs=0.05), "one weighs sessions, the other tokens"
     (reference,) = figures["references"]
     assert sum(reference["in_context"]["nll"]) < sum(reference["base"]["nll"])
     (unlearning,) = figures["unlearning"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from qi_learn.bench.methods import DEFAULT, NAIVE, NOTHING_STORED
 from qi_learn.bench.served import Served
+from qi_learn.records import Check
 from qi_learn.stats import mean
 
 
@@ -43,6 +44,8 @@ class Outcome:
     steps: tuple[int, ...]
     """Of each stage."""
     seconds: float
+    gate: tuple[Check, ...] = ()
+    """What the gate's rules on likelihoods say of the packed file, all of the stream as one update of the base; none in a long stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +119,26 @@ def line(o: Outcome) -> str:
     """One method on one seed, in a line."""
     return (
         f"  {o.method}, seed {o.seed}: learned {o.learned:.3f}, retention {o.retention:.3f}, general {o.general_rise:+.4f}, ACC {o.acc:.3f}, BWT {o.bwt:+.3f}, "
-        f"NLL {o.nll:.3f}, {o.seconds:.0f} s; lambdas {' '.join(f'{general:.0f}/{past:.0f}' for general, past in o.strengths)}"
+        f"NLL {o.nll:.3f}, {o.seconds:.0f} s; lambdas {' '.join(f'{general:.0f}/{past:.0f}' for general, past in o.strengths)}; gate: {_judged(o)}"
     )
+
+
+def _judged(o: Outcome) -> str:
+    """What the gate would say, by likelihoods alone."""
+    if not o.gate:
+        return "not asked"
+    return ", ".join(f"refuses by {check.name}" for check in o.gate if not check.passed) or "has nothing against it"
 
 
 def table(report: Report) -> str:
     """The report as text: one line a method and seed, then every matrix."""
-    lines = [f"{'method':16} seed  learned  retention     BWT  forgot     ACC     NLL  general  seconds"]
+    lines = [f"{'method':16} seed  learned  retention     BWT  forgot     ACC     NLL  general  seconds  gate"]
     for r in report.references:
         lines.append(f"{'base':16} {r.seed:4}  {mean(r.base.accuracy):7.3f}" + " " * 36 + f"{mean(r.base.nll):7.3f}  {0.0:+.4f}")
         lines.append(f"{'in context':16} {r.seed:4}  {mean(r.in_context.accuracy):7.3f}" + " " * 36 + f"{mean(r.in_context.nll):7.3f}")
     for o in (*report.outcomes, *report.long):
         kept = f"{o.retention:9.3f}  {o.bwt:+6.3f}  {o.forgetting:6.3f}  {o.acc:6.3f}"
-        lines.append(f"{o.method:16} {o.seed:4}  {o.learned:7.3f}  {kept}  {o.nll:6.3f}  {o.general_rise:+.4f}  {o.seconds:7.0f}")
+        lines.append(f"{o.method:16} {o.seed:4}  {o.learned:7.3f}  {kept}  {o.nll:6.3f}  {o.general_rise:+.4f}  {o.seconds:7.0f}  {_judged(o)}")
     for o in report.outcomes:
         lines.append(f"R of {o.method}, seed {o.seed} ({', '.join(o.tasks)}); last row packed")
         lines += ["  " + " ".join(f"{value:.3f}" for value in row) for row in (o.base, *o.matrix)]

@@ -2,7 +2,8 @@
 
 A stream of tasks is learned one after another by several methods, each from the base, on several seeds. Within a stream scores are taken before packing
 (the matrix R); after the last stage the result is packed once, and that file's scores are R's last row: what is reported of the end is of the file that
-would be served. Base and in-context (two examples in the prompt) need no training and are always there, as what has to be beaten.
+would be served, and the gate's rules on likelihoods are asked what they say of it where the base is live. Base and in-context (two examples in the
+prompt) need no training and are always there, as what has to be beaten.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from qi_learn.outside.gguf_file import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.records import Drift
 from qi_learn.stats import mean
+from qi_learn.validate.gate import likelihood_checks
+from qi_learn.validate.measure import Likelihoods
 
 Say = Callable[[str], None]
 LONG = 20
@@ -86,18 +89,20 @@ class _Bench:
         cache = request.cache or work
         cache.mkdir(parents=True, exist_ok=True)
         self._trunk = Trunk(request.base, sha256_of(request.base), shipped, yardsticks(vocabulary), cache)
-        self._general_at_base = measure(request.base, (), self._probes).general
+        at_base = measure(request.base, (), self._probes)
+        self._general_at_base, self._general_suite = at_base.served.general, at_base.likelihoods.general
         self._steps = request.steps or (QUICK_STEPS if request.quick else None)
 
     def seed(self, seed: int, report: Report) -> None:
         """All methods on one seed's stream."""
         tasks = self._tasks(seed, QUICK_TASKS if self._request.quick else self._request.tasks)
-        base = measure(self._request.base, tasks, ())
+        found = measure(self._request.base, tasks, ())
+        base, likelihoods = found.served, replace(found.likelihoods, general=self._general_suite)
         reference = InContext(seed, replace(base, general=self._general_at_base), measure_in_context(self._request.base, tasks, self._vocabulary))
         report.references.append(reference)
         self._say(f"seed {seed}: NLL {mean(base.nll):.3f} at the base, {mean(reference.in_context.nll):.3f} in context")
         for method in self._request.methods:
-            learner, outcome = self._method(method, seed, tasks, base.accuracy)
+            learner, outcome = self._method(method, seed, tasks, base.accuracy, likelihoods)
             report.outcomes.append(outcome)
             self._say(line(outcome))
             if self._request.changes and method is DEFAULT and not self._request.repositories:
@@ -117,31 +122,32 @@ class _Bench:
             return task
         return replace(task, train=task.train[:QUICK_TRAIN], dev=task.dev[:QUICK_TESTS], test=task.test[:QUICK_TESTS])
 
-    def _method(self, method: Method, seed: int, tasks: Sequence[BenchTask], base: Sequence[float]) -> tuple[Learner, Outcome]:
+    def _method(self, method: Method, seed: int, tasks: Sequence[BenchTask], base: Sequence[float], at_base: Likelihoods) -> tuple[Learner, Outcome]:
         self._say(f"seed {seed}, {method.name}: {method.about}")
         learner = Learner(self._trunk, method, seed, self._steps)
         stages, steps = ([_together(tasks)], sum(map(learner.steps_for, tasks))) if method.joint else (tasks, None)
         rows = [score(learner.learn(task, steps=steps), tasks, say=lambda text: self._say(f"  {text}")) for task in stages]
-        served, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
+        found, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
         if method.joint:
             rows = [rows[-1]] * len(tasks)  # there is no order in which it could have forgotten
-        return learner, self._outcome(learner, tasks, rows, served, gain, base)
+        outcome = self._outcome(learner, tasks, rows, found.served, gain, base)
+        return learner, replace(outcome, gate=likelihood_checks(found.likelihoods, at_base, at_base))
 
     def long(self, seed: int) -> Outcome:
         """Twenty updates by the product's recipe, each packed as it would be served; each task is scored on the packed file right after its own update."""
         tasks = self._tasks(seed, LONG)
-        base = measure(self._request.base, tasks, ()).accuracy
+        base = measure(self._request.base, tasks, ()).served.accuracy
         learner = Learner(self._trunk, DEFAULT, seed, self._steps)
         rows: list[list[float]] = []
         for number, task in enumerate(tasks):
             learner.learn(task)
-            served, gain = measure_adapter(self._request.base, learner.served, (task,), self._probes, self._work)
+            served = measure_adapter(self._request.base, learner.served, (task,), self._probes, self._work)[0].served
             rows.append([math.nan] * len(tasks))
             rows[-1][number] = served.accuracy[0]
             drift = served.general - self._general_at_base
             self._say(f"  update {number + 1}: {served.accuracy[0]:.3f}, general {drift:+.4f}, rank lost {learner.lost:.3f}")
-        served, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
-        outcome = self._outcome(learner, tasks, rows, served, gain, base)
+        found, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
+        outcome = self._outcome(learner, tasks, rows, found.served, gain, base)
         self._say(line(outcome))
         return replace(outcome, method="default, long")
 
@@ -179,9 +185,9 @@ class _Bench:
         ways = (changed(made[0], made[-1]), made[0])  # of writing the same functions
         new, old = (self._shortened(convention_task(stage(seed + 500, way, without=asked), self._vocabulary)) for way in ways)
         disjoint((convention_task(first, self._vocabulary), new, replace(old, train=(), dev=())), self._probes, self._trunk.anchors)
-        before, _ = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)
+        before = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)[0].served
         learner.learn(new)
-        now, _ = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)
+        now = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)[0].served
         return Unlearning(
             seed=seed,
             project=made[0].project,

@@ -14,6 +14,7 @@ from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
 from qi_learn.pack.merge import Adapter
 from qi_learn.pack.splice import pack
 from qi_learn.records import Example
+from qi_learn.validate.measure import Likelihoods, suite_of
 from qi_learn.validate.suite import SHOTS, with_shots
 
 CONTEXT = 2048
@@ -30,12 +31,26 @@ class Served:
     """Per task the NLL of each test's whole text, nats."""
 
 
-def measure(gguf: Path, tasks: Sequence[BenchTask], probes: Sequence[Example]) -> Served:
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A file's numbers, and the same as the gate compares them: all tests are fresh work, a project a session, the probes code in general."""
+
+    served: Served
+    likelihoods: Likelihoods
+
+
+def measure(gguf: Path, tasks: Sequence[BenchTask], probes: Sequence[Example]) -> Measurement:
     """The numbers of a file on every task's test and on the probes."""
-    scored = _score(gguf, [e for task in tasks for e in task.test] + list(probes))
+    asked = [e for task in tasks for e in task.test]
+    scored = _score(gguf, [*asked, *probes])
     each = iter(scored)
     tests = [tuple(islice(each, len(task.test))) for task in tasks]
     found, general = [_sum(test) for test in tests], _sum(tuple(each))
+    suites = suite_of("gate", asked, scored[: len(asked)]), suite_of("old", (), ()), suite_of("general", probes, scored[len(asked) :])
+    return Measurement(_numbers(probes, tests, found, general), Likelihoods(*suites))
+
+
+def _numbers(probes: Sequence[Example], tests: Sequence[Sequence[SequenceNll]], found: Sequence[SequenceNll], general: SequenceNll) -> Served:
     return Served(
         accuracy=tuple(f.hits / f.tokens for f in found),
         nll=tuple(f.nll / f.tokens for f in found),
@@ -44,7 +59,7 @@ def measure(gguf: Path, tasks: Sequence[BenchTask], probes: Sequence[Example]) -
     )
 
 
-def measure_adapter(base: Path, adapter: Adapter | None, tasks: Sequence[BenchTask], probes: Sequence[Example], work: Path) -> tuple[Served, float]:
+def measure_adapter(base: Path, adapter: Adapter | None, tasks: Sequence[BenchTask], probes: Sequence[Example], work: Path) -> tuple[Measurement, float]:
     """The numbers of base + adapter as they would be served, and the smallest gain of a touched tensor (1.0: all of its change survived quantising)."""
     if adapter is None:
         return measure(base, tasks, probes), 1.0
@@ -57,7 +72,7 @@ def measure_adapter(base: Path, adapter: Adapter | None, tasks: Sequence[BenchTa
 
 def measure_in_context(base: Path, tasks: Sequence[BenchTask], vocabulary: Vocabulary) -> Served:
     """The base with two examples of the task in its prompt: what needs no training. Its general NLL is the base's own, so it is not measured (NaN)."""
-    return measure(base, [replace(task, test=tuple(_with_shots(e, task.train[:SHOTS], vocabulary) for e in task.test)) for task in tasks], ())
+    return measure(base, [replace(task, test=tuple(_with_shots(e, task.train[:SHOTS], vocabulary) for e in task.test)) for task in tasks], ()).served
 
 
 def _with_shots(example: Example, shots: Sequence[Example], vocabulary: Vocabulary) -> Example:

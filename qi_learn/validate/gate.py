@@ -16,9 +16,9 @@ from qi_learn.errors import Refused
 from qi_learn.records import Behaviour, Check, Leak, Smoke, SuiteNll, TensorGain, Verdict
 from qi_learn.stats import Interval, mean, paired_interval
 from qi_learn.validate.account import notes_of, numbers_of, risk_of, rollback_plan
-from qi_learn.validate.claims import Rise, claims_of
+from qi_learn.validate.claims import Rise, Rises, claims_of
 from qi_learn.validate.limits import ACCURACY, COHERENCE, KEPT, LEARNED, RISE, RISE_BOUND, RISE_FROM_BASE, ROUNDING, SPEED, TIE
-from qi_learn.validate.measure import Measured
+from qi_learn.validate.measure import Likelihoods, Measured
 from qi_learn.validate.solved import still_solves
 
 
@@ -57,21 +57,18 @@ def judge(
     a token on dev, packed minus trained) and `rollback_seconds` (what the last rollback on this machine took). Raises ValueError where two measurements
     that must be paired are of different examples.
     """
-    rises = {
-        "fresh_work": _rise("fresh work", candidate.gate, live.gate, base.gate),
-        "old_work": _rise("earlier work", candidate.old, live.old, base.old, one_session=True),
-        "general": _rise("code in general", candidate.general, live.general, base.general),
-    }
+    rises = _rises(candidate, live, base)
+    fresh, old, general = _by_likelihood(candidate, rises)
     likeness = _likeness(candidate, live)
     claims = claims_of(rises, likeness, candidate.execution, live.execution)
     checks = (
         *_works(candidate, base, smoke, gains),
         _leaks(leaks),
-        _relevance(rises["fresh_work"]),
+        fresh,
         _accuracy(likeness, candidate.behaviour, live.behaviour),
         _coherence(candidate.behaviour, live.behaviour),
-        _not_worse("old_work", rises["old_work"], empty=not candidate.old.ids, empty_passes=True),
-        _not_worse("general", rises["general"], empty=not candidate.general.ids, empty_passes=False),
+        old,
+        general,
         still_solves(candidate.execution, live.execution, base.execution),
     )
     ships = all(c.passed for c in checks)
@@ -85,6 +82,27 @@ def judge(
         scale=scale,
         compared_with=compared_with,
         numbers=numbers_of(by_name, rises, claims, candidate, live, base, few_shot, packing_cost, dev_by_scale or {}),
+    )
+
+
+def likelihood_checks(candidate: Likelihoods, live: Likelihoods, base: Likelihoods) -> tuple[Check, Check, Check]:
+    """The rules for which nobody has to be asked: better on fresh work, not worse on earlier work and on code in general. Raises ValueError as `judge`."""
+    return _by_likelihood(candidate, _rises(candidate, live, base))
+
+
+def _rises(candidate: Likelihoods, live: Likelihoods, base: Likelihoods) -> Rises:
+    return {
+        "fresh_work": _rise("fresh work", candidate.gate, live.gate, base.gate),
+        "old_work": _rise("earlier work", candidate.old, live.old, base.old, one_session=True),
+        "general": _rise("code in general", candidate.general, live.general, base.general),
+    }
+
+
+def _by_likelihood(candidate: Likelihoods, rises: Rises) -> tuple[Check, Check, Check]:
+    return (
+        _relevance(rises["fresh_work"]),
+        _not_worse("old_work", rises["old_work"], empty=not candidate.old.ids, empty_passes=True),
+        _not_worse("general", rises["general"], empty=not candidate.general.ids, empty_passes=False),
     )
 
 

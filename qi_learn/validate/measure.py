@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.chat import code_blocks, code_tokens, loops, parses, similarity
-from qi_learn.outside.llama_cpp import score_sequences
+from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
 from qi_learn.outside.ollama import Answer, Ollama
 from qi_learn.records import Behaviour, Example, Execution, SuiteNll
 from qi_learn.stats import choose_units, median
@@ -21,12 +21,18 @@ from qi_learn.validate.suite import with_shots, within
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Everything the gate wants to know of one model: the candidate, the live version or the base."""
+class Likelihoods:
+    """How likely one model finds what it should: fresh work, earlier work, code in general."""
 
     gate: SuiteNll
     old: SuiteNll
     general: SuiteNll
+
+
+@dataclass(frozen=True, slots=True)
+class Measured(Likelihoods):
+    """Everything the gate wants to know of one model: the candidate, the live version or the base."""
+
     behaviour: Behaviour
     execution: Execution = Execution((), (), "nobody asked for it")  # noqa: RUF009 -- frozen
 
@@ -46,10 +52,15 @@ def measure_nll(
         scored = KnownNll(known, path).score(fitting, context=context, threads=threads)
     else:
         scored = score_sequences(path, [(e.prompt_ids, e.target_ids, e.code_mask) for e in fitting], context=context, threads=threads)
+    return suite_of(suite, fitting, scored)
+
+
+def suite_of(suite: str, examples: Sequence[Example], scored: Sequence[SequenceNll]) -> SuiteNll:
+    """What was scored as the gate compares it, one score an example."""
     return SuiteNll(
         suite=suite,
-        ids=tuple(e.id for e in fitting),
-        units=choose_units([e.id for e in fitting], [e.session for e in fitting]),
+        ids=tuple(e.id for e in examples),
+        units=choose_units([e.id for e in examples], [e.session for e in examples]),
         nll=tuple(s.nll for s in scored),
         tokens=tuple(s.tokens for s in scored),
         code_nll=tuple(s.code_nll for s in scored),
