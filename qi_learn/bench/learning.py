@@ -34,7 +34,7 @@ from qi_learn.validate.measure import Likelihoods
 Say = Callable[[str], None]
 LONG = 20
 """Updates of the long stream."""
-QUICK_TASKS, QUICK_STEPS, QUICK_TRAIN, QUICK_TESTS, QUICK_PROBES, QUICK_ANCHORS = 2, 4, 16, 4, 8, 32
+QUICK_TASKS, QUICK_STEPS, QUICK_TRAIN, QUICK_TESTS, QUICK_PROBES, QUICK_ANCHORS = 2, 4, 12, 3, 6, 32
 """Of a run that only shows that everything works."""
 
 
