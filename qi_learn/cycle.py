@@ -54,7 +54,7 @@ def learn(cycle: Cycle) -> Verdict:
     """ONE learning cycle. Raises Refused where the data does not allow one, other QiErrors where a step failed."""
     snapshot = freeze(cycle)
     plan = make_plan(cycle, snapshot)
-    train(cycle, plan)
+    train(cycle)
     packed = pack(cycle, snapshot, plan)
     verdict = gate(cycle, snapshot, packed)
     with cycle.finishing():
@@ -113,7 +113,7 @@ def make_plan(cycle: Cycle, snapshot: Snapshot) -> Plan:
     return run.read(run.plan, Plan)
 
 
-def train(cycle: Cycle, plan: Plan) -> TrainResult:
+def train(cycle: Cycle) -> TrainResult:
     """The training worker, in a process (and, if set, an interpreter) of its own."""
     run = cycle.run
     if not run.result.exists():

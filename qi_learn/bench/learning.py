@@ -89,16 +89,15 @@ class _Bench:
         cache = request.cache or work
         cache.mkdir(parents=True, exist_ok=True)
         self._trunk = Trunk(request.base, sha256_of(request.base), shipped, yardsticks(vocabulary), cache)
-        at_base = measure(request.base, (), self._probes)
-        self._general_at_base, self._general_suite = at_base.served.general, at_base.likelihoods.general
+        self._general_at_base = measure(request.base, (), self._probes).likelihoods.general
         self._steps = request.steps or (QUICK_STEPS if request.quick else None)
 
     def seed(self, seed: int, report: Report) -> None:
         """All methods on one seed's stream."""
         tasks = self._tasks(seed, QUICK_TASKS if self._request.quick else self._request.tasks)
         found = measure(self._request.base, tasks, ())
-        base, likelihoods = found.served, replace(found.likelihoods, general=self._general_suite)
-        reference = InContext(seed, replace(base, general=self._general_at_base), measure_in_context(self._request.base, tasks, self._vocabulary))
+        base, likelihoods = found.served, replace(found.likelihoods, general=self._general_at_base)
+        reference = InContext(seed, replace(base, general=self._general_at_base.per_token), measure_in_context(self._request.base, tasks, self._vocabulary))
         report.references.append(reference)
         self._say(f"seed {seed}: NLL {mean(base.nll):.3f} at the base, {mean(reference.in_context.nll):.3f} in context")
         for method in self._request.methods:
@@ -144,7 +143,7 @@ class _Bench:
             served = measure_adapter(self._request.base, learner.served, (task,), self._probes, self._work)[0].served
             rows.append([math.nan] * len(tasks))
             rows[-1][number] = served.accuracy[0]
-            drift = served.general - self._general_at_base
+            drift = served.general - self._general_at_base.per_token
             self._say(f"  update {number + 1}: {served.accuracy[0]:.3f}, general {drift:+.4f}, rank lost {learner.lost:.3f}")
         found, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
         outcome = self._outcome(learner, tasks, rows, found.served, gain, base)
@@ -168,7 +167,7 @@ class _Bench:
             forgetting=metrics.forgetting(matrix),
             retention=metrics.retention(matrix, base),
             nll=mean(served.nll),
-            general_rise=served.general - self._general_at_base,
+            general_rise=served.general - self._general_at_base.per_token,
             gain=gain,
             rank_lost=learner.lost,
             strengths=tuple((plan.lambda_general, plan.lambda_past) for plan, _ in learner.history),

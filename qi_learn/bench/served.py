@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -45,18 +44,14 @@ def measure(gguf: Path, tasks: Sequence[BenchTask], probes: Sequence[Example]) -
     scored = _score(gguf, [*asked, *probes])
     each = iter(scored)
     tests = [tuple(islice(each, len(task.test))) for task in tasks]
-    found, general = [_sum(test) for test in tests], _sum(tuple(each))
-    suites = suite_of("gate", asked, scored[: len(asked)]), suite_of("old", (), ()), suite_of("general", probes, scored[len(asked) :])
-    return Measurement(_numbers(probes, tests, found, general), Likelihoods(*suites))
-
-
-def _numbers(probes: Sequence[Example], tests: Sequence[Sequence[SequenceNll]], found: Sequence[SequenceNll], general: SequenceNll) -> Served:
-    return Served(
+    found, general = [_sum(test) for test in tests], suite_of("general", probes, tuple(each))
+    served = Served(
         accuracy=tuple(f.hits / f.tokens for f in found),
         nll=tuple(f.nll / f.tokens for f in found),
-        general=general.nll / general.tokens if probes else math.nan,
+        general=general.per_token,
         texts=tuple(tuple(s.nll for s in test) for test in tests),
     )
+    return Measurement(served, Likelihoods(suite_of("gate", asked, scored[: len(asked)]), suite_of("old", (), ()), general))
 
 
 def measure_adapter(base: Path, adapter: Adapter | None, tasks: Sequence[BenchTask], probes: Sequence[Example], work: Path) -> tuple[Measurement, float]:

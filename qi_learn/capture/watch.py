@@ -11,6 +11,7 @@ nobody hears of a commit before the saves in it. What git itself wrote into the 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import threading
@@ -290,21 +291,20 @@ class Watcher:
     # --- commits -------------------------------------------------------------------------------------------------------------------------
 
     def _git_is_writing(self, state: _Project) -> bool:
-        if state.repository is None:
-            return False
-        try:
-            return time.time() - (state.repository / "index.lock").stat().st_mtime < LOCK_SECONDS
-        except OSError:
-            return False
+        return self._age(state, "index.lock") < LOCK_SECONDS
 
     def _head_may_move(self, state: _Project) -> bool:
         """Whether git wrote its index just now: a checkout lets go of `index.lock` a moment before it says what it did."""
+        return abs(self._age(state, "index")) < HEAD_SECONDS
+
+    def _age(self, state: _Project, name: str) -> float:
+        """Seconds since git wrote a file of its own (below 0 after the clock was put back); infinite where there is none."""
         if state.repository is None:
-            return False
+            return math.inf
         try:
-            return abs(time.time() - (state.repository / "index").stat().st_mtime) < HEAD_SECONDS
+            return time.time() - (state.repository / name).stat().st_mtime
         except OSError:
-            return False
+            return math.inf
 
     def _follow_reflog(self, state: _Project) -> None:
         if state.reflog is None and (state.root / ".git").exists():

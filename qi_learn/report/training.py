@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qi_learn import codec
-from qi_learn.outside.gpu import find_gpu
+from qi_learn.outside.gpu import find_devices
 from qi_learn.records import Placement
 from qi_learn.store.rundir import RunDirectory
 
@@ -31,8 +31,11 @@ def placement_of(run: RunDirectory) -> Placement | None:
 def gpu_use(run: RunDirectory) -> tuple[GpuUse, ...]:
     """Every GPU that it trains on; none where it trains on the CPU, or the driver does not answer."""
     placement = placement_of(run)
-    found = [find_gpu(uuid) for uuid in placement.gpus] if placement is not None else []
-    return tuple(GpuUse(gpu.name, gpu.busy, gpu.total - gpu.free, gpu.total) for gpu in found if gpu is not None)
+    if placement is None or not placement.gpus:
+        return ()
+    seen = {gpu.uuid: gpu for gpu in find_devices()}  # one question to the driver for all of them
+    found = (seen[uuid] for uuid in placement.gpus if uuid in seen)
+    return tuple(GpuUse(gpu.name, gpu.busy, gpu.total - gpu.free, gpu.total) for gpu in found)
 
 
 def gpu_text(gpu: GpuUse) -> str:
