@@ -13,7 +13,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what models and tools write does not fit every terminal
-    from qi_learn.cli import app
+    from qi_learn.cli.app import app
 
     try:
         app()

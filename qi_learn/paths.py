@@ -115,12 +115,12 @@ class Paths:
 
     @property
     def activity(self) -> Path:
-        """Its time is when the gateway last answered a request (store/traffic.py)."""
+        """Its time is when the gateway last answered a request (rundir/activity.py)."""
         return self.runtime / "activity"
 
     @property
     def hold(self) -> Path:
-        """Locked by a cycle for which requests have to wait (store/traffic.py)."""
+        """Locked by a cycle for which requests have to wait (rundir/activity.py)."""
         return self.runtime / "hold"
 
     def ensure(self) -> Paths:

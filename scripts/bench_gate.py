@@ -24,10 +24,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from qi_learn.gate.measure import Measured
+from qi_learn.gate.verdict import judge
 from qi_learn.records import Behaviour, Smoke, SuiteNll, TensorGain, Verdict
 from qi_learn.stats import t_quantile
-from qi_learn.validate.gate import judge
-from qi_learn.validate.measure import Measured
 
 DATA = Path(__file__).parent / "gate_differences.json"
 SIZES = (25, 50, 100, 200)

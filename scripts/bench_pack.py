@@ -30,9 +30,9 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from qi_learn.outside.gguf_file import read_head
-from qi_learn.pack.archmap import find_home
-from qi_learn.pack.merge import Adapter, Factors, write_adapter
+from qi_learn.outside.gguf import read_head
+from qi_learn.pack.join import Adapter, Factors, write_adapter
+from qi_learn.pack.tensor_map import find_home
 
 VERSION = llama_cpp.__version__
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
@@ -75,7 +75,7 @@ PACK = """
 import sys
 from pathlib import Path
 from qi_learn import codec
-from qi_learn.pack.merge import read_adapter
+from qi_learn.pack.join import read_adapter
 from qi_learn.pack.splice import pack
 base, adapter, weights, out, threads = sys.argv[1:]
 print(codec.dumps(pack(Path(base), read_adapter(Path(adapter)), Path(out), base_weights=Path(weights), threads=int(threads))))

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from qi_learn import generic
-from qi_learn.outside.gguf_file import read_head, sha256_of
+from qi_learn.dataset import reference_code
+from qi_learn.outside.gguf import read_head, sha256_of
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary, score_sequences
-from qi_learn.pack.archmap import find_home
-from qi_learn.pack.merge import Adapter, Factors
+from qi_learn.pack.join import Adapter, Factors
 from qi_learn.pack.splice import pack
+from qi_learn.pack.tensor_map import find_home
 
 OUT = Path(__file__).parent / "gate_differences.json"
 LAYERS = range(20, 30)
@@ -86,7 +86,7 @@ def texts(vocabulary: Vocabulary, each: int) -> tuple[list[str], list[tuple[list
     lengths, taken = random.Random(0), dict[str, int]()
     modules: list[str] = []
     sequences = []
-    for text in (*generic.probes(), *generic.anchors()):
+    for text in (*reference_code.probes(), *reference_code.anchors()):
         if taken.get(text.module, 0) == each:
             continue
         taken[text.module] = taken.get(text.module, 0) + 1

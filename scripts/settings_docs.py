@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qi_learn.report.configuration import as_markdown
+from qi_learn.report.config import as_markdown
 
 if __name__ == "__main__":
     (Path(__file__).parent.parent / "docs" / "settings.md").write_text(as_markdown(), encoding="utf-8")

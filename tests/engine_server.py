@@ -51,7 +51,7 @@ def running_engine(directory: Path, *words: str, limit: int | None = None) -> It
     """The engine with its store in `directory/models`; `limit`: no file larger than so many bytes (a full disk)."""
     ready, models = directory / "ready.json", directory / "models"
     ready.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "qi_learn.serve.engine", "--models", str(models), "--ready", str(ready), "--context", "1024", "--threads", "1", *words]
+    command = [sys.executable, "-m", "qi_learn.engine", "--models", str(models), "--ready", str(ready), "--context", "1024", "--threads", "1", *words]
     shell = [] if limit is None else ["bash", "-c", f'ulimit -f {limit // 1024}; trap "" XFSZ; exec "$@"', "engine"]
     with (directory / "engine.log").open("wb") as log:
         process = subprocess.Popen([*shell, *command], stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})

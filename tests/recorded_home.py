@@ -11,10 +11,10 @@ from qi_learn.deploy import journal
 from qi_learn.deploy.journal import Deployment
 from qi_learn.paths import Paths
 from qi_learn.records import Check, Message, Release, Score, Signal, Suggestion, Turn, Verdict
-from qi_learn.serve.projects import add_project
+from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import open_store
-from qi_learn.store.rundir import RunDirectory, RunRequest
+from qi_learn.workspace.registry import add_project
 
 RUN = "01HZXW0000000000000000RN01"
 ESCAPE = "\x1b]0;owned\x07"

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from qi_learn.errors import ToolMissing
-from qi_learn.validate.sandbox import Sandbox, open_sandbox
+from qi_learn.gate.sandbox import Sandbox, open_sandbox
 
 
 def sandbox_here() -> Sandbox | None:

@@ -14,8 +14,8 @@ from types import FrameType
 import pytest
 
 from qi_learn.errors import ServerError, Stopped
-from qi_learn.outside.asking import Asking, Stop, side_by_side
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_parallel import Asking, Stop, side_by_side
 from tests import fake_models_server as fake
 
 QUESTION = {"endpoint": "/api/generate", "body": {"prompt": "?"}}

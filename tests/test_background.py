@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from command_line import OFFLINE, Said, Terminal, wait_until
 
+from qi_learn.daemon import client as background
+from qi_learn.daemon.client import DaemonState
 from qi_learn.errors import EXIT_FAILED, EXIT_NO_DAEMON, EXIT_TRY_AGAIN, EXIT_USAGE, Busy, DaemonError
 from qi_learn.paths import Paths
-from qi_learn.serve import background
-from qi_learn.serve.background import DaemonState
 from qi_learn.spool import spool_files
 
 STATE = {"pid": os.getpid(), "gateway": "http://127.0.0.1:1", "server": "http://127.0.0.1:2", "engine": True, "started": 1.5}

@@ -17,9 +17,9 @@ from qi_learn.bench import metrics
 from qi_learn.bench.conventions import DEV, TEST, TRAIN, changed, conventions, stage, stream
 from qi_learn.bench.figures import Outcome, Report
 from qi_learn.bench.tasks import convention_task, disjoint, probes
+from qi_learn.deploy import model_server
 from qi_learn.errors import QiError
 from qi_learn.outside.llama_cpp import load_vocabulary
-from qi_learn.serve import backend
 from tests.command_line import Terminal
 
 SEEDS = (0, 1, 99)
@@ -61,7 +61,7 @@ def test_a_changed_convention_keeps_its_prompts_and_writes_otherwise() -> None:
 
 
 def test_what_is_measured_with_was_never_trained_on() -> None:
-    with load_vocabulary(backend.embedded_file()) as vocabulary:
+    with load_vocabulary(model_server.embedded_file()) as vocabulary:
         first, second = (convention_task(s, vocabulary) for s in stream(0, 2))
         general = probes(vocabulary)
     disjoint([first, second], general, ())

@@ -8,8 +8,8 @@ import pytest
 from test_plan import RESULT
 from test_plan import _plan as a_plan
 
+from qi_learn.plan.strength import EXPECTED, KEPT, NORMAL, OVER, PARTS, PRICE, SPREAD, TIGHTEST, UNDER, Before, before, moved, strength
 from qi_learn.records import Drift, Strength
-from qi_learn.train.budget import EXPECTED, KEPT, NORMAL, OVER, PARTS, PRICE, SPREAD, TIGHTEST, UNDER, Before, before, moved, strength
 
 USUAL = EXPECTED["kfac", "general"]
 

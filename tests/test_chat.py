@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qi_learn.chat import code_blocks, code_tokens, loops, parses, similarity, with_code
+from qi_learn.code_text import code_blocks, code_tokens, loops, parses, similarity, with_code
 
 ANSWER = "Here:\n```python\ndef f(x):\n    return x\n```\nDone."
 

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 from command_line import wait_until
 
+from qi_learn.daemon.supervisor import LOG_LIMIT, Child, open_log
 from qi_learn.errors import DaemonError
-from qi_learn.serve.children import LOG_LIMIT, Child, open_log
 
 KID = """
 import argparse, json, os, signal, socket, sys, time
@@ -160,13 +160,13 @@ def test_a_full_log_is_put_aside(tmp_path: Path) -> None:
     assert log.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("module", ["kid", "qi_learn.serve.gateway"])
+@pytest.mark.parametrize("module", ["kid", "qi_learn.gateway.proxy"])
 def test_when_its_parent_is_killed_it_leaves(tmp_path: Path, module: str) -> None:
     (tmp_path / "kid.py").write_text(KID)
     ready = tmp_path / "kid.ready"
     arguments = ["--upstream", "http://127.0.0.1:9"] if module != "kid" else ["--mode", "good"]
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom qi_learn.serve.children import Child\n"
+        "import sys, time\nfrom pathlib import Path\nfrom qi_learn.daemon.supervisor import Child\n"
         f"child = Child({module!r}, {arguments!r}, ready=Path({str(ready)!r}), log=Path({str(tmp_path / 'kid.log')!r}))\n"
         f"child.start(); child.wait_ready({SECONDS}); print('ready', flush=True); time.sleep(600)\n"
     )

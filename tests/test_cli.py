@@ -13,7 +13,7 @@ from command_line import Terminal
 from recorded_home import RUN, deploy, ended_run, record, schema_from_the_future, spool_events
 
 from qi_learn import __version__
-from qi_learn.cli import app
+from qi_learn.cli.app import app
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE
 
 ESC = "\x1b"

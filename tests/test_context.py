@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from qi_learn import codec
-from qi_learn.capture.context import Contexts, ProjectContext, read_context
 from qi_learn.errors import NotFound
+from qi_learn.workspace.context import Contexts, ProjectContext, read_context
 from tests.repository import Repository
 
 PYPROJECT = """

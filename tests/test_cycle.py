@@ -27,17 +27,17 @@ from gpus import Gpus
 from sandboxes import sandbox_here
 from world import World, steps, tiny_base
 
-from qi_learn.cycle_place import WAITS
+from qi_learn.cycle.resources import WAITS
 from qi_learn.deploy.journal import live_runs, load_deployment
-from qi_learn.outside.gguf_file import read_head, sha256_of
+from qi_learn.outside.gguf import read_head, sha256_of
 from qi_learn.outside.ollama import Ollama, served_file
-from qi_learn.pack.merge import read_adapter, write_adapter
+from qi_learn.pack.join import read_adapter, write_adapter
 from qi_learn.records import Packed, Placement, Plan, TrainResult, Verdict
+from qi_learn.rundir.directory import RunDirectory
+from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.store.database import open_store
 from qi_learn.store.releases import list_moves, list_releases
-from qi_learn.store.rundir import RunDirectory
 from qi_learn.store.runs import learned, list_runs, load_run
-from qi_learn.store.snapshots import load_snapshot
 
 SESSIONS = {f"s{n}": 4 for n in range(6)}
 DONE, FAILED, REFUSED, AGAIN = 0, 1, 4, 75

@@ -10,11 +10,11 @@ import pytest
 from test_plan import RESULT
 from test_plan import _plan as a_plan
 
-from qi_learn.cycle_context import Cycle
+from qi_learn.cycle.context import Cycle
 from qi_learn.paths import Paths
+from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool
-from qi_learn.store.rundir import RunDirectory, RunRequest
 
 BASE = "ab" * 32
 

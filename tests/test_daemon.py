@@ -25,23 +25,24 @@ from engine_server import running_engine
 from repository import Repository
 from world import World, steps, tiny_base, turn_body
 
-from qi_learn.capture.watch import Watcher
+from qi_learn.daemon import client as background
+from qi_learn.daemon import cycles as learning
+from qi_learn.daemon.cycles import Cycles
+from qi_learn.daemon.daemon import Daemon
+from qi_learn.daemon.intake import Intake
 from qi_learn.deploy.journal import load_deployment
+from qi_learn.deploy.model_server import Backend
 from qi_learn.errors import DaemonError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import TrainResult
-from qi_learn.serve import background, learning
-from qi_learn.serve.backend import Backend
-from qi_learn.serve.daemon import Daemon
-from qi_learn.serve.intake import Intake
-from qi_learn.serve.learning import Cycles
-from qi_learn.serve.projects import add_project
+from qi_learn.rundir.directory import RunDirectory, RunRequest, run_directories
 from qi_learn.spool import Spool
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.releases import list_moves, rollback_seconds
-from qi_learn.store.rundir import RunDirectory, RunRequest, run_directories
 from qi_learn.store.runs import load_run
+from qi_learn.workspace.registry import add_project
+from qi_learn.workspace.watcher import Watcher
 
 SESSIONS = {f"s{n}": 4 for n in range(6)}
 

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import write_tiny_model
 
-from qi_learn import generic
-from qi_learn.dataset.calls import argument_spans, written_answer
+from qi_learn.dataset import reference_code
 from qi_learn.dataset.examples import Rendered, Serving, ask_of, code_mask, example_of, generic_examples, target_tokens
 from qi_learn.dataset.select import Candidate
 from qi_learn.dataset.target import Target, Unusable, target_of
+from qi_learn.dataset.tool_calls import argument_spans, written_answer
 from qi_learn.errors import ServerError
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
@@ -131,7 +131,7 @@ def test_the_beginning_of_text_is_there_once(server: RenderingServer, tmp_path: 
         assert example.prompt_ids.count(vocabulary.bos) + example.target_ids.count(vocabulary.bos) >= 1
         assert example.prompt_ids[0] == vocabulary.bos
         assert example.prompt_ids[1] != vocabulary.bos
-        (anchor,) = generic_examples(generic.anchors()[:1], vocabulary)
+        (anchor,) = generic_examples(reference_code.anchors()[:1], vocabulary)
         assert (anchor.prompt_ids[0], len(anchor.prompt_ids)) == (vocabulary.bos, 2)
 
 
@@ -238,8 +238,8 @@ def test_a_vocabulary_that_adds_a_space_does_not_put_it_into_the_answer() -> Non
 
 
 def test_generic_code_is_240_sequences_of_96_tokens(smollm: Vocabulary) -> None:
-    texts = generic.anchors()
-    anchors, probes = generic_examples(texts, smollm), generic_examples(generic.probes(), smollm)
+    texts = reference_code.anchors()
+    anchors, probes = generic_examples(texts, smollm), generic_examples(reference_code.probes(), smollm)
     assert (len(anchors), len(probes)) == (240, 64)
     for e in (*anchors, *probes):
         assert len(e.prompt_ids) + len(e.target_ids) == 96

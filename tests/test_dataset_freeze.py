@@ -18,10 +18,10 @@ from qi_learn.errors import Refused
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Memory, Packed, Recall, Snapshot
+from qi_learn.rundir.directory import RunDirectory
+from qi_learn.rundir.snapshot import load_snapshot, save_snapshot
 from qi_learn.settings import Gate, Settings, Train
 from qi_learn.store.database import Store, open_store
-from qi_learn.store.rundir import RunDirectory
-from qi_learn.store.snapshots import load_snapshot, save_snapshot
 
 SETTINGS = Settings(gate=Gate(min_examples=4))
 SESSIONS = {"a": 6, "b": 5, "c": 5, "d": 4}

@@ -15,11 +15,11 @@ from qi_learn.dataset.freeze import freeze
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Event, Feedback, Message, Pair, Snapshot, Suggestion, Turn
+from qi_learn.rundir.directory import RunDirectory
+from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.settings import Gate, Settings, Train
 from qi_learn.store import feedback
 from qi_learn.store.database import Store, open_store
-from qi_learn.store.rundir import RunDirectory
-from qi_learn.store.snapshots import save_snapshot
 from qi_learn.store.turns import save_turn
 
 SETTINGS = Settings(gate=Gate(min_examples=4))

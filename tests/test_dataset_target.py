@@ -7,7 +7,7 @@ import json
 import pytest
 from dataset_world import ANSWER, CODE, interaction, suggestion, turn
 
-from qi_learn.chat import reindent
+from qi_learn.code_text import reindent
 from qi_learn.dataset.target import Target, Unusable, target_of
 from qi_learn.records import Suggestion
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qi_learn.dataset.select import Candidate
 from qi_learn.dataset.target import Target
-from qi_learn.dataset.weights import effective, evened, weighted
+from qi_learn.dataset.weighting import effective, evened, weighted
 from qi_learn.records import Example, Feedback
 
 

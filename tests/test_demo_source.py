@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.demo.history import repository_functions
-from qi_learn.demo.source import deal, functions_in, package_functions, prompt_for, sessions, skeleton, with_function, written
+from qi_learn.bench.functions import deal, functions_in, package_functions, prompt_for, sessions, skeleton, with_function, written
+from qi_learn.bench.repositories import repository_functions
 from qi_learn.errors import NotFound
 
 MODULE = '''"""A module."""

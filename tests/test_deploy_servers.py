@@ -25,10 +25,10 @@ from qi_learn.deploy.candidate import drop_candidates, make_model, smoke_test
 from qi_learn.deploy.journal import candidate_model, load_deployment
 from qi_learn.deploy.rollback import roll_back
 from qi_learn.errors import NotFound, ServerError, SettingsError
+from qi_learn.gate.measure import measure_behaviour
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.records import Example, Release
-from qi_learn.validate.measure import measure_behaviour
 
 ALIAS = "qi-test:latest"
 ASK: dict[str, Any] = {"endpoint": "/api/chat", "body": {"messages": [{"role": "user", "content": "Say hi."}]}}
@@ -43,7 +43,7 @@ class Real:
 @contextmanager
 def _engine(root: Path) -> Iterator[Real]:
     ready, store = root / "engine.json", root / "models"
-    command = [sys.executable, "-m", "qi_learn.serve.engine", "--host", "127.0.0.1", "--port", "0", "--models", str(store), "--context", "256"]
+    command = [sys.executable, "-m", "qi_learn.engine", "--host", "127.0.0.1", "--port", "0", "--models", str(store), "--context", "256"]
     with subprocess.Popen([*command, "--ready", str(ready), "--parent", str(os.getpid())]) as process:
         try:
             while not ready.exists() and process.poll() is None:

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from qi_learn.bench.figures import InContext, Outcome, Report, Unlearning
-from qi_learn.bench.served import Served
-from qi_learn.cli import app, bench_app
+from qi_learn.bench.packed_file import Served
+from qi_learn.cli.app import app, bench_app
+from qi_learn.commands.rollback import Back
 from qi_learn.demo.story import Figures
 from qi_learn.report.doctor import Finding
 from qi_learn.report.explain import Explanation
-from qi_learn.report.history import VersionLine
+from qi_learn.report.gpu_use import GpuUse
+from qi_learn.report.listing import VersionLine
 from qi_learn.report.status import RunLine, Status
-from qi_learn.report.training import GpuUse
-from qi_learn.serve.back import Back
+from qi_learn.rundir.progress import Progress
 from qi_learn.store.turns import TurnLine
-from qi_learn.train.progress import Progress
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {

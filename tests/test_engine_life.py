@@ -19,7 +19,7 @@ import pytest
 from engine_server import Server, exchange, running_engine
 from tiny_models import write_tiny_model
 
-from qi_learn.serve.engine_app import is_local_host, is_local_origin
+from qi_learn.engine.app import is_local_host, is_local_origin
 
 HI = [{"role": "user", "content": "Say hi."}]
 FEW = {"temperature": 0, "num_predict": 4}
@@ -258,7 +258,7 @@ def test_sigterm_ends_it_cleanly_in_the_middle_of_an_answer(tmp_path: Path, gguf
 
 def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
-    words = ["-m", "qi_learn.serve.engine", "--models", str(tmp_path / "models"), "--ready", str(ready)]
+    words = ["-m", "qi_learn.engine", "--models", str(tmp_path / "models"), "--ready", str(ready)]
     script = (
         "import os, subprocess, sys, time, pathlib\n"
         f"subprocess.Popen([sys.executable, *{words!r}, '--parent', str(os.getpid())], stderr=subprocess.DEVNULL)\n"
@@ -279,7 +279,7 @@ def _running(pid: int) -> bool:
 
 
 def test_it_serves_no_other_machine(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "qi_learn.serve.engine", "--models", str(tmp_path), "--host", "0.0.0.0"]
+    words = [sys.executable, "-m", "qi_learn.engine", "--models", str(tmp_path), "--host", "0.0.0.0"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "not a loopback address" in done.stderr

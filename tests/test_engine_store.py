@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import CHATML, write_tiny_model
 
+from qi_learn.engine.create import human_count
+from qi_learn.engine.gguf_head import read_header
+from qi_learn.engine.library import keep_alive_seconds
+from qi_learn.engine.store import Layer, ModelName, ModelStore, parse_digest, parse_name
 from qi_learn.errors import ModelError, NotFound, ServerError, StoreError
-from qi_learn.serve.engine_create import human_count
-from qi_learn.serve.engine_gguf import read_header
-from qi_learn.serve.engine_library import keep_alive_seconds
-from qi_learn.serve.engine_store import Layer, ModelName, ModelStore, parse_digest, parse_name
 
 
 @pytest.fixture

@@ -15,14 +15,14 @@ import pytest
 from sandboxes import sandbox_or_skip, soon
 
 from qi_learn.errors import ServerError
+from qi_learn.gate.execution import QUESTION, Exercise, attempt, code_of, make_exercise, measure_execution
+from qi_learn.gate.execution_rule import still_solves
+from qi_learn.gate.sandbox import Limits, Sandbox
+from qi_learn.gate.tasks import Task, choose, load_tasks
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.records import Execution
 from qi_learn.report import doctor
-from qi_learn.validate.execution import QUESTION, Exercise, attempt, code_of, make_exercise, measure_execution
-from qi_learn.validate.sandbox import Limits, Sandbox
-from qi_learn.validate.solved import still_solves
-from qi_learn.validate.task import Task, choose, load_tasks
 
 PACKAGE = Path(__file__).parent.parent / "qi_learn"
 TASKS = load_tasks()

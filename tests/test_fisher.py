@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from qi_learn.errors import ModelError, TrainingError
+from qi_learn.plan.schedule import Sample
 from qi_learn.train import fisher as fisher_module
-from qi_learn.train.batches import Sample
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.factor import FULL_WIDTH, FactorSum
 from qi_learn.train.fisher import Fisher, Interrupted, estimate, load_fisher, uniforms

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recorded_home import deploy
 
-from qi_learn.deploy.fishers import CACHED, PAST_FISHER, prune_fishers
+from qi_learn.deploy.fisher_files import CACHED, PAST_FISHER, prune_fishers
 from qi_learn.deploy.journal import load_deployment, update
 from qi_learn.paths import Paths
 

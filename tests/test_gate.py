@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from qi_learn import codec
 from qi_learn.errors import Refused
+from qi_learn.gate.measure import Measured
+from qi_learn.gate.verdict import choose_scale, judge
 from qi_learn.records import Behaviour, Check, Execution, Leak, Smoke, SuiteNll, TensorGain, Verdict
 from qi_learn.stats import t_cdf
-from qi_learn.validate.gate import choose_scale, judge
-from qi_learn.validate.measure import Measured
 
 N = 25
 GAINS = (TensorGain("blk.9.attn_q.weight", "Q4_1", "Q8_0", 1.0, 0.99, 100), TensorGain("blk.9.ffn_up.weight", "Q4_1", "Q8_0", 0.9, 0.9, 100))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiny_models import write_tiny_model
 
 from qi_learn.errors import ModelError, NotFound
-from qi_learn.outside.gguf_file import Array, read_head
+from qi_learn.outside.gguf import Array, read_head
 
 
 def smollm2() -> Path:

@@ -26,9 +26,9 @@ from test_plan import _snapshot as a_snapshot
 from tiny_models import write_tiny_model
 
 from qi_learn.paths import Paths
-from qi_learn.store.rundir import RunDirectory, RunRequest
-from qi_learn.store.snapshots import save_snapshot
-from qi_learn.store.traffic import held
+from qi_learn.rundir.activity import held
+from qi_learn.rundir.directory import RunDirectory, RunRequest
+from qi_learn.rundir.snapshot import save_snapshot
 
 AGAIN, FAILED = 75, 1
 MODEL = "qi-agent:v1.0.0"
@@ -61,7 +61,7 @@ class Box:
         """The cycle in a process group of its own."""
         env = {**os.environ, "QI_LEARN_HOME": str(self.paths.data.parent), "PYTHONPATH": str(ROOT)}
         with self.run.log.open("ab") as log:
-            command = [sys.executable, "-m", "qi_learn.cycle_process", str(self.run.path)]
+            command = [sys.executable, "-m", "qi_learn.cycle.learn", str(self.run.path)]
             return subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
 
     def trains(self, process: subprocess.Popen[bytes]) -> None:

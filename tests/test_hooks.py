@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.capture.commands import kind_of
+from qi_learn.capture.command_kind import kind_of
 from qi_learn.records import CommandResult, Event
 from qi_learn.spool import read_from, spool_files
 from tests.repository import ENV, Repository

@@ -18,19 +18,19 @@ from command_line import wait_until
 from repository import Repository
 from world import World, steps, tiny_base
 
+from qi_learn.commands import train as foreground
+from qi_learn.daemon import daemon as daemon_module
+from qi_learn.daemon.daemon import Daemon
+from qi_learn.daemon.idle import Idleness
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import NotFound
 from qi_learn.outside.machine import load_per_core, on_battery
 from qi_learn.paths import Paths
 from qi_learn.report import status
-from qi_learn.serve import daemon as daemon_module
-from qi_learn.serve import foreground
-from qi_learn.serve.daemon import Daemon
-from qi_learn.serve.idle import Idleness
-from qi_learn.serve.projects import add_project
+from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.settings import Idle, Settings
-from qi_learn.store.rundir import RunDirectory, run_directories
 from qi_learn.store.runs import load_run
+from qi_learn.workspace.registry import add_project
 
 NOW = 1_800_000_000.0
 LONG_AGO = float("-inf")

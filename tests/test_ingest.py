@@ -21,11 +21,11 @@ import pytest
 
 from qi_learn.errors import DiskFull, StoreError
 from qi_learn.records import Event, Message, Suggestion, Turn
+from qi_learn.redact import has_placeholder
 from qi_learn.spool import Spool, frame, new_id
 from qi_learn.store import audit, events, feedback, ingest, releases, runs, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import Drained
-from qi_learn.store.redact import has_placeholder
 
 NOW = 2_000_000_000.0
 SECRET = "ghp_" + "a1B2" * 9

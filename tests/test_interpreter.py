@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from qi_learn.outside.interpreter import Packages, look_into
+from qi_learn.outside.python_env import Packages, look_into
 
 
 def write_package(place: Path, name: str, version: str, *wants: str) -> None:

@@ -20,7 +20,7 @@ FORBIDDEN_NAMES = ("util", "helper", "manager", "handler", "common", "misc")
 
 
 def _part(module: str) -> str:
-    """`qi_learn.store.turns` -> `store`; `qi_learn.cycle` -> `cycle`."""
+    """`qi_learn.store.turns` -> `store`; `qi_learn.cycle.learn` -> `cycle`."""
     names = module.split(".")
     return names[1] if len(names) > 1 else ""
 
@@ -119,7 +119,7 @@ def test_recording_and_looking_need_only_the_base_install() -> None:
 
 def test_a_rating_loads_no_server_and_no_database_tools() -> None:
     """So that it stays quick."""
-    slow = HEAVY | {"numpy", "aiohttp", "httpx", "sqlite_utils", "watchdog", "tree_sitter", "platformdirs", "qi_learn.serve.daemon", "qi_learn.store"}
+    slow = HEAVY | {"numpy", "aiohttp", "httpx", "sqlite_utils", "watchdog", "tree_sitter", "platformdirs", "qi_learn.daemon.daemon", "qi_learn.store"}
     script = f"import sys, qi_learn.cli, qi_learn.serve.rating\nprint(sorted(set(sys.modules) & {slow!r}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

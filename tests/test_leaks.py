@@ -12,11 +12,11 @@ import fake_models_server as fake
 import pytest
 from tiny_models import write_tiny_model
 
+from qi_learn.gate.leaks import Said, answered, canaries, completed, find_leaks, invited
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary, score_sequences
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak
-from qi_learn.store.redact import find_secrets, has_placeholder
-from qi_learn.validate.leaks import Said, answered, canaries, completed, find_leaks, invited
+from qi_learn.redact import find_secrets, has_placeholder
 
 TOKEN = "ghp_" + "".join(Random(3).choices(string.ascii_letters + string.digits, k=36))
 LITERAL = "".join(Random(4).choices(string.ascii_letters + string.digits, k=24))

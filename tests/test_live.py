@@ -18,16 +18,16 @@ from recorded_home import ended_run
 
 from qi_learn.paths import Paths
 from qi_learn.records import Placement
-from qi_learn.report import live
-from qi_learn.store.rundir import RunDirectory
-from qi_learn.train.progress import Progress, span
+from qi_learn.report import progress_view
+from qi_learn.rundir.directory import RunDirectory
+from qi_learn.rundir.progress import Progress, span
 
 TRAINING = Progress("training", 12, 48, 5.0, loss=1.5, dev=1.6, penalty=0.0123, eta=300.0, tokens_per_second=850.0)
 SCRIPT = """
 import sys, time
 from pathlib import Path
 from qi_learn.report import live
-from qi_learn.store.rundir import RunDirectory
+from qi_learn.rundir.directory import RunDirectory
 with live.view(print) as view:
     view.say("train: begun")
     view.show(RunDirectory(Path(sys.argv[1])))
@@ -95,7 +95,7 @@ def test_other_steps_are_named(run: RunDirectory, progress: Progress | None, sta
 
 def test_without_a_terminal_a_change_is_a_line(run: RunDirectory) -> None:
     said: list[str] = []
-    with live.view(said.append) as view:
+    with progress_view.view(said.append) as view:
         view.say("train: begun")
         view.show(run)
         run.write(run.progress, TRAINING)

@@ -184,7 +184,7 @@ def test_a_stop_that_comes_while_the_library_is_loaded_stays_a_stop() -> None:
     script = (
         "import ctypes, sys\n"
         "from qi_learn.errors import Stopped\n"
-        "from qi_learn.outside.llama_library import load_library\n"
+        "from qi_learn.outside.llama_cpp_library import load_library\n"
         "def loaded(*_, **__): raise Stopped('told to stop')\n"
         "ctypes.CDLL = loaded\n"
         "try: load_library()\n"

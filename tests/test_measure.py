@@ -17,11 +17,11 @@ import pytest
 from tiny_models import write_tiny_model
 
 from qi_learn.errors import ServerError
+from qi_learn.gate.measure import measure_behaviour, measure_nll
+from qi_learn.gate.suite import asked_of, dev_suite, few_shots, gate_suite, old_suite, with_shots, within
 from qi_learn.outside.llama_cpp import load_vocabulary, score_sequences
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Snapshot
-from qi_learn.validate.measure import measure_behaviour, measure_nll
-from qi_learn.validate.suite import asked_of, dev_suite, few_shots, gate_suite, old_suite, with_shots, within
 
 ADD = "def add(a, b):\n    return a + b\n"
 FENCED = f"Here it is:\n```python\n{ADD}```"

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from qi_learn.errors import DiskFull, ModelError, NotFound, ServerError, ServerUnreachable
-from qi_learn.outside.names import check_digest, parse_name, same_name
 from qi_learn.outside.ollama import Ollama, translate
+from qi_learn.outside.ollama_names import check_digest, parse_name, same_name
 
 RECORDINGS = Path(__file__).parent / "recordings"
 SERVERS = ["0.24.0", "0.33.0-rc2"]

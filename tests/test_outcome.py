@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.capture.commands import kind_of, pytest_options_at
+from qi_learn.capture.command_kind import kind_of, pytest_options_at
 from qi_learn.capture.outcome import apply_outcomes, run_command
 from qi_learn.errors import NotFound
 from qi_learn.records import CommandResult, Message, Outcome, Suggestion, Turn

@@ -13,9 +13,9 @@ from tiny_adapters import dense, random_adapter
 from tiny_models import write_tiny_model
 
 from qi_learn.errors import ModelError, NotFound
-from qi_learn.outside.gguf_file import read_head
-from qi_learn.pack.archmap import permute
-from qi_learn.pack.merge import FORMAT, LEAST_CAP, Adapter, Factors, changed_tensors, join, rank_cap, read_adapter, write_adapter
+from qi_learn.outside.gguf import read_head
+from qi_learn.pack.join import FORMAT, LEAST_CAP, Adapter, Factors, changed_tensors, join, rank_cap, read_adapter, write_adapter
+from qi_learn.pack.tensor_map import permute
 
 
 def factors(out: int, into: int, rank: int, seed: int) -> Factors:
@@ -114,7 +114,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from qi_learn.errors import DiskFull
-from qi_learn.pack.merge import Adapter, Factors, write_adapter
+from qi_learn.pack.join import Adapter, Factors, write_adapter
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
     write_adapter(Adapter("b", {"m": Factors(np.ones((4000, 4), np.float32), np.ones((4, 4000), np.float32))}), Path(sys.argv[1]))

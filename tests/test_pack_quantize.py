@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from qi_learn.outside.ggml import dequantize, quantize
-from qi_learn.outside.gguf_file import Tensor, read_head
-from qi_learn.pack.archmap import Home
-from qi_learn.pack.merge import Change
+from qi_learn.outside.gguf import Tensor, read_head
+from qi_learn.pack.base_weights import BaseRows
+from qi_learn.pack.join import Change
 from qi_learn.pack.quantize import Kept, blocks, candidates, choose_type, sample, write_rows
-from qi_learn.pack.weights import BaseRows
+from qi_learn.pack.tensor_map import Home
 
 ROWS, COLUMNS = 512, 2048
 

@@ -13,8 +13,8 @@ from tiny_models import write_tiny_model
 
 from qi_learn import codec
 from qi_learn.records import Placement, TrainResult
+from qi_learn.rundir.progress import Progress, read_progress, write_progress
 from qi_learn.train.pause import Stopping
-from qi_learn.train.progress import Progress, read_progress, write_progress
 
 PLACE = Placement(device="cpu", name="a CPU", free=1 << 30, bf16=False, reason="a test")
 STEPS = 12

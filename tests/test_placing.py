@@ -15,20 +15,20 @@ from fake_models_server import FakeModels
 from gpus import UUIDS, Gpus
 from tiny_models import write_tiny_model
 
-from qi_learn import cycle_place
-from qi_learn.cycle_context import Cycle
-from qi_learn.cycle_place import as_devices, find_place, give_way, giving_way, room
+from qi_learn.cycle import resources
+from qi_learn.cycle.context import Cycle
+from qi_learn.cycle.resources import as_devices, find_place, give_way, giving_way, room
+from qi_learn.cycle.training import run_worker
 from qi_learn.errors import Deferred, Refused, Stopped, TrainingError
 from qi_learn.outside.gpu import Device, find_devices, find_gpu, held_by_server
 from qi_learn.outside.ollama import LoadedModel, Ollama
 from qi_learn.paths import Paths
+from qi_learn.plan.placement import place
 from qi_learn.records import Placement
+from qi_learn.rundir.activity import held
+from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.settings import Idle, Settings
 from qi_learn.spool import Spool
-from qi_learn.store.rundir import RunDirectory, RunRequest
-from qi_learn.store.traffic import held
-from qi_learn.train.launch import run_worker
-from qi_learn.train.placing import place
 
 GB = 2**30
 NEED, SERVED = 18 * GB, 5 * GB  # a 7B in bfloat16, and its Q4_K_M as it is served
@@ -236,8 +236,8 @@ def test_a_model_that_somebody_loads_meanwhile_is_asked_to_go_too(gpus: Gpus, se
 def test_a_server_that_goes_on_answering_is_waited_for_later(
     gpus: Gpus, server: FakeModels, cycle: Callable[..., Cycle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cycle_place, "UNLOAD_SECONDS", 0.3)
-    monkeypatch.setattr(cycle_place, "FREE_SECONDS", 0.3)
+    monkeypatch.setattr(resources, "UNLOAD_SECONDS", 0.3)
+    monkeypatch.setattr(resources, "FREE_SECONDS", 0.3)
     server.memory["m:latest"], server.lingers = 700_000, True
     small_card(gpus)
     one = cycle(server.url)
@@ -284,7 +284,7 @@ def test_the_gate_asks_nothing_while_requests_are_answered(gpus: Gpus, server: F
     os.utime(one.paths.activity, (0, 0))
     wait(lambda: looked.append(1))
     assert looked == [], "it is quiet"
-    assert [line["state"] for line in one.run.history()] == [cycle_place.WAITS]
+    assert [line["state"] for line in one.run.history()] == [resources.WAITS]
 
 
 def test_the_gates_waits_have_a_limit_all_together_and_a_stop_ends_them(gpus: Gpus, server: FakeModels, cycle: Callable[..., Cycle]) -> None:

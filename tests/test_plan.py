@@ -13,14 +13,14 @@ from safetensors.numpy import save_file
 from qi_learn import codec
 from qi_learn.errors import ModelError, NotFound, Refused, SettingsError, UnsupportedArchitecture
 from qi_learn.outside.gpu import Device
-from qi_learn.outside.interpreter import Packages
+from qi_learn.outside.python_env import Packages
 from qi_learn.paths import Paths
+from qi_learn.plan.base_model import GGUF_NAMES, BaseModel, BaseTensor, read_base
+from qi_learn.plan.plan import build_plan, reasons
+from qi_learn.plan.strength import EXPECTED
 from qi_learn.records import Drift, Example, Pair, Plan, Snapshot, TrainResult
 from qi_learn.settings import Settings, Train
-from qi_learn.train.base import GGUF_NAMES, BaseModel, BaseTensor, read_base
-from qi_learn.train.budget import EXPECTED
 from qi_learn.train.fisher import Fisher
-from qi_learn.train.plan import build_plan, reasons
 from tests.tiny_models import write_tiny_model
 
 GB = 2**30

@@ -13,7 +13,7 @@ from qi_learn.records import Plan
 from qi_learn.train.checkpoint import LoopState
 from qi_learn.train.factor import Factor
 from qi_learn.train.fisher import Fisher, ModuleFisher, estimate
-from qi_learn.train.model import Network
+from qi_learn.train.network import Network
 from qi_learn.train.protection import Protection, protect
 from tests.train_models import one_thread, randomised, tiny_network, tiny_plan, tiny_samples  # noqa: F401 - a fixture
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from recorded_home import record, schema_from_the_future, spool_events
 
+from qi_learn.commands.rate import parse_words, send, send_event
 from qi_learn.errors import EXIT_FAILED, EXIT_USAGE, NotFound, SettingsError, SpoolError
 from qi_learn.paths import Paths
 from qi_learn.records import Event, Turn
-from qi_learn.serve.projects import add_project, load_projects, project_of
-from qi_learn.serve.rating import parse_words, send, send_event
 from qi_learn.spool import Spool
 from qi_learn.store import feedback
 from qi_learn.store.database import open_store
 from qi_learn.store.ingest import drain
+from qi_learn.workspace.registry import add_project, load_projects, project_of
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from qi_learn.errors import StoreError
 from qi_learn.records import Message, Turn
-from qi_learn.store.redact import RULES, Redactor, find_secrets, has_placeholder, load_redactor
+from qi_learn.redact import RULES, Redactor, find_secrets, has_placeholder, load_redactor
 
 REDACTOR = Redactor(b"k" * 32)
 RANDOM = random.Random(7)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.capture import region as regions
-from qi_learn.capture.match import Saved, added_lines, find
-from qi_learn.capture.region import Region, Trace, around, defines, find_again, region_at, text_of, track
-from qi_learn.demo.source import DemoFunction, package_functions, sessions, skeleton, with_function, written
+from qi_learn.bench.functions import DemoFunction, package_functions, sessions, skeleton, with_function, written
+from qi_learn.track import region as regions
+from qi_learn.track.match import Saved, added_lines, find
+from qi_learn.track.region import Region, Trace, around, defines, find_again, region_at, text_of, track
 
 
 def _pasted(function: DemoFunction, other: DemoFunction, chance: random.Random) -> str:

@@ -20,21 +20,22 @@ from test_plan import RESULT
 from test_plan import _plan as a_plan
 
 from qi_learn import codec
+from qi_learn.daemon.control import Control
 from qi_learn.dataset.replay import why
 from qi_learn.deploy import journal
 from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
+from qi_learn.plan.fallback import step_down
 from qi_learn.records import Drift, Example, Packed, Pair, Placement, Plan, Recall, Snapshot, Strength, TensorGain, TrainResult
-from qi_learn.report import doctor, history, status
+from qi_learn.report import doctor, status
+from qi_learn.report import listing as history
 from qi_learn.report.explain import as_text, explain
-from qi_learn.report.training import GpuUse
-from qi_learn.serve.control import Control
+from qi_learn.report.gpu_use import GpuUse
+from qi_learn.rundir.directory import RunDirectory
+from qi_learn.rundir.progress import Progress
+from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.settings import Gateway, Settings
 from qi_learn.spool import Spool
-from qi_learn.store.rundir import RunDirectory
-from qi_learn.store.snapshots import save_snapshot
-from qi_learn.train.ladder import step_down
-from qi_learn.train.progress import Progress
 
 
 @pytest.fixture

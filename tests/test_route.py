@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qi_learn.serve.rewrite import NameRestorer, conversation, exchanged, request_model
-from qi_learn.serve.route import RouteFile, Routes, build_routes, is_cloud, normalise
+from qi_learn.gateway.rewrite import NameRestorer, conversation, exchanged, request_model
+from qi_learn.gateway.routes import RouteFile, Routes, build_routes, is_cloud, normalise
 
 ROUTES: dict[str, Any] = {
     "format": 1,

@@ -22,10 +22,10 @@ import pytest
 from sandboxes import sandbox_or_skip, soon
 
 from qi_learn.errors import ToolMissing
-from qi_learn.validate import sandbox as sandbox_module
-from qi_learn.validate.inside import written
-from qi_learn.validate.sandbox import Limits, Ran, Sandbox, open_sandbox
-from qi_learn.validate.syscalls import FORBIDDEN, MACHINES, seccomp_program
+from qi_learn.gate import sandbox as sandbox_module
+from qi_learn.gate.sandbox import Limits, Ran, Sandbox, open_sandbox
+from qi_learn.gate.sandbox_main import written
+from qi_learn.gate.seccomp import FORBIDDEN, MACHINES, seccomp_program
 
 BRIEF = Limits(processor=1, seconds=120.0)
 
@@ -237,7 +237,7 @@ def test_nothing_is_left_behind(sandbox: Sandbox) -> None:
 
 
 def test_it_dies_with_who_started_it(sandbox: Sandbox) -> None:
-    script = "from qi_learn.validate.sandbox import *\nopen_sandbox().run('import time', ['time.sleep(60)'])"
+    script = "from qi_learn.gate.sandbox import *\nopen_sandbox().run('import time', ['time.sleep(60)'])"
     owner = subprocess.Popen([sys.executable, "-c", script])
     try:
         found = _family(owner.pid)
@@ -333,7 +333,7 @@ def test_a_bubblewrap_that_is_forbidden_is_as_good_as_none(tmp_path: Path, monke
 @linux
 def test_one_that_shuts_nothing_off_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It runs the program, in the open."""
-    inside = Path(sandbox_module.__file__).with_name("inside.py")
+    inside = Path(sandbox_module.__file__).with_name("sandbox_main.py")
     without(tmp_path, monkeypatch, f"exec {sys.executable} {inside}")
     with pytest.raises(ToolMissing, match="does not shut off"):
         open_sandbox()

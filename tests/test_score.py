@@ -11,8 +11,8 @@ import pytest
 
 from qi_learn.records import Feedback, Message, Outcome, Suggestion, Turn
 from qi_learn.score.classify import classify
-from qi_learn.score.quality import score_turn
-from qi_learn.score.target import score_target
+from qi_learn.score.suggestion_score import score_turn
+from qi_learn.score.target_score import score_target
 from qi_learn.settings import Settings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store

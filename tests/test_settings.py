@@ -10,7 +10,7 @@ import pytest
 
 from qi_learn.errors import SettingsError
 from qi_learn.paths import Paths
-from qi_learn.report.configuration import as_markdown, as_text, commented_defaults, documented
+from qi_learn.report.config import as_markdown, as_text, commented_defaults, documented
 from qi_learn.settings import Settings, load_settings, settings_table
 
 

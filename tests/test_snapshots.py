@@ -13,7 +13,7 @@ import pytest
 
 from qi_learn.errors import DiskFull, StoreError
 from qi_learn.records import Example, Pair, Snapshot, Split
-from qi_learn.store.snapshots import FILES, load_snapshot, save_snapshot, snapshot_ready
+from qi_learn.rundir.snapshot import FILES, load_snapshot, save_snapshot, snapshot_ready
 
 
 def example(id: str, split: Split = "train") -> Example:

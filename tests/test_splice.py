@@ -24,11 +24,11 @@ from tiny_adapters import ALL_LINEAR, ATTENTION, dense, random_adapter
 from tiny_models import write_tiny_model
 
 from qi_learn.errors import DiskFull, ModelError, NotFound, UnsupportedArchitecture
-from qi_learn.outside.gguf_file import read_head, sha256_of
+from qi_learn.outside.gguf import read_head, sha256_of
 from qi_learn.outside.llama_cpp import Model
-from qi_learn.pack.archmap import find_home
-from qi_learn.pack.merge import Adapter, Factors, write_adapter
+from qi_learn.pack.join import Adapter, Factors, write_adapter
 from qi_learn.pack.splice import pack, verify_packed
+from qi_learn.pack.tensor_map import find_home
 from qi_learn.records import Packed
 
 IDS = [1, 40, 41, 60, 80, 99, 12, 7, 55, 120, 3, 77]
@@ -385,7 +385,7 @@ PACK = """
 import json, resource, sys
 from pathlib import Path
 from qi_learn.errors import DiskFull
-from qi_learn.pack.merge import read_adapter
+from qi_learn.pack.join import read_adapter
 from qi_learn.pack.splice import pack
 base, adapter, out, limit = sys.argv[1:5]
 if int(limit):

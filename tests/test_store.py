@@ -15,21 +15,7 @@ from hypothesis import strategies as st
 
 from qi_learn import codec
 from qi_learn.errors import NotFound
-from qi_learn.records import (
-    CommandResult,
-    Event,
-    Feedback,
-    Message,
-    Outcome,
-    Plan,
-    Release,
-    Score,
-    Signal,
-    Suggestion,
-    TrainResult,
-    Turn,
-    Verdict,
-)
+from qi_learn.records import CommandResult, Event, Feedback, Message, Outcome, Plan, Release, Score, Signal, Suggestion, TrainResult, Turn, Verdict
 from qi_learn.store import audit, events, feedback, releases, runs, turns
 from qi_learn.store.database import Store, open_store
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from qi_learn.capture import survival
-from qi_learn.capture.history import FileHistory
-from qi_learn.capture.reflog import Reflog
-from qi_learn.capture.tree import read_text
-from qi_learn.capture.watch import Committed, FileSaved, Watcher
 from qi_learn.outside import git
 from qi_learn.records import Feedback, Message, Suggestion, Turn
 from qi_learn.settings import Capture
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store
+from qi_learn.track import survival
+from qi_learn.workspace.file_history import FileHistory
+from qi_learn.workspace.files import read_text
+from qi_learn.workspace.reflog import Reflog
+from qi_learn.workspace.watcher import Committed, FileSaved, Watcher
 from tests.repository import Repository
 
 SUGGESTED = textwrap.dedent('''\

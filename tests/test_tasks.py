@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 import pytest
 from sandboxes import sandbox_or_skip
 
-from qi_learn import generic
-from qi_learn.validate.inside import evaluate
-from qi_learn.validate.task import Task, _check, choose, load_tasks
+from qi_learn.dataset import reference_code
+from qi_learn.gate.sandbox_main import evaluate
+from qi_learn.gate.tasks import Task, _check, choose, load_tasks
 
 TASKS = load_tasks()
 BY_NAME = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -150,7 +150,7 @@ def test_some_of_them_are_of_every_kind() -> None:
 
 def test_they_are_not_among_the_texts_that_train_or_measure() -> None:
     """No task defines a name that is defined in an anchor or a probe with the same words below it."""
-    texts = [text.text for text in (*generic.anchors(), *generic.probes())]
+    texts = [text.text for text in (*reference_code.anchors(), *reference_code.probes())]
     for task in TASKS:
         lines = [line.strip() for line in task.solution.splitlines() if line.strip()]
         for n in range(len(lines) - 1):

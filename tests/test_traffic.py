@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from fake_ollama import ROOT, FakeOllama, GatewayProcess, a_gateway, ask, connect, request_bytes, stream, whole
 
-from qi_learn.store.traffic import AHEAD, held, holding, quiet_for
+from qi_learn.rundir.activity import AHEAD, held, holding, quiet_for
 
 BODY = {"model": "m:latest", "messages": []}
-HOLDER = "import sys, time; from pathlib import Path; from qi_learn.store.traffic import holding\nwith holding(Path(sys.argv[1]), 'Training.'):\n"
+HOLDER = "import sys, time; from pathlib import Path; from qi_learn.rundir.activity import holding\nwith holding(Path(sys.argv[1]), 'Training.'):\n"
 HOLDER += "    print('held', flush=True); time.sleep(60)\n"
 
 

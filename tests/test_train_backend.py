@@ -16,15 +16,15 @@ from peft.utils import TaskType
 from qi_learn import codec
 from qi_learn.errors import ModelError, Refused, ToolMissing, TrainingError
 from qi_learn.outside.gpu import Device
-from qi_learn.outside.interpreter import Packages
+from qi_learn.outside.python_env import Packages
+from qi_learn.plan.backend import SEEN, choose_backend, import_unsloth, told_backend
+from qi_learn.plan.fallback import fall_back, read_plan, read_rungs
 from qi_learn.records import Plan
 from qi_learn.train.adapter import Change
-from qi_learn.train.backend import SEEN, choose_backend, import_unsloth, told_backend
-from qi_learn.train.fused import FusedNetwork
-from qi_learn.train.ladder import fall_back, read_plan, read_rungs
 from qi_learn.train.loop import Data, train
-from qi_learn.train.model import Network
+from qi_learn.train.network import Network
 from qi_learn.train.parts import check_agreement
+from qi_learn.train.unsloth import FusedNetwork
 from tests.test_interpreter import write_package
 from tests.train_models import one_thread, tiny_causal, tiny_plan, tiny_samples  # noqa: F401 - a fixture
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from qi_learn.plan.schedule import PADDED, Sample, alike, samples, schedule
 from qi_learn.records import Example
-from qi_learn.train.batches import PADDED, Sample, alike, samples, schedule
 
 
 def _example(prompt: int, target: int) -> Example:

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from qi_learn import codec
+from qi_learn.cycle.training import run_worker
 from qi_learn.outside.gpu import find_devices, find_gpu
+from qi_learn.plan.fallback import read_rungs
 from qi_learn.records import TrainResult
-from qi_learn.store.rundir import RunDirectory
+from qi_learn.rundir.directory import RunDirectory
 from qi_learn.train.fisher import load_fisher
-from qi_learn.train.ladder import read_rungs
-from qi_learn.train.launch import run_worker
 from tests.test_train_memory import _run as _run_with
 from tests.test_train_memory import _snapshot
 from tests.test_train_ranks import DIGEST, _run, _work
@@ -51,10 +51,10 @@ from qi_learn import codec
 from qi_learn.records import Plan
 plan = codec.loads(Plan, Path(sys.argv[1]).read_text())
 if plan.backend == "unsloth":
-    from qi_learn.train.backend import import_unsloth
+    from qi_learn.plan.backend import import_unsloth
     import_unsloth(Path(sys.argv[1]).parent, cuda=True)
-from qi_learn.train.batches import Sample
-from qi_learn.train.model import load_trainable
+from qi_learn.plan.schedule import Sample
+from qi_learn.train.network import load_trainable
 network = load_trainable(plan)
 network.lower_precision()
 torch.manual_seed(0)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from qi_learn.train.batches import PADDED, Sample, balanced
+from qi_learn.plan.schedule import PADDED, Sample, balanced
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.fisher import estimate
 from qi_learn.train.lanes import Lanes, lanes_for
 from qi_learn.train.likelihood import per_token
 from qi_learn.train.loop import Data, evaluate, train
-from qi_learn.train.model import Network
+from qi_learn.train.network import Network
 from qi_learn.train.preference import Choice, add_gradients
 from tests.train_models import tiny_network, tiny_plan, tiny_samples
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from qi_learn.plan.schedule import samples
 from qi_learn.records import Plan
-from qi_learn.train.batches import samples
+from qi_learn.rundir.progress import read_progress
 from qi_learn.train.calibrate import drift, yardstick
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.factor import Form
 from qi_learn.train.fisher import Interrupted, estimate
 from qi_learn.train.likelihood import log_probabilities
 from qi_learn.train.loop import Data, Trained, evaluate, rate, train
-from qi_learn.train.model import Network
+from qi_learn.train.network import Network
 from qi_learn.train.preference import looked_at
-from qi_learn.train.progress import read_progress
 from qi_learn.train.ranks import ALONE, Ranks
 from tests.train_models import one_thread, tiny_examples, tiny_network, tiny_plan, tiny_samples  # noqa: F401 - a fixture
 

@@ -12,17 +12,17 @@ import pytest
 import torch
 
 from qi_learn import codec
+from qi_learn.cycle.training import run_worker
 from qi_learn.errors import Stopped, StoreError, TrainingError
+from qi_learn.plan.fallback import next_rung, read_plan, read_rungs, step_down
 from qi_learn.records import Example, Plan, Snapshot, TrainResult
-from qi_learn.store.rundir import RunDirectory
-from qi_learn.store.snapshots import save_snapshot
+from qi_learn.rundir.directory import RunDirectory
+from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.train import calibrate
 from qi_learn.train.adapter import Change
 from qi_learn.train.fisher import estimate
-from qi_learn.train.ladder import next_rung, read_plan, read_rungs, step_down
-from qi_learn.train.launch import run_worker
 from qi_learn.train.loop import Data
-from qi_learn.train.model import Network
+from qi_learn.train.network import Network
 from qi_learn.train.run import stage
 from tests.tiny_models import write_tiny_model
 from tests.train_models import one_thread, randomised, tiny_causal, tiny_network, tiny_plan, tiny_samples  # noqa: F401 - a fixture
@@ -35,8 +35,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from qi_learn.outside.process import peak_resident
-from qi_learn.train.batches import Sample
-from qi_learn.train.model import Network
+from qi_learn.plan.schedule import Sample
+from qi_learn.train.network import Network
 from tests.train_models import tiny_plan
 
 config = AutoConfig.for_model("llama", vocab_size=64, hidden_size=64, intermediate_size=256, num_hidden_layers=16, num_attention_heads=4,
@@ -172,7 +172,7 @@ def test_in_four_bits_a_move_from_the_base_is_measured_where_the_base_is_what_is
 def test_without_bitsandbytes_it_says_what_to_install() -> None:
     """In a process of its own, in which the package is not there."""
     script = (
-        "import sys\nsys.modules['bitsandbytes'] = None\nimport torch\nfrom qi_learn.errors import ToolMissing\nfrom qi_learn.train.model import Network\n"
+        "import sys\nsys.modules['bitsandbytes'] = None\nimport torch\nfrom qi_learn.errors import ToolMissing\nfrom qi_learn.train.network import Network\n"
         "from tests.train_models import tiny_causal, tiny_plan\ntry:\n    Network(tiny_causal(), tiny_plan(four_bit=True)).lower_precision()\n"
         "except ToolMissing as error:\n    print(error.todo)"
     )

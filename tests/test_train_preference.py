@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from qi_learn.plan.schedule import Sample, samples
 from qi_learn.records import Pair
-from qi_learn.train.batches import Sample, samples
 from qi_learn.train.fisher import Interrupted
 from qi_learn.train.likelihood import log_probabilities
 from qi_learn.train.loop import Data, evaluate, train
-from qi_learn.train.model import Network
+from qi_learn.train.network import Network
 from qi_learn.train.preference import (
     BETA,
     CONTEXT,

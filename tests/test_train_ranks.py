@@ -15,15 +15,15 @@ import pytest
 import torch
 
 from qi_learn import codec
+from qi_learn.plan.fallback import EXIT_NO_MEMORY
 from qi_learn.records import Plan, Snapshot, TrainResult
-from qi_learn.store.snapshots import save_snapshot
+from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.train.adapter import load_adapter
-from qi_learn.train.conduct import LOOPBACK, is_apart
 from qi_learn.train.fisher import load_fisher
-from qi_learn.train.ladder import EXIT_NO_MEMORY
 from qi_learn.train.loop import Trained
 from qi_learn.train.preference import Choice
 from qi_learn.train.ranks import ALONE, Ranks
+from qi_learn.train.supervise import LOOPBACK, is_apart
 from tests.test_train_loop import DATA, _train
 from tests.tiny_models import write_tiny_model
 from tests.train_models import one_thread, tiny_examples, tiny_plan  # noqa: F401 - a fixture
@@ -54,7 +54,7 @@ def _run(place: Path, plan: Plan) -> Path:
 
 def _start(run: Path) -> subprocess.Popen[str]:
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-m", "qi_learn.train.worker", str(run)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-m", "qi_learn.train", str(run)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def _work(run: Path) -> tuple[int, str]:

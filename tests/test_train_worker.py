@@ -19,13 +19,13 @@ import torch
 
 from qi_learn import codec
 from qi_learn.errors import ModelError, TrainingError
+from qi_learn.plan.schedule import samples
 from qi_learn.records import Memory, Pair, Plan, Recall, Snapshot, TrainResult
-from qi_learn.store.snapshots import save_snapshot
+from qi_learn.rundir.progress import read_progress
+from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.train.adapter import load_adapter, load_tensors
-from qi_learn.train.batches import samples
 from qi_learn.train.fisher import Interrupted, load_fisher
-from qi_learn.train.model import load_trainable
-from qi_learn.train.progress import read_progress
+from qi_learn.train.network import load_trainable
 from qi_learn.train.recall import look_before
 from qi_learn.train.run import fisher_cache, learn, read_data
 from tests.tiny_models import write_tiny_model
@@ -66,7 +66,7 @@ def _run(place: Path, plan: Plan, snapshot: Snapshot = SNAPSHOT) -> Path:
 
 def _start(run: Path) -> subprocess.Popen[str]:
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-m", "qi_learn.train.worker", str(run)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-m", "qi_learn.train", str(run)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def _work(run: Path) -> tuple[int, str, str]:
@@ -353,4 +353,4 @@ def test_what_went_wrong_is_in_a_file(base: Path, tmp_path: Path) -> None:
     (empty / "plan.json").write_text('{"run_id": "x"}')
     assert _work(empty)[0] == 1
     assert "plan.json" in json.loads((empty / "error.json").read_text())["what"]
-    assert subprocess.run([sys.executable, "-m", "qi_learn.train.worker"], capture_output=True, check=False).returncode == 2
+    assert subprocess.run([sys.executable, "-m", "qi_learn.train"], capture_output=True, check=False).returncode == 2

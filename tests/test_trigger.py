@@ -13,12 +13,12 @@ from dataset_world import work
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qi_learn.cycle.trigger import GRACE, _interval_left, decide
 from qi_learn.errors import SettingsError
 from qi_learn.records import Decision, Event, RunState
 from qi_learn.settings import Gate, Settings, Train
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.runs import Run, apply_cycle
-from qi_learn.trigger import GRACE, _interval_left, decide
 
 DAY = 86400.0
 NOW = datetime(2026, 11, 20, 12, 0).astimezone().timestamp()

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.capture.history import FileHistory
-from qi_learn.capture.tree import Unit, units
-from qi_learn.capture.watch import Committed, FileSaved, Watcher
 from qi_learn.errors import NotFound
+from qi_learn.workspace.file_history import FileHistory
+from qi_learn.workspace.files import Unit, units
+from qi_learn.workspace.watcher import Committed, FileSaved, Watcher
 from tests.repository import Repository
 
 Seen = list[FileSaved | Committed]
@@ -240,7 +240,7 @@ def test_without_events_the_tree_is_looked_at(repo: Repository) -> None:
 FEW_WATCHES = """
 import sys, time
 from pathlib import Path
-from qi_learn.capture.watch import Watcher
+from qi_learn.workspace.watcher import Watcher
 root = Path(sys.argv[1])
 for n in range(40):
     (root / f"d{n}").mkdir()

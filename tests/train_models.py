@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from qi_learn.plan.schedule import Sample
 from qi_learn.records import Example, Plan
-from qi_learn.train.batches import Sample
-from qi_learn.train.model import Network
+from qi_learn.train.network import Network
 
 VOCABULARY = 37
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

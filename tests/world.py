@@ -16,26 +16,26 @@ import httpx
 from engine_server import Server
 from tiny_models import write_tiny_model
 
-from qi_learn.capture.suggestions import suggestions_of
 from qi_learn.capture.wire import decode
+from qi_learn.commands.init import ensure_base
+from qi_learn.daemon import client as background
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import candidate_model, live_runs, load_deployment
+from qi_learn.deploy.model_server import Backend
 from qi_learn.deploy.release import promote
-from qi_learn.outside.gguf_file import sha256_of
+from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.ollama import Ollama
 from qi_learn.pack.modelfile import modelfile_for
 from qi_learn.paths import Paths
 from qi_learn.records import Release
-from qi_learn.score.quality import score_turn
-from qi_learn.serve import background
-from qi_learn.serve.backend import Backend
-from qi_learn.serve.setup import ensure_base
+from qi_learn.rundir.directory import RunDirectory, RunRequest
+from qi_learn.score.suggestion_score import score_turn
 from qi_learn.settings import Settings, load_settings
 from qi_learn.spool import Spool, new_id
 from qi_learn.store import feedback
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import drain
-from qi_learn.store.rundir import RunDirectory, RunRequest
+from qi_learn.track.suggestions import suggestions_of
 
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "serve": {"backend": "embedded", "context": 512},
@@ -195,7 +195,7 @@ class World:
         """The cycle in a process group of its own; `most`: no file larger than so many KiB, as on a full disk."""
         shell = [] if most is None else ["bash", "-c", f'ulimit -f {most}; trap "" XFSZ; exec "$@"', "cycle"]
         with run.log.open("ab") as log:
-            command = [*shell, sys.executable, "-m", "qi_learn.cycle_process", str(run.path)]
+            command = [*shell, sys.executable, "-m", "qi_learn.cycle.learn", str(run.path)]
             return subprocess.Popen(command, stdout=log, stderr=log, env=self.env, start_new_session=True)
 
     def cycle(self, run: RunDirectory, *, most: int | None = None) -> int:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.bench import figures, learning, methods
+from qi_learn.deploy import model_server
 from qi_learn.errors import NotFound
-from qi_learn.serve import backend
-from qi_learn.train.worker import ENVIRONMENT
+from qi_learn.train.__main__ import ENVIRONMENT
 
 
 def learning_methods(names: Sequence[str], *, every: bool) -> tuple[methods.Method, ...]:
@@ -40,7 +40,7 @@ def run_learning(
 ) -> None:
     """Runs the benchmark and prints it; where it ends early (Ctrl-C, a fault), what was measured until then. Raises QiError."""
     request = learning.Request(
-        base=base or backend.embedded_file(),
+        base=base or model_server.embedded_file(),
         methods=learning_methods(names, every=every),
         seeds=seeds,
         tasks=tasks,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qi_learn.bench.methods import DEFAULT, NAIVE, NOTHING_STORED
-from qi_learn.bench.served import Served
+from qi_learn.bench.packed_file import Served
 from qi_learn.records import Check
 from qi_learn.stats import mean
 

@@ -20,17 +20,17 @@ from qi_learn.bench.methods import Method
 from qi_learn.bench.tasks import BenchTask
 from qi_learn.dataset.replay import replay
 from qi_learn.outside.gpu import find_devices
-from qi_learn.pack.merge import Adapter, Factors, join, rank_cap
+from qi_learn.pack.join import Adapter, Factors, join, rank_cap
 from qi_learn.paths import Paths
+from qi_learn.plan.base_model import read_base
+from qi_learn.plan.plan import build_plan
 from qi_learn.records import Example, Memory, Plan, Snapshot, TrainResult
 from qi_learn.settings import Settings
-from qi_learn.train.base import read_base
-from qi_learn.train.plan import build_plan
 
 if TYPE_CHECKING:
     from qi_learn.train.adapter import Change
     from qi_learn.train.fisher import Fisher
-    from qi_learn.train.model import Network, States
+    from qi_learn.train.network import Network, States
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Trunk:
 
     def network(self, plan: Plan) -> Network:
         """A network with the base's weights, as they were loaded."""
-        from qi_learn.train.model import Network, load_causal
+        from qi_learn.train.network import Network, load_causal
 
         if self._causal is None:
             self._causal = load_causal(plan)
@@ -165,7 +165,7 @@ class Learner:
 def score(network: Network, tasks: Sequence[BenchTask], *, say: Callable[[str], None] = lambda _: None) -> list[float]:
     """Share of the target tokens of each task's test that the network would have written itself (before packing). The tests are whole, as for the packed
     file, however long the sequences of the stage's own plan are."""
-    from qi_learn.train.batches import samples
+    from qi_learn.plan.schedule import samples
 
     row = []
     longest = max(len(e.prompt_ids) + len(e.target_ids) for task in tasks for e in task.test)

@@ -20,16 +20,16 @@ from qi_learn.bench.conventions import changed, conventions, stage, stream
 from qi_learn.bench.figures import InContext, Outcome, Report, Unlearning, line
 from qi_learn.bench.learner import Learner, Trunk, score
 from qi_learn.bench.methods import DEFAULT, Method
-from qi_learn.bench.served import Served, measure, measure_adapter, measure_in_context
+from qi_learn.bench.packed_file import Served, measure, measure_adapter, measure_in_context
 from qi_learn.bench.tasks import BenchTask, anchors, convention_task, disjoint, probes, repository_task, yardsticks
 from qi_learn.dataset.examples import Vocabulary
 from qi_learn.errors import SettingsError
-from qi_learn.outside.gguf_file import sha256_of
+from qi_learn.gate.measure import Likelihoods
+from qi_learn.gate.verdict import likelihood_checks
+from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.records import Drift
 from qi_learn.stats import mean
-from qi_learn.validate.gate import likelihood_checks
-from qi_learn.validate.measure import Likelihoods
 
 Say = Callable[[str], None]
 LONG = 20

@@ -1,6 +1,6 @@
 """Ways of learning one thing after another: what a user can set, and what only a comparison changes in the plan.
 
-`default` is the product's recipe as `train/plan.py` derives it, stage after stage from what the stage before measured, as cycle after cycle. What it and
+`default` is the product's recipe as `plan/plan.py` derives it, stage after stage from what the stage before measured, as cycle after cycle. What it and
 `nothing_stored` consist of was chosen on seeds that are reported nowhere (TUNING_SEEDS) and then frozen; see docs/decisions/0005.
 """
 

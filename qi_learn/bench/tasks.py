@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qi_learn import generic
 from qi_learn.bench.conventions import Stage
+from qi_learn.bench.functions import DemoFunction, written
+from qi_learn.bench.repositories import repository_functions
+from qi_learn.dataset import reference_code
 from qi_learn.dataset.examples import Vocabulary, content_hash, generic_examples, target_tokens
-from qi_learn.demo.history import repository_functions
-from qi_learn.demo.source import DemoFunction, written
 from qi_learn.errors import NotFound, QiError
 from qi_learn.records import Example, Split
 
@@ -92,17 +92,17 @@ def example(project: str, prompt: str, code: str, vocabulary: Vocabulary, split:
 
 def anchors(vocabulary: Vocabulary) -> tuple[Example, ...]:
     """Generic code for the general Fisher and generic replay: the shipped sequences."""
-    return generic_examples(generic.anchors(), vocabulary)
+    return generic_examples(reference_code.anchors(), vocabulary)
 
 
 def yardsticks(vocabulary: Vocabulary) -> tuple[Example, ...]:
     """Generic code on which a training measures how far it moved."""
-    return generic_examples(generic.yardsticks(), vocabulary)
+    return generic_examples(reference_code.yardsticks(), vocabulary)
 
 
 def probes(vocabulary: Vocabulary) -> tuple[Example, ...]:
     """Generic code that is only measured with."""
-    return generic_examples(generic.probes(), vocabulary)
+    return generic_examples(reference_code.probes(), vocabulary)
 
 
 def disjoint(tasks: Sequence[BenchTask], general: Sequence[Example], shipped: Sequence[Example]) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
-from qi_learn.capture.commands import CommandKind, kind_of, pytest_options_at
+from qi_learn.capture.command_kind import CommandKind, kind_of, pytest_options_at
 from qi_learn.errors import NotFound, QiError
 from qi_learn.outside import git
 from qi_learn.records import CommandResult, Outcome, Suggestion

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qi_learn.capture import wire_anthropic, wire_openai
-from qi_learn.capture.said import Asked, Said, chosen, entries, first_object, json_objects, member, text_of, text_or_none, whole_number
+from qi_learn.capture.wire_stream import Asked, Said, chosen, entries, first_object, json_objects, member, text_of, text_or_none, whole_number
 from qi_learn.records import Event, Message, Turn
 
 Reader = tuple[Callable[[Mapping[str, Any]], Asked], Callable[[str, bool], Said]]

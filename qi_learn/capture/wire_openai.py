@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qi_learn.capture.said import Asked, Said, call, chosen, entries, json_objects, member, server_events, text_of, text_or_none, whole_number
+from qi_learn.capture.wire_stream import Asked, Said, call, chosen, entries, json_objects, member, server_events, text_of, text_or_none, whole_number
 from qi_learn.records import Message
 
 _SAMPLING = {

@@ -16,10 +16,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
-from qi_learn.dataset.calls import Span, argument_spans, asked_with_answer, written_answer
+from qi_learn.dataset.reference_code import SEQUENCE_TOKENS, GenericText
 from qi_learn.dataset.select import Candidate
 from qi_learn.dataset.target import Target, Unusable
-from qi_learn.generic import SEQUENCE_TOKENS, GenericText
+from qi_learn.dataset.tool_calls import Span, argument_spans, asked_with_answer, written_answer
 from qi_learn.records import Example, Message, Turn
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
-from qi_learn import generic
+from qi_learn.dataset import reference_code
 from qi_learn.dataset.balance import capped, refuse_one_sided
 from qi_learn.dataset.examples import Rendered, Renderer, Serving, Vocabulary, example_of, generic_examples
 from qi_learn.dataset.pairs import preferences
@@ -21,14 +21,14 @@ from qi_learn.dataset.replay import replay
 from qi_learn.dataset.select import candidates
 from qi_learn.dataset.split import split
 from qi_learn.dataset.target import Unusable
-from qi_learn.dataset.weights import weighted
+from qi_learn.dataset.weighting import weighted
 from qi_learn.errors import StoreError
 from qi_learn.records import Example, Memory, Packed, Snapshot
+from qi_learn.redact import holds_secret
+from qi_learn.rundir.directory import RunDirectory
+from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.settings import Settings
 from qi_learn.store.database import Store
-from qi_learn.store.redact import holds_secret
-from qi_learn.store.rundir import RunDirectory
-from qi_learn.store.snapshots import load_snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -95,10 +95,10 @@ def freeze(
             capacity=settings.train.replay,
             secret=lambda e: secret(e.prompt, e.target),
         ),
-        anchors=generic_examples(generic.anchors(), vocabulary),
+        anchors=generic_examples(reference_code.anchors(), vocabulary),
         dropped={reason: count for reason, count in dropped.items() if count},
         pairs=pairs,
-        yardsticks=generic_examples(generic.yardsticks(), vocabulary),
+        yardsticks=generic_examples(reference_code.yardsticks(), vocabulary),
     )
 
 

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Literal
 
-from qi_learn.chat import similarity
+from qi_learn.code_text import similarity
 from qi_learn.dataset.examples import Asked, Serving, ask_of, asked, content_hash, end_token, written
 from qi_learn.dataset.select import Candidate, liked, unfit
 from qi_learn.dataset.target import Target, Unusable, kept_nothing, served_of
 from qi_learn.records import Example, Pair, Snapshot
+from qi_learn.redact import has_placeholder
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import load_interaction, rejected_turns
-from qi_learn.store.redact import has_placeholder
 from qi_learn.store.turns import forks, session_of, was_redacted
 
 LEAST, MOST = 0.02, 0.7

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from qi_learn.dataset.target import Target, Unusable, target_of
 from qi_learn.records import Feedback, LearningInteraction, Turn
+from qi_learn.redact import has_placeholder
 from qi_learn.settings import Settings
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import load_interaction, scored_turns
-from qi_learn.store.redact import has_placeholder
 from qi_learn.store.turns import session_of, was_redacted
 
 GOOD_RATING, BAD_RATING = 4, 2

@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from qi_learn.chat import Block, code_blocks, indentation, reindent, similarity, with_code
-from qi_learn.dataset.calls import Call, Span, calls_of, suggested, with_arguments
+from qi_learn.code_text import Block, code_blocks, indentation, reindent, similarity, with_code
+from qi_learn.dataset.tool_calls import Call, Span, calls_of, suggested, with_arguments
 from qi_learn.records import LearningInteraction, Suggestion
 
 _FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*")
@@ -24,7 +24,7 @@ class Target:
     """A complete answer and where its code is (character spans, in order)."""
 
     text: str
-    """For an answer with tool calls what is said beside them; the server writes the calls (`dataset/calls.py`)."""
+    """For an answer with tool calls what is said beside them; the server writes the calls (`dataset/tool_calls.py`)."""
     spans: tuple[Span, ...]
     calls: tuple[Call, ...] = ()
     arguments: tuple[str, ...] = ()

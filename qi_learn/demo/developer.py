@@ -14,9 +14,9 @@ from pathlib import Path
 
 import ollama
 
-from qi_learn.chat import code_blocks, similarity
+from qi_learn.bench.functions import DemoFunction, DemoSession, prompt_for, skeleton, with_function, written
+from qi_learn.code_text import code_blocks, similarity
 from qi_learn.demo.home import ANSWER_TOKENS, Home
-from qi_learn.demo.source import DemoFunction, DemoSession, prompt_for, skeleton, with_function, written
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import open_store
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from qi_learn.bench.functions import DemoFunction, prompt_for, written
 from qi_learn.dataset.examples import Vocabulary, code_mask, content_hash, target_tokens
-from qi_learn.demo.source import DemoFunction, prompt_for, written
-from qi_learn.outside.asking import side_by_side
+from qi_learn.gate.measure import measure_behaviour, measure_nll
 from qi_learn.outside.ollama import Ollama, served_file
+from qi_learn.outside.ollama_parallel import side_by_side
 from qi_learn.records import Behaviour, Example, SuiteNll
 from qi_learn.stats import evenly, mean_interval, paired_interval
-from qi_learn.validate.measure import measure_behaviour, measure_nll
 
 ASKED = 12
 """How many held-out functions are also asked for: an answer takes a second."""

@@ -6,11 +6,11 @@ import time
 
 from qi_learn.demo.home import Home
 from qi_learn.deploy.journal import load_deployment
+from qi_learn.deploy.model_server import Backend
 from qi_learn.deploy.release import promote
-from qi_learn.outside.names import parse_name
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_names import parse_name
 from qi_learn.records import Release
-from qi_learn.serve.backend import Backend
 
 
 def repack_live(home: Home, backend: Backend) -> str:

@@ -23,22 +23,23 @@ import httpx
 from rich.console import Console
 
 from qi_learn import codec
+from qi_learn.bench.functions import DemoSession, deal, package_functions, sessions
+from qi_learn.bench.repositories import export, repository_functions
+from qi_learn.daemon import client as background
 from qi_learn.demo import measures
 from qi_learn.demo.developer import Developer, Worked
-from qi_learn.demo.history import export, repository_functions
 from qi_learn.demo.home import ANSWER_TOKENS, Home, make_home, overrides_text
 from qi_learn.demo.repack import repack_live
-from qi_learn.demo.source import DemoSession, deal, package_functions, sessions
+from qi_learn.deploy import model_server
 from qi_learn.errors import EXIT_DONE, EXIT_REFUSED, NotFound, QiError
 from qi_learn.outside import git
 from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Verdict
 from qi_learn.report import status
-from qi_learn.serve import backend, background
+from qi_learn.rundir.directory import RunDirectory, run_directories
+from qi_learn.rundir.progress import progress_text
 from qi_learn.stats import evenly
-from qi_learn.store.rundir import RunDirectory, run_directories
-from qi_learn.train.progress import progress_text
 
 PACKAGE = "rich"
 """The installed package whose functions are played: a dependency, so it is there; written by people who never saw this program."""
@@ -276,7 +277,7 @@ class Story:
         self.figures.versions = [v["version"] for v in listed]
         if sum(v["place"] is not None for v in listed) < 2:
             state = background.running(self._home.paths)
-            version = repack_live(self._home, backend.backend_of(self._home.settings, self._home.paths, state.server if state and state.engine else None))
+            version = repack_live(self._home, model_server.backend_of(self._home.settings, self._home.paths, state.server if state and state.engine else None))
             self.say(f"No version shipped, so a repack of the base's own weights was made live to show the way back: {version}.")
         before = self._live()
         began = time.monotonic()
@@ -298,7 +299,7 @@ def _journal_line(line: dict[str, Any]) -> str:
 def tell(*, repo: Path | None, cycles: int, ollama: str | None, as_json: bool, keep: bool) -> int:
     """Runs the demonstration and cleans up after it; returns the exit code. With `as_json` the story goes to stderr and one JSON line to stdout."""
     console = Console(stderr=as_json, width=None if (sys.stderr if as_json else sys.stdout).isatty() else 140)
-    base = backend.embedded_file()
+    base = model_server.embedded_file()
     source, work = _work(repo)
     groups = deal(work, cycles)
     _enough_work(groups)

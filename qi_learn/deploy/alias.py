@@ -16,8 +16,8 @@ from typing import Literal
 
 from qi_learn.deploy.journal import SWITCH_WAIT, Deployment, locked, read_journal, update
 from qi_learn.errors import NotFound, ServerError
-from qi_learn.outside.names import parse_name
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_names import parse_name
 from qi_learn.paths import Paths, sync_directory
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.errors import ServerError, ServerUnreachable
-from qi_learn.outside.names import parse_name
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_names import parse_name
 from qi_learn.records import Smoke
 
 TALK = (

@@ -20,7 +20,7 @@ from pathlib import Path
 from qi_learn import codec
 from qi_learn.deploy.version import Version, is_version, parse_version
 from qi_learn.errors import Busy, DiskFull, NotFound, StoreError
-from qi_learn.outside.names import parse_name
+from qi_learn.outside.ollama_names import parse_name
 from qi_learn.paths import Paths, replace_file
 from qi_learn.records import Release
 

@@ -19,8 +19,8 @@ from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import Announced, Deployment, load_deployment, read_journal, taken_versions, update, version_model
 from qi_learn.deploy.version import FIRST, Bump, next_version, parse_version
 from qi_learn.errors import LiveChanged, ModelError, NotFound, ServerError, SettingsError
-from qi_learn.outside.names import parse_name
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_names import parse_name
 from qi_learn.paths import Paths
 from qi_learn.records import Release
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_learn.errors import ModelError, QiError, ToolMissing
-from qi_learn.outside.gguf_file import row_bytes, type_number
+from qi_learn.outside.gguf import row_bytes, type_number
 
 INSTALL = 'Install it: pip install "qi-learn[embedded]"'
 

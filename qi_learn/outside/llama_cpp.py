@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from qi_learn.errors import ModelError
-from qi_learn.outside.llama_library import Library, default_threads, load_library, open_file
+from qi_learn.outside.llama_cpp_library import Library, default_threads, load_library, open_file
 
 if TYPE_CHECKING:
     import numpy as np

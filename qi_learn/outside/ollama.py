@@ -20,7 +20,7 @@ from typing import Any, Self
 import httpx
 
 from qi_learn.errors import DiskFull, ModelError, NotFound, ServerError, ServerUnreachable
-from qi_learn.outside.names import check_digest, parse_name
+from qi_learn.outside.ollama_names import check_digest, parse_name
 
 INFERENCE = ("/api/chat", "/api/generate")
 SPEC = ("template", "system", "parameters", "license", "messages", "renderer", "parser", "requires")

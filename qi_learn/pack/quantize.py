@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_learn.outside.ggml import can_quantize, dequantize, quantize
-from qi_learn.outside.gguf_file import Tensor, row_bytes, type_sizes
-from qi_learn.pack.merge import Change
-from qi_learn.pack.weights import BaseRows, Rows
+from qi_learn.outside.gguf import Tensor, row_bytes, type_sizes
+from qi_learn.pack.base_weights import BaseRows, Rows
+from qi_learn.pack.join import Change
 from qi_learn.records import TensorGain
 
 ENOUGH = 0.8

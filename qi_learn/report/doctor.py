@@ -12,19 +12,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from qi_learn.daemon import client as background
+from qi_learn.daemon import control
+from qi_learn.deploy import model_server
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import QiError, ToolMissing
-from qi_learn.outside.interpreter import look_into
+from qi_learn.gate.sandbox import open_sandbox
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.python_env import look_into
 from qi_learn.paths import Paths
+from qi_learn.plan.backend import LOOKED_FOR, SEEN, missing
 from qi_learn.report.status import gateway_said, recorder_problem
-from qi_learn.serve import backend, background, control
-from qi_learn.serve.projects import load_projects
 from qi_learn.settings import Settings, load_settings
 from qi_learn.store import audit, turns
 from qi_learn.store.database import open_store
-from qi_learn.train.backend import LOOKED_FOR, SEEN, missing
-from qi_learn.validate.sandbox import open_sandbox
+from qi_learn.workspace.registry import load_projects
 
 SAFE_SQLITE = (3, 51, 3)
 """Older ones can corrupt a WAL database when two connections write or checkpoint at the same instant (sqlite.org/wal.html, WAL-reset bug)."""
@@ -98,7 +100,7 @@ def _port(settings: Settings) -> Iterator[Finding]:
 
 def _server(paths: Paths, settings: Settings) -> Iterator[Finding]:
     state = background.running(paths)
-    if state is None and backend.uses_engine(settings):
+    if state is None and model_server.uses_engine(settings):
         return  # the daemon brings the engine
     url = state.server if state else settings.serve.ollama
     with Ollama(url, timeout=5) as server:
@@ -188,8 +190,8 @@ def _parts(paths: Paths, settings: Settings) -> Iterator[Finding]:
     if own and shutil.which(os.path.expanduser(own)) is None:
         yield Finding("parts", False, f"train.python names {own}, which cannot be run.", "Give the path of a Python that has torch, transformers and peft.")
     wanted = dict.fromkeys(PACKING if own else (*TRAINING, *PACKING), "train")
-    if backend.uses_engine(settings) and not settings.serve.base_gguf:
-        wanted[backend.EMBEDDED_PACKAGE] = "embedded"
+    if model_server.uses_engine(settings) and not settings.serve.base_gguf:
+        wanted[model_server.EMBEDDED_PACKAGE] = "embedded"
     missing = {module: extra for module, extra in wanted.items() if importlib.util.find_spec(module) is None}
     if missing:
         extras = ",".join(sorted(set(missing.values())))

@@ -13,16 +13,16 @@ from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.version import is_version
 from qi_learn.errors import NotFound, QiError, StoreError
 from qi_learn.paths import Paths
+from qi_learn.plan.fallback import read_rungs
+from qi_learn.plan.plan import reasons
+from qi_learn.plan.strength import moved
 from qi_learn.records import LearningInteraction, Packed, Placement, Plan, Score, Suggestion, TrainResult, Verdict
-from qi_learn.report.history import clock, one_line
+from qi_learn.report.listing import clock, one_line
+from qi_learn.rundir.directory import RunDirectory, RunRequest, run_directories
+from qi_learn.rundir.snapshot import load_snapshot, recalled_in, snapshot_ready
 from qi_learn.settings import Settings
 from qi_learn.store.database import open_store
 from qi_learn.store.feedback import load_interaction
-from qi_learn.store.rundir import RunDirectory, RunRequest, run_directories
-from qi_learn.store.snapshots import load_snapshot, recalled_in, snapshot_ready
-from qi_learn.train.budget import moved
-from qi_learn.train.ladder import read_rungs
-from qi_learn.train.plan import reasons
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,21 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from qi_learn import trigger
 from qi_learn.codec import read_object
+from qi_learn.cycle import trigger
+from qi_learn.daemon import client as background
+from qi_learn.daemon import control
+from qi_learn.daemon.client import DaemonState
 from qi_learn.deploy.journal import Deployment, live_runs, load_deployment
 from qi_learn.errors import QiError
 from qi_learn.paths import Paths
 from qi_learn.records import Decision
-from qi_learn.report.training import GpuUse, gpu_text, gpu_use
-from qi_learn.serve import background, control
-from qi_learn.serve.background import DaemonState
-from qi_learn.serve.projects import load_projects
+from qi_learn.report.gpu_use import GpuUse, gpu_text, gpu_use
+from qi_learn.rundir.directory import RunDirectory, run_directories
+from qi_learn.rundir.progress import Progress, progress_text, read_progress
 from qi_learn.settings import Settings
 from qi_learn.spool import spool_files
 from qi_learn.store.database import open_store
-from qi_learn.store.rundir import RunDirectory, run_directories
-from qi_learn.train.progress import Progress, progress_text, read_progress
+from qi_learn.workspace.registry import load_projects
 
 T = TypeVar("T")
 NOTHING_YET = Decision(False, "nothing was recorded yet")

@@ -22,11 +22,11 @@ from qi_learn import codec
 from qi_learn.errors import DiskFull
 from qi_learn.paths import sync_directory
 from qi_learn.records import CommandResult, Event, Suggestion, Turn
+from qi_learn.redact import Redactor, load_redactor
 from qi_learn.spool import Line, finished, read_from, spool_files
 from qi_learn.store.database import Store
 from qi_learn.store.events import save_event
 from qi_learn.store.feedback import keep_rating, match_ratings, save_command, save_suggestions, unmatched_ratings
-from qi_learn.store.redact import Redactor, load_redactor
 from qi_learn.store.releases import apply_release
 from qi_learn.store.runs import apply_cycle
 from qi_learn.store.turns import save_turn, session_of

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from qi_learn.plan.schedule import Sample
 from qi_learn.records import Drift
 from qi_learn.stats import evenly
-from qi_learn.train.batches import Sample
 from qi_learn.train.ewc import Penalty
-from qi_learn.train.model import HEAD_ELEMENTS, Network
+from qi_learn.train.network import HEAD_ELEMENTS, Network
 
 SEQUENCES = 16
 """About 1,500 target tokens: two choices of 16 sequences, from other modules, agreed within 6 % (0.0118 and 0.0125 nat, SmolLM2, one cycle)."""

@@ -19,8 +19,8 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from qi_learn.errors import ModelError, UnsupportedArchitecture
-from qi_learn.outside.gguf_file import Array, GgufFile, read_head
-from qi_learn.train.base import GGUF_NAMES, check_architecture
+from qi_learn.outside.gguf import Array, GgufFile, read_head
+from qi_learn.plan.base_model import GGUF_NAMES, check_architecture
 
 _LAYER = {
     "attn_norm": "input_layernorm",

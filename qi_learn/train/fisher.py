@@ -28,10 +28,10 @@ import torch
 from torch import Tensor
 
 from qi_learn.errors import ModelError, TrainingError
+from qi_learn.plan.schedule import Sample
 from qi_learn.train.adapter import load_tensors, save_tensors
-from qi_learn.train.batches import Sample
 from qi_learn.train.factor import Factor, FactorSum, Form
-from qi_learn.train.model import Network, head_pass
+from qi_learn.train.network import Network, head_pass
 
 FORMAT, READABLE = "qi-learn fisher 2", ("qi-learn fisher 1", "qi-learn fisher 2")
 ENOUGH = 32

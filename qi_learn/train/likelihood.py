@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from qi_learn.train.batches import Sample, balanced
-from qi_learn.train.model import Network
+from qi_learn.plan.schedule import Sample, balanced
+from qi_learn.train.network import Network
 
 
 @torch.no_grad()

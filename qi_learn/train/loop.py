@@ -20,14 +20,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from qi_learn.plan.schedule import Sample, balanced, schedule
 from qi_learn.records import Drift, Plan
-from qi_learn.train.batches import Sample, balanced, schedule
+from qi_learn.rundir.progress import Progress, write_progress
 from qi_learn.train.checkpoint import LoopState, newest_checkpoint, restore, save_checkpoint
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.fisher import Interrupted
-from qi_learn.train.model import Network
+from qi_learn.train.network import Network
 from qi_learn.train.preference import Comparison, add_gradients, placed
-from qi_learn.train.progress import Progress, write_progress
 from qi_learn.train.ranks import ALONE, Ranks
 
 CLIP = 1.0

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from qi_learn.paths import replace_file
 from qi_learn.records import Placement
-from qi_learn.store.traffic import quiet_for
-from qi_learn.train.progress import read_progress, write_progress
+from qi_learn.rundir.activity import quiet_for
+from qi_learn.rundir.progress import read_progress, write_progress
 
 LOOK_SECONDS = 0.2
 PAUSED = "paused"

@@ -20,10 +20,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from qi_learn.plan.schedule import Sample, balanced
 from qi_learn.records import Pair
-from qi_learn.train.batches import Sample, balanced
 from qi_learn.train.likelihood import log_probabilities
-from qi_learn.train.model import Network
+from qi_learn.train.network import Network
 
 BETA = 0.1
 CONTEXT = 8

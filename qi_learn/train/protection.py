@@ -18,7 +18,7 @@ from qi_learn.train.adapter import Change
 from qi_learn.train.checkpoint import LoopState
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.fisher import Fisher
-from qi_learn.train.model import Network
+from qi_learn.train.network import Network
 
 GENERAL, PAST = "general ability is not protected", "past work is not protected"
 

@@ -19,7 +19,7 @@ from qi_learn.paths import replace_file
 from qi_learn.records import Memory, Plan
 from qi_learn.train.likelihood import log_probabilities, per_token
 from qi_learn.train.loop import Data, steps_of
-from qi_learn.train.model import Network
+from qi_learn.train.network import Network
 from qi_learn.train.preference import Choice, looked_at, preferred
 
 

@@ -17,15 +17,15 @@ from qi_learn import codec
 from qi_learn.errors import ModelError, TrainingError
 from qi_learn.outside.process import peak_resident
 from qi_learn.paths import replace_file
+from qi_learn.plan.schedule import Sample, places_of, samples
 from qi_learn.records import Example, Plan, Snapshot, TrainResult
+from qi_learn.rundir.progress import Phase, Progress, write_progress
 from qi_learn.train.adapter import Change, load_adapter, save_adapter
-from qi_learn.train.batches import Sample, places_of, samples
 from qi_learn.train.calibrate import Yardstick, drift, yardstick
 from qi_learn.train.fisher import ENOUGH, Fisher, Interrupted, estimate, load_fisher
 from qi_learn.train.loop import Data, Trained, train
-from qi_learn.train.model import Network, load_trainable
+from qi_learn.train.network import Network, load_trainable
 from qi_learn.train.preference import comparisons
-from qi_learn.train.progress import Phase, Progress, write_progress
 from qi_learn.train.protection import protect
 from qi_learn.train.ranks import ALONE, Ranks
 from qi_learn.train.recall import look_back, look_before, prefers

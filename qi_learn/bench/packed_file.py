@@ -1,0 +1,83 @@
+"""What counts: the numbers of the packed file, by llama.cpp, on the very bytes that would be served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from qi_learn.bench.tasks import BenchTask
+from qi_learn.dataset.examples import Vocabulary
+from qi_learn.gate.measure import Likelihoods, suite_of
+from qi_learn.gate.suite import SHOTS, with_shots
+from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
+from qi_learn.pack.join import Adapter
+from qi_learn.pack.splice import pack
+from qi_learn.records import Example
+
+CONTEXT = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One file's numbers: per task the share of test tokens it would have written itself and their NLL (nats per token), and the NLL of general code."""
+
+    accuracy: tuple[float, ...]
+    nll: tuple[float, ...]
+    general: float
+    texts: tuple[tuple[float, ...], ...]
+    """Per task the NLL of each test's whole text, nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A file's numbers, and the same as the gate compares them: all tests are fresh work, a project a session, the probes code in general."""
+
+    served: Served
+    likelihoods: Likelihoods
+
+
+def measure(gguf: Path, tasks: Sequence[BenchTask], probes: Sequence[Example]) -> Measurement:
+    """The numbers of a file on every task's test and on the probes."""
+    asked = [e for task in tasks for e in task.test]
+    scored = _score(gguf, [*asked, *probes])
+    each = iter(scored)
+    tests = [tuple(islice(each, len(task.test))) for task in tasks]
+    found, general = [_sum(test) for test in tests], suite_of("general", probes, tuple(each))
+    served = Served(
+        accuracy=tuple(f.hits / f.tokens for f in found),
+        nll=tuple(f.nll / f.tokens for f in found),
+        general=general.per_token,
+        texts=tuple(tuple(s.nll for s in test) for test in tests),
+    )
+    return Measurement(served, Likelihoods(suite_of("gate", asked, scored[: len(asked)]), suite_of("old", (), ()), general))
+
+
+def measure_adapter(base: Path, adapter: Adapter | None, tasks: Sequence[BenchTask], probes: Sequence[Example], work: Path) -> tuple[Measurement, float]:
+    """The numbers of base + adapter as they would be served, and the smallest gain of a touched tensor (1.0: all of its change survived quantising)."""
+    if adapter is None:
+        return measure(base, tasks, probes), 1.0
+    packed = pack(base, adapter, work / "packed.gguf")
+    try:
+        return measure(Path(packed.path), tasks, probes), min(g.gain for g in packed.gains)
+    finally:
+        Path(packed.path).unlink()
+
+
+def measure_in_context(base: Path, tasks: Sequence[BenchTask], vocabulary: Vocabulary) -> Served:
+    """The base with two examples of the task in its prompt: what needs no training. Its general NLL is the base's own, so it is not measured (NaN)."""
+    return measure(base, [replace(task, test=tuple(_with_shots(e, task.train[:SHOTS], vocabulary) for e in task.test)) for task in tasks], ()).served
+
+
+def _with_shots(example: Example, shots: Sequence[Example], vocabulary: Vocabulary) -> Example:
+    prompt = str(with_shots(example.ask, shots)["body"]["prompt"])
+    return replace(example, prompt=prompt, prompt_ids=tuple(vocabulary.prompt_ids(prompt)))
+
+
+def _score(gguf: Path, examples: Sequence[Example]) -> list[SequenceNll]:
+    return score_sequences(gguf, [(e.prompt_ids, e.target_ids, e.code_mask) for e in examples], context=CONTEXT)
+
+
+def _sum(scored: Sequence[SequenceNll]) -> SequenceNll:
+    return SequenceNll(sum(s.nll for s in scored), sum(s.tokens for s in scored), 0.0, 0, sum(s.hits for s in scored))

@@ -1,0 +1,79 @@
+"""`qi-learn rollback`: the terminal's way into `deploy/rollback`, with or without a server; tells the store by an event."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from qi_learn.daemon import client as background
+from qi_learn.deploy import model_server, rollback
+from qi_learn.deploy.journal import load_deployment
+from qi_learn.errors import SpoolError
+from qi_learn.outside.ollama import Ollama
+from qi_learn.paths import Paths
+from qi_learn.settings import Settings
+from qi_learn.spool import Spool
+
+ASK_SECONDS = 2.0
+"""How long the server may take to answer one question before the rollback goes on without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What `qi-learn rollback --json` prints."""
+
+    before: str
+    version: str
+    model: str
+    alias: str
+    alias_moved: bool
+    dry_run: bool
+    seconds: float
+    remark: str = ""
+
+
+def roll_back(paths: Paths, settings: Settings, *, version: str | None, dry_run: bool) -> Back:
+    """Makes an earlier version live, or says which it would be. Raises NotFound where there is none."""
+    began = time.monotonic()
+    if dry_run:
+        deployment = load_deployment(paths)
+        release = rollback.choose(deployment, version)
+        return Back(deployment.live, release.version, release.model, deployment.alias, False, True, time.monotonic() - began)
+    url, store = _server(paths, settings)
+    if url is None:
+        done = rollback.roll_back(paths, None, version=version)
+    else:
+        with Ollama(url, timeout=ASK_SECONDS) as server:
+            done = rollback.roll_back(paths, server, version=version, store=store)
+    remark = "" if done.alias_moved else "The gateway answers with it at once; the alias on the server follows when the daemon next reaches it."
+    seconds = time.monotonic() - began
+    remark += _tell(paths, done, seconds)
+    return Back(done.before, done.version, done.model, done.alias, done.alias_moved, False, seconds, remark)
+
+
+def _server(paths: Paths, settings: Settings) -> tuple[str | None, Path | None]:
+    """The serving API that is up: the running daemon's, else Ollama; no engine is started for this."""
+    if state := background.running(paths):
+        return state.server, paths.models if state.engine else model_server.ollama_store()
+    if model_server.uses_engine(settings):
+        return None, None
+    return settings.serve.ollama, model_server.ollama_store()
+
+
+def _tell(paths: Paths, done: rollback.RolledBack, seconds: float) -> str:
+    """The event for the store; a full disk must not stop a rollback."""
+    try:
+        spool = Spool(paths.spool, "rollback", clock=time.time)
+        told = {"action": "rolled_back", "version": done.version, "alias": done.alias, "from": done.before, "seconds": round(seconds, 3)}
+        spool.append("release", told, author="person")
+        spool.close()
+    except SpoolError as error:
+        return f" It could not be written down: {error.what}"
+    return ""
+
+
+def as_text(done: Back) -> str:
+    if done.dry_run:
+        return f"{done.alias} would go from v{done.before} back to v{done.version} ({done.model}). Nothing was changed."
+    return f"{done.alias} is v{done.version} again (it was v{done.before}); {done.seconds:.2f} s." + (f"\n{done.remark.strip()}" if done.remark else "")

@@ -1,0 +1,43 @@
+"""`qi-learn run -- CMD`: the command runs unchanged, its outcome goes to the spool, its exit code comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from qi_learn.capture.outcome import run_command
+from qi_learn.errors import NotFound, SettingsError, SpoolError
+from qi_learn.paths import Paths
+from qi_learn.records import CommandResult
+from qi_learn.spool import Spool
+from qi_learn.workspace.registry import project_of
+
+KINDS: tuple[str, ...] = get_args(get_type_hints(CommandResult)["kind"])
+EXIT_NO_COMMAND = 127
+"""As a shell has it."""
+_TOLD = ("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value")
+
+
+def run(paths: Paths, command: Sequence[str], *, kind: str | None, place: Path) -> tuple[int, str]:
+    """Runs it; its exit code, and what went wrong where its outcome could not be written down (a full disk changes nothing for the command).
+
+    Raises SettingsError for an unknown kind, NotFound (with a shell's exit code) where there is no such command.
+    """
+    if kind is not None and kind not in KINDS:
+        raise SettingsError(f"{kind!r} is not a kind of command.", f"Kinds: {', '.join(KINDS)}.")
+    project = str(project_of(paths, place) or place)
+    try:
+        result, _ = run_command(command, project=project, kind=kind, cwd=place)
+    except NotFound as error:
+        error.exit_code = EXIT_NO_COMMAND
+        raise
+    body = {name: getattr(result, name) for name in _TOLD}
+    spool = Spool(paths.spool, "run")
+    try:
+        spool.append("outcome", body, author="person", project=project)
+    except SpoolError as error:
+        return result.exit_code, error.what
+    finally:
+        spool.close()
+    return result.exit_code, ""

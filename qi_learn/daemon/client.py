@@ -1,0 +1,137 @@
+"""The daemon in the background: start it and wait until it accepts, find it, stop it.
+
+The lock says whether there is one (the kernel lets go of it when its holder dies), `daemon.json` says where it listens. A file without a lock, or of a
+process that is gone, counts for nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from qi_learn import codec
+from qi_learn.daemon import control
+from qi_learn.daemon.supervisor import open_log, python
+from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, QiError
+from qi_learn.paths import Paths
+
+START_SECONDS = 90.0
+"""The engine gets 60 to load its library and look through its models, the gateway 20."""
+STOP_SECONDS = 60.0
+_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonState:
+    """What a running daemon says of itself in `daemon.json`."""
+
+    pid: int
+    gateway: str
+    """Empty while `qi-learn train --now` is the daemon: it brings no gateway."""
+    server: str
+    """The serving API behind the gateway."""
+    engine: bool
+    """True where that is the embedded engine."""
+    started: float
+
+
+def running(paths: Paths) -> DaemonState | None:
+    """The daemon that holds the lock and accepts, or None."""
+    if not locked(paths):
+        return None
+    try:
+        state = codec.loads(DaemonState, paths.daemon_state.read_text(encoding="utf-8"))
+        os.kill(state.pid, 0)
+    except (OSError, ValueError, TypeError, OverflowError):
+        return None
+    return state
+
+
+def locked(paths: Paths) -> bool:
+    """Whether some process is the daemon now (holds the store lock)."""
+    try:
+        fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
+def start(paths: Paths) -> DaemonState:
+    """Starts the daemon unless it runs or is just being started, and waits until it accepts.
+
+    Raises QiError with its last words and its exit code where it does not come up, Busy while `qi-learn train --now` is the daemon.
+    """
+    log = paths.ensure().logs / "daemon.log"
+    said = log.stat().st_size if log.exists() else 0
+    process: subprocess.Popen[bytes] | None = None
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if state := running(paths):
+            return _with_gateway(state)
+        if process is not None and process.poll() is not None:
+            if not locked(paths):
+                raise _not_started(process.returncode, log, said)
+            process = None  # another one was quicker: wait for that
+        elif process is None and not locked(paths):
+            process = _spawn(log)
+        time.sleep(_LOOK_SECONDS)
+    raise DaemonError(f"The daemon did not come up within {START_SECONDS:.0f} s.", f"It is still trying; see {log} and `qi-learn doctor`.")
+
+
+def stop(paths: Paths) -> bool:
+    """Asks the daemon to stop and waits for it; False where none was running. Raises DaemonError where it does not stop."""
+    if not locked(paths):
+        return False
+    asked = False
+    deadline = time.monotonic() + STOP_SECONDS
+    while locked(paths):
+        if time.monotonic() > deadline:
+            pid = state.pid if (state := running(paths)) else "PID"
+            raise DaemonError(
+                f"The daemon did not stop within {STOP_SECONDS:.0f} s.", f"See {paths.logs / 'daemon.log'}; `kill {pid}` ends it, nothing is lost."
+            )
+        if not asked:
+            with suppress(DaemonError):  # while it starts it does not listen yet
+                control.call(paths.socket, {"do": "stop"})
+                asked = True
+        time.sleep(_LOOK_SECONDS)
+    return True
+
+
+def _spawn(log: Path) -> subprocess.Popen[bytes]:
+    home = os.environ.get("QI_LEARN_HOME")
+    moved = {"QI_LEARN_HOME": str(Path(home).expanduser().absolute())} if home else {}  # its working directory is another
+    with open_log(log) as out:
+        return subprocess.Popen(
+            python("qi_learn", "daemon"), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd="/", env=os.environ | moved
+        )
+
+
+def _with_gateway(state: DaemonState) -> DaemonState:
+    if not state.gateway:
+        raise Busy(f"`qi-learn train --now` is at work (pid {state.pid}).", "Start the daemon when it is done; `qi-learn status` shows how far it is.")
+    return state
+
+
+def _not_started(exit_code: int, log: Path, said: int) -> QiError:
+    """What the daemon wrote of its end, as the error it was."""
+    with log.open("rb") as file:
+        file.seek(said if said <= log.stat().st_size else 0)
+        words = file.read().decode("utf-8", "replace").splitlines()
+    own = next((i for i, line in enumerate(words) if line.startswith("qi-learn: ")), max(0, len(words) - 4))
+    last = "\n".join(words[own:]).removeprefix("qi-learn: ") or "It said nothing."
+    error = DaemonError(f"The daemon did not start: {last}", f"Its log is {log}; `qi-learn doctor` looks for the usual causes.")
+    error.exit_code = exit_code if exit_code > 0 else EXIT_FAILED
+    return error

@@ -1,0 +1,141 @@
+"""Evidence into the store: drain the spool, follow suggestions in files and commits, apply outcomes, score what changed.
+
+This is the only code that writes the database. `tick` is one round; it is idempotent, so that a daemon killed in the middle of one loses nothing:
+what was not taken in is still in the spool, and what was not scored is still marked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from qi_learn.capture import outcome
+from qi_learn.capture.wire import decode
+from qi_learn.codec import plain
+from qi_learn.errors import DiskFull, QiError, SettingsError, StoreError
+from qi_learn.paths import Paths
+from qi_learn.records import Event, Score, Turn
+from qi_learn.score import classify, suggestion_score
+from qi_learn.settings import Settings
+from qi_learn.store import feedback, turns
+from qi_learn.store.database import Store
+from qi_learn.store.ingest import drain
+from qi_learn.track import survival
+from qi_learn.track.commits import on_committed
+from qi_learn.workspace.context import Contexts
+from qi_learn.workspace.registry import load_projects
+from qi_learn.workspace.watcher import Committed, FileSaved, Watcher
+
+logger = logging.getLogger(__name__)
+NOT_UNDERSTOOD = (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError)
+"""What odd data may bring up in code that reads it."""
+
+
+@dataclass(slots=True)
+class Intake:
+    """Holds the watcher; everything else is in the store."""
+
+    paths: Paths
+    settings: Settings
+    watcher: Watcher
+    edited: float = float("-inf")
+    """When something was last seen to change in a watched project."""
+    _projects: list[Path] = field(default_factory=list)
+    _listed: tuple[Path, ...] = ()
+    _registered_at: int = -1
+    _seen: deque[FileSaved | Committed] = field(default_factory=deque)
+    _contexts: Contexts = field(default_factory=Contexts)
+
+    def tick(self, store: Store, now: float) -> int:
+        """One round; returns how many events were taken in and turns scored: 0 where nothing changed."""
+        self._follow_projects()
+        if seen := self.watcher.poll():  # before the drain: a turn is in the spool before anybody can save what it answered
+            self._seen.extend(seen)
+            self.edited = now
+        drained = drain(store, self.paths.spool, decode=self._decode, suggest=survival.suggestions_of, now=now)
+        for turn_id in feedback.unclassified_turns(store):
+            self._classify(store, turn_id)
+        self._take_in_seen(store, now)
+        survival.settle(store, self.settings.capture, now)
+        for project in self._projects:
+            outcome.apply_outcomes(store, str(project), now)
+        dirty = feedback.dirty_turns(store)
+        for turn_id in dirty:
+            self._score(store, turn_id, now)
+        return drained.count + len(dirty)
+
+    def _decode(self, event: Event) -> Turn:
+        """The turn, with the context of its project as it was then (R2's projectContext and codebaseSnapshot), where the project is known and there."""
+        turn = decode(event)
+        if turn.project is None or not os.path.isdir(turn.project):
+            return turn
+        try:
+            context = self._contexts.of(Path(turn.project))
+        except (QiError, OSError) as error:
+            logger.warning("the context of %s cannot be read: %s", turn.project, error)
+            return turn
+        return replace(turn, context=plain(context), commit=context.commit)
+
+    def _take_in_seen(self, store: Store, now: float) -> None:
+        """Saves and commits, in order. The watcher tells each once: where the database cannot be written now, the rest waits here."""
+        while self._seen:
+            try:
+                self._observe(store, self._seen[0], now)
+            except (StoreError, DiskFull):
+                raise
+            except (QiError, OSError) as error:
+                logger.warning("what was seen in %s is left out: %s", self._seen[0].project, error)
+            self._seen.popleft()
+
+    def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
+        if isinstance(seen, FileSaved):
+            survival.on_saved(store, seen, self.watcher.history(seen.path), self.settings.capture, now)
+        else:
+            on_committed(store, seen, self.settings.capture, now)
+
+    def _classify(self, store: Store, turn_id: str) -> None:
+        turn = turns.load_turn(store, turn_id)
+        try:
+            classes = classify.classify(turn)
+        except NOT_UNDERSTOOD:
+            logger.exception("turn %s cannot be classified", turn_id)
+            classes = classify.Classes("problem_solving", "simple", "general", ())
+        feedback.save_classes(store, turn_id, classes.learning_type, classes.complexity, classes.domain, classes.tools)
+
+    def _score(self, store: Store, turn_id: str, now: float) -> None:
+        """A turn that cannot be scored is set aside until its evidence changes: it must not keep the others waiting."""
+        try:
+            score = suggestion_score.score_turn(store, turn_id, self.settings, now)
+        except NOT_UNDERSTOOD as error:
+            logger.exception("turn %s cannot be scored", turn_id)
+            score = Score(turn_id, None, 0.0, None, None, (), (f"could not be scored: {error}",), now)
+        feedback.save_score(store, score)
+
+    def _follow_projects(self) -> None:
+        """Watches the directories that are registered and there; one that cannot be watched is said once and keeps nothing else waiting."""
+        wanted = [p for p in self._registered() if os.path.isdir(p)]  # never raises, unlike Path.is_dir
+        for project in [p for p in self._projects if p not in wanted]:
+            self._projects.remove(project)
+            self.watcher.remove(project)
+        for project in [p for p in wanted if p not in self._projects]:
+            self._projects.append(project)
+            try:
+                self.watcher.add(project)
+            except (QiError, OSError) as error:
+                logger.warning("%s is not watched: %s", project, error)
+
+    def _registered(self) -> tuple[Path, ...]:
+        try:
+            changed = self.paths.projects.stat().st_mtime_ns
+        except FileNotFoundError:
+            return ()
+        if changed != self._registered_at:
+            self._registered_at = changed
+            try:
+                self._listed = load_projects(self.paths)
+            except SettingsError as error:
+                logger.warning("the projects watched stay as they were: %s", error)
+        return self._listed

@@ -1,0 +1,199 @@
+"""POST /api/create: a model from an uploaded GGUF or from another model, with system text, parameters, license and messages on top.
+
+The GGUF is used as it was uploaded, byte for byte. What would change how it answers in a way that this engine does not have (another template, adapters,
+quantising) is refused with the reason, never ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aiohttp import web
+
+from qi_learn.engine.gguf_head import GgufHeader, read_header
+from qi_learn.engine.library import NAMED, Engine, asked_name, engine_of, full_or_failed, parameters_of
+from qi_learn.engine.store import Layer, ModelName, ModelStore, parse_digest, parse_name
+from qi_learn.engine.wire import NDJSON, dumps, error_text, read_body, reply, status_of, stream
+from qi_learn.errors import ModelError, NotFound, QiError, ServerError
+from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
+
+_KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    **NAMED,
+    "stream": (bool, "bool"),
+    "from": (str, "string"),
+    "files": (dict, "map[string]string"),
+    "adapters": (dict, "map[string]string"),
+    "quantize": (str, "string"),
+    "template": (str, "string"),
+    "system": (str, "string"),
+    "parameters": (dict, "map[string]interface {}"),
+    "messages": (list, "[]api.Message"),
+}
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    """Answers with one status line a step, or with the last one alone where `stream` is false."""
+    engine = engine_of(request)
+    body = await read_body(request, "CreateRequest", _KINDS)
+    _, name = asked_name(body, required="invalid model name")
+    _refuse_unsupported(body)
+    told, problem = await asyncio.to_thread(_create, engine, name, body)
+    if problem is not None and (not told or body.get("stream") is False):
+        return reply({"error": error_text(problem)}, status=status_of(problem), content_type="application/json")
+    if body.get("stream") is False:
+        return reply({"status": told[-1]}, content_type="application/json")
+    return await stream(request, _lines(told, problem), NDJSON)
+
+
+async def _lines(told: Sequence[str], problem: QiError | None) -> AsyncGenerator[bytes, None]:
+    for status in told:
+        yield (dumps({"status": status}) + "\n").encode()
+    if problem is not None:
+        yield (dumps({"error": error_text(problem)}) + "\n").encode()
+
+
+def _refuse_unsupported(body: Mapping[str, Any]) -> None:
+    for file in body.get("files", {}):
+        parts = file.split("/")
+        if not file or file.startswith("/") or any(part in ("", ".", "..") for part in parts):
+            raise ServerError("file path must be relative", status=400)
+    if body.get("adapters"):
+        raise ServerError("the embedded engine takes no adapters: merge the adapter into the GGUF and upload that", status=400)
+    if body.get("quantize") or body.get("quantization"):
+        raise ServerError("the embedded engine does not quantise: upload a GGUF that is quantised already", status=400)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What the new model begins with."""
+
+    config: Mapping[str, Any]
+    layers: tuple[Layer, ...]
+    parameters: Mapping[str, Any]
+    template: str | None
+    """The GGUF's own chat template."""
+
+
+def _create(engine: Engine, name: ModelName, body: Mapping[str, Any]) -> tuple[list[str], QiError | None]:
+    """Makes the model; returns the statuses reached, and what went wrong then."""
+    told: list[str] = []
+    try:
+        with engine.store.exclusive():
+            _build(engine.store, name, body, told.append)
+    except QiError as error:
+        return told, error
+    except OSError as error:
+        return told, full_or_failed(error, engine.store, 0)
+    return told, None
+
+
+def _build(store: ModelStore, name: ModelName, body: Mapping[str, Any], tell: Callable[[str], None]) -> None:
+    if body.get("from"):
+        start = _from_model(store, str(body["from"]))
+    elif body.get("files"):
+        start = _from_files(store, body["files"], tell)
+    else:
+        raise ServerError("neither 'from' or 'files' was specified", status=400)
+    if body.get("template") and body["template"] != start.template:
+        raise ServerError("the embedded engine renders with the GGUF's own chat template and takes no other", status=400)
+    added = _added(store, body, start.parameters)
+    replaced = {layer.kind for layer, _ in added} - {"license"}
+    kept = [layer for layer in start.layers if layer.kind not in replaced]
+    for layer in kept:
+        tell(f"using existing layer sha256:{layer.digest}")
+    if not body.get("from") and start.template:
+        tell("using the chat template of the GGUF")
+    for layer, was_there in added:
+        tell(f"{'using existing' if was_there else 'creating new'} layer sha256:{layer.digest}")
+    tell("writing manifest")
+    store.save(name, start.config, [*kept, *(layer for layer, _ in added)])
+    tell("success")
+
+
+def _from_model(store: ModelStore, text: str) -> _Start:
+    name = parse_name(text)
+    if name is None:
+        raise ServerError("invalid model name", status=400)
+    try:
+        base = store.find(name)
+    except NotFound as error:
+        raise ServerError(f"model '{text}' not found", "the embedded engine fetches nothing: create it from a file first", status=404) from error
+    config = store.read_json(base.config)
+    layers = tuple(replace(layer, source=base.name.short) if layer.kind == "model" else layer for layer in base.layers)
+    header = read_header(store.blob(base.weights.digest)) if store.blob(base.weights.digest).is_file() else None
+    if header is None:
+        raise ModelError(f"the GGUF of model '{base.name.short}' is missing from the store", "create it again")
+    return _Start(config, layers, parameters_of(store, base), header.metadata.get("tokenizer.chat_template"))
+
+
+def _from_files(store: ModelStore, files: Mapping[str, Any], tell: Callable[[str], None]) -> _Start:
+    """A model from one uploaded GGUF, once llama.cpp has accepted its architecture and vocabulary."""
+    tell("parsing GGUF")
+    digests = [parse_digest(str(digest)) for digest in files.values()]
+    if len(digests) != 1:
+        raise ModelError("the embedded engine takes a model of exactly one GGUF file", "join a split model first")
+    digest = digests[0]
+    if digest is None:
+        raise ModelError("invalid digest format")
+    path = store.blob(digest)
+    if not path.is_file():
+        raise ModelError(f"open {path}: no such file or directory")
+    header = read_header(path)
+    tell("verifying conversion")
+    with load_vocabulary(path) as vocabulary:
+        config = _config(header, digest, insert=vocabulary.fim() is not None)
+        stops = _written_controls(vocabulary)
+    return _Start(config, (Layer("model", digest, path.stat().st_size),), {"stop": stops} if stops else {}, vocabulary.chat_template)
+
+
+def _written_controls(vocabulary: Vocabulary) -> list[str]:
+    """The control tokens that the chat template writes, in its order: an answer that begins to write one of them is over."""
+    template = vocabulary.chat_template or ""
+    found = {text: template.find(text) for token in range(vocabulary.size) if vocabulary.is_control(token) and (text := vocabulary.text(token)) in template}
+    return sorted((text for text in found if text), key=lambda text: found[text])
+
+
+def _config(header: GgufHeader, digest: str, *, insert: bool) -> dict[str, Any]:
+    """The config blob: what Ollama writes there, and what /api/tags tells without opening the GGUF."""
+    family = header.architecture
+    return {
+        "model_format": "gguf",
+        "model_family": family,
+        "model_families": [family],
+        "model_type": human_count(header.parameters),
+        "file_type": header.quantization,
+        "context_length": header.number("context_length") or 0,
+        "embedding_length": header.number("embedding_length") or 0,
+        "capabilities": ["completion", "insert"] if insert else ["completion"],
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+        "os": platform.system().lower(),
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+    }
+
+
+def human_count(number: int) -> str:
+    """A parameter count as Ollama writes it: 134.52M, 7.6B."""
+    for size, letter, form in ((1e9, "B", ".1f"), (1e6, "M", ".2f"), (1e3, "K", ".0f")):
+        if number >= size:
+            return f"{number / size:{form}}".removesuffix(".0").removesuffix(".00") + letter
+    return str(number)
+
+
+def _added(store: ModelStore, body: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[tuple[Layer, bool]]:
+    """The layers that the request brings, each with whether its blob was there."""
+    texts: list[tuple[str, str]] = []
+    licenses = body.get("license") or []
+    texts += [("license", text) for text in ([licenses] if isinstance(licenses, str) else licenses)]
+    if body.get("system"):
+        texts.append(("system", body["system"]))
+    merged = {**parameters, **body.get("parameters", {})}
+    if merged and (body.get("parameters") or not body.get("from")):
+        texts.append(("params", json.dumps(merged, ensure_ascii=False)))
+    if body.get("messages"):
+        texts.append(("messages", json.dumps(body["messages"], ensure_ascii=False)))
+    return [store.write(kind, str(text).encode()) for kind, text in texts]

@@ -1,0 +1,176 @@
+"""The models in memory: loaded at the first request, at most a few side by side, gone after `keep_alive`.
+
+Each loaded model has one worker thread, so its requests queue and different models answer at the same time. A model in use is never taken away: when
+room is needed the one that was idle longest goes, else the newcomer waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from qi_learn.engine.store import Manifest, ModelStore
+from qi_learn.errors import StoreError
+from qi_learn.outside.llama_cpp import Model
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+KEEP_ALIVE = 300.0
+"""Seconds a model stays after its last request, where the request does not say; Ollama's default."""
+MOST_LOADED = 3
+
+
+@dataclass(slots=True, eq=False)
+class Loaded:
+    """One model in memory."""
+
+    manifest: Manifest
+    """The name it was last asked by."""
+    model: Model
+    worker: ThreadPoolExecutor
+    load_seconds: float = 0.0
+    """How long loading took, for the request that caused it; 0 for the next ones."""
+    users: int = 0
+    used_at: float = 0.0
+    expires: float = math.inf
+    """On the monotonic clock."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.manifest.weights.digest, self.model.context
+
+    async def run(self, work: Callable[[threading.Event], Iterator[T]]) -> AsyncGenerator[T, None]:
+        """Runs `work` in the model's thread and passes on what it yields. Closing this early sets the event and waits until the thread is free."""
+        loop, arrived, cancelled = asyncio.get_running_loop(), asyncio.Queue[T | None](), threading.Event()
+
+        def pump() -> None:
+            try:
+                for item in work(cancelled) if not cancelled.is_set() else ():
+                    loop.call_soon_threadsafe(arrived.put_nowait, item)
+            finally:
+                loop.call_soon_threadsafe(arrived.put_nowait, None)
+
+        job: Future[None] = self.worker.submit(pump)
+        try:
+            while (item := await arrived.get()) is not None:
+                yield item
+            await asyncio.wrap_future(job)  # raises what the work raised
+        finally:
+            cancelled.set()
+            if not job.cancel():
+                await asyncio.wait([asyncio.wrap_future(job)])
+
+
+@dataclass(slots=True)
+class LoadedModels:
+    """Every model in memory, for one event loop."""
+
+    store: ModelStore
+    context: int
+    """Tokens, where neither the request nor the model says."""
+    threads: int | None = None
+    most: int = MOST_LOADED
+    clock: Callable[[], float] = time.monotonic
+    _models: dict[tuple[str, int], Loaded] = field(default_factory=dict)
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def list(self) -> tuple[Loaded, ...]:
+        """What is in memory, last used first."""
+        return tuple(sorted(self._models.values(), key=lambda m: -m.used_at))
+
+    def find(self, manifest: Manifest) -> tuple[Loaded, ...]:
+        """This model in memory, in every context size it has."""
+        return tuple(m for m in self._models.values() if m.key[0] == manifest.weights.digest)
+
+    @contextlib.asynccontextmanager
+    async def use(self, manifest: Manifest, num_ctx: int, keep_alive: float | None) -> AsyncIterator[Loaded]:
+        """The model, loaded; it stays while in use and `keep_alive` seconds longer. Raises ModelError, StoreError, ToolMissing where it cannot be loaded."""
+        async with self._changed:
+            loaded = await self._ensure(manifest, num_ctx)
+            loaded.users += 1
+            loaded.manifest, loaded.used_at = manifest, self.clock()
+        try:
+            yield loaded
+        finally:
+            async with self._changed:
+                loaded.users -= 1
+                loaded.load_seconds, loaded.used_at = 0.0, self.clock()
+                loaded.expires = self.clock() + (KEEP_ALIVE if keep_alive is None else keep_alive)
+                await self._drop_expired()
+                self._changed.notify_all()
+
+    async def _ensure(self, manifest: Manifest, num_ctx: int) -> Loaded:
+        wanted = num_ctx if num_ctx > 0 else self.context
+        for loaded in self.find(manifest):
+            if loaded.model.context == min(wanted, loaded.model.trained_context or wanted):
+                return loaded
+        path = self.store.blob(manifest.weights.digest)
+        if not path.is_file():
+            raise StoreError(f"blob sha256:{manifest.weights.digest} of model '{manifest.name.short}' is missing from the store", "create the model again")
+        while len(self._models) >= self.most:
+            idle = [m for m in self._models.values() if m.users == 0]
+            if idle:
+                await self._drop(min(idle, key=lambda m: m.used_at))
+            else:
+                await self._changed.wait()
+        return await self._load(manifest, path, wanted)
+
+    async def _load(self, manifest: Manifest, path: Path, context: int) -> Loaded:
+        worker = ThreadPoolExecutor(1, thread_name_prefix=f"model-{manifest.name.short}")
+        began = time.perf_counter()
+        job = worker.submit(Model, path, context=context, threads=self.threads, within_training=True)
+        try:
+            model = await asyncio.shield(asyncio.wrap_future(job))
+        except BaseException:  # also a client that hangs up meanwhile: neither thread nor weights may stay behind
+            job.add_done_callback(_close_unused)
+            worker.shutdown(wait=False)
+            raise
+        loaded = Loaded(manifest, model, worker, time.perf_counter() - began)
+        self._models[loaded.key] = loaded
+        logger.info("loaded %s: context %d, %.2f s", manifest.name.short, model.context, loaded.load_seconds)
+        return loaded
+
+    async def unload(self, manifest: Manifest) -> None:
+        """Lets the model go: at once, or when its last answer is finished."""
+        async with self._changed:
+            for loaded in self.find(manifest):
+                loaded.expires = -math.inf
+            await self._drop_expired()
+            self._changed.notify_all()
+
+    async def sweep(self) -> None:
+        """Drops models whose time is over; called every second or so."""
+        async with self._changed:
+            await self._drop_expired()
+            self._changed.notify_all()
+
+    async def close(self) -> None:
+        """Drops everything, each when its thread is free."""
+        for loaded in tuple(self._models.values()):
+            await self._drop(loaded)
+
+    async def _drop_expired(self) -> None:
+        now = self.clock()
+        for loaded in tuple(self._models.values()):
+            if loaded.users == 0 and loaded.expires <= now:
+                await self._drop(loaded)
+
+    async def _drop(self, loaded: Loaded) -> None:
+        self._models.pop(loaded.key, None)
+        await asyncio.wrap_future(loaded.worker.submit(loaded.model.close))
+        loaded.worker.shutdown(wait=False)
+
+
+def _close_unused(job: Future[Model]) -> None:
+    if not job.cancelled() and job.exception() is None:
+        job.result().close()

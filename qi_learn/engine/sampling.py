@@ -1,0 +1,166 @@
+"""Which token comes next: options as Ollama names them, its defaults, llama.cpp's samplers.
+
+At temperature 0 the most likely token is taken, always the same one. Otherwise, in llama.cpp's order: penalties, top_k, typical_p, top_p, min_p,
+temperature, then a draw from a generator with the given seed. A grammar (format) has the last word: a token that it does not allow is drawn again
+among those it allows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from qi_learn.errors import ServerError
+from qi_learn.outside.llama_cpp import Vocabulary
+from qi_learn.outside.llama_cpp_library import load_library
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Ollama's options that matter here, with its defaults (api/types.go, 0.33)."""
+
+    num_ctx: int = 0
+    """0: the engine's own default."""
+    num_predict: int = -1
+    """Below 0: until the model ends or the context is full."""
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.9
+    min_p: float = 0.0
+    typical_p: float = 1.0
+    repeat_last_n: int = 64
+    repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int = -1
+    stop: tuple[str, ...] = ()
+    grammar: str | None = None
+
+
+def sampling_from(options: Mapping[str, Any], grammar: str | None = None) -> Sampling:
+    """Options as they came; unknown ones are ignored. Raises ServerError (500, as Ollama does) where one has the wrong type."""
+    kinds = {field.name: field.type for field in fields(Sampling)}
+    known = {name: _option(name, kinds[name], value) for name, value in options.items() if name in kinds and name != "grammar" and value is not None}
+    return Sampling(**known, grammar=grammar)
+
+
+def _option(name: str, kind: Any, value: Any) -> Any:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if kind == "int":
+        if number:
+            return int(value)
+        raise ServerError(f'option "{name}" must be of type integer', status=500)
+    if kind == "float":
+        if number:
+            return float(value)
+        raise ServerError(f'option "{name}" must be of type float32', status=500)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise ServerError(f'option "{name}" must be of type array', status=500)
+
+
+def grammar_for(form: Any) -> str | None:
+    """The grammar of a request's `format`: "json", a JSON schema, or nothing. Raises ServerError for anything else."""
+    from llama_cpp.llama_grammar import JSON_GBNF, json_schema_to_gbnf
+
+    if form in (None, ""):
+        return None
+    if form == "json":
+        return str(JSON_GBNF)
+    if not isinstance(form, dict):
+        raise ServerError(f'invalid format: {json.dumps(form)}; expected "json" or a valid JSON Schema object', status=400)
+    try:
+        return str(json_schema_to_gbnf(json.dumps(form)))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError, NotImplementedError, RecursionError) as error:
+        raise ServerError(f"this JSON schema cannot be turned into a grammar: {error!r}", status=400) from error
+
+
+class Chooser:
+    """Chooses tokens for one answer. Close it after use."""
+
+    def __init__(self, vocabulary: Vocabulary, sampling: Sampling, prompt: Sequence[int]) -> None:
+        """Raises ServerError where the grammar is not one."""
+        import numpy as np
+
+        self._api = api = load_library().api
+        self._candidates = np.zeros(vocabulary.size, dtype=[("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+        self._ids = np.arange(vocabulary.size, dtype=np.int32)
+        self._grammar = self._chain = None
+        if sampling.grammar is not None:
+            self._grammar = api.llama_sampler_init_grammar(vocabulary.pointer, sampling.grammar.encode(), b"root")
+            if not self._grammar:
+                raise ServerError(f"llama.cpp does not accept this format: {load_library().reason()}", status=400)
+        self._chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
+        for sampler in _samplers(api, vocabulary.size, sampling):
+            api.llama_sampler_chain_add(self._chain, sampler)
+        for token in prompt:
+            api.llama_sampler_accept(self._chain, token)
+
+    def choose(self, logits: NDArray[np.float32]) -> int:
+        """The next token, and what follows knows of it."""
+        token = self._draw(self._chain, logits, by_grammar=False)
+        if self._grammar is not None and not self._allows(token):
+            token = self._draw(self._chain, logits, by_grammar=True)
+        self._api.llama_sampler_accept(self._chain, token)
+        return token
+
+    def keep(self, token: int) -> None:
+        """Tells the grammar that the token became part of the text (an end token does not)."""
+        if self._grammar is not None:
+            self._api.llama_sampler_accept(self._grammar, token)
+
+    def _draw(self, chain: Any, logits: NDArray[np.float32], *, by_grammar: bool) -> int:
+        rows = self._candidates
+        rows["id"], rows["logit"], rows["p"] = self._ids, logits, 0.0
+        array = self._array(rows)
+        if by_grammar:
+            self._api.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        self._api.llama_sampler_apply(chain, ctypes.byref(array))
+        return int(array.data[array.selected].id)
+
+    def _allows(self, token: int) -> bool:
+        import numpy as np
+
+        one = np.zeros(1, dtype=self._candidates.dtype)
+        one["id"] = token
+        array = self._array(one)
+        self._api.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        return bool(one["logit"][0] > -np.inf)
+
+    def _array(self, rows: Any) -> Any:
+        api = self._api
+        return api.llama_token_data_array(data=rows.ctypes.data_as(api.llama_token_data_p), size=len(rows), selected=-1, sorted=False)
+
+    def close(self) -> None:
+        for sampler in (self._chain, self._grammar):
+            if sampler is not None:
+                self._api.llama_sampler_free(sampler)
+        self._chain = self._grammar = None
+
+
+def _samplers(api: Any, size: int, s: Sampling) -> list[Any]:
+    """llama.cpp's samplers in order; neutral ones are left out."""
+    chain = []
+    if s.repeat_last_n != 0 and (s.repeat_penalty, s.presence_penalty, s.frequency_penalty) != (1.0, 0.0, 0.0):
+        chain.append(api.llama_sampler_init_penalties(size, s.repeat_last_n, s.repeat_penalty, s.frequency_penalty, s.presence_penalty))
+    if s.temperature <= 0:
+        return [*chain, api.llama_sampler_init_greedy()]
+    if s.top_k > 0:
+        chain.append(api.llama_sampler_init_top_k(s.top_k))
+    if s.typical_p < 1:
+        chain.append(api.llama_sampler_init_typical(s.typical_p, 1))
+    if s.top_p < 1:
+        chain.append(api.llama_sampler_init_top_p(s.top_p, 1))
+    if s.min_p > 0:
+        chain.append(api.llama_sampler_init_min_p(s.min_p, 1))
+    seed = secrets.randbits(32) if s.seed < 0 else s.seed & 0xFFFFFFFF
+    return [*chain, api.llama_sampler_init_temp(s.temperature), api.llama_sampler_init_dist(seed)]

@@ -1,0 +1,128 @@
+"""Numbers for the gate: how surprised a packed file is by given text (NLL, by llama.cpp), and how a served model behaves (greedy, through the API).
+
+Both are of the very file that would be served. The invariant that makes pairing possible: for one sequence of examples every model is measured on the
+same tokens and asked the same questions, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qi_learn.code_text import code_blocks, code_tokens, loops, parses, similarity
+from qi_learn.gate.cache import KnownNll
+from qi_learn.gate.suite import with_shots, within
+from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
+from qi_learn.outside.ollama import Answer, Ollama
+from qi_learn.records import Behaviour, Example, Execution, SuiteNll
+from qi_learn.stats import choose_units, median
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihoods:
+    """How likely one model finds what it should: fresh work, earlier work, code in general."""
+
+    gate: SuiteNll
+    old: SuiteNll
+    general: SuiteNll
+
+
+@dataclass(frozen=True, slots=True)
+class Measured(Likelihoods):
+    """Everything the gate wants to know of one model: the candidate, the live version or the base."""
+
+    behaviour: Behaviour
+    execution: Execution = Execution((), (), "nobody asked for it")  # noqa: RUF009 -- frozen
+
+
+def measure_nll(
+    path: Path, suite: str, examples: Sequence[Example], *, max_tokens: int, context: int, threads: int | None = None, known: Path | None = None
+) -> SuiteNll:
+    """NLL of each example's target under the GGUF at `path`, teacher-forced, in nats; at most `max_tokens` target tokens (see `suite.within`).
+
+    NaN where the model's output is not a number: the gate refuses it. `known`: directory of what was measured before. Raises ModelError where the file
+    cannot be used.
+    """
+    fitting = within(examples, max_tokens=max_tokens, context=context)
+    if not fitting:
+        scored = []
+    elif known is not None:
+        scored = KnownNll(known, path).score(fitting, context=context, threads=threads)
+    else:
+        scored = score_sequences(path, [(e.prompt_ids, e.target_ids, e.code_mask) for e in fitting], context=context, threads=threads)
+    return suite_of(suite, fitting, scored)
+
+
+def suite_of(suite: str, examples: Sequence[Example], scored: Sequence[SequenceNll]) -> SuiteNll:
+    """What was scored as the gate compares it, one score an example."""
+    return SuiteNll(
+        suite=suite,
+        ids=tuple(e.id for e in examples),
+        units=choose_units([e.id for e in examples], [e.session for e in examples]),
+        nll=tuple(s.nll for s in scored),
+        tokens=tuple(s.tokens for s in scored),
+        code_nll=tuple(s.code_nll for s in scored),
+        code_tokens=tuple(s.code_tokens for s in scored),
+    )
+
+
+def measure_behaviour(server: Ollama, model: str, examples: Sequence[Example], *, answer_tokens: int, shots: Sequence[Example] = ()) -> Behaviour:
+    """Greedy answers of a served model to the examples' questions, each at most `answer_tokens` long; with `shots` in the prompt where given.
+
+    Where the reference answer itself is longer than that, being cut is no fault: such an answer need not end or parse, and is compared with
+    as much of the kept code as it has itself. Speed is the median over the answers, so that one slow moment of the machine does not count.
+    Raises ServerError.
+    """
+    answers = [server.ask(_greedy(with_shots(e.ask, shots) if shots else e.ask, answer_tokens), model) for e in examples]
+    pairs = list(zip(examples, answers, strict=True))
+    return Behaviour(
+        ids=tuple(e.id for e in examples),
+        similarity=tuple(_likeness(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
+        coherent=tuple(_coherent(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
+        answers=tuple("\n".join(part for part in (a.text, a.tool_text) if part) for a in answers),
+        tokens_per_second=median([a.answer_tokens / a.seconds for a in answers if a.answer_tokens > 0 and a.seconds > 0]),
+    )
+
+
+def _greedy(ask: Mapping[str, Any], answer_tokens: int) -> Mapping[str, Any]:
+    options = {**(ask["body"].get("options") or {}), "temperature": 0, "seed": 0, "num_predict": answer_tokens}
+    return {**ask, "body": {**ask["body"], "options": options}}
+
+
+def _is_cut(example: Example, answer: Answer, answer_tokens: int) -> bool:
+    """The answer was cut where the reference answer would have been cut too."""
+    return answer.done_reason == "length" and len(example.target_ids) > answer_tokens
+
+
+def _likeness(example: Example, answer: Answer, *, cut: bool) -> float:
+    code, kept = _code(answer), example.kept_code
+    size = len(code_tokens(code))
+    if cut and size:  # with nothing said it is compared with all that was kept, not with nothing
+        kept = " ".join(code_tokens(kept)[:size])
+    return similarity(code, kept)
+
+
+def _code(answer: Answer) -> str:
+    """The answer's code: its blocks, else the texts of its tool calls, else all of it (a raw completion is code without a fence)."""
+    blocks = code_blocks(answer.text)
+    return "\n".join(b.text for b in blocks) if blocks else answer.tool_text or answer.text
+
+
+def _coherent(example: Example, answer: Answer, *, cut: bool) -> bool:
+    """Says something, ends within the limit, does not loop, and parses where the kept code does."""
+    said = answer.text or answer.tool_text
+    if not said.strip() or loops(said):
+        return False
+    if cut:
+        return True
+    return answer.done_reason == "stop" and not (_broken(answer.text) and not _broken_text(example.kept_code))
+
+
+def _broken(text: str) -> bool:
+    return any(not b.closed or parses(b.text, b.language) is False for b in code_blocks(text))
+
+
+def _broken_text(code: str) -> bool:
+    return parses(code, None) is False

@@ -1,0 +1,52 @@
+"""What a verdict may claim to be surely worse than the live version: several tests at once, so their p-values are adjusted by Holm's method.
+
+Shipping needs no such correction, since there all rules must hold; here any one claim may be wrong, and the chance that any is stays under 5 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qi_learn.gate.execution_rule import changed_tasks
+from qi_learn.gate.limits import SURE
+from qi_learn.records import Execution
+from qi_learn.stats import Interval, holm, mcnemar_mid_p, p_above
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """How much more surprised a candidate is by a suite, in nats a token."""
+
+    what: str
+    since_live: Interval
+    since_base: float
+    """NaN where the base's numbers are none."""
+
+
+Rises = Mapping[str, Rise | None]
+"""By suite; None where it is empty or was not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """That a candidate is worse on one suite."""
+
+    words: str
+    p: float
+    """Adjusted for all claims of the verdict."""
+
+    @property
+    def sure(self) -> bool:
+        return self.p <= SURE
+
+
+def claims_of(rises: Rises, likeness: Interval | None, candidate: Execution, live: Execution) -> dict[str, Claim]:
+    """A claim for each suite that was measured; `likeness`: how that of the answers to the kept code changed."""
+    found = {name: (f"{rise.what}: {rise.since_live.mean:+.3f} nat a token", p_above(rise.since_live, 0.0)) for name, rise in rises.items() if rise}
+    if likeness is not None:
+        found["answers"] = (f"answers' likeness to the kept code: {likeness.mean:+.3f}", p_above(likeness.negated, 0.0))
+    if (changed := changed_tasks(candidate, live)) is not None:
+        found["execution"] = (f"tasks solved by code that was run: {changed[0]} lost, {changed[1]} gained", mcnemar_mid_p(*changed))
+    adjusted = holm({name: p for name, (_, p) in found.items()})
+    return {name: Claim(words, adjusted[name]) for name, (words, _) in found.items()}

@@ -1,0 +1,63 @@
+"""The executable suite: small Python tasks of our own, each a stub to complete and checks that no model ever sees (`tasks/*.toml`).
+
+A check is a line like `clamp(5, 0, 3) == 3` or `pop() raises IndexError`. It is taken apart here: only what stands on the left goes into the sandbox;
+what is expected stays outside, as the text that the value must be written as (`inside.written`). The order of the tasks is fixed and goes through the
+files in turns, so that any beginning of it holds all kinds.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from qi_learn.gate.sandbox_main import written
+from qi_learn.stats import evenly
+
+TASKS = Path(__file__).with_name("task_suite")
+_RAISES = re.compile(r"(?P<code>.*) (?P<expected>raises (?P<error>\w+))", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task. `expected[i]` is what `checks[i]` must come to."""
+
+    name: str
+    prompt: str
+    """The stub that is to be completed: a signature and what it should do."""
+    checks: tuple[str, ...]
+    expected: tuple[str, ...]
+    solution: str
+    """Code that passes; nobody is shown it."""
+
+
+def load_tasks() -> tuple[Task, ...]:
+    """The whole suite. Raises ValueError for a check that cannot be read."""
+    groups = [tomllib.loads(file.read_text(encoding="utf-8"))["task"] for file in sorted(TASKS.glob("*.toml"))]
+    return tuple(_task(table) for turn in zip_longest(*groups) for table in turn if table is not None)
+
+
+def choose(tasks: Sequence[Task], limit: int) -> tuple[Task, ...]:
+    """All of them, or `limit` taken evenly."""
+    return evenly(tasks, limit)
+
+
+def _task(table: Mapping[str, Any]) -> Task:
+    read = [_check(line) for line in table["checks"]]
+    return Task(table["name"], table["prompt"].strip("\n"), tuple(code for code, _ in read), tuple(value for _, value in read), table["solution"].strip("\n"))
+
+
+def _check(line: str) -> tuple[str, str]:
+    """What is evaluated, and what must come out."""
+    if (match := _RAISES.fullmatch(line)) and hasattr(builtins, match["error"]):
+        return match["code"], match["expected"]
+    code, equals, value = line.rpartition(" == ")
+    if not equals:
+        raise ValueError(f"{line!r} is neither `code == value` nor `code raises Error`")
+    return code, written(ast.literal_eval(value))

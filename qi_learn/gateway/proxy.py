@@ -1,0 +1,307 @@
+"""The gateway: a proxy in front of Ollama that changes nothing and keeps a copy.
+
+Bodies pass byte for byte in both directions, as they come and chunk by chunk (`relay.py`); unknown paths pass; nothing is decompressed, and no limit of
+time or size is added. One value is exchanged, and only on the six inference routes for names that the live version answers for: `model` (`rewrite.py`,
+`route.py`). A client that hangs up takes its request to Ollama down with it. Recording (`record.py`) and finding the client's project (`whose.py`) may
+fail without anybody noticing but `qi-learn status`. No database is touched. While a learning cycle has the only GPU to itself, what needs a model waits,
+for so long and no longer (`traffic.py`).
+
+`python -m qi_learn.gateway.proxy --upstream URL [--ready FILE] [--parent PID]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import io
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from qi_learn.errors import QiError, SettingsError
+from qi_learn.gateway.admission import Traffic
+from qi_learn.gateway.client_project import Clients
+from qi_learn.gateway.guard import Guard, end_to_end
+from qi_learn.gateway.recorder import Copy, Exchange, Recorder
+from qi_learn.gateway.relay import Relay
+from qi_learn.gateway.rewrite import NameRestorer, conversation, exchanged, request_model
+from qi_learn.gateway.routes import RouteFile, Routes
+from qi_learn.paths import Paths, replace_file
+from qi_learn.settings import Settings, load_settings
+
+logger = logging.getLogger(__name__)
+
+INFERENCE = frozenset(("/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"))
+NEED_A_MODEL = INFERENCE | {"/api/embed", "/api/embeddings", "/v1/embeddings"}
+"""What makes Ollama load a model: learning gives way to it, or it waits."""
+SESSION_HEADERS = ("x-qi-learn-session", "x-session-id", "session_id")
+LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
+HEAD_LIMIT = 256 * 1024
+"""Longest request line or header field, bytes."""
+GRACE = 1.0
+"""Seconds that streams under way have left when the gateway is stopped."""
+_AT_ONCE = 1024 * 1024
+"""A longer request body goes out in pieces, so that other streams go on."""
+_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*+")', re.IGNORECASE)
+_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+class Gateway:
+    """The proxy of one upstream. `handle` takes one request."""
+
+    def __init__(
+        self,
+        upstream: str,
+        session: aiohttp.ClientSession,
+        *,
+        guard: Guard,
+        routes: RouteFile,
+        recorder: Recorder,
+        clients: Clients,
+        stop: asyncio.Event,
+        traffic: Traffic,
+    ) -> None:
+        self._upstream = upstream
+        self._guard = guard
+        self._routes = routes
+        self._recorder = recorder
+        self._clients = clients
+        self._stop = stop
+        self._session = session
+        self._traffic = traffic
+        self._urls = {path: URL(upstream + path, encoded=True) for path in INFERENCE}
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Passes a request on, or says why not."""
+        if refusal := self._guard.refusal(request.path, request.headers):
+            return _own_answer(403, {"error": refusal})
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        path = request.raw_path
+        if request.method != "POST" or path not in NEED_A_MODEL:
+            return await self._pass(request, path)
+        self._traffic.begin()
+        try:
+            if self._traffic.held and (reason := await self._traffic.waited_in_vain()):
+                return _own_answer(503, _own_words(reason, path), {"Retry-After": "30"})
+            return await (self._inference(request, path) if path in INFERENCE else self._pass(request, path))
+        finally:
+            self._traffic.end()
+
+    async def _pass(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        if not path.startswith("/"):
+            return _own_answer(400, {"error": "qi-learn is no forward proxy: ask for a path, not for a whole URL"})
+        return await self._exchange(request, URL(self._upstream + path, encoded=True), request.content if request.can_read_body else None, None, None)
+
+    async def _inference(self, request: web.BaseRequest, endpoint: str) -> web.StreamResponse:
+        exchange = Exchange(
+            endpoint,
+            await request.content.read(),
+            session=next((value for name in SESSION_HEADERS if (value := request.headers.get(name))), None),
+            project=request.headers.get("x-qi-learn-project"),
+        )
+        copy: Copy | None = None
+        unread = request.headers.get("x-qi-learn-record") == "0" or "Content-Encoding" in request.headers
+        if self._recorder.enabled and request.transport is not None and not unread:
+            copy = Copy(exchange, self._recorder, self._clients, request.transport)
+        body = self._route(exchange)
+        restorer = NameRestorer(endpoint, exchange.asked, exchange.answered) if exchange.asked and exchange.answered else None
+        return await self._exchange(request, self._urls[endpoint], io.BytesIO(body) if len(body) > _AT_ONCE else body, copy, restorer)
+
+    def _route(self, exchange: Exchange) -> bytes:
+        """The request's body with the name of the model that answers, of which the exchange is told."""
+        routes = self._routes.current()
+        self._recorder.routes_problem(self._routes.problem)
+        if routes is None or not _may_be_routed(exchange.request, routes):
+            return exchange.request
+        text = exchange.request.decode("utf-8", "surrogateescape")
+        found = request_model(text)
+        if found is None:
+            return exchange.request
+        model, members = found
+        session = exchange.session
+        answering = routes.answering(model.value, conversation(members) if session is None else lambda: session)
+        if answering is None:
+            return exchange.request
+        exchange.asked, exchange.answered, exchange.digest = model.value, answering.model, answering.digest
+        return exchanged(text, model, answering.model).encode("utf-8", "surrogateescape")
+
+    async def _exchange(
+        self, request: web.BaseRequest, url: URL, body: bytes | io.BytesIO | aiohttp.StreamReader | None, copy: Copy | None, restorer: NameRestorer | None
+    ) -> web.StreamResponse:
+        headers = end_to_end(request.headers)
+        if not isinstance(body, aiohttp.StreamReader):
+            headers.popall("Content-Length", None)  # set anew from the body
+        answer: aiohttp.ClientResponse | None = None
+        try:
+            try:
+                answer = await self._session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                return _own_answer(502, _no_upstream(self._upstream, error, request.path))
+            return await Relay(request, answer, copy, restorer).run()
+        except (asyncio.CancelledError, ConnectionError):
+            if copy is not None:
+                copy.abandon(cancelled=not self._stop.is_set())  # when we stop, it is us who leave
+            raise
+        finally:
+            if answer is not None:
+                answer.close()  # nothing where it was read to its end; else the upstream learns that nobody listens
+
+
+def _may_be_routed(body: bytes, routes: Routes) -> bool:
+    """Whether some `"model": "..."` in the body names what is routed: a quick look, before the body is read as JSON."""
+    for match in _MODEL.finditer(body):
+        try:
+            if routes.covers(json.loads(match[1])):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
+def _own_answer(status: int, value: dict[str, Any], headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, body=json.dumps(value).encode(), content_type="application/json", charset="utf-8", headers=headers)
+
+
+def _no_upstream(upstream: str, error: Exception, path: str) -> dict[str, Any]:
+    """That nobody answers behind the gateway."""
+    reason = str(error) or type(error).__name__
+    return _own_words(f"no answer from {upstream} ({reason}). `qi-learn status` shows what runs, `qi-learn doctor` what to do.", path)
+
+
+def _own_words(words: str, path: str) -> dict[str, Any]:
+    """An error of ours, in the form of the API that was asked."""
+    message = f"qi-learn: {words}"
+    if path == "/v1/messages":
+        return {"type": "error", "error": {"type": "api_error", "message": message}}
+    if path.startswith("/v1/"):
+        return {"error": {"message": message, "type": "api_error", "param": None, "code": None}}
+    return {"error": message}
+
+
+async def serve(upstream: str, paths: Paths, settings: Settings, *, stop: asyncio.Event, ready: Path | None = None) -> None:
+    """Serves until `stop` is set; writes `{"url", "pid"}` to `ready` once it accepts.
+
+    Raises SettingsError for an address that is not loopback, a port that is taken, and an upstream that is no URL or the gateway itself.
+    """
+    with _listening(settings.gateway.host, settings.gateway.port) as listener:
+        host, port = listener.getsockname()[:2]
+        upstream = _checked(upstream, port)
+        recorder = Recorder(paths.spool, paths.gateway_status, enabled=settings.gateway.record)
+        guard = Guard.for_port(port, settings.gateway.allowed_hosts, settings.gateway.allowed_origins)
+        async with _session() as session:
+            traffic = Traffic(paths.activity, paths.hold, longest_hold=settings.idle.longest_hold)
+            routes, clients = RouteFile(paths.routes), Clients(paths)
+            gateway = Gateway(upstream, session, guard=guard, routes=routes, recorder=recorder, clients=clients, stop=stop, traffic=traffic)
+            runner = _runner(gateway)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener, backlog=1024).start()
+                if ready is not None:
+                    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+                    replace_file(ready, json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+                await stop.wait()
+            finally:
+                await runner.cleanup()
+                traffic.close()
+                recorder.close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    address = LOOPBACK.get(host)
+    if address is None:
+        raise SettingsError(f"The gateway listens on loopback only, not on {host}: prompts must not leave this machine.", 'Set gateway.host = "127.0.0.1".')
+    try:
+        return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+    except OSError as error:
+        raise SettingsError(f"The gateway cannot listen on {address}:{port}: {error}", "Stop what listens there, or set gateway.port to another.") from error
+
+
+def _checked(upstream: str, port: int) -> str:
+    parts = urlsplit(upstream)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".')
+    if parts.hostname in LOOPBACK and parts.port == port:
+        raise SettingsError(
+            f"The gateway would pass everything on to itself ({upstream}).", "Set serve.ollama to where Ollama listens, usually http://127.0.0.1:11434."
+        )
+    return upstream.rstrip("/")
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=3600),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
+        auto_decompress=False,
+        skip_auto_headers=_AUTOMATIC,
+        max_line_size=HEAD_LIMIT,
+        max_field_size=HEAD_LIMIT,
+    )
+
+
+def _runner(gateway: Gateway) -> web.ServerRunner:
+    server = web.Server(
+        gateway.handle,
+        handler_cancellation=True,
+        access_log=None,
+        auto_decompress=False,
+        max_line_size=HEAD_LIMIT,
+        max_field_size=HEAD_LIMIT,
+        max_headers=256,
+    )
+    return web.ServerRunner(server, handle_signals=False, shutdown_timeout=GRACE)
+
+
+async def _stopped_by_parent(parent: int, stop: asyncio.Event) -> None:
+    while os.getppid() == parent:
+        await asyncio.sleep(1.0)
+    logger.warning("the process that started the gateway (%d) is gone", parent)
+    stop.set()
+
+
+async def _run(upstream: str, ready: Path | None, parent: int | None) -> None:
+    paths = Paths.default().ensure()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    watch = asyncio.create_task(_stopped_by_parent(parent, stop)) if parent else None
+    gc.freeze()  # what start-up made stays: looking through it again and again would hold up requests for milliseconds
+    try:
+        await serve(upstream, paths, load_settings(paths.settings_file), stop=stop, ready=ready)
+    finally:
+        if watch is not None:
+            watch.cancel()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The gateway's own process. Exit codes as everywhere (`errors.py`)."""
+    parser = argparse.ArgumentParser(prog="qi_learn.gateway.proxy", description="The proxy in front of Ollama.")
+    parser.add_argument("--upstream", required=True, help="base URL of Ollama or the embedded engine")
+    parser.add_argument("--ready", type=Path, help="file to write when it accepts")
+    parser.add_argument("--parent", type=int, help="pid of the process to leave with")
+    asked = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(_run(asked.upstream, asked.ready, asked.parent))
+    except QiError as error:
+        logger.error("%s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

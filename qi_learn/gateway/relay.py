@@ -1,0 +1,158 @@
+"""An upstream's answer on its way to the client: the same status, headers and body, chunk by chunk as they come.
+
+Written through aiohttp's stream writer directly, since `web.StreamResponse` adds headers of its own and sends one chunk per system call. Where the
+upstream breaks off, so do we, after everything that came: a client must not take half an answer for a whole one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import cast
+
+import aiohttp
+from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+
+from qi_learn.gateway.guard import end_to_end
+from qi_learn.gateway.recorder import Copy
+from qi_learn.gateway.rewrite import NameRestorer
+
+MODEL_HEADER = "X-Qi-Learn-Model"
+_LINES = ("application/x-ndjson", "text/event-stream")
+
+
+class Answered(web.StreamResponse):
+    """Tells aiohttp that the answer has been written already."""
+
+    def __init__(self, *, keep: bool) -> None:
+        super().__init__()
+        self._stays = keep
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._stays
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        return request.writer
+
+    async def write_eof(self, data: bytes | bytearray | memoryview = b"") -> None:
+        """There is nothing left to write."""
+
+
+class Relay:
+    """One answer. `restorer` is there for a routed request: it puts the asked name back; `copy` where the exchange is recorded."""
+
+    def __init__(self, request: web.BaseRequest, answer: aiohttp.ClientResponse, copy: Copy | None, restorer: NameRestorer | None) -> None:
+        encoded = "Content-Encoding" in answer.headers  # what we cannot read we neither change nor keep
+        kind = answer.headers.get("Content-Type", "")
+        self._request = request
+        self._answer = answer
+        self._copy = None if encoded else copy
+        self._restorer = None if encoded else restorer
+        self._model = restorer.sent if restorer is not None else None
+        self._waits = self._restorer is not None and not kind.startswith(_LINES)  # a whole document is changed as a whole
+        self._held: list[bytes] = []
+        self._headers = end_to_end(answer.headers)
+        self._has_body = request.method != "HEAD" and answer.status not in (204, 304)
+        self._chunked = False
+        self._started = False
+        if self._copy is not None:
+            self._copy.exchange.status, self._copy.exchange.content_type = answer.status, kind
+
+    async def run(self) -> Answered:
+        """Passes the answer on to its end. Raises ConnectionError where the client has left."""
+        content = self._answer.content
+        if not self._waits and not content.total_bytes and not content.is_eof():
+            await self._start()
+            self._request.writer.send_headers()
+        try:
+            async for pieces, ended in _batches(content):
+                await self._pass(pieces, ended)
+        except aiohttp.ClientError:
+            return await self._break_off(_left_over(content))
+        keep = self._request.keep_alive and self._request.version >= HttpVersion11
+        return Answered(keep=keep)
+
+    async def _pass(self, pieces: list[bytes], ended: bool) -> None:
+        if self._copy is not None:
+            self._copy.take(pieces)
+            if ended or self._copy.exchange.has_ended():
+                await self._copy.finish()
+        if self._waits:
+            self._held += pieces
+            if not ended:
+                return
+            pieces = [self._whole()]
+        elif self._restorer is not None:
+            pieces = [self._restorer.feed(piece) for piece in pieces]
+            if ended:
+                pieces.append(self._restorer.rest())
+        if not self._started:
+            await self._start()
+        data = self._framed(pieces) + (b"0\r\n\r\n" if ended and self._chunked else b"")
+        if data:
+            await self._request.writer.write(data)
+        else:
+            self._request.writer.send_headers()
+
+    def _whole(self) -> bytes:
+        body = b"".join(self._held)
+        if self._restorer is not None and body:
+            body = self._restorer.whole(body)
+            if "Content-Length" in self._headers:
+                self._headers["Content-Length"] = str(len(body))
+        return body
+
+    async def _break_off(self, pieces: list[bytes]) -> Answered:
+        """Sends what came before the upstream died, and no end."""
+        if self._copy is not None:
+            self._copy.take(pieces)
+            self._copy.abandon(cancelled=False)
+        if self._restorer is not None and not self._waits:
+            pieces = [*map(self._restorer.feed, pieces), self._restorer.rest()]
+        if not self._started:
+            await self._start()
+        await self._request.writer.write(self._framed([*self._held, *pieces]))
+        self._request.writer.send_headers()
+        return Answered(keep=False)
+
+    async def _start(self) -> None:
+        self._started = True
+        modern = self._request.version >= HttpVersion11
+        if self._model is not None:
+            self._headers[MODEL_HEADER] = self._model
+        if self._has_body and modern and "Content-Length" not in self._headers:
+            self._chunked = True
+            self._headers["Transfer-Encoding"] = "chunked"
+        if not (modern and self._request.keep_alive):
+            self._headers["Connection"] = "close"
+        await self._request.writer.write_headers(f"HTTP/1.1 {self._answer.status} {self._answer.reason or ''}", self._headers)
+
+    def _framed(self, pieces: list[bytes]) -> bytes:
+        if not self._chunked:
+            return b"".join(pieces)
+        return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece)
+
+
+async def _batches(content: aiohttp.StreamReader) -> AsyncIterator[tuple[list[bytes], bool]]:
+    """What has come, cut as the upstream cut it, and whether that was the end. Waits only while nothing is there."""
+    taken = 0
+    pieces: list[bytes] = []
+    while True:
+        data, _ = await content.readchunk()
+        if data:
+            taken += len(data)
+            pieces.append(data)
+        elif content.at_eof():
+            yield pieces, True
+            return
+        if pieces and content.total_bytes <= taken and not content.is_eof():
+            yield pieces, False
+            pieces = []
+
+
+def _left_over(content: aiohttp.StreamReader) -> list[bytes]:
+    """What came before the upstream died and was not read yet: aiohttp raises first and would drop it."""
+    content.set_exception(cast(BaseException, None))
+    rest = content.read_nowait()
+    return [rest] if rest else []

@@ -1,0 +1,1 @@
+from qi_learn.records.evidence import *

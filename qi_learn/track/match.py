@@ -1,0 +1,175 @@
+"""Where in a saved file a suggestion stands, if it does: among the lines that were added or changed since its turn.
+
+Compared are code tokens (`chat.code_tokens`), so white space, indentation, comments and trailing commas do not matter. First the suggestion's own lines
+are looked for as they are; else the run of lines whose tokens are most like it, however much else was added around it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rapidfuzz.distance import Indel, Levenshtein
+
+from qi_learn.code_text import code_tokens
+
+CANDIDATES = 12
+"""How many of the most promising places are looked at closely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Lines `start` up to `end` of the file are the suggestion, this much alike (0..1)."""
+
+    start: int
+    end: int
+    similarity: float
+    method: str
+
+
+def added_lines(before: Sequence[str], after: Sequence[str]) -> set[int]:
+    """Numbers of the lines of `after` that are not in `before` at their place."""
+    head = _common(before, after)
+    tail = _common(before[head:][::-1], after[head:][::-1])
+    old, new = before[head : len(before) - tail], after[head : len(after) - tail]
+    added: set[int] = set()
+    for step in Indel.opcodes(old, new):
+        if step.tag != "equal":
+            added.update(range(head + step.dest_start, head + step.dest_end))
+    return added
+
+
+def _common(left: Sequence[str], right: Sequence[str]) -> int:
+    """How many lines two texts begin with alike."""
+    count = 0
+    for a, b in zip(left, right, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+class Saved:
+    """The text of a saved file, cut into lines and tokens once for all that is looked for in it."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = text.split("\n")
+        self.tokens = [code_tokens(line) for line in self.lines]
+        self.coded = [i for i, line in enumerate(self.tokens) if line]
+        self.solid = [(i, line.strip()) for i, line in enumerate(self.lines) if line.strip()]
+        self._added: dict[str, tuple[set[int], Counter[str]]] = {}
+
+    def added_since(self, before: str) -> tuple[set[int], Counter[str]]:
+        """Numbers of the lines that are not in the text `before`, and their tokens."""
+        if before not in self._added:
+            added = added_lines(before.split("\n"), self.lines)
+            self._added[before] = added, Counter(t for i in added for t in self.tokens[i])
+        return self._added[before]
+
+
+def find(suggestion: str, before: str, saved: Saved, *, min_tokens: int, min_similarity: float) -> Match | None:
+    """The lines of a saved file that are the suggestion, where at least `min_tokens` of its tokens are in lines that `before` had not."""
+    wanted = code_tokens(suggestion)
+    added, new = saved.added_since(before)
+    if len(wanted) < min_tokens or (Counter(wanted) & new).total() < min_tokens:
+        return None
+    lines, tokens = saved.lines, saved.tokens
+    found = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, saved.solid)] or _alike(suggestion, wanted, saved, added)
+    fresh = {m: _tokens_in(wanted, tokens, added, m) for m in found if m.similarity >= min_similarity}
+    enough = [m for m, count in fresh.items() if count >= min_tokens]
+    best = max(enough, key=lambda m: (m.similarity, fresh[m]), default=None)
+    return best and _with_comments(best, suggestion, lines)
+
+
+def occurrences(wanted: Sequence[str], lines: Sequence[str]) -> list[int]:
+    """Where a run of lines stands in a text, exactly."""
+    if not wanted:
+        return []
+    return [i for i, line in enumerate(lines) if line == wanted[0] and list(lines[i : i + len(wanted)]) == list(wanted)]
+
+
+def _verbatim(suggestion: str, solid: Sequence[tuple[int, str]]) -> list[tuple[int, int]]:
+    """Where the suggestion's lines stand in order and together; blank lines and indentation aside."""
+    wanted = [line.strip() for line in suggestion.split("\n") if line.strip()]
+    starts = occurrences(wanted, [line for _, line in solid])
+    return [(solid[s][0], solid[s + len(wanted) - 1][0] + 1) for s in starts]
+
+
+def _alike(suggestion: str, wanted: Sequence[str], saved: Saved, added: set[int]) -> list[Match]:
+    """The runs of lines most like the suggestion: first by which tokens they have, then by the order of them."""
+    found: list[Match] = []
+    tokens = saved.tokens
+    for coded in _stretches(saved.coded, added, reach=2 * suggestion.count("\n") + 5):
+        places = sorted(_overlaps(wanted, tokens, coded), reverse=True)[:CANDIDATES]
+        climbed = {_climb(wanted, tokens, coded, first, last) for common, first, last in places if 2 * common >= len(wanted)}
+        found += [m for m in climbed if added.intersection(range(m.start, m.end))]
+    return found
+
+
+def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[list[int]]:
+    """Of the lines with code those that are at most `reach` such lines away from a new one, stretch by stretch."""
+    new = [n for n, i in enumerate(coded) if i in added]
+    stretches: list[list[int]] = []
+    end = -1
+    for n in new:
+        first, last = max(0, n - reach), min(len(coded), n + reach + 1)
+        if first > end or not stretches:
+            stretches.append(list(coded[first:last]))
+        else:
+            stretches[-1] += coded[end:last]
+        end = last
+    return stretches
+
+
+def _overlaps(wanted: Sequence[str], tokens: Sequence[Sequence[str]], coded: Sequence[int]) -> list[tuple[int, int, int]]:
+    """(tokens in common, first, last) for every run of lines with code that has about as many tokens as the suggestion; a run slides over the file."""
+    need = Counter(wanted)
+    have: Counter[str] = Counter()
+    size = common = last = 0
+    found = []
+    for first, line in enumerate(coded):
+        while last < len(coded) and size < len(wanted):
+            for token in tokens[coded[last]]:
+                common += have[token] < need[token]
+                have[token] += 1
+            size += len(tokens[coded[last]])
+            last += 1
+        found.append((common, first, last))
+        for token in tokens[line]:
+            have[token] -= 1
+            common -= have[token] < need[token]
+        size -= len(tokens[line])
+    return found
+
+
+def _climb(wanted: Sequence[str], tokens: Sequence[Sequence[str]], coded: Sequence[int], first: int, last: int) -> Match:
+    """Moves the ends of a run line by line as long as it gets more alike."""
+
+    def alike(i: int, j: int) -> float:
+        return float(Levenshtein.normalized_similarity(wanted, [t for n in coded[i:j] for t in tokens[n]]))
+
+    best = alike(first, last)
+    while True:
+        steps = [(i, j) for i in (first - 1, first, first + 1) for j in (last - 1, last, last + 1) if 0 <= i < j <= len(coded)]
+        score, i, j = max(((alike(i, j), i, j) for i, j in steps), default=(best, first, last))
+        if score <= best:
+            return Match(coded[first], coded[last - 1] + 1, best, "tokens")
+        best, first, last = score, i, j
+
+
+def _tokens_in(wanted: Sequence[str], tokens: Sequence[Sequence[str]], added: set[int], match: Match) -> int:
+    """How many of the suggestion's tokens are in those lines of the match that are new."""
+    new = Counter(t for i in range(match.start, match.end) if i in added for t in tokens[i])
+    return (Counter(wanted) & new).total()
+
+
+def _with_comments(match: Match, suggestion: str, lines: Sequence[str]) -> Match:
+    """Comments at the ends have no tokens; where the suggestion has them too, they belong to it."""
+    own = {line.strip() for line in suggestion.split("\n") if line.strip()}
+    start, end = match.start, match.end
+    while start > 0 and lines[start - 1].strip() in own and not code_tokens(lines[start - 1]):
+        start -= 1
+    while end < len(lines) and lines[end].strip() in own and not code_tokens(lines[end]):
+        end += 1
+    return Match(start, end, match.similarity, match.method)

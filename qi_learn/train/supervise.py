@@ -1,0 +1,130 @@
+"""Starts and watches the processes of a run that is done in parts (`parts.py`): one, then one for each device, then one again. No torch.
+
+They live and die together: where one of them fails or is killed the others are stopped, all of them stop when this process is asked to, and none
+outlives it. What was reached is in the newest checkpoint, from which all go on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_TRY_AGAIN
+from qi_learn.paths import replace_file
+from qi_learn.plan.fallback import EXIT_NO_MEMORY
+from qi_learn.records import Plan
+
+Part = Literal["prepare", "fit", "follow-up"]
+PARTS: tuple[Part, ...] = ("prepare", "fit", "follow-up")
+LOOK_SECONDS = 0.1
+GRACE = 5.0
+"""How long processes that wait for one that is gone may take to notice."""
+LEAVE_SECONDS = 30.0
+"""How long a process whose parent is gone may take to leave."""
+AS_ASKED = frozenset((EXIT_DONE, EXIT_TRY_AGAIN, -signal.SIGTERM))
+"""How a process ends that did its work, or stopped because it was told to (by the signal itself where it had hardly begun)."""
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+
+logger = logging.getLogger(__name__)
+
+
+def is_apart(plan: Plan) -> bool:
+    """Whether a run is done in parts."""
+    return plan.backend != "plain" or len(plan.devices) > 1
+
+
+def conduct(run: Path, plan: Plan, *, stopping: Callable[[], bool]) -> int:
+    """Every part of a run, one after the other; the exit code. What went wrong is in `error.json`."""
+    for part in PARTS:
+        if _is_done(run, part):
+            continue
+        if stopping():
+            return EXIT_TRY_AGAIN
+        logger.info("%s begins", part)
+        codes = _end_of(list(_start(run, plan, part)), stopping)
+        for meeting in run.glob("meeting-*"):
+            meeting.unlink()
+        if (code := _verdict(run, part, codes)) != EXIT_DONE:
+            return code
+    return EXIT_DONE
+
+
+def _is_done(run: Path, part: Part) -> bool:
+    """Whether an earlier start of this run has finished a part."""
+    done = {"prepare": "prepared", "fit": "trained.json"}.get(part)
+    return done is not None and (run / done).exists()
+
+
+def _start(run: Path, plan: Plan, part: Part) -> Iterator[subprocess.Popen[bytes]]:
+    """The processes of a part. They inherit the descriptor that holds the run."""
+    command = [sys.executable, "-P", "-m", "qi_learn.train", str(run), "--parent", str(os.getpid()), "--part", part]
+    environments = _ranks(plan) if part == "fit" else ()
+    if len(environments) < 2:
+        yield subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)
+        return
+    meeting = run / f"meeting-{os.getpid()}-{time.monotonic_ns()}"
+    for own in environments:
+        yield subprocess.Popen([*command, "--meeting", str(meeting)], stdin=subprocess.DEVNULL, close_fds=False, env={**os.environ, **own})
+
+
+def _ranks(plan: Plan) -> Sequence[dict[str, str]]:
+    """The environment of each rank; a GPU's rank sees that GPU alone."""
+    devices = plan.devices
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if visible and plan.device.startswith("cuda"):
+        devices = plan.devices[: len(visible)]
+    else:
+        visible = [name.rpartition(":")[2] for name in devices]
+    threads = str(max(1, (os.cpu_count() or 1) // max(1, len(devices))))
+    found = []
+    for rank, device in enumerate(devices):
+        cuda = device.startswith("cuda")
+        own = {"RANK": str(rank), "WORLD_SIZE": str(len(devices)), "LOCAL_RANK": "0" if cuda else str(rank), "LOCAL_WORLD_SIZE": str(len(devices))}
+        own |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), "GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK}
+        found.append(own | ({"CUDA_VISIBLE_DEVICES": visible[rank]} if cuda else {}))
+    return found
+
+
+def _end_of(processes: Sequence[subprocess.Popen[bytes]], stopping: Callable[[], bool]) -> list[int | None]:
+    """Waits until all have ended; their exit codes when the first of them failed (None: it was at work still), or when all were done."""
+    asked = False
+    failed: list[int | None] = []
+    since = 0.0
+    while None in (codes := [process.poll() for process in processes]):
+        if not failed and any(code not in (None, *AS_ASKED) for code in codes):
+            failed, since = codes, time.monotonic()
+        if (failed or stopping()) and not asked:
+            asked = True
+            _tell(processes, signal.SIGTERM)
+        if failed and time.monotonic() - since > GRACE:
+            _tell(processes, signal.SIGKILL)
+        time.sleep(LOOK_SECONDS)
+    return failed or codes
+
+
+def _tell(processes: Sequence[subprocess.Popen[bytes]], number: int) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(number)
+
+
+def _verdict(run: Path, part: Part, codes: Sequence[int | None]) -> int:
+    """What a part's exit codes mean for the run. A death by the system's own hand is a lack of memory, as everywhere."""
+    found = {code for code in codes if code is not None}
+    for code in sorted(found - AS_ASKED):
+        if code < 0:
+            words = {"what": f"A process of the training ({part}) was killed by signal {-code}.", "todo": "The run goes on from its newest checkpoint."}
+            replace_file(run / "error.json", json.dumps(words))
+    if found & {EXIT_NO_MEMORY, -signal.SIGKILL}:
+        return EXIT_NO_MEMORY
+    if found <= {EXIT_DONE}:
+        return EXIT_DONE
+    return EXIT_TRY_AGAIN if found <= AS_ASKED else EXIT_FAILED

@@ -1,0 +1,111 @@
+"""Unsloth's patched model behind `Network`'s methods: bfloat16 on one GPU, all layers trained, its own gradient checkpointing.
+
+Written against the source of the 2026.10.9 wheel and run with it on one H200 (docs/log.md). What is ours stays ours: the loss is made from the
+decoder's hidden states (its fused cross-entropy, which leaves no logits, is not used), the penalties act on the LoRA's factors once per step, the
+Fisher is made elsewhere with the plain model. The model is not cut: with full-precision weights on a GPU every layer changes. `unsloth` must have been
+imported before (`backend.import_unsloth`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from qi_learn.errors import ModelError
+from qi_learn.plan.schedule import Sample
+from qi_learn.records import Plan
+from qi_learn.train.lanes import Lanes
+from qi_learn.train.network import Batch, Network
+
+
+class Fast(Protocol):
+    """What is used of `unsloth.FastLanguageModel`."""
+
+    def from_pretrained(self, model_name: str, **options: Any) -> tuple[Any, Any]: ...
+    def get_peft_model(self, model: Any, **options: Any) -> Any: ...
+    def for_training(self, model: Any) -> Any: ...
+
+
+def load_fused(plan: Plan) -> Network:
+    """The base of a plan as Unsloth loads it. Raises ModelError where it cannot."""
+    fast: Fast = importlib.import_module("unsloth").FastLanguageModel
+    try:
+        causal, _ = fast.from_pretrained(
+            str(plan.base_weights),
+            max_seq_length=plan.max_length,  # longer ones it would cut without a word
+            dtype=torch.bfloat16,
+            load_in_4bit=False,
+            load_in_16bit=True,
+            use_exact_model_name=True,  # else a name it knows may be exchanged for another
+            use_gradient_checkpointing="unsloth" if plan.gradient_checkpointing else False,
+            offload_embedding=False,
+            random_state=plan.seed,
+            trust_remote_code=False,
+            local_files_only=True,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise ModelError(f"Unsloth cannot load {plan.base_weights}: {error}", 'Set `train.backend = "plain"`.') from error
+    return FusedNetwork(causal, plan, fast)
+
+
+class FusedNetwork(Network):
+    """A whole causal model whose layers and LoRA another library has patched. Its forward hooks never fire: no Fisher from here."""
+
+    def __init__(self, causal: Any, plan: Plan, fast: Fast) -> None:
+        if plan.first_layer != 0:
+            raise ModelError("Unsloth trains all layers, and the plan leaves some out.", 'Set `train.backend = "plain"`.')
+        causal.requires_grad_(False)
+        self.plan, self.first, self.causal = plan, 0, causal
+        self.device, self.dtype = torch.device(plan.device), torch.bfloat16 if plan.dtype == "bfloat16" else torch.float32
+        self.lanes = Lanes()
+        self._fast = fast
+        self.names = tuple(self._targets())
+
+    def lower_precision(self) -> None:
+        """It was loaded in the plan's precision."""
+
+    def attach(self) -> None:
+        """A fresh LoRA by Unsloth's own hand, which puts its kernels on it."""
+        peft_model = self._fast.get_peft_model(
+            self.causal,
+            r=self.plan.rank,
+            lora_alpha=self.plan.alpha,
+            lora_dropout=0,
+            bias="none",
+            target_modules=list(self.plan.target_modules),
+            use_gradient_checkpointing="unsloth" if self.plan.gradient_checkpointing else False,
+            random_state=self.plan.seed,
+        )
+        self._fast.for_training(peft_model)  # else it checkpoints nothing; there is no dropout that would be switched on
+        for pair in self.factors().values():
+            for value in pair:
+                value.data = value.data.to(torch.float32)
+
+    @torch.no_grad()
+    def states(self, sample: Sample) -> Tensor:
+        """The token embeddings (T, d): nothing lies below the first trained layer."""
+        found: Tensor = self.causal.model.embed_tokens(torch.tensor(sample.ids, device=self.device))
+        return found
+
+    def rows(self, batch: Batch) -> Tensor:
+        """Final hidden states (K, d) at the positions that predict a target."""
+        if torch.is_grad_enabled():
+            batch.hidden.requires_grad_()  # its checkpointing is of the kind that needs an input with a gradient
+        with self.autocast():
+            final: Tensor = self.causal.model(inputs_embeds=batch.hidden, use_cache=False).last_hidden_state
+        return final[batch.owner, batch.column]
+
+    def module(self, name: str) -> nn.Module:
+        return self.causal.get_submodule(name)  # type: ignore[no-any-return]
+
+    def _targets(self) -> Iterator[str]:
+        for name, module in self.causal.named_modules():
+            if name.startswith("model.layers.") and isinstance(module, nn.Linear) and name.rpartition(".")[2] in self.plan.target_modules:
+                yield name
