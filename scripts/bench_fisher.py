@@ -211,7 +211,7 @@ def embedded(steps: int) -> tuple[Network, Plan, Fisher, Data]:
         where = {"paths": Paths.under(Path(home)), "previous_adapter": None, "past_fisher": None, "devices": find_devices()}
         plan = build_plan(run_id="bench", snapshot=snapshot, base=read_base(gguf), settings=settings, **where)  # type: ignore[arg-type]
         data = read_data(plan, snapshot)
-        from qi_learn.train.network import load_trainable
+        from qi_learn.train.load import load_trainable
 
         fisher, network = general_fisher(Path(home), plan, load_trainable(plan), data.generic)
     assert fisher is not None

@@ -234,7 +234,7 @@ def run(seconds: float) -> dict[str, Any]:
         environment = {**os.environ, "QI_LEARN_HOME": str(home), "QI_LEARN__GATEWAY__PORT": "0"}
         urls = {"upstream": started(stack, [__file__, "upstream", str(home / "up")], home / "up", environment)}
         urls["bare"] = started(stack, [__file__, "bare", str(home / "bare"), urls["upstream"]], home / "bare", environment)
-        gateway = ["-m", "qi_learn.gateway.proxy", "--upstream", urls["upstream"], "--ready", str(home / "gateway")]
+        gateway = ["-m", "qi_learn.gateway", "--upstream", urls["upstream"], "--ready", str(home / "gateway")]
         urls["gateway"] = started(stack, gateway, home / "gateway", environment)
         load = subprocess.run([sys.executable, __file__, "load", json.dumps(urls), str(seconds)], check=True, capture_output=True, text=True, env=environment)
         numbers: dict[str, Any] = json.loads(load.stdout)

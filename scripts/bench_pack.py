@@ -31,8 +31,8 @@ import llama_cpp
 import numpy as np
 
 from qi_learn.outside.gguf import read_head
-from qi_learn.pack.join import Adapter, Factors, write_adapter
 from qi_learn.pack.tensor_map import find_home
+from qi_learn.rundir.adapter_file import Adapter, Factors, write_adapter
 
 VERSION = llama_cpp.__version__
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")

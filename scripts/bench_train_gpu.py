@@ -171,8 +171,9 @@ def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, An
     """qi-learn's own loop, with both penalties: the Fisher of a few sequences stands for those of the anchors and of past work."""
     from qi_learn.plan.schedule import Sample
     from qi_learn.train.fisher import estimate
+    from qi_learn.train.load import load_trainable
     from qi_learn.train.loop import Data, train
-    from qi_learn.train.network import Network, load_trainable
+    from qi_learn.train.network import Network
     from qi_learn.train.protection import protect
 
     data = [Sample(str(n), tuple(ids), options.tokens // 2) for n, ids in enumerate(_sequences(options))]

@@ -23,9 +23,9 @@ import numpy as np
 from qi_learn.dataset import reference_code
 from qi_learn.outside.gguf import read_head, sha256_of
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary, score_sequences
-from qi_learn.pack.join import Adapter, Factors
 from qi_learn.pack.splice import pack
 from qi_learn.pack.tensor_map import find_home
+from qi_learn.rundir.adapter_file import Adapter, Factors
 
 OUT = Path(__file__).parent / "gate_differences.json"
 LAYERS = range(20, 30)

@@ -268,7 +268,7 @@ class GatewayProcess:
 
 
 def gateway_command(upstream: str, ready: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "qi_learn.gateway.proxy", "--upstream", upstream, "--ready", str(ready), *more]
+    return [sys.executable, "-m", "qi_learn.gateway", "--upstream", upstream, "--ready", str(ready), *more]
 
 
 def gateway_environment(home: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -160,7 +160,7 @@ def test_a_full_log_is_put_aside(tmp_path: Path) -> None:
     assert log.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("module", ["kid", "qi_learn.gateway.proxy"])
+@pytest.mark.parametrize("module", ["kid", "qi_learn.gateway"])
 def test_when_its_parent_is_killed_it_leaves(tmp_path: Path, module: str) -> None:
     (tmp_path / "kid.py").write_text(KID)
     ready = tmp_path / "kid.ready"

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from qi_learn.daemon.control import LIMIT, Control, call
+from qi_learn.daemon.client import LIMIT, call
+from qi_learn.daemon.control import Control
 from qi_learn.errors import EXIT_NO_DAEMON, EXIT_TRY_AGAIN, Busy, DaemonError, QiError
 
 

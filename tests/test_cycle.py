@@ -31,8 +31,8 @@ from qi_learn.cycle.resources import WAITS
 from qi_learn.deploy.journal import live_runs, load_deployment
 from qi_learn.outside.gguf import read_head, sha256_of
 from qi_learn.outside.ollama import Ollama, served_file
-from qi_learn.pack.join import read_adapter, write_adapter
 from qi_learn.records import Packed, Placement, Plan, TrainResult, Verdict
+from qi_learn.rundir.adapter_file import read_adapter, write_adapter
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.store.database import open_store

@@ -14,8 +14,9 @@ from tiny_models import write_tiny_model
 
 from qi_learn.errors import ModelError, NotFound
 from qi_learn.outside.gguf import read_head
-from qi_learn.pack.join import FORMAT, LEAST_CAP, Adapter, Factors, changed_tensors, join, rank_cap, read_adapter, write_adapter
+from qi_learn.pack.join import LEAST_CAP, changed_tensors, join, rank_cap
 from qi_learn.pack.tensor_map import permute
+from qi_learn.rundir.adapter_file import FORMAT, Adapter, Factors, read_adapter, write_adapter
 
 
 def factors(out: int, into: int, rank: int, seed: int) -> Factors:

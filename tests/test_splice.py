@@ -26,10 +26,10 @@ from tiny_models import write_tiny_model
 from qi_learn.errors import DiskFull, ModelError, NotFound, UnsupportedArchitecture
 from qi_learn.outside.gguf import read_head, sha256_of
 from qi_learn.outside.llama_cpp import Model
-from qi_learn.pack.join import Adapter, Factors, write_adapter
 from qi_learn.pack.splice import pack, verify_packed
 from qi_learn.pack.tensor_map import find_home
 from qi_learn.records import Packed
+from qi_learn.rundir.adapter_file import Adapter, Factors, write_adapter
 
 IDS = [1, 40, 41, 60, 80, 99, 12, 7, 55, 120, 3, 77]
 

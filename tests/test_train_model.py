@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from qi_learn.errors import ModelError, TrainingError, UnsupportedArchitecture
 from qi_learn.train.adapter import Change, load_adapter, save_adapter
-from qi_learn.train.network import Network, States, head_pass, load_trainable
+from qi_learn.train.load import load_trainable
+from qi_learn.train.network import Network, States, head_pass
 from tests.train_models import MODULES, VOCABULARY, one_thread, randomised, tiny_causal, tiny_network, tiny_plan, tiny_samples  # noqa: F401 - a fixture
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")

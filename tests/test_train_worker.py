@@ -25,7 +25,7 @@ from qi_learn.rundir.progress import read_progress
 from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.train.adapter import load_adapter, load_tensors
 from qi_learn.train.fisher import Interrupted, load_fisher
-from qi_learn.train.network import load_trainable
+from qi_learn.train.load import load_trainable
 from qi_learn.train.recall import look_before
 from qi_learn.train.run import fisher_cache, learn, read_data
 from tests.tiny_models import write_tiny_model

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_learn.outside.gguf import read_head
-from qi_learn.pack.join import Adapter, Factors
 from qi_learn.pack.tensor_map import find_home
+from qi_learn.rundir.adapter_file import Adapter, Factors
 
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
 FEED_FORWARD = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")

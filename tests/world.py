@@ -17,8 +17,8 @@ from engine_server import Server
 from tiny_models import write_tiny_model
 
 from qi_learn.capture.wire import decode
-from qi_learn.commands.init import ensure_base
 from qi_learn.daemon import client as background
+from qi_learn.daemon.base import ensure_base
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import candidate_model, live_runs, load_deployment
 from qi_learn.deploy.model_server import Backend

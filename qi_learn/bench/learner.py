@@ -20,11 +20,12 @@ from qi_learn.bench.methods import Method
 from qi_learn.bench.tasks import BenchTask
 from qi_learn.dataset.replay import replay
 from qi_learn.outside.gpu import find_devices
-from qi_learn.pack.join import Adapter, Factors, join, rank_cap
+from qi_learn.pack.join import join, rank_cap
 from qi_learn.paths import Paths
 from qi_learn.plan.base_model import read_base
 from qi_learn.plan.plan import build_plan
 from qi_learn.records import Example, Memory, Plan, Snapshot, TrainResult
+from qi_learn.rundir.adapter_file import Adapter, Factors
 from qi_learn.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Trunk:
 
     def network(self, plan: Plan) -> Network:
         """A network with the base's weights, as they were loaded."""
-        from qi_learn.train.network import Network, load_causal
+        from qi_learn.train.load import load_causal
+        from qi_learn.train.network import Network
 
         if self._causal is None:
             self._causal = load_causal(plan)

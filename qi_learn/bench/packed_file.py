@@ -12,9 +12,9 @@ from qi_learn.dataset.examples import Vocabulary
 from qi_learn.gate.measure import Likelihoods, suite_of
 from qi_learn.gate.suite import SHOTS, with_shots
 from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
-from qi_learn.pack.join import Adapter
 from qi_learn.pack.splice import pack
 from qi_learn.records import Example
+from qi_learn.rundir.adapter_file import Adapter
 
 CONTEXT = 2048
 

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from qi_learn.codec import plain
 from qi_learn.daemon import client as background
+from qi_learn.daemon.base import _answer_for, _source, _tell, ensure_base
 from qi_learn.deploy import model_server as backends
 from qi_learn.deploy import release
-from qi_learn.deploy.candidate import drop_candidates
-from qi_learn.deploy.journal import Deployment, candidate_model, live_runs, load_deployment
+from qi_learn.deploy.journal import Deployment
 from qi_learn.deploy.model_server import Backend
-from qi_learn.deploy.version import parse_version
-from qi_learn.errors import NotFound, SettingsError
+from qi_learn.errors import SettingsError
 from qi_learn.outside import git
-from qi_learn.outside.gguf import sha256_of
-from qi_learn.outside.ollama import Ollama, served_file
-from qi_learn.pack.modelfile import modelfile_for
+from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths, replace_file
-from qi_learn.report.config import commented_defaults
-from qi_learn.rundir.directory import run_directories
 from qi_learn.settings import Settings
-from qi_learn.spool import Spool
+from qi_learn.settings_file import commented_defaults
 from qi_learn.workspace.registry import add_project
-
-logger = logging.getLogger(__name__)
 
 
 def initialise(paths: Paths, settings: Settings, place: Path) -> Iterator[str]:
@@ -95,86 +84,3 @@ def _with_base(paths: Paths, settings: Settings, backend: Backend) -> Deployment
         )
     _tell(paths, deployment)
     return deployment
-
-
-def _tell(paths: Paths, deployment: Deployment) -> None:
-    """The event of a new base version, for the store's history and audit."""
-    made = deployment.live_release
-    spool = Spool(paths.spool, "setup", clock=time.time)
-    spool.append(
-        "release", {"action": "base", "version": made.version, "alias": deployment.alias, "release": plain(made)}, id=f"base-{made.version}-{made.created:.0f}"
-    )
-    spool.close()
-
-
-def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> Path:
-    """The file that the live version's base is served from; where it cannot be read, the one that the settings name, if it is the same.
-
-    Raises SettingsError where the settings name another base by now: versions of one base say nothing about another.
-    """
-    base = deployment.release(f"{parse_version(deployment.live).major}.0.0")
-    if found := served_file(server, base.model):
-        return found
-    place = backends.base_file(settings, server)
-    if base.base_digest and sha256_of(place) != base.base_digest:
-        what = f"{place} is not the base of the live version {deployment.live}."
-        raise SettingsError(what, "Run `qi-learn init` to begin with the new base, or name the old one again.")
-    return place
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """What a base version is made from: a model of the server's, or a file."""
-
-    model: str
-    gguf: Path | None
-    digest: str
-    spec: Mapping[str, Any]
-
-
-def _source(settings: Settings, backend: Backend, server: Ollama) -> _Source:
-    if settings.serve.base and not backend.engine:
-        return _Source(settings.serve.base, None, (server.weights(settings.serve.base) or "").rpartition("sha256-")[2][:64], {})
-    gguf = backends.base_file(settings, server)
-    return _Source("", gguf, sha256_of(gguf), modelfile_for(None, "default").as_create())
-
-
-def _answer_for(settings: Settings, backend: Backend) -> tuple[str, ...]:
-    """The names that the live version answers for: the setting, else the base's own."""
-    return settings.gateway.answer_for or ((settings.serve.base,) if settings.serve.base and not backend.engine else ())
-
-
-def ensure_base(paths: Paths, settings: Settings, backend: Backend, *, now: float) -> Deployment:
-    """Version 1.0.0 where it is missing; else routes and alias as the journal wants them, and no candidates left over from runs that have ended.
-
-    Raises ServerError where the server does not answer.
-    """
-    with Ollama(backend.url) as server:
-        there = paths.deploy.exists()
-        source = _Source("", None, "", {}) if there else _source(settings, backend, server)
-        deployment = release.ensure_base(
-            paths,
-            server,
-            alias=settings.serve.alias,
-            base_model=source.model,
-            gguf=source.gguf,
-            digest=source.digest,
-            spec=source.spec,
-            answer_for=_answer_for(settings, backend),
-            store=backend.model_store,
-            now=now,
-        )
-        if not there:
-            _tell(paths, deployment)
-        going_on = [candidate_model(settings.serve.alias, run.run_id) for run in run_directories(paths.runs) if not run.ended]
-        for name in drop_candidates(server, settings.serve.alias, keep=going_on):
-            logger.info("deleted %s, left over from a run that has ended", name)
-    return deployment
-
-
-def learned_runs(paths: Paths) -> tuple[str, ...]:
-    """The runs behind the live version; none before version 1.0.0 is there."""
-    try:
-        return live_runs(load_deployment(paths))
-    except NotFound:
-        return ()

@@ -20,9 +20,9 @@ from qi_learn.gate.verdict import judge
 from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
 from qi_learn.outside.ollama import served_file
 from qi_learn.outside.ollama_parallel import Asking, side_by_side
-from qi_learn.pack.join import read_adapter
 from qi_learn.pack.splice import pack as pack_file
 from qi_learn.records import Packed, Plan, Release, Snapshot, TrainResult, Verdict
+from qi_learn.rundir.adapter_file import read_adapter
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.store.database import open_store
 from qi_learn.store.releases import rollback_seconds

@@ -29,7 +29,7 @@ from qi_learn.gate.verdict import choose_scale
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.python_env import look_into
-from qi_learn.pack.join import join, rank_cap, read_adapter, write_adapter
+from qi_learn.pack.join import join, rank_cap
 from qi_learn.pack.modelfile import write_modelfile
 from qi_learn.pack.splice import pack as pack_file
 from qi_learn.pack.splice import verify_packed
@@ -38,6 +38,7 @@ from qi_learn.plan.base_model import read_base
 from qi_learn.plan.fallback import read_plan
 from qi_learn.plan.plan import build_plan
 from qi_learn.records import Packed, Plan, Release, RunState, Snapshot, TrainResult, Verdict
+from qi_learn.rundir.adapter_file import read_adapter, write_adapter
 from qi_learn.rundir.directory import ScaleTrial
 from qi_learn.rundir.snapshot import load_snapshot, save_snapshot, snapshot_ready
 from qi_learn.store.database import open_store

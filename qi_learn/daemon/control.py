@@ -7,7 +7,6 @@ daemon, so callers treat `DaemonError` as "not running" and go on without it whe
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -16,59 +15,18 @@ import socketserver
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qi_learn.errors import EXIT_FAILED, DaemonError, QiError
+from qi_learn.daemon.client import LIMIT, PROTOCOL, RESTART, _object, _short_address, refusal
+from qi_learn.errors import DaemonError, QiError
 
 logger = logging.getLogger(__name__)
-PROTOCOL = 1
-LIMIT = 1 << 20
-"""Longest line, bytes."""
-START = "Start it with `qi-learn daemon start`."
-RESTART = "Restart it: `qi-learn daemon stop`, `qi-learn daemon start`."
-_ADDRESS_LIMIT = 100
-"""A unix socket's address has 108 bytes on Linux, 104 on macOS, its end included."""
 _SILENCE = 5.0
 """Seconds a client may keep a connection open without a byte."""
 
 Answer = Callable[[dict[str, Any]], Mapping[str, Any]]
-
-
-# --- asking ------------------------------------------------------------------------------------------------------------------------------
-
-
-def call(socket_path: Path, request: Mapping[str, Any], *, timeout: float = 10.0) -> dict[str, Any]:
-    """Asks the daemon; `timeout`: seconds of silence to bear.
-
-    Raises DaemonError where it is not running or does not answer, and what it refused with (a QiError with its exit code).
-    """
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-            link.settimeout(timeout)
-            with _short_address(socket_path) as address:
-                link.connect(address)
-            link.sendall(json.dumps({"protocol": PROTOCOL, **request}).encode("ascii") + b"\n")
-            with link.makefile("rb") as lines:
-                answer = _object(lines.readline(LIMIT + 1))
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
-        raise DaemonError("The daemon is not running.", START) from error
-    except (OSError, ValueError) as error:
-        raise DaemonError(f"The daemon did not answer: {error}.", f"Look at `qi-learn doctor`. {RESTART}") from error
-    if "error" in answer:
-        refused = QiError(str(answer["error"]), str(answer.get("todo", "")))
-        refused.exit_code = int(answer.get("exit_code", EXIT_FAILED))
-        raise refused
-    return answer
-
-
-def refusal(error: QiError) -> dict[str, Any]:
-    """An error as an answer; `call` raises it on the other side with the same exit code."""
-    return {"error": error.what, "todo": error.todo, "exit_code": error.exit_code}
-
-
-# --- answering ---------------------------------------------------------------------------------------------------------------------------
 
 
 class Control:
@@ -145,36 +103,8 @@ class _Connection(socketserver.StreamRequestHandler):
             return refusal(error)
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    """The JSON object in a whole line. Raises ValueError."""
-    if len(line) > LIMIT:
-        raise ValueError(f"longer than {LIMIT >> 20} MiB")
-    if not line.endswith(b"\n"):
-        raise ValueError("the connection ended within the line" if line else "the connection was closed")
-    try:
-        value = json.loads(line)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return value
-
-
 def _same_user(link: socket.socket) -> bool:
     if not hasattr(socket, "SO_PEERCRED"):
         return True  # the socket's 0600 mode in a 0700 directory is the guard there
     _, uid, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return bool(uid == os.getuid())
-
-
-@contextlib.contextmanager
-def _short_address(path: Path) -> Iterator[str]:
-    """The path as an address; on Linux through /proc/self/fd where it is longer than an address may be."""
-    if len(os.fsencode(path)) < _ADDRESS_LIMIT or sys.platform != "linux":
-        yield str(path)
-        return
-    directory = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)

@@ -21,8 +21,8 @@ from typing import Any, Self
 from qi_learn.codec import dumps, plain
 from qi_learn.commands import init as setup
 from qi_learn.cycle import trigger
-from qi_learn.daemon.client import DaemonState
-from qi_learn.daemon.control import Control, refusal
+from qi_learn.daemon.client import DaemonState, refusal
+from qi_learn.daemon.control import Control
 from qi_learn.daemon.cycles import Cycles
 from qi_learn.daemon.idle import Idleness
 from qi_learn.daemon.intake import Intake
@@ -94,7 +94,7 @@ class Daemon:
         if self._with_gateway:
             arguments = ["--upstream", self.backend.url]
             self._gateway = self._child(
-                Child("qi_learn.gateway.proxy", arguments, ready=self.paths.state / "gateway.ready", log=self.paths.logs / "gateway.log")
+                Child("qi_learn.gateway", arguments, ready=self.paths.state / "gateway.ready", log=self.paths.logs / "gateway.log")
             )
             self._gateway.wait_ready(20)
         watcher = Watcher()

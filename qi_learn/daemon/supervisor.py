@@ -7,6 +7,7 @@ leaves nobody behind.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
@@ -18,7 +19,9 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from qi_learn.errors import DaemonError
+from qi_learn.errors import DaemonError, ToolMissing
+from qi_learn.paths import Paths
+from qi_learn.settings import Settings
 
 logger = logging.getLogger(__name__)
 BACKOFF = (0.5, 2.0, 5.0, 15.0, 30.0)
@@ -127,3 +130,16 @@ class Child:
             self._process.kill()
             self._process.wait()
         self._ready.unlink(missing_ok=True)
+
+
+ENGINE_SECONDS = 60.0
+
+
+def engine_child(paths: Paths, settings: Settings) -> Child:
+    """The engine's process, not started yet. Raises ToolMissing where llama-cpp-python is not installed."""
+    if importlib.util.find_spec("llama_cpp") is None:
+        raise ToolMissing(
+            "The embedded engine needs llama-cpp-python, which is not installed.", 'pip install "qi-learn[embedded]", or name an Ollama model in serve.base.'
+        )
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--models", str(paths.models), "--context", str(settings.serve.context)]
+    return Child("qi_learn.engine", arguments, ready=paths.state / "engine.json", log=paths.logs / "engine.log")

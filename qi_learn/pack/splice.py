@@ -26,12 +26,13 @@ from qi_learn.errors import DiskFull, ModelError
 from qi_learn.outside.ggml import is_valid, load_in_child
 from qi_learn.outside.gguf import GgufFile, read_head, sha256_of
 from qi_learn.pack.base_weights import BaseRows, FullPrecision, Rows, check_tensor, check_vectors, read_exactly
-from qi_learn.pack.join import Adapter, Change, changed_tensors
+from qi_learn.pack.join import Change, changed_tensors
 from qi_learn.pack.layout import CHUNK, Layout, Place, fill_untouched, lay_out, patched_head, read_packed_head, write_exactly
 from qi_learn.pack.quantize import ENOUGH, Kept, blocks, choose_type, sample, write_rows
 from qi_learn.pack.tensor_map import check_base
 from qi_learn.paths import sync_directory
 from qi_learn.records import Packed, TensorGain
+from qi_learn.rundir.adapter_file import Adapter
 
 logger = logging.getLogger(__name__)
 

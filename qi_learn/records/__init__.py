@@ -1,1 +1,110 @@
-from qi_learn.records.evidence import *
+"""What things are: the words every other module speaks, by life-cycle.
+
+    events -> evidence -> data -> training -> gating -> versions
+
+Records are frozen and carry no behaviour beyond validation. Times are Unix seconds (UTC, float),
+durations seconds unless the name says otherwise. `None` means *unknown*, never false: a signal that
+nothing reported is not a signal that was negative.
+
+Called by every package. May import nothing of ours, and never does anything but describe.
+"""
+
+from __future__ import annotations
+
+from qi_learn.records.data import (
+    Example,
+    Pair,
+    Recall,
+    Snapshot,
+    Split,
+)
+from qi_learn.records.events import (
+    AUTHORS,
+    EVENT_KINDS,
+    Author,
+    Event,
+    EventKind,
+)
+from qi_learn.records.evidence import (
+    CommandResult,
+    Complexity,
+    Feedback,
+    LearningInteraction,
+    LearningType,
+    Message,
+    Outcome,
+    Score,
+    Signal,
+    Suggestion,
+    SuggestionState,
+    Turn,
+)
+from qi_learn.records.gating import (
+    Behaviour,
+    Check,
+    Execution,
+    Leak,
+    Packed,
+    Smoke,
+    SuiteNll,
+    TensorGain,
+    Verdict,
+)
+from qi_learn.records.training import (
+    RUN_STATES_ENDED,
+    Drift,
+    Memory,
+    Placement,
+    Plan,
+    RunState,
+    Strength,
+    TrainResult,
+)
+from qi_learn.records.versions import (
+    Decision,
+    Release,
+)
+
+__all__ = [
+    "AUTHORS",
+    "EVENT_KINDS",
+    "RUN_STATES_ENDED",
+    "Author",
+    "Behaviour",
+    "Check",
+    "CommandResult",
+    "Complexity",
+    "Decision",
+    "Drift",
+    "Event",
+    "EventKind",
+    "Example",
+    "Execution",
+    "Feedback",
+    "Leak",
+    "LearningInteraction",
+    "LearningType",
+    "Memory",
+    "Message",
+    "Outcome",
+    "Packed",
+    "Pair",
+    "Placement",
+    "Plan",
+    "Recall",
+    "Release",
+    "RunState",
+    "Score",
+    "Signal",
+    "Smoke",
+    "Snapshot",
+    "Split",
+    "Strength",
+    "Suggestion",
+    "SuggestionState",
+    "SuiteNll",
+    "TensorGain",
+    "TrainResult",
+    "Turn",
+    "Verdict",
+]

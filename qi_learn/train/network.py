@@ -13,51 +13,25 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoModelForCausalLM
-from transformers.utils import logging as transformers_logging
 
-from qi_learn.errors import ModelError, TrainingError
-from qi_learn.plan.base_model import check_architecture
+from qi_learn.errors import ModelError
 from qi_learn.plan.schedule import Sample
 from qi_learn.records import Plan
 from qi_learn.train.adapter import Change
-from qi_learn.train.dequantized import load_dequantized
 from qi_learn.train.lanes import lanes_for
 from qi_learn.train.nf4 import quantise
 
 HEAD_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
 """Logits in memory at a time. On a CPU 16 MB of float32: larger blocks are fresh pages from the system every time, which costs more than the arithmetic."""
-EAGER_LENGTH = 512
-"""Up to here a CPU is three to four times faster with plain matrix products for attention than with torch's fused kernel (measured, bfloat16, T = 96, 180)."""
 ADAPTER = "default"
 States = dict[tuple[str, int], Tensor]
 """Outputs of a frozen prefix by a sequence's id and length."""
-
-
-def load_trainable(plan: Plan) -> Network:
-    """The base of a plan, ready to be trained on its device: transformers and PEFT, or Unsloth where the plan says so and it is imported already.
-
-    Raises ModelError, UnsupportedArchitecture, TrainingError where the device is not there.
-    """
-    check_architecture(plan.architecture)
-    if plan.device.startswith("cuda") and not torch.cuda.is_available():
-        raise TrainingError(
-            f"The plan trains on {plan.device}, but this Python's torch sees no CUDA device.",
-            'Install torch with CUDA for the interpreter in `train.python`, or set `train.device = "cpu"`.',
-        )
-    if plan.backend == "unsloth":
-        from qi_learn.train.unsloth import load_fused
-
-        return load_fused(plan)
-    causal = load_causal(plan)
-    return Network(causal, plan)
 
 
 class Network:
@@ -316,24 +290,6 @@ def _present(value: Tensor | None) -> Tensor:
     if value is None:
         raise ValueError("either labels or uniform numbers are needed")
     return value
-
-
-def load_causal(plan: Plan) -> Any:
-    """The whole model as loaded: full-precision weights where the plan has them, else the dequantised GGUF; float32 on a CPU."""
-    dtype = torch.float32 if plan.device == "cpu" else getattr(torch, plan.dtype)
-    attention = "eager" if plan.device == "cpu" and plan.max_length <= EAGER_LENGTH else "sdpa"
-    if plan.base_weights is None:
-        return load_dequantized(Path(plan.base_gguf), dtype, attention=attention)
-    transformers_logging.disable_progress_bar()
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            plan.base_weights, dtype=dtype, attn_implementation=attention, use_safetensors=True, trust_remote_code=False, local_files_only=True
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"The weights in {plan.base_weights} cannot be loaded: {error}",
-            "Point `train.base_weights` at a directory with config.json and safetensors, or empty it.",
-        ) from error
 
 
 def _part(decoder: Any, first: int, last: int, norm: nn.Module) -> Any:

@@ -18,8 +18,9 @@ from qi_learn.paths import replace_file
 from qi_learn.records import Plan, Snapshot, TrainResult
 from qi_learn.train.adapter import Change, load_adapter, save_adapter
 from qi_learn.train.fisher import Fisher, load_fisher
+from qi_learn.train.load import load_trainable
 from qi_learn.train.loop import Trained, evaluate
-from qi_learn.train.network import Network, load_trainable
+from qi_learn.train.network import Network
 from qi_learn.train.ranks import Ranks
 from qi_learn.train.run import conclude, fisher_cache, general_fisher, peak_memory, read_data, stage
 

@@ -23,8 +23,9 @@ from qi_learn.rundir.progress import Phase, Progress, write_progress
 from qi_learn.train.adapter import Change, load_adapter, save_adapter
 from qi_learn.train.calibrate import Yardstick, drift, yardstick
 from qi_learn.train.fisher import ENOUGH, Fisher, Interrupted, estimate, load_fisher
+from qi_learn.train.load import load_trainable
 from qi_learn.train.loop import Data, Trained, train
-from qi_learn.train.network import Network, load_trainable
+from qi_learn.train.network import Network
 from qi_learn.train.preference import comparisons
 from qi_learn.train.protection import protect
 from qi_learn.train.ranks import ALONE, Ranks

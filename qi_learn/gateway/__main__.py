@@ -1,0 +1,149 @@
+"""The gateway's process: `python -m qi_learn.gateway --upstream URL [--ready FILE] [--parent PID]`.
+
+Listens on loopback, puts the parts together, and leaves with the process that started it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import web
+
+from qi_learn.errors import QiError, SettingsError
+from qi_learn.gateway.admission import Traffic
+from qi_learn.gateway.client_project import Clients
+from qi_learn.gateway.guard import Guard
+from qi_learn.gateway.proxy import Gateway
+from qi_learn.gateway.recorder import Recorder
+from qi_learn.gateway.routes import RouteFile
+from qi_learn.paths import Paths, replace_file
+from qi_learn.settings import Settings, load_settings
+
+logger = logging.getLogger(__name__)
+LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
+HEAD_LIMIT = 256 * 1024
+"""Longest request line or header field, bytes."""
+GRACE = 1.0
+"""Seconds that streams under way have left when the gateway is stopped."""
+_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+async def serve(upstream: str, paths: Paths, settings: Settings, *, stop: asyncio.Event, ready: Path | None = None) -> None:
+    """Serves until `stop` is set; writes `{"url", "pid"}` to `ready` once it accepts.
+
+    Raises SettingsError for an address that is not loopback, a port that is taken, and an upstream that is no URL or the gateway itself.
+    """
+    with _listening(settings.gateway.host, settings.gateway.port) as listener:
+        host, port = listener.getsockname()[:2]
+        upstream = _checked(upstream, port)
+        recorder = Recorder(paths.spool, paths.gateway_status, enabled=settings.gateway.record)
+        guard = Guard.for_port(port, settings.gateway.allowed_hosts, settings.gateway.allowed_origins)
+        async with _session() as session:
+            traffic = Traffic(paths.activity, paths.hold, longest_hold=settings.idle.longest_hold)
+            routes, clients = RouteFile(paths.routes), Clients(paths)
+            gateway = Gateway(upstream, session, guard=guard, routes=routes, recorder=recorder, clients=clients, stop=stop, traffic=traffic)
+            runner = _runner(gateway)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener, backlog=1024).start()
+                if ready is not None:
+                    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+                    replace_file(ready, json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+                await stop.wait()
+            finally:
+                await runner.cleanup()
+                traffic.close()
+                recorder.close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    address = LOOPBACK.get(host)
+    if address is None:
+        raise SettingsError(f"The gateway listens on loopback only, not on {host}: prompts must not leave this machine.", 'Set gateway.host = "127.0.0.1".')
+    try:
+        return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+    except OSError as error:
+        raise SettingsError(f"The gateway cannot listen on {address}:{port}: {error}", "Stop what listens there, or set gateway.port to another.") from error
+
+
+def _checked(upstream: str, port: int) -> str:
+    parts = urlsplit(upstream)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".')
+    if parts.hostname in LOOPBACK and parts.port == port:
+        raise SettingsError(
+            f"The gateway would pass everything on to itself ({upstream}).", "Set serve.ollama to where Ollama listens, usually http://127.0.0.1:11434."
+        )
+    return upstream.rstrip("/")
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=3600),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
+        auto_decompress=False,
+        skip_auto_headers=_AUTOMATIC,
+        max_line_size=HEAD_LIMIT,
+        max_field_size=HEAD_LIMIT,
+    )
+
+
+def _runner(gateway: Gateway) -> web.ServerRunner:
+    server = web.Server(
+        gateway.handle,
+        handler_cancellation=True,
+        access_log=None,
+        auto_decompress=False,
+        max_line_size=HEAD_LIMIT,
+        max_field_size=HEAD_LIMIT,
+        max_headers=256,
+    )
+    return web.ServerRunner(server, handle_signals=False, shutdown_timeout=GRACE)
+
+
+async def _stopped_by_parent(parent: int, stop: asyncio.Event) -> None:
+    while os.getppid() == parent:
+        await asyncio.sleep(1.0)
+    logger.warning("the process that started the gateway (%d) is gone", parent)
+    stop.set()
+
+
+async def _run(upstream: str, ready: Path | None, parent: int | None) -> None:
+    paths = Paths.default().ensure()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    watch = asyncio.create_task(_stopped_by_parent(parent, stop)) if parent else None
+    gc.freeze()  # what start-up made stays: looking through it again and again would hold up requests for milliseconds
+    try:
+        await serve(upstream, paths, load_settings(paths.settings_file), stop=stop, ready=ready)
+    finally:
+        if watch is not None:
+            watch.cancel()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The gateway's own process. Exit codes as everywhere (`errors.py`)."""
+    parser = argparse.ArgumentParser(prog="qi_learn.gateway.proxy", description="The proxy in front of Ollama.")
+    parser.add_argument("--upstream", required=True, help="base URL of Ollama or the embedded engine")
+    parser.add_argument("--ready", type=Path, help="file to write when it accepts")
+    parser.add_argument("--parent", type=int, help="pid of the process to leave with")
+    asked = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(_run(asked.upstream, asked.ready, asked.parent))
+    except QiError as error:
+        logger.error("%s", error)
+        return error.exit_code
+    return 0
