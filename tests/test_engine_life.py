@@ -19,7 +19,7 @@ import pytest
 from engine_server import Server, exchange, running_engine
 from tiny_models import write_tiny_model
 
-from qi_learn.engine.app import is_local_host, is_local_origin
+from qi_learn.loopback import is_local_host, is_local_origin
 
 HI = [{"role": "user", "content": "Say hi."}]
 FEW = {"temperature": 0, "num_predict": 4}

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from tiny_models import CHATML, write_tiny_model
 
 from qi_learn.engine.create import human_count
-from qi_learn.engine.gguf_head import read_header
 from qi_learn.engine.library import keep_alive_seconds
-from qi_learn.engine.store import Layer, ModelName, ModelStore, parse_digest, parse_name
+from qi_learn.engine.store import Layer, ModelStore, parse_digest
 from qi_learn.errors import ModelError, NotFound, ServerError, StoreError
+from qi_learn.outside.gguf import Array, read_head
+from qi_learn.outside.ollama_names import ModelName, read_name
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def store(tmp_path: Path) -> ModelStore:
 
 
 def name(text: str) -> ModelName:
-    found = parse_name(text)
+    found = read_name(text)
     assert found is not None
     return found
 
@@ -72,7 +73,7 @@ def test_a_manifest_of_a_real_ollama_is_read(store: ModelStore) -> None:
     template = {**layer, "mediaType": "application/vnd.ollama.image.template"}
     place.write_text(json.dumps({"schemaVersion": 2, "mediaType": "x", "config": config, "layers": [layer, template]}))
     (found,) = store.list()
-    assert found.name.short == "example.org/me/thing:v2"
+    assert str(found.name) == "example.org/me/thing:v2"
     assert found.weights == Layer("model", "ab" * 32, 7, "/tmp/x")
     assert found.size == 15
 
@@ -90,13 +91,13 @@ def test_a_manifest_of_a_real_ollama_is_read(store: ModelStore) -> None:
     ],
 )
 def test_names(text: str, short: str) -> None:
-    assert name(text).short == short
+    assert str(name(text)) == short
     assert name(short) == name(text)
 
 
 @given(st.text(max_size=30))
 def test_no_name_leaves_the_store(text: str) -> None:
-    found = parse_name(text)
+    found = read_name(text)
     if found is not None:
         for part in (found.host, found.namespace, found.model, found.tag):
             assert part not in ("", ".", "..")
@@ -145,7 +146,7 @@ def test_nothing_is_removed_while_a_manifest_is_damaged(store: ModelStore) -> No
     path.write_bytes(whole[:-20])
     with pytest.raises(StoreError, match="damaged"):
         store.find(name("damaged"))
-    assert [m.name.short for m in store.list()] == ["a:latest"]
+    assert [str(m.name) for m in store.list()] == ["a:latest"]
     store.delete(name("a"))
     path.write_bytes(whole)
     assert store.read_text(store.find(name("damaged")).of_kind("system")[0]) == "other text"
@@ -154,7 +155,7 @@ def test_nothing_is_removed_while_a_manifest_is_damaged(store: ModelStore) -> No
 def test_the_name_as_first_written_stays(store: ModelStore) -> None:
     save(store, "Big-Model:V1")
     save(store, "big-model:v1", b"new")
-    assert [m.name.short for m in store.list()] == ["Big-Model:V1"]
+    assert [str(m.name) for m in store.list()] == ["Big-Model:V1"]
     store.copy(name("BIG-MODEL:v1"), name("other"))
     assert store.find(name("Other")).weights == store.find(name("big-model:V1")).weights
 
@@ -178,14 +179,14 @@ def test_a_header_says_what_gguf_py_says(tmp_path: Path) -> None:
     import gguf
 
     path = write_tiny_model(tmp_path / "m.gguf", "qwen2", tensor_type="Q8_0", tensor_types={"blk.0.attn_q.weight": "F16"})
-    header, reference = read_header(path), gguf.GGUFReader(path)
-    assert [(t.name, t.type, t.shape) for t in header.tensors] == [(t.name, t.tensor_type.name, tuple(int(n) for n in t.shape)) for t in reference.tensors]
-    assert header.parameters == sum(int(t.n_elements) for t in reference.tensors)
-    assert (header.architecture, header.quantization, header.number("context_length")) == ("qwen2", "Q8_0", 2048)
-    for key, value in header.metadata.items():
+    head, reference = read_head(path), gguf.GGUFReader(path)
+    assert [(t.name, t.type, t.shape) for t in head.tensors.values()] == [(t.name, t.tensor_type.name, tuple(int(n) for n in t.shape)) for t in reference.tensors]
+    assert head.parameters == sum(int(t.n_elements) for t in reference.tensors)
+    assert (head.architecture, head.quantization, head.number("qwen2.context_length")) == ("qwen2", "Q8_0", 2048)
+    for key, value in head.keys.items():
         contents = reference.fields[key].contents()
-        assert value is None if isinstance(contents, list) else value == contents
-    assert header.metadata["tokenizer.chat_template"] == CHATML
+        assert isinstance(value, Array) if isinstance(contents, list) else value == contents
+    assert head.keys["tokenizer.chat_template"] == CHATML
 
 
 def test_the_embedded_base_is_read() -> None:
@@ -193,8 +194,8 @@ def test_the_embedded_base_is_read() -> None:
     assert found is not None
     assert found.submodule_search_locations
     (path,) = Path(found.submodule_search_locations[0]).glob("*.gguf")
-    header = read_header(path)
-    assert (header.architecture, human_count(header.parameters), header.quantization) == ("llama", "134.52M", "Q4_1")
+    head = read_head(path)
+    assert (head.architecture, human_count(head.parameters), head.quantization) == ("llama", "134.52M", "Q4_1")
 
 
 COUNTS = [(134515008, "134.52M"), (7_615_616_512, "7.6B"), (8_000_000_000, "8B"), (1_000_000, "1M"), (24_896, "25K"), (7, "7")]
@@ -221,11 +222,11 @@ def test_broken_headers_are_errors_and_nothing_else(small: Path, tmp_path_factor
     path = small.with_name("broken.gguf")
     path.write_bytes(raw[:end])
     try:
-        header = read_header(path)
+        head = read_head(path)
     except ModelError:
         return
     assert end == len(raw) or len(raw) - end < 32  # padding at the end may be missing, data not
-    assert header.tensors
+    assert head.tensors
 
 
 FOREVER = float("inf")

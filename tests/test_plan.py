@@ -12,10 +12,11 @@ from safetensors.numpy import save_file
 
 from qi_learn import codec
 from qi_learn.errors import ModelError, NotFound, Refused, SettingsError, UnsupportedArchitecture
+from qi_learn.outside.architectures import GGUF_NAMES
 from qi_learn.outside.gpu import Device
 from qi_learn.outside.python_env import Packages
 from qi_learn.paths import Paths
-from qi_learn.plan.base_model import GGUF_NAMES, BaseModel, BaseTensor, read_base
+from qi_learn.plan.base_model import BaseModel, BaseTensor, read_base
 from qi_learn.plan.plan import build_plan, reasons
 from qi_learn.plan.strength import EXPECTED
 from qi_learn.records import Drift, Example, Pair, Plan, Snapshot, TrainResult

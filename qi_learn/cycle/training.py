@@ -6,7 +6,6 @@ of the old one's memory. Where nothing is left to give up, the cycle is tried ag
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from qi_learn.errors import EXIT_DONE, EXIT_TRY_AGAIN, Stopped, TrainingError
 from qi_learn.plan.fallback import EXIT_NO_MEMORY, read_rungs, step_down
 from qi_learn.rundir.directory import RunDirectory
+from qi_learn.rundir.failure import read_failure
 
 SAVE_SECONDS = 25.0
 """How long a stopped worker may take to save its state."""
@@ -39,7 +39,7 @@ def run_worker(run: RunDirectory, python: str, *, lock: int, gpus: Sequence[str]
     if code is None:
         return False
     if code == EXIT_TRY_AGAIN:
-        raise Stopped(f"The training stopped and goes on from its last checkpoint. {_said(run)[0]}".strip())
+        raise Stopped(f"The training stopped and goes on from its last checkpoint. {read_failure(run.path).what}".strip())
     if code != EXIT_DONE or not run.result.exists():
         raise _worker_error(run, code)
     return True
@@ -76,7 +76,7 @@ def _ended(worker: subprocess.Popen[bytes]) -> int | None:
 def _step_down(run: RunDirectory, code: int) -> None:
     """Adapts the plan to the memory there is. Raises Stopped where it cannot, TrainingError where it could not for long."""
     killed = "the worker was killed by signal 9, which is what the system does when memory is full"
-    reason = killed if code == -signal.SIGKILL else _said(run)[0] or "out of memory"
+    reason = killed if code == -signal.SIGKILL else read_failure(run.path).what or "out of memory"
     rung = step_down(run.path, reason, now=time.time())
     run.journal(rung.at, "train", "adapted", reason=reason, now=rung.what)
     if rung.changes:
@@ -97,17 +97,8 @@ def _let_it_save(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _worker_error(run: RunDirectory, code: int) -> TrainingError:
-    what, todo = _said(run)
-    if what:
-        return TrainingError(what, todo)
+    failure = read_failure(run.path)
+    if failure.what:
+        return TrainingError(failure.what, failure.hint)
     died = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"ended with exit code {code}"
     return TrainingError(f"The training worker {died}.", f"Its log is {run.log}.")
-
-
-def _said(run: RunDirectory) -> tuple[str, str]:
-    """What the worker said went wrong and what to do; empty where it said nothing."""
-    try:
-        said = json.loads((run.path / "error.json").read_text(encoding="utf-8"))
-        return str(said["what"]), str(said["todo"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return "", ""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ipaddress
 import json
 import logging
 import os
@@ -30,7 +29,9 @@ from qi_learn.engine.library import Engine
 from qi_learn.engine.models import LoadedModels
 from qi_learn.engine.store import ModelStore
 from qi_learn.errors import QiError, SettingsError
+from qi_learn.loopback import is_loopback_address
 from qi_learn.outside.llama_cpp_library import load_library
+from qi_learn.outside.process import leave_with
 from qi_learn.paths import replace_file
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def parse_arguments(words: Sequence[str]) -> EngineArguments:
     parser.add_argument("--parent", type=int, help="end when this process is no longer the parent")
     parser.add_argument("--threads", type=int, help="default: every core this process may use")
     found = EngineArguments(**vars(parser.parse_args(words)))
-    if found.host != "localhost" and not ipaddress.ip_address(found.host).is_loopback:
+    if found.host != "localhost" and not is_loopback_address(found.host):
         raise SettingsError(f"--host {found.host} is not a loopback address", "prompts must not leave this machine: use 127.0.0.1")
     return found
 
@@ -97,7 +98,9 @@ async def _until_told(models: LoadedModels, parent: int | None) -> None:
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    while not told.is_set() and parent in (None, os.getppid()):
+    if parent is not None:
+        leave_with(parent)
+    while not told.is_set():
         await models.sweep()
         try:
             await asyncio.wait_for(told.wait(), _TICK)

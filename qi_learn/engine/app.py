@@ -6,11 +6,8 @@ from local ones (Origin). Everything that goes wrong below leaves here as Ollama
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import re
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -20,6 +17,7 @@ from qi_learn.engine.create import create
 from qi_learn.engine.library import ENGINE, Engine, blob_head, blob_post, copy, delete, running, show, tags, v1_model, v1_models
 from qi_learn.engine.wire import reply, reply_error
 from qi_learn.errors import QiError, ServerError
+from qi_learn.loopback import is_local_host, is_local_origin
 
 logger = logging.getLogger(__name__)
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -27,7 +25,6 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VERSION = f"0.33.0-qi-learn.{__version__}"
 """The version of Ollama whose API this is, and whose engine."""
 _LARGEST_BODY = 64 * 1024 * 1024
-_LOCAL_SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
 _CORS_METHODS = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
 _CORS_HEADERS = (
     "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta,X-Stainless-Arch,X-Stainless-Async,X-Stainless-Custom-Poll-Interval,"
@@ -151,23 +148,3 @@ async def _finish_headers(request: web.Request, response: web.StreamResponse) ->
     if origin is not None and is_local_origin(origin) and response.status != 403:
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers.add("Vary", "Origin")
-
-
-def is_local_host(value: str) -> bool:
-    """Whether a Host header names this machine: localhost, *.localhost or a loopback address, with any port."""
-    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:\d{1,5})?", value)
-    if not found:
-        return False
-    name = found[1].strip("[]").lower().removesuffix(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def is_local_origin(value: str) -> bool:
-    """Whether a page from this Origin is local: http(s) on a local host, or an application's own scheme."""
-    parts = urlsplit(value)
-    return parts.scheme in _LOCAL_SCHEMES or (parts.scheme in ("http", "https") and is_local_host(parts.netloc))

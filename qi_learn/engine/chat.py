@@ -184,13 +184,13 @@ def _part_text(part: Any) -> str:
 def _refuse(engine: Engine, manifest: Manifest, text: str, body: Mapping[str, Any], messages: Any) -> None:
     """What this engine does not do is refused, never ignored: an answer without the tools or images would be an answer to another question."""
     if body.get("tools"):
-        raise ServerError(f"{manifest.name.long} does not support tools", status=400)
+        raise ServerError(f"{manifest.name.manifest} does not support tools", status=400)
     if body.get("think"):
         raise ServerError(f'"{text}" does not support thinking', status=400)
     if body.get("images") or any(message.get("images") for message in messages):
         raise ServerError("the embedded engine reads text only: images are not supported", status=400)
     if body.get("suffix") and "insert" not in read_config(engine.store, manifest).get("capabilities", []):
-        raise ServerError(f"{manifest.name.long} does not support insert", status=400)
+        raise ServerError(f"{manifest.name.manifest} does not support insert", status=400)
 
 
 def _with_presets(engine: Engine, manifest: Manifest, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -15,12 +15,13 @@ from typing import Any
 
 from aiohttp import web
 
-from qi_learn.engine.gguf_head import GgufHeader, read_header
 from qi_learn.engine.library import NAMED, Engine, asked_name, engine_of, full_or_failed, parameters_of
-from qi_learn.engine.store import Layer, ModelName, ModelStore, parse_digest, parse_name
+from qi_learn.engine.store import Layer, ModelStore, parse_digest
 from qi_learn.engine.wire import NDJSON, dumps, error_text, read_body, reply, status_of, stream
 from qi_learn.errors import ModelError, NotFound, QiError, ServerError
+from qi_learn.outside.gguf import GgufFile, is_gguf, read_head
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
+from qi_learn.outside.ollama_names import ModelName, read_name
 
 _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     **NAMED,
@@ -116,7 +117,7 @@ def _build(store: ModelStore, name: ModelName, body: Mapping[str, Any], tell: Ca
 
 
 def _from_model(store: ModelStore, text: str) -> _Start:
-    name = parse_name(text)
+    name = read_name(text)
     if name is None:
         raise ServerError("invalid model name", status=400)
     try:
@@ -124,11 +125,11 @@ def _from_model(store: ModelStore, text: str) -> _Start:
     except NotFound as error:
         raise ServerError(f"model '{text}' not found", "the embedded engine fetches nothing: create it from a file first", status=404) from error
     config = store.read_json(base.config)
-    layers = tuple(replace(layer, source=base.name.short) if layer.kind == "model" else layer for layer in base.layers)
-    header = read_header(store.blob(base.weights.digest)) if store.blob(base.weights.digest).is_file() else None
-    if header is None:
-        raise ModelError(f"the GGUF of model '{base.name.short}' is missing from the store", "create it again")
-    return _Start(config, layers, parameters_of(store, base), header.metadata.get("tokenizer.chat_template"))
+    layers = tuple(replace(layer, source=str(base.name)) if layer.kind == "model" else layer for layer in base.layers)
+    if not store.blob(base.weights.digest).is_file():
+        raise ModelError(f"the GGUF of model '{base.name}' is missing from the store", "create it again")
+    template = read_head(store.blob(base.weights.digest)).keys.get("tokenizer.chat_template")
+    return _Start(config, layers, parameters_of(store, base), template if isinstance(template, str) else None)
 
 
 def _from_files(store: ModelStore, files: Mapping[str, Any], tell: Callable[[str], None]) -> _Start:
@@ -143,10 +144,12 @@ def _from_files(store: ModelStore, files: Mapping[str, Any], tell: Callable[[str
     path = store.blob(digest)
     if not path.is_file():
         raise ModelError(f"open {path}: no such file or directory")
-    header = read_header(path)
+    if not is_gguf(path):
+        raise ModelError("supplied file was not in GGUF format")  # Ollama's words
+    head = read_head(path)
     tell("verifying conversion")
     with load_vocabulary(path) as vocabulary:
-        config = _config(header, digest, insert=vocabulary.fim() is not None)
+        config = _config(head, digest, insert=vocabulary.fim() is not None)
         stops = _written_controls(vocabulary)
     return _Start(config, (Layer("model", digest, path.stat().st_size),), {"stop": stops} if stops else {}, vocabulary.chat_template)
 
@@ -158,22 +161,28 @@ def _written_controls(vocabulary: Vocabulary) -> list[str]:
     return sorted((text for text in found if text), key=lambda text: found[text])
 
 
-def _config(header: GgufHeader, digest: str, *, insert: bool) -> dict[str, Any]:
+def _config(head: GgufFile, digest: str, *, insert: bool) -> dict[str, Any]:
     """The config blob: what Ollama writes there, and what /api/tags tells without opening the GGUF."""
-    family = header.architecture
+    family = head.architecture
     return {
         "model_format": "gguf",
         "model_family": family,
         "model_families": [family],
-        "model_type": human_count(header.parameters),
-        "file_type": header.quantization,
-        "context_length": header.number("context_length") or 0,
-        "embedding_length": header.number("embedding_length") or 0,
+        "model_type": human_count(head.parameters),
+        "file_type": head.quantization,
+        "context_length": _number(head, "context_length"),
+        "embedding_length": _number(head, "embedding_length"),
         "capabilities": ["completion", "insert"] if insert else ["completion"],
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
         "os": platform.system().lower(),
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }
+
+
+def _number(head: GgufFile, key: str) -> int:
+    """A whole number of the file's architecture; 0 if the file does not say."""
+    value = head.keys.get(f"{head.architecture}.{key}")
+    return value if isinstance(value, int) else 0
 
 
 def human_count(number: int) -> str:

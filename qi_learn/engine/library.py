@@ -14,11 +14,12 @@ from typing import Any
 
 from aiohttp import web
 
-from qi_learn.engine.gguf_head import GgufHeader, read_header
 from qi_learn.engine.models import LoadedModels
-from qi_learn.engine.store import Manifest, ModelName, ModelStore, parse_digest, parse_name
+from qi_learn.engine.store import Manifest, ModelStore, parse_digest
 from qi_learn.engine.wire import read_body, reply, reply_v1, stamp_text
 from qi_learn.errors import DiskFull, NotFound, ServerError, StoreError
+from qi_learn.outside.gguf import Array, GgufFile, read_head
+from qi_learn.outside.ollama_names import ModelName, read_name
 
 NAMED = {"model": (str, "string"), "name": (str, "string")}
 
@@ -43,7 +44,7 @@ def asked_name(body: Mapping[str, Any], *, required: str = "model is required") 
     text = str(body.get("model") or body.get("name") or "")
     if not text:
         raise ServerError(required, status=400)
-    name = parse_name(text)
+    name = read_name(text)
     if name is None:
         raise ServerError("invalid model name", status=400)
     return text, name
@@ -69,7 +70,7 @@ async def tags(request: web.Request) -> web.Response:
 def _tag(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
     config = read_config(store, manifest)
     more = {key: config[key] for key in ("context_length", "embedding_length") if config.get(key)}
-    name = manifest.name.short
+    name = str(manifest.name)
     return {
         "name": name,
         "model": name,
@@ -111,8 +112,8 @@ async def running(request: web.Request) -> web.Response:
         left = min(loaded.expires - now, 100 * 365 * 86400.0)  # "forever" as a date
         listed.append(
             {
-                "name": loaded.manifest.name.short,
-                "model": loaded.manifest.name.short,
+                "name": str(loaded.manifest.name),
+                "model": str(loaded.manifest.name),
                 "size": loaded.model.bytes,
                 "digest": loaded.manifest.digest,
                 "details": details(read_config(engine.store, loaded.manifest), loaded.manifest),
@@ -126,17 +127,17 @@ async def running(request: web.Request) -> web.Response:
 
 async def v1_models(request: web.Request) -> web.Response:
     """GET /v1/models."""
-    listed = [_v1_model(manifest.name.short, manifest) for manifest in engine_of(request).store.list()]
+    listed = [_v1_model(str(manifest.name), manifest) for manifest in engine_of(request).store.list()]
     return reply_v1({"object": "list", "data": listed or None})
 
 
 async def v1_model(request: web.Request) -> web.Response:
     """GET /v1/models/NAME."""
     text = request.match_info["name"]
-    name = parse_name(text)
+    name = read_name(text)
     if name is None:
         raise ServerError("invalid model name", status=400)
-    return reply_v1(_v1_model(text, find_model(engine_of(request), name.short, name)))
+    return reply_v1(_v1_model(text, find_model(engine_of(request), str(name), name)))
 
 
 def _v1_model(name: str, manifest: Manifest) -> dict[str, Any]:
@@ -151,31 +152,32 @@ async def show(request: web.Request) -> web.Response:
     engine = engine_of(request)
     body = await read_body(request, "ShowRequest", NAMED)
     _, name = asked_name(body)
-    manifest = find_model(engine, name.short, name)
+    manifest = find_model(engine, str(name), name)
     path = engine.store.blob(manifest.weights.digest)
     if not path.is_file():
-        raise StoreError(f"blob sha256:{manifest.weights.digest} of model '{name.short}' is missing from the store", "create the model again")
-    header = await asyncio.to_thread(read_header, path)
-    return reply(_shown(engine.store, manifest, header))
+        raise StoreError(f"blob sha256:{manifest.weights.digest} of model '{name}' is missing from the store", "create the model again")
+    head = await asyncio.to_thread(read_head, path)
+    return reply(_shown(engine.store, manifest, head))
 
 
-def _shown(store: ModelStore, manifest: Manifest, header: GgufHeader) -> dict[str, Any]:
+def _shown(store: ModelStore, manifest: Manifest, head: GgufFile) -> dict[str, Any]:
     config = read_config(store, manifest)
     licenses = [store.read_text(layer) for layer in manifest.of_kind("license")]
     system = "".join(store.read_text(layer) for layer in manifest.of_kind("system"))
     messages = preset_messages(store, manifest)
     parameters = [f"{key:<30} {_go_value(item)}" for key, value in sorted(parameters_of(store, manifest).items()) for item in _items(value)]
-    info = {key: value for key, value in header.metadata.items() if key not in ("general.name", "tokenizer.chat_template")}
+    keys = {key: None if isinstance(value, Array) else value for key, value in head.keys.items()}  # as Ollama: an array is named, not shown
+    info = {key: value for key, value in keys.items() if key not in ("general.name", "tokenizer.chat_template")}
     shown: dict[str, Any] = {
         "license": "\n".join(licenses),
         "modelfile": _modelfile(store, manifest, system, messages, licenses),
         "parameters": "\n".join(parameters),
-        "template": header.metadata.get("tokenizer.chat_template", ""),
+        "template": keys.get("tokenizer.chat_template", ""),
         "system": system,
         "details": details(config, manifest),
         "messages": messages,
-        "model_info": dict(sorted((info | {"general.parameter_count": header.parameters}).items())),
-        "tensors": [{"name": t.name, "type": t.type, "shape": list(t.shape)} for t in header.tensors],
+        "model_info": dict(sorted((info | {"general.parameter_count": head.parameters}).items())),
+        "tensors": [{"name": t.name, "type": t.type, "shape": list(t.shape)} for t in head.tensors.values()],
         "capabilities": config.get("capabilities", ["completion"]),
         "modified_at": stamp_text(int(manifest.modified * 1e9)),
     }
@@ -209,7 +211,7 @@ def _modelfile(store: ModelStore, manifest: Manifest, system: str, messages: lis
     lines = [
         '# Modelfile generated by "qi-learn"',
         "# To build a new Modelfile based on this, replace FROM with:",
-        f"# FROM {manifest.name.short}",
+        f"# FROM {manifest.name}",
         "",
         f"FROM {store.blob(manifest.weights.digest)}",
         *([f"SYSTEM {_quoted(system)}"] if system else []),
@@ -234,7 +236,7 @@ async def copy(request: web.Request) -> web.Response:
     names = []
     for field in ("source", "destination"):
         text = str(body.get(field, ""))
-        name = parse_name(text)
+        name = read_name(text)
         if name is None:
             raise ServerError(f'{field} "{text}" is invalid', status=400)
         names.append(name)

@@ -116,7 +116,7 @@ class LoadedModels:
                 return loaded
         path = self.store.blob(manifest.weights.digest)
         if not path.is_file():
-            raise StoreError(f"blob sha256:{manifest.weights.digest} of model '{manifest.name.short}' is missing from the store", "create the model again")
+            raise StoreError(f"blob sha256:{manifest.weights.digest} of model '{manifest.name}' is missing from the store", "create the model again")
         while len(self._models) >= self.most:
             idle = [m for m in self._models.values() if m.users == 0]
             if idle:
@@ -126,7 +126,7 @@ class LoadedModels:
         return await self._load(manifest, path, wanted)
 
     async def _load(self, manifest: Manifest, path: Path, context: int) -> Loaded:
-        worker = ThreadPoolExecutor(1, thread_name_prefix=f"model-{manifest.name.short}")
+        worker = ThreadPoolExecutor(1, thread_name_prefix=f"model-{manifest.name}")
         began = time.perf_counter()
         job = worker.submit(Model, path, context=context, threads=self.threads, within_training=True)
         try:
@@ -137,7 +137,7 @@ class LoadedModels:
             raise
         loaded = Loaded(manifest, model, worker, time.perf_counter() - began)
         self._models[loaded.key] = loaded
-        logger.info("loaded %s: context %d, %.2f s", manifest.name.short, model.context, loaded.load_seconds)
+        logger.info("loaded %s: context %d, %.2f s", str(manifest.name), model.context, loaded.load_seconds)
         return loaded
 
     async def unload(self, manifest: Manifest) -> None:

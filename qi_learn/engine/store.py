@@ -22,52 +22,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from qi_learn.errors import ModelError, NotFound, StoreError
+from qi_learn.outside.ollama_names import ModelName
 from qi_learn.paths import replace_file, sync_directory
 
 logger = logging.getLogger(__name__)
 
-HOST, NAMESPACE, TAG = "registry.ollama.ai", "library", "latest"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.ollama.image."
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
-_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
 _DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelName:
-    """`[host/][namespace/]model[:tag]`, complete."""
-
-    host: str
-    namespace: str
-    model: str
-    tag: str
-
-    @property
-    def short(self) -> str:
-        """As people write it: `qi-agent:v1.1.0`, the defaults left out."""
-        front = "" if self.host == HOST and self.namespace == NAMESPACE else f"{self.namespace}/"
-        return f"{'' if self.host == HOST else self.host + '/'}{front}{self.model}:{self.tag}"
-
-    @property
-    def long(self) -> str:
-        return f"{self.host}/{self.namespace}/{self.model}:{self.tag}"
-
-
-def parse_name(text: str) -> ModelName | None:
-    """A name as Ollama reads it; None where it is not one. Nothing that leaves the manifests directory passes."""
-    *front, last = text.split("/")
-    model, _, tag = last.partition(":")
-    if len(front) > 2:
-        return None
-    namespace = front[-1] if front else NAMESPACE
-    host = front[0] if len(front) == 2 else HOST
-    tag = TAG if ":" not in last else tag
-    parts = (namespace, model, tag)
-    if not _HOST.fullmatch(host) or "." in namespace or not all(_PART.fullmatch(part) for part in parts):
-        return None
-    return ModelName(host, *parts)
 
 
 def parse_digest(text: str) -> str | None:
@@ -116,7 +79,7 @@ class Manifest:
 
 
 def _no_weights(name: ModelName) -> Layer:
-    raise ModelError(f"model '{name.short}' has no GGUF", "create it again from a GGUF file")
+    raise ModelError(f"model '{name}' has no GGUF", "create it again from a GGUF file")
 
 
 class ModelStore:
@@ -200,7 +163,7 @@ class ModelStore:
         for candidate in (path, *self._other_case(name)):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 return self._read(candidate)
-        raise NotFound(f"model '{name.short}' not found")
+        raise NotFound(f"model '{name}' not found")
 
     def list(self) -> tuple[Manifest, ...]:
         """Every readable model, newest first."""
@@ -209,7 +172,7 @@ class ModelStore:
             if not path.name.startswith("."):
                 with contextlib.suppress(FileNotFoundError, StoreError):
                     found.append(self._read(path))
-        return tuple(sorted(found, key=lambda m: (-m.modified, m.name.short)))
+        return tuple(sorted(found, key=lambda m: (-m.modified, str(m.name))))
 
     def save(self, name: ModelName, config: Mapping[str, Any], layers: Sequence[Layer]) -> Manifest:
         """Makes (or replaces) a model by one rename, and removes blobs that only its old form used."""
@@ -276,10 +239,10 @@ class ModelStore:
         return self.manifests / name.host / name.namespace / name.model / name.tag
 
     def _other_case(self, name: ModelName) -> Iterator[Path]:
-        wanted = name.long.lower()
+        wanted = name.key
         for path in self.manifests.glob("*/*/*/*"):
             host, namespace, model, tag = path.parts[-4:]
-            if ModelName(host, namespace, model, tag).long.lower() == wanted:
+            if ModelName(host, namespace, model, tag).key == wanted:
                 yield path
 
     def _read(self, path: Path) -> Manifest:

@@ -26,11 +26,12 @@ from qi_learn.gateway.guard import Guard
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
+from qi_learn.loopback import ADDRESSES
+from qi_learn.outside.process import leave_with
 from qi_learn.paths import Paths, replace_file
 from qi_learn.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
-LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
 HEAD_LIMIT = 256 * 1024
 """Longest request line or header field, bytes."""
 GRACE = 1.0
@@ -67,7 +68,7 @@ async def serve(upstream: str, paths: Paths, settings: Settings, *, stop: asynci
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    address = LOOPBACK.get(host)
+    address = ADDRESSES.get(host)
     if address is None:
         raise SettingsError(f"The gateway listens on loopback only, not on {host}: prompts must not leave this machine.", 'Set gateway.host = "127.0.0.1".')
     try:
@@ -80,7 +81,7 @@ def _checked(upstream: str, port: int) -> str:
     parts = urlsplit(upstream)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".')
-    if parts.hostname in LOOPBACK and parts.port == port:
+    if parts.hostname in ADDRESSES and parts.port == port:
         raise SettingsError(
             f"The gateway would pass everything on to itself ({upstream}).", "Set serve.ollama to where Ollama listens, usually http://127.0.0.1:11434."
         )
@@ -112,25 +113,15 @@ def _runner(gateway: Gateway) -> web.ServerRunner:
     return web.ServerRunner(server, handle_signals=False, shutdown_timeout=GRACE)
 
 
-async def _stopped_by_parent(parent: int, stop: asyncio.Event) -> None:
-    while os.getppid() == parent:
-        await asyncio.sleep(1.0)
-    logger.warning("the process that started the gateway (%d) is gone", parent)
-    stop.set()
-
-
 async def _run(upstream: str, ready: Path | None, parent: int | None) -> None:
     paths = Paths.default().ensure()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watch = asyncio.create_task(_stopped_by_parent(parent, stop)) if parent else None
+    if parent:
+        leave_with(parent)
     gc.freeze()  # what start-up made stays: looking through it again and again would hold up requests for milliseconds
-    try:
-        await serve(upstream, paths, load_settings(paths.settings_file), stop=stop, ready=ready)
-    finally:
-        if watch is not None:
-            watch.cancel()
+    await serve(upstream, paths, load_settings(paths.settings_file), stop=stop, ready=ready)
 
 
 def main(arguments: Sequence[str]) -> int:

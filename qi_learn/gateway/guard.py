@@ -13,9 +13,14 @@ from dataclasses import dataclass
 
 from multidict import CIMultiDict
 
+from qi_learn.loopback import HOSTS, SCHEMES
+
 MANAGEMENT = ("/api/create", "/api/push", "/api/pull", "/api/delete", "/api/copy", "/api/blobs")
 OWN_PREFIX = "x-qi-learn-"
-_LOCAL_PAGE = re.compile(r"https?://(localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(:\d{1,5})?|(app|file|tauri|vscode-webview|vscode-file)://[^\s]*", re.IGNORECASE)
+_LOCAL_PAGE = re.compile(
+    rf"https?://({'|'.join(map(re.escape, (*HOSTS, '0.0.0.0')))})(:\d{{1,5}})?|({'|'.join(SCHEMES)})://[^\s]*",
+    re.IGNORECASE,
+)
 _HOP_BY_HOP = frozenset(
     # RFC 9110, 7.6.1, and the proxy's own credentials (11.7.2)
     ("connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-authorization", "proxy-authenticate")
@@ -33,7 +38,7 @@ class Guard:
     @classmethod
     def for_port(cls, port: int, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> Guard:
         """Loopback names with this port (port 80 also without), and further names with or without it."""
-        loopback = {"127.0.0.1", "localhost", "[::1]"}
+        loopback = set(HOSTS)
         names = {f"{name}:{port}" for name in (*loopback, *hosts)} | set(hosts) | (loopback if port == 80 else set())
         return cls(frozenset(name.lower() for name in names), frozenset(origin.lower().rstrip("/") for origin in origins))
 

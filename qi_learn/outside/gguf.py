@@ -95,6 +95,22 @@ class GgufFile:
             raise ModelError(f"{self.path}: the key {key} is {'missing' if value is None else 'not one whole number'}", "Use a complete GGUF model file.")
         return value
 
+    @property
+    def parameters(self) -> int:
+        """Elements of all tensors together."""
+        return sum(tensor.columns * tensor.rows for tensor in self.tensors.values())
+
+    @property
+    def quantization(self) -> str:
+        """Name of the file's type (`Q4_K_M`); `unknown` if the file does not say."""
+        from gguf import LlamaFileType
+
+        try:
+            name = LlamaFileType(self.keys.get("general.file_type")).name
+        except ValueError:
+            return "unknown"
+        return str(name).removeprefix("MOSTLY_").removeprefix("ALL_")
+
 
 @cache
 def type_sizes() -> Mapping[str, tuple[int, int]]:
@@ -133,6 +149,12 @@ def row_bytes(type_name: str, columns: int) -> int:
 def padded(size: int, alignment: int) -> int:
     """`size` rounded up to a multiple of `alignment`."""
     return -(-size // alignment) * alignment
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether the file at `path` begins as a GGUF file does. Raises OSError if it cannot be opened."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def read_head(path: Path) -> GgufFile:

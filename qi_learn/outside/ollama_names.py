@@ -48,16 +48,24 @@ class ModelName:
         return parse_name(str(ModelName(self.host, self.namespace, self.model, tag)))
 
 
-def parse_name(text: str) -> ModelName:
-    """A name with everything understood written out. Raises ServerError for one that Ollama would refuse."""
+def read_name(text: str) -> ModelName | None:
+    """A name with everything understood written out; None for one that Ollama would refuse."""
     path, colon, tag = text.rpartition(":")
     if not colon or "/" in tag:
         path, tag = text, TAG
     parts = path.split("/")
     host, namespace, model = [*(HOST, NAMESPACE)[: max(0, 3 - len(parts))], *parts][:3]
     if len(parts) > 3 or not (_HOST.fullmatch(host) and _NAMESPACE.fullmatch(namespace) and _PART.fullmatch(model) and _PART.fullmatch(tag)):
-        raise ServerError(f"{text!r} is not a model name.", "A name looks like `qi-agent:latest`: at most 80 letters, digits, `_`, `-` or `.`.", status=400)
+        return None
     return ModelName(host, namespace, model, tag)
+
+
+def parse_name(text: str) -> ModelName:
+    """A name with everything understood written out. Raises ServerError for one that Ollama would refuse."""
+    name = read_name(text)
+    if name is None:
+        raise ServerError(f"{text!r} is not a model name.", "A name looks like `qi-agent:latest`: at most 80 letters, digits, `_`, `-` or `.`.", status=400)
+    return name
 
 
 def same_name(left: str, right: str) -> bool:

@@ -6,6 +6,7 @@ neither outlives the call nor keeps it waiting. Nothing is a shell string; the c
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import resource
@@ -22,6 +23,7 @@ from typing import IO
 
 from qi_learn.errors import NotFound, ToolMissing
 
+logger = logging.getLogger(__name__)
 MAX_OUTPUT = 16 * 1024 * 1024
 PARENT_SECONDS = 1.0
 """How often a process looks whether its parent is still there."""
@@ -118,6 +120,7 @@ def leave_with(parent: int, *, grace: float | None = None) -> None:
     def look() -> None:
         while os.getppid() == parent:
             time.sleep(PARENT_SECONDS)
+        logger.warning("the process that started this one (%d) is gone", parent)
         os.kill(os.getpid(), signal.SIGTERM)
         if grace is not None:
             time.sleep(grace)

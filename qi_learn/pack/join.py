@@ -4,7 +4,7 @@ An adapter is, for each touched module, two factors A (rank, in) and B (out, ran
 nothing else has to be known. A version is the base plus one adapter: `join` puts a cycle's delta on top of the served adapter by laying the factors side
 by side, which is exact, and cuts the rank by SVD only past a cap. dW itself is never formed here.
 
-The file (`adapter.safetensors`): float32 tensors `<module>.A` and `<module>.B`, metadata `{"format": "qi-learn adapter 1", "base": <sha256 of the base GGUF>}`.
+The file: `rundir/adapter_file.py`.
 """
 
 from __future__ import annotations

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_learn.errors import ModelError, UnsupportedArchitecture
+from qi_learn.outside.architectures import LINEAR, SUPPORTED
 from qi_learn.outside.gguf import GgufFile, Tensor
 
-SUPPORTED = ("llama", "qwen2", "qwen3")
-LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head")
 _FUSED = {"q_proj": "attn_qkv", "k_proj": "attn_qkv", "v_proj": "attn_qkv", "gate_proj": "ffn_gate_up", "up_proj": "ffn_gate_up"}
 
 

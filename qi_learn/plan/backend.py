@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from qi_learn.errors import Refused, ToolMissing
+from qi_learn.outside.architectures import UNSLOTH
 from qi_learn.outside.gpu import Device
 from qi_learn.outside.python_env import Packages
 from qi_learn.records import Plan
@@ -21,8 +22,6 @@ from qi_learn.records import Plan
 Backend = Literal["plain", "unsloth"]
 LOOKED_FOR = ("unsloth", "unsloth_zoo", "bitsandbytes")
 """What the training's interpreter may have beyond the necessary."""
-ARCHITECTURES = ("llama", "qwen2", "qwen3")
-"""For these its 2026.10.9 wheel puts fused kernels on a LoRA (`FastLlamaModel.patch_peft_model`)."""
 SEEN = (
     "On an H200 it trained a 7B shape in 0.86 of the plain backend's memory, at 0.91 of its speed, after a minute or more of compiling; "
     "a whole run to its end was not seen yet (docs/log.md)."
@@ -52,7 +51,7 @@ def unsloth_problems(*, architecture: str, device: Device, weights: Path | None,
     elif not device.bf16:
         yield f"the {device.name} does not compute in bfloat16"
     yield from missing(packages)
-    if architecture not in ARCHITECTURES:
+    if architecture not in UNSLOTH:
         yield f"it has no fused kernels for `{architecture}`"
     if weights is None:
         yield "it needs the base's full-precision weights (`train.base_weights`); it cannot train from a GGUF file"

@@ -7,19 +7,9 @@ from math import prod
 from pathlib import Path
 
 from qi_learn.errors import ModelError, UnsupportedArchitecture
+from qi_learn.outside.architectures import GGUF_NAMES, SUPPORTED
 from qi_learn.outside.gguf import read_head
 
-SUPPORTED = ("llama", "qwen2", "qwen3")
-GGUF_NAMES = {
-    "q_proj": "attn_q",
-    "k_proj": "attn_k",
-    "v_proj": "attn_v",
-    "o_proj": "attn_output",
-    "gate_proj": "ffn_gate",
-    "up_proj": "ffn_up",
-    "down_proj": "ffn_down",
-}
-"""The seven linear modules of a layer, by the names that transformers and GGUF give them."""
 TARGETS = {
     "all-linear": tuple(GGUF_NAMES),
     "attention": ("q_proj", "k_proj", "v_proj", "o_proj"),

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qi_learn.errors import Refused
+from qi_learn.outside.architectures import GGUF_NAMES
 from qi_learn.outside.gpu import Device
-from qi_learn.plan.base_model import GGUF_NAMES, BaseModel
+from qi_learn.plan.base_model import BaseModel
 
 AT_ONCE = (8, 4, 2, 1)
 """Sequences in one pass, the most that memory allows; the loop passes fewer where their lengths differ (`batches.balanced`)."""

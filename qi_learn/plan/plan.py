@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import Refused, SettingsError
+from qi_learn.outside.architectures import GGUF_NAMES
 from qi_learn.outside.gguf import row_bytes
 from qi_learn.outside.gpu import Device
 from qi_learn.outside.python_env import Packages
 from qi_learn.paths import Paths
 from qi_learn.plan.backend import choose_backend, told_backend
-from qi_learn.plan.base_model import GGUF_NAMES, TARGETS, BaseModel, BaseTensor, check_architecture
+from qi_learn.plan.base_model import TARGETS, BaseModel, BaseTensor, check_architecture
 from qi_learn.plan.memory import choose_device, find_room
 from qi_learn.plan.strength import PARTS, Part, before, strength
 from qi_learn.records import Example, Plan, Snapshot, Strength, TrainResult

@@ -1,4 +1,9 @@
-"""The adapter file: low-rank factors by module in safetensors, with what they were made for."""
+"""The adapter file (`adapter.safetensors`, `delta.safetensors`): low-rank weight changes by module.
+
+For each touched module (`model.layers.20.self_attn.q_proj`) two float32 tensors, `<module>.A` (rank, in) and
+`<module>.B` (out, rank), with the LoRA scale alpha / r already in B, so the weight change is exactly B @ A.
+Metadata: `{"format": "qi-learn adapter 1", "base": <sha256 of the base GGUF>}`.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ A run that is split over GPUs, or trained by Unsloth, is done in parts (`conduct
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import signal
@@ -24,10 +23,10 @@ from types import FrameType
 from qi_learn import codec
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_TRY_AGAIN, DiskFull, OutOfMemory, QiError, StoreError, ToolMissing, TrainingError, no_room
 from qi_learn.outside.process import leave_with
-from qi_learn.paths import replace_file
 from qi_learn.plan.backend import import_unsloth
 from qi_learn.plan.fallback import EXIT_NO_MEMORY, fall_back, read_plan
 from qi_learn.records import Placement, Plan
+from qi_learn.rundir.failure import clear_failure, read_failure, write_failure
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.train.supervise import LEAVE_SECONDS, PARTS, Part, conduct, is_apart
 
@@ -58,7 +57,7 @@ def main(arguments: list[str]) -> int:
     try:
         if asked.part is None:
             os.nice(NICE)  # which its parts inherit
-            (asked.run / "error.json").unlink(missing_ok=True)
+            clear_failure(asked.run)
             return _work(asked.run, stop)
         return _learn(asked.run, read_plan(asked.run), stop, asked.part, asked.meeting)
     except (QiError, OSError) as error:
@@ -82,7 +81,7 @@ def _failed(run: Path, error: QiError | OSError) -> int:
         error = TrainingError(f"The training failed: {error}.", "Look at who owns the files it names, then start a cycle again.")
     logger.error("%s", error)
     with suppress(OSError):  # the exit code says it too
-        replace_file(run / "error.json", json.dumps({"what": error.what, "todo": error.todo}))
+        write_failure(run, error.what, error.todo)
     if isinstance(error, OutOfMemory):
         return EXIT_NO_MEMORY
     return EXIT_TRY_AGAIN if error.exit_code == EXIT_TRY_AGAIN else EXIT_FAILED
@@ -109,7 +108,7 @@ def _work(run: Path, stop: StopRequest) -> int:
         code = conduct(run, plan, stopping=stop.made)
         if code != EXIT_FAILED or plan.backend == "plain":
             return code
-        fall_back(run, _words(run) or f"{plan.backend} failed; the log says how", now=time.time())
+        fall_back(run, read_failure(run).what or f"{plan.backend} failed; the log says how", now=time.time())
         return _work(run, stop)
     return _learn(run, plan, stop)
 
@@ -163,14 +162,6 @@ def _placement(path: Path) -> Placement | None:
         return codec.loads(Placement, path.read_text(encoding="utf-8")) if path.exists() else None
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read: {error}", "The run cannot go on; the next cycle starts afresh.") from error
-
-
-def _words(run: Path) -> str:
-    """What a part said went wrong; empty where it said nothing."""
-    try:
-        return str(json.loads((run / "error.json").read_text(encoding="utf-8"))["what"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return ""
 
 
 def _out_of_memory(plan: Plan, error: BaseException) -> OutOfMemory:

@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from qi_learn.errors import DiskFull, ModelError
 from qi_learn.paths import sync_directory
-
-FORMAT = "qi-learn adapter 1"
+from qi_learn.rundir.adapter_file import Adapter, Factors, read_adapter, write_adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,22 @@ class Change:
 
 
 def save_adapter(path: Path, changes: Mapping[str, Change], base_digest: str) -> None:
-    """Writes the adapter so that a reader sees all of it or nothing."""
-    tensors = {f"{name}.{part}": getattr(change, part).detach().to("cpu", torch.float32) for name, change in changes.items() for part in ("A", "B")}
-    save_tensors(path, tensors, {"format": FORMAT, "base": base_digest})
+    """Write the adapter so that a reader sees all of it or nothing. Raises OSError or DiskFull."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_adapter(Adapter(base_digest, {name: Factors(_numbers(change.B), _numbers(change.A)) for name, change in changes.items()}), path)
 
 
 def load_adapter(path: Path, base_digest: str) -> dict[str, Change]:
-    """The adapter in a file. Raises ModelError where it is missing, damaged, or belongs to another base."""
-    tensors, metadata = load_tensors(path)
-    if metadata.get("format") != FORMAT:
-        raise ModelError(f"{path} is not an adapter of this program (format {metadata.get('format')!r}).", "Roll back to a version whose adapter is there.")
-    if metadata.get("base") != base_digest:
+    """The adapter in a file. Raises NotFound if it is missing, ModelError if it is damaged or belongs to another base."""
+    adapter = read_adapter(path)
+    if adapter.base != base_digest:
         raise ModelError(f"{path} was trained on another base model.", "Changes of one base mean nothing on another; the next cycle must start from the base.")
-    names = sorted({name.rpartition(".")[0] for name in tensors})
-    return {name: Change(tensors[f"{name}.A"], tensors[f"{name}.B"]) for name in names}
+    return {name: Change(torch.from_numpy(factors.down), torch.from_numpy(factors.up)) for name, factors in adapter.modules.items()}
+
+
+def _numbers(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.detach().to("cpu", torch.float32).numpy()
+    return array
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

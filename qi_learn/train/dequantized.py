@@ -1,6 +1,6 @@
 """A model to train from a GGUF file alone: its quantised weights read back as numbers, in the modules of transformers.
 
-For the architectures of `base.SUPPORTED`, whose tensors map one to one. transformers has a loader of its own (`gguf_file=`); this one gives the same
+For the architectures of `outside/architectures.py`, whose tensors map one to one. transformers has a loader of its own (`gguf_file=`); this one gives the same
 model (tests compare the two, tensor by tensor) in a fifth of the time, since it does not read the vocabulary, and leaves no mark of a quantised model
 that forbids training it. What it would get wrong it refuses: rotary frequencies scaled in a way that the file tells only in part.
 """
@@ -19,8 +19,9 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from qi_learn.errors import ModelError, UnsupportedArchitecture
+from qi_learn.outside.architectures import GGUF_NAMES
 from qi_learn.outside.gguf import Array, GgufFile, read_head
-from qi_learn.plan.base_model import GGUF_NAMES, check_architecture
+from qi_learn.plan.base_model import check_architecture
 
 _LAYER = {
     "attn_norm": "input_layernorm",

@@ -6,7 +6,6 @@ outlives it. What was reached is in the newest checkpoint, from which all go on.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -18,9 +17,9 @@ from pathlib import Path
 from typing import Literal
 
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_TRY_AGAIN
-from qi_learn.paths import replace_file
 from qi_learn.plan.fallback import EXIT_NO_MEMORY
 from qi_learn.records import Plan
+from qi_learn.rundir.failure import write_failure
 
 Part = Literal["prepare", "fit", "follow-up"]
 PARTS: tuple[Part, ...] = ("prepare", "fit", "follow-up")
@@ -121,8 +120,7 @@ def _verdict(run: Path, part: Part, codes: Sequence[int | None]) -> int:
     found = {code for code in codes if code is not None}
     for code in sorted(found - AS_ASKED):
         if code < 0:
-            words = {"what": f"A process of the training ({part}) was killed by signal {-code}.", "todo": "The run goes on from its newest checkpoint."}
-            replace_file(run / "error.json", json.dumps(words))
+            write_failure(run, f"A process of the training ({part}) was killed by signal {-code}.", "The run goes on from its newest checkpoint.")
     if found & {EXIT_NO_MEMORY, -signal.SIGKILL}:
         return EXIT_NO_MEMORY
     if found <= {EXIT_DONE}:

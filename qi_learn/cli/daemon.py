@@ -1,0 +1,33 @@
+"""`qi-learn daemon`: in the foreground; `start` and `stop` in the background."""
+
+from __future__ import annotations
+
+import typer
+
+from qi_learn.cli.output import open_settings
+from qi_learn.paths import Paths
+
+
+def daemon(context: typer.Context) -> None:
+    """Run the daemon in the foreground (Ctrl-C stops it)."""
+    if context.invoked_subcommand is None:
+        from qi_learn.daemon.daemon import run_daemon
+
+        paths, settings = open_settings()
+        run_daemon(paths, settings)
+
+
+def daemon_start() -> None:
+    """Start the daemon in the background and wait until the gateway accepts."""
+    from qi_learn.daemon import client as background
+
+    paths, _ = open_settings()
+    state = background.start(paths)
+    typer.echo(f"The daemon runs (pid {state.pid}). Point your tools at {state.gateway} instead of {state.server}.")
+
+
+def daemon_stop() -> None:
+    """Stop the daemon; a cycle under way goes on where it was when the daemon starts again."""
+    from qi_learn.daemon import client as background
+
+    typer.echo("The daemon has stopped." if background.stop(Paths.default()) else "The daemon was not running.")

@@ -1,0 +1,71 @@
+"""Cycles and versions: `train`, `versions`, `rollback`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qi_learn.cli.output import Json, open_settings, print_json
+from qi_learn.paths import Paths
+
+
+def train(
+    now: Annotated[bool, typer.Option("--now", help="Start a cycle at once, if the data allows one, and show it. Ctrl-C asks before it cancels.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="End the cycle under way; the live version stays.")] = False,
+) -> None:
+    """Say whether it is time to learn; with --now, learn."""
+    if cancel:
+        _cancel()
+        return
+    paths, settings = open_settings()
+    if not now:
+        from qi_learn.report import status
+
+        typer.echo(status.learning_text(status.gather(paths, settings)))
+        return
+    from qi_learn.commands import train as foreground
+    from qi_learn.report import progress_view
+
+    with progress_view.view(typer.echo) as view:
+        ended = foreground.train_now(paths, settings, view)
+    if ended.exit_code:
+        raise typer.Exit(ended.exit_code)
+
+
+def _cancel() -> None:
+    from qi_learn.commands import train as foreground
+
+    ended = foreground.cancel(Paths.default(), typer.echo)
+    if ended.state == "cancelled":
+        typer.echo("The cycle is cancelled; the live version is what it was.")
+        return
+    typer.echo(ended.reason if ended.state == "left" else f"Not cancelled: it was {ended.state} before ({ended.reason}).")
+    raise typer.Exit(ended.exit_code or 1)
+
+
+def versions(as_json: Json = False) -> None:
+    """List the versions of the model: which one is live, which ones can be gone back to."""
+    from qi_learn.report import listing as history
+
+    listed = history.versions(Paths.default())
+    if as_json:
+        print_json({"versions": listed})
+    else:
+        typer.echo(history.versions_text(listed))
+
+
+def rollback(
+    version: Annotated[str | None, typer.Argument(help="The version to go back to (default: the one before).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make an earlier version live again; needs no daemon, no network and no database."""
+    from qi_learn.commands import rollback as back
+
+    paths, settings = open_settings()
+    done = back.roll_back(paths, settings, version=version, dry_run=dry_run)
+    if as_json:
+        print_json(done)
+    else:
+        typer.echo(back.as_text(done))
