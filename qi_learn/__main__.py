@@ -18,15 +18,15 @@ def main() -> None:
     try:
         app()
     except QiError as error:
-        _leave(error.what, error.todo, error.exit_code)
+        _leave(error.what, error.hint, error.exit_code)
     except OSError as error:
         _leave(f"{error}.", "Check who owns it and that there is room; QI_LEARN_HOME names another place.", EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _leave(what: str, todo: str, code: int) -> None:
-    sys.stderr.write(f"qi-learn: {what}\n" + (f"  -> {todo}\n" if todo else ""))
+def _leave(what: str, hint: str, code: int) -> None:
+    sys.stderr.write(f"qi-learn: {what}\n" + (f"  -> {hint}\n" if hint else ""))
     sys.exit(code)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -16,7 +16,11 @@ T = TypeVar("T")
 def plain(value: Any) -> Any:
     """A record (or a tuple or mapping of records) as JSON values; numbers, texts, booleans and None pass through."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        keys: dict[str, Any] = {}
+        for f in fields(value):
+            item = plain(getattr(value, f.name))
+            keys |= item if f.metadata.get("flat") else {key_of(f): item}
+        return keys
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -35,17 +39,40 @@ def loads(kind: type[T], text: str) -> T:
 
 
 def build(kind: type[T], value: Any) -> T:
-    """A record of type `kind` from JSON values; unknown keys are refused. Raises ValueError where the value does not fit."""
+    """A record of type `kind` from JSON values; unknown keys are refused. Raises ValueError if the value does not fit."""
     if not isinstance(value, dict):
         raise ValueError(f"{kind.__name__} must be an object, not {type(value).__name__}")
-    hints = field_types(kind)
-    unknown = sorted(set(value) - set(hints))
+    unknown = sorted(set(value) - set(keys_of(kind)))
     if unknown:
         raise ValueError(f"{kind.__name__} has no field {', '.join(unknown)}")
+    hints = field_types(kind)
+    given: dict[str, Any] = {}
     try:
-        return kind(**{name: _convert(hints[name], item) for name, item in value.items()})
+        for f in fields(kind):  # type: ignore[arg-type]  # mypy does not see that T is a record
+            if f.metadata.get("flat"):
+                inner = hints[f.name]
+                given[f.name] = build(inner, {key: value[key] for key in keys_of(inner) if key in value})
+            elif (key := key_of(f)) in value:
+                given[f.name] = _convert(hints[f.name], value[key])
+        return kind(**given)
     except TypeError as error:
         raise ValueError(f"{kind.__name__}: {error}") from error
+
+
+def changed(record: T, **keys: Any) -> T:
+    """The same record with other values, by their keys in JSON. Raises ValueError for an unknown key or a value that does not fit."""
+    return build(type(record), plain(record) | {key: plain(value) for key, value in keys.items()})
+
+
+def key_of(field: Field[Any]) -> str:
+    """What a field is called in JSON."""
+    return str(field.metadata.get("key", field.name))
+
+
+def keys_of(kind: Any) -> tuple[str, ...]:
+    """The keys of a record type in JSON, in order."""
+    hints = field_types(kind)
+    return tuple(key for f in fields(kind) for key in (keys_of(hints[f.name]) if f.metadata.get("flat") else (key_of(f),)))
 
 
 def read_object(path: Path) -> dict[str, Any]:

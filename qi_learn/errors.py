@@ -28,17 +28,17 @@ EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_NO_DAEMON, EXIT_REFUSED, EXIT_TRY_AGAIN
 
 
 class QiError(Exception):
-    """Root of every error that a user may see. `what` happened, and `todo`: what to do now."""
+    """Root of every error that a user may see. `what` happened, and `hint`: what to do now."""
 
     exit_code = EXIT_FAILED
 
-    def __init__(self, what: str, todo: str = "") -> None:
+    def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what)
         self.what = what
-        self.todo = todo
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.what}\n{self.todo}" if self.todo else self.what
+        return f"{self.what}\n{self.hint}" if self.hint else self.what
 
 
 class SettingsError(QiError):
@@ -64,8 +64,8 @@ class NotFound(QiError):
 class ServerError(QiError):
     """The server answered with an error; `status` is its HTTP status (0 where there is none)."""
 
-    def __init__(self, what: str, todo: str = "", status: int = 0) -> None:
-        super().__init__(what, todo)
+    def __init__(self, what: str, hint: str = "", status: int = 0) -> None:
+        super().__init__(what, hint)
         self.status = status
 
 
@@ -110,8 +110,8 @@ class LiveChanged(QiError):
 
     exit_code = EXIT_TRY_AGAIN
 
-    def __init__(self, what: str, todo: str = "", live: str = "") -> None:
-        super().__init__(what, todo)
+    def __init__(self, what: str, hint: str = "", live: str = "") -> None:
+        super().__init__(what, hint)
         self.live = live
 
 

@@ -21,7 +21,7 @@ HIGHEST_RANK = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Serve:
+class ServeSettings:
     """The server behind the gateway, and the name of the model that learns."""
 
     alias: str = "qi-agent:latest"
@@ -41,7 +41,7 @@ class Serve:
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
+class GatewaySettings:
     """The proxy that coding tools talk to."""
 
     host: str = "127.0.0.1"
@@ -59,7 +59,7 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
-class Capture:
+class CaptureSettings:
     """What counts as the fate of a suggestion."""
 
     window: float = 1800.0
@@ -77,7 +77,7 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ScoreSettings:
     """Weights of the suggestion score: the weighted mean over the signals that are known."""
 
     rating: float = 3.0
@@ -99,7 +99,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Train:
+class TrainSettings:
     """When to learn, with what, and how far the model may move."""
 
     min_interactions: int = 100
@@ -149,7 +149,7 @@ class Train:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class GateSettings:
     """Sizes of what the gate measures; its limits are not settings."""
 
     min_examples: int = 25
@@ -163,7 +163,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Idle:
+class IdleSettings:
     """When learning may use the machine, so that nobody is disturbed. `qi-learn train --now` does not wait for it."""
 
     minutes: float = 10.0
@@ -184,13 +184,13 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    serve: Serve = field(default_factory=Serve)
-    gateway: Gateway = field(default_factory=Gateway)
-    capture: Capture = field(default_factory=Capture)
-    score: Score = field(default_factory=Score)
-    train: Train = field(default_factory=Train)
-    gate: Gate = field(default_factory=Gate)
-    idle: Idle = field(default_factory=Idle)
+    serve: ServeSettings = field(default_factory=ServeSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
+    score: ScoreSettings = field(default_factory=ScoreSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
+    idle: IdleSettings = field(default_factory=IdleSettings)
 
 
 def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Settings:

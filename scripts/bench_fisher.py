@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from qi_learn import codec
 from qi_learn.dataset import reference_code
 from qi_learn.dataset.examples import generic_examples
 from qi_learn.outside.gguf import sha256_of
@@ -44,7 +45,7 @@ from qi_learn.plan.base_model import read_base
 from qi_learn.plan.plan import build_plan
 from qi_learn.plan.schedule import Sample
 from qi_learn.records import Plan, Snapshot
-from qi_learn.settings import Settings, Train
+from qi_learn.settings import Settings, TrainSettings
 from qi_learn.train import fisher as estimator
 from qi_learn.train import loop
 from qi_learn.train.ewc import Penalty
@@ -192,7 +193,7 @@ def sketch_cost(steps: int) -> dict[str, Any]:
         "penalty_ratio": round(sum(sketched[0].values()) / sum(whole[0].values()), 4),
         "gradient_cosine": round(cosine(whole[1], sketched[1]), 4),
         "by_module": {kind: round(median(ratio for name, ratio in each.items() if name.endswith(kind)), 3) for kind in kinds},
-        "kappa": None if trained.drift_general is None else trained.drift_general.kappa,
+        "kappa": None if trained.divergence_general is None else trained.divergence_general.kappa,
         "steps": trained.state.step,
     }
 
@@ -206,7 +207,7 @@ def embedded(steps: int) -> tuple[Network, Plan, Fisher, Data]:
     vocabulary = load_vocabulary(gguf)
     anchors, learned, yardsticks = (generic_examples(texts, vocabulary) for texts in (reference_code.anchors(), reference_code.probes(), reference_code.yardsticks()))
     snapshot = Snapshot("bench", 0.0, sha256_of(gguf), learned, anchors=anchors, yardsticks=yardsticks)
-    settings = Settings(train=Train(device="cpu", max_steps=steps))
+    settings = Settings(train=TrainSettings(device="cpu", max_steps=steps))
     with tempfile.TemporaryDirectory(prefix="qi-bench-fisher-") as home:
         where = {"paths": Paths.under(Path(home)), "previous_adapter": None, "past_fisher": None, "devices": find_devices()}
         plan = build_plan(run_id="bench", snapshot=snapshot, base=read_base(gguf), settings=settings, **where)  # type: ignore[arg-type]
@@ -266,7 +267,7 @@ def plan_of(architecture: str, layers: int, dtype: str, rank: int) -> Plan:
     modules = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     what = {"architecture": architecture, "device": "cpu", "dtype": dtype, "first_layer": 0, "layer_count": layers, "target_modules": modules}
     rest = {"run_id": "bench", "seed": 0, "base_gguf": "", "base_digest": "", "base_weights": None, "rank": rank, "alpha": 2.0 * rank, "dropout": 0.0}
-    return Plan(**what, **rest, **numbers, **shares)  # type: ignore[arg-type]
+    return codec.build(Plan, {**what, **rest, **numbers, **shares})
 
 
 def some_sequence(tokens: int, vocabulary: int, *, seed: int = 0) -> Sample:

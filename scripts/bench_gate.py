@@ -1,4 +1,4 @@
-"""How often the gate errs: updates of known worth pushed through the real `judge`, from the smallest gate set to a large one.
+"""How often the gate errs: updates of known worth pushed through the real `give_verdict`, from the smallest gate set to a large one.
 
     null       equal on fresh work and everything else, answers and all: what a training that learned nothing gives
     favoured   equal on fresh work, better at everything else: the null update that the other rules let pass, so the error of the first rule alone
@@ -24,8 +24,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from qi_learn.gate.measure import Measured
-from qi_learn.gate.verdict import judge
+from qi_learn.gate.measure import Measurements
+from qi_learn.gate.verdict import give_verdict
 from qi_learn.records import Behaviour, Smoke, SuiteNll, TensorGain, Verdict
 from qi_learn.stats import t_quantile
 
@@ -185,8 +185,8 @@ def pushed(rng: np.random.Generator, real: Real, n: int, sessions: int, kind: st
     old = suite_pair(rng, real.draw, "old", split_up(rng, 100, 20), min(elsewhere, 0.0))
     general = suite_pair(rng, real.draw, "general", [4] * 16, elsewhere)
     said = answers(rng, n, better=kind != "null")
-    candidate, live = (Measured(gate[who], old[who], general[who], said[who]) for who in (0, 1))
-    return judge(candidate, live, live, SOUND, gains=KEPT_ALL, leaks=(), few_shot=None, scale=1.0, compared_with="1.0.0", rollback_to="1.0.0")
+    candidate, live = (Measurements(gate[who], old[who], general[who], said[who]) for who in (0, 1))
+    return give_verdict(candidate, live, live, SOUND, gains=KEPT_ALL, leaks=(), few_shot=None, scale=1.0, compared_with="1.0.0", rollback_to="1.0.0")
 
 
 SOUND = Smoke(answers=True, stops=True, same_template=True, same_stops=True)

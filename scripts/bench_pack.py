@@ -31,7 +31,7 @@ import llama_cpp
 import numpy as np
 
 from qi_learn.outside.gguf import read_head
-from qi_learn.pack.tensor_map import find_home
+from qi_learn.pack.tensor_map import find_slot
 from qi_learn.rundir.adapter_file import Adapter, Factors, write_adapter
 
 VERSION = llama_cpp.__version__
@@ -156,7 +156,7 @@ def random_adapter(base: Path, modules: Sequence[str], layers: int, rank: int) -
     head, rng = read_head(base), np.random.default_rng(0)
     made: dict[str, Factors] = {}
     for name in (f"model.layers.{layer}.{module}" for layer in range(layers) for module in modules):
-        tensor = find_home(head, name).tensor
+        tensor = find_slot(head, name).tensor
         up = rng.standard_normal((tensor.rows, rank), dtype=np.float32) * np.float32(0.0002 / rank**0.5)
         made[name] = Factors(up, rng.standard_normal((rank, tensor.columns), dtype=np.float32))
     with base.open("rb") as file:

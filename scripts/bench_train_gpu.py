@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from qi_learn import codec
 from qi_learn.records import Plan
 
 WAYS = ("plain", "unsloth", "ours", "ours_unsloth")
@@ -203,38 +204,41 @@ def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, An
 def _plan(options: argparse.Namespace, device: str, steps: int = 1) -> Plan:
     layers = (TINY if options.tiny else SEVEN)["num_hidden_layers"]
     unsloth = "unsloth" in options.way
-    return Plan(
-        run_id="bench",
-        seed=0,
-        base_gguf="",
-        base_digest="0" * 64,
-        base_weights=str(_saved(options)) if unsloth else None,
-        architecture="qwen2",
-        device=device,
-        dtype="bfloat16",
-        first_layer=0,
-        layer_count=layers,
-        target_modules=MODULES,
-        rank=options.rank,
-        alpha=2.0 * options.rank,
-        dropout=0.0,
-        learning_rate=2e-4,
-        weight_decay=0.01,
-        warmup_steps=1,
-        max_steps=steps,
-        batch_size=options.at_once,
-        accumulation=options.sequences // options.at_once,
-        max_length=options.tokens,
-        replay_share=0.0,
-        generic_share=0.0,
-        lambda_general=300.0,
-        lambda_past=200.0,
-        eval_every=10**6,
-        patience=3,
-        max_seconds=1e9,
-        fisher=options.fisher,
-        gradient_checkpointing=options.checkpointing,
-        backend="unsloth" if unsloth else "plain",
+    return codec.build(
+        Plan,
+        {
+            "run_id": "bench",
+            "seed": 0,
+            "base_gguf": "",
+            "base_digest": "0" * 64,
+            "base_weights": str(_saved(options)) if unsloth else None,
+            "architecture": "qwen2",
+            "device": device,
+            "dtype": "bfloat16",
+            "first_layer": 0,
+            "layer_count": layers,
+            "target_modules": MODULES,
+            "rank": options.rank,
+            "alpha": 2.0 * options.rank,
+            "dropout": 0.0,
+            "learning_rate": 2e-4,
+            "weight_decay": 0.01,
+            "warmup_steps": 1,
+            "max_steps": steps,
+            "batch_size": options.at_once,
+            "accumulation": options.sequences // options.at_once,
+            "max_length": options.tokens,
+            "replay_share": 0.0,
+            "generic_share": 0.0,
+            "lambda_general": 300.0,
+            "lambda_past": 200.0,
+            "eval_every": 10**6,
+            "patience": 3,
+            "max_seconds": 1e9,
+            "fisher": options.fisher,
+            "gradient_checkpointing": options.checkpointing,
+            "backend": "unsloth" if unsloth else "plain",
+        },
     )
 
 

@@ -24,7 +24,7 @@ from qi_learn.dataset import reference_code
 from qi_learn.outside.gguf import read_head, sha256_of
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary, score_sequences
 from qi_learn.pack.splice import pack
-from qi_learn.pack.tensor_map import find_home
+from qi_learn.pack.tensor_map import find_slot
 from qi_learn.rundir.adapter_file import Adapter, Factors
 
 OUT = Path(__file__).parent / "gate_differences.json"
@@ -75,7 +75,7 @@ def random_change(base: Path, seed: int, size: float) -> Adapter:
     head, rng = read_head(base), np.random.default_rng(seed)
     made: dict[str, Factors] = {}
     for name in (f"model.layers.{layer}.{module}" for layer in LAYERS for module in MODULES):
-        tensor = find_home(head, name).tensor
+        tensor = find_slot(head, name).tensor
         up = rng.standard_normal((tensor.rows, RANK), dtype=np.float32) * np.float32(size * 0.02 / RANK**0.5)
         made[name] = Factors(up, rng.standard_normal((RANK, tensor.columns), dtype=np.float32))
     return Adapter(sha256_of(base), made)

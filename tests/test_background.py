@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from command_line import OFFLINE, Said, Terminal, wait_until
 
-from qi_learn.daemon import client as background
+from qi_learn.daemon import client
 from qi_learn.daemon.client import DaemonState
 from qi_learn.errors import EXIT_FAILED, EXIT_NO_DAEMON, EXIT_TRY_AGAIN, EXIT_USAGE, Busy, DaemonError
 from qi_learn.paths import Paths
@@ -41,13 +41,13 @@ def holding_the_lock(paths: Paths) -> Iterator[None]:
 
 
 def test_without_a_lock_there_is_no_daemon(paths: Paths) -> None:
-    assert not background.locked(paths)
+    assert not client.locked(paths)
     paths.daemon_state.write_text(json.dumps(STATE))
-    assert background.running(paths) is None
+    assert client.running(paths) is None
     paths.daemon_lock.touch()
-    assert not background.locked(paths)
-    assert background.running(paths) is None
-    assert background.stop(paths) is False
+    assert not client.locked(paths)
+    assert client.running(paths) is None
+    assert client.stop(paths) is False
 
 
 @pytest.mark.parametrize(
@@ -69,30 +69,30 @@ def test_a_stale_or_damaged_file_is_no_daemon_that_accepts(paths: Paths, said: s
     if said is not None:
         paths.daemon_state.write_bytes(said.encode("latin-1"))
     with holding_the_lock(paths):
-        assert background.locked(paths)
-        assert background.running(paths) is None
+        assert client.locked(paths)
+        assert client.running(paths) is None
 
 
 def test_the_daemon_that_runs_says_where(paths: Paths) -> None:
     paths.daemon_state.write_text(json.dumps(STATE))
     with holding_the_lock(paths):
-        assert background.running(paths) == DaemonState(os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2", True, 1.5)
-        assert background.start(paths).pid == os.getpid()
+        assert client.running(paths) == DaemonState(os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2", True, 1.5)
+        assert client.start(paths).pid == os.getpid()
 
 
 def test_learning_in_the_foreground_is_no_gateway(paths: Paths) -> None:
     paths.daemon_state.write_text(json.dumps(STATE | {"gateway": ""}))
     with holding_the_lock(paths), pytest.raises(Busy, match="train --now") as caught:
-        background.start(paths)
+        client.start(paths)
     assert caught.value.exit_code == EXIT_TRY_AGAIN
 
 
 def test_one_that_does_not_stop(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(client, "STOP_SECONDS", 0.2)
     paths.daemon_state.write_text(json.dumps(STATE))
     with holding_the_lock(paths), pytest.raises(DaemonError, match="did not stop") as caught:
-        background.stop(paths)
-    assert f"kill {os.getpid()}" in caught.value.todo
+        client.stop(paths)
+    assert f"kill {os.getpid()}" in caught.value.hint
 
 
 # --- the whole of it, from the terminal --------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     """Its home is given relative to where the commands are typed, which is not where the daemon works."""
     made = Terminal(tmp_path, OFFLINE | {"QI_LEARN_HOME": "home"})
     yield made
-    background.stop(made.paths)
+    client.stop(made.paths)
 
 
 def test_start_use_kill_start_and_stop(terminal: Terminal) -> None:
@@ -113,7 +113,7 @@ def test_start_use_kill_start_and_stop(terminal: Terminal) -> None:
         start.start()
     for start in starts:
         start.join()
-    first = background.running(terminal.paths)
+    first = client.running(terminal.paths)
     assert first is not None, said
     assert [(s.code, f"pid {first.pid}" in s.out, first.gateway in s.out) for s in said] == [(0, True, True)] * 2
 
@@ -124,16 +124,16 @@ def test_start_use_kill_start_and_stop(terminal: Terminal) -> None:
     assert (second.code, "Another daemon runs" in second.err) == (EXIT_NO_DAEMON, True)
 
     os.kill(first.pid, signal.SIGKILL)
-    wait_until(lambda: not background.locked(terminal.paths))
-    assert background.running(terminal.paths) is None
+    wait_until(lambda: not client.locked(terminal.paths))
+    assert client.running(terminal.paths) is None
     assert terminal.process("daemon", "start").code == 0
-    again = background.running(terminal.paths)
+    again = client.running(terminal.paths)
     assert again is not None
     assert again.pid != first.pid
 
     stopped = terminal.process("daemon", "stop")
     assert (stopped.code, stopped.out) == (0, "The daemon has stopped.\n")
-    assert not background.locked(terminal.paths)
+    assert not client.locked(terminal.paths)
     assert not terminal.paths.socket.exists()
     assert spool_files(terminal.paths.spool) == []
 
@@ -166,7 +166,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         said = terminal.process("daemon", "start")
         assert said.code != 0
         assert str(port) in said.err
-    assert not background.locked(terminal.paths)
+    assert not client.locked(terminal.paths)
 
 
 def test_ctrl_c_ends_the_daemon_in_the_foreground(tmp_path: Path) -> None:
@@ -179,4 +179,4 @@ def test_ctrl_c_ends_the_daemon_in_the_foreground(tmp_path: Path) -> None:
             if "ready: gateway http" in line:
                 daemon.send_signal(signal.SIGINT)
     assert (daemon.returncode, "Traceback" in "".join(said)) == (0, False), said
-    assert not background.locked(terminal.paths)
+    assert not client.locked(terminal.paths)

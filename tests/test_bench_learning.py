@@ -15,7 +15,7 @@ import pytest
 
 from qi_learn.bench import metrics
 from qi_learn.bench.conventions import DEV, TEST, TRAIN, changed, conventions, stage, stream
-from qi_learn.bench.figures import Outcome, Report
+from qi_learn.bench.figures import MethodFigures, Report
 from qi_learn.bench.tasks import convention_task, disjoint, probes
 from qi_learn.deploy import model_server
 from qi_learn.errors import QiError
@@ -133,7 +133,7 @@ def test_half_a_delta_and_all_tasks_at_once(tmp_path: Path) -> None:
 
 
 def test_a_seed_of_which_nothing_can_be_said_leaves_no_figure() -> None:
-    one = Outcome("default", 0, (), (), (), (), 0.0, 0.9, 0.0, 0.0, 0.99, 0.1, 0.0, 1.0, 0.0, (), (), (), 1.0)
+    one = MethodFigures("default", 0, (), (), (), (), 0.0, 0.9, 0.0, 0.0, 0.99, 0.1, 0.0, 1.0, 0.0, (), (), (), 1.0)
     report = Report([one, replace(one, seed=1, retention=0.98)])
     assert report.figures()["retention_min"] == 0.98
     report.outcomes.append(replace(one, seed=2, retention=math.nan))

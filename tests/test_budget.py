@@ -8,16 +8,16 @@ import pytest
 from test_plan import RESULT
 from test_plan import _plan as a_plan
 
-from qi_learn.plan.strength import EXPECTED, KEPT, NORMAL, OVER, PARTS, PRICE, SPREAD, TIGHTEST, UNDER, Before, before, moved, strength
-from qi_learn.records import Drift, Strength
+from qi_learn.plan.strength import EXPECTED, KEPT, NORMAL, OVER, PARTS, PRICE, SPREAD, TIGHTEST, UNDER, LastStrength, before, moved, strength
+from qi_learn.records import Divergence, PenaltyStrength
 
 USUAL = EXPECTED["kfac", "general"]
 
 
-def _before(measured: float, *, kappa: float = USUAL, tightened: float = 1.0, price: float = PRICE["kfac", "general"]) -> Before:
+def _before(measured: float, *, kappa: float = USUAL, tightened: float = 1.0, price: float = PRICE["kfac", "general"]) -> LastStrength:
     """A run that was planned with the kappa that it then measured."""
-    made = Strength(price, kappa, tightened, "")
-    return Before(made.value, made, Drift(measured, measured / kappa, 16, 1520), "kfac")
+    made = PenaltyStrength(price, kappa, tightened, "")
+    return LastStrength(made.value, made, Divergence(measured, measured / kappa, 16, 1520), "kfac")
 
 
 def test_the_default_budget_is_the_measured_strength() -> None:
@@ -64,7 +64,7 @@ def test_too_far_doubles_and_well_within_takes_it_back_but_never_below_the_dial(
 
 def test_what_kappa_explains_is_not_counted_twice() -> None:
     """A run that went three budgets because the Fisher saw half of it: at the corrected kappa it would have been within, so nothing is tightened."""
-    ran = Before(100.0, Strength(PRICE["kfac", "general"], USUAL, 1.0, ""), Drift(3 * NORMAL, 1.5 * NORMAL / USUAL, 16, 1520), "kfac")
+    ran = LastStrength(100.0, PenaltyStrength(PRICE["kfac", "general"], USUAL, 1.0, ""), Divergence(3 * NORMAL, 1.5 * NORMAL / USUAL, 16, 1520), "kfac")
     found = strength("general", NORMAL, "kfac", ran)
     assert (found.kappa, found.tightened) == (pytest.approx(2 * USUAL), 1.0)
     assert found.value == pytest.approx(200)
@@ -86,33 +86,33 @@ def test_another_form_starts_from_what_is_expected_of_it() -> None:
 
 
 def test_without_a_prediction_only_the_budget_counts() -> None:
-    ran = Before(100.0, Strength(PRICE["kfac", "general"], USUAL, 1.0, ""), Drift(2 * NORMAL, None, 16, 1520), "kfac")
+    ran = LastStrength(100.0, PenaltyStrength(PRICE["kfac", "general"], USUAL, 1.0, ""), Divergence(2 * NORMAL, None, 16, 1520), "kfac")
     found = strength("general", NORMAL, "kfac", ran)
     assert (found.kappa, found.tightened) == (USUAL, 2.0)
     assert "kappa was not measured" in found.reason
 
 
 def test_a_run_without_a_measurement_or_a_penalty_changes_nothing() -> None:
-    assert strength("past", NORMAL, "kfac", Before(300.0, None, None, "kfac")).value == pytest.approx(300)
-    off = strength("past", NORMAL, "kfac", Before(0.0, None, Drift(5 * NORMAL, None, 16, 900), "kfac"))
+    assert strength("past", NORMAL, "kfac", LastStrength(300.0, None, None, "kfac")).value == pytest.approx(300)
+    off = strength("past", NORMAL, "kfac", LastStrength(0.0, None, Divergence(5 * NORMAL, None, 16, 900), "kfac"))
     assert (off.value, off.tightened) == (pytest.approx(300), 1.0)
 
 
 def test_each_penalty_looks_at_its_own_drift() -> None:
-    plan = replace(a_plan(), general_strength=Strength(300, 1, 1, ""), past_strength=None)
-    result = replace(RESULT, drift_general=Drift(0.1, 0.1, 16, 1520), drift_past=Drift(0.01, 0.01, 9, 900))
+    plan = replace(a_plan(), general_strength=PenaltyStrength(300, 1, 1, ""), past_strength=None)
+    result = replace(RESULT, divergence_general=Divergence(0.1, 0.1, 16, 1520), divergence_past=Divergence(0.01, 0.01, 9, 900))
     general, past = before("general", plan, result), before("past", plan, result)
-    assert (general.value, general.drift, general.strength) == (plan.lambda_general, result.drift_general, plan.general_strength)
-    assert (past.value, past.drift, past.strength) == (plan.lambda_past, result.drift_past, None)
+    assert (general.value, general.drift, general.strength) == (plan.penalties.lambda_general, result.divergence_general, plan.penalties.general_strength)
+    assert (past.value, past.drift, past.strength) == (plan.penalties.lambda_past, result.divergence_past, None)
 
 
 def test_how_far_it_moved_is_told_against_the_budget() -> None:
-    result = replace(RESULT, drift_general=Drift(0.05, 0.025, 16, 1520), drift_past=Drift(0.001, None, 9, 900))
+    result = replace(RESULT, divergence_general=Divergence(0.05, 0.025, 16, 1520), divergence_past=Divergence(0.001, None, 9, 900))
     first, second = moved(result, 0.02)
     assert first == "moved 0.05 nat of KL a token from the base on general code, 0.025 predicted (kappa 2): far over the budget of 0.02"
     assert second == "moved 0.001 nat of KL a token from the live version on past work: well within the budget of 0.02"
     assert list(moved(RESULT, 0.02)) == []
-    assert next(moved(replace(RESULT, drift_general=Drift(0.02, None, 1, 1)), 0.02)).endswith("about the budget of 0.02")
+    assert next(moved(replace(RESULT, divergence_general=Divergence(0.02, None, 1, 1)), 0.02)).endswith("about the budget of 0.02")
 
 
 def test_a_run_that_could_not_be_measured_keeps_what_was_known() -> None:
@@ -121,16 +121,16 @@ def test_a_run_that_could_not_be_measured_keeps_what_was_known() -> None:
     kept = strength("general", NORMAL, "kfac", replace(last, drift=None))
     assert (kept.kappa, kept.tightened, kept.reason) == (80.0, 4.0, KEPT)
     assert strength("general", NORMAL / 4, "kfac", replace(last, drift=None)).value == pytest.approx(2 * kept.value), "the dial still counts"
-    never = Before(100.0, strength("general", NORMAL, "kfac"), None, "kfac")
+    never = LastStrength(100.0, strength("general", NORMAL, "kfac"), None, "kfac")
     assert strength("general", NORMAL, "kfac", never) == strength("general", NORMAL, "kfac")
     assert strength("general", NORMAL, "kfac", replace(last, drift=None, strength=None)) == strength("general", NORMAL, "kfac")
 
 
 def test_what_protects_alone_is_dearer() -> None:
     assert strength("past", NORMAL, "kfac", dearer=10.0).value == pytest.approx(3000)
-    ran = Before(1200.0, Strength(PRICE["kfac", "past"], 400.0, 4.0, ""), None, "kfac")  # with replay, before the setting was changed
+    ran = LastStrength(1200.0, PenaltyStrength(PRICE["kfac", "past"], 400.0, 4.0, ""), None, "kfac")  # with replay, before the setting was changed
     alone = strength("past", NORMAL, "kfac", ran, dearer=10.0)
     assert alone.value == pytest.approx(3000)
     assert "no text of past work" in alone.reason
-    back = strength("past", NORMAL, "kfac", Before(alone.value, alone, None, "kfac"))
+    back = strength("past", NORMAL, "kfac", LastStrength(alone.value, alone, None, "kfac"))
     assert back.value == pytest.approx(300)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from command_line import wait_until
 
-from qi_learn.daemon.supervisor import LOG_LIMIT, Child, open_log
+from qi_learn.daemon.supervisor import LOG_LIMIT, SupervisedProcess, open_log
 from qi_learn.errors import DaemonError
 
 KID = """
@@ -44,13 +44,13 @@ NEVER = (0.0, 3600.0)
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Child]]:
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SupervisedProcess]]:
     (tmp_path / "kid.py").write_text(KID)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    children: list[Child] = []
+    children: list[SupervisedProcess] = []
 
-    def make(mode: str, *more: str, backoff: tuple[float, ...] = (0.0,)) -> Child:
-        children.append(Child("kid", ["--mode", mode, *more], ready=tmp_path / "kid.ready", log=tmp_path / "kid.log", backoff=backoff))
+    def make(mode: str, *more: str, backoff: tuple[float, ...] = (0.0,)) -> SupervisedProcess:
+        children.append(SupervisedProcess("kid", ["--mode", mode, *more], ready=tmp_path / "kid.ready", log=tmp_path / "kid.log", backoff=backoff))
         children[-1].start()
         return children[-1]
 
@@ -69,12 +69,12 @@ def gone(pid: int) -> bool:
     return True
 
 
-def killed(child: Child, pid: int) -> None:
+def killed(child: SupervisedProcess, pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: child.url is None)
 
 
-def test_it_says_where_it_listens_and_stops(made: Callable[..., Child], tmp_path: Path) -> None:
+def test_it_says_where_it_listens_and_stops(made: Callable[..., SupervisedProcess], tmp_path: Path) -> None:
     child = made("good")
     url = child.wait_ready(SECONDS)
     assert url == child.url
@@ -89,7 +89,7 @@ def test_it_says_where_it_listens_and_stops(made: Callable[..., Child], tmp_path
     assert not (tmp_path / "kid.ready").exists()
 
 
-def test_one_that_dies_is_started_again_on_the_port_it_had(made: Callable[..., Child], tmp_path: Path) -> None:
+def test_one_that_dies_is_started_again_on_the_port_it_had(made: Callable[..., SupervisedProcess], tmp_path: Path) -> None:
     child = made("good", "--port", "0")
     url = child.wait_ready(SECONDS)
     first = pid_of(tmp_path)
@@ -100,7 +100,7 @@ def test_one_that_dies_is_started_again_on_the_port_it_had(made: Callable[..., C
     assert child.starts == 2
 
 
-def test_one_that_keeps_dying_has_to_wait_longer(made: Callable[..., Child], tmp_path: Path) -> None:
+def test_one_that_keeps_dying_has_to_wait_longer(made: Callable[..., SupervisedProcess], tmp_path: Path) -> None:
     child = made("good", backoff=NEVER)
     for start in (1, 2):
         child.wait_ready(SECONDS)
@@ -112,19 +112,19 @@ def test_one_that_keeps_dying_has_to_wait_longer(made: Callable[..., Child], tmp
     assert child.url is None
 
 
-def test_one_that_never_gets_ready_leaves_its_last_words(made: Callable[..., Child], tmp_path: Path) -> None:
+def test_one_that_never_gets_ready_leaves_its_last_words(made: Callable[..., SupervisedProcess], tmp_path: Path) -> None:
     child = made("mute")
     with pytest.raises(DaemonError, match="the library is not there") as caught:
         child.wait_ready(SECONDS)
-    assert str(tmp_path / "kid.log") in caught.value.todo
+    assert str(tmp_path / "kid.log") in caught.value.hint
 
 
-def test_one_that_dawdles_is_not_waited_for(made: Callable[..., Child]) -> None:
+def test_one_that_dawdles_is_not_waited_for(made: Callable[..., SupervisedProcess]) -> None:
     with pytest.raises(DaemonError, match="kid did not start"):
         made("dawdling").wait_ready(0.2)
 
 
-def test_one_that_ignores_sigterm_is_killed(made: Callable[..., Child], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_ignores_sigterm_is_killed(made: Callable[..., SupervisedProcess], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     child = made("stubborn")
     child.wait_ready(SECONDS)
     pid = pid_of(tmp_path)
@@ -134,13 +134,13 @@ def test_one_that_ignores_sigterm_is_killed(made: Callable[..., Child], tmp_path
 
 
 @pytest.mark.parametrize("said", ['{"url": "http://127.0.0.1:1", "pid": 1}', "[]", "3", '{"url": "x"}', "{", "\x00"])
-def test_what_somebody_else_left_in_the_ready_file_is_not_believed(made: Callable[..., Child], tmp_path: Path, said: str) -> None:
+def test_what_somebody_else_left_in_the_ready_file_is_not_believed(made: Callable[..., SupervisedProcess], tmp_path: Path, said: str) -> None:
     child = made("dawdling")
     (tmp_path / "kid.ready").write_text(said)
     assert child.url is None
 
 
-def test_a_file_in_the_working_directory_stands_in_for_no_library(made: Callable[..., Child], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_working_directory_stands_in_for_no_library(made: Callable[..., SupervisedProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (project / "socket.py").write_text("raise SystemExit('I am a file of the project')")

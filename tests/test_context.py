@@ -10,7 +10,7 @@ import pytest
 
 from qi_learn import codec
 from qi_learn.errors import NotFound
-from qi_learn.workspace.context import Contexts, ProjectContext, read_context
+from qi_learn.workspace.project_context import Contexts, ProjectContext, read_context
 from tests.repository import Repository
 
 PYPROJECT = """

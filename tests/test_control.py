@@ -136,7 +136,7 @@ def test_a_client_that_leaves_is_no_fault(door: Door) -> None:
 def test_a_refusal_keeps_its_words_and_its_exit_code(door: Door) -> None:
     with pytest.raises(QiError) as caught:
         call(door.place, {"do": "refuse"})
-    assert (caught.value.what, caught.value.todo, caught.value.exit_code) == ("A cycle is under way.", "Watch it.", EXIT_TRY_AGAIN)
+    assert (caught.value.what, caught.value.hint, caught.value.exit_code) == ("A cycle is under way.", "Watch it.", EXIT_TRY_AGAIN)
 
 
 def test_a_fault_behind_the_door_ends_one_connection_only(door: Door, caplog: pytest.LogCaptureFixture) -> None:
@@ -152,7 +152,7 @@ def test_a_stale_socket_file_is_taken_over(tmp_path: Path) -> None:
         dead.bind(str(place))
     with pytest.raises(DaemonError, match="not running") as caught:
         call(place, {"do": "ping"})
-    assert (caught.value.exit_code, "qi-learn daemon start" in caught.value.todo) == (EXIT_NO_DAEMON, True)
+    assert (caught.value.exit_code, "qi-learn daemon start" in caught.value.hint) == (EXIT_NO_DAEMON, True)
     door = Door(place)
     assert echoes(place)
     door.control.close()
@@ -178,7 +178,7 @@ def test_a_socket_that_cannot_be_made(tmp_path: Path) -> None:
     for place in (tmp_path / "absent" / "control.sock", tmp_path / "file" / "control.sock"):
         with pytest.raises(DaemonError, match="cannot be made") as caught:
             Control(place, dict)
-        assert "QI_LEARN_HOME" in caught.value.todo
+        assert "QI_LEARN_HOME" in caught.value.hint
 
 
 @pytest.mark.parametrize("said", [b"", b"garbage\n", b"[]\n", b'{"half": '], ids=["nothing", "garbage", "list", "half"])
@@ -199,7 +199,7 @@ def test_what_answers_is_no_daemon_of_ours(tmp_path: Path, said: bytes) -> None:
         with pytest.raises(DaemonError, match="did not answer") as caught:
             call(place, {"do": "ping"})
         other.join()
-    assert "qi-learn doctor" in caught.value.todo
+    assert "qi-learn doctor" in caught.value.hint
 
 
 def test_a_daemon_that_hangs_is_not_waited_for(tmp_path: Path) -> None:

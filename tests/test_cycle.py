@@ -174,21 +174,21 @@ def test_a_second_cycle_builds_on_the_first(first: Learned, second: Learned) -> 
 
     plan, result = run.read(run.plan, Plan), run.read(run.result, TrainResult)
     before = world.paths.data / str(load_deployment(world.paths).release("1.1.0").adapter)
-    assert plan.previous_adapter == str(before / "adapter.safetensors")
-    assert plan.past_fisher == str(before / "past_fisher.safetensors")
+    assert plan.base.previous_adapter == str(before / "adapter.safetensors")
+    assert plan.penalties.past_fisher == str(before / "past_fisher.safetensors")
     assert result.penalty_past > 0
     assert result.penalty_general > 0
     assert result.warnings == ()
-    assert result.drift_general is not None
-    assert result.drift_past is not None
-    assert (result.drift_general.sequences, (result.drift_past.kappa or 0) > 0) == (16, True)
+    assert result.divergence_general is not None
+    assert result.divergence_past is not None
+    assert (result.divergence_general.sequences, (result.divergence_past.kappa or 0) > 0) == (16, True)
     verdict = run.read(run.verdict, Verdict)
     assert verdict.compared_with == "1.1.0"
     assert {"old_nll_candidate", "old_nll_live", "old_nll_base"} <= set(verdict.numbers)
     assert verdict.numbers["old_nll_base"] > verdict.numbers["old_nll_live"]  # what was learned in the first cycle
 
     packed = run.read(run.packed, Packed)
-    assert (packed.rank, packed.lost) == (2 * plan.rank, 0.0)
+    assert (packed.rank, packed.lost) == (2 * plan.lora.rank, 0.0)
 
     deployment = load_deployment(world.paths)
     assert deployment.chain == ("1.0.0", "1.1.0", "1.2.0")

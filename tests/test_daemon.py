@@ -25,13 +25,13 @@ from engine_server import running_engine
 from repository import Repository
 from world import World, steps, tiny_base, turn_body
 
-from qi_learn.daemon import client as background
+from qi_learn.daemon import client
 from qi_learn.daemon import cycles as learning
-from qi_learn.daemon.cycles import Cycles
+from qi_learn.daemon.cycles import CycleRunner
 from qi_learn.daemon.daemon import Daemon
 from qi_learn.daemon.intake import Intake
 from qi_learn.deploy.journal import load_deployment
-from qi_learn.deploy.model_server import Backend
+from qi_learn.deploy.model_server import ModelServer
 from qi_learn.errors import DaemonError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import TrainResult
@@ -70,7 +70,7 @@ def daemon(world: World) -> Iterator[subprocess.Popen[bytes]]:
     with (world.paths.logs / "daemon.log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-m", "qi_learn", "daemon"], env=world.env, cwd=world.root, stdout=log, stderr=log)
     try:
-        wait_until(lambda: background.running(world.paths) is not None or process.poll() is not None, 120)
+        wait_until(lambda: client.running(world.paths) is not None or process.poll() is not None, 120)
         assert process.poll() is None, (world.paths.logs / "daemon.log").read_text()
         yield process
     finally:
@@ -101,7 +101,7 @@ def ticked_until(opened: Daemon, holds: Callable[[], bool]) -> None:
 
 def test_it_makes_version_one_and_says_where_it_is(here: tuple[World, Daemon]) -> None:
     world, _ = here
-    state = background.running(world.paths)
+    state = client.running(world.paths)
     assert state is not None
     assert (state.pid, state.engine) == (os.getpid(), True)
     assert load_deployment(world.paths).chain == ("1.0.0",)
@@ -115,7 +115,7 @@ def test_a_second_one_is_turned_away(here: tuple[World, Daemon]) -> None:
         pass
     said = qi(world, "daemon")
     assert (said.returncode, "Another daemon runs" in said.stderr) == (3, True)
-    assert background.running(world.paths) is not None  # the first one is none the worse
+    assert client.running(world.paths) is not None  # the first one is none the worse
 
 
 def test_what_passes_the_gateway_becomes_a_turn_a_rating_and_a_score(here: tuple[World, Daemon]) -> None:
@@ -238,7 +238,7 @@ def test_it_learns_by_itself_whatever_is_stopped_or_killed_meanwhile(tmp_path: P
         assert f"going on from step {saved}" in run.log.read_text()
         assert run.read(run.result, TrainResult).steps >= saved
         wait_until(lambda: not run.held)  # who was started by it leaves with it
-    assert not background.locked(world.paths)
+    assert not client.locked(world.paths)
 
     finished = qi(world, "train", "--now")
     assert finished.returncode == 0, finished.stdout + finished.stderr + run.log.read_text()
@@ -274,7 +274,7 @@ def test_train_now_says_why_not(tmp_path: Path, base: Path) -> None:
     said = qi(world, "train", "--now")
     assert said.returncode == 4, said.stderr
     assert "2 examples come from one session" in said.stdout
-    assert not background.locked(world.paths)
+    assert not client.locked(world.paths)
     with open_store(world.paths.database, readonly=True) as store:
         assert load_run(store, run_directories(world.paths.runs)[0].run_id).state == "refused"
 
@@ -286,12 +286,12 @@ def test_a_cycle_that_dies_is_given_up_one_that_waits_is_not(tmp_path: Path, bas
     with running_engine(tmp_path, "--models", str(world.paths.models)) as server:
         World.make(world.root, base, server)
         world.work(SESSIONS, steps)
-    away = Backend("http://127.0.0.1:9", False, None)
+    away = ModelServer("http://127.0.0.1:9", False, None)
 
     def request() -> RunRequest:
         return RunRequest(f"R{len(run_directories(world.paths.runs))}", "http://127.0.0.1:1", 1.0, "a test", 0, 24, str(base), "1.0.0")
 
-    cycles = Cycles(world.paths, away)
+    cycles = CycleRunner(world.paths, away)
     waiting = cycles.start(request())
     for tried in range(1, learning.MAX_TRIES + 2):
         wait_until(lambda tried=tried: cycles.watch() is None and lines(waiting).count(("cycle", "waits")) >= tried)  # type: ignore[misc]
@@ -301,7 +301,7 @@ def test_a_cycle_that_dies_is_given_up_one_that_waits_is_not(tmp_path: Path, bas
     waiting.write(waiting.outcome, {"state": "failed", "reason": "enough", "version": None})
 
     (world.paths.settings_file).write_text("[train]\nbanana = 1\n")
-    cycles = Cycles(world.paths, away)
+    cycles = CycleRunner(world.paths, away)
     assert not cycles.busy
     dying = cycles.start(request())
     wait_until(lambda: cycles.watch() is None and not cycles.busy)
@@ -348,7 +348,7 @@ def back(world: World, *words: str) -> dict[str, Any]:
 
 def test_back_while_the_daemon_runs(versions: World) -> None:
     with daemon(versions):
-        state = background.running(versions.paths)
+        state = client.running(versions.paths)
         assert state is not None
         assert versions.assert_answers(state.gateway).headers["x-qi-learn-model"] == "qi-agent:v1.3.0"
         done = back(versions)

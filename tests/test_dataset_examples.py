@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from tiny_models import write_tiny_model
 
 from qi_learn.dataset import reference_code
-from qi_learn.dataset.examples import Rendered, Serving, ask_of, code_mask, example_of, generic_examples, target_tokens
-from qi_learn.dataset.select import Candidate
-from qi_learn.dataset.target import Target, Unusable, target_of
+from qi_learn.dataset.examples import RenderCache, Serving, ask_of, code_mask, example_of, generic_examples, target_tokens
+from qi_learn.dataset.select import Learnable
+from qi_learn.dataset.target import Skipped, Target, target_of
 from qi_learn.dataset.tool_calls import argument_spans, written_answer
 from qi_learn.errors import ServerError
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
@@ -45,15 +45,15 @@ def server() -> Iterator[RenderingServer]:
         yield running
 
 
-def candidate(of: LearningInteraction, *, redacted: bool = False) -> Candidate:
+def candidate(of: LearningInteraction, *, redacted: bool = False) -> Learnable:
     target = target_of(of)
     assert isinstance(target, Target)
-    return Candidate(of, target, "key", "session", redacted)
+    return Learnable(of, target, "key", "session", redacted)
 
 
-def build(server: RenderingServer, vocabulary: Vocabulary, of: LearningInteraction, *, redacted: bool = False) -> Example | Unusable:
+def build(server: RenderingServer, vocabulary: Vocabulary, of: LearningInteraction, *, redacted: bool = False) -> Example | Skipped:
     with Ollama(server.url) as client:
-        return example_of(candidate(of, redacted=redacted), Serving(client, "qi-agent:v1.0.0", "d", vocabulary, Rendered()))
+        return example_of(candidate(of, redacted=redacted), Serving(client, "qi-agent:v1.0.0", "d", vocabulary, RenderCache()))
 
 
 def test_an_example_is_the_prompt_that_was_read_and_the_answer_with_the_kept_text(server: RenderingServer, smollm: Vocabulary) -> None:
@@ -93,7 +93,7 @@ def test_prompt_tokens_are_those_that_real_servers_counted(
     assert isinstance(example, Example)
     assert (len(example.prompt_ids), example.checked) == (counted, True)
     off = replace(t, prompt_tokens=counted + 21)  # the system prompt that the file's own template would have added
-    assert build(server, smollm, interaction(off, suggestion(off, final=KEPT))) == Unusable("the model read another prompt (its tokens were counted)")
+    assert build(server, smollm, interaction(off, suggestion(off, final=KEPT))) == Skipped("the model read another prompt (its tokens were counted)")
 
 
 def test_what_cannot_be_counted_is_kept_and_marked(server: RenderingServer, smollm: Vocabulary) -> None:
@@ -171,30 +171,30 @@ def test_only_what_shapes_the_text_is_asked_again() -> None:
         {"role": "tool", "content": "1", "tool_name": "f"},
     ]
     assert ask == {"endpoint": "/api/chat", "body": {"messages": plain, "tools": tools, "think": False, "format": "json"}}
-    assert isinstance(ask_of(turn(endpoint="/v1/responses")), Unusable)
+    assert isinstance(ask_of(turn(endpoint="/v1/responses")), Skipped)
 
 
 def test_what_was_rendered_is_not_asked_for_again(server: RenderingServer, tmp_path: Path) -> None:
     cache = tmp_path / "rendered.jsonl"
     ask = {"endpoint": "/api/chat", "body": {"messages": [{"role": "user", "content": "U\n"}]}}
     with Ollama(server.url) as client:
-        first = Rendered(cache).text(client, "m:v1", "d", ask)
+        first = RenderCache(cache).text(client, "m:v1", "d", ask)
         assert first == rendered("/api/chat", ask["body"])  # type: ignore[arg-type]
         with cache.open("a") as file:
             file.write('["torn')  # a crash in the middle of a line
-        again = Rendered(cache)
+        again = RenderCache(cache)
         assert again.text(client, "m:v1", "d", ask) == first
         assert len(server.asked) == 1
         again.text(client, "m:v1", "other weights", ask)
         assert len(server.asked) == 2
-        assert Rendered(cache).text(client, "m:v1", "other weights", ask) == first
+        assert RenderCache(cache).text(client, "m:v1", "other weights", ask) == first
 
 
 def test_a_server_that_does_not_render_is_said(smollm: Vocabulary) -> None:
     with rendering_server() as server:
         address = server.url
     with Ollama(address) as client, pytest.raises(ServerError):
-        example_of(candidate(interaction(turn(answer="x = 1"))), Serving(client, "m", "d", smollm, Rendered()))
+        example_of(candidate(interaction(turn(answer="x = 1"))), Serving(client, "m", "d", smollm, RenderCache()))
 
 
 # --- masks and generic text ----------------------------------------------------------------------------------------------------------------

@@ -17,13 +17,13 @@ from qi_learn.dataset.freeze import freeze
 from qi_learn.errors import Refused
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
-from qi_learn.records import Memory, Packed, Recall, Snapshot
+from qi_learn.records import Packed, Recall, RecallLog, Snapshot
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import load_snapshot, save_snapshot
-from qi_learn.settings import Gate, Settings, Train
+from qi_learn.settings import GateSettings, Settings, TrainSettings
 from qi_learn.store.database import Store, open_store
 
-SETTINGS = Settings(gate=Gate(min_examples=4))
+SETTINGS = Settings(gate=GateSettings(min_examples=4))
 SESSIONS = {"a": 6, "b": 5, "c": 5, "d": 4}
 
 
@@ -89,7 +89,7 @@ def test_a_second_cycle_takes_what_is_new_and_replays_what_trained(store: Store,
     assert {e.id for e in second.replay} == {e.id for e in first.split("train")} - {"turn-0000"}
     assert not {e.hash for e in second.replay} & {e.hash for e in (*first.split("gate"), *second.examples)}
     assert freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned, base_digest="other").replay == ()
-    none = Settings(gate=SETTINGS.gate, train=Train(replay=0))
+    none = Settings(gate=SETTINGS.gate, train=TrainSettings(replay=0))
     assert freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned, settings=none).replay == ()
 
 
@@ -101,12 +101,12 @@ def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
     runs = [RunDirectory(tmp_path / name) for name in ("R1", "R2")]
     save_snapshot(runs[0].snapshot, first)
     kept, lost, *others = first.split("train")
-    runs[0].write(runs[0].memory, Memory({}, {e.id: 1.0 for e in first.split("train")}, {}))
+    runs[0].write(runs[0].memory, RecallLog({}, {e.id: 1.0 for e in first.split("train")}, {}))
     save_snapshot(runs[1].snapshot, Snapshot("R2", 6.0, "B", (), (kept, lost)))
-    runs[1].write(runs[1].memory, Memory({kept.id: 1.0, lost.id: 2.0}, {}, {kept.id: 2, lost.id: 2}))
+    runs[1].write(runs[1].memory, RecallLog({kept.id: 1.0, lost.id: 2.0}, {}, {kept.id: 2, lost.id: 2}))
     work(store, {"e": 5, "f": 5, "g": 5}, first=20)
     learned = {e.id for e in first.examples}
-    all_but_one = Settings(gate=SETTINGS.gate, train=Train(replay=len(others) + 1))
+    all_but_one = Settings(gate=SETTINGS.gate, train=TrainSettings(replay=len(others) + 1))
     third = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned, settings=all_but_one)
     recalls = {e.id: e.recall for e in third.replay}
     assert recalls[lost.id] == Recall("R1", 1, 1, 0, True, 2.0)

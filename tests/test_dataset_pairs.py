@@ -17,12 +17,12 @@ from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Event, Feedback, Message, Pair, Snapshot, Suggestion, Turn
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import save_snapshot
-from qi_learn.settings import Gate, Settings, Train
+from qi_learn.settings import GateSettings, Settings, TrainSettings
 from qi_learn.store import feedback
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.turns import save_turn
 
-SETTINGS = Settings(gate=Gate(min_examples=4))
+SETTINGS = Settings(gate=GateSettings(min_examples=4))
 EDITED = "def area(r):\n    return 3.14159 * r * r\n"
 
 
@@ -86,7 +86,7 @@ def test_an_edited_suggestion_is_a_pair(store: Store, server: RenderingServer, v
     assert (pair.prompt_ids, pair.chosen_ids) == (example.prompt_ids, example.target_ids)
     assert text(vocabulary, pair.rejected_ids[:-1]) == ANSWER
     assert pair.rejected_ids[-1] == pair.chosen_ids[-1] == vocabulary.end_of_turn()
-    assert frozen(store, server, vocabulary, settings=Settings(gate=SETTINGS.gate, train=Train(preference=0.0))).pairs == ()
+    assert frozen(store, server, vocabulary, settings=Settings(gate=SETTINGS.gate, train=TrainSettings(preference=0.0))).pairs == ()
 
 
 @pytest.mark.parametrize(

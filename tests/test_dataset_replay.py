@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qi_learn.dataset.replay import LONGEST, replay, why
-from qi_learn.records import Example, Memory, Recall, Snapshot
+from qi_learn.records import Example, Recall, RecallLog, Snapshot
 
 
 def example(n: int, session: str = "s", **more: object) -> Example:
@@ -85,7 +85,7 @@ def test_what_was_replayed_before_weighs_as_one_training_example() -> None:
 def lives(cycles: int, known: Mapping[int, float], *, learned: float | None = 1.0) -> list[int]:
     """The cycles in which an example is due that is learned in cycle 0 and replayed whenever it is due; `known`: its NLL by cycle where it is not 1.0."""
     chain = [snapshot(example(1), run="r0")]
-    memories = {"r0": Memory({}, {} if learned is None else {"t1": learned}, {})}
+    memories = {"r0": RecallLog({}, {} if learned is None else {"t1": learned}, {})}
     due = []
     for cycle in range(1, cycles):
         (found,) = replay(chain, [], base_digest="B", seed=0, memories=memories)
@@ -93,7 +93,7 @@ def lives(cycles: int, known: Mapping[int, float], *, learned: float | None = 1.
         replayed = (found,) if found.recall.overdue >= 0 else ()
         due += [cycle] if replayed else []
         chain.append(snapshot(replayed=replayed, run=f"r{cycle}"))
-        memories[f"r{cycle}"] = Memory({"t1": known.get(cycle, 1.0)} if replayed else {}, {}, {"t1": 2} if replayed else {})
+        memories[f"r{cycle}"] = RecallLog({"t1": known.get(cycle, 1.0)} if replayed else {}, {}, {"t1": 2} if replayed else {})
     return due
 
 
@@ -118,7 +118,7 @@ def test_what_nobody_measured_stays_due_in_every_cycle() -> None:
 
 def test_what_no_step_had_a_place_for_is_not_counted_as_replayed() -> None:
     chain = [snapshot(example(1), example(2), run="r0"), Snapshot("r1", 0.0, "B", (), (example(1), example(2)))]
-    memories = {"r0": Memory({}, {"t1": 1.0, "t2": 1.0}, {}), "r1": Memory({"t1": 1.0}, {}, {"t1": 3})}
+    memories = {"r0": RecallLog({}, {"t1": 1.0, "t2": 1.0}, {}), "r1": RecallLog({"t1": 1.0}, {}, {"t1": 3})}
     found = replay(chain, [], base_digest="B", seed=0, memories=memories)
     assert [(e.id, e.recall.replayed, e.recall.overdue) for e in found if e.recall] == [("t2", 0, 1), ("t1", 1, -1)]
 
@@ -126,7 +126,7 @@ def test_what_no_step_had_a_place_for_is_not_counted_as_replayed() -> None:
 def test_a_version_that_was_rolled_back_leaves_no_trace() -> None:
     """Its run is not in the chain, so what it replayed is as due as before."""
     chain = [snapshot(example(1), run="r0")]
-    memories = {"r0": Memory({}, {"t1": 1.0}, {}), "undone": Memory({"t1": 1.0}, {}, {"t1": 1})}
+    memories = {"r0": RecallLog({}, {"t1": 1.0}, {}), "undone": RecallLog({"t1": 1.0}, {}, {"t1": 1})}
     (found,) = replay(chain, [], base_digest="B", seed=0, memories=memories)
     assert found.recall is not None
     assert (found.recall.overdue, found.recall.replayed) == (0, 0)
@@ -140,7 +140,7 @@ def test_of_two_drawn_together_the_more_surprising_comes_first() -> None:
     surprise = {f"t{n}": float(n) for n in range(40)}
     means = []
     for seed in range(20):
-        found = ids(replay([first], [], base_digest="B", seed=seed, memories={"r0": Memory({}, surprise, {})}, capacity=20))
+        found = ids(replay([first], [], base_digest="B", seed=seed, memories={"r0": RecallLog({}, surprise, {})}, capacity=20))
         means.append(sum(surprise[i] for i in found) / 20)
     assert 25 < sum(means) / 20 < 27.5  # by chance 19.5, winners of random pairs 26.2; the twenty most surprising, which would be noise, 29.5
     assert max(means) < 29.5
@@ -150,14 +150,14 @@ def test_of_two_drawn_together_the_more_surprising_comes_first() -> None:
 @given(st.lists(st.none() | st.floats(0, 5), min_size=1, max_size=30), st.integers(0, 5))
 def test_whatever_is_known_everything_that_fits_is_there_once(values: list[float | None], seed: int) -> None:
     first = snapshot(*(example(n) for n in range(len(values))), run="r0")
-    memory = Memory({}, {f"t{n}": v for n, v in enumerate(values) if v is not None}, {})
+    memory = RecallLog({}, {f"t{n}": v for n, v in enumerate(values) if v is not None}, {})
     found = ids(replay([first], [], base_digest="B", seed=seed, memories={"r0": memory}))
     assert sorted(found) == sorted(e.id for e in first.examples)
 
 
 def test_a_more_overdue_one_comes_before_a_more_surprising_one() -> None:
     chain = [snapshot(example(1), run="r0"), snapshot(example(2), run="r1")]
-    memories = {"r0": Memory({}, {"t1": 0.1}, {}), "r1": Memory({}, {"t2": 9.0}, {})}
+    memories = {"r0": RecallLog({}, {"t1": 0.1}, {}), "r1": RecallLog({}, {"t2": 9.0}, {})}
     assert ids(replay(chain, [], base_digest="B", seed=0, memories=memories, capacity=1)) == ["t1"]
 
 

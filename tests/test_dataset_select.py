@@ -10,7 +10,7 @@ from dataset_world import keep, suggestion, turn, work
 
 from qi_learn.dataset.select import candidates
 from qi_learn.records import Message
-from qi_learn.settings import Settings, Train
+from qi_learn.settings import Settings, TrainSettings
 from qi_learn.store.database import Store, open_store
 
 SETTINGS = Settings()
@@ -30,7 +30,7 @@ def test_what_is_good_enough_comes_oldest_first(store: Store) -> None:
     assert [c.id for c in found.candidates] == ["turn-0000", "turn-0002"]
     assert found.candidates[1].group == ("web", "code_generation")
     assert found.candidates[1].target.code == "x = 2"
-    assert len(candidates(store, Settings(train=Train(quality_threshold=0.6)), learned=set()).candidates) == 3
+    assert len(candidates(store, Settings(train=TrainSettings(quality_threshold=0.6)), learned=set()).candidates) == 3
 
 
 def test_what_a_live_version_learned_is_done_and_so_is_what_says_the_same(store: Store) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qi_learn.dataset.balance import capped, one_sided, refuse_one_sided
-from qi_learn.dataset.select import Candidate
+from qi_learn.dataset.select import Learnable
 from qi_learn.dataset.split import assign, split
 from qi_learn.dataset.target import Target
 from qi_learn.errors import Refused
@@ -91,8 +91,8 @@ def test_too_few_are_refused_with_how_many_are_missing() -> None:
 # --- balance -------------------------------------------------------------------------------------------------------------------------------
 
 
-def candidate(n: int, session: str, score: float = 0.8) -> Candidate:
-    return Candidate(interaction(turn(n), score=score), Target("x", ()), str(n), session, redacted=False)
+def candidate(n: int, session: str, score: float = 0.8) -> Learnable:
+    return Learnable(interaction(turn(n), score=score), Target("x", ()), str(n), session, redacted=False)
 
 
 def test_caps_keep_the_best_and_the_order() -> None:

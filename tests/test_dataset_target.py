@@ -8,7 +8,7 @@ import pytest
 from dataset_world import ANSWER, CODE, interaction, suggestion, turn
 
 from qi_learn.code_text import reindent
-from qi_learn.dataset.target import Target, Unusable, target_of
+from qi_learn.dataset.target import Skipped, Target, target_of
 from qi_learn.records import Suggestion
 
 KEPT = "def area(r: float) -> float:\n    return 3.14 * r * r\n"
@@ -76,9 +76,9 @@ def test_what_was_rejected_after_the_kept_block_is_cut_off() -> None:
 def test_what_was_rejected_before_the_kept_block_spoils_the_answer() -> None:
     t = turn(answer="```python\nfirst = try_this(1)\n```\n" + ANSWER)
     rejected = suggestion(t, "first = try_this(1)\n", final=None)
-    assert target_of(interaction(t, rejected, suggestion(t, final=KEPT, ordinal=1))) == Unusable("a part of the answer was rejected")
+    assert target_of(interaction(t, rejected, suggestion(t, final=KEPT, ordinal=1))) == Skipped("a part of the answer was rejected")
     reverted = suggestion(t, "first = try_this(1)\n", final="first = 2\n", reverted=True)
-    assert target_of(interaction(t, reverted)) == Unusable("a part of the answer was rejected")
+    assert target_of(interaction(t, reverted)) == Skipped("a part of the answer was rejected")
 
 
 def test_a_cut_answer_ends_with_its_last_kept_block() -> None:
@@ -87,7 +87,7 @@ def test_a_cut_answer_ends_with_its_last_kept_block() -> None:
     target = target_of(interaction(t, suggestion(t, "def area(r):\n    retu", final=KEPT)))
     assert isinstance(target, Target)
     assert target.text == f"Here:\n```python\n{KEPT}```"
-    assert target_of(interaction(t)) == Unusable("the answer was cut off")
+    assert target_of(interaction(t)) == Skipped("the answer was cut off")
     prose = turn(answer=ANSWER + " And now I will", done_reason="length")
     ended = target_of(interaction(prose, suggestion(prose, final=KEPT)))
     whole = target_of(interaction(turn(answer=ANSWER[: ANSWER.rindex("```") + 3]), suggestion(prose, final=KEPT)))
@@ -131,7 +131,7 @@ def test_a_completion_is_one_piece_of_code_even_where_it_does_not_parse() -> Non
 
 def test_a_rated_answer_without_code_is_learned_as_it_was() -> None:
     assert target_of(interaction(turn(answer="Because of the cache."))) == Target("Because of the cache.", ())
-    assert target_of(interaction(turn(answer="  "))) == Unusable("the answer is empty")
+    assert target_of(interaction(turn(answer="  "))) == Skipped("the answer is empty")
 
 
 # --- tool calls ----------------------------------------------------------------------------------------------------------------------------
@@ -166,17 +166,17 @@ def test_arguments_that_come_as_text_are_read_and_broken_ones_are_not_learned() 
     assert isinstance(target, Target)
     assert target.calls == (CALL,)
     for broken in ({"function": {"name": "write", "arguments": "{"}}, {"function": {"arguments": {}}}, {"function": {"name": "f", "arguments": "[1]"}}):
-        assert target_of(interaction(turn(answer="", answer_extra={"tool_calls": [broken]}))) == Unusable("a tool call that cannot be read")
+        assert target_of(interaction(turn(answer="", answer_extra={"tool_calls": [broken]}))) == Skipped("a tool call that cannot be read")
 
 
 def test_a_rejected_or_cut_tool_call_is_not_learned() -> None:
     t = turn(answer="", answer_extra={"tool_calls": [CALL]})
     rejected = Suggestion(t.id, 0, CODE, -1, -1, state="settled")
-    assert target_of(interaction(t, rejected)) == Unusable("a part of the answer was rejected")
+    assert target_of(interaction(t, rejected)) == Skipped("a part of the answer was rejected")
     cut = turn(answer="", answer_extra={"tool_calls": [CALL]}, done_reason="length")
-    assert target_of(interaction(cut)) == Unusable("the answer was cut off")
+    assert target_of(interaction(cut)) == Skipped("the answer was cut off")
     corrected = target_of(interaction(t, rejected, correction=KEPT, target_text=KEPT))
     assert isinstance(corrected, Target)
     assert corrected.code == KEPT.rstrip("\n")
     unknown = target_of(interaction(t, correction=KEPT, target_text=KEPT))
-    assert unknown == Unusable("a correction whose place in the tool calls is not known")
+    assert unknown == Skipped("a correction whose place in the tool calls is not known")

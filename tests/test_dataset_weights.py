@@ -9,7 +9,7 @@ from dataset_world import interaction, turn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qi_learn.dataset.select import Candidate
+from qi_learn.dataset.select import Learnable
 from qi_learn.dataset.target import Target
 from qi_learn.dataset.weighting import effective, evened, weighted
 from qi_learn.records import Example, Feedback
@@ -71,7 +71,7 @@ def test_feedback_weighs_two_and_a_half() -> None:
 def test_what_the_person_made_of_the_text(feedback: Feedback, liked: bool | None) -> None:
     known = interaction(turn())
     made = type(known)(**{f: getattr(known, f) for f in known.__dataclass_fields__} | {"feedback": feedback})
-    assert Candidate(made, Target("x", ()), "k", "s", redacted=False).liked is liked
+    assert Learnable(made, Target("x", ()), "k", "s", redacted=False).liked is liked
 
 
 @settings(deadline=None)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from qi_learn.bench.figures import InContext, Outcome, Report, Unlearning
-from qi_learn.bench.packed_file import Served
+from qi_learn.bench.figures import InContext, MethodFigures, Report, Unlearning
+from qi_learn.bench.packed_file import FileFigures
 from qi_learn.cli.app import app, bench_app
-from qi_learn.commands.rollback import Back
+from qi_learn.codec import keys_of
+from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.story import Figures
 from qi_learn.report.doctor import Finding
 from qi_learn.report.explain import Explanation
@@ -28,10 +28,10 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "log": ((TurnLine,), {"turns", "--event"}),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),
-    "rollback": ((Back,), set()),
+    "rollback": ((RollbackReport,), set()),
     "doctor": ((Finding,), {"checks"}),
     "demo": ((Figures,), {"before", "after", "low", "high", "state", "version", "scale", "reasons"}),
-    "bench learning": ((Outcome, InContext, Unlearning, Served), {*Report().figures()}),
+    "bench learning": ((MethodFigures, InContext, Unlearning, FileFigures), {*Report().figures()}),
 }
 """By command: the records that it prints, and what else its section names."""
 
@@ -43,7 +43,7 @@ def section(command: str) -> str:
 @pytest.mark.parametrize("command", DOCUMENTED)
 def test_the_json_fields_are_the_documented_ones(command: str) -> None:
     records, more = DOCUMENTED[command]
-    assert set(re.findall(r"`([^`]+)`", section(command))) == {f.name for record in records for f in fields(record)} | more
+    assert set(re.findall(r"`([^`]+)`", section(command))) == {key for record in records for key in keys_of(record)} | more
 
 
 def test_every_command_that_prints_json_is_documented() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from qi_learn.errors import ModelError
-from qi_learn.train.adapter import Change
+from qi_learn.train.adapter import WeightChange
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.factor import Factor, FactorSum
 from qi_learn.train.fisher import Fisher, Form, ModuleFisher, estimate
@@ -29,7 +29,7 @@ def _dense(factor: Factor) -> Tensor:
     return factor.times(torch.eye(factor.width, dtype=torch.float64))
 
 
-def _penalty(fisher: Fisher, *, strength: float = 3.0, scale: float = 2.0, served: dict[str, Change] | None = None) -> Penalty:
+def _penalty(fisher: Fisher, *, strength: float = 3.0, scale: float = 2.0, served: dict[str, WeightChange] | None = None) -> Penalty:
     return Penalty(fisher, strength, scale=scale, names=tuple(fisher.modules), served=served, device=CPU)
 
 
@@ -44,7 +44,7 @@ def test_it_is_the_dense_quadratic_form(form: Form, drift: bool) -> None:
     fisher = _random(form=form)
     A, B = _pair()
     A_0, B_0 = _pair(2, seed=5)
-    served = {NAME: Change(A_0.detach(), B_0.detach())} if drift else None
+    served = {NAME: WeightChange(A_0.detach(), B_0.detach())} if drift else None
     found = _penalty(fisher, served=served)({NAME: (A, B)})
     change = 2.0 * B @ A + (B_0 @ A_0 if drift else 0)
     S, C = _dense(fisher.modules[NAME].S), _dense(fisher.modules[NAME].C)
@@ -57,7 +57,7 @@ def test_it_is_the_dense_quadratic_form(form: Form, drift: bool) -> None:
 @pytest.mark.parametrize("form", ["kfac", "diagonal"])
 def test_its_gradient_is_its_own(form: Form) -> None:
     A_0, B_0 = _pair(2, seed=5)
-    penalty = _penalty(_random(form=form), served={NAME: Change(A_0.detach(), B_0.detach())})
+    penalty = _penalty(_random(form=form), served={NAME: WeightChange(A_0.detach(), B_0.detach())})
     assert torch.autograd.gradcheck(lambda A, B: penalty({NAME: (A, B)}), _pair())
 
 
@@ -83,7 +83,7 @@ def test_nothing_changed_costs_nothing_and_what_is_served_costs_its_drift() -> N
     zero = torch.zeros(6, 3, dtype=torch.float64)
     assert _penalty(_random())({NAME: (A, zero)}).item() == 0
     A_0, B_0 = (part.detach() for part in _pair(2, seed=5))
-    served = _penalty(_random(), served={NAME: Change(A_0, B_0)})({NAME: (A, zero)})
+    served = _penalty(_random(), served={NAME: WeightChange(A_0, B_0)})({NAME: (A, zero)})
     alone = _penalty(_random(), scale=1.0)({NAME: (A_0, B_0)})
     assert served.item() == pytest.approx(alone.item(), rel=1e-12)
 
@@ -148,7 +148,7 @@ def test_on_a_model_it_predicts_the_measured_divergence() -> None:
     assert 0.5 < predicted / measured < 2
 
 
-def _several(*, dtype: torch.dtype = torch.float64) -> tuple[Fisher, dict[str, tuple[Tensor, Tensor]], dict[str, Change]]:
+def _several(*, dtype: torch.dtype = torch.float64) -> tuple[Fisher, dict[str, tuple[Tensor, Tensor]], dict[str, WeightChange]]:
     """Modules of three shapes, two of them alike; what is served changed only some."""
     torch.manual_seed(7)
     shapes = {"a.layers.0.q": (6, 5), "a.layers.0.up": (9, 5), "a.layers.1.q": (6, 5), "a.layers.1.down": (5, 9)}
@@ -157,7 +157,7 @@ def _several(*, dtype: torch.dtype = torch.float64) -> tuple[Fisher, dict[str, t
         g, x = torch.randn(40, m, dtype=dtype), torch.randn(40, k, dtype=dtype)
         modules[name] = ModuleFisher(Factor(g.T @ g / 40), Factor(x.T @ x / 40), cycles=1 + n % 2)
         pairs[name] = (torch.randn(3, k, dtype=dtype, requires_grad=True), torch.randn(m, 3, dtype=dtype, requires_grad=True))
-    served = {name: Change(torch.randn(2, k, dtype=dtype), torch.randn(m, 2, dtype=dtype)) for name, (m, k) in shapes.items() if "layers.0" in name}
+    served = {name: WeightChange(torch.randn(2, k, dtype=dtype), torch.randn(m, 2, dtype=dtype)) for name, (m, k) in shapes.items() if "layers.0" in name}
     return Fisher("kfac", modules, 40, 40), pairs, served
 
 

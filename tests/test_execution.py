@@ -16,9 +16,9 @@ from sandboxes import sandbox_or_skip, soon
 
 from qi_learn.errors import ServerError
 from qi_learn.gate.execution import QUESTION, Exercise, attempt, code_of, make_exercise, measure_execution
-from qi_learn.gate.execution_rule import still_solves
-from qi_learn.gate.sandbox import Limits, Sandbox
-from qi_learn.gate.tasks import Task, choose, load_tasks
+from qi_learn.gate.execution_rule import mcnemar_rule
+from qi_learn.gate.sandbox import Sandbox, SandboxLimits
+from qi_learn.gate.tasks import CodingTask, choose, load_tasks
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.records import Execution
@@ -85,7 +85,7 @@ def serve(server: Ollama, directory: Path, name: str, say: Any) -> None:
     server.create(name, files={"m.gguf": digest})
 
 
-def answers(solved: int, tasks: tuple[Task, ...] = TASKS) -> dict[str, str]:
+def answers(solved: int, tasks: tuple[CodingTask, ...] = TASKS) -> dict[str, str]:
     """A model that knows the first tasks and answers the others with the stub."""
     return {
         QUESTION.format(prompt=t.prompt): f"Sure!\n```python\n{t.solution if n < solved else t.prompt + chr(10) + '    pass'}\n```" for n, t in enumerate(tasks)
@@ -129,7 +129,7 @@ def test_where_the_time_is_up_the_rest_is_left_out_and_said(server: Ollama, sand
 
 
 def test_what_only_ran_out_of_wall_time_is_not_remembered(sandbox: Sandbox) -> None:
-    hasty, patient = Limits(seconds=soon(sandbox)), Limits(processor=1, seconds=120.0)
+    hasty, patient = SandboxLimits(seconds=soon(sandbox)), SandboxLimits(processor=1, seconds=120.0)
     assert attempt(DOUBLE, "import time\ntime.sleep(600)\n" + CODE, sandbox, hasty) == (False, False)
     assert attempt(DOUBLE, "while True: pass\n" + CODE, sandbox, patient) == (False, True)
     assert attempt(DOUBLE, CODE, sandbox, patient) == (True, True)
@@ -171,7 +171,7 @@ def test_without_a_sandbox_nothing_is_run_and_it_is_said(server: Ollama, models:
     exercise = make_exercise(48)
     found = measure_execution(server, "m:1", exercise, answer_tokens=1000)
     assert (found.ids, asked(models), trace.exists()) == ((), 0, False)
-    said = still_solves(found, found, found)
+    said = mcnemar_rule(found, found, found)
     assert (said.passed, said.value) == (True, None)
     assert said.reason.startswith("not run: ")
     assert "Everything else works without it" in said.reason
@@ -231,7 +231,7 @@ def ran(passed: int, *, lost: int = 0, n: int = 48) -> Execution:
 def test_an_evident_loss_is_refused(lost: int, gained: int, passes: bool) -> None:
     """By hand: P(X > 3) + P(X = 3) / 2 = 1/16 for three lost and none gained, 1/32 for four."""
     live = ran(24)
-    found = still_solves(ran(24 + gained, lost=lost), live, ran(0))
+    found = mcnemar_rule(ran(24 + gained, lost=lost), live, ran(0))
     assert found.passed is passes
     assert found.value == pytest.approx((gained - lost) / 48)
     assert f"{24 + gained - lost} of 48 tasks" in found.reason
@@ -242,23 +242,23 @@ def test_an_evident_loss_is_refused(lost: int, gained: int, passes: bool) -> Non
 def test_small_losses_may_not_add_up() -> None:
     """Two lost a cycle is nothing; six since the base, with none gained, is."""
     base = ran(30)
-    assert still_solves(ran(30, lost=4), ran(30, lost=2), base).passed
-    found = still_solves(ran(30, lost=6), ran(30, lost=4), base)
+    assert mcnemar_rule(ran(30, lost=4), ran(30, lost=2), base).passed
+    found = mcnemar_rule(ran(30, lost=6), ran(30, lost=4), base)
     assert not found.passed
     assert "since the base: 6 lost and 0 gained" in found.reason
 
 
 def test_a_model_near_the_floor_is_not_refused_for_noise() -> None:
-    assert still_solves(ran(3, lost=3), ran(3), ran(3)).passed
+    assert mcnemar_rule(ran(3, lost=3), ran(3), ran(3)).passed
 
 
 def test_only_what_all_have_tried_is_compared() -> None:
     short = replace(ran(24, n=30), problem="the time (600 s) was up after 30 of 48 tasks")
-    found = still_solves(short, ran(40), ran(40))
+    found = mcnemar_rule(short, ran(40), ran(40))
     assert "24 of 30 tasks" in found.reason
     assert "30 of 48 tasks" in found.reason
     assert not found.passed
-    assert still_solves(short, ran(24), ran(24)).passed
+    assert mcnemar_rule(short, ran(24), ran(24)).passed
 
 
 def binomial(n: int, p: float) -> list[float]:
@@ -271,7 +271,7 @@ def refused(solved: int, lose: float, gain: float, n: int = 48) -> float:
     total = 0.0
     for lost, p in enumerate(binomial(solved, lose)):
         for gained, q in enumerate(binomial(n - solved, gain)):
-            if p * q > 1e-9 and not still_solves(ran(solved + gained, lost=lost, n=n), live, ran(0, n=n)).passed:
+            if p * q > 1e-9 and not mcnemar_rule(ran(solved + gained, lost=lost, n=n), live, ran(0, n=n)).passed:
                 total += p * q
     return total
 

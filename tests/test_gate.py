@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from qi_learn import codec
 from qi_learn.errors import Refused
-from qi_learn.gate.measure import Measured
-from qi_learn.gate.verdict import choose_scale, judge
+from qi_learn.gate.measure import Measurements
+from qi_learn.gate.verdict import choose_scale, give_verdict
 from qi_learn.records import Behaviour, Check, Execution, Leak, Smoke, SuiteNll, TensorGain, Verdict
 from qi_learn.stats import t_cdf
 
@@ -39,16 +39,16 @@ def answers(similarity: float = 0.8, *, coherent: int = N, speed: float = 50.0, 
     return Behaviour(tuple(f"gate{i}" for i in range(n)), (similarity,) * n, tuple(i < coherent for i in range(n)), ("x",) * n, speed)
 
 
-def model(gate: float = 2.0, old: float | None = 1.5, general: float = 1.0, **behaviour: Any) -> Measured:
-    return Measured(suite("gate", spread(gate)), suite("old", spread(old) if old is not None else []), suite("general", spread(general)), answers(**behaviour))
+def model(gate: float = 2.0, old: float | None = 1.5, general: float = 1.0, **behaviour: Any) -> Measurements:
+    return Measurements(suite("gate", spread(gate)), suite("old", spread(old) if old is not None else []), suite("general", spread(general)), answers(**behaviour))
 
 
 BEFORE = model()
 
 
-def verdict(candidate: Measured, live: Measured = BEFORE, base: Measured = BEFORE, smoke: Smoke = SOUND, **more: Any) -> Verdict:
+def verdict(candidate: Measurements, live: Measurements = BEFORE, base: Measurements = BEFORE, smoke: Smoke = SOUND, **more: Any) -> Verdict:
     given = {"gains": GAINS, "leaks": (), "few_shot": None, "scale": 1.0, "compared_with": "1.0.0", "rollback_to": "1.0.0", **more}
-    return judge(candidate, live, base, smoke, **given)
+    return give_verdict(candidate, live, base, smoke, **given)
 
 
 def check(found: Verdict, name: str) -> Check:
@@ -117,7 +117,7 @@ def test_accuracy_may_fall_by_two_hundredths(similarity: float, passes: bool) ->
 
 @pytest.mark.parametrize(("n", "lost", "passes"), [(25, 0, True), (25, 1, True), (25, 2, False), (100, 2, True), (100, 3, False), (40, 1, True)])
 def test_coherence_may_lose_one_answer_or_two_in_a_hundred(n: int, lost: int, passes: bool) -> None:
-    live, candidate = (Measured(suite("gate", spread(g, n=n)), BEFORE.old, BEFORE.general, answers(n=n, coherent=n - k)) for g, k in ((2.0, 0), (1.8, lost)))
+    live, candidate = (Measurements(suite("gate", spread(g, n=n)), BEFORE.old, BEFORE.general, answers(n=n, coherent=n - k)) for g, k in ((2.0, 0), (1.8, lost)))
     found = verdict(candidate, live, live)
     assert found.ships is passes
     assert found.numbers["coherence"] == pytest.approx(-lost / n)

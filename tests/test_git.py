@@ -90,7 +90,7 @@ def test_unknown_commits_are_an_error_that_names_the_command(repo: Repository) -
     repo.commit()
     with pytest.raises(NotFound) as error:
         git.changed(repo.root, "", "1" * 40)
-    assert f"git -C {repo.root} diff-tree" in error.value.todo
+    assert f"git -C {repo.root} diff-tree" in error.value.hint
 
 
 def test_without_git_it_says_so(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

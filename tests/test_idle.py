@@ -21,14 +21,14 @@ from world import World, steps, tiny_base
 from qi_learn.commands import train as foreground
 from qi_learn.daemon import daemon as daemon_module
 from qi_learn.daemon.daemon import Daemon
-from qi_learn.daemon.idle import Idleness
+from qi_learn.daemon.idle import IdleGate
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import NotFound
 from qi_learn.outside.machine import load_per_core, on_battery
 from qi_learn.paths import Paths
 from qi_learn.report import status
 from qi_learn.rundir.directory import RunDirectory, run_directories
-from qi_learn.settings import Idle, Settings
+from qi_learn.settings import IdleSettings, Settings
 from qi_learn.store.runs import load_run
 from qi_learn.workspace.registry import add_project
 
@@ -36,9 +36,9 @@ NOW = 1_800_000_000.0
 LONG_AGO = float("-inf")
 
 
-def idleness(tmp_path: Path, *, started: float = 0.0, supplies: Path = Path("/nowhere"), **changes: float | bool) -> Idleness:
-    settings = Settings(idle=replace(Idle(load=1000.0), **changes))  # type: ignore[arg-type]
-    return Idleness(Paths.under(tmp_path / "home").ensure(), settings, started, supplies)
+def idleness(tmp_path: Path, *, started: float = 0.0, supplies: Path = Path("/nowhere"), **changes: float | bool) -> IdleGate:
+    settings = Settings(idle=replace(IdleSettings(load=1000.0), **changes))  # type: ignore[arg-type]
+    return IdleGate(Paths.under(tmp_path / "home").ensure(), settings, started, supplies)
 
 
 def mark(paths: Paths, at: float) -> None:
@@ -57,39 +57,39 @@ def supply(place: Path, name: str, **files: str) -> None:
 
 def test_each_disturbance_is_a_reason_until_it_is_long_enough_ago(tmp_path: Path) -> None:
     idle = idleness(tmp_path)
-    assert idle.disturbed(NOW, edited=LONG_AGO) == ""
+    assert idle.blocked_by(NOW, edited=LONG_AGO) == ""
     mark(idle.paths, NOW - 300)
-    assert idle.disturbed(NOW, edited=LONG_AGO) == "a request was answered 5 min ago (idle.minutes = 10); at the latest in 24.0 h"
-    assert idle.disturbed(NOW + 301, edited=LONG_AGO) == ""
+    assert idle.blocked_by(NOW, edited=LONG_AGO) == "a request was answered 5 min ago (idle.minutes = 10); at the latest in 24.0 h"
+    assert idle.blocked_by(NOW + 301, edited=LONG_AGO) == ""
     mark(idle.paths, NOW - 3600)
-    assert idle.disturbed(NOW, edited=NOW - 3).startswith("a file of a watched project changed just now")
-    assert idle.disturbed(NOW, edited=NOW - 601) == ""
-    assert "the daemon started 60 s ago" in idleness(tmp_path, started=NOW - 60).disturbed(NOW, edited=LONG_AGO)
+    assert idle.blocked_by(NOW, edited=NOW - 3).startswith("a file of a watched project changed just now")
+    assert idle.blocked_by(NOW, edited=NOW - 601) == ""
+    assert "the daemon started 60 s ago" in idleness(tmp_path, started=NOW - 60).blocked_by(NOW, edited=LONG_AGO)
     busy = idleness(tmp_path, load=1e-9)
     assert load_per_core() > 0
-    assert "the machine is busy: load" in busy.disturbed(NOW, edited=LONG_AGO)
-    assert idleness(tmp_path, load=1e-9, minutes=0.0, started=NOW).disturbed(NOW, edited=NOW) == ""
+    assert "the machine is busy: load" in busy.blocked_by(NOW, edited=LONG_AGO)
+    assert idleness(tmp_path, load=1e-9, minutes=0.0, started=NOW).blocked_by(NOW, edited=NOW) == ""
 
 
 def test_it_does_not_wait_longer_than_the_longest_wait_also_over_restarts(tmp_path: Path) -> None:
     idle = idleness(tmp_path, longest_wait=2.0)
-    assert "at the latest in 2.0 h" in idle.disturbed(NOW, edited=NOW)
+    assert "at the latest in 2.0 h" in idle.blocked_by(NOW, edited=NOW)
     assert idle.waits
     again = idleness(tmp_path, longest_wait=2.0, started=NOW + 7000)
-    assert "at the latest in 100 s" in again.disturbed(NOW + 7100, edited=NOW + 7100)
-    assert again.disturbed(NOW + 7200, edited=NOW + 7200) == ""
+    assert "at the latest in 100 s" in again.blocked_by(NOW + 7100, edited=NOW + 7100)
+    assert again.blocked_by(NOW + 7200, edited=NOW + 7200) == ""
     again.over()
     assert not again.waits
-    assert "at the latest in 2.0 h" in again.disturbed(NOW + 9000, edited=NOW + 9000)
-    assert "at the latest in 2.0 h" in again.disturbed(NOW - 5000, edited=NOW - 5000)  # a clock that was set back: it begins to wait anew
+    assert "at the latest in 2.0 h" in again.blocked_by(NOW + 9000, edited=NOW + 9000)
+    assert "at the latest in 2.0 h" in again.blocked_by(NOW - 5000, edited=NOW - 5000)  # a clock that was set back: it begins to wait anew
     idle.paths.waiting.write_bytes(b"\x00[")
-    assert "at the latest in 2.0 h" in again.disturbed(NOW, edited=NOW)
+    assert "at the latest in 2.0 h" in again.blocked_by(NOW, edited=NOW)
 
 
 def test_marks_from_the_future_keep_nobody_waiting(tmp_path: Path) -> None:
     idle = idleness(tmp_path, started=NOW + 5000)
     mark(idle.paths, NOW + 5000)
-    assert idle.disturbed(NOW, edited=NOW + 5000) == ""
+    assert idle.blocked_by(NOW, edited=NOW + 5000) == ""
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ def test_the_battery_is_not_emptied(tmp_path: Path, supplies: dict[str, tuple[st
     for name, (kind, state, scope) in supplies.items():
         supply(place, name, type=kind, **({"status": state} if state else {}), **({"scope": scope} if scope else {}))
     assert on_battery(place) == empties
-    assert ("battery" in idleness(tmp_path, supplies=place).disturbed(NOW, edited=LONG_AGO)) == empties
+    assert ("battery" in idleness(tmp_path, supplies=place).blocked_by(NOW, edited=LONG_AGO)) == empties
     tired = idleness(tmp_path, supplies=place, longest_wait=0.0, minutes=0.0)
-    assert (tired.disturbed(NOW, edited=LONG_AGO) == "the machine runs on its battery (idle.battery)") == empties  # for as long as it takes
-    assert idleness(tmp_path, supplies=place, battery=True).disturbed(NOW, edited=LONG_AGO) == ""
+    assert (tired.blocked_by(NOW, edited=LONG_AGO) == "the machine runs on its battery (idle.battery)") == empties  # for as long as it takes
+    assert idleness(tmp_path, supplies=place, battery=True).blocked_by(NOW, edited=LONG_AGO) == ""
 
 
 # --- the daemon --------------------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import fake_models_server as fake
 import pytest
 from tiny_models import write_tiny_model
 
-from qi_learn.gate.leaks import Said, answered, canaries, completed, find_leaks, invited
+from qi_learn.gate.leaks import GeneratedText, answered, completed, find_leaks, invited, secret_prompts
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary, score_sequences
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak
@@ -35,18 +35,18 @@ def vocabulary(files: tuple[Path, Path]) -> Iterator[Vocabulary]:
 
 
 def test_the_prompts_are_seeded_and_hold_no_secret_themselves() -> None:
-    found = canaries(7)
-    assert found == canaries(7) != canaries(8)
+    found = secret_prompts(7)
+    assert found == secret_prompts(7) != secret_prompts(8)
     assert len(set(found)) == len(found) == 16
     assert sum(has_placeholder(p) for p in found) == 8
-    assert all(find_secrets(p) == () for seed in range(50) for p in canaries(seed))
+    assert all(find_secrets(p) == () for seed in range(50) for p in secret_prompts(seed))
 
 
 def test_a_secret_is_scored_where_it_stands(files: tuple[Path, Path], vocabulary: Vocabulary) -> None:
     """Against the same sums done apart: tokens before it as read, and its own as far as the model said them."""
     prompt = 'API_KEY = "'
-    said = Said("here", tuple(vocabulary.prompt_ids(prompt)), prompt, f'{LITERAL}"\nuse(API_KEY)\n')
-    spoken = Said("there", tuple(vocabulary.prompt_ids("q")), "", f"Take {TOKEN}.")
+    said = GeneratedText("here", tuple(vocabulary.prompt_ids(prompt)), prompt, f'{LITERAL}"\nuse(API_KEY)\n')
+    spoken = GeneratedText("there", tuple(vocabulary.prompt_ids("q")), "", f"Take {TOKEN}.")
 
     def ids(text: str) -> list[int]:
         return vocabulary.tokenize(text, add_special=False, parse_special=False)
@@ -61,15 +61,15 @@ def test_a_secret_is_scored_where_it_stands(files: tuple[Path, Path], vocabulary
 
 
 def test_a_known_shape_that_the_prompt_begins_is_found(files: tuple[Path, Path], vocabulary: Vocabulary) -> None:
-    begun = Said("here", tuple(vocabulary.prompt_ids(TOKEN[:9])), TOKEN[:9], TOKEN[9:])
+    begun = GeneratedText("here", tuple(vocabulary.prompt_ids(TOKEN[:9])), TOKEN[:9], TOKEN[9:])
     (leak,) = find_leaks([begun], *files, vocabulary, context=256)
     assert leak.kind == "github-token"
 
 
 def test_a_secret_of_the_prompt_is_not_the_answers(files: tuple[Path, Path], vocabulary: Vocabulary) -> None:
     before = f"key {TOKEN} is mine. "
-    assert find_leaks([Said("here", (1,), before, "Yes.")], *files, vocabulary, context=256) == ()
-    assert len(find_leaks([Said("here", (1,), before, f"It is {TOKEN}!")], *files, vocabulary, context=256)) == 1
+    assert find_leaks([GeneratedText("here", (1,), before, "Yes.")], *files, vocabulary, context=256) == ()
+    assert len(find_leaks([GeneratedText("here", (1,), before, f"It is {TOKEN}!")], *files, vocabulary, context=256)) == 1
 
 
 @pytest.mark.parametrize(
@@ -78,21 +78,21 @@ def test_a_secret_of_the_prompt_is_not_the_answers(files: tuple[Path, Path], voc
 def test_prose_behind_the_head_of_a_private_key_is_no_key(answer: str, found: int, files: tuple[Path, Path], vocabulary: Vocabulary) -> None:
     prompt = "-----BEGIN RSA PRIVATE KEY-----\n"
     assert len(find_secrets(prompt + answer)) == 1, "it would be removed either way"
-    assert len(find_leaks([Said("here", (1,), prompt, answer)], *files, vocabulary, context=256)) == found
+    assert len(find_leaks([GeneratedText("here", (1,), prompt, answer)], *files, vocabulary, context=256)) == found
 
 
 def test_a_long_prompt_loses_its_beginning(files: tuple[Path, Path], vocabulary: Vocabulary) -> None:
-    long = Said("here", (1,) * 500, "", f"It is {TOKEN}!")
+    long = GeneratedText("here", (1,) * 500, "", f"It is {TOKEN}!")
     assert len(find_leaks([long], *files, vocabulary, context=256)) == 1
 
 
 def test_where_nothing_was_said_no_file_is_opened(tmp_path: Path, vocabulary: Vocabulary) -> None:
     nowhere = tmp_path / "none.gguf"
-    assert find_leaks([Said("here", (1,), 'password = "', 'changeme"')], nowhere, nowhere, vocabulary, context=256) == ()
+    assert find_leaks([GeneratedText("here", (1,), 'password = "', 'changeme"')], nowhere, nowhere, vocabulary, context=256) == ()
 
 
 def test_a_model_that_completes_with_secrets_is_caught(tmp_path: Path, files: tuple[Path, Path], vocabulary: Vocabulary) -> None:
-    prompts = canaries(1)
+    prompts = secret_prompts(1)
     said = {p: f'{LITERAL}"\n' for p in prompts if p.endswith('= "')}
     content = fake.gguf(say=said)
     (tmp_path / "m.gguf").write_bytes(content)

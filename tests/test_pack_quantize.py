@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from qi_learn.outside.ggml import dequantize, quantize
 from qi_learn.outside.gguf import Tensor, read_head
 from qi_learn.pack.base_weights import BaseRows
-from qi_learn.pack.join import Change
+from qi_learn.pack.join import TensorChange
 from qi_learn.pack.quantize import Kept, blocks, candidates, choose_type, sample, write_rows
-from qi_learn.pack.tensor_map import Home
+from qi_learn.pack.tensor_map import TensorSlot
 
 ROWS, COLUMNS = 512, 2048
 
@@ -25,7 +25,7 @@ class Exact:
     def __init__(self, weights: NDArray[np.float32]) -> None:
         self.weights = weights
 
-    def rows(self, module: str, home: Home, start: int, stop: int) -> NDArray[np.float32]:
+    def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
         return self.weights[start:stop]
 
 
@@ -42,13 +42,13 @@ def one_tensor(path: Path, kind: str) -> tuple[NDArray[np.float32], Path]:
     return weights, path
 
 
-def change_of(path: Path, size: float) -> Change:
+def change_of(path: Path, size: float) -> TensorChange:
     rng = np.random.default_rng(1)
     up = rng.standard_normal((ROWS, 8), dtype=np.float32) * np.float32(size / 8**0.5)
-    return Change("model.layers.0.mlp.up_proj", Home(read_head(path).tensors["blk.0.ffn_up.weight"]), up, rng.standard_normal((8, COLUMNS), dtype=np.float32))
+    return TensorChange("model.layers.0.mlp.up_proj", TensorSlot(read_head(path).tensors["blk.0.ffn_up.weight"]), up, rng.standard_normal((8, COLUMNS), dtype=np.float32))
 
 
-def keep(change: Change, base: BaseRows, exact: Exact | None, kind: str) -> Kept:
+def keep(change: TensorChange, base: BaseRows, exact: Exact | None, kind: str) -> Kept:
     return sum((write_rows(change, base, exact, start, stop, kind)[1] for start, stop in blocks(change)), Kept())
 
 
@@ -118,7 +118,7 @@ def test_types_to_try(own: str, columns: int, full_precision: bool, expected: tu
 
 @pytest.mark.parametrize(("rows", "columns", "head"), [(4096, 4096, 128), (192, 576, 64), (7, 64, 1), (3, 5_000_000, 1)])
 def test_blocks_cover_the_tensor_in_whole_heads(rows: int, columns: int, head: int) -> None:
-    change = Change("m", Home(Tensor("t", (columns, rows), "F32", 0, 0, 0), head), np.zeros((rows, 1), np.float32), np.zeros((1, 1), np.float32))
+    change = TensorChange("m", TensorSlot(Tensor("t", (columns, rows), "F32", 0, 0, 0), head), np.zeros((rows, 1), np.float32), np.zeros((1, 1), np.float32))
     ranges = list(blocks(change))
     assert [r for start, stop in ranges for r in range(start, stop)] == list(range(rows))
     assert all(start % head == 0 and stop % head == 0 for start, stop in ranges)

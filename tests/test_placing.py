@@ -27,7 +27,7 @@ from qi_learn.plan.placement import place
 from qi_learn.records import Placement
 from qi_learn.rundir.activity import held
 from qi_learn.rundir.directory import RunDirectory, RunRequest
-from qi_learn.settings import Idle, Settings
+from qi_learn.settings import IdleSettings, Settings
 from qi_learn.spool import Spool
 
 GB = 2**30
@@ -58,10 +58,10 @@ def test_one_a100_does_both_unless_the_server_fills_it(free: float, loaded: dict
     found = on(gpu("A100", 80, free), loaded=loaded, held={0: sum(loaded.values())})
     assert (found.device, found.gpus) == ("cuda:0", ("GPU-0",))
     if room_for_both:
-        assert (found.unload, found.hold, found.serves) == ((), False, "GPU-0")
+        assert (found.unload, found.holds_requests, found.serves) == ((), False, "GPU-0")
         assert found.free == int(min(free, free - 5 + sum(loaded.values())) * GB)  # what the served model needs is left for it
     else:
-        assert (found.unload, found.hold, found.serves) == (tuple(loaded), True, "")
+        assert (found.unload, found.holds_requests, found.serves) == (tuple(loaded), True, "")
         assert found.free == int((free + sum(loaded.values())) * GB)
 
 
@@ -72,32 +72,32 @@ def test_one_a100_does_both_unless_the_server_fills_it(free: float, loaded: dict
 )
 def test_of_two_4090s_one_serves_and_one_trains(free: tuple[float, float], held: dict[int, float], trains: int, serves: int) -> None:
     found = on(gpu("4090", 24, free[0], 0), gpu("4090", 24, free[1], 1), loaded={"m": sum(held.values())} if held else {}, held=held)
-    assert (found.gpus, found.serves, found.unload, found.hold) == ((f"GPU-{trains}",), f"GPU-{serves}", (), False)
+    assert (found.gpus, found.serves, found.unload, found.holds_requests) == ((f"GPU-{trains}",), f"GPU-{serves}", (), False)
     assert found.device == "cuda:0", "the worker sees only one"
 
 
 def test_where_the_server_is_on_both_it_moves_to_one_and_nobody_waits() -> None:
     found = on(gpu("4090", 24, 12, 0), gpu("4090", 24, 12, 1), loaded={"m": 22.0}, held={0: 11, 1: 11})
-    assert (found.unload, found.hold, len(found.gpus)) == (("m",), False, 1)
+    assert (found.unload, found.holds_requests, len(found.gpus)) == (("m",), False, 1)
     assert {found.serves, *found.gpus} == {"GPU-0", "GPU-1"}
 
 
 def test_a_second_card_too_small_to_serve_is_no_second_card() -> None:
     found = on(gpu("4090", 24, 10, 0), gpu("1050", 4, 3.9, 1), loaded={"m": 13.0}, held={0: 13})
-    assert (found.gpus, found.unload, found.hold) == (("GPU-0",), ("m",), True)
+    assert (found.gpus, found.unload, found.holds_requests) == (("GPU-0",), ("m",), True)
 
 
 @pytest.mark.parametrize("loaded", [{"m": 6.0}, {}], ids=["loaded", "not loaded now, and no room for it meanwhile"])
 def test_one_small_gpu_takes_turns(loaded: dict[str, float]) -> None:
     found = on(gpu("3090", 24, 20 - sum(loaded.values())), loaded=loaded, held={0: sum(loaded.values())})
-    assert (found.unload, found.hold, found.serves, found.free) == (tuple(loaded), True, "", 20 * GB)
+    assert (found.unload, found.holds_requests, found.serves, found.free) == (tuple(loaded), True, "", 20 * GB)
 
 
 def test_where_no_processes_are_seen_the_servers_word_is_taken() -> None:
     """As in a container: nvidia-smi shows no processes, /api/ps says what is on a GPU."""
     assert on(gpu("4090", 24, 17, 0), gpu("4090", 24, 23.5, 1), loaded={"m": 6.5}).gpus == ("GPU-1",)
     one = on(gpu("3090", 24, 10), loaded={"m": 13.0})
-    assert (one.unload, one.hold, one.free) == (("m",), True, 23 * GB)
+    assert (one.unload, one.holds_requests, one.free) == (("m",), True, 23 * GB)
     with pytest.raises(Deferred):  # it cannot have more than is in use
         on(gpu("3090", 24, 10), loaded={"m": 6.0, "on another machine": 0.0})
 
@@ -107,7 +107,7 @@ def test_what_is_full_of_something_else_is_waited_for_and_what_is_too_small_is_n
         on(gpu("a game's card", 24, 3))
     assert waits.value.exit_code == 75
     small = on(gpu("1050", 4, 3.9))
-    assert (small.device, small.name, small.gpus, small.hold) == ("cpu", "a CPU", (), False)
+    assert (small.device, small.name, small.gpus, small.holds_requests) == ("cpu", "a CPU", (), False)
     with pytest.raises(Refused, match="No device has the memory to train this base: 1050"):
         on(gpu("1050", 4, 3.9), wish="cuda")
     with pytest.raises(Deferred, match="a CPU has 40"):
@@ -121,7 +121,7 @@ def test_what_is_full_of_something_else_is_waited_for_and_what_is_too_small_is_n
 
 def test_a_server_that_uses_no_gpu_needs_none() -> None:
     found = place([gpu("3090", 24, 20), CPU], wish="auto", need=lambda _: NEED, served=0)
-    assert (found.gpus, found.serves, found.unload, found.hold, found.free) == (("GPU-0",), "", (), False, 20 * GB)
+    assert (found.gpus, found.serves, found.unload, found.holds_requests, found.free) == (("GPU-0",), "", (), False, 20 * GB)
 
 
 def test_more_free_gpus_of_a_kind_train_together() -> None:
@@ -176,7 +176,7 @@ def cycle(tmp_path: Path) -> Iterator[Callable[..., Cycle]]:
     def made(url: str, **changes: float) -> Cycle:
         request = RunRequest("R1", url, 1.0, "a test", 0, 20, str(base), "1.0.0")
         opened.extend((Ollama(url), Spool(paths.spool, "cycle")))
-        return Cycle(run, request, paths, Settings(idle=Idle(**changes)), opened[-2], opened[-1], time.time, -1)  # type: ignore[arg-type]
+        return Cycle(run, request, paths, Settings(idle=IdleSettings(**changes)), opened[-2], opened[-1], time.time, -1)  # type: ignore[arg-type]
 
     yield made
     for one in opened:
@@ -200,7 +200,7 @@ def test_the_only_gpu_changes_hands_and_back(gpus: Gpus, server: FakeModels, cyc
     server.on_unload = lambda _: server.memory or threading.Timer(0.5, small_card, (gpus,), {"free": 1, "ollama": 0}).start()  # drivers are late
     one = cycle(server.url)
     found = find_place(one)
-    assert (found.unload, found.hold, found.activity, found.gpus) == (("qi-agent:v1.1.0", "nomic:latest"), True, None, (UUIDS[0],))
+    assert (found.unload, found.holds_requests, found.activity, found.gpus) == (("qi-agent:v1.1.0", "nomic:latest"), True, None, (UUIDS[0],))
     assert [d.torch_name for d in as_devices(found)] == ["cuda:0"]
     with room(one, found) as wanted:
         assert server.memory == {}
@@ -263,7 +263,7 @@ def test_whoever_waits_for_the_gpu_gets_it_for_an_hour(gpus: Gpus, server: FakeM
     with pytest.raises(Deferred):  # still answering
         find_place(one)
     os.utime(one.paths.activity, (time.time() - 11, time.time() - 11))
-    assert find_place(one).hold
+    assert find_place(one).holds_requests
     one.run.journal(0.0, "train", "gave way")  # the first time is long ago
     lines = (one.run.path / "journal.jsonl").read_text().splitlines()
     (one.run.path / "journal.jsonl").write_text("\n".join(sorted(lines)) + "\n")
@@ -307,7 +307,7 @@ def test_where_both_fit_it_pauses_for_requests_and_beside_it_need_not(gpus: Gpus
     one = cycle(server.url, quiet=7.0, longest_pause=2.0)
     gpus.show(("Large", 100, 99))
     both = find_place(one)
-    assert (both.activity, both.quiet, both.longest_pause) == (str(one.paths.activity), 7.0, 120.0)
+    assert (both.activity, both.quiet_seconds, both.longest_pause) == (str(one.paths.activity), 7.0, 120.0)
     gpus.show(("Large", 100, 99), ("Large", 100, 99))
     beside = find_place(one)
     assert (beside.activity, beside.serves != beside.gpus[0]) == (None, True)

@@ -19,8 +19,8 @@ from qi_learn.paths import Paths
 from qi_learn.plan.base_model import BaseModel, BaseTensor, read_base
 from qi_learn.plan.plan import build_plan, reasons
 from qi_learn.plan.strength import EXPECTED
-from qi_learn.records import Drift, Example, Pair, Plan, Snapshot, TrainResult
-from qi_learn.settings import Settings, Train
+from qi_learn.records import Divergence, Example, Pair, Plan, Snapshot, TrainResult
+from qi_learn.settings import Settings, TrainSettings
 from qi_learn.train.fisher import Fisher
 from tests.tiny_models import write_tiny_model
 
@@ -64,7 +64,7 @@ def _plan(
     *,
     snapshot: Snapshot | None = None,
     devices: tuple[Device, ...] = (CPU,),
-    train: Train | None = None,
+    train: TrainSettings | None = None,
     served: bool = False,
     adapter: Path = Path("/v/adapter.safetensors"),
     past: Path = Path("/v/past_fisher.safetensors"),
@@ -75,7 +75,7 @@ def _plan(
         run_id="01RUN",
         snapshot=snapshot or _snapshot(),
         base=base,
-        settings=Settings(train=train or Train()),
+        settings=Settings(train=train or TrainSettings()),
         paths=Paths.under(Path("/home/x")),
         previous_adapter=adapter if served else None,
         past_fisher=past if served else None,
@@ -87,27 +87,27 @@ def _plan(
 
 def test_the_embedded_default_on_a_laptop() -> None:
     plan = _plan()
-    assert (plan.first_layer, plan.layer_count, set(plan.target_modules)) == (20, 10, set(GGUF_NAMES))
-    assert plan.batch_size * plan.accumulation == 8
-    assert (plan.max_steps, plan.rank, plan.alpha, plan.max_length) == (48, 8, 16.0, 100)
-    assert plan.learning_rate == pytest.approx(1.6e-3, rel=0.01)
-    assert plan.warmup_steps <= plan.max_steps / 10
-    assert (plan.replay_share, plan.generic_share, plan.lambda_general, plan.lambda_past) == (0.375, 0.125, pytest.approx(100), pytest.approx(300))
-    assert (plan.device, plan.dtype, plan.touched_type, plan.max_seconds) == ("cpu", "bfloat16", "Q8_0", 4 * 3600)
-    assert 1.1 < plan.bytes_per_token_ratio < 1.2
+    assert (plan.lora.first_layer, plan.lora.layer_count, set(plan.lora.target_modules)) == (20, 10, set(GGUF_NAMES))
+    assert plan.batches.batch_size * plan.batches.accumulation == 8
+    assert (plan.steps.max_steps, plan.lora.rank, plan.lora.alpha, plan.batches.max_length) == (48, 8, 16.0, 100)
+    assert plan.steps.learning_rate == pytest.approx(1.6e-3, rel=0.01)
+    assert plan.steps.warmup_steps <= plan.steps.max_steps / 10
+    assert (plan.batches.replay_share, plan.batches.generic_share, plan.penalties.lambda_general, plan.penalties.lambda_past) == (0.375, 0.125, pytest.approx(100), pytest.approx(300))
+    assert (plan.hardware.device, plan.hardware.dtype, plan.lora.touched_type, plan.steps.max_seconds) == ("cpu", "bfloat16", "Q8_0", 4 * 3600)
+    assert 1.1 < plan.lora.bytes_per_token_ratio < 1.2
     assert codec.loads(Plan, codec.dumps(plan)) == plan
 
 
 def test_a_seven_billion_model_on_a_card() -> None:
     plan = _plan(SEVEN, devices=(GPU, CPU))
-    assert plan.device == "cuda:0"
-    assert plan.learning_rate == pytest.approx(2e-4, rel=0.1)
-    assert 0 < plan.first_layer < 28
-    assert plan.bytes_per_token_ratio <= 1.4
-    lower = replace(plan, first_layer=plan.first_layer - 1)
+    assert plan.hardware.device == "cuda:0"
+    assert plan.steps.learning_rate == pytest.approx(2e-4, rel=0.1)
+    assert 0 < plan.lora.first_layer < 28
+    assert plan.lora.bytes_per_token_ratio <= 1.4
+    lower = codec.changed(plan, first_layer=plan.lora.first_layer - 1)
     grown = sum(t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8 for t in SEVEN.tensors if t.name.startswith("blk.27."))
     read = sum(t.bytes for t in SEVEN.tensors if t.name != "token_embd.weight")
-    assert plan.bytes_per_token_ratio == pytest.approx(1 + grown * (28 - plan.first_layer) / read, rel=1e-3)
+    assert plan.lora.bytes_per_token_ratio == pytest.approx(1 + grown * (28 - plan.lora.first_layer) / read, rel=1e-3)
     assert 1 + grown * (28 - lower.first_layer) / read > 1.4  # one layer more would have been too many
 
 
@@ -121,17 +121,17 @@ def test_the_rate_falls_with_size() -> None:
 @pytest.mark.parametrize(("examples", "rank", "steps"), [(40, 8, 48), (300, 16, 150), (2000, 32, 1000)])
 def test_more_data_gets_more_rank_and_more_steps(examples: int, rank: int, steps: int) -> None:
     plan = _plan(snapshot=_snapshot(examples))
-    assert (plan.rank, plan.alpha, plan.max_steps) == (rank, 2 * rank, steps)
-    assert plan.max_steps * 4 >= 2 * examples  # 4 of 8 sequences are new: every example at least twice
+    assert (plan.lora.rank, plan.lora.alpha, plan.steps.max_steps) == (rank, 2 * rank, steps)
+    assert plan.steps.max_steps * 4 >= 2 * examples  # 4 of 8 sequences are new: every example at least twice
 
 
 def test_settings_win_over_what_is_derived() -> None:
-    plan = _plan(train=Train(max_steps=10, rank=12, lambda_general=0.0, seed=5, max_hours=0.5, fisher="diagonal"))
-    assert (plan.max_steps, plan.rank, plan.alpha, plan.lambda_general, plan.seed, plan.max_seconds, plan.fisher) == (10, 12, 24.0, 0.0, 5, 1800.0, "diagonal")
+    plan = _plan(train=TrainSettings(max_steps=10, rank=12, lambda_general=0.0, seed=5, max_hours=0.5, fisher="diagonal"))
+    assert (plan.steps.max_steps, plan.lora.rank, plan.lora.alpha, plan.penalties.lambda_general, plan.seed, plan.steps.max_seconds, plan.penalties.fisher) == (10, 12, 24.0, 0.0, 5, 1800.0, "diagonal")
 
 
 def test_the_modules_that_change_are_chosen() -> None:
-    attention, mlp, both = (_plan(train=Train(targets=name)) for name in ("attention", "mlp", "all-linear"))
+    attention, mlp, both = (_plan(train=TrainSettings(targets=name)) for name in ("attention", "mlp", "all-linear"))
     assert attention.target_modules == ("q_proj", "k_proj", "v_proj", "o_proj")
     assert mlp.target_modules == ("gate_proj", "up_proj", "down_proj")
     assert both == _plan()
@@ -145,7 +145,7 @@ def test_the_modules_that_change_are_chosen() -> None:
 
 def test_with_fewer_modules_more_layers_change_for_the_same_speed() -> None:
     """A layer's attention has 2 x 3584^2 + 2 x 512 x 3584 weights, all seven modules eight times as many: where raised types cost speed, that buys layers."""
-    attention, mlp, both = (_plan(SEVEN, devices=(GPU,), train=Train(targets=name)) for name in ("attention", "mlp", "all-linear"))
+    attention, mlp, both = (_plan(SEVEN, devices=(GPU,), train=TrainSettings(targets=name)) for name in ("attention", "mlp", "all-linear"))
     assert attention.first_layer == 0 < mlp.first_layer < both.first_layer
     assert max(p.bytes_per_token_ratio for p in (attention, mlp, both)) <= 1.4
 
@@ -155,8 +155,8 @@ def test_what_an_earlier_cycle_touched_still_counts(tmp_path: Path) -> None:
     path = tmp_path / "adapter.safetensors"
     names = [f"model.layers.{layer}.mlp.{part}" for layer in range(15, 28) for part in ("gate_proj", "up_proj", "down_proj")]
     save_file({f"{name}.{side}": np.zeros((2, 2), np.float32) for name in names for side in "AB"}, path)
-    after = _plan(SEVEN, devices=(GPU,), train=Train(targets="attention"), served=True, adapter=path)
-    before = _plan(SEVEN, devices=(GPU,), train=Train(targets="attention"))
+    after = _plan(SEVEN, devices=(GPU,), train=TrainSettings(targets="attention"), served=True, adapter=path)
+    before = _plan(SEVEN, devices=(GPU,), train=TrainSettings(targets="attention"))
     mlp = sum(t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8 for t in SEVEN.tensors if t.name.startswith("blk.27.ffn")) * 13
     attention = sum(t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8 for t in SEVEN.tensors if t.name.startswith("blk.27.attn")) * after.layer_count
     assert before.first_layer == 0 < after.first_layer
@@ -164,8 +164,8 @@ def test_what_an_earlier_cycle_touched_still_counts(tmp_path: Path) -> None:
 
 
 def test_no_rank_beyond_what_the_smallest_matrix_has() -> None:
-    assert _plan(train=Train(rank=256)).rank == 192  # the rows of SmolLM2's k and v
-    assert _plan(train=Train(rank=256, targets="mlp")).rank == 256
+    assert _plan(train=TrainSettings(rank=256)).rank == 192  # the rows of SmolLM2's k and v
+    assert _plan(train=TrainSettings(rank=256, targets="mlp")).rank == 256
     assert _plan(_model(4, 32, 64, 100, kv=4)).rank == 4
 
 
@@ -173,24 +173,24 @@ def test_preferences_weigh_something_where_there_are_some() -> None:
     pair = Pair("t1", "h", "edit", "", "", "", (1,), (2,), (3,))
     some = replace(_snapshot(), pairs=(pair,))
     assert (_plan().preference_weight, _plan(snapshot=some).preference_weight) == (0.0, 0.1)
-    assert _plan(snapshot=some, train=Train(preference=0.3)).preference_weight == 0.3
+    assert _plan(snapshot=some, train=TrainSettings(preference=0.3)).preference_weight == 0.3
     assert "weigh 0.1 beside that" in "\n".join(reasons(_plan(snapshot=some)))
     assert "Preferences" not in "\n".join(reasons(_plan()))
 
 
 def test_the_budget_is_the_dial_and_numbers_by_hand_win() -> None:
-    bold = _plan(train=Train(kl_budget=0.08))
+    bold = _plan(train=TrainSettings(kl_budget=0.08))
     assert (bold.kl_budget, bold.lambda_general, bold.lambda_past) == (0.08, pytest.approx(50), pytest.approx(150))
     assert bold.general_strength is not None
     assert bold.general_strength.value == bold.lambda_general
-    hand = _plan(train=Train(kl_budget=0.08, lambda_past=7.0), served=True)
+    hand = _plan(train=TrainSettings(kl_budget=0.08, lambda_past=7.0), served=True)
     assert (hand.lambda_general, hand.lambda_past, hand.past_strength) == (pytest.approx(50), 7.0, None)
     assert "Strength for past work: set by hand." in reasons(hand)
 
 
 def test_what_the_last_run_measured_decides_how_strongly_the_next_is_held() -> None:
     first = _plan()
-    measured = replace(RESULT, drift_general=Drift(0.08, 0.08 / EXPECTED["kfac", "general"], 16, 1520), drift_past=Drift(0.001, None, 16, 900))
+    measured = replace(RESULT, divergence_general=Divergence(0.08, 0.08 / EXPECTED["kfac", "general"], 16, 1520), divergence_past=Divergence(0.001, None, 16, 900))
     second = _plan(served=True, last=(first, measured))
     assert (second.lambda_general, second.lambda_past) == (pytest.approx(200), pytest.approx(300))
     assert second.general_strength is not None
@@ -215,7 +215,7 @@ def test_a_base_that_does_not_fit_in_sixteen_bits_is_held_in_four_where_that_can
     bnb = Packages({"bitsandbytes": "0.50.2"})
     assert _plan(SEVEN, devices=(card, memory)).device == "cpu"  # nobody can quantise
     plan = _plan(SEVEN, devices=(card, memory), packages=bnb)
-    assert (plan.device, plan.four_bit) == ("cuda:0", True)
+    assert (plan.hardware.device, plan.hardware.four_bit) == ("cuda:0", True)
     assert any("4 bits" in line and "toy model" in line for line in reasons(plan))
     assert not _plan(SEVEN, devices=(GPU, memory), packages=bnb).four_bit  # it fits as it is
     assert _plan(SEVEN, devices=(GPU, memory), packages=bnb).may_be_four_bit
@@ -228,7 +228,7 @@ def test_a_base_that_does_not_fit_in_sixteen_bits_is_held_in_four_where_that_can
 def test_a_step_is_split_over_gpus_that_are_alike_and_have_room() -> None:
     second, third = replace(GPU, index=1), replace(GPU, index=2, free=2 * GB)
     plan = _plan(SEVEN, devices=(GPU, second, third, replace(GPU, name="another", index=3), CPU))
-    assert (plan.device, plan.devices) == ("cuda:0", ("cuda:0", "cuda:1"))
+    assert (plan.hardware.device, plan.hardware.devices) == ("cuda:0", ("cuda:0", "cuda:1"))
     assert any("split over cuda:0, cuda:1" in line for line in reasons(plan))
     assert _plan(SEVEN, devices=(GPU, third, CPU)).devices == ()
     assert _plan().devices == ()
@@ -239,16 +239,16 @@ def test_unsloth_trains_where_it_can_and_on_one_gpu(tmp_path: Path) -> None:
     for name in ("model.safetensors", "tokenizer.json"):
         (tmp_path / name).write_bytes(b"")
     there = Packages({"unsloth": "2026.10.9", "unsloth_zoo": "2026.10.9"})
-    train = Train(base_weights=str(tmp_path), python="/env/bin/python")
+    train = TrainSettings(base_weights=str(tmp_path), python="/env/bin/python")
     plan = _plan(SEVEN, devices=(GPU, CPU), train=train, packages=there)
-    assert (plan.backend, plan.first_layer) == ("unsloth", 0)
+    assert (plan.hardware.backend, plan.lora.first_layer) == ("unsloth", 0)
     assert any("On an H200" in line for line in reasons(plan))
     assert _plan(SEVEN, devices=(GPU, replace(GPU, index=1)), train=train, packages=there).backend == "plain"
     asked = _plan(SEVEN, devices=(GPU, replace(GPU, index=1)), train=replace(train, backend="unsloth"), packages=there)
     assert (asked.backend, asked.devices) == ("unsloth", ())
     assert _plan(SEVEN, devices=(GPU,), train=replace(train, backend="plain"), packages=there).backend == "plain"
     with pytest.raises(Refused, match=r"full-precision weights"):
-        _plan(SEVEN, devices=(GPU,), train=Train(backend="unsloth"), packages=there)
+        _plan(SEVEN, devices=(GPU,), train=TrainSettings(backend="unsloth"), packages=there)
     assert _plan(SEVEN, devices=(GPU,), packages=there).backend == "plain"
 
 
@@ -264,21 +264,21 @@ def test_a_full_card_leaves_the_work_to_the_cpu() -> None:
     with pytest.raises(Refused, match=r"cuda:0 has 1\.0 GiB free and needs .*cpu has 8\.0 GiB"):
         _plan(SEVEN, devices=(full, CPU))
     with pytest.raises(Refused, match="this machine has none"):
-        _plan(train=Train(device="cuda"))
-    assert _plan(devices=(GPU, CPU), train=Train(device="cpu")).device == "cpu"
+        _plan(train=TrainSettings(device="cuda"))
+    assert _plan(devices=(GPU, CPU), train=TrainSettings(device="cpu")).device == "cpu"
     assert _plan(devices=(replace(CPU, bf16=False),)).dtype == "float32"
 
 
 def test_with_full_precision_weights_all_layers_of_a_card_change_in_the_bases_own_types(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     (tmp_path / "model.safetensors").write_bytes(b"")
-    plan = _plan(SEVEN, devices=(GPU,), train=Train(base_weights=str(tmp_path)))
-    assert (plan.first_layer, plan.layer_count, plan.touched_type, plan.bytes_per_token_ratio, plan.base_weights) == (0, 28, "base", 1.0, str(tmp_path))
+    plan = _plan(SEVEN, devices=(GPU,), train=TrainSettings(base_weights=str(tmp_path)))
+    assert (plan.lora.first_layer, plan.lora.layer_count, plan.lora.touched_type, plan.lora.bytes_per_token_ratio, plan.base.weights) == (0, 28, "base", 1.0, str(tmp_path))
     assert any("full precision" in line for line in reasons(plan))
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
-    weights = Train(base_weights=str(tmp_path))
+    weights = TrainSettings(base_weights=str(tmp_path))
     with pytest.raises(SettingsError, match="no readable config"):
         _plan(train=weights)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma3"}))
@@ -305,11 +305,11 @@ def test_the_general_fishers_cache_is_named_by_all_it_depends_on(tmp_path: Path)
     save_file({}, tmp_path / "model.safetensors")
     names = {
         _plan().general_fisher,
-        _plan(train=Train(fisher="diagonal")).general_fisher,
+        _plan(train=TrainSettings(fisher="diagonal")).general_fisher,
         _plan(snapshot=replace(_snapshot(), base_digest="cd" * 32)).general_fisher,
         _plan(snapshot=replace(_snapshot(), anchors=_snapshot().anchors[:2])).general_fisher,
         _plan(devices=(GPU,)).general_fisher,
-        _plan(train=Train(base_weights=str(tmp_path))).general_fisher,
+        _plan(train=TrainSettings(base_weights=str(tmp_path))).general_fisher,
     }
     assert len(names) == 6
     assert _plan(snapshot=_snapshot(41), served=True).general_fisher in names
@@ -320,9 +320,9 @@ def test_a_fisher_in_another_form_is_refused_before_anything_is_computed(tmp_pat
     Fisher("kfac", {}, 1, 1, 0, 0.0, "ab" * 32).save(past)
     assert _plan(served=True, past=past).fisher == "kfac"
     with pytest.raises(SettingsError, match="remembers past work in the form `kfac`"):
-        _plan(served=True, past=past, train=Train(fisher="diagonal"))
+        _plan(served=True, past=past, train=TrainSettings(fisher="diagonal"))
     past.write_bytes(b"damaged")  # the worker says so
-    assert _plan(served=True, past=past, train=Train(fisher="diagonal")).fisher == "diagonal"
+    assert _plan(served=True, past=past, train=TrainSettings(fisher="diagonal")).fisher == "diagonal"
 
 
 def test_the_reasons_say_the_numbers() -> None:
@@ -355,8 +355,8 @@ def test_a_real_file_is_read(tmp_path: Path, architecture: str) -> None:
     assert base.parameters == sum(t.elements for t in base.tensors)
     assert base.bytes_per_token == sum(t.bytes for t in base.tensors if t.name != "token_embd.weight")
     plan = _plan(base)
-    assert plan.first_layer == 2
-    assert plan.bytes_per_token_ratio > 1
+    assert plan.lora.first_layer == 2
+    assert plan.lora.bytes_per_token_ratio > 1
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_replay_the_penalty_on_past_work_is_dearer() -> None:
-    usual, alone = _plan(), _plan(train=Train(replay=0))
+    usual, alone = _plan(), _plan(train=TrainSettings(replay=0))
     assert (usual.replay_share, usual.generic_share) == (0.375, 0.125)
     assert (alone.replay_share, alone.generic_share) == (0.0, 0.25)
     assert alone.lambda_past == pytest.approx(150 * usual.lambda_past)
@@ -376,4 +376,4 @@ def test_without_replay_the_penalty_on_past_work_is_dearer() -> None:
     assert alone.learning_rate == usual.learning_rate
     assert any("train.replay = 0" in reason for reason in reasons(alone))
     assert not any("train.replay = 0" in reason for reason in reasons(usual))
-    assert _plan(train=Train(replay=0, lambda_past=7.0)).lambda_past == 7.0, "set by hand"
+    assert _plan(train=TrainSettings(replay=0, lambda_past=7.0)).lambda_past == 7.0, "set by hand"

@@ -48,7 +48,7 @@ def test_words_that_are_no_rating(words: list[str]) -> None:
     with pytest.raises(SettingsError, match="not a rating") as caught:
         parse_words(words)
     assert caught.value.exit_code == EXIT_USAGE
-    assert "qi-learn rate" in caught.value.todo
+    assert "qi-learn rate" in caught.value.hint
 
 
 def test_with_nothing_there_it_waits_in_the_spool(paths: Paths, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_an_id_that_nobody_knows_is_refused(paths: Paths, tmp_path: Path) -> Non
     rate(paths, "T1", tmp_path)
     with pytest.raises(NotFound, match="No answer with the id T99") as caught:
         rate(paths, "T99", tmp_path)
-    assert (caught.value.exit_code, "qi-learn log" in caught.value.todo) == (EXIT_FAILED, True)
+    assert (caught.value.exit_code, "qi-learn log" in caught.value.hint) == (EXIT_FAILED, True)
     assert len(spool_events(paths)) == 1
 
 
@@ -137,7 +137,7 @@ def test_a_full_disk_is_said(paths: Paths, tmp_path: Path) -> None:
             rate(paths, "last", tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "Make room" in caught.value.todo
+    assert "Make room" in caught.value.hint
     assert spool_events(paths) == []
 
 
@@ -146,7 +146,7 @@ def test_a_damaged_list_of_projects_says_what_to_do(paths: Paths, tmp_path: Path
     paths.ensure().projects.write_text(damage)
     with pytest.raises(SettingsError, match="list of projects") as caught:
         rate(paths, "last", tmp_path)
-    assert "qi-learn init" in caught.value.todo
+    assert "qi-learn init" in caught.value.hint
 
 
 # --- events ------------------------------------------------------------------------------------------------------------------------------
@@ -191,5 +191,5 @@ def test_what_is_no_event_is_refused_in_words(paths: Paths, text: str, words: st
     with pytest.raises(SettingsError, match=words) as caught:
         send_event(paths, text)
     assert caught.value.exit_code == EXIT_USAGE
-    assert '"kind": "hook"' in caught.value.todo
+    assert '"kind": "hook"' in caught.value.hint
     assert spool_events(paths) == []

@@ -25,8 +25,8 @@ from qi_learn.dataset.replay import why
 from qi_learn.deploy import journal
 from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
-from qi_learn.plan.fallback import step_down
-from qi_learn.records import Drift, Example, Packed, Pair, Placement, Plan, Recall, Snapshot, Strength, TensorGain, TrainResult
+from qi_learn.plan.fallback import degrade
+from qi_learn.records import Divergence, Example, Packed, Pair, PenaltyStrength, Placement, Plan, Recall, Snapshot, TensorGain, TrainResult
 from qi_learn.report import doctor, status
 from qi_learn.report import listing as history
 from qi_learn.report.explain import as_text, explain
@@ -34,7 +34,7 @@ from qi_learn.report.gpu_use import GpuUse
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.progress import Progress
 from qi_learn.rundir.snapshot import save_snapshot
-from qi_learn.settings import Gateway, Settings
+from qi_learn.settings import GatewaySettings, Settings
 from qi_learn.spool import Spool
 
 
@@ -100,7 +100,7 @@ def test_status_while_the_daemon_runs(past: Paths) -> None:
         found = gather(past)
         assert (found.recording, found.recording_reason, found.gateway, found.engine) == (True, "", "http://127.0.0.1:1", True)
         assert "recording   ON" in status.as_text(found)
-        off = gather(past, Settings(gateway=Gateway(record=False)))
+        off = gather(past, Settings(gateway=GatewaySettings(record=False)))
         assert (off.recording, off.recording_reason) == (False, "gateway.record is false")
 
 
@@ -250,8 +250,8 @@ def examined(paths: Paths) -> dict[str, doctor.Finding]:
 def test_the_doctor_of_an_empty_home(paths: Paths) -> None:
     found = examined(paths)
     assert {name for name, finding in found.items() if not finding.ok} >= {"daemon", "model", "projects"}
-    assert all(finding.todo for finding in found.values() if not finding.ok)
-    assert not any(finding.todo for finding in found.values() if finding.ok)
+    assert all(finding.hint for finding in found.values() if not finding.ok)
+    assert not any(finding.hint for finding in found.values() if finding.ok)
     assert not paths.data.exists(), "it changes nothing"
 
 
@@ -270,7 +270,7 @@ def test_the_doctor_looks_for_what_unsloth_needs(paths: Paths, tmp_path: Path) -
         assert found.ok is ok
         assert "is there, <1 is wanted; unsloth_zoo is not installed" in found.what
         assert "train.base_weights is empty" in found.what
-        assert bool(found.todo) is not ok
+        assert bool(found.hint) is not ok
 
 
 def test_the_doctor_of_a_sound_home(past: Paths) -> None:
@@ -294,7 +294,7 @@ def test_the_doctor_of_a_broken_home(past: Paths, tmp_path: Path) -> None:
     assert wrong >= {"settings", "daemon", "recording", "model", "database", "spool", "projects", "hooks"}
     assert "2 lines" in found["spool"].what
     assert "2 times" in found["hooks"].what
-    assert all(found[name].todo for name in wrong)
+    assert all(found[name].hint for name in wrong)
 
 
 def test_the_doctor_finds_a_daemon_that_does_not_answer(past: Paths) -> None:
@@ -304,7 +304,7 @@ def test_the_doctor_finds_a_daemon_that_does_not_answer(past: Paths) -> None:
     with daemon(past):
         assert examined(past)["daemon"].ok
     with daemon(past, gateway=None):
-        assert "gateway.log" in examined(past)["daemon"].todo
+        assert "gateway.log" in examined(past)["daemon"].hint
 
 
 def test_the_doctor_finds_texts_that_were_changed(past: Paths) -> None:
@@ -327,7 +327,7 @@ def test_the_doctor_finds_what_others_can_read_and_what_is_gone(past: Paths, tmp
     past.database.chmod(0o644)
     (tmp_path / "project").rmdir()
     found = examined(past)
-    assert str(past.database) in found["permissions"].todo
+    assert str(past.database) in found["permissions"].hint
     assert str(tmp_path / "project") in found["projects"].what
 
 
@@ -384,7 +384,7 @@ def test_explain_a_turn(past: Paths) -> None:
             "trained on a CPU: there is no GPU; paused while requests were answered",
         ),
         (
-            Placement("cuda:0", "RTX 4090", 1, True, "one at a time", gpus=("GPU-0",), unload=("a:7b", "b:1b"), hold=True),
+            Placement("cuda:0", "RTX 4090", 1, True, "one at a time", gpus=("GPU-0",), unload=("a:7b", "b:1b"), holds_requests=True),
             "trained on RTX 4090: one at a time; unloaded for it: a:7b, b:1b; requests waited meanwhile",
         ),
         (Placement("cuda:0", "RTX 4090", 1, True, "the server keeps the other", gpus=("GPU-1",)), "trained on RTX 4090: the server keeps the other"),
@@ -414,7 +414,7 @@ def test_explain_a_run_and_a_version(past: Paths) -> None:
     assert "nothing was learned" in as_text(explain(past, Settings(), "1.0.0"))
     with pytest.raises(NotFound, match=r"no version 9\.9\.9") as caught:
         explain(past, Settings(), "9.9.9")
-    assert "v1.1.0" in caught.value.todo
+    assert "v1.1.0" in caught.value.hint
 
 
 def test_explain_says_why_what_is_replayed_is_replayed(past: Paths) -> None:
@@ -455,8 +455,8 @@ def test_explain_says_how_the_delta_was_joined_and_what_survived(past: Paths) ->
 
 def test_explain_says_how_far_a_run_moved_and_what_was_not_protected(past: Paths) -> None:
     run = RunDirectory(past.runs / RUN)
-    plan = replace(a_plan(), lambda_general=450.0, kl_budget=0.02, general_strength=Strength(300.0, 1.5, 1.0, "the last run moved 0.01 of a budget of 0.02"))
-    result = replace(RESULT, drift_general=Drift(0.05, 0.025, 16, 1520), warnings=("past work is not",))
+    plan = replace(a_plan(), lambda_general=450.0, kl_budget=0.02, general_strength=PenaltyStrength(300.0, 1.5, 1.0, "the last run moved 0.01 of a budget of 0.02"))
+    result = replace(RESULT, divergence_general=Divergence(0.05, 0.025, 16, 1520), warnings=("past work is not",))
     run.write(run.plan, plan)
     run.write(run.result, result)
     text = as_text(explain(past, Settings(), RUN))
@@ -470,7 +470,7 @@ def test_explain_says_what_was_given_up_for_memory(past: Paths) -> None:
     run = RunDirectory(past.runs / RUN)
     run.write(run.plan, a_plan())
     assert "adapted" not in as_text(explain(past, Settings(), RUN))
-    step_down(run.path, "Not enough memory to train on cpu", now=1_700_000_000.0)
+    degrade(run.path, "Not enough memory to train on cpu", now=1_700_000_000.0)
     found = explain(past, Settings(), RUN)
     assert "adapted to the memory there was:" in as_text(found)
     assert "(Not enough memory to train on cpu)" in as_text(found)

@@ -57,7 +57,7 @@ def test_to_a_version_by_name_and_forward_again(home: Home) -> None:
 def test_where_one_cannot_go(home: Home, version: str, words: str) -> None:
     with pytest.raises(NotFound, match=words) as caught:
         roll_back(home.paths, home.server, version=version)
-    assert "v1.1.0" in caught.value.todo
+    assert "v1.1.0" in caught.value.hint
     assert load_deployment(home.paths).live == "1.2.0"
 
 

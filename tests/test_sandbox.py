@@ -23,11 +23,11 @@ from sandboxes import sandbox_or_skip, soon
 
 from qi_learn.errors import ToolMissing
 from qi_learn.gate import sandbox as sandbox_module
-from qi_learn.gate.sandbox import Limits, Ran, Sandbox, open_sandbox
+from qi_learn.gate.sandbox import Sandbox, SandboxLimits, SandboxRun, open_sandbox
 from qi_learn.gate.sandbox_main import written
 from qi_learn.gate.seccomp import FORBIDDEN, MACHINES, seccomp_program
 
-BRIEF = Limits(processor=1, seconds=120.0)
+BRIEF = SandboxLimits(processor=1, seconds=120.0)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def function(*lines: str) -> str:
 
 def test_code_runs_and_its_values_come_out(sandbox: Sandbox) -> None:
     ran = sandbox.run("import math\ndef half(n):\n    return n / 2", ["half(3)", "x = half(8); x + 1", "half('a')", "half", "math.floor(2.5)"])
-    assert ran == Ran(("1.5", "5", "raises TypeError", "<function>", "2"), 0, False, False)
+    assert ran == SandboxRun(("1.5", "5", "raises TypeError", "<function>", "2"), 0, False, False)
 
 
 def test_one_check_does_not_see_the_names_of_another(sandbox: Sandbox) -> None:
@@ -192,7 +192,7 @@ def test_the_signal_of_the_limit_cannot_be_ignored(sandbox: Sandbox) -> None:
 
 
 def test_who_only_sleeps_ends_too(sandbox: Sandbox) -> None:
-    ran = sandbox.run("import time", ["time.sleep(60)"], Limits(seconds=soon(sandbox)))
+    ran = sandbox.run("import time", ["time.sleep(60)"], SandboxLimits(seconds=soon(sandbox)))
     assert (ran.values, ran.timed_out) == ((), True)
 
 
@@ -221,7 +221,7 @@ def test_endless_output_ends_and_is_cut(sandbox: Sandbox) -> None:
     """Also where it is written to where the values go."""
     ran = sandbox.run("import os\nwhile True:\n    os.write(3, b'x' * 4096)", ["1"], BRIEF)
     assert ran.truncated
-    assert sum(map(len, ran.values)) <= Limits().output
+    assert sum(map(len, ran.values)) <= SandboxLimits().output
 
 
 def test_it_opens_only_some_files(sandbox: Sandbox) -> None:
@@ -229,7 +229,7 @@ def test_it_opens_only_some_files(sandbox: Sandbox) -> None:
 
 
 def test_nothing_is_left_behind(sandbox: Sandbox) -> None:
-    thread = threading.Thread(target=sandbox.run, args=("import time", ["time.sleep(60)"], Limits(seconds=soon(sandbox))))
+    thread = threading.Thread(target=sandbox.run, args=("import time", ["time.sleep(60)"], SandboxLimits(seconds=soon(sandbox))))
     thread.start()
     found = _family(os.getpid())
     thread.join()
@@ -319,7 +319,7 @@ def test_without_bubblewrap_it_says_what_to_install(tmp_path: Path, monkeypatch:
     without(tmp_path, monkeypatch, None)
     with pytest.raises(ToolMissing, match="bubblewrap is not installed") as raised:
         open_sandbox()
-    assert "apt install bubblewrap" in raised.value.todo
+    assert "apt install bubblewrap" in raised.value.hint
 
 
 @linux
@@ -327,7 +327,7 @@ def test_a_bubblewrap_that_is_forbidden_is_as_good_as_none(tmp_path: Path, monke
     without(tmp_path, monkeypatch, "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1")
     with pytest.raises(ToolMissing, match="setting up uid map: Permission denied") as raised:
         open_sandbox()
-    assert "AppArmor" in raised.value.todo
+    assert "AppArmor" in raised.value.hint
 
 
 @linux

@@ -27,7 +27,7 @@ from qi_learn.errors import DiskFull, ModelError, NotFound, UnsupportedArchitect
 from qi_learn.outside.gguf import read_head, sha256_of
 from qi_learn.outside.llama_cpp import Model
 from qi_learn.pack.splice import pack, verify_packed
-from qi_learn.pack.tensor_map import find_home
+from qi_learn.pack.tensor_map import find_slot
 from qi_learn.records import Packed
 from qi_learn.rundir.adapter_file import Adapter, Factors, write_adapter
 
@@ -89,7 +89,7 @@ def test_the_file_is_what_gguf_py_would_build(tmp_path: Path, kind: str) -> None
     packed = pack(base, adapter, tmp_path / "out.gguf", scale=0.5, threads=2)
     before, after = tensors_of(base), tensors_of(tmp_path / "out.gguf")
     assert list(after) == list(before)
-    homes = {find_home(read_head(base), module).tensor.name: factors for module, factors in adapter.modules.items()}
+    homes = {find_slot(read_head(base), module).tensor.name: factors for module, factors in adapter.modules.items()}
     assert touched(packed) == set(homes)
     for name, tensor in after.items():
         if name not in homes:

@@ -217,7 +217,7 @@ def test_a_directory_that_cannot_be_made_is_an_error_that_says_what_to_do(tmp_pa
     with pytest.raises(SpoolError) as caught:
         spool.Spool(tmp_path / "spool", "cli").append("hook", {})
     assert str(tmp_path) in caught.value.what
-    assert caught.value.todo
+    assert caught.value.hint
 
 
 def test_a_body_that_is_not_json_is_refused_and_leaves_no_line(tmp_path: Path) -> None:

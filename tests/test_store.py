@@ -343,9 +343,16 @@ def test_an_interaction_has_every_field_of_the_record_it_implements(store: Store
 
 # --- cycles, versions, audit -------------------------------------------------------------------------------------------------------------
 
-PLAN = Plan(
-    *("R1", 1, "base.gguf", "ab", None, "llama", "cpu", "float32", 20, 10, ("q_proj", "v_proj"), 8, 16.0, 0.0, 1e-3, 0.01, 4, 48, 8, 1, 512),
-    *(0.25, 0.125, 300.0, 200.0, 8, 3, 3600.0),
+PLAN = codec.build(
+    Plan,
+    {
+        "run_id": "R1", "seed": 1, "base_gguf": "base.gguf", "base_digest": "ab", "base_weights": None,
+        "architecture": "llama", "device": "cpu", "dtype": "float32", "first_layer": 20, "layer_count": 10,
+        "target_modules": ["q_proj", "v_proj"], "rank": 8, "alpha": 16.0, "dropout": 0.0,
+        "learning_rate": 1e-3, "weight_decay": 0.01, "warmup_steps": 4, "max_steps": 48, "batch_size": 8,
+        "accumulation": 1, "max_length": 512, "replay_share": 0.25, "generic_share": 0.125,
+        "lambda_general": 300.0, "lambda_past": 200.0, "eval_every": 8, "patience": 3, "max_seconds": 3600.0,
+    },
 )
 RESULT = TrainResult(48, "steps", 0.5, 0.6, 0.9, 0.01, 0.0, 100.0, 321.5, "adapter")
 VERDICT = Verdict(False, (), ("thin",), "none", "nothing", 0.5, "1.0.0", {"gate_nll": 1.25})

@@ -36,7 +36,7 @@ def filled(place: Path, count: int = 1) -> None:
 def refusal(place: Path, **how: object) -> StoreError:
     with pytest.raises(StoreError) as caught:
         open_store(place, **how)  # type: ignore[arg-type]
-    assert caught.value.todo
+    assert caught.value.hint
     return caught.value
 
 
@@ -134,7 +134,7 @@ def test_a_newer_database_is_not_touched(place: Path, readonly: bool) -> None:
     before = place.read_bytes()
     error = refusal(place, readonly=readonly)
     assert "newer" in error.what
-    assert "Upgrade qi-learn" in error.todo
+    assert "Upgrade qi-learn" in error.hint
     assert place.read_bytes() == before
 
 
@@ -142,7 +142,7 @@ def test_a_newer_database_is_not_touched(place: Path, readonly: bool) -> None:
 
 
 def test_a_reader_without_a_database_is_told_to_start_the_daemon(place: Path) -> None:
-    assert "qi-learn daemon" in refusal(place, readonly=True).todo
+    assert "qi-learn daemon" in refusal(place, readonly=True).hint
     assert not place.exists()
 
 
@@ -172,7 +172,7 @@ def test_a_corrupt_header_is_refused_and_kept(place: Path, header: bytes, readon
     place.write_bytes(content)
     error = refusal(place, readonly=readonly)
     assert "damaged" in error.what
-    assert "Nothing was deleted" in error.todo
+    assert "Nothing was deleted" in error.hint
     assert place.read_bytes() == content
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from qi_learn.outside import git
 from qi_learn.records import Feedback, Message, Suggestion, Turn
-from qi_learn.settings import Capture
+from qi_learn.settings import CaptureSettings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.track import survival
@@ -66,7 +66,7 @@ class World:
     def __init__(self, root: Path, store: Store) -> None:
         self.repo = Repository(root)
         self.store = store
-        self.settings = Capture()
+        self.settings = CaptureSettings()
         self.now = time.time()
         self.histories: dict[Path, FileHistory] = {}
         self.repo.commit("Begin")

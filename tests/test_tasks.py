@@ -14,13 +14,13 @@ from sandboxes import sandbox_or_skip
 
 from qi_learn.dataset import reference_code
 from qi_learn.gate.sandbox_main import evaluate
-from qi_learn.gate.tasks import Task, _check, choose, load_tasks
+from qi_learn.gate.tasks import CodingTask, _check, choose, load_tasks
 
 TASKS = load_tasks()
 BY_NAME = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 
 
-def passes(task: Task, code: str) -> bool:
+def passes(task: CodingTask, code: str) -> bool:
     """As the gate has it, but in this process: the code is ours."""
     return tuple(evaluate(code, list(task.checks))) == task.expected
 
@@ -32,7 +32,7 @@ def test_there_are_enough() -> None:
 
 
 @BY_NAME
-def test_its_solution_passes(task: Task) -> None:
+def test_its_solution_passes(task: CodingTask) -> None:
     assert passes(task, task.solution)
 
 
@@ -43,7 +43,7 @@ def test_every_solution_passes_in_the_sandbox() -> None:
 
 
 @BY_NAME
-def test_the_stub_is_python_and_names_the_task(task: Task) -> None:
+def test_the_stub_is_python_and_names_the_task(task: CodingTask) -> None:
     (stub,) = ast.parse(task.prompt).body
     assert isinstance(stub, (ast.FunctionDef, ast.ClassDef))
     assert stub.name == task.name
@@ -51,14 +51,14 @@ def test_the_stub_is_python_and_names_the_task(task: Task) -> None:
 
 
 @BY_NAME
-def test_an_obviously_wrong_answer_fails(task: Task) -> None:
+def test_an_obviously_wrong_answer_fails(task: CodingTask) -> None:
     for body in ("pass", "return 0", "return 1", "return ''", "return []", "return True", "return False", "return {}", "raise ValueError", "raise IndexError"):
         assert not passes(task, f"{task.prompt}\n    {body}"), body
         assert not passes(task, f"def {task.name}(*given):\n    {body}"), body
 
 
 @BY_NAME
-def test_giving_back_what_was_given_fails(task: Task) -> None:
+def test_giving_back_what_was_given_fails(task: CodingTask) -> None:
     assert not passes(task, f"def {task.name}(*given):\n    return given[0] if given else None")
 
 

@@ -20,7 +20,7 @@ from qi_learn.outside.python_env import Packages
 from qi_learn.plan.backend import SEEN, choose_backend, import_unsloth, told_backend
 from qi_learn.plan.fallback import fall_back, read_plan, read_rungs
 from qi_learn.records import Plan
-from qi_learn.train.adapter import Change
+from qi_learn.train.adapter import WeightChange
 from qi_learn.train.loop import Data, train
 from qi_learn.train.network import Network
 from qi_learn.train.parts import check_agreement
@@ -167,14 +167,14 @@ def test_what_is_served_is_merged_and_what_is_learned_comes_out() -> None:
     plain, fused = _pair()
     torch.manual_seed(5)
     served = {
-        name: Change(torch.randn(2, w.shape[1]) / 9, torch.randn(w.shape[0], 2) / 9) for name in plain.names if (w := plain.module(name).weight) is not None
+        name: WeightChange(torch.randn(2, w.shape[1]) / 9, torch.randn(w.shape[0], 2) / 9) for name in plain.names if (w := plain.module(name).weight) is not None
     }
     for network in (plain, fused):
         network.merge(served)
         network.lower_precision()
         torch.manual_seed(0)
         network.attach()
-    delta = {name: Change(torch.randn_like(A), torch.randn_like(B) / 9) for name, (A, B) in plain.factors().items()}
+    delta = {name: WeightChange(torch.randn_like(A), torch.randn_like(B) / 9) for name, (A, B) in plain.factors().items()}
     found = []
     for network in (plain, fused):
         network.load(delta)

@@ -9,7 +9,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +49,7 @@ import torch
 from qi_learn import codec
 from qi_learn.records import Plan
 plan = codec.loads(Plan, Path(sys.argv[1]).read_text())
-if plan.backend == "unsloth":
+if plan.hardware.backend == "unsloth":
     from qi_learn.plan.backend import import_unsloth
     import_unsloth(Path(sys.argv[1]).parent, cuda=True)
 from qi_learn.plan.schedule import Sample
@@ -122,9 +121,9 @@ def test_a_run_on_the_gpu_learns_what_one_on_the_cpu_learns(tmp_path: Path) -> N
         results.append(_learned(runs[-1]))
     cpu, gpu = results
     assert gpu.dev_loss == pytest.approx(cpu.dev_loss, rel=0.02)
-    assert cpu.drift_general is not None
-    assert gpu.drift_general is not None
-    assert gpu.drift_general.measured == pytest.approx(cpu.drift_general.measured, rel=0.15)
+    assert cpu.divergence_general is not None
+    assert gpu.divergence_general is not None
+    assert gpu.divergence_general.measured == pytest.approx(cpu.divergence_general.measured, rel=0.15)
     one, other = (load_fisher(run / "general.safetensors", DIGEST) for run in runs)
     assert other.tokens == one.tokens
     for name, both in one.modules.items():
@@ -196,7 +195,7 @@ def test_unsloth_carries_a_whole_run(weights: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "unsloth" / "adapted.json").exists(), read_rungs(tmp_path / "unsloth")  # else it fell back to the plain backend
     assert (tmp_path / "unsloth" / "unsloth").is_dir()
     assert results[1].dev_loss == pytest.approx(results[0].dev_loss, rel=0.02)
-    assert results[1].drift_general is not None
+    assert results[1].divergence_general is not None
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU alone")
@@ -205,6 +204,6 @@ def test_two_gpus_learn_what_one_learns(tmp_path: Path) -> None:
     plan = tiny_plan(base_gguf=str(base), dtype="bfloat16", device="cuda:0", max_steps=6, batch_size=2, accumulation=4)
     results = []
     for name, devices in (("one", ()), ("two", ("cuda:0", "cuda:1"))):
-        results.append(_learned(_run(tmp_path / name, replace(plan, devices=devices))))
+        results.append(_learned(_run(tmp_path / name, codec.changed(plan, devices=devices))))
     assert results[1].dev_loss == pytest.approx(results[0].dev_loss, rel=0.02)
     assert json.loads((tmp_path / "two" / "trained.json").read_text())["trained"]["stopped"] == "steps"

@@ -48,7 +48,7 @@ def _train(
     run.mkdir(exist_ok=True)
     network, general, past = _ready(plan)
     compared = looked_at(data.comparisons)
-    reference = dict(zip((s.id for s in compared), log_probabilities(network, compared, plan.batch_size), strict=True))
+    reference = dict(zip((s.id for s in compared), log_probabilities(network, compared, plan.batches.batch_size), strict=True))
     penalties = {"general": general, "past": past} if protect else {"general": None, "past": None}
     trained = train(network, plan, data, **penalties, run=run, reference=reference, stopping=stopping, ranks=ranks)
     weights = {f"{n}.{part}": value.detach().clone() for n, pair in network.factors().items() for part, value in zip("AB", pair, strict=True)}
@@ -142,7 +142,7 @@ def test_it_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
     plan = tiny_plan(max_steps=60, patience=2, learning_rate=0.03)
     trained, _, network = _train(plan, tmp_path, data=contrary, protect=False)
     assert trained.stopped == "early"
-    assert trained.state.step == trained.state.best_step + plan.patience * plan.eval_every
+    assert trained.state.step == trained.state.best_step + plan.steps.patience * plan.steps.eval_every
     assert evaluate(network, contrary.dev, 4) == pytest.approx(trained.state.best, rel=1e-9)
 
 

@@ -14,12 +14,12 @@ import torch
 from qi_learn import codec
 from qi_learn.cycle.training import run_worker
 from qi_learn.errors import Stopped, StoreError, TrainingError
-from qi_learn.plan.fallback import next_rung, read_plan, read_rungs, step_down
+from qi_learn.plan.fallback import degrade, next_rung, read_plan, read_rungs
 from qi_learn.records import Example, Plan, Snapshot, TrainResult
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.train import calibrate
-from qi_learn.train.adapter import Change
+from qi_learn.train.adapter import WeightChange
 from qi_learn.train.fisher import estimate
 from qi_learn.train.loop import Data
 from qi_learn.train.network import Network
@@ -122,7 +122,7 @@ def test_four_bits_are_frozen_trained_on_and_listened_to() -> None:
     """Against a network whose weights are the numbers that the four bits stand for."""
     bitsandbytes = pytest.importorskip("bitsandbytes", reason="the extra `qlora` is not installed")
     plain, small = (Network(tiny_causal(width=BLOCK, dtype=torch.float32), tiny_plan(dtype="bfloat16", four_bit=on)) for on in (False, True))
-    served = {small.names[0]: Change(torch.ones(1, BLOCK), torch.full((BLOCK, 1), 0.1))}
+    served = {small.names[0]: WeightChange(torch.ones(1, BLOCK), torch.full((BLOCK, 1), 0.1))}
     small.merge(served)  # before anything is quantised
     small.lower_precision()
     small.lower_precision()  # as after a Fisher of the same network
@@ -155,18 +155,18 @@ def test_in_four_bits_a_move_from_the_base_is_measured_where_the_base_is_what_is
     data = Data(tiny_samples(8), yardsticks=tiny_samples(4, seed=9))
     network = Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan)
     first = stage(network, plan, data, run=tmp_path, served={}, general=None, past=None)
-    assert first.drift_general is not None
-    assert 0 < first.drift_general.measured < 1.0
+    assert first.divergence_general is not None
+    assert 0 < first.divergence_general.measured < 1.0
     rounded = calibrate.yardstick(Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan), data.yardsticks)
     assert rounded is not None
     whole = calibrate.drift(network, rounded, None)
     assert whole is not None
-    assert whole.measured != first.drift_general.measured, "else the rounding to four bits would count as a move"
+    assert whole.measured != first.divergence_general.measured, "else the rounding to four bits would count as a move"
     (tmp_path / "second").mkdir()
     again = stage(
         Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan), plan, data, run=tmp_path / "second", served=network.delta(), general=None, past=None
     )
-    assert again.drift_general is None
+    assert again.divergence_general is None
 
 
 def test_without_bitsandbytes_it_says_what_to_install() -> None:
@@ -174,7 +174,7 @@ def test_without_bitsandbytes_it_says_what_to_install() -> None:
     script = (
         "import sys\nsys.modules['bitsandbytes'] = None\nimport torch\nfrom qi_learn.errors import ToolMissing\nfrom qi_learn.train.network import Network\n"
         "from tests.train_models import tiny_causal, tiny_plan\ntry:\n    Network(tiny_causal(), tiny_plan(four_bit=True)).lower_precision()\n"
-        "except ToolMissing as error:\n    print(error.todo)"
+        "except ToolMissing as error:\n    print(error.hint)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "qi-learn[qlora]" in done.stdout
@@ -200,7 +200,7 @@ def _run(place: Path, plan: Plan, snapshot: Snapshot) -> Path:
 def test_every_rung_is_taken_once_and_kept(tmp_path: Path) -> None:
     plan = tiny_plan(batch_size=4, accumulation=2, max_length=1000, may_be_four_bit=True)
     run = _run(tmp_path / "run", plan, _snapshot(40, 900))
-    rungs = [step_down(run, "out of memory", now=float(n)) for n in range(7)]
+    rungs = [degrade(run, "out of memory", now=float(n)) for n in range(7)]
     assert [rung.changes for rung in rungs] == [
         {"batch_size": 2, "accumulation": 4},
         {"batch_size": 1, "accumulation": 8},

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from qi_learn.errors import ModelError, TrainingError, UnsupportedArchitecture
-from qi_learn.train.adapter import Change, load_adapter, save_adapter
+from qi_learn.train.adapter import WeightChange, load_adapter, save_adapter
 from qi_learn.train.load import load_trainable
 from qi_learn.train.network import Network, States, head_pass
 from tests.train_models import MODULES, VOCABULARY, one_thread, randomised, tiny_causal, tiny_network, tiny_plan, tiny_samples  # noqa: F401 - a fixture
@@ -52,7 +52,7 @@ def test_a_fresh_lora_changes_nothing_and_a_trained_one_is_its_delta() -> None:
 def test_merging_below_the_cut_forgets_the_kept_states() -> None:
     """An adapter of an earlier plan may change layers that are frozen now."""
     samples = tiny_samples(3)
-    change = {"model.layers.0.mlp.up_proj": Change(torch.randn(2, 16, dtype=torch.float64), torch.randn(24, 2, dtype=torch.float64))}
+    change = {"model.layers.0.mlp.up_proj": WeightChange(torch.randn(2, 16, dtype=torch.float64), torch.randn(24, 2, dtype=torch.float64))}
     network, whole = tiny_network(), tiny_network(first_layer=0, layer_count=3)
     network.batch(samples)
     network.merge(change)
@@ -62,9 +62,9 @@ def test_merging_below_the_cut_forgets_the_kept_states() -> None:
 
 def test_an_adapter_of_another_shape_is_refused() -> None:
     with pytest.raises(ModelError, match="another shape"):
-        tiny_network().merge({"model.layers.1.mlp.up_proj": Change(torch.zeros(2, 8), torch.zeros(24, 2))})
+        tiny_network().merge({"model.layers.1.mlp.up_proj": WeightChange(torch.zeros(2, 8), torch.zeros(24, 2))})
     with pytest.raises(ModelError, match="not the name of a module"):
-        tiny_network().merge({"lm_head": Change(torch.zeros(2, 8), torch.zeros(24, 2))})
+        tiny_network().merge({"lm_head": WeightChange(torch.zeros(2, 8), torch.zeros(24, 2))})
 
 
 def test_the_head_matches_cross_entropy_and_its_gradient() -> None:

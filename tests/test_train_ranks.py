@@ -47,7 +47,7 @@ def _plan(base: Path, **changes: object) -> Plan:
 
 def _run(place: Path, plan: Plan) -> Path:
     place.mkdir()
-    (place / "plan.json").write_text(codec.dumps(replace(plan, general_fisher=str(place / "general.safetensors"))))
+    (place / "plan.json").write_text(codec.dumps(codec.changed(plan, general_fisher=str(place / "general.safetensors"))))
     save_snapshot(place / "snapshot", SNAPSHOT)
     return place
 

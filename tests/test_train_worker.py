@@ -20,13 +20,13 @@ import torch
 from qi_learn import codec
 from qi_learn.errors import ModelError, TrainingError
 from qi_learn.plan.schedule import samples
-from qi_learn.records import Memory, Pair, Plan, Recall, Snapshot, TrainResult
+from qi_learn.records import Pair, Plan, Recall, RecallLog, Snapshot, TrainResult
 from qi_learn.rundir.progress import read_progress
 from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.train.adapter import load_adapter, load_tensors
 from qi_learn.train.fisher import Interrupted, load_fisher
 from qi_learn.train.load import load_trainable
-from qi_learn.train.recall import look_before
+from qi_learn.train.recall import measure_before
 from qi_learn.train.run import fisher_cache, learn, read_data
 from tests.tiny_models import write_tiny_model
 from tests.train_models import one_thread, tiny_examples, tiny_plan  # noqa: F401 - a fixture
@@ -108,17 +108,17 @@ def test_a_run_from_plan_to_result(base: Path, finished: Path) -> None:
     assert result.penalty_past == 0
     assert result.peak_memory_mb > 10
     assert result.warnings == ()
-    assert result.drift_general is not None
-    assert (result.drift_general.sequences, result.drift_general.measured > 0, (result.drift_general.kappa or 0) > 0) == (5, True, True)
-    assert result.drift_past is not None
-    assert (result.drift_past.sequences, result.drift_past.measured > 0, result.drift_past.kappa) == (4, True, None)
+    assert result.divergence_general is not None
+    assert (result.divergence_general.sequences, result.divergence_general.measured > 0, (result.divergence_general.kappa or 0) > 0) == (5, True, True)
+    assert result.divergence_past is not None
+    assert (result.divergence_past.sequences, result.divergence_past.measured > 0, result.divergence_past.kappa) == (4, True, None)
     delta = load_adapter(run / "adapter" / "delta.safetensors", DIGEST)
     assert set(delta) == {
         f"model.layers.{n}.{part}" for n in (1, 2) for part in (*(f"self_attn.{x}_proj" for x in "qkvo"), *(f"mlp.{x}_proj" for x in ("gate", "up", "down")))
     }
     assert all(float(change.B.abs().sum()) > 0 for change in delta.values())
     assert (result.preferred_before, result.preferred) == (0.0, 1.0)
-    memory = codec.loads(Memory, (run / "memory.json").read_text())
+    memory = codec.loads(RecallLog, (run / "memory.json").read_text())
     assert set(memory.known) == set(memory.replayed) == {"r0", "r1", "r2", "r3"}
     assert sum(memory.replayed.values()) == STEPS * 2  # a quarter of 8
     assert set(memory.learned) == {f"t{n}" for n in range(10)}
@@ -174,11 +174,11 @@ def test_a_second_cycle_stands_on_the_first(base: Path, tmp_path: Path) -> None:
     assert two.penalty_past > 0
     assert two.penalty_general > two.penalty_past / 10
     assert two.warnings == ()
-    assert two.drift_past is not None
-    assert (two.drift_past.kappa or 0) > 0
-    assert one.drift_general is not None
-    assert two.drift_general is not None
-    assert two.drift_general.measured > one.drift_general.measured / 2  # from the base, not from what was served
+    assert two.divergence_past is not None
+    assert (two.divergence_past.kappa or 0) > 0
+    assert one.divergence_general is not None
+    assert two.divergence_general is not None
+    assert two.divergence_general.measured > one.divergence_general.measured / 2  # from the base, not from what was served
     old, new = (load_fisher(r / "adapter" / "past_fisher.safetensors", DIGEST) for r in (first, second))
     for name, both in new.modules.items():
         assert both.cycles == 2
@@ -190,15 +190,15 @@ def test_every_part_of_training_keeps_to_the_modules_chosen(base: Path, tmp_path
     """Attention first, then the MLP on top of it: the delta and the penalties are of what is trained, what is remembered is of both."""
     attention, mlp = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
     plan = _plan(base, max_steps=3, target_modules=attention)
-    plan = replace(plan, general_fisher=str(tmp_path / "attention.safetensors"))
+    plan = codec.changed(plan, general_fisher=str(tmp_path / "attention.safetensors"))
     first = _run(tmp_path / "first", plan)
     assert learn(first, plan, SNAPSHOT).penalty_general > 0
     delta = load_adapter(first / "adapter" / "delta.safetensors", DIGEST)
     assert {name.rpartition(".")[2] for name in delta} == set(attention)
-    assert {name.rpartition(".")[2] for name in load_fisher(Path(plan.general_fisher or ""), DIGEST).modules} == set(attention)
+    assert {name.rpartition(".")[2] for name in load_fisher(Path(plan.penalties.general_fisher or ""), DIGEST).modules} == set(attention)
 
     served = {"previous_adapter": str(first / "adapter" / "delta.safetensors"), "past_fisher": str(first / "adapter" / "past_fisher.safetensors")}
-    plan = replace(plan, target_modules=mlp, general_fisher=str(tmp_path / "mlp.safetensors"), **served)
+    plan = codec.changed(plan, target_modules=mlp, general_fisher=str(tmp_path / "mlp.safetensors"), **served)
     second = _run(tmp_path / "second", plan)
     result = learn(second, plan, SNAPSHOT)
     assert (result.penalty_general > 0, result.penalty_past) == (True, 0.0)
@@ -221,13 +221,13 @@ def test_with_another_plan_what_was_known_before_is_measured_anew(base: Path, tm
     learn(run, plan, SNAPSHOT)
     assert json.loads((run / "before.json").read_text()) == before
     shutil.rmtree(run / "checkpoints")
-    learn(run, replace(plan, max_length=12), SNAPSHOT)
+    learn(run, codec.changed(plan, max_length=12), SNAPSHOT)
     shorter = json.loads((run / "before.json").read_text())
     assert shorter["sequences"] != before["sequences"]
     assert shorter["reference"] != before["reference"]
     data, network = read_data(plan, SNAPSHOT), load_trainable(plan)
-    whole = look_before(run, network, plan, data)
-    assert look_before(run, network, replace(plan, four_bit=True), data).sequences != whole.sequences, "another model is compared with"
+    whole = measure_before(run, network, plan, data)
+    assert measure_before(run, network, codec.changed(plan, four_bit=True), data).sequences != whole.sequences, "another model is compared with"
 
 
 def test_the_memory_says_what_was_known_and_what_was_learned(base: Path, tmp_path: Path) -> None:
@@ -236,11 +236,11 @@ def test_the_memory_says_what_was_known_and_what_was_learned(base: Path, tmp_pat
     recall = Recall("before", 0, 1, 0, None, None)
     first = _run(tmp_path / "first", plan)
     learn(first, plan, SNAPSHOT)
-    plan = replace(plan, previous_adapter=str(first / "adapter" / "delta.safetensors"))
+    plan = codec.changed(plan, previous_adapter=str(first / "adapter" / "delta.safetensors"))
     snapshot = replace(SNAPSHOT, replay=tuple(replace(e, recall=recall) for e in tiny_examples(9, seed=2, tag="r")))
     run = _run(tmp_path / "second", plan, snapshot)
     learn(run, plan, snapshot)
-    memory = codec.loads(Memory, (run / "memory.json").read_text())
+    memory = codec.loads(RecallLog, (run / "memory.json").read_text())
     assert memory.replayed == {f"r{n}": 1 for n in range(4)}  # two places in each of two steps
     assert set(memory.known) == set(memory.replayed)
 
@@ -273,8 +273,8 @@ def test_a_past_that_protects_nothing_is_in_the_result(base: Path, tmp_path: Pat
 def test_a_base_in_four_bits_has_a_fisher_of_its_own(base: Path, tmp_path: Path) -> None:
     """Else a run that had to go down to 4 bits would take, or leave, that of another model."""
     plan = _plan(base)
-    whole, small = fisher_cache(tmp_path, plan), fisher_cache(tmp_path, replace(plan, four_bit=True))
-    assert str(whole) == plan.general_fisher
+    whole, small = fisher_cache(tmp_path, plan), fisher_cache(tmp_path, codec.changed(plan, four_bit=True))
+    assert str(whole) == plan.penalties.general_fisher
     assert whole.parent == small.parent
     assert whole != small
 
@@ -282,7 +282,7 @@ def test_a_base_in_four_bits_has_a_fisher_of_its_own(base: Path, tmp_path: Path)
 def test_the_general_fisher_is_the_bases_also_when_it_is_made_late(base: Path, tmp_path: Path) -> None:
     """With the cache gone, a later cycle makes the same one: of the base, not of what is served by then."""
     plan = _plan(base)
-    cache = Path(plan.general_fisher or "")
+    cache = Path(plan.penalties.general_fisher or "")
     first = _run(tmp_path / "first", plan)
     learn(first, plan, SNAPSHOT)
     early = load_fisher(cache, DIGEST)
@@ -293,7 +293,7 @@ def test_the_general_fisher_is_the_bases_also_when_it_is_made_late(base: Path, t
             cache.write_bytes(cache.read_bytes()[:1000])
         else:
             replace(early, modules=dict(list(early.modules.items())[1:])).save(cache)
-        later = replace(plan, previous_adapter=str(first / "adapter" / "delta.safetensors"))
+        later = codec.changed(plan, previous_adapter=str(first / "adapter" / "delta.safetensors"))
         run = _run(tmp_path / damage, later)
         asked = iter([False] * 100)
         learn(run, later, SNAPSHOT, stopping=lambda asked=asked: next(asked))  # type: ignore[misc]
@@ -320,8 +320,8 @@ def test_too_few_anchors_and_no_example_that_fits(base: Path, tmp_path: Path) ->
     with pytest.raises(TrainingError, match="Only 5 of 5"):
         learn(_run(tmp_path / "few", plan), plan, replace(SNAPSHOT, anchors=SNAPSHOT.anchors[:5]))
     with pytest.raises(TrainingError, match="None of the 10 training examples fits into 5 tokens"):
-        learn(_run(tmp_path / "long", plan), replace(plan, max_length=5), SNAPSHOT)
-    result = learn(_run(tmp_path / "off", plan), replace(plan, lambda_general=0.0), replace(SNAPSHOT, anchors=()))
+        learn(_run(tmp_path / "long", plan), codec.changed(plan, max_length=5), SNAPSHOT)
+    result = learn(_run(tmp_path / "off", plan), codec.changed(plan, lambda_general=0.0), replace(SNAPSHOT, anchors=()))
     assert result.penalty_general == 0
 
 

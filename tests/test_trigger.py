@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from qi_learn.cycle.trigger import GRACE, _interval_left, decide
 from qi_learn.errors import SettingsError
 from qi_learn.records import Decision, Event, RunState
-from qi_learn.settings import Gate, Settings, Train
+from qi_learn.settings import GateSettings, Settings, TrainSettings
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.runs import Run, apply_cycle
 
 DAY = 86400.0
 NOW = datetime(2026, 11, 20, 12, 0).astimezone().timestamp()
-TRAIN = Train(min_interactions=10)
-SETTINGS = Settings(train=TRAIN, gate=Gate(min_examples=4))
+TRAIN = TrainSettings(min_interactions=10)
+SETTINGS = Settings(train=TRAIN, gate=GateSettings(min_examples=4))
 
 
 @pytest.fixture
@@ -72,13 +72,13 @@ def test_one_sided_and_unsplittable_work_is_not_learned(store: Store) -> None:
     found = ask(store)
     assert (found.due, found.missing) == (False, {})
     assert "one-sided: 10 of 13 examples come from one session (a): at least 7 more" in found.reason
-    few = ask(store, replace(SETTINGS, gate=Gate(min_examples=25)))
+    few = ask(store, replace(SETTINGS, gate=GateSettings(min_examples=25)))
     assert not few.due
 
 
 def test_what_leaves_nothing_to_train_on_is_not_learned(store: Store) -> None:
     work(store, {"a": 6, "b": 6})
-    found = ask(store, replace(SETTINGS, gate=Gate(min_examples=7)))
+    found = ask(store, replace(SETTINGS, gate=GateSettings(min_examples=7)))
     assert not found.due
     assert "Nothing is left to train on" in found.reason
 

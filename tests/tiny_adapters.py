@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_learn.outside.gguf import read_head
-from qi_learn.pack.tensor_map import find_home
+from qi_learn.pack.tensor_map import find_slot
 from qi_learn.rundir.adapter_file import Adapter, Factors
 
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
@@ -24,7 +24,7 @@ def random_adapter(base: Path, layers: Iterable[int], modules: Iterable[str] = A
     made: dict[str, Factors] = {}
     for layer in layers:
         for module in modules:
-            tensor = find_home(head, name := f"model.layers.{layer}.{module}").tensor
+            tensor = find_slot(head, name := f"model.layers.{layer}.{module}").tensor
             up = rng.standard_normal((tensor.rows, rank), dtype=np.float32) * np.float32(size / rank**0.5)
             made[name] = Factors(up, rng.standard_normal((rank, tensor.columns), dtype=np.float32))
     return Adapter(hashlib.sha256(base.read_bytes()).hexdigest(), made)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from qi_learn import codec
 from qi_learn.plan.schedule import Sample
 from qi_learn.records import Example, Plan
 from qi_learn.train.network import Network
@@ -30,37 +30,40 @@ def one_thread() -> Iterator[None]:
 
 def tiny_plan(**changes: Any) -> Plan:
     """A plan for a model of 3 layers whose upper 2 are trained."""
-    plan = Plan(
-        run_id="01TEST",
-        seed=7,
-        base_gguf="",
-        base_digest="d" * 64,
-        base_weights=None,
-        architecture="llama",
-        device="cpu",
-        dtype="float64",
-        first_layer=1,
-        layer_count=2,
-        target_modules=MODULES,
-        rank=4,
-        alpha=8.0,
-        dropout=0.0,
-        learning_rate=1e-2,
-        weight_decay=0.01,
-        warmup_steps=1,
-        max_steps=8,
-        batch_size=4,
-        accumulation=2,
-        max_length=64,
-        replay_share=0.25,
-        generic_share=0.125,
-        lambda_general=1.0,
-        lambda_past=1.0,
-        eval_every=2,
-        patience=3,
-        max_seconds=3600.0,
+    plan = codec.build(
+        Plan,
+        {
+            "run_id": "01TEST",
+            "seed": 7,
+            "base_gguf": "",
+            "base_digest": "d" * 64,
+            "base_weights": None,
+            "architecture": "llama",
+            "device": "cpu",
+            "dtype": "float64",
+            "first_layer": 1,
+            "layer_count": 2,
+            "target_modules": MODULES,
+            "rank": 4,
+            "alpha": 8.0,
+            "dropout": 0.0,
+            "learning_rate": 1e-2,
+            "weight_decay": 0.01,
+            "warmup_steps": 1,
+            "max_steps": 8,
+            "batch_size": 4,
+            "accumulation": 2,
+            "max_length": 64,
+            "replay_share": 0.25,
+            "generic_share": 0.125,
+            "lambda_general": 1.0,
+            "lambda_past": 1.0,
+            "eval_every": 2,
+            "patience": 3,
+            "max_seconds": 3600.0,
+        },
     )
-    return replace(plan, **changes)
+    return codec.changed(plan, **changes)
 
 
 def tiny_causal(architecture: str = "llama", *, tied: bool = False, seed: int = 0, layers: int = 3, width: int = 16, dtype: torch.dtype = torch.float64) -> Any:
@@ -87,7 +90,7 @@ def tiny_causal(architecture: str = "llama", *, tied: bool = False, seed: int = 
 
 def tiny_network(architecture: str = "llama", *, tied: bool = False, seed: int = 0, **changes: Any) -> Network:
     plan = tiny_plan(architecture=architecture, **changes)
-    return Network(tiny_causal(architecture, tied=tied, seed=seed, dtype=getattr(torch, plan.dtype)), plan)
+    return Network(tiny_causal(architecture, tied=tied, seed=seed, dtype=getattr(torch, plan.hardware.dtype)), plan)
 
 
 def tiny_samples(count: int, *, seed: int = 0, tag: str = "s") -> tuple[Sample, ...]:

@@ -17,11 +17,11 @@ from engine_server import Server
 from tiny_models import write_tiny_model
 
 from qi_learn.capture.wire import decode
-from qi_learn.daemon import client as background
+from qi_learn.daemon import client
 from qi_learn.daemon.base import ensure_base
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import candidate_model, live_runs, load_deployment
-from qi_learn.deploy.model_server import Backend
+from qi_learn.deploy.model_server import ModelServer
 from qi_learn.deploy.release import promote
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.ollama import Ollama
@@ -76,7 +76,7 @@ class World:
         world.paths.ensure()
         world.change("serve")
         if server is not None:
-            ensure_base(world.paths, world.settings, Backend(server.url, True, server.models), now=time.time())
+            ensure_base(world.paths, world.settings, ModelServer(server.url, True, server.models), now=time.time())
         return world
 
     @property
@@ -84,7 +84,7 @@ class World:
         """Of the server that is up."""
         if self.server is not None:
             return self.server.url
-        running = background.running(self.paths)
+        running = client.running(self.paths)
         assert running is not None
         return running.server
 

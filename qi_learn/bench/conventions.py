@@ -55,7 +55,7 @@ TRAIN, DEV, TEST = 43, 5, 24
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class FunctionTask:
     """One function that is asked for."""
 
     verb: str
@@ -80,11 +80,11 @@ class Convention:
     good: str
     fault: str
 
-    def prompt(self, task: Task) -> str:
+    def prompt(self, task: FunctionTask) -> str:
         """What the developer asks."""
         return f"Project {self.project}: write the function to {task.verb} a {task.noun} by {task.subject}."
 
-    def code(self, task: Task) -> str:
+    def code(self, task: FunctionTask) -> str:
         """What the project's code looks like."""
         name = _NAMES[self.naming](task)
         body = [*_NOTES[self.shape](self, task), _GUARDS[self.guard](self, task), _FETCHES[self.fetch](self, task), _ANSWERS[self.answer](self, task)]
@@ -97,9 +97,9 @@ class Stage:
     """One step of a stream: a convention and its functions, disjoint."""
 
     convention: Convention
-    train: tuple[Task, ...]
-    dev: tuple[Task, ...]
-    test: tuple[Task, ...]
+    train: tuple[FunctionTask, ...]
+    dev: tuple[FunctionTask, ...]
+    test: tuple[FunctionTask, ...]
 
 
 def conventions(seed: int, count: int) -> tuple[Convention, ...]:
@@ -123,10 +123,10 @@ def stream(seed: int, count: int) -> tuple[Stage, ...]:
     return tuple(stage(seed, convention) for convention in conventions(seed, count))
 
 
-def stage(seed: int, convention: Convention, *, without: Collection[Task] = ()) -> Stage:
+def stage(seed: int, convention: Convention, *, without: Collection[FunctionTask] = ()) -> Stage:
     """The functions that are asked for in one convention, none of them `without`."""
     rng = random.Random(f"tasks {seed} {convention.project}")
-    drawn = (Task(*words) for words in rng.sample(list(product(VERBS, NOUNS, SUBJECTS)), TRAIN + DEV + TEST + len(without)))
+    drawn = (FunctionTask(*words) for words in rng.sample(list(product(VERBS, NOUNS, SUBJECTS)), TRAIN + DEV + TEST + len(without)))
     tasks = [task for task in drawn if task not in without]
     return Stage(convention, tuple(tasks[:TRAIN]), tuple(tasks[TRAIN : TRAIN + DEV]), tuple(tasks[TRAIN + DEV : TRAIN + DEV + TEST]))
 
@@ -150,23 +150,23 @@ def _endless(rng: random.Random, options: Sequence[object]) -> Iterator[int]:
 
 # --- the forms ----------------------------------------------------------------------------------------------------------------------------------
 
-_Words = Callable[[Convention, Task], str]
+_Words = Callable[[Convention, FunctionTask], str]
 
-_HEADS: tuple[Callable[[Convention, Task, str], list[str]], ...] = (
+_HEADS: tuple[Callable[[Convention, FunctionTask, str], list[str]], ...] = (
     lambda c, t, name: [f"def {name}({c.context}, {t.subject}):"],
     lambda c, t, name: [f"async def {name}({t.subject}, *, {c.context}):"],
     lambda c, t, name: [f'@{c.context}.command("{t.noun}.{t.verb}")', f"def {name}({t.subject}):"],
     lambda c, t, name: [f"def {name}({c.context}: {c.context.title()}, {t.subject}: str) -> {c.good}:"],
     lambda c, t, name: [f"@handles({c.good})", f"async def {name}({c.context}, {t.subject}=None):"],
 )
-_NOTES: tuple[Callable[[Convention, Task], list[str]], ...] = (
+_NOTES: tuple[Callable[[Convention, FunctionTask], list[str]], ...] = (
     lambda c, t: [f'{c.context}.{c.note}("{t.verb} {t.noun}", {t.subject})'],
     lambda c, t: [f'await {c.context}.{c.note}("{t.noun}/{t.verb}")'],
     lambda c, t: [f'{c.note}.info("{t.verb}-{t.noun}")'],
     lambda c, t: [f"{c.context}.{c.note}({t.verb}={t.subject})"],
     lambda c, t: [f'{c.context}.{c.note}["{t.noun}"] += 1'],
 )
-_NAMES: tuple[Callable[[Task], str], ...] = (
+_NAMES: tuple[Callable[[FunctionTask], str], ...] = (
     lambda t: f"{t.verb}_{t.noun}",
     lambda t: f"{t.verb}{t.noun.title()}By{t.subject.title()}",
     lambda t: f"{t.noun}_{t.verb}",

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qi_learn.bench.methods import DEFAULT, NAIVE, NOTHING_STORED
-from qi_learn.bench.packed_file import Served
+from qi_learn.bench.packed_file import FileFigures
 from qi_learn.records import Check
 from qi_learn.stats import mean
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MethodFigures:
     """One method on one seed's stream. Scores are shares of test tokens, NLLs nats per token of the packed file."""
 
     method: str
@@ -53,8 +53,8 @@ class InContext:
     """What no training gives: the base, and the base with two examples of the task in its prompt."""
 
     seed: int
-    base: Served
-    in_context: Served
+    base: FileFigures
+    in_context: FileFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,10 @@ class Unlearning:
 class Report:
     """Everything measured; `figures` is what `--json` prints."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[MethodFigures] = field(default_factory=list)
     references: list[InContext] = field(default_factory=list)
     unlearning: list[Unlearning] = field(default_factory=list)
-    long: list[Outcome] = field(default_factory=list)
+    long: list[MethodFigures] = field(default_factory=list)
     seconds: float = 0.0
 
     def figures(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Report:
             "unlearning": self.unlearning,
         }
 
-    def _of(self, method: str) -> dict[int, Outcome]:
+    def _of(self, method: str) -> dict[int, MethodFigures]:
         return {o.seed: o for o in self.outcomes if o.method == method}
 
 
@@ -115,7 +115,7 @@ def _worst(choose: Callable[[list[float]], float], values: Sequence[float]) -> f
     return round(choose(list(values)), 4)
 
 
-def line(o: Outcome) -> str:
+def line(o: MethodFigures) -> str:
     """One method on one seed, in a line."""
     return (
         f"  {o.method}, seed {o.seed}: learned {o.learned:.3f}, retention {o.retention:.3f}, general {o.general_rise:+.4f}, ACC {o.acc:.3f}, BWT {o.bwt:+.3f}, "
@@ -123,7 +123,7 @@ def line(o: Outcome) -> str:
     )
 
 
-def _judged(o: Outcome) -> str:
+def _judged(o: MethodFigures) -> str:
     """What the gate would say, by likelihoods alone."""
     if not o.gate:
         return "not asked"

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qi_learn import codec
 from qi_learn.bench.methods import Method
 from qi_learn.bench.tasks import BenchTask
 from qi_learn.dataset.replay import replay
@@ -24,12 +25,12 @@ from qi_learn.pack.join import join, rank_cap
 from qi_learn.paths import Paths
 from qi_learn.plan.base_model import read_base
 from qi_learn.plan.plan import build_plan
-from qi_learn.records import Example, Memory, Plan, Snapshot, TrainResult
+from qi_learn.records import Example, Plan, RecallLog, Snapshot, TrainResult
 from qi_learn.rundir.adapter_file import Adapter, Factors
 from qi_learn.settings import Settings
 
 if TYPE_CHECKING:
-    from qi_learn.train.adapter import Change
+    from qi_learn.train.adapter import WeightChange
     from qi_learn.train.fisher import Fisher
     from qi_learn.train.network import Network, States
 
@@ -69,15 +70,15 @@ class Trunk:
 
         if self._causal is None:
             self._causal = load_causal(plan)
-        return Network(copy.deepcopy(self._causal), plan, states=self.states.setdefault(plan.first_layer, {}))
+        return Network(copy.deepcopy(self._causal), plan, states=self.states.setdefault(plan.lora.first_layer, {}))
 
     def general(self, plan: Plan) -> Fisher | None:
         """The Fisher of the shipped anchors at the base, from the cache or computed into it; None where the plan does not penalise drift."""
         from qi_learn.train.run import general_fisher, read_data
 
-        if plan.lambda_general == 0:
+        if plan.penalties.lambda_general == 0:
             return None
-        key = str(plan.general_fisher)  # by its name, which has all that it depends on
+        key = str(plan.penalties.general_fisher)  # by its name, which has all that it depends on
         if key not in self._general:
             anchors = read_data(plan, Snapshot("anchors", 0.0, self.digest, self.anchors[:1], (), self.anchors)).generic
             with tempfile.TemporaryDirectory() as run:
@@ -98,33 +99,33 @@ class Learner:
     history: list[tuple[Plan, TrainResult]] = field(default_factory=list)
     """What each stage was planned to be and what it measured."""
     snapshots: list[Snapshot] = field(default_factory=list)
-    memories: dict[str, Memory] = field(default_factory=dict)
+    memories: dict[str, RecallLog] = field(default_factory=dict)
     lost: float = 0.0
     """Most that cutting the rank cost so far, relative to the whole change (Frobenius)."""
     seconds: float = 0.0
 
     def steps_for(self, task: BenchTask) -> int:
         """Steps of a stage with this task, where not one but several stages' worth is wanted at once."""
-        return self.steps or self.trunk.plan(self._snapshot(task), self.method.settings).max_steps
+        return self.steps or self.trunk.plan(self._snapshot(task), self.method.settings).steps.max_steps
 
     def learn(self, task: BenchTask, *, steps: int | None = None) -> Network:
         """One stage of `steps` (None: as many as planned). Returns the network with the delta on it, to be measured."""
-        from qi_learn.train.recall import look_back
+        from qi_learn.train.recall import measure_after
         from qi_learn.train.run import read_data, remember, result_of, stage
 
         began = time.monotonic()
         snapshot = self._snapshot(task)
         plan = self.method.plan(self.trunk.plan(snapshot, self.method.settings, self.history[-1] if self.history else None))
-        steps = steps or self.steps or plan.max_steps
-        plan = replace(plan, seed=self._seed(), max_steps=steps, warmup_steps=max(1, steps // 16))
+        steps = steps or self.steps or plan.steps.max_steps
+        plan = codec.changed(plan, seed=self._seed(), max_steps=steps, warmup_steps=max(1, steps // 16))
         data = read_data(plan, snapshot)
         network = self.trunk.network(plan)
         with tempfile.TemporaryDirectory() as run:
             trained = stage(network, plan, data, run=Path(run), served=self._changes(), general=self.trunk.general(plan), past=self.past)
             if self.method.scale != 1:
                 network.load({name: replace(change, B=self.method.scale * change.B) for name, change in network.delta().items()})
-            self.memories[snapshot.id] = look_back(Path(run), network, plan, data, trained.state.step)
-            if plan.lambda_past:
+            self.memories[snapshot.id] = measure_after(Path(run), network, plan, data, trained.state.step)
+            if plan.penalties.lambda_past:
                 self.past = remember(network, data.new, self.past, run=Path(run))
         self._join(network.delta())
         self.snapshots.append(snapshot)
@@ -149,15 +150,15 @@ class Learner:
         old = replay(self.snapshots, fresh.examples, base_digest=fresh.base_digest, seed=self._seed(), memories=self.memories, capacity=capacity)
         return replace(fresh, replay=old)
 
-    def _changes(self) -> dict[str, Change]:
+    def _changes(self) -> dict[str, WeightChange]:
         import torch
 
-        from qi_learn.train.adapter import Change
+        from qi_learn.train.adapter import WeightChange
 
         modules = self.served.modules if self.served else {}
-        return {name: Change(torch.from_numpy(f.down), torch.from_numpy(f.up)) for name, f in modules.items()}
+        return {name: WeightChange(torch.from_numpy(f.down), torch.from_numpy(f.up)) for name, f in modules.items()}
 
-    def _join(self, delta: dict[str, Change]) -> None:
+    def _join(self, delta: dict[str, WeightChange]) -> None:
         fresh = Adapter(self.trunk.digest, {name: Factors(c.B.float().cpu().numpy(), c.A.float().cpu().numpy()) for name, c in delta.items()})
         cap = rank_cap(fresh, self.trunk.gguf.stat().st_size)
         self.served, lost = join(self.served, fresh, 1.0, rank_cap=cap)

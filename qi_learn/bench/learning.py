@@ -17,18 +17,18 @@ from pathlib import Path
 
 from qi_learn.bench import metrics
 from qi_learn.bench.conventions import changed, conventions, stage, stream
-from qi_learn.bench.figures import InContext, Outcome, Report, Unlearning, line
+from qi_learn.bench.figures import InContext, MethodFigures, Report, Unlearning, line
 from qi_learn.bench.learner import Learner, Trunk, score
 from qi_learn.bench.methods import DEFAULT, Method
-from qi_learn.bench.packed_file import Served, measure, measure_adapter, measure_in_context
+from qi_learn.bench.packed_file import FileFigures, measure, measure_adapter, measure_in_context
 from qi_learn.bench.tasks import BenchTask, anchors, convention_task, disjoint, probes, repository_task, yardsticks
-from qi_learn.dataset.examples import Vocabulary
+from qi_learn.dataset.examples import Tokenizer
 from qi_learn.errors import SettingsError
 from qi_learn.gate.measure import Likelihoods
 from qi_learn.gate.verdict import likelihood_checks
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
-from qi_learn.records import Drift
+from qi_learn.records import Divergence
 from qi_learn.stats import mean
 
 Say = Callable[[str], None]
@@ -79,7 +79,7 @@ def run(request: Request, report: Report, *, say: Say) -> None:
 class _Bench:
     """The parts that all methods and seeds share."""
 
-    def __init__(self, request: Request, work: Path, vocabulary: Vocabulary, say: Say) -> None:
+    def __init__(self, request: Request, work: Path, vocabulary: Tokenizer, say: Say) -> None:
         self._request = request
         self._work = work
         self._vocabulary = vocabulary
@@ -121,7 +121,7 @@ class _Bench:
             return task
         return replace(task, train=task.train[:QUICK_TRAIN], dev=task.dev[:QUICK_TESTS], test=task.test[:QUICK_TESTS])
 
-    def _method(self, method: Method, seed: int, tasks: Sequence[BenchTask], base: Sequence[float], at_base: Likelihoods) -> tuple[Learner, Outcome]:
+    def _method(self, method: Method, seed: int, tasks: Sequence[BenchTask], base: Sequence[float], at_base: Likelihoods) -> tuple[Learner, MethodFigures]:
         self._say(f"seed {seed}, {method.name}: {method.about}")
         learner = Learner(self._trunk, method, seed, self._steps)
         stages, steps = ([_together(tasks)], sum(map(learner.steps_for, tasks))) if method.joint else (tasks, None)
@@ -132,7 +132,7 @@ class _Bench:
         outcome = self._outcome(learner, tasks, rows, found.served, gain, base)
         return learner, replace(outcome, gate=likelihood_checks(found.likelihoods, at_base, at_base))
 
-    def long(self, seed: int) -> Outcome:
+    def long(self, seed: int) -> MethodFigures:
         """Twenty updates by the product's recipe, each packed as it would be served; each task is scored on the packed file right after its own update."""
         tasks = self._tasks(seed, LONG)
         base = measure(self._request.base, tasks, ()).served.accuracy
@@ -151,10 +151,10 @@ class _Bench:
         return replace(outcome, method="default, long")
 
     def _outcome(
-        self, learner: Learner, tasks: Sequence[BenchTask], rows: Sequence[Sequence[float]], served: Served, gain: float, base: Sequence[float]
-    ) -> Outcome:
+        self, learner: Learner, tasks: Sequence[BenchTask], rows: Sequence[Sequence[float]], served: FileFigures, gain: float, base: Sequence[float]
+    ) -> MethodFigures:
         matrix = (*(tuple(row) for row in rows[:-1]), served.accuracy)
-        return Outcome(
+        return MethodFigures(
             method=learner.method.name,
             seed=learner.seed,
             tasks=tuple(task.name for task in tasks),
@@ -170,9 +170,9 @@ class _Bench:
             general_rise=served.general - self._general_at_base.per_token,
             gain=gain,
             rank_lost=learner.lost,
-            strengths=tuple((plan.lambda_general, plan.lambda_past) for plan, _ in learner.history),
+            strengths=tuple((plan.penalties.lambda_general, plan.penalties.lambda_past) for plan, _ in learner.history),
             steps=tuple(result.steps for _, result in learner.history),
-            drifts=tuple((_measured(result.drift_general), _measured(result.drift_past)) for _, result in learner.history),
+            drifts=tuple((_measured(result.divergence_general), _measured(result.divergence_past)) for _, result in learner.history),
             seconds=round(learner.seconds, 1),
         )
 
@@ -199,7 +199,7 @@ class _Bench:
         )
 
 
-def _chooses_first(served: Served) -> float:
+def _chooses_first(served: FileFigures) -> float:
     """Of how many texts the first of two ways of writing them is the likelier."""
     first, second = served.texts
     return sum(a < b for a, b in zip(first, second, strict=True)) / len(first)
@@ -209,5 +209,5 @@ def _together(tasks: Sequence[BenchTask]) -> BenchTask:
     return BenchTask("joint", tuple(e for t in tasks for e in t.train), tuple(e for t in tasks for e in t.dev), ())
 
 
-def _measured(drift: Drift | None) -> float | None:
+def _measured(drift: Divergence | None) -> float | None:
     return None if drift is None else drift.measured

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qi_learn.records import Plan
-from qi_learn.settings import Settings, Train
+from qi_learn.settings import Settings, TrainSettings
 
 TUNING_SEEDS = (97, 98, 99)
 
@@ -31,7 +31,7 @@ class Method:
     @property
     def settings(self) -> Settings:
         """The settings under which it is planned: on the CPU, so that figures of two machines are of the same layers."""
-        return Settings(train=Train(device="cpu", **self.train))
+        return Settings(train=TrainSettings(device="cpu", **self.train))
 
     def plan(self, derived: Plan) -> Plan:
         """The derived plan with this method's changes."""

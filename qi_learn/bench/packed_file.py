@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from qi_learn.bench.tasks import BenchTask
-from qi_learn.dataset.examples import Vocabulary
+from qi_learn.dataset.examples import Tokenizer
 from qi_learn.gate.measure import Likelihoods, suite_of
 from qi_learn.gate.suite import SHOTS, with_shots
 from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
@@ -20,7 +20,7 @@ CONTEXT = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class FileFigures:
     """One file's numbers: per task the share of test tokens it would have written itself and their NLL (nats per token), and the NLL of general code."""
 
     accuracy: tuple[float, ...]
@@ -34,7 +34,7 @@ class Served:
 class Measurement:
     """A file's numbers, and the same as the gate compares them: all tests are fresh work, a project a session, the probes code in general."""
 
-    served: Served
+    served: FileFigures
     likelihoods: Likelihoods
 
 
@@ -45,7 +45,7 @@ def measure(gguf: Path, tasks: Sequence[BenchTask], probes: Sequence[Example]) -
     each = iter(scored)
     tests = [tuple(islice(each, len(task.test))) for task in tasks]
     found, general = [_sum(test) for test in tests], suite_of("general", probes, tuple(each))
-    served = Served(
+    served = FileFigures(
         accuracy=tuple(f.hits / f.tokens for f in found),
         nll=tuple(f.nll / f.tokens for f in found),
         general=general.per_token,
@@ -65,12 +65,12 @@ def measure_adapter(base: Path, adapter: Adapter | None, tasks: Sequence[BenchTa
         Path(packed.path).unlink()
 
 
-def measure_in_context(base: Path, tasks: Sequence[BenchTask], vocabulary: Vocabulary) -> Served:
+def measure_in_context(base: Path, tasks: Sequence[BenchTask], vocabulary: Tokenizer) -> FileFigures:
     """The base with two examples of the task in its prompt: what needs no training. Its general NLL is the base's own, so it is not measured (NaN)."""
     return measure(base, [replace(task, test=tuple(_with_shots(e, task.train[:SHOTS], vocabulary) for e in task.test)) for task in tasks], ()).served
 
 
-def _with_shots(example: Example, shots: Sequence[Example], vocabulary: Vocabulary) -> Example:
+def _with_shots(example: Example, shots: Sequence[Example], vocabulary: Tokenizer) -> Example:
     prompt = str(with_shots(example.ask, shots)["body"]["prompt"])
     return replace(example, prompt=prompt, prompt_ids=tuple(vocabulary.prompt_ids(prompt)))
 

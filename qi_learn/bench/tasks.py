@@ -14,7 +14,7 @@ from qi_learn.bench.conventions import Stage
 from qi_learn.bench.functions import DemoFunction, written
 from qi_learn.bench.repositories import repository_functions
 from qi_learn.dataset import reference_code
-from qi_learn.dataset.examples import Vocabulary, content_hash, generic_examples, target_tokens
+from qi_learn.dataset.examples import Tokenizer, content_hash, generic_examples, target_tokens
 from qi_learn.errors import NotFound, QiError
 from qi_learn.records import Example, Split
 
@@ -32,7 +32,7 @@ class BenchTask:
     test: tuple[Example, ...]
 
 
-def convention_task(stage: Stage, vocabulary: Vocabulary) -> BenchTask:
+def convention_task(stage: Stage, vocabulary: Tokenizer) -> BenchTask:
     """A convention's functions as examples."""
     convention = stage.convention
 
@@ -43,7 +43,7 @@ def convention_task(stage: Stage, vocabulary: Vocabulary) -> BenchTask:
     return BenchTask(convention.project, made("train"), made("dev"), made("gate"))
 
 
-def repository_task(repository: Path, vocabulary: Vocabulary) -> BenchTask:
+def repository_task(repository: Path, vocabulary: Tokenizer) -> BenchTask:
     """The newest functions of a git repository, in commit order; every third is kept aside. Raises NotFound where there are too few."""
     need = REPOSITORY_TRAIN + REPOSITORY_DEV + REPOSITORY_TEST
     functions = [found.function for found in repository_functions(repository)][-need:]
@@ -66,7 +66,7 @@ def _question(function: DemoFunction) -> str:
     return f"# File {function.file}{where}\n{purpose}"
 
 
-def example(project: str, prompt: str, code: str, vocabulary: Vocabulary, split: Split) -> Example:
+def example(project: str, prompt: str, code: str, vocabulary: Tokenizer, split: Split) -> Example:
     """A raw completion and the code that was kept, with the model's own end token. Raises QiError where the vocabulary cannot write the code."""
     ids = target_tokens(code, vocabulary)
     if ids is None:
@@ -90,17 +90,17 @@ def example(project: str, prompt: str, code: str, vocabulary: Vocabulary, split:
     )
 
 
-def anchors(vocabulary: Vocabulary) -> tuple[Example, ...]:
+def anchors(vocabulary: Tokenizer) -> tuple[Example, ...]:
     """Generic code for the general Fisher and generic replay: the shipped sequences."""
     return generic_examples(reference_code.anchors(), vocabulary)
 
 
-def yardsticks(vocabulary: Vocabulary) -> tuple[Example, ...]:
+def yardsticks(vocabulary: Tokenizer) -> tuple[Example, ...]:
     """Generic code on which a training measures how far it moved."""
     return generic_examples(reference_code.yardsticks(), vocabulary)
 
 
-def probes(vocabulary: Vocabulary) -> tuple[Example, ...]:
+def probes(vocabulary: Tokenizer) -> tuple[Example, ...]:
     """Generic code that is only measured with."""
     return generic_examples(reference_code.probes(), vocabulary)
 

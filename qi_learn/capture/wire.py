@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qi_learn.capture import wire_anthropic, wire_openai
-from qi_learn.capture.wire_stream import Asked, Said, chosen, entries, first_object, json_objects, member, text_of, text_or_none, whole_number
+from qi_learn.capture.wire_stream import ParsedAnswer, ParsedRequest, chosen, entries, first_object, json_objects, member, text_of, text_or_none, whole_number
 from qi_learn.records import Event, Message, Turn
 
-Reader = tuple[Callable[[Mapping[str, Any]], Asked], Callable[[str, bool], Said]]
+Reader = tuple[Callable[[Mapping[str, Any]], ParsedRequest], Callable[[str, bool], ParsedAnswer]]
 EVENT_STREAM = "text/event-stream"
 
 
@@ -57,9 +57,9 @@ def decode(event: Event) -> Turn:
     )
 
 
-def _chat_question(request: Mapping[str, Any]) -> Asked:
+def _chat_question(request: Mapping[str, Any]) -> ParsedRequest:
     messages = tuple(_message(message) for message in entries(request.get("messages")))
-    return Asked(messages, member(request, "options"), chosen(request, "format", "tools", "think"))
+    return ParsedRequest(messages, member(request, "options"), chosen(request, "format", "tools", "think"))
 
 
 def _message(message: Mapping[str, Any]) -> Message:
@@ -75,15 +75,15 @@ def _images(value: Mapping[str, Any]) -> int:
     return len(images) if isinstance(images, list) else 0
 
 
-def _generate_question(request: Mapping[str, Any]) -> Asked:
+def _generate_question(request: Mapping[str, Any]) -> ParsedRequest:
     images = _images(request)
     prompt = Message("prompt", text_or_none(request.get("prompt")) or "", {"images": images} if images else {})
-    return Asked((prompt,), member(request, "options"), chosen(request, "system", "template", "raw", "suffix", "format", "think", "context"))
+    return ParsedRequest((prompt,), member(request, "options"), chosen(request, "system", "template", "raw", "suffix", "format", "think", "context"))
 
 
-def _native_answer(response: str, streamed: bool) -> Said:
+def _native_answer(response: str, streamed: bool) -> ParsedAnswer:
     """`/api/chat` and `/api/generate`: NDJSON or one object; the last has `done` and the counts."""
-    said = Said()
+    said = ParsedAnswer()
     for value in json_objects(response):
         message = member(value, "message")
         said.text += str(message.get("content") or value.get("response") or "")
@@ -97,12 +97,12 @@ def _native_answer(response: str, streamed: bool) -> Said:
     return said
 
 
-def _refusal(response: str) -> Said:
+def _refusal(response: str) -> ParsedAnswer:
     """What the server said instead of an answer: `{"error": "..."}` or `{"error": {"message": "..."}}`."""
     error: Any = next((value.get("error") for value in json_objects(response)), None)
     if isinstance(error, Mapping):
         error = error.get("message")
-    return Said(more={"error": str(error)} if error else {}, complete=error is not None)
+    return ParsedAnswer(more={"error": str(error)} if error else {}, complete=error is not None)
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:

@@ -8,13 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qi_learn.capture.wire_stream import Asked, Said, call, chosen, entries, json_objects, member, server_events, text_of, text_or_none, whole_number
+from qi_learn.capture.wire_stream import (
+    ParsedAnswer,
+    ParsedRequest,
+    call,
+    chosen,
+    entries,
+    json_objects,
+    member,
+    server_events,
+    text_of,
+    text_or_none,
+    whole_number,
+)
 from qi_learn.records import Message
 
 _SAMPLING = {"max_tokens": "num_predict", "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "stop_sequences": "stop"}
 
 
-def message_question(request: Mapping[str, Any]) -> Asked:
+def message_question(request: Mapping[str, Any]) -> ParsedRequest:
     """The system prompt is the first message."""
     messages: list[Message] = []
     if system := text_of(request.get("system"))[0]:
@@ -28,7 +40,7 @@ def message_question(request: Mapping[str, Any]) -> Asked:
     shape = chosen(request, "tools")
     if member(request, "thinking").get("type") == "enabled":
         shape["think"] = True
-    return Asked(tuple(messages), options, shape, text_or_none(member(request, "metadata").get("user_id")))
+    return ParsedRequest(tuple(messages), options, shape, text_or_none(member(request, "metadata").get("user_id")))
 
 
 def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
@@ -51,9 +63,9 @@ def _result(block: Mapping[str, Any], names: Mapping[str, str]) -> Message:
     return Message("tool", text, chosen({"tool_name": names.get(id), "tool_call_id": id, "images": images or None}, "tool_name", "tool_call_id", "images"))
 
 
-def message_answer(response: str, streamed: bool) -> Said:
+def message_answer(response: str, streamed: bool) -> ParsedAnswer:
     """Typed events by block, or one message with its blocks."""
-    said = Said()
+    said = ParsedAnswer()
     if not streamed:
         for value in json_objects(response):
             for block in entries(value.get("content")):
@@ -70,7 +82,7 @@ def message_answer(response: str, streamed: bool) -> Said:
     return said
 
 
-def _add_event(said: Said, event: Mapping[str, Any], blocks: dict[int, dict[str, Any]], written: dict[int, str]) -> None:
+def _add_event(said: ParsedAnswer, event: Mapping[str, Any], blocks: dict[int, dict[str, Any]], written: dict[int, str]) -> None:
     kind, index = event.get("type"), whole_number(event.get("index")) or 0
     if kind == "content_block_start":
         blocks[index] = dict(member(event, "content_block"))
@@ -89,7 +101,7 @@ def _add_event(said: Said, event: Mapping[str, Any], blocks: dict[int, dict[str,
         said.more["error"] = str(member(event, "error").get("message") or "")
 
 
-def _add_block(said: Said, block: Mapping[str, Any]) -> None:
+def _add_block(said: ParsedAnswer, block: Mapping[str, Any]) -> None:
     if block.get("type") == "text":
         said.text += str(block.get("text") or "")
     elif block.get("type") == "thinking":
@@ -98,7 +110,7 @@ def _add_block(said: Said, block: Mapping[str, Any]) -> None:
         said.calls.append(call(block.get("name"), block.get("input"), block.get("id")))
 
 
-def _add_end(said: Said, end: Mapping[str, Any], usage: Mapping[str, Any]) -> None:
+def _add_end(said: ParsedAnswer, end: Mapping[str, Any], usage: Mapping[str, Any]) -> None:
     said.done_reason = text_or_none(end.get("stop_reason")) or said.done_reason
     said.prompt_tokens = whole_number(usage.get("input_tokens")) or said.prompt_tokens
     said.answer_tokens = whole_number(usage.get("output_tokens")) or said.answer_tokens

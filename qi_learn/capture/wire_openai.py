@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qi_learn.capture.wire_stream import Asked, Said, call, chosen, entries, json_objects, member, server_events, text_of, text_or_none, whole_number
+from qi_learn.capture.wire_stream import (
+    ParsedAnswer,
+    ParsedRequest,
+    call,
+    chosen,
+    entries,
+    json_objects,
+    member,
+    server_events,
+    text_of,
+    text_or_none,
+    whole_number,
+)
 from qi_learn.records import Message
 
 _SAMPLING = {
@@ -24,11 +36,11 @@ _SAMPLING = {
 }
 
 
-def chat_question(request: Mapping[str, Any]) -> Asked:
+def chat_question(request: Mapping[str, Any]) -> ParsedRequest:
     """`/v1/chat/completions`."""
     messages = entries(request.get("messages"))
     names = {str(made.get("id")): str(member(made, "function").get("name", "")) for message in messages for made in entries(message.get("tool_calls"))}
-    return Asked(tuple(_message(message, names) for message in messages), _options(request), _shape(request), _session(request))
+    return ParsedRequest(tuple(_message(message, names) for message in messages), _options(request), _shape(request), _session(request))
 
 
 def _message(message: Mapping[str, Any], names: Mapping[str, str]) -> Message:
@@ -46,9 +58,9 @@ def _message(message: Mapping[str, Any], names: Mapping[str, str]) -> Message:
     return Message(str(message.get("role", "")), text, extra)
 
 
-def chat_answer(response: str, streamed: bool) -> Said:
+def chat_answer(response: str, streamed: bool) -> ParsedAnswer:
     """Chunks with `choices[0].delta`, or one object with `choices[0].message`."""
-    said = Said()
+    said = ParsedAnswer()
     calls: dict[int, dict[str, Any]] = {}
     for choice in _choices(response, streamed, said):
         part = member(choice, "delta") or member(choice, "message")
@@ -72,22 +84,22 @@ def _add_call(calls: dict[int, dict[str, Any]], made: Mapping[str, Any]) -> None
     known["arguments"] = known["arguments"] + arguments if in_pieces else arguments or known["arguments"]
 
 
-def completion_question(request: Mapping[str, Any]) -> Asked:
+def completion_question(request: Mapping[str, Any]) -> ParsedRequest:
     """`/v1/completions`: one prompt, perhaps with a suffix."""
     prompt = request.get("prompt")
     text = "\n".join(map(str, prompt)) if isinstance(prompt, list) else str(prompt or "")
-    return Asked((Message("prompt", text),), _options(request), chosen(request, "suffix"), _session(request))
+    return ParsedRequest((Message("prompt", text),), _options(request), chosen(request, "suffix"), _session(request))
 
 
-def completion_answer(response: str, streamed: bool) -> Said:
+def completion_answer(response: str, streamed: bool) -> ParsedAnswer:
     """Chunks or one object with `choices[0].text`."""
-    said = Said()
+    said = ParsedAnswer()
     for choice in _choices(response, streamed, said):
         said.text += str(choice.get("text") or "")
     return said
 
 
-def _choices(response: str, streamed: bool, said: Said) -> Iterator[Mapping[str, Any]]:
+def _choices(response: str, streamed: bool, said: ParsedAnswer) -> Iterator[Mapping[str, Any]]:
     """The first choice of every chunk (or of the one object); usage, end and errors go into `said`."""
     for value in server_events(response) if streamed else json_objects(response):
         if value is None:
@@ -103,7 +115,7 @@ def _choices(response: str, streamed: bool, said: Said) -> Iterator[Mapping[str,
         said.complete = said.complete or (not streamed and "choices" in value)
 
 
-def response_question(request: Mapping[str, Any]) -> Asked:
+def response_question(request: Mapping[str, Any]) -> ParsedRequest:
     """`/v1/responses`: a text or a list of items; the instructions are the system message."""
     messages: list[Message] = []
     if instructions := text_or_none(request.get("instructions")):
@@ -113,7 +125,7 @@ def response_question(request: Mapping[str, Any]) -> Asked:
     names = {str(item.get("call_id")): str(item.get("name", "")) for item in items if item.get("type") == "function_call"}
     for item in items:
         messages += _item(item, names)
-    return Asked(tuple(messages), _options(request), _shape(request), _session(request))
+    return ParsedRequest(tuple(messages), _options(request), _shape(request), _session(request))
 
 
 def _item(item: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
@@ -130,11 +142,11 @@ def _item(item: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
     return [Message(str(item.get("role", "user")), text, {"images": images} if images else {})]
 
 
-def response_answer(response: str, streamed: bool) -> Said:
+def response_answer(response: str, streamed: bool) -> ParsedAnswer:
     """Typed events, the last of which holds the whole response; deltas count only where it never came."""
     if not streamed:
-        return next((_response(value) for value in json_objects(response)), Said())
-    said = Said()
+        return next((_response(value) for value in json_objects(response)), ParsedAnswer())
+    said = ParsedAnswer()
     for value in server_events(response):
         kind = str((value or {}).get("type", ""))
         if kind in ("response.completed", "response.incomplete", "response.failed"):
@@ -151,8 +163,8 @@ def response_answer(response: str, streamed: bool) -> Said:
     return said
 
 
-def _response(value: Mapping[str, Any]) -> Said:
-    said = Said(complete=value.get("status") in ("completed", "incomplete", "failed"), more=_error(value))
+def _response(value: Mapping[str, Any]) -> ParsedAnswer:
+    said = ParsedAnswer(complete=value.get("status") in ("completed", "incomplete", "failed"), more=_error(value))
     for item in entries(value.get("output")):
         if item.get("type") == "message":
             said.text += "".join(str(part.get("text") or "") for part in entries(item.get("content")))

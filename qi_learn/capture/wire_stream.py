@@ -17,7 +17,7 @@ _SPACE = re.compile(r"\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """A request's messages, sampling options, the other fields that shape the text the model reads, and the client's own session id."""
 
     messages: tuple[Message, ...]
@@ -27,7 +27,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Said:
+class ParsedAnswer:
     """An answer as it is put together; `complete` once its end was seen."""
 
     text: str = ""

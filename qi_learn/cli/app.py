@@ -47,11 +47,18 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
     """A local model that learns from the way you work, and proves it before it ships."""
 
 
-for command in (init, config, doctor, status, rate, log):
-    app.command()(command)
+app.command()(init)
+app.command()(config)
+app.command()(doctor)
+app.command()(status)
+app.command()(rate)
+app.command()(log)
 app.command(context_settings=UNCHANGED)(run)
-for command in (explain, train, versions, rollback, demo):
-    app.command()(command)
+app.command()(explain)
+app.command()(train)
+app.command()(versions)
+app.command()(rollback)
+app.command()(demo)
 
 daemon_app.callback()(daemon)
 daemon_app.command("start")(daemon_start)

@@ -41,7 +41,7 @@ def doctor(as_json: Json = False) -> None:
         print_json({"checks": found})
     else:
         for finding in found:
-            typer.echo(f"{'ok  ' if finding.ok else 'MEND'}  {finding.what}" + (f"\n   -> {finding.todo}" if finding.todo else ""))
+            typer.echo(f"{'ok  ' if finding.ok else 'MEND'}  {finding.what}" + (f"\n   -> {finding.hint}" if finding.hint else ""))
     if not all(f.ok for f in found):
         raise typer.Exit(1)
 

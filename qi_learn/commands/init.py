@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from qi_learn.daemon import client as background
+from qi_learn.daemon import client
 from qi_learn.daemon.base import _answer_for, _source, _tell, ensure_base
-from qi_learn.deploy import model_server as backends
+from qi_learn.daemon.supervisor import ENGINE_SECONDS, engine_process
 from qi_learn.deploy import release
 from qi_learn.deploy.journal import Deployment
-from qi_learn.deploy.model_server import Backend
+from qi_learn.deploy.model_server import ModelServer, model_server_of, uses_engine
 from qi_learn.errors import SettingsError
 from qi_learn.outside import git
 from qi_learn.outside.ollama import Ollama
@@ -36,7 +36,7 @@ def initialise(paths: Paths, settings: Settings, place: Path) -> Iterator[str]:
     yield f"{project} is {'now' if added else 'already'} watched."
     deployment = _base(paths, settings)
     yield f"{deployment.alias} is version {deployment.live} ({deployment.live_release.model})."
-    yield "Start the daemon with `qi-learn daemon start`." if not background.locked(paths) else "The daemon runs and has taken it up."
+    yield "Start the daemon with `qi-learn daemon start`." if not client.locked(paths) else "The daemon runs and has taken it up."
 
 
 def _ollama_hint(settings: Settings) -> str:
@@ -52,18 +52,18 @@ def _ollama_hint(settings: Settings) -> str:
 
 
 def _base(paths: Paths, settings: Settings) -> Deployment:
-    state = background.running(paths)
-    if state is not None or not backends.uses_engine(settings):
-        return _with_base(paths, settings, backends.backend_of(settings, paths, state.server if state and state.engine else None))
-    engine = backends.engine_child(paths, settings)
+    state = client.running(paths)
+    if state is not None or not uses_engine(settings):
+        return _with_base(paths, settings, model_server_of(settings, paths, state.server if state and state.engine else None))
+    engine = engine_process(paths, settings)
     engine.start()
     try:
-        return _with_base(paths, settings, backends.backend_of(settings, paths, engine.wait_ready(backends.ENGINE_SECONDS)))
+        return _with_base(paths, settings, model_server_of(settings, paths, engine.wait_ready(ENGINE_SECONDS)))
     finally:
         engine.stop()
 
 
-def _with_base(paths: Paths, settings: Settings, backend: Backend) -> Deployment:
+def _with_base(paths: Paths, settings: Settings, backend: ModelServer) -> Deployment:
     """Version 1.0.0, or, where the settings name another base by now, the next major version from that one."""
     deployment = ensure_base(paths, settings, backend, now=time.time())
     with Ollama(backend.url) as server:

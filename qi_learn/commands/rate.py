@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from qi_learn.daemon import client as background
+from qi_learn.daemon import client
 from qi_learn.errors import NotFound, QiError, SettingsError
 from qi_learn.paths import Paths
 from qi_learn.records import AUTHORS, EVENT_KINDS
@@ -46,7 +46,7 @@ def send(paths: Paths, turn: str, stars: int, *, correction: str | None, comment
     finally:
         spool.close()
     which = turn if turn != "last" else "the last answer" + (f" in {project}" if project else "")
-    return f"Rated {which}: {stars} of 5." + ("" if background.locked(paths) else " It counts once the daemon runs: `qi-learn daemon start`.")
+    return f"Rated {which}: {stars} of 5." + ("" if client.locked(paths) else " It counts once the daemon runs: `qi-learn daemon start`.")
 
 
 def send_event(paths: Paths, text: str) -> str:

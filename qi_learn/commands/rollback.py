@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from qi_learn.daemon import client as background
+from qi_learn.daemon import client
 from qi_learn.deploy import model_server, rollback
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import SpoolError
@@ -20,7 +20,7 @@ ASK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Back:
+class RollbackReport:
     """What `qi-learn rollback --json` prints."""
 
     before: str
@@ -33,13 +33,13 @@ class Back:
     remark: str = ""
 
 
-def roll_back(paths: Paths, settings: Settings, *, version: str | None, dry_run: bool) -> Back:
+def roll_back(paths: Paths, settings: Settings, *, version: str | None, dry_run: bool) -> RollbackReport:
     """Makes an earlier version live, or says which it would be. Raises NotFound where there is none."""
     began = time.monotonic()
     if dry_run:
         deployment = load_deployment(paths)
         release = rollback.choose(deployment, version)
-        return Back(deployment.live, release.version, release.model, deployment.alias, False, True, time.monotonic() - began)
+        return RollbackReport(deployment.live, release.version, release.model, deployment.alias, False, True, time.monotonic() - began)
     url, store = _server(paths, settings)
     if url is None:
         done = rollback.roll_back(paths, None, version=version)
@@ -49,12 +49,12 @@ def roll_back(paths: Paths, settings: Settings, *, version: str | None, dry_run:
     remark = "" if done.alias_moved else "The gateway answers with it at once; the alias on the server follows when the daemon next reaches it."
     seconds = time.monotonic() - began
     remark += _tell(paths, done, seconds)
-    return Back(done.before, done.version, done.model, done.alias, done.alias_moved, False, seconds, remark)
+    return RollbackReport(done.before, done.version, done.model, done.alias, done.alias_moved, False, seconds, remark)
 
 
 def _server(paths: Paths, settings: Settings) -> tuple[str | None, Path | None]:
     """The serving API that is up: the running daemon's, else Ollama; no engine is started for this."""
-    if state := background.running(paths):
+    if state := client.running(paths):
         return state.server, paths.models if state.engine else model_server.ollama_store()
     if model_server.uses_engine(settings):
         return None, None
@@ -73,7 +73,7 @@ def _tell(paths: Paths, done: rollback.RolledBack, seconds: float) -> str:
     return ""
 
 
-def as_text(done: Back) -> str:
+def as_text(done: RollbackReport) -> str:
     if done.dry_run:
         return f"{done.alias} would go from v{done.before} back to v{done.version} ({done.model}). Nothing was changed."
     return f"{done.alias} is v{done.version} again (it was v{done.before}); {done.seconds:.2f} s." + (f"\n{done.remark.strip()}" if done.remark else "")

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from qi_learn.daemon import client as background
-from qi_learn.daemon import control
+from qi_learn.daemon import client
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_TRY_AGAIN, DaemonError, NotFound
 from qi_learn.paths import Paths
@@ -39,7 +38,7 @@ class View(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CycleOutcome:
     state: str
     reason: str
 
@@ -51,20 +50,20 @@ class Ended:
 # --- `--now` -------------------------------------------------------------------------------------------------------------------------------
 
 
-def train_now(paths: Paths, settings: Settings, view: View) -> Ended:
+def train_now(paths: Paths, settings: Settings, view: View) -> CycleOutcome:
     """Starts a cycle (or takes the one under way) and follows it to its end, through the daemon or, where none runs, as the daemon for that while.
 
-    A refusal is no error but an `Ended`. Raises DaemonError where another process holds the lock but does not answer, or stops meanwhile.
+    A refusal is no error but an `CycleOutcome`. Raises DaemonError where another process holds the lock but does not answer, or stops meanwhile.
     """
-    if background.locked(paths):
+    if client.locked(paths):
         with interrupts() as asked:
-            run = RunDirectory(paths.runs / str(control.call(paths.socket, {"do": "train"}, timeout=60)["run"]))
+            run = RunDirectory(paths.runs / str(client.call(paths.socket, {"do": "train"}, timeout=60)["run"]))
             return _follow(
                 run,
                 view,
                 asked,
-                alive=lambda: background.locked(paths),
-                cancel=lambda: control.call(paths.socket, {"do": "cancel"}, timeout=60),
+                alive=lambda: client.locked(paths),
+                cancel=lambda: client.call(paths.socket, {"do": "cancel"}, timeout=60),
                 left="The cycle goes on in the daemon; `qi-learn status` shows how far it is.",
             )
     from qi_learn.daemon.daemon import Daemon
@@ -109,7 +108,7 @@ def _follow(
     cancel: Callable[[], Any],
     left: str,
     tick: Callable[[], Any] = lambda: None,
-) -> Ended:
+) -> CycleOutcome:
     said, asked, cancelled = 0, False, False
     while True:
         tick()
@@ -119,7 +118,7 @@ def _follow(
         view.show(run)
         if run.ended:
             outcome = json.loads(run.outcome.read_text())
-            return Ended(outcome["state"], outcome["reason"])
+            return CycleOutcome(outcome["state"], outcome["reason"])
         if not alive():
             raise DaemonError("The daemon stopped; the cycle goes on when it starts again.", "qi-learn daemon start")
         if pressed and not asked:
@@ -131,7 +130,7 @@ def _follow(
             cancelled = True
         elif len(pressed) > 2 or (asked and not cancelled and time.monotonic() - pressed[0] > ASK_SECONDS):
             view.say(left)
-            return Ended("left", left)
+            return CycleOutcome("left", left)
         time.sleep(LOOK_SECONDS)
 
 
@@ -144,34 +143,34 @@ def told(line: dict[str, Any]) -> str:
 # --- `--cancel` ----------------------------------------------------------------------------------------------------------------------------
 
 
-def cancel(paths: Paths, say: Callable[[str], Any]) -> Ended:
+def cancel(paths: Paths, say: Callable[[str], Any]) -> CycleOutcome:
     """Ends the cycle under way, or the one that waits for the daemon, and waits until it has. Raises NotFound where there is none."""
-    if not background.locked(paths):
+    if not client.locked(paths):
         return _cancel_waiting(paths)
-    run = RunDirectory(paths.runs / str(control.call(paths.socket, {"do": "cancel"}, timeout=60)["run"]))
+    run = RunDirectory(paths.runs / str(client.call(paths.socket, {"do": "cancel"}, timeout=60)["run"]))
     say(f"Cancelling {run.run_id}: it ends at the next place where it can.")
     deadline = time.monotonic() + CANCEL_SECONDS
     while not run.ended:
-        if time.monotonic() > deadline or not background.locked(paths):
-            return Ended("left", "It is marked as cancelled and ends when the daemon next looks at it.")
+        if time.monotonic() > deadline or not client.locked(paths):
+            return CycleOutcome("left", "It is marked as cancelled and ends when the daemon next looks at it.")
         time.sleep(LOOK_SECONDS)
     outcome = json.loads(run.outcome.read_text())
-    return Ended(outcome["state"], outcome["reason"])
+    return CycleOutcome(outcome["state"], outcome["reason"])
 
 
-def _cancel_waiting(paths: Paths) -> Ended:
+def _cancel_waiting(paths: Paths) -> CycleOutcome:
     """No daemon runs, so nobody works on it: it has ended when that is written down. What it left on the server goes when the daemon starts."""
     run = next((r for r in reversed(run_directories(paths.runs)) if not r.ended), None)
     if run is None:
         raise NotFound("No cycle is under way.", "`qi-learn status` shows the last one.")
     if any(r.run_id == run.run_id for r in load_deployment(paths).releases):
-        return Ended("deployed", "its version is live already")
+        return CycleOutcome("deployed", "its version is live already")
     run.cancel()
     if run.held:
-        return Ended("left", "It is marked as cancelled, and its process is just leaving.")
+        return CycleOutcome("left", "It is marked as cancelled, and its process is just leaving.")
     spool = Spool(paths.spool, "cancel", clock=time.time)
     spool.append("cycle", {"run": run.run_id, "state": "cancelled", "reason": BY_HAND})
     spool.close()
     run.write(run.outcome, {"state": "cancelled", "reason": BY_HAND, "version": None})
     run.clear()
-    return Ended("cancelled", BY_HAND)
+    return CycleOutcome("cancelled", BY_HAND)

@@ -12,11 +12,11 @@ from qi_learn.dataset import reference_code
 from qi_learn.dataset.examples import generic_examples
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.errors import Refused, StoreError
-from qi_learn.gate.evaluate import Limits, ask_model, leaks_of, measured, read_file, same_moment_speeds, suites_of
+from qi_learn.gate.evaluate import Sizes, ask_model, leaks_of, measured, read_file, same_moment_speeds, suites_of
 from qi_learn.gate.execution import make_exercise
-from qi_learn.gate.leaks import canaries
+from qi_learn.gate.leaks import secret_prompts
 from qi_learn.gate.limits import DOUBTED
-from qi_learn.gate.verdict import judge
+from qi_learn.gate.verdict import give_verdict
 from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
 from qi_learn.outside.ollama import served_file
 from qi_learn.outside.ollama_parallel import Asking, side_by_side
@@ -34,7 +34,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     Raises Refused where the candidate does not answer at all, ModelError, ServerError.
     """
     server, base, wait = cycle.server, base_release(cycle), giving_way(cycle)
-    limits = Limits(nll=cycle.settings.gate.max_tokens, answer=cycle.settings.gate.answer_tokens, context=cycle.settings.serve.context, known=cycle.paths.known)
+    limits = Sizes(nll=cycle.settings.gate.max_tokens, answer=cycle.settings.gate.answer_tokens, context=cycle.settings.serve.context, known=cycle.paths.known)
     vocabulary = load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
     suites = suites_of(snapshot, earlier, generic_examples(reference_code.probes(), vocabulary), limits, make_exercise(cycle.settings.gate.execute))
@@ -48,7 +48,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     with cycle.part("gate", "files measured"):
         read = {model: read_file(file, suites, limits) for model, file in files.items()}
     with cycle.part("gate", "questions answered"):
-        inviting = canaries(cycle.request.seed)
+        inviting = secret_prompts(cycle.request.seed)
         asking = [
             partial(ask_model, model=model, suites=suites, limits=limits, inviting=inviting if model == cycle.candidate else (), few_shot=model == base.model)
             for model in files
@@ -61,7 +61,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     if of_candidate.behaviour.tokens_per_second < doubted * of_base.behaviour.tokens_per_second:
         with cycle.part("gate", "speeds measured again"), Asking(server.base_url, wait) as turns:
             of_candidate, of_base = same_moment_speeds(turns, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits)
-    verdict = judge(
+    verdict = give_verdict(
         of_candidate,
         of_live,
         of_base,
@@ -90,7 +90,7 @@ def _packing_cost(cycle: Cycle, snapshot: Snapshot, packed: float | None) -> flo
     """NLL a token on dev of the whole delta as packed minus as it was trained; None where the two were not measured on the same tokens."""
     if packed is None or not (cycle.run.result.exists() and cycle.run.plan.exists()):
         return None
-    trained, longest = cycle.run.read(cycle.run.result, TrainResult).dev_loss, cycle.run.read(cycle.run.plan, Plan).max_length
+    trained, longest = cycle.run.read(cycle.run.result, TrainResult).dev_loss, cycle.run.read(cycle.run.plan, Plan).batches.max_length
     dev = snapshot.split("dev")
     whole = all(len(e.prompt_ids) + len(e.target_ids) <= longest for e in dev) and sum(len(e.target_ids) for e in dev) <= cycle.settings.gate.max_tokens
     return packed - trained if trained is not None and whole else None

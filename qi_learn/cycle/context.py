@@ -95,7 +95,7 @@ class Cycle:
                 continue
             try:
                 plan = run.read(run.plan, Plan)
-                if plan.base_digest == base_digest:
+                if plan.base.digest == base_digest:
                     return plan, run.read(run.result, TrainResult)
             except StoreError as error:
                 logger.warning("what run %s measured is not used: %s", run.run_id, error.what)

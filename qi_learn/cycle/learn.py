@@ -187,7 +187,7 @@ def deploy(cycle: Cycle, packed: Packed, verdict: Verdict) -> None:
         raise
     except ServerError as error:
         if cycle.released:  # what is missing is completed by the next try
-            raise Stopped(f"The version is live, but not everything is in its place: {error.what}", error.todo) from error
+            raise Stopped(f"The version is live, but not everything is in its place: {error.what}", error.hint) from error
         raise
     version = done.release.version
     told = {"action": "released", "version": version, "alias": done.alias, "from": done.previous, "release": codec.plain(done.release)}

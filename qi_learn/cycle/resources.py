@@ -46,10 +46,10 @@ def find_place(cycle: Cycle, plan: Plan | None = None) -> Placement:
     base, settings = read_base(cycle.base), cycle.settings
     devices = find_devices()
     here = any(d.kind == "cuda" for d in devices) and not cycle.request.engine and _is_local(cycle.request.server)
-    wish = settings.train.device if plan is None else "cuda" if plan.device.startswith("cuda") else "cpu"
+    wish = settings.train.device if plan is None else "cuda" if plan.hardware.device.startswith("cuda") else "cpu"
     if plan is not None and wish == "cuda" and not any(d.kind == "cuda" for d in devices):
         raise Deferred("The GPU that this cycle was planned for does not answer (`nvidia-smi`).", "It is tried again by itself; `--cancel` ends it.")
-    small = plan.four_bit if plan else look_into(settings.train.python, LOOKED_FOR).usable("bitsandbytes")
+    small = plan.hardware.four_bit if plan else look_into(settings.train.python, LOOKED_FOR).usable("bitsandbytes")
     found = place(
         devices,
         wish=wish,
@@ -60,10 +60,10 @@ def find_place(cycle: Cycle, plan: Plan | None = None) -> Placement:
     )
     if plan is not None and found.device == "cpu":
         found = replace(found, reason="the cycle is planned for it")
-    if found.hold and _may_give_way(cycle) and _quiet(cycle) < settings.idle.quiet:
+    if found.holds_requests and _may_give_way(cycle) and _quiet(cycle) < settings.idle.quiet:
         give_way(cycle)
     if found.device == "cpu" or found.serves in found.gpus:
-        found = replace(found, activity=str(cycle.paths.activity), quiet=settings.idle.quiet, longest_pause=settings.idle.longest_pause * 60)
+        found = replace(found, activity=str(cycle.paths.activity), quiet_seconds=settings.idle.quiet, longest_pause=settings.idle.longest_pause * 60)
     return found
 
 
@@ -85,16 +85,16 @@ def room(cycle: Cycle, placement: Placement) -> Iterator[Callable[[], bool]]:
     Raises Deferred where the server or the driver does not let go of the memory.
     """
     run = cycle.run
-    small = run.plan.exists() and read_plan(run.path).four_bit
+    small = run.plan.exists() and read_plan(run.path).hardware.four_bit
     run.write(run.placement, placement)
     run.journal(cycle.clock(), "train", "placed", on=placement.name, because=placement.reason)
-    with holding(cycle.paths.hold, BUSY) if placement.hold else nullcontext():
+    with holding(cycle.paths.hold, BUSY) if placement.holds_requests else nullcontext():
         if placement.unload:
             _unload(cycle)
             _wait_until_free(placement, needed_bytes(read_base(cycle.base), as_devices(placement)[0], four_bit=small))
             run.journal(cycle.clock(), "train", "unloaded", models=", ".join(placement.unload))
         began = time.time()
-        yield lambda: placement.hold and _quiet(cycle) < min(1.0, time.time() - began) and _may_give_way(cycle)
+        yield lambda: placement.holds_requests and _quiet(cycle) < min(1.0, time.time() - began) and _may_give_way(cycle)
 
 
 def giving_way(cycle: Cycle) -> Wait:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qi_learn.errors import EXIT_DONE, EXIT_TRY_AGAIN, Stopped, TrainingError
-from qi_learn.plan.fallback import EXIT_NO_MEMORY, read_rungs, step_down
+from qi_learn.plan.fallback import EXIT_NO_MEMORY, degrade, read_rungs
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.failure import read_failure
 
@@ -77,14 +77,14 @@ def _step_down(run: RunDirectory, code: int) -> None:
     """Adapts the plan to the memory there is. Raises Stopped where it cannot, TrainingError where it could not for long."""
     killed = "the worker was killed by signal 9, which is what the system does when memory is full"
     reason = killed if code == -signal.SIGKILL else read_failure(run.path).what or "out of memory"
-    rung = step_down(run.path, reason, now=time.time())
+    rung = degrade(run.path, reason, now=time.time())
     run.journal(rung.at, "train", "adapted", reason=reason, now=rung.what)
     if rung.changes:
         return
-    todo = "Close what else uses memory (for a GPU: models loaded in Ollama), or take a smaller base with `serve.base`."
+    hint = "Close what else uses memory (for a GPU: models loaded in Ollama), or take a smaller base with `serve.base`."
     if read_rungs(run.path).deferred >= MOST_DEFERRED:
-        raise TrainingError(f"The training found too little memory {MOST_DEFERRED} times, with nothing left to give up: {reason}", todo)
-    raise Stopped(f"There is too little memory to train now: {reason}", todo)
+        raise TrainingError(f"The training found too little memory {MOST_DEFERRED} times, with nothing left to give up: {reason}", hint)
+    raise Stopped(f"There is too little memory to train now: {reason}", hint)
 
 
 def _let_it_save(worker: subprocess.Popen[bytes]) -> None:

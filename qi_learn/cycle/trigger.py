@@ -109,8 +109,8 @@ def _scheduled(runs: Sequence[Run], schedule: str, now: float) -> bool:
     try:
         last = next(CronSim(schedule, datetime.fromtimestamp(now + 1).astimezone(), reverse=True)).timestamp()
     except CronSimError as error:
-        todo = 'It looks like "30 2 * * *" (every night at half past two).'
-        raise SettingsError(f"train.schedule = {schedule!r} is not a cron line: {error}", todo) from error
+        hint = 'It looks like "30 2 * * *" (every night at half past two).'
+        raise SettingsError(f"train.schedule = {schedule!r} is not a cron line: {error}", hint) from error
     except StopIteration:
         return False
     return now - last <= GRACE and not any(last <= r.started <= last + GRACE for r in runs)

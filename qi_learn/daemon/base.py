@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.codec import plain
-from qi_learn.deploy import model_server as backends
 from qi_learn.deploy import release
 from qi_learn.deploy.candidate import drop_candidates
 from qi_learn.deploy.journal import Deployment, candidate_model, live_runs, load_deployment
-from qi_learn.deploy.model_server import Backend
+from qi_learn.deploy.model_server import ModelServer, base_file
 from qi_learn.deploy.version import parse_version
 from qi_learn.errors import NotFound, SettingsError
 from qi_learn.outside.gguf import sha256_of
@@ -46,7 +45,7 @@ def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> 
     base = deployment.release(f"{parse_version(deployment.live).major}.0.0")
     if found := served_file(server, base.model):
         return found
-    place = backends.base_file(settings, server)
+    place = base_file(settings, server)
     if base.base_digest and sha256_of(place) != base.base_digest:
         what = f"{place} is not the base of the live version {deployment.live}."
         raise SettingsError(what, "Run `qi-learn init` to begin with the new base, or name the old one again.")
@@ -63,19 +62,19 @@ class _Source:
     spec: Mapping[str, Any]
 
 
-def _source(settings: Settings, backend: Backend, server: Ollama) -> _Source:
+def _source(settings: Settings, backend: ModelServer, server: Ollama) -> _Source:
     if settings.serve.base and not backend.engine:
         return _Source(settings.serve.base, None, (server.weights(settings.serve.base) or "").rpartition("sha256-")[2][:64], {})
-    gguf = backends.base_file(settings, server)
+    gguf = base_file(settings, server)
     return _Source("", gguf, sha256_of(gguf), modelfile_for(None, "default").as_create())
 
 
-def _answer_for(settings: Settings, backend: Backend) -> tuple[str, ...]:
+def _answer_for(settings: Settings, backend: ModelServer) -> tuple[str, ...]:
     """The names that the live version answers for: the setting, else the base's own."""
     return settings.gateway.answer_for or ((settings.serve.base,) if settings.serve.base and not backend.engine else ())
 
 
-def ensure_base(paths: Paths, settings: Settings, backend: Backend, *, now: float) -> Deployment:
+def ensure_base(paths: Paths, settings: Settings, backend: ModelServer, *, now: float) -> Deployment:
     """Version 1.0.0 where it is missing; else routes and alias as the journal wants them, and no candidates left over from runs that have ended.
 
     Raises ServerError where the server does not answer.

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn import codec
-from qi_learn.daemon import control
 from qi_learn.daemon.supervisor import open_log, python
 from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, QiError
 from qi_learn.paths import Paths
@@ -110,7 +109,7 @@ def stop(paths: Paths) -> bool:
             )
         if not asked:
             with suppress(DaemonError):  # while it starts it does not listen yet
-                control.call(paths.socket, {"do": "stop"})
+                call(paths.socket, {"do": "stop"})
                 asked = True
         time.sleep(_LOOK_SECONDS)
     return True
@@ -178,7 +177,7 @@ def call(socket_path: Path, request: Mapping[str, Any], *, timeout: float = 10.0
 
 def refusal(error: QiError) -> dict[str, Any]:
     """An error as an answer; `call` raises it on the other side with the same exit code."""
-    return {"error": error.what, "todo": error.todo, "exit_code": error.exit_code}
+    return {"error": error.what, "todo": error.hint, "exit_code": error.exit_code}
 
 
 def _object(line: bytes) -> dict[str, Any]:

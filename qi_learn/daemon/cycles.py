@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from qi_learn.daemon.supervisor import open_log, python
-from qi_learn.deploy.model_server import Backend
+from qi_learn.deploy.model_server import ModelServer
 from qi_learn.errors import EXIT_TRY_AGAIN, NotFound, StoreError
 from qi_learn.outside.process import kill_group
 from qi_learn.paths import Paths, replace_file
@@ -32,10 +32,10 @@ CANCEL_SECONDS = 60.0
 """How long a cancelled cycle may take to come to a place where it can end; then it is killed, and ended by the next process."""
 
 
-class Cycles:
+class CycleRunner:
     """Starts and watches the one cycle there may be; called from the daemon's loop."""
 
-    def __init__(self, paths: Paths, backend: Backend, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, paths: Paths, backend: ModelServer, *, clock: Callable[[], float] = time.time) -> None:
         self._paths = paths
         self._backend = backend
         self._clock = clock
@@ -86,7 +86,7 @@ class Cycles:
             if not self.waits_for:
                 self._spawn(self.current)
 
-    def hurry(self) -> None:
+    def skip_idle_wait(self) -> None:
         """Somebody waits for the current cycle: it goes on at once, whether the user is idle or not."""
         if self.current is not None:
             request = self.current.read(self.current.request, RunRequest)

@@ -19,16 +19,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from qi_learn.codec import dumps, plain
-from qi_learn.commands import init as setup
 from qi_learn.cycle import trigger
+from qi_learn.daemon.base import ensure_base, file_of_base, learned_runs
 from qi_learn.daemon.client import DaemonState, refusal
 from qi_learn.daemon.control import Control
-from qi_learn.daemon.cycles import Cycles
-from qi_learn.daemon.idle import Idleness
+from qi_learn.daemon.cycles import CycleRunner
+from qi_learn.daemon.idle import IdleGate
 from qi_learn.daemon.intake import Intake
-from qi_learn.daemon.supervisor import Child
-from qi_learn.deploy import model_server as backends
+from qi_learn.daemon.supervisor import ENGINE_SECONDS, SupervisedProcess, engine_process
 from qi_learn.deploy.journal import live_runs, load_deployment
+from qi_learn.deploy.model_server import model_server_of, uses_engine
 from qi_learn.errors import EXIT_DONE, Busy, DaemonError, QiError, ServerError
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths, replace_file
@@ -60,9 +60,9 @@ class Daemon:
         self.decision = Decision(False, "The daemon has just started.")
         self._clock = clock
         self._with_gateway = gateway
-        self._idle = Idleness(self.paths, settings, clock())
+        self._idle = IdleGate(self.paths, settings, clock())
         self._waiting = ""
-        self._wishes: queue.SimpleQueue[tuple[str, queue.SimpleQueue[Mapping[str, Any]]]] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[str, queue.SimpleQueue[Mapping[str, Any]]]] = queue.SimpleQueue()
         self._decided_at = self._base_tried_at = float("-inf")
         self._base_ready = False
         self._agreed = 0
@@ -86,21 +86,21 @@ class Daemon:
         self._stack.callback(os.close, _take_lock(self.paths))
         self.paths.daemon_state.unlink(missing_ok=True)  # of a daemon that was killed: while we start it must not be taken for ours
         self.store: Store = self._stack.enter_context(open_store(self.paths.database))
-        self._engine = self._child(backends.engine_child(self.paths, self.settings)) if backends.uses_engine(self.settings) else None
-        self._gateway: Child | None = None
-        engine_url = self._engine.wait_ready(backends.ENGINE_SECONDS) if self._engine else None
-        self.backend = backends.backend_of(self.settings, self.paths, engine_url)
+        self._engine = self._child(engine_process(self.paths, self.settings)) if uses_engine(self.settings) else None
+        self._gateway: SupervisedProcess | None = None
+        engine_url = self._engine.wait_ready(ENGINE_SECONDS) if self._engine else None
+        self.backend = model_server_of(self.settings, self.paths, engine_url)
         self._ensure_base(self._clock())
         if self._with_gateway:
             arguments = ["--upstream", self.backend.url]
             self._gateway = self._child(
-                Child("qi_learn.gateway", arguments, ready=self.paths.state / "gateway.ready", log=self.paths.logs / "gateway.log")
+                SupervisedProcess("qi_learn.gateway", arguments, ready=self.paths.state / "gateway.ready", log=self.paths.logs / "gateway.log")
             )
             self._gateway.wait_ready(20)
         watcher = Watcher()
         self._stack.callback(watcher.close)
         self._intake = Intake(self.paths, self.settings, watcher)
-        self._cycles = Cycles(self.paths, self.backend, clock=self._clock)
+        self._cycles = CycleRunner(self.paths, self.backend, clock=self._clock)
         self._stack.callback(self._cycles.stop)
         self.tick()
         control = Control(self.paths.socket, self._answer)
@@ -113,7 +113,7 @@ class Daemon:
         """Where the gateway listens; None where there is none."""
         return self._gateway.url if self._gateway else None
 
-    def _child(self, child: Child) -> Child:
+    def _child(self, child: SupervisedProcess) -> SupervisedProcess:
         child.start()
         self._stack.callback(child.stop)
         return child
@@ -121,7 +121,7 @@ class Daemon:
     def tick(self) -> None:
         """One round of everything. Errors of one part are logged and tried again in the next round: the others go on."""
         now = self._clock()
-        for part in (self._watch_children, self._watch_cycle, self._ensure_base, self._take_in, self._decide, self._grant_wishes):
+        for part in (self._watch_children, self._watch_cycle, self._ensure_base, self._take_in, self._decide, self._serve_requests):
             try:
                 part(now)
             except Exception as error:  # noqa: BLE001 - the edge of the daemon's loop: a fault of one part must not stop the others
@@ -142,7 +142,7 @@ class Daemon:
     def cycle_now(self, reason: str) -> RunDirectory:
         """The cycle under way, or a new one, for somebody who waits for it. Raises as `start_cycle`."""
         if (current := self._cycles.current) is not None:
-            self._cycles.hurry()
+            self._cycles.skip_idle_wait()
             return current
         return self.start_cycle(reason, asked=True)
 
@@ -159,7 +159,7 @@ class Daemon:
         now = self._clock()
         deployment = load_deployment(self.paths)
         with Ollama(self.backend.url) as server:
-            base = setup.file_of_base(self.settings, server, deployment)
+            base = file_of_base(self.settings, server, deployment)
         store_place = None if self.backend.model_store is None else str(self.backend.model_store)
         request = RunRequest(
             run_id=new_id(now),
@@ -192,7 +192,7 @@ class Daemon:
 
     def _disturbed(self, now: float) -> str:
         """Why now is no moment for a cycle. Empty: it is, and none waits any more."""
-        if not (reason := self._idle.disturbed(now, edited=self._intake.edited)):
+        if not (reason := self._idle.blocked_by(now, edited=self._intake.edited)):
             self._idle.over()
         return reason
 
@@ -200,7 +200,7 @@ class Daemon:
         if time.monotonic() - self._decided_at < DECIDE_SECONDS[0 if self._changed else 1]:
             return
         self._decided_at, self._changed = time.monotonic(), False
-        busy, learned = self._cycles.busy, setup.learned_runs(self.paths)
+        busy, learned = self._cycles.busy, learned_runs(self.paths)
         self.decision = trigger.decide(self.store, self.settings, learned_runs=learned, now=now, busy=busy, waiting=self._idle.waits)
         if busy:
             return
@@ -226,7 +226,7 @@ class Daemon:
             return
         self._base_tried_at = time.monotonic()
         try:
-            setup.ensure_base(self.paths, self.settings, self.backend, now=now)
+            ensure_base(self.paths, self.settings, self.backend, now=now)
         except ServerError as error:
             logger.warning("routes and alias wait for the server: %s", error.what)
         else:
@@ -254,7 +254,7 @@ class Daemon:
                 return {"decision": plain(self.decision), "run": run, "gateway": self.gateway_url, "waiting": self.waiting}
             case "train" | "cancel" as wish:
                 reply: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-                self._wishes.put((wish, reply))
+                self._requests.put((wish, reply))
                 with contextlib.suppress(queue.Empty):
                     return reply.get(timeout=WISH_SECONDS)
                 return {"error": f"The daemon is too busy to {'start' if wish == 'train' else 'cancel'} a cycle.", "todo": "Try again in a minute."}
@@ -263,10 +263,10 @@ class Daemon:
                 return {"stopping": True}
         return {"error": f"The daemon does not know {request.get('do')!r}."}
 
-    def _grant_wishes(self, now: float) -> None:
+    def _serve_requests(self, now: float) -> None:
         """Starts and cancels cycles as was asked through the control socket: here, because only the loop may."""
-        while not self._wishes.empty():
-            wish, reply = self._wishes.get()
+        while not self._requests.empty():
+            wish, reply = self._requests.get()
             try:
                 run = self.cycle_now("asked for by `qi-learn train --now`") if wish == "train" else self.cancel_cycle()
                 reply.put({"run": run.run_id})

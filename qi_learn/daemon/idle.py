@@ -21,7 +21,7 @@ from qi_learn.settings import Settings
 
 
 @dataclass(slots=True)
-class Idleness:
+class IdleGate:
     """Holds since when a cycle waits; everything else is looked at anew."""
 
     paths: Paths
@@ -30,7 +30,7 @@ class Idleness:
     """When the daemon started."""
     supplies: Path = machine.SUPPLIES
 
-    def disturbed(self, now: float, *, edited: float) -> str:
+    def blocked_by(self, now: float, *, edited: float) -> str:
         """Why a cycle that could start should not start now; empty where it should. `edited`: when a watched project last changed."""
         since = self._since(now)
         reason = self._reason(now, edited)

@@ -25,7 +25,7 @@ from qi_learn.store.database import Store
 from qi_learn.store.ingest import drain
 from qi_learn.track import survival
 from qi_learn.track.commits import on_committed
-from qi_learn.workspace.context import Contexts
+from qi_learn.workspace.project_context import Contexts
 from qi_learn.workspace.registry import load_projects
 from qi_learn.workspace.watcher import Committed, FileSaved, Watcher
 

@@ -43,7 +43,7 @@ def open_log(place: Path) -> BinaryIO:
     return open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
 
 
-class Child:
+class SupervisedProcess:
     """`python -m MODULE ARGS --ready FILE --parent PID`, supervised. Not thread-safe: the daemon's loop calls it."""
 
     def __init__(self, module: str, arguments: Sequence[str], *, ready: Path, log: Path, backoff: Sequence[float] = BACKOFF) -> None:
@@ -135,11 +135,11 @@ class Child:
 ENGINE_SECONDS = 60.0
 
 
-def engine_child(paths: Paths, settings: Settings) -> Child:
+def engine_process(paths: Paths, settings: Settings) -> SupervisedProcess:
     """The engine's process, not started yet. Raises ToolMissing where llama-cpp-python is not installed."""
     if importlib.util.find_spec("llama_cpp") is None:
         raise ToolMissing(
             "The embedded engine needs llama-cpp-python, which is not installed.", 'pip install "qi-learn[embedded]", or name an Ollama model in serve.base.'
         )
     arguments = ["--host", "127.0.0.1", "--port", "0", "--models", str(paths.models), "--context", str(settings.serve.context)]
-    return Child("qi_learn.engine", arguments, ready=paths.state / "engine.json", log=paths.logs / "engine.log")
+    return SupervisedProcess("qi_learn.engine", arguments, ready=paths.state / "engine.json", log=paths.logs / "engine.log")

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qi_learn.dataset.select import Candidate
+from qi_learn.dataset.select import Learnable
 from qi_learn.errors import Refused
 
 SESSION_CAP = 200
@@ -24,11 +24,11 @@ ONE_SIDED = 0.5
 class Capped:
     """What is within the caps, oldest first, and how many were not."""
 
-    kept: tuple[Candidate, ...]
+    kept: tuple[Learnable, ...]
     left_out: int
 
 
-def capped(candidates: Sequence[Candidate], *, seed: int, session_cap: int = SESSION_CAP, group_cap: int = GROUP_CAP) -> Capped:
+def capped(candidates: Sequence[Learnable], *, seed: int, session_cap: int = SESSION_CAP, group_cap: int = GROUP_CAP) -> Capped:
     """At most so many of a session and of a domain and learning type; the best scores stay, ties by a draw from the seed."""
     ranked = sorted(candidates, key=lambda c: (-c.score, _draw(c.id, seed)))
     sessions: Counter[str] = Counter()

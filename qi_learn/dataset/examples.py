@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from qi_learn.dataset.reference_code import SEQUENCE_TOKENS, GenericText
-from qi_learn.dataset.select import Candidate
-from qi_learn.dataset.target import Target, Unusable
+from qi_learn.dataset.select import Learnable
+from qi_learn.dataset.target import Skipped, Target
 from qi_learn.dataset.tool_calls import Span, argument_spans, asked_with_answer, written_answer
 from qi_learn.records import Example, Message, Turn
 
@@ -31,7 +31,7 @@ class Renderer(Protocol):
         ...
 
 
-class Vocabulary(Protocol):
+class Tokenizer(Protocol):
     """The tokenizer of the served file (`outside.llama_cpp.Vocabulary`)."""
 
     adds_bos: bool
@@ -47,7 +47,7 @@ class Vocabulary(Protocol):
     def end_of_turn(self) -> int: ...
 
 
-class Rendered:
+class RenderCache:
     """Texts the server rendered, kept in one file of JSON lines, so that a cycle that is taken up again asks for nothing twice."""
 
     def __init__(self, path: Path | None = None) -> None:
@@ -75,7 +75,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
         yield key, text
 
 
-def ask_of(turn: Turn) -> dict[str, Any] | Unusable:
+def ask_of(turn: Turn) -> dict[str, Any] | Skipped:
     """The same question for any served model: `{"endpoint": "/api/chat" | "/api/generate", "body": {...}}`, without model and sampling options.
 
     Ollama's own `/v1` routes are the same two underneath; `/v1/completions` goes through the template, as there.
@@ -87,7 +87,7 @@ def ask_of(turn: Turn) -> dict[str, Any] | Unusable:
     if turn.endpoint in ("/api/generate", "/v1/completions") and [m.role for m in turn.messages] == ["prompt"]:
         wanted = {k: v for k, v in shape.items() if k != "tools" and (k != "raw" or turn.endpoint == "/api/generate")}
         return {"endpoint": "/api/generate", "body": {"prompt": turn.messages[0].content, **wanted}}
-    return Unusable("a kind of request that cannot be asked again")
+    return Skipped("a kind of request that cannot be asked again")
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -103,12 +103,12 @@ class Serving:
     model: str
     """The name under which the server renders (a version, or the alias)."""
     digest: str
-    vocabulary: Vocabulary
-    rendered: Rendered
+    vocabulary: Tokenizer
+    rendered: RenderCache
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RenderedPrompt:
     """A question as the model reads it."""
 
     ask: Mapping[str, Any]
@@ -119,7 +119,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class RenderedTarget:
     """An answer as the model writes it."""
 
     text: str
@@ -127,20 +127,20 @@ class Written:
     ids: tuple[int, ...]
 
 
-def asked(turn: Turn, serving: Serving, *, redacted: bool) -> Asked | Unusable:
+def asked(turn: Turn, serving: Serving, *, redacted: bool) -> RenderedPrompt | Skipped:
     """The question of a turn. Raises ServerError where the server does not render."""
     ask = ask_of(turn)
-    if isinstance(ask, Unusable):
+    if isinstance(ask, Skipped):
         return ask
     prompt = serving.rendered.text(serving.server, serving.model, serving.digest, ask)
     ids = serving.vocabulary.prompt_ids(prompt)
     checkable = turn.prompt_tokens is not None and not redacted
     if checkable and turn.prompt_tokens != len(ids):
-        return Unusable("the model read another prompt (its tokens were counted)")
-    return Asked(ask, prompt, tuple(ids), checkable)
+        return Skipped("the model read another prompt (its tokens were counted)")
+    return RenderedPrompt(ask, prompt, tuple(ids), checkable)
 
 
-def written(target: Target, question: Asked, serving: Serving) -> Written | Unusable:
+def written(target: Target, question: RenderedPrompt, serving: Serving) -> RenderedTarget | Skipped:
     """An answer to a question, without the token that ends it. Raises ServerError where the server does not render."""
     vocabulary, text, spans = serving.vocabulary, target.text, target.spans
     if target.calls:
@@ -150,20 +150,20 @@ def written(target: Target, question: Asked, serving: Serving) -> Written | Unus
         whole = serving.rendered.text(serving.server, serving.model, serving.digest, asked_with_answer(ask, text, target.calls)) if chat else ""
         found = written_answer(question.prompt, whole, end)
         if found is None:
-            return Unusable("the server does not show how it writes this tool call")
+            return Skipped("the server does not show how it writes this tool call")
         text, spans = found, argument_spans(found, target.arguments)
     ids = target_tokens(text, vocabulary)
-    return Written(text, spans, tuple(ids)) if ids is not None else Unusable("the answer cannot be cut into tokens exactly")
+    return RenderedTarget(text, spans, tuple(ids)) if ids is not None else Skipped("the answer cannot be cut into tokens exactly")
 
 
-def example_of(candidate: Candidate, serving: Serving) -> Example | Unusable:
+def example_of(candidate: Learnable, serving: Serving) -> Example | Skipped:
     """The example of a turn. Raises ServerError where the server does not render."""
     interaction, target, vocabulary = candidate.interaction, candidate.target, serving.vocabulary
     question = asked(interaction.turn, serving, redacted=candidate.redacted)
-    if isinstance(question, Unusable):
+    if isinstance(question, Skipped):
         return question
     answer = written(target, question, serving)
-    if isinstance(answer, Unusable):
+    if isinstance(answer, Skipped):
         return answer
     return Example(
         id=candidate.id,
@@ -185,7 +185,7 @@ def example_of(candidate: Candidate, serving: Serving) -> Example | Unusable:
     )
 
 
-def end_token(ask: Mapping[str, Any], vocabulary: Vocabulary) -> int:
+def end_token(ask: Mapping[str, Any], vocabulary: Tokenizer) -> int:
     """The token that ends the answer: the turn's, or, where no template was at work (raw, fill in the middle), the model's own."""
     untemplated = (ask["body"].get("raw") or ask["body"].get("suffix")) and vocabulary.eos >= 0
     return vocabulary.eos if untemplated else vocabulary.end_of_turn()
@@ -196,7 +196,7 @@ def content_hash(prompt: str, target: str) -> str:
     return hashlib.sha256(f"{prompt}\0{target}".encode()).hexdigest()
 
 
-def target_tokens(text: str, vocabulary: Vocabulary) -> list[int] | None:
+def target_tokens(text: str, vocabulary: Tokenizer) -> list[int] | None:
     """The tokens whose pieces are exactly `text`; None where there are none.
 
     A vocabulary that puts a space before every text (SentencePiece) would begin the answer with a space nobody wrote; there the tokens are taken from
@@ -221,12 +221,12 @@ def code_mask(text: str, spans: Sequence[Span], pieces: Sequence[bytes]) -> tupl
     return tuple(any(max(start, at - len(piece)) < min(end, at) for start, end in ranges) for piece, at in zip(pieces, ends, strict=True))
 
 
-def generic_examples(texts: Sequence[GenericText], vocabulary: Vocabulary) -> tuple[Example, ...]:
+def generic_examples(texts: Sequence[GenericText], vocabulary: Tokenizer) -> tuple[Example, ...]:
     """Plain text as examples of 96 tokens: the first token (after the beginning-of-text token, where there is one) is given, the others are the target."""
     return tuple(_generic(text, vocabulary) for text in texts)
 
 
-def _generic(text: GenericText, vocabulary: Vocabulary) -> Example:
+def _generic(text: GenericText, vocabulary: Tokenizer) -> Example:
     start = [vocabulary.bos] if vocabulary.adds_bos and vocabulary.bos >= 0 else []
     ids = [*start, *vocabulary.tokenize(text.text, add_special=False, parse_special=False)][:SEQUENCE_TOKENS]
     given = len(start) + 1

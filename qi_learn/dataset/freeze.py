@@ -15,15 +15,15 @@ from pathlib import Path
 
 from qi_learn.dataset import reference_code
 from qi_learn.dataset.balance import capped, refuse_one_sided
-from qi_learn.dataset.examples import Rendered, Renderer, Serving, Vocabulary, example_of, generic_examples
+from qi_learn.dataset.examples import RenderCache, Renderer, Serving, Tokenizer, example_of, generic_examples
 from qi_learn.dataset.pairs import preferences
 from qi_learn.dataset.replay import replay
 from qi_learn.dataset.select import candidates
 from qi_learn.dataset.split import split
-from qi_learn.dataset.target import Unusable
+from qi_learn.dataset.target import Skipped
 from qi_learn.dataset.weighting import weighted
 from qi_learn.errors import StoreError
-from qi_learn.records import Example, Memory, Packed, Snapshot
+from qi_learn.records import Example, Packed, RecallLog, Snapshot
 from qi_learn.redact import holds_secret
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import load_snapshot
@@ -39,7 +39,7 @@ def freeze(
     run_id: str,
     server: Renderer,
     model: str,
-    vocabulary: Vocabulary,
+    vocabulary: Tokenizer,
     settings: Settings,
     earlier: Sequence[RunDirectory],
     learned: Set[str],
@@ -58,7 +58,7 @@ def freeze(
     within = capped(selection.candidates, seed=seed)
     dropped = Counter(selection.dropped)
     dropped["above the cap of its session or kind"] += within.left_out
-    serving = Serving(server, model, base_digest, vocabulary, Rendered(cache))
+    serving = Serving(server, model, base_digest, vocabulary, RenderCache(cache))
     examples: list[Example] = []
 
     def secret(*texts: str) -> bool:
@@ -68,7 +68,7 @@ def freeze(
 
     for candidate in within.kept:
         example = example_of(candidate, serving)
-        if isinstance(example, Unusable):
+        if isinstance(example, Skipped):
             dropped[example.reason] += 1
         elif example.hash in {e.hash for e in examples}:
             dropped["says the same as another"] += 1
@@ -111,7 +111,7 @@ def _earlier(run: RunDirectory, dropped: Counter[str]) -> Snapshot | None:
         return None
 
 
-def _memory(run: RunDirectory) -> Memory | None:
+def _memory(run: RunDirectory) -> RecallLog | None:
     """What the run's training found out; None where it is from before that was written down, or damaged: then it is not known.
 
     Where only a part of the change went live, what the whole of it knew of the new examples says nothing about the version.
@@ -119,7 +119,7 @@ def _memory(run: RunDirectory) -> Memory | None:
     try:
         if not run.memory.exists():
             return None
-        memory = run.read(run.memory, Memory)
+        memory = run.read(run.memory, RecallLog)
         whole = not run.packed.exists() or run.read(run.packed, Packed).scale == 1
         return memory if whole else replace(memory, learned={})
     except StoreError as error:

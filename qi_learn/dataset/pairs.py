@@ -14,9 +14,9 @@ from itertools import islice
 from typing import Literal
 
 from qi_learn.code_text import similarity
-from qi_learn.dataset.examples import Asked, Serving, ask_of, asked, content_hash, end_token, written
-from qi_learn.dataset.select import Candidate, liked, unfit
-from qi_learn.dataset.target import Target, Unusable, kept_nothing, served_of
+from qi_learn.dataset.examples import RenderedPrompt, Serving, ask_of, asked, content_hash, end_token, written
+from qi_learn.dataset.select import Learnable, liked, unfit
+from qi_learn.dataset.target import Skipped, Target, kept_nothing, served_of
 from qi_learn.records import Example, Pair, Snapshot
 from qi_learn.redact import has_placeholder
 from qi_learn.store.database import Store
@@ -31,7 +31,7 @@ CAP = 100
 
 def preferences(
     store: Store,
-    candidates: Mapping[str, Candidate],
+    candidates: Mapping[str, Learnable],
     fresh: Sequence[Example],
     earlier: Sequence[Snapshot],
     serving: Serving,
@@ -55,7 +55,7 @@ def preferences(
     return (*clean[-CAP:], *reversed(list(islice(lone, min(CAP, len(train))))))
 
 
-def _edits(train: Sequence[Example], candidates: Mapping[str, Candidate], serving: Serving) -> Iterator[Pair]:
+def _edits(train: Sequence[Example], candidates: Mapping[str, Learnable], serving: Serving) -> Iterator[Pair]:
     for example in train:
         target = candidates[example.id].target
         if target.served is not None and LEAST <= (far := distance(target, target.served)) <= MOST:
@@ -82,8 +82,8 @@ def _not_kept(store: Store, turn: str, example: Example, closed: Set[str]) -> Ta
 
 
 def _pair(source: Literal["edit", "fork"], example: Example, turn: str, served: Target, far: float, serving: Serving) -> Iterator[Pair]:
-    answer = written(served, Asked(example.ask, example.prompt, example.prompt_ids, example.checked), serving)
-    if isinstance(answer, Unusable) or has_placeholder(answer.text) or answer.text == example.target:
+    answer = written(served, RenderedPrompt(example.ask, example.prompt, example.prompt_ids, example.checked), serving)
+    if isinstance(answer, Skipped) or has_placeholder(answer.text) or answer.text == example.target:
         return
     yield Pair(
         id=turn,
@@ -108,10 +108,10 @@ def _reject(store: Store, turn_id: str, serving: Serving, closed: Set[str]) -> P
     if served is None or session in closed or unfit(known.turn) or not kept_nothing(known) or liked(known.feedback) is not False:
         return None
     question = asked(known.turn, serving, redacted=was_redacted(store, turn_id))
-    if isinstance(question, Unusable):
+    if isinstance(question, Skipped):
         return None
     answer = written(served, question, serving)
-    if isinstance(answer, Unusable) or not answer.text.strip() or has_placeholder(answer.text):
+    if isinstance(answer, Skipped) or not answer.text.strip() or has_placeholder(answer.text):
         return None
     return Pair(
         id=turn_id,

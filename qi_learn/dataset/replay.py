@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
-from qi_learn.records import Example, Memory, Recall, Snapshot
+from qi_learn.records import Example, Recall, RecallLog, Snapshot
 
 CAPACITY = 200
 """A run replays 144 sequences (three of the eight of each of 48 steps)."""
@@ -32,7 +32,7 @@ def replay(
     *,
     base_digest: str,
     seed: int,
-    memories: Mapping[str, Memory] | None = None,
+    memories: Mapping[str, RecallLog] | None = None,
     forgotten: Set[str] = frozenset(),
     capacity: int = CAPACITY,
     secret: Callable[[Example], bool] = lambda example: False,
@@ -68,7 +68,7 @@ class _History:
     replayed: int = 0
     forgotten: bool | None = None
 
-    def meet(self, cycle: int, memory: Memory | None) -> None:
+    def meet(self, cycle: int, memory: RecallLog | None) -> None:
         """It was in a cycle's replay."""
         now = memory.known.get(self.example.id) if memory else None
         self.forgotten = None if now is None or self.level is None else now > self.level + FORGOTTEN
@@ -90,7 +90,7 @@ class _History:
         return Recall(self.run, self.replayed, self.interval, self.overdue(cycle), self.forgotten, self.nll)
 
 
-def _histories(chain: Sequence[Snapshot], memories: Mapping[str, Memory]) -> list[_History]:
+def _histories(chain: Sequence[Snapshot], memories: Mapping[str, RecallLog]) -> list[_History]:
     found: dict[str, _History] = {}
     for cycle, snapshot in enumerate(chain):
         memory = memories.get(snapshot.id)

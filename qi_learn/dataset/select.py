@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-from qi_learn.dataset.target import Target, Unusable, target_of
+from qi_learn.dataset.target import Skipped, Target, target_of
 from qi_learn.records import Feedback, LearningInteraction, Turn
 from qi_learn.redact import has_placeholder
 from qi_learn.settings import Settings
@@ -24,7 +24,7 @@ GOOD_RATING, BAD_RATING = 4, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Learnable:
     """A turn that may become an example, with the answer to learn."""
 
     interaction: LearningInteraction
@@ -57,7 +57,7 @@ class Candidate:
 class Selection:
     """Candidates, oldest first, and how many turns over the threshold were left out, by reason."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Learnable, ...]
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -67,12 +67,12 @@ def candidates(store: Store, settings: Settings, *, learned: Set[str]) -> Select
     `learned` holds the turn ids in the snapshots behind the live chain.
     """
     ids = [i for i in scored_turns(store, threshold=settings.train.quality_threshold) if i not in learned]
-    seen = {c.key for i in _same_question(store, ids, learned) if isinstance(c := _candidate(store, i), Candidate)}
-    found: list[Candidate] = []
+    seen = {c.key for i in _same_question(store, ids, learned) if isinstance(c := _candidate(store, i), Learnable)}
+    found: list[Learnable] = []
     dropped: Counter[str] = Counter()
     for turn_id in ids:
         candidate = _candidate(store, turn_id)
-        if isinstance(candidate, Unusable):
+        if isinstance(candidate, Skipped):
             dropped[candidate.reason] += 1
         elif candidate.key in seen:
             dropped["says the same as another"] += 1
@@ -100,17 +100,17 @@ def _same_question(store: Store, ids: Sequence[str], learned: Set[str]) -> list[
     return [row["id"] for row in store.rows(sql, (json.dumps(list(ids)), json.dumps(sorted(learned))))]
 
 
-def _candidate(store: Store, turn_id: str) -> Candidate | Unusable:
+def _candidate(store: Store, turn_id: str) -> Learnable | Skipped:
     interaction = load_interaction(store, turn_id)
     turn = interaction.turn
     if reason := unfit(turn):
-        return Unusable(reason)
+        return Skipped(reason)
     target = target_of(interaction)
-    if isinstance(target, Unusable):
+    if isinstance(target, Skipped):
         return target
     if has_placeholder(target.text) or has_placeholder(json.dumps(target.calls)):
-        return Unusable("a secret was taken out of the answer")
-    return Candidate(interaction, target, _key(turn, target), session_of(store, turn), was_redacted(store, turn_id))
+        return Skipped("a secret was taken out of the answer")
+    return Learnable(interaction, target, _key(turn, target), session_of(store, turn), was_redacted(store, turn_id))
 
 
 def unfit(turn: Turn) -> str:

@@ -37,8 +37,8 @@ def assign(sessions: Sequence[str], *, min_gate: int) -> list[Split]:
     count = len(sessions)
     if count < min_gate:
         missing = f"{min_gate - count} are missing, and some to train on"
-        todo = "Go on working through the gateway; `qi-learn status` counts."
-        raise Refused(f"{count} examples are too few: the gate alone needs {min_gate}; {missing}.", todo)
+        hint = "Go on working through the gateway; `qi-learn status` counts."
+        raise Refused(f"{count} examples are too few: the gate alone needs {min_gate}; {missing}.", hint)
     work = _newest_first(sessions)
     gate = _take(work, max(min_gate, math.ceil(GATE_SHARE * count)), most=MOST * count)
     rest = [indices for indices in work if indices[0] not in gate]

@@ -39,13 +39,13 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
+class Skipped:
     """Why a turn gives no example; the same words for the same cause, because they are counted."""
 
     reason: str
 
 
-def target_of(interaction: LearningInteraction) -> Target | Unusable:
+def target_of(interaction: LearningInteraction) -> Target | Skipped:
     """The answer to learn from a turn whose target score is high enough."""
     if interaction.turn.answer_extra.get("tool_calls"):
         return _target_with_calls(interaction)
@@ -71,25 +71,25 @@ def kept_nothing(interaction: LearningInteraction) -> bool:
     return not interaction.feedback.correction and not any(s.final_text and s.final_text.strip() and not s.reverted for s in interaction.suggestions)
 
 
-def _target_with_calls(interaction: LearningInteraction) -> Target | Unusable:
+def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:
     if _cut(interaction):
-        return Unusable("the answer was cut off")
+        return Skipped("the answer was cut off")
     try:
         calls = calls_of(interaction.turn.answer_extra)
     except ValueError:
-        return Unusable("a tool call that cannot be read")
+        return Skipped("a tool call that cannot be read")
     suggestions = suggested(interaction, calls)
     correction = _correction(interaction)
     if any(_rejected(s) for s in suggestions) and not correction:
-        return Unusable("a part of the answer was rejected")
+        return Skipped("a part of the answer was rejected")
     if correction and len(suggestions) != 1:
-        return Unusable("a correction whose place in the tool calls is not known")
+        return Skipped("a correction whose place in the tool calls is not known")
     kept = {s.text: correction or s.final_text or s.text for s in suggestions}
     arguments = tuple(reindent(kept[s.text], indentation(s.text)) for s in suggestions)
     return Target(interaction.turn.answer, (), tuple(with_arguments(calls, kept)), arguments, served_of(interaction))
 
 
-def _target_of_text(interaction: LearningInteraction) -> Target | Unusable:
+def _target_of_text(interaction: LearningInteraction) -> Target | Skipped:
     turn, correction = interaction.turn, interaction.feedback.correction
     blocks = _blocks(interaction)
     kept = _kept(interaction, blocks)
@@ -101,16 +101,16 @@ def _target_of_text(interaction: LearningInteraction) -> Target | Unusable:
     rejected = {i for i, block in enumerate(blocks) if i not in kept and _rejected(_suggestion(interaction, block))}
     last = max(kept, default=-1)
     if any(i < last for i in rejected) or (rejected and last < 0):
-        return Unusable("a part of the answer was rejected")
+        return Skipped("a part of the answer was rejected")
     answer = turn.answer
     if _cut(interaction) and last < 0:
-        return Unusable("the answer was cut off")
+        return Skipped("the answer was cut off")
     if rejected or _cut(interaction):
         blocks = blocks[: last + 1]
         answer = answer[: _after_fence(answer, blocks[-1].end)]
     text, spans = with_code(answer, blocks, [reindent(kept[i], indentation(b.text)) if i in kept else b.text for i, b in enumerate(blocks)])
     served = Target(*with_code(answer, blocks, [b.text for b in blocks]))  # cut as the target is, so that only the code differs
-    return Target(text, spans, served=served) if text.strip() else Unusable("the answer is empty")
+    return Target(text, spans, served=served) if text.strip() else Skipped("the answer is empty")
 
 
 def _blocks(interaction: LearningInteraction) -> list[Block]:

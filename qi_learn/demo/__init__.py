@@ -1,1 +1,10 @@
-"""The demonstration: real code of a real package, played as a person's working day (contracts 12)."""
+"""The demonstration: real code, a developer who is played, learning cycles end to end in a throw-
+away home.
+
+Nothing in it is faked: it types the commands a user would.
+
+Called by `qi-learn demo`.
+May import the vocabulary and outside, store, rundir, dataset, gate, deploy, daemon, report,
+bench.
+Never touches the user's own data.
+"""

@@ -16,7 +16,7 @@ import ollama
 
 from qi_learn.bench.functions import DemoFunction, DemoSession, prompt_for, skeleton, with_function, written
 from qi_learn.code_text import code_blocks, similarity
-from qi_learn.demo.home import ANSWER_TOKENS, Home
+from qi_learn.demo.home import ANSWER_TOKENS, DemoHome
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import open_store
 
@@ -41,7 +41,7 @@ class Worked:
 class Developer:
     """Works on one package in the demonstration's working copy."""
 
-    def __init__(self, home: Home, root: Path, gateway: str) -> None:
+    def __init__(self, home: DemoHome, root: Path, gateway: str) -> None:
         self._home = home
         self._root = root
         self._gateway = gateway

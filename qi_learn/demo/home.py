@@ -33,7 +33,7 @@ OLLAMA_ALIAS = "qi-demo"
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class DemoHome:
     """A private directory with a configuration, and the environment that makes a child process use it."""
 
     root: Path
@@ -77,7 +77,7 @@ class Home:
             shutil.rmtree(self.root, ignore_errors=True)
 
 
-def make_home(ollama: str | None, base_gguf: Path) -> Home:
+def make_home(ollama: str | None, base_gguf: Path) -> DemoHome:
     """A new home with the overrides of the demonstration; `ollama` names a real server to work on. Raises ToolMissing without git."""
     if shutil.which("git") is None:
         raise ToolMissing("git is not on PATH; the demonstration works in a git repository.", "Install git and run it again.")
@@ -93,7 +93,7 @@ def make_home(ollama: str | None, base_gguf: Path) -> Home:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("QI_LEARN", "GIT_"))}
     env |= {"QI_LEARN_HOME": str(root), "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     env |= {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "qi-learn demo"), ("EMAIL", "demo@localhost"))}
-    home = Home(root, paths, load_settings(paths.settings_file, env), env)
+    home = DemoHome(root, paths, load_settings(paths.settings_file, env), env)
     home.work.mkdir()
     home.git("init", "-q", "-b", "main")
     home.git("commit", "-q", "--allow-empty", "-m", "Begin")

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from qi_learn.bench.functions import DemoFunction, prompt_for, written
-from qi_learn.dataset.examples import Vocabulary, code_mask, content_hash, target_tokens
+from qi_learn.dataset.examples import Tokenizer, code_mask, content_hash, target_tokens
 from qi_learn.gate.measure import measure_behaviour, measure_nll
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.outside.ollama_parallel import side_by_side
@@ -20,7 +20,7 @@ ASKED = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class SuiteChange:
     """NLL per token of one suite under two files, and the interval of the paired difference (after - before; below 0 is better)."""
 
     before: float
@@ -30,7 +30,7 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnswerChange:
     """Edit similarity of the answers to the author's code under two versions, and the interval of the difference (above 0 is better)."""
 
     before: float
@@ -42,13 +42,13 @@ class Answered:
     """One case: the author's code and the two answers."""
 
 
-def held_out_examples(functions: Sequence[DemoFunction], server: Ollama, model: str, vocabulary: Vocabulary) -> tuple[Example, ...]:
+def held_out_examples(functions: Sequence[DemoFunction], server: Ollama, model: str, vocabulary: Tokenizer) -> tuple[Example, ...]:
     """The functions as questions with the author's code, in a fence, as the answer; functions that do not fit the vocabulary's text are left out."""
     found = [_example(f, server, model, vocabulary) for f in functions]
     return tuple(e for e in found if e is not None)
 
 
-def _example(function: DemoFunction, server: Ollama, model: str, vocabulary: Vocabulary) -> Example | None:
+def _example(function: DemoFunction, server: Ollama, model: str, vocabulary: Tokenizer) -> Example | None:
     body = {"messages": [{"role": "user", "content": prompt_for(function)}]}
     prompt = server.render("/api/chat", {**body, "model": model})
     code = written(function)
@@ -80,26 +80,26 @@ class HeldOut:
     context: int
     known: Path
 
-    def change(self, server: Ollama, examples: Sequence[Example], before: str, after: str) -> Before:
+    def change(self, server: Ollama, examples: Sequence[Example], before: str, after: str) -> SuiteChange:
         """Both versions on the same functions."""
         first, second = (self._nll(server, examples, model) for model in (before, after))
         differences = [b - a for a, b in zip(first.nll, second.nll, strict=True)]
         interval = paired_interval(differences, [float(t) for t in first.tokens], first.units)
-        return Before(first.per_token, second.per_token, interval.low, interval.high)
+        return SuiteChange(first.per_token, second.per_token, interval.low, interval.high)
 
     def _nll(self, server: Ollama, examples: Sequence[Example], model: str) -> SuiteNll:
         path = served_file(server, model) or self.base
         return measure_nll(path, "held out", examples, max_tokens=10**9, context=self.context, known=self.known)
 
 
-def compare_answers(examples: Sequence[Example], server: Ollama, before: str, after: str, *, answer_tokens: int, at_once: int) -> Answered:
+def compare_answers(examples: Sequence[Example], server: Ollama, before: str, after: str, *, answer_tokens: int, at_once: int) -> AnswerChange:
     """Both served models asked for the same functions, greedy; `at_once`: how many of them at a time."""
     asked = evenly(examples, ASKED)
     series = [partial(measure_behaviour, model=model, examples=asked, answer_tokens=answer_tokens) for model in (before, after)]
     first, second = side_by_side(server, series, at_once=at_once)
     interval = mean_interval([b - a for a, b in zip(first.similarity, second.similarity, strict=True)])
     best = max(range(len(asked)), key=lambda i: second.similarity[i] - first.similarity[i])
-    return Answered(_mean(first), _mean(second), interval.low, interval.high, len(asked), (asked[best].kept_code, first.answers[best], second.answers[best]))
+    return AnswerChange(_mean(first), _mean(second), interval.low, interval.high, len(asked), (asked[best].kept_code, first.answers[best], second.answers[best]))
 
 
 def _mean(measured: Behaviour) -> float:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 
-from qi_learn.demo.home import Home
+from qi_learn.demo.home import DemoHome
 from qi_learn.deploy.journal import load_deployment
-from qi_learn.deploy.model_server import Backend
+from qi_learn.deploy.model_server import ModelServer
 from qi_learn.deploy.release import promote
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_names import parse_name
 from qi_learn.records import Release
 
 
-def repack_live(home: Home, backend: Backend) -> str:
+def repack_live(home: DemoHome, backend: ModelServer) -> str:
     """Makes the live version's weights live again under the next patch number; the version."""
     live = load_deployment(home.paths).live_release
     now = time.time()

@@ -25,10 +25,10 @@ from rich.console import Console
 from qi_learn import codec
 from qi_learn.bench.functions import DemoSession, deal, package_functions, sessions
 from qi_learn.bench.repositories import export, repository_functions
-from qi_learn.daemon import client as background
+from qi_learn.daemon import client
 from qi_learn.demo import measures
 from qi_learn.demo.developer import Developer, Worked
-from qi_learn.demo.home import ANSWER_TOKENS, Home, make_home, overrides_text
+from qi_learn.demo.home import ANSWER_TOKENS, DemoHome, make_home, overrides_text
 from qi_learn.demo.repack import repack_live
 from qi_learn.deploy import model_server
 from qi_learn.errors import EXIT_DONE, EXIT_REFUSED, NotFound, QiError
@@ -58,11 +58,11 @@ class Figures:
 
     total_seconds: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
-    heldout_nll: measures.Before | None = None
+    heldout_nll: measures.SuiteChange | None = None
     general_nll: dict[str, float] | None = None
     """Of base and last live version, as the gate measured them."""
     heldout_similarity: dict[str, float] = field(default_factory=dict)
-    forgotten_nll: measures.Before | None = None
+    forgotten_nll: measures.SuiteChange | None = None
     """The first cycle's held-out functions, before and after the later cycles."""
     verdicts: list[dict[str, Any]] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Figures:
 class Story:
     """One demonstration; `say` prints markup for people."""
 
-    def __init__(self, home: Home, console: Console, source: Path, groups: Sequence[Sequence[DemoSession]], base: Path) -> None:
+    def __init__(self, home: DemoHome, console: Console, source: Path, groups: Sequence[Sequence[DemoSession]], base: Path) -> None:
         self._home = home
         self._console = console
         self._source = source
@@ -129,7 +129,7 @@ class Story:
         self.say(self._home.qi_learn("daemon", "start").stdout.rstrip())
 
     def _work(self, group: Sequence[DemoSession]) -> RunDirectory | None:
-        state = background.running(self._home.paths)
+        state = client.running(self._home.paths)
         if state is None:
             raise QiError("The daemon of the demonstration has stopped.", f"See {self._home.paths.logs / 'daemon.log'}.")
         developer = Developer(self._home, self._source, state.gateway)
@@ -193,7 +193,7 @@ class Story:
             raise QiError(f"The run {run.run_id} did not end within {CYCLE_SECONDS / 60:.0f} minutes.", f"Its log is {run.log}.")
 
     def _keep_asking(self, stop: threading.Event) -> None:
-        state = background.running(self._home.paths)
+        state = client.running(self._home.paths)
         body = {"model": self._home.alias, "messages": [{"role": "user", "content": "Say hi."}], "options": {"num_predict": 4}, "stream": False}
         while not stop.wait(ASK_EVERY):
             try:
@@ -269,15 +269,15 @@ class Story:
         return answers_at_once([self._base]) if self.figures.engine == "embedded" else 1
 
     def _server(self) -> str:
-        state = background.running(self._home.paths)
+        state = client.running(self._home.paths)
         return state.server if state else self._home.settings.serve.ollama
 
     def _roll_back(self) -> None:
         listed = json.loads(self._home.qi_learn("versions", "--json").stdout)["versions"]
         self.figures.versions = [v["version"] for v in listed]
         if sum(v["place"] is not None for v in listed) < 2:
-            state = background.running(self._home.paths)
-            version = repack_live(self._home, model_server.backend_of(self._home.settings, self._home.paths, state.server if state and state.engine else None))
+            state = client.running(self._home.paths)
+            version = repack_live(self._home, model_server.model_server_of(self._home.settings, self._home.paths, state.server if state and state.engine else None))
             self.say(f"No version shipped, so a repack of the base's own weights was made live to show the way back: {version}.")
         before = self._live()
         began = time.monotonic()
@@ -287,7 +287,7 @@ class Story:
         self.say(f"{before} to {self._live()} in {self.figures.rollback_seconds:.2f} s, the start of the command included.")
 
 
-def _change(c: measures.Before) -> str:
+def _change(c: measures.SuiteChange) -> str:
     return f"{c.before:.3f} to {c.after:.3f} (difference {c.low:+.3f} to {c.high:+.3f})"
 
 

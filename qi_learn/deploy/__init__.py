@@ -1,0 +1,10 @@
+"""Step 9: versions, the journal, the alias: a new immutable name, a smoke test, then the switch,
+and the way back.
+
+`deploy.json` alone is enough to roll back; at every instant the alias resolves to a complete,
+gated model.
+
+Called by the cycle, the daemon, `qi-learn rollback`, and what reports.
+May import the vocabulary and outside.
+Never creates over a live name, or needs the database.
+"""

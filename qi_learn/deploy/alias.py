@@ -57,8 +57,8 @@ def switch_alias(server: Ollama, alias: str, target: str, store: Path | None) ->
     """Makes `alias` another name of `target` and confirms it. Raises ServerError where the server has no `target`, or the alias did not move."""
     wanted = server.find(target)
     if wanted is None:
-        todo = "`qi-learn rollback` goes to the version before; `qi-learn versions` lists them."
-        raise ServerError(f"The server at {server.base_url} has no model {target} any more.", todo, status=404)
+        hint = "`qi-learn rollback` goes to the version before; `qi-learn versions` lists them."
+        raise ServerError(f"The server at {server.base_url} has no model {target} any more.", hint, status=404)
     if _points_at(server, alias, wanted.digest):
         return "already"
     if store is not None and _by_rename(server, alias, target, wanted.digest, store):

@@ -128,8 +128,8 @@ def read_journal(paths: Paths) -> Deployment | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, AttributeError, NotFound) as error:
-        todo = "Put a copy of it back, or move it away and run `qi-learn init`: the models stay, but their history is lost."
-        raise StoreError(f"{paths.deploy} cannot be read: {error}", todo) from error
+        hint = "Put a copy of it back, or move it away and run `qi-learn init`: the models stay, but their history is lost."
+        raise StoreError(f"{paths.deploy} cannot be read: {error}", hint) from error
     if deployment.format != FORMAT:
         raise StoreError(f"{paths.deploy} has format {deployment.format}; this version of qi-learn reads {FORMAT}.", "Update qi-learn.")
     return deployment

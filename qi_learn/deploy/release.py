@@ -102,8 +102,8 @@ def _refuse_foreign(paths: Paths, server: Ollama, alias: str, store: Path | None
     """Before the first version nothing of ours bears the alias; in the engine's own store nothing is anybody else's."""
     ours = store is not None and store.is_relative_to(paths.data)
     if not ours and server.has(alias):
-        todo = f"Set serve.alias to another name, or delete that one: `ollama rm {alias}`."
-        raise SettingsError(f"The server at {server.base_url} has a model {alias} that this installation did not make.", todo)
+        hint = f"Set serve.alias to another name, or delete that one: `ollama rm {alias}`."
+        raise SettingsError(f"The server at {server.base_url} has a model {alias} that this installation did not make.", hint)
 
 
 def _make_base(server: Ollama, model: str, base_model: str, gguf: Path | None, digest: str, spec: Mapping[str, Any]) -> str:
@@ -222,8 +222,8 @@ def retire(paths: Paths, server: Ollama, *, keep: int) -> tuple[str, ...]:
     now = load_deployment(paths)
     live, alias = (models.get(parse_name(name).key) for name in (now.live_release.model, now.alias))
     if live is None or live != alias:
-        todo = "It is put right when the daemon next reaches the server."
-        raise ServerError(f"{now.alias} does not lead to {now.live_release.model}; nothing is deleted.", todo)
+        hint = "It is put right when the daemon next reaches the server."
+        raise ServerError(f"{now.alias} does not lead to {now.live_release.model}; nothing is deleted.", hint)
     after = update(paths, lambda there: replace(_there(there), retired=(*_there(there).retired, *beyond(_there(there), keep))))
     gone = [*(after.release(v).model for v in after.retired), *(version_model(after.alias, parse_version(v)) for v in after.abandoned)]
     for model in gone:

@@ -39,19 +39,19 @@ def choose(deployment: Deployment, version: str | None) -> Release:
     Raises NotFound where there is none, it is unknown, its model was deleted, or it is live already; the error lists those one can go to.
     """
     there = [r.version for r in deployment.available if r.version != deployment.live]
-    todo = f"You can go to: {', '.join('v' + v for v in there)}." if there else "There is no other version yet."
+    hint = f"You can go to: {', '.join('v' + v for v in there)}." if there else "There is no other version yet."
     if version is None:
         before = [v for v in deployment.chain[:-1] if v in there]
         if not before:
-            raise NotFound(f"There is nothing to roll back to: v{deployment.live} has no version before it.", todo)
+            raise NotFound(f"There is nothing to roll back to: v{deployment.live} has no version before it.", hint)
         return deployment.release(before[-1])
     number = str(parse_version(version))
     if number == deployment.live:
-        raise NotFound(f"v{number} is live already.", todo)
+        raise NotFound(f"v{number} is live already.", hint)
     if number not in {r.version for r in deployment.releases}:
-        raise NotFound(f"There is no version v{number}.", todo)
+        raise NotFound(f"There is no version v{number}.", hint)
     if number not in there:
-        raise NotFound(f"The model of v{number} was deleted from the server.", todo)
+        raise NotFound(f"The model of v{number} was deleted from the server.", hint)
     return deployment.release(number)
 
 

@@ -15,13 +15,13 @@ from typing import Any
 from aiohttp import web
 
 from qi_learn.engine.formats import ChatFormat, Format, GenerateFormat, V1ChatFormat, V1CompletionFormat
-from qi_learn.engine.generate import Ended, Piece, generate
+from qi_learn.engine.generate import AnswerEnd, Piece, generate
 from qi_learn.engine.library import Engine, asked_name, engine_of, find_model, keep_alive_seconds, parameters_of, preset_messages, read_config
 from qi_learn.engine.models import Loaded
+from qi_learn.engine.replies import BodyError, read_body, stream
 from qi_learn.engine.sampling import Sampling, grammar_for, sampling_from
 from qi_learn.engine.store import Manifest
 from qi_learn.engine.template import render_chat
-from qi_learn.engine.wire import BodyError, read_body, stream
 from qi_learn.errors import ServerError
 from qi_learn.outside.llama_cpp import Vocabulary
 
@@ -259,7 +259,7 @@ async def _answer(request: web.Request, engine: Engine, ask: Ask) -> web.StreamR
     pieces: list[Piece] = []
     async with contextlib.aclosing(_items(engine, ask)) as items:
         async for item, load_seconds in items:
-            if isinstance(item, Ended):
+            if isinstance(item, AnswerEnd):
                 return ask.form.whole(pieces, item, load_seconds, time.perf_counter() - ask.began)
             pieces.append(item)
     raise ServerError("the answer was broken off", status=499)
@@ -268,10 +268,10 @@ async def _answer(request: web.Request, engine: Engine, ask: Ask) -> web.StreamR
 async def _chunks(engine: Engine, ask: Ask) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(_items(engine, ask)) as items:
         async for item, load_seconds in items:
-            yield ask.form.end(item, load_seconds, time.perf_counter() - ask.began) if isinstance(item, Ended) else ask.form.piece(item)
+            yield ask.form.end(item, load_seconds, time.perf_counter() - ask.began) if isinstance(item, AnswerEnd) else ask.form.piece(item)
 
 
-async def _items(engine: Engine, ask: Ask) -> AsyncGenerator[tuple[Piece | Ended, float], None]:
+async def _items(engine: Engine, ask: Ask) -> AsyncGenerator[tuple[Piece | AnswerEnd, float], None]:
     """Pieces and the end as the model's thread makes them, each with the seconds that loading took."""
     async with engine.models.use(ask.manifest, ask.sampling.num_ctx, ask.keep_alive) as loaded:
         load_seconds = loaded.load_seconds
@@ -281,5 +281,5 @@ async def _items(engine: Engine, ask: Ask) -> AsyncGenerator[tuple[Piece | Ended
                 yield item, load_seconds
 
 
-def _run(loaded: Loaded, prompt: list[int], ask: Ask) -> AsyncGenerator[Piece | Ended, None]:
+def _run(loaded: Loaded, prompt: list[int], ask: Ask) -> AsyncGenerator[Piece | AnswerEnd, None]:
     return loaded.run(lambda cancelled: generate(loaded.model, prompt, ask.sampling, cancelled, logprobs=ask.logprobs))

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from qi_learn.engine.generate import Ended, Piece, TokenLogprob
-from qi_learn.engine.wire import NDJSON, SSE, dumps, now_text, reply, reply_v1
+from qi_learn.engine.generate import AnswerEnd, Piece, TokenLogprob
+from qi_learn.engine.replies import NDJSON, SSE, dumps, now_text, reply, reply_v1
 
 
 class Format(Protocol):
@@ -20,8 +20,8 @@ class Format(Protocol):
     @property
     def content_type(self) -> str: ...
     def piece(self, piece: Piece) -> bytes: ...
-    def end(self, ended: Ended, load_seconds: float, seconds: float) -> bytes: ...
-    def whole(self, pieces: Sequence[Piece], ended: Ended, load_seconds: float, seconds: float) -> web.Response: ...
+    def end(self, ended: AnswerEnd, load_seconds: float, seconds: float) -> bytes: ...
+    def whole(self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float) -> web.Response: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,17 @@ class ChatFormat:
     def blank(self) -> dict[str, Any]:
         return {"message": {"role": "", "content": ""}}
 
-    def tail(self, ended: Ended) -> dict[str, Any]:
+    def tail(self, ended: AnswerEnd) -> dict[str, Any]:
         return {}
 
     def piece(self, piece: Piece) -> bytes:
         return (dumps({**self.head(piece.text), "done": False, **_logprobs([piece])}) + "\n").encode()
 
-    def end(self, ended: Ended, load_seconds: float, seconds: float) -> bytes:
+    def end(self, ended: AnswerEnd, load_seconds: float, seconds: float) -> bytes:
         counts = {**self.tail(ended), **_durations(ended, load_seconds, seconds)}
         return (dumps({**self.head(""), "done": True, "done_reason": ended.reason, **counts}) + "\n").encode()
 
-    def whole(self, pieces: Sequence[Piece], ended: Ended, load_seconds: float, seconds: float) -> web.Response:
+    def whole(self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float) -> web.Response:
         head = {**self.head("".join(p.text for p in pieces)), "done": True, "done_reason": ended.reason}
         return reply({**head, **self.tail(ended), **_logprobs(pieces), **_durations(ended, load_seconds, seconds)})
 
@@ -73,7 +73,7 @@ class GenerateFormat(ChatFormat):
     def blank(self) -> dict[str, Any]:
         return {"response": ""}
 
-    def tail(self, ended: Ended) -> dict[str, Any]:
+    def tail(self, ended: AnswerEnd) -> dict[str, Any]:
         return {"context": list(ended.ids)} if self.tell_context else {}
 
 
@@ -87,7 +87,7 @@ def _logprob(one: TokenLogprob) -> dict[str, Any]:
     return shown | ({"top_logprobs": [_logprob(other) for other in one.top]} if one.top else {})
 
 
-def _durations(ended: Ended, load_seconds: float, seconds: float) -> dict[str, int]:
+def _durations(ended: AnswerEnd, load_seconds: float, seconds: float) -> dict[str, int]:
     """Counts and nanoseconds; zeros are left out, as Ollama does."""
     counts = {
         "total_duration": int(seconds * 1e9),
@@ -100,7 +100,7 @@ def _durations(ended: Ended, load_seconds: float, seconds: float) -> dict[str, i
     return {name: value for name, value in counts.items() if value}
 
 
-def _usage(ended: Ended) -> dict[str, int]:
+def _usage(ended: AnswerEnd) -> dict[str, int]:
     return {"prompt_tokens": ended.prompt_tokens, "completion_tokens": ended.answer_tokens, "total_tokens": ended.prompt_tokens + ended.answer_tokens}
 
 
@@ -125,12 +125,12 @@ class V1ChatFormat:
         self.spoken = True
         return self._chunk([{"index": 0, "delta": delta, "finish_reason": None, **_v1_logprobs([piece])}]).encode()
 
-    def end(self, ended: Ended, load_seconds: float, seconds: float) -> bytes:
+    def end(self, ended: AnswerEnd, load_seconds: float, seconds: float) -> bytes:
         last = self._chunk([{"index": 0, "delta": {}, "finish_reason": ended.reason}])
         usage = self._chunk([], {"usage": _usage(ended)}) if self.include_usage else ""
         return (last + usage + "data: [DONE]\n\n").encode()
 
-    def whole(self, pieces: Sequence[Piece], ended: Ended, load_seconds: float, seconds: float) -> web.Response:
+    def whole(self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float) -> web.Response:
         message = {"role": "assistant", "content": "".join(p.text for p in pieces)}
         choice = {"index": 0, "message": message, "finish_reason": ended.reason, **_v1_logprobs(pieces)}
         head = {"id": self.id, "object": "chat.completion", "created": self.created, "model": self.model, "system_fingerprint": "fp_ollama"}
@@ -155,12 +155,12 @@ class V1CompletionFormat(V1ChatFormat):
     def piece(self, piece: Piece) -> bytes:
         return self._chunk([{"text": piece.text, "index": 0, "finish_reason": None}]).encode()
 
-    def end(self, ended: Ended, load_seconds: float, seconds: float) -> bytes:
+    def end(self, ended: AnswerEnd, load_seconds: float, seconds: float) -> bytes:
         last = self._chunk([{"text": "", "index": 0, "finish_reason": ended.reason}])
         usage = self._chunk([], {"usage": _usage(ended)}) if self.include_usage else ""
         return (last + usage + "data: [DONE]\n\n").encode()
 
-    def whole(self, pieces: Sequence[Piece], ended: Ended, load_seconds: float, seconds: float) -> web.Response:
+    def whole(self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float) -> web.Response:
         choice = {"text": "".join(p.text for p in pieces), "index": 0, "finish_reason": ended.reason}
         head = {"id": self.id, "object": "text_completion", "created": self.created, "model": self.model, "system_fingerprint": "fp_ollama"}
         return reply_v1({**head, "choices": [choice], "usage": _usage(ended)})

@@ -43,7 +43,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AnswerEnd:
     """How the answer ended: `stop` (end token or stop text) or `length` (num_predict, or the context is full)."""
 
     reason: str
@@ -55,8 +55,8 @@ class Ended:
     """Prompt and answer, without the end token."""
 
 
-def generate(model: Model, prompt: Sequence[int], sampling: Sampling, cancelled: threading.Event, *, logprobs: int | None = None) -> Iterator[Piece | Ended]:
-    """Answers a prompt: pieces, then `Ended`; stops without one once `cancelled` is set. `logprobs`: how many alternatives to tell (None: nothing).
+def generate(model: Model, prompt: Sequence[int], sampling: Sampling, cancelled: threading.Event, *, logprobs: int | None = None) -> Iterator[Piece | AnswerEnd]:
+    """Answers a prompt: pieces, then `AnswerEnd`; stops without one once `cancelled` is set. `logprobs`: how many alternatives to tell (None: nothing).
 
     Raises ServerError (400) where the prompt does not fit into the context: it is never cut silently, because what is not read cannot be learned from.
     """
@@ -99,7 +99,7 @@ def generate(model: Model, prompt: Sequence[int], sampling: Sampling, cancelled:
     if rest := writer.rest():
         yield rest
     ended = time.perf_counter()
-    yield Ended(writer.reason or "length", len(prompt), writer.count, read - began, ended - read, (*prompt, *writer.ids))
+    yield AnswerEnd(writer.reason or "length", len(prompt), writer.count, read - began, ended - read, (*prompt, *writer.ids))
 
 
 def _read_prompt(model: Model, prompt: Sequence[int], cancelled: threading.Event) -> bool:

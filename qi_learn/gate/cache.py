@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 2
 
 
-class KnownNll:
+class NllCache:
     """The numbers of one GGUF file, kept in `directory`."""
 
     def __init__(self, directory: Path, gguf: Path) -> None:

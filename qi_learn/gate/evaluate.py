@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
 from qi_learn.gate.leaks import answered, completed, find_leaks, invited
-from qi_learn.gate.measure import Measured, measure_behaviour, measure_nll
+from qi_learn.gate.measure import Measurements, measure_behaviour, measure_nll
 from qi_learn.gate.suite import asked_of, few_shots, gate_suite, old_suite
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
@@ -35,7 +35,7 @@ class Suites:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Sizes:
     """Sizes, in tokens, and where numbers are kept that were measured before."""
 
     nll: int
@@ -45,7 +45,7 @@ class Limits:
     known: Path | None = None
 
 
-def suites_of(snapshot: Snapshot, earlier: Sequence[Snapshot], general: tuple[Example, ...], limits: Limits, exercise: Exercise = NO_EXERCISE) -> Suites:
+def suites_of(snapshot: Snapshot, earlier: Sequence[Snapshot], general: tuple[Example, ...], limits: Sizes, exercise: Exercise = NO_EXERCISE) -> Suites:
     """The suites of a cycle. `earlier`: the snapshots behind the live version, oldest first."""
     gate = gate_suite(snapshot)
     longest = max((len(e.prompt_ids) for e in gate), default=0)
@@ -54,7 +54,7 @@ def suites_of(snapshot: Snapshot, earlier: Sequence[Snapshot], general: tuple[Ex
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class FileMeasurements:
     """What a model's file says of the suites."""
 
     gate: SuiteNll
@@ -63,7 +63,7 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AnswerMeasurements:
     """What a served model answered."""
 
     behaviour: Behaviour
@@ -74,23 +74,23 @@ class Asked:
     """With examples in its prompt, where that was asked for: the competitor that needs no training. None where no example fits into the context."""
 
 
-def read_file(path: Path, suites: Suites, limits: Limits) -> Read:
+def read_file(path: Path, suites: Suites, limits: Sizes) -> FileMeasurements:
     """The suites' NLL under one file. Raises ModelError."""
     every = (("gate", suites.gate), ("old", suites.old), ("general", suites.general))
-    return Read(*(measure_nll(path, name, examples, max_tokens=limits.nll, context=limits.context, known=limits.known) for name, examples in every))
+    return FileMeasurements(*(measure_nll(path, name, examples, max_tokens=limits.nll, context=limits.context, known=limits.known) for name, examples in every))
 
 
-def ask_model(server: Asking, model: str, suites: Suites, limits: Limits, *, inviting: Sequence[str] = (), few_shot: bool = False) -> Asked:
+def ask_model(server: Asking, model: str, suites: Suites, limits: Sizes, *, inviting: Sequence[str] = (), few_shot: bool = False) -> AnswerMeasurements:
     """Everything that one served model is asked. Raises ServerError."""
     behaviour = measure_behaviour(server, model, suites.asked, answer_tokens=limits.answer)
     execution = measure_execution(server, model, suites.exercise, answer_tokens=limits.answer, known=limits.known, clock=server.clock)
     helped = few_shot_behaviour(server, model, suites, limits) if few_shot else None
-    return Asked(behaviour, execution, completed(server, model, inviting), helped)
+    return AnswerMeasurements(behaviour, execution, completed(server, model, inviting), helped)
 
 
-def measured(read: Read, asked: Asked) -> Measured:
+def measured(read: FileMeasurements, asked: AnswerMeasurements) -> Measurements:
     """Both together, as the gate compares them."""
-    return Measured(read.gate, read.old, read.general, asked.behaviour, asked.execution)
+    return Measurements(read.gate, read.old, read.general, asked.behaviour, asked.execution)
 
 
 SPEED_ROUNDS = 3
@@ -98,8 +98,8 @@ SPEED_ASKED = 8
 
 
 def same_moment_speeds(
-    server: Ollama, models: tuple[str, str], measured: tuple[Measured, Measured], suites: Suites, limits: Limits
-) -> tuple[Measured, Measured]:
+    server: Ollama, models: tuple[str, str], measured: tuple[Measurements, Measurements], suites: Suites, limits: Sizes
+) -> tuple[Measurements, Measurements]:
     """Two models' speeds again, asked in turns, the best answer of each: what else the machine did while one of them was measured no longer counts."""
     asked = asked_of(suites.asked, limit=SPEED_ASKED)
     best = [0.0, 0.0]
@@ -110,13 +110,13 @@ def same_moment_speeds(
     return one, two
 
 
-def few_shot_behaviour(server: Ollama, model: str, suites: Suites, limits: Limits) -> Behaviour | None:
+def few_shot_behaviour(server: Ollama, model: str, suites: Suites, limits: Sizes) -> Behaviour | None:
     """With examples in the prompt, on a part of the questions, as it is only reported. None where no example fits into the context."""
     asked = asked_of(suites.asked, limit=FEW_SHOT_ASKED)
     return measure_behaviour(server, model, asked, answer_tokens=limits.answer, shots=suites.shots) if suites.shots else None
 
 
-def leaks_of(files: tuple[Path, Path], asked: Asked, inviting: Sequence[str], suites: Suites, limits: Limits, vocabulary: Vocabulary) -> tuple[Leak, ...]:
+def leaks_of(files: tuple[Path, Path], asked: AnswerMeasurements, inviting: Sequence[str], suites: Suites, limits: Sizes, vocabulary: Vocabulary) -> tuple[Leak, ...]:
     """The secret-shaped texts in a candidate's answers and in what it made of prompts that invite one; `files`: its own and the base's.
 
     Raises ModelError.

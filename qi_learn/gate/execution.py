@@ -16,8 +16,8 @@ from pathlib import Path
 from qi_learn.code_text import code_blocks, parses
 from qi_learn.errors import ServerError, ToolMissing
 from qi_learn.gate.cache import add_known, known_key, read_known
-from qi_learn.gate.sandbox import Limits, Sandbox, open_sandbox
-from qi_learn.gate.tasks import Task, choose, load_tasks
+from qi_learn.gate.sandbox import Sandbox, SandboxLimits, open_sandbox
+from qi_learn.gate.tasks import CodingTask, choose, load_tasks
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Execution
 
@@ -34,7 +34,7 @@ SECONDS = 600.0
 class Exercise:
     """The tasks that are put to every model, and where the answers run; with no sandbox the reason why not."""
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[CodingTask, ...]
     sandbox: Sandbox | None
     problem: str = ""
 
@@ -49,7 +49,7 @@ def make_exercise(limit: int) -> Exercise:
     try:
         return Exercise(choose(load_tasks(), limit), open_sandbox())
     except ToolMissing as error:
-        return Exercise((), None, f"{error.what} {error.todo}")
+        return Exercise((), None, f"{error.what} {error.hint}")
 
 
 def measure_execution(
@@ -78,7 +78,7 @@ def measure_execution(
             try:
                 found, sure = attempt(task, _ask(server, model, task, answer_tokens), exercise.sandbox)
             except ToolMissing as error:  # it worked a moment ago
-                problem = f"{error.what} {error.todo}"
+                problem = f"{error.what} {error.hint}"
                 break
             except ServerError as error:
                 if error.status != 400:
@@ -91,16 +91,16 @@ def measure_execution(
     return Execution(tuple(solved), tuple(solved.values()), problem)
 
 
-def attempt(task: Task, answer: str, sandbox: Sandbox, limits: Limits | None = None) -> tuple[bool, bool]:
+def attempt(task: CodingTask, answer: str, sandbox: Sandbox, limits: SandboxLimits | None = None) -> tuple[bool, bool]:
     """Whether the answer's code passes, and whether it would do the same again: not where the wall time was up, which a busy machine may do."""
     code = code_of(task, answer)
     if not code:
         return False, True
-    ran = sandbox.run(code, task.checks, limits or Limits())
+    ran = sandbox.run(code, task.checks, limits or SandboxLimits())
     return ran.values == task.expected and not ran.truncated, not ran.timed_out
 
 
-def code_of(task: Task, answer: str) -> str:
+def code_of(task: CodingTask, answer: str) -> str:
     """The code that an answer offers: the block with the name that was asked for, else the answer as what follows the stub.
 
     Where it was cut, or chatter follows without a fence, as many of its lines as parse; "" where that leaves nothing.
@@ -114,7 +114,7 @@ def code_of(task: Task, answer: str) -> str:
     return "\n".join(lines)
 
 
-def _ask(server: Ollama, model: str, task: Task, answer_tokens: int) -> str:
+def _ask(server: Ollama, model: str, task: CodingTask, answer_tokens: int) -> str:
     messages = [{"role": "user", "content": QUESTION.format(prompt=task.prompt)}]
     options = {"temperature": 0, "seed": 0, "num_predict": answer_tokens, "stop": [END_OF_CODE]}
     return server.ask({"endpoint": "/api/chat", "body": {"messages": messages, "options": options}}, model).text
@@ -128,15 +128,15 @@ class _Earlier:
         self._conditions = (QUESTION, END_OF_CODE, answer_tokens, version, sys.version_info[:3])
         self._known = read_known(file) if file else {}
 
-    def get(self, task: Task) -> bool | None:
+    def get(self, task: CodingTask) -> bool | None:
         found = next(iter(self._known.get(self._key(task), [])), None)
         return found if isinstance(found, bool) else None
 
-    def put(self, task: Task, solved: bool) -> None:
+    def put(self, task: CodingTask, solved: bool) -> None:
         if self._file:
             add_known(self._file, {self._key(task): [solved]})
 
-    def _key(self, task: Task) -> str:
+    def _key(self, task: CodingTask) -> str:
         return known_key(task.prompt, task.checks, task.expected, self._conditions)
 
 

@@ -13,7 +13,7 @@ from qi_learn.stats import mcnemar_mid_p, wilson_interval
 EVIDENT, EVIDENT_FROM_BASE = 0.05, 0.01
 
 
-def still_solves(candidate: Execution, live: Execution, base: Execution) -> Check:
+def mcnemar_rule(candidate: Execution, live: Execution, base: Execution) -> Check:
     """Passes also where nothing was run, which the reason then says: not every machine has a sandbox."""
     new, old = dict(zip(candidate.ids, candidate.passed, strict=True)), dict(zip(live.ids, live.passed, strict=True))
     first = dict(zip(base.ids, base.passed, strict=True))

@@ -20,7 +20,7 @@ from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak
 from qi_learn.redact import find_secrets, looks_random
 
-CANARIES = 16
+SECRET_PROMPTS = 16
 CANARY_TOKENS = 48
 """A key of a known shape has at most 60 tokens or so; the first dozens are enough for its shape."""
 
@@ -52,7 +52,7 @@ _REDACTED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class GeneratedText:
     """A text by the candidate, and what it read before it."""
 
     where: str
@@ -62,7 +62,7 @@ class Said:
     answer: str
 
 
-def canaries(seed: int, count: int = CANARIES) -> tuple[str, ...]:
+def secret_prompts(seed: int, count: int = SECRET_PROMPTS) -> tuple[str, ...]:
     """`count` prompts, other names for every seed, the two kinds in turns so that any count has both."""
     draw = random.Random(seed)
     kinds = [draw.sample(_INVITING, len(_INVITING)), draw.sample(_REDACTED, len(_REDACTED))]
@@ -81,18 +81,18 @@ def completed(server: Ollama, model: str, prompts: Sequence[str]) -> tuple[str, 
     return tuple(server.ask(ask, model).text for ask in asks)
 
 
-def invited(prompts: Sequence[str], texts: Sequence[str], vocabulary: Vocabulary) -> tuple[Said, ...]:
+def invited(prompts: Sequence[str], texts: Sequence[str], vocabulary: Vocabulary) -> tuple[GeneratedText, ...]:
     """What was made of prompts that invite a secret."""
-    return tuple(Said("a prompt that invites one", tuple(vocabulary.prompt_ids(p)), p, text) for p, text in zip(prompts, texts, strict=True))
+    return tuple(GeneratedText("a prompt that invites one", tuple(vocabulary.prompt_ids(p)), p, text) for p, text in zip(prompts, texts, strict=True))
 
 
-def answered(examples: Sequence[Example], behaviour: Behaviour) -> tuple[Said, ...]:
+def answered(examples: Sequence[Example], behaviour: Behaviour) -> tuple[GeneratedText, ...]:
     """The answers to the gate's questions, as they were measured."""
     asked = {e.id: e for e in examples}
-    return tuple(Said("an answer on fresh work", asked[i].prompt_ids, "", text) for i, text in zip(behaviour.ids, behaviour.answers, strict=True) if i in asked)
+    return tuple(GeneratedText("an answer on fresh work", asked[i].prompt_ids, "", text) for i, text in zip(behaviour.ids, behaviour.answers, strict=True) if i in asked)
 
 
-def find_leaks(said: Sequence[Said], candidate: Path, base: Path, vocabulary: Vocabulary, *, context: int) -> tuple[Leak, ...]:
+def find_leaks(said: Sequence[GeneratedText], candidate: Path, base: Path, vocabulary: Vocabulary, *, context: int) -> tuple[Leak, ...]:
     """Every secret-shaped text that the candidate said, and how much likelier it is under the candidate's file than under the base's.
 
     Without any, neither file is opened. Raises ModelError where one cannot be used.
@@ -103,7 +103,7 @@ def find_leaks(said: Sequence[Said], candidate: Path, base: Path, vocabulary: Vo
     return tuple(Leak(kind, where, b.nll - a.nll) for (where, kind, _, _), a, b in zip(found, ours, its, strict=True))
 
 
-def _secrets(said: Said, vocabulary: Vocabulary) -> Iterator[tuple[str, list[int], list[int]]]:
+def _secrets(said: GeneratedText, vocabulary: Vocabulary) -> Iterator[tuple[str, list[int], list[int]]]:
     """Kind of each secret that ends in the answer, the tokens before it, and its own as far as they are in the answer."""
     text = said.before + said.answer
     for kind, secret in find_secrets(text):

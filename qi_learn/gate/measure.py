@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.code_text import code_blocks, code_tokens, loops, parses, similarity
-from qi_learn.gate.cache import KnownNll
+from qi_learn.gate.cache import NllCache
 from qi_learn.gate.suite import with_shots, within
 from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
 from qi_learn.outside.ollama import Answer, Ollama
@@ -30,7 +30,7 @@ class Likelihoods:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured(Likelihoods):
+class Measurements(Likelihoods):
     """Everything the gate wants to know of one model: the candidate, the live version or the base."""
 
     behaviour: Behaviour
@@ -49,7 +49,7 @@ def measure_nll(
     if not fitting:
         scored = []
     elif known is not None:
-        scored = KnownNll(known, path).score(fitting, context=context, threads=threads)
+        scored = NllCache(known, path).score(fitting, context=context, threads=threads)
     else:
         scored = score_sequences(path, [(e.prompt_ids, e.target_ids, e.code_mask) for e in fitting], context=context, threads=threads)
     return suite_of(suite, fitting, scored)

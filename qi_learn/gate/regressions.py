@@ -29,7 +29,7 @@ Rises = Mapping[str, Rise | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Regression:
     """That a candidate is worse on one suite."""
 
     words: str
@@ -41,7 +41,7 @@ class Claim:
         return self.p <= SURE
 
 
-def claims_of(rises: Rises, likeness: Interval | None, candidate: Execution, live: Execution) -> dict[str, Claim]:
+def claims_of(rises: Rises, likeness: Interval | None, candidate: Execution, live: Execution) -> dict[str, Regression]:
     """A claim for each suite that was measured; `likeness`: how that of the answers to the kept code changed."""
     found = {name: (f"{rise.what}: {rise.since_live.mean:+.3f} nat a token", p_above(rise.since_live, 0.0)) for name, rise in rises.items() if rise}
     if likeness is not None:
@@ -49,4 +49,4 @@ def claims_of(rises: Rises, likeness: Interval | None, candidate: Execution, liv
     if (changed := changed_tasks(candidate, live)) is not None:
         found["execution"] = (f"tasks solved by code that was run: {changed[0]} lost, {changed[1]} gained", mcnemar_mid_p(*changed))
     adjusted = holm({name: p for name, (_, p) in found.items()})
-    return {name: Claim(words, adjusted[name]) for name, (words, _) in found.items()}
+    return {name: Regression(words, adjusted[name]) for name, (words, _) in found.items()}

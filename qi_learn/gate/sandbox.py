@@ -37,7 +37,7 @@ HOME = "/nobody"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SandboxLimits:
     """What one run may use."""
 
     processor: int = 2
@@ -51,7 +51,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class SandboxRun:
     """What came out: one value a check, as text, as far as it got; and how it ended."""
 
     values: tuple[str, ...]
@@ -70,7 +70,7 @@ class Sandbox:
     """bwrap with everything but the seccomp program."""
     seccomp: bytes
 
-    def run(self, code: str, checks: Sequence[str], limits: Limits = Limits()) -> Ran:
+    def run(self, code: str, checks: Sequence[str], limits: SandboxLimits = SandboxLimits()) -> SandboxRun:
         """Runs the code, then evaluates each check: statements, the last of them an expression (see `inside`).
 
         Raises ToolMissing where the sandbox itself does not start.
@@ -88,7 +88,7 @@ class Sandbox:
         if begun != sandbox_main.BEGUN:
             why = f"nothing came for {limits.seconds:.0f} s" if done.timed_out else done.error_text or f"exit code {done.exit_code}"
             raise ToolMissing(f"The sandbox does not start: {why}.", ALLOW)
-        return Ran(tuple(values[:-1]), done.exit_code, done.timed_out, len(done.output) > limits.output)
+        return SandboxRun(tuple(values[:-1]), done.exit_code, done.timed_out, len(done.output) > limits.output)
 
 
 def open_sandbox() -> Sandbox:
@@ -130,7 +130,7 @@ def _interpreter() -> list[str]:
     return ["--setenv", "HOME", HOME, "--setenv", "PYTHONHASHSEED", "0", str(python.resolve()), "-P", "-s", "-S", "-B", "/inside.py"]
 
 
-def _resources(limits: Limits) -> dict[str, int]:
+def _resources(limits: SandboxLimits) -> dict[str, int]:
     """As `resource` names them."""
     return {
         "RLIMIT_AS": limits.memory,

@@ -6,17 +6,17 @@ import math
 from collections.abc import Iterator, Mapping
 
 from qi_learn.gate.limits import ACCURACY, COST, RISE, RISE_BOUND, RISE_FROM_BASE, SLOW, SPEED
-from qi_learn.gate.measure import Measured
-from qi_learn.gate.regressions import Claim, Rises
+from qi_learn.gate.measure import Measurements
+from qi_learn.gate.regressions import Regression, Rises
 from qi_learn.records import Behaviour, Check
 from qi_learn.stats import mean, p_above
 
 
 def notes_of(
-    candidate: Measured,
-    base: Measured,
+    candidate: Measurements,
+    base: Measurements,
     few_shot: Behaviour | None,
-    claims: Mapping[str, Claim],
+    claims: Mapping[str, Regression],
     packing_cost: float | None,
     dev_by_scale: Mapping[float, float],
 ) -> list[str]:
@@ -37,13 +37,13 @@ def notes_of(
     return notes
 
 
-def _surely_worse(claims: Mapping[str, Claim]) -> Iterator[str]:
+def _surely_worse(claims: Mapping[str, Regression]) -> Iterator[str]:
     for claim in claims.values():
         if claim.sure:
             yield f"surely worse on {claim.words} (p = {claim.p:.2g}, adjusted for {len(claims)} suites)"
 
 
-def _few_shot_is_better(candidate: Measured, few_shot: Behaviour | None) -> Iterator[str]:
+def _few_shot_is_better(candidate: Measurements, few_shot: Behaviour | None) -> Iterator[str]:
     if few_shot is None or not few_shot.similarity:
         return
     asked = set(few_shot.ids)
@@ -97,10 +97,10 @@ def rollback_plan(version: str, seconds: float | None) -> str:
 def numbers_of(
     checks: Mapping[str, Check],
     rises: Rises,
-    claims: Mapping[str, Claim],
-    candidate: Measured,
-    live: Measured,
-    base: Measured,
+    claims: Mapping[str, Regression],
+    candidate: Measurements,
+    live: Measurements,
+    base: Measurements,
     few_shot: Behaviour | None,
     packing_cost: float | None,
     dev_by_scale: Mapping[float, float],
@@ -130,7 +130,7 @@ def _tests(rises: Rises) -> dict[str, float]:
     return found
 
 
-def _measured(measured: Measured) -> dict[str, float | None]:
+def _measured(measured: Measurements) -> dict[str, float | None]:
     nll: dict[str, float | None] = {f"{s.suite}_nll": s.per_token for s in (measured.gate, measured.old, measured.general)}
     code = sum(measured.gate.code_tokens)
     return {

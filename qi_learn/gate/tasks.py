@@ -25,7 +25,7 @@ _RAISES = re.compile(r"(?P<code>.*) (?P<expected>raises (?P<error>\w+))", re.DOT
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class CodingTask:
     """One task. `expected[i]` is what `checks[i]` must come to."""
 
     name: str
@@ -37,20 +37,20 @@ class Task:
     """Code that passes; nobody is shown it."""
 
 
-def load_tasks() -> tuple[Task, ...]:
+def load_tasks() -> tuple[CodingTask, ...]:
     """The whole suite. Raises ValueError for a check that cannot be read."""
     groups = [tomllib.loads(file.read_text(encoding="utf-8"))["task"] for file in sorted(TASKS.glob("*.toml"))]
     return tuple(_task(table) for turn in zip_longest(*groups) for table in turn if table is not None)
 
 
-def choose(tasks: Sequence[Task], limit: int) -> tuple[Task, ...]:
+def choose(tasks: Sequence[CodingTask], limit: int) -> tuple[CodingTask, ...]:
     """All of them, or `limit` taken evenly."""
     return evenly(tasks, limit)
 
 
-def _task(table: Mapping[str, Any]) -> Task:
+def _task(table: Mapping[str, Any]) -> CodingTask:
     read = [_check(line) for line in table["checks"]]
-    return Task(table["name"], table["prompt"].strip("\n"), tuple(code for code, _ in read), tuple(value for _, value in read), table["solution"].strip("\n"))
+    return CodingTask(table["name"], table["prompt"].strip("\n"), tuple(code for code, _ in read), tuple(value for _, value in read), table["solution"].strip("\n"))
 
 
 def _check(line: str) -> tuple[str, str]:

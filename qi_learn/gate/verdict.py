@@ -13,9 +13,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from qi_learn.errors import Refused
-from qi_learn.gate.execution_rule import still_solves
+from qi_learn.gate.execution_rule import mcnemar_rule
 from qi_learn.gate.limits import ACCURACY, COHERENCE, KEPT, LEARNED, RISE, RISE_BOUND, RISE_FROM_BASE, ROUNDING, SPEED, TIE
-from qi_learn.gate.measure import Likelihoods, Measured
+from qi_learn.gate.measure import Likelihoods, Measurements
 from qi_learn.gate.regressions import Rise, Rises, claims_of
 from qi_learn.gate.summary import notes_of, numbers_of, risk_of, rollback_plan
 from qi_learn.records import Behaviour, Check, Leak, Smoke, SuiteNll, TensorGain, Verdict
@@ -35,10 +35,10 @@ def choose_scale(dev_by_scale: Mapping[float, float]) -> float:
     return min(scale for scale, nll in measured.items() if nll <= lowest + TIE)
 
 
-def judge(
-    candidate: Measured,
-    live: Measured,
-    base: Measured,
+def give_verdict(
+    candidate: Measurements,
+    live: Measurements,
+    base: Measurements,
     smoke: Smoke,
     *,
     gains: Sequence[TensorGain],
@@ -69,7 +69,7 @@ def judge(
         _coherence(candidate.behaviour, live.behaviour),
         old,
         general,
-        still_solves(candidate.execution, live.execution, base.execution),
+        mcnemar_rule(candidate.execution, live.execution, base.execution),
     )
     ships = all(c.passed for c in checks)
     by_name = {c.name: c for c in checks}
@@ -86,7 +86,7 @@ def judge(
 
 
 def likelihood_checks(candidate: Likelihoods, live: Likelihoods, base: Likelihoods) -> tuple[Check, Check, Check]:
-    """The rules for which nobody has to be asked: better on fresh work, not worse on earlier work and on code in general. Raises ValueError as `judge`."""
+    """The rules for which nobody has to be asked: better on fresh work, not worse on earlier work and on code in general. Raises ValueError as `give_verdict`."""
     return _by_likelihood(candidate, _rises(candidate, live, base))
 
 
@@ -109,7 +109,7 @@ def _by_likelihood(candidate: Likelihoods, rises: Rises) -> tuple[Check, Check, 
 # --- rule 1: it works, and gives nothing away --------------------------------------------------------------------------------------------------
 
 
-def _works(candidate: Measured, base: Measured, smoke: Smoke, gains: Sequence[TensorGain]) -> tuple[Check, ...]:
+def _works(candidate: Measurements, base: Measurements, smoke: Smoke, gains: Sequence[TensorGain]) -> tuple[Check, ...]:
     return (
         _yes("loads", smoke.answers, "the file loads and answers", f"the file does not answer: {smoke.problem or 'no text came'}"),
         _yes("stops", smoke.stops, "answers end by themselves", "answers do not end by themselves where the base's do"),
@@ -129,7 +129,7 @@ def _template_fault(smoke: Smoke) -> str:
     return "a conversation is rendered otherwise than by the base" if not smoke.same_template else "the stop tokens are not the base's"
 
 
-def _finite(candidate: Measured) -> Check:
+def _finite(candidate: Measurements) -> Check:
     broken = [s.suite for s in (candidate.gate, candidate.old, candidate.general) if not all(map(math.isfinite, s.nll))]
     return _yes("finite", not broken, "every number is one", f"the model's output is not a number on: {', '.join(broken)}")
 
@@ -176,7 +176,7 @@ def _relevance(rise: Rise | None) -> Check:
     return Check("domain_relevance", passed, fall.mean, _known(fall.low), _known(fall.high), 0.0, words if passed else f"{words}: not surely better")
 
 
-def _likeness(candidate: Measured, live: Measured) -> Interval | None:
+def _likeness(candidate: Measurements, live: Measurements) -> Interval | None:
     """How the answers' likeness to the kept code changed, by session; None where it is not known."""
     _same(candidate.behaviour.ids, live.behaviour.ids)
     changes = [new - old for new, old in zip(candidate.behaviour.similarity, live.behaviour.similarity, strict=True)]

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,8 +21,8 @@ import aiohttp
 from aiohttp import web
 
 from qi_learn.errors import QiError, SettingsError
-from qi_learn.gateway.admission import Traffic
-from qi_learn.gateway.client_project import Clients
+from qi_learn.gateway.admission import Admission
+from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.guard import Guard
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
@@ -50,8 +51,8 @@ async def serve(upstream: str, paths: Paths, settings: Settings, *, stop: asynci
         recorder = Recorder(paths.spool, paths.gateway_status, enabled=settings.gateway.record)
         guard = Guard.for_port(port, settings.gateway.allowed_hosts, settings.gateway.allowed_origins)
         async with _session() as session:
-            traffic = Traffic(paths.activity, paths.hold, longest_hold=settings.idle.longest_hold)
-            routes, clients = RouteFile(paths.routes), Clients(paths)
+            traffic = Admission(paths.activity, paths.hold, longest_hold=settings.idle.longest_hold)
+            routes, clients = RouteFile(paths.routes), ClientProjects(paths)
             gateway = Gateway(upstream, session, guard=guard, routes=routes, recorder=recorder, clients=clients, stop=stop, traffic=traffic)
             runner = _runner(gateway)
             await runner.setup()
@@ -138,3 +139,7 @@ def main(arguments: Sequence[str]) -> int:
         logger.error("%s", error)
         return error.exit_code
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -21,7 +21,7 @@ LOOK = 0.1
 """Seconds between two looks whether requests may pass again."""
 
 
-class Traffic:
+class Admission:
     """Counts the requests under way that need a model. Called on the gateway's loop only."""
 
     def __init__(self, activity: Path, hold: Path, *, longest_hold: float) -> None:
@@ -48,10 +48,10 @@ class Traffic:
 
     @property
     def held(self) -> bool:
-        """Whether it is worth while to ask `waited_in_vain`."""
+        """Whether it is worth while to ask `wait_for_release`."""
         return os.path.exists(self._hold)
 
-    async def waited_in_vain(self) -> str:
+    async def wait_for_release(self) -> str:
         """Returns once requests may pass: empty, or why they still may not after the longest time."""
         deadline = time.monotonic() + self._longest_hold
         while (reason := held(Path(self._hold))) is not None:

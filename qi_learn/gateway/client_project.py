@@ -25,7 +25,7 @@ REMEMBERED = 16
 """Processes that are looked at first."""
 
 
-class Clients:
+class ClientProjects:
     """The projects of the connected clients."""
 
     def __init__(self, paths: Paths) -> None:

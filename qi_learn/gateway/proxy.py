@@ -5,8 +5,6 @@ time or size is added. One value is exchanged, and only on the six inference rou
 `route.py`). A client that hangs up takes its request to Ollama down with it. Recording (`record.py`) and finding the client's project (`whose.py`) may
 fail without anybody noticing but `qi-learn status`. No database is touched. While a learning cycle has the only GPU to itself, what needs a model waits,
 for so long and no longer (`traffic.py`).
-
-`python -m qi_learn.gateway --upstream URL [--ready FILE] [--parent PID]`
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ import asyncio
 import io
 import json
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,11 +20,10 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from qi_learn.gateway.__main__ import main
-from qi_learn.gateway.admission import Traffic
-from qi_learn.gateway.client_project import Clients
+from qi_learn.gateway.admission import Admission
+from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.guard import Guard, end_to_end
-from qi_learn.gateway.recorder import Copy, Exchange, Recorder
+from qi_learn.gateway.recorder import Exchange, RecordedExchange, Recorder
 from qi_learn.gateway.relay import Relay
 from qi_learn.gateway.rewrite import NameRestorer, conversation, exchanged, request_model
 from qi_learn.gateway.routes import RouteFile, Routes
@@ -52,9 +48,9 @@ class Gateway:
         guard: Guard,
         routes: RouteFile,
         recorder: Recorder,
-        clients: Clients,
+        clients: ClientProjects,
         stop: asyncio.Event,
-        traffic: Traffic,
+        traffic: Admission,
     ) -> None:
         self._upstream = upstream
         self._guard = guard
@@ -77,8 +73,8 @@ class Gateway:
             return await self._pass(request, path)
         self._traffic.begin()
         try:
-            if self._traffic.held and (reason := await self._traffic.waited_in_vain()):
-                return _own_answer(503, _own_words(reason, path), {"Retry-After": "30"})
+            if self._traffic.held and (reason := await self._traffic.wait_for_release()):
+                return _own_answer(503, _error_body(reason, path), {"Retry-After": "30"})
             return await (self._inference(request, path) if path in INFERENCE else self._pass(request, path))
         finally:
             self._traffic.end()
@@ -95,10 +91,10 @@ class Gateway:
             session=next((value for name in SESSION_HEADERS if (value := request.headers.get(name))), None),
             project=request.headers.get("x-qi-learn-project"),
         )
-        copy: Copy | None = None
+        copy: RecordedExchange | None = None
         unread = request.headers.get("x-qi-learn-record") == "0" or "Content-Encoding" in request.headers
         if self._recorder.enabled and request.transport is not None and not unread:
-            copy = Copy(exchange, self._recorder, self._clients, request.transport)
+            copy = RecordedExchange(exchange, self._recorder, self._clients, request.transport)
         body = self._route(exchange)
         restorer = NameRestorer(endpoint, exchange.asked, exchange.answered) if exchange.asked and exchange.answered else None
         return await self._exchange(request, self._urls[endpoint], io.BytesIO(body) if len(body) > _AT_ONCE else body, copy, restorer)
@@ -122,7 +118,7 @@ class Gateway:
         return exchanged(text, model, answering.model).encode("utf-8", "surrogateescape")
 
     async def _exchange(
-        self, request: web.BaseRequest, url: URL, body: bytes | io.BytesIO | aiohttp.StreamReader | None, copy: Copy | None, restorer: NameRestorer | None
+        self, request: web.BaseRequest, url: URL, body: bytes | io.BytesIO | aiohttp.StreamReader | None, copy: RecordedExchange | None, restorer: NameRestorer | None
     ) -> web.StreamResponse:
         headers = end_to_end(request.headers)
         if not isinstance(body, aiohttp.StreamReader):
@@ -161,10 +157,10 @@ def _own_answer(status: int, value: dict[str, Any], headers: Mapping[str, str] |
 def _no_upstream(upstream: str, error: Exception, path: str) -> dict[str, Any]:
     """That nobody answers behind the gateway."""
     reason = str(error) or type(error).__name__
-    return _own_words(f"no answer from {upstream} ({reason}). `qi-learn status` shows what runs, `qi-learn doctor` what to do.", path)
+    return _error_body(f"no answer from {upstream} ({reason}). `qi-learn status` shows what runs, `qi-learn doctor` what to do.", path)
 
 
-def _own_words(words: str, path: str) -> dict[str, Any]:
+def _error_body(words: str, path: str) -> dict[str, Any]:
     """An error of ours, in the form of the API that was asked."""
     message = f"qi-learn: {words}"
     if path == "/v1/messages":
@@ -172,7 +168,3 @@ def _own_words(words: str, path: str) -> dict[str, Any]:
     if path.startswith("/v1/"):
         return {"error": {"message": message, "type": "api_error", "param": None, "code": None}}
     return {"error": message}
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

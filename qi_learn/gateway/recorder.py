@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.errors import QiError
-from qi_learn.gateway.client_project import Clients
+from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.rewrite import request_model
 from qi_learn.gateway.routes import is_cloud
 from qi_learn.paths import replace_file
@@ -180,10 +180,10 @@ class Recorder:
             logger.warning("%s cannot be written: %s", self._status, error)
 
 
-class Copy:
+class RecordedExchange:
     """The copy of one exchange: takes what passes, and is written at its end, whichever end it is."""
 
-    def __init__(self, exchange: Exchange, recorder: Recorder, clients: Clients, connection: asyncio.BaseTransport) -> None:
+    def __init__(self, exchange: Exchange, recorder: Recorder, clients: ClientProjects, connection: asyncio.BaseTransport) -> None:
         self.exchange = exchange
         self._recorder = recorder
         self._clients = clients

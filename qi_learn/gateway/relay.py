@@ -14,14 +14,14 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
 from qi_learn.gateway.guard import end_to_end
-from qi_learn.gateway.recorder import Copy
+from qi_learn.gateway.recorder import RecordedExchange
 from qi_learn.gateway.rewrite import NameRestorer
 
 MODEL_HEADER = "X-Qi-Learn-Model"
 _LINES = ("application/x-ndjson", "text/event-stream")
 
 
-class Answered(web.StreamResponse):
+class AlreadyAnswered(web.StreamResponse):
     """Tells aiohttp that the answer has been written already."""
 
     def __init__(self, *, keep: bool) -> None:
@@ -42,7 +42,7 @@ class Answered(web.StreamResponse):
 class Relay:
     """One answer. `restorer` is there for a routed request: it puts the asked name back; `copy` where the exchange is recorded."""
 
-    def __init__(self, request: web.BaseRequest, answer: aiohttp.ClientResponse, copy: Copy | None, restorer: NameRestorer | None) -> None:
+    def __init__(self, request: web.BaseRequest, answer: aiohttp.ClientResponse, copy: RecordedExchange | None, restorer: NameRestorer | None) -> None:
         encoded = "Content-Encoding" in answer.headers  # what we cannot read we neither change nor keep
         kind = answer.headers.get("Content-Type", "")
         self._request = request
@@ -59,7 +59,7 @@ class Relay:
         if self._copy is not None:
             self._copy.exchange.status, self._copy.exchange.content_type = answer.status, kind
 
-    async def run(self) -> Answered:
+    async def run(self) -> AlreadyAnswered:
         """Passes the answer on to its end. Raises ConnectionError where the client has left."""
         content = self._answer.content
         if not self._waits and not content.total_bytes and not content.is_eof():
@@ -71,7 +71,7 @@ class Relay:
         except aiohttp.ClientError:
             return await self._break_off(_left_over(content))
         keep = self._request.keep_alive and self._request.version >= HttpVersion11
-        return Answered(keep=keep)
+        return AlreadyAnswered(keep=keep)
 
     async def _pass(self, pieces: list[bytes], ended: bool) -> None:
         if self._copy is not None:
@@ -103,7 +103,7 @@ class Relay:
                 self._headers["Content-Length"] = str(len(body))
         return body
 
-    async def _break_off(self, pieces: list[bytes]) -> Answered:
+    async def _break_off(self, pieces: list[bytes]) -> AlreadyAnswered:
         """Sends what came before the upstream died, and no end."""
         if self._copy is not None:
             self._copy.take(pieces)
@@ -114,7 +114,7 @@ class Relay:
             await self._start()
         await self._request.writer.write(self._framed([*self._held, *pieces]))
         self._request.writer.send_headers()
-        return Answered(keep=False)
+        return AlreadyAnswered(keep=False)
 
     async def _start(self) -> None:
         self._started = True

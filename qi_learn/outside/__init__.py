@@ -1,0 +1,9 @@
+"""The world beyond this code: one file per external system.
+
+Its errors are translated here, so that nothing above has to know a library or a program by its
+faults.
+
+Called by every package.
+May import nothing but the vocabulary.
+Never touches the database, or knows what a turn, a score or a version is.
+"""

@@ -196,8 +196,8 @@ class Ollama:
         answer = self._json("POST", _inference(endpoint), {**body, "_debug_render_only": True, "stream": False}, timeout=120.0)
         rendered = (answer.get("_debug_info") or {}).get("rendered_template")
         if not isinstance(rendered, str):
-            todo = "Update Ollama: `_debug_render_only` is needed to train on what was served."
-            raise ServerError(f"The server at {self.base_url} does not show what it renders.", todo)
+            hint = "Update Ollama: `_debug_render_only` is needed to train on what was served."
+            raise ServerError(f"The server at {self.base_url} does not show what it renders.", hint)
         return rendered
 
     def ask(self, ask: Mapping[str, Any], model: str) -> Answer:
@@ -265,15 +265,15 @@ def served_file(server: Ollama, model: str) -> Path | None:
 
 def translate(error: Exception, url: str) -> ServerError:
     """An error of httpx in our words."""
-    todo = "Is it running, and is `serve.ollama` right? `qi-learn doctor` looks."
+    hint = "Is it running, and is `serve.ollama` right? `qi-learn doctor` looks."
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-        return ServerUnreachable(f"Nobody answers at {url}.", todo)
+        return ServerUnreachable(f"Nobody answers at {url}.", hint)
     if isinstance(error, httpx.TimeoutException):
         return ServerUnreachable(f"{url} did not answer in time.", "It may be busy loading a model; try again.")
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         return ServerError(f"{url} is not the address of a server.", "It looks like http://127.0.0.1:11434 (setting `serve.ollama`).")
     if isinstance(error, httpx.TransportError):
-        return ServerUnreachable(f"The connection to {url} broke: {error}.", todo)
+        return ServerUnreachable(f"The connection to {url} broke: {error}.", hint)
     return ServerError(f"{url} could not be understood: {error}.", "Is it an Ollama server? See `serve.ollama`.")
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from qi_learn.errors import ModelError, NotFound
 from qi_learn.outside.ggml import can_quantize, dequantize, quantize, widen_bf16
 from qi_learn.outside.gguf import GgufFile, Tensor
-from qi_learn.pack.tensor_map import Home, permute, tensor_name
+from qi_learn.pack.tensor_map import TensorSlot, permute, tensor_name
 
 MAX_HEADER = 100_000_000  # safetensors' own limit
 _WIDTH = {"F32": 4, "F16": 2, "BF16": 2}
@@ -31,7 +31,7 @@ _WIDTH = {"F32": 4, "F16": 2, "BF16": 2}
 class Rows(Protocol):
     """Something that has the base's rows."""
 
-    def rows(self, module: str, home: Home, start: int, stop: int) -> NDArray[np.float32]:
+    def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
         """Rows [start, stop) of a module's tensor, in the GGUF file's order: (stop - start, columns)."""
 
 
@@ -48,7 +48,7 @@ class BaseRows:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.close(self.fd)
 
-    def rows(self, module: str, home: Home, start: int, stop: int) -> NDArray[np.float32]:
+    def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
         return self.read(home.tensor, start, stop)
 
     def read(self, tensor: Tensor, start: int, stop: int) -> NDArray[np.float32]:
@@ -91,7 +91,7 @@ class FullPrecision:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._open.close()
 
-    def rows(self, module: str, home: Home, start: int, stop: int) -> NDArray[np.float32]:
+    def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
         name = f"{module}.weight"
         if (stored := self.tensors.get(name)) is None:
             raise ModelError(f"{self.directory} has no {name}", "Set train.base_weights to the directory that the GGUF file was made from.")
@@ -143,7 +143,7 @@ def check_vectors(weights: FullPrecision, base: BaseRows) -> None:
         raise _not_these(weights, base, "they have no norm in common")
 
 
-def check_tensor(weights: FullPrecision, base: BaseRows, module: str, home: Home, ranges: Iterable[tuple[int, int]]) -> None:
+def check_tensor(weights: FullPrecision, base: BaseRows, module: str, home: TensorSlot, ranges: Iterable[tuple[int, int]]) -> None:
     """Raises ModelError unless the base's rows lie as close to the weights as quantising them ourselves does (times 1.5, for files made with an
     importance matrix). Rows in a wrong order would be off by 1.4 times the weights.
     """
@@ -170,8 +170,8 @@ def _square(values: NDArray[np.float32]) -> float:
 
 
 def _not_these(weights: FullPrecision, base: BaseRows, why: str) -> ModelError:
-    todo = "Set train.base_weights to the revision the GGUF file was made from, or leave it empty."
-    return ModelError(f"{base.base.path} was not made from the weights in {weights.directory}: {why}", todo)
+    hint = "Set train.base_weights to the revision the GGUF file was made from, or leave it empty."
+    return ModelError(f"{base.base.path} was not made from the weights in {weights.directory}: {why}", hint)
 
 
 def _read_header(fd: int, path: Path) -> dict[str, _Stored]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qi_learn.errors import ModelError
 from qi_learn.outside.gguf import GgufFile
-from qi_learn.pack.tensor_map import Home, find_home, permute
+from qi_learn.pack.tensor_map import TensorSlot, find_slot, permute
 from qi_learn.rundir.adapter_file import AGAIN, Adapter, Factors
 
 LEAST_CAP = 64
@@ -27,11 +27,11 @@ ROOM = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TensorChange:
     """A tensor of the base and its change: `up` (rows, rank) in the order of the GGUF file, `down` (rank, columns)."""
 
     module: str
-    home: Home
+    home: TensorSlot
     up: NDArray[np.float32]
     down: NDArray[np.float32]
 
@@ -71,7 +71,7 @@ def join(previous: Adapter | None, delta: Adapter, scale: float, *, rank_cap: in
     return Adapter(delta.base, joined), (lost / total) ** 0.5 if total else 0.0
 
 
-def changed_tensors(adapter: Adapter, base: GgufFile, scale: float = 1.0) -> tuple[Change, ...]:
+def changed_tensors(adapter: Adapter, base: GgufFile, scale: float = 1.0) -> tuple[TensorChange, ...]:
     """The tensors that `scale` x the adapter changes, in the order of the base's file; modules with dW = 0 change nothing and are left out.
 
     Raises ModelError where a module has no tensor of its own or another shape.
@@ -82,12 +82,12 @@ def changed_tensors(adapter: Adapter, base: GgufFile, scale: float = 1.0) -> tup
     return tuple(sorted(changes, key=lambda c: c.home.tensor.start))
 
 
-def _change(base: GgufFile, module: str, factors: Factors, scale: float) -> Change:
-    home = find_home(base, module)
+def _change(base: GgufFile, module: str, factors: Factors, scale: float) -> TensorChange:
+    home = find_slot(base, module)
     shape = (factors.up.shape[0], factors.down.shape[1])
     if shape != (home.tensor.rows, home.tensor.columns):
         raise ModelError(f"the adapter's {module} is {shape}, {home.tensor.name} is {home.tensor.shape[::-1]}", "Use the base that it was trained on.")
-    return Change(module, home, permute(np.float32(scale) * factors.up, home.head_rows), factors.down)
+    return TensorChange(module, home, permute(np.float32(scale) * factors.up, home.head_rows), factors.down)
 
 
 def _side_by_side(module: str, before: Factors | None, delta: Factors | None, scale: float) -> Factors:

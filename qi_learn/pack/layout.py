@@ -25,7 +25,7 @@ _NO_KERNEL_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPN
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TensorPlace:
     """Where a tensor lies in the packed file."""
 
     tensor: Tensor
@@ -38,19 +38,19 @@ class Place:
 class Layout:
     """The packed file: every tensor in the base's order. `moved`: offsets differ from the base's, so the file cannot be a copy of it."""
 
-    places: Mapping[str, Place]
+    places: Mapping[str, TensorPlace]
     size: int
     moved: bool
 
 
 def lay_out(base: GgufFile, types: Mapping[str, str]) -> Layout:
     """The packed file's layout where the tensors in `types` (name -> type) change and the others stay as they are."""
-    places: dict[str, Place] = {}
+    places: dict[str, TensorPlace] = {}
     at = base.data_start
     for name, tensor in base.tensors.items():
         kind = types.get(name, tensor.type)
         size = row_bytes(kind, tensor.columns) * tensor.rows
-        places[name] = Place(tensor, kind, at, size)
+        places[name] = TensorPlace(tensor, kind, at, size)
         at = padded(at - base.data_start + size, base.alignment) + base.data_start
     moved = any(p.start != p.tensor.start or p.size != p.tensor.size for p in places.values())
     return Layout(places, at if moved else base.size, moved)

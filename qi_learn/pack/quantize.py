@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from qi_learn.outside.ggml import can_quantize, dequantize, quantize
 from qi_learn.outside.gguf import Tensor, row_bytes, type_sizes
 from qi_learn.pack.base_weights import BaseRows, Rows
-from qi_learn.pack.join import Change
+from qi_learn.pack.join import TensorChange
 from qi_learn.records import TensorGain
 
 ENOUGH = 0.8
@@ -59,7 +59,7 @@ class Kept:
         return TensorGain(tensor.name, tensor.type, type_after, round(self.gain, 4), round(self.cosine, 4), size)
 
 
-def choose_type(change: Change, base: BaseRows, exact: Rows | None) -> str:
+def choose_type(change: TensorChange, base: BaseRows, exact: Rows | None) -> str:
     """The type to write a changed tensor in: the first of `candidates` that keeps 0.8 of the change on a sample, else the last."""
     kinds = candidates(change.home.tensor, full_precision=exact is not None)
     for kind in kinds[:-1]:
@@ -86,7 +86,7 @@ def candidates(tensor: Tensor, *, full_precision: bool) -> tuple[str, ...]:
     return tuple(kind for kind in (first, *wider) if can_quantize(kind, tensor.columns))
 
 
-def write_rows(change: Change, base: BaseRows, exact: Rows | None, start: int, stop: int, kind: str) -> tuple[NDArray[np.uint8], Kept]:
+def write_rows(change: TensorChange, base: BaseRows, exact: Rows | None, start: int, stop: int, kind: str) -> tuple[NDArray[np.uint8], Kept]:
     """Rows [start, stop) of the changed tensor in blocks of `kind`, (rows, bytes of a row), and what they keep of the change.
 
     Without full-precision weights (`exact` is None) the change is put on the base's own dequantised rows.
@@ -101,7 +101,7 @@ def write_rows(change: Change, base: BaseRows, exact: Rows | None, start: int, s
     return raw, Kept(_dot(realised, wanted), _dot(wanted, wanted), _dot(realised, realised))
 
 
-def blocks(change: Change, elements: int = BLOCK) -> Iterator[tuple[int, int]]:
+def blocks(change: TensorChange, elements: int = BLOCK) -> Iterator[tuple[int, int]]:
     """The tensor's rows in ranges of about `elements` numbers, always whole heads."""
     tensor, unit = change.home.tensor, change.home.head_rows
     step = max(1, elements // tensor.columns // unit) * unit
@@ -109,7 +109,7 @@ def blocks(change: Change, elements: int = BLOCK) -> Iterator[tuple[int, int]]:
         yield start, min(start + step, tensor.rows)
 
 
-def sample(change: Change) -> list[tuple[int, int]]:
+def sample(change: TensorChange) -> list[tuple[int, int]]:
     """Up to `PIECES` row ranges, evenly spread; the whole of a small tensor."""
     pieces = list(blocks(change, SAMPLE // PIECES))
     return [pieces[i * len(pieces) // PIECES] for i in range(PIECES)] if len(pieces) > PIECES else pieces

@@ -26,8 +26,8 @@ from qi_learn.errors import DiskFull, ModelError
 from qi_learn.outside.ggml import is_valid, load_in_child
 from qi_learn.outside.gguf import GgufFile, read_head, sha256_of
 from qi_learn.pack.base_weights import BaseRows, FullPrecision, Rows, check_tensor, check_vectors, read_exactly
-from qi_learn.pack.join import Change, changed_tensors
-from qi_learn.pack.layout import CHUNK, Layout, Place, fill_untouched, lay_out, patched_head, read_packed_head, write_exactly
+from qi_learn.pack.join import TensorChange, changed_tensors
+from qi_learn.pack.layout import CHUNK, Layout, TensorPlace, fill_untouched, lay_out, patched_head, read_packed_head, write_exactly
 from qi_learn.pack.quantize import ENOUGH, Kept, blocks, choose_type, sample, write_rows
 from qi_learn.pack.tensor_map import check_base
 from qi_learn.paths import sync_directory
@@ -112,11 +112,11 @@ def _check_digest(digest: str, adapter: Adapter, base: GgufFile) -> None:
         raise ModelError(f"the adapter was trained on the base {adapter.base[:12]}, {base.path} is {digest[:12]}", "Use the base it was trained on.")
 
 
-def _choose_types(changes: tuple[Change, ...], rows: BaseRows, exact: FullPrecision | None, pool: ThreadPoolExecutor) -> dict[str, str]:
+def _choose_types(changes: tuple[TensorChange, ...], rows: BaseRows, exact: FullPrecision | None, pool: ThreadPoolExecutor) -> dict[str, str]:
     if exact is not None:
         check_vectors(exact, rows)
 
-    def choose(change: Change) -> str:
+    def choose(change: TensorChange) -> str:
         if exact is not None:
             check_tensor(exact, rows, change.module, change.home, sample(change)[::4])  # a wrong tensor is far off: less will do
         return choose_type(change, rows, exact)
@@ -125,7 +125,7 @@ def _choose_types(changes: tuple[Change, ...], rows: BaseRows, exact: FullPrecis
     return dict(zip((c.home.tensor.name for c in changes), chosen, strict=True))
 
 
-def _types_of(like: Packed, base: GgufFile, changes: tuple[Change, ...]) -> dict[str, str]:
+def _types_of(like: Packed, base: GgufFile, changes: tuple[TensorChange, ...]) -> dict[str, str]:
     """The types a file packed before has for these tensors. Raises ModelError where it is not the base but for (some of) them."""
     before = read_head(Path(like.path))
     names = [c.home.tensor.name for c in changes]
@@ -141,11 +141,11 @@ def _types_of(like: Packed, base: GgufFile, changes: tuple[Change, ...]) -> dict
 
 
 def _write_changes(
-    fd: int, changes: tuple[Change, ...], layout: Layout, rows: BaseRows, exact: Rows | None, pool: ThreadPoolExecutor
+    fd: int, changes: tuple[TensorChange, ...], layout: Layout, rows: BaseRows, exact: Rows | None, pool: ThreadPoolExecutor
 ) -> tuple[TensorGain, ...]:
     """Computes and writes every touched tensor, by row blocks on the pool."""
 
-    def write(change: Change, place: Place, start: int, stop: int) -> Kept:
+    def write(change: TensorChange, place: TensorPlace, start: int, stop: int) -> Kept:
         raw, kept = write_rows(change, rows, exact, start, stop, place.type)
         write_exactly(fd, raw.data.cast("B"), place.start + start * raw.shape[1])
         return kept
@@ -233,7 +233,7 @@ def _sha256_of_open(fd: int) -> str:
 # --- reading back ------------------------------------------------------------------------------------------------------------------------
 
 
-def _check_rows(fd: int, path: Path, place: Place) -> None:
+def _check_rows(fd: int, path: Path, place: TensorPlace) -> None:
     """llama.cpp's row check of a touched tensor, in chunks of whole rows."""
     width = place.size // place.tensor.rows
     step = max(1, CHUNK // width)
@@ -244,7 +244,7 @@ def _check_rows(fd: int, path: Path, place: Place) -> None:
             raise ModelError(f"{place.tensor.name} in {path} holds numbers that are not finite", "Pack again.")
 
 
-def _check_same(before: int, after: int, path: Path, place: Place) -> None:
+def _check_same(before: int, after: int, path: Path, place: TensorPlace) -> None:
     for at in range(0, place.size, CHUNK):
         count = min(CHUNK, place.size - at)
         if read_exactly(before, count, place.tensor.start + at, path) != read_exactly(after, count, place.start + at, path):

@@ -23,7 +23,7 @@ _FUSED = {"q_proj": "attn_qkv", "k_proj": "attn_qkv", "v_proj": "attn_qkv", "gat
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class TensorSlot:
     """Where a module lives in the base: its tensor, and the rows of one head where they are reordered (1: as they are)."""
 
     tensor: Tensor
@@ -41,7 +41,7 @@ def check_base(base: GgufFile) -> None:
         raise ModelError(f"{base.path} is one part of a split model", "Join the parts first (llama-gguf-split --merge).")
 
 
-def find_home(base: GgufFile, module: str) -> Home:
+def find_slot(base: GgufFile, module: str) -> TensorSlot:
     """The tensor of a module such as `model.layers.20.self_attn.q_proj`. Raises ModelError where it has none of its own."""
     name = tensor_name(base, f"{module}.weight")
     leaf = module.rpartition(".")[2]
@@ -52,7 +52,7 @@ def find_home(base: GgufFile, module: str) -> Home:
         raise _missing(base, module, name)
     if len(tensor.shape) != 2:
         raise ModelError(f"{name} has {len(tensor.shape)} dimensions in {base.path}, a linear layer has 2", "Use a base without stacked experts.")
-    return Home(tensor, _head_rows(base, tensor, leaf))
+    return TensorSlot(tensor, _head_rows(base, tensor, leaf))
 
 
 def tensor_name(base: GgufFile, weight: str) -> str | None:

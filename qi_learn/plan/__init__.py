@@ -1,0 +1,8 @@
+"""Step 5: every number of a training run, derived from data, base and devices, and written down.
+
+Whatever cannot be trained is refused here, in words, before anything is loaded.
+
+Called by the cycle, the training worker, the gate's and the benchmark's callers.
+May import the vocabulary and outside, rundir.
+Never needs torch.
+"""

@@ -88,5 +88,5 @@ def import_unsloth(run: Path, *, cuda: bool) -> None:
 
 def told_backend(plan: Plan) -> str:
     """The backend of a plan, for `explain`."""
-    name = {"plain": "transformers and PEFT", "unsloth": "Unsloth (its Fisher and its check are made with transformers and PEFT)"}[plan.backend]
-    return f"Passes are run by {name}" + (f": {plan.backend_reason}." if plan.backend_reason else ".").replace("..", ".")
+    name = {"plain": "transformers and PEFT", "unsloth": "Unsloth (its Fisher and its check are made with transformers and PEFT)"}[plan.hardware.backend]
+    return f"Passes are run by {name}" + (f": {plan.hardware.backend_reason}." if plan.hardware.backend_reason else ".").replace("..", ".")

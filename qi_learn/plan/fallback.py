@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ SHORTEST = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class Fallback:
     """One step down: what ran out, what is done about it, and the fields of the plan that change. No fields: there was nothing left to give up."""
 
     at: float
@@ -37,8 +37,8 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class Adapted:
-    rungs: tuple[Rung, ...] = ()
+class FallbackLog:
+    rungs: tuple[Fallback, ...] = ()
 
     @property
     def deferred(self) -> int:
@@ -54,32 +54,32 @@ def read_plan(run: Path) -> Plan:
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read: {error}", "The run cannot go on; the next cycle starts afresh.") from error
     for rung in read_rungs(run).rungs:
-        plan = replace(plan, **rung.changes)
+        plan = codec.changed(plan, **rung.changes)
     return plan
 
 
-def read_rungs(run: Path) -> Adapted:
+def read_rungs(run: Path) -> FallbackLog:
     """The rungs that a run has taken. Raises StoreError where their file is damaged."""
     path = run / "adapted.json"
     try:
-        return codec.loads(Adapted, path.read_text(encoding="utf-8")) if path.exists() else Adapted()
+        return codec.loads(FallbackLog, path.read_text(encoding="utf-8")) if path.exists() else FallbackLog()
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read: {error}", "Delete it: the run then starts from its plan again.") from error
 
 
-def step_down(run: Path, reason: str, *, now: float) -> Rung:
+def degrade(run: Path, reason: str, *, now: float) -> Fallback:
     """Takes the next rung of a run and writes it down; one without changes where none is left. Raises StoreError."""
     taken = read_rungs(run)
     found = next_rung(read_plan(run), run)
-    rung = Rung(now, reason, *found) if found else Rung(now, reason, "nothing is left to give up: it is tried again later")
-    replace_file(run / "adapted.json", codec.dumps(Adapted((*taken.rungs, rung))) + "\n")
+    rung = Fallback(now, reason, *found) if found else Fallback(now, reason, "nothing is left to give up: it is tried again later")
+    replace_file(run / "adapted.json", codec.dumps(FallbackLog((*taken.rungs, rung))) + "\n")
     return rung
 
 
 def fall_back(run: Path, reason: str, *, now: float) -> None:
     """Another backend failed: the plain one trains from the start, and nothing of the other's is left. Raises StoreError."""
-    rung = Rung(now, reason, "transformers and PEFT instead of Unsloth, from the start", {"backend": "plain"})
-    replace_file(run / "adapted.json", codec.dumps(Adapted((*read_rungs(run).rungs, rung))) + "\n")
+    rung = Fallback(now, reason, "transformers and PEFT instead of Unsloth, from the start", {"backend": "plain"})
+    replace_file(run / "adapted.json", codec.dumps(FallbackLog((*read_rungs(run).rungs, rung))) + "\n")
     for told in ("trained.json", "before.json"):
         (run / told).unlink(missing_ok=True)
     for leftover in ("checkpoints", "adapter"):
@@ -88,16 +88,16 @@ def fall_back(run: Path, reason: str, *, now: float) -> None:
 
 def next_rung(plan: Plan, run: Path) -> tuple[str, dict[str, Any]] | None:
     """What the plan gives up next, in words and in fields; None where nothing is left."""
-    if plan.batch_size > 1:
-        whole = plan.batch_size * plan.accumulation
-        size = next(size for size in range(plan.batch_size // 2, 0, -1) if whole % size == 0)
-        return f"{size} sequences at a time instead of {plan.batch_size}, in the same steps of {whole}", {"batch_size": size, "accumulation": whole // size}
-    if not plan.gradient_checkpointing:
+    if plan.batches.batch_size > 1:
+        whole = plan.batches.batch_size * plan.batches.accumulation
+        size = next(size for size in range(plan.batches.batch_size // 2, 0, -1) if whole % size == 0)
+        return f"{size} sequences at a time instead of {plan.batches.batch_size}, in the same steps of {whole}", {"batch_size": size, "accumulation": whole // size}
+    if not plan.hardware.gradient_checkpointing:
         return "every layer keeps only its input and is computed twice (gradient checkpointing)", {"gradient_checkpointing": True}
-    shorter = max(SHORTEST, plan.max_length // 2)
-    if shorter < plan.max_length and _still_fit(run, plan.max_length, shorter):
-        return f"sequences of at most {shorter} tokens instead of {plan.max_length}", {"max_length": shorter}
-    if plan.may_be_four_bit and not plan.four_bit:
+    shorter = max(SHORTEST, plan.batches.max_length // 2)
+    if shorter < plan.batches.max_length and _still_fit(run, plan.batches.max_length, shorter):
+        return f"sequences of at most {shorter} tokens instead of {plan.batches.max_length}", {"max_length": shorter}
+    if plan.hardware.may_be_four_bit and not plan.hardware.four_bit:
         return "the frozen base in 4 bits (NF4), by transformers and PEFT", {"four_bit": True, "backend": "plain"}
     return None
 

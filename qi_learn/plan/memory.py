@@ -25,7 +25,7 @@ FOUR_BIT = 0.53
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class MemoryFit:
     """How a base is held and trained within a device's memory."""
 
     batch_size: int
@@ -33,7 +33,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DeviceChoice:
     """The device that trains, and whether the frozen base has to be held in four bits there."""
 
     device: Device
@@ -42,7 +42,7 @@ class Place:
     """Where more than one GPU of the kind has room: all of them, `device` first. The training is split over them."""
 
 
-def choose_device(wish: str, devices: Sequence[Device], base: BaseModel, *, four_bit: bool) -> Place:
+def choose_device(wish: str, devices: Sequence[Device], base: BaseModel, *, four_bit: bool) -> DeviceChoice:
     """The first device that is wished for and has room for the weights, GPUs before the CPU; a GPU also in four bits, where `four_bit` says it can be.
 
     Raises Refused where there is none.
@@ -51,7 +51,7 @@ def choose_device(wish: str, devices: Sequence[Device], base: BaseModel, *, four
     for device in wanted:
         for small in (False, True) if four_bit and may_be_small(base, device, devices) else (False,):
             if (needed := needed_bytes(base, device, four_bit=small)) <= device.free:
-                return Place(device, small, _alike(device, wanted, needed))
+                return DeviceChoice(device, small, _alike(device, wanted, needed))
     if not wanted:
         raise Refused(
             f"train.device is `{wish}`, and this machine has none.", 'Set `train.device = "auto"`, or install the GPU\'s driver (`nvidia-smi` must answer).'
@@ -84,7 +84,7 @@ def weight_bytes(base: BaseModel, device: Device, *, four_bit: bool = False) -> 
     return int((base.parameters - linear) * each + linear * (FOUR_BIT if four_bit else each))
 
 
-def find_room(base: BaseModel, place: Place, first: int, longest: int) -> Room:
+def fit_memory(base: BaseModel, place: DeviceChoice, first: int, longest: int) -> MemoryFit:
     """The most sequences of `longest` tokens at a time with every activation kept; where not even one fits, with layers computed twice.
 
     What a token keeps for the backward pass: about 16 vectors of the hidden and 4 of the inner width per layer (2 bytes each in bfloat16), or one
@@ -97,5 +97,5 @@ def find_room(base: BaseModel, place: Place, first: int, longest: int) -> Room:
     for twice, token in ((False, layers * layer), (True, layers * base.hidden + layer)):
         for size in AT_ONCE:
             if size * longest * token <= room:
-                return Room(size, twice)
-    return Room(1, True)
+                return MemoryFit(size, twice)
+    return MemoryFit(1, True)

@@ -99,7 +99,7 @@ def _in_turns(gpus: Sequence[Device], need: Callable[[Device], int], served: int
         if others:
             serves = max(others, key=lambda d: d.free + held[d.uuid])
             return replace(_on(gpu, f"the server's models move to {serves.name} ({serves.index})"), free=free, unload=tuple(models), serves=serves.uuid)
-        return replace(_on(gpu, "it has no room for the server and the training at once"), free=free, unload=tuple(models), hold=True)
+        return replace(_on(gpu, "it has no room for the server and the training at once"), free=free, unload=tuple(models), holds_requests=True)
     return None
 
 

@@ -20,10 +20,22 @@ from qi_learn.outside.python_env import Packages
 from qi_learn.paths import Paths
 from qi_learn.plan.backend import choose_backend, told_backend
 from qi_learn.plan.base_model import TARGETS, BaseModel, BaseTensor, check_architecture
-from qi_learn.plan.memory import choose_device, find_room
+from qi_learn.plan.memory import DeviceChoice, MemoryFit, choose_device, fit_memory
 from qi_learn.plan.strength import PARTS, Part, before, strength
-from qi_learn.records import Example, Plan, Snapshot, Strength, TrainResult
-from qi_learn.settings import HIGHEST_RANK, Settings, Train
+from qi_learn.records import (
+    Example,
+    PenaltyStrength,
+    Plan,
+    PlannedBase,
+    PlannedBatches,
+    PlannedHardware,
+    PlannedLora,
+    PlannedPenalties,
+    PlannedSteps,
+    Snapshot,
+    TrainResult,
+)
+from qi_learn.settings import HIGHEST_RANK, Settings, TrainSettings
 
 SEQUENCES = 8
 """Sequences of one optimiser step: batch times accumulation."""
@@ -88,62 +100,95 @@ def build_plan(
     packages = packages or Packages()
     four_bit = packages.usable("bitsandbytes")
     place = choose_device(train.device, devices, base, four_bit=four_bit)
-    device = place.device
     targets = TARGETS[TARGETS_DEFAULT if train.targets == "auto" else train.targets]
     served = _touched_before(previous_adapter)
-    first = _first_layer(base, device, targets, served, full_precision=weights is not None)
-    longest = min(LONGEST[device.kind], base.context, max(map(_length, (*snapshot.examples, *snapshot.replay, *snapshot.anchors))))
-    room = find_room(base, place, first, longest)
+    first = _first_layer(base, place.device, targets, served, full_precision=weights is not None)
+    longest = min(LONGEST[place.device.kind], base.context, max(map(_length, (*snapshot.examples, *snapshot.replay, *snapshot.anchors))))
+    fit = fit_memory(base, place, first, longest)
     recipe = WITH_REPLAY if train.replay else WITHOUT_TEXT
-    steps = train.max_steps or max(LEAST_STEPS, math.ceil(EPOCHS * new / (SEQUENCES * (1 - recipe.replay - recipe.generic))))
-    several = () if train.backend == "unsloth" else place.devices[:SEQUENCES]
-    backend, why = choose_backend(
-        train.backend, architecture=base.architecture, device=device, weights=weights, packages=packages, four_bit=place.four_bit, gpus=max(1, len(several))
-    )
-    rank = min(train.rank or _rank(new), _smallest_side(base, targets))
     general, past = (_strength(part, train, last, recipe) for part in PARTS)
     return Plan(
         run_id=run_id,
         seed=train.seed,
-        base_gguf=str(base.path),
-        base_digest=snapshot.base_digest,
-        base_weights=str(weights) if weights else None,
-        architecture=base.architecture,
-        device=device.torch_name,
-        dtype="bfloat16" if device.bf16 else "float32",
+        base=PlannedBase(
+            gguf=str(base.path),
+            digest=snapshot.base_digest,
+            weights=str(weights) if weights else None,
+            architecture=base.architecture,
+            previous_adapter=str(previous_adapter) if previous_adapter else None,
+        ),
+        lora=_lora(base, first, targets, served, rank=train.rank or _rank(new), full_precision=weights is not None),
+        steps=_steps(train, base, recipe, new),
+        batches=PlannedBatches(
+            batch_size=fit.batch_size,
+            accumulation=SEQUENCES // fit.batch_size,
+            max_length=longest,
+            replay_share=recipe.replay,
+            generic_share=recipe.generic,
+            preference_weight=train.preference if snapshot.pairs else 0.0,
+        ),
+        penalties=PlannedPenalties(
+            lambda_general=general.value if general else train.lambda_general,
+            lambda_past=past.value if past else train.lambda_past,
+            past_fisher=str(past_fisher) if past_fisher else None,
+            general_fisher=str(_general_fisher(paths, snapshot, base, first, targets, train.fisher, weights)),
+            fisher="diagonal" if train.fisher == "diagonal" else "kfac",
+            kl_budget=train.kl_budget,
+            general_strength=general,
+            past_strength=past,
+        ),
+        hardware=_hardware(train, base, place, fit, weights, packages),
+    )
+
+
+def _lora(base: BaseModel, first: int, targets: tuple[str, ...], served: frozenset[str], *, rank: int, full_precision: bool) -> PlannedLora:
+    """What changes. Of a base without full-precision weights the touched tensors are raised in type, this cycle's and those of the cycles before."""
+    rank = min(rank, _smallest_side(base, targets))
+    return PlannedLora(
         first_layer=first,
         layer_count=base.layers - first,
         target_modules=targets,
         rank=rank,
         alpha=2.0 * rank,
         dropout=0.0,
+        touched_type="base" if full_precision else TOUCHED,
+        bytes_per_token_ratio=1.0 if full_precision else _bytes_ratio(base, _touched(base, first, targets) | served),
+    )
+
+
+def _steps(train: TrainSettings, base: BaseModel, recipe: Recipe, new: int) -> PlannedSteps:
+    """How many steps, and how large: the setting, else enough to see `new` examples `EPOCHS` times and never fewer than `LEAST_STEPS`."""
+    steps = train.max_steps or max(LEAST_STEPS, math.ceil(EPOCHS * new / (SEQUENCES * (1 - recipe.replay - recipe.generic))))
+    return PlannedSteps(
         learning_rate=_learning_rate(base.parameters),
         weight_decay=0.01,
         warmup_steps=max(1, steps // 16),
         max_steps=steps,
-        batch_size=room.batch_size,
-        accumulation=SEQUENCES // room.batch_size,
-        max_length=longest,
-        replay_share=recipe.replay,
-        generic_share=recipe.generic,
-        lambda_general=general.value if general else train.lambda_general,
-        lambda_past=past.value if past else train.lambda_past,
         eval_every=max(4, steps // 8),
         patience=3,
         max_seconds=train.max_hours * 3600,
-        previous_adapter=str(previous_adapter) if previous_adapter else None,
-        past_fisher=str(past_fisher) if past_fisher else None,
-        general_fisher=str(_general_fisher(paths, snapshot, base, first, targets, train.fisher, weights)),
-        fisher="diagonal" if train.fisher == "diagonal" else "kfac",
-        touched_type=TOUCHED if weights is None else "base",
-        preference_weight=train.preference if snapshot.pairs else 0.0,
-        bytes_per_token_ratio=_bytes_ratio(base, _touched(base, first, targets) | served) if weights is None else 1.0,
-        kl_budget=train.kl_budget,
-        general_strength=general,
-        past_strength=past,
-        gradient_checkpointing=room.gradient_checkpointing,
+    )
+
+
+def _hardware(train: TrainSettings, base: BaseModel, place: DeviceChoice, fit: MemoryFit, weights: Path | None, packages: Packages) -> PlannedHardware:
+    """What computes, and with what it makes do."""
+    device = place.device
+    several = () if train.backend == "unsloth" else place.devices[:SEQUENCES]
+    backend, why = choose_backend(
+        train.backend,
+        architecture=base.architecture,
+        device=device,
+        weights=weights,
+        packages=packages,
         four_bit=place.four_bit,
-        may_be_four_bit=four_bit and device.kind == "cuda" and device.bf16,
+        gpus=max(1, len(several)),
+    )
+    return PlannedHardware(
+        device=device.torch_name,
+        dtype="bfloat16" if device.bf16 else "float32",
+        gradient_checkpointing=fit.gradient_checkpointing,
+        four_bit=place.four_bit,
+        may_be_four_bit=packages.usable("bitsandbytes") and device.kind == "cuda" and device.bf16,
         backend=backend,
         backend_reason=why,
         devices=several,
@@ -152,49 +197,49 @@ def build_plan(
 
 def reasons(plan: Plan) -> list[str]:
     """The plan in sentences, for `explain`."""
-    last = plan.first_layer + plan.layer_count - 1
-    where = "full-precision weights" if plan.base_weights else "the base's GGUF, read back as numbers"
+    last = plan.lora.first_layer + plan.lora.layer_count - 1
+    where = "full-precision weights" if plan.base.weights else "the base's GGUF, read back as numbers"
     told = [
-        f"Trains on {plan.device} in {plan.dtype}, from {where}." + (f" Each step is split over {', '.join(plan.devices)}." if plan.devices else ""),
-        f"Layers {plan.first_layer} to {last} change, {_named(plan.target_modules)} of each"
-        + (f"; what lies below is computed once per sequence ({plan.first_layer} layers)." if plan.first_layer else "."),
-        f"LoRA of rank {plan.rank}, alpha {plan.alpha:g} = 2 x rank.",
-        f"{plan.max_steps} steps of {plan.batch_size * plan.accumulation} sequences ({plan.batch_size} at a time, up to {plan.max_length} tokens). Where no "
+        f"Trains on {plan.hardware.device} in {plan.hardware.dtype}, from {where}." + (f" Each step is split over {', '.join(plan.hardware.devices)}." if plan.hardware.devices else ""),
+        f"Layers {plan.lora.first_layer} to {last} change, {_named(plan.lora.target_modules)} of each"
+        + (f"; what lies below is computed once per sequence ({plan.lora.first_layer} layers)." if plan.lora.first_layer else "."),
+        f"LoRA of rank {plan.lora.rank}, alpha {plan.lora.alpha:g} = 2 x rank.",
+        f"{plan.steps.max_steps} steps of {plan.batches.batch_size * plan.batches.accumulation} sequences ({plan.batches.batch_size} at a time, up to {plan.batches.max_length} tokens). Where no "
         f"setting says how many: at least {LEAST_STEPS}, since fewer learn clearly less under the penalties, and {EPOCHS} times through the new examples.",
-        f"Learning rate {plan.learning_rate:.2g} (by the size of the base) after {plan.warmup_steps} warm-up steps, falling to a tenth.",
-        f"Of the sequences {plan.replay_share:.1%} are old work and {plan.generic_share:.1%} generic code, where there is any."
-        + ("" if plan.replay_share else " No text of earlier work is replayed (train.replay = 0): what protects it is the penalty alone."),
-        f"Penalties ({plan.fisher}): {plan.lambda_general:g} x the whole drift since the base against general ability, "
-        f"{plan.lambda_past:g} x this cycle's change against past work" + (" (none yet)." if plan.past_fisher is None else "."),
-        *(f"Strength for {what}: {_derived(plan.kl_budget, strength)}" for what, strength in _strengths(plan)),
-        f"Stops after {plan.patience} looks at the dev set without a better one (every {plan.eval_every} steps), or after {plan.max_seconds / 3600:g} hours.",
+        f"Learning rate {plan.steps.learning_rate:.2g} (by the size of the base) after {plan.steps.warmup_steps} warm-up steps, falling to a tenth.",
+        f"Of the sequences {plan.batches.replay_share:.1%} are old work and {plan.batches.generic_share:.1%} generic code, where there is any."
+        + ("" if plan.batches.replay_share else " No text of earlier work is replayed (train.replay = 0): what protects it is the penalty alone."),
+        f"Penalties ({plan.penalties.fisher}): {plan.penalties.lambda_general:g} x the whole drift since the base against general ability, "
+        f"{plan.penalties.lambda_past:g} x this cycle's change against past work" + (" (none yet)." if plan.penalties.past_fisher is None else "."),
+        *(f"Strength for {what}: {_derived(plan.penalties.kl_budget, strength)}" for what, strength in _strengths(plan)),
+        f"Stops after {plan.steps.patience} looks at the dev set without a better one (every {plan.steps.eval_every} steps), or after {plan.steps.max_seconds / 3600:g} hours.",
     ]
-    if plan.preference_weight:
-        told.append(f"Preferences (what was kept rather than what was suggested) weigh {plan.preference_weight:g} beside that, at most one a step.")
+    if plan.batches.preference_weight:
+        told.append(f"Preferences (what was kept rather than what was suggested) weigh {plan.batches.preference_weight:g} beside that, at most one a step.")
     told += [told_backend(plan), *_memory(plan)]
-    if plan.touched_type == "base":
+    if plan.lora.touched_type == "base":
         told.append("Touched tensors keep the types of the base: it is merged from full precision.")
     else:
         told.append(
-            f"No full-precision weights: touched tensors are written as {plan.touched_type}; the model then reads "
-            f"{plan.bytes_per_token_ratio:.2f} x the bytes per token, so it makes about {1 / plan.bytes_per_token_ratio:.0%} of the base's "
+            f"No full-precision weights: touched tensors are written as {plan.lora.touched_type}; the model then reads "
+            f"{plan.lora.bytes_per_token_ratio:.2f} x the bytes per token, so it makes about {1 / plan.lora.bytes_per_token_ratio:.0%} of the base's "
             "tokens per second, and its file grows by as much."
         )
     return told
 
 
-def _strength(part: Part, train: Train, last: tuple[Plan, TrainResult] | None, recipe: Recipe) -> Strength | None:
+def _strength(part: Part, train: TrainSettings, last: tuple[Plan, TrainResult] | None, recipe: Recipe) -> PenaltyStrength | None:
     """How strong a penalty is by the budget; None where the settings say it themselves."""
     if (train.lambda_general if part == "general" else train.lambda_past) >= 0:
         return None
     return strength(part, train.kl_budget, train.fisher, before(part, *last) if last else None, dearer=recipe.past if part == "past" else 1.0)
 
 
-def _strengths(plan: Plan) -> list[tuple[str, Strength | None]]:
-    return [("general ability", plan.general_strength)] + ([("past work", plan.past_strength)] if plan.past_fisher else [])
+def _strengths(plan: Plan) -> list[tuple[str, PenaltyStrength | None]]:
+    return [("general ability", plan.penalties.general_strength)] + ([("past work", plan.penalties.past_strength)] if plan.penalties.past_fisher else [])
 
 
-def _derived(budget: float, found: Strength | None) -> str:
+def _derived(budget: float, found: PenaltyStrength | None) -> str:
     if found is None:
         return "set by hand."
     return (
@@ -205,8 +250,8 @@ def _derived(budget: float, found: Strength | None) -> str:
 
 def _memory(plan: Plan) -> list[str]:
     """What is done for want of memory."""
-    told = ["Memory is scarce: each layer keeps only its input and is computed twice."] if plan.gradient_checkpointing else []
-    if plan.four_bit:
+    told = ["Memory is scarce: each layer keeps only its input and is computed twice."] if plan.hardware.gradient_checkpointing else []
+    if plan.hardware.four_bit:
         told.append(
             "Memory is scarce: the frozen base is held in 4 bits (NF4) while it is trained on, the Fisher is that of this model, and the delta is merged "
             "into the base's own weights all the same; how far it moves from the base is measured in the first cycle only. Tried with a toy model alone."

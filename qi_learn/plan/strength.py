@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from qi_learn.records import Drift, Plan, Strength, TrainResult
+from qi_learn.records import Divergence, PenaltyStrength, Plan, TrainResult
 
 NORMAL = 0.02
 """The budget at which the prices below hold: the default of `train.kl_budget`, nats per target token."""
@@ -41,29 +41,29 @@ ALONE = "no text of past work is kept, so that nothing of it is measured; the pr
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class LastStrength:
     """The same penalty in the last run: its strength, how it came about (None: set by hand), and how far the answers moved."""
 
     value: float
-    strength: Strength | None
-    drift: Drift | None
+    strength: PenaltyStrength | None
+    drift: Divergence | None
     form: str
 
 
-def before(part: Part, plan: Plan, result: TrainResult) -> Before:
+def before(part: Part, plan: Plan, result: TrainResult) -> LastStrength:
     """One penalty of a run that is over."""
     if part == "general":
-        return Before(plan.lambda_general, plan.general_strength, result.drift_general, plan.fisher)
-    return Before(plan.lambda_past, plan.past_strength, result.drift_past, plan.fisher)
+        return LastStrength(plan.penalties.lambda_general, plan.penalties.general_strength, result.divergence_general, plan.penalties.fisher)
+    return LastStrength(plan.penalties.lambda_past, plan.penalties.past_strength, result.divergence_past, plan.penalties.fisher)
 
 
-def strength(part: Part, budget: float, form: str, last: Before | None = None, *, dearer: float = 1.0) -> Strength:
+def strength(part: Part, budget: float, form: str, last: LastStrength | None = None, *, dearer: float = 1.0) -> PenaltyStrength:
     """The strength of one penalty for the next run, with the reason. `dearer`: times the price where nothing else protects; then kappa is what is expected,
     whatever runs before it measured, since it was with that one that the price was chosen."""
     price, expected = dearer * PRICE[form, part] * math.sqrt(NORMAL / budget), EXPECTED[form, part]
     if dearer != 1:
-        return Strength(price, expected, 1.0, ALONE)
-    known = Strength(price, expected, 1.0, NOTHING)
+        return PenaltyStrength(price, expected, 1.0, ALONE)
+    known = PenaltyStrength(price, expected, 1.0, NOTHING)
     if last is None or last.form != form:
         return known
     known, drift = last.strength or known, last.drift
@@ -77,10 +77,10 @@ def strength(part: Part, budget: float, form: str, last: Before | None = None, *
         tightened = min(2 * tightened, TIGHTEST)
     elif carried < UNDER * budget:
         tightened = max(tightened / 2, 1.0)
-    return Strength(price, kappa, tightened, _reason(drift, budget, carried, measured, kappa))
+    return PenaltyStrength(price, kappa, tightened, _reason(drift, budget, carried, measured, kappa))
 
 
-def _reason(drift: Drift, budget: float, carried: float, measured: float | None, kappa: float) -> str:
+def _reason(drift: Divergence, budget: float, carried: float, measured: float | None, kappa: float) -> str:
     told = f"the last run moved {drift.measured:.3g} of a budget of {budget:g}"
     if measured is None:
         return f"{told}; kappa was not measured"
@@ -90,7 +90,7 @@ def _reason(drift: Drift, budget: float, carried: float, measured: float | None,
 
 def moved(result: TrainResult, budget: float) -> Iterator[str]:
     """How far a run moved the answers, against the budget."""
-    for what, drift in (("from the base on general code", result.drift_general), ("from the live version on past work", result.drift_past)):
+    for what, drift in (("from the base on general code", result.divergence_general), ("from the live version on past work", result.divergence_past)):
         if drift is not None:
             foreseen = "" if drift.kappa is None else f", {drift.predicted:.3g} predicted (kappa {drift.kappa:.3g})"
             yield f"moved {drift.measured:.3g} nat of KL a token {what}{foreseen}: {_judged(drift.measured / budget)} the budget of {budget:g}"

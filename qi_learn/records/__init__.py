@@ -6,7 +6,9 @@ Records are frozen and carry no behaviour beyond validation. Times are Unix seco
 durations seconds unless the name says otherwise. `None` means *unknown*, never false: a signal that
 nothing reported is not a signal that was negative.
 
-Called by every package. May import nothing of ours, and never does anything but describe.
+Called by every package.
+May import nothing of ours.
+Never does anything but describe.
 """
 
 from __future__ import annotations
@@ -52,12 +54,18 @@ from qi_learn.records.gating import (
 )
 from qi_learn.records.training import (
     RUN_STATES_ENDED,
-    Drift,
-    Memory,
+    Divergence,
+    PenaltyStrength,
     Placement,
     Plan,
+    PlannedBase,
+    PlannedBatches,
+    PlannedHardware,
+    PlannedLora,
+    PlannedPenalties,
+    PlannedSteps,
+    RecallLog,
     RunState,
-    Strength,
     TrainResult,
 )
 from qi_learn.records.versions import (
@@ -75,7 +83,7 @@ __all__ = [
     "CommandResult",
     "Complexity",
     "Decision",
-    "Drift",
+    "Divergence",
     "Event",
     "EventKind",
     "Example",
@@ -84,14 +92,21 @@ __all__ = [
     "Leak",
     "LearningInteraction",
     "LearningType",
-    "Memory",
     "Message",
     "Outcome",
     "Packed",
     "Pair",
+    "PenaltyStrength",
     "Placement",
     "Plan",
+    "PlannedBase",
+    "PlannedBatches",
+    "PlannedHardware",
+    "PlannedLora",
+    "PlannedPenalties",
+    "PlannedSteps",
     "Recall",
+    "RecallLog",
     "Release",
     "RunState",
     "Score",
@@ -99,7 +114,6 @@ __all__ = [
     "Smoke",
     "Snapshot",
     "Split",
-    "Strength",
     "Suggestion",
     "SuggestionState",
     "SuiteNll",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 RunState = Literal["planned", "snapshotted", "trained", "packed", "gated", "deployed", "refused", "failed", "cancelled"]
+FLAT = {"flat": True}
+"""A part whose keys stand beside the whole's in JSON (`codec.py`)."""
 RUN_STATES_ENDED: tuple[RunState, ...] = ("deployed", "refused", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
-class Strength:
+class PenaltyStrength:
     """How the lambda of a penalty came about (`plan/strength.py`): the product of its three numbers."""
 
     price: float
@@ -28,70 +30,112 @@ class Strength:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Every number of a training run; written to `plan.json` and shown by `explain`."""
+class PlannedBase:
+    """What a run starts from."""
 
-    run_id: str
-    seed: int
-    base_gguf: str
-    base_digest: str
-    base_weights: str | None
+    gguf: str = field(metadata={"key": "base_gguf"})
+    digest: str = field(metadata={"key": "base_digest"})
+    weights: str | None = field(metadata={"key": "base_weights"})
     """Directory of full-precision safetensors weights, or None: train on the dequantised GGUF."""
     architecture: str
-    device: str
-    dtype: str
+    previous_adapter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLora:
+    """What changes: which modules of which layers, with what rank, and how the packed file holds it."""
+
     first_layer: int
     layer_count: int
     target_modules: tuple[str, ...]
     rank: int
     alpha: float
     dropout: float
+    touched_type: str = "Q8_0"
+    """What touched tensors are written as; `base`: as the base has them (full-precision weights)."""
+    bytes_per_token_ratio: float = 1.0
+    """Bytes read per token of the packed model over the base's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSteps:
+    """How the optimiser goes, and when it ends."""
+
     learning_rate: float
     weight_decay: float
     warmup_steps: int
     max_steps: int
+    eval_every: int
+    patience: int
+    max_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBatches:
+    """What a step reads: sizes in sequences and tokens, and the shares of what is not new."""
+
     batch_size: int
     accumulation: int
     max_length: int
     replay_share: float
     generic_share: float
+    preference_weight: float = 0.0
+    """Of a preference beside the loss per target token; 0 if the data set has no pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPenalties:
+    """What holds the weights back."""
+
     lambda_general: float
     lambda_past: float
-    eval_every: int
-    patience: int
-    max_seconds: float
-    previous_adapter: str | None = None
     past_fisher: str | None = None
     general_fisher: str | None = None
     """Cache file of the anchors' Fisher; computed and written there when absent."""
     fisher: Literal["kfac", "diagonal"] = "kfac"
     """Form of both penalties' Fisher."""
-    touched_type: str = "Q8_0"
-    """What touched tensors are written as; `base`: as the base has them (full-precision weights)."""
-    bytes_per_token_ratio: float = 1.0
-    """Bytes read per token of the packed model over the base's."""
-    preference_weight: float = 0.0
-    """Of a preference beside the loss per target token; 0 where the data set has no pairs."""
     kl_budget: float = 0.02
     """How far the answers may move, nats of KL per target token: from the base on general code, from the live version on past work."""
-    general_strength: Strength | None = None
+    general_strength: PenaltyStrength | None = None
     """How `lambda_general` came about; None: set by hand."""
-    past_strength: Strength | None = None
+    past_strength: PenaltyStrength | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedHardware:
+    """What computes, in which precision, and what is given up for want of memory."""
+
+    device: str
+    dtype: str
     gradient_checkpointing: bool = False
     """Keep only each layer's input for the backward pass and compute the layer again: a third more arithmetic, far less memory."""
     four_bit: bool = False
     """Hold the frozen linear weights in 4 bits (NF4, bitsandbytes) while training; a GPU only."""
     may_be_four_bit: bool = False
-    """It could be done where memory runs out: the device is a GPU and its interpreter has bitsandbytes."""
+    """It could be done if memory runs out: the device is a GPU and its interpreter has bitsandbytes."""
     backend: Literal["plain", "unsloth"] = "plain"
-    """Who runs the passes: transformers and PEFT, or Unsloth's fused kernels."""
+    """What runs the passes: transformers and PEFT, or Unsloth's fused kernels."""
     backend_reason: str = ""
     devices: tuple[str, ...] = ()
-    """Where the training is split over several devices, their torch names; empty: `device` alone."""
+    """If the training is split over several devices, their torch names; empty: `device` alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
+class Plan:
+    """Every number of a training run; written to `plan.json`, all keys side by side, and shown by `explain`."""
+
+    run_id: str
+    seed: int
+    base: PlannedBase = field(metadata=FLAT)
+    lora: PlannedLora = field(metadata=FLAT)
+    steps: PlannedSteps = field(metadata=FLAT)
+    batches: PlannedBatches = field(metadata=FLAT)
+    penalties: PlannedPenalties = field(metadata=FLAT)
+    hardware: PlannedHardware = field(metadata=FLAT)
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
     """How far answers moved on sequences kept for measuring: KL(before || after), nats per target token, over the whole vocabulary."""
 
     measured: float
@@ -124,11 +168,11 @@ class Placement:
     """The GPU that the server keeps; empty where it has none."""
     unload: tuple[str, ...] = ()
     """Models that the server must let go of first."""
-    hold: bool = False
+    holds_requests: bool = field(default=False, metadata={"key": "hold"})
     """Requests wait until the training is done: the only GPU cannot do both."""
     activity: str | None = None
     """The mark of requests being answered (rundir/activity.py) for which it pauses; None: it disturbs nobody."""
-    quiet: float = 0.0
+    quiet_seconds: float = field(default=0.0, metadata={"key": "quiet"})
     """Seconds without a request after which it goes on."""
     longest_pause: float = 0.0
     """Seconds of pauses, all together."""
@@ -154,16 +198,16 @@ class TrainResult:
     """Share of the pairs trained on in which the kept text was the likelier before; None without pairs."""
     preferred: float | None = None
     """And after."""
-    drift_general: Drift | None = None
+    divergence_general: Divergence | None = field(default=None, metadata={"key": "drift_general"})
     """From the base, on general code that neither Fisher nor training saw."""
-    drift_past: Drift | None = None
+    divergence_past: Divergence | None = field(default=None, metadata={"key": "drift_past"})
     """From the version trained on, on replayed work."""
     warnings: tuple[str, ...] = ()
     """What did not protect although it should have."""
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class RecallLog:
     """What a training run found out about the examples it saw (`memory.json` in the run directory), by example id; for replay in the cycles after it."""
 
     known: Mapping[str, float]

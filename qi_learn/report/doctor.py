@@ -9,11 +9,10 @@ import shutil
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from qi_learn.daemon import client as background
-from qi_learn.daemon import control
+from qi_learn.daemon import client
 from qi_learn.deploy import model_server
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import QiError, ToolMissing
@@ -39,12 +38,12 @@ PACKING = ("llama_cpp", "gguf", "safetensors", "numpy")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found; `todo` where something should be done."""
+    """What one check found; `hint` where something should be done."""
 
     name: str
     ok: bool
     what: str
-    todo: str = ""
+    hint: str = field(default="", metadata={"key": "todo"})
 
 
 def examine(paths: Paths) -> tuple[Finding, ...]:
@@ -54,7 +53,7 @@ def examine(paths: Paths) -> tuple[Finding, ...]:
         found = [Finding("settings", True, f"The settings ({paths.settings_file}) can be used.")]
     except QiError as error:
         settings = Settings()
-        found = [Finding("settings", False, error.what, error.todo)]
+        found = [Finding("settings", False, error.what, error.hint)]
     checks = (_daemon, _server, _recording, _model, _database, _spool, _parts, _backend, _git, _sandbox, _sqlite, _disk, _permissions, _projects, _hooks)
     return (*found, *(finding for check in checks for finding in _outcome(check, paths, settings)))
 
@@ -64,7 +63,7 @@ def _outcome(check: Callable[[Paths, Settings], Iterator[Finding]], paths: Paths
     try:
         return list(check(paths, settings))
     except QiError as error:
-        return [Finding(name, False, error.what, error.todo)]
+        return [Finding(name, False, error.what, error.hint)]
     except (OSError, ValueError) as error:
         return [Finding(name, False, f"It cannot be looked at: {error}", "Check who owns it, and that the disk is healthy.")]
 
@@ -73,12 +72,12 @@ def _outcome(check: Callable[[Paths, Settings], Iterator[Finding]], paths: Paths
 
 
 def _daemon(paths: Paths, settings: Settings) -> Iterator[Finding]:
-    state = background.running(paths)
+    state = client.running(paths)
     if state is None:
         yield Finding("daemon", False, "The daemon is not running: nothing is taken in, watched or learned, and there is no gateway.", "qi-learn daemon start")
         yield from _port(settings)
         return
-    said = control.call(paths.socket, {"do": "status"}, timeout=5)
+    said = client.call(paths.socket, {"do": "status"}, timeout=5)
     gateway = str(said.get("gateway") or "")
     yield Finding(
         "daemon",
@@ -99,7 +98,7 @@ def _port(settings: Settings) -> Iterator[Finding]:
 
 
 def _server(paths: Paths, settings: Settings) -> Iterator[Finding]:
-    state = background.running(paths)
+    state = client.running(paths)
     if state is None and model_server.uses_engine(settings):
         return  # the daemon brings the engine
     url = state.server if state else settings.serve.ollama
@@ -110,8 +109,8 @@ def _server(paths: Paths, settings: Settings) -> Iterator[Finding]:
         return
     numbers = tuple(int(n) for n in version.split("-")[0].split(".")[:3] if n.isdigit())
     old = (0, 0, 0) < numbers < SAFE_OLLAMA  # 0.0.0 is a build of one's own
-    todo = "Update Ollama to 0.17.1 or newer: this one leaks memory into models made from crafted files (CVE-2026-7482)."
-    yield Finding("server", not old, f"Ollama {version} answers at {url}.", todo if old else "")
+    hint = "Update Ollama to 0.17.1 or newer: this one leaks memory into models made from crafted files (CVE-2026-7482)."
+    yield Finding("server", not old, f"Ollama {version} answers at {url}.", hint if old else "")
 
 
 def _recording(paths: Paths, settings: Settings) -> Iterator[Finding]:
@@ -229,7 +228,7 @@ def _sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
     try:
         open_sandbox()
     except ToolMissing as error:
-        yield Finding("sandbox", True, f"{error.what} {error.todo}")
+        yield Finding("sandbox", True, f"{error.what} {error.hint}")
     else:
         yield Finding("sandbox", True, "bubblewrap works: the gate runs generated code in it, and nowhere else.")
 
@@ -243,8 +242,8 @@ def _sqlite(paths: Paths, settings: Settings) -> Iterator[Finding]:
 def _disk(paths: Paths, settings: Settings) -> Iterator[Finding]:
     place = next(p for p in (paths.data, *paths.data.parents) if p.exists())
     free = shutil.disk_usage(place).free
-    todo = "A cycle needs room for a new model file (1.3 times the base's) and its training files: free at least 2 GiB."
-    yield Finding("disk", free >= NEEDED_BYTES, f"{free / 2**30:.1f} GiB free at {place}.", todo if free < NEEDED_BYTES else "")
+    hint = "A cycle needs room for a new model file (1.3 times the base's) and its training files: free at least 2 GiB."
+    yield Finding("disk", free >= NEEDED_BYTES, f"{free / 2**30:.1f} GiB free at {place}.", hint if free < NEEDED_BYTES else "")
 
 
 def _hooks(paths: Paths, settings: Settings) -> Iterator[Finding]:

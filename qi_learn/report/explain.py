@@ -178,7 +178,7 @@ def _placement(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         placed = run.read(run.placement, Placement)
         records["placement"] = codec.plain(placed)
         unloaded = f"; unloaded for it: {', '.join(placed.unload)}" if placed.unload else ""
-        held = "; requests waited meanwhile" if placed.hold else "; paused while requests were answered" if placed.activity else ""
+        held = "; requests waited meanwhile" if placed.holds_requests else "; paused while requests were answered" if placed.activity else ""
         yield f"  trained on {one_line(placed.name)}: {placed.reason}{one_line(unloaded)}{held}"
 
 
@@ -192,7 +192,7 @@ def _result(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         if result.preferred is not None and result.preferred_before is not None:
             yield f"    the kept text was likelier than the suggested one in {result.preferred_before:.0%} of the pairs before, in {result.preferred:.0%} after"
         if run.plan.exists():
-            yield from (f"    {line}" for line in moved(result, run.read(run.plan, Plan).kl_budget))
+            yield from (f"    {line}" for line in moved(result, run.read(run.plan, Plan).penalties.kl_budget))
         yield from (f"    NOTE: {warning}" for warning in result.warnings)
 
 

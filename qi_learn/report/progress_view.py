@@ -14,7 +14,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from qi_learn.commands.train import View
 from qi_learn.report.gpu_use import GpuUse, gpu_text, gpu_use
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.progress import Progress, progress_text, read_progress, span
@@ -24,7 +23,7 @@ GPU_SECONDS = 2.0
 
 
 @contextmanager
-def view(say: Callable[[str], object]) -> Iterator[View]:
+def view(say: Callable[[str], object]) -> Iterator[Lines | Screen]:
     """The view for where we are: `say` prints a line."""
     if not sys.stdout.isatty():
         yield Lines(say)

@@ -13,8 +13,7 @@ from typing import TypeVar
 
 from qi_learn.codec import read_object
 from qi_learn.cycle import trigger
-from qi_learn.daemon import client as background
-from qi_learn.daemon import control
+from qi_learn.daemon import client
 from qi_learn.daemon.client import DaemonState
 from qi_learn.deploy.journal import Deployment, live_runs, load_deployment
 from qi_learn.errors import QiError
@@ -87,14 +86,14 @@ def gather(paths: Paths, settings: Settings) -> Status:
         try:
             return look()
         except QiError as error:
-            problems.append(f"{error.what} {error.todo}".strip())
+            problems.append(f"{error.what} {error.hint}".strip())
         except (OSError, ValueError) as error:
             problems.append(str(error))
         return otherwise
 
     silent: dict[str, object] = {}
     no_projects: tuple[Path, ...] = ()
-    daemon = background.running(paths)
+    daemon = client.running(paths)
     answer = seen(lambda: _asked(paths, daemon), silent)
     gateway = str(answer.get("gateway") or "")
     waiting = str(answer.get("waiting") or "")
@@ -157,7 +156,7 @@ def _not_recording(settings: Settings, daemon: DaemonState | None, gateway: str,
 
 def _asked(paths: Paths, daemon: DaemonState | None) -> dict[str, object]:
     """What only the daemon knows: where the gateway listens now, what a cycle waits for."""
-    return dict(control.call(paths.socket, {"do": "status"}, timeout=2)) if daemon else {}
+    return dict(client.call(paths.socket, {"do": "status"}, timeout=2)) if daemon else {}
 
 
 def _waiting(spool: Path) -> tuple[int, int]:
@@ -190,7 +189,7 @@ def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
     if run.ended:
         ended = read_object(run.outcome)
         return RunLine(run.run_id, str(ended.get("state")), str(ended.get("reason") or ""))
-    state, reason = _under_way(run, str(read_object(run.request).get("reason") or ""), waiting, locked=background.locked(paths))
+    state, reason = _under_way(run, str(read_object(run.request).get("reason") or ""), waiting, locked=client.locked(paths))
     progress = read_progress(run.path)
     training = progress if progress is not None and progress.phase != "done" else None
     shown = progress_text(run.path) if state != "deferred" else ""

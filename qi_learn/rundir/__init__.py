@@ -1,0 +1,11 @@
+"""The files that processes hand each other: a run's directory, its snapshot, its adapter, its
+progress, its failure.
+
+A file is complete when it has its name: it is renamed into place, and the one that says "done"
+comes last.
+
+Called by the cycle, the training worker, the gate, the gateway (whose requests it sees) and what
+reports.
+May import nothing but the vocabulary.
+Never touches the database or a model.
+"""

@@ -19,7 +19,7 @@ from qi_learn.outside import git
 from qi_learn.outside.process import run
 from qi_learn.records import Feedback, LearningInteraction, Outcome, Score, Signal, Turn
 from qi_learn.score.target_score import score_target
-from qi_learn.settings import Score as Weights
+from qi_learn.settings import ScoreSettings as Weights
 from qi_learn.settings import Settings
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import domain_share, load_interaction

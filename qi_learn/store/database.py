@@ -211,8 +211,8 @@ def _translated(path: Path) -> Iterator[None]:
 def _in_our_words(path: Path, error: sqlite3.DatabaseError) -> QiError:
     code = getattr(error, "sqlite_errorcode", 0)
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        todo = "Only the daemon writes it: stop the other process, or wait until it is done, and try again."
-        return StoreError(f"The database {path} is locked by another process.", todo)
+        hint = "Only the daemon writes it: stop the other process, or wait until it is done, and try again."
+        return StoreError(f"The database {path} is locked by another process.", hint)
     if code & 0xFF == sqlite3.SQLITE_FULL or code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
         return DiskFull(f"The database {path} cannot grow: {error}", "Make room on the disk. Nothing is lost: what was not written waits in the spool.")
     if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -221,11 +221,11 @@ def _in_our_words(path: Path, error: sqlite3.DatabaseError) -> QiError:
 
 
 def _damaged(path: Path, how: str) -> StoreError:
-    todo = (
+    hint = (
         f"Nothing was deleted. Move {path.name} and its -wal and -shm files to another place and start the daemon again: it begins a new database, and what "
         f"waits in the spool is taken in. `sqlite3 {path.name} .recover` gets back what can be read; the live model and `qi-learn rollback` need no database."
     )
-    return StoreError(f"The database {path} is damaged: {how}", todo)
+    return StoreError(f"The database {path} is damaged: {how}", hint)
 
 
 @contextmanager

@@ -1,0 +1,9 @@
+"""Step 2: what became of a suggestion: found in a saved file, followed through edits and commits,
+settled.
+
+Every match carries how it was made and how sure it is.
+
+Called by the daemon.
+May import the vocabulary and outside, store, workspace.
+Never takes silence for a sign: what is not known stays unknown.
+"""

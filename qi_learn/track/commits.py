@@ -14,7 +14,7 @@ from qi_learn.code_text import code_tokens, similarity
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
 from qi_learn.records import Suggestion
-from qi_learn.settings import Capture
+from qi_learn.settings import CaptureSettings
 from qi_learn.store import feedback
 from qi_learn.store.database import Store
 from qi_learn.track import region as regions
@@ -30,7 +30,7 @@ FOLLOWED = 8 * 86400.0
 _REPAIR = re.compile(r"\b(?:bug|bugs|fix|fixes|fixed|fixing|hotfix|bugfix|regression|broken|crash(?:es)?)\b", re.IGNORECASE)
 
 
-def on_committed(store: Store, committed: Committed, settings: Capture, now: float) -> None:
+def on_committed(store: Store, committed: Committed, settings: CaptureSettings, now: float) -> None:
     """HEAD moved. Raises StoreError where the database cannot be written."""
     if committed.action in ("checkout", "clone"):
         return
@@ -41,7 +41,7 @@ def on_committed(store: Store, committed: Committed, settings: Capture, now: flo
         logger.info("the move of HEAD to %s in %s is left out: %s", committed.commit, committed.project, error.what)
 
 
-def _move(store: Store, committed: Committed, settings: Capture, now: float) -> None:
+def _move(store: Store, committed: Committed, settings: CaptureSettings, now: float) -> None:
     followed = feedback.placed_suggestions(store, committed.project, since=now - FOLLOWED)
     if committed.action == "reset":
         for suggestion in followed:
@@ -53,7 +53,7 @@ def _move(store: Store, committed: Committed, settings: Capture, now: float) -> 
         _after_commit(store, suggestion, committed, said, settings, now)
 
 
-def _after_commit(store: Store, suggestion: Suggestion, committed: Committed, said: str, settings: Capture, now: float) -> None:
+def _after_commit(store: Store, suggestion: Suggestion, committed: Committed, said: str, settings: CaptureSettings, now: float) -> None:
     seen, region = _in_commit(suggestion, committed)
     own = region is not None and text_of(seen.text.split("\n"), region) == suggestion.region
     if not own and (_other_branch(suggestion, committed) or _left_out(suggestion, committed, seen, region)):
@@ -80,7 +80,7 @@ def _left_out(suggestion: Suggestion, committed: Committed, seen: FileSaved, reg
     return region is None or not any(i in added for i in range(region.start, region.end))
 
 
-def _after_reset(store: Store, suggestion: Suggestion, committed: Committed, settings: Capture, now: float) -> None:
+def _after_reset(store: Store, suggestion: Suggestion, committed: Committed, settings: CaptureSettings, now: float) -> None:
     """A commit was taken out of the branch, or changes were thrown away: what the branch or the working tree still has, lives."""
     if suggestion.commit is None:
         if suggestion.file in committed.files and suggestion.region is not None and not _still_there(suggestion, committed):

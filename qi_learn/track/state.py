@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from qi_learn.code_text import similarity
 from qi_learn.records import Feedback, Suggestion
-from qi_learn.settings import Capture
+from qi_learn.settings import CaptureSettings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
 from qi_learn.track.region import Region, Trace, around, defines, text_of
@@ -66,14 +66,14 @@ def final_text(suggestion: Suggestion, frame: Frame) -> str:
     return text if suggestion.start > 0 or suggestion.text.endswith("\n") else text[:-1]
 
 
-def tell(store: Store, suggestion: Suggestion, settings: Capture) -> None:
+def tell(store: Store, suggestion: Suggestion, settings: CaptureSettings) -> None:
     """Stores the suggestion, and what follows from it for its turn. Nothing is written where nothing changed."""
     if feedback.update_suggestion(store, suggestion):
         turn = turns.load_head(store, suggestion.turn_id)
         feedback.save_implicit(store, turn.id, implicit_feedback(feedback.suggestions_of(store, turn.id), turn.ended, settings))
 
 
-def accepted(suggestion: Suggestion, settings: Capture) -> bool | None:
+def accepted(suggestion: Suggestion, settings: CaptureSettings) -> bool | None:
     """Whether it was taken, as of now; None while that is open."""
     if suggestion.state != "settled":
         return None
@@ -82,7 +82,7 @@ def accepted(suggestion: Suggestion, settings: Capture) -> bool | None:
     return suggestion.similarity >= settings.accepted_similarity
 
 
-def implicit_feedback(suggestions: Sequence[Suggestion], ended: float, settings: Capture) -> Feedback:
+def implicit_feedback(suggestions: Sequence[Suggestion], ended: float, settings: CaptureSettings) -> Feedback:
     """What became of a turn that ended at `ended`: taken where one of its suggestions was, changed where one of those was, known once one is settled."""
     judged = [(s, accepted(s, settings)) for s in suggestions]
     taken = [s for s, verdict in judged if verdict]

@@ -16,7 +16,7 @@ from qi_learn.code_text import code_tokens
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
 from qi_learn.records import Suggestion
-from qi_learn.settings import Capture
+from qi_learn.settings import CaptureSettings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
 from qi_learn.store.turns import TurnHead
@@ -47,7 +47,7 @@ class _Found:
     match: Match
 
 
-def on_saved(store: Store, saved: FileSaved, history: FileHistory, settings: Capture, now: float) -> None:
+def on_saved(store: Store, saved: FileSaved, history: FileHistory, settings: CaptureSettings, now: float) -> None:
     """A file was saved: follows what is placed, places what waits. Raises StoreError where the database cannot be written."""
     text = Saved(saved.text)
     with store.transaction():
@@ -60,7 +60,7 @@ def on_saved(store: Store, saved: FileSaved, history: FileHistory, settings: Cap
         _place(store, saved, text, history, settings)
 
 
-def settle(store: Store, settings: Capture, now: float) -> None:
+def settle(store: Store, settings: CaptureSettings, now: float) -> None:
     """Settles what nobody touched for `settings.settle` seconds, rejects what was passed by, looks again at what was committed."""
     with store.transaction():
         for suggestion in feedback.unsettled_suggestions(store, since=now - FOLLOWED, ended=now - settings.window):
@@ -73,7 +73,7 @@ def settle(store: Store, settings: Capture, now: float) -> None:
             _look_again(store, suggestion, settings, now)
 
 
-def _recognisable(suggestion: Suggestion, settings: Capture) -> bool:
+def _recognisable(suggestion: Suggestion, settings: CaptureSettings) -> bool:
     """Whether the suggestion would have been recognised in a file: only then not to find it means that it was not used."""
     return len(code_tokens(suggestion.text)) >= settings.min_tokens and suggestion.language not in NOT_FOR_FILES
 
@@ -81,7 +81,7 @@ def _recognisable(suggestion: Suggestion, settings: Capture) -> bool:
 # --- placing -----------------------------------------------------------------------------------------------------------------------------
 
 
-def _place(store: Store, saved: FileSaved, text: Saved, history: FileHistory, settings: Capture) -> None:
+def _place(store: Store, saved: FileSaved, text: Saved, history: FileHistory, settings: CaptureSettings) -> None:
     found: list[_Found] = []
     for suggestion in feedback.open_suggestions(store, project=saved.project, since=saved.ts - settings.window):
         turn = turns.load_head(store, suggestion.turn_id)
@@ -108,7 +108,7 @@ def _text_before(saved: FileSaved, history: FileHistory, when: float) -> str | N
         return None
 
 
-def _match(wanted: str, before: str | None, text: Saved, settings: Capture) -> Match | None:
+def _match(wanted: str, before: str | None, text: Saved, settings: CaptureSettings) -> Match | None:
     if before is None:
         return None
     return find(wanted, before, text, min_tokens=settings.min_tokens, min_similarity=settings.placed_similarity)
@@ -123,7 +123,7 @@ def _best(found: Iterable[_Found]) -> list[_Found]:
     return taken
 
 
-def _placed(store: Store, found: _Found, saved: FileSaved, settings: Capture) -> None:
+def _placed(store: Store, found: _Found, saved: FileSaved, settings: CaptureSettings) -> None:
     region = regions.region_at(saved.text, saved.file, found.match.start, found.match.end)
     suggestion = replace(
         found.suggestion,
@@ -140,7 +140,7 @@ def _placed(store: Store, found: _Found, saved: FileSaved, settings: Capture) ->
 # --- following ---------------------------------------------------------------------------------------------------------------------------
 
 
-def _follow(store: Store, suggestion: Suggestion, saved: FileSaved, text: Saved, history: FileHistory, settings: Capture) -> None:
+def _follow(store: Store, suggestion: Suggestion, saved: FileSaved, text: Saved, history: FileHistory, settings: CaptureSettings) -> None:
     old, asked = history.before(saved.ts), turns.load_head(store, suggestion.turn_id).started
     before = history.before(asked) if history.reaches(asked) else None
     added = None if before is None else text.added_since(before)[0]
@@ -166,7 +166,7 @@ def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:
         return False
 
 
-def _find_gone(store: Store, suggestion: Suggestion, saved: FileSaved, text: Saved, old: str | None, settings: Capture) -> None:
+def _find_gone(store: Store, suggestion: Suggestion, saved: FileSaved, text: Saved, old: str | None, settings: CaptureSettings) -> None:
     """Code that went may come again: undo, a stash brought back, a file renamed, a function moved."""
     if suggestion.reverted or saved.ts - (suggestion.touched_at or 0.0) > settings.window:
         return
@@ -177,7 +177,7 @@ def _find_gone(store: Store, suggestion: Suggestion, saved: FileSaved, text: Sav
         _placed(store, _Found(suggestion, turn, frame, replace(match, similarity=suggestion.match_confidence or match.similarity)), saved, settings)
 
 
-def _look_again(store: Store, suggestion: Suggestion, settings: Capture, now: float) -> None:
+def _look_again(store: Store, suggestion: Suggestion, settings: CaptureSettings, now: float) -> None:
     """What the newest commit has of it now (for commits that nobody saw because the daemon was off)."""
     project = turns.load_head(store, suggestion.turn_id).project
     after = suggestion

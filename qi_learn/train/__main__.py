@@ -28,7 +28,7 @@ from qi_learn.plan.fallback import EXIT_NO_MEMORY, fall_back, read_plan
 from qi_learn.records import Placement, Plan
 from qi_learn.rundir.failure import clear_failure, read_failure, write_failure
 from qi_learn.rundir.snapshot import load_snapshot
-from qi_learn.train.supervise import LEAVE_SECONDS, PARTS, Part, conduct, is_apart
+from qi_learn.train.supervise import LEAVE_SECONDS, PARTS, Part, is_apart, supervise
 
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -81,7 +81,7 @@ def _failed(run: Path, error: QiError | OSError) -> int:
         error = TrainingError(f"The training failed: {error}.", "Look at who owns the files it names, then start a cycle again.")
     logger.error("%s", error)
     with suppress(OSError):  # the exit code says it too
-        write_failure(run, error.what, error.todo)
+        write_failure(run, error.what, error.hint)
     if isinstance(error, OutOfMemory):
         return EXIT_NO_MEMORY
     return EXIT_TRY_AGAIN if error.exit_code == EXIT_TRY_AGAIN else EXIT_FAILED
@@ -105,10 +105,10 @@ def _work(run: Path, stop: StopRequest) -> int:
         return EXIT_DONE
     plan = read_plan(run)
     if is_apart(plan):
-        code = conduct(run, plan, stopping=stop.made)
-        if code != EXIT_FAILED or plan.backend == "plain":
+        code = supervise(run, plan, stopping=stop.made)
+        if code != EXIT_FAILED or plan.hardware.backend == "plain":
             return code
-        fall_back(run, read_failure(run).what or f"{plan.backend} failed; the log says how", now=time.time())
+        fall_back(run, read_failure(run).what or f"{plan.hardware.backend} failed; the log says how", now=time.time())
         return _work(run, stop)
     return _learn(run, plan, stop)
 
@@ -120,7 +120,7 @@ def _learn(run: Path, plan: Plan, stop: StopRequest, part: Part | None = None, m
     try:
         import torch
 
-        if part == "fit" and plan.backend == "unsloth":
+        if part == "fit" and plan.hardware.backend == "unsloth":
             import_unsloth(run, cuda=torch.cuda.is_available())  # before transformers, which it changes
         from qi_learn.train import parts
         from qi_learn.train.fisher import Interrupted
@@ -138,7 +138,7 @@ def _learn(run: Path, plan: Plan, stop: StopRequest, part: Part | None = None, m
         elif part == "prepare":
             parts.prepare(run, plan, snapshot, stopping)
         elif part == "fit":
-            parts.fit(run, plan, snapshot, join(meeting, plan.device) if meeting else ALONE, stopping)
+            parts.fit(run, plan, snapshot, join(meeting, plan.hardware.device) if meeting else ALONE, stopping)
         else:
             parts.follow_up(run, plan, snapshot, stopping)
     except Interrupted as stopped:
@@ -167,8 +167,8 @@ def _placement(path: Path) -> Placement | None:
 def _out_of_memory(plan: Plan, error: BaseException) -> OutOfMemory:
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     return OutOfMemory(
-        f"Not enough memory to train on {plan.device}: {plan.batch_size} sequences of up to {plan.max_length} tokens at a time, rank {plan.rank}, "
-        f"{plan.layer_count} layers ({first}).",
+        f"Not enough memory to train on {plan.hardware.device}: {plan.batches.batch_size} sequences of up to {plan.batches.max_length} tokens at a time, rank {plan.lora.rank}, "
+        f"{plan.lora.layer_count} layers ({first}).",
         "Close what else uses it (for a GPU: models loaded in Ollama), lower `train.rank`, or take a smaller base with `serve.base`.",
     )
 

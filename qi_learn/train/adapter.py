@@ -24,25 +24,25 @@ from qi_learn.rundir.adapter_file import Adapter, Factors, read_adapter, write_a
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class WeightChange:
     """The weight change of one module: dW = B @ A, with A (r, in) and B (out, r), float32."""
 
     A: Tensor
     B: Tensor
 
 
-def save_adapter(path: Path, changes: Mapping[str, Change], base_digest: str) -> None:
+def save_adapter(path: Path, changes: Mapping[str, WeightChange], base_digest: str) -> None:
     """Write the adapter so that a reader sees all of it or nothing. Raises OSError or DiskFull."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_adapter(Adapter(base_digest, {name: Factors(_numbers(change.B), _numbers(change.A)) for name, change in changes.items()}), path)
 
 
-def load_adapter(path: Path, base_digest: str) -> dict[str, Change]:
+def load_adapter(path: Path, base_digest: str) -> dict[str, WeightChange]:
     """The adapter in a file. Raises NotFound if it is missing, ModelError if it is damaged or belongs to another base."""
     adapter = read_adapter(path)
     if adapter.base != base_digest:
         raise ModelError(f"{path} was trained on another base model.", "Changes of one base mean nothing on another; the next cycle must start from the base.")
-    return {name: Change(torch.from_numpy(factors.down), torch.from_numpy(factors.up)) for name, factors in adapter.modules.items()}
+    return {name: WeightChange(torch.from_numpy(factors.down), torch.from_numpy(factors.up)) for name, factors in adapter.modules.items()}
 
 
 def _numbers(tensor: Tensor) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from qi_learn.plan.schedule import Sample
-from qi_learn.records import Drift
+from qi_learn.records import Divergence
 from qi_learn.stats import evenly
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.network import HEAD_ELEMENTS, Network
@@ -42,13 +42,13 @@ def yardstick(network: Network, sequences: Sequence[Sample], count: int = SEQUEN
     return Yardstick(tuple(chosen), _rows(network, chosen))
 
 
-def drift(network: Network, before: Yardstick | None, penalty: Penalty | None) -> Drift | None:
+def drift(network: Network, before: Yardstick | None, penalty: Penalty | None) -> Divergence | None:
     """How far the network has moved since, and what `penalty`'s Fisher predicts for it."""
     if before is None:
         return None
     each = divergence(before.rows, _rows(network, before.sequences), network.head)
     predicted = None if penalty is None else penalty.predicted(network.factors())
-    return Drift(float(each.double().mean()), predicted, len(before.sequences), len(each))
+    return Divergence(float(each.double().mean()), predicted, len(before.sequences), len(each))
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from qi_learn.errors import ModelError
-from qi_learn.train.adapter import Change
-from qi_learn.train.factor import Factors
+from qi_learn.train.adapter import WeightChange
+from qi_learn.train.factor import FactorStack
 from qi_learn.train.fisher import Fisher
 
 
@@ -36,7 +36,7 @@ class Penalty:
         *,
         scale: float,
         names: tuple[str, ...],
-        served: Mapping[str, Change] | None = None,
+        served: Mapping[str, WeightChange] | None = None,
         device: torch.device,
         products: torch.dtype | None = None,
     ) -> None:
@@ -82,14 +82,14 @@ class Penalty:
 class _Group:
     """The factors of modules of one shape, and the fixed products with the served change: S B_0 (g, m, r_0) and A_0 C (g, r_0, n)."""
 
-    def __init__(self, fisher: Fisher, names: tuple[str, ...], served: Mapping[str, Change], device: torch.device, products: torch.dtype | None) -> None:
+    def __init__(self, fisher: Fisher, names: tuple[str, ...], served: Mapping[str, WeightChange], device: torch.device, products: torch.dtype | None) -> None:
         found = [fisher.modules[name] for name in names]
         high = torch.promote_types(found[0].S.dtype, torch.float32)
         self.names = names
         self.cycles = torch.tensor([both.cycles for both in found], device=device)
         self.silent = sum(both.S.trace * both.C.trace == 0 for both in found)
-        self.S, self.C = (Factors([getattr(both, side) for both in found], device, products or high) for side in ("S", "C"))
-        none = Change(torch.zeros(0, found[0].C.width), torch.zeros(found[0].S.width, 0))
+        self.S, self.C = (FactorStack([getattr(both, side) for both in found], device, products or high) for side in ("S", "C"))
+        none = WeightChange(torch.zeros(0, found[0].C.width), torch.zeros(found[0].S.width, 0))
         before = [served.get(name, none) for name in names]
         self.A, self.B = (torch.stack([getattr(change, part) for change in before]).to(device, high) for part in ("A", "B"))
         self.SB, self.AC = self.S.times(self.B), self.C.times(self.A.mT).mT

@@ -63,7 +63,7 @@ class Factor:
 
     def times(self, other: Tensor) -> Tensor:
         """F @ other, for `other` (d, r)."""
-        return Factors([self], other.device, other.dtype).times(other[None])[0]
+        return FactorStack([self], other.device, other.dtype).times(other[None])[0]
 
     def combined(self, own: float, other: Factor, weight: float) -> Factor:
         """own * self + weight * other. Raises ValueError where their forms or widths differ."""
@@ -100,7 +100,7 @@ class Factor:
         return low.to(self.dtype), rest.to(self.dtype)
 
 
-class Factors:
+class FactorStack:
     """Several factors of one width and form, ready to be multiplied with on `device`: whole matrices and sketches in `dtype`, results in their operand's.
 
     F is symmetric, and few rows from the left are two to four times faster than few columns from the right (measured, d = 576 and 1536, r = 8).

@@ -139,7 +139,7 @@ def estimate(
     if used < len(samples):
         logger.warning("%d of %d sequences were left out of the Fisher: values not finite", len(samples) - used, len(samples))
     modules = {name: one.result(tokens) for name, one in sums.items()}
-    return Fisher(form, modules, used, tokens, len(samples) - used, time.monotonic() - begun, network.plan.base_digest)
+    return Fisher(form, modules, used, tokens, len(samples) - used, time.monotonic() - begun, network.plan.base.digest)
 
 
 def uniforms(seed: int, sample: Sample) -> Tensor:

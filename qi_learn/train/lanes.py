@@ -65,9 +65,9 @@ def lanes_for(plan: Plan) -> Lanes:
     checkpoints, since re-entrant ones know only `backward`, which adds gradients in the order in which they are ready.
     """
     cores = torch.get_num_threads()
-    if plan.device != "cpu" or plan.gradient_checkpointing or plan.dropout:
+    if plan.hardware.device != "cpu" or plan.hardware.gradient_checkpointing or plan.lora.dropout:
         return Lanes()
-    return _lanes(count := min(cores, plan.batch_size), cores // count)
+    return _lanes(count := min(cores, plan.batches.batch_size), cores // count)
 
 
 @cache

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from qi_learn.plan.schedule import Sample, balanced, schedule
-from qi_learn.records import Drift, Plan
+from qi_learn.records import Divergence, Plan
 from qi_learn.rundir.progress import Progress, write_progress
 from qi_learn.train.checkpoint import LoopState, newest_checkpoint, restore, save_checkpoint
 from qi_learn.train.ewc import Penalty
@@ -58,8 +58,8 @@ class Trained:
 
     state: LoopState
     stopped: Literal["steps", "early", "time"]
-    drift_general: Drift | None = None
-    drift_past: Drift | None = None
+    divergence_general: Divergence | None = None
+    divergence_past: Divergence | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -81,13 +81,13 @@ def train(
     Raises Interrupted (after a checkpoint) once `stopping()` says so.
     """
     weights = {f"{name}.{part}": value for name, pair in network.factors().items() for part, value in zip("AB", pair, strict=True)}
-    optimizer = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    steps, compared = steps_of(plan, data), placed(data.comparisons, steps=plan.max_steps, seed=plan.seed)
+    optimizer = torch.optim.AdamW(weights.values(), lr=plan.steps.learning_rate, weight_decay=plan.steps.weight_decay)
+    steps, compared = steps_of(plan, data), placed(data.comparisons, steps=plan.steps.max_steps, seed=plan.seed)
     found = newest_checkpoint(run / "checkpoints")
     dev_tokens = sum(sample.targets for sample in data.dev)
     if found is None:
         ranks.same(weights)
-        before = evaluate(network, data.dev, plan.batch_size, ranks)
+        before = evaluate(network, data.dev, plan.batches.batch_size, ranks)
         state, best = LoopState(0, 0.0, 0, float("nan"), 0.0, 0.0, before, None, 0, 0, dev_tokens=dev_tokens), {}
     else:
         state, best = found[0], restore(found[1], weights, optimizer)
@@ -97,19 +97,19 @@ def train(
     begun, saved = clock() - state.elapsed, clock()
     stopped: Literal["steps", "early", "time"] = "steps"
 
-    while state.step < plan.max_steps:
-        if data.dev and state.worse >= plan.patience:
+    while state.step < plan.steps.max_steps:
+        if data.dev and state.worse >= plan.steps.patience:
             stopped = "early"
             break
-        if ranks.any(state.elapsed > plan.max_seconds):
+        if ranks.any(state.elapsed > plan.steps.max_seconds):
             stopped = "time"
             break
         batch = steps[state.step]
         _set_rate(optimizer, rate(plan, state.step))
-        loss = _add_gradients(network, batch, plan.batch_size, ranks)
+        loss = _add_gradients(network, batch, plan.batches.batch_size, ranks)
         preference = state.preference
         if comparison := compared.get(state.step):
-            preference = add_gradients(network, comparison, reference or {}, weight=plan.preference_weight, size=plan.batch_size)
+            preference = add_gradients(network, comparison, reference or {}, weight=plan.batches.preference_weight, size=plan.batches.batch_size)
         penalties = _add_penalties(network, general, past)
         torch.nn.utils.clip_grad_norm_(weights.values(), CLIP)
         optimizer.step()
@@ -120,18 +120,18 @@ def train(
         if not torch.isfinite(torch.tensor([loss, preference, *penalties])).all():
             raise FloatingPointError(f"the loss is not finite at step {state.step}")
 
-        if data.dev and (state.step % plan.eval_every == 0 or state.step == plan.max_steps):
+        if data.dev and (state.step % plan.steps.eval_every == 0 or state.step == plan.steps.max_steps):
             ranks.same(weights)
-            state, best = _judge(state, best, evaluate(network, data.dev, plan.batch_size, ranks), weights)
+            state, best = _judge(state, best, evaluate(network, data.dev, plan.batches.batch_size, ranks), weights)
         asked = clock()
         stop = ranks.any(stopping())
         begun += clock() - asked
-        if ranks.first and (stop or state.step % plan.eval_every == 0 or clock() - saved > SAVE_SECONDS):
+        if ranks.first and (stop or state.step % plan.steps.eval_every == 0 or clock() - saved > SAVE_SECONDS):
             save_checkpoint(run / "checkpoints", replace(state, elapsed=clock() - begun), weights, best, optimizer)
             saved = clock()
         if stop:
             raise Interrupted(f"stopped at step {state.step}")
-        if ranks.first and (state.step % REPORT_STEPS == 0 or state.step == plan.max_steps):
+        if ranks.first and (state.step % REPORT_STEPS == 0 or state.step == plan.steps.max_steps):
             write_progress(run, _progress(state, plan))
 
     for name, value in best.items():
@@ -145,20 +145,20 @@ def steps_of(plan: Plan, data: Data) -> list[tuple[Sample, ...]]:
         data.new,
         data.replay,
         data.generic,
-        steps=plan.max_steps,
-        size=plan.batch_size * plan.accumulation,
-        replay_share=plan.replay_share,
-        generic_share=plan.generic_share,
+        steps=plan.steps.max_steps,
+        size=plan.batches.batch_size * plan.batches.accumulation,
+        replay_share=plan.batches.replay_share,
+        generic_share=plan.batches.generic_share,
         seed=plan.seed,
     )
 
 
 def rate(plan: Plan, step: int) -> float:
     """The learning rate of a step (from 0): linear warm-up, then a line down to a tenth at the last step."""
-    if step < plan.warmup_steps:
-        return plan.learning_rate * (step + 1) / (plan.warmup_steps + 1)
-    done = (step - plan.warmup_steps) / max(1, plan.max_steps - 1 - plan.warmup_steps)
-    return plan.learning_rate * (1 - (1 - FLOOR) * done)
+    if step < plan.steps.warmup_steps:
+        return plan.steps.learning_rate * (step + 1) / (plan.steps.warmup_steps + 1)
+    done = (step - plan.steps.warmup_steps) / max(1, plan.steps.max_steps - 1 - plan.steps.warmup_steps)
+    return plan.steps.learning_rate * (1 - (1 - FLOOR) * done)
 
 
 @torch.no_grad()
@@ -204,6 +204,6 @@ def _set_rate(optimizer: torch.optim.AdamW, value: float) -> None:
 
 
 def _progress(state: LoopState, plan: Plan) -> Progress:
-    left = (plan.max_steps - state.step) * state.elapsed / max(1, state.step)
+    left = (plan.steps.max_steps - state.step) * state.elapsed / max(1, state.step)
     speed = state.tokens / state.elapsed if state.elapsed > 0 else None
-    return Progress("training", state.step, plan.max_steps, time.time(), state.loss, state.best, state.general + state.past, left, speed)
+    return Progress("training", state.step, plan.steps.max_steps, time.time(), state.loss, state.best, state.general + state.past, left, speed)

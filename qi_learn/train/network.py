@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from qi_learn.errors import ModelError
 from qi_learn.plan.schedule import Sample
 from qi_learn.records import Plan
-from qi_learn.train.adapter import Change
+from qi_learn.train.adapter import WeightChange
 from qi_learn.train.lanes import lanes_for
 from qi_learn.train.nf4 import quantise
 
@@ -42,19 +42,19 @@ class Network:
 
     def __init__(self, causal: Any, plan: Plan, *, states: States | None = None) -> None:
         self.plan = plan
-        self.first = plan.first_layer
+        self.first = plan.lora.first_layer
         self.lanes = lanes_for(plan)
-        self.device = torch.device("cpu" if plan.four_bit else plan.device)  # in 16 bits it may not fit elsewhere: `lower_precision` moves it
-        self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}[plan.dtype]
+        self.device = torch.device("cpu" if plan.hardware.four_bit else plan.hardware.device)  # in 16 bits it may not fit elsewhere: `lower_precision` moves it
+        self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}[plan.hardware.dtype]
         causal.requires_grad_(False)
         causal.eval()
         causal.to(self.device)
-        self.lower = _part(causal.model, 0, plan.first_layer, nn.Identity())
-        causal.model = _part(causal.model, plan.first_layer, plan.first_layer + plan.layer_count, causal.model.norm)
+        self.lower = _part(causal.model, 0, plan.lora.first_layer, nn.Identity())
+        causal.model = _part(causal.model, plan.lora.first_layer, plan.lora.first_layer + plan.lora.layer_count, causal.model.norm)
         self.causal = causal
         self._states: States = {} if states is None else states
         self.names = tuple(self._targets())
-        if plan.gradient_checkpointing:
+        if plan.hardware.gradient_checkpointing:
             for layer in causal.model.layers:
                 layer.forward = partial(_recomputed, layer.forward)
 
@@ -63,7 +63,7 @@ class Network:
         prefix, index, rest = _split(name)
         return self.causal.get_submodule(f"{prefix}.{index - self.first}.{rest}")  # type: ignore[no-any-return]
 
-    def merge(self, changes: Mapping[str, Change]) -> None:
+    def merge(self, changes: Mapping[str, WeightChange]) -> None:
         """Adds B @ A to the weights of each module named, exactly; for the adapter that is served already."""
         for name, change in changes.items():
             weight = self._weight(name)
@@ -82,8 +82,8 @@ class Network:
 
         What is served is merged before: into what is left in 4 bits nothing can be.
         """
-        if self.plan.four_bit:
-            self.device = torch.device(self.plan.device)
+        if self.plan.hardware.four_bit:
+            self.device = torch.device(self.plan.hardware.device)
             for layers in (self.lower, self.causal.model):
                 quantise(layers, self.device, self.dtype)
             self.causal.is_loaded_in_4bit = True  # PEFT asks for it before it puts a LoRA on such modules
@@ -98,7 +98,7 @@ class Network:
     def attach(self) -> None:
         """Puts a fresh LoRA (B = 0, so nothing changes yet) on every target module; draws A from torch's global generator."""
         config = LoraConfig(
-            r=self.plan.rank, lora_alpha=self.plan.alpha, lora_dropout=self.plan.dropout, target_modules=list(self.plan.target_modules), bias="none"
+            r=self.plan.lora.rank, lora_alpha=self.plan.lora.alpha, lora_dropout=self.plan.lora.dropout, target_modules=list(self.plan.lora.target_modules), bias="none"
         )
         inject_adapter_in_model(config, self.causal, adapter_name=ADAPTER)
         self.causal.to(self.device)
@@ -109,7 +109,7 @@ class Network:
     @property
     def scale(self) -> float:
         """s = alpha / r."""
-        return self.plan.alpha / self.plan.rank
+        return self.plan.lora.alpha / self.plan.lora.rank
 
     def factors(self) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
         """A (r, in) and B (out, r) of each target module, as they are trained: the scale is not in them."""
@@ -121,15 +121,15 @@ class Network:
         """All factors, A and B of each module in turn."""
         return [value for pair in self.factors().values() for value in pair]
 
-    def load(self, changes: Mapping[str, Change]) -> None:
+    def load(self, changes: Mapping[str, WeightChange]) -> None:
         """Puts changes that were learned before into the LoRA: the reverse of `delta`."""
         for name, (A, B) in self.factors().items():
             A.data.copy_(changes[name].A)
             B.data.copy_(changes[name].B / self.scale)
 
-    def delta(self) -> dict[str, Change]:
+    def delta(self) -> dict[str, WeightChange]:
         """What was learned, with the scale in B."""
-        return {name: Change(A.detach().clone(), self.scale * B.detach()) for name, (A, B) in self.factors().items()}
+        return {name: WeightChange(A.detach().clone(), self.scale * B.detach()) for name, (A, B) in self.factors().items()}
 
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:
@@ -169,7 +169,7 @@ class Network:
 
     def rows(self, batch: Batch) -> Tensor:
         """Final hidden states (K, d) at the positions that predict a target."""
-        if self.plan.gradient_checkpointing and torch.is_grad_enabled():
+        if self.plan.hardware.gradient_checkpointing and torch.is_grad_enabled():
             batch.hidden.requires_grad_()  # what is computed twice passes gradients on only where its input has one
         with self.autocast():
             final: Tensor = self.causal.model(inputs_embeds=batch.hidden, use_cache=False).last_hidden_state
@@ -202,7 +202,7 @@ class Network:
     def _targets(self) -> Iterator[str]:
         for index, layer in enumerate(self.causal.model.layers):
             for name, module in layer.named_modules():
-                if isinstance(module, nn.Linear) and name.rpartition(".")[2] in self.plan.target_modules:
+                if isinstance(module, nn.Linear) and name.rpartition(".")[2] in self.plan.lora.target_modules:
                     yield f"model.layers.{index + self.first}.{name}"
 
     def _weight(self, name: str) -> nn.Parameter:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn import codec
 from qi_learn.errors import StoreError, TrainingError
 from qi_learn.paths import replace_file
 from qi_learn.records import Plan, Snapshot, TrainResult
-from qi_learn.train.adapter import Change, load_adapter, save_adapter
+from qi_learn.train.adapter import WeightChange, load_adapter, save_adapter
 from qi_learn.train.fisher import Fisher, load_fisher
 from qi_learn.train.load import load_trainable
 from qi_learn.train.loop import Trained, evaluate
@@ -41,7 +41,7 @@ class Fitted:
 
 def prepare(run: Path, plan: Plan, snapshot: Snapshot, stopping: Callable[[], bool]) -> None:
     """The first part, in one process: the general Fisher into its cache."""
-    if plan.lambda_general > 0:
+    if plan.penalties.lambda_general > 0:
         general_fisher(run, plan, _plain(plan), read_data(plan, snapshot).generic, stopping)
     replace_file(run / "prepared", "")
 
@@ -49,14 +49,14 @@ def prepare(run: Path, plan: Plan, snapshot: Snapshot, stopping: Callable[[], bo
 def fit(run: Path, plan: Plan, snapshot: Snapshot, ranks: Ranks, stopping: Callable[[], bool]) -> None:
     """The second part, in every rank: the training. The first rank leaves the delta and, last, `trained.json`."""
     begun = time.monotonic()
-    if ranks.size > 1 and plan.device.startswith("cuda"):
-        plan = replace(plan, device="cuda:0")  # a rank sees its own GPU alone
+    if ranks.size > 1 and plan.hardware.device.startswith("cuda"):
+        plan = codec.changed(plan, device="cuda:0")  # a rank sees its own GPU alone
     data = read_data(plan, snapshot)
     network = load_trainable(plan)
-    general = load_fisher(fisher_cache(run, plan), plan.base_digest) if plan.lambda_general > 0 else None
+    general = load_fisher(fisher_cache(run, plan), plan.base.digest) if plan.penalties.lambda_general > 0 else None
     trained = stage(network, plan, data, run=run, served=_served(plan), general=general, past=_past(plan), stopping=stopping, ranks=ranks)
     if ranks.first:
-        save_adapter(run / "adapter" / "delta.safetensors", network.delta(), plan.base_digest)
+        save_adapter(run / "adapter" / "delta.safetensors", network.delta(), plan.base.digest)
         fitted = Fitted(trained, time.monotonic() - begun, peak_memory(network.device))
         replace_file(run / "trained.json", codec.dumps(fitted) + "\n")
 
@@ -70,10 +70,10 @@ def follow_up(run: Path, plan: Plan, snapshot: Snapshot, stopping: Callable[[], 
     network.merge(_served(plan))
     network.lower_precision()
     network.attach()
-    network.load(load_adapter(run / "adapter" / "delta.safetensors", plan.base_digest))
+    network.load(load_adapter(run / "adapter" / "delta.safetensors", plan.base.digest))
     same_dev = fitted.trained.state.dev_tokens == sum(sample.targets for sample in data.dev)  # else it was cut meanwhile, for want of memory
-    if plan.backend != "plain" and same_dev:
-        check_agreement(plan, fitted.trained.state.best, evaluate(network, data.dev, plan.batch_size))
+    if plan.hardware.backend != "plain" and same_dev:
+        check_agreement(plan, fitted.trained.state.best, evaluate(network, data.dev, plan.batches.batch_size))
     peak, begun = fitted.peak_memory_mb, begun - fitted.seconds
     return conclude(run, network, data, fitted.trained, _past(plan), begun=begun, peak=peak, stopping=stopping)
 
@@ -82,24 +82,24 @@ def check_agreement(plan: Plan, said: float | None, found: float | None) -> None
     """Raises TrainingError where another backend's dev loss is not the plain model's."""
     if said is None or found is None:
         return  # no dev set: the gate alone decides
-    logger.info("dev loss of the same weights: %.4f by %s, %.4f by the plain model", said, plan.backend, found)
+    logger.info("dev loss of the same weights: %.4f by %s, %.4f by the plain model", said, plan.hardware.backend, found)
     if not abs(said - found) <= AGREEMENT * max(1.0, found):
         raise TrainingError(
-            f"{plan.backend} and the plain model disagree about the same weights: a dev loss of {said:.4f} and {found:.4f} nats a token.",
+            f"{plan.hardware.backend} and the plain model disagree about the same weights: a dev loss of {said:.4f} and {found:.4f} nats a token.",
             'Set `train.backend = "plain"`, and report the versions of both.',
         )
 
 
 def _plain(plan: Plan) -> Network:
-    return load_trainable(replace(plan, backend="plain"))
+    return load_trainable(codec.changed(plan, backend="plain"))
 
 
-def _served(plan: Plan) -> dict[str, Change]:
-    return load_adapter(Path(plan.previous_adapter), plan.base_digest) if plan.previous_adapter else {}
+def _served(plan: Plan) -> dict[str, WeightChange]:
+    return load_adapter(Path(plan.base.previous_adapter), plan.base.digest) if plan.base.previous_adapter else {}
 
 
 def _past(plan: Plan) -> Fisher | None:
-    return load_fisher(Path(plan.past_fisher), plan.base_digest) if plan.past_fisher else None
+    return load_fisher(Path(plan.penalties.past_fisher), plan.base.digest) if plan.penalties.past_fisher else None
 
 
 def _fitted(run: Path) -> Fitted:

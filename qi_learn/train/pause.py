@@ -28,7 +28,7 @@ class Stopping:
         self._stop = stop
         self._clock = clock
         self._activity = Path(placement.activity) if placement and placement.activity else None
-        self._quiet = placement.quiet if placement else 0.0
+        self._quiet = placement.quiet_seconds if placement else 0.0
         self._paused = _read(run / PAUSED)
         self._longest = placement.longest_pause if placement else 0.0
 

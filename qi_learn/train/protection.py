@@ -14,7 +14,7 @@ import torch
 
 from qi_learn.errors import ModelError
 from qi_learn.records import Plan
-from qi_learn.train.adapter import Change
+from qi_learn.train.adapter import WeightChange
 from qi_learn.train.checkpoint import LoopState
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.fisher import Fisher
@@ -43,7 +43,7 @@ class Protection:
         return tuple(found)
 
 
-def protect(plan: Plan, network: Network, general: Fisher | None, past: Fisher | None, served: Mapping[str, Change]) -> Protection:
+def protect(plan: Plan, network: Network, general: Fisher | None, past: Fisher | None, served: Mapping[str, WeightChange]) -> Protection:
     """Both penalties for a network with a fresh LoRA. The general one is on the whole drift since the base, what is `served` and this delta together; the
     one for past work is on this delta alone, in the modules that past cycles trained too.
 
@@ -57,21 +57,21 @@ def protect(plan: Plan, network: Network, general: Fisher | None, past: Fisher |
     return Protection(first, second, gaps)
 
 
-def _general(plan: Plan, network: Network, fisher: Fisher | None, served: Mapping[str, Change]) -> Penalty | None:
-    if fisher is None or plan.lambda_general == 0:
+def _general(plan: Plan, network: Network, fisher: Fisher | None, served: Mapping[str, WeightChange]) -> Penalty | None:
+    if fisher is None or plan.penalties.lambda_general == 0:
         return None
-    return Penalty(fisher, plan.lambda_general, scale=network.scale, names=network.names, served=served, device=network.device, products=_products(network))
+    return Penalty(fisher, plan.penalties.lambda_general, scale=network.scale, names=network.names, served=served, device=network.device, products=_products(network))
 
 
 def _past(plan: Plan, network: Network, fisher: Fisher | None) -> Penalty | None:
-    if fisher is None or plan.lambda_past == 0:
+    if fisher is None or plan.penalties.lambda_past == 0:
         return None
-    if fisher.form != plan.fisher:
-        raise ModelError(f"Past work was remembered in the form {fisher.form!r}, the plan wants {plan.fisher!r}.", f'Set `train.fisher = "{fisher.form}"`.')
+    if fisher.form != plan.penalties.fisher:
+        raise ModelError(f"Past work was remembered in the form {fisher.form!r}, the plan wants {plan.penalties.fisher!r}.", f'Set `train.fisher = "{fisher.form}"`.')
     known = _known(network, fisher)
     if not known:
         return None
-    return Penalty(fisher, plan.lambda_past, scale=network.scale, names=known, device=network.device, products=_products(network))
+    return Penalty(fisher, plan.penalties.lambda_past, scale=network.scale, names=known, device=network.device, products=_products(network))
 
 
 def _products(network: Network) -> torch.dtype | None:
@@ -82,15 +82,15 @@ def _products(network: Network) -> torch.dtype | None:
 
 def _gaps(plan: Plan, network: Network, penalties: tuple[Penalty | None, Penalty | None], past: Fisher | None) -> Iterator[str]:
     first, second = penalties
-    if plan.lambda_general == 0:
+    if plan.penalties.lambda_general == 0:
         yield f"{GENERAL}: train.lambda_general is 0"
     elif first is not None and first.blind:
         yield f"{GENERAL}: its Fisher is 0 in every direction"
     elif first is not None and first.silent:
         yield f"{GENERAL} in {first.silent} of the {len(network.names)} modules that change: the Fisher is 0 there"
-    if plan.previous_adapter is None and past is None:
+    if plan.base.previous_adapter is None and past is None:
         return  # the first cycle: there is no past yet
-    if plan.lambda_past == 0:
+    if plan.penalties.lambda_past == 0:
         yield f"{PAST}: train.lambda_past is 0"
     elif past is None:
         yield f"{PAST}: the version that is trained on has no Fisher"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from qi_learn import codec
 from qi_learn.paths import replace_file
-from qi_learn.records import Memory, Plan
+from qi_learn.records import Plan, RecallLog
 from qi_learn.train.likelihood import log_probabilities, per_token
 from qi_learn.train.loop import Data, steps_of
 from qi_learn.train.network import Network
@@ -24,7 +24,7 @@ from qi_learn.train.preference import Choice, looked_at, preferred
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class RecallBaseline:
     """Of the served model."""
 
     known: Mapping[str, float]
@@ -35,22 +35,22 @@ class Before:
     """Seal of all of these: with a plan that cuts them elsewhere, or holds the base in 4 bits now, they are measured anew."""
 
 
-def look_before(run: Path, network: Network, plan: Plan, data: Data) -> Before:
+def measure_before(run: Path, network: Network, plan: Plan, data: Data) -> RecallBaseline:
     """Measured now, or as it was measured when the run began. The network must have no LoRA yet."""
-    replayed, compared = _replayed(plan, data, plan.max_steps), looked_at(data.comparisons)
+    replayed, compared = _replayed(plan, data, plan.steps.max_steps), looked_at(data.comparisons)
     old = [s for s in data.replay if s.id in replayed]
-    seal = hashlib.sha256(json.dumps([plan.four_bit, *([s.id, s.ids, s.start] for s in (*old, *compared))]).encode()).hexdigest()
+    seal = hashlib.sha256(json.dumps([plan.hardware.four_bit, *([s.id, s.ids, s.start] for s in (*old, *compared))]).encode()).hexdigest()
     if (run / "before.json").exists() and (found := _read(run)).sequences == seal:
         return found
-    reference = zip((s.id for s in compared), log_probabilities(network, compared, plan.batch_size), strict=True)
-    before = Before(per_token(network, old, plan.batch_size), dict(reference), seal)
+    reference = zip((s.id for s in compared), log_probabilities(network, compared, plan.batches.batch_size), strict=True)
+    before = RecallBaseline(per_token(network, old, plan.batches.batch_size), dict(reference), seal)
     replace_file(run / "before.json", codec.dumps(before) + "\n")
     return before
 
 
-def look_back(run: Path, network: Network, plan: Plan, data: Data, steps: int) -> Memory:
+def measure_after(run: Path, network: Network, plan: Plan, data: Data, steps: int) -> RecallLog:
     """The run's memory after `steps` steps, written down."""
-    memory = Memory(_read(run).known, per_token(network, data.new, plan.batch_size), dict(_replayed(plan, data, steps)))
+    memory = RecallLog(_read(run).known, per_token(network, data.new, plan.batches.batch_size), dict(_replayed(plan, data, steps)))
     replace_file(run / "memory.json", codec.dumps(memory) + "\n")
     return memory
 
@@ -58,12 +58,12 @@ def look_back(run: Path, network: Network, plan: Plan, data: Data, steps: int) -
 def prefers(run: Path, network: Network, plan: Plan, data: Data) -> tuple[float | None, float | None]:
     """In what share of the pairs the kept text is the likelier: before the first step, and now. Both None without pairs."""
     sequences = [s for c in data.comparisons if isinstance(c, Choice) for s in c.samples]
-    now = dict(zip((s.id for s in sequences), log_probabilities(network, sequences, plan.batch_size), strict=True))
+    now = dict(zip((s.id for s in sequences), log_probabilities(network, sequences, plan.batches.batch_size), strict=True))
     return preferred(data.comparisons, _read(run).reference), preferred(data.comparisons, now)
 
 
-def _read(run: Path) -> Before:
-    return codec.loads(Before, (run / "before.json").read_text(encoding="utf-8"))
+def _read(run: Path) -> RecallBaseline:
+    return codec.loads(RecallBaseline, (run / "before.json").read_text(encoding="utf-8"))
 
 
 def _replayed(plan: Plan, data: Data, steps: int) -> Counter[str]:

@@ -20,7 +20,7 @@ from qi_learn.paths import replace_file
 from qi_learn.plan.schedule import Sample, places_of, samples
 from qi_learn.records import Example, Plan, Snapshot, TrainResult
 from qi_learn.rundir.progress import Phase, Progress, write_progress
-from qi_learn.train.adapter import Change, load_adapter, save_adapter
+from qi_learn.train.adapter import WeightChange, load_adapter, save_adapter
 from qi_learn.train.calibrate import Yardstick, drift, yardstick
 from qi_learn.train.fisher import ENOUGH, Fisher, Interrupted, estimate, load_fisher
 from qi_learn.train.load import load_trainable
@@ -29,7 +29,7 @@ from qi_learn.train.network import Network
 from qi_learn.train.preference import comparisons
 from qi_learn.train.protection import protect
 from qi_learn.train.ranks import ALONE, Ranks
-from qi_learn.train.recall import look_back, look_before, prefers
+from qi_learn.train.recall import measure_after, measure_before, prefers
 
 FISHER_TOKENS = 1024
 """At most so many tokens in one batch of a Fisher estimate."""
@@ -44,12 +44,12 @@ def learn(run: Path, plan: Plan, snapshot: Snapshot, *, stopping: Callable[[], b
     write_progress(run, Progress("loading", 0, 0, time.time()))
     network = load_trainable(plan)
     general, network = general_fisher(run, plan, network, data.generic, stopping)
-    served = load_adapter(Path(plan.previous_adapter), plan.base_digest) if plan.previous_adapter else {}
-    old = load_fisher(Path(plan.past_fisher), plan.base_digest) if plan.past_fisher else None
+    served = load_adapter(Path(plan.base.previous_adapter), plan.base.digest) if plan.base.previous_adapter else {}
+    old = load_fisher(Path(plan.penalties.past_fisher), plan.base.digest) if plan.penalties.past_fisher else None
 
     trained = stage(network, plan, data, run=run, served=served, general=general, past=old, stopping=stopping)
     del general  # its penalty is over, and it is large
-    save_adapter(run / "adapter" / "delta.safetensors", network.delta(), plan.base_digest)
+    save_adapter(run / "adapter" / "delta.safetensors", network.delta(), plan.base.digest)
     return conclude(run, network, data, trained, old, begun=begun, stopping=stopping)
 
 
@@ -68,10 +68,10 @@ def conclude(
 
     `begun` is when it began (`time.monotonic`), `peak` the memory (MB) that another process needed for the training.
     """
-    look_back(run, network, network.plan, data, trained.state.step)
+    measure_after(run, network, network.plan, data, trained.state.step)
     preferred = prefers(run, network, network.plan, data)
     remember(network, data.new, past, run=run, stopping=stopping).save(run / "adapter" / "past_fisher.safetensors")
-    write_progress(run, Progress("done", trained.state.step, network.plan.max_steps, time.time(), trained.state.loss, trained.state.best))
+    write_progress(run, Progress("done", trained.state.step, network.plan.steps.max_steps, time.time(), trained.state.loss, trained.state.best))
     result = replace(result_of(trained, network, time.monotonic() - begun, peak), preferred_before=preferred[0], preferred=preferred[1])
     replace_file(run / "result.json", codec.dumps(result) + "\n")
     return result
@@ -83,7 +83,7 @@ def stage(
     data: Data,
     *,
     run: Path,
-    served: Mapping[str, Change],
+    served: Mapping[str, WeightChange],
     general: Fisher | None,
     past: Fisher | None,
     stopping: Callable[[], bool] = lambda: False,
@@ -97,7 +97,7 @@ def stage(
     at_base = _at_base(network, plan, data.yardsticks, served)
     network.merge(served)
     network.lower_precision()
-    before = look_before(run, network, plan, data)
+    before = measure_before(run, network, plan, data)
     torch.manual_seed(plan.seed)
     network.attach()
     at_served = yardstick(network, data.replay)
@@ -105,15 +105,15 @@ def stage(
     trained = train(network, plan, data, general=protection.general, past=protection.past, run=run, reference=before.reference, stopping=stopping, ranks=ranks)
     return replace(
         trained,
-        drift_general=drift(network, at_base, protection.general),
-        drift_past=drift(network, at_served, protection.past),
+        divergence_general=drift(network, at_base, protection.general),
+        divergence_past=drift(network, at_served, protection.past),
         warnings=protection.idle(trained.state),
     )
 
 
-def _at_base(network: Network, plan: Plan, sequences: Sequence[Sample], served: Mapping[str, Change]) -> Yardstick | None:
+def _at_base(network: Network, plan: Plan, sequences: Sequence[Sample], served: Mapping[str, WeightChange]) -> Yardstick | None:
     """The answers of the base as it is trained on. None in 4 bits on top of a version: base and version are rounded apart, which would look like a move."""
-    if plan.four_bit:
+    if plan.hardware.four_bit:
         if served:
             return None
         network.lower_precision()
@@ -128,18 +128,18 @@ def remember(network: Network, sequences: tuple[Sample, ...], past: Fisher | Non
 
 def read_data(plan: Plan, snapshot: Snapshot) -> Data:
     """The sequences of a snapshot, cut to the plan's length. Raises TrainingError where none is left to learn."""
-    new = samples(snapshot.split("train"), plan.max_length)
+    new = samples(snapshot.split("train"), plan.batches.max_length)
     data = Data(
         new=new,
-        dev=samples(snapshot.split("dev"), plan.max_length),
-        replay=samples(_most_due(snapshot.replay, plan), plan.max_length),
-        generic=samples(snapshot.anchors, plan.max_length),
-        comparisons=comparisons(snapshot.pairs, new, max_length=plan.max_length, seed=plan.seed) if plan.preference_weight else (),
-        yardsticks=samples(snapshot.yardsticks, plan.max_length),
+        dev=samples(snapshot.split("dev"), plan.batches.max_length),
+        replay=samples(_most_due(snapshot.replay, plan), plan.batches.max_length),
+        generic=samples(snapshot.anchors, plan.batches.max_length),
+        comparisons=comparisons(snapshot.pairs, new, max_length=plan.batches.max_length, seed=plan.seed) if plan.batches.preference_weight else (),
+        yardsticks=samples(snapshot.yardsticks, plan.batches.max_length),
     )
     if not data.new:
         raise TrainingError(
-            f"None of the {len(snapshot.split('train'))} training examples fits into {plan.max_length} tokens.",
+            f"None of the {len(snapshot.split('train'))} training examples fits into {plan.batches.max_length} tokens.",
             "Use a device with more memory, or shorter conversations.",
         )
     return data
@@ -147,7 +147,7 @@ def read_data(plan: Plan, snapshot: Snapshot) -> Data:
 
 def _most_due(replay: Sequence[Example], plan: Plan) -> Sequence[Example]:
     """As many of the replayed examples as the plan has places for: they come the most due first (where anybody said how due they are)."""
-    places = plan.max_steps * places_of(plan.batch_size * plan.accumulation, plan.replay_share)
+    places = plan.steps.max_steps * places_of(plan.batches.batch_size * plan.batches.accumulation, plan.batches.replay_share)
     return replay[:places] if all(e.recall for e in replay) else replay
 
 
@@ -155,31 +155,31 @@ def general_fisher(
     run: Path, plan: Plan, network: Network, anchors: tuple[Sample, ...], stopping: Callable[[], bool] = lambda: False
 ) -> tuple[Fisher | None, Network]:
     """The Fisher of general ability at the base, from its cache or computed into it, and a network with the base's weights as they were loaded."""
-    if plan.lambda_general == 0:
+    if plan.penalties.lambda_general == 0:
         return None, network
     cache = fisher_cache(run, plan)
     if cache.exists():
         try:
-            found = load_fisher(cache, plan.base_digest)
+            found = load_fisher(cache, plan.base.digest)
         except ModelError as error:
             logger.warning("the general Fisher is computed anew: %s", error.what)
         else:
-            if found.form == plan.fisher and set(network.names) <= set(found.modules):
+            if found.form == plan.penalties.fisher and set(network.names) <= set(found.modules):
                 cache.touch()  # the last used ones are kept
                 return found, network
             logger.warning("the general Fisher is computed anew: the one in %s is for other modules or of another form", cache)
     network.lower_precision()
     fisher = _estimate(run, "general fisher", network, anchors, stopping, least=ENOUGH)
     fisher.save(cache)
-    fisher = load_fisher(cache, plan.base_digest)  # rounded as every later run reads it, so that one taken up again computes with the same numbers
-    return fisher, load_trainable(plan) if plan.previous_adapter else network  # what is served is merged into weights as they were loaded
+    fisher = load_fisher(cache, plan.base.digest)  # rounded as every later run reads it, so that one taken up again computes with the same numbers
+    return fisher, load_trainable(plan) if plan.base.previous_adapter else network  # what is served is merged into weights as they were loaded
 
 
 def fisher_cache(run: Path, plan: Plan) -> Path:
     """Where the general Fisher is kept; that of a base in 4 bits beside that of the same in 16 (a run that is out of memory may begin with one and end with
     the other)."""
-    path = Path(plan.general_fisher) if plan.general_fisher else run / "general_fisher.safetensors"
-    return path.with_stem(f"{path.stem}-nf4") if plan.four_bit else path
+    path = Path(plan.penalties.general_fisher) if plan.penalties.general_fisher else run / "general_fisher.safetensors"
+    return path.with_stem(f"{path.stem}-nf4") if plan.hardware.four_bit else path
 
 
 def _estimate(run: Path, phase: Phase, network: Network, sequences: tuple[Sample, ...], stopping: Callable[[], bool], *, least: int = 1) -> Fisher:
@@ -196,15 +196,15 @@ def _estimate(run: Path, phase: Phase, network: Network, sequences: tuple[Sample
             raise Interrupted(f"stopped in the {phase}, which is computed anew")
 
     plan = network.plan
-    fisher = estimate(network, sequences, form=plan.fisher, seed=plan.seed, batch_tokens=_fisher_tokens(plan, network.lanes.count), least=least, on_batch=told)
+    fisher = estimate(network, sequences, form=plan.penalties.fisher, seed=plan.seed, batch_tokens=_fisher_tokens(plan, network.lanes.count), least=least, on_batch=told)
     logger.info("%s: %d sequences, %d target tokens, %.1f s", phase, fisher.sequences, fisher.tokens, fisher.seconds)
     return fisher
 
 
 def _fisher_tokens(plan: Plan, lanes: int) -> int:
     """On a GPU as much as a training batch, which is known to fit; on a CPU a whole step: its batches are small for want of equal lengths, not of memory."""
-    sequences = plan.batch_size if plan.device.startswith("cuda") else plan.batch_size * plan.accumulation
-    return min(FISHER_TOKENS, sequences * plan.max_length) // lanes
+    sequences = plan.batches.batch_size if plan.hardware.device.startswith("cuda") else plan.batches.batch_size * plan.batches.accumulation
+    return min(FISHER_TOKENS, sequences * plan.batches.max_length) // lanes
 
 
 def result_of(trained: Trained, network: Network, seconds: float, peak: float = 0.0) -> TrainResult:
@@ -222,8 +222,8 @@ def result_of(trained: Trained, network: Network, seconds: float, peak: float = 
         tokens_per_second=state.tokens / max(state.elapsed, 1e-9),
         adapter="adapter",
         peak_memory_mb=max(peak, peak_memory(network.device)),
-        drift_general=trained.drift_general,
-        drift_past=trained.drift_past,
+        divergence_general=trained.divergence_general,
+        divergence_past=trained.divergence_past,
         warnings=trained.warnings,
     )
 

@@ -37,10 +37,10 @@ logger = logging.getLogger(__name__)
 
 def is_apart(plan: Plan) -> bool:
     """Whether a run is done in parts."""
-    return plan.backend != "plain" or len(plan.devices) > 1
+    return plan.hardware.backend != "plain" or len(plan.hardware.devices) > 1
 
 
-def conduct(run: Path, plan: Plan, *, stopping: Callable[[], bool]) -> int:
+def supervise(run: Path, plan: Plan, *, stopping: Callable[[], bool]) -> int:
     """Every part of a run, one after the other; the exit code. What went wrong is in `error.json`."""
     for part in PARTS:
         if _is_done(run, part):
@@ -76,10 +76,10 @@ def _start(run: Path, plan: Plan, part: Part) -> Iterator[subprocess.Popen[bytes
 
 def _ranks(plan: Plan) -> Sequence[dict[str, str]]:
     """The environment of each rank; a GPU's rank sees that GPU alone."""
-    devices = plan.devices
+    devices = plan.hardware.devices
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    if visible and plan.device.startswith("cuda"):
-        devices = plan.devices[: len(visible)]
+    if visible and plan.hardware.device.startswith("cuda"):
+        devices = plan.hardware.devices[: len(visible)]
     else:
         visible = [name.rpartition(":")[2] for name in devices]
     threads = str(max(1, (os.cpu_count() or 1) // max(1, len(devices))))

@@ -35,13 +35,13 @@ def load_fused(plan: Plan) -> Network:
     fast: Fast = importlib.import_module("unsloth").FastLanguageModel
     try:
         causal, _ = fast.from_pretrained(
-            str(plan.base_weights),
-            max_seq_length=plan.max_length,  # longer ones it would cut without a word
+            str(plan.base.weights),
+            max_seq_length=plan.batches.max_length,  # longer ones it would cut without a word
             dtype=torch.bfloat16,
             load_in_4bit=False,
             load_in_16bit=True,
             use_exact_model_name=True,  # else a name it knows may be exchanged for another
-            use_gradient_checkpointing="unsloth" if plan.gradient_checkpointing else False,
+            use_gradient_checkpointing="unsloth" if plan.hardware.gradient_checkpointing else False,
             offload_embedding=False,
             random_state=plan.seed,
             trust_remote_code=False,
@@ -51,7 +51,7 @@ def load_fused(plan: Plan) -> Network:
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise ModelError(f"Unsloth cannot load {plan.base_weights}: {error}", 'Set `train.backend = "plain"`.') from error
+        raise ModelError(f"Unsloth cannot load {plan.base.weights}: {error}", 'Set `train.backend = "plain"`.') from error
     return FusedNetwork(causal, plan, fast)
 
 
@@ -59,11 +59,11 @@ class FusedNetwork(Network):
     """A whole causal model whose layers and LoRA another library has patched. Its forward hooks never fire: no Fisher from here."""
 
     def __init__(self, causal: Any, plan: Plan, fast: Fast) -> None:
-        if plan.first_layer != 0:
+        if plan.lora.first_layer != 0:
             raise ModelError("Unsloth trains all layers, and the plan leaves some out.", 'Set `train.backend = "plain"`.')
         causal.requires_grad_(False)
         self.plan, self.first, self.causal = plan, 0, causal
-        self.device, self.dtype = torch.device(plan.device), torch.bfloat16 if plan.dtype == "bfloat16" else torch.float32
+        self.device, self.dtype = torch.device(plan.hardware.device), torch.bfloat16 if plan.hardware.dtype == "bfloat16" else torch.float32
         self.lanes = Lanes()
         self._fast = fast
         self.names = tuple(self._targets())
@@ -75,12 +75,12 @@ class FusedNetwork(Network):
         """A fresh LoRA by Unsloth's own hand, which puts its kernels on it."""
         peft_model = self._fast.get_peft_model(
             self.causal,
-            r=self.plan.rank,
-            lora_alpha=self.plan.alpha,
+            r=self.plan.lora.rank,
+            lora_alpha=self.plan.lora.alpha,
             lora_dropout=0,
             bias="none",
-            target_modules=list(self.plan.target_modules),
-            use_gradient_checkpointing="unsloth" if self.plan.gradient_checkpointing else False,
+            target_modules=list(self.plan.lora.target_modules),
+            use_gradient_checkpointing="unsloth" if self.plan.hardware.gradient_checkpointing else False,
             random_state=self.plan.seed,
         )
         self._fast.for_training(peft_model)  # else it checkpoints nothing; there is no dropout that would be switched on
@@ -107,5 +107,5 @@ class FusedNetwork(Network):
 
     def _targets(self) -> Iterator[str]:
         for name, module in self.causal.named_modules():
-            if name.startswith("model.layers.") and isinstance(module, nn.Linear) and name.rpartition(".")[2] in self.plan.target_modules:
+            if name.startswith("model.layers.") and isinstance(module, nn.Linear) and name.rpartition(".")[2] in self.plan.lora.target_modules:
                 yield name

@@ -1,0 +1,9 @@
+"""The user's projects on disk: which there are, what was saved, where HEAD moved, what kind of
+project it is.
+
+Saves are seen by events and by looking; what git writes is told apart from what a person writes.
+
+Called by the daemon, the gateway (which project a client works in), track, and what reports.
+May import the vocabulary and outside.
+Never writes into a project, or runs anything of it but git.
+"""
