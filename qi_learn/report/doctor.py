@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import socket
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +23,9 @@ from qi_learn.plan.backend import LOOKED_FOR, SEEN, missing
 from qi_learn.report.status import gateway_said, recorder_problem
 from qi_learn.settings import Settings, load_settings
 from qi_learn.store import audit, turns
-from qi_learn.store.database import open_store
+from qi_learn.store.database import library_version, open_store
 from qi_learn.workspace.registry import load_projects
 
-SAFE_SQLITE = (3, 51, 3)
-"""Older ones can corrupt a WAL database when two connections write or checkpoint at the same instant (sqlite.org/wal.html, WAL-reset bug)."""
 SAFE_OLLAMA = (0, 17, 1)
 """Older ones leak memory into models made from crafted GGUF files (CVE-2026-7482)."""
 NEEDED_BYTES = 2 << 30
@@ -236,7 +233,8 @@ def _sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
 def _sqlite(paths: Paths, settings: Settings) -> Iterator[Finding]:
     # One process alone writes the database, so an old library is a remark and not a fault.
     old = " Older than 3.51.3 (WAL-reset bug): do not write to the database with other tools while the daemon runs."
-    yield Finding("sqlite", True, f"SQLite {sqlite3.sqlite_version}." + (old if sqlite3.sqlite_version_info < SAFE_SQLITE else ""))
+    version, safe = library_version()
+    yield Finding("sqlite", True, f"SQLite {version}." + ("" if safe else old))
 
 
 def _disk(paths: Paths, settings: Settings) -> Iterator[Finding]:

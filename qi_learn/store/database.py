@@ -21,6 +21,9 @@ from qi_learn.errors import DiskFull, QiError, StoreError
 SCHEMA = 4
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
 
+SAFE_SQLITE = (3, 51, 3)
+"""Older ones can corrupt a WAL database when two connections write or checkpoint at the same instant (sqlite.org/wal.html, WAL-reset bug)."""
+
 
 class Store:
     """An open database. `rows`, `row` and `execute` raise StoreError (DiskFull where it is that) in place of SQLite's own words."""
@@ -235,3 +238,8 @@ def _closed_on_error(conn: sqlite3.Connection) -> Iterator[None]:
     except BaseException:
         conn.close()
         raise
+
+
+def library_version() -> tuple[str, bool]:
+    """The version of the SQLite library, and whether it is new enough for a WAL database with several connections."""
+    return sqlite3.sqlite_version, sqlite3.sqlite_version_info >= SAFE_SQLITE
