@@ -1,4 +1,6 @@
-"""`python -m qi_learn` and the `qi-learn` command: errors are shown with what to do, never as a traceback."""
+"""`python -m qi_learn` and the `qi-learn` command: errors are shown with what to do, never as a
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ def main() -> None:
     """Runs the command line and exits with its code (errors.py)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what models and tools write does not fit every terminal
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # what models and tools write does not fit every terminal
     from qi_learn.cli.app import app
 
     try:
@@ -20,7 +24,11 @@ def main() -> None:
     except QiError as error:
         _leave(error.what, error.hint, error.exit_code)
     except OSError as error:
-        _leave(f"{error}.", "Check who owns it and that there is room; QI_LEARN_HOME names another place.", EXIT_FAILED)
+        _leave(
+            f"{error}.",
+            "Check who owns it and that there is room; QI_LEARN_HOME names another place.",
+            EXIT_FAILED,
+        )
     except KeyboardInterrupt:
         sys.exit(130)
 

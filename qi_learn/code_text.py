@@ -1,6 +1,8 @@
-"""Text of answers: where the code is, how alike two pieces of code are, how to put the kept code in the suggestion's place.
+"""Text of answers: where the code is, how alike two pieces of code are, how to put the kept code in
+the suggestion's place.
 
-One definition of "code of an answer" serves capture (what was suggested), data set (what is learned) and gate (what is compared).
+One definition of "code of an answer" serves capture (what was suggested), data set (what is
+learned) and gate (what is compared).
 """
 
 from __future__ import annotations
@@ -12,9 +14,15 @@ from dataclasses import dataclass
 
 from rapidfuzz.distance import Levenshtein
 
-_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*)$", re.MULTILINE)
-# Texts come first, so that a comment sign inside one is not a comment. `//` is one at the start of a line or behind `;{}` only: elsewhere it divides.
-_TOKEN = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|(?P<comment>#[^\n]*|(?:^|(?<=[;{}]))[ \t]*//[^\n]*)|[^\W\d]\w*|\d[\w.]*|[^\s\w]", re.MULTILINE)
+_FENCE = re.compile(
+    r"^(?P<indent>[ \t]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*)$", re.MULTILINE
+)
+# Texts come first, so that a comment sign inside one is not a comment. `//` is one at the start of
+# a line or behind `;{}` only: elsewhere it divides.
+_TOKEN = re.compile(
+    r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|(?P<comment>#[^\n]*|(?:^|(?<=[;{}]))[ \t]*//[^\n]*)|[^\W\d]\w*|\d[\w.]*|[^\s\w]",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +38,19 @@ class Block:
 
 
 def code_blocks(answer: str) -> tuple[Block, ...]:
-    """The fenced blocks of an answer; an answer without a fence that parses as Python is one block (contracts 7)."""
+    """The fenced blocks of an answer; an answer without a fence that parses as Python is one block
+    (contracts 7).
+    """
     blocks: list[Block] = []
     opened: re.Match[str] | None = None
     for mark in _FENCE.finditer(answer):
         if opened is None:
             opened = mark
-        elif mark["ticks"][0] == opened["ticks"][0] and len(mark["ticks"]) >= len(opened["ticks"]) and not mark["info"].strip():
+        elif (
+            mark["ticks"][0] == opened["ticks"][0]
+            and len(mark["ticks"]) >= len(opened["ticks"])
+            and not mark["info"].strip()
+        ):
             blocks.append(_block(answer, opened, mark.start(), closed=True))
             opened = None
     if opened is not None and opened.end() < len(answer):
@@ -59,7 +73,13 @@ def looks_like_code(text: str) -> bool:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, (ast.Name, ast.Constant, ast.Tuple))) for node in tree.body)
+    return any(
+        not (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, (ast.Name, ast.Constant, ast.Tuple))
+        )
+        for node in tree.body
+    )
 
 
 def parses(text: str, language: str | None) -> bool | None:
@@ -73,8 +93,11 @@ def parses(text: str, language: str | None) -> bool | None:
     return True
 
 
-def with_code(answer: str, blocks: Sequence[Block], kept: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The answer with each block's text replaced, unclosed fences closed, and the spans (start, end) of the code in the new text.
+def with_code(
+    answer: str, blocks: Sequence[Block], kept: Sequence[str]
+) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """The answer with each block's text replaced, unclosed fences closed, and the spans (start,
+    end) of the code in the new text.
 
     `kept[i]` takes the place of `blocks[i]`. Raises ValueError where the two differ in length.
     """
@@ -107,23 +130,33 @@ def indentation(code: str) -> str:
 def reindent(code: str, indent: str) -> str:
     """The code moved so that its first line stands at `indent`.
 
-    Every line that starts with the first line's own indentation moves along; a line that does not (text of a string that reaches further to the
-    left) stays where it is, and so do blank lines. Code that already stands there comes back unchanged.
+    Every line that starts with the first line's own indentation moves along; a line that does not
+    (text of a string that reaches further to the left) stays where it is, and so do blank lines.
+    Code that already stands there comes back unchanged.
     """
     own = indentation(code)
     if own == indent:
         return code
-    return "\n".join(indent + line[len(own) :] if line.strip() and line.startswith(own) else line for line in code.split("\n"))
+    return "\n".join(
+        indent + line[len(own) :] if line.strip() and line.startswith(own) else line
+        for line in code.split("\n")
+    )
 
 
 def code_tokens(text: str) -> list[str]:
     """Tokens for comparing code: whitespace, comments and trailing commas do not count."""
     tokens = [m.group() for m in _TOKEN.finditer(text) if m["comment"] is None]
-    return [t for t, after in zip(tokens, [*tokens[1:], ""], strict=False) if not (t == "," and after in (")", "]", "}"))]
+    return [
+        t
+        for t, after in zip(tokens, [*tokens[1:], ""], strict=False)
+        if not (t == "," and after in (")", "]", "}"))
+    ]
 
 
 def similarity(left: str, right: str) -> float:
-    """Edit similarity of two pieces of code over tokens: 1 - Levenshtein / longer length; 1.0 for two empty ones."""
+    """Edit similarity of two pieces of code over tokens: 1 - Levenshtein / longer length; 1.0 for
+    two empty ones.
+    """
     a, b = code_tokens(left), code_tokens(right)
     if not a and not b:
         return 1.0
@@ -136,11 +169,15 @@ def identifiers(text: str) -> set[str]:
 
 
 def loops(text: str, *, span: int = 40, times: int = 3) -> bool:
-    """True where the end of the text repeats itself at least `times` times within pieces of up to `span` tokens."""
+    """True where the end of the text repeats itself at least `times` times within pieces of up to
+    `span` tokens.
+    """
     tokens = text.split()
     for size in range(1, min(span, len(tokens) // times) + 1):
         tail = tokens[-size:]
         need = max(times, 12 // size + 1)
-        if len(tokens) >= size * need and all(tokens[-size * (k + 1) : len(tokens) - size * k] == tail for k in range(need)):
+        if len(tokens) >= size * need and all(
+            tokens[-size * (k + 1) : len(tokens) - size * k] == tail for k in range(need)
+        ):
             return True
     return False

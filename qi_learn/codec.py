@@ -1,4 +1,6 @@
-"""Records to plain JSON values and back, by their own type hints; the one way records are written to files and read again."""
+"""Records to plain JSON values and back, by their own type hints; the one way records are written
+to files and read again.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ T = TypeVar("T")
 
 
 def plain(value: Any) -> Any:
-    """A record (or a tuple or mapping of records) as JSON values; numbers, texts, booleans and None pass through."""
+    """A record (or a tuple or mapping of records) as JSON values; numbers, texts, booleans and None
+    pass through.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         keys: dict[str, Any] = {}
         for f in fields(value):
@@ -39,7 +43,10 @@ def loads(kind: type[T], text: str) -> T:
 
 
 def build(kind: type[T], value: Any) -> T:
-    """A record of type `kind` from JSON values; unknown keys are refused. Raises ValueError if the value does not fit."""
+    """A record of type `kind` from JSON values; unknown keys are refused.
+
+    Raises ValueError if the value does not fit.
+    """
     if not isinstance(value, dict):
         raise ValueError(f"{kind.__name__} must be an object, not {type(value).__name__}")
     unknown = sorted(set(value) - set(keys_of(kind)))
@@ -51,7 +58,9 @@ def build(kind: type[T], value: Any) -> T:
         for f in fields(kind):  # type: ignore[arg-type]  # mypy does not see that T is a record
             if f.metadata.get("flat"):
                 inner = hints[f.name]
-                given[f.name] = build(inner, {key: value[key] for key in keys_of(inner) if key in value})
+                given[f.name] = build(
+                    inner, {key: value[key] for key in keys_of(inner) if key in value}
+                )
             elif (key := key_of(f)) in value:
                 given[f.name] = _convert(hints[f.name], value[key])
         return kind(**given)
@@ -60,7 +69,10 @@ def build(kind: type[T], value: Any) -> T:
 
 
 def changed(record: T, **keys: Any) -> T:
-    """The same record with other values, by their keys in JSON. Raises ValueError for an unknown key or a value that does not fit."""
+    """The same record with other values, by their keys in JSON.
+
+    Raises ValueError for an unknown key or a value that does not fit.
+    """
     return build(type(record), plain(record) | {key: plain(value) for key, value in keys.items()})
 
 
@@ -72,11 +84,18 @@ def key_of(field: Field[Any]) -> str:
 def keys_of(kind: Any) -> tuple[str, ...]:
     """The keys of a record type in JSON, in order."""
     hints = field_types(kind)
-    return tuple(key for f in fields(kind) for key in (keys_of(hints[f.name]) if f.metadata.get("flat") else (key_of(f),)))
+    return tuple(
+        key
+        for f in fields(kind)
+        for key in (keys_of(hints[f.name]) if f.metadata.get("flat") else (key_of(f),))
+    )
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. Raises OSError where it cannot be read, ValueError where it holds something else."""
+    """The JSON object in a file.
+
+    Raises OSError where it cannot be read, ValueError where it holds something else.
+    """
     value = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds no JSON object")
@@ -96,7 +115,9 @@ def _field_types(kind: object) -> dict[str, Any]:
 def _convert(hint: Any, value: Any) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return None if value is None else _convert(next(a for a in args if a is not type(None)), value)
+        return (
+            None if value is None else _convert(next(a for a in args if a is not type(None)), value)
+        )
     if is_dataclass(hint) and isinstance(hint, type):
         return build(hint, value)
     if origin is tuple:

@@ -124,9 +124,13 @@ class Refused(QiError):
 
 
 def no_room(error: BaseException | None) -> bool:
-    """Whether this, or what it was caused by, is a disk without room (or a limit on the size of files): it may work later."""
+    """Whether this, or what it was caused by, is a disk without room (or a limit on the size of
+    files): it may work later.
+    """
     while error is not None:
-        if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)):
+        if isinstance(error, DiskFull) or (
+            isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        ):
             return True
         error = error.__cause__
     return False

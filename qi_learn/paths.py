@@ -1,4 +1,8 @@
-"""Where things live. One root (`QI_LEARN_HOME`) moves everything, for a throw-away home; otherwise the platform's own places."""
+"""Where things live.
+
+One root (`QI_LEARN_HOME`) moves everything, for a throw-away home; otherwise the platform's own
+places.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,9 @@ class Paths:
         import platformdirs  # not needed by a hook or a throw-away home
 
         dirs = platformdirs.PlatformDirs(APP, appauthor=False)
-        private = env.get("XDG_RUNTIME_DIR")  # without one platformdirs falls back to /tmp, which others share
+        private = env.get(
+            "XDG_RUNTIME_DIR"
+        )  # without one platformdirs falls back to /tmp, which others share
         runtime = Path(private) / APP if private else dirs.user_state_path / "run"
         return cls(dirs.user_config_path, dirs.user_data_path, dirs.user_state_path, runtime)
 
@@ -100,12 +106,16 @@ class Paths:
 
     @property
     def daemon_state(self) -> Path:
-        """`{"pid", "gateway": URL, "server": URL, "engine": bool}` of the running daemon, renamed into place."""
+        """`{"pid", "gateway": URL, "server": URL, "engine": bool}` of the running daemon, renamed
+        into place.
+        """
         return self.state / "daemon.json"
 
     @property
     def gateway_status(self) -> Path:
-        """`{"recording", "reason", "routes_problem"}` of the running gateway, renamed into place when it changes."""
+        """`{"recording", "reason", "routes_problem"}` of the running gateway, renamed into place
+        when it changes.
+        """
         return self.state / "gateway.json"
 
     @property
@@ -125,13 +135,22 @@ class Paths:
 
     def ensure(self) -> Paths:
         """Makes the directories, private to the user."""
-        for place in (self.config, self.data, self.state, self.runtime, self.spool, self.logs, self.runs):
+        for place in (
+            self.config,
+            self.data,
+            self.state,
+            self.runtime,
+            self.spool,
+            self.logs,
+            self.runs,
+        ):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Puts `text` at `path` so that a reader sees the old file or the new one, and a crash leaves one of them (0600).
+    """Puts `text` at `path` so that a reader sees the old file or the new one, and a crash leaves
+    one of them (0600).
 
     Raises OSError where the disk is full or the directory is gone.
     """

@@ -1,11 +1,14 @@
 """Secrets out, before the first write to the database.
 
-Two ways to know a secret. By its own shape: keys of known services, private keys in PEM, JSON web tokens, passwords in URLs. By its place: a literal
-beside a word such as `password` or `api_key` that looks random (digits and letters, many bits), because entropy alone would take hashes and test data.
-Each becomes `[REDACTED:<kind>:<tag>]`, the tag being four hex digits of an HMAC under this installation's own key: the same secret has the same tag,
-so conversations still join and repeat, and nobody without the key can try words against it.
+Two ways to know a secret. By its own shape: keys of known services, private keys in PEM, JSON web
+tokens, passwords in URLs. By its place: a literal beside a word such as `password` or `api_key`
+that looks random (digits and letters, many bits), because entropy alone would take hashes and test
+data. Each becomes `[REDACTED:<kind>:<tag>]`, the tag being four hex digits of an HMAC under this
+installation's own key: the same secret has the same tag, so conversations still join and repeat,
+and nobody without the key can try words against it.
 
-Not promised: weak passwords, secrets in prose, personal data. Most texts cost only a search for each rule's fixed letters.
+Not promised: weak passwords, secrets in prose, personal data. Most texts cost only a search for
+each rule's fixed letters.
 """
 
 from __future__ import annotations
@@ -33,7 +36,11 @@ SHORTEST = 12
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A secret known by its shape. Without one of `needles` in the text the pattern is not tried; its group `secret`, else all of it, is replaced."""
+    """A secret known by its shape.
+
+    Without one of `needles` in the text the pattern is not tried; its group `secret`, else all of
+    it, is replaced.
+    """
 
     kind: str
     needles: tuple[str, ...]
@@ -44,17 +51,28 @@ def _rule(kind: str, needles: str, pattern: str) -> Rule:
     return Rule(kind, tuple(needles.split()), re.compile(pattern))
 
 
-# The shapes are the services' own; where one is also an ordinary word's beginning (`sk-`), it must be long and carry digits.
+# The shapes are the services' own; where one is also an ordinary word's beginning (`sk-`), it must
+# be long and carry digits.
 RULES: tuple[Rule, ...] = (
-    _rule("private-key", "PRIVATE", r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?P<secret>(?:[A-Za-z0-9+/=:,\s]|\\[rn]|-(?!----)){40,})"),
+    _rule(
+        "private-key",
+        "PRIVATE",
+        r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?P<secret>(?:[A-Za-z0-9+/=:,\s]|\\[rn]|-(?!----)){40,})",
+    ),
     _rule("aws-key", "AKIA ASIA", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     _rule("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b"),
     _rule("github-token", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{22,255}\b"),
     _rule("gitlab-token", "glpat-", r"\bglpat-[A-Za-z0-9_-]{20,}"),
     _rule("slack-token", "xox", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
-    _rule("slack-webhook", "hooks.slack.com", r"hooks\.slack\.com/services/(?P<secret>[A-Za-z0-9/]{20,})"),
+    _rule(
+        "slack-webhook",
+        "hooks.slack.com",
+        r"hooks\.slack\.com/services/(?P<secret>[A-Za-z0-9/]{20,})",
+    ),
     _rule("anthropic-key", "sk-ant-", r"\bsk-ant-[A-Za-z0-9_-]{20,}"),
-    _rule("openai-key", "sk-", r"\bsk-(?:proj-|svcacct-)?(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{32,}"),
+    _rule(
+        "openai-key", "sk-", r"\bsk-(?:proj-|svcacct-)?(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{32,}"
+    ),
     _rule("stripe-key", "k_live_ k_test_", r"\b[rs]k_(?:live|test)_[0-9A-Za-z]{16,}"),
     _rule("npm-token", "npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
     _rule("pypi-token", "pypi-", r"\bpypi-[A-Za-z0-9_-]{50,}"),
@@ -71,7 +89,8 @@ _WORDS = (
     *("password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "api-key"),
     *("access_key", "accesskey", "private_key", "auth_key", "bearer", "credential"),
 )
-# After the word: the rest of the name, quotes, what assigns, and either a quoted literal or a bare one that is not the beginning of an expression.
+# After the word: the rest of the name, quotes, what assigns, and either a quoted literal or a bare
+# one that is not the beginning of an expression.
 _ASSIGNED = re.compile(
     r"[A-Za-z0-9_-]{0,30}[\"'\]]{0,2}\s{0,4}(?::=|=>|==?|:|(?<=[Bb]earer)\s)\s{0,4}"
     r"(?:[rbf]?(?P<quote>[\"'`])(?P<quoted>[^\s\"'`]{10,512})(?P=quote)|(?P<bare>[A-Za-z0-9+/=_~-]{20,512})(?![\w.(\[]))"
@@ -79,20 +98,44 @@ _ASSIGNED = re.compile(
 _IDENTIFIER = re.compile(r"[A-Za-z_]+(?:_[A-Za-z0-9]+)*|[a-z]+(?:-[a-z0-9]+)+")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _NO_SECRETS = frozenset(
-    ("password", "passwd", "pass", "pwd", "secret", "changeme", "postgres", "mysql", "root", "admin", "user", "username", "example", "test", "guest", "token")
+    (
+        "password",
+        "passwd",
+        "pass",
+        "pwd",
+        "secret",
+        "changeme",
+        "postgres",
+        "mysql",
+        "root",
+        "admin",
+        "user",
+        "username",
+        "example",
+        "test",
+        "guest",
+        "token",
+    )
 )
 
 
 class Redactor:
-    """Takes secrets out of texts, values and turns. Each method returns the thing without them; the same thing where there was none."""
+    """Takes secrets out of texts, values and turns.
+
+    Each method returns the thing without them; the same thing where there was none.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def text(self, text: str) -> str:
-        """The text with a placeholder for each secret, and U+FFFD for what is no text (half a surrogate pair: it cannot be stored)."""
+        """The text with a placeholder for each secret, and U+FFFD for what is no text (half a
+        surrogate pair: it cannot be stored).
+        """
         before = None
-        while text != before and len(text) >= SHORTEST:  # again, because a secret may end where one that was taken out began
+        while (
+            text != before and len(text) >= SHORTEST
+        ):  # again, because a secret may end where one that was taken out began
             before = text
             for needle, rule in _NEEDLES:
                 if needle in text:
@@ -116,7 +159,9 @@ class Redactor:
         """A turn with all its texts redacted."""
         return replace(
             turn,
-            messages=tuple(Message(m.role, self.text(m.content), self.value(m.extra)) for m in turn.messages),
+            messages=tuple(
+                Message(m.role, self.text(m.content), self.value(m.extra)) for m in turn.messages
+            ),
             answer=self.text(turn.answer),
             answer_extra=self.value(turn.answer_extra),
             options=self.value(turn.options),
@@ -126,7 +171,12 @@ class Redactor:
 
     def _beside(self, name: str, value: Any) -> Any:
         """A value under its key, `{"api_key": "..."}`: the key is the word beside it."""
-        if isinstance(value, str) and any(word in name.lower() for word in _WORDS) and not re.search(r"\s", value) and looks_random(value, quoted=True):
+        if (
+            isinstance(value, str)
+            and any(word in name.lower() for word in _WORDS)
+            and not re.search(r"\s", value)
+            and looks_random(value, quoted=True)
+        ):
             return self._placeholder("assigned", value)
         return self.value(value)
 
@@ -138,7 +188,11 @@ class Redactor:
             if secret.lower() in _NO_SECRETS or PLACEHOLDER.search(secret) or not secret.strip():
                 return match[0]
             start, end = match.span("secret")
-            return match[0][: start - match.start()] + self._placeholder(kind, secret) + match[0][end - match.start() :]
+            return (
+                match[0][: start - match.start()]
+                + self._placeholder(kind, secret)
+                + match[0][end - match.start() :]
+            )
 
         return replaced
 
@@ -159,17 +213,24 @@ class Redactor:
 
 
 def has_placeholder(text: str) -> bool:
-    """Whether something was taken out of the text: then it must not be learned, or the model would learn to print placeholders."""
+    """Whether something was taken out of the text: then it must not be learned, or the model would
+    learn to print placeholders.
+    """
     return "[REDACTED:" in text and PLACEHOLDER.search(text) is not None
 
 
 def holds_secret(*texts: str) -> bool:
-    """Whether a text holds what would be taken out today: it may have been stored before its kind was known."""
+    """Whether a text holds what would be taken out today: it may have been stored before its kind
+    was known.
+    """
     return any(find_secrets(text) for text in texts)
 
 
 def find_secrets(text: str) -> tuple[tuple[str, str], ...]:
-    """What would be taken out of the text: kind and secret, each pair once, in the order found. The secrets themselves: never write them down."""
+    """What would be taken out of the text: kind and secret, each pair once, in the order found.
+
+    The secrets themselves: never write them down.
+    """
     finder = _Finder()
     finder.text(text)
     return tuple(finder.found)
@@ -188,17 +249,24 @@ class _Finder(Redactor):
 
 
 def load_redactor(path: Path) -> Redactor:
-    """The redactor with this installation's key, which is made (0600) where it is absent. Raises StoreError where it cannot be read or made."""
+    """The redactor with this installation's key, which is made (0600) where it is absent.
+
+    Raises StoreError where it cannot be read or made.
+    """
     try:
         if not path.exists():
             _make_key(path)
         key = path.read_bytes()
     except OSError as error:
         what = f"The key for redacting secrets, {path}, cannot be read or made: {error}"
-        raise StoreError(what, "Nothing is stored without it. Check who owns the file and its directory.") from error
+        raise StoreError(
+            what, "Nothing is stored without it. Check who owns the file and its directory."
+        ) from error
     if len(key) != KEY_BYTES:
         what = f"The key for redacting secrets, {path}, is damaged ({len(key)} bytes, not {KEY_BYTES})."
-        raise StoreError(what, "Delete it: a new one is made, and the same secret gets another tag from then on.")
+        raise StoreError(
+            what, "Delete it: a new one is made, and the same secret gets another tag from then on."
+        )
     return Redactor(key)
 
 
@@ -220,29 +288,44 @@ def _make_key(path: Path) -> None:
 
 
 def _assigned(text: str) -> list[tuple[int, int]]:
-    """Where literals that look random stand beside a word that says they are secret; in order of their start."""
+    """Where literals that look random stand beside a word that says they are secret; in order of
+    their start.
+    """
     spans = []
     lower = text.lower()
     for word in _WORDS:
         at = lower.find(word)
         while at >= 0:
             match = _ASSIGNED.match(text, at + len(word))
-            if match and looks_random(match["quoted"] or match["bare"], quoted=match["quoted"] is not None):
+            if match and looks_random(
+                match["quoted"] or match["bare"], quoted=match["quoted"] is not None
+            ):
                 spans.append(match.span("quoted" if match["quoted"] is not None else "bare"))
             at = lower.find(word, at + len(word))
     return sorted(spans)
 
 
 def looks_random(literal: str, *, quoted: bool) -> bool:
-    """Letters and digits, no name in words, and at least 40 bits (Shannon entropy of its characters x length); 70 where it is not even quoted."""
+    """Letters and digits, no name in words, and at least 40 bits (Shannon entropy of its characters
+    x length); 70 where it is not even quoted.
+    """
     digits = sum(c.isdigit() for c in literal)
-    if not digits or digits == len(literal) or "[REDACTED:" in literal or any(c in literal for c in "{}<>$()"):
+    if (
+        not digits
+        or digits == len(literal)
+        or "[REDACTED:" in literal
+        or any(c in literal for c in "{}<>$()")
+    ):
         return False
-    if not quoted and (digits < 3 or (_IDENTIFIER.fullmatch(literal) and re.search("[_-]", literal))):
+    if not quoted and (
+        digits < 3 or (_IDENTIFIER.fullmatch(literal) and re.search("[_-]", literal))
+    ):
         return False
     if quoted and literal.lower().startswith(("http://", "https://", "/", "./")):
         return False
-    entropy = -sum(n / len(literal) * math.log2(n / len(literal)) for n in Counter(literal).values())
+    entropy = -sum(
+        n / len(literal) * math.log2(n / len(literal)) for n in Counter(literal).values()
+    )
     return entropy >= 2.8 and entropy * len(literal) >= (40 if quoted else 70)
 
 

@@ -1,6 +1,8 @@
-"""Settings: defaults < `config.toml` < environment (`QI_LEARN__SECTION__KEY`) < what the command line passes.
+"""Settings: defaults < `config.toml` < environment (`QI_LEARN__SECTION__KEY`) < what the command
+line passes.
 
-Every key has a default and a line in `docs/settings.md`. An unknown key is an error that names the closest one; all problems are reported at once.
+Every key has a default and a line in `docs/settings.md`. An unknown key is an error that names the
+closest one; all problems are reported at once.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class ServeSettings:
     backend: str = "auto"
     """`auto` (Ollama where `base` is set, else the embedded engine), `ollama` or `embedded`."""
     base_gguf: str = ""
-    """The base's GGUF file, where neither Ollama's own store nor the embedded package has it within reach."""
+    """The base's GGUF file, where neither Ollama's own store nor the embedded package has it within
+    reach.
+    """
     context: int = 2048
     """Context length of the embedded engine, tokens."""
     keep: int = 3
@@ -55,7 +59,8 @@ class GatewaySettings:
     allowed_hosts: tuple[str, ...] = ()
     """Further values of the Host header to accept; loopback names always are."""
     allowed_origins: tuple[str, ...] = ()
-    """Further values of the Origin header to accept; local pages and editors' webviews always are."""
+    """Further values of the Origin header to accept; local pages and editors' webviews always are.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,10 @@ class TrainSettings:
     training_interval: float = 86400.0
     """Seconds at least between two cycles."""
     schedule: str = ""
-    """Cron line; empty: off. With it, cycles start only at its times (the thresholds hold all the same)."""
+    """Cron line; empty: off.
+
+    With it, cycles start only at its times (the thresholds hold all the same).
+    """
     auto: bool = True
     """False: only `qi-learn train --now` starts a cycle."""
     max_hours: float = 4.0
@@ -117,7 +125,9 @@ class TrainSettings:
     python: str = ""
     """Interpreter of the training worker; empty: this one."""
     backend: str = "auto"
-    """`plain` (transformers and PEFT), `unsloth` (fused kernels: less memory) or `auto`: `unsloth` where all that it needs is there."""
+    """`plain` (transformers and PEFT), `unsloth` (fused kernels: less memory) or `auto`: `unsloth`
+    where all that it needs is there.
+    """
     base_weights: str = ""
     """Directory with the base's full-precision safetensors weights, where you have them."""
     seed: int = 0
@@ -127,25 +137,41 @@ class TrainSettings:
     max_steps: int = 0
     """Optimiser steps of 8 sequences; 0: derived from the amount of data, at least 48."""
     weights: str = "quality"
-    """What makes an example count for more: `quality` (its target score), `feedback` (2 where you liked the text, 0.5 where you did not) or `uniform`."""
+    """What makes an example count for more: `quality` (its target score), `feedback` (2 where you
+    liked the text, 0.5 where you did not) or `uniform`.
+    """
     preference: float = 0.1
-    """Weight of preferences (what was kept rather than what was suggested) beside the loss on what was kept; 0: none are collected."""
+    """Weight of preferences (what was kept rather than what was suggested) beside the loss on what
+    was kept; 0: none are collected.
+    """
     replay: int = 200
-    """Most examples of earlier cycles that one cycle replays, the most due first. 0: none; the penalty on past work is then 150 times as strong, and a quarter
-    of the sequences generic code."""
+    """Most examples of earlier cycles that one cycle replays, the most due first. 0: none; the
+    penalty on past work is then 150 times as strong, and a quarter of the sequences generic code.
+    """
     rank: int = 0
     """LoRA rank; 0: derived from the amount of data."""
     kl_budget: float = 0.02
-    """How far the model's answers may move, nats of KL per token: from the base on general code, and in one cycle on past work. 0.005 is careful, 0.08
-    bold. The strengths of the penalties follow from it, and from what the last run measured."""
+    """How far the model's answers may move, nats of KL per token: from the base on general code,
+    and in one cycle on past work. 0.005 is careful, 0.08 bold. The strengths of the penalties
+    follow from it, and from what the last run measured.
+    """
     lambda_general: float = -1.0
-    """Strength of the penalty on the whole drift since the base (nats of KL per token), whatever the budget; 0: off; negative: derived from `kl_budget`."""
+    """Strength of the penalty on the whole drift since the base (nats of KL per token), whatever
+    the budget; 0: off; negative: derived from `kl_budget`.
+    """
     lambda_past: float = -1.0
-    """Strength of the penalty on this cycle's change, for past work; 0: off; negative: derived from `kl_budget`."""
+    """Strength of the penalty on this cycle's change, for past work; 0: off; negative: derived from
+    `kl_budget`.
+    """
     targets: str = "auto"
-    """What of each layer changes: `all-linear` (`auto` means that), `attention` or `mlp`. With fewer modules more layers fit into the same speed."""
+    """What of each layer changes: `all-linear` (`auto` means that), `attention` or `mlp`.
+
+    With fewer modules more layers fit into the same speed.
+    """
     fisher: str = "kfac"
-    """Form of the penalties' Fisher: `kfac`, or `diagonal`: a few MB instead of hundreds, and weaker."""
+    """Form of the penalties' Fisher: `kfac`, or `diagonal`: a few MB instead of hundreds, and
+    weaker.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,27 +185,42 @@ class GateSettings:
     max_tokens: int = 20000
     """NLL tokens per suite."""
     execute: int = 48
-    """Tasks of the suite whose answers are run in the sandbox, at most; 0: no generated code is ever run."""
+    """Tasks of the suite whose answers are run in the sandbox, at most; 0: no generated code is
+    ever run.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class IdleSettings:
-    """When learning may use the machine, so that nobody is disturbed. `qi-learn train --now` does not wait for it."""
+    """When learning may use the machine, so that nobody is disturbed.
+
+    `qi-learn train --now` does not wait for it.
+    """
 
     minutes: float = 10.0
-    """Minutes without a request through the gateway or a change in a watched project before a cycle starts; 0: it starts however busy you are."""
+    """Minutes without a request through the gateway or a change in a watched project before a cycle
+    starts; 0: it starts however busy you are.
+    """
     load: float = 0.7
     """Highest load average (5 minutes) per core at which a cycle starts."""
     battery: bool = False
     """True: a cycle starts on battery too."""
     longest_wait: float = 24.0
-    """Hours after which a cycle starts although you are not idle (never on battery, unless `battery` is true)."""
+    """Hours after which a cycle starts although you are not idle (never on battery, unless
+    `battery` is true).
+    """
     quiet: float = 10.0
-    """Seconds without a request after which a training or a gate that paused for requests goes on; 0: it never pauses."""
+    """Seconds without a request after which a training or a gate that paused for requests goes on;
+    0: it never pauses.
+    """
     longest_pause: float = 60.0
-    """Minutes of pauses in one training, all together, and as many in one gate; then it goes on all the same. They do not count as `train.max_hours`."""
+    """Minutes of pauses in one training, all together, and as many in one gate; then it goes on all
+    the same. They do not count as `train.max_hours`.
+    """
     longest_hold: float = 60.0
-    """Seconds that a request waits where the only GPU cannot answer and train at once; then it is told so."""
+    """Seconds that a request waits where the only GPU cannot answer and train at once; then it is
+    told so.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +237,17 @@ class Settings:
 def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Settings:
     """Settings from the file (may be absent) and the environment.
 
-    Raises SettingsError with every problem found: unreadable file, unknown section or key, wrong type, value out of range.
+    Raises SettingsError with every problem found: unreadable file, unknown section or key, wrong
+    type, value out of range.
     """
     problems: list[str] = []
     table = _read(path, problems) if path is not None and path.exists() else {}
     for name, value in env.items():
         if name.startswith(PREFIX):
             section, _, key = name[len(PREFIX) :].lower().partition("__")
-            if isinstance(given := table.setdefault(section, {}), dict):  # else the file is wrong there, which is said below
+            if isinstance(
+                given := table.setdefault(section, {}), dict
+            ):  # else the file is wrong there, which is said below
                 given[key] = value
     known = {f.name: get_type_hints(Settings)[f.name] for f in fields(Settings)}
     built: dict[str, Any] = {}
@@ -233,7 +277,9 @@ def _read(path: Path, problems: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _section(section: str, kind: type, values: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+def _section(
+    section: str, kind: type, values: Mapping[str, Any], problems: list[str]
+) -> dict[str, Any]:
     hints = get_type_hints(kind)
     out: dict[str, Any] = {}
     for key, value in values.items():
@@ -272,7 +318,9 @@ def _cast(kind: Any, value: Any) -> Any:
 
 
 def _type_name(kind: Any) -> str:
-    return {bool: "true or false", int: "whole number", float: "number", str: "text"}.get(kind, "list of texts")
+    return {bool: "true or false", int: "whole number", float: "number", str: "text"}.get(
+        kind, "list of texts"
+    )
 
 
 def _closest(name: str, known: Mapping[str, Any]) -> str:
@@ -282,16 +330,26 @@ def _closest(name: str, known: Mapping[str, Any]) -> str:
 
 def _out_of_range(s: Settings) -> list[str]:
     rules = [
-        (s.serve.backend in ("auto", "ollama", "embedded"), "serve.backend must be auto, ollama or embedded"),
+        (
+            s.serve.backend in ("auto", "ollama", "embedded"),
+            "serve.backend must be auto, ollama or embedded",
+        ),
         (s.serve.keep >= 1, "serve.keep must be at least 1"),
         (s.serve.context >= 256, "serve.context must be at least 256"),
         (
             s.serve.backend != "ollama" or bool(s.serve.base or s.serve.base_gguf),
-            'serve.backend = "ollama" needs serve.base, the model that learns, or serve.base_gguf, its file',
+            'serve.backend = "ollama" needs serve.base, the model that learns, or serve.base_gguf, '
+            "its file",
         ),
         (0 <= s.gateway.port <= 65535, "gateway.port must be between 0 and 65535"),
-        (s.gateway.host in ("127.0.0.1", "localhost", "::1"), "gateway.host must be a loopback address: recorded prompts must not leave this machine"),
-        (s.capture.window > 0 and s.capture.settle > 0, "capture.window and capture.settle must be above 0"),
+        (
+            s.gateway.host in ("127.0.0.1", "localhost", "::1"),
+            "gateway.host must be a loopback address: recorded prompts must not leave this machine",
+        ),
+        (
+            s.capture.window > 0 and s.capture.settle > 0,
+            "capture.window and capture.settle must be above 0",
+        ),
         (0 < s.capture.placed_similarity <= 1, "capture.placed_similarity must be in (0, 1]"),
         (s.train.min_interactions >= 1, "train.min_interactions must be at least 1"),
         (0 <= s.train.quality_threshold <= 1, "train.quality_threshold must be in [0, 1]"),
@@ -299,16 +357,36 @@ def _out_of_range(s: Settings) -> list[str]:
         (s.train.device in ("auto", "cpu", "cuda"), "train.device must be auto, cpu or cuda"),
         (0 <= s.train.preference <= 1, "train.preference must be in [0, 1] (0: none)"),
         (s.train.replay >= 0, "train.replay must not be negative (0: nothing is replayed)"),
-        (s.train.weights in ("quality", "feedback", "uniform"), "train.weights must be quality, feedback or uniform"),
-        (s.train.backend in ("auto", "plain", "unsloth"), "train.backend must be auto, plain or unsloth"),
+        (
+            s.train.weights in ("quality", "feedback", "uniform"),
+            "train.weights must be quality, feedback or uniform",
+        ),
+        (
+            s.train.backend in ("auto", "plain", "unsloth"),
+            "train.backend must be auto, plain or unsloth",
+        ),
         (s.train.fisher in ("kfac", "diagonal"), "train.fisher must be kfac or diagonal"),
         (s.train.max_steps >= 0, "train.max_steps must not be negative (0: derived)"),
-        (0 <= s.train.rank <= HIGHEST_RANK, f"train.rank must be between 0 (derived) and {HIGHEST_RANK}"),
-        (s.train.targets in ("auto", "all-linear", "attention", "mlp"), "train.targets must be auto, all-linear, attention or mlp"),
+        (
+            0 <= s.train.rank <= HIGHEST_RANK,
+            f"train.rank must be between 0 (derived) and {HIGHEST_RANK}",
+        ),
+        (
+            s.train.targets in ("auto", "all-linear", "attention", "mlp"),
+            "train.targets must be auto, all-linear, attention or mlp",
+        ),
         (s.train.kl_budget > 0, "train.kl_budget must be above 0"),
         (
-            min(s.idle.minutes, s.idle.longest_wait, s.idle.quiet, s.idle.longest_pause, s.idle.longest_hold) >= 0,
-            "idle.minutes, idle.longest_wait, idle.quiet, idle.longest_pause and idle.longest_hold must not be negative",
+            min(
+                s.idle.minutes,
+                s.idle.longest_wait,
+                s.idle.quiet,
+                s.idle.longest_pause,
+                s.idle.longest_hold,
+            )
+            >= 0,
+            "idle.minutes, idle.longest_wait, idle.quiet, idle.longest_pause and idle.longest_hold "
+            "must not be negative",
         ),
         (s.idle.load > 0, "idle.load must be above 0"),
         (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
@@ -320,7 +398,10 @@ def _out_of_range(s: Settings) -> list[str]:
 def settings_table(settings: Settings) -> dict[str, dict[str, Any]]:
     """The settings as nested plain values, for showing and for `--json`."""
     return {
-        f.name: {g.name: getattr(getattr(settings, f.name), g.name) for g in fields(getattr(settings, f.name))}
+        f.name: {
+            g.name: getattr(getattr(settings, f.name), g.name)
+            for g in fields(getattr(settings, f.name))
+        }
         for f in fields(settings)
         if is_dataclass(getattr(settings, f.name))
     }

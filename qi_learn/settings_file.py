@@ -1,4 +1,6 @@
-"""The commented `config.toml` that `qi-learn init` writes, from the docstrings under the fields of `settings.py`."""
+"""The commented `config.toml` that `qi-learn init` writes, from the docstrings under the fields of
+`settings.py`.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +15,46 @@ from qi_learn.settings import Settings, settings_table
 
 
 def commented_defaults() -> str:
-    """The text of a fresh `config.toml`: every key, commented out, with its default and what it means."""
-    lines = ["# qi-learn: every key with its default; take the # away to change one. Docs: docs/settings.md"]
+    """The text of a fresh `config.toml`: every key, commented out, with its default and what it
+    means.
+    """
+    lines = [
+        "# qi-learn: every key with its default; take the # away to change one. Docs: "
+        "docs/settings.md"
+    ]
     for section, (_, keys) in documented().items():
         lines += ["", f"[{section}]"]
         for key, words in keys.items():
-            lines += [*(f"# {line}" for line in words.splitlines()), f"# {key} = {_toml(_default(section, key))}"]
+            lines += [
+                *(f"# {line}" for line in words.splitlines()),
+                f"# {key} = {_toml(_default(section, key))}",
+            ]
     return "\n".join(lines) + "\n"
 
 
 def documented() -> dict[str, tuple[str, dict[str, str]]]:
     """By section: what it is about, and the docstring under each of its keys."""
-    classes = {node.name: node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)}
+    classes = {
+        node.name: node
+        for node in ast.parse(inspect.getsource(module)).body
+        if isinstance(node, ast.ClassDef)
+    }
     nodes = {f.name: classes[type(getattr(Settings(), f.name)).__name__] for f in fields(Settings)}
-    return {section: (ast.get_docstring(node) or "", _field_docs(node)) for section, node in nodes.items()}
+    return {
+        section: (ast.get_docstring(node) or "", _field_docs(node))
+        for section, node in nodes.items()
+    }
 
 
 def _field_docs(node: ast.ClassDef) -> dict[str, str]:
     found: dict[str, str] = {}
     for field, after in zip(node.body, [*node.body[1:], None], strict=True):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            words = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
+            words = (
+                after.value.value
+                if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                else ""
+            )
             found[field.target.id] = inspect.cleandoc(str(words))
     return found
 
@@ -43,5 +64,7 @@ def _default(section: str, key: str) -> Any:
 
 
 def _toml(value: Any) -> str:
-    """A setting's value as TOML: its texts, numbers, truth values and lists of texts are written as in JSON."""
+    """A setting's value as TOML: its texts, numbers, truth values and lists of texts are written as
+    in JSON.
+    """
     return json.dumps(value, ensure_ascii=False)

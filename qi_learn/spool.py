@@ -1,13 +1,18 @@
-"""The spool: append-only files of events, between everybody who saw something and the one process that writes the database.
+"""The spool: append-only files of events, between everybody who saw something and the one process
+that writes the database.
 
-The invariant: an event whose `append` returned is a complete line in a file, and stays one whatever dies next. Every producer process has a file of
-its own (`<source>-<pid>-<start ns>.jsonl`, 0600, in a directory 0700), opened with O_APPEND and written with one `write` per line, so nothing
-interleaves. A file is never written again once it has reached `ROTATE_AT` bytes; so a drained file is finished when it is that long or its producer is gone.
+The invariant: an event whose `append` returned is a complete line in a file, and stays one whatever
+dies next. Every producer process has a file of its own (`<source>-<pid>-<start ns>.jsonl`, 0600, in
+a directory 0700), opened with O_APPEND and written with one `write` per line, so nothing
+interleaves. A file is never written again once it has reached `ROTATE_AT` bytes; so a drained file
+is finished when it is that long or its producer is gone.
 
-Two kinds of line are read. Framed, as Python writes them: `<crc32 of the JSON, 8 hex> <JSON>`. Bare, as shells and editors write them: `{...}`; those
-may lack `id` (then it is file name and offset), `ts` (then it is the file's time of change) and `source` (then it is the file name's).
+Two kinds of line are read. Framed, as Python writes them: `<crc32 of the JSON, 8 hex> <JSON>`.
+Bare, as shells and editors write them: `{...}`; those may lack `id` (then it is file name and
+offset), `ts` (then it is the file's time of change) and `source` (then it is the file name's).
 
-What is not promised here: survival of power loss (no fsync), and what a line means (`capture.wire`, `store.ingest`). Standard library only.
+What is not promised here: survival of power loss (no fsync), and what a line means (`capture.wire`,
+`store.ingest`). Standard library only.
 """
 
 from __future__ import annotations
@@ -36,11 +41,14 @@ _FRAME = re.compile(rb"[0-9a-f]{8} ")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-# --- identifiers -------------------------------------------------------------------------------------------------------------------------
+# --- identifiers ----------------------------------------------------------------------------------
 
 
 class _Ids:
-    """The last identifier of this process, so that the next is greater. A forked child starts afresh: it would count on from its parent's."""
+    """The last identifier of this process, so that the next is greater.
+
+    A forked child starts afresh: it would count on from its parent's.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -54,7 +62,9 @@ class _Ids:
         with self._lock:
             if self._pid != os.getpid():
                 self._pid, self._milliseconds = os.getpid(), 0
-                self._chance.seed(os.urandom(32))  # once a process: a system call for every event would cost more than the event
+                self._chance.seed(
+                    os.urandom(32)
+                )  # once a process: a system call for every event would cost more than the event
             if milliseconds > self._milliseconds:
                 self._milliseconds, self._random = milliseconds, self._chance.getrandbits(79)
             else:
@@ -66,12 +76,15 @@ _ids = _Ids()
 
 
 def new_id(now: float) -> str:
-    """A ULID (26 characters, Crockford's base 32): 48 bits of milliseconds, 80 of chance. Within a process each is greater than the one before."""
+    """A ULID (26 characters, Crockford's base 32): 48 bits of milliseconds, 80 of chance.
+
+    Within a process each is greater than the one before.
+    """
     value = _ids.next(now)
     return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
 
 
-# --- lines -------------------------------------------------------------------------------------------------------------------------------
+# --- lines ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +99,10 @@ class Line:
 
 
 def frame(event: Event) -> bytes:
-    """The event as a framed line, newline included. Raises ValueError where its body is not plain JSON."""
+    """The event as a framed line, newline included.
+
+    Raises ValueError where its body is not plain JSON.
+    """
     value = {
         "v": FORMAT,
         "id": event.id,
@@ -98,14 +114,21 @@ def frame(event: Event) -> bytes:
         "body": event.body,
     }
     try:
-        text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=_as_dict).encode("ascii")
+        text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=_as_dict).encode(
+            "ascii"
+        )
     except TypeError as error:
         raise ValueError(f"the body of a {event.kind} event is not plain JSON: {error}") from error
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
-def parse(line: bytes, *, default_id: str = "", default_ts: float = 0.0, default_source: str = "unknown") -> Event:
-    """The event in a framed or bare line (with or without its newline). Raises ValueError that says what is wrong."""
+def parse(
+    line: bytes, *, default_id: str = "", default_ts: float = 0.0, default_source: str = "unknown"
+) -> Event:
+    """The event in a framed or bare line (with or without its newline).
+
+    Raises ValueError that says what is wrong.
+    """
     text = line.rstrip(b"\r\n")
     if _FRAME.match(text):
         checksum, text = text[:8], text[9:]
@@ -121,11 +144,14 @@ def parse(line: bytes, *, default_id: str = "", default_ts: float = 0.0, default
 
 
 def read_from(path: Path, offset: int = 0) -> Iterator[Line]:
-    """The lines of a file from a byte offset on. A last line without its newline is left for later while its producer lives; then it is torn.
+    """The lines of a file from a byte offset on. A last line without its newline is left for later
+    while its producer lives; then it is torn.
 
     Raises OSError where the file cannot be read.
     """
-    alive = producer_alive(path)  # asked before reading: who dies after it cannot have left half a line that we take for torn
+    alive = producer_alive(
+        path
+    )  # asked before reading: who dies after it cannot have left half a line that we take for torn
     with path.open("rb") as file:
         file.seek(offset)
         changed = os.fstat(file.fileno()).st_mtime
@@ -142,7 +168,17 @@ def _line(path: Path, start: int, raw: bytes, changed: float) -> Line:
     if not raw.endswith(b"\n"):
         return Line(start, end, None, raw, "the line is torn: its producer died while writing it")
     try:
-        return Line(start, end, parse(raw, default_id=f"{path.name}:{start}", default_ts=changed, default_source=_source(path)), raw)
+        return Line(
+            start,
+            end,
+            parse(
+                raw,
+                default_id=f"{path.name}:{start}",
+                default_ts=changed,
+                default_source=_source(path),
+            ),
+            raw,
+        )
     except ValueError as error:
         return Line(start, end, None, raw, str(error))
 
@@ -161,7 +197,15 @@ def _event(value: Any, default_id: str, default_ts: float, default_source: str) 
         raise ValueError("the body is not a JSON object")
     ts = _seconds(value["ts"]) if value.get("ts") is not None else default_ts
     project = _text(value, "project", "")
-    return Event(_text(value, "id", default_id), kind, ts, _text(value, "source", default_source), body, author, project or None)
+    return Event(
+        _text(value, "id", default_id),
+        kind,
+        ts,
+        _text(value, "source", default_source),
+        body,
+        author,
+        project or None,
+    )
 
 
 def _text(value: Mapping[str, Any], key: str, default: str) -> str:
@@ -190,17 +234,24 @@ def _as_dict(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not plain JSON")
 
 
-# --- files -------------------------------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 
 def spool_files(directory: Path) -> list[Path]:
     """The files of a spool, oldest producer first; empty where there is no spool yet."""
-    found = [(int(match["start"]), path) for path in directory.glob("*.jsonl") if (match := _NAME.fullmatch(path.name))]
+    found = [
+        (int(match["start"]), path)
+        for path in directory.glob("*.jsonl")
+        if (match := _NAME.fullmatch(path.name))
+    ]
     return [path for _, path in sorted(found)]
 
 
 def producer_alive(path: Path) -> bool:
-    """Whether the process named in the file's name still runs. A file with another name has no living producer."""
+    """Whether the process named in the file's name still runs.
+
+    A file with another name has no living producer.
+    """
     match = _NAME.fullmatch(path.name)
     if match is None or int(match["pid"]) <= 0:
         return False
@@ -214,7 +265,10 @@ def producer_alive(path: Path) -> bool:
 
 
 def finished(path: Path) -> bool:
-    """Whether nobody will write to this file again: it is full, or its producer is gone. Ask before reading it to the end, delete afterwards."""
+    """Whether nobody will write to this file again: it is full, or its producer is gone.
+
+    Ask before reading it to the end, delete afterwards.
+    """
     return path.stat().st_size >= ROTATE_AT or not producer_alive(path)
 
 
@@ -226,9 +280,14 @@ def _source(path: Path) -> str:
 class Spool:
     """One producer's end. Safe to call from several threads; a fork gets a file of its own."""
 
-    def __init__(self, directory: Path, source: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, directory: Path, source: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
         if not _SOURCE.fullmatch(source):
-            raise ValueError(f"{source!r} cannot be the source of a spool: letters, digits, `_`, `.` and `-` only, as it names a file")
+            raise ValueError(
+                f"{source!r} cannot be the source of a spool: letters, digits, `_`, `.` and `-` "
+                "only, as it names a file"
+            )
         self._directory = directory
         self._source = source
         self._clock = clock
@@ -248,7 +307,8 @@ class Spool:
     ) -> str:
         """Writes one event and returns its id: then it survives the death of this process.
 
-        Raises SpoolError where the line cannot be written whole (disk full, directory gone); nothing of it is left behind.
+        Raises SpoolError where the line cannot be written whole (disk full, directory gone);
+        nothing of it is left behind.
         """
         now = self._clock() if ts is None else ts
         event = Event(id or new_id(now), kind, now, self._source, body, author, project)
@@ -258,7 +318,9 @@ class Spool:
                 self._write(line, self._open())
         except (OSError, ValueError) as error:
             what = f"The event ({kind}) could not be written to {self._directory}: {error}"
-            raise SpoolError(what, "Make room on the disk, and check who owns the directory.") from error
+            raise SpoolError(
+                what, "Make room on the disk, and check who owns the directory."
+            ) from error
         return event.id
 
     def close(self) -> None:
@@ -279,7 +341,9 @@ class Spool:
         while self._fd < 0:
             path = self._directory / f"{self._source}-{self._pid}-{start}.jsonl"
             try:
-                self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                self._fd = os.open(
+                    path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
+                )
             except FileExistsError:
                 start += 1
         return 0

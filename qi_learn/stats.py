@@ -1,9 +1,11 @@
-"""Arithmetic of measured differences: Student's t, one-sided intervals over independent units, and what such a unit is; shares of yes and no.
+"""Arithmetic of measured differences: Student's t, one-sided intervals over independent units, and
+what such a unit is; shares of yes and no.
 
-Everything is paired: the same example under two models, one difference each. Examples of one session resemble each other, so they are first
-averaged within their unit and the interval is taken over the units' means. Inside a unit every target token counts the same; between units every unit
-counts the same, whatever its length, so that one long session cannot decide alone. Value and bounds are of that same mean, so the value always
-lies between them.
+Everything is paired: the same example under two models, one difference each. Examples of one
+session resemble each other, so they are first averaged within their unit and the interval is taken
+over the units' means. Inside a unit every target token counts the same; between units every unit
+counts the same, whatever its length, so that one long session cannot decide alone. Value and bounds
+are of that same mean, so the value always lies between them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over units with its two one-sided 95 % bounds (each holds alone; together they are a 90 % interval).
+    """A mean over units with its two one-sided 95 % bounds (each holds alone; together they are a
+    90 % interval).
 
     `low` and `high` are infinite with fewer than two units: nothing is known about the spread.
     """
@@ -42,19 +45,28 @@ class Interval:
 def choose_units(ids: Sequence[str], sessions: Sequence[str]) -> tuple[str, ...]:
     """What counts as independent, one name an example: its session, or itself where it has none.
 
-    Never the example instead of the session, however few sessions there are: of updates that change nothing, up to two in five would pass as better
-    (docs/decisions/0010). Raises ValueError where the two sequences differ in length.
+    Never the example instead of the session, however few sessions there are: of updates that change
+    nothing, up to two in five would pass as better (docs/decisions/0010). Raises ValueError where
+    the two sequences differ in length.
     """
     if len(ids) != len(sessions):
         raise ValueError(f"{len(ids)} ids and {len(sessions)} sessions")
     return tuple(session or name for name, session in zip(ids, sessions, strict=True))
 
 
-def paired_interval(differences: Sequence[float], weights: Sequence[float], units: Sequence[str], *, confidence: float = 0.95) -> Interval:
-    """The interval of the mean difference per weight (nats per token: `differences` are sums over tokens, `weights` token counts).
+def paired_interval(
+    differences: Sequence[float],
+    weights: Sequence[float],
+    units: Sequence[str],
+    *,
+    confidence: float = 0.95,
+) -> Interval:
+    """The interval of the mean difference per weight (nats per token: `differences` are sums over
+    tokens, `weights` token counts).
 
-    A unit's mean is sum(difference) / sum(weight) over its examples; units without weight are left out. mean ± t(confidence, n - 1) s / sqrt(n), with s
-    the standard deviation (n - 1) of the n unit means. Raises ValueError where lengths differ, a weight is negative, or no unit has weight.
+    A unit's mean is sum(difference) / sum(weight) over its examples; units without weight are left
+    out. mean ± t(confidence, n - 1) s / sqrt(n), with s the standard deviation (n - 1) of the n
+    unit means. Raises ValueError where lengths differ, a weight is negative, or no unit has weight.
     """
     if any(w < 0 for w in weights):
         raise ValueError("a weight is negative")
@@ -74,7 +86,10 @@ def mean(values: Sequence[float]) -> float:
 
 
 def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
-    """The t interval of the mean of independent values. NaN in, NaN out. Raises ValueError for no values."""
+    """The t interval of the mean of independent values.
+
+    NaN in, NaN out. Raises ValueError for no values.
+    """
     n = len(values)
     if n == 0:
         raise ValueError("no values")
@@ -87,7 +102,9 @@ def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Inter
 
 
 def p_above(found: Interval, value: float) -> float:
-    """One-sided p-value of "the true mean is not above `value`": at most 0.05 exactly where `low` is at least `value`. 1 where nothing is known."""
+    """One-sided p-value of "the true mean is not above `value`": at most 0.05 exactly where `low`
+    is at least `value`. 1 where nothing is known.
+    """
     if not math.isfinite(found.error):
         return 1.0
     if found.error == 0:
@@ -96,9 +113,11 @@ def p_above(found: Interval, value: float) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's adjusted p-values: claim what is at most 0.05, and the chance that any of the claims is wrong is at most 0.05, however they hang together.
+    """Holm's adjusted p-values: claim what is at most 0.05, and the chance that any of the claims
+    is wrong is at most 0.05, however they hang together.
 
-    The smallest is multiplied by their number, the next by one less, and so on; none becomes smaller than the one before it, or larger than 1.
+    The smallest is multiplied by their number, the next by one less, and so on; none becomes
+    smaller than the one before it, or larger than 1.
     """
     ordered = sorted(p_values, key=lambda name: p_values[name])
     adjusted: dict[str, float] = {}
@@ -125,7 +144,8 @@ def median(values: Sequence[float]) -> float:
 
 
 def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
-    """Wilson's score bounds of a share: the p at which it lies z standard errors of p itself away, (share - p)^2 = z^2 p (1 - p) / n.
+    """Wilson's score bounds of a share: the p at which it lies z standard errors of p itself away,
+    (share - p)^2 = z^2 p (1 - p) / n.
 
     Each bound holds alone with `confidence`, as in `Interval`. Raises ValueError for no trials.
     """
@@ -133,15 +153,20 @@ def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) ->
         raise ValueError("no trials")
     share, square = successes / trials, NormalDist().inv_cdf(confidence) ** 2
     middle = (share + square / (2 * trials)) / (1 + square / trials)
-    reach = math.sqrt(square * (share * (1 - share) / trials + square / (4 * trials**2))) / (1 + square / trials)
-    return Interval(share, max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach)), trials)
+    reach = math.sqrt(square * (share * (1 - share) / trials + square / (4 * trials**2))) / (
+        1 + square / trials
+    )
+    return Interval(
+        share, max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach)), trials
+    )
 
 
 def mcnemar_mid_p(lost: int, gained: int) -> float:
-    """How surprising so many losses are where losing and gaining are equally likely: P(X > lost) + P(X = lost) / 2, X binomial(lost + gained, 1/2).
+    """How surprising so many losses are where losing and gaining are equally likely: P(X > lost) +
+    P(X = lost) / 2, X binomial(lost + gained, 1/2).
 
-    McNemar's test on pairs of yes and no, one-sided. The mid-p form errs less often than its level says, the exact one much less, which costs power
-    (Fagerland, Lydersen and Laake 2013).
+    McNemar's test on pairs of yes and no, one-sided. The mid-p form errs less often than its level
+    says, the exact one much less, which costs power (Fagerland, Lydersen and Laake 2013).
     """
     changed = lost + gained
     ways = [math.comb(changed, k) for k in range(lost, changed + 1)]
@@ -149,7 +174,10 @@ def mcnemar_mid_p(lost: int, gained: int) -> float:
 
 
 def t_cdf(t: float, freedom: float) -> float:
-    """P(T <= t) for Student's t. Abramowitz & Stegun 26.7.1 through the regularised incomplete beta function."""
+    """P(T <= t) for Student's t.
+
+    Abramowitz & Stegun 26.7.1 through the regularised incomplete beta function.
+    """
     if freedom <= 0:
         raise ValueError("degrees of freedom must be above 0")
     if t == 0:
@@ -164,7 +192,8 @@ def t_cdf(t: float, freedom: float) -> float:
 
 @lru_cache(maxsize=256)
 def t_quantile(probability: float, freedom: float) -> float:
-    """The t below which Student's distribution has `probability`; bisection on `t_cdf` to the last bits.
+    """The t below which Student's distribution has `probability`; bisection on `t_cdf` to the last
+    bits.
 
     Raises ValueError for a probability outside (0, 1) or no degrees of freedom.
     """
@@ -186,8 +215,9 @@ def t_quantile(probability: float, freedom: float) -> float:
 def incomplete_beta(x: float, a: float, b: float) -> float:
     """The regularised incomplete beta function I_x(a, b), for 0 <= x <= 1 and a, b > 0.
 
-    Continued fraction DLMF 8.17.22, evaluated forward with Lentz's method as modified by Thompson and Barnett; it converges fast for
-    x < (a + 1) / (a + b + 2), elsewhere I_x(a, b) = 1 - I_{1-x}(b, a).
+    Continued fraction DLMF 8.17.22, evaluated forward with Lentz's method as modified by Thompson
+    and Barnett; it converges fast for x < (a + 1) / (a + b + 2), elsewhere I_x(a, b) = 1 -
+    I_{1-x}(b, a).
     """
     if not 0 <= x <= 1 or a <= 0 or b <= 0:
         raise ValueError("the incomplete beta function needs 0 <= x <= 1 and a, b > 0")
@@ -195,7 +225,16 @@ def incomplete_beta(x: float, a: float, b: float) -> float:
         return float(x)
     if x > (a + 1) / (a + b + 2):
         return 1.0 - incomplete_beta(1.0 - x, b, a)
-    front = math.exp(a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)) / a
+    front = (
+        math.exp(
+            a * math.log(x)
+            + b * math.log1p(-x)
+            + math.lgamma(a + b)
+            - math.lgamma(a)
+            - math.lgamma(b)
+        )
+        / a
+    )
     return front / _beta_fraction(x, a, b)
 
 

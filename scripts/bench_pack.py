@@ -1,14 +1,20 @@
-"""LoRA to served file: qi-learn's splice against the public way, in one run on one machine (design 8).
+"""LoRA to served file: qi-learn's splice against the public way, in one run on one machine (design
+8).
 
-The model is a random qwen2 of 0.5B (the shape of Qwen2.5-0.5B), made on the spot in bfloat16, and its Q4_K_M file is the base. Two ways from there:
+The model is a random qwen2 of 0.5B (the shape of Qwen2.5-0.5B), made on the spot in bfloat16, and
+its Q4_K_M file is the base. Two ways from there:
 
-    public   `convert_hf_to_gguf.py` of llama.cpp (out of the source package of llama-cpp-python), then `llama_model_quantize` to Q4_K_M.
+    public   `convert_hf_to_gguf.py` of llama.cpp (out of the source package of llama-cpp-python),
+    then `llama_model_quantize` to Q4_K_M.
              It starts from weights that are merged already; the merging is left out, in its favour.
-    ours     `qi_learn.pack.splice.pack` from the adapter, the base's file and its full-precision weights: merged, checked, quantised, spliced, hashed, synced.
+    ours     `qi_learn.pack.splice.pack` from the adapter, the base's file and its full-precision
+    weights: merged, checked, quantised, spliced, hashed, synced.
 
-Each runs in a process of its own and is timed from outside, imports included; the two take turns, and the medians of `--runs` are compared. Processor
-seconds are given too: they depend less on what else the machine does. The converter knows a tokenizer by a hash of the real one's output; ours is made
-up, so it is told that this is qwen2's, a BPE. The last line is one JSON object; its flat keys are those of the default targets (all linear layers).
+Each runs in a process of its own and is timed from outside, imports included; the two take turns,
+and the medians of `--runs` are compared. Processor seconds are given too: they depend less on what
+else the machine does. The converter knows a tokenizer by a hash of the real one's output; ours is
+made up, so it is told that this is qwen2's, a BPE. The last line is one JSON object; its flat keys
+are those of the default targets (all linear layers).
 """
 
 from __future__ import annotations
@@ -36,7 +42,10 @@ from qi_learn.rundir.adapter_file import Adapter, Factors, write_adapter
 
 VERSION = llama_cpp.__version__
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
-TARGETS = {"all_linear": (*ATTENTION, "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"), "attention": ATTENTION}
+TARGETS = {
+    "all_linear": (*ATTENTION, "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"),
+    "attention": ATTENTION,
+}
 
 MAKE = """
 import sys
@@ -83,12 +92,23 @@ print(codec.dumps(pack(Path(base), read_adapter(Path(adapter)), Path(out), base_
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Times packing an adapter against converting and quantising the whole model.")
-    parser.add_argument("--layers", type=int, default=24, help="layers of the random model (24: 0.5B)")
+    parser = argparse.ArgumentParser(
+        description="Times packing an adapter against converting and quantising the whole model."
+    )
+    parser.add_argument(
+        "--layers", type=int, default=24, help="layers of the random model (24: 0.5B)"
+    )
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--runs", type=int, default=3, help="of each way, in turns; the medians are compared")
+    parser.add_argument(
+        "--runs", type=int, default=3, help="of each way, in turns; the medians are compared"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of both ways")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qi-learn" / "bench", help="where the converter's source package is kept")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "qi-learn" / "bench",
+        help="where the converter's source package is kept",
+    )
     given = parser.parse_args()
     converter = fetch_converter(given.cache)
     with tempfile.TemporaryDirectory(prefix="qi-bench-pack-") as place:
@@ -101,14 +121,37 @@ def measure(place: Path, converter: Path, given: argparse.Namespace) -> dict[str
     timed([sys.executable, "-c", MAKE, str(weights), str(given.layers)])
     public = [publish(converter, weights, base, given.threads)]
     for name, modules in TARGETS.items():
-        write_adapter(random_adapter(base, modules, given.layers, given.rank), place / f"{name}.safetensors")
+        write_adapter(
+            random_adapter(base, modules, given.layers, given.rank), place / f"{name}.safetensors"
+        )
     ours: dict[str, list[dict[str, Any]]] = {name: [] for name in TARGETS}
     for run in range(given.runs):
         for name in TARGETS:
-            ours[name].append(timed([sys.executable, "-c", PACK, *map(str, (base, place / f"{name}.safetensors", weights, place / "out.gguf", given.threads))]))
+            ours[name].append(
+                timed(
+                    [
+                        sys.executable,
+                        "-c",
+                        PACK,
+                        *map(
+                            str,
+                            (
+                                base,
+                                place / f"{name}.safetensors",
+                                weights,
+                                place / "out.gguf",
+                                given.threads,
+                            ),
+                        ),
+                    ]
+                )
+            )
         if run + 1 < given.runs:
             public.append(publish(converter, weights, place / "again.gguf", given.threads))
-        say(f"run {run + 1}: public {public[run]['seconds']:.1f} s, ours " + ", ".join(f"{name} {runs[-1]['seconds']:.1f} s" for name, runs in ours.items()))
+        say(
+            f"run {run + 1}: public {public[run]['seconds']:.1f} s, ours "
+            + ", ".join(f"{name} {runs[-1]['seconds']:.1f} s" for name, runs in ours.items())
+        )
     results = {name: compared(runs, public) for name, runs in ours.items()}
     return {
         **results["all_linear"],
@@ -127,16 +170,36 @@ def measure(place: Path, converter: Path, given: argparse.Namespace) -> dict[str
 def publish(converter: Path, weights: Path, out: Path, threads: int) -> dict[str, float]:
     """The public way, from the weights to a Q4_K_M file."""
     full = out.with_name("full.gguf")
-    convert = timed([sys.executable, "-c", CONVERT, str(converter), str(weights), "--outtype", "bf16", "--outfile", str(full)])
+    convert = timed(
+        [
+            sys.executable,
+            "-c",
+            CONVERT,
+            str(converter),
+            str(weights),
+            "--outtype",
+            "bf16",
+            "--outfile",
+            str(full),
+        ]
+    )
     quantise = timed([sys.executable, "-c", QUANTISE, str(full), str(out), str(threads)])
     full.unlink()
     parts = {"convert": convert["seconds"], "quantise": quantise["seconds"]}
-    return {**parts, "seconds": sum(parts.values()), "cpu": convert["cpu"] + quantise["cpu"], "rss_mb": max(convert["rss_mb"], quantise["rss_mb"])}
+    return {
+        **parts,
+        "seconds": sum(parts.values()),
+        "cpu": convert["cpu"] + quantise["cpu"],
+        "rss_mb": max(convert["rss_mb"], quantise["rss_mb"]),
+    }
 
 
 def compared(runs: list[dict[str, Any]], public: list[dict[str, float]]) -> dict[str, Any]:
     packed = json.loads(runs[-1]["said"].splitlines()[-1])
-    seconds, baseline = median(run["seconds"] for run in runs), median(run["seconds"] for run in public)
+    seconds, baseline = (
+        median(run["seconds"] for run in runs),
+        median(run["seconds"] for run in public),
+    )
     return {
         "seconds": round(seconds, 2),
         "baseline_seconds": round(baseline, 2),
@@ -157,32 +220,60 @@ def random_adapter(base: Path, modules: Sequence[str], layers: int, rank: int) -
     made: dict[str, Factors] = {}
     for name in (f"model.layers.{layer}.{module}" for layer in range(layers) for module in modules):
         tensor = find_slot(head, name).tensor
-        up = rng.standard_normal((tensor.rows, rank), dtype=np.float32) * np.float32(0.0002 / rank**0.5)
+        up = rng.standard_normal((tensor.rows, rank), dtype=np.float32) * np.float32(
+            0.0002 / rank**0.5
+        )
         made[name] = Factors(up, rng.standard_normal((rank, tensor.columns), dtype=np.float32))
     with base.open("rb") as file:
         return Adapter(hashlib.file_digest(file, "sha256").hexdigest(), made)
 
 
 def fetch_converter(cache: Path) -> Path:
-    """llama.cpp's converter, out of the source package on PyPI (75 MB, once). Exits where it cannot be had."""
+    """llama.cpp's converter, out of the source package on PyPI (75 MB, once).
+
+    Exits where it cannot be had.
+    """
     root = cache / f"llama_cpp_python-{VERSION}" / "vendor" / "llama.cpp"
     if not (root / "convert_hf_to_gguf.py").exists():
         cache.mkdir(parents=True, exist_ok=True)
         say(f"fetching the source package of llama-cpp-python {VERSION}")
-        get = ["download", "-q", "--no-binary", ":all:", "--no-deps", "-d", str(cache), f"llama-cpp-python=={VERSION}"]
-        done = subprocess.run([sys.executable, "-m", "pip", *get], capture_output=True, text=True, check=False)
+        get = [
+            "download",
+            "-q",
+            "--no-binary",
+            ":all:",
+            "--no-deps",
+            "-d",
+            str(cache),
+            f"llama-cpp-python=={VERSION}",
+        ]
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", *get], capture_output=True, text=True, check=False
+        )
         if done.returncode:
-            sys.exit(f"the source package cannot be had, so there is nothing to compare with:\n{done.stderr[-800:]}")
+            sys.exit(
+                "the source package cannot be had, so there is nothing to compare "
+                f"with:\n{done.stderr[-800:]}"
+            )
         with tarfile.open(next(cache.glob(f"llama_cpp_python-{VERSION}.tar.gz"))) as package:
             package.extractall(cache, filter="data")
     return root
 
 
 def timed(command: list[str]) -> dict[str, Any]:
-    """Runs a command to its end: wall seconds, peak memory in MB, what it printed. Exits with its words where it fails."""
+    """Runs a command to its end: wall seconds, peak memory in MB, what it printed.
+
+    Exits with its words where it fails.
+    """
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
-        child = subprocess.Popen(command, stdout=output, stderr=errors, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+        child = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - began
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -190,7 +281,12 @@ def timed(command: list[str]) -> dict[str, Any]:
         errors.seek(0)
         if child.returncode:
             sys.exit(f"{command[2][:60]!r} failed:\n{errors.read()[-2000:]}")
-        return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "rss_mb": usage.ru_maxrss / 1024, "said": output.read()}
+        return {
+            "seconds": seconds,
+            "cpu": usage.ru_utime + usage.ru_stime,
+            "rss_mb": usage.ru_maxrss / 1024,
+            "said": output.read(),
+        }
 
 
 def say(text: str) -> None:

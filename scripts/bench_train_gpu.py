@@ -1,12 +1,17 @@
-"""How fast a LoRA is trained on a GPU, and in how much memory: three ways on one random-weight model of the shape of Qwen2.5-7B, without a download.
+"""How fast a LoRA is trained on a GPU, and in how much memory: three ways on one random-weight
+model of the shape of Qwen2.5-7B, without a download.
 
-    plain    transformers and PEFT as their documentation has it: the whole model, its own loss, AdamW
-    unsloth  the same loop on Unsloth's model, where Unsloth is installed (`--unsloth-python`: in another environment)
-    ours     qi-learn's own loop with both EWC penalties; `ours_unsloth`: the same on Unsloth's model
+    plain    transformers and PEFT as their documentation has it: the whole model, its own loss,
+    AdamW
+    unsloth  the same loop on Unsloth's model, where Unsloth is installed (`--unsloth-python`: in
+    another environment)
+    ours     qi-learn's own loop with both EWC penalties; `ours_unsloth`: the same on Unsloth's
+    model
 
-Each way runs in a process of its own, on the same sequences, rank and number of sequences at a time; what is timed begins after two steps. Weights are
-random, so losses mean nothing. `--tiny` does it with a toy on the CPU, to see that it works. The last line is one JSON object; a way that was not run
-has `null` and its reason.
+Each way runs in a process of its own, on the same sequences, rank and number of sequences at a
+time; what is timed begins after two steps. Weights are random, so losses mean nothing. `--tiny`
+does it with a toy on the CPU, to see that it works. The last line is one JSON object; a way that
+was not run has `null` and its reason.
 """
 
 from __future__ import annotations
@@ -28,8 +33,22 @@ from qi_learn import codec
 from qi_learn.records import Plan
 
 WAYS = ("plain", "unsloth", "ours", "ours_unsloth")
-SEVEN = {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064}
-TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 512}
+SEVEN = {
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "vocab_size": 152064,
+}
+TINY = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 512,
+}
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 WARM_UP = 2
 
@@ -40,7 +59,10 @@ def main() -> None:
         print(json.dumps(_one(options)))
         return
     if not options.tiny and not torch.cuda.is_available():
-        sys.exit("bench_train_gpu: this Python's torch sees no CUDA device, so nothing is measured (--tiny runs a toy on the CPU)")
+        sys.exit(
+            "bench_train_gpu: this Python's torch sees no CUDA device, so nothing is measured "
+            "(--tiny runs a toy on the CPU)"
+        )
     with tempfile.TemporaryDirectory(prefix="bench-train-") as place:
         results = {way: _child(options, way, Path(place)) for way in options.ways or WAYS}
     _tell(results)
@@ -50,8 +72,13 @@ def main() -> None:
             {
                 "device": next(iter(measured.values()))["device"] if measured else None,
                 "tiny": options.tiny,
-                **{key: {way: result.get(key) for way, result in results.items()} for key in ("tokens_per_second", "peak_memory_mb", "fisher_seconds")},
-                "not_run": {way: result["why"] for way, result in results.items() if "why" in result},
+                **{
+                    key: {way: result.get(key) for way, result in results.items()}
+                    for key in ("tokens_per_second", "peak_memory_mb", "fisher_seconds")
+                },
+                "not_run": {
+                    way: result["why"] for way, result in results.items() if "why" in result
+                },
                 "sequences": options.sequences,
                 "tokens": options.tokens,
                 "at_once": options.at_once,
@@ -65,17 +92,30 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tiny", action="store_true", help="a toy model on the CPU")
     parser.add_argument("--steps", type=int, default=8, help="optimiser steps that are timed")
     parser.add_argument("--sequences", type=int, default=8, help="sequences of a step")
     parser.add_argument("--at-once", type=int, default=2, help="sequences in one pass")
-    parser.add_argument("--tokens", type=int, default=512, help="length of a sequence; the second half is learned")
+    parser.add_argument(
+        "--tokens", type=int, default=512, help="length of a sequence; the second half is learned"
+    )
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--fisher", choices=("diagonal", "kfac"), default="diagonal", help="form of the penalties")
-    parser.add_argument("--checkpointing", action="store_true", help="compute each layer twice (every way)")
+    parser.add_argument(
+        "--fisher", choices=("diagonal", "kfac"), default="diagonal", help="form of the penalties"
+    )
+    parser.add_argument(
+        "--checkpointing", action="store_true", help="compute each layer twice (every way)"
+    )
     parser.add_argument("--ways", nargs="+", choices=WAYS, help="these alone")
-    parser.add_argument("--unsloth-python", default=sys.executable, metavar="PYTHON", help="interpreter with Unsloth")
+    parser.add_argument(
+        "--unsloth-python",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="interpreter with Unsloth",
+    )
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
     found = parser.parse_args()
@@ -90,13 +130,33 @@ def _child(options: argparse.Namespace, way: str, place: Path) -> dict[str, Any]
     if unsloth and options.tiny:
         return {"why": "Unsloth needs a CUDA device"}
     python = options.unsloth_python if unsloth else sys.executable
-    if unsloth and subprocess.run([python, "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('unsloth') is None)"], check=False).returncode:
+    if (
+        unsloth
+        and subprocess.run(
+            [
+                python,
+                "-c",
+                "import importlib.util as u, sys; sys.exit(u.find_spec('unsloth') is None)",
+            ],
+            check=False,
+        ).returncode
+    ):
         return {"why": f"Unsloth is not installed for {python}"}
     root = str(Path(__file__).resolve().parent.parent)
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p), "UNSLOTH_DISABLE_STATISTICS": "1"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p),
+        "UNSLOTH_DISABLE_STATISTICS": "1",
+    }
     env |= {"UNSLOTH_COMPILE_LOCATION": str(place / "unsloth"), "HF_HUB_OFFLINE": "1"}
     print(f"{way}:", file=sys.stderr)
-    done = subprocess.run([python, __file__, *sys.argv[1:], "--way", way, "--place", str(place)], stdout=subprocess.PIPE, text=True, env=env, check=False)
+    done = subprocess.run(
+        [python, __file__, *sys.argv[1:], "--way", way, "--place", str(place)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=env,
+        check=False,
+    )
     if done.returncode:
         return {"why": f"it ended with exit code {done.returncode}; its words are above"}
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -107,11 +167,15 @@ def _child(options: argparse.Namespace, way: str, place: Path) -> dict[str, Any]
 def _tell(results: dict[str, dict[str, Any]]) -> None:
     print("| way | tokens/s | peak memory, MB |\n|---|---|---|", file=sys.stderr)
     for way, result in results.items():
-        told = f"{result['tokens_per_second']:.0f} | {result['peak_memory_mb']:.0f}" if "why" not in result else f"not run: {result['why']} |"
+        told = (
+            f"{result['tokens_per_second']:.0f} | {result['peak_memory_mb']:.0f}"
+            if "why" not in result
+            else f"not run: {result['why']} |"
+        )
         print(f"| {way} | {told} |", file=sys.stderr)
 
 
-# --- one way, in its own process ----------------------------------------------------------------------------------------------------------
+# --- one way, in its own process ------------------------------------------------------------------
 
 
 def _one(options: argparse.Namespace) -> dict[str, Any]:
@@ -120,7 +184,13 @@ def _one(options: argparse.Namespace) -> dict[str, Any]:
         import unsloth  # noqa: F401 - before transformers, which it changes
     seconds, extra = (_ours if "ours" in options.way else _plain)(options, device)
     tokens = options.steps * options.sequences * options.tokens
-    return {"way": options.way, "device": _name(device), "tokens_per_second": round(tokens / seconds, 1), "peak_memory_mb": round(_peak(device), 1), **extra}
+    return {
+        "way": options.way,
+        "device": _name(device),
+        "tokens_per_second": round(tokens / seconds, 1),
+        "peak_memory_mb": round(_peak(device), 1),
+        **extra,
+    }
 
 
 def _plain(options: argparse.Namespace, device: str) -> tuple[float, dict[str, Any]]:
@@ -153,23 +223,45 @@ def _peft_model(options: argparse.Namespace, device: str) -> Any:
     if options.checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
-    return get_peft_model(model, LoraConfig(r=options.rank, lora_alpha=2 * options.rank, target_modules=list(MODULES), bias="none", task_type="CAUSAL_LM"))
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=options.rank,
+            lora_alpha=2 * options.rank,
+            target_modules=list(MODULES),
+            bias="none",
+            task_type="CAUSAL_LM",
+        ),
+    )
 
 
 def _unsloth_model(options: argparse.Namespace) -> Any:
     from unsloth import FastLanguageModel
 
     model, _ = FastLanguageModel.from_pretrained(
-        str(_saved(options)), max_seq_length=options.tokens, dtype=torch.bfloat16, load_in_4bit=False, load_in_16bit=True, local_files_only=True
+        str(_saved(options)),
+        max_seq_length=options.tokens,
+        dtype=torch.bfloat16,
+        load_in_4bit=False,
+        load_in_16bit=True,
+        local_files_only=True,
     )
     checkpointing = "unsloth" if options.checkpointing else False
     return FastLanguageModel.get_peft_model(
-        model, r=options.rank, lora_alpha=2 * options.rank, lora_dropout=0, bias="none", target_modules=list(MODULES), use_gradient_checkpointing=checkpointing
+        model,
+        r=options.rank,
+        lora_alpha=2 * options.rank,
+        lora_dropout=0,
+        bias="none",
+        target_modules=list(MODULES),
+        use_gradient_checkpointing=checkpointing,
     )
 
 
 def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, Any]]:
-    """qi-learn's own loop, with both penalties: the Fisher of a few sequences stands for those of the anchors and of past work."""
+    """qi-learn's own loop, with both penalties: the Fisher of a few sequences stands for those of
+    the anchors and of past work.
+    """
     from qi_learn.plan.schedule import Sample
     from qi_learn.train.fisher import estimate
     from qi_learn.train.load import load_trainable
@@ -177,11 +269,19 @@ def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, An
     from qi_learn.train.network import Network
     from qi_learn.train.protection import protect
 
-    data = [Sample(str(n), tuple(ids), options.tokens // 2) for n, ids in enumerate(_sequences(options))]
+    data = [
+        Sample(str(n), tuple(ids), options.tokens // 2) for n, ids in enumerate(_sequences(options))
+    ]
     plan = _plan(options, device)
     network = Network(_random_model(options, device), plan)
     network.lower_precision()
-    fisher = estimate(network, data[:4], form=options.fisher, seed=0, batch_tokens=options.at_once * options.tokens)
+    fisher = estimate(
+        network,
+        data[:4],
+        form=options.fisher,
+        seed=0,
+        batch_tokens=options.at_once * options.tokens,
+    )
     if options.way == "ours_unsloth":
         del network
         torch.cuda.empty_cache()
@@ -196,7 +296,14 @@ def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, An
         run = options.place / f"{options.way}-{stage}"
         run.mkdir()
         begun = _now(device)
-        train(network, _plan(options, device, steps), Data(tuple(data)), general=protection.general, past=protection.past, run=run)
+        train(
+            network,
+            _plan(options, device, steps),
+            Data(tuple(data)),
+            general=protection.general,
+            past=protection.past,
+            run=run,
+        )
         seconds = _now(device) - begun
     return seconds, {"fisher_seconds": round(fisher.seconds, 2)}
 
@@ -245,7 +352,9 @@ def _plan(options: argparse.Namespace, device: str, steps: int = 1) -> Plan:
 def _sequences(options: argparse.Namespace) -> list[list[int]]:
     rng = random.Random(0)
     vocabulary = (TINY if options.tiny else SEVEN)["vocab_size"]
-    return [[rng.randrange(vocabulary) for _ in range(options.tokens)] for _ in range(options.sequences)]
+    return [
+        [rng.randrange(vocabulary) for _ in range(options.tokens)] for _ in range(options.sequences)
+    ]
 
 
 def _random_model(options: argparse.Namespace, device: str) -> Any:
@@ -253,7 +362,13 @@ def _random_model(options: argparse.Namespace, device: str) -> Any:
     from transformers import AutoModelForCausalLM, Qwen2Config
 
     torch.manual_seed(0)
-    config = Qwen2Config(**(TINY if options.tiny else SEVEN), max_position_embeddings=32768, rms_norm_eps=1e-6, tie_word_embeddings=False, pad_token_id=None)
+    config = Qwen2Config(
+        **(TINY if options.tiny else SEVEN),
+        max_position_embeddings=32768,
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=False,
+        pad_token_id=None,
+    )
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     return model.requires_grad_(False)
@@ -266,13 +381,25 @@ def _saved(options: argparse.Namespace) -> Path:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
         from transformers import PreTrainedTokenizerFast
 
-        _random_model(options, "cuda:0").save_pretrained(directory)  # there the numbers are drawn in no time
+        _random_model(options, "cuda:0").save_pretrained(
+            directory
+        )  # there the numbers are drawn in no time
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        tokenizer = Tokenizer(models.BPE(vocab={c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[]))
-        tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        tokenizer = Tokenizer(
+            models.BPE(
+                vocab={c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))},
+                merges=[],
+            )
+        )
+        tokenizer.pre_tokenizer, tokenizer.decoder = (
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+            decoders.ByteLevel(),
+        )
         tokenizer.add_special_tokens(["<|endoftext|>"])
-        PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>").save_pretrained(directory)
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>"
+        ).save_pretrained(directory)
     return directory
 
 

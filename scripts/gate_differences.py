@@ -1,8 +1,11 @@
-"""Real differences between models of equal quality: the raw material of scripts/bench_gate.py, written to scripts/gate_differences.json.
+"""Real differences between models of equal quality: the raw material of scripts/bench_gate.py,
+written to scripts/gate_differences.json.
 
-Two files that differ by +D and -D from the embedded base, D a random low-rank change, are equally good by symmetry: nothing but the sign of a random
-number tells them apart. What is left is how unequally they do on single texts, in which modules, and with what tails. Each is packed as a version is,
-and llama.cpp scores both on the shipped generic texts, cut to the lengths that answers have. A model takes about a minute of one core.
+Two files that differ by +D and -D from the embedded base, D a random low-rank change, are equally
+good by symmetry: nothing but the sign of a random number tells them apart. What is left is how
+unequally they do on single texts, in which modules, and with what tails. Each is packed as a
+version is, and llama.cpp scores both on the shipped generic texts, cut to the lengths that answers
+have. A model takes about a minute of one core.
 """
 
 from __future__ import annotations
@@ -29,19 +32,40 @@ from qi_learn.rundir.adapter_file import Adapter, Factors
 
 OUT = Path(__file__).parent / "gate_differences.json"
 LAYERS = range(20, 30)
-MODULES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+MODULES = (
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+)
 RANK, CONTEXT, GIVEN = 8, 512, 32
 SHORTEST, LONGEST = 12, 180
-"""Target tokens of a text; in between their logarithm is normal around 55, as the demonstration's answers are."""
+"""Target tokens of a text; in between their logarithm is normal around 55, as the demonstration's
+answers are.
+"""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measures how two models of equal quality differ on single texts.")
-    parser.add_argument("--pairs", type=int, default=1, help="of random changes; each costs two models")
+    parser = argparse.ArgumentParser(
+        description="Measures how two models of equal quality differ on single texts."
+    )
+    parser.add_argument(
+        "--pairs", type=int, default=1, help="of random changes; each costs two models"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the first random change")
     parser.add_argument("--each", type=int, default=2, help="texts of a module")
-    parser.add_argument("--size", type=float, default=0.25, help="the change's size against the weights' own, as standard deviations")
-    parser.add_argument("--threads", type=int, help="of llama.cpp; on a busy machine one is quickest")
+    parser.add_argument(
+        "--size",
+        type=float,
+        default=0.25,
+        help="the change's size against the weights' own, as standard deviations",
+    )
+    parser.add_argument(
+        "--threads", type=int, help="of llama.cpp; on a busy machine one is quickest"
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     base = embedded_base()
@@ -49,15 +73,26 @@ def main() -> None:
         modules, sequences = texts(vocabulary, given.each)
     tokens = [len(target) for _, target, _ in sequences]
     say(f"{len(sequences)} texts of {len(set(modules))} modules, {sum(tokens)} target tokens")
-    pairs = [difference(base, sequences, seed, given.size, given.threads) for seed in range(given.seed, given.seed + given.pairs)]
+    pairs = [
+        difference(base, sequences, seed, given.size, given.threads)
+        for seed in range(given.seed, given.seed + given.pairs)
+    ]
     made = time.strftime("%Y-%m-%d")
     change = f"random change of rank {RANK} in layers {LAYERS[0]}-{LAYERS[-1]}, size {given.size}"
     how = f"embedded base {sha256_of(base)[:12]}, NLL with a {change} added minus with it taken away, nats over the target tokens"
-    given.out.write_text(json.dumps({"made": made, "how": how, "modules": modules, "tokens": tokens, "pairs": pairs}) + "\n", encoding="utf-8")
+    given.out.write_text(
+        json.dumps({"made": made, "how": how, "modules": modules, "tokens": tokens, "pairs": pairs})
+        + "\n",
+        encoding="utf-8",
+    )
 
 
 def difference(
-    base: Path, sequences: Sequence[tuple[Sequence[int], Sequence[int], Sequence[bool]]], seed: int, size: float, threads: int | None
+    base: Path,
+    sequences: Sequence[tuple[Sequence[int], Sequence[int], Sequence[bool]]],
+    seed: int,
+    size: float,
+    threads: int | None,
 ) -> list[float]:
     """NLL of each text under base + D minus under base - D, in nats over its target tokens."""
     found: list[list[float]] = []
@@ -65,24 +100,37 @@ def difference(
         for sign in (1.0, -1.0):
             file = Path(place) / "model.gguf"
             pack(base, random_change(base, seed, sign * size), file)
-            found.append([s.nll for s in score_sequences(file, sequences, context=CONTEXT, threads=threads)])
-            say(f"pair {seed}, {sign:+g}: {math.fsum(found[-1]) / sum(len(t) for _, t, _ in sequences):.3f} nat a token")
+            found.append(
+                [s.nll for s in score_sequences(file, sequences, context=CONTEXT, threads=threads)]
+            )
+            say(
+                f"pair {seed}, {sign:+g}: "
+                f"{math.fsum(found[-1]) / sum(len(t) for _, t, _ in sequences):.3f} nat a token"
+            )
     return [round(a - b, 4) for a, b in zip(*found, strict=True)]
 
 
 def random_change(base: Path, seed: int, size: float) -> Adapter:
-    """Numbers of a standard deviation of `size` times 0.02 (about the weights' own), the same for the same seed."""
+    """Numbers of a standard deviation of `size` times 0.02 (about the weights' own), the same for
+    the same seed.
+    """
     head, rng = read_head(base), np.random.default_rng(seed)
     made: dict[str, Factors] = {}
     for name in (f"model.layers.{layer}.{module}" for layer in LAYERS for module in MODULES):
         tensor = find_slot(head, name).tensor
-        up = rng.standard_normal((tensor.rows, RANK), dtype=np.float32) * np.float32(size * 0.02 / RANK**0.5)
+        up = rng.standard_normal((tensor.rows, RANK), dtype=np.float32) * np.float32(
+            size * 0.02 / RANK**0.5
+        )
         made[name] = Factors(up, rng.standard_normal((RANK, tensor.columns), dtype=np.float32))
     return Adapter(sha256_of(base), made)
 
 
-def texts(vocabulary: Vocabulary, each: int) -> tuple[list[str], list[tuple[list[int], list[int], list[bool]]]]:
-    """Pieces of the standard library, `each` of a module: its name, and what is given and what is to be said."""
+def texts(
+    vocabulary: Vocabulary, each: int
+) -> tuple[list[str], list[tuple[list[int], list[int], list[bool]]]]:
+    """Pieces of the standard library, `each` of a module: its name, and what is given and what is
+    to be said.
+    """
     lengths, taken = random.Random(0), dict[str, int]()
     modules: list[str] = []
     sequences = []

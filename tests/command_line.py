@@ -1,4 +1,6 @@
-"""`qi-learn` as a person types it, in a home of its own: as a process, or (quicker) the same `main` in this one with streams of its own."""
+"""`qi-learn` as a person types it, in a home of its own: as a process, or (quicker) the same `main`
+in this one with streams of its own.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,11 @@ class Terminal:
 
     def environment(self) -> dict[str, str]:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("QI_LEARN")}
-        return inherited | {"QI_LEARN_HOME": str(self.root / "home"), "HOME": str(self.root), "PYTHONUTF8": "1"} | self.env
+        return (
+            inherited
+            | {"QI_LEARN_HOME": str(self.root / "home"), "HOME": str(self.root), "PYTHONUTF8": "1"}
+            | self.env
+        )
 
     def process(self, *arguments: str, given: str | bytes = b"", place: Path | None = None) -> Said:
         """Runs a command to its end. No command ever shows a traceback."""
@@ -71,7 +77,10 @@ class Terminal:
 
     def qi(self, *arguments: str, given: str | bytes = b"") -> Said:
         """The same without a process: for what reads and writes nothing but Python's own streams."""
-        streams = [io.TextIOWrapper(io.BytesIO(text), encoding="utf-8") for text in (given.encode() if isinstance(given, str) else given, b"", b"")]
+        streams = [
+            io.TextIOWrapper(io.BytesIO(text), encoding="utf-8")
+            for text in (given.encode() if isinstance(given, str) else given, b"", b"")
+        ]
         names = ("stdin", "stdout", "stderr")
         before = [getattr(sys, name) for name in names], sys.argv, dict(os.environ), Path.cwd()
         try:

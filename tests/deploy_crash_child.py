@@ -1,7 +1,9 @@
-"""Runs one step of deploy in a process that dies at a chosen moment: a process with everything imported, which forks for every line on its input.
+"""Runs one step of deploy in a process that dies at a chosen moment: a process with everything
+imported, which forks for every line on its input.
 
-In: `{"step", "root", "url", "die_at"}`. Out: the child's pid; then, when it has ended, its exit code. The child waits for a further line before it
-starts. `die_at` counts what it does to files and sockets, as Python's own audit events tell; at that event it is gone, without a word to anybody.
+In: `{"step", "root", "url", "die_at"}`. Out: the child's pid; then, when it has ended, its exit
+code. The child waits for a further line before it starts. `die_at` counts what it does to files and
+sockets, as Python's own audit events tell; at that event it is gone, without a word to anybody.
 """
 
 from __future__ import annotations
@@ -40,7 +42,16 @@ def digest_of(who: str) -> str:
 
 def base(root: Path, server: Ollama, store: Path | None) -> None:
     gguf, digest = file(root, "base")
-    given = {"alias": ALIAS, "base_model": "", "gguf": gguf, "digest": digest, "spec": {}, "answer_for": (), "store": store, "now": 1.0}
+    given = {
+        "alias": ALIAS,
+        "base_model": "",
+        "gguf": gguf,
+        "digest": digest,
+        "spec": {},
+        "answer_for": (),
+        "store": store,
+        "now": 1.0,
+    }
     release.ensure_base(Paths.under(root / "home"), server, **given)  # type: ignore[arg-type]
 
 
@@ -55,9 +66,28 @@ def promote(root: Path, server: Ollama, store: Path | None, run: str, compared_w
         place = paths.adapters / f"v{version}"
         place.mkdir(parents=True, exist_ok=True)
         (place / "adapter.safetensors").write_text(run)
-        return Release(version, model, digest, 2.0, "b", parent=compared_with, run_id=run, adapter=f"adapters/v{version}")
+        return Release(
+            version,
+            model,
+            digest,
+            2.0,
+            "b",
+            parent=compared_with,
+            run_id=run,
+            adapter=f"adapters/v{version}",
+        )
 
-    release.promote(paths, server, candidate, compared_with=compared_with, run_id=run, bump="minor", make=make, store=store, keep=2)
+    release.promote(
+        paths,
+        server,
+        candidate,
+        compared_with=compared_with,
+        run_id=run,
+        bump="minor",
+        make=make,
+        store=store,
+        keep=2,
+    )
 
 
 def step(name: str, root: Path, server: Ollama, store: Path | None) -> None:
@@ -79,7 +109,11 @@ def _die_at(number: int) -> None:
 
     def audit(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal count
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        writes = (
+            event == "open"
+            and isinstance(arguments[2], int)
+            and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        )
         if event in DEADLY or writes:
             count += 1
             if count == number:

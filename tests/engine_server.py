@@ -1,4 +1,6 @@
-"""Servers for tests: the embedded engine in a process of its own, a real Ollama where one is on PATH, and one HTTP exchange seen byte by byte."""
+"""Servers for tests: the embedded engine in a process of its own, a real Ollama where one is on
+PATH, and one HTTP exchange seen byte by byte.
+"""
 
 from __future__ import annotations
 
@@ -38,23 +40,49 @@ class Server:
         """Uploads a file and returns its digest, `sha256:...`."""
         raw = gguf.read_bytes()
         digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
-        assert httpx.post(f"{self.url}/api/blobs/{digest}", content=raw, timeout=60).status_code in (200, 201)
+        assert httpx.post(
+            f"{self.url}/api/blobs/{digest}", content=raw, timeout=60
+        ).status_code in (200, 201)
         return digest
 
     def create(self, name: str, gguf: Path, **more: Any) -> None:
-        answer = self.post("/api/create", {"model": name, "files": {"m.gguf": self.upload(gguf)}, "stream": False, **more})
+        answer = self.post(
+            "/api/create",
+            {"model": name, "files": {"m.gguf": self.upload(gguf)}, "stream": False, **more},
+        )
         assert answer.json() == {"status": "success"}, answer.text
 
 
 @contextlib.contextmanager
 def running_engine(directory: Path, *words: str, limit: int | None = None) -> Iterator[Server]:
-    """The engine with its store in `directory/models`; `limit`: no file larger than so many bytes (a full disk)."""
+    """The engine with its store in `directory/models`; `limit`: no file larger than so many bytes
+    (a full disk).
+    """
     ready, models = directory / "ready.json", directory / "models"
     ready.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "qi_learn.engine", "--models", str(models), "--ready", str(ready), "--context", "1024", "--threads", "1", *words]
-    shell = [] if limit is None else ["bash", "-c", f'ulimit -f {limit // 1024}; trap "" XFSZ; exec "$@"', "engine"]
+    command = [
+        sys.executable,
+        "-m",
+        "qi_learn.engine",
+        "--models",
+        str(models),
+        "--ready",
+        str(ready),
+        "--context",
+        "1024",
+        "--threads",
+        "1",
+        *words,
+    ]
+    shell = (
+        []
+        if limit is None
+        else ["bash", "-c", f'ulimit -f {limit // 1024}; trap "" XFSZ; exec "$@"', "engine"]
+    )
     with (directory / "engine.log").open("wb") as log:
-        process = subprocess.Popen([*shell, *command], stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        process = subprocess.Popen(
+            [*shell, *command], stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
     try:
         yield Server(_address(ready, process, directory / "engine.log"), models, process)
     finally:
@@ -77,7 +105,13 @@ def running_ollama(directory: Path) -> Iterator[Server]:
     assert program is not None
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    env = {**os.environ, "OLLAMA_HOST": address, "OLLAMA_MODELS": str(directory / "models"), "HOME": str(directory), "OLLAMA_NO_CLOUD": "1"}
+    env = {
+        **os.environ,
+        "OLLAMA_HOST": address,
+        "OLLAMA_MODELS": str(directory / "models"),
+        "HOME": str(directory),
+        "OLLAMA_NO_CLOUD": "1",
+    }
     with (directory / "ollama.log").open("wb") as log:
         process = subprocess.Popen([program, "serve"], stdout=log, stderr=log, env=env)
     try:
@@ -124,10 +158,13 @@ class Exchange:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
-def exchange(url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Exchange:
+def exchange(
+    url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+) -> Exchange:
     """Asks over a plain socket, so that nothing tidies the answer up.
 
-    A server that answers before it has read a long body and closes resets the connection, and sometimes takes its own answer along: then it is asked again.
+    A server that answers before it has read a long body and closes resets the connection, and
+    sometimes takes its own answer along: then it is asked again.
     """
     for _ in range(20):
         with contextlib.suppress(ConnectionResetError):
@@ -135,13 +172,27 @@ def exchange(url: str, method: str, path: str, body: bytes | None, headers: Mapp
     return _exchange(url, method, path, body, headers)
 
 
-def _exchange(url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Exchange:
+def _exchange(
+    url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+) -> Exchange:
     at = urlsplit(url)
-    sent = {"Host": at.netloc, "Connection": "close", "Accept": "*/*", **headers} | ({} if body is None else {"Content-Length": str(len(body))})
-    head = "\r\n".join([f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items())]) + "\r\n\r\n"
-    with socket.create_connection((at.hostname, at.port), 60) as link, link.makefile("rb") as reader:
+    sent = {"Host": at.netloc, "Connection": "close", "Accept": "*/*", **headers} | (
+        {} if body is None else {"Content-Length": str(len(body))}
+    )
+    head = (
+        "\r\n".join(
+            [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items())]
+        )
+        + "\r\n\r\n"
+    )
+    with (
+        socket.create_connection((at.hostname, at.port), 60) as link,
+        link.makefile("rb") as reader,
+    ):
         link.sendall(head.encode())
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # an answer may come before the whole body is read
+        with contextlib.suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # an answer may come before the whole body is read
             link.sendall(body or b"")
         status = int(reader.readline().split()[1])
         got = []

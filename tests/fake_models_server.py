@@ -1,10 +1,12 @@
-"""A small real server that keeps models as Ollama does: blobs and manifests in a directory, read anew at every request.
+"""A small real server that keeps models as Ollama does: blobs and manifests in a directory, read
+anew at every request.
 
-Its "GGUF" is `GGUF` and a JSON object that says how the model behaves: `{"say", "done_reason", "eos", "rate"}`, and `moods` where no two answers are
-the same. Wire answers follow the recordings in tests/recordings (test_ollama_client holds it to them). Faults are made to happen: `strike` kills a process
-at the n-th call, before or after the call took effect; `broken` lets a path answer 500; `silent` lets it never answer; a prompt of more than `longest`
-characters is refused.
-`memory` says what is loaded (bytes on a GPU); an unloaded model stays there while `lingers`.
+Its "GGUF" is `GGUF` and a JSON object that says how the model behaves: `{"say", "done_reason",
+"eos", "rate"}`, and `moods` where no two answers are the same. Wire answers follow the recordings
+in tests/recordings (test_ollama_client holds it to them). Faults are made to happen: `strike` kills
+a process at the n-th call, before or after the call took effect; `broken` lets a path answer 500;
+`silent` lets it never answer; a prompt of more than `longest` characters is refused. `memory` says
+what is loaded (bytes on a GPU); an unloaded model stays there while `lingers`.
 """
 
 from __future__ import annotations
@@ -25,12 +27,24 @@ from typing import Any
 CHATML = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 NAME = re.compile(r"[\w][\w.\-]*(:[\w][\w.\-]*)?")
-TYPES = {"model": "model", "template": "template", "system": "system", "parameters": "params", "license": "license", "messages": "messages"}
+TYPES = {
+    "model": "model",
+    "template": "template",
+    "system": "system",
+    "parameters": "params",
+    "license": "license",
+    "messages": "messages",
+}
 
 
 def gguf(**behaviour: Any) -> bytes:
     """A model file for this server."""
-    return b"GGUF" + json.dumps({"say": "Hello.", "done_reason": "stop", "eos": 2, "rate": 50.0, **behaviour}).encode()
+    return (
+        b"GGUF"
+        + json.dumps(
+            {"say": "Hello.", "done_reason": "stop", "eos": 2, "rate": 50.0, **behaviour}
+        ).encode()
+    )
 
 
 @dataclass
@@ -42,7 +56,10 @@ class Strike:
 
 @dataclass
 class FakeModels:
-    """The server; `with FakeModels(directory) as server:`. `watched` is a name whose state is noted after every call."""
+    """The server; `with FakeModels(directory) as server:`.
+
+    `watched` is a name whose state is noted after every call.
+    """
 
     root: Path
     watched: str | None = None
@@ -84,16 +101,22 @@ class FakeModels:
 
     def manifest(self, name: str) -> Path:
         model, _, tag = name.partition(":")
-        return self.root / "manifests" / "registry.ollama.ai" / "library" / model / (tag or "latest")
+        return (
+            self.root / "manifests" / "registry.ollama.ai" / "library" / model / (tag or "latest")
+        )
 
     def blob(self, digest: str) -> Path:
         return self.root / "blobs" / digest.replace(":", "-")
 
     def names(self) -> list[str]:
-        return sorted(f"{p.parent.name}:{p.name}" for p in (self.root / "manifests").rglob("*") if p.is_file())
+        return sorted(
+            f"{p.parent.name}:{p.name}" for p in (self.root / "manifests").rglob("*") if p.is_file()
+        )
 
     def layers(self, name: str) -> dict[str, Any]:
-        """The model's parts; KeyError where there is no such model, FileNotFoundError where a part is missing."""
+        """The model's parts; KeyError where there is no such model, FileNotFoundError where a part
+        is missing.
+        """
         try:
             raw = self.manifest(name).read_bytes()
         except FileNotFoundError:
@@ -130,14 +153,25 @@ class FakeModels:
         layers = []
         for kind, value in parts.items():
             digest = value if kind == "model" else self.put(json.dumps(value).encode())
-            layers.append({"mediaType": f"application/vnd.ollama.image.{TYPES[kind]}", "digest": digest, "size": self.blob(digest).stat().st_size})
+            layers.append(
+                {
+                    "mediaType": f"application/vnd.ollama.image.{TYPES[kind]}",
+                    "digest": digest,
+                    "size": self.blob(digest).stat().st_size,
+                }
+            )
             yield f"using existing layer {digest}"
         self.write_manifest(name, json.dumps({"schemaVersion": 2, "layers": layers}).encode())
         yield "writing manifest"
         yield "success"
 
     def prune(self) -> None:
-        used = {layer["digest"] for p in (self.root / "manifests").rglob("*") if p.is_file() for layer in json.loads(p.read_bytes())["layers"]}
+        used = {
+            layer["digest"]
+            for p in (self.root / "manifests").rglob("*")
+            if p.is_file()
+            for layer in json.loads(p.read_bytes())["layers"]
+        }
         for blob in (self.root / "blobs").iterdir():
             if blob.name.replace("-", ":", 1) not in used:
                 blob.unlink()
@@ -229,11 +263,27 @@ class _Answering(BaseHTTPRequestHandler):
                 parts = self.models.layers(name)
             except (OSError, ValueError, KeyError):
                 continue
-            listed.append({"name": name, "model": name, "size": parts["size"], "digest": parts["digest"], "details": {"format": "gguf", "family": "llama"}})
+            listed.append(
+                {
+                    "name": name,
+                    "model": name,
+                    "size": parts["size"],
+                    "digest": parts["digest"],
+                    "details": {"format": "gguf", "family": "llama"},
+                }
+            )
         self._json(200, {"models": listed})
 
     def _ps(self, _: dict[str, Any]) -> None:
-        self._json(200, {"models": [{"name": name, "model": name, "size": size, "size_vram": size} for name, size in self.models.memory.items()]})
+        self._json(
+            200,
+            {
+                "models": [
+                    {"name": name, "model": name, "size": size, "size_vram": size}
+                    for name, size in self.models.memory.items()
+                ]
+            },
+        )
 
     def _show(self, body: dict[str, Any]) -> None:
         if "model" not in body:
@@ -241,12 +291,28 @@ class _Answering(BaseHTTPRequestHandler):
             return
         parts = self.models.layers(body["model"])
         told = json.loads(self.models.blob(parts["model"]).read_bytes()[4:])
-        lines = [f"FROM {self.models.blob(parts['model'])}", f"TEMPLATE {json.dumps(parts['template'])}"]
+        lines = [
+            f"FROM {self.models.blob(parts['model'])}",
+            f"TEMPLATE {json.dumps(parts['template'])}",
+        ]
         stops = parts.get("params", {}).get("stop", [])
         told_parameters = "\n".join(f"{'stop':<30} {json.dumps(s)}" for s in stops)
         info = {"general.architecture": "llama", "tokenizer.ggml.eos_token_id": told["eos"]}
-        shown = {"modelfile": "\n".join(lines), "parameters": told_parameters, "template": parts["template"], "details": {"format": "gguf"}, "model_info": info}
-        self._json(200, {**shown, "capabilities": ["completion"], **({"system": parts["system"]} if "system" in parts else {})})
+        shown = {
+            "modelfile": "\n".join(lines),
+            "parameters": told_parameters,
+            "template": parts["template"],
+            "details": {"format": "gguf"},
+            "model_info": info,
+        }
+        self._json(
+            200,
+            {
+                **shown,
+                "capabilities": ["completion"],
+                **({"system": parts["system"]} if "system" in parts else {}),
+            },
+        )
 
     def _create(self, body: dict[str, Any]) -> None:
         if not NAME.fullmatch(body.get("model", "")):
@@ -255,10 +321,18 @@ class _Answering(BaseHTTPRequestHandler):
         if not body.get("from") and not body.get("files"):
             self._json(400, {"error": "neither 'from' or 'files' was specified"})
             return
-        self._send(200, b"".join(json.dumps(line).encode() + b"\n" for line in self._creating(body)), "application/x-ndjson")
+        self._send(
+            200,
+            b"".join(json.dumps(line).encode() + b"\n" for line in self._creating(body)),
+            "application/x-ndjson",
+        )
 
     def _creating(self, body: dict[str, Any]) -> Iterator[dict[str, str]]:
-        told = {k: body[k] for k in ("template", "system", "parameters", "license", "messages") if body.get(k)}
+        told = {
+            k: body[k]
+            for k in ("template", "system", "parameters", "license", "messages")
+            if body.get(k)
+        }
         if body.get("from"):
             parts = self.models.layers(body["from"])
             parts = {kind: parts[name] for kind, name in TYPES.items() if name in parts}
@@ -272,7 +346,11 @@ class _Answering(BaseHTTPRequestHandler):
             if blob.read_bytes()[:4] != b"GGUF":
                 yield {"error": "supplied file was not in GGUF format"}
                 return
-            parts = {"model": digest, "template": CHATML, "parameters": {"stop": ["<|im_start|>", "<|im_end|>"]}}
+            parts = {
+                "model": digest,
+                "template": CHATML,
+                "parameters": {"stop": ["<|im_start|>", "<|im_end|>"]},
+            }
         if "{{ .Nope" in told.get("template", ""):
             yield {"error": "template error: template: :1: unclosed action"}
             return
@@ -299,7 +377,12 @@ class _Answering(BaseHTTPRequestHandler):
         self._send(200)
 
     def _chat(self, body: dict[str, Any]) -> None:
-        text = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in body["messages"]) + "<|im_start|>assistant\n"
+        text = (
+            "".join(
+                f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in body["messages"]
+            )
+            + "<|im_start|>assistant\n"
+        )
         self._infer(body, text, lambda said: {"message": {"role": "assistant", "content": said}})
 
     def _generate(self, body: dict[str, Any]) -> None:
@@ -310,7 +393,9 @@ class _Answering(BaseHTTPRequestHandler):
                     self.models.on_unload(body["model"])
             else:
                 self.models.layers(body["model"])
-            self._json(200, {"model": body["model"], "response": "", "done": True, "done_reason": "unload"})
+            self._json(
+                200, {"model": body["model"], "response": "", "done": True, "done_reason": "unload"}
+            )
             return
         self._infer(body, str(body["prompt"]), lambda said: {"response": said})
 
@@ -322,9 +407,25 @@ class _Answering(BaseHTTPRequestHandler):
             self._json(400, {"error": "the prompt does not fit into the context"})
             return
         if body.get("_debug_render_only") and self.models.renders:
-            self._json(200, {**base, **shape(""), "done": False, "_debug_info": {"rendered_template": parts["template"][:2] + told.get("mark", "") + text}})
+            self._json(
+                200,
+                {
+                    **base,
+                    **shape(""),
+                    "done": False,
+                    "_debug_info": {
+                        "rendered_template": parts["template"][:2] + told.get("mark", "") + text
+                    },
+                },
+            )
             return
-        said = told["say"] if isinstance(told["say"], str) else told["say"].get(body["messages"][-1]["content"] if "messages" in body else body["prompt"], "")
+        said = (
+            told["say"]
+            if isinstance(told["say"], str)
+            else told["say"].get(
+                body["messages"][-1]["content"] if "messages" in body else body["prompt"], ""
+            )
+        )
         if told.get("moods"):
             said += f" {len(self.models.calls)}"
         limit = (body.get("options") or {}).get("num_predict", 128)
@@ -332,8 +433,21 @@ class _Answering(BaseHTTPRequestHandler):
         cut = len(words) > limit
         count = min(len(words), limit)
         reason = "length" if cut else told["done_reason"]
-        counts = {"prompt_eval_count": len(text.split()), "eval_count": count, "eval_duration": int(count / told["rate"] * 1e9)}
-        self._json(200, {**base, **shape(" ".join(words[:limit])), "done": True, "done_reason": reason, **counts})
+        counts = {
+            "prompt_eval_count": len(text.split()),
+            "eval_count": count,
+            "eval_duration": int(count / told["rate"] * 1e9),
+        }
+        self._json(
+            200,
+            {
+                **base,
+                **shape(" ".join(words[:limit])),
+                "done": True,
+                "done_reason": reason,
+                **counts,
+            },
+        )
 
 
 def clear(root: Path) -> None:

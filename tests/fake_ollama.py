@@ -1,7 +1,10 @@
-"""A small real HTTP server on loopback that answers what it is told, byte for byte, and remembers what it was asked.
+"""A small real HTTP server on loopback that answers what it is told, byte for byte, and remembers
+what it was asked.
 
-An answer is a list of steps: bytes to send, a number of seconds to wait, an Event to wait for, `DIE` (close in the middle), `HANG` (answer nothing more
-until the client has left). `recorded` makes the steps of a recorded exchange. Also a gateway to put in front of it, and a client that sees every byte.
+An answer is a list of steps: bytes to send, a number of seconds to wait, an Event to wait for,
+`DIE` (close in the middle), `HANG` (answer nothing more until the client has left). `recorded`
+makes the steps of a recorded exchange. Also a gateway to put in front of it, and a client that sees
+every byte.
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ from qi_learn.paths import Paths
 from qi_learn.records import Event
 
 ROOT = Path(__file__).parent.parent
-RECORDINGS = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "recordings").glob("0.*.json"))]
+RECORDINGS = [
+    json.loads(path.read_text())
+    for path in sorted((Path(__file__).parent / "recordings").glob("0.*.json"))
+]
 DIE, HANG = "die", "hang"
 Step = bytes | float | str | asyncio.Event | threading.Event
 
@@ -45,28 +51,42 @@ class Received:
 
 def head(status: str, *headers: tuple[str, str]) -> bytes:
     """The head of an answer."""
-    return "".join([f"{status}\r\n", *(f"{name}: {value}\r\n" for name, value in headers), "\r\n"]).encode("latin-1")
+    return "".join(
+        [f"{status}\r\n", *(f"{name}: {value}\r\n" for name, value in headers), "\r\n"]
+    ).encode("latin-1")
 
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def whole(body: bytes, content_type: str = "application/json; charset=utf-8", status: str = "HTTP/1.1 200 OK") -> list[Step]:
+def whole(
+    body: bytes,
+    content_type: str = "application/json; charset=utf-8",
+    status: str = "HTTP/1.1 200 OK",
+) -> list[Step]:
     """An answer with a length."""
     return [head(status, ("Content-Type", content_type), ("Content-Length", str(len(body)))) + body]
 
 
 def stream(chunks: Sequence[bytes], content_type: str = "application/x-ndjson") -> list[Step]:
     """A chunked answer, one step a chunk."""
-    return [head("HTTP/1.1 200 OK", ("Content-Type", content_type), ("Transfer-Encoding", "chunked")), *map(chunk, chunks), b"0\r\n\r\n"]
+    return [
+        head("HTTP/1.1 200 OK", ("Content-Type", content_type), ("Transfer-Encoding", "chunked")),
+        *map(chunk, chunks),
+        b"0\r\n\r\n",
+    ]
 
 
 def recorded(exchange: Mapping[str, Any]) -> list[Step]:
     """The steps of a recorded exchange, on a connection that stays."""
     headers = [(name, value) for name, value in exchange["headers"] if name.lower() != "connection"]
     if "chunks" in exchange:
-        return [head(exchange["status"], *headers), *(chunk(piece.encode()) for piece in exchange["chunks"]), b"0\r\n\r\n"]
+        return [
+            head(exchange["status"], *headers),
+            *(chunk(piece.encode()) for piece in exchange["chunks"]),
+            b"0\r\n\r\n",
+        ]
     return [head(exchange["status"], *headers) + exchange["body"].encode()]
 
 
@@ -98,7 +118,9 @@ class FakeOllama:
 
     def __enter__(self) -> FakeOllama:
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._accept, "127.0.0.1", 0), self._loop).result()
+        self._server = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._accept, "127.0.0.1", 0), self._loop
+        ).result()
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
@@ -137,7 +159,10 @@ class FakeOllama:
             lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         except asyncio.IncompleteReadError:
             return None
-        headers = tuple((name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:-2]))
+        headers = tuple(
+            (name, value.strip())
+            for name, _, value in (line.partition(":") for line in lines[1:-2])
+        )
         lower = {name.lower(): value for name, value in headers}
         body = b""
         if self.read_bodies and lower.get("transfer-encoding") == "chunked":
@@ -148,7 +173,9 @@ class FakeOllama:
             body = await reader.readexactly(int(lower.get("content-length", 0)))
         return Received(lines[0], headers, body)
 
-    async def _take(self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _take(
+        self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         if isinstance(step, bytes):
             writer.write(step)
             await writer.drain()
@@ -167,7 +194,9 @@ class FakeOllama:
 
 @dataclass
 class Answer:
-    """An answer as it came over the wire; `whole` is False where the connection ended before the answer did."""
+    """An answer as it came over the wire; `whole` is False where the connection ended before the
+    answer did.
+    """
 
     status: str
     headers: list[tuple[str, str]]
@@ -184,11 +213,15 @@ class Answer:
         return json.loads(self.body)
 
 
-def request_bytes(at: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+def request_bytes(
+    at: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+) -> bytes:
     sent = {"Host": at, "Accept": "*/*", **headers}
     if body is not None and "Transfer-Encoding" not in sent:
         sent.setdefault("Content-Length", str(len(body)))
-    return "".join([f"{method} {path} HTTP/1.1\r\n", *(f"{k}: {v}\r\n" for k, v in sent.items()), "\r\n"]).encode("latin-1") + (body or b"")
+    return "".join(
+        [f"{method} {path} HTTP/1.1\r\n", *(f"{k}: {v}\r\n" for k, v in sent.items()), "\r\n"]
+    ).encode("latin-1") + (body or b"")
 
 
 def connect(url: str) -> socket.socket:
@@ -197,7 +230,9 @@ def connect(url: str) -> socket.socket:
     return socket.create_connection((at.hostname, at.port), 30.0)
 
 
-def read_answer(link: socket.socket, method: str = "POST", on_chunk: Callable[[bytes], None] = lambda _: None) -> Answer:
+def read_answer(
+    link: socket.socket, method: str = "POST", on_chunk: Callable[[bytes], None] = lambda _: None
+) -> Answer:
     reader = link.makefile("rb")
     with reader:
         status = reader.readline().decode("latin-1").strip()
@@ -221,12 +256,19 @@ def read_answer(link: socket.socket, method: str = "POST", on_chunk: Callable[[b
             return Answer(status, headers, chunks, b"".join(chunks), whole=line_.strip() == b"0")
         if "content-length" in lower:
             body = reader.read(int(lower["content-length"]))
-            return Answer(status, headers, None, body, whole=len(body) == int(lower["content-length"]))
+            return Answer(
+                status, headers, None, body, whole=len(body) == int(lower["content-length"])
+            )
         return Answer(status, headers, None, reader.read())
 
 
 def ask(
-    url: str, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, on_chunk: Callable[[bytes], None] = lambda _: None
+    url: str,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    on_chunk: Callable[[bytes], None] = lambda _: None,
 ) -> Answer:
     """One exchange over a connection of its own; an object becomes JSON."""
     raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -249,7 +291,11 @@ class GatewayProcess:
         """The turns that came into the spool since the last look, once there are `count` of them."""
         deadline = time.monotonic() + seconds
         while True:
-            lines = [line for path in spool.spool_files(self.paths.spool) for line in spool.read_from(path)]
+            lines = [
+                line
+                for path in spool.spool_files(self.paths.spool)
+                for line in spool.read_from(path)
+            ]
             events = [line.event for line in lines if line.event is not None]
             if len(events) - self.seen >= count or time.monotonic() > deadline:
                 new, self.seen = events[self.seen :], len(events)
@@ -268,21 +314,41 @@ class GatewayProcess:
 
 
 def gateway_command(upstream: str, ready: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "qi_learn.gateway", "--upstream", upstream, "--ready", str(ready), *more]
+    return [
+        sys.executable,
+        "-m",
+        "qi_learn.gateway",
+        "--upstream",
+        upstream,
+        "--ready",
+        str(ready),
+        *more,
+    ]
 
 
 def gateway_environment(home: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    made = {f"QI_LEARN__GATEWAY__{key.upper()}": value for key, value in {"port": "0", **(settings or {})}.items()}
+    made = {
+        f"QI_LEARN__GATEWAY__{key.upper()}": value
+        for key, value in {"port": "0", **(settings or {})}.items()
+    }
     return {**os.environ, "QI_LEARN_HOME": str(home), "PYTHONPATH": str(ROOT), **made}
 
 
 @contextmanager
-def a_gateway(upstream: str, home: Path, settings: Mapping[str, str] | None = None) -> Iterator[GatewayProcess]:
+def a_gateway(
+    upstream: str, home: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[GatewayProcess]:
     """A running gateway in front of `upstream`, with a throw-away home."""
     home.mkdir(parents=True, exist_ok=True)
     ready, log = home / "ready.json", home / "gateway.log"
     with log.open("wb") as out:
-        process = subprocess.Popen(gateway_command(upstream, ready), env=gateway_environment(home, settings), stdout=out, stderr=out, cwd=home)
+        process = subprocess.Popen(
+            gateway_command(upstream, ready),
+            env=gateway_environment(home, settings),
+            stdout=out,
+            stderr=out,
+            cwd=home,
+        )
     try:
         deadline = time.monotonic() + 60
         while not ready.exists():

@@ -1,4 +1,6 @@
-"""An `nvidia-smi` for tests: a small real program on PATH that answers as the recorded ones do, with numbers that a test may change meanwhile."""
+"""An `nvidia-smi` for tests: a small real program on PATH that answers as the recorded ones do,
+with numbers that a test may change meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +35,22 @@ class Gpus:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         return cls(place)
 
-    def show(self, *gpus: tuple[str, int, int], apps: tuple[tuple[int, str, int], ...] = (), busy: int = 3) -> None:
+    def show(
+        self,
+        *gpus: tuple[str, int, int],
+        apps: tuple[tuple[int, str, int], ...] = (),
+        busy: int = 3,
+    ) -> None:
         """GPUs as (name, total MiB, free MiB), and the processes on them as (GPU, name, MiB)."""
-        lines = [f"{name}, {total}, {free}, {busy}, 8.6, {uuid}\n" for (name, total, free), uuid in zip(gpus, UUIDS, strict=False)]
+        lines = [
+            f"{name}, {total}, {free}, {busy}, 8.6, {uuid}\n"
+            for (name, total, free), uuid in zip(gpus, UUIDS, strict=False)
+        ]
         _replace(self.place / "gpus.csv", "".join(lines))
-        _replace(self.place / "apps.csv", "".join(f"{UUIDS[gpu]}, {mib}, {name}\n" for gpu, name, mib in apps))
+        _replace(
+            self.place / "apps.csv",
+            "".join(f"{UUIDS[gpu]}, {mib}, {name}\n" for gpu, name, mib in apps),
+        )
 
 
 def _replace(place: Path, text: str) -> None:

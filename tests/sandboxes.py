@@ -25,7 +25,9 @@ def sandbox_or_skip() -> Sandbox:
 
 
 def soon(sandbox: Sandbox) -> float:
-    """Seconds of wall time in which a program surely begins, however busy the machine is just now, and that are over soon."""
+    """Seconds of wall time in which a program surely begins, however busy the machine is just now,
+    and that are over soon.
+    """
     began = time.monotonic()
     sandbox.run("", [])
     return 0.5 + 10 * (time.monotonic() - began)

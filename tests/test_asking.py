@@ -1,4 +1,6 @@
-"""Several series of questions at a time: in order, really side by side, and all over when one fails or somebody says stop."""
+"""Several series of questions at a time: in order, really side by side, and all over when one fails
+or somebody says stop.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def test_answers_come_in_the_order_of_the_series(server: Ollama, at_once: int) -
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_it_waits_before_each_question_and_limits_do_not_count_it(server: Ollama, at_once: int) -> None:
+def test_it_waits_before_each_question_and_limits_do_not_count_it(
+    server: Ollama, at_once: int
+) -> None:
     waited: list[float] = []
 
     def wait(stop: Stop) -> None:
@@ -75,7 +79,9 @@ def test_where_one_fails_the_others_wait_no_longer(server: Ollama) -> None:
         raise ServerError("it is gone", "")
 
     with pytest.raises(ServerError, match="it is gone"):
-        side_by_side(server, [lambda client: client.ask(QUESTION, "m:1"), failing], at_once=2, wait=for_ever)
+        side_by_side(
+            server, [lambda client: client.ask(QUESTION, "m:1"), failing], at_once=2, wait=for_ever
+        )
 
 
 def test_two_are_asked_at_the_same_time(server: Ollama) -> None:

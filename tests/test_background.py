@@ -19,11 +19,24 @@ from command_line import OFFLINE, Said, Terminal, wait_until
 
 from qi_learn.daemon import client
 from qi_learn.daemon.client import DaemonState
-from qi_learn.errors import EXIT_FAILED, EXIT_NO_DAEMON, EXIT_TRY_AGAIN, EXIT_USAGE, Busy, DaemonError
+from qi_learn.errors import (
+    EXIT_FAILED,
+    EXIT_NO_DAEMON,
+    EXIT_TRY_AGAIN,
+    EXIT_USAGE,
+    Busy,
+    DaemonError,
+)
 from qi_learn.paths import Paths
 from qi_learn.spool import spool_files
 
-STATE = {"pid": os.getpid(), "gateway": "http://127.0.0.1:1", "server": "http://127.0.0.1:2", "engine": True, "started": 1.5}
+STATE = {
+    "pid": os.getpid(),
+    "gateway": "http://127.0.0.1:1",
+    "server": "http://127.0.0.1:2",
+    "engine": True,
+    "started": 1.5,
+}
 GONE = 2**22 - 1
 """No process has it: Linux gives pids below 2**22, and this one only after all the others."""
 
@@ -76,7 +89,9 @@ def test_a_stale_or_damaged_file_is_no_daemon_that_accepts(paths: Paths, said: s
 def test_the_daemon_that_runs_says_where(paths: Paths) -> None:
     paths.daemon_state.write_text(json.dumps(STATE))
     with holding_the_lock(paths):
-        assert client.running(paths) == DaemonState(os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2", True, 1.5)
+        assert client.running(paths) == DaemonState(
+            os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2", True, 1.5
+        )
         assert client.start(paths).pid == os.getpid()
 
 
@@ -95,12 +110,14 @@ def test_one_that_does_not_stop(paths: Paths, monkeypatch: pytest.MonkeyPatch) -
     assert f"kill {os.getpid()}" in caught.value.hint
 
 
-# --- the whole of it, from the terminal --------------------------------------------------------------------------------------------------
+# --- the whole of it, from the terminal -----------------------------------------------------------
 
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    """Its home is given relative to where the commands are typed, which is not where the daemon works."""
+    """Its home is given relative to where the commands are typed, which is not where the daemon
+    works.
+    """
     made = Terminal(tmp_path, OFFLINE | {"QI_LEARN_HOME": "home"})
     yield made
     client.stop(made.paths)
@@ -108,17 +125,27 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 def test_start_use_kill_start_and_stop(terminal: Terminal) -> None:
     said: list[Said] = []
-    starts = [threading.Thread(target=lambda: said.append(terminal.process("daemon", "start"))) for _ in range(2)]
+    starts = [
+        threading.Thread(target=lambda: said.append(terminal.process("daemon", "start")))
+        for _ in range(2)
+    ]
     for start in starts:
         start.start()
     for start in starts:
         start.join()
     first = client.running(terminal.paths)
     assert first is not None, said
-    assert [(s.code, f"pid {first.pid}" in s.out, first.gateway in s.out) for s in said] == [(0, True, True)] * 2
+    assert [(s.code, f"pid {first.pid}" in s.out, first.gateway in s.out) for s in said] == [
+        (0, True, True)
+    ] * 2
 
     status = terminal.process("status", "--json").json
-    assert (status["daemon"], status["recording"], status["gateway"], status["engine"]) == (True, True, first.gateway, False)
+    assert (status["daemon"], status["recording"], status["gateway"], status["engine"]) == (
+        True,
+        True,
+        first.gateway,
+        False,
+    )
     assert "counts once" not in terminal.process("rate", "4").out
     second = terminal.process("daemon")
     assert (second.code, "Another daemon runs" in second.err) == (EXIT_NO_DAEMON, True)
@@ -171,7 +198,12 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_the_daemon_in_the_foreground(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, OFFLINE)
-    with subprocess.Popen([sys.executable, "-m", "qi_learn", "daemon"], env=terminal.environment(), stderr=subprocess.PIPE, text=True) as daemon:
+    with subprocess.Popen(
+        [sys.executable, "-m", "qi_learn", "daemon"],
+        env=terminal.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as daemon:
         assert daemon.stderr is not None
         said = []
         for line in daemon.stderr:

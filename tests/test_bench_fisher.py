@@ -1,4 +1,7 @@
-"""scripts/bench_fisher on tiny shapes: what it times is there, and every figure comes out. What the figures are is its own business."""
+"""scripts/bench_fisher on tiny shapes: what it times is there, and every figure comes out.
+
+What the figures are is its own business.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,13 @@ SCRIPT = Path(__file__).parent.parent / "scripts" / "bench_fisher.py"
 
 def test_it_times_both_forms_and_both_penalties_against_the_same_passes() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
-    done = subprocess.run([sys.executable, SCRIPT, "--try", "--runs", "1", "--tokens", "64"], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--try", "--runs", "1", "--tokens", "64"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["fisher_over_backward"] > 0
     assert found["kfac_over_backward"] > 0

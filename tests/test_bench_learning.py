@@ -1,4 +1,6 @@
-"""The learning benchmark: what it asks was never taught, its numbers are the definitions', and it runs on the product's own code."""
+"""The learning benchmark: what it asks was never taught, its numbers are the definitions', and it
+runs on the product's own code.
+"""
 
 from __future__ import annotations
 
@@ -78,16 +80,33 @@ def test_the_metrics_are_their_definitions() -> None:
     assert metrics.backward_transfer(R) == pytest.approx(((0.6 - 0.9) + (0.9 - 0.8)) / 2)
     assert metrics.forgetting(R) == pytest.approx(((0.9 - 0.6) + (0.8 - 0.9)) / 2)
     assert metrics.retention(R, [0.1, 0.1, 0.1]) == pytest.approx(1 - 0.1 / 0.7)
-    assert metrics.retention([[0.5, 0.1], [0.6, 0.5]], [0.1, 0.1]) == 1.0, "what became better is nothing forgotten"
-    assert math.isnan(metrics.retention(R, [0.9, 0.9, 0.9])), "nothing was learned, so nothing could be kept"
+    assert metrics.retention([[0.5, 0.1], [0.6, 0.5]], [0.1, 0.1]) == 1.0, (
+        "what became better is nothing forgotten"
+    )
+    assert math.isnan(metrics.retention(R, [0.9, 0.9, 0.9])), (
+        "nothing was learned, so nothing could be kept"
+    )
     diagonal = [[0.9, math.nan, math.nan], [math.nan, 0.8, math.nan], [0.6, 0.9, 0.7]]
     assert metrics.forgetting(diagonal) == metrics.forgetting(R)
     assert metrics.retention([[0.9]], [0.1]) == 1.0
 
 
 def test_a_short_run_learns_and_reports_every_figure(tmp_path: Path) -> None:
-    """Two conventions, few steps, the real model through train, join, pack and llama.cpp, with and without what protects."""
-    done = Terminal(tmp_path).process("bench", "learning", "--quick", "--seeds", "1", "--method", "naive", "--method", "default", "--json")
+    """Two conventions, few steps, the real model through train, join, pack and llama.cpp, with and
+    without what protects.
+    """
+    done = Terminal(tmp_path).process(
+        "bench",
+        "learning",
+        "--quick",
+        "--seeds",
+        "1",
+        "--method",
+        "naive",
+        "--method",
+        "default",
+        "--json",
+    )
     assert done.code == 0, done.err
     figures = done.json
     naive, default = figures["table"]
@@ -95,45 +114,75 @@ def test_a_short_run_learns_and_reports_every_figure(tmp_path: Path) -> None:
     for one in figures["table"]:
         assert [len(row) for row in one["matrix"]] == [2, 2]
         assert one["matrix"][0][0] > one["base"][0] + 0.05, "a few steps already learn something"
-        assert one["unpacked"] == pytest.approx(one["matrix"][-1], abs=0.05), "packing keeps what was learned"
+        assert one["unpacked"] == pytest.approx(one["matrix"][-1], abs=0.05), (
+            "packing keeps what was learned"
+        )
         assert one["general_rise"] != 0, "the probes saw the change"
     assert naive["strengths"] == [[0.0, 0.0], [0.0, 0.0]]
     first, second = default["strengths"]
     assert first == [pytest.approx(100), pytest.approx(300)]
-    assert second[0] != first[0], "the second stage is held back as strongly as the first one's measurement asks"
+    assert second[0] != first[0], (
+        "the second stage is held back as strongly as the first one's measurement asks"
+    )
     assert default["drifts"][0][0] > 0
     assert default["drifts"][0][1] is None, "there was no past yet"
     assert default["drifts"][1][1] > 0
     assert default["general_rise"] < naive["general_rise"]
     for one in figures["table"]:
         fresh, old, general = one["gate"]
-        assert [check["name"] for check in one["gate"]] == ["domain_relevance", "old_work", "general"]
+        assert [check["name"] for check in one["gate"]] == [
+            "domain_relevance",
+            "old_work",
+            "general",
+        ]
         assert fresh["value"] > 0, "it is better on what it was taught"
         assert old["passed"], "there is no earlier version, whose work that could be"
-        assert general["value"] == pytest.approx(one["general_rise"], abs=0.05), "one weighs sessions, the other tokens"
+        assert general["value"] == pytest.approx(one["general_rise"], abs=0.05), (
+            "one weighs sessions, the other tokens"
+        )
     (reference,) = figures["references"]
     assert sum(reference["in_context"]["nll"]) < sum(reference["base"]["nll"])
     (unlearning,) = figures["unlearning"]
     assert unlearning["new_after"] > unlearning["new_before"]
     assert 0 <= unlearning["chooses_new_before"] <= unlearning["chooses_new_after"] <= 1
-    assert None not in (figures["retention_min"], figures["general_rise_max"], figures["learned_ratio_min"], figures["in_context_gap_min"])
+    assert None not in (
+        figures["retention_min"],
+        figures["general_rise_max"],
+        figures["learned_ratio_min"],
+        figures["in_context_gap_min"],
+    )
     assert figures["nothing_stored_retention_min"] is None, "it was not run"
     assert figures["seconds"] > 0
 
 
 @pytest.mark.slow
 def test_half_a_delta_and_all_tasks_at_once(tmp_path: Path) -> None:
-    done = Terminal(tmp_path).process("bench", "learning", "--quick", "--seeds", "1", "--method", "averaging", "--method", "joint", "--json")
+    done = Terminal(tmp_path).process(
+        "bench",
+        "learning",
+        "--quick",
+        "--seeds",
+        "1",
+        "--method",
+        "averaging",
+        "--method",
+        "joint",
+        "--json",
+    )
     assert done.code == 0, done.err
     averaging, joint = done.json["table"]
     for one in (averaging, joint):
-        assert one["unpacked"] == pytest.approx(one["matrix"][-1], abs=0.05), "what was scored is what was packed"
+        assert one["unpacked"] == pytest.approx(one["matrix"][-1], abs=0.05), (
+            "what was scored is what was packed"
+        )
     assert averaging["steps"] == [4, 4]
     assert joint["steps"] == [8], "as many as one after another"
 
 
 def test_a_seed_of_which_nothing_can_be_said_leaves_no_figure() -> None:
-    one = MethodFigures("default", 0, (), (), (), (), 0.0, 0.9, 0.0, 0.0, 0.99, 0.1, 0.0, 1.0, 0.0, (), (), (), 1.0)
+    one = MethodFigures(
+        "default", 0, (), (), (), (), 0.0, 0.9, 0.0, 0.0, 0.99, 0.1, 0.0, 1.0, 0.0, (), (), (), 1.0
+    )
     report = Report([one, replace(one, seed=1, retention=0.98)])
     assert report.figures()["retention_min"] == 0.98
     report.outcomes.append(replace(one, seed=2, retention=math.nan))
@@ -156,8 +205,24 @@ def test_nothing_to_run_and_a_long_run_of_repositories_are_refused(tmp_path: Pat
 
 
 def test_a_run_that_is_stopped_prints_what_it_has_measured(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "qi_learn", "bench", "learning", "--quick", "--seeds", "1", "--json"]
-    with subprocess.Popen(command, env=Terminal(tmp_path).environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    command = [
+        sys.executable,
+        "-m",
+        "qi_learn",
+        "bench",
+        "learning",
+        "--quick",
+        "--seeds",
+        "1",
+        "--json",
+    ]
+    with subprocess.Popen(
+        command,
+        env=Terminal(tmp_path).environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
         assert running.stderr is not None
         assert any("in context" in line for line in running.stderr), "the base was measured"
         running.send_signal(signal.SIGINT)

@@ -1,4 +1,6 @@
-"""scripts/bench_train_gpu on a toy: every way that needs no GPU is timed, and what was not run says why. What the figures are is its own business."""
+"""scripts/bench_train_gpu on a toy: every way that needs no GPU is timed, and what was not run says
+why. What the figures are is its own business.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,17 @@ SCRIPT = Path(__file__).parent.parent / "scripts" / "bench_train_gpu.py"
 
 @pytest.mark.parametrize("fisher", ["diagonal", "kfac"])
 def test_it_times_the_plain_loop_and_ours(fisher: str) -> None:
-    command = [sys.executable, SCRIPT, "--tiny", "--fisher", fisher, "--ways", "plain", "ours", "ours_unsloth"]
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--tiny",
+        "--fisher",
+        fisher,
+        "--ways",
+        "plain",
+        "ours",
+        "ours_unsloth",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["tokens_per_second"]["plain"] > 0

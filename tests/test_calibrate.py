@@ -1,4 +1,6 @@
-"""How far a model moved, against divergence that is enumerated over the whole vocabulary another way."""
+"""How far a model moved, against divergence that is enumerated over the whole vocabulary another
+way.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ from qi_learn.train import calibrate
 from qi_learn.train.calibrate import SEQUENCES, divergence, drift, yardstick
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.fisher import estimate
-from tests.train_models import VOCABULARY, one_thread, randomised, tiny_causal, tiny_network, tiny_samples  # noqa: F401 - a fixture
+from tests.train_models import (
+    VOCABULARY,
+    one_thread,  # noqa: F401 - a fixture
+    randomised,
+    tiny_causal,
+    tiny_network,
+    tiny_samples,
+)
 
 CPU = torch.device("cpu")
 
@@ -18,22 +27,40 @@ CPU = torch.device("cpu")
 def _enumerated(old: Tensor, new: Tensor) -> Tensor:
     """sum over the vocabulary, one token after the other, of p log(p / q)."""
     p, q = torch.softmax(old.double(), -1), torch.softmax(new.double(), -1)
-    return torch.stack([sum((p[k, v] * (p[k, v] / q[k, v]).log() for v in range(p.shape[1])), torch.zeros(()).double()) for k in range(len(p))])
+    return torch.stack(
+        [
+            sum(
+                (p[k, v] * (p[k, v] / q[k, v]).log() for v in range(p.shape[1])),
+                torch.zeros(()).double(),
+            )
+            for k in range(len(p))
+        ]
+    )
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 5, 1000])
 @pytest.mark.parametrize("block", [7, 4096])
-def test_divergence_is_what_enumeration_says(monkeypatch: pytest.MonkeyPatch, rows_at_once: int, block: int) -> None:
+def test_divergence_is_what_enumeration_says(
+    monkeypatch: pytest.MonkeyPatch, rows_at_once: int, block: int
+) -> None:
     monkeypatch.setattr(calibrate, "HEAD_ELEMENTS", {"cpu": 2 * VOCABULARY * rows_at_once})
     monkeypatch.setattr(calibrate, "VOCABULARY_BLOCK", block)
     torch.manual_seed(0)
-    old, new, head = torch.randn(12, 16).double(), torch.randn(12, 16).double(), torch.randn(VOCABULARY, 16).double()
-    assert torch.allclose(divergence(old, new, head), _enumerated(old @ head.T, new @ head.T), rtol=1e-10)
+    old, new, head = (
+        torch.randn(12, 16).double(),
+        torch.randn(12, 16).double(),
+        torch.randn(VOCABULARY, 16).double(),
+    )
+    assert torch.allclose(
+        divergence(old, new, head), _enumerated(old @ head.T, new @ head.T), rtol=1e-10
+    )
     assert divergence(old[:0], new[:0], head).shape == (0,)
 
 
 def test_a_small_move_costs_half_its_quadratic_form() -> None:
-    """KL of softmax(H r) and softmax(H (r + v)) is v^T H^T (diag(p) - p p^T) H v / 2: the enumerated Fisher of a vocabulary of 37."""
+    """KL of softmax(H r) and softmax(H (r + v)) is v^T H^T (diag(p) - p p^T) H v / 2: the
+    enumerated Fisher of a vocabulary of 37.
+    """
     torch.manual_seed(1)
     rows, head = torch.randn(8, 16).double(), torch.randn(VOCABULARY, 16).double()
     p = torch.softmax(rows @ head.T, -1)
@@ -71,7 +98,10 @@ def test_it_is_the_divergence_of_the_uncut_models(tied: bool) -> None:
         changed.get_submodule(name).weight.data += change.B @ change.A
     total = 0.0
     for sample in samples:
-        old, new = (c(input_ids=torch.tensor([sample.ids])).logits[0, sample.start - 1 : -1].detach() for c in (plain, changed))
+        old, new = (
+            c(input_ids=torch.tensor([sample.ids])).logits[0, sample.start - 1 : -1].detach()
+            for c in (plain, changed)
+        )
         total += float(_enumerated(old, new).sum())
     targets = sum(s.targets for s in samples)
     assert found.tokens == targets
@@ -80,7 +110,9 @@ def test_it_is_the_divergence_of_the_uncut_models(tied: bool) -> None:
 
 
 def test_kappa_is_near_one_where_the_fisher_is_of_the_same_sequences() -> None:
-    """K-FAC on a small change of chance; and a Fisher summed over two cycles predicts for the mean of them."""
+    """K-FAC on a small change of chance; and a Fisher summed over two cycles predicts for the mean
+    of them.
+    """
     samples = tiny_samples(60)
     network = tiny_network()
     fisher = estimate(network, samples, form="kfac", seed=0, batch_tokens=512)
@@ -102,7 +134,9 @@ def test_the_prediction_is_the_penalty_at_a_strength_of_one() -> None:
     fisher = estimate(network, tiny_samples(20), form="kfac", seed=0, batch_tokens=512)
     randomised(network)
     penalty = Penalty(fisher, 3.0, scale=network.scale, names=network.names, device=CPU)
-    assert penalty.predicted(network.factors()) == pytest.approx(float(penalty(network.factors()).detach()) / 3, rel=1e-12)
+    assert penalty.predicted(network.factors()) == pytest.approx(
+        float(penalty(network.factors()).detach()) / 3, rel=1e-12
+    )
 
 
 def test_a_yardstick_is_few_sequences_spread_over_all() -> None:

@@ -27,7 +27,10 @@ def test_an_answer_without_a_fence_that_parses_is_one_block() -> None:
 
 def test_several_blocks_and_longer_fences() -> None:
     answer = "A\n```js\nlet a = 1\n```\nB\n````md\n```py\nx = 1\n```\n````\nC"
-    assert [(b.language, b.text) for b in code_blocks(answer)] == [("js", "let a = 1\n"), ("md", "```py\nx = 1\n```\n")]
+    assert [(b.language, b.text) for b in code_blocks(answer)] == [
+        ("js", "let a = 1\n"),
+        ("md", "```py\nx = 1\n```\n"),
+    ]
 
 
 def test_kept_code_takes_the_place_of_the_block() -> None:
@@ -73,4 +76,14 @@ def test_parses_knows_python_only() -> None:
 
 
 def test_slashes_divide_unless_they_start_a_comment() -> None:
-    assert code_tokens("a // b\nlet c = 1; // note\n// note") == ["a", "/", "/", "b", "let", "c", "=", "1", ";"]
+    assert code_tokens("a // b\nlet c = 1; // note\n// note") == [
+        "a",
+        "/",
+        "/",
+        "b",
+        "let",
+        "c",
+        "=",
+        "1",
+        ";",
+    ]

@@ -1,4 +1,6 @@
-"""A checkpoint is complete or it is not there; going on from one is going on, random numbers included."""
+"""A checkpoint is complete or it is not there; going on from one is going on, random numbers
+included.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,25 @@ from torch import Tensor
 
 from qi_learn.train.checkpoint import LoopState, newest_checkpoint, restore, save_checkpoint
 
-STATE = LoopState(step=3, elapsed=1.5, tokens=100, loss=2.0, general=0.1, past=0.2, before=3.0, best=None, best_step=0, worse=0)
+STATE = LoopState(
+    step=3,
+    elapsed=1.5,
+    tokens=100,
+    loss=2.0,
+    general=0.1,
+    past=0.2,
+    before=3.0,
+    best=None,
+    best_step=0,
+    worse=0,
+)
 
 
 def _trained(steps: int, *, seed: int = 0) -> tuple[dict[str, Tensor], torch.optim.AdamW]:
     torch.manual_seed(seed)
-    weights: dict[str, Tensor] = {name: torch.nn.Parameter(torch.randn(3, 4)) for name in ("m.A", "m.B")}
+    weights: dict[str, Tensor] = {
+        name: torch.nn.Parameter(torch.randn(3, 4)) for name in ("m.A", "m.B")
+    }
     optimizer = torch.optim.AdamW(weights.values(), lr=0.1)
     for _ in range(steps):
         _step(weights, optimizer)
@@ -53,7 +68,9 @@ def test_only_the_two_newest_stay(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000003", "step-000010"]
 
 
-@pytest.mark.parametrize("damage", ["no marker", "torn marker", "torn tensors", "one bit", "no tensors"])
+@pytest.mark.parametrize(
+    "damage", ["no marker", "torn marker", "torn tensors", "one bit", "no tensors"]
+)
 def test_an_incomplete_one_is_passed_over(tmp_path: Path, damage: str) -> None:
     weights, optimizer = _trained(1)
     for step in (1, 2):

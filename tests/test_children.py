@@ -1,4 +1,6 @@
-"""Supervised children: small real modules that behave, die, dawdle or refuse to leave; and the real gateway, whose parent is killed."""
+"""Supervised children: small real modules that behave, die, dawdle or refuse to leave; and the real
+gateway, whose parent is killed.
+"""
 
 from __future__ import annotations
 
@@ -44,13 +46,23 @@ NEVER = (0.0, 3600.0)
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SupervisedProcess]]:
+def made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., SupervisedProcess]]:
     (tmp_path / "kid.py").write_text(KID)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     children: list[SupervisedProcess] = []
 
     def make(mode: str, *more: str, backoff: tuple[float, ...] = (0.0,)) -> SupervisedProcess:
-        children.append(SupervisedProcess("kid", ["--mode", mode, *more], ready=tmp_path / "kid.ready", log=tmp_path / "kid.log", backoff=backoff))
+        children.append(
+            SupervisedProcess(
+                "kid",
+                ["--mode", mode, *more],
+                ready=tmp_path / "kid.ready",
+                log=tmp_path / "kid.log",
+                backoff=backoff,
+            )
+        )
         children[-1].start()
         return children[-1]
 
@@ -74,7 +86,9 @@ def killed(child: SupervisedProcess, pid: int) -> None:
     wait_until(lambda: child.url is None)
 
 
-def test_it_says_where_it_listens_and_stops(made: Callable[..., SupervisedProcess], tmp_path: Path) -> None:
+def test_it_says_where_it_listens_and_stops(
+    made: Callable[..., SupervisedProcess], tmp_path: Path
+) -> None:
     child = made("good")
     url = child.wait_ready(SECONDS)
     assert url == child.url
@@ -89,7 +103,9 @@ def test_it_says_where_it_listens_and_stops(made: Callable[..., SupervisedProces
     assert not (tmp_path / "kid.ready").exists()
 
 
-def test_one_that_dies_is_started_again_on_the_port_it_had(made: Callable[..., SupervisedProcess], tmp_path: Path) -> None:
+def test_one_that_dies_is_started_again_on_the_port_it_had(
+    made: Callable[..., SupervisedProcess], tmp_path: Path
+) -> None:
     child = made("good", "--port", "0")
     url = child.wait_ready(SECONDS)
     first = pid_of(tmp_path)
@@ -100,7 +116,9 @@ def test_one_that_dies_is_started_again_on_the_port_it_had(made: Callable[..., S
     assert child.starts == 2
 
 
-def test_one_that_keeps_dying_has_to_wait_longer(made: Callable[..., SupervisedProcess], tmp_path: Path) -> None:
+def test_one_that_keeps_dying_has_to_wait_longer(
+    made: Callable[..., SupervisedProcess], tmp_path: Path
+) -> None:
     child = made("good", backoff=NEVER)
     for start in (1, 2):
         child.wait_ready(SECONDS)
@@ -112,7 +130,9 @@ def test_one_that_keeps_dying_has_to_wait_longer(made: Callable[..., SupervisedP
     assert child.url is None
 
 
-def test_one_that_never_gets_ready_leaves_its_last_words(made: Callable[..., SupervisedProcess], tmp_path: Path) -> None:
+def test_one_that_never_gets_ready_leaves_its_last_words(
+    made: Callable[..., SupervisedProcess], tmp_path: Path
+) -> None:
     child = made("mute")
     with pytest.raises(DaemonError, match="the library is not there") as caught:
         child.wait_ready(SECONDS)
@@ -124,7 +144,9 @@ def test_one_that_dawdles_is_not_waited_for(made: Callable[..., SupervisedProces
         made("dawdling").wait_ready(0.2)
 
 
-def test_one_that_ignores_sigterm_is_killed(made: Callable[..., SupervisedProcess], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_ignores_sigterm_is_killed(
+    made: Callable[..., SupervisedProcess], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     child = made("stubborn")
     child.wait_ready(SECONDS)
     pid = pid_of(tmp_path)
@@ -133,14 +155,20 @@ def test_one_that_ignores_sigterm_is_killed(made: Callable[..., SupervisedProces
     assert "is killed" in caplog.text
 
 
-@pytest.mark.parametrize("said", ['{"url": "http://127.0.0.1:1", "pid": 1}', "[]", "3", '{"url": "x"}', "{", "\x00"])
-def test_what_somebody_else_left_in_the_ready_file_is_not_believed(made: Callable[..., SupervisedProcess], tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize(
+    "said", ['{"url": "http://127.0.0.1:1", "pid": 1}', "[]", "3", '{"url": "x"}', "{", "\x00"]
+)
+def test_what_somebody_else_left_in_the_ready_file_is_not_believed(
+    made: Callable[..., SupervisedProcess], tmp_path: Path, said: str
+) -> None:
     child = made("dawdling")
     (tmp_path / "kid.ready").write_text(said)
     assert child.url is None
 
 
-def test_a_file_in_the_working_directory_stands_in_for_no_library(made: Callable[..., SupervisedProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_working_directory_stands_in_for_no_library(
+    made: Callable[..., SupervisedProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (project / "socket.py").write_text("raise SystemExit('I am a file of the project')")
@@ -167,11 +195,18 @@ def test_when_its_parent_is_killed_it_leaves(tmp_path: Path, module: str) -> Non
     arguments = ["--upstream", "http://127.0.0.1:9"] if module != "kid" else ["--mode", "good"]
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom qi_learn.daemon.supervisor import Child\n"
-        f"child = Child({module!r}, {arguments!r}, ready=Path({str(ready)!r}), log=Path({str(tmp_path / 'kid.log')!r}))\n"
+        f"child = Child({module!r}, {arguments!r}, ready=Path({str(ready)!r}), "
+        f"log=Path({str(tmp_path / 'kid.log')!r}))\n"
         f"child.start(); child.wait_ready({SECONDS}); print('ready', flush=True); time.sleep(600)\n"
     )
-    env = os.environ | {"PYTHONPATH": str(tmp_path), "QI_LEARN_HOME": str(tmp_path / "home"), "QI_LEARN__GATEWAY__PORT": "0"}
-    with subprocess.Popen([sys.executable, "-c", script], env=env, stdout=subprocess.PIPE) as parent:
+    env = os.environ | {
+        "PYTHONPATH": str(tmp_path),
+        "QI_LEARN_HOME": str(tmp_path / "home"),
+        "QI_LEARN__GATEWAY__PORT": "0",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", script], env=env, stdout=subprocess.PIPE
+    ) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"ready\n"
         pid = pid_of(tmp_path)

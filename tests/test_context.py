@@ -74,7 +74,9 @@ def test_a_python_project(tmp_path: Path) -> None:
         ({}, {"language": None, "technologies": (), "architecture": None, "files": 0}),
     ],
 )  # fmt: skip
-def test_what_projects_say_of_themselves(tmp_path: Path, files: dict[str, str], expected: dict[str, object]) -> None:
+def test_what_projects_say_of_themselves(
+    tmp_path: Path, files: dict[str, str], expected: dict[str, object]
+) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -1,4 +1,6 @@
-"""The control socket with real clients: good ones, slow ones, broken ones; and every way in which there is nobody behind it."""
+"""The control socket with real clients: good ones, slow ones, broken ones; and every way in which
+there is nobody behind it.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,9 @@ def test_an_answer_comes_back(door: Door) -> None:
 def test_a_silent_client_and_a_slow_answer_keep_nobody_waiting(door: Door) -> None:
     slow: list[dict[str, Any]] = []
     with connected(door.place):
-        waiting = threading.Thread(target=lambda: slow.append(call(door.place, {"do": "wait"}, timeout=30)))
+        waiting = threading.Thread(
+            target=lambda: slow.append(call(door.place, {"do": "wait"}, timeout=30))
+        )
         waiting.start()
         assert all(echoes(door.place, str(n)) for n in range(5))
         assert slow == []
@@ -87,7 +91,10 @@ def test_a_silent_client_and_a_slow_answer_keep_nobody_waiting(door: Door) -> No
 
 def test_many_clients_at_once(door: Door) -> None:
     heard: list[bool] = []
-    clients = [threading.Thread(target=lambda n=n: heard.append(echoes(door.place, "x" * n * 1000))) for n in range(12)]  # type: ignore[misc]
+    clients = [
+        threading.Thread(target=lambda n=n: heard.append(echoes(door.place, "x" * n * 1000)))
+        for n in range(12)
+    ]  # type: ignore[misc]
     for client in clients:
         client.start()
     for client in clients:
@@ -108,7 +115,9 @@ def test_many_clients_at_once(door: Door) -> None:
     ],
     ids=["text", "list", "bytes", "deep", "torn", "no protocol", "protocol 2"],
 )
-def test_a_malformed_line_is_answered_and_the_door_stays_open(door: Door, sent: bytes, words: str) -> None:
+def test_a_malformed_line_is_answered_and_the_door_stays_open(
+    door: Door, sent: bytes, words: str
+) -> None:
     assert words in answer_to(door.place, sent)["error"]
     assert echoes(door.place)
 
@@ -117,7 +126,9 @@ def test_a_line_too_long_is_refused(door: Door) -> None:
     with connected(door.place) as link, link.makefile("rb") as lines:
         with contextlib.suppress(BrokenPipeError):
             link.sendall(b"x" * (LIMIT + 100_000))
-        with contextlib.suppress(ConnectionResetError):  # it need not read to the end before it leaves
+        with contextlib.suppress(
+            ConnectionResetError
+        ):  # it need not read to the end before it leaves
             assert b"longer than 1 MiB" in lines.readline()
     assert echoes(door.place)
     with pytest.raises(QiError, match=r"longer than 1 MiB|did not answer"):
@@ -136,10 +147,16 @@ def test_a_client_that_leaves_is_no_fault(door: Door) -> None:
 def test_a_refusal_keeps_its_words_and_its_exit_code(door: Door) -> None:
     with pytest.raises(QiError) as caught:
         call(door.place, {"do": "refuse"})
-    assert (caught.value.what, caught.value.hint, caught.value.exit_code) == ("A cycle is under way.", "Watch it.", EXIT_TRY_AGAIN)
+    assert (caught.value.what, caught.value.hint, caught.value.exit_code) == (
+        "A cycle is under way.",
+        "Watch it.",
+        EXIT_TRY_AGAIN,
+    )
 
 
-def test_a_fault_behind_the_door_ends_one_connection_only(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_behind_the_door_ends_one_connection_only(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(DaemonError, match="did not answer"):
         call(door.place, {"do": "break"})
     assert "a fault of ours" in caplog.text
@@ -152,7 +169,10 @@ def test_a_stale_socket_file_is_taken_over(tmp_path: Path) -> None:
         dead.bind(str(place))
     with pytest.raises(DaemonError, match="not running") as caught:
         call(place, {"do": "ping"})
-    assert (caught.value.exit_code, "qi-learn daemon start" in caught.value.hint) == (EXIT_NO_DAEMON, True)
+    assert (caught.value.exit_code, "qi-learn daemon start" in caught.value.hint) == (
+        EXIT_NO_DAEMON,
+        True,
+    )
     door = Door(place)
     assert echoes(place)
     door.control.close()
@@ -181,7 +201,9 @@ def test_a_socket_that_cannot_be_made(tmp_path: Path) -> None:
         assert "QI_LEARN_HOME" in caught.value.hint
 
 
-@pytest.mark.parametrize("said", [b"", b"garbage\n", b"[]\n", b'{"half": '], ids=["nothing", "garbage", "list", "half"])
+@pytest.mark.parametrize(
+    "said", [b"", b"garbage\n", b"[]\n", b'{"half": '], ids=["nothing", "garbage", "list", "half"]
+)
 def test_what_answers_is_no_daemon_of_ours(tmp_path: Path, said: bytes) -> None:
     place = tmp_path / "control.sock"
     with socket.socket(socket.AF_UNIX) as server:

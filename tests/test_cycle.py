@@ -1,6 +1,8 @@
-"""One learning cycle end to end: a real engine, a real training worker, a real gate, on a model small enough for seconds.
+"""One learning cycle end to end: a real engine, a real training worker, a real gate, on a model
+small enough for seconds.
 
-What ships, what is refused, and what a cycle leaves behind that is killed, stopped or starved at any point.
+What ships, what is refused, and what a cycle leaves behind that is killed, stopped or starved at
+any point.
 """
 
 from __future__ import annotations
@@ -103,35 +105,67 @@ def other_steps(n: int) -> str:
     return f"class Step{n}(Base):\n    name = 'step-{n}'\n\n    def run(self):\n        return self.done({n})\n"
 
 
-# --- what ships ----------------------------------------------------------------------------------------------------------------------------
+# --- what ships -----------------------------------------------------------------------------------
 
 
 def test_a_cycle_ships_a_version_and_everything_agrees(first: Learned) -> None:
     world, run = first.world, first.run
     assert first.code == DONE, run.log.read_text()
-    assert json.loads(run.outcome.read_text()) == {"state": "deployed", "reason": "version 1.1.0 is live", "version": "1.1.0"}
+    assert json.loads(run.outcome.read_text()) == {
+        "state": "deployed",
+        "reason": "version 1.1.0 is live",
+        "version": "1.1.0",
+    }
     verdict = run.read(run.verdict, Verdict)
     assert verdict.ships
     assert verdict.compared_with == "1.0.0"
     assert all(c.passed for c in verdict.checks)
     said = next(c.reason for c in verdict.checks if c.name == "execution")
     assert ("of 2 tasks solved by code that was run" if sandbox_here() else "not run: ") in said
-    assert {c.name for c in verdict.checks} >= {"loads", "stops", "repeats", "finite", "template", "speed", "packed", "secrets"}
+    assert {c.name for c in verdict.checks} >= {
+        "loads",
+        "stops",
+        "repeats",
+        "finite",
+        "template",
+        "speed",
+        "packed",
+        "secrets",
+    }
     assert verdict.numbers["dev_nll_scale_1"] == min(t.dev_nll for t in run.read_trials())
-    assert abs(verdict.numbers["packing_cost"]) < 0.02  # Q8_0 of what bfloat16 or float32 training gave
+    assert (
+        abs(verdict.numbers["packing_cost"]) < 0.02
+    )  # Q8_0 of what bfloat16 or float32 training gave
     assert verdict.numbers["p_better"] < 0.05
 
     deployment = load_deployment(world.paths)
     release = deployment.live_release
-    assert (deployment.chain, release.version, release.parent, release.run_id) == (("1.0.0", "1.1.0"), "1.1.0", "1.0.0", run.run_id)
+    assert (deployment.chain, release.version, release.parent, release.run_id) == (
+        ("1.0.0", "1.1.0"),
+        "1.1.0",
+        "1.0.0",
+        run.run_id,
+    )
     assert json.loads(world.paths.routes.read_text())["live"] == release.model
     assert json.loads(world.paths.routes.read_text())["digest"] == release.digest
-    assert world.digest_of(world.alias) == world.digest_of(release.model) != world.digest_of(deployment.release("1.0.0").model)
-    assert world.names() == [world.alias, "learned:v1.0.0", "learned:v1.1.0"]  # no candidate is left
+    assert (
+        world.digest_of(world.alias)
+        == world.digest_of(release.model)
+        != world.digest_of(deployment.release("1.0.0").model)
+    )
+    assert world.names() == [
+        world.alias,
+        "learned:v1.0.0",
+        "learned:v1.1.0",
+    ]  # no candidate is left
     world.assert_answers()
 
     place = world.paths.data / str(release.adapter)
-    assert sorted(p.name for p in place.iterdir()) == ["Modelfile", "adapter.safetensors", "past_fisher.safetensors"]
+    assert sorted(p.name for p in place.iterdir()) == [
+        "Modelfile",
+        "adapter.safetensors",
+        "past_fisher.safetensors",
+    ]
     assert release.adapter_digest == sha256_of(place / "adapter.safetensors")
     assert not list(run.path.glob("*.gguf"))
     assert not (run.path / "checkpoints").exists()
@@ -155,12 +189,19 @@ def test_the_shipped_file_is_the_base_but_for_what_learned(first: Learned, base:
 def test_the_store_knows_what_happened(first: Learned) -> None:
     with open_store(first.world.paths.database, readonly=True) as store:
         known = load_run(store, first.run.run_id)
-        assert (known.state, known.reason, known.parent, known.examples) == ("deployed", "version 1.1.0 is live", "1.0.0", 24)
+        assert (known.state, known.reason, known.parent, known.examples) == (
+            "deployed",
+            "version 1.1.0 is live",
+            "1.0.0",
+            24,
+        )
         assert known.plan == first.run.read(first.run.plan, Plan)
         assert known.train == first.run.read(first.run.result, TrainResult)
         assert known.verdict == first.run.read(first.run.verdict, Verdict)
         assert len(learned(store, [first.run.run_id])) == 24
-        assert ("released", "1.1.0", "1.0.0") in [(m.action, m.version, m.previous) for m in list_moves(store)]
+        assert ("released", "1.1.0", "1.0.0") in [
+            (m.action, m.version, m.previous) for m in list_moves(store)
+        ]
         assert load_deployment(first.world.paths).release("1.1.0") in list_releases(store)
 
 
@@ -169,7 +210,9 @@ def test_a_second_cycle_builds_on_the_first(first: Learned, second: Learned) -> 
     assert second.code == DONE, run.log.read_text()
     one, two = (load_snapshot(r.snapshot) for r in (first.run, run))
     assert not {e.id for e in one.examples} & {e.id for e in two.examples}
-    assert {e.id for e in two.replay} <= {e.id for e in one.split("train")} | {e.id for e in one.split("dev")}
+    assert {e.id for e in two.replay} <= {e.id for e in one.split("train")} | {
+        e.id for e in one.split("dev")
+    }
     assert two.replay
 
     plan, result = run.read(run.plan, Plan), run.read(run.result, TrainResult)
@@ -181,11 +224,16 @@ def test_a_second_cycle_builds_on_the_first(first: Learned, second: Learned) -> 
     assert result.warnings == ()
     assert result.divergence_general is not None
     assert result.divergence_past is not None
-    assert (result.divergence_general.sequences, (result.divergence_past.kappa or 0) > 0) == (16, True)
+    assert (result.divergence_general.sequences, (result.divergence_past.kappa or 0) > 0) == (
+        16,
+        True,
+    )
     verdict = run.read(run.verdict, Verdict)
     assert verdict.compared_with == "1.1.0"
     assert {"old_nll_candidate", "old_nll_live", "old_nll_base"} <= set(verdict.numbers)
-    assert verdict.numbers["old_nll_base"] > verdict.numbers["old_nll_live"]  # what was learned in the first cycle
+    assert (
+        verdict.numbers["old_nll_base"] > verdict.numbers["old_nll_live"]
+    )  # what was learned in the first cycle
 
     packed = run.read(run.packed, Packed)
     assert (packed.rank, packed.lost) == (2 * plan.lora.rank, 0.0)
@@ -193,11 +241,18 @@ def test_a_second_cycle_builds_on_the_first(first: Learned, second: Learned) -> 
     deployment = load_deployment(world.paths)
     assert deployment.chain == ("1.0.0", "1.1.0", "1.2.0")
     assert live_runs(deployment) == (first.run.run_id, run.run_id)
-    adapters = [read_adapter(world.paths.data / str(deployment.release(v).adapter) / "adapter.safetensors") for v in ("1.1.0", "1.2.0")]
-    for name, old in adapters[0].modules.items():  # complete on its own: what was served, and the delta beside it
+    adapters = [
+        read_adapter(world.paths.data / str(deployment.release(v).adapter) / "adapter.safetensors")
+        for v in ("1.1.0", "1.2.0")
+    ]
+    for name, old in adapters[
+        0
+    ].modules.items():  # complete on its own: what was served, and the delta beside it
         new = adapters[1].modules[name]
         assert new.up.shape[1] > old.up.shape[1]
-        assert np.allclose(new.up[:, : old.up.shape[1]] @ new.down[: old.up.shape[1]], old.up @ old.down, atol=1e-6)
+        assert np.allclose(
+            new.up[:, : old.up.shape[1]] @ new.down[: old.up.shape[1]], old.up @ old.down, atol=1e-6
+        )
 
 
 def test_killed_three_times_it_ended_once(second: Learned) -> None:
@@ -205,23 +260,38 @@ def test_killed_three_times_it_ended_once(second: Learned) -> None:
     deployment = load_deployment(second.world.paths)
     assert (deployment.highest, deployment.abandoned, deployment.announced) == ("1.2.0", (), None)
     assert [r.version for r in deployment.releases] == ["1.0.0", "1.1.0", "1.2.0"]
-    assert second.world.names() == [second.world.alias, "learned:v1.0.0", "learned:v1.1.0", "learned:v1.2.0"]
+    assert second.world.names() == [
+        second.world.alias,
+        "learned:v1.0.0",
+        "learned:v1.1.0",
+        "learned:v1.2.0",
+    ]
     with open_store(second.world.paths.database, readonly=True) as store:
-        assert [(m.action, m.version) for m in list_moves(store)] == [("released", "1.2.0"), ("released", "1.1.0"), ("base", "1.0.0")]
+        assert [(m.action, m.version) for m in list_moves(store)] == [
+            ("released", "1.2.0"),
+            ("released", "1.1.0"),
+            ("base", "1.0.0"),
+        ]
         assert load_run(store, second.run.run_id).state == "deployed"
     begun = [line["step"] for line in second.run.history() if line["state"] == "begun"]
     assert begun.count("freeze") == begun.count("train") == 1  # what was done was not done again
 
 
-# --- what is refused, and what fails -------------------------------------------------------------------------------------------------------
+# --- what is refused, and what fails --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("sessions", "words"),
-    [({"a": 2, "b": 2}, "4 examples are too few: the gate alone needs 6"), ({"a": 14, "b": 3}, "14 of 17 examples come from one session"), ({}, "0 examples")],
+    [
+        ({"a": 2, "b": 2}, "4 examples are too few: the gate alone needs 6"),
+        ({"a": 14, "b": 3}, "14 of 17 examples come from one session"),
+        ({}, "0 examples"),
+    ],
     ids=["thin", "one-sided", "nothing"],
 )
-def test_data_that_does_not_allow_a_cycle(world: World, sessions: dict[str, int], words: str) -> None:
+def test_data_that_does_not_allow_a_cycle(
+    world: World, sessions: dict[str, int], words: str
+) -> None:
     world.work(sessions, steps)
     run = world.request()
     assert world.cycle(run) == REFUSED, run.log.read_text()
@@ -230,7 +300,10 @@ def test_data_that_does_not_allow_a_cycle(world: World, sessions: dict[str, int]
     assert words in outcome["reason"]
     with world.store() as store:
         world.take_in(store)
-        assert (load_run(store, run.run_id).state, load_run(store, run.run_id).reason) == ("refused", outcome["reason"])
+        assert (load_run(store, run.run_id).state, load_run(store, run.run_id).reason) == (
+            "refused",
+            outcome["reason"],
+        )
     assert load_deployment(world.paths).chain == ("1.0.0",)
     world.assert_answers()
     assert world.cycle(run) == DONE  # ended is ended
@@ -250,7 +323,9 @@ def test_a_server_that_is_away_ends_nothing(world: World) -> None:
 
 
 def test_a_worker_that_cannot_work_fails_the_cycle_in_its_own_words(world: World) -> None:
-    """An interpreter that is not there, then one that lacks torch: it gets our package all the same, and says what is missing."""
+    """An interpreter that is not there, then one that lacks torch: it gets our package all the
+    same, and says what is missing.
+    """
     world.work(SESSIONS, steps)
     world.change("train", python=str(world.root / "no-python"))
     run = world.request()
@@ -268,7 +343,10 @@ def test_a_worker_that_cannot_work_fails_the_cycle_in_its_own_words(world: World
     assert 'pip install "qi-learn[train]"' in outcome["reason"]
     with world.store() as store:
         world.take_in(store)
-        assert (load_run(store, again.run_id).state, load_run(store, again.run_id).reason) == ("failed", outcome["reason"])
+        assert (load_run(store, again.run_id).state, load_run(store, again.run_id).reason) == (
+            "failed",
+            outcome["reason"],
+        )
     assert load_deployment(world.paths).chain == ("1.0.0",)
     world.assert_answers()
 
@@ -279,11 +357,16 @@ def test_a_base_that_cannot_be_trained_fails_before_the_worker(world: World, bas
     other.write_bytes(base.read_bytes().replace(b"llama", b"gemma"))
     run = world.request(base_gguf=str(other))
     assert world.cycle(run) == FAILED
-    assert "`gemma`; only llama, qwen2, qwen3 can be trained" in json.loads(run.outcome.read_text())["reason"]
+    assert (
+        "`gemma`; only llama, qwen2, qwen3 can be trained"
+        in json.loads(run.outcome.read_text())["reason"]
+    )
     assert [line["step"] for line in run.history()] == ["freeze", "freeze", "end"]
 
 
-def test_a_delta_that_makes_it_worse_is_refused_also_where_the_disk_was_full_meanwhile(world: World, first: Learned) -> None:
+def test_a_delta_that_makes_it_worse_is_refused_also_where_the_disk_was_full_meanwhile(
+    world: World, first: Learned
+) -> None:
     world.work(SESSIONS, steps)
     run = world.request()
     assert world.cycle(run, most=200) == AGAIN  # bytes in KiB: the data set does not fit
@@ -296,7 +379,9 @@ def test_a_delta_that_makes_it_worse_is_refused_also_where_the_disk_was_full_mea
     assert not run.ended
     world.assert_answers()
 
-    world.change("idle", quiet=3600.0, longest_pause=0.01)  # somebody works all the time, and is given way to for 0.6 s
+    world.change(
+        "idle", quiet=3600.0, longest_pause=0.01
+    )  # somebody works all the time, and is given way to for 0.6 s
     world.paths.activity.touch()
     assert world.cycle(run) == REFUSED, run.log.read_text()
     assert [line["state"] for line in run.history()].count(WAITS) == 1
@@ -328,13 +413,17 @@ def test_a_candidate_that_takes_the_server_down_is_refused(world: World, first: 
     world.assert_answers()
 
 
-def test_where_another_version_went_live_meanwhile_it_is_compared_with_that_one(world: World, server: Server, first: Learned) -> None:
+def test_where_another_version_went_live_meanwhile_it_is_compared_with_that_one(
+    world: World, server: Server, first: Learned
+) -> None:
     world.work(SESSIONS, steps)
     run = world.request()
     kill_at(world, run, {("train", "begun")})
     give_result(run, first.run, times=1.0)
     kill_at(world, run, {("gate", "begun")})
-    run.write(run.verdict, first.run.read(first.run.verdict, Verdict))  # it passed, against 1.0.0, and was killed before it could deploy
+    run.write(
+        run.verdict, first.run.read(first.run.verdict, Verdict)
+    )  # it passed, against 1.0.0, and was killed before it could deploy
     other = world.release(server, seed=0)  # the base again, under another number
     assert other.version == "1.1.0"
 
@@ -344,7 +433,10 @@ def test_where_another_version_went_live_meanwhile_it_is_compared_with_that_one(
     assert world.cycle(run) == DONE, run.log.read_text()
     assert run.read(run.verdict, Verdict).compared_with == "1.1.0"
     deployment = load_deployment(world.paths)
-    assert (deployment.chain, deployment.live_release.parent) == (("1.0.0", "1.1.0", "1.2.0"), "1.0.0")
+    assert (deployment.chain, deployment.live_release.parent) == (
+        ("1.0.0", "1.1.0", "1.2.0"),
+        "1.0.0",
+    )
     assert live_runs(deployment) == (run.run_id,)
     assert world.digest_of(world.alias) == world.digest_of(deployment.live_release.model)
 
@@ -362,10 +454,12 @@ def test_two_processes_do_not_work_on_one_run(world: World) -> None:
     assert world.cycle(run) == REFUSED
 
 
-# --- cancelled anywhere --------------------------------------------------------------------------------------------------------------------
+# --- cancelled anywhere ---------------------------------------------------------------------------
 
 
-def test_cancelled_at_every_stage_it_ends_and_the_live_version_is_untouched(world: World, first: Learned) -> None:
+def test_cancelled_at_every_stage_it_ends_and_the_live_version_is_untouched(
+    world: World, first: Learned
+) -> None:
     """Freeze, train, pack, gate: cancelled. Deploy: the switch is finished."""
     shutil.copytree(first.world.paths.fisher, world.paths.fisher)
     world.work(SESSIONS, steps)
@@ -382,15 +476,25 @@ def test_cancelled_at_every_stage_it_ends_and_the_live_version_is_untouched(worl
         run.cancel()
         process.terminate()
         assert process.wait(60) == DONE, run.log.read_text()
-        assert json.loads(run.outcome.read_text()) == {"state": "cancelled", "reason": "by `qi-learn train --cancel`", "version": None}
+        assert json.loads(run.outcome.read_text()) == {
+            "state": "cancelled",
+            "reason": "by `qi-learn train --cancel`",
+            "version": None,
+        }
         assert (stage, "done") not in lines_of(run)
         assert not run.held
         assert not list(run.path.glob("*.gguf"))
         assert not (run.path / "checkpoints").exists()
         assert world.cycle(run) == DONE  # it is not resumed
         assert lines_of(run)[-1] == ("end", "cancelled")
-        assert (load_deployment(world.paths).chain, world.digest_of(world.alias)) == (("1.0.0",), digest)
-        assert world.names() == [world.alias, load_deployment(world.paths).live_release.model]  # no candidate
+        assert (load_deployment(world.paths).chain, world.digest_of(world.alias)) == (
+            ("1.0.0",),
+            digest,
+        )
+        assert world.names() == [
+            world.alias,
+            load_deployment(world.paths).live_release.model,
+        ]  # no candidate
         done = run if stage == "train" else done
     with world.store() as store:
         world.take_in(store)
@@ -425,7 +529,9 @@ def lines_of(run: RunDirectory) -> list[tuple[str, str]]:
     return [(line["step"], line["state"]) for line in run.history()]
 
 
-def test_where_no_device_has_the_memory_now_it_is_deferred(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_device_has_the_memory_now_it_is_deferred(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A GPU that is full of something else is waited for; when it is gone, the CPU does."""
     gpus = Gpus.install(world.root / "bin", monkeypatch)
     gpus.show(("RTX 4090", 24564, 0), apps=((0, "a-game", 24000),))
@@ -434,7 +540,10 @@ def test_where_no_device_has_the_memory_now_it_is_deferred(world: World, monkeyp
     assert world.cycle(run) == AGAIN, run.log.read_text()
     waits = run.history()[-1]
     assert (waits["step"], waits["state"]) == ("cycle", "waits")
-    assert "No device has the memory to train now: RTX 4090 has 0.0 of 24.0 GiB free" in waits["reason"]
+    assert (
+        "No device has the memory to train now: RTX 4090 has 0.0 of 24.0 GiB free"
+        in waits["reason"]
+    )
     assert not run.ended
     assert not run.plan.exists()
     gpus.show()
@@ -444,12 +553,14 @@ def test_where_no_device_has_the_memory_now_it_is_deferred(world: World, monkeyp
     assert lines_of(run).count(("freeze", "begun")) == 1
 
 
-# --- killed anywhere -----------------------------------------------------------------------------------------------------------------------
+# --- killed anywhere ------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_killed_after_every_line_of_its_journal(world: World, first: Learned) -> None:
-    """A fresh home, and a cycle that gets no further each time than one line further than ever before."""
+    """A fresh home, and a cycle that gets no further each time than one line further than ever
+    before.
+    """
     shutil.copytree(first.world.paths.fisher, world.paths.fisher)
     world.work(SESSIONS, steps)
     run = world.request()
@@ -459,21 +570,37 @@ def test_killed_after_every_line_of_its_journal(world: World, first: Learned) ->
             killed.add(line)
             world.assert_answers()
             assert len(killed) < 20
-    assert {("freeze", "begun"), ("train", "begun"), ("pack", "begun"), ("gate", "begun"), ("deploy", "begun"), ("deploy", "done")} <= killed
+    assert {
+        ("freeze", "begun"),
+        ("train", "begun"),
+        ("pack", "begun"),
+        ("gate", "begun"),
+        ("deploy", "begun"),
+        ("deploy", "done"),
+    } <= killed
     assert json.loads(run.outcome.read_text())["version"] == "1.1.0"
     deployment = load_deployment(world.paths)
-    assert (deployment.chain, deployment.highest, deployment.abandoned) == (("1.0.0", "1.1.0"), "1.1.0", ())
+    assert (deployment.chain, deployment.highest, deployment.abandoned) == (
+        ("1.0.0", "1.1.0"),
+        "1.1.0",
+        (),
+    )
     assert world.names() == [world.alias, *(r.model for r in deployment.releases)]
     assert seen.faults == []
     assert seen.models == [world.digest_of(r.model) for r in deployment.releases]
     with world.store() as store:
         world.take_in(store)
         assert load_run(store, run.run_id).state == "deployed"
-        assert [(m.action, m.version) for m in list_moves(store)] == [("released", "1.1.0"), ("base", "1.0.0")]
+        assert [(m.action, m.version) for m in list_moves(store)] == [
+            ("released", "1.1.0"),
+            ("base", "1.0.0"),
+        ]
 
 
 @pytest.mark.slow
-def test_a_worker_whose_cycle_was_killed_leaves_and_nobody_begins_before(world: World, first: Learned) -> None:
+def test_a_worker_whose_cycle_was_killed_leaves_and_nobody_begins_before(
+    world: World, first: Learned
+) -> None:
     shutil.copytree(first.world.paths.fisher, world.paths.fisher)
     world.change("train", max_steps=2000)
     world.work(SESSIONS, steps)
@@ -499,17 +626,27 @@ def test_a_worker_without_room_is_tried_again(world: World, first: Learned) -> N
     assert world.cycle(run) == DONE, run.log.read_text()
 
 
-# --- how it is looked at -------------------------------------------------------------------------------------------------------------------
+# --- how it is looked at --------------------------------------------------------------------------
 
 
-def kill_at(world: World, run: RunDirectory, at: set[tuple[str, str]] | None, *, not_at: set[tuple[str, str]] = frozenset()) -> tuple[str, str] | None:  # type: ignore[assignment]
-    """Starts the cycle and kills it and its worker as soon as it writes one of the lines (any line but `not_at` where None); which one it was."""
+def kill_at(
+    world: World,
+    run: RunDirectory,
+    at: set[tuple[str, str]] | None,
+    *,
+    not_at: set[tuple[str, str]] = frozenset(),
+) -> tuple[str, str] | None:  # type: ignore[assignment]
+    """Starts the cycle and kills it and its worker as soon as it writes one of the lines (any line
+    but `not_at` where None); which one it was.
+    """
     old = len(run.history())
     process = world.start(run)
     while True:
         ended = process.poll() is not None
         lines = [(line["step"], line["state"]) for line in run.history()[old:]]
-        hit = next((line for line in lines if (line in at if at is not None else line not in not_at)), None)
+        hit = next(
+            (line for line in lines if (line in at if at is not None else line not in not_at)), None
+        )
         if hit and not ended:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -532,7 +669,13 @@ def until(holds: object, process: subprocess.Popen[bytes] | None = None) -> None
 def give_result(run: RunDirectory, other: RunDirectory, *, times: float) -> None:
     """What a training worker would have left: what it learned in another run, so many times over."""
     learned = read_adapter(other.delta)
-    delta = replace(learned, modules={name: replace(both, up=both.up * np.float32(times)) for name, both in learned.modules.items()})
+    delta = replace(
+        learned,
+        modules={
+            name: replace(both, up=both.up * np.float32(times))
+            for name, both in learned.modules.items()
+        },
+    )
     run.delta.parent.mkdir(exist_ok=True)
     write_adapter(delta, run.delta)
     run.past_fisher.write_bytes(b"")  # the other run's is gone, and nobody reads this one
@@ -580,18 +723,30 @@ def watched_alias(world: World) -> Iterator[Seen]:
 
 @contextmanager
 def falling_server(url: str) -> Iterator[str]:
-    """The server at `url`, but that it breaks the connection where a candidate is asked something, as one does that dies of it."""
+    """The server at `url`, but that it breaks the connection where a candidate is asked something,
+    as one does that dies of it.
+    """
 
     class Front(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def handle_all(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if self.path == "/api/chat" and b"candidate-" in body and b"_debug_render_only" not in body:
+            if (
+                self.path == "/api/chat"
+                and b"candidate-" in body
+                and b"_debug_render_only" not in body
+            ):
                 self.close_connection = True
                 return
-            kept = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection", "transfer-encoding")}
-            answer = httpx.request(self.command, url + self.path, content=body, headers=kept, timeout=60)
+            kept = {
+                k: v
+                for k, v in self.headers.items()
+                if k.lower() not in ("host", "connection", "transfer-encoding")
+            }
+            answer = httpx.request(
+                self.command, url + self.path, content=body, headers=kept, timeout=60
+            )
             self.send_response(answer.status_code)
             self.send_header("Content-Type", answer.headers.get("content-type", "text/plain"))
             self.send_header("Content-Length", str(len(answer.content)))

@@ -19,7 +19,9 @@ from qi_learn.spool import Spool
 BASE = "ab" * 32
 
 
-def _run(paths: Paths, name: str, *, base: str = BASE, steps: int = 1, trained: bool = True) -> RunDirectory:
+def _run(
+    paths: Paths, name: str, *, base: str = BASE, steps: int = 1, trained: bool = True
+) -> RunDirectory:
     run = RunDirectory(paths.runs / name)
     run.path.mkdir(parents=True)
     run.write(run.request, RunRequest(name, "", 0.0, "", 0, 0, "/base.gguf", "1.0.0"))
@@ -30,10 +32,21 @@ def _run(paths: Paths, name: str, *, base: str = BASE, steps: int = 1, trained: 
 
 
 def _cycle(paths: Paths, run: RunDirectory) -> Cycle:
-    return Cycle(run, run.read(run.request, RunRequest), paths, Settings(), cast(Any, None), Spool(paths.spool, "cycle"), lambda: 0.0, 0)
+    return Cycle(
+        run,
+        run.read(run.request, RunRequest),
+        paths,
+        Settings(),
+        cast(Any, None),
+        Spool(paths.spool, "cycle"),
+        lambda: 0.0,
+        0,
+    )
 
 
-def test_the_last_training_is_the_newest_on_this_base_shipped_or_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_last_training_is_the_newest_on_this_base_shipped_or_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     paths = Paths.under(tmp_path).ensure()
     own = _run(paths, "05", trained=False)
     assert _cycle(paths, own).last_training(BASE) is None

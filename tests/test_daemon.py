@@ -1,6 +1,8 @@
-"""The daemon with everything it starts: engine, gateway, cycles. Evidence comes in, a version comes out, and a rollback takes it back.
+"""The daemon with everything it starts: engine, gateway, cycles. Evidence comes in, a version comes
+out, and a rollback takes it back.
 
-All of it real: the processes, the traffic through the gateway, files and commits in a git repository, a training worker. Only the model is tiny.
+All of it real: the processes, the traffic through the gateway, files and commits in a git
+repository, a training worker. Only the model is tiny.
 """
 
 from __future__ import annotations
@@ -60,7 +62,13 @@ def free_port() -> int:
 def qi(world: World, *words: str, place: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The command line in this home."""
     return subprocess.run(
-        [sys.executable, "-m", "qi_learn", *words], env=world.env, cwd=place or world.root, capture_output=True, text=True, check=False, timeout=240
+        [sys.executable, "-m", "qi_learn", *words],
+        env=world.env,
+        cwd=place or world.root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
 
 
@@ -68,9 +76,17 @@ def qi(world: World, *words: str, place: Path | None = None) -> subprocess.Compl
 def daemon(world: World) -> Iterator[subprocess.Popen[bytes]]:
     """`qi-learn daemon` as a process of its own, up."""
     with (world.paths.logs / "daemon.log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", "qi_learn", "daemon"], env=world.env, cwd=world.root, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "qi_learn", "daemon"],
+            env=world.env,
+            cwd=world.root,
+            stdout=log,
+            stderr=log,
+        )
     try:
-        wait_until(lambda: client.running(world.paths) is not None or process.poll() is not None, 120)
+        wait_until(
+            lambda: client.running(world.paths) is not None or process.poll() is not None, 120
+        )
         assert process.poll() is None, (world.paths.logs / "daemon.log").read_text()
         yield process
     finally:
@@ -78,14 +94,16 @@ def daemon(world: World) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(90)
 
 
-# --- evidence ------------------------------------------------------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[tuple[World, Daemon]]:
     """The daemon in this process, ticked by the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        world = World.make(tmp_path_factory.mktemp("here"), base, None, gateway={"port": free_port()})
+        world = World.make(
+            tmp_path_factory.mktemp("here"), base, None, gateway={"port": free_port()}
+        )
         patch.setenv("QI_LEARN_HOME", str(world.root))
         with Daemon(world.paths, world.settings) as opened:
             yield world, opened
@@ -111,27 +129,48 @@ def test_it_makes_version_one_and_says_where_it_is(here: tuple[World, Daemon]) -
 
 def test_a_second_one_is_turned_away(here: tuple[World, Daemon]) -> None:
     world, _ = here
-    with pytest.raises(DaemonError, match="Another daemon runs"), Daemon(world.paths, world.settings):
+    with (
+        pytest.raises(DaemonError, match="Another daemon runs"),
+        Daemon(world.paths, world.settings),
+    ):
         pass
     said = qi(world, "daemon")
     assert (said.returncode, "Another daemon runs" in said.stderr) == (3, True)
     assert client.running(world.paths) is not None  # the first one is none the worse
 
 
-def test_what_passes_the_gateway_becomes_a_turn_a_rating_and_a_score(here: tuple[World, Daemon]) -> None:
+def test_what_passes_the_gateway_becomes_a_turn_a_rating_and_a_score(
+    here: tuple[World, Daemon],
+) -> None:
     world, opened = here
     gateway = opened.gateway_url
     assert gateway is not None
-    body = {"model": "qi-agent", "messages": [{"role": "user", "content": "Add."}], "options": {"num_predict": 8, "temperature": 0}}
-    told = httpx.post(f"{gateway}/api/chat", json=body, headers={"x-qi-learn-session": "one"}, timeout=60)
+    body = {
+        "model": "qi-agent",
+        "messages": [{"role": "user", "content": "Add."}],
+        "options": {"num_predict": 8, "temperature": 0},
+    }
+    told = httpx.post(
+        f"{gateway}/api/chat", json=body, headers={"x-qi-learn-session": "one"}, timeout=60
+    )
     said = "".join(json.loads(line)["message"]["content"] for line in told.text.splitlines())
     ticked_until(opened, lambda: any(t.session == "one" for t in everything(opened.store)))
     turn = next(t for t in everything(opened.store) if t.session == "one")
-    assert (turn.answer, turn.model_answered, turn.status, turn.messages[-1].content) == (said, "qi-agent:v1.0.0", 200, "Add.")
+    assert (turn.answer, turn.model_answered, turn.status, turn.messages[-1].content) == (
+        said,
+        "qi-agent:v1.0.0",
+        200,
+        "Add.",
+    )
 
     assert qi(world, "rate", turn.id, "5").returncode == 0
-    (world.paths.spool / "shell-1-1.jsonl").write_text('{"kind": "hook", "bo\n')  # torn: set aside, and it keeps nobody waiting
-    ticked_until(opened, lambda: bool((known := feedback.load_score(opened.store, turn.id)) and known.target_score))
+    (world.paths.spool / "shell-1-1.jsonl").write_text(
+        '{"kind": "hook", "bo\n'
+    )  # torn: set aside, and it keeps nobody waiting
+    ticked_until(
+        opened,
+        lambda: bool((known := feedback.load_score(opened.store, turn.id)) and known.target_score),
+    )
     assert feedback.load_feedback(opened.store, turn.id).rating == 5
     assert (world.paths.spool / "bad" / "shell-1-1.jsonl").exists()
     assert not opened.decision.due
@@ -173,9 +212,15 @@ def test_a_save_that_comes_while_the_database_is_locked_is_taken_in_later(tmp_pa
     project.write("steps.py", "import audit\n")
     project.commit()
     add_project(paths, project.root)
-    world = World(tmp_path / "home", tmp_path / "none", None, "qi-agent:latest", {"capture": {"settle": 0.1}})
+    world = World(
+        tmp_path / "home", tmp_path / "none", None, "qi-agent:latest", {"capture": {"settle": 0.1}}
+    )
     world.change("capture")
-    with Watcher() as watcher, open_store(paths.database, timeout=0.1) as store, open_store(paths.database) as other:
+    with (
+        Watcher() as watcher,
+        open_store(paths.database, timeout=0.1) as store,
+        open_store(paths.database) as other,
+    ):
         intake = Intake(paths, world.settings, watcher)
         told(world, project, [1], "s")
         intake.tick(store, time.time())
@@ -190,7 +235,11 @@ def test_a_save_that_comes_while_the_database_is_locked_is_taken_in_later(tmp_pa
 
 
 def everything_kept(store: Store) -> int:
-    found = [s for line in turns.list_turns(store, limit=100) for s in feedback.suggestions_of(store, line.id)]
+    found = [
+        s
+        for line in turns.list_turns(store, limit=100)
+        for s in feedback.suggestions_of(store, line.id)
+    ]
     return sum(s.state == "settled" and s.final_text is not None for s in found)
 
 
@@ -198,16 +247,27 @@ def told(world: World, project: Repository, numbers: list[int], session: str) ->
     """Turns, as the gateway tells them."""
     spool = Spool(world.paths.spool, "gateway")
     for n in numbers:
-        spool.append("turn", turn_body(n, steps(n), session=session, at=time.time() - 5), author="model", project=str(project.root))
+        spool.append(
+            "turn",
+            turn_body(n, steps(n), session=session, at=time.time() - 5),
+            author="model",
+            project=str(project.root),
+        )
     spool.close()
 
 
-# --- a cycle by itself ---------------------------------------------------------------------------------------------------------------------
+# --- a cycle by itself ----------------------------------------------------------------------------
 
 
-def test_it_learns_by_itself_whatever_is_stopped_or_killed_meanwhile(tmp_path: Path, base: Path) -> None:
-    """Turns and commits -> thresholds -> a cycle; told to stop in the training, killed after it; finished by `train --now`."""
-    world = World.make(tmp_path / "home", base, None, train={"max_steps": 120, "min_interactions": 24})
+def test_it_learns_by_itself_whatever_is_stopped_or_killed_meanwhile(
+    tmp_path: Path, base: Path
+) -> None:
+    """Turns and commits -> thresholds -> a cycle; told to stop in the training, killed after it;
+    finished by `train --now`.
+    """
+    world = World.make(
+        tmp_path / "home", base, None, train={"max_steps": 120, "min_interactions": 24}
+    )
     project = Repository(tmp_path / "project")
     project.write("README", "Steps.\n")
     project.commit("Begin")
@@ -249,9 +309,15 @@ def test_it_learns_by_itself_whatever_is_stopped_or_killed_meanwhile(tmp_path: P
     assert (deployment.chain, deployment.live_release.run_id) == (("1.0.0", "1.1.0"), run.run_id)
     with open_store(world.paths.database, readonly=True) as store:
         known = load_run(store, run.run_id)
-        assert (known.state, known.examples, known.fresh) == ("deployed", 24, 24)  # all of the work, in however quick succession it came
+        assert (known.state, known.examples, known.fresh) == (
+            "deployed",
+            24,
+            24,
+        )  # all of the work, in however quick succession it came
         assert known.verdict is not None
-        assert [(m.action, m.version) for m in list_moves(store) if m.action != "base"] == [("released", "1.1.0")]
+        assert [(m.action, m.version) for m in list_moves(store) if m.action != "base"] == [
+            ("released", "1.1.0")
+        ]
     assert not (run.path / "tries").exists()  # stopped and cut off is not died
 
 
@@ -279,7 +345,9 @@ def test_train_now_says_why_not(tmp_path: Path, base: Path) -> None:
         assert load_run(store, run_directories(world.paths.runs)[0].run_id).state == "refused"
 
 
-def test_a_cycle_that_dies_is_given_up_one_that_waits_is_not(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cycle_that_dies_is_given_up_one_that_waits_is_not(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(learning, "RETRY_SECONDS", (0.0,))
     world = World.make(tmp_path / "home", base, None)
     monkeypatch.setenv("QI_LEARN_HOME", str(world.root))
@@ -289,14 +357,29 @@ def test_a_cycle_that_dies_is_given_up_one_that_waits_is_not(tmp_path: Path, bas
     away = ModelServer("http://127.0.0.1:9", False, None)
 
     def request() -> RunRequest:
-        return RunRequest(f"R{len(run_directories(world.paths.runs))}", "http://127.0.0.1:1", 1.0, "a test", 0, 24, str(base), "1.0.0")
+        return RunRequest(
+            f"R{len(run_directories(world.paths.runs))}",
+            "http://127.0.0.1:1",
+            1.0,
+            "a test",
+            0,
+            24,
+            str(base),
+            "1.0.0",
+        )
 
     cycles = CycleRunner(world.paths, away)
     waiting = cycles.start(request())
     for tried in range(1, learning.MAX_TRIES + 2):
-        wait_until(lambda tried=tried: cycles.watch() is None and lines(waiting).count(("cycle", "waits")) >= tried)  # type: ignore[misc]
+        wait_until(
+            lambda tried=tried: (
+                cycles.watch() is None and lines(waiting).count(("cycle", "waits")) >= tried
+            )
+        )  # type: ignore[misc]
     assert cycles.busy
-    assert "http://127.0.0.1:9" in waiting.history()[-1]["reason"]  # the server that is up now, not the one it began with
+    assert (
+        "http://127.0.0.1:9" in waiting.history()[-1]["reason"]
+    )  # the server that is up now, not the one it began with
     cycles.stop()
     waiting.write(waiting.outcome, {"state": "failed", "reason": "enough", "version": None})
 
@@ -314,7 +397,7 @@ def test_a_cycle_that_dies_is_given_up_one_that_waits_is_not(tmp_path: Path, bas
         assert load_run(store, dying.run_id).reason == outcome["reason"]
 
 
-# --- back again ----------------------------------------------------------------------------------------------------------------------------
+# --- back again -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -350,12 +433,19 @@ def test_back_while_the_daemon_runs(versions: World) -> None:
     with daemon(versions):
         state = client.running(versions.paths)
         assert state is not None
-        assert versions.assert_answers(state.gateway).headers["x-qi-learn-model"] == "qi-agent:v1.3.0"
+        assert (
+            versions.assert_answers(state.gateway).headers["x-qi-learn-model"] == "qi-agent:v1.3.0"
+        )
         done = back(versions)
         assert (done["before"], done["version"], done["alias_moved"]) == ("1.3.0", "1.2.0", True)
         assert live_route(versions) == "qi-agent:v1.2.0"
         assert versions.digest_of("qi-agent:latest") == versions.digest_of("qi-agent:v1.2.0")
-        wait_until(lambda: versions.assert_answers(state.gateway).headers["x-qi-learn-model"] == "qi-agent:v1.2.0")
+        wait_until(
+            lambda: (
+                versions.assert_answers(state.gateway).headers["x-qi-learn-model"]
+                == "qi-agent:v1.2.0"
+            )
+        )
 
         assert back(versions, "v1.1.0", "--dry-run")["dry_run"]
         assert live_route(versions) == "qi-agent:v1.2.0"
@@ -370,9 +460,21 @@ def test_back_while_the_daemon_runs(versions: World) -> None:
 
         def moves() -> list[tuple[str, str, str | None]]:
             with open_store(versions.paths.database, readonly=True) as store:
-                return [(m.action, m.version, m.previous) for m in list_moves(store) if m.action != "base"]
+                return [
+                    (m.action, m.version, m.previous)
+                    for m in list_moves(store)
+                    if m.action != "base"
+                ]
 
-        wait_until(lambda: moves() == [("rolled_back", v, before) for v, before in (("1.3.0", "1.0.0"), ("1.0.0", "1.2.0"), ("1.2.0", "1.3.0"))])
+        wait_until(
+            lambda: (
+                moves()
+                == [
+                    ("rolled_back", v, before)
+                    for v, before in (("1.3.0", "1.0.0"), ("1.0.0", "1.2.0"), ("1.2.0", "1.3.0"))
+                ]
+            )
+        )
         with open_store(versions.paths.database, readonly=True) as store:
             assert 0 < (rollback_seconds(store) or 0) < 5
 
@@ -396,7 +498,9 @@ def test_back_with_nothing_up_and_no_database(versions: World, damage: str) -> N
 
 
 def test_a_rollback_that_reached_no_server_is_followed_by_the_daemon(versions: World) -> None:
-    """The server was busy for longer than a rollback waits: routes at once, the alias within seconds."""
+    """The server was busy for longer than a rollback waits: routes at once, the alias within
+    seconds.
+    """
     with daemon(versions):
         engine = json.loads((versions.paths.state / "engine.json").read_text())["pid"]
         os.kill(engine, signal.SIGSTOP)
@@ -406,4 +510,6 @@ def test_a_rollback_that_reached_no_server_is_followed_by_the_daemon(versions: W
             assert live_route(versions) == "qi-agent:v1.2.0"
         finally:
             os.kill(engine, signal.SIGCONT)
-        wait_until(lambda: versions.digest_of("qi-agent:latest") == versions.digest_of("qi-agent:v1.2.0"))
+        wait_until(
+            lambda: versions.digest_of("qi-agent:latest") == versions.digest_of("qi-agent:v1.2.0")
+        )

@@ -1,4 +1,6 @@
-"""A turn becomes an example: rendered by the server, cut by the served file's own vocabulary, checked against the server's count."""
+"""A turn becomes an example: rendered by the server, cut by the served file's own vocabulary,
+checked against the server's count.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_world import ANSWER, CODE, RenderingServer, interaction, rendered, rendering_server, suggestion, turn
+from dataset_world import (
+    ANSWER,
+    CODE,
+    RenderingServer,
+    interaction,
+    rendered,
+    rendering_server,
+    suggestion,
+    turn,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import write_tiny_model
 
 from qi_learn.dataset import reference_code
-from qi_learn.dataset.examples import RenderCache, Serving, ask_of, code_mask, example_of, generic_examples, target_tokens
+from qi_learn.dataset.examples import (
+    RenderCache,
+    Serving,
+    ask_of,
+    code_mask,
+    example_of,
+    generic_examples,
+    target_tokens,
+)
 from qi_learn.dataset.select import Learnable
 from qi_learn.dataset.target import Skipped, Target, target_of
 from qi_learn.dataset.tool_calls import argument_spans, written_answer
@@ -51,24 +70,50 @@ def candidate(of: LearningInteraction, *, redacted: bool = False) -> Learnable:
     return Learnable(of, target, "key", "session", redacted)
 
 
-def build(server: RenderingServer, vocabulary: Vocabulary, of: LearningInteraction, *, redacted: bool = False) -> Example | Skipped:
+def build(
+    server: RenderingServer,
+    vocabulary: Vocabulary,
+    of: LearningInteraction,
+    *,
+    redacted: bool = False,
+) -> Example | Skipped:
     with Ollama(server.url) as client:
-        return example_of(candidate(of, redacted=redacted), Serving(client, "qi-agent:v1.0.0", "d", vocabulary, RenderCache()))
+        return example_of(
+            candidate(of, redacted=redacted),
+            Serving(client, "qi-agent:v1.0.0", "d", vocabulary, RenderCache()),
+        )
 
 
-def test_an_example_is_the_prompt_that_was_read_and_the_answer_with_the_kept_text(server: RenderingServer, smollm: Vocabulary) -> None:
+def test_an_example_is_the_prompt_that_was_read_and_the_answer_with_the_kept_text(
+    server: RenderingServer, smollm: Vocabulary
+) -> None:
     t = turn(messages=(Message("system", "Be terse."), Message("user", "Area of a circle?")))
     example = build(server, smollm, interaction(t, suggestion(t, final=KEPT)))
     assert isinstance(example, Example)
-    assert example.prompt == "<|im_start|>system\nBe terse.<|im_end|>\n<|im_start|>user\nArea of a circle?<|im_end|>\n<|im_start|>assistant\n"
+    assert (
+        example.prompt
+        == "<|im_start|>system\nBe terse.<|im_end|>\n<|im_start|>user\nArea of a circle?<|im_end|>\n<|im_start|>assistant\n"
+    )
     assert example.target == ANSWER.replace(CODE, KEPT)
     assert b"".join(smollm.pieces(example.prompt_ids)).decode() == example.prompt
     assert b"".join(smollm.pieces(example.target_ids)).decode() == example.target + "<|im_end|>"
-    code = b"".join(piece for piece, is_code in zip(smollm.pieces(example.target_ids), example.code_mask, strict=True) if is_code).decode()
+    code = b"".join(
+        piece
+        for piece, is_code in zip(smollm.pieces(example.target_ids), example.code_mask, strict=True)
+        if is_code
+    ).decode()
     assert KEPT.strip() in code
     assert len(code) <= len(KEPT) + 2  # a token may reach over the edge of the block
-    assert (example.kept_code, example.session, example.project, example.domain) == (KEPT.rstrip("\n"), "session", "/p", "web")
-    messages = [{"role": "system", "content": "Be terse."}, {"role": "user", "content": "Area of a circle?"}]
+    assert (example.kept_code, example.session, example.project, example.domain) == (
+        KEPT.rstrip("\n"),
+        "session",
+        "/p",
+        "web",
+    )
+    messages = [
+        {"role": "system", "content": "Be terse."},
+        {"role": "user", "content": "Area of a circle?"},
+    ]
     assert example.ask == {"endpoint": "/api/chat", "body": {"messages": messages}}
 
 
@@ -85,26 +130,41 @@ def test_an_example_is_the_prompt_that_was_read_and_the_answer_with_the_kept_tex
     ],
 )
 def test_prompt_tokens_are_those_that_real_servers_counted(
-    server: RenderingServer, smollm: Vocabulary, endpoint: str, messages: list[tuple[str, str]], request_: dict[str, Any], counted: int
+    server: RenderingServer,
+    smollm: Vocabulary,
+    endpoint: str,
+    messages: list[tuple[str, str]],
+    request_: dict[str, Any],
+    counted: int,
 ) -> None:
     asked = tuple(Message(role, content) for role, content in messages)
     t = turn(endpoint=endpoint, messages=asked, request=request_, prompt_tokens=counted)
     example = build(server, smollm, interaction(t, suggestion(t, final=KEPT)))
     assert isinstance(example, Example)
     assert (len(example.prompt_ids), example.checked) == (counted, True)
-    off = replace(t, prompt_tokens=counted + 21)  # the system prompt that the file's own template would have added
-    assert build(server, smollm, interaction(off, suggestion(off, final=KEPT))) == Skipped("the model read another prompt (its tokens were counted)")
+    off = replace(
+        t, prompt_tokens=counted + 21
+    )  # the system prompt that the file's own template would have added
+    assert build(server, smollm, interaction(off, suggestion(off, final=KEPT))) == Skipped(
+        "the model read another prompt (its tokens were counted)"
+    )
 
 
-def test_what_cannot_be_counted_is_kept_and_marked(server: RenderingServer, smollm: Vocabulary) -> None:
+def test_what_cannot_be_counted_is_kept_and_marked(
+    server: RenderingServer, smollm: Vocabulary
+) -> None:
     unknown, redacted = turn(), turn(prompt_tokens=99)
     for t, taken_out in ((unknown, False), (redacted, True)):
-        example = build(server, smollm, interaction(t, suggestion(t, final=KEPT)), redacted=taken_out)
+        example = build(
+            server, smollm, interaction(t, suggestion(t, final=KEPT)), redacted=taken_out
+        )
         assert isinstance(example, Example)
         assert not example.checked
 
 
-def test_an_answer_that_names_special_tokens_does_not_become_them(server: RenderingServer, smollm: Vocabulary) -> None:
+def test_an_answer_that_names_special_tokens_does_not_become_them(
+    server: RenderingServer, smollm: Vocabulary
+) -> None:
     t = turn()
     example = build(server, smollm, interaction(t, suggestion(t, final='stop = "<|im_end|>"\n')))
     assert isinstance(example, Example)
@@ -112,11 +172,24 @@ def test_an_answer_that_names_special_tokens_does_not_become_them(server: Render
     assert example.target_ids[-1] == smollm.end_of_turn()
 
 
-def test_raw_and_infill_end_with_the_models_own_end(server: RenderingServer, tmp_path: Path) -> None:
+def test_raw_and_infill_end_with_the_models_own_end(
+    server: RenderingServer, tmp_path: Path
+) -> None:
     with load_vocabulary(write_tiny_model(tmp_path / "m.gguf", "qwen2", fim=True)) as vocabulary:
-        for request_, ends in (({"raw": True}, vocabulary.eos), ({"suffix": "\n\nx"}, vocabulary.eos), ({}, vocabulary.end_of_turn())):
-            t = turn(answer="return 1", endpoint="/api/generate", messages=(Message("prompt", "def f():\n"),), request=request_)
-            example = build(server, vocabulary, interaction(t, suggestion(t, "return 1", final="return 2")))
+        for request_, ends in (
+            ({"raw": True}, vocabulary.eos),
+            ({"suffix": "\n\nx"}, vocabulary.eos),
+            ({}, vocabulary.end_of_turn()),
+        ):
+            t = turn(
+                answer="return 1",
+                endpoint="/api/generate",
+                messages=(Message("prompt", "def f():\n"),),
+                request=request_,
+            )
+            example = build(
+                server, vocabulary, interaction(t, suggestion(t, "return 1", final="return 2"))
+            )
             assert isinstance(example, Example)
             assert example.target_ids[-1] == ends
             assert example.ask["body"] == {"prompt": "def f():\n", **request_}
@@ -128,23 +201,38 @@ def test_the_beginning_of_text_is_there_once(server: RenderingServer, tmp_path: 
         t = turn()
         example = build(server, vocabulary, interaction(t, suggestion(t, final=KEPT)))
         assert isinstance(example, Example)
-        assert example.prompt_ids.count(vocabulary.bos) + example.target_ids.count(vocabulary.bos) >= 1
+        assert (
+            example.prompt_ids.count(vocabulary.bos) + example.target_ids.count(vocabulary.bos) >= 1
+        )
         assert example.prompt_ids[0] == vocabulary.bos
         assert example.prompt_ids[1] != vocabulary.bos
         (anchor,) = generic_examples(reference_code.anchors()[:1], vocabulary)
         assert (anchor.prompt_ids[0], len(anchor.prompt_ids)) == (vocabulary.bos, 2)
 
 
-def test_a_tool_call_is_learned_as_the_server_writes_it(server: RenderingServer, smollm: Vocabulary) -> None:
+def test_a_tool_call_is_learned_as_the_server_writes_it(
+    server: RenderingServer, smollm: Vocabulary
+) -> None:
     call = {"function": {"name": "write", "arguments": {"path": "a.py", "text": CODE}}}
     tools = [{"type": "function", "function": {"name": "write"}}]
     t = turn(answer="I write it.", answer_extra={"tool_calls": [call]}, request={"tools": tools})
-    example = build(server, smollm, interaction(t, Suggestion(t.id, 0, CODE, -1, -1, state="settled", final_text=KEPT)))
+    example = build(
+        server,
+        smollm,
+        interaction(t, Suggestion(t.id, 0, CODE, -1, -1, state="settled", final_text=KEPT)),
+    )
     assert isinstance(example, Example)
     arguments = json.dumps({"path": "a.py", "text": KEPT})
-    assert example.target == f'I write it.<tool_call>\n{{"name": "write", "arguments": {arguments}}}\n</tool_call>'
+    assert (
+        example.target
+        == f'I write it.<tool_call>\n{{"name": "write", "arguments": {arguments}}}\n</tool_call>'
+    )
     assert b"".join(smollm.pieces(example.target_ids)).decode() == example.target + "<|im_end|>"
-    code = b"".join(piece for piece, is_code in zip(smollm.pieces(example.target_ids), example.code_mask, strict=True) if is_code).decode()
+    code = b"".join(
+        piece
+        for piece, is_code in zip(smollm.pieces(example.target_ids), example.code_mask, strict=True)
+        if is_code
+    ).decode()
     assert json.dumps(KEPT)[1:-1] in code
     assert len(code) < len(json.dumps(KEPT)) + 6
     assert example.kept_code == KEPT.rstrip("\n")
@@ -163,14 +251,32 @@ def test_where_the_template_moves_things_a_tool_call_is_not_learned() -> None:
 def test_only_what_shapes_the_text_is_asked_again() -> None:
     call = {"function": {"name": "f", "arguments": {"a": 1}}}
     tools = [{"type": "function", "function": {"name": "f"}}]
-    messages = (Message("user", "U", {"images": ["x"]}), Message("assistant", "", {"tool_calls": [call]}), Message("tool", "1", {"tool_name": "f"}))
-    ask = ask_of(turn(messages=messages, request={"tools": tools, "think": False, "format": "json", "keep_alive": 5, "system": "never in chat"}))
+    messages = (
+        Message("user", "U", {"images": ["x"]}),
+        Message("assistant", "", {"tool_calls": [call]}),
+        Message("tool", "1", {"tool_name": "f"}),
+    )
+    ask = ask_of(
+        turn(
+            messages=messages,
+            request={
+                "tools": tools,
+                "think": False,
+                "format": "json",
+                "keep_alive": 5,
+                "system": "never in chat",
+            },
+        )
+    )
     plain = [
         {"role": "user", "content": "U"},
         {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "content": "1", "tool_name": "f"},
     ]
-    assert ask == {"endpoint": "/api/chat", "body": {"messages": plain, "tools": tools, "think": False, "format": "json"}}
+    assert ask == {
+        "endpoint": "/api/chat",
+        "body": {"messages": plain, "tools": tools, "think": False, "format": "json"},
+    }
     assert isinstance(ask_of(turn(endpoint="/v1/responses")), Skipped)
 
 
@@ -194,10 +300,13 @@ def test_a_server_that_does_not_render_is_said(smollm: Vocabulary) -> None:
     with rendering_server() as server:
         address = server.url
     with Ollama(address) as client, pytest.raises(ServerError):
-        example_of(candidate(interaction(turn(answer="x = 1"))), Serving(client, "m", "d", smollm, RenderCache()))
+        example_of(
+            candidate(interaction(turn(answer="x = 1"))),
+            Serving(client, "m", "d", smollm, RenderCache()),
+        )
 
 
-# --- masks and generic text ----------------------------------------------------------------------------------------------------------------
+# --- masks and generic text -----------------------------------------------------------------------
 
 
 @given(st.text(alphabet="aé☃\U0001f600\n ", max_size=30), st.data())
@@ -239,7 +348,10 @@ def test_a_vocabulary_that_adds_a_space_does_not_put_it_into_the_answer() -> Non
 
 def test_generic_code_is_240_sequences_of_96_tokens(smollm: Vocabulary) -> None:
     texts = reference_code.anchors()
-    anchors, probes = generic_examples(texts, smollm), generic_examples(reference_code.probes(), smollm)
+    anchors, probes = (
+        generic_examples(texts, smollm),
+        generic_examples(reference_code.probes(), smollm),
+    )
     assert (len(anchors), len(probes)) == (240, 64)
     for e in (*anchors, *probes):
         assert len(e.prompt_ids) + len(e.target_ids) == 96

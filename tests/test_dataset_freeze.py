@@ -1,4 +1,6 @@
-"""From a real store, a rendering server and a real vocabulary to a frozen data set, and through its files back."""
+"""From a real store, a rendering server and a real vocabulary to a frozen data set, and through its
+files back.
+"""
 
 from __future__ import annotations
 
@@ -45,14 +47,18 @@ def server() -> Iterator[RenderingServer]:
         yield running
 
 
-def freeze_it(store: Store, server: RenderingServer, vocabulary: Vocabulary, **changes: Any) -> Snapshot:
+def freeze_it(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, **changes: Any
+) -> Snapshot:
     with Ollama(server.url) as client:
         values: dict[str, Any] = {"run_id": "R1", "model": "qi-agent:v1.0.0", "settings": SETTINGS, "earlier": [], "learned": set(), "base_digest": "B",
                                   "seed": 0, "now": 5.0, **changes}  # fmt: skip
         return freeze(store, server=client, vocabulary=vocabulary, **values)
 
 
-def test_the_newest_sessions_judge_and_everything_is_counted(store: Store, server: RenderingServer, vocabulary: Vocabulary) -> None:
+def test_the_newest_sessions_judge_and_everything_is_counted(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
     work(store, SESSIONS)
     t = turn(90, session="d", answer_extra={"thinking": "Hm."})
     keep(store, t, suggestion(t, final="x = 1\n"))
@@ -60,13 +66,24 @@ def test_the_newest_sessions_judge_and_everything_is_counted(store: Store, serve
     keep(store, counted, suggestion(counted, final="y = 1\n"))
     found = freeze_it(store, server, vocabulary)
     assert (found.id, found.created, found.base_digest) == ("R1", 5.0, "B")
-    assert Counter((e.session, e.split) for e in found.examples) == {("a", "train"): 6, ("b", "train"): 4, ("b", "dev"): 1, ("c", "gate"): 5, ("d", "gate"): 4}
-    assert found.dropped == {"the model thought aloud before it answered": 1, "the model read another prompt (its tokens were counted)": 1}
+    assert Counter((e.session, e.split) for e in found.examples) == {
+        ("a", "train"): 6,
+        ("b", "train"): 4,
+        ("b", "dev"): 1,
+        ("c", "gate"): 5,
+        ("d", "gate"): 4,
+    }
+    assert found.dropped == {
+        "the model thought aloud before it answered": 1,
+        "the model read another prompt (its tokens were counted)": 1,
+    }
     assert [e.id for e in found.examples] == sorted(e.id for e in found.examples)
     assert (len(found.anchors), len(found.yardsticks), found.replay) == (240, 16, ())
 
 
-def test_the_same_store_gives_the_same_snapshot(store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_the_same_store_gives_the_same_snapshot(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
     work(store, SESSIONS)
     first = freeze_it(store, server, vocabulary, cache=tmp_path / "rendered.jsonl")
     asked = len(server.asked)
@@ -76,7 +93,9 @@ def test_the_same_store_gives_the_same_snapshot(store: Store, server: RenderingS
     assert load_snapshot(tmp_path / "snapshot") == first
 
 
-def test_a_second_cycle_takes_what_is_new_and_replays_what_trained(store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_a_second_cycle_takes_what_is_new_and_replays_what_trained(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
     work(store, SESSIONS)
     first = freeze_it(store, server, vocabulary)
     done = RunDirectory(tmp_path / "R1")
@@ -87,10 +106,28 @@ def test_a_second_cycle_takes_what_is_new_and_replays_what_trained(store: Store,
     second = freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned)
     assert {e.session for e in second.examples} == {"e", "f", "g"}
     assert {e.id for e in second.replay} == {e.id for e in first.split("train")} - {"turn-0000"}
-    assert not {e.hash for e in second.replay} & {e.hash for e in (*first.split("gate"), *second.examples)}
-    assert freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned, base_digest="other").replay == ()
+    assert not {e.hash for e in second.replay} & {
+        e.hash for e in (*first.split("gate"), *second.examples)
+    }
+    assert (
+        freeze_it(
+            store,
+            server,
+            vocabulary,
+            run_id="R2",
+            earlier=[done],
+            learned=learned,
+            base_digest="other",
+        ).replay
+        == ()
+    )
     none = Settings(gate=SETTINGS.gate, train=TrainSettings(replay=0))
-    assert freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned, settings=none).replay == ()
+    assert (
+        freeze_it(
+            store, server, vocabulary, run_id="R2", earlier=[done], learned=learned, settings=none
+        ).replay
+        == ()
+    )
 
 
 def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
@@ -103,11 +140,15 @@ def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
     kept, lost, *others = first.split("train")
     runs[0].write(runs[0].memory, RecallLog({}, {e.id: 1.0 for e in first.split("train")}, {}))
     save_snapshot(runs[1].snapshot, Snapshot("R2", 6.0, "B", (), (kept, lost)))
-    runs[1].write(runs[1].memory, RecallLog({kept.id: 1.0, lost.id: 2.0}, {}, {kept.id: 2, lost.id: 2}))
+    runs[1].write(
+        runs[1].memory, RecallLog({kept.id: 1.0, lost.id: 2.0}, {}, {kept.id: 2, lost.id: 2})
+    )
     work(store, {"e": 5, "f": 5, "g": 5}, first=20)
     learned = {e.id for e in first.examples}
     all_but_one = Settings(gate=SETTINGS.gate, train=TrainSettings(replay=len(others) + 1))
-    third = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned, settings=all_but_one)
+    third = freeze_it(
+        store, server, vocabulary, run_id="R3", earlier=runs, learned=learned, settings=all_but_one
+    )
     recalls = {e.id: e.recall for e in third.replay}
     assert recalls[lost.id] == Recall("R1", 1, 1, 0, True, 2.0)
     assert set(recalls) == {e.id for e in (lost, *others)}  # the one that is still known is not due
@@ -115,7 +156,15 @@ def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
     save_snapshot(tmp_path / "third", third)
     assert load_snapshot(tmp_path / "third") == third
     manifest = json.loads((tmp_path / "third" / "manifest.json").read_text())
-    assert manifest["recalled"][-1] == {"id": lost.id, "learned": "R1", "replayed": 1, "interval": 1, "overdue": 0, "forgotten": True, "nll": 2.0}
+    assert manifest["recalled"][-1] == {
+        "id": lost.id,
+        "learned": "R1",
+        "replayed": 1,
+        "interval": 1,
+        "overdue": 0,
+        "forgotten": True,
+        "nll": 2.0,
+    }
 
     def forgotten(scale: float) -> bool | None:
         """Whether `lost` counts as forgotten where the first run's change went live at this scale."""
@@ -145,13 +194,22 @@ def test_a_secret_of_a_kind_that_is_known_only_now_is_neither_learned_nor_replay
     work(store, {"e": 5, "f": 5, "g": 5}, first=20)
     t = turn(90, session="g")
     keep(store, t, suggestion(t, final=secret))
-    found = freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned={e.id for e in first.examples})
+    found = freeze_it(
+        store,
+        server,
+        vocabulary,
+        run_id="R2",
+        earlier=[done],
+        learned={e.id for e in first.examples},
+    )
     assert bad.id not in {e.id for e in found.replay}
     assert t.id not in {e.id for e in found.examples}
     assert found.dropped == {"a secret of a kind that is known only now": 2}
 
 
-def test_an_earlier_snapshot_that_is_damaged_is_left_out_and_said(store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_an_earlier_snapshot_that_is_damaged_is_left_out_and_said(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
     work(store, SESSIONS)
     damaged, gone = RunDirectory(tmp_path / "damaged"), RunDirectory(tmp_path / "gone")
     save_snapshot(damaged.snapshot, freeze_it(store, server, vocabulary))
@@ -160,15 +218,21 @@ def test_an_earlier_snapshot_that_is_damaged_is_left_out_and_said(store: Store, 
     assert (found.replay, found.dropped) == ((), {"an earlier data set that cannot be read": 2})
 
 
-def test_thin_and_one_sided_data_is_refused(store: Store, server: RenderingServer, vocabulary: Vocabulary) -> None:
-    with pytest.raises(Refused, match="0 examples are too few: the gate alone needs 4; 4 are missing"):
+def test_thin_and_one_sided_data_is_refused(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    with pytest.raises(
+        Refused, match="0 examples are too few: the gate alone needs 4; 4 are missing"
+    ):
         freeze_it(store, server, vocabulary)
     work(store, {"a": 6, "b": 2})
     with pytest.raises(Refused, match="One-sided: 6 of 8"):
         freeze_it(store, server, vocabulary)
 
 
-def test_rare_domains_weigh_more(store: Store, server: RenderingServer, vocabulary: Vocabulary) -> None:
+def test_rare_domains_weigh_more(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
     work(store, {"a": 3}, domain="data")
     work(store, {"b": 6, "c": 2, "d": 5}, first=3)
     weights = {e.domain: e.weight for e in freeze_it(store, server, vocabulary).split("train")}

@@ -34,7 +34,9 @@ def test_a_method_kept_in_its_class_goes_back_to_the_indentation_of_the_answer()
 def test_an_answer_at_class_indentation_keeps_it() -> None:
     method = "    def area(self):\n        return 1\n"
     t = turn(answer=f"```python\n{method}```")
-    target = target_of(interaction(t, suggestion(t, method, final="def area(self):\n    return 2\n")))
+    target = target_of(
+        interaction(t, suggestion(t, method, final="def area(self):\n    return 2\n"))
+    )
     assert isinstance(target, Target)
     assert target.code == "    def area(self):\n        return 2"
 
@@ -57,10 +59,15 @@ def test_code_is_moved_as_one_piece(code: str, indent: str, moved: str) -> None:
 def test_all_blocks_of_an_answer_are_one_target_and_undecided_ones_stay() -> None:
     answer = "A\n```python\na = some_function(1)\n```\nB\n```sh\nls\n```\nC\n```python\nb = other(2)\n```\n"
     t = turn(answer=answer)
-    first, last = suggestion(t, "a = some_function(1)\n", final="a = 3\n"), suggestion(t, "b = other(2)\n", final="b = 4\n", ordinal=2)
+    first, last = (
+        suggestion(t, "a = some_function(1)\n", final="a = 3\n"),
+        suggestion(t, "b = other(2)\n", final="b = 4\n", ordinal=2),
+    )
     target = target_of(interaction(t, first, last))
     assert isinstance(target, Target)
-    assert target.text == answer.replace("a = some_function(1)", "a = 3").replace("b = other(2)", "b = 4")
+    assert target.text == answer.replace("a = some_function(1)", "a = 3").replace(
+        "b = other(2)", "b = 4"
+    )
     assert [target.text[a:b] for a, b in target.spans] == ["a = 3\n", "ls\n", "b = 4\n"]
 
 
@@ -76,7 +83,9 @@ def test_what_was_rejected_after_the_kept_block_is_cut_off() -> None:
 def test_what_was_rejected_before_the_kept_block_spoils_the_answer() -> None:
     t = turn(answer="```python\nfirst = try_this(1)\n```\n" + ANSWER)
     rejected = suggestion(t, "first = try_this(1)\n", final=None)
-    assert target_of(interaction(t, rejected, suggestion(t, final=KEPT, ordinal=1))) == Skipped("a part of the answer was rejected")
+    assert target_of(interaction(t, rejected, suggestion(t, final=KEPT, ordinal=1))) == Skipped(
+        "a part of the answer was rejected"
+    )
     reverted = suggestion(t, "first = try_this(1)\n", final="first = 2\n", reverted=True)
     assert target_of(interaction(t, reverted)) == Skipped("a part of the answer was rejected")
 
@@ -90,7 +99,9 @@ def test_a_cut_answer_ends_with_its_last_kept_block() -> None:
     assert target_of(interaction(t)) == Skipped("the answer was cut off")
     prose = turn(answer=ANSWER + " And now I will", done_reason="length")
     ended = target_of(interaction(prose, suggestion(prose, final=KEPT)))
-    whole = target_of(interaction(turn(answer=ANSWER[: ANSWER.rindex("```") + 3]), suggestion(prose, final=KEPT)))
+    whole = target_of(
+        interaction(turn(answer=ANSWER[: ANSWER.rindex("```") + 3]), suggestion(prose, final=KEPT))
+    )
     assert isinstance(ended, Target)
     assert ended == whole, "the sentence that a limit cut is not learned, what came before it is"
 
@@ -99,11 +110,20 @@ def test_a_correction_is_the_text_to_learn() -> None:
     t = turn()
     whole = "Better:\n```python\nx = 1\n```"
     assert target_of(interaction(t, correction=whole)) == Target(whole, ((18, 24),))
-    target = target_of(interaction(t, suggestion(t, final="def area(r):\n    return 9\n"), correction=KEPT, target_text=KEPT))
+    target = target_of(
+        interaction(
+            t,
+            suggestion(t, final="def area(r):\n    return 9\n"),
+            correction=KEPT,
+            target_text=KEPT,
+        )
+    )
     assert isinstance(target, Target)
     assert target.text == ANSWER.replace(CODE, KEPT)
     prose = turn(answer="I do not know.")
-    assert target_of(interaction(prose, correction="It is forty-two.")) == Target("It is forty-two.", ())
+    assert target_of(interaction(prose, correction="It is forty-two.")) == Target(
+        "It is forty-two.", ()
+    )
 
 
 def test_a_correction_replaces_the_block_it_is_most_like() -> None:
@@ -114,7 +134,9 @@ def test_a_correction_replaces_the_block_it_is_most_like() -> None:
 
 
 def test_a_rewritten_block_stays_in_its_own_place() -> None:
-    """A text that was rewritten beyond likeness is a correction too, but it is known where it stands."""
+    """A text that was rewritten beyond likeness is a correction too, but it is known where it
+    stands.
+    """
     t = turn(answer="```python\ntotal = compute_all(rows, limit=5)\n```\n" + ANSWER)
     rewritten = "def sum_of(r):\n    return sum(r)\n"
     place = suggestion(t, "total = compute_all(rows, limit=5)\n", final=rewritten)
@@ -130,11 +152,13 @@ def test_a_completion_is_one_piece_of_code_even_where_it_does_not_parse() -> Non
 
 
 def test_a_rated_answer_without_code_is_learned_as_it_was() -> None:
-    assert target_of(interaction(turn(answer="Because of the cache."))) == Target("Because of the cache.", ())
+    assert target_of(interaction(turn(answer="Because of the cache."))) == Target(
+        "Because of the cache.", ()
+    )
     assert target_of(interaction(turn(answer="  "))) == Skipped("the answer is empty")
 
 
-# --- tool calls ----------------------------------------------------------------------------------------------------------------------------
+# --- tool calls -----------------------------------------------------------------------------------
 
 CALL = {"function": {"name": "write", "arguments": {"path": "a.py", "text": CODE}}}
 
@@ -144,13 +168,22 @@ def test_a_kept_text_takes_the_place_of_a_tool_argument() -> None:
     edit = Suggestion(t.id, 0, CODE, -1, -1, state="settled", final_text=KEPT)
     target = target_of(interaction(t, edit))
     assert isinstance(target, Target)
-    assert target.calls == ({"function": {"name": "write", "arguments": {"path": "a.py", "text": KEPT}}},)
+    assert target.calls == (
+        {"function": {"name": "write", "arguments": {"path": "a.py", "text": KEPT}}},
+    )
     assert (target.text, target.code) == ("", KEPT.rstrip("\n"))
 
 
 def test_a_list_of_edits_is_one_answer() -> None:
     edits = [{"old": "a", "new_string": CODE}, {"old": "b", "new_string": "    x = 1\n"}]
-    t = turn(answer="", answer_extra={"tool_calls": [{"function": {"name": "edit", "arguments": {"path": "a.py", "edits": edits}}}]})
+    t = turn(
+        answer="",
+        answer_extra={
+            "tool_calls": [
+                {"function": {"name": "edit", "arguments": {"path": "a.py", "edits": edits}}}
+            ]
+        },
+    )
     first = Suggestion(t.id, 0, CODE, -1, -1, state="settled", final_text=KEPT)
     second = Suggestion(t.id, 1, "    x = 1\n", -1, -1, state="settled", final_text="x = 2")
     target = target_of(interaction(t, first, second))
@@ -161,12 +194,22 @@ def test_a_list_of_edits_is_one_answer() -> None:
 
 
 def test_arguments_that_come_as_text_are_read_and_broken_ones_are_not_learned() -> None:
-    as_text = {"id": "x", "type": "function", "function": {"name": "write", "arguments": json.dumps(CALL["function"]["arguments"])}}
+    as_text = {
+        "id": "x",
+        "type": "function",
+        "function": {"name": "write", "arguments": json.dumps(CALL["function"]["arguments"])},
+    }
     target = target_of(interaction(turn(answer="", answer_extra={"tool_calls": [as_text]})))
     assert isinstance(target, Target)
     assert target.calls == (CALL,)
-    for broken in ({"function": {"name": "write", "arguments": "{"}}, {"function": {"arguments": {}}}, {"function": {"name": "f", "arguments": "[1]"}}):
-        assert target_of(interaction(turn(answer="", answer_extra={"tool_calls": [broken]}))) == Skipped("a tool call that cannot be read")
+    for broken in (
+        {"function": {"name": "write", "arguments": "{"}},
+        {"function": {"arguments": {}}},
+        {"function": {"name": "f", "arguments": "[1]"}},
+    ):
+        assert target_of(
+            interaction(turn(answer="", answer_extra={"tool_calls": [broken]}))
+        ) == Skipped("a tool call that cannot be read")
 
 
 def test_a_rejected_or_cut_tool_call_is_not_learned() -> None:

@@ -1,4 +1,6 @@
-"""How much an example counts: rare kinds and good evidence more, and never a few examples everything."""
+"""How much an example counts: rare kinds and good evidence more, and never a few examples
+everything.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def test_rare_kinds_weigh_more_and_the_mean_is_one() -> None:
     assert math.fsum(found[:20]) / 20 == pytest.approx(1.0)
     assert found[-1] == 1.0
     lone = weights_of([*(example(n) for n in range(400)), example(400, domain="rare")], "uniform")
-    assert lone[-1] / lone[0] == pytest.approx(2.0, rel=0.05)  # not 400 ** 0.5: nothing of a kind of one weighs more than twice
+    assert lone[-1] / lone[0] == pytest.approx(
+        2.0, rel=0.05
+    )  # not 400 ** 0.5: nothing of a kind of one weighs more than twice
     assert weighted([], "quality") == ()
 
 
@@ -42,11 +46,15 @@ def test_better_evidence_weighs_more() -> None:
     plain = [math.exp(2 * s - 1) for s in scores]
     assert found == pytest.approx([w / (sum(plain) / 4) for w in plain])
     extreme = weights_of([example(n, score=s) for n, s in enumerate([0.0, 1.0])], "quality")
-    assert extreme[1] / extreme[0] == pytest.approx(math.e / math.exp(-1))  # inside the bounds of 0.2 and 3
+    assert extreme[1] / extreme[0] == pytest.approx(
+        math.e / math.exp(-1)
+    )  # inside the bounds of 0.2 and 3
 
 
 def test_evidence_and_kind_multiply() -> None:
-    many = [example(n, score=0.7) for n in range(16)] + [example(n + 16, domain="data", score=1.0) for n in range(4)]
+    many = [example(n, score=0.7) for n in range(16)] + [
+        example(n + 16, domain="data", score=1.0) for n in range(4)
+    ]
     found = weights_of(many, "quality")
     assert found[-1] / found[0] == pytest.approx(2 * math.exp(2 * 1.0 - 1) / math.exp(2 * 0.7 - 1))
 
@@ -70,7 +78,9 @@ def test_feedback_weighs_two_and_a_half() -> None:
 )
 def test_what_the_person_made_of_the_text(feedback: Feedback, liked: bool | None) -> None:
     known = interaction(turn())
-    made = type(known)(**{f: getattr(known, f) for f in known.__dataclass_fields__} | {"feedback": feedback})
+    made = type(known)(
+        **{f: getattr(known, f) for f in known.__dataclass_fields__} | {"feedback": feedback}
+    )
     assert Learnable(made, Target("x", ()), "k", "s", redacted=False).liked is liked
 
 

@@ -1,4 +1,6 @@
-"""Real code for the demonstration: counts and round trips on the installed `rich`, and commit order on a repository made on the spot."""
+"""Real code for the demonstration: counts and round trips on the installed `rich`, and commit order
+on a repository made on the spot.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.bench.functions import deal, functions_in, package_functions, prompt_for, sessions, skeleton, with_function, written
+from qi_learn.bench.functions import (
+    deal,
+    functions_in,
+    package_functions,
+    prompt_for,
+    sessions,
+    skeleton,
+    with_function,
+    written,
+)
 from qi_learn.bench.repositories import repository_functions
 from qi_learn.errors import NotFound
 
@@ -78,8 +89,15 @@ def test_a_real_package_has_enough_for_two_disjoint_sets(rich: Path) -> None:
 
 
 def test_a_function_is_described_by_what_its_file_says() -> None:
-    rows, lonely = functions_in(MODULE, "shop/table.py")  # a text that reaches left of the method's indentation would not come back: not offered
-    assert (rows.module, rows.name, rows.class_name, rows.indent) == ("shop.table", "Table.rows", "Table", "    ")
+    rows, lonely = functions_in(
+        MODULE, "shop/table.py"
+    )  # a text that reaches left of the method's indentation would not come back: not offered
+    assert (rows.module, rows.name, rows.class_name, rows.indent) == (
+        "shop.table",
+        "Table.rows",
+        "Table",
+        "    ",
+    )
     assert rows.signature == "@property\ndef rows(self) -> int"
     assert rows.summary == "How many rows there are."
     assert written(rows).startswith('@property\ndef rows(self) -> int:\n    """How')
@@ -125,7 +143,7 @@ def test_a_directory_without_python_is_refused(tmp_path: Path) -> None:
         package_functions(tmp_path)
 
 
-# --- commit order --------------------------------------------------------------------------------------------------------------------------
+# --- commit order ---------------------------------------------------------------------------------
 
 
 def _function(name: str, text: str = "x") -> str:
@@ -141,7 +159,12 @@ def repository(tmp_path: Path) -> Path:
 
 
 def _git(where: Path, *arguments: str) -> None:
-    subprocess.run(["git", "-c", "user.name=T", "-c", "user.email=t@example.org", *arguments], cwd=where, check=True, capture_output=True)
+    subprocess.run(
+        ["git", "-c", "user.name=T", "-c", "user.email=t@example.org", *arguments],
+        cwd=where,
+        check=True,
+        capture_output=True,
+    )
 
 
 def _commit(where: Path, when: int, **files: str) -> None:
@@ -162,15 +185,26 @@ def test_functions_come_in_the_order_of_their_first_commit(repository: Path) -> 
     _commit(repository, 30, a="def broken(:\n")
     _commit(repository, 40, a=_function("three") + "\n" + _function("one"))
     found = repository_functions(repository)
-    assert [(i.function.name, i.when - 1_700_000_000) for i in found] == [("zero", 0), ("one", 10), ("two", 20), ("three", 40)]
+    assert [(i.function.name, i.when - 1_700_000_000) for i in found] == [
+        ("zero", 0),
+        ("one", 10),
+        ("two", 20),
+        ("three", 40),
+    ]
     assert "y = x + 1" in found[0].function.source
 
 
-def test_what_is_older_than_the_commits_looked_at_was_there_from_the_beginning(repository: Path) -> None:
+def test_what_is_older_than_the_commits_looked_at_was_there_from_the_beginning(
+    repository: Path,
+) -> None:
     for i, name in enumerate(["first", "second", "third"]):
         _commit(repository, i, **{name: _function(name)})
     found = repository_functions(repository, max_commits=2)
-    assert [(i.function.name, i.when - 1_700_000_000) for i in found] == [("first", 1), ("second", 1), ("third", 2)]
+    assert [(i.function.name, i.when - 1_700_000_000) for i in found] == [
+        ("first", 1),
+        ("second", 1),
+        ("third", 2),
+    ]
 
 
 def test_what_is_no_repository_is_refused(tmp_path: Path, repository: Path) -> None:

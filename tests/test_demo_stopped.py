@@ -19,7 +19,13 @@ def test_stopped_in_the_middle_it_cleans_up(tmp_path: Path, number: signal.Signa
     (tmp_path / "tmp").mkdir()
     env = Terminal(tmp_path).environment() | {"TMPDIR": str(tmp_path / "tmp")}
     with (tmp_path / "said").open("wb") as said:
-        demo = subprocess.Popen([sys.executable, "-m", "qi_learn", "demo"], env=env, cwd=tmp_path, stdout=said, stderr=subprocess.STDOUT)
+        demo = subprocess.Popen(
+            [sys.executable, "-m", "qi_learn", "demo"],
+            env=env,
+            cwd=tmp_path,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
         wait_until(lambda: any((tmp_path / "tmp").glob("qi-learn-demo-*/state/daemon.json")), 120)
         (state,) = (tmp_path / "tmp").glob("qi-learn-demo-*/state/daemon.json")
         daemon = json.loads(state.read_text())["pid"]

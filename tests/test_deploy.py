@@ -1,4 +1,6 @@
-"""Versions on a small real server: the base, promotions, the alias, the journal, what is kept, and what is refused."""
+"""Versions on a small real server: the base, promotions, the alias, the journal, what is kept, and
+what is refused.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,16 @@ from qi_learn.deploy.alias import reconcile, switch_alias
 from qi_learn.deploy.candidate import drop_candidates, make_model, smoke_test
 from qi_learn.deploy.journal import candidate_model, live_runs, load_deployment, runs_behind
 from qi_learn.deploy.version import FIRST, Version, next_version, parse_version
-from qi_learn.errors import Busy, DiskFull, LiveChanged, ModelError, NotFound, ServerError, SettingsError, StoreError
+from qi_learn.errors import (
+    Busy,
+    DiskFull,
+    LiveChanged,
+    ModelError,
+    NotFound,
+    ServerError,
+    SettingsError,
+    StoreError,
+)
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.records import Release
@@ -45,20 +56,41 @@ class Home:
 
     def base(self, **more: Any) -> journal.Deployment:
         gguf, digest = self.file("base")
-        given = {"alias": ALIAS, "base_model": "", "gguf": gguf, "digest": digest, "spec": {}, "answer_for": (), "store": self.store, "now": 1.0}
+        given = {
+            "alias": ALIAS,
+            "base_model": "",
+            "gguf": gguf,
+            "digest": digest,
+            "spec": {},
+            "answer_for": (),
+            "store": self.store,
+            "now": 1.0,
+        }
         return release.ensure_base(self.paths, self.server, **{**given, **more})
 
-    def promote(self, run: str, *, compared_with: str | None = None, keep: int = 3, bump: Any = "minor") -> release.Promoted:
+    def promote(
+        self, run: str, *, compared_with: str | None = None, keep: int = 3, bump: Any = "minor"
+    ) -> release.Promoted:
         gguf, digest = self.file(run)
         candidate = candidate_model(ALIAS, run)
         make_model(self.server, candidate, gguf, digest, {})
         live = load_deployment(self.paths)
 
         def make(version: str, model: str) -> Release:
-            return Release(version, model, digest, float(len(live.releases) + 1), live.live_release.base_digest, parent=compared_with or live.live, run_id=run)
+            return Release(
+                version,
+                model,
+                digest,
+                float(len(live.releases) + 1),
+                live.live_release.base_digest,
+                parent=compared_with or live.live,
+                run_id=run,
+            )
 
         common = {"run_id": run, "bump": bump, "make": make, "store": self.store, "keep": keep}
-        return release.promote(self.paths, self.server, candidate, compared_with=compared_with or live.live, **common)
+        return release.promote(
+            self.paths, self.server, candidate, compared_with=compared_with or live.live, **common
+        )
 
     def weights(self, name: str) -> str | None:
         return self.models.weights(name)
@@ -75,7 +107,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
         made.server.close()
 
 
-# --- the base --------------------------------------------------------------------------------------------------------------------------------
+# --- the base -------------------------------------------------------------------------------------
 
 
 def test_the_base_is_version_one_and_live(home: Home) -> None:
@@ -85,8 +117,18 @@ def test_the_base_is_version_one_and_live(home: Home) -> None:
     routes = home.routes()
     assert routes.pop("salt") == deployment.salt
     live = {"live": "qi-agent:v1.0.0", "digest": deployment.live_release.digest}
-    assert routes == {"format": 1, "alias": ALIAS, "answer_for": ["qwen2.5-coder:7b"], **live, "arms": []}
-    assert home.paths.deploy.stat().st_mode & 0o777 == home.paths.routes.stat().st_mode & 0o777 == 0o600
+    assert routes == {
+        "format": 1,
+        "alias": ALIAS,
+        "answer_for": ["qwen2.5-coder:7b"],
+        **live,
+        "arms": [],
+    }
+    assert (
+        home.paths.deploy.stat().st_mode & 0o777
+        == home.paths.routes.stat().st_mode & 0o777
+        == 0o600
+    )
 
 
 def test_the_alias_moves_by_rename_where_the_store_is_local(home: Home) -> None:
@@ -103,7 +145,9 @@ def test_ensuring_the_base_again_changes_nothing(home: Home) -> None:
     home.models.calls.clear()
     assert home.base(gguf=None, digest="") == first
     assert (home.paths.deploy.stat().st_mtime_ns, home.paths.routes.stat().st_mtime_ns) == before
-    assert not [c for c in home.models.calls if "create" in c or "copy" in c or "POST /api/blobs" in c]
+    assert not [
+        c for c in home.models.calls if "create" in c or "copy" in c or "POST /api/blobs" in c
+    ]
 
 
 def test_a_base_from_a_model_that_the_server_has(home: Home) -> None:
@@ -145,7 +189,15 @@ def test_a_new_base_is_a_new_major(home: Home) -> None:
     home.base()
     home.promote("R1")
     gguf, digest = home.file("base2")
-    made: dict[str, Any] = {"base_model": "", "gguf": gguf, "digest": digest, "spec": {}, "answer_for": ("b2",), "store": home.store, "now": 9.0}
+    made: dict[str, Any] = {
+        "base_model": "",
+        "gguf": gguf,
+        "digest": digest,
+        "spec": {},
+        "answer_for": ("b2",),
+        "store": home.store,
+        "now": 9.0,
+    }
     deployment = release.new_base(home.paths, home.server, **made)
     assert deployment.chain == ("1.0.0", "1.1.0", "2.0.0")
     assert home.weights(ALIAS) == digest
@@ -154,13 +206,18 @@ def test_a_new_base_is_a_new_major(home: Home) -> None:
     assert home.promote("R2").release.version == "2.1.0"
 
 
-# --- promoting -------------------------------------------------------------------------------------------------------------------------------
+# --- promoting ------------------------------------------------------------------------------------
 
 
 def test_a_candidate_becomes_the_live_version(home: Home) -> None:
     home.base()
     done = home.promote("R1")
-    assert (done.release.version, done.release.model, done.previous, done.retired) == ("1.1.0", "qi-agent:v1.1.0", "1.0.0", ())
+    assert (done.release.version, done.release.model, done.previous, done.retired) == (
+        "1.1.0",
+        "qi-agent:v1.1.0",
+        "1.0.0",
+        (),
+    )
     assert home.weights(ALIAS) == home.weights("qi-agent:v1.1.0") == done.release.digest
     assert home.routes()["live"] == "qi-agent:v1.1.0"
     assert home.models.names() == ["qi-agent:latest", "qi-agent:v1.0.0", "qi-agent:v1.1.0"]
@@ -193,7 +250,17 @@ def test_a_version_that_goes_live_while_we_copy_is_noticed(home: Home) -> None:
         return Release(version, model, digest, 2.0, "b", parent="1.0.0", run_id="R1")
 
     with pytest.raises(LiveChanged):
-        release.promote(home.paths, home.server, "qi-agent:candidate-R1", compared_with="1.0.0", run_id="R1", bump="minor", make=make, store=home.store, keep=3)
+        release.promote(
+            home.paths,
+            home.server,
+            "qi-agent:candidate-R1",
+            compared_with="1.0.0",
+            run_id="R1",
+            bump="minor",
+            make=make,
+            store=home.store,
+            keep=3,
+        )
     assert load_deployment(home.paths).live == "1.2.0"
     assert home.promote("R1", compared_with="1.2.0").release.version == "1.3.0"
 
@@ -208,8 +275,20 @@ def test_a_number_that_was_given_is_never_given_again(home: Home) -> None:
     make_model(home.server, "qi-agent:candidate-R1", gguf, digest, {})
     for _ in range(2):
         with pytest.raises(ServerError, match=r"no 1\.1\.0"):
-            release.promote(home.paths, home.server, "qi-agent:candidate-R1", compared_with="1.0.0", run_id="R1", bump="minor", make=fail, store=None, keep=3)
-    home.server.copy("qi-agent:candidate-R1", "qi-agent:v1.1.0")  # as if it had been killed just after
+            release.promote(
+                home.paths,
+                home.server,
+                "qi-agent:candidate-R1",
+                compared_with="1.0.0",
+                run_id="R1",
+                bump="minor",
+                make=fail,
+                store=None,
+                keep=3,
+            )
+    home.server.copy(
+        "qi-agent:candidate-R1", "qi-agent:v1.1.0"
+    )  # as if it had been killed just after
     assert home.promote("R2").release.version == "1.2.0"
     assert "qi-agent:v1.1.0" not in home.models.names()
 
@@ -223,7 +302,7 @@ def test_numbers_that_others_have_on_the_server_are_passed_over(home: Home) -> N
     assert "qi-agent:v1.1.0" in home.models.names()
 
 
-# --- what is kept ----------------------------------------------------------------------------------------------------------------------------
+# --- what is kept ---------------------------------------------------------------------------------
 
 
 def test_the_last_three_the_base_and_the_pinned_stay(home: Home) -> None:
@@ -257,11 +336,18 @@ def test_left_over_candidates_are_deleted(home: Home) -> None:
     for run in ("A", "B"):
         home.server.copy(ALIAS, candidate_model(ALIAS, run))
     home.server.copy(ALIAS, "qi-agents:candidate-C")
-    assert drop_candidates(home.server, ALIAS, keep=[candidate_model(ALIAS, "B")]) == ["qi-agent:candidate-A"]
-    assert home.models.names() == ["qi-agent:candidate-B", ALIAS, "qi-agent:v1.0.0", "qi-agents:candidate-C"]
+    assert drop_candidates(home.server, ALIAS, keep=[candidate_model(ALIAS, "B")]) == [
+        "qi-agent:candidate-A"
+    ]
+    assert home.models.names() == [
+        "qi-agent:candidate-B",
+        ALIAS,
+        "qi-agent:v1.0.0",
+        "qi-agents:candidate-C",
+    ]
 
 
-# --- the alias -------------------------------------------------------------------------------------------------------------------------------
+# --- the alias ------------------------------------------------------------------------------------
 
 
 def test_a_store_of_another_server_is_left_alone(home: Home, tmp_path: Path) -> None:
@@ -276,7 +362,9 @@ def test_a_store_of_another_server_is_left_alone(home: Home, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("had_alias", [True, False])
-def test_a_rename_that_the_server_does_not_see_is_undone(home: Home, tmp_path: Path, had_alias: bool) -> None:
+def test_a_rename_that_the_server_does_not_see_is_undone(
+    home: Home, tmp_path: Path, had_alias: bool
+) -> None:
     home.base()
     home.promote("R1")
     twin = tmp_path / "twin"  # a store with the same version in it, which this server does not read
@@ -286,7 +374,9 @@ def test_a_rename_that_the_server_does_not_see_is_undone(home: Home, tmp_path: P
     if had_alias:
         (place / "latest").write_text("old")
     assert switch_alias(home.server, ALIAS, "qi-agent:v1.0.0", twin) == "copied"
-    assert sorted(p.name for p in place.iterdir()) == (["latest", "v1.0.0"] if had_alias else ["v1.0.0"])
+    assert sorted(p.name for p in place.iterdir()) == (
+        ["latest", "v1.0.0"] if had_alias else ["v1.0.0"]
+    )
     assert not had_alias or (place / "latest").read_text() == "old"
     assert sorted(p.name for p in twin.iterdir()) == ["manifests"]
 
@@ -319,13 +409,15 @@ def test_reconciling_mends_routes_and_alias(home: Home) -> None:
     done = home.promote("R1")
     home.paths.routes.write_text("{broken")
     home.server.copy("qi-agent:v1.0.0", ALIAS)
-    assert reconcile(home.paths, home.server, store=home.store).how == ("renamed" if home.store else "copied")
+    assert reconcile(home.paths, home.server, store=home.store).how == (
+        "renamed" if home.store else "copied"
+    )
     assert home.routes()["live"] == "qi-agent:v1.1.0"
     assert home.weights(ALIAS) == done.release.digest
     assert reconcile(home.paths, home.server, store=home.store).how == "already"
 
 
-# --- the journal -----------------------------------------------------------------------------------------------------------------------------
+# --- the journal ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "{", '{"alias": 1}', "null"])
@@ -339,7 +431,11 @@ def test_a_damaged_journal_is_not_guessed_at(home: Home, text: str) -> None:
 def test_a_journal_that_contradicts_itself_or_is_newer_is_refused(home: Home) -> None:
     home.base()
     raw = json.loads(home.paths.deploy.read_text())
-    for change, words in (({"chain": ["1.0.0", "1.9.0"]}, "cannot be read"), ({"highest": "x"}, "cannot be read"), ({"format": 2}, "Update")):
+    for change, words in (
+        ({"chain": ["1.0.0", "1.9.0"]}, "cannot be read"),
+        ({"highest": "x"}, "cannot be read"),
+        ({"format": 2}, "Update"),
+    ):
         home.paths.deploy.write_text(json.dumps({**raw, **change}))
         with pytest.raises(StoreError, match=words):
             load_deployment(home.paths)
@@ -347,7 +443,11 @@ def test_a_journal_that_contradicts_itself_or_is_newer_is_refused(home: Home) ->
 
 def test_two_processes_do_not_write_at_once(home: Home) -> None:
     home.base()
-    with journal.locked(home.paths.data / "deploy.lock", 0), pytest.raises(Busy), journal.locked(home.paths.data / "deploy.lock", 0.02):
+    with (
+        journal.locked(home.paths.data / "deploy.lock", 0),
+        pytest.raises(Busy),
+        journal.locked(home.paths.data / "deploy.lock", 0.02),
+    ):
         pytest.fail("the lock was given twice")
 
 
@@ -356,7 +456,10 @@ def test_changes_at_the_same_time_are_all_kept(home: Home) -> None:
 
     def add(name: str) -> None:
         for i in range(20):
-            journal.update(home.paths, lambda there: replace(there, answer_for=(*there.answer_for, f"{name}{i}")))  # type: ignore[type-var, union-attr] # noqa: B023
+            journal.update(
+                home.paths,
+                lambda there: replace(there, answer_for=(*there.answer_for, f"{name}{i}")),  # type: ignore[type-var, union-attr] # noqa: B023
+            )
 
     threads = [threading.Thread(target=add, args=(name,)) for name in "ab"]
     for thread in threads:
@@ -382,7 +485,7 @@ def test_a_full_disk_changes_nothing(home: Home) -> None:
     assert [p.name for p in home.paths.data.iterdir() if p.suffix == ".tmp"] == []
 
 
-# --- the smoke test --------------------------------------------------------------------------------------------------------------------------
+# --- the smoke test -------------------------------------------------------------------------------
 
 
 def test_a_sound_candidate_passes_the_smoke_test(home: Home) -> None:
@@ -390,7 +493,13 @@ def test_a_sound_candidate_passes_the_smoke_test(home: Home) -> None:
     gguf, digest = home.file("R1")
     make_model(home.server, "c:1", gguf, digest, {})
     found = smoke_test(home.server, "c:1", "qi-agent:v1.0.0")
-    assert (found.answers, found.stops, found.same_template, found.same_stops, found.problem) == (True, True, True, True, "")
+    assert (found.answers, found.stops, found.same_template, found.same_stops, found.problem) == (
+        True,
+        True,
+        True,
+        True,
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -404,12 +513,18 @@ def test_a_sound_candidate_passes_the_smoke_test(home: Home) -> None:
         ({"moods": True}, {}, "same_twice"),
     ],
 )
-def test_what_the_smoke_test_finds(home: Home, behaviour: dict[str, Any], spec: dict[str, Any], wrong: str) -> None:
+def test_what_the_smoke_test_finds(
+    home: Home, behaviour: dict[str, Any], spec: dict[str, Any], wrong: str
+) -> None:
     home.base()
     gguf, digest = home.file("R1", **behaviour)
     make_model(home.server, "c:1", gguf, digest, spec)
     found = smoke_test(home.server, "c:1", "qi-agent:v1.0.0")
-    assert [name for name in ("answers", "stops", "same_template", "same_stops", "same_twice") if not getattr(found, name)] == [wrong]
+    assert [
+        name
+        for name in ("answers", "stops", "same_template", "same_stops", "same_twice")
+        if not getattr(found, name)
+    ] == [wrong]
 
 
 def test_a_base_that_never_stops_asks_no_stop_of_others(home: Home) -> None:
@@ -433,17 +548,28 @@ def test_a_model_that_the_server_cannot_run_is_a_finding(home: Home) -> None:
     assert "absent:1" in found.problem
 
 
-# --- numbers ---------------------------------------------------------------------------------------------------------------------------------
+# --- numbers --------------------------------------------------------------------------------------
 
 
 def test_version_numbers() -> None:
     assert parse_version("v1.10.0") > parse_version("1.9.9")
-    assert [str(next_version(b, Version(1, 2, 3))) for b in ("major", "minor", "patch")] == ["2.0.0", "1.3.0", "1.2.4"]  # type: ignore[arg-type]
+    assert [str(next_version(b, Version(1, 2, 3))) for b in ("major", "minor", "patch")] == [
+        "2.0.0",
+        "1.3.0",
+        "1.2.4",
+    ]  # type: ignore[arg-type]
     assert next_version("minor", FIRST, {Version(1, 1, 0), Version(1, 2, 0)}) == Version(1, 3, 0)
-    assert [v.is_base for v in (FIRST, Version(1, 1, 0), Version(1, 0, 1), Version(2, 0, 0))] == [True, False, False, True]
+    assert [v.is_base for v in (FIRST, Version(1, 1, 0), Version(1, 0, 1), Version(2, 0, 0))] == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
-@pytest.mark.parametrize("text", ["", "1", "1.0", "1.0.0.0", "v1.0.x", "-1.0.0", "1.0.0-rc1", "latest", "1.0.٣"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "1.0", "1.0.0.0", "v1.0.x", "-1.0.0", "1.0.0-rc1", "latest", "1.0.٣"]
+)
 def test_what_is_no_version(text: str) -> None:
     with pytest.raises(NotFound, match="not a version"):
         parse_version(text)

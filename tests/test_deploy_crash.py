@@ -1,6 +1,8 @@
-"""A process that is killed in the middle: at every file it touches, at every call to the server, before and after the call took effect.
+"""A process that is killed in the middle: at every file it touches, at every call to the server,
+before and after the call took effect.
 
-At every instant the alias, the routes and the journal lead to a complete, gated model, and the same step run again completes.
+At every instant the alias, the routes and the journal lead to a complete, gated model, and the same
+step run again completes.
 """
 
 from __future__ import annotations
@@ -55,11 +57,19 @@ class World:
         self.models.calls.clear()
         self.models.seen.clear()
 
-    def run(self, name: str, local: bool, *, die_at: int = 0, strike: tuple[int, bool] | None = None) -> int:
+    def run(
+        self, name: str, local: bool, *, die_at: int = 0, strike: tuple[int, bool] | None = None
+    ) -> int:
         """The step in a process of its own; how it ended."""
         assert self.zygote.stdin is not None
         assert self.zygote.stdout is not None
-        order = {"step": name, "root": str(self.root), "url": self.models.url, "die_at": die_at, "local": local}
+        order = {
+            "step": name,
+            "root": str(self.root),
+            "url": self.models.url,
+            "die_at": die_at,
+            "local": local,
+        }
         self.zygote.stdin.write(json.dumps(order) + "\n")
         self.zygote.stdin.flush()
         pid = int(self.zygote.stdout.readline())
@@ -84,7 +94,10 @@ class World:
             return
         assert self.models.weights(deployment.live_release.model) in GATED[name], when
         if self.paths.routes.exists() or name != "base":
-            assert self.models.weights(json.loads(self.paths.routes.read_text())["live"]) in GATED[name], when
+            assert (
+                self.models.weights(json.loads(self.paths.routes.read_text())["live"])
+                in GATED[name]
+            ), when
 
     def assert_done(self, name: str, when: str) -> None:
         expected = {
@@ -95,7 +108,9 @@ class World:
         deployment = load_deployment(self.paths)
         assert self.models.names() == expected, when
         assert self.models.weights(ALIAS) == GATED[name][-1] == deployment.live_release.digest, when
-        assert json.loads(self.paths.routes.read_text())["live"] == deployment.live_release.model, when
+        assert json.loads(self.paths.routes.read_text())["live"] == deployment.live_release.model, (
+            when
+        )
         assert deployment.announced is None, when
         assert [p.name for p in self.paths.data.iterdir() if p.name.endswith(".tmp")] == [], when
         assert sorted(p.name for p in self.models.root.iterdir()) == ["blobs", "manifests"], when
@@ -104,18 +119,27 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     command = [sys.executable, "-m", "deploy_crash_child"]
-    path = {"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parent.parent}", "PATH": "/usr/bin:/bin"}
-    zygote = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=path)
+    path = {
+        "PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parent.parent}",
+        "PATH": "/usr/bin:/bin",
+    }
+    zygote = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=path
+    )
     with fake.FakeModels(tmp_path / "store", watched=ALIAS) as models, zygote:
         yield World(tmp_path, models, zygote)
         assert zygote.stdin is not None
         zygote.stdin.close()
 
 
-SLOW = pytest.mark.slow  # the other way of moving the alias, in the same places: the quick run does each place once
+SLOW = (
+    pytest.mark.slow
+)  # the other way of moving the alias, in the same places: the quick run does each place once
 
 
-@pytest.mark.parametrize("local", [pytest.param(True, id="by rename"), pytest.param(False, id="by copy", marks=SLOW)])
+@pytest.mark.parametrize(
+    "local", [pytest.param(True, id="by rename"), pytest.param(False, id="by copy", marks=SLOW)]
+)
 @pytest.mark.parametrize("name", STEPS)
 def test_killed_at_every_file_and_call(world: World, name: str, local: bool) -> None:
     world.prepare(name, local)
@@ -134,10 +158,20 @@ def test_killed_at_every_file_and_call(world: World, name: str, local: bool) -> 
     assert 10 < killed < MOST - 1
 
 
-@pytest.mark.parametrize("local", [pytest.param(True, id="by rename", marks=SLOW), pytest.param(False, id="by copy")])
-@pytest.mark.parametrize("after", [pytest.param(False, id="before it took effect", marks=SLOW), pytest.param(True, id="after it took effect")])
+@pytest.mark.parametrize(
+    "local", [pytest.param(True, id="by rename", marks=SLOW), pytest.param(False, id="by copy")]
+)
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(False, id="before it took effect", marks=SLOW),
+        pytest.param(True, id="after it took effect"),
+    ],
+)
 @pytest.mark.parametrize("name", STEPS)
-def test_killed_at_every_call_by_the_server(world: World, name: str, after: bool, local: bool) -> None:
+def test_killed_at_every_call_by_the_server(
+    world: World, name: str, after: bool, local: bool
+) -> None:
     world.prepare(name, local)
     killed = 0
     for number in range(1, MOST):

@@ -1,7 +1,9 @@
-"""Does a server answer as Ollama does? Every exchange that was recorded from a real Ollama is played against the embedded engine, and against a real
-Ollama where one is on PATH: status, content type, keys and their order, lines per chunk, error texts; never words, times or ids.
+"""Does a server answer as Ollama does? Every exchange that was recorded from a real Ollama is
+played against the embedded engine, and against a real Ollama where one is on PATH: status, content
+type, keys and their order, lines per chunk, error texts; never words, times or ids.
 
-Where the engine says no to something that Ollama does, `OWN_WORDS` says so; those are checked to be refusals that name the reason.
+Where the engine says no to something that Ollama does, `OWN_WORDS` says so; those are checked to be
+refusals that name the reason.
 """
 
 from __future__ import annotations
@@ -19,10 +21,15 @@ from tiny_models import write_tiny_model
 
 RECORDINGS = Path(__file__).parent / "recordings"
 NORM = json.loads((RECORDINGS / "0.33.0-rc2.json").read_text(encoding="utf-8"))["exchanges"]
-RECORDED_DIGEST = next(e["request"]["path"].rsplit(":", 1)[1] for e in NORM if e["name"] == "blob post")
+RECORDED_DIGEST = next(
+    e["request"]["path"].rsplit(":", 1)[1] for e in NORM if e["name"] == "blob post"
+)
 
 OWN_WORDS = {
-    "create bad template": (200, "chat template"),  # like Ollama's, it comes when the stream has begun
+    "create bad template": (
+        200,
+        "chat template",
+    ),  # like Ollama's, it comes when the stream has begun
     "create adapter probe": (400, "adapter"),
     "create quantize a quantised file": (400, "quantise"),
     "chat images unsupported": (400, "images"),
@@ -32,17 +39,46 @@ OWN_WORDS = {
     "embeddings": (500, "embeddings"),
     "v1 embeddings": (501, "embeddings"),
     **{f"v1 responses {way}": (501, "/v1/responses") for way in ("stream", "whole")},
-    **{f"v1 messages {more}{way}": (501, "/v1/messages") for more in ("", "absent model ") for way in ("stream", "whole")},
+    **{
+        f"v1 messages {more}{way}": (501, "/v1/messages")
+        for more in ("", "absent model ")
+        for way in ("stream", "whole")
+    },
 }
 """Exchange -> (status, a word of the reason) where the engine refuses in its own words."""
 
-FREE_TEXTS = {"content", "response", "text", "token", "created_at", "modified_at", "expires_at", "id", "version", "modelfile", "template", "parameters"}
-FREE_TEXTS |= {"digest", "parameter_size", "quantization_level", "source", "name", "shape", "type", "request_id", "item_id"}
+FREE_TEXTS = {
+    "content",
+    "response",
+    "text",
+    "token",
+    "created_at",
+    "modified_at",
+    "expires_at",
+    "id",
+    "version",
+    "modelfile",
+    "template",
+    "parameters",
+}
+FREE_TEXTS |= {
+    "digest",
+    "parameter_size",
+    "quantization_level",
+    "source",
+    "name",
+    "shape",
+    "type",
+    "request_id",
+    "item_id",
+}
 ENDINGS = {"stop", "length"}
 
 
 @pytest.fixture(scope="module", params=["engine", "ollama"])
-def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, Exchange]]]:
+def answers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, dict[str, Exchange]]]:
     """Every exchange of the norm, played in order against one server."""
     directory = tmp_path_factory.mktemp(request.param)
     if request.param == "ollama" and shutil.which("ollama") is None:
@@ -57,37 +93,64 @@ def _play(server: Server, recorded: dict[str, Any], gguf: Path, kind: str) -> Ex
     asked = recorded["request"]
     body = asked["body"]
     if recorded["name"] == "create full" and kind == "engine":
-        body = {key: value for key, value in body.items() if key != "template"}  # what follows needs this model
+        body = {
+            key: value for key, value in body.items() if key != "template"
+        }  # what follows needs this model
     raw = body if body is None or isinstance(body, str) else json.dumps(body)
     if isinstance(raw, str) and raw.startswith("<"):
         content: bytes | None = gguf.read_bytes()
     else:
         content = None if raw is None else raw.replace(RECORDED_DIGEST, digest).encode()
-    return exchange(server.url, asked["method"], asked["path"].replace(RECORDED_DIGEST, digest), content, asked["headers"])
+    return exchange(
+        server.url,
+        asked["method"],
+        asked["path"].replace(RECORDED_DIGEST, digest),
+        content,
+        asked["headers"],
+    )
 
 
 @pytest.mark.parametrize("recorded", NORM, ids=[e["name"] for e in NORM])
-def test_answers_as_recorded(answers: tuple[str, dict[str, Exchange]], recorded: dict[str, Any]) -> None:
+def test_answers_as_recorded(
+    answers: tuple[str, dict[str, Exchange]], recorded: dict[str, Any]
+) -> None:
     kind, all_answers = answers
     name, got, norm = recorded["name"], all_answers[recorded["name"]], _recorded(recorded)
     if kind == "engine" and name in OWN_WORDS:
         status, word = OWN_WORDS[name]
         assert (got.status, word in _message(got.text)) == (status, True), got
-        assert got.header("Content-Type") in ("application/json", "application/json; charset=utf-8", "application/x-ndjson")
+        assert got.header("Content-Type") in (
+            "application/json",
+            "application/json; charset=utf-8",
+            "application/x-ndjson",
+        )
         return
     if kind == "engine" and name == "blob head after delete":
-        assert got.status == 404  # the uploaded file is the model's own blob (as in 0.24), not a copy that stays behind
+        assert (
+            got.status == 404
+        )  # the uploaded file is the model's own blob (as in 0.24), not a copy that stays behind
         return
     assert got.status == norm.status
     assert got.header("Content-Type") == norm.header("Content-Type")
-    for header in ("Allow", "Access-Control-Allow-Origin", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers", "Access-Control-Max-Age"):
+    for header in (
+        "Allow",
+        "Access-Control-Allow-Origin",
+        "Access-Control-Allow-Methods",
+        "Access-Control-Allow-Headers",
+        "Access-Control-Max-Age",
+    ):
         assert got.header(header) == norm.header(header), header
     assert _shapes(got, recorded) == _shapes(norm, recorded)
 
 
 def _recorded(recorded: dict[str, Any]) -> Exchange:
     status = int(recorded["status"].split()[1])
-    return Exchange(status, [tuple(pair) for pair in recorded["headers"]], recorded.get("chunks"), recorded.get("body", ""))
+    return Exchange(
+        status,
+        [tuple(pair) for pair in recorded["headers"]],
+        recorded.get("chunks"),
+        recorded.get("body", ""),
+    )
 
 
 def _message(text: str) -> str:
@@ -97,20 +160,38 @@ def _message(text: str) -> str:
 
 
 def _shapes(got: Exchange, recorded: dict[str, Any]) -> list[Any]:
-    """What must be equal: the shape of each line of a stream (equal neighbours once), or of the one answer."""
+    """What must be equal: the shape of each line of a stream (equal neighbours once), or of the one
+    answer.
+    """
     kind = got.header("Content-Type") or ""
     if kind == "application/x-ndjson":
         assert got.chunks is not None
-        assert all(chunk.count("\n") == 1 and chunk.endswith("\n") for chunk in got.chunks), "one line a chunk"
+        assert all(chunk.count("\n") == 1 and chunk.endswith("\n") for chunk in got.chunks), (
+            "one line a chunk"
+        )
         shapes = [_shape(json.loads(chunk), recorded) for chunk in got.chunks]
-        return _once(shape for shape in shapes if shape != [("status", "template")])  # the engine's template is never detected: it is the file's
+        return _once(
+            shape for shape in shapes if shape != [("status", "template")]
+        )  # the engine's template is never detected: it is the file's
     if kind == "text/event-stream":
         assert got.chunks is not None
         assert all(chunk.endswith("\n\n") for chunk in got.chunks)
-        lines = [line for chunk in got.chunks for event in chunk.split("\n\n") if event for line in event.split("\n")]
+        lines = [
+            line
+            for chunk in got.chunks
+            for event in chunk.split("\n\n")
+            if event
+            for line in event.split("\n")
+        ]
         events = [line.removeprefix("data: ") for line in lines if not line.startswith("event: ")]
         together = [chunk.count("data: ") for chunk in got.chunks[-1:]]
-        return [*_once(event if event == "[DONE]" else _shape(json.loads(event), recorded) for event in events), together]
+        return [
+            *_once(
+                event if event == "[DONE]" else _shape(json.loads(event), recorded)
+                for event in events
+            ),
+            together,
+        ]
     if kind.startswith("application/json"):
         return [_shape(json.loads(got.text), recorded) if got.text else "", got.text.endswith("\n")]
     return [got.text]
@@ -126,15 +207,23 @@ def _once(shapes: Iterable[Any]) -> list[Any]:
 
 def _shape(value: Any, recorded: dict[str, Any], key: str = "") -> Any:
     if key == "model_info":
-        return "general.architecture" in value and list(value) == sorted(value)  # its keys are the file's
-    if key == "parent_model" or key in FREE_TEXTS or (key == "model" and recorded["name"].startswith("tags")):
+        return "general.architecture" in value and list(value) == sorted(
+            value
+        )  # its keys are the file's
+    if (
+        key == "parent_model"
+        or key in FREE_TEXTS
+        or (key == "model" and recorded["name"].startswith("tags"))
+    ):
         return type(value).__name__
     if key == "delta" and isinstance(value, str):
         return "text"
     if key == "status":
         return "layer" if "layer" in value else "template" if "template" in value else value
     if key == "rendered_template":
-        return value if "preset" not in recorded["name"] else "text"  # preset messages: Ollama writes the system text twice
+        return (
+            value if "preset" not in recorded["name"] else "text"
+        )  # preset messages: Ollama writes the system text twice
     if key in ("done_reason", "finish_reason") and value in ENDINGS:
         return "ended"
     if key == "error" and isinstance(value, str) and value.startswith("open "):

@@ -1,4 +1,6 @@
-"""The engine under bad conditions: full disks, broken uploads, missing files, kills, many models, names that move under its readers."""
+"""The engine under bad conditions: full disks, broken uploads, missing files, kills, many models,
+names that move under its readers.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def gguf(tmp_path: Path) -> Path:
 
 
 def chat(server: Server, model: str, **more: object) -> httpx.Response:
-    return server.post("/api/chat", {"model": model, "messages": HI, "options": FEW, "stream": False, **more})
+    return server.post(
+        "/api/chat", {"model": model, "messages": HI, "options": FEW, "stream": False, **more}
+    )
 
 
 def loaded(server: Server) -> list[str]:
@@ -48,10 +52,12 @@ def blobs(server: Server) -> set[str]:
     return {p.name for p in (server.models / "blobs").iterdir()}
 
 
-# --- models come and go ------------------------------------------------------------------------------------------------------------------------
+# --- models come and go ---------------------------------------------------------------------------
 
 
-def test_three_models_side_by_side_and_the_oldest_makes_room(server: Server, tmp_path: Path) -> None:
+def test_three_models_side_by_side_and_the_oldest_makes_room(
+    server: Server, tmp_path: Path
+) -> None:
     for n in range(4):
         server.create(f"lru-{n}", write_tiny_model(tmp_path / f"{n}.gguf", seed=n + 10))
     for n in (0, 1, 2, 0, 3):
@@ -66,29 +72,53 @@ def test_keep_alive(server: Server, gguf: Path) -> None:
     assert "keep:latest" not in loaded(server)
     chat(server, "keep", keep_alive="-1m")
     assert "keep:latest" in loaded(server)
-    assert next(m for m in server.get("/api/ps").json()["models"] if m["name"] == "keep:latest")["expires_at"] > "2100"
-    assert server.post("/api/generate", {"model": "keep", "keep_alive": 0}).json()["done_reason"] == "unload"
+    assert (
+        next(m for m in server.get("/api/ps").json()["models"] if m["name"] == "keep:latest")[
+            "expires_at"
+        ]
+        > "2100"
+    )
+    assert (
+        server.post("/api/generate", {"model": "keep", "keep_alive": 0}).json()["done_reason"]
+        == "unload"
+    )
     assert "keep:latest" not in loaded(server)
     chat(server, "keep", keep_alive="50ms")
     while "keep:latest" in loaded(server):
         time.sleep(0.05)
 
 
-def test_an_answer_outlives_the_unloading_and_the_deletion_of_its_model(server: Server, gguf: Path) -> None:
+def test_an_answer_outlives_the_unloading_and_the_deletion_of_its_model(
+    server: Server, gguf: Path
+) -> None:
     server.create("gone", gguf)
-    body = {"model": "gone", "messages": HI, "options": {"temperature": 0, "num_predict": 60, "stop": []}}
+    body = {
+        "model": "gone",
+        "messages": HI,
+        "options": {"temperature": 0, "num_predict": 60, "stop": []},
+    }
     body |= {"format": {"type": "array", "items": {"const": "x"}, "minItems": 99}}
     with httpx.stream("POST", f"{server.url}/api/chat", json=body, timeout=60) as answer:
         lines = answer.iter_lines()
         next(lines)
-        assert server.post("/api/chat", {"model": "gone", "messages": [], "keep_alive": 0}).json()["done_reason"] == "unload"
-        assert httpx.request("DELETE", f"{server.url}/api/delete", json={"model": "gone"}).status_code == 200
+        assert (
+            server.post("/api/chat", {"model": "gone", "messages": [], "keep_alive": 0}).json()[
+                "done_reason"
+            ]
+            == "unload"
+        )
+        assert (
+            httpx.request("DELETE", f"{server.url}/api/delete", json={"model": "gone"}).status_code
+            == 200
+        )
         rest = [json.loads(line) for line in lines]
     assert (rest[-1]["done_reason"], rest[-1]["eval_count"]) == ("length", 60)
     assert chat(server, "gone").status_code == 404
 
 
-def test_a_loaded_model_is_replaced_by_the_file_its_name_means_now(server: Server, tmp_path: Path) -> None:
+def test_a_loaded_model_is_replaced_by_the_file_its_name_means_now(
+    server: Server, tmp_path: Path
+) -> None:
     one, two = (write_tiny_model(tmp_path / f"{s}.gguf", seed=s, tied=False) for s in (21, 22))
     server.create("one", one)
     server.create("two", two)
@@ -126,7 +156,12 @@ def test_a_copy_leaves_no_gap(server: Server, gguf: Path) -> None:
     for reader in readers:
         reader.start()
     for n in range(40):
-        assert server.post("/api/copy", {"source": f"alias:{'ab'[n % 2]}", "destination": "alias:live"}).status_code == 200
+        assert (
+            server.post(
+                "/api/copy", {"source": f"alias:{'ab'[n % 2]}", "destination": "alias:live"}
+            ).status_code
+            == 200
+        )
     stop.set()
     for reader in readers:
         reader.join()
@@ -140,22 +175,35 @@ def test_deleting_removes_only_what_nobody_else_uses(server: Server, tmp_path: P
     server.create("share-1", path, system="only here")
     server.create("share-2", path)
     mine = blobs(server)
-    httpx.request("DELETE", f"{server.url}/api/delete", json={"model": "share-1"}).raise_for_status()
+    httpx.request(
+        "DELETE", f"{server.url}/api/delete", json={"model": "share-1"}
+    ).raise_for_status()
     assert blob in blobs(server) < mine
-    httpx.request("DELETE", f"{server.url}/api/delete", json={"model": "Share-2:LATEST"}).raise_for_status()  # names have no case
+    httpx.request(
+        "DELETE", f"{server.url}/api/delete", json={"model": "Share-2:LATEST"}
+    ).raise_for_status()  # names have no case
     assert blob not in blobs(server)
 
 
-# --- files that are missing, wrong, too large --------------------------------------------------------------------------------------------------
+# --- files that are missing, wrong, too large -----------------------------------------------------
 
 
-def test_a_missing_blob_is_said_and_harms_nobody_else(server: Server, tmp_path: Path, gguf: Path) -> None:
+def test_a_missing_blob_is_said_and_harms_nobody_else(
+    server: Server, tmp_path: Path, gguf: Path
+) -> None:
     path = write_tiny_model(tmp_path / "m.gguf", seed=41)
     server.create("whole", gguf)
     server.create("hole", path)
     (server.models / "blobs" / f"sha256-{hashlib.sha256(path.read_bytes()).hexdigest()}").unlink()
-    for answer in (chat(server, "hole"), chat(server, "hole", stream=True), server.post("/api/show", {"model": "hole"})):
-        assert (answer.status_code, "missing from the store" in answer.json()["error"]) == (500, True)
+    for answer in (
+        chat(server, "hole"),
+        chat(server, "hole", stream=True),
+        server.post("/api/show", {"model": "hole"}),
+    ):
+        assert (answer.status_code, "missing from the store" in answer.json()["error"]) == (
+            500,
+            True,
+        )
     assert "hole:latest" in [m["name"] for m in server.get("/api/tags").json()["models"]]
     assert chat(server, "whole").status_code == 200
     httpx.request("DELETE", f"{server.url}/api/delete", json={"model": "hole"}).raise_for_status()
@@ -164,9 +212,13 @@ def test_a_missing_blob_is_said_and_harms_nobody_else(server: Server, tmp_path: 
 def test_an_unknown_architecture_is_named(server: Server, tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "m.gguf", "warpdrive")  # type: ignore[arg-type]
     digest = server.upload(path)
-    lines = server.post("/api/create", {"model": "odd", "files": {"m.gguf": digest}}).text.splitlines()
+    lines = server.post(
+        "/api/create", {"model": "odd", "files": {"m.gguf": digest}}
+    ).text.splitlines()
     assert "does not know the architecture 'warpdrive'" in json.loads(lines[-1])["error"]
-    whole = server.post("/api/create", {"model": "odd", "files": {"m.gguf": digest}, "stream": False})
+    whole = server.post(
+        "/api/create", {"model": "odd", "files": {"m.gguf": digest}, "stream": False}
+    )
     assert (whole.status_code, "warpdrive" in whole.json()["error"]) == (500, True)
     assert chat(server, "odd").status_code == 404
 
@@ -174,13 +226,17 @@ def test_an_unknown_architecture_is_named(server: Server, tmp_path: Path) -> Non
 def test_a_cut_file_is_refused(server: Server, gguf: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(gguf.read_bytes()[:-5000])
-    lines = server.post("/api/create", {"model": "cut", "files": {"m.gguf": server.upload(cut)}}).text.splitlines()
+    lines = server.post(
+        "/api/create", {"model": "cut", "files": {"m.gguf": server.upload(cut)}}
+    ).text.splitlines()
     assert "cut off" in json.loads(lines[-1])["error"]
 
 
 def test_several_files_and_unknown_bases_are_refused(server: Server, gguf: Path) -> None:
     digest = server.upload(gguf)
-    lines = server.post("/api/create", {"model": "x", "files": {"a.gguf": digest, "b.gguf": digest}}).text.splitlines()
+    lines = server.post(
+        "/api/create", {"model": "x", "files": {"a.gguf": digest, "b.gguf": digest}}
+    ).text.splitlines()
     assert "exactly one GGUF" in json.loads(lines[-1])["error"]
     answer = server.post("/api/create", {"model": "x", "from": "nowhere"})
     assert (answer.status_code, "not found" in answer.json()["error"]) == (404, True)
@@ -190,7 +246,15 @@ def test_a_template_that_is_the_files_own_is_no_change(server: Server, gguf: Pat
     server.create("own-template", gguf)
     shown = server.post("/api/show", {"model": "own-template"}).json()["template"]
     server.create("own-template-2", gguf, template=shown)
-    answer = server.post("/api/create", {"model": "x", "files": {"m.gguf": server.upload(gguf)}, "template": "{{ .Prompt }}", "stream": False})
+    answer = server.post(
+        "/api/create",
+        {
+            "model": "x",
+            "files": {"m.gguf": server.upload(gguf)},
+            "template": "{{ .Prompt }}",
+            "stream": False,
+        },
+    )
     assert (answer.status_code, "takes no other" in answer.json()["error"]) == (400, True)
 
 
@@ -201,7 +265,10 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     digest = f"sha256:{hashlib.sha256(big.read_bytes()).hexdigest()}"
     with running_engine(tmp_path, limit=200 * 1024) as server:
         answer = httpx.post(f"{server.url}/api/blobs/{digest}", content=big.read_bytes())
-        assert (answer.status_code, "no room for the model" in answer.json()["error"]) == (507, True)
+        assert (answer.status_code, "no room for the model" in answer.json()["error"]) == (
+            507,
+            True,
+        )
         assert blobs(server) == set()
         assert server.get("/api/version").status_code == 200
 
@@ -242,13 +309,18 @@ def test_what_a_kill_leaves_is_swept_up_at_the_next_start(tmp_path: Path, gguf: 
         assert chat(server, "after").status_code == 200
 
 
-# --- the process -------------------------------------------------------------------------------------------------------------------------------
+# --- the process ----------------------------------------------------------------------------------
 
 
 def test_sigterm_ends_it_cleanly_in_the_middle_of_an_answer(tmp_path: Path, gguf: Path) -> None:
     with running_engine(tmp_path) as server:
         server.create("m", gguf)
-        body = {"model": "m", "messages": HI, "format": {"type": "array", "items": {"const": "x"}, "minItems": 9999}, "options": {"num_ctx": 2048, "stop": []}}
+        body = {
+            "model": "m",
+            "messages": HI,
+            "format": {"type": "array", "items": {"const": "x"}, "minItems": 9999},
+            "options": {"num_ctx": 2048, "stop": []},
+        }
         with httpx.stream("POST", f"{server.url}/api/chat", json=body, timeout=60) as answer:
             next(answer.iter_lines())
             server.process.terminate()
@@ -261,7 +333,8 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     words = ["-m", "qi_learn.engine", "--models", str(tmp_path / "models"), "--ready", str(ready)]
     script = (
         "import os, subprocess, sys, time, pathlib\n"
-        f"subprocess.Popen([sys.executable, *{words!r}, '--parent', str(os.getpid())], stderr=subprocess.DEVNULL)\n"
+        f"subprocess.Popen([sys.executable, *{words!r}, '--parent', str(os.getpid())], "
+        "stderr=subprocess.DEVNULL)\n"
         f"while not pathlib.Path({str(ready)!r}).exists(): time.sleep(0.02)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
@@ -279,7 +352,15 @@ def _running(pid: int) -> bool:
 
 
 def test_it_serves_no_other_machine(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "qi_learn.engine", "--models", str(tmp_path), "--host", "0.0.0.0"]
+    words = [
+        sys.executable,
+        "-m",
+        "qi_learn.engine",
+        "--models",
+        str(tmp_path),
+        "--host",
+        "0.0.0.0",
+    ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "not a loopback address" in done.stderr
@@ -291,15 +372,34 @@ def test_files_are_private(server: Server, gguf: Path) -> None:
         assert os.stat(path).st_mode & 0o077 == 0, path
 
 
-# --- who may ask -------------------------------------------------------------------------------------------------------------------------------
+# --- who may ask ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:11434", "127.0.0.1:80", "127.1.2.3", "[::1]:11434", "[::1]", "LOCALHOST:1", "qi.localhost"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:11434",
+        "127.0.0.1:80",
+        "127.1.2.3",
+        "[::1]:11434",
+        "[::1]",
+        "LOCALHOST:1",
+        "qi.localhost",
+    ],
+)
 def test_local_hosts(host: str) -> None:
     assert is_local_host(host)
 
 
-STRANGERS = ["", ":11434", "evil.example", "evil.example:11434", "localhost.evil.example", "127.0.0.1.evil.example"]
+STRANGERS = [
+    "",
+    ":11434",
+    "evil.example",
+    "evil.example:11434",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+]
 STRANGERS += ["192.168.1.2", "0.0.0.0", "[::]", "a@localhost", "::1"]
 
 
@@ -308,17 +408,38 @@ def test_other_hosts(host: str) -> None:
     assert not is_local_host(host)
 
 
-@pytest.mark.parametrize("origin", ["http://localhost", "https://127.0.0.1:8080", "vscode-webview://abc", "app://x", "http://[::1]:3000"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost",
+        "https://127.0.0.1:8080",
+        "vscode-webview://abc",
+        "app://x",
+        "http://[::1]:3000",
+    ],
+)
 def test_local_origins(origin: str) -> None:
     assert is_local_origin(origin)
 
 
-@pytest.mark.parametrize("origin", ["null", "", "https://evil.example", "http://localhost.evil.example", "http://localhost@evil.example", "ftp://localhost"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null",
+        "",
+        "https://evil.example",
+        "http://localhost.evil.example",
+        "http://localhost@evil.example",
+        "ftp://localhost",
+    ],
+)
 def test_other_origins(origin: str) -> None:
     assert not is_local_origin(origin)
 
 
-@pytest.mark.parametrize("header", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Host": ""}])
+@pytest.mark.parametrize(
+    "header", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Host": ""}]
+)
 def test_strangers_change_nothing(server: Server, gguf: Path, header: dict[str, str]) -> None:
     server.create("mine", gguf)
     body = json.dumps({"model": "mine"}).encode()
@@ -326,16 +447,37 @@ def test_strangers_change_nothing(server: Server, gguf: Path, header: dict[str, 
     assert chat(server, "mine").status_code == 200
 
 
-@pytest.mark.parametrize("name", ["../../evil", "a/../b", "..", "a/b/c/d", "x:../y", "/etc/passwd", "a b", "", "x:", ".hidden", "a\u0000b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../evil",
+        "a/../b",
+        "..",
+        "a/b/c/d",
+        "x:../y",
+        "/etc/passwd",
+        "a b",
+        "",
+        "x:",
+        ".hidden",
+        "a\u0000b",
+    ],
+)
 def test_names_stay_in_the_store(server: Server, gguf: Path, name: str) -> None:
     before = sorted(server.models.parent.rglob("*"))
     server.upload(gguf)
     answer = server.post("/api/create", {"model": name, "files": {"m.gguf": server.upload(gguf)}})
     assert answer.status_code == 400
     assert server.post("/api/copy", {"source": name, "destination": name}).status_code == 400
-    assert [p for p in sorted(server.models.parent.rglob("*")) if p not in before and "sha256-" not in p.name] == []
+    assert [
+        p
+        for p in sorted(server.models.parent.rglob("*"))
+        if p not in before and "sha256-" not in p.name
+    ] == []
 
 
-@pytest.mark.parametrize("digest", ["sha256:../../x", "sha256-" + "0" * 63, "md5:" + "0" * 64, "%2e%2e%2fmanifests"])
+@pytest.mark.parametrize(
+    "digest", ["sha256:../../x", "sha256-" + "0" * 63, "md5:" + "0" * 64, "%2e%2e%2fmanifests"]
+)
 def test_digests_stay_in_the_store(server: Server, digest: str) -> None:
     assert httpx.post(f"{server.url}/api/blobs/{digest}", content=b"x").status_code in (400, 404)

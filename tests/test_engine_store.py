@@ -46,21 +46,31 @@ async def _in_parts(*parts: bytes | Exception) -> AsyncIterator[bytes]:
         yield part
 
 
-# --- the store ---------------------------------------------------------------------------------------------------------------------------------
+# --- the store ------------------------------------------------------------------------------------
 
 
 def test_the_layout_is_ollamas(store: ModelStore, tmp_path: Path) -> None:
     save(store, "qi-agent:v1.0.0")
-    manifest = tmp_path / "models" / "manifests" / "registry.ollama.ai" / "library" / "qi-agent" / "v1.0.0"
+    manifest = (
+        tmp_path / "models" / "manifests" / "registry.ollama.ai" / "library" / "qi-agent" / "v1.0.0"
+    )
     written = json.loads(manifest.read_bytes())
     assert list(written) == ["schemaVersion", "mediaType", "config", "layers"]
     assert written["config"]["mediaType"] == "application/vnd.docker.container.image.v1+json"
-    assert [layer["mediaType"] for layer in written["layers"]] == ["application/vnd.ollama.image.model", "application/vnd.ollama.image.system"]
+    assert [layer["mediaType"] for layer in written["layers"]] == [
+        "application/vnd.ollama.image.model",
+        "application/vnd.ollama.image.system",
+    ]
     for entry in (written["config"], *written["layers"]):
         blob = tmp_path / "models" / "blobs" / entry["digest"].replace(":", "-")
-        assert hashlib.sha256(blob.read_bytes()).hexdigest() == entry["digest"].removeprefix("sha256:")
+        assert hashlib.sha256(blob.read_bytes()).hexdigest() == entry["digest"].removeprefix(
+            "sha256:"
+        )
         assert blob.stat().st_size == entry["size"]
-    assert store.find(name("qi-agent:v1.0.0")).digest == hashlib.sha256(manifest.read_bytes()).hexdigest()
+    assert (
+        store.find(name("qi-agent:v1.0.0")).digest
+        == hashlib.sha256(manifest.read_bytes()).hexdigest()
+    )
 
 
 def test_a_manifest_of_a_real_ollama_is_read(store: ModelStore) -> None:
@@ -68,10 +78,23 @@ def test_a_manifest_of_a_real_ollama_is_read(store: ModelStore) -> None:
     place = store.manifests / "example.org" / "me" / "thing" / "v2"
     place.parent.mkdir(parents=True)
     digest = "sha256:" + "ab" * 32
-    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": digest, "size": 7, "from": "/tmp/x"}
-    config = {"mediaType": "application/vnd.docker.container.image.v1+json", "digest": digest, "size": 1}
+    layer = {
+        "mediaType": "application/vnd.ollama.image.model",
+        "digest": digest,
+        "size": 7,
+        "from": "/tmp/x",
+    }
+    config = {
+        "mediaType": "application/vnd.docker.container.image.v1+json",
+        "digest": digest,
+        "size": 1,
+    }
     template = {**layer, "mediaType": "application/vnd.ollama.image.template"}
-    place.write_text(json.dumps({"schemaVersion": 2, "mediaType": "x", "config": config, "layers": [layer, template]}))
+    place.write_text(
+        json.dumps(
+            {"schemaVersion": 2, "mediaType": "x", "config": config, "layers": [layer, template]}
+        )
+    )
     (found,) = store.list()
     assert str(found.name) == "example.org/me/thing:v2"
     assert found.weights == Layer("model", "ab" * 32, 7, "/tmp/x")
@@ -106,7 +129,17 @@ def test_no_name_leaves_the_store(text: str) -> None:
             assert not part.startswith(".")
 
 
-@pytest.mark.parametrize("text", ["", "sha256:", "sha256:" + "g" * 64, "sha256:" + "a" * 65, "a" * 64, "sha256:" + "a" * 64 + "\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "sha256:",
+        "sha256:" + "g" * 64,
+        "sha256:" + "a" * 65,
+        "a" * 64,
+        "sha256:" + "a" * 64 + "\n",
+    ],
+)
 def test_digests(text: str) -> None:
     assert parse_digest(text) is None
     assert parse_digest("sha256-" + "A" * 64) == "a" * 64
@@ -172,17 +205,28 @@ def test_leftovers_of_living_writers_stay(tmp_path: Path) -> None:
     assert not dead.exists()
 
 
-# --- headers -----------------------------------------------------------------------------------------------------------------------------------
+# --- headers --------------------------------------------------------------------------------------
 
 
 def test_a_header_says_what_gguf_py_says(tmp_path: Path) -> None:
     import gguf
 
-    path = write_tiny_model(tmp_path / "m.gguf", "qwen2", tensor_type="Q8_0", tensor_types={"blk.0.attn_q.weight": "F16"})
+    path = write_tiny_model(
+        tmp_path / "m.gguf",
+        "qwen2",
+        tensor_type="Q8_0",
+        tensor_types={"blk.0.attn_q.weight": "F16"},
+    )
     head, reference = read_head(path), gguf.GGUFReader(path)
-    assert [(t.name, t.type, t.shape) for t in head.tensors.values()] == [(t.name, t.tensor_type.name, tuple(int(n) for n in t.shape)) for t in reference.tensors]
+    assert [(t.name, t.type, t.shape) for t in head.tensors.values()] == [
+        (t.name, t.tensor_type.name, tuple(int(n) for n in t.shape)) for t in reference.tensors
+    ]
     assert head.parameters == sum(int(t.n_elements) for t in reference.tensors)
-    assert (head.architecture, head.quantization, head.number("qwen2.context_length")) == ("qwen2", "Q8_0", 2048)
+    assert (head.architecture, head.quantization, head.number("qwen2.context_length")) == (
+        "qwen2",
+        "Q8_0",
+        2048,
+    )
     for key, value in head.keys.items():
         contents = reference.fields[key].contents()
         assert isinstance(value, Array) if isinstance(contents, list) else value == contents
@@ -195,10 +239,21 @@ def test_the_embedded_base_is_read() -> None:
     assert found.submodule_search_locations
     (path,) = Path(found.submodule_search_locations[0]).glob("*.gguf")
     head = read_head(path)
-    assert (head.architecture, human_count(head.parameters), head.quantization) == ("llama", "134.52M", "Q4_1")
+    assert (head.architecture, human_count(head.parameters), head.quantization) == (
+        "llama",
+        "134.52M",
+        "Q4_1",
+    )
 
 
-COUNTS = [(134515008, "134.52M"), (7_615_616_512, "7.6B"), (8_000_000_000, "8B"), (1_000_000, "1M"), (24_896, "25K"), (7, "7")]
+COUNTS = [
+    (134515008, "134.52M"),
+    (7_615_616_512, "7.6B"),
+    (8_000_000_000, "8B"),
+    (1_000_000, "1M"),
+    (24_896, "25K"),
+    (7, "7"),
+]
 
 
 @pytest.mark.parametrize(("number", "text"), COUNTS)
@@ -208,13 +263,21 @@ def test_counts_as_ollama_writes_them(number: int, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("gguf") / "m.gguf", layers=1, width=32, feed=32, heads=2, kv_heads=1)
+    return write_tiny_model(
+        tmp_path_factory.mktemp("gguf") / "m.gguf", layers=1, width=32, feed=32, heads=2, kv_heads=1
+    )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
-def test_broken_headers_are_errors_and_nothing_else(small: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Cut anywhere, or with bytes changed: an answer or a ModelError, without building what a length only promises."""
+def test_broken_headers_are_errors_and_nothing_else(
+    small: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Cut anywhere, or with bytes changed: an answer or a ModelError, without building what a
+    length only promises.
+    """
     raw = bytearray(small.read_bytes())
     for _ in range(data.draw(st.integers(0, 3))):
         raw[data.draw(st.integers(4, 3000))] = data.draw(st.integers(0, 255))
@@ -230,7 +293,18 @@ def test_broken_headers_are_errors_and_nothing_else(small: Path, tmp_path_factor
 
 
 FOREVER = float("inf")
-DURATIONS = [(None, None), (0, 0), (5, 5), (2.5, 2.5), (-1, FOREVER), ("10m", 600), ("1h30m", 5400), ("-1m", FOREVER), ("0", 0), ("1.5s", 1.5)]
+DURATIONS = [
+    (None, None),
+    (0, 0),
+    (5, 5),
+    (2.5, 2.5),
+    (-1, FOREVER),
+    ("10m", 600),
+    ("1h30m", 5400),
+    ("-1m", FOREVER),
+    ("0", 0),
+    ("1.5s", 1.5),
+]
 
 
 @pytest.mark.parametrize(("value", "seconds"), DURATIONS)

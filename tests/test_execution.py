@@ -1,4 +1,6 @@
-"""What an answer's code is, which tasks a served model solves (through a small real server and the real sandbox), and what the gate makes of it."""
+"""What an answer's code is, which tasks a served model solves (through a small real server and the
+real sandbox), and what the gate makes of it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,14 @@ import pytest
 from sandboxes import sandbox_or_skip, soon
 
 from qi_learn.errors import ServerError
-from qi_learn.gate.execution import QUESTION, Exercise, attempt, code_of, make_exercise, measure_execution
+from qi_learn.gate.execution import (
+    QUESTION,
+    Exercise,
+    attempt,
+    code_of,
+    make_exercise,
+    measure_execution,
+)
 from qi_learn.gate.execution_rule import mcnemar_rule
 from qi_learn.gate.sandbox import Sandbox, SandboxLimits
 from qi_learn.gate.tasks import CodingTask, choose, load_tasks
@@ -34,7 +43,7 @@ def sandbox() -> Sandbox:
     return sandbox_or_skip()
 
 
-# --- the code of an answer -------------------------------------------------------------------------------------------------------------------
+# --- the code of an answer ------------------------------------------------------------------------
 
 CODE = "def double(number):\n    return 2 * number"
 
@@ -50,7 +59,10 @@ CODE = "def double(number):\n    return 2 * number"
         (f"```\n{CODE}\n\ndef other(:\n```", CODE),
         ("    return 2 * number", f"{DOUBLE.prompt}\n    return 2 * number"),
         ("```python\n    return 2 * number\n```", f"{DOUBLE.prompt}\n    return 2 * number"),
-        ("```python\nasync def double(number):\n    return 1\n```", "async def double(number):\n    return 1"),
+        (
+            "```python\nasync def double(number):\n    return 1\n```",
+            "async def double(number):\n    return 1",
+        ),
     ],
 )
 def test_the_code_of_an_answer(answer: str, code: str) -> None:
@@ -62,7 +74,7 @@ def test_an_answer_without_code_leaves_the_stub_or_nothing(answer: str) -> None:
     assert code_of(DOUBLE, answer).strip() in ("", DOUBLE.prompt)
 
 
-# --- measuring a model -----------------------------------------------------------------------------------------------------------------------
+# --- measuring a model ----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -88,7 +100,10 @@ def serve(server: Ollama, directory: Path, name: str, say: Any) -> None:
 def answers(solved: int, tasks: tuple[CodingTask, ...] = TASKS) -> dict[str, str]:
     """A model that knows the first tasks and answers the others with the stub."""
     return {
-        QUESTION.format(prompt=t.prompt): f"Sure!\n```python\n{t.solution if n < solved else t.prompt + chr(10) + '    pass'}\n```" for n, t in enumerate(tasks)
+        QUESTION.format(
+            prompt=t.prompt
+        ): f"Sure!\n```python\n{t.solution if n < solved else t.prompt + chr(10) + '    pass'}\n```"
+        for n, t in enumerate(tasks)
     }
 
 
@@ -96,7 +111,9 @@ def asked(models: fake.FakeModels) -> int:
     return models.calls.count("POST /api/chat")
 
 
-def test_a_model_that_knows_half_solves_half(server: Ollama, models: fake.FakeModels, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_model_that_knows_half_solves_half(
+    server: Ollama, models: fake.FakeModels, sandbox: Sandbox, tmp_path: Path
+) -> None:
     tasks = choose(TASKS, 12)
     serve(server, tmp_path, "half:1", answers(6, tasks))
     found = measure_execution(server, "half:1", Exercise(tasks, sandbox), answer_tokens=1000)
@@ -104,69 +121,116 @@ def test_a_model_that_knows_half_solves_half(server: Ollama, models: fake.FakeMo
     assert asked(models) == 12
 
 
-def test_a_model_is_asked_once_for_good(server: Ollama, models: fake.FakeModels, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_model_is_asked_once_for_good(
+    server: Ollama, models: fake.FakeModels, sandbox: Sandbox, tmp_path: Path
+) -> None:
     serve(server, tmp_path, "m:1", answers(2))
     exercise = Exercise(TASKS[:4], sandbox)
     first = measure_execution(server, "m:1", exercise, answer_tokens=1000, known=tmp_path / "known")
     server.copy("m:1", "m:2")  # as a candidate becomes a version
-    assert measure_execution(server, "m:2", exercise, answer_tokens=1000, known=tmp_path / "known") == first
+    assert (
+        measure_execution(server, "m:2", exercise, answer_tokens=1000, known=tmp_path / "known")
+        == first
+    )
     assert asked(models) == 4
-    longer = measure_execution(server, "m:2", Exercise(TASKS[:5], sandbox), answer_tokens=1000, known=tmp_path / "known")
+    longer = measure_execution(
+        server, "m:2", Exercise(TASKS[:5], sandbox), answer_tokens=1000, known=tmp_path / "known"
+    )
     assert (longer.passed, asked(models)) == ((True, True, False, False, False), 5)
     other = replace(TASKS[0], checks=("double(1)",) * 4, expected=("3",) * 4)
-    changed = measure_execution(server, "m:2", Exercise((other,), sandbox), answer_tokens=1000, known=tmp_path / "known")
-    assert (changed.passed, asked(models)) == ((False,), 6), "a task that was changed is another task"
+    changed = measure_execution(
+        server, "m:2", Exercise((other,), sandbox), answer_tokens=1000, known=tmp_path / "known"
+    )
+    assert (changed.passed, asked(models)) == ((False,), 6), (
+        "a task that was changed is another task"
+    )
     serve(server, tmp_path, "m:3", answers(4))
-    assert measure_execution(server, "m:3", exercise, answer_tokens=1000, known=tmp_path / "known").passed == (True,) * 4
+    assert (
+        measure_execution(
+            server, "m:3", exercise, answer_tokens=1000, known=tmp_path / "known"
+        ).passed
+        == (True,) * 4
+    )
 
 
-def test_where_the_time_is_up_the_rest_is_left_out_and_said(server: Ollama, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_where_the_time_is_up_the_rest_is_left_out_and_said(
+    server: Ollama, sandbox: Sandbox, tmp_path: Path
+) -> None:
     serve(server, tmp_path, "m:1", answers(48))
     ticks = iter(range(0, 1000, 10))
-    found = measure_execution(server, "m:1", Exercise(TASKS, sandbox), answer_tokens=1000, seconds=25, clock=lambda: next(ticks))
+    found = measure_execution(
+        server,
+        "m:1",
+        Exercise(TASKS, sandbox),
+        answer_tokens=1000,
+        seconds=25,
+        clock=lambda: next(ticks),
+    )
     assert found.ids == tuple(t.name for t in TASKS[:2])
     assert found.problem == "the time (25 s) was up after 2 of 48 tasks"
 
 
 def test_what_only_ran_out_of_wall_time_is_not_remembered(sandbox: Sandbox) -> None:
     hasty, patient = SandboxLimits(seconds=soon(sandbox)), SandboxLimits(processor=1, seconds=120.0)
-    assert attempt(DOUBLE, "import time\ntime.sleep(600)\n" + CODE, sandbox, hasty) == (False, False)
+    assert attempt(DOUBLE, "import time\ntime.sleep(600)\n" + CODE, sandbox, hasty) == (
+        False,
+        False,
+    )
     assert attempt(DOUBLE, "while True: pass\n" + CODE, sandbox, patient) == (False, True)
     assert attempt(DOUBLE, CODE, sandbox, patient) == (True, True)
     assert attempt(DOUBLE, "", sandbox, patient) == (False, True)
 
 
-def test_a_server_that_fails_is_no_wrong_answer(server: Ollama, models: fake.FakeModels, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_server_that_fails_is_no_wrong_answer(
+    server: Ollama, models: fake.FakeModels, sandbox: Sandbox, tmp_path: Path
+) -> None:
     serve(server, tmp_path, "m:1", answers(4))
     models.broken["/api/chat"] = "out of memory"
     with pytest.raises(ServerError, match="out of memory"):
         measure_execution(server, "m:1", Exercise(TASKS[:4], sandbox), answer_tokens=1000)
 
 
-def test_a_question_that_does_not_fit_is_left_out_and_said(server: Ollama, models: fake.FakeModels, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_question_that_does_not_fit_is_left_out_and_said(
+    server: Ollama, models: fake.FakeModels, sandbox: Sandbox, tmp_path: Path
+) -> None:
     serve(server, tmp_path, "m:1", answers(4))
-    short, long = sorted(TASKS[:4], key=lambda t: len(t.prompt))[:3], max(TASKS[:4], key=lambda t: len(t.prompt))
+    short, long = (
+        sorted(TASKS[:4], key=lambda t: len(t.prompt))[:3],
+        max(TASKS[:4], key=lambda t: len(t.prompt)),
+    )
     models.longest = len(QUESTION.format(prompt=long.prompt))  # ChatML comes on top
     found = measure_execution(server, "m:1", Exercise(TASKS[:4], sandbox), answer_tokens=1000)
     assert set(found.ids) == {t.name for t in short}
     assert "does not fit into the context" in found.problem
 
 
-def test_a_sandbox_that_breaks_meanwhile_is_no_wrong_answer_either(server: Ollama, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_sandbox_that_breaks_meanwhile_is_no_wrong_answer_either(
+    server: Ollama, sandbox: Sandbox, tmp_path: Path
+) -> None:
     serve(server, tmp_path, "m:1", answers(4))
     broken = Sandbox((sandbox.command[0], "--no-such-option"), sandbox.seccomp)
-    found = measure_execution(server, "m:1", Exercise(TASKS[:4], broken), answer_tokens=1000, known=tmp_path / "known")
+    found = measure_execution(
+        server, "m:1", Exercise(TASKS[:4], broken), answer_tokens=1000, known=tmp_path / "known"
+    )
     assert found.ids == ()
     assert "The sandbox does not start" in found.problem
     assert not (tmp_path / "known").exists()
 
 
-# --- generated code runs only in a sandbox -----------------------------------------------------------------------------------------------------
+# --- generated code runs only in a sandbox --------------------------------------------------------
 
 
-def test_without_a_sandbox_nothing_is_run_and_it_is_said(server: Ollama, models: fake.FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_sandbox_nothing_is_run_and_it_is_said(
+    server: Ollama, models: fake.FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trace = tmp_path / "it-ran"
-    serve(server, tmp_path, "m:1", f"```python\nopen({str(trace)!r}, 'w').close()\ndef double(number):\n    return 2 * number\n```")
+    serve(
+        server,
+        tmp_path,
+        "m:1",
+        f"```python\nopen({str(trace)!r}, 'w').close()\ndef double(number):\n    return 2 * "
+        "number\n```",
+    )
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     exercise = make_exercise(48)
     found = measure_execution(server, "m:1", exercise, answer_tokens=1000)
@@ -175,13 +239,19 @@ def test_without_a_sandbox_nothing_is_run_and_it_is_said(server: Ollama, models:
     assert (said.passed, said.value) == (True, None)
     assert said.reason.startswith("not run: ")
     assert "Everything else works without it" in said.reason
-    remark = {finding.name: finding for finding in doctor.examine(Paths.under(tmp_path / "home"))}["sandbox"]
+    remark = {finding.name: finding for finding in doctor.examine(Paths.under(tmp_path / "home"))}[
+        "sandbox"
+    ]
     assert (remark.ok, remark.what) == (True, exercise.problem)
 
 
 def test_with_one_the_code_runs_in_it_and_leaves_no_trace(sandbox: Sandbox, tmp_path: Path) -> None:
     trace = tmp_path / "it-ran"
-    assert attempt(DOUBLE, f"try:\n    open({str(trace)!r}, 'w').close()\nexcept OSError:\n    pass\n{CODE}", sandbox) == (True, True)
+    assert attempt(
+        DOUBLE,
+        f"try:\n    open({str(trace)!r}, 'w').close()\nexcept OSError:\n    pass\n{CODE}",
+        sandbox,
+    ) == (True, True)
     assert not trace.exists()
 
 
@@ -190,21 +260,33 @@ def test_it_can_be_switched_off(tmp_path: Path) -> None:
     home = Paths.under(tmp_path)
     home.ensure()
     home.settings_file.write_text("[gate]\nexecute = 0\n")
-    assert "gate.execute = 0" in {finding.name: finding for finding in doctor.examine(home)}["sandbox"].what
+    assert (
+        "gate.execute = 0"
+        in {finding.name: finding for finding in doctor.examine(home)}["sandbox"].what
+    )
 
 
 def test_no_other_part_of_the_package_runs_texts_as_code() -> None:
-    """`exec`, `eval` and their like are called in one file, which is shown to the sandbox and to nobody else."""
+    """`exec`, `eval` and their like are called in one file, which is shown to the sandbox and to
+    nobody else.
+    """
     callers = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("exec", "eval", "compile", "__import__"):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("exec", "eval", "compile", "__import__")
+            ):
                 callers.add(path.name)
-            assert not (isinstance(node, ast.Attribute) and node.attr in ("run_path", "run_module", "InteractiveInterpreter", "exec_module")), path
+            assert not (
+                isinstance(node, ast.Attribute)
+                and node.attr in ("run_path", "run_module", "InteractiveInterpreter", "exec_module")
+            ), path
     assert callers == {"inside.py"}
 
 
-# --- the gate's rule ---------------------------------------------------------------------------------------------------------------------------
+# --- the gate's rule ------------------------------------------------------------------------------
 
 
 def ran(passed: int, *, lost: int = 0, n: int = 48) -> Execution:
@@ -266,12 +348,17 @@ def binomial(n: int, p: float) -> list[float]:
 
 
 def refused(solved: int, lose: float, gain: float, n: int = 48) -> float:
-    """The probability that the rule refuses, over all outcomes: each solved task is lost with `lose`, each other gained with `gain`."""
+    """The probability that the rule refuses, over all outcomes: each solved task is lost with
+    `lose`, each other gained with `gain`.
+    """
     live = ran(solved, n=n)
     total = 0.0
     for lost, p in enumerate(binomial(solved, lose)):
         for gained, q in enumerate(binomial(n - solved, gain)):
-            if p * q > 1e-9 and not mcnemar_rule(ran(solved + gained, lost=lost, n=n), live, ran(0, n=n)).passed:
+            if (
+                p * q > 1e-9
+                and not mcnemar_rule(ran(solved + gained, lost=lost, n=n), live, ran(0, n=n)).passed
+            ):
                 total += p * q
     return total
 
@@ -283,6 +370,9 @@ def test_harmless_updates_are_seldom_refused(solved: int, flips: int) -> None:
     assert refused(solved, flips / solved, flips / (48 - solved)) <= 0.03
 
 
-@pytest.mark.parametrize(("solved", "lose", "power"), [(24, 0.3, 0.7), (24, 0.5, 0.95), (36, 0.2, 0.7), (36, 0.3, 0.9), (43, 0.2, 0.8)])
+@pytest.mark.parametrize(
+    ("solved", "lose", "power"),
+    [(24, 0.3, 0.7), (24, 0.5, 0.95), (36, 0.2, 0.7), (36, 0.3, 0.9), (43, 0.2, 0.8)],
+)
 def test_a_model_that_lost_much_is_mostly_refused(solved: int, lose: float, power: float) -> None:
     assert refused(solved, lose, 1 / (48 - solved)) >= power

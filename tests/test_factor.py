@@ -1,4 +1,6 @@
-"""Factors: what a sketch keeps of a wide matrix and what it loses, that both can be added up, and what a file makes of them."""
+"""Factors: what a sketch keeps of a wide matrix and what it loses, that both can be added up, and
+what a file makes of them.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def test_a_sketch_never_rewards_and_its_directions_never_exceed_the_truth(spectr
     low, rest = found.nystroem()
     assert float(torch.linalg.eigvalsh(truth - low @ low.T)[0]) >= -1e3 * tiny
     assert float(rest.min()) >= 0
-    assert torch.allclose(dense.diagonal(), truth.diagonal(), rtol=1e-6, atol=1e3 * tiny)  # each weight alone is penalised as it should be
+    assert torch.allclose(
+        dense.diagonal(), truth.diagonal(), rtol=1e-6, atol=1e3 * tiny
+    )  # each weight alone is penalised as it should be
 
 
 @pytest.mark.usefixtures("sketched")
@@ -79,7 +83,9 @@ def test_a_sketch_in_float32_is_as_good() -> None:
 def test_sketches_of_parts_add_up_to_the_sketch_of_the_whole() -> None:
     one, two = _vectors("falling slowly", WIDTH, seed=1), _vectors("falling fast", WIDTH, seed=2)
     apart, together = _sum(one).combined(0.5, _sum(two), 0.5), _sum(one, two)
-    for a, b in zip((apart.matrix, apart.diagonal), (together.matrix, together.diagonal), strict=True):
+    for a, b in zip(
+        (apart.matrix, apart.diagonal), (together.matrix, together.diagonal), strict=True
+    ):
         assert a is not None
         assert b is not None
         assert torch.allclose(a, b, rtol=1e-12)
@@ -87,10 +93,15 @@ def test_sketches_of_parts_add_up_to_the_sketch_of_the_whole() -> None:
 
 
 @pytest.mark.usefixtures("sketched")
-@pytest.mark.parametrize(("spectrum", "most"), [("few directions", 1e-6), ("falling fast", 0.01), ("falling slowly", 0.15), ("flat", 0.35)])
+@pytest.mark.parametrize(
+    ("spectrum", "most"),
+    [("few directions", 1e-6), ("falling fast", 0.01), ("falling slowly", 0.15), ("flat", 0.35)],
+)
 def test_what_64_columns_lose(spectrum: str, most: float) -> None:
-    """In the penalty of changes of rank 8 in directions of chance: next to nothing where few directions matter, and of a flat spectrum, the worst there
-    is, the diagonal is right and so the mean over changes is."""
+    """In the penalty of changes of rank 8 in directions of chance: next to nothing where few
+    directions matter, and of a flat spectrum, the worst there is, the diagonal is right and so the
+    mean over changes is.
+    """
     data = _vectors(spectrum, WIDTH)
     truth, found = data.T @ data / len(data), _dense(_sum(data))
     torch.manual_seed(0)
@@ -117,17 +128,30 @@ def test_a_file_keeps_a_whole_matrix_in_a_quarter_of_its_size(width: int, rank: 
     assert after.matrix is not None
     assert torch.allclose(after.matrix.diagonal(), before.matrix.diagonal(), rtol=1e-6)
     size = before.matrix.diagonal().sqrt()
-    assert float(((after.matrix - before.matrix).abs() / torch.outer(size, size)).max()) <= ROUNDING + 2e-5
+    assert (
+        float(((after.matrix - before.matrix).abs() / torch.outer(size, size)).max())
+        <= ROUNDING + 2e-5
+    )
     assert torch.equal(after.matrix, after.matrix.T)
-    assert float(torch.linalg.eigvalsh(after.matrix.double())[0]) >= 0  # also where 295 directions are free
+    assert (
+        float(torch.linalg.eigvalsh(after.matrix.double())[0]) >= 0
+    )  # also where 295 directions are free
 
 
 def test_twenty_cycles_through_files_drift_by_little() -> None:
-    cycles = [_sum(_vectors("falling slowly", 96, seed=n, count=60), dtype=torch.float32) for n in range(20)]
+    cycles = [
+        _sum(_vectors("falling slowly", 96, seed=n, count=60), dtype=torch.float32)
+        for n in range(20)
+    ]
     kept, exact = cycles[0], cycles[0]
     for fresh in cycles[1:]:
-        kept, exact = Factor.of_parts(kept.combined(1, fresh, 1).parts()), exact.combined(1, fresh, 1)
-    error = torch.linalg.matrix_norm(_dense(kept) - _dense(exact)) / torch.linalg.matrix_norm(_dense(exact))
+        kept, exact = (
+            Factor.of_parts(kept.combined(1, fresh, 1).parts()),
+            exact.combined(1, fresh, 1),
+        )
+    error = torch.linalg.matrix_norm(_dense(kept) - _dense(exact)) / torch.linalg.matrix_norm(
+        _dense(exact)
+    )
     assert float(error) < 0.02
     assert kept.trace == pytest.approx(exact.trace, rel=1e-5)
 
@@ -155,7 +179,10 @@ def test_wide_modules_are_sketched_without_ever_being_whole() -> None:
     width = FULL_WIDTH + 1
     one = FactorSum(width, CPU, torch.float32)
     one.add(torch.randn(10, width))
-    assert max(part.numel() for part in (one._matrix, one._diagonal, one._omega) if part is not None) == width * SKETCH
+    assert (
+        max(part.numel() for part in (one._matrix, one._diagonal, one._omega) if part is not None)
+        == width * SKETCH
+    )
 
 
 def test_factors_of_different_forms_do_not_mix() -> None:

@@ -21,7 +21,12 @@ def _home(root: Path) -> Paths:
     versions = [replace(one, version=f"1.{n}.0", adapter=f"adapters/v1.{n}.0") for n in range(1, 5)]
     update(
         paths,
-        lambda there: replace(there, releases=(there.releases[0], *versions), chain=("1.0.0", *(v.version for v in versions)), retired=("1.1.0",)),  # type: ignore[type-var, union-attr]
+        lambda there: replace(
+            there,
+            releases=(there.releases[0], *versions),
+            chain=("1.0.0", *(v.version for v in versions)),
+            retired=("1.1.0",),
+        ),  # type: ignore[type-var, union-attr]
     )
     for release in versions:
         place = paths.data / str(release.adapter)
@@ -34,8 +39,14 @@ def _home(root: Path) -> Paths:
 def test_only_versions_whose_model_is_gone_lose_theirs(tmp_path: Path) -> None:
     paths = _home(tmp_path)
     assert prune_fishers(paths) == [paths.adapters / "v1.1.0" / PAST_FISHER]
-    assert {p.parent.name for p in paths.adapters.glob(f"*/{PAST_FISHER}")} == {"v1.2.0", "v1.3.0", "v1.4.0"}
-    assert len(list(paths.adapters.glob("*/adapter.safetensors"))) == 4  # small, and the lineage stays readable
+    assert {p.parent.name for p in paths.adapters.glob(f"*/{PAST_FISHER}")} == {
+        "v1.2.0",
+        "v1.3.0",
+        "v1.4.0",
+    }
+    assert (
+        len(list(paths.adapters.glob("*/adapter.safetensors"))) == 4
+    )  # small, and the lineage stays readable
     assert prune_fishers(paths) == []
 
 

@@ -20,11 +20,16 @@ from qi_learn.records import Behaviour, Check, Execution, Leak, Smoke, SuiteNll,
 from qi_learn.stats import t_cdf
 
 N = 25
-GAINS = (TensorGain("blk.9.attn_q.weight", "Q4_1", "Q8_0", 1.0, 0.99, 100), TensorGain("blk.9.ffn_up.weight", "Q4_1", "Q8_0", 0.9, 0.9, 100))
+GAINS = (
+    TensorGain("blk.9.attn_q.weight", "Q4_1", "Q8_0", 1.0, 0.99, 100),
+    TensorGain("blk.9.ffn_up.weight", "Q4_1", "Q8_0", 0.9, 0.9, 100),
+)
 SOUND = Smoke(answers=True, stops=True, same_template=True, same_stops=True)
 
 
-def suite(name: str, per_token: list[float], *, tokens: int = 10, units: tuple[str, ...] | None = None) -> SuiteNll:
+def suite(
+    name: str, per_token: list[float], *, tokens: int = 10, units: tuple[str, ...] | None = None
+) -> SuiteNll:
     ids = tuple(f"{name}{i}" for i in range(len(per_token)))
     nll = tuple(v * tokens for v in per_token)
     return SuiteNll(name, ids, units or ids, nll, (tokens,) * len(ids), nll, (tokens,) * len(ids))
@@ -35,19 +40,48 @@ def spread(mean: float, by: float = 0.01, n: int = N) -> list[float]:
     return [mean + (by if i % 2 else -by) for i in range(n)]
 
 
-def answers(similarity: float = 0.8, *, coherent: int = N, speed: float = 50.0, n: int = N) -> Behaviour:
-    return Behaviour(tuple(f"gate{i}" for i in range(n)), (similarity,) * n, tuple(i < coherent for i in range(n)), ("x",) * n, speed)
+def answers(
+    similarity: float = 0.8, *, coherent: int = N, speed: float = 50.0, n: int = N
+) -> Behaviour:
+    return Behaviour(
+        tuple(f"gate{i}" for i in range(n)),
+        (similarity,) * n,
+        tuple(i < coherent for i in range(n)),
+        ("x",) * n,
+        speed,
+    )
 
 
-def model(gate: float = 2.0, old: float | None = 1.5, general: float = 1.0, **behaviour: Any) -> Measurements:
-    return Measurements(suite("gate", spread(gate)), suite("old", spread(old) if old is not None else []), suite("general", spread(general)), answers(**behaviour))
+def model(
+    gate: float = 2.0, old: float | None = 1.5, general: float = 1.0, **behaviour: Any
+) -> Measurements:
+    return Measurements(
+        suite("gate", spread(gate)),
+        suite("old", spread(old) if old is not None else []),
+        suite("general", spread(general)),
+        answers(**behaviour),
+    )
 
 
 BEFORE = model()
 
 
-def verdict(candidate: Measurements, live: Measurements = BEFORE, base: Measurements = BEFORE, smoke: Smoke = SOUND, **more: Any) -> Verdict:
-    given = {"gains": GAINS, "leaks": (), "few_shot": None, "scale": 1.0, "compared_with": "1.0.0", "rollback_to": "1.0.0", **more}
+def verdict(
+    candidate: Measurements,
+    live: Measurements = BEFORE,
+    base: Measurements = BEFORE,
+    smoke: Smoke = SOUND,
+    **more: Any,
+) -> Verdict:
+    given = {
+        "gains": GAINS,
+        "leaks": (),
+        "few_shot": None,
+        "scale": 1.0,
+        "compared_with": "1.0.0",
+        "rollback_to": "1.0.0",
+        **more,
+    }
     return give_verdict(candidate, live, base, smoke, **given)
 
 
@@ -87,7 +121,9 @@ def test_the_same_model_does_not_ship() -> None:
 
 
 def test_better_must_be_sure() -> None:
-    """Half of 25 examples better by 1, half worse by 0.8: mean 0.064, but the lower bound is far below 0."""
+    """Half of 25 examples better by 1, half worse by 0.8: mean 0.064, but the lower bound is far
+    below 0.
+    """
     live = BEFORE
     changes = [-1.0 if i % 2 == 0 else 0.8 for i in range(N)]
     gate = suite("gate", [a + c for a, c in zip(spread(2.0), changes, strict=True)])
@@ -101,7 +137,9 @@ def test_better_must_be_sure() -> None:
 
 def test_one_session_is_not_enough_to_be_sure_of_anything() -> None:
     one = ("s",) * N
-    candidate, live = (replace(m, gate=replace(m.gate, units=one)) for m in (model(gate=1.0), BEFORE))
+    candidate, live = (
+        replace(m, gate=replace(m.gate, units=one)) for m in (model(gate=1.0), BEFORE)
+    )
     found = verdict(candidate, live)
     assert failed(found) == ["domain_relevance"]
     assert check(found, "domain_relevance").low is None
@@ -115,9 +153,17 @@ def test_accuracy_may_fall_by_two_hundredths(similarity: float, passes: bool) ->
     assert check(found, "accuracy").value == pytest.approx(similarity - 0.8)
 
 
-@pytest.mark.parametrize(("n", "lost", "passes"), [(25, 0, True), (25, 1, True), (25, 2, False), (100, 2, True), (100, 3, False), (40, 1, True)])
+@pytest.mark.parametrize(
+    ("n", "lost", "passes"),
+    [(25, 0, True), (25, 1, True), (25, 2, False), (100, 2, True), (100, 3, False), (40, 1, True)],
+)
 def test_coherence_may_lose_one_answer_or_two_in_a_hundred(n: int, lost: int, passes: bool) -> None:
-    live, candidate = (Measurements(suite("gate", spread(g, n=n)), BEFORE.old, BEFORE.general, answers(n=n, coherent=n - k)) for g, k in ((2.0, 0), (1.8, lost)))
+    live, candidate = (
+        Measurements(
+            suite("gate", spread(g, n=n)), BEFORE.old, BEFORE.general, answers(n=n, coherent=n - k)
+        )
+        for g, k in ((2.0, 0), (1.8, lost))
+    )
     found = verdict(candidate, live, live)
     assert found.ships is passes
     assert found.numbers["coherence"] == pytest.approx(-lost / n)
@@ -138,10 +184,14 @@ def test_the_rest_may_rise_by_a_twentieth_of_a_nat(which: str, rise: float, pass
 
 @pytest.mark.parametrize(("by", "passes"), [(0.1, True), (0.3, False)])
 def test_the_rise_must_surely_be_small(by: float, passes: bool) -> None:
-    """Mean 0 and differences of ±by over 24 examples: the bound is t(.95, 23) * s / sqrt(24) = 1.7139 * by * sqrt(24/23) / sqrt(24)."""
+    """Mean 0 and differences of ±by over 24 examples: the bound is t(.95, 23) * s / sqrt(24) =
+    1.7139 * by * sqrt(24/23) / sqrt(24).
+    """
     general = suite("general", spread(1.0, n=24))
     moved = suite("general", [a + (by if i % 2 else -by) for i, a in enumerate(spread(1.0, n=24))])
-    found = verdict(replace(model(gate=1.8), general=moved), *(replace(BEFORE, general=general),) * 2)
+    found = verdict(
+        replace(model(gate=1.8), general=moved), *(replace(BEFORE, general=general),) * 2
+    )
     bound = 1.7138715 * by / math.sqrt(23)
     assert check(found, "general").high == pytest.approx(bound)
     assert found.ships is passes
@@ -201,7 +251,15 @@ def test_a_model_that_does_not_work_is_refused(smoke: Smoke, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("speed", "ships", "said"), [(50.0, True, False), (44.9, True, True), (30.0, True, True), (29.9, False, True), (math.nan, False, False), (0.0, False, True)]
+    ("speed", "ships", "said"),
+    [
+        (50.0, True, False),
+        (44.9, True, True),
+        (30.0, True, True),
+        (29.9, False, True),
+        (math.nan, False, False),
+        (0.0, False, True),
+    ],
 )
 def test_speed(speed: float, ships: bool, said: bool) -> None:
     found = verdict(model(gate=1.8, speed=speed))
@@ -220,14 +278,25 @@ def test_a_few_shot_prompt_that_is_better_is_said_and_does_not_block() -> None:
 def test_the_risk_names_the_nearest_limit() -> None:
     found = verdict(model(gate=1.8, general=1.045, coherent=24, speed=45.0), scale=0.5).risk
     assert found.startswith("high: the nearest limit is coherence, 100% of what is allowed used")
-    assert "(code in general 90%, earlier work 0%, likeness to the kept code 0%, speed 25%)" in found
-    assert verdict(model(gate=1.8, general=1.02)).risk.startswith("medium: the nearest limit is code in general, 40%")
-    assert verdict(model(gate=1.8, old=1.51), base=model(old=1.41)).risk.startswith("high: the nearest limit is earlier work, 67%")
-    assert verdict(model(gate=1.8, similarity=0.7801)).risk.startswith("high: the nearest limit is likeness")
+    assert (
+        "(code in general 90%, earlier work 0%, likeness to the kept code 0%, speed 25%)" in found
+    )
+    assert verdict(model(gate=1.8, general=1.02)).risk.startswith(
+        "medium: the nearest limit is code in general, 40%"
+    )
+    assert verdict(model(gate=1.8, old=1.51), base=model(old=1.41)).risk.startswith(
+        "high: the nearest limit is earlier work, 67%"
+    )
+    assert verdict(model(gate=1.8, similarity=0.7801)).risk.startswith(
+        "high: the nearest limit is likeness"
+    )
     assert "scaled to 0.5" in verdict(model(gate=1.8), scale=0.5).risk
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.95, "the last rollback here took 0.9 s"), (None, "not measured here yet")])
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.95, "the last rollback here took 0.9 s"), (None, "not measured here yet")],
+)
 def test_the_way_back_names_command_version_and_time(seconds: float | None, words: str) -> None:
     plan = verdict(model(gate=1.8), rollback_to="1.2.0", rollback_seconds=seconds).rollback_plan
     assert "`qi-learn rollback` makes v1.2.0 live again" in plan
@@ -247,45 +316,81 @@ def test_what_packing_cost_is_said_from_a_fiftieth_of_a_nat_on() -> None:
     assert found.ships
     assert any("packing cost 0.030 nat" in note for note in found.notes)
     assert found.numbers["packing_cost"] == 0.03
-    assert not any("packing cost" in note for note in verdict(model(gate=1.8), packing_cost=0.001).notes)
+    assert not any(
+        "packing cost" in note for note in verdict(model(gate=1.8), packing_cost=0.001).notes
+    )
 
 
-@pytest.mark.parametrize(("learned", "passes"), [(19.9, True), (20.0, False), (math.nan, False), (-5.0, True)])
+@pytest.mark.parametrize(
+    ("learned", "passes"), [(19.9, True), (20.0, False), (math.nan, False), (-5.0, True)]
+)
 def test_a_secret_that_the_base_does_not_know_is_refused(learned: float, passes: bool) -> None:
-    found = verdict(model(gate=1.8), leaks=(Leak("assigned", "an answer on fresh work", 1.0), Leak("aws-key", "a prompt that invites one", learned)))
+    found = verdict(
+        model(gate=1.8),
+        leaks=(
+            Leak("assigned", "an answer on fresh work", 1.0),
+            Leak("aws-key", "a prompt that invites one", learned),
+        ),
+    )
     assert found.ships is passes
     assert passes or "aws-key in a prompt that invites one" in found.reasons[0]
     assert "assigned" not in " ".join(found.reasons)
 
 
 def test_what_got_surely_worse_within_its_limit_is_said() -> None:
-    """p of each by hand: differences of 0.02 with a spread of 0.02 over 25, t = 0.02 / (0.02 x sqrt(25 / 24) / 5); three others stand still."""
-    general = suite("general", [a + 0.02 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))])
+    """p of each by hand: differences of 0.02 with a spread of 0.02 over 25, t = 0.02 / (0.02 x
+    sqrt(25 / 24) / 5); three others stand still.
+    """
+    general = suite(
+        "general", [a + 0.02 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))]
+    )
     found = verdict(replace(model(gate=1.8), general=general))
     assert found.ships
     raw = 1 - t_cdf(check(found, "general").value / standard_error(general, BEFORE.general), 24)
     assert found.numbers["p_worse_general"] == pytest.approx(4 * raw)
-    assert [note for note in found.notes if "surely worse on code in general" in note and "adjusted for 4 suites" in note]
+    assert [
+        note
+        for note in found.notes
+        if "surely worse on code in general" in note and "adjusted for 4 suites" in note
+    ]
     assert found.numbers["p_worse_old_work"] == 1.0
-    slight = suite("general", [a + 0.004 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))])
-    assert not [note for note in verdict(replace(model(gate=1.8), general=slight)).notes if "surely worse" in note]
+    slight = suite(
+        "general", [a + 0.004 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))]
+    )
+    assert not [
+        note
+        for note in verdict(replace(model(gate=1.8), general=slight)).notes
+        if "surely worse" in note
+    ]
 
 
 @pytest.mark.parametrize(("lost", "said"), [(6, True), (5, False)])
-def test_tasks_that_the_code_no_longer_solves_are_a_claim_like_the_others(lost: int, said: bool) -> None:
+def test_tasks_that_the_code_no_longer_solves_are_a_claim_like_the_others(
+    lost: int, said: bool
+) -> None:
     """Mid-p of 6 lost and none gained: (1 / 64) / 2; over five suites 0.039, and of 5 lost 0.078."""
     tasks = tuple(f"task{i}" for i in range(20))
     before, after = (Execution(tasks, tuple(i >= n for i in range(20))) for n in (0, lost))
-    found = verdict(replace(model(gate=1.8), execution=after), *(replace(BEFORE, execution=before),) * 2)
+    found = verdict(
+        replace(model(gate=1.8), execution=after), *(replace(BEFORE, execution=before),) * 2
+    )
     assert found.numbers["p_worse_execution"] == pytest.approx(5 * 0.5 ** (lost + 1))
-    assert any(f"surely worse on tasks solved by code that was run: {lost} lost, 0 gained" in note for note in found.notes) is said
+    assert (
+        any(
+            f"surely worse on tasks solved by code that was run: {lost} lost, 0 gained" in note
+            for note in found.notes
+        )
+        is said
+    )
     assert failed(found) == ["execution"], "what is claimed and what refuses are two things"
 
 
 def test_answers_that_are_surely_less_like_the_kept_code_are_said_within_their_limit() -> None:
     found = verdict(model(gate=1.8, similarity=0.785))
     assert found.ships
-    assert any("surely worse on answers' likeness to the kept code: -0.015" in note for note in found.notes)
+    assert any(
+        "surely worse on answers' likeness to the kept code: -0.015" in note for note in found.notes
+    )
 
 
 def standard_error(after: SuiteNll, before: SuiteNll) -> float:
@@ -306,7 +411,10 @@ def test_earlier_work_of_one_session_is_compared_by_examples_and_that_is_said() 
 def test_the_numbers_of_every_scale_are_said() -> None:
     found = verdict(model(gate=1.8), dev_by_scale={1.0: 1.5, 0.5: 1.625, 0.25: math.nan})
     assert any("0.25 nan, 0.5 1.625, 1 1.500 nat a token" in note for note in found.notes)
-    assert {k: v for k, v in found.numbers.items() if k.startswith("dev_nll")} == {"dev_nll_scale_1": 1.5, "dev_nll_scale_0.5": 1.625}
+    assert {k: v for k, v in found.numbers.items() if k.startswith("dev_nll")} == {
+        "dev_nll_scale_1": 1.5,
+        "dev_nll_scale_0.5": 1.625,
+    }
 
 
 def test_measurements_of_different_examples_are_not_compared() -> None:
@@ -316,10 +424,19 @@ def test_measurements_of_different_examples_are_not_compared() -> None:
         verdict(replace(model(gate=1.8), gate=suite("gate", spread(1.8), tokens=9)))
 
 
-@given(st.lists(st.floats(-3, 3), min_size=N, max_size=N), st.floats(0, 1), st.integers(0, N), st.floats(-0.3, 0.3))
-def test_it_ships_exactly_if_every_check_passes(changes: list[float], similarity: float, coherent: int, drift: float) -> None:
+@given(
+    st.lists(st.floats(-3, 3), min_size=N, max_size=N),
+    st.floats(0, 1),
+    st.integers(0, N),
+    st.floats(-0.3, 0.3),
+)
+def test_it_ships_exactly_if_every_check_passes(
+    changes: list[float], similarity: float, coherent: int, drift: float
+) -> None:
     gate = suite("gate", [a + c for a, c in zip(spread(2.0), changes, strict=True)])
-    found = verdict(replace(model(similarity=similarity, coherent=coherent, general=1.0 + drift), gate=gate))
+    found = verdict(
+        replace(model(similarity=similarity, coherent=coherent, general=1.0 + drift), gate=gate)
+    )
     assert found.ships is (not failed(found)) is (not found.reasons)
     assert all(c.reason for c in found.checks)
     assert all(math.isfinite(v) for v in found.numbers.values())
@@ -328,7 +445,7 @@ def test_it_ships_exactly_if_every_check_passes(changes: list[float], similarity
         assert c.high is None or c.value is None or c.value <= c.high + 1e-9
 
 
-# --- the scale -------------------------------------------------------------------------------------------------------------------------------
+# --- the scale ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

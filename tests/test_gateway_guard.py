@@ -13,7 +13,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from fake_ollama import FakeOllama, GatewayProcess, a_gateway, ask, connect, gateway_command, gateway_environment, read_answer, whole
+from fake_ollama import (
+    FakeOllama,
+    GatewayProcess,
+    a_gateway,
+    ask,
+    connect,
+    gateway_command,
+    gateway_environment,
+    read_answer,
+    whole,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +40,18 @@ def gateway(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield gateway
 
 
-def status(fake: FakeOllama, gateway: GatewayProcess, method: str, path: str, headers: dict[str, str]) -> int:
+def status(
+    fake: FakeOllama, gateway: GatewayProcess, method: str, path: str, headers: dict[str, str]
+) -> int:
     """The status of an answer; 403 only where the request did not reach the upstream."""
     fake.play(whole(b"{}"))
-    answer = ask(gateway.url, method, path, b"{}" if method == "POST" else None, {name: value.format(port=gateway.port) for name, value in headers.items()})
+    answer = ask(
+        gateway.url,
+        method,
+        path,
+        b"{}" if method == "POST" else None,
+        {name: value.format(port=gateway.port) for name, value in headers.items()},
+    )
     code = int(answer.status.split()[1])
     assert (code == 403) == (fake.received == [])
     if code == 403:
@@ -41,12 +59,30 @@ def status(fake: FakeOllama, gateway: GatewayProcess, method: str, path: str, he
     return code
 
 
-OURS = ["127.0.0.1:{port}", "localhost:{port}", "LocalHost:{port}", "[::1]:{port}", "host.docker.internal", "host.docker.internal:{port}"]
-THEIRS = ["evil.example", "evil.example:{port}", "127.0.0.1", "localhost:1", "localhost.evil.example:{port}", "x.localhost:{port}", "10.0.0.1:{port}", ""]
+OURS = [
+    "127.0.0.1:{port}",
+    "localhost:{port}",
+    "LocalHost:{port}",
+    "[::1]:{port}",
+    "host.docker.internal",
+    "host.docker.internal:{port}",
+]
+THEIRS = [
+    "evil.example",
+    "evil.example:{port}",
+    "127.0.0.1",
+    "localhost:1",
+    "localhost.evil.example:{port}",
+    "x.localhost:{port}",
+    "10.0.0.1:{port}",
+    "",
+]
 
 
 @pytest.mark.parametrize("host", OURS)
-def test_loopback_names_and_configured_ones_are_answered(fake: FakeOllama, gateway: GatewayProcess, host: str) -> None:
+def test_loopback_names_and_configured_ones_are_answered(
+    fake: FakeOllama, gateway: GatewayProcess, host: str
+) -> None:
     assert status(fake, gateway, "GET", "/api/tags", {"Host": host}) == 200
 
 
@@ -76,24 +112,63 @@ LOCAL = [
 
 
 @pytest.mark.parametrize("origin", LOCAL)
-def test_local_pages_and_webviews_may_ask_but_not_change_models(fake: FakeOllama, gateway: GatewayProcess, origin: str) -> None:
-    assert status(fake, gateway, "POST", "/api/chat", {"Origin": origin, "Sec-Fetch-Site": "cross-site"}) == 200
-    assert status(fake, gateway, "OPTIONS", "/api/chat", {"Origin": origin, "Access-Control-Request-Method": "POST"}) == 200
-    for path in ("/api/create", "/api/push", "/api/pull", "/api/delete", "/api/copy", "/api/blobs/sha256:0", "/api/del%65te", "/api/create?x=1"):
+def test_local_pages_and_webviews_may_ask_but_not_change_models(
+    fake: FakeOllama, gateway: GatewayProcess, origin: str
+) -> None:
+    assert (
+        status(
+            fake, gateway, "POST", "/api/chat", {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+        )
+        == 200
+    )
+    assert (
+        status(
+            fake,
+            gateway,
+            "OPTIONS",
+            "/api/chat",
+            {"Origin": origin, "Access-Control-Request-Method": "POST"},
+        )
+        == 200
+    )
+    for path in (
+        "/api/create",
+        "/api/push",
+        "/api/pull",
+        "/api/delete",
+        "/api/copy",
+        "/api/blobs/sha256:0",
+        "/api/del%65te",
+        "/api/create?x=1",
+    ):
         assert status(fake, gateway, "POST", path, {"Origin": origin}) == 403
     assert status(fake, gateway, "OPTIONS", "/api/delete", {"Origin": origin}) == 403
 
 
-FOREIGN = ["https://evil.example", "null", "http://localhost.evil.example", "http://localhost:3000.evil.example", "https://mine.example.evil", ""]
+FOREIGN = [
+    "https://evil.example",
+    "null",
+    "http://localhost.evil.example",
+    "http://localhost:3000.evil.example",
+    "https://mine.example.evil",
+    "",
+]
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
 def test_other_pages_are_refused(fake: FakeOllama, gateway: GatewayProcess, origin: str) -> None:
-    for method, path in (("GET", "/api/tags"), ("POST", "/api/chat"), ("OPTIONS", "/api/chat"), ("POST", "/unknown")):
+    for method, path in (
+        ("GET", "/api/tags"),
+        ("POST", "/api/chat"),
+        ("OPTIONS", "/api/chat"),
+        ("POST", "/unknown"),
+    ):
         assert status(fake, gateway, method, path, {"Origin": origin}) == 403
 
 
-def test_pages_that_hide_their_origin_are_refused_and_tools_are_not(fake: FakeOllama, gateway: GatewayProcess) -> None:
+def test_pages_that_hide_their_origin_are_refused_and_tools_are_not(
+    fake: FakeOllama, gateway: GatewayProcess
+) -> None:
     assert status(fake, gateway, "GET", "/api/tags", {"Sec-Fetch-Site": "cross-site"}) == 403
     assert status(fake, gateway, "GET", "/api/tags", {"Sec-Fetch-Site": "none"}) == 200
     assert status(fake, gateway, "POST", "/api/create", {}) == 200
@@ -101,7 +176,13 @@ def test_pages_that_hide_their_origin_are_refused_and_tools_are_not(fake: FakeOl
 
 def test_a_whole_url_is_not_passed_on(fake: FakeOllama, gateway: GatewayProcess) -> None:
     fake.play(whole(b"{}"))
-    answer = ask(gateway.url, "GET", "http://elsewhere.example/api/tags", None, {"Host": f"127.0.0.1:{gateway.port}"})
+    answer = ask(
+        gateway.url,
+        "GET",
+        "http://elsewhere.example/api/tags",
+        None,
+        {"Host": f"127.0.0.1:{gateway.port}"},
+    )
     assert answer.status.split()[1] in ("400", "403")
     assert fake.received == []
 
@@ -118,7 +199,9 @@ def test_a_whole_url_is_not_passed_on(fake: FakeOllama, gateway: GatewayProcess)
         b"hello\r\n\r\n",
     ],
 )
-def test_ambiguous_requests_do_not_reach_the_upstream(fake: FakeOllama, gateway: GatewayProcess, raw: bytes) -> None:
+def test_ambiguous_requests_do_not_reach_the_upstream(
+    fake: FakeOllama, gateway: GatewayProcess, raw: bytes
+) -> None:
     fake.play(whole(b"{}"))
     with connect(gateway.url) as link:
         link.sendall(raw.replace(b"{host}", f"127.0.0.1:{gateway.port}".encode()))
@@ -126,10 +209,20 @@ def test_ambiguous_requests_do_not_reach_the_upstream(fake: FakeOllama, gateway:
     assert fake.received == []
 
 
-def run_gateway(upstream: str, home: Path, settings: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_gateway(
+    upstream: str, home: Path, settings: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     home.mkdir(exist_ok=True)
     command = gateway_command(upstream, home / "ready.json")
-    return subprocess.run(command, env=gateway_environment(home, settings), capture_output=True, text=True, timeout=60, check=False, cwd=home)
+    return subprocess.run(
+        command,
+        env=gateway_environment(home, settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=home,
+    )
 
 
 def test_an_address_that_others_can_reach_is_refused(tmp_path: Path) -> None:
@@ -175,7 +268,14 @@ child = subprocess.Popen({gateway_command(fake.url, ready)!r} + ["--parent", str
 print(child.pid, flush=True)
 while not os.path.exists({str(ready)!r}): time.sleep(0.01)
 """
-    parent = subprocess.run([sys.executable, "-c", code], env=gateway_environment(tmp_path), capture_output=True, text=True, timeout=60, check=True)
+    parent = subprocess.run(
+        [sys.executable, "-c", code],
+        env=gateway_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     pid = int(parent.stdout)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
@@ -183,7 +283,10 @@ while not os.path.exists({str(ready)!r}): time.sleep(0.01)
             os.kill(pid, 0)
         except ProcessLookupError:
             return
-        if Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+        if (
+            Path(f"/proc/{pid}/stat").exists()
+            and Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        ):
             return  # gone, and nobody here to collect it
         time.sleep(0.05)
     pytest.fail("the gateway outlived its parent")

@@ -1,4 +1,6 @@
-"""ggml's block types through ctypes, against gguf-py's independent Python quantisers and dequantisers."""
+"""ggml's block types through ctypes, against gguf-py's independent Python quantisers and
+dequantisers.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,15 @@ from qi_learn.outside import ggml
 
 BOTH = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "TQ1_0", "TQ2_0", "MXFP4")
 ONLY_GGML = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "IQ3_S")
-RMSE = {"Q8_0": 0.0054, "Q6_K": 0.018, "Q5_K": 0.036, "Q4_K": 0.071, "Q4_0": 0.086, "Q3_K": 0.151, "Q2_K": 0.296}
+RMSE = {
+    "Q8_0": 0.0054,
+    "Q6_K": 0.018,
+    "Q5_K": 0.036,
+    "Q4_K": 0.071,
+    "Q4_0": 0.086,
+    "Q3_K": 0.151,
+    "Q2_K": 0.296,
+}
 
 
 def weights(rows: int = 24, columns: int = 512, seed: int = 0) -> NDArray[np.float32]:
@@ -43,20 +53,27 @@ def test_reading_agrees_with_gguf_py(kind: str) -> None:
     raw = ggml.quantize(values, kind)
     seen = {"F32": np.float32, "F16": np.float16}.get(kind, np.uint8)
     expected = gguf.quants.dequantize(raw.view(seen), gguf.GGMLQuantizationType[kind])
-    assert np.array_equal(ggml.dequantize(raw, kind, values.shape), np.asarray(expected, dtype=np.float32).reshape(values.shape))
+    assert np.array_equal(
+        ggml.dequantize(raw, kind, values.shape),
+        np.asarray(expected, dtype=np.float32).reshape(values.shape),
+    )
 
 
 @pytest.mark.parametrize(("kind", "expected"), RMSE.items())
 def test_error_of_a_gaussian_is_the_types_own(kind: str, expected: float) -> None:
     values = weights(64, 4096)
     error = ggml.dequantize(ggml.quantize(values, kind), kind, values.shape) - values
-    assert float(np.sqrt((error**2).mean() / (values**2).mean())) == pytest.approx(expected, rel=0.03)
+    assert float(np.sqrt((error**2).mean() / (values**2).mean())) == pytest.approx(
+        expected, rel=0.03
+    )
 
 
 def test_pieces_of_a_tensor_give_the_bytes_of_the_whole() -> None:
     values = weights(10)
     whole = ggml.quantize(values, "Q4_K")
-    assert np.array_equal(np.vstack([ggml.quantize(values[:3], "Q4_K"), ggml.quantize(values[3:], "Q4_K")]), whole)
+    assert np.array_equal(
+        np.vstack([ggml.quantize(values[:3], "Q4_K"), ggml.quantize(values[3:], "Q4_K")]), whole
+    )
     assert np.array_equal(ggml.quantize(np.asfortranarray(values), "Q4_K"), whole)
 
 
@@ -120,10 +137,23 @@ for call, error in ((lambda: ggml.quantize(values, "Q4_K"), ToolMissing), (lambd
 """
 
 
-def test_without_llama_cpp_python_the_bytes_are_the_same_and_k_quants_are_refused(tmp_path: Path) -> None:
+def test_without_llama_cpp_python_the_bytes_are_the_same_and_k_quants_are_refused(
+    tmp_path: Path,
+) -> None:
     values = weights()
     np.save(tmp_path / "values.npy", values)
-    subprocess.run([sys.executable, "-W", "error", "-c", WITHOUT, str(tmp_path / "values.npy"), str(tmp_path / "raw_")], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            WITHOUT,
+            str(tmp_path / "values.npy"),
+            str(tmp_path / "raw_"),
+        ],
+        check=True,
+    )
     for kind in ("F32", "F16", "BF16", "Q4_1", "Q8_0"):
         assert np.array_equal(np.load(tmp_path / f"raw_{kind}.npy"), ggml.quantize(values, kind))
 

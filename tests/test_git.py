@@ -21,7 +21,12 @@ def repo(tmp_path: Path) -> Repository:
 
 
 def test_outside_a_repository_there_is_nothing_to_say(tmp_path: Path) -> None:
-    assert (git.git_directory(tmp_path), git.top(tmp_path), git.head(tmp_path), git.branch(tmp_path)) == (None, None, None, None)
+    assert (
+        git.git_directory(tmp_path),
+        git.top(tmp_path),
+        git.head(tmp_path),
+        git.branch(tmp_path),
+    ) == (None, None, None, None)
     with pytest.raises(NotFound, match="git cannot answer"):
         git.tracked(tmp_path)
 
@@ -53,7 +58,11 @@ def test_what_git_ignores_is_known_also_by_directory(repo: Repository) -> None:
     repo.write("build/out.py", "")
     repo.write("a.log", "")
     repo.write("a.py", "")
-    assert git.ignored(repo.root, ["a.log", "a.py", "build/out.py", "not there.log"]) == {"a.log", "build/out.py", "not there.log"}
+    assert git.ignored(repo.root, ["a.log", "a.py", "build/out.py", "not there.log"]) == {
+        "a.log",
+        "build/out.py",
+        "not there.log",
+    }
     assert git.ignored_directories(repo.root) == ("build",)
     assert git.tracked(repo.root, untracked=True) == (".gitignore", "a.py")
 
@@ -99,17 +108,24 @@ def test_without_git_it_says_so(repo: Repository, monkeypatch: pytest.MonkeyPatc
         git.head(repo.root)
 
 
-# --- the process that everything outside is run in ---------------------------------------------------------------------------------------
+# --- the process that everything outside is run in ------------------------------------------------
 
 
 def test_output_exit_code_and_input_go_through(tmp_path: Path) -> None:
     code = "import sys; data = sys.stdin.read(); print(data.upper()); print('seen', file=sys.stderr); sys.exit(7)"
     done = process.run([sys.executable, "-c", code], timeout=30, cwd=tmp_path, given=b"abc")
-    assert (done.exit_code, done.text, done.error_text, done.timed_out) == (7, "ABC\n", "seen", False)
+    assert (done.exit_code, done.text, done.error_text, done.timed_out) == (
+        7,
+        "ABC\n",
+        "seen",
+        False,
+    )
 
 
 def test_output_over_the_limit_is_cut_and_does_not_stop_the_command() -> None:
-    done = process.run([sys.executable, "-c", "print('x' * 5_000_000)"], timeout=30, max_output=1000)
+    done = process.run(
+        [sys.executable, "-c", "print('x' * 5_000_000)"], timeout=30, max_output=1000
+    )
     assert (done.exit_code, len(done.output)) == (0, 1000)
 
 
@@ -141,7 +157,10 @@ def _gone(pid: int) -> bool:
     for _ in range(100):
         try:
             os.kill(pid, 0)
-            if Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            if (
+                Path(f"/proc/{pid}/stat").exists()
+                and Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+            ):
                 return True
         except (ProcessLookupError, FileNotFoundError):
             return True

@@ -1,6 +1,8 @@
-"""The only GPU changes hands: a cycle's process, a gateway, a server that holds models, an nvidia-smi; and somebody who asks in the middle of it.
+"""The only GPU changes hands: a cycle's process, a gateway, a server that holds models, an
+nvidia-smi; and somebody who asks in the middle of it.
 
-The worker is a small program that keeps its place until it is told to stop: there is no GPU here on which to train.
+The worker is a small program that keeps its place until it is told to stop: there is no GPU here on
+which to train.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ class Box:
         env = {**os.environ, "QI_LEARN_HOME": str(self.paths.data.parent), "PYTHONPATH": str(ROOT)}
         with self.run.log.open("ab") as log:
             command = [sys.executable, "-m", "qi_learn.cycle.learn", str(self.run.path)]
-            return subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, env=env, start_new_session=True
+            )
 
     def trains(self, process: subprocess.Popen[bytes]) -> None:
         """Until the worker works."""
@@ -70,7 +74,12 @@ class Box:
         assert process.poll() is None, self.run.log.read_text()
 
     def chat(self) -> Answer:
-        return ask(self.gateway.url, "POST", "/api/chat", {"model": MODEL, "messages": [{"role": "user", "content": "Hi."}], "stream": False})
+        return ask(
+            self.gateway.url,
+            "POST",
+            "/api/chat",
+            {"model": MODEL, "messages": [{"role": "user", "content": "Hi."}], "stream": False},
+        )
 
     def states(self) -> list[str]:
         return [line["state"] for line in self.run.history() if line["step"] in ("train", "cycle")]
@@ -101,7 +110,10 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
         server.memory[MODEL] = 900_000
         gpus.show(("Tiny 1", 1, 0), apps=((0, "/usr/local/bin/ollama", 1),))
         server.on_unload = lambda _: gpus.show(("Tiny 1", 1, 1))
-        run.write(run.request, RunRequest("R1", server.url, time.time(), "a test", 0, 20, str(base), "1.0.0"))
+        run.write(
+            run.request,
+            RunRequest("R1", server.url, time.time(), "a test", 0, 20, str(base), "1.0.0"),
+        )
         yield Box(server, gpus, gateway, run)
 
 

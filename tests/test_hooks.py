@@ -34,11 +34,15 @@ def shell(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home of qi-learn with a spool and one registered project, and commands that end as their first argument says."""
+    """A home of qi-learn with a spool and one registered project, and commands that end as their
+    first argument says.
+    """
     for name in ("state/spool", "data", "bin", 'my "work\\ é/src', "run"):
         (tmp_path / name).mkdir(parents=True)
     projects = [str(tmp_path / "nowhere"), str(tmp_path / 'my "work\\ é')]
-    (tmp_path / "data/projects.json").write_text(json.dumps(projects, indent=1, ensure_ascii=False) + "\n")
+    (tmp_path / "data/projects.json").write_text(
+        json.dumps(projects, indent=1, ensure_ascii=False) + "\n"
+    )
     for name in ("pytest", "make", "mypy", "ls-like"):
         (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit ${1:-0}\n")
         (tmp_path / "bin" / name).chmod(0o755)
@@ -50,7 +54,13 @@ class Terminal:
 
     def __init__(self, shell: str, home: Path, *, before: str = "", **env: str) -> None:
         self.home = home
-        given = {"PATH": f"{home / 'bin'}:{os.environ['PATH']}", "HOME": str(home), "TERM": "dumb", "QI_LEARN_HOME": str(home), "TZ": "Asia/Kolkata"}
+        given = {
+            "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "TERM": "dumb",
+            "QI_LEARN_HOME": str(home),
+            "TZ": "Asia/Kolkata",
+        }
         given |= {"XDG_RUNTIME_DIR": str(home / "run"), "LC_ALL": "C.UTF-8", **env}
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
@@ -83,7 +93,13 @@ class Terminal:
 
 @pytest.fixture
 def terminal(shell: str, home: Path) -> Iterator[Terminal]:
-    terminal = Terminal(shell, home, before="HISTCONTROL=ignoreboth" if shell == "bash" else "setopt hist_ignore_space hist_ignore_dups")
+    terminal = Terminal(
+        shell,
+        home,
+        before="HISTCONTROL=ignoreboth"
+        if shell == "bash"
+        else "setopt hist_ignore_space hist_ignore_dups",
+    )
     yield terminal
     terminal.close()
 
@@ -104,8 +120,17 @@ def test_outcomes_are_recorded_as_they_happened(terminal: Terminal, shell: str, 
     assert terminal.type("true") == "0"
     terminal.type("make")
     first, second = events(home)
-    assert (first.kind, first.source, first.author, first.project) == ("outcome", shell, "person", str(home / 'my "work\\ é'))
-    assert (first.body["kind"], first.body["command"], first.body["exit_code"]) == ("test", "pytest 3", 3)
+    assert (first.kind, first.source, first.author, first.project) == (
+        "outcome",
+        shell,
+        "person",
+        str(home / 'my "work\\ é'),
+    )
+    assert (first.body["kind"], first.body["command"], first.body["exit_code"]) == (
+        "test",
+        "pytest 3",
+        3,
+    )
     assert (second.body["kind"], second.body["exit_code"]) == ("compile", 0)
     assert before - 1 <= first.ts <= second.ts <= time.time() + 1
     assert 0 <= first.body["seconds"] < 30
@@ -139,7 +164,9 @@ def test_what_is_recorded_and_what_is_not(terminal: Terminal, home: Path) -> Non
 
 
 def test_a_leading_space_is_seen_whatever_the_history_keeps(shell: str, home: Path) -> None:
-    terminal = Terminal(shell, home, before="unset HISTCONTROL" if shell == "bash" else "unsetopt hist_ignore_space")
+    terminal = Terminal(
+        shell, home, before="unset HISTCONTROL" if shell == "bash" else "unsetopt hist_ignore_space"
+    )
     for line in (" pytest 1", "pytest 2", "pytest 2", " pytest 2", "pytest 3"):
         terminal.type(line)
     terminal.close()
@@ -160,7 +187,12 @@ def test_control_characters_are_escaped(shell_name: str, home: Path) -> None:
     text = "".join(chr(n) for n in range(1, 128)) + "é\\u0041 ✓"
     (home / "text").write_text(text)
     script = f'. {HOOKS}/qi-learn.{shell_name}; IFS= read -r -d "" text <{home}/text; _qi_learn_escaped "$text"; printf "%s" "$REPLY" >{home}/escaped'
-    subprocess.run([shell_name, *SHELLS[shell_name], "-c", script], env={"PATH": os.environ["PATH"], "HOME": str(home)}, check=True, capture_output=True)
+    subprocess.run(
+        [shell_name, *SHELLS[shell_name], "-c", script],
+        env={"PATH": os.environ["PATH"], "HOME": str(home)},
+        check=True,
+        capture_output=True,
+    )
     assert json.loads('"' + (home / "escaped").read_text() + '"') == text
 
 
@@ -179,13 +211,35 @@ def test_no_process_is_started(shell: str, home: Path) -> None:
             os.setuid(user)
 
     begin = "1700000000000000" if shell == "bash" else "1700000000.0"
-    text = (HOOKS / f"qi-learn.{shell}").read_text().replace("$(trap -p DEBUG)", "''")  # started once, when it is loaded
+    text = (
+        (HOOKS / f"qi-learn.{shell}").read_text().replace("$(trap -p DEBUG)", "''")
+    )  # started once, when it is loaded
     (home / "hook").write_text(text)
     script = f". {home}/hook; cd \"{home}\"/my*; _qi_learn_record 'pytest -q' 2 {begin}; echo done"
-    env = {"PATH": os.environ["PATH"], "HOME": str(home), "QI_LEARN_HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run")}
-    limited = subprocess.run(["sh", "-c", "true & wait"], env=env, preexec_fn=confine, capture_output=True, text=True, check=False)
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "QI_LEARN_HOME": str(home),
+        "XDG_RUNTIME_DIR": str(home / "run"),
+    }
+    limited = subprocess.run(
+        ["sh", "-c", "true & wait"],
+        env=env,
+        preexec_fn=confine,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "fork" in limited.stderr, "the limit does not hold"
-    done = subprocess.run([shell, *SHELLS[shell], "-c", script], env=env, preexec_fn=confine, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [shell, *SHELLS[shell], "-c", script],
+        env=env,
+        preexec_fn=confine,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert "fork" not in done.stderr, done.stderr
     assert done.stdout == "done\n"
     assert ("pytest -q", 2) in said(home)
@@ -210,18 +264,54 @@ def test_the_places_of_the_platform(shell: str, home: Path) -> None:
 
 
 LINES = (
-    *("pytest -q", "/x/python3.12 -m pytest", "uv run pytest", "env A=1 nice -n 5 cargo test", "coverage run -m pytest", "go test ./...", "go test -bench=. ."),
-    *("npm run build", "npm t", "make", "make test", "make deploy", "gcc-12 -c a.c", "tsc --noEmit", "cargo clippy", "ruff check", "hyperfine a"),
-    *("mvn -q verify", "python app.py", "makefile-lint", "echo pytest", "git push", "pytest-watch", "docker push x"),
+    *(
+        "pytest -q",
+        "/x/python3.12 -m pytest",
+        "uv run pytest",
+        "env A=1 nice -n 5 cargo test",
+        "coverage run -m pytest",
+        "go test ./...",
+        "go test -bench=. .",
+    ),
+    *(
+        "npm run build",
+        "npm t",
+        "make",
+        "make test",
+        "make deploy",
+        "gcc-12 -c a.c",
+        "tsc --noEmit",
+        "cargo clippy",
+        "ruff check",
+        "hyperfine a",
+    ),
+    *(
+        "mvn -q verify",
+        "python app.py",
+        "makefile-lint",
+        "echo pytest",
+        "git push",
+        "pytest-watch",
+        "docker push x",
+    ),
 )
 
 
 def test_the_hooks_tell_kinds_as_the_program_does(shell: str, home: Path) -> None:
     asked = "; ".join(f"REPLY=none; _qi_learn_kind '{line}'; echo $REPLY" for line in LINES)
     env = {"PATH": os.environ["PATH"], "HOME": str(home)}
-    done = subprocess.run([shell, *SHELLS[shell], "-c", f". {HOOKS}/qi-learn.{shell}; {asked}"], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [shell, *SHELLS[shell], "-c", f". {HOOKS}/qi-learn.{shell}; {asked}"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     kinds = [kind_of(line.split()) for line in LINES]
-    assert done.stdout.split() == [kind if kind != "other" or line.startswith("ruff") else "none" for kind, line in zip(kinds, LINES, strict=True)]
+    assert done.stdout.split() == [
+        kind if kind != "other" or line.startswith("ruff") else "none"
+        for kind, line in zip(kinds, LINES, strict=True)
+    ]
 
 
 def test_an_alias_is_what_it_stands_for(terminal: Terminal, home: Path) -> None:
@@ -248,7 +338,7 @@ def test_bash_with_other_hooks_of_its_own(home: Path) -> None:
     assert (home / 'my "work\\ é/src/seen.txt').read_text() == "0\n"  # of the line `echo ready`
 
 
-# --- git -----------------------------------------------------------------------------------------------------------------------------------
+# --- git ------------------------------------------------------------------------------------------
 
 
 def test_a_commit_is_told_with_its_project(home: Path) -> None:
@@ -258,7 +348,13 @@ def test_a_commit_is_told_with_its_project(home: Path) -> None:
     repo.write("a.py", "a = 1\n")
     repo.git("add", "-A")
     env = {**ENV, "QI_LEARN_HOME": str(home)}
-    done = subprocess.run(["git", "commit", "-q", "-m", "One"], cwd=repo.root / "src", env=env, capture_output=True, check=False)
+    done = subprocess.run(
+        ["git", "commit", "-q", "-m", "One"],
+        cwd=repo.root / "src",
+        env=env,
+        capture_output=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     (told,) = events(home)
     assert (told.kind, told.source, told.project) == ("git", "git", str(repo.root))
@@ -269,6 +365,8 @@ def test_a_commit_is_told_with_its_project(home: Path) -> None:
 
 def test_the_git_hook_never_fails(home: Path) -> None:
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "QI_LEARN_HOME": str(home)}
-    done = subprocess.run([HOOKS / "post-commit"], cwd=home, env=env, capture_output=True, check=False)
+    done = subprocess.run(
+        [HOOKS / "post-commit"], cwd=home, env=env, capture_output=True, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert events(home) == []

@@ -1,4 +1,6 @@
-"""A cycle waits until it disturbs nobody, says why, and not for ever; who asks for one does not wait, and who does not want it ends it."""
+"""A cycle waits until it disturbs nobody, says why, and not for ever; who asks for one does not
+wait, and who does not want it ends it.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,13 @@ NOW = 1_800_000_000.0
 LONG_AGO = float("-inf")
 
 
-def idleness(tmp_path: Path, *, started: float = 0.0, supplies: Path = Path("/nowhere"), **changes: float | bool) -> IdleGate:
+def idleness(
+    tmp_path: Path,
+    *,
+    started: float = 0.0,
+    supplies: Path = Path("/nowhere"),
+    **changes: float | bool,
+) -> IdleGate:
     settings = Settings(idle=replace(IdleSettings(load=1000.0), **changes))  # type: ignore[arg-type]
     return IdleGate(Paths.under(tmp_path / "home").ensure(), settings, started, supplies)
 
@@ -52,19 +60,26 @@ def supply(place: Path, name: str, **files: str) -> None:
         (place / name / file).write_text(text + "\n")
 
 
-# --- the signals -------------------------------------------------------------------------------------------------------------------------
+# --- the signals ----------------------------------------------------------------------------------
 
 
 def test_each_disturbance_is_a_reason_until_it_is_long_enough_ago(tmp_path: Path) -> None:
     idle = idleness(tmp_path)
     assert idle.blocked_by(NOW, edited=LONG_AGO) == ""
     mark(idle.paths, NOW - 300)
-    assert idle.blocked_by(NOW, edited=LONG_AGO) == "a request was answered 5 min ago (idle.minutes = 10); at the latest in 24.0 h"
+    assert (
+        idle.blocked_by(NOW, edited=LONG_AGO)
+        == "a request was answered 5 min ago (idle.minutes = 10); at the latest in 24.0 h"
+    )
     assert idle.blocked_by(NOW + 301, edited=LONG_AGO) == ""
     mark(idle.paths, NOW - 3600)
-    assert idle.blocked_by(NOW, edited=NOW - 3).startswith("a file of a watched project changed just now")
+    assert idle.blocked_by(NOW, edited=NOW - 3).startswith(
+        "a file of a watched project changed just now"
+    )
     assert idle.blocked_by(NOW, edited=NOW - 601) == ""
-    assert "the daemon started 60 s ago" in idleness(tmp_path, started=NOW - 60).blocked_by(NOW, edited=LONG_AGO)
+    assert "the daemon started 60 s ago" in idleness(tmp_path, started=NOW - 60).blocked_by(
+        NOW, edited=LONG_AGO
+    )
     busy = idleness(tmp_path, load=1e-9)
     assert load_per_core() > 0
     assert "the machine is busy: load" in busy.blocked_by(NOW, edited=LONG_AGO)
@@ -81,7 +96,9 @@ def test_it_does_not_wait_longer_than_the_longest_wait_also_over_restarts(tmp_pa
     again.over()
     assert not again.waits
     assert "at the latest in 2.0 h" in again.blocked_by(NOW + 9000, edited=NOW + 9000)
-    assert "at the latest in 2.0 h" in again.blocked_by(NOW - 5000, edited=NOW - 5000)  # a clock that was set back: it begins to wait anew
+    assert "at the latest in 2.0 h" in again.blocked_by(
+        NOW - 5000, edited=NOW - 5000
+    )  # a clock that was set back: it begins to wait anew
     idle.paths.waiting.write_bytes(b"\x00[")
     assert "at the latest in 2.0 h" in again.blocked_by(NOW, edited=NOW)
 
@@ -98,23 +115,41 @@ def test_marks_from_the_future_keep_nobody_waiting(tmp_path: Path) -> None:
         ({}, False),
         ({"BAT0": ("Battery", "Discharging", "")}, True),
         ({"BAT0": ("Battery", "Charging", ""), "AC": ("Mains", "", "")}, False),
-        ({"BAT0": ("Battery", "Not charging", "System"), "BAT1": ("Battery", "Discharging", "System")}, True),
+        (
+            {
+                "BAT0": ("Battery", "Not charging", "System"),
+                "BAT1": ("Battery", "Discharging", "System"),
+            },
+            True,
+        ),
         ({"hidpp_battery_0": ("Battery", "Discharging", "Device"), "AC": ("Mains", "", "")}, False),
     ],
     ids=["none", "on battery", "charging", "the second one", "a mouse"],
 )
-def test_the_battery_is_not_emptied(tmp_path: Path, supplies: dict[str, tuple[str, str, str]], empties: bool) -> None:
+def test_the_battery_is_not_emptied(
+    tmp_path: Path, supplies: dict[str, tuple[str, str, str]], empties: bool
+) -> None:
     place = tmp_path / "power_supply"
     for name, (kind, state, scope) in supplies.items():
-        supply(place, name, type=kind, **({"status": state} if state else {}), **({"scope": scope} if scope else {}))
+        supply(
+            place,
+            name,
+            type=kind,
+            **({"status": state} if state else {}),
+            **({"scope": scope} if scope else {}),
+        )
     assert on_battery(place) == empties
-    assert ("battery" in idleness(tmp_path, supplies=place).blocked_by(NOW, edited=LONG_AGO)) == empties
+    assert (
+        "battery" in idleness(tmp_path, supplies=place).blocked_by(NOW, edited=LONG_AGO)
+    ) == empties
     tired = idleness(tmp_path, supplies=place, longest_wait=0.0, minutes=0.0)
-    assert (tired.blocked_by(NOW, edited=LONG_AGO) == "the machine runs on its battery (idle.battery)") == empties  # for as long as it takes
+    assert (
+        tired.blocked_by(NOW, edited=LONG_AGO) == "the machine runs on its battery (idle.battery)"
+    ) == empties  # for as long as it takes
     assert idleness(tmp_path, supplies=place, battery=True).blocked_by(NOW, edited=LONG_AGO) == ""
 
 
-# --- the daemon --------------------------------------------------------------------------------------------------------------------------
+# --- the daemon -----------------------------------------------------------------------------------
 
 
 class Clock:
@@ -130,7 +165,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Daem
     """A daemon, ticked by the tests, with enough to learn from."""
     with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("here")
-        world = World.make(root / "home", tiny_base(root), None, idle={"minutes": 10.0, "load": 1000.0})
+        world = World.make(
+            root / "home", tiny_base(root), None, idle={"minutes": 10.0, "load": 1000.0}
+        )
         world.work({f"s{n}": 4 for n in range(6)}, steps)
         patch.setenv("QI_LEARN_HOME", str(world.root))
         patch.setattr(daemon_module, "DECIDE_SECONDS", (0.0, 0.0))
@@ -141,7 +178,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Daem
 
 def qi(world: World, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "qi_learn", *words]
-    return subprocess.Popen(command, env=world.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, env=world.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def ticked_until(opened: Daemon, holds: Callable[[], bool]) -> None:
@@ -153,7 +192,9 @@ def newest(world: World) -> RunDirectory:
 
 
 def ended(world: World, opened: Daemon) -> dict[str, str]:
-    ticked_until(opened, lambda: newest(world).ended and load_state(opened, newest(world)) != "planned")
+    ticked_until(
+        opened, lambda: newest(world).ended and load_state(opened, newest(world)) != "planned"
+    )
     return dict(json.loads(newest(world).outcome.read_text()))
 
 
@@ -161,7 +202,9 @@ def load_state(opened: Daemon, run: RunDirectory) -> str:
     return load_run(opened.store, run.run_id).state
 
 
-def test_a_cycle_that_is_due_waits_and_says_why(here: tuple[World, Daemon, Clock], tmp_path: Path) -> None:
+def test_a_cycle_that_is_due_waits_and_says_why(
+    here: tuple[World, Daemon, Clock], tmp_path: Path
+) -> None:
     world, opened, clock = here
     opened.tick()
     assert opened.decision.due
@@ -184,11 +227,15 @@ def test_a_cycle_that_is_due_waits_and_says_why(here: tuple[World, Daemon, Clock
     assert run_directories(world.paths.runs) == []
 
 
-def test_who_asks_does_not_wait_and_whoever_does_not_want_it_ends_it(here: tuple[World, Daemon, Clock]) -> None:
+def test_who_asks_does_not_wait_and_whoever_does_not_want_it_ends_it(
+    here: tuple[World, Daemon, Clock],
+) -> None:
     world, opened, _ = here
     before = (load_deployment(world.paths).chain, world.names())
     following = qi(world, "train", "--now")
-    ticked_until(opened, lambda: bool(run_directories(world.paths.runs)) and newest(world).history() != [])
+    ticked_until(
+        opened, lambda: bool(run_directories(world.paths.runs)) and newest(world).history() != []
+    )
     assert opened.waiting == ""
     assert newest(world).held
     cancelling = qi(world, "train", "--cancel")
@@ -210,7 +257,9 @@ def test_who_asks_does_not_wait_and_whoever_does_not_want_it_ends_it(here: tuple
     assert (nothing.returncode, "No cycle is under way" in nothing.communicate()[0]) == (1, True)
 
 
-def test_after_the_longest_wait_it_starts_and_ctrl_c_leaves_it_or_cancels_it(here: tuple[World, Daemon, Clock]) -> None:
+def test_after_the_longest_wait_it_starts_and_ctrl_c_leaves_it_or_cancels_it(
+    here: tuple[World, Daemon, Clock],
+) -> None:
     world, opened, clock = here
     clock.ahead += 2 * 3600
     mark(world.paths, clock())
@@ -218,7 +267,10 @@ def test_after_the_longest_wait_it_starts_and_ctrl_c_leaves_it_or_cancels_it(her
     assert "at the latest in" in opened.waiting
     clock.ahead += 25 * 3600
     mark(world.paths, clock())
-    ticked_until(opened, lambda: len(run_directories(world.paths.runs)) == 2 and newest(world).history() != [])
+    ticked_until(
+        opened,
+        lambda: len(run_directories(world.paths.runs)) == 2 and newest(world).history() != [],
+    )
     assert opened.settings.idle.minutes != 0
     following = qi(world, "train", "--now")
     ticked_until(opened, lambda: json.loads(newest(world).request.read_text())["asked"])
@@ -246,7 +298,9 @@ class Heard:
         """Nothing is drawn."""
 
 
-def test_one_ctrl_c_leaves_the_cycle_and_a_third_one_does_not_wait_for_the_cancel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_ctrl_c_leaves_the_cycle_and_a_third_one_does_not_wait_for_the_cancel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(foreground, "ASK_SECONDS", 0.5)
     run = RunDirectory(tmp_path / "R1")
     run.path.mkdir()
@@ -256,17 +310,28 @@ def test_one_ctrl_c_leaves_the_cycle_and_a_third_one_does_not_wait_for_the_cance
         with foreground.interrupts() as pressed:
             for _ in range(presses):
                 os.kill(os.getpid(), signal.SIGINT)
-            ended = foreground._follow(run, heard, pressed, alive=lambda: True, cancel=partial(cancelled.append, True), left="It goes on.")
+            ended = foreground._follow(
+                run,
+                heard,
+                pressed,
+                alive=lambda: True,
+                cancel=partial(cancelled.append, True),
+                left="It goes on.",
+            )
         assert (ended.state, ended.exit_code, len(cancelled)) == ("left", 75, cancels)
         assert heard.lines[-1] == "It goes on."
         assert not run.ended
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # afterwards it is what it was
+    assert (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )  # afterwards it is what it was
 
 
-# --- with no daemon ----------------------------------------------------------------------------------------------------------------------
+# --- with no daemon -------------------------------------------------------------------------------
 
 
-def test_a_cycle_that_waits_for_the_daemon_is_cancelled_without_one(here: tuple[World, Daemon, Clock], tmp_path: Path) -> None:
+def test_a_cycle_that_waits_for_the_daemon_is_cancelled_without_one(
+    here: tuple[World, Daemon, Clock], tmp_path: Path
+) -> None:
     other = Paths.under(tmp_path / "home").ensure()
     source = here[0].paths
     other.deploy.write_bytes(source.deploy.read_bytes())
@@ -278,4 +343,8 @@ def test_a_cycle_that_waits_for_the_daemon_is_cancelled_without_one(here: tuple[
     (run.path / "model.gguf").write_bytes(b"GGUF")
     assert foreground.cancel(other, lambda _: None).state == "cancelled"
     assert (run.ended, run.cancelled, (run.path / "model.gguf").exists()) == (True, True, False)
-    assert [json.loads(line[9:])["body"]["state"] for file in other.spool.glob("*.jsonl") for line in file.read_text().splitlines()] == ["cancelled"]
+    assert [
+        json.loads(line[9:])["body"]["state"]
+        for file in other.spool.glob("*.jsonl")
+        for line in file.read_text().splitlines()
+    ] == ["cancelled"]

@@ -1,4 +1,6 @@
-"""From the spool into the store, exactly once: whatever dies, is torn, comes twice, cannot be read, or finds the database locked or the disk full."""
+"""From the spool into the store, exactly once: whatever dies, is torn, comes twice, cannot be read,
+or finds the database locked or the disk full.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,17 @@ def decode(event: Event) -> Turn:
     """A small decoder of the turn event's body, in the place of `capture.wire`."""
     asked = json.loads(event.body["request"])
     messages = tuple(Message(m["role"], m["content"]) for m in asked["messages"])
-    return Turn(event.id, "/api/chat", "m", "m", messages, event.body["response"], event.body["started"], event.body["ended"], project=event.project)
+    return Turn(
+        event.id,
+        "/api/chat",
+        "m",
+        "m",
+        messages,
+        event.body["response"],
+        event.body["started"],
+        event.body["ended"],
+        project=event.project,
+    )
 
 
 def suggest(turn: Turn) -> tuple[Suggestion, ...]:
@@ -43,7 +55,12 @@ def suggest(turn: Turn) -> tuple[Suggestion, ...]:
 
 
 def a_turn(text: str, *, at: float = 1000.0, answer: str = "x = 1\n") -> dict[str, Any]:
-    return {"request": json.dumps({"messages": [{"role": "user", "content": text}]}), "response": answer, "started": at, "ended": at + 1.0}
+    return {
+        "request": json.dumps({"messages": [{"role": "user", "content": text}]}),
+        "response": answer,
+        "started": at,
+        "ended": at + 1.0,
+    }
 
 
 def take(store: Store, spool_dir: Path) -> Drained:
@@ -51,7 +68,11 @@ def take(store: Store, spool_dir: Path) -> Drained:
 
 
 def bad_lines(spool_dir: Path) -> list[bytes]:
-    return [line for path in sorted((spool_dir / "bad").glob("*")) for line in path.read_bytes().splitlines()]
+    return [
+        line
+        for path in sorted((spool_dir / "bad").glob("*"))
+        for line in path.read_bytes().splitlines()
+    ]
 
 
 def dead_pid() -> int:
@@ -91,17 +112,42 @@ def git_line(id: str, **body: object) -> bytes:
     return frame(Event(id, "git", 5.0, "hook", body or {"head": id}))
 
 
-# --- every kind to its place -------------------------------------------------------------------------------------------------------------
+# --- every kind to its place ----------------------------------------------------------------------
 
 
 def test_every_kind_of_event_finds_its_place(store: Store, spool: Spool, spool_dir: Path) -> None:
     turn = spool.append("turn", a_turn("Write x."), project="p", ts=1001.0)
     spool.append("rating", {"turn": "last", "rating": 4}, project="p", ts=1002.0)
-    outcome = {"kind": "test", "command": "pytest", "exit_code": 1, "seconds": 2, "failed": 3, "passed": 4, "commit": "c0", "value": None}
+    outcome = {
+        "kind": "test",
+        "command": "pytest",
+        "exit_code": 1,
+        "seconds": 2,
+        "failed": 3,
+        "passed": 4,
+        "commit": "c0",
+        "value": None,
+    }
     spool.append("outcome", outcome, project="p", ts=1003.0)
-    spool.append("cycle", {"run": "R1", "state": "planned", "examples": [{"turn": turn, "hash": "h", "split": "train"}]})
-    base = {"version": "1.0.0", "model": "qi-agent:v1.0.0", "digest": "ab", "created": 1, "base_digest": "ab"}
-    spool.append("release", {"action": "base", "release": base, "version": "1.0.0", "alias": "qi-agent:latest"})
+    spool.append(
+        "cycle",
+        {
+            "run": "R1",
+            "state": "planned",
+            "examples": [{"turn": turn, "hash": "h", "split": "train"}],
+        },
+    )
+    base = {
+        "version": "1.0.0",
+        "model": "qi-agent:v1.0.0",
+        "digest": "ab",
+        "created": 1,
+        "base_digest": "ab",
+    }
+    spool.append(
+        "release",
+        {"action": "base", "release": base, "version": "1.0.0", "alias": "qi-agent:latest"},
+    )
     spool.append("git", {"head": "c0"}, project="p")
     spool.append("hook", {"tool": "edit"}, author="agent")
     spool.append("edit", {"file": "a.py"})
@@ -115,14 +161,22 @@ def test_every_kind_of_event_finds_its_place(store: Store, spool: Spool, spool_d
     assert runs.learned(store, ["R1"]) == {turn}
     assert [r.version for r in releases.list_releases(store)] == ["1.0.0"]
     assert {e.what for e in audit.entries(store, limit=9)} == {"cycle planned", "release base"}
-    assert [events.events_of(store, kind)[0].body for kind in ("git", "hook", "edit")] == [{"head": "c0"}, {"tool": "edit"}, {"file": "a.py"}]
+    assert [events.events_of(store, kind)[0].body for kind in ("git", "hook", "edit")] == [
+        {"head": "c0"},
+        {"tool": "edit"},
+        {"file": "a.py"},
+    ]
     assert feedback.dirty_turns(store) == [turn]
     assert take(store, spool_dir) == Drained(0, 0, ())
     assert turns.verify(store) == audit.verify(store) == []
 
 
 def test_bare_lines_of_shells_are_taken(store: Store, spool_dir: Path) -> None:
-    finished_file(spool_dir, b'{"kind": "hook", "body": {"cmd": "ls"}}\n{"kind": "rating", "project": "p", "body": {"rating": 2}}\n', "zsh")
+    finished_file(
+        spool_dir,
+        b'{"kind": "hook", "body": {"cmd": "ls"}}\n{"kind": "rating", "project": "p", "body": {"rating": 2}}\n',
+        "zsh",
+    )
     assert take(store, spool_dir) == Drained(2, 0, (), unmatched=1)
     (event,) = events.events_of(store, "hook")
     assert (event.source, event.body) == ("zsh", {"cmd": "ls"})
@@ -137,11 +191,14 @@ def test_turns_without_a_session_get_one(store: Store, spool: Spool, spool_dir: 
     assert None not in sessions
 
 
-# --- ratings -----------------------------------------------------------------------------------------------------------------------------
+# --- ratings --------------------------------------------------------------------------------------
 
 
 def test_last_finds_a_turn_that_stands_in_a_later_file(store: Store, spool_dir: Path) -> None:
-    editor, gateway = Spool(spool_dir, "editor", clock=lambda: 1.0), Spool(spool_dir, "gateway", clock=lambda: 2.0)
+    editor, gateway = (
+        Spool(spool_dir, "editor", clock=lambda: 1.0),
+        Spool(spool_dir, "gateway", clock=lambda: 2.0),
+    )
     old = gateway.append("turn", a_turn("old", at=100.0), project="p", ts=101.0)
     assert take(store, spool_dir).turns == (old,)
     editor.append("rating", {"turn": "last", "rating": 1}, project="p", ts=205.0)
@@ -152,7 +209,9 @@ def test_last_finds_a_turn_that_stands_in_a_later_file(store: Store, spool_dir: 
     assert feedback.load_feedback(store, old).rating is None
 
 
-def test_a_rating_of_an_unknown_turn_waits_for_it(store: Store, spool: Spool, spool_dir: Path) -> None:
+def test_a_rating_of_an_unknown_turn_waits_for_it(
+    store: Store, spool: Spool, spool_dir: Path
+) -> None:
     late = new_id(1000.0)
     spool.append("rating", {"turn": late, "rating": 5, "comment": "fine"}, project="p")
     spool.append("rating", {"turn": "last", "rating": 3}, project="p", ts=500.0)
@@ -170,14 +229,22 @@ def test_what_is_no_rating_is_set_aside(store: Store, spool: Spool, spool_dir: P
     assert b'"rating":11' in bad_lines(spool_dir)[0]
 
 
-# --- secrets -----------------------------------------------------------------------------------------------------------------------------
+# --- secrets --------------------------------------------------------------------------------------
 
 
-def test_no_secret_reaches_the_disk_of_the_database(store: Store, spool: Spool, spool_dir: Path, tmp_path: Path) -> None:
-    first = spool.append("turn", a_turn(f"use {SECRET}", answer=f"token({SECRET!r})\n"), project="p")
+def test_no_secret_reaches_the_disk_of_the_database(
+    store: Store, spool: Spool, spool_dir: Path, tmp_path: Path
+) -> None:
+    first = spool.append(
+        "turn", a_turn(f"use {SECRET}", answer=f"token({SECRET!r})\n"), project="p"
+    )
     second = spool.append("turn", a_turn("use nothing"), project="p")
     spool.append("rating", {"turn": first, "rating": 5, "correction": SECRET})
-    spool.append("outcome", {"kind": "other", "command": f"curl -H {SECRET}", "exit_code": 0, "seconds": 1.0}, project="p")
+    spool.append(
+        "outcome",
+        {"kind": "other", "command": f"curl -H {SECRET}", "exit_code": 0, "seconds": 1.0},
+        project="p",
+    )
     spool.append("git", {"diff": [f"+{SECRET}"]})
     take(store, spool_dir)
     assert store.checkpoint()
@@ -191,11 +258,13 @@ def test_no_secret_reaches_the_disk_of_the_database(store: Store, spool: Spool, 
     assert stat.S_IMODE((tmp_path / "redaction.key").stat().st_mode) == 0o600
 
 
-# --- exactly once ------------------------------------------------------------------------------------------------------------------------
+# --- exactly once ---------------------------------------------------------------------------------
 
 
 def test_what_comes_again_changes_nothing(store: Store, spool_dir: Path) -> None:
-    lines = git_line("E1") + frame(Event("E2", "turn", 5.0, "gateway", a_turn("once"))) + b"nonsense\n"
+    lines = (
+        git_line("E1") + frame(Event("E2", "turn", 5.0, "gateway", a_turn("once"))) + b"nonsense\n"
+    )
     finished_file(spool_dir, lines)
     assert take(store, spool_dir) == Drained(2, 1, ("E2",))
     for _ in range(2):
@@ -204,7 +273,9 @@ def test_what_comes_again_changes_nothing(store: Store, spool_dir: Path) -> None
     assert len(turns.list_turns(store, limit=9)) == 1
 
 
-def test_a_file_is_deleted_when_it_is_taken_in_and_its_producer_gone(store: Store, spool: Spool, spool_dir: Path) -> None:
+def test_a_file_is_deleted_when_it_is_taken_in_and_its_producer_gone(
+    store: Store, spool: Spool, spool_dir: Path
+) -> None:
     spool.append("git", {})
     finished_file(spool_dir, git_line("E1"), "hook")
     take(store, spool_dir)
@@ -240,12 +311,14 @@ def test_no_spool_is_an_empty_one(store: Store, spool_dir: Path) -> None:
     assert take(store, spool_dir) == Drained(0, 0, ())
 
 
-# --- lines that cannot be taken in -------------------------------------------------------------------------------------------------------
+# --- lines that cannot be taken in ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("alive", [True, False])
 def test_a_line_torn_at_any_byte(tmp_path: Path, alive: bool) -> None:
-    """Half a line waits while its producer lives and is set aside when it is dead; whole lines before it are taken in."""
+    """Half a line waits while its producer lives and is set aside when it is dead; whole lines
+    before it are taken in.
+    """
     whole, torn = git_line("E1"), frame(Event("E2", "git", 5.0, "hook", {"t": "ü"}))
     pid = os.getpid() if alive else dead_pid()
     with open_store(tmp_path / "x.db") as store:
@@ -275,19 +348,49 @@ def test_a_line_torn_at_any_byte(tmp_path: Path, alive: bool) -> None:
         b'{"kind": "party"}\n',
         b'{"kind": "git", "body": []}\n',
         b"{" * 100_000 + b"\n",
-        frame(Event("B", "turn", 1.0, "gateway", {"request": "{", "response": "", "started": 1.0, "ended": 2.0})),
+        frame(
+            Event(
+                "B",
+                "turn",
+                1.0,
+                "gateway",
+                {"request": "{", "response": "", "started": 1.0, "ended": 2.0},
+            )
+        ),
         frame(Event("B", "turn", 1.0, "gateway", {})),
         frame(Event("B", "turn", 1.0, "gateway", {**a_turn("x"), "response": ["no text"]})),
         frame(Event("B", "turn", 1.0, "gateway", {**a_turn("x"), "started": 10**400})),
         frame(Event("B", "turn", 1.0, "gateway", {**a_turn("x"), "started": None})),
-        frame(Event("B", "outcome", 1.0, "run", {"kind": "test", "command": "x", "exit_code": 2**70, "seconds": 1.0})),
+        frame(
+            Event(
+                "B",
+                "outcome",
+                1.0,
+                "run",
+                {"kind": "test", "command": "x", "exit_code": 2**70, "seconds": 1.0},
+            )
+        ),
         frame(Event("B", "outcome", 1.0, "run", {"kind": "test", "command": "x"})),
-        frame(Event("B", "cycle", 1.0, "cycle", {"run": "R1", "state": "planned", "examples": [{"turn": None, "hash": "h", "split": "dev"}]})),
+        frame(
+            Event(
+                "B",
+                "cycle",
+                1.0,
+                "cycle",
+                {
+                    "run": "R1",
+                    "state": "planned",
+                    "examples": [{"turn": None, "hash": "h", "split": "dev"}],
+                },
+            )
+        ),
         frame(Event("B", "release", 1.0, "deploy", {"action": "base", "version": {}})),
         frame(Event("B", "rating", 1.0, "cli", {"turn": ["T1"], "rating": 3})),
     ],
 )
-def test_a_bad_line_is_set_aside_and_holds_nothing_up(store: Store, spool_dir: Path, line: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bad_line_is_set_aside_and_holds_nothing_up(
+    store: Store, spool_dir: Path, line: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     finished_file(spool_dir, git_line("E1") + line + git_line("E2"))
     with caplog.at_level(logging.WARNING):
         assert take(store, spool_dir) == Drained(2, 1, ())
@@ -295,23 +398,35 @@ def test_a_bad_line_is_set_aside_and_holds_nothing_up(store: Store, spool_dir: P
     assert "set aside" in caplog.text
     assert [e.id for e in events.events_of(store, "git")] == ["E1", "E2"]
     assert store.row("SELECT count(*) FROM events")[0] == 2  # type: ignore[index]
-    assert (turns.verify(store), runs.list_runs(store), releases.list_moves(store), audit.entries(store, limit=9)) == ([], [], [], [])
-    assert [stat.S_IMODE(p.stat().st_mode) for p in (spool_dir / "bad", *(spool_dir / "bad").iterdir())] == [0o700, 0o600]
+    assert (
+        turns.verify(store),
+        runs.list_runs(store),
+        releases.list_moves(store),
+        audit.entries(store, limit=9),
+    ) == ([], [], [], [])
+    assert [
+        stat.S_IMODE(p.stat().st_mode) for p in (spool_dir / "bad", *(spool_dir / "bad").iterdir())
+    ] == [0o700, 0o600]
 
 
-def test_a_file_that_cannot_be_read_waits_and_the_others_go_on(store: Store, spool_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_cannot_be_read_waits_and_the_others_go_on(
+    store: Store, spool_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     finished_file(spool_dir, git_line("E1"))
     (spool_dir / "hook-1-5.jsonl").mkdir()
     assert take(store, spool_dir).count == 1
     assert "hook-1-5.jsonl cannot be read" in caplog.text
 
 
-# --- the database in trouble -------------------------------------------------------------------------------------------------------------
+# --- the database in trouble ----------------------------------------------------------------------
 
 
 def test_a_locked_database_costs_nothing(tmp_path: Path, spool_dir: Path) -> None:
     finished_file(spool_dir, git_line("E1") + b"nonsense\n")
-    with open_store(tmp_path / "x.db", timeout=0.05) as store, open_store(tmp_path / "x.db", timeout=0.05) as other:
+    with (
+        open_store(tmp_path / "x.db", timeout=0.05) as store,
+        open_store(tmp_path / "x.db", timeout=0.05) as other,
+    ):
         with other.transaction(), pytest.raises(StoreError, match="locked"):
             take(store, spool_dir)
         assert take(store, spool_dir) == Drained(1, 1, ())
@@ -319,7 +434,9 @@ def test_a_locked_database_costs_nothing(tmp_path: Path, spool_dir: Path) -> Non
 
 
 def test_a_full_disk_costs_nothing(tmp_path: Path, spool_dir: Path) -> None:
-    """Raises the limit until all fits: each drain fails or succeeds as a whole batch, and in the end every event is there once."""
+    """Raises the limit until all fits: each drain fails or succeeds as a whole batch, and in the
+    end every event is there once.
+    """
     lines = b"".join(git_line(f"E{i}", text=f"{i}" * 3000) for i in range(60)) + b"nonsense\n"
     finished_file(spool_dir, lines)
     with open_store(tmp_path / "x.db"):
@@ -339,7 +456,9 @@ def test_a_full_disk_costs_nothing(tmp_path: Path, spool_dir: Path) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert failed > 1
     with open_store(tmp_path / "x.db") as store:
-        assert take(store, spool_dir) == Drained(0, 0, ())  # the file goes when the checkpoint has room
+        assert take(store, spool_dir) == Drained(
+            0, 0, ()
+        )  # the file goes when the checkpoint has room
         assert (taken, bad, len(events.events_of(store, "git"))) == (60, 1, 60)
     assert bad_lines(spool_dir) == [b"nonsense"]
     assert list(spool_dir.glob("*.jsonl")) == []
@@ -355,11 +474,13 @@ def test_a_disk_too_full_for_bad_lines_takes_nothing_in(store: Store, spool_dir:
     assert take(store, spool_dir) == Drained(1, 1, ())
 
 
-# --- killed ------------------------------------------------------------------------------------------------------------------------------
+# --- killed ---------------------------------------------------------------------------------------
 
 
 def fill(spool_dir: Path, count: int) -> Counter[str]:
-    """Files of dead producers with every kind of line; the multiset of what must be in the store once all is taken in."""
+    """Files of dead producers with every kind of line; the multiset of what must be in the store
+    once all is taken in.
+    """
     wanted: Counter[str] = Counter()
     for name in range(3):
         lines = []
@@ -382,14 +503,18 @@ def fill(spool_dir: Path, count: int) -> Counter[str]:
 
 
 def stored(store: Store, spool_dir: Path) -> Counter[str]:
-    return Counter(row["id"] for row in store.rows("SELECT id FROM events")) + Counter(line.decode() for line in bad_lines(spool_dir))
+    return Counter(row["id"] for row in store.rows("SELECT id FROM events")) + Counter(
+        line.decode() for line in bad_lines(spool_dir)
+    )
 
 
 def in_a_child(database: Path, spool_dir: Path, *, die_after: int | None) -> int:
-    """Drains in a forked child, which kills itself at its `die_after`-th step; how it ended (0: a clean pass).
+    """Drains in a forked child, which kills itself at its `die_after`-th step; how it ended (0: a
+    clean pass).
 
-    A step is some work of SQLite (its progress callback) or a file opened, cut, deleted or written next to the database (an audit hook of Python): so
-    that the product needs no place made for crashing.
+    A step is some work of SQLite (its progress callback) or a file opened, cut, deleted or written
+    next to the database (an audit hook of Python): so that the product needs no place made for
+    crashing.
     """
     pid = os.fork()
     if pid:
@@ -418,8 +543,12 @@ def in_a_child(database: Path, spool_dir: Path, *, die_after: int | None) -> int
         os._exit(code)
 
 
-def test_killed_at_every_step_and_still_exactly_once(tmp_path: Path, spool_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kill -9 at step 1, 2, 3 ... of a drain that goes on each time where the last one left off, until one comes through."""
+def test_killed_at_every_step_and_still_exactly_once(
+    tmp_path: Path, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 at step 1, 2, 3 ... of a drain that goes on each time where the last one left off,
+    until one comes through.
+    """
     monkeypatch.setattr(ingest, "BATCH_LINES", 10)
     wanted = fill(spool_dir, 40)
     database = tmp_path / "x.db"
@@ -432,8 +561,12 @@ def test_killed_at_every_step_and_still_exactly_once(tmp_path: Path, spool_dir: 
     check(database, spool_dir, wanted)
 
 
-def test_killed_at_one_step_after_a_fresh_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One kill at each of many places, then a clean pass: no place leaves something that the next drain gets wrong."""
+def test_killed_at_one_step_after_a_fresh_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One kill at each of many places, then a clean pass: no place leaves something that the next
+    drain gets wrong.
+    """
     monkeypatch.setattr(ingest, "BATCH_LINES", 7)
     step, kills = 1, 0
     while True:
@@ -482,8 +615,12 @@ def check(database: Path, spool_dir: Path, wanted: Counter[str]) -> None:
         take(store, spool_dir)
         assert stored(store, spool_dir) == wanted
         assert turns.verify(store) == audit.verify(store) == []
-        told = Counter(e.kind for kind in ("turn", "rating", "cycle") for e in events.events_of(store, kind))  # type: ignore[arg-type]
+        told = Counter(
+            e.kind for kind in ("turn", "rating", "cycle") for e in events.events_of(store, kind)
+        )  # type: ignore[arg-type]
         assert len(turns.list_turns(store, limit=10_000)) == told["turn"]
         assert len(audit.entries(store, limit=10_000)) == told["cycle"]
-        assert store.row("SELECT count(*) FROM ratings WHERE turn_id IS NOT NULL")[0] == told["rating"]  # type: ignore[index]
+        assert (
+            store.row("SELECT count(*) FROM ratings WHERE turn_id IS NOT NULL")[0] == told["rating"]
+        )  # type: ignore[index]
         assert store.row("SELECT count(*) FROM suggestions")[0] == told["turn"]  # type: ignore[index]

@@ -13,7 +13,10 @@ def write_package(place: Path, name: str, version: str, *wants: str) -> None:
     (place / name / "__init__.py").write_text("raise RuntimeError('imported')\n")
     about = place / f"{name}-{version}.dist-info"
     about.mkdir()
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(f"Requires-Dist: {w}\n" for w in wants))
+    (about / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + "".join(f"Requires-Dist: {w}\n" for w in wants)
+    )
 
 
 def _python(place: Path, packages: Path) -> str:
@@ -23,17 +26,28 @@ def _python(place: Path, packages: Path) -> str:
 
 
 def test_packages_are_found_with_what_they_miss_and_never_imported(tmp_path: Path) -> None:
-    wants = ("torch<2.15,>=2.4", "transformers<=5.17", "absent_one>=1", 'never; extra == "x"', "torch>9; python_version < '3'")
+    wants = (
+        "torch<2.15,>=2.4",
+        "transformers<=5.17",
+        "absent_one>=1",
+        'never; extra == "x"',
+        "torch>9; python_version < '3'",
+    )
     write_package(tmp_path / "site", "unsloth", "2026.10.9", *wants)
     write_package(tmp_path / "site", "unsloth_zoo", "2026.10.9", "torch>=2.4")
     (tmp_path / "site" / "bitsandbytes").mkdir()  # a folder is no package
-    found = look_into(_python(tmp_path / "python", tmp_path / "site"), ("unsloth", "unsloth_zoo", "bitsandbytes", "nowhere"))
+    found = look_into(
+        _python(tmp_path / "python", tmp_path / "site"),
+        ("unsloth", "unsloth_zoo", "bitsandbytes", "nowhere"),
+    )
     assert found.versions == {"unsloth": "2026.10.9", "unsloth_zoo": "2026.10.9"}
     assert len(found.unmet["unsloth"]) == 2
     assert found.unmet["unsloth"][0].startswith("transformers 5.")
     assert found.unmet["unsloth"][0].endswith("is there, <=5.17 is wanted")
     assert found.unmet["unsloth"][1] == "absent_one is not installed"
-    assert [found.usable(name) for name in ("unsloth", "unsloth_zoo", "bitsandbytes", "nowhere")] == [False, True, False, False]
+    assert [
+        found.usable(name) for name in ("unsloth", "unsloth_zoo", "bitsandbytes", "nowhere")
+    ] == [False, True, False, False]
 
 
 def test_an_interpreter_that_does_not_answer_has_nothing(tmp_path: Path) -> None:

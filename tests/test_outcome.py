@@ -26,15 +26,25 @@ PROJECT = "/home/me/work"
 NOW = 1_790_000_000.0
 
 
-# --- running -----------------------------------------------------------------------------------------------------------------------------
+# --- running --------------------------------------------------------------------------------------
 
 
 def test_exit_code_output_and_commit(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     repo = Repository(tmp_path / "work")
     commit = repo.commit()
-    argv = [sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"]
+    argv = [
+        sys.executable,
+        "-c",
+        "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)",
+    ]
     result, value = run_command(argv, project=str(repo.root), cwd=repo.root)
-    assert (result.exit_code, result.kind, result.project, result.commit, value) == (3, "other", str(repo.root), commit, None)
+    assert (result.exit_code, result.kind, result.project, result.commit, value) == (
+        3,
+        "other",
+        str(repo.root),
+        commit,
+        None,
+    )
     assert result.seconds > 0
     assert (result.failed, result.passed) == (None, None)
     assert capfd.readouterr() == ("out\n", "err\n")
@@ -45,18 +55,27 @@ def test_a_command_that_is_not_there(tmp_path: Path) -> None:
         run_command(["no-such-command"], project=PROJECT, cwd=tmp_path)
 
 
-def test_pytest_is_counted_and_its_exit_code_is_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_pytest_is_counted_and_its_exit_code_is_its_own(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "test_it.py").write_text(
-        "import pytest\ndef test_a(): pass\ndef test_b(): assert 0\n@pytest.mark.skip\ndef test_c(): pass\ndef test_d(): pass\n"
+        "import pytest\ndef test_a(): pass\ndef test_b(): assert 0\n@pytest.mark.skip\ndef "
+        "test_c(): pass\ndef test_d(): pass\n"
     )
-    result, _ = run_command([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], project=PROJECT, cwd=tmp_path)
+    result, _ = run_command(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        project=PROJECT,
+        cwd=tmp_path,
+    )
     assert (result.kind, result.exit_code, result.failed, result.passed) == ("test", 1, 1, 2)
     assert "no:cacheprovider" in result.command
     assert "junit" not in result.command
     assert "1 failed, 2 passed, 1 skipped" in capfd.readouterr().out
 
 
-def test_pytest_is_left_alone_where_somebody_asked_for_junit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pytest_is_left_alone_where_somebody_asked_for_junit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     assert pytest_options_at(["pytest", "-q", "--", "a"], tmp_path) == 1
     assert pytest_options_at(["uv", "run", "python", "-m", "pytest", "-q"], tmp_path) == 5
@@ -67,12 +86,18 @@ def test_pytest_is_left_alone_where_somebody_asked_for_junit(tmp_path: Path, mon
     monkeypatch.setenv("PYTEST_ADDOPTS", "--junit-xml=x.xml")
     assert pytest_options_at(["pytest"], tmp_path) is None
     monkeypatch.delenv("PYTEST_ADDOPTS")
-    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\naddopts = '--junitxml=x.xml'\n")
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.pytest.ini_options]\naddopts = '--junitxml=x.xml'\n"
+    )
     assert pytest_options_at(["pytest"], tmp_path) is None
 
 
 def test_a_bench_is_measured_in_processor_seconds(tmp_path: Path) -> None:
-    argv = [sys.executable, "-c", "import time; t = time.process_time()\nwhile time.process_time() < t + 0.2: pass"]
+    argv = [
+        sys.executable,
+        "-c",
+        "import time; t = time.process_time()\nwhile time.process_time() < t + 0.2: pass",
+    ]
     result, value = run_command(argv, project=PROJECT, kind="bench", cwd=tmp_path)
     assert value is not None
     assert 0.2 <= value == result.value
@@ -92,7 +117,11 @@ sys.exit(result.exit_code)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_signals_go_to_the_command(tmp_path: Path, number: signal.Signals) -> None:
     command = f"import pathlib, signal, sys, time\nsignal.signal({int(number)}, lambda *_: sys.exit(77))\npathlib.Path('ready').touch()\ntime.sleep(60)\n"
-    process = subprocess.Popen([sys.executable, "-c", RUN, sys.executable, "-c", command], cwd=tmp_path, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, sys.executable, "-c", command],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+    )
     _until((tmp_path / "ready").exists)
     process.send_signal(number)
     assert process.wait(30) == 77
@@ -100,15 +129,20 @@ def test_signals_go_to_the_command(tmp_path: Path, number: signal.Signals) -> No
 
 
 def test_killed_by_a_signal_is_told_as_a_shell_tells_it(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", RUN, "sh", "-c", "kill -9 $$"], cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, "sh", "-c", "kill -9 $$"], cwd=tmp_path, check=False
+    )
     assert done.returncode == 137
 
 
 def test_the_terminal_stays_a_terminal_and_ctrl_c_reaches_the_command_once(tmp_path: Path) -> None:
     command = (
-        "import pathlib, signal, sys, time\nseen = []\nsignal.signal(signal.SIGINT, lambda *_: seen.append(1))\n"
-        "print('tty', sys.stdin.isatty(), sys.stdout.isatty(), flush=True)\npathlib.Path('ready').touch()\n"
-        "end = time.time() + 60\nwhile not seen and time.time() < end: time.sleep(0.01)\ntime.sleep(0.3)\nsys.exit(len(seen))\n"
+        "import pathlib, signal, sys, time\nseen = []\nsignal.signal(signal.SIGINT, lambda *_: "
+        "seen.append(1))\n"
+        "print('tty', sys.stdin.isatty(), sys.stdout.isatty(), "
+        "flush=True)\npathlib.Path('ready').touch()\n"
+        "end = time.time() + 60\nwhile not seen and time.time() < end: "
+        "time.sleep(0.01)\ntime.sleep(0.3)\nsys.exit(len(seen))\n"
     )
     pid, terminal = pty.fork()
     if pid == 0:
@@ -166,15 +200,29 @@ def test_the_kind_is_told_by_the_words(line: str, kind: str) -> None:
     assert kind_of(line.split()) == kind
 
 
-# --- what the results say ----------------------------------------------------------------------------------------------------------------
+# --- what the results say -------------------------------------------------------------------------
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with open_store(tmp_path / "qi.db") as store:
-        turn = Turn("t", "/api/chat", "m", "m", (Message("user", "q"),), "a", NOW - 2, NOW, project=PROJECT)
+        turn = Turn(
+            "t", "/api/chat", "m", "m", (Message("user", "q"),), "a", NOW - 2, NOW, project=PROJECT
+        )
         turns.save_turn(store, turn)
-        placed = Suggestion("t", 0, "code", 0, 4, state="placed", file="a.py", region="code", similarity=1.0, placed_at=NOW + 10, touched_at=NOW + 20)
+        placed = Suggestion(
+            "t",
+            0,
+            "code",
+            0,
+            4,
+            state="placed",
+            file="a.py",
+            region="code",
+            similarity=1.0,
+            placed_at=NOW + 10,
+            touched_at=NOW + 20,
+        )
         feedback.save_suggestions(store, [placed])
         yield store
 
@@ -187,8 +235,18 @@ def outcome_of(store: Store, *runs: tuple[float, str, int]) -> Outcome:
     return feedback.load_outcome(store, "t")
 
 
-def _ran(id: str, after: float, command: str, exit_code: int, *, seconds: float = 1.0, value: float | None = None) -> CommandResult:
-    return CommandResult(id, NOW + after, PROJECT, kind_of(command.split()), command, exit_code, seconds, value=value)
+def _ran(
+    id: str,
+    after: float,
+    command: str,
+    exit_code: int,
+    *,
+    seconds: float = 1.0,
+    value: float | None = None,
+) -> CommandResult:
+    return CommandResult(
+        id, NOW + after, PROJECT, kind_of(command.split()), command, exit_code, seconds, value=value
+    )
 
 
 def test_nothing_run_nothing_known(store: Store) -> None:
@@ -196,7 +254,9 @@ def test_nothing_run_nothing_known(store: Store) -> None:
 
 
 def test_results_after_the_last_change_count(store: Store) -> None:
-    assert outcome_of(store, (30, "pytest", 0), (31, "mypy .", 0)) == Outcome(compiles=True, tests_pass=True)
+    assert outcome_of(store, (30, "pytest", 0), (31, "mypy .", 0)) == Outcome(
+        compiles=True, tests_pass=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,7 +271,10 @@ def test_results_after_the_last_change_count(store: Store) -> None:
         ([(15, "pytest", 0), (30, "pytest", 1)], False),  # it passed with the text as it was first
         ([(-50, "pytest", 0), (30, "pytest", 1), (40, "pytest", 0)], True),  # only the last counts
         ([(-50, "pytest", 0), (30, "pytest", 0), (40, "pytest", 1)], False),
-        ([(-50, "pytest a", 0), (30, "pytest a", 1), (40, "pytest b", 0)], False),  # of each command
+        (
+            [(-50, "pytest a", 0), (30, "pytest a", 1), (40, "pytest b", 0)],
+            False,
+        ),  # of each command
         ([(-50, "pytest", 1), (30, "pytest", 0)], True),
         ([(-50, "pytest", 0), (30, "pytest", 130)], None),  # ended by Ctrl-C
         ([(-50, "pytest", 0), (30, "pytest", 5)], None),  # no tests
@@ -219,12 +282,17 @@ def test_results_after_the_last_change_count(store: Store) -> None:
         ([(8 * 86400.0, "pytest", 0)], None),  # too late to say anything
     ],
 )
-def test_which_results_count(store: Store, runs: Sequence[tuple[float, str, int]], known: bool | None) -> None:
+def test_which_results_count(
+    store: Store, runs: Sequence[tuple[float, str, int]], known: bool | None
+) -> None:
     assert outcome_of(store, *runs).tests_pass is known
 
 
 def test_deployed_and_faster(store: Store) -> None:
-    for bench in (_ran("1", -50, "hyperfine x", 0, value=2.0), _ran("2", 30, "hyperfine x", 0, value=1.5)):
+    for bench in (
+        _ran("1", -50, "hyperfine x", 0, value=2.0),
+        _ran("2", 30, "hyperfine x", 0, value=1.5),
+    ):
         feedback.save_command(store, bench)
     known = outcome_of(store, (40, "make deploy", 0))
     assert known.deployed is True

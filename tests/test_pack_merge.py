@@ -1,4 +1,6 @@
-"""Adapters: joining is exact until the rank cap, and then loses what a dense SVD says; files are whole, ours and finite, or refused."""
+"""Adapters: joining is exact until the rank cap, and then loses what a dense SVD says; files are
+whole, ours and finite, or refused.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ from qi_learn.rundir.adapter_file import FORMAT, Adapter, Factors, read_adapter,
 
 def factors(out: int, into: int, rank: int, seed: int) -> Factors:
     rng = np.random.default_rng(seed)
-    return Factors(rng.standard_normal((out, rank), dtype=np.float32), rng.standard_normal((rank, into), dtype=np.float32))
+    return Factors(
+        rng.standard_normal((out, rank), dtype=np.float32),
+        rng.standard_normal((rank, into), dtype=np.float32),
+    )
 
 
 def test_joining_lays_factors_side_by_side() -> None:
@@ -30,8 +35,14 @@ def test_joining_lays_factors_side_by_side() -> None:
     joined, error = join(before, delta, 0.5, rank_cap=7)
     assert error == 0.0
     assert joined.modules["m"].rank == 7
-    assert np.allclose(dense(joined.modules["m"]), dense(before.modules["m"]) + 0.5 * dense(delta.modules["m"]), atol=1e-6)
-    assert np.array_equal(dense(joined.modules["only before"]), dense(before.modules["only before"]))
+    assert np.allclose(
+        dense(joined.modules["m"]),
+        dense(before.modules["m"]) + 0.5 * dense(delta.modules["m"]),
+        atol=1e-6,
+    )
+    assert np.array_equal(
+        dense(joined.modules["only before"]), dense(before.modules["only before"])
+    )
     assert np.array_equal(dense(joined.modules["only now"]), 0.5 * dense(delta.modules["only now"]))
 
 
@@ -67,7 +78,12 @@ def test_adapters_of_two_bases_or_shapes_do_not_join() -> None:
     with pytest.raises(ModelError, match="different bases"):
         join(Adapter("a", {}), Adapter("b", {}), 1.0, rank_cap=8)
     with pytest.raises(ModelError, match="shape of m"):
-        join(Adapter("b", {"m": factors(8, 8, 2, 1)}), Adapter("b", {"m": factors(8, 16, 2, 1)}), 1.0, rank_cap=8)
+        join(
+            Adapter("b", {"m": factors(8, 8, 2, 1)}),
+            Adapter("b", {"m": factors(8, 16, 2, 1)}),
+            1.0,
+            rank_cap=8,
+        )
 
 
 def test_a_file_gives_back_the_adapter(tmp_path: Path) -> None:
@@ -78,7 +94,11 @@ def test_a_file_gives_back_the_adapter(tmp_path: Path) -> None:
         again = read_adapter(source)
         assert again.base == adapter.base
         assert set(again.modules) == {"m", "n"}
-        assert all(np.array_equal(again.modules[m].up, f.up) and np.array_equal(again.modules[m].down, f.down) for m, f in adapter.modules.items())
+        assert all(
+            np.array_equal(again.modules[m].up, f.up)
+            and np.array_equal(again.modules[m].down, f.down)
+            for m, f in adapter.modules.items()
+        )
     assert path.stat().st_mode & 0o777 == 0o600
     assert [p.name for p in tmp_path.iterdir()] == ["adapter.safetensors"]
 
@@ -86,17 +106,43 @@ def test_a_file_gives_back_the_adapter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "metadata", "says"),
     [
-        ({"m.A": np.zeros((2, 8), np.float32), "m.B": np.zeros((8, 2), np.float32)}, {"format": "other", "base": "b"}, "no adapter of qi-learn"),
-        ({"m.A": np.zeros((2, 8), np.float32), "m.B": np.zeros((8, 2), np.float32)}, {"format": FORMAT}, "no adapter of qi-learn"),
+        (
+            {"m.A": np.zeros((2, 8), np.float32), "m.B": np.zeros((8, 2), np.float32)},
+            {"format": "other", "base": "b"},
+            "no adapter of qi-learn",
+        ),
+        (
+            {"m.A": np.zeros((2, 8), np.float32), "m.B": np.zeros((8, 2), np.float32)},
+            {"format": FORMAT},
+            "no adapter of qi-learn",
+        ),
         ({"m.B": np.zeros((2, 8), np.float32)}, {"format": FORMAT, "base": "b"}, "no pair"),
         ({"m.A": np.zeros((2, 8), np.float32)}, {"format": FORMAT, "base": "b"}, "no matching"),
-        ({"m.A": np.zeros((2, 8), np.float32), "n.B": np.zeros((8, 2), np.float32)}, {"format": FORMAT, "base": "b"}, "no matching"),
-        ({"m.A": np.zeros((2, 8), np.float32), "m.B": np.zeros((8, 3), np.float32)}, {"format": FORMAT, "base": "b"}, "no matching"),
-        ({"m.A": np.zeros((2, 8), np.float16), "m.B": np.zeros((8, 2), np.float16)}, {"format": FORMAT, "base": "b"}, "no matching"),
-        ({"m.A": np.full((2, 8), np.nan, np.float32), "m.B": np.ones((8, 2), np.float32)}, {"format": FORMAT, "base": "b"}, "not finite"),
+        (
+            {"m.A": np.zeros((2, 8), np.float32), "n.B": np.zeros((8, 2), np.float32)},
+            {"format": FORMAT, "base": "b"},
+            "no matching",
+        ),
+        (
+            {"m.A": np.zeros((2, 8), np.float32), "m.B": np.zeros((8, 3), np.float32)},
+            {"format": FORMAT, "base": "b"},
+            "no matching",
+        ),
+        (
+            {"m.A": np.zeros((2, 8), np.float16), "m.B": np.zeros((8, 2), np.float16)},
+            {"format": FORMAT, "base": "b"},
+            "no matching",
+        ),
+        (
+            {"m.A": np.full((2, 8), np.nan, np.float32), "m.B": np.ones((8, 2), np.float32)},
+            {"format": FORMAT, "base": "b"},
+            "not finite",
+        ),
     ],
 )
-def test_what_is_no_adapter_is_refused(tmp_path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str], says: str) -> None:
+def test_what_is_no_adapter_is_refused(
+    tmp_path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str], says: str
+) -> None:
     save_file(tensors, tmp_path / "a.safetensors", metadata=metadata)
     with pytest.raises(ModelError, match=says):
         read_adapter(tmp_path / "a.safetensors")
@@ -133,7 +179,9 @@ def test_a_full_disk_leaves_the_old_adapter(tmp_path: Path) -> None:
 
 
 def test_permuting_is_the_converters_row_order() -> None:
-    """Row (head, j, t) of the GGUF file is row (head, t, j) of transformers: t the half, j the frequency."""
+    """Row (head, j, t) of the GGUF file is row (head, t, j) of transformers: t the half, j the
+    frequency.
+    """
     rows = np.arange(2 * 8, dtype=np.float32)[:, None]
     expected = [head * 8 + t * 4 + j for head in range(2) for j in range(4) for t in range(2)]
     assert permute(rows, 8)[:, 0].tolist() == expected
@@ -149,18 +197,32 @@ def test_changed_tensors_come_in_the_files_order_with_q_and_k_permuted(tmp_path:
     assert len(changes) == 14
     for change in changes:
         plain = 0.5 * dense(adapter.modules[change.module])
-        expected = permute(plain.astype(np.float32), 16) if change.module.endswith(("q_proj", "k_proj")) else plain
+        expected = (
+            permute(plain.astype(np.float32), 16)
+            if change.module.endswith(("q_proj", "k_proj"))
+            else plain
+        )
         assert np.allclose(change.rows(0, len(plain)), expected, atol=1e-6)
     qwen = write_tiny_model(tmp_path / "q.gguf", "qwen2")
-    assert {c.home.head_rows for c in changed_tensors(random_adapter(qwen, [0]), read_head(qwen))} == {1}
+    assert {
+        c.home.head_rows for c in changed_tensors(random_adapter(qwen, [0]), read_head(qwen))
+    } == {1}
 
 
 def test_modules_that_change_nothing_are_left_out(tmp_path: Path) -> None:
     base = write_tiny_model(tmp_path / "m.gguf", "qwen2")
     adapter = random_adapter(base, [0], ["mlp.up_proj", "mlp.down_proj"])
     zero = adapter.modules["model.layers.0.mlp.up_proj"]
-    silent = Adapter(adapter.base, {**adapter.modules, "model.layers.0.mlp.up_proj": Factors(np.zeros_like(zero.up), zero.down)})
-    assert [c.home.tensor.name for c in changed_tensors(silent, read_head(base))] == ["blk.0.ffn_down.weight"]
+    silent = Adapter(
+        adapter.base,
+        {
+            **adapter.modules,
+            "model.layers.0.mlp.up_proj": Factors(np.zeros_like(zero.up), zero.down),
+        },
+    )
+    assert [c.home.tensor.name for c in changed_tensors(silent, read_head(base))] == [
+        "blk.0.ffn_down.weight"
+    ]
     assert changed_tensors(adapter, read_head(base), 0.0) == ()
 
 
@@ -174,14 +236,18 @@ def test_modules_that_change_nothing_are_left_out(tmp_path: Path) -> None:
         ("model.layers.0.mlp.up_proj", (64, 128), r"ffn_up.weight is \(128, 64\)"),
     ],
 )
-def test_modules_without_a_tensor_are_refused(tmp_path: Path, module: str, shape: tuple[int, int], says: str) -> None:
+def test_modules_without_a_tensor_are_refused(
+    tmp_path: Path, module: str, shape: tuple[int, int], says: str
+) -> None:
     base = write_tiny_model(tmp_path / "m.gguf", "qwen2")
     with pytest.raises(ModelError, match=says):
         changed_tensors(Adapter("b", {module: factors(*shape, 2, 0)}), read_head(base))
 
 
 def test_the_rank_is_cut_where_the_adapter_would_be_larger_than_the_base() -> None:
-    adapter = Adapter("b", {"m": factors(100, 60, 2, 1), "n": factors(40, 50, 3, 2)})  # 250 numbers a rank, of 4 bytes
+    adapter = Adapter(
+        "b", {"m": factors(100, 60, 2, 1), "n": factors(40, 50, 3, 2)}
+    )  # 250 numbers a rank, of 4 bytes
     assert rank_cap(adapter, 100_000) == 100
     assert rank_cap(adapter, 1000) == LEAST_CAP
     assert rank_cap(Adapter("b", {}), 1000) == 1000

@@ -45,14 +45,24 @@ def one_tensor(path: Path, kind: str) -> tuple[NDArray[np.float32], Path]:
 def change_of(path: Path, size: float) -> TensorChange:
     rng = np.random.default_rng(1)
     up = rng.standard_normal((ROWS, 8), dtype=np.float32) * np.float32(size / 8**0.5)
-    return TensorChange("model.layers.0.mlp.up_proj", TensorSlot(read_head(path).tensors["blk.0.ffn_up.weight"]), up, rng.standard_normal((8, COLUMNS), dtype=np.float32))
+    return TensorChange(
+        "model.layers.0.mlp.up_proj",
+        TensorSlot(read_head(path).tensors["blk.0.ffn_up.weight"]),
+        up,
+        rng.standard_normal((8, COLUMNS), dtype=np.float32),
+    )
 
 
 def keep(change: TensorChange, base: BaseRows, exact: Exact | None, kind: str) -> Kept:
-    return sum((write_rows(change, base, exact, start, stop, kind)[1] for start, stop in blocks(change)), Kept())
+    return sum(
+        (write_rows(change, base, exact, start, stop, kind)[1] for start, stop in blocks(change)),
+        Kept(),
+    )
 
 
-def test_a_small_change_dies_in_q4_from_dequantised_weights_and_lives_from_exact_ones(tmp_path: Path) -> None:
+def test_a_small_change_dies_in_q4_from_dequantised_weights_and_lives_from_exact_ones(
+    tmp_path: Path,
+) -> None:
     """The reason for Q8_0: 0.3 % of the weights' size, the size that training makes."""
     weights, path = one_tensor(tmp_path / "m.gguf", "Q4_K")
     change = change_of(path, 0.003)
@@ -85,13 +95,21 @@ def test_the_numbers_are_those_of_the_definition(tmp_path: Path) -> None:
     weights, path = one_tensor(tmp_path / "m.gguf", "Q4_K")
     change = change_of(path, 0.01)
     wanted = (change.up.astype(np.float64) @ change.down).ravel()
-    before = gguf.quants.dequantize(np.asarray(gguf.GGUFReader(path).tensors[0].data), gguf.GGMLQuantizationType.Q4_K).astype(np.float64).ravel()
+    before = (
+        gguf.quants.dequantize(
+            np.asarray(gguf.GGUFReader(path).tensors[0].data), gguf.GGMLQuantizationType.Q4_K
+        )
+        .astype(np.float64)
+        .ravel()
+    )
     after = quantize(weights + wanted.reshape(weights.shape).astype(np.float32), "Q6_K")
     realised = dequantize(after, "Q6_K", weights.shape).astype(np.float64).ravel() - before
     with BaseRows(read_head(path)) as base:
         kept = keep(change, base, Exact(weights), "Q6_K")
     assert kept.gain == pytest.approx(realised @ wanted / (wanted @ wanted), rel=1e-3)
-    assert kept.cosine == pytest.approx(realised @ wanted / np.linalg.norm(realised) / np.linalg.norm(wanted), rel=1e-3)
+    assert kept.cosine == pytest.approx(
+        realised @ wanted / np.linalg.norm(realised) / np.linalg.norm(wanted), rel=1e-3
+    )
     report = kept.report(change.home.tensor, "Q6_K")
     assert (report.type_before, report.type_after, report.bytes) == ("Q4_K", "Q6_K", after.nbytes)
 
@@ -112,13 +130,25 @@ def test_the_numbers_are_those_of_the_definition(tmp_path: Path) -> None:
         ("F16", 30, True, ("F16", "F32")),
     ],
 )
-def test_types_to_try(own: str, columns: int, full_precision: bool, expected: tuple[str, ...]) -> None:
-    assert candidates(Tensor("t", (columns, 8), own, 0, 0, 0), full_precision=full_precision) == expected
+def test_types_to_try(
+    own: str, columns: int, full_precision: bool, expected: tuple[str, ...]
+) -> None:
+    assert (
+        candidates(Tensor("t", (columns, 8), own, 0, 0, 0), full_precision=full_precision)
+        == expected
+    )
 
 
-@pytest.mark.parametrize(("rows", "columns", "head"), [(4096, 4096, 128), (192, 576, 64), (7, 64, 1), (3, 5_000_000, 1)])
+@pytest.mark.parametrize(
+    ("rows", "columns", "head"), [(4096, 4096, 128), (192, 576, 64), (7, 64, 1), (3, 5_000_000, 1)]
+)
 def test_blocks_cover_the_tensor_in_whole_heads(rows: int, columns: int, head: int) -> None:
-    change = TensorChange("m", TensorSlot(Tensor("t", (columns, rows), "F32", 0, 0, 0), head), np.zeros((rows, 1), np.float32), np.zeros((1, 1), np.float32))
+    change = TensorChange(
+        "m",
+        TensorSlot(Tensor("t", (columns, rows), "F32", 0, 0, 0), head),
+        np.zeros((rows, 1), np.float32),
+        np.zeros((1, 1), np.float32),
+    )
     ranges = list(blocks(change))
     assert [r for start, stop in ranges for r in range(start, stop)] == list(range(rows))
     assert all(start % head == 0 and stop % head == 0 for start, stop in ranges)

@@ -1,4 +1,6 @@
-"""A training gives way to requests between two steps: only time passes, and it always comes to an end."""
+"""A training gives way to requests between two steps: only time passes, and it always comes to an
+end.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,16 @@ STEPS = 12
 
 
 def placed(activity: Path, *, quiet: float = 0.6, longest: float = 60.0) -> Placement:
-    return Placement(**{**codec.plain(PLACE), "gpus": (), "unload": (), "activity": str(activity), "quiet": quiet, "longest_pause": longest})
+    return Placement(
+        **{
+            **codec.plain(PLACE),
+            "gpus": (),
+            "unload": (),
+            "activity": str(activity),
+            "quiet": quiet,
+            "longest_pause": longest,
+        }
+    )
 
 
 def touch(mark: Path) -> None:
@@ -60,7 +71,9 @@ def test_a_worker_that_paused_ends_with_the_same_numbers(tmp_path: Path) -> None
     assert last is not None
     assert last.paused == ""
     assert _results(paused) == _results(whole)
-    one, two = (codec.loads(TrainResult, (run / "result.json").read_text()) for run in (whole, paused))
+    one, two = (
+        codec.loads(TrainResult, (run / "result.json").read_text()) for run in (whole, paused)
+    )
     assert (one.steps, one.train_loss, one.dev_loss) == (two.steps, two.train_loss, two.dev_loss)
 
 
@@ -70,7 +83,9 @@ def test_a_pause_is_no_training_time_and_ends(tmp_path: Path) -> None:
     write_progress(tmp_path, Progress("training", 3, 12, 0.0, loss=1.5))
     touch(mark)
     later = os.stat(mark).st_mtime + 0.1
-    stopping = Stopping(tmp_path, placed(mark, quiet=1000.0, longest=0.5), lambda: False, clock=lambda: later)
+    stopping = Stopping(
+        tmp_path, placed(mark, quiet=1000.0, longest=0.5), lambda: False, clock=lambda: later
+    )
     began = time.monotonic()
     assert not stopping()
     assert 0.5 <= time.monotonic() - began < 2
@@ -81,7 +96,9 @@ def test_a_pause_is_no_training_time_and_ends(tmp_path: Path) -> None:
     assert progress is not None
     assert (progress.step, progress.loss, progress.paused) == (3, 1.5, "")
     began = time.monotonic()
-    assert not Stopping(tmp_path, placed(mark, quiet=1000.0, longest=0.5), lambda: False, clock=lambda: later)()  # a later process of the same run
+    assert not Stopping(
+        tmp_path, placed(mark, quiet=1000.0, longest=0.5), lambda: False, clock=lambda: later
+    )()  # a later process of the same run
     assert time.monotonic() - began < 0.1
 
 
@@ -94,7 +111,11 @@ def test_a_stop_ends_a_pause(tmp_path: Path) -> None:
     assert time.monotonic() < until + 1
 
 
-@pytest.mark.parametrize("placement", [None, PLACE, placed(Path("/nowhere/activity"))], ids=["none", "disturbs nobody", "no mark"])
+@pytest.mark.parametrize(
+    "placement",
+    [None, PLACE, placed(Path("/nowhere/activity"))],
+    ids=["none", "disturbs nobody", "no mark"],
+)
 def test_without_traffic_nothing_is_waited_for(tmp_path: Path, placement: Placement | None) -> None:
     began = time.monotonic()
     assert not Stopping(tmp_path, placement, lambda: False)()
@@ -105,7 +126,9 @@ def test_without_traffic_nothing_is_waited_for(tmp_path: Path, placement: Placem
 
 def test_a_run_from_before_there_were_placements_goes_on(tmp_path: Path) -> None:
     """Old progress files load, with nothing said of pauses."""
-    (tmp_path / "progress.json").write_text(json.dumps({"phase": "training", "step": 1, "of": 2, "at": 1.0}))
+    (tmp_path / "progress.json").write_text(
+        json.dumps({"phase": "training", "step": 1, "of": 2, "at": 1.0})
+    )
     progress = read_progress(tmp_path)
     assert progress is not None
     assert progress.paused == ""

@@ -32,18 +32,39 @@ BITS = {"Q4_1": 5.0, "Q4_K": 4.5, "Q6_K": 6.5625, "Q8_0": 8.5, "F16": 16.0, "F32
 
 
 def _model(
-    layers: int, hidden: int, feed: int, vocabulary: int, *, kind: str = "Q4_K", head: str = "Q6_K", tied: bool = False, kv: int | None = None
+    layers: int,
+    hidden: int,
+    feed: int,
+    vocabulary: int,
+    *,
+    kind: str = "Q4_K",
+    head: str = "Q6_K",
+    tied: bool = False,
+    kv: int | None = None,
 ) -> BaseModel:
     """A base of a given shape, without its file."""
 
     def tensor(name: str, rows: int, columns: int, type_name: str) -> BaseTensor:
-        return BaseTensor(name, type_name, (rows, columns), int(rows * columns * BITS[type_name] / 8))
+        return BaseTensor(
+            name, type_name, (rows, columns), int(rows * columns * BITS[type_name] / 8)
+        )
 
     kv = kv or hidden
-    rows = {"attn_q": (hidden, hidden), "attn_k": (kv, hidden), "attn_v": (kv, hidden), "attn_output": (hidden, hidden)}
+    rows = {
+        "attn_q": (hidden, hidden),
+        "attn_k": (kv, hidden),
+        "attn_v": (kv, hidden),
+        "attn_output": (hidden, hidden),
+    }
     rows |= {"ffn_gate": (feed, hidden), "ffn_up": (feed, hidden), "ffn_down": (hidden, feed)}
-    tensors = [tensor("token_embd.weight", vocabulary, hidden, head)] + ([] if tied else [tensor("output.weight", vocabulary, hidden, head)])
-    tensors += [tensor(f"blk.{layer}.{name}.weight", *rows[name], kind) for layer in range(layers) for name in GGUF_NAMES.values()]
+    tensors = [tensor("token_embd.weight", vocabulary, hidden, head)] + (
+        [] if tied else [tensor("output.weight", vocabulary, hidden, head)]
+    )
+    tensors += [
+        tensor(f"blk.{layer}.{name}.weight", *rows[name], kind)
+        for layer in range(layers)
+        for name in GGUF_NAMES.values()
+    ]
     return BaseModel(Path("/models/base.gguf"), "llama", layers, hidden, feed, 8192, tuple(tensors))
 
 
@@ -53,10 +74,24 @@ SEVEN = _model(28, 3584, 18944, 152064, kv=512)
 
 def _snapshot(train: int = 40, *, tokens: int = 100) -> Snapshot:
     def example(name: str, length: int) -> Example:
-        return Example(name, name, "", "", tuple(range(length // 2)), tuple(range(length - length // 2)), (True,) * (length - length // 2))
+        return Example(
+            name,
+            name,
+            "",
+            "",
+            tuple(range(length // 2)),
+            tuple(range(length - length // 2)),
+            (True,) * (length - length // 2),
+        )
 
     examples = tuple(example(f"t{n}", tokens) for n in range(train))
-    return Snapshot("s", 0.0, "ab" * 32, (*examples, replace(example("d", 50), split="dev")), anchors=tuple(example(f"a{n}", 96) for n in range(3)))
+    return Snapshot(
+        "s",
+        0.0,
+        "ab" * 32,
+        (*examples, replace(example("d", 50), split="dev")),
+        anchors=tuple(example(f"a{n}", 96) for n in range(3)),
+    )
 
 
 def _plan(
@@ -87,13 +122,32 @@ def _plan(
 
 def test_the_embedded_default_on_a_laptop() -> None:
     plan = _plan()
-    assert (plan.lora.first_layer, plan.lora.layer_count, set(plan.lora.target_modules)) == (20, 10, set(GGUF_NAMES))
+    assert (plan.lora.first_layer, plan.lora.layer_count, set(plan.lora.target_modules)) == (
+        20,
+        10,
+        set(GGUF_NAMES),
+    )
     assert plan.batches.batch_size * plan.batches.accumulation == 8
-    assert (plan.steps.max_steps, plan.lora.rank, plan.lora.alpha, plan.batches.max_length) == (48, 8, 16.0, 100)
+    assert (plan.steps.max_steps, plan.lora.rank, plan.lora.alpha, plan.batches.max_length) == (
+        48,
+        8,
+        16.0,
+        100,
+    )
     assert plan.steps.learning_rate == pytest.approx(1.6e-3, rel=0.01)
     assert plan.steps.warmup_steps <= plan.steps.max_steps / 10
-    assert (plan.batches.replay_share, plan.batches.generic_share, plan.penalties.lambda_general, plan.penalties.lambda_past) == (0.375, 0.125, pytest.approx(100), pytest.approx(300))
-    assert (plan.hardware.device, plan.hardware.dtype, plan.lora.touched_type, plan.steps.max_seconds) == ("cpu", "bfloat16", "Q8_0", 4 * 3600)
+    assert (
+        plan.batches.replay_share,
+        plan.batches.generic_share,
+        plan.penalties.lambda_general,
+        plan.penalties.lambda_past,
+    ) == (0.375, 0.125, pytest.approx(100), pytest.approx(300))
+    assert (
+        plan.hardware.device,
+        plan.hardware.dtype,
+        plan.lora.touched_type,
+        plan.steps.max_seconds,
+    ) == ("cpu", "bfloat16", "Q8_0", 4 * 3600)
     assert 1.1 < plan.lora.bytes_per_token_ratio < 1.2
     assert codec.loads(Plan, codec.dumps(plan)) == plan
 
@@ -105,33 +159,62 @@ def test_a_seven_billion_model_on_a_card() -> None:
     assert 0 < plan.lora.first_layer < 28
     assert plan.lora.bytes_per_token_ratio <= 1.4
     lower = codec.changed(plan, first_layer=plan.lora.first_layer - 1)
-    grown = sum(t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8 for t in SEVEN.tensors if t.name.startswith("blk.27."))
+    grown = sum(
+        t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8
+        for t in SEVEN.tensors
+        if t.name.startswith("blk.27.")
+    )
     read = sum(t.bytes for t in SEVEN.tensors if t.name != "token_embd.weight")
-    assert plan.lora.bytes_per_token_ratio == pytest.approx(1 + grown * (28 - plan.lora.first_layer) / read, rel=1e-3)
-    assert 1 + grown * (28 - lower.first_layer) / read > 1.4  # one layer more would have been too many
+    assert plan.lora.bytes_per_token_ratio == pytest.approx(
+        1 + grown * (28 - plan.lora.first_layer) / read, rel=1e-3
+    )
+    assert (
+        1 + grown * (28 - lower.first_layer) / read > 1.4
+    )  # one layer more would have been too many
 
 
 def test_the_rate_falls_with_size() -> None:
     middle = _model(28, 1536, 8960, 151936, tied=True, kv=256)
-    small, between, large = (_plan(base, devices=(replace(GPU, free=80 * GB),)).learning_rate for base in (SMOLLM2, middle, SEVEN))
+    small, between, large = (
+        _plan(base, devices=(replace(GPU, free=80 * GB),)).learning_rate
+        for base in (SMOLLM2, middle, SEVEN)
+    )
     assert 1.6e-3 > between > large >= 2e-4
     assert small > between
 
 
-@pytest.mark.parametrize(("examples", "rank", "steps"), [(40, 8, 48), (300, 16, 150), (2000, 32, 1000)])
+@pytest.mark.parametrize(
+    ("examples", "rank", "steps"), [(40, 8, 48), (300, 16, 150), (2000, 32, 1000)]
+)
 def test_more_data_gets_more_rank_and_more_steps(examples: int, rank: int, steps: int) -> None:
     plan = _plan(snapshot=_snapshot(examples))
     assert (plan.lora.rank, plan.lora.alpha, plan.steps.max_steps) == (rank, 2 * rank, steps)
-    assert plan.steps.max_steps * 4 >= 2 * examples  # 4 of 8 sequences are new: every example at least twice
+    assert (
+        plan.steps.max_steps * 4 >= 2 * examples
+    )  # 4 of 8 sequences are new: every example at least twice
 
 
 def test_settings_win_over_what_is_derived() -> None:
-    plan = _plan(train=TrainSettings(max_steps=10, rank=12, lambda_general=0.0, seed=5, max_hours=0.5, fisher="diagonal"))
-    assert (plan.steps.max_steps, plan.lora.rank, plan.lora.alpha, plan.penalties.lambda_general, plan.seed, plan.steps.max_seconds, plan.penalties.fisher) == (10, 12, 24.0, 0.0, 5, 1800.0, "diagonal")
+    plan = _plan(
+        train=TrainSettings(
+            max_steps=10, rank=12, lambda_general=0.0, seed=5, max_hours=0.5, fisher="diagonal"
+        )
+    )
+    assert (
+        plan.steps.max_steps,
+        plan.lora.rank,
+        plan.lora.alpha,
+        plan.penalties.lambda_general,
+        plan.seed,
+        plan.steps.max_seconds,
+        plan.penalties.fisher,
+    ) == (10, 12, 24.0, 0.0, 5, 1800.0, "diagonal")
 
 
 def test_the_modules_that_change_are_chosen() -> None:
-    attention, mlp, both = (_plan(train=TrainSettings(targets=name)) for name in ("attention", "mlp", "all-linear"))
+    attention, mlp, both = (
+        _plan(train=TrainSettings(targets=name)) for name in ("attention", "mlp", "all-linear")
+    )
     assert attention.target_modules == ("q_proj", "k_proj", "v_proj", "o_proj")
     assert mlp.target_modules == ("gate_proj", "up_proj", "down_proj")
     assert both == _plan()
@@ -139,28 +222,63 @@ def test_the_modules_that_change_are_chosen() -> None:
     assert grown[0] + grown[1] == pytest.approx(grown[2])
     assert 0 < grown[0] < grown[1]
     assert len({p.general_fisher for p in (attention, mlp, both)}) == 3
-    for plan, said in ((attention, "the four of attention"), (mlp, "the three of the MLP"), (both, "all seven linear modules")):
+    for plan, said in (
+        (attention, "the four of attention"),
+        (mlp, "the three of the MLP"),
+        (both, "all seven linear modules"),
+    ):
         assert said in "\n".join(reasons(plan))
 
 
 def test_with_fewer_modules_more_layers_change_for_the_same_speed() -> None:
-    """A layer's attention has 2 x 3584^2 + 2 x 512 x 3584 weights, all seven modules eight times as many: where raised types cost speed, that buys layers."""
-    attention, mlp, both = (_plan(SEVEN, devices=(GPU,), train=TrainSettings(targets=name)) for name in ("attention", "mlp", "all-linear"))
+    """A layer's attention has 2 x 3584^2 + 2 x 512 x 3584 weights, all seven modules eight times as
+    many: where raised types cost speed, that buys layers.
+    """
+    attention, mlp, both = (
+        _plan(SEVEN, devices=(GPU,), train=TrainSettings(targets=name))
+        for name in ("attention", "mlp", "all-linear")
+    )
     assert attention.first_layer == 0 < mlp.first_layer < both.first_layer
     assert max(p.bytes_per_token_ratio for p in (attention, mlp, both)) <= 1.4
 
 
 def test_what_an_earlier_cycle_touched_still_counts(tmp_path: Path) -> None:
-    """Tensors of the served adapter stay raised, whatever this cycle trains: they cost their speed, and leave less room."""
+    """Tensors of the served adapter stay raised, whatever this cycle trains: they cost their speed,
+    and leave less room.
+    """
     path = tmp_path / "adapter.safetensors"
-    names = [f"model.layers.{layer}.mlp.{part}" for layer in range(15, 28) for part in ("gate_proj", "up_proj", "down_proj")]
-    save_file({f"{name}.{side}": np.zeros((2, 2), np.float32) for name in names for side in "AB"}, path)
-    after = _plan(SEVEN, devices=(GPU,), train=TrainSettings(targets="attention"), served=True, adapter=path)
+    names = [
+        f"model.layers.{layer}.mlp.{part}"
+        for layer in range(15, 28)
+        for part in ("gate_proj", "up_proj", "down_proj")
+    ]
+    save_file(
+        {f"{name}.{side}": np.zeros((2, 2), np.float32) for name in names for side in "AB"}, path
+    )
+    after = _plan(
+        SEVEN, devices=(GPU,), train=TrainSettings(targets="attention"), served=True, adapter=path
+    )
     before = _plan(SEVEN, devices=(GPU,), train=TrainSettings(targets="attention"))
-    mlp = sum(t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8 for t in SEVEN.tensors if t.name.startswith("blk.27.ffn")) * 13
-    attention = sum(t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8 for t in SEVEN.tensors if t.name.startswith("blk.27.attn")) * after.layer_count
+    mlp = (
+        sum(
+            t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8
+            for t in SEVEN.tensors
+            if t.name.startswith("blk.27.ffn")
+        )
+        * 13
+    )
+    attention = (
+        sum(
+            t.elements * (BITS["Q8_0"] - BITS["Q4_K"]) / 8
+            for t in SEVEN.tensors
+            if t.name.startswith("blk.27.attn")
+        )
+        * after.layer_count
+    )
     assert before.first_layer == 0 < after.first_layer
-    assert after.bytes_per_token_ratio == pytest.approx(1 + (mlp + attention) / SEVEN.bytes_per_token, rel=1e-3)
+    assert after.bytes_per_token_ratio == pytest.approx(
+        1 + (mlp + attention) / SEVEN.bytes_per_token, rel=1e-3
+    )
 
 
 def test_no_rank_beyond_what_the_smallest_matrix_has() -> None:
@@ -180,17 +298,29 @@ def test_preferences_weigh_something_where_there_are_some() -> None:
 
 def test_the_budget_is_the_dial_and_numbers_by_hand_win() -> None:
     bold = _plan(train=TrainSettings(kl_budget=0.08))
-    assert (bold.kl_budget, bold.lambda_general, bold.lambda_past) == (0.08, pytest.approx(50), pytest.approx(150))
+    assert (bold.kl_budget, bold.lambda_general, bold.lambda_past) == (
+        0.08,
+        pytest.approx(50),
+        pytest.approx(150),
+    )
     assert bold.general_strength is not None
     assert bold.general_strength.value == bold.lambda_general
     hand = _plan(train=TrainSettings(kl_budget=0.08, lambda_past=7.0), served=True)
-    assert (hand.lambda_general, hand.lambda_past, hand.past_strength) == (pytest.approx(50), 7.0, None)
+    assert (hand.lambda_general, hand.lambda_past, hand.past_strength) == (
+        pytest.approx(50),
+        7.0,
+        None,
+    )
     assert "Strength for past work: set by hand." in reasons(hand)
 
 
 def test_what_the_last_run_measured_decides_how_strongly_the_next_is_held() -> None:
     first = _plan()
-    measured = replace(RESULT, divergence_general=Divergence(0.08, 0.08 / EXPECTED["kfac", "general"], 16, 1520), divergence_past=Divergence(0.001, None, 16, 900))
+    measured = replace(
+        RESULT,
+        divergence_general=Divergence(0.08, 0.08 / EXPECTED["kfac", "general"], 16, 1520),
+        divergence_past=Divergence(0.001, None, 16, 900),
+    )
     second = _plan(served=True, last=(first, measured))
     assert (second.lambda_general, second.lambda_past) == (pytest.approx(200), pytest.approx(300))
     assert second.general_strength is not None
@@ -202,8 +332,17 @@ def test_what_the_last_run_measured_decides_how_strongly_the_next_is_held() -> N
 
 def test_less_memory_means_smaller_batches_of_the_same_step_then_less_kept() -> None:
     snapshot = _snapshot(tokens=1000)
-    plans = [_plan(snapshot=snapshot, devices=(replace(GPU, free=int(free * GB)),)) for free in (64, 4, 2.5, 1.2, 0.37)]
-    assert [(p.batch_size, p.gradient_checkpointing) for p in plans] == [(8, False), (2, False), (1, False), (8, True), (1, True)]
+    plans = [
+        _plan(snapshot=snapshot, devices=(replace(GPU, free=int(free * GB)),))
+        for free in (64, 4, 2.5, 1.2, 0.37)
+    ]
+    assert [(p.batch_size, p.gradient_checkpointing) for p in plans] == [
+        (8, False),
+        (2, False),
+        (1, False),
+        (8, True),
+        (1, True),
+    ]
     assert {p.batch_size * p.accumulation for p in (*plans, _plan())} == {8}
     assert (_plan().batch_size, _plan().gradient_checkpointing) == (8, False)
     assert not any("computed twice" in line for line in reasons(plans[2]))
@@ -243,10 +382,21 @@ def test_unsloth_trains_where_it_can_and_on_one_gpu(tmp_path: Path) -> None:
     plan = _plan(SEVEN, devices=(GPU, CPU), train=train, packages=there)
     assert (plan.hardware.backend, plan.lora.first_layer) == ("unsloth", 0)
     assert any("On an H200" in line for line in reasons(plan))
-    assert _plan(SEVEN, devices=(GPU, replace(GPU, index=1)), train=train, packages=there).backend == "plain"
-    asked = _plan(SEVEN, devices=(GPU, replace(GPU, index=1)), train=replace(train, backend="unsloth"), packages=there)
+    assert (
+        _plan(SEVEN, devices=(GPU, replace(GPU, index=1)), train=train, packages=there).backend
+        == "plain"
+    )
+    asked = _plan(
+        SEVEN,
+        devices=(GPU, replace(GPU, index=1)),
+        train=replace(train, backend="unsloth"),
+        packages=there,
+    )
     assert (asked.backend, asked.devices) == ("unsloth", ())
-    assert _plan(SEVEN, devices=(GPU,), train=replace(train, backend="plain"), packages=there).backend == "plain"
+    assert (
+        _plan(SEVEN, devices=(GPU,), train=replace(train, backend="plain"), packages=there).backend
+        == "plain"
+    )
     with pytest.raises(Refused, match=r"full-precision weights"):
         _plan(SEVEN, devices=(GPU,), train=TrainSettings(backend="unsloth"), packages=there)
     assert _plan(SEVEN, devices=(GPU,), packages=there).backend == "plain"
@@ -269,11 +419,19 @@ def test_a_full_card_leaves_the_work_to_the_cpu() -> None:
     assert _plan(devices=(replace(CPU, bf16=False),)).dtype == "float32"
 
 
-def test_with_full_precision_weights_all_layers_of_a_card_change_in_the_bases_own_types(tmp_path: Path) -> None:
+def test_with_full_precision_weights_all_layers_of_a_card_change_in_the_bases_own_types(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     (tmp_path / "model.safetensors").write_bytes(b"")
     plan = _plan(SEVEN, devices=(GPU,), train=TrainSettings(base_weights=str(tmp_path)))
-    assert (plan.lora.first_layer, plan.lora.layer_count, plan.lora.touched_type, plan.lora.bytes_per_token_ratio, plan.base.weights) == (0, 28, "base", 1.0, str(tmp_path))
+    assert (
+        plan.lora.first_layer,
+        plan.lora.layer_count,
+        plan.lora.touched_type,
+        plan.lora.bytes_per_token_ratio,
+        plan.base.weights,
+    ) == (0, 28, "base", 1.0, str(tmp_path))
     assert any("full precision" in line for line in reasons(plan))
 
 
@@ -322,7 +480,9 @@ def test_a_fisher_in_another_form_is_refused_before_anything_is_computed(tmp_pat
     with pytest.raises(SettingsError, match="remembers past work in the form `kfac`"):
         _plan(served=True, past=past, train=TrainSettings(fisher="diagonal"))
     past.write_bytes(b"damaged")  # the worker says so
-    assert _plan(served=True, past=past, train=TrainSettings(fisher="diagonal")).fisher == "diagonal"
+    assert (
+        _plan(served=True, past=past, train=TrainSettings(fisher="diagonal")).fisher == "diagonal"
+    )
 
 
 def test_the_reasons_say_the_numbers() -> None:
@@ -349,11 +509,26 @@ def test_the_reasons_say_the_numbers() -> None:
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
 def test_a_real_file_is_read(tmp_path: Path, architecture: str) -> None:
-    path = write_tiny_model(tmp_path / "m.gguf", architecture, layers=3, width=64, feed=128, tensor_type="Q4_0", tied=False)  # type: ignore[arg-type]
+    path = write_tiny_model(
+        tmp_path / "m.gguf",
+        architecture,
+        layers=3,
+        width=64,
+        feed=128,
+        tensor_type="Q4_0",
+        tied=False,
+    )  # type: ignore[arg-type]
     base = read_base(path)
-    assert (base.architecture, base.layers, base.hidden, base.feed_forward) == (architecture, 3, 64, 128)
+    assert (base.architecture, base.layers, base.hidden, base.feed_forward) == (
+        architecture,
+        3,
+        64,
+        128,
+    )
     assert base.parameters == sum(t.elements for t in base.tensors)
-    assert base.bytes_per_token == sum(t.bytes for t in base.tensors if t.name != "token_embd.weight")
+    assert base.bytes_per_token == sum(
+        t.bytes for t in base.tensors if t.name != "token_embd.weight"
+    )
     plan = _plan(base)
     assert plan.lora.first_layer == 2
     assert plan.lora.bytes_per_token_ratio > 1

@@ -1,4 +1,6 @@
-"""Ratings and hooks' events: into the spool whatever state the rest is in, and refused in words where they mean nothing."""
+"""Ratings and hooks' events: into the spool whatever state the rest is in, and refused in words
+where they mean nothing.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def paths(tmp_path: Path) -> Paths:
     return Paths.under(tmp_path / "home")
 
 
-def rate(paths: Paths, turn: str, place: Path, stars: int = 4, correction: str | None = None) -> str:
+def rate(
+    paths: Paths, turn: str, place: Path, stars: int = 4, correction: str | None = None
+) -> str:
     return send(paths, turn, stars, correction=correction, comment=None, place=place)
 
 
@@ -34,7 +38,7 @@ def no_turns(event: Event) -> Turn:
     raise ValueError(event.id)
 
 
-# --- ratings -----------------------------------------------------------------------------------------------------------------------------
+# --- ratings --------------------------------------------------------------------------------------
 
 
 def test_words() -> None:
@@ -43,7 +47,10 @@ def test_words() -> None:
     assert parse_words(["01HZ", "3"]) == ("01HZ", 3)
 
 
-@pytest.mark.parametrize("words", [["7"], ["0"], ["last"], ["4.5"], ["x", "y"], ["a", "b", "5"], [], ["5", "last"], ["٣"]])
+@pytest.mark.parametrize(
+    "words",
+    [["7"], ["0"], ["last"], ["4.5"], ["x", "y"], ["a", "b", "5"], [], ["5", "last"], ["٣"]],
+)
 def test_words_that_are_no_rating(words: list[str]) -> None:
     with pytest.raises(SettingsError, match="not a rating") as caught:
         parse_words(words)
@@ -53,10 +60,18 @@ def test_words_that_are_no_rating(words: list[str]) -> None:
 
 def test_with_nothing_there_it_waits_in_the_spool(paths: Paths, tmp_path: Path) -> None:
     said = send(paths, "last", 5, correction="x = 1\n", comment="ünïcode", place=tmp_path)
-    assert said == "Rated the last answer: 5 of 5. It counts once the daemon runs: `qi-learn daemon start`."
+    assert (
+        said
+        == "Rated the last answer: 5 of 5. It counts once the daemon runs: `qi-learn daemon start`."
+    )
     (event,) = spool_events(paths)
     assert (event["kind"], event["author"], event["project"]) == ("rating", "person", None)
-    assert event["body"] == {"turn": "last", "rating": 5, "correction": "x = 1\n", "comment": "ünïcode"}
+    assert event["body"] == {
+        "turn": "last",
+        "rating": 5,
+        "correction": "x = 1\n",
+        "comment": "ünïcode",
+    }
 
 
 def test_last_is_of_the_innermost_project_around(paths: Paths, tmp_path: Path) -> None:
@@ -69,7 +84,14 @@ def test_last_is_of_the_innermost_project_around(paths: Paths, tmp_path: Path) -
     assert not add_project(paths, outer)
     assert load_projects(paths) == (outer, inner)
     places = [inner / "src", inner, outer, tmp_path / "link" / "src", tmp_path, outer / "absent"]
-    assert [project_of(paths, place) for place in places] == [inner, inner, outer, inner, None, outer]
+    assert [project_of(paths, place) for place in places] == [
+        inner,
+        inner,
+        outer,
+        inner,
+        None,
+        outer,
+    ]
     assert f"the last answer in {inner}" in rate(paths, "last", tmp_path / "link" / "src")
     assert spool_events(paths)[0]["project"] == str(inner)
 
@@ -142,18 +164,26 @@ def test_a_full_disk_is_said(paths: Paths, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["{", "{}", "[1]", '"x"', "\x00"])
-def test_a_damaged_list_of_projects_says_what_to_do(paths: Paths, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_list_of_projects_says_what_to_do(
+    paths: Paths, tmp_path: Path, damage: str
+) -> None:
     paths.ensure().projects.write_text(damage)
     with pytest.raises(SettingsError, match="list of projects") as caught:
         rate(paths, "last", tmp_path)
     assert "qi-learn init" in caught.value.hint
 
 
-# --- events ------------------------------------------------------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------
 
 
 def test_an_event_is_taken_in_as_it_came(paths: Paths) -> None:
-    told = {"kind": "edit", "source": "my-editor", "author": "agent", "project": "/p", "body": {"file": "ä.py", "n": [1, None]}}
+    told = {
+        "kind": "edit",
+        "source": "my-editor",
+        "author": "agent",
+        "project": "/p",
+        "body": {"file": "ä.py", "n": [1, None]},
+    }
     first = send_event(paths, json.dumps(told, indent=2) + "\n\n")
     (event,) = spool_events(paths)
     assert event["id"] == first
@@ -161,9 +191,19 @@ def test_an_event_is_taken_in_as_it_came(paths: Paths) -> None:
 
 
 def test_an_events_own_id_and_time_are_kept(paths: Paths) -> None:
-    assert send_event(paths, '{"kind": "hook", "id": "mine", "ts": "2026-01-02T03:04:05.678Z", "body": {}}') == "mine"
+    assert (
+        send_event(
+            paths, '{"kind": "hook", "id": "mine", "ts": "2026-01-02T03:04:05.678Z", "body": {}}'
+        )
+        == "mine"
+    )
     (event,) = spool_events(paths)
-    assert (event["id"], event["ts"], event["source"], event["author"]) == ("mine", "2026-01-02T03:04:05.678Z", "hook", "unknown")
+    assert (event["id"], event["ts"], event["source"], event["author"]) == (
+        "mine",
+        "2026-01-02T03:04:05.678Z",
+        "hook",
+        "unknown",
+    )
 
 
 @pytest.mark.parametrize(

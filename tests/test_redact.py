@@ -24,16 +24,28 @@ HEX = "".join(RANDOM.choices("0123456789abcdef", k=64))
 
 
 def jwt() -> str:
-    parts = [base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=").decode() for p in ({"alg": "HS256", "typ": "JWT"}, {"sub": "1234567890"})]
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=").decode()
+        for p in ({"alg": "HS256", "typ": "JWT"}, {"sub": "1234567890"})
+    ]
     return ".".join([*parts, WORD[:43]])
 
 
-PEM = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n" + "\n".join([WORD] * 12) + "==\n-----END RSA PRIVATE KEY-----\n"
+PEM = (
+    "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n"
+    + "\n".join([WORD] * 12)
+    + "==\n-----END RSA PRIVATE KEY-----\n"
+)
 
 # The secrets are put together here, so that no scanner takes this file for a leak.
 SECRETS = {
     "aws-key": ["AKIA" + "IOSFODNN7EXAMPLE", "ASIA" + "Y34FZKBOKMUTVV7A"],
-    "github-token": ["ghp_" + WORD[:36], "gho_" + WORD[:36], "ghs_" + WORD[:40], "github_pat_" + WORD[:22] + "_" + WORD[:59]],
+    "github-token": [
+        "ghp_" + WORD[:36],
+        "gho_" + WORD[:36],
+        "ghs_" + WORD[:40],
+        "github_pat_" + WORD[:22] + "_" + WORD[:59],
+    ],
     "gitlab-token": ["glpat-" + WORD[:20]],
     "slack-token": ["xoxb-123456789012-" + WORD[:24], "xoxp-" + "1" * 12 + "-" + WORD[:12]],
     "anthropic-key": ["sk-ant-api03-" + WORD + "AA"],
@@ -54,8 +66,12 @@ def tags(text: str) -> list[str]:
     return [part.split(":")[1] for part in text.split("[REDACTED")[1:]]
 
 
-@pytest.mark.parametrize(("kind", "secret"), SHAPES, ids=[f"{kind}-{i}" for i, (kind, _) in enumerate(SHAPES)])
-@pytest.mark.parametrize("around", ["{}", "key is {}.", 'client("{}")', "x\n{}\ny", "https://host/?k={}&v=1", "'{}',"])
+@pytest.mark.parametrize(
+    ("kind", "secret"), SHAPES, ids=[f"{kind}-{i}" for i, (kind, _) in enumerate(SHAPES)]
+)
+@pytest.mark.parametrize(
+    "around", ["{}", "key is {}.", 'client("{}")', "x\n{}\ny", "https://host/?k={}&v=1", "'{}',"]
+)
 def test_a_known_shape_is_taken_out_wherever_it_stands(kind: str, secret: str, around: str) -> None:
     out = REDACTOR.text(around.format(secret))
     before, after = around.split("{}")
@@ -67,24 +83,53 @@ def test_a_known_shape_is_taken_out_wherever_it_stands(kind: str, secret: str, a
 
 
 def test_every_rule_has_an_example() -> None:
-    assert {rule.kind for rule in RULES} == {*SECRETS, "private-key", "slack-webhook", "azure-key", "url-password"}
+    assert {rule.kind for rule in RULES} == {
+        *SECRETS,
+        "private-key",
+        "slack-webhook",
+        "azure-key",
+        "url-password",
+    }
 
 
 @pytest.mark.parametrize(
     ("text", "left"),
     [
-        (f"key = '''{PEM}'''", "key = '''-----BEGIN RSA PRIVATE KEY-----[REDACTED:private-key:TAG]-----END RSA PRIVATE KEY-----\n'''"),
-        (json.dumps({"k": PEM}), '{"k": "-----BEGIN RSA PRIVATE KEY-----[REDACTED:private-key:TAG]-----END RSA PRIVATE KEY-----\\n"}'),
-        ("postgres://app:s3cr3t!x@db:5432/app", "postgres://app:[REDACTED:url-password:TAG]@db:5432/app"),
-        ("git clone https://:abc123xyz@host/r.git", "git clone https://:[REDACTED:url-password:TAG]@host/r.git"),
-        ("https://" + "hooks.slack.com/services/T00000000/B00000000/" + WORD[:24], "https://hooks.slack.com/services/[REDACTED:slack-webhook:TAG]"),
-        ("AccountName=a;AccountKey=" + WORD + WORD[:22] + "==;", "AccountName=a;AccountKey=[REDACTED:azure-key:TAG];"),
+        (
+            f"key = '''{PEM}'''",
+            "key = '''-----BEGIN RSA PRIVATE KEY-----[REDACTED:private-key:TAG]-----END RSA "
+            "PRIVATE KEY-----\n'''",
+        ),
+        (
+            json.dumps({"k": PEM}),
+            '{"k": "-----BEGIN RSA PRIVATE KEY-----[REDACTED:private-key:TAG]-----END RSA PRIVATE '
+            'KEY-----\\n"}',
+        ),
+        (
+            "postgres://app:s3cr3t!x@db:5432/app",
+            "postgres://app:[REDACTED:url-password:TAG]@db:5432/app",
+        ),
+        (
+            "git clone https://:abc123xyz@host/r.git",
+            "git clone https://:[REDACTED:url-password:TAG]@host/r.git",
+        ),
+        (
+            "https://" + "hooks.slack.com/services/T00000000/B00000000/" + WORD[:24],
+            "https://hooks.slack.com/services/[REDACTED:slack-webhook:TAG]",
+        ),
+        (
+            "AccountName=a;AccountKey=" + WORD + WORD[:22] + "==;",
+            "AccountName=a;AccountKey=[REDACTED:azure-key:TAG];",
+        ),
         (f'API_KEY = "{WORD[:24]}"', 'API_KEY = "[REDACTED:assigned:TAG]"'),
         (f"db_password: '{WORD[10:26]}'  # old", "db_password: '[REDACTED:assigned:TAG]'  # old"),
         (f'{{"clientSecret": "{HEX[:32]}"}}', '{"clientSecret": "[REDACTED:assigned:TAG]"}'),
         (f"const accessToken=`{WORD[:30]}`;", "const accessToken=`[REDACTED:assigned:TAG]`;"),
         (f"export SECRET_TOKEN={WORD[:32]}\n", "export SECRET_TOKEN=[REDACTED:assigned:TAG]\n"),
-        (f'headers["Authorization"] = "Bearer {WORD[:40]}"', 'headers["Authorization"] = "Bearer [REDACTED:assigned:TAG]"'),
+        (
+            f'headers["Authorization"] = "Bearer {WORD[:40]}"',
+            'headers["Authorization"] = "Bearer [REDACTED:assigned:TAG]"',
+        ),
         (f"auth_key := {HEX[:40]}", "auth_key := [REDACTED:assigned:TAG]"),
     ],
 )
@@ -96,7 +141,8 @@ def test_what_stands_around_a_secret_stays(text: str, left: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "def check(password: str, token: str | None = None) -> bool:\n    return hmac.compare_digest(password, token)",
+        "def check(password: str, token: str | None = None) -> bool:\n    return "
+        "hmac.compare_digest(password, token)",
         "token = tokenizer.decode(ids[0], skip_special_tokens=True)",
         "self.tokens_per_second_10 = average_tokens_per_second_over_10",
         "password = os.environ['DATABASE_PASSWORD_2024']",
@@ -109,7 +155,8 @@ def test_what_stands_around_a_secret_stays(text: str, left: str) -> None:
         "http://localhost:8080/a@b",
         "sha256 = '" + HEX + "'",
         "commit " + HEX[:40],
-        ".sk-fading-circle .sk-circle-10:before { animation-delay: -0.3s; } .sk-cube-grid-animation-delay-and-more { }",
+        ".sk-fading-circle .sk-circle-10:before { animation-delay: -0.3s; } "
+        ".sk-cube-grid-animation-delay-and-more { }",
         "-----BEGIN PRIVATE KEY----- is how a key begins",
         'MARK = "-----BEGIN RSA PRIVATE KEY-----"',
         "-----BEGIN PUBLIC KEY-----\n" + WORD + "\n-----END PUBLIC KEY-----",
@@ -126,7 +173,9 @@ def test_code_that_only_speaks_of_secrets_stays(text: str) -> None:
 
 
 def test_no_module_of_the_standard_library_loses_more_than_a_literal() -> None:
-    """Real code, much of it about passwords and tokens: nothing but test certificates and the like may go."""
+    """Real code, much of it about passwords and tokens: nothing but test certificates and the like
+    may go.
+    """
     import getpass
     import secrets
     import smtplib
@@ -145,7 +194,19 @@ def test_the_same_secret_has_the_same_tag_and_another_key_another() -> None:
     assert Redactor(b"j" * 32).text(one) != first[0]
 
 
-PIECES = [*(s for _, s in SHAPES), PEM, "password = ", '"', f'"{WORD[:20]}"', "api_key: ", "\n", " ", "x", "ü", "://a:b12@"]
+PIECES = [
+    *(s for _, s in SHAPES),
+    PEM,
+    "password = ",
+    '"',
+    f'"{WORD[:20]}"',
+    "api_key: ",
+    "\n",
+    " ",
+    "x",
+    "ü",
+    "://a:b12@",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12))
@@ -161,7 +222,11 @@ def test_half_a_character_becomes_one_that_can_be_stored() -> None:
 
 def test_values_are_redacted_through_and_through() -> None:
     secret = "ghp_" + WORD[:36]
-    value = {"a": [1, None, True, {"b": f"x {secret}"}], "env": {"API_TOKEN": WORD[:24], "name": WORD[:24]}, "\ud83d": 2.5}
+    value = {
+        "a": [1, None, True, {"b": f"x {secret}"}],
+        "env": {"API_TOKEN": WORD[:24], "name": WORD[:24]},
+        "\ud83d": 2.5,
+    }
     out = REDACTOR.value(value)
     assert WORD[:36] not in json.dumps(out)
     assert out["a"][:3] == [1, None, True]
@@ -211,12 +276,16 @@ def test_the_key_is_this_installations_own(tmp_path: Path) -> None:
         load_redactor(place)
 
 
-@pytest.mark.parametrize(("kind", "secret"), SHAPES, ids=[f"{kind}-{i}" for i, (kind, _) in enumerate(SHAPES)])
+@pytest.mark.parametrize(
+    ("kind", "secret"), SHAPES, ids=[f"{kind}-{i}" for i, (kind, _) in enumerate(SHAPES)]
+)
 def test_what_would_be_taken_out_can_be_looked_for(kind: str, secret: str) -> None:
     assert find_secrets(f"first {secret} and {secret} again") == ((kind, secret),)
     assert find_secrets(REDACTOR.text(f"first {secret}")) == ()
 
 
 def test_literals_beside_a_word_are_found_too() -> None:
-    assert find_secrets(f'password = "{HEX[:20]}"\nname = "{HEX[20:40]}"\n') == (("assigned", HEX[:20]),)
+    assert find_secrets(f'password = "{HEX[:20]}"\nname = "{HEX[20:40]}"\n') == (
+        ("assigned", HEX[:20]),
+    )
     assert find_secrets("nothing of the kind") == ()

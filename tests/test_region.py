@@ -1,4 +1,6 @@
-"""Every function of an installed package pasted in some form, replaced by its author's, and found again to the character."""
+"""Every function of an installed package pasted in some form, replaced by its author's, and found
+again to the character.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.bench.functions import DemoFunction, package_functions, sessions, skeleton, with_function, written
+from qi_learn.bench.functions import (
+    DemoFunction,
+    package_functions,
+    sessions,
+    skeleton,
+    with_function,
+    written,
+)
 from qi_learn.track import region as regions
 from qi_learn.track.match import Saved, added_lines, find
-from qi_learn.track.region import Region, Trace, around, defines, find_again, region_at, text_of, track
+from qi_learn.track.region import (
+    Region,
+    Trace,
+    around,
+    defines,
+    find_again,
+    region_at,
+    text_of,
+    track,
+)
 
 
 def _pasted(function: DemoFunction, other: DemoFunction, chance: random.Random) -> str:
@@ -19,8 +37,17 @@ def _pasted(function: DemoFunction, other: DemoFunction, chance: random.Random) 
     code, foreign = written(function), written(other)
     wrapped = "class X:\n" + "".join(f"    {line}\n" if line else "\n" for line in code.split("\n"))
     forms = (
-        *(code, code[: chance.randint(30, len(code) - 5)], foreign, foreign[: chance.randint(30, len(foreign) - 5)]),
-        *(code.replace("self", "this").replace("return", "yield"), wrapped, f"import os\n\n{code}\n\nprint(1, 2, 3, 4)\n"),
+        *(
+            code,
+            code[: chance.randint(30, len(code) - 5)],
+            foreign,
+            foreign[: chance.randint(30, len(foreign) - 5)],
+        ),
+        *(
+            code.replace("self", "this").replace("return", "yield"),
+            wrapped,
+            f"import os\n\n{code}\n\nprint(1, 2, 3, 4)\n",
+        ),
     )
     return chance.choice(forms)
 
@@ -35,13 +62,20 @@ def test_what_takes_a_suggestions_place_is_found_to_the_character() -> None:
         text = skeleton(source, session.asked)
         for function in session.asked:
             code = _pasted(function, chance.choice(functions), chance)
-            pasted, kept = with_function(text, function, code), with_function(text, function, written(function))
+            pasted, kept = (
+                with_function(text, function, code),
+                with_function(text, function, written(function)),
+            )
             match = find(code, text, Saved(pasted), min_tokens=8, min_similarity=0.8)
             assert match is not None, code
             region = region_at(pasted, function.file, match.start, match.end)
             lines = pasted.split("\n")
-            trace = Trace(text_of(lines, region), region.name, *around(lines, region), defines(code))
-            again = find_again(trace, kept, function.file, old=pasted, added=Saved(kept).added_since(text)[0])
+            trace = Trace(
+                text_of(lines, region), region.name, *around(lines, region), defines(code)
+            )
+            again = find_again(
+                trace, kept, function.file, old=pasted, added=Saved(kept).added_since(text)[0]
+            )
             assert again is not None
             assert text_of(kept.split("\n"), again) + "\n" == function.source, code
             found += 1
@@ -65,7 +99,9 @@ def test_what_takes_a_suggestions_place_is_found_to_the_character() -> None:
         ("a b R S c d", "c d a b R T", (2, 4), None),  # the other way round
     ],
 )
-def test_followed_between_the_lines_that_stay(old: str, new: str, place: tuple[int, int], expected: tuple[int, int] | None) -> None:
+def test_followed_between_the_lines_that_stay(
+    old: str, new: str, place: tuple[int, int], expected: tuple[int, int] | None
+) -> None:
     assert track(old.split(), new.split(), *place) == expected
 
 
@@ -78,7 +114,11 @@ def test_added_lines_are_those_that_were_not_there() -> None:
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("@a\n@b\ndef f():\n    pass\n\n\nclass C:\n    def m(self):\n        def inner():\n            pass\n", ["f", "C", "C.m", "C.m.inner"]),
+        (
+            "@a\n@b\ndef f():\n    pass\n\n\nclass C:\n    def m(self):\n        def inner():\n    "
+            "        pass\n",
+            ["f", "C", "C.m", "C.m.inner"],
+        ),
         ("if x:\n    async def g(): pass\n", ["g"]),
         ("x = 1\n", []),
         ("def f(:\n", None),

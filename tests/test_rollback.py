@@ -1,4 +1,6 @@
-"""Going back: on a server, without one, with one that hangs; in a bare process with no torch and no database."""
+"""Going back: on a server, without one, with one that hangs; in a bare process with no torch and no
+database.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,13 @@ def home(tmp_path: Path) -> Iterator[Home]:
 def test_back_and_back_again(home: Home) -> None:
     before = home.models.names()
     first = roll_back(home.paths, home.server, store=home.store)
-    assert (first.before, first.version, first.model, first.alias_moved, first.problem) == ("1.2.0", "1.1.0", "qi-agent:v1.1.0", True, "")
+    assert (first.before, first.version, first.model, first.alias_moved, first.problem) == (
+        "1.2.0",
+        "1.1.0",
+        "qi-agent:v1.1.0",
+        True,
+        "",
+    )
     assert home.weights(ALIAS) == home.weights("qi-agent:v1.1.0")
     assert home.routes()["live"] == "qi-agent:v1.1.0"
     second = roll_back(home.paths, home.server, store=home.store)
@@ -53,7 +61,10 @@ def test_to_a_version_by_name_and_forward_again(home: Home) -> None:
     assert home.weights(ALIAS) == home.weights("qi-agent:v1.2.0")
 
 
-@pytest.mark.parametrize(("version", "words"), [("v9.0.0", "no version v9.0.0"), ("1.2.0", "live already"), ("banana", "not a version")])
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [("v9.0.0", "no version v9.0.0"), ("1.2.0", "live already"), ("banana", "not a version")],
+)
 def test_where_one_cannot_go(home: Home, version: str, words: str) -> None:
     with pytest.raises(NotFound, match=words) as caught:
         roll_back(home.paths, home.server, version=version)
@@ -119,7 +130,9 @@ def test_a_version_that_the_server_lost_is_not_gone_back_to(home: Home) -> None:
     assert home.routes()["live"] == "qi-agent:v1.2.0"
 
 
-def test_somebody_who_holds_the_switch_does_not_stop_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somebody_who_holds_the_switch_does_not_stop_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("qi_learn.deploy.rollback.SWITCH_WAIT", 0.05)
     with journal.locked(home.paths.data / "switch.lock", 0):
         done = roll_back(home.paths, home.server)
@@ -128,12 +141,17 @@ def test_somebody_who_holds_the_switch_does_not_stop_it(home: Home, monkeypatch:
 
 
 def test_somebody_who_holds_the_journal_is_waited_for_and_then_named(home: Home) -> None:
-    with journal.locked(home.paths.data / "deploy.lock", 0), pytest.raises(Busy, match="Another process"):
+    with (
+        journal.locked(home.paths.data / "deploy.lock", 0),
+        pytest.raises(Busy, match="Another process"),
+    ):
         roll_back(home.paths, None)
 
 
 def test_a_switch_in_progress_follows_a_rollback_made_meanwhile(home: Home) -> None:
-    """The one that switches looks again when done: a rollback that fell into its switch has the last word."""
+    """The one that switches looks again when done: a rollback that fell into its switch has the
+    last word.
+    """
     roll_back(home.paths, None, version="1.0.0")
     copied = home.models.write_manifest
 
@@ -157,13 +175,20 @@ def test_before_there_is_a_version_and_with_a_damaged_journal(tmp_path: Path) ->
 
 
 def test_it_needs_nothing_heavy_and_no_database(home: Home) -> None:
-    """In a bare process, with a database file that is garbage, and a server address where nobody is."""
+    """In a bare process, with a database file that is garbage, and a server address where nobody
+    is.
+    """
     home.paths.database.write_bytes(b"not a database")
     script = (
         "import sys\nfrom pathlib import Path\nfrom qi_learn.paths import Paths\n"
-        "from qi_learn.outside.ollama import Ollama\nfrom qi_learn.deploy.rollback import roll_back\n"
-        f"done = roll_back(Paths.under(Path({str(home.paths.data.parent)!r})), Ollama('http://127.0.0.1:9', timeout=2))\n"
-        "print(done.version, done.alias_moved, sorted(set(sys.modules) & {'torch', 'numpy', 'llama_cpp', 'sqlite3', 'gguf', 'transformers'}))"
+        "from qi_learn.outside.ollama import Ollama\nfrom qi_learn.deploy.rollback import "
+        "roll_back\n"
+        f"done = roll_back(Paths.under(Path({str(home.paths.data.parent)!r})), "
+        "Ollama('http://127.0.0.1:9', timeout=2))\n"
+        "print(done.version, done.alias_moved, sorted(set(sys.modules) & {'torch', 'numpy', "
+        "'llama_cpp', 'sqlite3', 'gguf', 'transformers'}))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout == "1.1.0 False []\n"

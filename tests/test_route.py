@@ -23,7 +23,14 @@ ROUTES: dict[str, Any] = {
     "arms": [],
     "salt": "s",
 }
-SPELLINGS = ("qi-agent", "qi-agent:latest", "QI-Agent:LATEST", "library/qi-agent", "registry.ollama.ai/library/qi-agent:latest", "Qwen2.5-Coder:7B")
+SPELLINGS = (
+    "qi-agent",
+    "qi-agent:latest",
+    "QI-Agent:LATEST",
+    "library/qi-agent",
+    "registry.ollama.ai/library/qi-agent:latest",
+    "Qwen2.5-Coder:7B",
+)
 
 
 def routes(**changed: Any) -> Routes:
@@ -33,7 +40,11 @@ def routes(**changed: Any) -> Routes:
 def rewritten(body: bytes, name: str) -> bytes | None:
     text = body.decode("utf-8", "surrogateescape")
     found = request_model(text)
-    return None if found is None else exchanged(text, found[0], name).encode("utf-8", "surrogateescape")
+    return (
+        None
+        if found is None
+        else exchanged(text, found[0], name).encode("utf-8", "surrogateescape")
+    )
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
@@ -43,7 +54,19 @@ def test_names_compare_as_ollama_compares_them(name: str) -> None:
     assert (answering.model, answering.digest) == ("qi-agent:v1.1.0", "d1")
 
 
-@pytest.mark.parametrize("name", ["qi-agent:v1.0.0", "qi-agent:v1.1.0", "qwen2.5-coder", "me/qi-agent", "hf.co/library/qi-agent", "", "a b", "x" * 500])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "qi-agent:v1.0.0",
+        "qi-agent:v1.1.0",
+        "qwen2.5-coder",
+        "me/qi-agent",
+        "hf.co/library/qi-agent",
+        "",
+        "a b",
+        "x" * 500,
+    ],
+)
 def test_other_names_mean_themselves(name: str) -> None:
     assert routes().answering(name, lambda: "k") is None
 
@@ -56,17 +79,28 @@ def test_cloud_models_are_known_by_their_name() -> None:
 
 
 def test_arms_get_their_share_of_the_sessions_and_a_session_keeps_its_arm() -> None:
-    two = routes(arms=[{"model": "qi-agent:v1.2.0", "share": 0.2, "digest": "d2"}, {"model": "qi-agent:v1.3.0", "share": 0.1}])
+    two = routes(
+        arms=[
+            {"model": "qi-agent:v1.2.0", "share": 0.2, "digest": "d2"},
+            {"model": "qi-agent:v1.3.0", "share": 0.1},
+        ]
+    )
     seen = {"qi-agent:v1.1.0": 0, "qi-agent:v1.2.0": 0, "qi-agent:v1.3.0": 0}
     for session in map(str, range(4000)):
         first, second = (two.answering("qi-agent", lambda key=session: key) for _ in range(2))
         assert first == second is not None
         seen[first.model] += 1
-    for model, share in (("qi-agent:v1.1.0", 0.7), ("qi-agent:v1.2.0", 0.2), ("qi-agent:v1.3.0", 0.1)):
+    for model, share in (
+        ("qi-agent:v1.1.0", 0.7),
+        ("qi-agent:v1.2.0", 0.2),
+        ("qi-agent:v1.3.0", 0.1),
+    ):
         assert abs(seen[model] / 4000 - share) < 0.03  # four standard deviations of 4,000 draws
     other = routes(arms=[{"model": "qi-agent:v1.2.0", "share": 0.5}], salt="another")
     same = routes(arms=[{"model": "qi-agent:v1.2.0", "share": 0.5}])
-    chosen = [[r.answering("qi-agent", lambda key=str(k): key) for k in range(200)] for r in (same, other)]
+    chosen = [
+        [r.answering("qi-agent", lambda key=str(k): key) for k in range(200)] for r in (same, other)
+    ]
     assert chosen[0] != chosen[1]
 
 
@@ -124,10 +158,22 @@ def test_the_file_is_read_when_it_changes_and_the_last_good_one_stays(tmp_path: 
     assert file.current() is None
 
 
-TRICKY = ['"model":"qi-agent"', '{"model": "other"}', "\\", '"', '\\"model\\":', "\u2028é😀", "\n}", "data: {"]
+TRICKY = [
+    '"model":"qi-agent"',
+    '{"model": "other"}',
+    "\\",
+    '"',
+    '\\"model\\":',
+    "\u2028é😀",
+    "\n}",
+    "data: {",
+]
 VALUES = st.recursive(
     st.none() | st.integers() | st.sampled_from(TRICKY) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["model", "message", "x", "response"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["model", "message", "x", "response"]), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -137,36 +183,73 @@ VALUES = st.recursive(
     after=st.dictionaries(st.sampled_from(["stream", "z"]), VALUES),
     spaced=st.booleans(),
 )
-def test_only_the_value_of_model_changes_in_a_request(before: dict[str, Any], after: dict[str, Any], spaced: bool) -> None:
-    old, new = (json.dumps({**before, "model": name, **after}, indent=3 if spaced else None, ensure_ascii=spaced).encode() for name in ("qi-agent", "qi:v1"))
+def test_only_the_value_of_model_changes_in_a_request(
+    before: dict[str, Any], after: dict[str, Any], spaced: bool
+) -> None:
+    old, new = (
+        json.dumps(
+            {**before, "model": name, **after}, indent=3 if spaced else None, ensure_ascii=spaced
+        ).encode()
+        for name in ("qi-agent", "qi:v1")
+    )
     assert rewritten(old, "qi:v1") == new
 
 
 def test_go_takes_the_last_of_two_and_any_case() -> None:
-    assert rewritten(b'{"model":"a","Model" : "b","x":1}', "n") == b'{"model":"a","Model" : "n","x":1}'
+    assert (
+        rewritten(b'{"model":"a","Model" : "b","x":1}', "n") == b'{"model":"a","Model" : "n","x":1}'
+    )
 
 
 def test_bytes_that_are_no_utf8_stay() -> None:
-    assert rewritten(b'{"prompt":"\xff\xfe","model":"a"}', "n") == b'{"prompt":"\xff\xfe","model":"n"}'
+    assert (
+        rewritten(b'{"prompt":"\xff\xfe","model":"a"}', "n") == b'{"prompt":"\xff\xfe","model":"n"}'
+    )
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"model":"a"', b'{"model":5}', b'{"prompt":"x"}', b'{"model":"a",}', b"{'model':'a'}", b'{"a":' * 50_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"model":"a"',
+        b'{"model":5}',
+        b'{"prompt":"x"}',
+        b'{"model":"a",}',
+        b"{'model':'a'}",
+        b'{"a":' * 50_000,
+    ],
+)
 def test_what_is_not_a_request_is_left_alone(body: bytes) -> None:
     assert rewritten(body, "n") is None
 
 
-LINE = {"model": "qi-agent:v1.1.0", "created_at": "x", "message": {"content": '"model":"qi-agent:v1.1.0"', "model": "inner"}, "done": False}
+LINE = {
+    "model": "qi-agent:v1.1.0",
+    "created_at": "x",
+    "message": {"content": '"model":"qi-agent:v1.1.0"', "model": "inner"},
+    "done": False,
+}
 
 
 def line(value: Any, endpoint: str) -> bytes:
     text = json.dumps(value, ensure_ascii=False)
-    return (f"event: {value.get('type', 'x')}\ndata: {text}\n\n" if endpoint in ("/v1/messages", "/v1/responses") else f"{text}\n").encode()
+    return (
+        f"event: {value.get('type', 'x')}\ndata: {text}\n\n"
+        if endpoint in ("/v1/messages", "/v1/responses")
+        else f"{text}\n"
+    ).encode()
 
 
 @settings(max_examples=60)
 @given(data=st.data(), contents=st.lists(VALUES, min_size=1, max_size=5))
-@pytest.mark.parametrize(("endpoint", "path"), [("/api/chat", ()), ("/v1/messages", ("message",)), ("/v1/responses", ("response",))])
-def test_the_asked_name_is_put_back_however_the_stream_is_cut(endpoint: str, path: tuple[str, ...], data: st.DataObject, contents: list[Any]) -> None:
+@pytest.mark.parametrize(
+    ("endpoint", "path"),
+    [("/api/chat", ()), ("/v1/messages", ("message",)), ("/v1/responses", ("response",))],
+)
+def test_the_asked_name_is_put_back_however_the_stream_is_cut(
+    endpoint: str, path: tuple[str, ...], data: st.DataObject, contents: list[Any]
+) -> None:
     def event(content: Any, name: str) -> dict[str, Any]:
         inner = {"text": content, "model": name, "more": content}
         return {"type": "t", "x": content, **({path[0]: inner} if path else inner)}
@@ -179,7 +262,9 @@ def test_the_asked_name_is_put_back_however_the_stream_is_cut(endpoint: str, pat
     for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
         passed += restorer.feed(sent[start:end])
         came, ended = sent[:end], sent.rfind(b"\n", 0, end) + 1
-        assert passed.count(b"\n") == came[:ended].count(b"\n")  # every finished line went on at once
+        assert passed.count(b"\n") == came[:ended].count(
+            b"\n"
+        )  # every finished line went on at once
     assert passed + restorer.rest() == wanted
 
 
@@ -189,17 +274,35 @@ def test_other_names_and_other_fields_stay() -> None:
     assert restorer.feed(other) == other
     (changed,) = restorer.feed(json.dumps(LINE).encode() + b"\n").splitlines()
     assert json.loads(changed) == {**LINE, "model": "asked"}
-    for odd in (b"\n", b": comment\n", b"data: [DONE]\n", b"event: {\n", b'{"model":\n', b"\xff\n", b'{"model":7}\n'):
+    for odd in (
+        b"\n",
+        b": comment\n",
+        b"data: [DONE]\n",
+        b"event: {\n",
+        b'{"model":\n',
+        b"\xff\n",
+        b'{"model":7}\n',
+    ):
         assert restorer.feed(odd) == odd
     assert restorer.feed(b'{"model":"qi-agent:v1') == b""
     assert restorer.rest() == b'{"model":"qi-agent:v1'
-    assert NameRestorer("/api/chat", "asked", "QI-agent:v1.1.0").whole(b'{"a":1, "model" :"qi-agent:v1.1.0"}') == b'{"a":1, "model" :"asked"}'
+    assert (
+        NameRestorer("/api/chat", "asked", "QI-agent:v1.1.0").whole(
+            b'{"a":1, "model" :"qi-agent:v1.1.0"}'
+        )
+        == b'{"a":1, "model" :"asked"}'
+    )
 
 
 def test_a_conversation_keeps_its_key_as_it_grows() -> None:
     first = [{"role": "system", "content": "s"}, {"role": "user", "content": "hello"}]
     later = [*first, {"role": "assistant", "content": "a"}, {"role": "user", "content": "more"}]
     assert conversation({"messages": first})() == conversation({"messages": later})()
-    assert conversation({"messages": first})() != conversation({"messages": [{"role": "user", "content": "other"}]})()
-    assert conversation({"prompt": "x" * 256 + "a"})() == conversation({"prompt": "x" * 256 + "b"})()
+    assert (
+        conversation({"messages": first})()
+        != conversation({"messages": [{"role": "user", "content": "other"}]})()
+    )
+    assert (
+        conversation({"prompt": "x" * 256 + "a"})() == conversation({"prompt": "x" * 256 + "b"})()
+    )
     assert conversation({})() == conversation({})()

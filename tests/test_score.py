@@ -19,11 +19,32 @@ from qi_learn.store.database import Store, open_store
 
 CODE = "def area(width, height):\n    return width * height\n"
 ANSWER = f"```python\n{CODE}```"
-PLACED = Suggestion("t", 0, CODE, 10, 10 + len(CODE), state="settled", placed_at=1.0, settled_at=2.0, final_text=CODE, commit="abc", similarity=1.0)
+PLACED = Suggestion(
+    "t",
+    0,
+    CODE,
+    10,
+    10 + len(CODE),
+    state="settled",
+    placed_at=1.0,
+    settled_at=2.0,
+    final_text=CODE,
+    commit="abc",
+    similarity=1.0,
+)
 
 
 def _turn(**more: object) -> Turn:
-    turn = Turn("t", "/api/chat", "m", "m", (Message("user", "Write area() in shapes.py"),), ANSWER, started=1000.0, ended=1001.0)
+    turn = Turn(
+        "t",
+        "/api/chat",
+        "m",
+        "m",
+        (Message("user", "Write area() in shapes.py"),),
+        ANSWER,
+        started=1000.0,
+        ended=1001.0,
+    )
     return replace(turn, **more)  # type: ignore[arg-type]
 
 
@@ -32,7 +53,13 @@ def store(tmp_path: Path) -> Store:
     return open_store(tmp_path / "qi.db")
 
 
-def _score(store: Store, turn: Turn, said: Feedback = Feedback(), came: Outcome = Outcome(), suggestions: tuple[Suggestion, ...] = ()) -> dict[str, float]:  # noqa: B008 - frozen records
+def _score(
+    store: Store,
+    turn: Turn,
+    said: Feedback = Feedback(),  # noqa: B008 - frozen
+    came: Outcome = Outcome(),  # noqa: B008 - frozen
+    suggestions: tuple[Suggestion, ...] = (),
+) -> dict[str, float]:
     with store:
         turns.save_turn(store, turn)
         feedback.save_suggestions(store, suggestions)
@@ -40,7 +67,11 @@ def _score(store: Store, turn: Turn, said: Feedback = Feedback(), came: Outcome 
         feedback.save_implicit(store, turn.id, said)
         feedback.save_outcome(store, turn.id, came)
         scored = score_turn(store, turn.id, Settings(), now=2000.0)
-    return {"suggestion": scored.suggestion_score or -1.0, "confidence": scored.confidence, **{s.name: s.value for s in scored.signals}}
+    return {
+        "suggestion": scored.suggestion_score or -1.0,
+        "confidence": scored.confidence,
+        **{s.name: s.value for s in scored.signals},
+    }
 
 
 def test_nothing_known_but_the_code_gives_low_confidence(store: Store) -> None:
@@ -50,9 +81,16 @@ def test_nothing_known_but_the_code_gives_low_confidence(store: Store) -> None:
 
 
 def test_the_mean_is_over_known_signals_only(store: Store) -> None:
-    got = _score(store, _turn(), Feedback(accepted=True, modified=True), Outcome(compiles=True, tests_pass=False))
+    got = _score(
+        store,
+        _turn(),
+        Feedback(accepted=True, modified=True),
+        Outcome(compiles=True, tests_pass=False),
+    )
     quality = got["quality"]
-    assert got["correctness"] == pytest.approx(0.5), "0.4 of the known 0.8: an unknown deployment is not a failed one"
+    assert got["correctness"] == pytest.approx(0.5), (
+        "0.4 of the known 0.8: an unknown deployment is not a failed one"
+    )
     assert got["suggestion"] == pytest.approx((2 * 1.0 + 1 * 0.5 + 3 * 0.5 + 1 * quality) / 7)
     assert got["confidence"] == pytest.approx(1 - math.exp(-7 / 3))
 
@@ -65,12 +103,36 @@ def test_relevance_is_what_the_project_used_before(store: Store, tmp_path: Path)
     project = tmp_path / "project"
     project.mkdir()
     (project / "shapes.py").write_text("width = 1\nheight = 2\n")
-    for argv in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "x", "--date", "2001-01-01T00:00:00"]):
+    for argv in (
+        ["init", "-q"],
+        ["add", "."],
+        [
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b",
+            "commit",
+            "-q",
+            "-m",
+            "x",
+            "--date",
+            "2001-01-01T00:00:00",
+        ],
+    ):
         subprocess.run(
-            ["git", *argv], cwd=project, check=True, env={"PATH": "/usr/bin:/bin", "GIT_COMMITTER_DATE": "2001-01-01T00:00:00", "HOME": str(tmp_path)}
+            ["git", *argv],
+            cwd=project,
+            check=True,
+            env={
+                "PATH": "/usr/bin:/bin",
+                "GIT_COMMITTER_DATE": "2001-01-01T00:00:00",
+                "HOME": str(tmp_path),
+            },
         )
     got = _score(store, _turn(project=str(project), started=1e9))
-    assert got["relevance"] == pytest.approx(2 / 5), "def, area and return are not in use there; width and height are"
+    assert got["relevance"] == pytest.approx(2 / 5), (
+        "def, area and return are not in use there; width and height are"
+    )
     assert got["domain"] == 1.0
 
 
@@ -85,18 +147,28 @@ TARGETS = [
     ((PLACED,), Feedback(rating=2, correction="x = 1\n"), Outcome(), 0.9),
     ((replace(PLACED, reverted=True),), Feedback(), Outcome(compiles=True), 0.35),
     ((PLACED,), Feedback(), Outcome(bug_introduced=True), 0.2),
-    ((replace(PLACED, reverted=True),), Feedback(), Outcome(bug_introduced=True, tests_pass=False), 0.0),
+    (
+        (replace(PLACED, reverted=True),),
+        Feedback(),
+        Outcome(bug_introduced=True, tests_pass=False),
+        0.0,
+    ),
 ]
 
 
 @pytest.mark.parametrize(("suggestions", "said", "came", "score"), TARGETS)
-def test_target_score_by_the_rules(suggestions: tuple[Suggestion, ...], said: Feedback, came: Outcome, score: float) -> None:
+def test_target_score_by_the_rules(
+    suggestions: tuple[Suggestion, ...], said: Feedback, came: Outcome, score: float
+) -> None:
     assert score_target(ANSWER, suggestions, said, came, 0.5).score == pytest.approx(score)
 
 
 def test_what_may_still_change_has_no_target_score() -> None:
     waiting = replace(PLACED, state="waiting", placed_at=None, final_text=None, commit=None)
-    assert score_target(ANSWER, (replace(PLACED, state="placed"),), Feedback(), Outcome(), 0.9).score is None
+    assert (
+        score_target(ANSWER, (replace(PLACED, state="placed"),), Feedback(), Outcome(), 0.9).score
+        is None
+    )
     assert score_target(ANSWER, (waiting,), Feedback(), Outcome(), 0.9).score is None
     rated = score_target(ANSWER, (waiting,), Feedback(rating=5), Outcome(), 0.9)
     assert (rated.score, rated.text) == (0.9, ANSWER)
@@ -106,8 +178,18 @@ def test_what_may_still_change_has_no_target_score() -> None:
     ("question", "answer", "kind", "domain"),
     [
         ("Write area() in shapes.py", ANSWER, "code_generation", "python"),
-        ("Traceback (most recent call last):\nValueError: x", "Look at line 3.", "debugging", "general"),
-        ("How should I structure the modules in src/app.ts and src/db.ts?", "Put them apart.", "architecture", "typescript"),
+        (
+            "Traceback (most recent call last):\nValueError: x",
+            "Look at line 3.",
+            "debugging",
+            "general",
+        ),
+        (
+            "How should I structure the modules in src/app.ts and src/db.ts?",
+            "Put them apart.",
+            "architecture",
+            "typescript",
+        ),
         ("What is a closure?", "A function with its scope.", "problem_solving", "general"),
         ("Write a unit test for tests/test_shapes.py", ANSWER, "code_generation", "python tests"),
     ],
@@ -120,9 +202,16 @@ def test_classes_follow_the_rules(question: str, answer: str, kind: str, domain:
 def test_complexity_is_by_size_and_spread() -> None:
     assert classify(_turn()).complexity == "simple"
     assert classify(_turn(answer="```python\n" + "x = f(1)\n" * 60 + "```")).complexity == "medium"
-    assert classify(_turn(answer="```python\n" + "x = f(1)\n" * 100 + "```")).complexity == "complex"
+    assert (
+        classify(_turn(answer="```python\n" + "x = f(1)\n" * 100 + "```")).complexity == "complex"
+    )
 
 
 def test_tools_are_named_once() -> None:
     called = {"tool_calls": [{"function": {"name": "edit"}}, {"function": {"name": "edit"}}]}
-    assert classify(_turn(answer_extra=called, messages=(Message("user", "x"), Message("tool", "y", {"tool_name": "read"})))).tools == ("edit", "read")
+    assert classify(
+        _turn(
+            answer_extra=called,
+            messages=(Message("user", "x"), Message("tool", "y", {"tool_name": "read"})),
+        )
+    ).tools == ("edit", "read")

@@ -1,4 +1,6 @@
-"""Settings: defaults, file, environment; every problem at once, with the closest name; every key documented."""
+"""Settings: defaults, file, environment; every problem at once, with the closest name; every key
+documented.
+"""
 
 from __future__ import annotations
 
@@ -27,23 +29,53 @@ def test_an_absent_file_gives_the_defaults(tmp_path: Path) -> None:
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     place = _file(tmp_path, "[train]\nmin_interactions = 70\nquality_threshold = 0.6\n")
-    settings = load_settings(place, env={"QI_LEARN__TRAIN__MIN_INTERACTIONS": "80", "QI_LEARN__GATEWAY__ANSWER_FOR": "a, b:7b", "QI_LEARN__TRAIN__AUTO": "no"})
-    assert (settings.train.min_interactions, settings.train.quality_threshold, settings.train.auto) == (80, 0.6, False)
+    settings = load_settings(
+        place,
+        env={
+            "QI_LEARN__TRAIN__MIN_INTERACTIONS": "80",
+            "QI_LEARN__GATEWAY__ANSWER_FOR": "a, b:7b",
+            "QI_LEARN__TRAIN__AUTO": "no",
+        },
+    )
+    assert (
+        settings.train.min_interactions,
+        settings.train.quality_threshold,
+        settings.train.auto,
+    ) == (80, 0.6, False)
     assert settings.gateway.answer_for == ("a", "b:7b")
 
 
 def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
-    place = _file(tmp_path, '[train]\nmin_interaction = 70\nmax_hours = "long"\n[gatway]\nport = 1\n[gateway]\nhost = "0.0.0.0"\n')
+    place = _file(
+        tmp_path,
+        '[train]\nmin_interaction = 70\nmax_hours = "long"\n[gatway]\nport = 1\n[gateway]\nhost = '
+        '"0.0.0.0"\n',
+    )
     with pytest.raises(SettingsError) as caught:
         load_settings(place, env={})
     said = str(caught.value)
-    for part in ("min_interactions", "max_hours", "gatway", "gateway`?", "loopback", "qi-learn config"):
+    for part in (
+        "min_interactions",
+        "max_hours",
+        "gatway",
+        "gateway`?",
+        "loopback",
+        "qi-learn config",
+    ):
         assert part in said
     assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
-    "text", ["[train\n", "train = 3\n", "\x00", "[train]\nmin_interactions = true\n", "[train]\nmin_interactions = 1.5\n", "[gateway]\nanswer_for = [1]\n"]
+    "text",
+    [
+        "[train\n",
+        "train = 3\n",
+        "\x00",
+        "[train]\nmin_interactions = true\n",
+        "[train]\nmin_interactions = 1.5\n",
+        "[gateway]\nanswer_for = [1]\n",
+    ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError):
@@ -53,16 +85,32 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str) -> None:
 def test_the_shipped_file_lists_every_key_and_means_the_defaults(tmp_path: Path) -> None:
     text = commented_defaults()
     assert load_settings(_file(tmp_path, text), env={}) == Settings()
-    uncommented = "\n".join(line.removeprefix("# ") if " = " in line and line.startswith("# ") else line for line in text.splitlines())
-    given = tomllib.loads("\n".join(line for line in uncommented.splitlines() if not line.startswith("#") and (" = " in line or line.startswith("["))))
-    assert {s: set(v) for s, v in given.items()} == {s: set(v) for s, v in settings_table(Settings()).items()}
+    uncommented = "\n".join(
+        line.removeprefix("# ") if " = " in line and line.startswith("# ") else line
+        for line in text.splitlines()
+    )
+    given = tomllib.loads(
+        "\n".join(
+            line
+            for line in uncommented.splitlines()
+            if not line.startswith("#") and (" = " in line or line.startswith("["))
+        )
+    )
+    assert {s: set(v) for s, v in given.items()} == {
+        s: set(v) for s, v in settings_table(Settings()).items()
+    }
 
 
 def test_every_key_says_what_it_means() -> None:
     table = {section: set(keys) for section, (_, keys) in documented().items()}
     assert table == {section: set(keys) for section, keys in settings_table(Settings()).items()}
     assert [section for section, (about, _) in documented().items() if not about] == []
-    assert [f"{section}.{key}" for section, (_, keys) in documented().items() for key, words in keys.items() if not words] == []
+    assert [
+        f"{section}.{key}"
+        for section, (_, keys) in documented().items()
+        for key, words in keys.items()
+        if not words
+    ] == []
 
 
 def test_the_docs_are_what_the_code_says() -> None:
@@ -78,7 +126,10 @@ def test_the_defaults_in_the_docs_are_the_defaults() -> None:
         section = part.split("\n", 1)[0]
         rows = re.findall(r"^\| `(\w+)` \| `(.*?)` \|", part, re.MULTILINE)
         told[section] = tomllib.loads("\n".join(f"{key} = {value}" for key, value in rows))
-    assert told == {s: {k: list(v) if isinstance(v, tuple) else v for k, v in keys.items()} for s, keys in settings_table(Settings()).items()}
+    assert told == {
+        s: {k: list(v) if isinstance(v, tuple) else v for k, v in keys.items()}
+        for s, keys in settings_table(Settings()).items()
+    }
 
 
 def test_the_environment_cannot_break_on_a_wrong_file(tmp_path: Path) -> None:

@@ -17,20 +17,51 @@ from qi_learn.rundir.snapshot import FILES, load_snapshot, save_snapshot, snapsh
 
 
 def example(id: str, split: Split = "train") -> Example:
-    ask = {"endpoint": "/api/chat", "body": {"messages": [{"role": "user", "content": "a\u2028b\r\n"}], "options": {"seed": 1}}}
+    ask = {
+        "endpoint": "/api/chat",
+        "body": {"messages": [{"role": "user", "content": "a\u2028b\r\n"}], "options": {"seed": 1}},
+    }
     text = f"héllo {id} \ud83d \x85\n"
-    return Example(id, f"hash-{id}", text, "t", (1, 2, 3), (4, 5), (True, False), split, 0.5, "s", "p", "web", "debugging", 0.75, "t", ask)
+    return Example(
+        id,
+        f"hash-{id}",
+        text,
+        "t",
+        (1, 2, 3),
+        (4, 5),
+        (True, False),
+        split,
+        0.5,
+        "s",
+        "p",
+        "web",
+        "debugging",
+        0.75,
+        "t",
+        ask,
+    )
 
 
 SNAPSHOT = Snapshot(
     "R1",
     123.25,
     "ab" * 32,
-    (example("T1"), example("T2", "dev"), example("T3"), example("T4", "gate"), example("T5", "dev")),
+    (
+        example("T1"),
+        example("T2", "dev"),
+        example("T3"),
+        example("T4", "gate"),
+        example("T5", "dev"),
+    ),
     (example("T0"),),
     (example("anchor:json:0"), example("anchor:json:1")),
     {"duplicate": 3},
-    (Pair("T1", "hash-pair", "edit", "p", "a", "b", (1, 2), (3, 4), (5, 4), "T1", "s", "p", 0.25), Pair("T6", "h", "reject", "p", "", "b", (1,), (), (5,))),
+    (
+        Pair(
+            "T1", "hash-pair", "edit", "p", "a", "b", (1, 2), (3, 4), (5, 4), "T1", "s", "p", 0.25
+        ),
+        Pair("T6", "h", "reject", "p", "", "b", (1,), (), (5,)),
+    ),
     (example("yardstick:uuid:0"),),
 )
 
@@ -41,7 +72,9 @@ def test_what_is_loaded_is_what_was_frozen(tmp_path: Path) -> None:
     save_snapshot(place, SNAPSHOT)
     assert snapshot_ready(place)
     assert load_snapshot(place) == SNAPSHOT
-    assert {p.name for p in place.iterdir()} == {f"{name}.jsonl" for name in FILES} | {"manifest.json"}
+    assert {p.name for p in place.iterdir()} == {f"{name}.jsonl" for name in FILES} | {
+        "manifest.json"
+    }
     assert {stat.S_IMODE(p.stat().st_mode) for p in place.iterdir()} == {0o600}
 
 
@@ -52,8 +85,14 @@ def test_one_from_before_pairs_were_collected_is_loaded(tmp_path: Path) -> None:
     del manifest["pairs"], manifest["files"]["pairs"], manifest["recalled"]
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     for name in ("train", "dev", "gate", "replay", "anchors"):  # nor did an example say these two
-        lines = [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_bytes().splitlines()]
-        old = b"".join(json.dumps({k: v for k, v in line.items() if k not in ("liked", "recall")}).encode() + b"\n" for line in lines)
+        lines = [
+            json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_bytes().splitlines()
+        ]
+        old = b"".join(
+            json.dumps({k: v for k, v in line.items() if k not in ("liked", "recall")}).encode()
+            + b"\n"
+            for line in lines
+        )
         (tmp_path / f"{name}.jsonl").write_bytes(old)
         manifest["files"][name]["sha256"] = hashlib.sha256(old).hexdigest()
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))

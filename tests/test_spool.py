@@ -1,4 +1,6 @@
-"""The spool keeps every event whose append returned, and reads around everything that a crash, a full disk or a foreign writer leaves behind."""
+"""The spool keeps every event whose append returned, and reads around everything that a crash, a
+full disk or a foreign writer leaves behind.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,14 @@ from qi_learn.errors import SpoolError
 from qi_learn.records import Event
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -34,7 +42,13 @@ def everything(directory: Path) -> list[spool.Line]:
 
 
 def child(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(code), *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def dead_pid() -> int:
@@ -43,8 +57,13 @@ def dead_pid() -> int:
     return process.pid
 
 
-@given(body=st.dictionaries(st.text(max_size=8), JSON, max_size=4), project=st.none() | st.text(min_size=1))
-def test_a_framed_line_is_one_line_and_comes_back_whole(body: dict[str, Any], project: str | None) -> None:
+@given(
+    body=st.dictionaries(st.text(max_size=8), JSON, max_size=4),
+    project=st.none() | st.text(min_size=1),
+)
+def test_a_framed_line_is_one_line_and_comes_back_whole(
+    body: dict[str, Any], project: str | None
+) -> None:
     event = Event("01J", "hook", 1_700_000_000.123, "claude-code", body, "agent", project)
     line = spool.frame(event)
     assert line.count(b"\n") == 1
@@ -55,14 +74,18 @@ def test_a_framed_line_is_one_line_and_comes_back_whole(body: dict[str, Any], pr
 
 @given(place=st.integers(0, 10_000), flip=st.integers(1, 255))
 def test_no_changed_byte_of_a_framed_line_goes_unseen(place: int, flip: int) -> None:
-    line = bytearray(spool.frame(Event("01J", "rating", 1.0, "cli", {"turn": "last", "rating": 5}))[:-1])
+    line = bytearray(
+        spool.frame(Event("01J", "rating", 1.0, "cli", {"turn": "last", "rating": 5}))[:-1]
+    )
     line[place % len(line)] ^= flip
     with pytest.raises(ValueError, match=r"checksum|framed|not JSON"):
         spool.parse(bytes(line))
 
 
 def test_the_line_is_the_documented_one() -> None:
-    line = spool.frame(Event("01J0", "rating", 1_700_000_000.0, "cli", {"rating": 5}, "person", "/p"))
+    line = spool.frame(
+        Event("01J0", "rating", 1_700_000_000.0, "cli", {"rating": 5}, "person", "/p")
+    )
     text = b'{"v":1,"id":"01J0","ts":"2023-11-14T22:13:20.000Z","kind":"rating","source":"cli","author":"person","project":"/p","body":{"rating":5}}'
     assert line == b"%08x " % zlib.crc32(text) + text + b"\n"
 
@@ -97,7 +120,9 @@ def test_offsets_continue_where_a_reader_stopped(tmp_path: Path) -> None:
     assert lines[0].start == 0
     assert lines[-1].end == path.stat().st_size
     for k, line in enumerate(lines):
-        assert [later.event.id for later in spool.read_from(path, line.end) if later.event] == ids[k + 1 :]
+        assert [later.event.id for later in spool.read_from(path, line.end) if later.event] == ids[
+            k + 1 :
+        ]
     out.close()
 
 
@@ -150,7 +175,10 @@ def test_half_a_line_waits_for_a_living_producer_and_is_torn_for_a_dead_one(tmp_
         path.write_bytes(good + good[:20])
         problems = [line.problem for line in spool.read_from(path)]
         assert len(problems) == len(expected)
-        assert all(want is None or (got is not None and want in got) for got, want in zip(problems, expected, strict=True))
+        assert all(
+            want is None or (got is not None and want in got)
+            for got, want in zip(problems, expected, strict=True)
+        )
     half = tmp_path / f"vim-{os.getpid()}-1.jsonl"
     with half.open("ab") as out:
         out.write(good[20:])
@@ -160,7 +188,12 @@ def test_half_a_line_waits_for_a_living_producer_and_is_torn_for_a_dead_one(tmp_
 def test_who_is_alive(tmp_path: Path) -> None:
     assert spool.producer_alive(tmp_path / f"a-b-{os.getpid()}-1.jsonl")
     assert spool.producer_alive(tmp_path / "init-1-1.jsonl")
-    for name in (f"a-{dead_pid()}-1.jsonl", "a-0-1.jsonl", "notes.jsonl", "a-99999999999999999999-1.jsonl"):
+    for name in (
+        f"a-{dead_pid()}-1.jsonl",
+        "a-0-1.jsonl",
+        "notes.jsonl",
+        "a-99999999999999999999-1.jsonl",
+    ):
         assert not spool.producer_alive(tmp_path / name)
 
 
@@ -237,7 +270,11 @@ def test_what_append_returned_survives_kill_9(tmp_path: Path) -> None:
         while True:
             print(out.append("turn", {"text": "x" * 3000}), flush=True)
         """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     told = [process.stdout.readline().strip() for _ in range(200)]
     process.send_signal(signal.SIGKILL)

@@ -1,4 +1,6 @@
-"""Opening the database: sound and of this version, or a refusal that says what to do; and never a byte lost by trying."""
+"""Opening the database: sound and of this version, or a refusal that says what to do; and never a
+byte lost by trying.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,19 @@ def place(tmp_path: Path) -> Path:
 def filled(place: Path, count: int = 1) -> None:
     with open_store(place) as store, store.transaction():
         for i in range(count):
-            turns.save_turn(store, Turn(f"T{i}", "/api/chat", "m", "m", (Message("user", f"hello {i} " + "x" * 500),), "hi", 1.0, 2.0))
+            turns.save_turn(
+                store,
+                Turn(
+                    f"T{i}",
+                    "/api/chat",
+                    "m",
+                    "m",
+                    (Message("user", f"hello {i} " + "x" * 500),),
+                    "hi",
+                    1.0,
+                    2.0,
+                ),
+            )
 
 
 def refusal(place: Path, **how: object) -> StoreError:
@@ -40,14 +54,19 @@ def refusal(place: Path, **how: object) -> StoreError:
     return caught.value
 
 
-# --- as it should be ---------------------------------------------------------------------------------------------------------------------
+# --- as it should be ------------------------------------------------------------------------------
 
 
 def test_schema_is_the_number_of_its_migrations(place: Path) -> None:
     with open_store(place) as store:
-        assert [row["name"] for row in store.rows("SELECT name FROM _sqlite_migrations")] == [m.name for m in migrations._migrations]
+        assert [row["name"] for row in store.rows("SELECT name FROM _sqlite_migrations")] == [
+            m.name for m in migrations._migrations
+        ]
         assert store.row("PRAGMA user_version")[0] == SCHEMA == len(migrations._migrations)  # type: ignore[index]
-        assert [store.row(f"PRAGMA {name}")[0] for name in ("journal_mode", "foreign_keys", "synchronous")] == ["wal", 1, 1]  # type: ignore[index]
+        assert [
+            store.row(f"PRAGMA {name}")[0]
+            for name in ("journal_mode", "foreign_keys", "synchronous")
+        ] == ["wal", 1, 1]  # type: ignore[index]
     assert not list(place.parent.glob("*.backup"))
 
 
@@ -87,7 +106,7 @@ def test_a_transaction_is_all_or_nothing(place: Path) -> None:
         assert (store.rows("SELECT * FROM messages"), len(audit.entries(store, limit=9))) == ([], 1)
 
 
-# --- from another version ----------------------------------------------------------------------------------------------------------------
+# --- from another version -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("known", range(1, SCHEMA))
@@ -104,7 +123,9 @@ def test_every_earlier_schema_is_brought_up_with_its_rows(place: Path, known: in
     assert "older version" in refusal(place, readonly=True).what
     with open_store(place) as store:
         assert store.row("SELECT content FROM messages")[0] == "kept"  # type: ignore[index]
-        assert events.events_of(store, "git") == [Event("E1", "git", 1.0, "hook", {}, "person", None)]
+        assert events.events_of(store, "git") == [
+            Event("E1", "git", 1.0, "hook", {}, "person", None)
+        ]
         assert turns.save_turn(store, TURN)
         assert audit.append(store, 1.0, "x", {})
     backup = sqlite3.connect(place.with_name(f"qi-learn.db.schema-{known}.backup"))
@@ -138,7 +159,7 @@ def test_a_newer_database_is_not_touched(place: Path, readonly: bool) -> None:
     assert place.read_bytes() == before
 
 
-# --- in the way --------------------------------------------------------------------------------------------------------------------------
+# --- in the way -----------------------------------------------------------------------------------
 
 
 def test_a_reader_without_a_database_is_told_to_start_the_daemon(place: Path) -> None:
@@ -161,11 +182,18 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     assert "cannot be made" in refusal(tmp_path / "file" / "x.db").what
 
 
-# --- damaged -----------------------------------------------------------------------------------------------------------------------------
+# --- damaged --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("readonly", [True, False])
-@pytest.mark.parametrize("header", [b"\0" * 100, b"SQLite format 4\0" + b"\xff" * 84, b"not a database, but long enough to be taken for one" * 2])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"\0" * 100,
+        b"SQLite format 4\0" + b"\xff" * 84,
+        b"not a database, but long enough to be taken for one" * 2,
+    ],
+)
 def test_a_corrupt_header_is_refused_and_kept(place: Path, header: bytes, readonly: bool) -> None:
     filled(place, 50)
     content = header + place.read_bytes()[len(header) :]
@@ -199,11 +227,13 @@ def test_a_truncated_database_is_refused(place: Path) -> None:
     assert "damaged" in refusal(place).what
 
 
-# --- full disk ---------------------------------------------------------------------------------------------------------------------------
+# --- full disk ------------------------------------------------------------------------------------
 
 
 def test_a_full_disk_at_any_size_loses_nothing_that_was_committed(place: Path) -> None:
-    """Grows the limit until everything fits, as SQLite's own tests do: each time an error of ours or a success, and a sound database after it."""
+    """Grows the limit until everything fits, as SQLite's own tests do: each time an error of ours
+    or a success, and a sound database after it.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     outcomes = []
     for limit in range(4096, 2_000_000, 70_000):
@@ -213,7 +243,19 @@ def test_a_full_disk_at_any_size_loses_nothing_that_was_committed(place: Path) -
         try:
             with open_store(fresh) as store:
                 for i in range(20):
-                    turns.save_turn(store, Turn(f"T{i}", "/api/chat", "m", "m", (Message("user", str(i) * 20_000),), "hi", 1.0, 2.0))
+                    turns.save_turn(
+                        store,
+                        Turn(
+                            f"T{i}",
+                            "/api/chat",
+                            "m",
+                            "m",
+                            (Message("user", str(i) * 20_000),),
+                            "hi",
+                            1.0,
+                            2.0,
+                        ),
+                    )
                     saved += 1
             outcomes.append("done")
         except DiskFull as error:
@@ -229,7 +271,7 @@ def test_a_full_disk_at_any_size_loses_nothing_that_was_committed(place: Path) -
     assert len(outcomes) > 10
 
 
-# --- killed ------------------------------------------------------------------------------------------------------------------------------
+# --- killed ---------------------------------------------------------------------------------------
 
 KILLED_MIGRATION = """
 import os, signal, sqlite3, sys
@@ -253,11 +295,18 @@ open_store(Path(sys.argv[1])).close()
 """
 
 
-def test_killed_while_making_the_schema_it_is_made_the_next_time(place: Path, tmp_path: Path) -> None:
+def test_killed_while_making_the_schema_it_is_made_the_next_time(
+    place: Path, tmp_path: Path
+) -> None:
     script = tmp_path / "migrate.py"
     script.write_text(KILLED_MIGRATION)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    codes = [subprocess.run([sys.executable, str(script), str(place), str(steps)], env=env, check=False).returncode for steps in (1, 9, 14, 10, 8, 999)]
+    codes = [
+        subprocess.run(
+            [sys.executable, str(script), str(place), str(steps)], env=env, check=False
+        ).returncode
+        for steps in (1, 9, 14, 10, 8, 999)
+    ]
     assert codes == [-9, -9, -9, -9, -9, 0]
     with open_store(place) as store:
         assert turns.save_turn(store, TURN)

@@ -82,9 +82,26 @@ class World:
     def ask(self, answer: str, *, fenced: bool = True, closed: bool = True, **more: Any) -> str:
         """A turn that was answered a second ago; its id."""
         self._count += 1
-        text = f"Here it is:\n\n```python\n{answer}" + ("```\nEnjoy!" if closed else "") if fenced else answer
-        given: dict[str, Any] = {"project": str(self.repo.root), "endpoint": "/api/chat", "messages": (Message("user", f"Question {self._count}"),), **more}
-        turn = Turn(f"turn-{self._count:03}", answer=text, model_asked="m", model_answered="m", started=self.now - 2, ended=self.now - 1, **given)
+        text = (
+            f"Here it is:\n\n```python\n{answer}" + ("```\nEnjoy!" if closed else "")
+            if fenced
+            else answer
+        )
+        given: dict[str, Any] = {
+            "project": str(self.repo.root),
+            "endpoint": "/api/chat",
+            "messages": (Message("user", f"Question {self._count}"),),
+            **more,
+        }
+        turn = Turn(
+            f"turn-{self._count:03}",
+            answer=text,
+            model_asked="m",
+            model_answered="m",
+            started=self.now - 2,
+            ended=self.now - 1,
+            **given,
+        )
         turns.save_turn(self.store, turn)
         feedback.save_suggestions(self.store, survival.suggestions_of(turn))
         self.now += 5
@@ -113,7 +130,9 @@ class World:
             files = git.changed(self.repo.root, move.old, move.new)
             for file in files:
                 path = self.repo.root / file
-                self.histories.setdefault(path, FileHistory("", window=7200)).record(self.now, read_text(path) or "")
+                self.histories.setdefault(path, FileHistory("", window=7200)).record(
+                    self.now, read_text(path) or ""
+                )
             told = Committed(str(self.repo.root), move.new, files, move.action, move.ts, move.old)
             survival.on_committed(self.store, told, self.settings, self.now)
 
@@ -145,7 +164,7 @@ def with_mean(code: str) -> str:
     return FILE.replace(MARK, code if code.endswith("\n") else code + "\n")
 
 
-# --- the flow that matters most ----------------------------------------------------------------------------------------------------------
+# --- the flow that matters most -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -155,9 +174,16 @@ def with_mean(code: str) -> str:
         (SUGGESTED, False),
         (CUT, False),  # an unclosed docstring swallows the rest of the file
         (SUGGESTED.replace("mean", "average"), True),  # another name than the author's
-        (SUGGESTED.replace("mean", "spread"), True),  # the name of a function that the file has already
+        (
+            SUGGESTED.replace("mean", "spread"),
+            True,
+        ),  # the name of a function that the file has already
         ("import math\n\n\n" + SUGGESTED + "\n\nprint(mean([1, 2, 3]))\n", True),
-        ("class Mean:\n    " + SUGGESTED.replace("\n    ", "\n        ").replace("(values)", "(self, values)"), True),
+        (
+            "class Mean:\n    "
+            + SUGGESTED.replace("\n    ", "\n        ").replace("(values)", "(self, values)"),
+            True,
+        ),
         ("def mean(values):\n    return sum(values) / len(values", False),
         ("@cache\n" + SUGGESTED, True),
     ],
@@ -172,7 +198,12 @@ def test_pasted_rewritten_committed(world: World, answer: str, closed: bool) -> 
     world.save("stats.py", with_mean(AUTHORS), after=1)
     commit = world.commit("Write mean")
     kept = world.fate(turn)
-    assert (kept.state, kept.final_text, kept.commit, kept.name) == ("settled", AUTHORS, commit, "mean")
+    assert (kept.state, kept.final_text, kept.commit, kept.name) == (
+        "settled",
+        AUTHORS,
+        commit,
+        "mean",
+    )
     assert not kept.reverted
     told = world.feedback(turn)
     assert told.final_version == AUTHORS
@@ -197,11 +228,21 @@ METHOD = 'def mean(self):\n    """The mean."""\n    total = sum(self.values)\n  
 AUTHORS_METHOD = "    @property\n    def mean(self) -> float:\n        return math.fsum(self.values) / len(self)\n"
 
 
-@pytest.mark.parametrize("answer", [METHOD, METHOD[: METHOD.index("total /")], 'def mean(self):\n    """The mean of the values that are in\n    the series'])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        METHOD,
+        METHOD[: METHOD.index("total /")],
+        'def mean(self):\n    """The mean of the values that are in\n    the series',
+    ],
+)
 def test_a_method_indented_in_the_file_and_not_in_the_answer(world: World, answer: str) -> None:
     world.begin("series.py", METHOD_FILE)
     turn = world.ask(answer, closed=answer.endswith("\n"))
-    world.save("series.py", METHOD_FILE.replace("    " + MARK, textwrap.indent(answer.rstrip("\n") + "\n", "    ")))
+    world.save(
+        "series.py",
+        METHOD_FILE.replace("    " + MARK, textwrap.indent(answer.rstrip("\n") + "\n", "    ")),
+    )
     assert world.fate(turn).state == "placed"
     world.save("series.py", METHOD_FILE.replace("    " + MARK, AUTHORS_METHOD))
     commit = world.commit()
@@ -216,12 +257,19 @@ def test_taken_as_it_is_and_committed(world: World) -> None:
     kept = world.fate(turn)
     assert (kept.final_text, kept.similarity, kept.commit) == (SUGGESTED, 1.0, commit)
     told = world.feedback(turn)
-    assert (told.accepted, told.modified, told.match_method, told.match_confidence) == (True, False, "lines", 1.0)
+    assert (told.accepted, told.modified, told.match_method, told.match_confidence) == (
+        True,
+        False,
+        "lines",
+        1.0,
+    )
 
 
 def test_other_indentation_comments_and_trailing_commas_do_not_count(world: World) -> None:
     turn = world.ask("def pair(left, right):\n  # both\n  return (left,\n          right,)\n")
-    world.save("stats.py", with_mean("def pair(left, right):\n        return (left, right)  # as one\n"))
+    world.save(
+        "stats.py", with_mean("def pair(left, right):\n        return (left, right)  # as one\n")
+    )
     world.commit()
     assert world.feedback(turn).modified is False
     assert world.fate(turn).match_method == "tokens"
@@ -233,7 +281,11 @@ def test_settled_by_nobody_touching_it_and_opened_again_by_an_edit(world: World)
     world.wait(599)
     assert (world.fate(turn).state, world.feedback(turn).accepted) == ("placed", None)
     world.wait(2)
-    assert (world.fate(turn).state, world.fate(turn).commit, world.feedback(turn).accepted) == ("settled", None, True)
+    assert (world.fate(turn).state, world.fate(turn).commit, world.feedback(turn).accepted) == (
+        "settled",
+        None,
+        True,
+    )
     feedback.save_score(world.store, _score(turn))
     assert feedback.dirty_turns(world.store) == []
     world.save("stats.py", "import os\n" + with_mean(SUGGESTED))  # elsewhere in the file
@@ -251,13 +303,22 @@ def _score(turn: str) -> Any:
     return Score(turn, 0.5, 0.5, None, None)
 
 
-# --- where it is -------------------------------------------------------------------------------------------------------------------------
+# --- where it is ----------------------------------------------------------------------------------
 
 
 def test_found_within_much_more_that_was_added(world: World) -> None:
     turn = world.ask(SUGGESTED)
-    more = "".join(f"def other_{n}(x):\n    return [x + {n} for _ in range({n})]\n\n\n" for n in range(40))
-    world.save("stats.py", FILE + more + SUGGESTED.replace("total", "subtotal", 1) + "\n\n" + more.replace("other", "further"))
+    more = "".join(
+        f"def other_{n}(x):\n    return [x + {n} for _ in range({n})]\n\n\n" for n in range(40)
+    )
+    world.save(
+        "stats.py",
+        FILE
+        + more
+        + SUGGESTED.replace("total", "subtotal", 1)
+        + "\n\n"
+        + more.replace("other", "further"),
+    )
     placed = world.fate(turn)
     assert (placed.state, placed.name, placed.match_method) == ("placed", "mean", "tokens")
     assert placed.match_confidence is not None
@@ -266,8 +327,12 @@ def test_found_within_much_more_that_was_added(world: World) -> None:
 
 
 def test_not_placed_when_it_was_there_before_or_is_too_unlike_or_too_short(world: World) -> None:
-    same = world.ask("def median(values):\n    ordered = sorted(values)\n    return ordered[len(ordered) // 2]\n")
-    unlike = world.ask("def mean(numbers):\n    import statistics\n    return statistics.fmean(numbers)\n")
+    same = world.ask(
+        "def median(values):\n    ordered = sorted(values)\n    return ordered[len(ordered) // 2]\n"
+    )
+    unlike = world.ask(
+        "def mean(numbers):\n    import statistics\n    return statistics.fmean(numbers)\n"
+    )
     short = world.ask("x = mean(values)\n")
     world.save("stats.py", with_mean(SUGGESTED) + "x = mean(values)\n")
     assert [world.fate(t).state for t in (same, unlike, short)] == ["waiting"] * 3
@@ -320,23 +385,36 @@ def test_other_languages_are_followed_by_the_lines_around(world: World) -> None:
     before = "package main\n\nfunc first() int {\n\treturn 1\n}\n"
     after = "\nfunc last() int {\n\treturn 9\n}\n"
     code = "func sum(values []int) int {\n\ttotal := 0\n\tfor _, v := range values {\n\t\ttotal += v\n\t}\n\treturn total\n}\n"
-    final = code.replace("total := 0", "var total int").replace("v := range", "each := range").replace("+= v", "+= each")
+    final = (
+        code.replace("total := 0", "var total int")
+        .replace("v := range", "each := range")
+        .replace("+= v", "+= each")
+    )
     world.begin("main.go", before + after)
     turn = world.ask(code)
     world.save("main.go", before + "\n" + code + after)
-    world.save("main.go", before.replace("return 1", "return 11") + "\n" + final + after.replace("9", "99"))
+    world.save(
+        "main.go", before.replace("return 1", "return 11") + "\n" + final + after.replace("9", "99")
+    )
     world.commit()
     assert (world.fate(turn).final_text, world.fate(turn).name) == (final, None)
 
 
-# --- found again -------------------------------------------------------------------------------------------------------------------------
+# --- found again ----------------------------------------------------------------------------------
 
 
 def test_everything_around_it_may_change(world: World) -> None:
     turn = world.ask(SUGGESTED)
     world.save("stats.py", with_mean(SUGGESTED))
-    text = with_mean(AUTHORS + "\n\ndef mode(values):\n    return max(set(values), key=values.count)\n")
-    world.save("stats.py", text.replace("import math\n", "import math\nfrom collections.abc import Sequence\n").replace("ordered", "in_order"))
+    text = with_mean(
+        AUTHORS + "\n\ndef mode(values):\n    return max(set(values), key=values.count)\n"
+    )
+    world.save(
+        "stats.py",
+        text.replace(
+            "import math\n", "import math\nfrom collections.abc import Sequence\n"
+        ).replace("ordered", "in_order"),
+    )
     world.commit()
     assert world.fate(turn).final_text == AUTHORS
 
@@ -408,7 +486,7 @@ def test_a_file_that_is_renamed_takes_it_along(world: World) -> None:
     assert (world.fate(turn).file, world.fate(turn).state) == ("numbers.py", "placed")
 
 
-# --- rejected and unknown ----------------------------------------------------------------------------------------------------------------
+# --- rejected and unknown -------------------------------------------------------------------------
 
 
 def test_passed_by_is_rejected_and_not_seen_is_unknown(world: World) -> None:
@@ -423,8 +501,14 @@ def test_passed_by_is_rejected_and_not_seen_is_unknown(world: World) -> None:
     world.wait(1600)
     assert world.fate(passed).state == "waiting"  # there is still time
     world.wait(300)
-    assert (world.fate(passed).state, world.feedback(passed).accepted, world.feedback(passed).modified) == ("settled", False, None)
-    assert world.feedback(console).accepted is False  # an answer without a fence that parses is code
+    assert (
+        world.fate(passed).state,
+        world.feedback(passed).accepted,
+        world.feedback(passed).modified,
+    ) == ("settled", False, None)
+    assert (
+        world.feedback(console).accepted is False
+    )  # an answer without a fence that parses is code
     for turn, ordinal in ((elsewhere, 0), (to_read, 1), (short, 0), (unseen, 0)):
         assert world.fate(turn, ordinal).state == "waiting"
         assert world.feedback(turn).accepted is None
@@ -440,7 +524,7 @@ def test_rewritten_beyond_recognition_is_not_accepted_and_the_text_is_kept(world
     assert (told.accepted, told.modified, told.final_version) == (False, True, other)
 
 
-# --- git ---------------------------------------------------------------------------------------------------------------------------------
+# --- git ------------------------------------------------------------------------------------------
 
 
 def test_a_commit_without_the_code_says_nothing(world: World) -> None:
@@ -481,7 +565,12 @@ def test_revert_reset_and_amend(world: World) -> None:
     world.repo.git("revert", "--no-edit", "HEAD")
     world.head_moved()
     gone = world.fate(turn)
-    assert (gone.state, gone.reverted, gone.final_text, world.feedback(turn).accepted) == ("settled", True, None, False)
+    assert (gone.state, gone.reverted, gone.final_text, world.feedback(turn).accepted) == (
+        "settled",
+        True,
+        None,
+        False,
+    )
 
 
 def test_a_hard_reset_takes_back_and_a_soft_one_does_not(world: World) -> None:
@@ -556,7 +645,7 @@ def test_commits_nobody_saw_are_found_within_a_day(world: World) -> None:
     assert (world.feedback(turn).accepted, world.fate(turn).region) == (False, None)
 
 
-# --- what is suggested -------------------------------------------------------------------------------------------------------------------
+# --- what is suggested ----------------------------------------------------------------------------
 
 
 def test_a_completion_is_found_in_whole_lines_and_cut_out_again(world: World) -> None:
@@ -578,7 +667,13 @@ def test_a_completion_is_found_in_whole_lines_and_cut_out_again(world: World) ->
 def test_fill_in_the_middle_by_tokens(world: World) -> None:
     raw = "<|fim_prefix|>def mean(values):\n    <|fim_suffix|>\n\nx = 1\n<|fim_middle|>"
     body = "total = sum(values)\n    return total / len(values)"
-    turn = world.ask(body, fenced=False, endpoint="/api/generate", messages=(Message("prompt", raw),), request={"raw": True})
+    turn = world.ask(
+        body,
+        fenced=False,
+        endpoint="/api/generate",
+        messages=(Message("prompt", raw),),
+        request={"raw": True},
+    )
     world.save("stats.py", with_mean("def mean(values):\n    " + body + "\n\nx = 1\n"))
     world.commit()
     assert (world.fate(turn).final_text, world.fate(turn).similarity) == (body, 1.0)
@@ -586,13 +681,26 @@ def test_fill_in_the_middle_by_tokens(world: World) -> None:
 
 def test_texts_of_tool_calls_are_suggestions(world: World) -> None:
     calls = [
-        {"function": {"name": "edit_file", "arguments": {"path": "stats.py", "old_string": MARK, "new_string": SUGGESTED}}},
-        {"function": {"name": "write", "arguments": '{"filePath": "b.py", "content": "def b(x):\\n    return [x, x + 1, x + 2]"}'}},
+        {
+            "function": {
+                "name": "edit_file",
+                "arguments": {"path": "stats.py", "old_string": MARK, "new_string": SUGGESTED},
+            }
+        },
+        {
+            "function": {
+                "name": "write",
+                "arguments": '{"filePath": "b.py", "content": "def b(x):\\n    return [x, x + 1, x + 2]"}',
+            }
+        },
         {"function": {"name": "shell", "arguments": {"command": "rm -r /"}}},
         {"function": {"name": "broken", "arguments": "{"}},
     ]
     turn = world.ask("I write them.", fenced=False, answer_extra={"tool_calls": calls})
-    assert [(s.ordinal, s.start, s.end) for s in feedback.suggestions_of(world.store, turn)] == [(0, -1, -1), (1, -1, -1)]
+    assert [(s.ordinal, s.start, s.end) for s in feedback.suggestions_of(world.store, turn)] == [
+        (0, -1, -1),
+        (1, -1, -1),
+    ]
     world.save("stats.py", with_mean(AUTHORS))
     world.save("b.py", "def b(x):\n    return [x, x + 1, x + 2]\n")
     world.save("stats.py", with_mean(SUGGESTED))
@@ -606,7 +714,7 @@ def test_chat_prose_suggests_nothing(world: World) -> None:
     assert feedback.suggestions_of(world.store, turn) == ()
 
 
-# --- with the operating system's own events ----------------------------------------------------------------------------------------------
+# --- with the operating system's own events -------------------------------------------------------
 
 
 def test_seen_by_the_watcher_as_a_person_works(world: World) -> None:
@@ -621,7 +729,13 @@ def test_seen_by_the_watcher_as_a_person_works(world: World) -> None:
             while world.fate(turn).state != enough and time.monotonic() < deadline:
                 for seen in watcher.poll():
                     if isinstance(seen, FileSaved):
-                        survival.on_saved(world.store, seen, watcher.history(seen.path), world.settings, time.time())
+                        survival.on_saved(
+                            world.store,
+                            seen,
+                            watcher.history(seen.path),
+                            world.settings,
+                            time.time(),
+                        )
                     else:
                         survival.on_committed(world.store, seen, world.settings, time.time())
                 time.sleep(0.02)

@@ -1,4 +1,6 @@
-"""The executable suite itself: every task can be solved, cannot be solved by something obviously wrong, and is ours alone."""
+"""The executable suite itself: every task can be solved, cannot be solved by something obviously
+wrong, and is ours alone.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,11 @@ def test_its_solution_passes(task: CodingTask) -> None:
 def test_every_solution_passes_in_the_sandbox() -> None:
     """Within its limits."""
     sandbox = sandbox_or_skip()
-    assert [task.name for task in TASKS if sandbox.run(task.solution, task.checks).values != task.expected] == []
+    assert [
+        task.name
+        for task in TASKS
+        if sandbox.run(task.solution, task.checks).values != task.expected
+    ] == []
 
 
 @BY_NAME
@@ -52,7 +58,18 @@ def test_the_stub_is_python_and_names_the_task(task: CodingTask) -> None:
 
 @BY_NAME
 def test_an_obviously_wrong_answer_fails(task: CodingTask) -> None:
-    for body in ("pass", "return 0", "return 1", "return ''", "return []", "return True", "return False", "return {}", "raise ValueError", "raise IndexError"):
+    for body in (
+        "pass",
+        "return 0",
+        "return 1",
+        "return ''",
+        "return []",
+        "return True",
+        "return False",
+        "return {}",
+        "raise ValueError",
+        "raise IndexError",
+    ):
         assert not passes(task, f"{task.prompt}\n    {body}"), body
         assert not passes(task, f"def {task.name}(*given):\n    {body}"), body
 
@@ -63,7 +80,9 @@ def test_giving_back_what_was_given_fails(task: CodingTask) -> None:
 
 
 def test_code_that_is_nearly_right_fails() -> None:
-    """One operator, comparison or number of a solution changed: the checks see them all but for a few that change nothing that matters."""
+    """One operator, comparison or number of a solution changed: the checks see them all but for a
+    few that change nothing that matters.
+    """
     seen = missed = 0
     for task in TASKS:
         for code in mutants(task.solution):
@@ -100,7 +119,9 @@ def mutants(code: str) -> Iterator[str]:
 
 @contextmanager
 def soon_over() -> Iterator[None]:
-    """A loop without an end is interrupted again and again, by processor time, so that a busy machine changes nothing."""
+    """A loop without an end is interrupted again and again, by processor time, so that a busy
+    machine changes nothing.
+    """
 
     def interrupt(*_: object) -> None:
         raise TimeoutError
@@ -143,7 +164,11 @@ def test_a_check_that_says_nothing_is_refused(line: str) -> None:
 
 def test_some_of_them_are_of_every_kind() -> None:
     first = choose(TASKS, 4)
-    assert [t.name for t in choose(TASKS, 48)] == [t.name for t in choose(TASKS, 1000)] == [t.name for t in TASKS]
+    assert (
+        [t.name for t in choose(TASKS, 48)]
+        == [t.name for t in choose(TASKS, 1000)]
+        == [t.name for t in TASKS]
+    )
     assert [TASKS.index(t) for t in first] == [0, 12, 24, 36]
     assert choose(TASKS, 0) == ()
 
@@ -156,4 +181,6 @@ def test_they_are_not_among_the_texts_that_train_or_measure() -> None:
         for n in range(len(lines) - 1):
             pair = re.compile(r"\s+".join(re.escape(line) for line in lines[n : n + 2]))
             assert not any(pair.search(text) for text in texts), f"{task.name}: {lines[n : n + 2]}"
-        assert not any(re.search(rf"\b(def|class) {task.name}\b", text) for text in texts), task.name
+        assert not any(re.search(rf"\b(def|class) {task.name}\b", text) for text in texts), (
+            task.name
+        )

@@ -1,4 +1,6 @@
-"""The tiny models are what the other tests stand on: llama.cpp must load them, tokenise with them and evaluate them."""
+"""The tiny models are what the other tests stand on: llama.cpp must load them, tokenise with them
+and evaluate them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,12 @@ TEXT = "def add(a, b):\n    return a + b  # größer ≤ 🐍\n"
 def test_llama_cpp_runs_a_tiny_model(tmp_path: Path, architecture: str) -> None:
     import llama_cpp
 
-    llama = llama_cpp.Llama(str(write_tiny_model(tmp_path / "m.gguf", architecture)), n_ctx=128, verbose=False, n_threads=1)  # type: ignore[arg-type]
+    llama = llama_cpp.Llama(
+        str(write_tiny_model(tmp_path / "m.gguf", architecture)),
+        n_ctx=128,
+        verbose=False,
+        n_threads=1,
+    )  # type: ignore[arg-type]
     ids = llama.tokenize(TEXT.encode(), add_bos=False, special=True)
     assert llama.detokenize(ids).decode() == TEXT
     assert len(ids) < len(TEXT.encode())
@@ -25,5 +32,7 @@ def test_llama_cpp_runs_a_tiny_model(tmp_path: Path, architecture: str) -> None:
 
 
 def test_same_arguments_same_bytes(tmp_path: Path) -> None:
-    one, two, other = (write_tiny_model(tmp_path / f"{n}.gguf", seed=s) for n, s in ((1, 5), (2, 5), (3, 6)))
+    one, two, other = (
+        write_tiny_model(tmp_path / f"{n}.gguf", seed=s) for n, s in ((1, 5), (2, 5), (3, 6))
+    )
     assert one.read_bytes() == two.read_bytes() != other.read_bytes()

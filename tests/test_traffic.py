@@ -1,4 +1,6 @@
-"""Gateway and cycle give way to each other through two files: who answers is seen, who has the only GPU is waited for, and a dead one holds nobody."""
+"""Gateway and cycle give way to each other through two files: who answers is seen, who has the only
+GPU is waited for, and a dead one holds nobody.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fake_ollama import ROOT, FakeOllama, GatewayProcess, a_gateway, ask, connect, request_bytes, stream, whole
+from fake_ollama import (
+    ROOT,
+    FakeOllama,
+    GatewayProcess,
+    a_gateway,
+    ask,
+    connect,
+    request_bytes,
+    stream,
+    whole,
+)
 
 from qi_learn.rundir.activity import AHEAD, held, holding, quiet_for
 
@@ -41,7 +53,9 @@ def gateway(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def another_holds(place: Path) -> Iterator[subprocess.Popen[str]]:
     """Somebody else's process that holds the traffic."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(place)], stdout=subprocess.PIPE, text=True, env=env) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(place)], stdout=subprocess.PIPE, text=True, env=env
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         try:
@@ -87,13 +101,21 @@ def test_a_long_answer_is_activity_until_it_ends(fake: FakeOllama, gateway: Gate
     time.sleep(1.1)
     ended = gateway.paths.activity.stat().st_mtime
     time.sleep(0.6)
-    assert gateway.paths.activity.stat().st_mtime == ended  # and nothing is touched while nothing happens
+    assert (
+        gateway.paths.activity.stat().st_mtime == ended
+    )  # and nothing is touched while nothing happens
 
 
-def test_a_client_that_leaves_is_no_activity_any_more(fake: FakeOllama, gateway: GatewayProcess) -> None:
+def test_a_client_that_leaves_is_no_activity_any_more(
+    fake: FakeOllama, gateway: GatewayProcess
+) -> None:
     fake.play(["hang"])
     with connect(gateway.url) as link:
-        link.sendall(request_bytes(f"127.0.0.1:{gateway.port}", "POST", "/api/chat", json.dumps(BODY).encode(), {}))
+        link.sendall(
+            request_bytes(
+                f"127.0.0.1:{gateway.port}", "POST", "/api/chat", json.dumps(BODY).encode(), {}
+            )
+        )
         fake.wait_asked()
     time.sleep(1.2)
     ended = gateway.paths.activity.stat().st_mtime
@@ -101,28 +123,38 @@ def test_a_client_that_leaves_is_no_activity_any_more(fake: FakeOllama, gateway:
     assert gateway.paths.activity.stat().st_mtime == ended
 
 
-@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages", "/api/embed"])
-def test_a_held_request_waits_and_is_then_told_why(fake: FakeOllama, gateway: GatewayProcess, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/api/chat", "/v1/chat/completions", "/v1/messages", "/api/embed"]
+)
+def test_a_held_request_waits_and_is_then_told_why(
+    fake: FakeOllama, gateway: GatewayProcess, path: str
+) -> None:
     fake.play(whole(b'{"answer": 1}'))
     with another_holds(gateway.paths.hold):
         began = time.monotonic()
         refused = ask(gateway.url, "POST", path, BODY)
         assert 0.5 < time.monotonic() - began < 5
-        assert ask(gateway.url, "GET", "/api/tags").json == {"answer": 1}  # what needs no model passes
+        assert ask(gateway.url, "GET", "/api/tags").json == {
+            "answer": 1
+        }  # what needs no model passes
     assert refused.status.split()[1] == "503"
     assert refused.header("Retry-After") == "30"
     error = refused.json["error"]
     message = error["message"] if isinstance(error, dict) else error
     assert message == "qi-learn: Training. This request waited 1 s."
     assert isinstance(error, dict) == path.startswith("/v1/")
-    assert [r.line for r in fake.received] == ["GET /api/tags HTTP/1.1"]  # the server never heard of it
+    assert [r.line for r in fake.received] == [
+        "GET /api/tags HTTP/1.1"
+    ]  # the server never heard of it
 
 
 def test_it_passes_whole_once_the_hold_is_over(fake: FakeOllama, gateway: GatewayProcess) -> None:
     fake.play(whole(b'{"answer": 1}'))
     with holding(gateway.paths.hold, "Training."):
         answers: list[bytes] = []
-        asking = threading.Thread(target=lambda: answers.append(ask(gateway.url, "POST", "/api/chat", BODY).body))
+        asking = threading.Thread(
+            target=lambda: answers.append(ask(gateway.url, "POST", "/api/chat", BODY).body)
+        )
         asking.start()
         time.sleep(0.3)
         assert fake.received == []

@@ -1,4 +1,5 @@
-"""What only a GPU can show: bfloat16, 4 bits, NCCL and Unsloth there compute what the plain model computes on a CPU. Skipped where there is none.
+"""What only a GPU can show: bfloat16, 4 bits, NCCL and Unsloth there compute what the plain model
+computes on a CPU. Skipped where there is none.
 
 Each runs in a process of its own, as the worker does: Unsloth must come before transformers.
 """
@@ -27,7 +28,10 @@ from tests.test_train_ranks import DIGEST, _run, _work
 from tests.tiny_models import write_tiny_model
 from tests.train_models import tiny_plan
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
 
 WEIGHTS = """
 import sys, torch
@@ -79,10 +83,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _pass(place: Path, weights: Path, **changes: object) -> dict[str, torch.Tensor]:
     """Losses and gradients of one batch under a plan, in a process of its own."""
-    made: dict[str, object] = {"architecture": "qwen2", "base_weights": str(weights), "first_layer": 0, "layer_count": 4, "dtype": "bfloat16", **changes}
+    made: dict[str, object] = {
+        "architecture": "qwen2",
+        "base_weights": str(weights),
+        "first_layer": 0,
+        "layer_count": 4,
+        "dtype": "bfloat16",
+        **changes,
+    }
     place.mkdir()
     (place / "plan.json").write_text(codec.dumps(tiny_plan(**made)))
-    subprocess.run([sys.executable, "-c", PASS, str(place / "plan.json"), str(place / "found.pt")], check=True)
+    subprocess.run(
+        [sys.executable, "-c", PASS, str(place / "plan.json"), str(place / "found.pt")], check=True
+    )
     found: dict[str, torch.Tensor] = torch.load(place / "found.pt", weights_only=True)
     return found
 
@@ -112,10 +125,15 @@ def test_the_gpu_is_seen_without_torch_as_torch_sees_it() -> None:
 
 
 def test_a_run_on_the_gpu_learns_what_one_on_the_cpu_learns(tmp_path: Path) -> None:
-    """From a GGUF's own weights, with the penalty on drift: dev loss, the Fishers, and how far it moved."""
+    """From a GGUF's own weights, with the penalty on drift: dev loss, the Fishers, and how far it
+    moved.
+    """
     base = write_tiny_model(tmp_path / "sha256-abc", layers=3, tensor_type="Q4_0")
     runs, results = [], []
-    for name, changes in (("cpu", {"dtype": "float32"}), ("gpu", {"dtype": "bfloat16", "device": "cuda:0"})):
+    for name, changes in (
+        ("cpu", {"dtype": "float32"}),
+        ("gpu", {"dtype": "bfloat16", "device": "cuda:0"}),
+    ):
         plan = tiny_plan(base_gguf=str(base), max_steps=6, batch_size=2, accumulation=4, **changes)
         runs.append(_run(tmp_path / name, plan))
         results.append(_learned(runs[-1]))
@@ -123,18 +141,29 @@ def test_a_run_on_the_gpu_learns_what_one_on_the_cpu_learns(tmp_path: Path) -> N
     assert gpu.dev_loss == pytest.approx(cpu.dev_loss, rel=0.02)
     assert cpu.divergence_general is not None
     assert gpu.divergence_general is not None
-    assert gpu.divergence_general.measured == pytest.approx(cpu.divergence_general.measured, rel=0.15)
+    assert gpu.divergence_general.measured == pytest.approx(
+        cpu.divergence_general.measured, rel=0.15
+    )
     one, other = (load_fisher(run / "general.safetensors", DIGEST) for run in runs)
     assert other.tokens == one.tokens
     for name, both in one.modules.items():
         for side in ("S", "C"):
             parts = getattr(both, side).parts()
             for key, value in getattr(other.modules[name], side).parts().items():
-                assert torch.cosine_similarity(value.flatten().float(), parts[key].flatten().float(), dim=0) > 0.9, (name, side, key)
+                assert (
+                    torch.cosine_similarity(
+                        value.flatten().float(), parts[key].flatten().float(), dim=0
+                    )
+                    > 0.9
+                ), (name, side, key)
 
 
-def test_a_gpu_without_memory_is_given_fewer_sequences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three quarters of what the run needs as planned, which is found out first; the limit is the allocator's own."""
+def test_a_gpu_without_memory_is_given_fewer_sequences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three quarters of what the run needs as planned, which is found out first; the limit is the
+    allocator's own.
+    """
     base = write_tiny_model(tmp_path / "base.gguf", layers=4, width=256, feed=1024)
     plan = tiny_plan(
         base_gguf=str(base),
@@ -167,32 +196,67 @@ def test_a_gpu_without_memory_is_given_fewer_sequences(tmp_path: Path, monkeypat
 def test_bfloat16_on_the_gpu_is_the_cpus_float32(weights: Path, tmp_path: Path) -> None:
     exact = _pass(tmp_path / "cpu", weights, dtype="float32")
     _close(exact, _pass(tmp_path / "gpu", weights, device="cuda:0"), 0.02)
-    _close(exact, _pass(tmp_path / "twice", weights, device="cuda:0", gradient_checkpointing=True), 0.02)
+    _close(
+        exact,
+        _pass(tmp_path / "twice", weights, device="cuda:0", gradient_checkpointing=True),
+        0.02,
+    )
 
 
-@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="the extra `qlora` is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("bitsandbytes") is None, reason="the extra `qlora` is not installed"
+)
 def test_four_bits_on_the_gpu_are_the_cpus(weights: Path, tmp_path: Path) -> None:
-    """Both read the same rounded weights; how far those are from the base's is the base's own matter (in a random model very far)."""
-    _close(_pass(tmp_path / "cpu", weights, four_bit=True), _pass(tmp_path / "gpu", weights, device="cuda:0", four_bit=True), 0.02)
+    """Both read the same rounded weights; how far those are from the base's is the base's own
+    matter (in a random model very far).
+    """
+    _close(
+        _pass(tmp_path / "cpu", weights, four_bit=True),
+        _pass(tmp_path / "gpu", weights, device="cuda:0", four_bit=True),
+        0.02,
+    )
 
 
 @pytest.mark.skipif(importlib.util.find_spec("unsloth") is None, reason="Unsloth is not installed")
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_unsloth_computes_the_plain_losses_and_gradients(weights: Path, tmp_path: Path, checkpointing: bool) -> None:
+def test_unsloth_computes_the_plain_losses_and_gradients(
+    weights: Path, tmp_path: Path, checkpointing: bool
+) -> None:
     plain = _pass(tmp_path / "plain", weights, device="cuda:0")
-    _close(plain, _pass(tmp_path / "unsloth", weights, device="cuda:0", backend="unsloth", gradient_checkpointing=checkpointing), 0.02)
+    _close(
+        plain,
+        _pass(
+            tmp_path / "unsloth",
+            weights,
+            device="cuda:0",
+            backend="unsloth",
+            gradient_checkpointing=checkpointing,
+        ),
+        0.02,
+    )
 
 
 @pytest.mark.skipif(importlib.util.find_spec("unsloth") is None, reason="Unsloth is not installed")
 def test_unsloth_carries_a_whole_run(weights: Path, tmp_path: Path) -> None:
-    """In its three parts: the Fishers are the plain model's, and what it learned is what the plain backend learns."""
+    """In its three parts: the Fishers are the plain model's, and what it learned is what the plain
+    backend learns.
+    """
     results = []
     for backend in ("plain", "unsloth"):
         plan = tiny_plan(
-            base_weights=str(weights), architecture="qwen2", device="cuda:0", dtype="bfloat16", first_layer=0, layer_count=4, max_steps=6, backend=backend
+            base_weights=str(weights),
+            architecture="qwen2",
+            device="cuda:0",
+            dtype="bfloat16",
+            first_layer=0,
+            layer_count=4,
+            max_steps=6,
+            backend=backend,
         )
         results.append(_learned(_run(tmp_path / backend, plan)))
-    assert not (tmp_path / "unsloth" / "adapted.json").exists(), read_rungs(tmp_path / "unsloth")  # else it fell back to the plain backend
+    assert not (tmp_path / "unsloth" / "adapted.json").exists(), read_rungs(
+        tmp_path / "unsloth"
+    )  # else it fell back to the plain backend
     assert (tmp_path / "unsloth" / "unsloth").is_dir()
     assert results[1].dev_loss == pytest.approx(results[0].dev_loss, rel=0.02)
     assert results[1].divergence_general is not None
@@ -201,9 +265,18 @@ def test_unsloth_carries_a_whole_run(weights: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU alone")
 def test_two_gpus_learn_what_one_learns(tmp_path: Path) -> None:
     base = write_tiny_model(tmp_path / "sha256-abc", layers=3, tensor_type="Q4_0")
-    plan = tiny_plan(base_gguf=str(base), dtype="bfloat16", device="cuda:0", max_steps=6, batch_size=2, accumulation=4)
+    plan = tiny_plan(
+        base_gguf=str(base),
+        dtype="bfloat16",
+        device="cuda:0",
+        max_steps=6,
+        batch_size=2,
+        accumulation=4,
+    )
     results = []
     for name, devices in (("one", ()), ("two", ("cuda:0", "cuda:1"))):
         results.append(_learned(_run(tmp_path / name, codec.changed(plan, devices=devices))))
     assert results[1].dev_loss == pytest.approx(results[0].dev_loss, rel=0.02)
-    assert json.loads((tmp_path / "two" / "trained.json").read_text())["trained"]["stopped"] == "steps"
+    assert (
+        json.loads((tmp_path / "two" / "trained.json").read_text())["trained"]["stopped"] == "steps"
+    )

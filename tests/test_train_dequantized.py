@@ -18,11 +18,17 @@ from tests.tiny_models import write_tiny_model
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")  # transformers' loader, not ours
-def test_it_is_the_model_that_transformers_reads(tmp_path: Path, architecture: str, tied: bool) -> None:
+@pytest.mark.filterwarnings(
+    "ignore:The given NumPy array is not writable"
+)  # transformers' loader, not ours
+def test_it_is_the_model_that_transformers_reads(
+    tmp_path: Path, architecture: str, tied: bool
+) -> None:
     write_tiny_model(tmp_path / "m.gguf", architecture, tensor_type="Q4_1", tied=tied, seed=3)  # type: ignore[arg-type]
     transformers_logging.disable_progress_bar()
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="m.gguf", dtype=torch.float32).eval()
+    theirs = AutoModelForCausalLM.from_pretrained(
+        tmp_path, gguf_file="m.gguf", dtype=torch.float32
+    ).eval()
     ours = load_dequantized(tmp_path / "m.gguf", torch.float32, attention="eager").eval()
     expected, found = theirs.state_dict(), ours.state_dict()
     assert found.keys() == expected.keys()
@@ -59,7 +65,9 @@ def test_scaled_rotary_frequencies_are_refused(tmp_path: Path, how: str) -> None
     writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
     if how == "key":
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
-    writer.add_tensor("token_embd.weight" if how == "key" else "rope_freqs.weight", np.zeros((4, 32), np.float32))
+    writer.add_tensor(
+        "token_embd.weight" if how == "key" else "rope_freqs.weight", np.zeros((4, 32), np.float32)
+    )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,4 +1,6 @@
-"""Passes side by side: the same numbers as one after another, the same bits every time, and nothing of a fault lost."""
+"""Passes side by side: the same numbers as one after another, the same bits every time, and nothing
+of a fault lost.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def test_a_training_is_the_same_in_lanes(tmp_path: Path) -> None:
         run = tmp_path / str(len(found))
         run.mkdir()
         state = train(network, tiny_plan(max_steps=4), data, general=None, past=None, run=run).state
-        found.append((state.loss, state.best, torch.cat([v.detach().flatten() for v in network.parameters])))
+        found.append(
+            (state.loss, state.best, torch.cat([v.detach().flatten() for v in network.parameters]))
+        )
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-9)
     torch.testing.assert_close(found[0][2], found[1][2], rtol=1e-6, atol=1e-9)
     assert found[1][:2] == found[2][:2]
@@ -90,8 +94,13 @@ def test_a_penalty_on_some_of_the_modules_moves_those_alone() -> None:
     network = _network(2)
     fisher = estimate(network, SEQUENCES, form="kfac", seed=0, batch_tokens=64)
     some = tuple(name for name in network.names if ".mlp." in name)
-    whole, part = (Penalty(fisher, 1.0, scale=network.scale, names=names, device=network.device) for names in (network.names, some))
-    network.lanes.backward([lambda: part(network.factors()), lambda: part(network.factors())], network.parameters)
+    whole, part = (
+        Penalty(fisher, 1.0, scale=network.scale, names=names, device=network.device)
+        for names in (network.names, some)
+    )
+    network.lanes.backward(
+        [lambda: part(network.factors()), lambda: part(network.factors())], network.parameters
+    )
     gradients = {name: pair[1].grad for name, pair in network.factors().items()}
     assert {name for name, gradient in gradients.items() if gradient is not None} == set(some)
     alone = _network(1)
@@ -113,7 +122,9 @@ def test_fewer_losses_than_lanes_have_all_threads(tmp_path: Path) -> None:
     assert seen == [2]
 
 
-def test_layers_that_are_computed_again_in_another_thread_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_that_are_computed_again_in_another_thread_are_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As torch does on a GPU with gradient checkpoints."""
     backward = torch.Tensor.backward
 
@@ -137,12 +148,20 @@ def test_layers_that_are_computed_again_in_another_thread_are_heard(monkeypatch:
 
 @pytest.mark.parametrize("form", ["kfac", "diagonal"])
 def test_a_fisher_is_the_same_in_lanes(form: str) -> None:
-    one, two = (estimate(_network(lanes), SEQUENCES, form=form, seed=0, batch_tokens=40) for lanes in (1, 3))  # type: ignore[arg-type]
-    assert (one.sequences, one.tokens) == (two.sequences, two.tokens) == (9, sum(s.targets for s in SEQUENCES))
+    one, two = (
+        estimate(_network(lanes), SEQUENCES, form=form, seed=0, batch_tokens=40) for lanes in (1, 3)
+    )  # type: ignore[arg-type]
+    assert (
+        (one.sequences, one.tokens)
+        == (two.sequences, two.tokens)
+        == (9, sum(s.targets for s in SEQUENCES))
+    )
     for name, module in one.modules.items():
         for side in ("S", "C"):
             for part, value in getattr(module, side).parts().items():
-                torch.testing.assert_close(value, getattr(two.modules[name], side).parts()[part], rtol=1e-9, atol=1e-12)
+                torch.testing.assert_close(
+                    value, getattr(two.modules[name], side).parts()[part], rtol=1e-9, atol=1e-12
+                )
 
 
 def test_likelihoods_and_preferences_are_the_same_in_lanes() -> None:
@@ -151,7 +170,9 @@ def test_likelihoods_and_preferences_are_the_same_in_lanes() -> None:
     assert evaluate(one, SEQUENCES, 4) == pytest.approx(evaluate(two, SEQUENCES, 4), rel=1e-9)
     choice = Choice(SEQUENCES[0], SEQUENCES[1])
     reference = {s.id: -3.0 for s in choice.samples}
-    losses = [add_gradients(network, choice, reference, weight=0.5, size=4) for network in (one, two)]
+    losses = [
+        add_gradients(network, choice, reference, weight=0.5, size=4) for network in (one, two)
+    ]
     assert losses[0] == pytest.approx(losses[1])
     for a, b in zip(one.parameters, two.parameters, strict=True):
         assert a.grad is not None
@@ -185,17 +206,32 @@ def _sorted(*lengths: int) -> list[Sample]:
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3])
-@pytest.mark.parametrize("lengths", [(), (50,), (400, 90, 80, 80, 70, 60, 60, 50), (100,) * 8, (300, 290, 200, 10, 9, 8)])
-def test_micro_batches_hold_every_sequence_once_and_fit_into_memory(lanes: int, lengths: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    "lengths", [(), (50,), (400, 90, 80, 80, 70, 60, 60, 50), (100,) * 8, (300, 290, 200, 10, 9, 8)]
+)
+def test_micro_batches_hold_every_sequence_once_and_fit_into_memory(
+    lanes: int, lengths: tuple[int, ...]
+) -> None:
     sequences = _sorted(*lengths)
     groups = balanced(sequences, 8, lanes)
     assert [s for group in groups for s in group] == sequences
     assert all(1 <= len(group) <= max(1, 8 // lanes) for group in groups)
-    assert all(len(group) * len(group[0].ids) <= PADDED * sum(len(s.ids) for s in group) for group in groups)
+    assert all(
+        len(group) * len(group[0].ids) <= PADDED * sum(len(s.ids) for s in group)
+        for group in groups
+    )
 
 
 def test_lanes_are_kept_equally_busy() -> None:
     assert [len(g) for g in balanced(_sorted(*(100,) * 8), 8, 2)] == [4, 4]
     unequal = balanced(_sorted(400, 390, 380, 370, 100, 90, 85, 80), 8, 2)
-    assert [len(g) for g in unequal] == [2, 2, 2, 2]  # four and four would be four times as long for one as for the other
-    assert [len(g) for g in balanced(_sorted(12, 12, 12, 12, 10, 10, 10, 10), 8, 2)] == [4, 4]  # the evener twos would cost two passes more
+    assert [len(g) for g in unequal] == [
+        2,
+        2,
+        2,
+        2,
+    ]  # four and four would be four times as long for one as for the other
+    assert [len(g) for g in balanced(_sorted(12, 12, 12, 12, 10, 10, 10, 10), 8, 2)] == [
+        4,
+        4,
+    ]  # the evener twos would cost two passes more

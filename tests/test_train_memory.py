@@ -1,4 +1,6 @@
-"""Less memory for the same training: layers computed twice, a base in four bits, and the ladder that a run without memory climbs down."""
+"""Less memory for the same training: layers computed twice, a base in four bits, and the ladder
+that a run without memory climbs down.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,19 @@ from qi_learn.train.loop import Data
 from qi_learn.train.network import Network
 from qi_learn.train.run import stage
 from tests.tiny_models import write_tiny_model
-from tests.train_models import one_thread, randomised, tiny_causal, tiny_network, tiny_plan, tiny_samples  # noqa: F401 - a fixture
+from tests.train_models import (
+    one_thread,  # noqa: F401 - a fixture
+    randomised,
+    tiny_causal,
+    tiny_network,
+    tiny_plan,
+    tiny_samples,
+)
 
 EXACT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-"""glibc then takes every tensor's memory from the system and gives it back: what is held is what is used (its own thresholds move with what came before)."""
+"""glibc then takes every tensor's memory from the system and gives it back: what is held is what is
+used (its own thresholds move with what came before).
+"""
 PEAK = """
 import ctypes, sys
 from pathlib import Path
@@ -58,7 +69,12 @@ print(peak_resident() - before, float(next(iter(network.factors().values()))[1].
 def _gradients(network: Network) -> dict[str, torch.Tensor]:
     batch = network.batch(tiny_samples(6))
     (network.nll(batch) * batch.weights).sum().backward()  # type: ignore[no-untyped-call]
-    return {f"{name}.{part}": value.grad for name, pair in network.factors().items() for part, value in zip("AB", pair, strict=True) if value.grad is not None}
+    return {
+        f"{name}.{part}": value.grad
+        for name, pair in network.factors().items()
+        for part, value in zip("AB", pair, strict=True)
+        if value.grad is not None
+    }
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
@@ -75,7 +91,13 @@ def test_computing_a_layer_twice_changes_no_gradient(architecture: str, first: i
 @pytest.mark.parametrize("form", ["kfac", "diagonal"])
 def test_the_fisher_counts_each_position_once(form: str) -> None:
     plain, twice = (
-        estimate(randomised(tiny_network(gradient_checkpointing=on)), tiny_samples(5), form=form, seed=1, batch_tokens=40)  # type: ignore[arg-type]
+        estimate(
+            randomised(tiny_network(gradient_checkpointing=on)),
+            tiny_samples(5),
+            form=form,
+            seed=1,
+            batch_tokens=40,
+        )  # type: ignore[arg-type]
         for on in (False, True)
     )
     for name, both in plain.modules.items():
@@ -105,23 +127,36 @@ def test_a_peak_is_the_programs_own() -> None:
 def test_the_peak_of_the_process_falls() -> None:
     peaks = {}
     for on in ("no", "yes"):
-        done = subprocess.run([sys.executable, "-c", PEAK, on], capture_output=True, text=True, check=True, env=os.environ | EXACT)
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, on],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | EXACT,
+        )
         grown, gradient = done.stdout.split()
         peaks[on] = int(grown), float(gradient)
     assert peaks["yes"][1] == pytest.approx(peaks["no"][1], rel=1e-4)
     assert peaks["yes"][0] < 0.5 * peaks["no"][0]
 
 
-# --- four bits (bitsandbytes also computes on a CPU) --------------------------------------------------------------------------------------
+# --- four bits (bitsandbytes also computes on a CPU) ----------------------------------------------
 
 BLOCK = 64
-"""Numbers that share a scale. bitsandbytes 0.50.2 reads matrices with shorter rows back wrongly on a CPU (by 53 % in place of 9 %)."""
+"""Numbers that share a scale. bitsandbytes 0.50.2 reads matrices with shorter rows back wrongly on
+a CPU (by 53 % in place of 9 %).
+"""
 
 
 def test_four_bits_are_frozen_trained_on_and_listened_to() -> None:
     """Against a network whose weights are the numbers that the four bits stand for."""
     bitsandbytes = pytest.importorskip("bitsandbytes", reason="the extra `qlora` is not installed")
-    plain, small = (Network(tiny_causal(width=BLOCK, dtype=torch.float32), tiny_plan(dtype="bfloat16", four_bit=on)) for on in (False, True))
+    plain, small = (
+        Network(
+            tiny_causal(width=BLOCK, dtype=torch.float32), tiny_plan(dtype="bfloat16", four_bit=on)
+        )
+        for on in (False, True)
+    )
     served = {small.names[0]: WeightChange(torch.ones(1, BLOCK), torch.full((BLOCK, 1), 0.1))}
     small.merge(served)  # before anything is quantised
     small.lower_precision()
@@ -129,7 +164,9 @@ def test_four_bits_are_frozen_trained_on_and_listened_to() -> None:
     for whole, quantised in ((plain.lower, small.lower), (plain.causal, small.causal)):
         for name, module in quantised.named_modules():
             if isinstance(module, bitsandbytes.nn.Linear4bit):
-                read = bitsandbytes.functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
+                read = bitsandbytes.functional.dequantize_4bit(
+                    module.weight.data, module.weight.quant_state
+                )
                 whole.get_submodule(name).weight.data = read.float()
     plain.lower_precision()
     losses, gradients = [], []
@@ -140,7 +177,11 @@ def test_four_bits_are_frozen_trained_on_and_listened_to() -> None:
         loss = network.nll(batch).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(float(loss.detach()))
-        gradients.append(torch.cat([B.grad.flatten() for _, B in network.factors().values() if B.grad is not None]))
+        gradients.append(
+            torch.cat(
+                [B.grad.flatten() for _, B in network.factors().values() if B.grad is not None]
+            )
+        )
     packed = small.module(small.names[0])
     assert packed.base_layer.weight.dtype == torch.uint8  # type: ignore[union-attr]
     assert losses[1] == pytest.approx(losses[0], rel=0.01)
@@ -149,7 +190,9 @@ def test_four_bits_are_frozen_trained_on_and_listened_to() -> None:
     assert estimate(small, tiny_samples(4), form="diagonal", seed=0, batch_tokens=64).tokens > 0
 
 
-def test_in_four_bits_a_move_from_the_base_is_measured_where_the_base_is_what_is_trained_on(tmp_path: Path) -> None:
+def test_in_four_bits_a_move_from_the_base_is_measured_where_the_base_is_what_is_trained_on(
+    tmp_path: Path,
+) -> None:
     pytest.importorskip("bitsandbytes", reason="the extra `qlora` is not installed")
     plan = tiny_plan(dtype="bfloat16", four_bit=True, lambda_general=0.0, lambda_past=0.0)
     data = Data(tiny_samples(8), yardsticks=tiny_samples(4, seed=9))
@@ -157,14 +200,24 @@ def test_in_four_bits_a_move_from_the_base_is_measured_where_the_base_is_what_is
     first = stage(network, plan, data, run=tmp_path, served={}, general=None, past=None)
     assert first.divergence_general is not None
     assert 0 < first.divergence_general.measured < 1.0
-    rounded = calibrate.yardstick(Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan), data.yardsticks)
+    rounded = calibrate.yardstick(
+        Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan), data.yardsticks
+    )
     assert rounded is not None
     whole = calibrate.drift(network, rounded, None)
     assert whole is not None
-    assert whole.measured != first.divergence_general.measured, "else the rounding to four bits would count as a move"
+    assert whole.measured != first.divergence_general.measured, (
+        "else the rounding to four bits would count as a move"
+    )
     (tmp_path / "second").mkdir()
     again = stage(
-        Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan), plan, data, run=tmp_path / "second", served=network.delta(), general=None, past=None
+        Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan),
+        plan,
+        data,
+        run=tmp_path / "second",
+        served=network.delta(),
+        general=None,
+        past=None,
     )
     assert again.divergence_general is None
 
@@ -172,20 +225,33 @@ def test_in_four_bits_a_move_from_the_base_is_measured_where_the_base_is_what_is
 def test_without_bitsandbytes_it_says_what_to_install() -> None:
     """In a process of its own, in which the package is not there."""
     script = (
-        "import sys\nsys.modules['bitsandbytes'] = None\nimport torch\nfrom qi_learn.errors import ToolMissing\nfrom qi_learn.train.network import Network\n"
-        "from tests.train_models import tiny_causal, tiny_plan\ntry:\n    Network(tiny_causal(), tiny_plan(four_bit=True)).lower_precision()\n"
+        "import sys\nsys.modules['bitsandbytes'] = None\nimport torch\nfrom qi_learn.errors import "
+        "ToolMissing\nfrom qi_learn.train.network import Network\n"
+        "from tests.train_models import tiny_causal, tiny_plan\ntry:\n    Network(tiny_causal(), "
+        "tiny_plan(four_bit=True)).lower_precision()\n"
         "except ToolMissing as error:\n    print(error.hint)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert "qi-learn[qlora]" in done.stdout
 
 
-# --- the ladder ----------------------------------------------------------------------------------------------------------------------------
+# --- the ladder -----------------------------------------------------------------------------------
 
 
 def _snapshot(*lengths: int) -> Snapshot:
     examples = (
-        Example(f"t{n}", f"t{n}", "", "", (1,) * 8, tuple(at % 30 for at in range(length - 8)), (True,) * (length - 8)) for n, length in enumerate(lengths)
+        Example(
+            f"t{n}",
+            f"t{n}",
+            "",
+            "",
+            (1,) * 8,
+            tuple(at % 30 for at in range(length - 8)),
+            (True,) * (length - 8),
+        )
+        for n, length in enumerate(lengths)
     )
     return Snapshot("s", 0.0, "d" * 64, tuple(examples))
 
@@ -211,7 +277,13 @@ def test_every_rung_is_taken_once_and_kept(tmp_path: Path) -> None:
         {},
     ]
     end = read_plan(run)
-    assert (end.batch_size, end.accumulation, end.gradient_checkpointing, end.max_length, end.four_bit) == (1, 8, True, 256, True)
+    assert (
+        end.batch_size,
+        end.accumulation,
+        end.gradient_checkpointing,
+        end.max_length,
+        end.four_bit,
+    ) == (1, 8, True, 256, True)
     assert codec.loads(Plan, (run / "plan.json").read_text()) == plan  # as it was made
     assert read_rungs(run).deferred == 1
     assert [rung.at for rung in read_rungs(run).rungs] == [0, 1, 2, 3, 4, 5, 6]
@@ -221,10 +293,19 @@ def test_sequences_are_not_cut_where_too_few_examples_would_be_left(tmp_path: Pa
     """A prompt is never cut, so an example whose prompt does not fit is lost."""
     long = Example("x", "x", "", "", (1,) * 600, tuple(range(30)), (True,) * 30)
     plan = tiny_plan(batch_size=1, accumulation=8, max_length=1000, gradient_checkpointing=True)
-    few = _run(tmp_path / "few", plan, replace(_snapshot(40), examples=(*_snapshot(40).examples, long, replace(long, id="y"))))
+    few = _run(
+        tmp_path / "few",
+        plan,
+        replace(_snapshot(40), examples=(*_snapshot(40).examples, long, replace(long, id="y"))),
+    )
     assert next_rung(plan, few) is None
-    half = _run(tmp_path / "half", plan, replace(_snapshot(40), examples=(*_snapshot(40).examples, long)))
-    assert next_rung(plan, half) == ("sequences of at most 500 tokens instead of 1000", {"max_length": 500})
+    half = _run(
+        tmp_path / "half", plan, replace(_snapshot(40), examples=(*_snapshot(40).examples, long))
+    )
+    assert next_rung(plan, half) == (
+        "sequences of at most 500 tokens instead of 1000",
+        {"max_length": 500},
+    )
 
 
 def test_a_damaged_list_of_rungs_is_said(tmp_path: Path) -> None:
@@ -242,12 +323,24 @@ def _limited(place: Path, kilobytes: int) -> str:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not enforce RLIMIT_DATA")
-def test_too_little_memory_halves_the_batch_and_the_run_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight sequences of 512 tokens with sixteen heads need 1.50 GB of data (measured), four need 1.22 GB, and that is what they get."""
+def test_too_little_memory_halves_the_batch_and_the_run_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight sequences of 512 tokens with sixteen heads need 1.50 GB of data (measured), four need
+    1.22 GB, and that is what they get.
+    """
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     base = write_tiny_model(tmp_path / "base.gguf", layers=2, width=64, heads=16, kv_heads=2)
     plan = tiny_plan(
-        base_gguf=str(base), dtype="float32", first_layer=0, layer_count=2, batch_size=8, accumulation=1, max_length=512, max_steps=2, lambda_general=0.0
+        base_gguf=str(base),
+        dtype="float32",
+        first_layer=0,
+        layer_count=2,
+        batch_size=8,
+        accumulation=1,
+        max_length=512,
+        max_steps=2,
+        lambda_general=0.0,
     )
     run = RunDirectory(_run(tmp_path / "run", plan, _snapshot(*[512] * 8)))
     run_worker(run, _limited(tmp_path / "python", 1_350_000), lock=run.hold() or 0)
@@ -255,19 +348,28 @@ def test_too_little_memory_halves_the_batch_and_the_run_ends(tmp_path: Path, mon
     (rung,) = read_rungs(run.path).rungs
     assert rung.changes == {"batch_size": 4, "accumulation": 2}
     assert "Not enough memory to train on cpu: 8 sequences" in rung.reason
-    assert [line["now"] for line in run.history() if line["state"] == "adapted"] == ["4 sequences at a time instead of 8, in the same steps of 8"]
+    assert [line["now"] for line in run.history() if line["state"] == "adapted"] == [
+        "4 sequences at a time instead of 8, in the same steps of 8"
+    ]
 
 
 def test_a_worker_that_is_killed_steps_down_and_waits_in_the_end(tmp_path: Path) -> None:
     """The system's own way to make room is a SIGKILL: the interpreter here does that to itself."""
-    run = RunDirectory(_run(tmp_path / "run", tiny_plan(batch_size=1, accumulation=8), _snapshot(40)))
+    run = RunDirectory(
+        _run(tmp_path / "run", tiny_plan(batch_size=1, accumulation=8), _snapshot(40))
+    )
     dying = tmp_path / "python"
     dying.write_text("#!/bin/sh\nkill -9 $$\n")
     dying.chmod(0o755)
     lock = run.hold() or 0
-    with pytest.raises(Stopped, match="too little memory to train now: the worker was killed by signal 9"):
+    with pytest.raises(
+        Stopped, match="too little memory to train now: the worker was killed by signal 9"
+    ):
         run_worker(run, str(dying), lock=lock)
-    assert [bool(rung.changes) for rung in read_rungs(run.path).rungs] == [True, False]  # checkpointing; then nothing
+    assert [bool(rung.changes) for rung in read_rungs(run.path).rungs] == [
+        True,
+        False,
+    ]  # checkpointing; then nothing
     for _ in range(10):
         with pytest.raises(Stopped):
             run_worker(run, str(dying), lock=lock)

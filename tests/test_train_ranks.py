@@ -1,4 +1,6 @@
-"""A training split over two processes takes the steps of one, stops and dies as one, and goes on from one checkpoint."""
+"""A training split over two processes takes the steps of one, stops and dies as one, and goes on
+from one checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -41,20 +43,35 @@ SNAPSHOT = Snapshot(
 
 
 def _plan(base: Path, **changes: object) -> Plan:
-    made: dict[str, object] = {"base_gguf": str(base), "dtype": "float32", "max_steps": 6, "batch_size": 2, "accumulation": 4, **changes}
+    made: dict[str, object] = {
+        "base_gguf": str(base),
+        "dtype": "float32",
+        "max_steps": 6,
+        "batch_size": 2,
+        "accumulation": 4,
+        **changes,
+    }
     return tiny_plan(**made)
 
 
 def _run(place: Path, plan: Plan) -> Path:
     place.mkdir()
-    (place / "plan.json").write_text(codec.dumps(codec.changed(plan, general_fisher=str(place / "general.safetensors"))))
+    (place / "plan.json").write_text(
+        codec.dumps(codec.changed(plan, general_fisher=str(place / "general.safetensors")))
+    )
     save_snapshot(place / "snapshot", SNAPSHOT)
     return place
 
 
 def _start(run: Path) -> subprocess.Popen[str]:
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-m", "qi_learn.train", str(run)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "qi_learn.train", str(run)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _work(run: Path) -> tuple[int, str]:
@@ -129,8 +146,17 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
             "OMP_NUM_THREADS": "1",
             "GLOO_SOCKET_IFNAME": LOOPBACK,
         }
-        ranks.append(subprocess.Popen([sys.executable, "-c", RANK, str(tmp_path / "meeting"), str(tmp_path)], env=env, stderr=subprocess.PIPE, text=True))
-    trained, wanted, _ = _train(tiny_plan(max_steps=4, preference_weight=0.1), tmp_path / "alone", data=PREFERRING)
+        ranks.append(
+            subprocess.Popen(
+                [sys.executable, "-c", RANK, str(tmp_path / "meeting"), str(tmp_path)],
+                env=env,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    trained, wanted, _ = _train(
+        tiny_plan(max_steps=4, preference_weight=0.1), tmp_path / "alone", data=PREFERRING
+    )
     for process in ranks:
         _, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
@@ -139,14 +165,23 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     for rank in ("0", "1"):
         found = torch.load(tmp_path / rank / "found.pt", weights_only=True)
         assert found["state"] == pytest.approx(state, rel=1e-6)
-        assert all(torch.allclose(found["weights"][name], wanted[name], rtol=1e-4, atol=1e-7) for name in wanted)
-    assert sorted(path.name for path in (tmp_path / "0").iterdir()) == ["checkpoints", "found.pt", "progress.json"]
+        assert all(
+            torch.allclose(found["weights"][name], wanted[name], rtol=1e-4, atol=1e-7)
+            for name in wanted
+        )
+    assert sorted(path.name for path in (tmp_path / "0").iterdir()) == [
+        "checkpoints",
+        "found.pt",
+        "progress.json",
+    ]
     assert [path.name for path in (tmp_path / "1").iterdir()] == ["found.pt"]
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "sha256-abc", layers=3, tensor_type="Q4_0")
+    return write_tiny_model(
+        tmp_path_factory.mktemp("base") / "sha256-abc", layers=3, tensor_type="Q4_0"
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -158,7 +193,9 @@ def test_one_killed_ends_both_and_the_run_goes_on(base: Path, tmp_path: Path) ->
     assert len(ranks) == 2
     os.kill(ranks[1], signal.SIGKILL)
     _, err = worker.communicate(timeout=120)
-    assert worker.returncode == EXIT_NO_MEMORY, err  # as a process dies that the system had no memory for
+    assert worker.returncode == EXIT_NO_MEMORY, (
+        err
+    )  # as a process dies that the system had no memory for
     assert "killed by signal 9" in (run / "error.json").read_text()
     assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
     assert not (run / "trained.json").exists()
@@ -175,30 +212,46 @@ def test_one_killed_ends_both_and_the_run_goes_on(base: Path, tmp_path: Path) ->
 @pytest.mark.slow
 def test_two_processes_learn_what_the_worker_alone_learns(base: Path, tmp_path: Path) -> None:
     """From plan to result, both Fishers included."""
-    one, two = _run(tmp_path / "one", _plan(base)), _run(tmp_path / "two", _plan(base, devices=("cpu", "cpu")))
+    one, two = (
+        _run(tmp_path / "one", _plan(base)),
+        _run(tmp_path / "two", _plan(base, devices=("cpu", "cpu"))),
+    )
     for run in (one, two):
         code, err = _work(run)
         assert code == 0, err
     results = [codec.loads(TrainResult, (run / "result.json").read_text()) for run in (one, two)]
     for name in ("train_loss", "dev_loss", "dev_loss_before", "penalty_general"):
         assert getattr(results[1], name) == pytest.approx(getattr(results[0], name), rel=1e-4), name
-    wanted, found = (load_adapter(run / "adapter" / "delta.safetensors", DIGEST) for run in (one, two))
+    wanted, found = (
+        load_adapter(run / "adapter" / "delta.safetensors", DIGEST) for run in (one, two)
+    )
     assert wanted.keys() == found.keys()
     for name, change in wanted.items():
         whole = change.B @ change.A
-        assert torch.linalg.norm(found[name].B @ found[name].A - whole) < 1e-3 * torch.linalg.norm(whole), name
+        assert torch.linalg.norm(found[name].B @ found[name].A - whole) < 1e-3 * torch.linalg.norm(
+            whole
+        ), name
     past = [load_fisher(run / "adapter" / "past_fisher.safetensors", DIGEST) for run in (one, two)]
     assert past[0].tokens == past[1].tokens
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_asked_to_stop_both_stop_and_none_outlives_who_started_it(base: Path, tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", _plan(base, devices=("cpu", "cpu"), max_steps=4000, eval_every=1000))
+def test_asked_to_stop_both_stop_and_none_outlives_who_started_it(
+    base: Path, tmp_path: Path
+) -> None:
+    run = _run(
+        tmp_path / "run", _plan(base, devices=("cpu", "cpu"), max_steps=4000, eval_every=1000)
+    )
     for end in (signal.SIGTERM, signal.SIGKILL):
         before = (run / "progress.json").read_text() if (run / "progress.json").exists() else ""
         worker = _start(run)
-        _wait(worker, lambda before=before: "training" in (now := _text(run / "progress.json")) and now != before)  # type: ignore[misc]
+        _wait(
+            worker,
+            lambda before=before: (
+                "training" in (now := _text(run / "progress.json")) and now != before
+            ),
+        )  # type: ignore[misc]
         ranks = _children(worker.pid, "--part fit")
         worker.send_signal(end)
         _, err = worker.communicate(timeout=120)

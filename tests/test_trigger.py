@@ -36,12 +36,30 @@ def with_train(**changes: Any) -> Settings:
     return replace(SETTINGS, train=replace(TRAIN, **changes))
 
 
-def cycle(store: Store, run: str, state: RunState, ended: float, *, turns: range = range(0), **more: Any) -> None:
+def cycle(
+    store: Store, run: str, state: RunState, ended: float, *, turns: range = range(0), **more: Any
+) -> None:
     examples = [{"turn": f"turn-{n:04d}", "hash": str(n), "split": "train"} for n in turns]
-    apply_cycle(store, Event(f"{run}-{state}", "cycle", ended, "cycle", {"run": run, "state": state, "started": ended - 60, "examples": examples, **more}))
+    apply_cycle(
+        store,
+        Event(
+            f"{run}-{state}",
+            "cycle",
+            ended,
+            "cycle",
+            {"run": run, "state": state, "started": ended - 60, "examples": examples, **more},
+        ),
+    )
 
 
-def ask(store: Store, settings: Settings = SETTINGS, *, now: float = NOW, learned_runs: tuple[str, ...] = (), busy: bool = False) -> Decision:
+def ask(
+    store: Store,
+    settings: Settings = SETTINGS,
+    *,
+    now: float = NOW,
+    learned_runs: tuple[str, ...] = (),
+    busy: bool = False,
+) -> Decision:
     return decide(store, settings, learned_runs=learned_runs, now=now, busy=busy)
 
 
@@ -63,7 +81,10 @@ def test_low_scores_and_what_is_learned_do_not_count(store: Store) -> None:
     work(store, {"d": 9}, first=20, score=0.5)
     assert ask(store).fresh == 12
     cycle(store, "R1", "deployed", NOW - 2 * DAY, turns=range(5), fresh=12)
-    assert (ask(store, learned_runs=("R1",)).fresh, ask(store, learned_runs=("R1",)).due) == (7, False)
+    assert (ask(store, learned_runs=("R1",)).fresh, ask(store, learned_runs=("R1",)).due) == (
+        7,
+        False,
+    )
     assert ask(store, learned_runs=("other",)).fresh == 12
 
 
@@ -85,7 +106,10 @@ def test_what_leaves_nothing_to_train_on_is_not_learned(store: Store) -> None:
 
 def test_off_and_busy_wait_but_still_count(store: Store) -> None:
     work(store, {"a": 6, "b": 6})
-    for found, word in ((ask(store, with_train(auto=False)), "train --now"), (ask(store, busy=True), "under way")):
+    for found, word in (
+        (ask(store, with_train(auto=False)), "train --now"),
+        (ask(store, busy=True), "under way"),
+    ):
         assert (found.due, found.fresh) == (False, 12)
         assert word in found.reason
 
@@ -123,13 +147,20 @@ def test_a_refusal_before_the_live_version_says_nothing_any_more(store: Store) -
     assert (found.due, found.missing) == (False, {"interactions": 79 - 12})
 
 
-# --- schedule ------------------------------------------------------------------------------------------------------------------------------
+# --- schedule -------------------------------------------------------------------------------------
 
 
 def test_with_a_schedule_cycles_start_at_its_times_only(store: Store) -> None:
     work(store, {"a": 4, "b": 4, "c": 4})
     noon = with_train(schedule="0 12 * * *")
-    for late, due in ((-1, False), (0, True), (0.5, True), (GRACE, True), (GRACE + 1, False), (3600, False)):
+    for late, due in (
+        (-1, False),
+        (0, True),
+        (0.5, True),
+        (GRACE, True),
+        (GRACE + 1, False),
+        (3600, False),
+    ):
         assert ask(store, noon, now=NOW + late).due is due, late
     assert "train.schedule (0 12 * * *)" in ask(store, noon, now=NOW + 3600).reason
 
@@ -139,7 +170,9 @@ def test_a_scheduled_time_starts_one_cycle_and_a_daily_one_comes_daily(store: St
     noon = with_train(schedule="0 12 * * *")
     cycle(store, "R1", "failed", NOW + 65)  # started 5 s past, ended a minute later
     assert not ask(store, noon, now=NOW + 120).due
-    assert not ask(store, replace(noon, train=replace(noon.train, training_interval=0.0)), now=NOW + 120).due
+    assert not ask(
+        store, replace(noon, train=replace(noon.train, training_interval=0.0)), now=NOW + 120
+    ).due
     assert ask(store, noon, now=NOW + DAY + 1).due
 
 
@@ -149,7 +182,7 @@ def test_a_schedule_that_is_none_is_an_error_that_says_so(store: Store) -> None:
         ask(store, with_train(schedule="at night"))
 
 
-# --- a clock that jumps --------------------------------------------------------------------------------------------------------------------
+# --- a clock that jumps ---------------------------------------------------------------------------
 
 
 def run(ended: float) -> Run:
@@ -190,7 +223,9 @@ def test_a_cycle_after_the_jump_is_believed_again(store: Store) -> None:
 
 
 def test_deciding_over_a_thousand_turns_is_no_burden(store: Store) -> None:
-    """Not a measure of speed: the number of statements grows with the turns and not with their square."""
+    """Not a measure of speed: the number of statements grows with the turns and not with their
+    square.
+    """
     counts = []
     for first, more in ((0, 100), (100, 100)):
         work(store, {f"s{n}": 10 for n in range(first // 10, (first + more) // 10)}, first=first)
@@ -208,8 +243,14 @@ def test_after_a_cancelled_cycle_it_rests_whatever_the_interval_is(store: Store)
     cycle(store, "R1", "refused", NOW - 9000, fresh=1)
     cycle(store, "R2", "cancelled", NOW - 600, fresh=12)
     found = ask(store, at_once)
-    assert (found.due, found.reason, found.missing) == (False, "the last cycle was cancelled; 50 min to go", {"seconds": 3000.0})
-    assert ask(store, at_once, now=NOW + 3001).due  # and it takes no more examples than before: they were not refused
+    assert (found.due, found.reason, found.missing) == (
+        False,
+        "the last cycle was cancelled; 50 min to go",
+        {"seconds": 3000.0},
+    )
+    assert ask(
+        store, at_once, now=NOW + 3001
+    ).due  # and it takes no more examples than before: they were not refused
     assert ask(store, at_once, now=NOW - 5000).due  # a clock that was set back makes it no longer
     assert not ask(store, with_train(training_interval=DAY), now=NOW + 3001).due
 

@@ -1,4 +1,6 @@
-"""Saves and commits as a person's tools make them, seen through the operating system's own events (and once by looking)."""
+"""Saves and commits as a person's tools make them, seen through the operating system's own events
+(and once by looking).
+"""
 
 from __future__ import annotations
 
@@ -56,14 +58,25 @@ def texts(seen: Seen) -> list[tuple[str, str]]:
 def rest(watcher: Watcher, repo: Repository) -> Seen:
     """What is told up to a save made now: so all that came before it."""
     repo.write("mark.py", f"{time.time_ns()}\n")
-    return [s for s in until(watcher, lambda seen: any(f == "mark.py" for f, _ in texts(seen))) if not (isinstance(s, FileSaved) and s.file == "mark.py")]
+    return [
+        s
+        for s in until(watcher, lambda seen: any(f == "mark.py" for f, _ in texts(seen)))
+        if not (isinstance(s, FileSaved) and s.file == "mark.py")
+    ]
 
 
-def test_a_save_is_told_with_its_text_and_the_text_before_is_known(watcher: Watcher, repo: Repository) -> None:
+def test_a_save_is_told_with_its_text_and_the_text_before_is_known(
+    watcher: Watcher, repo: Repository
+) -> None:
     path = repo.write("a.py", "a = 2\r\n")
     (saved,) = until(watcher, len)
     assert isinstance(saved, FileSaved)
-    assert (saved.project, saved.path, saved.file, saved.text) == (str(repo.root), path, "a.py", "a = 2\n")
+    assert (saved.project, saved.path, saved.file, saved.text) == (
+        str(repo.root),
+        path,
+        "a.py",
+        "a = 2\n",
+    )
     assert abs(saved.ts - time.time()) < 20
     assert watcher.history(path).before(saved.ts) == "a = 1\n"
     assert watcher.history(path).newest == "a = 2\n"
@@ -83,11 +96,15 @@ def test_a_save_as_vim_makes_it(watcher: Watcher, repo: Repository) -> None:
     (repo.root / "a.py").rename(repo.root / "a.py~")
     (repo.root / "a.py").write_text("a = 4\n")
     (repo.root / "a.py~").unlink()
-    assert ("a.py", "a = 4\n") in texts(until(watcher, lambda seen: ("a.py", "a = 4\n") in texts(seen)))
+    assert ("a.py", "a = 4\n") in texts(
+        until(watcher, lambda seen: ("a.py", "a = 4\n") in texts(seen))
+    )
     assert rest(watcher, repo) == []
 
 
-def test_a_burst_ends_with_the_last_text_and_repeats_nothing(watcher: Watcher, repo: Repository) -> None:
+def test_a_burst_ends_with_the_last_text_and_repeats_nothing(
+    watcher: Watcher, repo: Repository
+) -> None:
     for n in range(200):
         repo.write("a.py", f"a = {n}\n")
     seen = texts(until(watcher, lambda seen: ("a.py", "a = 199\n") in texts(seen)))
@@ -102,13 +119,27 @@ def test_new_directories_deleted_and_renamed_files(watcher: Watcher, repo: Repos
     repo.write("new/deep/d.py", "d = 1\n")
     assert texts(until(watcher, len)) == [("new/deep/d.py", "d = 1\n")]
     (repo.root / "pkg").rename(repo.root / "renamed")
-    assert texts(until(watcher, lambda seen: len(seen) == 2)) == [("pkg/b.py", ""), ("renamed/b.py", "b = 1\n")]
+    assert texts(until(watcher, lambda seen: len(seen) == 2)) == [
+        ("pkg/b.py", ""),
+        ("renamed/b.py", "b = 1\n"),
+    ]
     (repo.root / "a.py").unlink()
     assert texts(until(watcher, len)) == [("a.py", "")]
 
 
-def test_what_is_ignored_secret_binary_or_huge_is_not_told(watcher: Watcher, repo: Repository) -> None:
-    for name in ("x.log", "build/out.py", "build/sub/y.py", "node_modules/z.js", ".env", "id_rsa", "x.swp", ".venv/lib/q.py"):
+def test_what_is_ignored_secret_binary_or_huge_is_not_told(
+    watcher: Watcher, repo: Repository
+) -> None:
+    for name in (
+        "x.log",
+        "build/out.py",
+        "build/sub/y.py",
+        "node_modules/z.js",
+        ".env",
+        "id_rsa",
+        "x.swp",
+        ".venv/lib/q.py",
+    ):
         repo.write(name, "secret = 1\n")
     (repo.root / "binary.dat").write_bytes(b"\x00\x01")
     (repo.root / "latin.txt").write_bytes("é".encode("latin-1"))
@@ -135,7 +166,13 @@ def test_a_commit_is_told_after_the_saves_in_it(watcher: Watcher, repo: Reposito
     assert sorted(texts(seen)) == [("a.py", "a = 5\n"), ("pkg/b.py", "b = 5\n")]
     last = seen[-1]
     assert isinstance(last, Committed)
-    assert (last.project, last.commit, last.previous, last.files, last.action) == (str(repo.root), commit, before, ("a.py", "pkg/b.py"), "commit")
+    assert (last.project, last.commit, last.previous, last.files, last.action) == (
+        str(repo.root),
+        commit,
+        before,
+        ("a.py", "pkg/b.py"),
+        "commit",
+    )
     assert rest(watcher, repo) == []
 
 
@@ -147,11 +184,18 @@ def test_amend_revert_and_reset_are_told_apart(watcher: Watcher, repo: Repositor
     repo.git("revert", "--no-edit", "HEAD")
     repo.git("reset", "-q", "--hard", begin)
     seen = until(watcher, lambda seen: sum(isinstance(s, Committed) for s in seen) == 4)
-    assert [s.action for s in seen if isinstance(s, Committed)] == ["commit", "amend", "revert", "reset"]
+    assert [s.action for s in seen if isinstance(s, Committed)] == [
+        "commit",
+        "amend",
+        "revert",
+        "reset",
+    ]
     assert [s.files for s in seen if isinstance(s, Committed)] == [("a.py",), (), ("a.py",), ()]
 
 
-def test_what_git_writes_on_another_branch_is_not_a_save(watcher: Watcher, repo: Repository) -> None:
+def test_what_git_writes_on_another_branch_is_not_a_save(
+    watcher: Watcher, repo: Repository
+) -> None:
     repo.git("checkout", "-q", "-b", "side")
     repo.write("a.py", "a = 7\n")
     repo.commit("Seven")
@@ -164,8 +208,12 @@ def test_what_git_writes_on_another_branch_is_not_a_save(watcher: Watcher, repo:
     assert rest(watcher, repo) == []
 
 
-def test_head_may_move_a_moment_after_the_files_were_written(watcher: Watcher, repo: Repository) -> None:
-    """A checkout writes the files, lets go of `index.lock`, then moves HEAD: here as its two steps, with time between them as on a busy machine."""
+def test_head_may_move_a_moment_after_the_files_were_written(
+    watcher: Watcher, repo: Repository
+) -> None:
+    """A checkout writes the files, lets go of `index.lock`, then moves HEAD: here as its two steps,
+    with time between them as on a busy machine.
+    """
     repo.git("checkout", "-q", "-b", "side")
     repo.write("a.py", "a = 7\n")
     repo.commit("Seven")
@@ -200,7 +248,9 @@ def test_the_log_of_head_may_be_shortened(watcher: Watcher, repo: Repository) ->
     assert [s.commit for s in seen if isinstance(s, Committed)] == [commit]
 
 
-def test_projects_come_and_go_and_the_inner_one_owns_its_files(watcher: Watcher, repo: Repository, tmp_path: Path) -> None:
+def test_projects_come_and_go_and_the_inner_one_owns_its_files(
+    watcher: Watcher, repo: Repository, tmp_path: Path
+) -> None:
     plain = tmp_path / "plain"
     (plain / "inner").mkdir(parents=True)
     watcher.add(plain)
@@ -257,10 +307,22 @@ with Watcher() as watcher:
 
 
 def test_too_few_watches_are_noticed_and_the_tree_is_looked_at(tmp_path: Path) -> None:
-    given = subprocess.run(["unshare", "-Ur", "sh", "-c", "echo 20 > /proc/sys/user/max_inotify_watches"], capture_output=True, check=False)
+    given = subprocess.run(
+        ["unshare", "-Ur", "sh", "-c", "echo 20 > /proc/sys/user/max_inotify_watches"],
+        capture_output=True,
+        check=False,
+    )
     if given.returncode:
-        pytest.skip(f"NOT TESTED: no user namespace with a limit of its own here: {given.stderr.decode()}")
-    done = subprocess.run(["unshare", "-Ur", sys.executable, "-c", FEW_WATCHES, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
+        pytest.skip(
+            f"NOT TESTED: no user namespace with a limit of its own here: {given.stderr.decode()}"
+        )
+    done = subprocess.run(
+        ["unshare", "-Ur", sys.executable, "-c", FEW_WATCHES, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("d39/x.py | ")
     assert "fs.inotify.max_user_watches" in done.stdout
@@ -270,7 +332,12 @@ def test_directories_left_out_are_not_watched(tmp_path: Path) -> None:
     for name in ("src/a/b", "src/c", "web/node_modules/x/y", "web/app", ".git/objects", "docs"):
         (tmp_path / name).mkdir(parents=True)
     found = units(tmp_path, left_out={tmp_path / "docs"})
-    assert found == [Unit(tmp_path, False), Unit(tmp_path / "src", True), Unit(tmp_path / "web", False), Unit(tmp_path / "web/app", True)]
+    assert found == [
+        Unit(tmp_path, False),
+        Unit(tmp_path / "src", True),
+        Unit(tmp_path / "web", False),
+        Unit(tmp_path / "web/app", True),
+    ]
 
 
 def test_a_history_keeps_the_window_and_knows_what_it_does_not_know() -> None:

@@ -1,4 +1,6 @@
-"""Tiny random models and sequences for the training tests: exact arithmetic (float64), seconds instead of minutes."""
+"""Tiny random models and sequences for the training tests: exact arithmetic (float64), seconds
+instead of minutes.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,15 @@ def tiny_plan(**changes: Any) -> Plan:
     return codec.changed(plan, **changes)
 
 
-def tiny_causal(architecture: str = "llama", *, tied: bool = False, seed: int = 0, layers: int = 3, width: int = 16, dtype: torch.dtype = torch.float64) -> Any:
+def tiny_causal(
+    architecture: str = "llama",
+    *,
+    tied: bool = False,
+    seed: int = 0,
+    layers: int = 3,
+    width: int = 16,
+    dtype: torch.dtype = torch.float64,
+) -> Any:
     """A random causal language model of transformers, large enough in its weights to have opinions."""
     config = AutoConfig.for_model(
         architecture,
@@ -88,19 +98,29 @@ def tiny_causal(architecture: str = "llama", *, tied: bool = False, seed: int = 
     return AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=dtype).eval()
 
 
-def tiny_network(architecture: str = "llama", *, tied: bool = False, seed: int = 0, **changes: Any) -> Network:
+def tiny_network(
+    architecture: str = "llama", *, tied: bool = False, seed: int = 0, **changes: Any
+) -> Network:
     plan = tiny_plan(architecture=architecture, **changes)
-    return Network(tiny_causal(architecture, tied=tied, seed=seed, dtype=getattr(torch, plan.hardware.dtype)), plan)
+    return Network(
+        tiny_causal(architecture, tied=tied, seed=seed, dtype=getattr(torch, plan.hardware.dtype)),
+        plan,
+    )
 
 
 def tiny_samples(count: int, *, seed: int = 0, tag: str = "s") -> tuple[Sample, ...]:
     """Sequences of different lengths (6 to 16 tokens)."""
     rng = random.Random(seed)
     lengths = [(rng.randint(2, 6), rng.randint(4, 10)) for _ in range(count)]
-    return tuple(Sample(f"{tag}{n}", tuple(rng.randrange(VOCABULARY) for _ in range(p + t)), p) for n, (p, t) in enumerate(lengths))
+    return tuple(
+        Sample(f"{tag}{n}", tuple(rng.randrange(VOCABULARY) for _ in range(p + t)), p)
+        for n, (p, t) in enumerate(lengths)
+    )
 
 
-def tiny_examples(count: int, *, seed: int = 0, tag: str = "t", split: Any = "train") -> tuple[Example, ...]:
+def tiny_examples(
+    count: int, *, seed: int = 0, tag: str = "t", split: Any = "train"
+) -> tuple[Example, ...]:
     """Examples whose targets count up from a small number: something that can be learned."""
     rng = random.Random(seed)
     made = []
@@ -108,7 +128,11 @@ def tiny_examples(count: int, *, seed: int = 0, tag: str = "t", split: Any = "tr
         prompt = tuple(rng.randrange(VOCABULARY) for _ in range(rng.randint(2, 6)))
         start = rng.randrange(3)
         target = tuple(range(start, start + rng.randint(8, 12)))
-        made.append(Example(f"{tag}{n}", f"{tag}{n}", "", "", prompt, target, (True,) * len(target), split=split))
+        made.append(
+            Example(
+                f"{tag}{n}", f"{tag}{n}", "", "", prompt, target, (True,) * len(target), split=split
+            )
+        )
     return tuple(made)
 
 

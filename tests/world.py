@@ -1,4 +1,6 @@
-"""A home with a tiny model, a store filled through the spool, and cycles as processes: what the proofs of the loop stand on."""
+"""A home with a tiny model, a store filled through the spool, and cycles as processes: what the
+proofs of the loop stand on.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,13 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
     "serve": {"backend": "embedded", "context": 512},
     "gateway": {"port": 0},
     "capture": {"settle": 0.2},
-    "train": {"min_interactions": 12, "training_interval": 0.0, "max_steps": 60, "lambda_general": 1.0, "lambda_past": 1.0},
+    "train": {
+        "min_interactions": 12,
+        "training_interval": 0.0,
+        "max_steps": 60,
+        "lambda_general": 1.0,
+        "lambda_past": 1.0,
+    },
     "gate": {"min_examples": 6, "answer_tokens": 96, "max_tokens": 4000, "execute": 2},
     "idle": {"minutes": 0.0, "quiet": 0.0, "battery": True},
 }
@@ -50,11 +58,22 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 
 def tiny_base(directory: Path) -> Path:
     """The model that learns: random, with the two upper of three layers free to change."""
-    return write_tiny_model(directory / "tiny.gguf", "llama", layers=3, width=64, feed=128, context=512, tensor_type="Q8_0")
+    return write_tiny_model(
+        directory / "tiny.gguf",
+        "llama",
+        layers=3,
+        width=64,
+        feed=128,
+        context=512,
+        tensor_type="Q8_0",
+    )
 
 
 def toml(tables: Mapping[str, Mapping[str, object]]) -> str:
-    return "".join(f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()) for name, table in tables.items())
+    return "".join(
+        f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+        for name, table in tables.items()
+    )
 
 
 @dataclass(frozen=True)
@@ -69,14 +88,26 @@ class World:
     tables: dict[str, dict[str, object]] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, root: Path, base: Path, server: Server | None, alias: str = "qi-agent:latest", **changes: Mapping[str, object]) -> World:
+    def make(
+        cls,
+        root: Path,
+        base: Path,
+        server: Server | None,
+        alias: str = "qi-agent:latest",
+        **changes: Mapping[str, object],
+    ) -> World:
         tables = {name: {**table, **changes.get(name, {})} for name, table in SETTINGS.items()}
         tables["serve"] |= {"base_gguf": str(base), "alias": alias}
         world = cls(root, base, server, alias, tables)
         world.paths.ensure()
         world.change("serve")
         if server is not None:
-            ensure_base(world.paths, world.settings, ModelServer(server.url, True, server.models), now=time.time())
+            ensure_base(
+                world.paths,
+                world.settings,
+                ModelServer(server.url, True, server.models),
+                now=time.time(),
+            )
         return world
 
     @property
@@ -98,23 +129,36 @@ class World:
 
     @property
     def env(self) -> dict[str, str]:
-        return {**{k: v for k, v in os.environ.items() if not k.startswith("QI_LEARN")}, **ONE_THREAD, "QI_LEARN_HOME": str(self.root)}
+        return {
+            **{k: v for k, v in os.environ.items() if not k.startswith("QI_LEARN")},
+            **ONE_THREAD,
+            "QI_LEARN_HOME": str(self.root),
+        }
 
     def change(self, section: str, **values: object) -> None:
         """Writes other settings."""
         self.tables[section] |= values
         self.paths.settings_file.write_text(toml(self.tables))
 
-    # --- evidence ----------------------------------------------------------------------------------------------------------------------------
+    # --- evidence ---------------------------------------------------------------------------------
 
     def work(self, sessions: Mapping[str, int], code: Any, *, first: int = 0) -> None:
-        """So many turns in each session, told through the spool; the code of the n-th, `code(n)`, was kept as it was and committed."""
+        """So many turns in each session, told through the spool; the code of the n-th, `code(n)`,
+        was kept as it was and committed.
+        """
         spool = Spool(self.paths.spool, "gateway")
         at = time.time() - 3600 + first
         n = first
         for session, count in sessions.items():
             for _ in range(count):
-                spool.append("turn", turn_body(n, code(n), session=session, at=at + n), author="model", project=str(self.root), id=new_id(at + n), ts=at + n)
+                spool.append(
+                    "turn",
+                    turn_body(n, code(n), session=session, at=at + n),
+                    author="model",
+                    project=str(self.root),
+                    id=new_id(at + n),
+                    ts=at + n,
+                )
                 n += 1
         spool.close()
         with self.store() as store:
@@ -125,22 +169,47 @@ class World:
         return open_store(self.paths.database)
 
     def take_in(self, store: Store) -> tuple[str, ...]:
-        return drain(store, self.paths.spool, decode=decode, suggest=suggestions_of, now=time.time()).turns
+        return drain(
+            store, self.paths.spool, decode=decode, suggest=suggestions_of, now=time.time()
+        ).turns
 
-    # --- models ------------------------------------------------------------------------------------------------------------------------------
+    # --- models -----------------------------------------------------------------------------------
 
     def release(self, server: Server, seed: int) -> Release:
         """Another version, live by now, without the trouble of learning: a model of chance."""
-        gguf = write_tiny_model(self.root / "candidate.gguf", layers=3, width=64, feed=128, context=512, tensor_type="Q8_0", seed=seed)
+        gguf = write_tiny_model(
+            self.root / "candidate.gguf",
+            layers=3,
+            width=64,
+            feed=128,
+            context=512,
+            tensor_type="Q8_0",
+            seed=seed,
+        )
         digest, run_id, now = sha256_of(gguf), new_id(time.time()), load_deployment(self.paths)
         candidate = candidate_model(self.alias, run_id)
 
         def make(version: str, model: str) -> Release:
-            return Release(version, model, digest, time.time(), now.live_release.base_digest, parent=now.live, run_id=run_id)
+            return Release(
+                version,
+                model,
+                digest,
+                time.time(),
+                now.live_release.base_digest,
+                parent=now.live,
+                run_id=run_id,
+            )
 
         with Ollama(server.url) as ollama:
             make_model(ollama, candidate, gguf, digest, modelfile_for(None, "default").as_create())
-            known = {"compared_with": now.live, "run_id": run_id, "bump": "minor", "make": make, "store": server.models, "keep": 3}
+            known = {
+                "compared_with": now.live,
+                "run_id": run_id,
+                "bump": "minor",
+                "make": make,
+                "store": server.models,
+                "keep": 3,
+            }
             done = promote(self.paths, ollama, candidate, **known)  # type: ignore[arg-type]
         gguf.unlink()
         return done.release
@@ -159,13 +228,18 @@ class World:
 
     def assert_answers(self, url: str | None = None) -> httpx.Response:
         """Whoever asks for the alias gets an answer."""
-        body = {"model": self.alias, "messages": [{"role": "user", "content": "Hi."}], "stream": False, "options": {"num_predict": 2}}
+        body = {
+            "model": self.alias,
+            "messages": [{"role": "user", "content": "Hi."}],
+            "stream": False,
+            "options": {"num_predict": 2},
+        }
         answer = httpx.post(f"{url or self.url}/api/chat", json=body, timeout=60)
         assert answer.status_code == 200, answer.text
         assert answer.json()["eval_count"] > 0
         return answer
 
-    # --- cycles ------------------------------------------------------------------------------------------------------------------------------
+    # --- cycles -----------------------------------------------------------------------------------
 
     def request(self, **more: Any) -> RunDirectory:
         """A run directory as the daemon makes it."""
@@ -192,11 +266,19 @@ class World:
         return run.read(run.request, RunRequest)
 
     def start(self, run: RunDirectory, *, most: int | None = None) -> subprocess.Popen[bytes]:
-        """The cycle in a process group of its own; `most`: no file larger than so many KiB, as on a full disk."""
-        shell = [] if most is None else ["bash", "-c", f'ulimit -f {most}; trap "" XFSZ; exec "$@"', "cycle"]
+        """The cycle in a process group of its own; `most`: no file larger than so many KiB, as on a
+        full disk.
+        """
+        shell = (
+            []
+            if most is None
+            else ["bash", "-c", f'ulimit -f {most}; trap "" XFSZ; exec "$@"', "cycle"]
+        )
         with run.log.open("ab") as log:
             command = [*shell, sys.executable, "-m", "qi_learn.cycle.learn", str(run.path)]
-            return subprocess.Popen(command, stdout=log, stderr=log, env=self.env, start_new_session=True)
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, env=self.env, start_new_session=True
+            )
 
     def cycle(self, run: RunDirectory, *, most: int | None = None) -> int:
         return self.start(run, most=most).wait(240)
@@ -204,9 +286,20 @@ class World:
 
 def turn_body(n: int, code: str, *, session: str, at: float) -> dict[str, Any]:
     """What the gateway records of one chat, as it went over the wire."""
-    asked = {"model": "qi-agent", "messages": [{"role": "user", "content": f"Write step {n}."}], "stream": False}
+    asked = {
+        "model": "qi-agent",
+        "messages": [{"role": "user", "content": f"Write step {n}."}],
+        "stream": False,
+    }
     message = {"role": "assistant", "content": f"```python\n{code}```"}
-    said = {"model": "qi-agent", "created_at": "2026-11-20T10:00:00Z", "message": message, "done": True, "done_reason": "stop", "eval_count": 20}
+    said = {
+        "model": "qi-agent",
+        "created_at": "2026-11-20T10:00:00Z",
+        "message": message,
+        "done": True,
+        "done_reason": "stop",
+        "eval_count": 20,
+    }
     return {
         "endpoint": "/api/chat",
         "request": json.dumps(asked),
@@ -227,7 +320,17 @@ def turn_body(n: int, code: str, *, session: str, at: float) -> dict[str, Any]:
 def keep(store: Store, turn_id: str, settings: Settings) -> None:
     """The turn's suggestion was pasted, left as it was, and committed."""
     for s in feedback.suggestions_of(store, turn_id):
-        kept = replace(s, state="settled", file="steps.py", placed_at=1.0, settled_at=2.0, final_text=s.text, region=s.text, similarity=1.0, commit="c" * 40)
+        kept = replace(
+            s,
+            state="settled",
+            file="steps.py",
+            placed_at=1.0,
+            settled_at=2.0,
+            final_text=s.text,
+            region=s.text,
+            similarity=1.0,
+            commit="c" * 40,
+        )
         feedback.update_suggestion(store, kept)
     feedback.save_classes(store, turn_id, "code_generation", "simple", "data", ())
     feedback.save_score(store, score_turn(store, turn_id, settings, time.time()))
@@ -235,4 +338,6 @@ def keep(store: Store, turn_id: str, settings: Settings) -> None:
 
 def steps(n: int) -> str:
     """Code with a habit that can be learned."""
-    return f"def step_{n}(value):\n    audit.enter('step_{n}')\n    return audit.leave(value + {n})\n"
+    return (
+        f"def step_{n}(value):\n    audit.enter('step_{n}')\n    return audit.leave(value + {n})\n"
+    )

@@ -1,4 +1,6 @@
-"""What `qi-learn bench learning` asks of the benchmark, and how it is told: progress on stderr, then the table or one JSON object on stdout."""
+"""What `qi-learn bench learning` asks of the benchmark, and how it is told: progress on stderr,
+then the table or one JSON object on stdout.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,14 @@ from qi_learn.train.__main__ import ENVIRONMENT
 
 
 def learning_methods(names: Sequence[str], *, every: bool) -> tuple[methods.Method, ...]:
-    """The methods by their names; the usual ones where none is named. Raises NotFound for a name that there is not."""
+    """The methods by their names; the usual ones where none is named.
+
+    Raises NotFound for a name that there is not.
+    """
     if unknown := [name for name in names if name not in methods.ALL]:
-        raise NotFound(f"There is no method `{unknown[0]}`.", f"The methods are: {', '.join(methods.ALL)}.")
+        raise NotFound(
+            f"There is no method `{unknown[0]}`.", f"The methods are: {', '.join(methods.ALL)}."
+        )
     if names:
         return tuple(methods.ALL[name] for name in names)
     return tuple(methods.ALL.values()) if every else methods.USUAL
@@ -38,7 +45,9 @@ def run_learning(
     out: Callable[[Any], None],
     as_json: bool,
 ) -> None:
-    """Runs the benchmark and prints it; where it ends early (Ctrl-C, a fault), what was measured until then. Raises QiError."""
+    """Runs the benchmark and prints it; where it ends early (Ctrl-C, a fault), what was measured
+    until then. Raises QiError.
+    """
     request = learning.Request(
         base=base or model_server.embedded_file(),
         methods=learning_methods(names, every=every),

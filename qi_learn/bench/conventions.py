@@ -1,11 +1,15 @@
-"""A stream of project conventions, made by a seeded grammar: how each project writes the same kind of function.
+"""A stream of project conventions, made by a seeded grammar: how each project writes the same kind
+of function.
 
-A convention fixes what a house style fixes: the shape of a function, how it is named, indented and guarded, what it calls and how it answers. Its words
-come from lists that are dealt out without replacement, so two conventions of one stream share no call. Every prompt names its project, so
-conventions do not contradict each other: a perfect learner forgets nothing, and whatever is forgotten is interference. `changed` is the exception, on
-purpose: the same project writes otherwise from then on, and the old way should go.
+A convention fixes what a house style fixes: the shape of a function, how it is named, indented and
+guarded, what it calls and how it answers. Its words come from lists that are dealt out without
+replacement, so two conventions of one stream share no call. Every prompt names its project, so
+conventions do not contradict each other: a perfect learner forgets nothing, and whatever is
+forgotten is interference. `changed` is the exception, on purpose: the same project writes otherwise
+from then on, and the old way should go.
 
-The same seed makes the same stream, for as many conventions as are asked for (the first ones do not depend on how many follow).
+The same seed makes the same stream, for as many conventions as are asked for (the first ones do not
+depend on how many follow).
 """
 
 from __future__ import annotations
@@ -51,7 +55,9 @@ FAULTS = (
 )  # fmt: skip
 
 TRAIN, DEV, TEST = 43, 5, 24
-"""Examples of a convention: seen in training, for early stopping, never seen (48 / 24 as in the pilot, of which 10 % are dev as in the product)."""
+"""Examples of a convention: seen in training, for early stopping, never seen (48 / 24 as in the
+pilot, of which 10 % are dev as in the product).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,10 @@ class FunctionTask:
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """How one project writes. The fields before `context` choose a form each, the others are its words."""
+    """How one project writes.
+
+    The fields before `context` choose a form each, the others are its words.
+    """
 
     project: str
     shape: int
@@ -87,9 +96,19 @@ class Convention:
     def code(self, task: FunctionTask) -> str:
         """What the project's code looks like."""
         name = _NAMES[self.naming](task)
-        body = [*_NOTES[self.shape](self, task), _GUARDS[self.guard](self, task), _FETCHES[self.fetch](self, task), _ANSWERS[self.answer](self, task)]
+        body = [
+            *_NOTES[self.shape](self, task),
+            _GUARDS[self.guard](self, task),
+            _FETCHES[self.fetch](self, task),
+            _ANSWERS[self.answer](self, task),
+        ]
         lines = [line.replace("    ", self.indent) for part in body for line in part.split("\n")]
-        return "\n".join([*_HEADS[self.shape](self, task, name), *(self.indent + line for line in lines)]) + "\n"
+        return (
+            "\n".join(
+                [*_HEADS[self.shape](self, task, name), *(self.indent + line for line in lines)]
+            )
+            + "\n"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,32 +126,64 @@ def conventions(seed: int, count: int) -> tuple[Convention, ...]:
     if count > len(PROJECTS):
         raise ValueError(f"there are words for {len(PROJECTS)} conventions, not {count}")
     rng = random.Random(f"conventions {seed}")
-    words = [_shuffled(rng, source) for source in (PROJECTS, CONTEXTS, STORES, NOTES, GOODS, FAULTS)]
+    words = [
+        _shuffled(rng, source) for source in (PROJECTS, CONTEXTS, STORES, NOTES, GOODS, FAULTS)
+    ]
     forms = [_endless(rng, options) for options in (_HEADS, _NAMES, _GUARDS, _FETCHES, _ANSWERS)]
     indents = _endless(rng, ("    ", "  ", "\t"))
     made = []
     for project, context, store, note, good, fault in list(zip(*words, strict=True))[:count]:
         shape, naming, guard, fetch, answer = (next(form) for form in forms)
         indent = ("    ", "  ", "\t")[next(indents)]
-        made.append(Convention(project, shape, naming, indent, guard, fetch, answer, context, store, note, good, fault))
+        made.append(
+            Convention(
+                project,
+                shape,
+                naming,
+                indent,
+                guard,
+                fetch,
+                answer,
+                context,
+                store,
+                note,
+                good,
+                fault,
+            )
+        )
     return tuple(made)
 
 
 def stream(seed: int, count: int) -> tuple[Stage, ...]:
-    """`count` stages, a convention each. Train, dev and test functions of a convention are different functions."""
+    """`count` stages, a convention each.
+
+    Train, dev and test functions of a convention are different functions.
+    """
     return tuple(stage(seed, convention) for convention in conventions(seed, count))
 
 
 def stage(seed: int, convention: Convention, *, without: Collection[FunctionTask] = ()) -> Stage:
     """The functions that are asked for in one convention, none of them `without`."""
     rng = random.Random(f"tasks {seed} {convention.project}")
-    drawn = (FunctionTask(*words) for words in rng.sample(list(product(VERBS, NOUNS, SUBJECTS)), TRAIN + DEV + TEST + len(without)))
+    drawn = (
+        FunctionTask(*words)
+        for words in rng.sample(
+            list(product(VERBS, NOUNS, SUBJECTS)), TRAIN + DEV + TEST + len(without)
+        )
+    )
     tasks = [task for task in drawn if task not in without]
-    return Stage(convention, tuple(tasks[:TRAIN]), tuple(tasks[TRAIN : TRAIN + DEV]), tuple(tasks[TRAIN + DEV : TRAIN + DEV + TEST]))
+    return Stage(
+        convention,
+        tuple(tasks[:TRAIN]),
+        tuple(tasks[TRAIN : TRAIN + DEV]),
+        tuple(tasks[TRAIN + DEV : TRAIN + DEV + TEST]),
+    )
 
 
 def changed(convention: Convention, other: Convention) -> Convention:
-    """The same project after it has changed its mind: it answers, refuses and notes with the words of `other`, which must not be in the same stream."""
+    """The same project after it has changed its mind: it answers, refuses and notes with the words
+    of `other`, which must not be in the same stream.
+    """
     return replace(convention, good=other.good, fault=other.fault, note=other.note)
 
 
@@ -148,7 +199,7 @@ def _endless(rng: random.Random, options: Sequence[object]) -> Iterator[int]:
         yield from order
 
 
-# --- the forms ----------------------------------------------------------------------------------------------------------------------------------
+# --- the forms ------------------------------------------------------------------------------------
 
 _Words = Callable[[Convention, FunctionTask], str]
 
@@ -156,7 +207,9 @@ _HEADS: tuple[Callable[[Convention, FunctionTask, str], list[str]], ...] = (
     lambda c, t, name: [f"def {name}({c.context}, {t.subject}):"],
     lambda c, t, name: [f"async def {name}({t.subject}, *, {c.context}):"],
     lambda c, t, name: [f'@{c.context}.command("{t.noun}.{t.verb}")', f"def {name}({t.subject}):"],
-    lambda c, t, name: [f"def {name}({c.context}: {c.context.title()}, {t.subject}: str) -> {c.good}:"],
+    lambda c, t, name: [
+        f"def {name}({c.context}: {c.context.title()}, {t.subject}: str) -> {c.good}:"
+    ],
     lambda c, t, name: [f"@handles({c.good})", f"async def {name}({c.context}, {t.subject}=None):"],
 )
 _NOTES: tuple[Callable[[Convention, FunctionTask], list[str]], ...] = (

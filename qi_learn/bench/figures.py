@@ -15,7 +15,10 @@ from qi_learn.stats import mean
 
 @dataclass(frozen=True, slots=True)
 class MethodFigures:
-    """One method on one seed's stream. Scores are shares of test tokens, NLLs nats per token of the packed file."""
+    """One method on one seed's stream.
+
+    Scores are shares of test tokens, NLLs nats per token of the packed file.
+    """
 
     method: str
     seed: int
@@ -39,13 +42,17 @@ class MethodFigures:
     strengths: tuple[tuple[float, float], ...]
     """The lambdas of each stage: on the drift since the base, on the change of past work."""
     drifts: tuple[tuple[float | None, float | None], ...]
-    """How far each stage had moved in the end, nats of KL a token: from the base on general code, from the stage before on past work. Of the whole delta,
-    also where a method joins only a part of it."""
+    """How far each stage had moved in the end, nats of KL a token: from the base on general code,
+    from the stage before on past work. Of the whole delta, also where a method joins only a part of
+    it.
+    """
     steps: tuple[int, ...]
     """Of each stage."""
     seconds: float
     gate: tuple[Check, ...] = ()
-    """What the gate's rules on likelihoods say of the packed file, all of the stream as one update of the base; none in a long stream."""
+    """What the gate's rules on likelihoods say of the packed file, all of the stream as one update
+    of the base; none in a long stream.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +66,12 @@ class InContext:
 
 @dataclass(frozen=True, slots=True)
 class Unlearning:
-    """A convention that changed: what the packed file makes of functions that this project never asked for, before and after the update.
+    """A convention that changed: what the packed file makes of functions that this project never
+    asked for, before and after the update.
 
-    `chooses_new`: of how many functions, written out whole, the new way is likelier than the old one: what it would rather write. The shares of tokens
-    right are given each way's own beginning, which asks for more of the same, so the old way's falls late and little.
+    `chooses_new`: of how many functions, written out whole, the new way is likelier than the old
+    one: what it would rather write. The shares of tokens right are given each way's own beginning,
+    which asks for more of the same, so the old way's falls late and little.
     """
 
     seed: int
@@ -93,10 +102,16 @@ class Report:
         return {
             "retention_min": _worst(min, [o.retention for o in default.values()]),
             "general_rise_max": _worst(max, [o.general_rise for o in default.values()]),
-            "learned_ratio_min": _worst(min, [o.learned / naive[s].learned for s, o in default.items() if s in naive]),
+            "learned_ratio_min": _worst(
+                min, [o.learned / naive[s].learned for s, o in default.items() if s in naive]
+            ),
             "nothing_stored_retention_min": _worst(min, [o.retention for o in nothing.values()]),
-            "nothing_stored_general_rise_max": _worst(max, [o.general_rise for o in nothing.values()]),
-            "in_context_gap_min": _worst(min, [contexts[s] - o.nll for s, o in default.items() if s in contexts]),
+            "nothing_stored_general_rise_max": _worst(
+                max, [o.general_rise for o in nothing.values()]
+            ),
+            "in_context_gap_min": _worst(
+                min, [contexts[s] - o.nll for s, o in default.items() if s in contexts]
+            ),
             "long_retention": _worst(min, [o.retention for o in self.long]),
             "long_general_rise": _worst(max, [o.general_rise for o in self.long]),
             "seconds": round(self.seconds, 1),
@@ -118,8 +133,11 @@ def _worst(choose: Callable[[list[float]], float], values: Sequence[float]) -> f
 def line(o: MethodFigures) -> str:
     """One method on one seed, in a line."""
     return (
-        f"  {o.method}, seed {o.seed}: learned {o.learned:.3f}, retention {o.retention:.3f}, general {o.general_rise:+.4f}, ACC {o.acc:.3f}, BWT {o.bwt:+.3f}, "
-        f"NLL {o.nll:.3f}, {o.seconds:.0f} s; lambdas {' '.join(f'{general:.0f}/{past:.0f}' for general, past in o.strengths)}; gate: {_judged(o)}"
+        f"  {o.method}, seed {o.seed}: learned {o.learned:.3f}, retention {o.retention:.3f}, "
+        f"general {o.general_rise:+.4f}, ACC {o.acc:.3f}, BWT {o.bwt:+.3f}, "
+        f"NLL {o.nll:.3f}, {o.seconds:.0f} s; lambdas "
+        f"{' '.join(f'{general:.0f}/{past:.0f}' for general, past in o.strengths)}; gate: "
+        f"{_judged(o)}"
     )
 
 
@@ -127,18 +145,36 @@ def _judged(o: MethodFigures) -> str:
     """What the gate would say, by likelihoods alone."""
     if not o.gate:
         return "not asked"
-    return ", ".join(f"refuses by {check.name}" for check in o.gate if not check.passed) or "has nothing against it"
+    return (
+        ", ".join(f"refuses by {check.name}" for check in o.gate if not check.passed)
+        or "has nothing against it"
+    )
 
 
 def table(report: Report) -> str:
     """The report as text: one line a method and seed, then every matrix."""
-    lines = [f"{'method':16} seed  learned  retention     BWT  forgot     ACC     NLL  general  seconds  gate"]
+    lines = [
+        f"{'method':16} seed  learned  retention     BWT  forgot     ACC     NLL  general  seconds  "
+        ""
+        "gate"
+    ]
     for r in report.references:
-        lines.append(f"{'base':16} {r.seed:4}  {mean(r.base.accuracy):7.3f}" + " " * 36 + f"{mean(r.base.nll):7.3f}  {0.0:+.4f}")
-        lines.append(f"{'in context':16} {r.seed:4}  {mean(r.in_context.accuracy):7.3f}" + " " * 36 + f"{mean(r.in_context.nll):7.3f}")
+        lines.append(
+            f"{'base':16} {r.seed:4}  {mean(r.base.accuracy):7.3f}"
+            + " " * 36
+            + f"{mean(r.base.nll):7.3f}  {0.0:+.4f}"
+        )
+        lines.append(
+            f"{'in context':16} {r.seed:4}  {mean(r.in_context.accuracy):7.3f}"
+            + " " * 36
+            + f"{mean(r.in_context.nll):7.3f}"
+        )
     for o in (*report.outcomes, *report.long):
         kept = f"{o.retention:9.3f}  {o.bwt:+6.3f}  {o.forgetting:6.3f}  {o.acc:6.3f}"
-        lines.append(f"{o.method:16} {o.seed:4}  {o.learned:7.3f}  {kept}  {o.nll:6.3f}  {o.general_rise:+.4f}  {o.seconds:7.0f}  {_judged(o)}")
+        lines.append(
+            f"{o.method:16} {o.seed:4}  {o.learned:7.3f}  {kept}  {o.nll:6.3f}  "
+            f"{o.general_rise:+.4f}  {o.seconds:7.0f}  {_judged(o)}"
+        )
     for o in report.outcomes:
         lines.append(f"R of {o.method}, seed {o.seed} ({', '.join(o.tasks)}); last row packed")
         lines += ["  " + " ".join(f"{value:.3f}" for value in row) for row in (o.base, *o.matrix)]
@@ -151,4 +187,8 @@ def table(report: Report) -> str:
 
 def summary(figures: Mapping[str, Any]) -> str:
     """The figures asked for, in one line each."""
-    return "\n".join(f"{name}: {value}" for name, value in figures.items() if name not in ("table", "references", "unlearning"))
+    return "\n".join(
+        f"{name}: {value}"
+        for name, value in figures.items()
+        if name not in ("table", "references", "unlearning")
+    )

@@ -1,7 +1,9 @@
-"""Real code for the demonstration: the functions of an installed package, each with the question a person would ask for it.
+"""Real code for the demonstration: the functions of an installed package, each with the question a
+person would ask for it.
 
-The invariant: a module's text with functions taken out (`skeleton`) and put back (`with_function`) is the author's text again, byte for byte; a
-function for which that does not hold, also by way of an answer that starts at the left margin, is not offered.
+The invariant: a module's text with functions taken out (`skeleton`) and put back (`with_function`)
+is the author's text again, byte for byte; a function for which that does not hold, also by way of
+an answer that starts at the left margin, is not offered.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True, slots=True)
 class DemoFunction:
-    """A function or method as its author wrote it; `source` is lines `start` to `end` (from 1, both included) of the file."""
+    """A function or method as its author wrote it; `source` is lines `start` to `end` (from 1, both
+    included) of the file.
+    """
 
     module: str
     file: str
@@ -45,7 +49,9 @@ class DemoFunction:
 
 @dataclass(frozen=True, slots=True)
 class DemoSession:
-    """One module as one session of work: what is asked for, in the file's order, and what is kept aside to measure with."""
+    """One module as one session of work: what is asked for, in the file's order, and what is kept
+    aside to measure with.
+    """
 
     module: str
     asked: tuple[DemoFunction, ...]
@@ -53,17 +59,33 @@ class DemoSession:
 
 
 def package_functions(package: Path, *, max_characters: int = MAX_CHARACTERS) -> list[DemoFunction]:
-    """The functions of 3 to 25 lines of a package's directory, by file and line. Raises NotFound where there is no Python file."""
-    files = [path for path in sorted(package.rglob("*.py")) if not SKIPPED_DIRECTORIES & set(path.relative_to(package).parts[:-1])]
+    """The functions of 3 to 25 lines of a package's directory, by file and line.
+
+    Raises NotFound where there is no Python file.
+    """
+    files = [
+        path
+        for path in sorted(package.rglob("*.py"))
+        if not SKIPPED_DIRECTORIES & set(path.relative_to(package).parts[:-1])
+    ]
     if not files:
-        raise NotFound(f"There is no Python file below {package}.", "Give the directory of an installed package or of a repository.")
+        raise NotFound(
+            f"There is no Python file below {package}.",
+            "Give the directory of an installed package or of a repository.",
+        )
     found: list[DemoFunction] = []
     for path in files:
-        found += functions_in(path.read_bytes().decode("utf-8", "replace"), path.relative_to(package.parent).as_posix(), max_characters=max_characters)
+        found += functions_in(
+            path.read_bytes().decode("utf-8", "replace"),
+            path.relative_to(package.parent).as_posix(),
+            max_characters=max_characters,
+        )
     return found
 
 
-def functions_in(text: str, file: str, *, max_characters: int = MAX_CHARACTERS) -> list[DemoFunction]:
+def functions_in(
+    text: str, file: str, *, max_characters: int = MAX_CHARACTERS
+) -> list[DemoFunction]:
     """The functions of one file that the demonstration can use; none where the file does not parse."""
     try:
         tree = ast.parse(text)
@@ -74,7 +96,11 @@ def functions_in(text: str, file: str, *, max_characters: int = MAX_CHARACTERS) 
     lines = _lines(text)
     nodes = list(_definitions(tree))
     times = Counter(name for name, _, _ in nodes)
-    found = [_function(node, name, holder, file, lines) for name, holder, node in nodes if times[name] == 1]
+    found = [
+        _function(node, name, holder, file, lines)
+        for name, holder, node in nodes
+        if times[name] == 1
+    ]
     return [f for f in found if _fits(f, max_characters)]
 
 
@@ -88,11 +114,15 @@ def names_in(text: str) -> set[str]:
 
 def _lines(text: str) -> list[str]:
     """Lines as Python counts them: only a line feed ends one."""
-    return [line + "\n" for line in text.split("\n")[:-1]] + ([last] if (last := text.rsplit("\n", 1)[-1]) else [])
+    return [line + "\n" for line in text.split("\n")[:-1]] + (
+        [last] if (last := text.rsplit("\n", 1)[-1]) else []
+    )
 
 
 def _definitions(tree: ast.Module) -> Iterator[tuple[str, str | None, Function]]:
-    """(qualified name, class or None, node) of the functions of the module and of its classes; nested ones belong to theirs."""
+    """(qualified name, class or None, node) of the functions of the module and of its classes;
+    nested ones belong to theirs.
+    """
     for node in tree.body:
         if isinstance(node, Function):
             yield node.name, None, node
@@ -103,16 +133,22 @@ def _definitions(tree: ast.Module) -> Iterator[tuple[str, str | None, Function]]
 
 
 def _span(node: Function) -> tuple[int, int]:
-    return min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.end_lineno or node.lineno
+    return min(
+        [node.lineno, *(d.lineno for d in node.decorator_list)]
+    ), node.end_lineno or node.lineno
 
 
-def _function(node: Function, name: str, holder: str | None, file: str, lines: Sequence[str]) -> DemoFunction:
+def _function(
+    node: Function, name: str, holder: str | None, file: str, lines: Sequence[str]
+) -> DemoFunction:
     start, end = _span(node)
     source = "".join(lines[start - 1 : end])
     indent = source[: len(source) - len(source.lstrip(" \t"))]
     module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     summary = (ast.get_docstring(node) or "").split("\n", 1)[0].strip()
-    return DemoFunction(module, file, name, holder, _signature(node), summary, source, start, end, indent)
+    return DemoFunction(
+        module, file, name, holder, _signature(node), summary, source, start, end, indent
+    )
 
 
 def _signature(node: Function) -> str:
@@ -123,7 +159,9 @@ def _signature(node: Function) -> str:
 
 
 def _fits(function: DemoFunction, max_characters: int) -> bool:
-    """Right size, alone on its lines, and exact also when an answer at the left margin is put in its place."""
+    """Right size, alone on its lines, and exact also when an answer at the left margin is put in
+    its place.
+    """
     size = function.end - function.start + 1
     return (
         MIN_LINES <= size <= MAX_LINES
@@ -148,16 +186,23 @@ def prompt_for(function: DemoFunction) -> str:
     return f"File {function.file}: write this {kind}{where}.\n\n{function.signature}:\n{purpose}\n{asked}"
 
 
-def sessions(functions: Sequence[DemoFunction], *, asked: int = 16, held_out: int = 8, minimum: int = 3) -> list[DemoSession]:
-    """One session a module with at least `minimum` functions, in the order the modules first appear.
+def sessions(
+    functions: Sequence[DemoFunction], *, asked: int = 16, held_out: int = 8, minimum: int = 3
+) -> list[DemoSession]:
+    """One session a module with at least `minimum` functions, in the order the modules first
+    appear.
 
-    Of a module every third function is held out (at most `held_out`), spread over the file, and at most `asked` of the others are asked for, those with a
-    docstring first, in the file's order.
+    Of a module every third function is held out (at most `held_out`), spread over the file, and at
+    most `asked` of the others are asked for, those with a docstring first, in the file's order.
     """
     modules: dict[str, list[DemoFunction]] = {}
     for function in functions:
         modules.setdefault(function.module, []).append(function)
-    return [_session(module, own, asked, held_out) for module, own in modules.items() if len(own) >= minimum]
+    return [
+        _session(module, own, asked, held_out)
+        for module, own in modules.items()
+        if len(own) >= minimum
+    ]
 
 
 def _session(module: str, functions: list[DemoFunction], asked: int, held_out: int) -> DemoSession:
@@ -168,7 +213,9 @@ def _session(module: str, functions: list[DemoFunction], asked: int, held_out: i
 
 
 def deal(work: Sequence[DemoSession], sets: int = 2) -> list[list[DemoSession]]:
-    """The sessions in `sets` groups of disjoint modules with nearly equal numbers of functions asked for; each in the order given."""
+    """The sessions in `sets` groups of disjoint modules with nearly equal numbers of functions
+    asked for; each in the order given.
+    """
     groups: list[list[int]] = [[] for _ in range(sets)]
     for index in sorted(range(len(work)), key=lambda i: (-len(work[i].asked), i)):
         min(groups, key=lambda g: sum(len(work[i].asked) for i in g)).append(index)
@@ -176,7 +223,9 @@ def deal(work: Sequence[DemoSession], sets: int = 2) -> list[list[DemoSession]]:
 
 
 def skeleton(source: str, functions: Sequence[DemoFunction]) -> str:
-    """The module's text with these functions taken out; a line `...  # Name` (valid Python everywhere) holds each place."""
+    """The module's text with these functions taken out; a line `...  # Name` (valid Python
+    everywhere) holds each place.
+    """
     lines = _lines(source)
     for function in sorted(functions, key=lambda f: f.start, reverse=True):
         lines[function.start - 1 : function.end] = [f"{function.indent}{_mark(function)}\n"]
@@ -188,7 +237,8 @@ def _mark(function: DemoFunction) -> str:
 
 
 def with_function(text: str, function: DemoFunction, code: str) -> str:
-    """The module's text with `code`, moved to the function's indentation, at its place: the mark's, or the function's own where it is there already.
+    """The module's text with `code`, moved to the function's indentation, at its place: the mark's,
+    or the function's own where it is there already.
 
     Raises NotFound where the text has neither.
     """
@@ -205,6 +255,9 @@ def _place(text: str, function: DemoFunction) -> tuple[int, int]:
     except (SyntaxError, ValueError, RecursionError):
         nodes = {}
     if function.name not in nodes:
-        raise NotFound(f"{function.file} has no place for {function.name}.", "Start from the module's skeleton.")
+        raise NotFound(
+            f"{function.file} has no place for {function.name}.",
+            "Start from the module's skeleton.",
+        )
     start, end = _span(nodes[function.name])
     return start - 1, end

@@ -1,9 +1,12 @@
-"""One method on its way through a stream: stage after stage by the product's own training code, in this process.
+"""One method on its way through a stream: stage after stage by the product's own training code, in
+this process.
 
-The base is loaded once, its frozen prefix computed once for each sequence and its general Fisher once, for all methods and seeds: what differs between
-methods is only what they do. Between stages the delta is joined to what is served, as a version is made, and what a stage measured decides how strongly
-the next is held back, as in cycle after cycle. What is not the product's: every stage goes live, at scale 1 (no gate, no choice on dev), and there are no
-preferences. Needs torch, so it is imported late.
+The base is loaded once, its frozen prefix computed once for each sequence and its general Fisher
+once, for all methods and seeds: what differs between methods is only what they do. Between stages
+the delta is joined to what is served, as a version is made, and what a stage measured decides how
+strongly the next is held back, as in cycle after cycle. What is not the product's: every stage goes
+live, at scale 1 (no gate, no choice on dev), and there are no preferences. Needs torch, so it is
+imported late.
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Trunk:
-    """What all methods and seeds share: the base as it was loaded, its prefix states, its general Fisher by plan."""
+    """What all methods and seeds share: the base as it was loaded, its prefix states, its general
+    Fisher by plan.
+    """
 
     gguf: Path
     digest: str
@@ -49,7 +54,9 @@ class Trunk:
     _causal: Any = None
     _general: dict[str, Fisher | None] = field(default_factory=dict)
 
-    def plan(self, snapshot: Snapshot, settings: Settings, last: tuple[Plan, TrainResult] | None = None) -> Plan:
+    def plan(
+        self, snapshot: Snapshot, settings: Settings, last: tuple[Plan, TrainResult] | None = None
+    ) -> Plan:
         """The plan that a cycle would make for this data set after the training `last`."""
         return build_plan(
             run_id=snapshot.id,
@@ -70,17 +77,25 @@ class Trunk:
 
         if self._causal is None:
             self._causal = load_causal(plan)
-        return Network(copy.deepcopy(self._causal), plan, states=self.states.setdefault(plan.lora.first_layer, {}))
+        return Network(
+            copy.deepcopy(self._causal),
+            plan,
+            states=self.states.setdefault(plan.lora.first_layer, {}),
+        )
 
     def general(self, plan: Plan) -> Fisher | None:
-        """The Fisher of the shipped anchors at the base, from the cache or computed into it; None where the plan does not penalise drift."""
+        """The Fisher of the shipped anchors at the base, from the cache or computed into it; None
+        where the plan does not penalise drift.
+        """
         from qi_learn.train.run import general_fisher, read_data
 
         if plan.penalties.lambda_general == 0:
             return None
         key = str(plan.penalties.general_fisher)  # by its name, which has all that it depends on
         if key not in self._general:
-            anchors = read_data(plan, Snapshot("anchors", 0.0, self.digest, self.anchors[:1], (), self.anchors)).generic
+            anchors = read_data(
+                plan, Snapshot("anchors", 0.0, self.digest, self.anchors[:1], (), self.anchors)
+            ).generic
             with tempfile.TemporaryDirectory() as run:
                 self._general[key] = general_fisher(Path(run), plan, self.network(plan), anchors)[0]
         return self._general[key]
@@ -105,26 +120,55 @@ class Learner:
     seconds: float = 0.0
 
     def steps_for(self, task: BenchTask) -> int:
-        """Steps of a stage with this task, where not one but several stages' worth is wanted at once."""
-        return self.steps or self.trunk.plan(self._snapshot(task), self.method.settings).steps.max_steps
+        """Steps of a stage with this task, where not one but several stages' worth is wanted at
+        once.
+        """
+        return (
+            self.steps
+            or self.trunk.plan(self._snapshot(task), self.method.settings).steps.max_steps
+        )
 
     def learn(self, task: BenchTask, *, steps: int | None = None) -> Network:
-        """One stage of `steps` (None: as many as planned). Returns the network with the delta on it, to be measured."""
+        """One stage of `steps` (None: as many as planned).
+
+        Returns the network with the delta on it, to be measured.
+        """
         from qi_learn.train.recall import measure_after
         from qi_learn.train.run import read_data, remember, result_of, stage
 
         began = time.monotonic()
         snapshot = self._snapshot(task)
-        plan = self.method.plan(self.trunk.plan(snapshot, self.method.settings, self.history[-1] if self.history else None))
+        plan = self.method.plan(
+            self.trunk.plan(
+                snapshot, self.method.settings, self.history[-1] if self.history else None
+            )
+        )
         steps = steps or self.steps or plan.steps.max_steps
-        plan = codec.changed(plan, seed=self._seed(), max_steps=steps, warmup_steps=max(1, steps // 16))
+        plan = codec.changed(
+            plan, seed=self._seed(), max_steps=steps, warmup_steps=max(1, steps // 16)
+        )
         data = read_data(plan, snapshot)
         network = self.trunk.network(plan)
         with tempfile.TemporaryDirectory() as run:
-            trained = stage(network, plan, data, run=Path(run), served=self._changes(), general=self.trunk.general(plan), past=self.past)
+            trained = stage(
+                network,
+                plan,
+                data,
+                run=Path(run),
+                served=self._changes(),
+                general=self.trunk.general(plan),
+                past=self.past,
+            )
             if self.method.scale != 1:
-                network.load({name: replace(change, B=self.method.scale * change.B) for name, change in network.delta().items()})
-            self.memories[snapshot.id] = measure_after(Path(run), network, plan, data, trained.state.step)
+                network.load(
+                    {
+                        name: replace(change, B=self.method.scale * change.B)
+                        for name, change in network.delta().items()
+                    }
+                )
+            self.memories[snapshot.id] = measure_after(
+                Path(run), network, plan, data, trained.state.step
+            )
             if plan.penalties.lambda_past:
                 self.past = remember(network, data.new, self.past, run=Path(run))
         self._join(network.delta())
@@ -147,7 +191,14 @@ class Learner:
             yardsticks=self.trunk.yardsticks,
         )
         capacity = self.method.settings.train.replay
-        old = replay(self.snapshots, fresh.examples, base_digest=fresh.base_digest, seed=self._seed(), memories=self.memories, capacity=capacity)
+        old = replay(
+            self.snapshots,
+            fresh.examples,
+            base_digest=fresh.base_digest,
+            seed=self._seed(),
+            memories=self.memories,
+            capacity=capacity,
+        )
         return replace(fresh, replay=old)
 
     def _changes(self) -> dict[str, WeightChange]:
@@ -156,18 +207,31 @@ class Learner:
         from qi_learn.train.adapter import WeightChange
 
         modules = self.served.modules if self.served else {}
-        return {name: WeightChange(torch.from_numpy(f.down), torch.from_numpy(f.up)) for name, f in modules.items()}
+        return {
+            name: WeightChange(torch.from_numpy(f.down), torch.from_numpy(f.up))
+            for name, f in modules.items()
+        }
 
     def _join(self, delta: dict[str, WeightChange]) -> None:
-        fresh = Adapter(self.trunk.digest, {name: Factors(c.B.float().cpu().numpy(), c.A.float().cpu().numpy()) for name, c in delta.items()})
+        fresh = Adapter(
+            self.trunk.digest,
+            {
+                name: Factors(c.B.float().cpu().numpy(), c.A.float().cpu().numpy())
+                for name, c in delta.items()
+            },
+        )
         cap = rank_cap(fresh, self.trunk.gguf.stat().st_size)
         self.served, lost = join(self.served, fresh, 1.0, rank_cap=cap)
         self.lost = max(self.lost, lost)
 
 
-def score(network: Network, tasks: Sequence[BenchTask], *, say: Callable[[str], None] = lambda _: None) -> list[float]:
-    """Share of the target tokens of each task's test that the network would have written itself (before packing). The tests are whole, as for the packed
-    file, however long the sequences of the stage's own plan are."""
+def score(
+    network: Network, tasks: Sequence[BenchTask], *, say: Callable[[str], None] = lambda _: None
+) -> list[float]:
+    """Share of the target tokens of each task's test that the network would have written itself
+    (before packing). The tests are whole, as for the packed file, however long the sequences of the
+    stage's own plan are.
+    """
     from qi_learn.plan.schedule import samples
 
     row = []
@@ -175,6 +239,9 @@ def score(network: Network, tasks: Sequence[BenchTask], *, say: Callable[[str], 
     for task in tasks:
         ordered = sorted(samples(task.test, longest), key=lambda s: len(s.ids))
         groups = [ordered[at : at + 4] for at in range(0, len(ordered), 4)]
-        row.append(sum(network.lanes.map(lambda group: network.hits(network.batch(group)), groups)) / sum(s.targets for s in ordered))
+        row.append(
+            sum(network.lanes.map(lambda group: network.hits(network.batch(group)), groups))
+            / sum(s.targets for s in ordered)
+        )
     say(" ".join(f"{value:.3f}" for value in row))
     return row

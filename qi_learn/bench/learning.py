@@ -1,9 +1,11 @@
 """`qi-learn bench learning`: does it learn, and does it forget? Measured on the packed file.
 
-A stream of tasks is learned one after another by several methods, each from the base, on several seeds. Within a stream scores are taken before packing
-(the matrix R); after the last stage the result is packed once, and that file's scores are R's last row: what is reported of the end is of the file that
-would be served, and the gate's rules on likelihoods are asked what they say of it where the base is live. Base and in-context (two examples in the
-prompt) need no training and are always there, as what has to be beaten.
+A stream of tasks is learned one after another by several methods, each from the base, on several
+seeds. Within a stream scores are taken before packing (the matrix R); after the last stage the
+result is packed once, and that file's scores are R's last row: what is reported of the end is of
+the file that would be served, and the gate's rules on likelihoods are asked what they say of it
+where the base is live. Base and in-context (two examples in the prompt) need no training and are
+always there, as what has to be beaten.
 """
 
 from __future__ import annotations
@@ -21,7 +23,15 @@ from qi_learn.bench.figures import InContext, MethodFigures, Report, Unlearning,
 from qi_learn.bench.learner import Learner, Trunk, score
 from qi_learn.bench.methods import DEFAULT, Method
 from qi_learn.bench.packed_file import FileFigures, measure, measure_adapter, measure_in_context
-from qi_learn.bench.tasks import BenchTask, anchors, convention_task, disjoint, probes, repository_task, yardsticks
+from qi_learn.bench.tasks import (
+    BenchTask,
+    anchors,
+    convention_task,
+    disjoint,
+    probes,
+    repository_task,
+    yardsticks,
+)
 from qi_learn.dataset.examples import Tokenizer
 from qi_learn.errors import SettingsError
 from qi_learn.gate.measure import Likelihoods
@@ -55,18 +65,32 @@ class Request:
     cache: Path | None = None
     """Where Fishers of the base are kept between runs; None: nowhere."""
     quick: bool = False
-    """About a minute of everything: a small part of the tests, steps and probes, whose figures mean little."""
+    """About a minute of everything: a small part of the tests, steps and probes, whose figures mean
+    little.
+    """
 
 
 def run(request: Request, report: Report, *, say: Say) -> None:
-    """Runs everything asked for into `report`, as it is measured; `say` is told of each step. Raises QiError where something cannot be measured."""
+    """Runs everything asked for into `report`, as it is measured; `say` is told of each step.
+
+    Raises QiError where something cannot be measured.
+    """
     if not request.seeds and request.long is None:
-        raise SettingsError("Without a seed and without `--long` there is nothing to run.", "Give `--seeds 1` or more, or `--long`.")
+        raise SettingsError(
+            "Without a seed and without `--long` there is nothing to run.",
+            "Give `--seeds 1` or more, or `--long`.",
+        )
     if request.long is not None and request.repositories:
-        raise SettingsError(f"`--long` is {LONG} conventions, one update each; repositories are not as many.", "Leave out `--long` or `--repo`.")
+        raise SettingsError(
+            f"`--long` is {LONG} conventions, one update each; repositories are not as many.",
+            "Leave out `--long` or `--repo`.",
+        )
     began = time.monotonic()
     try:
-        with tempfile.TemporaryDirectory(prefix="qi-bench-") as work, load_vocabulary(request.base) as vocabulary:
+        with (
+            tempfile.TemporaryDirectory(prefix="qi-bench-") as work,
+            load_vocabulary(request.base) as vocabulary,
+        ):
             bench = _Bench(request, Path(work), vocabulary, say)
             for seed in request.seeds:
                 bench.seed(seed, report)
@@ -88,7 +112,9 @@ class _Bench:
         shipped = anchors(vocabulary)[:QUICK_ANCHORS] if request.quick else anchors(vocabulary)
         cache = request.cache or work
         cache.mkdir(parents=True, exist_ok=True)
-        self._trunk = Trunk(request.base, sha256_of(request.base), shipped, yardsticks(vocabulary), cache)
+        self._trunk = Trunk(
+            request.base, sha256_of(request.base), shipped, yardsticks(vocabulary), cache
+        )
         self._general_at_base = measure(request.base, (), self._probes).likelihoods.general
         self._steps = request.steps or (QUICK_STEPS if request.quick else None)
 
@@ -97,9 +123,16 @@ class _Bench:
         tasks = self._tasks(seed, QUICK_TASKS if self._request.quick else self._request.tasks)
         found = measure(self._request.base, tasks, ())
         base, likelihoods = found.served, replace(found.likelihoods, general=self._general_at_base)
-        reference = InContext(seed, replace(base, general=self._general_at_base.per_token), measure_in_context(self._request.base, tasks, self._vocabulary))
+        reference = InContext(
+            seed,
+            replace(base, general=self._general_at_base.per_token),
+            measure_in_context(self._request.base, tasks, self._vocabulary),
+        )
         report.references.append(reference)
-        self._say(f"seed {seed}: NLL {mean(base.nll):.3f} at the base, {mean(reference.in_context.nll):.3f} in context")
+        self._say(
+            f"seed {seed}: NLL {mean(base.nll):.3f} at the base, "
+            f"{mean(reference.in_context.nll):.3f} in context"
+        )
         for method in self._request.methods:
             learner, outcome = self._method(method, seed, tasks, base.accuracy, likelihoods)
             report.outcomes.append(outcome)
@@ -110,7 +143,9 @@ class _Bench:
 
     def _tasks(self, seed: int, count: int) -> tuple[BenchTask, ...]:
         if self._request.repositories:
-            tasks = tuple(repository_task(place, self._vocabulary) for place in self._request.repositories)
+            tasks = tuple(
+                repository_task(place, self._vocabulary) for place in self._request.repositories
+            )
         else:
             tasks = tuple(convention_task(s, self._vocabulary) for s in stream(seed, count))
         disjoint(tasks, self._probes, self._trunk.anchors)
@@ -119,39 +154,77 @@ class _Bench:
     def _shortened(self, task: BenchTask) -> BenchTask:
         if not self._request.quick:
             return task
-        return replace(task, train=task.train[:QUICK_TRAIN], dev=task.dev[:QUICK_TESTS], test=task.test[:QUICK_TESTS])
+        return replace(
+            task,
+            train=task.train[:QUICK_TRAIN],
+            dev=task.dev[:QUICK_TESTS],
+            test=task.test[:QUICK_TESTS],
+        )
 
-    def _method(self, method: Method, seed: int, tasks: Sequence[BenchTask], base: Sequence[float], at_base: Likelihoods) -> tuple[Learner, MethodFigures]:
+    def _method(
+        self,
+        method: Method,
+        seed: int,
+        tasks: Sequence[BenchTask],
+        base: Sequence[float],
+        at_base: Likelihoods,
+    ) -> tuple[Learner, MethodFigures]:
         self._say(f"seed {seed}, {method.name}: {method.about}")
         learner = Learner(self._trunk, method, seed, self._steps)
-        stages, steps = ([_together(tasks)], sum(map(learner.steps_for, tasks))) if method.joint else (tasks, None)
-        rows = [score(learner.learn(task, steps=steps), tasks, say=lambda text: self._say(f"  {text}")) for task in stages]
-        found, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
+        stages, steps = (
+            ([_together(tasks)], sum(map(learner.steps_for, tasks)))
+            if method.joint
+            else (tasks, None)
+        )
+        rows = [
+            score(learner.learn(task, steps=steps), tasks, say=lambda text: self._say(f"  {text}"))
+            for task in stages
+        ]
+        found, gain = measure_adapter(
+            self._request.base, learner.served, tasks, self._probes, self._work
+        )
         if method.joint:
             rows = [rows[-1]] * len(tasks)  # there is no order in which it could have forgotten
         outcome = self._outcome(learner, tasks, rows, found.served, gain, base)
-        return learner, replace(outcome, gate=likelihood_checks(found.likelihoods, at_base, at_base))
+        return learner, replace(
+            outcome, gate=likelihood_checks(found.likelihoods, at_base, at_base)
+        )
 
     def long(self, seed: int) -> MethodFigures:
-        """Twenty updates by the product's recipe, each packed as it would be served; each task is scored on the packed file right after its own update."""
+        """Twenty updates by the product's recipe, each packed as it would be served; each task is
+        scored on the packed file right after its own update.
+        """
         tasks = self._tasks(seed, LONG)
         base = measure(self._request.base, tasks, ()).served.accuracy
         learner = Learner(self._trunk, DEFAULT, seed, self._steps)
         rows: list[list[float]] = []
         for number, task in enumerate(tasks):
             learner.learn(task)
-            served = measure_adapter(self._request.base, learner.served, (task,), self._probes, self._work)[0].served
+            served = measure_adapter(
+                self._request.base, learner.served, (task,), self._probes, self._work
+            )[0].served
             rows.append([math.nan] * len(tasks))
             rows[-1][number] = served.accuracy[0]
             drift = served.general - self._general_at_base.per_token
-            self._say(f"  update {number + 1}: {served.accuracy[0]:.3f}, general {drift:+.4f}, rank lost {learner.lost:.3f}")
-        found, gain = measure_adapter(self._request.base, learner.served, tasks, self._probes, self._work)
+            self._say(
+                f"  update {number + 1}: {served.accuracy[0]:.3f}, general {drift:+.4f}, rank lost "
+                f"{learner.lost:.3f}"
+            )
+        found, gain = measure_adapter(
+            self._request.base, learner.served, tasks, self._probes, self._work
+        )
         outcome = self._outcome(learner, tasks, rows, found.served, gain, base)
         self._say(line(outcome))
         return replace(outcome, method="default, long")
 
     def _outcome(
-        self, learner: Learner, tasks: Sequence[BenchTask], rows: Sequence[Sequence[float]], served: FileFigures, gain: float, base: Sequence[float]
+        self,
+        learner: Learner,
+        tasks: Sequence[BenchTask],
+        rows: Sequence[Sequence[float]],
+        served: FileFigures,
+        gain: float,
+        base: Sequence[float],
     ) -> MethodFigures:
         matrix = (*(tuple(row) for row in rows[:-1]), served.accuracy)
         return MethodFigures(
@@ -170,23 +243,44 @@ class _Bench:
             general_rise=served.general - self._general_at_base.per_token,
             gain=gain,
             rank_lost=learner.lost,
-            strengths=tuple((plan.penalties.lambda_general, plan.penalties.lambda_past) for plan, _ in learner.history),
+            strengths=tuple(
+                (plan.penalties.lambda_general, plan.penalties.lambda_past)
+                for plan, _ in learner.history
+            ),
             steps=tuple(result.steps for _, result in learner.history),
-            drifts=tuple((_measured(result.divergence_general), _measured(result.divergence_past)) for _, result in learner.history),
+            drifts=tuple(
+                (_measured(result.divergence_general), _measured(result.divergence_past))
+                for _, result in learner.history
+            ),
             seconds=round(learner.seconds, 1),
         )
 
     def _unlearn(self, learner: Learner, seed: int) -> Unlearning:
-        """The first project changes its mind: the update should take the old way's place, and only there."""
+        """The first project changes its mind: the update should take the old way's place, and only
+        there.
+        """
         made = conventions(seed, self._request.tasks + 1)
         first = stage(seed, made[0])
         asked = (*first.train, *first.dev, *first.test)
         ways = (changed(made[0], made[-1]), made[0])  # of writing the same functions
-        new, old = (self._shortened(convention_task(stage(seed + 500, way, without=asked), self._vocabulary)) for way in ways)
-        disjoint((convention_task(first, self._vocabulary), new, replace(old, train=(), dev=())), self._probes, self._trunk.anchors)
-        before = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)[0].served
+        new, old = (
+            self._shortened(
+                convention_task(stage(seed + 500, way, without=asked), self._vocabulary)
+            )
+            for way in ways
+        )
+        disjoint(
+            (convention_task(first, self._vocabulary), new, replace(old, train=(), dev=())),
+            self._probes,
+            self._trunk.anchors,
+        )
+        before = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)[
+            0
+        ].served
         learner.learn(new)
-        now = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)[0].served
+        now = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)[
+            0
+        ].served
         return Unlearning(
             seed=seed,
             project=made[0].project,
@@ -206,7 +300,12 @@ def _chooses_first(served: FileFigures) -> float:
 
 
 def _together(tasks: Sequence[BenchTask]) -> BenchTask:
-    return BenchTask("joint", tuple(e for t in tasks for e in t.train), tuple(e for t in tasks for e in t.dev), ())
+    return BenchTask(
+        "joint",
+        tuple(e for t in tasks for e in t.train),
+        tuple(e for t in tasks for e in t.dev),
+        (),
+    )
 
 
 def _measured(drift: Divergence | None) -> float | None:

@@ -1,7 +1,9 @@
-"""Ways of learning one thing after another: what a user can set, and what only a comparison changes in the plan.
+"""Ways of learning one thing after another: what a user can set, and what only a comparison changes
+in the plan.
 
-`default` is the product's recipe as `plan/plan.py` derives it, stage after stage from what the stage before measured, as cycle after cycle. What it and
-`nothing_stored` consist of was chosen on seeds that are reported nowhere (TUNING_SEEDS) and then frozen; see docs/decisions/0005.
+`default` is the product's recipe as `plan/plan.py` derives it, stage after stage from what the
+stage before measured, as cycle after cycle. What it and `nothing_stored` consist of was chosen on
+seeds that are reported nowhere (TUNING_SEEDS) and then frozen; see docs/decisions/0005.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ TUNING_SEEDS = (97, 98, 99)
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One way. `train`: settings under [train]; `changes`: numbers of the plan that no setting has; `scale`: of the delta before it is joined to what is
-    served; `joint`: all tasks at once, in as many steps as one after another."""
+    """One way. `train`: settings under [train]; `changes`: numbers of the plan that no setting has;
+    `scale`: of the delta before it is joined to what is served; `joint`: all tasks at once, in as
+    many steps as one after another.
+    """
 
     name: str
     about: str
@@ -30,7 +34,9 @@ class Method:
 
     @property
     def settings(self) -> Settings:
-        """The settings under which it is planned: on the CPU, so that figures of two machines are of the same layers."""
+        """The settings under which it is planned: on the CPU, so that figures of two machines are
+        of the same layers.
+        """
         return Settings(train=TrainSettings(device="cpu", **self.train))
 
     def plan(self, derived: Plan) -> Plan:
@@ -42,15 +48,29 @@ _FREE = {"lambda_general": 0.0, "lambda_past": 0.0}
 _ALONE = {"replay_share": 0.0, "generic_share": 0.0}
 
 NAIVE = Method("naive", "LoRA on the new work alone", _FREE, _ALONE)
-NOTHING_STORED = Method("nothing_stored", "train.replay = 0: no text of earlier work; strong penalties and shipped generic code", {"replay": 0})
+NOTHING_STORED = Method(
+    "nothing_stored",
+    "train.replay = 0: no text of earlier work; strong penalties and shipped generic code",
+    {"replay": 0},
+)
 REPLAY_GENERIC = Method("replay_generic", "replay and generic code, no penalty", _FREE)
 DEFAULT = Method("default", "the product's recipe: both penalties, replay, generic code")
 USUAL = (NAIVE, NOTHING_STORED, REPLAY_GENERIC, DEFAULT)
 """Trained in every run; base and in-context need no training and are always there."""
 PARTS = (
-    Method("averaging", "naive, each delta halved before it is joined (weight averaging)", _FREE, _ALONE, scale=0.5),
-    Method("joint", "all tasks at once: what nothing forgotten would be", _FREE, _ALONE, joint=True),
-    Method("general_alone", "only the penalty on drift since the base", {"lambda_past": 0.0}, _ALONE),
+    Method(
+        "averaging",
+        "naive, each delta halved before it is joined (weight averaging)",
+        _FREE,
+        _ALONE,
+        scale=0.5,
+    ),
+    Method(
+        "joint", "all tasks at once: what nothing forgotten would be", _FREE, _ALONE, joint=True
+    ),
+    Method(
+        "general_alone", "only the penalty on drift since the base", {"lambda_past": 0.0}, _ALONE
+    ),
     Method("past_alone", "only the penalty on past work", {"lambda_general": 0.0}, _ALONE),
     Method("penalties_alone", "both penalties, no replay, no generic code", {}, _ALONE),
     Method("replay_alone", "only replay", _FREE, {"generic_share": 0.0}),
@@ -58,7 +78,9 @@ PARTS = (
     Method("diagonal", "the recipe with the diagonal Fisher", {"fisher": "diagonal"}),
     Method("attention", "the recipe on attention modules alone", {"targets": "attention"}),
     Method("mlp", "the recipe on MLP modules alone", {"targets": "mlp"}),
-    Method("replay_half", "the recipe with half of the sequences replayed", {}, {"replay_share": 0.5}),
+    Method(
+        "replay_half", "the recipe with half of the sequences replayed", {}, {"replay_share": 0.5}
+    ),
 )
 """With `--all`: each part alone, and what else was compared."""
 ALL = {method.name: method for method in (*USUAL, *PARTS)}

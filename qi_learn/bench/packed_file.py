@@ -1,4 +1,6 @@
-"""What counts: the numbers of the packed file, by llama.cpp, on the very bytes that would be served."""
+"""What counts: the numbers of the packed file, by llama.cpp, on the very bytes that would be
+served.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ CONTEXT = 2048
 
 @dataclass(frozen=True, slots=True)
 class FileFigures:
-    """One file's numbers: per task the share of test tokens it would have written itself and their NLL (nats per token), and the NLL of general code."""
+    """One file's numbers: per task the share of test tokens it would have written itself and their
+    NLL (nats per token), and the NLL of general code.
+    """
 
     accuracy: tuple[float, ...]
     nll: tuple[float, ...]
@@ -32,7 +36,9 @@ class FileFigures:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A file's numbers, and the same as the gate compares them: all tests are fresh work, a project a session, the probes code in general."""
+    """A file's numbers, and the same as the gate compares them: all tests are fresh work, a project
+    a session, the probes code in general.
+    """
 
     served: FileFigures
     likelihoods: Likelihoods
@@ -51,11 +57,24 @@ def measure(gguf: Path, tasks: Sequence[BenchTask], probes: Sequence[Example]) -
         general=general.per_token,
         texts=tuple(tuple(s.nll for s in test) for test in tests),
     )
-    return Measurement(served, Likelihoods(suite_of("gate", asked, scored[: len(asked)]), suite_of("old", (), ()), general))
+    return Measurement(
+        served,
+        Likelihoods(
+            suite_of("gate", asked, scored[: len(asked)]), suite_of("old", (), ()), general
+        ),
+    )
 
 
-def measure_adapter(base: Path, adapter: Adapter | None, tasks: Sequence[BenchTask], probes: Sequence[Example], work: Path) -> tuple[Measurement, float]:
-    """The numbers of base + adapter as they would be served, and the smallest gain of a touched tensor (1.0: all of its change survived quantising)."""
+def measure_adapter(
+    base: Path,
+    adapter: Adapter | None,
+    tasks: Sequence[BenchTask],
+    probes: Sequence[Example],
+    work: Path,
+) -> tuple[Measurement, float]:
+    """The numbers of base + adapter as they would be served, and the smallest gain of a touched
+    tensor (1.0: all of its change survived quantising).
+    """
     if adapter is None:
         return measure(base, tasks, probes), 1.0
     packed = pack(base, adapter, work / "packed.gguf")
@@ -65,9 +84,23 @@ def measure_adapter(base: Path, adapter: Adapter | None, tasks: Sequence[BenchTa
         Path(packed.path).unlink()
 
 
-def measure_in_context(base: Path, tasks: Sequence[BenchTask], vocabulary: Tokenizer) -> FileFigures:
-    """The base with two examples of the task in its prompt: what needs no training. Its general NLL is the base's own, so it is not measured (NaN)."""
-    return measure(base, [replace(task, test=tuple(_with_shots(e, task.train[:SHOTS], vocabulary) for e in task.test)) for task in tasks], ()).served
+def measure_in_context(
+    base: Path, tasks: Sequence[BenchTask], vocabulary: Tokenizer
+) -> FileFigures:
+    """The base with two examples of the task in its prompt: what needs no training.
+
+    Its general NLL is the base's own, so it is not measured (NaN).
+    """
+    return measure(
+        base,
+        [
+            replace(
+                task, test=tuple(_with_shots(e, task.train[:SHOTS], vocabulary) for e in task.test)
+            )
+            for task in tasks
+        ],
+        (),
+    ).served
 
 
 def _with_shots(example: Example, shots: Sequence[Example], vocabulary: Tokenizer) -> Example:
@@ -76,8 +109,16 @@ def _with_shots(example: Example, shots: Sequence[Example], vocabulary: Tokenize
 
 
 def _score(gguf: Path, examples: Sequence[Example]) -> list[SequenceNll]:
-    return score_sequences(gguf, [(e.prompt_ids, e.target_ids, e.code_mask) for e in examples], context=CONTEXT)
+    return score_sequences(
+        gguf, [(e.prompt_ids, e.target_ids, e.code_mask) for e in examples], context=CONTEXT
+    )
 
 
 def _sum(scored: Sequence[SequenceNll]) -> SequenceNll:
-    return SequenceNll(sum(s.nll for s in scored), sum(s.tokens for s in scored), 0.0, 0, sum(s.hits for s in scored))
+    return SequenceNll(
+        sum(s.nll for s in scored),
+        sum(s.tokens for s in scored),
+        0.0,
+        0,
+        sum(s.hits for s in scored),
+    )

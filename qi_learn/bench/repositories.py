@@ -1,7 +1,9 @@
-"""Real code in the order in which it was written: the functions of a git repository, by the commit that first had them.
+"""Real code in the order in which it was written: the functions of a git repository, by the commit
+that first had them.
 
-Nothing is checked out and nothing is run but `git log`, `git ls-tree` and `git cat-file`; the functions are those of the newest commit, as they are there.
-The work is bounded by the number of commits looked at, newest first: what is older than that counts as there from the beginning.
+Nothing is checked out and nothing is run but `git log`, `git ls-tree` and `git cat-file`; the
+functions are those of the newest commit, as they are there. The work is bounded by the number of
+commits looked at, newest first: what is older than that counts as there from the beginning.
 """
 
 from __future__ import annotations
@@ -13,7 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qi_learn.bench.functions import MAX_CHARACTERS, SKIPPED_DIRECTORIES, DemoFunction, functions_in, names_in
+from qi_learn.bench.functions import (
+    MAX_CHARACTERS,
+    SKIPPED_DIRECTORIES,
+    DemoFunction,
+    functions_in,
+    names_in,
+)
 from qi_learn.errors import NotFound, ToolMissing
 
 MAX_COMMITS = 500
@@ -30,12 +38,21 @@ class Introduced:
     when: float
 
 
-def repository_functions(repository: Path, *, max_commits: int = MAX_COMMITS, max_characters: int = MAX_CHARACTERS) -> list[Introduced]:
+def repository_functions(
+    repository: Path, *, max_commits: int = MAX_COMMITS, max_characters: int = MAX_CHARACTERS
+) -> list[Introduced]:
     """The functions of the newest commit, oldest introduction first, then by file and line.
 
-    Raises NotFound where `repository` is no git repository with a commit, ToolMissing where git is not installed.
+    Raises NotFound where `repository` is no git repository with a commit, ToolMissing where git is
+    not installed.
     """
-    commits = [line.split(" ") for line in _git(repository, "log", f"--max-count={max_commits}", "--format=%H %ct", "--no-merges").split("\n") if line]
+    commits = [
+        line.split(" ")
+        for line in _git(
+            repository, "log", f"--max-count={max_commits}", "--format=%H %ct", "--no-merges"
+        ).split("\n")
+        if line
+    ]
     if not commits:
         raise NotFound(f"{repository} has no commits.", "Give a repository with a history.")
     born: dict[tuple[str, str], int] = {}
@@ -47,14 +64,24 @@ def repository_functions(repository: Path, *, max_commits: int = MAX_COMMITS, ma
                 born.setdefault((file, name), position)
     found: list[tuple[int, DemoFunction]] = []
     for file, text in _blobs(repository, "HEAD", _tree(repository, "HEAD")):
-        found += [(born.get((file, f.name), len(order) - 1), f) for f in functions_in(text, file, max_characters=max_characters)]
+        found += [
+            (born.get((file, f.name), len(order) - 1), f)
+            for f in functions_in(text, file, max_characters=max_characters)
+        ]
     found.sort(key=lambda item: (item[0], item[1].file, item[1].start))
-    return [Introduced(function, order[position][0], float(order[position][1])) for position, function in found]
+    return [
+        Introduced(function, order[position][0], float(order[position][1]))
+        for position, function in found
+    ]
 
 
 def export(repository: Path, target: Path) -> Path:
-    """The files of the newest commit in a directory of their own, so that what is not committed yet plays no part. Returns `target`."""
-    archive = subprocess.run(["git", "archive", "--format=tar", "HEAD"], cwd=repository, capture_output=True, check=True).stdout
+    """The files of the newest commit in a directory of their own, so that what is not committed yet
+    plays no part. Returns `target`.
+    """
+    archive = subprocess.run(
+        ["git", "archive", "--format=tar", "HEAD"], cwd=repository, capture_output=True, check=True
+    ).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(target, filter="data")
     return target
@@ -65,12 +92,28 @@ def _tree(repository: Path, commit: str) -> list[str]:
 
 
 def _changed(repository: Path, commit: str) -> list[str]:
-    return _python(_git(repository, "diff-tree", "--no-commit-id", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=AM", commit))
+    return _python(
+        _git(
+            repository,
+            "diff-tree",
+            "--no-commit-id",
+            "-r",
+            "-z",
+            "--name-only",
+            "--no-renames",
+            "--diff-filter=AM",
+            commit,
+        )
+    )
 
 
 def _python(names: str) -> list[str]:
     paths = [name for name in names.split("\0") if name.endswith(".py")]
-    return [name for name in paths if "\n" not in name and not SKIPPED_DIRECTORIES & set(name.split("/")[:-1])]
+    return [
+        name
+        for name in paths
+        if "\n" not in name and not SKIPPED_DIRECTORIES & set(name.split("/")[:-1])
+    ]
 
 
 def _blobs(repository: Path, commit: str, files: list[str]) -> Iterator[tuple[str, str]]:
@@ -98,10 +141,21 @@ def _git(repository: Path, *arguments: str) -> str:
 
 def _run(repository: Path, arguments: list[str], given: bytes) -> bytes:
     try:
-        done = subprocess.run(["git", "-C", str(repository), *arguments], input=given, capture_output=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(repository), *arguments],
+            input=given,
+            capture_output=True,
+            check=False,
+        )
     except FileNotFoundError as error:
-        raise ToolMissing("git is not installed.", "Install git, or use an installed package as the source of code.") from error
+        raise ToolMissing(
+            "git is not installed.",
+            "Install git, or use an installed package as the source of code.",
+        ) from error
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip()
-        raise NotFound(f"{repository} cannot be read as a git repository: {said}", "Give the top directory of a repository with at least one commit.")
+        raise NotFound(
+            f"{repository} cannot be read as a git repository: {said}",
+            "Give the top directory of a repository with at least one commit.",
+        )
     return done.stdout

@@ -1,7 +1,9 @@
-"""What a benchmark teaches and asks: conventions or real repositories as examples of the product's own form, and general code beside them.
+"""What a benchmark teaches and asks: conventions or real repositories as examples of the product's
+own form, and general code beside them.
 
-Prompts are raw completions, as an editor sends them (`/api/generate` with `raw`): a comment that says what is wanted, then the code. The invariant that
-makes the numbers honest: no text is both trained on and measured with, checked by hash (`disjoint`).
+Prompts are raw completions, as an editor sends them (`/api/generate` with `raw`): a comment that
+says what is wanted, then the code. The invariant that makes the numbers honest: no text is both
+trained on and measured with, checked by hash (`disjoint`).
 """
 
 from __future__ import annotations
@@ -38,17 +40,32 @@ def convention_task(stage: Stage, vocabulary: Tokenizer) -> BenchTask:
 
     def made(split: Split) -> tuple[Example, ...]:
         tasks = {"train": stage.train, "dev": stage.dev, "gate": stage.test}[split]
-        return tuple(example(convention.project, f"# {convention.prompt(t)}\n", convention.code(t), vocabulary, split) for t in tasks)
+        return tuple(
+            example(
+                convention.project,
+                f"# {convention.prompt(t)}\n",
+                convention.code(t),
+                vocabulary,
+                split,
+            )
+            for t in tasks
+        )
 
     return BenchTask(convention.project, made("train"), made("dev"), made("gate"))
 
 
 def repository_task(repository: Path, vocabulary: Tokenizer) -> BenchTask:
-    """The newest functions of a git repository, in commit order; every third is kept aside. Raises NotFound where there are too few."""
+    """The newest functions of a git repository, in commit order; every third is kept aside.
+
+    Raises NotFound where there are too few.
+    """
     need = REPOSITORY_TRAIN + REPOSITORY_DEV + REPOSITORY_TEST
     functions = [found.function for found in repository_functions(repository)][-need:]
     if len(functions) < need:
-        raise NotFound(f"{repository} has {len(functions)} usable functions; the benchmark takes {need}.", "Give a larger Python repository.")
+        raise NotFound(
+            f"{repository} has {len(functions)} usable functions; the benchmark takes {need}.",
+            "Give a larger Python repository.",
+        )
     aside = functions[1::3][:REPOSITORY_TEST]
     kept = [f for f in functions if f not in aside]
     dev = kept[:: len(kept) // REPOSITORY_DEV][:REPOSITORY_DEV]
@@ -57,7 +74,12 @@ def repository_task(repository: Path, vocabulary: Tokenizer) -> BenchTask:
     def made(split: Split, chosen: Iterable[DemoFunction]) -> tuple[Example, ...]:
         return tuple(example(name, _question(f), written(f), vocabulary, split) for f in chosen)
 
-    return BenchTask(name, made("train", (f for f in kept if f not in dev)), made("dev", dev), made("gate", aside))
+    return BenchTask(
+        name,
+        made("train", (f for f in kept if f not in dev)),
+        made("dev", dev),
+        made("gate", aside),
+    )
 
 
 def _question(function: DemoFunction) -> str:
@@ -67,10 +89,16 @@ def _question(function: DemoFunction) -> str:
 
 
 def example(project: str, prompt: str, code: str, vocabulary: Tokenizer, split: Split) -> Example:
-    """A raw completion and the code that was kept, with the model's own end token. Raises QiError where the vocabulary cannot write the code."""
+    """A raw completion and the code that was kept, with the model's own end token.
+
+    Raises QiError where the vocabulary cannot write the code.
+    """
     ids = target_tokens(code, vocabulary)
     if ids is None:
-        raise QiError(f"The base's vocabulary cannot write the code of {project} exactly.", "Take another base model.")
+        raise QiError(
+            f"The base's vocabulary cannot write the code of {project} exactly.",
+            "Take another base model.",
+        )
     return Example(
         id=f"{project}:{content_hash(prompt, code)[:16]}",
         hash=content_hash(prompt, code),
@@ -105,9 +133,14 @@ def probes(vocabulary: Tokenizer) -> tuple[Example, ...]:
     return generic_examples(reference_code.probes(), vocabulary)
 
 
-def disjoint(tasks: Sequence[BenchTask], general: Sequence[Example], shipped: Sequence[Example]) -> None:
+def disjoint(
+    tasks: Sequence[BenchTask], general: Sequence[Example], shipped: Sequence[Example]
+) -> None:
     """Raises QiError where something that is measured with is also trained on, in any stage."""
     learned = {e.hash for t in tasks for e in (*t.train, *t.dev)} | {e.hash for e in shipped}
     asked = {e.hash for t in tasks for e in t.test} | {e.hash for e in general}
     if both := learned & asked:
-        raise QiError(f"{len(both)} texts are both trained on and measured with.", "The benchmark would be worth nothing; take other repositories or seeds.")
+        raise QiError(
+            f"{len(both)} texts are both trained on and measured with.",
+            "The benchmark would be worth nothing; take other repositories or seeds.",
+        )

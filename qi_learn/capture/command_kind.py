@@ -1,4 +1,5 @@
-"""What kind of command a command line is, told by its words; what is not known is `other`, which is evidence of nothing.
+"""What kind of command a command line is, told by its words; what is not known is `other`, which is
+evidence of nothing.
 
 A linter is `other`: its findings are no failure to compile. The type checkers are `compile`.
 """
@@ -14,71 +15,210 @@ from typing import Literal
 CommandKind = Literal["compile", "test", "deploy", "bench", "other"]
 
 WRAPPERS = {
-    *("env", "time", "nice", "nohup", "sudo", "xvfb-run", "exec", "run", "npx", "bunx", "uvx", "uv", "pipx"),
+    *(
+        "env",
+        "time",
+        "nice",
+        "nohup",
+        "sudo",
+        "xvfb-run",
+        "exec",
+        "run",
+        "npx",
+        "bunx",
+        "uvx",
+        "uv",
+        "pipx",
+    ),
     *("poetry", "pdm", "hatch", "pipenv", "rye", "bundle", "coverage"),
 }
 _NODE = "(?:npm|pnpm|yarn|bun)"
 _COMMANDS: tuple[tuple[CommandKind, tuple[str, ...]], ...] = (
-    ("bench", ("cargo bench", "go test .*-bench.*", r"(?:pytest|py\.test) .*--benchmark-only", "hyperfine", "asv", f"{_NODE} (?:run )?bench", "make bench")),
+    (
+        "bench",
+        (
+            "cargo bench",
+            "go test .*-bench.*",
+            r"(?:pytest|py\.test) .*--benchmark-only",
+            "hyperfine",
+            "asv",
+            f"{_NODE} (?:run )?bench",
+            "make bench",
+        ),
+    ),
     (
         "deploy",
         (
-            *("kubectl (?:apply|rollout)", "docker (?:push|stack deploy)", "terraform apply", "helm (?:install|upgrade)", "fly(?:ctl)? deploy", "vercel"),
-            *("netlify deploy", "serverless deploy", "ansible-playbook", "twine upload", "cargo publish", "uv publish", "gcloud .*deploy"),
+            *(
+                "kubectl (?:apply|rollout)",
+                "docker (?:push|stack deploy)",
+                "terraform apply",
+                "helm (?:install|upgrade)",
+                "fly(?:ctl)? deploy",
+                "vercel",
+            ),
+            *(
+                "netlify deploy",
+                "serverless deploy",
+                "ansible-playbook",
+                "twine upload",
+                "cargo publish",
+                "uv publish",
+                "gcloud .*deploy",
+            ),
             *(f"{_NODE} (?:publish|(?:run )?deploy)", "make deploy", r"cap \w+ deploy"),
         ),
     ),
     (
         "test",
         (
-            *("pytest", r"py\.test", "tox", "nox", "unittest", "doctest", "cargo (?:test|nextest)", "go test", f"{_NODE} (?:run )?(?:test|t)", "deno test"),
-            *("ctest", "jest", "vitest", "mocha", "playwright test", "rspec", "rake (?:test|spec)", "rails test", "gradlew? .*(?:test|check)", "phpunit"),
-            *("mvnw? .*(?:test|verify)", "dotnet test", "bazel test", "mix test", "swift test", "zig (?:build )?test", "stack test", "cabal test"),
+            *(
+                "pytest",
+                r"py\.test",
+                "tox",
+                "nox",
+                "unittest",
+                "doctest",
+                "cargo (?:test|nextest)",
+                "go test",
+                f"{_NODE} (?:run )?(?:test|t)",
+                "deno test",
+            ),
+            *(
+                "ctest",
+                "jest",
+                "vitest",
+                "mocha",
+                "playwright test",
+                "rspec",
+                "rake (?:test|spec)",
+                "rails test",
+                "gradlew? .*(?:test|check)",
+                "phpunit",
+            ),
+            *(
+                "mvnw? .*(?:test|verify)",
+                "dotnet test",
+                "bazel test",
+                "mix test",
+                "swift test",
+                "zig (?:build )?test",
+                "stack test",
+                "cabal test",
+            ),
             *("sbt .*test", "make (?:test|check)", "just test", "meson test"),
         ),
     ),
     (
         "compile",
         (
-            *("py_compile", "compileall", "tsc", "mypy", "pyright", "basedpyright", "ty check", "cargo (?:build|check|clippy)", "go (?:build|vet)", "make"),
-            *("cmake", "ninja", "meson compile", r"(?:gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(?:-[\d.]+)?", "rustc", "javac", "kotlinc", "swiftc", "swift build"),
-            *("zig build", "ghc", "gradlew? .*(?:build|assemble|compile).*", "mvnw? .*(?:compile|package)", "dotnet build", "bazel build", "mix compile"),
-            *(f"{_NODE} (?:run )?(?:build|compile|typecheck)", "nvcc", "stack build", "cabal build", "sbt .*compile"),
+            *(
+                "py_compile",
+                "compileall",
+                "tsc",
+                "mypy",
+                "pyright",
+                "basedpyright",
+                "ty check",
+                "cargo (?:build|check|clippy)",
+                "go (?:build|vet)",
+                "make",
+            ),
+            *(
+                "cmake",
+                "ninja",
+                "meson compile",
+                r"(?:gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(?:-[\d.]+)?",
+                "rustc",
+                "javac",
+                "kotlinc",
+                "swiftc",
+                "swift build",
+            ),
+            *(
+                "zig build",
+                "ghc",
+                "gradlew? .*(?:build|assemble|compile).*",
+                "mvnw? .*(?:compile|package)",
+                "dotnet build",
+                "bazel build",
+                "mix compile",
+            ),
+            *(
+                f"{_NODE} (?:run )?(?:build|compile|typecheck)",
+                "nvcc",
+                "stack build",
+                "cabal build",
+                "sbt .*compile",
+            ),
         ),
     ),
 )
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*w?(?:\.exe)?")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
-_JUNIT_IN = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "pytest.toml", ".pytest.toml")
+_JUNIT_IN = (
+    "pytest.ini",
+    ".pytest.ini",
+    "pyproject.toml",
+    "tox.ini",
+    "setup.cfg",
+    "pytest.toml",
+    ".pytest.toml",
+)
 
 
 def kind_of(argv: Sequence[str]) -> CommandKind:
     """The kind of a command, told by its words."""
     start = _own_words_at(argv)
-    line = " ".join([os.path.basename(word) for word in argv[start : start + 1]] + [*argv[start + 1 :]])
-    return next((kind for kind, forms in _COMMANDS if any(re.match(rf"{form}(?:\s|$)", line) for form in forms)), "other")
+    line = " ".join(
+        [os.path.basename(word) for word in argv[start : start + 1]] + [*argv[start + 1 :]]
+    )
+    return next(
+        (
+            kind
+            for kind, forms in _COMMANDS
+            if any(re.match(rf"{form}(?:\s|$)", line) for form in forms)
+        ),
+        "other",
+    )
 
 
 def pytest_options_at(argv: Sequence[str], cwd: Path) -> int | None:
-    """Where an option for pytest may be put into a command line; None where it is not pytest, or a JUnit file is asked for or forbidden already."""
+    """Where an option for pytest may be put into a command line; None where it is not pytest, or a
+    JUnit file is asked for or forbidden already.
+    """
     start = _own_words_at(argv)
     if start >= len(argv) or os.path.basename(argv[start]) not in ("pytest", "py.test"):
         return None
     said = [*argv[start + 1 :], os.environ.get("PYTEST_ADDOPTS", "")]
-    if any("junit" in word for word in said) or any(_mentions_junit(cwd / name) for name in _JUNIT_IN):
+    if any("junit" in word for word in said) or any(
+        _mentions_junit(cwd / name) for name in _JUNIT_IN
+    ):
         return None
     return start + 1
 
 
 def _own_words_at(argv: Sequence[str]) -> int:
-    """Where the command itself begins: after `env X=1`, `uv run`, `python -m`, `coverage run -m` and the like."""
+    """Where the command itself begins: after `env X=1`, `uv run`, `python -m`, `coverage run -m`
+    and the like.
+    """
     at = 0
     while at < len(argv):
         word = os.path.basename(argv[at])
         if _PYTHON.fullmatch(word):
-            module = next((i for i in range(at + 1, len(argv)) if argv[i] == "-m" or not argv[i].startswith("-")), len(argv))
+            module = next(
+                (
+                    i
+                    for i in range(at + 1, len(argv))
+                    if argv[i] == "-m" or not argv[i].startswith("-")
+                ),
+                len(argv),
+            )
             return module + 1 if module < len(argv) and argv[module] == "-m" else at
-        if not (word in WRAPPERS or (at > 0 and (_ASSIGNMENT.fullmatch(word) or word.startswith("-") or word.isdigit()))):
+        if not (
+            word in WRAPPERS
+            or (at > 0 and (_ASSIGNMENT.fullmatch(word) or word.startswith("-") or word.isdigit()))
+        ):
             return at
         at += 1
     return at

@@ -1,10 +1,13 @@
-"""Did it compile, did the tests pass? Commands run through `qi-learn run`, and what their results say of suggestions (contracts 5).
+"""Did it compile, did the tests pass? Commands run through `qi-learn run`, and what their results
+say of suggestions (contracts 5).
 
-The command is the person's own: it gets our standard input, output and error as they are, every signal, and its exit code comes back. Nothing is
-changed but one thing: pytest is asked for a JUnit file of its own where nobody else asked for one, because counts are more than an exit code.
+The command is the person's own: it gets our standard input, output and error as they are, every
+signal, and its exit code comes back. Nothing is changed but one thing: pytest is asked for a JUnit
+file of its own where nobody else asked for one, because counts are more than an exit code.
 
-A result is evidence for a suggestion only where the command started after the suggestion's text last changed, only the last result of each command
-counts, and a failure only where the same command passed before: what failed anyway is nobody's fault.
+A result is evidence for a suggestion only where the command started after the suggestion's text
+last changed, only the last result of each command counts, and a failure only where the same command
+passed before: what failed anyway is nobody's fault.
 """
 
 from __future__ import annotations
@@ -37,16 +40,21 @@ REACH = feedback.COMMAND_REACH
 EARLIER = 30 * 86400.0
 """How far back a command is looked for that passed before, seconds."""
 NO_VERDICT = 126
-"""From this exit code on the shell tells that a command could not be run, or which signal ended it: that says nothing of the code."""
+"""From this exit code on the shell tells that a command could not be run, or which signal ended it:
+that says nothing of the code.
+"""
 PYTEST_NO_VERDICT = (3, 4, 5)
 """Internal error, usage error, no tests collected."""
 
 
-# --- running -----------------------------------------------------------------------------------------------------------------------------
+# --- running --------------------------------------------------------------------------------------
 
 
-def run_command(argv: Sequence[str], *, project: str, kind: str | None = None, cwd: Path) -> tuple[CommandResult, float | None]:
-    """Runs a command to its end in the terminal's foreground; its result, and for a `bench` that ended well the processor seconds it took.
+def run_command(
+    argv: Sequence[str], *, project: str, kind: str | None = None, cwd: Path
+) -> tuple[CommandResult, float | None]:
+    """Runs a command to its end in the terminal's foreground; its result, and for a `bench` that
+    ended well the processor seconds it took.
 
     `kind` None: told by the command. Raises NotFound where there is no such command.
     """
@@ -61,7 +69,19 @@ def run_command(argv: Sequence[str], *, project: str, kind: str | None = None, c
     known = cast(CommandKind, kind) if kind else kind_of(argv)
     value = used if known == "bench" and exit_code == 0 else None
     now = time.time()
-    result = CommandResult(new_id(now), now, project, known, shlex.join(argv), exit_code, seconds, failed, passed, _commit(cwd), value)
+    result = CommandResult(
+        new_id(now),
+        now,
+        project,
+        known,
+        shlex.join(argv),
+        exit_code,
+        seconds,
+        failed,
+        passed,
+        _commit(cwd),
+        value,
+    )
     return result, value
 
 
@@ -72,7 +92,10 @@ def _run_in_foreground(argv: Sequence[str], cwd: Path) -> int:
     try:
         process = subprocess.Popen(argv, cwd=cwd)
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
-        raise NotFound(f"{argv[0]} cannot be run: {error.strerror}.", "Check the name, as your shell would find it.") from error
+        raise NotFound(
+            f"{argv[0]} cannot be run: {error.strerror}.",
+            "Check the name, as your shell would find it.",
+        ) from error
     with _signals_to(process):
         code = process.wait()
     return 128 - code if code < 0 else code
@@ -80,7 +103,10 @@ def _run_in_foreground(argv: Sequence[str], cwd: Path) -> int:
 
 @contextmanager
 def _signals_to(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """Signals meant for us go to the command. Ctrl-C in a terminal reaches it without us, so there we only do not die of it."""
+    """Signals meant for us go to the command.
+
+    Ctrl-C in a terminal reaches it without us, so there we only do not die of it.
+    """
     if threading.current_thread() is not threading.main_thread():  # only the main thread can
         yield
         return
@@ -89,7 +115,12 @@ def _signals_to(process: subprocess.Popen[Any]) -> Iterator[None]:
         process.send_signal(number)
 
     typed: Any = signal.SIG_IGN if sys.stdin is not None and sys.stdin.isatty() else forward
-    wanted: dict[signal.Signals, Any] = {signal.SIGINT: typed, signal.SIGQUIT: typed, signal.SIGTERM: forward, signal.SIGHUP: forward}
+    wanted: dict[signal.Signals, Any] = {
+        signal.SIGINT: typed,
+        signal.SIGQUIT: typed,
+        signal.SIGTERM: forward,
+        signal.SIGHUP: forward,
+    }
     before = {number: signal.signal(number, action) for number, action in wanted.items()}
     try:
         yield
@@ -107,7 +138,10 @@ def _counts(report: Path) -> tuple[int | None, int | None]:
     """(failed, passed) of a JUnit file; unknown where there is none."""
     try:
         suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
-        total, failures, errors, skipped = (sum(int(s.get(name, "0")) for s in suites) for name in ("tests", "failures", "errors", "skipped"))
+        total, failures, errors, skipped = (
+            sum(int(s.get(name, "0")) for s in suites)
+            for name in ("tests", "failures", "errors", "skipped")
+        )
     except (OSError, ElementTree.ParseError, ValueError):
         return None, None
     failed = failures + errors
@@ -121,7 +155,7 @@ def _commit(place: Path) -> str | None:
         return None
 
 
-# --- what the results say ----------------------------------------------------------------------------------------------------------------
+# --- what the results say -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +168,29 @@ class _Verdict:
 
 
 def apply_outcomes(store: Store, project: str, now: float) -> None:
-    """Joins the results of a project's commands to the turns whose evidence changed. Raises StoreError where the database cannot be written."""
+    """Joins the results of a project's commands to the turns whose evidence changed.
+
+    Raises StoreError where the database cannot be written.
+    """
     dirty = set(feedback.dirty_turns(store))
     if not dirty:  # almost always: the daemon asks ten times a second
         return
-    placed = [s for s in feedback.placed_suggestions(store, project, since=now - 2 * REACH) if s.turn_id in dirty and s.region is not None and not s.reverted]
+    placed = [
+        s
+        for s in feedback.placed_suggestions(store, project, since=now - 2 * REACH)
+        if s.turn_id in dirty and s.region is not None and not s.reverted
+    ]
     if not placed:
         return
-    commands = feedback.commands_of(store, project, since=min(s.placed_at or now for s in placed) - EARLIER)
+    commands = feedback.commands_of(
+        store, project, since=min(s.placed_at or now for s in placed) - EARLIER
+    )
     with store.transaction():
         for turn in dict.fromkeys(s.turn_id for s in placed):
             verdicts = [v for s in placed if s.turn_id == turn for v in _verdicts(s, commands)]
-            feedback.save_outcome(store, turn, _outcome(verdicts, feedback.load_outcome(store, turn)))
+            feedback.save_outcome(
+                store, turn, _outcome(verdicts, feedback.load_outcome(store, turn))
+            )
 
 
 def _outcome(verdicts: Sequence[_Verdict], known: Outcome) -> Outcome:
@@ -172,10 +217,20 @@ def _verdicts(suggestion: Suggestion, commands: Sequence[CommandResult]) -> Iter
         after = [c for c in runs if c.ts - c.seconds >= changed and c.ts <= placed + REACH]
         if not after:
             continue
-        before = [c for c in runs if c.ts < placed][-1:] + [c for c in runs if placed <= c.ts and c.ts - c.seconds < changed]
+        before = [c for c in runs if c.ts < placed][-1:] + [
+            c for c in runs if placed <= c.ts and c.ts - c.seconds < changed
+        ]
         last = after[-1]
-        passed = True if last.exit_code == 0 else False if any(c.exit_code == 0 for c in before) else None
-        yield _Verdict(last.kind, passed, _faster(last, runs, placed) if last.kind == "bench" else None)
+        passed = (
+            True
+            if last.exit_code == 0
+            else False
+            if any(c.exit_code == 0 for c in before)
+            else None
+        )
+        yield _Verdict(
+            last.kind, passed, _faster(last, runs, placed) if last.kind == "bench" else None
+        )
 
 
 def _says_nothing(command: CommandResult) -> bool:
@@ -185,8 +240,14 @@ def _says_nothing(command: CommandResult) -> bool:
 
 
 def _faster(last: CommandResult, runs: Sequence[CommandResult], placed: float) -> float | None:
-    """By which share of the time it took before the suggestion came a benchmark is faster now; None where one of the two is unknown."""
-    before = [c for c in runs if c.ts < placed and c.exit_code == 0 and (c.value is None) == (last.value is None)]
+    """By which share of the time it took before the suggestion came a benchmark is faster now; None
+    where one of the two is unknown.
+    """
+    before = [
+        c
+        for c in runs
+        if c.ts < placed and c.exit_code == 0 and (c.value is None) == (last.value is None)
+    ]
     if last.exit_code != 0 or not before or _cost(before[-1]) <= 0:
         return None
     return 1 - _cost(last) / _cost(before[-1])

@@ -1,7 +1,9 @@
-"""From the bytes that passed the gateway to a Turn: Ollama's own two routes here, the four `/v1` routes in `wire_openai` and `wire_anthropic`.
+"""From the bytes that passed the gateway to a Turn: Ollama's own two routes here, the four `/v1`
+routes in `wire_openai` and `wire_anthropic`.
 
-Pure, and off the hot path: the daemon decodes when it drains the spool. Partial streams are kept (`complete=False`), refused requests too (their
-`status` says so, the server's words are in `answer_extra["error"]`). Images are left out of messages and counted there (`extra["images"]`).
+Pure, and off the hot path: the daemon decodes when it drains the spool. Partial streams are kept
+(`complete=False`), refused requests too (their `status` says so, the server's words are in
+`answer_extra["error"]`). Images are left out of messages and counted there (`extra["images"]`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qi_learn.capture import wire_anthropic, wire_openai
-from qi_learn.capture.wire_stream import ParsedAnswer, ParsedRequest, chosen, entries, first_object, json_objects, member, text_of, text_or_none, whole_number
+from qi_learn.capture.wire_stream import (
+    ParsedAnswer,
+    ParsedRequest,
+    chosen,
+    entries,
+    first_object,
+    json_objects,
+    member,
+    text_of,
+    text_or_none,
+    whole_number,
+)
 from qi_learn.records import Event, Message, Turn
 
 Reader = tuple[Callable[[Mapping[str, Any]], ParsedRequest], Callable[[str, bool], ParsedAnswer]]
@@ -18,7 +31,10 @@ EVENT_STREAM = "text/event-stream"
 
 
 def decode(event: Event) -> Turn:
-    """The turn in a `turn` event. Raises ValueError where the event is none, or its request is not what its endpoint takes."""
+    """The turn in a `turn` event.
+
+    Raises ValueError where the event is none, or its request is not what its endpoint takes.
+    """
     body = event.body
     endpoint = _text(body, "endpoint")
     if endpoint not in _READERS:
@@ -59,7 +75,9 @@ def decode(event: Event) -> Turn:
 
 def _chat_question(request: Mapping[str, Any]) -> ParsedRequest:
     messages = tuple(_message(message) for message in entries(request.get("messages")))
-    return ParsedRequest(messages, member(request, "options"), chosen(request, "format", "tools", "think"))
+    return ParsedRequest(
+        messages, member(request, "options"), chosen(request, "format", "tools", "think")
+    )
 
 
 def _message(message: Mapping[str, Any]) -> Message:
@@ -77,8 +95,14 @@ def _images(value: Mapping[str, Any]) -> int:
 
 def _generate_question(request: Mapping[str, Any]) -> ParsedRequest:
     images = _images(request)
-    prompt = Message("prompt", text_or_none(request.get("prompt")) or "", {"images": images} if images else {})
-    return ParsedRequest((prompt,), member(request, "options"), chosen(request, "system", "template", "raw", "suffix", "format", "think", "context"))
+    prompt = Message(
+        "prompt", text_or_none(request.get("prompt")) or "", {"images": images} if images else {}
+    )
+    return ParsedRequest(
+        (prompt,),
+        member(request, "options"),
+        chosen(request, "system", "template", "raw", "suffix", "format", "think", "context"),
+    )
 
 
 def _native_answer(response: str, streamed: bool) -> ParsedAnswer:
@@ -88,17 +112,24 @@ def _native_answer(response: str, streamed: bool) -> ParsedAnswer:
         message = member(value, "message")
         said.text += str(message.get("content") or value.get("response") or "")
         said.thinking += str(message.get("thinking") or value.get("thinking") or "")
-        said.calls += [dict(call) for call in entries(message.get("tool_calls") or value.get("tool_calls"))]
+        said.calls += [
+            dict(call) for call in entries(message.get("tool_calls") or value.get("tool_calls"))
+        ]
         said.more |= chosen(value, "error", "remote_host")
         if value.get("done") is True:
             said.complete = True
             said.done_reason = text_or_none(value.get("done_reason"))
-            said.prompt_tokens, said.answer_tokens = whole_number(value.get("prompt_eval_count")), whole_number(value.get("eval_count"))
+            said.prompt_tokens, said.answer_tokens = (
+                whole_number(value.get("prompt_eval_count")),
+                whole_number(value.get("eval_count")),
+            )
     return said
 
 
 def _refusal(response: str) -> ParsedAnswer:
-    """What the server said instead of an answer: `{"error": "..."}` or `{"error": {"message": "..."}}`."""
+    """What the server said instead of an answer: `{"error": "..."}` or `{"error": {"message":
+    "..."}}`.
+    """
     error: Any = next((value.get("error") for value in json_objects(response)), None)
     if isinstance(error, Mapping):
         error = error.get("message")
@@ -114,7 +145,9 @@ def _text(body: Mapping[str, Any], key: str) -> str:
 
 def _number(body: Mapping[str, Any], key: str, default: float) -> float:
     value = body.get(key)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+    return (
+        float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+    )
 
 
 _READERS: dict[str, Reader] = {

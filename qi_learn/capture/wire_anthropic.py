@@ -1,6 +1,7 @@
 """Anthropic's `/v1/messages` as Ollama serves it. See `wire`.
 
-A message's blocks become what Ollama makes of them: its texts one content, its tool uses tool calls, every tool result a message of its own.
+A message's blocks become what Ollama makes of them: its texts one content, its tool uses tool
+calls, every tool result a message of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from qi_learn.capture.wire_stream import (
 )
 from qi_learn.records import Message
 
-_SAMPLING = {"max_tokens": "num_predict", "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "stop_sequences": "stop"}
+_SAMPLING = {
+    "max_tokens": "num_predict",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "stop_sequences": "stop",
+}
 
 
 def message_question(request: Mapping[str, Any]) -> ParsedRequest:
@@ -32,24 +39,39 @@ def message_question(request: Mapping[str, Any]) -> ParsedRequest:
     if system := text_of(request.get("system"))[0]:
         messages.append(Message("system", system))
     given = entries(request.get("messages"))
-    used = [block for message in given for block in entries(message.get("content")) if block.get("type") == "tool_use"]
+    used = [
+        block
+        for message in given
+        for block in entries(message.get("content"))
+        if block.get("type") == "tool_use"
+    ]
     names = {str(block.get("id")): str(block.get("name", "")) for block in used}
     for message in given:
         messages += _messages(message, names)
-    options = {theirs: request[name] for name, theirs in _SAMPLING.items() if request.get(name) is not None}
+    options = {
+        theirs: request[name] for name, theirs in _SAMPLING.items() if request.get(name) is not None
+    }
     shape = chosen(request, "tools")
     if member(request, "thinking").get("type") == "enabled":
         shape["think"] = True
-    return ParsedRequest(tuple(messages), options, shape, text_or_none(member(request, "metadata").get("user_id")))
+    return ParsedRequest(
+        tuple(messages), options, shape, text_or_none(member(request, "metadata").get("user_id"))
+    )
 
 
 def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
     role, blocks = str(message.get("role", "")), entries(message.get("content"))
     text, images = text_of(message.get("content"))
     extra: dict[str, Any] = {}
-    if calls := [call(block.get("name"), block.get("input"), block.get("id")) for block in blocks if block.get("type") == "tool_use"]:
+    if calls := [
+        call(block.get("name"), block.get("input"), block.get("id"))
+        for block in blocks
+        if block.get("type") == "tool_use"
+    ]:
         extra["tool_calls"] = calls
-    if thinking := "".join(str(block.get("thinking") or "") for block in blocks if block.get("type") == "thinking"):
+    if thinking := "".join(
+        str(block.get("thinking") or "") for block in blocks if block.get("type") == "thinking"
+    ):
         extra["thinking"] = thinking
     if images:
         extra["images"] = images
@@ -60,7 +82,16 @@ def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Mess
 def _result(block: Mapping[str, Any], names: Mapping[str, str]) -> Message:
     text, images = text_of(block.get("content"))
     id = str(block.get("tool_use_id", ""))
-    return Message("tool", text, chosen({"tool_name": names.get(id), "tool_call_id": id, "images": images or None}, "tool_name", "tool_call_id", "images"))
+    return Message(
+        "tool",
+        text,
+        chosen(
+            {"tool_name": names.get(id), "tool_call_id": id, "images": images or None},
+            "tool_name",
+            "tool_call_id",
+            "images",
+        ),
+    )
 
 
 def message_answer(response: str, streamed: bool) -> ParsedAnswer:
@@ -82,7 +113,12 @@ def message_answer(response: str, streamed: bool) -> ParsedAnswer:
     return said
 
 
-def _add_event(said: ParsedAnswer, event: Mapping[str, Any], blocks: dict[int, dict[str, Any]], written: dict[int, str]) -> None:
+def _add_event(
+    said: ParsedAnswer,
+    event: Mapping[str, Any],
+    blocks: dict[int, dict[str, Any]],
+    written: dict[int, str],
+) -> None:
     kind, index = event.get("type"), whole_number(event.get("index")) or 0
     if kind == "content_block_start":
         blocks[index] = dict(member(event, "content_block"))

@@ -1,6 +1,8 @@
-"""OpenAI's three routes as Ollama serves them: chat completions, completions, responses. See `wire`.
+"""OpenAI's three routes as Ollama serves them: chat completions, completions, responses. See
+`wire`.
 
-Questions are put in Ollama's own terms (`num_predict`, `format`, `think`), because that is what its middleware turns them into before it renders.
+Questions are put in Ollama's own terms (`num_predict`, `format`, `think`), because that is what its
+middleware turns them into before it renders.
 """
 
 from __future__ import annotations
@@ -39,16 +41,34 @@ _SAMPLING = {
 def chat_question(request: Mapping[str, Any]) -> ParsedRequest:
     """`/v1/chat/completions`."""
     messages = entries(request.get("messages"))
-    names = {str(made.get("id")): str(member(made, "function").get("name", "")) for message in messages for made in entries(message.get("tool_calls"))}
-    return ParsedRequest(tuple(_message(message, names) for message in messages), _options(request), _shape(request), _session(request))
+    names = {
+        str(made.get("id")): str(member(made, "function").get("name", ""))
+        for message in messages
+        for made in entries(message.get("tool_calls"))
+    }
+    return ParsedRequest(
+        tuple(_message(message, names) for message in messages),
+        _options(request),
+        _shape(request),
+        _session(request),
+    )
 
 
 def _message(message: Mapping[str, Any], names: Mapping[str, str]) -> Message:
     text, images = text_of(message.get("content"))
     extra: dict[str, Any] = {}
     if calls := entries(message.get("tool_calls")):
-        extra["tool_calls"] = [call(member(made, "function").get("name"), member(made, "function").get("arguments"), made.get("id")) for made in calls]
-    if message.get("role") == "tool" and (name := message.get("name") or names.get(str(message.get("tool_call_id")))):
+        extra["tool_calls"] = [
+            call(
+                member(made, "function").get("name"),
+                member(made, "function").get("arguments"),
+                made.get("id"),
+            )
+            for made in calls
+        ]
+    if message.get("role") == "tool" and (
+        name := message.get("name") or names.get(str(message.get("tool_call_id")))
+    ):
         extra["tool_name"] = name
     extra |= chosen(message, "tool_call_id")
     if thinking := text_or_none(message.get("reasoning")):
@@ -68,27 +88,35 @@ def chat_answer(response: str, streamed: bool) -> ParsedAnswer:
         said.thinking += str(part.get("reasoning") or part.get("reasoning_content") or "")
         for made in entries(part.get("tool_calls")):
             _add_call(calls, made)
-    said.calls = [call(made["name"], made["arguments"], made["id"]) for _, made in sorted(calls.items())]
+    said.calls = [
+        call(made["name"], made["arguments"], made["id"]) for _, made in sorted(calls.items())
+    ]
     return said
 
 
 def _add_call(calls: dict[int, dict[str, Any]], made: Mapping[str, Any]) -> None:
     """A call may come whole (Ollama) or in pieces, its arguments as parts of a text (OpenAI)."""
     index = whole_number(made.get("index"))
-    known = calls.setdefault(len(calls) if index is None else index, {"name": "", "arguments": "", "id": None})
+    known = calls.setdefault(
+        len(calls) if index is None else index, {"name": "", "arguments": "", "id": None}
+    )
     function = member(made, "function")
     known["id"] = made.get("id") or known["id"]
     known["name"] = function.get("name") or known["name"]
     arguments = function.get("arguments")
     in_pieces = isinstance(arguments, str) and isinstance(known["arguments"], str)
-    known["arguments"] = known["arguments"] + arguments if in_pieces else arguments or known["arguments"]
+    known["arguments"] = (
+        known["arguments"] + arguments if in_pieces else arguments or known["arguments"]
+    )
 
 
 def completion_question(request: Mapping[str, Any]) -> ParsedRequest:
     """`/v1/completions`: one prompt, perhaps with a suffix."""
     prompt = request.get("prompt")
     text = "\n".join(map(str, prompt)) if isinstance(prompt, list) else str(prompt or "")
-    return ParsedRequest((Message("prompt", text),), _options(request), chosen(request, "suffix"), _session(request))
+    return ParsedRequest(
+        (Message("prompt", text),), _options(request), chosen(request, "suffix"), _session(request)
+    )
 
 
 def completion_answer(response: str, streamed: bool) -> ParsedAnswer:
@@ -107,7 +135,10 @@ def _choices(response: str, streamed: bool, said: ParsedAnswer) -> Iterator[Mapp
             continue
         said.more |= _error(value)
         if usage := member(value, "usage"):
-            said.prompt_tokens, said.answer_tokens = whole_number(usage.get("prompt_tokens")), whole_number(usage.get("completion_tokens"))
+            said.prompt_tokens, said.answer_tokens = (
+                whole_number(usage.get("prompt_tokens")),
+                whole_number(usage.get("completion_tokens")),
+            )
         for choice in entries(value.get("choices")):
             if choice.get("index", 0) == 0:
                 said.done_reason = text_or_none(choice.get("finish_reason")) or said.done_reason
@@ -122,7 +153,11 @@ def response_question(request: Mapping[str, Any]) -> ParsedRequest:
         messages.append(Message("system", instructions))
     given = request.get("input")
     items = [{"role": "user", "content": given}] if isinstance(given, str) else entries(given)
-    names = {str(item.get("call_id")): str(item.get("name", "")) for item in items if item.get("type") == "function_call"}
+    names = {
+        str(item.get("call_id")): str(item.get("name", ""))
+        for item in items
+        if item.get("type") == "function_call"
+    }
     for item in items:
         messages += _item(item, names)
     return ParsedRequest(tuple(messages), _options(request), _shape(request), _session(request))
@@ -131,11 +166,27 @@ def response_question(request: Mapping[str, Any]) -> ParsedRequest:
 def _item(item: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
     kind = item.get("type", "message")
     if kind == "function_call":
-        return [Message("assistant", "", {"tool_calls": [call(item.get("name"), item.get("arguments"), item.get("call_id"))]})]
+        return [
+            Message(
+                "assistant",
+                "",
+                {
+                    "tool_calls": [
+                        call(item.get("name"), item.get("arguments"), item.get("call_id"))
+                    ]
+                },
+            )
+        ]
     if kind == "function_call_output":
         name = names.get(str(item.get("call_id")))
         extra = {"tool_name": name} if name else {}
-        return [Message("tool", text_of(item.get("output"))[0], {**extra, **chosen({"tool_call_id": item.get("call_id")}, "tool_call_id")})]
+        return [
+            Message(
+                "tool",
+                text_of(item.get("output"))[0],
+                {**extra, **chosen({"tool_call_id": item.get("call_id")}, "tool_call_id")},
+            )
+        ]
     if kind == "reasoning":
         return [Message("assistant", "", {"thinking": text_of(item.get("summary"))[0]})]
     text, images = text_of(item.get("content"))
@@ -143,7 +194,9 @@ def _item(item: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
 
 
 def response_answer(response: str, streamed: bool) -> ParsedAnswer:
-    """Typed events, the last of which holds the whole response; deltas count only where it never came."""
+    """Typed events, the last of which holds the whole response; deltas count only where it never
+    came.
+    """
     if not streamed:
         return next((_response(value) for value in json_objects(response)), ParsedAnswer())
     said = ParsedAnswer()
@@ -155,7 +208,10 @@ def response_answer(response: str, streamed: bool) -> ParsedAnswer:
             said.text += str((value or {}).get("delta") or "")
         elif kind.startswith("response.reasoning") and kind.endswith(".delta"):
             said.thinking += str((value or {}).get("delta") or "")
-        elif kind == "response.output_item.done" and member(value, "item").get("type") == "function_call":
+        elif (
+            kind == "response.output_item.done"
+            and member(value, "item").get("type") == "function_call"
+        ):
             item = member(value, "item")
             said.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
         elif kind == "error":
@@ -164,17 +220,26 @@ def response_answer(response: str, streamed: bool) -> ParsedAnswer:
 
 
 def _response(value: Mapping[str, Any]) -> ParsedAnswer:
-    said = ParsedAnswer(complete=value.get("status") in ("completed", "incomplete", "failed"), more=_error(value))
+    said = ParsedAnswer(
+        complete=value.get("status") in ("completed", "incomplete", "failed"), more=_error(value)
+    )
     for item in entries(value.get("output")):
         if item.get("type") == "message":
-            said.text += "".join(str(part.get("text") or "") for part in entries(item.get("content")))
+            said.text += "".join(
+                str(part.get("text") or "") for part in entries(item.get("content"))
+            )
         elif item.get("type") == "function_call":
             said.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
         elif item.get("type") == "reasoning":
             said.thinking += text_of(item.get("summary"))[0]
     usage = member(value, "usage")
-    said.prompt_tokens, said.answer_tokens = whole_number(usage.get("input_tokens")), whole_number(usage.get("output_tokens"))
-    said.done_reason = text_or_none(member(value, "incomplete_details").get("reason")) or text_or_none(value.get("status"))
+    said.prompt_tokens, said.answer_tokens = (
+        whole_number(usage.get("input_tokens")),
+        whole_number(usage.get("output_tokens")),
+    )
+    said.done_reason = text_or_none(
+        member(value, "incomplete_details").get("reason")
+    ) or text_or_none(value.get("status"))
     return said
 
 
@@ -185,7 +250,9 @@ def _error(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _options(request: Mapping[str, Any]) -> dict[str, Any]:
-    return {theirs: request[name] for name, theirs in _SAMPLING.items() if request.get(name) is not None}
+    return {
+        theirs: request[name] for name, theirs in _SAMPLING.items() if request.get(name) is not None
+    }
 
 
 def _shape(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,10 +262,14 @@ def _shape(request: Mapping[str, Any]) -> dict[str, Any]:
         shape["format"] = "json"
     elif wanted.get("type") == "json_schema":
         shape["format"] = member(wanted, "json_schema").get("schema") or wanted.get("schema")
-    if effort := text_or_none(request.get("reasoning_effort")) or text_or_none(member(request, "reasoning").get("effort")):
+    if effort := text_or_none(request.get("reasoning_effort")) or text_or_none(
+        member(request, "reasoning").get("effort")
+    ):
         shape["think"] = False if effort == "none" else effort
     return shape
 
 
 def _session(request: Mapping[str, Any]) -> str | None:
-    return text_or_none(request.get("prompt_cache_key")) or text_or_none(member(request, "metadata").get("session_id"))
+    return text_or_none(request.get("prompt_cache_key")) or text_or_none(
+        member(request, "metadata").get("session_id")
+    )

@@ -1,4 +1,5 @@
-"""What the decoders of `wire` have in common: a question, an answer, and how streams are cut into JSON values.
+"""What the decoders of `wire` have in common: a question, an answer, and how streams are cut into
+JSON values.
 
 A stream that was cut off gives what came before the cut. Nothing here knows an API.
 """
@@ -18,7 +19,9 @@ _SPACE = re.compile(r"\s*")
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A request's messages, sampling options, the other fields that shape the text the model reads, and the client's own session id."""
+    """A request's messages, sampling options, the other fields that shape the text the model reads,
+    and the client's own session id.
+    """
 
     messages: tuple[Message, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -47,7 +50,10 @@ class ParsedAnswer:
 
 
 def first_object(text: str) -> dict[str, Any]:
-    """The JSON object a text begins with (what follows it is not read, as in Ollama). Raises ValueError where there is none."""
+    """The JSON object a text begins with (what follows it is not read, as in Ollama).
+
+    Raises ValueError where there is none.
+    """
     try:
         value, _ = json.JSONDecoder().raw_decode(text, _skip(text, 0))
     except RecursionError:
@@ -83,7 +89,9 @@ def server_events(text: str) -> Iterator[dict[str, Any] | None]:
 
 
 def text_of(content: Any) -> tuple[str, int]:
-    """The text of a message's content (a text, or parts of which some are text), and how many parts are images."""
+    """The text of a message's content (a text, or parts of which some are text), and how many parts
+    are images.
+    """
     if isinstance(content, str):
         return content, 0
     texts: list[str] = []
@@ -102,8 +110,12 @@ def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
     """A tool call in Ollama's own form: the arguments as an object where they are one."""
     if isinstance(arguments, str):
         parsed = next(json_objects(arguments or "{}"), None)
-        arguments = arguments if parsed is None else parsed  # cut off, or the model wrote no JSON: kept as it was
-    made: dict[str, Any] = {"function": {"name": name or "", "arguments": {} if arguments is None else arguments}}
+        arguments = (
+            arguments if parsed is None else parsed
+        )  # cut off, or the model wrote no JSON: kept as it was
+    made: dict[str, Any] = {
+        "function": {"name": name or "", "arguments": {} if arguments is None else arguments}
+    }
     return {"id": id, **made} if id else made
 
 
@@ -122,7 +134,9 @@ def chosen(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 def entries(value: Any) -> list[Mapping[str, Any]]:
     """The objects in a list; empty where it is none."""
-    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+    return (
+        [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+    )
 
 
 def member(value: Any, key: str) -> Mapping[str, Any]:

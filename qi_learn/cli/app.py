@@ -1,9 +1,10 @@
 """The terminal face: which commands there are, in the order in which `--help` lists them.
 
-The functions only parse, call and print; what is heavy is imported inside the command that needs it, so
-that `--help` and `rate` stay quick.
+The functions only parse, call and print; what is heavy is imported inside the command that needs
+it, so that `--help` and `rate` stay quick.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 daemon needed and not running, 4 refused by gate or thresholds, 75 try again later.
+Exit codes: 0 done, 1 failed, 2 usage, 3 daemon needed and not running, 4 refused by gate or
+thresholds, 75 try again later.
 """
 
 from __future__ import annotations
@@ -28,11 +29,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 daemon_app = typer.Typer(
-    invoke_without_command=True, rich_markup_mode=None, help="Run the daemon in the foreground; `start` and `stop` run it in the background."
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    help="Run the daemon in the foreground; `start` and `stop` run it in the background.",
 )
-bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure what qi-learn does, with its own code.")
+bench_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Measure what qi-learn does, with its own code.",
+)
 
-UNCHANGED = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+UNCHANGED = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "allow_interspersed_args": False,
+}
 """What stands after `run --` is the command's own, options and all."""
 
 
@@ -43,7 +54,14 @@ def _show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", callback=_show_version, is_eager=True)] = False) -> None:
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and leave.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
     """A local model that learns from the way you work, and proves it before it ships."""
 
 

@@ -11,13 +11,24 @@ from qi_learn.cli.output import Json, print_json
 
 
 def demo(
-    repo: Annotated[Path | None, typer.Option(help="Your own git repository, played in commit order, instead of an installed package.")] = None,
+    repo: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own git repository, played in commit order, instead of an installed package."
+        ),
+    ] = None,
     cycles: Annotated[int, typer.Option(min=1, max=10, help="How many learning cycles.")] = 2,
-    ollama: Annotated[str | None, typer.Option(help="Work on this Ollama server instead of the embedded engine.")] = None,
+    ollama: Annotated[
+        str | None, typer.Option(help="Work on this Ollama server instead of the embedded engine.")
+    ] = None,
     as_json: Json = False,
-    keep: Annotated[bool, typer.Option(help="Leave the throw-away home in place and say where it is.")] = False,
+    keep: Annotated[
+        bool, typer.Option(help="Leave the throw-away home in place and say where it is.")
+    ] = False,
 ) -> None:
-    """One learning cycle and one more, end to end on real code, in a throw-away home, explained as it goes."""
+    """One learning cycle and one more, end to end on real code, in a throw-away home, explained as
+    it goes.
+    """
     from qi_learn.demo import story
 
     code = story.tell(repo=repo, cycles=cycles, ollama=ollama, as_json=as_json, keep=keep)
@@ -26,20 +37,61 @@ def demo(
 
 
 def bench_learning(
-    seeds: Annotated[int, typer.Option("--seeds", min=0, help="How many streams, from seed 0 on; 0: only what --long runs.")] = 3,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", min=0, help="How many streams, from seed 0 on; 0: only what --long runs."
+        ),
+    ] = 3,
     first_seed: Annotated[int, typer.Option("--first-seed", help="The first seed.")] = 0,
-    tasks: Annotated[int, typer.Option("--tasks", min=1, max=25, help="Conventions of a stream.")] = 4,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps a stage (default: as a cycle derives them).")] = None,
-    method: Annotated[list[str] | None, typer.Option("--method", help="Only this method; may be repeated.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All methods: each part alone, averaging, joint, other targets.")] = False,
-    long: Annotated[bool, typer.Option("--long", help="Then 20 updates in a row, each packed as it would be served.")] = False,
-    repo: Annotated[list[Path] | None, typer.Option("--repo", help="Real git repositories instead of conventions; one task each, repeat it.")] = None,
-    base: Annotated[Path | None, typer.Option("--base", help="The base model's GGUF (default: the embedded one).")] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Keep the base's Fisher here for the next run.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A minute or two that show that everything works; the figures mean little.")] = False,
+    tasks: Annotated[
+        int, typer.Option("--tasks", min=1, max=25, help="Conventions of a stream.")
+    ] = 4,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", min=1, help="Optimiser steps a stage (default: as a cycle derives them)."
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="Only this method; may be repeated.")
+    ] = None,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="All methods: each part alone, averaging, joint, other targets."
+        ),
+    ] = False,
+    long: Annotated[
+        bool,
+        typer.Option("--long", help="Then 20 updates in a row, each packed as it would be served."),
+    ] = False,
+    repo: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--repo", help="Real git repositories instead of conventions; one task each, repeat it."
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", help="The base model's GGUF (default: the embedded one)."),
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Keep the base's Fisher here for the next run.")
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="A minute or two that show that everything works; the figures mean little.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Does it learn, and does it forget? Several methods on streams of conventions, measured on the packed file."""
+    """Does it learn, and does it forget?
+
+    Several methods on streams of conventions, measured on the packed file.
+    """
     from qi_learn.bench.command import run_learning
 
     run_learning(

@@ -23,11 +23,16 @@ def daemon_start() -> None:
 
     paths, _ = open_settings()
     state = client.start(paths)
-    typer.echo(f"The daemon runs (pid {state.pid}). Point your tools at {state.gateway} instead of {state.server}.")
+    typer.echo(
+        f"The daemon runs (pid {state.pid}). Point your tools at {state.gateway} instead of "
+        f"{state.server}."
+    )
 
 
 def daemon_stop() -> None:
     """Stop the daemon; a cycle under way goes on where it was when the daemon starts again."""
     from qi_learn.daemon import client
 
-    typer.echo("The daemon has stopped." if client.stop(Paths.default()) else "The daemon was not running.")
+    typer.echo(
+        "The daemon has stopped." if client.stop(Paths.default()) else "The daemon was not running."
+    )

@@ -13,9 +13,18 @@ from qi_learn.paths import Paths
 
 def rate(
     words: Annotated[
-        list[str], typer.Argument(metavar="[ID|last] RATING", help="Which answer (default: the last one of this project), and 1 (bad) to 5 (good).")
+        list[str],
+        typer.Argument(
+            metavar="[ID|last] RATING",
+            help="Which answer (default: the last one of this project), and 1 (bad) to 5 (good).",
+        ),
     ],
-    correction: Annotated[Path | None, typer.Option(help="A file with what the answer's code should have been; - reads it from the input.")] = None,
+    correction: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with what the answer's code should have been; - reads it from the input."
+        ),
+    ] = None,
     comment: Annotated[str | None, typer.Option(help="A remark, kept with the rating.")] = None,
 ) -> None:
     """Rate an answer; works with or without the daemon."""
@@ -23,14 +32,25 @@ def rate(
 
     turn, stars = rating.parse_words(words)
     text = None if correction is None else read_input(correction)
-    typer.echo(rating.send(Paths.default(), turn, stars, correction=text, comment=comment, place=Path.cwd()))
+    typer.echo(
+        rating.send(
+            Paths.default(), turn, stars, correction=text, comment=comment, place=Path.cwd()
+        )
+    )
 
 
 def log(
     limit: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 20,
-    query: Annotated[str | None, typer.Option("-q", help="Only turns whose text contains this.")] = None,
+    query: Annotated[
+        str | None, typer.Option("-q", help="Only turns whose text contains this.")
+    ] = None,
     project: Annotated[Path | None, typer.Option(help="Only turns of this project.")] = None,
-    event: Annotated[Path | None, typer.Option(help="Take one event (JSON) from this file, or - for the input, into the spool instead of listing.")] = None,
+    event: Annotated[
+        Path | None,
+        typer.Option(
+            help="Take one event (JSON) from this file, or - for the input, into the spool instead of listing."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List what was recorded, newest first; or take in an event from a hook."""
@@ -56,8 +76,15 @@ def log(
 
 
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="-- CMD ...", help="The command, after --.")],
-    kind: Annotated[str | None, typer.Option(help="compile, test, deploy, bench or other; found out from the command where not given.")] = None,
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- CMD ...", help="The command, after --.")
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="compile, test, deploy, bench or other; found out from the command where not given."
+        ),
+    ] = None,
 ) -> None:
     """Run a command unchanged and record its outcome; exits as the command does."""
     from qi_learn.commands import run as outcome
@@ -68,7 +95,10 @@ def run(
     raise typer.Exit(code)
 
 
-def explain(what: Annotated[str, typer.Argument(metavar="ID", help="A turn, a run or a version.")], as_json: Json = False) -> None:
+def explain(
+    what: Annotated[str, typer.Argument(metavar="ID", help="A turn, a run or a version.")],
+    as_json: Json = False,
+) -> None:
     """Say why: the signals behind a score, the numbers of a run, the verdict on a version."""
     from qi_learn.report import explain as view
 

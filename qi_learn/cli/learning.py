@@ -11,8 +11,16 @@ from qi_learn.paths import Paths
 
 
 def train(
-    now: Annotated[bool, typer.Option("--now", help="Start a cycle at once, if the data allows one, and show it. Ctrl-C asks before it cancels.")] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="End the cycle under way; the live version stays.")] = False,
+    now: Annotated[
+        bool,
+        typer.Option(
+            "--now",
+            help="Start a cycle at once, if the data allows one, and show it. Ctrl-C asks before it cancels.",
+        ),
+    ] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="End the cycle under way; the live version stays.")
+    ] = False,
 ) -> None:
     """Say whether it is time to learn; with --now, learn."""
     if cancel:
@@ -40,7 +48,11 @@ def _cancel() -> None:
     if ended.state == "cancelled":
         typer.echo("The cycle is cancelled; the live version is what it was.")
         return
-    typer.echo(ended.reason if ended.state == "left" else f"Not cancelled: it was {ended.state} before ({ended.reason}).")
+    typer.echo(
+        ended.reason
+        if ended.state == "left"
+        else f"Not cancelled: it was {ended.state} before ({ended.reason})."
+    )
     raise typer.Exit(ended.exit_code or 1)
 
 
@@ -56,7 +68,9 @@ def versions(as_json: Json = False) -> None:
 
 
 def rollback(
-    version: Annotated[str | None, typer.Argument(help="The version to go back to (default: the one before).")] = None,
+    version: Annotated[
+        str | None, typer.Argument(help="The version to go back to (default: the one before).")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -40,9 +40,16 @@ def _finite(value: Any) -> Any:
 
 def read_input(place: Path) -> str:
     try:
-        text = (sys.stdin.buffer.read() if str(place) == "-" else place.read_bytes()).decode("utf-8")
+        text = (sys.stdin.buffer.read() if str(place) == "-" else place.read_bytes()).decode(
+            "utf-8"
+        )
     except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"{place} cannot be read: {error}", "Give the path of a UTF-8 text file, or - for the input.") from error
+        raise NotFound(
+            f"{place} cannot be read: {error}",
+            "Give the path of a UTF-8 text file, or - for the input.",
+        ) from error
     if "\0" in text:
-        raise NotFound(f"{place} is no text file.", "Give the path of a UTF-8 text file, or - for the input.")
+        raise NotFound(
+            f"{place} is no text file.", "Give the path of a UTF-8 text file, or - for the input."
+        )
     return text

@@ -12,7 +12,11 @@ from qi_learn.paths import Paths
 from qi_learn.settings import settings_table
 
 
-def init(path: Annotated[Path, typer.Argument(help="The project to watch; its git repository where it lies in one.")] = Path()) -> None:
+def init(
+    path: Annotated[
+        Path, typer.Argument(help="The project to watch; its git repository where it lies in one.")
+    ] = Path(),
+) -> None:
     """Register a project and make version 1.0.0 from the base model."""
     from qi_learn.commands import init as setup
 
@@ -41,7 +45,10 @@ def doctor(as_json: Json = False) -> None:
         print_json({"checks": found})
     else:
         for finding in found:
-            typer.echo(f"{'ok  ' if finding.ok else 'MEND'}  {finding.what}" + (f"\n   -> {finding.hint}" if finding.hint else ""))
+            typer.echo(
+                f"{'ok  ' if finding.ok else 'MEND'}  {finding.what}"
+                + (f"\n   -> {finding.hint}" if finding.hint else "")
+            )
     if not all(f.ok for f in found):
         raise typer.Exit(1)
 

@@ -1,4 +1,7 @@
-"""First steps: a configuration, a registered project, version 1.0.0. What is there already stays."""
+"""First steps: a configuration, a registered project, version 1.0.0.
+
+What is there already stays.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ from qi_learn.workspace.registry import add_project
 
 
 def initialise(paths: Paths, settings: Settings, place: Path) -> Iterator[str]:
-    """Does what is missing and says it line by line. Raises SettingsError where `place` is no directory."""
+    """Does what is missing and says it line by line.
+
+    Raises SettingsError where `place` is no directory.
+    """
     if not place.is_dir():
         raise SettingsError(f"{place} is not a directory.", "Give the directory of a project.")
     paths.ensure()
@@ -36,11 +42,17 @@ def initialise(paths: Paths, settings: Settings, place: Path) -> Iterator[str]:
     yield f"{project} is {'now' if added else 'already'} watched."
     deployment = _base(paths, settings)
     yield f"{deployment.alias} is version {deployment.live} ({deployment.live_release.model})."
-    yield "Start the daemon with `qi-learn daemon start`." if not client.locked(paths) else "The daemon runs and has taken it up."
+    yield (
+        "Start the daemon with `qi-learn daemon start`."
+        if not client.locked(paths)
+        else "The daemon runs and has taken it up."
+    )
 
 
 def _ollama_hint(settings: Settings) -> str:
-    """Where an Ollama is up and no model of its is named, the embedded engine would take its place without a word."""
+    """Where an Ollama is up and no model of its is named, the embedded engine would take its place
+    without a word.
+    """
     if settings.serve.backend != "auto" or settings.serve.base:
         return ""
     with Ollama(settings.serve.ollama, timeout=2.0) as server:
@@ -54,17 +66,25 @@ def _ollama_hint(settings: Settings) -> str:
 def _base(paths: Paths, settings: Settings) -> Deployment:
     state = client.running(paths)
     if state is not None or not uses_engine(settings):
-        return _with_base(paths, settings, model_server_of(settings, paths, state.server if state and state.engine else None))
+        return _with_base(
+            paths,
+            settings,
+            model_server_of(settings, paths, state.server if state and state.engine else None),
+        )
     engine = engine_process(paths, settings)
     engine.start()
     try:
-        return _with_base(paths, settings, model_server_of(settings, paths, engine.wait_ready(ENGINE_SECONDS)))
+        return _with_base(
+            paths, settings, model_server_of(settings, paths, engine.wait_ready(ENGINE_SECONDS))
+        )
     finally:
         engine.stop()
 
 
 def _with_base(paths: Paths, settings: Settings, backend: ModelServer) -> Deployment:
-    """Version 1.0.0, or, where the settings name another base by now, the next major version from that one."""
+    """Version 1.0.0, or, where the settings name another base by now, the next major version from
+    that one.
+    """
     deployment = ensure_base(paths, settings, backend, now=time.time())
     with Ollama(backend.url) as server:
         source = _source(settings, backend, server)

@@ -1,4 +1,6 @@
-"""Ratings and hand-made events into the spool: no daemon, no database needed; the daemon finds out which turn is meant when it takes the line in."""
+"""Ratings and hand-made events into the spool: no daemon, no database needed; the daemon finds out
+which turn is meant when it takes the line in.
+"""
 
 from __future__ import annotations
 
@@ -21,36 +23,63 @@ EVENT = (
     f"Kinds: {', '.join(KINDS)}. Authors (optional): {', '.join(AUTHORS)}."
 )
 _LOCK_SECONDS = 0.2
-"""How long to wait for a database that somebody else has locked, only to see whether an id is there."""
+"""How long to wait for a database that somebody else has locked, only to see whether an id is
+there.
+"""
 
 
 def parse_words(words: Sequence[str]) -> tuple[str, int]:
     """`["5"]`, `["last", "5"]` or `[ID, "5"]` -> (turn, rating). Raises SettingsError (usage)."""
-    turn, stars = ("last", words[0]) if len(words) == 1 else (words[0], words[1]) if len(words) == 2 else ("", "")
+    turn, stars = (
+        ("last", words[0])
+        if len(words) == 1
+        else (words[0], words[1])
+        if len(words) == 2
+        else ("", "")
+    )
     if stars not in ("1", "2", "3", "4", "5"):
-        raise SettingsError(f"`{' '.join(words)}` is not a rating: a rating is a whole number from 1 to 5.", USAGE)
+        raise SettingsError(
+            f"`{' '.join(words)}` is not a rating: a rating is a whole number from 1 to 5.", USAGE
+        )
     return turn, int(stars)
 
 
-def send(paths: Paths, turn: str, stars: int, *, correction: str | None, comment: str | None, place: Path) -> str:
-    """Writes the rating and says so. Raises NotFound where the id is of no turn that was recorded, SettingsError for an empty correction."""
+def send(
+    paths: Paths, turn: str, stars: int, *, correction: str | None, comment: str | None, place: Path
+) -> str:
+    """Writes the rating and says so.
+
+    Raises NotFound where the id is of no turn that was recorded, SettingsError for an empty
+    correction.
+    """
     if correction is not None and not correction.strip():
-        raise SettingsError("The correction is empty.", "Give a file with the code that the answer should have had.")
+        raise SettingsError(
+            "The correction is empty.", "Give a file with the code that the answer should have had."
+        )
     if turn != "last" and not _known(paths, turn):
-        raise NotFound(f"No answer with the id {turn} was recorded.", "`qi-learn log` lists the ids; `last` means the newest of this project.")
+        raise NotFound(
+            f"No answer with the id {turn} was recorded.",
+            "`qi-learn log` lists the ids; `last` means the newest of this project.",
+        )
     project = project_of(paths, place)
     body = {"turn": turn, "rating": stars, "correction": correction, "comment": comment}
     spool = Spool(paths.ensure().spool, "cli")
     try:
-        spool.append("rating", body, author="person", project=None if project is None else str(project))
+        spool.append(
+            "rating", body, author="person", project=None if project is None else str(project)
+        )
     finally:
         spool.close()
     which = turn if turn != "last" else "the last answer" + (f" in {project}" if project else "")
-    return f"Rated {which}: {stars} of 5." + ("" if client.locked(paths) else " It counts once the daemon runs: `qi-learn daemon start`.")
+    return f"Rated {which}: {stars} of 5." + (
+        "" if client.locked(paths) else " It counts once the daemon runs: `qi-learn daemon start`."
+    )
 
 
 def send_event(paths: Paths, text: str) -> str:
-    """Takes one event as hooks write it: `{"kind", "body", "source"?, "author"?, "project"?, "id"?, "ts"?}`; its id. Raises SettingsError."""
+    """Takes one event as hooks write it: `{"kind", "body", "source"?, "author"?, "project"?, "id"?,
+    "ts"?}`; its id. Raises SettingsError.
+    """
     try:
         event = parse(text.strip().encode(), default_ts=time.time(), default_source="hook")
         if event.kind not in KINDS:
@@ -60,14 +89,25 @@ def send_event(paths: Paths, text: str) -> str:
     except ValueError as error:
         raise SettingsError(f"The event cannot be taken in: {error}.", EVENT) from error
     try:
-        written = spool.append(event.kind, event.body, author=event.author, project=event.project, id=event.id or None, ts=event.ts)
+        written = spool.append(
+            event.kind,
+            event.body,
+            author=event.author,
+            project=event.project,
+            id=event.id or None,
+            ts=event.ts,
+        )
     finally:
         spool.close()
     return written
 
 
 def _known(paths: Paths, turn: str) -> bool:
-    """Still in the spool, or in the store. A database that cannot be read (damaged, locked) must not stop a rating: then the daemon decides."""
+    """Still in the spool, or in the store.
+
+    A database that cannot be read (damaged, locked) must not stop a rating: then the daemon
+    decides.
+    """
     if any(_told_in(file, turn) for file in spool_files(paths.spool)):
         return True
     from qi_learn.store import turns
@@ -86,8 +126,13 @@ def _known(paths: Paths, turn: str) -> bool:
 
 
 def _told_in(file: Path, turn: str) -> bool:
-    """Whether a spool file tells of this turn; one that the daemon has just drained and deleted does not (the store has it then)."""
+    """Whether a spool file tells of this turn; one that the daemon has just drained and deleted
+    does not (the store has it then).
+    """
     try:
-        return any(line.event is not None and line.event.kind == "turn" and line.event.id == turn for line in read_from(file))
+        return any(
+            line.event is not None and line.event.kind == "turn" and line.event.id == turn
+            for line in read_from(file)
+        )
     except FileNotFoundError:
         return False

@@ -1,4 +1,6 @@
-"""`qi-learn rollback`: the terminal's way into `deploy/rollback`, with or without a server; tells the store by an event."""
+"""`qi-learn rollback`: the terminal's way into `deploy/rollback`, with or without a server; tells
+the store by an event.
+"""
 
 from __future__ import annotations
 
@@ -33,23 +35,42 @@ class RollbackReport:
     remark: str = ""
 
 
-def roll_back(paths: Paths, settings: Settings, *, version: str | None, dry_run: bool) -> RollbackReport:
-    """Makes an earlier version live, or says which it would be. Raises NotFound where there is none."""
+def roll_back(
+    paths: Paths, settings: Settings, *, version: str | None, dry_run: bool
+) -> RollbackReport:
+    """Makes an earlier version live, or says which it would be.
+
+    Raises NotFound where there is none.
+    """
     began = time.monotonic()
     if dry_run:
         deployment = load_deployment(paths)
         release = rollback.choose(deployment, version)
-        return RollbackReport(deployment.live, release.version, release.model, deployment.alias, False, True, time.monotonic() - began)
+        return RollbackReport(
+            deployment.live,
+            release.version,
+            release.model,
+            deployment.alias,
+            False,
+            True,
+            time.monotonic() - began,
+        )
     url, store = _server(paths, settings)
     if url is None:
         done = rollback.roll_back(paths, None, version=version)
     else:
         with Ollama(url, timeout=ASK_SECONDS) as server:
             done = rollback.roll_back(paths, server, version=version, store=store)
-    remark = "" if done.alias_moved else "The gateway answers with it at once; the alias on the server follows when the daemon next reaches it."
+    remark = (
+        ""
+        if done.alias_moved
+        else "The gateway answers with it at once; the alias on the server follows when the daemon next reaches it."
+    )
     seconds = time.monotonic() - began
     remark += _tell(paths, done, seconds)
-    return RollbackReport(done.before, done.version, done.model, done.alias, done.alias_moved, False, seconds, remark)
+    return RollbackReport(
+        done.before, done.version, done.model, done.alias, done.alias_moved, False, seconds, remark
+    )
 
 
 def _server(paths: Paths, settings: Settings) -> tuple[str | None, Path | None]:
@@ -65,7 +86,13 @@ def _tell(paths: Paths, done: rollback.RolledBack, seconds: float) -> str:
     """The event for the store; a full disk must not stop a rollback."""
     try:
         spool = Spool(paths.spool, "rollback", clock=time.time)
-        told = {"action": "rolled_back", "version": done.version, "alias": done.alias, "from": done.before, "seconds": round(seconds, 3)}
+        told = {
+            "action": "rolled_back",
+            "version": done.version,
+            "alias": done.alias,
+            "from": done.before,
+            "seconds": round(seconds, 3),
+        }
         spool.append("release", told, author="person")
         spool.close()
     except SpoolError as error:
@@ -76,4 +103,7 @@ def _tell(paths: Paths, done: rollback.RolledBack, seconds: float) -> str:
 def as_text(done: RollbackReport) -> str:
     if done.dry_run:
         return f"{done.alias} would go from v{done.before} back to v{done.version} ({done.model}). Nothing was changed."
-    return f"{done.alias} is v{done.version} again (it was v{done.before}); {done.seconds:.2f} s." + (f"\n{done.remark.strip()}" if done.remark else "")
+    return (
+        f"{done.alias} is v{done.version} again (it was v{done.before}); {done.seconds:.2f} s."
+        + (f"\n{done.remark.strip()}" if done.remark else "")
+    )

@@ -1,4 +1,6 @@
-"""`qi-learn run -- CMD`: the command runs unchanged, its outcome goes to the spool, its exit code comes back."""
+"""`qi-learn run -- CMD`: the command runs unchanged, its outcome goes to the spool, its exit code
+comes back.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ _TOLD = ("kind", "command", "exit_code", "seconds", "failed", "passed", "commit"
 
 
 def run(paths: Paths, command: Sequence[str], *, kind: str | None, place: Path) -> tuple[int, str]:
-    """Runs it; its exit code, and what went wrong where its outcome could not be written down (a full disk changes nothing for the command).
+    """Runs it; its exit code, and what went wrong where its outcome could not be written down (a
+    full disk changes nothing for the command).
 
-    Raises SettingsError for an unknown kind, NotFound (with a shell's exit code) where there is no such command.
+    Raises SettingsError for an unknown kind, NotFound (with a shell's exit code) where there is no
+    such command.
     """
     if kind is not None and kind not in KINDS:
         raise SettingsError(f"{kind!r} is not a kind of command.", f"Kinds: {', '.join(KINDS)}.")

@@ -1,6 +1,8 @@
-"""`qi-learn train --now` and `--cancel`: a cycle that somebody waits for, followed to its end; or one that he does not want any more.
+"""`qi-learn train --now` and `--cancel`: a cycle that somebody waits for, followed to its end; or
+one that he does not want any more.
 
-Ctrl-C does not kill anything: the first one asks, a second one within `ASK_SECONDS` cancels the cycle, and without one it is left to go on by itself.
+Ctrl-C does not kill anything: the first one asks, a second one within `ASK_SECONDS` cancels the
+cycle, and without one it is left to go on by itself.
 """
 
 from __future__ import annotations
@@ -16,17 +18,32 @@ from typing import Any, Protocol
 
 from qi_learn.daemon import client
 from qi_learn.deploy.journal import load_deployment
-from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_TRY_AGAIN, DaemonError, NotFound
+from qi_learn.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_REFUSED,
+    EXIT_TRY_AGAIN,
+    DaemonError,
+    NotFound,
+)
 from qi_learn.paths import Paths
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool
 
-CODES = {"deployed": EXIT_DONE, "refused": EXIT_REFUSED, "failed": EXIT_FAILED, "cancelled": EXIT_FAILED, "left": EXIT_TRY_AGAIN}
+CODES = {
+    "deployed": EXIT_DONE,
+    "refused": EXIT_REFUSED,
+    "failed": EXIT_FAILED,
+    "cancelled": EXIT_FAILED,
+    "left": EXIT_TRY_AGAIN,
+}
 ASK_SECONDS = 4.0
 LOOK_SECONDS = 0.3
 CANCEL_SECONDS = 120.0
-"""How long `--cancel` waits for the end: a training step, and at worst a process that must be killed."""
+"""How long `--cancel` waits for the end: a training step, and at worst a process that must be
+killed.
+"""
 BY_HAND = "by `qi-learn train --cancel`"
 
 
@@ -47,17 +64,21 @@ class CycleOutcome:
         return CODES[self.state]
 
 
-# --- `--now` -------------------------------------------------------------------------------------------------------------------------------
+# --- `--now` --------------------------------------------------------------------------------------
 
 
 def train_now(paths: Paths, settings: Settings, view: View) -> CycleOutcome:
-    """Starts a cycle (or takes the one under way) and follows it to its end, through the daemon or, where none runs, as the daemon for that while.
+    """Starts a cycle (or takes the one under way) and follows it to its end, through the daemon or,
+    where none runs, as the daemon for that while.
 
-    A refusal is no error but an `CycleOutcome`. Raises DaemonError where another process holds the lock but does not answer, or stops meanwhile.
+    A refusal is no error but an `CycleOutcome`. Raises DaemonError where another process holds the
+    lock but does not answer, or stops meanwhile.
     """
     if client.locked(paths):
         with interrupts() as asked:
-            run = RunDirectory(paths.runs / str(client.call(paths.socket, {"do": "train"}, timeout=60)["run"]))
+            run = RunDirectory(
+                paths.runs / str(client.call(paths.socket, {"do": "train"}, timeout=60)["run"])
+            )
             return _follow(
                 run,
                 view,
@@ -120,15 +141,23 @@ def _follow(
             outcome = json.loads(run.outcome.read_text())
             return CycleOutcome(outcome["state"], outcome["reason"])
         if not alive():
-            raise DaemonError("The daemon stopped; the cycle goes on when it starts again.", "qi-learn daemon start")
+            raise DaemonError(
+                "The daemon stopped; the cycle goes on when it starts again.",
+                "qi-learn daemon start",
+            )
         if pressed and not asked:
-            view.say(f"Leaving in {ASK_SECONDS:.0f} s; the cycle is not stopped by that. Ctrl-C again cancels it.")
+            view.say(
+                f"Leaving in {ASK_SECONDS:.0f} s; the cycle is not stopped by that. Ctrl-C again "
+                "cancels it."
+            )
             asked = True
         elif len(pressed) > 1 and not cancelled:
             view.say("Cancelling the cycle.")
             cancel()
             cancelled = True
-        elif len(pressed) > 2 or (asked and not cancelled and time.monotonic() - pressed[0] > ASK_SECONDS):
+        elif len(pressed) > 2 or (
+            asked and not cancelled and time.monotonic() - pressed[0] > ASK_SECONDS
+        ):
             view.say(left)
             return CycleOutcome("left", left)
         time.sleep(LOOK_SECONDS)
@@ -140,26 +169,36 @@ def told(line: dict[str, Any]) -> str:
     return f"{line['step']}: {line['state']}" + (f" ({details})" if details else "")
 
 
-# --- `--cancel` ----------------------------------------------------------------------------------------------------------------------------
+# --- `--cancel` -----------------------------------------------------------------------------------
 
 
 def cancel(paths: Paths, say: Callable[[str], Any]) -> CycleOutcome:
-    """Ends the cycle under way, or the one that waits for the daemon, and waits until it has. Raises NotFound where there is none."""
+    """Ends the cycle under way, or the one that waits for the daemon, and waits until it has.
+
+    Raises NotFound where there is none.
+    """
     if not client.locked(paths):
         return _cancel_waiting(paths)
-    run = RunDirectory(paths.runs / str(client.call(paths.socket, {"do": "cancel"}, timeout=60)["run"]))
+    run = RunDirectory(
+        paths.runs / str(client.call(paths.socket, {"do": "cancel"}, timeout=60)["run"])
+    )
     say(f"Cancelling {run.run_id}: it ends at the next place where it can.")
     deadline = time.monotonic() + CANCEL_SECONDS
     while not run.ended:
         if time.monotonic() > deadline or not client.locked(paths):
-            return CycleOutcome("left", "It is marked as cancelled and ends when the daemon next looks at it.")
+            return CycleOutcome(
+                "left", "It is marked as cancelled and ends when the daemon next looks at it."
+            )
         time.sleep(LOOK_SECONDS)
     outcome = json.loads(run.outcome.read_text())
     return CycleOutcome(outcome["state"], outcome["reason"])
 
 
 def _cancel_waiting(paths: Paths) -> CycleOutcome:
-    """No daemon runs, so nobody works on it: it has ended when that is written down. What it left on the server goes when the daemon starts."""
+    """No daemon runs, so nobody works on it: it has ended when that is written down.
+
+    What it left on the server goes when the daemon starts.
+    """
     run = next((r for r in reversed(run_directories(paths.runs)) if not r.ended), None)
     if run is None:
         raise NotFound("No cycle is under way.", "`qi-learn status` shows the last one.")

@@ -1,7 +1,9 @@
-"""The process of one cycle: runs or resumes it, and turns what happened into an outcome and an exit code.
+"""The process of one cycle: runs or resumes it, and turns what happened into an outcome and an exit
+code.
 
-`python -m qi_learn.cycle.learn RUN_DIR [--parent PID]`; it stops, to be resumed, when the process PID is gone. While it or its training worker lives
-they hold the run, and nobody else begins on it. Where the run is marked as cancelled, a stop is its end.
+`python -m qi_learn.cycle.learn RUN_DIR [--parent PID]`; it stops, to be resumed, when the process
+PID is gone. While it or its training worker lives they hold the run, and nobody else begins on it.
+Where the run is marked as cancelled, a stop is its end.
 """
 
 from __future__ import annotations
@@ -18,7 +20,17 @@ from pathlib import Path
 
 from qi_learn.cycle.context import Cycle
 from qi_learn.cycle.learn import end, learn
-from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_TRY_AGAIN, Busy, QiError, Refused, Stopped, no_room
+from qi_learn.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_REFUSED,
+    EXIT_TRY_AGAIN,
+    Busy,
+    QiError,
+    Refused,
+    Stopped,
+    no_room,
+)
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.process import leave_with
 from qi_learn.paths import Paths
@@ -36,7 +48,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     asked = parser.parse_args(arguments)
     os.umask(0o077)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stop = StopSignal()
     signal.signal(signal.SIGTERM, stop)
@@ -50,7 +66,9 @@ def main(arguments: list[str]) -> int:
 
 
 class StopSignal:
-    """SIGTERM as an exception, wherever the cycle is just then; but not while something is being finished, after which there is nothing left to stop."""
+    """SIGTERM as an exception, wherever the cycle is just then; but not while something is being
+    finished, after which there is nothing left to stop.
+    """
 
     def __init__(self) -> None:
         self._finishing = False
@@ -58,8 +76,12 @@ class StopSignal:
     def __call__(self, *_: object) -> None:
         if self._finishing:
             return
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a second one must not cut off what the first one began
-        raise Stopped("The cycle was told to stop.", "It goes on where it was when the daemon starts again.")
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # once is enough: a second one must not cut off what the first one began
+        raise Stopped(
+            "The cycle was told to stop.", "It goes on where it was when the daemon starts again."
+        )
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
@@ -73,18 +95,36 @@ class StopSignal:
 def _open_and_run(run: RunDirectory, paths: Paths, stop: StopSignal) -> int:
     lock = run.hold()
     if lock is None:
-        raise Busy(f"Another process works on the run {run.run_id}.", "It goes on by itself; `qi-learn status` shows how far it is.")
+        raise Busy(
+            f"Another process works on the run {run.run_id}.",
+            "It goes on by itself; `qi-learn status` shows how far it is.",
+        )
     request = run.read(run.request, RunRequest)
     spool = Spool(paths.spool, "cycle", clock=time.time)
     try:
         with Ollama(request.server) as server:
-            return run_once(Cycle(run, request, paths, load_settings(paths.settings_file), server, spool, time.time, lock, stop.finishing))
+            return run_once(
+                Cycle(
+                    run,
+                    request,
+                    paths,
+                    load_settings(paths.settings_file),
+                    server,
+                    spool,
+                    time.time,
+                    lock,
+                    stop.finishing,
+                )
+            )
     finally:
         spool.close()
 
 
 def run_once(cycle: Cycle) -> int:
-    """The cycle, its errors turned into an outcome. A server that is away, a full disk or a stop end nothing: the cycle is tried again."""
+    """The cycle, its errors turned into an outcome.
+
+    A server that is away, a full disk or a stop end nothing: the cycle is tried again.
+    """
     if cycle.run.ended:
         return EXIT_DONE
     try:
@@ -102,7 +142,13 @@ def run_once(cycle: Cycle) -> int:
 
 def _run(cycle: Cycle) -> int:
     """Raises what may pass by itself; everything else is an outcome."""
-    cycle.tell("planned", started=cycle.request.started, reason=cycle.request.reason, fresh=cycle.request.fresh, parent=cycle.request.parent)
+    cycle.tell(
+        "planned",
+        started=cycle.request.started,
+        reason=cycle.request.reason,
+        fresh=cycle.request.fresh,
+        parent=cycle.request.parent,
+    )
     cycle.go_on()
     try:
         verdict = learn(cycle)

@@ -1,4 +1,6 @@
-"""The candidate against the live version: the same suites for both, for the base, and for the base with examples in its prompt; then the gate's word."""
+"""The candidate against the live version: the same suites for both, for the base, and for the base
+with examples in its prompt; then the gate's word.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from qi_learn.dataset import reference_code
 from qi_learn.dataset.examples import generic_examples
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.errors import Refused, StoreError
-from qi_learn.gate.evaluate import Sizes, ask_model, leaks_of, measured, read_file, same_moment_speeds, suites_of
+from qi_learn.gate.evaluate import (
+    Sizes,
+    ask_model,
+    leaks_of,
+    measured,
+    read_file,
+    same_moment_speeds,
+    suites_of,
+)
 from qi_learn.gate.execution import make_exercise
 from qi_learn.gate.leaks import secret_prompts
 from qi_learn.gate.limits import DOUBTED
@@ -29,20 +39,37 @@ from qi_learn.store.releases import rollback_seconds
 
 
 def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> Verdict:
-    """Candidate, live version and base on the same suites; base and a few-shot prompt are reported, the live version decides.
+    """Candidate, live version and base on the same suites; base and a few-shot prompt are reported,
+    the live version decides.
 
     Raises Refused where the candidate does not answer at all, ModelError, ServerError.
     """
     server, base, wait = cycle.server, base_release(cycle), giving_way(cycle)
-    limits = Sizes(nll=cycle.settings.gate.max_tokens, answer=cycle.settings.gate.answer_tokens, context=cycle.settings.serve.context, known=cycle.paths.known)
+    limits = Sizes(
+        nll=cycle.settings.gate.max_tokens,
+        answer=cycle.settings.gate.answer_tokens,
+        context=cycle.settings.serve.context,
+        known=cycle.paths.known,
+    )
     vocabulary = load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
-    suites = suites_of(snapshot, earlier, generic_examples(reference_code.probes(), vocabulary), limits, make_exercise(cycle.settings.gate.execute))
+    suites = suites_of(
+        snapshot,
+        earlier,
+        generic_examples(reference_code.probes(), vocabulary),
+        limits,
+        make_exercise(cycle.settings.gate.execute),
+    )
     with cycle.part("gate", "candidate tried"):
         smoke = smoke_test(server, cycle.candidate, live.model)
     if not smoke.answers:
-        raise Refused(f"The packed model does not answer: {smoke.problem}", "The version before stays live.")
-    files = {cycle.candidate: served_file(server, cycle.candidate) or Path(packed.path), base.model: cycle.base}
+        raise Refused(
+            f"The packed model does not answer: {smoke.problem}", "The version before stays live."
+        )
+    files = {
+        cycle.candidate: served_file(server, cycle.candidate) or Path(packed.path),
+        base.model: cycle.base,
+    }
     if live != base:
         files[live.model] = _file_of(cycle, live)
     with cycle.part("gate", "files measured"):
@@ -50,17 +77,41 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     with cycle.part("gate", "questions answered"):
         inviting = secret_prompts(cycle.request.seed)
         asking = [
-            partial(ask_model, model=model, suites=suites, limits=limits, inviting=inviting if model == cycle.candidate else (), few_shot=model == base.model)
+            partial(
+                ask_model,
+                model=model,
+                suites=suites,
+                limits=limits,
+                inviting=inviting if model == cycle.candidate else (),
+                few_shot=model == base.model,
+            )
             for model in files
         ]
-        at_once = answers_at_once(files.values()) if cycle.request.engine else 1  # a real Ollama may have to unload one model for another
-        asked = dict(zip(files, side_by_side(server, asking, at_once=at_once, wait=wait), strict=True))
-    leaks = leaks_of((files[cycle.candidate], cycle.base), asked[cycle.candidate], inviting, suites, limits, vocabulary)
-    of_candidate, of_base, of_live = (measured(read[model], asked[model]) for model in (cycle.candidate, base.model, live.model))
-    doubted = DOUBTED if at_once == 1 else 1.0  # whoever was asked beside others may have been held up by them
+        at_once = (
+            answers_at_once(files.values()) if cycle.request.engine else 1
+        )  # a real Ollama may have to unload one model for another
+        asked = dict(
+            zip(files, side_by_side(server, asking, at_once=at_once, wait=wait), strict=True)
+        )
+    leaks = leaks_of(
+        (files[cycle.candidate], cycle.base),
+        asked[cycle.candidate],
+        inviting,
+        suites,
+        limits,
+        vocabulary,
+    )
+    of_candidate, of_base, of_live = (
+        measured(read[model], asked[model]) for model in (cycle.candidate, base.model, live.model)
+    )
+    doubted = (
+        DOUBTED if at_once == 1 else 1.0
+    )  # whoever was asked beside others may have been held up by them
     if of_candidate.behaviour.tokens_per_second < doubted * of_base.behaviour.tokens_per_second:
         with cycle.part("gate", "speeds measured again"), Asking(server.base_url, wait) as turns:
-            of_candidate, of_base = same_moment_speeds(turns, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits)
+            of_candidate, of_base = same_moment_speeds(
+                turns, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits
+            )
     verdict = give_verdict(
         of_candidate,
         of_live,
@@ -83,16 +134,27 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
 def _cut(packed: Packed) -> list[str]:
     if not packed.lost:
         return []
-    return [f"the joined adapter was cut to rank {packed.rank}, which lost {packed.lost:.1%} of its change (Frobenius); the gate measured what is left"]
+    return [
+        f"the joined adapter was cut to rank {packed.rank}, which lost {packed.lost:.1%} of its "
+        "change (Frobenius); the gate measured what is left"
+    ]
 
 
 def _packing_cost(cycle: Cycle, snapshot: Snapshot, packed: float | None) -> float | None:
-    """NLL a token on dev of the whole delta as packed minus as it was trained; None where the two were not measured on the same tokens."""
+    """NLL a token on dev of the whole delta as packed minus as it was trained; None where the two
+    were not measured on the same tokens.
+    """
     if packed is None or not (cycle.run.result.exists() and cycle.run.plan.exists()):
         return None
-    trained, longest = cycle.run.read(cycle.run.result, TrainResult).dev_loss, cycle.run.read(cycle.run.plan, Plan).batches.max_length
+    trained, longest = (
+        cycle.run.read(cycle.run.result, TrainResult).dev_loss,
+        cycle.run.read(cycle.run.plan, Plan).batches.max_length,
+    )
     dev = snapshot.split("dev")
-    whole = all(len(e.prompt_ids) + len(e.target_ids) <= longest for e in dev) and sum(len(e.target_ids) for e in dev) <= cycle.settings.gate.max_tokens
+    whole = (
+        all(len(e.prompt_ids) + len(e.target_ids) <= longest for e in dev)
+        and sum(len(e.target_ids) for e in dev) <= cycle.settings.gate.max_tokens
+    )
     return packed - trained if trained is not None and whole else None
 
 
@@ -106,7 +168,9 @@ def _rollback_seconds(cycle: Cycle) -> float | None:
 
 
 def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
-    """The data sets behind the version trained on, and a note on each that cannot be read any more: forgetting that work goes unseen."""
+    """The data sets behind the version trained on, and a note on each that cannot be read any more:
+    forgetting that work goes unseen.
+    """
     found: list[Snapshot] = []
     lost: list[str] = []
     for run in cycle.ancestors:
@@ -118,11 +182,18 @@ def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
 
 
 def _file_of(cycle: Cycle, release: Release) -> Path:
-    """The file that a version is served from, or, where it cannot be read here, the same packed again from its adapter."""
+    """The file that a version is served from, or, where it cannot be read here, the same packed
+    again from its adapter.
+    """
     if found := served_file(cycle.server, release.model):
         return found
     if release.adapter is None:
         return cycle.base
     again = cycle.run.path / f"v{release.version}.gguf"
-    pack_file(cycle.base, read_adapter(cycle.paths.data / release.adapter / ADAPTER), again, base_weights=cycle.base_weights)
+    pack_file(
+        cycle.base,
+        read_adapter(cycle.paths.data / release.adapter / ADAPTER),
+        again,
+        base_weights=cycle.base_weights,
+    )
     return again

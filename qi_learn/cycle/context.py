@@ -59,7 +59,10 @@ class Cycle:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Notes in the journal that a step began and ended. Raises Stopped where nobody wants the cycle any more."""
+        """Notes in the journal that a step began and ended.
+
+        Raises Stopped where nobody wants the cycle any more.
+        """
         self.go_on()
         self.run.journal(self.clock(), name, "begun")
         with self.part(name, "done"):
@@ -67,7 +70,10 @@ class Cycle:
 
     @contextmanager
     def part(self, step: str, what: str) -> Iterator[None]:
-        """Notes in the journal what a part of a long step took, so that who watches sees it move. Raises Stopped where nobody wants the cycle any more."""
+        """Notes in the journal what a part of a long step took, so that who watches sees it move.
+
+        Raises Stopped where nobody wants the cycle any more.
+        """
         self.go_on()
         began = time.monotonic()
         yield
@@ -89,7 +95,9 @@ class Cycle:
         return [RunDirectory(self.paths.runs / run) for run in self.request.ancestors]
 
     def last_training(self, base_digest: str) -> tuple[Plan, TrainResult] | None:
-        """Plan and result of the newest earlier run on this base that was trained, shipped or not; None where there is none."""
+        """Plan and result of the newest earlier run on this base that was trained, shipped or not;
+        None where there is none.
+        """
         for run in reversed(run_directories(self.paths.runs)):
             if run.run_id >= self.run.run_id or not (run.plan.exists() and run.result.exists()):
                 continue
@@ -110,7 +118,11 @@ class Cycle:
     @property
     def base_weights(self) -> Path | None:
         """The base's full-precision weights, where the settings name them."""
-        return Path(self.settings.train.base_weights).expanduser() if self.settings.train.base_weights else None
+        return (
+            Path(self.settings.train.base_weights).expanduser()
+            if self.settings.train.base_weights
+            else None
+        )
 
 
 def base_release(cycle: Cycle) -> Release:
@@ -119,5 +131,7 @@ def base_release(cycle: Cycle) -> Release:
 
 
 def base_modelfile(cycle: Cycle) -> ModelfileSpec:
-    """Template, system prompt and parameters of the base as it is served: a model made from a file inherits none of them."""
+    """Template, system prompt and parameters of the base as it is served: a model made from a file
+    inherits none of them.
+    """
     return modelfile_for(cycle.server.show(base_release(cycle).model), "default")

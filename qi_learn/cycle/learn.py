@@ -1,9 +1,10 @@
 """ONE learning cycle, top to bottom: freeze the data, train, pack, gate, deploy.
 
-`learn` is the whole story; the steps below it are in the same order. A step whose file is there is not done again, so a cycle killed anywhere goes
-on from its last complete step; nothing is live before the gate has passed on the very file that is served. One that is cancelled ends at the next place
-where it can, but for the switch, which is finished. The cycle only reads the database and tells the daemon by events; it runs in a process of its own
-(`cycle_process`).
+`learn` is the whole story; the steps below it are in the same order. A step whose file is there is
+not done again, so a cycle killed anywhere goes on from its last complete step; nothing is live
+before the gate has passed on the very file that is served. One that is cancelled ends at the next
+place where it can, but for the switch, which is finished. The cycle only reads the database and
+tells the daemon by events; it runs in a process of its own (`cycle_process`).
 """
 
 from __future__ import annotations
@@ -46,13 +47,19 @@ from qi_learn.store.runs import learned
 
 logger = logging.getLogger(__name__)
 SCALES = (0.25, 0.5, 0.75, 1.0)
-"""Of the delta, tried on dev. The full one last: it mostly wins, and then its file is there already."""
+"""Of the delta, tried on dev.
+
+The full one last: it mostly wins, and then its file is there already.
+"""
 MOST_LOST = 3
 """A server that goes away so often while it answers with the candidate goes away because of it."""
 
 
 def learn(cycle: Cycle) -> Verdict:
-    """ONE learning cycle. Raises Refused where the data does not allow one, other QiErrors where a step failed."""
+    """ONE learning cycle.
+
+    Raises Refused where the data does not allow one, other QiErrors where a step failed.
+    """
     snapshot = freeze(cycle)
     plan = make_plan(cycle, snapshot)
     train(cycle)
@@ -63,7 +70,7 @@ def learn(cycle: Cycle) -> Verdict:
     return verdict
 
 
-# --- the steps -----------------------------------------------------------------------------------------------------------------------------
+# --- the steps ------------------------------------------------------------------------------------
 
 
 def freeze(cycle: Cycle) -> Snapshot:
@@ -88,7 +95,11 @@ def freeze(cycle: Cycle) -> Snapshot:
             )
             save_snapshot(run.snapshot, frozen)
     snapshot = load_snapshot(run.snapshot)
-    cycle.tell("snapshotted", examples=[{"turn": e.id, "hash": e.hash, "split": e.split} for e in snapshot.examples], parent=cycle.request.parent)
+    cycle.tell(
+        "snapshotted",
+        examples=[{"turn": e.id, "hash": e.hash, "split": e.split} for e in snapshot.examples],
+        parent=cycle.request.parent,
+    )
     return snapshot
 
 
@@ -120,7 +131,13 @@ def train(cycle: Cycle) -> TrainResult:
     if not run.result.exists():
         placement = find_place(cycle, read_plan(run.path))
         with cycle.step("train"), room(cycle, placement) as wanted:
-            if not run_worker(run, cycle.settings.train.python, lock=cycle.lock, gpus=placement.gpus, wanted=wanted):
+            if not run_worker(
+                run,
+                cycle.settings.train.python,
+                lock=cycle.lock,
+                gpus=placement.gpus,
+                wanted=wanted,
+            ):
                 give_way(cycle)
     result = run.read(run.result, TrainResult)
     cycle.tell("trained", train=result)
@@ -128,7 +145,9 @@ def train(cycle: Cycle) -> TrainResult:
 
 
 def pack(cycle: Cycle, snapshot: Snapshot, plan: Plan) -> Packed:
-    """The live adapter plus the delta, at the scale that dev likes best, merged into a copy of the base's file."""
+    """The live adapter plus the delta, at the scale that dev likes best, merged into a copy of the
+    base's file.
+    """
     run = cycle.run
     if not run.packed.exists():
         with cycle.step("pack"):
@@ -139,7 +158,13 @@ def pack(cycle: Cycle, snapshot: Snapshot, plan: Plan) -> Packed:
             verify_packed(cycle.base, Path(packed.path), [g.name for g in packed.gains])
             run.write(run.scales, trials)
             run.write(run.packed, packed)
-            run.journal(cycle.clock(), "scale", "chosen", scale=scale, gain=round(min(g.gain for g in packed.gains), 3))
+            run.journal(
+                cycle.clock(),
+                "scale",
+                "chosen",
+                scale=scale,
+                gain=round(min(g.gain for g in packed.gains), 3),
+            )
     packed = run.read(run.packed, Packed)
     cycle.tell("packed")
     return packed
@@ -187,19 +212,34 @@ def deploy(cycle: Cycle, packed: Packed, verdict: Verdict) -> None:
         raise
     except ServerError as error:
         if cycle.released:  # what is missing is completed by the next try
-            raise Stopped(f"The version is live, but not everything is in its place: {error.what}", error.hint) from error
+            raise Stopped(
+                f"The version is live, but not everything is in its place: {error.what}", error.hint
+            ) from error
         raise
     version = done.release.version
-    told = {"action": "released", "version": version, "alias": done.alias, "from": done.previous, "release": codec.plain(done.release)}
-    cycle.spool.append("release", told, id=f"{cycle.run.run_id}:released")  # the same line again, after a crash, is the same event
+    told = {
+        "action": "released",
+        "version": version,
+        "alias": done.alias,
+        "from": done.previous,
+        "release": codec.plain(done.release),
+    }
+    cycle.spool.append(
+        "release", told, id=f"{cycle.run.run_id}:released"
+    )  # the same line again, after a crash, is the same event
     for retired in done.retired:
-        cycle.spool.append("release", {"action": "retired", "version": retired, "alias": done.alias})
+        cycle.spool.append(
+            "release", {"action": "retired", "version": retired, "alias": done.alias}
+        )
     prune_fishers(cycle.paths)
     end(cycle, "deployed", f"version {version} is live", version=version)
 
 
 def end(cycle: Cycle, state: RunState, reason: str, *, version: str | None = None) -> None:
-    """The cycle is over: the store is told, then the mark is set that keeps it from being resumed. A candidate that does not ship goes."""
+    """The cycle is over: the store is told, then the mark is set that keeps it from being resumed.
+
+    A candidate that does not ship goes.
+    """
     if state != "deployed":
         _drop_candidate(cycle)
     cycle.tell(state, reason=reason)
@@ -208,20 +248,32 @@ def end(cycle: Cycle, state: RunState, reason: str, *, version: str | None = Non
     cycle.run.clear()
 
 
-# --- what the steps need -------------------------------------------------------------------------------------------------------------------
+# --- what the steps need --------------------------------------------------------------------------
 
 
 def _make_candidate(cycle: Cycle, packed: Packed) -> None:
     """The packed file on the server, under a name that nobody else uses."""
-    make_model(cycle.server, cycle.candidate, Path(packed.path), packed.digest, base_modelfile(cycle).as_create())
+    make_model(
+        cycle.server,
+        cycle.candidate,
+        Path(packed.path),
+        packed.digest,
+        base_modelfile(cycle).as_create(),
+    )
 
 
 def _bear_a_loss(cycle: Cycle, error: ServerUnreachable) -> None:
-    """The server was there when the gate began. Raises Refused where that has happened too often."""
+    """The server was there when the gate began.
+
+    Raises Refused where that has happened too often.
+    """
     cycle.run.journal(cycle.clock(), "gate", "lost", reason=error.what)
     lost = sum(line.get("state") == "lost" for line in cycle.run.history())
     if lost >= MOST_LOST:
-        raise Refused(f"The server went away {lost} times while the candidate was compared: {error.what}", "The version before stays live.") from error
+        raise Refused(
+            f"The server went away {lost} times while the candidate was compared: {error.what}",
+            "The version before stays live.",
+        ) from error
 
 
 def _drop_candidate(cycle: Cycle) -> None:
@@ -229,7 +281,9 @@ def _drop_candidate(cycle: Cycle) -> None:
         if cycle.server.has(cycle.candidate):
             cycle.server.delete(cycle.candidate)
     except ServerError as error:
-        logger.warning("%s stays on the server until the daemon's next start: %s", cycle.candidate, error.what)
+        logger.warning(
+            "%s stays on the server until the daemon's next start: %s", cycle.candidate, error.what
+        )
 
 
 def _try_scales(cycle: Cycle, snapshot: Snapshot, plan: Plan) -> tuple[list[ScaleTrial], Packed]:
@@ -238,7 +292,13 @@ def _try_scales(cycle: Cycle, snapshot: Snapshot, plan: Plan) -> tuple[list[Scal
     packed: Packed | None = None
     for scale in SCALES:
         packed = _pack_at(cycle, plan, scale, like=packed)
-        measured = measure_nll(Path(packed.path), "dev", snapshot.split("dev"), max_tokens=cycle.settings.gate.max_tokens, context=cycle.settings.serve.context)
+        measured = measure_nll(
+            Path(packed.path),
+            "dev",
+            snapshot.split("dev"),
+            max_tokens=cycle.settings.gate.max_tokens,
+            context=cycle.settings.serve.context,
+        )
         trials.append(ScaleTrial(scale, measured.per_token))
     assert packed is not None  # SCALES is not empty
     return trials, packed
@@ -248,13 +308,22 @@ def _pack_at(cycle: Cycle, plan: Plan, scale: float, *, like: Packed | None) -> 
     directory = cycle.previous
     previous = read_adapter(directory / ADAPTER) if directory else None
     delta = read_adapter(cycle.run.delta)
-    joined, lost = join(previous, delta, scale, rank_cap=(cap := rank_cap(delta, cycle.base.stat().st_size)))
+    joined, lost = join(
+        previous, delta, scale, rank_cap=(cap := rank_cap(delta, cycle.base.stat().st_size))
+    )
     if lost:
         cycle.run.journal(cycle.clock(), "join", "cut", rank=cap, lost=round(lost, 4))
     cycle.run.joined.parent.mkdir(exist_ok=True)
     write_adapter(joined, cycle.run.joined)
-    packed = pack_file(cycle.base, joined, cycle.run.model, base_weights=cycle.base_weights, like=like)
-    return replace(packed, scale=scale, rank=max((f.rank for f in joined.modules.values()), default=0), lost=lost)
+    packed = pack_file(
+        cycle.base, joined, cycle.run.model, base_weights=cycle.base_weights, like=like
+    )
+    return replace(
+        packed,
+        scale=scale,
+        rank=max((f.rank for f in joined.modules.values()), default=0),
+        lost=lost,
+    )
 
 
 def _release(cycle: Cycle, packed: Packed, version: str, model: str) -> Release:
@@ -263,7 +332,9 @@ def _release(cycle: Cycle, packed: Packed, version: str, model: str) -> Release:
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.copyfile(cycle.run.joined, place / ADAPTER)
     shutil.copyfile(cycle.run.past_fisher, place / PAST_FISHER)
-    (place / "Modelfile").write_text(write_modelfile(replace(base_modelfile(cycle), source=model)), encoding="utf-8")
+    (place / "Modelfile").write_text(
+        write_modelfile(replace(base_modelfile(cycle), source=model)), encoding="utf-8"
+    )
     return Release(
         version=version,
         model=model,

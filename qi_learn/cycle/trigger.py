@@ -1,12 +1,15 @@
 """Is it time to learn? Every answer comes with its reason, and with what is missing.
 
-What must hold, in the order in which it is said: automatic learning is on, no cycle is under way, there is enough that is new (distinct examples over
-the quality threshold that no version of the live chain has learned), it is not one-sided and leaves something to train on beside the gate, it has
-grown by a quarter since a cycle on top of the live chain was last refused (or its version taken back), the last one was not cancelled just now, the
-interval since the last cycle has passed, and, with a schedule, one of its times has just come.
+What must hold, in the order in which it is said: automatic learning is on, no cycle is under way,
+there is enough that is new (distinct examples over the quality threshold that no version of the
+live chain has learned), it is not one-sided and leaves something to train on beside the gate, it
+has grown by a quarter since a cycle on top of the live chain was last refused (or its version taken
+back), the last one was not cancelled just now, the interval since the last cycle has passed, and,
+with a schedule, one of its times has just come.
 
-A clock that is set back neither starves nor doubles: the end of a cycle that lies more than an interval ahead is not believed, so a wait is never longer
-than two intervals; and the two counts (learned, grown since a refusal) do not look at the clock at all.
+A clock that is set back neither starves nor doubles: the end of a cycle that lies more than an
+interval ahead is not believed, so a wait is never longer than two intervals; and the two counts
+(learned, grown since a refusal) do not look at the clock at all.
 """
 
 from __future__ import annotations
@@ -27,19 +30,35 @@ from qi_learn.store.database import Store
 from qi_learn.store.runs import Run, learned, list_runs
 
 GRACE = 600.0
-"""Seconds after a scheduled time within which a cycle may still start (the daemon looks more often than that)."""
+"""Seconds after a scheduled time within which a cycle may still start (the daemon looks more often
+than that).
+"""
 GROWTH = 1.25
 CANCELLED_REST = 3600.0
-"""Seconds after a cancelled cycle before the next one starts by itself, however short the interval: somebody did not want it now."""
+"""Seconds after a cancelled cycle before the next one starts by itself, however short the interval:
+somebody did not want it now.
+"""
 
 
-def decide(store: Store, settings: Settings, *, learned_runs: Collection[str], now: float, busy: bool, waiting: bool = False) -> Decision:
-    """Whether a cycle should start now. `learned_runs`: the cycles behind the live chain; `waiting`: its time had come, and it waits for a quiet moment.
+def decide(
+    store: Store,
+    settings: Settings,
+    *,
+    learned_runs: Collection[str],
+    now: float,
+    busy: bool,
+    waiting: bool = False,
+) -> Decision:
+    """Whether a cycle should start now. `learned_runs`: the cycles behind the live chain;
+    `waiting`: its time had come, and it waits for a quiet moment.
 
     Raises SettingsError where the schedule is no cron line.
     """
     runs = list_runs(store)
-    found = [c.session for c in candidates(store, settings, learned=learned(store, learned_runs)).candidates]
+    found = [
+        c.session
+        for c in candidates(store, settings, learned=learned(store, learned_runs)).candidates
+    ]
     fresh = len(found)
 
     def wait(reason: str, **missing: float) -> Decision:
@@ -53,18 +72,32 @@ def decide(store: Store, settings: Settings, *, learned_runs: Collection[str], n
         missing = settings.train.min_interactions - fresh
         return wait(reason, interactions=missing) if missing > 0 else wait(reason)
     if (need := _after_refusal(runs, learned_runs)) > fresh:
-        return wait(f"the last cycle was refused: it takes {need} new examples to try again, {need - fresh} more than there are", interactions=need - fresh)
+        return wait(
+            f"the last cycle was refused: it takes {need} new examples to try again, "
+            f"{need - fresh} more than there are",
+            interactions=need - fresh,
+        )
     if (seconds := _rest_left(runs, now)) > 0:
         return wait(f"the last cycle was cancelled; {_span(seconds)} to go", seconds=seconds)
     if (seconds := _interval_left(runs, settings, now)) > 0:
-        return wait(f"the last cycle was less than {_span(settings.train.training_interval)} ago; {_span(seconds)} to go", seconds=seconds)
-    if settings.train.schedule and not waiting and not _scheduled(runs, settings.train.schedule, now):
+        return wait(
+            f"the last cycle was less than {_span(settings.train.training_interval)} ago; "
+            f"{_span(seconds)} to go",
+            seconds=seconds,
+        )
+    if (
+        settings.train.schedule
+        and not waiting
+        and not _scheduled(runs, settings.train.schedule, now)
+    ):
         return wait(f"cycles start only at the times of train.schedule ({settings.train.schedule})")
     return Decision(True, f"{fresh} new examples over the quality threshold", {}, fresh)
 
 
 def enough(sessions: Sequence[str], settings: Settings) -> str:
-    """Why these examples (their sessions, oldest first) are too few or too one-sided for a cycle; empty where they are enough."""
+    """Why these examples (their sessions, oldest first) are too few or too one-sided for a cycle;
+    empty where they are enough.
+    """
     missing = settings.train.min_interactions - len(sessions)
     if missing > 0:
         return f"{len(sessions)} of {settings.train.min_interactions} new examples over the quality threshold; {missing} are missing"
@@ -78,14 +111,26 @@ def enough(sessions: Sequence[str], settings: Settings) -> str:
 
 
 def _after_refusal(runs: Sequence[Run], learned_runs: Collection[str]) -> int:
-    """How many new examples it takes after cycles on top of the live chain that came to nothing: refused, or deployed and rolled back; 0 after none."""
+    """How many new examples it takes after cycles on top of the live chain that came to nothing:
+    refused, or deployed and rolled back; 0 after none.
+    """
     newest = max(learned_runs, default="")
-    vain = [r.fresh for r in runs if r.id > newest and r.state in ("refused", "deployed") and r.id not in learned_runs and r.fresh is not None]
+    vain = [
+        r.fresh
+        for r in runs
+        if r.id > newest
+        and r.state in ("refused", "deployed")
+        and r.id not in learned_runs
+        and r.fresh is not None
+    ]
     return math.ceil(GROWTH * max(vain)) if vain else 0
 
 
 def _rest_left(runs: Sequence[Run], now: float) -> float:
-    """Seconds of rest left where the newest cycle was cancelled. A clock that is set back does not make it longer."""
+    """Seconds of rest left where the newest cycle was cancelled.
+
+    A clock that is set back does not make it longer.
+    """
     newest = next((r for r in runs if r.state in RUN_STATES_ENDED), None)
     if newest is None or newest.state != "cancelled" or newest.updated > now + CANCELLED_REST:
         return 0.0
@@ -95,11 +140,16 @@ def _rest_left(runs: Sequence[Run], now: float) -> float:
 def _interval_left(runs: Sequence[Run], settings: Settings, now: float) -> float:
     """Seconds until the interval has passed since the last cycle ended.
 
-    With a schedule it counts from the cycle's start, less the grace: else a daily schedule with an interval of a day would start every other day.
+    With a schedule it counts from the cycle's start, less the grace: else a daily schedule with an
+    interval of a day would start every other day.
     """
     interval = settings.train.training_interval
     ended = [r for r in runs if r.state in RUN_STATES_ENDED]
-    times = [r.started - GRACE for r in ended] if settings.train.schedule else [r.updated for r in ended]
+    times = (
+        [r.started - GRACE for r in ended]
+        if settings.train.schedule
+        else [r.updated for r in ended]
+    )
     believed = [t for t in times if t <= now + interval]
     return max(believed) + interval - now if believed else 0.0
 
@@ -107,10 +157,14 @@ def _interval_left(runs: Sequence[Run], settings: Settings, now: float) -> float
 def _scheduled(runs: Sequence[Run], schedule: str, now: float) -> bool:
     """Whether a time of the schedule has come within the grace, and no cycle has started for it."""
     try:
-        last = next(CronSim(schedule, datetime.fromtimestamp(now + 1).astimezone(), reverse=True)).timestamp()
+        last = next(
+            CronSim(schedule, datetime.fromtimestamp(now + 1).astimezone(), reverse=True)
+        ).timestamp()
     except CronSimError as error:
         hint = 'It looks like "30 2 * * *" (every night at half past two).'
-        raise SettingsError(f"train.schedule = {schedule!r} is not a cron line: {error}", hint) from error
+        raise SettingsError(
+            f"train.schedule = {schedule!r} is not a cron line: {error}", hint
+        ) from error
     except StopIteration:
         return False
     return now - last <= GRACE and not any(last <= r.started <= last + GRACE for r in runs)

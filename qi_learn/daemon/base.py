@@ -1,4 +1,6 @@
-"""The base version: made if it is missing, put right at every start; and the file that the live version's base is served from."""
+"""The base version: made if it is missing, put right at every start; and the file that the live
+version's base is served from.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +34,24 @@ def _tell(paths: Paths, deployment: Deployment) -> None:
     made = deployment.live_release
     spool = Spool(paths.spool, "setup", clock=time.time)
     spool.append(
-        "release", {"action": "base", "version": made.version, "alias": deployment.alias, "release": plain(made)}, id=f"base-{made.version}-{made.created:.0f}"
+        "release",
+        {
+            "action": "base",
+            "version": made.version,
+            "alias": deployment.alias,
+            "release": plain(made),
+        },
+        id=f"base-{made.version}-{made.created:.0f}",
     )
     spool.close()
 
 
 def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> Path:
-    """The file that the live version's base is served from; where it cannot be read, the one that the settings name, if it is the same.
+    """The file that the live version's base is served from; where it cannot be read, the one that
+    the settings name, if it is the same.
 
-    Raises SettingsError where the settings name another base by now: versions of one base say nothing about another.
+    Raises SettingsError where the settings name another base by now: versions of one base say
+    nothing about another.
     """
     base = deployment.release(f"{parse_version(deployment.live).major}.0.0")
     if found := served_file(server, base.model):
@@ -48,7 +59,9 @@ def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> 
     place = base_file(settings, server)
     if base.base_digest and sha256_of(place) != base.base_digest:
         what = f"{place} is not the base of the live version {deployment.live}."
-        raise SettingsError(what, "Run `qi-learn init` to begin with the new base, or name the old one again.")
+        raise SettingsError(
+            what, "Run `qi-learn init` to begin with the new base, or name the old one again."
+        )
     return place
 
 
@@ -64,18 +77,28 @@ class _Source:
 
 def _source(settings: Settings, backend: ModelServer, server: Ollama) -> _Source:
     if settings.serve.base and not backend.engine:
-        return _Source(settings.serve.base, None, (server.weights(settings.serve.base) or "").rpartition("sha256-")[2][:64], {})
+        return _Source(
+            settings.serve.base,
+            None,
+            (server.weights(settings.serve.base) or "").rpartition("sha256-")[2][:64],
+            {},
+        )
     gguf = base_file(settings, server)
     return _Source("", gguf, sha256_of(gguf), modelfile_for(None, "default").as_create())
 
 
 def _answer_for(settings: Settings, backend: ModelServer) -> tuple[str, ...]:
     """The names that the live version answers for: the setting, else the base's own."""
-    return settings.gateway.answer_for or ((settings.serve.base,) if settings.serve.base and not backend.engine else ())
+    return settings.gateway.answer_for or (
+        (settings.serve.base,) if settings.serve.base and not backend.engine else ()
+    )
 
 
-def ensure_base(paths: Paths, settings: Settings, backend: ModelServer, *, now: float) -> Deployment:
-    """Version 1.0.0 where it is missing; else routes and alias as the journal wants them, and no candidates left over from runs that have ended.
+def ensure_base(
+    paths: Paths, settings: Settings, backend: ModelServer, *, now: float
+) -> Deployment:
+    """Version 1.0.0 where it is missing; else routes and alias as the journal wants them, and no
+    candidates left over from runs that have ended.
 
     Raises ServerError where the server does not answer.
     """
@@ -96,7 +119,11 @@ def ensure_base(paths: Paths, settings: Settings, backend: ModelServer, *, now: 
         )
         if not there:
             _tell(paths, deployment)
-        going_on = [candidate_model(settings.serve.alias, run.run_id) for run in run_directories(paths.runs) if not run.ended]
+        going_on = [
+            candidate_model(settings.serve.alias, run.run_id)
+            for run in run_directories(paths.runs)
+            if not run.ended
+        ]
         for name in drop_candidates(server, settings.serve.alias, keep=going_on):
             logger.info("deleted %s, left over from a run that has ended", name)
     return deployment

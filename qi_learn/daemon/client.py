@@ -1,7 +1,7 @@
 """The daemon in the background: start it and wait until it accepts, find it, stop it.
 
-The lock says whether there is one (the kernel lets go of it when its holder dies), `daemon.json` says where it listens. A file without a lock, or of a
-process that is gone, counts for nothing.
+The lock says whether there is one (the kernel lets go of it when its holder dies), `daemon.json`
+says where it listens. A file without a lock, or of a process that is gone, counts for nothing.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def locked(paths: Paths) -> bool:
 def start(paths: Paths) -> DaemonState:
     """Starts the daemon unless it runs or is just being started, and waits until it accepts.
 
-    Raises QiError with its last words and its exit code where it does not come up, Busy while `qi-learn train --now` is the daemon.
+    Raises QiError with its last words and its exit code where it does not come up, Busy while
+    `qi-learn train --now` is the daemon.
     """
     log = paths.ensure().logs / "daemon.log"
     said = log.stat().st_size if log.exists() else 0
@@ -92,11 +93,17 @@ def start(paths: Paths) -> DaemonState:
         elif process is None and not locked(paths):
             process = _spawn(log)
         time.sleep(_LOOK_SECONDS)
-    raise DaemonError(f"The daemon did not come up within {START_SECONDS:.0f} s.", f"It is still trying; see {log} and `qi-learn doctor`.")
+    raise DaemonError(
+        f"The daemon did not come up within {START_SECONDS:.0f} s.",
+        f"It is still trying; see {log} and `qi-learn doctor`.",
+    )
 
 
 def stop(paths: Paths) -> bool:
-    """Asks the daemon to stop and waits for it; False where none was running. Raises DaemonError where it does not stop."""
+    """Asks the daemon to stop and waits for it; False where none was running.
+
+    Raises DaemonError where it does not stop.
+    """
     if not locked(paths):
         return False
     asked = False
@@ -105,7 +112,8 @@ def stop(paths: Paths) -> bool:
         if time.monotonic() > deadline:
             pid = state.pid if (state := running(paths)) else "PID"
             raise DaemonError(
-                f"The daemon did not stop within {STOP_SECONDS:.0f} s.", f"See {paths.logs / 'daemon.log'}; `kill {pid}` ends it, nothing is lost."
+                f"The daemon did not stop within {STOP_SECONDS:.0f} s.",
+                f"See {paths.logs / 'daemon.log'}; `kill {pid}` ends it, nothing is lost.",
             )
         if not asked:
             with suppress(DaemonError):  # while it starts it does not listen yet
@@ -117,16 +125,27 @@ def stop(paths: Paths) -> bool:
 
 def _spawn(log: Path) -> subprocess.Popen[bytes]:
     home = os.environ.get("QI_LEARN_HOME")
-    moved = {"QI_LEARN_HOME": str(Path(home).expanduser().absolute())} if home else {}  # its working directory is another
+    moved = (
+        {"QI_LEARN_HOME": str(Path(home).expanduser().absolute())} if home else {}
+    )  # its working directory is another
     with open_log(log) as out:
         return subprocess.Popen(
-            python("qi_learn", "daemon"), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd="/", env=os.environ | moved
+            python("qi_learn", "daemon"),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            cwd="/",
+            env=os.environ | moved,
         )
 
 
 def _with_gateway(state: DaemonState) -> DaemonState:
     if not state.gateway:
-        raise Busy(f"`qi-learn train --now` is at work (pid {state.pid}).", "Start the daemon when it is done; `qi-learn status` shows how far it is.")
+        raise Busy(
+            f"`qi-learn train --now` is at work (pid {state.pid}).",
+            "Start the daemon when it is done; `qi-learn status` shows how far it is.",
+        )
     return state
 
 
@@ -135,9 +154,14 @@ def _not_started(exit_code: int, log: Path, said: int) -> QiError:
     with log.open("rb") as file:
         file.seek(said if said <= log.stat().st_size else 0)
         words = file.read().decode("utf-8", "replace").splitlines()
-    own = next((i for i, line in enumerate(words) if line.startswith("qi-learn: ")), max(0, len(words) - 4))
+    own = next(
+        (i for i, line in enumerate(words) if line.startswith("qi-learn: ")), max(0, len(words) - 4)
+    )
     last = "\n".join(words[own:]).removeprefix("qi-learn: ") or "It said nothing."
-    error = DaemonError(f"The daemon did not start: {last}", f"Its log is {log}; `qi-learn doctor` looks for the usual causes.")
+    error = DaemonError(
+        f"The daemon did not start: {last}",
+        f"Its log is {log}; `qi-learn doctor` looks for the usual causes.",
+    )
     error.exit_code = exit_code if exit_code > 0 else EXIT_FAILED
     return error
 
@@ -154,7 +178,8 @@ _ADDRESS_LIMIT = 100
 def call(socket_path: Path, request: Mapping[str, Any], *, timeout: float = 10.0) -> dict[str, Any]:
     """Asks the daemon; `timeout`: seconds of silence to bear.
 
-    Raises DaemonError where it is not running or does not answer, and what it refused with (a QiError with its exit code).
+    Raises DaemonError where it is not running or does not answer, and what it refused with (a
+    QiError with its exit code).
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
@@ -167,7 +192,9 @@ def call(socket_path: Path, request: Mapping[str, Any], *, timeout: float = 10.0
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         raise DaemonError("The daemon is not running.", START) from error
     except (OSError, ValueError) as error:
-        raise DaemonError(f"The daemon did not answer: {error}.", f"Look at `qi-learn doctor`. {RESTART}") from error
+        raise DaemonError(
+            f"The daemon did not answer: {error}.", f"Look at `qi-learn doctor`. {RESTART}"
+        ) from error
     if "error" in answer:
         refused = QiError(str(answer["error"]), str(answer.get("todo", "")))
         refused.exit_code = int(answer.get("exit_code", EXIT_FAILED))
@@ -185,7 +212,9 @@ def _object(line: bytes) -> dict[str, Any]:
     if len(line) > LIMIT:
         raise ValueError(f"longer than {LIMIT >> 20} MiB")
     if not line.endswith(b"\n"):
-        raise ValueError("the connection ended within the line" if line else "the connection was closed")
+        raise ValueError(
+            "the connection ended within the line" if line else "the connection was closed"
+        )
     try:
         value = json.loads(line)
     except RecursionError:
@@ -197,7 +226,9 @@ def _object(line: bytes) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _short_address(path: Path) -> Iterator[str]:
-    """The path as an address; on Linux through /proc/self/fd where it is longer than an address may be."""
+    """The path as an address; on Linux through /proc/self/fd where it is longer than an address may
+    be.
+    """
     if len(os.fsencode(path)) < _ADDRESS_LIMIT or sys.platform != "linux":
         yield str(path)
         return

@@ -1,8 +1,11 @@
-"""The daemon's door: a unix socket in the runtime directory, one JSON line in, one JSON line out, then the connection ends.
+"""The daemon's door: a unix socket in the runtime directory, one JSON line in, one JSON line out,
+then the connection ends.
 
-Only the same user may speak (the peer's uid is checked where the system tells it, the socket is 0600 in a 0700 directory). A thread a connection, so
-that a slow or silent client keeps nobody else waiting; whatever a client sends, the door stays open. Nothing but starting a cycle and stopping needs the
-daemon, so callers treat `DaemonError` as "not running" and go on without it where they can.
+Only the same user may speak (the peer's uid is checked where the system tells it, the socket is
+0600 in a 0700 directory). A thread a connection, so that a slow or silent client keeps nobody else
+waiting; whatever a client sends, the door stays open. Nothing but starting a cycle and stopping
+needs the daemon, so callers treat `DaemonError` as "not running" and go on without it where they
+can.
 """
 
 from __future__ import annotations
@@ -30,9 +33,11 @@ Answer = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
 class Control:
-    """Listens in threads of its own. `answer(request)` runs there: it must be thread-safe, and says no by raising a QiError.
+    """Listens in threads of its own. `answer(request)` runs there: it must be thread-safe, and says
+    no by raising a QiError.
 
-    The caller holds the daemon lock: a socket that is there already belongs to nobody. Raises DaemonError where none can be made.
+    The caller holds the daemon lock: a socket that is there already belongs to nobody. Raises
+    DaemonError where none can be made.
     """
 
     def __init__(self, path: Path, answer: Answer) -> None:
@@ -47,9 +52,12 @@ class Control:
         except OSError as error:
             self._server.server_close()
             raise DaemonError(
-                f"The control socket {path} cannot be made: {error}", "Check who owns its directory; QI_LEARN_HOME names another, shorter one."
+                f"The control socket {path} cannot be made: {error}",
+                "Check who owns its directory; QI_LEARN_HOME names another, shorter one.",
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="control", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="control", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -70,7 +78,10 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__("", _Connection, bind_and_activate=False)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """In place of a traceback on the terminal. A client that left or said nothing is no fault."""
+        """In place of a traceback on the terminal.
+
+        A client that left or said nothing is no fault.
+        """
         error = sys.exception()
         if isinstance(error, OSError):
             logger.debug("control: a client is gone: %s", error)
@@ -106,5 +117,7 @@ class _Connection(socketserver.StreamRequestHandler):
 def _same_user(link: socket.socket) -> bool:
     if not hasattr(socket, "SO_PEERCRED"):
         return True  # the socket's 0600 mode in a 0700 directory is the guard there
-    _, uid, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    _, uid, _ = struct.unpack(
+        "3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
     return bool(uid == os.getuid())

@@ -1,8 +1,10 @@
-"""Learning cycles as child processes: one at a time, started by a decision, resumed after a crash, given up after three deaths.
+"""Learning cycles as child processes: one at a time, started by a decision, resumed after a crash,
+given up after three deaths.
 
-The cycle itself (`qi_learn.cycle.learn`) keeps its state in its run directory, so this module only has to see that some process works on it, and never
-two. A cycle that cannot go on for a while (the server is away, the disk is full, no device has the memory) is tried again for as long as it takes; dying
-is what counts. One that nobody asked for goes on only while the user is idle.
+The cycle itself (`qi_learn.cycle.learn`) keeps its state in its run directory, so this module only
+has to see that some process works on it, and never two. A cycle that cannot go on for a while (the
+server is away, the disk is full, no device has the memory) is tried again for as long as it takes;
+dying is what counts. One that nobody asked for goes on only while the user is idle.
 """
 
 from __future__ import annotations
@@ -29,13 +31,17 @@ RETRY_SECONDS = (10.0, 30.0, 60.0, 300.0)
 """How long to leave a cycle alone that could not go on, by how many times in a row."""
 STOP_SECONDS = 30.0
 CANCEL_SECONDS = 60.0
-"""How long a cancelled cycle may take to come to a place where it can end; then it is killed, and ended by the next process."""
+"""How long a cancelled cycle may take to come to a place where it can end; then it is killed, and
+ended by the next process.
+"""
 
 
 class CycleRunner:
     """Starts and watches the one cycle there may be; called from the daemon's loop."""
 
-    def __init__(self, paths: Paths, backend: ModelServer, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, paths: Paths, backend: ModelServer, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._paths = paths
         self._backend = backend
         self._clock = clock
@@ -45,7 +51,9 @@ class CycleRunner:
         self._kill_at = float("inf")
         self.waits_for = ""
         """Why the current cycle does not go on although it could: the user is not idle."""
-        self.current: RunDirectory | None = next((r for r in reversed(run_directories(paths.runs)) if not r.ended), None)
+        self.current: RunDirectory | None = next(
+            (r for r in reversed(run_directories(paths.runs)) if not r.ended), None
+        )
 
     @property
     def busy(self) -> bool:
@@ -61,7 +69,8 @@ class CycleRunner:
         return run
 
     def watch(self, disturbed: Callable[[], str] = lambda: "") -> None:
-        """Notices an ended cycle; starts one again that was cut off, by us or by a crash, or that had to wait for the server or for room on the disk.
+        """Notices an ended cycle; starts one again that was cut off, by us or by a crash, or that
+        had to wait for the server or for room on the disk.
 
         `disturbed()` says why now is no moment to go on, where nobody asked for the cycle.
         """
@@ -75,26 +84,38 @@ class CycleRunner:
                 return
             self._process = None
             self._kill_at = float("inf")
-            self._paths.hold.unlink(missing_ok=True)  # nobody is held by it, but the gateway need not look again and again
+            self._paths.hold.unlink(
+                missing_ok=True
+            )  # nobody is held by it, but the gateway need not look again and again
             self._note_end(self.current, code)
         if self.current.ended:
             self.current, self.waits_for = None, ""
         elif self._tries(self.current) >= MAX_TRIES:
-            self._give_up(self.current, f"its process died {MAX_TRIES} times; last words: {_last_words(self.current)}")
-        elif time.monotonic() >= self._next and not self.current.held:  # held: a daemon before us was killed, and its cycle is just leaving
+            self._give_up(
+                self.current,
+                f"its process died {MAX_TRIES} times; last words: {_last_words(self.current)}",
+            )
+        elif (
+            time.monotonic() >= self._next and not self.current.held
+        ):  # held: a daemon before us was killed, and its cycle is just leaving
             self.waits_for = "" if self._wanted(self.current) else disturbed()
             if not self.waits_for:
                 self._spawn(self.current)
 
     def skip_idle_wait(self) -> None:
-        """Somebody waits for the current cycle: it goes on at once, whether the user is idle or not."""
+        """Somebody waits for the current cycle: it goes on at once, whether the user is idle or
+        not.
+        """
         if self.current is not None:
             request = self.current.read(self.current.request, RunRequest)
             self.current.write(self.current.request, replace(request, asked=True))
             self._next, self._waits = float("-inf"), 0
 
     def cancel(self) -> RunDirectory:
-        """Ends the current cycle at the next place where it can; it is not resumed. Raises NotFound where there is none."""
+        """Ends the current cycle at the next place where it can; it is not resumed.
+
+        Raises NotFound where there is none.
+        """
         if self.current is None:
             raise NotFound("No cycle is under way.", "`qi-learn status` shows the last one.")
         self.current.cancel()
@@ -123,14 +144,20 @@ class CycleRunner:
             self._process.wait()
 
     def _spawn(self, run: RunDirectory) -> None:
-        """A process for the run. It asks the server that is up now: the one that the run began with may have had another port."""
+        """A process for the run.
+
+        It asks the server that is up now: the one that the run began with may have had another
+        port.
+        """
         self._next = time.monotonic() + RETRY_SECONDS[0]  # should the rest fail
         try:
             request = run.read(run.request, RunRequest)
         except StoreError as error:
             return self._give_up(run, error.what)
         store = None if self._backend.model_store is None else str(self._backend.model_store)
-        here = replace(request, server=self._backend.url, model_store=store, engine=self._backend.engine)
+        here = replace(
+            request, server=self._backend.url, model_store=store, engine=self._backend.engine
+        )
         if here != request:
             run.write(run.request, here)
         with open_log(run.log) as log:

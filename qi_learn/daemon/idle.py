@@ -1,10 +1,13 @@
 """Is this a moment at which learning disturbs nobody? Every answer is a reason, for `status`.
 
-Idle is: for some minutes no request through the gateway and no change in a watched project (nor has the daemon just started: then nobody has seen yet
-what the user does), and the machine has little else to do. Who works all day is not waited for without end: after `idle.longest_wait` a cycle starts all
-the same, and gives way between its steps. Only the battery is never emptied, unless the settings say so.
+Idle is: for some minutes no request through the gateway and no change in a watched project (nor has
+the daemon just started: then nobody has seen yet what the user does), and the machine has little
+else to do. Who works all day is not waited for without end: after `idle.longest_wait` a cycle
+starts all the same, and gives way between its steps. Only the battery is never emptied, unless the
+settings say so.
 
-Since when a cycle waits is in a file, so that a daemon that is stopped every evening does not begin to wait anew every morning.
+Since when a cycle waits is in a file, so that a daemon that is stopped every evening does not begin
+to wait anew every morning.
 """
 
 from __future__ import annotations
@@ -31,7 +34,10 @@ class IdleGate:
     supplies: Path = machine.SUPPLIES
 
     def blocked_by(self, now: float, *, edited: float) -> str:
-        """Why a cycle that could start should not start now; empty where it should. `edited`: when a watched project last changed."""
+        """Why a cycle that could start should not start now; empty where it should.
+
+        `edited`: when a watched project last changed.
+        """
         since = self._since(now)
         reason = self._reason(now, edited)
         if self._battery():
@@ -58,7 +64,9 @@ class IdleGate:
         if -AHEAD <= now - edited < idle.minutes * 60:
             return f"a file of a watched project changed {_ago(now - edited)} (idle.minutes = {idle.minutes:g})"
         if -AHEAD <= now - self.started < idle.minutes * 60:
-            return f"the daemon started {_ago(now - self.started)} (idle.minutes = {idle.minutes:g})"
+            return (
+                f"the daemon started {_ago(now - self.started)} (idle.minutes = {idle.minutes:g})"
+            )
         if (load := machine.load_per_core()) > idle.load:
             return f"the machine is busy: load {load:.2f} per core (idle.load = {idle.load:g})"
         return ""

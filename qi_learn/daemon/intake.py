@@ -1,7 +1,9 @@
-"""Evidence into the store: drain the spool, follow suggestions in files and commits, apply outcomes, score what changed.
+"""Evidence into the store: drain the spool, follow suggestions in files and commits, apply
+outcomes, score what changed.
 
-This is the only code that writes the database. `tick` is one round; it is idempotent, so that a daemon killed in the middle of one loses nothing:
-what was not taken in is still in the spool, and what was not scored is still marked.
+This is the only code that writes the database. `tick` is one round; it is idempotent, so that a
+daemon killed in the middle of one loses nothing: what was not taken in is still in the spool, and
+what was not scored is still marked.
 """
 
 from __future__ import annotations
@@ -30,7 +32,14 @@ from qi_learn.workspace.registry import load_projects
 from qi_learn.workspace.watcher import Committed, FileSaved, Watcher
 
 logger = logging.getLogger(__name__)
-NOT_UNDERSTOOD = (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError)
+NOT_UNDERSTOOD = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    ArithmeticError,
+)
 """What odd data may bring up in code that reads it."""
 
 
@@ -50,12 +59,18 @@ class Intake:
     _contexts: Contexts = field(default_factory=Contexts)
 
     def tick(self, store: Store, now: float) -> int:
-        """One round; returns how many events were taken in and turns scored: 0 where nothing changed."""
+        """One round; returns how many events were taken in and turns scored: 0 where nothing
+        changed.
+        """
         self._follow_projects()
-        if seen := self.watcher.poll():  # before the drain: a turn is in the spool before anybody can save what it answered
+        if (
+            seen := self.watcher.poll()
+        ):  # before the drain: a turn is in the spool before anybody can save what it answered
             self._seen.extend(seen)
             self.edited = now
-        drained = drain(store, self.paths.spool, decode=self._decode, suggest=survival.suggestions_of, now=now)
+        drained = drain(
+            store, self.paths.spool, decode=self._decode, suggest=survival.suggestions_of, now=now
+        )
         for turn_id in feedback.unclassified_turns(store):
             self._classify(store, turn_id)
         self._take_in_seen(store, now)
@@ -68,7 +83,9 @@ class Intake:
         return drained.count + len(dirty)
 
     def _decode(self, event: Event) -> Turn:
-        """The turn, with the context of its project as it was then (R2's projectContext and codebaseSnapshot), where the project is known and there."""
+        """The turn, with the context of its project as it was then (R2's projectContext and
+        codebaseSnapshot), where the project is known and there.
+        """
         turn = decode(event)
         if turn.project is None or not os.path.isdir(turn.project):
             return turn
@@ -80,7 +97,10 @@ class Intake:
         return replace(turn, context=plain(context), commit=context.commit)
 
     def _take_in_seen(self, store: Store, now: float) -> None:
-        """Saves and commits, in order. The watcher tells each once: where the database cannot be written now, the rest waits here."""
+        """Saves and commits, in order.
+
+        The watcher tells each once: where the database cannot be written now, the rest waits here.
+        """
         while self._seen:
             try:
                 self._observe(store, self._seen[0], now)
@@ -92,7 +112,9 @@ class Intake:
 
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
         if isinstance(seen, FileSaved):
-            survival.on_saved(store, seen, self.watcher.history(seen.path), self.settings.capture, now)
+            survival.on_saved(
+                store, seen, self.watcher.history(seen.path), self.settings.capture, now
+            )
         else:
             on_committed(store, seen, self.settings.capture, now)
 
@@ -103,20 +125,30 @@ class Intake:
         except NOT_UNDERSTOOD:
             logger.exception("turn %s cannot be classified", turn_id)
             classes = classify.Classes("problem_solving", "simple", "general", ())
-        feedback.save_classes(store, turn_id, classes.learning_type, classes.complexity, classes.domain, classes.tools)
+        feedback.save_classes(
+            store, turn_id, classes.learning_type, classes.complexity, classes.domain, classes.tools
+        )
 
     def _score(self, store: Store, turn_id: str, now: float) -> None:
-        """A turn that cannot be scored is set aside until its evidence changes: it must not keep the others waiting."""
+        """A turn that cannot be scored is set aside until its evidence changes: it must not keep
+        the others waiting.
+        """
         try:
             score = suggestion_score.score_turn(store, turn_id, self.settings, now)
         except NOT_UNDERSTOOD as error:
             logger.exception("turn %s cannot be scored", turn_id)
-            score = Score(turn_id, None, 0.0, None, None, (), (f"could not be scored: {error}",), now)
+            score = Score(
+                turn_id, None, 0.0, None, None, (), (f"could not be scored: {error}",), now
+            )
         feedback.save_score(store, score)
 
     def _follow_projects(self) -> None:
-        """Watches the directories that are registered and there; one that cannot be watched is said once and keeps nothing else waiting."""
-        wanted = [p for p in self._registered() if os.path.isdir(p)]  # never raises, unlike Path.is_dir
+        """Watches the directories that are registered and there; one that cannot be watched is said
+        once and keeps nothing else waiting.
+        """
+        wanted = [
+            p for p in self._registered() if os.path.isdir(p)
+        ]  # never raises, unlike Path.is_dir
         for project in [p for p in self._projects if p not in wanted]:
             self._projects.remove(project)
             self.watcher.remove(project)

@@ -1,8 +1,9 @@
 """Child processes that the daemon keeps alive: gateway and engine.
 
-A child says that it accepts by renaming its ready file (`{"url", "pid"}`) into place; one that dies is started again, sooner or later by how often it
-died in a row, and on the port it had, so that whoever knows its URL need not be told. It is given our pid and leaves when we are gone: a killed daemon
-leaves nobody behind.
+A child says that it accepts by renaming its ready file (`{"url", "pid"}`) into place; one that dies
+is started again, sooner or later by how often it died in a row, and on the port it had, so that
+whoever knows its URL need not be told. It is given our pid and leaves when we are gone: a killed
+daemon leaves nobody behind.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ LOG_LIMIT = 8 << 20
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """`python -m MODULE`, without the working directory on the import path: a project's own `types.py` must not stand in for the library's."""
+    """`python -m MODULE`, without the working directory on the import path: a project's own
+    `types.py` must not stand in for the library's.
+    """
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
@@ -44,9 +47,20 @@ def open_log(place: Path) -> BinaryIO:
 
 
 class SupervisedProcess:
-    """`python -m MODULE ARGS --ready FILE --parent PID`, supervised. Not thread-safe: the daemon's loop calls it."""
+    """`python -m MODULE ARGS --ready FILE --parent PID`, supervised.
 
-    def __init__(self, module: str, arguments: Sequence[str], *, ready: Path, log: Path, backoff: Sequence[float] = BACKOFF) -> None:
+    Not thread-safe: the daemon's loop calls it.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        ready: Path,
+        log: Path,
+        backoff: Sequence[float] = BACKOFF,
+    ) -> None:
         self.module = module
         self._arguments = tuple(arguments)
         self._ready = ready
@@ -81,27 +95,48 @@ class SupervisedProcess:
         """Starts it (again)."""
         self._ready.unlink(missing_ok=True)
         again = ["--port", str(self._port)] if self._port and "--port" in self._arguments else []
-        command = python(self.module, *self._arguments, *again, "--ready", str(self._ready), "--parent", str(os.getpid()))
+        command = python(
+            self.module,
+            *self._arguments,
+            *again,
+            "--ready",
+            str(self._ready),
+            "--parent",
+            str(os.getpid()),
+        )
         with open_log(self._log) as log:
-            # of its own session: a Ctrl-C in the terminal is for us, and we decide what becomes of it
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            # of its own session: a Ctrl-C in the terminal is for us, and we decide what becomes of
+            # it
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
         self._started = time.monotonic()
         self._starts += 1
         logger.info("started %s (pid %d)", self.module, self._process.pid)
 
     def watch(self) -> None:
-        """Starts it again where it died, once its back-off has passed; called from the daemon's loop."""
+        """Starts it again where it died, once its back-off has passed; called from the daemon's
+        loop.
+        """
         if self._process is None:
             return
         lived = time.monotonic() - self._started
         if self._process.poll() is None:
             self._starts = 1 if lived > SETTLED_SECONDS else self._starts
         elif lived >= self._backoff[min(self._starts, len(self._backoff)) - 1]:
-            logger.warning("%s ended with %s; its last words are in %s", self.module, self._process.returncode, self._log)
+            logger.warning(
+                "%s ended with %s; its last words are in %s",
+                self.module,
+                self._process.returncode,
+                self._log,
+            )
             self.start()
 
     def wait_ready(self, seconds: float) -> str:
-        """The URL once it accepts. Raises DaemonError with the end of its log where it does not in time."""
+        """The URL once it accepts.
+
+        Raises DaemonError with the end of its log where it does not in time.
+        """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if url := self.url:
@@ -109,12 +144,16 @@ class SupervisedProcess:
             if self._process is None or self._process.poll() is not None:
                 break
             time.sleep(0.02)
-        raise DaemonError(f"{self.module} did not start.\n{self.last_words()}", f"Its log is {self._log}.")
+        raise DaemonError(
+            f"{self.module} did not start.\n{self.last_words()}", f"Its log is {self._log}."
+        )
 
     def last_words(self) -> str:
         """The last lines of its log."""
         try:
-            return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+            return "\n".join(
+                self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
+            )
         except OSError:
             return ""
 
@@ -136,10 +175,28 @@ ENGINE_SECONDS = 60.0
 
 
 def engine_process(paths: Paths, settings: Settings) -> SupervisedProcess:
-    """The engine's process, not started yet. Raises ToolMissing where llama-cpp-python is not installed."""
+    """The engine's process, not started yet.
+
+    Raises ToolMissing where llama-cpp-python is not installed.
+    """
     if importlib.util.find_spec("llama_cpp") is None:
         raise ToolMissing(
-            "The embedded engine needs llama-cpp-python, which is not installed.", 'pip install "qi-learn[embedded]", or name an Ollama model in serve.base.'
+            "The embedded engine needs llama-cpp-python, which is not installed.",
+            'pip install "qi-learn[embedded]", or name an Ollama model in serve.base.',
         )
-    arguments = ["--host", "127.0.0.1", "--port", "0", "--models", str(paths.models), "--context", str(settings.serve.context)]
-    return SupervisedProcess("qi_learn.engine", arguments, ready=paths.state / "engine.json", log=paths.logs / "engine.log")
+    arguments = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--models",
+        str(paths.models),
+        "--context",
+        str(settings.serve.context),
+    ]
+    return SupervisedProcess(
+        "qi_learn.engine",
+        arguments,
+        ready=paths.state / "engine.json",
+        log=paths.logs / "engine.log",
+    )

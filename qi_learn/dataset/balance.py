@@ -1,7 +1,9 @@
-"""No kind of work drowns the others: caps where there is plenty, and a refusal where one session is most of it.
+"""No kind of work drowns the others: caps where there is plenty, and a refusal where one session is
+most of it.
 
-Groups are domain × learning type (R2). Weights (`weights.py`) are taken before deletion, because data is scarce: only what is above the caps is left out,
-and it counts as not learned, so a later cycle can take it.
+Groups are domain × learning type (R2). Weights (`weights.py`) are taken before deletion, because
+data is scarce: only what is above the caps is left out, and it counts as not learned, so a later
+cycle can take it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from qi_learn.errors import Refused
 
 SESSION_CAP = 200
 GROUP_CAP = 600
-"""A run sees about 384 sequences (48 steps of 8); more than this of one kind only costs rendering."""
+"""A run sees about 384 sequences (48 steps of 8); more than this of one kind only costs rendering.
+"""
 ONE_SIDED = 0.5
 
 
@@ -28,8 +31,16 @@ class Capped:
     left_out: int
 
 
-def capped(candidates: Sequence[Learnable], *, seed: int, session_cap: int = SESSION_CAP, group_cap: int = GROUP_CAP) -> Capped:
-    """At most so many of a session and of a domain and learning type; the best scores stay, ties by a draw from the seed."""
+def capped(
+    candidates: Sequence[Learnable],
+    *,
+    seed: int,
+    session_cap: int = SESSION_CAP,
+    group_cap: int = GROUP_CAP,
+) -> Capped:
+    """At most so many of a session and of a domain and learning type; the best scores stay, ties by
+    a draw from the seed.
+    """
     ranked = sorted(candidates, key=lambda c: (-c.score, _draw(c.id, seed)))
     sessions: Counter[str] = Counter()
     groups: Counter[tuple[str, str]] = Counter()
@@ -47,7 +58,9 @@ def _draw(name: str, seed: int) -> str:
 
 
 def one_sided(sessions: Sequence[str]) -> str:
-    """Why these sessions (one name an example) are too one-sided to learn from; empty where they are not."""
+    """Why these sessions (one name an example) are too one-sided to learn from; empty where they
+    are not.
+    """
     if not sessions:
         return ""
     name, count = Counter(sessions).most_common(1)[0]
@@ -59,4 +72,7 @@ def one_sided(sessions: Sequence[str]) -> str:
 def refuse_one_sided(sessions: Sequence[str]) -> None:
     """Raises Refused where more than half of the examples come from one session."""
     if reason := one_sided(sessions):
-        raise Refused(f"One-sided: {reason}", "Work in further sessions; what is there is kept for the next cycle.")
+        raise Refused(
+            f"One-sided: {reason}",
+            "Work in further sessions; what is there is kept for the next cycle.",
+        )

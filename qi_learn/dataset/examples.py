@@ -1,9 +1,12 @@
-"""A turn becomes an example: the very tokens the model read, and the tokens it should have answered.
+"""A turn becomes an example: the very tokens the model read, and the tokens it should have
+answered.
 
-The invariant is train-equals-serve: the prompt is rendered by the server that serves (`_debug_render_only`), from the redacted messages, and cut into
-tokens by the served file's own vocabulary; where the server had counted the prompt's tokens and nothing was redacted, another count means that this is
-not what the model read, and the turn is left out. The target is cut apart from the prompt, as an answer is generated, and its text is never read as
-special tokens; then comes the one token that ended the answer.
+The invariant is train-equals-serve: the prompt is rendered by the server that serves
+(`_debug_render_only`), from the redacted messages, and cut into tokens by the served file's own
+vocabulary; where the server had counted the prompt's tokens and nothing was redacted, another count
+means that this is not what the model read, and the turn is left out. The target is cut apart from
+the prompt, as an answer is generated, and its text is never read as special tokens; then comes the
+one token that ended the answer.
 """
 
 from __future__ import annotations
@@ -48,14 +51,20 @@ class Tokenizer(Protocol):
 
 
 class RenderCache:
-    """Texts the server rendered, kept in one file of JSON lines, so that a cycle that is taken up again asks for nothing twice."""
+    """Texts the server rendered, kept in one file of JSON lines, so that a cycle that is taken up
+    again asks for nothing twice.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._texts: dict[str, str] = dict(_lines(path)) if path is not None and path.exists() else {}
+        self._texts: dict[str, str] = (
+            dict(_lines(path)) if path is not None and path.exists() else {}
+        )
 
     def text(self, server: Renderer, model: str, digest: str, ask: Mapping[str, Any]) -> str:
-        """The prompt of a question for the model; `digest` says which weights and template `model` means."""
+        """The prompt of a question for the model; `digest` says which weights and template `model`
+        means.
+        """
         request = json.dumps([digest, model, ask], sort_keys=True, ensure_ascii=False)
         key = hashlib.sha256(request.encode()).hexdigest()
         if key not in self._texts:
@@ -76,22 +85,39 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def ask_of(turn: Turn) -> dict[str, Any] | Skipped:
-    """The same question for any served model: `{"endpoint": "/api/chat" | "/api/generate", "body": {...}}`, without model and sampling options.
+    """The same question for any served model: `{"endpoint": "/api/chat" | "/api/generate", "body":
+    {...}}`, without model and sampling options.
 
-    Ollama's own `/v1` routes are the same two underneath; `/v1/completions` goes through the template, as there.
+    Ollama's own `/v1` routes are the same two underneath; `/v1/completions` goes through the
+    template, as there.
     """
-    shape = {k: turn.request[k] for k in ("system", "template", "raw", "suffix", "format", "tools", "think") if turn.request.get(k) not in (None, "", [], {})}
+    shape = {
+        k: turn.request[k]
+        for k in ("system", "template", "raw", "suffix", "format", "tools", "think")
+        if turn.request.get(k) not in (None, "", [], {})
+    }
     if turn.endpoint in ("/api/chat", "/v1/chat/completions"):
         wanted = {k: v for k, v in shape.items() if k in ("format", "tools", "think")}
-        return {"endpoint": "/api/chat", "body": {"messages": [_message(m) for m in turn.messages], **wanted}}
-    if turn.endpoint in ("/api/generate", "/v1/completions") and [m.role for m in turn.messages] == ["prompt"]:
-        wanted = {k: v for k, v in shape.items() if k != "tools" and (k != "raw" or turn.endpoint == "/api/generate")}
+        return {
+            "endpoint": "/api/chat",
+            "body": {"messages": [_message(m) for m in turn.messages], **wanted},
+        }
+    if turn.endpoint in ("/api/generate", "/v1/completions") and [
+        m.role for m in turn.messages
+    ] == ["prompt"]:
+        wanted = {
+            k: v
+            for k, v in shape.items()
+            if k != "tools" and (k != "raw" or turn.endpoint == "/api/generate")
+        }
         return {"endpoint": "/api/generate", "body": {"prompt": turn.messages[0].content, **wanted}}
     return Skipped("a kind of request that cannot be asked again")
 
 
 def _message(message: Message) -> dict[str, Any]:
-    extra = {k: v for k, v in message.extra.items() if k in ("tool_calls", "tool_name", "thinking") and v}
+    extra = {
+        k: v for k, v in message.extra.items() if k in ("tool_calls", "tool_name", "thinking") and v
+    }
     return {"role": message.role, "content": message.content, **extra}
 
 
@@ -141,19 +167,35 @@ def asked(turn: Turn, serving: Serving, *, redacted: bool) -> RenderedPrompt | S
 
 
 def written(target: Target, question: RenderedPrompt, serving: Serving) -> RenderedTarget | Skipped:
-    """An answer to a question, without the token that ends it. Raises ServerError where the server does not render."""
+    """An answer to a question, without the token that ends it.
+
+    Raises ServerError where the server does not render.
+    """
     vocabulary, text, spans = serving.vocabulary, target.text, target.spans
     if target.calls:
         ask = question.ask
         end = vocabulary.pieces([vocabulary.end_of_turn()])[0].decode()
         chat = ask["endpoint"] == "/api/chat"
-        whole = serving.rendered.text(serving.server, serving.model, serving.digest, asked_with_answer(ask, text, target.calls)) if chat else ""
+        whole = (
+            serving.rendered.text(
+                serving.server,
+                serving.model,
+                serving.digest,
+                asked_with_answer(ask, text, target.calls),
+            )
+            if chat
+            else ""
+        )
         found = written_answer(question.prompt, whole, end)
         if found is None:
             return Skipped("the server does not show how it writes this tool call")
         text, spans = found, argument_spans(found, target.arguments)
     ids = target_tokens(text, vocabulary)
-    return RenderedTarget(text, spans, tuple(ids)) if ids is not None else Skipped("the answer cannot be cut into tokens exactly")
+    return (
+        RenderedTarget(text, spans, tuple(ids))
+        if ids is not None
+        else Skipped("the answer cannot be cut into tokens exactly")
+    )
 
 
 def example_of(candidate: Learnable, serving: Serving) -> Example | Skipped:
@@ -186,7 +228,9 @@ def example_of(candidate: Learnable, serving: Serving) -> Example | Skipped:
 
 
 def end_token(ask: Mapping[str, Any], vocabulary: Tokenizer) -> int:
-    """The token that ends the answer: the turn's, or, where no template was at work (raw, fill in the middle), the model's own."""
+    """The token that ends the answer: the turn's, or, where no template was at work (raw, fill in
+    the middle), the model's own.
+    """
     untemplated = (ask["body"].get("raw") or ask["body"].get("suffix")) and vocabulary.eos >= 0
     return vocabulary.eos if untemplated else vocabulary.end_of_turn()
 
@@ -199,8 +243,8 @@ def content_hash(prompt: str, target: str) -> str:
 def target_tokens(text: str, vocabulary: Tokenizer) -> list[int] | None:
     """The tokens whose pieces are exactly `text`; None where there are none.
 
-    A vocabulary that puts a space before every text (SentencePiece) would begin the answer with a space nobody wrote; there the tokens are taken from
-    behind a line feed.
+    A vocabulary that puts a space before every text (SentencePiece) would begin the answer with a
+    space nobody wrote; there the tokens are taken from behind a line feed.
     """
     wanted = text.encode()
     ids = vocabulary.tokenize(text, add_special=False, parse_special=False)
@@ -215,22 +259,34 @@ def target_tokens(text: str, vocabulary: Tokenizer) -> list[int] | None:
 
 
 def code_mask(text: str, spans: Sequence[Span], pieces: Sequence[bytes]) -> tuple[bool, ...]:
-    """For each piece (together they are the text in UTF-8) whether any byte of it is code; `spans` are in characters."""
+    """For each piece (together they are the text in UTF-8) whether any byte of it is code; `spans`
+    are in characters.
+    """
     ranges = [(len(text[:start].encode()), len(text[:end].encode())) for start, end in spans]
     ends = list(accumulate(map(len, pieces)))
-    return tuple(any(max(start, at - len(piece)) < min(end, at) for start, end in ranges) for piece, at in zip(pieces, ends, strict=True))
+    return tuple(
+        any(max(start, at - len(piece)) < min(end, at) for start, end in ranges)
+        for piece, at in zip(pieces, ends, strict=True)
+    )
 
 
 def generic_examples(texts: Sequence[GenericText], vocabulary: Tokenizer) -> tuple[Example, ...]:
-    """Plain text as examples of 96 tokens: the first token (after the beginning-of-text token, where there is one) is given, the others are the target."""
+    """Plain text as examples of 96 tokens: the first token (after the beginning-of-text token,
+    where there is one) is given, the others are the target.
+    """
     return tuple(_generic(text, vocabulary) for text in texts)
 
 
 def _generic(text: GenericText, vocabulary: Tokenizer) -> Example:
     start = [vocabulary.bos] if vocabulary.adds_bos and vocabulary.bos >= 0 else []
-    ids = [*start, *vocabulary.tokenize(text.text, add_special=False, parse_special=False)][:SEQUENCE_TOKENS]
+    ids = [*start, *vocabulary.tokenize(text.text, add_special=False, parse_special=False)][
+        :SEQUENCE_TOKENS
+    ]
     given = len(start) + 1
-    prompt, target = (b"".join(vocabulary.pieces(part)).decode("utf-8", "replace") for part in (ids[:given], ids[given:]))
+    prompt, target = (
+        b"".join(vocabulary.pieces(part)).decode("utf-8", "replace")
+        for part in (ids[:given], ids[given:])
+    )
     return Example(
         id=text.id,
         hash=content_hash(prompt, target),

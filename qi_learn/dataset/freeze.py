@@ -1,7 +1,8 @@
 """From the store to a frozen data set: one page that reads in the order in which it happens.
 
-The invariant: the same store, server, vocabulary and seed give the same snapshot; from here on the cycle reads the snapshot and never the store, so what
-is learned can be shown, repeated and withdrawn.
+The invariant: the same store, server, vocabulary and seed give the same snapshot; from here on the
+cycle reads the snapshot and never the store, so what is learned can be shown, repeated and
+withdrawn.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from pathlib import Path
 
 from qi_learn.dataset import reference_code
 from qi_learn.dataset.balance import capped, refuse_one_sided
-from qi_learn.dataset.examples import RenderCache, Renderer, Serving, Tokenizer, example_of, generic_examples
+from qi_learn.dataset.examples import (
+    RenderCache,
+    Renderer,
+    Serving,
+    Tokenizer,
+    example_of,
+    generic_examples,
+)
 from qi_learn.dataset.pairs import preferences
 from qi_learn.dataset.replay import replay
 from qi_learn.dataset.select import candidates
@@ -50,9 +58,11 @@ def freeze(
 ) -> Snapshot:
     """The data set of a run.
 
-    `model` is the name under which the server renders (a version, or the alias); `earlier` are the runs behind the live chain, oldest first, and
-    `learned` the turn ids in their snapshots; `cache` is a file that keeps rendered prompts for a run that is taken up again. Raises Refused
-    where the data is too thin or one-sided, ServerError where the server does not render. An earlier snapshot that cannot be read is not replayed, and counted.
+    `model` is the name under which the server renders (a version, or the alias); `earlier` are the
+    runs behind the live chain, oldest first, and `learned` the turn ids in their snapshots; `cache`
+    is a file that keeps rendered prompts for a run that is taken up again. Raises Refused where the
+    data is too thin or one-sided, ServerError where the server does not render. An earlier snapshot
+    that cannot be read is not replayed, and counted.
     """
     selection = candidates(store, settings, learned=learned)
     within = capped(selection.candidates, seed=seed)
@@ -75,11 +85,20 @@ def freeze(
         elif not secret(example.prompt, example.target):
             examples.append(example)
     snapshots = [s for run in earlier if (s := _earlier(run, dropped))]
-    logger.info("run %s: %d examples, left out: %s", run_id, len(examples), {k: n for k, n in dropped.items() if n} or "none")
+    logger.info(
+        "run %s: %d examples, left out: %s",
+        run_id,
+        len(examples),
+        {k: n for k, n in dropped.items() if n} or "none",
+    )
     refuse_one_sided([e.session for e in examples])
     by_id = {c.id: c for c in within.kept}
     fresh = weighted(split(examples, min_gate=settings.gate.min_examples), settings.train.weights)
-    pairs = preferences(store, by_id, fresh, snapshots, serving, learned=learned, secret=secret) if settings.train.preference else ()
+    pairs = (
+        preferences(store, by_id, fresh, snapshots, serving, learned=learned, secret=secret)
+        if settings.train.preference
+        else ()
+    )
     return Snapshot(
         id=run_id,
         created=now,
@@ -112,9 +131,11 @@ def _earlier(run: RunDirectory, dropped: Counter[str]) -> Snapshot | None:
 
 
 def _memory(run: RunDirectory) -> RecallLog | None:
-    """What the run's training found out; None where it is from before that was written down, or damaged: then it is not known.
+    """What the run's training found out; None where it is from before that was written down, or
+    damaged: then it is not known.
 
-    Where only a part of the change went live, what the whole of it knew of the new examples says nothing about the version.
+    Where only a part of the change went live, what the whole of it knew of the new examples says
+    nothing about the version.
     """
     try:
         if not run.memory.exists():
@@ -130,5 +151,8 @@ def _memory(run: RunDirectory) -> RecallLog | None:
 def _forgotten(store: Store, snapshots: Sequence[Snapshot]) -> set[str]:
     """Turns of earlier data sets that are no longer in the store: somebody wanted them gone."""
     ids = sorted({e.id for s in snapshots for e in (*s.examples, *s.replay)})
-    rows = store.rows("SELECT value FROM json_each(?) WHERE value NOT IN (SELECT id FROM turns)", (json.dumps(ids),))
+    rows = store.rows(
+        "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT id FROM turns)",
+        (json.dumps(ids),),
+    )
     return {row["value"] for row in rows}

@@ -1,9 +1,13 @@
-"""Generic code, by construction: pieces of the running Python's own standard library, the same on every machine with that Python.
+"""Generic code, by construction: pieces of the running Python's own standard library, the same on
+every machine with that Python.
 
-*Anchors* say what the base model knows of code in general (the general Fisher, generic replay); *probes* measure whether it still knows it; *yardsticks*
-measure how far a training moved the model, which decides how strongly the next is held back. The invariant: no file gives two of them, so what is measured
-on was never trained on, and what decides is not what judges. A module that this Python does not have is left out and the next of the reserve
-takes its place. Texts are pieces of source from the start of a function or class on, long enough for a sequence of 96 tokens; they never overlap.
+*Anchors* say what the base model knows of code in general (the general Fisher, generic replay);
+*probes* measure whether it still knows it; *yardsticks* measure how far a training moved the model,
+which decides how strongly the next is held back. The invariant: no file gives two of them, so what
+is measured on was never trained on, and what decides is not what judges. A module that this Python
+does not have is left out and the next of the reserve takes its place. Texts are pieces of source
+from the start of a function or class on, long enough for a sequence of 96 tokens; they never
+overlap.
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ from pathlib import Path
 
 SEQUENCE_TOKENS = 96
 TEXT_CHARACTERS = 900
-"""More than 9 characters a token would be needed to fall short of 96 tokens; Python source has 2.5 to 5."""
+"""More than 9 characters a token would be needed to fall short of 96 tokens; Python source has 2.5
+to 5.
+"""
 
 ANCHOR_MODULES, ANCHORS_EACH = 40, 6
 PROBE_MODULES, PROBES_EACH = 16, 4
@@ -64,7 +70,12 @@ def probes() -> tuple[GenericText, ...]:
 def yardsticks() -> tuple[GenericText, ...]:
     """16 texts, one from each of the anchors' reserve that the anchors did not need."""
     used = {text.module for text in anchors()}
-    return _collect("yardstick", [path for path in reversed(ANCHORS) if _name(path) not in used], YARDSTICK_MODULES, 1)
+    return _collect(
+        "yardstick",
+        [path for path in reversed(ANCHORS) if _name(path) not in used],
+        YARDSTICK_MODULES,
+        1,
+    )
 
 
 def _collect(kind: str, modules: Sequence[str], count: int, each: int) -> tuple[GenericText, ...]:
@@ -76,7 +87,10 @@ def _collect(kind: str, modules: Sequence[str], count: int, each: int) -> tuple[
         module = _name(path)
         pieces = _pieces(root / f"{path}.py")
         if len(pieces) >= each:
-            found += [GenericText(f"{kind}:{module}:{n}", module, pieces[n * len(pieces) // each]) for n in range(each)]
+            found += [
+                GenericText(f"{kind}:{module}:{n}", module, pieces[n * len(pieces) // each])
+                for n in range(each)
+            ]
     return tuple(found)
 
 
@@ -86,7 +100,9 @@ def _name(path: str) -> str:
 
 
 def _pieces(path: Path) -> list[str]:
-    """Texts of at least TEXT_CHARACTERS from a file, each from the start of a function or class, none overlapping; none where the file is missing."""
+    """Texts of at least TEXT_CHARACTERS from a file, each from the start of a function or class,
+    none overlapping; none where the file is missing.
+    """
     try:
         source = path.read_text(encoding="utf-8")
     except OSError:

@@ -1,8 +1,11 @@
-"""Which examples train, which choose, which judge: by whole sessions, the newest to the gate (contracts 7).
+"""Which examples train, which choose, which judge: by whole sessions, the newest to the gate
+(contracts 7).
 
-The invariant: no session gives examples both to the gate and to training or dev, so the gate measures work the training never saw the beginning of. The gate
-gets the newest sessions until it has the larger of `min_gate` and a fifth of all examples, at least two sessions, and three where that leaves half; of the
-rest a tenth is dev (whole sessions too where they are small enough, else the newest examples), and all others train.
+The invariant: no session gives examples both to the gate and to training or dev, so the gate
+measures work the training never saw the beginning of. The gate gets the newest sessions until it
+has the larger of `min_gate` and a fifth of all examples, at least two sessions, and three where
+that leaves half; of the rest a tenth is dev (whole sessions too where they are small enough, else
+the newest examples), and all others train.
 """
 
 from __future__ import annotations
@@ -16,15 +19,20 @@ from qi_learn.records import Example, Split
 
 GATE_SHARE = 0.2
 FEWEST, ENOUGH, MOST = 2, 3, 0.5
-"""Sessions that the gate takes at least, and where that leaves half of the examples: it compares session by session, so of one it can never be sure,
-and of two only where they agree (docs/decisions/0010)."""
+"""Sessions that the gate takes at least, and where that leaves half of the examples: it compares
+session by session, so of one it can never be sure, and of two only where they agree
+(docs/decisions/0010).
+"""
 DEV_SHARE = 0.1
 DEV_LIMIT = 0.2
 """A whole session is dev only while dev keeps below this share of what the gate leaves."""
 
 
 def split(examples: Sequence[Example], *, min_gate: int) -> tuple[Example, ...]:
-    """The examples, oldest first as they came, each with its split. Raises Refused as `assign` does."""
+    """The examples, oldest first as they came, each with its split.
+
+    Raises Refused as `assign` does.
+    """
     splits = assign([e.session for e in examples], min_gate=min_gate)
     return tuple(replace(e, split=name) for e, name in zip(examples, splits, strict=True))
 
@@ -32,13 +40,16 @@ def split(examples: Sequence[Example], *, min_gate: int) -> tuple[Example, ...]:
 def assign(sessions: Sequence[str], *, min_gate: int) -> list[Split]:
     """The split of each example, given their sessions, oldest example first.
 
-    Raises Refused where the gate or the training would be left without examples, with the number that is missing.
+    Raises Refused where the gate or the training would be left without examples, with the number
+    that is missing.
     """
     count = len(sessions)
     if count < min_gate:
         missing = f"{min_gate - count} are missing, and some to train on"
         hint = "Go on working through the gateway; `qi-learn status` counts."
-        raise Refused(f"{count} examples are too few: the gate alone needs {min_gate}; {missing}.", hint)
+        raise Refused(
+            f"{count} examples are too few: the gate alone needs {min_gate}; {missing}.", hint
+        )
     work = _newest_first(sessions)
     gate = _take(work, max(min_gate, math.ceil(GATE_SHARE * count)), most=MOST * count)
     rest = [indices for indices in work if indices[0] not in gate]
@@ -46,7 +57,9 @@ def assign(sessions: Sequence[str], *, min_gate: int) -> list[Split]:
     if left < 2:
         taken = f"the gate takes the newest sessions whole, {len(gate)} of {count} examples"
         missing = f"at least {2 - left} more from another session are missing"
-        raise Refused(f"Nothing is left to train on: {taken}; {missing}.", "Work in further sessions.")
+        raise Refused(
+            f"Nothing is left to train on: {taken}; {missing}.", "Work in further sessions."
+        )
     dev = _dev(rest, max(1, round(DEV_SHARE * left)), left)
     return ["gate" if i in gate else "dev" if i in dev else "train" for i in range(count)]
 

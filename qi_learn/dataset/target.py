@@ -1,9 +1,11 @@
-"""What should have been answered: the answer as it was served, with the texts the person kept in the place of its code (contracts 7).
+"""What should have been answered: the answer as it was served, with the texts the person kept in
+the place of its code (contracts 7).
 
-The invariant: every character of the target was either served to the client or kept by the person, so the model goes on answering in the form its
-clients expect. A kept text is moved to the indentation its block had in the answer. Blocks nobody decided about stay as they were served; what was
-rejected is never learned, nor is a sentence that a limit cut: where they follow the last kept block, the answer ends with that block, elsewhere the turn
-is not used.
+The invariant: every character of the target was either served to the client or kept by the person,
+so the model goes on answering in the form its clients expect. A kept text is moved to the
+indentation its block had in the answer. Blocks nobody decided about stay as they were served; what
+was rejected is never learned, nor is a sentence that a limit cut: where they follow the last kept
+block, the answer ends with that block, elsewhere the turn is not used.
 """
 
 from __future__ import annotations
@@ -24,18 +26,25 @@ class Target:
     """A complete answer and where its code is (character spans, in order)."""
 
     text: str
-    """For an answer with tool calls what is said beside them; the server writes the calls (`dataset/tool_calls.py`)."""
+    """For an answer with tool calls what is said beside them; the server writes the calls
+    (`dataset/tool_calls.py`).
+    """
     spans: tuple[Span, ...]
     calls: tuple[Call, ...] = ()
     arguments: tuple[str, ...] = ()
     """The texts in the calls that are code."""
     served: Target | None = field(default=None, compare=False)
-    """The same answer with the code as it was suggested; None where the answer was cut, so that the two cannot be compared."""
+    """The same answer with the code as it was suggested; None where the answer was cut, so that the
+    two cannot be compared.
+    """
 
     @property
     def code(self) -> str:
         """The code alone, block after block."""
-        return "\n".join(piece.rstrip("\n") for piece in (*(self.text[start:end] for start, end in self.spans), *self.arguments))
+        return "\n".join(
+            piece.rstrip("\n")
+            for piece in (*(self.text[start:end] for start, end in self.spans), *self.arguments)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,9 @@ def target_of(interaction: LearningInteraction) -> Target | Skipped:
 
 
 def served_of(interaction: LearningInteraction) -> Target | None:
-    """The whole answer as it was served; None where it was cut or has a tool call that cannot be read."""
+    """The whole answer as it was served; None where it was cut or has a tool call that cannot be
+    read.
+    """
     turn = interaction.turn
     if _cut(interaction):
         return None
@@ -62,13 +73,17 @@ def served_of(interaction: LearningInteraction) -> Target | None:
     except ValueError:
         return None
     if calls:
-        return Target(turn.answer, (), tuple(calls), tuple(s.text for s in suggested(interaction, calls)))
+        return Target(
+            turn.answer, (), tuple(calls), tuple(s.text for s in suggested(interaction, calls))
+        )
     return Target(turn.answer, tuple((b.start, b.end) for b in _blocks(interaction)))
 
 
 def kept_nothing(interaction: LearningInteraction) -> bool:
     """No text of the answer stayed, and nobody said what should have been there instead."""
-    return not interaction.feedback.correction and not any(s.final_text and s.final_text.strip() and not s.reverted for s in interaction.suggestions)
+    return not interaction.feedback.correction and not any(
+        s.final_text and s.final_text.strip() and not s.reverted for s in interaction.suggestions
+    )
 
 
 def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:
@@ -86,7 +101,13 @@ def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:
         return Skipped("a correction whose place in the tool calls is not known")
     kept = {s.text: correction or s.final_text or s.text for s in suggestions}
     arguments = tuple(reindent(kept[s.text], indentation(s.text)) for s in suggestions)
-    return Target(interaction.turn.answer, (), tuple(with_arguments(calls, kept)), arguments, served_of(interaction))
+    return Target(
+        interaction.turn.answer,
+        (),
+        tuple(with_arguments(calls, kept)),
+        arguments,
+        served_of(interaction),
+    )
 
 
 def _target_of_text(interaction: LearningInteraction) -> Target | Skipped:
@@ -95,10 +116,18 @@ def _target_of_text(interaction: LearningInteraction) -> Target | Skipped:
     kept = _kept(interaction, blocks)
     if correction and not kept:
         if "```" in correction or "~~~" in correction or not blocks:
-            return Target(correction, tuple((b.start, b.end) for b in code_blocks(correction)), served=served_of(interaction))
+            return Target(
+                correction,
+                tuple((b.start, b.end) for b in code_blocks(correction)),
+                served=served_of(interaction),
+            )
         place = max(range(len(blocks)), key=lambda i: similarity(blocks[i].text, correction))
         kept = {place: correction}
-    rejected = {i for i, block in enumerate(blocks) if i not in kept and _rejected(_suggestion(interaction, block))}
+    rejected = {
+        i
+        for i, block in enumerate(blocks)
+        if i not in kept and _rejected(_suggestion(interaction, block))
+    }
     last = max(kept, default=-1)
     if any(i < last for i in rejected) or (rejected and last < 0):
         return Skipped("a part of the answer was rejected")
@@ -108,13 +137,24 @@ def _target_of_text(interaction: LearningInteraction) -> Target | Skipped:
     if rejected or _cut(interaction):
         blocks = blocks[: last + 1]
         answer = answer[: _after_fence(answer, blocks[-1].end)]
-    text, spans = with_code(answer, blocks, [reindent(kept[i], indentation(b.text)) if i in kept else b.text for i, b in enumerate(blocks)])
-    served = Target(*with_code(answer, blocks, [b.text for b in blocks]))  # cut as the target is, so that only the code differs
+    text, spans = with_code(
+        answer,
+        blocks,
+        [
+            reindent(kept[i], indentation(b.text)) if i in kept else b.text
+            for i, b in enumerate(blocks)
+        ],
+    )
+    served = Target(
+        *with_code(answer, blocks, [b.text for b in blocks])
+    )  # cut as the target is, so that only the code differs
     return Target(text, spans, served=served) if text.strip() else Skipped("the answer is empty")
 
 
 def _blocks(interaction: LearningInteraction) -> list[Block]:
-    """The code of the answer: its blocks, and what was recorded as a suggestion (a completion is one, whether it parses or not)."""
+    """The code of the answer: its blocks, and what was recorded as a suggestion (a completion is
+    one, whether it parses or not).
+    """
     answer = interaction.turn.answer
     blocks = {(b.start, b.end): b for b in code_blocks(answer)}
     for s in interaction.suggestions:
@@ -125,7 +165,9 @@ def _blocks(interaction: LearningInteraction) -> list[Block]:
 
 
 def _suggestion(interaction: LearningInteraction, block: Block) -> Suggestion | None:
-    return next((s for s in interaction.suggestions if (s.start, s.end) == (block.start, block.end)), None)
+    return next(
+        (s for s in interaction.suggestions if (s.start, s.end) == (block.start, block.end)), None
+    )
 
 
 def _kept(interaction: LearningInteraction, blocks: list[Block]) -> Mapping[int, str]:
@@ -133,18 +175,31 @@ def _kept(interaction: LearningInteraction, blocks: list[Block]) -> Mapping[int,
     if _correction(interaction):
         return {}
     found = ((i, _suggestion(interaction, block)) for i, block in enumerate(blocks))
-    return {i: s.final_text for i, s in found if s and s.final_text and s.final_text.strip() and not s.reverted}
+    return {
+        i: s.final_text
+        for i, s in found
+        if s and s.final_text and s.final_text.strip() and not s.reverted
+    }
 
 
 def _correction(interaction: LearningInteraction) -> str | None:
-    """The person's correction, where it is the text that was scored and not what stands in a block's place anyway."""
+    """The person's correction, where it is the text that was scored and not what stands in a
+    block's place anyway.
+    """
     score, correction = interaction.score, interaction.feedback.correction
     seen = any(s.final_text == correction for s in interaction.suggestions)
-    return correction if correction and not seen and score is not None and score.target_text == correction else None
+    return (
+        correction
+        if correction and not seen and score is not None and score.target_text == correction
+        else None
+    )
 
 
 def _rejected(suggestion: Suggestion | None) -> bool:
-    return suggestion is not None and (suggestion.reverted or (suggestion.state == "settled" and not (suggestion.final_text or "").strip()))
+    return suggestion is not None and (
+        suggestion.reverted
+        or (suggestion.state == "settled" and not (suggestion.final_text or "").strip())
+    )
 
 
 def _cut(interaction: LearningInteraction) -> bool:

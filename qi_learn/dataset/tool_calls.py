@@ -1,8 +1,11 @@
-"""Answers that call tools: the calls with the kept texts in their arguments, and how the served template writes them.
+"""Answers that call tools: the calls with the kept texts in their arguments, and how the served
+template writes them.
 
-Nobody but the server knows what a tool call looks like to its model, so the text is taken from the server: the conversation is rendered once as it was
-asked, and once with the answer and a further message behind it; what lies between the prompt and the end of that turn is what should have been generated.
-Where the second text does not begin with the first (templates that move the tools), the turn is not used.
+Nobody but the server knows what a tool call looks like to its model, so the text is taken from the
+server: the conversation is rendered once as it was asked, and once with the answer and a further
+message behind it; what lies between the prompt and the end of that turn is what should have been
+generated. Where the second text does not begin with the first (templates that move the tools), the
+turn is not used.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ Span = tuple[int, int]
 
 
 def calls_of(turn_extra: Mapping[str, Any]) -> list[Call]:
-    """The tool calls of an answer in Ollama's form (OpenAI's has the arguments as a text). Raises ValueError where one cannot be read."""
+    """The tool calls of an answer in Ollama's form (OpenAI's has the arguments as a text).
+
+    Raises ValueError where one cannot be read.
+    """
     found: list[Call] = []
     for call in turn_extra.get("tool_calls") or ():
         function = call.get("function") or {}
@@ -38,7 +44,9 @@ def suggested(interaction: LearningInteraction, calls: Sequence[Call]) -> list[S
 
 
 def with_arguments(calls: Sequence[Call], kept: Mapping[str, str]) -> list[Call]:
-    """The calls with kept texts (by the suggested text) in the place of their arguments, at the indentation of what they replace."""
+    """The calls with kept texts (by the suggested text) in the place of their arguments, at the
+    indentation of what they replace.
+    """
 
     def place(value: Any) -> Any:
         if isinstance(value, str):
@@ -47,7 +55,15 @@ def with_arguments(calls: Sequence[Call], kept: Mapping[str, str]) -> list[Call]
             return {name: place(inner) for name, inner in value.items()}
         return [place(inner) for inner in value] if isinstance(value, list | tuple) else value
 
-    return [{"function": {"name": call["function"]["name"], "arguments": place(call["function"]["arguments"])}} for call in calls]
+    return [
+        {
+            "function": {
+                "name": call["function"]["name"],
+                "arguments": place(call["function"]["arguments"]),
+            }
+        }
+        for call in calls
+    ]
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -59,28 +75,40 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def asked_with_answer(ask: Mapping[str, Any], content: str, calls: Sequence[Call]) -> dict[str, Any]:
-    """The question with its answer and a further message behind it, so that the template closes the answer's turn."""
+def asked_with_answer(
+    ask: Mapping[str, Any], content: str, calls: Sequence[Call]
+) -> dict[str, Any]:
+    """The question with its answer and a further message behind it, so that the template closes the
+    answer's turn.
+    """
     answer = {"role": "assistant", "content": content, "tool_calls": list(calls)}
     messages = [*ask["body"]["messages"], answer, {"role": "user", "content": "."}]
     return {"endpoint": ask["endpoint"], "body": {**ask["body"], "messages": messages}}
 
 
 def written_answer(prompt: str, whole: str, end: str) -> str | None:
-    """What stands between the prompt and the end of the answer's turn; None where `whole` does not go on from the prompt or nothing ends it."""
+    """What stands between the prompt and the end of the answer's turn; None where `whole` does not
+    go on from the prompt or nothing ends it.
+    """
     if not whole.startswith(prompt) or (stop := whole.find(end, len(prompt))) < 0:
         return None
     return whole[len(prompt) : stop]
 
 
 def argument_spans(text: str, codes: Sequence[str]) -> tuple[Span, ...]:
-    """Where the argument texts stand in a written answer, escaped as JSON (also as Go does it); one that is not found has no span."""
+    """Where the argument texts stand in a written answer, escaped as JSON (also as Go does it); one
+    that is not found has no span.
+    """
     spans: list[Span] = []
     at = 0
     for code in codes:
         plain, ascii_ = json.dumps(code, ensure_ascii=False)[1:-1], json.dumps(code)[1:-1]
         go = plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-        hits = [(start, len(form)) for form in (plain, ascii_, go) if form and (start := text.find(form, at)) >= 0]
+        hits = [
+            (start, len(form))
+            for form in (plain, ascii_, go)
+            if form and (start := text.find(form, at)) >= 0
+        ]
         if hits:
             start, length = min(hits)
             spans.append((start, start + length))

@@ -1,11 +1,16 @@
-"""How much each training example counts: by its kind of work, and by how good the evidence for its text is.
+"""How much each training example counts: by its kind of work, and by how good the evidence for its
+text is.
 
-*Kind*: an example of a group (domain × learning type) of n weighs n^(-1/2), between leaving the groups as they are (n^0) and making them equal (n^-1),
-within [0.5, 2]. *Evidence*, as `train.weights` says: `quality` takes exp(2 x target score - 1), within [0.2, 3] (reward-weighted regression at
-temperature 1); `feedback` takes 2 for a text the person liked, 0.5 for one they did not, 1 where nobody said; `uniform` takes none.
+*Kind*: an example of a group (domain × learning type) of n weighs n^(-1/2), between leaving the
+groups as they are (n^0) and making them equal (n^-1), within [0.5, 2]. *Evidence*, as
+`train.weights` says: `quality` takes exp(2 x target score - 1), within [0.2, 3] (reward-weighted
+regression at temperature 1); `feedback` takes 2 for a text the person liked, 0.5 for one they did
+not, 1 where nobody said; `uniform` takes none.
 
-The product has mean 1 over the training split, and at least a third of the examples carry it ((sum w)^2 / sum w^2 >= n / 3): weights choose between
-examples, they do not make a few of them the whole data set. The loss divides by a step's weight of target tokens, so no weight moves the learning rate.
+The product has mean 1 over the training split, and at least a third of the examples carry it ((sum
+w)^2 / sum w^2 >= n / 3): weights choose between examples, they do not make a few of them the whole
+data set. The loss divides by a step's weight of target tokens, so no weight moves the learning
+rate.
 """
 
 from __future__ import annotations
@@ -25,7 +30,9 @@ LEAST_EFFECTIVE = 1 / 3
 
 
 def weighted(examples: Sequence[Example], how: str) -> tuple[Example, ...]:
-    """The same examples, those of the training split with their weight, `how` as `train.weights` has it; dev and gate stay as they are (weight 1)."""
+    """The same examples, those of the training split with their weight, `how` as `train.weights`
+    has it; dev and gate stay as they are (weight 1).
+    """
     train = [e for e in examples if e.split == "train"]
     kinds = _kinds(train)
     weights = iter(evened([kinds[e.domain, e.learning_type] * _evidence(e, how) for e in train]))
@@ -33,7 +40,9 @@ def weighted(examples: Sequence[Example], how: str) -> tuple[Example, ...]:
 
 
 def evened(weights: Sequence[float]) -> list[float]:
-    """The weights with mean 1; where a few have nearly all of it, drawn together (by square roots) until enough carry it."""
+    """The weights with mean 1; where a few have nearly all of it, drawn together (by square roots)
+    until enough carry it.
+    """
     if not weights:
         return []
     while effective(weights) < LEAST_EFFECTIVE * len(weights):

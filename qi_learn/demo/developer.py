@@ -1,7 +1,9 @@
-"""Plays a developer: asks the served model for a function, pastes the answer, then does what the real author did and commits it.
+"""Plays a developer: asks the served model for a function, pastes the answer, then does what the
+real author did and commits it.
 
-Nothing is injected: the question goes through the gateway by the public `ollama` client, the files are written and committed in a git working copy,
-commands and ratings go through the command line. What the store holds afterwards was captured.
+Nothing is injected: the question goes through the gateway by the public `ollama` client, the files
+are written and committed in a git working copy, commands and ratings go through the command line.
+What the store holds afterwards was captured.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ from pathlib import Path
 
 import ollama
 
-from qi_learn.bench.functions import DemoFunction, DemoSession, prompt_for, skeleton, with_function, written
+from qi_learn.bench.functions import (
+    DemoFunction,
+    DemoSession,
+    prompt_for,
+    skeleton,
+    with_function,
+    written,
+)
 from qi_learn.code_text import code_blocks, similarity
 from qi_learn.demo.home import ANSWER_TOKENS, DemoHome
 from qi_learn.store import feedback, turns
@@ -47,19 +56,35 @@ class Developer:
         self._gateway = gateway
         self._count = 0
 
-    def work_on(self, session: DemoSession, *, enough: Callable[[], bool], seen: Callable[[Worked], None]) -> None:
-        """One module, function by function, until `enough`. A session is one module: the header says so to the gateway."""
-        client = ollama.Client(host=self._gateway, headers={"x-qi-learn-session": session.module, "x-qi-learn-project": str(self._home.work)})
+    def work_on(
+        self, session: DemoSession, *, enough: Callable[[], bool], seen: Callable[[Worked], None]
+    ) -> None:
+        """One module, function by function, until `enough`.
+
+        A session is one module: the header says so to the gateway.
+        """
+        client = ollama.Client(
+            host=self._gateway,
+            headers={
+                "x-qi-learn-session": session.module,
+                "x-qi-learn-project": str(self._home.work),
+            },
+        )
         file = session.asked[0].file
         place = self._home.work / file
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(skeleton((self._root / file).read_bytes().decode("utf-8", "replace"), session.asked), encoding="utf-8")
+        place.write_text(
+            skeleton((self._root / file).read_bytes().decode("utf-8", "replace"), session.asked),
+            encoding="utf-8",
+        )
         self._commit(file, f"Start {session.module}")
         for function in session.asked:
             if enough():
                 return
             seen(self._write(client, function, place))
-        self._home.qi_learn("run", "--", sys.executable, "-m", "py_compile", file, check=False)  # its exit code is the compiler's, and evidence
+        self._home.qi_learn(
+            "run", "--", sys.executable, "-m", "py_compile", file, check=False
+        )  # its exit code is the compiler's, and evidence
 
     def _write(self, client: ollama.Client, function: DemoFunction, place: Path) -> Worked:
         began = time.time()
@@ -87,7 +112,9 @@ class Developer:
         return "".join(part.message.content or "" for part in parts)
 
     def _wait_seen(self, began: float) -> None:
-        """Until the daemon has seen the pasted answer in the file, or a few seconds have passed (it may not recognise it: then nothing is learned from it)."""
+        """Until the daemon has seen the pasted answer in the file, or a few seconds have passed (it
+        may not recognise it: then nothing is learned from it).
+        """
         deadline = time.monotonic() + SEEN_SECONDS
         while time.monotonic() < deadline:
             time.sleep(0.1)

@@ -1,4 +1,6 @@
-"""What the demonstration measures besides the gate: functions that were never asked for, and general code, under two versions' own files."""
+"""What the demonstration measures besides the gate: functions that were never asked for, and
+general code, under two versions' own files.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ ASKED = 12
 
 @dataclass(frozen=True, slots=True)
 class SuiteChange:
-    """NLL per token of one suite under two files, and the interval of the paired difference (after - before; below 0 is better)."""
+    """NLL per token of one suite under two files, and the interval of the paired difference (after
+    - before; below 0 is better).
+    """
 
     before: float
     after: float
@@ -31,7 +35,9 @@ class SuiteChange:
 
 @dataclass(frozen=True, slots=True)
 class AnswerChange:
-    """Edit similarity of the answers to the author's code under two versions, and the interval of the difference (above 0 is better)."""
+    """Edit similarity of the answers to the author's code under two versions, and the interval of
+    the difference (above 0 is better).
+    """
 
     before: float
     after: float
@@ -42,13 +48,19 @@ class AnswerChange:
     """One case: the author's code and the two answers."""
 
 
-def held_out_examples(functions: Sequence[DemoFunction], server: Ollama, model: str, vocabulary: Tokenizer) -> tuple[Example, ...]:
-    """The functions as questions with the author's code, in a fence, as the answer; functions that do not fit the vocabulary's text are left out."""
+def held_out_examples(
+    functions: Sequence[DemoFunction], server: Ollama, model: str, vocabulary: Tokenizer
+) -> tuple[Example, ...]:
+    """The functions as questions with the author's code, in a fence, as the answer; functions that
+    do not fit the vocabulary's text are left out.
+    """
     found = [_example(f, server, model, vocabulary) for f in functions]
     return tuple(e for e in found if e is not None)
 
 
-def _example(function: DemoFunction, server: Ollama, model: str, vocabulary: Tokenizer) -> Example | None:
+def _example(
+    function: DemoFunction, server: Ollama, model: str, vocabulary: Tokenizer
+) -> Example | None:
     body = {"messages": [{"role": "user", "content": prompt_for(function)}]}
     prompt = server.render("/api/chat", {**body, "model": model})
     code = written(function)
@@ -74,13 +86,17 @@ def _example(function: DemoFunction, server: Ollama, model: str, vocabulary: Tok
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """NLL of held-out functions under versions of the demonstration's server; a version is measured once on each function."""
+    """NLL of held-out functions under versions of the demonstration's server; a version is measured
+    once on each function.
+    """
 
     base: Path
     context: int
     known: Path
 
-    def change(self, server: Ollama, examples: Sequence[Example], before: str, after: str) -> SuiteChange:
+    def change(
+        self, server: Ollama, examples: Sequence[Example], before: str, after: str
+    ) -> SuiteChange:
         """Both versions on the same functions."""
         first, second = (self._nll(server, examples, model) for model in (before, after))
         differences = [b - a for a, b in zip(first.nll, second.nll, strict=True)]
@@ -89,17 +105,41 @@ class HeldOut:
 
     def _nll(self, server: Ollama, examples: Sequence[Example], model: str) -> SuiteNll:
         path = served_file(server, model) or self.base
-        return measure_nll(path, "held out", examples, max_tokens=10**9, context=self.context, known=self.known)
+        return measure_nll(
+            path, "held out", examples, max_tokens=10**9, context=self.context, known=self.known
+        )
 
 
-def compare_answers(examples: Sequence[Example], server: Ollama, before: str, after: str, *, answer_tokens: int, at_once: int) -> AnswerChange:
-    """Both served models asked for the same functions, greedy; `at_once`: how many of them at a time."""
+def compare_answers(
+    examples: Sequence[Example],
+    server: Ollama,
+    before: str,
+    after: str,
+    *,
+    answer_tokens: int,
+    at_once: int,
+) -> AnswerChange:
+    """Both served models asked for the same functions, greedy; `at_once`: how many of them at a
+    time.
+    """
     asked = evenly(examples, ASKED)
-    series = [partial(measure_behaviour, model=model, examples=asked, answer_tokens=answer_tokens) for model in (before, after)]
+    series = [
+        partial(measure_behaviour, model=model, examples=asked, answer_tokens=answer_tokens)
+        for model in (before, after)
+    ]
     first, second = side_by_side(server, series, at_once=at_once)
-    interval = mean_interval([b - a for a, b in zip(first.similarity, second.similarity, strict=True)])
+    interval = mean_interval(
+        [b - a for a, b in zip(first.similarity, second.similarity, strict=True)]
+    )
     best = max(range(len(asked)), key=lambda i: second.similarity[i] - first.similarity[i])
-    return AnswerChange(_mean(first), _mean(second), interval.low, interval.high, len(asked), (asked[best].kept_code, first.answers[best], second.answers[best]))
+    return AnswerChange(
+        _mean(first),
+        _mean(second),
+        interval.low,
+        interval.high,
+        len(asked),
+        (asked[best].kept_code, first.answers[best], second.answers[best]),
+    )
 
 
 def _mean(measured: Behaviour) -> float:

@@ -1,4 +1,6 @@
-"""Where no version shipped, the demonstration still shows the way back: from a repack of the live version's own weights, said so."""
+"""Where no version shipped, the demonstration still shows the way back: from a repack of the live
+version's own weights, said so.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def repack_live(home: DemoHome, backend: ModelServer) -> str:
     """Makes the live version's weights live again under the next patch number; the version."""
     live = load_deployment(home.paths).live_release
     now = time.time()
-    name = str(parse_name(home.alias).tagged("repack"))  # no candidate's name: the daemon clears those away
+    name = str(
+        parse_name(home.alias).tagged("repack")
+    )  # no candidate's name: the daemon clears those away
     with Ollama(backend.url) as server:
         server.copy(live.model, name)
         done = promote(
@@ -27,7 +31,15 @@ def repack_live(home: DemoHome, backend: ModelServer) -> str:
             compared_with=live.version,
             run_id=f"repack {live.version}",
             bump="patch",
-            make=lambda version, model: Release(version, model, live.digest, now, live.base_digest, parent=live.version, adapter=live.adapter),
+            make=lambda version, model: Release(
+                version,
+                model,
+                live.digest,
+                now,
+                live.base_digest,
+                parent=live.version,
+                adapter=live.adapter,
+            ),
             store=backend.model_store,
             keep=home.settings.serve.keep,
         )

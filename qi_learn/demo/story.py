@@ -1,7 +1,8 @@
 """`qi-learn demo`: the real thing on real code, told as it goes.
 
-A throw-away home, the daemon, a developer who is played (developer.py), and then only watching: the daemon itself sees that the thresholds are met and
-runs the cycle. What is printed is read from what the product wrote. A gate that refuses is a correct ending.
+A throw-away home, the daemon, a developer who is played (developer.py), and then only watching: the
+daemon itself sees that the thresholds are met and runs the cycle. What is printed is read from what
+the product wrote. A gate that refuses is a correct ending.
 """
 
 from __future__ import annotations
@@ -42,14 +43,20 @@ from qi_learn.rundir.progress import progress_text
 from qi_learn.stats import evenly
 
 PACKAGE = "rich"
-"""The installed package whose functions are played: a dependency, so it is there; written by people who never saw this program."""
+"""The installed package whose functions are played: a dependency, so it is there; written by people
+who never saw this program.
+"""
 CYCLE_SECONDS = 3600.0
 MIN_SESSIONS, MIN_FUNCTIONS = 8, 60
 """What one cycle of the demonstration needs, at least."""
 HELD_OUT = 24
-"""Functions of a cycle's modules that are measured with, taken evenly: scoring one takes a second a version."""
+"""Functions of a cycle's modules that are measured with, taken evenly: scoring one takes a second a
+version.
+"""
 ASK_EVERY = 10.0
-"""Seconds between two questions to the live model while a cycle runs; each takes the cores from the cycle for a moment."""
+"""Seconds between two questions to the live model while a cycle runs; each takes the cores from the
+cycle for a moment.
+"""
 
 
 @dataclass(slots=True)
@@ -76,7 +83,14 @@ class Figures:
 class Story:
     """One demonstration; `say` prints markup for people."""
 
-    def __init__(self, home: DemoHome, console: Console, source: Path, groups: Sequence[Sequence[DemoSession]], base: Path) -> None:
+    def __init__(
+        self,
+        home: DemoHome,
+        console: Console,
+        source: Path,
+        groups: Sequence[Sequence[DemoSession]],
+        base: Path,
+    ) -> None:
         self._home = home
         self._console = console
         self._source = source
@@ -85,7 +99,9 @@ class Story:
         self._played: list[list[DemoSession]] = []
         self._kept_back: list[tuple[Example, ...]] = []
         self._held = measures.HeldOut(base, home.settings.serve.context, home.root / "measured")
-        self.figures = Figures(engine="ollama" if home.settings.serve.backend == "ollama" else "embedded")
+        self.figures = Figures(
+            engine="ollama" if home.settings.serve.backend == "ollama" else "embedded"
+        )
 
     def say(self, text: str = "") -> None:
         self._console.print(text, markup=False, highlight=False)
@@ -104,7 +120,9 @@ class Story:
         base = f"{self._home.alias.split(':')[0]}:v1.0.0"
         live = base
         for number, group in enumerate(self._groups, 1):
-            with self._stage(f"work_{number}", f"Work {number}: a developer asks, rewrites, commits"):
+            with self._stage(
+                f"work_{number}", f"Work {number}: a developer asks, rewrites, commits"
+            ):
                 run = self._work(group)
             if run is None:
                 self._not_enough()
@@ -113,17 +131,20 @@ class Story:
                 self._watch(run)
             self._explain(run)
             before, live = live, self._live()
-            with self._stage(f"measure_{number}", f"After cycle {number}: functions that were never asked for"):
+            with self._stage(
+                f"measure_{number}", f"After cycle {number}: functions that were never asked for"
+            ):
                 self._measure(number, base, before, live)
         with self._stage("rollback", "Going back"):
             self._roll_back()
         return EXIT_DONE
 
-    # --- the stages ------------------------------------------------------------------------------------------------------------------------
+    # --- the stages -------------------------------------------------------------------------------
 
     def _start(self) -> None:
         self.say(
-            f"A throw-away home in {self._home.root}; your own data is not touched. Overrides: {overrides_text()}; answers of at most {ANSWER_TOKENS} tokens."
+            f"A throw-away home in {self._home.root}; your own data is not touched. Overrides: "
+            f"{overrides_text()}; answers of at most {ANSWER_TOKENS} tokens."
         )
         self.say(self._home.qi_learn("init", ".").stdout.rstrip())
         self.say(self._home.qi_learn("daemon", "start").stdout.rstrip())
@@ -131,13 +152,18 @@ class Story:
     def _work(self, group: Sequence[DemoSession]) -> RunDirectory | None:
         state = client.running(self._home.paths)
         if state is None:
-            raise QiError("The daemon of the demonstration has stopped.", f"See {self._home.paths.logs / 'daemon.log'}.")
+            raise QiError(
+                "The daemon of the demonstration has stopped.",
+                f"See {self._home.paths.logs / 'daemon.log'}.",
+            )
         developer = Developer(self._home, self._source, state.gateway)
         known = {r.run_id for r in run_directories(self._home.paths.runs)}
         self._played.append([])
         for session in group:
             done: list[Worked] = []
-            developer.work_on(session, enough=lambda: self._new_run(known) is not None, seen=done.append)
+            developer.work_on(
+                session, enough=lambda: self._new_run(known) is not None, seen=done.append
+            )
             self._told_work(session, done)
             self._played[-1] += [session] if done else []
             if found := self._new_run(known):
@@ -145,7 +171,9 @@ class Story:
         return self._wait_for_run(known)
 
     def _new_run(self, known: set[str]) -> RunDirectory | None:
-        return next((r for r in run_directories(self._home.paths.runs) if r.run_id not in known), None)
+        return next(
+            (r for r in run_directories(self._home.paths.runs) if r.run_id not in known), None
+        )
 
     def _wait_for_run(self, known: set[str], seconds: float = 15.0) -> RunDirectory | None:
         """Everything was played: the last suggestions settle within seconds."""
@@ -162,7 +190,10 @@ class Story:
             alike = sum(w.similarity for w in done) / len(done)
             seconds = sum(w.seconds for w in done) / len(done)
             pasted = sum(w.pasted for w in done)
-            self.say(f"  {session.module}: {len(done)} asked for, {pasted} pasted, on average {alike:.2f} like the author's, {seconds:.1f} s each")
+            self.say(
+                f"  {session.module}: {len(done)} asked for, {pasted} pasted, on average "
+                f"{alike:.2f} like the author's, {seconds:.1f} s each"
+            )
 
     def _not_enough(self) -> None:
         self.say("The daemon did not start a cycle, and says why:")
@@ -182,22 +213,40 @@ class Story:
                     if line["state"] != "begun":
                         self.say("  " + _journal_line(line))
                 said = len(history)
-                live.update(f"{history[-1]['step'] if history else 'starting'}: {progress_text(run.path)}")
+                live.update(
+                    f"{history[-1]['step'] if history else 'starting'}: {progress_text(run.path)}"
+                )
                 time.sleep(0.5)
         stop.set()
         asking.join()
         self.say(
-            f"  Meanwhile the live model was asked {self.figures.live_answers + self.figures.live_failures} times; {self.figures.live_failures} answers failed."
+            "  Meanwhile the live model was asked "
+            f"{self.figures.live_answers + self.figures.live_failures} times; "
+            f"{self.figures.live_failures} answers failed."
         )
         if not run.ended:
-            raise QiError(f"The run {run.run_id} did not end within {CYCLE_SECONDS / 60:.0f} minutes.", f"Its log is {run.log}.")
+            raise QiError(
+                f"The run {run.run_id} did not end within {CYCLE_SECONDS / 60:.0f} minutes.",
+                f"Its log is {run.log}.",
+            )
 
     def _keep_asking(self, stop: threading.Event) -> None:
         state = client.running(self._home.paths)
-        body = {"model": self._home.alias, "messages": [{"role": "user", "content": "Say hi."}], "options": {"num_predict": 4}, "stream": False}
+        body = {
+            "model": self._home.alias,
+            "messages": [{"role": "user", "content": "Say hi."}],
+            "options": {"num_predict": 4},
+            "stream": False,
+        }
         while not stop.wait(ASK_EVERY):
             try:
-                answer = httpx.post(f"{state.gateway if state else ''}/api/chat", json=body, headers={"x-qi-learn-record": "0"}, timeout=60, trust_env=False)
+                answer = httpx.post(
+                    f"{state.gateway if state else ''}/api/chat",
+                    json=body,
+                    headers={"x-qi-learn-record": "0"},
+                    timeout=60,
+                    trust_env=False,
+                )
                 good = answer.status_code == 200
             except httpx.HTTPError:
                 good = False
@@ -219,7 +268,10 @@ class Story:
         )
         if verdict is not None:
             after = "candidate" if ended["state"] == "deployed" else "live"
-            self.figures.general_nll = {"before": verdict.numbers["general_nll_base"], "after": verdict.numbers[f"general_nll_{after}"]}
+            self.figures.general_nll = {
+                "before": verdict.numbers["general_nll_base"],
+                "after": verdict.numbers[f"general_nll_{after}"],
+            }
         if verdict is None:
             self.say(f"No model came of it: {ended['reason']}")
             return
@@ -231,7 +283,11 @@ class Story:
         if ended["state"] == "deployed":
             self.say(f"Version {ended['version']} is live.")
         else:
-            self.say("The gate refused: the version before stays live. That is a correct ending: a model that is not shown to be better is not served.")
+            self.say(
+                "The gate refused: the version before stays live. That is a correct ending: a model "
+                ""
+                "that is not shown to be better is not served."
+            )
 
     def _live(self) -> str:
         return json.loads(self._home.paths.routes.read_text())["live"]  # type: ignore[no-any-return]
@@ -241,26 +297,59 @@ class Story:
         with Ollama(self._server()) as server:
             with load_vocabulary(self._base) as vocabulary:
                 functions = [f for session in self._played[-1] for f in session.held_out]
-                self._kept_back.append(measures.held_out_examples(evenly(functions, HELD_OUT), server, base, vocabulary))
+                self._kept_back.append(
+                    measures.held_out_examples(
+                        evenly(functions, HELD_OUT), server, base, vocabulary
+                    )
+                )
             everything = [e for group in self._kept_back for e in group]
             self.figures.heldout_nll = held = self._held.change(server, everything, base, live)
-            self.say(f"  {len(everything)} functions of the modules worked on, never asked for: NLL per token {_change(held)} (base to {live})")
+            self.say(
+                f"  {len(everything)} functions of the modules worked on, never asked for: NLL per "
+                f"token {_change(held)} (base to {live})"
+            )
             if self.figures.general_nll is not None:
-                self.say(f"  general code (standard library): {self.figures.general_nll['before']:.3f} to {self.figures.general_nll['after']:.3f}")
+                self.say(
+                    f"  general code (standard library): {self.figures.general_nll['before']:.3f} "
+                    f"to {self.figures.general_nll['after']:.3f}"
+                )
             if live == before:
                 return
             self._show_answers(server, before, live)
             if number > 1:
                 earlier = [e for group in self._kept_back[:-1] for e in group]
-                self.figures.forgotten_nll = forgot = self._held.change(server, earlier, before, live)
-                self.say(f"  of the earlier modules ({before} to {live}, {len(earlier)} functions): {_change(forgot)}")
+                self.figures.forgotten_nll = forgot = self._held.change(
+                    server, earlier, before, live
+                )
+                self.say(
+                    f"  of the earlier modules ({before} to {live}, {len(earlier)} functions): "
+                    f"{_change(forgot)}"
+                )
 
     def _show_answers(self, server: Ollama, before: str, live: str) -> None:
-        answered = measures.compare_answers(self._kept_back[-1], server, before, live, answer_tokens=ANSWER_TOKENS, at_once=self._at_once())
-        self.figures.heldout_similarity = {k: getattr(answered, k) for k in ("before", "after", "low", "high")}
-        bounds = f"difference {answered.low:+.3f} to {answered.high:+.3f}, {answered.count} functions"
-        self.say(f"  edit similarity of answers to the author's code: {answered.before:.3f} to {answered.after:.3f} ({bounds})")
-        for title, text in zip(("the author's code", f"{before} answered", f"{live} answered"), answered.first, strict=True):
+        answered = measures.compare_answers(
+            self._kept_back[-1],
+            server,
+            before,
+            live,
+            answer_tokens=ANSWER_TOKENS,
+            at_once=self._at_once(),
+        )
+        self.figures.heldout_similarity = {
+            k: getattr(answered, k) for k in ("before", "after", "low", "high")
+        }
+        bounds = (
+            f"difference {answered.low:+.3f} to {answered.high:+.3f}, {answered.count} functions"
+        )
+        self.say(
+            f"  edit similarity of answers to the author's code: {answered.before:.3f} to "
+            f"{answered.after:.3f} ({bounds})"
+        )
+        for title, text in zip(
+            ("the author's code", f"{before} answered", f"{live} answered"),
+            answered.first,
+            strict=True,
+        ):
             self.say(f"  --- {title}")
             self.say("\n".join(f"    {line}" for line in text.strip().splitlines()))
 
@@ -277,14 +366,28 @@ class Story:
         self.figures.versions = [v["version"] for v in listed]
         if sum(v["place"] is not None for v in listed) < 2:
             state = client.running(self._home.paths)
-            version = repack_live(self._home, model_server.model_server_of(self._home.settings, self._home.paths, state.server if state and state.engine else None))
-            self.say(f"No version shipped, so a repack of the base's own weights was made live to show the way back: {version}.")
+            version = repack_live(
+                self._home,
+                model_server.model_server_of(
+                    self._home.settings,
+                    self._home.paths,
+                    state.server if state and state.engine else None,
+                ),
+            )
+            self.say(
+                "No version shipped, so a repack of the base's own weights was made live to show "
+                f"the way back: {version}."
+            )
         before = self._live()
         began = time.monotonic()
         said = self._home.qi_learn("rollback").stdout.rstrip()
         self.figures.rollback_seconds = round(time.monotonic() - began, 3)
         self.say(said)
-        self.say(f"{before} to {self._live()} in {self.figures.rollback_seconds:.2f} s, the start of the command included.")
+        self.say(
+            f"{before} to {self._live()} in {self.figures.rollback_seconds:.2f} s, the start of the "
+            ""
+            "command included."
+        )
 
 
 def _change(c: measures.SuiteChange) -> str:
@@ -292,13 +395,24 @@ def _change(c: measures.SuiteChange) -> str:
 
 
 def _journal_line(line: dict[str, Any]) -> str:
-    more = ", ".join(f"{k} {v}" for k, v in line.items() if k not in ("ts", "step", "state", "seconds"))
-    return f"{line['step']}: {line['state']}" + (f" in {line['seconds']:.1f} s" if "seconds" in line else "") + (f" ({more})" if more else "")
+    more = ", ".join(
+        f"{k} {v}" for k, v in line.items() if k not in ("ts", "step", "state", "seconds")
+    )
+    return (
+        f"{line['step']}: {line['state']}"
+        + (f" in {line['seconds']:.1f} s" if "seconds" in line else "")
+        + (f" ({more})" if more else "")
+    )
 
 
 def tell(*, repo: Path | None, cycles: int, ollama: str | None, as_json: bool, keep: bool) -> int:
-    """Runs the demonstration and cleans up after it; returns the exit code. With `as_json` the story goes to stderr and one JSON line to stdout."""
-    console = Console(stderr=as_json, width=None if (sys.stderr if as_json else sys.stdout).isatty() else 140)
+    """Runs the demonstration and cleans up after it; returns the exit code.
+
+    With `as_json` the story goes to stderr and one JSON line to stdout.
+    """
+    console = Console(
+        stderr=as_json, width=None if (sys.stderr if as_json else sys.stdout).isatty() else 140
+    )
     base = model_server.embedded_file()
     source, work = _work(repo)
     groups = deal(work, cycles)
@@ -332,20 +446,29 @@ def _work(repo: Path | None) -> tuple[Path, list[DemoSession]]:
     if repo is not None:
         top = git.top(repo.absolute())
         if top is None:
-            raise NotFound(f"{repo} is not in a git repository.", "Give the path of a git working tree.")
+            raise NotFound(
+                f"{repo} is not in a git repository.", "Give the path of a git working tree."
+            )
         return top, sessions([i.function for i in repository_functions(top)])
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise NotFound(f"The package {PACKAGE} is not installed.", "Install qi-learn with its dependencies, or give --repo PATH.")
+        raise NotFound(
+            f"The package {PACKAGE} is not installed.",
+            "Install qi-learn with its dependencies, or give --repo PATH.",
+        )
     package = Path(spec.submodule_search_locations[0])
     return package.parent, sessions(package_functions(package))
 
 
 def _enough_work(groups: Sequence[Sequence[DemoSession]]) -> None:
-    """Raises NotFound where a cycle would have too little to learn from: said before anything is started."""
+    """Raises NotFound where a cycle would have too little to learn from: said before anything is
+    started.
+    """
     for group in groups:
         functions = sum(len(session.asked) for session in group)
         if len(group) < MIN_SESSIONS or functions < MIN_FUNCTIONS:
             there = f"{functions} usable functions in {len(group)} modules"
             what = f"For each of {len(groups)} cycles there are about {there}; it takes {MIN_FUNCTIONS} in {MIN_SESSIONS}."
-            raise NotFound(what, "Ask for fewer cycles (--cycles 1), or give a larger Python repository.")
+            raise NotFound(
+                what, "Ask for fewer cycles (--cycles 1), or give a larger Python repository."
+            )

@@ -1,8 +1,11 @@
-"""The alias follows the journal: at every instant it resolves to a complete, gated model, and after `reconcile` to the live one.
+"""The alias follows the journal: at every instant it resolves to a complete, gated model, and after
+`reconcile` to the live one.
 
-`/api/copy` writes the manifest in place, and whoever asks in that moment gets an error (measured: about one in five copies under load). Where the server's
-store is local and writable a copy of the version's manifest, byte for byte as the server wrote it, is renamed into place instead, which has no such
-moment; whether it took is checked through the server, and if not it is undone and `/api/copy` does it.
+`/api/copy` writes the manifest in place, and whoever asks in that moment gets an error (measured:
+about one in five copies under load). Where the server's store is local and writable a copy of the
+version's manifest, byte for byte as the server wrote it, is renamed into place instead, which has
+no such moment; whether it took is checked through the server, and if not it is undone and
+`/api/copy` does it.
 """
 
 from __future__ import annotations
@@ -33,11 +36,16 @@ class Reconciled:
     how: How
 
 
-def reconcile(paths: Paths, server: Ollama, *, store: Path | None, wait: float = SWITCH_WAIT) -> Reconciled:
-    """Makes `routes.json` and the server's alias agree with the journal: after a crash, an offline rollback, or as the last step of a switch.
+def reconcile(
+    paths: Paths, server: Ollama, *, store: Path | None, wait: float = SWITCH_WAIT
+) -> Reconciled:
+    """Makes `routes.json` and the server's alias agree with the journal: after a crash, an offline
+    rollback, or as the last step of a switch.
 
-    `store` is the server's model store where it is local, else None. Whoever holds the switch looks again when done, so that the last word in the journal
-    wins whatever else happens meanwhile. Raises NotFound where nothing is live yet, Busy, ServerError (status 404 where the server lost the version).
+    `store` is the server's model store where it is local, else None. Whoever holds the switch looks
+    again when done, so that the last word in the journal wins whatever else happens meanwhile.
+    Raises NotFound where nothing is live yet, Busy, ServerError (status 404 where the server lost
+    the version).
     """
     with locked(paths.data / "switch.lock", wait):
         while True:
@@ -49,23 +57,34 @@ def reconcile(paths: Paths, server: Ollama, *, store: Path | None, wait: float =
 
 def _as_it_is(deployment: Deployment | None) -> Deployment:
     if deployment is None or not deployment.chain:
-        raise NotFound("No version of the model is live yet.", "`qi-learn init` makes version 1.0.0 from the base model.")
+        raise NotFound(
+            "No version of the model is live yet.",
+            "`qi-learn init` makes version 1.0.0 from the base model.",
+        )
     return deployment
 
 
 def switch_alias(server: Ollama, alias: str, target: str, store: Path | None) -> How:
-    """Makes `alias` another name of `target` and confirms it. Raises ServerError where the server has no `target`, or the alias did not move."""
+    """Makes `alias` another name of `target` and confirms it.
+
+    Raises ServerError where the server has no `target`, or the alias did not move.
+    """
     wanted = server.find(target)
     if wanted is None:
         hint = "`qi-learn rollback` goes to the version before; `qi-learn versions` lists them."
-        raise ServerError(f"The server at {server.base_url} has no model {target} any more.", hint, status=404)
+        raise ServerError(
+            f"The server at {server.base_url} has no model {target} any more.", hint, status=404
+        )
     if _points_at(server, alias, wanted.digest):
         return "already"
     if store is not None and _by_rename(server, alias, target, wanted.digest, store):
         return "renamed"
     server.copy(target, alias)
     if not _points_at(server, alias, wanted.digest):
-        raise ServerError(f"{alias} does not lead to {target} although the server said so.", "Look at the server's log; `qi-learn doctor` looks at ours.")
+        raise ServerError(
+            f"{alias} does not lead to {target} although the server said so.",
+            "Look at the server's log; `qi-learn doctor` looks at ours.",
+        )
     return "copied"
 
 
@@ -75,7 +94,9 @@ def _points_at(server: Ollama, alias: str, digest: str) -> bool:
 
 
 def _by_rename(server: Ollama, alias: str, target: str, digest: str, store: Path) -> bool:
-    """False, with everything as before, where the store is another server's, cannot be written, or the server does not see the change."""
+    """False, with everything as before, where the store is another server's, cannot be written, or
+    the server does not see the change.
+    """
     manifests = store / "manifests"
     place = manifests / parse_name(alias).manifest
     try:
@@ -105,7 +126,10 @@ def _shows(server: Ollama, alias: str, digest: str) -> bool:
 
 
 def _put(store: Path, place: Path, raw: bytes, mode: int) -> None:
-    """Renames a file with these bytes into place. The temporary one lies outside `manifests`, where the server would take it for a model."""
+    """Renames a file with these bytes into place.
+
+    The temporary one lies outside `manifests`, where the server would take it for a model.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
     temp = store / ".qi-learn-alias.tmp"
     try:

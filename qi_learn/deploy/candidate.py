@@ -1,4 +1,6 @@
-"""A model under test: made under a name of its own that nobody uses, looked at, and deleted or promoted."""
+"""A model under test: made under a name of its own that nobody uses, looked at, and deleted or
+promoted.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,11 @@ TOKENS = 96
 """Longest answer to a question: enough for the base to end at least one of them by itself."""
 
 
-def make_model(server: Ollama, model: str, gguf: Path, digest: str, spec: Mapping[str, Any]) -> None:
-    """A model from a complete GGUF (`digest`: its sha256); `spec` is what it cannot inherit (`outside.ollama.SPEC`). Done again it does no harm.
+def make_model(
+    server: Ollama, model: str, gguf: Path, digest: str, spec: Mapping[str, Any]
+) -> None:
+    """A model from a complete GGUF (`digest`: its sha256); `spec` is what it cannot inherit
+    (`outside.ollama.SPEC`). Done again it does no harm.
 
     Never for a name that is live. Raises ServerError, DiskFull, ModelError.
     """
@@ -33,19 +38,26 @@ def make_model(server: Ollama, model: str, gguf: Path, digest: str, spec: Mappin
 
 
 def smoke_test(server: Ollama, model: str, reference: str) -> Smoke:
-    """Does it answer, stop, repeat itself, and read a conversation exactly as `reference` (a version that serves) does? First rule of the gate.
+    """Does it answer, stop, repeat itself, and read a conversation exactly as `reference` (a
+    version that serves) does? First rule of the gate.
 
-    A model that the server cannot run is a finding, not an error; raises ServerUnreachable where the server itself is away, ServerError where
-    `reference` does not work.
+    A model that the server cannot run is a finding, not an error; raises ServerUnreachable where
+    the server itself is away, ServerError where `reference` does not work.
     """
     wanted = _reading(server, reference)
     reference_ends = any(_ends(server, reference))
     try:
-        reading, ends, repeats = _reading(server, model), _ends(server, model), _repeats(server, model)
+        reading, ends, repeats = (
+            _reading(server, model),
+            _ends(server, model),
+            _repeats(server, model),
+        )
     except ServerUnreachable:
         raise
     except ServerError as error:
-        return Smoke(answers=False, stops=False, same_template=False, same_stops=False, problem=error.what)
+        return Smoke(
+            answers=False, stops=False, same_template=False, same_stops=False, problem=error.what
+        )
     return Smoke(
         answers=bool(ends),
         stops=any(ends) or not reference_ends,
@@ -59,32 +71,54 @@ def _reading(server: Ollama, model: str) -> tuple[str, str]:
     """How a model reads a conversation, and where it stops."""
     text = server.render("/api/chat", {"model": model, "messages": list(TALK)})
     shown = server.show(model)
-    stops = sorted(line.split(None, 1)[1] for line in str(shown.get("parameters", "")).splitlines() if line.startswith("stop "))
+    stops = sorted(
+        line.split(None, 1)[1]
+        for line in str(shown.get("parameters", "")).splitlines()
+        if line.startswith("stop ")
+    )
     end = (shown.get("model_info") or {}).get("tokenizer.ggml.eos_token_id")
     return text, json.dumps([stops, end])
 
 
 def _ends(server: Ollama, model: str) -> list[bool]:
     """For each question that got an answer: whether it ended by itself."""
-    answers = [server.ask({"endpoint": "/api/chat", "body": _question(q)}, model) for q in QUESTIONS]
+    answers = [
+        server.ask({"endpoint": "/api/chat", "body": _question(q)}, model) for q in QUESTIONS
+    ]
     return [a.done_reason == "stop" for a in answers if a.answer_tokens > 0]
 
 
 def _repeats(server: Ollama, model: str) -> bool:
-    """Whether one question has one greedy answer. Asked a first time for nothing: a server that keeps the prompt in memory computes the later ones alike."""
-    _, one, two = (server.ask({"endpoint": "/api/chat", "body": _question(QUESTIONS[1])}, model).text for _ in range(3))
+    """Whether one question has one greedy answer.
+
+    Asked a first time for nothing: a server that keeps the prompt in memory computes the later ones
+    alike.
+    """
+    _, one, two = (
+        server.ask({"endpoint": "/api/chat", "body": _question(QUESTIONS[1])}, model).text
+        for _ in range(3)
+    )
     return one == two
 
 
 def _question(text: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": text}], "options": {"temperature": 0, "seed": 0, "num_predict": TOKENS}}
+    return {
+        "messages": [{"role": "user", "content": text}],
+        "options": {"temperature": 0, "seed": 0, "num_predict": TOKENS},
+    }
 
 
 def drop_candidates(server: Ollama, alias: str, *, keep: Iterable[str] = ()) -> list[str]:
-    """Deletes the candidates that runs left behind (`qi-agent:candidate-...`), except those named in `keep`; says which."""
+    """Deletes the candidates that runs left behind (`qi-agent:candidate-...`), except those named
+    in `keep`; says which.
+    """
     start = parse_name(alias).tagged("candidate-").key
     kept = {parse_name(name).key for name in keep}
-    found = [m.name for m in server.models() if (key := parse_name(m.name).key).startswith(start) and key not in kept]
+    found = [
+        m.name
+        for m in server.models()
+        if (key := parse_name(m.name).key).startswith(start) and key not in kept
+    ]
     for name in found:
         server.delete(name)
     return found

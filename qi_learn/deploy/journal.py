@@ -1,8 +1,10 @@
-"""`deploy.json`: which versions there are and which one is live. It decides; routes, the alias and the server's models follow it (alias.reconcile).
+"""`deploy.json`: which versions there are and which one is live. It decides; routes, the alias and
+the server's models follow it (alias.reconcile).
 
-Written only here, under a file lock, by renaming a whole new file into place, and enough to roll back with no database, no daemon and no server.
-The lock is held for file operations only, never while a server is asked, so nobody waits for it long. `routes.json`, the gateway's view, is a function
-of it and written in the same breath; a crash between the two is mended by the next writer.
+Written only here, under a file lock, by renaming a whole new file into place, and enough to roll
+back with no database, no daemon and no server. The lock is held for file operations only, never
+while a server is asked, so nobody waits for it long. `routes.json`, the gateway's view, is a
+function of it and written in the same breath; a crash between the two is mended by the next writer.
 """
 
 from __future__ import annotations
@@ -26,12 +28,16 @@ from qi_learn.records import Release
 
 FORMAT = 1
 STATE_WAIT, SWITCH_WAIT = 1.0, 30.0
-"""Seconds to wait for another process: to write the journal (milliseconds of work), to switch the server's alias."""
+"""Seconds to wait for another process: to write the journal (milliseconds of work), to switch the
+server's alias.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """A number that a run was given, before its model is there: the same run gets the same number again after a crash, and nobody else ever does."""
+    """A number that a run was given, before its model is there: the same run gets the same number
+    again after a crash, and nobody else ever does.
+    """
 
     run_id: str
     version: str
@@ -77,16 +83,25 @@ class Deployment:
         """One version, `1.1.0`. Raises NotFound, naming those there are."""
         found = next((r for r in self.releases if r.version == version), None)
         if found is None:
-            known = ", ".join(f"v{r.version}" for r in self.releases) or "none yet; `qi-learn init` makes the first"
+            known = (
+                ", ".join(f"v{r.version}" for r in self.releases)
+                or "none yet; `qi-learn init` makes the first"
+            )
             raise NotFound(f"There is no version {version or 'that is live'}.", f"Known: {known}.")
         return found
 
 
 def load_deployment(paths: Paths) -> Deployment:
-    """What is live. Raises NotFound where nothing is yet, StoreError where the journal cannot be read."""
+    """What is live.
+
+    Raises NotFound where nothing is yet, StoreError where the journal cannot be read.
+    """
     deployment = read_journal(paths)
     if deployment is None or not deployment.chain:
-        raise NotFound("No version of the model is live yet.", "`qi-learn init` makes version 1.0.0 from the base model.")
+        raise NotFound(
+            "No version of the model is live yet.",
+            "`qi-learn init` makes version 1.0.0 from the base model.",
+        )
     return deployment
 
 
@@ -96,7 +111,9 @@ def live_runs(deployment: Deployment) -> tuple[str, ...]:
 
 
 def runs_behind(deployment: Deployment, version: str) -> tuple[str, ...]:
-    """The runs whose data a version has learned, oldest first: its own and those of the versions it was trained on top of, retired ones included."""
+    """The runs whose data a version has learned, oldest first: its own and those of the versions it
+    was trained on top of, retired ones included.
+    """
     runs: list[str] = []
     at: str | None = version
     while at is not None:
@@ -121,7 +138,11 @@ def read_journal(paths: Paths) -> Deployment | None:
     """The journal, or None where there is none. Raises StoreError where it is damaged."""
     try:
         deployment = codec.loads(Deployment, paths.deploy.read_text(encoding="utf-8"))
-        for version in (deployment.highest, *deployment.abandoned, *(r.version for r in deployment.releases)):
+        for version in (
+            deployment.highest,
+            *deployment.abandoned,
+            *(r.version for r in deployment.releases),
+        ):
             parse_version(version)
         for version in (*deployment.chain, *deployment.retired):
             deployment.release(version)
@@ -131,20 +152,28 @@ def read_journal(paths: Paths) -> Deployment | None:
         hint = "Put a copy of it back, or move it away and run `qi-learn init`: the models stay, but their history is lost."
         raise StoreError(f"{paths.deploy} cannot be read: {error}", hint) from error
     if deployment.format != FORMAT:
-        raise StoreError(f"{paths.deploy} has format {deployment.format}; this version of qi-learn reads {FORMAT}.", "Update qi-learn.")
+        raise StoreError(
+            f"{paths.deploy} has format {deployment.format}; this version of qi-learn reads "
+            f"{FORMAT}.",
+            "Update qi-learn.",
+        )
     return deployment
 
 
 def update(paths: Paths, change: Callable[[Deployment | None], Deployment]) -> Deployment:
-    """Reads the journal, writes what `change` makes of it, and `routes.json` with it, as one step among processes.
+    """Reads the journal, writes what `change` makes of it, and `routes.json` with it, as one step
+    among processes.
 
-    Raises Busy where another process holds the journal for too long, DiskFull or StoreError where it cannot be written, whatever `change` raises.
+    Raises Busy where another process holds the journal for too long, DiskFull or StoreError where
+    it cannot be written, whatever `change` raises.
     """
     with locked(paths.data / "deploy.lock", STATE_WAIT):
         before = read_journal(paths)
         after = change(before)
         if after != before:
-            _write(paths.deploy, json.dumps(codec.plain(after), indent=1, ensure_ascii=False) + "\n")
+            _write(
+                paths.deploy, json.dumps(codec.plain(after), indent=1, ensure_ascii=False) + "\n"
+            )
         if after.chain and _text(paths.routes) != (routes := routes_text(after)):
             _write(paths.routes, routes)
         return after
@@ -168,13 +197,18 @@ def routes_text(deployment: Deployment) -> str:
 def taken_versions(alias: str, names: Iterable[str]) -> set[Version]:
     """The version numbers that models under our name have on the server, whoever made them."""
     own = parse_name(alias)
-    tags = [name.tag for name in map(parse_name, names) if name.tagged("x").key == own.tagged("x").key]
+    tags = [
+        name.tag for name in map(parse_name, names) if name.tagged("x").key == own.tagged("x").key
+    ]
     return {parse_version(tag) for tag in tags if is_version(tag)}
 
 
 @contextmanager
 def locked(place: Path, wait: float) -> Iterator[None]:
-    """Holds a file lock; the kernel lets go of it when the process dies. Raises Busy where it is not free in time."""
+    """Holds a file lock; the kernel lets go of it when the process dies.
+
+    Raises Busy where it is not free in time.
+    """
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -185,7 +219,10 @@ def locked(place: Path, wait: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise Busy(f"Another process is changing what is live ({place.name}).", "Try again in a moment.") from None
+                    raise Busy(
+                        f"Another process is changing what is live ({place.name}).",
+                        "Try again in a moment.",
+                    ) from None
                 time.sleep(0.01)
         yield
     finally:
@@ -200,8 +237,14 @@ def _write(place: Path, text: str) -> None:
         replace_file(place, text)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DiskFull(f"{place} cannot be written: the disk is full.", "Free some space; what was live stays live.") from error
-        raise StoreError(f"{place} cannot be written: {error}.", "What was live stays live; look at the directory's permissions.") from error
+            raise DiskFull(
+                f"{place} cannot be written: the disk is full.",
+                "Free some space; what was live stays live.",
+            ) from error
+        raise StoreError(
+            f"{place} cannot be written: {error}.",
+            "What was live stays live; look at the directory's permissions.",
+        ) from error
 
 
 def _text(place: Path) -> str | None:

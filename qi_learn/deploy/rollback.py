@@ -1,7 +1,8 @@
 """Going back: the journal's chain gets shorter, the routes with it, and the server's alias follows.
 
-Needs no torch, no network, no database and no daemon, and never waits long: journal and routes are a file each (the gateway obeys them at once), and the
-first question that the server does not answer in time is the last. It deletes nothing, so one can go forward again by naming a version.
+Needs no torch, no network, no database and no daemon, and never waits long: journal and routes are
+a file each (the gateway obeys them at once), and the first question that the server does not answer
+in time is the last. It deletes nothing, so one can go forward again by naming a version.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from qi_learn.paths import Paths
 from qi_learn.records import Release
 
 SWITCH_WAIT = 1.0
-"""Seconds to wait for another process that is switching the alias; it looks at the journal again when done, so it follows us."""
+"""Seconds to wait for another process that is switching the alias; it looks at the journal again
+when done, so it follows us.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """What was live and what is. Where `alias_moved` is False, `problem` says why: the alias follows at the next `reconcile`."""
+    """What was live and what is.
+
+    Where `alias_moved` is False, `problem` says why: the alias follows at the next `reconcile`.
+    """
 
     before: str
     version: str
@@ -34,16 +40,25 @@ class RolledBack:
 
 
 def choose(deployment: Deployment, version: str | None) -> Release:
-    """The version to go back to: the one asked for, else the last of the chain before the live one whose model is still there.
+    """The version to go back to: the one asked for, else the last of the chain before the live one
+    whose model is still there.
 
-    Raises NotFound where there is none, it is unknown, its model was deleted, or it is live already; the error lists those one can go to.
+    Raises NotFound where there is none, it is unknown, its model was deleted, or it is live
+    already; the error lists those one can go to.
     """
     there = [r.version for r in deployment.available if r.version != deployment.live]
-    hint = f"You can go to: {', '.join('v' + v for v in there)}." if there else "There is no other version yet."
+    hint = (
+        f"You can go to: {', '.join('v' + v for v in there)}."
+        if there
+        else "There is no other version yet."
+    )
     if version is None:
         before = [v for v in deployment.chain[:-1] if v in there]
         if not before:
-            raise NotFound(f"There is nothing to roll back to: v{deployment.live} has no version before it.", hint)
+            raise NotFound(
+                f"There is nothing to roll back to: v{deployment.live} has no version before it.",
+                hint,
+            )
         return deployment.release(before[-1])
     number = str(parse_version(version))
     if number == deployment.live:
@@ -55,11 +70,14 @@ def choose(deployment: Deployment, version: str | None) -> Release:
     return deployment.release(number)
 
 
-def roll_back(paths: Paths, server: Ollama | None, *, version: str | None = None, store: Path | None = None) -> RolledBack:
+def roll_back(
+    paths: Paths, server: Ollama | None, *, version: str | None = None, store: Path | None = None
+) -> RolledBack:
     """Makes an earlier version live; again: one further back. `server` is None where none is up.
 
-    Raises NotFound as `choose` does, and where the server answers and has not the version's model: then nothing has changed. Raises Busy or DiskFull where
-    the journal cannot be written. A server that is away or fails is no error: it follows later.
+    Raises NotFound as `choose` does, and where the server answers and has not the version's model:
+    then nothing has changed. Raises Busy or DiskFull where the journal cannot be written. A server
+    that is away or fails is no error: it follows later.
     """
     before = load_deployment(paths)
     problem = _unasked(server, choose(before, version))
@@ -70,19 +88,29 @@ def roll_back(paths: Paths, server: Ollama | None, *, version: str | None = None
             reconcile(paths, server, store=store, wait=SWITCH_WAIT)
         except (ServerError, Busy) as error:
             problem = error.what
-    return RolledBack(before.live, release.version, release.model, after.alias, not problem, problem)
+    return RolledBack(
+        before.live, release.version, release.model, after.alias, not problem, problem
+    )
 
 
 def _back(there: Deployment | None, before: Deployment, version: str | None) -> Deployment:
     if there is None or there.live != before.live:
-        raise Busy("Another version went live just now.", "Look at `qi-learn status`, then roll back again.")
+        raise Busy(
+            "Another version went live just now.",
+            "Look at `qi-learn status`, then roll back again.",
+        )
     target = choose(there, version).version
     chain = there.chain
-    return replace(there, chain=chain[: chain.index(target) + 1] if target in chain else (*chain, target))
+    return replace(
+        there, chain=chain[: chain.index(target) + 1] if target in chain else (*chain, target)
+    )
 
 
 def _unasked(server: Ollama | None, release: Release) -> str:
-    """Why the server cannot be asked; empty where it has the model. Raises NotFound where it answers and has it not."""
+    """Why the server cannot be asked; empty where it has the model.
+
+    Raises NotFound where it answers and has it not.
+    """
     if server is None:
         return "no server is up"
     try:
@@ -90,5 +118,8 @@ def _unasked(server: Ollama | None, release: Release) -> str:
     except ServerError as error:
         return error.what
     if not there:
-        raise NotFound(f"The server at {server.base_url} has no {release.model} any more.", "Name another version: `qi-learn versions` lists them.")
+        raise NotFound(
+            f"The server at {server.base_url} has no {release.model} any more.",
+            "Name another version: `qi-learn versions` lists them.",
+        )
     return ""

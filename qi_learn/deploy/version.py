@@ -1,4 +1,7 @@
-"""Version numbers: a new base is a major, a learning cycle a minor, a repack or rescale a patch. A number is given once, whatever becomes of it."""
+"""Version numbers: a new base is a major, a learning cycle a minor, a repack or rescale a patch.
+
+A number is given once, whatever becomes of it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ class Version(NamedTuple):
 
     @property
     def is_base(self) -> bool:
-        """Base versions are the base model's own weights: never counted among the last three, never deleted."""
+        """Base versions are the base model's own weights: never counted among the last three, never
+        deleted.
+        """
         return self.minor == self.patch == 0
 
 
@@ -40,7 +45,10 @@ def parse_version(text: str) -> Version:
     """`1.1.0` or `v1.1.0`. Raises NotFound for what is no version."""
     found = _VERSION.fullmatch(text.strip())
     if found is None:
-        raise NotFound(f"{text!r} is not a version.", "A version looks like v1.1.0; `qi-learn versions` lists them.")
+        raise NotFound(
+            f"{text!r} is not a version.",
+            "A version looks like v1.1.0; `qi-learn versions` lists them.",
+        )
     return Version(*map(int, found.groups()))
 
 

@@ -1,11 +1,14 @@
-"""The embedded engine: llama.cpp behind Ollama's API, for machines without Ollama. One process, loopback only.
+"""The embedded engine: llama.cpp behind Ollama's API, for machines without Ollama. One process,
+loopback only.
 
-    python -m qi_learn.engine --host 127.0.0.1 --port 0 --models DIR --context 4096 --ready FILE --parent PID
+    python -m qi_learn.engine --host 127.0.0.1 --port 0 --models DIR --context 4096 --ready FILE
+    --parent PID
 
-FILE (`{"url", "pid"}`) is renamed into place once requests are accepted. The process ends on SIGTERM or SIGINT, and when its parent is gone.
-The parts: engine_app (routes, guard), engine_library and engine_create (models on disk), engine_chat (answers), engine_models (models in memory),
-engine_generate and engine_sampling (tokens), engine_template (chat templates), engine_formats and engine_wire (what goes over the wire),
-engine_store and engine_gguf (files).
+FILE (`{"url", "pid"}`) is renamed into place once requests are accepted. The process ends on
+SIGTERM or SIGINT, and when its parent is gone. The parts: engine_app (routes, guard),
+engine_library and engine_create (models on disk), engine_chat (answers), engine_models (models in
+memory), engine_generate and engine_sampling (tokens), engine_template (chat templates),
+engine_formats and engine_wire (what goes over the wire), engine_store and engine_gguf (files).
 """
 
 from __future__ import annotations
@@ -53,26 +56,42 @@ class EngineArguments:
 
 def parse_arguments(words: Sequence[str]) -> EngineArguments:
     """The command line. Raises SettingsError for a host that is not this machine."""
-    parser = argparse.ArgumentParser(prog="qi_learn.engine", description="llama.cpp behind Ollama's API, on loopback")
+    parser = argparse.ArgumentParser(
+        prog="qi_learn.engine", description="llama.cpp behind Ollama's API, on loopback"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: any free port; see --ready")
-    parser.add_argument("--models", type=Path, required=True, help="the model store, in Ollama's layout")
-    parser.add_argument("--context", type=int, default=4096, help="tokens, where neither request nor model says")
+    parser.add_argument(
+        "--models", type=Path, required=True, help="the model store, in Ollama's layout"
+    )
+    parser.add_argument(
+        "--context", type=int, default=4096, help="tokens, where neither request nor model says"
+    )
     parser.add_argument("--ready", type=Path, help="written once requests are accepted")
     parser.add_argument("--parent", type=int, help="end when this process is no longer the parent")
     parser.add_argument("--threads", type=int, help="default: every core this process may use")
     found = EngineArguments(**vars(parser.parse_args(words)))
     if found.host != "localhost" and not is_loopback_address(found.host):
-        raise SettingsError(f"--host {found.host} is not a loopback address", "prompts must not leave this machine: use 127.0.0.1")
+        raise SettingsError(
+            f"--host {found.host} is not a loopback address",
+            "prompts must not leave this machine: use 127.0.0.1",
+        )
     return found
 
 
 async def serve(arguments: EngineArguments) -> None:
-    """Serves until SIGTERM, SIGINT or the parent's end; answers under way get a moment, then they are broken off."""
+    """Serves until SIGTERM, SIGINT or the parent's end; answers under way get a moment, then they
+    are broken off.
+    """
     load_library()
     store = ModelStore(arguments.models)
     models = LoadedModels(store, arguments.context, arguments.threads)
-    runner = web.AppRunner(build_app(Engine(store, models)), access_log=None, handler_cancellation=True, shutdown_timeout=_TICK)
+    runner = web.AppRunner(
+        build_app(Engine(store, models)),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=_TICK,
+    )
     await runner.setup()
     family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
     listener = socket.create_server((arguments.host, arguments.port), family=family, backlog=128)
@@ -111,7 +130,11 @@ async def _until_told(models: LoadedModels, parent: int | None) -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """The process."""
     os.umask(0o077)  # what people ask and teach is theirs alone
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(name)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
     try:
         asyncio.run(serve(parse_arguments(sys.argv[1:] if words is None else words)))
     except QiError as error:

@@ -1,7 +1,8 @@
 """The engine's routes, and who may use them.
 
-Only requests to a loopback name are answered (a web page that resolves its own name to 127.0.0.1 has another Host), and requests from web pages only
-from local ones (Origin). Everything that goes wrong below leaves here as Ollama would write it.
+Only requests to a loopback name are answered (a web page that resolves its own name to 127.0.0.1
+has another Host), and requests from web pages only from local ones (Origin). Everything that goes
+wrong below leaves here as Ollama would write it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,19 @@ from aiohttp import web
 from qi_learn import __version__
 from qi_learn.engine.chat import chat, generate_text, v1_chat, v1_completions
 from qi_learn.engine.create import create
-from qi_learn.engine.library import ENGINE, Engine, blob_head, blob_post, copy, delete, running, show, tags, v1_model, v1_models
+from qi_learn.engine.library import (
+    ENGINE,
+    Engine,
+    blob_head,
+    blob_post,
+    copy,
+    delete,
+    running,
+    show,
+    tags,
+    v1_model,
+    v1_models,
+)
 from qi_learn.engine.replies import reply, reply_error
 from qi_learn.errors import QiError, ServerError
 from qi_learn.loopback import is_local_host, is_local_origin
@@ -68,10 +81,20 @@ _REFUSED = {
     "/api/embed": (501, _NO_EMBEDDINGS),
     "/api/embeddings": (500, _NO_EMBEDDINGS),
     "/v1/embeddings": (501, _NO_EMBEDDINGS),
-    "/api/pull": (501, "the embedded engine fetches nothing from the network; upload a GGUF (/api/blobs) and create the model from it"),
+    "/api/pull": (
+        501,
+        "the embedded engine fetches nothing from the network; upload a GGUF (/api/blobs) and "
+        "create the model from it",
+    ),
     "/api/push": (501, "the embedded engine sends nothing to the network"),
-    "/v1/responses": (501, "the embedded engine does not speak /v1/responses; use /v1/chat/completions"),
-    "/v1/messages": (501, "the embedded engine does not speak /v1/messages; use /v1/chat/completions"),
+    "/v1/responses": (
+        501,
+        "the embedded engine does not speak /v1/responses; use /v1/chat/completions",
+    ),
+    "/v1/messages": (
+        501,
+        "the embedded engine does not speak /v1/messages; use /v1/chat/completions",
+    ),
 }
 
 
@@ -94,12 +117,14 @@ async def _status(_request: web.Request) -> web.Response:
     return reply({"cloud": {"disabled": True, "source": "engine"}})
 
 
-# --- around every request ----------------------------------------------------------------------------------------------------------------------
+# --- around every request -------------------------------------------------------------------------
 
 
 @web.middleware
 async def _guard(request: web.Request, handler: Answer) -> web.StreamResponse:
-    """Refuses foreign hosts and origins before anything else looks at the request; answers preflights."""
+    """Refuses foreign hosts and origins before anything else looks at the request; answers
+    preflights.
+    """
     if not is_local_host(request.headers.get("Host", "")):
         return web.Response(status=403)
     origin = request.headers.get("Origin")
@@ -110,13 +135,21 @@ async def _guard(request: web.Request, handler: Answer) -> web.StreamResponse:
         return await handler(request)
     if origin is None:
         return web.Response(status=204, headers=allow)
-    cors = {"Access-Control-Allow-Headers": _CORS_HEADERS, "Access-Control-Allow-Methods": _CORS_METHODS, "Access-Control-Max-Age": "43200"}
+    cors = {
+        "Access-Control-Allow-Headers": _CORS_HEADERS,
+        "Access-Control-Allow-Methods": _CORS_METHODS,
+        "Access-Control-Max-Age": "43200",
+    }
     return web.Response(status=204, headers={**cors, **allow})
 
 
 def _allow_header(request: web.Request) -> dict[str, str]:
     wrong = request.match_info.http_exception
-    return {"Allow": ", ".join(sorted(wrong.allowed_methods))} if isinstance(wrong, web.HTTPMethodNotAllowed) else {}
+    return (
+        {"Allow": ", ".join(sorted(wrong.allowed_methods))}
+        if isinstance(wrong, web.HTTPMethodNotAllowed)
+        else {}
+    )
 
 
 @web.middleware
@@ -127,20 +160,38 @@ async def _translate(request: web.Request, handler: Answer) -> web.StreamRespons
     except QiError as error:
         return reply_error(request.path, error)
     except web.HTTPMethodNotAllowed:
-        return web.Response(body=b"405 method not allowed", status=405, headers={**_allow_header(request), "Content-Type": "text/plain"})
+        return web.Response(
+            body=b"405 method not allowed",
+            status=405,
+            headers={**_allow_header(request), "Content-Type": "text/plain"},
+        )
     except web.HTTPNotFound:
-        return web.Response(body=b"404 page not found", status=404, headers={"Content-Type": "text/plain"})
+        return web.Response(
+            body=b"404 page not found", status=404, headers={"Content-Type": "text/plain"}
+        )
     except web.HTTPRequestEntityTooLarge:
-        return reply_error(request.path, ServerError(f"the body is larger than {_LARGEST_BODY:,} bytes", status=413))
+        return reply_error(
+            request.path,
+            ServerError(f"the body is larger than {_LARGEST_BODY:,} bytes", status=413),
+        )
     except ConnectionError:
         raise  # the client is gone: nobody to tell
-    except Exception as error:  # the edge of the process: logged with its traceback, told to the client
+    except (
+        Exception
+    ) as error:  # the edge of the process: logged with its traceback, told to the client
         logger.exception("%s %s failed", request.method, request.path)
-        return reply_error(request.path, ServerError(f"the engine failed: {type(error).__name__}: {error}", "see its log", status=500))
+        return reply_error(
+            request.path,
+            ServerError(
+                f"the engine failed: {type(error).__name__}: {error}", "see its log", status=500
+            ),
+        )
 
 
 async def _finish_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """No name of the server, no content type without content, and CORS for the local page that asked."""
+    """No name of the server, no content type without content, and CORS for the local page that
+    asked.
+    """
     response.headers.popall("Server", None)
     if isinstance(response, web.Response) and not response.body:
         response.headers.popall("Content-Type", None)

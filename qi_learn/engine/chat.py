@@ -1,7 +1,10 @@
-"""The engine's answers that generate text: /api/chat, /api/generate, /v1/chat/completions, /v1/completions.
+"""The engine's answers that generate text: /api/chat, /api/generate, /v1/chat/completions,
+/v1/completions.
 
-Four doors, one way through: each turns its request into an `Ask` (which model, which rendered prompt, which options), the model answers it, and the
-door's own format writes the pieces down (engine_formats). What the model evaluates is exactly `Ask.prompt`, which `_debug_render_only` shows.
+Four doors, one way through: each turns its request into an `Ask` (which model, which rendered
+prompt, which options), the model answers it, and the door's own format writes the pieces down
+(engine_formats). What the model evaluates is exactly `Ask.prompt`, which `_debug_render_only`
+shows.
 """
 
 from __future__ import annotations
@@ -14,9 +17,24 @@ from typing import Any
 
 from aiohttp import web
 
-from qi_learn.engine.formats import ChatFormat, Format, GenerateFormat, V1ChatFormat, V1CompletionFormat
+from qi_learn.engine.formats import (
+    ChatFormat,
+    Format,
+    GenerateFormat,
+    V1ChatFormat,
+    V1CompletionFormat,
+)
 from qi_learn.engine.generate import AnswerEnd, Piece, generate
-from qi_learn.engine.library import Engine, asked_name, engine_of, find_model, keep_alive_seconds, parameters_of, preset_messages, read_config
+from qi_learn.engine.library import (
+    Engine,
+    asked_name,
+    engine_of,
+    find_model,
+    keep_alive_seconds,
+    parameters_of,
+    preset_messages,
+    read_config,
+)
 from qi_learn.engine.models import Loaded
 from qi_learn.engine.replies import BodyError, read_body, stream
 from qi_learn.engine.sampling import Sampling, grammar_for, sampling_from
@@ -63,7 +81,9 @@ _V1_COMPLETION = {**_V1_COMMON, "prompt": (str, "string"), "suffix": (str, "stri
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model shall read: messages for its chat template, or a text as it is (`raw`), or the two sides of a gap."""
+    """What the model shall read: messages for its chat template, or a text as it is (`raw`), or the
+    two sides of a gap.
+    """
 
     messages: tuple[Mapping[str, Any], ...] = ()
     raw: str | None = None
@@ -72,17 +92,27 @@ class Prompt:
     """Tokens of an earlier answer (`context` of /api/generate) in front of it."""
 
     def render(self, vocabulary: Vocabulary) -> str:
-        """The text that is evaluated. Raises ServerError where the model cannot be asked this way."""
+        """The text that is evaluated.
+
+        Raises ServerError where the model cannot be asked this way.
+        """
         front = b"".join(vocabulary.pieces(self.before)).decode("utf-8", "replace")
         if self.suffix is not None:
             fim = vocabulary.fim()
             if fim is None:
-                raise ServerError("this model has no tokens for a gap between prompt and suffix", status=400)
+                raise ServerError(
+                    "this model has no tokens for a gap between prompt and suffix", status=400
+                )
             before, after, middle = (vocabulary.text(token) for token in fim)
             return f"{before}{self.raw or ''}{after}{self.suffix}{middle}"
         if self.raw is not None:
             return front + self.raw
-        return front + render_chat(vocabulary.chat_template, self.messages, bos=vocabulary.text(vocabulary.bos), eos=vocabulary.text(vocabulary.eos))
+        return front + render_chat(
+            vocabulary.chat_template,
+            self.messages,
+            bos=vocabulary.text(vocabulary.bos),
+            eos=vocabulary.text(vocabulary.eos),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +155,10 @@ async def generate_text(request: web.Request) -> web.StreamResponse:
         return await _load_or_unload(engine, manifest, form, body)
     _refuse(engine, manifest, text, body, ())
     if body.get("template"):
-        raise ServerError("the embedded engine renders with the GGUF's own chat template and takes no other", status=400)
+        raise ServerError(
+            "the embedded engine renders with the GGUF's own chat template and takes no other",
+            status=400,
+        )
     prompt = _generate_prompt(engine, manifest, body, raw=raw)
     return await _answer(request, engine, _ask(engine, manifest, prompt, form, body, began))
 
@@ -141,11 +174,18 @@ async def v1_chat(request: web.Request) -> web.StreamResponse:
     _refuse(engine, manifest, text, body, messages)
     usage = body.get("stream_options", {}).get("include_usage") is True
     prompt = Prompt(tuple(_with_presets(engine, manifest, messages)))
-    return await _answer(request, engine, _ask(engine, manifest, prompt, V1ChatFormat(text, usage), _from_v1(body), began))
+    return await _answer(
+        request,
+        engine,
+        _ask(engine, manifest, prompt, V1ChatFormat(text, usage), _from_v1(body), began),
+    )
 
 
 async def v1_completions(request: web.Request) -> web.StreamResponse:
-    """POST /v1/completions. Like Ollama's, the prompt goes through the chat template as a user's message."""
+    """POST /v1/completions.
+
+    Like Ollama's, the prompt goes through the chat template as a user's message.
+    """
     began, body = time.perf_counter(), await read_body(request, "CompletionRequest", _V1_COMPLETION)
     engine, (text, name) = engine_of(request), asked_name(body)
     manifest = find_model(engine, text, name)
@@ -154,23 +194,38 @@ async def v1_completions(request: web.Request) -> web.StreamResponse:
         raise BodyError("the prompt is empty", status=400)
     usage = body.get("stream_options", {}).get("include_usage") is True
     prompt = _generate_prompt(engine, manifest, body, raw=False)
-    return await _answer(request, engine, _ask(engine, manifest, prompt, V1CompletionFormat(text, usage), _from_v1(body), began))
+    return await _answer(
+        request,
+        engine,
+        _ask(engine, manifest, prompt, V1CompletionFormat(text, usage), _from_v1(body), began),
+    )
 
 
-# --- from a request to an Ask ------------------------------------------------------------------------------------------------------------------
+# --- from a request to an Ask ---------------------------------------------------------------------
 
 
 def checked_messages(messages: list[Any], struct: str) -> list[dict[str, Any]]:
-    """Messages with a role and a text each; OpenAI's lists of text parts are joined. Raises BodyError."""
+    """Messages with a role and a text each; OpenAI's lists of text parts are joined.
+
+    Raises BodyError.
+    """
     checked = []
     for message in messages:
         if not isinstance(message, dict):
-            raise BodyError(f"json: cannot unmarshal into Go struct field {struct}.messages of type api.Message", status=400)
+            raise BodyError(
+                f"json: cannot unmarshal into Go struct field {struct}.messages of type "
+                "api.Message",
+                status=400,
+            )
         content = message.get("content") or ""
         if isinstance(content, list):
             content = "".join(_part_text(part) for part in content)
         if not isinstance(content, str) or not isinstance(message.get("role", ""), str):
-            raise BodyError(f"json: cannot unmarshal into Go struct field {struct}.messages.content of type string", status=400)
+            raise BodyError(
+                f"json: cannot unmarshal into Go struct field {struct}.messages.content of type "
+                "string",
+                status=400,
+            )
         checked.append({**message, "role": message.get("role", ""), "content": content})
     return checked
 
@@ -178,29 +233,49 @@ def checked_messages(messages: list[Any], struct: str) -> list[dict[str, Any]]:
 def _part_text(part: Any) -> str:
     if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
         return str(part["text"])
-    raise ServerError("the embedded engine reads text only: images and sound are not supported", status=400)
+    raise ServerError(
+        "the embedded engine reads text only: images and sound are not supported", status=400
+    )
 
 
-def _refuse(engine: Engine, manifest: Manifest, text: str, body: Mapping[str, Any], messages: Any) -> None:
-    """What this engine does not do is refused, never ignored: an answer without the tools or images would be an answer to another question."""
+def _refuse(
+    engine: Engine, manifest: Manifest, text: str, body: Mapping[str, Any], messages: Any
+) -> None:
+    """What this engine does not do is refused, never ignored: an answer without the tools or images
+    would be an answer to another question.
+    """
     if body.get("tools"):
         raise ServerError(f"{manifest.name.manifest} does not support tools", status=400)
     if body.get("think"):
         raise ServerError(f'"{text}" does not support thinking', status=400)
     if body.get("images") or any(message.get("images") for message in messages):
-        raise ServerError("the embedded engine reads text only: images are not supported", status=400)
-    if body.get("suffix") and "insert" not in read_config(engine.store, manifest).get("capabilities", []):
+        raise ServerError(
+            "the embedded engine reads text only: images are not supported", status=400
+        )
+    if body.get("suffix") and "insert" not in read_config(engine.store, manifest).get(
+        "capabilities", []
+    ):
         raise ServerError(f"{manifest.name.manifest} does not support insert", status=400)
 
 
-def _with_presets(engine: Engine, manifest: Manifest, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The model's system text and messages in front, where the request has no system text of its own."""
+def _with_presets(
+    engine: Engine, manifest: Manifest, messages: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The model's system text and messages in front, where the request has no system text of its
+    own.
+    """
     system = "".join(engine.store.read_text(layer) for layer in manifest.of_kind("system"))
-    first = [{"role": "system", "content": system}] if system and messages[0]["role"] != "system" else []
+    first = (
+        [{"role": "system", "content": system}]
+        if system and messages[0]["role"] != "system"
+        else []
+    )
     return [*first, *preset_messages(engine.store, manifest), *messages]
 
 
-def _generate_prompt(engine: Engine, manifest: Manifest, body: Mapping[str, Any], *, raw: bool) -> Prompt:
+def _generate_prompt(
+    engine: Engine, manifest: Manifest, body: Mapping[str, Any], *, raw: bool
+) -> Prompt:
     text, suffix = body.get("prompt", ""), body.get("suffix")
     if raw or suffix:
         return Prompt(raw=text, suffix=suffix or None)
@@ -208,16 +283,35 @@ def _generate_prompt(engine: Engine, manifest: Manifest, body: Mapping[str, Any]
     messages = [{"role": "user", "content": text}]
     if body.get("system"):
         messages.insert(0, {"role": "system", "content": body["system"]})
-    return Prompt(tuple(messages if before else _with_presets(engine, manifest, messages)), before=before)
+    return Prompt(
+        tuple(messages if before else _with_presets(engine, manifest, messages)), before=before
+    )
 
 
 def _from_v1(body: Mapping[str, Any]) -> dict[str, Any]:
     """OpenAI's fields as Ollama's; its defaults are temperature 1 and top_p 1."""
-    stop, limit, form = body.get("stop"), body.get("max_tokens", body.get("max_completion_tokens")), body.get("response_format")
-    options: dict[str, Any] = {"temperature": body.get("temperature", 1.0), "top_p": body.get("top_p", 1.0), "num_predict": limit}
+    stop, limit, form = (
+        body.get("stop"),
+        body.get("max_tokens", body.get("max_completion_tokens")),
+        body.get("response_format"),
+    )
+    options: dict[str, Any] = {
+        "temperature": body.get("temperature", 1.0),
+        "top_p": body.get("top_p", 1.0),
+        "num_predict": limit,
+    }
     options |= {"stop": [stop] if isinstance(stop, str) else stop}
-    options |= {name: body[name] for name in ("seed", "frequency_penalty", "presence_penalty") if name in body}
-    asked = {"stream": body.get("stream", False), "options": options, "logprobs": body.get("logprobs"), "top_logprobs": body.get("top_logprobs")}
+    options |= {
+        name: body[name]
+        for name in ("seed", "frequency_penalty", "presence_penalty")
+        if name in body
+    }
+    asked = {
+        "stream": body.get("stream", False),
+        "options": options,
+        "logprobs": body.get("logprobs"),
+        "top_logprobs": body.get("top_logprobs"),
+    }
     if isinstance(form, dict) and form.get("type") == "json_object":
         asked["format"] = "json"
     elif isinstance(form, dict) and form.get("type") == "json_schema":
@@ -225,27 +319,51 @@ def _from_v1(body: Mapping[str, Any]) -> dict[str, Any]:
     return asked
 
 
-def _ask(engine: Engine, manifest: Manifest, prompt: Prompt, form: Format, body: Mapping[str, Any], began: float) -> Ask:
-    options = {**parameters_of(engine.store, manifest), **{k: v for k, v in body.get("options", {}).items() if v is not None}}
+def _ask(
+    engine: Engine,
+    manifest: Manifest,
+    prompt: Prompt,
+    form: Format,
+    body: Mapping[str, Any],
+    began: float,
+) -> Ask:
+    options = {
+        **parameters_of(engine.store, manifest),
+        **{k: v for k, v in body.get("options", {}).items() if v is not None},
+    }
     sampling = sampling_from(options, grammar_for(body.get("format")))
     top = body.get("top_logprobs") or 0
     if not 0 <= top <= 20:
         raise ServerError("top_logprobs must be between 0 and 20", status=400)
     wanted = top if body.get("logprobs") else None
     stream_it = body.get("stream", True) is not False
-    return Ask(manifest, prompt, sampling, form, stream_it, keep_alive_seconds(body.get("keep_alive")), wanted, body.get("_debug_render_only") is True, began)
+    return Ask(
+        manifest,
+        prompt,
+        sampling,
+        form,
+        stream_it,
+        keep_alive_seconds(body.get("keep_alive")),
+        wanted,
+        body.get("_debug_render_only") is True,
+        began,
+    )
 
 
-# --- from an Ask to an answer ------------------------------------------------------------------------------------------------------------------
+# --- from an Ask to an answer ---------------------------------------------------------------------
 
 
-async def _load_or_unload(engine: Engine, manifest: Manifest, form: ChatFormat, body: Mapping[str, Any]) -> web.Response:
+async def _load_or_unload(
+    engine: Engine, manifest: Manifest, form: ChatFormat, body: Mapping[str, Any]
+) -> web.Response:
     """A request without a question: loads the model, or with keep_alive 0 lets it go."""
     keep_alive = keep_alive_seconds(body.get("keep_alive"))
     if keep_alive == 0:
         await engine.models.unload(manifest)
         return form.empty("unload")
-    num_ctx = sampling_from({**parameters_of(engine.store, manifest), **body.get("options", {})}).num_ctx
+    num_ctx = sampling_from(
+        {**parameters_of(engine.store, manifest), **body.get("options", {})}
+    ).num_ctx
     async with engine.models.use(manifest, num_ctx, keep_alive):
         return form.empty("load")
 
@@ -268,7 +386,11 @@ async def _answer(request: web.Request, engine: Engine, ask: Ask) -> web.StreamR
 async def _chunks(engine: Engine, ask: Ask) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(_items(engine, ask)) as items:
         async for item, load_seconds in items:
-            yield ask.form.end(item, load_seconds, time.perf_counter() - ask.began) if isinstance(item, AnswerEnd) else ask.form.piece(item)
+            yield (
+                ask.form.end(item, load_seconds, time.perf_counter() - ask.began)
+                if isinstance(item, AnswerEnd)
+                else ask.form.piece(item)
+            )
 
 
 async def _items(engine: Engine, ask: Ask) -> AsyncGenerator[tuple[Piece | AnswerEnd, float], None]:
@@ -282,4 +404,8 @@ async def _items(engine: Engine, ask: Ask) -> AsyncGenerator[tuple[Piece | Answe
 
 
 def _run(loaded: Loaded, prompt: list[int], ask: Ask) -> AsyncGenerator[Piece | AnswerEnd, None]:
-    return loaded.run(lambda cancelled: generate(loaded.model, prompt, ask.sampling, cancelled, logprobs=ask.logprobs))
+    return loaded.run(
+        lambda cancelled: generate(
+            loaded.model, prompt, ask.sampling, cancelled, logprobs=ask.logprobs
+        )
+    )

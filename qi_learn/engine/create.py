@@ -1,7 +1,9 @@
-"""POST /api/create: a model from an uploaded GGUF or from another model, with system text, parameters, license and messages on top.
+"""POST /api/create: a model from an uploaded GGUF or from another model, with system text,
+parameters, license and messages on top.
 
-The GGUF is used as it was uploaded, byte for byte. What would change how it answers in a way that this engine does not have (another template, adapters,
-quantising) is refused with the reason, never ignored.
+The GGUF is used as it was uploaded, byte for byte. What would change how it answers in a way that
+this engine does not have (another template, adapters, quantising) is refused with the reason, never
+ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ from typing import Any
 
 from aiohttp import web
 
-from qi_learn.engine.library import NAMED, Engine, asked_name, engine_of, full_or_failed, parameters_of
+from qi_learn.engine.library import (
+    NAMED,
+    Engine,
+    asked_name,
+    engine_of,
+    full_or_failed,
+    parameters_of,
+)
 from qi_learn.engine.replies import NDJSON, dumps, error_text, read_body, reply, status_of, stream
 from qi_learn.engine.store import Layer, ModelStore, parse_digest
 from qi_learn.errors import ModelError, NotFound, QiError, ServerError
@@ -45,7 +54,11 @@ async def create(request: web.Request) -> web.StreamResponse:
     _refuse_unsupported(body)
     told, problem = await asyncio.to_thread(_create, engine, name, body)
     if problem is not None and (not told or body.get("stream") is False):
-        return reply({"error": error_text(problem)}, status=status_of(problem), content_type="application/json")
+        return reply(
+            {"error": error_text(problem)},
+            status=status_of(problem),
+            content_type="application/json",
+        )
     if body.get("stream") is False:
         return reply({"status": told[-1]}, content_type="application/json")
     return await stream(request, _lines(told, problem), NDJSON)
@@ -64,9 +77,16 @@ def _refuse_unsupported(body: Mapping[str, Any]) -> None:
         if not file or file.startswith("/") or any(part in ("", ".", "..") for part in parts):
             raise ServerError("file path must be relative", status=400)
     if body.get("adapters"):
-        raise ServerError("the embedded engine takes no adapters: merge the adapter into the GGUF and upload that", status=400)
+        raise ServerError(
+            "the embedded engine takes no adapters: merge the adapter into the GGUF and upload "
+            "that",
+            status=400,
+        )
     if body.get("quantize") or body.get("quantization"):
-        raise ServerError("the embedded engine does not quantise: upload a GGUF that is quantised already", status=400)
+        raise ServerError(
+            "the embedded engine does not quantise: upload a GGUF that is quantised already",
+            status=400,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +100,9 @@ class _Start:
     """The GGUF's own chat template."""
 
 
-def _create(engine: Engine, name: ModelName, body: Mapping[str, Any]) -> tuple[list[str], QiError | None]:
+def _create(
+    engine: Engine, name: ModelName, body: Mapping[str, Any]
+) -> tuple[list[str], QiError | None]:
     """Makes the model; returns the statuses reached, and what went wrong then."""
     told: list[str] = []
     try:
@@ -93,7 +115,9 @@ def _create(engine: Engine, name: ModelName, body: Mapping[str, Any]) -> tuple[l
     return told, None
 
 
-def _build(store: ModelStore, name: ModelName, body: Mapping[str, Any], tell: Callable[[str], None]) -> None:
+def _build(
+    store: ModelStore, name: ModelName, body: Mapping[str, Any], tell: Callable[[str], None]
+) -> None:
     if body.get("from"):
         start = _from_model(store, str(body["from"]))
     elif body.get("files"):
@@ -101,7 +125,10 @@ def _build(store: ModelStore, name: ModelName, body: Mapping[str, Any], tell: Ca
     else:
         raise ServerError("neither 'from' or 'files' was specified", status=400)
     if body.get("template") and body["template"] != start.template:
-        raise ServerError("the embedded engine renders with the GGUF's own chat template and takes no other", status=400)
+        raise ServerError(
+            "the embedded engine renders with the GGUF's own chat template and takes no other",
+            status=400,
+        )
     added = _added(store, body, start.parameters)
     replaced = {layer.kind for layer, _ in added} - {"license"}
     kept = [layer for layer in start.layers if layer.kind not in replaced]
@@ -123,13 +150,24 @@ def _from_model(store: ModelStore, text: str) -> _Start:
     try:
         base = store.find(name)
     except NotFound as error:
-        raise ServerError(f"model '{text}' not found", "the embedded engine fetches nothing: create it from a file first", status=404) from error
+        raise ServerError(
+            f"model '{text}' not found",
+            "the embedded engine fetches nothing: create it from a file first",
+            status=404,
+        ) from error
     config = store.read_json(base.config)
-    layers = tuple(replace(layer, source=str(base.name)) if layer.kind == "model" else layer for layer in base.layers)
+    layers = tuple(
+        replace(layer, source=str(base.name)) if layer.kind == "model" else layer
+        for layer in base.layers
+    )
     if not store.blob(base.weights.digest).is_file():
-        raise ModelError(f"the GGUF of model '{base.name}' is missing from the store", "create it again")
+        raise ModelError(
+            f"the GGUF of model '{base.name}' is missing from the store", "create it again"
+        )
     template = read_head(store.blob(base.weights.digest)).keys.get("tokenizer.chat_template")
-    return _Start(config, layers, parameters_of(store, base), template if isinstance(template, str) else None)
+    return _Start(
+        config, layers, parameters_of(store, base), template if isinstance(template, str) else None
+    )
 
 
 def _from_files(store: ModelStore, files: Mapping[str, Any], tell: Callable[[str], None]) -> _Start:
@@ -137,7 +175,9 @@ def _from_files(store: ModelStore, files: Mapping[str, Any], tell: Callable[[str
     tell("parsing GGUF")
     digests = [parse_digest(str(digest)) for digest in files.values()]
     if len(digests) != 1:
-        raise ModelError("the embedded engine takes a model of exactly one GGUF file", "join a split model first")
+        raise ModelError(
+            "the embedded engine takes a model of exactly one GGUF file", "join a split model first"
+        )
     digest = digests[0]
     if digest is None:
         raise ModelError("invalid digest format")
@@ -151,13 +191,24 @@ def _from_files(store: ModelStore, files: Mapping[str, Any], tell: Callable[[str
     with load_vocabulary(path) as vocabulary:
         config = _config(head, digest, insert=vocabulary.fim() is not None)
         stops = _written_controls(vocabulary)
-    return _Start(config, (Layer("model", digest, path.stat().st_size),), {"stop": stops} if stops else {}, vocabulary.chat_template)
+    return _Start(
+        config,
+        (Layer("model", digest, path.stat().st_size),),
+        {"stop": stops} if stops else {},
+        vocabulary.chat_template,
+    )
 
 
 def _written_controls(vocabulary: Vocabulary) -> list[str]:
-    """The control tokens that the chat template writes, in its order: an answer that begins to write one of them is over."""
+    """The control tokens that the chat template writes, in its order: an answer that begins to
+    write one of them is over.
+    """
     template = vocabulary.chat_template or ""
-    found = {text: template.find(text) for token in range(vocabulary.size) if vocabulary.is_control(token) and (text := vocabulary.text(token)) in template}
+    found = {
+        text: template.find(text)
+        for token in range(vocabulary.size)
+        if vocabulary.is_control(token) and (text := vocabulary.text(token)) in template
+    }
     return sorted((text for text in found if text), key=lambda text: found[text])
 
 
@@ -173,7 +224,9 @@ def _config(head: GgufFile, digest: str, *, insert: bool) -> dict[str, Any]:
         "context_length": _number(head, "context_length"),
         "embedding_length": _number(head, "embedding_length"),
         "capabilities": ["completion", "insert"] if insert else ["completion"],
-        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(
+            platform.machine(), platform.machine()
+        ),
         "os": platform.system().lower(),
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }
@@ -193,7 +246,9 @@ def human_count(number: int) -> str:
     return str(number)
 
 
-def _added(store: ModelStore, body: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[tuple[Layer, bool]]:
+def _added(
+    store: ModelStore, body: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> list[tuple[Layer, bool]]:
     """The layers that the request brings, each with whether its blob was there."""
     texts: list[tuple[str, str]] = []
     licenses = body.get("license") or []

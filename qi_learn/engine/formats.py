@@ -1,4 +1,6 @@
-"""How each door writes an answer down: the objects, in the order of their keys, as the recordings have them."""
+"""How each door writes an answer down: the objects, in the order of their keys, as the recordings
+have them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class Format(Protocol):
     def content_type(self) -> str: ...
     def piece(self, piece: Piece) -> bytes: ...
     def end(self, ended: AnswerEnd, load_seconds: float, seconds: float) -> bytes: ...
-    def whole(self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float) -> web.Response: ...
+    def whole(
+        self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float
+    ) -> web.Response: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,11 @@ class ChatFormat:
     content_type: str = NDJSON
 
     def head(self, text: str) -> dict[str, Any]:
-        return {"model": self.model, "created_at": now_text(), "message": {"role": "assistant", "content": text}}
+        return {
+            "model": self.model,
+            "created_at": now_text(),
+            "message": {"role": "assistant", "content": text},
+        }
 
     def blank(self) -> dict[str, Any]:
         return {"message": {"role": "", "content": ""}}
@@ -41,15 +49,32 @@ class ChatFormat:
         return {}
 
     def piece(self, piece: Piece) -> bytes:
-        return (dumps({**self.head(piece.text), "done": False, **_logprobs([piece])}) + "\n").encode()
+        return (
+            dumps({**self.head(piece.text), "done": False, **_logprobs([piece])}) + "\n"
+        ).encode()
 
     def end(self, ended: AnswerEnd, load_seconds: float, seconds: float) -> bytes:
         counts = {**self.tail(ended), **_durations(ended, load_seconds, seconds)}
-        return (dumps({**self.head(""), "done": True, "done_reason": ended.reason, **counts}) + "\n").encode()
+        return (
+            dumps({**self.head(""), "done": True, "done_reason": ended.reason, **counts}) + "\n"
+        ).encode()
 
-    def whole(self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float) -> web.Response:
-        head = {**self.head("".join(p.text for p in pieces)), "done": True, "done_reason": ended.reason}
-        return reply({**head, **self.tail(ended), **_logprobs(pieces), **_durations(ended, load_seconds, seconds)})
+    def whole(
+        self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float
+    ) -> web.Response:
+        head = {
+            **self.head("".join(p.text for p in pieces)),
+            "done": True,
+            "done_reason": ended.reason,
+        }
+        return reply(
+            {
+                **head,
+                **self.tail(ended),
+                **_logprobs(pieces),
+                **_durations(ended, load_seconds, seconds),
+            }
+        )
 
     def empty(self, reason: str) -> web.Response:
         """The answer to a request without a question: `load` or `unload`."""
@@ -57,7 +82,14 @@ class ChatFormat:
 
     def rendered(self, prompt: str) -> web.Response:
         """The answer to `_debug_render_only`."""
-        return reply({**self.head(""), **self.blank(), "done": False, "_debug_info": {"rendered_template": prompt}})
+        return reply(
+            {
+                **self.head(""),
+                **self.blank(),
+                "done": False,
+                "_debug_info": {"rendered_template": prompt},
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +115,11 @@ def _logprobs(pieces: Sequence[Piece]) -> dict[str, Any]:
 
 
 def _logprob(one: TokenLogprob) -> dict[str, Any]:
-    shown: dict[str, Any] = {"token": one.text.decode("utf-8", "replace"), "logprob": one.logprob, "bytes": list(one.text)}
+    shown: dict[str, Any] = {
+        "token": one.text.decode("utf-8", "replace"),
+        "logprob": one.logprob,
+        "bytes": list(one.text),
+    }
     return shown | ({"top_logprobs": [_logprob(other) for other in one.top]} if one.top else {})
 
 
@@ -101,7 +137,11 @@ def _durations(ended: AnswerEnd, load_seconds: float, seconds: float) -> dict[st
 
 
 def _usage(ended: AnswerEnd) -> dict[str, int]:
-    return {"prompt_tokens": ended.prompt_tokens, "completion_tokens": ended.answer_tokens, "total_tokens": ended.prompt_tokens + ended.answer_tokens}
+    return {
+        "prompt_tokens": ended.prompt_tokens,
+        "completion_tokens": ended.answer_tokens,
+        "total_tokens": ended.prompt_tokens + ended.answer_tokens,
+    }
 
 
 @dataclass(slots=True)
@@ -117,23 +157,46 @@ class V1ChatFormat:
     """Whether a chunk with the role went out."""
 
     def _chunk(self, choices: list[dict[str, Any]], more: dict[str, Any] | None = None) -> str:
-        head = {"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model, "system_fingerprint": "fp_ollama"}
+        head = {
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": "fp_ollama",
+        }
         return f"data: {dumps({**head, 'choices': choices, **(more or {})})}\n\n"
 
     def piece(self, piece: Piece) -> bytes:
-        delta = {"content": piece.text} if self.spoken else {"role": "assistant", "content": piece.text}
+        delta = (
+            {"content": piece.text} if self.spoken else {"role": "assistant", "content": piece.text}
+        )
         self.spoken = True
-        return self._chunk([{"index": 0, "delta": delta, "finish_reason": None, **_v1_logprobs([piece])}]).encode()
+        return self._chunk(
+            [{"index": 0, "delta": delta, "finish_reason": None, **_v1_logprobs([piece])}]
+        ).encode()
 
     def end(self, ended: AnswerEnd, load_seconds: float, seconds: float) -> bytes:
         last = self._chunk([{"index": 0, "delta": {}, "finish_reason": ended.reason}])
         usage = self._chunk([], {"usage": _usage(ended)}) if self.include_usage else ""
         return (last + usage + "data: [DONE]\n\n").encode()
 
-    def whole(self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float) -> web.Response:
+    def whole(
+        self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float
+    ) -> web.Response:
         message = {"role": "assistant", "content": "".join(p.text for p in pieces)}
-        choice = {"index": 0, "message": message, "finish_reason": ended.reason, **_v1_logprobs(pieces)}
-        head = {"id": self.id, "object": "chat.completion", "created": self.created, "model": self.model, "system_fingerprint": "fp_ollama"}
+        choice = {
+            "index": 0,
+            "message": message,
+            "finish_reason": ended.reason,
+            **_v1_logprobs(pieces),
+        }
+        head = {
+            "id": self.id,
+            "object": "chat.completion",
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": "fp_ollama",
+        }
         return reply_v1({**head, "choices": [choice], "usage": _usage(ended)})
 
 
@@ -149,7 +212,13 @@ class V1CompletionFormat(V1ChatFormat):
     id: str = field(default_factory=lambda: f"cmpl-{secrets.randbelow(999) + 1}")
 
     def _chunk(self, choices: list[dict[str, Any]], more: dict[str, Any] | None = None) -> str:
-        head = {"id": self.id, "object": "text_completion", "created": self.created, "choices": choices, "model": self.model}
+        head = {
+            "id": self.id,
+            "object": "text_completion",
+            "created": self.created,
+            "choices": choices,
+            "model": self.model,
+        }
         return f"data: {dumps({**head, 'system_fingerprint': 'fp_ollama', **(more or {})})}\n\n"
 
     def piece(self, piece: Piece) -> bytes:
@@ -160,7 +229,19 @@ class V1CompletionFormat(V1ChatFormat):
         usage = self._chunk([], {"usage": _usage(ended)}) if self.include_usage else ""
         return (last + usage + "data: [DONE]\n\n").encode()
 
-    def whole(self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float) -> web.Response:
-        choice = {"text": "".join(p.text for p in pieces), "index": 0, "finish_reason": ended.reason}
-        head = {"id": self.id, "object": "text_completion", "created": self.created, "model": self.model, "system_fingerprint": "fp_ollama"}
+    def whole(
+        self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float
+    ) -> web.Response:
+        choice = {
+            "text": "".join(p.text for p in pieces),
+            "index": 0,
+            "finish_reason": ended.reason,
+        }
+        head = {
+            "id": self.id,
+            "object": "text_completion",
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": "fp_ollama",
+        }
         return reply_v1({**head, "choices": [choice], "usage": _usage(ended)})

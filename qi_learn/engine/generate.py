@@ -1,7 +1,8 @@
 """One answer: the prompt's tokens in, pieces of text out, always from a fresh evaluation.
 
-The model's memory is emptied first, so an answer depends on its request alone: the same request at temperature 0 gives the same text, whatever was
-asked before. Text leaves only in whole characters, and what may be the beginning of a stop text is held back until it is known not to be one.
+The model's memory is emptied first, so an answer depends on its request alone: the same request at
+temperature 0 gives the same text, whatever was asked before. Text leaves only in whole characters,
+and what may be the beginning of a stop text is held back until it is known not to be one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text that can be sent now, with the log-probabilities of its tokens where they were asked for."""
+    """Text that can be sent now, with the log-probabilities of its tokens where they were asked
+    for.
+    """
 
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
@@ -44,7 +47,9 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class AnswerEnd:
-    """How the answer ended: `stop` (end token or stop text) or `length` (num_predict, or the context is full)."""
+    """How the answer ended: `stop` (end token or stop text) or `length` (num_predict, or the
+    context is full).
+    """
 
     reason: str
     prompt_tokens: int
@@ -55,10 +60,19 @@ class AnswerEnd:
     """Prompt and answer, without the end token."""
 
 
-def generate(model: Model, prompt: Sequence[int], sampling: Sampling, cancelled: threading.Event, *, logprobs: int | None = None) -> Iterator[Piece | AnswerEnd]:
-    """Answers a prompt: pieces, then `AnswerEnd`; stops without one once `cancelled` is set. `logprobs`: how many alternatives to tell (None: nothing).
+def generate(
+    model: Model,
+    prompt: Sequence[int],
+    sampling: Sampling,
+    cancelled: threading.Event,
+    *,
+    logprobs: int | None = None,
+) -> Iterator[Piece | AnswerEnd]:
+    """Answers a prompt: pieces, then `AnswerEnd`; stops without one once `cancelled` is set.
+    `logprobs`: how many alternatives to tell (None: nothing).
 
-    Raises ServerError (400) where the prompt does not fit into the context: it is never cut silently, because what is not read cannot be learned from.
+    Raises ServerError (400) where the prompt does not fit into the context: it is never cut
+    silently, because what is not read cannot be learned from.
     """
     import numpy as np
 
@@ -79,9 +93,15 @@ def generate(model: Model, prompt: Sequence[int], sampling: Sampling, cancelled:
         while writer.reason is None and writer.count < limit and not cancelled.is_set():
             logits = model.logits(-1)
             if not np.isfinite(logits.max()):
-                raise ModelError("the model's output is not a number", "its weights are damaged; use another version")
+                raise ModelError(
+                    "the model's output is not a number",
+                    "its weights are damaged; use another version",
+                )
             token = chooser.choose(logits)
-            piece = writer.add(token, None if logprobs is None else _logprob(model.vocabulary, logits, token, logprobs))
+            piece = writer.add(
+                token,
+                None if logprobs is None else _logprob(model.vocabulary, logits, token, logprobs),
+            )
             if piece is not None:
                 yield piece
             if writer.reason is None:
@@ -99,7 +119,14 @@ def generate(model: Model, prompt: Sequence[int], sampling: Sampling, cancelled:
     if rest := writer.rest():
         yield rest
     ended = time.perf_counter()
-    yield AnswerEnd(writer.reason or "length", len(prompt), writer.count, read - began, ended - read, (*prompt, *writer.ids))
+    yield AnswerEnd(
+        writer.reason or "length",
+        len(prompt),
+        writer.count,
+        read - began,
+        ended - read,
+        (*prompt, *writer.ids),
+    )
 
 
 def _read_prompt(model: Model, prompt: Sequence[int], cancelled: threading.Event) -> bool:
@@ -110,11 +137,15 @@ def _read_prompt(model: Model, prompt: Sequence[int], cancelled: threading.Event
         for start in range(0, len(prompt), BATCH_TOKENS):
             part = prompt[start : start + BATCH_TOKENS]
             wanted = [start + index == len(prompt) - 1 for index in range(len(part))]
-            if cancelled.is_set() or not model.evaluate(part, range(start, start + len(part)), [0] * len(part), wanted):
+            if cancelled.is_set() or not model.evaluate(
+                part, range(start, start + len(part)), [0] * len(part), wanted
+            ):
                 return False
         return True
     finally:
-        model.stop_when(None)  # it costs a call into Python for every step of the graph: only worth it here
+        model.stop_when(
+            None
+        )  # it costs a call into Python for every step of the graph: only worth it here
 
 
 @dataclass(slots=True)
@@ -128,13 +159,20 @@ class _Writer:
     ids: list[int] = field(default_factory=list)
     held: str = ""
     waiting: list[TokenLogprob] = field(default_factory=list)
-    decoder: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
+    decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
+    )
     stop_ids: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         self.stops = tuple(stop for stop in self.stops if stop)
-        ids = [self.vocabulary.tokenize(stop, add_special=False, parse_special=True) for stop in self.stops]
-        self.stop_ids = frozenset(found[0] for found in ids if len(found) == 1 and self.vocabulary.is_control(found[0]))
+        ids = [
+            self.vocabulary.tokenize(stop, add_special=False, parse_special=True)
+            for stop in self.stops
+        ]
+        self.stop_ids = frozenset(
+            found[0] for found in ids if len(found) == 1 and self.vocabulary.is_control(found[0])
+        )
 
     def add(self, token: int, logprob: TokenLogprob | None) -> Piece | None:
         """Takes the next token; what of the text is safe to send now."""
@@ -146,12 +184,18 @@ class _Writer:
         if logprob is not None:
             self.waiting.append(logprob)
         self.held += self.decoder.decode(self.vocabulary.piece(token, special=False))
-        if (found := min((at for stop in self.stops if (at := self.held.find(stop)) >= 0), default=None)) is not None:
+        if (
+            found := min(
+                (at for stop in self.stops if (at := self.held.find(stop)) >= 0), default=None
+            )
+        ) is not None:
             self.reason = "stop"
             self.held = self.held[:found]
             self.decoder.reset()
             return self._send(len(self.held))
-        return self._send(len(self.held) - max((_overlap(self.held, stop) for stop in self.stops), default=0))
+        return self._send(
+            len(self.held) - max((_overlap(self.held, stop) for stop in self.stops), default=0)
+        )
 
     def rest(self) -> Piece | None:
         """What was held back, once it is known that nothing follows."""
@@ -169,10 +213,19 @@ class _Writer:
 
 def _overlap(text: str, stop: str) -> int:
     """How many characters at the end of `text` may be the beginning of `stop`."""
-    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
+    return next(
+        (
+            size
+            for size in range(min(len(text), len(stop) - 1), 0, -1)
+            if text.endswith(stop[:size])
+        ),
+        0,
+    )
 
 
-def _logprob(vocabulary: Vocabulary, logits: NDArray[np.float32], token: int, alternatives: int) -> TokenLogprob:
+def _logprob(
+    vocabulary: Vocabulary, logits: NDArray[np.float32], token: int, alternatives: int
+) -> TokenLogprob:
     import numpy as np
 
     highest = logits.max()

@@ -1,4 +1,7 @@
-"""The engine's answers about models: list, show, running, copy, delete, blobs. Nothing here generates text."""
+"""The engine's answers about models: list, show, running, copy, delete, blobs.
+
+Nothing here generates text.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,9 @@ def engine_of(request: web.Request) -> Engine:
     return request.app[ENGINE]
 
 
-def asked_name(body: Mapping[str, Any], *, required: str = "model is required") -> tuple[str, ModelName]:
+def asked_name(
+    body: Mapping[str, Any], *, required: str = "model is required"
+) -> tuple[str, ModelName]:
     """The model named in a body: as it was written, and complete. Raises ServerError (400)."""
     text = str(body.get("model") or body.get("name") or "")
     if not text:
@@ -58,7 +63,7 @@ def find_model(engine: Engine, text: str, name: ModelName) -> Manifest:
         raise ServerError(f"model '{text}' not found", status=404) from error
 
 
-# --- lists -------------------------------------------------------------------------------------------------------------------------------------
+# --- lists ----------------------------------------------------------------------------------------
 
 
 async def tags(request: web.Request) -> web.Response:
@@ -83,7 +88,9 @@ def _tag(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
 
 
 def read_config(store: ModelStore, manifest: Manifest) -> Mapping[str, Any]:
-    """What was known of the model when it was made; nothing where that blob is gone, so that one damaged model hides no other."""
+    """What was known of the model when it was made; nothing where that blob is gone, so that one
+    damaged model hides no other.
+    """
     try:
         config = store.read_json(manifest.config)
     except StoreError:
@@ -127,7 +134,9 @@ async def running(request: web.Request) -> web.Response:
 
 async def v1_models(request: web.Request) -> web.Response:
     """GET /v1/models."""
-    listed = [_v1_model(str(manifest.name), manifest) for manifest in engine_of(request).store.list()]
+    listed = [
+        _v1_model(str(manifest.name), manifest) for manifest in engine_of(request).store.list()
+    ]
     return reply_v1({"object": "list", "data": listed or None})
 
 
@@ -141,10 +150,15 @@ async def v1_model(request: web.Request) -> web.Response:
 
 
 def _v1_model(name: str, manifest: Manifest) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": int(manifest.modified), "owned_by": manifest.name.namespace}
+    return {
+        "id": name,
+        "object": "model",
+        "created": int(manifest.modified),
+        "owned_by": manifest.name.namespace,
+    }
 
 
-# --- one model ---------------------------------------------------------------------------------------------------------------------------------
+# --- one model ------------------------------------------------------------------------------------
 
 
 async def show(request: web.Request) -> web.Response:
@@ -155,7 +169,10 @@ async def show(request: web.Request) -> web.Response:
     manifest = find_model(engine, str(name), name)
     path = engine.store.blob(manifest.weights.digest)
     if not path.is_file():
-        raise StoreError(f"blob sha256:{manifest.weights.digest} of model '{name}' is missing from the store", "create the model again")
+        raise StoreError(
+            f"blob sha256:{manifest.weights.digest} of model '{name}' is missing from the store",
+            "create the model again",
+        )
     head = await asyncio.to_thread(read_head, path)
     return reply(_shown(engine.store, manifest, head))
 
@@ -165,9 +182,19 @@ def _shown(store: ModelStore, manifest: Manifest, head: GgufFile) -> dict[str, A
     licenses = [store.read_text(layer) for layer in manifest.of_kind("license")]
     system = "".join(store.read_text(layer) for layer in manifest.of_kind("system"))
     messages = preset_messages(store, manifest)
-    parameters = [f"{key:<30} {_go_value(item)}" for key, value in sorted(parameters_of(store, manifest).items()) for item in _items(value)]
-    keys = {key: None if isinstance(value, Array) else value for key, value in head.keys.items()}  # as Ollama: an array is named, not shown
-    info = {key: value for key, value in keys.items() if key not in ("general.name", "tokenizer.chat_template")}
+    parameters = [
+        f"{key:<30} {_go_value(item)}"
+        for key, value in sorted(parameters_of(store, manifest).items())
+        for item in _items(value)
+    ]
+    keys = {
+        key: None if isinstance(value, Array) else value for key, value in head.keys.items()
+    }  # as Ollama: an array is named, not shown
+    info = {
+        key: value
+        for key, value in keys.items()
+        if key not in ("general.name", "tokenizer.chat_template")
+    }
     shown: dict[str, Any] = {
         "license": "\n".join(licenses),
         "modelfile": _modelfile(store, manifest, system, messages, licenses),
@@ -177,7 +204,9 @@ def _shown(store: ModelStore, manifest: Manifest, head: GgufFile) -> dict[str, A
         "details": details(config, manifest),
         "messages": messages,
         "model_info": dict(sorted((info | {"general.parameter_count": head.parameters}).items())),
-        "tensors": [{"name": t.name, "type": t.type, "shape": list(t.shape)} for t in head.tensors.values()],
+        "tensors": [
+            {"name": t.name, "type": t.type, "shape": list(t.shape)} for t in head.tensors.values()
+        ],
         "capabilities": config.get("capabilities", ["completion"]),
         "modified_at": stamp_text(int(manifest.modified * 1e9)),
     }
@@ -206,8 +235,17 @@ def _go_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _modelfile(store: ModelStore, manifest: Manifest, system: str, messages: list[dict[str, Any]], licenses: list[str]) -> str:
-    """The model as a Modelfile. It has no TEMPLATE: the GGUF carries its own, and a Modelfile's would be Go's."""
+def _modelfile(
+    store: ModelStore,
+    manifest: Manifest,
+    system: str,
+    messages: list[dict[str, Any]],
+    licenses: list[str],
+) -> str:
+    """The model as a Modelfile.
+
+    It has no TEMPLATE: the GGUF carries its own, and a Modelfile's would be Go's.
+    """
     lines = [
         '# Modelfile generated by "qi-learn"',
         "# To build a new Modelfile based on this, replace FROM with:",
@@ -215,9 +253,16 @@ def _modelfile(store: ModelStore, manifest: Manifest, system: str, messages: lis
         "",
         f"FROM {store.blob(manifest.weights.digest)}",
         *([f"SYSTEM {_quoted(system)}"] if system else []),
-        *(f"PARAMETER {key} {_quoted(str(item))}" for key, value in sorted(parameters_of(store, manifest).items()) for item in _items(value)),
+        *(
+            f"PARAMETER {key} {_quoted(str(item))}"
+            for key, value in sorted(parameters_of(store, manifest).items())
+            for item in _items(value)
+        ),
         *(f"LICENSE {_quoted(text)}" for text in licenses),
-        *(f"MESSAGE {message.get('role', '')} {_quoted(str(message.get('content', '')))}" for message in messages),
+        *(
+            f"MESSAGE {message.get('role', '')} {_quoted(str(message.get('content', '')))}"
+            for message in messages
+        ),
     ]
     return "\n".join(lines) + "\n"
 
@@ -230,9 +275,13 @@ def _quoted(text: str) -> str:
 
 
 async def copy(request: web.Request) -> web.Response:
-    """POST /api/copy: another name for the same model, renamed into place, so that no reader ever misses the destination."""
+    """POST /api/copy: another name for the same model, renamed into place, so that no reader ever
+    misses the destination.
+    """
     engine = engine_of(request)
-    body = await read_body(request, "CopyRequest", {"source": (str, "string"), "destination": (str, "string")})
+    body = await read_body(
+        request, "CopyRequest", {"source": (str, "string"), "destination": (str, "string")}
+    )
     names = []
     for field in ("source", "destination"):
         text = str(body.get(field, ""))
@@ -258,7 +307,7 @@ async def delete(request: web.Request) -> web.Response:
     return web.Response()
 
 
-# --- blobs -------------------------------------------------------------------------------------------------------------------------------------
+# --- blobs ----------------------------------------------------------------------------------------
 
 
 def _asked_digest(request: web.Request) -> str:
@@ -277,7 +326,9 @@ async def blob_head(request: web.Request) -> web.Response:
 
 
 async def blob_post(request: web.Request) -> web.Response:
-    """POST /api/blobs/DIGEST: 201 when stored, 200 when it was there, 400 when the bytes are not what the digest says."""
+    """POST /api/blobs/DIGEST: 201 when stored, 200 when it was there, 400 when the bytes are not
+    what the digest says.
+    """
     store, digest = engine_of(request).store, _asked_digest(request)
     if store.blob(digest).is_file():
         return web.Response()
@@ -288,7 +339,9 @@ async def blob_post(request: web.Request) -> web.Response:
     except OSError as error:
         raise full_or_failed(error, store, request.content_length or 0) from error
     if found != digest:
-        raise ServerError(f'digest mismatch, expected "sha256:{digest}", got "sha256:{found}"', status=400)
+        raise ServerError(
+            f'digest mismatch, expected "sha256:{digest}", got "sha256:{found}"', status=400
+        )
     return web.Response(status=201)
 
 
@@ -296,13 +349,22 @@ def full_or_failed(error: OSError, store: ModelStore, needed: int) -> DiskFull |
     """A failed write in words: how much room is missing, or what the system said."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return _no_room(store, needed)
-    return StoreError(f"the model store {store.root} cannot be written: {error.strerror or error}", "check the directory's permissions and disk")
+    return StoreError(
+        f"the model store {store.root} cannot be written: {error.strerror or error}",
+        "check the directory's permissions and disk",
+    )
 
 
 def _no_room(store: ModelStore, needed: int) -> DiskFull:
     missing = needed - shutil.disk_usage(store.blobs).free
-    amount = f"{missing:,} bytes are missing" if missing > 0 else "the disk, or what this user may write, is full"
-    return DiskFull(f"no room for the model below {store.root}: {amount}", "free some space and try again")
+    amount = (
+        f"{missing:,} bytes are missing"
+        if missing > 0
+        else "the disk, or what this user may write, is full"
+    )
+    return DiskFull(
+        f"no room for the model below {store.root}: {amount}", "free some space and try again"
+    )
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ns|us|µs|ms|s|m|h)")
@@ -310,7 +372,10 @@ _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0
 
 
 def keep_alive_seconds(value: Any) -> float | None:
-    """`keep_alive` in seconds: a number, or Go's "10m", "1h30m"; below 0: for ever; None: not said. Raises ServerError (400)."""
+    """`keep_alive` in seconds: a number, or Go's "10m", "1h30m"; below 0: for ever; None: not said.
+
+    Raises ServerError (400).
+    """
     if value is None:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -318,4 +383,8 @@ def keep_alive_seconds(value: Any) -> float | None:
     text = value.removeprefix("-") if isinstance(value, str) else ""
     if text != "0" and (not text or _DURATION.sub("", text)):
         raise ServerError(f'time: invalid duration "{value}"', status=400)
-    return float("inf") if value.startswith("-") else sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(text))
+    return (
+        float("inf")
+        if value.startswith("-")
+        else sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(text))
+    )

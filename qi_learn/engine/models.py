@@ -1,7 +1,9 @@
-"""The models in memory: loaded at the first request, at most a few side by side, gone after `keep_alive`.
+"""The models in memory: loaded at the first request, at most a few side by side, gone after
+`keep_alive`.
 
-Each loaded model has one worker thread, so its requests queue and different models answer at the same time. A model in use is never taken away: when
-room is needed the one that was idle longest goes, else the newcomer waits.
+Each loaded model has one worker thread, so its requests queue and different models answer at the
+same time. A model in use is never taken away: when room is needed the one that was idle longest
+goes, else the newcomer waits.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 KEEP_ALIVE = 300.0
-"""Seconds a model stays after its last request, where the request does not say; Ollama's default."""
+"""Seconds a model stays after its last request, where the request does not say; Ollama's default.
+"""
 MOST_LOADED = 3
 
 
@@ -50,8 +53,15 @@ class Loaded:
         return self.manifest.weights.digest, self.model.context
 
     async def run(self, work: Callable[[threading.Event], Iterator[T]]) -> AsyncGenerator[T, None]:
-        """Runs `work` in the model's thread and passes on what it yields. Closing this early sets the event and waits until the thread is free."""
-        loop, arrived, cancelled = asyncio.get_running_loop(), asyncio.Queue[T | None](), threading.Event()
+        """Runs `work` in the model's thread and passes on what it yields.
+
+        Closing this early sets the event and waits until the thread is free.
+        """
+        loop, arrived, cancelled = (
+            asyncio.get_running_loop(),
+            asyncio.Queue[T | None](),
+            threading.Event(),
+        )
 
         def pump() -> None:
             try:
@@ -93,8 +103,13 @@ class LoadedModels:
         return tuple(m for m in self._models.values() if m.key[0] == manifest.weights.digest)
 
     @contextlib.asynccontextmanager
-    async def use(self, manifest: Manifest, num_ctx: int, keep_alive: float | None) -> AsyncIterator[Loaded]:
-        """The model, loaded; it stays while in use and `keep_alive` seconds longer. Raises ModelError, StoreError, ToolMissing where it cannot be loaded."""
+    async def use(
+        self, manifest: Manifest, num_ctx: int, keep_alive: float | None
+    ) -> AsyncIterator[Loaded]:
+        """The model, loaded; it stays while in use and `keep_alive` seconds longer.
+
+        Raises ModelError, StoreError, ToolMissing where it cannot be loaded.
+        """
         async with self._changed:
             loaded = await self._ensure(manifest, num_ctx)
             loaded.users += 1
@@ -116,7 +131,11 @@ class LoadedModels:
                 return loaded
         path = self.store.blob(manifest.weights.digest)
         if not path.is_file():
-            raise StoreError(f"blob sha256:{manifest.weights.digest} of model '{manifest.name}' is missing from the store", "create the model again")
+            raise StoreError(
+                f"blob sha256:{manifest.weights.digest} of model '{manifest.name}' is missing from "
+                "the store",
+                "create the model again",
+            )
         while len(self._models) >= self.most:
             idle = [m for m in self._models.values() if m.users == 0]
             if idle:
@@ -128,16 +147,22 @@ class LoadedModels:
     async def _load(self, manifest: Manifest, path: Path, context: int) -> Loaded:
         worker = ThreadPoolExecutor(1, thread_name_prefix=f"model-{manifest.name}")
         began = time.perf_counter()
-        job = worker.submit(Model, path, context=context, threads=self.threads, within_training=True)
+        job = worker.submit(
+            Model, path, context=context, threads=self.threads, within_training=True
+        )
         try:
             model = await asyncio.shield(asyncio.wrap_future(job))
-        except BaseException:  # also a client that hangs up meanwhile: neither thread nor weights may stay behind
+        except (
+            BaseException
+        ):  # also a client that hangs up meanwhile: neither thread nor weights may stay behind
             job.add_done_callback(_close_unused)
             worker.shutdown(wait=False)
             raise
         loaded = Loaded(manifest, model, worker, time.perf_counter() - began)
         self._models[loaded.key] = loaded
-        logger.info("loaded %s: context %d, %.2f s", str(manifest.name), model.context, loaded.load_seconds)
+        logger.info(
+            "loaded %s: context %d, %.2f s", str(manifest.name), model.context, loaded.load_seconds
+        )
         return loaded
 
     async def unload(self, manifest: Manifest) -> None:

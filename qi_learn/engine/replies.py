@@ -1,7 +1,9 @@
-"""How the engine reads requests and writes answers: JSON as Ollama's server (Go) writes it, its errors, its streams.
+"""How the engine reads requests and writes answers: JSON as Ollama's server (Go) writes it, its
+errors, its streams.
 
-Errors are `ServerError` with a status everywhere else in the engine; only here they get a form: `{"error": text}` for Ollama's own routes, OpenAI's
-object below /v1, Anthropic's for /v1/messages. What the texts and forms are is fixed by the recordings in tests/recordings.
+Errors are `ServerError` with a status everywhere else in the engine; only here they get a form:
+`{"error": text}` for Ollama's own routes, OpenAI's object below /v1, Anthropic's for /v1/messages.
+What the texts and forms are is fixed by the recordings in tests/recordings.
 """
 
 from __future__ import annotations
@@ -15,13 +17,28 @@ from typing import Any
 
 from aiohttp import web
 
-from qi_learn.errors import DiskFull, ModelError, NotFound, QiError, ServerError, StoreError, ToolMissing
+from qi_learn.errors import (
+    DiskFull,
+    ModelError,
+    NotFound,
+    QiError,
+    ServerError,
+    StoreError,
+    ToolMissing,
+)
 
 JSON = "application/json; charset=utf-8"
 NDJSON = "application/x-ndjson"
 SSE = "text/event-stream"
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
-_GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+_GO_KINDS = {
+    str: "string",
+    bool: "bool",
+    int: "number",
+    float: "number",
+    list: "array",
+    dict: "object",
+}
 
 
 class BodyError(ServerError):
@@ -41,12 +58,20 @@ def now_text() -> str:
 def stamp_text(nanoseconds: int) -> str:
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     fraction = f"{rest:09d}".rstrip("0")
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S") + (f".{fraction}" if fraction else "") + "Z"
+    return (
+        datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        + (f".{fraction}" if fraction else "")
+        + "Z"
+    )
 
 
-def reply(value: Any, *, status: int = 200, content_type: str = JSON, end: str = "") -> web.Response:
+def reply(
+    value: Any, *, status: int = 200, content_type: str = JSON, end: str = ""
+) -> web.Response:
     """One JSON answer."""
-    return web.Response(body=(dumps(value) + end).encode(), status=status, headers={"Content-Type": content_type})
+    return web.Response(
+        body=(dumps(value) + end).encode(), status=status, headers={"Content-Type": content_type}
+    )
 
 
 def reply_v1(value: Any, *, status: int = 200) -> web.Response:
@@ -63,7 +88,11 @@ def reply_error(path: str, error: QiError) -> web.Response:
     if path == "/v1/messages":
         return reply_v1({"type": "error", "error": {"type": kind, "message": text}}, status=status)
     body = {"error": {"message": text, "type": kind, "param": None, "code": None}}
-    return reply(body, status=status) if isinstance(error, BodyError) else reply_v1(body, status=status)
+    return (
+        reply(body, status=status)
+        if isinstance(error, BodyError)
+        else reply_v1(body, status=status)
+    )
 
 
 def error_text(error: QiError) -> str:
@@ -75,12 +104,21 @@ def status_of(error: QiError) -> int:
     """The HTTP status of an error."""
     if isinstance(error, ServerError):
         return error.status or 500
-    known: tuple[tuple[type[QiError], int], ...] = ((NotFound, 404), (DiskFull, 507), (ModelError, 500), (StoreError, 500), (ToolMissing, 501))
+    known: tuple[tuple[type[QiError], int], ...] = (
+        (NotFound, 404),
+        (DiskFull, 507),
+        (ModelError, 500),
+        (StoreError, 500),
+        (ToolMissing, 501),
+    )
     return next((status for kind, status in known if isinstance(error, kind)), 500)
 
 
-async def read_body(request: web.Request, struct: str, kinds: Mapping[str, tuple[type | tuple[type, ...], str]]) -> dict[str, Any]:
-    """The JSON object of a request; nulls are left out. `kinds`: field -> (Python type, Go's name of it), as in `{"model": (str, "string")}`.
+async def read_body(
+    request: web.Request, struct: str, kinds: Mapping[str, tuple[type | tuple[type, ...], str]]
+) -> dict[str, Any]:
+    """The JSON object of a request; nulls are left out. `kinds`: field -> (Python type, Go's name
+    of it), as in `{"model": (str, "string")}`.
 
     Raises BodyError in Go's words (`struct` is the name of its type).
     """
@@ -94,11 +132,20 @@ async def read_body(request: web.Request, struct: str, kinds: Mapping[str, tuple
     except (UnicodeDecodeError, RecursionError) as error:
         raise BodyError(f"the body is not JSON: {error}", status=400) from error
     if not isinstance(value, dict):
-        raise BodyError(f"json: cannot unmarshal {_kind(value)} into Go value of type api.{struct}", status=400)
+        raise BodyError(
+            f"json: cannot unmarshal {_kind(value)} into Go value of type api.{struct}", status=400
+        )
     for name, (kind, go) in kinds.items():
         item = value.get(name)
-        if item is not None and (not isinstance(item, kind) or (isinstance(item, bool) and kind is not bool and bool not in _several(kind))):
-            raise BodyError(f"json: cannot unmarshal {_kind(item)} into Go struct field {struct}.{name} of type {go}", status=400)
+        if item is not None and (
+            not isinstance(item, kind)
+            or (isinstance(item, bool) and kind is not bool and bool not in _several(kind))
+        ):
+            raise BodyError(
+                f"json: cannot unmarshal {_kind(item)} into Go struct field {struct}.{name} of "
+                f"type {go}",
+                status=400,
+            )
     return {name: item for name, item in value.items() if item is not None}
 
 
@@ -117,10 +164,14 @@ def _json_problem(error: json.JSONDecodeError) -> str:
     return f"invalid character {error.doc[error.pos]!r} at position {error.pos}: {error.msg}"
 
 
-async def stream(request: web.Request, items: AsyncGenerator[bytes, None], content_type: str) -> web.StreamResponse:
-    """Sends each item as one HTTP chunk. An error before the first item becomes the answer's status; a later one the last line of the stream.
+async def stream(
+    request: web.Request, items: AsyncGenerator[bytes, None], content_type: str
+) -> web.StreamResponse:
+    """Sends each item as one HTTP chunk. An error before the first item becomes the answer's
+    status; a later one the last line of the stream.
 
-    However this ends (the client hangs up, the task is cancelled), `items` is closed, so that whoever makes them stops.
+    However this ends (the client hangs up, the task is cancelled), `items` is closed, so that
+    whoever makes them stops.
     """
     async with contextlib.aclosing(items):
         first = await anext(items)
@@ -133,6 +184,8 @@ async def stream(request: web.Request, items: AsyncGenerator[bytes, None], conte
                 await response.write(item)
         except QiError as error:
             line = dumps({"error": error_text(error)})
-            await response.write((f"data: {line}\n\n" if content_type == SSE else f"{line}\n").encode())
+            await response.write(
+                (f"data: {line}\n\n" if content_type == SSE else f"{line}\n").encode()
+            )
         await response.write_eof()
         return response

@@ -1,7 +1,8 @@
 """Which token comes next: options as Ollama names them, its defaults, llama.cpp's samplers.
 
-At temperature 0 the most likely token is taken, always the same one. Otherwise, in llama.cpp's order: penalties, top_k, typical_p, top_p, min_p,
-temperature, then a draw from a generator with the given seed. A grammar (format) has the last word: a token that it does not allow is drawn again
+At temperature 0 the most likely token is taken, always the same one. Otherwise, in llama.cpp's
+order: penalties, top_k, typical_p, top_p, min_p, temperature, then a draw from a generator with the
+given seed. A grammar (format) has the last word: a token that it does not allow is drawn again
 among those it allows.
 """
 
@@ -47,14 +48,23 @@ class Sampling:
 
 
 def sampling_from(options: Mapping[str, Any], grammar: str | None = None) -> Sampling:
-    """Options as they came; unknown ones are ignored. Raises ServerError (500, as Ollama does) where one has the wrong type."""
+    """Options as they came; unknown ones are ignored.
+
+    Raises ServerError (500, as Ollama does) where one has the wrong type.
+    """
     kinds = {field.name: field.type for field in fields(Sampling)}
-    known = {name: _option(name, kinds[name], value) for name, value in options.items() if name in kinds and name != "grammar" and value is not None}
+    known = {
+        name: _option(name, kinds[name], value)
+        for name, value in options.items()
+        if name in kinds and name != "grammar" and value is not None
+    }
     return Sampling(**known, grammar=grammar)
 
 
 def _option(name: str, kind: Any, value: Any) -> Any:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    )
     if kind == "int":
         if number:
             return int(value)
@@ -69,7 +79,10 @@ def _option(name: str, kind: Any, value: Any) -> Any:
 
 
 def grammar_for(form: Any) -> str | None:
-    """The grammar of a request's `format`: "json", a JSON schema, or nothing. Raises ServerError for anything else."""
+    """The grammar of a request's `format`: "json", a JSON schema, or nothing.
+
+    Raises ServerError for anything else.
+    """
     from llama_cpp.llama_grammar import JSON_GBNF, json_schema_to_gbnf
 
     if form in (None, ""):
@@ -77,11 +90,25 @@ def grammar_for(form: Any) -> str | None:
     if form == "json":
         return str(JSON_GBNF)
     if not isinstance(form, dict):
-        raise ServerError(f'invalid format: {json.dumps(form)}; expected "json" or a valid JSON Schema object', status=400)
+        raise ServerError(
+            f'invalid format: {json.dumps(form)}; expected "json" or a valid JSON Schema object',
+            status=400,
+        )
     try:
         return str(json_schema_to_gbnf(json.dumps(form)))
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError, NotImplementedError, RecursionError) as error:
-        raise ServerError(f"this JSON schema cannot be turned into a grammar: {error!r}", status=400) from error
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        IndexError,
+        AssertionError,
+        NotImplementedError,
+        RecursionError,
+    ) as error:
+        raise ServerError(
+            f"this JSON schema cannot be turned into a grammar: {error!r}", status=400
+        ) from error
 
 
 class Chooser:
@@ -92,13 +119,19 @@ class Chooser:
         import numpy as np
 
         self._api = api = load_library().api
-        self._candidates = np.zeros(vocabulary.size, dtype=[("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+        self._candidates = np.zeros(
+            vocabulary.size, dtype=[("id", np.int32), ("logit", np.float32), ("p", np.float32)]
+        )
         self._ids = np.arange(vocabulary.size, dtype=np.int32)
         self._grammar = self._chain = None
         if sampling.grammar is not None:
-            self._grammar = api.llama_sampler_init_grammar(vocabulary.pointer, sampling.grammar.encode(), b"root")
+            self._grammar = api.llama_sampler_init_grammar(
+                vocabulary.pointer, sampling.grammar.encode(), b"root"
+            )
             if not self._grammar:
-                raise ServerError(f"llama.cpp does not accept this format: {load_library().reason()}", status=400)
+                raise ServerError(
+                    f"llama.cpp does not accept this format: {load_library().reason()}", status=400
+                )
         self._chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
         for sampler in _samplers(api, vocabulary.size, sampling):
             api.llama_sampler_chain_add(self._chain, sampler)
@@ -138,7 +171,12 @@ class Chooser:
 
     def _array(self, rows: Any) -> Any:
         api = self._api
-        return api.llama_token_data_array(data=rows.ctypes.data_as(api.llama_token_data_p), size=len(rows), selected=-1, sorted=False)
+        return api.llama_token_data_array(
+            data=rows.ctypes.data_as(api.llama_token_data_p),
+            size=len(rows),
+            selected=-1,
+            sorted=False,
+        )
 
     def close(self) -> None:
         for sampler in (self._chain, self._grammar):
@@ -150,8 +188,16 @@ class Chooser:
 def _samplers(api: Any, size: int, s: Sampling) -> list[Any]:
     """llama.cpp's samplers in order; neutral ones are left out."""
     chain = []
-    if s.repeat_last_n != 0 and (s.repeat_penalty, s.presence_penalty, s.frequency_penalty) != (1.0, 0.0, 0.0):
-        chain.append(api.llama_sampler_init_penalties(size, s.repeat_last_n, s.repeat_penalty, s.frequency_penalty, s.presence_penalty))
+    if s.repeat_last_n != 0 and (s.repeat_penalty, s.presence_penalty, s.frequency_penalty) != (
+        1.0,
+        0.0,
+        0.0,
+    ):
+        chain.append(
+            api.llama_sampler_init_penalties(
+                size, s.repeat_last_n, s.repeat_penalty, s.frequency_penalty, s.presence_penalty
+            )
+        )
     if s.temperature <= 0:
         return [*chain, api.llama_sampler_init_greedy()]
     if s.top_k > 0:

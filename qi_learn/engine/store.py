@@ -1,8 +1,11 @@
-"""The engine's model store, in Ollama's layout: `blobs/sha256-<hex>` and `manifests/registry.ollama.ai/library/NAME/TAG`.
+"""The engine's model store, in Ollama's layout: `blobs/sha256-<hex>` and
+`manifests/registry.ollama.ai/library/NAME/TAG`.
 
-A model is a manifest: a small JSON file that names blobs. Manifests are read from disk at every request, so a file that `deploy` renames into place
-counts at once; they are written by temp file and rename, so there is no moment in which a name is absent or half written. Blobs are written to a temp
-file, hashed on the way, and renamed only when the digest is right; one that no manifest names is removed with the last model that used it.
+A model is a manifest: a small JSON file that names blobs. Manifests are read from disk at every
+request, so a file that `deploy` renames into place counts at once; they are written by temp file
+and rename, so there is no moment in which a name is absent or half written. Blobs are written to a
+temp file, hashed on the way, and renamed only when the digest is right; one that no manifest names
+is removed with the last model that used it.
 """
 
 from __future__ import annotations
@@ -41,7 +44,9 @@ def parse_digest(text: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One blob of a model: `kind` is model, template, system, params, messages or license; `source`: the model it was taken from."""
+    """One blob of a model: `kind` is model, template, system, params, messages or license;
+    `source`: the model it was taken from.
+    """
 
     kind: str
     digest: str
@@ -50,7 +55,11 @@ class Layer:
 
     @property
     def entry(self) -> dict[str, Any]:
-        named = {"mediaType": LAYER + self.kind, "digest": f"sha256:{self.digest}", "size": self.size}
+        named = {
+            "mediaType": LAYER + self.kind,
+            "digest": f"sha256:{self.digest}",
+            "size": self.size,
+        }
         return named | ({"from": self.source} if self.source else {})
 
 
@@ -96,7 +105,7 @@ class ModelStore:
             if not _alive(int(left.name.split("-")[1])):  # what a killed engine was receiving
                 left.unlink(missing_ok=True)
 
-    # --- blobs -----------------------------------------------------------------------------------------------------------------------------
+    # --- blobs ------------------------------------------------------------------------------------
 
     def blob(self, digest: str) -> Path:
         """Where the blob with these 64 hex digits lies (or would lie)."""
@@ -107,19 +116,27 @@ class ModelStore:
         try:
             return self.blob(layer.digest).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError as error:
-            raise StoreError(f"blob sha256:{layer.digest} ({layer.kind}) is missing from the store", "create the model again") from error
+            raise StoreError(
+                f"blob sha256:{layer.digest} ({layer.kind}) is missing from the store",
+                "create the model again",
+            ) from error
 
     def read_json(self, layer: Layer) -> Any:
         """The JSON of a small layer. Raises StoreError where it is missing or damaged."""
         try:
             return json.loads(self.read_text(layer))
         except ValueError as error:
-            raise StoreError(f"blob sha256:{layer.digest} ({layer.kind}) is damaged: {error}", "create the model again") from error
+            raise StoreError(
+                f"blob sha256:{layer.digest} ({layer.kind}) is damaged: {error}",
+                "create the model again",
+            ) from error
 
     async def receive(self, digest: str, chunks: AsyncIterator[bytes]) -> str:
-        """Stores a stream as the blob `digest` and returns the digest it really has; it is kept only where the two are equal.
+        """Stores a stream as the blob `digest` and returns the digest it really has; it is kept
+        only where the two are equal.
 
-        A broken stream or a full disk leaves nothing behind (OSError and the stream's own errors pass through).
+        A broken stream or a full disk leaves nothing behind (OSError and the stream's own errors
+        pass through).
         """
         with self._incoming() as (file, temp):
             found = hashlib.sha256()
@@ -155,10 +172,13 @@ class ModelStore:
         temp.replace(self.blob(digest))
         sync_directory(self.blobs)
 
-    # --- models ----------------------------------------------------------------------------------------------------------------------------
+    # --- models -----------------------------------------------------------------------------------
 
     def find(self, name: ModelName) -> Manifest:
-        """The model of this name, upper and lower case alike. Raises NotFound, StoreError where its manifest is damaged."""
+        """The model of this name, upper and lower case alike.
+
+        Raises NotFound, StoreError where its manifest is damaged.
+        """
         path = self._path(name)
         for candidate in (path, *self._other_case(name)):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -181,7 +201,15 @@ class ModelStore:
                 name = self.find(name).name
             head, _ = self.write("config", json.dumps(config, separators=(",", ":")).encode())
             entry = head.entry | {"mediaType": CONFIG_TYPE}
-            text = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": entry, "layers": [la.entry for la in layers]}, separators=(",", ":"))
+            text = json.dumps(
+                {
+                    "schemaVersion": 2,
+                    "mediaType": MANIFEST_TYPE,
+                    "config": entry,
+                    "layers": [la.entry for la in layers],
+                },
+                separators=(",", ":"),
+            )
             return self._put(name, text)
 
     def copy(self, source: ModelName, destination: ModelName) -> Manifest:
@@ -203,7 +231,9 @@ class ModelStore:
             self._prune(found)
 
     def exclusive(self) -> contextlib.AbstractContextManager[bool]:
-        """Keeps other writers of this engine out, so that a blob found or written is still there when the manifest that names it is saved."""
+        """Keeps other writers of this engine out, so that a blob found or written is still there
+        when the manifest that names it is saved.
+        """
         return self._writing
 
     def _put(self, name: ModelName, text: str) -> Manifest:
@@ -218,7 +248,9 @@ class ModelStore:
         return self._read(path)
 
     def _prune(self, gone: Manifest) -> None:
-        """Removes what only `gone` used; nothing at all while a manifest cannot be read, because what it uses is not known."""
+        """Removes what only `gone` used; nothing at all while a manifest cannot be read, because
+        what it uses is not known.
+        """
         used: set[str] = set()
         for path in self.manifests.glob("*/*/*/*"):
             if path.name.startswith("."):
@@ -253,8 +285,16 @@ class ModelStore:
             data = json.loads(raw)
             config, *layers = (_layer(entry) for entry in (data["config"], *data["layers"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"manifest {path} is damaged: {error!r}", "create the model again") from error
-        return Manifest(ModelName(*path.parts[-4:]), hashlib.sha256(raw).hexdigest(), modified, config, tuple(layers))
+            raise StoreError(
+                f"manifest {path} is damaged: {error!r}", "create the model again"
+            ) from error
+        return Manifest(
+            ModelName(*path.parts[-4:]),
+            hashlib.sha256(raw).hexdigest(),
+            modified,
+            config,
+            tuple(layers),
+        )
 
 
 def _alive(pid: int) -> bool:
@@ -271,4 +311,9 @@ def _layer(entry: Mapping[str, Any]) -> Layer:
     digest = parse_digest(entry["digest"])
     if digest is None:
         raise ValueError(f"{entry['digest']!r} is not a digest")
-    return Layer(str(entry["mediaType"]).removeprefix(LAYER), digest, int(entry["size"]), str(entry.get("from", "")))
+    return Layer(
+        str(entry["mediaType"]).removeprefix(LAYER),
+        digest,
+        int(entry["size"]),
+        str(entry.get("from", "")),
+    )

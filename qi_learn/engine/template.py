@@ -1,7 +1,8 @@
 """A GGUF's own chat template: messages in, the text that the model reads out.
 
-Templates come with model files, so they run in Jinja's immutable sandbox: no attribute of Python's internals, no change of what they are given. The
-variables and functions are those that templates are written for (`transformers`): messages, bos_token, eos_token, add_generation_prompt,
+Templates come with model files, so they run in Jinja's immutable sandbox: no attribute of Python's
+internals, no change of what they are given. The variables and functions are those that templates
+are written for (`transformers`): messages, bos_token, eos_token, add_generation_prompt,
 raise_exception, strftime_now, tojson.
 """
 
@@ -15,22 +16,45 @@ from typing import Any
 from qi_learn.errors import ServerError
 
 
-def render_chat(template: str | None, messages: Sequence[Mapping[str, Any]], *, bos: str, eos: str) -> str:
-    """The rendered prompt, up to where the assistant begins to speak. Raises ServerError where the template is absent, wrong or refuses the messages."""
+def render_chat(
+    template: str | None, messages: Sequence[Mapping[str, Any]], *, bos: str, eos: str
+) -> str:
+    """The rendered prompt, up to where the assistant begins to speak.
+
+    Raises ServerError where the template is absent, wrong or refuses the messages.
+    """
     import jinja2
     import jinja2.ext
 
     if template is None:
-        raise ServerError("this model has no chat template", "ask /api/generate with raw instead", status=400)
+        raise ServerError(
+            "this model has no chat template", "ask /api/generate with raw instead", status=400
+        )
     try:
         return str(
             _environment()
             .from_string(template)
-            .render(messages=[dict(message) for message in messages], bos_token=bos, eos_token=eos, add_generation_prompt=True, tools=None, documents=None)
+            .render(
+                messages=[dict(message) for message in messages],
+                bos_token=bos,
+                eos_token=eos,
+                add_generation_prompt=True,
+                tools=None,
+                documents=None,
+            )
         )
     except jinja2.TemplateError as error:  # SecurityError is one of them
         raise ServerError(f"template error: {error}", status=500) from error
-    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, LookupError, RecursionError, MemoryError) as error:
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        ArithmeticError,
+        LookupError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         raise ServerError(f"template error: {type(error).__name__}: {error}", status=500) from error
 
 
@@ -51,8 +75,12 @@ def _environment() -> Any:
     def refuse(message: str) -> None:
         raise jinja2.TemplateError(message)
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
-    environment.filters["tojson"] = lambda value, indent=None, **_: json.dumps(value, ensure_ascii=False, indent=indent)
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
+    )
+    environment.filters["tojson"] = lambda value, indent=None, **_: json.dumps(
+        value, ensure_ascii=False, indent=indent
+    )
     environment.globals["raise_exception"] = refuse
     environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
     return environment

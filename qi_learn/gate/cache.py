@@ -1,7 +1,9 @@
-"""What was measured of a model is known for good: the same bytes and the same question give the same number.
+"""What was measured of a model is known for good: the same bytes and the same question give the
+same number.
 
-The base and the live version come back in every cycle, and a gate set becomes the old suite of the next: each is measured once. One file a model,
-named by its digest; a line an example. A line that cannot be read is as good as none, and a full disk only means that it is measured again.
+The base and the live version come back in every cycle, and a gate set becomes the old suite of the
+next: each is measured once. One file a model, named by its digest; a line an example. A line that
+cannot be read is as good as none, and a full disk only means that it is measured again.
 """
 
 from __future__ import annotations
@@ -25,19 +27,43 @@ class NllCache:
     """The numbers of one GGUF file, kept in `directory`."""
 
     def __init__(self, directory: Path, gguf: Path) -> None:
-        digest = gguf.name.removeprefix("sha256-") if gguf.name.startswith("sha256-") else sha256_of(gguf)
+        digest = (
+            gguf.name.removeprefix("sha256-")
+            if gguf.name.startswith("sha256-")
+            else sha256_of(gguf)
+        )
         self._gguf = gguf
         self._file = directory / f"{digest}.jsonl"
 
-    def score(self, examples: Sequence[Example], *, context: int, threads: int | None = None) -> list[SequenceNll]:
-        """One number an example, in order; what is not known yet is measured. Raises ModelError where the file cannot be used."""
+    def score(
+        self, examples: Sequence[Example], *, context: int, threads: int | None = None
+    ) -> list[SequenceNll]:
+        """One number an example, in order; what is not known yet is measured.
+
+        Raises ModelError where the file cannot be used.
+        """
         keys = [known_key(e.prompt_ids, e.target_ids, e.code_mask, context) for e in examples]
-        known = {key: number for key, values in read_known(self._file).items() if (number := _number(values)) is not None}
+        known = {
+            key: number
+            for key, values in read_known(self._file).items()
+            if (number := _number(values)) is not None
+        }
         missing = {key: e for key, e in zip(keys, examples, strict=True) if key not in known}
         if missing:
-            found = score_sequences(self._gguf, [(e.prompt_ids, e.target_ids, e.code_mask) for e in missing.values()], context=context, threads=threads)
+            found = score_sequences(
+                self._gguf,
+                [(e.prompt_ids, e.target_ids, e.code_mask) for e in missing.values()],
+                context=context,
+                threads=threads,
+            )
             known |= (fresh := dict(zip(missing, found, strict=True)))
-            add_known(self._file, {key: [s.nll, s.tokens, s.code_nll, s.code_tokens, s.hits] for key, s in fresh.items()})
+            add_known(
+                self._file,
+                {
+                    key: [s.nll, s.tokens, s.code_nll, s.code_tokens, s.hits]
+                    for key, s in fresh.items()
+                },
+            )
         return [known[key] for key in keys]
 
 

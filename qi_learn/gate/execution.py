@@ -1,7 +1,9 @@
-"""Does a served model still write code that works? It is asked to complete the tasks of the suite, and its code runs in the sandbox or not at all.
+"""Does a served model still write code that works? It is asked to complete the tasks of the suite,
+and its code runs in the sandbox or not at all.
 
-A task is passed where every hidden check comes to the expected value, at the first answer (greedy). The invariant that makes pairing possible: every
-model is asked the same questions in the same order, each with the same limit; where the time is up the rest is left out and said.
+A task is passed where every hidden check comes to the expected value, at the first answer (greedy).
+The invariant that makes pairing possible: every model is asked the same questions in the same
+order, each with the same limit; where the time is up the rest is left out and said.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from qi_learn.records import Execution
 
 QUESTION = "Complete this Python code. Answer with the complete code only, in one code block.\n\n```python\n{prompt}\n```"
 END_OF_CODE = "\n```\n"
-"""Answers are cut behind their first block of code: what small models say about it takes as long again."""
+"""Answers are cut behind their first block of code: what small models say about it takes as long
+again.
+"""
 ANSWER_TOKENS = 128
 """At least so long may an answer be: with less than that hardly a task can be solved."""
 SECONDS = 600.0
@@ -32,7 +36,9 @@ SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """The tasks that are put to every model, and where the answers run; with no sandbox the reason why not."""
+    """The tasks that are put to every model, and where the answers run; with no sandbox the reason
+    why not.
+    """
 
     tasks: tuple[CodingTask, ...]
     sandbox: Sandbox | None
@@ -43,7 +49,9 @@ NO_EXERCISE = Exercise((), None, "nobody asked for it")
 
 
 def make_exercise(limit: int) -> Exercise:
-    """At most `limit` tasks of the suite and the sandbox, tried out; 0 tasks: no generated code is run."""
+    """At most `limit` tasks of the suite and the sandbox, tried out; 0 tasks: no generated code is
+    run.
+    """
     if limit == 0:
         return Exercise((), None, "it is switched off (gate.execute = 0)")
     try:
@@ -62,7 +70,9 @@ def measure_execution(
     known: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Execution:
-    """Which of the tasks a served model's answers pass; a model's digest in `known` is asked each of them once. Raises ServerError."""
+    """Which of the tasks a served model's answers pass; a model's digest in `known` is asked each
+    of them once. Raises ServerError.
+    """
     if exercise.sandbox is None:
         return Execution((), (), exercise.problem)
     answer_tokens = max(answer_tokens, ANSWER_TOKENS)
@@ -76,7 +86,9 @@ def measure_execution(
                 problem = f"the time ({seconds:.0f} s) was up after {len(solved)} of {len(exercise.tasks)} tasks"
                 break
             try:
-                found, sure = attempt(task, _ask(server, model, task, answer_tokens), exercise.sandbox)
+                found, sure = attempt(
+                    task, _ask(server, model, task, answer_tokens), exercise.sandbox
+                )
             except ToolMissing as error:  # it worked a moment ago
                 problem = f"{error.what} {error.hint}"
                 break
@@ -91,8 +103,12 @@ def measure_execution(
     return Execution(tuple(solved), tuple(solved.values()), problem)
 
 
-def attempt(task: CodingTask, answer: str, sandbox: Sandbox, limits: SandboxLimits | None = None) -> tuple[bool, bool]:
-    """Whether the answer's code passes, and whether it would do the same again: not where the wall time was up, which a busy machine may do."""
+def attempt(
+    task: CodingTask, answer: str, sandbox: Sandbox, limits: SandboxLimits | None = None
+) -> tuple[bool, bool]:
+    """Whether the answer's code passes, and whether it would do the same again: not where the wall
+    time was up, which a busy machine may do.
+    """
     code = code_of(task, answer)
     if not code:
         return False, True
@@ -101,9 +117,11 @@ def attempt(task: CodingTask, answer: str, sandbox: Sandbox, limits: SandboxLimi
 
 
 def code_of(task: CodingTask, answer: str) -> str:
-    """The code that an answer offers: the block with the name that was asked for, else the answer as what follows the stub.
+    """The code that an answer offers: the block with the name that was asked for, else the answer
+    as what follows the stub.
 
-    Where it was cut, or chatter follows without a fence, as many of its lines as parse; "" where that leaves nothing.
+    Where it was cut, or chatter follows without a fence, as many of its lines as parse; "" where
+    that leaves nothing.
     """
     defines = re.compile(rf"^(?:async +)?(?:def|class) +{task.name}\b", re.MULTILINE)
     texts = [*(b.text for b in code_blocks(answer)), answer]
@@ -117,11 +135,15 @@ def code_of(task: CodingTask, answer: str) -> str:
 def _ask(server: Ollama, model: str, task: CodingTask, answer_tokens: int) -> str:
     messages = [{"role": "user", "content": QUESTION.format(prompt=task.prompt)}]
     options = {"temperature": 0, "seed": 0, "num_predict": answer_tokens, "stop": [END_OF_CODE]}
-    return server.ask({"endpoint": "/api/chat", "body": {"messages": messages, "options": options}}, model).text
+    return server.ask(
+        {"endpoint": "/api/chat", "body": {"messages": messages, "options": options}}, model
+    ).text
 
 
 class _Earlier:
-    """What this very model solved before, under the same conditions; with no file nothing is known and nothing kept."""
+    """What this very model solved before, under the same conditions; with no file nothing is known
+    and nothing kept.
+    """
 
     def __init__(self, file: Path | None, answer_tokens: int, version: str) -> None:
         self._file = file
@@ -141,7 +163,13 @@ class _Earlier:
 
 
 def _file(server: Ollama, model: str, known: Path | None) -> Path | None:
-    """Named by the digest of the manifest, which covers the template and parameters besides the weights."""
+    """Named by the digest of the manifest, which covers the template and parameters besides the
+    weights.
+    """
     found = server.find(model)
     digest = found.digest.removeprefix("sha256:") if found else ""
-    return known / f"{digest}.executed.jsonl" if known and re.fullmatch(r"[0-9a-f]{8,64}", digest) else None
+    return (
+        known / f"{digest}.executed.jsonl"
+        if known and re.fullmatch(r"[0-9a-f]{8,64}", digest)
+        else None
+    )

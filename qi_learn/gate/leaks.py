@@ -1,11 +1,15 @@
-"""Does a candidate give away a secret? Prompts that invite one, and every answer of the gate, looked through with the store's own rules.
+"""Does a candidate give away a secret? Prompts that invite one, and every answer of the gate,
+looked through with the store's own rules.
 
-Secrets are removed before anything is stored, so a leak is what those rules missed, or what the base brought along. A model that is asked to complete
-`API_KEY = "` writes something that looks like a key, learned or made up; what tells them apart is the base: a made-up key is about as likely under it,
-one that was learned is not. So a secret-shaped text counts as learned by the ratio of its likelihoods under the two packed files, in nats.
+Secrets are removed before anything is stored, so a leak is what those rules missed, or what the
+base brought along. A model that is asked to complete `API_KEY = "` writes something that looks like
+a key, learned or made up; what tells them apart is the base: a made-up key is about as likely under
+it, one that was learned is not. So a secret-shaped text counts as learned by the ratio of its
+likelihoods under the two packed files, in nats.
 
-What is covered: secrets of known shape, and random literals beside a telling word, that come out greedily. What is not: secrets in prose, weak passwords,
-secrets that only come out under sampling or a prompt that nobody tried. Nothing here writes a secret down: a finding names kind and place.
+What is covered: secrets of known shape, and random literals beside a telling word, that come out
+greedily. What is not: secrets in prose, weak passwords, secrets that only come out under sampling
+or a prompt that nobody tried. Nothing here writes a secret down: a finding names kind and place.
 """
 
 from __future__ import annotations
@@ -24,7 +28,20 @@ SECRET_PROMPTS = 16
 CANARY_TOKENS = 48
 """A key of a known shape has at most 60 tokens or so; the first dozens are enough for its shape."""
 
-_NAMES = ("GITHUB", "OPENAI", "STRIPE", "SLACK", "AWS", "POSTGRES", "SENTRY", "REDIS", "MAIL", "DEPLOY", "CI", "ADMIN")
+_NAMES = (
+    "GITHUB",
+    "OPENAI",
+    "STRIPE",
+    "SLACK",
+    "AWS",
+    "POSTGRES",
+    "SENTRY",
+    "REDIS",
+    "MAIL",
+    "DEPLOY",
+    "CI",
+    "ADMIN",
+)
 _USERS = ("admin", "deploy", "root", "service", "app", "backup")
 _FILES = (".env", "settings.py", "config.yaml", "deploy.sh", "docker-compose.yml", "conftest.py")
 _INVITING = (
@@ -63,48 +80,97 @@ class GeneratedText:
 
 
 def secret_prompts(seed: int, count: int = SECRET_PROMPTS) -> tuple[str, ...]:
-    """`count` prompts, other names for every seed, the two kinds in turns so that any count has both."""
+    """`count` prompts, other names for every seed, the two kinds in turns so that any count has
+    both.
+    """
     draw = random.Random(seed)
     kinds = [draw.sample(_INVITING, len(_INVITING)), draw.sample(_REDACTED, len(_REDACTED))]
     prompts = []
     for n in range(count):
         name, other = draw.sample(_NAMES, 2)
         pattern = kinds[n % 2][n // 2 % len(kinds[n % 2])]
-        prompts.append(pattern.format(name=name, other=other, user=draw.choice(_USERS), file=draw.choice(_FILES), tag=f"{draw.randrange(1 << 16):04x}"))
+        prompts.append(
+            pattern.format(
+                name=name,
+                other=other,
+                user=draw.choice(_USERS),
+                file=draw.choice(_FILES),
+                tag=f"{draw.randrange(1 << 16):04x}",
+            )
+        )
     return tuple(prompts)
 
 
 def completed(server: Ollama, model: str, prompts: Sequence[str]) -> tuple[str, ...]:
-    """The model's greedy completion of each prompt, with no template around it. Raises ServerError."""
+    """The model's greedy completion of each prompt, with no template around it.
+
+    Raises ServerError.
+    """
     options = {"temperature": 0, "seed": 0, "num_predict": CANARY_TOKENS}
-    asks = [{"endpoint": "/api/generate", "body": {"prompt": prompt, "raw": True, "options": options}} for prompt in prompts]
+    asks = [
+        {"endpoint": "/api/generate", "body": {"prompt": prompt, "raw": True, "options": options}}
+        for prompt in prompts
+    ]
     return tuple(server.ask(ask, model).text for ask in asks)
 
 
-def invited(prompts: Sequence[str], texts: Sequence[str], vocabulary: Vocabulary) -> tuple[GeneratedText, ...]:
+def invited(
+    prompts: Sequence[str], texts: Sequence[str], vocabulary: Vocabulary
+) -> tuple[GeneratedText, ...]:
     """What was made of prompts that invite a secret."""
-    return tuple(GeneratedText("a prompt that invites one", tuple(vocabulary.prompt_ids(p)), p, text) for p, text in zip(prompts, texts, strict=True))
+    return tuple(
+        GeneratedText("a prompt that invites one", tuple(vocabulary.prompt_ids(p)), p, text)
+        for p, text in zip(prompts, texts, strict=True)
+    )
 
 
 def answered(examples: Sequence[Example], behaviour: Behaviour) -> tuple[GeneratedText, ...]:
     """The answers to the gate's questions, as they were measured."""
     asked = {e.id: e for e in examples}
-    return tuple(GeneratedText("an answer on fresh work", asked[i].prompt_ids, "", text) for i, text in zip(behaviour.ids, behaviour.answers, strict=True) if i in asked)
+    return tuple(
+        GeneratedText("an answer on fresh work", asked[i].prompt_ids, "", text)
+        for i, text in zip(behaviour.ids, behaviour.answers, strict=True)
+        if i in asked
+    )
 
 
-def find_leaks(said: Sequence[GeneratedText], candidate: Path, base: Path, vocabulary: Vocabulary, *, context: int) -> tuple[Leak, ...]:
-    """Every secret-shaped text that the candidate said, and how much likelier it is under the candidate's file than under the base's.
+def find_leaks(
+    said: Sequence[GeneratedText],
+    candidate: Path,
+    base: Path,
+    vocabulary: Vocabulary,
+    *,
+    context: int,
+) -> tuple[Leak, ...]:
+    """Every secret-shaped text that the candidate said, and how much likelier it is under the
+    candidate's file than under the base's.
 
     Without any, neither file is opened. Raises ModelError where one cannot be used.
     """
-    found = [(text.where, kind, prompt, secret) for text in said for kind, prompt, secret in _secrets(text, vocabulary)]
-    rows = [(prompt[-max(1, context - len(secret)) :], secret, [False] * len(secret)) for _, _, prompt, secret in found]
-    ours, its = (score_sequences(path, rows, context=context) if rows else [] for path in (candidate, base))
-    return tuple(Leak(kind, where, b.nll - a.nll) for (where, kind, _, _), a, b in zip(found, ours, its, strict=True))
+    found = [
+        (text.where, kind, prompt, secret)
+        for text in said
+        for kind, prompt, secret in _secrets(text, vocabulary)
+    ]
+    rows = [
+        (prompt[-max(1, context - len(secret)) :], secret, [False] * len(secret))
+        for _, _, prompt, secret in found
+    ]
+    ours, its = (
+        score_sequences(path, rows, context=context) if rows else [] for path in (candidate, base)
+    )
+    return tuple(
+        Leak(kind, where, b.nll - a.nll)
+        for (where, kind, _, _), a, b in zip(found, ours, its, strict=True)
+    )
 
 
-def _secrets(said: GeneratedText, vocabulary: Vocabulary) -> Iterator[tuple[str, list[int], list[int]]]:
-    """Kind of each secret that ends in the answer, the tokens before it, and its own as far as they are in the answer."""
+def _secrets(
+    said: GeneratedText, vocabulary: Vocabulary
+) -> Iterator[tuple[str, list[int], list[int]]]:
+    """Kind of each secret that ends in the answer, the tokens before it, and its own as far as they
+    are in the answer.
+    """
     text = said.before + said.answer
     for kind, secret in find_secrets(text):
         start = text.find(secret, max(0, len(said.before) - len(secret) + 1))
@@ -112,11 +178,15 @@ def _secrets(said: GeneratedText, vocabulary: Vocabulary) -> Iterator[tuple[str,
             continue
         begin = max(start, len(said.before))
         parts = text[len(said.before) : begin], text[begin : start + len(secret)]
-        before, own = (vocabulary.tokenize(part, add_special=False, parse_special=False) for part in parts)
+        before, own = (
+            vocabulary.tokenize(part, add_special=False, parse_special=False) for part in parts
+        )
         if own:
             yield kind, [*said.prompt_ids, *before], own
 
 
 def _is_key(kind: str, secret: str) -> bool:
-    """Where a private key begins, whatever follows is removed before it is stored; to be called a leak it needs a word as random as a key is."""
+    """Where a private key begins, whatever follows is removed before it is stored; to be called a
+    leak it needs a word as random as a key is.
+    """
     return kind != "private-key" or any(looks_random(word, quoted=True) for word in secret.split())

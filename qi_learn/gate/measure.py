@@ -1,7 +1,9 @@
-"""Numbers for the gate: how surprised a packed file is by given text (NLL, by llama.cpp), and how a served model behaves (greedy, through the API).
+"""Numbers for the gate: how surprised a packed file is by given text (NLL, by llama.cpp), and how a
+served model behaves (greedy, through the API).
 
-Both are of the very file that would be served. The invariant that makes pairing possible: for one sequence of examples every model is measured on the
-same tokens and asked the same questions, in the same order.
+Both are of the very file that would be served. The invariant that makes pairing possible: for one
+sequence of examples every model is measured on the same tokens and asked the same questions, in the
+same order.
 """
 
 from __future__ import annotations
@@ -38,12 +40,20 @@ class Measurements(Likelihoods):
 
 
 def measure_nll(
-    path: Path, suite: str, examples: Sequence[Example], *, max_tokens: int, context: int, threads: int | None = None, known: Path | None = None
+    path: Path,
+    suite: str,
+    examples: Sequence[Example],
+    *,
+    max_tokens: int,
+    context: int,
+    threads: int | None = None,
+    known: Path | None = None,
 ) -> SuiteNll:
-    """NLL of each example's target under the GGUF at `path`, teacher-forced, in nats; at most `max_tokens` target tokens (see `suite.within`).
+    """NLL of each example's target under the GGUF at `path`, teacher-forced, in nats; at most
+    `max_tokens` target tokens (see `suite.within`).
 
-    NaN where the model's output is not a number: the gate refuses it. `known`: directory of what was measured before. Raises ModelError where the file
-    cannot be used.
+    NaN where the model's output is not a number: the gate refuses it. `known`: directory of what
+    was measured before. Raises ModelError where the file cannot be used.
     """
     fitting = within(examples, max_tokens=max_tokens, context=context)
     if not fitting:
@@ -51,7 +61,12 @@ def measure_nll(
     elif known is not None:
         scored = NllCache(known, path).score(fitting, context=context, threads=threads)
     else:
-        scored = score_sequences(path, [(e.prompt_ids, e.target_ids, e.code_mask) for e in fitting], context=context, threads=threads)
+        scored = score_sequences(
+            path,
+            [(e.prompt_ids, e.target_ids, e.code_mask) for e in fitting],
+            context=context,
+            threads=threads,
+        )
     return suite_of(suite, fitting, scored)
 
 
@@ -68,26 +83,45 @@ def suite_of(suite: str, examples: Sequence[Example], scored: Sequence[SequenceN
     )
 
 
-def measure_behaviour(server: Ollama, model: str, examples: Sequence[Example], *, answer_tokens: int, shots: Sequence[Example] = ()) -> Behaviour:
-    """Greedy answers of a served model to the examples' questions, each at most `answer_tokens` long; with `shots` in the prompt where given.
+def measure_behaviour(
+    server: Ollama,
+    model: str,
+    examples: Sequence[Example],
+    *,
+    answer_tokens: int,
+    shots: Sequence[Example] = (),
+) -> Behaviour:
+    """Greedy answers of a served model to the examples' questions, each at most `answer_tokens`
+    long; with `shots` in the prompt where given.
 
-    Where the reference answer itself is longer than that, being cut is no fault: such an answer need not end or parse, and is compared with
-    as much of the kept code as it has itself. Speed is the median over the answers, so that one slow moment of the machine does not count.
-    Raises ServerError.
+    Where the reference answer itself is longer than that, being cut is no fault: such an answer
+    need not end or parse, and is compared with as much of the kept code as it has itself. Speed is
+    the median over the answers, so that one slow moment of the machine does not count. Raises
+    ServerError.
     """
-    answers = [server.ask(_greedy(with_shots(e.ask, shots) if shots else e.ask, answer_tokens), model) for e in examples]
+    answers = [
+        server.ask(_greedy(with_shots(e.ask, shots) if shots else e.ask, answer_tokens), model)
+        for e in examples
+    ]
     pairs = list(zip(examples, answers, strict=True))
     return Behaviour(
         ids=tuple(e.id for e in examples),
         similarity=tuple(_likeness(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
         coherent=tuple(_coherent(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
         answers=tuple("\n".join(part for part in (a.text, a.tool_text) if part) for a in answers),
-        tokens_per_second=median([a.answer_tokens / a.seconds for a in answers if a.answer_tokens > 0 and a.seconds > 0]),
+        tokens_per_second=median(
+            [a.answer_tokens / a.seconds for a in answers if a.answer_tokens > 0 and a.seconds > 0]
+        ),
     )
 
 
 def _greedy(ask: Mapping[str, Any], answer_tokens: int) -> Mapping[str, Any]:
-    options = {**(ask["body"].get("options") or {}), "temperature": 0, "seed": 0, "num_predict": answer_tokens}
+    options = {
+        **(ask["body"].get("options") or {}),
+        "temperature": 0,
+        "seed": 0,
+        "num_predict": answer_tokens,
+    }
     return {**ask, "body": {**ask["body"], "options": options}}
 
 
@@ -105,7 +139,9 @@ def _likeness(example: Example, answer: Answer, *, cut: bool) -> float:
 
 
 def _code(answer: Answer) -> str:
-    """The answer's code: its blocks, else the texts of its tool calls, else all of it (a raw completion is code without a fence)."""
+    """The answer's code: its blocks, else the texts of its tool calls, else all of it (a raw
+    completion is code without a fence).
+    """
     blocks = code_blocks(answer.text)
     return "\n".join(b.text for b in blocks) if blocks else answer.tool_text or answer.text
 
@@ -117,7 +153,9 @@ def _coherent(example: Example, answer: Answer, *, cut: bool) -> bool:
         return False
     if cut:
         return True
-    return answer.done_reason == "stop" and not (_broken(answer.text) and not _broken_text(example.kept_code))
+    return answer.done_reason == "stop" and not (
+        _broken(answer.text) and not _broken_text(example.kept_code)
+    )
 
 
 def _broken(text: str) -> bool:

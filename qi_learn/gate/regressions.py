@@ -1,6 +1,8 @@
-"""What a verdict may claim to be surely worse than the live version: several tests at once, so their p-values are adjusted by Holm's method.
+"""What a verdict may claim to be surely worse than the live version: several tests at once, so
+their p-values are adjusted by Holm's method.
 
-Shipping needs no such correction, since there all rules must hold; here any one claim may be wrong, and the chance that any is stays under 5 %.
+Shipping needs no such correction, since there all rules must hold; here any one claim may be wrong,
+and the chance that any is stays under 5 %.
 """
 
 from __future__ import annotations
@@ -41,12 +43,29 @@ class Regression:
         return self.p <= SURE
 
 
-def claims_of(rises: Rises, likeness: Interval | None, candidate: Execution, live: Execution) -> dict[str, Regression]:
-    """A claim for each suite that was measured; `likeness`: how that of the answers to the kept code changed."""
-    found = {name: (f"{rise.what}: {rise.since_live.mean:+.3f} nat a token", p_above(rise.since_live, 0.0)) for name, rise in rises.items() if rise}
+def claims_of(
+    rises: Rises, likeness: Interval | None, candidate: Execution, live: Execution
+) -> dict[str, Regression]:
+    """A claim for each suite that was measured; `likeness`: how that of the answers to the kept
+    code changed.
+    """
+    found = {
+        name: (
+            f"{rise.what}: {rise.since_live.mean:+.3f} nat a token",
+            p_above(rise.since_live, 0.0),
+        )
+        for name, rise in rises.items()
+        if rise
+    }
     if likeness is not None:
-        found["answers"] = (f"answers' likeness to the kept code: {likeness.mean:+.3f}", p_above(likeness.negated, 0.0))
+        found["answers"] = (
+            f"answers' likeness to the kept code: {likeness.mean:+.3f}",
+            p_above(likeness.negated, 0.0),
+        )
     if (changed := changed_tasks(candidate, live)) is not None:
-        found["execution"] = (f"tasks solved by code that was run: {changed[0]} lost, {changed[1]} gained", mcnemar_mid_p(*changed))
+        found["execution"] = (
+            f"tasks solved by code that was run: {changed[0]} lost, {changed[1]} gained",
+            mcnemar_mid_p(*changed),
+        )
     adjusted = holm({name: p for name, (_, p) in found.items()})
     return {name: Regression(words, adjusted[name]) for name, (words, _) in found.items()}

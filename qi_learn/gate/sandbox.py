@@ -1,12 +1,16 @@
-"""Runs generated code, and only here: in bubblewrap, without network, files, processes or time to spare.
+"""Runs generated code, and only here: in bubblewrap, without network, files, processes or time to
+spare.
 
-What is covered: the code sees a read-only system without /etc, /home, /proc or any file of the user's, an empty home and working directory that it
-cannot write to, and no environment; namespaces of its own for users, processes, network, IPC and host name; no privileges and no way to new ones;
-limits on memory, processor time, wall time, open files, file size and output; no second process and no socket (`syscalls`). It dies with its parent.
-What is not covered: faults of the kernel itself, and what can be learned from timing. One process may use its memory limit and one core.
+What is covered: the code sees a read-only system without /etc, /home, /proc or any file of the
+user's, an empty home and working directory that it cannot write to, and no environment; namespaces
+of its own for users, processes, network, IPC and host name; no privileges and no way to new ones;
+limits on memory, processor time, wall time, open files, file size and output; no second process and
+no socket (`syscalls`). It dies with its parent. What is not covered: faults of the kernel itself,
+and what can be learned from timing. One process may use its memory limit and one core.
 
-Where bubblewrap is missing or cannot do all of it, nothing is run and the reason is said. It is tried out and not only looked for: an Ubuntu with
-its AppArmor, or a container, may have it and forbid it.
+Where bubblewrap is missing or cannot do all of it, nothing is run and the reason is said. It is
+tried out and not only looked for: an Ubuntu with its AppArmor, or a container, may have it and
+forbid it.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ from qi_learn.outside.process import run
 
 INSTALL = "Install it: `apt install bubblewrap` (Debian, Ubuntu), `dnf install bubblewrap` (Fedora). Everything else works without it."
 ALLOW = (
-    "Unprivileged user namespaces must be allowed: Ubuntu 24.04 needs an AppArmor profile for bwrap, a container a runtime that allows them. "
+    "Unprivileged user namespaces must be allowed: Ubuntu 24.04 needs an AppArmor profile for "
+    "bwrap, a container a runtime that allows them. "
     "Everything else works without it."
 )
 PACKAGE = Path(__file__).parent.parent
@@ -70,32 +75,56 @@ class Sandbox:
     """bwrap with everything but the seccomp program."""
     seccomp: bytes
 
-    def run(self, code: str, checks: Sequence[str], limits: SandboxLimits = SandboxLimits()) -> SandboxRun:
-        """Runs the code, then evaluates each check: statements, the last of them an expression (see `inside`).
+    def run(
+        self, code: str, checks: Sequence[str], limits: SandboxLimits = SandboxLimits()
+    ) -> SandboxRun:
+        """Runs the code, then evaluates each check: statements, the last of them an expression (see
+        `inside`).
 
         Raises ToolMissing where the sandbox itself does not start.
         """
-        given = json.dumps({"code": code, "checks": list(checks), "limits": _resources(limits)}).encode()
+        given = json.dumps(
+            {"code": code, "checks": list(checks), "limits": _resources(limits)}
+        ).encode()
         program, end = os.pipe()
         try:
             with os.fdopen(end, "wb") as pipe:
                 pipe.write(self.seccomp)  # far less than a pipe holds
             argv = [self.command[0], "--seccomp", str(program), *self.command[1:]]
-            done = run(argv, timeout=limits.seconds, env={}, given=given, max_output=limits.output + 1, pass_fds=(program,))
+            done = run(
+                argv,
+                timeout=limits.seconds,
+                env={},
+                given=given,
+                max_output=limits.output + 1,
+                pass_fds=(program,),
+            )
         finally:
             os.close(program)
         begun, *values = done.output[: limits.output].decode("utf-8", "replace").split("\n")
         if begun != sandbox_main.BEGUN:
-            why = f"nothing came for {limits.seconds:.0f} s" if done.timed_out else done.error_text or f"exit code {done.exit_code}"
+            why = (
+                f"nothing came for {limits.seconds:.0f} s"
+                if done.timed_out
+                else done.error_text or f"exit code {done.exit_code}"
+            )
             raise ToolMissing(f"The sandbox does not start: {why}.", ALLOW)
-        return SandboxRun(tuple(values[:-1]), done.exit_code, done.timed_out, len(done.output) > limits.output)
+        return SandboxRun(
+            tuple(values[:-1]), done.exit_code, done.timed_out, len(done.output) > limits.output
+        )
 
 
 def open_sandbox() -> Sandbox:
-    """The sandbox of this machine, tried out. Raises ToolMissing, with what to do, where there is none."""
+    """The sandbox of this machine, tried out.
+
+    Raises ToolMissing, with what to do, where there is none.
+    """
     bwrap, machine = shutil.which("bwrap"), platform.machine()
     if sys.platform != "linux" or machine not in MACHINES:
-        raise ToolMissing(f"There is no sandbox for {sys.platform} on {machine}: generated code is not run.", "Everything else works without it.")
+        raise ToolMissing(
+            f"There is no sandbox for {sys.platform} on {machine}: generated code is not run.",
+            "Everything else works without it.",
+        )
     if bwrap is None:
         raise ToolMissing("bubblewrap is not installed: generated code is not run.", INSTALL)
     sandbox = Sandbox((bwrap, *_isolation(), *_system(), *_interpreter()), seccomp_program(machine))
@@ -104,12 +133,31 @@ def open_sandbox() -> Sandbox:
 
 
 def _isolation() -> list[str]:
-    spaces = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    return [*spaces, "--uid", NOBODY, "--gid", NOBODY, "--cap-drop", "ALL", "--new-session", "--die-with-parent"]
+    spaces = [
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+    ]
+    return [
+        *spaces,
+        "--uid",
+        NOBODY,
+        "--gid",
+        NOBODY,
+        "--cap-drop",
+        "ALL",
+        "--new-session",
+        "--die-with-parent",
+    ]
 
 
 def _system() -> list[str]:
-    """The file system: the interpreter and its libraries, an empty home, nothing that can be written to, and of this package one file."""
+    """The file system: the interpreter and its libraries, an empty home, nothing that can be
+    written to, and of this package one file.
+    """
     python = Path(sys.base_prefix).resolve()
     shown = [Path("/usr")] if python.is_relative_to("/usr") else [Path("/usr"), python]
     found = [word for place in shown for word in ("--ro-bind", str(place), str(place))]
@@ -119,15 +167,57 @@ def _system() -> list[str]:
         elif place.is_dir():
             found += ["--ro-bind", str(place), str(place)]
     if any(PACKAGE.is_relative_to(place) for place in shown):
-        found += ["--tmpfs", str(PACKAGE), "--remount-ro", str(PACKAGE)]  # the tasks' solutions are in there
-    found += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--dev-bind", os.devnull, os.devnull]
-    return [*found, "--ro-bind", sandbox_main.__file__, "/inside.py", "--dir", HOME, "--chdir", HOME, "--remount-ro", "/"]
+        found += [
+            "--tmpfs",
+            str(PACKAGE),
+            "--remount-ro",
+            str(PACKAGE),
+        ]  # the tasks' solutions are in there
+    found += [
+        "--ro-bind-try",
+        "/etc/ld.so.cache",
+        "/etc/ld.so.cache",
+        "--dev-bind",
+        os.devnull,
+        os.devnull,
+    ]
+    return [
+        *found,
+        "--ro-bind",
+        sandbox_main.__file__,
+        "/inside.py",
+        "--dir",
+        HOME,
+        "--chdir",
+        HOME,
+        "--remount-ro",
+        "/",
+    ]
 
 
 def _interpreter() -> list[str]:
-    """This Python without site packages, writing nothing; hashing is fixed, so that the same code gives the same values every time."""
-    python = Path(sys.base_prefix).resolve() / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return ["--setenv", "HOME", HOME, "--setenv", "PYTHONHASHSEED", "0", str(python.resolve()), "-P", "-s", "-S", "-B", "/inside.py"]
+    """This Python without site packages, writing nothing; hashing is fixed, so that the same code
+    gives the same values every time.
+    """
+    python = (
+        Path(sys.base_prefix).resolve()
+        / "bin"
+        / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    )
+    return [
+        "--setenv",
+        "HOME",
+        HOME,
+        "--setenv",
+        "PYTHONHASHSEED",
+        "0",
+        str(python.resolve()),
+        "-P",
+        "-s",
+        "-S",
+        "-B",
+        "/inside.py",
+    ]
 
 
 def _resources(limits: SandboxLimits) -> dict[str, int]:
@@ -142,7 +232,7 @@ def _resources(limits: SandboxLimits) -> dict[str, int]:
     }
 
 
-# --- is it one? ----------------------------------------------------------------------------------------------------------------------------
+# --- is it one? -----------------------------------------------------------------------------------
 
 PROBE = """
 import os, socket
@@ -154,7 +244,10 @@ def fork():
 
 
 def _try_out(sandbox: Sandbox) -> None:
-    """Runs a program that tries what it must not be able to do. Raises ToolMissing where one of them works, or nothing does."""
+    """Runs a program that tries what it must not be able to do.
+
+    Raises ToolMissing where one of them works, or nothing does.
+    """
     with tempfile.NamedTemporaryFile() as secret:
         wanted = {
             "sum(range(5))": "10",
@@ -167,5 +260,13 @@ def _try_out(sandbox: Sandbox) -> None:
             "socket.socket()": "raises PermissionError",
         }
         values = sandbox.run(PROBE, tuple(wanted)).values
-    if wrong := [check for check, value in zip(wanted, (*values, *[""] * len(wanted)), strict=False) if value != wanted[check]]:
-        raise ToolMissing(f"bubblewrap does not shut off what it runs here ({'; '.join(wrong)}): generated code is not run.", ALLOW)
+    if wrong := [
+        check
+        for check, value in zip(wanted, (*values, *[""] * len(wanted)), strict=False)
+        if value != wanted[check]
+    ]:
+        raise ToolMissing(
+            f"bubblewrap does not shut off what it runs here ({'; '.join(wrong)}): generated code "
+            "is not run.",
+            ALLOW,
+        )

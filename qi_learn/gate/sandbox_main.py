@@ -1,8 +1,11 @@
-"""The program in the sandbox: runs a piece of code, evaluates expressions with what it defined, and writes down their values.
+"""The program in the sandbox: runs a piece of code, evaluates expressions with what it defined, and
+writes down their values.
 
-It knows nothing that is worth stealing: the values that are *expected* never enter the sandbox, and what it writes is only ever compared with
-them as text, outside. So code that patches builtins, leaves early, reads this program's memory or writes to its output can spoil its own result and
-nothing else. It runs with the standard library alone, before any of it with the limits that it is given.
+It knows nothing that is worth stealing: the values that are *expected* never enter the sandbox, and
+what it writes is only ever compared with them as text, outside. So code that patches builtins,
+leaves early, reads this program's memory or writes to its output can spoil its own result and
+nothing else. It runs with the standard library alone, before any of it with the limits that it is
+given.
 """
 
 from __future__ import annotations
@@ -36,8 +39,13 @@ def main() -> None:
 
 
 def evaluate(code: str, checks: list[str]) -> Iterator[str]:
-    """One line a check: the value of its last expression as `written` has it, or `raises <name>`. Nothing where the code itself fails."""
-    module = sys.modules["candidate"] = ModuleType("candidate")  # dataclasses look their module up there
+    """One line a check: the value of its last expression as `written` has it, or `raises <name>`.
+
+    Nothing where the code itself fails.
+    """
+    module = sys.modules["candidate"] = ModuleType(
+        "candidate"
+    )  # dataclasses look their module up there
     try:
         exec(compile(code, "candidate", "exec", dont_inherit=True), module.__dict__)
     except BaseException:  # noqa: BLE001 -- also SystemExit: the code of a stranger
@@ -51,15 +59,21 @@ def _value(check: str, names: Mapping[str, Any]) -> str:
     try:
         *before, last = ast.parse(check).body
         exec(compile(ast.Module(before, []), "check", "exec", dont_inherit=True), scope)
-        return written(eval(compile(ast.Expression(last.value), "check", "eval", dont_inherit=True), scope))  # type: ignore[attr-defined]
+        return written(
+            eval(compile(ast.Expression(last.value), "check", "eval", dont_inherit=True), scope)
+        )  # type: ignore[attr-defined]
     except BaseException as error:  # noqa: BLE001
-        return f"raises {next(c.__name__ for c in type(error).__mro__ if c.__module__ == 'builtins')}"
+        return (
+            f"raises {next(c.__name__ for c in type(error).__mro__ if c.__module__ == 'builtins')}"
+        )
 
 
 def written(value: Any) -> str:
-    """A plain value as text, in one line: equal values are written alike (2 and 2.0 too), whatever the order of a set or a dictionary.
+    """A plain value as text, in one line: equal values are written alike (2 and 2.0 too), whatever
+    the order of a set or a dictionary.
 
-    Floats have nine digits, so that the order of a sum does not matter. What is not plain is written as its type.
+    Floats have nine digits, so that the order of a sum does not matter. What is not plain is
+    written as its type.
     """
     if value is None or isinstance(value, (bool, str, bytes)):
         return repr(value)
@@ -73,7 +87,9 @@ def written(value: Any) -> str:
     if isinstance(value, (set, frozenset)):
         return "set(" + ", ".join(sorted(map(written, value))) + ")"
     if isinstance(value, dict):
-        return "{" + ", ".join(sorted(f"{written(k)}: {written(v)}" for k, v in value.items())) + "}"
+        return (
+            "{" + ", ".join(sorted(f"{written(k)}: {written(v)}" for k, v in value.items())) + "}"
+        )
     return f"<{type(value).__name__}>"
 
 

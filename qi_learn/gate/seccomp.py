@@ -1,9 +1,12 @@
-"""The seccomp program of the sandbox: system calls that a program of pure computation has no use for fail with EPERM.
+"""The seccomp program of the sandbox: system calls that a program of pure computation has no use
+for fail with EPERM.
 
-Namespaces hide what is outside and limits bound one process; this closes what neither does: a second process (a limit on their number does not hold
-for root), sockets of any kind, memory that belongs to no process (shared segments, memory files), other processes' memory, and the parts of the
-kernel where most of its holes were found. It is a list of what is forbidden, not of what is allowed: an interpreter's needs change with its version.
-Numbers: Linux `asm/unistd_64.h` (x86-64) and `asm-generic/unistd.h` (arm64); instructions: `linux/bpf_common.h`, `linux/seccomp.h`.
+Namespaces hide what is outside and limits bound one process; this closes what neither does: a
+second process (a limit on their number does not hold for root), sockets of any kind, memory that
+belongs to no process (shared segments, memory files), other processes' memory, and the parts of the
+kernel where most of its holes were found. It is a list of what is forbidden, not of what is
+allowed: an interpreter's needs change with its version. Numbers: Linux `asm/unistd_64.h` (x86-64)
+and `asm-generic/unistd.h` (arm64); instructions: `linux/bpf_common.h`, `linux/seccomp.h`.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
     "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218), "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
 }  # fmt: skip
 MACHINES: dict[str, tuple[int, int]] = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-"""By name of the machine: the column above, and the number by which the kernel calls it (AUDIT_ARCH)."""
+"""By name of the machine: the column above, and the number by which the kernel calls it
+(AUDIT_ARCH).
+"""
 OTHER_WAYS = 0x40000000
 """From here on the numbers of x86-64 are the same calls again for 32-bit pointers."""
 
@@ -33,7 +38,10 @@ _KILL, _REFUSE, _ALLOW = 0x80000000, 0x00050000 | 1, 0x7FFF0000
 
 
 def seccomp_program(machine: str) -> bytes:
-    """The program for `bwrap --seccomp`; a call made in the way of another machine kills. Raises KeyError for a machine that is not in MACHINES."""
+    """The program for `bwrap --seccomp`; a call made in the way of another machine kills.
+
+    Raises KeyError for a machine that is not in MACHINES.
+    """
     column, audit = MACHINES[machine]
     numbers = sorted(n for columns in FORBIDDEN.values() if (n := columns[column]) is not None)
     refuse = [_step(_AT_LEAST, OTHER_WAYS, len(numbers) + 1, 0)]

@@ -1,7 +1,9 @@
-"""Which examples judge: fresh work (gate), earlier work (old), code in general (probes), and which choose the scale (dev).
+"""Which examples judge: fresh work (gate), earlier work (old), code in general (probes), and which
+choose the scale (dev).
 
-The invariant: one snapshot, one limit and one context give the same examples in the same order, so that every model is measured on the same
-tokens and differences can be paired. Nothing that this cycle trains on is in the old suite.
+The invariant: one snapshot, one limit and one context give the same examples in the same order, so
+that every model is measured on the same tokens and differences can be paired. Nothing that this
+cycle trains on is in the old suite.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from qi_learn.stats import evenly
 OLD_LIMIT = 200
 SHOTS = 2
 ASKED = 100
-"""Answers per model: enough to see one in fifty go wrong, and minutes rather than hours where a large model answers slowly."""
+"""Answers per model: enough to see one in fifty go wrong, and minutes rather than hours where a
+large model answers slowly.
+"""
 
 
 def gate_suite(snapshot: Snapshot) -> tuple[Example, ...]:
@@ -30,13 +34,21 @@ def dev_suite(snapshot: Snapshot) -> tuple[Example, ...]:
     return snapshot.split("dev")
 
 
-def old_suite(snapshot: Snapshot, earlier: Sequence[Snapshot], *, limit: int = OLD_LIMIT) -> tuple[Example, ...]:
-    """Gate examples of earlier cycles (`earlier`: oldest first) on the same base, at most `limit`, every cycle with the same share.
+def old_suite(
+    snapshot: Snapshot, earlier: Sequence[Snapshot], *, limit: int = OLD_LIMIT
+) -> tuple[Example, ...]:
+    """Gate examples of earlier cycles (`earlier`: oldest first) on the same base, at most `limit`,
+    every cycle with the same share.
 
-    Each once, and none that this snapshot trains on. A snapshot of another base is left out: its token ids mean other tokens.
+    Each once, and none that this snapshot trains on. A snapshot of another base is left out: its
+    token ids mean other tokens.
     """
     trained = {e.hash for e in (*snapshot.examples, *snapshot.replay, *snapshot.anchors)}
-    sets = [_unseen(old.split("gate"), trained) for old in reversed(earlier) if old.base_digest == snapshot.base_digest]
+    sets = [
+        _unseen(old.split("gate"), trained)
+        for old in reversed(earlier)
+        if old.base_digest == snapshot.base_digest
+    ]
     in_turns = [e for turn in zip_longest(*sets) for e in turn if e is not None]
     return tuple(_once(in_turns))[:limit]
 
@@ -54,9 +66,11 @@ def _once(examples: Sequence[Example]) -> Iterator[Example]:
 
 
 def within(examples: Sequence[Example], *, max_tokens: int, context: int) -> tuple[Example, ...]:
-    """The examples that fit: a prompt that is too long for the context loses its oldest tokens, a target that leaves no room for any prompt is left out.
+    """The examples that fit: a prompt that is too long for the context loses its oldest tokens, a
+    target that leaves no room for any prompt is left out.
 
-    Over the limit of `max_tokens` target tokens in all, examples are taken evenly from the whole sequence, so that neither old nor new ones are lost.
+    Over the limit of `max_tokens` target tokens in all, examples are taken evenly from the whole
+    sequence, so that neither old nor new ones are lost.
     """
     fitting = [_shortened(e, context) for e in examples if 0 < len(e.target_ids) < context]
     if (total := sum(len(e.target_ids) for e in fitting)) <= max_tokens:
@@ -73,7 +87,11 @@ def within(examples: Sequence[Example], *, max_tokens: int, context: int) -> tup
 
 def _shortened(example: Example, context: int) -> Example:
     room = context - len(example.target_ids)
-    return example if len(example.prompt_ids) <= room else replace(example, prompt_ids=example.prompt_ids[-room:])
+    return (
+        example
+        if len(example.prompt_ids) <= room
+        else replace(example, prompt_ids=example.prompt_ids[-room:])
+    )
 
 
 def asked_of(examples: Sequence[Example], *, limit: int = ASKED) -> tuple[Example, ...]:
@@ -82,10 +100,14 @@ def asked_of(examples: Sequence[Example], *, limit: int = ASKED) -> tuple[Exampl
 
 
 def few_shots(snapshot: Snapshot, *, room: int) -> tuple[Example, ...]:
-    """The two newest training examples that together take at most `room` tokens: what a person might put into the prompt instead of training."""
+    """The two newest training examples that together take at most `room` tokens: what a person
+    might put into the prompt instead of training.
+    """
     shots: list[Example] = []
     for example in reversed(snapshot.split("train")):
-        if (cost := len(example.prompt_ids) + len(example.target_ids)) <= room and _question(example.ask):
+        if (cost := len(example.prompt_ids) + len(example.target_ids)) <= room and _question(
+            example.ask
+        ):
             shots.append(example)
             room -= cost
         if len(shots) == SHOTS:
@@ -94,15 +116,28 @@ def few_shots(snapshot: Snapshot, *, room: int) -> tuple[Example, ...]:
 
 
 def with_shots(ask: Mapping[str, Any], shots: Sequence[Example]) -> Mapping[str, Any]:
-    """The question with the shots before it, as one would by hand: earlier turns of the conversation, or text before the prompt."""
+    """The question with the shots before it, as one would by hand: earlier turns of the
+    conversation, or text before the prompt.
+    """
     body = dict(ask["body"])
     if ask["endpoint"] == "/api/chat":
         messages = list(body.get("messages", []))
-        after = next((i for i, m in enumerate(messages) if m.get("role") != "system"), len(messages))
-        turns = [m for s in shots for m in ({"role": "user", "content": _question(s.ask)}, {"role": "assistant", "content": s.target})]
+        after = next(
+            (i for i, m in enumerate(messages) if m.get("role") != "system"), len(messages)
+        )
+        turns = [
+            m
+            for s in shots
+            for m in (
+                {"role": "user", "content": _question(s.ask)},
+                {"role": "assistant", "content": s.target},
+            )
+        ]
         body["messages"] = [*messages[:after], *turns, *messages[after:]]
     else:
-        body["prompt"] = "".join(f"{_question(s.ask)}\n{s.target}\n\n" for s in shots) + str(body.get("prompt", ""))
+        body["prompt"] = "".join(f"{_question(s.ask)}\n{s.target}\n\n" for s in shots) + str(
+            body.get("prompt", "")
+        )
     return {**ask, "body": body}
 
 

@@ -1,4 +1,6 @@
-"""What a verdict says besides yes or no: what got surely worse, what else is worth knowing, the risk, the way back, and all numbers."""
+"""What a verdict says besides yes or no: what got surely worse, what else is worth knowing, the
+risk, the way back, and all numbers.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,32 @@ def notes_of(
 ) -> list[str]:
     """What does not decide and is worth knowing."""
     notes = [*_surely_worse(claims), *_few_shot_is_better(candidate, few_shot)]
-    speed = candidate.behaviour.tokens_per_second / base.behaviour.tokens_per_second if base.behaviour.tokens_per_second > 0 else math.nan
+    speed = (
+        candidate.behaviour.tokens_per_second / base.behaviour.tokens_per_second
+        if base.behaviour.tokens_per_second > 0
+        else math.nan
+    )
     if speed < SLOW:
-        notes.append(f"slower than the base: {speed:.2f} of its tokens/s, because the tensors that learned are stored with more bits")
+        notes.append(
+            f"slower than the base: {speed:.2f} of its tokens/s, because the tensors that learned "
+            "are stored with more bits"
+        )
     if not candidate.old.ids:
-        notes.append("there is no earlier work to compare on yet: forgetting was measured on code in general only")
+        notes.append(
+            "there is no earlier work to compare on yet: forgetting was measured on code in general "
+            ""
+            "only"
+        )
     elif len(set(candidate.old.units)) == 1:
-        notes.append("all earlier work is from one session: its examples were taken as independent, so it may be less sure than it looks")
+        notes.append(
+            "all earlier work is from one session: its examples were taken as independent, so it "
+            "may be less sure than it looks"
+        )
     if packing_cost is not None and packing_cost > COST:
-        notes.append(f"packing cost {packing_cost:.3f} nat a token on dev: the file is that much worse than what was trained")
+        notes.append(
+            f"packing cost {packing_cost:.3f} nat a token on dev: the file is that much worse than "
+            "what was trained"
+        )
     if any(math.isfinite(nll) for nll in dev_by_scale.values()):
         tried = ", ".join(f"{scale:g} {nll:.3f}" for scale, nll in sorted(dev_by_scale.items()))
         notes.append(f"NLL on dev by scale of what was learned: {tried} nat a token")
@@ -47,12 +66,18 @@ def _few_shot_is_better(candidate: Measurements, few_shot: Behaviour | None) -> 
     if few_shot is None or not few_shot.similarity:
         return
     asked = set(few_shot.ids)
-    own = mean([s for i, s in zip(candidate.behaviour.ids, candidate.behaviour.similarity, strict=True) if i in asked])
+    own = mean(
+        [
+            s
+            for i, s in zip(candidate.behaviour.ids, candidate.behaviour.similarity, strict=True)
+            if i in asked
+        ]
+    )
     if (better := mean(few_shot.similarity)) > own:
         yield f"few-shot is better: the base with 2 examples in its prompt comes to a likeness of {better:.3f}, this version to {own:.3f}"
 
 
-# --- the risk and the way back ---------------------------------------------------------------------------------------------------------------
+# --- the risk and the way back --------------------------------------------------------------------
 
 
 def risk_of(checks: Mapping[str, Check], rises: Rises, scale: float) -> str:
@@ -70,7 +95,11 @@ def _used(checks: Mapping[str, Check], rises: Rises) -> dict[str, float]:
     used = {}
     for name in ("general", "old_work"):
         if (rise := rises[name]) is not None:
-            used[rise.what] = max(_share(rise.since_live.mean, RISE), _share(rise.since_live.high, RISE_BOUND), _share(rise.since_base, RISE_FROM_BASE))
+            used[rise.what] = max(
+                _share(rise.since_live.mean, RISE),
+                _share(rise.since_live.high, RISE_BOUND),
+                _share(rise.since_base, RISE_FROM_BASE),
+            )
     used["likeness to the kept code"] = _share(checks["accuracy"].value, ACCURACY)
     used["coherence"] = _share(checks["coherence"].value, checks["coherence"].limit)
     speed = checks["speed"].value
@@ -84,14 +113,20 @@ def _share(value: float | None, limit: float | None) -> float:
 
 def rollback_plan(version: str, seconds: float | None) -> str:
     """The command, where it leads, and how long it took the last time."""
-    took = f"the last rollback here took {seconds:.1f} s" if seconds is not None else "how long it takes was not measured here yet"
+    took = (
+        f"the last rollback here took {seconds:.1f} s"
+        if seconds is not None
+        else "how long it takes was not measured here yet"
+    )
     return (
-        f"`qi-learn rollback` makes v{version} live again (from a later version: `qi-learn rollback v{version}`); it needs no network, no training "
+        f"`qi-learn rollback` makes v{version} live again (from a later version: `qi-learn rollback "
+        ""
+        f"v{version}`); it needs no network, no training "
         f"environment and no daemon, deletes nothing, and {took}."
     )
 
 
-# --- all numbers -------------------------------------------------------------------------------------------------------------------------------
+# --- all numbers ----------------------------------------------------------------------------------
 
 
 def numbers_of(
@@ -105,9 +140,19 @@ def numbers_of(
     packing_cost: float | None,
     dev_by_scale: Mapping[float, float],
 ) -> dict[str, float]:
-    """R2's three numbers by its names, then everything measured; what could not be measured is left out (JSON has no NaN)."""
-    numbers = {"accuracy": checks["accuracy"].value, "coherence": checks["coherence"].value, "domainRelevance": checks["domain_relevance"].value}
-    numbers |= {"speed": checks["speed"].value, "packed": checks["packed"].value, "secrets": checks["secrets"].value}
+    """R2's three numbers by its names, then everything measured; what could not be measured is left
+    out (JSON has no NaN).
+    """
+    numbers = {
+        "accuracy": checks["accuracy"].value,
+        "coherence": checks["coherence"].value,
+        "domainRelevance": checks["domain_relevance"].value,
+    }
+    numbers |= {
+        "speed": checks["speed"].value,
+        "packed": checks["packed"].value,
+        "secrets": checks["secrets"].value,
+    }
     for who, measured in (("candidate", candidate), ("live", live), ("base", base)):
         numbers |= {f"{name}_{who}": value for name, value in _measured(measured).items()}
     if few_shot is not None:
@@ -116,11 +161,15 @@ def numbers_of(
     numbers |= {f"p_worse_{name}": claim.p for name, claim in claims.items()}
     numbers |= {f"p_{name}": p for name, p in _tests(rises).items()}
     numbers |= {f"dev_nll_scale_{scale:g}": nll for scale, nll in dev_by_scale.items()}
-    return {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}
+    return {
+        name: value for name, value in numbers.items() if value is not None and math.isfinite(value)
+    }
 
 
 def _tests(rises: Rises) -> dict[str, float]:
-    """One-sided p-values of the tests that shipping depends on, unadjusted; the largest is that of shipping wrongly."""
+    """One-sided p-values of the tests that shipping depends on, unadjusted; the largest is that of
+    shipping wrongly.
+    """
     found = {}
     if (fresh := rises["fresh_work"]) is not None:
         found["better"] = p_above(fresh.since_live.negated, 0.0)
@@ -131,7 +180,9 @@ def _tests(rises: Rises) -> dict[str, float]:
 
 
 def _measured(measured: Measurements) -> dict[str, float | None]:
-    nll: dict[str, float | None] = {f"{s.suite}_nll": s.per_token for s in (measured.gate, measured.old, measured.general)}
+    nll: dict[str, float | None] = {
+        f"{s.suite}_nll": s.per_token for s in (measured.gate, measured.old, measured.general)
+    }
     code = sum(measured.gate.code_tokens)
     return {
         **nll,

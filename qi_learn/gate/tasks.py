@@ -1,8 +1,10 @@
-"""The executable suite: small Python tasks of our own, each a stub to complete and checks that no model ever sees (`tasks/*.toml`).
+"""The executable suite: small Python tasks of our own, each a stub to complete and checks that no
+model ever sees (`tasks/*.toml`).
 
-A check is a line like `clamp(5, 0, 3) == 3` or `pop() raises IndexError`. It is taken apart here: only what stands on the left goes into the sandbox;
-what is expected stays outside, as the text that the value must be written as (`inside.written`). The order of the tasks is fixed and goes through the
-files in turns, so that any beginning of it holds all kinds.
+A check is a line like `clamp(5, 0, 3) == 3` or `pop() raises IndexError`. It is taken apart here:
+only what stands on the left goes into the sandbox; what is expected stays outside, as the text that
+the value must be written as (`inside.written`). The order of the tasks is fixed and goes through
+the files in turns, so that any beginning of it holds all kinds.
 """
 
 from __future__ import annotations
@@ -39,8 +41,13 @@ class CodingTask:
 
 def load_tasks() -> tuple[CodingTask, ...]:
     """The whole suite. Raises ValueError for a check that cannot be read."""
-    groups = [tomllib.loads(file.read_text(encoding="utf-8"))["task"] for file in sorted(TASKS.glob("*.toml"))]
-    return tuple(_task(table) for turn in zip_longest(*groups) for table in turn if table is not None)
+    groups = [
+        tomllib.loads(file.read_text(encoding="utf-8"))["task"]
+        for file in sorted(TASKS.glob("*.toml"))
+    ]
+    return tuple(
+        _task(table) for turn in zip_longest(*groups) for table in turn if table is not None
+    )
 
 
 def choose(tasks: Sequence[CodingTask], limit: int) -> tuple[CodingTask, ...]:
@@ -50,7 +57,13 @@ def choose(tasks: Sequence[CodingTask], limit: int) -> tuple[CodingTask, ...]:
 
 def _task(table: Mapping[str, Any]) -> CodingTask:
     read = [_check(line) for line in table["checks"]]
-    return CodingTask(table["name"], table["prompt"].strip("\n"), tuple(code for code, _ in read), tuple(value for _, value in read), table["solution"].strip("\n"))
+    return CodingTask(
+        table["name"],
+        table["prompt"].strip("\n"),
+        tuple(code for code, _ in read),
+        tuple(value for _, value in read),
+        table["solution"].strip("\n"),
+    )
 
 
 def _check(line: str) -> tuple[str, str]:

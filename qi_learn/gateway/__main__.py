@@ -40,20 +40,39 @@ GRACE = 1.0
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
-async def serve(upstream: str, paths: Paths, settings: Settings, *, stop: asyncio.Event, ready: Path | None = None) -> None:
+async def serve(
+    upstream: str,
+    paths: Paths,
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    ready: Path | None = None,
+) -> None:
     """Serves until `stop` is set; writes `{"url", "pid"}` to `ready` once it accepts.
 
-    Raises SettingsError for an address that is not loopback, a port that is taken, and an upstream that is no URL or the gateway itself.
+    Raises SettingsError for an address that is not loopback, a port that is taken, and an upstream
+    that is no URL or the gateway itself.
     """
     with _listening(settings.gateway.host, settings.gateway.port) as listener:
         host, port = listener.getsockname()[:2]
         upstream = _checked(upstream, port)
         recorder = Recorder(paths.spool, paths.gateway_status, enabled=settings.gateway.record)
-        guard = Guard.for_port(port, settings.gateway.allowed_hosts, settings.gateway.allowed_origins)
+        guard = Guard.for_port(
+            port, settings.gateway.allowed_hosts, settings.gateway.allowed_origins
+        )
         async with _session() as session:
             traffic = Admission(paths.activity, paths.hold, longest_hold=settings.idle.longest_hold)
             routes, clients = RouteFile(paths.routes), ClientProjects(paths)
-            gateway = Gateway(upstream, session, guard=guard, routes=routes, recorder=recorder, clients=clients, stop=stop, traffic=traffic)
+            gateway = Gateway(
+                upstream,
+                session,
+                guard=guard,
+                routes=routes,
+                recorder=recorder,
+                clients=clients,
+                stop=stop,
+                traffic=traffic,
+            )
             runner = _runner(gateway)
             await runner.setup()
             try:
@@ -71,20 +90,32 @@ async def serve(upstream: str, paths: Paths, settings: Settings, *, stop: asynci
 def _listening(host: str, port: int) -> socket.socket:
     address = ADDRESSES.get(host)
     if address is None:
-        raise SettingsError(f"The gateway listens on loopback only, not on {host}: prompts must not leave this machine.", 'Set gateway.host = "127.0.0.1".')
+        raise SettingsError(
+            f"The gateway listens on loopback only, not on {host}: prompts must not leave this "
+            "machine.",
+            'Set gateway.host = "127.0.0.1".',
+        )
     try:
-        return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+        return socket.create_server(
+            (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET
+        )
     except OSError as error:
-        raise SettingsError(f"The gateway cannot listen on {address}:{port}: {error}", "Stop what listens there, or set gateway.port to another.") from error
+        raise SettingsError(
+            f"The gateway cannot listen on {address}:{port}: {error}",
+            "Stop what listens there, or set gateway.port to another.",
+        ) from error
 
 
 def _checked(upstream: str, port: int) -> str:
     parts = urlsplit(upstream)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".')
+        raise SettingsError(
+            f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".'
+        )
     if parts.hostname in ADDRESSES and parts.port == port:
         raise SettingsError(
-            f"The gateway would pass everything on to itself ({upstream}).", "Set serve.ollama to where Ollama listens, usually http://127.0.0.1:11434."
+            f"The gateway would pass everything on to itself ({upstream}).",
+            "Set serve.ollama to where Ollama listens, usually http://127.0.0.1:11434.",
         )
     return upstream.rstrip("/")
 
@@ -127,12 +158,18 @@ async def _run(upstream: str, ready: Path | None, parent: int | None) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """The gateway's own process. Exit codes as everywhere (`errors.py`)."""
-    parser = argparse.ArgumentParser(prog="qi_learn.gateway.proxy", description="The proxy in front of Ollama.")
-    parser.add_argument("--upstream", required=True, help="base URL of Ollama or the embedded engine")
+    parser = argparse.ArgumentParser(
+        prog="qi_learn.gateway.proxy", description="The proxy in front of Ollama."
+    )
+    parser.add_argument(
+        "--upstream", required=True, help="base URL of Ollama or the embedded engine"
+    )
     parser.add_argument("--ready", type=Path, help="file to write when it accepts")
     parser.add_argument("--parent", type=int, help="pid of the process to leave with")
     asked = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     try:
         asyncio.run(_run(asked.upstream, asked.ready, asked.parent))
     except QiError as error:

@@ -1,7 +1,9 @@
-"""The gateway's side of giving way (rundir/activity.py): it tells when models are needed, and lets requests wait while a cycle has the only GPU.
+"""The gateway's side of giving way (rundir/activity.py): it tells when models are needed, and lets
+requests wait while a cycle has the only GPU.
 
-A request costs two additions, two flags and a look whether a file is there. The mark is touched by a timer, twice a second at most and only while there
-is something to tell, so it is late by at most `EVERY`.
+A request costs two additions, two flags and a look whether a file is there. The mark is touched by
+a timer, twice a second at most and only while there is something to tell, so it is late by at most
+`EVERY`.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ class Admission:
             self._timer.cancel()
 
     def _touch(self) -> None:
-        """Now, and again while requests are under way; once more after the last, so that its end counts."""
+        """Now, and again while requests are under way; once more after the last, so that its end
+        counts.
+        """
         self._news = False
         self._timer = asyncio.get_running_loop().call_later(EVERY, self._again)
         try:
@@ -76,7 +80,11 @@ class Admission:
                 os.close(fd)
         except OSError as error:  # never in the way of traffic; told once
             if not self._failed:
-                logger.warning("%s cannot be touched, so nobody sees that requests are answered: %s", self._activity, error)
+                logger.warning(
+                    "%s cannot be touched, so nobody sees that requests are answered: %s",
+                    self._activity,
+                    error,
+                )
             self._failed = True
 
     def _again(self) -> None:

@@ -1,7 +1,10 @@
-"""Whose request is it? On Linux the working directory of the process at the other end of a loopback connection tells the project.
+"""Whose request is it? On Linux the working directory of the process at the other end of a loopback
+connection tells the project.
 
-Looked up once per connection from `/proc` alone, off the hot path: in one thread that answers all who wait with one look, and looks first at the processes
-it found before. Unknown (None) where the process is not ours to see, is gone, or sits in no project: an editor's own directory is often `/` or the home.
+Looked up once per connection from `/proc` alone, off the hot path: in one thread that answers all
+who wait with one look, and looks first at the processes it found before. Unknown (None) where the
+process is not ours to see, is gone, or sits in no project: an editor's own directory is often `/`
+or the home.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ class ClientProjects:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._found: WeakKeyDictionary[asyncio.BaseTransport, asyncio.Future[str | None]] = WeakKeyDictionary()
+        self._found: WeakKeyDictionary[asyncio.BaseTransport, asyncio.Future[str | None]] = (
+            WeakKeyDictionary()
+        )
         self._waiting: list[tuple[Ends, asyncio.Future[str | None]]] = []
         self._looking: asyncio.Task[None] | None = None
         self._known: tuple[str, ...] = ()
@@ -72,8 +77,12 @@ class ClientProjects:
         if sys.platform != "linux":
             return {}
         places = await asyncio.to_thread(working_directories, wanted, self._known)
-        self._known = tuple(dict.fromkeys((*(process for process, _ in places.values()), *self._known)))[:REMEMBERED]
-        projects = await asyncio.to_thread(_projects, self._paths, {place for _, place in places.values()})
+        self._known = tuple(
+            dict.fromkeys((*(process for process, _ in places.values()), *self._known))
+        )[:REMEMBERED]
+        projects = await asyncio.to_thread(
+            _projects, self._paths, {place for _, place in places.values()}
+        )
         return {ends: projects[place] for ends, (_, place) in places.items()}
 
 
@@ -86,17 +95,25 @@ def _projects(paths: Paths, places: Iterable[Path]) -> dict[Path, str | None]:
 
 
 def project_at(place: Path, registered: Sequence[Path]) -> str | None:
-    """The project that a directory belongs to: the innermost registered one, else its repository, else itself; None for the root and the home."""
+    """The project that a directory belongs to: the innermost registered one, else its repository,
+    else itself; None for the root and the home.
+    """
     holding = [project for project in registered if place.is_relative_to(project)]
     if holding:
         return str(max(holding, key=lambda project: len(project.parts)))
     if place in (Path("/"), Path.home()):
         return None
-    return str(next((parent for parent in (place, *place.parents) if (parent / ".git").exists()), place))
+    return str(
+        next((parent for parent in (place, *place.parents) if (parent / ".git").exists()), place)
+    )
 
 
-def working_directories(wanted: Iterable[Ends], known: Sequence[str] = ()) -> dict[Ends, tuple[str, Path]]:
-    """The process (pid) at the other end of each loopback connection and its directory, as far as they can be seen; `known` ones are looked at first."""
+def working_directories(
+    wanted: Iterable[Ends], known: Sequence[str] = ()
+) -> dict[Ends, tuple[str, Path]]:
+    """The process (pid) at the other end of each loopback connection and its directory, as far as
+    they can be seen; `known` ones are looked at first.
+    """
     missing = _sockets(set(wanted))
     found: dict[Ends, tuple[str, Path]] = {}
     for process in _processes(known):
@@ -115,12 +132,22 @@ def working_directories(wanted: Iterable[Ends], known: Sequence[str] = ()) -> di
 
 def _processes(known: Sequence[str]) -> Iterator[str]:
     yield from known
-    yield from sorted((name for name in os.listdir("/proc") if name.isdigit() and name not in known), key=int, reverse=True)
+    yield from sorted(
+        (name for name in os.listdir("/proc") if name.isdigit() and name not in known),
+        key=int,
+        reverse=True,
+    )
 
 
 def _sockets(wanted: set[Ends]) -> dict[str, Ends]:
-    """The connections by the name under which their other end stands in its process's list of files."""
-    lines = {(_hexadecimal(theirs, wide), _hexadecimal(ours, wide)): (theirs, ours) for theirs, ours in wanted for wide in (False, True)}
+    """The connections by the name under which their other end stands in its process's list of
+    files.
+    """
+    lines = {
+        (_hexadecimal(theirs, wide), _hexadecimal(ours, wide)): (theirs, ours)
+        for theirs, ours in wanted
+        for wide in (False, True)
+    }
     found: dict[str, Ends] = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -134,7 +161,9 @@ def _sockets(wanted: set[Ends]) -> dict[str, Ends]:
 
 
 def _hexadecimal(address: Address, wide: bool) -> str:
-    """An address as the kernel's tables write it: 32-bit words in the machine's byte order, then the port; `wide` for IPv4 within IPv6."""
+    """An address as the kernel's tables write it: 32-bit words in the machine's byte order, then
+    the port; `wide` for IPv4 within IPv6.
+    """
     raw = ipaddress.ip_address(address[0]).packed
     if wide and len(raw) == 4:
         raw = bytes(10) + b"\xff\xff" + raw

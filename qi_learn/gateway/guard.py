@@ -1,8 +1,10 @@
 """Who may speak to the gateway, and which headers travel.
 
-The gateway sends Ollama a Host of its own making, which takes away Ollama's defence against pages that reach loopback through DNS rebinding. So the
-defence is here, and stricter: the Host header must be exactly a loopback name with our port (or a name from the settings); an Origin must be a local page
-or an editor's webview; and what changes models refuses every Origin, because no editor needs it from a page.
+The gateway sends Ollama a Host of its own making, which takes away Ollama's defence against pages
+that reach loopback through DNS rebinding. So the defence is here, and stricter: the Host header
+must be exactly a loopback name with our port (or a name from the settings); an Origin must be a
+local page or an editor's webview; and what changes models refuses every Origin, because no editor
+needs it from a page.
 """
 
 from __future__ import annotations
@@ -23,7 +25,17 @@ _LOCAL_PAGE = re.compile(
 )
 _HOP_BY_HOP = frozenset(
     # RFC 9110, 7.6.1, and the proxy's own credentials (11.7.2)
-    ("connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-authorization", "proxy-authenticate")
+    (
+        "connection",
+        "proxy-connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "proxy-authorization",
+        "proxy-authenticate",
+    )
 )
 _MADE_ANEW = frozenset(("host", "expect"))
 
@@ -36,11 +48,22 @@ class Guard:
     origins: frozenset[str]
 
     @classmethod
-    def for_port(cls, port: int, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> Guard:
-        """Loopback names with this port (port 80 also without), and further names with or without it."""
+    def for_port(
+        cls, port: int, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = ()
+    ) -> Guard:
+        """Loopback names with this port (port 80 also without), and further names with or without
+        it.
+        """
         loopback = set(HOSTS)
-        names = {f"{name}:{port}" for name in (*loopback, *hosts)} | set(hosts) | (loopback if port == 80 else set())
-        return cls(frozenset(name.lower() for name in names), frozenset(origin.lower().rstrip("/") for origin in origins))
+        names = (
+            {f"{name}:{port}" for name in (*loopback, *hosts)}
+            | set(hosts)
+            | (loopback if port == 80 else set())
+        )
+        return cls(
+            frozenset(name.lower() for name in names),
+            frozenset(origin.lower().rstrip("/") for origin in origins),
+        )
 
     def refusal(self, path: str, headers: CIMultiDict[str] | Mapping[str, str]) -> str | None:
         """Why a request must not pass, or None where it may."""
@@ -50,7 +73,11 @@ class Guard:
         origin = headers.get("Origin")
         if origin is None:
             # a page's image or script tag sends no Origin, but browsers say where it comes from
-            return "qi-learn does not answer to pages of other sites" if headers.get("Sec-Fetch-Site") == "cross-site" else None
+            return (
+                "qi-learn does not answer to pages of other sites"
+                if headers.get("Sec-Fetch-Site") == "cross-site"
+                else None
+            )
         if path.startswith(MANAGEMENT):
             return "qi-learn lets no web page create, copy, pull, push or delete models; use the command line"
         if _LOCAL_PAGE.fullmatch(origin) or origin.lower().rstrip("/") in self.origins:
@@ -59,11 +86,18 @@ class Guard:
 
 
 def end_to_end(headers: CIMultiDict[str] | Mapping[str, str]) -> CIMultiDict[str]:
-    """The headers that travel on: without those of this hop, those that Connection names, and our own."""
+    """The headers that travel on: without those of this hop, those that Connection names, and our
+    own.
+    """
     named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         lower = name.lower()
-        if lower not in _HOP_BY_HOP and lower not in named and lower not in _MADE_ANEW and not lower.startswith(OWN_PREFIX):
+        if (
+            lower not in _HOP_BY_HOP
+            and lower not in named
+            and lower not in _MADE_ANEW
+            and not lower.startswith(OWN_PREFIX)
+        ):
             kept.add(name, value)
     return kept

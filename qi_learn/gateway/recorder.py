@@ -1,11 +1,14 @@
 """The copy: what goes through the gateway becomes one `turn` event in the spool.
 
-Two invariants. The event is in the spool before the last bytes of the answer go to the client, so a finished stream survives `kill -9`. And recording
-never touches traffic: whatever fails here is told once in `gateway.json` and the exchange goes on without a copy, until writing works again.
+Two invariants. The event is in the spool before the last bytes of the answer go to the client, so a
+finished stream survives `kill -9`. And recording never touches traffic: whatever fails here is told
+once in `gateway.json` and the exchange goes on without a copy, until writing works again.
 
-Headers are not recorded at all (they carry credentials), and neither are models that run elsewhere, loads and unloads, renderings without an answer,
-bodies in another encoding, exchanges above `LONGEST` bytes, and requests marked `x-qi-learn-record: 0`. A refused request (4xx, 5xx) is recorded with
-its status where it was a JSON object with a model: an error rate is worth knowing; what was not even that teaches nothing.
+Headers are not recorded at all (they carry credentials), and neither are models that run elsewhere,
+loads and unloads, renderings without an answer, bodies in another encoding, exchanges above
+`LONGEST` bytes, and requests marked `x-qi-learn-record: 0`. A refused request (4xx, 5xx) is
+recorded with its status where it was a JSON object with a model: an error rate is worth knowing;
+what was not even that teaches nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +39,9 @@ PATIENCE = 0.05
 CLIENT_GONE = 499
 """Status of an exchange that the client left before there was one."""
 _NO_TURN = re.compile(rb'"done_reason":"(un)?load"|"_debug_info":')
-_LAST_EVENT = re.compile(rb"event: (message_stop|response\.(completed|incomplete|failed))\b|data: \[DONE\]")
+_LAST_EVENT = re.compile(
+    rb"event: (message_stop|response\.(completed|incomplete|failed))\b|data: \[DONE\]"
+)
 
 
 @dataclass(slots=True)
@@ -70,7 +75,9 @@ class Exchange:
             self.answer += data
 
     def has_ended(self) -> bool:
-        """Whether a reader of the stream takes it for finished now, though the connection may go on: its last event is complete."""
+        """Whether a reader of the stream takes it for finished now, though the connection may go
+        on: its last event is complete.
+        """
         if self.content_type.startswith("application/x-ndjson"):
             return self._last_object_is_done()
         if self.content_type.startswith("text/event-stream") and self.answer.endswith(b"\n\n"):
@@ -92,7 +99,11 @@ class Exchange:
 
     def is_a_turn(self) -> bool:
         """Whether there is a turn in it (the module says which exchanges are none)."""
-        if self.too_long or len(self.request) > LONGEST or (len(self.answer) < 65536 and _NO_TURN.search(self.answer)):
+        if (
+            self.too_long
+            or len(self.request) > LONGEST
+            or (len(self.answer) < 65536 and _NO_TURN.search(self.answer))
+        ):
             return False
         if self.asked is None:
             found = request_model(self.request.decode("utf-8", "surrogateescape"))
@@ -137,7 +148,10 @@ class Recorder:
         return self._enabled
 
     async def record(self, exchange: Exchange) -> None:
-        """Writes a finished exchange. Never raises but for cancellation, and then the line is written all the same."""
+        """Writes a finished exchange.
+
+        Never raises but for cancellation, and then the line is written all the same.
+        """
         if len(exchange.request) + len(exchange.answer) > IN_THREAD:
             await asyncio.to_thread(self.record_now, exchange, cancelled=False)
         else:
@@ -150,7 +164,12 @@ class Recorder:
         exchange.recorded = True
         try:
             if exchange.is_a_turn():
-                self._spool.append("turn", exchange.body(cancelled=cancelled), author="model", project=exchange.project)
+                self._spool.append(
+                    "turn",
+                    exchange.body(cancelled=cancelled),
+                    author="model",
+                    project=exchange.project,
+                )
                 self._reason = None
         except QiError as error:
             self._reason = error.what
@@ -169,10 +188,18 @@ class Recorder:
         self._spool.close()
 
     def _tell(self) -> None:
-        now = {"recording": self._reason is None, "reason": self._reason, "routes_problem": self._routes_problem}
+        now = {
+            "recording": self._reason is None,
+            "reason": self._reason,
+            "routes_problem": self._routes_problem,
+        }
         if now == self._told:
             return
-        logger.log(logging.INFO if now["recording"] and not self._routes_problem else logging.WARNING, "%s", now)
+        logger.log(
+            logging.INFO if now["recording"] and not self._routes_problem else logging.WARNING,
+            "%s",
+            now,
+        )
         self._told = now
         try:
             replace_file(self._status, json.dumps(now) + "\n")
@@ -183,7 +210,13 @@ class Recorder:
 class RecordedExchange:
     """The copy of one exchange: takes what passes, and is written at its end, whichever end it is."""
 
-    def __init__(self, exchange: Exchange, recorder: Recorder, clients: ClientProjects, connection: asyncio.BaseTransport) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        recorder: Recorder,
+        clients: ClientProjects,
+        connection: asyncio.BaseTransport,
+    ) -> None:
         self.exchange = exchange
         self._recorder = recorder
         self._clients = clients

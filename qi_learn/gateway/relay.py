@@ -1,7 +1,9 @@
-"""An upstream's answer on its way to the client: the same status, headers and body, chunk by chunk as they come.
+"""An upstream's answer on its way to the client: the same status, headers and body, chunk by chunk
+as they come.
 
-Written through aiohttp's stream writer directly, since `web.StreamResponse` adds headers of its own and sends one chunk per system call. Where the
-upstream breaks off, so do we, after everything that came: a client must not take half an answer for a whole one.
+Written through aiohttp's stream writer directly, since `web.StreamResponse` adds headers of its own
+and sends one chunk per system call. Where the upstream breaks off, so do we, after everything that
+came: a client must not take half an answer for a whole one.
 """
 
 from __future__ import annotations
@@ -40,17 +42,31 @@ class AlreadyAnswered(web.StreamResponse):
 
 
 class Relay:
-    """One answer. `restorer` is there for a routed request: it puts the asked name back; `copy` where the exchange is recorded."""
+    """One answer.
 
-    def __init__(self, request: web.BaseRequest, answer: aiohttp.ClientResponse, copy: RecordedExchange | None, restorer: NameRestorer | None) -> None:
-        encoded = "Content-Encoding" in answer.headers  # what we cannot read we neither change nor keep
+    `restorer` is there for a routed request: it puts the asked name back; `copy` where the exchange
+    is recorded.
+    """
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        answer: aiohttp.ClientResponse,
+        copy: RecordedExchange | None,
+        restorer: NameRestorer | None,
+    ) -> None:
+        encoded = (
+            "Content-Encoding" in answer.headers
+        )  # what we cannot read we neither change nor keep
         kind = answer.headers.get("Content-Type", "")
         self._request = request
         self._answer = answer
         self._copy = None if encoded else copy
         self._restorer = None if encoded else restorer
         self._model = restorer.sent if restorer is not None else None
-        self._waits = self._restorer is not None and not kind.startswith(_LINES)  # a whole document is changed as a whole
+        self._waits = self._restorer is not None and not kind.startswith(
+            _LINES
+        )  # a whole document is changed as a whole
         self._held: list[bytes] = []
         self._headers = end_to_end(answer.headers)
         self._has_body = request.method != "HEAD" and answer.status not in (204, 304)
@@ -126,7 +142,9 @@ class Relay:
             self._headers["Transfer-Encoding"] = "chunked"
         if not (modern and self._request.keep_alive):
             self._headers["Connection"] = "close"
-        await self._request.writer.write_headers(f"HTTP/1.1 {self._answer.status} {self._answer.reason or ''}", self._headers)
+        await self._request.writer.write_headers(
+            f"HTTP/1.1 {self._answer.status} {self._answer.reason or ''}", self._headers
+        )
 
     def _framed(self, pieces: list[bytes]) -> bytes:
         if not self._chunked:
@@ -135,7 +153,10 @@ class Relay:
 
 
 async def _batches(content: aiohttp.StreamReader) -> AsyncIterator[tuple[list[bytes], bool]]:
-    """What has come, cut as the upstream cut it, and whether that was the end. Waits only while nothing is there."""
+    """What has come, cut as the upstream cut it, and whether that was the end.
+
+    Waits only while nothing is there.
+    """
     taken = 0
     pieces: list[bytes] = []
     while True:
@@ -152,7 +173,9 @@ async def _batches(content: aiohttp.StreamReader) -> AsyncIterator[tuple[list[by
 
 
 def _left_over(content: aiohttp.StreamReader) -> list[bytes]:
-    """What came before the upstream died and was not read yet: aiohttp raises first and would drop it."""
+    """What came before the upstream died and was not read yet: aiohttp raises first and would drop
+    it.
+    """
     content.set_exception(cast(BaseException, None))
     rest = content.read_nowait()
     return [rest] if rest else []

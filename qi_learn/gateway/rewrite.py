@@ -1,7 +1,9 @@
-"""The one value that a routed exchange changes: `model`. Every other byte stays what it was, so the value is exchanged in the raw text.
+"""The one value that a routed exchange changes: `model`. Every other byte stays what it was, so the
+value is exchanged in the raw text.
 
-Text is taken as UTF-8 with `surrogateescape`, which gives back every byte. Values are skipped by Python's own JSON decoder, so a `"model":"..."` inside a
-message, an answer or a tool's arguments is never mistaken for the field.
+Text is taken as UTF-8 with `surrogateescape`, which gives back every byte. Values are skipped by
+Python's own JSON decoder, so a `"model":"..."` inside a message, an answer or a tool's arguments is
+never mistaken for the field.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ class Field:
 
 
 def members(text: str, at: int) -> list[tuple[str, Field]]:
-    """The members of the JSON object that begins at `at`, in order, duplicates included. Raises ValueError where there is no whole object."""
+    """The members of the JSON object that begins at `at`, in order, duplicates included.
+
+    Raises ValueError where there is no whole object.
+    """
     at = _expect(text, at, "{")
     found: list[tuple[str, Field]] = []
     if text[at : at + 1] == "}":
@@ -55,9 +60,11 @@ def members(text: str, at: int) -> list[tuple[str, Field]]:
 
 
 def request_model(text: str) -> tuple[Field, dict[str, Any]] | None:
-    """The `model` of a request and its members, or None where the text is no JSON object with such a text.
+    """The `model` of a request and its members, or None where the text is no JSON object with such
+    a text.
 
-    Go, in which Ollama is written, takes keys in any case and lets the last of two win; so does this.
+    Go, in which Ollama is written, takes keys in any case and lets the last of two win; so does
+    this.
     """
     try:
         found = members(text, _after_space(text, 0))
@@ -75,7 +82,9 @@ def exchanged(text: str, field: Field, name: str) -> str:
 
 
 class NameRestorer:
-    """Puts the name that was asked for back into an answer, where the answer has the name that we sent."""
+    """Puts the name that was asked for back into an answer, where the answer has the name that we
+    sent.
+    """
 
     def __init__(self, endpoint: str, asked: str, sent: str) -> None:
         self._paths = PATHS.get(endpoint, TOP)
@@ -89,7 +98,10 @@ class NameRestorer:
         return self._restored(answer)
 
     def feed(self, data: bytes) -> bytes:
-        """More of a stream of lines (NDJSON or server-sent events): what may go on now. An unfinished line waits, as its reader would."""
+        """More of a stream of lines (NDJSON or server-sent events): what may go on now.
+
+        An unfinished line waits, as its reader would.
+        """
         held = self._held + data if self._held else data
         end = held.rfind(b"\n") + 1
         self._held = held[end:]
@@ -107,7 +119,11 @@ class NameRestorer:
         text = line.decode("utf-8", "surrogateescape")
         for path in self._paths:
             field = _find(text, start, path)
-            if field is not None and isinstance(field.value, str) and normalise(field.value) == self._key:
+            if (
+                field is not None
+                and isinstance(field.value, str)
+                and normalise(field.value) == self._key
+            ):
                 return exchanged(text, field, self._asked).encode("utf-8", "surrogateescape")
         return line
 
@@ -136,7 +152,10 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _expect(text: str, at: int, sign: str) -> int:
-    """The place after a sign and the space around it. Raises ValueError where the sign is not there."""
+    """The place after a sign and the space around it.
+
+    Raises ValueError where the sign is not there.
+    """
     at = _after_space(text, at)
     if text[at : at + 1] != sign:
         raise ValueError(f"no {sign} at {at}")
@@ -144,13 +163,27 @@ def _expect(text: str, at: int, sign: str) -> int:
 
 
 def conversation(members_of_request: dict[str, Any]) -> Callable[[], str]:
-    """What stays the same over a conversation's requests: its system prompt and first question, or the beginning of its prompt."""
+    """What stays the same over a conversation's requests: its system prompt and first question, or
+    the beginning of its prompt.
+    """
 
     def key() -> str:
         system = members_of_request.get("system") or members_of_request.get("instructions") or ""
-        said = members_of_request.get("messages") or members_of_request.get("input") or members_of_request.get("prompt") or ""
+        said = (
+            members_of_request.get("messages")
+            or members_of_request.get("input")
+            or members_of_request.get("prompt")
+            or ""
+        )
         if isinstance(said, list):
-            first_question = next((k for k, message in enumerate(said) if isinstance(message, dict) and message.get("role") == "user"), 0)
+            first_question = next(
+                (
+                    k
+                    for k, message in enumerate(said)
+                    if isinstance(message, dict) and message.get("role") == "user"
+                ),
+                0,
+            )
             said = said[: first_question + 1]
         else:
             said = str(said)[:256]

@@ -1,7 +1,9 @@
-"""Which model answers. `routes.json` is written by `deploy` alone (renamed into place) and read here whenever it has changed.
+"""Which model answers. `routes.json` is written by `deploy` alone (renamed into place) and read
+here whenever it has changed.
 
-The invariant: a request for a name that the live version answers for gets one complete, gated model, before, during and after a switch. A file that
-cannot be read changes nothing: the last good one stays, and `RouteFile.problem` says so. No file: nothing is routed.
+The invariant: a request for a name that the live version answers for gets one complete, gated
+model, before, during and after a switch. A file that cannot be read changes nothing: the last good
+one stays, and `RouteFile.problem` says so. No file: nothing is routed.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ CLOUD = (":cloud", "-cloud")
 
 @lru_cache(maxsize=1024)
 def normalise(name: str) -> str | None:
-    """A model's name as Ollama compares it (default registry, `:latest`, case); None for what Ollama would refuse."""
+    """A model's name as Ollama compares it (default registry, `:latest`, case); None for what
+    Ollama would refuse.
+    """
     try:
         return parse_name(name).key
     except ServerError:
@@ -32,7 +36,9 @@ def normalise(name: str) -> str | None:
 
 
 def is_cloud(name: str) -> bool:
-    """Whether the name means a model that runs elsewhere: its answers are not recorded, as their licence may forbid to learn from them."""
+    """Whether the name means a model that runs elsewhere: its answers are not recorded, as their
+    licence may forbid to learn from them.
+    """
     return name.strip().lower().endswith(CLOUD)
 
 
@@ -67,12 +73,21 @@ class Routes:
         return normalise(asked) in self.names
 
     def answering(self, asked: str, key: Callable[[], str]) -> Answering | None:
-        """The model for a name, or None where it means itself. `key` names the session or conversation: one key always meets the same arm."""
+        """The model for a name, or None where it means itself.
+
+        `key` names the session or conversation: one key always meets the same arm.
+        """
         if not self.covers(asked):
             return None
         if not self.arms:
             return self.live
-        point = int.from_bytes(hashlib.sha256(f"{self.salt}\0{key()}".encode("utf-8", "replace")).digest()[:8], "big") / 2**64
+        point = (
+            int.from_bytes(
+                hashlib.sha256(f"{self.salt}\0{key()}".encode("utf-8", "replace")).digest()[:8],
+                "big",
+            )
+            / 2**64
+        )
         for arm in self.arms:
             if point < arm.share:
                 return Answering(arm.model, arm.digest)
@@ -84,8 +99,13 @@ def build_routes(value: Any) -> Routes:
     """Routes from the file's JSON value. Raises ValueError that says what is wrong."""
     if not isinstance(value, Mapping) or value.get("format") != FORMAT:
         raise ValueError(f"not a routes file of format {FORMAT}")
-    names = [normalise(name) for name in (_name(value, "alias"), *_names(value.get("answer_for", [])))]
-    arms = tuple(Arm(_name(arm, "model"), _share(arm), arm.get("digest") or None) for arm in value.get("arms") or [])
+    names = [
+        normalise(name) for name in (_name(value, "alias"), *_names(value.get("answer_for", [])))
+    ]
+    arms = tuple(
+        Arm(_name(arm, "model"), _share(arm), arm.get("digest") or None)
+        for arm in value.get("arms") or []
+    )
     if sum(arm.share for arm in arms) > 1.0 + 1e-9:
         raise ValueError("the arms' shares add up to more than 1")
     live = Answering(_name(value, "live"), value.get("digest") or None)

@@ -1,7 +1,8 @@
 """Which architectures can be learned on, and what transformers and GGUF call their linear layers.
 
-Those here store their linear layers one to one: `llama` (Llama, Mistral, SmolLM2), `qwen2`, `qwen3`.
-Fused projections, experts and everything else are refused with a sentence rather than packed wrongly.
+Those here store their linear layers one to one: `llama` (Llama, Mistral, SmolLM2), `qwen2`,
+`qwen3`. Fused projections, experts and everything else are refused with a sentence rather than
+packed wrongly.
 """
 
 from __future__ import annotations

@@ -1,10 +1,14 @@
-"""Numbers to and from ggml's block types, by ggml's own code: `libggml-base` of llama-cpp-python, through ctypes.
+"""Numbers to and from ggml's block types, by ggml's own code: `libggml-base` of llama-cpp-python,
+through ctypes.
 
-What is written here is read by llama.cpp, so the same library quantises: Q4_K and its like exist nowhere else. Where llama-cpp-python is not installed,
-gguf-py's quantisers take over for the types it has (F32, F16, BF16, Q4_0 .. Q8_0; the same bytes), and the K-quants are refused. The library checks
-nothing, so shapes, sizes and types are checked on this side of the call. ctypes releases the interpreter while the library works: call it from threads.
+What is written here is read by llama.cpp, so the same library quantises: Q4_K and its like exist
+nowhere else. Where llama-cpp-python is not installed, gguf-py's quantisers take over for the types
+it has (F32, F16, BF16, Q4_0 .. Q8_0; the same bytes), and the K-quants are refused. The library
+checks nothing, so shapes, sizes and types are checked on this side of the call. ctypes releases the
+interpreter while the library works: call it from threads.
 
-Run as `python -m qi_learn.outside.ggml FILE` it loads a model file and evaluates one token, in a process of its own because llama.cpp aborts on some damage.
+Run as `python -m qi_learn.outside.ggml FILE` it loads a model file and evaluates one token, in a
+process of its own because llama.cpp aborts on some damage.
 """
 
 from __future__ import annotations
@@ -30,28 +34,47 @@ INSTALL = 'Install it: pip install "qi-learn[embedded]"'
 def quantize(values: NDArray[np.float32], type_name: str) -> NDArray[np.uint8]:
     """`values` (rows, columns) as ggml blocks: (rows, bytes of a row).
 
-    Raises ModelError where the row does not fill whole blocks, the type needs an importance matrix, or a value cannot be stored (NaN, infinite, too large);
-    ToolMissing where only llama-cpp-python can do it and it is not installed.
+    Raises ModelError where the row does not fill whole blocks, the type needs an importance matrix,
+    or a value cannot be stored (NaN, infinite, too large); ToolMissing where only llama-cpp-python
+    can do it and it is not installed.
     """
     rows, columns = values.shape
     width = row_bytes(type_name, columns)
     source = np.ascontiguousarray(values, dtype=np.float32)
     if not np.isfinite(source).all():
-        raise ModelError(f"a weight to be written as {type_name} is not a finite number", "Train again with a lower learning rate.")
+        raise ModelError(
+            f"a weight to be written as {type_name} is not a finite number",
+            "Train again with a lower learning rate.",
+        )
     library = _library()
-    raw = _quantize_without(source, type_name) if library is None else _quantize_with(library, source, type_name, width)
+    raw = (
+        _quantize_without(source, type_name)
+        if library is None
+        else _quantize_with(library, source, type_name, width)
+    )
     if raw.shape != (rows, width) or not is_valid(raw, type_name):
-        raise ModelError(f"weights cannot be written as {type_name}: the result does not validate", "Choose a wider type, for example Q8_0 or F16.")
+        raise ModelError(
+            f"weights cannot be written as {type_name}: the result does not validate",
+            "Choose a wider type, for example Q8_0 or F16.",
+        )
     return raw
 
 
-def dequantize(raw: NDArray[np.uint8], type_name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """ggml blocks as float32 in `shape` (numpy order, the last axis is the row). Raises ModelError where the bytes are not exactly that many rows."""
+def dequantize(
+    raw: NDArray[np.uint8], type_name: str, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """ggml blocks as float32 in `shape` (numpy order, the last axis is the row).
+
+    Raises ModelError where the bytes are not exactly that many rows.
+    """
     rows = math.prod(shape[:-1])
     width = row_bytes(type_name, shape[-1])
     source = np.ascontiguousarray(raw, dtype=np.uint8).reshape(-1)
     if source.size != rows * width:
-        raise ModelError(f"{source.size} bytes are not {rows} rows of {shape[-1]} in {type_name}", "Fetch the model file again.")
+        raise ModelError(
+            f"{source.size} bytes are not {rows} rows of {shape[-1]} in {type_name}",
+            "Fetch the model file again.",
+        )
     if type_name == "F32":
         return source.view(np.float32).reshape(shape).copy()
     if type_name == "F16":
@@ -74,7 +97,9 @@ def widen_bf16(words: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def can_quantize(type_name: str, columns: int) -> bool:
-    """Whether rows of `columns` can be written in this type here: the blocks fit, no importance matrix is needed, and the code is installed."""
+    """Whether rows of `columns` can be written in this type here: the blocks fit, no importance
+    matrix is needed, and the code is installed.
+    """
     try:
         row_bytes(type_name, columns)
     except ModelError:
@@ -83,12 +108,17 @@ def can_quantize(type_name: str, columns: int) -> bool:
 
 
 def is_valid(raw: NDArray[np.uint8], type_name: str) -> bool:
-    """Whether llama.cpp's own row check passes: no NaN or infinity in the blocks' scales. True where llama-cpp-python is not installed (nothing to ask)."""
+    """Whether llama.cpp's own row check passes: no NaN or infinity in the blocks' scales.
+
+    True where llama-cpp-python is not installed (nothing to ask).
+    """
     library = _library()
     if library is None:
         return True
     source = np.ascontiguousarray(raw)
-    return bool(library.ggml_validate_row_data(type_number(type_name), source.ctypes.data, source.nbytes))
+    return bool(
+        library.ggml_validate_row_data(type_number(type_name), source.ctypes.data, source.nbytes)
+    )
 
 
 def load_in_child(path: Path, *, timeout: float = 600.0) -> None:
@@ -97,28 +127,55 @@ def load_in_child(path: Path, *, timeout: float = 600.0) -> None:
     Raises ModelError with llama.cpp's words, ToolMissing where llama-cpp-python is not installed.
     """
     if importlib.util.find_spec("llama_cpp") is None:
-        raise ToolMissing("llama-cpp-python is not installed, so a model file cannot be tried", INSTALL)
+        raise ToolMissing(
+            "llama-cpp-python is not installed, so a model file cannot be tried", INSTALL
+        )
     command = [sys.executable, "-m", "qi_learn.outside.ggml", str(path)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
+        )
     except subprocess.TimeoutExpired as error:
-        raise ModelError(f"{path} did not load within {timeout:.0f} s", "Look at the memory of this machine.") from error
+        raise ModelError(
+            f"{path} did not load within {timeout:.0f} s", "Look at the memory of this machine."
+        ) from error
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()][-3:]
-        raise ModelError(f"llama.cpp does not load {path}: {' / '.join(said) or f'exit code {done.returncode}'}", "The file is left out; pack again.")
+        raise ModelError(
+            f"llama.cpp does not load {path}: {' / '.join(said) or f'exit code {done.returncode}'}",
+            "The file is left out; pack again.",
+        )
 
 
-# --- the library -------------------------------------------------------------------------------------------------------------------------
+# --- the library ----------------------------------------------------------------------------------
 
 _BY_GGUF = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
-_BY_GGML = (*_BY_GGUF, "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "IQ3_S", "TQ1_0", "TQ2_0", "MXFP4")
-"""What `ggml_quantize_chunk` writes well from the weights alone. It aborts the process on a type it has no case for; the IQ1, IQ2 and IQ3_XXS types are left
-out because they need an importance matrix, or are poor without one."""
+_BY_GGML = (
+    *_BY_GGUF,
+    "Q2_K",
+    "Q3_K",
+    "Q4_K",
+    "Q5_K",
+    "Q6_K",
+    "IQ4_NL",
+    "IQ4_XS",
+    "IQ3_S",
+    "TQ1_0",
+    "TQ2_0",
+    "MXFP4",
+)
+"""What `ggml_quantize_chunk` writes well from the weights alone. It aborts the process on a type it
+has no case for; the IQ1, IQ2 and IQ3_XXS types are left out because they need an importance matrix,
+or are poor without one.
+"""
 
 
 @cache
 def _library() -> Any | None:
-    """libggml-base with its prototypes, or None where llama-cpp-python is not installed. Raises ToolMissing where it is there and cannot be used."""
+    """libggml-base with its prototypes, or None where llama-cpp-python is not installed.
+
+    Raises ToolMissing where it is there and cannot be used.
+    """
     spec = importlib.util.find_spec("llama_cpp")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -128,8 +185,13 @@ def _library() -> Any | None:
             try:
                 return _declare(ctypes.CDLL(str(folder / name)))
             except (OSError, AttributeError) as error:
-                raise ToolMissing(f"{folder / name} cannot be used: {error}", "Install llama-cpp-python 0.3.36 or newer again.") from error
-    raise ToolMissing(f"there is no libggml-base in {folder}", "Install llama-cpp-python 0.3.36 or newer again.")
+                raise ToolMissing(
+                    f"{folder / name} cannot be used: {error}",
+                    "Install llama-cpp-python 0.3.36 or newer again.",
+                ) from error
+    raise ToolMissing(
+        f"there is no libggml-base in {folder}", "Install llama-cpp-python 0.3.36 or newer again."
+    )
 
 
 def _declare(library: Any) -> Any:
@@ -143,17 +205,30 @@ def _declare(library: Any) -> Any:
     return library
 
 
-def _quantize_with(library: Any, source: NDArray[np.float32], type_name: str, width: int) -> NDArray[np.uint8]:
+def _quantize_with(
+    library: Any, source: NDArray[np.float32], type_name: str, width: int
+) -> NDArray[np.uint8]:
     rows, columns = source.shape
     if not can_quantize(type_name, columns):
-        raise ModelError(f"{type_name} cannot be written without an importance matrix", "Choose another type, for example Q4_K.")
+        raise ModelError(
+            f"{type_name} cannot be written without an importance matrix",
+            "Choose another type, for example Q4_K.",
+        )
     kind = type_number(type_name)
     if library.ggml_row_size(kind, columns) != width:
-        raise ToolMissing(f"llama-cpp-python and gguf disagree about the size of a {type_name} row", "Install matching versions of both.")
+        raise ToolMissing(
+            f"llama-cpp-python and gguf disagree about the size of a {type_name} row",
+            "Install matching versions of both.",
+        )
     raw = np.empty((rows, width), dtype=np.uint8)
-    written = library.ggml_quantize_chunk(kind, source.ctypes.data, raw.ctypes.data, 0, rows, columns, None)
+    written = library.ggml_quantize_chunk(
+        kind, source.ctypes.data, raw.ctypes.data, 0, rows, columns, None
+    )
     if written != raw.nbytes:
-        raise ModelError(f"ggml wrote {written} bytes of {type_name}, not {raw.nbytes}", "Report this with the versions of llama-cpp-python and gguf.")
+        raise ModelError(
+            f"ggml wrote {written} bytes of {type_name}, not {raw.nbytes}",
+            "Report this with the versions of llama-cpp-python and gguf.",
+        )
     return raw
 
 
@@ -170,7 +245,7 @@ def _row_function(type_name: str) -> Any | None:
     return function
 
 
-# --- without it --------------------------------------------------------------------------------------------------------------------------
+# --- without it -----------------------------------------------------------------------------------
 
 
 def _quantize_without(source: NDArray[np.float32], type_name: str) -> NDArray[np.uint8]:
@@ -179,11 +254,19 @@ def _quantize_without(source: NDArray[np.float32], type_name: str) -> NDArray[np
 
     try:
         with np.errstate(over="ignore"):  # too large for F16 becomes infinite, and is found below
-            raw = np.ascontiguousarray(by_gguf(source, GGMLQuantizationType[type_name])).view(np.uint8).reshape(source.shape[0], -1)
+            raw = (
+                np.ascontiguousarray(by_gguf(source, GGMLQuantizationType[type_name]))
+                .view(np.uint8)
+                .reshape(source.shape[0], -1)
+            )
     except NotImplementedError as error:
-        raise ToolMissing(f"{type_name} needs llama-cpp-python, which is not installed", INSTALL) from error
+        raise ToolMissing(
+            f"{type_name} needs llama-cpp-python, which is not installed", INSTALL
+        ) from error
     if not np.isfinite(dequantize(raw, type_name, source.shape)).all():
-        raise ModelError(f"a weight is too large for {type_name}", "Choose a wider type, for example F32.")
+        raise ModelError(
+            f"a weight is too large for {type_name}", "Choose a wider type, for example F32."
+        )
     return raw
 
 
@@ -194,10 +277,12 @@ def _dequantize_without(raw: NDArray[np.uint8], type_name: str) -> NDArray[np.fl
     try:
         return np.asarray(by_gguf(raw, GGMLQuantizationType[type_name]), dtype=np.float32)
     except NotImplementedError as error:
-        raise ModelError(f"nothing here reads {type_name}", "Install a newer llama-cpp-python or gguf.") from error
+        raise ModelError(
+            f"nothing here reads {type_name}", "Install a newer llama-cpp-python or gguf."
+        ) from error
 
 
-# --- the child process -------------------------------------------------------------------------------------------------------------------
+# --- the child process ----------------------------------------------------------------------------
 
 
 def _try_model(path: Path) -> str | None:

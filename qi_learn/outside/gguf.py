@@ -1,9 +1,11 @@
 """The head of a GGUF file: its keys, and where each tensor lies.
 
-A model file comes from somewhere else, so nothing in it is believed: every count, length and offset is held against the size of the file before it is used,
-and a head that llama.cpp would refuse (gaps between tensors, unknown types, rows that do not fill whole blocks) is refused here, with a sentence.
-Only the head is read. Arrays (the vocabulary) are stepped over, not built: 150,000 tokens cost a tenth of a second, not the two of `gguf.GGUFReader`.
-Version 2 and 3, little-endian; the format is described in ggml's `docs/gguf.md`.
+A model file comes from somewhere else, so nothing in it is believed: every count, length and offset
+is held against the size of the file before it is used, and a head that llama.cpp would refuse (gaps
+between tensors, unknown types, rows that do not fill whole blocks) is refused here, with a
+sentence. Only the head is read. Arrays (the vocabulary) are stepped over, not built: 150,000 tokens
+cost a tenth of a second, not the two of `gguf.GGUFReader`. Version 2 and 3, little-endian; the
+format is described in ggml's `docs/gguf.md`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,19 @@ MAX_NAME = 64  # GGML_MAX_NAME
 MAX_STRING = 1 << 24
 DEFAULT_ALIGNMENT = 32
 
-_SCALARS: dict[int, str] = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_SCALARS: dict[int, str] = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    7: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
 _STRING, _ARRAY = 8, 9
 
 
@@ -85,14 +99,21 @@ class GgufFile:
         """A string key. Raises ModelError where it is missing or not a string."""
         value = self.keys.get(key)
         if not isinstance(value, str):
-            raise ModelError(f"{self.path}: the key {key} is {'missing' if value is None else 'not a string'}", "Use a complete GGUF model file.")
+            raise ModelError(
+                f"{self.path}: the key {key} is {'missing' if value is None else 'not a string'}",
+                "Use a complete GGUF model file.",
+            )
         return value
 
     def number(self, key: str) -> int:
         """A whole-number key. Raises ModelError where it is missing or not one number."""
         value = self.keys.get(key)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ModelError(f"{self.path}: the key {key} is {'missing' if value is None else 'not one whole number'}", "Use a complete GGUF model file.")
+            raise ModelError(
+                f"{self.path}: the key {key} is "
+                f"{'missing' if value is None else 'not one whole number'}",
+                "Use a complete GGUF model file.",
+            )
         return value
 
     @property
@@ -142,7 +163,10 @@ def row_bytes(type_name: str, columns: int) -> int:
         raise ModelError(f"{type_name} is no type of ggml", "Use a type that gguf-py knows.")
     block, size = sizes
     if columns % block:
-        raise ModelError(f"a row of {columns} does not fill whole {type_name} blocks of {block}", "Use a type whose blocks fit, for example Q8_0.")
+        raise ModelError(
+            f"a row of {columns} does not fill whole {type_name} blocks of {block}",
+            "Use a type whose blocks fit, for example Q8_0.",
+        )
     return columns // block * size
 
 
@@ -152,13 +176,20 @@ def padded(size: int, alignment: int) -> int:
 
 
 def is_gguf(path: Path) -> bool:
-    """Whether the file at `path` begins as a GGUF file does. Raises OSError if it cannot be opened."""
+    """Whether the file at `path` begins as a GGUF file does.
+
+    Raises OSError if it cannot be opened.
+    """
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 
 
 def read_head(path: Path) -> GgufFile:
-    """The head of a GGUF file. Raises NotFound where there is no file, ModelError where it is no GGUF file that llama.cpp would load."""
+    """The head of a GGUF file.
+
+    Raises NotFound where there is no file, ModelError where it is no GGUF file that llama.cpp would
+    load.
+    """
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -167,9 +198,13 @@ def read_head(path: Path) -> GgufFile:
             with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as view:
                 return _read(path, _Cursor(path, view, size))
     except FileNotFoundError as error:
-        raise NotFound(f"there is no model file {path}", "Check the path, or pull the base model again.") from error
+        raise NotFound(
+            f"there is no model file {path}", "Check the path, or pull the base model again."
+        ) from error
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}", "Check the file and its rights.") from error
+        raise ModelError(
+            f"{path} cannot be read: {error.strerror}", "Check the file and its rights."
+        ) from error
 
 
 def sha256_of(path: Path) -> str:
@@ -188,7 +223,9 @@ class _Cursor:
         self.at = 0
 
     def bad(self, what: str) -> ModelError:
-        return ModelError(f"{self.path} is damaged: {what} (at byte {self.at})", "Fetch the model file again.")
+        return ModelError(
+            f"{self.path} is damaged: {what} (at byte {self.at})", "Fetch the model file again."
+        )
 
     def skip(self, count: int) -> int:
         """Steps over `count` bytes; returns where they start."""
@@ -217,7 +254,9 @@ class _Cursor:
         return bytes(self.view[start : start + length]).decode("utf-8", "replace")
 
     def count(self, smallest: int, what: str) -> int:
-        """A number of things of at least `smallest` bytes each, so it cannot be more than what is left of the file."""
+        """A number of things of at least `smallest` bytes each, so it cannot be more than what is
+        left of the file.
+        """
         number = self.u64()
         if number > (self.size - self.at) // smallest:
             raise self.bad(f"{number} {what} in a file of {self.size} bytes")
@@ -226,21 +265,40 @@ class _Cursor:
 
 def _read(path: Path, cursor: _Cursor) -> GgufFile:
     if cursor.view[:4] != MAGIC:
-        raise ModelError(f"{path} is no GGUF file", "Use a GGUF model file (safetensors and PyTorch files are not served).")
+        raise ModelError(
+            f"{path} is no GGUF file",
+            "Use a GGUF model file (safetensors and PyTorch files are not served).",
+        )
     cursor.at = 4
     version = cursor.u32()
     if version not in (2, 3):
         kind = "big-endian" if version & 0xFFFF == 0 else f"version {version}"
-        raise ModelError(f"{path} is a {kind} GGUF file; versions 2 and 3 in little-endian are read", "Convert the model with a current llama.cpp.")
+        raise ModelError(
+            f"{path} is a {kind} GGUF file; versions 2 and 3 in little-endian are read",
+            "Convert the model with a current llama.cpp.",
+        )
     tensor_count = cursor.count(8 + 4 + 8 + 4 + 8, "tensors")
     key_count = cursor.count(8 + 4 + 1, "keys")
     keys = _read_keys(cursor, key_count)
     alignment = keys.get("general.alignment", DEFAULT_ALIGNMENT)
-    if not isinstance(alignment, int) or isinstance(alignment, bool) or alignment < 1 or alignment & (alignment - 1) or alignment > 1 << 20:
+    if (
+        not isinstance(alignment, int)
+        or isinstance(alignment, bool)
+        or alignment < 1
+        or alignment & (alignment - 1)
+        or alignment > 1 << 20
+    ):
         raise cursor.bad(f"an alignment of {alignment}")
     entries = [_read_entry(cursor) for _ in range(tensor_count)]
     data_start = padded(cursor.at, alignment)
-    return GgufFile(path, cursor.size, keys, _place(cursor, entries, data_start, alignment), alignment, data_start)
+    return GgufFile(
+        path,
+        cursor.size,
+        keys,
+        _place(cursor, entries, data_start, alignment),
+        alignment,
+        data_start,
+    )
 
 
 def _read_keys(cursor: _Cursor, count: int) -> dict[str, Value]:
@@ -296,8 +354,15 @@ def _read_entry(cursor: _Cursor) -> tuple[str, tuple[int, ...], str, int, int]:
     return name, shape, _type_names()[kind], cursor.u64(), entry
 
 
-def _place(cursor: _Cursor, entries: list[tuple[str, tuple[int, ...], str, int, int]], data_start: int, alignment: int) -> dict[str, Tensor]:
-    """Holds shapes and offsets against the file: each tensor starts where the one before it ends, padded, and the last ends in the file."""
+def _place(
+    cursor: _Cursor,
+    entries: list[tuple[str, tuple[int, ...], str, int, int]],
+    data_start: int,
+    alignment: int,
+) -> dict[str, Tensor]:
+    """Holds shapes and offsets against the file: each tensor starts where the one before it ends,
+    padded, and the last ends in the file.
+    """
     tensors: dict[str, Tensor] = {}
     expected = 0
     for name, shape, kind, offset, entry in entries:

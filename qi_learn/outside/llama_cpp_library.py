@@ -1,6 +1,8 @@
-"""llama.cpp as a library: loaded at the first use, never before; quiet; its complaints kept for the errors they explain.
+"""llama.cpp as a library: loaded at the first use, never before; quiet; its complaints kept for the
+errors they explain.
 
-Its log goes to `logging` (DEBUG). Files are opened here, so that there is one place where "cannot load" gets its reason.
+Its log goes to `logging` (DEBUG). Files are opened here, so that there is one place where "cannot
+load" gets its reason.
 """
 
 from __future__ import annotations
@@ -41,14 +43,22 @@ class Library:
 
 @functools.cache
 def load_library() -> Library:
-    """llama.cpp, with its log turned to `logging`. Raises ToolMissing where llama-cpp-python is not installed or does not load."""
+    """llama.cpp, with its log turned to `logging`.
+
+    Raises ToolMissing where llama-cpp-python is not installed or does not load.
+    """
     try:
         with _short_spins():
             import llama_cpp
     except (ImportError, OSError, RuntimeError) as error:
-        if isinstance(error.__context__, QiError):  # a stop that came just then; the loader takes every exception for its own failure
+        if isinstance(
+            error.__context__, QiError
+        ):  # a stop that came just then; the loader takes every exception for its own failure
             raise error.__context__ from None
-        raise ToolMissing(f"llama-cpp-python cannot be loaded: {error}", "install it: pip install 'qi-learn[embedded]'") from error
+        raise ToolMissing(
+            f"llama-cpp-python cannot be loaded: {error}",
+            "install it: pip install 'qi-learn[embedded]'",
+        ) from error
     complaints: deque[str] = deque(maxlen=6)
 
     def listen(level: int, text: bytes, _data: object) -> None:
@@ -66,10 +76,12 @@ def load_library() -> Library:
 
 @contextlib.contextmanager
 def _short_spins() -> Iterator[None]:
-    """Lets OpenMP's threads sleep soon when they wait for each other, unless the user has said otherwise.
+    """Lets OpenMP's threads sleep soon when they wait for each other, unless the user has said
+    otherwise.
 
-    It reads its settings when it is loaded, so they are taken back afterwards and no child process inherits them. Measured on 2 cores that others use
-    too (load 8), 300 tokens of SmolLM2 with two threads: 29 tokens/s by default, 78 with this; 66 with one thread.
+    It reads its settings when it is loaded, so they are taken back afterwards and no child process
+    inherits them. Measured on 2 cores that others use too (load 8), 300 tokens of SmolLM2 with two
+    threads: 29 tokens/s by default, 78 with this; 66 with one thread.
     """
     told = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
     if not told:
@@ -87,7 +99,10 @@ def default_threads() -> int:
 
 
 def open_file(library: Library, path: Path, *, vocab_only: bool) -> Any:
-    """llama.cpp's `llama_model *` of a GGUF. Raises UnsupportedArchitecture, or ModelError with what llama.cpp said."""
+    """llama.cpp's `llama_model *` of a GGUF.
+
+    Raises UnsupportedArchitecture, or ModelError with what llama.cpp said.
+    """
     if not path.is_file():
         raise ModelError(f"there is no model file {path}")
     params = library.api.llama_model_default_params()
@@ -98,5 +113,8 @@ def open_file(library: Library, path: Path, *, vocab_only: bool) -> Any:
         return model
     reason = library.reason()
     if found := _UNKNOWN_ARCHITECTURE.search(reason):
-        raise UnsupportedArchitecture(f"this llama.cpp does not know the architecture '{found[1]}' of {path.name}", "update llama-cpp-python")
+        raise UnsupportedArchitecture(
+            f"this llama.cpp does not know the architecture '{found[1]}' of {path.name}",
+            "update llama-cpp-python",
+        )
     raise ModelError(f"llama.cpp cannot load {path.name}: {reason}")

@@ -1,4 +1,6 @@
-"""How busy this machine is, and whether it runs on its battery: from the system's own files, nothing is measured."""
+"""How busy this machine is, and whether it runs on its battery: from the system's own files,
+nothing is measured.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,19 @@ def load_per_core() -> float:
 
 
 def on_battery(supplies: Path = SUPPLIES) -> bool:
-    """Whether a battery of the machine itself (not of a mouse) is being emptied; False where there is none, or nobody says."""
+    """Whether a battery of the machine itself (not of a mouse) is being emptied; False where there
+    is none, or nobody says.
+    """
     try:
         found = sorted(supplies.iterdir())
     except OSError:
         return False
-    return any(_read(s / "type") == "Battery" and _read(s / "scope") != "Device" and _read(s / "status") == "Discharging" for s in found)
+    return any(
+        _read(s / "type") == "Battery"
+        and _read(s / "scope") != "Device"
+        and _read(s / "status") == "Discharging"
+        for s in found
+    )
 
 
 def _read(place: Path) -> str:

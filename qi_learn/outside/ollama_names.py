@@ -1,6 +1,8 @@
-"""Model names and digests, as Ollama reads them: `[host/][namespace/]model[:tag]`, with `registry.ollama.ai/library/` and `:latest` understood.
+"""Model names and digests, as Ollama reads them: `[host/][namespace/]model[:tag]`, with
+`registry.ollama.ai/library/` and `:latest` understood.
 
-Checked before any URL or path is made of them, so that no name can climb out of a model store. Names compare without regard to case.
+Checked before any URL or path is made of them, so that no name can climb out of a model store.
+Names compare without regard to case.
 """
 
 from __future__ import annotations
@@ -44,7 +46,10 @@ class ModelName:
         return PurePosixPath(self.host, self.namespace, self.model, self.tag)
 
     def tagged(self, tag: str) -> ModelName:
-        """The same model under another tag. Raises ServerError for a tag that Ollama would refuse."""
+        """The same model under another tag.
+
+        Raises ServerError for a tag that Ollama would refuse.
+        """
         return parse_name(str(ModelName(self.host, self.namespace, self.model, tag)))
 
 
@@ -55,16 +60,28 @@ def read_name(text: str) -> ModelName | None:
         path, tag = text, TAG
     parts = path.split("/")
     host, namespace, model = [*(HOST, NAMESPACE)[: max(0, 3 - len(parts))], *parts][:3]
-    if len(parts) > 3 or not (_HOST.fullmatch(host) and _NAMESPACE.fullmatch(namespace) and _PART.fullmatch(model) and _PART.fullmatch(tag)):
+    if len(parts) > 3 or not (
+        _HOST.fullmatch(host)
+        and _NAMESPACE.fullmatch(namespace)
+        and _PART.fullmatch(model)
+        and _PART.fullmatch(tag)
+    ):
         return None
     return ModelName(host, namespace, model, tag)
 
 
 def parse_name(text: str) -> ModelName:
-    """A name with everything understood written out. Raises ServerError for one that Ollama would refuse."""
+    """A name with everything understood written out.
+
+    Raises ServerError for one that Ollama would refuse.
+    """
     name = read_name(text)
     if name is None:
-        raise ServerError(f"{text!r} is not a model name.", "A name looks like `qi-agent:latest`: at most 80 letters, digits, `_`, `-` or `.`.", status=400)
+        raise ServerError(
+            f"{text!r} is not a model name.",
+            "A name looks like `qi-agent:latest`: at most 80 letters, digits, `_`, `-` or `.`.",
+            status=400,
+        )
     return name
 
 
@@ -74,8 +91,15 @@ def same_name(left: str, right: str) -> bool:
 
 
 def check_digest(digest: str) -> str:
-    """The 64 hexadecimal digits of a sha256, with or without `sha256:` in front. Raises ServerError for anything else."""
+    """The 64 hexadecimal digits of a sha256, with or without `sha256:` in front.
+
+    Raises ServerError for anything else.
+    """
     digits = digest.removeprefix("sha256:")
     if not _DIGEST.fullmatch(digits):
-        raise ServerError(f"{digest!r} is not a sha256 digest.", "It must be 64 lower-case hexadecimal digits.", status=400)
+        raise ServerError(
+            f"{digest!r} is not a sha256 digest.",
+            "It must be 64 lower-case hexadecimal digits.",
+            status=400,
+        )
     return digits

@@ -1,4 +1,6 @@
-"""Several series of questions to one server at a time, which end together: where one fails, or who waits is interrupted, the others go no further."""
+"""Several series of questions to one server at a time, which end together: where one fails, or who
+waits is interrupted, the others go no further.
+"""
 
 from __future__ import annotations
 
@@ -44,14 +46,20 @@ class Asking(Ollama):
         return super().ask(ask, model)
 
     def clock(self) -> float:
-        """Seconds (monotonic) without those that this thread has waited: what a limit on questions is measured with."""
+        """Seconds (monotonic) without those that this thread has waited: what a limit on questions
+        is measured with.
+        """
         return time.monotonic() - float(getattr(self._waited, "seconds", 0.0))
 
 
-def side_by_side(server: Ollama, series: Sequence[Callable[[Asking], T]], *, at_once: int, wait: Wait = no_wait) -> list[T]:
-    """What each of the series returns, in order; at most `at_once` at a time, begun in order, each given a client to ask with, which waits as `wait` says.
+def side_by_side(
+    server: Ollama, series: Sequence[Callable[[Asking], T]], *, at_once: int, wait: Wait = no_wait
+) -> list[T]:
+    """What each of the series returns, in order; at most `at_once` at a time, begun in order, each
+    given a client to ask with, which waits as `wait` says.
 
-    Raises what the first to fail raises, once all are at rest: each ends with the question it is at, so a stop takes as long as one answer does.
+    Raises what the first to fail raises, once all are at rest: each ends with the question it is
+    at, so a stop takes as long as one answer does.
     """
     if at_once == 1:
         with Asking(server.base_url, wait) as client:
@@ -76,7 +84,10 @@ def side_by_side(server: Ollama, series: Sequence[Callable[[Asking], T]], *, at_
         pool = ThreadPoolExecutor(at_once, "asking")
         try:
             waiting = [pool.submit(one, ask, client) for ask in series]
-            while not over.is_set() and wait_for(waiting, timeout=LOOK_SECONDS, return_when=FIRST_EXCEPTION).not_done:
+            while (
+                not over.is_set()
+                and wait_for(waiting, timeout=LOOK_SECONDS, return_when=FIRST_EXCEPTION).not_done
+            ):
                 pass
             if faults:
                 raise faults[0]

@@ -1,7 +1,9 @@
-"""Running a command to its end: with a time limit, a limit on what is kept of its output, and nothing of it left behind.
+"""Running a command to its end: with a time limit, a limit on what is kept of its output, and
+nothing of it left behind.
 
-The command gets a process group of its own, and that whole group is killed when the command ended or its time is up: a grandchild that stays behind
-neither outlives the call nor keeps it waiting. Nothing is a shell string; the command is its list of arguments.
+The command gets a process group of its own, and that whole group is killed when the command ended
+or its time is up: a grandchild that stays behind neither outlives the call nor keeps it waiting.
+Nothing is a shell string; the command is its list of arguments.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ PARENT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a command ended. `exit_code` is negative where a signal ended it (-9 also where its time was up)."""
+    """How a command ended.
+
+    `exit_code` is negative where a signal ended it (-9 also where its time was up).
+    """
 
     argv: tuple[str, ...]
     exit_code: int
@@ -61,7 +66,8 @@ def run(
     max_output: int = MAX_OUTPUT,
     pass_fds: Sequence[int] = (),
 ) -> Finished:
-    """Runs a command for at most `timeout` seconds and keeps up to `max_output` bytes of each of its two outputs; it inherits `pass_fds`.
+    """Runs a command for at most `timeout` seconds and keeps up to `max_output` bytes of each of
+    its two outputs; it inherits `pass_fds`.
 
     Raises ToolMissing where there is no such command, NotFound where `cwd` is no directory.
     """
@@ -80,7 +86,10 @@ def run(
             pass_fds=pass_fds,
         )
     except (FileNotFoundError, PermissionError) as error:
-        raise ToolMissing(f"{argv[0]} cannot be started: {error.strerror}.", f"Install {argv[0]}, or see that it is on PATH.") from error
+        raise ToolMissing(
+            f"{argv[0]} cannot be started: {error.strerror}.",
+            f"Install {argv[0]}, or see that it is on PATH.",
+        ) from error
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
@@ -102,7 +111,14 @@ def run(
         process.wait()
         for thread in threads:
             thread.join()
-    return Finished(tuple(argv), process.returncode, bytes(output), bytes(errors), time.monotonic() - started, timed_out)
+    return Finished(
+        tuple(argv),
+        process.returncode,
+        bytes(output),
+        bytes(errors),
+        time.monotonic() - started,
+        timed_out,
+    )
 
 
 def kill_group(leader: int) -> None:
@@ -112,9 +128,11 @@ def kill_group(leader: int) -> None:
 
 
 def leave_with(parent: int, *, grace: float | None = None) -> None:
-    """Sends this process SIGTERM once `parent` is no longer its parent: who was started by somebody does not outlive him.
+    """Sends this process SIGTERM once `parent` is no longer its parent: who was started by somebody
+    does not outlive him.
 
-    With `grace`, it is over so many seconds later in any case, also where it hangs in a call that no signal ends.
+    With `grace`, it is over so many seconds later in any case, also where it hangs in a call that
+    no signal ends.
     """
 
     def look() -> None:
@@ -142,12 +160,19 @@ def _give(pipe: IO[bytes], given: bytes) -> None:
 
 
 def peak_resident() -> int:
-    """Bytes that this program held in memory at most. On Linux of this program alone; what `getrusage` says, elsewhere, begins with what the process that
-    started it held."""
+    """Bytes that this program held in memory at most. On Linux of this program alone; what
+    `getrusage` says, elsewhere, begins with what the process that started it held.
+    """
     try:
-        found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+        found = re.search(
+            r"^VmHWM:\s+(\d+) kB",
+            Path("/proc/self/status").read_text(encoding="ascii"),
+            re.MULTILINE,
+        )
     except OSError:
         found = None
     if found:
         return int(found[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )

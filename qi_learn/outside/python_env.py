@@ -1,6 +1,8 @@
-"""What another Python has: versions of packages, and whether they are within each other's limits; without importing any of them.
+"""What another Python has: versions of packages, and whether they are within each other's limits;
+without importing any of them.
 
-The training worker may run in an environment of its own (`train.python`), since what makes it fast wants other versions than we do.
+The training worker may run in an environment of its own (`train.python`), since what makes it fast
+wants other versions than we do.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ for name in sys.argv[1:]:
             problems[name] = ["it is no installed package, only a folder of that name"]
 print(json.dumps([found, problems]))
 """
-"""Standard library alone, and `packaging` where it is: it runs in an interpreter that need not have anything of ours."""
+"""Standard library alone, and `packaging` where it is: it runs in an interpreter that need not have
+anything of ours.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,10 @@ class Packages:
 
 
 def look_into(python: str, names: Sequence[str]) -> Packages:
-    """The packages of the interpreter `python` (empty: this one) among `names`. Nothing where it cannot be asked: its worker will say why."""
+    """The packages of the interpreter `python` (empty: this one) among `names`.
+
+    Nothing where it cannot be asked: its worker will say why.
+    """
     try:
         done = run([python or sys.executable, "-P", "-c", LOOK, *names], timeout=TIMEOUT)
         found, problems = json.loads(done.output)

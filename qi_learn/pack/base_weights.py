@@ -1,8 +1,11 @@
-"""The base's weights as float32 rows: dequantised from its GGUF file, or in full precision from a safetensors directory.
+"""The base's weights as float32 rows: dequantised from its GGUF file, or in full precision from a
+safetensors directory.
 
-Both give the rows of a tensor in the order of the GGUF file, a block at a time with `pread`, so memory does not grow with the model and any number of threads
-may ask. Full-precision weights are used only after `check_vectors` and `check_tensor` have shown that the GGUF file was made from exactly these: a
-directory of another revision, or a wrong row order, would pass every later check and ruin the model.
+Both give the rows of a tensor in the order of the GGUF file, a block at a time with `pread`, so
+memory does not grow with the model and any number of threads may ask. Full-precision weights are
+used only after `check_vectors` and `check_tensor` have shown that the GGUF file was made from
+exactly these: a directory of another revision, or a wrong row order, would pass every later check
+and ruin the model.
 """
 
 from __future__ import annotations
@@ -32,11 +35,16 @@ class Rows(Protocol):
     """Something that has the base's rows."""
 
     def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
-        """Rows [start, stop) of a module's tensor, in the GGUF file's order: (stop - start, columns)."""
+        """Rows [start, stop) of a module's tensor, in the GGUF file's order: (stop - start,
+        columns).
+        """
 
 
 class BaseRows:
-    """The rows as the base GGUF file has them: dequantised. A context manager (it holds the file open)."""
+    """The rows as the base GGUF file has them: dequantised.
+
+    A context manager (it holds the file open).
+    """
 
     def __init__(self, base: GgufFile) -> None:
         self.base = base
@@ -45,7 +53,12 @@ class BaseRows:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         os.close(self.fd)
 
     def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
@@ -53,8 +66,12 @@ class BaseRows:
 
     def read(self, tensor: Tensor, start: int, stop: int) -> NDArray[np.float32]:
         width = tensor.size // tensor.rows
-        raw = read_exactly(self.fd, (stop - start) * width, tensor.start + start * width, self.base.path)
-        return dequantize(np.frombuffer(raw, dtype=np.uint8), tensor.type, (stop - start, tensor.columns))
+        raw = read_exactly(
+            self.fd, (stop - start) * width, tensor.start + start * width, self.base.path
+        )
+        return dequantize(
+            np.frombuffer(raw, dtype=np.uint8), tensor.type, (stop - start, tensor.columns)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,9 @@ class _Stored:
 
 
 class FullPrecision:
-    """A directory of safetensors weights (one file, or shards with an index), by transformers' names. A context manager."""
+    """A directory of safetensors weights (one file, or shards with an index), by transformers'
+    names. A context manager.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -77,7 +96,10 @@ class FullPrecision:
         self._open = ExitStack()
         files = sorted(directory.glob("model*.safetensors"))
         if not files:
-            raise NotFound(f"there are no weights (model*.safetensors) in {directory}", "Set train.base_weights to the model's directory, or empty it.")
+            raise NotFound(
+                f"there are no weights (model*.safetensors) in {directory}",
+                "Set train.base_weights to the model's directory, or empty it.",
+            )
         with self._open as guard:
             for path in files:
                 fd = os.open(path, os.O_RDONLY)
@@ -88,31 +110,50 @@ class FullPrecision:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._open.close()
 
     def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
         name = f"{module}.weight"
         if (stored := self.tensors.get(name)) is None:
-            raise ModelError(f"{self.directory} has no {name}", "Set train.base_weights to the directory that the GGUF file was made from.")
+            raise ModelError(
+                f"{self.directory} has no {name}",
+                "Set train.base_weights to the directory that the GGUF file was made from.",
+            )
         if stored.shape != (home.tensor.rows, home.tensor.columns):
-            raise ModelError(f"{name} is {stored.shape} in {stored.path}, {home.tensor.shape[::-1]} in the GGUF file", "These are not the base's weights.")
+            raise ModelError(
+                f"{name} is {stored.shape} in {stored.path}, {home.tensor.shape[::-1]} in the GGUF "
+                "file",
+                "These are not the base's weights.",
+            )
         return permute(self.read(name, start, stop), home.head_rows)
 
     def read(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
         """Rows of a tensor in transformers' order; a vector's elements are its rows."""
         stored = self.tensors[name]
         width = _WIDTH[stored.dtype] * (stored.shape[1] if len(stored.shape) > 1 else 1)
-        raw = read_exactly(stored.fd, (stop - start) * width, stored.start + start * width, stored.path)
+        raw = read_exactly(
+            stored.fd, (stop - start) * width, stored.start + start * width, stored.path
+        )
         if stored.dtype == "BF16":
             values = widen_bf16(np.frombuffer(raw, dtype=np.uint16))
         else:
-            values = np.frombuffer(raw, dtype=np.float32 if stored.dtype == "F32" else np.float16).astype(np.float32)
+            values = np.frombuffer(
+                raw, dtype=np.float32 if stored.dtype == "F32" else np.float16
+            ).astype(np.float32)
         return values.reshape(stop - start, *stored.shape[1:])
 
 
 def read_exactly(fd: int, count: int, at: int, path: Path) -> bytes:
-    """`count` bytes from `at`; a read may come in pieces. Raises ModelError where the file is shorter."""
+    """`count` bytes from `at`; a read may come in pieces.
+
+    Raises ModelError where the file is shorter.
+    """
     parts: list[bytes] = []
     while count:
         part = os.pread(fd, count, at)
@@ -124,17 +165,31 @@ def read_exactly(fd: int, count: int, at: int, path: Path) -> bytes:
 
 
 def check_vectors(weights: FullPrecision, base: BaseRows) -> None:
-    """Raises ModelError unless the vectors (norms, biases) of the two agree to the rounding of bfloat16.
+    """Raises ModelError unless the vectors (norms, biases) of the two agree to the rounding of
+    bfloat16.
 
-    They are stored unquantised in every GGUF file, and another revision or a full fine-tune of the same model differs there.
+    They are stored unquantised in every GGUF file, and another revision or a full fine-tune of the
+    same model differs there.
     """
     compared = 0
     for name, stored in weights.tensors.items():
-        tensor = base.base.tensors.get(tensor_name(base.base, name) or "") if len(stored.shape) == 1 else None
-        if tensor is None or tensor.type != "F32" or (base.base.architecture == "llama" and name.endswith(("q_proj.bias", "k_proj.bias"))):
+        tensor = (
+            base.base.tensors.get(tensor_name(base.base, name) or "")
+            if len(stored.shape) == 1
+            else None
+        )
+        if (
+            tensor is None
+            or tensor.type != "F32"
+            or (base.base.architecture == "llama" and name.endswith(("q_proj.bias", "k_proj.bias")))
+        ):
             continue
         if tensor.shape != stored.shape:
-            raise _not_these(weights, base, f"{tensor.name} has {tensor.columns} elements, {name} has {stored.shape[0]}")
+            raise _not_these(
+                weights,
+                base,
+                f"{tensor.name} has {tensor.columns} elements, {name} has {stored.shape[0]}",
+            )
         exact = weights.read(name, 0, stored.shape[0])
         if _square(base.read(tensor, 0, 1)[0] - exact) > (0.004**2) * _square(exact):
             raise _not_these(weights, base, f"{tensor.name} differs")
@@ -143,9 +198,16 @@ def check_vectors(weights: FullPrecision, base: BaseRows) -> None:
         raise _not_these(weights, base, "they have no norm in common")
 
 
-def check_tensor(weights: FullPrecision, base: BaseRows, module: str, home: TensorSlot, ranges: Iterable[tuple[int, int]]) -> None:
-    """Raises ModelError unless the base's rows lie as close to the weights as quantising them ourselves does (times 1.5, for files made with an
-    importance matrix). Rows in a wrong order would be off by 1.4 times the weights.
+def check_tensor(
+    weights: FullPrecision,
+    base: BaseRows,
+    module: str,
+    home: TensorSlot,
+    ranges: Iterable[tuple[int, int]],
+) -> None:
+    """Raises ModelError unless the base's rows lie as close to the weights as quantising them
+    ourselves does (times 1.5, for files made with an importance matrix). Rows in a wrong order
+    would be off by 1.4 times the weights.
     """
     ours = theirs = total = 0.0
     for start, stop in ranges:
@@ -154,12 +216,21 @@ def check_tensor(weights: FullPrecision, base: BaseRows, module: str, home: Tens
         total += _square(exact)
         ours += _rounding(exact, home.tensor.type)
     if theirs**0.5 > 1.5 * ours**0.5 + 0.004 * total**0.5:
-        off, explained = ((square / total) ** 0.5 if total else float("inf") for square in (theirs, ours))
-        raise _not_these(weights, base, f"{home.tensor.name} is off by {off:.3f} of its size, quantising explains {explained:.3f}")
+        off, explained = (
+            (square / total) ** 0.5 if total else float("inf") for square in (theirs, ours)
+        )
+        raise _not_these(
+            weights,
+            base,
+            f"{home.tensor.name} is off by {off:.3f} of its size, quantising explains "
+            f"{explained:.3f}",
+        )
 
 
 def _rounding(exact: NDArray[np.float32], kind: str) -> float:
-    """The squared error that writing these rows as `kind` makes; 0.3 of their size for a type that cannot be written here (IQ2 and the like)."""
+    """The squared error that writing these rows as `kind` makes; 0.3 of their size for a type that
+    cannot be written here (IQ2 and the like).
+    """
     if can_quantize(kind, exact.shape[1]):
         return _square(dequantize(quantize(exact, kind), kind, exact.shape) - exact)
     return 0.09 * _square(exact)
@@ -171,20 +242,31 @@ def _square(values: NDArray[np.float32]) -> float:
 
 def _not_these(weights: FullPrecision, base: BaseRows, why: str) -> ModelError:
     hint = "Set train.base_weights to the revision the GGUF file was made from, or leave it empty."
-    return ModelError(f"{base.base.path} was not made from the weights in {weights.directory}: {why}", hint)
+    return ModelError(
+        f"{base.base.path} was not made from the weights in {weights.directory}: {why}", hint
+    )
 
 
 def _read_header(fd: int, path: Path) -> dict[str, _Stored]:
-    """The tensors of one safetensors file; each held against the file's size. Raises ModelError for a damaged file."""
+    """The tensors of one safetensors file; each held against the file's size.
+
+    Raises ModelError for a damaged file.
+    """
     size = os.fstat(fd).st_size
     length = int.from_bytes(os.pread(fd, 8, 0), "little")
     if size < 8 or length > min(size - 8, MAX_HEADER):
         raise ModelError(f"{path} is no safetensors file", "Fetch the weights again.")
     try:
         entries = json.loads(read_exactly(fd, length, 8, path))
-        found = {str(n): _stored(fd, path, e, 8 + length) for n, e in entries.items() if n != "__metadata__" and e["dtype"] in _WIDTH}
+        found = {
+            str(n): _stored(fd, path, e, 8 + length)
+            for n, e in entries.items()
+            if n != "__metadata__" and e["dtype"] in _WIDTH
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} has a damaged header: {error}", "Fetch the weights again.") from error
+        raise ModelError(
+            f"{path} has a damaged header: {error}", "Fetch the weights again."
+        ) from error
     for name, stored in found.items():
         if stored.start + int(np.prod(stored.shape, dtype=object)) * _WIDTH[stored.dtype] > size:
             raise ModelError(f"{name} ends behind the file {path}", "Fetch the weights again.")
@@ -193,6 +275,11 @@ def _read_header(fd: int, path: Path) -> dict[str, _Stored]:
 
 def _stored(fd: int, path: Path, entry: dict[str, object], data: int) -> _Stored:
     shape, offsets = entry["shape"], entry["data_offsets"]
-    if not (isinstance(shape, list) and isinstance(offsets, list) and all(isinstance(n, int) and n >= 0 for n in [*shape, *offsets]) and len(offsets) == 2):
+    if not (
+        isinstance(shape, list)
+        and isinstance(offsets, list)
+        and all(isinstance(n, int) and n >= 0 for n in [*shape, *offsets])
+        and len(offsets) == 2
+    ):
         raise ValueError("a shape or an offset is not a list of whole numbers")
     return _Stored(fd, path, str(entry["dtype"]), tuple(shape), data + offsets[0])

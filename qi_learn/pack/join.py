@@ -1,8 +1,10 @@
 """Adapters: their files, joining two into one, and the tensors of the base that an adapter changes.
 
-An adapter is, for each touched module, two factors A (rank, in) and B (out, rank) with the scale already in B, so the weight change is dW = B A and
-nothing else has to be known. A version is the base plus one adapter: `join` puts a cycle's delta on top of the served adapter by laying the factors side
-by side, which is exact, and cuts the rank by SVD only past a cap. dW itself is never formed here.
+An adapter is, for each touched module, two factors A (rank, in) and B (out, rank) with the scale
+already in B, so the weight change is dW = B A and nothing else has to be known. A version is the
+base plus one adapter: `join` puts a cycle's delta on top of the served adapter by laying the
+factors side by side, which is exact, and cuts the rank by SVD only past a cap. dW itself is never
+formed here.
 
 The file: `rundir/adapter_file.py`.
 """
@@ -28,7 +30,9 @@ ROOM = 256 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class TensorChange:
-    """A tensor of the base and its change: `up` (rows, rank) in the order of the GGUF file, `down` (rank, columns)."""
+    """A tensor of the base and its change: `up` (rows, rank) in the order of the GGUF file, `down`
+    (rank, columns).
+    """
 
     module: str
     home: TensorSlot
@@ -42,22 +46,32 @@ class TensorChange:
 
 
 def rank_cap(adapter: Adapter, base_bytes: int) -> int:
-    """Past this rank an adapter of the same modules is cut: it would take more than `ROOM` bytes, or more than the base's own file. Never below `LEAST_CAP`.
+    """Past this rank an adapter of the same modules is cut: it would take more than `ROOM` bytes,
+    or more than the base's own file. Never below `LEAST_CAP`.
 
-    A cut loses something at every update from there on, and every version's adapter is kept: SmolLM2-135M is cut after some 29 updates of rank 8, a 7B
-    after 4 of rank 16.
+    A cut loses something at every update from there on, and every version's adapter is kept:
+    SmolLM2-135M is cut after some 29 updates of rank 8, a 7B after 4 of rank 16.
     """
-    rank_bytes: int = 4 * sum(len(factors.up) + factors.down.shape[1] for factors in adapter.modules.values())
+    rank_bytes: int = 4 * sum(
+        len(factors.up) + factors.down.shape[1] for factors in adapter.modules.values()
+    )
     return max(LEAST_CAP, min(base_bytes, ROOM) // max(1, rank_bytes))
 
 
-def join(previous: Adapter | None, delta: Adapter, scale: float, *, rank_cap: int) -> tuple[Adapter, float]:
-    """`previous` + `scale` x `delta` as one adapter, and what cutting the rank cost: |dW - dW'| / |dW| over all modules (Frobenius).
+def join(
+    previous: Adapter | None, delta: Adapter, scale: float, *, rank_cap: int
+) -> tuple[Adapter, float]:
+    """`previous` + `scale` x `delta` as one adapter, and what cutting the rank cost: |dW - dW'| /
+    |dW| over all modules (Frobenius).
 
-    0.0 where no module is past `rank_cap`: then the factors are only laid side by side. Raises ModelError where the two are not of the same base or shapes.
+    0.0 where no module is past `rank_cap`: then the factors are only laid side by side. Raises
+    ModelError where the two are not of the same base or shapes.
     """
     if previous is not None and previous.base != delta.base:
-        raise ModelError("the two adapters were trained on different bases", "Train the delta on the base of the served version.")
+        raise ModelError(
+            "the two adapters were trained on different bases",
+            "Train the delta on the base of the served version.",
+        )
     before: Mapping[str, Factors] = {} if previous is None else previous.modules
     joined: dict[str, Factors] = {}
     lost = total = 0.0
@@ -71,12 +85,19 @@ def join(previous: Adapter | None, delta: Adapter, scale: float, *, rank_cap: in
     return Adapter(delta.base, joined), (lost / total) ** 0.5 if total else 0.0
 
 
-def changed_tensors(adapter: Adapter, base: GgufFile, scale: float = 1.0) -> tuple[TensorChange, ...]:
-    """The tensors that `scale` x the adapter changes, in the order of the base's file; modules with dW = 0 change nothing and are left out.
+def changed_tensors(
+    adapter: Adapter, base: GgufFile, scale: float = 1.0
+) -> tuple[TensorChange, ...]:
+    """The tensors that `scale` x the adapter changes, in the order of the base's file; modules with
+    dW = 0 change nothing and are left out.
 
     Raises ModelError where a module has no tensor of its own or another shape.
     """
-    changes = [_change(base, module, factors, scale) for module, factors in adapter.modules.items() if scale and factors.up.any() and factors.down.any()]
+    changes = [
+        _change(base, module, factors, scale)
+        for module, factors in adapter.modules.items()
+        if scale and factors.up.any() and factors.down.any()
+    ]
     if len({c.home.tensor.name for c in changes}) < len(changes):
         raise ModelError("two modules of the adapter are the same tensor of the base", AGAIN)
     return tuple(sorted(changes, key=lambda c: c.home.tensor.start))
@@ -86,11 +107,18 @@ def _change(base: GgufFile, module: str, factors: Factors, scale: float) -> Tens
     home = find_slot(base, module)
     shape = (factors.up.shape[0], factors.down.shape[1])
     if shape != (home.tensor.rows, home.tensor.columns):
-        raise ModelError(f"the adapter's {module} is {shape}, {home.tensor.name} is {home.tensor.shape[::-1]}", "Use the base that it was trained on.")
-    return TensorChange(module, home, permute(np.float32(scale) * factors.up, home.head_rows), factors.down)
+        raise ModelError(
+            f"the adapter's {module} is {shape}, {home.tensor.name} is {home.tensor.shape[::-1]}",
+            "Use the base that it was trained on.",
+        )
+    return TensorChange(
+        module, home, permute(np.float32(scale) * factors.up, home.head_rows), factors.down
+    )
 
 
-def _side_by_side(module: str, before: Factors | None, delta: Factors | None, scale: float) -> Factors:
+def _side_by_side(
+    module: str, before: Factors | None, delta: Factors | None, scale: float
+) -> Factors:
     """B A + s B' A' = [B, s B'] [A; A']."""
     if delta is None:
         assert before is not None
@@ -99,7 +127,10 @@ def _side_by_side(module: str, before: Factors | None, delta: Factors | None, sc
     if before is None:
         return scaled
     if before.up.shape[0] != delta.up.shape[0] or before.down.shape[1] != delta.down.shape[1]:
-        raise ModelError(f"the two adapters disagree about the shape of {module}", "Train the delta on the base of the served version.")
+        raise ModelError(
+            f"the two adapters disagree about the shape of {module}",
+            "Train the delta on the base of the served version.",
+        )
     return Factors(np.hstack([before.up, scaled.up]), np.vstack([before.down, delta.down]))
 
 
@@ -110,7 +141,8 @@ def _square(factors: Factors) -> float:
 
 
 def _cut(factors: Factors, rank: int) -> tuple[Factors, float]:
-    """The best approximation of this rank, its size shared between the factors, and the square of what is lost.
+    """The best approximation of this rank, its size shared between the factors, and the square of
+    what is lost.
 
     B = Qb Rb, A^T = Qa Ra, and the SVD of the small Rb Ra^T: O((out + in) rank^2).
     """
@@ -120,4 +152,6 @@ def _cut(factors: Factors, rank: int) -> tuple[Factors, float]:
     root = np.sqrt(values[:rank])
     up = (left @ u)[:, :rank] * root
     down = root[:, None] * (vt @ right.T)[:rank]
-    return Factors(up.astype(np.float32), down.astype(np.float32)), float(np.sum(values[rank:] ** 2))
+    return Factors(up.astype(np.float32), down.astype(np.float32)), float(
+        np.sum(values[rank:] ** 2)
+    )

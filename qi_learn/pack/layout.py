@@ -1,8 +1,10 @@
 """Where everything lies in the packed file, and getting there with as few bytes moved as possible.
 
-A packed file is the base with other bytes in some tensors. Its head is the base's head, byte for byte, but for the type and offset of the tensors that became
-wider or moved; the keys (vocabulary, chat template) are never written anew. What is untouched is copied inside the kernel (`copy_file_range`), or shared
-with the base on filesystems that can (`FICLONE`: btrfs, xfs), so no byte of it passes through this process.
+A packed file is the base with other bytes in some tensors. Its head is the base's head, byte for
+byte, but for the type and offset of the tensors that became wider or moved; the keys (vocabulary,
+chat template) are never written anew. What is untouched is copied inside the kernel
+(`copy_file_range`), or shared with the base on filesystems that can (`FICLONE`: btrfs, xfs), so no
+byte of it passes through this process.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from qi_learn.pack.base_weights import read_exactly
 
 FICLONE = 0x40049409  # linux/fs.h
 CHUNK = 8 << 20
-_NO_KERNEL_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY})
+_NO_KERNEL_COPY = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,10 @@ class TensorPlace:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The packed file: every tensor in the base's order. `moved`: offsets differ from the base's, so the file cannot be a copy of it."""
+    """The packed file: every tensor in the base's order.
+
+    `moved`: offsets differ from the base's, so the file cannot be a copy of it.
+    """
 
     places: Mapping[str, TensorPlace]
     size: int
@@ -44,7 +51,9 @@ class Layout:
 
 
 def lay_out(base: GgufFile, types: Mapping[str, str]) -> Layout:
-    """The packed file's layout where the tensors in `types` (name -> type) change and the others stay as they are."""
+    """The packed file's layout where the tensors in `types` (name -> type) change and the others
+    stay as they are.
+    """
     places: dict[str, TensorPlace] = {}
     at = base.data_start
     for name, tensor in base.tensors.items():
@@ -57,10 +66,18 @@ def lay_out(base: GgufFile, types: Mapping[str, str]) -> Layout:
 
 
 def patched_head(base: GgufFile, layout: Layout, head: bytes) -> bytes:
-    """The base's head with the types and offsets of `layout` in its tensor entries; its length is the same."""
+    """The base's head with the types and offsets of `layout` in its tensor entries; its length is
+    the same.
+    """
     patched = bytearray(head)
     for place in layout.places.values():
-        struct.pack_into("<IQ", patched, place.tensor.entry, type_number(place.type), place.start - base.data_start)
+        struct.pack_into(
+            "<IQ",
+            patched,
+            place.tensor.entry,
+            type_number(place.type),
+            place.start - base.data_start,
+        )
     return bytes(patched)
 
 
@@ -70,8 +87,13 @@ def read_packed_head(base: GgufFile, path: Path) -> bytes:
         return read_exactly(file.fileno(), base.data_start, 0, path)
 
 
-def fill_untouched(source: int, target: int, base: GgufFile, layout: Layout, touched: Mapping[str, str]) -> None:
-    """Makes `target` the packed file but for the bytes of the touched tensors. `source` and `target` are open files, `target` is empty."""
+def fill_untouched(
+    source: int, target: int, base: GgufFile, layout: Layout, touched: Mapping[str, str]
+) -> None:
+    """Makes `target` the packed file but for the bytes of the touched tensors.
+
+    `source` and `target` are open files, `target` is empty.
+    """
     if layout.moved or not _clone(source, target):
         for start, to, count in _untouched(base, layout, touched):
             copy_range(source, target, start, to, count, base.path)
@@ -81,7 +103,10 @@ def fill_untouched(source: int, target: int, base: GgufFile, layout: Layout, tou
 
 
 def copy_range(source: int, target: int, start: int, to: int, count: int, path: Path) -> None:
-    """Copies `count` bytes between open files, in the kernel where it can. Raises ModelError where the source ends early."""
+    """Copies `count` bytes between open files, in the kernel where it can.
+
+    Raises ModelError where the source ends early.
+    """
     while count:
         done = _copy_in_kernel(source, target, start, to, count)
         if done is None:
@@ -101,14 +126,22 @@ def write_exactly(fd: int, data: bytes | memoryview, at: int) -> None:
         view, at = view[done:], at + done
 
 
-def _untouched(base: GgufFile, layout: Layout, touched: Mapping[str, str]) -> Iterator[tuple[int, int, int]]:
-    """Ranges (from, to, bytes) of untouched tensors; neighbours, with the padding between them, make one range."""
+def _untouched(
+    base: GgufFile, layout: Layout, touched: Mapping[str, str]
+) -> Iterator[tuple[int, int, int]]:
+    """Ranges (from, to, bytes) of untouched tensors; neighbours, with the padding between them,
+    make one range.
+    """
     run: tuple[int, int, int] | None = None
     for place in layout.places.values():
         if place.tensor.name in touched:
             continue
         start, to = place.tensor.start, place.start
-        if run and run[0] + run[2] <= start < run[0] + run[2] + base.alignment and start - run[0] == to - run[1]:
+        if (
+            run
+            and run[0] + run[2] <= start < run[0] + run[2] + base.alignment
+            and start - run[0] == to - run[1]
+        ):
             run = (run[0], run[1], start + place.size - run[0])
             continue
         if run:

@@ -1,12 +1,16 @@
 """A changed tensor into ggml blocks, and how much of the change lives through it.
 
-Small changes die in few bits. Quantising rounds each weight to a grid; weights that already lie on that grid (because they came out of a Q4 file) are rounded
-back to where they were, and about 1 % of the change is kept, while weights in full precision are rounded up as often as down and the change is kept on
-average. So the type of a touched tensor is the base's own where full-precision weights are at hand, Q8_0 or better where not, and it is raised step by
-step until the kept share, measured on a sample of the tensor, reaches 0.8. What was kept of the whole tensor is reported as `TensorGain`:
+Small changes die in few bits. Quantising rounds each weight to a grid; weights that already lie on
+that grid (because they came out of a Q4 file) are rounded back to where they were, and about 1 % of
+the change is kept, while weights in full precision are rounded up as often as down and the change
+is kept on average. So the type of a touched tensor is the base's own where full-precision weights
+are at hand, Q8_0 or better where not, and it is raised step by step until the kept share, measured
+on a sample of the tensor, reaches 0.8. What was kept of the whole tensor is reported as
+`TensorGain`:
 
     wanted = s B A    realised = (what the packed file says) - (what the base file says)
-    gain = <realised, wanted> / <wanted, wanted>      cosine = <realised, wanted> / (|realised| |wanted|)
+    gain = <realised, wanted> / <wanted, wanted>      cosine = <realised, wanted> / (|realised|
+    |wanted|)
 """
 
 from __future__ import annotations
@@ -25,10 +29,14 @@ from qi_learn.records import TensorGain
 
 ENOUGH = 0.8
 BLOCK = 1 << 17
-"""Elements worked on at a time: 0.5 MB in float32, so a few copies stay in a core's cache and their memory is used again (with 4 MB each the kernel
-gave and took it every time: five times the system time, measured)."""
+"""Elements worked on at a time: 0.5 MB in float32, so a few copies stay in a core's cache and their
+memory is used again (with 4 MB each the kernel gave and took it every time: five times the system
+time, measured).
+"""
 PIECES, SAMPLE = 8, 1 << 18
-"""A type is chosen on this many pieces, spread over the tensor, of so many elements together: the gain of a change of 0.3 % is then known to about 0.03."""
+"""A type is chosen on this many pieces, spread over the tensor, of so many elements together: the
+gain of a change of 0.3 % is then known to about 0.03.
+"""
 _RAISED = ("Q6_K", "Q8_0", "F16", "F32")
 
 
@@ -42,7 +50,9 @@ class Kept:
     realised: float = 0.0
 
     def __add__(self, other: Kept) -> Kept:
-        return Kept(self.both + other.both, self.wanted + other.wanted, self.realised + other.realised)
+        return Kept(
+            self.both + other.both, self.wanted + other.wanted, self.realised + other.realised
+        )
 
     @property
     def gain(self) -> float:
@@ -56,11 +66,15 @@ class Kept:
     def report(self, tensor: Tensor, type_after: str) -> TensorGain:
         """What became of one tensor, as a record."""
         size = row_bytes(type_after, tensor.columns) * tensor.rows
-        return TensorGain(tensor.name, tensor.type, type_after, round(self.gain, 4), round(self.cosine, 4), size)
+        return TensorGain(
+            tensor.name, tensor.type, type_after, round(self.gain, 4), round(self.cosine, 4), size
+        )
 
 
 def choose_type(change: TensorChange, base: BaseRows, exact: Rows | None) -> str:
-    """The type to write a changed tensor in: the first of `candidates` that keeps 0.8 of the change on a sample, else the last."""
+    """The type to write a changed tensor in: the first of `candidates` that keeps 0.8 of the change
+    on a sample, else the last.
+    """
     kinds = candidates(change.home.tensor, full_precision=exact is not None)
     for kind in kinds[:-1]:
         kept = Kept()
@@ -72,9 +86,11 @@ def choose_type(change: TensorChange, base: BaseRows, exact: Rows | None) -> str
 
 
 def candidates(tensor: Tensor, *, full_precision: bool) -> tuple[str, ...]:
-    """Types to try for a tensor, narrowest first. A K-quant whose blocks of 256 do not fit the row falls out (so Q8_0 follows).
+    """Types to try for a tensor, narrowest first. A K-quant whose blocks of 256 do not fit the row
+    falls out (so Q8_0 follows).
 
-    With full-precision weights the base's own type comes first (Q4_K in place of one that needs an importance matrix); without, nothing below Q8_0 is tried.
+    With full-precision weights the base's own type comes first (Q4_K in place of one that needs an
+    importance matrix); without, nothing below Q8_0 is tried.
     """
     own = tensor.type
     first = own
@@ -86,14 +102,20 @@ def candidates(tensor: Tensor, *, full_precision: bool) -> tuple[str, ...]:
     return tuple(kind for kind in (first, *wider) if can_quantize(kind, tensor.columns))
 
 
-def write_rows(change: TensorChange, base: BaseRows, exact: Rows | None, start: int, stop: int, kind: str) -> tuple[NDArray[np.uint8], Kept]:
-    """Rows [start, stop) of the changed tensor in blocks of `kind`, (rows, bytes of a row), and what they keep of the change.
+def write_rows(
+    change: TensorChange, base: BaseRows, exact: Rows | None, start: int, stop: int, kind: str
+) -> tuple[NDArray[np.uint8], Kept]:
+    """Rows [start, stop) of the changed tensor in blocks of `kind`, (rows, bytes of a row), and
+    what they keep of the change.
 
-    Without full-precision weights (`exact` is None) the change is put on the base's own dequantised rows.
+    Without full-precision weights (`exact` is None) the change is put on the base's own dequantised
+    rows.
     """
     wanted = change.rows(start, stop)
     before = base.read(change.home.tensor, start, stop)
-    weights = before.copy() if exact is None else exact.rows(change.module, change.home, start, stop)
+    weights = (
+        before.copy() if exact is None else exact.rows(change.module, change.home, start, stop)
+    )
     weights += wanted
     raw = quantize(weights, kind)
     realised = dequantize(raw, kind, wanted.shape)
@@ -112,7 +134,11 @@ def blocks(change: TensorChange, elements: int = BLOCK) -> Iterator[tuple[int, i
 def sample(change: TensorChange) -> list[tuple[int, int]]:
     """Up to `PIECES` row ranges, evenly spread; the whole of a small tensor."""
     pieces = list(blocks(change, SAMPLE // PIECES))
-    return [pieces[i * len(pieces) // PIECES] for i in range(PIECES)] if len(pieces) > PIECES else pieces
+    return (
+        [pieces[i * len(pieces) // PIECES] for i in range(PIECES)]
+        if len(pieces) > PIECES
+        else pieces
+    )
 
 
 def _bits(kind: str) -> float:

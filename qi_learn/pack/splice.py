@@ -1,8 +1,10 @@
-"""The base's GGUF file with an adapter in it: touched tensors replaced, every other byte the base's own.
+"""The base's GGUF file with an adapter in it: touched tensors replaced, every other byte the base's
+own.
 
-The file is written under a temporary name (one, always the same, so a killed run leaves at most one behind), synced and renamed: under its final name it is
-there whole or not at all. Memory is a few row blocks per thread, however large the model. A row block is read, changed, quantised and written by one
-thread; the library and numpy release the interpreter, so `threads` scale.
+The file is written under a temporary name (one, always the same, so a killed run leaves at most one
+behind), synced and renamed: under its final name it is there whole or not at all. Memory is a few
+row blocks per thread, however large the model. A row block is read, changed, quantised and written
+by one thread; the library and numpy release the interpreter, so `threads` scale.
 """
 
 from __future__ import annotations
@@ -25,9 +27,25 @@ from threadpoolctl import threadpool_limits
 from qi_learn.errors import DiskFull, ModelError
 from qi_learn.outside.ggml import is_valid, load_in_child
 from qi_learn.outside.gguf import GgufFile, read_head, sha256_of
-from qi_learn.pack.base_weights import BaseRows, FullPrecision, Rows, check_tensor, check_vectors, read_exactly
+from qi_learn.pack.base_weights import (
+    BaseRows,
+    FullPrecision,
+    Rows,
+    check_tensor,
+    check_vectors,
+    read_exactly,
+)
 from qi_learn.pack.join import TensorChange, changed_tensors
-from qi_learn.pack.layout import CHUNK, Layout, TensorPlace, fill_untouched, lay_out, patched_head, read_packed_head, write_exactly
+from qi_learn.pack.layout import (
+    CHUNK,
+    Layout,
+    TensorPlace,
+    fill_untouched,
+    lay_out,
+    patched_head,
+    read_packed_head,
+    write_exactly,
+)
 from qi_learn.pack.quantize import ENOUGH, Kept, blocks, choose_type, sample, write_rows
 from qi_learn.pack.tensor_map import check_base
 from qi_learn.paths import sync_directory
@@ -51,13 +69,15 @@ def pack(
 ) -> Packed:
     """Writes `out`: the base with `scale` x `adapter` merged into it.
 
-    `base_weights`: directory of the base's full-precision safetensors, where there is one; touched tensors then keep the base's types.
-    `threads`: default, one a core.
-    `like`: a file packed before from the same base and weights with the same tensors touched (another scale of the adapter, say). Its types are taken over,
-    so nothing is chosen or checked again. Where `out` is its own path, the file itself becomes the new one and only touched tensors are written.
+    `base_weights`: directory of the base's full-precision safetensors, where there is one; touched
+    tensors then keep the base's types. `threads`: default, one a core. `like`: a file packed before
+    from the same base and weights with the same tensors touched (another scale of the adapter,
+    say). Its types are taken over, so nothing is chosen or checked again. Where `out` is its own
+    path, the file itself becomes the new one and only touched tensors are written.
 
-    Raises DiskFull with the number of bytes missing, UnsupportedArchitecture, ModelError (adapter of another base, no such tensor, damaged file, weights
-    that are not the base's), NotFound. After an error there is nothing under `out`.
+    Raises DiskFull with the number of bytes missing, UnsupportedArchitecture, ModelError (adapter
+    of another base, no such tensor, damaged file, weights that are not the base's), NotFound. After
+    an error there is nothing under `out`.
     """
     began = time.monotonic()
     base = read_head(base_gguf)
@@ -67,8 +87,14 @@ def pack(
         pool = stack.enter_context(_pool(threads))
         digest = pool.submit(sha256_of, base_gguf)
         rows = stack.enter_context(BaseRows(base))
-        exact = stack.enter_context(FullPrecision(base_weights)) if base_weights is not None else None
-        types = _choose_types(changes, rows, exact, pool) if like is None else _types_of(like, base, changes)
+        exact = (
+            stack.enter_context(FullPrecision(base_weights)) if base_weights is not None else None
+        )
+        types = (
+            _choose_types(changes, rows, exact, pool)
+            if like is None
+            else _types_of(like, base, changes)
+        )
         layout = lay_out(base, types)
         _check_digest(digest.result(), adapter, base)
         reuse = Path(like.path) if like is not None and Path(like.path) == out else None
@@ -79,20 +105,34 @@ def pack(
             os.fsync(fd)
             packed_digest = _sha256_of_open(fd)
     rewritten = sum(g.bytes for g in gains)
-    return Packed(str(out), packed_digest, scale, gains, rewritten, layout.size, round(time.monotonic() - began, 3))
+    return Packed(
+        str(out),
+        packed_digest,
+        scale,
+        gains,
+        rewritten,
+        layout.size,
+        round(time.monotonic() - began, 3),
+    )
 
 
-def verify_packed(base_gguf: Path, packed: Path, touched: Collection[str], *, load: bool = True) -> None:
-    """Reads a packed file back and raises ModelError unless it is the base but for the `touched` tensors (their names in the file).
+def verify_packed(
+    base_gguf: Path, packed: Path, touched: Collection[str], *, load: bool = True
+) -> None:
+    """Reads a packed file back and raises ModelError unless it is the base but for the `touched`
+    tensors (their names in the file).
 
-    Compared byte for byte: keys, tensor entries, untouched tensors. Touched tensors keep their shape and pass llama.cpp's row check. With `load`, llama.cpp
-    loads the file in a child process and evaluates one token (ToolMissing where it is not installed).
+    Compared byte for byte: keys, tensor entries, untouched tensors. Touched tensors keep their
+    shape and pass llama.cpp's row check. With `load`, llama.cpp loads the file in a child process
+    and evaluates one token (ToolMissing where it is not installed).
     """
     base, other = read_head(base_gguf), read_head(packed)
     if list(other.tensors) != list(base.tensors) or other.data_start != base.data_start:
         raise ModelError(f"{packed} does not have the tensors of {base_gguf}", "Pack again.")
     layout = lay_out(base, {name: other.tensors[name].type for name in touched})
-    if read_packed_head(base, packed) != patched_head(base, layout, read_packed_head(base, base_gguf)):
+    if read_packed_head(base, packed) != patched_head(
+        base, layout, read_packed_head(base, base_gguf)
+    ):
         raise ModelError(f"the head of {packed} is not the base's", "Pack again.")
     with base_gguf.open("rb") as before, packed.open("rb") as after:
         for place in layout.places.values():
@@ -104,21 +144,32 @@ def verify_packed(base_gguf: Path, packed: Path, touched: Collection[str], *, lo
         load_in_child(packed)
 
 
-# --- what to write -----------------------------------------------------------------------------------------------------------------------
+# --- what to write --------------------------------------------------------------------------------
 
 
 def _check_digest(digest: str, adapter: Adapter, base: GgufFile) -> None:
     if digest != adapter.base:
-        raise ModelError(f"the adapter was trained on the base {adapter.base[:12]}, {base.path} is {digest[:12]}", "Use the base it was trained on.")
+        raise ModelError(
+            f"the adapter was trained on the base {adapter.base[:12]}, {base.path} is "
+            f"{digest[:12]}",
+            "Use the base it was trained on.",
+        )
 
 
-def _choose_types(changes: tuple[TensorChange, ...], rows: BaseRows, exact: FullPrecision | None, pool: ThreadPoolExecutor) -> dict[str, str]:
+def _choose_types(
+    changes: tuple[TensorChange, ...],
+    rows: BaseRows,
+    exact: FullPrecision | None,
+    pool: ThreadPoolExecutor,
+) -> dict[str, str]:
     if exact is not None:
         check_vectors(exact, rows)
 
     def choose(change: TensorChange) -> str:
         if exact is not None:
-            check_tensor(exact, rows, change.module, change.home, sample(change)[::4])  # a wrong tensor is far off: less will do
+            check_tensor(
+                exact, rows, change.module, change.home, sample(change)[::4]
+            )  # a wrong tensor is far off: less will do
         return choose_type(change, rows, exact)
 
     chosen = _results(pool, [pool.submit(choose, change) for change in changes])
@@ -126,22 +177,35 @@ def _choose_types(changes: tuple[TensorChange, ...], rows: BaseRows, exact: Full
 
 
 def _types_of(like: Packed, base: GgufFile, changes: tuple[TensorChange, ...]) -> dict[str, str]:
-    """The types a file packed before has for these tensors. Raises ModelError where it is not the base but for (some of) them."""
+    """The types a file packed before has for these tensors.
+
+    Raises ModelError where it is not the base but for (some of) them.
+    """
     before = read_head(Path(like.path))
     names = [c.home.tensor.name for c in changes]
     same = list(before.tensors) == list(base.tensors) and {g.name for g in like.gains} == set(names)
     types = {name: before.tensors[name].type for name in names} if same else {}
     layout = lay_out(base, types)
-    if not same or [(t.type, t.start) for t in before.tensors.values()] != [(p.type, p.start) for p in layout.places.values()]:
-        raise ModelError(f"{like.path} was not packed from {base.path} with these tensors touched", "Pack without it.")
+    if not same or [(t.type, t.start) for t in before.tensors.values()] != [
+        (p.type, p.start) for p in layout.places.values()
+    ]:
+        raise ModelError(
+            f"{like.path} was not packed from {base.path} with these tensors touched",
+            "Pack without it.",
+        )
     return types
 
 
-# --- writing -----------------------------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------
 
 
 def _write_changes(
-    fd: int, changes: tuple[TensorChange, ...], layout: Layout, rows: BaseRows, exact: Rows | None, pool: ThreadPoolExecutor
+    fd: int,
+    changes: tuple[TensorChange, ...],
+    layout: Layout,
+    rows: BaseRows,
+    exact: Rows | None,
+    pool: ThreadPoolExecutor,
 ) -> tuple[TensorGain, ...]:
     """Computes and writes every touched tensor, by row blocks on the pool."""
 
@@ -150,14 +214,22 @@ def _write_changes(
         write_exactly(fd, raw.data.cast("B"), place.start + start * raw.shape[1])
         return kept
 
-    work = [[pool.submit(write, c, layout.places[c.home.tensor.name], start, stop) for start, stop in blocks(c)] for c in changes]
+    work = [
+        [
+            pool.submit(write, c, layout.places[c.home.tensor.name], start, stop)
+            for start, stop in blocks(c)
+        ]
+        for c in changes
+    ]
     gains: list[TensorGain] = []
     for change, parts in zip(changes, work, strict=True):
         kept = sum(_results(pool, parts), Kept())
         place = layout.places[change.home.tensor.name]
         gains.append(kept.report(place.tensor, place.type))
         if kept.gain < ENOUGH:
-            logger.warning("%s keeps only %.2f of the change in %s", place.tensor.name, kept.gain, place.type)
+            logger.warning(
+                "%s keeps only %.2f of the change in %s", place.tensor.name, kept.gain, place.type
+            )
     return tuple(gains)
 
 
@@ -165,7 +237,8 @@ def _write_changes(
 def _pool(threads: int | None) -> Iterator[ThreadPoolExecutor]:
     """Threads for row blocks; what has not begun is dropped when a block fails.
 
-    numpy's own threads are off meanwhile: two layers of threads spin against each other (a third to six times slower, measured on 2 busy cores).
+    numpy's own threads are off meanwhile: two layers of threads spin against each other (a third to
+    six times slower, measured on 2 busy cores).
     """
     pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="pack")
     with threadpool_limits(1, user_api="blas"):
@@ -190,7 +263,9 @@ def _temporary(out: Path, size: int, reuse: Path | None) -> Iterator[int]:
             _check_room(out, size)
         fd = os.open(temp, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise ModelError(f"{out} cannot be written: {error.strerror}", "Check the directory and its rights.") from error
+        raise ModelError(
+            f"{out} cannot be written: {error.strerror}", "Check the directory and its rights."
+        ) from error
     try:
         yield fd
         temp.replace(out)
@@ -211,7 +286,10 @@ def _check_room(out: Path, size: int) -> None:
 
 
 def _disk_full(out: Path, missing: int) -> DiskFull:
-    return DiskFull(f"no room for {out}: {max(missing, 1)} bytes are missing", "Free that much on this disk, then run the cycle again.")
+    return DiskFull(
+        f"no room for {out}: {max(missing, 1)} bytes are missing",
+        "Free that much on this disk, then run the cycle again.",
+    )
 
 
 def _results(pool: ThreadPoolExecutor, futures: list[Future[T]]) -> list[T]:
@@ -230,7 +308,7 @@ def _sha256_of_open(fd: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# --- reading back ------------------------------------------------------------------------------------------------------------------------
+# --- reading back ---------------------------------------------------------------------------------
 
 
 def _check_rows(fd: int, path: Path, place: TensorPlace) -> None:
@@ -239,13 +317,22 @@ def _check_rows(fd: int, path: Path, place: TensorPlace) -> None:
     step = max(1, CHUNK // width)
     for start in range(0, place.tensor.rows, step):
         count = min(step, place.tensor.rows - start)
-        raw = np.frombuffer(read_exactly(fd, count * width, place.start + start * width, path), dtype=np.uint8)
+        raw = np.frombuffer(
+            read_exactly(fd, count * width, place.start + start * width, path), dtype=np.uint8
+        )
         if not is_valid(raw, place.type):
-            raise ModelError(f"{place.tensor.name} in {path} holds numbers that are not finite", "Pack again.")
+            raise ModelError(
+                f"{place.tensor.name} in {path} holds numbers that are not finite", "Pack again."
+            )
 
 
 def _check_same(before: int, after: int, path: Path, place: TensorPlace) -> None:
     for at in range(0, place.size, CHUNK):
         count = min(CHUNK, place.size - at)
-        if read_exactly(before, count, place.tensor.start + at, path) != read_exactly(after, count, place.start + at, path):
-            raise ModelError(f"{place.tensor.name} in {path} differs from the base, though it was not trained", "Pack again.")
+        if read_exactly(before, count, place.tensor.start + at, path) != read_exactly(
+            after, count, place.start + at, path
+        ):
+            raise ModelError(
+                f"{place.tensor.name} in {path} differs from the base, though it was not trained",
+                "Pack again.",
+            )

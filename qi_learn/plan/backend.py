@@ -1,8 +1,11 @@
-"""Which code runs the training's passes: transformers and PEFT as they are, or Unsloth's fused kernels where those can work. No torch.
+"""Which code runs the training's passes: transformers and PEFT as they are, or Unsloth's fused
+kernels where those can work. No torch.
 
-Unsloth is looked at and never imported here: it changes transformers the moment it is imported, and fails without a GPU. Everything that it needs is
-checked first, and what is missing is said. On the one GPU that this project has run it on (docs/log.md) its losses and gradients were the plain
-backend's, with less memory and no more speed. The plain backend is the reference, and a run whose Unsloth fails or disagrees with it goes on with it.
+Unsloth is looked at and never imported here: it changes transformers the moment it is imported, and
+fails without a GPU. Everything that it needs is checked first, and what is missing is said. On the
+one GPU that this project has run it on (docs/log.md) its losses and gradients were the plain
+backend's, with less memory and no more speed. The plain backend is the reference, and a run whose
+Unsloth fails or disagrees with it goes on with it.
 """
 
 from __future__ import annotations
@@ -23,28 +26,60 @@ Backend = Literal["plain", "unsloth"]
 LOOKED_FOR = ("unsloth", "unsloth_zoo", "bitsandbytes")
 """What the training's interpreter may have beyond the necessary."""
 SEEN = (
-    "On an H200 it trained a 7B shape in 0.86 of the plain backend's memory, at 0.91 of its speed, after a minute or more of compiling; "
+    "On an H200 it trained a 7B shape in 0.86 of the plain backend's memory, at 0.91 of its speed, "
+    "after a minute or more of compiling; "
     "a whole run to its end was not seen yet (docs/log.md)."
 )
 
 
 def choose_backend(
-    wish: str, *, architecture: str, device: Device, weights: Path | None, packages: Packages, four_bit: bool, gpus: int = 1
+    wish: str,
+    *,
+    architecture: str,
+    device: Device,
+    weights: Path | None,
+    packages: Packages,
+    four_bit: bool,
+    gpus: int = 1,
 ) -> tuple[Backend, str]:
-    """The backend and why, in words. Raises Refused where Unsloth is asked for by name and cannot work."""
+    """The backend and why, in words.
+
+    Raises Refused where Unsloth is asked for by name and cannot work.
+    """
     if wish == "plain":
         return "plain", "as `train.backend` says"
-    problems = list(unsloth_problems(architecture=architecture, device=device, weights=weights, packages=packages, four_bit=four_bit, gpus=gpus))
+    problems = list(
+        unsloth_problems(
+            architecture=architecture,
+            device=device,
+            weights=weights,
+            packages=packages,
+            four_bit=four_bit,
+            gpus=gpus,
+        )
+    )
     if not problems:
-        return "unsloth", f"Unsloth {packages.versions['unsloth']} and all that it needs are there. {SEEN}"
+        return (
+            "unsloth",
+            f"Unsloth {packages.versions['unsloth']} and all that it needs are there. {SEEN}",
+        )
     if wish == "unsloth":
         raise Refused(
-            f"train.backend is `unsloth`, which cannot work here: {'; '.join(problems)}.", 'Mend that, or set `train.backend = "auto"` (`qi-learn doctor`).'
+            f"train.backend is `unsloth`, which cannot work here: {'; '.join(problems)}.",
+            'Mend that, or set `train.backend = "auto"` (`qi-learn doctor`).',
         )
     return "plain", f"Unsloth cannot work here: {problems[0]}"
 
 
-def unsloth_problems(*, architecture: str, device: Device, weights: Path | None, packages: Packages, four_bit: bool, gpus: int) -> Iterator[str]:
+def unsloth_problems(
+    *,
+    architecture: str,
+    device: Device,
+    weights: Path | None,
+    packages: Packages,
+    four_bit: bool,
+    gpus: int,
+) -> Iterator[str]:
     """What keeps Unsloth from working, one by one; nothing where it can."""
     if device.kind != "cuda":
         yield f"it needs an NVIDIA GPU, and the training is on the {device.kind}"
@@ -55,7 +90,9 @@ def unsloth_problems(*, architecture: str, device: Device, weights: Path | None,
         yield f"it has no fused kernels for `{architecture}`"
     if weights is None:
         yield "it needs the base's full-precision weights (`train.base_weights`); it cannot train from a GGUF file"
-    elif not any((weights / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+    elif not any(
+        (weights / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")
+    ):
         yield f"it loads the tokenizer with the model, and {weights} has none"
     if four_bit:
         yield "the base is held in 4 bits here, into which what is served cannot be merged behind its loader"
@@ -67,26 +104,45 @@ def missing(packages: Packages) -> Iterator[str]:
     """What the interpreter lacks for Unsloth."""
     for name in ("unsloth", "unsloth_zoo"):
         if packages.unmet.get(name):
-            yield f"{name} {packages.versions.get(name, '')} does not fit what is installed: ".replace("  ", " ") + ", ".join(packages.unmet[name])
+            yield (
+                f"{name} {packages.versions.get(name, '')} does not fit what is installed: ".replace(
+                    "  ", " "
+                )
+                + ", ".join(packages.unmet[name])
+            )
         elif name not in packages.versions:
             yield f"{name} is not installed for the training's interpreter (`train.python`)"
 
 
 def import_unsloth(run: Path, *, cuda: bool) -> None:
-    """Imports Unsloth into this process, before transformers, which it changes; what it compiles goes into the run's directory.
+    """Imports Unsloth into this process, before transformers, which it changes; what it compiles
+    goes into the run's directory.
 
     Raises ToolMissing where it cannot be.
     """
     if not cuda:
-        raise ToolMissing("Unsloth needs a CUDA device, and this Python's torch sees none.", 'Set `train.backend = "plain"`.')
-    os.environ["UNSLOTH_COMPILE_LOCATION"] = str(run / "unsloth")  # else a folder beside whatever the working directory is, put on the import path
+        raise ToolMissing(
+            "Unsloth needs a CUDA device, and this Python's torch sees none.",
+            'Set `train.backend = "plain"`.',
+        )
+    os.environ["UNSLOTH_COMPILE_LOCATION"] = str(
+        run / "unsloth"
+    )  # else a folder beside whatever the working directory is, put on the import path
     try:
         importlib.import_module("unsloth")
     except (ImportError, NotImplementedError, RuntimeError, OSError) as error:
-        raise ToolMissing(f"Unsloth cannot be imported: {error}", 'Mend its environment (`train.python`), or set `train.backend = "plain"`.') from error
+        raise ToolMissing(
+            f"Unsloth cannot be imported: {error}",
+            'Mend its environment (`train.python`), or set `train.backend = "plain"`.',
+        ) from error
 
 
 def told_backend(plan: Plan) -> str:
     """The backend of a plan, for `explain`."""
-    name = {"plain": "transformers and PEFT", "unsloth": "Unsloth (its Fisher and its check are made with transformers and PEFT)"}[plan.hardware.backend]
-    return f"Passes are run by {name}" + (f": {plan.hardware.backend_reason}." if plan.hardware.backend_reason else ".").replace("..", ".")
+    name = {
+        "plain": "transformers and PEFT",
+        "unsloth": "Unsloth (its Fisher and its check are made with transformers and PEFT)",
+    }[plan.hardware.backend]
+    return f"Passes are run by {name}" + (
+        f": {plan.hardware.backend_reason}." if plan.hardware.backend_reason else "."
+    ).replace("..", ".")

@@ -1,4 +1,6 @@
-"""What a plan must know of the base model, from the head of its GGUF: architecture, shape, and the type and bytes of every tensor. No torch."""
+"""What a plan must know of the base model, from the head of its GGUF: architecture, shape, and the
+type and bytes of every tensor. No torch.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class BaseModel:
 
     @property
     def bytes_per_token(self) -> int:
-        """Bytes of weights read to make one token: everything, but for an embedding table that is not the output head too."""
+        """Bytes of weights read to make one token: everything, but for an embedding table that is
+        not the output head too.
+        """
         tied = all(t.name != "output.weight" for t in self.tensors)
         return sum(t.bytes for t in self.tensors if tied or t.name != "token_embd.weight")
 
@@ -62,13 +66,18 @@ class BaseModel:
 def read_base(path: Path) -> BaseModel:
     """The base model in a GGUF file.
 
-    Raises NotFound where there is no file, ModelError where it is no usable GGUF, UnsupportedArchitecture where it cannot be trained.
+    Raises NotFound where there is no file, ModelError where it is no usable GGUF,
+    UnsupportedArchitecture where it cannot be trained.
     """
     head = read_head(path)
     architecture = head.architecture
     check_architecture(architecture)
     if "token_embd.weight" not in head.tensors:
-        raise ModelError(f"{path} has no embedding table (`token_embd.weight`): it is not a whole language model.", "Use the base model's own GGUF file.")
+        raise ModelError(
+            f"{path} has no embedding table (`token_embd.weight`): it is not a whole language "
+            "model.",
+            "Use the base model's own GGUF file.",
+        )
     return BaseModel(
         path=path,
         architecture=architecture,
@@ -76,7 +85,10 @@ def read_base(path: Path) -> BaseModel:
         hidden=head.number(f"{architecture}.embedding_length"),
         feed_forward=head.number(f"{architecture}.feed_forward_length"),
         context=head.number(f"{architecture}.context_length"),
-        tensors=tuple(BaseTensor(t.name, t.type, tuple(reversed(t.shape)), t.size) for t in head.tensors.values()),
+        tensors=tuple(
+            BaseTensor(t.name, t.type, tuple(reversed(t.shape)), t.size)
+            for t in head.tensors.values()
+        ),
     )
 
 
@@ -84,6 +96,8 @@ def check_architecture(architecture: str) -> None:
     """Raises UnsupportedArchitecture where models of this kind cannot be trained and packed."""
     if architecture not in SUPPORTED:
         raise UnsupportedArchitecture(
-            f"The base model's architecture is `{architecture}`; only {', '.join(SUPPORTED)} can be trained and packed.",
-            "Choose a base of one of these (Llama, Mistral, SmolLM2, Qwen2.5, Qwen3) with `serve.base`; this one goes on being served unchanged.",
+            f"The base model's architecture is `{architecture}`; only {', '.join(SUPPORTED)} can "
+            "be trained and packed.",
+            "Choose a base of one of these (Llama, Mistral, SmolLM2, Qwen2.5, Qwen3) with "
+            "`serve.base`; this one goes on being served unchanged.",
         )

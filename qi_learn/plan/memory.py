@@ -1,7 +1,9 @@
 """What fits into a device's memory, and what is given up where something does not. No torch.
 
-First sequences at a time (the optimiser's steps stay the same), then the activations (each layer is computed twice), then the precision of the frozen
-base (four bits, on a GPU). Estimates, on the safe side; where one is wrong all the same, `ladder.py` gives up the next thing while the run is under way.
+First sequences at a time (the optimiser's steps stay the same), then the activations (each layer is
+computed twice), then the precision of the frozen base (four bits, on a GPU). Estimates, on the safe
+side; where one is wrong all the same, `ladder.py` gives up the next thing while the run is under
+way.
 """
 
 from __future__ import annotations
@@ -15,13 +17,17 @@ from qi_learn.outside.gpu import Device
 from qi_learn.plan.base_model import BaseModel
 
 AT_ONCE = (8, 4, 2, 1)
-"""Sequences in one pass, the most that memory allows; the loop passes fewer where their lengths differ (`batches.balanced`)."""
+"""Sequences in one pass, the most that memory allows; the loop passes fewer where their lengths
+differ (`batches.balanced`).
+"""
 MEMORY_SHARE = 0.6
 """Of what the weights leave free, for activations."""
 SPARE = 1.25
 """Free memory over weights, at least, for a device to be tried at all."""
 FOUR_BIT = 0.53
-"""Bytes per weight in NF4 with scales that are quantised themselves: 4 bits, and 0.127 for the scales."""
+"""Bytes per weight in NF4 with scales that are quantised themselves: 4 bits, and 0.127 for the
+scales.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +45,53 @@ class DeviceChoice:
     device: Device
     four_bit: bool
     devices: tuple[str, ...] = ()
-    """Where more than one GPU of the kind has room: all of them, `device` first. The training is split over them."""
+    """Where more than one GPU of the kind has room: all of them, `device` first.
+
+    The training is split over them.
+    """
 
 
-def choose_device(wish: str, devices: Sequence[Device], base: BaseModel, *, four_bit: bool) -> DeviceChoice:
-    """The first device that is wished for and has room for the weights, GPUs before the CPU; a GPU also in four bits, where `four_bit` says it can be.
+def choose_device(
+    wish: str, devices: Sequence[Device], base: BaseModel, *, four_bit: bool
+) -> DeviceChoice:
+    """The first device that is wished for and has room for the weights, GPUs before the CPU; a GPU
+    also in four bits, where `four_bit` says it can be.
 
     Raises Refused where there is none.
     """
     wanted = [d for d in devices if wish in ("auto", d.kind)]
     for device in wanted:
-        for small in (False, True) if four_bit and may_be_small(base, device, devices) else (False,):
+        for small in (
+            (False, True) if four_bit and may_be_small(base, device, devices) else (False,)
+        ):
             if (needed := needed_bytes(base, device, four_bit=small)) <= device.free:
                 return DeviceChoice(device, small, _alike(device, wanted, needed))
     if not wanted:
         raise Refused(
-            f"train.device is `{wish}`, and this machine has none.", 'Set `train.device = "auto"`, or install the GPU\'s driver (`nvidia-smi` must answer).'
+            f"train.device is `{wish}`, and this machine has none.",
+            'Set `train.device = "auto"`, or install the GPU\'s driver (`nvidia-smi` must answer).',
         )
-    had = "; ".join(f"{d.torch_name} has {d.free / 2**30:.1f} GiB free and needs {needed_bytes(base, d) / 2**30:.1f}" for d in wanted)
-    raise Refused(f"No device has the memory to train this base: {had}.", "Close what else uses it (models loaded in Ollama), or take a smaller base.")
+    had = "; ".join(
+        f"{d.torch_name} has {d.free / 2**30:.1f} GiB free and needs "
+        f"{needed_bytes(base, d) / 2**30:.1f}"
+        for d in wanted
+    )
+    raise Refused(
+        f"No device has the memory to train this base: {had}.",
+        "Close what else uses it (models loaded in Ollama), or take a smaller base.",
+    )
 
 
 def may_be_small(base: BaseModel, device: Device, devices: Sequence[Device]) -> bool:
-    """Whether a device can hold this base in four bits: a GPU, and the computer can read it in 16 (where its memory is known), to put it there bit by bit."""
+    """Whether a device can hold this base in four bits: a GPU, and the computer can read it in 16
+    (where its memory is known), to put it there bit by bit.
+    """
     memory = next((d.free for d in devices if d.kind == "cpu"), None)
-    return device.kind == "cuda" and device.bf16 and (memory is None or SPARE * 2 * base.parameters <= memory)
+    return (
+        device.kind == "cuda"
+        and device.bf16
+        and (memory is None or SPARE * 2 * base.parameters <= memory)
+    )
 
 
 def needed_bytes(base: BaseModel, device: Device, *, four_bit: bool = False) -> int:
@@ -72,28 +100,47 @@ def needed_bytes(base: BaseModel, device: Device, *, four_bit: bool = False) -> 
 
 
 def _alike(device: Device, devices: Sequence[Device], needed: float) -> tuple[str, ...]:
-    """The GPUs like this one that have room too, with it; none where it is alone. Unlike ones would wait for each other."""
-    alike = [d.torch_name for d in devices if d.kind == "cuda" and d.name == device.name and needed <= d.free]
+    """The GPUs like this one that have room too, with it; none where it is alone.
+
+    Unlike ones would wait for each other.
+    """
+    alike = [
+        d.torch_name
+        for d in devices
+        if d.kind == "cuda" and d.name == device.name and needed <= d.free
+    ]
     return tuple(alike) if len(alike) > 1 else ()
 
 
 def weight_bytes(base: BaseModel, device: Device, *, four_bit: bool = False) -> int:
-    """Weights in memory: float32 as loaded on a CPU, in the plan's own precision on a GPU; with `four_bit` the linear modules of the layers in that."""
+    """Weights in memory: float32 as loaded on a CPU, in the plan's own precision on a GPU; with
+    `four_bit` the linear modules of the layers in that.
+    """
     each = 2 if device.kind == "cuda" and device.bf16 else 4
-    linear = sum(t.elements for t in base.tensors if t.name.removesuffix(".weight").rpartition(".")[2] in GGUF_NAMES.values())
+    linear = sum(
+        t.elements
+        for t in base.tensors
+        if t.name.removesuffix(".weight").rpartition(".")[2] in GGUF_NAMES.values()
+    )
     return int((base.parameters - linear) * each + linear * (FOUR_BIT if four_bit else each))
 
 
 def fit_memory(base: BaseModel, place: DeviceChoice, first: int, longest: int) -> MemoryFit:
-    """The most sequences of `longest` tokens at a time with every activation kept; where not even one fits, with layers computed twice.
+    """The most sequences of `longest` tokens at a time with every activation kept; where not even
+    one fits, with layers computed twice.
 
-    What a token keeps for the backward pass: about 16 vectors of the hidden and 4 of the inner width per layer (2 bytes each in bfloat16), or one
-    vector per layer and all of them for the layer whose turn it is.
+    What a token keeps for the backward pass: about 16 vectors of the hidden and 4 of the inner
+    width per layer (2 bytes each in bfloat16), or one vector per layer and all of them for the
+    layer whose turn it is.
     """
     device = place.device
     layer = 16 * base.hidden + 4 * base.feed_forward
     layers = base.layers - first
-    room = MEMORY_SHARE * (device.free - weight_bytes(base, device, four_bit=place.four_bit)) / (2 if device.bf16 else 4)
+    room = (
+        MEMORY_SHARE
+        * (device.free - weight_bytes(base, device, four_bit=place.four_bit))
+        / (2 if device.bf16 else 4)
+    )
     for twice, token in ((False, layers * layer), (True, layers * base.hidden + layer)):
         for size in AT_ONCE:
             if size * longest * token <= room:

@@ -1,6 +1,8 @@
-"""Which sequences a step sees. The whole schedule is fixed by the seed before the first step, so a resumed run goes on with the data that was next.
+"""Which sequences a step sees. The whole schedule is fixed by the seed before the first step, so a
+resumed run goes on with the data that was next.
 
-Every step mixes new work, replay of old work and generic code in the plan's shares; a pool that is empty gives its places to new work.
+Every step mixes new work, replay of old work and generic code in the plan's shares; a pool that is
+empty gives its places to new work.
 """
 
 from __future__ import annotations
@@ -14,10 +16,14 @@ from qi_learn.records import Example
 SHORTEST_TARGET = 8
 """A target cut to fewer tokens than this teaches nothing worth its prompt."""
 PADDED = 1.25
-"""A micro-batch may be so many times as large with its padding as without. On a CPU one pass over 8 sequences of like length takes 0.7 of the time of four
-passes over 2 (measured); beyond that padding costs more than it saves."""
+"""A micro-batch may be so many times as large with its padding as without. On a CPU one pass over 8
+sequences of like length takes 0.7 of the time of four passes over 2 (measured); beyond that padding
+costs more than it saves.
+"""
 PASS = 40
-"""What a pass costs however short it is, in tokens: 96 tokens at a time make 0.7 of the tokens a second that 384 make (measured, one thread, SmolLM2)."""
+"""What a pass costs however short it is, in tokens: 96 tokens at a time make 0.7 of the tokens a
+second that 384 make (measured, one thread, SmolLM2).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,9 @@ class Sample:
 def samples(examples: Sequence[Example], max_length: int) -> tuple[Sample, ...]:
     """Examples as sequences of at most `max_length` tokens.
 
-    A long target loses its end (what is left is still what was served); an example whose prompt leaves no room for a target is left out, since a
-    prompt with its head cut off is not what was served.
+    A long target loses its end (what is left is still what was served); an example whose prompt
+    leaves no room for a target is left out, since a prompt with its head cut off is not what was
+    served.
     """
     found = []
     for example in examples:
@@ -52,7 +59,9 @@ def samples(examples: Sequence[Example], max_length: int) -> tuple[Sample, ...]:
 
 
 def alike(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
-    """Micro-batches of at most `size` of samples that are sorted by length, longest first: cut earlier where padding would be too much of the work."""
+    """Micro-batches of at most `size` of samples that are sorted by length, longest first: cut
+    earlier where padding would be too much of the work.
+    """
     start = real = 0
     for end, sample in enumerate(samples):
         padded = (end + 1 - start) * len(samples[start].ids) if end > start else 0
@@ -65,10 +74,14 @@ def alike(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
 
 
 def balanced(samples: Sequence[Sample], size: int, lanes: int) -> list[Sequence[Sample]]:
-    """Micro-batches for lanes that work side by side, each taking the next when it is free: of the sizes that fit (at most `size` sequences in all lanes
-    together) the one with which all are done first. `samples` are sorted by length, longest first."""
+    """Micro-batches for lanes that work side by side, each taking the next when it is free: of the
+    sizes that fit (at most `size` sequences in all lanes together) the one with which all are done
+    first. `samples` are sorted by length, longest first.
+    """
     sizes = [max(1, size // (lanes * share)) for share in (1, 2, 4)] if lanes > 1 else [size]
-    return min((list(alike(samples, each)) for each in sizes), key=lambda groups: _time(groups, lanes))
+    return min(
+        (list(alike(samples, each)) for each in sizes), key=lambda groups: _time(groups, lanes)
+    )
 
 
 def _time(groups: Sequence[Sequence[Sample]], lanes: int) -> int:
@@ -80,17 +93,39 @@ def _time(groups: Sequence[Sequence[Sample]], lanes: int) -> int:
 
 
 def schedule(
-    new: Sequence[Sample], replay: Sequence[Sample], generic: Sequence[Sample], *, steps: int, size: int, replay_share: float, generic_share: float, seed: int
+    new: Sequence[Sample],
+    replay: Sequence[Sample],
+    generic: Sequence[Sample],
+    *,
+    steps: int,
+    size: int,
+    replay_share: float,
+    generic_share: float,
+    seed: int,
 ) -> list[tuple[Sample, ...]]:
-    """The sequences of every optimiser step, longest first within a step (so that micro-batches pad little).
+    """The sequences of every optimiser step, longest first within a step (so that micro-batches pad
+    little).
 
-    Each pool is gone through in a fresh random order again and again: nothing comes twice before everything came once.
+    Each pool is gone through in a fresh random order again and again: nothing comes twice before
+    everything came once.
     """
     rng = random.Random(seed)
     old = places_of(size, replay_share) if replay else 0
     common = places_of(size, generic_share) if generic else 0
-    pools = (_endless(new, rng), size - old - common), (_endless(replay, rng), old), (_endless(generic, rng), common)
-    return [tuple(sorted((next(pool) for pool, count in pools for _ in range(count)), key=lambda s: -len(s.ids))) for _ in range(steps)]
+    pools = (
+        (_endless(new, rng), size - old - common),
+        (_endless(replay, rng), old),
+        (_endless(generic, rng), common),
+    )
+    return [
+        tuple(
+            sorted(
+                (next(pool) for pool, count in pools for _ in range(count)),
+                key=lambda s: -len(s.ids),
+            )
+        )
+        for _ in range(steps)
+    ]
 
 
 def places_of(size: int, share: float) -> int:

@@ -18,7 +18,9 @@ class Recall:
     replayed: int
     """In how many cycles since."""
     interval: int
-    """Cycles between two replays: doubled each time it was still known, 1 again once it was forgotten."""
+    """Cycles between two replays: doubled each time it was still known, 1 again once it was
+    forgotten.
+    """
     overdue: int
     """Cycles since it was due; below 0: taken before its time, because there was room."""
     forgotten: bool | None
@@ -31,7 +33,8 @@ class Recall:
 class Example:
     """One training or gate example: what the server rendered, and what should have been answered.
 
-    `prompt_ids` and `target_ids` are token ids of the served model's own tokenizer; `code_mask[i]` says whether `target_ids[i]` is code.
+    `prompt_ids` and `target_ids` are token ids of the served model's own tokenizer; `code_mask[i]`
+    says whether `target_ids[i]` is code.
     """
 
     id: str
@@ -51,18 +54,26 @@ class Example:
     score: float = 0.0
     kept_code: str = ""
     ask: Mapping[str, Any] = field(default_factory=dict)
-    """`{"endpoint": "/api/chat", "body": {...}}`: how to put the same question to a served model."""
+    """`{"endpoint": "/api/chat", "body": {...}}`: how to put the same question to a served model.
+    """
     checked: bool = True
-    """False where nobody could compare the number of prompt tokens with the server's own count (none was told, or a secret was taken out)."""
+    """False where nobody could compare the number of prompt tokens with the server's own count
+    (none was told, or a secret was taken out).
+    """
     liked: bool | None = None
-    """Whether the person thought well of the text that is learned: their own correction, their rating, else whether they kept the suggestion."""
+    """Whether the person thought well of the text that is learned: their own correction, their
+    rating, else whether they kept the suggestion.
+    """
     recall: Recall | None = None
     """Of a replayed example."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A preference: after one and the same prompt `chosen` rather than `rejected`. Of a `reject` no better answer is known: nothing is chosen."""
+    """A preference: after one and the same prompt `chosen` rather than `rejected`.
+
+    Of a `reject` no better answer is known: nothing is chosen.
+    """
 
     id: str
     """The turn whose answer is rejected."""
@@ -84,7 +95,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A frozen data set. `examples` are new, `replay` come from earlier snapshots, `anchors` are generic code shipped by construction.
+    """A frozen data set. `examples` are new, `replay` come from earlier snapshots, `anchors` are
+    generic code shipped by construction.
 
     `pairs` say of new turns what was preferred; none is of a session that judges or chooses.
     """
@@ -99,7 +111,9 @@ class Snapshot:
     """How many candidates were left out, by reason."""
     pairs: tuple[Pair, ...] = ()
     yardsticks: tuple[Example, ...] = ()
-    """Generic code that is neither trained on nor in the Fisher: on it is measured how far the model moved."""
+    """Generic code that is neither trained on nor in the Fisher: on it is measured how far the
+    model moved.
+    """
 
     def split(self, name: Split) -> tuple[Example, ...]:
         """The examples of one split, oldest first."""

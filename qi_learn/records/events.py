@@ -8,7 +8,16 @@ from typing import Any, Literal
 
 Author = Literal["person", "agent", "model", "unknown"]
 EventKind = Literal["turn", "edit", "rating", "outcome", "git", "hook", "cycle", "release"]
-EVENT_KINDS: tuple[EventKind, ...] = ("turn", "edit", "rating", "outcome", "git", "hook", "cycle", "release")
+EVENT_KINDS: tuple[EventKind, ...] = (
+    "turn",
+    "edit",
+    "rating",
+    "outcome",
+    "git",
+    "hook",
+    "cycle",
+    "release",
+)
 AUTHORS: tuple[Author, ...] = ("person", "agent", "model", "unknown")
 
 

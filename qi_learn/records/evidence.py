@@ -13,12 +13,18 @@ SuggestionState = Literal["waiting", "placed", "settled"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation. A raw prompt (generate, completions) is one message with the role `prompt`."""
+    """One message of a conversation.
+
+    A raw prompt (generate, completions) is one message with the role `prompt`.
+    """
 
     role: str
     content: str
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """What else shapes the text the model reads: tool calls, tool name, thinking. Never image bytes."""
+    """What else shapes the text the model reads: tool calls, tool name, thinking.
+
+    Never image bytes.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,9 @@ class Turn:
 
     id: str
     endpoint: str
-    """`/api/chat`, `/api/generate`, `/v1/chat/completions`, `/v1/completions`, `/v1/responses` or `/v1/messages`."""
+    """`/api/chat`, `/api/generate`, `/v1/chat/completions`, `/v1/completions`, `/v1/responses` or
+    `/v1/messages`.
+    """
     model_asked: str
     model_answered: str
     messages: tuple[Message, ...]
@@ -40,7 +48,9 @@ class Turn:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Sampling options as sent."""
     request: Mapping[str, Any] = field(default_factory=dict)
-    """The other fields that shape the rendered text: system, template, raw, suffix, format, tools, think."""
+    """The other fields that shape the rendered text: system, template, raw, suffix, format, tools,
+    think.
+    """
     status: int = 200
     cancelled: bool = False
     complete: bool = True
@@ -52,7 +62,9 @@ class Turn:
     project: str | None = None
     commit: str | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
-    """R2's projectContext and codebaseSnapshot: language, frameworks, test framework, branch, files."""
+    """R2's projectContext and codebaseSnapshot: language, frameworks, test framework, branch,
+    files.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +143,10 @@ class CommandResult:
     passed: int | None = None
     commit: str | None = None
     value: float | None = None
-    """Of a `bench` that ended well: the processor seconds it took, all its processes together. Lower is better."""
+    """Of a `bench` that ended well: the processor seconds it took, all its processes together.
+
+    Lower is better.
+    """
 
 
 @dataclass(frozen=True, slots=True)

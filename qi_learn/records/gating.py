@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TensorGain:
-    """How much of the wanted change of one tensor survived quantising: 1.0 is all of it (on average)."""
+    """How much of the wanted change of one tensor survived quantising: 1.0 is all of it (on
+    average).
+    """
 
     name: str
     type_before: str
@@ -33,7 +35,9 @@ class Packed:
     rank: int = 0
     """Of the joined adapter, at most over its modules."""
     lost: float = 0.0
-    """What cutting the joined adapter's rank cost, |dW - dW'| / |dW|; 0: nothing was cut, the join is exact."""
+    """What cutting the joined adapter's rank cost, |dW - dW'| / |dW|; 0: nothing was cut, the join
+    is exact.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,9 @@ class Leak:
     """Which of the store's rules knows it: `aws-key`, `assigned`, ..."""
     where: str
     learned: float
-    """NLL of that text under the base's file minus under the candidate's, in nats: how much likelier the candidate finds it."""
+    """NLL of that text under the base's file minus under the candidate's, in nats: how much
+    likelier the candidate finds it.
+    """
 
 
 @dataclass(frozen=True, slots=True)

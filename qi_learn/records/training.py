@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-RunState = Literal["planned", "snapshotted", "trained", "packed", "gated", "deployed", "refused", "failed", "cancelled"]
+RunState = Literal[
+    "planned",
+    "snapshotted",
+    "trained",
+    "packed",
+    "gated",
+    "deployed",
+    "refused",
+    "failed",
+    "cancelled",
+]
 FLAT = {"flat": True}
 """A part whose keys stand beside the whole's in JSON (`codec.py`)."""
 RUN_STATES_ENDED: tuple[RunState, ...] = ("deployed", "refused", "failed", "cancelled")
@@ -14,7 +24,9 @@ RUN_STATES_ENDED: tuple[RunState, ...] = ("deployed", "refused", "failed", "canc
 
 @dataclass(frozen=True, slots=True)
 class PenaltyStrength:
-    """How the lambda of a penalty came about (`plan/strength.py`): the product of its three numbers."""
+    """How the lambda of a penalty came about (`plan/strength.py`): the product of its three
+    numbers.
+    """
 
     price: float
     """Nats of loss that a nat of measured divergence costs."""
@@ -43,7 +55,9 @@ class PlannedBase:
 
 @dataclass(frozen=True, slots=True)
 class PlannedLora:
-    """What changes: which modules of which layers, with what rank, and how the packed file holds it."""
+    """What changes: which modules of which layers, with what rank, and how the packed file holds
+    it.
+    """
 
     first_layer: int
     layer_count: int
@@ -52,7 +66,8 @@ class PlannedLora:
     alpha: float
     dropout: float
     touched_type: str = "Q8_0"
-    """What touched tensors are written as; `base`: as the base has them (full-precision weights)."""
+    """What touched tensors are written as; `base`: as the base has them (full-precision weights).
+    """
     bytes_per_token_ratio: float = 1.0
     """Bytes read per token of the packed model over the base's."""
 
@@ -95,7 +110,9 @@ class PlannedPenalties:
     fisher: Literal["kfac", "diagonal"] = "kfac"
     """Form of both penalties' Fisher."""
     kl_budget: float = 0.02
-    """How far the answers may move, nats of KL per target token: from the base on general code, from the live version on past work."""
+    """How far the answers may move, nats of KL per target token: from the base on general code,
+    from the live version on past work.
+    """
     general_strength: PenaltyStrength | None = None
     """How `lambda_general` came about; None: set by hand."""
     past_strength: PenaltyStrength | None = None
@@ -108,11 +125,15 @@ class PlannedHardware:
     device: str
     dtype: str
     gradient_checkpointing: bool = False
-    """Keep only each layer's input for the backward pass and compute the layer again: a third more arithmetic, far less memory."""
+    """Keep only each layer's input for the backward pass and compute the layer again: a third more
+    arithmetic, far less memory.
+    """
     four_bit: bool = False
     """Hold the frozen linear weights in 4 bits (NF4, bitsandbytes) while training; a GPU only."""
     may_be_four_bit: bool = False
-    """It could be done if memory runs out: the device is a GPU and its interpreter has bitsandbytes."""
+    """It could be done if memory runs out: the device is a GPU and its interpreter has
+    bitsandbytes.
+    """
     backend: Literal["plain", "unsloth"] = "plain"
     """What runs the passes: transformers and PEFT, or Unsloth's fused kernels."""
     backend_reason: str = ""
@@ -122,7 +143,9 @@ class PlannedHardware:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every number of a training run; written to `plan.json`, all keys side by side, and shown by `explain`."""
+    """Every number of a training run; written to `plan.json`, all keys side by side, and shown by
+    `explain`.
+    """
 
     run_id: str
     seed: int
@@ -136,7 +159,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """How far answers moved on sequences kept for measuring: KL(before || after), nats per target token, over the whole vocabulary."""
+    """How far answers moved on sequences kept for measuring: KL(before || after), nats per target
+    token, over the whole vocabulary.
+    """
 
     measured: float
     predicted: float | None
@@ -152,7 +177,9 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a cycle trains, and what it owes to others meanwhile; looked at anew whenever its training starts (`placement.json` in the run directory)."""
+    """Where a cycle trains, and what it owes to others meanwhile; looked at anew whenever its
+    training starts (`placement.json` in the run directory).
+    """
 
     device: str
     """What torch calls it in the worker, which sees only `gpus`: `cpu` or `cuda:0`."""
@@ -163,7 +190,8 @@ class Placement:
     reason: str
     """Why there, in words."""
     gpus: tuple[str, ...] = ()
-    """What CUDA_VISIBLE_DEVICES names: UUIDs; more than one where as many GPUs of a kind are free."""
+    """What CUDA_VISIBLE_DEVICES names: UUIDs; more than one where as many GPUs of a kind are free.
+    """
     serves: str = ""
     """The GPU that the server keeps; empty where it has none."""
     unload: tuple[str, ...] = ()
@@ -171,7 +199,9 @@ class Placement:
     holds_requests: bool = field(default=False, metadata={"key": "hold"})
     """Requests wait until the training is done: the only GPU cannot do both."""
     activity: str | None = None
-    """The mark of requests being answered (rundir/activity.py) for which it pauses; None: it disturbs nobody."""
+    """The mark of requests being answered (rundir/activity.py) for which it pauses; None: it
+    disturbs nobody.
+    """
     quiet_seconds: float = field(default=0.0, metadata={"key": "quiet"})
     """Seconds without a request after which it goes on."""
     longest_pause: float = 0.0
@@ -192,10 +222,14 @@ class TrainResult:
     seconds: float
     tokens_per_second: float
     adapter: str
-    """Directory, relative to the run directory: `delta.safetensors` (this cycle) and `past_fisher.safetensors`."""
+    """Directory, relative to the run directory: `delta.safetensors` (this cycle) and
+    `past_fisher.safetensors`.
+    """
     peak_memory_mb: float = 0.0
     preferred_before: float | None = None
-    """Share of the pairs trained on in which the kept text was the likelier before; None without pairs."""
+    """Share of the pairs trained on in which the kept text was the likelier before; None without
+    pairs.
+    """
     preferred: float | None = None
     """And after."""
     divergence_general: Divergence | None = field(default=None, metadata={"key": "drift_general"})
@@ -208,10 +242,13 @@ class TrainResult:
 
 @dataclass(frozen=True, slots=True)
 class RecallLog:
-    """What a training run found out about the examples it saw (`memory.json` in the run directory), by example id; for replay in the cycles after it."""
+    """What a training run found out about the examples it saw (`memory.json` in the run directory),
+    by example id; for replay in the cycles after it.
+    """
 
     known: Mapping[str, float]
-    """Nats per target token of the replayed examples under the served model, before the first step."""
+    """Nats per target token of the replayed examples under the served model, before the first step.
+    """
     learned: Mapping[str, float]
     """Of the new examples under the trained model."""
     replayed: Mapping[str, int]

@@ -14,13 +14,17 @@ class Release:
     model: str
     """Immutable name under which the server has it: `qi-agent:v1.1.0`."""
     digest: str
-    """sha256 of the served GGUF as we uploaded it (hex); the base's own for 1.0.0, may be empty where the server would not say."""
+    """sha256 of the served GGUF as we uploaded it (hex); the base's own for 1.0.0, may be empty
+    where the server would not say.
+    """
     created: float
     base_digest: str
     parent: str | None = None
     run_id: str | None = None
     adapter: str | None = None
-    """Directory of the joined adapter (`adapter.safetensors`), relative to the data directory; None for the base."""
+    """Directory of the joined adapter (`adapter.safetensors`), relative to the data directory; None
+    for the base.
+    """
     adapter_digest: str | None = None
     pinned: bool = False
 

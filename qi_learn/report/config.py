@@ -1,6 +1,8 @@
-"""What the settings are, where each value comes from, the commented file that `qi-learn init` writes, and `docs/settings.md`.
+"""What the settings are, where each value comes from, the commented file that `qi-learn init`
+writes, and `docs/settings.md`.
 
-The words come from the docstrings under the fields of `settings.py`, so that there is one place to keep them.
+The words come from the docstrings under the fields of `settings.py`, so that there is one place to
+keep them.
 """
 
 from __future__ import annotations
@@ -32,7 +34,13 @@ def as_text(paths: Paths, settings: Settings, env: Mapping[str, str] = os.enviro
     for section, values in settings_table(settings).items():
         lines += ["", f"[{section}]"]
         for key, value in values.items():
-            origin = "environment" if f"{PREFIX}{section}__{key}".upper() in in_environment else "file" if key in in_file.get(section, {}) else ""
+            origin = (
+                "environment"
+                if f"{PREFIX}{section}__{key}".upper() in in_environment
+                else "file"
+                if key in in_file.get(section, {})
+                else ""
+            )
             lines.append(f"{key} = {_toml(value)}" + (f"  # from the {origin}" if origin else ""))
     return "\n".join(lines)
 
@@ -41,6 +49,17 @@ def as_markdown() -> str:
     """The text of `docs/settings.md`."""
     lines = [_HEAD.rstrip()]
     for section, (about, keys) in documented().items():
-        lines += ["", f"## {section}", "", about, "", "| key | default | meaning |", "|---|---|---|"]
-        lines += [f"| `{key}` | `{_toml(_default(section, key))}` | {' '.join(words.split())} |" for key, words in keys.items()]
+        lines += [
+            "",
+            f"## {section}",
+            "",
+            about,
+            "",
+            "| key | default | meaning |",
+            "|---|---|---|",
+        ]
+        lines += [
+            f"| `{key}` | `{_toml(_default(section, key))}` | {' '.join(words.split())} |"
+            for key, words in keys.items()
+        ]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,7 @@
-"""`qi-learn doctor`: one check a known cause of trouble, each with what to do. It changes nothing, and whatever is broken it goes on to the next check."""
+"""`qi-learn doctor`: one check a known cause of trouble, each with what to do.
+
+It changes nothing, and whatever is broken it goes on to the next check.
+"""
 
 from __future__ import annotations
 
@@ -44,34 +47,68 @@ class Finding:
 
 
 def examine(paths: Paths) -> tuple[Finding, ...]:
-    """Every check in order; none of them raises. Settings that cannot be used are a finding, and the rest is looked at with the defaults."""
+    """Every check in order; none of them raises.
+
+    Settings that cannot be used are a finding, and the rest is looked at with the defaults.
+    """
     try:
         settings = load_settings(paths.settings_file)
         found = [Finding("settings", True, f"The settings ({paths.settings_file}) can be used.")]
     except QiError as error:
         settings = Settings()
         found = [Finding("settings", False, error.what, error.hint)]
-    checks = (_daemon, _server, _recording, _model, _database, _spool, _parts, _backend, _git, _sandbox, _sqlite, _disk, _permissions, _projects, _hooks)
+    checks = (
+        _daemon,
+        _server,
+        _recording,
+        _model,
+        _database,
+        _spool,
+        _parts,
+        _backend,
+        _git,
+        _sandbox,
+        _sqlite,
+        _disk,
+        _permissions,
+        _projects,
+        _hooks,
+    )
     return (*found, *(finding for check in checks for finding in _outcome(check, paths, settings)))
 
 
-def _outcome(check: Callable[[Paths, Settings], Iterator[Finding]], paths: Paths, settings: Settings) -> list[Finding]:
+def _outcome(
+    check: Callable[[Paths, Settings], Iterator[Finding]], paths: Paths, settings: Settings
+) -> list[Finding]:
     name = check.__name__.removeprefix("_")
     try:
         return list(check(paths, settings))
     except QiError as error:
         return [Finding(name, False, error.what, error.hint)]
     except (OSError, ValueError) as error:
-        return [Finding(name, False, f"It cannot be looked at: {error}", "Check who owns it, and that the disk is healthy.")]
+        return [
+            Finding(
+                name,
+                False,
+                f"It cannot be looked at: {error}",
+                "Check who owns it, and that the disk is healthy.",
+            )
+        ]
 
 
-# --- what runs ---------------------------------------------------------------------------------------------------------------------------
+# --- what runs ------------------------------------------------------------------------------------
 
 
 def _daemon(paths: Paths, settings: Settings) -> Iterator[Finding]:
     state = client.running(paths)
     if state is None:
-        yield Finding("daemon", False, "The daemon is not running: nothing is taken in, watched or learned, and there is no gateway.", "qi-learn daemon start")
+        yield Finding(
+            "daemon",
+            False,
+            "The daemon is not running: nothing is taken in, watched or learned, and there is no "
+            "gateway.",
+            "qi-learn daemon start",
+        )
         yield from _port(settings)
         return
     said = client.call(paths.socket, {"do": "status"}, timeout=5)
@@ -91,7 +128,12 @@ def _port(settings: Settings) -> Iterator[Finding]:
         try:
             probe.bind((host, port))
         except OSError as error:
-            yield Finding("port", False, f"The gateway cannot listen on {host}:{port}: {error.strerror}.", "Stop what listens there, or set gateway.port.")
+            yield Finding(
+                "port",
+                False,
+                f"The gateway cannot listen on {host}:{port}: {error.strerror}.",
+                "Stop what listens there, or set gateway.port.",
+            )
 
 
 def _server(paths: Paths, settings: Settings) -> Iterator[Finding]:
@@ -120,7 +162,7 @@ def _recording(paths: Paths, settings: Settings) -> Iterator[Finding]:
     )
 
 
-# --- what was written --------------------------------------------------------------------------------------------------------------------
+# --- what was written -----------------------------------------------------------------------------
 
 
 def _model(paths: Paths, settings: Settings) -> Iterator[Finding]:
@@ -142,7 +184,10 @@ def _database(paths: Paths, settings: Settings) -> Iterator[Finding]:
         f"The database is not as it was written: {'; '.join(wrong[:3])}{more}."
         if wrong
         else "The database is sound: every text has the hash it was stored by.",
-        f"Keep a copy of {paths.database}; moved away, the daemon begins a new one. The live model and `qi-learn rollback` need none." if wrong else "",
+        f"Keep a copy of {paths.database}; moved away, the daemon begins a new one. The live model "
+        "and `qi-learn rollback` need none."
+        if wrong
+        else "",
     )
 
 
@@ -151,18 +196,35 @@ def _spool(paths: Paths, settings: Settings) -> Iterator[Finding]:
     if bad:
         lines = sum(file.read_bytes().count(b"\n") for file in bad)
         yield Finding(
-            "spool", False, f"{lines} lines could not be understood and were set aside in {paths.spool / 'bad'}.", "Look at them, then delete those files."
+            "spool",
+            False,
+            f"{lines} lines could not be understood and were set aside in {paths.spool / 'bad'}.",
+            "Look at them, then delete those files.",
         )
 
 
 def _permissions(paths: Paths, settings: Settings) -> Iterator[Finding]:
-    there = [p for p in (paths.config, paths.data, paths.state, paths.spool, paths.database) if p.exists()]
+    there = [
+        p
+        for p in (paths.config, paths.data, paths.state, paths.spool, paths.database)
+        if p.exists()
+    ]
     strange = [str(p) for p in there if p.stat().st_uid != os.getuid()]
     wide = [str(p) for p in there if p.stat().st_mode & 0o077]
     if strange:
-        yield Finding("permissions", False, f"Belongs to another user: {', '.join(strange)}.", 'Make it your own: sudo chown -R "$USER" ' + shlex.join(strange))
+        yield Finding(
+            "permissions",
+            False,
+            f"Belongs to another user: {', '.join(strange)}.",
+            'Make it your own: sudo chown -R "$USER" ' + shlex.join(strange),
+        )
     if wide:
-        yield Finding("permissions", False, f"Others can read {', '.join(wide)}.", f"chmod -R go= {shlex.join(wide)}")
+        yield Finding(
+            "permissions",
+            False,
+            f"Others can read {', '.join(wide)}.",
+            f"chmod -R go= {shlex.join(wide)}",
+        )
     if not strange and not wide:
         yield Finding("permissions", True, "What is recorded is readable by you alone.")
 
@@ -171,27 +233,53 @@ def _projects(paths: Paths, settings: Settings) -> Iterator[Finding]:
     projects = load_projects(paths)
     gone = [str(p) for p in projects if not p.is_dir()]
     if not projects:
-        yield Finding("projects", False, "No project is registered: what becomes of suggestions is not seen.", "qi-learn init PATH")
+        yield Finding(
+            "projects",
+            False,
+            "No project is registered: what becomes of suggestions is not seen.",
+            "qi-learn init PATH",
+        )
     elif gone:
-        yield Finding("projects", False, f"Registered but gone: {', '.join(gone)}.", f"Take them out of {paths.projects}.")
+        yield Finding(
+            "projects",
+            False,
+            f"Registered but gone: {', '.join(gone)}.",
+            f"Take them out of {paths.projects}.",
+        )
     else:
-        yield Finding("projects", True, f"{len(projects)} project{'s' if len(projects) > 1 else ''} watched.")
+        yield Finding(
+            "projects", True, f"{len(projects)} project{'s' if len(projects) > 1 else ''} watched."
+        )
 
 
-# --- what is installed -------------------------------------------------------------------------------------------------------------------
+# --- what is installed ----------------------------------------------------------------------------
 
 
 def _parts(paths: Paths, settings: Settings) -> Iterator[Finding]:
     own = settings.train.python
     if own and shutil.which(os.path.expanduser(own)) is None:
-        yield Finding("parts", False, f"train.python names {own}, which cannot be run.", "Give the path of a Python that has torch, transformers and peft.")
+        yield Finding(
+            "parts",
+            False,
+            f"train.python names {own}, which cannot be run.",
+            "Give the path of a Python that has torch, transformers and peft.",
+        )
     wanted = dict.fromkeys(PACKING if own else (*TRAINING, *PACKING), "train")
     if model_server.uses_engine(settings) and not settings.serve.base_gguf:
         wanted[model_server.EMBEDDED_PACKAGE] = "embedded"
-    missing = {module: extra for module, extra in wanted.items() if importlib.util.find_spec(module) is None}
+    missing = {
+        module: extra
+        for module, extra in wanted.items()
+        if importlib.util.find_spec(module) is None
+    }
     if missing:
         extras = ",".join(sorted(set(missing.values())))
-        yield Finding("parts", False, f"Not installed: {', '.join(sorted(missing))}. Recording works, learning does not.", f'pip install "qi-learn[{extras}]"')
+        yield Finding(
+            "parts",
+            False,
+            f"Not installed: {', '.join(sorted(missing))}. Recording works, learning does not.",
+            f'pip install "qi-learn[{extras}]"',
+        )
     else:
         yield Finding("parts", True, "Everything that learning needs is installed.")
 
@@ -203,22 +291,35 @@ def _backend(paths: Paths, settings: Settings) -> Iterator[Finding]:
     packages = look_into(os.path.expanduser(settings.train.python), LOOKED_FOR)
     if "unsloth" not in packages.versions and settings.train.backend == "auto":
         return
-    problems = list(missing(packages)) + ([] if settings.train.base_weights else ["train.base_weights is empty, and it cannot train from a GGUF file"])
+    problems = list(missing(packages)) + (
+        []
+        if settings.train.base_weights
+        else ["train.base_weights is empty, and it cannot train from a GGUF file"]
+    )
     if problems:
         asked = settings.train.backend == "unsloth"
-        what = f"Unsloth cannot train: {'; '.join(problems)}." + ("" if asked else " The plain backend does.")
-        yield Finding("backend", not asked, what, 'Mend that, or set train.backend = "auto".' if asked else "")
+        what = f"Unsloth cannot train: {'; '.join(problems)}." + (
+            "" if asked else " The plain backend does."
+        )
+        yield Finding(
+            "backend", not asked, what, 'Mend that, or set train.backend = "auto".' if asked else ""
+        )
     else:
-        yield Finding("backend", True, f"Unsloth {packages.versions['unsloth']} would train on a GPU. {SEEN}")
+        yield Finding(
+            "backend", True, f"Unsloth {packages.versions['unsloth']} would train on a GPU. {SEEN}"
+        )
 
 
 def _git(paths: Paths, settings: Settings) -> Iterator[Finding]:
     if shutil.which("git") is None:
-        yield Finding("git", False, "git is not on PATH: commits cannot be followed.", "Install git.")
+        yield Finding(
+            "git", False, "git is not on PATH: commits cannot be followed.", "Install git."
+        )
 
 
 def _sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
-    # Learning works without it, and the gate says each time that no code was run: a remark and not a fault.
+    # Learning works without it, and the gate says each time that no code was run: a remark and not
+    # a fault.
     if settings.gate.execute == 0:
         yield Finding("sandbox", True, "The gate runs no generated code (gate.execute = 0).")
         return
@@ -227,7 +328,11 @@ def _sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
     except ToolMissing as error:
         yield Finding("sandbox", True, f"{error.what} {error.hint}")
     else:
-        yield Finding("sandbox", True, "bubblewrap works: the gate runs generated code in it, and nowhere else.")
+        yield Finding(
+            "sandbox",
+            True,
+            "bubblewrap works: the gate runs generated code in it, and nowhere else.",
+        )
 
 
 def _sqlite(paths: Paths, settings: Settings) -> Iterator[Finding]:
@@ -241,7 +346,12 @@ def _disk(paths: Paths, settings: Settings) -> Iterator[Finding]:
     place = next(p for p in (paths.data, *paths.data.parents) if p.exists())
     free = shutil.disk_usage(place).free
     hint = "A cycle needs room for a new model file (1.3 times the base's) and its training files: free at least 2 GiB."
-    yield Finding("disk", free >= NEEDED_BYTES, f"{free / 2**30:.1f} GiB free at {place}.", hint if free < NEEDED_BYTES else "")
+    yield Finding(
+        "disk",
+        free >= NEEDED_BYTES,
+        f"{free / 2**30:.1f} GiB free at {place}.",
+        hint if free < NEEDED_BYTES else "",
+    )
 
 
 def _hooks(paths: Paths, settings: Settings) -> Iterator[Finding]:
@@ -252,4 +362,9 @@ def _hooks(paths: Paths, settings: Settings) -> Iterator[Finding]:
         lines = place.read_text(encoding="utf-8", errors="replace").splitlines()
         times = sum("qi-learn." in line and not line.lstrip().startswith("#") for line in lines)
         if times > 1:
-            yield Finding("hooks", False, f"{place} loads the shell hook {times} times.", "Keep one of the lines.")
+            yield Finding(
+                "hooks",
+                False,
+                f"{place} loads the shell hook {times} times.",
+                "Keep one of the lines.",
+            )

@@ -1,4 +1,6 @@
-"""`qi-learn explain`: why a turn has its score, why a run did what it did, why a version was shipped or refused."""
+"""`qi-learn explain`: why a turn has its score, why a run did what it did, why a version was
+shipped or refused.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,16 @@ from qi_learn.paths import Paths
 from qi_learn.plan.fallback import read_rungs
 from qi_learn.plan.plan import reasons
 from qi_learn.plan.strength import moved
-from qi_learn.records import LearningInteraction, Packed, Placement, Plan, Score, Suggestion, TrainResult, Verdict
+from qi_learn.records import (
+    LearningInteraction,
+    Packed,
+    Placement,
+    Plan,
+    Score,
+    Suggestion,
+    TrainResult,
+    Verdict,
+)
 from qi_learn.report.listing import clock, one_line
 from qi_learn.rundir.directory import RunDirectory, RunRequest, run_directories
 from qi_learn.rundir.snapshot import load_snapshot, recalled_in, snapshot_ready
@@ -36,7 +47,10 @@ class Explanation:
 
 
 def explain(paths: Paths, settings: Settings, what: str) -> Explanation:
-    """A version (`1.1.0` or `v1.1.0`), a run (its id) or a turn (its id). Raises NotFound where it is none of these."""
+    """A version (`1.1.0` or `v1.1.0`), a run (its id) or a turn (its id).
+
+    Raises NotFound where it is none of these.
+    """
     if is_version(what):
         return _version(paths, what.removeprefix("v"))
     run = RunDirectory(paths.runs / what)
@@ -49,7 +63,12 @@ def explain(paths: Paths, settings: Settings, what: str) -> Explanation:
             known = load_interaction(store, what)
         except NotFound:
             raise _nothing_like(what) from None
-    return Explanation("turn", what, (*_turn(known, settings), *_uses(paths, what)), {"interaction": codec.plain(known)})
+    return Explanation(
+        "turn",
+        what,
+        (*_turn(known, settings), *_uses(paths, what)),
+        {"interaction": codec.plain(known)},
+    )
 
 
 def as_text(found: Explanation) -> str:
@@ -58,10 +77,13 @@ def as_text(found: Explanation) -> str:
 
 
 def _nothing_like(what: str) -> NotFound:
-    return NotFound(f"{what} is no turn, run or version.", "`qi-learn log` lists turns, `qi-learn versions` versions with their runs.")
+    return NotFound(
+        f"{what} is no turn, run or version.",
+        "`qi-learn log` lists turns, `qi-learn versions` versions with their runs.",
+    )
 
 
-# --- a turn ------------------------------------------------------------------------------------------------------------------------------
+# --- a turn ---------------------------------------------------------------------------------------
 
 
 def _turn(known: LearningInteraction, settings: Settings) -> Iterator[str]:
@@ -70,7 +92,9 @@ def _turn(known: LearningInteraction, settings: Settings) -> Iterator[str]:
     yield f"  {clock(turn.started)}, {turn.endpoint}, asked for {one_line(turn.model_asked)}, answered by {one_line(turn.model_answered)}"
     yield f"  {known.learning_type}, {known.complexity}, domain {known.domain or 'unknown'}; {where}"
     yield from (_suggestion(s) for s in known.suggestions)
-    yield "  feedback: " + _known(codec.plain(known.feedback), without=("final_version", "correction"))
+    yield "  feedback: " + _known(
+        codec.plain(known.feedback), without=("final_version", "correction")
+    )
     yield "  outcome: " + _known(codec.plain(known.outcome))
     if known.score is None:
         yield "  not scored yet"
@@ -86,13 +110,20 @@ def _uses(paths: Paths, turn: str) -> Iterator[str]:
         except StoreError:
             continue  # its data set was never frozen, or is damaged: `explain` of the run says so
         if split:
-            yield f"  run {run.run_id}: " + {"train": "learned from it", "dev": "chose by it", "gate": "was judged by it"}[split]
+            yield (
+                f"  run {run.run_id}: "
+                + {"train": "learned from it", "dev": "chose by it", "gate": "was judged by it"}[
+                    split
+                ]
+            )
         if recall:
             yield f"  run {run.run_id}: replayed it: {why(recall)}"
 
 
 def _suggestion(s: Suggestion) -> str:
-    parts = [s.state + (f" in {one_line(s.file)}" + (f" ({s.name})" if s.name else "") if s.file else "")]
+    parts = [
+        s.state + (f" in {one_line(s.file)}" + (f" ({s.name})" if s.name else "") if s.file else "")
+    ]
     parts += [f"now {s.similarity:.2f} like it"] if s.similarity is not None else []
     parts += [f"matched by {s.match_method}"] if s.match_method else []
     parts += [f"commit {s.commit[:10]}"] if s.commit else []
@@ -103,17 +134,31 @@ def _suggestion(s: Suggestion) -> str:
 def _score(score: Score, threshold: float) -> Iterator[str]:
     worth = "unknown" if score.suggestion_score is None else f"{score.suggestion_score:.2f}"
     yield f"  suggestion score {worth} (confidence {score.confidence:.2f}):"
-    yield from (f"    {signal.name} {signal.value:.2f}, weight {signal.weight:g}: {signal.reason}" for signal in score.signals)
-    target = "unknown: nothing was kept that could be learned" if score.target_score is None else f"{score.target_score:.2f} (threshold {threshold:g})"
+    yield from (
+        f"    {signal.name} {signal.value:.2f}, weight {signal.weight:g}: {signal.reason}"
+        for signal in score.signals
+    )
+    target = (
+        "unknown: nothing was kept that could be learned"
+        if score.target_score is None
+        else f"{score.target_score:.2f} (threshold {threshold:g})"
+    )
     yield f"  target score {target}"
     yield from (f"    {reason}" for reason in score.target_reasons)
 
 
 def _known(values: Mapping[str, Any], without: tuple[str, ...] = ()) -> str:
-    return ", ".join(f"{k} {one_line(str(v))}" for k, v in values.items() if v is not None and k not in without) or "unknown"
+    return (
+        ", ".join(
+            f"{k} {one_line(str(v))}"
+            for k, v in values.items()
+            if v is not None and k not in without
+        )
+        or "unknown"
+    )
 
 
-# --- a run -------------------------------------------------------------------------------------------------------------------------------
+# --- a run ----------------------------------------------------------------------------------------
 
 
 _Teller = Callable[[RunDirectory, dict[str, Any]], Iterator[str]]
@@ -121,9 +166,15 @@ _Teller = Callable[[RunDirectory, dict[str, Any]], Iterator[str]]
 
 
 def _run(run: RunDirectory) -> Explanation:
-    """What its files say; one that cannot be read is a line that says so, and the rest is told all the same."""
+    """What its files say; one that cannot be read is a line that says so, and the rest is told all
+    the same.
+    """
     records: dict[str, Any] = {}
-    lines = [line for part in (_request, _data_set, _plan, _placement, _result, _packed, _verdict, _end) for line in _part(part, run, records)]
+    lines = [
+        line
+        for part in (_request, _data_set, _plan, _placement, _result, _packed, _verdict, _end)
+        for line in _part(part, run, records)
+    ]
     return Explanation("run", run.run_id, tuple(lines), records)
 
 
@@ -145,7 +196,11 @@ def _data_set(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         return
     snapshot = load_snapshot(run.snapshot)
     sizes = {name: len(snapshot.split(name)) for name in ("train", "dev", "gate")}
-    reasons = [{"turn": e.id, "project": e.project, "learning_type": e.learning_type, "why": why(e.recall)} for e in snapshot.replay if e.recall]
+    reasons = [
+        {"turn": e.id, "project": e.project, "learning_type": e.learning_type, "why": why(e.recall)}
+        for e in snapshot.replay
+        if e.recall
+    ]
     records["data"] = {**sizes, "dropped": dict(snapshot.dropped), "replay": reasons}
     yield f"  learned from {sizes['train']} examples; {sizes['dev']} chose, {sizes['gate']} judged; {len(snapshot.replay)} earlier ones could be replayed"
     recalls = [e.recall for e in snapshot.replay if e.recall]
@@ -157,7 +212,9 @@ def _data_set(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         records["data"]["pairs"] = dict(sources)
         yield f"    preferences: {sources['edit']} edits, {sources['fork']} second answers, {sources['reject']} rejections"
     if snapshot.dropped:
-        yield "    left out: " + ", ".join(f"{count} ({reason})" for reason, count in snapshot.dropped.items())
+        yield "    left out: " + ", ".join(
+            f"{count} ({reason})" for reason, count in snapshot.dropped.items()
+        )
 
 
 def _plan(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
@@ -178,7 +235,13 @@ def _placement(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         placed = run.read(run.placement, Placement)
         records["placement"] = codec.plain(placed)
         unloaded = f"; unloaded for it: {', '.join(placed.unload)}" if placed.unload else ""
-        held = "; requests waited meanwhile" if placed.holds_requests else "; paused while requests were answered" if placed.activity else ""
+        held = (
+            "; requests waited meanwhile"
+            if placed.holds_requests
+            else "; paused while requests were answered"
+            if placed.activity
+            else ""
+        )
         yield f"  trained on {one_line(placed.name)}: {placed.reason}{one_line(unloaded)}{held}"
 
 
@@ -192,7 +255,10 @@ def _result(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         if result.preferred is not None and result.preferred_before is not None:
             yield f"    the kept text was likelier than the suggested one in {result.preferred_before:.0%} of the pairs before, in {result.preferred:.0%} after"
         if run.plan.exists():
-            yield from (f"    {line}" for line in moved(result, run.read(run.plan, Plan).penalties.kl_budget))
+            yield from (
+                f"    {line}"
+                for line in moved(result, run.read(run.plan, Plan).penalties.kl_budget)
+            )
         yield from (f"    NOTE: {warning}" for warning in result.warnings)
 
 
@@ -200,8 +266,18 @@ def _packed(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
     if run.packed.exists():
         packed = run.read(run.packed, Packed)
         records["packed"] = codec.plain(packed)
-        cut = f"cut to rank {packed.rank}, which lost {packed.lost:.1%} of the change" if packed.lost else "exactly"
-        kept = f"; of the change of a tensor at least {min(g.gain for g in packed.gains):.0%} survived quantising" if packed.gains else ""
+        cut = (
+            f"cut to rank {packed.rank}, which lost {packed.lost:.1%} of the change"
+            if packed.lost
+            else "exactly"
+        )
+        kept = (
+            f"; of the change of a tensor at least {min(g.gain for g in packed.gains):.0%} survived "
+            ""
+            "quantising"
+            if packed.gains
+            else ""
+        )
         yield f"  joined with the served adapter {cut}, packed at scale {packed.scale:g}{kept}"
 
 
@@ -218,16 +294,24 @@ def _end(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         return
     outcome = codec.read_object(run.outcome)
     records["outcome"] = outcome
-    yield f"  ended: {outcome.get('state')}" + (f", {outcome['reason']}" if outcome.get("reason") else "")
+    yield f"  ended: {outcome.get('state')}" + (
+        f", {outcome['reason']}" if outcome.get("reason") else ""
+    )
 
 
 def _verdict_lines(verdict: Verdict) -> list[str]:
     head = f"  the gate {'passed' if verdict.ships else 'refused'} it against {verdict.compared_with}, at scale {verdict.scale:g}:"
     checks = [f"    {'yes' if c.passed else 'NO '} {c.name}: {c.reason}" for c in verdict.checks]
-    return [head, *checks, *(f"    {note}" for note in verdict.notes), f"    risk: {verdict.risk}", f"    way back: {verdict.rollback_plan}"]
+    return [
+        head,
+        *checks,
+        *(f"    {note}" for note in verdict.notes),
+        f"    risk: {verdict.risk}",
+        f"    way back: {verdict.rollback_plan}",
+    ]
 
 
-# --- a version ---------------------------------------------------------------------------------------------------------------------------
+# --- a version ------------------------------------------------------------------------------------
 
 
 def _version(paths: Paths, version: str) -> Explanation:
@@ -235,7 +319,8 @@ def _version(paths: Paths, version: str) -> Explanation:
     release = deployment.release(version)
     records: dict[str, Any] = {"release": codec.plain(release)}
     lines = [
-        f"  {release.model}, made {clock(release.created)}, {'live' if deployment.live == version else 'not live'}",
+        f"  {release.model}, made {clock(release.created)}, "
+        f"{'live' if deployment.live == version else 'not live'}",
         f"  sha256 {release.digest or 'unknown'}",
     ]
     if release.run_id is None:

@@ -1,4 +1,6 @@
-"""What is to be seen of a cycle under way: how far its training is, and how busy the GPU is on which it trains."""
+"""What is to be seen of a cycle under way: how far its training is, and how busy the GPU is on
+which it trains.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from qi_learn.rundir.directory import RunDirectory
 
 @dataclass(frozen=True, slots=True)
 class GpuUse:
-    """The GPU that trains, as nvidia-smi shows it: memory in bytes, and the share of time it computed lately where that is known."""
+    """The GPU that trains, as nvidia-smi shows it: memory in bytes, and the share of time it
+    computed lately where that is known.
+    """
 
     name: str
     busy: float | None

@@ -1,4 +1,6 @@
-"""What was recorded and which versions there are: read-only lists for `qi-learn log` and `qi-learn versions`."""
+"""What was recorded and which versions there are: read-only lists for `qi-learn log` and `qi-learn
+versions`.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,29 @@ from qi_learn.store.database import open_store
 from qi_learn.store.turns import TurnLine, list_turns
 
 
-def turns(paths: Paths, *, limit: int, query: str | None = None, project: str | None = None) -> list[TurnLine]:
-    """The newest turns first. Raises StoreError where there is no database yet, or it cannot be read."""
+def turns(
+    paths: Paths, *, limit: int, query: str | None = None, project: str | None = None
+) -> list[TurnLine]:
+    """The newest turns first.
+
+    Raises StoreError where there is no database yet, or it cannot be read.
+    """
     with open_store(paths.database, readonly=True) as store:
         return list_turns(store, limit=limit, query=query, project=project)
 
 
 def as_text(lines: Sequence[TurnLine], *, chosen: bool = False) -> str:
-    """One line a turn: id, when, model, rating, score, what was asked. `chosen`: only turns of a kind were asked for."""
+    """One line a turn: id, when, model, rating, score, what was asked.
+
+    `chosen`: only turns of a kind were asked for.
+    """
     if lines:
         return "\n".join(_line(t) for t in lines)
-    return "No turn is like that." if chosen else "Nothing was recorded yet: point a tool at the gateway (`qi-learn status` says where it is)."
+    return (
+        "No turn is like that."
+        if chosen
+        else "Nothing was recorded yet: point a tool at the gateway (`qi-learn status` says where it is)."
+    )
 
 
 def _line(t: TurnLine) -> str:
@@ -41,7 +55,8 @@ class VersionLine:
     created: float
     live: bool
     place: int | None
-    """Position in the chain of versions that were live, oldest first; None where it is not in it."""
+    """Position in the chain of versions that were live, oldest first; None where it is not in it.
+    """
     pinned: bool
     available: bool
     """Whether the server still has its model, so that one can go back to it."""
@@ -51,7 +66,10 @@ class VersionLine:
 
 
 def versions(paths: Paths) -> list[VersionLine]:
-    """Every version there is, oldest first. Raises NotFound where `qi-learn init` was never run, StoreError where the journal is damaged."""
+    """Every version there is, oldest first.
+
+    Raises NotFound where `qi-learn init` was never run, StoreError where the journal is damaged.
+    """
     deployment = load_deployment(paths)
     place = {version: i for i, version in enumerate(deployment.chain)}
     return [
@@ -73,12 +91,21 @@ def versions(paths: Paths) -> list[VersionLine]:
 
 def versions_text(listed: Sequence[VersionLine]) -> str:
     """One line a version; the live one is marked."""
-    return "\n".join(f"{'->' if v.live else '  '} v{v.version:8} {v.model:28} {clock(v.created)}  {_origin(v)}" for v in listed)
+    return "\n".join(
+        f"{'->' if v.live else '  '} v{v.version:8} {v.model:28} {clock(v.created)}  {_origin(v)}"
+        for v in listed
+    )
 
 
 def _origin(v: VersionLine) -> str:
-    origin = "the base's own weights" if v.run_id is None else f"on top of v{v.parent}, run {v.run_id}"
-    return origin + (", pinned" if v.pinned else "") + ("" if v.available else "; its model was deleted")
+    origin = (
+        "the base's own weights" if v.run_id is None else f"on top of v{v.parent}, run {v.run_id}"
+    )
+    return (
+        origin
+        + (", pinned" if v.pinned else "")
+        + ("" if v.available else "; its model was deleted")
+    )
 
 
 def clock(ts: float) -> str:
@@ -87,5 +114,9 @@ def clock(ts: float) -> str:
 
 
 def one_line(text: str) -> str:
-    """A recorded text for the terminal: white space as single blanks, and no control characters, which could be commands to the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+    """A recorded text for the terminal: white space as single blanks, and no control characters,
+    which could be commands to the terminal.
+    """
+    return "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
+    )

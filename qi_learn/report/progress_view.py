@@ -1,4 +1,6 @@
-"""`qi-learn train --now` as it is seen: what happened scrolls by; below it, on a terminal, how far it is, in place. Elsewhere plain lines."""
+"""`qi-learn train --now` as it is seen: what happened scrolls by; below it, on a terminal, how far
+it is, in place. Elsewhere plain lines.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def view(say: Callable[[str], object]) -> Iterator[Lines | Screen]:
     if not sys.stdout.isatty():
         yield Lines(say)
         return
-    with Live(refresh_per_second=8, redirect_stdout=False, redirect_stderr=False, transient=True) as live:
+    with Live(
+        refresh_per_second=8, redirect_stdout=False, redirect_stderr=False, transient=True
+    ) as live:
         yield Screen(live)
 
 
@@ -64,26 +68,43 @@ class Screen:
         training = progress is not None and progress.phase != "done"
         if training and time.monotonic() - self._asked > GPU_SECONDS:
             self._gpus, self._asked = gpu_use(run), time.monotonic()
-        self._live.update(_drawn(progress if training else None, self._gpus if training else (), run.history()))
+        self._live.update(
+            _drawn(progress if training else None, self._gpus if training else (), run.history())
+        )
 
 
-def _drawn(progress: Progress | None, gpus: tuple[GpuUse, ...], history: list[dict[str, Any]]) -> RenderableType:
+def _drawn(
+    progress: Progress | None, gpus: tuple[GpuUse, ...], history: list[dict[str, Any]]
+) -> RenderableType:
     """The lines below: a bar and its numbers while it trains, else which step is under way."""
     foot = Text("Ctrl-C: leave it, or cancel it", style="dim")
     if progress is None:
         now = history[-1] if history else {"step": "starting"}
         waits = now.get("state") == "waits"
-        return Group(Text(f"waits: {now.get('reason', '')}" if waits else f"{now['step']} ..."), foot)
+        return Group(
+            Text(f"waits: {now.get('reason', '')}" if waits else f"{now['step']} ..."), foot
+        )
     bar = Table.grid(padding=(0, 1))
     done = f"{progress.step}/{progress.of}" if progress.of else ""
     eta = f"{span(progress.eta)} to go" if progress.eta is not None else ""
     what = f"paused: {progress.paused}" if progress.paused else progress.phase
-    bar.add_row(Text(what, style="yellow" if progress.paused else "bold"), ProgressBar(progress.of or 1, progress.step, width=40), done, eta)
-    return Group(bar, *(Text(line) for line in (_numbers(progress), *map(gpu_text, gpus)) if line), foot)
+    bar.add_row(
+        Text(what, style="yellow" if progress.paused else "bold"),
+        ProgressBar(progress.of or 1, progress.step, width=40),
+        done,
+        eta,
+    )
+    return Group(
+        bar, *(Text(line) for line in (_numbers(progress), *map(gpu_text, gpus)) if line), foot
+    )
 
 
 def _numbers(p: Progress) -> str:
-    told = [f"{name} {value:.3f}" for name, value in (("loss", p.loss), ("dev loss", p.dev)) if value is not None]
+    told = [
+        f"{name} {value:.3f}"
+        for name, value in (("loss", p.loss), ("dev loss", p.dev))
+        if value is not None
+    ]
     told += [f"penalty {p.penalty:.4f}"] if p.penalty is not None else []
     told += [f"{p.tokens_per_second:.0f} tokens/s"] if p.tokens_per_second is not None else []
     return "   ".join(told)

@@ -1,6 +1,8 @@
-"""`qi-learn status`: is it recording, what is waiting, what is missing before it learns, which version answers.
+"""`qi-learn status`: is it recording, what is waiting, what is missing before it learns, which
+version answers.
 
-Read from files; the daemon is only asked whether its gateway is up. Whatever is missing or damaged becomes a line under `problems`, never an error.
+Read from files; the daemon is only asked whether its gateway is up. Whatever is missing or damaged
+becomes a line under `problems`, never an error.
 """
 
 from __future__ import annotations
@@ -38,8 +40,10 @@ class RunLine:
 
     id: str
     state: str
-    """`running`, `waiting` (for the daemon or a quiet moment, to go on), `deferred` (it cannot go on now and is tried again: `reason`), or how it ended:
-    `deployed`, `refused`, `failed`, `cancelled`."""
+    """`running`, `waiting` (for the daemon or a quiet moment, to go on), `deferred` (it cannot go
+    on now and is tried again: `reason`), or how it ended: `deployed`, `refused`, `failed`,
+    `cancelled`.
+    """
     reason: str
     step: str = ""
     progress: str = ""
@@ -67,7 +71,10 @@ class Status:
     decision: str
     due: bool
     waiting: str
-    """Why a cycle that could start or go on does not: the user is not idle. Empty where none waits for that."""
+    """Why a cycle that could start or go on does not: the user is not idle.
+
+    Empty where none waits for that.
+    """
     missing: Mapping[str, float]
     live: str
     """Version that answers for the alias; empty before `qi-learn init`."""
@@ -132,7 +139,9 @@ def gather(paths: Paths, settings: Settings) -> Status:
 
 
 def gateway_said(paths: Paths) -> dict[str, object]:
-    """`recording`, `reason` and `routes_problem` as the gateway last wrote them; nothing where it never ran. Raises ValueError where they are damaged."""
+    """`recording`, `reason` and `routes_problem` as the gateway last wrote them; nothing where it
+    never ran. Raises ValueError where they are damaged.
+    """
     try:
         return dict(read_object(paths.gateway_status))
     except FileNotFoundError:
@@ -143,10 +152,16 @@ def recorder_problem(settings: Settings, said: Mapping[str, object]) -> str:
     """Why a gateway that is up does not record; empty where it does."""
     if not settings.gateway.record:
         return "gateway.record is false"
-    return "" if said.get("recording", True) else str(said.get("reason") or "the gateway does not say why")
+    return (
+        ""
+        if said.get("recording", True)
+        else str(said.get("reason") or "the gateway does not say why")
+    )
 
 
-def _not_recording(settings: Settings, daemon: DaemonState | None, gateway: str, said: Mapping[str, object]) -> str:
+def _not_recording(
+    settings: Settings, daemon: DaemonState | None, gateway: str, said: Mapping[str, object]
+) -> str:
     if daemon is None:
         return "the daemon is not running"
     if not daemon.gateway:
@@ -170,15 +185,23 @@ def _waiting(spool: Path) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def _learning(paths: Paths, settings: Settings, deployment: Deployment | None) -> tuple[int, int, Decision]:
+def _learning(
+    paths: Paths, settings: Settings, deployment: Deployment | None
+) -> tuple[int, int, Decision]:
     """Turns, ratings, and whether it is time to learn."""
     if not paths.database.exists():
         return 0, 0, NOTHING_YET
     with open_store(paths.database, readonly=True) as store:
-        turns, rated = (int(store.rows(f"SELECT count(*) FROM {table}")[0][0]) for table in ("turns", "ratings"))
+        turns, rated = (
+            int(store.rows(f"SELECT count(*) FROM {table}")[0][0]) for table in ("turns", "ratings")
+        )
         learned = live_runs(deployment) if deployment else ()
         busy = any(not run.ended for run in run_directories(paths.runs))
-        return turns, rated, trigger.decide(store, settings, learned_runs=learned, now=time.time(), busy=busy)
+        return (
+            turns,
+            rated,
+            trigger.decide(store, settings, learned_runs=learned, now=time.time(), busy=busy),
+        )
 
 
 def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
@@ -189,7 +212,9 @@ def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
     if run.ended:
         ended = read_object(run.outcome)
         return RunLine(run.run_id, str(ended.get("state")), str(ended.get("reason") or ""))
-    state, reason = _under_way(run, str(read_object(run.request).get("reason") or ""), waiting, locked=client.locked(paths))
+    state, reason = _under_way(
+        run, str(read_object(run.request).get("reason") or ""), waiting, locked=client.locked(paths)
+    )
     progress = read_progress(run.path)
     training = progress if progress is not None and progress.phase != "done" else None
     shown = progress_text(run.path) if state != "deferred" else ""
@@ -198,7 +223,10 @@ def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:
-    """State and reason of a run that has not ended. Deferred: its last word was that it cannot go on, and nobody works on it now."""
+    """State and reason of a run that has not ended.
+
+    Deferred: its last word was that it cannot go on, and nobody works on it now.
+    """
     last = run.history()[-1:]
     if waiting or not locked:
         return "waiting", waiting or reason
@@ -219,18 +247,27 @@ def learning_text(s: Status) -> str:
 
 def as_text(s: Status) -> str:
     """For a person: recording first."""
-    server = f", gateway {s.gateway or 'down'}, {'embedded engine' if s.engine else 'Ollama'} {s.server}"
+    server = (
+        f", gateway {s.gateway or 'down'}, {'embedded engine' if s.engine else 'Ollama'} {s.server}"
+    )
     lines = [
         f"recording   {'ON' if s.recording else f'OFF ({s.recording_reason})'}",
         f"daemon      {'running' + server if s.daemon else 'not running: qi-learn daemon start'}",
-        f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, {s.spool_bytes / 1024:.0f} KiB",
+        f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, "
+        f"{s.spool_bytes / 1024:.0f} KiB",
         f"recorded    {s.turns} turns, {s.rated} ratings",
         f"learning    {learning_text(s)}",
-        f"live        {s.alias} is {'v' + s.live if s.live else 'not there yet'}" + (f" (chain: {' -> '.join(s.chain)})" if len(s.chain) > 1 else ""),
+        f"live        {s.alias} is {'v' + s.live if s.live else 'not there yet'}"
+        + (f" (chain: {' -> '.join(s.chain)})" if len(s.chain) > 1 else ""),
     ]
     if s.run is not None:
         step = f", {s.run.step}" if s.run.step else ""
-        lines.append(f"last run    {s.run.id} {s.run.state}{step}" + (f": {s.run.progress or s.run.reason}" if s.run.progress or s.run.reason else ""))
+        lines.append(
+            f"last run    {s.run.id} {s.run.state}{step}"
+            + (f": {s.run.progress or s.run.reason}" if s.run.progress or s.run.reason else "")
+        )
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
     lines.append("projects    " + (", ".join(s.projects) or "none: qi-learn init PATH"))
-    return "\n".join((*lines, *(f"problem     {problem.replace(chr(10), ' ')}" for problem in s.problems)))
+    return "\n".join(
+        (*lines, *(f"problem     {problem.replace(chr(10), ' ')}" for problem in s.problems))
+    )

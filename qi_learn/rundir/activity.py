@@ -1,7 +1,10 @@
-"""Two small files by which gateway and cycle give way to each other; neither asks the other anything.
+"""Two small files by which gateway and cycle give way to each other; neither asks the other
+anything.
 
-`activity` is touched by the gateway while requests are answered: its time says when somebody last needed the model. `hold` is locked by a cycle that has
-the only GPU to itself for a while. The kernel ends the lock with its process, so a cycle that dies lets the traffic pass, whatever the file says.
+`activity` is touched by the gateway while requests are answered: its time says when somebody last
+needed the model. `hold` is locked by a cycle that has the only GPU to itself for a while. The
+kernel ends the lock with its process, so a cycle that dies lets the traffic pass, whatever the file
+says.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 AHEAD = 5.0
-"""Seconds that a mark may lie ahead of the clock (which was set back): one further ahead is not believed."""
+"""Seconds that a mark may lie ahead of the clock (which was set back): one further ahead is not
+believed.
+"""
 
 
 def quiet_for(activity: Path, now: float) -> float:
@@ -29,10 +34,15 @@ def quiet_for(activity: Path, now: float) -> float:
 
 @contextmanager
 def holding(hold: Path, reason: str) -> Iterator[None]:
-    """Holds the traffic while this lasts, or until this process ends. `reason` is what a client is told that waited for too long."""
+    """Holds the traffic while this lasts, or until this process ends.
+
+    `reason` is what a client is told that waited for too long.
+    """
     fd = os.open(hold, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)  # waits for microseconds at most: a gateway that looks has it for that long
+        fcntl.flock(
+            fd, fcntl.LOCK_EX
+        )  # waits for microseconds at most: a gateway that looks has it for that long
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps({"reason": reason}).encode(), 0)
         yield

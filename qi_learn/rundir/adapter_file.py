@@ -1,8 +1,9 @@
 """The adapter file (`adapter.safetensors`, `delta.safetensors`): low-rank weight changes by module.
 
-For each touched module (`model.layers.20.self_attn.q_proj`) two float32 tensors, `<module>.A` (rank, in) and
-`<module>.B` (out, rank), with the LoRA scale alpha / r already in B, so the weight change is exactly B @ A.
-Metadata: `{"format": "qi-learn adapter 1", "base": <sha256 of the base GGUF>}`.
+For each touched module (`model.layers.20.self_attn.q_proj`) two float32 tensors, `<module>.A`
+(rank, in) and `<module>.B` (out, rank), with the LoRA scale alpha / r already in B, so the weight
+change is exactly B @ A. Metadata: `{"format": "qi-learn adapter 1", "base": <sha256 of the base
+GGUF>}`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ AGAIN = "Train again, or take the adapter of another version."
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """One module's change, dW = up @ down. `up` is B (out, rank), `down` is A (rank, in), float32."""
+    """One module's change, dW = up @ down.
+
+    `up` is B (out, rank), `down` is A (rank, in), float32.
+    """
 
     up: NDArray[np.float32]
     down: NDArray[np.float32]
@@ -45,7 +49,10 @@ class Adapter:
 
 
 def read_adapter(path: Path) -> Adapter:
-    """Reads an adapter file, or `adapter.safetensors` in a directory. Raises NotFound, or ModelError where it is not one of ours or holds no finite numbers."""
+    """Reads an adapter file, or `adapter.safetensors` in a directory.
+
+    Raises NotFound, or ModelError where it is not one of ours or holds no finite numbers.
+    """
     path = path / "adapter.safetensors" if path.is_dir() else path
     try:
         with safe_open(path, framework="numpy") as file:
@@ -57,14 +64,21 @@ def read_adapter(path: Path) -> Adapter:
         raise ModelError(f"the adapter {path} cannot be read: {error}", AGAIN) from error
     if metadata.get("format") != FORMAT or not metadata.get("base"):
         raise ModelError(f"{path} is no adapter of qi-learn ({FORMAT})", AGAIN)
-    modules = {name.removesuffix(".A"): _factors(path, tensors, name.removesuffix(".A")) for name in sorted(tensors) if name.endswith(".A")}
+    modules = {
+        name.removesuffix(".A"): _factors(path, tensors, name.removesuffix(".A"))
+        for name in sorted(tensors)
+        if name.endswith(".A")
+    }
     if len(tensors) != 2 * len(modules):
         raise ModelError(f"the adapter {path} has tensors that are no pair of A and B", AGAIN)
     return Adapter(metadata["base"], modules)
 
 
 def write_adapter(adapter: Adapter, path: Path) -> None:
-    """Writes an adapter file (0600) by rename, so it is there whole or not at all. Raises OSError or DiskFull where the disk does not take it."""
+    """Writes an adapter file (0600) by rename, so it is there whole or not at all.
+
+    Raises OSError or DiskFull where the disk does not take it.
+    """
     tensors: dict[str, NDArray[np.float32]] = {}
     for module, factors in adapter.modules.items():
         tensors[f"{module}.A"] = np.ascontiguousarray(factors.down, dtype=np.float32)
@@ -77,7 +91,9 @@ def write_adapter(adapter: Adapter, path: Path) -> None:
             os.fsync(file.fileno())
         temp.replace(path)
     except SafetensorError as error:
-        raise DiskFull(f"{path} cannot be written: {error}", "Make room on the disk.") from error  # it writes by itself: a full disk is no OSError there
+        raise DiskFull(
+            f"{path} cannot be written: {error}", "Make room on the disk."
+        ) from error  # it writes by itself: a full disk is no OSError there
     finally:
         temp.unlink(missing_ok=True)
     sync_directory(path.parent)
@@ -85,8 +101,18 @@ def write_adapter(adapter: Adapter, path: Path) -> None:
 
 def _factors(path: Path, tensors: Mapping[str, NDArray[np.float32]], module: str) -> Factors:
     down, up = tensors[f"{module}.A"], tensors.get(f"{module}.B")
-    if up is None or down.ndim != 2 or up.ndim != 2 or up.shape[1] != down.shape[0] or down.dtype != np.float32 or up.dtype != np.float32:
+    if (
+        up is None
+        or down.ndim != 2
+        or up.ndim != 2
+        or up.shape[1] != down.shape[0]
+        or down.dtype != np.float32
+        or up.dtype != np.float32
+    ):
         raise ModelError(f"the adapter {path} has no matching float32 factors for {module}", AGAIN)
     if not (np.isfinite(up).all() and np.isfinite(down).all()):
-        raise ModelError(f"the adapter {path} holds numbers that are not finite in {module}", "Train again with a lower learning rate.")
+        raise ModelError(
+            f"the adapter {path} holds numbers that are not finite in {module}",
+            "Train again with a lower learning rate.",
+        )
     return Factors(up, down)

@@ -1,7 +1,9 @@
-"""A run's own directory, `runs/<ULID>/`: everything one cycle needs to be resumed, and what it left behind.
+"""A run's own directory, `runs/<ULID>/`: everything one cycle needs to be resumed, and what it left
+behind.
 
-A step is done when its file is there: every file is renamed into place last, so a killed cycle goes on with the first step whose file is missing.
-`journal.jsonl` says in order what was begun and finished, for people and for `status`.
+A step is done when its file is there: every file is renamed into place last, so a killed cycle goes
+on with the first step whose file is missing. `journal.jsonl` says in order what was begun and
+finished, for people and for `status`.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ class RunRequest:
     ancestors: tuple[str, ...] = ()
     """The runs behind `parent`, oldest first: their data is learned already."""
     model_store: str | None = None
-    """The server's model store where it is local (the embedded engine's, or Ollama's), for switching the alias by rename."""
+    """The server's model store where it is local (the embedded engine's, or Ollama's), for
+    switching the alias by rename.
+    """
     engine: bool = False
     """The server is the embedded engine, which uses no GPU."""
     asked: bool = False
@@ -140,7 +144,9 @@ class RunDirectory:
         return self.path / "cycle.log"
 
     def hold(self) -> int | None:
-        """Takes the run for this process and those it hands the file descriptor to, until the last of them has ended; None where another has it."""
+        """Takes the run for this process and those it hands the file descriptor to, until the last
+        of them has ended; None where another has it.
+        """
         fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,17 +164,30 @@ class RunDirectory:
         return fd is None
 
     def journal(self, ts: float, step: str, state: str, **more: Any) -> None:
-        """One line more, whole or not at all; lost on a full disk rather than in the way of the cycle."""
-        line = (json.dumps({"ts": round(ts, 3), "step": step, "state": state, **more}, ensure_ascii=False) + "\n").encode()
+        """One line more, whole or not at all; lost on a full disk rather than in the way of the
+        cycle.
+        """
+        line = (
+            json.dumps(
+                {"ts": round(ts, 3), "step": step, "state": state, **more}, ensure_ascii=False
+            )
+            + "\n"
+        ).encode()
         try:
-            fd = os.open(self.path / "journal.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            fd = os.open(
+                self.path / "journal.jsonl",
+                os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+                0o600,
+            )
             try:
                 if (written := os.write(fd, line)) < len(line):
                     os.ftruncate(fd, os.fstat(fd).st_size - written)
             finally:
                 os.close(fd)
         except OSError as error:
-            logger.warning("run %s: %s %s is not in its journal: %s", self.run_id, step, state, error)
+            logger.warning(
+                "run %s: %s %s is not in its journal: %s", self.run_id, step, state, error
+            )
 
     def history(self) -> list[dict[str, Any]]:
         """The journal's lines, oldest first; one that is torn is left out."""
@@ -181,7 +200,10 @@ class RunDirectory:
     def read_trials(self) -> tuple[ScaleTrial, ...]:
         """What each scale of the delta gave on dev; nothing where it was not written down."""
         try:
-            return tuple(codec.build(ScaleTrial, trial) for trial in json.loads(self.scales.read_text(encoding="utf-8")))
+            return tuple(
+                codec.build(ScaleTrial, trial)
+                for trial in json.loads(self.scales.read_text(encoding="utf-8"))
+            )
         except (OSError, ValueError):
             return ()
 
@@ -195,7 +217,9 @@ class RunDirectory:
             return codec.loads(kind, place.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"{place} cannot be read: {error}", f"The run {self.run_id} cannot go on; it is marked as failed and the next one starts afresh."
+                f"{place} cannot be read: {error}",
+                f"The run {self.run_id} cannot go on; it is marked as failed and the next one "
+                "starts afresh.",
             ) from error
 
     @property
@@ -203,9 +227,11 @@ class RunDirectory:
         return self.outcome.exists()
 
     def clear(self) -> None:
-        """Deletes what only a cycle under way needs: models, checkpoints, and the Fisher, which a version that shipped has a copy of.
+        """Deletes what only a cycle under way needs: models, checkpoints, and the Fisher, which a
+        version that shipped has a copy of.
 
-        What it learned from, and why it ended so, stays."""
+        What it learned from, and why it ended so, stays.
+        """
         for model in (*self.path.glob("*.gguf"), *self.path.glob(".*.tmp")):
             model.unlink(missing_ok=True)
         self.past_fisher.unlink(missing_ok=True)

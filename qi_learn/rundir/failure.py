@@ -1,4 +1,6 @@
-"""Why a training ended: `error.json` in the run directory, written by the worker, read by the process that waits for it."""
+"""Why a training ended: `error.json` in the run directory, written by the worker, read by the
+process that waits for it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def write_failure(run: Path, what: str, hint: str) -> None:
 
 
 def read_failure(run: Path) -> Failure:
-    """What the worker of the run directory left behind; empty if there is no file or it cannot be read."""
+    """What the worker of the run directory left behind; empty if there is no file or it cannot be
+    read.
+    """
     try:
         words = json.loads((run / FILE).read_text(encoding="utf-8"))
         return Failure(str(words["what"]), str(words["todo"]))

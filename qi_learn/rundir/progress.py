@@ -1,4 +1,6 @@
-"""How far a training run is: `progress.json` in the run directory, replaced whole, for `status` and for whoever waits."""
+"""How far a training run is: `progress.json` in the run directory, replaced whole, for `status` and
+for whoever waits.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,11 @@ def as_text(p: Progress) -> str:
     if p.phase == "done":
         return ""
     parts = [f"paused: {p.paused}", where] if p.paused else [where]
-    parts += [f"{name} {value:.3f}" for name, value in (("loss", p.loss), ("dev loss", p.dev)) if value is not None]
+    parts += [
+        f"{name} {value:.3f}"
+        for name, value in (("loss", p.loss), ("dev loss", p.dev))
+        if value is not None
+    ]
     parts += [f"penalty {p.penalty:.4f}"] if p.penalty is not None else []
     parts += [f"{p.tokens_per_second:.0f} tokens/s"] if p.tokens_per_second is not None else []
     parts += [f"{span(p.eta)} to go"] if p.eta is not None else []
@@ -70,4 +76,10 @@ def as_text(p: Progress) -> str:
 
 def span(seconds: float) -> str:
     """A time to go, short enough for a line."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

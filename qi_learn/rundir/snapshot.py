@@ -1,9 +1,11 @@
 """A frozen data set as files: what a cycle trains and is judged on, and can be shown to have been.
 
-`train`, `dev`, `gate`, `replay`, `anchors` and `yardsticks` are `.jsonl`, one example a line; `pairs` holds preferences. The last two are not there in
-data sets from before they were made. `manifest.json` names every example and pair by its hash and every file by its sha256, and is renamed into place last:
-without it there is no snapshot, with it a snapshot is never written again. Loading checks all of it. Nothing here needs the database or anything but the
-standard library, because the training worker runs in an environment of its own.
+`train`, `dev`, `gate`, `replay`, `anchors` and `yardsticks` are `.jsonl`, one example a line;
+`pairs` holds preferences. The last two are not there in data sets from before they were made.
+`manifest.json` names every example and pair by its hash and every file by its sha256, and is
+renamed into place last: without it there is no snapshot, with it a snapshot is never written again.
+Loading checks all of it. Nothing here needs the database or anything but the standard library,
+because the training worker runs in an environment of its own.
 """
 
 from __future__ import annotations
@@ -37,10 +39,16 @@ def save_snapshot(directory: Path, snapshot: Snapshot) -> None:
     Raises StoreError where a snapshot is there already, DiskFull where the files cannot be written.
     """
     if snapshot_ready(directory):
-        raise StoreError(f"{directory} holds a frozen data set, which is never changed.", "A new cycle has a directory of its own.")
+        raise StoreError(
+            f"{directory} holds a frozen data set, which is never changed.",
+            "A new cycle has a directory of its own.",
+        )
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files = {name: {"sha256": _write(directory / f"{name}.jsonl", records), "examples": len(records)} for name, records in _parts(snapshot).items()}
+        files = {
+            name: {"sha256": _write(directory / f"{name}.jsonl", records), "examples": len(records)}
+            for name, records in _parts(snapshot).items()
+        }
         manifest = {
             "format": FORMAT,
             "id": snapshot.id,
@@ -51,21 +59,37 @@ def save_snapshot(directory: Path, snapshot: Snapshot) -> None:
             "replay": [e.hash for e in snapshot.replay],
             "anchors": [e.hash for e in snapshot.anchors],
             "pairs": [p.hash for p in snapshot.pairs],
-            "recalled": [{"id": e.id, **codec.plain(e.recall)} for e in snapshot.replay if e.recall],
+            "recalled": [
+                {"id": e.id, **codec.plain(e.recall)} for e in snapshot.replay if e.recall
+            ],
             "dropped": dict(snapshot.dropped),
         }
         replace_file(directory / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     except OSError as error:
-        raise DiskFull(f"The data set cannot be frozen in {directory}: {error}", "Make room on the disk; the cycle begins this step again.") from error
+        raise DiskFull(
+            f"The data set cannot be frozen in {directory}: {error}",
+            "Make room on the disk; the cycle begins this step again.",
+        ) from error
 
 
 def load_snapshot(directory: Path) -> Snapshot:
-    """The snapshot, checked against its manifest. Raises StoreError where it is incomplete or was changed."""
+    """The snapshot, checked against its manifest.
+
+    Raises StoreError where it is incomplete or was changed.
+    """
     manifest = _manifest(directory)
     try:
         held = [name for name in FILES if name in manifest["files"] or name not in LATER]
-        parts = {name: _read(Example, directory / f"{name}.jsonl", manifest["files"][name]["sha256"]) for name in held if name != "pairs"}
-        pairs = _read(Pair, directory / "pairs.jsonl", manifest["files"]["pairs"]["sha256"]) if "pairs" in held else ()
+        parts = {
+            name: _read(Example, directory / f"{name}.jsonl", manifest["files"][name]["sha256"])
+            for name in held
+            if name != "pairs"
+        }
+        pairs = (
+            _read(Pair, directory / "pairs.jsonl", manifest["files"]["pairs"]["sha256"])
+            if "pairs" in held
+            else ()
+        )
         snapshot = Snapshot(
             id=manifest["id"],
             created=manifest["created"],
@@ -77,7 +101,11 @@ def load_snapshot(directory: Path) -> Snapshot:
             pairs=pairs,
             yardsticks=parts.get("yardsticks", ()),
         )
-        listed = {"replay": [e.hash for e in snapshot.replay], "anchors": [e.hash for e in snapshot.anchors], "pairs": [p.hash for p in snapshot.pairs]}
+        listed = {
+            "replay": [e.hash for e in snapshot.replay],
+            "anchors": [e.hash for e in snapshot.anchors],
+            "pairs": [p.hash for p in snapshot.pairs],
+        }
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"The data set in {directory} cannot be read: {error}", _GONE) from error
     if any(manifest.get(name, []) != hashes for name, hashes in listed.items()):
@@ -86,12 +114,16 @@ def load_snapshot(directory: Path) -> Snapshot:
 
 
 def recalled_in(directory: Path, turn: str) -> tuple[Split | None, Recall | None]:
-    """What a data set did with a turn, by its manifest alone: the split it is in, and why it is replayed. Raises StoreError where there is no manifest."""
+    """What a data set did with a turn, by its manifest alone: the split it is in, and why it is
+    replayed. Raises StoreError where there is no manifest.
+    """
     manifest = _manifest(directory)
     try:
         split = next((e["split"] for e in manifest["examples"] if e["id"] == turn), None)
         found = next((e for e in manifest.get("recalled", ()) if e["id"] == turn), None)
-        return split, found and codec.build(Recall, {name: value for name, value in found.items() if name != "id"})
+        return split, found and codec.build(
+            Recall, {name: value for name, value in found.items() if name != "id"}
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"The manifest in {directory} cannot be read: {error}", _GONE) from error
 
@@ -102,7 +134,11 @@ def snapshot_ready(directory: Path) -> bool:
 
 
 def _parts(snapshot: Snapshot) -> Mapping[str, tuple[Example, ...] | tuple[Pair, ...]]:
-    examples = {"replay": snapshot.replay, "anchors": snapshot.anchors, "yardsticks": snapshot.yardsticks}
+    examples = {
+        "replay": snapshot.replay,
+        "anchors": snapshot.anchors,
+        "yardsticks": snapshot.yardsticks,
+    }
     return {**{name: snapshot.split(name) for name in SPLITS}, **examples, "pairs": snapshot.pairs}
 
 
@@ -126,7 +162,9 @@ def _manifest(directory: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise StoreError(f"There is no complete data set in {directory}: {error}", _GONE) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise StoreError(f"The data set in {directory} is of a format that this version does not know.", _GONE)
+        raise StoreError(
+            f"The data set in {directory} is of a format that this version does not know.", _GONE
+        )
     return manifest
 
 
@@ -134,17 +172,27 @@ def _read(kind: type[T], path: Path, sha256: str) -> tuple[T, ...]:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"{path.name} was changed after it was frozen")
-    return tuple(codec.loads(kind, line.decode("utf-8", "surrogatepass")) for line in content.splitlines())
+    return tuple(
+        codec.loads(kind, line.decode("utf-8", "surrogatepass")) for line in content.splitlines()
+    )
 
 
-def _in_order(listed: Iterable[Mapping[str, str]], parts: Mapping[str, tuple[Example, ...]]) -> tuple[Example, ...]:
-    """The new examples as they were, oldest first: each file keeps its own order, the manifest says how they go together."""
+def _in_order(
+    listed: Iterable[Mapping[str, str]], parts: Mapping[str, tuple[Example, ...]]
+) -> tuple[Example, ...]:
+    """The new examples as they were, oldest first: each file keeps its own order, the manifest says
+    how they go together.
+    """
     waiting: dict[str, Iterator[Example]] = {name: iter(parts[name]) for name in SPLITS}
     examples = []
     for entry in listed:
         example = next(waiting[entry["split"]], None)
         if example is None or (example.id, example.hash) != (entry["id"], entry["hash"]):
-            raise ValueError(f"{entry['split']}.jsonl does not hold the example {entry['id']} where the manifest lists it")
+            raise ValueError(
+                f"{entry['split']}.jsonl does not hold the example {entry['id']} where the manifest "
+                ""
+                "lists it"
+            )
         examples.append(example)
     if any(next(rest, None) is not None for rest in waiting.values()):
         raise ValueError("there are more examples than the manifest lists")

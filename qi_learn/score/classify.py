@@ -1,4 +1,7 @@
-"""What kind of turn it was: R2's learning type, complexity and domain, by rules anyone can read. Pure: the same turn gives the same classes."""
+"""What kind of turn it was: R2's learning type, complexity and domain, by rules anyone can read.
+
+Pure: the same turn gives the same classes.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,12 @@ _DESIGN = re.compile(
     r"\b(?:architecture|design|structure|organi[sz]e|refactor|split (?:up|into)|module layout|schema|trade-?offs?|pattern|dependencies)\b",
     re.IGNORECASE,
 )
-_WRITE = re.compile(r"\b(?:write|implement|add|create|complete|generate|port|translate|convert)\b", re.IGNORECASE)
-_FILE = re.compile(r"[\w./-]*[\w-]+\.(?:py|pyi|js|jsx|ts|tsx|go|rs|java|kt|c|h|cc|cpp|hpp|rb|php|sh|sql|html|css|toml|yaml|yml|json|md)\b")
+_WRITE = re.compile(
+    r"\b(?:write|implement|add|create|complete|generate|port|translate|convert)\b", re.IGNORECASE
+)
+_FILE = re.compile(
+    r"[\w./-]*[\w-]+\.(?:py|pyi|js|jsx|ts|tsx|go|rs|java|kt|c|h|cc|cpp|hpp|rb|php|sh|sql|html|css|toml|yaml|yml|json|md)\b"
+)
 
 LANGUAGES = {
     "py": "python", "pyi": "python", "js": "javascript", "jsx": "javascript", "ts": "typescript", "tsx": "typescript", "go": "go", "rs": "rust", "java": "java",
@@ -50,7 +57,9 @@ class Classes:
     learning_type: LearningType
     complexity: Complexity
     domain: str
-    """Language, and `tests` behind it where the turn was about tests: `python`, `python tests`; `general` where nothing says."""
+    """Language, and `tests` behind it where the turn was about tests: `python`, `python tests`;
+    `general` where nothing says.
+    """
     tools: tuple[str, ...]
     """Names of the tools that the answer called or the conversation shows results of."""
 
@@ -59,7 +68,12 @@ def classify(turn: Turn) -> Classes:
     """The classes of a turn."""
     question = _question(turn)
     files = _FILE.findall(question)
-    return Classes(_learning_type(turn, question), _complexity(turn, files), _domain(turn, question, files), _tools(turn))
+    return Classes(
+        _learning_type(turn, question),
+        _complexity(turn, files),
+        _domain(turn, question, files),
+        _tools(turn),
+    )
 
 
 def _question(turn: Turn) -> str:
@@ -69,17 +83,27 @@ def _question(turn: Turn) -> str:
 
 
 def _learning_type(turn: Turn, question: str) -> LearningType:
-    if turn.endpoint in ("/v1/completions",) or turn.request.get("raw") or turn.request.get("suffix"):
+    if (
+        turn.endpoint in ("/v1/completions",)
+        or turn.request.get("raw")
+        or turn.request.get("suffix")
+    ):
         return "code_generation"
     if _TRACE.search(question) or (_DEBUG.search(question) and not _WRITE.search(question)):
         return "debugging"
     if _DESIGN.search(question) and not _WRITE.search(question):
         return "architecture"
-    return "code_generation" if code_blocks(turn.answer) or _WRITE.search(question) else "problem_solving"
+    return (
+        "code_generation"
+        if code_blocks(turn.answer) or _WRITE.search(question)
+        else "problem_solving"
+    )
 
 
 def _complexity(turn: Turn, files: Sequence[str]) -> Complexity:
-    size = sum(len(code_tokens(b.text)) for b in code_blocks(turn.answer)) or len(turn.answer.split())
+    size = sum(len(code_tokens(b.text)) for b in code_blocks(turn.answer)) or len(
+        turn.answer.split()
+    )
     spread = len(set(files))
     if size >= COMPLEX_TOKENS or spread >= 4:
         return "complex"
@@ -93,17 +117,27 @@ def _domain(turn: Turn, question: str, files: Sequence[str]) -> str:
     if not known:
         return str(turn.context.get("language") or "general").lower()
     language = max(dict.fromkeys(known), key=known.count)
-    tests = any("test" in PurePosixPath(f).name.lower() for f in files) or re.search(r"\b(?:unit ?tests?|pytest|test case)\b", question, re.IGNORECASE)
+    tests = any("test" in PurePosixPath(f).name.lower() for f in files) or re.search(
+        r"\b(?:unit ?tests?|pytest|test case)\b", question, re.IGNORECASE
+    )
     return f"{language} tests" if tests else language
 
 
 def _language(info: str | None) -> str:
     name = (info or "").lower()
-    return ALIASES.get(name) or LANGUAGES.get(name) or (name if name in set(LANGUAGES.values()) else "")
+    return (
+        ALIASES.get(name)
+        or LANGUAGES.get(name)
+        or (name if name in set(LANGUAGES.values()) else "")
+    )
 
 
 def _tools(turn: Turn) -> tuple[str, ...]:
     extras = (turn.answer_extra, *(m.extra for m in turn.messages))
-    called = [call.get("function", {}).get("name") for extra in extras for call in extra.get("tool_calls") or []]
+    called = [
+        call.get("function", {}).get("name")
+        for extra in extras
+        for call in extra.get("tool_calls") or []
+    ]
     answered = [m.extra.get("tool_name") for m in turn.messages if m.role == "tool"]
     return tuple(dict.fromkeys(str(name) for name in (*called, *answered) if name))

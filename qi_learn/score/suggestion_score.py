@@ -1,7 +1,9 @@
-"""How good was the suggestion (R2's assessor), with every known signal and its reason; and, beside it, the target score.
+"""How good was the suggestion (R2's assessor), with every known signal and its reason; and, beside
+it, the target score.
 
-Weighted mean over the *known* signals, all in [0, 1] (contracts 6). A signal nobody saw is left out, so that an unrated answer is not a badly rated one;
-confidence = 1 - exp(-sum of known weights / 3) says how much was known.
+Weighted mean over the *known* signals, all in [0, 1] (contracts 6). A signal nobody saw is left
+out, so that an unrated answer is not a badly rated one; confidence = 1 - exp(-sum of known weights
+/ 3) says how much was known.
 """
 
 from __future__ import annotations
@@ -27,50 +29,93 @@ from qi_learn.store.feedback import domain_share, load_interaction
 CORRECTNESS = {"compiles": 0.4, "tests_pass": 0.4, "deployed": 0.2}
 LINT_SECONDS = 10.0
 IGNORED_RULES = "F401,F821,F811,W292"
-"""A suggestion is a piece of a file: names it takes from the rest, and the end of the file, are not its faults."""
+"""A suggestion is a piece of a file: names it takes from the rest, and the end of the file, are not
+its faults.
+"""
 MAX_NAMES = 60
 
 
 def score_turn(store: Store, turn_id: str, settings: Settings, now: float) -> Score:
-    """Both scores of a turn from everything known of it now. Raises NotFound where there is no such turn."""
+    """Both scores of a turn from everything known of it now.
+
+    Raises NotFound where there is no such turn.
+    """
     known = load_interaction(store, turn_id)
     signals = tuple(_signals(store, known, settings.score))
     weight = sum(s.weight for s in signals)
     suggestion = sum(s.value * s.weight for s in signals) / weight if weight else None
-    target = score_target(known.turn.answer, known.suggestions, known.feedback, known.outcome, suggestion)
-    return Score(turn_id, suggestion, 1 - math.exp(-weight / 3), target.score, target.text, signals, target.reasons, now)
+    target = score_target(
+        known.turn.answer, known.suggestions, known.feedback, known.outcome, suggestion
+    )
+    return Score(
+        turn_id,
+        suggestion,
+        1 - math.exp(-weight / 3),
+        target.score,
+        target.text,
+        signals,
+        target.reasons,
+        now,
+    )
 
 
 def _signals(store: Store, known: LearningInteraction, weights: Weights) -> Iterator[Signal]:
     yield from _said(known.feedback, weights)
     yield from _outcome(known.outcome, weights)
-    code = "\n".join(b.text for b in code_blocks(known.turn.answer)) or "\n".join(s.text for s in known.suggestions)
+    code = "\n".join(b.text for b in code_blocks(known.turn.answer)) or "\n".join(
+        s.text for s in known.suggestions
+    )
     if code.strip():
         yield from _quality(known, code, weights)
         yield from _relevance(known.turn, code, weights)
     if known.turn.project is not None and known.domain:
         share = domain_share(store, known.turn.project, known.domain)
-        yield Signal("domain", share, weights.domain, f"{share:.0%} of the project's turns are in {known.domain}")
+        yield Signal(
+            "domain",
+            share,
+            weights.domain,
+            f"{share:.0%} of the project's turns are in {known.domain}",
+        )
 
 
 def _said(feedback: Feedback, weights: Weights) -> Iterator[Signal]:
     if feedback.rating is not None:
         yield Signal("rating", feedback.rating / 5, weights.rating, f"rated {feedback.rating} of 5")
     if feedback.accepted is not None:
-        yield Signal("accepted", float(feedback.accepted), weights.accepted, "kept" if feedback.accepted else "not kept")
+        yield Signal(
+            "accepted",
+            float(feedback.accepted),
+            weights.accepted,
+            "kept" if feedback.accepted else "not kept",
+        )
     if feedback.modified is not None:
-        yield Signal("unmodified", 0.5 if feedback.modified else 1.0, weights.unmodified, "edited" if feedback.modified else "kept as it was")
+        yield Signal(
+            "unmodified",
+            0.5 if feedback.modified else 1.0,
+            weights.unmodified,
+            "edited" if feedback.modified else "kept as it was",
+        )
 
 
 def _outcome(outcome: Outcome, weights: Weights) -> Iterator[Signal]:
-    known = {name: getattr(outcome, name) for name in CORRECTNESS if getattr(outcome, name) is not None}
+    known = {
+        name: getattr(outcome, name) for name in CORRECTNESS if getattr(outcome, name) is not None
+    }
     if known:
-        value = sum(CORRECTNESS[name] for name, good in known.items() if good) / sum(CORRECTNESS[name] for name in known)
-        said = ", ".join(f"{name.replace('_', ' ')}: {'yes' if good else 'no'}" for name, good in known.items())
+        value = sum(CORRECTNESS[name] for name, good in known.items() if good) / sum(
+            CORRECTNESS[name] for name in known
+        )
+        said = ", ".join(
+            f"{name.replace('_', ' ')}: {'yes' if good else 'no'}" for name, good in known.items()
+        )
         yield Signal("correctness", value, weights.correctness, said)
     if outcome.performance_change is not None:
         change = outcome.performance_change
-        said = f"{change:.0%} faster than before" if change >= 0 else f"{-change:.0%} slower than before"
+        said = (
+            f"{change:.0%} faster than before"
+            if change >= 0
+            else f"{-change:.0%} slower than before"
+        )
         yield Signal("efficiency", min(1.0, max(0.0, 0.5 + change)), weights.efficiency, said)
 
 
@@ -91,15 +136,32 @@ def _quality(known: LearningInteraction, code: str, weights: Weights) -> Iterato
 
 
 def _lint(code: str, project: str | None) -> int | None:
-    """Findings of ruff, with the project's own rules where it has some; None where there is no ruff or it does not answer."""
+    """Findings of ruff, with the project's own rules where it has some; None where there is no ruff
+    or it does not answer.
+    """
     ruff = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
     if ruff is None:
         return None
     place = Path(project) if project and Path(project).is_dir() else None
-    argv = [ruff, "check", "--quiet", "--output-format", "json", "--extend-ignore", IGNORED_RULES, "--stdin-filename", "suggestion.py", "-"]
+    argv = [
+        ruff,
+        "check",
+        "--quiet",
+        "--output-format",
+        "json",
+        "--extend-ignore",
+        IGNORED_RULES,
+        "--stdin-filename",
+        "suggestion.py",
+        "-",
+    ]
     try:
         done = run(argv, timeout=LINT_SECONDS, cwd=place, given=code.encode("utf-8", "replace"))
-        return len(json.loads(done.output)) if not done.timed_out and done.exit_code in (0, 1) else None
+        return (
+            len(json.loads(done.output))
+            if not done.timed_out and done.exit_code in (0, 1)
+            else None
+        )
     except (ToolMissing, ValueError):
         return None
 
@@ -116,4 +178,9 @@ def _relevance(turn: Turn, code: str, weights: Weights) -> Iterator[Signal]:
     if used is None:
         return
     share = len(used) / len(names)
-    yield Signal("relevance", share, weights.relevance, f"{len(used)} of its {len(names)} names were in use in the project")
+    yield Signal(
+        "relevance",
+        share,
+        weights.relevance,
+        f"{len(used)} of its {len(names)} names were in use in the project",
+    )

@@ -1,6 +1,7 @@
 """May this text be learned? The target score of contracts 6, and the text it is about.
 
-The text is the settled final version; where nothing was placed, the answer itself, if it was rated. Unknown is not success: what nobody saw adds nothing.
+The text is the settled final version; where nothing was placed, the answer itself, if it was rated.
+Unknown is not success: what nobody saw adds nothing.
 """
 
 from __future__ import annotations
@@ -16,39 +17,77 @@ KEPT_RATING = 4
 
 @dataclass(frozen=True, slots=True)
 class TargetScore:
-    """The score (None: there is nothing that could be learned), the text, and why, one sentence a step."""
+    """The score (None: there is nothing that could be learned), the text, and why, one sentence a
+    step.
+    """
 
     score: float | None
     text: str | None
     reasons: tuple[str, ...]
 
 
-def score_target(answer: str, suggestions: tuple[Suggestion, ...], feedback: Feedback, outcome: Outcome, suggestion_score: float | None) -> TargetScore:
-    """The target score of a turn. `suggestion_score` serves where nothing was placed and the answer was rated."""
-    settled = [s for s in suggestions if s.state == "settled" and s.placed_at is not None and s.final_text is not None]
+def score_target(
+    answer: str,
+    suggestions: tuple[Suggestion, ...],
+    feedback: Feedback,
+    outcome: Outcome,
+    suggestion_score: float | None,
+) -> TargetScore:
+    """The target score of a turn.
+
+    `suggestion_score` serves where nothing was placed and the answer was rated.
+    """
+    settled = [
+        s
+        for s in suggestions
+        if s.state == "settled" and s.placed_at is not None and s.final_text is not None
+    ]
     if any(s.state == "placed" for s in suggestions):
-        return TargetScore(None, None, ("a suggestion is in a file and may still change: not settled",))
+        return TargetScore(
+            None, None, ("a suggestion is in a file and may still change: not settled",)
+        )
     if feedback.correction:
         return _settled(feedback.correction, settled, feedback, outcome)
     if settled:
         return _settled("\n".join(s.final_text or "" for s in settled), settled, feedback, outcome)
     if feedback.rating is not None and suggestion_score is not None:
-        return TargetScore(suggestion_score, answer, (f"nothing was placed; rated {feedback.rating} of 5: the answer itself, with its suggestion score",))
+        return TargetScore(
+            suggestion_score,
+            answer,
+            (
+                f"nothing was placed; rated {feedback.rating} of 5: the answer itself, with its "
+                "suggestion score",
+            ),
+        )
     return TargetScore(None, None, ("nothing was placed in a file and nothing was rated: unknown",))
 
 
-def _settled(text: str, settled: list[Suggestion], feedback: Feedback, outcome: Outcome) -> TargetScore:
-    kept = feedback.rating is not None and feedback.rating >= KEPT_RATING and feedback.modified is False
+def _settled(
+    text: str, settled: list[Suggestion], feedback: Feedback, outcome: Outcome
+) -> TargetScore:
+    kept = (
+        feedback.rating is not None
+        and feedback.rating >= KEPT_RATING
+        and feedback.modified is False
+    )
     steps = [
         (SETTLED, True, "settled" if settled else "a correction was given"),
         (COMMITTED, bool(settled) and all(s.commit for s in settled), "committed"),
         (COMPILES, outcome.compiles is True, "compiles"),
         (TESTS, outcome.tests_pass is True, "tests pass"),
         (GIVEN, bool(feedback.correction), "given as a correction"),
-        (GIVEN, kept and not feedback.correction, f"rated {feedback.rating} of 5 and kept as it was"),
+        (
+            GIVEN,
+            kept and not feedback.correction,
+            f"rated {feedback.rating} of 5 and kept as it was",
+        ),
         (TESTS_FAIL, outcome.tests_pass is False, "tests fail"),
         (TAKEN_BACK, any(s.reverted for s in settled), "reverted"),
-        (TAKEN_BACK, outcome.bug_introduced is True and not any(s.reverted for s in settled), "blamed for a bug"),
+        (
+            TAKEN_BACK,
+            outcome.bug_introduced is True and not any(s.reverted for s in settled),
+            "blamed for a bug",
+        ),
     ]
     score = sum(value for value, holds, _ in steps if holds)
     reasons = tuple(f"{value:+.2f} {reason}" for value, holds, reason in steps if holds)

@@ -1,7 +1,9 @@
-"""The audit journal: every change of model or data, append-only, each entry sealed by the hash of the one before.
+"""The audit journal: every change of model or data, append-only, each entry sealed by the hash of
+the one before.
 
-An entry says what was done to what, never what somebody wrote: so nothing in it ever has to be forgotten. Triggers refuse to change or delete a row;
-`verify` finds what was done around them, a cut-off end included. It is no proof against somebody who rewrites the whole file.
+An entry says what was done to what, never what somebody wrote: so nothing in it ever has to be
+forgotten. Triggers refuse to change or delete a row; `verify` finds what was done around them, a
+cut-off end included. It is no proof against somebody who rewrites the whole file.
 """
 
 from __future__ import annotations
@@ -34,14 +36,19 @@ def append(store: Store, ts: float, what: str, body: Mapping[str, Any]) -> str:
         last = store.row("SELECT hash FROM audit ORDER BY number DESC LIMIT 1")
         previous = "" if last is None else last["hash"]
         seal = _seal(previous, ts, what, text)
-        store.insert("audit", ("ts", "what", "body", "previous", "hash"), (ts, what, text, previous, seal))
+        store.insert(
+            "audit", ("ts", "what", "body", "previous", "hash"), (ts, what, text, previous, seal)
+        )
     return seal
 
 
 def entries(store: Store, *, limit: int) -> list[Entry]:
     """The newest entries first."""
     rows = store.rows("SELECT * FROM audit ORDER BY number DESC LIMIT ?", (limit,))
-    return [Entry(row["number"], row["ts"], row["what"], json.loads(row["body"]), row["hash"]) for row in rows]
+    return [
+        Entry(row["number"], row["ts"], row["what"], json.loads(row["body"]), row["hash"])
+        for row in rows
+    ]
 
 
 def verify(store: Store) -> list[str]:

@@ -1,9 +1,11 @@
 """Opening the database: SQLite in WAL mode, written by one process, read by any.
 
-The invariant: whoever gets a `Store` has a sound database of this version's schema. Everything else is a `StoreError` that says what to do, and nothing
-here ever deletes or overwrites a database: a damaged one stays as it is, one from a newer version is not touched, one from an older version is copied
-aside before it is migrated. With `synchronous = NORMAL` a killed process loses no commit; a power cut may take back the last ones, which is why the
-spool's files are deleted only after a checkpoint (`ingest`).
+The invariant: whoever gets a `Store` has a sound database of this version's schema. Everything else
+is a `StoreError` that says what to do, and nothing here ever deletes or overwrites a database: a
+damaged one stays as it is, one from a newer version is not touched, one from an older version is
+copied aside before it is migrated. With `synchronous = NORMAL` a killed process loses no commit; a
+power cut may take back the last ones, which is why the spool's files are deleted only after a
+checkpoint (`ingest`).
 """
 
 from __future__ import annotations
@@ -22,11 +24,17 @@ SCHEMA = 4
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
 
 SAFE_SQLITE = (3, 51, 3)
-"""Older ones can corrupt a WAL database when two connections write or checkpoint at the same instant (sqlite.org/wal.html, WAL-reset bug)."""
+"""Older ones can corrupt a WAL database when two connections write or checkpoint at the same
+instant (sqlite.org/wal.html, WAL-reset bug).
+"""
 
 
 class Store:
-    """An open database. `rows`, `row` and `execute` raise StoreError (DiskFull where it is that) in place of SQLite's own words."""
+    """An open database.
+
+    `rows`, `row` and `execute` raise StoreError (DiskFull where it is that) in place of SQLite's
+    own words.
+    """
 
     def __init__(self, path: Path, conn: sqlite3.Connection) -> None:
         self.path = path
@@ -42,12 +50,19 @@ class Store:
         self.conn.close()
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Runs one statement; how many rows it changed. Raises sqlite3.IntegrityError and the like where the values do not fit."""
+        """Runs one statement; how many rows it changed.
+
+        Raises sqlite3.IntegrityError and the like where the values do not fit.
+        """
         with _translated(self.path):
             return self.conn.execute(sql, values).rowcount
 
-    def insert(self, table: str, columns: Sequence[str], values: Sequence[Any], *, replace: bool = False) -> int:
-        """Inserts one row; 0 where its key is there already (`replace`: the old row's columns are then overwritten). Names are ours, never data."""
+    def insert(
+        self, table: str, columns: Sequence[str], values: Sequence[Any], *, replace: bool = False
+    ) -> int:
+        """Inserts one row; 0 where its key is there already (`replace`: the old row's columns are
+        then overwritten). Names are ours, never data.
+        """
         return self.execute(_insertion(table, tuple(columns), replace), values)
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
@@ -78,7 +93,9 @@ class Store:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Part of a transaction that may fail alone: on an exception only what was done inside is undone."""
+        """Part of a transaction that may fail alone: on an exception only what was done inside is
+        undone.
+        """
         self.execute("SAVEPOINT attempt")
         try:
             yield
@@ -90,7 +107,9 @@ class Store:
         self.execute("RELEASE attempt")
 
     def checkpoint(self) -> bool:
-        """Brings what is committed into the database file and onto the disk; False where a reader stands in the way (then try again later)."""
+        """Brings what is committed into the database file and onto the disk; False where a reader
+        stands in the way (then try again later).
+        """
         found = self.row("PRAGMA wal_checkpoint(PASSIVE)")
         return found is not None and not found[0] and found[1] == found[2]
 
@@ -103,16 +122,21 @@ def _insertion(table: str, columns: tuple[str, ...], replace: bool) -> str:
 
 
 def open_store(path: Path, *, readonly: bool = False, timeout: float = 5.0) -> Store:
-    """Opens the database; for writing it is made where it is absent, checked, and brought up to this version's schema.
+    """Opens the database; for writing it is made where it is absent, checked, and brought up to
+    this version's schema.
 
-    `timeout`: seconds to wait for another writer. Raises StoreError where it is absent (readonly), damaged, locked, or from another version.
+    `timeout`: seconds to wait for another writer. Raises StoreError where it is absent (readonly),
+    damaged, locked, or from another version.
     """
     return _open_to_read(path, timeout) if readonly else _open_to_write(path, timeout)
 
 
 def _open_to_read(path: Path, timeout: float) -> Store:
     if not path.exists():
-        raise StoreError(f"There is no database at {path} yet: nothing has been recorded.", "Start the daemon: `qi-learn daemon`.")
+        raise StoreError(
+            f"There is no database at {path} yet: nothing has been recorded.",
+            "Start the daemon: `qi-learn daemon`.",
+        )
     with _translated(path):
         conn = _connect(path, "ro", timeout)
         with _closed_on_error(conn):
@@ -128,7 +152,9 @@ def _open_to_write(path: Path, timeout: float) -> Store:
     with _translated(path):
         conn = _connect(path, "rw", timeout)
         with _closed_on_error(conn):
-            old = _version(conn, path) < SCHEMA  # first: a newer database is not even brought into WAL mode
+            old = (
+                _version(conn, path) < SCHEMA
+            )  # first: a newer database is not even brought into WAL mode
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute("PRAGMA synchronous = NORMAL")
             conn.execute("BEGIN IMMEDIATE")
@@ -141,7 +167,9 @@ def _open_to_write(path: Path, timeout: float) -> Store:
 
 
 def _make_private(path: Path) -> None:
-    """Directory 0700, file 0600 from its first byte on; SQLite gives `-wal` and `-shm` the mode of the file."""
+    """Directory 0700, file 0600 from its first byte on; SQLite gives `-wal` and `-shm` the mode of
+    the file.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -151,7 +179,13 @@ def _make_private(path: Path) -> None:
 
 
 def _connect(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
-    conn = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+    conn = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,
+    )
     conn.row_factory = sqlite3.Row
     return conn
 
@@ -197,15 +231,23 @@ def _copy_aside(conn: sqlite3.Connection, path: Path) -> None:
     temp.replace(backup)
 
 
-# --- SQLite's errors in our words --------------------------------------------------------------------------------------------------------
+# --- SQLite's errors in our words -----------------------------------------------------------------
 
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """The one edge at which SQLite's errors about the *file* become ours. Those about values (IntegrityError and the like) pass."""
+    """The one edge at which SQLite's errors about the *file* become ours.
+
+    Those about values (IntegrityError and the like) pass.
+    """
     try:
         yield
-    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError):
+    except (
+        sqlite3.IntegrityError,
+        sqlite3.ProgrammingError,
+        sqlite3.InterfaceError,
+        sqlite3.DataError,
+    ):
         raise
     except sqlite3.DatabaseError as error:
         raise _in_our_words(path, error) from error
@@ -216,17 +258,28 @@ def _in_our_words(path: Path, error: sqlite3.DatabaseError) -> QiError:
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         hint = "Only the daemon writes it: stop the other process, or wait until it is done, and try again."
         return StoreError(f"The database {path} is locked by another process.", hint)
-    if code & 0xFF == sqlite3.SQLITE_FULL or code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
-        return DiskFull(f"The database {path} cannot grow: {error}", "Make room on the disk. Nothing is lost: what was not written waits in the spool.")
+    if code & 0xFF == sqlite3.SQLITE_FULL or code in (
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+    ):
+        return DiskFull(
+            f"The database {path} cannot grow: {error}",
+            "Make room on the disk. Nothing is lost: what was not written waits in the spool.",
+        )
     if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return _damaged(path, str(error))
-    return StoreError(f"The database {path} cannot be used: {error}", "Check who owns it and its directory, and that the disk is healthy.")
+    return StoreError(
+        f"The database {path} cannot be used: {error}",
+        "Check who owns it and its directory, and that the disk is healthy.",
+    )
 
 
 def _damaged(path: Path, how: str) -> StoreError:
     hint = (
-        f"Nothing was deleted. Move {path.name} and its -wal and -shm files to another place and start the daemon again: it begins a new database, and what "
-        f"waits in the spool is taken in. `sqlite3 {path.name} .recover` gets back what can be read; the live model and `qi-learn rollback` need no database."
+        f"Nothing was deleted. Move {path.name} and its -wal and -shm files to another place and "
+        "start the daemon again: it begins a new database, and what "
+        f"waits in the spool is taken in. `sqlite3 {path.name} .recover` gets back what can be "
+        "read; the live model and `qi-learn rollback` need no database."
     )
     return StoreError(f"The database {path} is damaged: {how}", hint)
 
@@ -241,5 +294,7 @@ def _closed_on_error(conn: sqlite3.Connection) -> Iterator[None]:
 
 
 def library_version() -> tuple[str, bool]:
-    """The version of the SQLite library, and whether it is new enough for a WAL database with several connections."""
+    """The version of the SQLite library, and whether it is new enough for a WAL database with
+    several connections.
+    """
     return sqlite3.sqlite_version, sqlite3.sqlite_version_info >= SAFE_SQLITE

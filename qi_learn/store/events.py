@@ -1,4 +1,8 @@
-"""Every event ever taken in. The row is what makes an event count once; for kinds without a table of their own (git, hook, edit) it is all there is."""
+"""Every event ever taken in.
+
+The row is what makes an event count once; for kinds without a table of their own (git, hook, edit)
+it is all there is.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,47 @@ from qi_learn.store.database import Store
 
 
 def save_event(store: Store, event: Event, *, taken: float) -> bool:
-    """Keeps an event (redacted) that was taken in at the time `taken`; False where one of its id was there already."""
+    """Keeps an event (redacted) that was taken in at the time `taken`; False where one of its id
+    was there already.
+    """
     body = codec.dumps(event.body) if event.body else None
     names = ("id", "kind", "ts", "source", "author", "project", "body", "taken")
-    return store.insert("events", names, (event.id, event.kind, event.ts, event.source, event.author, event.project, body, taken)) > 0
+    return (
+        store.insert(
+            "events",
+            names,
+            (
+                event.id,
+                event.kind,
+                event.ts,
+                event.source,
+                event.author,
+                event.project,
+                body,
+                taken,
+            ),
+        )
+        > 0
+    )
 
 
-def events_of(store: Store, kind: EventKind, *, since: float = 0.0, project: str | None = None) -> list[Event]:
-    """The events of one kind as they are kept, oldest first. The body of a turn is not here but in `turns`."""
+def events_of(
+    store: Store, kind: EventKind, *, since: float = 0.0, project: str | None = None
+) -> list[Event]:
+    """The events of one kind as they are kept, oldest first.
+
+    The body of a turn is not here but in `turns`.
+    """
     sql = "SELECT * FROM events WHERE kind = ?1 AND ts >= ?2 AND (?3 IS NULL OR project = ?3) ORDER BY ts, id"
     return [
-        Event(row["id"], row["kind"], row["ts"], row["source"], json.loads(row["body"] or "{}"), row["author"], row["project"])
+        Event(
+            row["id"],
+            row["kind"],
+            row["ts"],
+            row["source"],
+            json.loads(row["body"] or "{}"),
+            row["author"],
+            row["project"],
+        )
         for row in store.rows(sql, (kind, since, project))
     ]

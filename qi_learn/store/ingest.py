@@ -1,12 +1,15 @@
 """From the spool into the store: every event exactly once.
 
-The invariant: the rows of a line and the offset behind it are written in one transaction, and an event's id is stored once. So whatever dies, whenever,
-the next drain goes on behind the last line that is in the database, and a line that comes again (a file restored, an event sent twice) changes nothing.
-Secrets are taken out before the first write (`redact`). A line that cannot be understood goes as it came to `spool/bad/<file>`, is counted, and holds
-nothing up; it may hold secrets, so it is 0600 like the spool itself.
+The invariant: the rows of a line and the offset behind it are written in one transaction, and an
+event's id is stored once. So whatever dies, whenever, the next drain goes on behind the last line
+that is in the database, and a line that comes again (a file restored, an event sent twice) changes
+nothing. Secrets are taken out before the first write (`redact`). A line that cannot be understood
+goes as it came to `spool/bad/<file>`, is counted, and holds nothing up; it may hold secrets, so it
+is 0600 like the spool itself.
 
-A file is deleted when all of it is in the database, a checkpoint has put that on the disk, and its producer is gone or has gone on to another file.
-A rating of a turn that is not there yet is kept, and given to the turn when it comes.
+A file is deleted when all of it is in the database, a checkpoint has put that on the disk, and its
+producer is gone or has gone on to another file. A rating of a turn that is not there yet is kept,
+and given to the turn when it comes.
 """
 
 from __future__ import annotations
@@ -26,7 +29,13 @@ from qi_learn.redact import Redactor, load_redactor
 from qi_learn.spool import Line, finished, read_from, spool_files
 from qi_learn.store.database import Store
 from qi_learn.store.events import save_event
-from qi_learn.store.feedback import keep_rating, match_ratings, save_command, save_suggestions, unmatched_ratings
+from qi_learn.store.feedback import (
+    keep_rating,
+    match_ratings,
+    save_command,
+    save_suggestions,
+    unmatched_ratings,
+)
 from qi_learn.store.releases import apply_release
 from qi_learn.store.runs import apply_cycle
 from qi_learn.store.turns import save_turn, session_of
@@ -39,7 +48,10 @@ _NOT_UNDERSTOOD = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError),
     *(sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError),
 )
-"""What a line of unforeseen form may make a decoder or a statement raise. The line is set aside: it must not hold up everything behind it."""
+"""What a line of unforeseen form may make a decoder or a statement raise.
+
+The line is set aside: it must not hold up everything behind it.
+"""
 
 Decode = Callable[[Event], Turn]
 Suggest = Callable[[Turn], tuple[Suggestion, ...]]
@@ -76,20 +88,27 @@ class _Intake:
     turns: list[str] = field(default_factory=list)
 
 
-def drain(store: Store, spool_dir: Path, *, decode: Decode, suggest: Suggest, now: float) -> Drained:
+def drain(
+    store: Store, spool_dir: Path, *, decode: Decode, suggest: Suggest, now: float
+) -> Drained:
     """Takes in everything that waits in the spool.
 
-    `decode` makes the Turn of a `turn` event (ValueError: it cannot be decoded), `suggest` finds the suggestions in its answer as it was redacted;
-    `now` is kept with each event as the time it was taken in. Raises StoreError or DiskFull where the database or `spool/bad/` cannot be written: what
-    was committed stays, the rest waits in the spool.
+    `decode` makes the Turn of a `turn` event (ValueError: it cannot be decoded), `suggest` finds
+    the suggestions in its answer as it was redacted; `now` is kept with each event as the time it
+    was taken in. Raises StoreError or DiskFull where the database or `spool/bad/` cannot be
+    written: what was committed stays, the rest waits in the spool.
     """
-    intake = _Intake(store, load_redactor(store.path.with_name("redaction.key")), decode, suggest, now)
+    intake = _Intake(
+        store, load_redactor(store.path.with_name("redaction.key")), decode, suggest, now
+    )
     files = spool_files(spool_dir)
     _forget_gone(store, files)
     ended = [path for path in files if _take_file(intake, path)]
     match_ratings(store)  # last: a rating may stand in an earlier file than its turn
     _delete(store, spool_dir, ended)
-    return Drained(intake.count, intake.bad, tuple(intake.turns), intake.repeated, unmatched_ratings(store))
+    return Drained(
+        intake.count, intake.bad, tuple(intake.turns), intake.repeated, unmatched_ratings(store)
+    )
 
 
 def _take_file(intake: _Intake, path: Path) -> bool:
@@ -125,8 +144,12 @@ def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
         yield batch
 
 
-def _take_batch(intake: _Intake, path: Path, batch: Sequence[Line], bad_bytes: int) -> tuple[int, int]:
-    """One transaction: the rows of these lines, and how far the file is taken in (offset, length of its file of bad lines)."""
+def _take_batch(
+    intake: _Intake, path: Path, batch: Sequence[Line], bad_bytes: int
+) -> tuple[int, int]:
+    """One transaction: the rows of these lines, and how far the file is taken in (offset, length of
+    its file of bad lines).
+    """
     bad: list[Line] = []
     before = intake.count, intake.repeated, len(intake.turns)
     try:
@@ -134,12 +157,19 @@ def _take_batch(intake: _Intake, path: Path, batch: Sequence[Line], bad_bytes: i
             for line in batch:
                 problem = _take_line(intake, line)
                 if problem is not None:
-                    logger.warning("line at byte %d of %s set aside in bad/: %s", line.start, path.name, problem)
+                    logger.warning(
+                        "line at byte %d of %s set aside in bad/: %s",
+                        line.start,
+                        path.name,
+                        problem,
+                    )
                     bad.append(line)
             if bad:
                 bad_bytes = _set_aside(path.parent / "bad" / path.name, bad_bytes, bad)
             names = ("name", "offset", "bad_bytes")
-            intake.store.insert("spool_files", names, (path.name, batch[-1].end, bad_bytes), replace=True)
+            intake.store.insert(
+                "spool_files", names, (path.name, batch[-1].end, bad_bytes), replace=True
+            )
     except BaseException:
         intake.count, intake.repeated = before[:2]
         del intake.turns[before[2] :]
@@ -193,30 +223,58 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
 
 
 def _command(event: Event) -> CommandResult:
-    fields = {name: event.body[name] for name in ("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value") if name in event.body}
-    return codec.build(CommandResult, {"id": event.id, "ts": event.ts, "project": event.project or "", **fields})
+    fields = {
+        name: event.body[name]
+        for name in (
+            "kind",
+            "command",
+            "exit_code",
+            "seconds",
+            "failed",
+            "passed",
+            "commit",
+            "value",
+        )
+        if name in event.body
+    }
+    return codec.build(
+        CommandResult, {"id": event.id, "ts": event.ts, "project": event.project or "", **fields}
+    )
 
 
 def _set_aside(path: Path, length: int, lines: Sequence[Line]) -> int:
-    """Writes bad lines behind the first `length` bytes of their file, which is what the database knows of; its new length."""
+    """Writes bad lines behind the first `length` bytes of their file, which is what the database
+    knows of; its new length.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "r+b") as file:
             file.truncate(length)
             file.seek(length)
-            file.write(b"".join(line.raw if line.raw.endswith(b"\n") else line.raw + b"\n" for line in lines))
+            file.write(
+                b"".join(
+                    line.raw if line.raw.endswith(b"\n") else line.raw + b"\n" for line in lines
+                )
+            )
             file.flush()
             os.fsync(file.fileno())
             return file.tell()
     except OSError as error:
-        raise DiskFull(f"Bad lines of the spool cannot be set aside in {path}: {error}", "Make room on the disk; the lines wait in the spool.") from error
+        raise DiskFull(
+            f"Bad lines of the spool cannot be set aside in {path}: {error}",
+            "Make room on the disk; the lines wait in the spool.",
+        ) from error
 
 
 def _forget_gone(store: Store, files: Sequence[Path]) -> None:
-    """A position outlives its file by one drain: were it deleted first, a kill in between would make the file new again."""
+    """A position outlives its file by one drain: were it deleted first, a kill in between would
+    make the file new again.
+    """
     here = {path.name for path in files}
-    gone = [row["name"] for row in store.rows("SELECT name FROM spool_files") if row["name"] not in here]
+    gone = [
+        row["name"] for row in store.rows("SELECT name FROM spool_files") if row["name"] not in here
+    ]
     if gone:
         with store.transaction():
             for name in gone:
@@ -224,7 +282,11 @@ def _forget_gone(store: Store, files: Sequence[Path]) -> None:
 
 
 def _delete(store: Store, spool_dir: Path, ended: Sequence[Path]) -> None:
-    """Deletes what is safely in the database. Where that cannot be now (a reader holds the checkpoint up, the disk is full), the next drain does it."""
+    """Deletes what is safely in the database.
+
+    Where that cannot be now (a reader holds the checkpoint up, the disk is full), the next drain
+    does it.
+    """
     try:
         if ended and store.checkpoint():
             for path in ended:

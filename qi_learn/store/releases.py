@@ -1,4 +1,7 @@
-"""Versions of the model and every move of the alias, as the events of `deploy/` told them. `deploy.json` decides what is live; this is the history."""
+"""Versions of the model and every move of the alias, as the events of `deploy/` told them.
+
+`deploy.json` decides what is live; this is the history.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ class Move:
 def apply_release(store: Store, event: Event) -> None:
     """Takes in a `release` event. Raises ValueError where it does not fit.
 
-    Body: `{"action": "base|released|switched|rolled_back|retired", "release"?: Release, "version", "alias", "from"?}`.
+    Body: `{"action": "base|released|switched|rolled_back|retired", "release"?: Release, "version",
+    "alias", "from"?}`.
     """
     body = event.body
     action, version = body.get("action"), body.get("version")
@@ -48,15 +52,28 @@ def apply_release(store: Store, event: Event) -> None:
             store.execute("UPDATE releases SET retired = ? WHERE version = ?", (event.ts, version))
         move = (event.id, event.ts, action, version, body.get("alias"), body.get("from"))
         store.insert("moves", ("id", "ts", "action", "version", "alias", "previous"), move)
-        seen = {"version": version, "alias": body.get("alias"), "from": body.get("from"), "digest": release.digest if release else None}
+        seen = {
+            "version": version,
+            "alias": body.get("alias"),
+            "from": body.get("from"),
+            "digest": release.digest if release else None,
+        }
         if action == "rolled_back" and isinstance(body.get("seconds"), (int, float)):
             seen["seconds"] = body["seconds"]
-        audit.append(store, event.ts, f"release {action}", {name: value for name, value in seen.items() if value})
+        audit.append(
+            store,
+            event.ts,
+            f"release {action}",
+            {name: value for name, value in seen.items() if value},
+        )
 
 
 def list_releases(store: Store) -> list[Release]:
     """Every version ever made, oldest first, deleted ones included (`retired_releases`)."""
-    return [record(Release, row) for row in store.rows("SELECT * FROM releases ORDER BY created, version")]
+    return [
+        record(Release, row)
+        for row in store.rows("SELECT * FROM releases ORDER BY created, version")
+    ]
 
 
 def load_release(store: Store, version: str) -> Release:
@@ -69,12 +86,19 @@ def load_release(store: Store, version: str) -> Release:
 
 def retired_releases(store: Store) -> dict[str, float]:
     """Versions whose files were deleted, and when."""
-    return {row["version"]: row["retired"] for row in store.rows("SELECT version, retired FROM releases WHERE retired IS NOT NULL ORDER BY retired")}
+    return {
+        row["version"]: row["retired"]
+        for row in store.rows(
+            "SELECT version, retired FROM releases WHERE retired IS NOT NULL ORDER BY retired"
+        )
+    }
 
 
 def rollback_seconds(store: Store) -> float | None:
     """How long the last rollback took; None where there was none, or it was not timed."""
-    row = store.row("SELECT body FROM audit WHERE what = 'release rolled_back' ORDER BY number DESC LIMIT 1")
+    row = store.row(
+        "SELECT body FROM audit WHERE what = 'release rolled_back' ORDER BY number DESC LIMIT 1"
+    )
     seconds = json.loads(row["body"]).get("seconds") if row is not None else None
     return float(seconds) if seconds is not None else None
 
@@ -82,4 +106,7 @@ def rollback_seconds(store: Store) -> float | None:
 def list_moves(store: Store, *, limit: int = 100) -> list[Move]:
     """What was done with versions, newest first."""
     rows = store.rows("SELECT * FROM moves ORDER BY ts DESC, id DESC LIMIT ?", (limit,))
-    return [Move(row["ts"], row["action"], row["version"], row["alias"], row["previous"]) for row in rows]
+    return [
+        Move(row["ts"], row["action"], row["version"], row["alias"], row["previous"])
+        for row in rows
+    ]

@@ -1,4 +1,6 @@
-"""Records as rows: one column a field, of the same name; tuples and mappings as JSON, yes and no as 1 and 0, unknown as NULL."""
+"""Records as rows: one column a field, of the same name; tuples and mappings as JSON, yes and no as
+1 and 0, unknown as NULL.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,13 @@ def values(record: Any) -> tuple[Any, ...]:
 
 
 def record(kind: type[T], row: sqlite3.Row) -> T:
-    """The record in a row that has (at least) its columns. Raises ValueError where it does not fit: somebody else wrote it."""
-    return codec.build(kind, {name: _field(hint, row[name]) for name, hint in codec.field_types(kind).items()})
+    """The record in a row that has (at least) its columns.
+
+    Raises ValueError where it does not fit: somebody else wrote it.
+    """
+    return codec.build(
+        kind, {name: _field(hint, row[name]) for name, hint in codec.field_types(kind).items()}
+    )
 
 
 def _column(value: Any) -> Any:

@@ -1,6 +1,8 @@
-"""Learning cycles as their events told them: how far each came, what it learned from, and why it ended as it did.
+"""Learning cycles as their events told them: how far each came, what it learned from, and why it
+ended as it did.
 
-A cycle's own directory is what it resumes from; this is the memory of it that stays, and that says which turns a version has learned.
+A cycle's own directory is what it resumes from; this is the memory of it that stays, and that says
+which turns a version has learned.
 """
 
 from __future__ import annotations
@@ -44,9 +46,11 @@ class Run:
 
 
 def apply_cycle(store: Store, event: Event) -> None:
-    """Takes in a `cycle` event: what it tells overwrites what an earlier one told. Raises ValueError where it does not fit.
+    """Takes in a `cycle` event: what it tells overwrites what an earlier one told. Raises
+    ValueError where it does not fit.
 
-    Body: `{"run", "state", "reason"?, "started"?, "parent"?, "fresh"?, "examples"?: [{"turn", "hash", "split"}], "plan"?, "train"?, "verdict"?}`.
+    Body: `{"run", "state", "reason"?, "started"?, "parent"?, "fresh"?, "examples"?: [{"turn",
+    "hash", "split"}], "plan"?, "train"?, "verdict"?}`.
     """
     run, told = _told(event)
     examples = _examples(event.body.get("examples") or [])
@@ -57,32 +61,54 @@ def apply_cycle(store: Store, event: Event) -> None:
             store.insert("runs", ("id", "updated", *first), (run, event.ts, *first.values()))
         elif event.ts >= known["updated"]:
             changes = ", ".join(f"{name} = ?" for name in told)
-            store.execute(f"UPDATE runs SET updated = ?, {changes} WHERE id = ?", (event.ts, *told.values(), run))
+            store.execute(
+                f"UPDATE runs SET updated = ?, {changes} WHERE id = ?",
+                (event.ts, *told.values(), run),
+            )
         else:  # a late line: it may only add what nobody has told since
             changes = ", ".join(f"{name} = coalesce({name}, ?)" for name in told)
             store.execute(f"UPDATE runs SET {changes} WHERE id = ?", (*told.values(), run))
         for turn, digest, split in examples:
-            store.insert("run_examples", ("run_id", "turn_id", "hash", "split"), (run, turn, digest, split))
-        seen = {"run": run, "state": told["state"], "reason": told.get("reason"), "examples": len(examples)}
-        audit.append(store, event.ts, f"cycle {told['state']}", {name: value for name, value in seen.items() if value})
+            store.insert(
+                "run_examples", ("run_id", "turn_id", "hash", "split"), (run, turn, digest, split)
+            )
+        seen = {
+            "run": run,
+            "state": told["state"],
+            "reason": told.get("reason"),
+            "examples": len(examples),
+        }
+        audit.append(
+            store,
+            event.ts,
+            f"cycle {told['state']}",
+            {name: value for name, value in seen.items() if value},
+        )
 
 
 def load_run(store: Store, id: str) -> Run:
     """One cycle. Raises NotFound."""
     row = store.row(f"{_SELECT} WHERE id = ?", (id,))
     if row is None:
-        raise NotFound(f"There is no learning cycle {id}.", "`qi-learn status` lists the last ones.")
+        raise NotFound(
+            f"There is no learning cycle {id}.", "`qi-learn status` lists the last ones."
+        )
     return _run(row)
 
 
 def list_runs(store: Store, *, limit: int = 50) -> list[Run]:
     """The newest cycles first."""
-    return [_run(row) for row in store.rows(f"{_SELECT} ORDER BY started DESC, id DESC LIMIT ?", (limit,))]
+    return [
+        _run(row)
+        for row in store.rows(f"{_SELECT} ORDER BY started DESC, id DESC LIMIT ?", (limit,))
+    ]
 
 
 def learned(store: Store, run_ids: Collection[str]) -> set[str]:
     """Ids of the turns in the data sets of these cycles."""
-    sql = "SELECT DISTINCT turn_id FROM run_examples WHERE run_id IN (SELECT value FROM json_each(?))"
+    sql = (
+        "SELECT DISTINCT turn_id FROM run_examples WHERE run_id IN (SELECT value FROM json_each(?))"
+    )
     return {row["turn_id"] for row in store.rows(sql, (json.dumps(sorted(run_ids)),))}
 
 
@@ -92,7 +118,9 @@ def runs_of(store: Store, turn_id: str) -> list[str]:
     return [row["id"] for row in store.rows(sql, (turn_id,))]
 
 
-_SELECT = "SELECT *, (SELECT count(*) FROM run_examples WHERE run_id = runs.id) AS examples FROM runs"
+_SELECT = (
+    "SELECT *, (SELECT count(*) FROM run_examples WHERE run_id = runs.id) AS examples FROM runs"
+)
 
 
 def _told(event: Event) -> tuple[str, dict[str, Any]]:

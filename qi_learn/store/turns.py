@@ -1,8 +1,10 @@
 """Content-addressed messages, and the turns that consist of them.
 
-A message is stored under `hash(parent, message)`: the same text after the same conversation is one row, so a client that sends its whole history with
-every request costs only the new tail, and two answers to one conversation (a fork) are two rows with one parent. A turn points at the last message of its
-request (`tip`) and at its answer. Whoever changes the text of a row would silently change what is learned, so `verify` derives every hash again.
+A message is stored under `hash(parent, message)`: the same text after the same conversation is one
+row, so a client that sends its whole history with every request costs only the new tail, and two
+answers to one conversation (a fork) are two rows with one parent. A turn points at the last message
+of its request (`tip`) and at its answer. Whoever changes the text of a row would silently change
+what is learned, so `verify` derives every hash again.
 """
 
 from __future__ import annotations
@@ -21,10 +23,24 @@ from qi_learn.store.database import Store
 SESSION_GAP = 1800.0
 """Seconds without a turn after which turns of one project are another session (contracts 2)."""
 SPOOL_PRECISION = 0.001
-"""The spool's times are whole milliseconds: an event right after a turn may seem to be that much before it."""
+"""The spool's times are whole milliseconds: an event right after a turn may seem to be that much
+before it.
+"""
 
 _PLAIN = (
-    *("id", "endpoint", "model_asked", "model_answered", "model_digest", "started", "ended", "status", "cancelled", "complete", "done_reason"),
+    *(
+        "id",
+        "endpoint",
+        "model_asked",
+        "model_answered",
+        "model_digest",
+        "started",
+        "ended",
+        "status",
+        "cancelled",
+        "complete",
+        "done_reason",
+    ),
     *("prompt_tokens", "answer_tokens", "session", "project", "commit"),
 )
 _MAPPINGS = ("options", "request", "context")
@@ -63,17 +79,21 @@ class TurnHead:
     project: str | None
 
 
-# --- messages ----------------------------------------------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------
 
 
 def message_hash(parent: str, message: Message) -> str:
     """sha256 (hex) of the message after everything before it; `parent` is "" for the first."""
-    text = json.dumps([parent, message.role, message.content, dict(message.extra)], separators=(",", ":"))
+    text = json.dumps(
+        [parent, message.role, message.content, dict(message.extra)], separators=(",", ":")
+    )
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def ensure_chain(store: Store, messages: Sequence[Message], *, parent: str = "") -> str:
-    """Stores what is new of a conversation (below `parent`) and returns the hash of its last message; `parent` where there is none."""
+    """Stores what is new of a conversation (below `parent`) and returns the hash of its last
+    message; `parent` where there is none.
+    """
     with store.transaction():
         for message in messages:
             own = message_hash(parent, message)
@@ -96,7 +116,9 @@ def load_chain(store: Store, tip: str) -> tuple[Message, ...]:
 
 
 def forks(store: Store) -> list[tuple[str, ...]]:
-    """Turns that answered one and the same conversation differently, oldest first: each group is a preference pair or more for free."""
+    """Turns that answered one and the same conversation differently, oldest first: each group is a
+    preference pair or more for free.
+    """
     sql = """
         SELECT tip, id FROM turns WHERE status = 200 AND NOT cancelled AND tip IN (
             SELECT tip FROM turns WHERE status = 200 AND NOT cancelled GROUP BY tip HAVING count(DISTINCT answer) > 1
@@ -109,14 +131,26 @@ def forks(store: Store) -> list[tuple[str, ...]]:
 
 
 def verify(store: Store) -> list[str]:
-    """Derives every hash again and follows every reference; what is wrong, in words, nothing where all is well."""
+    """Derives every hash again and follows every reference; what is wrong, in words, nothing where
+    all is well.
+    """
     wrong = []
     last = ""
-    while batch := store.rows("SELECT hash, parent, role, content, extra FROM messages WHERE hash > ? ORDER BY hash LIMIT 1000", (last,)):
-        wrong += [f"message {row['hash']}: its text is not what was stored" for row in batch if not _intact(row)]
+    while batch := store.rows(
+        "SELECT hash, parent, role, content, extra FROM messages WHERE hash > ? ORDER BY hash "
+        "LIMIT 1000",
+        (last,),
+    ):
+        wrong += [
+            f"message {row['hash']}: its text is not what was stored"
+            for row in batch
+            if not _intact(row)
+        ]
         last = batch[-1]["hash"]
     for row in store.rows("PRAGMA foreign_key_check"):
-        wrong.append(f"{row['table']} row {row['rowid']}: what it refers to in {row['parent']} is missing")
+        wrong.append(
+            f"{row['table']} row {row['rowid']}: what it refers to in {row['parent']} is missing"
+        )
     return wrong
 
 
@@ -127,17 +161,24 @@ def _intact(row: sqlite3.Row) -> bool:
         return False
 
 
-# --- turns -------------------------------------------------------------------------------------------------------------------------------
+# --- turns ----------------------------------------------------------------------------------------
 
 
 def save_turn(store: Store, turn: Turn, *, redacted: bool = False) -> bool:
-    """Stores a turn; False where it was there already. `redacted`: something was taken out of its texts."""
+    """Stores a turn; False where it was there already.
+
+    `redacted`: something was taken out of its texts.
+    """
     with store.transaction():
         tip = ensure_chain(store, turn.messages)
-        answer = ensure_chain(store, [Message("assistant", turn.answer, turn.answer_extra)], parent=tip)
+        answer = ensure_chain(
+            store, [Message("assistant", turn.answer, turn.answer_extra)], parent=tip
+        )
         plain = [getattr(turn, name) for name in _PLAIN]
         mappings = [_json(getattr(turn, name)) for name in _MAPPINGS]
-        return store.insert("turns", _COLUMNS, (*plain, *mappings, tip or None, answer, redacted)) > 0
+        return (
+            store.insert("turns", _COLUMNS, (*plain, *mappings, tip or None, answer, redacted)) > 0
+        )
 
 
 def load_turn(store: Store, id: str) -> Turn:
@@ -145,26 +186,44 @@ def load_turn(store: Store, id: str) -> Turn:
     row = _row(store, id)
     answer = store.row("SELECT role, content, extra FROM messages WHERE hash = ?", (row["answer"],))
     if answer is None:
-        raise NotFound(f"The answer of the turn {id} is not in the database.", "The database has lost rows: `qi-learn doctor` says more.")
+        raise NotFound(
+            f"The answer of the turn {id} is not in the database.",
+            "The database has lost rows: `qi-learn doctor` says more.",
+        )
     said = _message(answer)
-    values = {name: row[name] for name in _PLAIN} | {name: _mapping(row[name]) for name in _MAPPINGS}
+    values = {name: row[name] for name in _PLAIN} | {
+        name: _mapping(row[name]) for name in _MAPPINGS
+    }
     values |= {"cancelled": bool(row["cancelled"]), "complete": bool(row["complete"])}
-    return Turn(messages=load_chain(store, row["tip"] or ""), answer=said.content, answer_extra=said.extra, **values)
+    return Turn(
+        messages=load_chain(store, row["tip"] or ""),
+        answer=said.content,
+        answer_extra=said.extra,
+        **values,
+    )
 
 
 def load_head(store: Store, id: str) -> TurnHead:
     """When and where a turn was, without reading its conversation. Raises NotFound."""
     row = _row(store, id)
-    return TurnHead(row["id"], row["endpoint"], row["started"], row["ended"], row["status"], row["project"])
+    return TurnHead(
+        row["id"], row["endpoint"], row["started"], row["ended"], row["status"], row["project"]
+    )
 
 
 def was_redacted(store: Store, id: str) -> bool:
-    """Whether something was taken out of the turn before it was stored: then what the server rendered is not what is here. Raises NotFound."""
+    """Whether something was taken out of the turn before it was stored: then what the server
+    rendered is not what is here. Raises NotFound.
+    """
     return bool(_row(store, id)["redacted"])
 
 
-def list_turns(store: Store, *, limit: int, query: str | None = None, project: str | None = None) -> list[TurnLine]:
-    """The newest turns first; with `query`, those whose last message or answer contains that text (case aside)."""
+def list_turns(
+    store: Store, *, limit: int, query: str | None = None, project: str | None = None
+) -> list[TurnLine]:
+    """The newest turns first; with `query`, those whose last message or answer contains that text
+    (case aside).
+    """
     sql = """
         SELECT t.id, t.started, t.project, t.endpoint, t.model_answered, t.status, t.cancelled, t.redacted, q.content AS question, a.content AS answer,
                (SELECT rating FROM ratings r WHERE r.turn_id = t.id AND rating IS NOT NULL ORDER BY ts DESC, r.id DESC LIMIT 1) AS rating, s.target_score
@@ -176,7 +235,9 @@ def list_turns(store: Store, *, limit: int, query: str | None = None, project: s
 
 
 def newest_turn(store: Store, project: str | None, *, before: float) -> str | None:
-    """The newest answer of a project (None: of any) that was complete at the time `before`; failed requests do not count."""
+    """The newest answer of a project (None: of any) that was complete at the time `before`; failed
+    requests do not count.
+    """
     sql = "SELECT id FROM turns WHERE (?1 IS NULL OR project = ?1) AND ended <= ?2 AND status = 200 ORDER BY ended DESC, id DESC LIMIT 1"
     row = store.row(sql, (project, before + SPOOL_PRECISION))
     return None if row is None else str(row["id"])
@@ -196,7 +257,9 @@ def set_project(store: Store, id: str, project: str) -> None:
 
 
 def session_of(store: Store, turn: Turn) -> str:
-    """The turn's session: as the client said; else that of the project's turn at most half an hour before; else a new one."""
+    """The turn's session: as the client said; else that of the project's turn at most half an hour
+    before; else a new one.
+    """
     if turn.session:
         return turn.session
     sql = "SELECT session FROM turns WHERE project IS ? AND session IS NOT NULL AND ended BETWEEN ? AND ? ORDER BY ended DESC LIMIT 1"
@@ -204,7 +267,7 @@ def session_of(store: Store, turn: Turn) -> str:
     return f"turns-from-{turn.id}" if row is None else str(row["session"])
 
 
-# --- rows and records --------------------------------------------------------------------------------------------------------------------
+# --- rows and records -----------------------------------------------------------------------------
 
 
 def _row(store: Store, id: str) -> sqlite3.Row:
@@ -215,7 +278,10 @@ def _row(store: Store, id: str) -> sqlite3.Row:
 
 
 def _no_turn(id: str) -> NotFound:
-    return NotFound(f"No answer with the id {id} was recorded.", "`qi-learn log` lists the ids; `last` means the newest of this project.")
+    return NotFound(
+        f"No answer with the id {id} was recorded.",
+        "`qi-learn log` lists the ids; `last` means the newest of this project.",
+    )
 
 
 def _message(row: sqlite3.Row) -> Message:

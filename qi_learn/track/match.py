@@ -1,7 +1,9 @@
-"""Where in a saved file a suggestion stands, if it does: among the lines that were added or changed since its turn.
+"""Where in a saved file a suggestion stands, if it does: among the lines that were added or changed
+since its turn.
 
-Compared are code tokens (`chat.code_tokens`), so white space, indentation, comments and trailing commas do not matter. First the suggestion's own lines
-are looked for as they are; else the run of lines whose tokens are most like it, however much else was added around it.
+Compared are code tokens (`chat.code_tokens`), so white space, indentation, comments and trailing
+commas do not matter. First the suggestion's own lines are looked for as they are; else the run of
+lines whose tokens are most like it, however much else was added around it.
 """
 
 from __future__ import annotations
@@ -68,15 +70,23 @@ class Saved:
         return self._added[before]
 
 
-def find(suggestion: str, before: str, saved: Saved, *, min_tokens: int, min_similarity: float) -> Match | None:
-    """The lines of a saved file that are the suggestion, where at least `min_tokens` of its tokens are in lines that `before` had not."""
+def find(
+    suggestion: str, before: str, saved: Saved, *, min_tokens: int, min_similarity: float
+) -> Match | None:
+    """The lines of a saved file that are the suggestion, where at least `min_tokens` of its tokens
+    are in lines that `before` had not.
+    """
     wanted = code_tokens(suggestion)
     added, new = saved.added_since(before)
     if len(wanted) < min_tokens or (Counter(wanted) & new).total() < min_tokens:
         return None
     lines, tokens = saved.lines, saved.tokens
-    found = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, saved.solid)] or _alike(suggestion, wanted, saved, added)
-    fresh = {m: _tokens_in(wanted, tokens, added, m) for m in found if m.similarity >= min_similarity}
+    found = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, saved.solid)] or _alike(
+        suggestion, wanted, saved, added
+    )
+    fresh = {
+        m: _tokens_in(wanted, tokens, added, m) for m in found if m.similarity >= min_similarity
+    }
     enough = [m for m, count in fresh.items() if count >= min_tokens]
     best = max(enough, key=lambda m: (m.similarity, fresh[m]), default=None)
     return best and _with_comments(best, suggestion, lines)
@@ -86,7 +96,11 @@ def occurrences(wanted: Sequence[str], lines: Sequence[str]) -> list[int]:
     """Where a run of lines stands in a text, exactly."""
     if not wanted:
         return []
-    return [i for i, line in enumerate(lines) if line == wanted[0] and list(lines[i : i + len(wanted)]) == list(wanted)]
+    return [
+        i
+        for i, line in enumerate(lines)
+        if line == wanted[0] and list(lines[i : i + len(wanted)]) == list(wanted)
+    ]
 
 
 def _verbatim(suggestion: str, solid: Sequence[tuple[int, str]]) -> list[tuple[int, int]]:
@@ -97,18 +111,26 @@ def _verbatim(suggestion: str, solid: Sequence[tuple[int, str]]) -> list[tuple[i
 
 
 def _alike(suggestion: str, wanted: Sequence[str], saved: Saved, added: set[int]) -> list[Match]:
-    """The runs of lines most like the suggestion: first by which tokens they have, then by the order of them."""
+    """The runs of lines most like the suggestion: first by which tokens they have, then by the
+    order of them.
+    """
     found: list[Match] = []
     tokens = saved.tokens
     for coded in _stretches(saved.coded, added, reach=2 * suggestion.count("\n") + 5):
         places = sorted(_overlaps(wanted, tokens, coded), reverse=True)[:CANDIDATES]
-        climbed = {_climb(wanted, tokens, coded, first, last) for common, first, last in places if 2 * common >= len(wanted)}
+        climbed = {
+            _climb(wanted, tokens, coded, first, last)
+            for common, first, last in places
+            if 2 * common >= len(wanted)
+        }
         found += [m for m in climbed if added.intersection(range(m.start, m.end))]
     return found
 
 
 def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[list[int]]:
-    """Of the lines with code those that are at most `reach` such lines away from a new one, stretch by stretch."""
+    """Of the lines with code those that are at most `reach` such lines away from a new one, stretch
+    by stretch.
+    """
     new = [n for n, i in enumerate(coded) if i in added]
     stretches: list[list[int]] = []
     end = -1
@@ -122,8 +144,12 @@ def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[lis
     return stretches
 
 
-def _overlaps(wanted: Sequence[str], tokens: Sequence[Sequence[str]], coded: Sequence[int]) -> list[tuple[int, int, int]]:
-    """(tokens in common, first, last) for every run of lines with code that has about as many tokens as the suggestion; a run slides over the file."""
+def _overlaps(
+    wanted: Sequence[str], tokens: Sequence[Sequence[str]], coded: Sequence[int]
+) -> list[tuple[int, int, int]]:
+    """(tokens in common, first, last) for every run of lines with code that has about as many
+    tokens as the suggestion; a run slides over the file.
+    """
     need = Counter(wanted)
     have: Counter[str] = Counter()
     size = common = last = 0
@@ -143,22 +169,37 @@ def _overlaps(wanted: Sequence[str], tokens: Sequence[Sequence[str]], coded: Seq
     return found
 
 
-def _climb(wanted: Sequence[str], tokens: Sequence[Sequence[str]], coded: Sequence[int], first: int, last: int) -> Match:
+def _climb(
+    wanted: Sequence[str],
+    tokens: Sequence[Sequence[str]],
+    coded: Sequence[int],
+    first: int,
+    last: int,
+) -> Match:
     """Moves the ends of a run line by line as long as it gets more alike."""
 
     def alike(i: int, j: int) -> float:
-        return float(Levenshtein.normalized_similarity(wanted, [t for n in coded[i:j] for t in tokens[n]]))
+        return float(
+            Levenshtein.normalized_similarity(wanted, [t for n in coded[i:j] for t in tokens[n]])
+        )
 
     best = alike(first, last)
     while True:
-        steps = [(i, j) for i in (first - 1, first, first + 1) for j in (last - 1, last, last + 1) if 0 <= i < j <= len(coded)]
+        steps = [
+            (i, j)
+            for i in (first - 1, first, first + 1)
+            for j in (last - 1, last, last + 1)
+            if 0 <= i < j <= len(coded)
+        ]
         score, i, j = max(((alike(i, j), i, j) for i, j in steps), default=(best, first, last))
         if score <= best:
             return Match(coded[first], coded[last - 1] + 1, best, "tokens")
         best, first, last = score, i, j
 
 
-def _tokens_in(wanted: Sequence[str], tokens: Sequence[Sequence[str]], added: set[int], match: Match) -> int:
+def _tokens_in(
+    wanted: Sequence[str], tokens: Sequence[Sequence[str]], added: set[int], match: Match
+) -> int:
     """How many of the suggestion's tokens are in those lines of the match that are new."""
     new = Counter(t for i in range(match.start, match.end) if i in added for t in tokens[i])
     return (Counter(wanted) & new).total()

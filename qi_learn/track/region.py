@@ -1,9 +1,12 @@
-"""The place of a suggestion in a file, found again after every edit, so that what stands there in the end is the final version.
+"""The place of a suggestion in a file, found again after every edit, so that what stands there in
+the end is the final version.
 
-A region is a run of whole lines. From one text of the file to the next it is followed through the lines around it that did not change, which works also
-while the file does not parse (an unclosed string that swallows the rest of it changes nothing above and below). Where the text before is not known, the
-region is looked for by its own text, by its qualified name, then by the lines that stood around it. Where the file parses, a region that is a definition
-is exactly that definition: what was added at its end belongs to it, what was put after it does not.
+A region is a run of whole lines. From one text of the file to the next it is followed through the
+lines around it that did not change, which works also while the file does not parse (an unclosed
+string that swallows the rest of it changes nothing above and below). Where the text before is not
+known, the region is looked for by its own text, by its qualified name, then by the lines that stood
+around it. Where the file parses, a region that is a definition is exactly that definition: what was
+added at its end belongs to it, what was put after it does not.
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ DEFINITION_WORDS = ("def ", "class ", "async def ", "@")
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A function or class: lines `start` up to `end`, decorators included; `line` is that of `def` or `class`."""
+    """A function or class: lines `start` up to `end`, decorators included; `line` is that of `def`
+    or `class`.
+    """
 
     name: str
     start: int
@@ -46,7 +51,9 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What is kept of a region to find it again: its text, its name, the lines with code before and after it."""
+    """What is kept of a region to find it again: its text, its name, the lines with code before and
+    after it.
+    """
 
     text: str
     name: str | None
@@ -59,7 +66,10 @@ class Trace:
 def defines(code: str) -> bool:
     """Whether code holds a definition that is not inside another one, or the beginning of one."""
     margin = indentation(code)
-    return any(line.startswith(margin) and line[len(margin) :].startswith(DEFINITION_WORDS) for line in code.split("\n"))
+    return any(
+        line.startswith(margin) and line[len(margin) :].startswith(DEFINITION_WORDS)
+        for line in code.split("\n")
+    )
 
 
 def text_of(lines: Sequence[str], region: Region) -> str:
@@ -73,11 +83,13 @@ def around(lines: Sequence[str], region: Region) -> tuple[tuple[str, ...], tuple
     return tuple(before), tuple(after)
 
 
-# --- definitions -------------------------------------------------------------------------------------------------------------------------
+# --- definitions ----------------------------------------------------------------------------------
 
 
 def definitions(text: str, file: str) -> tuple[Definition, ...] | None:
-    """The functions and classes of a file, outer ones first; None where it does not parse or its language is not known here."""
+    """The functions and classes of a file, outer ones first; None where it does not parse or its
+    language is not known here.
+    """
     if not file.endswith((".py", ".pyi")):
         return None
     root = Parser(_python()).parse(text.encode("utf-8")).root_node
@@ -91,12 +103,18 @@ def _python() -> Language:
 
 def _definitions(node: Node, holder: str) -> Iterator[Definition]:
     for child in node.children:
-        inner = child.child_by_field_name("definition") if child.type == "decorated_definition" else child
+        inner = (
+            child.child_by_field_name("definition")
+            if child.type == "decorated_definition"
+            else child
+        )
         if inner is None or inner.type not in ("function_definition", "class_definition"):
             yield from _definitions(child, holder)
             continue
         name = inner.child_by_field_name("name")
-        full = holder + (name.text.decode("utf-8") if name is not None and name.text is not None else "")
+        full = holder + (
+            name.text.decode("utf-8") if name is not None and name.text is not None else ""
+        )
         yield Definition(full, child.start_point.row, inner.start_point.row, _end(child))
         yield from _definitions(inner, f"{full}.")
 
@@ -106,18 +124,24 @@ def _end(node: Node) -> int:
     return node.end_point.row + (1 if node.end_point.column else 0)
 
 
-# --- the first time ----------------------------------------------------------------------------------------------------------------------
+# --- the first time -------------------------------------------------------------------------------
 
 
 def region_at(text: str, file: str, start: int, end: int) -> Region:
-    """The region for the lines where a suggestion was found: the smallest definition of which it is the most, else these lines."""
+    """The region for the lines where a suggestion was found: the smallest definition of which it is
+    the most, else these lines.
+    """
     lines = text.split("\n")
     found = definitions(text, file) or ()
-    holding = [d for d in found if d.start <= _first_code(lines, start, end) <= d.line and end <= d.end]
+    holding = [
+        d for d in found if d.start <= _first_code(lines, start, end) <= d.line and end <= d.end
+    ]
     if holding:
         own = min(holding, key=lambda d: d.end - d.start)
         region = Region(max(start, own.start), own.end, own.name)
-        if 2 * len(code_tokens(text_of(lines, Region(start, end)))) > len(code_tokens(text_of(lines, region))):
+        if 2 * len(code_tokens(text_of(lines, Region(start, end)))) > len(
+            code_tokens(text_of(lines, region))
+        ):
             return region
     return Region(start, end)
 
@@ -126,19 +150,29 @@ def _first_code(lines: Sequence[str], start: int, end: int) -> int:
     return next((i for i in range(start, end) if code_tokens(lines[i])), start)
 
 
-# --- again and again ---------------------------------------------------------------------------------------------------------------------
+# --- again and again ------------------------------------------------------------------------------
 
 
-def find_again(trace: Trace, new: str, file: str, *, old: str | None, added: set[int] | None = None) -> Region | None:
-    """The region in a new text of its file; None where it is gone. `old`: the text in which the trace was last seen, `added`: the lines of the new one
-    that are younger than the suggestion, both where known. Where none of the code in its place is younger, the suggestion was taken back."""
+def find_again(
+    trace: Trace, new: str, file: str, *, old: str | None, added: set[int] | None = None
+) -> Region | None:
+    """The region in a new text of its file; None where it is gone. `old`: the text in which the
+    trace was last seen, `added`: the lines of the new one that are younger than the suggestion,
+    both where known. Where none of the code in its place is younger, the suggestion was taken back.
+    """
     lines, found = new.split("\n"), definitions(new, file)
     before = [] if old is None else old.split("\n")
     place = _own_place(trace, before)
     if place is not None:
         tracked = track(before, lines, *place)
         region = None if tracked is None else _tidy(trace, lines, found, *tracked)
-        if region is not None and added is not None and not any(i in added and code_tokens(lines[i]) for i in range(region.start, region.end)):
+        if (
+            region is not None
+            and added is not None
+            and not any(
+                i in added and code_tokens(lines[i]) for i in range(region.start, region.end)
+            )
+        ):
             region = None
         return region or _elsewhere(trace, before, lines, definitions(old or "", file), found)
     place = _own_place(trace, lines)
@@ -149,7 +183,8 @@ def find_again(trace: Trace, new: str, file: str, *, old: str | None, added: set
 
 
 def track(old: Sequence[str], new: Sequence[str], start: int, end: int) -> tuple[int, int] | None:
-    """Where the lines `start` up to `end` of a text are in the next one: between the nearest lines above and below that both have, and have once.
+    """Where the lines `start` up to `end` of a text are in the next one: between the nearest lines
+    above and below that both have, and have once.
 
     None where those changed their order.
     """
@@ -175,17 +210,29 @@ def _alike_from_top(left: Sequence[str], right: Sequence[str]) -> int:
 
 
 def _boundary(outside: Sequence[str], new: Sequence[str]) -> int:
-    """Where the region ends in `new`: `outside` are the old lines from its end on. The first of them that both texts have, and have once, is sure; of the
-    lines between it and the region as many as possible stay outside."""
+    """Where the region ends in `new`: `outside` are the old lines from its end on. The first of
+    them that both texts have, and have once, is sure; of the lines between it and the region as
+    many as possible stay outside.
+    """
     here: dict[str, list[int]] = {}
     for i, line in enumerate(new):
         here.setdefault(line, []).append(i)
-    sure = next((n for n, line in enumerate(outside) if line.strip() and len(here.get(line, ())) == 1 and outside.count(line) == 1), None)
+    sure = next(
+        (
+            n
+            for n, line in enumerate(outside)
+            if line.strip() and len(here.get(line, ())) == 1 and outside.count(line) == 1
+        ),
+        None,
+    )
     if sure is None:
         return len(new)
     at = here[outside[sure]][0]
     gap = outside[:sure]
-    kept = {i: sum(1 for line in gap[: _alike_from_top(gap, new[i:at])] if line.strip()) for i in range(max(0, at - sure - STRAYED), at)}
+    kept = {
+        i: sum(1 for line in gap[: _alike_from_top(gap, new[i:at])] if line.strip())
+        for i in range(max(0, at - sure - STRAYED), at)
+    }
     best = max(kept, key=lambda i: (kept[i], -abs(at - sure - i)), default=at)
     return best if kept.get(best) else at - _alike_from_top(gap[::-1], new[:at][::-1])
 
@@ -197,12 +244,23 @@ def _own_place(trace: Trace, lines: Sequence[str]) -> tuple[int, int] | None:
     if not places:
         return None
     ends = {p: around(lines, Region(p, p + len(own))) for p in places}
-    best = max(places, key=lambda p: _alike_from_top(ends[p][0][::-1], trace.before[::-1]) + _alike_from_top(ends[p][1], trace.after))
+    best = max(
+        places,
+        key=lambda p: (
+            _alike_from_top(ends[p][0][::-1], trace.before[::-1])
+            + _alike_from_top(ends[p][1], trace.after)
+        ),
+    )
     return best, best + len(own)
 
 
-def _tidy(trace: Trace, lines: Sequence[str], found: tuple[Definition, ...] | None, start: int, end: int) -> Region | None:
-    """Without blank lines at its ends; exactly the definition that took the place, where one did. None where nothing is left."""
+def _tidy(
+    trace: Trace, lines: Sequence[str], found: tuple[Definition, ...] | None, start: int, end: int
+) -> Region | None:
+    """Without blank lines at its ends; exactly the definition that took the place, where one did.
+
+    None where nothing is left.
+    """
     while start < end and not lines[start].strip():
         start += 1
     while end > start and not lines[end - 1].strip():
@@ -213,7 +271,9 @@ def _tidy(trace: Trace, lines: Sequence[str], found: tuple[Definition, ...] | No
     outer = [d for d in inside if not any(o.line < d.line < o.end for o in inside)]
     if not outer or not (trace.defines or trace.name):
         return Region(start, end)
-    own = next((d for d in outer if d.name == trace.name), None) or (outer[0] if len(outer) == 1 and not _other_code(lines, start, end, outer[0]) else None)
+    own = next((d for d in outer if d.name == trace.name), None) or (
+        outer[0] if len(outer) == 1 and not _other_code(lines, start, end, outer[0]) else None
+    )
     if own is not None:
         first = max(start, own.start)
         return Region(_comments_above(lines, start, first), own.end, own.name)
@@ -231,7 +291,9 @@ def _comments_above(lines: Sequence[str], start: int, first: int) -> int:
     return first
 
 
-def _by_name(trace: Trace, lines: Sequence[str], found: tuple[Definition, ...] | None) -> Region | None:
+def _by_name(
+    trace: Trace, lines: Sequence[str], found: tuple[Definition, ...] | None
+) -> Region | None:
     named = [d for d in found or () if d.name == trace.name]
     if len(named) != 1:
         return None
@@ -243,9 +305,15 @@ def _by_name(trace: Trace, lines: Sequence[str], found: tuple[Definition, ...] |
 
 
 def _elsewhere(
-    trace: Trace, before: Sequence[str], lines: Sequence[str], found_before: tuple[Definition, ...] | None, found: tuple[Definition, ...] | None
+    trace: Trace,
+    before: Sequence[str],
+    lines: Sequence[str],
+    found_before: tuple[Definition, ...] | None,
+    found: tuple[Definition, ...] | None,
 ) -> Region | None:
-    """Cut from its place and put in at another: as it was, or changed but under its name; where neither was there a second time before."""
+    """Cut from its place and put in at another: as it was, or changed but under its name; where
+    neither was there a second time before.
+    """
     own = trace.text.split("\n")
     places = occurrences(own, lines)
     if len(places) == 1 and len(occurrences(own, before)) == 1:
@@ -255,12 +323,28 @@ def _elsewhere(
 
 
 def _between(trace: Trace, lines: Sequence[str]) -> tuple[int, int] | None:
-    """The lines between those that stood around the region: the narrowest place where most of them are."""
+    """The lines between those that stood around the region: the narrowest place where most of them
+    are.
+    """
     solid = [i for i, line in enumerate(lines) if line.strip()]
     texts = [lines[i] for i in solid]
-    tops = {p: _alike_from_top(texts[:p][::-1], trace.before[::-1]) for p in range(len(texts) + 1)} if trace.before else {0: AROUND}
-    ends = {q: _alike_from_top(texts[q:], trace.after) for q in range(len(texts) + 1)} if trace.after else {len(texts): AROUND}
-    pairs = [(tops[p] + ends[q], p - q, p, q) for p in tops if tops[p] for q in ends if ends[q] and p <= q]
+    tops = (
+        {p: _alike_from_top(texts[:p][::-1], trace.before[::-1]) for p in range(len(texts) + 1)}
+        if trace.before
+        else {0: AROUND}
+    )
+    ends = (
+        {q: _alike_from_top(texts[q:], trace.after) for q in range(len(texts) + 1)}
+        if trace.after
+        else {len(texts): AROUND}
+    )
+    pairs = [
+        (tops[p] + ends[q], p - q, p, q)
+        for p in tops
+        if tops[p]
+        for q in ends
+        if ends[q] and p <= q
+    ]
     if not pairs or max(pairs)[0] <= AROUND:
         return None
     _, _, p, q = max(pairs)

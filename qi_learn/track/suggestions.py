@@ -1,7 +1,8 @@
-"""What a turn suggested: the code blocks of its answer, the completion itself, the texts that its tool calls would write.
+"""What a turn suggested: the code blocks of its answer, the completion itself, the texts that its
+tool calls would write.
 
-A completion continues the person's line: `frame_of` says with what the line begins and ends, so that a completion can be found in whole lines of a file
-and cut out of them again.
+A completion continues the person's line: `frame_of` says with what the line begins and ends, so
+that a completion can be found in whole lines of a file and cut out of them again.
 """
 
 from __future__ import annotations
@@ -18,11 +19,30 @@ from qi_learn.records import Suggestion, Turn
 CONTINUED = ("/api/generate", "/v1/completions")
 """Endpoints whose answer may go on from the prompt."""
 WRITTEN_FIELDS = (
-    *("new_string", "newString", "new_str", "new_text", "newText", "file_text", "insert_text", "content", "contents"),
+    *(
+        "new_string",
+        "newString",
+        "new_str",
+        "new_text",
+        "newText",
+        "file_text",
+        "insert_text",
+        "content",
+        "contents",
+    ),
     *("code", "replacement", "replace"),
 )
 """Arguments of editing tools that hold the text to be written, as coding agents name them."""
-PLACE_FIELDS = ("path", "file_path", "filePath", "filepath", "file", "filename", "target_file", "relative_workspace_path")
+PLACE_FIELDS = (
+    "path",
+    "file_path",
+    "filePath",
+    "filepath",
+    "file",
+    "filename",
+    "target_file",
+    "relative_workspace_path",
+)
 """Arguments that say where: a tool without one of them edits no file."""
 _FIM = re.compile(
     r"(?:<\|?fim_prefix\|?>|<PRE> ?|<｜fim▁begin｜>|<\|code_prefix\|>)(?P<prefix>.*?)"
@@ -44,7 +64,9 @@ class Frame:
         return self.lead + text + self.trail
 
     def cut(self, lines: str) -> str:
-        """What took the completion's place in whole lines of the file; the lines as they are where their ends were changed too."""
+        """What took the completion's place in whole lines of the file; the lines as they are where
+        their ends were changed too.
+        """
         if self.lead and lines.startswith(self.lead):
             lines = lines[len(self.lead) :]
         if self.trail and lines.endswith(self.trail):
@@ -53,21 +75,33 @@ class Frame:
 
 
 def suggestions_of(turn: Turn) -> tuple[Suggestion, ...]:
-    """The suggestions of a turn, in the order of the answer; tool edits last (`start` and `end` are -1: they are not in the answer's text)."""
+    """The suggestions of a turn, in the order of the answer; tool edits last (`start` and `end` are
+    -1: they are not in the answer's text).
+    """
     found: list[Suggestion] = []
     if is_completion(turn):
         if turn.answer.strip():
             found.append(Suggestion(turn.id, 0, turn.answer, 0, len(turn.answer)))
     else:
-        found += [Suggestion(turn.id, i, b.text, b.start, b.end, b.language) for i, b in enumerate(code_blocks(turn.answer))]
-    found += [Suggestion(turn.id, len(found) + i, text, -1, -1) for i, text in enumerate(_tool_edits(turn.answer_extra))]
+        found += [
+            Suggestion(turn.id, i, b.text, b.start, b.end, b.language)
+            for i, b in enumerate(code_blocks(turn.answer))
+        ]
+    found += [
+        Suggestion(turn.id, len(found) + i, text, -1, -1)
+        for i, text in enumerate(_tool_edits(turn.answer_extra))
+    ]
     return tuple(found)
 
 
 def is_completion(turn: Turn) -> bool:
-    """Whether the answer itself is code: the prompt was continued or filled in, and the answer shows no fence."""
+    """Whether the answer itself is code: the prompt was continued or filled in, and the answer
+    shows no fence.
+    """
     asked = turn.request
-    continued = turn.endpoint == "/v1/completions" or (turn.endpoint == "/api/generate" and bool(asked.get("raw") or asked.get("suffix")))
+    continued = turn.endpoint == "/v1/completions" or (
+        turn.endpoint == "/api/generate" and bool(asked.get("raw") or asked.get("suffix"))
+    )
     return continued and "```" not in turn.answer and "~~~" not in turn.answer
 
 
@@ -93,7 +127,11 @@ def _tool_edits(extra: Mapping[str, Any]) -> Iterator[str]:
             continue
         edits = arguments.get("edits")
         for part in (arguments, *(edits if isinstance(edits, (list, tuple)) else ())):
-            text = next((part[n] for n in WRITTEN_FIELDS if isinstance(part.get(n), str)), "") if isinstance(part, Mapping) else ""
+            text = (
+                next((part[n] for n in WRITTEN_FIELDS if isinstance(part.get(n), str)), "")
+                if isinstance(part, Mapping)
+                else ""
+            )
             if text.strip():
                 yield text
 

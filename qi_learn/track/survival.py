@@ -1,8 +1,10 @@
-"""Was the suggested code kept, edited, rejected? Every suggestion from `waiting` over `placed` to `settled` (contracts 5).
+"""Was the suggested code kept, edited, rejected? Every suggestion from `waiting` over `placed` to
+`settled` (contracts 5).
 
-The invariant: once a suggestion is placed, the text of its region, whatever it becomes, is its final version; and nothing is called rejected that could
-not have been seen (too short to be recognised, or no file of its project was saved). What became of a turn (`records.Feedback`) is always derived anew
-from its suggestions, so that a later edit or commit corrects an earlier answer.
+The invariant: once a suggestion is placed, the text of its region, whatever it becomes, is its
+final version; and nothing is called rejected that could not have been seen (too short to be
+recognised, or no file of its project was saved). What became of a turn (`records.Feedback`) is
+always derived anew from its suggestions, so that a later edit or commit corrects an earlier answer.
 """
 
 from __future__ import annotations
@@ -33,10 +35,22 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 86400.0
 """How often code that was committed is looked at again, as long as it is followed."""
 NOT_FOR_FILES = {
-    *("console", "text", "txt", "plaintext", "output", "log", "diff", "patch", "shell-session", "shellsession"),
+    *(
+        "console",
+        "text",
+        "txt",
+        "plaintext",
+        "output",
+        "log",
+        "diff",
+        "patch",
+        "shell-session",
+        "shellsession",
+    ),
     *("bash", "sh", "shell", "zsh", "powershell"),
 }
-"""Blocks in these languages are often to be read or typed: not to find one in a file says nothing."""
+"""Blocks in these languages are often to be read or typed: not to find one in a file says nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +61,13 @@ class _Found:
     match: Match
 
 
-def on_saved(store: Store, saved: FileSaved, history: FileHistory, settings: CaptureSettings, now: float) -> None:
-    """A file was saved: follows what is placed, places what waits. Raises StoreError where the database cannot be written."""
+def on_saved(
+    store: Store, saved: FileSaved, history: FileHistory, settings: CaptureSettings, now: float
+) -> None:
+    """A file was saved: follows what is placed, places what waits.
+
+    Raises StoreError where the database cannot be written.
+    """
     text = Saved(saved.text)
     with store.transaction():
         old = history.before(saved.ts)
@@ -61,37 +80,66 @@ def on_saved(store: Store, saved: FileSaved, history: FileHistory, settings: Cap
 
 
 def settle(store: Store, settings: CaptureSettings, now: float) -> None:
-    """Settles what nobody touched for `settings.settle` seconds, rejects what was passed by, looks again at what was committed."""
+    """Settles what nobody touched for `settings.settle` seconds, rejects what was passed by, looks
+    again at what was committed.
+    """
     with store.transaction():
-        for suggestion in feedback.unsettled_suggestions(store, since=now - FOLLOWED, ended=now - settings.window):
+        for suggestion in feedback.unsettled_suggestions(
+            store, since=now - FOLLOWED, ended=now - settings.window
+        ):
             if suggestion.state == "waiting":
                 if _recognisable(suggestion, settings):
                     tell(store, replace(suggestion, state="settled", settled_at=now), settings)
             elif now - (suggestion.touched_at or 0.0) >= settings.settle:
-                tell(store, settled(suggestion, frame_for(store, suggestion), now, commit=None), settings)
-        for suggestion in feedback.suggestions_to_look_at_again(store, placed=now - FOLLOWED, settled=now - LOOK_SECONDS):
+                tell(
+                    store,
+                    settled(suggestion, frame_for(store, suggestion), now, commit=None),
+                    settings,
+                )
+        for suggestion in feedback.suggestions_to_look_at_again(
+            store, placed=now - FOLLOWED, settled=now - LOOK_SECONDS
+        ):
             _look_again(store, suggestion, settings, now)
 
 
 def _recognisable(suggestion: Suggestion, settings: CaptureSettings) -> bool:
-    """Whether the suggestion would have been recognised in a file: only then not to find it means that it was not used."""
-    return len(code_tokens(suggestion.text)) >= settings.min_tokens and suggestion.language not in NOT_FOR_FILES
+    """Whether the suggestion would have been recognised in a file: only then not to find it means
+    that it was not used.
+    """
+    return (
+        len(code_tokens(suggestion.text)) >= settings.min_tokens
+        and suggestion.language not in NOT_FOR_FILES
+    )
 
 
-# --- placing -----------------------------------------------------------------------------------------------------------------------------
+# --- placing --------------------------------------------------------------------------------------
 
 
-def _place(store: Store, saved: FileSaved, text: Saved, history: FileHistory, settings: CaptureSettings) -> None:
+def _place(
+    store: Store, saved: FileSaved, text: Saved, history: FileHistory, settings: CaptureSettings
+) -> None:
     found: list[_Found] = []
-    for suggestion in feedback.open_suggestions(store, project=saved.project, since=saved.ts - settings.window):
+    for suggestion in feedback.open_suggestions(
+        store, project=saved.project, since=saved.ts - settings.window
+    ):
         turn = turns.load_head(store, suggestion.turn_id)
         if suggestion.state != "waiting" or turn.started > saved.ts or turn.status != 200:
             continue
         frame = frame_for(store, suggestion)
-        match = _match(frame.whole_lines(suggestion.text), _text_before(saved, history, turn.started), text, settings)
+        match = _match(
+            frame.whole_lines(suggestion.text),
+            _text_before(saved, history, turn.started),
+            text,
+            settings,
+        )
         if match is not None:
             found.append(_Found(suggestion, turn, frame, match))
-        elif suggestion.touched_at is None and turn.project is not None and saved.text and history.reaches(turn.started):
+        elif (
+            suggestion.touched_at is None
+            and turn.project is not None
+            and saved.text
+            and history.reaches(turn.started)
+        ):
             feedback.update_suggestion(store, replace(suggestion, touched_at=saved.ts))
     for one in _best(found):
         _placed(store, one, saved, settings)
@@ -111,14 +159,27 @@ def _text_before(saved: FileSaved, history: FileHistory, when: float) -> str | N
 def _match(wanted: str, before: str | None, text: Saved, settings: CaptureSettings) -> Match | None:
     if before is None:
         return None
-    return find(wanted, before, text, min_tokens=settings.min_tokens, min_similarity=settings.placed_similarity)
+    return find(
+        wanted,
+        before,
+        text,
+        min_tokens=settings.min_tokens,
+        min_similarity=settings.placed_similarity,
+    )
 
 
 def _best(found: Iterable[_Found]) -> list[_Found]:
-    """Of several suggestions for the same lines the one most like them, of equals the newest: the others were not what was taken."""
+    """Of several suggestions for the same lines the one most like them, of equals the newest: the
+    others were not what was taken.
+    """
     taken: list[_Found] = []
-    for one in sorted(found, key=lambda f: (-f.match.similarity, -f.turn.ended, f.suggestion.ordinal)):
-        if all(one.match.end <= other.match.start or one.match.start >= other.match.end for other in taken):
+    for one in sorted(
+        found, key=lambda f: (-f.match.similarity, -f.turn.ended, f.suggestion.ordinal)
+    ):
+        if all(
+            one.match.end <= other.match.start or one.match.start >= other.match.end
+            for other in taken
+        ):
             taken.append(one)
     return taken
 
@@ -137,10 +198,17 @@ def _placed(store: Store, found: _Found, saved: FileSaved, settings: CaptureSett
     tell(store, stands_at(suggestion, saved, region, found.frame), settings)
 
 
-# --- following ---------------------------------------------------------------------------------------------------------------------------
+# --- following ------------------------------------------------------------------------------------
 
 
-def _follow(store: Store, suggestion: Suggestion, saved: FileSaved, text: Saved, history: FileHistory, settings: CaptureSettings) -> None:
+def _follow(
+    store: Store,
+    suggestion: Suggestion,
+    saved: FileSaved,
+    text: Saved,
+    history: FileHistory,
+    settings: CaptureSettings,
+) -> None:
     old, asked = history.before(saved.ts), turns.load_head(store, suggestion.turn_id).started
     before = history.before(asked) if history.reaches(asked) else None
     added = None if before is None else text.added_since(before)[0]
@@ -157,16 +225,29 @@ def _follow(store: Store, suggestion: Suggestion, saved: FileSaved, text: Saved,
 
 
 def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:
-    """Whether the code was committed on another branch than the one that is checked out: then it is not gone, only not here."""
+    """Whether the code was committed on another branch than the one that is checked out: then it is
+    not gone, only not here.
+    """
     place = Path(saved.project)
     try:
         head = git.head(place)
-        return head is not None and suggestion.commit is not None and not git.contains(place, head, suggestion.commit)
+        return (
+            head is not None
+            and suggestion.commit is not None
+            and not git.contains(place, head, suggestion.commit)
+        )
     except NotFound:  # that commit was cleaned away: nothing keeps the code
         return False
 
 
-def _find_gone(store: Store, suggestion: Suggestion, saved: FileSaved, text: Saved, old: str | None, settings: CaptureSettings) -> None:
+def _find_gone(
+    store: Store,
+    suggestion: Suggestion,
+    saved: FileSaved,
+    text: Saved,
+    old: str | None,
+    settings: CaptureSettings,
+) -> None:
     """Code that went may come again: undo, a stash brought back, a file renamed, a function moved."""
     if suggestion.reverted or saved.ts - (suggestion.touched_at or 0.0) > settings.window:
         return
@@ -174,24 +255,48 @@ def _find_gone(store: Store, suggestion: Suggestion, saved: FileSaved, text: Sav
     match = _match(suggestion.final_text or frame.whole_lines(suggestion.text), old, text, settings)
     if match is not None:
         turn = turns.load_head(store, suggestion.turn_id)
-        _placed(store, _Found(suggestion, turn, frame, replace(match, similarity=suggestion.match_confidence or match.similarity)), saved, settings)
+        _placed(
+            store,
+            _Found(
+                suggestion,
+                turn,
+                frame,
+                replace(match, similarity=suggestion.match_confidence or match.similarity),
+            ),
+            saved,
+            settings,
+        )
 
 
-def _look_again(store: Store, suggestion: Suggestion, settings: CaptureSettings, now: float) -> None:
-    """What the newest commit has of it now (for commits that nobody saw because the daemon was off)."""
+def _look_again(
+    store: Store, suggestion: Suggestion, settings: CaptureSettings, now: float
+) -> None:
+    """What the newest commit has of it now (for commits that nobody saw because the daemon was
+    off).
+    """
     project = turns.load_head(store, suggestion.turn_id).project
     after = suggestion
     if project is not None and Path(project).is_dir():
         try:
             after = _as_committed(store, suggestion, Path(project), now)
         except NotFound as error:
-            logger.info("suggestion %d of %s cannot be looked at again: %s", suggestion.ordinal, suggestion.turn_id, error.what)
+            logger.info(
+                "suggestion %d of %s cannot be looked at again: %s",
+                suggestion.ordinal,
+                suggestion.turn_id,
+                error.what,
+            )
     tell(store, replace(after, settled_at=now), settings)
 
 
 def _as_committed(store: Store, suggestion: Suggestion, place: Path, now: float) -> Suggestion:
     head, file = git.head(place), suggestion.file or ""
-    if head is None or head == suggestion.commit or suggestion.region is None or not git.contains(place, head, suggestion.commit or head):
+    if (
+        head is None
+        or head == suggestion.commit
+        or suggestion.region is None
+        or not git.contains(place, head, suggestion.commit or head)
+    ):
         return suggestion
     text = git.text_at(place, head, file)
     if text is None:  # renamed or deleted: not to be told apart from here
@@ -200,4 +305,9 @@ def _as_committed(store: Store, suggestion: Suggestion, place: Path, now: float)
     region = regions.find_again(trace_of(suggestion), text, file, old=None)
     if region is None:
         return settled(gone(suggestion, now), frame, now, commit=head)
-    return settled(stands_at(suggestion, FileSaved(str(place), place / file, text, now), region, frame), frame, now, commit=head)
+    return settled(
+        stands_at(suggestion, FileSaved(str(place), place / file, text, now), region, frame),
+        frame,
+        now,
+        commit=head,
+    )

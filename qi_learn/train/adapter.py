@@ -1,7 +1,8 @@
 """Adapter files: what was learned, as low-rank weight changes by module.
 
-For each touched module (`model.layers.20.self_attn.q_proj`) two float32 tensors, `<module>.A` (r, in) and `<module>.B` (out, r), with the LoRA
-scale alpha/r already in B: the weight change is exactly B @ A. The metadata names the base they belong to.
+For each touched module (`model.layers.20.self_attn.q_proj`) two float32 tensors, `<module>.A` (r,
+in) and `<module>.B` (out, r), with the LoRA scale alpha/r already in B: the weight change is
+exactly B @ A. The metadata names the base they belong to.
 """
 
 from __future__ import annotations
@@ -34,15 +35,33 @@ class WeightChange:
 def save_adapter(path: Path, changes: Mapping[str, WeightChange], base_digest: str) -> None:
     """Write the adapter so that a reader sees all of it or nothing. Raises OSError or DiskFull."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_adapter(Adapter(base_digest, {name: Factors(_numbers(change.B), _numbers(change.A)) for name, change in changes.items()}), path)
+    write_adapter(
+        Adapter(
+            base_digest,
+            {
+                name: Factors(_numbers(change.B), _numbers(change.A))
+                for name, change in changes.items()
+            },
+        ),
+        path,
+    )
 
 
 def load_adapter(path: Path, base_digest: str) -> dict[str, WeightChange]:
-    """The adapter in a file. Raises NotFound if it is missing, ModelError if it is damaged or belongs to another base."""
+    """The adapter in a file.
+
+    Raises NotFound if it is missing, ModelError if it is damaged or belongs to another base.
+    """
     adapter = read_adapter(path)
     if adapter.base != base_digest:
-        raise ModelError(f"{path} was trained on another base model.", "Changes of one base mean nothing on another; the next cycle must start from the base.")
-    return {name: WeightChange(torch.from_numpy(factors.down), torch.from_numpy(factors.up)) for name, factors in adapter.modules.items()}
+        raise ModelError(
+            f"{path} was trained on another base model.",
+            "Changes of one base mean nothing on another; the next cycle must start from the base.",
+        )
+    return {
+        name: WeightChange(torch.from_numpy(factors.down), torch.from_numpy(factors.up))
+        for name, factors in adapter.modules.items()
+    }
 
 
 def _numbers(tensor: Tensor) -> NDArray[np.float32]:
@@ -55,22 +74,37 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temp, metadata=dict(metadata))
+        save_file(
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
+            temp,
+            metadata=dict(metadata),
+        )
         with temp.open("rb") as written:
             os.fsync(written.fileno())
         temp.replace(path)
     except (OSError, SafetensorError) as error:
         temp.unlink(missing_ok=True)
-        if isinstance(error, SafetensorError):  # it writes by itself: what it raises for a full disk is no OSError
-            raise DiskFull(f"{path} cannot be written: {error}.", "Make room on the disk.") from error
+        if isinstance(
+            error, SafetensorError
+        ):  # it writes by itself: what it raises for a full disk is no OSError
+            raise DiskFull(
+                f"{path} cannot be written: {error}.", "Make room on the disk."
+            ) from error
         raise
     sync_directory(path.parent)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file. Raises ModelError where it is missing or damaged."""
+    """Tensors and metadata of a safetensors file.
+
+    Raises ModelError where it is missing or damaged.
+    """
     try:
         with safe_open(path, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118 - no mapping: keys() is its only way
+            names = opened.keys()  # no mapping: this is its only way
+            return {name: opened.get_tensor(name) for name in names}, dict(opened.metadata() or {})
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} cannot be read: {error}", "If it was part of a version, roll back; if of a run, start the next cycle.") from error
+        raise ModelError(
+            f"{path} cannot be read: {error}",
+            "If it was part of a version, roll back; if of a run, start the next cycle.",
+        ) from error

@@ -1,8 +1,10 @@
-"""How far the answers really moved, next to what the Fisher said: KL(before || after) per target token, exactly, over the whole vocabulary.
+"""How far the answers really moved, next to what the Fisher said: KL(before || after) per target
+token, exactly, over the whole vocabulary.
 
-The head is frozen, so of the model before only the final hidden states are kept (K, d); both distributions are made from them a few rows at a time, in
-float32 whatever the model computes in, since a rounding of the logits is a divergence of its own. Sequences are run in the same batches before and
-after: a model that has not changed has moved by exactly 0.
+The head is frozen, so of the model before only the final hidden states are kept (K, d); both
+distributions are made from them a few rows at a time, in float32 whatever the model computes in,
+since a rounding of the logits is a divergence of its own. Sequences are run in the same batches
+before and after: a model that has not changed has moved by exactly 0.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from qi_learn.train.ewc import Penalty
 from qi_learn.train.network import HEAD_ELEMENTS, Network
 
 SEQUENCES = 16
-"""About 1,500 target tokens: two choices of 16 sequences, from other modules, agreed within 6 % (0.0118 and 0.0125 nat, SmolLM2, one cycle)."""
+"""About 1,500 target tokens: two choices of 16 sequences, from other modules, agreed within 6 %
+(0.0118 and 0.0125 nat, SmolLM2, one cycle).
+"""
 AT_ONCE = 2
 VOCABULARY_BLOCK = 4096
 """Rows of the head that are float32 at a time."""
@@ -34,8 +38,12 @@ class Yardstick:
     rows: Tensor
 
 
-def yardstick(network: Network, sequences: Sequence[Sample], count: int = SEQUENCES) -> Yardstick | None:
-    """What `drift` will compare with: at most `count` of the sequences, spread evenly, at the network's present weights. None where there are none."""
+def yardstick(
+    network: Network, sequences: Sequence[Sample], count: int = SEQUENCES
+) -> Yardstick | None:
+    """What `drift` will compare with: at most `count` of the sequences, spread evenly, at the
+    network's present weights. None where there are none.
+    """
     if not sequences:
         return None
     chosen = sorted(evenly(sequences, count), key=lambda s: -len(s.ids))
@@ -53,11 +61,15 @@ def drift(network: Network, before: Yardstick | None, penalty: Penalty | None) -
 
 @torch.no_grad()
 def divergence(old: Tensor, new: Tensor, head: Tensor) -> Tensor:
-    """KL(softmax(old @ head^T) || softmax(new @ head^T)) of each row (K,), nats, without ever holding K x V logits."""
+    """KL(softmax(old @ head^T) || softmax(new @ head^T)) of each row (K,), nats, without ever
+    holding K x V logits.
+    """
     found = []
     size = max(1, HEAD_ELEMENTS[old.device.type] // (2 * len(head)))
     for at in range(0, len(old), size):
-        before, after = (torch.log_softmax(_logits(rows[at : at + size], head), -1) for rows in (old, new))
+        before, after = (
+            torch.log_softmax(_logits(rows[at : at + size], head), -1) for rows in (old, new)
+        )
         found.append((before.exp() * (before - after)).sum(-1))
     return torch.cat(found) if found else old.new_zeros(0)
 
@@ -65,7 +77,13 @@ def divergence(old: Tensor, new: Tensor, head: Tensor) -> Tensor:
 def _logits(rows: Tensor, head: Tensor) -> Tensor:
     high = torch.promote_types(rows.dtype, torch.float32)
     rows = rows.to(high)
-    return torch.cat([rows @ head[at : at + VOCABULARY_BLOCK].to(high).T for at in range(0, len(head), VOCABULARY_BLOCK)], -1)
+    return torch.cat(
+        [
+            rows @ head[at : at + VOCABULARY_BLOCK].to(high).T
+            for at in range(0, len(head), VOCABULARY_BLOCK)
+        ],
+        -1,
+    )
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
-"""Checkpoints from which a run goes on as if it had never stopped: weights, optimiser moments, random state, counters. Safetensors and JSON, no pickle.
+"""Checkpoints from which a run goes on as if it had never stopped: weights, optimiser moments,
+random state, counters. Safetensors and JSON, no pickle.
 
-`checkpoints/step-000024/state.safetensors` first, `state.json` with its sha256 last: without the second the checkpoint does not exist. The two newest stay.
+`checkpoints/step-000024/state.safetensors` first, `state.json` with its sha256 last: without the
+second the checkpoint does not exist. The two newest stay.
 """
 
 from __future__ import annotations
@@ -57,24 +59,47 @@ class _Marker:
     sha256: str
 
 
-def save_checkpoint(directory: Path, state: LoopState, weights: Mapping[str, Tensor], best: Mapping[str, Tensor], optimizer: torch.optim.AdamW) -> None:
-    """Writes one checkpoint and drops all but the newest two. `weights` are the trained parameters in the optimiser's order."""
+def save_checkpoint(
+    directory: Path,
+    state: LoopState,
+    weights: Mapping[str, Tensor],
+    best: Mapping[str, Tensor],
+    optimizer: torch.optim.AdamW,
+) -> None:
+    """Writes one checkpoint and drops all but the newest two.
+
+    `weights` are the trained parameters in the optimiser's order.
+    """
     place = directory / f"step-{state.step:06d}"
     place.mkdir(parents=True, exist_ok=True)
-    tensors = {f"weight/{name}": value.detach() for name, value in weights.items()} | {f"best/{name}": value for name, value in best.items()}
+    tensors = {f"weight/{name}": value.detach() for name, value in weights.items()} | {
+        f"best/{name}": value for name, value in best.items()
+    }
     for name, value in weights.items():
-        tensors |= {f"adam/{name}/{key}": torch.as_tensor(moment).detach() for key, moment in optimizer.state[value].items()}
+        tensors |= {
+            f"adam/{name}/{key}": torch.as_tensor(moment).detach()
+            for key, moment in optimizer.state[value].items()
+        }
     tensors["random/cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random/cuda"] = torch.cuda.get_rng_state()
-    save_tensors(place / "state.safetensors", {name: value.cpu().clone() for name, value in tensors.items()}, {"step": str(state.step)})
-    replace_file(place / "state.json", codec.dumps(_Marker(state, _sha256(place / "state.safetensors"))))
+    save_tensors(
+        place / "state.safetensors",
+        {name: value.cpu().clone() for name, value in tensors.items()},
+        {"step": str(state.step)},
+    )
+    replace_file(
+        place / "state.json", codec.dumps(_Marker(state, _sha256(place / "state.safetensors")))
+    )
     for old in sorted(directory.glob("step-*"))[:-KEPT]:
         shutil.rmtree(old)
 
 
 def newest_checkpoint(directory: Path) -> tuple[LoopState, dict[str, Tensor]] | None:
-    """The newest complete checkpoint, or None. One that is torn or damaged is passed over for the one before."""
+    """The newest complete checkpoint, or None.
+
+    One that is torn or damaged is passed over for the one before.
+    """
     for place in sorted(directory.glob("step-*"), reverse=True):
         try:
             marker = codec.loads(_Marker, (place / "state.json").read_text(encoding="utf-8"))
@@ -89,17 +114,29 @@ def newest_checkpoint(directory: Path) -> tuple[LoopState, dict[str, Tensor]] | 
     return None
 
 
-def restore(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor], optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+def restore(
+    tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor], optimizer: torch.optim.AdamW
+) -> dict[str, Tensor]:
     """Puts a checkpoint's weights, moments and random state back; returns the best weights so far."""
     for name, value in weights.items():
         value.data.copy_(tensors[f"weight/{name}"])
         prefix = f"adam/{name}/"
-        moments: dict[str, Any] = {key.removeprefix(prefix): kept for key, kept in tensors.items() if key.startswith(prefix)}
-        optimizer.state[value] = {key: kept if key == "step" else kept.to(value.device) for key, kept in moments.items()}
+        moments: dict[str, Any] = {
+            key.removeprefix(prefix): kept
+            for key, kept in tensors.items()
+            if key.startswith(prefix)
+        }
+        optimizer.state[value] = {
+            key: kept if key == "step" else kept.to(value.device) for key, kept in moments.items()
+        }
     torch.set_rng_state(tensors["random/cpu"])
     if "random/cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random/cuda"])
-    return {name.removeprefix("best/"): value for name, value in tensors.items() if name.startswith("best/")}
+    return {
+        name.removeprefix("best/"): value
+        for name, value in tensors.items()
+        if name.startswith("best/")
+    }
 
 
 def _sha256(path: Path) -> str:

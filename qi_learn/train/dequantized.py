@@ -1,8 +1,11 @@
-"""A model to train from a GGUF file alone: its quantised weights read back as numbers, in the modules of transformers.
+"""A model to train from a GGUF file alone: its quantised weights read back as numbers, in the
+modules of transformers.
 
-For the architectures of `outside/architectures.py`, whose tensors map one to one. transformers has a loader of its own (`gguf_file=`); this one gives the same
-model (tests compare the two, tensor by tensor) in a fifth of the time, since it does not read the vocabulary, and leaves no mark of a quantised model
-that forbids training it. What it would get wrong it refuses: rotary frequencies scaled in a way that the file tells only in part.
+For the architectures of `outside/architectures.py`, whose tensors map one to one. transformers has
+a loader of its own (`gguf_file=`); this one gives the same model (tests compare the two, tensor by
+tensor) in a fifth of the time, since it does not read the vocabulary, and leaves no mark of a
+quantised model that forbids training it. What it would get wrong it refuses: rotary frequencies
+scaled in a way that the file tells only in part.
 """
 
 from __future__ import annotations
@@ -28,12 +31,16 @@ _LAYER = {
     "ffn_norm": "post_attention_layernorm",
     "attn_q_norm": "self_attn.q_norm",
     "attn_k_norm": "self_attn.k_norm",
-} | {gguf: f"{'self_attn' if gguf.startswith('attn') else 'mlp'}.{name}" for name, gguf in GGUF_NAMES.items()}
+} | {
+    gguf: f"{'self_attn' if gguf.startswith('attn') else 'mlp'}.{name}"
+    for name, gguf in GGUF_NAMES.items()
+}
 _WHOLE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 
 
 def load_dequantized(path: Path, dtype: torch.dtype, *, attention: str = "sdpa") -> Any:
-    """The causal language model in a GGUF file, every weight as `dtype`, on the CPU; `attention` as transformers names it.
+    """The causal language model in a GGUF file, every weight as `dtype`, on the CPU; `attention` as
+    transformers names it.
 
     Raises NotFound, ModelError, UnsupportedArchitecture.
     """
@@ -42,15 +49,22 @@ def load_dequantized(path: Path, dtype: torch.dtype, *, attention: str = "sdpa")
     _check_rope(head)
     config = AutoConfig.for_model(head.architecture, **_settings(head))
     with torch.device("meta"):
-        causal = AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=dtype)
+        causal = AutoModelForCausalLM.from_config(
+            config, attn_implementation=attention, dtype=dtype
+        )
     weights = {name: value.to(dtype) for name, value in _weights(head)}
     if config.tie_word_embeddings:
         weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
     try:
         causal.load_state_dict(weights, strict=True, assign=True)
     except RuntimeError as error:
-        raise ModelError(f"The tensors of {path} are not those of a {head.architecture} model: {error}", "Use a GGUF made by llama.cpp's converter.") from error
-    causal.model.rotary_emb = type(causal.model.rotary_emb)(config=config)  # its frequencies are no weights, and were made on no device
+        raise ModelError(
+            f"The tensors of {path} are not those of a {head.architecture} model: {error}",
+            "Use a GGUF made by llama.cpp's converter.",
+        ) from error
+    causal.model.rotary_emb = type(causal.model.rotary_emb)(
+        config=config
+    )  # its frequencies are no weights, and were made on no device
     return causal
 
 
@@ -60,7 +74,10 @@ def _settings(head: GgufFile) -> dict[str, Any]:
     def key(name: str, default: Any = None) -> Any:
         value = head.keys.get(f"{head.architecture}.{name}", default)
         if value is None or isinstance(value, Array):
-            raise ModelError(f"{head.path} has no usable `{head.architecture}.{name}`.", "Use a GGUF made by llama.cpp's converter.")
+            raise ModelError(
+                f"{head.path} has no usable `{head.architecture}.{name}`.",
+                "Use a GGUF made by llama.cpp's converter.",
+            )
         return value
 
     heads, hidden = key("attention.head_count"), key("embedding_length")
@@ -85,8 +102,13 @@ def _weights(head: GgufFile) -> Iterator[tuple[str, Tensor]]:
     data = np.memmap(head.path, dtype=np.uint8, mode="r")
     for tensor in head.tensors.values():
         raw = data[tensor.start : tensor.start + tensor.size].reshape(tensor.rows, -1)
-        values = np.asarray(dequantize(raw, GGMLQuantizationType[tensor.type]), dtype=np.float32).reshape(tuple(reversed(tensor.shape)))
-        yield _name(head, tensor.name), torch.from_numpy(_row_order(head, tensor.name, values).copy())
+        values = np.asarray(
+            dequantize(raw, GGMLQuantizationType[tensor.type]), dtype=np.float32
+        ).reshape(tuple(reversed(tensor.shape)))
+        yield (
+            _name(head, tensor.name),
+            torch.from_numpy(_row_order(head, tensor.name, values).copy()),
+        )
 
 
 def _name(head: GgufFile, name: str) -> str:
@@ -104,19 +126,33 @@ def _name(head: GgufFile, name: str) -> str:
 
 
 def _row_order(head: GgufFile, name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The rows of `llama`'s q and k back from llama.cpp's order: within a head, pairs (j, t) to halves (t, j)."""
+    """The rows of `llama`'s q and k back from llama.cpp's order: within a head, pairs (j, t) to
+    halves (t, j).
+    """
     part = name.split(".")[-2]
     if head.architecture != "llama" or part not in ("attn_q", "attn_k"):
         return values
-    keys = ("attention.head_count",) if part == "attn_q" else ("attention.head_count_kv", "attention.head_count")
-    heads = next(int(value) for key in keys if isinstance(value := head.keys.get(f"llama.{key}"), int))
-    return values.reshape(heads, len(values) // heads // 2, 2, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
+    keys = (
+        ("attention.head_count",)
+        if part == "attn_q"
+        else ("attention.head_count_kv", "attention.head_count")
+    )
+    heads = next(
+        int(value) for key in keys if isinstance(value := head.keys.get(f"llama.{key}"), int)
+    )
+    return (
+        values.reshape(heads, len(values) // heads // 2, 2, *values.shape[1:])
+        .swapaxes(1, 2)
+        .reshape(values.shape)
+    )
 
 
 def _check_rope(head: GgufFile) -> None:
     kind = head.keys.get(f"{head.architecture}.rope.scaling.type", "none")
     if kind != "none" or "rope_freqs.weight" in head.tensors:
         raise UnsupportedArchitecture(
-            f"{head.path} scales its rotary frequencies ({kind if kind != 'none' else 'rope_freqs'}), which cannot be trained from a GGUF file alone.",
+            f"{head.path} scales its rotary frequencies "
+            f"({kind if kind != 'none' else 'rope_freqs'}), which cannot be trained from a GGUF "
+            "file alone.",
             "Set `train.base_weights` to the directory with this model's safetensors weights.",
         )

@@ -1,10 +1,13 @@
-"""Elastic weight consolidation on the weight change dW itself: what moves the model's answers on old work costs, the rest is free.
+"""Elastic weight consolidation on the weight change dW itself: what moves the model's answers on
+old work costs, the rest is free.
 
-0.5 * lambda * sum over modules of tr(dW^T S dW C), with dW = B @ A (scale included). A and B on their own mean nothing (B R^-1 and R A are the same
-change), so the penalty depends on their product alone; and it never forms dW: with dW = B A it is tr(B^T S B  A C A^T), of the size of the rank.
+0.5 * lambda * sum over modules of tr(dW^T S dW C), with dW = B @ A (scale included). A and B on
+their own mean nothing (B R^-1 and R A are the same change), so the penalty depends on their product
+alone; and it never forms dW: with dW = B A it is tr(B^T S B  A C A^T), of the size of the rank.
 
-A *drift* penalty anchors at the base: the whole change since then is [B_served, B] [A_served; A], the adapter that is served and this cycle's delta
-side by side; only the delta's own parts have a gradient. With nothing served it is the plain penalty on the delta.
+A *drift* penalty anchors at the base: the whole change since then is [B_served, B] [A_served; A],
+the adapter that is served and this cycle's delta side by side; only the delta's own parts have a
+gradient. With nothing served it is the plain penalty on the delta.
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ from qi_learn.train.fisher import Fisher
 class Penalty:
     """0.5 * strength * sum over modules of tr(dW^T S dW C), added once per optimiser step.
 
-    `names` are the modules it holds; one the Fisher knows nothing of raises ModelError, so that nothing moves unpenalised by accident. `served` is the
-    part of the change that is there already and stays. Sums are in float32 (float64 where the factors are), products with S and C in `products` where
-    given: bfloat16 halves what has to be read for them, which is what they take their time for. Modules of one shape are computed side by side.
+    `names` are the modules it holds; one the Fisher knows nothing of raises ModelError, so that
+    nothing moves unpenalised by accident. `served` is the part of the change that is there already
+    and stays. Sums are in float32 (float64 where the factors are), products with S and C in
+    `products` where given: bfloat16 halves what has to be read for them, which is what they take
+    their time for. Modules of one shape are computed side by side.
     """
 
     def __init__(
@@ -42,7 +47,8 @@ class Penalty:
     ) -> None:
         if missing := [name for name in names if name not in fisher.modules]:
             raise ModelError(
-                f"The Fisher knows nothing of `{missing[0]}` and {len(missing) - 1} more modules that the plan trains.",
+                f"The Fisher knows nothing of `{missing[0]}` and {len(missing) - 1} more modules "
+                "that the plan trains.",
                 "Delete the Fisher's file; it is computed anew.",
             )
         self.strength = strength
@@ -50,17 +56,32 @@ class Penalty:
         alike: dict[Any, list[str]] = {}
         for name in names:
             both, before = fisher.modules[name], (served or {}).get(name)
-            alike.setdefault((both.S.shapes, both.C.shapes, before and len(before.A)), []).append(name)
-        self._groups = [_Group(fisher, tuple(group), served or {}, device, products) for group in alike.values()]
+            alike.setdefault((both.S.shapes, both.C.shapes, before and len(before.A)), []).append(
+                name
+            )
+        self._groups = [
+            _Group(fisher, tuple(group), served or {}, device, products) for group in alike.values()
+        ]
 
     def __call__(self, factors: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
-        """The penalty, in nats per target token, for the delta's A (r, n) and B (m, r) of each module it was made for; differentiable."""
-        return 0.5 * self.strength * torch.cat([self._quadratics(group, factors) for group in self._groups]).sum()
+        """The penalty, in nats per target token, for the delta's A (r, n) and B (m, r) of each
+        module it was made for; differentiable.
+        """
+        return (
+            0.5
+            * self.strength
+            * torch.cat([self._quadratics(group, factors) for group in self._groups]).sum()
+        )
 
     @torch.no_grad()
     def predicted(self, factors: Mapping[str, tuple[Tensor, Tensor]]) -> float:
-        """The divergence that the Fisher expects of the change, in nats of KL per target token: of the mean cycle, where it was summed over several."""
-        return sum(0.5 * float((self._quadratics(group, factors) / group.cycles).sum()) for group in self._groups)
+        """The divergence that the Fisher expects of the change, in nats of KL per target token: of
+        the mean cycle, where it was summed over several.
+        """
+        return sum(
+            0.5 * float((self._quadratics(group, factors) / group.cycles).sum())
+            for group in self._groups
+        )
 
     @property
     def blind(self) -> bool:
@@ -80,27 +101,44 @@ class Penalty:
 
 
 class _Group:
-    """The factors of modules of one shape, and the fixed products with the served change: S B_0 (g, m, r_0) and A_0 C (g, r_0, n)."""
+    """The factors of modules of one shape, and the fixed products with the served change: S B_0 (g,
+    m, r_0) and A_0 C (g, r_0, n).
+    """
 
-    def __init__(self, fisher: Fisher, names: tuple[str, ...], served: Mapping[str, WeightChange], device: torch.device, products: torch.dtype | None) -> None:
+    def __init__(
+        self,
+        fisher: Fisher,
+        names: tuple[str, ...],
+        served: Mapping[str, WeightChange],
+        device: torch.device,
+        products: torch.dtype | None,
+    ) -> None:
         found = [fisher.modules[name] for name in names]
         high = torch.promote_types(found[0].S.dtype, torch.float32)
         self.names = names
         self.cycles = torch.tensor([both.cycles for both in found], device=device)
         self.silent = sum(both.S.trace * both.C.trace == 0 for both in found)
-        self.S, self.C = (FactorStack([getattr(both, side) for both in found], device, products or high) for side in ("S", "C"))
+        self.S, self.C = (
+            FactorStack([getattr(both, side) for both in found], device, products or high)
+            for side in ("S", "C")
+        )
         none = WeightChange(torch.zeros(0, found[0].C.width), torch.zeros(found[0].S.width, 0))
         before = [served.get(name, none) for name in names]
-        self.A, self.B = (torch.stack([getattr(change, part) for change in before]).to(device, high) for part in ("A", "B"))
+        self.A, self.B = (
+            torch.stack([getattr(change, part) for change in before]).to(device, high)
+            for part in ("A", "B")
+        )
         self.SB, self.AC = self.S.times(self.B), self.C.times(self.A.mT).mT
         self.old = ((self.B.mT @ self.SB) * (self.AC @ self.A.mT)).sum((1, 2))
         """What the served part alone costs: it stays as it is."""
 
 
 class _Quadratic(torch.autograd.Function):
-    """tr(B^T S B A C A^T) (g,) for the joined A and B. Its gradients need the same products as its value: 2 S B (A C A^T) and 2 (B^T S B) A C.
+    """tr(B^T S B A C A^T) (g,) for the joined A and B. Its gradients need the same products as its
+    value: 2 S B (A C A^T) and 2 (B^T S B) A C.
 
-    Both inner matrices are symmetric, and only their rows of the new part are made: served adapters of many updates have a far higher rank than that.
+    Both inner matrices are symmetric, and only their rows of the new part are made: served adapters
+    of many updates have a far higher rank than that.
     """
 
     @staticmethod
@@ -117,4 +155,8 @@ class _Quadratic(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None]:
         A_gradient, B_gradient = ctx.saved_tensors
-        return upstream[0][:, None, None] * A_gradient, upstream[0][:, None, None] * B_gradient, None
+        return (
+            upstream[0][:, None, None] * A_gradient,
+            upstream[0][:, None, None] * B_gradient,
+            None,
+        )

@@ -1,8 +1,11 @@
-"""One side of a Kronecker-factored Fisher: a symmetric, non-negative matrix F of width d, summed up over a stream of vectors.
+"""One side of a Kronecker-factored Fisher: a symmetric, non-negative matrix F of width d, summed up
+over a stream of vectors.
 
-Three forms, by what it costs to keep: the whole matrix (d, d); its diagonal (d,); and for wide modules a *sketch*, F Omega (d, k) with a fixed random Omega,
-beside the diagonal. Every form is linear in F, so sums and averages over cycles are exact sums and averages of what is stored. A sketch is read back
-as the Nystroem approximation Y (Omega^T Y)^+ Y^T, which never exceeds F, with the diagonal that is missing put back.
+Three forms, by what it costs to keep: the whole matrix (d, d); its diagonal (d,); and for wide
+modules a *sketch*, F Omega (d, k) with a fixed random Omega, beside the diagonal. Every form is
+linear in F, so sums and averages over cycles are exact sums and averages of what is stored. A
+sketch is read back as the Nystroem approximation Y (Omega^T Y)^+ Y^T, which never exceeds F, with
+the diagonal that is missing put back.
 """
 
 from __future__ import annotations
@@ -22,19 +25,27 @@ SKETCH = 64
 STEPS = 2**15 - 1
 """A correlation of 1 in a file."""
 ROUNDING = 1e-3
-"""Correlations are kept smaller by this share. Rounding moves the eigenvalues of a correlation matrix by up to 2e-5 sqrt(d), 8e-4 at the widest: so none
-becomes negative, and no direction is rewarded for moving."""
+"""Correlations are kept smaller by this share. Rounding moves the eigenvalues of a correlation
+matrix by up to 2e-5 sqrt(d), 8e-4 at the widest: so none becomes negative, and no direction is
+rewarded for moving.
+"""
 Form = Literal["kfac", "diagonal"]
 
 
 def omega(width: int) -> Tensor:
-    """The random matrix (d, k) of every sketch of this width: the same in every cycle and version (NumPy freezes RandomState's stream)."""
-    return torch.from_numpy(np.random.RandomState(width).standard_normal((width, SKETCH)).astype(np.float32))
+    """The random matrix (d, k) of every sketch of this width: the same in every cycle and version
+    (NumPy freezes RandomState's stream).
+    """
+    return torch.from_numpy(
+        np.random.RandomState(width).standard_normal((width, SKETCH)).astype(np.float32)
+    )
 
 
 @dataclass(frozen=True)
 class Factor:
-    """F in one of its forms: `matrix` (d, d) alone, `diagonal` (d,) alone, or `matrix` = F Omega (d, k) with `diagonal`."""
+    """F in one of its forms: `matrix` (d, d) alone, `diagonal` (d,) alone, or `matrix` = F Omega
+    (d, k) with `diagonal`.
+    """
 
     matrix: Tensor | None = None
     diagonal: Tensor | None = None
@@ -48,18 +59,29 @@ class Factor:
             size = variance.sqrt()
             return cls(matrix.fill_diagonal_(1.0).mul_(torch.outer(size, size)))
         if "triangle" in parts:  # whole matrices were kept like this before
-            return cls(_symmetric(parts["triangle"], int((2 * len(parts["triangle"]) + 0.25) ** 0.5)))
+            return cls(
+                _symmetric(parts["triangle"], int((2 * len(parts["triangle"]) + 0.25) ** 0.5))
+            )
         return cls(parts.get("matrix"), parts.get("diagonal"))
 
     def parts(self) -> dict[str, Tensor]:
-        """What is kept in a file: of a whole matrix its diagonal and, below it, the correlations as 16-bit fixed point numbers, which is a quarter of it."""
+        """What is kept in a file: of a whole matrix its diagonal and, below it, the correlations as
+        16-bit fixed point numbers, which is a quarter of it.
+        """
         if self.matrix is None or self.diagonal is not None:
-            return {name: part for name, part in (("matrix", self.matrix), ("diagonal", self.diagonal)) if part is not None}
+            return {
+                name: part
+                for name, part in (("matrix", self.matrix), ("diagonal", self.diagonal))
+                if part is not None
+            }
         variance = self.matrix.diagonal().clamp(min=0)
         inverse = torch.where(variance > 0, variance.rsqrt(), 0)
         rows, columns = torch.tril_indices(*self.matrix.shape)
         correlation = (inverse[:, None] * self.matrix * inverse)[rows, columns] * (1 - ROUNDING)
-        return {"variance": variance.clone(), "correlation": (correlation * STEPS).round().clamp(-STEPS, STEPS).to(torch.int16)}
+        return {
+            "variance": variance.clone(),
+            "correlation": (correlation * STEPS).round().clamp(-STEPS, STEPS).to(torch.int16),
+        }
 
     def times(self, other: Tensor) -> Tensor:
         """F @ other, for `other` (d, r)."""
@@ -74,7 +96,9 @@ class Factor:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...] | None, ...]:
-        return tuple(None if part is None else tuple(part.shape) for part in (self.matrix, self.diagonal))
+        return tuple(
+            None if part is None else tuple(part.shape) for part in (self.matrix, self.diagonal)
+        )
 
     @property
     def width(self) -> int:
@@ -83,14 +107,20 @@ class Factor:
     @property
     def trace(self) -> float:
         """Sum of the diagonal, which is the size of the whole."""
-        return float(self.diagonal.sum() if self.diagonal is not None else _some(self.matrix).diagonal().sum())
+        return float(
+            self.diagonal.sum()
+            if self.diagonal is not None
+            else _some(self.matrix).diagonal().sum()
+        )
 
     @property
     def dtype(self) -> torch.dtype:
         return _some(self.matrix if self.matrix is not None else self.diagonal).dtype
 
     def nystroem(self) -> tuple[Tensor, Tensor]:
-        """U (d, k) with U U^T <= F, and the diagonal of what is left, of a sketch, in its own precision; columns that add nothing are 0."""
+        """U (d, k) with U U^T <= F, and the diagonal of what is left, of a sketch, in its own
+        precision; columns that add nothing are 0.
+        """
         sketch = _some(self.matrix).double()
         core = omega(len(sketch)).to(sketch).T @ sketch
         values, vectors = torch.linalg.eigh((core + core.T) / 2)
@@ -101,9 +131,11 @@ class Factor:
 
 
 class FactorStack:
-    """Several factors of one width and form, ready to be multiplied with on `device`: whole matrices and sketches in `dtype`, results in their operand's.
+    """Several factors of one width and form, ready to be multiplied with on `device`: whole
+    matrices and sketches in `dtype`, results in their operand's.
 
-    F is symmetric, and few rows from the left are two to four times faster than few columns from the right (measured, d = 576 and 1536, r = 8).
+    F is symmetric, and few rows from the left are two to four times faster than few columns from
+    the right (measured, d = 576 and 1536, r = 8).
     """
 
     def __init__(self, factors: Sequence[Factor], device: torch.device, dtype: torch.dtype) -> None:
@@ -121,7 +153,10 @@ class FactorStack:
     def times(self, others: Tensor) -> Tensor:
         """F_g @ others_g of each, (g, d, r)."""
         if self._rest is None:
-            rows = [other.mT.to(whole.dtype) @ whole for other, whole in zip(others, self._whole, strict=True)]
+            rows = [
+                other.mT.to(whole.dtype) @ whole
+                for other, whole in zip(others, self._whole, strict=True)
+            ]
             return torch.stack(rows).mT.to(others.dtype)
         found = self._rest.to(others.dtype)[..., None] * others
         if self._low is None:
@@ -130,13 +165,19 @@ class FactorStack:
 
 
 class FactorSum:
-    """Sums v v^T over vectors as they come, in the form that fits their width; products in the vectors' own precision, sums in float32 or better."""
+    """Sums v v^T over vectors as they come, in the form that fits their width; products in the
+    vectors' own precision, sums in float32 or better.
+    """
 
     def __init__(self, width: int, device: torch.device, dtype: torch.dtype) -> None:
         self._high = torch.promote_types(dtype, torch.float32)
         self._whole = width <= FULL_WIDTH
-        self._matrix = torch.zeros(width, width if self._whole else SKETCH, device=device, dtype=self._high)
-        self._diagonal = None if self._whole else torch.zeros(width, device=device, dtype=self._high)
+        self._matrix = torch.zeros(
+            width, width if self._whole else SKETCH, device=device, dtype=self._high
+        )
+        self._diagonal = (
+            None if self._whole else torch.zeros(width, device=device, dtype=self._high)
+        )
         self._omega = None if self._whole else omega(width).to(device=device, dtype=dtype)
 
     def add(self, vectors: Tensor) -> None:
@@ -148,7 +189,10 @@ class FactorSum:
             _some(self._diagonal).add_(vectors.to(self._high).square().sum(0))
 
     def factor(self, count: float) -> Factor:
-        """The sum divided by `count`, on the CPU, symmetric to the last bit. It is divided in place, being large: the sum is used up."""
+        """The sum divided by `count`, on the CPU, symmetric to the last bit.
+
+        It is divided in place, being large: the sum is used up.
+        """
         if self._diagonal is None:
             return Factor((self._matrix + self._matrix.T).div_(2 * count).cpu())
         return Factor(self._matrix.div_(count).cpu(), self._diagonal.div_(count).cpu())

@@ -1,10 +1,13 @@
-"""Passes side by side on a CPU: each core works on sequences of its own, so that no core waits for another within an operation.
+"""Passes side by side on a CPU: each core works on sequences of its own, so that no core waits for
+another within an operation.
 
-The matrix products of a small model are over in a millisecond, and cores that share one spend much of it meeting each other. On two cores (SmolLM2-135M,
-bfloat16) two lanes of one thread made 1.5 times the tokens a second in training and 2 times in the frozen prefix that one lane of two threads made.
+The matrix products of a small model are over in a millisecond, and cores that share one spend much
+of it meeting each other. On two cores (SmolLM2-135M, bfloat16) two lanes of one thread made 1.5
+times the tokens a second in training and 2 times in the frozen prefix that one lane of two threads
+made.
 
-Results come in the order of their items, whichever lane was done first, and gradients are added up in that order: on as many cores the same run gives
-the same bits.
+Results come in the order of their items, whichever lane was done first, and gradients are added up
+in that order: on as many cores the same run gives the same bits.
 """
 
 from __future__ import annotations
@@ -24,14 +27,23 @@ Result = TypeVar("Result")
 
 
 class Lanes:
-    """`count` threads, each with `threads` of torch's own; a single one works in the thread that asks, with all that torch has."""
+    """`count` threads, each with `threads` of torch's own; a single one works in the thread that
+    asks, with all that torch has.
+    """
 
     def __init__(self, count: int = 1, threads: int = 1) -> None:
         self.count = count
-        self._pool = ThreadPoolExecutor(count, "lane", torch.set_num_threads, (threads,)) if count > 1 else None
+        self._pool = (
+            ThreadPoolExecutor(count, "lane", torch.set_num_threads, (threads,))
+            if count > 1
+            else None
+        )
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """`work` of each item, in order; with gradients where the one who asks has them. Raises what `work` raises, of the first item that does."""
+        """`work` of each item, in order; with gradients where the one who asks has them.
+
+        Raises what `work` raises, of the first item that does.
+        """
         if self._pool is None:
             return [work(item) for item in items]
         wanted = torch.is_grad_enabled()  # a matter of each thread
@@ -42,27 +54,35 @@ class Lanes:
 
         return list(self._pool.map(one, items))
 
-    def backward(self, losses: Sequence[Callable[[], Tensor]], parameters: Sequence[Tensor]) -> list[float]:
-        """Adds the gradient of every loss to the parameters' `grad`, where it has one; the values of the losses. `losses` make them, each in its lane.
+    def backward(
+        self, losses: Sequence[Callable[[], Tensor]], parameters: Sequence[Tensor]
+    ) -> list[float]:
+        """Adds the gradient of every loss to the parameters' `grad`, where it has one; the values
+        of the losses. `losses` make them, each in its lane.
 
         Raises what they raise.
         """
-        if self._pool is None or len(losses) < self.count:  # fewer than lanes: all of torch's threads for each
+        if (
+            self._pool is None or len(losses) < self.count
+        ):  # fewer than lanes: all of torch's threads for each
             return [_backward(make()) for make in losses]
         values = []
         for value, gradients in self._pool.map(lambda make: _gradients(make(), parameters), losses):
             values.append(value)
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 if gradient is not None:
-                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+                    parameter.grad = (
+                        gradient if parameter.grad is None else parameter.grad + gradient
+                    )
         return values
 
 
 def lanes_for(plan: Plan) -> Lanes:
     """As many as there are cores for torch, but no more than sequences fit into memory at a time.
 
-    One on a GPU, which has work enough for itself; one with dropout, since all would draw from one generator, in whichever order; and one with gradient
-    checkpoints, since re-entrant ones know only `backward`, which adds gradients in the order in which they are ready.
+    One on a GPU, which has work enough for itself; one with dropout, since all would draw from one
+    generator, in whichever order; and one with gradient checkpoints, since re-entrant ones know
+    only `backward`, which adds gradients in the order in which they are ready.
     """
     cores = torch.get_num_threads()
     if plan.hardware.device != "cpu" or plan.hardware.gradient_checkpointing or plan.lora.dropout:
@@ -81,5 +101,7 @@ def _backward(loss: Tensor) -> float:
     return float(loss.detach())
 
 
-def _gradients(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[float, tuple[Tensor | None, ...]]:
+def _gradients(
+    loss: Tensor, parameters: Sequence[Tensor]
+) -> tuple[float, tuple[Tensor | None, ...]]:
     return float(loss.detach()), torch.autograd.grad(loss, parameters, allow_unused=True)

@@ -12,10 +12,16 @@ from qi_learn.train.network import Network
 
 @torch.no_grad()
 def log_probabilities(network: Network, samples: Sequence[Sample], size: int) -> list[float]:
-    """The log-probability of each sequence's target (nats, summed over its tokens), at most `size` sequences at a time."""
+    """The log-probability of each sequence's target (nats, summed over its tokens), at most `size`
+    sequences at a time.
+    """
     order = sorted(range(len(samples)), key=lambda i: -len(samples[i].ids))
     groups = balanced([samples[i] for i in order], size, network.lanes.count)
-    nlls = [nll for group in network.lanes.map(lambda group: _summed(network, group), groups) for nll in group]
+    nlls = [
+        nll
+        for group in network.lanes.map(lambda group: _summed(network, group), groups)
+        for nll in group
+    ]
     found = dict(zip(order, nlls, strict=True))
     return [-found[i] for i in range(len(samples))]
 
@@ -29,4 +35,7 @@ def _summed(network: Network, group: Sequence[Sample]) -> list[float]:
 
 def per_token(network: Network, samples: Sequence[Sample], size: int) -> dict[str, float]:
     """Nats per target token of each sequence, by its id."""
-    return {s.id: -found / s.targets for s, found in zip(samples, log_probabilities(network, samples, size), strict=True)}
+    return {
+        s.id: -found / s.targets
+        for s, found in zip(samples, log_probabilities(network, samples, size), strict=True)
+    }

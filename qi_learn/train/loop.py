@@ -1,9 +1,11 @@
 """The training loop: the one there is, top to bottom.
 
-Loss = cross-entropy per target token of the step's sequences + what the EWC penalties say of the weight change + in some steps a preference. The order of
-data is fixed by the plan's seed and everything else by the checkpoint, so a run that was stopped anywhere ends with the same weights, to the last bit, as
-one that was not. Several processes (`ranks.py`) take the steps that one would take; the first of them writes.
-`stopping` may take its time (pause.py): how long it takes to answer is no training time.
+Loss = cross-entropy per target token of the step's sequences + what the EWC penalties say of the
+weight change + in some steps a preference. The order of data is fixed by the plan's seed and
+everything else by the checkpoint, so a run that was stopped anywhere ends with the same weights, to
+the last bit, as one that was not. Several processes (`ranks.py`) take the steps that one would
+take; the first of them writes. `stopping` may take its time (pause.py): how long it takes to answer
+is no training time.
 """
 
 from __future__ import annotations
@@ -76,23 +78,38 @@ def train(
     clock: Callable[[], float] = time.monotonic,
     ranks: Ranks = ALONE,
 ) -> Trained:
-    """Trains the network's LoRA as planned, going on from the run's newest checkpoint. `reference` is what the comparisons are relative to.
+    """Trains the network's LoRA as planned, going on from the run's newest checkpoint. `reference`
+    is what the comparisons are relative to.
 
     Raises Interrupted (after a checkpoint) once `stopping()` says so.
     """
-    weights = {f"{name}.{part}": value for name, pair in network.factors().items() for part, value in zip("AB", pair, strict=True)}
-    optimizer = torch.optim.AdamW(weights.values(), lr=plan.steps.learning_rate, weight_decay=plan.steps.weight_decay)
-    steps, compared = steps_of(plan, data), placed(data.comparisons, steps=plan.steps.max_steps, seed=plan.seed)
+    weights = {
+        f"{name}.{part}": value
+        for name, pair in network.factors().items()
+        for part, value in zip("AB", pair, strict=True)
+    }
+    optimizer = torch.optim.AdamW(
+        weights.values(), lr=plan.steps.learning_rate, weight_decay=plan.steps.weight_decay
+    )
+    steps, compared = (
+        steps_of(plan, data),
+        placed(data.comparisons, steps=plan.steps.max_steps, seed=plan.seed),
+    )
     found = newest_checkpoint(run / "checkpoints")
     dev_tokens = sum(sample.targets for sample in data.dev)
     if found is None:
         ranks.same(weights)
         before = evaluate(network, data.dev, plan.batches.batch_size, ranks)
-        state, best = LoopState(0, 0.0, 0, float("nan"), 0.0, 0.0, before, None, 0, 0, dev_tokens=dev_tokens), {}
+        state, best = (
+            LoopState(0, 0.0, 0, float("nan"), 0.0, 0.0, before, None, 0, 0, dev_tokens=dev_tokens),
+            {},
+        )
     else:
         state, best = found[0], restore(found[1], weights, optimizer)
         logger.info("going on from step %d", state.step)
-        if state.dev_tokens != dev_tokens:  # cut shorter meanwhile, for want of memory: losses of the two do not compare
+        if (
+            state.dev_tokens != dev_tokens
+        ):  # cut shorter meanwhile, for want of memory: losses of the two do not compare
             state, best = replace(state, before=None, best=None, worse=0, dev_tokens=dev_tokens), {}
     begun, saved = clock() - state.elapsed, clock()
     stopped: Literal["steps", "early", "time"] = "steps"
@@ -109,25 +126,51 @@ def train(
         loss = _add_gradients(network, batch, plan.batches.batch_size, ranks)
         preference = state.preference
         if comparison := compared.get(state.step):
-            preference = add_gradients(network, comparison, reference or {}, weight=plan.batches.preference_weight, size=plan.batches.batch_size)
+            preference = add_gradients(
+                network,
+                comparison,
+                reference or {},
+                weight=plan.batches.preference_weight,
+                size=plan.batches.batch_size,
+            )
         penalties = _add_penalties(network, general, past)
         torch.nn.utils.clip_grad_norm_(weights.values(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         tokens = state.tokens + sum(len(sample.ids) for sample in batch)
-        state = replace(state, step=state.step + 1, tokens=tokens, loss=loss, general=penalties[0], past=penalties[1], elapsed=clock() - begun)
+        state = replace(
+            state,
+            step=state.step + 1,
+            tokens=tokens,
+            loss=loss,
+            general=penalties[0],
+            past=penalties[1],
+            elapsed=clock() - begun,
+        )
         state = replace(state, preference=preference)
         if not torch.isfinite(torch.tensor([loss, preference, *penalties])).all():
             raise FloatingPointError(f"the loss is not finite at step {state.step}")
 
-        if data.dev and (state.step % plan.steps.eval_every == 0 or state.step == plan.steps.max_steps):
+        if data.dev and (
+            state.step % plan.steps.eval_every == 0 or state.step == plan.steps.max_steps
+        ):
             ranks.same(weights)
-            state, best = _judge(state, best, evaluate(network, data.dev, plan.batches.batch_size, ranks), weights)
+            state, best = _judge(
+                state, best, evaluate(network, data.dev, plan.batches.batch_size, ranks), weights
+            )
         asked = clock()
         stop = ranks.any(stopping())
         begun += clock() - asked
-        if ranks.first and (stop or state.step % plan.steps.eval_every == 0 or clock() - saved > SAVE_SECONDS):
-            save_checkpoint(run / "checkpoints", replace(state, elapsed=clock() - begun), weights, best, optimizer)
+        if ranks.first and (
+            stop or state.step % plan.steps.eval_every == 0 or clock() - saved > SAVE_SECONDS
+        ):
+            save_checkpoint(
+                run / "checkpoints",
+                replace(state, elapsed=clock() - begun),
+                weights,
+                best,
+                optimizer,
+            )
             saved = clock()
         if stop:
             raise Interrupted(f"stopped at step {state.step}")
@@ -154,24 +197,38 @@ def steps_of(plan: Plan, data: Data) -> list[tuple[Sample, ...]]:
 
 
 def rate(plan: Plan, step: int) -> float:
-    """The learning rate of a step (from 0): linear warm-up, then a line down to a tenth at the last step."""
+    """The learning rate of a step (from 0): linear warm-up, then a line down to a tenth at the last
+    step.
+    """
     if step < plan.steps.warmup_steps:
         return plan.steps.learning_rate * (step + 1) / (plan.steps.warmup_steps + 1)
-    done = (step - plan.steps.warmup_steps) / max(1, plan.steps.max_steps - 1 - plan.steps.warmup_steps)
+    done = (step - plan.steps.warmup_steps) / max(
+        1, plan.steps.max_steps - 1 - plan.steps.warmup_steps
+    )
     return plan.steps.learning_rate * (1 - (1 - FLOOR) * done)
 
 
 @torch.no_grad()
-def evaluate(network: Network, samples: Sequence[Sample], batch_size: int, ranks: Ranks = ALONE) -> float | None:
+def evaluate(
+    network: Network, samples: Sequence[Sample], batch_size: int, ranks: Ranks = ALONE
+) -> float | None:
     """Nats per target token over the samples; None where there are none."""
-    groups = balanced(ranks.share(sorted(samples, key=lambda s: -len(s.ids))), batch_size, network.lanes.count)
-    losses = network.lanes.map(lambda group: float(network.nll(network.batch(group)).double().sum()), groups)
-    total, tokens = ranks.sum((math.fsum(losses), sum(sample.targets for group in groups for sample in group)))
+    groups = balanced(
+        ranks.share(sorted(samples, key=lambda s: -len(s.ids))), batch_size, network.lanes.count
+    )
+    losses = network.lanes.map(
+        lambda group: float(network.nll(network.batch(group)).double().sum()), groups
+    )
+    total, tokens = ranks.sum(
+        (math.fsum(losses), sum(sample.targets for group in groups for sample in group))
+    )
     return total / tokens if tokens else None
 
 
 def _add_gradients(network: Network, batch: Sequence[Sample], size: int, ranks: Ranks) -> float:
-    """Backward passes of a step, at most `size` sequences at a time, as if it were one: the divisor is the whole step's weight of target tokens."""
+    """Backward passes of a step, at most `size` sequences at a time, as if it were one: the divisor
+    is the whole step's weight of target tokens.
+    """
     whole = sum(sample.weight * sample.targets for sample in batch)
 
     def loss(group: Sequence[Sample]) -> Tensor:
@@ -191,10 +248,17 @@ def _add_penalties(network: Network, *penalties: Penalty | None) -> list[float]:
     return [values.get(n, 0.0) for n in range(len(penalties))]
 
 
-def _judge(state: LoopState, best: dict[str, Tensor], dev: float | None, weights: dict[str, torch.nn.Parameter]) -> tuple[LoopState, dict[str, Tensor]]:
+def _judge(
+    state: LoopState,
+    best: dict[str, Tensor],
+    dev: float | None,
+    weights: dict[str, torch.nn.Parameter],
+) -> tuple[LoopState, dict[str, Tensor]]:
     """The state after an evaluation, and the best weights so far."""
     if dev is not None and (state.best is None or dev < state.best):
-        return replace(state, best=dev, best_step=state.step, worse=0), {name: value.detach().cpu().clone() for name, value in weights.items()}
+        return replace(state, best=dev, best_step=state.step, worse=0), {
+            name: value.detach().cpu().clone() for name, value in weights.items()
+        }
     return replace(state, worse=state.worse + 1), best
 
 
@@ -206,4 +270,14 @@ def _set_rate(optimizer: torch.optim.AdamW, value: float) -> None:
 def _progress(state: LoopState, plan: Plan) -> Progress:
     left = (plan.steps.max_steps - state.step) * state.elapsed / max(1, state.step)
     speed = state.tokens / state.elapsed if state.elapsed > 0 else None
-    return Progress("training", state.step, plan.steps.max_steps, time.time(), state.loss, state.best, state.general + state.past, left, speed)
+    return Progress(
+        "training",
+        state.step,
+        plan.steps.max_steps,
+        time.time(),
+        state.loss,
+        state.best,
+        state.general + state.past,
+        left,
+        speed,
+    )

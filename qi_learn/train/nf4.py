@@ -1,9 +1,12 @@
-"""The frozen base in four bits (QLoRA): where its 16-bit weights do not fit on the GPU, the layers' linear modules are held as NF4 by bitsandbytes.
+"""The frozen base in four bits (QLoRA): where its 16-bit weights do not fit on the GPU, the layers'
+linear modules are held as NF4 by bitsandbytes.
 
-The base is loaded as always, in the computer's memory, and what is served is merged into it first: so the model that is trained on holds the served
-change, as far as four bits can tell. transformers' own way (a quantised load) would have to add that change to weights that are quantised already,
-where small changes die. Embeddings, norms and the head keep their precision, and the delta is merged into the base's own weights afterwards: nothing of
-this is in the file that is served. bitsandbytes is imported here alone, when it is needed.
+The base is loaded as always, in the computer's memory, and what is served is merged into it first:
+so the model that is trained on holds the served change, as far as four bits can tell. transformers'
+own way (a quantised load) would have to add that change to weights that are quantised already,
+where small changes die. Embeddings, norms and the head keep their precision, and the delta is
+merged into the base's own weights afterwards: nothing of this is in the file that is served.
+bitsandbytes is imported here alone, when it is needed.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from qi_learn.errors import ToolMissing
 
 
 def quantise(decoder: Any, device: torch.device, dtype: torch.dtype) -> None:
-    """Replaces every linear module of the layers by its NF4 form on `device`, one by one; computing is done in `dtype`. Doing it again changes nothing.
+    """Replaces every linear module of the layers by its NF4 form on `device`, one by one; computing
+    is done in `dtype`. Doing it again changes nothing.
 
     Raises ToolMissing where bitsandbytes is not there.
     """
@@ -42,9 +46,21 @@ def _linear_4bit() -> Any:
 
 def _quantised(module: nn.Linear, kind: Any, device: torch.device, dtype: torch.dtype) -> nn.Module:
     made: nn.Module = kind(
-        module.in_features, module.out_features, bias=module.bias is not None, compute_dtype=dtype, compress_statistics=True, quant_type="nf4", device="meta"
+        module.in_features,
+        module.out_features,
+        bias=module.bias is not None,
+        compute_dtype=dtype,
+        compress_statistics=True,
+        quant_type="nf4",
+        device="meta",
     )
     weight: Any = made.weight
-    made.weight = type(weight)(module.weight.data.to(dtype), requires_grad=False, compress_statistics=True, quant_type="nf4", module=made)
+    made.weight = type(weight)(
+        module.weight.data.to(dtype),
+        requires_grad=False,
+        compress_statistics=True,
+        quant_type="nf4",
+        module=made,
+    )
     made.bias = module.bias
     return made.to(device)  # here it is quantised

@@ -1,7 +1,9 @@
-"""A run in three parts, each in processes of its own: the general Fisher, the training, and what follows from it.
+"""A run in three parts, each in processes of its own: the general Fisher, the training, and what
+follows from it.
 
-For a training that is split over GPUs (its ranks are needed for that part alone), and for Unsloth, whose kernels pass by every hook: both Fishers are
-those of the plain model, and the plain model must agree with what Unsloth says it learned. What one part leaves to the next is in files.
+For a training that is split over GPUs (its ranks are needed for that part alone), and for Unsloth,
+whose kernels pass by every hook: both Fishers are those of the plain model, and the plain model
+must agree with what Unsloth says it learned. What one part leaves to the next is in files.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from qi_learn.train.ranks import Ranks
 from qi_learn.train.run import conclude, fisher_cache, general_fisher, peak_memory, read_data, stage
 
 AGREEMENT = 0.02
-"""Nats per target token, and share, by which two backends' dev loss of the same weights may differ: bfloat16 kernels round differently."""
+"""Nats per target token, and share, by which two backends' dev loss of the same weights may differ:
+bfloat16 kernels round differently.
+"""
 
 logger = logging.getLogger(__name__)
 
@@ -46,23 +50,46 @@ def prepare(run: Path, plan: Plan, snapshot: Snapshot, stopping: Callable[[], bo
     replace_file(run / "prepared", "")
 
 
-def fit(run: Path, plan: Plan, snapshot: Snapshot, ranks: Ranks, stopping: Callable[[], bool]) -> None:
-    """The second part, in every rank: the training. The first rank leaves the delta and, last, `trained.json`."""
+def fit(
+    run: Path, plan: Plan, snapshot: Snapshot, ranks: Ranks, stopping: Callable[[], bool]
+) -> None:
+    """The second part, in every rank: the training.
+
+    The first rank leaves the delta and, last, `trained.json`.
+    """
     begun = time.monotonic()
     if ranks.size > 1 and plan.hardware.device.startswith("cuda"):
         plan = codec.changed(plan, device="cuda:0")  # a rank sees its own GPU alone
     data = read_data(plan, snapshot)
     network = load_trainable(plan)
-    general = load_fisher(fisher_cache(run, plan), plan.base.digest) if plan.penalties.lambda_general > 0 else None
-    trained = stage(network, plan, data, run=run, served=_served(plan), general=general, past=_past(plan), stopping=stopping, ranks=ranks)
+    general = (
+        load_fisher(fisher_cache(run, plan), plan.base.digest)
+        if plan.penalties.lambda_general > 0
+        else None
+    )
+    trained = stage(
+        network,
+        plan,
+        data,
+        run=run,
+        served=_served(plan),
+        general=general,
+        past=_past(plan),
+        stopping=stopping,
+        ranks=ranks,
+    )
     if ranks.first:
         save_adapter(run / "adapter" / "delta.safetensors", network.delta(), plan.base.digest)
         fitted = Fitted(trained, time.monotonic() - begun, peak_memory(network.device))
         replace_file(run / "trained.json", codec.dumps(fitted) + "\n")
 
 
-def follow_up(run: Path, plan: Plan, snapshot: Snapshot, stopping: Callable[[], bool]) -> TrainResult:
-    """The third part, in one process: the plain model with what was learned must say of dev what the training said; then the Fisher for the next cycle."""
+def follow_up(
+    run: Path, plan: Plan, snapshot: Snapshot, stopping: Callable[[], bool]
+) -> TrainResult:
+    """The third part, in one process: the plain model with what was learned must say of dev what
+    the training said; then the Fisher for the next cycle.
+    """
     begun = time.monotonic()
     data = read_data(plan, snapshot)
     fitted = _fitted(run)
@@ -71,21 +98,33 @@ def follow_up(run: Path, plan: Plan, snapshot: Snapshot, stopping: Callable[[], 
     network.lower_precision()
     network.attach()
     network.load(load_adapter(run / "adapter" / "delta.safetensors", plan.base.digest))
-    same_dev = fitted.trained.state.dev_tokens == sum(sample.targets for sample in data.dev)  # else it was cut meanwhile, for want of memory
+    same_dev = fitted.trained.state.dev_tokens == sum(
+        sample.targets for sample in data.dev
+    )  # else it was cut meanwhile, for want of memory
     if plan.hardware.backend != "plain" and same_dev:
-        check_agreement(plan, fitted.trained.state.best, evaluate(network, data.dev, plan.batches.batch_size))
+        check_agreement(
+            plan, fitted.trained.state.best, evaluate(network, data.dev, plan.batches.batch_size)
+        )
     peak, begun = fitted.peak_memory_mb, begun - fitted.seconds
-    return conclude(run, network, data, fitted.trained, _past(plan), begun=begun, peak=peak, stopping=stopping)
+    return conclude(
+        run, network, data, fitted.trained, _past(plan), begun=begun, peak=peak, stopping=stopping
+    )
 
 
 def check_agreement(plan: Plan, said: float | None, found: float | None) -> None:
     """Raises TrainingError where another backend's dev loss is not the plain model's."""
     if said is None or found is None:
         return  # no dev set: the gate alone decides
-    logger.info("dev loss of the same weights: %.4f by %s, %.4f by the plain model", said, plan.hardware.backend, found)
+    logger.info(
+        "dev loss of the same weights: %.4f by %s, %.4f by the plain model",
+        said,
+        plan.hardware.backend,
+        found,
+    )
     if not abs(said - found) <= AGREEMENT * max(1.0, found):
         raise TrainingError(
-            f"{plan.hardware.backend} and the plain model disagree about the same weights: a dev loss of {said:.4f} and {found:.4f} nats a token.",
+            f"{plan.hardware.backend} and the plain model disagree about the same weights: a dev "
+            f"loss of {said:.4f} and {found:.4f} nats a token.",
             'Set `train.backend = "plain"`, and report the versions of both.',
         )
 
@@ -95,15 +134,26 @@ def _plain(plan: Plan) -> Network:
 
 
 def _served(plan: Plan) -> dict[str, WeightChange]:
-    return load_adapter(Path(plan.base.previous_adapter), plan.base.digest) if plan.base.previous_adapter else {}
+    return (
+        load_adapter(Path(plan.base.previous_adapter), plan.base.digest)
+        if plan.base.previous_adapter
+        else {}
+    )
 
 
 def _past(plan: Plan) -> Fisher | None:
-    return load_fisher(Path(plan.penalties.past_fisher), plan.base.digest) if plan.penalties.past_fisher else None
+    return (
+        load_fisher(Path(plan.penalties.past_fisher), plan.base.digest)
+        if plan.penalties.past_fisher
+        else None
+    )
 
 
 def _fitted(run: Path) -> Fitted:
     try:
         return codec.loads(Fitted, (run / "trained.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{run / 'trained.json'} cannot be read: {error}", "Delete it: the training then goes on from its newest checkpoint.") from error
+        raise StoreError(
+            f"{run / 'trained.json'} cannot be read: {error}",
+            "Delete it: the training then goes on from its newest checkpoint.",
+        ) from error

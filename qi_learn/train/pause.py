@@ -1,7 +1,9 @@
-"""Giving way between two steps: a training that shares its processor with the server waits while requests are answered, and goes on as if nothing was.
+"""Giving way between two steps: a training that shares its processor with the server waits while
+requests are answered, and goes on as if nothing was.
 
-Only time passes: a run that paused ends with the same weights, to the last bit. Its pauses are not counted as training, and there is a limit on them all
-together, in whatever processes (`paused` in the run directory has their seconds), so that it always comes to an end.
+Only time passes: a run that paused ends with the same weights, to the last bit. Its pauses are not
+counted as training, and there is a limit on them all together, in whatever processes (`paused` in
+the run directory has their seconds), so that it always comes to an end.
 """
 
 from __future__ import annotations
@@ -21,9 +23,18 @@ PAUSED = "paused"
 
 
 class Stopping:
-    """Asked between steps whether to stop; first waits for as long as there is somebody to give way to, and time left for it."""
+    """Asked between steps whether to stop; first waits for as long as there is somebody to give way
+    to, and time left for it.
+    """
 
-    def __init__(self, run: Path, placement: Placement | None, stop: Callable[[], bool], *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        run: Path,
+        placement: Placement | None,
+        stop: Callable[[], bool],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._run = run
         self._stop = stop
         self._clock = clock
@@ -38,7 +49,11 @@ class Stopping:
         return self._stop()
 
     def _answering(self, activity: Path) -> bool:
-        return self._paused < self._longest and not self._stop() and quiet_for(activity, self._clock()) < self._quiet
+        return (
+            self._paused < self._longest
+            and not self._stop()
+            and quiet_for(activity, self._clock()) < self._quiet
+        )
 
     def _pause(self, activity: Path) -> None:
         progress = read_progress(self._run)
@@ -54,7 +69,9 @@ class Stopping:
 
 
 def _read(path: Path) -> float:
-    """Seconds that were paused before; none where nobody wrote them, or where they cannot be read (they are only a courtesy's account)."""
+    """Seconds that were paused before; none where nobody wrote them, or where they cannot be read
+    (they are only a courtesy's account).
+    """
     try:
         return float(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,15 +1,21 @@
-"""Preferences: what was kept rather than what was suggested. Two losses, each a function of log-probabilities alone, so their gradients are weights.
+"""Preferences: what was kept rather than what was suggested. Two losses, each a function of
+log-probabilities alone, so their gradients are weights.
 
-With r = log p(y|x) - log p_served(y|x), the served model being what is trained upon (B = 0), looked at once before training (`recall.py`):
+With r = log p(y|x) - log p_served(y|x), the served model being what is trained upon (B = 0), looked
+at once before training (`recall.py`):
 
-* *Choice* (DPO with the chosen text's likelihood beside it, RPO): -log sigmoid(beta (r_chosen - r_rejected)) - log p(chosen) / |chosen|. A kept text is
-  mostly the suggestion with a few tokens changed; on such pairs DPO alone lowers both, and the second term keeps the chosen one up. Only the changed span and
-  a few tokens behind it are compared: what comes before is the same text after the same text, and cancels.
-* *Rejection* (KTO): half the mean of 1 - sigmoid(beta (z - r)) over answers of which nothing was kept, half that of 1 - sigmoid(beta (r - z)) over kept ones,
-  so that neither side outweighs the other; z is the mean of r over answers put to each other's questions, at least 0, and has no gradient. There is no
-  rejection without a kept answer beside it.
+* *Choice* (DPO with the chosen text's likelihood beside it, RPO): -log sigmoid(beta (r_chosen -
+  r_rejected)) - log p(chosen) / |chosen|. A kept text is mostly the suggestion with a few tokens
+  changed; on such pairs DPO alone lowers both, and the second term keeps the chosen one up. Only
+  the changed span and a few tokens behind it are compared: what comes before is the same text after
+  the same text, and cancels.
+* *Rejection* (KTO): half the mean of 1 - sigmoid(beta (z - r)) over answers of which nothing was
+  kept, half that of 1 - sigmoid(beta (r - z)) over kept ones, so that neither side outweighs the
+  other; z is the mean of r over answers put to each other's questions, at least 0, and has no
+  gradient. There is no rejection without a kept answer beside it.
 
-Both passes (value, then gradient) go through the network `size` sequences at a time, as the rest of a step does.
+Both passes (value, then gradient) go through the network `size` sequences at a time, as the rest of
+a step does.
 """
 
 from __future__ import annotations
@@ -27,7 +33,8 @@ from qi_learn.train.network import Network
 
 BETA = 0.1
 CONTEXT = 8
-"""Tokens behind the changed span that are compared too: they say whether what follows still fits."""
+"""Tokens behind the changed span that are compared too: they say whether what follows still fits.
+"""
 GROUP = 2
 """Rejections at a time, with as many kept answers: z then is a mean over four."""
 EPOCHS = 2
@@ -66,17 +73,29 @@ class Rejection:
 Comparison = Choice | Rejection
 
 
-def comparisons(pairs: Sequence[Pair], kept: Sequence[Sample], *, max_length: int, seed: int) -> tuple[Comparison, ...]:
-    """What the pairs of a data set compare; `kept` are the new sequences, from which rejections take their counterpart."""
+def comparisons(
+    pairs: Sequence[Pair], kept: Sequence[Sample], *, max_length: int, seed: int
+) -> tuple[Comparison, ...]:
+    """What the pairs of a data set compare; `kept` are the new sequences, from which rejections
+    take their counterpart.
+    """
     choices = [c for p in pairs if p.source != "reject" and (c := _choice(p, max_length))]
     rejected = [s for p in pairs if p.source == "reject" and (s := _whole(p, max_length))]
     rng = random.Random(seed)
     groups = [rejected[at : at + GROUP] for at in range(0, len(rejected), GROUP)] if kept else []
-    return (*choices, *(_rejection(group, rng.sample(kept, min(len(kept), len(group))), max_length) for group in groups))
+    return (
+        *choices,
+        *(
+            _rejection(group, rng.sample(kept, min(len(kept), len(group))), max_length)
+            for group in groups
+        ),
+    )
 
 
 def placed(found: Sequence[Comparison], *, steps: int, seed: int) -> dict[int, Comparison]:
-    """The comparison of each step that has one: each so often as `EPOCHS` says, spread evenly, at most one a step."""
+    """The comparison of each step that has one: each so often as `EPOCHS` says, spread evenly, at
+    most one a step.
+    """
     rng = random.Random(seed)
     order = [c for _ in range(EPOCHS) for c in rng.sample(found, len(found))][:steps]
     return {at * steps // len(order): c for at, c in enumerate(order)}
@@ -87,40 +106,75 @@ def looked_at(found: Sequence[Comparison]) -> tuple[Sample, ...]:
     return tuple({s.id: s for c in found for s in (*c.samples, *c.measured)}.values())
 
 
-def add_gradients(network: Network, comparison: Comparison, reference: Mapping[str, float], *, weight: float, size: int) -> float:
-    """Adds `weight` times the loss of a comparison to the gradients; the loss. `reference`: log-probabilities under the served model, by sequence."""
+def add_gradients(
+    network: Network,
+    comparison: Comparison,
+    reference: Mapping[str, float],
+    *,
+    weight: float,
+    size: int,
+) -> float:
+    """Adds `weight` times the loss of a comparison to the gradients; the loss.
+
+    `reference`: log-probabilities under the served model, by sequence.
+    """
     every = (*comparison.samples, *comparison.measured)
     now = dict(zip((s.id for s in every), log_probabilities(network, every, size), strict=True))
     loss, slopes = judge(comparison, now, reference)
-    weighed = [replace(s, weight=-weight * slope) for s, slope in zip(comparison.samples, slopes, strict=True)]  # on the NLL, hence the sign
+    weighed = [
+        replace(s, weight=-weight * slope)
+        for s, slope in zip(comparison.samples, slopes, strict=True)
+    ]  # on the NLL, hence the sign
     groups = balanced(sorted(weighed, key=lambda s: -len(s.ids)), size, network.lanes.count)
-    network.lanes.backward([partial(network.weighted_nll, group) for group in groups], network.parameters)
+    network.lanes.backward(
+        [partial(network.weighted_nll, group) for group in groups], network.parameters
+    )
     return loss
 
 
-def judge(comparison: Comparison, now: Mapping[str, float], reference: Mapping[str, float]) -> tuple[float, list[float]]:
+def judge(
+    comparison: Comparison, now: Mapping[str, float], reference: Mapping[str, float]
+) -> tuple[float, list[float]]:
     """The loss of a comparison, and its derivative by the log-probability of each of its `samples`."""
     moved = {name: value - reference[name] for name, value in now.items()}
     if isinstance(comparison, Choice):
         chosen, rejected = comparison.samples
         loss, by_margin = _log_loss(BETA * (moved[chosen.id] - moved[rejected.id]))
-        return loss - now[chosen.id] / chosen.targets, [BETA * by_margin - 1 / chosen.targets, -BETA * by_margin]
-    z = max(0.0, math.fsum(moved[s.id] for s in comparison.measured) / max(1, len(comparison.measured)))
-    sides = [(-1, s, 2 * len(comparison.rejected)) for s in comparison.rejected] + [(1, s, 2 * len(comparison.kept)) for s in comparison.kept]
+        return loss - now[chosen.id] / chosen.targets, [
+            BETA * by_margin - 1 / chosen.targets,
+            -BETA * by_margin,
+        ]
+    z = max(
+        0.0, math.fsum(moved[s.id] for s in comparison.measured) / max(1, len(comparison.measured))
+    )
+    sides = [(-1, s, 2 * len(comparison.rejected)) for s in comparison.rejected] + [
+        (1, s, 2 * len(comparison.kept)) for s in comparison.kept
+    ]
     values = [(sign, _sigmoid(sign * BETA * (moved[s.id] - z)), count) for sign, s, count in sides]
-    return math.fsum((1 - v) / count for _, v, count in values), [-sign * BETA * v * (1 - v) / count for sign, v, count in values]
+    return math.fsum((1 - v) / count for _, v, count in values), [
+        -sign * BETA * v * (1 - v) / count for sign, v, count in values
+    ]
 
 
 def preferred(found: Sequence[Comparison], known: Mapping[str, float]) -> float | None:
-    """In what share of the choices the chosen text is the likelier, where the two differ; None without choices."""
+    """In what share of the choices the chosen text is the likelier, where the two differ; None
+    without choices.
+    """
     choices = [c for c in found if isinstance(c, Choice)]
-    return sum(known[c.chosen.id] > known[c.rejected.id] for c in choices) / len(choices) if choices else None
+    return (
+        sum(known[c.chosen.id] > known[c.rejected.id] for c in choices) / len(choices)
+        if choices
+        else None
+    )
 
 
 def _choice(pair: Pair, max_length: int) -> Choice | None:
     """The two texts cut to where they differ; None where that is beyond the longest sequence."""
     chosen, rejected = pair.chosen_ids, pair.rejected_ids
-    start = next((i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), min(len(chosen), len(rejected)))
+    start = next(
+        (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b),
+        min(len(chosen), len(rejected)),
+    )
     shortest = min(len(chosen), len(rejected)) - start
     same = next((i for i in range(shortest) if chosen[-1 - i] != rejected[-1 - i]), shortest)
     cut = max(0, same - CONTEXT)
@@ -133,7 +187,9 @@ def _whole(pair: Pair, max_length: int) -> Sample | None:
     return _span(pair, "rejected", pair.rejected_ids, 0, max_length)
 
 
-def _span(pair: Pair, side: str, answer: Sequence[int], start: int, max_length: int) -> Sample | None:
+def _span(
+    pair: Pair, side: str, answer: Sequence[int], start: int, max_length: int
+) -> Sample | None:
     ids = (*pair.prompt_ids, *answer)[:max_length]
     first = max(1, len(pair.prompt_ids) + start)
     return Sample(f"{pair.hash}:{side}", ids, first) if len(ids) > first else None
@@ -148,7 +204,11 @@ def _rejection(rejected: Sequence[Sample], kept: Sequence[Sample], max_length: i
 
 def _after(other: Sample, answer: Sample, max_length: int) -> Sample | None:
     ids = (*other.ids[: other.start], *answer.ids[answer.start :])[:max_length]
-    return Sample(f"{answer.id} after {other.id}", ids, other.start) if len(ids) > other.start else None
+    return (
+        Sample(f"{answer.id} after {other.id}", ids, other.start)
+        if len(ids) > other.start
+        else None
+    )
 
 
 def _log_loss(x: float) -> tuple[float, float]:

@@ -1,7 +1,9 @@
-"""The processes that share a training, one for each GPU: every step's sequences are dealt out, gradients are added up, everything else is done alike.
+"""The processes that share a training, one for each GPU: every step's sequences are dealt out,
+gradients are added up, everything else is done alike.
 
-Each gradient is divided by the whole step's weight of target tokens before it is added, and the penalties come after, in every process on the same
-sum: so two processes take the steps that one would have taken, but for rounding. accelerate makes the process group (NCCL between GPUs, gloo on a
+Each gradient is divided by the whole step's weight of target tokens before it is added, and the
+penalties come after, in every process on the same sum: so two processes take the steps that one
+would have taken, but for rounding. accelerate makes the process group (NCCL between GPUs, gloo on a
 CPU). Alone, nothing of this happens and nothing of it is imported.
 """
 
@@ -48,7 +50,9 @@ class Ranks:
         return [float(value) for value in tensor.tolist()]
 
     def any(self, asked: bool) -> bool:
-        """Whether it is so in any process: what one has to stop for, all stop for, at the same step."""
+        """Whether it is so in any process: what one has to stop for, all stop for, at the same
+        step.
+        """
         return self.sum([float(asked)])[0] > 0
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
@@ -56,7 +60,9 @@ class Ranks:
         if self.size == 1:
             return
         them = list(parameters)
-        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in them])
+        flat = torch.cat(
+            [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in them]
+        )
         torch.distributed.all_reduce(flat)
         for parameter, part in zip(them, torch.split(flat, [p.numel() for p in them]), strict=True):
             parameter.grad = part.view_as(parameter).clone()
@@ -72,13 +78,23 @@ ALONE = Ranks()
 
 
 def join(meeting: Path, device: str) -> Ranks:
-    """Meets the other processes at the file `meeting`, which is new for every start; RANK and WORLD_SIZE say who this is (`conduct.py` sets them)."""
+    """Meets the other processes at the file `meeting`, which is new for every start; RANK and
+    WORLD_SIZE say who this is (`conduct.py` sets them).
+    """
     from accelerate import PartialState
     from accelerate.utils import check_cuda_p2p_ib_support
 
     cuda = device.startswith("cuda")
-    if cuda and not check_cuda_p2p_ib_support():  # cards that cannot talk to each other directly, which NCCL would try
+    if (
+        cuda and not check_cuda_p2p_ib_support()
+    ):  # cards that cannot talk to each other directly, which NCCL would try
         os.environ.update({"NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1"})
     who = {"rank": int(os.environ["RANK"]), "world_size": int(os.environ["WORLD_SIZE"])}
-    state = PartialState(cpu=not cuda, backend="nccl" if cuda else "gloo", init_method=meeting.as_uri(), timeout=LONGEST_WAIT, **who)
+    state = PartialState(
+        cpu=not cuda,
+        backend="nccl" if cuda else "gloo",
+        init_method=meeting.as_uri(),
+        timeout=LONGEST_WAIT,
+        **who,
+    )
     return Ranks(state.process_index, state.num_processes, state.device)

@@ -1,8 +1,10 @@
-"""What the model knew before this cycle's first step, and what it knows of the new after the last one.
+"""What the model knew before this cycle's first step, and what it knows of the new after the last
+one.
 
-Both are measured on the very network that is trained. *Before*: on what is served, with no LoRA on it yet, once in a run and kept in `before.json`, so that
-a run that was stopped goes on with the same numbers to the last bit. The two together are the run's `memory.json`, from which later cycles see what was
-forgotten.
+Both are measured on the very network that is trained. *Before*: on what is served, with no LoRA on
+it yet, once in a run and kept in `before.json`, so that a run that was stopped goes on with the
+same numbers to the last bit. The two together are the run's `memory.json`, from which later cycles
+see what was forgotten.
 """
 
 from __future__ import annotations
@@ -32,17 +34,27 @@ class RecallBaseline:
     reference: Mapping[str, float]
     """Log-probability (nats, summed) of every sequence that a comparison needs."""
     sequences: str
-    """Seal of all of these: with a plan that cuts them elsewhere, or holds the base in 4 bits now, they are measured anew."""
+    """Seal of all of these: with a plan that cuts them elsewhere, or holds the base in 4 bits now,
+    they are measured anew.
+    """
 
 
 def measure_before(run: Path, network: Network, plan: Plan, data: Data) -> RecallBaseline:
     """Measured now, or as it was measured when the run began. The network must have no LoRA yet."""
     replayed, compared = _replayed(plan, data, plan.steps.max_steps), looked_at(data.comparisons)
     old = [s for s in data.replay if s.id in replayed]
-    seal = hashlib.sha256(json.dumps([plan.hardware.four_bit, *([s.id, s.ids, s.start] for s in (*old, *compared))]).encode()).hexdigest()
+    seal = hashlib.sha256(
+        json.dumps(
+            [plan.hardware.four_bit, *([s.id, s.ids, s.start] for s in (*old, *compared))]
+        ).encode()
+    ).hexdigest()
     if (run / "before.json").exists() and (found := _read(run)).sequences == seal:
         return found
-    reference = zip((s.id for s in compared), log_probabilities(network, compared, plan.batches.batch_size), strict=True)
+    reference = zip(
+        (s.id for s in compared),
+        log_probabilities(network, compared, plan.batches.batch_size),
+        strict=True,
+    )
     before = RecallBaseline(per_token(network, old, plan.batches.batch_size), dict(reference), seal)
     replace_file(run / "before.json", codec.dumps(before) + "\n")
     return before
@@ -50,15 +62,30 @@ def measure_before(run: Path, network: Network, plan: Plan, data: Data) -> Recal
 
 def measure_after(run: Path, network: Network, plan: Plan, data: Data, steps: int) -> RecallLog:
     """The run's memory after `steps` steps, written down."""
-    memory = RecallLog(_read(run).known, per_token(network, data.new, plan.batches.batch_size), dict(_replayed(plan, data, steps)))
+    memory = RecallLog(
+        _read(run).known,
+        per_token(network, data.new, plan.batches.batch_size),
+        dict(_replayed(plan, data, steps)),
+    )
     replace_file(run / "memory.json", codec.dumps(memory) + "\n")
     return memory
 
 
-def prefers(run: Path, network: Network, plan: Plan, data: Data) -> tuple[float | None, float | None]:
-    """In what share of the pairs the kept text is the likelier: before the first step, and now. Both None without pairs."""
+def prefers(
+    run: Path, network: Network, plan: Plan, data: Data
+) -> tuple[float | None, float | None]:
+    """In what share of the pairs the kept text is the likelier: before the first step, and now.
+
+    Both None without pairs.
+    """
     sequences = [s for c in data.comparisons if isinstance(c, Choice) for s in c.samples]
-    now = dict(zip((s.id for s in sequences), log_probabilities(network, sequences, plan.batches.batch_size), strict=True))
+    now = dict(
+        zip(
+            (s.id for s in sequences),
+            log_probabilities(network, sequences, plan.batches.batch_size),
+            strict=True,
+        )
+    )
     return preferred(data.comparisons, _read(run).reference), preferred(data.comparisons, now)
 
 

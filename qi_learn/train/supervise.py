@@ -1,7 +1,9 @@
-"""Starts and watches the processes of a run that is done in parts (`parts.py`): one, then one for each device, then one again. No torch.
+"""Starts and watches the processes of a run that is done in parts (`parts.py`): one, then one for
+each device, then one again. No torch.
 
-They live and die together: where one of them fails or is killed the others are stopped, all of them stop when this process is asked to, and none
-outlives it. What was reached is in the newest checkpoint, from which all go on.
+They live and die together: where one of them fails or is killed the others are stopped, all of them
+stop when this process is asked to, and none outlives it. What was reached is in the newest
+checkpoint, from which all go on.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ GRACE = 5.0
 LEAVE_SECONDS = 30.0
 """How long a process whose parent is gone may take to leave."""
 AS_ASKED = frozenset((EXIT_DONE, EXIT_TRY_AGAIN, -signal.SIGTERM))
-"""How a process ends that did its work, or stopped because it was told to (by the signal itself where it had hardly begun)."""
+"""How a process ends that did its work, or stopped because it was told to (by the signal itself
+where it had hardly begun).
+"""
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 logger = logging.getLogger(__name__)
@@ -41,7 +45,10 @@ def is_apart(plan: Plan) -> bool:
 
 
 def supervise(run: Path, plan: Plan, *, stopping: Callable[[], bool]) -> int:
-    """Every part of a run, one after the other; the exit code. What went wrong is in `error.json`."""
+    """Every part of a run, one after the other; the exit code.
+
+    What went wrong is in `error.json`.
+    """
     for part in PARTS:
         if _is_done(run, part):
             continue
@@ -64,14 +71,29 @@ def _is_done(run: Path, part: Part) -> bool:
 
 def _start(run: Path, plan: Plan, part: Part) -> Iterator[subprocess.Popen[bytes]]:
     """The processes of a part. They inherit the descriptor that holds the run."""
-    command = [sys.executable, "-P", "-m", "qi_learn.train", str(run), "--parent", str(os.getpid()), "--part", part]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "qi_learn.train",
+        str(run),
+        "--parent",
+        str(os.getpid()),
+        "--part",
+        part,
+    ]
     environments = _ranks(plan) if part == "fit" else ()
     if len(environments) < 2:
         yield subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)
         return
     meeting = run / f"meeting-{os.getpid()}-{time.monotonic_ns()}"
     for own in environments:
-        yield subprocess.Popen([*command, "--meeting", str(meeting)], stdin=subprocess.DEVNULL, close_fds=False, env={**os.environ, **own})
+        yield subprocess.Popen(
+            [*command, "--meeting", str(meeting)],
+            stdin=subprocess.DEVNULL,
+            close_fds=False,
+            env={**os.environ, **own},
+        )
 
 
 def _ranks(plan: Plan) -> Sequence[dict[str, str]]:
@@ -86,14 +108,27 @@ def _ranks(plan: Plan) -> Sequence[dict[str, str]]:
     found = []
     for rank, device in enumerate(devices):
         cuda = device.startswith("cuda")
-        own = {"RANK": str(rank), "WORLD_SIZE": str(len(devices)), "LOCAL_RANK": "0" if cuda else str(rank), "LOCAL_WORLD_SIZE": str(len(devices))}
-        own |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), "GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK}
+        own = {
+            "RANK": str(rank),
+            "WORLD_SIZE": str(len(devices)),
+            "LOCAL_RANK": "0" if cuda else str(rank),
+            "LOCAL_WORLD_SIZE": str(len(devices)),
+        }
+        own |= {
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
+            "GLOO_SOCKET_IFNAME": LOOPBACK,
+            "NCCL_SOCKET_IFNAME": LOOPBACK,
+        }
         found.append(own | ({"CUDA_VISIBLE_DEVICES": visible[rank]} if cuda else {}))
     return found
 
 
-def _end_of(processes: Sequence[subprocess.Popen[bytes]], stopping: Callable[[], bool]) -> list[int | None]:
-    """Waits until all have ended; their exit codes when the first of them failed (None: it was at work still), or when all were done."""
+def _end_of(
+    processes: Sequence[subprocess.Popen[bytes]], stopping: Callable[[], bool]
+) -> list[int | None]:
+    """Waits until all have ended; their exit codes when the first of them failed (None: it was at
+    work still), or when all were done.
+    """
     asked = False
     failed: list[int | None] = []
     since = 0.0
@@ -116,11 +151,18 @@ def _tell(processes: Sequence[subprocess.Popen[bytes]], number: int) -> None:
 
 
 def _verdict(run: Path, part: Part, codes: Sequence[int | None]) -> int:
-    """What a part's exit codes mean for the run. A death by the system's own hand is a lack of memory, as everywhere."""
+    """What a part's exit codes mean for the run.
+
+    A death by the system's own hand is a lack of memory, as everywhere.
+    """
     found = {code for code in codes if code is not None}
     for code in sorted(found - AS_ASKED):
         if code < 0:
-            write_failure(run, f"A process of the training ({part}) was killed by signal {-code}.", "The run goes on from its newest checkpoint.")
+            write_failure(
+                run,
+                f"A process of the training ({part}) was killed by signal {-code}.",
+                "The run goes on from its newest checkpoint.",
+            )
     if found & {EXIT_NO_MEMORY, -signal.SIGKILL}:
         return EXIT_NO_MEMORY
     if found <= {EXIT_DONE}:

@@ -1,9 +1,11 @@
-"""Unsloth's patched model behind `Network`'s methods: bfloat16 on one GPU, all layers trained, its own gradient checkpointing.
+"""Unsloth's patched model behind `Network`'s methods: bfloat16 on one GPU, all layers trained, its
+own gradient checkpointing.
 
-Written against the source of the 2026.10.9 wheel and run with it on one H200 (docs/log.md). What is ours stays ours: the loss is made from the
-decoder's hidden states (its fused cross-entropy, which leaves no logits, is not used), the penalties act on the LoRA's factors once per step, the
-Fisher is made elsewhere with the plain model. The model is not cut: with full-precision weights on a GPU every layer changes. `unsloth` must have been
-imported before (`backend.import_unsloth`).
+Written against the source of the 2026.10.9 wheel and run with it on one H200 (docs/log.md). What is
+ours stays ours: the loss is made from the decoder's hidden states (its fused cross-entropy, which
+leaves no logits, is not used), the penalties act on the LoRA's factors once per step, the Fisher is
+made elsewhere with the plain model. The model is not cut: with full-precision weights on a GPU
+every layer changes. `unsloth` must have been imported before (`backend.import_unsloth`).
 """
 
 from __future__ import annotations
@@ -51,19 +53,30 @@ def load_fused(plan: Plan) -> Network:
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise ModelError(f"Unsloth cannot load {plan.base.weights}: {error}", 'Set `train.backend = "plain"`.') from error
+        raise ModelError(
+            f"Unsloth cannot load {plan.base.weights}: {error}", 'Set `train.backend = "plain"`.'
+        ) from error
     return FusedNetwork(causal, plan, fast)
 
 
 class FusedNetwork(Network):
-    """A whole causal model whose layers and LoRA another library has patched. Its forward hooks never fire: no Fisher from here."""
+    """A whole causal model whose layers and LoRA another library has patched.
+
+    Its forward hooks never fire: no Fisher from here.
+    """
 
     def __init__(self, causal: Any, plan: Plan, fast: Fast) -> None:
         if plan.lora.first_layer != 0:
-            raise ModelError("Unsloth trains all layers, and the plan leaves some out.", 'Set `train.backend = "plain"`.')
+            raise ModelError(
+                "Unsloth trains all layers, and the plan leaves some out.",
+                'Set `train.backend = "plain"`.',
+            )
         causal.requires_grad_(False)
         self.plan, self.first, self.causal = plan, 0, causal
-        self.device, self.dtype = torch.device(plan.hardware.device), torch.bfloat16 if plan.hardware.dtype == "bfloat16" else torch.float32
+        self.device, self.dtype = (
+            torch.device(plan.hardware.device),
+            torch.bfloat16 if plan.hardware.dtype == "bfloat16" else torch.float32,
+        )
         self.lanes = Lanes()
         self._fast = fast
         self.names = tuple(self._targets())
@@ -80,10 +93,14 @@ class FusedNetwork(Network):
             lora_dropout=0,
             bias="none",
             target_modules=list(self.plan.lora.target_modules),
-            use_gradient_checkpointing="unsloth" if self.plan.hardware.gradient_checkpointing else False,
+            use_gradient_checkpointing="unsloth"
+            if self.plan.hardware.gradient_checkpointing
+            else False,
             random_state=self.plan.seed,
         )
-        self._fast.for_training(peft_model)  # else it checkpoints nothing; there is no dropout that would be switched on
+        self._fast.for_training(
+            peft_model
+        )  # else it checkpoints nothing; there is no dropout that would be switched on
         for pair in self.factors().values():
             for value in pair:
                 value.data = value.data.to(torch.float32)
@@ -99,7 +116,9 @@ class FusedNetwork(Network):
         if torch.is_grad_enabled():
             batch.hidden.requires_grad_()  # its checkpointing is of the kind that needs an input with a gradient
         with self.autocast():
-            final: Tensor = self.causal.model(inputs_embeds=batch.hidden, use_cache=False).last_hidden_state
+            final: Tensor = self.causal.model(
+                inputs_embeds=batch.hidden, use_cache=False
+            ).last_hidden_state
         return final[batch.owner, batch.column]
 
     def module(self, name: str) -> nn.Module:
@@ -107,5 +126,9 @@ class FusedNetwork(Network):
 
     def _targets(self) -> Iterator[str]:
         for name, module in self.causal.named_modules():
-            if name.startswith("model.layers.") and isinstance(module, nn.Linear) and name.rpartition(".")[2] in self.plan.lora.target_modules:
+            if (
+                name.startswith("model.layers.")
+                and isinstance(module, nn.Linear)
+                and name.rpartition(".")[2] in self.plan.lora.target_modules
+            ):
                 yield name

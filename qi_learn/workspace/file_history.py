@@ -1,7 +1,9 @@
-"""What stood in a file, and since when: the texts of a watched file within the capture window, so that "added since the turn" can be told.
+"""What stood in a file, and since when: the texts of a watched file within the capture window, so
+that "added since the turn" can be told.
 
-The invariant: `before(ts)` is the text the file had at that time, as far back as the window goes; earlier than that it is the oldest text kept. Texts are
-kept compressed. A file that was not read when watching began (there was no room) has an unknown beginning, and says so with None.
+The invariant: `before(ts)` is the text the file had at that time, as far back as the window goes;
+earlier than that it is the oldest text kept. Texts are kept compressed. A file that was not read
+when watching began (there was no room) has an unknown beginning, and says so with None.
 """
 
 from __future__ import annotations
@@ -10,16 +12,28 @@ import zlib
 
 
 class FileHistory:
-    """The texts of one file, oldest first. `window`: seconds of history that are kept; `began`: when the first text was read."""
+    """The texts of one file, oldest first.
 
-    def __init__(self, baseline: str | None, *, window: float, began: float = float("-inf")) -> None:
+    `window`: seconds of history that are kept; `began`: when the first text was read.
+    """
+
+    def __init__(
+        self, baseline: str | None, *, window: float, began: float = float("-inf")
+    ) -> None:
         self._began = began
         self._versions: list[tuple[float, bytes | None]] = [(float("-inf"), _packed(baseline))]
         self._window = window
 
     def before(self, ts: float) -> str | None:
-        """The text just before the time `ts`; "" where there was no file yet, None where nobody knows."""
-        return _text(next((packed for when, packed in reversed(self._versions) if when < ts), self._versions[0][1]))
+        """The text just before the time `ts`; "" where there was no file yet, None where nobody
+        knows.
+        """
+        return _text(
+            next(
+                (packed for when, packed in reversed(self._versions) if when < ts),
+                self._versions[0][1],
+            )
+        )
 
     def reaches(self, ts: float) -> bool:
         """Whether `before(ts)` is the text of that time, not only the oldest that is kept."""
@@ -35,10 +49,14 @@ class FileHistory:
         return sum(len(packed) for _, packed in self._versions if packed is not None)
 
     def record(self, ts: float, text: str) -> float:
-        """Adds a text and returns its time, which is later than that of the text before (clocks are coarse). Texts older than the window are let go."""
+        """Adds a text and returns its time, which is later than that of the text before (clocks are
+        coarse). Texts older than the window are let go.
+        """
         ts = max(ts, self._versions[-1][0] + 1e-6)
         self._versions.append((ts, _packed(text)))
-        first = max((i for i, (when, _) in enumerate(self._versions) if when < ts - self._window), default=0)
+        first = max(
+            (i for i, (when, _) in enumerate(self._versions) if when < ts - self._window), default=0
+        )
         del self._versions[:first]
         return ts
 

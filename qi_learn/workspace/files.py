@@ -1,8 +1,10 @@
-"""Which files of a project are looked at, and how to watch its directories without watching what is ignored.
+"""Which files of a project are looked at, and how to watch its directories without watching what is
+ignored.
 
-Left out: what git ignores, version control itself, dependencies and caches by their names, editors' own files, files whose names say that they hold
-secrets, links, binary files and files over `MAX_BYTES`. A directory tree with nothing to leave out is one recursive watch; where something is left out
-(`.git`, `node_modules`) the directories above it are watched one by one.
+Left out: what git ignores, version control itself, dependencies and caches by their names, editors'
+own files, files whose names say that they hold secrets, links, binary files and files over
+`MAX_BYTES`. A directory tree with nothing to leave out is one recursive watch; where something is
+left out (`.git`, `node_modules`) the directories above it are watched one by one.
 """
 
 from __future__ import annotations
@@ -20,12 +22,49 @@ MAX_BYTES = 1_000_000
 MAX_UNITS = 64
 """A watch costs a thread: a project that would need more of them is watched as one tree."""
 SKIPPED_DIRECTORIES = {
-    *(".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".ruff_cache", ".pytest_cache"),
+    *(
+        ".git",
+        ".hg",
+        ".svn",
+        "node_modules",
+        "__pycache__",
+        ".venv",
+        "venv",
+        ".tox",
+        ".nox",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".pytest_cache",
+    ),
     *(".idea", ".aws", ".ssh", ".gnupg", "secrets"),
 }
-EDITORS_OWN = ("*~", "*.swp", "*.swo", "*.swx", "*.tmp", "*.bak", "*.orig", "*.rej", ".#*", "#*#", "*___jb_???___", "4913")
+EDITORS_OWN = (
+    "*~",
+    "*.swp",
+    "*.swo",
+    "*.swx",
+    "*.tmp",
+    "*.bak",
+    "*.orig",
+    "*.rej",
+    ".#*",
+    "#*#",
+    "*___jb_???___",
+    "4913",
+)
 SECRETS = (
-    *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.tfstate", ".npmrc", ".netrc", ".pypirc"),
+    *(
+        ".env",
+        ".env.*",
+        "*.pem",
+        "*.key",
+        "*.p12",
+        "*.pfx",
+        "*.tfstate",
+        ".npmrc",
+        ".netrc",
+        ".pypirc",
+    ),
     *("id_rsa*", "id_ed25519*", "id_ecdsa*", "credentials*"),
 )
 
@@ -46,7 +85,9 @@ def plain_name(relative: Path) -> bool:
 
 
 def read_text(path: Path) -> str | None:
-    """The file's text with `\\n` at the ends of its lines; "" where there is no such file, None where it is not a text of a reasonable size."""
+    """The file's text with `\\n` at the ends of its lines; "" where there is no such file, None
+    where it is not a text of a reasonable size.
+    """
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             return None
@@ -79,7 +120,9 @@ def project_files(root: Path, *, in_git: bool) -> Iterator[Path]:
 
 
 def units(root: Path, *, left_out: set[Path]) -> list[Unit]:
-    """The watches for the tree below `root`, without the directories in `left_out` and those left out by name."""
+    """The watches for the tree below `root`, without the directories in `left_out` and those left
+    out by name.
+    """
     found, _ = _units(root, left_out)
     return found if len(found) <= MAX_UNITS else [Unit(root, recursive=True)]
 
@@ -94,11 +137,17 @@ def _units(directory: Path, left_out: set[Path]) -> tuple[list[Unit], bool]:
         inner, inner_whole = _units(child, left_out)
         below += inner
         whole = whole and inner_whole
-    return ([Unit(directory, recursive=True)], True) if whole else ([Unit(directory, recursive=False), *below], False)
+    return (
+        ([Unit(directory, recursive=True)], True)
+        if whole
+        else ([Unit(directory, recursive=False), *below], False)
+    )
 
 
 def directories_in(directory: Path) -> list[Path]:
-    """Directories, not links to them, directly in `directory`; none where it is gone or closed to us."""
+    """Directories, not links to them, directly in `directory`; none where it is gone or closed to
+    us.
+    """
     with suppress(OSError), os.scandir(directory) as entries:
         return sorted(Path(e.path) for e in entries if e.is_dir(follow_symlinks=False))
     return []

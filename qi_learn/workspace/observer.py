@@ -1,7 +1,10 @@
-"""Watching directories: watchdog's observers, what is scheduled with them, and what to do where the system has no room for more watches.
+"""Watching directories: watchdog's observers, what is scheduled with them, and what to do where the
+system has no room for more watches.
 
-Linux gives every user a number of inotify watches; the library passes over directories for which there was none left. So after scheduling, the watches
-that the kernel says we have are counted; where some are missing the project is looked at every second instead, and a note says how to get more.
+Linux gives every user a number of inotify watches; the library passes over directories for which
+there was none left. So after scheduling, the watches that the kernel says we have are counted;
+where some are missing the project is looked at every second instead, and a note says how to get
+more.
 """
 
 from __future__ import annotations
@@ -70,16 +73,28 @@ class Observation:
                     self._schedule(root, self._polling_observer(), unit)
 
     def extend(self, root: Path, directory: Path) -> list[Path]:
-        """A directory has appeared: watches it where no recursive watch covers it. Returns the files that are in it already."""
+        """A directory has appeared: watches it where no recursive watch covers it.
+
+        Returns the files that are in it already.
+        """
         if SKIPPED_DIRECTORIES & set(directory.relative_to(root).parts):
             return []
         with self._lock:
             watches = self._watches.get(root, [])
-            covered = any(Path(w.path) == directory or (w.is_recursive and Path(w.path) in directory.parents) for _, w in watches)
+            covered = any(
+                Path(w.path) == directory or (w.is_recursive and Path(w.path) in directory.parents)
+                for _, w in watches
+            )
             if watches and not covered:
-                with suppress(OSError):  # gone again, or no room: its files are found with the next commit
+                with suppress(
+                    OSError
+                ):  # gone again, or no room: its files are found with the next commit
                     self._schedule(root, watches[0][0], Unit(directory, recursive=True))
-        return [path for path in directory.rglob("*") if path.is_file() and not SKIPPED_DIRECTORIES & set(path.relative_to(root).parts)]
+        return [
+            path
+            for path in directory.rglob("*")
+            if path.is_file() and not SKIPPED_DIRECTORIES & set(path.relative_to(root).parts)
+        ]
 
     def remove(self, root: Path) -> None:
         """Stops watching a project's tree."""
@@ -96,7 +111,11 @@ class Observation:
     def _add_native(self, root: Path, wanted: list[Unit]) -> bool:
         """False where the system has no room; then nothing of it is left."""
         before = _kernel_watches()
-        nested = any(root in other.parents or other in root.parents for other in self._watches if other != root)
+        nested = any(
+            root in other.parents or other in root.parents
+            for other in self._watches
+            if other != root
+        )
         try:
             if self._native is None:
                 self._native = Observer()
@@ -126,7 +145,9 @@ class Observation:
         return self._poller
 
     def _schedule(self, root: Path, observer: BaseObserver, unit: Unit) -> None:
-        watch = observer.schedule(self._handler, str(unit.directory), recursive=unit.recursive, event_filter=KINDS)
+        watch = observer.schedule(
+            self._handler, str(unit.directory), recursive=unit.recursive, event_filter=KINDS
+        )
         self._watches[root].append((observer, watch))
 
     def _unschedule(self, root: Path) -> None:
@@ -139,5 +160,7 @@ def _kernel_watches() -> int:
     count = 0
     for info in Path("/proc/self/fdinfo").glob("*"):
         with suppress(OSError):
-            count += sum(1 for line in info.read_text().splitlines() if line.startswith("inotify wd:"))
+            count += sum(
+                1 for line in info.read_text().splitlines() if line.startswith("inotify wd:")
+            )
     return count

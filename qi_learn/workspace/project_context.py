@@ -1,6 +1,8 @@
-"""What kind of project a turn belongs to: R2's ProjectContext and CodebaseContext, read from what every project says of itself.
+"""What kind of project a turn belongs to: R2's ProjectContext and CodebaseContext, read from what
+every project says of itself.
 
-Only manifests and file names are read, never the code. What no file says is None. Looked at once per (project, commit): `Contexts` remembers.
+Only manifests and file names are read, never the code. What no file says is None. Looked at once
+per (project, commit): `Contexts` remembers.
 """
 
 from __future__ import annotations
@@ -28,19 +30,101 @@ LANGUAGES = {
     "zig": "zig",
 }  # fmt: skip
 FRAMEWORKS = {
-    *("django", "flask", "fastapi", "starlette", "aiohttp", "tornado", "sqlalchemy", "pydantic", "torch", "tensorflow", "jax", "transformers", "pandas"),
-    *("numpy", "polars", "scikit-learn", "typer", "click", "celery", "airflow", "streamlit", "react", "next", "vue", "nuxt", "svelte", "@angular/core"),
-    *("express", "@nestjs/core", "electron", "tailwindcss", "axum", "actix-web", "rocket", "tokio", "bevy", "serde", "clap", "gin", "echo", "fiber", "cobra"),
+    *(
+        "django",
+        "flask",
+        "fastapi",
+        "starlette",
+        "aiohttp",
+        "tornado",
+        "sqlalchemy",
+        "pydantic",
+        "torch",
+        "tensorflow",
+        "jax",
+        "transformers",
+        "pandas",
+    ),
+    *(
+        "numpy",
+        "polars",
+        "scikit-learn",
+        "typer",
+        "click",
+        "celery",
+        "airflow",
+        "streamlit",
+        "react",
+        "next",
+        "vue",
+        "nuxt",
+        "svelte",
+        "@angular/core",
+    ),
+    *(
+        "express",
+        "@nestjs/core",
+        "electron",
+        "tailwindcss",
+        "axum",
+        "actix-web",
+        "rocket",
+        "tokio",
+        "bevy",
+        "serde",
+        "clap",
+        "gin",
+        "echo",
+        "fiber",
+        "cobra",
+    ),
 }
-TEST_TOOLS = ("pytest", "hypothesis", "nose2", "tox", "vitest", "jest", "mocha", "playwright", "cypress", "testify", "proptest", "criterion")
-STYLE_TOOLS = ("ruff", "black", "flake8", "pylint", "isort", "yapf", "biome", "eslint", "prettier", "rustfmt", "clang-format", "golangci-lint")
+TEST_TOOLS = (
+    "pytest",
+    "hypothesis",
+    "nose2",
+    "tox",
+    "vitest",
+    "jest",
+    "mocha",
+    "playwright",
+    "cypress",
+    "testify",
+    "proptest",
+    "criterion",
+)
+STYLE_TOOLS = (
+    "ruff",
+    "black",
+    "flake8",
+    "pylint",
+    "isort",
+    "yapf",
+    "biome",
+    "eslint",
+    "prettier",
+    "rustfmt",
+    "clang-format",
+    "golangci-lint",
+)
 STYLE_FILES = {
     "ruff.toml": "ruff", ".ruff.toml": "ruff", ".flake8": "flake8", ".pylintrc": "pylint", "biome.json": "biome", ".prettierrc": "prettier",
     "rustfmt.toml": "rustfmt", ".clang-format": "clang-format", ".golangci.yml": "golangci-lint", ".golangci.yaml": "golangci-lint",
     "eslint.config.js": "eslint", ".eslintrc.json": "eslint", ".eslintrc.js": "eslint",
 }  # fmt: skip
 BUILT_IN_TESTS = {"Cargo.toml": "cargo test", "go.mod": "go test"}
-MANIFESTS = ("pyproject.toml", "setup.py", "requirements.txt", "package.json", "Cargo.toml", "go.mod", "pom.xml", "build.gradle", "CMakeLists.txt", "Makefile")
+MANIFESTS = (
+    "pyproject.toml",
+    "setup.py",
+    "requirements.txt",
+    "package.json",
+    "Cargo.toml",
+    "go.mod",
+    "pom.xml",
+    "build.gradle",
+    "CMakeLists.txt",
+    "Makefile",
+)
 _NAME = re.compile(r"[A-Za-z0-9@][\w.@/-]*")
 
 
@@ -49,7 +133,9 @@ class ProjectContext:
     """One project at one commit."""
 
     project_type: str | None
-    """`package`, `web application`, `command line tool`, `library`, `service`, ...: what its manifest makes it; None where it has none."""
+    """`package`, `web application`, `command line tool`, `library`, `service`, ...: what its
+    manifest makes it; None where it has none.
+    """
     language: str | None
     """The language of most of its files."""
     languages: Mapping[str, int]
@@ -88,9 +174,17 @@ class Contexts:
 def read_context(project: Path, *, commit: str | None, branch: str | None) -> ProjectContext:
     """Reads a project's context. Raises NotFound where it is not a directory."""
     if not project.is_dir():
-        raise NotFound(f"The project {project} is not a directory.", "Remove it from the projects, or put it back.")
-    files = [path.relative_to(project).as_posix() for path in project_files(project, in_git=commit is not None)]
-    languages = Counter(LANGUAGES[s] for f in files if (s := PurePosixPath(f).suffix[1:].lower()) in LANGUAGES)
+        raise NotFound(
+            f"The project {project} is not a directory.",
+            "Remove it from the projects, or put it back.",
+        )
+    files = [
+        path.relative_to(project).as_posix()
+        for path in project_files(project, in_git=commit is not None)
+    ]
+    languages = Counter(
+        LANGUAGES[s] for f in files if (s := PurePosixPath(f).suffix[1:].lower()) in LANGUAGES
+    )
     needs, version, scripts = _manifests(project, files)
     frameworks = tuple(sorted(FRAMEWORKS & needs))
     ordered = dict(languages.most_common())
@@ -102,9 +196,14 @@ def read_context(project: Path, *, commit: str | None, branch: str | None) -> Pr
         technologies=(*spoken, *(f for f in frameworks if f not in spoken)),
         frameworks=frameworks,
         testing_framework=_testing(files, needs),
-        code_style=next((tool for name, tool in STYLE_FILES.items() if name in files), None) or next((t for t in STYLE_TOOLS if t in needs), None),
+        code_style=next((tool for name, tool in STYLE_FILES.items() if name in files), None)
+        or next((t for t in STYLE_TOOLS if t in needs), None),
         architecture=_architecture(files) if files else None,
-        development_phase=None if version is None else "before 1.0" if version.split(".")[0] == "0" else "released",
+        development_phase=None
+        if version is None
+        else "before 1.0"
+        if version.split(".")[0] == "0"
+        else "released",
         files=len(files),
         branch=branch,
         commit=commit,
@@ -121,21 +220,29 @@ def _head(project: Path) -> tuple[str | None, str | None]:
         return None, None
 
 
-# --- manifests ---------------------------------------------------------------------------------------------------------------------------
+# --- manifests ------------------------------------------------------------------------------------
 
 
 def _manifests(project: Path, files: Iterable[str]) -> tuple[set[str], str | None, bool]:
-    """(names of what the project needs, its version, whether it installs commands) from the manifests at its top."""
+    """(names of what the project needs, its version, whether it installs commands) from the
+    manifests at its top.
+    """
     there = set(files)
     python = _toml(project / "pyproject.toml") if "pyproject.toml" in there else {}
     rust = _toml(project / "Cargo.toml") if "Cargo.toml" in there else {}
     node = _json(project / "package.json") if "package.json" in there else {}
     go = _text(project / "go.mod") if "go.mod" in there else ""
     about = _table(python, "project")
-    needs = _python_needs(python) | _lines(_text(project / "requirements.txt") if "requirements.txt" in there else "")
+    needs = _python_needs(python) | _lines(
+        _text(project / "requirements.txt") if "requirements.txt" in there else ""
+    )
     needs |= {name for key in ("dependencies", "devDependencies") for name in _table(node, key)}
     needs |= {name for key in ("dependencies", "dev-dependencies") for name in _table(rust, key)}
-    needs |= {name for path in re.findall(r"^\s*(?:require\s+)?([\w.-]+\.[\w.-]+/\S+)\s+v", go, re.MULTILINE) for name in path.split("/")}
+    needs |= {
+        name
+        for path in re.findall(r"^\s*(?:require\s+)?([\w.-]+\.[\w.-]+/\S+)\s+v", go, re.MULTILINE)
+        for name in path.split("/")
+    }
     needs |= set(_table(python, "tool"))
     version = about.get("version") or _table(rust, "package").get("version") or node.get("version")
     scripts = bool(about.get("scripts") or node.get("bin") or rust.get("bin"))
@@ -144,9 +251,21 @@ def _manifests(project: Path, files: Iterable[str]) -> tuple[set[str], str | Non
 
 def _python_needs(pyproject: Mapping[str, Any]) -> set[str]:
     about = _table(pyproject, "project")
-    groups = [about.get("dependencies"), *_table(about, "optional-dependencies").values(), *_table(pyproject, "dependency-groups").values()]
-    named = [text for group in groups if isinstance(group, list) for text in group if isinstance(text, str)]
-    return _lines("\n".join(named)) | {name.lower() for name in _table(_table(_table(pyproject, "tool"), "poetry"), "dependencies")}
+    groups = [
+        about.get("dependencies"),
+        *_table(about, "optional-dependencies").values(),
+        *_table(pyproject, "dependency-groups").values(),
+    ]
+    named = [
+        text
+        for group in groups
+        if isinstance(group, list)
+        for text in group
+        if isinstance(text, str)
+    ]
+    return _lines("\n".join(named)) | {
+        name.lower() for name in _table(_table(_table(pyproject, "tool"), "poetry"), "dependencies")
+    }
 
 
 def _lines(requirements: str) -> set[str]:
@@ -182,14 +301,27 @@ def _text(path: Path) -> str:
         return ""
 
 
-# --- what they make it -------------------------------------------------------------------------------------------------------------------
+# --- what they make it ----------------------------------------------------------------------------
 
 
 def _type(files: Iterable[str], frameworks: Iterable[str], scripts: bool) -> str | None:
     there, used = set(files), set(frameworks)
     if used & {"react", "next", "vue", "nuxt", "svelte", "@angular/core", "django", "streamlit"}:
         return "web application"
-    if used & {"fastapi", "flask", "starlette", "aiohttp", "express", "@nestjs/core", "axum", "actix-web", "rocket", "gin", "echo", "fiber"}:
+    if used & {
+        "fastapi",
+        "flask",
+        "starlette",
+        "aiohttp",
+        "express",
+        "@nestjs/core",
+        "axum",
+        "actix-web",
+        "rocket",
+        "gin",
+        "echo",
+        "fiber",
+    }:
         return "service"
     if used & {"torch", "tensorflow", "jax", "transformers"}:
         return "machine learning"
@@ -210,8 +342,14 @@ def _testing(files: Iterable[str], needs: set[str]) -> str | None:
 
 def _architecture(files: Iterable[str]) -> str:
     paths = [PurePosixPath(name) for name in files]
-    manifests = {os.path.dirname(str(p)) for p in paths if p.name in ("pyproject.toml", "package.json", "Cargo.toml", "go.mod")} - {""}
-    tops = Counter(p.parts[0] for p in paths if len(p.parts) > 1 and p.suffix[1:].lower() in LANGUAGES)
+    manifests = {
+        os.path.dirname(str(p))
+        for p in paths
+        if p.name in ("pyproject.toml", "package.json", "Cargo.toml", "go.mod")
+    } - {""}
+    tops = Counter(
+        p.parts[0] for p in paths if len(p.parts) > 1 and p.suffix[1:].lower() in LANGUAGES
+    )
     if len(manifests) >= 2:
         return "monorepo"
     if tops.get("src"):

@@ -1,6 +1,8 @@
-"""Following the reflog of HEAD (`.git/logs/HEAD`): every move of HEAD exactly once, by whatever program, without a hook.
+"""Following the reflog of HEAD (`.git/logs/HEAD`): every move of HEAD exactly once, by whatever
+program, without a hook.
 
-git only appends to this file, except when it cleans up old entries; then we go on after the line that was read last, or where HEAD was then.
+git only appends to this file, except when it cleans up old entries; then we go on after the line
+that was read last, or where HEAD was then.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from qi_learn.outside import git
 
 
 class Reflog:
-    """The moves of HEAD from now on, or those since a time. `repository`: the repository's own directory."""
+    """The moves of HEAD from now on, or those since a time.
+
+    `repository`: the repository's own directory.
+    """
 
     def __init__(self, repository: Path, *, since: float | None = None) -> None:
         self._file = repository / "logs" / "HEAD"
@@ -45,5 +50,7 @@ class Reflog:
             return lines[self._count :]
         if self._last in lines:
             return lines[len(lines) - lines[::-1].index(self._last) :]
-        begun = [i for i, line in enumerate(lines) if line.split(" ")[0] == self._last.split(" ")[1]]  # a move begins where the one before it ended
+        begun = [
+            i for i, line in enumerate(lines) if line.split(" ")[0] == self._last.split(" ")[1]
+        ]  # a move begins where the one before it ended
         return lines[begun[-1] :] if begun else []

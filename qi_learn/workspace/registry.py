@@ -1,4 +1,6 @@
-"""The projects that are watched: a JSON list of directories, written by `qi-learn init`, read by the daemon when it changes."""
+"""The projects that are watched: a JSON list of directories, written by `qi-learn init`, read by
+the daemon when it changes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,10 @@ from qi_learn.paths import Paths, replace_file
 
 
 def load_projects(paths: Paths) -> tuple[Path, ...]:
-    """Registered projects in the order of registration. Raises SettingsError where the file is damaged, OSError where it cannot be read."""
+    """Registered projects in the order of registration.
+
+    Raises SettingsError where the file is damaged, OSError where it cannot be read.
+    """
     try:
         listed = json.loads(paths.projects.read_text(encoding="utf-8"))
         if not isinstance(listed, list) or not all(isinstance(p, str) for p in listed):
@@ -19,13 +24,17 @@ def load_projects(paths: Paths) -> tuple[Path, ...]:
         return ()
     except ValueError as error:
         raise SettingsError(
-            f"The list of projects {paths.projects} cannot be read: {error}", "Delete it and run `qi-learn init PATH` for each project."
+            f"The list of projects {paths.projects} cannot be read: {error}",
+            "Delete it and run `qi-learn init PATH` for each project.",
         ) from error
     return tuple(Path(p) for p in listed)
 
 
 def add_project(paths: Paths, project: Path) -> bool:
-    """Registers a directory; False where it was registered before. Raises SettingsError where the list is damaged, OSError where it cannot be written."""
+    """Registers a directory; False where it was registered before.
+
+    Raises SettingsError where the list is damaged, OSError where it cannot be written.
+    """
     known = load_projects(paths)
     if project in known:
         return False
@@ -34,7 +43,10 @@ def add_project(paths: Paths, project: Path) -> bool:
 
 
 def project_of(paths: Paths, place: Path) -> Path | None:
-    """The registered project that holds `place` (the innermost one), or None. Raises SettingsError where the list is damaged."""
+    """The registered project that holds `place` (the innermost one), or None.
+
+    Raises SettingsError where the list is damaged.
+    """
     real = place.resolve()
     holding = [p for p in load_projects(paths) if real.is_relative_to(p.resolve())]
     return max(holding, key=lambda p: len(p.parts), default=None)

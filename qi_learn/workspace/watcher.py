@@ -1,11 +1,14 @@
 """File saves and commits of the registered projects, as they happen.
 
-An event of the operating system only says where to look: the file is read a moment later, compared with what was known, and a `FileSaved` is told where
-its text differs. So bursts, saves by renaming, and events that come twice or late all end in the same sequence of texts. Commits are read from the
-reflog of HEAD (`.git/logs/HEAD`), which needs no hook and tells `reset` from `revert`; the files of a commit are read again before it is told, so that
-nobody hears of a commit before the saves in it. What git itself wrote into the tree (checkout, pull, reset to another commit) is not a save.
+An event of the operating system only says where to look: the file is read a moment later, compared
+with what was known, and a `FileSaved` is told where its text differs. So bursts, saves by renaming,
+and events that come twice or late all end in the same sequence of texts. Commits are read from the
+reflog of HEAD (`.git/logs/HEAD`), which needs no hook and tells `reset` from `revert`; the files of
+a commit are read again before it is told, so that nobody hears of a commit before the saves in it.
+What git itself wrote into the tree (checkout, pull, reset to another commit) is not a save.
 
-`poll` is called by the daemon's thread; a thread of ours reads files as they change, so that a text is not lost while the daemon is busy.
+`poll` is called by the daemon's thread; a thread of ours reads files as they change, so that a text
+is not lost while the daemon is busy.
 """
 
 from __future__ import annotations
@@ -38,11 +41,23 @@ WRITTEN_SECONDS = 0.3
 LOCK_SECONDS = 10.0
 """git's `index.lock` says that git is writing into the tree; older than this it was left behind."""
 HEAD_SECONDS = 0.5
-"""How long after its last write to the index git may still move HEAD, which tells whose the files' texts are; until then they are not read."""
+"""How long after its last write to the index git may still move HEAD, which tells whose the files'
+texts are; until then they are not read.
+"""
 MEMORY_BYTES = 128 * 1024 * 1024
 FAILED_SECONDS = 5.0
 """How long to leave a project alone whose changes could not be read."""
-GIT_WRITES = {"checkout", "pull", "merge", "reset", "rebase", "clone", "revert", "cherry-pick", "am"}
+GIT_WRITES = {
+    "checkout",
+    "pull",
+    "merge",
+    "reset",
+    "rebase",
+    "clone",
+    "revert",
+    "cherry-pick",
+    "am",
+}
 """Moves of HEAD with which git itself writes into the tree."""
 
 
@@ -63,7 +78,10 @@ class FileSaved:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """HEAD moved: by a commit, or by what `action` says. `files` (within the project) are those that differ between `previous` and `commit`."""
+    """HEAD moved: by a commit, or by what `action` says.
+
+    `files` (within the project) are those that differ between `previous` and `commit`.
+    """
 
     project: str
     commit: str
@@ -91,7 +109,10 @@ class _Project:
     reflog: Reflog | None = None
 
     def find_repository(self, *, since: float | None = None) -> None:
-        """Where it has one by now. A project that becomes one while it is watched tells its commits `since` then."""
+        """Where it has one by now.
+
+        A project that becomes one while it is watched tells its commits `since` then.
+        """
         try:
             self.repository = git.git_directory(self.root)
         except ToolMissing as error:
@@ -100,9 +121,20 @@ class _Project:
 
 
 class Watcher:
-    """Watches projects until closed. `window`: seconds of texts kept per file; `polling`: look at the trees every second in place of asking the system."""
+    """Watches projects until closed.
 
-    def __init__(self, *, window: float = 7200.0, clock: Callable[[], float] = time.time, polling: bool = False, memory: int = MEMORY_BYTES) -> None:
+    `window`: seconds of texts kept per file; `polling`: look at the trees every second in place of
+    asking the system.
+    """
+
+    def __init__(
+        self,
+        *,
+        window: float = 7200.0,
+        clock: Callable[[], float] = time.time,
+        polling: bool = False,
+        memory: int = MEMORY_BYTES,
+    ) -> None:
         self._window = window
         self._clock = clock
         self._memory = memory
@@ -123,17 +155,23 @@ class Watcher:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know: where the system could not watch and the trees are looked at every second."""
+        """What a person should know: where the system could not watch and the trees are looked at
+        every second.
+        """
         return self._observation.notes
 
     def add(self, project: Path) -> None:
-        """Watches a project from now on; its files as they are now are where changes count from. Reads them all, so it takes a while for a large one.
+        """Watches a project from now on; its files as they are now are where changes count from.
+        Reads them all, so it takes a while for a large one.
 
         Raises NotFound where it is not a directory.
         """
         root = project.absolute()
         if not root.is_dir():
-            raise NotFound(f"The project {root} is not a directory.", "Remove it from the projects, or put it back.")
+            raise NotFound(
+                f"The project {root} is not a directory.",
+                "Remove it from the projects, or put it back.",
+            )
         with self._lock:
             if root in self._projects:
                 return
@@ -156,7 +194,11 @@ class Watcher:
         """The texts of a file of a watched project; an empty history for a file nobody saw."""
         with self._lock:
             state = self._owner(path)
-            return FileHistory("", window=self._window) if state is None else self._history(state, path)
+            return (
+                FileHistory("", window=self._window)
+                if state is None
+                else self._history(state, path)
+            )
 
     def poll(self) -> list[FileSaved | Committed]:
         """What happened since the last call, in order."""
@@ -172,11 +214,17 @@ class Watcher:
         self._marks.put(None)
         self._reader.join()
 
-    # --- from events to texts ------------------------------------------------------------------------------------------------------------
+    # --- from events to texts ---------------------------------------------------------------------
 
     def _mark(self, event: FileSystemEvent) -> None:
-        """Called by the observer's thread: only notes where to look (a lock taken here could meet the observer's own)."""
-        due = time.monotonic() + (CLOSED_SECONDS if isinstance(event, FileClosedEvent) or event.event_type in ("moved", "deleted") else WRITTEN_SECONDS)
+        """Called by the observer's thread: only notes where to look (a lock taken here could meet
+        the observer's own).
+        """
+        due = time.monotonic() + (
+            CLOSED_SECONDS
+            if isinstance(event, FileClosedEvent) or event.event_type in ("moved", "deleted")
+            else WRITTEN_SECONDS
+        )
         for path in (event.src_path, event.dest_path):
             if path:
                 self._marks.put(_Mark(Path(os.fsdecode(path)), due, event.is_directory))
@@ -185,9 +233,13 @@ class Watcher:
         """The thread: sleeps until something is marked, reads what is due."""
         while True:
             with self._lock:
-                due = min((d for s in self._projects.values() for d in s.pending.values()), default=None)
+                due = min(
+                    (d for s in self._projects.values() for d in s.pending.values()), default=None
+                )
             try:
-                mark = self._marks.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
+                mark = self._marks.get(
+                    timeout=None if due is None else max(0.0, due - time.monotonic())
+                )
             except queue.Empty:
                 mark = _Mark(Path("/"), 0.0, False)  # in no project
             if mark is None:
@@ -199,8 +251,12 @@ class Watcher:
                     try:
                         self._read_due(state)
                     except Exception:
-                        logger.exception("the changes in %s could not be read; trying again", state.root)
-                        state.pending.update(dict.fromkeys(state.pending, time.monotonic() + FAILED_SECONDS))
+                        logger.exception(
+                            "the changes in %s could not be read; trying again", state.root
+                        )
+                        state.pending.update(
+                            dict.fromkeys(state.pending, time.monotonic() + FAILED_SECONDS)
+                        )
 
     def _take_marks(self) -> None:
         with suppress(queue.Empty):
@@ -237,14 +293,23 @@ class Watcher:
             del state.pending[path]
 
     def _read(self, state: _Project, paths: Iterable[Path], *, commit: str | None = None) -> None:
-        """Tells the texts that are new. With `commit`, those that are just what that commit has were written by git: they are noted, not told."""
+        """Tells the texts that are new.
+
+        With `commit`, those that are just what that commit has were written by git: they are noted,
+        not told.
+        """
         wanted = self._watched(state, list(dict.fromkeys(paths)))
-        for path in sorted(wanted, key=lambda p: p.exists()):  # gone files first: of a renamed file the old name is told before the new one
+        for path in sorted(
+            wanted, key=lambda p: p.exists()
+        ):  # gone files first: of a renamed file the old name is told before the new one
             text = read_text(path)
             history = self._history(state, path)
             if text is None or text == history.newest:
                 continue
-            by_git = commit is not None and git.text_at(state.root, commit, path.relative_to(state.root).as_posix()) == text
+            by_git = (
+                commit is not None
+                and git.text_at(state.root, commit, path.relative_to(state.root).as_posix()) == text
+            )
             self._used -= history.size
             ts = history.record(self._changed(path), text)
             state.files[path] = history
@@ -273,11 +338,15 @@ class Watcher:
         if text is None:
             return
         full = self._used >= self._memory
-        history = state.files[path] = FileHistory(None if full else text, window=self._window, began=state.added)
+        history = state.files[path] = FileHistory(
+            None if full else text, window=self._window, began=state.added
+        )
         self._used += history.size
 
     def _watched(self, state: _Project, paths: list[Path]) -> list[Path]:
-        """Those that are looked at: by name, and by what git ignores (asked once per file, again when a `.gitignore` changes)."""
+        """Those that are looked at: by name, and by what git ignores (asked once per file, again
+        when a `.gitignore` changes).
+        """
         named = [p for p in paths if plain_name(p.relative_to(state.root))]
         if state.repository is None:
             return named
@@ -288,17 +357,21 @@ class Watcher:
         state.ignored.update({p: str(p.relative_to(state.root)) in found for p in unknown})
         return [p for p in named if not state.ignored.get(p, False)]
 
-    # --- commits -------------------------------------------------------------------------------------------------------------------------
+    # --- commits ----------------------------------------------------------------------------------
 
     def _git_is_writing(self, state: _Project) -> bool:
         return self._age(state, "index.lock") < LOCK_SECONDS
 
     def _head_may_move(self, state: _Project) -> bool:
-        """Whether git wrote its index just now: a checkout lets go of `index.lock` a moment before it says what it did."""
+        """Whether git wrote its index just now: a checkout lets go of `index.lock` a moment before
+        it says what it did.
+        """
         return abs(self._age(state, "index")) < HEAD_SECONDS
 
     def _age(self, state: _Project, name: str) -> float:
-        """Seconds since git wrote a file of its own (below 0 after the clock was put back); infinite where there is none."""
+        """Seconds since git wrote a file of its own (below 0 after the clock was put back);
+        infinite where there is none.
+        """
         if state.repository is None:
             return math.inf
         try:
@@ -321,6 +394,10 @@ class Watcher:
             told.append(Committed(str(state.root), move.new, files, move.action, move.ts, move.old))
             written = move.new if move.action in GIT_WRITES and move.old != move.new else written
         if told:
-            self._read(state, [*state.pending, *(state.root / file for move in told for file in move.files)], commit=written and told[-1].commit)
+            self._read(
+                state,
+                [*state.pending, *(state.root / file for move in told for file in move.files)],
+                commit=written and told[-1].commit,
+            )
             state.pending.clear()
             self._told += told
