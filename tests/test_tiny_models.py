@@ -7,7 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_models import write_tiny_model
+
+from tests.support.tiny_models import write_tiny_model
 
 TEXT = "def add(a, b):\n    return a + b  # größer ≤ 🐍\n"
 

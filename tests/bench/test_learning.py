@@ -1,0 +1,241 @@
+"""The learning benchmark: what it asks was never taught, its numbers are the definitions', and it
+runs on the product's own code.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qi_learn.bench import metrics
+from qi_learn.bench.conventions import DEV, TEST, TRAIN, changed, conventions, stage, stream
+from qi_learn.bench.figures import MethodFigures, Report
+from qi_learn.bench.tasks import convention_task, disjoint, probes
+from qi_learn.deploy import model_server
+from qi_learn.errors import QiError
+from qi_learn.outside.llama_cpp import load_vocabulary
+from tests.support.command_line import Terminal
+
+SEEDS = (0, 1, 99)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_there_are_more_than_twenty_conventions_and_each_is_its_own(seed: int) -> None:
+    made = conventions(seed, 26)
+    task = stage(seed, made[0]).train[0]
+    assert len({c.code(task) for c in made}) == len({c.prompt(task) for c in made}) == 26
+    for words in ("project", "context", "store", "note", "good", "fault"):
+        assert len({getattr(c, words) for c in made}) == 26
+    assert conventions(seed, 4) == made[:4]
+    with pytest.raises(ValueError, match="26 conventions"):
+        conventions(seed, 27)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_function_is_python_and_asked_for_once(seed: int) -> None:
+    for found in stream(seed, 26):
+        tasks = (*found.train, *found.dev, *found.test)
+        assert (len(found.train), len(found.dev), len(found.test)) == (TRAIN, DEV, TEST)
+        assert len({found.convention.prompt(t) for t in tasks}) == len(tasks)
+        for task in tasks:
+            ast.parse(found.convention.code(task))
+
+
+def test_the_same_seed_makes_the_same_stream_and_another_one_another() -> None:
+    assert stream(3, 5) == stream(3, 5)
+    assert stream(3, 5) != stream(4, 5)
+
+
+def test_a_changed_convention_keeps_its_prompts_and_writes_otherwise() -> None:
+    made = conventions(0, 5)
+    after = changed(made[0], made[4])
+    task = stage(0, made[0]).test[0]
+    assert after.prompt(task) == made[0].prompt(task)
+    assert after.code(task) != made[0].code(task)
+
+
+def test_what_is_measured_with_was_never_trained_on() -> None:
+    with load_vocabulary(model_server.embedded_file()) as vocabulary:
+        first, second = (convention_task(s, vocabulary) for s in stream(0, 2))
+        general = probes(vocabulary)
+    disjoint([first, second], general, ())
+    with pytest.raises(QiError, match="24 texts are both trained on and measured with"):
+        disjoint([first, type(first)("leaky", first.test, (), ())], general, ())
+    with pytest.raises(QiError, match="64 texts"):
+        disjoint([first], general, general)
+
+
+def test_the_metrics_are_their_definitions() -> None:
+    R = [[0.9, 0.1, 0.2], [0.7, 0.8, 0.2], [0.6, 0.9, 0.7]]
+    assert metrics.accuracy(R) == pytest.approx((0.6 + 0.9 + 0.7) / 3)
+    assert metrics.learned(R) == pytest.approx((0.9 + 0.8 + 0.7) / 3)
+    assert metrics.backward_transfer(R) == pytest.approx(((0.6 - 0.9) + (0.9 - 0.8)) / 2)
+    assert metrics.forgetting(R) == pytest.approx(((0.9 - 0.6) + (0.8 - 0.9)) / 2)
+    assert metrics.retention(R, [0.1, 0.1, 0.1]) == pytest.approx(1 - 0.1 / 0.7)
+    assert metrics.retention([[0.5, 0.1], [0.6, 0.5]], [0.1, 0.1]) == 1.0, (
+        "what became better is nothing forgotten"
+    )
+    assert math.isnan(metrics.retention(R, [0.9, 0.9, 0.9])), (
+        "nothing was learned, so nothing could be kept"
+    )
+    diagonal = [[0.9, math.nan, math.nan], [math.nan, 0.8, math.nan], [0.6, 0.9, 0.7]]
+    assert metrics.forgetting(diagonal) == metrics.forgetting(R)
+    assert metrics.retention([[0.9]], [0.1]) == 1.0
+
+
+def test_a_short_run_learns_and_reports_every_figure(tmp_path: Path) -> None:
+    """Two conventions, few steps, the real model through train, join, pack and llama.cpp, with and
+    without what protects.
+    """
+    done = Terminal(tmp_path).process(
+        "bench",
+        "learning",
+        "--quick",
+        "--seeds",
+        "1",
+        "--method",
+        "naive",
+        "--method",
+        "default",
+        "--json",
+    )
+    assert done.code == 0, done.err
+    figures = done.json
+    naive, default = figures["table"]
+    assert [one["method"] for one in figures["table"]] == ["naive", "default"]
+    for one in figures["table"]:
+        assert [len(row) for row in one["matrix"]] == [2, 2]
+        assert one["matrix"][0][0] > one["base"][0] + 0.05, "a few steps already learn something"
+        assert one["unpacked"] == pytest.approx(one["matrix"][-1], abs=0.05), (
+            "packing keeps what was learned"
+        )
+        assert one["general_rise"] != 0, "the probes saw the change"
+    assert naive["strengths"] == [[0.0, 0.0], [0.0, 0.0]]
+    first, second = default["strengths"]
+    assert first == [pytest.approx(100), pytest.approx(300)]
+    assert second[0] != first[0], (
+        "the second stage is held back as strongly as the first one's measurement asks"
+    )
+    assert default["drifts"][0][0] > 0
+    assert default["drifts"][0][1] is None, "there was no past yet"
+    assert default["drifts"][1][1] > 0
+    assert default["general_rise"] < naive["general_rise"]
+    for one in figures["table"]:
+        fresh, old, general = one["gate"]
+        assert [check["name"] for check in one["gate"]] == [
+            "domain_relevance",
+            "old_work",
+            "general",
+        ]
+        assert fresh["value"] > 0, "it is better on what it was taught"
+        assert old["passed"], "there is no earlier version, whose work that could be"
+        assert general["value"] == pytest.approx(one["general_rise"], abs=0.05), (
+            "one weighs sessions, the other tokens"
+        )
+    (reference,) = figures["references"]
+    assert sum(reference["in_context"]["nll"]) < sum(reference["base"]["nll"])
+    (unlearning,) = figures["unlearning"]
+    assert unlearning["new_after"] > unlearning["new_before"]
+    assert 0 <= unlearning["chooses_new_before"] <= unlearning["chooses_new_after"] <= 1
+    assert None not in (
+        figures["retention_min"],
+        figures["general_rise_max"],
+        figures["learned_ratio_min"],
+        figures["in_context_gap_min"],
+    )
+    assert figures["nothing_stored_retention_min"] is None, "it was not run"
+    assert figures["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_half_a_delta_and_all_tasks_at_once(tmp_path: Path) -> None:
+    done = Terminal(tmp_path).process(
+        "bench",
+        "learning",
+        "--quick",
+        "--seeds",
+        "1",
+        "--method",
+        "averaging",
+        "--method",
+        "joint",
+        "--json",
+    )
+    assert done.code == 0, done.err
+    averaging, joint = done.json["table"]
+    for one in (averaging, joint):
+        assert one["unpacked"] == pytest.approx(one["matrix"][-1], abs=0.05), (
+            "what was scored is what was packed"
+        )
+    assert averaging["steps"] == [4, 4]
+    assert joint["steps"] == [8], "as many as one after another"
+
+
+def test_a_seed_of_which_nothing_can_be_said_leaves_no_figure() -> None:
+    one = MethodFigures(
+        "default", 0, (), (), (), (), 0.0, 0.9, 0.0, 0.0, 0.99, 0.1, 0.0, 1.0, 0.0, (), (), (), 1.0
+    )
+    report = Report([one, replace(one, seed=1, retention=0.98)])
+    assert report.figures()["retention_min"] == 0.98
+    report.outcomes.append(replace(one, seed=2, retention=math.nan))
+    assert report.figures()["retention_min"] is None
+
+
+def test_changed_functions_are_none_that_were_asked_for_before() -> None:
+    first = stage(0, conventions(0, 1)[0])
+    asked = (*first.train, *first.dev, *first.test)
+    later = stage(500, first.convention, without=asked)
+    assert not {*later.train, *later.dev, *later.test} & {*asked}
+    assert (len(later.train), len(later.dev), len(later.test)) == (TRAIN, DEV, TEST)
+
+
+def test_nothing_to_run_and_a_long_run_of_repositories_are_refused(tmp_path: Path) -> None:
+    assert "nothing to run" in Terminal(tmp_path).process("bench", "learning", "--seeds", "0").err
+    done = Terminal(tmp_path).process("bench", "learning", "--long", "--repo", str(tmp_path))
+    assert done.code == 2
+    assert "`--long` is 20 conventions" in done.err
+
+
+def test_a_run_that_is_stopped_prints_what_it_has_measured(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "qi_learn",
+        "bench",
+        "learning",
+        "--quick",
+        "--seeds",
+        "1",
+        "--json",
+    ]
+    with subprocess.Popen(
+        command,
+        env=Terminal(tmp_path).environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr is not None
+        assert any("in context" in line for line in running.stderr), "the base was measured"
+        running.send_signal(signal.SIGINT)
+        printed, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    figures = json.loads(printed)
+    assert len(figures["references"]) == 1
+    assert figures["table"] == []
+    assert figures["seconds"] > 0
+
+
+def test_a_method_that_there_is_not_is_named(tmp_path: Path) -> None:
+    done = Terminal(tmp_path).process("bench", "learning", "--method", "magic")
+    assert done.code == 1
+    assert "There is no method `magic`" in done.err
+    assert "nothing_stored" in done.err

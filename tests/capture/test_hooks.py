@@ -1,0 +1,372 @@
+"""The hooks in real shells: what is typed at a terminal comes out as lines that the spool reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import resource
+import select
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qi_learn.capture.command_kind import kind_of
+from qi_learn.records import CommandResult, Event
+from qi_learn.spool import read_from, spool_files
+from tests.support.repository import ENV, Repository
+
+HOOKS = Path(__file__).parent.parent.parent / "hooks"
+SHELLS = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"]}
+
+
+@pytest.fixture(params=["bash", "zsh"])
+def shell(request: pytest.FixtureRequest) -> str:
+    if shutil.which(request.param) is None:
+        pytest.skip(f"NOT TESTED: {request.param} is not installed here")
+    return str(request.param)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home of qi-learn with a spool and one registered project, and commands that end as their
+    first argument says.
+    """
+    for name in ("state/spool", "data", "bin", 'my "work\\ é/src', "run"):
+        (tmp_path / name).mkdir(parents=True)
+    projects = [str(tmp_path / "nowhere"), str(tmp_path / 'my "work\\ é')]
+    (tmp_path / "data/projects.json").write_text(
+        json.dumps(projects, indent=1, ensure_ascii=False) + "\n"
+    )
+    for name in ("pytest", "make", "mypy", "ls-like"):
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit ${1:-0}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    return tmp_path
+
+
+class Terminal:
+    """An interactive shell with the hook loaded, in the project."""
+
+    def __init__(self, shell: str, home: Path, *, before: str = "", **env: str) -> None:
+        self.home = home
+        given = {
+            "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "TERM": "dumb",
+            "QI_LEARN_HOME": str(home),
+            "TZ": "Asia/Kolkata",
+        }
+        given |= {"XDG_RUNTIME_DIR": str(home / "run"), "LC_ALL": "C.UTF-8", **env}
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(home / 'my "work\\ é/src')
+            os.execvpe(shell, [shell, *SHELLS[shell]], {k: v for k, v in given.items() if v})
+        self._count = 0
+        self.type(before)
+        self.type(f". {HOOKS}/qi-learn.{shell}")
+
+    def type(self, line: str) -> str:
+        """One line; what came back until the shell was ready again."""
+        self._count += 1
+        os.write(self.fd, f"{line}\n".encode())
+        mark = f"ready:{self._count}:"
+        os.write(self.fd, f"echo rea''dy:{self._count}:$?\n".encode())
+        seen = ""
+        deadline = time.monotonic() + 30
+        while mark not in seen or "\n" not in seen[seen.index(mark) :]:
+            assert time.monotonic() < deadline, seen
+            if select.select([self.fd], [], [], 0.1)[0]:
+                seen += os.read(self.fd, 65536).decode("utf-8", "replace")
+        return seen[seen.index(mark) + len(mark) :].split()[0]
+
+    def close(self) -> None:
+        os.write(self.fd, b"exit\n")
+        time.sleep(0.05)
+        os.close(self.fd)
+        os.waitpid(self.pid, 0)
+
+
+@pytest.fixture
+def terminal(shell: str, home: Path) -> Iterator[Terminal]:
+    terminal = Terminal(
+        shell,
+        home,
+        before="HISTCONTROL=ignoreboth"
+        if shell == "bash"
+        else "setopt hist_ignore_space hist_ignore_dups",
+    )
+    yield terminal
+    terminal.close()
+
+
+def events(home: Path) -> list[Event]:
+    lines = [line for path in spool_files(home / "state/spool") for line in read_from(path)]
+    assert [line.problem for line in lines if line.problem] == []
+    return [line.event for line in lines if line.event is not None]
+
+
+def said(home: Path) -> list[tuple[str, int]]:
+    return [(e.body["command"], e.body["exit_code"]) for e in events(home)]
+
+
+def test_outcomes_are_recorded_as_they_happened(terminal: Terminal, shell: str, home: Path) -> None:
+    before = time.time()
+    assert terminal.type("pytest 3") == "3"  # the exit status stays what it was
+    assert terminal.type("true") == "0"
+    terminal.type("make")
+    first, second = events(home)
+    assert (first.kind, first.source, first.author, first.project) == (
+        "outcome",
+        shell,
+        "person",
+        str(home / 'my "work\\ é'),
+    )
+    assert (first.body["kind"], first.body["command"], first.body["exit_code"]) == (
+        "test",
+        "pytest 3",
+        3,
+    )
+    assert (second.body["kind"], second.body["exit_code"]) == ("compile", 0)
+    assert before - 1 <= first.ts <= second.ts <= time.time() + 1
+    assert 0 <= first.body["seconds"] < 30
+    CommandResult("id", first.ts, first.project or "", **first.body)
+    (file,) = spool_files(home / "state/spool")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.name.startswith(f"{shell}-{terminal.pid}-")
+
+
+def test_what_is_recorded_and_what_is_not(terminal: Terminal, home: Path) -> None:
+    for line in (
+        "pytest 1",
+        "pytest 1",  # said twice
+        " pytest 2",  # begins with a space
+        "  mypy 2",
+        "pytest 4 | cat",
+        "pytest 5; true",
+        "true && pytest 6",
+        "(pytest 7)",
+        "pytest 8 &",
+        "pytest $(echo 9)",
+        "ls-like 1",
+        "pytest 2 >/dev/null 2>&1",
+        "A=b env C=d mypy 1",
+        "cd /",
+        "pytest 10",  # in no project
+    ):
+        terminal.type(line)
+    assert [code for _, code in said(home)] == [1, 1, 2, 1]
+    assert [e.body["kind"] for e in events(home)] == ["test", "test", "test", "compile"]
+
+
+def test_a_leading_space_is_seen_whatever_the_history_keeps(shell: str, home: Path) -> None:
+    terminal = Terminal(
+        shell, home, before="unset HISTCONTROL" if shell == "bash" else "unsetopt hist_ignore_space"
+    )
+    for line in (" pytest 1", "pytest 2", "pytest 2", " pytest 2", "pytest 3"):
+        terminal.type(line)
+    terminal.close()
+    assert [code for _, code in said(home)] == [2, 2, 3]
+
+
+def test_every_character_of_a_command_comes_through(terminal: Terminal, home: Path) -> None:
+    terminal.type("pytest 0 'a\"b\\c' \"d'e\" é漢 %s %d \\$x '\\n'")
+    (command,) = [c for c, _ in said(home)]
+    assert 'a"b\\c' in command
+    assert command.endswith("\"d'e\" é漢 %s %d \\$x '\\n'")
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh"])
+def test_control_characters_are_escaped(shell_name: str, home: Path) -> None:
+    if shutil.which(shell_name) is None:
+        pytest.skip(f"NOT TESTED: {shell_name} is not installed here")
+    text = "".join(chr(n) for n in range(1, 128)) + "é\\u0041 ✓"
+    (home / "text").write_text(text)
+    script = f'. {HOOKS}/qi-learn.{shell_name}; IFS= read -r -d "" text <{home}/text; _qi_learn_escaped "$text"; printf "%s" "$REPLY" >{home}/escaped'
+    subprocess.run(
+        [shell_name, *SHELLS[shell_name], "-c", script],
+        env={"PATH": os.environ["PATH"], "HOME": str(home)},
+        check=True,
+        capture_output=True,
+    )
+    assert json.loads('"' + (home / "escaped").read_text() + '"') == text
+
+
+def test_no_process_is_started(shell: str, home: Path) -> None:
+    """The shell may not fork at all, and still writes the line."""
+    user = 65534 if os.getuid() == 0 else os.getuid()
+    for path in (home, *home.rglob("*")):
+        os.chown(path, user, -1)
+    for path in home.parents:
+        if path.stat().st_uid == os.getuid() and len(path.parts) > 2:
+            path.chmod(path.stat().st_mode | 0o055)
+
+    def confine() -> None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        if os.getuid() != user:
+            os.setuid(user)
+
+    begin = "1700000000000000" if shell == "bash" else "1700000000.0"
+    text = (
+        (HOOKS / f"qi-learn.{shell}").read_text().replace("$(trap -p DEBUG)", "''")
+    )  # started once, when it is loaded
+    (home / "hook").write_text(text)
+    script = f". {home}/hook; cd \"{home}\"/my*; _qi_learn_record 'pytest -q' 2 {begin}; echo done"
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "QI_LEARN_HOME": str(home),
+        "XDG_RUNTIME_DIR": str(home / "run"),
+    }
+    limited = subprocess.run(
+        ["sh", "-c", "true & wait"],
+        env=env,
+        preexec_fn=confine,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "fork" in limited.stderr, "the limit does not hold"
+    done = subprocess.run(
+        [shell, *SHELLS[shell], "-c", script],
+        env=env,
+        preexec_fn=confine,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "fork" not in done.stderr, done.stderr
+    assert done.stdout == "done\n"
+    assert ("pytest -q", 2) in said(home)
+
+
+def test_without_a_spool_nothing_happens(shell: str, home: Path) -> None:
+    shutil.rmtree(home / "state")
+    terminal = Terminal(shell, home)
+    assert terminal.type("pytest 3") == "3"
+    terminal.close()
+    assert not (home / "state").exists()
+
+
+def test_the_places_of_the_platform(shell: str, home: Path) -> None:
+    (home / ".local/state/qi-learn/spool").mkdir(parents=True)
+    (home / ".local/share/qi-learn").mkdir(parents=True)
+    shutil.move(home / "data/projects.json", home / ".local/share/qi-learn/projects.json")
+    terminal = Terminal(shell, home, QI_LEARN_HOME="", XDG_STATE_HOME="", XDG_DATA_HOME="")
+    terminal.type("pytest 1")
+    terminal.close()
+    assert len(spool_files(home / ".local/state/qi-learn/spool")) == 1
+
+
+LINES = (
+    *(
+        "pytest -q",
+        "/x/python3.12 -m pytest",
+        "uv run pytest",
+        "env A=1 nice -n 5 cargo test",
+        "coverage run -m pytest",
+        "go test ./...",
+        "go test -bench=. .",
+    ),
+    *(
+        "npm run build",
+        "npm t",
+        "make",
+        "make test",
+        "make deploy",
+        "gcc-12 -c a.c",
+        "tsc --noEmit",
+        "cargo clippy",
+        "ruff check",
+        "hyperfine a",
+    ),
+    *(
+        "mvn -q verify",
+        "python app.py",
+        "makefile-lint",
+        "echo pytest",
+        "git push",
+        "pytest-watch",
+        "docker push x",
+    ),
+)
+
+
+def test_the_hooks_tell_kinds_as_the_program_does(shell: str, home: Path) -> None:
+    asked = "; ".join(f"REPLY=none; _qi_learn_kind '{line}'; echo $REPLY" for line in LINES)
+    env = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    done = subprocess.run(
+        [shell, *SHELLS[shell], "-c", f". {HOOKS}/qi-learn.{shell}; {asked}"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    kinds = [kind_of(line.split()) for line in LINES]
+    assert done.stdout.split() == [
+        kind if kind != "other" or line.startswith("ruff") else "none"
+        for kind, line in zip(kinds, LINES, strict=True)
+    ]
+
+
+def test_an_alias_is_what_it_stands_for(terminal: Terminal, home: Path) -> None:
+    terminal.type("alias t='pytest 7'")
+    terminal.type("t")
+    assert said(home) == [("pytest 7", 7)]
+
+
+def test_loaded_twice_is_loaded_once(shell: str, home: Path) -> None:
+    terminal = Terminal(shell, home)
+    terminal.type(f". {HOOKS}/qi-learn.{shell}")
+    terminal.type("pytest 1")
+    terminal.close()
+    assert [code for _, code in said(home)] == [1]
+
+
+def test_bash_with_other_hooks_of_its_own(home: Path) -> None:
+    terminal = Terminal("bash", home, before="PROMPT_COMMAND='seen=$?'")
+    assert terminal.type("pytest 3; echo $_ $seen") == "0"
+    assert terminal.type("pytest 4") == "4"
+    terminal.type("echo $seen >seen.txt")
+    terminal.close()
+    assert [code for _, code in said(home)] == [4]
+    assert (home / 'my "work\\ é/src/seen.txt').read_text() == "0\n"  # of the line `echo ready`
+
+
+# --- git ------------------------------------------------------------------------------------------
+
+
+def test_a_commit_is_told_with_its_project(home: Path) -> None:
+    repo = Repository(home / 'my "work\\ é')
+    hook = repo.root / ".git/hooks/post-commit"
+    shutil.copy(HOOKS / "post-commit", hook)
+    repo.write("a.py", "a = 1\n")
+    repo.git("add", "-A")
+    env = {**ENV, "QI_LEARN_HOME": str(home)}
+    done = subprocess.run(
+        ["git", "commit", "-q", "-m", "One"],
+        cwd=repo.root / "src",
+        env=env,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    (told,) = events(home)
+    assert (told.kind, told.source, told.project) == ("git", "git", str(repo.root))
+    assert told.body == {"action": "commit", "commit": repo.git("rev-parse", "HEAD")}
+    (file,) = spool_files(home / "state/spool")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_git_hook_never_fails(home: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "QI_LEARN_HOME": str(home)}
+    done = subprocess.run(
+        [HOOKS / "post-commit"], cwd=home, env=env, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert events(home) == []

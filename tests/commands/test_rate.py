@@ -1,0 +1,235 @@
+"""Ratings and hooks' events: into the spool whatever state the rest is in, and refused in words
+where they mean nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from qi_learn.commands.rate import parse_words, send, send_event
+from qi_learn.errors import EXIT_FAILED, EXIT_USAGE, NotFound, SettingsError, SpoolError
+from qi_learn.paths import Paths
+from qi_learn.records import Event, Turn
+from qi_learn.spool import Spool
+from qi_learn.store import feedback
+from qi_learn.store.database import open_store
+from qi_learn.store.ingest import drain
+from qi_learn.workspace.registry import add_project, load_projects, project_of
+from tests.support.recorded_home import record, schema_from_the_future, spool_events
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths.under(tmp_path / "home")
+
+
+def rate(
+    paths: Paths, turn: str, place: Path, stars: int = 4, correction: str | None = None
+) -> str:
+    return send(paths, turn, stars, correction=correction, comment=None, place=place)
+
+
+def no_turns(event: Event) -> Turn:
+    raise ValueError(event.id)
+
+
+# --- ratings --------------------------------------------------------------------------------------
+
+
+def test_words() -> None:
+    assert parse_words(["5"]) == ("last", 5)
+    assert parse_words(["last", "1"]) == ("last", 1)
+    assert parse_words(["01HZ", "3"]) == ("01HZ", 3)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["7"], ["0"], ["last"], ["4.5"], ["x", "y"], ["a", "b", "5"], [], ["5", "last"], ["٣"]],
+)
+def test_words_that_are_no_rating(words: list[str]) -> None:
+    with pytest.raises(SettingsError, match="not a rating") as caught:
+        parse_words(words)
+    assert caught.value.exit_code == EXIT_USAGE
+    assert "qi-learn rate" in caught.value.hint
+
+
+def test_with_nothing_there_it_waits_in_the_spool(paths: Paths, tmp_path: Path) -> None:
+    said = send(paths, "last", 5, correction="x = 1\n", comment="ünïcode", place=tmp_path)
+    assert (
+        said
+        == "Rated the last answer: 5 of 5. It counts once the daemon runs: `qi-learn daemon start`."
+    )
+    (event,) = spool_events(paths)
+    assert (event["kind"], event["author"], event["project"]) == ("rating", "person", None)
+    assert event["body"] == {
+        "turn": "last",
+        "rating": 5,
+        "correction": "x = 1\n",
+        "comment": "ünïcode",
+    }
+
+
+def test_last_is_of_the_innermost_project_around(paths: Paths, tmp_path: Path) -> None:
+    outer, inner = tmp_path / "outer", tmp_path / "outer" / "inner"
+    (inner / "src").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(inner)
+    paths.ensure()
+    assert add_project(paths, outer)
+    assert add_project(paths, inner)
+    assert not add_project(paths, outer)
+    assert load_projects(paths) == (outer, inner)
+    places = [inner / "src", inner, outer, tmp_path / "link" / "src", tmp_path, outer / "absent"]
+    assert [project_of(paths, place) for place in places] == [
+        inner,
+        inner,
+        outer,
+        inner,
+        None,
+        outer,
+    ]
+    assert f"the last answer in {inner}" in rate(paths, "last", tmp_path / "link" / "src")
+    assert spool_events(paths)[0]["project"] == str(inner)
+
+
+def test_the_rating_arrives_at_the_turn(paths: Paths, tmp_path: Path) -> None:
+    record(paths, tmp_path / "project")
+    rate(paths, "last", tmp_path / "project", stars=2)
+    rate(paths, "T2", tmp_path, stars=5, correction="print('moon')\n")
+    with open_store(paths.database) as store:
+        drained = drain(store, paths.spool, decode=no_turns, suggest=lambda _: (), now=1e10)
+        assert (drained.count, drained.bad) == (2, 0)
+        assert feedback.load_feedback(store, "T1").rating == 2
+        known = feedback.load_feedback(store, "T2")
+    assert (known.rating, known.correction) == (5, "print('moon')\n")
+
+
+def test_an_id_still_in_the_spool_counts(paths: Paths, tmp_path: Path) -> None:
+    spool = Spool(paths.ensure().spool, "gateway")
+    turn, hook = spool.append("turn", {"request": "{}"}), spool.append("hook", {"turn": "T9"})
+    assert rate(paths, turn, tmp_path).startswith(f"Rated {turn}: 4 of 5.")
+    for other in (hook, "T9"):
+        with pytest.raises(NotFound):
+            rate(paths, other, tmp_path)
+    spool.close()
+
+
+def test_an_id_that_nobody_knows_is_refused(paths: Paths, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="No answer with the id T1"):
+        rate(paths, "T1", tmp_path)
+    record(paths, tmp_path / "project")
+    rate(paths, "T1", tmp_path)
+    with pytest.raises(NotFound, match="No answer with the id T99") as caught:
+        rate(paths, "T99", tmp_path)
+    assert (caught.value.exit_code, "qi-learn log" in caught.value.hint) == (EXIT_FAILED, True)
+    assert len(spool_events(paths)) == 1
+
+
+def test_a_database_that_cannot_be_read_stops_no_rating(paths: Paths, tmp_path: Path) -> None:
+    record(paths, tmp_path / "project")
+    sole = sqlite3.connect(paths.database, isolation_level=None)
+    sole.execute("PRAGMA locking_mode = EXCLUSIVE")
+    sole.execute("BEGIN EXCLUSIVE")
+    rate(paths, "T99", tmp_path)
+    sole.close()
+    schema_from_the_future(paths)
+    rate(paths, "T99", tmp_path)
+    paths.database.write_bytes(b"no database" * 1000)
+    rate(paths, "T99", tmp_path)
+    assert [e["kind"] for e in spool_events(paths)] == ["rating"] * 3
+
+
+@pytest.mark.parametrize("empty", ["", " \n\t\n"])
+def test_an_empty_correction_corrects_nothing(paths: Paths, tmp_path: Path, empty: str) -> None:
+    with pytest.raises(SettingsError, match="empty"):
+        rate(paths, "last", tmp_path, correction=empty)
+    assert not paths.spool.exists()
+
+
+def test_a_full_disk_is_said(paths: Paths, tmp_path: Path) -> None:
+    paths.ensure()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(SpoolError, match="could not be written") as caught:
+            rate(paths, "last", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "Make room" in caught.value.hint
+    assert spool_events(paths) == []
+
+
+@pytest.mark.parametrize("damage", ["{", "{}", "[1]", '"x"', "\x00"])
+def test_a_damaged_list_of_projects_says_what_to_do(
+    paths: Paths, tmp_path: Path, damage: str
+) -> None:
+    paths.ensure().projects.write_text(damage)
+    with pytest.raises(SettingsError, match="list of projects") as caught:
+        rate(paths, "last", tmp_path)
+    assert "qi-learn init" in caught.value.hint
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+def test_an_event_is_taken_in_as_it_came(paths: Paths) -> None:
+    told = {
+        "kind": "edit",
+        "source": "my-editor",
+        "author": "agent",
+        "project": "/p",
+        "body": {"file": "ä.py", "n": [1, None]},
+    }
+    first = send_event(paths, json.dumps(told, indent=2) + "\n\n")
+    (event,) = spool_events(paths)
+    assert event["id"] == first
+    assert {key: event[key] for key in told} == told
+
+
+def test_an_events_own_id_and_time_are_kept(paths: Paths) -> None:
+    assert (
+        send_event(
+            paths, '{"kind": "hook", "id": "mine", "ts": "2026-01-02T03:04:05.678Z", "body": {}}'
+        )
+        == "mine"
+    )
+    (event,) = spool_events(paths)
+    assert (event["id"], event["ts"], event["source"], event["author"]) == (
+        "mine",
+        "2026-01-02T03:04:05.678Z",
+        "hook",
+        "unknown",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "bare line"),
+        ("hello", "bare line"),
+        ("{", "not JSON"),
+        ("[]", "bare line"),
+        ('{"body": {}}', "unknown kind None"),
+        ('{"kind": "party", "body": {}}', "unknown kind 'party'"),
+        ('{"kind": "cycle", "body": {}}', "not told from outside"),
+        ('{"kind": "release", "body": {}}', "not told from outside"),
+        ('{"kind": "hook", "body": []}', "body is not a JSON object"),
+        ('{"kind": "hook", "author": "god", "body": {}}', "unknown author 'god'"),
+        ('{"kind": "hook", "source": "../../etc/x", "body": {}}', "cannot be the source"),
+        ('{"kind": "hook", "project": 3, "body": {}}', "project is not a text"),
+        ('{"kind": "hook", "ts": "yesterday", "body": {}}', "not an ISO 8601 time"),
+        ('{"kind": "hook", "body": {"n": NaN}}', "not JSON compliant"),
+        ('{"kind": "hook", "body": ' + "[" * 100_000 + "}", "not JSON"),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_what_is_no_event_is_refused_in_words(paths: Paths, text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        send_event(paths, text)
+    assert caught.value.exit_code == EXIT_USAGE
+    assert '"kind": "hook"' in caught.value.hint
+    assert spool_events(paths) == []

@@ -1,0 +1,263 @@
+"""Is it time to learn: every threshold alone, with what is missing, and a clock that is set back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qi_learn.cycle.trigger import GRACE, _interval_left, decide
+from qi_learn.errors import SettingsError
+from qi_learn.records import Decision, Event, RunState
+from qi_learn.settings import GateSettings, Settings, TrainSettings
+from qi_learn.store.database import Store, open_store
+from qi_learn.store.runs import Run, apply_cycle
+from tests.support.dataset_world import work
+
+DAY = 86400.0
+NOW = datetime(2026, 11, 20, 12, 0).astimezone().timestamp()
+TRAIN = TrainSettings(min_interactions=10)
+SETTINGS = Settings(train=TRAIN, gate=GateSettings(min_examples=4))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path / "store.db") as opened:
+        yield opened
+
+
+def with_train(**changes: Any) -> Settings:
+    return replace(SETTINGS, train=replace(TRAIN, **changes))
+
+
+def cycle(
+    store: Store, run: str, state: RunState, ended: float, *, turns: range = range(0), **more: Any
+) -> None:
+    examples = [{"turn": f"turn-{n:04d}", "hash": str(n), "split": "train"} for n in turns]
+    apply_cycle(
+        store,
+        Event(
+            f"{run}-{state}",
+            "cycle",
+            ended,
+            "cycle",
+            {"run": run, "state": state, "started": ended - 60, "examples": examples, **more},
+        ),
+    )
+
+
+def ask(
+    store: Store,
+    settings: Settings = SETTINGS,
+    *,
+    now: float = NOW,
+    learned_runs: tuple[str, ...] = (),
+    busy: bool = False,
+) -> Decision:
+    return decide(store, settings, learned_runs=learned_runs, now=now, busy=busy)
+
+
+def test_enough_new_work_of_several_sessions_is_due(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    assert ask(store) == Decision(True, "12 new examples over the quality threshold", {}, 12)
+
+
+def test_too_little_is_said_with_how_much_is_missing(store: Store) -> None:
+    assert ask(store).missing == {"interactions": 10}
+    work(store, {"a": 4, "b": 3})
+    found = ask(store)
+    assert (found.due, found.fresh, found.missing) == (False, 7, {"interactions": 3})
+    assert found.reason == "7 of 10 new examples over the quality threshold; 3 are missing"
+
+
+def test_low_scores_and_what_is_learned_do_not_count(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"d": 9}, first=20, score=0.5)
+    assert ask(store).fresh == 12
+    cycle(store, "R1", "deployed", NOW - 2 * DAY, turns=range(5), fresh=12)
+    assert (ask(store, learned_runs=("R1",)).fresh, ask(store, learned_runs=("R1",)).due) == (
+        7,
+        False,
+    )
+    assert ask(store, learned_runs=("other",)).fresh == 12
+
+
+def test_one_sided_and_unsplittable_work_is_not_learned(store: Store) -> None:
+    work(store, {"a": 10, "b": 3})
+    found = ask(store)
+    assert (found.due, found.missing) == (False, {})
+    assert "one-sided: 10 of 13 examples come from one session (a): at least 7 more" in found.reason
+    few = ask(store, replace(SETTINGS, gate=GateSettings(min_examples=25)))
+    assert not few.due
+
+
+def test_what_leaves_nothing_to_train_on_is_not_learned(store: Store) -> None:
+    work(store, {"a": 6, "b": 6})
+    found = ask(store, replace(SETTINGS, gate=GateSettings(min_examples=7)))
+    assert not found.due
+    assert "Nothing is left to train on" in found.reason
+
+
+def test_off_and_busy_wait_but_still_count(store: Store) -> None:
+    work(store, {"a": 6, "b": 6})
+    for found, word in (
+        (ask(store, with_train(auto=False)), "train --now"),
+        (ask(store, busy=True), "under way"),
+    ):
+        assert (found.due, found.fresh) == (False, 12)
+        assert word in found.reason
+
+
+def test_the_interval_counts_from_the_end_of_the_last_cycle(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    cycle(store, "R1", "failed", NOW - DAY + 3600)
+    cycle(store, "R0", "failed", NOW - 3 * DAY)
+    found = ask(store)
+    assert (found.due, found.missing) == (False, {"seconds": 3600.0})
+    assert found.reason == "the last cycle was less than 24.0 h ago; 60 min to go"
+    assert ask(store, now=NOW + 3600).due
+    assert ask(store, with_train(training_interval=0.0)).due
+    cycle(store, "R2", "trained", NOW)  # one that has not ended is no end
+    assert ask(store, now=NOW + 3600).due
+
+
+def test_after_a_refusal_it_takes_a_quarter_more(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    cycle(store, "R1", "refused", NOW - 2 * DAY, fresh=10)
+    found = ask(store)
+    assert (found.due, found.missing) == (False, {"interactions": 1})
+    assert "13 new examples" in found.reason
+    work(store, {"c": 1}, first=12)
+    assert ask(store).due
+
+
+def test_a_refusal_before_the_live_version_says_nothing_any_more(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    cycle(store, "R1", "refused", NOW - 9 * DAY, fresh=50)
+    cycle(store, "R2", "deployed", NOW - 5 * DAY, fresh=63)
+    assert ask(store, learned_runs=("R2",)).due
+    # rolled back: what it was made of alone is no reason to make it again
+    found = ask(store)
+    assert (found.due, found.missing) == (False, {"interactions": 79 - 12})
+
+
+# --- schedule -------------------------------------------------------------------------------------
+
+
+def test_with_a_schedule_cycles_start_at_its_times_only(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    noon = with_train(schedule="0 12 * * *")
+    for late, due in (
+        (-1, False),
+        (0, True),
+        (0.5, True),
+        (GRACE, True),
+        (GRACE + 1, False),
+        (3600, False),
+    ):
+        assert ask(store, noon, now=NOW + late).due is due, late
+    assert "train.schedule (0 12 * * *)" in ask(store, noon, now=NOW + 3600).reason
+
+
+def test_a_scheduled_time_starts_one_cycle_and_a_daily_one_comes_daily(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    noon = with_train(schedule="0 12 * * *")
+    cycle(store, "R1", "failed", NOW + 65)  # started 5 s past, ended a minute later
+    assert not ask(store, noon, now=NOW + 120).due
+    assert not ask(
+        store, replace(noon, train=replace(noon.train, training_interval=0.0)), now=NOW + 120
+    ).due
+    assert ask(store, noon, now=NOW + DAY + 1).due
+
+
+def test_a_schedule_that_is_none_is_an_error_that_says_so(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    with pytest.raises(SettingsError, match=r"train\.schedule = 'at night' is not a cron line"):
+        ask(store, with_train(schedule="at night"))
+
+
+# --- a clock that jumps ---------------------------------------------------------------------------
+
+
+def run(ended: float) -> Run:
+    return Run("R", "failed", None, ended - 60, ended, None, 10, 0)
+
+
+@given(st.floats(-400 * DAY, 400 * DAY), st.floats(0, 30 * DAY))
+def test_a_wait_is_never_longer_than_two_intervals(ahead: float, interval: float) -> None:
+    left = _interval_left([run(NOW + ahead)], with_train(training_interval=interval), NOW)
+    assert left <= 2 * interval + 1e-3
+
+
+@given(st.floats(0.0, 1.0))
+def test_a_clock_set_back_by_less_than_the_interval_never_shortens_the_wait(part: float) -> None:
+    back = part * DAY  # the cycle ended just now; then the clock was set back
+    assert _interval_left([run(NOW)], SETTINGS, NOW - back) >= DAY
+
+
+def test_a_clock_that_was_years_ahead_does_not_start_the_same_cycle_again(store: Store) -> None:
+    """The end of the cycle is not believed; the counts hold without a clock."""
+    work(store, {"a": 4, "b": 4, "c": 4})
+    years = 4 * 365 * DAY
+    cycle(store, "R1", "refused", NOW + years, fresh=12)
+    found = ask(store)
+    assert (found.due, found.missing) == (False, {"interactions": 3})
+    cycle(store, "R2", "deployed", NOW + years, turns=range(12), fresh=12)
+    assert ask(store, learned_runs=("R2",)).missing == {"interactions": 10}
+    work(store, {"d": 4, "e": 4, "f": 4}, first=20)
+    assert ask(store, learned_runs=("R2",)).due
+
+
+def test_a_cycle_after_the_jump_is_believed_again(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    cycle(store, "R1", "failed", NOW + 1000 * DAY)
+    assert ask(store).due
+    cycle(store, "R2", "failed", NOW + 60)
+    assert ask(store, now=NOW + 120).missing == {"seconds": DAY - 60}
+
+
+def test_deciding_over_a_thousand_turns_is_no_burden(store: Store) -> None:
+    """Not a measure of speed: the number of statements grows with the turns and not with their
+    square.
+    """
+    counts = []
+    for first, more in ((0, 100), (100, 100)):
+        work(store, {f"s{n}": 10 for n in range(first // 10, (first + more) // 10)}, first=first)
+        seen: list[str] = []
+        store.conn.set_trace_callback(seen.append)
+        ask(store)
+        store.conn.set_trace_callback(None)
+        counts.append(len(seen))
+    assert counts[1] < 2.2 * counts[0]
+
+
+def test_after_a_cancelled_cycle_it_rests_whatever_the_interval_is(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    at_once = with_train(training_interval=0.0)
+    cycle(store, "R1", "refused", NOW - 9000, fresh=1)
+    cycle(store, "R2", "cancelled", NOW - 600, fresh=12)
+    found = ask(store, at_once)
+    assert (found.due, found.reason, found.missing) == (
+        False,
+        "the last cycle was cancelled; 50 min to go",
+        {"seconds": 3000.0},
+    )
+    assert ask(
+        store, at_once, now=NOW + 3001
+    ).due  # and it takes no more examples than before: they were not refused
+    assert ask(store, at_once, now=NOW - 5000).due  # a clock that was set back makes it no longer
+    assert not ask(store, with_train(training_interval=DAY), now=NOW + 3001).due
+
+
+def test_a_cycle_whose_time_had_come_waits_on_after_the_grace(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    nightly = with_train(schedule="30 2 * * *")
+    morning = datetime(2026, 11, 20, 8, 0).astimezone().timestamp()
+    assert not decide(store, nightly, learned_runs=(), now=morning, busy=False).due
+    assert decide(store, nightly, learned_runs=(), now=morning, busy=False, waiting=True).due

@@ -1,0 +1,247 @@
+"""From a real store, a rendering server and a real vocabulary to a frozen data set, and through its
+files back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qi_learn.dataset.freeze import freeze
+from qi_learn.errors import Refused
+from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
+from qi_learn.outside.ollama import Ollama
+from qi_learn.records import Packed, Recall, RecallLog, Snapshot
+from qi_learn.rundir.directory import RunDirectory
+from qi_learn.rundir.snapshot import load_snapshot, save_snapshot
+from qi_learn.settings import GateSettings, Settings, TrainSettings
+from qi_learn.store.database import Store, open_store
+from tests.support.dataset_world import (
+    RenderingServer,
+    keep,
+    rendering_server,
+    suggestion,
+    turn,
+    work,
+)
+from tests.support.tiny_models import write_tiny_model
+
+SETTINGS = Settings(gate=GateSettings(min_examples=4))
+SESSIONS = {"a": 6, "b": 5, "c": 5, "d": 4}
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]:
+    with load_vocabulary(write_tiny_model(tmp_path_factory.mktemp("model") / "m.gguf")) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path / "store.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def server() -> Iterator[RenderingServer]:
+    with rendering_server() as running:
+        yield running
+
+
+def freeze_it(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, **changes: Any
+) -> Snapshot:
+    with Ollama(server.url) as client:
+        values: dict[str, Any] = {"run_id": "R1", "model": "qi-agent:v1.0.0", "settings": SETTINGS, "earlier": [], "learned": set(), "base_digest": "B",
+                                  "seed": 0, "now": 5.0, **changes}  # fmt: skip
+        return freeze(store, server=client, vocabulary=vocabulary, **values)
+
+
+def test_the_newest_sessions_judge_and_everything_is_counted(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    work(store, SESSIONS)
+    t = turn(90, session="d", answer_extra={"thinking": "Hm."})
+    keep(store, t, suggestion(t, final="x = 1\n"))
+    counted = turn(91, session="d", prompt_tokens=1)
+    keep(store, counted, suggestion(counted, final="y = 1\n"))
+    found = freeze_it(store, server, vocabulary)
+    assert (found.id, found.created, found.base_digest) == ("R1", 5.0, "B")
+    assert Counter((e.session, e.split) for e in found.examples) == {
+        ("a", "train"): 6,
+        ("b", "train"): 4,
+        ("b", "dev"): 1,
+        ("c", "gate"): 5,
+        ("d", "gate"): 4,
+    }
+    assert found.dropped == {
+        "the model thought aloud before it answered": 1,
+        "the model read another prompt (its tokens were counted)": 1,
+    }
+    assert [e.id for e in found.examples] == sorted(e.id for e in found.examples)
+    assert (len(found.anchors), len(found.yardsticks), found.replay) == (240, 16, ())
+
+
+def test_the_same_store_gives_the_same_snapshot(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    work(store, SESSIONS)
+    first = freeze_it(store, server, vocabulary, cache=tmp_path / "rendered.jsonl")
+    asked = len(server.asked)
+    assert freeze_it(store, server, vocabulary, cache=tmp_path / "rendered.jsonl") == first
+    assert len(server.asked) == asked == 20
+    save_snapshot(tmp_path / "snapshot", first)
+    assert load_snapshot(tmp_path / "snapshot") == first
+
+
+def test_a_second_cycle_takes_what_is_new_and_replays_what_trained(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    work(store, SESSIONS)
+    first = freeze_it(store, server, vocabulary)
+    done = RunDirectory(tmp_path / "R1")
+    save_snapshot(done.snapshot, first)
+    work(store, {"e": 5, "f": 5, "g": 5}, first=20)
+    learned = {e.id for e in first.examples}
+    store.execute("DELETE FROM turns WHERE id = 'turn-0000'")  # somebody had it forgotten
+    second = freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned)
+    assert {e.session for e in second.examples} == {"e", "f", "g"}
+    assert {e.id for e in second.replay} == {e.id for e in first.split("train")} - {"turn-0000"}
+    assert not {e.hash for e in second.replay} & {
+        e.hash for e in (*first.split("gate"), *second.examples)
+    }
+    assert (
+        freeze_it(
+            store,
+            server,
+            vocabulary,
+            run_id="R2",
+            earlier=[done],
+            learned=learned,
+            base_digest="other",
+        ).replay
+        == ()
+    )
+    none = Settings(gate=SETTINGS.gate, train=TrainSettings(replay=0))
+    assert (
+        freeze_it(
+            store, server, vocabulary, run_id="R2", earlier=[done], learned=learned, settings=none
+        ).replay
+        == ()
+    )
+
+
+def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    work(store, SESSIONS)
+    first = freeze_it(store, server, vocabulary)
+    runs = [RunDirectory(tmp_path / name) for name in ("R1", "R2")]
+    save_snapshot(runs[0].snapshot, first)
+    kept, lost, *others = first.split("train")
+    runs[0].write(runs[0].memory, RecallLog({}, {e.id: 1.0 for e in first.split("train")}, {}))
+    save_snapshot(runs[1].snapshot, Snapshot("R2", 6.0, "B", (), (kept, lost)))
+    runs[1].write(
+        runs[1].memory, RecallLog({kept.id: 1.0, lost.id: 2.0}, {}, {kept.id: 2, lost.id: 2})
+    )
+    work(store, {"e": 5, "f": 5, "g": 5}, first=20)
+    learned = {e.id for e in first.examples}
+    all_but_one = Settings(gate=SETTINGS.gate, train=TrainSettings(replay=len(others) + 1))
+    third = freeze_it(
+        store, server, vocabulary, run_id="R3", earlier=runs, learned=learned, settings=all_but_one
+    )
+    recalls = {e.id: e.recall for e in third.replay}
+    assert recalls[lost.id] == Recall("R1", 1, 1, 0, True, 2.0)
+    assert set(recalls) == {e.id for e in (lost, *others)}  # the one that is still known is not due
+    assert third.replay[-1].id == lost.id  # the others were never replayed: more overdue
+    save_snapshot(tmp_path / "third", third)
+    assert load_snapshot(tmp_path / "third") == third
+    manifest = json.loads((tmp_path / "third" / "manifest.json").read_text())
+    assert manifest["recalled"][-1] == {
+        "id": lost.id,
+        "learned": "R1",
+        "replayed": 1,
+        "interval": 1,
+        "overdue": 0,
+        "forgotten": True,
+        "nll": 2.0,
+    }
+
+    def forgotten(scale: float) -> bool | None:
+        """Whether `lost` counts as forgotten where the first run's change went live at this scale."""
+        runs[0].write(runs[0].packed, Packed("", "", scale, (), 0, 0, 0.0))
+        again = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned)
+        recall = {e.id: e.recall for e in again.replay}[lost.id]
+        return recall and recall.forgotten
+
+    assert forgotten(1.0) is True
+    assert forgotten(0.5) is None, "half of the change never knew it as well as the whole did"
+    runs[0].packed.unlink()
+    runs[1].memory.write_text("{")  # damaged: not known
+    again = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned)
+    assert {e.id: e.recall for e in again.replay}[lost.id] == Recall("R1", 1, 1, 0, None, 1.0)
+
+
+def test_a_secret_of_a_kind_that_is_known_only_now_is_neither_learned_nor_replayed(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    """The database and the earlier data set are from a program that did not know its shape."""
+    secret = "key = 'AKIAIOSFODNN7EXAMPLQ'\n"
+    work(store, SESSIONS)
+    first = freeze_it(store, server, vocabulary)
+    bad = replace(first.split("train")[0], prompt=f"Mend this: {secret}")
+    done = RunDirectory(tmp_path / "R1")
+    save_snapshot(done.snapshot, replace(first, examples=(bad, *first.examples[1:])))
+    work(store, {"e": 5, "f": 5, "g": 5}, first=20)
+    t = turn(90, session="g")
+    keep(store, t, suggestion(t, final=secret))
+    found = freeze_it(
+        store,
+        server,
+        vocabulary,
+        run_id="R2",
+        earlier=[done],
+        learned={e.id for e in first.examples},
+    )
+    assert bad.id not in {e.id for e in found.replay}
+    assert t.id not in {e.id for e in found.examples}
+    assert found.dropped == {"a secret of a kind that is known only now": 2}
+
+
+def test_an_earlier_snapshot_that_is_damaged_is_left_out_and_said(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    work(store, SESSIONS)
+    damaged, gone = RunDirectory(tmp_path / "damaged"), RunDirectory(tmp_path / "gone")
+    save_snapshot(damaged.snapshot, freeze_it(store, server, vocabulary))
+    (damaged.snapshot / "train.jsonl").write_text("")
+    found = freeze_it(store, server, vocabulary, earlier=[damaged, gone])
+    assert (found.replay, found.dropped) == ((), {"an earlier data set that cannot be read": 2})
+
+
+def test_thin_and_one_sided_data_is_refused(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    with pytest.raises(
+        Refused, match="0 examples are too few: the gate alone needs 4; 4 are missing"
+    ):
+        freeze_it(store, server, vocabulary)
+    work(store, {"a": 6, "b": 2})
+    with pytest.raises(Refused, match="One-sided: 6 of 8"):
+        freeze_it(store, server, vocabulary)
+
+
+def test_rare_domains_weigh_more(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    work(store, {"a": 3}, domain="data")
+    work(store, {"b": 6, "c": 2, "d": 5}, first=3)
+    weights = {e.domain: e.weight for e in freeze_it(store, server, vocabulary).split("train")}
+    assert weights["data"] > 1 > weights["web"]
+    assert freeze_it(store, server, vocabulary).split("gate")[0].weight == 1.0

@@ -1,0 +1,490 @@
+"""The copy: every finished exchange is one turn in the spool before its client sees the end, and
+nothing that fails here touches traffic.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from qi_learn.capture.wire import decode
+from qi_learn.records import Event
+from tests.support.fake_ollama import (
+    DIE,
+    HANG,
+    RECORDINGS,
+    ROOT,
+    FakeOllama,
+    GatewayProcess,
+    a_gateway,
+    ask,
+    connect,
+    head,
+    recorded,
+    request_bytes,
+    stream,
+    whole,
+)
+
+ENDPOINTS = (
+    "/api/chat",
+    "/api/generate",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/messages",
+)
+STREAMS = [
+    "chat stream",
+    "generate stream",
+    "v1 chat stream",
+    "v1 completions stream",
+    "v1 responses stream",
+    "v1 messages stream",
+]
+HI = {"model": "m", "messages": [{"role": "user", "content": "Say hi."}]}
+LINES = [
+    b'{"model":"m","message":{"role":"assistant","content":"word %d "},"done":%s}\n'
+    % (k, b"true" if k == 4 else b"false")
+    for k in range(5)
+]
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeOllama]:
+    with FakeOllama() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def gateway(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    with a_gateway(fake.url, tmp_path_factory.mktemp("shared")) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def own(fake: FakeOllama, tmp_path: Path) -> Iterator[GatewayProcess]:
+    """A gateway that a test may break."""
+    with a_gateway(fake.url, tmp_path / "home") as gateway:
+        yield gateway
+
+
+def exchange_named(name: str) -> dict[str, Any]:
+    return next(e for e in RECORDINGS[-1]["exchanges"] if e["name"] == name)
+
+
+def spooled(gateway: GatewayProcess) -> str:
+    return "".join(
+        path.read_text() for path in sorted(gateway.paths.spool.rglob("*")) if path.is_file()
+    )
+
+
+def test_every_recorded_exchange_is_a_turn_with_its_bytes(
+    fake: FakeOllama, gateway: GatewayProcess
+) -> None:
+    expected: list[tuple[str, str, str, int]] = []
+    for exchange in RECORDINGS[-1]["exchanges"]:
+        asked = exchange["request"]
+        if (
+            asked["path"] not in ENDPOINTS
+            or not isinstance(asked["body"], dict)
+            or asked["method"] != "POST"
+        ):
+            continue
+        body = json.dumps(asked["body"])
+        response = exchange["body"] if "body" in exchange else "".join(exchange["chunks"])
+        fake.play(recorded(exchange))
+        ask(gateway.url, "POST", asked["path"], body.encode(), asked["headers"])
+        no_turn = any(word in exchange["name"] for word in ("load", "rendered")) or not isinstance(
+            asked["body"].get("model"), str
+        )
+        if not no_turn:
+            expected.append((asked["path"], body, response, int(exchange["status"].split()[1])))
+    turns = gateway.turns(len(expected))
+    assert [
+        (t.body["endpoint"], t.body["request"], t.body["response"], t.body["status"]) for t in turns
+    ] == expected
+    assert len(expected) > 30
+    for turn in turns:
+        assert decode(turn).complete
+        assert (
+            turn.body["started"]
+            <= turn.body["started"] + turn.body["ttfb_ms"] / 1000
+            <= turn.body["ended"] + 0.001
+        )
+        assert (turn.kind, turn.source, turn.author, turn.body["cancelled"]) == (
+            "turn",
+            "gateway",
+            "model",
+            False,
+        )
+
+
+def test_a_routed_turn_says_who_was_asked_and_who_answered(
+    fake: FakeOllama, own: GatewayProcess
+) -> None:
+    own.paths.routes.write_text(
+        json.dumps(
+            {
+                "format": 1,
+                "alias": "qi-agent",
+                "answer_for": [],
+                "live": "qi-agent:v1.1.0",
+                "digest": "d1",
+            }
+        )
+    )
+    fake.play(stream([line.replace(b'"m"', b'"qi-agent:v1.1.0"') for line in LINES]))
+    ask(own.url, "POST", "/api/chat", {**HI, "model": "QI-agent"})
+    (turn,) = map(decode, own.turns(1))
+    assert (turn.model_asked, turn.model_answered, turn.model_digest) == (
+        "QI-agent",
+        "qi-agent:v1.1.0",
+        "d1",
+    )
+    assert turn.answer == "word 0 word 1 word 2 word 3 word 4 "
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_finished_stream_survives_kill_9(
+    fake: FakeOllama, own: GatewayProcess, name: str
+) -> None:
+    exchange = exchange_named(name)
+    steps = recorded(exchange)
+    fake.play(
+        [*steps[:-1], HANG]
+    )  # the last event has been sent, the end of the connection has not
+
+    def on_chunk(data: bytes) -> None:
+        if data == exchange["chunks"][-1].encode():
+            own.process.send_signal(signal.SIGKILL)
+
+    answer = ask(
+        own.url, "POST", exchange["request"]["path"], exchange["request"]["body"], on_chunk=on_chunk
+    )
+    own.process.wait()
+    assert answer.chunks is not None
+    assert [c.decode() for c in answer.chunks] == exchange["chunks"]
+    (turn,) = own.turns(1)
+    assert turn.body["response"] == "".join(exchange["chunks"])
+    assert decode(turn).complete
+
+
+def test_a_finished_document_survives_kill_9(fake: FakeOllama, own: GatewayProcess) -> None:
+    exchange = exchange_named("chat whole")
+    fake.play(recorded(exchange))
+    body = json.dumps(exchange["request"]["body"]).encode()
+    with connect(own.url) as link:
+        link.sendall(request_bytes(urlsplit(own.url).netloc, "POST", "/api/chat", body, {}))
+        got = b""
+        while not got.endswith(exchange["body"].encode()):
+            got += link.recv(65536)
+        own.process.send_signal(signal.SIGKILL)
+    own.process.wait()
+    (turn,) = own.turns(1)
+    assert turn.body["response"] == exchange["body"]
+
+
+def test_words_that_look_like_the_end_are_not_taken_for_it(
+    fake: FakeOllama, gateway: GatewayProcess
+) -> None:
+    call = b'{"model":"m","message":{"content":"","tool_calls":[{"function":{"name":"f","arguments":{"done":true}}}]},"done":false}\n'
+    fake.play(stream([call, *LINES]))
+    ask(gateway.url, "POST", "/api/chat", HI)
+    delta = (
+        b'data: {"choices":[{"index":0,"delta":{"content":"data: [DONE]\\n\\ndata: [DONE]"}}]}\n\n'
+    )
+    fake.play(stream([delta, delta, b"data: [DONE]\n\n"], "text/event-stream"))
+    ask(gateway.url, "POST", "/v1/chat/completions", HI)
+    first, second = map(decode, gateway.turns(2))
+    assert (len(first.answer_extra["tool_calls"]), first.answer.count("word"), first.complete) == (
+        1,
+        5,
+        True,
+    )
+    assert (second.answer.count("[DONE]"), second.complete) == (4, True)
+
+
+def test_a_client_that_leaves_is_recorded_as_cancelled(
+    fake: FakeOllama, gateway: GatewayProcess
+) -> None:
+    for steps in ([HANG], [*stream(LINES)[:3], HANG]):
+        fake.play(steps)
+        with connect(gateway.url) as link:
+            link.sendall(
+                request_bytes(
+                    urlsplit(gateway.url).netloc, "POST", "/api/chat", json.dumps(HI).encode(), {}
+                )
+            )
+            while len(steps) > 1 and b"word 1" not in link.recv(65536):
+                pass
+            fake.wait_asked()
+        assert fake.hung_up.wait(10)
+    before, during = map(decode, gateway.turns(2))
+    assert (before.cancelled, before.complete, before.status, before.answer) == (
+        True,
+        False,
+        499,
+        "",
+    )
+    assert (during.cancelled, during.complete, during.status, during.answer) == (
+        True,
+        False,
+        200,
+        "word 0 word 1 ",
+    )
+
+
+def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(
+    fake: FakeOllama, gateway: GatewayProcess
+) -> None:
+    steps = stream(LINES)
+    fake.play([b"".join(step for step in steps[:4] if isinstance(step, bytes)), DIE])
+    ask(gateway.url, "POST", "/api/chat", HI)
+    (turn,) = map(decode, gateway.turns(1))
+    assert (turn.answer, turn.complete, turn.cancelled, turn.status) == (
+        "word 0 word 1 word 2 ",
+        False,
+        False,
+        200,
+    )
+
+
+def test_stopping_the_gateway_keeps_what_came(fake: FakeOllama, own: GatewayProcess) -> None:
+    fake.play([*stream(LINES)[:3], HANG])
+    sent = False
+
+    def on_chunk(_: bytes) -> None:
+        nonlocal sent
+        if not sent:
+            own.process.terminate()
+            sent = True
+
+    assert not ask(own.url, "POST", "/api/chat", HI, on_chunk=on_chunk).whole
+    assert own.process.wait(20) == 0
+    (turn,) = map(decode, own.turns(1))
+    assert (turn.cancelled, turn.complete) == (False, False)
+    assert turn.answer.startswith("word 0 ")
+
+
+def test_no_header_is_ever_written(fake: FakeOllama, gateway: GatewayProcess) -> None:
+    fake.play(
+        [
+            head(
+                "HTTP/1.1 200 OK",
+                ("Set-Cookie", "sess=SECRETc"),
+                ("Content-Type", "application/json"),
+                ("Content-Length", "2"),
+            )
+            + b"{}"
+        ]
+    )
+    secrets = {
+        "Authorization": "Bearer SECRETa",
+        "Cookie": "SECRETb",
+        "X-Api-Key": "SECRETd",
+        "Proxy-Authorization": "SECRETe",
+    }
+    ask(gateway.url, "POST", "/api/chat?key=SECRETf", HI, secrets)
+    ask(gateway.url, "POST", "/api/chat", HI, secrets)
+    assert fake.received[-1].header("authorization") == "Bearer SECRETa"
+    assert len(gateway.turns(1)) == 1
+    assert "Say hi." in spooled(gateway)
+    assert "SECRET" not in spooled(gateway)
+    assert "SECRET" not in gateway.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "answer"),
+    [
+        ("/api/chat", HI, {"x-qi-learn-record": "0"}, whole(b'{"done":true}')),
+        ("/api/chat", {**HI, "model": "gpt-oss:120b-cloud"}, {}, whole(b'{"done":true}')),
+        (
+            "/api/chat",
+            {"model": "m", "messages": []},
+            {},
+            whole(b'{"model":"m","done":true,"done_reason":"load"}'),
+        ),
+        (
+            "/api/chat",
+            {"model": "m", "_debug_render_only": True},
+            {},
+            whole(b'{"model":"m","_debug_info":{"rendered_template":"x"}}'),
+        ),
+        (
+            "/api/chat",
+            b'{"model": "m", "messages"',
+            {},
+            whole(b'{"error":"unexpected EOF"}', status="HTTP/1.1 400 Bad Request"),
+        ),
+        (
+            "/api/chat",
+            b"",
+            {},
+            whole(b'{"error":"missing request body"}', status="HTTP/1.1 400 Bad Request"),
+        ),
+        ("/api/embed", {"model": "m", "input": "Say hi."}, {}, whole(b'{"embeddings":[]}')),
+        ("/api/show", {"model": "m"}, {}, whole(b"{}")),
+        (
+            "/api/chat",
+            HI,
+            {},
+            [head("HTTP/1.1 200 OK", ("Content-Encoding", "br"), ("Content-Length", "2")) + b"xx"],
+        ),
+    ],
+)
+def test_what_is_no_turn_passes_unrecorded(
+    fake: FakeOllama,
+    gateway: GatewayProcess,
+    path: str,
+    body: Any,
+    headers: dict[str, str],
+    answer: list[Any],
+) -> None:
+    fake.play(answer)
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    through = ask(gateway.url, "POST", path, raw, headers)
+    assert fake.received[-1].body == raw
+    assert through.body == ask(fake.url, "POST", path, raw).body
+    fake.play(whole(b'{"message":{"content":"x"},"done":true}'))
+    ask(gateway.url, "POST", "/api/chat", {**HI, "after": True})
+    (only,) = gateway.turns(1)
+    assert '"after"' in only.body["request"]
+
+
+def test_a_refused_request_is_kept_with_its_status(
+    fake: FakeOllama, gateway: GatewayProcess
+) -> None:
+    exchange = exchange_named("chat absent model whole")
+    fake.play(recorded(exchange))
+    assert (
+        ask(gateway.url, "POST", "/api/chat", exchange["request"]["body"]).body.decode()
+        == exchange["body"]
+    )
+    (turn,) = map(decode, gateway.turns(1))
+    assert (turn.status, turn.answer, turn.answer_extra) == (
+        404,
+        "",
+        {"error": "model 'rec-none' not found"},
+    )
+
+
+def test_recording_can_be_off(fake: FakeOllama, tmp_path: Path) -> None:
+    fake.play(whole(b'{"done":true}'))
+    with a_gateway(fake.url, tmp_path, {"record": "false"}) as gateway:
+        assert ask(gateway.url, "POST", "/api/chat", HI).body == b'{"done":true}'
+        assert gateway.status == {
+            "recording": False,
+            "reason": "gateway.record is false",
+            "routes_problem": None,
+        }
+    assert gateway.turns() == []
+
+
+def test_a_full_disk_switches_recording_off_and_traffic_goes_on(
+    fake: FakeOllama, own: GatewayProcess
+) -> None:
+    fake.play(stream(LINES))
+    pid = own.process.pid
+    unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    assert own.status == {"recording": True, "reason": None, "routes_problem": None}
+    assert ask(own.url, "POST", "/api/chat", {**HI, "n": 1}).body == b"".join(LINES)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (700, unlimited[1]))
+    for _ in range(2):
+        answer = ask(own.url, "POST", "/api/chat", {**HI, "n": 2})
+        assert (answer.body, answer.whole, answer.chunks) == (b"".join(LINES), True, LINES)
+    assert own.status["recording"] is False
+    assert "File too large" in own.status["reason"]
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+    ask(own.url, "POST", "/api/chat", {**HI, "n": 3})
+    assert own.status["recording"] is True
+    assert [json.loads(turn.body["request"])["n"] for turn in own.turns(2)] == [1, 3]
+
+
+def test_a_spool_that_cannot_be_made_changes_nothing_for_the_client(
+    fake: FakeOllama, own: GatewayProcess
+) -> None:
+    fake.play(stream(LINES))
+    shutil.rmtree(own.paths.spool)
+    own.paths.spool.symlink_to("/dev/full")
+    assert ask(own.url, "POST", "/api/chat", HI).body == b"".join(LINES)
+    assert own.status["recording"] is False
+    own.paths.spool.unlink()
+    assert ask(own.url, "POST", "/api/chat", HI).body == b"".join(LINES)
+    assert own.status["recording"] is True
+    assert len(own.turns(1)) == 1
+
+
+def test_project_and_session_come_from_headers(fake: FakeOllama, gateway: GatewayProcess) -> None:
+    fake.play(whole(b'{"done":true}'))
+    ask(
+        gateway.url,
+        "POST",
+        "/api/chat",
+        HI,
+        {"x-qi-learn-project": "/home/me/code", "x-qi-learn-session": "s1"},
+    )
+    ask(gateway.url, "POST", "/api/chat", HI, {"x-qi-learn-project": "/p", "session_id": "codex-7"})
+    first, second = gateway.turns(2)
+    assert (first.project, first.body["session"]) == ("/home/me/code", "s1")
+    assert (second.project, second.body["session"]) == ("/p", "codex-7")
+
+
+CLIENT = """
+import sys; sys.path.insert(0, {root!r})
+from tests.support.fake_ollama import ask
+ask({url!r}, "POST", "/api/chat", {{"model": "m", "messages": []}})
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells whose connection it is")
+def test_the_clients_directory_tells_the_project(
+    fake: FakeOllama, gateway: GatewayProcess, tmp_path: Path
+) -> None:
+    # the client must live long enough to be seen, as every client of a model does
+    fake.play([head("HTTP/1.1 200 OK", ("Content-Length", "13")), 0.3, b'{"done":true}'])
+    registered, repository, plain = (
+        tmp_path / "registered",
+        tmp_path / "repository",
+        tmp_path / "plain",
+    )
+    for place in (registered / "src", repository / ".git", repository / "src", plain):
+        place.mkdir(parents=True)
+    gateway.paths.projects.write_text(json.dumps([str(tmp_path / "registered")]))
+    code = CLIENT.format(root=str(ROOT), url=gateway.url)
+    for place in (registered / "src", repository / "src", plain, Path("/")):
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=place,
+            check=True,
+            timeout=60,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+    assert [turn.project for turn in gateway.turns(4)] == [
+        str(registered),
+        str(repository),
+        str(plain),
+        None,
+    ]
+
+
+def test_a_turn_longer_than_a_line_should_be_is_left_out(
+    fake: FakeOllama, gateway: GatewayProcess
+) -> None:
+    fake.play(whole(b'{"done":true}'))
+    for size in (17 * 1024 * 1024, 500_000):
+        ask(gateway.url, "POST", "/api/chat", {**HI, "padding": "x" * size})
+    (turn,) = gateway.turns(1)
+    assert len(turn.body["request"]) < 600_000
+    assert isinstance(turn, Event)

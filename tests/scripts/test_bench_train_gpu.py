@@ -1,0 +1,36 @@
+"""scripts/bench_train_gpu on a toy: every way that needs no GPU is timed, and what was not run says
+why. What the figures are is its own business.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "bench_train_gpu.py"
+
+
+@pytest.mark.parametrize("fisher", ["diagonal", "kfac"])
+def test_it_times_the_plain_loop_and_ours(fisher: str) -> None:
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--tiny",
+        "--fisher",
+        fisher,
+        "--ways",
+        "plain",
+        "ours",
+        "ours_unsloth",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["tokens_per_second"]["plain"] > 0
+    assert found["tokens_per_second"]["ours"] > 0, done.stderr
+    assert found["peak_memory_mb"]["ours"] > 0
+    assert found["fisher_seconds"]["ours"] > 0
+    assert found["not_run"] == {"ours_unsloth": "Unsloth needs a CUDA device"}
