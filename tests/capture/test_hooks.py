@@ -19,6 +19,7 @@ import pytest
 from qi_learn.capture.command_kind import kind_of
 from qi_learn.records import CommandResult, Event
 from qi_learn.spool import read_from, spool_files
+from tests.support.left_out import absent
 from tests.support.repository import ENV, Repository
 
 HOOKS = Path(__file__).parent.parent.parent / "hooks"
@@ -28,7 +29,7 @@ SHELLS = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"]}
 @pytest.fixture(params=["bash", "zsh"])
 def shell(request: pytest.FixtureRequest) -> str:
     if shutil.which(request.param) is None:
-        pytest.skip(f"NOT TESTED: {request.param} is not installed here")
+        absent(request.param, f"NOT TESTED: {request.param} is not installed here")
     return str(request.param)
 
 
@@ -183,7 +184,7 @@ def test_every_character_of_a_command_comes_through(terminal: Terminal, home: Pa
 @pytest.mark.parametrize("shell_name", ["bash", "zsh"])
 def test_control_characters_are_escaped(shell_name: str, home: Path) -> None:
     if shutil.which(shell_name) is None:
-        pytest.skip(f"NOT TESTED: {shell_name} is not installed here")
+        absent(shell_name, f"NOT TESTED: {shell_name} is not installed here")
     text = "".join(chr(n) for n in range(1, 128)) + "é\\u0041 ✓"
     (home / "text").write_text(text)
     script = f'. {HOOKS}/qi-learn.{shell_name}; IFS= read -r -d "" text <{home}/text; _qi_learn_escaped "$text"; printf "%s" "$REPLY" >{home}/escaped'

@@ -1,13 +1,12 @@
-"""The sandbox of this machine for tests that need one; where there is none they say so."""
+"""The sandbox of this machine for tests that need one; if there is none they say so."""
 
 from __future__ import annotations
 
 import time
 
-import pytest
-
 from qi_learn.errors import ToolMissing
 from qi_learn.gate.sandbox import Sandbox, open_sandbox
+from tests.support.left_out import absent
 
 
 def sandbox_here() -> Sandbox | None:
@@ -21,7 +20,7 @@ def sandbox_or_skip() -> Sandbox:
     try:
         return open_sandbox()
     except ToolMissing as error:
-        pytest.skip(f"THE SANDBOX IS NOT TESTED HERE: {error.what}")
+        absent("bwrap", f"THE SANDBOX IS NOT TESTED HERE: {error.what}")
 
 
 def soon(sandbox: Sandbox) -> float:
