@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.left_out import REQUIRE, deselected_lines, skipped_lines
 
 ROOT = Path(__file__).parent.parent
-SUITE = '''
+SUITE = """
 import pytest
 from tests.support.left_out import absent
 
@@ -23,7 +23,7 @@ def test_sandbox(): absent("bwrap", "NO SANDBOX")
 def test_long(): pass
 
 def test_quick(): pass
-'''
+"""
 
 
 def run(place: Path, **env: str) -> tuple[int, list[str]]:
@@ -31,11 +31,23 @@ def run(place: Path, **env: str) -> tuple[int, list[str]]:
     (place / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (place / "test_some.py").write_text(SUITE)
     inherited = {name: value for name, value in os.environ.items() if name != REQUIRE}
+    options = [
+        "-c",
+        ROOT / "pyproject.toml",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not slow and not gpu",
+    ]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "-p", "no:cacheprovider"]
-        + ["-m", "not slow and not gpu", place],
-        cwd=ROOT, env=inherited | env, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-m", "pytest", *options, place],
+        cwd=ROOT,
+        env=inherited | env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     return done.returncode, done.stdout.splitlines()
 
 
