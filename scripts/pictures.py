@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http:/
         font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
         font-size: {char_height}px; line-height: {line_height}px;
     }}
+    .{unique_id}-title {{ font-family: system-ui, sans-serif; font-size: 18px; }}
     {styles}
     </style>
     <defs>
@@ -72,57 +74,98 @@ SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http:/
 """rich's own picture of a terminal, less the font that it would fetch from another site."""
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A project, and the environment that makes commands in it use the throw-away home."""
+
+    project: Path
+    env: Mapping[str, str]
+
+    @classmethod
+    def under(cls, root: Path) -> Work:
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("QI_LEARN", "GIT_"))}
+        env |= {"QI_LEARN_HOME": str(root / "home"), "QI_LEARN__CAPTURE__SETTLE": "2"}
+        env |= {"HOME": str(root), "COLUMNS": str(COLUMNS), "GIT_CONFIG_GLOBAL": os.devnull}
+        for who in ("AUTHOR", "COMMITTER"):
+            env |= {f"GIT_{who}_NAME": "you", f"GIT_{who}_EMAIL": "you@localhost"}
+        return cls(root / "invoicer", env)
+
+    def qi(self, *command: str) -> str:
+        """What `qi-learn` prints in the project; a failure ends the program."""
+        done = subprocess.run(
+            [sys.executable, "-m", "qi_learn", *command],
+            cwd=self.project,
+            env=dict(self.env),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(f"qi-learn {' '.join(command)}: {done.stderr or done.stdout}")
+        return done.stdout
+
+    def seen(self, *command: str) -> dict[str, Any]:
+        """What a command says as JSON."""
+        found: dict[str, Any] = json.loads(self.qi(*command, "--json"))
+        return found
+
+    def commit(self, message: str) -> None:
+        for command in (["add", "."], ["commit", "--quiet", "--message", message]):
+            subprocess.run(["git", *command], cwd=self.project, env=dict(self.env), check=True)
+
+    def interaction(self, turn: str) -> dict[str, Any]:
+        """Everything that is known of a turn."""
+        known: dict[str, Any] = self.seen("explain", turn)["records"]["interaction"]
+        return known
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the pictures of the README.")
     parser.add_argument("--to", type=Path, default=PICTURES, help="directory of the pictures")
-    places = parser.parse_args()
+    to: Path = parser.parse_args().to.absolute()
     root = Path(tempfile.mkdtemp(prefix="qi-"))
-    project = root / "invoicer"
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("QI_LEARN", "GIT_"))}
-    env |= {"QI_LEARN_HOME": str(root / "home"), "QI_LEARN__CAPTURE__SETTLE": "2"}
-    env |= {"HOME": str(root), "COLUMNS": str(COLUMNS), "GIT_CONFIG_GLOBAL": os.devnull}
-    for who in ("AUTHOR", "COMMITTER"):
-        env |= {f"GIT_{who}_NAME": "you", f"GIT_{who}_EMAIL": "you@localhost"}
+    work = Work.under(root)
+    work.project.mkdir()
     try:
-        turn = live_through(project, env)
-        places.to.mkdir(parents=True, exist_ok=True)
-        for name, command in (("status", ["status"]), ("explain", ["explain", turn])):
-            draw(places.to / f"{name}.svg", command, qi(project, env, *command), name)
+        turn = live_through(work)
+        to.mkdir(parents=True, exist_ok=True)
+        for command in (("status",), ("explain", turn)):
+            draw(to / f"{command[0]}.svg", command, work.qi(*command))
     finally:
-        qi(project, env, "daemon", "stop")
+        work.qi("daemon", "stop")
         shutil.rmtree(root)
 
 
-def live_through(project: Path, env: Mapping[str, str]) -> str:
-    """A few minutes of work in the project; the id of the turn to explain."""
-    project.mkdir()
-    (project / "test_totals.py").write_text(TEST)
-    git(project, env, "init", "--quiet")
-    git(project, env, "add", ".")
-    git(project, env, "commit", "--quiet", "--message", "Tests first")
-    qi(project, env, "init", ".")
-    qi(project, env, "daemon", "start")
-    gateway = str(seen(project, env, "status")["gateway"])
-    os.chdir(project)  # a request belongs to the project that its client works in
-    asked: list[str] = []
-    for file, function, question in QUESTIONS:
-        answer = ask(gateway, question)
-        turns = wait(lambda n=len(asked): recorded(project, env, more_than=n), question)
-        asked.append(str(turns[0]["id"]))
-        if file:
-            code = FENCE.search(answer)
-            if code is None or f"def {function}" not in code[1]:
-                sys.exit(f"the model did not write {function}:\n{answer}")
-            with (project / file).open("a") as out:
-                out.write(code[1])
-            state = lambda turn=asked[-1]: placed(project, env, turn)  # noqa: E731
-            wait(state, f"{function} in {file}")
-            qi(project, env, "run", "--", sys.executable, "-m", "unittest")
-            git(project, env, "add", ".")
-            git(project, env, "commit", "--quiet", "--message", f"Add {function}")
-            qi(project, env, "rate", asked[-1], "5")
-    wait(lambda: target_score(project, env, asked[0], 0.85), "a score of the first answer")
-    return asked[0]
+def live_through(work: Work) -> str:
+    """A minute of work in the project; the id of the turn to explain."""
+    (work.project / "test_totals.py").write_text(TEST)
+    subprocess.run(["git", "init", "--quiet"], cwd=work.project, env=dict(work.env), check=True)
+    work.commit("Tests first")
+    work.qi("init", ".")
+    work.qi("daemon", "start")
+    gateway = str(work.seen("status")["gateway"])
+    os.chdir(work.project)  # a request belongs to the project that its client works in
+    turns = [live_turn(work, gateway, n, *what) for n, what in enumerate(QUESTIONS, 1)]
+    wait(lambda: is_scored(work, turns[0], at_least=0.85), "the score of the first answer")
+    return turns[0]
+
+
+def live_turn(work: Work, gateway: str, number: int, file: str, name: str, question: str) -> str:
+    """Ask; if there is a file to use the answer in: paste, test, commit and rate it. The id."""
+    answer = ask(gateway, question)
+    wait(lambda: len(work.seen("log")["turns"]) == number, question)
+    turn = str(work.seen("log")["turns"][0]["id"])
+    if file:
+        code = FENCE.search(answer)
+        if code is None or f"def {name}" not in code[1]:
+            sys.exit(f"the model did not write {name}:\n{answer}")
+        with (work.project / file).open("a") as out:
+            out.write(code[1])
+        wait(lambda: is_placed(work, turn), f"{name} in {file}")
+        work.qi("run", "--", sys.executable, "-m", "unittest")
+        work.commit(f"Add {name}")
+        work.qi("rate", turn, "5")
+    return turn
 
 
 def ask(gateway: str, question: str) -> str:
@@ -137,65 +180,36 @@ def ask(gateway: str, question: str) -> str:
     return str(answer.json()["message"]["content"])
 
 
-def recorded(project: Path, env: Mapping[str, str], *, more_than: int) -> list[dict[str, Any]]:
-    """The turns that are in the store, newest first; empty until there are enough."""
-    turns: list[dict[str, Any]] = seen(project, env, "log")["turns"]
-    return turns if len(turns) > more_than else []
+def is_placed(work: Work, turn: str) -> bool:
+    """Whether a suggestion of the turn was found in a file."""
+    return any(s["state"] != "waiting" for s in work.interaction(turn)["suggestions"])
 
 
-def placed(project: Path, env: Mapping[str, str], turn: str) -> bool:
-    """Whether the suggestion was found in a file."""
-    found = seen(project, env, "explain", turn)["records"]["interaction"]["suggestions"]
-    return any(suggestion["state"] != "waiting" for suggestion in found)
+def is_scored(work: Work, turn: str, *, at_least: float) -> bool:
+    """Whether what was done has come into the target score."""
+    score = work.interaction(turn)["score"]
+    return bool(score and (score["target_score"] or 0) >= at_least)
 
 
-def target_score(project: Path, env: Mapping[str, str], turn: str, least: float) -> bool:
-    """Whether everything that was done has come into the score."""
-    score = seen(project, env, "explain", turn)["records"]["interaction"]["score"]
-    return bool(score and (score["target_score"] or 0) >= least)
-
-
-def seen(project: Path, env: Mapping[str, str], *command: str) -> dict[str, Any]:
-    """What a command says as JSON."""
-    found: dict[str, Any] = json.loads(qi(project, env, *command, "--json"))
-    return found
-
-
-def wait(look: Any, what: str) -> Any:
-    """What `look` finds; ends the program if it finds nothing in time."""
+def wait(holds: Callable[[], bool], what: str) -> None:
+    """Return when it holds; end the program if it does not in time."""
     deadline = time.monotonic() + PATIENCE
-    while not (found := look()):
+    while not holds():
         if time.monotonic() > deadline:
             sys.exit(f"qi-learn did not see it within {PATIENCE:.0f} s: {what}")
         time.sleep(0.5)
-    return found
 
 
-def qi(project: Path, env: Mapping[str, str], *command: str) -> str:
-    """What `qi-learn` prints in the project."""
-    done = subprocess.run(
-        [sys.executable, "-m", "qi_learn", *command],
-        cwd=project, env=dict(env), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        sys.exit(f"qi-learn {' '.join(command)}: {done.stderr or done.stdout}")
-    return done.stdout
-
-
-def git(project: Path, env: Mapping[str, str], *command: str) -> None:
-    subprocess.run(["git", *command], cwd=project, env=dict(env), check=True)
-
-
-def draw(file: Path, command: list[str], output: str, name: str) -> None:
+def draw(file: Path, command: Sequence[str], output: str) -> None:
     """The command and its output as a terminal shows them."""
+    prompt = Text.assemble(("$ ", "bold green"), (f"qi-learn {' '.join(command)}", "bold"))
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
-        console.print(
-            Text.assemble(("$ ", "bold green"), (f"qi-learn {' '.join(command)}", "bold"))
-        )
-        console.print(Text(output.rstrip("\n")), overflow="fold", no_wrap=False)
+        console.print(prompt)
+        console.print(Text(output.rstrip("\n")), overflow="fold")
+        console.print()  # the last line's descenders would be cut off
     picture = console.export_svg(
-        title="qi-learn", theme=MONOKAI, code_format=SVG, unique_id=f"qi-learn-{name}"
+        title="qi-learn", theme=MONOKAI, code_format=SVG, unique_id=f"qi-learn-{file.stem}"
     )
     file.write_text(picture, encoding="utf-8")
     print(file)

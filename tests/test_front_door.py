@@ -20,7 +20,8 @@ HOW_TO = ROOT / "docs" / "how-to"
 PAGES = (*ROOT.glob("*.md"), *HOW_TO.glob("*.md"), ROOT / "docs" / "versioning.md")
 CLIENTS = HOW_TO / "connect-your-editor.md"
 FROM_AN_INDEX = re.compile(
-    r"""(pip3?|pipx|uv\ pip|uv\ tool)\ install\s+(-\S+\s+)*["']?qi-learn\b | uvx\s+["']?qi-learn\b""",
+    r"""(pip3?|pipx|uv\ pip|uv\ tool)\ install\s+(-\S+\s+)*["']?qi-learn\b
+      | uvx\s+["']?qi-learn\b""",
     re.VERBOSE,
 )
 """A line that would fetch whatever lies on a package index under our name."""
