@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from qi_learn.paths import Paths
-from qi_learn.settings import Settings
+from qi_learn.settings import Settings, load_settings
 
 ROOT = Path(__file__).parent.parent
 HOW_TO = ROOT / "docs" / "how-to"
 PAGES = (*ROOT.glob("*.md"), *HOW_TO.glob("*.md"), ROOT / "docs" / "versioning.md")
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.toml"))
 CLIENTS = HOW_TO / "connect-your-editor.md"
 FROM_AN_INDEX = re.compile(
     r"""(pip3?|pipx|uv\ pip|uv\ tool)\ install\s+(-\S+\s+)*["']?qi-learn\b
@@ -55,6 +56,11 @@ def test_a_json_snippet_can_be_pasted(text: str) -> None:
 @pytest.mark.parametrize("text", blocks(CLIENTS, "toml"))
 def test_a_toml_snippet_can_be_pasted(text: str) -> None:
     tomllib.loads(text)
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
+def test_an_example_of_a_configuration_can_be_used(file: Path) -> None:
+    assert load_settings(file, env={}) != Settings()
 
 
 def test_every_snippet_names_the_gateways_address() -> None:
