@@ -6,9 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.command_line import wait_until
+from tests.support.command_line import wait_until
 
-SETUP = Path(__file__).parent.parent / "scripts" / "setup"
+SETUP = Path(__file__).parent.parent.parent / "scripts" / "setup"
 COLLECTED = [
     f"Collecting package{n}==1.{n} (from another-package[with,many,extras]==13.0.3->qi-learn)"
     for n in range(120)
