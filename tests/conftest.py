@@ -35,7 +35,8 @@ def pytest_terminal_summary(
 ) -> None:
     reports = terminalreporter.stats.get("skipped", [])
     lines = skipped_lines(report.longrepr[2] for report in reports)
-    lines += deselected_lines(config.stash.get(DESELECTED, []))
+    deselected: list[list[str]] = config.stash.get(DESELECTED, [])
+    lines += deselected_lines(deselected)
     if lines:
         terminalreporter.section("not tested in this run")
     for line in lines:

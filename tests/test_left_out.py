@@ -31,14 +31,8 @@ def run(place: Path, **env: str) -> tuple[int, list[str]]:
     (place / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (place / "test_some.py").write_text(SUITE)
     inherited = {name: value for name, value in os.environ.items() if name != REQUIRE}
-    options = [
-        "-c",
-        ROOT / "pyproject.toml",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "not slow and not gpu",
-    ]
+    options = ["-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    options += ["-m", "not slow and not gpu"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, place],
         cwd=ROOT,

@@ -1,7 +1,7 @@
 """What a run of the tests leaves out: skipped for want of a tool, or not asked for.
 
-`QI_LEARN_TESTS_REQUIRE` (names, comma-separated: `bwrap,zsh,fish`) lists the tools whose absence is a
-failure: continuous integration installs them first, so a test that misses one there has found a
+`QI_LEARN_TESTS_REQUIRE` (names, comma-separated: `bwrap,zsh,fish`) lists the tools whose absence is
+a failure: continuous integration installs them first, so a test that misses one there has found a
 fault. Elsewhere such a test is skipped, and the end of the run says so, in one line a reason.
 """
 
