@@ -1,0 +1,69 @@
+"""What the gateway does with each route, and which routes the engine answers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from qi_learn.serve.engine_app import _REFUSED, build_app
+from qi_learn.serve.engine_library import Engine
+from qi_learn.serve.engine_models import LoadedModels
+from qi_learn.serve.engine_store import ModelStore
+from qi_learn.serve.gateway import INFERENCE, NEED_A_MODEL
+from qi_learn.serve.guard import MANAGEMENT
+
+from .markdown import table
+
+SERVED: Mapping[str, str] = {
+    "/": "the words `Ollama is running`, which clients look for",
+    "/api/version": "the version of Ollama whose API this is, and ours",
+    "/api/status": "that there is no cloud",
+    "/api/tags": "the models",
+    "/api/ps": "the models in memory",
+    "/api/show": "one model: parameters, template, metadata",
+    "/api/create": "a model from uploaded files or from another model",
+    "/api/copy": "another name for a model, renamed into place",
+    "/api/delete": "a name is deleted; files that no name needs go with it",
+    "/api/blobs/{digest}": "is the file there (HEAD); take it in (POST)",
+    "/api/chat": "an answer in a conversation; with no messages: load or unload",
+    "/api/generate": "an answer to a prompt, `raw` too; with no prompt: load or unload",
+    "/v1/chat/completions": "the same as `/api/chat`, in OpenAI's form",
+    "/v1/completions": "the same as `/api/generate`, in OpenAI's form",
+    "/v1/models": "the models, in OpenAI's form",
+    "/v1/models/{name}": "one model, in OpenAI's form",
+}
+"""What the engine answers on a route."""
+
+
+def gateway(_root: Path) -> str:
+    """Which routes are recorded, routed, held and closed to web pages."""
+    rows = []
+    for path in sorted(NEED_A_MODEL):
+        inference = path in INFERENCE
+        rows.append((f"`POST {path}`", "yes" if inference else "no", "yes" if inference else "no", "yes"))
+    rows += [(f"`{path}`", "no", "no", "no; no web page may ask") for path in MANAGEMENT]
+    rows.append(("everything else", "no", "no", "no"))
+    return table(("route", "recorded", "model exchanged", "waits while a cycle holds the GPU"), rows)
+
+
+def engine(_root: Path) -> str:
+    """The engine's routes, from its own router. Raises LookupError if one is not explained."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = ModelStore(Path(directory))
+        app = build_app(Engine(store, LoadedModels(store, 2048, None)))
+        methods: dict[str, list[str]] = {}
+        for route in app.router.routes():
+            path = route.resource.canonical if route.resource else ""
+            methods.setdefault(path, []).append(route.method)
+    if set(methods) != set(SERVED) | set(_REFUSED):
+        raise LookupError(f"routes without words: {sorted(set(methods) ^ (set(SERVED) | set(_REFUSED)))}")
+    rows = [(f"`{path}`", ", ".join(sorted(methods[path])), words) for path, words in SERVED.items()]
+    refused = [(f"`{path}`", str(status), words) for path, (status, words) in _REFUSED.items()]
+    return "\n\n".join(
+        (
+            table(("route", "methods", "answer"), rows),
+            "Refused, in the engine's own words:",
+            table(("route", "status", "reason"), refused),
+        )
+    )
