@@ -23,7 +23,11 @@ def main(words: Sequence[str]) -> int:
         found = problems(ROOT)
         sys.stderr.write("".join(f"docs: {problem}\n" for problem in found))
         return 1 if found else 0
-    pages = outdated(ROOT)
+    try:
+        pages = outdated(ROOT)
+    except (LookupError, OSError) as error:
+        sys.stderr.write(f"docs: {error}\n")
+        return 1
     for page, text in pages.items():
         if "--check" in words:
             sys.stderr.write(f"docs: {page.relative_to(ROOT)} is not what the code says\n")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from . import cli, decisions, events, layers, root_pages, routes, settings
+from . import cli, decisions, events, examples, layers, root_pages, routes, settings
 
 Block = Callable[[Path], str]
 """Makes a block's text from the repository's root."""
@@ -21,6 +21,8 @@ BLOCKS: Mapping[str, Block] = {
     "routes of the engine": routes.engine,
     "layers": layers.table,
     "decisions": decisions.index,
+    "systemd unit": examples.systemd,
+    "launchd file": examples.launchd,
     "contributing": root_pages.contributing,
     "security": root_pages.security,
 }

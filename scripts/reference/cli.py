@@ -14,7 +14,7 @@ from qi_learn.cli import app
 from .markdown import table
 
 EXIT_CODES = {
-    "EXIT_DONE": "done; for `demo` and `train --now` also a refusal by the gate that was shown",
+    "EXIT_DONE": "done; for `qi-learn demo` also a refusal by the gate",
     "EXIT_FAILED": "failed",
     "EXIT_USAGE": "usage: an unknown option, a wrong setting",
     "EXIT_NO_DAEMON": "the daemon is needed and not running",

@@ -38,13 +38,15 @@ SERVED: Mapping[str, str] = {
 
 def gateway(_root: Path) -> str:
     """Which routes are recorded, routed, held and closed to web pages."""
-    rows = []
-    for path in sorted(NEED_A_MODEL):
-        inference = path in INFERENCE
-        rows.append((f"`POST {path}`", "yes" if inference else "no", "yes" if inference else "no", "yes"))
-    rows += [(f"`{path}`", "no", "no", "no; no web page may ask") for path in MANAGEMENT]
-    rows.append(("everything else", "no", "no", "no"))
-    return table(("route", "recorded", "model exchanged", "waits while a cycle holds the GPU"), rows)
+    rows = [(f"`POST {path}`", *_yes_no(path in INFERENCE, path in INFERENCE, True, True)) for path in sorted(NEED_A_MODEL)]
+    rows += [(f"`{path}`", *_yes_no(False, False, False, False)) for path in MANAGEMENT]
+    rows.append(("everything else", *_yes_no(False, False, False, True)))
+    head = ("route", "recorded", "model exchanged", "waits while a cycle holds the GPU", "open to local web pages")
+    return table(head, rows)
+
+
+def _yes_no(*answers: bool) -> tuple[str, ...]:
+    return tuple("yes" if answer else "no" for answer in answers)
 
 
 def engine(_root: Path) -> str:
