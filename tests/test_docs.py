@@ -1,30 +1,41 @@
-"""The documentation keeps up with the code: JSON fields, commands, files that it names. (The
-settings page: test_settings.py.)
-"""
+"""The documentation keeps up with the code: generated parts, JSON fields, commands, and every file,
+test, setting and link that a page names."""
 
 from __future__ import annotations
 
-import inspect
 import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
-from qi_learn.bench.figures import InContext, MethodFigures, Report, Unlearning
-from qi_learn.bench.packed_file import FileFigures
-from qi_learn.cli.app import app, bench_app
-from qi_learn.codec import keys_of
-from qi_learn.commands.rollback import RollbackReport
+from qi_learn.bench.figures import InContext, Outcome, Report, Unlearning
+from qi_learn.bench.served import Served
+from qi_learn.cli import app
 from qi_learn.demo.story import Figures
 from qi_learn.report.doctor import Finding
 from qi_learn.report.explain import Explanation
-from qi_learn.report.gpu_use import GpuUse
-from qi_learn.report.listing import VersionLine
+from qi_learn.report.history import VersionLine
 from qi_learn.report.status import RunLine, Status
-from qi_learn.rundir.progress import Progress
+from qi_learn.report.training import GpuUse
+from qi_learn.serve.back import Back
+from qi_learn.settings import Settings, settings_table
 from qi_learn.store.turns import TurnLine
+from qi_learn.train.progress import Progress
 
-ROOT = Path(__file__).parent.parent
+ROOT = next(p for p in Path(__file__).resolve().parents if (p / "pyproject.toml").exists())
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+HISTORY = DOCS / "internals" / "log"
+"""Its commands and names are those of their day."""
+SUFFIXES = {"db", "json", "log", "py", "sock", "toml"}
+"""`gate.py` and `gateway.log` look like settings and are files."""
 DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "status": (
         (Status, RunLine, Progress, GpuUse),
@@ -33,81 +44,175 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "log": ((TurnLine,), {"turns", "--event"}),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),
-    "rollback": ((RollbackReport,), set()),
+    "rollback": ((Back,), set()),
     "doctor": ((Finding,), {"checks"}),
     "demo": (
         (Figures,),
         {"before", "after", "low", "high", "state", "version", "scale", "reasons"},
     ),
-    "bench learning": ((MethodFigures, InContext, Unlearning, FileFigures), {*Report().figures()}),
+    "bench learning": ((Outcome, InContext, Unlearning, Served), {*Report().figures()}),
 }
 """By command: the records that it prints, and what else its section names."""
 
 
-def section(command: str) -> str:
-    return (
-        (ROOT / "docs" / "json.md")
-        .read_text()
-        .split(f"## qi-learn {command}\n", 1)[1]
-        .split("\n## ", 1)[0]
+def commands() -> dict[str, Any]:
+    """Every command by its words, `bench learning` for one, as the command line parses it."""
+
+    def below(group: Any, words: str) -> Iterator[tuple[str, Any]]:
+        for name, command in group.commands.items():
+            yield f"{words}{name}", command
+            if hasattr(command, "commands"):
+                yield from below(command, f"{words}{name} ")
+
+    return dict(below(typer.main.get_command(app), ""))
+
+
+def identity(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+# --- what is generated ------------------------------------------------------------------------
+
+
+def test_the_generated_parts_are_what_the_code_says() -> None:
+    words = [sys.executable, "-m", "scripts.reference", "--check"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_page_that_differs_is_named(tmp_path: Path) -> None:
+    for name in ("tests", "CONTRIBUTING.md", "SECURITY.md"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(DOCS, tmp_path / "docs")
+    settings = tmp_path / "docs" / "reference" / "settings.md"
+    settings.write_text(settings.read_text().replace("| `port` | `11435` |", "| `port` | `1` |"))
+    script = (
+        "import sys; from pathlib import Path; from scripts.reference.blocks import outdated; "
+        "print(*(p.name for p in outdated(Path(sys.argv[1]))))"
     )
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "settings.md\n"
+
+
+# --- what `--json` prints ---------------------------------------------------------------------
+
+
+def section(command: str) -> str:
+    page = (DOCS / "reference" / "json.md").read_text()
+    return page.split(f"## qi-learn {command}\n", 1)[1].split("\n## ", 1)[0]
 
 
 @pytest.mark.parametrize("command", DOCUMENTED)
 def test_the_json_fields_are_the_documented_ones(command: str) -> None:
     records, more = DOCUMENTED[command]
-    assert (
-        set(re.findall(r"`([^`]+)`", section(command)))
-        == {key for record in records for key in keys_of(record)} | more
-    )
+    known = {f.name for record in records for f in fields(record)} | more
+    assert set(re.findall(r"`([^`]+)`", section(command))) == known
 
 
 def test_every_command_that_prints_json_is_documented() -> None:
     with_json = {
-        c.name or c.callback.__name__
-        for c in app.registered_commands
-        if c.callback and "as_json" in inspect.signature(c.callback).parameters
+        name
+        for name, command in commands().items()
+        if any("--json" in parameter.opts for parameter in command.params)
     }
-    with_json |= {f"bench {c.name}" for c in bench_app.registered_commands}
-    assert with_json == set(
-        re.findall(r"^## qi-learn ([\w ]+)$", (ROOT / "docs" / "json.md").read_text(), re.MULTILINE)
-    )
+    page = (DOCS / "reference" / "json.md").read_text()
+    assert with_json == set(re.findall(r"^## qi-learn ([\w ]+)$", page, re.MULTILINE))
 
 
-def test_every_command_has_help_and_a_place_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
-    commands = {
-        c.name or c.callback.__name__: (c.callback.__doc__ or "")
-        for c in app.registered_commands
-        if c.callback
-    }
-    commands["daemon"] = "see its own help"
-    assert {name for name, words in commands.items() if not words.strip()} == set()
-    assert {name for name in commands if not re.search(rf"qi-learn {name}\b", readme)} <= {
-        "config"
-    }, "the tour names the commands"
+# --- what pages name --------------------------------------------------------------------------
 
 
-def test_every_link_leads_to_a_file() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    links = [
-        (page, target)
-        for page in pages
-        for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text())
-        if "://" not in target
-    ]
-    assert links
-    assert [
-        f"{page.name}: {target}" for page, target in links if not (page.parent / target).exists()
-    ] == []
+def test_every_command_has_help_and_a_page() -> None:
+    """The generated page has all of them; that is checked here by reading it as a person would."""
+    page = (DOCS / "reference" / "cli.md").read_text()
+    told = set(re.findall(r"^##+ qi-learn ([\w ]+)$", page, re.MULTILINE))
+    assert told == set(commands())
+    assert {
+        name for name, command in commands().items() if not (command.help or "").strip()
+    } == set()
 
 
-def test_every_test_that_a_page_names_is_there() -> None:
-    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", (ROOT / "docs" / "ewc.md").read_text())
-    assert len(named) > 15
-    for file, name in named:
-        assert (
-            f"def {name}(" in (ROOT / "tests" / file).read_text()
-            if name
-            else (ROOT / "tests" / file).exists()
-        ), f"{file}::{name}"
+@pytest.mark.parametrize("page", PAGES, ids=identity)
+def test_every_command_that_a_page_names_is_there(page: Path) -> None:
+    """In code and in shell blocks. Of a group the word behind it is a command too."""
+    known, text = commands(), page.read_text()
+    lines = re.findall(r"`qi-learn ([a-z][a-z -]*)", text)
+    for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        lines += re.findall(r"^(?:\$ )?qi-learn ([a-z][a-z -]*)", block, re.MULTILINE)
+    for words in map(str.split, lines):
+        assert words[0] in known, f"qi-learn {' '.join(words)}"
+        if hasattr(known[words[0]], "commands") and len(words) > 1:
+            assert " ".join(words[:2]) in known, f"qi-learn {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identity)
+def test_every_option_that_a_page_names_is_there(page: Path) -> None:
+    """`qi-learn COMMAND --option`, wherever it stands in code."""
+    known = commands()
+    text = page.read_text()
+    for name, command in known.items():
+        if hasattr(command, "commands"):
+            continue
+        options = {option for parameter in command.params for option in parameter.opts}
+        for rest in re.findall(rf"qi-learn {name}((?: [^\s`#|]+)*)", text):
+            given = rest.split(" -- ")[0] if name == "run" else rest
+            named = {word.split("=")[0] for word in given.split() if re.match(r"--\w", word)}
+            assert named - options <= {"--help"}, f"qi-learn {name}{rest}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identity)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    """Anchors too: a heading, or an `id` that the page sets."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page if not path else page.parent / path
+        assert file.exists(), target
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors(file.read_text()), target
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    made = {re.sub(r"[\s]+", "-", re.sub(r"[^\w\s-]", "", h).strip().lower()) for h in headings}
+    return made | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identity)
+def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+    """By its file's name, in whichever folder of `tests/` it lies."""
+    files = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
+    for name, test in re.findall(
+        r"`(?:tests/[\w/]*)?(test_\w+\.py)(?:::(test_\w+))?`", page.read_text()
+    ):
+        if HISTORY not in page.parents:
+            assert name in files, name
+        if test:
+            assert f"def {test}(" in files[name].read_text(), f"{name}::{test}"
+
+
+def test_every_promise_names_a_test() -> None:
+    page = (DOCS / "reference" / "promises.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 15
+    assert [row[0] for row in rows if "test_" not in row[1] and "ewc.md" not in row[1]] == []
+    assert len(re.findall(r"`test_\w+\.py", (DOCS / "explanation" / "ewc.md").read_text())) > 15
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identity)
+def test_every_setting_that_a_page_names_is_there(page: Path) -> None:
+    """`section.key` in code, where the section is one of the settings'."""
+    table = settings_table(Settings())
+    for name, key in re.findall(r"`(\w+)\.(\w+)(?: = [^`]*)?`", page.read_text()):
+        if name in table and key not in SUFFIXES:
+            assert key in table[name], f"{name}.{key}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identity)
+def test_a_page_is_at_most_100_columns_wide(page: Path) -> None:
+    """But for tables, and for lines that a link makes longer."""
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if not line.startswith("|") and "](" not in line and "://" not in line:
+            assert len(line) <= 100, f"line {number}: {len(line)}"

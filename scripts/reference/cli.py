@@ -11,7 +11,7 @@ import typer.main
 from qi_learn import errors
 from qi_learn.cli import app
 
-from .markdown import table
+from .markdown import paragraphs, table
 
 EXIT_CODES = {
     "EXIT_DONE": "done; for `qi-learn demo` also a refusal by the gate",
@@ -28,7 +28,7 @@ def commands(_root: Path) -> str:
     """A section each, in the order of `qi-learn --help`; commands of a group follow the group."""
     root: Any = typer.main.get_command(app)
     context = root.context_class(root, info_name="qi-learn")
-    whole = f"## qi-learn\n\n{root.help}\n\n{_options(root, context)}"
+    whole = f"## qi-learn\n\n{paragraphs(root.help)}\n\n{_options(root, context)}"
     return "\n\n".join((whole, *(_section(each) for each in _below(root, context))))
 
 
@@ -58,7 +58,7 @@ def _section(context: Any) -> str:
     level = "##" if context.parent.parent is None else "###"
     parts = [
         f"{level} {context.command_path}",
-        _paragraphs(command.help or ""),
+        paragraphs(command.help or ""),
         f"```text\n{usage}\n```",
         _options(command, context),
     ]
@@ -67,9 +67,7 @@ def _section(context: Any) -> str:
 
 def _options(command: Any, context: Any) -> str:
     records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    rows = [(f"`{names}`", words) for names, words in filter(None, records) if "--help" not in names]
+    rows = [
+        (f"`{names}`", words) for names, words in filter(None, records) if "--help" not in names
+    ]
     return table(("argument or option", "meaning"), rows) if rows else ""
-
-
-def _paragraphs(words: str) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in words.split("\n\n"))

@@ -19,14 +19,17 @@ TOLD_BY: Mapping[EventKind, tuple[str, str]] = {
     "git": ("the git hook", "a commit, said at once; kept as it came"),
     "hook": ("an agent or editor", "its payload, kept as it came"),
     "cycle": ("the learning cycle", "how far a run is, and how it ended"),
-    "release": ("deploy, `qi-learn rollback`, `qi-learn init`", "a version made, switched or deleted"),
+    "release": (
+        "deploy, `qi-learn rollback`, `qi-learn init`",
+        "a version made, switched or deleted",
+    ),
 }
 _FIELDS: Mapping[str, str] = {
     "v": "version of the form, 1",
-    "id": "a ULID; an event is stored once by it. A bare line may lack it: then it is file name and offset",
-    "ts": "ISO 8601 in UTC with milliseconds. A bare line may lack it: then it is the file's time of change",
+    "id": "a ULID, by which it is stored once; a bare line may lack it (file name and offset)",
+    "ts": "ISO 8601 in UTC with milliseconds; a bare line may lack it (the file's time of change)",
     "kind": "one of the kinds below",
-    "source": "name of the producer. A bare line may lack it: then it is the file name's",
+    "source": "name of the producer; a bare line may lack it (the file name's)",
     "author": f"who did it: {', '.join(f'`{name}`' for name in AUTHORS)}",
     "project": "path of the registered project, or null if it is unknown",
     "body": "an object; what is in it depends on the kind",

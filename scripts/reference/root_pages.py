@@ -1,4 +1,4 @@
-"""Pages of the repository's root that are pages of the site too, with their links as the site needs them."""
+"""Pages of the repository's root that are pages of the site too, their links as the site needs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _for_the_site(root: Path, name: str) -> str:
 
 
 def _link(match: re.Match[str]) -> str:
-    """A link to `docs/` loses the folder; one to a file that the site does not have becomes its name."""
+    """A link to `docs/` loses the folder; a link to what the site lacks becomes a name."""
     target = match["target"]
     if "://" in target or not target:
         return match[0]

@@ -38,15 +38,22 @@ SERVED: Mapping[str, str] = {
 
 def gateway(_root: Path) -> str:
     """Which routes are recorded, routed, held and closed to web pages."""
-    rows = [(f"`POST {path}`", *_yes_no(path in INFERENCE, path in INFERENCE, True, True)) for path in sorted(NEED_A_MODEL)]
-    rows += [(f"`{path}`", *_yes_no(False, False, False, False)) for path in MANAGEMENT]
-    rows.append(("everything else", *_yes_no(False, False, False, True)))
-    head = ("route", "recorded", "model exchanged", "waits while a cycle holds the GPU", "open to local web pages")
+    rows = [
+        *(_row(f"POST {path}", path in INFERENCE, True, True) for path in sorted(NEED_A_MODEL)),
+        *(_row(path, False, False, False) for path in MANAGEMENT),
+        ("everything else", "no", "no", "yes"),
+    ]
+    head = (
+        "route",
+        "recorded, and may be routed",
+        "waits while a cycle holds the GPU",
+        "open to pages",
+    )
     return table(head, rows)
 
 
-def _yes_no(*answers: bool) -> tuple[str, ...]:
-    return tuple("yes" if answer else "no" for answer in answers)
+def _row(route: str, *answers: bool) -> tuple[str, ...]:
+    return (f"`{route}`", *("yes" if answer else "no" for answer in answers))
 
 
 def engine(_root: Path) -> str:
@@ -58,9 +65,9 @@ def engine(_root: Path) -> str:
         for route in app.router.routes():
             path = route.resource.canonical if route.resource else ""
             methods.setdefault(path, []).append(route.method)
-    if set(methods) != set(SERVED) | set(_REFUSED):
-        raise LookupError(f"routes without words: {sorted(set(methods) ^ (set(SERVED) | set(_REFUSED)))}")
-    rows = [(f"`{path}`", ", ".join(sorted(methods[path])), words) for path, words in SERVED.items()]
+    if unlike := set(methods) ^ {*SERVED, *_REFUSED}:
+        raise LookupError(f"routes without words, or words without a route: {sorted(unlike)}")
+    rows = [(f"`{path}`", ", ".join(sorted(methods[path])), said) for path, said in SERVED.items()]
     refused = [(f"`{path}`", str(status), words) for path, (status, words) in _REFUSED.items()]
     return "\n\n".join(
         (

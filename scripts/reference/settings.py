@@ -8,7 +8,7 @@ from pathlib import Path
 from qi_learn.report.configuration import documented
 from qi_learn.settings import Settings, settings_table
 
-from .markdown import table
+from .markdown import paragraphs, table
 
 
 def tables(_root: Path) -> str:
@@ -16,8 +16,12 @@ def tables(_root: Path) -> str:
     defaults = settings_table(Settings())
     parts = []
     for section, (about, keys) in documented().items():
-        rows = [(f"`{key}`", f"`{_toml(defaults[section][key])}`", words) for key, words in keys.items()]
-        parts.append(f"## {section}\n\n{about}\n\n{table(('key', 'default', 'meaning'), rows)}")
+        rows = [
+            (f"`{key}`", f"`{_toml(defaults[section][key])}`", words) for key, words in keys.items()
+        ]
+        parts.append(
+            f"## {section}\n\n{paragraphs(about)}\n\n{table(('key', 'default', 'meaning'), rows)}"
+        )
     return "\n\n".join(parts)
 
 

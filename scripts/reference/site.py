@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-_LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "link": "href"}
+_LOADING = dict.fromkeys(("script", "img", "iframe", "source", "video"), "src") | {"link": "href"}
 """Elements that make a browser fetch something, and by which attribute."""
+_URL = re.compile(r"url\(\s*[\"']?((?:https?:)?//[^)\"']+)")
 _LINK_ONLY = ("canonical", "alternate", "next", "prev", "author", "license")
 
 
@@ -25,9 +26,12 @@ def problems(root: Path) -> list[str]:
 def _navigation(root: Path) -> Iterator[str]:
     nav = tomllib.loads((root / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
     named = set(_pages(nav))
-    there = {page.relative_to(root / "docs").as_posix() for page in (root / "docs").rglob("*.md")}
-    yield from (f"the navigation names {page}, which is not there" for page in sorted(named - there))
-    yield from (f"{page} is in no navigation" for page in sorted(there - named))
+    docs = root / "docs"
+    there = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+    yield from (
+        f"the navigation names {name}, which is not there" for name in sorted(named - there)
+    )
+    yield from (f"{name} is in no navigation" for name in sorted(there - named))
 
 
 def _pages(nav: object) -> Iterator[str]:
@@ -61,5 +65,5 @@ def _foreign(site: Path) -> Iterator[str]:
         parser.feed(page.read_text(encoding="utf-8"))
         yield from (f"{page.relative_to(site)} loads {address}" for address in parser.addresses)
     for sheet in sorted(site.rglob("*.css")):
-        for address in re.findall(r"url\(\s*[\"']?((?:https?:)?//[^)\"']+)", sheet.read_text(encoding="utf-8")):
-            yield f"{sheet.relative_to(site)} loads {address}"
+        text = sheet.read_text(encoding="utf-8")
+        yield from (f"{sheet.relative_to(site)} loads {match[1]}" for match in _URL.finditer(text))
