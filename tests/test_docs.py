@@ -8,33 +8,33 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
 
-from qi_learn.bench.figures import InContext, Outcome, Report, Unlearning
-from qi_learn.bench.served import Served
-from qi_learn.cli import app
+from qi_learn.bench.figures import InContext, MethodFigures, Report, Unlearning
+from qi_learn.bench.packed_file import FileFigures
+from qi_learn.cli.app import app
+from qi_learn.codec import keys_of
+from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.story import Figures
 from qi_learn.report.doctor import Finding
 from qi_learn.report.explain import Explanation
-from qi_learn.report.history import VersionLine
+from qi_learn.report.gpu_use import GpuUse
+from qi_learn.report.listing import VersionLine
 from qi_learn.report.status import RunLine, Status
-from qi_learn.report.training import GpuUse
-from qi_learn.serve.back import Back
+from qi_learn.rundir.progress import Progress
 from qi_learn.settings import Settings, settings_table
 from qi_learn.store.turns import TurnLine
-from qi_learn.train.progress import Progress
 
 ROOT = next(p for p in Path(__file__).resolve().parents if (p / "pyproject.toml").exists())
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 HISTORY = DOCS / "internals" / "log"
 """Its commands and names are those of their day."""
-SUFFIXES = {"db", "json", "log", "py", "sock", "toml"}
+SUFFIXES = {"db", "json", "log", "py", "ready", "sock", "toml"}
 """`gate.py` and `gateway.log` look like settings and are files."""
 DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "status": (
@@ -44,13 +44,13 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "log": ((TurnLine,), {"turns", "--event"}),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),
-    "rollback": ((Back,), set()),
+    "rollback": ((RollbackReport,), set()),
     "doctor": ((Finding,), {"checks"}),
     "demo": (
         (Figures,),
         {"before", "after", "low", "high", "state", "version", "scale", "reasons"},
     ),
-    "bench learning": ((Outcome, InContext, Unlearning, Served), {*Report().figures()}),
+    "bench learning": ((MethodFigures, InContext, Unlearning, FileFigures), {*Report().figures()}),
 }
 """By command: the records that it prints, and what else its section names."""
 
@@ -106,7 +106,7 @@ def section(command: str) -> str:
 @pytest.mark.parametrize("command", DOCUMENTED)
 def test_the_json_fields_are_the_documented_ones(command: str) -> None:
     records, more = DOCUMENTED[command]
-    known = {f.name for record in records for f in fields(record)} | more
+    known = {key for record in records for key in keys_of(record)} | more
     assert set(re.findall(r"`([^`]+)`", section(command))) == known
 
 
@@ -182,23 +182,36 @@ def anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=identity)
 def test_every_test_that_a_page_names_is_there(page: Path) -> None:
-    """By its file's name, in whichever folder of `tests/` it lies."""
-    files = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
-    for name, test in re.findall(
-        r"`(?:tests/[\w/]*)?(test_\w+\.py)(?:::(test_\w+))?`", page.read_text()
-    ):
-        if HISTORY not in page.parents:
-            assert name in files, name
+    """By the end of its path, `gate/test_leaks.py` for one; the log's names are of their day."""
+    if HISTORY in page.parents:
+        return
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    for name, test in re.findall(r"`((?:\w+/)*test_\w+\.py)(?:::(test_\w+))?`", page.read_text()):
+        found = [file for file in files if f"/{file}".endswith(f"/{name}")]
+        assert len(found) == 1, f"{name}: {found}"
         if test:
-            assert f"def {test}(" in files[name].read_text(), f"{name}::{test}"
+            assert f"def {test}(" in (ROOT / found[0]).read_text(), f"{name}::{test}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identity)
+def test_every_source_file_that_a_page_names_is_there(page: Path) -> None:
+    """From the root, or from within the package; the log's names are of their day."""
+    if HISTORY in page.parents:
+        return
+    named = re.findall(r"`((?:[\w.]+/)+\w+\.\w+)`", page.read_text())
+    roots = (ROOT, ROOT / "qi_learn", ROOT / "tests")
+    code = [name for name in named if name.endswith((".py", ".toml", ".service", ".plist"))]
+    assert [name for name in code if not any((root / name).exists() for root in roots)] == []
 
 
 def test_every_promise_names_a_test() -> None:
     page = (DOCS / "reference" / "promises.md").read_text()
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")][2:]
     assert len(rows) > 15
-    assert [row[0] for row in rows if "test_" not in row[1] and "ewc.md" not in row[1]] == []
-    assert len(re.findall(r"`test_\w+\.py", (DOCS / "explanation" / "ewc.md").read_text())) > 15
+    assert [row[0] for row in rows if "/test_" not in row[1] and "ewc.md" not in row[1]] == []
+    assert (
+        len(re.findall(r"`train/test_\w+\.py", (DOCS / "explanation" / "ewc.md").read_text())) > 15
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identity)

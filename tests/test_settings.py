@@ -12,7 +12,7 @@ import pytest
 
 from qi_learn.errors import SettingsError
 from qi_learn.paths import Paths
-from qi_learn.report.config import as_markdown, as_text
+from qi_learn.report.config import as_text
 from qi_learn.settings import Settings, load_settings, settings_table
 from qi_learn.settings_file import commented_defaults, documented
 
@@ -113,14 +113,10 @@ def test_every_key_says_what_it_means() -> None:
     ] == []
 
 
-def test_the_docs_are_what_the_code_says() -> None:
-    docs = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert docs == as_markdown(), "run scripts/settings_docs.py"
-
-
 def test_the_defaults_in_the_docs_are_the_defaults() -> None:
     """Read as a person would: the table's cells, without the code that wrote them."""
-    docs = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
+    root = next(p for p in Path(__file__).resolve().parents if (p / "pyproject.toml").exists())
+    docs = (root / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     told = {}
     for part in docs.split("\n## ")[1:]:
         section = part.split("\n", 1)[0]

@@ -9,7 +9,7 @@ from typing import Any
 import typer.main
 
 from qi_learn import errors
-from qi_learn.cli import app
+from qi_learn.cli.app import app
 
 from .markdown import paragraphs, table
 

@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from qi_learn.serve.engine_app import _REFUSED, build_app
-from qi_learn.serve.engine_library import Engine
-from qi_learn.serve.engine_models import LoadedModels
-from qi_learn.serve.engine_store import ModelStore
-from qi_learn.serve.gateway import INFERENCE, NEED_A_MODEL
-from qi_learn.serve.guard import MANAGEMENT
+from qi_learn.engine.app import _REFUSED, build_app
+from qi_learn.engine.library import Engine
+from qi_learn.engine.models import LoadedModels
+from qi_learn.engine.store import ModelStore
+from qi_learn.gateway.guard import MANAGEMENT
+from qi_learn.gateway.proxy import INFERENCE, NEED_A_MODEL
 
 from .markdown import table
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from qi_learn.report.configuration import documented
 from qi_learn.settings import Settings, settings_table
+from qi_learn.settings_file import documented
 
 from .markdown import paragraphs, table
 
