@@ -21,12 +21,16 @@ from qi_learn.errors import DiskFull, QiError, SettingsError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import Event, Score, Turn
 from qi_learn.score import classify, suggestion_score
-from qi_learn.settings import Settings
+from qi_learn.settings import CaptureSettings, Settings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
+from qi_learn.store.followed import load_due, load_followed, save_changes
 from qi_learn.store.ingest import drain
-from qi_learn.track import survival
 from qi_learn.track.commits import on_committed
+from qi_learn.track.state import FOLLOWED
+from qi_learn.track.suggestions import suggestions_of
+from qi_learn.track.survival import LOOK_SECONDS, on_saved, settle
+from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.project_context import Contexts
 from qi_learn.workspace.registry import load_projects
 from qi_learn.workspace.watcher import Committed, FileSaved, Watcher
@@ -69,12 +73,12 @@ class Intake:
             self._seen.extend(seen)
             self.edited = now
         drained = drain(
-            store, self.paths.spool, decode=self._decode, suggest=survival.suggestions_of, now=now
+            store, self.paths.spool, decode=self._decode, suggest=suggestions_of, now=now
         )
         for turn_id in feedback.unclassified_turns(store):
             self._classify(store, turn_id)
         self._take_in_seen(store, now)
-        survival.settle(store, self.settings.capture, now)
+        follow_time(store, self.settings.capture, now)
         for project in self._projects:
             outcome.apply_outcomes(store, str(project), now)
         dirty = feedback.dirty_turns(store)
@@ -112,11 +116,10 @@ class Intake:
 
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
         if isinstance(seen, FileSaved):
-            survival.on_saved(
-                store, seen, self.watcher.history(seen.path), self.settings.capture, now
-            )
+            history = self.watcher.history(seen.path)
+            follow_save(store, seen, history, self.settings.capture, now)
         else:
-            on_committed(store, seen, self.settings.capture, now)
+            follow_commit(store, seen, self.settings.capture, now)
 
     def _classify(self, store: Store, turn_id: str) -> None:
         turn = turns.load_turn(store, turn_id)
@@ -171,3 +174,47 @@ class Intake:
             except SettingsError as error:
                 logger.warning("the projects watched stay as they were: %s", error)
         return self._listed
+
+
+# --- following suggestions: load once, compute, write once ----------------------------------------
+
+
+def follow_save(
+    store: Store, saved: FileSaved, history: FileHistory, settings: CaptureSettings, now: float
+) -> None:
+    """Store what a save made of the suggestions that may stand in the file.
+
+    Raises StoreError if the database cannot be written.
+    """
+    window = saved.ts - settings.window
+    tracked = load_followed(
+        store, saved.project, placed=now - FOLLOWED, ended=window, file=saved.file
+    )
+    save_changes(store, on_saved(tracked, saved, history, settings, now))
+
+
+def follow_commit(
+    store: Store, committed: Committed, settings: CaptureSettings, now: float
+) -> None:
+    """Store what a move of HEAD made of the suggestions that were placed in the project.
+
+    Raises StoreError if the database cannot be written.
+    """
+    tracked = load_followed(store, committed.project, placed=now - FOLLOWED)
+    save_changes(store, on_committed(tracked, committed, settings, now))
+
+
+def follow_time(store: Store, settings: CaptureSettings, now: float) -> None:
+    """Store what time made of the suggestions, in every project.
+
+    Raises StoreError if the database cannot be written.
+    """
+    tracked = load_due(
+        store,
+        now,
+        settle=settings.settle,
+        since=now - FOLLOWED,
+        window_end=now - settings.window,
+        looked_at=now - LOOK_SECONDS,
+    )
+    save_changes(store, settle(tracked, settings, now))

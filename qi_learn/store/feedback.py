@@ -43,6 +43,13 @@ IMPLICIT = (
     "match_method",
     "match_confidence",
 )
+_UPDATABLE = columns(Suggestion)[2:]
+_UPDATE = f"""
+    UPDATE suggestions SET {", ".join(f'"{c}" = ?{n}' for n, c in enumerate(_UPDATABLE, 3))}
+    WHERE turn_id = ?1 AND ordinal = ?2
+          AND ({" OR ".join(f'"{c}" IS NOT ?{n}' for n, c in enumerate(_UPDATABLE, 3))})
+"""
+"""Changes nothing, and says so by the number of rows, if the row is already so."""
 _PROJECT_UNKNOWN = 0.6
 """How sure a `last` is that found no turn of its project and took the newest of an unknown one.
 
@@ -67,21 +74,6 @@ def suggestions_of(store: Store, turn_id: str) -> tuple[Suggestion, ...]:
     )
 
 
-def open_suggestions(
-    store: Store, *, project: str | None = None, since: float
-) -> tuple[Suggestion, ...]:
-    """Suggestions not yet settled, of turns that ended at `since` or later, oldest first.
-
-    With a project: of its turns, and of turns whose project is unknown (finding the answer in a
-    file is what makes it known).
-    """
-    sql = """
-        SELECT s.* FROM suggestions s JOIN turns t ON t.id = s.turn_id
-        WHERE s.state != 'settled' AND t.ended >= ?1 AND (?2 IS NULL OR t.project = ?2 OR t.project IS NULL) ORDER BY t.ended, t.id, s.ordinal
-    """
-    return _suggestions(store.rows(sql, (since, project)))
-
-
 def placed_suggestions(store: Store, project: str, *, since: float = 0.0) -> tuple[Suggestion, ...]:
     """Suggestions found in files of a project at `since` or later, settled or not: what a save or a
     commit may change, oldest first.
@@ -93,48 +85,19 @@ def placed_suggestions(store: Store, project: str, *, since: float = 0.0) -> tup
     return _suggestions(store.rows(sql, (since, project)))
 
 
-def unsettled_suggestions(store: Store, *, since: float, ended: float) -> tuple[Suggestion, ...]:
-    """What may have to be settled, oldest first: every placed suggestion, and of turns that ended
-    from `since` up to `ended` (their time is over) the waiting ones that a save in their project
-    passed by.
-    """
-    sql = """
-        SELECT s.* FROM suggestions s JOIN turns t ON t.id = s.turn_id
-        WHERE s.state = 'placed' OR (s.state = 'waiting' AND s.touched_at IS NOT NULL AND t.ended BETWEEN ? AND ?) ORDER BY t.ended, t.id, s.ordinal
-    """
-    return _suggestions(store.rows(sql, (since, ended)))
-
-
-def suggestions_to_look_at_again(
-    store: Store, *, placed: float, settled: float
-) -> tuple[Suggestion, ...]:
-    """Suggestions placed at `placed` or later that a commit settled by the time `settled`, oldest
-    first.
-    """
-    sql = """
-        SELECT s.* FROM suggestions s JOIN turns t ON t.id = s.turn_id
-        WHERE s.state = 'settled' AND s."commit" IS NOT NULL AND s.placed_at >= ? AND s.settled_at <= ? ORDER BY t.ended, t.id, s.ordinal
-    """
-    return _suggestions(store.rows(sql, (placed, settled)))
-
-
 def update_suggestion(store: Store, suggestion: Suggestion) -> bool:
-    """Stores what became of a suggestion; False where nothing changed.
+    """Store what became of a suggestion and mark its turn; False if nothing changed.
 
-    Raises NotFound where it was never saved.
+    Raises NotFound if it was never saved.
     """
+    key = (suggestion.turn_id, suggestion.ordinal)
     with store.transaction():
-        old = store.row(
-            "SELECT * FROM suggestions WHERE turn_id = ? AND ordinal = ?",
-            (suggestion.turn_id, suggestion.ordinal),
-        )
-        if old is None:
+        if store.execute(_UPDATE, (*key, *values(suggestion)[2:])):
+            mark_dirty(store, suggestion.turn_id)
+            return True
+        if store.row("SELECT 1 FROM suggestions WHERE turn_id = ? AND ordinal = ?", key) is None:
             raise NotFound(f"The turn {suggestion.turn_id} has no suggestion {suggestion.ordinal}.")
-        if record(Suggestion, old) == suggestion:
-            return False
-        store.insert("suggestions", columns(Suggestion), values(suggestion), replace=True)
-        mark_dirty(store, suggestion.turn_id)
-    return True
+    return False
 
 
 def _suggestions(rows: Iterable[sqlite3.Row]) -> tuple[Suggestion, ...]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qi_learn.errors import NotFound
-from qi_learn.records import Message, Turn
+from qi_learn.records import Message, Turn, TurnHead
 from qi_learn.store.database import Store
 
 SESSION_GAP = 1800.0
@@ -65,18 +65,6 @@ class TurnLine:
     rating: int | None
     target_score: float | None
     redacted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TurnHead:
-    """A turn without its texts."""
-
-    id: str
-    endpoint: str
-    started: float
-    ended: float
-    status: int
-    project: str | None
 
 
 # --- messages -------------------------------------------------------------------------------------

@@ -1,27 +1,37 @@
-"""A suggestion's states as values: where it stands, that it is gone, that it is settled; and what
-that says of its turn.
+"""A suggestion's states as values: the region in which it stands, that it is gone, that it is
+settled; and what follows for its turn.
+
+Nothing here reads or writes anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from qi_learn.code_text import similarity
-from qi_learn.records import Feedback, Suggestion
+from qi_learn.records import Feedback, Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
-from qi_learn.store import feedback, turns
-from qi_learn.store.database import Store
 from qi_learn.track.region import Region, Trace, around, defines, text_of
-from qi_learn.track.suggestions import CONTINUED, Frame, frame_of
+from qi_learn.track.suggestions import Frame
 from qi_learn.workspace.watcher import FileSaved
 
+FOLLOWED = 8 * 86400.0
+"""Seconds after its placement for which a suggestion is followed: the last look at it is after
+seven days.
+"""
 
-def frame_for(store: Store, suggestion: Suggestion) -> Frame:
-    """The frame of a stored suggestion; the conversation is read only where there may be one."""
-    if turns.load_head(store, suggestion.turn_id).endpoint not in CONTINUED:
-        return Frame()
-    return frame_of(turns.load_turn(store, suggestion.turn_id), suggestion)
+
+def is_followed(tracked: Tracked, project: str, now: float) -> bool:
+    """Whether the suggestion was found in a file of the project, not too long ago."""
+    placed_at = tracked.suggestion.placed_at
+    return (
+        tracked.suggestion.state != "waiting"
+        and tracked.turn.project == project
+        and placed_at is not None
+        and placed_at >= now - FOLLOWED
+    )
 
 
 def trace_of(suggestion: Suggestion) -> Trace:
@@ -81,18 +91,39 @@ def final_text(suggestion: Suggestion, frame: Frame) -> str:
     return text if suggestion.start > 0 or suggestion.text.endswith("\n") else text[:-1]
 
 
-def tell(store: Store, suggestion: Suggestion, settings: CaptureSettings) -> None:
-    """Stores the suggestion, and what follows from it for its turn.
+def turn_changes(
+    tracked: Sequence[Tracked],
+    after: Iterable[Suggestion],
+    settings: CaptureSettings,
+    *,
+    project: str | None = None,
+    blamed: Collection[str] = (),
+) -> tuple[TurnChange, ...]:
+    """What changed, turn by turn; empty if nothing did.
 
-    Nothing is written where nothing changed.
+    `tracked`: all suggestions of each turn, turn by turn, as they were; `after`: those that were looked at, as
+    they are now. `project`: the project in which they were found; `blamed`: the turns whose code a
+    commit repaired.
     """
-    if feedback.update_suggestion(store, suggestion):
-        turn = turns.load_head(store, suggestion.turn_id)
-        feedback.save_implicit(
-            store,
-            turn.id,
-            implicit_feedback(feedback.suggestions_of(store, turn.id), turn.ended, settings),
-        )
+    now = {_key(s): s for s in after}
+    changes = []
+    for turn, group in groupby(tracked, key=lambda t: t.turn):
+        before = [t.suggestion for t in group]
+        own = [now.get(_key(s), s) for s in before]
+        changed = tuple(s for s, old in zip(own, before, strict=True) if s != old)
+        if changed or turn.id in blamed:
+            found = turn.project is None and any(s.state == "placed" for s in changed)
+            feedback = implicit_feedback(own, turn.ended, settings)
+            changes.append(
+                TurnChange(
+                    turn.id, changed, feedback, project if found else None, turn.id in blamed
+                )
+            )
+    return tuple(changes)
+
+
+def _key(suggestion: Suggestion) -> tuple[str, int]:
+    return suggestion.turn_id, suggestion.ordinal
 
 
 def accepted(suggestion: Suggestion, settings: CaptureSettings) -> bool | None:

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qi_learn.code_text import code_blocks
-from qi_learn.records import Suggestion, Turn
+from qi_learn.records import Suggestion, Tracked, Turn
 
-CONTINUED = ("/api/generate", "/v1/completions")
-"""Endpoints whose answer may go on from the prompt."""
 WRITTEN_FIELDS = (
     *(
         "new_string",
@@ -79,7 +77,7 @@ def suggestions_of(turn: Turn) -> tuple[Suggestion, ...]:
     -1: they are not in the answer's text).
     """
     found: list[Suggestion] = []
-    if is_completion(turn):
+    if is_completion(turn.endpoint, turn.request, turn.answer):
         if turn.answer.strip():
             found.append(Suggestion(turn.id, 0, turn.answer, 0, len(turn.answer)))
     else:
@@ -94,23 +92,24 @@ def suggestions_of(turn: Turn) -> tuple[Suggestion, ...]:
     return tuple(found)
 
 
-def is_completion(turn: Turn) -> bool:
+def is_completion(endpoint: str, request: Mapping[str, Any], answer: str) -> bool:
     """Whether the answer itself is code: the prompt was continued or filled in, and the answer
     shows no fence.
     """
-    asked = turn.request
-    continued = turn.endpoint == "/v1/completions" or (
-        turn.endpoint == "/api/generate" and bool(asked.get("raw") or asked.get("suffix"))
+    continued = endpoint == "/v1/completions" or (
+        endpoint == "/api/generate" and bool(request.get("raw") or request.get("suffix"))
     )
-    return continued and "```" not in turn.answer and "~~~" not in turn.answer
+    return continued and "```" not in answer and "~~~" not in answer
 
 
-def frame_of(turn: Turn, suggestion: Suggestion) -> Frame:
-    """Empty for everything but a completion."""
-    if not is_completion(turn) or suggestion.start != 0:
+def frame_of(tracked: Tracked) -> Frame:
+    """The frame of a completion; empty for every other suggestion."""
+    suggestion, request = tracked.suggestion, tracked.request
+    if suggestion.start != 0 or not is_completion(
+        tracked.turn.endpoint, request, suggestion.text
+    ):  # only a whole answer starts at 0
         return Frame()
-    prompt = next((m.content for m in turn.messages if m.role == "prompt"), "")
-    suffix = turn.request.get("suffix")
+    prompt, suffix = tracked.prompt, request.get("suffix")
     suffix = suffix if isinstance(suffix, str) else ""
     if (filled := _FIM.search(prompt)) is not None:
         prompt, suffix = filled["prefix"], filled["suffix"]

@@ -4,6 +4,7 @@ for a new score; what was tampered with shows.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from qi_learn.records import (
 )
 from qi_learn.store import audit, events, feedback, releases, runs, turns
 from qi_learn.store.database import Store, open_store
+from qi_learn.store.followed import load_followed
 
 QUESTION = Message("user", "Write add.")
 ANSWER = "def add(a, b):\n    return a + b\n"
@@ -281,6 +283,11 @@ def test_suggestions_come_back_and_mark_only_on_change(store: Store) -> None:
         feedback.save_suggestions(store, [replace(waiting, turn_id="T9")])
 
 
+def followed(store: Store, project: str, *, ended: float) -> list[Suggestion]:
+    loaded = load_followed(store, project, placed=math.inf, ended=ended)
+    return [tracked.suggestion for tracked in loaded]
+
+
 def test_open_suggestions_are_unsettled_and_recent(store: Store) -> None:
     for id, at, project in (
         ("T1", 100.0, "p"),
@@ -295,14 +302,10 @@ def test_open_suggestions_are_unsettled_and_recent(store: Store) -> None:
             [Suggestion(id, 0, "x", 0, 1), placed, replace(SUGGESTION, turn_id=id, ordinal=2)],
         )
     assert [
-        (s.turn_id, s.ordinal) for s in feedback.open_suggestions(store, project="p", since=202.5)
+        (s.turn_id, s.ordinal) for s in followed(store, "p", ended=202.5) if s.state != "settled"
     ] == [("T2", 0), ("T2", 1), ("T3", 0), ("T3", 1)]
-    assert {s.turn_id for s in feedback.open_suggestions(store, since=0)} == {
-        "T1",
-        "T2",
-        "T3",
-        "T4",
-    }
+    both = [*followed(store, "p", ended=0.0), *followed(store, "q", ended=0.0)]
+    assert {s.turn_id for s in both if s.state != "settled"} == {"T1", "T2", "T3", "T4"}
     assert [
         (s.turn_id, s.ordinal) for s in feedback.placed_suggestions(store, "p", since=110.0)
     ] == [("T1", 1), ("T1", 2), ("T2", 2), ("T2", 1)]

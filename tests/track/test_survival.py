@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from qi_learn.daemon.intake import follow_commit, follow_save, follow_time
 from qi_learn.outside import git
 from qi_learn.records import Feedback, Message, Suggestion, Turn
 from qi_learn.settings import CaptureSettings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store
-from qi_learn.track import survival
+from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.files import read_text
 from qi_learn.workspace.reflog import Reflog
@@ -103,7 +104,7 @@ class World:
             **given,
         )
         turns.save_turn(self.store, turn)
-        feedback.save_suggestions(self.store, survival.suggestions_of(turn))
+        feedback.save_suggestions(self.store, suggestions_of(turn))
         self.now += 5
         return turn.id
 
@@ -115,13 +116,13 @@ class World:
             self.histories[path] = FileHistory(text, window=7200, began=self.now)
         history = self.histories.setdefault(path, FileHistory("", window=7200))
         saved = FileSaved(str(self.repo.root), path, text, history.record(self.now, text))
-        survival.on_saved(self.store, saved, history, self.settings, self.now)
+        follow_save(self.store, saved, history, self.settings, self.now)
 
     def delete(self, file: str) -> None:
         path = self.repo.root / file
         path.unlink()
         saved = FileSaved(str(self.repo.root), path, "", self.histories[path].record(self.now, ""))
-        survival.on_saved(self.store, saved, self.histories[path], self.settings, self.now)
+        follow_save(self.store, saved, self.histories[path], self.settings, self.now)
 
     def head_moved(self) -> None:
         """Tells what git did; texts that git wrote are known, not saved, as the watcher has it."""
@@ -134,7 +135,7 @@ class World:
                     self.now, read_text(path) or ""
                 )
             told = Committed(str(self.repo.root), move.new, files, move.action, move.ts, move.old)
-            survival.on_committed(self.store, told, self.settings, self.now)
+            follow_commit(self.store, told, self.settings, self.now)
 
     def commit(self, subject: str = "A change") -> str:
         commit = self.repo.commit(subject)
@@ -143,7 +144,7 @@ class World:
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        survival.settle(self.store, self.settings, self.now)
+        follow_time(self.store, self.settings, self.now)
 
     def fate(self, turn: str, ordinal: int = 0) -> Suggestion:
         return feedback.suggestions_of(self.store, turn)[ordinal]
@@ -729,7 +730,7 @@ def test_seen_by_the_watcher_as_a_person_works(world: World) -> None:
             while world.fate(turn).state != enough and time.monotonic() < deadline:
                 for seen in watcher.poll():
                     if isinstance(seen, FileSaved):
-                        survival.on_saved(
+                        follow_save(
                             world.store,
                             seen,
                             watcher.history(seen.path),
@@ -737,7 +738,7 @@ def test_seen_by_the_watcher_as_a_person_works(world: World) -> None:
                             time.time(),
                         )
                     else:
-                        survival.on_committed(world.store, seen, world.settings, time.time())
+                        follow_commit(world.store, seen, world.settings, time.time())
                 time.sleep(0.02)
 
         world.repo.write("stats.py", with_mean(CUT))
