@@ -12,34 +12,51 @@ typeset -g _qi_learn_loaded=1 _qi_learn_file= _qi_learn_line= _qi_learn_run=
 typeset -gi _qi_learn_fd=-1 _qi_learn_size=0
 typeset -gF _qi_learn_begin=0
 
-# Sets REPLY to the kind of a command; fails where it is none of ours. The same rules, in Python: qi_learn/capture/commands.py.
+# --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
+typeset -g _qi_learn_wrapper='^(env|time|nice|nohup|sudo|xvfb-run|exec|run|npx|bunx|uvx|uv|pipx|'\
+'poetry|pdm|hatch|pipenv|rye|bundle|coverage)[[:space:]]+(.*)$'
+typeset -g _qi_learn_python='^(python|'\
+'pypy)[0-9.]*w?(\.exe)?([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m[[:space:]]+(.*)$'
+typeset -ga _qi_learn_kinds=(bench deploy test compile other)
+typeset -ga _qi_learn_forms=(
+    '^(cargo bench|go test .*-bench.*|(pytest|py\.test) .*--benchmark-only|hyperfine|asv|(npm|'\
+'pnpm|yarn|bun) (run )?bench|make bench)([[:space:]]|$)'
+    '^(kubectl (apply|rollout)|docker (push|stack deploy)|terraform apply|vercel|helm (install|'\
+'upgrade)|fly(ctl)? deploy|netlify deploy|serverless deploy|ansible-playbook|twine upload|'\
+'cargo publish|gcloud .*deploy|(npm|pnpm|yarn|bun) (publish|(run )?deploy)|make deploy|'\
+'cap [A-Za-z0-9_]+ deploy)([[:space:]]|$)'
+    '^(pytest|py\.test|tox|nox|unittest|doctest|cargo (test|nextest)|go test|(npm|pnpm|yarn|'\
+'bun) (run )?(test|t)|deno test|ctest|jest|vitest|mocha|playwright test|rspec|rake (test|spec)|'\
+'rails test|phpunit|gradlew? .*(test|check)|mvnw? .*(test|verify)|dotnet test|bazel test|mix test|'\
+'swift test|zig (build )?test|stack test|cabal test|sbt .*test|make (test|check)|just test|'\
+'meson test)([[:space:]]|$)'
+    '^(py_compile|compileall|tsc|mypy|pyright|basedpyright|ty check|cargo (build|check|clippy)|'\
+'go (build|vet)|make|cmake|ninja|meson compile|(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?|'\
+'rustc|javac|kotlinc|swiftc|swift build|zig build|ghc|gradlew? .*(build|assemble|compile).*|'\
+'mvnw? .*(compile|package)|dotnet build|bazel build|mix compile|(npm|pnpm|yarn|bun) (run )?(build|'\
+'compile|typecheck)|nvcc|stack build|cabal build|sbt .*compile)([[:space:]]|$)'
+    '^(ruff|flake8|pylint|eslint)([[:space:]]|$)'
+)
+# --- end ---
+
+# Sets REPLY to the kind of a command; fails if it is none of ours. The rules are those of `kind_of`
+# in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
     emulate -L zsh
-    local rest=$1 first node='(npm|pnpm|yarn|bun)' end='([[:space:]]|$)' match mbegin mend MATCH MBEGIN MEND
-    local wrapper='^(env|time|nice|nohup|sudo|exec|run|npx|bunx|uvx|uv|pipx|poetry|pdm|hatch|pipenv|rye|bundle|coverage)[[:space:]]+(.*)$'
+    local rest=$1 first match mbegin mend MATCH MBEGIN MEND
+    local -i i
     local between='^([A-Za-z_][A-Za-z0-9_]*=[^[:space:]]*|-[^[:space:]]*|[0-9]+)[[:space:]]+(.*)$'
-    local python='^(python|pypy)[0-9.]*([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m[[:space:]]+(.*)$'
     while true; do
         first=${rest%%[[:space:]]*}
         rest=${first##*/}${rest#$first}
-        if [[ $rest =~ $wrapper || $rest =~ $between ]]; then rest=$match[2]; else break; fi
+        [[ $rest =~ $_qi_learn_wrapper || $rest =~ $between ]] || break
+        rest=$match[2]
     done
-    [[ $rest =~ $python ]] && rest=$match[3]
-    local bench="^(cargo bench|go test .*-bench.*|(pytest|py\\.test) .*--benchmark-only|hyperfine|asv|$node (run )?bench|make bench)$end"
-    local deploy="^(kubectl (apply|rollout)|docker (push|stack deploy)|terraform apply|helm (install|upgrade)|fly(ctl)? deploy|netlify deploy"
-    deploy+="|serverless deploy|ansible-playbook|twine upload|cargo publish|uv publish|$node (publish|(run )?deploy)|make deploy)$end"
-    local tests="^(pytest|py\\.test|tox|nox|unittest|doctest|cargo (test|nextest)|go test|$node (run )?(test|t)|deno test|ctest|jest|vitest|mocha|rspec"
-    tests+="|gradlew? .*(test|check)|mvnw? .*(test|verify)|dotnet test|bazel test|mix test|swift test|phpunit|make (test|check)|just test|meson test)$end"
-    local compile="^(py_compile|compileall|tsc|mypy|pyright|basedpyright|cargo (build|check|clippy)|go (build|vet)|make|cmake|ninja|meson compile"
-    compile+="|(gcc|g\\+\\+|clang|clang\\+\\+|cc|c\\+\\+)(-[0-9.]+)?|rustc|javac|gradlew? .*(build|assemble|compile).*|mvnw? .*(compile|package)"
-    compile+="|dotnet build|bazel build|mix compile|swift build|$node (run )?(build|compile|typecheck))$end"
-    local lint="^(ruff|flake8|pylint|eslint)$end"
-    if [[ $rest =~ $bench ]]; then REPLY=bench
-    elif [[ $rest =~ $deploy ]]; then REPLY=deploy
-    elif [[ $rest =~ $tests ]]; then REPLY=test
-    elif [[ $rest =~ $compile ]]; then REPLY=compile
-    elif [[ $rest =~ $lint ]]; then REPLY=other
-    else return 1; fi
+    [[ $rest =~ $_qi_learn_python ]] && rest=$match[4]
+    for ((i = 1; i <= $#_qi_learn_kinds; i++)); do
+        [[ $rest =~ $_qi_learn_forms[i] ]] && REPLY=$_qi_learn_kinds[i] && return 0
+    done
+    return 1
 }
 
 # Sets REPLY to the registered project that holds the working directory, the innermost one; fails outside all of them.
