@@ -52,7 +52,7 @@ class _Move:
 def on_committed(
     tracked: Sequence[Tracked], committed: Committed, settings: CaptureSettings, now: float
 ) -> tuple[TurnChange, ...]:
-    """What a move of HEAD changed; nothing if its commit was cleaned away before it came to be read."""
+    """What a move of HEAD changed; nothing if its commit was cleaned away before it was read."""
     if committed.action in ("checkout", "clone"):
         return ()
     reset = committed.action == "reset"

@@ -1,7 +1,7 @@
 """What a turn suggested: the code blocks of its answer, the completion itself, the texts that its
 tool calls would write.
 
-A completion continues the person's line: `frame_of` says with what the line begins and ends, so
+A completion continues the person's line. `frame_of` tells what the line begins and ends with, so
 that a completion can be found in whole lines of a file and cut out of them again.
 """
 
@@ -17,31 +17,15 @@ from qi_learn.code_text import code_blocks
 from qi_learn.records import Suggestion, Tracked, Turn
 
 WRITTEN_FIELDS = (
-    *(
-        "new_string",
-        "newString",
-        "new_str",
-        "new_text",
-        "newText",
-        "file_text",
-        "insert_text",
-        "content",
-        "contents",
-    ),
-    *("code", "replacement", "replace"),
+    *("new_string", "newString", "new_str", "new_text", "newText", "file_text", "insert_text"),
+    *("content", "contents", "code", "replacement", "replace"),
 )
 """Arguments of editing tools that hold the text to be written, as coding agents name them."""
-PLACE_FIELDS = (
-    "path",
-    "file_path",
-    "filePath",
-    "filepath",
-    "file",
-    "filename",
-    "target_file",
+FILE_FIELDS = (
+    *("path", "file_path", "filePath", "filepath", "file", "filename", "target_file"),
     "relative_workspace_path",
 )
-"""Arguments that say where: a tool without one of them edits no file."""
+"""Arguments of editing tools that name the file: a tool without one of them edits none."""
 _FIM = re.compile(
     r"(?:<\|?fim_prefix\|?>|<PRE> ?|<｜fim▁begin｜>|<\|code_prefix\|>)(?P<prefix>.*?)"
     r"(?:<\|?fim_suffix\|?>| ?<SUF>|<｜fim▁hole｜>|<\|code_suffix\|>)(?P<suffix>.*?)"
@@ -62,8 +46,8 @@ class Frame:
         return self.lead + text + self.trail
 
     def cut(self, lines: str) -> str:
-        """What took the completion's place in whole lines of the file; the lines as they are where
-        their ends were changed too.
+        """What took the completion's place in whole lines of the file; all of the lines if their ends
+        were changed too.
         """
         if self.lead and lines.startswith(self.lead):
             lines = lines[len(self.lead) :]
@@ -76,20 +60,20 @@ def suggestions_of(turn: Turn) -> tuple[Suggestion, ...]:
     """The suggestions of a turn, in the order of the answer; tool edits last (`start` and `end` are
     -1: they are not in the answer's text).
     """
-    found: list[Suggestion] = []
+    suggestions: list[Suggestion] = []
     if is_completion(turn.endpoint, turn.request, turn.answer):
         if turn.answer.strip():
-            found.append(Suggestion(turn.id, 0, turn.answer, 0, len(turn.answer)))
+            suggestions.append(Suggestion(turn.id, 0, turn.answer, 0, len(turn.answer)))
     else:
-        found += [
+        suggestions += [
             Suggestion(turn.id, i, b.text, b.start, b.end, b.language)
             for i, b in enumerate(code_blocks(turn.answer))
         ]
-    found += [
-        Suggestion(turn.id, len(found) + i, text, -1, -1)
+    suggestions += [
+        Suggestion(turn.id, len(suggestions) + i, text, -1, -1)
         for i, text in enumerate(_tool_edits(turn.answer_extra))
     ]
-    return tuple(found)
+    return tuple(suggestions)
 
 
 def is_completion(endpoint: str, request: Mapping[str, Any], answer: str) -> bool:
@@ -122,7 +106,7 @@ def _tool_edits(extra: Mapping[str, Any]) -> Iterator[str]:
     for call in calls if isinstance(calls, (list, tuple)) else ():
         function = call.get("function") if isinstance(call, Mapping) else None
         arguments = _arguments(function.get("arguments")) if isinstance(function, Mapping) else {}
-        if not any(isinstance(arguments.get(name), str) for name in PLACE_FIELDS):
+        if not any(isinstance(arguments.get(name), str) for name in FILE_FIELDS):
             continue
         edits = arguments.get("edits")
         for part in (arguments, *(edits if isinstance(edits, (list, tuple)) else ())):

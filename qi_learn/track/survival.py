@@ -40,25 +40,10 @@ from qi_learn.workspace.watcher import FileSaved
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 86400.0
 """How often code that was committed is looked at again, as long as it is followed."""
-NOT_FOR_FILES = frozenset(
-    [
-        "console",
-        "text",
-        "txt",
-        "plaintext",
-        "output",
-        "log",
-        "diff",
-        "patch",
-        "shell-session",
-        "shellsession",
-        "bash",
-        "sh",
-        "shell",
-        "zsh",
-        "powershell",
-    ]
-)
+NOT_FOR_FILES = {
+    *("console", "text", "txt", "plaintext", "output", "log", "diff", "patch", "shell-session"),
+    *("shellsession", "bash", "sh", "shell", "zsh", "powershell"),
+}
 """Blocks in these languages are often to be read or typed: not to find one in a file says nothing.
 """
 
@@ -136,7 +121,7 @@ def _recognisable(suggestion: Suggestion, settings: CaptureSettings) -> bool:
 
 
 def _may_be_placed(tracked: Tracked, save: _Save) -> bool:
-    """Whether the suggestion waits, and its answer was complete before the save and not long ago."""
+    """Whether the suggestion waits, of an answer from before the save and not long ago."""
     turn, saved = tracked.turn, save.saved
     return (
         tracked.suggestion.state == "waiting"
@@ -268,7 +253,7 @@ def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:
 
 
 def _come_again(tracked: Tracked, save: _Save) -> Suggestion:
-    """Code that went may come again: undo, a stash brought back, a file renamed, a function moved."""
+    """The suggestion if it came again: undo, a stash brought back, a renamed file, moved code."""
     suggestion, window = tracked.suggestion, save.settings.window
     if suggestion.reverted or save.saved.ts - (suggestion.touched_at or 0.0) > window:
         return suggestion
@@ -284,6 +269,7 @@ def _come_again(tracked: Tracked, save: _Save) -> Suggestion:
 
 
 def _look_due(suggestion: Suggestion, now: float) -> bool:
+    """Whether committed code was last looked at a day ago, and is still followed."""
     return (
         suggestion.commit is not None
         and suggestion.placed_at is not None
