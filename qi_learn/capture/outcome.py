@@ -33,10 +33,10 @@ from qi_learn.errors import NotFound, QiError
 from qi_learn.outside import git
 from qi_learn.records import CommandResult, Outcome, Suggestion
 from qi_learn.spool import new_id
-from qi_learn.store import feedback
+from qi_learn.store import command_results, feedback
 from qi_learn.store.database import Store
 
-REACH = feedback.COMMAND_REACH
+REACH = command_results.COMMAND_REACH
 EARLIER = 30 * 86400.0
 """How far back a command is looked for that passed before, seconds."""
 NO_VERDICT = 126
@@ -182,7 +182,7 @@ def apply_outcomes(store: Store, project: str, now: float) -> None:
     ]
     if not placed:
         return
-    commands = feedback.commands_of(
+    commands = command_results.commands_of(
         store, project, since=min(s.placed_at or now for s in placed) - EARLIER
     )
     with store.transaction():

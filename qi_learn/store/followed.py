@@ -50,12 +50,12 @@ _DUE = _TRACKED.format(
 def load_followed(
     store: Store, project: str, *, placed: float, ended: float = math.inf, file: str | None = None
 ) -> tuple[Tracked, ...]:
-    """What a save or a commit in a project may change, oldest first: the turns of which a suggestion
-    was placed at `placed` or later, and those that ended at `ended` or later, which may be of an
-    unknown project (finding the answer in a file is what makes it known).
+    """What a save or a commit in a project may change, oldest first.
 
-    `file`: of what was placed, only what is in this file, and what went since `ended` and may have
-    come again in it.
+    These are the turns with a suggestion that was placed at `placed` or later, and those that ended
+    at `ended` or later. The latter may be of an unknown project: that the answer is found in a file
+    is what makes it known. With `file`, of what was placed only what is in that file, and what went
+    since `ended` and may have come again in it.
     """
     rows = store.rows(_IN_A_PROJECT, (project, placed, ended, file))
     return tuple(_tracked(row) for row in rows)
@@ -64,9 +64,11 @@ def load_followed(
 def load_due(
     store: Store, now: float, *, settle: float, since: float, window_end: float, looked_at: float
 ) -> tuple[Tracked, ...]:
-    """What time alone may change, oldest first: the turns with a placed suggestion that was not
-    touched for `settle` seconds; with a waiting one that a save passed by, if the turn ended from
-    `since` up to `window_end`; with one placed since `since` that a commit settled by `looked_at`.
+    """What time alone may change, oldest first: the turns with
+
+    * a placed suggestion that was not touched for `settle` seconds,
+    * a waiting one that a save passed by, if the turn ended from `since` up to `window_end`,
+    * one that was placed since `since` and settled by a commit, and last looked at by `looked_at`.
     """
     rows = store.rows(_DUE, (now, settle, since, window_end, looked_at))
     return tuple(_tracked(row) for row in rows)

@@ -46,7 +46,7 @@ class Frame:
         return self.lead + text + self.trail
 
     def cut(self, lines: str) -> str:
-        """What took the completion's place in whole lines of the file; all of the lines if their ends
+        """What took the completion's place in whole lines of the file; the whole lines if their ends
         were changed too.
         """
         if self.lead and lines.startswith(self.lead):

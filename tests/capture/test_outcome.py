@@ -18,7 +18,7 @@ from qi_learn.capture.command_kind import kind_of, pytest_options_at
 from qi_learn.capture.outcome import apply_outcomes, run_command
 from qi_learn.errors import NotFound
 from qi_learn.records import CommandResult, Message, Outcome, Suggestion, Turn
-from qi_learn.store import feedback, turns
+from qi_learn.store import command_results, feedback, turns
 from qi_learn.store.database import Store, open_store
 from tests.support.repository import Repository
 
@@ -230,7 +230,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def outcome_of(store: Store, *runs: tuple[float, str, int]) -> Outcome:
     """The outcome after runs of (seconds after the answer, command, exit code), each of one second."""
     for n, (after, command, exit_code) in enumerate(runs):
-        feedback.save_command(store, _ran(f"c{n}", after, command, exit_code))
+        command_results.save_command(store, _ran(f"c{n}", after, command, exit_code))
     apply_outcomes(store, PROJECT, NOW + 1000)
     return feedback.load_outcome(store, "t")
 
@@ -293,7 +293,7 @@ def test_deployed_and_faster(store: Store) -> None:
         _ran("1", -50, "hyperfine x", 0, value=2.0),
         _ran("2", 30, "hyperfine x", 0, value=1.5),
     ):
-        feedback.save_command(store, bench)
+        command_results.save_command(store, bench)
     known = outcome_of(store, (40, "make deploy", 0))
     assert known.deployed is True
     assert known.performance_change == pytest.approx(0.25)
@@ -305,11 +305,11 @@ def test_a_bug_once_blamed_stays_and_gone_code_learns_nothing(store: Store) -> N
     assert outcome_of(store, (30, "pytest", 0)) == Outcome(tests_pass=True, bug_introduced=True)
     (placed,) = feedback.suggestions_of(store, "t")
     feedback.update_suggestion(store, replace(placed, region=None))
-    feedback.save_command(store, _ran("late", 60, "pytest", 1))
+    command_results.save_command(store, _ran("late", 60, "pytest", 1))
     apply_outcomes(store, PROJECT, NOW + 1000)
     assert feedback.load_outcome(store, "t").tests_pass is True
 
 
 def test_results_of_another_project_are_not_evidence(store: Store) -> None:
-    feedback.save_command(store, replace(_ran("x", 30, "pytest", 0), project="/elsewhere"))
+    command_results.save_command(store, replace(_ran("x", 30, "pytest", 0), project="/elsewhere"))
     assert outcome_of(store) == Outcome()

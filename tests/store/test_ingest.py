@@ -25,7 +25,7 @@ from qi_learn.errors import DiskFull, StoreError
 from qi_learn.records import Event, Message, Suggestion, Turn
 from qi_learn.redact import has_placeholder
 from qi_learn.spool import Spool, frame, new_id
-from qi_learn.store import audit, events, feedback, ingest, releases, runs, turns
+from qi_learn.store import audit, command_results, events, feedback, ingest, releases, runs, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import Drained
 
@@ -156,7 +156,7 @@ def test_every_kind_of_event_finds_its_place(store: Store, spool: Spool, spool_d
     assert turns.load_turn(store, turn).messages == (Message("user", "Write x."),)
     assert [s.text for s in feedback.suggestions_of(store, turn)] == ["x = 1\n"]
     assert feedback.load_feedback(store, turn).rating == 4
-    (command,) = feedback.commands_of(store, "p")
+    (command,) = command_results.commands_of(store, "p")
     assert (command.exit_code, command.seconds, command.failed, command.commit) == (1, 2.0, 3, "c0")
     assert runs.learned(store, ["R1"]) == {turn}
     assert [r.version for r in releases.list_releases(store)] == ["1.0.0"]

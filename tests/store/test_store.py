@@ -33,7 +33,7 @@ from qi_learn.records import (
     Turn,
     Verdict,
 )
-from qi_learn.store import audit, events, feedback, releases, runs, turns
+from qi_learn.store import audit, command_results, events, feedback, ratings, releases, runs, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.followed import load_followed
 
@@ -150,7 +150,7 @@ def test_lines_are_newest_first_and_searchable(store: Store) -> None:
     turns.save_turn(store, a_turn("T1", at=1.0, project="p"))
     turns.save_turn(store, a_turn("T2", at=2.0, project="q", answer="100% _sure_"))
     turns.save_turn(store, a_turn("T3", messages=(), at=3.0, status=500))
-    feedback.save_rating(store, rating("R1", {"turn": "T2", "rating": 4}))
+    ratings.save_rating(store, rating("R1", {"turn": "T2", "rating": 4}))
     assert [line.id for line in turns.list_turns(store, limit=2)] == ["T3", "T2"]
     assert [line.id for line in turns.list_turns(store, limit=9, query="WRITE ADD")] == ["T2", "T1"]
     assert [line.id for line in turns.list_turns(store, limit=9, query="0% _s")] == ["T2"]
@@ -320,7 +320,7 @@ def test_feedback_joins_what_was_said_and_what_was_seen(store: Store) -> None:
     assert feedback.load_feedback(store, "T1") == seen
     assert not feedback.save_implicit(store, "T1", seen)
     assert (
-        feedback.save_rating(
+        ratings.save_rating(
             store,
             rating(
                 "R1", {"turn": "T1", "rating": 2, "correction": "mine", "comment": "no"}, ts=1.0
@@ -328,8 +328,8 @@ def test_feedback_joins_what_was_said_and_what_was_seen(store: Store) -> None:
         )
         == "T1"
     )
-    feedback.save_rating(store, rating("R2", {"turn": "T1", "rating": 5}, ts=2.0))
-    feedback.save_rating(
+    ratings.save_rating(store, rating("R2", {"turn": "T1", "rating": 5}, ts=2.0))
+    ratings.save_rating(
         store, rating("R0", {"turn": "T1", "rating": 1, "comment": "older, came later"}, ts=0.0)
     )
     assert feedback.load_feedback(store, "T1") == replace(
@@ -362,35 +362,35 @@ def test_unknown_is_not_no(store: Store) -> None:
 def test_what_is_no_rating_is_refused(store: Store, body: dict[str, object]) -> None:
     turns.save_turn(store, a_turn())
     with pytest.raises(ValueError, match="rating"):
-        feedback.save_rating(store, rating("R1", body))
-    assert feedback.unmatched_ratings(store) == 0
+        ratings.save_rating(store, rating("R1", body))
+    assert ratings.unmatched_ratings(store) == 0
 
 
 def test_last_is_the_newest_of_the_ratings_project(store: Store) -> None:
     for id, at, project in (("T1", 10.0, "p"), ("T2", 20.0, "q"), ("T3", 30.0, None)):
         turns.save_turn(store, a_turn(id, at=at, project=project))
     assert (
-        feedback.save_rating(store, rating("R1", {"turn": "last", "rating": 3}, project="p"))
+        ratings.save_rating(store, rating("R1", {"turn": "last", "rating": 3}, project="p"))
         == "T1"
     )
     assert (
-        feedback.save_rating(store, rating("R2", {"turn": "last", "rating": 3}, project=None))
+        ratings.save_rating(store, rating("R2", {"turn": "last", "rating": 3}, project=None))
         == "T3"
     )
     assert (
-        feedback.save_rating(
+        ratings.save_rating(
             store, rating("R3", {"turn": "last", "rating": 3}, project=None, ts=22.5)
         )
         == "T2"
     )
     assert (
-        feedback.save_rating(
+        ratings.save_rating(
             store, rating("R4", {"turn": "last", "rating": 3}, project=None, ts=5.0)
         )
         is None
     )
     assert (
-        feedback.save_rating(store, rating("R5", {"turn": "last", "rating": 1}, project="nowhere"))
+        ratings.save_rating(store, rating("R5", {"turn": "last", "rating": 1}, project="nowhere"))
         == "T3"
     )
     found = feedback.load_feedback(store, "T3")
@@ -398,12 +398,12 @@ def test_last_is_the_newest_of_the_ratings_project(store: Store) -> None:
 
 
 def test_a_rating_waits_for_its_turn(store: Store) -> None:
-    assert feedback.save_rating(store, rating("R1", {"turn": "T1", "rating": 2})) is None
-    assert feedback.unmatched_ratings(store) == 1
+    assert ratings.save_rating(store, rating("R1", {"turn": "T1", "rating": 2})) is None
+    assert ratings.unmatched_ratings(store) == 1
     clean(store, a_turn())
-    assert feedback.match_ratings(store) == ("T1",)
+    assert ratings.match_ratings(store) == ("T1",)
     assert feedback.dirty_turns(store) == ["T1"]
-    assert (feedback.load_feedback(store, "T1").rating, feedback.unmatched_ratings(store)) == (2, 0)
+    assert (feedback.load_feedback(store, "T1").rating, ratings.unmatched_ratings(store)) == (2, 0)
 
 
 def test_a_command_marks_what_it_ran_over(store: Store) -> None:
@@ -432,13 +432,13 @@ def test_a_command_marks_what_it_ran_over(store: Store) -> None:
     command = CommandResult(
         "C1", 1000.5 + week, "p", "bench", "pytest -q", 1, 2.5, 3, 4, "c0ffee", 0.75
     )
-    feedback.save_command(store, command)
+    command_results.save_command(store, command)
     assert feedback.dirty_turns(store) == ["T3"]
     earlier = replace(command, id="C0", ts=1000.0)
-    feedback.save_command(store, earlier)
+    command_results.save_command(store, earlier)
     assert set(feedback.dirty_turns(store)) == {"T1", "T3"}
-    assert feedback.commands_of(store, "p") == (earlier, command)
-    assert feedback.commands_of(store, "p", since=1001.0) == (command,)
+    assert command_results.commands_of(store, "p") == (earlier, command)
+    assert command_results.commands_of(store, "p", since=1001.0) == (command,)
 
 
 SCORE = Score(
@@ -501,7 +501,7 @@ def test_an_interaction_has_every_field_of_the_record_it_implements(store: Store
         None,
     )
     feedback.save_suggestions(store, [SUGGESTION])
-    feedback.save_rating(
+    ratings.save_rating(
         store, rating("R1", {"turn": "T1", "rating": 4, "correction": "better", "comment": "so so"})
     )
     seen = Feedback(

@@ -18,7 +18,6 @@ from qi_learn.bench.functions import (
     with_function,
     written,
 )
-from qi_learn.track import region as regions
 from qi_learn.track.definitions import definitions
 from qi_learn.track.match import Saved, added_lines, find
 from qi_learn.track.region import (
