@@ -1,5 +1,5 @@
-"""What kind of command a command line is, told by its words; what is not known is `other`, which is
-evidence of nothing.
+"""What kind of command a command line is, told by its words. What is not known is `other`, which
+is evidence of nothing.
 
 A linter is `other`: its findings are no failure to compile. The type checkers are `compile`.
 """
@@ -52,8 +52,8 @@ FORMS: dict[CommandKind, tuple[str, ...]] = {
 """How the commands of each kind begin, the first kind that fits; the one table of them.
 
 `scripts/hook_patterns` writes it into the shells' hooks, so the forms are regular expressions that
-Python, bash and zsh read alike: no `(?:`, escaped letters; one space between words. What is listed
-as `other` is recorded by the hooks, and everything else is not.
+Python, bash and zsh read alike: no `(?:` and no escaped letters. Words are one space apart. What is
+listed as `other` is recorded by the hooks, and what is not listed is not.
 """
 WRAPPERS = (
     *("env", "time", "nice", "nohup", "sudo", "xvfb-run", "exec", "run", "npx", "bunx", "uvx"),
@@ -61,18 +61,13 @@ WRAPPERS = (
 )
 """Words that may stand before a command."""
 PYTHON = r"(python|pypy)[0-9.]*w?(\.exe)?"
-"""An interpreter, whose `-m` names the command; in the hooks' patterns too."""
+"""An interpreter: its `-m` names the command. It is in the hooks' patterns too."""
 _KINDS = {kind: re.compile(rf"({'|'.join(forms)})(\s|$)") for kind, forms in FORMS.items()}
 _PYTHON = re.compile(PYTHON)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _JUNIT_IN = (
-    "pytest.ini",
-    ".pytest.ini",
-    "pyproject.toml",
-    "tox.ini",
+    *("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini"),
     "setup.cfg",
-    "pytest.toml",
-    ".pytest.toml",
 )
 
 
@@ -84,8 +79,8 @@ def kind_of(argv: Sequence[str]) -> CommandKind:
 
 
 def pytest_options_at(argv: Sequence[str], cwd: Path) -> int | None:
-    """Where an option for pytest may be put into a command line; None where it is not pytest, or a
-    JUnit file is asked for or forbidden already.
+    """The index at which an option for pytest may be put into a command line; None if it is not
+    pytest, or a JUnit file is asked for or forbidden already.
     """
     start = _own_words_at(argv)
     if start >= len(argv) or os.path.basename(argv[start]) not in ("pytest", "py.test"):
@@ -99,7 +94,7 @@ def pytest_options_at(argv: Sequence[str], cwd: Path) -> int | None:
 
 
 def _own_words_at(argv: Sequence[str]) -> int:
-    """Where the command itself begins: after `env X=1`, `uv run`, `python -m`, `coverage run -m`
+    """The index of the command itself, after `env X=1`, `uv run`, `python -m`, `coverage run -m`
     and the like.
     """
     at = 0

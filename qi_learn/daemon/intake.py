@@ -1,7 +1,7 @@
 """Evidence into the store: drain the spool, follow suggestions in files and commits, apply
 outcomes, score what changed.
 
-This is the only code that writes the database. `tick` is one round; it is idempotent, so that a
+This is the only code that writes the database. `tick` is one round. It is idempotent, so that a
 daemon killed in the middle of one loses nothing: what was not taken in is still in the spool, and
 what was not scored is still marked.
 """
@@ -30,32 +30,28 @@ from qi_learn.track.commits import on_committed
 from qi_learn.track.state import FOLLOWED
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.track.survival import LOOK_SECONDS, on_saved, settle
+from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.project_context import Contexts
 from qi_learn.workspace.registry import load_projects
-from qi_learn.workspace.watcher import Committed, FileSaved, Watcher
+from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
 NOT_UNDERSTOOD = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RecursionError,
-    ArithmeticError,
+    *(ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError),
 )
-"""What odd data may bring up in code that reads it."""
+"""What code may raise over data of unforeseen form."""
 
 
 @dataclass(slots=True)
 class Intake:
-    """Holds the watcher; everything else is in the store."""
+    """Takes evidence in, round by round. It holds the watcher; everything else is in the store."""
 
     paths: Paths
     settings: Settings
     watcher: Watcher
     edited: float = float("-inf")
-    """When something was last seen to change in a watched project."""
+    """When a change in a watched project was last seen."""
     _projects: list[Path] = field(default_factory=list)
     _listed: tuple[Path, ...] = ()
     _registered_at: int = -1
@@ -63,13 +59,12 @@ class Intake:
     _contexts: Contexts = field(default_factory=Contexts)
 
     def tick(self, store: Store, now: float) -> int:
-        """One round; returns how many events were taken in and turns scored: 0 where nothing
+        """Do one round; returns how many events were taken in and turns scored, 0 if nothing
         changed.
         """
         self._follow_projects()
-        if (
-            seen := self.watcher.poll()
-        ):  # before the drain: a turn is in the spool before anybody can save what it answered
+        # before the drain: a turn is in the spool before its answer can be saved in a file
+        if seen := self.watcher.poll():
             self._seen.extend(seen)
             self.edited = now
         drained = drain(
@@ -88,7 +83,7 @@ class Intake:
 
     def _decode(self, event: Event) -> Turn:
         """The turn, with the context of its project as it was then (R2's projectContext and
-        codebaseSnapshot), where the project is known and there.
+        codebaseSnapshot), if the project is known and there.
         """
         turn = decode(event)
         if turn.project is None or not os.path.isdir(turn.project):
@@ -101,9 +96,9 @@ class Intake:
         return replace(turn, context=plain(context), commit=context.commit)
 
     def _take_in_seen(self, store: Store, now: float) -> None:
-        """Saves and commits, in order.
+        """Follow saves and commits, in order.
 
-        The watcher tells each once: where the database cannot be written now, the rest waits here.
+        The watcher reports each once: if the database cannot be written now, the rest waits here.
         """
         while self._seen:
             try:
@@ -133,8 +128,8 @@ class Intake:
         )
 
     def _score(self, store: Store, turn_id: str, now: float) -> None:
-        """A turn that cannot be scored is set aside until its evidence changes: it must not keep
-        the others waiting.
+        """Score a turn. One that cannot be scored is set aside until its evidence changes: it must
+        not keep the others waiting.
         """
         try:
             score = suggestion_score.score_turn(store, turn_id, self.settings, now)
@@ -146,16 +141,15 @@ class Intake:
         feedback.save_score(store, score)
 
     def _follow_projects(self) -> None:
-        """Watches the directories that are registered and there; one that cannot be watched is said
-        once and keeps nothing else waiting.
+        """Watch the directories that are registered and there. One that cannot be watched is
+        reported once, and keeps nothing else waiting.
         """
-        wanted = [
-            p for p in self._registered() if os.path.isdir(p)
-        ]  # never raises, unlike Path.is_dir
-        for project in [p for p in self._projects if p not in wanted]:
+        # os.path.isdir never raises, unlike Path.is_dir
+        registered = [p for p in self._registered() if os.path.isdir(p)]
+        for project in [p for p in self._projects if p not in registered]:
             self._projects.remove(project)
             self.watcher.remove(project)
-        for project in [p for p in wanted if p not in self._projects]:
+        for project in [p for p in registered if p not in self._projects]:
             self._projects.append(project)
             try:
                 self.watcher.add(project)

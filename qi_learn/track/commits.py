@@ -26,8 +26,8 @@ from qi_learn.track.match import Saved
 from qi_learn.track.region import Region, text_of
 from qi_learn.track.state import gone, is_followed, settled, stands_at, trace_of, turn_changes
 from qi_learn.track.suggestions import frame_of
+from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.files import read_text
-from qi_learn.workspace.watcher import Committed, FileSaved
 
 logger = logging.getLogger(__name__)
 _REPAIR = re.compile(

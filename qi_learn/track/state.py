@@ -15,7 +15,7 @@ from qi_learn.records import Feedback, Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
 from qi_learn.track.region import Region, Trace, around, defines, text_of
 from qi_learn.track.suggestions import Frame
-from qi_learn.workspace.watcher import FileSaved
+from qi_learn.workspace.changes import FileSaved
 
 FOLLOWED = 8 * 86400.0
 """Seconds after its placement for which a suggestion is followed: the last look at it is after

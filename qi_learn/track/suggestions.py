@@ -46,8 +46,8 @@ class Frame:
         return self.lead + text + self.trail
 
     def cut(self, lines: str) -> str:
-        """What took the completion's place in whole lines of the file; the whole lines if their ends
-        were changed too.
+        """What took the completion's place in whole lines of the file; the lines as they are if
+        their ends were changed too.
         """
         if self.lead and lines.startswith(self.lead):
             lines = lines[len(self.lead) :]

@@ -34,8 +34,8 @@ from qi_learn.track.state import (
     turn_changes,
 )
 from qi_learn.track.suggestions import frame_of
+from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.file_history import FileHistory
-from qi_learn.workspace.watcher import FileSaved
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 86400.0

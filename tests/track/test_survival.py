@@ -17,10 +17,11 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.track.suggestions import suggestions_of
+from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.files import read_text
 from qi_learn.workspace.reflog import Reflog
-from qi_learn.workspace.watcher import Committed, FileSaved, Watcher
+from qi_learn.workspace.watcher import Watcher
 from tests.support.repository import Repository
 
 SUGGESTED = textwrap.dedent('''\
