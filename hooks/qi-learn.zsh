@@ -1,10 +1,12 @@
-# qi-learn hook for zsh 5: what tests, builds, deployments and benchmarks said, for the projects registered with `qi-learn init`.
+# qi-learn hook for zsh 5: how tests, builds, deployments and benchmarks ended, for the projects
+# registered with `qi-learn init`.
 #
 # Load it in ~/.zshrc:   source /path/to/qi-learn.zsh
 #
-# After a command that looks like one of those, alone on its line, one line of JSON is appended to this shell's own file in the spool. Nothing else is
-# recorded, no process is started, the exit status stays what it was, and where anything is missing nothing happens. A line that begins with a space is
-# not recorded.
+# After a command that looks like one of those, alone on its line, one line of JSON is appended to
+# this shell's own file in the spool. Nothing else is recorded, no process is started, the exit
+# status stays what it was, and if anything is missing nothing happens. A line that begins with a
+# space is not recorded.
 
 [[ -o interactive && -z ${_qi_learn_loaded-} ]] || return 0
 zmodload zsh/datetime zsh/system 2>/dev/null || return 0
@@ -39,7 +41,7 @@ typeset -ga _qi_learn_forms=(
 )
 # --- end ---
 
-# Sets REPLY to the kind of a command; fails if it is none of ours. The rules are those of `kind_of`
+# Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
     emulate -L zsh
@@ -59,7 +61,8 @@ _qi_learn_kind() {
     return 1
 }
 
-# Sets REPLY to the registered project that holds the working directory, the innermost one; fails outside all of them.
+# Set REPLY to the registered project that holds the working directory, the innermost one; fail
+# outside all of them.
 _qi_learn_project() {
     emulate -L zsh
     local list line held found= match mbegin mend MATCH MBEGIN MEND
@@ -77,7 +80,7 @@ _qi_learn_project() {
     [[ -n $found ]] && REPLY=$found
 }
 
-# Sets REPLY to a text as it stands within a JSON string.
+# Set REPLY to a text as it stands within a JSON string.
 _qi_learn_escaped() {
     emulate -L zsh
     unsetopt multibyte
@@ -97,7 +100,7 @@ _qi_learn_escaped() {
     REPLY=$text
 }
 
-# Opens this shell's own file (0600, append), where there is a spool.
+# Open this shell's own file (0600, append); fail if there is no spool.
 _qi_learn_open() {
     emulate -L zsh
     ((_qi_learn_fd >= 0 && _qi_learn_size < 8388608)) && [[ -e $_qi_learn_file ]] && return 0
@@ -112,7 +115,7 @@ _qi_learn_open() {
     sysopen -w -a -m 600 -o creat,cloexec -u _qi_learn_fd "$_qi_learn_file"
 }
 
-# Appends the line for a command that took from $3 to now (seconds).
+# Append the line for a command that took from $3 to now (seconds).
 _qi_learn_record() {
     emulate -L zsh
     local command=$1 when kind project line REPLY
@@ -124,7 +127,9 @@ _qi_learn_record() {
     _qi_learn_open || return 0
     _qi_learn_escaped "$command"
     TZ=UTC strftime -s when '%Y-%m-%dT%H:%M:%S' ${now%.*}
-    LC_ALL=C printf -v line '{"v":1,"ts":"%s.%03dZ","kind":"outcome","source":"zsh","author":"person","project":"%s","body":{"kind":"%s","command":"%s","exit_code":%d,"seconds":%.6f}}\n' \
+    LC_ALL=C printf -v line '{"v":1,"ts":"%s.%03dZ","kind":"outcome","source":"zsh",'\
+'"author":"person","project":"%s","body":{"kind":"%s","command":"%s",'\
+'"exit_code":%d,"seconds":%.6f}}\n' \
         "$when" $milliseconds "$project" "$kind" "$REPLY" $exit_code $((now - began))
     syswrite -o $_qi_learn_fd -- "$line"
     ((_qi_learn_size += ${#line}))
@@ -137,7 +142,8 @@ _qi_learn_alone() {
     local line=${1//[0-9]>&[0-9]/}
     line=${line//>&[0-9]/}
     line=${line//&>/}
-    [[ $line != *[\;\|\&\`]* && $line != *$'\n'* && $line != *'$('* && $line != ' '* && $line != $'\t'* ]]
+    [[ $line != *[\;\|\&\`]* && $line != *$'\n'* && $line != *'$('* ]] &&
+        [[ $line != ' '* && $line != $'\t'* ]]
 }
 
 # $1 is the line as it was typed, $3 what is run (aliases replaced).
@@ -147,7 +153,8 @@ _qi_learn_preexec() {
 
 _qi_learn_precmd() {
     local -i code=$?
-    [[ -n $_qi_learn_line ]] && _qi_learn_alone "$_qi_learn_line" && _qi_learn_alone "$_qi_learn_run" &&
+    [[ -n $_qi_learn_line ]] && _qi_learn_alone "$_qi_learn_line" &&
+        _qi_learn_alone "$_qi_learn_run" &&
         _qi_learn_record "$_qi_learn_run" $code $_qi_learn_begin
     _qi_learn_line=
     return $code

@@ -77,7 +77,7 @@ def lines() -> Iterator[str]:
 
 
 def test_each_form_tells_its_kind() -> None:
-    """An example may be of an earlier kind, but a form of which every one is would never be seen."""
+    """An example may be of an earlier kind; a form with no other example would never be seen."""
     order = list(FORMS)
     for kind, forms in FORMS.items():
         for form in forms:

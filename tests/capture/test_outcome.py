@@ -116,7 +116,11 @@ sys.exit(result.exit_code)
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_signals_go_to_the_command(tmp_path: Path, number: signal.Signals) -> None:
-    command = f"import pathlib, signal, sys, time\nsignal.signal({int(number)}, lambda *_: sys.exit(77))\npathlib.Path('ready').touch()\ntime.sleep(60)\n"
+    command = (
+        "import pathlib, signal, sys, time\n"
+        f"signal.signal({int(number)}, lambda *_: sys.exit(77))\n"
+        "pathlib.Path('ready').touch()\ntime.sleep(60)\n"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, sys.executable, "-c", command],
         cwd=tmp_path,
@@ -228,7 +232,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def outcome_of(store: Store, *runs: tuple[float, str, int]) -> Outcome:
-    """The outcome after runs of (seconds after the answer, command, exit code), each of one second."""
+    """The outcome after runs (seconds after the answer, command, exit code) of one second each."""
     for n, (after, command, exit_code) in enumerate(runs):
         command_results.save_command(store, _ran(f"c{n}", after, command, exit_code))
     apply_outcomes(store, PROJECT, NOW + 1000)
@@ -264,7 +268,7 @@ def test_results_after_the_last_change_count(store: Store) -> None:
     [
         ([(15, "pytest", 0)], None),  # the text changed after it
         ([(20.5, "pytest", 0)], None),  # and while it ran
-        ([(30, "pytest", 1)], None),  # nobody knows whether it ever passed
+        ([(30, "pytest", 1)], None),  # whether it ever passed is unknown
         ([(-50, "pytest", 1), (30, "pytest", 1)], None),  # it failed before
         ([(-50, "pytest", 0), (30, "pytest", 1)], False),
         ([(-90, "pytest", 0), (-50, "pytest", 1), (30, "pytest", 1)], None),
