@@ -215,7 +215,7 @@ def find_secrets(text: str) -> tuple[tuple[str, str], ...]:
     """
     finder = _Finder()
     finder.text(text)
-    return tuple(finder.found)
+    return tuple(finder.secrets)
 
 
 class _Finder(Redactor):
@@ -223,10 +223,10 @@ class _Finder(Redactor):
 
     def __init__(self) -> None:
         super().__init__(b"")
-        self.found: dict[tuple[str, str], None] = {}
+        self.secrets: dict[tuple[str, str], None] = {}
 
     def _placeholder(self, kind: str, secret: str) -> str:
-        self.found[kind, secret] = None
+        self.secrets[kind, secret] = None
         return super()._placeholder(kind, secret)
 
 

@@ -205,8 +205,8 @@ def _outcome(verdicts: Sequence[_Verdict], before: Outcome) -> Outcome:
 
 
 def _all(results: Iterable[bool | None]) -> bool | None:
-    known = [r for r in results if r is not None]
-    return all(known) if known else None
+    passed = [r for r in results if r is not None]
+    return all(passed) if passed else None
 
 
 def _verdicts(suggestion: Suggestion, commands: Sequence[CommandResult]) -> Iterator[_Verdict]:

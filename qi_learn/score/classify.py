@@ -86,8 +86,8 @@ def classify(turn: Turn) -> Classes:
 
 def _question(turn: Turn) -> str:
     """The last question: the newest message of a person, else the prompt."""
-    asked = [m.content for m in turn.messages if m.role in ("user", "prompt")]
-    return asked[-1] if asked else ""
+    questions = [m.content for m in turn.messages if m.role in ("user", "prompt")]
+    return questions[-1] if questions else ""
 
 
 def _learning_type(turn: Turn, question: str) -> LearningType:

@@ -102,15 +102,15 @@ def _feedback(feedback: Feedback, weights: Weights) -> Iterator[Signal]:
 
 
 def _outcome(outcome: Outcome, weights: Weights) -> Iterator[Signal]:
-    known = {
+    seen = {
         name: getattr(outcome, name) for name in CORRECTNESS if getattr(outcome, name) is not None
     }
-    if known:
-        value = sum(CORRECTNESS[name] for name, good in known.items() if good) / sum(
-            CORRECTNESS[name] for name in known
+    if seen:
+        value = sum(CORRECTNESS[name] for name, good in seen.items() if good) / sum(
+            CORRECTNESS[name] for name in seen
         )
         reason = ", ".join(
-            f"{name.replace('_', ' ')}: {'yes' if good else 'no'}" for name, good in known.items()
+            f"{name.replace('_', ' ')}: {'yes' if good else 'no'}" for name, good in seen.items()
         )
         yield Signal("correctness", value, weights.correctness, reason)
     if outcome.performance_change is not None:

@@ -221,8 +221,9 @@ def _after_save(tracked: Tracked, save: _Save) -> Suggestion:
 
 
 def _follow(tracked: Tracked, save: _Save) -> Suggestion:
-    suggestion, saved, old, asked = tracked.suggestion, save.saved, save.old, tracked.turn.started
-    before = save.history.before(asked) if save.history.reaches(asked) else None
+    suggestion, saved, old = tracked.suggestion, save.saved, save.old
+    started, history = tracked.turn.started, save.history
+    before = history.before(started) if history.reaches(started) else None
     added = None if before is None else save.text.added_since(before)[0]
     region = regions.find_again(trace_of(suggestion), saved.text, saved.file, old=old, added=added)
     lost = old is not None and (suggestion.region or "") not in old

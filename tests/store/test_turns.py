@@ -1,4 +1,4 @@
-"""Turns and messages in the store: records in, the same records out; what was tampered with shows."""
+"""Turns and messages in the store: records in, the same records out; tampering shows."""
 
 from __future__ import annotations
 
