@@ -4,8 +4,9 @@ revert or a reset, blamed by a repair.
 A commit that does not have the code while the working tree still does (only a part was staged) says
 nothing. Neither does another branch.
 
-Suggestions come in with what following them needs, and go out as what changed: this reads files and
-git, and writes nothing.
+Suggestions come in with what following them needs, and go out as what changed. What git and the
+working tree have of their files is read first, each file and each commit once. Deciding reads
+nothing, and nothing is written here.
 """
 
 from __future__ import annotations
@@ -37,16 +38,17 @@ _REPAIR = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class _Move:
-    """A move of HEAD, and the message of the commit to which it went."""
+class _Facts:
+    """What git and the working tree have of a suggestion's file at a move of HEAD."""
 
-    committed: Committed
-    message: str
-    now: float
-
-    @property
-    def directory(self) -> Path:
-        return Path(self.committed.project)
+    committed: str | None
+    """The file's text in the commit; None if it is not there."""
+    previous: str | None
+    """The file's text in the commit before; None if it was not there, or there is none."""
+    working: str | None
+    """The file's text in the working tree; None if it cannot be read."""
+    other_branch: bool
+    """Whether the commit that has the code is no part of this branch, and was not just replaced."""
 
 
 def on_committed(
@@ -59,16 +61,8 @@ def on_committed(
     followed = [t for t in tracked if is_followed(t, committed.project, now)]
     concerned = [t for t in followed if reset or t.suggestion.file in committed.files]
     try:
+        facts = _read_facts([t.suggestion for t in concerned], committed)
         message = "" if reset or not concerned else _message(committed)
-        move = _Move(committed, message, now)
-        after = [
-            _after_reset(t, move, settings) if reset else _after_commit(t, move) for t in concerned
-        ]
-        blamed = {
-            s.turn_id
-            for t, s in zip(concerned, after, strict=True)
-            if _repaired(t.suggestion, s, move)
-        }
     except NotFound as error:
         logger.info(
             "the move of HEAD to %s in %s is left out: %s",
@@ -77,18 +71,69 @@ def on_committed(
             error.what,
         )
         return ()
+    move = _Move(committed, message, settings, now)
+    change = _after_reset if reset else _after_commit
+    after = [change(t, f, move) for t, f in zip(concerned, facts, strict=True)]
+    blamed = {
+        s.turn_id
+        for t, s, f in zip(concerned, after, facts, strict=True)
+        if _repaired(t.suggestion, s, f, move)
+    }
     return turn_changes(tracked, after, settings, blamed=blamed)
+
+
+# --- reading: each file and each commit once ------------------------------------------------------
 
 
 def _message(committed: Committed) -> str:
     return git.message(Path(committed.project), committed.commit)
 
 
-def _after_commit(tracked: Tracked, move: _Move) -> Suggestion:
+def _read_facts(suggestions: Sequence[Suggestion], committed: Committed) -> list[_Facts]:
+    """The facts about each of the suggestions."""
+    texts = {file: _texts(committed, file) for file in {s.file or "" for s in suggestions}}
+    commits = {s.commit for s in suggestions}
+    other = {commit: _other_branch(commit, committed) for commit in commits}
+    return [_Facts(*texts[s.file or ""], other[s.commit]) for s in suggestions]
+
+
+def _texts(committed: Committed, file: str) -> tuple[str | None, str | None, str | None]:
+    """The file's text in the commit, in the one before, and in the working tree."""
+    directory, previous = Path(committed.project), committed.previous
+    return (
+        git.text_at(directory, committed.commit, file),
+        git.text_at(directory, previous, file) if previous else None,
+        read_text(directory / file),
+    )
+
+
+def _other_branch(commit: str | None, committed: Committed) -> bool:
+    if commit is None or (commit == committed.previous and committed.action == "amend"):
+        return False
+    try:
+        return not git.contains(Path(committed.project), committed.commit, commit)
+    except NotFound:  # cleaned away
+        return committed.action == "reset"
+
+
+# --- deciding -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A move of HEAD, with the message of the commit to which it went."""
+
+    committed: Committed
+    message: str
+    settings: CaptureSettings
+    now: float
+
+
+def _after_commit(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
     suggestion, committed = tracked.suggestion, move.committed
-    seen, region = _in_commit(suggestion, move)
+    seen, region = _in_commit(suggestion, facts, committed)
     own = region is not None and text_of(seen.text.split("\n"), region) == suggestion.region
-    if not own and (_other_branch(suggestion, move) or _left_out(suggestion, move, seen, region)):
+    if not own and (facts.other_branch or _left_out(suggestion, facts, seen, region)):
         return suggestion
     frame, taken_back = frame_of(tracked), _taken_back(suggestion, move.message)
     if region is not None and not taken_back:
@@ -100,19 +145,19 @@ def _after_commit(tracked: Tracked, move: _Move) -> Suggestion:
     return replace(after, reverted=committed.action == "revert" or taken_back)
 
 
-def _left_out(suggestion: Suggestion, move: _Move, seen: FileSaved, region: Region | None) -> bool:
+def _left_out(
+    suggestion: Suggestion, facts: _Facts, seen: FileSaved, region: Region | None
+) -> bool:
     """Whether the working tree has the code and the commit only what was there before it: a part of
     the file was staged.
     """
-    if not _still_there(suggestion, move):
+    if not _still_there(suggestion, facts):
         return False
-    previous = move.committed.previous
-    before = git.text_at(move.directory, previous, suggestion.file or "") if previous else None
-    added = Saved(seen.text).added_since(before or "")[0]
+    added = Saved(seen.text).added_since(facts.previous or "")[0]
     return region is None or not any(i in added for i in range(region.start, region.end))
 
 
-def _after_reset(tracked: Tracked, move: _Move, settings: CaptureSettings) -> Suggestion:
+def _after_reset(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
     """The suggestion after a commit was taken out of the branch, or changes were thrown away: what
     the branch or the working tree still has, lives.
     """
@@ -121,54 +166,40 @@ def _after_reset(tracked: Tracked, move: _Move, settings: CaptureSettings) -> Su
         thrown_away = (
             suggestion.file in committed.files
             and suggestion.region is not None
-            and not _still_there(suggestion, move)
+            and not _still_there(suggestion, facts)
         )
         return gone(suggestion, move.now) if thrown_away else suggestion
-    if not _other_branch(suggestion, move):
+    if not facts.other_branch:
         return suggestion
     frame = frame_of(tracked)
-    seen, region = _in_commit(suggestion, move)
+    seen, region = _in_commit(suggestion, facts, committed)
     after = None if region is None else stands_at(suggestion, seen, region, frame)
-    if (
-        after is not None
-        and similarity(after.region or "", suggestion.region or "") >= settings.placed_similarity
-    ):
+    enough = move.settings.placed_similarity
+    if after is not None and similarity(after.region or "", suggestion.region or "") >= enough:
         return settled(after, frame, move.now, commit=committed.commit)
-    if _still_there(suggestion, move):
+    if _still_there(suggestion, facts):
         return replace(suggestion, state="placed", commit=None, touched_at=move.now)
     after = settled(gone(suggestion, move.now), frame, move.now, commit=suggestion.commit)
     return replace(after, reverted=True)
 
 
-def _in_commit(suggestion: Suggestion, move: _Move) -> tuple[FileSaved, Region | None]:
+def _in_commit(
+    suggestion: Suggestion, facts: _Facts, committed: Committed
+) -> tuple[FileSaved, Region | None]:
     """The file as the commit has it, and the suggestion's region in it."""
-    committed, path = move.committed, move.directory / (suggestion.file or "")
-    text = git.text_at(move.directory, committed.commit, suggestion.file or "")
+    file, text = suggestion.file or "", facts.committed
+    path = Path(committed.project) / file
     seen = FileSaved(committed.project, path, text or "", committed.ts)
     if text is None or suggestion.region is None:
         return seen, None
-    working = None if suggestion.region in text else read_text(path)
-    # another text in the working tree: staged in part, or edited since
-    return seen, regions.find_again(trace_of(suggestion), text, suggestion.file or "", old=working)
+    # if the commit has another text, it was staged in part, or edited since
+    working = None if suggestion.region in text else facts.working
+    return seen, regions.find_again(trace_of(suggestion), text, file, old=working)
 
 
-def _still_there(suggestion: Suggestion, move: _Move) -> bool:
+def _still_there(suggestion: Suggestion, facts: _Facts) -> bool:
     """Whether the working tree has the code, whatever was committed."""
-    text = read_text(move.directory / (suggestion.file or ""))
-    return suggestion.region is not None and suggestion.region in (text or "")
-
-
-def _other_branch(suggestion: Suggestion, move: _Move) -> bool:
-    """Whether the commit that has the code is no part of this branch, and was not just replaced."""
-    committed = move.committed
-    if suggestion.commit is None or (
-        suggestion.commit == committed.previous and committed.action == "amend"
-    ):
-        return False
-    try:
-        return not git.contains(move.directory, committed.commit, suggestion.commit)
-    except NotFound:  # cleaned away
-        return committed.action == "reset"
+    return suggestion.region is not None and suggestion.region in (facts.working or "")
 
 
 def _taken_back(suggestion: Suggestion, message: str) -> bool:
@@ -178,24 +209,20 @@ def _taken_back(suggestion: Suggestion, message: str) -> bool:
     )
 
 
-def _repaired(before: Suggestion, after: Suggestion, move: _Move) -> bool:
+def _repaired(before: Suggestion, after: Suggestion, facts: _Facts, move: _Move) -> bool:
     """Whether a commit that says it repairs something changed code that an earlier commit had."""
-    committed = move.committed
     if (
         after.region is None
         or after == before
+        or facts.previous is None
         or not _REPAIR.search(move.message)
-        or not committed.previous
-        or committed.action == "amend"
+        or move.committed.action == "amend"
     ):
         return False
-    text = git.text_at(move.directory, committed.previous, after.file or "")
-    if text is None:
-        return False
-    earlier = regions.find_again(trace_of(after), text, after.file or "", old=None)
+    earlier = regions.find_again(trace_of(after), facts.previous, after.file or "", old=None)
     if earlier is None:
         return False
-    was = text_of(text.split("\n"), earlier)
+    was = text_of(facts.previous.split("\n"), earlier)
     return code_tokens(was) != code_tokens(after.region) and (
         before.commit is not None or before.state == "settled"
     )
