@@ -305,7 +305,7 @@ JSONISH = st.recursive(
     answer={"message": {"tool_calls": {}}},
     kind=NDJSON,
 )
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_no_json_of_whatever_shape_breaks_the_decoder(
     endpoint: str, request: dict[str, Any], answer: Any, kind: str
 ) -> None:
