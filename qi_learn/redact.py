@@ -1,14 +1,14 @@
-"""Secrets out, before the first write to the database.
+"""Takes secrets out of texts, before the first write to the database.
 
-Two ways to know a secret. By its own shape: keys of known services, private keys in PEM, JSON web
-tokens, passwords in URLs. By its place: a literal beside a word such as `password` or `api_key`
+A secret is known in two ways. By its own shape: keys of known services, private keys in PEM, JSON
+web tokens, passwords in URLs. By the word beside it, such as `password` or `api_key`: a literal
 that looks random (digits and letters, many bits), because entropy alone would take hashes and test
-data. Each becomes `[REDACTED:<kind>:<tag>]`, the tag being four hex digits of an HMAC under this
+data. Each becomes `[REDACTED:<kind>:<tag>]`. The tag is four hex digits of an HMAC under this
 installation's own key: the same secret has the same tag, so conversations still join and repeat,
-and nobody without the key can try words against it.
+and without the key no words can be tried against it.
 
-Not promised: weak passwords, secrets in prose, personal data. Most texts cost only a search for
-each rule's fixed letters.
+Not covered: weak passwords, secrets in prose, personal data. Most texts cost only a search for each
+rule's fixed letters.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from qi_learn.records import Message, Turn
 PLACEHOLDER = re.compile(r"\[REDACTED:[a-z-]+:[0-9a-f]{4}\]")
 KEY_BYTES = 32
 SHORTEST = 12
-"""No shorter text holds a secret that is looked for here."""
+"""A shorter text holds no secret that is looked for here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A secret known by its shape.
 
-    Without one of `needles` in the text the pattern is not tried; its group `secret`, else all of
-    it, is replaced.
+    The pattern is tried only if one of `needles` is in the text. Its group `secret` is replaced, or
+    all of it if it has none.
     """
 
     kind: str
@@ -51,13 +51,14 @@ def _rule(kind: str, needles: str, pattern: str) -> Rule:
     return Rule(kind, tuple(needles.split()), re.compile(pattern))
 
 
-# The shapes are the services' own; where one is also an ordinary word's beginning (`sk-`), it must
+# The shapes are the services' own. One that is also the beginning of an ordinary word (`sk-`) must
 # be long and carry digits.
 RULES: tuple[Rule, ...] = (
     _rule(
         "private-key",
         "PRIVATE",
-        r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?P<secret>(?:[A-Za-z0-9+/=:,\s]|\\[rn]|-(?!----)){40,})",
+        r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"
+        r"(?P<secret>(?:[A-Za-z0-9+/=:,\s]|\\[rn]|-(?!----)){40,})",
     ),
     _rule("aws-key", "AKIA ASIA", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     _rule("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b"),
@@ -93,49 +94,33 @@ _WORDS = (
 # one that is not the beginning of an expression.
 _ASSIGNED = re.compile(
     r"[A-Za-z0-9_-]{0,30}[\"'\]]{0,2}\s{0,4}(?::=|=>|==?|:|(?<=[Bb]earer)\s)\s{0,4}"
-    r"(?:[rbf]?(?P<quote>[\"'`])(?P<quoted>[^\s\"'`]{10,512})(?P=quote)|(?P<bare>[A-Za-z0-9+/=_~-]{20,512})(?![\w.(\[]))"
+    r"(?:[rbf]?(?P<quote>[\"'`])(?P<quoted>[^\s\"'`]{10,512})(?P=quote)"
+    r"|(?P<bare>[A-Za-z0-9+/=_~-]{20,512})(?![\w.(\[]))"
 )
 _IDENTIFIER = re.compile(r"[A-Za-z_]+(?:_[A-Za-z0-9]+)*|[a-z]+(?:-[a-z0-9]+)+")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
-_NO_SECRETS = frozenset(
-    (
-        "password",
-        "passwd",
-        "pass",
-        "pwd",
-        "secret",
-        "changeme",
-        "postgres",
-        "mysql",
-        "root",
-        "admin",
-        "user",
-        "username",
-        "example",
-        "test",
-        "guest",
-        "token",
-    )
-)
+_NO_SECRETS = {
+    *("password", "passwd", "pass", "pwd", "secret", "changeme", "postgres", "mysql", "root"),
+    *("admin", "user", "username", "example", "test", "guest", "token"),
+}
 
 
 class Redactor:
     """Takes secrets out of texts, values and turns.
 
-    Each method returns the thing without them; the same thing where there was none.
+    Each method returns what it is given without them; the same object if there was none.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def text(self, text: str) -> str:
-        """The text with a placeholder for each secret, and U+FFFD for what is no text (half a
-        surrogate pair: it cannot be stored).
+        """The text with a placeholder for each secret, and U+FFFD for what is no text: half a
+        surrogate pair cannot be stored.
         """
         before = None
-        while (
-            text != before and len(text) >= SHORTEST
-        ):  # again, because a secret may end where one that was taken out began
+        # again, because a secret may end where one that was taken out began
+        while text != before and len(text) >= SHORTEST:
             before = text
             for needle, rule in _NEEDLES:
                 if needle in text:
@@ -144,7 +129,7 @@ class Redactor:
         return _storable(text)
 
     def value(self, value: Any) -> Any:
-        """A JSON value with every text in it redacted, keys aside."""
+        """A JSON value with every text in it redacted but the keys."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
@@ -170,7 +155,7 @@ class Redactor:
         )
 
     def _beside(self, name: str, value: Any) -> Any:
-        """A value under its key, `{"api_key": "..."}`: the key is the word beside it."""
+        """A value under its key, `{"api_key": "..."}`, redacted: the key is the word beside it."""
         if (
             isinstance(value, str)
             and any(word in name.lower() for word in _WORDS)
@@ -197,15 +182,12 @@ class Redactor:
         return replaced
 
     def _by_place(self, text: str) -> str:
-        found: list[tuple[int, int]] = []
-        for start, end in _assigned(text):
-            if not found or start >= found[-1][1]:
-                found.append((start, end))
         parts, at = [], 0
-        for start, end in found:
-            parts += [text[at:start], self._placeholder("assigned", text[start:end])]
-            at = end
-        return "".join([*parts, text[at:]]) if found else text
+        for start, end in _assigned(text):
+            if start >= at:
+                parts += [text[at:start], self._placeholder("assigned", text[start:end])]
+                at = end
+        return "".join([*parts, text[at:]]) if parts else text
 
     def _placeholder(self, kind: str, secret: str) -> str:
         tag = hmac.new(self._key, secret.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:4]
@@ -213,45 +195,45 @@ class Redactor:
 
 
 def has_placeholder(text: str) -> bool:
-    """Whether something was taken out of the text: then it must not be learned, or the model would
+    """Whether something was taken out of the text. It must not be learned then, or the model would
     learn to print placeholders.
     """
     return "[REDACTED:" in text and PLACEHOLDER.search(text) is not None
 
 
 def holds_secret(*texts: str) -> bool:
-    """Whether a text holds what would be taken out today: it may have been stored before its kind
-    was known.
+    """Whether a text holds what would be taken out today. It may have been stored before that kind
+    of secret was known.
     """
     return any(find_secrets(text) for text in texts)
 
 
 def find_secrets(text: str) -> tuple[tuple[str, str], ...]:
-    """What would be taken out of the text: kind and secret, each pair once, in the order found.
+    """What would be taken out of the text: kind and secret, each pair once, in their order.
 
-    The secrets themselves: never write them down.
+    These are the secrets themselves: never write them down.
     """
     finder = _Finder()
     finder.text(text)
-    return tuple(finder.found)
+    return tuple(finder.secrets)
 
 
 class _Finder(Redactor):
-    """Redacts to see what goes; its placeholders are thrown away with its text."""
+    """Redacts to see what goes. Its placeholders are thrown away with its text."""
 
     def __init__(self) -> None:
         super().__init__(b"")
-        self.found: dict[tuple[str, str], None] = {}
+        self.secrets: dict[tuple[str, str], None] = {}
 
     def _placeholder(self, kind: str, secret: str) -> str:
-        self.found[kind, secret] = None
+        self.secrets[kind, secret] = None
         return super()._placeholder(kind, secret)
 
 
 def load_redactor(path: Path) -> Redactor:
-    """The redactor with this installation's key, which is made (0600) where it is absent.
+    """The redactor with this installation's key, which is made (0600) if it is absent.
 
-    Raises StoreError where it cannot be read or made.
+    Raises StoreError if it cannot be read or made.
     """
     try:
         if not path.exists():
@@ -263,7 +245,10 @@ def load_redactor(path: Path) -> Redactor:
             what, "Nothing is stored without it. Check who owns the file and its directory."
         ) from error
     if len(key) != KEY_BYTES:
-        what = f"The key for redacting secrets, {path}, is damaged ({len(key)} bytes, not {KEY_BYTES})."
+        what = (
+            f"The key for redacting secrets, {path}, is damaged "
+            f"({len(key)} bytes, not {KEY_BYTES})."
+        )
         raise StoreError(
             what, "Delete it: a new one is made, and the same secret gets another tag from then on."
         )
@@ -288,8 +273,8 @@ def _make_key(path: Path) -> None:
 
 
 def _assigned(text: str) -> list[tuple[int, int]]:
-    """Where literals that look random stand beside a word that says they are secret; in order of
-    their start.
+    """The spans (start, end) of literals that look random and stand beside a word that says they
+    are secret, in order of their start.
     """
     spans = []
     lower = text.lower()
@@ -306,8 +291,8 @@ def _assigned(text: str) -> list[tuple[int, int]]:
 
 
 def looks_random(literal: str, *, quoted: bool) -> bool:
-    """Letters and digits, no name in words, and at least 40 bits (Shannon entropy of its characters
-    x length); 70 where it is not even quoted.
+    """Whether a literal is letters and digits, no name in words, and at least 40 bits (Shannon
+    entropy of its characters x length), or 70 if it is not even quoted.
     """
     digits = sum(c.isdigit() for c in literal)
     if (

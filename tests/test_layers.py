@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # steps, in the order of the flow: siblings never import each other, but the training executes
     # what the plan wrote
     "capture": {"outside", "store"},
-    "track": {"outside", "store", "workspace"},
+    "track": {"outside", "workspace"},
     "score": {"outside", "store"},
     "dataset": {"rundir", "store"},
     "plan": {"outside", "rundir"},

@@ -1,7 +1,7 @@
-"""Step 1: what passed by, decoded: requests and answers of every dialect, and what a command's
-end says.
+"""Step 1: what passed by, decoded: requests and answers of every dialect, and what the end of a
+command tells.
 
-What cannot be understood is kept as it came and said, never guessed.
+What cannot be decoded is kept as it came and reported, never guessed.
 
 Called by the daemon, and `qi-learn run`.
 May import the vocabulary and outside, store.

@@ -1,5 +1,5 @@
-"""What kind of command a command line is, told by its words; what is not known is `other`, which is
-evidence of nothing.
+"""What kind of command a command line is, told by its words. What is not known is `other`, which
+is evidence of nothing.
 
 A linter is `other`: its findings are no failure to compile. The type checkers are `compile`.
 """
@@ -14,184 +14,79 @@ from typing import Literal
 
 CommandKind = Literal["compile", "test", "deploy", "bench", "other"]
 
-WRAPPERS = {
-    *(
-        "env",
-        "time",
-        "nice",
-        "nohup",
-        "sudo",
-        "xvfb-run",
-        "exec",
-        "run",
-        "npx",
-        "bunx",
-        "uvx",
-        "uv",
-        "pipx",
+
+def _forms(*lines: str) -> tuple[str, ...]:
+    return tuple(form for line in lines for form in line.split(", "))
+
+
+_NODE = "(npm|pnpm|yarn|bun)"
+FORMS: dict[CommandKind, tuple[str, ...]] = {
+    "bench": _forms(
+        r"cargo bench, go test .*-bench.*, (pytest|py\.test) .*--benchmark-only, hyperfine, asv",
+        rf"{_NODE} (run )?bench, make bench",
     ),
-    *("poetry", "pdm", "hatch", "pipenv", "rye", "bundle", "coverage"),
+    "deploy": _forms(
+        "kubectl (apply|rollout), docker (push|stack deploy), terraform apply, vercel",
+        "helm (install|upgrade), fly(ctl)? deploy, netlify deploy, serverless deploy",
+        "ansible-playbook, twine upload, cargo publish, gcloud .*deploy",
+        rf"{_NODE} (publish|(run )?deploy), make deploy, cap [A-Za-z0-9_]+ deploy",
+    ),
+    "test": _forms(
+        r"pytest, py\.test, tox, nox, unittest, doctest, cargo (test|nextest), go test",
+        rf"{_NODE} (run )?(test|t), deno test, ctest, jest, vitest, mocha, playwright test",
+        "rspec, rake (test|spec), rails test, phpunit, gradlew? .*(test|check)",
+        "mvnw? .*(test|verify), dotnet test, bazel test, mix test, swift test, zig (build )?test",
+        "stack test, cabal test, sbt .*test, make (test|check), just test, meson test",
+    ),
+    "compile": _forms(
+        "py_compile, compileall, tsc, mypy, pyright, basedpyright, ty check",
+        "cargo (build|check|clippy), go (build|vet), make, cmake, ninja, meson compile",
+        r"(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?, rustc, javac, kotlinc, swiftc",
+        "swift build, zig build, ghc, gradlew? .*(build|assemble|compile).*",
+        "mvnw? .*(compile|package), dotnet build, bazel build, mix compile",
+        rf"{_NODE} (run )?(build|compile|typecheck), nvcc, stack build, cabal build",
+        "sbt .*compile",
+    ),
+    "other": _forms("ruff, flake8, pylint, eslint"),
 }
-_NODE = "(?:npm|pnpm|yarn|bun)"
-_COMMANDS: tuple[tuple[CommandKind, tuple[str, ...]], ...] = (
-    (
-        "bench",
-        (
-            "cargo bench",
-            "go test .*-bench.*",
-            r"(?:pytest|py\.test) .*--benchmark-only",
-            "hyperfine",
-            "asv",
-            f"{_NODE} (?:run )?bench",
-            "make bench",
-        ),
-    ),
-    (
-        "deploy",
-        (
-            *(
-                "kubectl (?:apply|rollout)",
-                "docker (?:push|stack deploy)",
-                "terraform apply",
-                "helm (?:install|upgrade)",
-                "fly(?:ctl)? deploy",
-                "vercel",
-            ),
-            *(
-                "netlify deploy",
-                "serverless deploy",
-                "ansible-playbook",
-                "twine upload",
-                "cargo publish",
-                "uv publish",
-                "gcloud .*deploy",
-            ),
-            *(f"{_NODE} (?:publish|(?:run )?deploy)", "make deploy", r"cap \w+ deploy"),
-        ),
-    ),
-    (
-        "test",
-        (
-            *(
-                "pytest",
-                r"py\.test",
-                "tox",
-                "nox",
-                "unittest",
-                "doctest",
-                "cargo (?:test|nextest)",
-                "go test",
-                f"{_NODE} (?:run )?(?:test|t)",
-                "deno test",
-            ),
-            *(
-                "ctest",
-                "jest",
-                "vitest",
-                "mocha",
-                "playwright test",
-                "rspec",
-                "rake (?:test|spec)",
-                "rails test",
-                "gradlew? .*(?:test|check)",
-                "phpunit",
-            ),
-            *(
-                "mvnw? .*(?:test|verify)",
-                "dotnet test",
-                "bazel test",
-                "mix test",
-                "swift test",
-                "zig (?:build )?test",
-                "stack test",
-                "cabal test",
-            ),
-            *("sbt .*test", "make (?:test|check)", "just test", "meson test"),
-        ),
-    ),
-    (
-        "compile",
-        (
-            *(
-                "py_compile",
-                "compileall",
-                "tsc",
-                "mypy",
-                "pyright",
-                "basedpyright",
-                "ty check",
-                "cargo (?:build|check|clippy)",
-                "go (?:build|vet)",
-                "make",
-            ),
-            *(
-                "cmake",
-                "ninja",
-                "meson compile",
-                r"(?:gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(?:-[\d.]+)?",
-                "rustc",
-                "javac",
-                "kotlinc",
-                "swiftc",
-                "swift build",
-            ),
-            *(
-                "zig build",
-                "ghc",
-                "gradlew? .*(?:build|assemble|compile).*",
-                "mvnw? .*(?:compile|package)",
-                "dotnet build",
-                "bazel build",
-                "mix compile",
-            ),
-            *(
-                f"{_NODE} (?:run )?(?:build|compile|typecheck)",
-                "nvcc",
-                "stack build",
-                "cabal build",
-                "sbt .*compile",
-            ),
-        ),
-    ),
+"""How the commands of each kind begin, the first kind that fits; the one table of them.
+
+`scripts/hook_patterns` writes it into the shells' hooks, so the forms are regular expressions that
+Python, bash and zsh read alike: no `(?:` and no escaped letters. Words are one space apart. What is
+listed as `other` is recorded by the hooks, and what is not listed is not.
+"""
+WRAPPERS = (
+    *("env", "time", "nice", "nohup", "sudo", "xvfb-run", "exec", "run", "npx", "bunx", "uvx"),
+    *("uv", "pipx", "poetry", "pdm", "hatch", "pipenv", "rye", "bundle", "coverage"),
 )
-_PYTHON = re.compile(r"(?:python|pypy)[\d.]*w?(?:\.exe)?")
+"""Words that may stand before a command."""
+PYTHON = r"(python|pypy)[0-9.]*w?(\.exe)?"
+"""An interpreter: its `-m` names the command. It is in the hooks' patterns too."""
+_KINDS = {kind: re.compile(rf"({'|'.join(forms)})(\s|$)") for kind, forms in FORMS.items()}
+_PYTHON = re.compile(PYTHON)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _JUNIT_IN = (
-    "pytest.ini",
-    ".pytest.ini",
-    "pyproject.toml",
-    "tox.ini",
+    *("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini"),
     "setup.cfg",
-    "pytest.toml",
-    ".pytest.toml",
 )
 
 
 def kind_of(argv: Sequence[str]) -> CommandKind:
     """The kind of a command, told by its words."""
     start = _own_words_at(argv)
-    line = " ".join(
-        [os.path.basename(word) for word in argv[start : start + 1]] + [*argv[start + 1 :]]
-    )
-    return next(
-        (
-            kind
-            for kind, forms in _COMMANDS
-            if any(re.match(rf"{form}(?:\s|$)", line) for form in forms)
-        ),
-        "other",
-    )
+    line = " ".join([*map(os.path.basename, argv[start : start + 1]), *argv[start + 1 :]])
+    return next((kind for kind, forms in _KINDS.items() if forms.match(line)), "other")
 
 
 def pytest_options_at(argv: Sequence[str], cwd: Path) -> int | None:
-    """Where an option for pytest may be put into a command line; None where it is not pytest, or a
-    JUnit file is asked for or forbidden already.
+    """The index at which an option for pytest may be put into a command line; None if it is not
+    pytest, or a JUnit file is asked for or forbidden already.
     """
     start = _own_words_at(argv)
     if start >= len(argv) or os.path.basename(argv[start]) not in ("pytest", "py.test"):
         return None
-    said = [*argv[start + 1 :], os.environ.get("PYTEST_ADDOPTS", "")]
-    if any("junit" in word for word in said) or any(
+    options = [*argv[start + 1 :], os.environ.get("PYTEST_ADDOPTS", "")]
+    if any("junit" in word for word in options) or any(
         _mentions_junit(cwd / name) for name in _JUNIT_IN
     ):
         return None
@@ -199,7 +94,7 @@ def pytest_options_at(argv: Sequence[str], cwd: Path) -> int | None:
 
 
 def _own_words_at(argv: Sequence[str]) -> int:
-    """Where the command itself begins: after `env X=1`, `uv run`, `python -m`, `coverage run -m`
+    """The index of the command itself, after `env X=1`, `uv run`, `python -m`, `coverage run -m`
     and the like.
     """
     at = 0

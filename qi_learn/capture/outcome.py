@@ -1,13 +1,13 @@
 """Did it compile, did the tests pass? Commands run through `qi-learn run`, and what their results
 say of suggestions (contracts 5).
 
-The command is the person's own: it gets our standard input, output and error as they are, every
-signal, and its exit code comes back. Nothing is changed but one thing: pytest is asked for a JUnit
-file of its own where nobody else asked for one, because counts are more than an exit code.
+The command is the person's own: it gets our standard input, output and error as they are and every
+signal, and its exit code comes back. One thing is changed: pytest is asked for a JUnit file of its
+own if none is asked for, because counts are more than an exit code.
 
-A result is evidence for a suggestion only where the command started after the suggestion's text
-last changed, only the last result of each command counts, and a failure only where the same command
-passed before: what failed anyway is nobody's fault.
+A result is evidence for a suggestion only if the command started after the suggestion's text last
+changed. Only the last result of each command counts, and a failure only if the same command passed
+before: what failed anyway is not the suggestion's fault.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from qi_learn.errors import NotFound, QiError
 from qi_learn.outside import git
 from qi_learn.records import CommandResult, Outcome, Suggestion
 from qi_learn.spool import new_id
-from qi_learn.store import feedback
+from qi_learn.store import command_results, feedback
 from qi_learn.store.database import Store
 
-REACH = feedback.COMMAND_REACH
+REACH = command_results.COMMAND_REACH
 EARLIER = 30 * 86400.0
-"""How far back a command is looked for that passed before, seconds."""
+"""Seconds before a placement in which a command that passed is looked for."""
 NO_VERDICT = 126
-"""From this exit code on the shell tells that a command could not be run, or which signal ended it:
-that says nothing of the code.
+"""From this exit code on the shell tells that a command could not be run, or which signal ended
+it. That says nothing of the code.
 """
 PYTEST_NO_VERDICT = (3, 4, 5)
-"""Internal error, usage error, no tests collected."""
+"""pytest's exit codes for an internal error, a usage error, and no tests collected."""
 
 
 # --- running --------------------------------------------------------------------------------------
@@ -53,27 +53,27 @@ PYTEST_NO_VERDICT = (3, 4, 5)
 def run_command(
     argv: Sequence[str], *, project: str, kind: str | None = None, cwd: Path
 ) -> tuple[CommandResult, float | None]:
-    """Runs a command to its end in the terminal's foreground; its result, and for a `bench` that
-    ended well the processor seconds it took.
+    """Run a command to its end in the terminal's foreground; returns its result, and for a `bench`
+    that ended well the processor seconds it took.
 
-    `kind` None: told by the command. Raises NotFound where there is no such command.
+    `kind` None: told by the command. Raises NotFound if there is no such command.
     """
     with tempfile.TemporaryDirectory(prefix="qi-learn-") as directory:
         report = Path(directory) / "junit.xml"
-        place = pytest_options_at(argv, cwd)
-        given = [*argv] if place is None else [*argv[:place], f"--junitxml={report}", *argv[place:]]
+        at = pytest_options_at(argv, cwd)
+        given = [*argv] if at is None else [*argv[:at], f"--junitxml={report}", *argv[at:]]
         started, used = time.monotonic(), _processor_seconds()
         exit_code = _run_in_foreground(given, cwd)
         seconds, used = time.monotonic() - started, _processor_seconds() - used
         failed, passed = _counts(report)
-    known = cast(CommandKind, kind) if kind else kind_of(argv)
-    value = used if known == "bench" and exit_code == 0 else None
+    actual = cast(CommandKind, kind) if kind else kind_of(argv)
+    value = used if actual == "bench" and exit_code == 0 else None
     now = time.time()
     result = CommandResult(
         new_id(now),
         now,
         project,
-        known,
+        actual,
         shlex.join(argv),
         exit_code,
         seconds,
@@ -86,7 +86,7 @@ def run_command(
 
 
 def _run_in_foreground(argv: Sequence[str], cwd: Path) -> int:
-    """The exit code, as a shell has it: 128 + n where signal n ended the command."""
+    """Run the command; returns its exit code as a shell has it, 128 + n if signal n ended it."""
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -103,9 +103,9 @@ def _run_in_foreground(argv: Sequence[str], cwd: Path) -> int:
 
 @contextmanager
 def _signals_to(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """Signals meant for us go to the command.
+    """Pass the signals meant for us on to the command.
 
-    Ctrl-C in a terminal reaches it without us, so there we only do not die of it.
+    Ctrl-C in a terminal reaches it without us, so there we only survive it.
     """
     if threading.current_thread() is not threading.main_thread():  # only the main thread can
         yield
@@ -115,13 +115,13 @@ def _signals_to(process: subprocess.Popen[Any]) -> Iterator[None]:
         process.send_signal(number)
 
     typed: Any = signal.SIG_IGN if sys.stdin is not None and sys.stdin.isatty() else forward
-    wanted: dict[signal.Signals, Any] = {
+    actions: dict[signal.Signals, Any] = {
         signal.SIGINT: typed,
         signal.SIGQUIT: typed,
         signal.SIGTERM: forward,
         signal.SIGHUP: forward,
     }
-    before = {number: signal.signal(number, action) for number, action in wanted.items()}
+    before = {number: signal.signal(number, action) for number, action in actions.items()}
     try:
         yield
     finally:
@@ -135,7 +135,7 @@ def _processor_seconds() -> float:
 
 
 def _counts(report: Path) -> tuple[int | None, int | None]:
-    """(failed, passed) of a JUnit file; unknown where there is none."""
+    """(failed, passed) of a JUnit file; unknown if there is none."""
     try:
         suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
         total, failures, errors, skipped = (
@@ -148,9 +148,9 @@ def _counts(report: Path) -> tuple[int | None, int | None]:
     return failed, max(0, total - failed - skipped)
 
 
-def _commit(place: Path) -> str | None:
+def _commit(directory: Path) -> str | None:
     try:
-        return git.head(place)
+        return git.head(directory)
     except QiError:  # no git, no commit
         return None
 
@@ -160,7 +160,7 @@ def _commit(place: Path) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What one command says of one suggestion; None where it says nothing."""
+    """What one command says of one suggestion; None is nothing."""
 
     kind: CommandKind
     passed: bool | None
@@ -168,9 +168,9 @@ class _Verdict:
 
 
 def apply_outcomes(store: Store, project: str, now: float) -> None:
-    """Joins the results of a project's commands to the turns whose evidence changed.
+    """Join the results of a project's commands to the turns with changed evidence.
 
-    Raises StoreError where the database cannot be written.
+    Raises StoreError if the database cannot be written.
     """
     dirty = set(feedback.dirty_turns(store))
     if not dirty:  # almost always: the daemon asks ten times a second
@@ -182,7 +182,7 @@ def apply_outcomes(store: Store, project: str, now: float) -> None:
     ]
     if not placed:
         return
-    commands = feedback.commands_of(
+    commands = command_results.commands_of(
         store, project, since=min(s.placed_at or now for s in placed) - EARLIER
     )
     with store.transaction():
@@ -193,10 +193,10 @@ def apply_outcomes(store: Store, project: str, now: float) -> None:
             )
 
 
-def _outcome(verdicts: Sequence[_Verdict], known: Outcome) -> Outcome:
+def _outcome(verdicts: Sequence[_Verdict], before: Outcome) -> Outcome:
     faster = [v.faster for v in verdicts if v.faster is not None]
     return replace(
-        known,
+        before,
         compiles=_all(v.passed for v in verdicts if v.kind == "compile"),
         tests_pass=_all(v.passed for v in verdicts if v.kind == "test"),
         deployed=_all(v.passed for v in verdicts if v.kind == "deploy"),
@@ -205,15 +205,15 @@ def _outcome(verdicts: Sequence[_Verdict], known: Outcome) -> Outcome:
 
 
 def _all(results: Iterable[bool | None]) -> bool | None:
-    known = [r for r in results if r is not None]
-    return all(known) if known else None
+    passed = [r for r in results if r is not None]
+    return all(passed) if passed else None
 
 
 def _verdicts(suggestion: Suggestion, commands: Sequence[CommandResult]) -> Iterator[_Verdict]:
     placed, changed = suggestion.placed_at or 0.0, suggestion.touched_at or 0.0
-    told = [c for c in commands if not _says_nothing(c)]
-    for name in dict.fromkeys(c.command for c in told):
-        runs = [c for c in told if c.command == name]
+    telling = [c for c in commands if not _says_nothing(c)]
+    for name in dict.fromkeys(c.command for c in telling):
+        runs = [c for c in telling if c.command == name]
         after = [c for c in runs if c.ts - c.seconds >= changed and c.ts <= placed + REACH]
         if not after:
             continue
@@ -221,16 +221,10 @@ def _verdicts(suggestion: Suggestion, commands: Sequence[CommandResult]) -> Iter
             c for c in runs if placed <= c.ts and c.ts - c.seconds < changed
         ]
         last = after[-1]
-        passed = (
-            True
-            if last.exit_code == 0
-            else False
-            if any(c.exit_code == 0 for c in before)
-            else None
-        )
-        yield _Verdict(
-            last.kind, passed, _faster(last, runs, placed) if last.kind == "bench" else None
-        )
+        passed_before = any(c.exit_code == 0 for c in before)
+        passed = True if last.exit_code == 0 else False if passed_before else None
+        faster = _faster(last, runs, placed) if last.kind == "bench" else None
+        yield _Verdict(last.kind, passed, faster)
 
 
 def _says_nothing(command: CommandResult) -> bool:
@@ -240,8 +234,8 @@ def _says_nothing(command: CommandResult) -> bool:
 
 
 def _faster(last: CommandResult, runs: Sequence[CommandResult], placed: float) -> float | None:
-    """By which share of the time it took before the suggestion came a benchmark is faster now; None
-    where one of the two is unknown.
+    """How much faster a benchmark is now, as a share of the time it took before the suggestion
+    came; None if one of the two is unknown.
     """
     before = [
         c

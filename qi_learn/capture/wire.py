@@ -2,8 +2,8 @@
 routes in `wire_openai` and `wire_anthropic`.
 
 Pure, and off the hot path: the daemon decodes when it drains the spool. Partial streams are kept
-(`complete=False`), refused requests too (their `status` says so, the server's words are in
-`answer_extra["error"]`). Images are left out of messages and counted there (`extra["images"]`).
+(`complete=False`), and so are refused requests: their `status` says so, and the server's words are
+in `answer_extra["error"]`. Images are left out of messages and counted there (`extra["images"]`).
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ EVENT_STREAM = "text/event-stream"
 def decode(event: Event) -> Turn:
     """The turn in a `turn` event.
 
-    Raises ValueError where the event is none, or its request is not what its endpoint takes.
+    Raises ValueError if the event is none, or its request is not what its endpoint takes.
     """
     body = event.body
     endpoint = _text(body, "endpoint")
     if endpoint not in _READERS:
         raise ValueError(f"{endpoint!r} is no endpoint that answers")
     read_question, read_answer = _READERS[endpoint]
-    asked = read_question(first_object(_text(body, "request")))
+    question = read_question(first_object(_text(body, "request")))
     status = whole_number(body.get("status"))
     if status is None:
         raise ValueError("a turn without status")
     response = _text(body, "response")
     streamed = str(body.get("content_type") or "").startswith(EVENT_STREAM)
-    said = read_answer(response, streamed) if status < 400 else _refusal(response)
+    answer = read_answer(response, streamed) if status < 400 else _refusal(response)
     model_asked = _text(body, "model_asked")
     started = _number(body, "started", event.ts)
     return Turn(
@@ -54,21 +54,21 @@ def decode(event: Event) -> Turn:
         endpoint=endpoint,
         model_asked=model_asked,
         model_answered=text_or_none(body.get("model_answered")) or model_asked,
-        messages=asked.messages,
-        answer=said.text,
+        messages=question.messages,
+        answer=answer.text,
         started=started,
         ended=_number(body, "ended", event.ts),
         model_digest=text_or_none(body.get("model_digest")),
-        answer_extra=said.extra,
-        options=asked.options,
-        request=asked.request,
+        answer_extra=answer.extra,
+        options=question.options,
+        request=question.request,
         status=status,
         cancelled=body.get("cancelled") is True,
-        complete=said.complete,
-        done_reason=said.done_reason,
-        prompt_tokens=said.prompt_tokens,
-        answer_tokens=said.answer_tokens,
-        session=text_or_none(body.get("session")) or asked.session,
+        complete=answer.complete,
+        done_reason=answer.done_reason,
+        prompt_tokens=answer.prompt_tokens,
+        answer_tokens=answer.answer_tokens,
+        session=text_or_none(body.get("session")) or question.session,
         project=event.project,
     )
 
@@ -106,30 +106,28 @@ def _generate_question(request: Mapping[str, Any]) -> ParsedRequest:
 
 
 def _native_answer(response: str, streamed: bool) -> ParsedAnswer:
-    """`/api/chat` and `/api/generate`: NDJSON or one object; the last has `done` and the counts."""
-    said = ParsedAnswer()
+    """The answer of `/api/chat` and `/api/generate`: NDJSON or one object, counts at its end."""
+    answer = ParsedAnswer()
     for value in json_objects(response):
         message = member(value, "message")
-        said.text += str(message.get("content") or value.get("response") or "")
-        said.thinking += str(message.get("thinking") or value.get("thinking") or "")
-        said.calls += [
+        answer.text += str(message.get("content") or value.get("response") or "")
+        answer.thinking += str(message.get("thinking") or value.get("thinking") or "")
+        answer.calls += [
             dict(call) for call in entries(message.get("tool_calls") or value.get("tool_calls"))
         ]
-        said.more |= chosen(value, "error", "remote_host")
+        answer.more |= chosen(value, "error", "remote_host")
         if value.get("done") is True:
-            said.complete = True
-            said.done_reason = text_or_none(value.get("done_reason"))
-            said.prompt_tokens, said.answer_tokens = (
+            answer.complete = True
+            answer.done_reason = text_or_none(value.get("done_reason"))
+            answer.prompt_tokens, answer.answer_tokens = (
                 whole_number(value.get("prompt_eval_count")),
                 whole_number(value.get("eval_count")),
             )
-    return said
+    return answer
 
 
 def _refusal(response: str) -> ParsedAnswer:
-    """What the server said instead of an answer: `{"error": "..."}` or `{"error": {"message":
-    "..."}}`.
-    """
+    """The server's error in place of an answer: a text, or an object with a `message`."""
     error: Any = next((value.get("error") for value in json_objects(response)), None)
     if isinstance(error, Mapping):
         error = error.get("message")

@@ -1,7 +1,7 @@
 """Anthropic's `/v1/messages` as Ollama serves it. See `wire`.
 
-A message's blocks become what Ollama makes of them: its texts one content, its tool uses tool
-calls, every tool result a message of its own.
+A message's blocks become what Ollama makes of them: the texts one content, the tool uses tool
+calls, each tool result a message of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SAMPLING = {
 
 
 def message_question(request: Mapping[str, Any]) -> ParsedRequest:
-    """The system prompt is the first message."""
+    """The question of `/v1/messages`, with the system prompt as the first message."""
     messages: list[Message] = []
     if system := text_of(request.get("system"))[0]:
         messages.append(Message("system", system))
@@ -95,26 +95,26 @@ def _result(block: Mapping[str, Any], names: Mapping[str, str]) -> Message:
 
 
 def message_answer(response: str, streamed: bool) -> ParsedAnswer:
-    """Typed events by block, or one message with its blocks."""
-    said = ParsedAnswer()
+    """The answer of `/v1/messages`: typed events by block, or one message with its blocks."""
+    answer = ParsedAnswer()
     if not streamed:
         for value in json_objects(response):
             for block in entries(value.get("content")):
-                _add_block(said, block)
-            _add_end(said, value, member(value, "usage"))
-            said.complete = value.get("type") == "message"
-        return said
+                _add_block(answer, block)
+            _add_end(answer, value, member(value, "usage"))
+            answer.complete = value.get("type") == "message"
+        return answer
     written: dict[int, str] = {}
     blocks: dict[int, dict[str, Any]] = {}
     for event in server_events(response):
-        _add_event(said, event or {}, blocks, written)
+        _add_event(answer, event or {}, blocks, written)
     for index, block in sorted(blocks.items()):
-        _add_block(said, {**block, "input": written[index]} if index in written else block)
-    return said
+        _add_block(answer, {**block, "input": written[index]} if index in written else block)
+    return answer
 
 
 def _add_event(
-    said: ParsedAnswer,
+    answer: ParsedAnswer,
     event: Mapping[str, Any],
     blocks: dict[int, dict[str, Any]],
     written: dict[int, str],
@@ -130,23 +130,23 @@ def _add_event(
         if isinstance(delta.get("partial_json"), str):
             written[index] = written.get(index, "") + delta["partial_json"]
     elif kind == "message_delta":
-        _add_end(said, member(event, "delta"), member(event, "usage"))
+        _add_end(answer, member(event, "delta"), member(event, "usage"))
     elif kind == "message_stop":
-        said.complete = True
+        answer.complete = True
     elif kind == "error":
-        said.more["error"] = str(member(event, "error").get("message") or "")
+        answer.more["error"] = str(member(event, "error").get("message") or "")
 
 
-def _add_block(said: ParsedAnswer, block: Mapping[str, Any]) -> None:
+def _add_block(answer: ParsedAnswer, block: Mapping[str, Any]) -> None:
     if block.get("type") == "text":
-        said.text += str(block.get("text") or "")
+        answer.text += str(block.get("text") or "")
     elif block.get("type") == "thinking":
-        said.thinking += str(block.get("thinking") or "")
+        answer.thinking += str(block.get("thinking") or "")
     elif block.get("type") == "tool_use":
-        said.calls.append(call(block.get("name"), block.get("input"), block.get("id")))
+        answer.calls.append(call(block.get("name"), block.get("input"), block.get("id")))
 
 
-def _add_end(said: ParsedAnswer, end: Mapping[str, Any], usage: Mapping[str, Any]) -> None:
-    said.done_reason = text_or_none(end.get("stop_reason")) or said.done_reason
-    said.prompt_tokens = whole_number(usage.get("input_tokens")) or said.prompt_tokens
-    said.answer_tokens = whole_number(usage.get("output_tokens")) or said.answer_tokens
+def _add_end(answer: ParsedAnswer, end: Mapping[str, Any], usage: Mapping[str, Any]) -> None:
+    answer.done_reason = text_or_none(end.get("stop_reason")) or answer.done_reason
+    answer.prompt_tokens = whole_number(usage.get("input_tokens")) or answer.prompt_tokens
+    answer.answer_tokens = whole_number(usage.get("output_tokens")) or answer.answer_tokens

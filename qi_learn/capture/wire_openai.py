@@ -1,8 +1,8 @@
 """OpenAI's three routes as Ollama serves them: chat completions, completions, responses. See
 `wire`.
 
-Questions are put in Ollama's own terms (`num_predict`, `format`, `think`), because that is what its
-middleware turns them into before it renders.
+Questions are put in Ollama's own terms (`num_predict`, `format`, `think`), because its middleware
+turns them into those before it renders.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SAMPLING = {
 
 
 def chat_question(request: Mapping[str, Any]) -> ParsedRequest:
-    """`/v1/chat/completions`."""
+    """The question of `/v1/chat/completions`."""
     messages = entries(request.get("messages"))
     names = {
         str(made.get("id")): str(member(made, "function").get("name", ""))
@@ -79,39 +79,39 @@ def _message(message: Mapping[str, Any], names: Mapping[str, str]) -> Message:
 
 
 def chat_answer(response: str, streamed: bool) -> ParsedAnswer:
-    """Chunks with `choices[0].delta`, or one object with `choices[0].message`."""
-    said = ParsedAnswer()
+    """The answer in chunks with `choices[0].delta`, or one object with `choices[0].message`."""
+    answer = ParsedAnswer()
     calls: dict[int, dict[str, Any]] = {}
-    for choice in _choices(response, streamed, said):
+    for choice in _choices(response, streamed, answer):
         part = member(choice, "delta") or member(choice, "message")
-        said.text += str(part.get("content") or "")
-        said.thinking += str(part.get("reasoning") or part.get("reasoning_content") or "")
+        answer.text += str(part.get("content") or "")
+        answer.thinking += str(part.get("reasoning") or part.get("reasoning_content") or "")
         for made in entries(part.get("tool_calls")):
             _add_call(calls, made)
-    said.calls = [
+    answer.calls = [
         call(made["name"], made["arguments"], made["id"]) for _, made in sorted(calls.items())
     ]
-    return said
+    return answer
 
 
 def _add_call(calls: dict[int, dict[str, Any]], made: Mapping[str, Any]) -> None:
-    """A call may come whole (Ollama) or in pieces, its arguments as parts of a text (OpenAI)."""
+    """Add a call, which comes whole (Ollama) or in pieces with parts of its arguments (OpenAI)."""
     index = whole_number(made.get("index"))
-    known = calls.setdefault(
+    built = calls.setdefault(
         len(calls) if index is None else index, {"name": "", "arguments": "", "id": None}
     )
     function = member(made, "function")
-    known["id"] = made.get("id") or known["id"]
-    known["name"] = function.get("name") or known["name"]
+    built["id"] = made.get("id") or built["id"]
+    built["name"] = function.get("name") or built["name"]
     arguments = function.get("arguments")
-    in_pieces = isinstance(arguments, str) and isinstance(known["arguments"], str)
-    known["arguments"] = (
-        known["arguments"] + arguments if in_pieces else arguments or known["arguments"]
+    in_pieces = isinstance(arguments, str) and isinstance(built["arguments"], str)
+    built["arguments"] = (
+        built["arguments"] + arguments if in_pieces else arguments or built["arguments"]
     )
 
 
 def completion_question(request: Mapping[str, Any]) -> ParsedRequest:
-    """`/v1/completions`: one prompt, perhaps with a suffix."""
+    """The question of `/v1/completions`: one prompt, perhaps with a suffix."""
     prompt = request.get("prompt")
     text = "\n".join(map(str, prompt)) if isinstance(prompt, list) else str(prompt or "")
     return ParsedRequest(
@@ -120,34 +120,34 @@ def completion_question(request: Mapping[str, Any]) -> ParsedRequest:
 
 
 def completion_answer(response: str, streamed: bool) -> ParsedAnswer:
-    """Chunks or one object with `choices[0].text`."""
-    said = ParsedAnswer()
-    for choice in _choices(response, streamed, said):
-        said.text += str(choice.get("text") or "")
-    return said
+    """The answer in chunks or one object, with `choices[0].text`."""
+    answer = ParsedAnswer()
+    for choice in _choices(response, streamed, answer):
+        answer.text += str(choice.get("text") or "")
+    return answer
 
 
-def _choices(response: str, streamed: bool, said: ParsedAnswer) -> Iterator[Mapping[str, Any]]:
-    """The first choice of every chunk (or of the one object); usage, end and errors go into `said`."""
+def _choices(response: str, streamed: bool, answer: ParsedAnswer) -> Iterator[Mapping[str, Any]]:
+    """The first choice of each chunk or of the one object; `answer` takes usage, end and errors."""
     for value in server_events(response) if streamed else json_objects(response):
         if value is None:
-            said.complete = True
+            answer.complete = True
             continue
-        said.more |= _error(value)
+        answer.more |= _error(value)
         if usage := member(value, "usage"):
-            said.prompt_tokens, said.answer_tokens = (
+            answer.prompt_tokens, answer.answer_tokens = (
                 whole_number(usage.get("prompt_tokens")),
                 whole_number(usage.get("completion_tokens")),
             )
         for choice in entries(value.get("choices")):
             if choice.get("index", 0) == 0:
-                said.done_reason = text_or_none(choice.get("finish_reason")) or said.done_reason
+                answer.done_reason = text_or_none(choice.get("finish_reason")) or answer.done_reason
                 yield choice
-        said.complete = said.complete or (not streamed and "choices" in value)
+        answer.complete = answer.complete or (not streamed and "choices" in value)
 
 
 def response_question(request: Mapping[str, Any]) -> ParsedRequest:
-    """`/v1/responses`: a text or a list of items; the instructions are the system message."""
+    """The question of `/v1/responses`, a text or items, with the instructions as system message."""
     messages: list[Message] = []
     if instructions := text_or_none(request.get("instructions")):
         messages.append(Message("system", instructions))
@@ -194,53 +194,53 @@ def _item(item: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
 
 
 def response_answer(response: str, streamed: bool) -> ParsedAnswer:
-    """Typed events, the last of which holds the whole response; deltas count only where it never
-    came.
+    """The answer in typed events, the last of which holds the whole response; deltas count only if
+    that never came.
     """
     if not streamed:
         return next((_response(value) for value in json_objects(response)), ParsedAnswer())
-    said = ParsedAnswer()
+    answer = ParsedAnswer()
     for value in server_events(response):
         kind = str((value or {}).get("type", ""))
         if kind in ("response.completed", "response.incomplete", "response.failed"):
             return _response(member(value, "response"))
         if kind == "response.output_text.delta":
-            said.text += str((value or {}).get("delta") or "")
+            answer.text += str((value or {}).get("delta") or "")
         elif kind.startswith("response.reasoning") and kind.endswith(".delta"):
-            said.thinking += str((value or {}).get("delta") or "")
+            answer.thinking += str((value or {}).get("delta") or "")
         elif (
             kind == "response.output_item.done"
             and member(value, "item").get("type") == "function_call"
         ):
             item = member(value, "item")
-            said.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
+            answer.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
         elif kind == "error":
-            said.more |= _error(value or {})
-    return said
+            answer.more |= _error(value or {})
+    return answer
 
 
 def _response(value: Mapping[str, Any]) -> ParsedAnswer:
-    said = ParsedAnswer(
+    answer = ParsedAnswer(
         complete=value.get("status") in ("completed", "incomplete", "failed"), more=_error(value)
     )
     for item in entries(value.get("output")):
         if item.get("type") == "message":
-            said.text += "".join(
+            answer.text += "".join(
                 str(part.get("text") or "") for part in entries(item.get("content"))
             )
         elif item.get("type") == "function_call":
-            said.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
+            answer.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
         elif item.get("type") == "reasoning":
-            said.thinking += text_of(item.get("summary"))[0]
+            answer.thinking += text_of(item.get("summary"))[0]
     usage = member(value, "usage")
-    said.prompt_tokens, said.answer_tokens = (
+    answer.prompt_tokens, answer.answer_tokens = (
         whole_number(usage.get("input_tokens")),
         whole_number(usage.get("output_tokens")),
     )
-    said.done_reason = text_or_none(
+    answer.done_reason = text_or_none(
         member(value, "incomplete_details").get("reason")
     ) or text_or_none(value.get("status"))
-    return said
+    return answer
 
 
 def _error(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,11 +257,11 @@ def _options(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shape(request: Mapping[str, Any]) -> dict[str, Any]:
     shape = chosen(request, "tools")
-    wanted = member(request, "response_format") or member(member(request, "text"), "format")
-    if wanted.get("type") == "json_object":
+    form = member(request, "response_format") or member(member(request, "text"), "format")
+    if form.get("type") == "json_object":
         shape["format"] = "json"
-    elif wanted.get("type") == "json_schema":
-        shape["format"] = member(wanted, "json_schema").get("schema") or wanted.get("schema")
+    elif form.get("type") == "json_schema":
+        shape["format"] = member(form, "json_schema").get("schema") or form.get("schema")
     if effort := text_or_none(request.get("reasoning_effort")) or text_or_none(
         member(request, "reasoning").get("effort")
     ):

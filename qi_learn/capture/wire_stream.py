@@ -31,7 +31,7 @@ class ParsedRequest:
 
 @dataclass(slots=True)
 class ParsedAnswer:
-    """An answer as it is put together; `complete` once its end was seen."""
+    """An answer as it is put together, `complete` once its end was seen."""
 
     text: str = ""
     thinking: str = ""
@@ -45,14 +45,14 @@ class ParsedAnswer:
     @property
     def extra(self) -> dict[str, Any]:
         """What belongs to the answer but is not its text."""
-        found = {"thinking": self.thinking, "tool_calls": self.calls, **self.more}
-        return {key: value for key, value in found.items() if value}
+        extra = {"thinking": self.thinking, "tool_calls": self.calls, **self.more}
+        return {key: value for key, value in extra.items() if value}
 
 
 def first_object(text: str) -> dict[str, Any]:
-    """The JSON object a text begins with (what follows it is not read, as in Ollama).
+    """The JSON object a text begins with. What follows it is not read, as in Ollama.
 
-    Raises ValueError where there is none.
+    Raises ValueError if there is none.
     """
     try:
         value, _ = json.JSONDecoder().raw_decode(text, _skip(text, 0))
@@ -64,7 +64,7 @@ def first_object(text: str) -> dict[str, Any]:
 
 
 def json_objects(text: str) -> Iterator[dict[str, Any]]:
-    """The objects of a document or of NDJSON, as far as they are whole."""
+    """The objects of a document or of NDJSON, for as long as they are whole."""
     decode, at = json.JSONDecoder().raw_decode, _skip(text, 0)
     while at < len(text):
         try:
@@ -77,7 +77,7 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
 
 
 def server_events(text: str) -> Iterator[dict[str, Any] | None]:
-    """The data of server-sent events, as far as it is whole; None for `[DONE]`."""
+    """The data of server-sent events, for as long as it is whole; None for `[DONE]`."""
     for line in text.split("\n"):
         if not line.startswith("data:"):
             continue
@@ -107,12 +107,11 @@ def text_of(content: Any) -> tuple[str, int]:
 
 
 def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
-    """A tool call in Ollama's own form: the arguments as an object where they are one."""
+    """A tool call in Ollama's own form, with the arguments as an object if they are one."""
     if isinstance(arguments, str):
         parsed = next(json_objects(arguments or "{}"), None)
-        arguments = (
-            arguments if parsed is None else parsed
-        )  # cut off, or the model wrote no JSON: kept as it was
+        if parsed is not None:  # else cut off, or no JSON: kept as the model wrote it
+            arguments = parsed
     made: dict[str, Any] = {
         "function": {"name": name or "", "arguments": {} if arguments is None else arguments}
     }
@@ -120,29 +119,31 @@ def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
 
 
 def whole_number(value: Any) -> int | None:
+    """The value if it is a whole number, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def text_or_none(value: Any) -> str | None:
+    """The value if it is a text that is not empty, else None."""
     return value if isinstance(value, str) and value else None
 
 
 def chosen(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """The members with these keys that say something."""
+    """The members with these keys that are not empty."""
     return {key: mapping[key] for key in keys if mapping.get(key) not in (None, "", [], {})}
 
 
 def entries(value: Any) -> list[Mapping[str, Any]]:
-    """The objects in a list; empty where it is none."""
+    """The objects in a list; empty if it is no list."""
     return (
         [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
     )
 
 
 def member(value: Any, key: str) -> Mapping[str, Any]:
-    """The object at a key; empty where there is none."""
-    found = value.get(key) if isinstance(value, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    """The object at a key; empty if there is none."""
+    inner = value.get(key) if isinstance(value, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
 
 
 def _skip(text: str, at: int) -> int:

@@ -1,7 +1,7 @@
 """Evidence into the store: drain the spool, follow suggestions in files and commits, apply
 outcomes, score what changed.
 
-This is the only code that writes the database. `tick` is one round; it is idempotent, so that a
+This is the only code that writes the database. `tick` is one round. It is idempotent, so that a
 daemon killed in the middle of one loses nothing: what was not taken in is still in the spool, and
 what was not scored is still marked.
 """
@@ -21,37 +21,37 @@ from qi_learn.errors import DiskFull, QiError, SettingsError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import Event, Score, Turn
 from qi_learn.score import classify, suggestion_score
-from qi_learn.settings import Settings
+from qi_learn.settings import CaptureSettings, Settings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
+from qi_learn.store.followed import load_due, load_followed, save_changes
 from qi_learn.store.ingest import drain
-from qi_learn.track import survival
 from qi_learn.track.commits import on_committed
+from qi_learn.track.state import FOLLOWED
+from qi_learn.track.suggestions import suggestions_of
+from qi_learn.track.survival import LOOK_SECONDS, on_saved, settle
+from qi_learn.workspace.changes import Committed, FileSaved
+from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.project_context import Contexts
 from qi_learn.workspace.registry import load_projects
-from qi_learn.workspace.watcher import Committed, FileSaved, Watcher
+from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
 NOT_UNDERSTOOD = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RecursionError,
-    ArithmeticError,
+    *(ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError),
 )
-"""What odd data may bring up in code that reads it."""
+"""What code may raise over data of unforeseen form."""
 
 
 @dataclass(slots=True)
 class Intake:
-    """Holds the watcher; everything else is in the store."""
+    """Takes evidence in, round by round. It holds the watcher; everything else is in the store."""
 
     paths: Paths
     settings: Settings
     watcher: Watcher
     edited: float = float("-inf")
-    """When something was last seen to change in a watched project."""
+    """When a change in a watched project was last seen."""
     _projects: list[Path] = field(default_factory=list)
     _listed: tuple[Path, ...] = ()
     _registered_at: int = -1
@@ -59,22 +59,21 @@ class Intake:
     _contexts: Contexts = field(default_factory=Contexts)
 
     def tick(self, store: Store, now: float) -> int:
-        """One round; returns how many events were taken in and turns scored: 0 where nothing
+        """Do one round; returns how many events were taken in and turns scored, 0 if nothing
         changed.
         """
         self._follow_projects()
-        if (
-            seen := self.watcher.poll()
-        ):  # before the drain: a turn is in the spool before anybody can save what it answered
+        # before the drain: a turn is in the spool before its answer can be saved in a file
+        if seen := self.watcher.poll():
             self._seen.extend(seen)
             self.edited = now
         drained = drain(
-            store, self.paths.spool, decode=self._decode, suggest=survival.suggestions_of, now=now
+            store, self.paths.spool, decode=self._decode, suggest=suggestions_of, now=now
         )
         for turn_id in feedback.unclassified_turns(store):
             self._classify(store, turn_id)
         self._take_in_seen(store, now)
-        survival.settle(store, self.settings.capture, now)
+        follow_time(store, self.settings.capture, now)
         for project in self._projects:
             outcome.apply_outcomes(store, str(project), now)
         dirty = feedback.dirty_turns(store)
@@ -84,7 +83,7 @@ class Intake:
 
     def _decode(self, event: Event) -> Turn:
         """The turn, with the context of its project as it was then (R2's projectContext and
-        codebaseSnapshot), where the project is known and there.
+        codebaseSnapshot), if the project is known and there.
         """
         turn = decode(event)
         if turn.project is None or not os.path.isdir(turn.project):
@@ -97,9 +96,9 @@ class Intake:
         return replace(turn, context=plain(context), commit=context.commit)
 
     def _take_in_seen(self, store: Store, now: float) -> None:
-        """Saves and commits, in order.
+        """Follow saves and commits, in order.
 
-        The watcher tells each once: where the database cannot be written now, the rest waits here.
+        The watcher reports each once: if the database cannot be written now, the rest waits here.
         """
         while self._seen:
             try:
@@ -112,11 +111,10 @@ class Intake:
 
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
         if isinstance(seen, FileSaved):
-            survival.on_saved(
-                store, seen, self.watcher.history(seen.path), self.settings.capture, now
-            )
+            history = self.watcher.history(seen.path)
+            follow_save(store, seen, history, self.settings.capture, now)
         else:
-            on_committed(store, seen, self.settings.capture, now)
+            follow_commit(store, seen, self.settings.capture, now)
 
     def _classify(self, store: Store, turn_id: str) -> None:
         turn = turns.load_turn(store, turn_id)
@@ -130,8 +128,8 @@ class Intake:
         )
 
     def _score(self, store: Store, turn_id: str, now: float) -> None:
-        """A turn that cannot be scored is set aside until its evidence changes: it must not keep
-        the others waiting.
+        """Score a turn. One that cannot be scored is set aside until its evidence changes: it must
+        not keep the others waiting.
         """
         try:
             score = suggestion_score.score_turn(store, turn_id, self.settings, now)
@@ -143,16 +141,15 @@ class Intake:
         feedback.save_score(store, score)
 
     def _follow_projects(self) -> None:
-        """Watches the directories that are registered and there; one that cannot be watched is said
-        once and keeps nothing else waiting.
+        """Watch the directories that are registered and there. One that cannot be watched is
+        reported once, and keeps nothing else waiting.
         """
-        wanted = [
-            p for p in self._registered() if os.path.isdir(p)
-        ]  # never raises, unlike Path.is_dir
-        for project in [p for p in self._projects if p not in wanted]:
+        # os.path.isdir never raises, unlike Path.is_dir
+        registered = [p for p in self._registered() if os.path.isdir(p)]
+        for project in [p for p in self._projects if p not in registered]:
             self._projects.remove(project)
             self.watcher.remove(project)
-        for project in [p for p in wanted if p not in self._projects]:
+        for project in [p for p in registered if p not in self._projects]:
             self._projects.append(project)
             try:
                 self.watcher.add(project)
@@ -171,3 +168,47 @@ class Intake:
             except SettingsError as error:
                 logger.warning("the projects watched stay as they were: %s", error)
         return self._listed
+
+
+# --- following suggestions: load once, compute, write once ----------------------------------------
+
+
+def follow_save(
+    store: Store, saved: FileSaved, history: FileHistory, settings: CaptureSettings, now: float
+) -> None:
+    """Store what a save made of the suggestions that may stand in the file.
+
+    Raises StoreError if the database cannot be written.
+    """
+    window = saved.ts - settings.window
+    tracked = load_followed(
+        store, saved.project, placed=now - FOLLOWED, ended=window, file=saved.file
+    )
+    save_changes(store, on_saved(tracked, saved, history, settings, now))
+
+
+def follow_commit(
+    store: Store, committed: Committed, settings: CaptureSettings, now: float
+) -> None:
+    """Store what a move of HEAD made of the suggestions that were placed in the project.
+
+    Raises StoreError if the database cannot be written.
+    """
+    tracked = load_followed(store, committed.project, placed=now - FOLLOWED)
+    save_changes(store, on_committed(tracked, committed, settings, now))
+
+
+def follow_time(store: Store, settings: CaptureSettings, now: float) -> None:
+    """Store what time made of the suggestions, in every project.
+
+    Raises StoreError if the database cannot be written.
+    """
+    tracked = load_due(
+        store,
+        now,
+        settle=settings.settle,
+        since=now - FOLLOWED,
+        window_end=now - settings.window,
+        looked_at=now - LOOK_SECONDS,
+    )
+    save_changes(store, settle(tracked, settings, now))

@@ -52,6 +52,11 @@ from qi_learn.records.gating import (
     TensorGain,
     Verdict,
 )
+from qi_learn.records.tracking import (
+    Tracked,
+    TurnChange,
+    TurnHead,
+)
 from qi_learn.records.training import (
     RUN_STATES_ENDED,
     Divergence,
@@ -118,7 +123,10 @@ __all__ = [
     "SuggestionState",
     "SuiteNll",
     "TensorGain",
+    "Tracked",
     "TrainResult",
     "Turn",
+    "TurnChange",
+    "TurnHead",
     "Verdict",
 ]

@@ -5,5 +5,5 @@ A signal that is not known is left out of every mean.
 
 Called by the daemon.
 May import the vocabulary and outside, store.
-Never reads a file of the user's, or changes what it scores.
+Never reads a file of the user, or changes what it scores.
 """

@@ -1,4 +1,4 @@
-"""What kind of turn it was: R2's learning type, complexity and domain, by rules anyone can read.
+"""What kind of turn it was: R2's learning type, complexity and domain, by rules that can be read.
 
 Pure: the same turn gives the same classes.
 """
@@ -14,28 +14,34 @@ from qi_learn.code_text import code_blocks, code_tokens
 from qi_learn.records import Complexity, LearningType, Turn
 
 _TRACE = re.compile(
-    r"Traceback \(most recent call last\)|^\s*(?:\w+\.)*\w*(?:Error|Exception): |panicked at|error(?:\[E\d+\])?:|FAILED |Segmentation fault",
+    r"Traceback \(most recent call last\)|^\s*(?:\w+\.)*\w*(?:Error|Exception): |panicked at"
+    r"|error(?:\[E\d+\])?:|FAILED |Segmentation fault",
     re.MULTILINE,
 )
 _DEBUG = re.compile(
-    r"\b(?:bug|fix(?:es|ed)?|debug|broken|crash(?:es|ed)?|fail(?:s|ed|ing)?|does(?:n't| not) work|wrong result|why (?:does|is|do))\b",
+    r"\b(?:bug|fix(?:es|ed)?|debug|broken|crash(?:es|ed)?|fail(?:s|ed|ing)?|does(?:n't| not) work"
+    r"|wrong result|why (?:does|is|do))\b",
     re.IGNORECASE,
 )
 _DESIGN = re.compile(
-    r"\b(?:architecture|design|structure|organi[sz]e|refactor|split (?:up|into)|module layout|schema|trade-?offs?|pattern|dependencies)\b",
+    r"\b(?:architecture|design|structure|organi[sz]e|refactor|split (?:up|into)|module layout"
+    r"|schema|trade-?offs?|pattern|dependencies)\b",
     re.IGNORECASE,
 )
 _WRITE = re.compile(
     r"\b(?:write|implement|add|create|complete|generate|port|translate|convert)\b", re.IGNORECASE
 )
 _FILE = re.compile(
-    r"[\w./-]*[\w-]+\.(?:py|pyi|js|jsx|ts|tsx|go|rs|java|kt|c|h|cc|cpp|hpp|rb|php|sh|sql|html|css|toml|yaml|yml|json|md)\b"
+    r"[\w./-]*[\w-]+\.(?:py|pyi|js|jsx|ts|tsx|go|rs|java|kt|c|h|cc|cpp|hpp|rb|php|sh|sql|html|css"
+    r"|toml|yaml|yml|json|md)\b"
 )
 
 LANGUAGES = {
-    "py": "python", "pyi": "python", "js": "javascript", "jsx": "javascript", "ts": "typescript", "tsx": "typescript", "go": "go", "rs": "rust", "java": "java",
-    "kt": "kotlin", "c": "c", "h": "c", "cc": "c++", "cpp": "c++", "hpp": "c++", "rb": "ruby", "php": "php", "sh": "shell", "sql": "sql", "html": "html",
-    "css": "css", "toml": "configuration", "yaml": "configuration", "yml": "configuration", "json": "configuration", "md": "prose",
+    "py": "python", "pyi": "python", "js": "javascript", "jsx": "javascript", "ts": "typescript",
+    "tsx": "typescript", "go": "go", "rs": "rust", "java": "java", "kt": "kotlin", "c": "c",
+    "h": "c", "cc": "c++", "cpp": "c++", "hpp": "c++", "rb": "ruby", "php": "php", "sh": "shell",
+    "sql": "sql", "html": "html", "css": "css", "toml": "configuration", "yaml": "configuration",
+    "yml": "configuration", "json": "configuration", "md": "prose",
 }  # fmt: skip
 ALIASES = {
     "python3": "python",
@@ -49,16 +55,18 @@ ALIASES = {
 }
 
 SIMPLE_TOKENS, COMPLEX_TOKENS = 80, 400
-"""Code tokens of the answer: up to here simple, from there complex."""
+"""Code tokens of the answer: up to the first simple, from the second on complex."""
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
+    """What kind of turn it was."""
+
     learning_type: LearningType
     complexity: Complexity
     domain: str
-    """Language, and `tests` behind it where the turn was about tests: `python`, `python tests`;
-    `general` where nothing says.
+    """The language, and `tests` behind it if the turn was about tests: `python`, `python tests`;
+    `general` if nothing tells.
     """
     tools: tuple[str, ...]
     """Names of the tools that the answer called or the conversation shows results of."""
@@ -77,9 +85,9 @@ def classify(turn: Turn) -> Classes:
 
 
 def _question(turn: Turn) -> str:
-    """What was asked last: the newest message of a person, else the prompt."""
-    asked = [m.content for m in turn.messages if m.role in ("user", "prompt")]
-    return asked[-1] if asked else ""
+    """The last question: the newest message of a person, else the prompt."""
+    questions = [m.content for m in turn.messages if m.role in ("user", "prompt")]
+    return questions[-1] if questions else ""
 
 
 def _learning_type(turn: Turn, question: str) -> LearningType:
@@ -113,10 +121,10 @@ def _complexity(turn: Turn, files: Sequence[str]) -> Complexity:
 def _domain(turn: Turn, question: str, files: Sequence[str]) -> str:
     named = [LANGUAGES[PurePosixPath(f).suffix[1:]] for f in files]
     fenced = [_language(b.language) for b in code_blocks(turn.answer) if b.language]
-    known = [name for name in (*fenced, *named) if name]
-    if not known:
+    languages = [name for name in (*fenced, *named) if name]
+    if not languages:
         return str(turn.context.get("language") or "general").lower()
-    language = max(dict.fromkeys(known), key=known.count)
+    language = max(dict.fromkeys(languages), key=languages.count)
     tests = any("test" in PurePosixPath(f).name.lower() for f in files) or re.search(
         r"\b(?:unit ?tests?|pytest|test case)\b", question, re.IGNORECASE
     )

@@ -1,9 +1,9 @@
 """How good was the suggestion (R2's assessor), with every known signal and its reason; and, beside
 it, the target score.
 
-Weighted mean over the *known* signals, all in [0, 1] (contracts 6). A signal nobody saw is left
-out, so that an unrated answer is not a badly rated one; confidence = 1 - exp(-sum of known weights
-/ 3) says how much was known.
+The score is the weighted mean over the *known* signals, all in [0, 1] (contracts 6). A signal that
+was not seen is left out, so that an unrated answer is not a badly rated one. The confidence,
+1 - exp(-sum of known weights / 3), says how much was known.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from qi_learn.store.feedback import domain_share, load_interaction
 CORRECTNESS = {"compiles": 0.4, "tests_pass": 0.4, "deployed": 0.2}
 LINT_SECONDS = 10.0
 IGNORED_RULES = "F401,F821,F811,W292"
-"""A suggestion is a piece of a file: names it takes from the rest, and the end of the file, are not
-its faults.
+"""Rules that do not apply: a suggestion is a piece of a file, so names it takes from the rest, and
+the end of the file, are not its faults.
 """
 MAX_NAMES = 60
 
@@ -38,14 +38,18 @@ MAX_NAMES = 60
 def score_turn(store: Store, turn_id: str, settings: Settings, now: float) -> Score:
     """Both scores of a turn from everything known of it now.
 
-    Raises NotFound where there is no such turn.
+    Raises NotFound if there is no such turn.
     """
-    known = load_interaction(store, turn_id)
-    signals = tuple(_signals(store, known, settings.score))
+    interaction = load_interaction(store, turn_id)
+    signals = tuple(_signals(store, interaction, settings.score))
     weight = sum(s.weight for s in signals)
     suggestion = sum(s.value * s.weight for s in signals) / weight if weight else None
     target = score_target(
-        known.turn.answer, known.suggestions, known.feedback, known.outcome, suggestion
+        interaction.turn.answer,
+        interaction.suggestions,
+        interaction.feedback,
+        interaction.outcome,
+        suggestion,
     )
     return Score(
         turn_id,
@@ -59,26 +63,26 @@ def score_turn(store: Store, turn_id: str, settings: Settings, now: float) -> Sc
     )
 
 
-def _signals(store: Store, known: LearningInteraction, weights: Weights) -> Iterator[Signal]:
-    yield from _said(known.feedback, weights)
-    yield from _outcome(known.outcome, weights)
-    code = "\n".join(b.text for b in code_blocks(known.turn.answer)) or "\n".join(
-        s.text for s in known.suggestions
+def _signals(store: Store, interaction: LearningInteraction, weights: Weights) -> Iterator[Signal]:
+    yield from _feedback(interaction.feedback, weights)
+    yield from _outcome(interaction.outcome, weights)
+    code = "\n".join(b.text for b in code_blocks(interaction.turn.answer)) or "\n".join(
+        s.text for s in interaction.suggestions
     )
     if code.strip():
-        yield from _quality(known, code, weights)
-        yield from _relevance(known.turn, code, weights)
-    if known.turn.project is not None and known.domain:
-        share = domain_share(store, known.turn.project, known.domain)
+        yield from _quality(interaction, code, weights)
+        yield from _relevance(interaction.turn, code, weights)
+    if interaction.turn.project is not None and interaction.domain:
+        share = domain_share(store, interaction.turn.project, interaction.domain)
         yield Signal(
             "domain",
             share,
             weights.domain,
-            f"{share:.0%} of the project's turns are in {known.domain}",
+            f"{share:.0%} of the project's turns are in {interaction.domain}",
         )
 
 
-def _said(feedback: Feedback, weights: Weights) -> Iterator[Signal]:
+def _feedback(feedback: Feedback, weights: Weights) -> Iterator[Signal]:
     if feedback.rating is not None:
         yield Signal("rating", feedback.rating / 5, weights.rating, f"rated {feedback.rating} of 5")
     if feedback.accepted is not None:
@@ -98,65 +102,51 @@ def _said(feedback: Feedback, weights: Weights) -> Iterator[Signal]:
 
 
 def _outcome(outcome: Outcome, weights: Weights) -> Iterator[Signal]:
-    known = {
+    seen = {
         name: getattr(outcome, name) for name in CORRECTNESS if getattr(outcome, name) is not None
     }
-    if known:
-        value = sum(CORRECTNESS[name] for name, good in known.items() if good) / sum(
-            CORRECTNESS[name] for name in known
+    if seen:
+        value = sum(CORRECTNESS[name] for name, good in seen.items() if good) / sum(
+            CORRECTNESS[name] for name in seen
         )
-        said = ", ".join(
-            f"{name.replace('_', ' ')}: {'yes' if good else 'no'}" for name, good in known.items()
+        reason = ", ".join(
+            f"{name.replace('_', ' ')}: {'yes' if good else 'no'}" for name, good in seen.items()
         )
-        yield Signal("correctness", value, weights.correctness, said)
+        yield Signal("correctness", value, weights.correctness, reason)
     if outcome.performance_change is not None:
         change = outcome.performance_change
-        said = (
-            f"{change:.0%} faster than before"
-            if change >= 0
-            else f"{-change:.0%} slower than before"
-        )
-        yield Signal("efficiency", min(1.0, max(0.0, 0.5 + change)), weights.efficiency, said)
+        reason = f"{abs(change):.0%} {'faster' if change >= 0 else 'slower'} than before"
+        yield Signal("efficiency", min(1.0, max(0.0, 0.5 + change)), weights.efficiency, reason)
 
 
-def _quality(known: LearningInteraction, code: str, weights: Weights) -> Iterator[Signal]:
-    blocks = code_blocks(known.turn.answer)
+def _quality(interaction: LearningInteraction, code: str, weights: Weights) -> Iterator[Signal]:
+    blocks = code_blocks(interaction.turn.answer)
     parsed = [p for p in (parses(b.text, b.language) for b in blocks) if p is not None]
     if not parsed:
         return
     if not all(parsed):
         yield Signal("quality", 0.0, weights.quality, "does not parse")
         return
-    findings = _lint(code, known.turn.project)
+    findings = _lint(code, interaction.turn.project)
     if findings is None:
-        return  # it parses, and nobody looked further: unknown
+        return  # it parses, and no linter looked further: unknown
     lines = max(1, len(code.strip().splitlines()))
-    said = f"parses; {findings} linter finding{'s' if findings != 1 else ''} in {lines} lines"
-    yield Signal("quality", max(0.0, 1 - findings / (lines / 10)), weights.quality, said)
+    reason = f"parses; {findings} linter finding{'s' if findings != 1 else ''} in {lines} lines"
+    yield Signal("quality", max(0.0, 1 - findings / (lines / 10)), weights.quality, reason)
 
 
 def _lint(code: str, project: str | None) -> int | None:
-    """Findings of ruff, with the project's own rules where it has some; None where there is no ruff
-    or it does not answer.
+    """How many findings ruff has, by the project's own rules if it has some; None if there is no
+    ruff or it does not answer.
     """
     ruff = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
     if ruff is None:
         return None
-    place = Path(project) if project and Path(project).is_dir() else None
-    argv = [
-        ruff,
-        "check",
-        "--quiet",
-        "--output-format",
-        "json",
-        "--extend-ignore",
-        IGNORED_RULES,
-        "--stdin-filename",
-        "suggestion.py",
-        "-",
-    ]
+    directory = Path(project) if project and Path(project).is_dir() else None
+    options = ["--quiet", "--output-format", "json", "--extend-ignore", IGNORED_RULES]
+    argv = [ruff, "check", *options, "--stdin-filename", "suggestion.py", "-"]
     try:
-        done = run(argv, timeout=LINT_SECONDS, cwd=place, given=code.encode("utf-8", "replace"))
+        done = run(argv, timeout=LINT_SECONDS, cwd=directory, given=code.encode("utf-8", "replace"))
         return (
             len(json.loads(done.output))
             if not done.timed_out and done.exit_code in (0, 1)
@@ -167,7 +157,7 @@ def _lint(code: str, project: str | None) -> int | None:
 
 
 def _relevance(turn: Turn, code: str, weights: Weights) -> Iterator[Signal]:
-    """Share of the code's names that the project used before the turn."""
+    """The share of the code's names that the project used before the turn, as a signal."""
     names = sorted(identifiers(code))[:MAX_NAMES]
     if turn.project is None or not names or not Path(turn.project).is_dir():
         return

@@ -1,7 +1,7 @@
 """May this text be learned? The target score of contracts 6, and the text it is about.
 
-The text is the settled final version; where nothing was placed, the answer itself, if it was rated.
-Unknown is not success: what nobody saw adds nothing.
+The text is the settled final version, or if nothing was placed, the answer itself, if it was rated.
+Unknown is not success: what was not seen adds nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ KEPT_RATING = 4
 
 @dataclass(frozen=True, slots=True)
 class TargetScore:
-    """The score (None: there is nothing that could be learned), the text, and why, one sentence a
-    step.
-    """
+    """The score (None if there is nothing to learn), the text, and why, one sentence a step."""
 
     score: float | None
     text: str | None
@@ -35,7 +33,7 @@ def score_target(
 ) -> TargetScore:
     """The target score of a turn.
 
-    `suggestion_score` serves where nothing was placed and the answer was rated.
+    `suggestion_score` is taken if nothing was placed and the answer was rated.
     """
     settled = [
         s

@@ -1,9 +1,9 @@
 """The audit journal: every change of model or data, append-only, each entry sealed by the hash of
 the one before.
 
-An entry says what was done to what, never what somebody wrote: so nothing in it ever has to be
-forgotten. Triggers refuse to change or delete a row; `verify` finds what was done around them, a
-cut-off end included. It is no proof against somebody who rewrites the whole file.
+An entry says what was done to what, never what a person wrote, so nothing in it ever has to be
+forgotten. Triggers refuse to change or delete a row. `verify` finds what was done around them, a
+cut-off end included. What is not covered: an attacker who rewrites the whole file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Entry:
 
 
 def append(store: Store, ts: float, what: str, body: Mapping[str, Any]) -> str:
-    """One entry more, for example `release switched`; returns its hash."""
+    """Add an entry, for example `release switched`; returns its hash."""
     text = codec.dumps(body)
     with store.transaction():
         last = store.row("SELECT hash FROM audit ORDER BY number DESC LIMIT 1")
@@ -52,7 +52,7 @@ def entries(store: Store, *, limit: int) -> list[Entry]:
 
 
 def verify(store: Store) -> list[str]:
-    """Follows the chain from its first entry; what is wrong, in words, nothing where all is well."""
+    """What is wrong with the chain of entries, in words; empty if nothing is."""
     wrong, previous, number = [], "", 0
     for row in store.rows("SELECT * FROM audit ORDER BY number"):
         number += 1

@@ -1,11 +1,11 @@
 """Opening the database: SQLite in WAL mode, written by one process, read by any.
 
-The invariant: whoever gets a `Store` has a sound database of this version's schema. Everything else
-is a `StoreError` that says what to do, and nothing here ever deletes or overwrites a database: a
-damaged one stays as it is, one from a newer version is not touched, one from an older version is
-copied aside before it is migrated. With `synchronous = NORMAL` a killed process loses no commit; a
-power cut may take back the last ones, which is why the spool's files are deleted only after a
-checkpoint (`ingest`).
+The invariant: a `Store` is a sound database of this version's schema. Everything else is a
+`StoreError` that says what to do, and nothing here ever deletes or overwrites a database: a damaged
+one stays as it is, one from a newer version is not touched, one from an older version is copied
+aside before it is migrated. With `synchronous = NORMAL` a killed process loses no commit. A power
+cut may take back the last ones, which is why the spool's files are deleted only after a checkpoint
+(`ingest`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ SCHEMA = 4
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
 
 SAFE_SQLITE = (3, 51, 3)
-"""Older ones can corrupt a WAL database when two connections write or checkpoint at the same
-instant (sqlite.org/wal.html, WAL-reset bug).
+"""The oldest safe version: older ones can corrupt a WAL database when two connections write or
+checkpoint at the same instant (sqlite.org/wal.html, WAL-reset bug).
 """
 
 
 class Store:
     """An open database.
 
-    `rows`, `row` and `execute` raise StoreError (DiskFull where it is that) in place of SQLite's
-    own words.
+    `rows`, `row` and `execute` raise StoreError (DiskFull if it is that) in place of SQLite's own
+    errors.
     """
 
     def __init__(self, path: Path, conn: sqlite3.Connection) -> None:
@@ -50,9 +50,9 @@ class Store:
         self.conn.close()
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Runs one statement; how many rows it changed.
+        """Run one statement; returns how many rows it changed.
 
-        Raises sqlite3.IntegrityError and the like where the values do not fit.
+        Raises sqlite3.IntegrityError and the like if the values do not fit.
         """
         with _translated(self.path):
             return self.conn.execute(sql, values).rowcount
@@ -60,8 +60,8 @@ class Store:
     def insert(
         self, table: str, columns: Sequence[str], values: Sequence[Any], *, replace: bool = False
     ) -> int:
-        """Inserts one row; 0 where its key is there already (`replace`: the old row's columns are
-        then overwritten). Names are ours, never data.
+        """Insert one row; returns 0 if its key is there already. With `replace` the old row's
+        columns are overwritten then. Names are ours, never data.
         """
         return self.execute(_insertion(table, tuple(columns), replace), values)
 
@@ -73,12 +73,12 @@ class Store:
     def row(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
         """The first row of a query, or None."""
         with _translated(self.path):
-            found: sqlite3.Row | None = self.conn.execute(sql, values).fetchone()
-            return found
+            row: sqlite3.Row | None = self.conn.execute(sql, values).fetchone()
+            return row
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing. Inside another one it is part of that one."""
+        """Run the block all or not at all; inside another transaction, as a part of that one."""
         if self.conn.in_transaction:
             yield
             return
@@ -93,8 +93,8 @@ class Store:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Part of a transaction that may fail alone: on an exception only what was done inside is
-        undone.
+        """Run a part of a transaction that may fail alone: an exception undoes only what was done
+        inside.
         """
         self.execute("SAVEPOINT attempt")
         try:
@@ -107,25 +107,27 @@ class Store:
         self.execute("RELEASE attempt")
 
     def checkpoint(self) -> bool:
-        """Brings what is committed into the database file and onto the disk; False where a reader
-        stands in the way (then try again later).
+        """Bring what is committed into the database file and onto the disk; False if a reader is in
+        the way. Then try again later.
         """
-        found = self.row("PRAGMA wal_checkpoint(PASSIVE)")
-        return found is not None and not found[0] and found[1] == found[2]
+        row = self.row("PRAGMA wal_checkpoint(PASSIVE)")
+        return row is not None and not row[0] and row[1] == row[2]
 
 
 @cache
 def _insertion(table: str, columns: tuple[str, ...], replace: bool) -> str:
     names = ", ".join(f'"{c}"' for c in columns)
     changes = "UPDATE SET " + ", ".join(f'"{c}" = excluded."{c}"' for c in columns)
-    return f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))}) ON CONFLICT DO {changes if replace else 'NOTHING'}"
+    marks = ", ".join("?" * len(columns))
+    conflict = changes if replace else "NOTHING"
+    return f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT DO {conflict}"
 
 
 def open_store(path: Path, *, readonly: bool = False, timeout: float = 5.0) -> Store:
-    """Opens the database; for writing it is made where it is absent, checked, and brought up to
-    this version's schema.
+    """The database, open; for writing it is made if absent, checked, and brought up to this
+    version's schema.
 
-    `timeout`: seconds to wait for another writer. Raises StoreError where it is absent (readonly),
+    `timeout`: seconds to wait for another writer. Raises StoreError if it is absent (readonly),
     damaged, locked, or from another version.
     """
     return _open_to_read(path, timeout) if readonly else _open_to_write(path, timeout)
@@ -142,7 +144,10 @@ def _open_to_read(path: Path, timeout: float) -> Store:
         with _closed_on_error(conn):
             version = _version(conn, path)
             if version < SCHEMA:
-                what = f"The database {path} has the schema of an older version ({version} of {SCHEMA})."
+                what = (
+                    f"The database {path} has the schema of an older version "
+                    f"({version} of {SCHEMA})."
+                )
                 raise StoreError(what, "Start the daemon once: it brings it up to date.")
     return Store(path, conn)
 
@@ -152,9 +157,8 @@ def _open_to_write(path: Path, timeout: float) -> Store:
     with _translated(path):
         conn = _connect(path, "rw", timeout)
         with _closed_on_error(conn):
-            old = (
-                _version(conn, path) < SCHEMA
-            )  # first: a newer database is not even brought into WAL mode
+            # first of all: a newer database is not even brought into WAL mode
+            old = _version(conn, path) < SCHEMA
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute("PRAGMA synchronous = NORMAL")
             conn.execute("BEGIN IMMEDIATE")
@@ -167,8 +171,8 @@ def _open_to_write(path: Path, timeout: float) -> Store:
 
 
 def _make_private(path: Path) -> None:
-    """Directory 0700, file 0600 from its first byte on; SQLite gives `-wal` and `-shm` the mode of
-    the file.
+    """Make the directory 0700 and the file 0600 from its first byte on; SQLite gives `-wal` and
+    `-shm` the mode of the file.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -191,21 +195,24 @@ def _connect(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
 
 
 def _check(conn: sqlite3.Connection, path: Path) -> None:
-    found = conn.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise _damaged(path, found)
+    result = conn.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if result != "ok":
+        raise _damaged(path, result)
 
 
 def _version(conn: sqlite3.Connection, path: Path) -> int:
     version = int(conn.execute("PRAGMA user_version").fetchone()[0])
     if version > SCHEMA:
-        what = f"The database {path} was written by a newer qi-learn (schema {version}, this one knows {SCHEMA})."
+        what = (
+            f"The database {path} was written by a newer qi-learn "
+            f"(schema {version}, this one knows {SCHEMA})."
+        )
         raise StoreError(what, "Upgrade qi-learn; nothing was changed.")
     return version
 
 
 def _migrate(conn: sqlite3.Connection, path: Path) -> None:
-    import sqlite_utils  # 0.2 s that only a new or an old database costs
+    import sqlite_utils  # 0.2 s, which only a new or an old database costs
 
     from qi_learn.store.schema import migrations
 
@@ -217,7 +224,7 @@ def _migrate(conn: sqlite3.Connection, path: Path) -> None:
 
 
 def _copy_aside(conn: sqlite3.Connection, path: Path) -> None:
-    """`<name>.schema-<n>.backup`: the database as it was, complete or not there at all."""
+    """Write `<name>.schema-<n>.backup`: the database as it was, complete or not there at all."""
     version = conn.execute("PRAGMA user_version").fetchone()[0]
     backup = path.with_name(f"{path.name}.schema-{version}.backup")
     temp = path.with_name(f".{backup.name}.tmp")
@@ -236,7 +243,7 @@ def _copy_aside(conn: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """The one edge at which SQLite's errors about the *file* become ours.
+    """Turn SQLite's errors about the *file* into ours; the one edge that does.
 
     Those about values (IntegrityError and the like) pass.
     """
@@ -256,7 +263,10 @@ def _translated(path: Path) -> Iterator[None]:
 def _in_our_words(path: Path, error: sqlite3.DatabaseError) -> QiError:
     code = getattr(error, "sqlite_errorcode", 0)
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        hint = "Only the daemon writes it: stop the other process, or wait until it is done, and try again."
+        hint = (
+            "Only the daemon writes it: stop the other process, or wait until it is done, "
+            "and try again."
+        )
         return StoreError(f"The database {path} is locked by another process.", hint)
     if code & 0xFF == sqlite3.SQLITE_FULL or code in (
         sqlite3.SQLITE_IOERR_WRITE,
@@ -277,9 +287,9 @@ def _in_our_words(path: Path, error: sqlite3.DatabaseError) -> QiError:
 def _damaged(path: Path, how: str) -> StoreError:
     hint = (
         f"Nothing was deleted. Move {path.name} and its -wal and -shm files to another place and "
-        "start the daemon again: it begins a new database, and what "
-        f"waits in the spool is taken in. `sqlite3 {path.name} .recover` gets back what can be "
-        "read; the live model and `qi-learn rollback` need no database."
+        "start the daemon again: it begins a new database, and what waits in the spool is taken "
+        f"in. `sqlite3 {path.name} .recover` gets back what can be read; the live model and "
+        "`qi-learn rollback` need no database."
     )
     return StoreError(f"The database {path} is damaged: {how}", hint)
 

@@ -1,6 +1,6 @@
 """Every event ever taken in.
 
-The row is what makes an event count once; for kinds without a table of their own (git, hook, edit)
+The row is what makes an event count once. Of kinds without a table of their own (git, hook, edit)
 it is all there is.
 """
 
@@ -14,28 +14,13 @@ from qi_learn.store.database import Store
 
 
 def save_event(store: Store, event: Event, *, taken: float) -> bool:
-    """Keeps an event (redacted) that was taken in at the time `taken`; False where one of its id
-    was there already.
+    """Store an event (redacted) that was taken in at the time `taken`; False if one with its id was
+    there already.
     """
     body = codec.dumps(event.body) if event.body else None
-    names = ("id", "kind", "ts", "source", "author", "project", "body", "taken")
-    return (
-        store.insert(
-            "events",
-            names,
-            (
-                event.id,
-                event.kind,
-                event.ts,
-                event.source,
-                event.author,
-                event.project,
-                body,
-                taken,
-            ),
-        )
-        > 0
-    )
+    plain = ("id", "kind", "ts", "source", "author", "project")
+    values = (*(getattr(event, name) for name in plain), body, taken)
+    return store.insert("events", (*plain, "body", "taken"), values) > 0
 
 
 def events_of(
@@ -45,7 +30,10 @@ def events_of(
 
     The body of a turn is not here but in `turns`.
     """
-    sql = "SELECT * FROM events WHERE kind = ?1 AND ts >= ?2 AND (?3 IS NULL OR project = ?3) ORDER BY ts, id"
+    sql = """
+        SELECT * FROM events
+        WHERE kind = ?1 AND ts >= ?2 AND (?3 IS NULL OR project = ?3) ORDER BY ts, id
+    """
     return [
         Event(
             row["id"],

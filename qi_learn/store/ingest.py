@@ -3,9 +3,9 @@
 The invariant: the rows of a line and the offset behind it are written in one transaction, and an
 event's id is stored once. So whatever dies, whenever, the next drain goes on behind the last line
 that is in the database, and a line that comes again (a file restored, an event sent twice) changes
-nothing. Secrets are taken out before the first write (`redact`). A line that cannot be understood
-goes as it came to `spool/bad/<file>`, is counted, and holds nothing up; it may hold secrets, so it
-is 0600 like the spool itself.
+nothing. Secrets are taken out before the first write (`redact`). A line that cannot be parsed goes
+as it came to `spool/bad/<file>`, is counted, and holds nothing up. It may hold secrets, so it is
+0600 like the spool itself.
 
 A file is deleted when all of it is in the database, a checkpoint has put that on the disk, and its
 producer is gone or has gone on to another file. A rating of a turn that is not there yet is kept,
@@ -27,15 +27,11 @@ from qi_learn.paths import sync_directory
 from qi_learn.records import CommandResult, Event, Suggestion, Turn
 from qi_learn.redact import Redactor, load_redactor
 from qi_learn.spool import Line, finished, read_from, spool_files
+from qi_learn.store.command_results import save_command
 from qi_learn.store.database import Store
 from qi_learn.store.events import save_event
-from qi_learn.store.feedback import (
-    keep_rating,
-    match_ratings,
-    save_command,
-    save_suggestions,
-    unmatched_ratings,
-)
+from qi_learn.store.feedback import save_suggestions
+from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
 from qi_learn.store.releases import apply_release
 from qi_learn.store.runs import apply_cycle
 from qi_learn.store.turns import save_turn, session_of
@@ -43,12 +39,12 @@ from qi_learn.store.turns import save_turn, session_of
 logger = logging.getLogger(__name__)
 
 BATCH_LINES, BATCH_BYTES = 1000, 4 * 1024 * 1024
-"""One transaction takes in at most so many lines, and about so many bytes."""
+"""The most that one transaction takes in: so many lines, and about so many bytes."""
 _NOT_UNDERSTOOD = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError),
     *(sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError),
 )
-"""What a line of unforeseen form may make a decoder or a statement raise.
+"""What a decoder or a statement may raise over a line of unforeseen form.
 
 The line is set aside: it must not hold up everything behind it.
 """
@@ -68,14 +64,14 @@ class Drained:
     turns: tuple[str, ...]
     """Ids of the new turns."""
     repeated: int = 0
-    """Lines whose event was there already."""
+    """Lines with an event that was there already."""
     unmatched: int = 0
-    """Ratings, old and new, that wait for a turn that was not recorded (yet)."""
+    """Ratings, old and new, that wait for a turn that was not recorded, or not yet."""
 
 
 @dataclass(slots=True)
 class _Intake:
-    """What it takes to store a line, and the count of what was stored."""
+    """What storing a line needs, and the counts of what was stored."""
 
     store: Store
     redactor: Redactor
@@ -91,12 +87,12 @@ class _Intake:
 def drain(
     store: Store, spool_dir: Path, *, decode: Decode, suggest: Suggest, now: float
 ) -> Drained:
-    """Takes in everything that waits in the spool.
+    """Take in everything that waits in the spool.
 
-    `decode` makes the Turn of a `turn` event (ValueError: it cannot be decoded), `suggest` finds
-    the suggestions in its answer as it was redacted; `now` is kept with each event as the time it
-    was taken in. Raises StoreError or DiskFull where the database or `spool/bad/` cannot be
-    written: what was committed stays, the rest waits in the spool.
+    `decode`: makes the Turn of a `turn` event, ValueError if it cannot. `suggest`: finds the
+    suggestions in its redacted answer. `now`: kept with each event as the time it was taken in.
+    Raises StoreError or DiskFull if the database or `spool/bad/` cannot be written: what was
+    committed stays, the rest waits in the spool.
     """
     intake = _Intake(
         store, load_redactor(store.path.with_name("redaction.key")), decode, suggest, now
@@ -112,7 +108,7 @@ def drain(
 
 
 def _take_file(intake: _Intake, path: Path) -> bool:
-    """Takes in a file; True where it is at its end for good."""
+    """Take in a file; True if it is at its end for good."""
     try:
         over = finished(path)
         offset, bad_bytes = _position(intake.store, path)
@@ -147,8 +143,8 @@ def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
 def _take_batch(
     intake: _Intake, path: Path, batch: Sequence[Line], bad_bytes: int
 ) -> tuple[int, int]:
-    """One transaction: the rows of these lines, and how far the file is taken in (offset, length of
-    its file of bad lines).
+    """Store the rows of these lines and how far the file is taken in, in one transaction; returns
+    the offset and the length of the file of bad lines.
     """
     bad: list[Line] = []
     before = intake.count, intake.repeated, len(intake.turns)
@@ -179,7 +175,7 @@ def _take_batch(
 
 
 def _take_line(intake: _Intake, line: Line) -> str | None:
-    """Stores a line's event; what is wrong with it where it cannot be."""
+    """Store a line's event; returns what is wrong with it if that cannot be done."""
     if line.event is None:
         return line.problem or "not understood"
     try:
@@ -223,28 +219,16 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
 
 
 def _command(event: Event) -> CommandResult:
-    fields = {
-        name: event.body[name]
-        for name in (
-            "kind",
-            "command",
-            "exit_code",
-            "seconds",
-            "failed",
-            "passed",
-            "commit",
-            "value",
-        )
-        if name in event.body
-    }
+    names = ("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value")
+    fields = {name: event.body[name] for name in names if name in event.body}
     return codec.build(
         CommandResult, {"id": event.id, "ts": event.ts, "project": event.project or "", **fields}
     )
 
 
 def _set_aside(path: Path, length: int, lines: Sequence[Line]) -> int:
-    """Writes bad lines behind the first `length` bytes of their file, which is what the database
-    knows of; its new length.
+    """Write bad lines behind the first `length` bytes of their file, which are those the database
+    knows of; returns its new length.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -268,8 +252,8 @@ def _set_aside(path: Path, length: int, lines: Sequence[Line]) -> int:
 
 
 def _forget_gone(store: Store, files: Sequence[Path]) -> None:
-    """A position outlives its file by one drain: were it deleted first, a kill in between would
-    make the file new again.
+    """Delete the positions of files that are gone. A position outlives its file by one drain: if it
+    were deleted first, a kill in between would make the file new again.
     """
     here = {path.name for path in files}
     gone = [
@@ -282,9 +266,9 @@ def _forget_gone(store: Store, files: Sequence[Path]) -> None:
 
 
 def _delete(store: Store, spool_dir: Path, ended: Sequence[Path]) -> None:
-    """Deletes what is safely in the database.
+    """Delete the files that are safely in the database.
 
-    Where that cannot be now (a reader holds the checkpoint up, the disk is full), the next drain
+    If that cannot be done now (a reader holds the checkpoint up, the disk is full), the next drain
     does it.
     """
     try:

@@ -1,6 +1,6 @@
-"""Versions of the model and every move of the alias, as the events of `deploy/` told them.
+"""Versions of the model and every move of the alias, as the events of `deploy/` reported them.
 
-`deploy.json` decides what is live; this is the history.
+`deploy.json` decides what is live. This is the history.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Move:
 
 
 def apply_release(store: Store, event: Event) -> None:
-    """Takes in a `release` event. Raises ValueError where it does not fit.
+    """Store a `release` event. Raises ValueError if its body is not as follows.
 
     Body: `{"action": "base|released|switched|rolled_back|retired", "release"?: Release, "version",
     "alias", "from"?}`.
@@ -52,19 +52,19 @@ def apply_release(store: Store, event: Event) -> None:
             store.execute("UPDATE releases SET retired = ? WHERE version = ?", (event.ts, version))
         move = (event.id, event.ts, action, version, body.get("alias"), body.get("from"))
         store.insert("moves", ("id", "ts", "action", "version", "alias", "previous"), move)
-        seen = {
+        details = {
             "version": version,
             "alias": body.get("alias"),
             "from": body.get("from"),
             "digest": release.digest if release else None,
         }
         if action == "rolled_back" and isinstance(body.get("seconds"), (int, float)):
-            seen["seconds"] = body["seconds"]
+            details["seconds"] = body["seconds"]
         audit.append(
             store,
             event.ts,
             f"release {action}",
-            {name: value for name, value in seen.items() if value},
+            {name: value for name, value in details.items() if value},
         )
 
 
@@ -77,7 +77,7 @@ def list_releases(store: Store) -> list[Release]:
 
 
 def load_release(store: Store, version: str) -> Release:
-    """One version. Raises NotFound."""
+    """A version. Raises NotFound if there is no such version."""
     row = store.row("SELECT * FROM releases WHERE version = ?", (version,))
     if row is None:
         raise NotFound(f"There is no version {version}.", "`qi-learn versions` lists them.")
@@ -85,7 +85,7 @@ def load_release(store: Store, version: str) -> Release:
 
 
 def retired_releases(store: Store) -> dict[str, float]:
-    """Versions whose files were deleted, and when."""
+    """The versions without files any more, and when those were deleted."""
     return {
         row["version"]: row["retired"]
         for row in store.rows(
@@ -95,7 +95,7 @@ def retired_releases(store: Store) -> dict[str, float]:
 
 
 def rollback_seconds(store: Store) -> float | None:
-    """How long the last rollback took; None where there was none, or it was not timed."""
+    """How long the last rollback took; None if there was none, or it was not timed."""
     row = store.row(
         "SELECT body FROM audit WHERE what = 'release rolled_back' ORDER BY number DESC LIMIT 1"
     )

@@ -1,4 +1,4 @@
-"""Records as rows: one column a field, of the same name; tuples and mappings as JSON, yes and no as
+"""Records as rows, one column a field, of the same name: tuples and mappings as JSON, yes and no as
 1 and 0, unknown as NULL.
 """
 
@@ -27,7 +27,7 @@ def values(record: Any) -> tuple[Any, ...]:
 def record(kind: type[T], row: sqlite3.Row) -> T:
     """The record in a row that has (at least) its columns.
 
-    Raises ValueError where it does not fit: somebody else wrote it.
+    Raises ValueError if it does not fit, so another program wrote it.
     """
     return codec.build(
         kind, {name: _field(hint, row[name]) for name, hint in codec.field_types(kind).items()}

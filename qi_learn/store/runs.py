@@ -1,8 +1,8 @@
-"""Learning cycles as their events told them: how far each came, what it learned from, and why it
-ended as it did.
+"""Learning cycles as their events reported them: how far each came, what it learned from, and why
+it ended as it did.
 
-A cycle's own directory is what it resumes from; this is the memory of it that stays, and that says
-which turns a version has learned.
+A cycle resumes from its own directory. This is the record of it that stays, and that says which
+turns a version has learned.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qi_learn.store.database import Store
 
 T = TypeVar("T")
 _RECORDS: Mapping[str, type] = {"plan": Plan, "train": TrainResult, "verdict": Verdict}
-_TOLD = ("state", "reason", "started", "parent", "fresh", *_RECORDS)
+_REPORTED = ("state", "reason", "started", "parent", "fresh", *_RECORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Run:
     id: str
     state: RunState
     reason: str | None
-    """Why it was started; after its end, why it ended so."""
+    """Why it was started, and after its end, why it ended so."""
     started: float
     updated: float
     parent: str | None
@@ -46,48 +46,49 @@ class Run:
 
 
 def apply_cycle(store: Store, event: Event) -> None:
-    """Takes in a `cycle` event: what it tells overwrites what an earlier one told. Raises
-    ValueError where it does not fit.
+    """Store a `cycle` event: what it reports overwrites what an earlier one reported.
+
+    Raises ValueError if its body is not as follows.
 
     Body: `{"run", "state", "reason"?, "started"?, "parent"?, "fresh"?, "examples"?: [{"turn",
     "hash", "split"}], "plan"?, "train"?, "verdict"?}`.
     """
-    run, told = _told(event)
+    run, reported = _reported(event)
     examples = _examples(event.body.get("examples") or [])
     with store.transaction():
-        known = store.row("SELECT updated FROM runs WHERE id = ?", (run,))
-        if known is None:
-            first = {"started": event.ts, **told}
+        stored = store.row("SELECT updated FROM runs WHERE id = ?", (run,))
+        if stored is None:
+            first = {"started": event.ts, **reported}
             store.insert("runs", ("id", "updated", *first), (run, event.ts, *first.values()))
-        elif event.ts >= known["updated"]:
-            changes = ", ".join(f"{name} = ?" for name in told)
+        elif event.ts >= stored["updated"]:
+            changes = ", ".join(f"{name} = ?" for name in reported)
             store.execute(
                 f"UPDATE runs SET updated = ?, {changes} WHERE id = ?",
-                (event.ts, *told.values(), run),
+                (event.ts, *reported.values(), run),
             )
-        else:  # a late line: it may only add what nobody has told since
-            changes = ", ".join(f"{name} = coalesce({name}, ?)" for name in told)
-            store.execute(f"UPDATE runs SET {changes} WHERE id = ?", (*told.values(), run))
+        else:  # a late line: it may only add what no later one has reported
+            changes = ", ".join(f"{name} = coalesce({name}, ?)" for name in reported)
+            store.execute(f"UPDATE runs SET {changes} WHERE id = ?", (*reported.values(), run))
         for turn, digest, split in examples:
             store.insert(
                 "run_examples", ("run_id", "turn_id", "hash", "split"), (run, turn, digest, split)
             )
-        seen = {
+        details = {
             "run": run,
-            "state": told["state"],
-            "reason": told.get("reason"),
+            "state": reported["state"],
+            "reason": reported.get("reason"),
             "examples": len(examples),
         }
         audit.append(
             store,
             event.ts,
-            f"cycle {told['state']}",
-            {name: value for name, value in seen.items() if value},
+            f"cycle {reported['state']}",
+            {name: value for name, value in details.items() if value},
         )
 
 
 def load_run(store: Store, id: str) -> Run:
-    """One cycle. Raises NotFound."""
+    """A cycle. Raises NotFound if there is no such cycle."""
     row = store.row(f"{_SELECT} WHERE id = ?", (id,))
     if row is None:
         raise NotFound(
@@ -113,8 +114,11 @@ def learned(store: Store, run_ids: Collection[str]) -> set[str]:
 
 
 def runs_of(store: Store, turn_id: str) -> list[str]:
-    """The cycles whose data set has the turn, oldest first: the versions made of them have seen it."""
-    sql = "SELECT DISTINCT r.id, r.started FROM run_examples e JOIN runs r ON r.id = e.run_id WHERE e.turn_id = ? ORDER BY r.started, r.id"
+    """The cycles with the turn in their data set, oldest first: their versions have learned it."""
+    sql = """
+        SELECT DISTINCT r.id, r.started FROM run_examples e JOIN runs r ON r.id = e.run_id
+        WHERE e.turn_id = ? ORDER BY r.started, r.id
+    """
     return [row["id"] for row in store.rows(sql, (turn_id,))]
 
 
@@ -123,18 +127,18 @@ _SELECT = (
 )
 
 
-def _told(event: Event) -> tuple[str, dict[str, Any]]:
+def _reported(event: Event) -> tuple[str, dict[str, Any]]:
     body = event.body
     run, state = body.get("run"), body.get("state")
     if not isinstance(run, str) or not run:
         raise ValueError("a cycle event without a run")
     if state not in get_args(RunState):
         raise ValueError(f"{state!r} is not a state of a cycle")
-    told = {name: body[name] for name in _TOLD if body.get(name) is not None}
+    reported = {name: body[name] for name in _REPORTED if body.get(name) is not None}
     for name, kind in _RECORDS.items():
-        if name in told:
-            told[name] = codec.dumps(codec.build(kind, told[name]))
-    return run, told
+        if name in reported:
+            reported[name] = codec.dumps(codec.build(kind, reported[name]))
+    return run, reported
 
 
 def _examples(listed: Any) -> list[tuple[str, str, str]]:

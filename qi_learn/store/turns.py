@@ -1,10 +1,10 @@
 """Content-addressed messages, and the turns that consist of them.
 
-A message is stored under `hash(parent, message)`: the same text after the same conversation is one
+A message is stored under `hash(parent, message)`. The same text after the same conversation is one
 row, so a client that sends its whole history with every request costs only the new tail, and two
 answers to one conversation (a fork) are two rows with one parent. A turn points at the last message
-of its request (`tip`) and at its answer. Whoever changes the text of a row would silently change
-what is learned, so `verify` derives every hash again.
+of its request (`tip`) and at its answer. A changed text would silently change what is learned, so
+`verify` derives every hash again.
 """
 
 from __future__ import annotations
@@ -17,31 +17,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from qi_learn.errors import NotFound
-from qi_learn.records import Message, Turn
+from qi_learn.records import Message, Turn, TurnHead
 from qi_learn.store.database import Store
 
 SESSION_GAP = 1800.0
-"""Seconds without a turn after which turns of one project are another session (contracts 2)."""
+"""Seconds without a turn after which a project's next turn is of another session (contracts 2)."""
 SPOOL_PRECISION = 0.001
 """The spool's times are whole milliseconds: an event right after a turn may seem to be that much
 before it.
 """
 
 _PLAIN = (
-    *(
-        "id",
-        "endpoint",
-        "model_asked",
-        "model_answered",
-        "model_digest",
-        "started",
-        "ended",
-        "status",
-        "cancelled",
-        "complete",
-        "done_reason",
-    ),
-    *("prompt_tokens", "answer_tokens", "session", "project", "commit"),
+    *("id", "endpoint", "model_asked", "model_answered", "model_digest", "started", "ended"),
+    *("status", "cancelled", "complete", "done_reason", "prompt_tokens", "answer_tokens"),
+    *("session", "project", "commit"),
 )
 _MAPPINGS = ("options", "request", "context")
 _COLUMNS = (*_PLAIN, *_MAPPINGS, "tip", "answer", "redacted")
@@ -67,18 +56,6 @@ class TurnLine:
     redacted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TurnHead:
-    """A turn without its texts."""
-
-    id: str
-    endpoint: str
-    started: float
-    ended: float
-    status: int
-    project: str | None
-
-
 # --- messages -------------------------------------------------------------------------------------
 
 
@@ -91,8 +68,8 @@ def message_hash(parent: str, message: Message) -> str:
 
 
 def ensure_chain(store: Store, messages: Sequence[Message], *, parent: str = "") -> str:
-    """Stores what is new of a conversation (below `parent`) and returns the hash of its last
-    message; `parent` where there is none.
+    """Store what is new of a conversation (below `parent`); returns the hash of its last message,
+    or `parent` if it has none.
     """
     with store.transaction():
         for message in messages:
@@ -109,19 +86,21 @@ def load_chain(store: Store, tip: str) -> tuple[Message, ...]:
         WITH RECURSIVE chain (hash, parent, role, content, extra, depth) AS (
             SELECT hash, parent, role, content, extra, 0 FROM messages WHERE hash = ?
             UNION ALL
-            SELECT m.hash, m.parent, m.role, m.content, m.extra, depth + 1 FROM messages m JOIN chain ON m.hash = chain.parent
+            SELECT m.hash, m.parent, m.role, m.content, m.extra, depth + 1
+            FROM messages m JOIN chain ON m.hash = chain.parent
         ) SELECT role, content, extra FROM chain ORDER BY depth DESC
     """
     return tuple(_message(row) for row in store.rows(sql, (tip,)))
 
 
 def forks(store: Store) -> list[tuple[str, ...]]:
-    """Turns that answered one and the same conversation differently, oldest first: each group is a
+    """Turns that answered one and the same conversation differently, oldest first. Each group is a
     preference pair or more for free.
     """
     sql = """
         SELECT tip, id FROM turns WHERE status = 200 AND NOT cancelled AND tip IN (
-            SELECT tip FROM turns WHERE status = 200 AND NOT cancelled GROUP BY tip HAVING count(DISTINCT answer) > 1
+            SELECT tip FROM turns WHERE status = 200 AND NOT cancelled
+            GROUP BY tip HAVING count(DISTINCT answer) > 1
         ) ORDER BY tip, started, id
     """
     groups: dict[str, list[str]] = {}
@@ -131,8 +110,8 @@ def forks(store: Store) -> list[tuple[str, ...]]:
 
 
 def verify(store: Store) -> list[str]:
-    """Derives every hash again and follows every reference; what is wrong, in words, nothing where
-    all is well.
+    """What is wrong with the hashes, each derived again, and with the references, in words; empty
+    if nothing is.
     """
     wrong = []
     last = ""
@@ -165,9 +144,9 @@ def _intact(row: sqlite3.Row) -> bool:
 
 
 def save_turn(store: Store, turn: Turn, *, redacted: bool = False) -> bool:
-    """Stores a turn; False where it was there already.
+    """Store a turn; False if it was there already.
 
-    `redacted`: something was taken out of its texts.
+    `redacted`: whether something was taken out of its texts.
     """
     with store.transaction():
         tip = ensure_chain(store, turn.messages)
@@ -182,7 +161,7 @@ def save_turn(store: Store, turn: Turn, *, redacted: bool = False) -> bool:
 
 
 def load_turn(store: Store, id: str) -> Turn:
-    """The turn as it was saved. Raises NotFound."""
+    """The turn as it was saved. Raises NotFound if there is no such turn."""
     row = _row(store, id)
     answer = store.row("SELECT role, content, extra FROM messages WHERE hash = ?", (row["answer"],))
     if answer is None:
@@ -190,21 +169,21 @@ def load_turn(store: Store, id: str) -> Turn:
             f"The answer of the turn {id} is not in the database.",
             "The database has lost rows: `qi-learn doctor` says more.",
         )
-    said = _message(answer)
+    answered = _message(answer)
     values = {name: row[name] for name in _PLAIN} | {
         name: _mapping(row[name]) for name in _MAPPINGS
     }
     values |= {"cancelled": bool(row["cancelled"]), "complete": bool(row["complete"])}
     return Turn(
         messages=load_chain(store, row["tip"] or ""),
-        answer=said.content,
-        answer_extra=said.extra,
+        answer=answered.content,
+        answer_extra=answered.extra,
         **values,
     )
 
 
 def load_head(store: Store, id: str) -> TurnHead:
-    """When and where a turn was, without reading its conversation. Raises NotFound."""
+    """A turn without its conversation. Raises NotFound if there is no such turn."""
     row = _row(store, id)
     return TurnHead(
         row["id"], row["endpoint"], row["started"], row["ended"], row["status"], row["project"]
@@ -213,7 +192,7 @@ def load_head(store: Store, id: str) -> TurnHead:
 
 def was_redacted(store: Store, id: str) -> bool:
     """Whether something was taken out of the turn before it was stored: then what the server
-    rendered is not what is here. Raises NotFound.
+    rendered is not what is here. Raises NotFound if there is no such turn.
     """
     return bool(_row(store, id)["redacted"])
 
@@ -221,14 +200,19 @@ def was_redacted(store: Store, id: str) -> bool:
 def list_turns(
     store: Store, *, limit: int, query: str | None = None, project: str | None = None
 ) -> list[TurnLine]:
-    """The newest turns first; with `query`, those whose last message or answer contains that text
-    (case aside).
+    """The newest turns first; with `query`, those with that text in their last message or answer,
+    upper and lower case alike.
     """
     sql = """
-        SELECT t.id, t.started, t.project, t.endpoint, t.model_answered, t.status, t.cancelled, t.redacted, q.content AS question, a.content AS answer,
-               (SELECT rating FROM ratings r WHERE r.turn_id = t.id AND rating IS NOT NULL ORDER BY ts DESC, r.id DESC LIMIT 1) AS rating, s.target_score
-        FROM turns t JOIN messages a ON a.hash = t.answer LEFT JOIN messages q ON q.hash = t.tip LEFT JOIN scores s ON s.turn_id = t.id
-        WHERE (?1 IS NULL OR t.project = ?1) AND (?2 IS NULL OR instr(lower(coalesce(q.content, '')), lower(?2)) OR instr(lower(a.content), lower(?2)))
+        SELECT t.id, t.started, t.project, t.endpoint, t.model_answered, t.status, t.cancelled,
+               t.redacted, q.content AS question, a.content AS answer, s.target_score,
+               (SELECT rating FROM ratings r WHERE r.turn_id = t.id AND rating IS NOT NULL
+                ORDER BY ts DESC, r.id DESC LIMIT 1) AS rating
+        FROM turns t JOIN messages a ON a.hash = t.answer
+             LEFT JOIN messages q ON q.hash = t.tip LEFT JOIN scores s ON s.turn_id = t.id
+        WHERE (?1 IS NULL OR t.project = ?1)
+              AND (?2 IS NULL OR instr(lower(coalesce(q.content, '')), lower(?2))
+                   OR instr(lower(a.content), lower(?2)))
         ORDER BY t.ended DESC, t.id DESC LIMIT ?3
     """
     return [_line(row) for row in store.rows(sql, (project, query or None, limit))]
@@ -238,31 +222,41 @@ def newest_turn(store: Store, project: str | None, *, before: float) -> str | No
     """The newest answer of a project (None: of any) that was complete at the time `before`; failed
     requests do not count.
     """
-    sql = "SELECT id FROM turns WHERE (?1 IS NULL OR project = ?1) AND ended <= ?2 AND status = 200 ORDER BY ended DESC, id DESC LIMIT 1"
+    sql = """
+        SELECT id FROM turns WHERE (?1 IS NULL OR project = ?1) AND ended <= ?2 AND status = 200
+        ORDER BY ended DESC, id DESC LIMIT 1
+    """
     row = store.row(sql, (project, before + SPOOL_PRECISION))
     return None if row is None else str(row["id"])
 
 
 def newest_stray(store: Store, *, before: float) -> str | None:
-    """As `newest_turn`, among the answers whose project is unknown."""
-    sql = "SELECT id FROM turns WHERE project IS NULL AND ended <= ? AND status = 200 ORDER BY ended DESC, id DESC LIMIT 1"
+    """The same as `newest_turn`, among the answers of an unknown project."""
+    sql = """
+        SELECT id FROM turns WHERE project IS NULL AND ended <= ? AND status = 200
+        ORDER BY ended DESC, id DESC LIMIT 1
+    """
     row = store.row(sql, (before + SPOOL_PRECISION,))
     return None if row is None else str(row["id"])
 
 
 def set_project(store: Store, id: str, project: str) -> None:
-    """Where a turn belongs, found out later: its answer was placed there. Raises NotFound."""
+    """Store the project of a turn, found out late: its answer was placed there. Raises NotFound."""
     if not store.execute("UPDATE turns SET project = ?, dirty = 1 WHERE id = ?", (project, id)):
         raise _no_turn(id)
 
 
 def session_of(store: Store, turn: Turn) -> str:
-    """The turn's session: as the client said; else that of the project's turn at most half an hour
-    before; else a new one.
+    """The turn's session: the client's own, or that of the project's turn at most half an hour
+    before, or a new one.
     """
     if turn.session:
         return turn.session
-    sql = "SELECT session FROM turns WHERE project IS ? AND session IS NOT NULL AND ended BETWEEN ? AND ? ORDER BY ended DESC LIMIT 1"
+    sql = """
+        SELECT session FROM turns
+        WHERE project IS ? AND session IS NOT NULL AND ended BETWEEN ? AND ?
+        ORDER BY ended DESC LIMIT 1
+    """
     row = store.row(sql, (turn.project, turn.started - SESSION_GAP, turn.ended))
     return f"turns-from-{turn.id}" if row is None else str(row["session"])
 

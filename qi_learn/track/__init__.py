@@ -4,6 +4,6 @@ settled.
 Every match carries how it was made and how sure it is.
 
 Called by the daemon.
-May import the vocabulary and outside, store, workspace.
-Never takes silence for a sign: what is not known stays unknown.
+May import the vocabulary and outside, workspace.
+Never knows the database, or takes silence for a sign: what is not known stays unknown.
 """

@@ -3,206 +3,226 @@ revert or a reset, blamed by a repair.
 
 A commit that does not have the code while the working tree still does (only a part was staged) says
 nothing. Neither does another branch.
+
+Suggestions come in with what following them needs, and go out as what changed. What git and the
+working tree have of their files is read first, each file and each commit once. Deciding reads
+nothing, and nothing is written here.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qi_learn.code_text import code_tokens, similarity
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
-from qi_learn.records import Suggestion
+from qi_learn.records import Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
-from qi_learn.store import feedback
-from qi_learn.store.database import Store
 from qi_learn.track import region as regions
 from qi_learn.track.match import Saved
 from qi_learn.track.region import Region, text_of
-from qi_learn.track.state import frame_for, gone, settled, stands_at, tell, trace_of
+from qi_learn.track.state import gone, is_followed, settled, stands_at, trace_of, turn_changes
+from qi_learn.track.suggestions import frame_of
+from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.files import read_text
-from qi_learn.workspace.watcher import Committed, FileSaved
 
 logger = logging.getLogger(__name__)
-FOLLOWED = 8 * 86400.0
-"""Seconds after its placement in which a suggestion is followed: the last look at it is after seven
-days.
-"""
 _REPAIR = re.compile(
     r"\b(?:bug|bugs|fix|fixes|fixed|fixing|hotfix|bugfix|regression|broken|crash(?:es)?)\b",
     re.IGNORECASE,
 )
 
 
-def on_committed(store: Store, committed: Committed, settings: CaptureSettings, now: float) -> None:
-    """HEAD moved. Raises StoreError where the database cannot be written."""
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What git and the working tree have of a suggestion's file at a move of HEAD."""
+
+    committed: str | None
+    """The file's text in the commit; None if it is not there."""
+    previous: str | None
+    """The file's text in the commit before; None if it was not there, or there is none."""
+    working: str | None
+    """The file's text in the working tree; None if it cannot be read."""
+    other_branch: bool
+    """Whether the commit that has the code is no part of this branch, and was not just replaced."""
+
+
+def on_committed(
+    tracked: Sequence[Tracked], committed: Committed, settings: CaptureSettings, now: float
+) -> tuple[TurnChange, ...]:
+    """What a move of HEAD changed; nothing if its commit was cleaned away before it was read."""
     if committed.action in ("checkout", "clone"):
-        return
+        return ()
+    reset = committed.action == "reset"
+    followed = [t for t in tracked if is_followed(t, committed.project, now)]
+    concerned = [t for t in followed if reset or t.suggestion.file in committed.files]
     try:
-        with store.transaction():
-            _move(store, committed, settings, now)
-    except (
-        NotFound
-    ) as error:  # a commit that was cleaned away before we came to it says nothing any more
+        facts = _read_facts([t.suggestion for t in concerned], committed)
+        message = "" if reset or not concerned else _message(committed)
+    except NotFound as error:
         logger.info(
             "the move of HEAD to %s in %s is left out: %s",
             committed.commit,
             committed.project,
             error.what,
         )
+        return ()
+    move = _Move(committed, message, settings, now)
+    change = _after_reset if reset else _after_commit
+    after = [change(t, f, move) for t, f in zip(concerned, facts, strict=True)]
+    blamed = {
+        s.turn_id
+        for t, s, f in zip(concerned, after, facts, strict=True)
+        if _repaired(t.suggestion, s, f, move)
+    }
+    return turn_changes(tracked, after, settings, blamed=blamed)
 
 
-def _move(store: Store, committed: Committed, settings: CaptureSettings, now: float) -> None:
-    followed = feedback.placed_suggestions(store, committed.project, since=now - FOLLOWED)
-    if committed.action == "reset":
-        for suggestion in followed:
-            _after_reset(store, suggestion, committed, settings, now)
-        return
-    concerned = [s for s in followed if s.file in committed.files]
-    said = git.message(Path(committed.project), committed.commit) if concerned else ""
-    for suggestion in concerned:
-        _after_commit(store, suggestion, committed, said, settings, now)
+# --- reading: each file and each commit once ------------------------------------------------------
 
 
-def _after_commit(
-    store: Store,
-    suggestion: Suggestion,
-    committed: Committed,
-    said: str,
-    settings: CaptureSettings,
-    now: float,
-) -> None:
-    seen, region = _in_commit(suggestion, committed)
-    own = region is not None and text_of(seen.text.split("\n"), region) == suggestion.region
-    if not own and (
-        _other_branch(suggestion, committed) or _left_out(suggestion, committed, seen, region)
-    ):
-        return
-    frame = frame_for(store, suggestion)
-    if region is None or _taken_back(suggestion, said):
-        if suggestion.region is not None or suggestion.state != "settled":
-            after = settled(gone(suggestion, now), frame, now, commit=suggestion.commit)
-            tell(
-                store,
-                replace(
-                    after, reverted=committed.action == "revert" or _taken_back(suggestion, said)
-                ),
-                settings,
-            )
-        return
-    after = stands_at(suggestion, seen, region, frame)
-    if _repaired(suggestion, after, committed, said):
-        outcome = feedback.load_outcome(store, suggestion.turn_id)
-        feedback.save_outcome(store, suggestion.turn_id, replace(outcome, bug_introduced=True))
-    tell(store, settled(after, frame, now, commit=committed.commit), settings)
+def _message(committed: Committed) -> str:
+    return git.message(Path(committed.project), committed.commit)
 
 
-def _left_out(
-    suggestion: Suggestion, committed: Committed, seen: FileSaved, region: Region | None
-) -> bool:
-    """Whether the working tree has the code and the commit only what was there before it: a part of
-    the file was staged.
-    """
-    if not _still_there(suggestion, committed):
-        return False
-    before = (
-        git.text_at(Path(committed.project), committed.previous, suggestion.file or "")
-        if committed.previous
-        else None
+def _read_facts(suggestions: Sequence[Suggestion], committed: Committed) -> list[_Facts]:
+    """The facts about each of the suggestions."""
+    texts = {file: _texts(committed, file) for file in {s.file or "" for s in suggestions}}
+    commits = {s.commit for s in suggestions}
+    other = {commit: _other_branch(commit, committed) for commit in commits}
+    return [_Facts(*texts[s.file or ""], other[s.commit]) for s in suggestions]
+
+
+def _texts(committed: Committed, file: str) -> tuple[str | None, str | None, str | None]:
+    """The file's text in the commit, in the one before, and in the working tree."""
+    directory, previous = Path(committed.project), committed.previous
+    return (
+        git.text_at(directory, committed.commit, file),
+        git.text_at(directory, previous, file) if previous else None,
+        read_text(directory / file),
     )
-    added = Saved(seen.text).added_since(before or "")[0]
-    return region is None or not any(i in added for i in range(region.start, region.end))
 
 
-def _after_reset(
-    store: Store,
-    suggestion: Suggestion,
-    committed: Committed,
-    settings: CaptureSettings,
-    now: float,
-) -> None:
-    """A commit was taken out of the branch, or changes were thrown away: what the branch or the
-    working tree still has, lives.
-    """
-    if suggestion.commit is None:
-        if (
-            suggestion.file in committed.files
-            and suggestion.region is not None
-            and not _still_there(suggestion, committed)
-        ):
-            tell(store, gone(suggestion, now), settings)
-        return
-    if not _other_branch(suggestion, committed):
-        return
-    frame = frame_for(store, suggestion)
-    seen, region = _in_commit(suggestion, committed)
-    after = None if region is None else stands_at(suggestion, seen, region, frame)
-    if (
-        after is not None
-        and similarity(after.region or "", suggestion.region or "") >= settings.placed_similarity
-    ):
-        after = settled(after, frame, now, commit=committed.commit)
-    elif _still_there(suggestion, committed):
-        after = replace(suggestion, state="placed", commit=None, touched_at=now)
-    else:
-        after = replace(
-            settled(gone(suggestion, now), frame, now, commit=suggestion.commit), reverted=True
-        )
-    tell(store, after, settings)
-
-
-def _in_commit(suggestion: Suggestion, committed: Committed) -> tuple[FileSaved, Region | None]:
-    """The file as the commit has it, and the suggestion's region in it."""
-    place, file = Path(committed.project), suggestion.file or ""
-    text = git.text_at(place, committed.commit, file)
-    seen = FileSaved(committed.project, place / file, text or "", committed.ts)
-    if text is None or suggestion.region is None:
-        return seen, None
-    working = (
-        None if suggestion.region in text else read_text(place / file)
-    )  # staged in part, or edited since
-    return seen, regions.find_again(trace_of(suggestion), text, file, old=working)
-
-
-def _still_there(suggestion: Suggestion, committed: Committed) -> bool:
-    """Whether the working tree has the code, whatever was committed."""
-    text = read_text(Path(committed.project) / (suggestion.file or ""))
-    return suggestion.region is not None and suggestion.region in (text or "")
-
-
-def _other_branch(suggestion: Suggestion, committed: Committed) -> bool:
-    """Whether the commit that has the code is no part of this branch, and was not just replaced."""
-    if suggestion.commit is None or (
-        suggestion.commit == committed.previous and committed.action == "amend"
-    ):
+def _other_branch(commit: str | None, committed: Committed) -> bool:
+    if commit is None or (commit == committed.previous and committed.action == "amend"):
         return False
     try:
-        return not git.contains(Path(committed.project), committed.commit, suggestion.commit)
+        return not git.contains(Path(committed.project), committed.commit, commit)
     except NotFound:  # cleaned away
         return committed.action == "reset"
 
 
-def _taken_back(suggestion: Suggestion, said: str) -> bool:
+# --- deciding -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A move of HEAD, with the message of the commit to which it went."""
+
+    committed: Committed
+    message: str
+    settings: CaptureSettings
+    now: float
+
+
+def _after_commit(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
+    suggestion, committed = tracked.suggestion, move.committed
+    seen, region = _in_commit(suggestion, facts, committed)
+    own = region is not None and text_of(seen.text.split("\n"), region) == suggestion.region
+    if not own and (facts.other_branch or _left_out(suggestion, facts, seen, region)):
+        return suggestion
+    frame, taken_back = frame_of(tracked), _taken_back(suggestion, move.message)
+    if region is not None and not taken_back:
+        after = stands_at(suggestion, seen, region, frame)
+        return settled(after, frame, move.now, commit=committed.commit)
+    if suggestion.region is None and suggestion.state == "settled":
+        return suggestion
+    after = settled(gone(suggestion, move.now), frame, move.now, commit=suggestion.commit)
+    return replace(after, reverted=committed.action == "revert" or taken_back)
+
+
+def _left_out(
+    suggestion: Suggestion, facts: _Facts, seen: FileSaved, region: Region | None
+) -> bool:
+    """Whether the working tree has the code and the commit only what was there before it: a part of
+    the file was staged.
+    """
+    if not _still_there(suggestion, facts):
+        return False
+    added = Saved(seen.text).added_since(facts.previous or "")[0]
+    return region is None or not any(i in added for i in range(region.start, region.end))
+
+
+def _after_reset(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
+    """The suggestion after a commit was taken out of the branch, or changes were thrown away: what
+    the branch or the working tree still has, lives.
+    """
+    suggestion, committed = tracked.suggestion, move.committed
+    if suggestion.commit is None:
+        thrown_away = (
+            suggestion.file in committed.files
+            and suggestion.region is not None
+            and not _still_there(suggestion, facts)
+        )
+        return gone(suggestion, move.now) if thrown_away else suggestion
+    if not facts.other_branch:
+        return suggestion
+    frame = frame_of(tracked)
+    seen, region = _in_commit(suggestion, facts, committed)
+    after = None if region is None else stands_at(suggestion, seen, region, frame)
+    enough = move.settings.placed_similarity
+    if after is not None and similarity(after.region or "", suggestion.region or "") >= enough:
+        return settled(after, frame, move.now, commit=committed.commit)
+    if _still_there(suggestion, facts):
+        return replace(suggestion, state="placed", commit=None, touched_at=move.now)
+    after = settled(gone(suggestion, move.now), frame, move.now, commit=suggestion.commit)
+    return replace(after, reverted=True)
+
+
+def _in_commit(
+    suggestion: Suggestion, facts: _Facts, committed: Committed
+) -> tuple[FileSaved, Region | None]:
+    """The file as the commit has it, and the suggestion's region in it."""
+    file, text = suggestion.file or "", facts.committed
+    path = Path(committed.project) / file
+    seen = FileSaved(committed.project, path, text or "", committed.ts)
+    if text is None or suggestion.region is None:
+        return seen, None
+    # if the commit has another text, it was staged in part, or edited since
+    working = None if suggestion.region in text else facts.working
+    return seen, regions.find_again(trace_of(suggestion), text, file, old=working)
+
+
+def _still_there(suggestion: Suggestion, facts: _Facts) -> bool:
+    """Whether the working tree has the code, whatever was committed."""
+    return suggestion.region is not None and suggestion.region in (facts.working or "")
+
+
+def _taken_back(suggestion: Suggestion, message: str) -> bool:
     """Whether a commit's message says that it reverts the commit that brought the code."""
     return suggestion.commit is not None and any(
-        suggestion.commit.startswith(commit) for commit in git.reverted_by(said)
+        suggestion.commit.startswith(commit) for commit in git.reverted_by(message)
     )
 
 
-def _repaired(before: Suggestion, after: Suggestion, committed: Committed, said: str) -> bool:
+def _repaired(before: Suggestion, after: Suggestion, facts: _Facts, move: _Move) -> bool:
     """Whether a commit that says it repairs something changed code that an earlier commit had."""
-    if not _REPAIR.search(said) or not committed.previous or committed.action == "amend":
+    if (
+        after.region is None
+        or after == before
+        or facts.previous is None
+        or not _REPAIR.search(move.message)
+        or move.committed.action == "amend"
+    ):
         return False
-    text = git.text_at(Path(committed.project), committed.previous, after.file or "")
-    if text is None:
-        return False
-    earlier = regions.find_again(trace_of(after), text, after.file or "", old=None)
+    earlier = regions.find_again(trace_of(after), facts.previous, after.file or "", old=None)
     if earlier is None:
         return False
-    was = text_of(text.split("\n"), earlier)
-    return code_tokens(was) != code_tokens(after.region or "") and (
+    was = text_of(facts.previous.split("\n"), earlier)
+    return code_tokens(was) != code_tokens(after.region) and (
         before.commit is not None or before.state == "settled"
     )

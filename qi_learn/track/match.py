@@ -1,9 +1,9 @@
-"""Where in a saved file a suggestion stands, if it does: among the lines that were added or changed
-since its turn.
+"""The lines of a saved file in which a suggestion stands, if it does: among those that were added
+or changed since its turn.
 
-Compared are code tokens (`chat.code_tokens`), so white space, indentation, comments and trailing
-commas do not matter. First the suggestion's own lines are looked for as they are; else the run of
-lines whose tokens are most like it, however much else was added around it.
+What is compared are code tokens (`code_text.code_tokens`), so white space, indentation, comments
+and trailing commas do not matter. The suggestion's own lines are looked for first, as they are,
+then the run of lines with the tokens most like it, however much else was added around it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from rapidfuzz.distance import Indel, Levenshtein
 from qi_learn.code_text import code_tokens
 
 CANDIDATES = 12
-"""How many of the most promising places are looked at closely."""
+"""How many of the most promising runs of lines are looked at closely."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Lines `start` up to `end` of the file are the suggestion, this much alike (0..1)."""
+    """The suggestion as lines `start` up to `end` of a file, alike by `similarity` (0..1)."""
 
     start: int
     end: int
@@ -31,7 +31,7 @@ class Match:
 
 
 def added_lines(before: Sequence[str], after: Sequence[str]) -> set[int]:
-    """Numbers of the lines of `after` that are not in `before` at their place."""
+    """Numbers of the lines of `after` that have no counterpart in `before`, order kept."""
     head = _common(before, after)
     tail = _common(before[head:][::-1], after[head:][::-1])
     old, new = before[head : len(before) - tail], after[head : len(after) - tail]
@@ -43,7 +43,7 @@ def added_lines(before: Sequence[str], after: Sequence[str]) -> set[int]:
 
 
 def _common(left: Sequence[str], right: Sequence[str]) -> int:
-    """How many lines two texts begin with alike."""
+    """How many lines at their beginning two texts have in common."""
     count = 0
     for a, b in zip(left, right, strict=False):
         if a != b:
@@ -63,7 +63,7 @@ class Saved:
         self._added: dict[str, tuple[set[int], Counter[str]]] = {}
 
     def added_since(self, before: str) -> tuple[set[int], Counter[str]]:
-        """Numbers of the lines that are not in the text `before`, and their tokens."""
+        """Numbers of the lines that are not in the text `before`, and the tokens of those lines."""
         if before not in self._added:
             added = added_lines(before.split("\n"), self.lines)
             self._added[before] = added, Counter(t for i in added for t in self.tokens[i])
@@ -73,63 +73,67 @@ class Saved:
 def find(
     suggestion: str, before: str, saved: Saved, *, min_tokens: int, min_similarity: float
 ) -> Match | None:
-    """The lines of a saved file that are the suggestion, where at least `min_tokens` of its tokens
-    are in lines that `before` had not.
+    """The lines of a saved file that are the suggestion, or None.
+
+    At least `min_tokens` of its tokens are in lines that `before` did not have.
     """
-    wanted = code_tokens(suggestion)
+    suggested = code_tokens(suggestion)
     added, new = saved.added_since(before)
-    if len(wanted) < min_tokens or (Counter(wanted) & new).total() < min_tokens:
+    if len(suggested) < min_tokens or (Counter(suggested) & new).total() < min_tokens:
         return None
     lines, tokens = saved.lines, saved.tokens
-    found = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, saved.solid)] or _alike(
-        suggestion, wanted, saved, added
-    )
+    verbatim = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, saved.solid)]
+    matches = verbatim or _alike(suggestion, suggested, saved, added)
     fresh = {
-        m: _tokens_in(wanted, tokens, added, m) for m in found if m.similarity >= min_similarity
+        m: _tokens_in(suggested, tokens, added, m)
+        for m in matches
+        if m.similarity >= min_similarity
     }
     enough = [m for m, count in fresh.items() if count >= min_tokens]
     best = max(enough, key=lambda m: (m.similarity, fresh[m]), default=None)
     return best and _with_comments(best, suggestion, lines)
 
 
-def occurrences(wanted: Sequence[str], lines: Sequence[str]) -> list[int]:
-    """Where a run of lines stands in a text, exactly."""
-    if not wanted:
+def occurrences(run: Sequence[str], lines: Sequence[str]) -> list[int]:
+    """Numbers of the lines at which a run of lines begins in a text, exactly as it is."""
+    if not run:
         return []
     return [
         i
         for i, line in enumerate(lines)
-        if line == wanted[0] and list(lines[i : i + len(wanted)]) == list(wanted)
+        if line == run[0] and list(lines[i : i + len(run)]) == list(run)
     ]
 
 
 def _verbatim(suggestion: str, solid: Sequence[tuple[int, str]]) -> list[tuple[int, int]]:
-    """Where the suggestion's lines stand in order and together; blank lines and indentation aside."""
-    wanted = [line.strip() for line in suggestion.split("\n") if line.strip()]
-    starts = occurrences(wanted, [line for _, line in solid])
-    return [(solid[s][0], solid[s + len(wanted) - 1][0] + 1) for s in starts]
+    """The runs of lines (start, end) that are the suggestion's, in its order and together; blank
+    lines and indentation do not count.
+    """
+    own = [line.strip() for line in suggestion.split("\n") if line.strip()]
+    starts = occurrences(own, [line for _, line in solid])
+    return [(solid[s][0], solid[s + len(own) - 1][0] + 1) for s in starts]
 
 
-def _alike(suggestion: str, wanted: Sequence[str], saved: Saved, added: set[int]) -> list[Match]:
-    """The runs of lines most like the suggestion: first by which tokens they have, then by the
+def _alike(suggestion: str, suggested: Sequence[str], saved: Saved, added: set[int]) -> list[Match]:
+    """The runs of lines most like the suggestion: chosen by which tokens they have, compared by the
     order of them.
     """
-    found: list[Match] = []
+    matches: list[Match] = []
     tokens = saved.tokens
     for coded in _stretches(saved.coded, added, reach=2 * suggestion.count("\n") + 5):
-        places = sorted(_overlaps(wanted, tokens, coded), reverse=True)[:CANDIDATES]
+        overlaps = sorted(_overlaps(suggested, tokens, coded), reverse=True)[:CANDIDATES]
         climbed = {
-            _climb(wanted, tokens, coded, first, last)
-            for common, first, last in places
-            if 2 * common >= len(wanted)
+            _climb(suggested, tokens, coded, first, last)
+            for common, first, last in overlaps
+            if 2 * common >= len(suggested)
         }
-        found += [m for m in climbed if added.intersection(range(m.start, m.end))]
-    return found
+        matches += [m for m in climbed if added.intersection(range(m.start, m.end))]
+    return matches
 
 
 def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[list[int]]:
-    """Of the lines with code those that are at most `reach` such lines away from a new one, stretch
-    by stretch.
+    """The lines with code that are at most `reach` such lines away from a new one, stretch by
+    stretch.
     """
     new = [n for n, i in enumerate(coded) if i in added]
     stretches: list[list[int]] = []
@@ -145,42 +149,42 @@ def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[lis
 
 
 def _overlaps(
-    wanted: Sequence[str], tokens: Sequence[Sequence[str]], coded: Sequence[int]
+    suggested: Sequence[str], tokens: Sequence[Sequence[str]], coded: Sequence[int]
 ) -> list[tuple[int, int, int]]:
-    """(tokens in common, first, last) for every run of lines with code that has about as many
-    tokens as the suggestion; a run slides over the file.
+    """(tokens in common, first, last) of every run of lines with code that has about as many tokens
+    as the suggestion, as it slides over the file.
     """
-    need = Counter(wanted)
+    need = Counter(suggested)
     have: Counter[str] = Counter()
     size = common = last = 0
-    found = []
+    overlaps = []
     for first, line in enumerate(coded):
-        while last < len(coded) and size < len(wanted):
+        while last < len(coded) and size < len(suggested):
             for token in tokens[coded[last]]:
                 common += have[token] < need[token]
                 have[token] += 1
             size += len(tokens[coded[last]])
             last += 1
-        found.append((common, first, last))
+        overlaps.append((common, first, last))
         for token in tokens[line]:
             have[token] -= 1
             common -= have[token] < need[token]
         size -= len(tokens[line])
-    return found
+    return overlaps
 
 
 def _climb(
-    wanted: Sequence[str],
+    suggested: Sequence[str],
     tokens: Sequence[Sequence[str]],
     coded: Sequence[int],
     first: int,
     last: int,
 ) -> Match:
-    """Moves the ends of a run line by line as long as it gets more alike."""
+    """The run after its ends were moved line by line for as long as it became more alike."""
 
     def alike(i: int, j: int) -> float:
         return float(
-            Levenshtein.normalized_similarity(wanted, [t for n in coded[i:j] for t in tokens[n]])
+            Levenshtein.normalized_similarity(suggested, [t for n in coded[i:j] for t in tokens[n]])
         )
 
     best = alike(first, last)
@@ -198,15 +202,17 @@ def _climb(
 
 
 def _tokens_in(
-    wanted: Sequence[str], tokens: Sequence[Sequence[str]], added: set[int], match: Match
+    suggested: Sequence[str], tokens: Sequence[Sequence[str]], added: set[int], match: Match
 ) -> int:
-    """How many of the suggestion's tokens are in those lines of the match that are new."""
+    """How many of the suggestion's tokens are in the new lines of the match."""
     new = Counter(t for i in range(match.start, match.end) if i in added for t in tokens[i])
-    return (Counter(wanted) & new).total()
+    return (Counter(suggested) & new).total()
 
 
 def _with_comments(match: Match, suggestion: str, lines: Sequence[str]) -> Match:
-    """Comments at the ends have no tokens; where the suggestion has them too, they belong to it."""
+    """The match with the comments at its ends that the suggestion has too: comments have no tokens,
+    so they were not matched.
+    """
     own = {line.strip() for line in suggestion.split("\n") if line.strip()}
     start, end = match.start, match.end
     while start > 0 and lines[start - 1].strip() in own and not code_tokens(lines[start - 1]):

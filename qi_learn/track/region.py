@@ -1,24 +1,21 @@
-"""The place of a suggestion in a file, found again after every edit, so that what stands there in
-the end is the final version.
+"""The region of a file that a suggestion took, found again after every edit, so that what stands
+there in the end is the final version.
 
 A region is a run of whole lines. From one text of the file to the next it is followed through the
 lines around it that did not change, which works also while the file does not parse (an unclosed
-string that swallows the rest of it changes nothing above and below). Where the text before is not
+string that swallows the rest of it changes nothing above and below). If the text before is not
 known, the region is looked for by its own text, by its qualified name, then by the lines that stood
-around it. Where the file parses, a region that is a definition is exactly that definition: what was
+around it. If the file parses, a region that is a definition is exactly that definition: what was
 added at its end belongs to it, what was put after it does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-
-import tree_sitter_python
-from tree_sitter import Language, Node, Parser
 
 from qi_learn.code_text import code_tokens, indentation
+from qi_learn.track.definitions import Definition, definitions
 from qi_learn.track.match import occurrences
 
 AROUND = 3
@@ -29,20 +26,8 @@ DEFINITION_WORDS = ("def ", "class ", "async def ", "@")
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
-    """A function or class: lines `start` up to `end`, decorators included; `line` is that of `def`
-    or `class`.
-    """
-
-    name: str
-    start: int
-    line: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
 class Region:
-    """Lines `start` up to `end`; with a name where they are one definition."""
+    """Lines `start` up to `end`, with a name if they are one definition."""
 
     start: int
     end: int
@@ -51,8 +36,8 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What is kept of a region to find it again: its text, its name, the lines with code before and
-    after it.
+    """What is kept of a region to find it again: its text, its name, the lines with code before it
+    and after it.
     """
 
     text: str
@@ -60,11 +45,11 @@ class Trace:
     before: tuple[str, ...]
     after: tuple[str, ...]
     defines: bool
-    """The suggestion was, or held, a definition or the beginning of one."""
+    """Whether the suggestion was, or held, a definition or the beginning of one."""
 
 
 def defines(code: str) -> bool:
-    """Whether code holds a definition that is not inside another one, or the beginning of one."""
+    """Whether code holds an outer definition (in no other one) or the beginning of one."""
     margin = indentation(code)
     return any(
         line.startswith(margin) and line[len(margin) :].startswith(DEFINITION_WORDS)
@@ -73,6 +58,7 @@ def defines(code: str) -> bool:
 
 
 def text_of(lines: Sequence[str], region: Region) -> str:
+    """The region's text, without a line feed at its end."""
     return "\n".join(lines[region.start : region.end])
 
 
@@ -83,58 +69,17 @@ def around(lines: Sequence[str], region: Region) -> tuple[tuple[str, ...], tuple
     return tuple(before), tuple(after)
 
 
-# --- definitions ----------------------------------------------------------------------------------
-
-
-def definitions(text: str, file: str) -> tuple[Definition, ...] | None:
-    """The functions and classes of a file, outer ones first; None where it does not parse or its
-    language is not known here.
-    """
-    if not file.endswith((".py", ".pyi")):
-        return None
-    root = Parser(_python()).parse(text.encode("utf-8")).root_node
-    return None if root.has_error else tuple(_definitions(root, ""))
-
-
-@cache
-def _python() -> Language:
-    return Language(tree_sitter_python.language())
-
-
-def _definitions(node: Node, holder: str) -> Iterator[Definition]:
-    for child in node.children:
-        inner = (
-            child.child_by_field_name("definition")
-            if child.type == "decorated_definition"
-            else child
-        )
-        if inner is None or inner.type not in ("function_definition", "class_definition"):
-            yield from _definitions(child, holder)
-            continue
-        name = inner.child_by_field_name("name")
-        full = holder + (
-            name.text.decode("utf-8") if name is not None and name.text is not None else ""
-        )
-        yield Definition(full, child.start_point.row, inner.start_point.row, _end(child))
-        yield from _definitions(inner, f"{full}.")
-
-
-def _end(node: Node) -> int:
-    """The line after the node's last one (a node may end at the beginning of a line)."""
-    return node.end_point.row + (1 if node.end_point.column else 0)
-
-
 # --- the first time -------------------------------------------------------------------------------
 
 
 def region_at(text: str, file: str, start: int, end: int) -> Region:
-    """The region for the lines where a suggestion was found: the smallest definition of which it is
-    the most, else these lines.
+    """The region for the lines that are a suggestion: the smallest definition of which they are the
+    most, else these lines.
     """
     lines = text.split("\n")
-    found = definitions(text, file) or ()
+    first = _first_code(lines, start, end)
     holding = [
-        d for d in found if d.start <= _first_code(lines, start, end) <= d.line and end <= d.end
+        d for d in definitions(text, file) or () if d.start <= first <= d.line and end <= d.end
     ]
     if holding:
         own = min(holding, key=lambda d: d.end - d.start)
@@ -156,16 +101,18 @@ def _first_code(lines: Sequence[str], start: int, end: int) -> int:
 def find_again(
     trace: Trace, new: str, file: str, *, old: str | None, added: set[int] | None = None
 ) -> Region | None:
-    """The region in a new text of its file; None where it is gone. `old`: the text in which the
-    trace was last seen, `added`: the lines of the new one that are younger than the suggestion,
-    both where known. Where none of the code in its place is younger, the suggestion was taken back.
+    """The region in a new text of its file; None if it is gone.
+
+    `old`: the text in which the trace was last seen; `added`: the lines of the new one that are
+    younger than the suggestion; both None if unknown. If none of the code that took its place is
+    younger, the suggestion was taken back.
     """
-    lines, found = new.split("\n"), definitions(new, file)
+    lines, defined = new.split("\n"), definitions(new, file)
     before = [] if old is None else old.split("\n")
-    place = _own_place(trace, before)
-    if place is not None:
-        tracked = track(before, lines, *place)
-        region = None if tracked is None else _tidy(trace, lines, found, *tracked)
+    span = _own_span(trace, before)
+    if span is not None:
+        tracked = track(before, lines, *span)
+        region = None if tracked is None else _tidy(trace, lines, defined, *tracked)
         if (
             region is not None
             and added is not None
@@ -174,19 +121,19 @@ def find_again(
             )
         ):
             region = None
-        return region or _elsewhere(trace, before, lines, definitions(old or "", file), found)
-    place = _own_place(trace, lines)
-    if place is None and (named := _by_name(trace, lines, found)) is not None:
+        return region or _elsewhere(trace, before, lines, definitions(old or "", file), defined)
+    span = _own_span(trace, lines)
+    if span is None and (named := _by_name(trace, lines, defined)) is not None:
         return named
-    place = place or _between(trace, lines)
-    return None if place is None else _tidy(trace, lines, found, *place)
+    span = span or _between(trace, lines)
+    return None if span is None else _tidy(trace, lines, defined, *span)
 
 
 def track(old: Sequence[str], new: Sequence[str], start: int, end: int) -> tuple[int, int] | None:
-    """Where the lines `start` up to `end` of a text are in the next one: between the nearest lines
-    above and below that both have, and have once.
+    """What the lines `start` up to `end` of a text became in the next one (start, end): the lines
+    between the nearest ones above and below that both texts have, and have once.
 
-    None where those changed their order.
+    None if those changed their order.
     """
     head = _alike_from_top(old, new)
     tail = _alike_from_top(old[head:][::-1], new[head:][::-1])
@@ -203,6 +150,7 @@ def track(old: Sequence[str], new: Sequence[str], start: int, end: int) -> tuple
 
 
 def _alike_from_top(left: Sequence[str], right: Sequence[str]) -> int:
+    """How many lines at their beginning two texts have in common."""
     count = 0
     while count < min(len(left), len(right)) and left[count] == right[count]:
         count += 1
@@ -210,9 +158,10 @@ def _alike_from_top(left: Sequence[str], right: Sequence[str]) -> int:
 
 
 def _boundary(outside: Sequence[str], new: Sequence[str]) -> int:
-    """Where the region ends in `new`: `outside` are the old lines from its end on. The first of
-    them that both texts have, and have once, is sure; of the lines between it and the region as
-    many as possible stay outside.
+    """The line of `new` at which the region ends, if `outside` are the old lines from its end on.
+
+    The first of them that both texts have, and have once, is sure. Of the lines between it and the
+    region as many as possible stay outside.
     """
     here: dict[str, list[int]] = {}
     for i, line in enumerate(new):
@@ -237,29 +186,29 @@ def _boundary(outside: Sequence[str], new: Sequence[str]) -> int:
     return best if kept.get(best) else at - _alike_from_top(gap[::-1], new[:at][::-1])
 
 
-def _own_place(trace: Trace, lines: Sequence[str]) -> tuple[int, int] | None:
-    """Where the region's own text stands; of several places the one with the lines around it."""
+def _own_span(trace: Trace, lines: Sequence[str]) -> tuple[int, int] | None:
+    """The lines that are the region's own text; of several the ones with the same lines around."""
     own = trace.text.split("\n")
-    places = occurrences(own, lines) if trace.text.strip() else []
-    if not places:
+    starts = occurrences(own, lines) if trace.text.strip() else []
+    if not starts:
         return None
-    ends = {p: around(lines, Region(p, p + len(own))) for p in places}
+    ends = {s: around(lines, Region(s, s + len(own))) for s in starts}
     best = max(
-        places,
-        key=lambda p: (
-            _alike_from_top(ends[p][0][::-1], trace.before[::-1])
-            + _alike_from_top(ends[p][1], trace.after)
+        starts,
+        key=lambda s: (
+            _alike_from_top(ends[s][0][::-1], trace.before[::-1])
+            + _alike_from_top(ends[s][1], trace.after)
         ),
     )
     return best, best + len(own)
 
 
 def _tidy(
-    trace: Trace, lines: Sequence[str], found: tuple[Definition, ...] | None, start: int, end: int
+    trace: Trace, lines: Sequence[str], defined: tuple[Definition, ...] | None, start: int, end: int
 ) -> Region | None:
-    """Without blank lines at its ends; exactly the definition that took the place, where one did.
+    """The region without blank lines at its ends, and exactly the definition if one took its place.
 
-    None where nothing is left.
+    None if nothing is left.
     """
     while start < end and not lines[start].strip():
         start += 1
@@ -267,7 +216,7 @@ def _tidy(
         end -= 1
     if start == end:
         return None
-    inside = [d for d in found or () if start <= d.line < end]
+    inside = [d for d in defined or () if start <= d.line < end]
     outer = [d for d in inside if not any(o.line < d.line < o.end for o in inside)]
     if not outer or not (trace.defines or trace.name):
         return Region(start, end)
@@ -285,16 +234,16 @@ def _other_code(lines: Sequence[str], start: int, end: int, own: Definition) -> 
 
 
 def _comments_above(lines: Sequence[str], start: int, first: int) -> int:
-    """Comments of the region directly above the definition stay with it."""
+    """The first of the region's comments directly above the definition: they stay with it."""
     while first > start and lines[first - 1].strip() and not code_tokens(lines[first - 1]):
         first -= 1
     return first
 
 
 def _by_name(
-    trace: Trace, lines: Sequence[str], found: tuple[Definition, ...] | None
+    trace: Trace, lines: Sequence[str], defined: tuple[Definition, ...] | None
 ) -> Region | None:
-    named = [d for d in found or () if d.name == trace.name]
+    named = [d for d in defined or () if d.name == trace.name]
     if len(named) != 1:
         return None
     start = named[0].start
@@ -308,23 +257,23 @@ def _elsewhere(
     trace: Trace,
     before: Sequence[str],
     lines: Sequence[str],
-    found_before: tuple[Definition, ...] | None,
-    found: tuple[Definition, ...] | None,
+    defined_before: tuple[Definition, ...] | None,
+    defined: tuple[Definition, ...] | None,
 ) -> Region | None:
-    """Cut from its place and put in at another: as it was, or changed but under its name; where
-    neither was there a second time before.
+    """The region cut out and put in elsewhere: as it was, or changed but under its name. What was
+    there a second time before is not taken for it.
     """
     own = trace.text.split("\n")
-    places = occurrences(own, lines)
-    if len(places) == 1 and len(occurrences(own, before)) == 1:
-        return Region(places[0], places[0] + len(own), trace.name)
-    once = [d.name for d in found_before or ()].count(trace.name or "") == 1
-    return _by_name(trace, lines, found) if once else None
+    starts = occurrences(own, lines)
+    if len(starts) == 1 and len(occurrences(own, before)) == 1:
+        return Region(starts[0], starts[0] + len(own), trace.name)
+    once = [d.name for d in defined_before or ()].count(trace.name or "") == 1
+    return _by_name(trace, lines, defined) if once else None
 
 
 def _between(trace: Trace, lines: Sequence[str]) -> tuple[int, int] | None:
-    """The lines between those that stood around the region: the narrowest place where most of them
-    are.
+    """The lines between those that stood around the region; the narrowest gap with the most of
+    them at its ends.
     """
     solid = [i for i, line in enumerate(lines) if line.strip()]
     texts = [lines[i] for i in solid]

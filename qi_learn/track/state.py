@@ -1,31 +1,41 @@
-"""A suggestion's states as values: where it stands, that it is gone, that it is settled; and what
-that says of its turn.
+"""A suggestion's states as values: the region in which it stands, that it is gone, that it is
+settled; and what follows for its turn.
+
+Nothing here reads or writes anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from qi_learn.code_text import similarity
-from qi_learn.records import Feedback, Suggestion
+from qi_learn.records import Feedback, Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
-from qi_learn.store import feedback, turns
-from qi_learn.store.database import Store
 from qi_learn.track.region import Region, Trace, around, defines, text_of
-from qi_learn.track.suggestions import CONTINUED, Frame, frame_of
-from qi_learn.workspace.watcher import FileSaved
+from qi_learn.track.suggestions import Frame
+from qi_learn.workspace.changes import FileSaved
+
+FOLLOWED = 8 * 86400.0
+"""Seconds after its placement for which a suggestion is followed: the last look at it is after
+seven days.
+"""
 
 
-def frame_for(store: Store, suggestion: Suggestion) -> Frame:
-    """The frame of a stored suggestion; the conversation is read only where there may be one."""
-    if turns.load_head(store, suggestion.turn_id).endpoint not in CONTINUED:
-        return Frame()
-    return frame_of(turns.load_turn(store, suggestion.turn_id), suggestion)
+def is_followed(tracked: Tracked, project: str, now: float) -> bool:
+    """Whether the suggestion was found in a file of the project, not too long ago."""
+    placed_at = tracked.suggestion.placed_at
+    return (
+        tracked.suggestion.state != "waiting"
+        and tracked.turn.project == project
+        and placed_at is not None
+        and placed_at >= now - FOLLOWED
+    )
 
 
 def trace_of(suggestion: Suggestion) -> Trace:
-    """What is known of a placed suggestion to find it again."""
+    """What is kept of a placed suggestion to find it again."""
     return Trace(
         suggestion.region or "",
         suggestion.name,
@@ -36,8 +46,9 @@ def trace_of(suggestion: Suggestion) -> Trace:
 
 
 def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: Frame) -> Suggestion:
-    """The suggestion with the region it has in a file now: placed, and touched with that save where
-    its text is another one.
+    """The suggestion with the region it has in a file now.
+
+    It is placed, and touched with that save if its text is another one.
     """
     lines = saved.text.split("\n")
     text = text_of(lines, region)
@@ -57,14 +68,15 @@ def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: F
 
 
 def gone(suggestion: Suggestion, ts: float) -> Suggestion:
-    """Its region is not there any more; it is settled as that, unless it comes again."""
+    """The suggestion after its region went: it is settled as that, unless it comes again."""
     return replace(suggestion, state="placed", region=None, similarity=0.0, touched_at=ts)
 
 
 def settled(suggestion: Suggestion, frame: Frame, now: float, *, commit: str | None) -> Suggestion:
-    """As it is now: the region's text is the final version.
+    """The suggestion settled as it is now: the region's text is the final version.
 
-    `commit`: the one that has it; without one, an earlier commit counts while its text stands.
+    `commit`: the one that has it. Without one, an earlier commit counts for as long as its text
+    stands.
     """
     final = None if suggestion.region is None else final_text(suggestion, frame)
     if commit is None and final is not None and final == suggestion.final_text:
@@ -74,29 +86,53 @@ def settled(suggestion: Suggestion, frame: Frame, now: float, *, commit: str | N
 
 def final_text(suggestion: Suggestion, frame: Frame) -> str:
     """The code that took the suggestion's place, as it stands in the file: whole lines for a code
-    block; what is between the ends of the person's own lines for a completion. Completions and tool
-    arguments end with a line feed only where the suggestion did.
+    block, and for a completion what is between the ends of the person's own lines. Completions and
+    tool arguments end with a line feed only if the suggestion did.
     """
     text = frame.cut(suggestion.region or "") + "\n"
     return text if suggestion.start > 0 or suggestion.text.endswith("\n") else text[:-1]
 
 
-def tell(store: Store, suggestion: Suggestion, settings: CaptureSettings) -> None:
-    """Stores the suggestion, and what follows from it for its turn.
+def turn_changes(
+    tracked: Sequence[Tracked],
+    after: Iterable[Suggestion],
+    settings: CaptureSettings,
+    *,
+    project: str | None = None,
+    blamed: Collection[str] = (),
+) -> tuple[TurnChange, ...]:
+    """What changed, turn by turn; empty if nothing did.
 
-    Nothing is written where nothing changed.
+    `tracked`: all suggestions of each turn, turn by turn, as they were. `after`: those that were
+    looked at, as they are now. `project`: the project in which they were found. `blamed`: the turns
+    with code that a commit repaired.
     """
-    if feedback.update_suggestion(store, suggestion):
-        turn = turns.load_head(store, suggestion.turn_id)
-        feedback.save_implicit(
-            store,
-            turn.id,
-            implicit_feedback(feedback.suggestions_of(store, turn.id), turn.ended, settings),
-        )
+    now = {_key(s): s for s in after}
+    changes = []
+    for turn, group in groupby(tracked, key=lambda t: t.turn):
+        before = [t.suggestion for t in group]
+        own = [now.get(_key(s), s) for s in before]
+        changed = tuple(s for s, old in zip(own, before, strict=True) if s != old)
+        if changed or turn.id in blamed:
+            placed = turn.project is None and any(s.state == "placed" for s in changed)
+            changes.append(
+                TurnChange(
+                    turn.id,
+                    changed,
+                    implicit_feedback(own, turn.ended, settings),
+                    project if placed else None,
+                    turn.id in blamed,
+                )
+            )
+    return tuple(changes)
+
+
+def _key(suggestion: Suggestion) -> tuple[str, int]:
+    return suggestion.turn_id, suggestion.ordinal
 
 
 def accepted(suggestion: Suggestion, settings: CaptureSettings) -> bool | None:
-    """Whether it was taken, as of now; None while that is open."""
+    """Whether the suggestion was taken, as of now; None while that is open."""
     if suggestion.state != "settled":
         return None
     if suggestion.final_text is None or suggestion.reverted or suggestion.similarity is None:
@@ -107,18 +143,18 @@ def accepted(suggestion: Suggestion, settings: CaptureSettings) -> bool | None:
 def implicit_feedback(
     suggestions: Sequence[Suggestion], ended: float, settings: CaptureSettings
 ) -> Feedback:
-    """What became of a turn that ended at `ended`: taken where one of its suggestions was, changed
-    where one of those was, known once one is settled.
+    """What became of a turn that ended at `ended`: accepted if one of its suggestions was, modified
+    if one of those was, unknown until one is settled.
     """
-    judged = [(s, accepted(s, settings)) for s in suggestions]
-    taken = [s for s, verdict in judged if verdict]
-    known = [s for s, verdict in judged if verdict is not None]
-    kept = [s for s in known if s.final_text is not None and not s.reverted]
+    verdicts = [(s, accepted(s, settings)) for s in suggestions]
+    taken = [s for s, verdict in verdicts if verdict]
+    decided = [s for s, verdict in verdicts if verdict is not None]
+    kept = [s for s in decided if s.final_text is not None and not s.reverted]
     placed = [s for s in suggestions if s.placed_at is not None]
     surest = max(placed, key=lambda s: s.match_confidence or 0.0, default=None)
     changed = [(s.similarity or 0.0) < settings.modified_similarity for s in taken or kept]
     return Feedback(
-        accepted=bool(taken) if known else None,
+        accepted=bool(taken) if decided else None,
         modified=any(changed) if changed else None,
         final_version="\n".join(s.final_text or "" for s in kept) if kept else None,
         time_to_accept=max(0.0, min(s.placed_at or 0.0 for s in placed) - ended)

@@ -1,7 +1,7 @@
 """What a turn suggested: the code blocks of its answer, the completion itself, the texts that its
 tool calls would write.
 
-A completion continues the person's line: `frame_of` says with what the line begins and ends, so
+A completion continues the person's line. `frame_of` tells what the line begins and ends with, so
 that a completion can be found in whole lines of a file and cut out of them again.
 """
 
@@ -14,36 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from qi_learn.code_text import code_blocks
-from qi_learn.records import Suggestion, Turn
+from qi_learn.records import Suggestion, Tracked, Turn
 
-CONTINUED = ("/api/generate", "/v1/completions")
-"""Endpoints whose answer may go on from the prompt."""
 WRITTEN_FIELDS = (
-    *(
-        "new_string",
-        "newString",
-        "new_str",
-        "new_text",
-        "newText",
-        "file_text",
-        "insert_text",
-        "content",
-        "contents",
-    ),
-    *("code", "replacement", "replace"),
+    *("new_string", "newString", "new_str", "new_text", "newText", "file_text", "insert_text"),
+    *("content", "contents", "code", "replacement", "replace"),
 )
 """Arguments of editing tools that hold the text to be written, as coding agents name them."""
-PLACE_FIELDS = (
-    "path",
-    "file_path",
-    "filePath",
-    "filepath",
-    "file",
-    "filename",
-    "target_file",
+FILE_FIELDS = (
+    *("path", "file_path", "filePath", "filepath", "file", "filename", "target_file"),
     "relative_workspace_path",
 )
-"""Arguments that say where: a tool without one of them edits no file."""
+"""Arguments of editing tools that name the file: a tool without one of them edits none."""
 _FIM = re.compile(
     r"(?:<\|?fim_prefix\|?>|<PRE> ?|<｜fim▁begin｜>|<\|code_prefix\|>)(?P<prefix>.*?)"
     r"(?:<\|?fim_suffix\|?>| ?<SUF>|<｜fim▁hole｜>|<\|code_suffix\|>)(?P<suffix>.*?)"
@@ -64,7 +46,7 @@ class Frame:
         return self.lead + text + self.trail
 
     def cut(self, lines: str) -> str:
-        """What took the completion's place in whole lines of the file; the lines as they are where
+        """What took the completion's place in whole lines of the file; the lines as they are if
         their ends were changed too.
         """
         if self.lead and lines.startswith(self.lead):
@@ -78,39 +60,40 @@ def suggestions_of(turn: Turn) -> tuple[Suggestion, ...]:
     """The suggestions of a turn, in the order of the answer; tool edits last (`start` and `end` are
     -1: they are not in the answer's text).
     """
-    found: list[Suggestion] = []
-    if is_completion(turn):
+    suggestions: list[Suggestion] = []
+    if is_completion(turn.endpoint, turn.request, turn.answer):
         if turn.answer.strip():
-            found.append(Suggestion(turn.id, 0, turn.answer, 0, len(turn.answer)))
+            suggestions.append(Suggestion(turn.id, 0, turn.answer, 0, len(turn.answer)))
     else:
-        found += [
+        suggestions += [
             Suggestion(turn.id, i, b.text, b.start, b.end, b.language)
             for i, b in enumerate(code_blocks(turn.answer))
         ]
-    found += [
-        Suggestion(turn.id, len(found) + i, text, -1, -1)
+    suggestions += [
+        Suggestion(turn.id, len(suggestions) + i, text, -1, -1)
         for i, text in enumerate(_tool_edits(turn.answer_extra))
     ]
-    return tuple(found)
+    return tuple(suggestions)
 
 
-def is_completion(turn: Turn) -> bool:
+def is_completion(endpoint: str, request: Mapping[str, Any], answer: str) -> bool:
     """Whether the answer itself is code: the prompt was continued or filled in, and the answer
     shows no fence.
     """
-    asked = turn.request
-    continued = turn.endpoint == "/v1/completions" or (
-        turn.endpoint == "/api/generate" and bool(asked.get("raw") or asked.get("suffix"))
+    continued = endpoint == "/v1/completions" or (
+        endpoint == "/api/generate" and bool(request.get("raw") or request.get("suffix"))
     )
-    return continued and "```" not in turn.answer and "~~~" not in turn.answer
+    return continued and "```" not in answer and "~~~" not in answer
 
 
-def frame_of(turn: Turn, suggestion: Suggestion) -> Frame:
-    """Empty for everything but a completion."""
-    if not is_completion(turn) or suggestion.start != 0:
+def frame_of(tracked: Tracked) -> Frame:
+    """The frame of a completion; empty for every other suggestion."""
+    suggestion, request = tracked.suggestion, tracked.request
+    if suggestion.start != 0 or not is_completion(
+        tracked.turn.endpoint, request, suggestion.text
+    ):  # only a whole answer starts at 0
         return Frame()
-    prompt = next((m.content for m in turn.messages if m.role == "prompt"), "")
-    suffix = turn.request.get("suffix")
+    prompt, suffix = tracked.prompt, request.get("suffix")
     suffix = suffix if isinstance(suffix, str) else ""
     if (filled := _FIM.search(prompt)) is not None:
         prompt, suffix = filled["prefix"], filled["suffix"]
@@ -123,7 +106,7 @@ def _tool_edits(extra: Mapping[str, Any]) -> Iterator[str]:
     for call in calls if isinstance(calls, (list, tuple)) else ():
         function = call.get("function") if isinstance(call, Mapping) else None
         arguments = _arguments(function.get("arguments")) if isinstance(function, Mapping) else {}
-        if not any(isinstance(arguments.get(name), str) for name in PLACE_FIELDS):
+        if not any(isinstance(arguments.get(name), str) for name in FILE_FIELDS):
             continue
         edits = arguments.get("edits")
         for part in (arguments, *(edits if isinstance(edits, (list, tuple)) else ())):

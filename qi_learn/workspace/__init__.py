@@ -1,7 +1,7 @@
-"""The user's projects on disk: which there are, what was saved, where HEAD moved, what kind of
-project it is.
+"""The user's projects on disk: which there are, what was saved, where HEAD moved to, what kind of
+project each is.
 
-Saves are seen by events and by looking; what git writes is told apart from what a person writes.
+Saves are seen by events and by looking. What git writes is told apart from what a person writes.
 
 Called by the daemon, the gateway (which project a client works in), track, and what reports.
 May import the vocabulary and outside.

@@ -1,9 +1,9 @@
-"""What stood in a file, and since when: the texts of a watched file within the capture window, so
-that "added since the turn" can be told.
+"""The texts of a watched file within the capture window, and since when each stood there, so that
+"added since the turn" can be told.
 
-The invariant: `before(ts)` is the text the file had at that time, as far back as the window goes;
-earlier than that it is the oldest text kept. Texts are kept compressed. A file that was not read
-when watching began (there was no room) has an unknown beginning, and says so with None.
+The invariant: `before(ts)` is the text the file had at that time, as far back as the window goes.
+Earlier than that it is the oldest text kept. Texts are kept compressed. A file that was not read
+when watching began (there was no room) has an unknown beginning, which is None.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import zlib
 class FileHistory:
     """The texts of one file, oldest first.
 
-    `window`: seconds of history that are kept; `began`: when the first text was read.
+    `window`: seconds of history that are kept. `began`: when the first text was read.
     """
 
     def __init__(
@@ -25,9 +25,7 @@ class FileHistory:
         self._window = window
 
     def before(self, ts: float) -> str | None:
-        """The text just before the time `ts`; "" where there was no file yet, None where nobody
-        knows.
-        """
+        """The text just before the time `ts`; "" if there was no file yet, None if unknown."""
         return _text(
             next(
                 (packed for when, packed in reversed(self._versions) if when < ts),
@@ -41,6 +39,7 @@ class FileHistory:
 
     @property
     def newest(self) -> str | None:
+        """The last text that was recorded."""
         return _text(self._versions[-1][1])
 
     @property
@@ -49,8 +48,8 @@ class FileHistory:
         return sum(len(packed) for _, packed in self._versions if packed is not None)
 
     def record(self, ts: float, text: str) -> float:
-        """Adds a text and returns its time, which is later than that of the text before (clocks are
-        coarse). Texts older than the window are let go.
+        """Add a text and let go those older than the window; returns its time, which is later than
+        that of the text before (clocks are coarse).
         """
         ts = max(ts, self._versions[-1][0] + 1e-6)
         self._versions.append((ts, _packed(text)))
@@ -61,7 +60,7 @@ class FileHistory:
         return ts
 
     def shorten(self) -> None:
-        """Keeps only the newest text and the one before it: there is no room for more."""
+        """Keep only the newest text and the one before it: there is no room for more."""
         del self._versions[:-2]
 
 

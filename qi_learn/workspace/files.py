@@ -1,10 +1,10 @@
-"""Which files of a project are looked at, and how to watch its directories without watching what is
+"""Which files of a project are looked at, and how its directories are watched without what is
 ignored.
 
-Left out: what git ignores, version control itself, dependencies and caches by their names, editors'
-own files, files whose names say that they hold secrets, links, binary files and files over
-`MAX_BYTES`. A directory tree with nothing to leave out is one recursive watch; where something is
-left out (`.git`, `node_modules`) the directories above it are watched one by one.
+Left out are what git ignores, version control itself, dependencies and caches by their names,
+editors' own files, files with names that tell of secrets, links, binary files, and files over
+`MAX_BYTES`. A directory tree with nothing to leave out is one recursive watch. If something is left
+out of it (`.git`, `node_modules`), the directories above that are watched one by one.
 """
 
 from __future__ import annotations
@@ -20,52 +20,18 @@ from qi_learn.outside import git
 
 MAX_BYTES = 1_000_000
 MAX_UNITS = 64
-"""A watch costs a thread: a project that would need more of them is watched as one tree."""
+"""The most watches of a project. Each costs a thread: one that needs more is watched as a tree."""
 SKIPPED_DIRECTORIES = {
-    *(
-        ".git",
-        ".hg",
-        ".svn",
-        "node_modules",
-        "__pycache__",
-        ".venv",
-        "venv",
-        ".tox",
-        ".nox",
-        ".mypy_cache",
-        ".ruff_cache",
-        ".pytest_cache",
-    ),
-    *(".idea", ".aws", ".ssh", ".gnupg", "secrets"),
+    *(".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".nox"),
+    *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".idea", ".aws", ".ssh", ".gnupg", "secrets"),
 }
 EDITORS_OWN = (
-    "*~",
-    "*.swp",
-    "*.swo",
-    "*.swx",
-    "*.tmp",
-    "*.bak",
-    "*.orig",
-    "*.rej",
-    ".#*",
-    "#*#",
-    "*___jb_???___",
-    "4913",
+    *("*~", "*.swp", "*.swo", "*.swx", "*.tmp", "*.bak", "*.orig", "*.rej", ".#*", "#*#"),
+    *("*___jb_???___", "4913"),
 )
 SECRETS = (
-    *(
-        ".env",
-        ".env.*",
-        "*.pem",
-        "*.key",
-        "*.p12",
-        "*.pfx",
-        "*.tfstate",
-        ".npmrc",
-        ".netrc",
-        ".pypirc",
-    ),
-    *("id_rsa*", "id_ed25519*", "id_ecdsa*", "credentials*"),
+    *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.tfstate", ".npmrc", ".netrc"),
+    *(".pypirc", "id_rsa*", "id_ed25519*", "id_ecdsa*", "credentials*"),
 )
 
 
@@ -78,15 +44,15 @@ class Unit:
 
 
 def plain_name(relative: Path) -> bool:
-    """Whether a file may be looked at, as far as its name says."""
+    """Whether a file may be looked at, judged by its name."""
     if SKIPPED_DIRECTORIES & set(relative.parts[:-1]):
         return False
     return not any(fnmatch(relative.name, pattern) for pattern in (*EDITORS_OWN, *SECRETS))
 
 
 def read_text(path: Path) -> str | None:
-    """The file's text with `\\n` at the ends of its lines; "" where there is no such file, None
-    where it is not a text of a reasonable size.
+    """The file's text with `\\n` at the ends of its lines; "" if there is no such file, None if it
+    is not a text of a reasonable size.
     """
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
@@ -96,7 +62,7 @@ def read_text(path: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError:
-        return None  # not readable by us: then it is not ours to look at
+        return None  # not readable by us, so not ours to look at
     if len(raw) > MAX_BYTES or b"\0" in raw:
         return None
     try:
@@ -106,7 +72,7 @@ def read_text(path: Path) -> str | None:
 
 
 def project_files(root: Path, *, in_git: bool) -> Iterator[Path]:
-    """The files below `root` that are looked at, as far as names and git say."""
+    """The files below `root` that are looked at, judged by their names and by git."""
     if in_git:
         names = git.tracked(root, untracked=True)
         yield from (root / name for name in names if plain_name(Path(name)))
@@ -123,12 +89,12 @@ def units(root: Path, *, left_out: set[Path]) -> list[Unit]:
     """The watches for the tree below `root`, without the directories in `left_out` and those left
     out by name.
     """
-    found, _ = _units(root, left_out)
-    return found if len(found) <= MAX_UNITS else [Unit(root, recursive=True)]
+    watches, _ = _units(root, left_out)
+    return watches if len(watches) <= MAX_UNITS else [Unit(root, recursive=True)]
 
 
 def _units(directory: Path, left_out: set[Path]) -> tuple[list[Unit], bool]:
-    """Watches for a tree, and whether it is whole: then they are one recursive watch."""
+    """Watches for a tree, and whether it is whole, so that they are one recursive watch."""
     whole, below = True, []
     for child in directories_in(directory):
         if child in left_out or child.name in SKIPPED_DIRECTORIES:
@@ -137,15 +103,13 @@ def _units(directory: Path, left_out: set[Path]) -> tuple[list[Unit], bool]:
         inner, inner_whole = _units(child, left_out)
         below += inner
         whole = whole and inner_whole
-    return (
-        ([Unit(directory, recursive=True)], True)
-        if whole
-        else ([Unit(directory, recursive=False), *below], False)
-    )
+    if whole:
+        return [Unit(directory, recursive=True)], True
+    return [Unit(directory, recursive=False), *below], False
 
 
 def directories_in(directory: Path) -> list[Path]:
-    """Directories, not links to them, directly in `directory`; none where it is gone or closed to
+    """The directories, not links to them, directly in `directory`; none if it is gone or closed to
     us.
     """
     with suppress(OSError), os.scandir(directory) as entries:

@@ -1,10 +1,9 @@
-"""Watching directories: watchdog's observers, what is scheduled with them, and what to do where the
+"""Watching directories: watchdog's observers, what is scheduled with them, and what is done if the
 system has no room for more watches.
 
-Linux gives every user a number of inotify watches; the library passes over directories for which
-there was none left. So after scheduling, the watches that the kernel says we have are counted;
-where some are missing the project is looked at every second instead, and a note says how to get
-more.
+Linux gives every user a number of inotify watches, and the library passes over directories for
+which none was left. So after scheduling, the watches that the kernel says we have are counted. If
+some are missing, the project is looked at every second instead, and a note says how to get more.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ KINDS: list[type[FileSystemEvent]] = [
     *(DirCreatedEvent, DirDeletedEvent, DirMovedEvent),
     *(FileClosedEvent, FileCreatedEvent, FileDeletedEvent, FileModifiedEvent, FileMovedEvent),
 ]
-"""Not opening and reading: a search through the tree must cost nothing."""
+"""Opening and reading are not among them: a search through the tree must cost nothing."""
 
 
 class _Tell(FileSystemEventHandler):
@@ -51,7 +50,10 @@ class _Tell(FileSystemEventHandler):
 
 
 class Observation:
-    """The directories under watch. `tell` is called from the observers' threads."""
+    """The directories under watch.
+
+    `tell` is called from the observers' threads.
+    """
 
     def __init__(self, tell: Callable[[FileSystemEvent], None], *, polling: bool) -> None:
         self._handler = _Tell(tell)
@@ -63,19 +65,18 @@ class Observation:
         self.notes: tuple[str, ...] = ()
 
     def add(self, root: Path, *, in_git: bool) -> None:
-        """Watches a project's tree."""
+        """Watch a project's tree."""
         left_out = {root / name for name in git.ignored_directories(root)} if in_git else set()
-        wanted = units(root, left_out=left_out)
+        required = units(root, left_out=left_out)
         with self._lock:
             self._watches[root] = []
-            if self._polling or not self._add_native(root, wanted):
-                for unit in wanted:
+            if self._polling or not self._add_native(root, required):
+                for unit in required:
                     self._schedule(root, self._polling_observer(), unit)
 
     def extend(self, root: Path, directory: Path) -> list[Path]:
-        """A directory has appeared: watches it where no recursive watch covers it.
-
-        Returns the files that are in it already.
+        """Watch a directory that has appeared, if no recursive watch covers it; returns the files
+        that are in it already.
         """
         if SKIPPED_DIRECTORIES & set(directory.relative_to(root).parts):
             return []
@@ -86,9 +87,8 @@ class Observation:
                 for _, w in watches
             )
             if watches and not covered:
-                with suppress(
-                    OSError
-                ):  # gone again, or no room: its files are found with the next commit
+                # gone again, or no room: its files are found with the next commit
+                with suppress(OSError):
                     self._schedule(root, watches[0][0], Unit(directory, recursive=True))
         return [
             path
@@ -97,19 +97,19 @@ class Observation:
         ]
 
     def remove(self, root: Path) -> None:
-        """Stops watching a project's tree."""
+        """Stop watching a project's tree."""
         with self._lock:
             self._unschedule(root)
 
     def close(self) -> None:
-        """Stops everything."""
+        """Stop all watches."""
         for observer in (self._native, self._poller):
             if observer is not None:
                 observer.stop()
                 observer.join()
 
-    def _add_native(self, root: Path, wanted: list[Unit]) -> bool:
-        """False where the system has no room; then nothing of it is left."""
+    def _add_native(self, root: Path, required: list[Unit]) -> bool:
+        """Watch by the system's events; False, with no watch left, if the system has no room."""
         before = _kernel_watches()
         nested = any(
             root in other.parents or other in root.parents
@@ -120,21 +120,26 @@ class Observation:
             if self._native is None:
                 self._native = Observer()
                 self._native.start()
-            for unit in wanted:
+            for unit in required:
                 self._schedule(root, self._native, unit)
         except OSError as error:
             self._no_room(root, str(error))
             return False
         gained = _kernel_watches() - before
-        if gained and not nested and gained < (needed := sum(count_directories(u) for u in wanted)):
-            self._no_room(root, f"{gained} of {needed} directories could be watched")
-            return False
+        if gained and not nested:
+            needed = sum(count_directories(unit) for unit in required)
+            if gained < needed:
+                self._no_room(root, f"{gained} of {needed} directories could be watched")
+                return False
         return True
 
     def _no_room(self, root: Path, why: str) -> None:
         self._unschedule(root)
         self._watches[root] = []
-        note = f"{root} is looked at every second: the system has no room to watch it ({why}). More room: sysctl fs.inotify.max_user_watches=524288"
+        note = (
+            f"{root} is looked at every second: the system has no room to watch it ({why}). "
+            "More room: sysctl fs.inotify.max_user_watches=524288"
+        )
         logger.warning("%s", note)
         self.notes = (*self.notes, note)
 
@@ -156,7 +161,7 @@ class Observation:
 
 
 def _kernel_watches() -> int:
-    """How many inotify watches this process has; 0 where the system does not say."""
+    """How many inotify watches this process has; 0 if the system does not tell."""
     count = 0
     for info in Path("/proc/self/fdinfo").glob("*"):
         with suppress(OSError):

@@ -1,8 +1,8 @@
 """What kind of project a turn belongs to: R2's ProjectContext and CodebaseContext, read from what
 every project says of itself.
 
-Only manifests and file names are read, never the code. What no file says is None. Looked at once
-per (project, commit): `Contexts` remembers.
+Only manifests and file names are read, never the code. What no file says is None. Each project is
+looked at once per commit (`Contexts`).
 """
 
 from __future__ import annotations
@@ -24,107 +24,44 @@ from qi_learn.workspace.files import project_files
 
 logger = logging.getLogger(__name__)
 LANGUAGES = {
-    "py": "python", "pyi": "python", "js": "javascript", "jsx": "javascript", "mjs": "javascript", "ts": "typescript", "tsx": "typescript", "go": "go",
-    "rs": "rust", "java": "java", "kt": "kotlin", "c": "c", "h": "c", "cc": "c++", "cpp": "c++", "hpp": "c++", "cu": "cuda", "rb": "ruby", "php": "php",
-    "cs": "c#", "swift": "swift", "scala": "scala", "ex": "elixir", "exs": "elixir", "hs": "haskell", "lua": "lua", "sh": "shell", "sql": "sql",
-    "zig": "zig",
+    "py": "python", "pyi": "python", "js": "javascript", "jsx": "javascript", "mjs": "javascript",
+    "ts": "typescript", "tsx": "typescript", "go": "go", "rs": "rust", "java": "java",
+    "kt": "kotlin", "c": "c", "h": "c", "cc": "c++", "cpp": "c++", "hpp": "c++", "cu": "cuda",
+    "rb": "ruby", "php": "php", "cs": "c#", "swift": "swift", "scala": "scala", "ex": "elixir",
+    "exs": "elixir", "hs": "haskell", "lua": "lua", "sh": "shell", "sql": "sql", "zig": "zig",
 }  # fmt: skip
+PAGES = {"react", "next", "vue", "nuxt", "svelte", "@angular/core", "django", "streamlit"}
+SERVERS = {
+    *("fastapi", "flask", "starlette", "aiohttp", "express", "@nestjs/core", "axum"),
+    *("actix-web", "rocket", "gin", "echo", "fiber"),
+}
 FRAMEWORKS = {
-    *(
-        "django",
-        "flask",
-        "fastapi",
-        "starlette",
-        "aiohttp",
-        "tornado",
-        "sqlalchemy",
-        "pydantic",
-        "torch",
-        "tensorflow",
-        "jax",
-        "transformers",
-        "pandas",
-    ),
-    *(
-        "numpy",
-        "polars",
-        "scikit-learn",
-        "typer",
-        "click",
-        "celery",
-        "airflow",
-        "streamlit",
-        "react",
-        "next",
-        "vue",
-        "nuxt",
-        "svelte",
-        "@angular/core",
-    ),
-    *(
-        "express",
-        "@nestjs/core",
-        "electron",
-        "tailwindcss",
-        "axum",
-        "actix-web",
-        "rocket",
-        "tokio",
-        "bevy",
-        "serde",
-        "clap",
-        "gin",
-        "echo",
-        "fiber",
-        "cobra",
-    ),
+    *PAGES,
+    *SERVERS,
+    *("tornado", "sqlalchemy", "pydantic", "torch", "tensorflow", "jax", "transformers"),
+    *("pandas", "numpy", "polars", "scikit-learn", "typer", "click", "celery", "airflow"),
+    *("electron", "tailwindcss", "tokio", "bevy", "serde", "clap", "cobra"),
 }
 TEST_TOOLS = (
-    "pytest",
-    "hypothesis",
-    "nose2",
-    "tox",
-    "vitest",
-    "jest",
-    "mocha",
-    "playwright",
-    "cypress",
-    "testify",
-    "proptest",
-    "criterion",
+    *("pytest", "hypothesis", "nose2", "tox", "vitest", "jest", "mocha", "playwright"),
+    *("cypress", "testify", "proptest", "criterion"),
 )
 STYLE_TOOLS = (
-    "ruff",
-    "black",
-    "flake8",
-    "pylint",
-    "isort",
-    "yapf",
-    "biome",
-    "eslint",
-    "prettier",
-    "rustfmt",
-    "clang-format",
-    "golangci-lint",
+    *("ruff", "black", "flake8", "pylint", "isort", "yapf", "biome", "eslint", "prettier"),
+    *("rustfmt", "clang-format", "golangci-lint"),
 )
 STYLE_FILES = {
-    "ruff.toml": "ruff", ".ruff.toml": "ruff", ".flake8": "flake8", ".pylintrc": "pylint", "biome.json": "biome", ".prettierrc": "prettier",
-    "rustfmt.toml": "rustfmt", ".clang-format": "clang-format", ".golangci.yml": "golangci-lint", ".golangci.yaml": "golangci-lint",
-    "eslint.config.js": "eslint", ".eslintrc.json": "eslint", ".eslintrc.js": "eslint",
+    "ruff.toml": "ruff", ".ruff.toml": "ruff", ".flake8": "flake8", ".pylintrc": "pylint",
+    "biome.json": "biome", ".prettierrc": "prettier", "rustfmt.toml": "rustfmt",
+    ".clang-format": "clang-format", ".golangci.yml": "golangci-lint",
+    ".golangci.yaml": "golangci-lint", "eslint.config.js": "eslint", ".eslintrc.json": "eslint",
+    ".eslintrc.js": "eslint",
 }  # fmt: skip
 BUILT_IN_TESTS = {"Cargo.toml": "cargo test", "go.mod": "go test"}
-MANIFESTS = (
-    "pyproject.toml",
-    "setup.py",
-    "requirements.txt",
-    "package.json",
-    "Cargo.toml",
-    "go.mod",
-    "pom.xml",
-    "build.gradle",
-    "CMakeLists.txt",
-    "Makefile",
-)
+MANIFESTS = {
+    *("pyproject.toml", "setup.py", "requirements.txt", "package.json", "Cargo.toml", "go.mod"),
+    *("pom.xml", "build.gradle", "CMakeLists.txt", "Makefile"),
+}
 _NAME = re.compile(r"[A-Za-z0-9@][\w.@/-]*")
 
 
@@ -133,8 +70,8 @@ class ProjectContext:
     """One project at one commit."""
 
     project_type: str | None
-    """`package`, `web application`, `command line tool`, `library`, `service`, ...: what its
-    manifest makes it; None where it has none.
+    """What its manifest makes it: `web application`, `command line tool`, `library`, `service`,
+    ...; None if it has none.
     """
     language: str | None
     """The language of most of its files."""
@@ -159,20 +96,20 @@ class Contexts:
     """Contexts of projects, each read once per commit."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Path, str | None, str | None], ProjectContext] = {}
+        self._cached: dict[tuple[Path, str | None, str | None], ProjectContext] = {}
 
     def of(self, project: Path) -> ProjectContext:
-        """The context of a project as it is now. Raises NotFound where it is not a directory."""
+        """The context of a project as it is now. Raises NotFound if it is not a directory."""
         commit, branch = _head(project)
         key = (project, commit, branch)
-        if key not in self._known or commit is None:
-            self._known = {k: v for k, v in self._known.items() if k[0] != project}
-            self._known[key] = read_context(project, commit=commit, branch=branch)
-        return self._known[key]
+        if key not in self._cached or commit is None:
+            self._cached = {k: v for k, v in self._cached.items() if k[0] != project}
+            self._cached[key] = read_context(project, commit=commit, branch=branch)
+        return self._cached[key]
 
 
 def read_context(project: Path, *, commit: str | None, branch: str | None) -> ProjectContext:
-    """Reads a project's context. Raises NotFound where it is not a directory."""
+    """The context of a project, read anew. Raises NotFound if it is not a directory."""
     if not project.is_dir():
         raise NotFound(
             f"The project {project} is not a directory.",
@@ -199,15 +136,17 @@ def read_context(project: Path, *, commit: str | None, branch: str | None) -> Pr
         code_style=next((tool for name, tool in STYLE_FILES.items() if name in files), None)
         or next((t for t in STYLE_TOOLS if t in needs), None),
         architecture=_architecture(files) if files else None,
-        development_phase=None
-        if version is None
-        else "before 1.0"
-        if version.split(".")[0] == "0"
-        else "released",
+        development_phase=_phase(version),
         files=len(files),
         branch=branch,
         commit=commit,
     )
+
+
+def _phase(version: str | None) -> str | None:
+    if version is None:
+        return None
+    return "before 1.0" if version.split(".")[0] == "0" else "released"
 
 
 def _head(project: Path) -> tuple[str | None, str | None]:
@@ -224,7 +163,7 @@ def _head(project: Path) -> tuple[str | None, str | None]:
 
 
 def _manifests(project: Path, files: Iterable[str]) -> tuple[set[str], str | None, bool]:
-    """(names of what the project needs, its version, whether it installs commands) from the
+    """(names of what the project needs, its version, whether it installs commands), from the
     manifests at its top.
     """
     there = set(files)
@@ -269,29 +208,29 @@ def _python_needs(pyproject: Mapping[str, Any]) -> set[str]:
 
 
 def _lines(requirements: str) -> set[str]:
-    """Names at the beginnings of lines like `django[argon2]>=5`."""
-    found = (_NAME.match(line.strip()) for line in requirements.split("\n"))
-    return {name.group().lower().replace("_", "-") for name in found if name}
+    """The names at the beginnings of lines like `django[argon2]>=5`."""
+    names = (_NAME.match(line.strip()) for line in requirements.split("\n"))
+    return {name.group().lower().replace("_", "-") for name in names if name}
 
 
 def _table(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = value.get(key)
-    return found if isinstance(found, dict) else {}
+    table = value.get(key)
+    return table if isinstance(table, dict) else {}
 
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_text(path))
-    except tomllib.TOMLDecodeError:  # somebody is editing it
+    except tomllib.TOMLDecodeError:  # a person is editing it
         return {}
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(_text(path))
+        table = json.loads(_text(path))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return table if isinstance(table, dict) else {}
 
 
 def _text(path: Path) -> str:
@@ -306,28 +245,15 @@ def _text(path: Path) -> str:
 
 def _type(files: Iterable[str], frameworks: Iterable[str], scripts: bool) -> str | None:
     there, used = set(files), set(frameworks)
-    if used & {"react", "next", "vue", "nuxt", "svelte", "@angular/core", "django", "streamlit"}:
+    if used & PAGES:
         return "web application"
-    if used & {
-        "fastapi",
-        "flask",
-        "starlette",
-        "aiohttp",
-        "express",
-        "@nestjs/core",
-        "axum",
-        "actix-web",
-        "rocket",
-        "gin",
-        "echo",
-        "fiber",
-    }:
+    if used & SERVERS:
         return "service"
     if used & {"torch", "tensorflow", "jax", "transformers"}:
         return "machine learning"
     if scripts or "src/main.rs" in there or "main.go" in there:
         return "command line tool"
-    return "library" if there & set(MANIFESTS) else None
+    return "library" if there & MANIFESTS else None
 
 
 def _testing(files: Iterable[str], needs: set[str]) -> str | None:

@@ -1,8 +1,8 @@
-"""Following the reflog of HEAD (`.git/logs/HEAD`): every move of HEAD exactly once, by whatever
-program, without a hook.
+"""Following the reflog of HEAD (`.git/logs/HEAD`): every move of HEAD exactly once, by any program,
+without a hook.
 
-git only appends to this file, except when it cleans up old entries; then we go on after the line
-that was read last, or where HEAD was then.
+git only appends to this file, except when it cleans up old entries. Then reading goes on after the
+line that was read last, or where HEAD was then.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Reflog:
             self.moves()
 
     def moves(self) -> tuple[git.HeadMove, ...]:
-        """What was added since the last call. Costs one `stat` where that is nothing."""
+        """The moves since the last call. No move costs one `stat`."""
         stamp = self._look()
         if stamp in (self._stamp, (0, 0, 0)):
             return ()
@@ -50,7 +50,7 @@ class Reflog:
             return lines[self._count :]
         if self._last in lines:
             return lines[len(lines) - lines[::-1].index(self._last) :]
-        begun = [
-            i for i, line in enumerate(lines) if line.split(" ")[0] == self._last.split(" ")[1]
-        ]  # a move begins where the one before it ended
+        # a move begins at the commit where the one before it ended
+        end = self._last.split(" ")[1]
+        begun = [i for i, line in enumerate(lines) if line.split(" ")[0] == end]
         return lines[begun[-1] :] if begun else []

@@ -1,4 +1,4 @@
-"""The projects that are watched: a JSON list of directories, written by `qi-learn init`, read by
+"""The projects that are watched: a JSON list of directories, written by `qi-learn init` and read by
 the daemon when it changes.
 """
 
@@ -12,9 +12,9 @@ from qi_learn.paths import Paths, replace_file
 
 
 def load_projects(paths: Paths) -> tuple[Path, ...]:
-    """Registered projects in the order of registration.
+    """The registered projects in the order of registration.
 
-    Raises SettingsError where the file is damaged, OSError where it cannot be read.
+    Raises SettingsError if the file is damaged, OSError if it cannot be read.
     """
     try:
         listed = json.loads(paths.projects.read_text(encoding="utf-8"))
@@ -31,22 +31,23 @@ def load_projects(paths: Paths) -> tuple[Path, ...]:
 
 
 def add_project(paths: Paths, project: Path) -> bool:
-    """Registers a directory; False where it was registered before.
+    """Register a directory; False if it was registered before.
 
-    Raises SettingsError where the list is damaged, OSError where it cannot be written.
+    Raises SettingsError if the list is damaged, OSError if it cannot be written.
     """
-    known = load_projects(paths)
-    if project in known:
+    registered = load_projects(paths)
+    if project in registered:
         return False
-    replace_file(paths.projects, json.dumps([str(p) for p in (*known, project)], indent=1) + "\n")
+    listed = [str(p) for p in (*registered, project)]
+    replace_file(paths.projects, json.dumps(listed, indent=1) + "\n")
     return True
 
 
-def project_of(paths: Paths, place: Path) -> Path | None:
-    """The registered project that holds `place` (the innermost one), or None.
+def project_of(paths: Paths, path: Path) -> Path | None:
+    """The registered project that holds `path` (the innermost one), or None.
 
-    Raises SettingsError where the list is damaged.
+    Raises SettingsError if the list is damaged.
     """
-    real = place.resolve()
+    real = path.resolve()
     holding = [p for p in load_projects(paths) if real.is_relative_to(p.resolve())]
     return max(holding, key=lambda p: len(p.parts), default=None)

@@ -187,7 +187,10 @@ def test_control_characters_are_escaped(shell_name: str, home: Path) -> None:
         absent(shell_name, f"NOT TESTED: {shell_name} is not installed here")
     text = "".join(chr(n) for n in range(1, 128)) + "é\\u0041 ✓"
     (home / "text").write_text(text)
-    script = f'. {HOOKS}/qi-learn.{shell_name}; IFS= read -r -d "" text <{home}/text; _qi_learn_escaped "$text"; printf "%s" "$REPLY" >{home}/escaped'
+    script = (
+        f'. {HOOKS}/qi-learn.{shell_name}; IFS= read -r -d "" text <{home}/text; '
+        f'_qi_learn_escaped "$text"; printf "%s" "$REPLY" >{home}/escaped'
+    )
     subprocess.run(
         [shell_name, *SHELLS[shell_name], "-c", script],
         env={"PATH": os.environ["PATH"], "HOME": str(home)},

@@ -18,7 +18,7 @@ from qi_learn.capture.command_kind import kind_of, pytest_options_at
 from qi_learn.capture.outcome import apply_outcomes, run_command
 from qi_learn.errors import NotFound
 from qi_learn.records import CommandResult, Message, Outcome, Suggestion, Turn
-from qi_learn.store import feedback, turns
+from qi_learn.store import command_results, feedback, turns
 from qi_learn.store.database import Store, open_store
 from tests.support.repository import Repository
 
@@ -116,7 +116,11 @@ sys.exit(result.exit_code)
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_signals_go_to_the_command(tmp_path: Path, number: signal.Signals) -> None:
-    command = f"import pathlib, signal, sys, time\nsignal.signal({int(number)}, lambda *_: sys.exit(77))\npathlib.Path('ready').touch()\ntime.sleep(60)\n"
+    command = (
+        "import pathlib, signal, sys, time\n"
+        f"signal.signal({int(number)}, lambda *_: sys.exit(77))\n"
+        "pathlib.Path('ready').touch()\ntime.sleep(60)\n"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, sys.executable, "-c", command],
         cwd=tmp_path,
@@ -228,9 +232,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def outcome_of(store: Store, *runs: tuple[float, str, int]) -> Outcome:
-    """The outcome after runs of (seconds after the answer, command, exit code), each of one second."""
+    """The outcome after runs (seconds after the answer, command, exit code) of one second each."""
     for n, (after, command, exit_code) in enumerate(runs):
-        feedback.save_command(store, _ran(f"c{n}", after, command, exit_code))
+        command_results.save_command(store, _ran(f"c{n}", after, command, exit_code))
     apply_outcomes(store, PROJECT, NOW + 1000)
     return feedback.load_outcome(store, "t")
 
@@ -264,7 +268,7 @@ def test_results_after_the_last_change_count(store: Store) -> None:
     [
         ([(15, "pytest", 0)], None),  # the text changed after it
         ([(20.5, "pytest", 0)], None),  # and while it ran
-        ([(30, "pytest", 1)], None),  # nobody knows whether it ever passed
+        ([(30, "pytest", 1)], None),  # whether it ever passed is unknown
         ([(-50, "pytest", 1), (30, "pytest", 1)], None),  # it failed before
         ([(-50, "pytest", 0), (30, "pytest", 1)], False),
         ([(-90, "pytest", 0), (-50, "pytest", 1), (30, "pytest", 1)], None),
@@ -293,7 +297,7 @@ def test_deployed_and_faster(store: Store) -> None:
         _ran("1", -50, "hyperfine x", 0, value=2.0),
         _ran("2", 30, "hyperfine x", 0, value=1.5),
     ):
-        feedback.save_command(store, bench)
+        command_results.save_command(store, bench)
     known = outcome_of(store, (40, "make deploy", 0))
     assert known.deployed is True
     assert known.performance_change == pytest.approx(0.25)
@@ -305,11 +309,11 @@ def test_a_bug_once_blamed_stays_and_gone_code_learns_nothing(store: Store) -> N
     assert outcome_of(store, (30, "pytest", 0)) == Outcome(tests_pass=True, bug_introduced=True)
     (placed,) = feedback.suggestions_of(store, "t")
     feedback.update_suggestion(store, replace(placed, region=None))
-    feedback.save_command(store, _ran("late", 60, "pytest", 1))
+    command_results.save_command(store, _ran("late", 60, "pytest", 1))
     apply_outcomes(store, PROJECT, NOW + 1000)
     assert feedback.load_outcome(store, "t").tests_pass is True
 
 
 def test_results_of_another_project_are_not_evidence(store: Store) -> None:
-    feedback.save_command(store, replace(_ran("x", 30, "pytest", 0), project="/elsewhere"))
+    command_results.save_command(store, replace(_ran("x", 30, "pytest", 0), project="/elsewhere"))
     assert outcome_of(store) == Outcome()

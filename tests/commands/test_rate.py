@@ -15,7 +15,7 @@ from qi_learn.commands.rate import parse_words, send, send_event
 from qi_learn.errors import EXIT_FAILED, EXIT_USAGE, NotFound, SettingsError, SpoolError
 from qi_learn.paths import Paths
 from qi_learn.records import Event, Turn
-from qi_learn.spool import Spool
+from qi_learn.spool import Spool, frame
 from qi_learn.store import feedback
 from qi_learn.store.database import open_store
 from qi_learn.store.ingest import drain
@@ -72,6 +72,15 @@ def test_with_nothing_there_it_waits_in_the_spool(paths: Paths, tmp_path: Path) 
         "correction": "x = 1\n",
         "comment": "ünïcode",
     }
+
+
+def test_events_come_in_the_order_in_which_their_files_began(paths: Paths) -> None:
+    """By name, the file of the process 1000000000 would stand before that of 999999999."""
+    paths.ensure()
+    for start, pid, id in ((1, 999_999_999, "first"), (2, 1_000_000_000, "second")):
+        line = frame(Event(id, "hook", 1.0, "cli", {}))
+        (paths.spool / f"cli-{pid}-{start}.jsonl").write_bytes(line)
+    assert [event["id"] for event in spool_events(paths)] == ["first", "second"]
 
 
 def test_last_is_of_the_innermost_project_around(paths: Paths, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from qi_learn.records import Event, Feedback, Message, Pair, Snapshot, Suggestio
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.settings import GateSettings, Settings, TrainSettings
-from qi_learn.store import feedback
+from qi_learn.store import feedback, ratings
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.turns import save_turn
 from tests.support.dataset_world import (
@@ -99,7 +99,7 @@ def reject(
         )
     feedback.save_implicit(store, of.id, Feedback(**({"accepted": False} | seen)))
     if rating is not None:
-        feedback.save_rating(
+        ratings.save_rating(
             store,
             Event(f"rating-{of.id}", "rating", of.ended, "cli", {"turn": of.id, "rating": rating}),
         )
@@ -180,7 +180,7 @@ def test_a_correction_is_preferred_to_what_it_corrects(
 ) -> None:
     t = turn(0, session="e", answer=CODE)
     keep(store, t)
-    feedback.save_rating(
+    ratings.save_rating(
         store,
         Event("r", "rating", t.ended, "cli", {"turn": t.id, "rating": 2, "correction": EDITED}),
     )
@@ -270,7 +270,7 @@ def test_the_second_answer_that_was_kept_is_preferred_to_the_first(
         ).prompt_ids
     )
 
-    feedback.save_rating(
+    ratings.save_rating(
         store, Event("r", "rating", first.ended, "cli", {"turn": first.id, "rating": 5})
     )
     assert frozen(store, server, vocabulary).pairs == ()  # it was liked all the same

@@ -62,11 +62,9 @@ def test_schema_is_the_number_of_its_migrations(place: Path) -> None:
         assert [row["name"] for row in store.rows("SELECT name FROM _sqlite_migrations")] == [
             m.name for m in migrations._migrations
         ]
-        assert store.row("PRAGMA user_version")[0] == SCHEMA == len(migrations._migrations)  # type: ignore[index]
-        assert [
-            store.row(f"PRAGMA {name}")[0]
-            for name in ("journal_mode", "foreign_keys", "synchronous")
-        ] == ["wal", 1, 1]  # type: ignore[index]
+        names = ("user_version", "journal_mode", "foreign_keys", "synchronous")
+        assert [store.rows(f"PRAGMA {name}")[0][0] for name in names] == [SCHEMA, "wal", 1, 1]
+        assert len(migrations._migrations) == SCHEMA
     assert not list(place.parent.glob("*.backup"))
 
 
@@ -136,7 +134,7 @@ def test_every_earlier_schema_is_brought_up_with_its_rows(place: Path, known: in
 
 
 def test_a_migration_killed_half_way_goes_on(place: Path) -> None:
-    """The migrations that ran are known by name even where `user_version` was not yet written."""
+    """The migrations that ran are known by name even if `user_version` was not yet written."""
     old = sqlite3.connect(place)
     migrations.apply(sqlite_utils.Database(old), stop_before=migrations._migrations[2].name)
     old.close()

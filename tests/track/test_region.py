@@ -18,7 +18,7 @@ from qi_learn.bench.functions import (
     with_function,
     written,
 )
-from qi_learn.track import region as regions
+from qi_learn.track.definitions import definitions
 from qi_learn.track.match import Saved, added_lines, find
 from qi_learn.track.region import (
     Region,
@@ -126,9 +126,9 @@ def test_added_lines_are_those_that_were_not_there() -> None:
     ],
 )
 def test_definitions_of_a_file(text: str, names: list[str] | None) -> None:
-    found = regions.definitions(text, "x.py")
+    found = definitions(text, "x.py")
     assert (None if found is None else [d.name for d in found]) == names
-    assert regions.definitions(text, "x.go") is None
+    assert definitions(text, "x.go") is None
 
 
 def test_a_region_is_the_definition_where_the_suggestion_is_most_of_it() -> None:

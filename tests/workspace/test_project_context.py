@@ -52,25 +52,39 @@ def test_a_python_project(tmp_path: Path) -> None:
     ("files", "expected"),
     [
         (
-            {"package.json": json.dumps({"version": "2.1.0", "dependencies": {"react": "19"}, "devDependencies": {"vitest": "3", "eslint": "9"}}),
+            {"package.json": json.dumps({"version": "2.1.0", "dependencies": {"react": "19"},
+                                         "devDependencies": {"vitest": "3", "eslint": "9"}}),
              "src/a.tsx": ""},
-            {"project_type": "web application", "language": "typescript", "testing_framework": "vitest", "code_style": "eslint", "architecture": "src layout",
+            {"project_type": "web application", "language": "typescript",
+             "testing_framework": "vitest", "code_style": "eslint", "architecture": "src layout",
              "development_phase": "released", "frameworks": ("react",)},
         ),
         (
-            {"Cargo.toml": '[package]\nname = "x"\nversion = "1.0.0"\n[dependencies]\ntokio = "1"\n', "src/main.rs": "", "rustfmt.toml": ""},
-            {"project_type": "command line tool", "language": "rust", "testing_framework": "cargo test", "code_style": "rustfmt", "frameworks": ("tokio",)},
+            {"Cargo.toml": '[package]\nname = "x"\nversion = "1.0.0"\n'
+                           '[dependencies]\ntokio = "1"\n',
+             "src/main.rs": "", "rustfmt.toml": ""},
+            {"project_type": "command line tool", "language": "rust",
+             "testing_framework": "cargo test", "code_style": "rustfmt", "frameworks": ("tokio",)},
         ),
         (
-            {"go.mod": "module x\n\nrequire (\n\tgithub.com/gin-gonic/gin v1.10.0\n\tgithub.com/stretchr/testify v1.9.0 // indirect\n)\n", "main.go": ""},
-            {"project_type": "service", "language": "go", "testing_framework": "testify", "frameworks": ("gin",), "architecture": "flat"},
+            {"go.mod": "module x\n\nrequire (\n\tgithub.com/gin-gonic/gin v1.10.0\n"
+                       "\tgithub.com/stretchr/testify v1.9.0 // indirect\n)\n", "main.go": ""},
+            {"project_type": "service", "language": "go", "testing_framework": "testify",
+             "frameworks": ("gin",), "architecture": "flat"},
         ),
         (
-            {"requirements.txt": "# web\nflask==3.0\n-r other.txt\n", "app.py": "", "test_app.py": ""},
+            {"requirements.txt": "# web\nflask==3.0\n-r other.txt\n", "app.py": "",
+             "test_app.py": ""},
             {"project_type": "service", "testing_framework": "unittest"},
         ),
-        ({"a/package.json": "{}", "b/pyproject.toml": "", "b/x.py": ""}, {"architecture": "monorepo", "project_type": None}),
-        ({"pyproject.toml": "[project\n", "package.json": "[1]", "x.py": ""}, {"project_type": "library", "development_phase": None, "frameworks": ()}),
+        (
+            {"a/package.json": "{}", "b/pyproject.toml": "", "b/x.py": ""},
+            {"architecture": "monorepo", "project_type": None},
+        ),
+        (
+            {"pyproject.toml": "[project\n", "package.json": "[1]", "x.py": ""},
+            {"project_type": "library", "development_phase": None, "frameworks": ()},
+        ),
         ({}, {"language": None, "technologies": (), "architecture": None, "files": 0}),
     ],
 )  # fmt: skip

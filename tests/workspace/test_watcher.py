@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import NotFound
+from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.files import Unit, units
-from qi_learn.workspace.watcher import Committed, FileSaved, Watcher
+from qi_learn.workspace.watcher import Watcher
 from tests.support.repository import Repository
 
 Seen = list[FileSaved | Committed]

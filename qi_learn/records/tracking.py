@@ -1,0 +1,49 @@
+"""What track reads and what it answers: a suggestion with what following it needs of its turn, and
+what became of a turn's suggestions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qi_learn.records.evidence import Feedback, Suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class TurnHead:
+    """A turn without its texts."""
+
+    id: str
+    endpoint: str
+    started: float
+    ended: float
+    status: int
+    project: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A suggestion, with what following it needs of its turn."""
+
+    suggestion: Suggestion
+    turn: TurnHead
+    prompt: str = ""
+    """The text that the answer goes on from; empty for a conversation."""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """As `Turn.request`; empty for a conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnChange:
+    """What a save, a move of HEAD or time made of a turn's suggestions."""
+
+    turn_id: str
+    suggestions: tuple[Suggestion, ...]
+    """Those that are not as they were."""
+    feedback: Feedback
+    """The implicit feedback that follows from all suggestions of the turn."""
+    project: str | None = None
+    """The project in which the answer was found; None if it was known."""
+    bug_introduced: bool = False

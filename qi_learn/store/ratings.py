@@ -1,0 +1,94 @@
+"""Ratings as a person gave them, and the turns they are about.
+
+A rating may come before its turn, and it may say `last`. So it is kept as it came, and given to its
+turn when that is there.
+"""
+
+from __future__ import annotations
+
+from qi_learn.records import Event
+from qi_learn.store.database import Store
+from qi_learn.store.feedback import mark_dirty
+from qi_learn.store.turns import newest_stray, newest_turn
+
+_PROJECT_UNKNOWN = 0.6
+"""Confidence of a `last` that found no turn of its project and took the newest of an unknown one.
+
+A guess; only shown, never a weight.
+"""
+
+
+def save_rating(store: Store, event: Event) -> str | None:
+    """Store a rating and give it to its turn; returns that turn, None if it is not known yet.
+
+    Raises ValueError as `keep_rating` does.
+    """
+    with store.transaction():
+        keep_rating(store, event)
+        return _match(store, event.id, event.body.get("turn", "last"), event.project, event.ts)
+
+
+def keep_rating(store: Store, event: Event) -> None:
+    """Store a `rating` event without looking for its turn: `match_ratings` does, when all turns
+    that came with it are stored.
+
+    Raises ValueError if it is not a rating. Body: `{"turn": id | "last", "rating": 1..5 | None,
+    "correction": text | None, "comment": text | None}`.
+    """
+    body = event.body
+    asked, rating = body.get("turn", "last"), body.get("rating")
+    if not isinstance(asked, str) or not asked:
+        raise ValueError(f"a rating of {asked!r}, which is no turn")
+    if rating is not None and (
+        not isinstance(rating, int) or isinstance(rating, bool) or not 1 <= rating <= 5
+    ):
+        raise ValueError(f"the rating {rating!r} is not a whole number from 1 to 5")
+    texts = [body.get(name) for name in ("correction", "comment")]
+    if not all(text is None or isinstance(text, str) for text in texts) or (
+        rating is None and not any(texts)
+    ):
+        raise ValueError("a rating without a number, a correction or a comment")
+    names = ("id", "ts", "asked", "project", "rating", "correction", "comment")
+    store.insert("ratings", names, (event.id, event.ts, asked, event.project, rating, *texts))
+
+
+def match_ratings(store: Store) -> tuple[str, ...]:
+    """Give the ratings that wait to the turns that have come; returns those turns."""
+    waiting = store.rows(
+        "SELECT id, asked, project, ts FROM ratings WHERE turn_id IS NULL ORDER BY ts, id"
+    )
+    if not waiting:
+        return ()
+    with store.transaction():
+        rated = [
+            _match(store, row["id"], row["asked"], row["project"], row["ts"]) for row in waiting
+        ]
+    return tuple(turn for turn in rated if turn is not None)
+
+
+def unmatched_ratings(store: Store) -> int:
+    """How many ratings wait for a turn that was not recorded, or not yet."""
+    row = store.row("SELECT count(*) FROM ratings WHERE turn_id IS NULL")
+    return int(row[0]) if row else 0
+
+
+def _match(store: Store, rating: str, asked: str, project: str | None, ts: float) -> str | None:
+    turn, method, confidence = _rated_turn(store, asked, project, ts)
+    if turn is not None:
+        store.execute(
+            "UPDATE ratings SET turn_id = ?, match_method = ?, match_confidence = ? WHERE id = ?",
+            (turn, method, confidence, rating),
+        )
+        mark_dirty(store, turn)
+    return turn
+
+
+def _rated_turn(
+    store: Store, asked: str, project: str | None, ts: float
+) -> tuple[str | None, str, float]:
+    if asked != "last":
+        row = store.row("SELECT id FROM turns WHERE id = ?", (asked,))
+        return (asked if row else None), "id", 1.0
+    if turn := newest_turn(store, project, before=ts):
+        return turn, "last of its project" if project else "last of all", 1.0
+    return newest_stray(store, before=ts), "last of an unknown project", _PROJECT_UNKNOWN

@@ -1,0 +1,63 @@
+"""The functions and classes of a source file, by tree-sitter.
+
+What is covered: Python. A file of another language, or one that does not parse, has none known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import tree_sitter_python
+from tree_sitter import Language, Node, Parser
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A function or class: lines `start` up to `end` with its decorators, and the `line` of its
+    `def` or `class`.
+    """
+
+    name: str
+    start: int
+    line: int
+    end: int
+
+
+def definitions(text: str, file: str) -> tuple[Definition, ...] | None:
+    """The functions and classes of a file, outer ones first; None if it does not parse or its
+    language is not known here.
+    """
+    if not file.endswith((".py", ".pyi")):
+        return None
+    root = Parser(_python()).parse(text.encode("utf-8")).root_node
+    return None if root.has_error else tuple(_definitions(root, ""))
+
+
+@cache
+def _python() -> Language:
+    return Language(tree_sitter_python.language())
+
+
+def _definitions(node: Node, holder: str) -> Iterator[Definition]:
+    for child in node.children:
+        inner = (
+            child.child_by_field_name("definition")
+            if child.type == "decorated_definition"
+            else child
+        )
+        if inner is None or inner.type not in ("function_definition", "class_definition"):
+            yield from _definitions(child, holder)
+            continue
+        name = inner.child_by_field_name("name")
+        full = holder + (
+            name.text.decode("utf-8") if name is not None and name.text is not None else ""
+        )
+        yield Definition(full, child.start_point.row, inner.start_point.row, _end(child))
+        yield from _definitions(inner, f"{full}.")
+
+
+def _end(node: Node) -> int:
+    """The line after the node's last one. A node may end at the beginning of a line."""
+    return node.end_point.row + (1 if node.end_point.column else 0)

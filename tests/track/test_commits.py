@@ -1,0 +1,124 @@
+"""What commits, reverts, resets, branches and repairs make of suggestions, in real git."""
+
+from __future__ import annotations
+
+from qi_learn.store import feedback
+from tests.support.tracked_code import AUTHORS, FILE, MARK, SUGGESTED, World, with_mean
+
+
+def test_a_commit_without_the_code_says_nothing(world: World) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    (world.repo.root / "stats.py").write_text(FILE + "other = 1\n")
+    world.repo.git("add", "stats.py")
+    (world.repo.root / "stats.py").write_text(with_mean(SUGGESTED))
+    world.repo.git("commit", "-q", "-m", "Only the other change")
+    world.head_moved()
+    assert world.fate(turn).state == "placed"
+
+
+def test_staged_in_part_the_committed_text_is_the_final_one(world: World) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.repo.git("add", "stats.py")
+    world.save("stats.py", with_mean(AUTHORS))
+    world.repo.git("commit", "-q", "-m", "The first draft")
+    world.head_moved()
+    assert world.fate(turn).final_text == SUGGESTED
+
+
+def test_revert_reset_and_amend(world: World) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    first = world.commit("Mean")
+    world.repo.git("commit", "-q", "--amend", "-m", "The mean")
+    amended = world.repo.git("rev-parse", "HEAD")
+    world.head_moved()
+    world.save("stats.py", with_mean(AUTHORS))
+    world.repo.git("add", "-A")
+    world.repo.git("commit", "-q", "--amend", "--no-edit")
+    world.head_moved()
+    kept = world.fate(turn)
+    assert kept.final_text == AUTHORS
+    assert kept.commit not in (first, amended)
+    world.repo.git("revert", "--no-edit", "HEAD")
+    world.head_moved()
+    gone = world.fate(turn)
+    assert (gone.state, gone.reverted, gone.final_text, world.feedback(turn).accepted) == (
+        "settled",
+        True,
+        None,
+        False,
+    )
+
+
+def test_a_hard_reset_takes_back_and_a_soft_one_does_not(world: World) -> None:
+    kept, lost = world.ask(SUGGESTED), world.ask(SUGGESTED.replace("mean", "average"))
+    base = world.repo.git("rev-parse", "HEAD")
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit()
+    world.repo.git("reset", "-q", "--soft", base)
+    world.head_moved()
+    assert (world.fate(kept).state, world.fate(kept).commit) == ("placed", None)
+    commit = world.commit("Again")
+    assert (world.fate(kept).commit, world.fate(kept).final_text) == (commit, SUGGESTED)
+    world.save("other.py", SUGGESTED.replace("mean", "average"))
+    world.commit("Other")
+    assert world.feedback(lost).accepted is True
+    world.repo.git("reset", "-q", "--hard", commit)
+    world.head_moved()
+    assert (world.fate(lost).reverted, world.feedback(lost).accepted) == (True, False)
+    assert world.feedback(kept).accepted is True
+
+
+def test_another_branch_and_a_rebase_do_not_harm_it(world: World) -> None:
+    world.repo.git("checkout", "-q", "-b", "side")
+    world.head_moved()
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    before = world.commit("Mean")
+    world.repo.git("checkout", "-q", "main")
+    world.head_moved()
+    world.save("stats.py", FILE.replace("max", "highest"))
+    world.save("stats.py", FILE.replace(MARK, "def mean(a):\n    return 0\n"))
+    world.save("stats.py", FILE)
+    world.save("more.py", "x = 1\n")
+    world.commit("More")
+    assert (world.fate(turn).final_text, world.fate(turn).commit) == (SUGGESTED, before)
+    world.repo.git("checkout", "-q", "side")
+    world.repo.git("rebase", "-q", "main")
+    world.head_moved()
+    assert world.fate(turn).commit == world.repo.git("rev-parse", "HEAD") != before
+    assert world.fate(turn).final_text == SUGGESTED
+
+
+def test_a_repair_of_committed_code_blames_it(world: World) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit("Fix nothing yet, just the mean")
+    assert feedback.load_outcome(world.store, turn).bug_introduced is None
+    world.save("stats.py", with_mean(SUGGESTED).replace("max(values)", "max(list(values))"))
+    world.commit("Fix spread")
+    assert feedback.load_outcome(world.store, turn).bug_introduced is None
+    world.save("stats.py", with_mean(SUGGESTED.replace("len(values)", "(len(values) or 1)")))
+    world.commit("Fix mean of nothing")
+    assert feedback.load_outcome(world.store, turn).bug_introduced is True
+
+
+def test_commits_nobody_saw_are_found_within_a_day(world: World) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit()
+    edited = SUGGESTED.replace("total = 0", "total = 0.0")
+    (world.repo.root / "stats.py").write_text(with_mean(edited))
+    later = world.repo.commit("Unseen")
+    world.wait(86000)
+    assert world.fate(turn).final_text == SUGGESTED
+    world.wait(1000)
+    assert (world.fate(turn).final_text, world.fate(turn).commit) == (edited, later)
+    (world.repo.root / "stats.py").write_text(FILE.replace(MARK + "\n\n", ""))
+    world.repo.commit("Unseen again")
+    world.wait(86000)
+    assert world.feedback(turn).accepted is True
+    world.wait(1000)
+    assert (world.feedback(turn).accepted, world.fate(turn).region) == (False, None)
