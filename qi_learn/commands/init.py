@@ -12,7 +12,7 @@ from pathlib import Path
 from qi_learn.daemon import client
 from qi_learn.daemon.base import _answer_for, _source, _tell, ensure_base
 from qi_learn.daemon.supervisor import ENGINE_SECONDS, engine_process
-from qi_learn.deploy import release
+from qi_learn.deploy import base_version
 from qi_learn.deploy.journal import Deployment
 from qi_learn.deploy.model_server import ModelServer, model_server_of, uses_engine
 from qi_learn.errors import SettingsError
@@ -81,25 +81,22 @@ def _base(paths: Paths, settings: Settings) -> Deployment:
         engine.stop()
 
 
-def _with_base(paths: Paths, settings: Settings, backend: ModelServer) -> Deployment:
+def _with_base(paths: Paths, settings: Settings, model_server: ModelServer) -> Deployment:
     """Version 1.0.0, or, where the settings name another base by now, the next major version from
     that one.
     """
-    deployment = ensure_base(paths, settings, backend, now=time.time())
-    with Ollama(backend.url) as server:
-        source = _source(settings, backend, server)
+    deployment = ensure_base(paths, settings, model_server, now=time.time())
+    with Ollama(model_server.url) as server:
+        source = _source(settings, model_server, server)
         known = next(r.base_digest for r in deployment.releases if r.version == deployment.live)
         if not known or source.digest == known:
             return deployment
-        deployment = release.new_base(
+        deployment = base_version.new_base(
             paths,
             server,
-            base_model=source.model,
-            gguf=source.gguf,
-            digest=source.digest,
-            spec=source.spec,
-            answer_for=_answer_for(settings, backend),
-            store=backend.model_store,
+            source,
+            answer_for=_answer_for(settings, model_server),
+            store=model_server.model_store,
             now=time.time(),
         )
     _tell(paths, deployment)

@@ -26,6 +26,7 @@ from qi_learn.gate.evaluate import (
 from qi_learn.gate.execution import make_exercise
 from qi_learn.gate.leaks import secret_prompts
 from qi_learn.gate.limits import DOUBTED
+from qi_learn.gate.measurements import CandidateFindings, Comparison, ReportedOnly
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
 from qi_learn.outside.ollama import served_file
@@ -113,19 +114,16 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
                 turns, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits
             )
     verdict = give_verdict(
-        of_candidate,
-        of_live,
-        of_base,
-        smoke,
-        gains=packed.gains,
-        leaks=leaks,
-        few_shot=asked[base.model].few_shot,
-        scale=packed.scale,
+        Comparison(of_candidate, of_live, of_base),
+        CandidateFindings(smoke, packed.gains, leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
-        dev_by_scale=(tried := {t.scale: t.dev_nll for t in cycle.run.read_trials()}),
-        packing_cost=_packing_cost(cycle, snapshot, tried.get(1.0)),
-        rollback_seconds=_rollback_seconds(cycle),
+        reported=ReportedOnly(
+            few_shot=asked[base.model].few_shot,
+            dev_by_scale=(tried := {t.scale: t.dev_nll for t in cycle.run.read_trials()}),
+            packing_cost=_packing_cost(cycle, snapshot, tried.get(1.0)),
+            rollback_seconds=_rollback_seconds(cycle),
+        ),
     )
     unprotected = cycle.run.read(cycle.run.result, TrainResult).warnings
     return replace(verdict, notes=(*verdict.notes, *unprotected, *lost, *_cut(packed)))

@@ -23,7 +23,7 @@ from qi_learn.dataset.freeze import freeze as freeze_data_set
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.fisher_files import PAST_FISHER, prune_fishers
 from qi_learn.deploy.journal import load_deployment
-from qi_learn.deploy.release import promote
+from qi_learn.deploy.release import Candidate, promote
 from qi_learn.errors import LiveChanged, Refused, ServerError, ServerUnreachable, Stopped
 from qi_learn.gate.measure import measure_nll
 from qi_learn.gate.verdict import choose_scale
@@ -199,10 +199,7 @@ def deploy(cycle: Cycle, packed: Packed, verdict: Verdict) -> None:
             done = promote(
                 cycle.paths,
                 cycle.server,
-                cycle.candidate,
-                compared_with=verdict.compared_with,
-                run_id=cycle.run.run_id,
-                bump="minor",
+                Candidate(cycle.candidate, cycle.run.run_id, verdict.compared_with),
                 make=lambda version, model: _release(cycle, packed, version, model),
                 store=Path(cycle.request.model_store) if cycle.request.model_store else None,
                 keep=cycle.settings.serve.keep,

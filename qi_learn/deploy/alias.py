@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from qi_learn.deploy.journal import SWITCH_WAIT, Deployment, locked, read_journal, update
-from qi_learn.errors import NotFound, ServerError
+from qi_learn.deploy.journal import SWITCH_WAIT, locked, read_journal, require_live, update
+from qi_learn.errors import ServerError
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_names import parse_name
 from qi_learn.paths import Paths, sync_directory
@@ -49,19 +49,10 @@ def reconcile(
     """
     with locked(paths.data / "switch.lock", wait):
         while True:
-            deployment = update(paths, _as_it_is)
+            deployment = update(paths, require_live)  # changes nothing, but writes the routes
             how = switch_alias(server, deployment.alias, deployment.live_release.model, store)
             if read_journal(paths) == deployment:
                 return Reconciled(deployment.live, deployment.live_release.model, how)
-
-
-def _as_it_is(deployment: Deployment | None) -> Deployment:
-    if deployment is None or not deployment.chain:
-        raise NotFound(
-            "No version of the model is live yet.",
-            "`qi-learn init` makes version 1.0.0 from the base model.",
-        )
-    return deployment
 
 
 def switch_alias(server: Ollama, alias: str, target: str, store: Path | None) -> How:

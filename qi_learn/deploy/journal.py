@@ -16,11 +16,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qi_learn import codec
-from qi_learn.deploy.version import Version, is_version, parse_version
+from qi_learn.deploy.version import Bump, Version, is_version, next_version, parse_version
 from qi_learn.errors import Busy, DiskFull, NotFound, StoreError
 from qi_learn.outside.ollama_names import parse_name
 from qi_learn.paths import Paths, replace_file
@@ -96,13 +96,46 @@ def load_deployment(paths: Paths) -> Deployment:
 
     Raises NotFound where nothing is yet, StoreError where the journal cannot be read.
     """
-    deployment = read_journal(paths)
+    return require_live(read_journal(paths))
+
+
+def require_live(deployment: Deployment | None) -> Deployment:
+    """The journal, with a version that is live in it. Raises NotFound if there is none yet."""
     if deployment is None or not deployment.chain:
         raise NotFound(
             "No version of the model is live yet.",
             "`qi-learn init` makes version 1.0.0 from the base model.",
         )
     return deployment
+
+
+def announce(deployment: Deployment, run_id: str, bump: Bump, taken: set[Version]) -> Deployment:
+    """The journal with a number for the run: the one it has, else the next.
+
+    A number that another run had and never used is abandoned.
+    """
+    old = deployment.announced
+    if old is not None and old.run_id == run_id:
+        return deployment
+    version = str(next_version(bump, parse_version(deployment.highest), taken))
+    abandoned = (*deployment.abandoned, old.version) if old else deployment.abandoned
+    return replace(
+        deployment, highest=version, announced=Announced(run_id, version), abandoned=abandoned
+    )
+
+
+def announced_version(deployment: Deployment) -> Version:
+    """The number that `announce` has just written."""
+    assert deployment.announced is not None
+    return parse_version(deployment.announced.version)
+
+
+def with_live(deployment: Deployment, release: Release) -> Deployment:
+    """The journal with this release live."""
+    releases = (*(r for r in deployment.releases if r.version != release.version), release)
+    return replace(
+        deployment, releases=releases, chain=(*deployment.chain, release.version), announced=None
+    )
 
 
 def live_runs(deployment: Deployment) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
 from qi_learn.gate.leaks import answered, completed, find_leaks, invited
-from qi_learn.gate.measure import Measurements, measure_behaviour, measure_nll
+from qi_learn.gate.measure import measure_behaviour, measure_nll
+from qi_learn.gate.measurements import Measurements
 from qi_learn.gate.suite import asked_of, few_shots, gate_suite, old_suite
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama

@@ -9,7 +9,6 @@ same order.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +17,8 @@ from qi_learn.gate.cache import NllCache
 from qi_learn.gate.suite import with_shots, within
 from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
 from qi_learn.outside.ollama import Answer, Ollama
-from qi_learn.records import Behaviour, Example, Execution, SuiteNll
+from qi_learn.records import Behaviour, Example, SuiteNll
 from qi_learn.stats import choose_units, median
-
-
-@dataclass(frozen=True, slots=True)
-class Likelihoods:
-    """How likely one model finds what it should: fresh work, earlier work, code in general."""
-
-    gate: SuiteNll
-    old: SuiteNll
-    general: SuiteNll
-
-
-@dataclass(frozen=True, slots=True)
-class Measurements(Likelihoods):
-    """Everything the gate wants to know of one model: the candidate, the live version or the base."""
-
-    behaviour: Behaviour
-    execution: Execution = Execution((), (), "nobody asked for it")  # noqa: RUF009 -- frozen
 
 
 def measure_nll(

@@ -17,8 +17,9 @@ from qi_learn.deploy.journal import live_runs, load_deployment
 from qi_learn.deploy.rollback import choose, roll_back
 from qi_learn.errors import Busy, NotFound, StoreError
 from qi_learn.outside.ollama import Ollama
-from tests.deploy.test_release import ALIAS, Home
+from qi_learn.paths import Paths
 from tests.support import fake_models_server as fake
+from tests.support.deploy_home import ALIAS, Home
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_a_switch_in_progress_follows_a_rollback_made_meanwhile(home: Home) -> N
 
 
 def test_before_there_is_a_version_and_with_a_damaged_journal(tmp_path: Path) -> None:
-    paths = journal.Paths.under(tmp_path).ensure()
+    paths = Paths.under(tmp_path).ensure()
     with pytest.raises(NotFound, match="init"):
         roll_back(paths, None)
     paths.deploy.write_text("{")

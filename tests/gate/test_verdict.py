@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qi_learn import codec
 from qi_learn.errors import Refused
-from qi_learn.gate.measure import Measurements
+from qi_learn.gate.measurements import CandidateFindings, Comparison, Measurements, ReportedOnly
 from qi_learn.gate.verdict import choose_scale, give_verdict
 from qi_learn.records import Behaviour, Check, Execution, Leak, Smoke, SuiteNll, TensorGain, Verdict
 from qi_learn.stats import t_cdf
@@ -73,16 +73,16 @@ def verdict(
     smoke: Smoke = SOUND,
     **more: Any,
 ) -> Verdict:
-    given = {
-        "gains": GAINS,
-        "leaks": (),
-        "few_shot": None,
-        "scale": 1.0,
-        "compared_with": "1.0.0",
-        "rollback_to": "1.0.0",
-        **more,
+    findings = {"gains": GAINS, "leaks": (), "scale": 1.0} | {
+        name: more.pop(name) for name in ("gains", "leaks", "scale") if name in more
     }
-    return give_verdict(candidate, live, base, smoke, **given)
+    return give_verdict(
+        Comparison(candidate, live, base),
+        CandidateFindings(smoke, **findings),
+        compared_with="1.0.0",
+        rollback_to=more.pop("rollback_to", "1.0.0"),
+        reported=ReportedOnly(**more),
+    )
 
 
 def check(found: Verdict, name: str) -> Check:
@@ -368,7 +368,7 @@ def test_what_got_surely_worse_within_its_limit_is_said() -> None:
 def test_tasks_that_the_code_no_longer_solves_are_a_claim_like_the_others(
     lost: int, said: bool
 ) -> None:
-    """Mid-p of 6 lost and none gained: (1 / 64) / 2; over five suites 0.039, and of 5 lost 0.078."""
+    """Mid-p of 6 lost and none gained is (1 / 64) / 2: over five suites 0.039, and of 5 lost 0.078."""
     tasks = tuple(f"task{i}" for i in range(20))
     before, after = (Execution(tasks, tuple(i >= n for i in range(20))) for n in (0, lost))
     found = verdict(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from qi_learn.deploy import release
 from qi_learn.deploy.alias import reconcile
+from qi_learn.deploy.base_version import BaseSource, ensure_base
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import candidate_model, load_deployment
 from qi_learn.deploy.rollback import roll_back
@@ -41,17 +42,15 @@ def digest_of(who: str) -> str:
 
 def base(root: Path, server: Ollama, store: Path | None) -> None:
     gguf, digest = file(root, "base")
-    given = {
-        "alias": ALIAS,
-        "base_model": "",
-        "gguf": gguf,
-        "digest": digest,
-        "spec": {},
-        "answer_for": (),
-        "store": store,
-        "now": 1.0,
-    }
-    release.ensure_base(Paths.under(root / "home"), server, **given)  # type: ignore[arg-type]
+    ensure_base(
+        Paths.under(root / "home"),
+        server,
+        BaseSource("", gguf, digest),
+        alias=ALIAS,
+        answer_for=(),
+        store=store,
+        now=1.0,
+    )
 
 
 def promote(root: Path, server: Ollama, store: Path | None, run: str, compared_with: str) -> None:
@@ -79,10 +78,7 @@ def promote(root: Path, server: Ollama, store: Path | None, run: str, compared_w
     release.promote(
         paths,
         server,
-        candidate,
-        compared_with=compared_with,
-        run_id=run,
-        bump="minor",
+        release.Candidate(candidate, run, compared_with),
         make=make,
         store=store,
         keep=2,
