@@ -16,10 +16,10 @@ from qi_learn.deploy.candidate import smoke_test
 from qi_learn.errors import Refused, StoreError
 from qi_learn.gate.evaluate import (
     Sizes,
-    ask_model,
     leaks_of,
-    measured,
-    read_file,
+    measure_answers,
+    measure_file,
+    measurements_of,
     same_moment_speeds,
     suites_of,
 )
@@ -50,7 +50,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         nll=cycle.settings.gate.max_tokens,
         answer=cycle.settings.gate.answer_tokens,
         context=cycle.settings.serve.context,
-        known=cycle.paths.known,
+        cache=cycle.paths.known,
     )
     vocabulary = load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
@@ -74,12 +74,12 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     if live != base:
         files[live.model] = _file_of(cycle, live)
     with cycle.part("gate", "files measured"):
-        read = {model: read_file(file, suites, limits) for model, file in files.items()}
+        read = {model: measure_file(file, suites, limits) for model, file in files.items()}
     with cycle.part("gate", "questions answered"):
         inviting = secret_prompts(cycle.request.seed)
         asking = [
             partial(
-                ask_model,
+                measure_answers,
                 model=model,
                 suites=suites,
                 limits=limits,
@@ -103,7 +103,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         vocabulary,
     )
     of_candidate, of_base, of_live = (
-        measured(read[model], asked[model]) for model in (cycle.candidate, base.model, live.model)
+        measurements_of(read[model], asked[model]) for model in (cycle.candidate, base.model, live.model)
     )
     doubted = (
         DOUBTED if at_once == 1 else 1.0

@@ -1,4 +1,4 @@
-"""The sandbox of this machine for tests that need one; where there is none they say so."""
+"""The sandbox of this machine for tests that need one; without one they are skipped and say so."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import time
 import pytest
 
 from qi_learn.errors import ToolMissing
-from qi_learn.gate.sandbox import Sandbox, open_sandbox
+from qi_learn.gate.sandbox import Sandbox, SandboxLimits, open_sandbox
+
+BRIEF = SandboxLimits(processor=1, seconds=120.0)
 
 
 def sandbox_here() -> Sandbox | None:
+    """The sandbox, or None if this machine has none that works."""
     try:
         return open_sandbox()
     except ToolMissing:
@@ -18,6 +21,7 @@ def sandbox_here() -> Sandbox | None:
 
 
 def sandbox_or_skip() -> Sandbox:
+    """The sandbox; skips the test, with the reason, if this machine has none that works."""
     try:
         return open_sandbox()
     except ToolMissing as error:
@@ -25,9 +29,22 @@ def sandbox_or_skip() -> Sandbox:
 
 
 def soon(sandbox: Sandbox) -> float:
-    """Seconds of wall time in which a program surely begins, however busy the machine is just now,
-    and that are over soon.
+    """Seconds of wall time that are over soon, and in which a program surely begins, however busy
+    the machine is just now.
     """
     began = time.monotonic()
     sandbox.run("", [])
     return 0.5 + 10 * (time.monotonic() - began)
+
+
+def value(sandbox: Sandbox, code: str, check: str = "attempt()") -> str:
+    """The value of one check."""
+    ran = sandbox.run(code, [check], BRIEF)
+    assert len(ran.values) == 1, ran
+    return ran.values[0]
+
+
+def attempt(*lines: str) -> str:
+    """Code that defines `attempt()`, with these lines as its body."""
+    body = (f"    {line}" for line in lines)
+    return "\n".join(["import ctypes, os, socket, sys, threading, time", "def attempt():", *body])
