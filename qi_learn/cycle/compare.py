@@ -103,7 +103,8 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         vocabulary,
     )
     of_candidate, of_base, of_live = (
-        measurements_of(read[model], asked[model]) for model in (cycle.candidate, base.model, live.model)
+        measurements_of(read[model], asked[model])
+        for model in (cycle.candidate, base.model, live.model)
     )
     doubted = (
         DOUBTED if at_once == 1 else 1.0

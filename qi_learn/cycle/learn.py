@@ -31,9 +31,9 @@ from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.python_env import look_into
 from qi_learn.pack.join import join, rank_cap
-from qi_learn.pack.modelfile import write_modelfile
+from qi_learn.pack.modelfile_text import write_modelfile
 from qi_learn.pack.splice import pack as pack_file
-from qi_learn.pack.splice import verify_packed
+from qi_learn.pack.verify import verify_packed
 from qi_learn.plan.backend import LOOKED_FOR
 from qi_learn.plan.base_model import read_base
 from qi_learn.plan.fallback import read_plan

@@ -1,4 +1,4 @@
-"""How much of a small change survives quantising, and that the type is raised where it does not."""
+"""How much of a small change survives quantising; if too little does, the type is raised."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Exact:
     def __init__(self, weights: NDArray[np.float32]) -> None:
         self.weights = weights
 
-    def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
+    def rows(self, module: str, slot: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
         return self.weights[start:stop]
 
 
@@ -87,7 +87,7 @@ def test_exact_weights_that_already_lie_on_the_grid_raise_the_type_too(tmp_path:
     _, path = one_tensor(tmp_path / "m.gguf", "Q4_K")
     change = change_of(path, 0.003)
     with BaseRows(read_head(path)) as base:
-        grid = Exact(base.rows("", change.home, 0, ROWS))
+        grid = Exact(base.rows("", change.slot, 0, ROWS))
         assert choose_type(change, base, grid) in ("Q6_K", "Q8_0")
 
 
@@ -110,7 +110,7 @@ def test_the_numbers_are_those_of_the_definition(tmp_path: Path) -> None:
     assert kept.cosine == pytest.approx(
         realised @ wanted / np.linalg.norm(realised) / np.linalg.norm(wanted), rel=1e-3
     )
-    report = kept.report(change.home.tensor, "Q6_K")
+    report = kept.report(change.slot.tensor, "Q6_K")
     assert (report.type_before, report.type_after, report.bytes) == ("Q4_K", "Q6_K", after.nbytes)
 
 
