@@ -137,7 +137,7 @@ def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
     lines = text.removeprefix("\ufeff").split("\n")
     at = 0
     while at < len(lines):
-        first, line = at + 1, lines[at].strip()
+        first, line = at + 1, lines[at].lstrip()
         at += 1
         if not line or line.startswith("#"):
             continue

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qi_learn.errors import ModelError, NotFound
@@ -209,6 +209,7 @@ ROUND = st.builds(
 
 
 @given(ROUND)
+@example(ModelfileSpec(source="a", system="spaces behind the first line  \nstay"))
 def test_what_is_written_reads_back_the_same(spec: ModelfileSpec) -> None:
     text = write_modelfile(spec, comment=["Version 1.2.0\nof today"])
     assert text.startswith("# Version 1.2.0\n# of today\n")
