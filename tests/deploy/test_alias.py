@@ -29,16 +29,16 @@ def test_a_rename_that_the_server_does_not_see_is_undone(
     home.base()
     home.promote("R1")
     twin = tmp_path / "twin"  # a store with the same version in it, which this server does not read
-    place = twin / "manifests/registry.ollama.ai/library/qi-agent"
-    place.mkdir(parents=True)
-    (place / "v1.0.0").write_bytes(home.models.manifest("qi-agent:v1.0.0").read_bytes())
+    manifests = twin / "manifests/registry.ollama.ai/library/qi-agent"
+    manifests.mkdir(parents=True)
+    (manifests / "v1.0.0").write_bytes(home.models.manifest("qi-agent:v1.0.0").read_bytes())
     if had_alias:
-        (place / "latest").write_text("old")
+        (manifests / "latest").write_text("old")
     assert switch_alias(home.server, ALIAS, "qi-agent:v1.0.0", twin) == "copied"
-    assert sorted(p.name for p in place.iterdir()) == (
+    assert sorted(p.name for p in manifests.iterdir()) == (
         ["latest", "v1.0.0"] if had_alias else ["v1.0.0"]
     )
-    assert not had_alias or (place / "latest").read_text() == "old"
+    assert not had_alias or (manifests / "latest").read_text() == "old"
     assert sorted(p.name for p in twin.iterdir()) == ["manifests"]
 
 
@@ -57,7 +57,7 @@ def test_a_server_that_does_not_do_what_it_says_is_found_out(home: Home) -> None
         switch_alias(home.server, ALIAS, "qi-agent:v1.0.0", None)
 
 
-def test_a_live_version_that_the_server_lost_is_said(home: Home) -> None:
+def test_a_live_version_that_the_server_lost_is_reported(home: Home) -> None:
     home.base()
     home.promote("R1")
     home.server.delete("qi-agent:v1.1.0")

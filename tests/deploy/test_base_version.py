@@ -33,7 +33,7 @@ def test_the_base_is_version_one_and_live(home: Home) -> None:
     )
 
 
-def test_the_alias_moves_by_rename_where_the_store_is_local(home: Home) -> None:
+def test_the_alias_moves_by_rename_if_the_store_is_local(home: Home) -> None:
     home.base()
     copies = home.models.calls.count("POST /api/copy")
     assert copies == (0 if home.store else 1)
@@ -71,7 +71,7 @@ def test_a_base_that_cannot_be_made_leaves_nothing(home: Home) -> None:
         load_deployment(home.paths)
 
 
-def test_somebody_elses_model_is_not_taken_over(home: Home) -> None:
+def test_a_foreign_model_is_not_taken_over(home: Home) -> None:
     gguf, digest = home.file("theirs")
     make_model(home.server, ALIAS, gguf, digest, {})
     with pytest.raises(SettingsError, match="did not make"):

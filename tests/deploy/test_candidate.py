@@ -14,8 +14,8 @@ def test_a_sound_candidate_passes_the_smoke_test(home: Home) -> None:
     home.base()
     gguf, digest = home.file("R1")
     make_model(home.server, "c:1", gguf, digest, {})
-    found = smoke_test(home.server, "c:1", "qi-agent:v1.0.0")
-    assert (found.answers, found.stops, found.same_template, found.same_stops, found.problem) == (
+    smoke = smoke_test(home.server, "c:1", "qi-agent:v1.0.0")
+    assert (smoke.answers, smoke.stops, smoke.same_template, smoke.same_stops, smoke.problem) == (
         True,
         True,
         True,
@@ -41,11 +41,11 @@ def test_what_the_smoke_test_finds(
     home.base()
     gguf, digest = home.file("R1", **behaviour)
     make_model(home.server, "c:1", gguf, digest, spec)
-    found = smoke_test(home.server, "c:1", "qi-agent:v1.0.0")
+    smoke = smoke_test(home.server, "c:1", "qi-agent:v1.0.0")
     assert [
         name
         for name in ("answers", "stops", "same_template", "same_stops", "same_twice")
-        if not getattr(found, name)
+        if not getattr(smoke, name)
     ] == [wrong]
 
 
@@ -65,6 +65,6 @@ def test_a_base_that_never_answers_the_same_asks_no_sameness_of_others(home: Hom
 
 def test_a_model_that_the_server_cannot_run_is_a_finding(home: Home) -> None:
     home.base()
-    found = smoke_test(home.server, "absent:1", "qi-agent:v1.0.0")
-    assert not found.answers
-    assert "absent:1" in found.problem
+    smoke = smoke_test(home.server, "absent:1", "qi-agent:v1.0.0")
+    assert not smoke.answers
+    assert "absent:1" in smoke.problem

@@ -6,11 +6,12 @@ import json
 import resource
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from qi_learn.deploy import journal
-from qi_learn.deploy.journal import load_deployment
+from qi_learn.deploy.journal import Deployment, load_deployment, require_live
 from qi_learn.errors import Busy, DiskFull, StoreError
 from tests.support.deploy_home import Home
 
@@ -46,15 +47,17 @@ def test_two_processes_do_not_write_at_once(home: Home) -> None:
         pytest.fail("the lock was given twice")
 
 
-def test_changes_at_the_same_time_are_all_kept(home: Home) -> None:
+def test_changes_at_the_same_time_are_all_kept(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "STATE_WAIT", 60.0)  # however slow the disk is just now
     home.base()
+
+    def with_name(current: Deployment | None, name: str) -> Deployment:
+        deployment = require_live(current)
+        return replace(deployment, answer_for=(*deployment.answer_for, name))
 
     def add(name: str) -> None:
         for i in range(20):
-            journal.update(
-                home.paths,
-                lambda there: replace(there, answer_for=(*there.answer_for, f"{name}{i}")),  # type: ignore[type-var, union-attr] # noqa: B023
-            )
+            journal.update(home.paths, partial(with_name, name=f"{name}{i}"))
 
     threads = [threading.Thread(target=add, args=(name,)) for name in "ab"]
     for thread in threads:
@@ -73,7 +76,9 @@ def test_a_full_disk_changes_nothing(home: Home) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     try:
         with pytest.raises(DiskFull, match="disk is full"):
-            journal.update(home.paths, lambda there: replace(there, answer_for=("x",)))  # type: ignore[type-var]
+            journal.update(
+                home.paths, lambda current: replace(require_live(current), answer_for=("x",))
+            )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert home.paths.deploy.read_text() == before

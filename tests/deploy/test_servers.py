@@ -1,5 +1,5 @@
-"""The whole life of versions on real servers: the embedded engine, and an installed Ollama where
-there is one; real GGUF files, random weights.
+"""The whole life of versions on real servers: the embedded engine, and an Ollama if one is
+installed; real GGUF files, random weights.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def _ollama(root: Path) -> Iterator[Real]:
 def real(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Real]:
-    with request.param(tmp_path_factory.mktemp("server")) as found:
-        yield found
+    with request.param(tmp_path_factory.mktemp("server")) as running:
+        yield running
 
 
 def tiny(directory: Path, seed: int) -> tuple[Path, str]:

@@ -14,7 +14,7 @@ def test_version_numbers() -> None:
         "2.0.0",
         "1.3.0",
         "1.2.4",
-    ]  # type: ignore[arg-type]
+    ]
     assert next_version("minor", FIRST, {Version(1, 1, 0), Version(1, 2, 0)}) == Version(1, 3, 0)
     assert [v.is_base for v in (FIRST, Version(1, 1, 0), Version(1, 0, 1), Version(2, 0, 0))] == [
         True,

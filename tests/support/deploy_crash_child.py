@@ -1,9 +1,10 @@
-"""Runs one step of deploy in a process that dies at a chosen moment: a process with everything
+"""Run one step of deploy in a process that dies at a chosen moment: a process with everything
 imported, which forks for every line on its input.
 
-In: `{"step", "root", "url", "die_at"}`. Out: the child's pid; then, when it has ended, its exit
-code. The child waits for a further line before it starts. `die_at` counts what it does to files and
-sockets, as Python's own audit events tell; at that event it is gone, without a word to anybody.
+In: `{"step", "root", "url", "local", "die_at"}`. Out: the child's pid; then, when it has ended, its
+exit code. The child waits for a further line before it starts. `die_at` counts what it does to
+files and sockets, as Python's own audit events report it; at that event it exits without cleaning
+up.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ DEADLY = {"os.rename", "os.remove", "os.mkdir", "os.chmod", "socket.connect", "f
 
 def file(root: Path, who: str) -> tuple[Path, str]:
     content = fake.gguf(say=f"I am {who}.")
-    place = root / f"{who}.gguf"
-    place.write_bytes(content)
-    return place, hashlib.sha256(content).hexdigest()
+    path = root / f"{who}.gguf"
+    path.write_bytes(content)
+    return path, hashlib.sha256(content).hexdigest()
 
 
 def digest_of(who: str) -> str:
@@ -61,9 +62,9 @@ def promote(root: Path, server: Ollama, store: Path | None, run: str, compared_w
         make_model(server, candidate, gguf, digest, {})
 
     def make(version: str, model: str) -> Release:
-        place = paths.adapters / f"v{version}"
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "adapter.safetensors").write_text(run)
+        directory = paths.adapters / f"v{version}"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "adapter.safetensors").write_text(run)
         return Release(
             version,
             model,
