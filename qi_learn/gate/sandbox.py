@@ -56,8 +56,8 @@ class SandboxLimits:
     """Seconds of processor time: an endless loop ends here, however busy the machine is."""
     seconds: float = 20.0
     """Seconds of wall time: a program that only sleeps ends here."""
-    memory: int = 256 << 20
-    """Bytes of address space."""
+    address_space: int = 256 << 20
+    """Bytes of memory."""
     output: int = 64 << 10
     """Bytes that are read of what it writes."""
 
@@ -164,8 +164,8 @@ def _system() -> list[str]:
 
 
 def _interpreter() -> list[str]:
-    """This Python without site packages, writing nothing. Hashing is fixed, so that the same code
-    gives the same values every time.
+    """The command that runs this Python, without site packages and writing nothing. Hashing is
+    fixed, so that the same code gives the same values every time.
     """
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     python = (Path(sys.base_prefix).resolve() / "bin" / name).resolve()
@@ -176,7 +176,7 @@ def _interpreter() -> list[str]:
 def _resources(limits: SandboxLimits) -> dict[str, int]:
     """The limits by the names that `resource` has for them."""
     return {
-        "RLIMIT_AS": limits.memory,
+        "RLIMIT_AS": limits.address_space,
         "RLIMIT_CPU": limits.processor,
         "RLIMIT_FSIZE": 0,
         "RLIMIT_NOFILE": 32,

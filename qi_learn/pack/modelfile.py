@@ -1,9 +1,9 @@
-"""What a model made from a file must be told, because it inherits nothing.
+"""The Modelfile of a version: everything that a model made from a file does not inherit.
 
 A model that Ollama makes from a GGUF file has no system prompt, parameters, license, messages,
 renderer or parser, and a template guessed from the file. All of it is carried over from the base as
 the server shows it, so the version answers in the same form. Only if no server knows the base (the
-embedded default, a bare GGUF file), a template file of `modelfiles/` says it.
+embedded default, a bare GGUF file), it comes from a template file of `modelfiles/`.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def modelfile_for(base_show: Mapping[str, Any] | None, template_name: str) -> ModelfileSpec:
-    """What a version must be told.
+    """The spec to create a version with.
 
-    `base_show`: what `/api/show` says of the base. If it is None, no server knows the base, and the
-    template file `template_name` says it.
+    `base_show`: what `/api/show` answers for the base. If it is None, no server knows the base, and
+    the template file `template_name` is the spec.
 
     Raises NotFound if there is no such template, ModelError if the base cannot be carried over (it
     has an adapter or more than one file).

@@ -1,4 +1,4 @@
-"""Modelfiles as text: what one says, read and written.
+"""Modelfiles as text: their content, read and written.
 
 The format has no escapes: a text stands bare on its line, in "..." or in \"\"\"...\"\"\", and one
 that contains \"\"\" cannot be written and is refused. Standard library only.
@@ -41,7 +41,7 @@ _ONE_TEXT = {
 
 @dataclass(frozen=True, slots=True)
 class ModelfileSpec:
-    """What a Modelfile says."""
+    """The content of a Modelfile."""
 
     source: str = ""
     """Its FROM: a model's name, or the path of a GGUF file."""
@@ -95,8 +95,8 @@ def parse_modelfile(text: str) -> ModelfileSpec:
         elif word == "MESSAGE":
             messages.append(_message(line, rest))
         else:
-            known = word in ("ADAPTER", "DRAFT")
-            what = f"{word} is not used here" if known else f"the unknown instruction {word}"
+            unused = word in ("ADAPTER", "DRAFT")
+            what = f"{word} is not used here" if unused else f"the unknown instruction {word}"
             raise _bad(line, what)
     if not texts.get("source"):
         raise ModelError("the Modelfile has no FROM", "Add a line: FROM model.gguf")

@@ -7,10 +7,10 @@ kept on average. So the type of a touched tensor is the base's own if full-preci
 hand, Q8_0 or better if not, and it is raised step by step until the kept share, measured on a
 sample of the tensor, reaches 0.8. What was kept of the whole tensor is reported as `TensorGain`:
 
-    wanted = s B A
+    intended = s B A
     realised = (what the packed file says) - (what the base file says)
-    gain = <realised, wanted> / <wanted, wanted>
-    cosine = <realised, wanted> / (|realised| |wanted|)
+    gain = <realised, intended> / <intended, intended>
+    cosine = <realised, intended> / (|realised| |intended|)
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ class Kept:
     """Sums over some rows, which add up to those of the whole tensor."""
 
     both: float = 0.0
-    """<realised, wanted>"""
-    wanted: float = 0.0
+    """<realised, intended>"""
+    intended: float = 0.0
     realised: float = 0.0
 
     def __add__(self, other: Kept) -> Kept:
         return Kept(
-            self.both + other.both, self.wanted + other.wanted, self.realised + other.realised
+            self.both + other.both, self.intended + other.intended, self.realised + other.realised
         )
 
     @property
     def gain(self) -> float:
         """The share of the change that is kept: 1.0 is all of it."""
-        return self.both / self.wanted if self.wanted else 1.0
+        return self.both / self.intended if self.intended else 1.0
 
     @property
     def cosine(self) -> float:
-        """How far the realised change points the same way as the wanted one."""
-        size = (self.wanted * self.realised) ** 0.5
+        """The cosine between the realised and the intended change."""
+        size = (self.intended * self.realised) ** 0.5
         return self.both / size if size else 0.0
 
     def report(self, tensor: Tensor, type_after: str) -> TensorGain:
@@ -113,16 +113,16 @@ def write_rows(
     Without full-precision weights (`exact` is None) the change is put on the base's own dequantised
     rows.
     """
-    wanted = change.rows(start, stop)
+    intended = change.rows(start, stop)
     before = base.read(change.slot.tensor, start, stop)
     weights = (
         before.copy() if exact is None else exact.rows(change.module, change.slot, start, stop)
     )
-    weights += wanted
+    weights += intended
     raw = quantize(weights, kind)
-    realised = dequantize(raw, kind, wanted.shape)
+    realised = dequantize(raw, kind, intended.shape)
     realised -= before
-    return raw, Kept(_dot(realised, wanted), _dot(wanted, wanted), _dot(realised, realised))
+    return raw, Kept(_dot(realised, intended), _dot(intended, intended), _dot(realised, realised))
 
 
 def blocks(change: TensorChange, elements: int = BLOCK) -> Iterator[tuple[int, int]]:

@@ -98,9 +98,9 @@ def test_what_got_surely_worse_within_its_limit_is_said() -> None:
     ]
 
 
-@pytest.mark.parametrize(("lost", "said"), [(6, True), (5, False)])
+@pytest.mark.parametrize(("lost", "reported"), [(6, True), (5, False)])
 def test_tasks_that_the_code_no_longer_solves_are_a_claim_like_the_others(
-    lost: int, said: bool
+    lost: int, reported: bool
 ) -> None:
     """Mid-p of 6 lost and none gained is (1 / 64) / 2; over five suites 0.039, of 5 lost 0.078."""
     tasks = tuple(f"task{i}" for i in range(20))
@@ -114,7 +114,7 @@ def test_tasks_that_the_code_no_longer_solves_are_a_claim_like_the_others(
             f"surely worse on tasks solved by code that was run: {lost} lost, 0 gained" in note
             for note in verdict.notes
         )
-        is said
+        is reported
     )
     assert failed(verdict) == ["execution"], "what is claimed and what refuses are two things"
 

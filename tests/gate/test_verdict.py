@@ -191,7 +191,7 @@ def test_a_model_that_does_not_work_is_refused(smoke: Smoke, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("speed", "ships", "said"),
+    ("speed", "ships", "reported"),
     [
         (50.0, True, False),
         (44.9, True, True),
@@ -201,10 +201,10 @@ def test_a_model_that_does_not_work_is_refused(smoke: Smoke, name: str) -> None:
         (0.0, False, True),
     ],
 )
-def test_speed(speed: float, ships: bool, said: bool) -> None:
+def test_speed(speed: float, ships: bool, reported: bool) -> None:
     verdict = verdict_on(model(gate=1.8, speed=speed))
     assert verdict.ships is ships
-    assert any("slower than the base" in note for note in verdict.notes) is said
+    assert any("slower than the base" in note for note in verdict.notes) is reported
 
 
 @pytest.mark.parametrize(("gain", "passes"), [(0.5, True), (0.499, False), (math.nan, False)])
