@@ -81,13 +81,13 @@ def _base(paths: Paths, settings: Settings) -> Deployment:
         engine.stop()
 
 
-def _with_base(paths: Paths, settings: Settings, model_server: ModelServer) -> Deployment:
+def _with_base(paths: Paths, settings: Settings, backend: ModelServer) -> Deployment:
     """Version 1.0.0, or, where the settings name another base by now, the next major version from
     that one.
     """
-    deployment = ensure_base(paths, settings, model_server, now=time.time())
-    with Ollama(model_server.url) as server:
-        source = _source(settings, model_server, server)
+    deployment = ensure_base(paths, settings, backend, now=time.time())
+    with Ollama(backend.url) as server:
+        source = _source(settings, backend, server)
         known = next(r.base_digest for r in deployment.releases if r.version == deployment.live)
         if not known or source.digest == known:
             return deployment
@@ -95,8 +95,8 @@ def _with_base(paths: Paths, settings: Settings, model_server: ModelServer) -> D
             paths,
             server,
             source,
-            answer_for=_answer_for(settings, model_server),
-            store=model_server.model_store,
+            answer_for=_answer_for(settings, backend),
+            store=backend.model_store,
             now=time.time(),
         )
     _tell(paths, deployment)

@@ -63,8 +63,8 @@ def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> 
     return place
 
 
-def _source(settings: Settings, model_server: ModelServer, server: Ollama) -> BaseSource:
-    if settings.serve.base and not model_server.engine:
+def _source(settings: Settings, backend: ModelServer, server: Ollama) -> BaseSource:
+    if settings.serve.base and not backend.engine:
         return BaseSource(
             settings.serve.base,
             None,
@@ -75,31 +75,31 @@ def _source(settings: Settings, model_server: ModelServer, server: Ollama) -> Ba
     return BaseSource("", gguf, sha256_of(gguf), modelfile_for(None, "default").as_create())
 
 
-def _answer_for(settings: Settings, model_server: ModelServer) -> tuple[str, ...]:
+def _answer_for(settings: Settings, backend: ModelServer) -> tuple[str, ...]:
     """The names that the live version answers for: the setting, else the base's own."""
     return settings.gateway.answer_for or (
-        (settings.serve.base,) if settings.serve.base and not model_server.engine else ()
+        (settings.serve.base,) if settings.serve.base and not backend.engine else ()
     )
 
 
 def ensure_base(
-    paths: Paths, settings: Settings, model_server: ModelServer, *, now: float
+    paths: Paths, settings: Settings, backend: ModelServer, *, now: float
 ) -> Deployment:
     """Version 1.0.0 where it is missing; else routes and alias as the journal wants them, and no
     candidates left over from runs that have ended.
 
     Raises ServerError where the server does not answer.
     """
-    with Ollama(model_server.url) as server:
+    with Ollama(backend.url) as server:
         there = paths.deploy.exists()
-        source = BaseSource() if there else _source(settings, model_server, server)
+        source = BaseSource() if there else _source(settings, backend, server)
         deployment = base_version.ensure_base(
             paths,
             server,
             source,
             alias=settings.serve.alias,
-            answer_for=_answer_for(settings, model_server),
-            store=model_server.model_store,
+            answer_for=_answer_for(settings, backend),
+            store=backend.model_store,
             now=now,
         )
         if not there:

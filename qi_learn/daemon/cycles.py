@@ -40,10 +40,10 @@ class CycleRunner:
     """Starts and watches the one cycle there may be; called from the daemon's loop."""
 
     def __init__(
-        self, paths: Paths, model_server: ModelServer, *, clock: Callable[[], float] = time.time
+        self, paths: Paths, backend: ModelServer, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._paths = paths
-        self._model_server = model_server
+        self._backend = backend
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._next = float("-inf")
@@ -154,14 +154,9 @@ class CycleRunner:
             request = run.read(run.request, RunRequest)
         except StoreError as error:
             return self._give_up(run, error.what)
-        store = (
-            None if self._model_server.model_store is None else str(self._model_server.model_store)
-        )
+        store = None if self._backend.model_store is None else str(self._backend.model_store)
         here = replace(
-            request,
-            server=self._model_server.url,
-            model_store=store,
-            engine=self._model_server.engine,
+            request, server=self._backend.url, model_store=store, engine=self._backend.engine
         )
         if here != request:
             run.write(run.request, here)

@@ -116,10 +116,10 @@ class Daemon:
         )
         self._gateway: SupervisedProcess | None = None
         engine_url = self._engine.wait_ready(ENGINE_SECONDS) if self._engine else None
-        self.model_server = model_server_of(self.settings, self.paths, engine_url)
+        self.backend = model_server_of(self.settings, self.paths, engine_url)
         self._ensure_base(self._clock())
         if self._with_gateway:
-            arguments = ["--upstream", self.model_server.url]
+            arguments = ["--upstream", self.backend.url]
             self._gateway = self._child(
                 SupervisedProcess(
                     "qi_learn.gateway",
@@ -132,7 +132,7 @@ class Daemon:
         watcher = Watcher()
         self._stack.callback(watcher.close)
         self._intake = Intake(self.paths, self.settings, watcher)
-        self._cycles = CycleRunner(self.paths, self.model_server, clock=self._clock)
+        self._cycles = CycleRunner(self.paths, self.backend, clock=self._clock)
         self._stack.callback(self._cycles.stop)
         self.tick()
         control = Control(self.paths.socket, self._answer)
@@ -214,14 +214,12 @@ class Daemon:
             )
         now = self._clock()
         deployment = load_deployment(self.paths)
-        with Ollama(self.model_server.url) as server:
+        with Ollama(self.backend.url) as server:
             base = file_of_base(self.settings, server, deployment)
-        store_place = (
-            None if self.model_server.model_store is None else str(self.model_server.model_store)
-        )
+        store_place = None if self.backend.model_store is None else str(self.backend.model_store)
         request = RunRequest(
             run_id=new_id(now),
-            server=self.model_server.url,
+            server=self.backend.url,
             started=now,
             reason=reason,
             seed=self.settings.train.seed,
@@ -230,7 +228,7 @@ class Daemon:
             parent=deployment.live,
             ancestors=live_runs(deployment),
             model_store=store_place,
-            engine=self.model_server.engine,
+            engine=self.backend.engine,
             asked=asked,
         )
         logger.info("run %s: %s", request.run_id, reason)
@@ -298,7 +296,7 @@ class Daemon:
             return
         self._base_tried_at = time.monotonic()
         try:
-            ensure_base(self.paths, self.settings, self.model_server, now=now)
+            ensure_base(self.paths, self.settings, self.backend, now=now)
         except ServerError as error:
             logger.warning("routes and alias wait for the server: %s", error.what)
         else:
@@ -316,7 +314,7 @@ class Daemon:
     def _say_where(self) -> None:
         gateway = self._said = self.gateway_url or ""
         state = DaemonState(
-            os.getpid(), gateway, self.model_server.url, self.model_server.engine, self._clock()
+            os.getpid(), gateway, self.backend.url, self.backend.engine, self._clock()
         )
         replace_file(self.paths.daemon_state, dumps(state) + "\n")
 
@@ -413,7 +411,7 @@ def run_daemon(paths: Paths, settings: Settings) -> None:
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, lambda *_: setattr(daemon, "stopping", True))
         logger.info(
-            "ready: gateway %s, server %s", daemon.gateway_url or "none", daemon.model_server.url
+            "ready: gateway %s, server %s", daemon.gateway_url or "none", daemon.backend.url
         )
         while not daemon.stopping:
             daemon.tick()

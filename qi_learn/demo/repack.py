@@ -15,14 +15,14 @@ from qi_learn.outside.ollama_names import parse_name
 from qi_learn.records import Release
 
 
-def repack_live(home: DemoHome, model_server: ModelServer) -> str:
+def repack_live(home: DemoHome, backend: ModelServer) -> str:
     """Makes the live version's weights live again under the next patch number; the version."""
     live = load_deployment(home.paths).live_release
     now = time.time()
     name = str(
         parse_name(home.alias).tagged("repack")
     )  # no candidate's name: the daemon clears those away
-    with Ollama(model_server.url) as server:
+    with Ollama(backend.url) as server:
         server.copy(live.model, name)
         done = promote(
             home.paths,
@@ -37,7 +37,7 @@ def repack_live(home: DemoHome, model_server: ModelServer) -> str:
                 parent=live.version,
                 adapter=live.adapter,
             ),
-            store=model_server.model_store,
+            store=backend.model_store,
             keep=home.settings.serve.keep,
         )
     return done.release.version

@@ -18,7 +18,7 @@ import pytest
 from qi_learn.errors import ToolMissing
 from qi_learn.gate import sandbox as sandbox_module
 from qi_learn.gate.sandbox import Sandbox, SandboxRun
-from tests.support.sandboxes import BRIEF, attempt, value
+from tests.support.escapes import BRIEF, attempt, value
 
 # --- it works -------------------------------------------------------------------------------------
 

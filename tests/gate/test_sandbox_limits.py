@@ -15,7 +15,8 @@ import pytest
 
 from qi_learn.gate.sandbox import Sandbox, SandboxLimits
 from qi_learn.gate.sandbox_main import written
-from tests.support.sandboxes import BRIEF, soon, value
+from tests.support.escapes import BRIEF, value
+from tests.support.sandboxes import soon
 
 
 def test_an_endless_loop_ends(sandbox: Sandbox) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from qi_learn.gate.sandbox import Sandbox
 from qi_learn.gate.sandbox_main import written
-from tests.support.sandboxes import BRIEF
+from tests.support.escapes import BRIEF
 
 # --- cheating -------------------------------------------------------------------------------------
 

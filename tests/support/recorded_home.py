@@ -154,7 +154,7 @@ def schema_from_the_future(paths: Paths) -> bytes:
 
 
 def spool_events(paths: Paths) -> list[dict[str, object]]:
-    """The events in the spool, as JSON."""
+    """What lies in the spool, as JSON."""
     return [
         json.loads(line[9:])
         for file in sorted(paths.spool.glob("*.jsonl"))

@@ -1,4 +1,4 @@
-"""The sandbox of this machine for tests that need one; without one they are skipped and say so."""
+"""The sandbox of this machine for tests that need one; where there is none they say so."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import time
 import pytest
 
 from qi_learn.errors import ToolMissing
-from qi_learn.gate.sandbox import Sandbox, SandboxLimits, open_sandbox
-
-BRIEF = SandboxLimits(processor=1, seconds=120.0)
+from qi_learn.gate.sandbox import Sandbox, open_sandbox
 
 
 def sandbox_here() -> Sandbox | None:
@@ -35,16 +33,3 @@ def soon(sandbox: Sandbox) -> float:
     began = time.monotonic()
     sandbox.run("", [])
     return 0.5 + 10 * (time.monotonic() - began)
-
-
-def value(sandbox: Sandbox, code: str, check: str = "attempt()") -> str:
-    """The value of one check."""
-    ran = sandbox.run(code, [check], BRIEF)
-    assert len(ran.values) == 1, ran
-    return ran.values[0]
-
-
-def attempt(*lines: str) -> str:
-    """Code that defines `attempt()`, with these lines as its body."""
-    body = (f"    {line}" for line in lines)
-    return "\n".join(["import ctypes, os, socket, sys, threading, time", "def attempt():", *body])
