@@ -29,7 +29,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from qi_learn.gate.measure import Measurements
+from qi_learn.gate.measurements import CandidateFindings, Comparison, Measurements
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.records import Behaviour, Smoke, SuiteNll, TensorGain, Verdict
 from qi_learn.stats import t_quantile
@@ -263,14 +263,8 @@ def pushed(
     said = answers(rng, n, better=kind != "null")
     candidate, live = (Measurements(gate[who], old[who], general[who], said[who]) for who in (0, 1))
     return give_verdict(
-        candidate,
-        live,
-        live,
-        SOUND,
-        gains=KEPT_ALL,
-        leaks=(),
-        few_shot=None,
-        scale=1.0,
+        Comparison(candidate, live, live),
+        CandidateFindings(SOUND, KEPT_ALL, leaks=(), scale=1.0),
         compared_with="1.0.0",
         rollback_to="1.0.0",
     )

@@ -84,7 +84,7 @@ PACK = """
 import sys
 from pathlib import Path
 from qi_learn import codec
-from qi_learn.pack.join import read_adapter
+from qi_learn.rundir.adapter_file import read_adapter
 from qi_learn.pack.splice import pack
 base, adapter, weights, out, threads = sys.argv[1:]
 print(codec.dumps(pack(Path(base), read_adapter(Path(adapter)), Path(out), base_weights=Path(weights), threads=int(threads))))

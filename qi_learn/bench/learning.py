@@ -34,7 +34,7 @@ from qi_learn.bench.tasks import (
 )
 from qi_learn.dataset.examples import Tokenizer
 from qi_learn.errors import SettingsError
-from qi_learn.gate.measure import Likelihoods
+from qi_learn.gate.measurements import Likelihoods
 from qi_learn.gate.verdict import likelihood_checks
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary

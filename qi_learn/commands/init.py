@@ -12,7 +12,7 @@ from pathlib import Path
 from qi_learn.daemon import client
 from qi_learn.daemon.base import _answer_for, _source, _tell, ensure_base
 from qi_learn.daemon.supervisor import ENGINE_SECONDS, engine_process
-from qi_learn.deploy import release
+from qi_learn.deploy import base_version
 from qi_learn.deploy.journal import Deployment
 from qi_learn.deploy.model_server import ModelServer, model_server_of, uses_engine
 from qi_learn.errors import SettingsError
@@ -91,13 +91,10 @@ def _with_base(paths: Paths, settings: Settings, backend: ModelServer) -> Deploy
         known = next(r.base_digest for r in deployment.releases if r.version == deployment.live)
         if not known or source.digest == known:
             return deployment
-        deployment = release.new_base(
+        deployment = base_version.new_base(
             paths,
             server,
-            base_model=source.model,
-            gguf=source.gguf,
-            digest=source.digest,
-            spec=source.spec,
+            source,
             answer_for=_answer_for(settings, backend),
             store=backend.model_store,
             now=time.time(),

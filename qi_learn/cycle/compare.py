@@ -16,16 +16,17 @@ from qi_learn.deploy.candidate import smoke_test
 from qi_learn.errors import Refused, StoreError
 from qi_learn.gate.evaluate import (
     Sizes,
-    ask_model,
     leaks_of,
-    measured,
-    read_file,
+    measure_answers,
+    measure_file,
+    measurements_of,
     same_moment_speeds,
     suites_of,
 )
 from qi_learn.gate.execution import make_exercise
 from qi_learn.gate.leaks import secret_prompts
 from qi_learn.gate.limits import DOUBTED
+from qi_learn.gate.measurements import CandidateFindings, Comparison, ReportedOnly
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
 from qi_learn.outside.ollama import served_file
@@ -49,7 +50,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         nll=cycle.settings.gate.max_tokens,
         answer=cycle.settings.gate.answer_tokens,
         context=cycle.settings.serve.context,
-        known=cycle.paths.known,
+        cache=cycle.paths.known,
     )
     vocabulary = load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
@@ -73,12 +74,12 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     if live != base:
         files[live.model] = _file_of(cycle, live)
     with cycle.part("gate", "files measured"):
-        read = {model: read_file(file, suites, limits) for model, file in files.items()}
+        read = {model: measure_file(file, suites, limits) for model, file in files.items()}
     with cycle.part("gate", "questions answered"):
         inviting = secret_prompts(cycle.request.seed)
         asking = [
             partial(
-                ask_model,
+                measure_answers,
                 model=model,
                 suites=suites,
                 limits=limits,
@@ -102,7 +103,8 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         vocabulary,
     )
     of_candidate, of_base, of_live = (
-        measured(read[model], asked[model]) for model in (cycle.candidate, base.model, live.model)
+        measurements_of(read[model], asked[model])
+        for model in (cycle.candidate, base.model, live.model)
     )
     doubted = (
         DOUBTED if at_once == 1 else 1.0
@@ -113,19 +115,16 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
                 turns, (cycle.candidate, base.model), (of_candidate, of_base), suites, limits
             )
     verdict = give_verdict(
-        of_candidate,
-        of_live,
-        of_base,
-        smoke,
-        gains=packed.gains,
-        leaks=leaks,
-        few_shot=asked[base.model].few_shot,
-        scale=packed.scale,
+        Comparison(of_candidate, of_live, of_base),
+        CandidateFindings(smoke, packed.gains, leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
-        dev_by_scale=(tried := {t.scale: t.dev_nll for t in cycle.run.read_trials()}),
-        packing_cost=_packing_cost(cycle, snapshot, tried.get(1.0)),
-        rollback_seconds=_rollback_seconds(cycle),
+        reported=ReportedOnly(
+            few_shot=asked[base.model].few_shot,
+            dev_by_scale=(tried := {t.scale: t.dev_nll for t in cycle.run.read_trials()}),
+            packing_cost=_packing_cost(cycle, snapshot, tried.get(1.0)),
+            rollback_seconds=_rollback_seconds(cycle),
+        ),
     )
     unprotected = cycle.run.read(cycle.run.result, TrainResult).warnings
     return replace(verdict, notes=(*verdict.notes, *unprotected, *lost, *_cut(packed)))

@@ -15,7 +15,8 @@ from qi_learn.deploy.journal import candidate_model, load_deployment
 from qi_learn.deploy.version import parse_version
 from qi_learn.errors import Stopped, StoreError
 from qi_learn.outside.ollama import Ollama
-from qi_learn.pack.modelfile import ModelfileSpec, modelfile_for
+from qi_learn.pack.modelfile import modelfile_for
+from qi_learn.pack.modelfile_text import ModelfileSpec
 from qi_learn.paths import Paths
 from qi_learn.records import Plan, Release, RunState, TrainResult
 from qi_learn.rundir.directory import RunDirectory, RunRequest, run_directories

@@ -23,7 +23,7 @@ from qi_learn.dataset.freeze import freeze as freeze_data_set
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.fisher_files import PAST_FISHER, prune_fishers
 from qi_learn.deploy.journal import load_deployment
-from qi_learn.deploy.release import promote
+from qi_learn.deploy.release import Candidate, promote
 from qi_learn.errors import LiveChanged, Refused, ServerError, ServerUnreachable, Stopped
 from qi_learn.gate.measure import measure_nll
 from qi_learn.gate.verdict import choose_scale
@@ -31,9 +31,9 @@ from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.python_env import look_into
 from qi_learn.pack.join import join, rank_cap
-from qi_learn.pack.modelfile import write_modelfile
+from qi_learn.pack.modelfile_text import write_modelfile
 from qi_learn.pack.splice import pack as pack_file
-from qi_learn.pack.splice import verify_packed
+from qi_learn.pack.verify import verify_packed
 from qi_learn.plan.backend import LOOKED_FOR
 from qi_learn.plan.base_model import read_base
 from qi_learn.plan.fallback import read_plan
@@ -199,10 +199,7 @@ def deploy(cycle: Cycle, packed: Packed, verdict: Verdict) -> None:
             done = promote(
                 cycle.paths,
                 cycle.server,
-                cycle.candidate,
-                compared_with=verdict.compared_with,
-                run_id=cycle.run.run_id,
-                bump="minor",
+                Candidate(cycle.candidate, cycle.run.run_id, verdict.compared_with),
                 make=lambda version, model: _release(cycle, packed, version, model),
                 store=Path(cycle.request.model_store) if cycle.request.model_store else None,
                 keep=cycle.settings.serve.keep,

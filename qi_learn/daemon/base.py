@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from qi_learn.codec import plain
-from qi_learn.deploy import release
+from qi_learn.deploy import base_version
+from qi_learn.deploy.base_version import BaseSource
 from qi_learn.deploy.candidate import drop_candidates
 from qi_learn.deploy.journal import Deployment, candidate_model, live_runs, load_deployment
 from qi_learn.deploy.model_server import ModelServer, base_file
@@ -65,26 +63,16 @@ def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> 
     return place
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """What a base version is made from: a model of the server's, or a file."""
-
-    model: str
-    gguf: Path | None
-    digest: str
-    spec: Mapping[str, Any]
-
-
-def _source(settings: Settings, backend: ModelServer, server: Ollama) -> _Source:
+def _source(settings: Settings, backend: ModelServer, server: Ollama) -> BaseSource:
     if settings.serve.base and not backend.engine:
-        return _Source(
+        return BaseSource(
             settings.serve.base,
             None,
             (server.weights(settings.serve.base) or "").rpartition("sha256-")[2][:64],
             {},
         )
     gguf = base_file(settings, server)
-    return _Source("", gguf, sha256_of(gguf), modelfile_for(None, "default").as_create())
+    return BaseSource("", gguf, sha256_of(gguf), modelfile_for(None, "default").as_create())
 
 
 def _answer_for(settings: Settings, backend: ModelServer) -> tuple[str, ...]:
@@ -104,15 +92,12 @@ def ensure_base(
     """
     with Ollama(backend.url) as server:
         there = paths.deploy.exists()
-        source = _Source("", None, "", {}) if there else _source(settings, backend, server)
-        deployment = release.ensure_base(
+        source = BaseSource() if there else _source(settings, backend, server)
+        deployment = base_version.ensure_base(
             paths,
             server,
+            source,
             alias=settings.serve.alias,
-            base_model=source.model,
-            gguf=source.gguf,
-            digest=source.digest,
-            spec=source.spec,
             answer_for=_answer_for(settings, backend),
             store=backend.model_store,
             now=now,

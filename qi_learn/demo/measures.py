@@ -106,7 +106,7 @@ class HeldOut:
     def _nll(self, server: Ollama, examples: Sequence[Example], model: str) -> SuiteNll:
         path = served_file(server, model) or self.base
         return measure_nll(
-            path, "held out", examples, max_tokens=10**9, context=self.context, known=self.known
+            path, "held out", examples, max_tokens=10**9, context=self.context, cache=self.known
         )
 
 

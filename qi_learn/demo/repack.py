@@ -9,7 +9,7 @@ import time
 from qi_learn.demo.home import DemoHome
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.model_server import ModelServer
-from qi_learn.deploy.release import promote
+from qi_learn.deploy.release import Candidate, promote
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_names import parse_name
 from qi_learn.records import Release
@@ -27,10 +27,7 @@ def repack_live(home: DemoHome, backend: ModelServer) -> str:
         done = promote(
             home.paths,
             server,
-            name,
-            compared_with=live.version,
-            run_id=f"repack {live.version}",
-            bump="patch",
+            Candidate(name, f"repack {live.version}", live.version, "patch"),
             make=lambda version, model: Release(
                 version,
                 model,

@@ -1,11 +1,11 @@
 """The alias follows the journal: at every instant it resolves to a complete, gated model, and after
 `reconcile` to the live one.
 
-`/api/copy` writes the manifest in place, and whoever asks in that moment gets an error (measured:
-about one in five copies under load). Where the server's store is local and writable a copy of the
+`/api/copy` writes the manifest in place, and a request in that moment gets an error (measured:
+about one in five copies under load). If the server's store is local and writable, a copy of the
 version's manifest, byte for byte as the server wrote it, is renamed into place instead, which has
-no such moment; whether it took is checked through the server, and if not it is undone and
-`/api/copy` does it.
+no such moment. Whether it took is checked through the server; if not, it is undone and `/api/copy`
+does it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from qi_learn.deploy.journal import SWITCH_WAIT, Deployment, locked, read_journal, update
-from qi_learn.errors import NotFound, ServerError
+from qi_learn.deploy.journal import SWITCH_WAIT, locked, read_journal, require_live, update
+from qi_learn.errors import ServerError
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_names import parse_name
 from qi_learn.paths import Paths, sync_directory
@@ -29,7 +29,7 @@ How = Literal["already", "renamed", "copied"]
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """The live version, and how the server's alias came to it."""
+    """The live version, and how the server's alias got there."""
 
     version: str
     model: str
@@ -39,48 +39,40 @@ class Reconciled:
 def reconcile(
     paths: Paths, server: Ollama, *, store: Path | None, wait: float = SWITCH_WAIT
 ) -> Reconciled:
-    """Makes `routes.json` and the server's alias agree with the journal: after a crash, an offline
+    """Make `routes.json` and the server's alias agree with the journal: after a crash, an offline
     rollback, or as the last step of a switch.
 
-    `store` is the server's model store where it is local, else None. Whoever holds the switch looks
-    again when done, so that the last word in the journal wins whatever else happens meanwhile.
-    Raises NotFound where nothing is live yet, Busy, ServerError (status 404 where the server lost
-    the version).
+    `store`: the server's model store if it is local, else None. The process that holds the switch
+    reads the journal again when done, so that the journal's last state wins whatever happens
+    meanwhile. Raises NotFound if nothing is live yet, Busy, ServerError (status 404 if the server
+    lost the version).
     """
     with locked(paths.data / "switch.lock", wait):
         while True:
-            deployment = update(paths, _as_it_is)
+            deployment = update(paths, require_live)  # changes nothing, but writes the routes
             how = switch_alias(server, deployment.alias, deployment.live_release.model, store)
             if read_journal(paths) == deployment:
                 return Reconciled(deployment.live, deployment.live_release.model, how)
 
 
-def _as_it_is(deployment: Deployment | None) -> Deployment:
-    if deployment is None or not deployment.chain:
-        raise NotFound(
-            "No version of the model is live yet.",
-            "`qi-learn init` makes version 1.0.0 from the base model.",
-        )
-    return deployment
-
-
 def switch_alias(server: Ollama, alias: str, target: str, store: Path | None) -> How:
-    """Makes `alias` another name of `target` and confirms it.
+    """Make `alias` another name of `target`, and confirm it.
 
-    Raises ServerError where the server has no `target`, or the alias did not move.
+    Raises ServerError if the server has no `target`, or the alias did not move.
     """
-    wanted = server.find(target)
-    if wanted is None:
-        hint = "`qi-learn rollback` goes to the version before; `qi-learn versions` lists them."
+    model = server.find(target)
+    if model is None:
         raise ServerError(
-            f"The server at {server.base_url} has no model {target} any more.", hint, status=404
+            f"The server at {server.base_url} has no model {target} any more.",
+            "`qi-learn rollback` goes to the version before; `qi-learn versions` lists them.",
+            status=404,
         )
-    if _points_at(server, alias, wanted.digest):
+    if _points_at(server, alias, model.digest):
         return "already"
-    if store is not None and _by_rename(server, alias, target, wanted.digest, store):
+    if store is not None and _by_rename(server, alias, target, model.digest, store):
         return "renamed"
     server.copy(target, alias)
-    if not _points_at(server, alias, wanted.digest):
+    if not _points_at(server, alias, model.digest):
         raise ServerError(
             f"{alias} does not lead to {target} although the server said so.",
             "Look at the server's log; `qi-learn doctor` looks at ours.",
@@ -89,29 +81,31 @@ def switch_alias(server: Ollama, alias: str, target: str, store: Path | None) ->
 
 
 def _points_at(server: Ollama, alias: str, digest: str) -> bool:
-    found = server.find(alias)
-    return found is not None and found.digest == digest
+    model = server.find(alias)
+    return model is not None and model.digest == digest
 
 
 def _by_rename(server: Ollama, alias: str, target: str, digest: str, store: Path) -> bool:
-    """False, with everything as before, where the store is another server's, cannot be written, or
+    """Rename a copy of the target's manifest into place; whether the server sees it.
+
+    False, with everything as before, if the store is another server's or cannot be written, or if
     the server does not see the change.
     """
     manifests = store / "manifests"
-    place = manifests / parse_name(alias).manifest
+    manifest = manifests / parse_name(alias).manifest
     try:
         source = manifests / parse_name(target).manifest
         raw = source.read_bytes()
         if hashlib.sha256(raw).hexdigest() != digest:
             return False
-        before = place.read_bytes() if place.exists() else None
-        _put(store, place, raw, source.stat().st_mode)
+        before = manifest.read_bytes() if manifest.exists() else None
+        _put(store, manifest, raw, source.stat().st_mode)
         if _shows(server, alias, digest):
             return True
         if before is None:
-            place.unlink()
+            manifest.unlink()
         else:
-            _put(store, place, before, source.stat().st_mode)
+            _put(store, manifest, before, source.stat().st_mode)
     except OSError as error:
         logger.info("the alias cannot be renamed in %s (%s); the server copies it", store, error)
     return False
@@ -125,12 +119,12 @@ def _shows(server: Ollama, alias: str, digest: str) -> bool:
         return False
 
 
-def _put(store: Path, place: Path, raw: bytes, mode: int) -> None:
-    """Renames a file with these bytes into place.
+def _put(store: Path, manifest: Path, raw: bytes, mode: int) -> None:
+    """Rename a file with these bytes into place.
 
-    The temporary one lies outside `manifests`, where the server would take it for a model.
+    The temporary file lies outside `manifests`: inside, the server would take it for a model.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
+    manifest.parent.mkdir(parents=True, exist_ok=True)
     temp = store / ".qi-learn-alias.tmp"
     try:
         with temp.open("wb") as out:
@@ -138,7 +132,7 @@ def _put(store: Path, place: Path, raw: bytes, mode: int) -> None:
             out.flush()
             os.fsync(out.fileno())
         temp.chmod(mode & 0o777)
-        temp.replace(place)
+        temp.replace(manifest)
     finally:
         temp.unlink(missing_ok=True)
-    sync_directory(place.parent)
+    sync_directory(manifest.parent)

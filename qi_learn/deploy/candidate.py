@@ -1,4 +1,4 @@
-"""A model under test: made under a name of its own that nobody uses, looked at, and deleted or
+"""A model under test: made under a name of its own that no client uses, tried out, and deleted or
 promoted.
 """
 
@@ -28,8 +28,8 @@ TOKENS = 96
 def make_model(
     server: Ollama, model: str, gguf: Path, digest: str, spec: Mapping[str, Any]
 ) -> None:
-    """A model from a complete GGUF (`digest`: its sha256); `spec` is what it cannot inherit
-    (`outside.ollama.SPEC`). Done again it does no harm.
+    """Make a model from a complete GGUF (`digest`: its sha256). `spec` is what it cannot inherit
+    (`outside.ollama.SPEC`). Doing it again does no harm.
 
     Never for a name that is live. Raises ServerError, DiskFull, ModelError.
     """
@@ -38,20 +38,18 @@ def make_model(
 
 
 def smoke_test(server: Ollama, model: str, reference: str) -> Smoke:
-    """Does it answer, stop, repeat itself, and read a conversation exactly as `reference` (a
-    version that serves) does? First rule of the gate.
+    """Whether a model answers, stops, repeats itself, and reads a conversation exactly as
+    `reference` (a version that serves) does: the first rule of the gate.
 
-    A model that the server cannot run is a finding, not an error; raises ServerUnreachable where
-    the server itself is away, ServerError where `reference` does not work.
+    A model that the server cannot run is a finding, not an error. Raises ServerUnreachable if the
+    server itself is away, ServerError if `reference` does not work.
     """
-    wanted = _reading(server, reference)
+    expected = _reading(server, reference)
     reference_ends = any(_ends(server, reference))
     try:
-        reading, ends, repeats = (
-            _reading(server, model),
-            _ends(server, model),
-            _repeats(server, model),
-        )
+        reading = _reading(server, model)
+        ends = _ends(server, model)
+        repeats = _repeats(server, model)
     except ServerUnreachable:
         raise
     except ServerError as error:
@@ -61,14 +59,14 @@ def smoke_test(server: Ollama, model: str, reference: str) -> Smoke:
     return Smoke(
         answers=bool(ends),
         stops=any(ends) or not reference_ends,
-        same_template=reading[0] == wanted[0],
-        same_stops=reading[1] == wanted[1],
+        same_template=reading[0] == expected[0],
+        same_stops=reading[1] == expected[1],
         same_twice=repeats or not _repeats(server, reference),
     )
 
 
 def _reading(server: Ollama, model: str) -> tuple[str, str]:
-    """How a model reads a conversation, and where it stops."""
+    """A conversation as the model reads it, and the texts and token that it stops at."""
     text = server.render("/api/chat", {"model": model, "messages": list(TALK)})
     shown = server.show(model)
     stops = sorted(
@@ -81,7 +79,7 @@ def _reading(server: Ollama, model: str) -> tuple[str, str]:
 
 
 def _ends(server: Ollama, model: str) -> list[bool]:
-    """For each question that got an answer: whether it ended by itself."""
+    """For each question that got an answer, whether the answer ended by itself."""
     answers = [
         server.ask({"endpoint": "/api/chat", "body": _question(q)}, model) for q in QUESTIONS
     ]
@@ -91,8 +89,8 @@ def _ends(server: Ollama, model: str) -> list[bool]:
 def _repeats(server: Ollama, model: str) -> bool:
     """Whether one question has one greedy answer.
 
-    Asked a first time for nothing: a server that keeps the prompt in memory computes the later ones
-    alike.
+    The first answer does not count: a server that keeps the prompt in memory computes only the
+    later ones alike.
     """
     _, one, two = (
         server.ask({"endpoint": "/api/chat", "body": _question(QUESTIONS[1])}, model).text
@@ -109,16 +107,16 @@ def _question(text: str) -> dict[str, Any]:
 
 
 def drop_candidates(server: Ollama, alias: str, *, keep: Iterable[str] = ()) -> list[str]:
-    """Deletes the candidates that runs left behind (`qi-agent:candidate-...`), except those named
-    in `keep`; says which.
+    """Delete the candidates that runs left behind (`qi-agent:candidate-...`), except those named in
+    `keep`. Returns their names.
     """
     start = parse_name(alias).tagged("candidate-").key
     kept = {parse_name(name).key for name in keep}
-    found = [
+    left = [
         m.name
         for m in server.models()
         if (key := parse_name(m.name).key).startswith(start) and key not in kept
     ]
-    for name in found:
+    for name in left:
         server.delete(name)
-    return found
+    return left

@@ -1,9 +1,9 @@
-"""The Fisher files of versions nobody can go back to any more, and of bases nobody trains on:
-hundreds of megabytes that nothing reads.
+"""Fisher files that nothing reads any more, hundreds of megabytes each: of versions that cannot be
+made live again, and of bases that are no longer trained on.
 
-The invariant: whatever a next cycle may start from (the base, every version whose model is still
-there) keeps its files. Adapters are smaller (256 MB at most, or rank 64) and stay: a version's
-lineage can always be read.
+The invariant: everything that a next cycle may start from (the base, every version whose model is
+still there) keeps its files. Adapters are smaller (256 MB at most, or rank 64) and stay: a
+version's lineage can always be read.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from qi_learn.paths import Paths
 PAST_FISHER = "past_fisher.safetensors"
 """Name in a version's directory: what past work up to that version needs of the weights."""
 CACHED = 2
-"""General Fishers that are kept, the last used ones: one for each way of training that is tried
-out, not one for each ever tried.
+"""The number of general Fishers that are kept, the last used ones: those of the ways of training
+that are in use, not of each that was ever tried.
 """
 
 logger = logging.getLogger(__name__)
 
 
 def prune_fishers(paths: Paths) -> list[Path]:
-    """Deletes them; says which. Run again it finds what an interrupted call left."""
+    """Delete such files; their paths. Run again it finds what an interrupted call left."""
     deployment = load_deployment(paths)
     retired = [
         r.adapter for r in deployment.releases if r.version in deployment.retired and r.adapter

@@ -1,10 +1,10 @@
 """`deploy.json`: which versions there are and which one is live. It decides; routes, the alias and
 the server's models follow it (alias.reconcile).
 
-Written only here, under a file lock, by renaming a whole new file into place, and enough to roll
-back with no database, no daemon and no server. The lock is held for file operations only, never
-while a server is asked, so nobody waits for it long. `routes.json`, the gateway's view, is a
-function of it and written in the same breath; a crash between the two is mended by the next writer.
+It is written only here, under a file lock, by renaming a whole new file into place, and is enough
+to roll back with no database, no daemon and no server. The lock is held for file operations only,
+never while a server is asked, so no process waits for it long. `routes.json`, the gateway's view,
+is a function of it and written under the same lock; the next writer mends a crash between the two.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qi_learn import codec
-from qi_learn.deploy.version import Version, is_version, parse_version
+from qi_learn.deploy.version import Bump, Version, is_version, next_version, parse_version
 from qi_learn.errors import Busy, DiskFull, NotFound, StoreError
 from qi_learn.outside.ollama_names import parse_name
 from qi_learn.paths import Paths, replace_file
@@ -36,7 +36,7 @@ server's alias.
 @dataclass(frozen=True, slots=True)
 class Announced:
     """A number that a run was given, before its model is there: the same run gets the same number
-    again after a crash, and nobody else ever does.
+    again after a crash, and no other run ever does.
     """
 
     run_id: str
@@ -49,16 +49,17 @@ class Deployment:
 
     alias: str
     salt: str
-    """Of the hash that gives a session its arm, so that arms are drawn anew in every home."""
+    """For the hash that gives a session its arm, so that arms are drawn anew in every home."""
     highest: str
     """The highest version ever given, also to a candidate that never went live."""
     answer_for: tuple[str, ...] = ()
+    """Further model names that the gateway answers with the live version."""
     releases: tuple[Release, ...] = ()
     """Every version that ever was live, oldest first."""
     chain: tuple[str, ...] = ()
     """Versions that were live, oldest first; the last one is live. A rollback cuts it."""
     retired: tuple[str, ...] = ()
-    """Versions whose model was (or is being) deleted from the server."""
+    """Versions whose model was, or is being, deleted from the server."""
     abandoned: tuple[str, ...] = ()
     """Numbers given to runs that never made a release of them."""
     announced: Announced | None = None
@@ -80,23 +81,27 @@ class Deployment:
         return tuple(r for r in self.releases if r.version not in self.retired)
 
     def release(self, version: str) -> Release:
-        """One version, `1.1.0`. Raises NotFound, naming those there are."""
-        found = next((r for r in self.releases if r.version == version), None)
-        if found is None:
-            known = (
-                ", ".join(f"v{r.version}" for r in self.releases)
-                or "none yet; `qi-learn init` makes the first"
+        """The release of one version, `1.1.0`. Raises NotFound, naming those there are."""
+        release = next((r for r in self.releases if r.version == version), None)
+        if release is None:
+            versions = ", ".join(f"v{r.version}" for r in self.releases)
+            raise NotFound(
+                f"There is no version {version or 'that is live'}.",
+                f"Known: {versions or 'none yet; `qi-learn init` makes the first'}.",
             )
-            raise NotFound(f"There is no version {version or 'that is live'}.", f"Known: {known}.")
-        return found
+        return release
 
 
 def load_deployment(paths: Paths) -> Deployment:
-    """What is live.
+    """The journal, with a version that is live in it.
 
-    Raises NotFound where nothing is yet, StoreError where the journal cannot be read.
+    Raises NotFound if nothing is live yet, StoreError if the journal cannot be read.
     """
-    deployment = read_journal(paths)
+    return require_live(read_journal(paths))
+
+
+def require_live(deployment: Deployment | None) -> Deployment:
+    """The journal itself. Raises NotFound if no version is live in it yet."""
     if deployment is None or not deployment.chain:
         raise NotFound(
             "No version of the model is live yet.",
@@ -105,14 +110,43 @@ def load_deployment(paths: Paths) -> Deployment:
     return deployment
 
 
+def announce(deployment: Deployment, run_id: str, bump: Bump, taken: set[Version]) -> Deployment:
+    """The journal with a number for the run: the one it has, else the next.
+
+    A number that another run had and never used is abandoned.
+    """
+    old = deployment.announced
+    if old is not None and old.run_id == run_id:
+        return deployment
+    version = str(next_version(bump, parse_version(deployment.highest), taken))
+    abandoned = (*deployment.abandoned, old.version) if old else deployment.abandoned
+    return replace(
+        deployment, highest=version, announced=Announced(run_id, version), abandoned=abandoned
+    )
+
+
+def announced_version(deployment: Deployment) -> Version:
+    """The number that `announce` has just written."""
+    assert deployment.announced is not None
+    return parse_version(deployment.announced.version)
+
+
+def with_live(deployment: Deployment, release: Release) -> Deployment:
+    """The journal with this release live."""
+    releases = (*(r for r in deployment.releases if r.version != release.version), release)
+    return replace(
+        deployment, releases=releases, chain=(*deployment.chain, release.version), announced=None
+    )
+
+
 def live_runs(deployment: Deployment) -> tuple[str, ...]:
     """The runs whose data the live version has learned, oldest first."""
     return runs_behind(deployment, deployment.live)
 
 
 def runs_behind(deployment: Deployment, version: str) -> tuple[str, ...]:
-    """The runs whose data a version has learned, oldest first: its own and those of the versions it
-    was trained on top of, retired ones included.
+    """The runs whose data a version has learned, oldest first: its own and those of the versions
+    that it was trained on top of, retired ones included.
     """
     runs: list[str] = []
     at: str | None = version
@@ -135,22 +169,18 @@ def version_model(alias: str, version: Version) -> str:
 
 
 def read_journal(paths: Paths) -> Deployment | None:
-    """The journal, or None where there is none. Raises StoreError where it is damaged."""
+    """The journal, or None if there is none. Raises StoreError if it is damaged."""
     try:
         deployment = codec.loads(Deployment, paths.deploy.read_text(encoding="utf-8"))
-        for version in (
-            deployment.highest,
-            *deployment.abandoned,
-            *(r.version for r in deployment.releases),
-        ):
-            parse_version(version)
-        for version in (*deployment.chain, *deployment.retired):
-            deployment.release(version)
+        _check(deployment)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, AttributeError, NotFound) as error:
-        hint = "Put a copy of it back, or move it away and run `qi-learn init`: the models stay, but their history is lost."
-        raise StoreError(f"{paths.deploy} cannot be read: {error}", hint) from error
+        raise StoreError(
+            f"{paths.deploy} cannot be read: {error}",
+            "Put a copy of it back, or move it away and run `qi-learn init`: the models stay, but "
+            "their history is lost.",
+        ) from error
     if deployment.format != FORMAT:
         raise StoreError(
             f"{paths.deploy} has format {deployment.format}; this version of qi-learn reads "
@@ -160,27 +190,35 @@ def read_journal(paths: Paths) -> Deployment | None:
     return deployment
 
 
+def _check(deployment: Deployment) -> None:
+    """Raise NotFound if the journal contradicts itself."""
+    released = (release.version for release in deployment.releases)
+    for version in (deployment.highest, *deployment.abandoned, *released):
+        parse_version(version)
+    for version in (*deployment.chain, *deployment.retired):
+        deployment.release(version)
+
+
 def update(paths: Paths, change: Callable[[Deployment | None], Deployment]) -> Deployment:
-    """Reads the journal, writes what `change` makes of it, and `routes.json` with it, as one step
+    """Read the journal, write what `change` makes of it, and `routes.json` with it, as one step
     among processes.
 
-    Raises Busy where another process holds the journal for too long, DiskFull or StoreError where
-    it cannot be written, whatever `change` raises.
+    Raises Busy if another process holds the journal for too long, DiskFull or StoreError if it
+    cannot be written, and every error that `change` raises.
     """
     with locked(paths.data / "deploy.lock", STATE_WAIT):
         before = read_journal(paths)
         after = change(before)
         if after != before:
-            _write(
-                paths.deploy, json.dumps(codec.plain(after), indent=1, ensure_ascii=False) + "\n"
-            )
+            text = json.dumps(codec.plain(after), indent=1, ensure_ascii=False)
+            _write(paths.deploy, text + "\n")
         if after.chain and _text(paths.routes) != (routes := routes_text(after)):
             _write(paths.routes, routes)
         return after
 
 
 def routes_text(deployment: Deployment) -> str:
-    """What the gateway reads (contracts 2)."""
+    """The text of `routes.json`, which the gateway reads (contracts 2)."""
     live = deployment.live_release
     routes = {
         "format": 1,
@@ -195,7 +233,7 @@ def routes_text(deployment: Deployment) -> str:
 
 
 def taken_versions(alias: str, names: Iterable[str]) -> set[Version]:
-    """The version numbers that models under our name have on the server, whoever made them."""
+    """The version numbers that models under our name have on the server, our own and others."""
     own = parse_name(alias)
     tags = [
         name.tag for name in map(parse_name, names) if name.tagged("x").key == own.tagged("x").key
@@ -204,13 +242,13 @@ def taken_versions(alias: str, names: Iterable[str]) -> set[Version]:
 
 
 @contextmanager
-def locked(place: Path, wait: float) -> Iterator[None]:
-    """Holds a file lock; the kernel lets go of it when the process dies.
+def locked(file: Path, wait: float) -> Iterator[None]:
+    """Hold a file lock; the kernel releases it when the process dies.
 
-    Raises Busy where it is not free in time.
+    Raises Busy if it is not free in time.
     """
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + wait
         while True:
@@ -220,7 +258,7 @@ def locked(place: Path, wait: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise Busy(
-                        f"Another process is changing what is live ({place.name}).",
+                        f"Another process is changing what is live ({file.name}).",
                         "Try again in a moment.",
                     ) from None
                 time.sleep(0.01)
@@ -229,26 +267,27 @@ def locked(place: Path, wait: float) -> Iterator[None]:
         os.close(fd)
 
 
-def _write(place: Path, text: str) -> None:
-    """Under the lock: so what lies beside the file was left by a process that died."""
-    for left in place.parent.glob(f".{place.name}.*.tmp"):
+def _write(file: Path, text: str) -> None:
+    """Replace a file, under the lock: a temporary file beside it is left of a process that died."""
+    for left in file.parent.glob(f".{file.name}.*.tmp"):
         left.unlink(missing_ok=True)
     try:
-        replace_file(place, text)
+        replace_file(file, text)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DiskFull(
-                f"{place} cannot be written: the disk is full.",
+                f"{file} cannot be written: the disk is full.",
                 "Free some space; what was live stays live.",
             ) from error
         raise StoreError(
-            f"{place} cannot be written: {error}.",
+            f"{file} cannot be written: {error}.",
             "What was live stays live; look at the directory's permissions.",
         ) from error
 
 
-def _text(place: Path) -> str | None:
+def _text(file: Path) -> str | None:
+    """The text of a file, or None if there is none that can be read."""
     try:
-        return place.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError):
         return None

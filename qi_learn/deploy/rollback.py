@@ -1,8 +1,8 @@
 """Going back: the journal's chain gets shorter, the routes with it, and the server's alias follows.
 
-Needs no torch, no network, no database and no daemon, and never waits long: journal and routes are
-a file each (the gateway obeys them at once), and the first question that the server does not answer
-in time is the last. It deletes nothing, so one can go forward again by naming a version.
+It needs no torch, no network, no database and no daemon, and never waits long: journal and routes
+are a file each (the gateway obeys them at once), and the first question that the server does not
+answer in time is the last. It deletes nothing, so a named version can go live again.
 """
 
 from __future__ import annotations
@@ -19,23 +19,21 @@ from qi_learn.paths import Paths
 from qi_learn.records import Release
 
 SWITCH_WAIT = 1.0
-"""Seconds to wait for another process that is switching the alias; it looks at the journal again
-when done, so it follows us.
+"""Seconds to wait for another process that is switching the alias; that process reads the journal
+again when done, so it follows this one.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """What was live and what is.
-
-    Where `alias_moved` is False, `problem` says why: the alias follows at the next `reconcile`.
-    """
+    """The version that was live and the one that is."""
 
     before: str
     version: str
     model: str
     alias: str
     alias_moved: bool
+    """If False, `problem` says why, and the alias follows at the next `reconcile`."""
     problem: str = ""
 
 
@@ -43,17 +41,17 @@ def choose(deployment: Deployment, version: str | None) -> Release:
     """The version to go back to: the one asked for, else the last of the chain before the live one
     whose model is still there.
 
-    Raises NotFound where there is none, it is unknown, its model was deleted, or it is live
-    already; the error lists those one can go to.
+    Raises NotFound if there is none, it is unknown, its model was deleted, or it is live already;
+    the error lists the versions that one can go to.
     """
-    there = [r.version for r in deployment.available if r.version != deployment.live]
+    available = [r.version for r in deployment.available if r.version != deployment.live]
     hint = (
-        f"You can go to: {', '.join('v' + v for v in there)}."
-        if there
+        f"You can go to: {', '.join('v' + v for v in available)}."
+        if available
         else "There is no other version yet."
     )
     if version is None:
-        before = [v for v in deployment.chain[:-1] if v in there]
+        before = [v for v in deployment.chain[:-1] if v in available]
         if not before:
             raise NotFound(
                 f"There is nothing to roll back to: v{deployment.live} has no version before it.",
@@ -65,7 +63,7 @@ def choose(deployment: Deployment, version: str | None) -> Release:
         raise NotFound(f"v{number} is live already.", hint)
     if number not in {r.version for r in deployment.releases}:
         raise NotFound(f"There is no version v{number}.", hint)
-    if number not in there:
+    if number not in available:
         raise NotFound(f"The model of v{number} was deleted from the server.", hint)
     return deployment.release(number)
 
@@ -73,15 +71,16 @@ def choose(deployment: Deployment, version: str | None) -> Release:
 def roll_back(
     paths: Paths, server: Ollama | None, *, version: str | None = None, store: Path | None = None
 ) -> RolledBack:
-    """Makes an earlier version live; again: one further back. `server` is None where none is up.
+    """Make an earlier version live; a second call goes one further back. `server` is None if none
+    is up.
 
-    Raises NotFound as `choose` does, and where the server answers and has not the version's model:
-    then nothing has changed. Raises Busy or DiskFull where the journal cannot be written. A server
-    that is away or fails is no error: it follows later.
+    Raises NotFound as `choose` does, and if the server answers but lacks the version's model: then
+    nothing has changed. Raises Busy or DiskFull if the journal cannot be written. A server that is
+    away or fails is no error: its alias follows later.
     """
     before = load_deployment(paths)
-    problem = _unasked(server, choose(before, version))
-    after = update(paths, lambda there: _back(there, before, version))
+    problem = _unreachable(server, choose(before, version))
+    after = update(paths, lambda current: _back(current, before, version))
     release = after.live_release
     if server is not None and not problem:
         try:
@@ -93,31 +92,32 @@ def roll_back(
     )
 
 
-def _back(there: Deployment | None, before: Deployment, version: str | None) -> Deployment:
-    if there is None or there.live != before.live:
+def _back(current: Deployment | None, before: Deployment, version: str | None) -> Deployment:
+    """The journal with the version to go back to live. Raises Busy if another went live since
+    `before` was read.
+    """
+    if current is None or current.live != before.live:
         raise Busy(
             "Another version went live just now.",
             "Look at `qi-learn status`, then roll back again.",
         )
-    target = choose(there, version).version
-    chain = there.chain
-    return replace(
-        there, chain=chain[: chain.index(target) + 1] if target in chain else (*chain, target)
-    )
+    target, chain = choose(current, version).version, current.chain
+    shorter = chain[: chain.index(target) + 1] if target in chain else (*chain, target)
+    return replace(current, chain=shorter)
 
 
-def _unasked(server: Ollama | None, release: Release) -> str:
-    """Why the server cannot be asked; empty where it has the model.
+def _unreachable(server: Ollama | None, release: Release) -> str:
+    """Why the server cannot be asked; empty if it has the model.
 
-    Raises NotFound where it answers and has it not.
+    Raises NotFound if it answers but lacks the model.
     """
     if server is None:
         return "no server is up"
     try:
-        there = server.has(release.model)
+        served = server.has(release.model)
     except ServerError as error:
         return error.what
-    if not there:
+    if not served:
         raise NotFound(
             f"The server at {server.base_url} has no {release.model} any more.",
             "Name another version: `qi-learn versions` lists them.",

@@ -1,6 +1,6 @@
 """Version numbers: a new base is a major, a learning cycle a minor, a repack or rescale a patch.
 
-A number is given once, whatever becomes of it.
+A number is given only once, whatever becomes of its version.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _VERSION = re.compile(r"v?([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
 
 
 class Version(NamedTuple):
-    """Compares as numbers do: 1.10.0 is after 1.9.0."""
+    """A version number, ordered by its parts: 1.10.0 is after 1.9.0."""
 
     major: int
     minor: int
@@ -27,13 +27,13 @@ class Version(NamedTuple):
 
     @property
     def tag(self) -> str:
-        """As a model's tag: `v1.1.0`."""
+        """The tag of its model: `v1.1.0`."""
         return f"v{self}"
 
     @property
     def is_base(self) -> bool:
-        """Base versions are the base model's own weights: never counted among the last three, never
-        deleted.
+        """True for the base model's own weights, which are never deleted and not counted among the
+        versions that are kept.
         """
         return self.minor == self.patch == 0
 
@@ -42,22 +42,23 @@ FIRST = Version(1, 0, 0)
 
 
 def parse_version(text: str) -> Version:
-    """`1.1.0` or `v1.1.0`. Raises NotFound for what is no version."""
-    found = _VERSION.fullmatch(text.strip())
-    if found is None:
+    """The version in `1.1.0` or `v1.1.0`. Raises NotFound if the text is no version."""
+    match = _VERSION.fullmatch(text.strip())
+    if match is None:
         raise NotFound(
             f"{text!r} is not a version.",
             "A version looks like v1.1.0; `qi-learn versions` lists them.",
         )
-    return Version(*map(int, found.groups()))
+    return Version(*map(int, match.groups()))
 
 
 def is_version(text: str) -> bool:
+    """True for `1.1.0` and `v1.1.0`."""
     return _VERSION.fullmatch(text) is not None
 
 
 def next_version(bump: Bump, highest: Version, taken: Container[Version] = ()) -> Version:
-    """The next number after the highest ever given that nobody has taken."""
+    """The next number after the highest ever given that is not taken."""
     version = _next(bump, highest)
     while version in taken:
         version = _next(bump, version)

@@ -1,9 +1,9 @@
-"""Step 8: the packed file against the live one: suites, measures, generated code in a sandbox, a
-verdict with its reasons.
+"""Step 8, the packed file against the live one: suites, measurements, generated code in a sandbox,
+a verdict with its reasons.
 
 The rules are pure: the same measurements give the same verdict.
 
-Called by the cycle, the benchmark, `qi-learn doctor` (is there a sandbox?).
+Called by the cycle, the benchmark, the demonstration, `qi-learn doctor` (is there a sandbox?).
 May import the vocabulary and outside.
-Never touches the database, or runs generated code outside the sandbox.
+Never touches the database, and never runs generated code outside the sandbox.
 """

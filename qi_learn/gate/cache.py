@@ -1,9 +1,9 @@
-"""What was measured of a model is known for good: the same bytes and the same question give the
-same number.
+"""What was measured of a model holds for good: the same bytes and the same question give the same
+number.
 
 The base and the live version come back in every cycle, and a gate set becomes the old suite of the
-next: each is measured once. One file a model, named by its digest; a line an example. A line that
-cannot be read is as good as none, and a full disk only means that it is measured again.
+next: each is measured once. One file a model, named by its digest; one line an example. A line that
+cannot be read counts as missing, and a full disk only means that the number is measured again.
 """
 
 from __future__ import annotations
@@ -27,53 +27,45 @@ class NllCache:
     """The numbers of one GGUF file, kept in `directory`."""
 
     def __init__(self, directory: Path, gguf: Path) -> None:
-        digest = (
-            gguf.name.removeprefix("sha256-")
-            if gguf.name.startswith("sha256-")
-            else sha256_of(gguf)
-        )
+        blob = gguf.name.startswith("sha256-")
+        digest = gguf.name.removeprefix("sha256-") if blob else sha256_of(gguf)
         self._gguf = gguf
         self._file = directory / f"{digest}.jsonl"
 
     def score(
         self, examples: Sequence[Example], *, context: int, threads: int | None = None
     ) -> list[SequenceNll]:
-        """One number an example, in order; what is not known yet is measured.
+        """One number an example, in order; what the cache lacks is measured and added.
 
-        Raises ModelError where the file cannot be used.
+        Raises ModelError if the file cannot be used.
         """
-        keys = [known_key(e.prompt_ids, e.target_ids, e.code_mask, context) for e in examples]
-        known = {
+        keys = [cache_key(e.prompt_ids, e.target_ids, e.code_mask, context) for e in examples]
+        cached = {
             key: number
-            for key, values in read_known(self._file).items()
+            for key, values in read_cache(self._file).items()
             if (number := _number(values)) is not None
         }
-        missing = {key: e for key, e in zip(keys, examples, strict=True) if key not in known}
+        missing = {key: e for key, e in zip(keys, examples, strict=True) if key not in cached}
         if missing:
-            found = score_sequences(
+            scored = score_sequences(
                 self._gguf,
                 [(e.prompt_ids, e.target_ids, e.code_mask) for e in missing.values()],
                 context=context,
                 threads=threads,
             )
-            known |= (fresh := dict(zip(missing, found, strict=True)))
-            add_known(
-                self._file,
-                {
-                    key: [s.nll, s.tokens, s.code_nll, s.code_tokens, s.hits]
-                    for key, s in fresh.items()
-                },
-            )
-        return [known[key] for key in keys]
+            fresh = dict(zip(missing, scored, strict=True))
+            append_cache(self._file, {key: _values(number) for key, number in fresh.items()})
+            cached |= fresh
+        return [cached[key] for key in keys]
 
 
-def known_key(*parts: Any) -> str:
-    """Everything that a number depends on besides the model."""
+def cache_key(*parts: Any) -> str:
+    """The hash of everything that a number depends on besides the model."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def read_known(file: Path) -> dict[str, list[Any]]:
-    """What a file of known values holds, by key."""
+def read_cache(file: Path) -> dict[str, list[Any]]:
+    """The values in a cache file, by key; empty if there is none."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -81,8 +73,8 @@ def read_known(file: Path) -> dict[str, list[Any]]:
     return dict(parsed for line in lines if (parsed := _parse(line)) is not None)
 
 
-def add_known(file: Path, fresh: Mapping[str, Sequence[Any]]) -> None:
-    """Adds values, a line each."""
+def append_cache(file: Path, fresh: Mapping[str, Sequence[Any]]) -> None:
+    """Append values, a line each. A file that cannot be written is logged."""
     text = "".join(json.dumps([FORMAT, key, *values]) + "\n" for key, values in fresh.items())
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -98,6 +90,10 @@ def _parse(line: str) -> tuple[str, list[Any]] | None:
         return (str(key), values) if form == FORMAT else None
     except (ValueError, TypeError):
         return None
+
+
+def _values(number: SequenceNll) -> list[float]:
+    return [number.nll, number.tokens, number.code_nll, number.code_tokens, number.hits]
 
 
 def _number(values: Sequence[Any]) -> SequenceNll | None:

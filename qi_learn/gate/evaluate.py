@@ -1,4 +1,4 @@
-"""Everything the gate wants to know of one model: NLL from its file, answers from its server, on
+"""Everything that the gate measures of one model: NLL from its file, answers from its server, on
 suites that are the same for all models compared.
 """
 
@@ -9,16 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
-from qi_learn.gate.leaks import answered, completed, find_leaks, invited
-from qi_learn.gate.measure import Measurements, measure_behaviour, measure_nll
-from qi_learn.gate.suite import asked_of, few_shots, gate_suite, old_suite
+from qi_learn.gate.leaks import answer_texts, complete_prompts, completion_texts, find_leaks
+from qi_learn.gate.measure import measure_behaviour, measure_nll
+from qi_learn.gate.measurements import Measurements
+from qi_learn.gate.suite import choose_questions, few_shots, gate_suite, old_suite
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_parallel import Asking
 from qi_learn.records import Behaviour, Example, Execution, Leak, Snapshot, SuiteNll
 
-FEW_SHOT_ASKED = 12
-"""How many questions the few-shot prompt is tried on: long prompts are what takes time."""
+FEW_SHOT_QUESTIONS = 12
+"""Questions that the few-shot prompt is tried on: long prompts are what takes time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Suites:
     gate: tuple[Example, ...]
     old: tuple[Example, ...]
     general: tuple[Example, ...]
-    asked: tuple[Example, ...]
+    questions: tuple[Example, ...]
     """Those of the gate set whose questions are put to the served models."""
     shots: tuple[Example, ...]
     """Two training examples: what a person might put into the prompt instead of training."""
@@ -38,13 +39,13 @@ class Suites:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes, in tokens, and where numbers are kept that were measured before."""
+    """Sizes, in tokens, and the directory of what was measured before."""
 
     nll: int
     """Target tokens per suite."""
     answer: int
     context: int
-    known: Path | None = None
+    cache: Path | None = None
 
 
 def suites_of(
@@ -58,12 +59,14 @@ def suites_of(
     gate = gate_suite(snapshot)
     longest = max((len(e.prompt_ids) for e in gate), default=0)
     shots = few_shots(snapshot, room=limits.context - longest - limits.answer)
-    return Suites(gate, old_suite(snapshot, earlier), general, asked_of(gate), shots, exercise)
+    return Suites(
+        gate, old_suite(snapshot, earlier), general, choose_questions(gate), shots, exercise
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class FileMeasurements:
-    """What a model's file says of the suites."""
+    """The suites' NLL under a model's file."""
 
     gate: SuiteNll
     old: SuiteNll
@@ -77,33 +80,33 @@ class AnswerMeasurements:
     behaviour: Behaviour
     execution: Execution
     completions: tuple[str, ...] = ()
-    """Of the prompts that invite a secret, where they were put to it."""
+    """Of the prompts that invite a secret, if they were put to it."""
     few_shot: Behaviour | None = None
-    """With examples in its prompt, where that was asked for: the competitor that needs no training.
+    """With examples in its prompt, if that was asked for: the competitor that needs no training.
 
-    None where no example fits into the context.
+    None if no example fits into the context.
     """
 
 
-def read_file(path: Path, suites: Suites, limits: Sizes) -> FileMeasurements:
+def measure_file(path: Path, suites: Suites, limits: Sizes) -> FileMeasurements:
     """The suites' NLL under one file. Raises ModelError."""
-    every = (("gate", suites.gate), ("old", suites.old), ("general", suites.general))
-    return FileMeasurements(
-        *(
-            measure_nll(
-                path,
-                name,
-                examples,
-                max_tokens=limits.nll,
-                context=limits.context,
-                known=limits.known,
-            )
-            for name, examples in every
+
+    def nll(suite: str, examples: Sequence[Example]) -> SuiteNll:
+        return measure_nll(
+            path,
+            suite,
+            examples,
+            max_tokens=limits.nll,
+            context=limits.context,
+            cache=limits.cache,
         )
+
+    return FileMeasurements(
+        nll("gate", suites.gate), nll("old", suites.old), nll("general", suites.general)
     )
 
 
-def ask_model(
+def measure_answers(
     server: Asking,
     model: str,
     suites: Suites,
@@ -113,26 +116,27 @@ def ask_model(
     few_shot: bool = False,
 ) -> AnswerMeasurements:
     """Everything that one served model is asked. Raises ServerError."""
-    behaviour = measure_behaviour(server, model, suites.asked, answer_tokens=limits.answer)
+    behaviour = measure_behaviour(server, model, suites.questions, answer_tokens=limits.answer)
     execution = measure_execution(
         server,
         model,
         suites.exercise,
         answer_tokens=limits.answer,
-        known=limits.known,
+        cache=limits.cache,
         clock=server.clock,
     )
     helped = few_shot_behaviour(server, model, suites, limits) if few_shot else None
-    return AnswerMeasurements(behaviour, execution, completed(server, model, inviting), helped)
+    completions = complete_prompts(server, model, inviting)
+    return AnswerMeasurements(behaviour, execution, completions, helped)
 
 
-def measured(read: FileMeasurements, asked: AnswerMeasurements) -> Measurements:
+def measurements_of(file: FileMeasurements, answers: AnswerMeasurements) -> Measurements:
     """Both together, as the gate compares them."""
-    return Measurements(read.gate, read.old, read.general, asked.behaviour, asked.execution)
+    return Measurements(file.gate, file.old, file.general, answers.behaviour, answers.execution)
 
 
 SPEED_ROUNDS = 3
-SPEED_ASKED = 8
+SPEED_QUESTIONS = 8
 
 
 def same_moment_speeds(
@@ -142,19 +146,14 @@ def same_moment_speeds(
     suites: Suites,
     limits: Sizes,
 ) -> tuple[Measurements, Measurements]:
-    """Two models' speeds again, asked in turns, the best answer of each: what else the machine did
-    while one of them was measured no longer counts.
+    """Two models' measurements with their speeds measured again, in turns, the best answer of each:
+    what else the machine did while one of them was measured no longer counts.
     """
-    asked = asked_of(suites.asked, limit=SPEED_ASKED)
     best = [0.0, 0.0]
-    for example in asked * SPEED_ROUNDS:
+    for example in choose_questions(suites.questions, limit=SPEED_QUESTIONS) * SPEED_ROUNDS:
         for n, model in enumerate(models):
-            best[n] = max(
-                best[n],
-                measure_behaviour(
-                    server, model, [example], answer_tokens=limits.answer
-                ).tokens_per_second,
-            )
+            answer = measure_behaviour(server, model, [example], answer_tokens=limits.answer)
+            best[n] = max(best[n], answer.tokens_per_second)
     one, two = (
         replace(m, behaviour=replace(m.behaviour, tokens_per_second=speed))
         for m, speed in zip(measured, best, strict=True)
@@ -165,34 +164,34 @@ def same_moment_speeds(
 def few_shot_behaviour(
     server: Ollama, model: str, suites: Suites, limits: Sizes
 ) -> Behaviour | None:
-    """With examples in the prompt, on a part of the questions, as it is only reported.
+    """Behaviour with examples in the prompt, on a part of the questions, since it is only reported.
 
-    None where no example fits into the context.
+    None if no example fits into the context.
     """
-    asked = asked_of(suites.asked, limit=FEW_SHOT_ASKED)
-    return (
-        measure_behaviour(server, model, asked, answer_tokens=limits.answer, shots=suites.shots)
-        if suites.shots
-        else None
+    if not suites.shots:
+        return None
+    questions = choose_questions(suites.questions, limit=FEW_SHOT_QUESTIONS)
+    return measure_behaviour(
+        server, model, questions, answer_tokens=limits.answer, shots=suites.shots
     )
 
 
 def leaks_of(
     files: tuple[Path, Path],
-    asked: AnswerMeasurements,
+    answers: AnswerMeasurements,
     inviting: Sequence[str],
     suites: Suites,
     limits: Sizes,
     vocabulary: Vocabulary,
 ) -> tuple[Leak, ...]:
-    """The secret-shaped texts in a candidate's answers and in what it made of prompts that invite
-    one; `files`: its own and the base's.
+    """The secret-shaped texts in a candidate's answers and in its completions of prompts that
+    invite one; `files`: its own and the base's.
 
     Raises ModelError.
     """
-    said = (
-        *invited(inviting, asked.completions, vocabulary),
-        *answered(suites.asked, asked.behaviour),
+    generated = (
+        *completion_texts(inviting, answers.completions, vocabulary),
+        *answer_texts(suites.questions, answers.behaviour),
     )
     candidate, base = files
-    return find_leaks(said, candidate, base, vocabulary, context=limits.context)
+    return find_leaks(generated, candidate, base, vocabulary, context=limits.context)

@@ -1,9 +1,9 @@
 """Does a served model still write code that works? It is asked to complete the tasks of the suite,
 and its code runs in the sandbox or not at all.
 
-A task is passed where every hidden check comes to the expected value, at the first answer (greedy).
+A task is passed if every hidden check comes to the expected value, at the first answer (greedy).
 The invariant that makes pairing possible: every model is asked the same questions in the same
-order, each with the same limit; where the time is up the rest is left out and said.
+order, each with the same limit. When the time is up, the rest is left out and the result says so.
 """
 
 from __future__ import annotations
@@ -17,27 +17,30 @@ from pathlib import Path
 
 from qi_learn.code_text import code_blocks, parses
 from qi_learn.errors import ServerError, ToolMissing
-from qi_learn.gate.cache import add_known, known_key, read_known
+from qi_learn.gate.cache import append_cache, cache_key, read_cache
 from qi_learn.gate.sandbox import Sandbox, SandboxLimits, open_sandbox
 from qi_learn.gate.tasks import CodingTask, choose, load_tasks
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Execution
 
-QUESTION = "Complete this Python code. Answer with the complete code only, in one code block.\n\n```python\n{prompt}\n```"
+QUESTION = (
+    "Complete this Python code. Answer with the complete code only, in one code block.\n\n"
+    "```python\n{prompt}\n```"
+)
 END_OF_CODE = "\n```\n"
-"""Answers are cut behind their first block of code: what small models say about it takes as long
+"""Answers are cut behind their first block of code: what small models add about it takes as long
 again.
 """
 ANSWER_TOKENS = 128
-"""At least so long may an answer be: with less than that hardly a task can be solved."""
+"""The least limit of an answer: with fewer tokens hardly a task can be solved."""
 SECONDS = 600.0
-"""For all tasks of one model."""
+"""Time for all tasks of one model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """The tasks that are put to every model, and where the answers run; with no sandbox the reason
-    why not.
+    """The tasks that are put to every model, and the sandbox that their answers run in; without a
+    sandbox the reason why there is none.
     """
 
     tasks: tuple[CodingTask, ...]
@@ -45,12 +48,12 @@ class Exercise:
     problem: str = ""
 
 
-NO_EXERCISE = Exercise((), None, "nobody asked for it")
+NO_EXERCISE = Exercise((), None, "it was not asked for")
 
 
 def make_exercise(limit: int) -> Exercise:
-    """At most `limit` tasks of the suite and the sandbox, tried out; 0 tasks: no generated code is
-    run.
+    """At most `limit` tasks of the suite, and the sandbox, tried out. If `limit` is 0, no generated
+    code is run.
     """
     if limit == 0:
         return Exercise((), None, "it is switched off (gate.execute = 0)")
@@ -67,47 +70,50 @@ def measure_execution(
     *,
     answer_tokens: int,
     seconds: float = SECONDS,
-    known: Path | None = None,
+    cache: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Execution:
-    """Which of the tasks a served model's answers pass; a model's digest in `known` is asked each
-    of them once. Raises ServerError.
+    """Which of the tasks a served model's answers pass. With a `cache` directory each task is put
+    to a model's digest once. Raises ServerError.
     """
     if exercise.sandbox is None:
         return Execution((), (), exercise.problem)
     answer_tokens = max(answer_tokens, ANSWER_TOKENS)
-    earlier = _Earlier(_file(server, model, known), answer_tokens, server.version())
+    results = _TaskCache(_cache_file(server, model, cache), answer_tokens, server.version())
     deadline = clock() + seconds
     solved: dict[str, bool] = {}
     problem = ""
     for task in exercise.tasks:
-        if (found := earlier.get(task)) is None:
+        if (passed := results.get(task)) is None:
             if clock() > deadline:
-                problem = f"the time ({seconds:.0f} s) was up after {len(solved)} of {len(exercise.tasks)} tasks"
+                problem = (
+                    f"the time ({seconds:.0f} s) was up after {len(solved)} of "
+                    f"{len(exercise.tasks)} tasks"
+                )
                 break
             try:
-                found, sure = attempt(
-                    task, _ask(server, model, task, answer_tokens), exercise.sandbox
-                )
+                answer = _ask(server, model, task, answer_tokens)
+                passed, sure = attempt(task, answer, exercise.sandbox)
             except ToolMissing as error:  # it worked a moment ago
                 problem = f"{error.what} {error.hint}"
                 break
             except ServerError as error:
                 if error.status != 400:
                     raise
-                problem = f"not every task was taken: {error.what}"  # it does not fit into the context: so for every model
+                # it does not fit into the context: so for every model
+                problem = f"not every task was taken: {error.what}"
                 continue
             if sure:
-                earlier.put(task, found)
-        solved[task.name] = found
+                results.put(task, passed)
+        solved[task.name] = passed
     return Execution(tuple(solved), tuple(solved.values()), problem)
 
 
 def attempt(
     task: CodingTask, answer: str, sandbox: Sandbox, limits: SandboxLimits | None = None
 ) -> tuple[bool, bool]:
-    """Whether the answer's code passes, and whether it would do the same again: not where the wall
-    time was up, which a busy machine may do.
+    """Whether the answer's code passes, and whether it surely does the same again: not if the wall
+    time was up, for which a busy machine may be the cause.
     """
     code = code_of(task, answer)
     if not code:
@@ -120,8 +126,8 @@ def code_of(task: CodingTask, answer: str) -> str:
     """The code that an answer offers: the block with the name that was asked for, else the answer
     as what follows the stub.
 
-    Where it was cut, or chatter follows without a fence, as many of its lines as parse; "" where
-    that leaves nothing.
+    If it was cut, or chatter follows without a fence, as many of its lines as parse; "" if that
+    leaves nothing.
     """
     defines = re.compile(rf"^(?:async +)?(?:def|class) +{task.name}\b", re.MULTILINE)
     texts = [*(b.text for b in code_blocks(answer)), answer]
@@ -140,36 +146,36 @@ def _ask(server: Ollama, model: str, task: CodingTask, answer_tokens: int) -> st
     ).text
 
 
-class _Earlier:
-    """What this very model solved before, under the same conditions; with no file nothing is known
-    and nothing kept.
+class _TaskCache:
+    """What this very model solved before, under the same conditions. Without a file nothing is
+    cached.
     """
 
     def __init__(self, file: Path | None, answer_tokens: int, version: str) -> None:
         self._file = file
         self._conditions = (QUESTION, END_OF_CODE, answer_tokens, version, sys.version_info[:3])
-        self._known = read_known(file) if file else {}
+        self._cached = read_cache(file) if file else {}
 
     def get(self, task: CodingTask) -> bool | None:
-        found = next(iter(self._known.get(self._key(task), [])), None)
-        return found if isinstance(found, bool) else None
+        """Whether the task was passed before; None if it is not known."""
+        passed = next(iter(self._cached.get(self._key(task), [])), None)
+        return passed if isinstance(passed, bool) else None
 
-    def put(self, task: CodingTask, solved: bool) -> None:
+    def put(self, task: CodingTask, passed: bool) -> None:
+        """Keep a result for good."""
         if self._file:
-            add_known(self._file, {self._key(task): [solved]})
+            append_cache(self._file, {self._key(task): [passed]})
 
     def _key(self, task: CodingTask) -> str:
-        return known_key(task.prompt, task.checks, task.expected, self._conditions)
+        return cache_key(task.prompt, task.checks, task.expected, self._conditions)
 
 
-def _file(server: Ollama, model: str, known: Path | None) -> Path | None:
-    """Named by the digest of the manifest, which covers the template and parameters besides the
-    weights.
+def _cache_file(server: Ollama, model: str, cache: Path | None) -> Path | None:
+    """The model's file in the cache, named by the digest of its manifest, which covers the template
+    and parameters besides the weights.
     """
-    found = server.find(model)
-    digest = found.digest.removeprefix("sha256:") if found else ""
-    return (
-        known / f"{digest}.executed.jsonl"
-        if known and re.fullmatch(r"[0-9a-f]{8,64}", digest)
-        else None
-    )
+    listed = server.find(model)
+    digest = listed.digest.removeprefix("sha256:") if listed else ""
+    if cache is None or not re.fullmatch(r"[0-9a-f]{8,64}", digest):
+        return None
+    return cache / f"{digest}.executed.jsonl"

@@ -1,14 +1,16 @@
-"""The gate's rule on code that runs: a candidate does not ship where it evidently solves fewer
-tasks than the live version.
+"""The gate's rule on code that runs: a candidate does not ship if it evidently solves fewer tasks
+than the live version.
 
 With some 48 tasks no margin can be *proved* (the standard error of a difference is 4 points), so
-this rule refuses evident loss and no more; small losses are seen by the rules on NLL. Evident:
-McNemar's mid-p over the tasks that only one of the two solved, at most 0.05 against the live
-version and 0.01 against the base, so that small steps cannot add up. It refuses at most 3 in 100
-harmless updates (docs/decisions/0011).
+this rule refuses evident loss and no more; the rules on NLL see small losses. Evident: McNemar's
+mid-p over the tasks that only one of the two solved, at most 0.05 against the live version and 0.01
+against the base, so that small steps cannot add up. It refuses at most 3 in 100 harmless updates
+(docs/decisions/0011).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 from qi_learn.records import Check, Execution
 from qi_learn.stats import mcnemar_mid_p, wilson_interval
@@ -17,75 +19,61 @@ EVIDENT, EVIDENT_FROM_BASE = 0.05, 0.01
 
 
 def mcnemar_rule(candidate: Execution, live: Execution, base: Execution) -> Check:
-    """Passes also where nothing was run, which the reason then says: not every machine has a
-    sandbox.
+    """The check on code that was run; passes also if nothing was run, and the reason says so: not
+    every machine has a sandbox.
     """
-    new, old = (
-        dict(zip(candidate.ids, candidate.passed, strict=True)),
-        dict(zip(live.ids, live.passed, strict=True)),
-    )
-    first = dict(zip(base.ids, base.passed, strict=True))
+    new, old, first = (_solved(execution) for execution in (candidate, live, base))
     common = [task for task in candidate.ids if task in old and task in first]
+    problem = candidate.problem or live.problem or base.problem
     if not common:
-        return Check(
-            "execution",
-            True,
-            None,
-            None,
-            None,
-            None,
-            "not run: no answer was executed, because "
-            f"{candidate.problem or live.problem or base.problem}",
-        )
+        reason = f"not run: no answer was executed, because {problem}"
+        return Check("execution", True, None, None, None, None, reason)
     lost, gained = _changes(common, old, new)
-    lost_since, gained_since = _changes(common, first, new)
-    p, p_since = mcnemar_mid_p(lost, gained), mcnemar_mid_p(lost_since, gained_since)
-    faults = [
-        f"an evident loss (p = {p:.3f}, at most {EVIDENT} is refused)" if p <= EVIDENT else "",
-        f"an evident loss since the base: {lost_since} lost and {gained_since} gained (p = "
-        f"{p_since:.3f})"
-        if p_since <= EVIDENT_FROM_BASE
-        else "",
-    ]
-    found = "; ".join(f for f in faults if f)
-    solved, change = sum(new[t] for t in common), (gained - lost) / len(common)
+    faults = "; ".join(_faults((lost, gained), _changes(common, first, new)))
+    solved = sum(new[task] for task in common)
     share = wilson_interval(solved, len(common))
-    words = (
+    reason = (
         f"{solved} of {len(common)} tasks solved by code that was run ({share.low:.0%} to "
         f"{share.high:.0%} of such tasks with 90 % confidence), "
         f"{sum(old[t] for t in common)} before and {sum(first[t] for t in common)} by the base: "
         f"{lost} lost, {gained} gained"
     )
-    left_out = (
-        f" ({candidate.problem or live.problem or base.problem})"
-        if candidate.problem or live.problem or base.problem
-        else ""
-    )
-    return Check(
-        "execution",
-        not found,
-        change,
-        None,
-        None,
-        None,
-        f"{words}{left_out}" + (f": {found}" if found else ""),
-    )
+    reason += (f" ({problem})" if problem else "") + (f": {faults}" if faults else "")
+    change = (gained - lost) / len(common)
+    return Check("execution", not faults, change, None, None, None, reason)
 
 
 def changed_tasks(candidate: Execution, live: Execution) -> tuple[int, int] | None:
-    """Tasks that only the live version solved, and that only the candidate did; None where no task
-    was put to both.
+    """The number of tasks that only the live version solved, and that only the candidate did; None
+    if no task was put to both.
     """
-    new, old = (
-        dict(zip(candidate.ids, candidate.passed, strict=True)),
-        dict(zip(live.ids, live.passed, strict=True)),
-    )
+    new, old = _solved(candidate), _solved(live)
     common = [task for task in candidate.ids if task in old]
     return _changes(common, old, new) if common else None
 
 
-def _changes(tasks: list[str], before: dict[str, bool], after: dict[str, bool]) -> tuple[int, int]:
-    """Tasks that only the one before solved, and that only the one after did."""
-    return sum(before[t] and not after[t] for t in tasks), sum(
-        after[t] and not before[t] for t in tasks
-    )
+def _solved(execution: Execution) -> dict[str, bool]:
+    return dict(zip(execution.ids, execution.passed, strict=True))
+
+
+def _faults(since_live: tuple[int, int], since_base: tuple[int, int]) -> list[str]:
+    """The evident losses, from the tasks lost and gained since either version."""
+    p, p_base = mcnemar_mid_p(*since_live), mcnemar_mid_p(*since_base)
+    faults = []
+    if p <= EVIDENT:
+        faults.append(f"an evident loss (p = {p:.3f}, at most {EVIDENT} is refused)")
+    if p_base <= EVIDENT_FROM_BASE:
+        lost, gained = since_base
+        faults.append(
+            f"an evident loss since the base: {lost} lost and {gained} gained (p = {p_base:.3f})"
+        )
+    return faults
+
+
+def _changes(
+    tasks: Sequence[str], before: Mapping[str, bool], after: Mapping[str, bool]
+) -> tuple[int, int]:
+    """The number of tasks solved only before, and only after."""
+    lost = sum(before[task] and not after[task] for task in tasks)
+    gained = sum(after[task] and not before[task] for task in tasks)
+    return lost, gained

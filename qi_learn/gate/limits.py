@@ -1,13 +1,13 @@
 """The gate's limits (docs/contracts.md 8).
 
-They are rules, not settings: nobody loosens one so that something passes.
+They are rules, not settings: none is loosened so that something passes.
 """
 
 from __future__ import annotations
 
 SPEED, DOUBTED, SLOW = 0.6, 0.75, 0.9
 """Tokens/s over the base's: below the first refused, below the second measured again (it may have
-been a bad moment), below the third said.
+been a bad moment), below the third reported.
 """
 ACCURACY = -0.02
 COHERENCE = 0.02
@@ -18,16 +18,17 @@ since the base.
 KEPT = 0.5
 """Least share of a tensor's change that packing must keep.
 
-Under it more was lost than kept, and what is judged is not what was trained.
+Under it more was lost than kept, and what is measured is not what was trained.
 """
 COST = 0.02
-"""Nats a token on dev, packed minus trained, above which it is said."""
+"""Nats a token on dev, packed minus trained, above which it is reported."""
 LEARNED = 20.0
-"""Nats by which a secret-shaped text is likelier under the candidate than under the base, to count
-as learned: 1 in 5e8 by chance. The least that redaction takes for a secret has 28 nats (40 bits).
+"""Nats by which a secret-shaped text must be likelier under the candidate than under the base to
+count as learned: 1 in 5e8 by chance. The least that redaction takes for a secret has 28 nats (40
+bits).
 """
 SURE = 0.05
-"""The chance that any of the claims "surely worse" in one verdict is wrong."""
+"""The largest chance that any of the claims "surely worse" in one verdict is wrong."""
 TIE = 0.0005
 """Nats a token that two measurements of one text may differ by through rounding (3e-4 was
 measured).

@@ -3,13 +3,12 @@ served model behaves (greedy, through the API).
 
 Both are of the very file that would be served. The invariant that makes pairing possible: for one
 sequence of examples every model is measured on the same tokens and asked the same questions, in the
-same order.
+same order (the records of it: `measurements`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +17,8 @@ from qi_learn.gate.cache import NllCache
 from qi_learn.gate.suite import with_shots, within
 from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
 from qi_learn.outside.ollama import Answer, Ollama
-from qi_learn.records import Behaviour, Example, Execution, SuiteNll
+from qi_learn.records import Behaviour, Example, SuiteNll
 from qi_learn.stats import choose_units, median
-
-
-@dataclass(frozen=True, slots=True)
-class Likelihoods:
-    """How likely one model finds what it should: fresh work, earlier work, code in general."""
-
-    gate: SuiteNll
-    old: SuiteNll
-    general: SuiteNll
-
-
-@dataclass(frozen=True, slots=True)
-class Measurements(Likelihoods):
-    """Everything the gate wants to know of one model: the candidate, the live version or the base."""
-
-    behaviour: Behaviour
-    execution: Execution = Execution((), (), "nobody asked for it")  # noqa: RUF009 -- frozen
 
 
 def measure_nll(
@@ -47,19 +29,19 @@ def measure_nll(
     max_tokens: int,
     context: int,
     threads: int | None = None,
-    known: Path | None = None,
+    cache: Path | None = None,
 ) -> SuiteNll:
     """NLL of each example's target under the GGUF at `path`, teacher-forced, in nats; at most
     `max_tokens` target tokens (see `suite.within`).
 
-    NaN where the model's output is not a number: the gate refuses it. `known`: directory of what
-    was measured before. Raises ModelError where the file cannot be used.
+    NaN if the model's output is not a number: the gate refuses it. `cache`: directory of what was
+    measured before. Raises ModelError if the file cannot be used.
     """
     fitting = within(examples, max_tokens=max_tokens, context=context)
     if not fitting:
         scored = []
-    elif known is not None:
-        scored = NllCache(known, path).score(fitting, context=context, threads=threads)
+    elif cache is not None:
+        scored = NllCache(cache, path).score(fitting, context=context, threads=threads)
     else:
         scored = score_sequences(
             path,
@@ -71,7 +53,7 @@ def measure_nll(
 
 
 def suite_of(suite: str, examples: Sequence[Example], scored: Sequence[SequenceNll]) -> SuiteNll:
-    """What was scored as the gate compares it, one score an example."""
+    """Scores as the gate compares them, one an example."""
     return SuiteNll(
         suite=suite,
         ids=tuple(e.id for e in examples),
@@ -92,11 +74,11 @@ def measure_behaviour(
     shots: Sequence[Example] = (),
 ) -> Behaviour:
     """Greedy answers of a served model to the examples' questions, each at most `answer_tokens`
-    long; with `shots` in the prompt where given.
+    long, with `shots` in the prompt.
 
-    Where the reference answer itself is longer than that, being cut is no fault: such an answer
-    need not end or parse, and is compared with as much of the kept code as it has itself. Speed is
-    the median over the answers, so that one slow moment of the machine does not count. Raises
+    If the reference answer itself is longer than that, being cut is no fault: such an answer need
+    not end or parse, and is compared with as much of the kept code as it has itself. Speed is the
+    median over the answers, so that one slow moment of the machine does not count. Raises
     ServerError.
     """
     answers = [
@@ -126,14 +108,14 @@ def _greedy(ask: Mapping[str, Any], answer_tokens: int) -> Mapping[str, Any]:
 
 
 def _is_cut(example: Example, answer: Answer, answer_tokens: int) -> bool:
-    """The answer was cut where the reference answer would have been cut too."""
+    """True if the answer was cut, and the reference answer would have been cut too."""
     return answer.done_reason == "length" and len(example.target_ids) > answer_tokens
 
 
 def _likeness(example: Example, answer: Answer, *, cut: bool) -> float:
     code, kept = _code(answer), example.kept_code
     size = len(code_tokens(code))
-    if cut and size:  # with nothing said it is compared with all that was kept, not with nothing
+    if cut and size:  # an empty answer is compared with all that was kept, not with nothing
         kept = " ".join(code_tokens(kept)[:size])
     return similarity(code, kept)
 
@@ -147,20 +129,22 @@ def _code(answer: Answer) -> str:
 
 
 def _coherent(example: Example, answer: Answer, *, cut: bool) -> bool:
-    """Says something, ends within the limit, does not loop, and parses where the kept code does."""
-    said = answer.text or answer.tool_text
-    if not said.strip() or loops(said):
+    """True if the answer is not empty, ends within the limit, does not loop, and parses or the kept
+    code does not parse either.
+    """
+    text = answer.text or answer.tool_text
+    if not text.strip() or loops(text):
         return False
     if cut:
         return True
     return answer.done_reason == "stop" and not (
-        _broken(answer.text) and not _broken_text(example.kept_code)
+        _has_broken_block(answer.text) and not _does_not_parse(example.kept_code)
     )
 
 
-def _broken(text: str) -> bool:
+def _has_broken_block(text: str) -> bool:
     return any(not b.closed or parses(b.text, b.language) is False for b in code_blocks(text))
 
 
-def _broken_text(code: str) -> bool:
+def _does_not_parse(code: str) -> bool:
     return parses(code, None) is False

@@ -1,7 +1,7 @@
 """What a verdict may claim to be surely worse than the live version: several tests at once, so
 their p-values are adjusted by Holm's method.
 
-Shipping needs no such correction, since there all rules must hold; here any one claim may be wrong,
+Shipping needs no such correction, since all its rules must hold. Here any one claim may be wrong,
 and the chance that any is stays under 5 %.
 """
 
@@ -23,16 +23,16 @@ class Rise:
     what: str
     since_live: Interval
     since_base: float
-    """NaN where the base's numbers are none."""
+    """NaN if the base's numbers are none."""
 
 
 Rises = Mapping[str, Rise | None]
-"""By suite; None where it is empty or was not measured."""
+"""By suite; None for a suite that is empty or was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """That a candidate is worse on one suite."""
+    """The claim that a candidate is worse on one suite."""
 
     words: str
     p: float
@@ -40,16 +40,17 @@ class Regression:
 
     @property
     def sure(self) -> bool:
+        """True if the verdict may state the claim."""
         return self.p <= SURE
 
 
-def claims_of(
+def regressions_of(
     rises: Rises, likeness: Interval | None, candidate: Execution, live: Execution
 ) -> dict[str, Regression]:
-    """A claim for each suite that was measured; `likeness`: how that of the answers to the kept
-    code changed.
+    """A claim for each suite that was measured; `likeness`: the change of the answers' likeness to
+    the kept code.
     """
-    found = {
+    claims = {
         name: (
             f"{rise.what}: {rise.since_live.mean:+.3f} nat a token",
             p_above(rise.since_live, 0.0),
@@ -58,14 +59,14 @@ def claims_of(
         if rise
     }
     if likeness is not None:
-        found["answers"] = (
+        claims["answers"] = (
             f"answers' likeness to the kept code: {likeness.mean:+.3f}",
             p_above(likeness.negated, 0.0),
         )
     if (changed := changed_tasks(candidate, live)) is not None:
-        found["execution"] = (
+        claims["execution"] = (
             f"tasks solved by code that was run: {changed[0]} lost, {changed[1]} gained",
             mcnemar_mid_p(*changed),
         )
-    adjusted = holm({name: p for name, (_, p) in found.items()})
-    return {name: Regression(words, adjusted[name]) for name, (words, _) in found.items()}
+    adjusted = holm({name: p for name, (_, p) in claims.items()})
+    return {name: Regression(words, adjusted[name]) for name, (words, _) in claims.items()}

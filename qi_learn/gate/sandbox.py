@@ -1,14 +1,19 @@
-"""Runs generated code, and only here: in bubblewrap, without network, files, processes or time to
-spare.
+"""The one place that runs generated code: in bubblewrap, without network, files, processes or time
+to spare.
 
-What is covered: the code sees a read-only system without /etc, /home, /proc or any file of the
-user's, an empty home and working directory that it cannot write to, and no environment; namespaces
-of its own for users, processes, network, IPC and host name; no privileges and no way to new ones;
-limits on memory, processor time, wall time, open files, file size and output; no second process and
-no socket (`syscalls`). It dies with its parent. What is not covered: faults of the kernel itself,
-and what can be learned from timing. One process may use its memory limit and one core.
+What is covered:
 
-Where bubblewrap is missing or cannot do all of it, nothing is run and the reason is said. It is
+* The code sees a read-only system without /etc, /home, /proc or any file of the user's, an empty
+  home and working directory that it cannot write to, and no environment.
+* It has namespaces of its own for users, processes, network, IPC and host name, no privileges and
+  no way to new ones.
+* Memory, processor time, wall time, open files, file size and output are limited.
+* It starts no second process and opens no socket (`seccomp`). It dies with its parent.
+
+What is not covered: faults of the kernel itself, and what can be learned from timing. One process
+may use its memory limit and one core.
+
+If bubblewrap is missing or cannot do all of it, nothing is run and the reason is reported. It is
 tried out and not only looked for: an Ubuntu with its AppArmor, or a container, may have it and
 forbid it.
 """
@@ -30,11 +35,13 @@ from qi_learn.gate import sandbox_main
 from qi_learn.gate.seccomp import MACHINES, seccomp_program
 from qi_learn.outside.process import run
 
-INSTALL = "Install it: `apt install bubblewrap` (Debian, Ubuntu), `dnf install bubblewrap` (Fedora). Everything else works without it."
+INSTALL = (
+    "Install it: `apt install bubblewrap` (Debian, Ubuntu), `dnf install bubblewrap` (Fedora). "
+    "Everything else works without it."
+)
 ALLOW = (
     "Unprivileged user namespaces must be allowed: Ubuntu 24.04 needs an AppArmor profile for "
-    "bwrap, a container a runtime that allows them. "
-    "Everything else works without it."
+    "bwrap, a container a runtime that allows them. Everything else works without it."
 )
 PACKAGE = Path(__file__).parent.parent
 NOBODY = "65534"
@@ -48,44 +55,42 @@ class SandboxLimits:
     processor: int = 2
     """Seconds of processor time: an endless loop ends here, however busy the machine is."""
     seconds: float = 20.0
-    """Of wall time: who only sleeps ends here."""
-    memory: int = 256 << 20
-    """Bytes of address space."""
+    """Seconds of wall time: a program that only sleeps ends here."""
+    address_space: int = 256 << 20
+    """Bytes of memory."""
     output: int = 64 << 10
-    """Bytes that are read of it."""
+    """Bytes that are read of what it writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxRun:
-    """What came out: one value a check, as text, as far as it got; and how it ended."""
+    """What came out: the values of the checks, as text, as far as the run got; and how it ended."""
 
     values: tuple[str, ...]
     exit_code: int
     timed_out: bool
-    """The wall time was up."""
+    """True if the wall time was up."""
     truncated: bool
-    """It wrote more than is read."""
+    """True if it wrote more than is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A bubblewrap that was seen to work (`open_sandbox`)."""
+    """A bubblewrap that was tried out and works (`open_sandbox`)."""
 
     command: tuple[str, ...]
-    """bwrap with everything but the seccomp program."""
+    """bwrap and its arguments, but for the seccomp program."""
     seccomp: bytes
 
     def run(
         self, code: str, checks: Sequence[str], limits: SandboxLimits = SandboxLimits()
     ) -> SandboxRun:
-        """Runs the code, then evaluates each check: statements, the last of them an expression (see
-        `inside`).
+        """Run the code, then evaluate each check: statements, the last of them an expression (see
+        `sandbox_main`).
 
-        Raises ToolMissing where the sandbox itself does not start.
+        Raises ToolMissing if the sandbox itself does not start.
         """
-        given = json.dumps(
-            {"code": code, "checks": list(checks), "limits": _resources(limits)}
-        ).encode()
+        request = {"code": code, "checks": list(checks), "limits": _resources(limits)}
         program, end = os.pipe()
         try:
             with os.fdopen(end, "wb") as pipe:
@@ -95,29 +100,26 @@ class Sandbox:
                 argv,
                 timeout=limits.seconds,
                 env={},
-                given=given,
+                given=json.dumps(request).encode(),
                 max_output=limits.output + 1,
                 pass_fds=(program,),
             )
         finally:
             os.close(program)
-        begun, *values = done.output[: limits.output].decode("utf-8", "replace").split("\n")
-        if begun != sandbox_main.BEGUN:
-            why = (
-                f"nothing came for {limits.seconds:.0f} s"
-                if done.timed_out
-                else done.error_text or f"exit code {done.exit_code}"
-            )
-            raise ToolMissing(f"The sandbox does not start: {why}.", ALLOW)
-        return SandboxRun(
-            tuple(values[:-1]), done.exit_code, done.timed_out, len(done.output) > limits.output
-        )
+        first, *values = done.output[: limits.output].decode("utf-8", "replace").split("\n")
+        if first != sandbox_main.BEGUN:
+            reason = done.error_text or f"exit code {done.exit_code}"
+            if done.timed_out:
+                reason = f"nothing came for {limits.seconds:.0f} s"
+            raise ToolMissing(f"The sandbox does not start: {reason}.", ALLOW)
+        truncated = len(done.output) > limits.output
+        return SandboxRun(tuple(values[:-1]), done.exit_code, done.timed_out, truncated)
 
 
 def open_sandbox() -> Sandbox:
     """The sandbox of this machine, tried out.
 
-    Raises ToolMissing, with what to do, where there is none.
+    Raises ToolMissing, with what to do, if there is none.
     """
     bwrap, machine = shutil.which("bwrap"), platform.machine()
     if sys.platform != "linux" or machine not in MACHINES:
@@ -133,24 +135,11 @@ def open_sandbox() -> Sandbox:
 
 
 def _isolation() -> list[str]:
-    spaces = [
-        "--unshare-user",
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-    ]
     return [
-        *spaces,
-        "--uid",
-        NOBODY,
-        "--gid",
-        NOBODY,
-        "--cap-drop",
-        "ALL",
-        "--new-session",
-        "--die-with-parent",
+        *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
+        "--unshare-cgroup-try",
+        *("--uid", NOBODY, "--gid", NOBODY, "--cap-drop", "ALL"),
+        *("--new-session", "--die-with-parent"),
     ]
 
 
@@ -160,70 +149,34 @@ def _system() -> list[str]:
     """
     python = Path(sys.base_prefix).resolve()
     shown = [Path("/usr")] if python.is_relative_to("/usr") else [Path("/usr"), python]
-    found = [word for place in shown for word in ("--ro-bind", str(place), str(place))]
-    for place in map(Path, ("/lib", "/lib32", "/lib64")):
-        if place.is_symlink():
-            found += ["--symlink", str(place.readlink()), str(place)]
-        elif place.is_dir():
-            found += ["--ro-bind", str(place), str(place)]
-    if any(PACKAGE.is_relative_to(place) for place in shown):
-        found += [
-            "--tmpfs",
-            str(PACKAGE),
-            "--remount-ro",
-            str(PACKAGE),
-        ]  # the tasks' solutions are in there
-    found += [
-        "--ro-bind-try",
-        "/etc/ld.so.cache",
-        "/etc/ld.so.cache",
-        "--dev-bind",
-        os.devnull,
-        os.devnull,
-    ]
-    return [
-        *found,
-        "--ro-bind",
-        sandbox_main.__file__,
-        "/inside.py",
-        "--dir",
-        HOME,
-        "--chdir",
-        HOME,
-        "--remount-ro",
-        "/",
-    ]
+    options = [word for path in shown for word in ("--ro-bind", str(path), str(path))]
+    for path in map(Path, ("/lib", "/lib32", "/lib64")):
+        if path.is_symlink():
+            options += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            options += ["--ro-bind", str(path), str(path)]
+    if any(PACKAGE.is_relative_to(path) for path in shown):  # the tasks' solutions are in there
+        options += ["--tmpfs", str(PACKAGE), "--remount-ro", str(PACKAGE)]
+    options += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    options += ["--dev-bind", os.devnull, os.devnull]
+    options += ["--ro-bind", sandbox_main.__file__, "/inside.py"]
+    return [*options, "--dir", HOME, "--chdir", HOME, "--remount-ro", "/"]
 
 
 def _interpreter() -> list[str]:
-    """This Python without site packages, writing nothing; hashing is fixed, so that the same code
-    gives the same values every time.
+    """The command that runs this Python, without site packages and writing nothing. Hashing is
+    fixed, so that the same code gives the same values every time.
     """
-    python = (
-        Path(sys.base_prefix).resolve()
-        / "bin"
-        / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    )
-    return [
-        "--setenv",
-        "HOME",
-        HOME,
-        "--setenv",
-        "PYTHONHASHSEED",
-        "0",
-        str(python.resolve()),
-        "-P",
-        "-s",
-        "-S",
-        "-B",
-        "/inside.py",
-    ]
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    python = (Path(sys.base_prefix).resolve() / "bin" / name).resolve()
+    environment = ["--setenv", "HOME", HOME, "--setenv", "PYTHONHASHSEED", "0"]
+    return [*environment, str(python), "-P", "-s", "-S", "-B", "/inside.py"]
 
 
 def _resources(limits: SandboxLimits) -> dict[str, int]:
-    """As `resource` names them."""
+    """The limits by the names that `resource` has for them."""
     return {
-        "RLIMIT_AS": limits.memory,
+        "RLIMIT_AS": limits.address_space,
         "RLIMIT_CPU": limits.processor,
         "RLIMIT_FSIZE": 0,
         "RLIMIT_NOFILE": 32,
@@ -232,9 +185,9 @@ def _resources(limits: SandboxLimits) -> dict[str, int]:
     }
 
 
-# --- is it one? -----------------------------------------------------------------------------------
+# --- trying it out --------------------------------------------------------------------------------
 
-PROBE = """
+ATTEMPT = """
 import os, socket
 
 def fork():
@@ -244,12 +197,12 @@ def fork():
 
 
 def _try_out(sandbox: Sandbox) -> None:
-    """Runs a program that tries what it must not be able to do.
+    """Run a program that attempts what it must not be able to do.
 
-    Raises ToolMissing where one of them works, or nothing does.
+    Raises ToolMissing if one of the attempts works, or nothing works.
     """
     with tempfile.NamedTemporaryFile() as secret:
-        wanted = {
+        required = {
             "sum(range(5))": "10",
             "os.getuid()": NOBODY,
             "os.getpid() < 9": "True",
@@ -259,12 +212,11 @@ def _try_out(sandbox: Sandbox) -> None:
             "fork()": "raises PermissionError",
             "socket.socket()": "raises PermissionError",
         }
-        values = sandbox.run(PROBE, tuple(wanted)).values
-    if wrong := [
-        check
-        for check, value in zip(wanted, (*values, *[""] * len(wanted)), strict=False)
-        if value != wanted[check]
-    ]:
+        values = sandbox.run(ATTEMPT, tuple(required)).values
+    missing = [""] * (len(required) - len(values))
+    results = zip(required, (*values, *missing), strict=False)
+    wrong = [check for check, value in results if value != required[check]]
+    if wrong:
         raise ToolMissing(
             f"bubblewrap does not shut off what it runs here ({'; '.join(wrong)}): generated code "
             "is not run.",

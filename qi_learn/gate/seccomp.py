@@ -1,10 +1,10 @@
 """The seccomp program of the sandbox: system calls that a program of pure computation has no use
 for fail with EPERM.
 
-Namespaces hide what is outside and limits bound one process; this closes what neither does: a
+Namespaces hide what is outside, and limits bound one process. This closes what neither does: a
 second process (a limit on their number does not hold for root), sockets of any kind, memory that
 belongs to no process (shared segments, memory files), other processes' memory, and the parts of the
-kernel where most of its holes were found. It is a list of what is forbidden, not of what is
+kernel in which most of its holes were found. It is a list of what is forbidden, not of what is
 allowed: an interpreter's needs change with its version. Numbers: Linux `asm/unistd_64.h` (x86-64)
 and `asm-generic/unistd.h` (arm64); instructions: `linux/bpf_common.h`, `linux/seccomp.h`.
 """
@@ -14,23 +14,25 @@ from __future__ import annotations
 import struct
 
 FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
-    # name: (x86-64, arm64); None where that machine has no such call
+    # name: (x86-64, arm64); None if that machine has no such call
     "clone": (56, 220), "fork": (57, None), "vfork": (58, None), "clone3": (435, 435),
-    "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200), "io_uring_setup": (425, 425),
-    "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180), "memfd_create": (319, 279), "memfd_secret": (447, 447),
-    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272), "pidfd_open": (434, 434),
-    "pidfd_getfd": (438, 438),
-    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
-    "fsopen": (430, 430), "open_tree": (428, 428), "move_mount": (429, 429), "mount_setattr": (442, 442),
-    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
-    "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218), "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
+    "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200),
+    "io_uring_setup": (425, 425),
+    "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180),
+    "memfd_create": (319, 279), "memfd_secret": (447, 447),
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
+    "kcmp": (312, 272), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438),
+    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),
+    "pivot_root": (155, 41), "chroot": (161, 51), "fsopen": (430, 430), "open_tree": (428, 428),
+    "move_mount": (429, 429), "mount_setattr": (442, 442), "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265),
+    "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218), "bpf": (321, 280),
+    "perf_event_open": (298, 241), "userfaultfd": (323, 282),
 }  # fmt: skip
 MACHINES: dict[str, tuple[int, int]] = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-"""By name of the machine: the column above, and the number by which the kernel calls it
-(AUDIT_ARCH).
-"""
+"""By name of the machine: the column above, and the kernel's number for it (AUDIT_ARCH)."""
 OTHER_WAYS = 0x40000000
-"""From here on the numbers of x86-64 are the same calls again for 32-bit pointers."""
+"""From this number on, x86-64 has the same calls again for 32-bit pointers."""
 
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER, _MACHINE = 0, 4
@@ -38,7 +40,7 @@ _KILL, _REFUSE, _ALLOW = 0x80000000, 0x00050000 | 1, 0x7FFF0000
 
 
 def seccomp_program(machine: str) -> bytes:
-    """The program for `bwrap --seccomp`; a call made in the way of another machine kills.
+    """The program for `bwrap --seccomp`; a call by another machine's convention kills the process.
 
     Raises KeyError for a machine that is not in MACHINES.
     """
@@ -60,5 +62,5 @@ def seccomp_program(machine: str) -> bytes:
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """One instruction; the jumps say how many are skipped."""
+    """One instruction; a jump is the number of instructions that are skipped."""
     return struct.pack("=HBBI", code, if_true, if_false, value)

@@ -1,5 +1,5 @@
-"""Which examples judge: fresh work (gate), earlier work (old), code in general (probes), and which
-choose the scale (dev).
+"""Which examples decide: fresh work (gate), earlier work (old) and code in general (general); and
+which choose the scale (dev).
 
 The invariant: one snapshot, one limit and one context give the same examples in the same order, so
 that every model is measured on the same tokens and differences can be paired. Nothing that this
@@ -18,9 +18,9 @@ from qi_learn.stats import evenly
 
 OLD_LIMIT = 200
 SHOTS = 2
-ASKED = 100
-"""Answers per model: enough to see one in fifty go wrong, and minutes rather than hours where a
-large model answers slowly.
+QUESTIONS = 100
+"""Answers per model: enough to see one in fifty go wrong, and minutes rather than hours if a large
+model answers slowly.
 """
 
 
@@ -30,7 +30,7 @@ def gate_suite(snapshot: Snapshot) -> tuple[Example, ...]:
 
 
 def dev_suite(snapshot: Snapshot) -> tuple[Example, ...]:
-    """What early stopping and the choice of scale may look at."""
+    """The examples that early stopping and the choice of scale may use."""
     return snapshot.split("dev")
 
 
@@ -40,8 +40,8 @@ def old_suite(
     """Gate examples of earlier cycles (`earlier`: oldest first) on the same base, at most `limit`,
     every cycle with the same share.
 
-    Each once, and none that this snapshot trains on. A snapshot of another base is left out: its
-    token ids mean other tokens.
+    Each is there once, and none that this snapshot trains on. A snapshot of another base is left
+    out: its token ids mean other tokens.
     """
     trained = {e.hash for e in (*snapshot.examples, *snapshot.replay, *snapshot.anchors)}
     sets = [
@@ -69,7 +69,7 @@ def within(examples: Sequence[Example], *, max_tokens: int, context: int) -> tup
     """The examples that fit: a prompt that is too long for the context loses its oldest tokens, a
     target that leaves no room for any prompt is left out.
 
-    Over the limit of `max_tokens` target tokens in all, examples are taken evenly from the whole
+    If they exceed `max_tokens` target tokens in all, examples are taken evenly from the whole
     sequence, so that neither old nor new ones are lost.
     """
     fitting = [_shortened(e, context) for e in examples if 0 < len(e.target_ids) < context]
@@ -94,7 +94,7 @@ def _shortened(example: Example, context: int) -> Example:
     )
 
 
-def asked_of(examples: Sequence[Example], *, limit: int = ASKED) -> tuple[Example, ...]:
+def choose_questions(examples: Sequence[Example], *, limit: int = QUESTIONS) -> tuple[Example, ...]:
     """The examples whose questions are put to the served models: all, or `limit` taken evenly."""
     return evenly(examples, limit)
 
@@ -105,9 +105,8 @@ def few_shots(snapshot: Snapshot, *, room: int) -> tuple[Example, ...]:
     """
     shots: list[Example] = []
     for example in reversed(snapshot.split("train")):
-        if (cost := len(example.prompt_ids) + len(example.target_ids)) <= room and _question(
-            example.ask
-        ):
+        cost = len(example.prompt_ids) + len(example.target_ids)
+        if cost <= room and _question(example.ask):
             shots.append(example)
             room -= cost
         if len(shots) == SHOTS:
@@ -116,33 +115,38 @@ def few_shots(snapshot: Snapshot, *, room: int) -> tuple[Example, ...]:
 
 
 def with_shots(ask: Mapping[str, Any], shots: Sequence[Example]) -> Mapping[str, Any]:
-    """The question with the shots before it, as one would by hand: earlier turns of the
+    """The question with the shots before it, as a person would put them there: earlier turns of the
     conversation, or text before the prompt.
     """
     body = dict(ask["body"])
     if ask["endpoint"] == "/api/chat":
-        messages = list(body.get("messages", []))
-        after = next(
-            (i for i, m in enumerate(messages) if m.get("role") != "system"), len(messages)
-        )
-        turns = [
-            m
-            for s in shots
-            for m in (
-                {"role": "user", "content": _question(s.ask)},
-                {"role": "assistant", "content": s.target},
-            )
-        ]
-        body["messages"] = [*messages[:after], *turns, *messages[after:]]
+        body["messages"] = _with_turns(list(body.get("messages", [])), shots)
     else:
-        body["prompt"] = "".join(f"{_question(s.ask)}\n{s.target}\n\n" for s in shots) + str(
-            body.get("prompt", "")
-        )
+        before = "".join(f"{_question(s.ask)}\n{s.target}\n\n" for s in shots)
+        body["prompt"] = before + str(body.get("prompt", ""))
     return {**ask, "body": body}
 
 
+def _with_turns(
+    messages: Sequence[Mapping[str, Any]], shots: Sequence[Example]
+) -> list[Mapping[str, Any]]:
+    """The messages with a turn for each shot, behind the system prompt."""
+    after = next((i for i, m in enumerate(messages) if m.get("role") != "system"), len(messages))
+    turns = [
+        message
+        for shot in shots
+        for message in (
+            {"role": "user", "content": _question(shot.ask)},
+            {"role": "assistant", "content": shot.target},
+        )
+    ]
+    return [*messages[:after], *turns, *messages[after:]]
+
+
 def _question(ask: Mapping[str, Any]) -> str:
-    """What the user asked last."""
+    """The last message of the user, or the prompt of a raw completion."""
     body = ask.get("body", {})
-    asked = [str(m.get("content", "")) for m in body.get("messages", []) if m.get("role") == "user"]
-    return asked[-1] if asked else str(body.get("prompt", ""))
+    by_user = [
+        str(m.get("content", "")) for m in body.get("messages", []) if m.get("role") == "user"
+    ]
+    return by_user[-1] if by_user else str(body.get("prompt", ""))

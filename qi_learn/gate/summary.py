@@ -8,73 +8,83 @@ import math
 from collections.abc import Iterator, Mapping
 
 from qi_learn.gate.limits import ACCURACY, COST, RISE, RISE_BOUND, RISE_FROM_BASE, SLOW, SPEED
-from qi_learn.gate.measure import Measurements
+from qi_learn.gate.measurements import Comparison, Measurements, ReportedOnly
 from qi_learn.gate.regressions import Regression, Rises
-from qi_learn.records import Behaviour, Check
+from qi_learn.records import Behaviour, Check, SuiteNll
 from qi_learn.stats import mean, p_above
 
 
 def notes_of(
-    candidate: Measurements,
-    base: Measurements,
-    few_shot: Behaviour | None,
-    claims: Mapping[str, Regression],
-    packing_cost: float | None,
-    dev_by_scale: Mapping[float, float],
-) -> list[str]:
+    models: Comparison, regressions: Mapping[str, Regression], reported: ReportedOnly
+) -> Iterator[str]:
     """What does not decide and is worth knowing."""
-    notes = [*_surely_worse(claims), *_few_shot_is_better(candidate, few_shot)]
-    speed = (
-        candidate.behaviour.tokens_per_second / base.behaviour.tokens_per_second
-        if base.behaviour.tokens_per_second > 0
-        else math.nan
-    )
-    if speed < SLOW:
-        notes.append(
-            f"slower than the base: {speed:.2f} of its tokens/s, because the tensors that learned "
-            "are stored with more bits"
-        )
-    if not candidate.old.ids:
-        notes.append(
-            "there is no earlier work to compare on yet: forgetting was measured on code in general "
-            ""
-            "only"
-        )
-    elif len(set(candidate.old.units)) == 1:
-        notes.append(
-            "all earlier work is from one session: its examples were taken as independent, so it "
-            "may be less sure than it looks"
-        )
-    if packing_cost is not None and packing_cost > COST:
-        notes.append(
-            f"packing cost {packing_cost:.3f} nat a token on dev: the file is that much worse than "
-            "what was trained"
-        )
-    if any(math.isfinite(nll) for nll in dev_by_scale.values()):
-        tried = ", ".join(f"{scale:g} {nll:.3f}" for scale, nll in sorted(dev_by_scale.items()))
-        notes.append(f"NLL on dev by scale of what was learned: {tried} nat a token")
-    return notes
+    candidate, base = models.candidate, models.base
+    yield from _surely_worse(regressions)
+    yield from _few_shot_is_better(candidate.behaviour, reported.few_shot)
+    yield from _slower(candidate.behaviour, base.behaviour)
+    yield from _thin_earlier_work(candidate.old)
+    yield from _packing_cost(reported.packing_cost)
+    yield from _scales_tried(reported.dev_by_scale)
 
 
-def _surely_worse(claims: Mapping[str, Regression]) -> Iterator[str]:
-    for claim in claims.values():
+def _surely_worse(regressions: Mapping[str, Regression]) -> Iterator[str]:
+    for claim in regressions.values():
         if claim.sure:
-            yield f"surely worse on {claim.words} (p = {claim.p:.2g}, adjusted for {len(claims)} suites)"
+            yield (
+                f"surely worse on {claim.words} (p = {claim.p:.2g}, adjusted for "
+                f"{len(regressions)} suites)"
+            )
 
 
-def _few_shot_is_better(candidate: Measurements, few_shot: Behaviour | None) -> Iterator[str]:
+def _few_shot_is_better(candidate: Behaviour, few_shot: Behaviour | None) -> Iterator[str]:
     if few_shot is None or not few_shot.similarity:
         return
     asked = set(few_shot.ids)
-    own = mean(
-        [
-            s
-            for i, s in zip(candidate.behaviour.ids, candidate.behaviour.similarity, strict=True)
-            if i in asked
-        ]
-    )
+    answers = zip(candidate.ids, candidate.similarity, strict=True)
+    own = mean([likeness for i, likeness in answers if i in asked])
     if (better := mean(few_shot.similarity)) > own:
-        yield f"few-shot is better: the base with 2 examples in its prompt comes to a likeness of {better:.3f}, this version to {own:.3f}"
+        yield (
+            "few-shot is better: the base with 2 examples in its prompt comes to a likeness of "
+            f"{better:.3f}, this version to {own:.3f}"
+        )
+
+
+def _slower(candidate: Behaviour, base: Behaviour) -> Iterator[str]:
+    if base.tokens_per_second <= 0:
+        return
+    speed = candidate.tokens_per_second / base.tokens_per_second
+    if speed < SLOW:
+        yield (
+            f"slower than the base: {speed:.2f} of its tokens/s, because the tensors that learned "
+            "are stored with more bits"
+        )
+
+
+def _thin_earlier_work(old: SuiteNll) -> Iterator[str]:
+    if not old.ids:
+        yield (
+            "there is no earlier work to compare on yet: forgetting was measured on code in "
+            "general only"
+        )
+    elif len(set(old.units)) == 1:
+        yield (
+            "all earlier work is from one session: its examples were taken as independent, so it "
+            "may be less sure than it looks"
+        )
+
+
+def _packing_cost(cost: float | None) -> Iterator[str]:
+    if cost is not None and cost > COST:
+        yield (
+            f"packing cost {cost:.3f} nat a token on dev: the file is that much worse than what "
+            "was trained"
+        )
+
+
+def _scales_tried(dev_by_scale: Mapping[float, float]) -> Iterator[str]:
+    if any(math.isfinite(nll) for nll in dev_by_scale.values()):
+        tried = ", ".join(f"{scale:g} {nll:.3f}" for scale, nll in sorted(dev_by_scale.items()))
+        yield f"NLL on dev by scale of what was learned: {tried} nat a token"
 
 
 # --- the risk and the way back --------------------------------------------------------------------
@@ -87,7 +97,10 @@ def risk_of(checks: Mapping[str, Check], rises: Rises, scale: float) -> str:
     level = "low" if used[worst] < 1 / 3 else "medium" if used[worst] < 2 / 3 else "high"
     others = ", ".join(f"{what} {share:.0%}" for what, share in used.items() if what != worst)
     tail = f"; the delta was scaled to {scale:g}" if scale != 1.0 else ""
-    return f"{level}: the nearest limit is {worst}, {used[worst]:.0%} of what is allowed used ({others}){tail}"
+    return (
+        f"{level}: the nearest limit is {worst}, {used[worst]:.0%} of what is allowed used "
+        f"({others}){tail}"
+    )
 
 
 def _used(checks: Mapping[str, Check], rises: Rises) -> dict[str, float]:
@@ -112,17 +125,16 @@ def _share(value: float | None, limit: float | None) -> float:
 
 
 def rollback_plan(version: str, seconds: float | None) -> str:
-    """The command, where it leads, and how long it took the last time."""
+    """The command, the version it leads to, and how long it took the last time."""
     took = (
         f"the last rollback here took {seconds:.1f} s"
         if seconds is not None
         else "how long it takes was not measured here yet"
     )
     return (
-        f"`qi-learn rollback` makes v{version} live again (from a later version: `qi-learn rollback "
-        ""
-        f"v{version}`); it needs no network, no training "
-        f"environment and no daemon, deletes nothing, and {took}."
+        f"`qi-learn rollback` makes v{version} live again (from a later version: "
+        f"`qi-learn rollback v{version}`); it needs no network, no training environment and no "
+        f"daemon, deletes nothing, and {took}."
     )
 
 
@@ -132,35 +144,33 @@ def rollback_plan(version: str, seconds: float | None) -> str:
 def numbers_of(
     checks: Mapping[str, Check],
     rises: Rises,
-    claims: Mapping[str, Regression],
-    candidate: Measurements,
-    live: Measurements,
-    base: Measurements,
-    few_shot: Behaviour | None,
-    packing_cost: float | None,
-    dev_by_scale: Mapping[float, float],
+    regressions: Mapping[str, Regression],
+    models: Comparison,
+    reported: ReportedOnly,
 ) -> dict[str, float]:
-    """R2's three numbers by its names, then everything measured; what could not be measured is left
-    out (JSON has no NaN).
+    """The three numbers accuracy, coherence and domainRelevance by these names, then everything
+    measured. What could not be measured is left out (JSON has no NaN).
     """
     numbers = {
         "accuracy": checks["accuracy"].value,
         "coherence": checks["coherence"].value,
         "domainRelevance": checks["domain_relevance"].value,
-    }
-    numbers |= {
         "speed": checks["speed"].value,
         "packed": checks["packed"].value,
         "secrets": checks["secrets"].value,
     }
-    for who, measured in (("candidate", candidate), ("live", live), ("base", base)):
-        numbers |= {f"{name}_{who}": value for name, value in _measured(measured).items()}
-    if few_shot is not None:
-        numbers["similarity_few_shot"] = mean(few_shot.similarity)
-    numbers["packing_cost"] = packing_cost
-    numbers |= {f"p_worse_{name}": claim.p for name, claim in claims.items()}
+    for who, model in (
+        ("candidate", models.candidate),
+        ("live", models.live),
+        ("base", models.base),
+    ):
+        numbers |= {f"{name}_{who}": value for name, value in _measured(model).items()}
+    if reported.few_shot is not None:
+        numbers["similarity_few_shot"] = mean(reported.few_shot.similarity)
+    numbers["packing_cost"] = reported.packing_cost
+    numbers |= {f"p_worse_{name}": claim.p for name, claim in regressions.items()}
     numbers |= {f"p_{name}": p for name, p in _tests(rises).items()}
-    numbers |= {f"dev_nll_scale_{scale:g}": nll for scale, nll in dev_by_scale.items()}
+    numbers |= {f"dev_nll_scale_{scale:g}": nll for scale, nll in reported.dev_by_scale.items()}
     return {
         name: value for name, value in numbers.items() if value is not None and math.isfinite(value)
     }
@@ -170,25 +180,25 @@ def _tests(rises: Rises) -> dict[str, float]:
     """One-sided p-values of the tests that shipping depends on, unadjusted; the largest is that of
     shipping wrongly.
     """
-    found = {}
+    p_values = {}
     if (fresh := rises["fresh_work"]) is not None:
-        found["better"] = p_above(fresh.since_live.negated, 0.0)
+        p_values["better"] = p_above(fresh.since_live.negated, 0.0)
     for name in ("old_work", "general"):
         if (rise := rises[name]) is not None:
-            found[f"not_worse_{name}"] = p_above(rise.since_live.negated, -RISE_BOUND)
-    return found
+            p_values[f"not_worse_{name}"] = p_above(rise.since_live.negated, -RISE_BOUND)
+    return p_values
 
 
-def _measured(measured: Measurements) -> dict[str, float | None]:
+def _measured(model: Measurements) -> dict[str, float | None]:
     nll: dict[str, float | None] = {
-        f"{s.suite}_nll": s.per_token for s in (measured.gate, measured.old, measured.general)
+        f"{suite.suite}_nll": suite.per_token for suite in (model.gate, model.old, model.general)
     }
-    code = sum(measured.gate.code_tokens)
+    code = sum(model.gate.code_tokens)
     return {
         **nll,
-        "gate_code_nll": sum(measured.gate.code_nll) / code if code else None,
-        "similarity": mean(measured.behaviour.similarity),
-        "coherent": mean([float(c) for c in measured.behaviour.coherent]),
-        "solved": mean([float(p) for p in measured.execution.passed]),
-        "tokens_per_second": measured.behaviour.tokens_per_second,
+        "gate_code_nll": sum(model.gate.code_nll) / code if code else None,
+        "similarity": mean(model.behaviour.similarity),
+        "coherent": mean([float(c) for c in model.behaviour.coherent]),
+        "solved": mean([float(p) for p in model.execution.passed]),
+        "tokens_per_second": model.behaviour.tokens_per_second,
     }

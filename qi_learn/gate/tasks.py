@@ -1,10 +1,10 @@
 """The executable suite: small Python tasks of our own, each a stub to complete and checks that no
-model ever sees (`tasks/*.toml`).
+model ever sees (`task_suite/*.toml`).
 
 A check is a line like `clamp(5, 0, 3) == 3` or `pop() raises IndexError`. It is taken apart here:
-only what stands on the left goes into the sandbox; what is expected stays outside, as the text that
-the value must be written as (`inside.written`). The order of the tasks is fixed and goes through
-the files in turns, so that any beginning of it holds all kinds.
+only the left side goes into the sandbox. What is expected stays outside, as the text that the value
+must be written as (`sandbox_main.written`). The order of the tasks is fixed and takes the files in
+turns, so that any beginning of it holds all kinds.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _RAISES = re.compile(r"(?P<code>.*) (?P<expected>raises (?P<error>\w+))", re.DOT
 
 @dataclass(frozen=True, slots=True)
 class CodingTask:
-    """One task. `expected[i]` is what `checks[i]` must come to."""
+    """One task. `expected[i]` is the value that `checks[i]` must come to."""
 
     name: str
     prompt: str
-    """The stub that is to be completed: a signature and what it should do."""
+    """The stub to complete: a signature and what it should do."""
     checks: tuple[str, ...]
     expected: tuple[str, ...]
     solution: str
-    """Code that passes; nobody is shown it."""
+    """Code that passes; no model is shown it."""
 
 
 def load_tasks() -> tuple[CodingTask, ...]:
@@ -56,18 +56,18 @@ def choose(tasks: Sequence[CodingTask], limit: int) -> tuple[CodingTask, ...]:
 
 
 def _task(table: Mapping[str, Any]) -> CodingTask:
-    read = [_check(line) for line in table["checks"]]
+    checks = [_check(line) for line in table["checks"]]
     return CodingTask(
         table["name"],
         table["prompt"].strip("\n"),
-        tuple(code for code, _ in read),
-        tuple(value for _, value in read),
+        tuple(code for code, _ in checks),
+        tuple(value for _, value in checks),
         table["solution"].strip("\n"),
     )
 
 
 def _check(line: str) -> tuple[str, str]:
-    """What is evaluated, and what must come out."""
+    """The code to evaluate, and the text that must come out."""
     if (match := _RAISES.fullmatch(line)) and hasattr(builtins, match["error"]):
         return match["code"], match["expected"]
     code, equals, value = line.rpartition(" == ")

@@ -2,7 +2,7 @@
 safetensors directory.
 
 Both give the rows of a tensor in the order of the GGUF file, a block at a time with `pread`, so
-memory does not grow with the model and any number of threads may ask. Full-precision weights are
+memory does not grow with the model and any number of threads may read. Full-precision weights are
 used only after `check_vectors` and `check_tensor` have shown that the GGUF file was made from
 exactly these: a directory of another revision, or a wrong row order, would pass every later check
 and ruin the model.
@@ -32,19 +32,14 @@ _WIDTH = {"F32": 4, "F16": 2, "BF16": 2}
 
 
 class Rows(Protocol):
-    """Something that has the base's rows."""
+    """A source of the base's rows."""
 
-    def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
-        """Rows [start, stop) of a module's tensor, in the GGUF file's order: (stop - start,
-        columns).
-        """
+    def rows(self, module: str, slot: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
+        """Rows [start, stop) of a module's tensor, in the GGUF file's order, with all columns."""
 
 
 class BaseRows:
-    """The rows as the base GGUF file has them: dequantised.
-
-    A context manager (it holds the file open).
-    """
+    """The rows of the base GGUF file, dequantised. A context manager: it holds the file open."""
 
     def __init__(self, base: GgufFile) -> None:
         self.base = base
@@ -61,10 +56,11 @@ class BaseRows:
     ) -> None:
         os.close(self.fd)
 
-    def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
-        return self.read(home.tensor, start, stop)
+    def rows(self, module: str, slot: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
+        return self.read(slot.tensor, start, stop)
 
     def read(self, tensor: Tensor, start: int, stop: int) -> NDArray[np.float32]:
+        """Rows [start, stop) of a tensor."""
         width = tensor.size // tensor.rows
         raw = read_exactly(
             self.fd, (stop - start) * width, tensor.start + start * width, self.base.path
@@ -118,20 +114,20 @@ class FullPrecision:
     ) -> None:
         self._open.close()
 
-    def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
+    def rows(self, module: str, slot: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
         name = f"{module}.weight"
         if (stored := self.tensors.get(name)) is None:
             raise ModelError(
                 f"{self.directory} has no {name}",
                 "Set train.base_weights to the directory that the GGUF file was made from.",
             )
-        if stored.shape != (home.tensor.rows, home.tensor.columns):
+        if stored.shape != (slot.tensor.rows, slot.tensor.columns):
             raise ModelError(
-                f"{name} is {stored.shape} in {stored.path}, {home.tensor.shape[::-1]} in the GGUF "
+                f"{name} is {stored.shape} in {stored.path}, {slot.tensor.shape[::-1]} in the GGUF "
                 "file",
                 "These are not the base's weights.",
             )
-        return permute(self.read(name, start, stop), home.head_rows)
+        return permute(self.read(name, start, stop), slot.head_rows)
 
     def read(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
         """Rows of a tensor in transformers' order; a vector's elements are its rows."""
@@ -143,16 +139,15 @@ class FullPrecision:
         if stored.dtype == "BF16":
             values = widen_bf16(np.frombuffer(raw, dtype=np.uint16))
         else:
-            values = np.frombuffer(
-                raw, dtype=np.float32 if stored.dtype == "F32" else np.float16
-            ).astype(np.float32)
+            dtype = np.float32 if stored.dtype == "F32" else np.float16
+            values = np.frombuffer(raw, dtype=dtype).astype(np.float32)
         return values.reshape(stop - start, *stored.shape[1:])
 
 
 def read_exactly(fd: int, count: int, at: int, path: Path) -> bytes:
     """`count` bytes from `at`; a read may come in pieces.
 
-    Raises ModelError where the file is shorter.
+    Raises ModelError if the file is shorter.
     """
     parts: list[bytes] = []
     while count:
@@ -165,7 +160,7 @@ def read_exactly(fd: int, count: int, at: int, path: Path) -> bytes:
 
 
 def check_vectors(weights: FullPrecision, base: BaseRows) -> None:
-    """Raises ModelError unless the vectors (norms, biases) of the two agree to the rounding of
+    """Raise ModelError unless the vectors (norms, biases) of the two agree to the rounding of
     bfloat16.
 
     They are stored unquantised in every GGUF file, and another revision or a full fine-tune of the
@@ -173,16 +168,8 @@ def check_vectors(weights: FullPrecision, base: BaseRows) -> None:
     """
     compared = 0
     for name, stored in weights.tensors.items():
-        tensor = (
-            base.base.tensors.get(tensor_name(base.base, name) or "")
-            if len(stored.shape) == 1
-            else None
-        )
-        if (
-            tensor is None
-            or tensor.type != "F32"
-            or (base.base.architecture == "llama" and name.endswith(("q_proj.bias", "k_proj.bias")))
-        ):
+        tensor = _vector_of(base.base, name, stored)
+        if tensor is None:
             continue
         if tensor.shape != stored.shape:
             raise _not_these(
@@ -198,23 +185,33 @@ def check_vectors(weights: FullPrecision, base: BaseRows) -> None:
         raise _not_these(weights, base, "they have no norm in common")
 
 
+def _vector_of(base: GgufFile, name: str, stored: _Stored) -> Tensor | None:
+    """The base's tensor for a vector; None if it cannot be compared element by element."""
+    if len(stored.shape) != 1:
+        return None
+    tensor = base.tensors.get(tensor_name(base, name) or "")
+    reordered = base.architecture == "llama" and name.endswith(("q_proj.bias", "k_proj.bias"))
+    return tensor if tensor is not None and tensor.type == "F32" and not reordered else None
+
+
 def check_tensor(
     weights: FullPrecision,
     base: BaseRows,
     module: str,
-    home: TensorSlot,
+    slot: TensorSlot,
     ranges: Iterable[tuple[int, int]],
 ) -> None:
-    """Raises ModelError unless the base's rows lie as close to the weights as quantising them
-    ourselves does (times 1.5, for files made with an importance matrix). Rows in a wrong order
-    would be off by 1.4 times the weights.
+    """Raise ModelError unless the base's rows lie as close to the weights as quantising them
+    ourselves does (times 1.5, for files made with an importance matrix).
+
+    Rows in a wrong order would be off by 1.4 times the weights.
     """
     ours = theirs = total = 0.0
     for start, stop in ranges:
-        exact = weights.rows(module, home, start, stop)
-        theirs += _square(base.read(home.tensor, start, stop) - exact)
+        exact = weights.rows(module, slot, start, stop)
+        theirs += _square(base.read(slot.tensor, start, stop) - exact)
         total += _square(exact)
-        ours += _rounding(exact, home.tensor.type)
+        ours += _rounding(exact, slot.tensor.type)
     if theirs**0.5 > 1.5 * ours**0.5 + 0.004 * total**0.5:
         off, explained = (
             (square / total) ** 0.5 if total else float("inf") for square in (theirs, ours)
@@ -222,14 +219,14 @@ def check_tensor(
         raise _not_these(
             weights,
             base,
-            f"{home.tensor.name} is off by {off:.3f} of its size, quantising explains "
+            f"{slot.tensor.name} is off by {off:.3f} of its size, quantising explains "
             f"{explained:.3f}",
         )
 
 
 def _rounding(exact: NDArray[np.float32], kind: str) -> float:
-    """The squared error that writing these rows as `kind` makes; 0.3 of their size for a type that
-    cannot be written here (IQ2 and the like).
+    """The squared error of writing these rows as `kind`; for a type that cannot be written here
+    (IQ2 and the like) that of an error of 0.3 of their size.
     """
     if can_quantize(kind, exact.shape[1]):
         return _square(dequantize(quantize(exact, kind), kind, exact.shape) - exact)
@@ -248,7 +245,7 @@ def _not_these(weights: FullPrecision, base: BaseRows, why: str) -> ModelError:
 
 
 def _read_header(fd: int, path: Path) -> dict[str, _Stored]:
-    """The tensors of one safetensors file; each held against the file's size.
+    """The tensors of one safetensors file, each checked against the file's size.
 
     Raises ModelError for a damaged file.
     """
@@ -258,7 +255,7 @@ def _read_header(fd: int, path: Path) -> dict[str, _Stored]:
         raise ModelError(f"{path} is no safetensors file", "Fetch the weights again.")
     try:
         entries = json.loads(read_exactly(fd, length, 8, path))
-        found = {
+        tensors = {
             str(n): _stored(fd, path, e, 8 + length)
             for n, e in entries.items()
             if n != "__metadata__" and e["dtype"] in _WIDTH
@@ -267,10 +264,10 @@ def _read_header(fd: int, path: Path) -> dict[str, _Stored]:
         raise ModelError(
             f"{path} has a damaged header: {error}", "Fetch the weights again."
         ) from error
-    for name, stored in found.items():
+    for name, stored in tensors.items():
         if stored.start + int(np.prod(stored.shape, dtype=object)) * _WIDTH[stored.dtype] > size:
             raise ModelError(f"{name} ends behind the file {path}", "Fetch the weights again.")
-    return found
+    return tensors
 
 
 def _stored(fd: int, path: Path, entry: dict[str, object], data: int) -> _Stored:

@@ -1,4 +1,4 @@
-"""Adapters: their files, joining two into one, and the tensors of the base that an adapter changes.
+"""Joining two adapters into one, and the tensors of the base that an adapter changes.
 
 An adapter is, for each touched module, two factors A (rank, in) and B (out, rank) with the scale
 already in B, so the weight change is dW = B A and nothing else has to be known. A version is the
@@ -6,7 +6,7 @@ base plus one adapter: `join` puts a cycle's delta on top of the served adapter 
 factors side by side, which is exact, and cuts the rank by SVD only past a cap. dW itself is never
 formed here.
 
-The file: `rundir/adapter_file.py`.
+The adapter's file: `rundir/adapter_file.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TensorChange:
     """
 
     module: str
-    home: TensorSlot
+    slot: TensorSlot
     up: NDArray[np.float32]
     down: NDArray[np.float32]
 
@@ -46,8 +46,8 @@ class TensorChange:
 
 
 def rank_cap(adapter: Adapter, base_bytes: int) -> int:
-    """Past this rank an adapter of the same modules is cut: it would take more than `ROOM` bytes,
-    or more than the base's own file. Never below `LEAST_CAP`.
+    """The rank past which an adapter of the same modules is cut, since it would take more than
+    `ROOM` bytes or more than the base's own file; never below `LEAST_CAP`.
 
     A cut loses something at every update from there on, and every version's adapter is kept:
     SmolLM2-135M is cut after some 29 updates of rank 8, a 7B after 4 of rank 16.
@@ -64,8 +64,8 @@ def join(
     """`previous` + `scale` x `delta` as one adapter, and what cutting the rank cost: |dW - dW'| /
     |dW| over all modules (Frobenius).
 
-    0.0 where no module is past `rank_cap`: then the factors are only laid side by side. Raises
-    ModelError where the two are not of the same base or shapes.
+    The cost is 0.0 if no module is past `rank_cap`: then the factors are only laid side by side.
+    Raises ModelError if the two are not of the same base or shapes.
     """
     if previous is not None and previous.base != delta.base:
         raise ModelError(
@@ -91,29 +91,28 @@ def changed_tensors(
     """The tensors that `scale` x the adapter changes, in the order of the base's file; modules with
     dW = 0 change nothing and are left out.
 
-    Raises ModelError where a module has no tensor of its own or another shape.
+    Raises ModelError if a module has no tensor of its own, or one of another shape.
     """
     changes = [
         _change(base, module, factors, scale)
         for module, factors in adapter.modules.items()
         if scale and factors.up.any() and factors.down.any()
     ]
-    if len({c.home.tensor.name for c in changes}) < len(changes):
+    if len({c.slot.tensor.name for c in changes}) < len(changes):
         raise ModelError("two modules of the adapter are the same tensor of the base", AGAIN)
-    return tuple(sorted(changes, key=lambda c: c.home.tensor.start))
+    return tuple(sorted(changes, key=lambda c: c.slot.tensor.start))
 
 
 def _change(base: GgufFile, module: str, factors: Factors, scale: float) -> TensorChange:
-    home = find_slot(base, module)
+    slot = find_slot(base, module)
     shape = (factors.up.shape[0], factors.down.shape[1])
-    if shape != (home.tensor.rows, home.tensor.columns):
+    if shape != (slot.tensor.rows, slot.tensor.columns):
         raise ModelError(
-            f"the adapter's {module} is {shape}, {home.tensor.name} is {home.tensor.shape[::-1]}",
+            f"the adapter's {module} is {shape}, {slot.tensor.name} is {slot.tensor.shape[::-1]}",
             "Use the base that it was trained on.",
         )
-    return TensorChange(
-        module, home, permute(np.float32(scale) * factors.up, home.head_rows), factors.down
-    )
+    up = permute(np.float32(scale) * factors.up, slot.head_rows)
+    return TensorChange(module, slot, up, factors.down)
 
 
 def _side_by_side(
@@ -142,7 +141,7 @@ def _square(factors: Factors) -> float:
 
 def _cut(factors: Factors, rank: int) -> tuple[Factors, float]:
     """The best approximation of this rank, its size shared between the factors, and the square of
-    what is lost.
+    what is lost (Frobenius).
 
     B = Qb Rb, A^T = Qa Ra, and the SVD of the small Rb Ra^T: O((out + in) rank^2).
     """
@@ -152,6 +151,5 @@ def _cut(factors: Factors, rank: int) -> tuple[Factors, float]:
     root = np.sqrt(values[:rank])
     up = (left @ u)[:, :rank] * root
     down = root[:, None] * (vt @ right.T)[:rank]
-    return Factors(up.astype(np.float32), down.astype(np.float32)), float(
-        np.sum(values[rank:] ** 2)
-    )
+    lost = float(np.sum(values[rank:] ** 2))
+    return Factors(up.astype(np.float32), down.astype(np.float32)), lost

@@ -1,4 +1,4 @@
-"""Where everything lies in the packed file, and getting there with as few bytes moved as possible.
+"""Where everything lies in the packed file, and filling it with as few bytes moved as possible.
 
 A packed file is the base with other bytes in some tensors. Its head is the base's head, byte for
 byte, but for the type and offset of the tensors that became wider or moved; the keys (vocabulary,
@@ -29,10 +29,11 @@ _NO_KERNEL_COPY = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class TensorPlace:
-    """Where a tensor lies in the packed file."""
+class PackedTensor:
+    """A tensor of the packed file: where it lies, and in which type."""
 
-    tensor: Tensor
+    source: Tensor
+    """The base's tensor."""
     type: str
     start: int
     size: int
@@ -40,44 +41,37 @@ class TensorPlace:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The packed file: every tensor in the base's order.
+    """The packed file: every tensor, in the base's order."""
 
-    `moved`: offsets differ from the base's, so the file cannot be a copy of it.
-    """
-
-    places: Mapping[str, TensorPlace]
+    tensors: Mapping[str, PackedTensor]
     size: int
     moved: bool
+    """True if offsets differ from the base's, so the file cannot be a copy of it."""
 
 
 def lay_out(base: GgufFile, types: Mapping[str, str]) -> Layout:
-    """The packed file's layout where the tensors in `types` (name -> type) change and the others
-    stay as they are.
+    """The packed file's layout if the tensors in `types` (name -> type) change and the others stay
+    as they are.
     """
-    places: dict[str, TensorPlace] = {}
+    tensors: dict[str, PackedTensor] = {}
     at = base.data_start
     for name, tensor in base.tensors.items():
         kind = types.get(name, tensor.type)
         size = row_bytes(kind, tensor.columns) * tensor.rows
-        places[name] = TensorPlace(tensor, kind, at, size)
+        tensors[name] = PackedTensor(tensor, kind, at, size)
         at = padded(at - base.data_start + size, base.alignment) + base.data_start
-    moved = any(p.start != p.tensor.start or p.size != p.tensor.size for p in places.values())
-    return Layout(places, at if moved else base.size, moved)
+    moved = any(t.start != t.source.start or t.size != t.source.size for t in tensors.values())
+    return Layout(tensors, at if moved else base.size, moved)
 
 
 def patched_head(base: GgufFile, layout: Layout, head: bytes) -> bytes:
-    """The base's head with the types and offsets of `layout` in its tensor entries; its length is
-    the same.
+    """The base's head with the types and offsets of `layout` in its tensor entries; it stays as
+    long as it was.
     """
     patched = bytearray(head)
-    for place in layout.places.values():
-        struct.pack_into(
-            "<IQ",
-            patched,
-            place.tensor.entry,
-            type_number(place.type),
-            place.start - base.data_start,
-        )
+    for tensor in layout.tensors.values():
+        offset = tensor.start - base.data_start
+        struct.pack_into("<IQ", patched, tensor.source.entry, type_number(tensor.type), offset)
     return bytes(patched)
 
 
@@ -90,7 +84,7 @@ def read_packed_head(base: GgufFile, path: Path) -> bytes:
 def fill_untouched(
     source: int, target: int, base: GgufFile, layout: Layout, touched: Mapping[str, str]
 ) -> None:
-    """Makes `target` the packed file but for the bytes of the touched tensors.
+    """Make `target` the packed file, but for the bytes of the touched tensors.
 
     `source` and `target` are open files, `target` is empty.
     """
@@ -103,9 +97,9 @@ def fill_untouched(
 
 
 def copy_range(source: int, target: int, start: int, to: int, count: int, path: Path) -> None:
-    """Copies `count` bytes between open files, in the kernel where it can.
+    """Copy `count` bytes between open files, in the kernel if it can.
 
-    Raises ModelError where the source ends early.
+    Raises ModelError if the source ends early.
     """
     while count:
         done = _copy_in_kernel(source, target, start, to, count)
@@ -119,7 +113,7 @@ def copy_range(source: int, target: int, start: int, to: int, count: int, path: 
 
 
 def write_exactly(fd: int, data: bytes | memoryview, at: int) -> None:
-    """Writes all of `data`; a write may be taken in pieces."""
+    """Write all of `data`; a write may be taken in pieces."""
     view = memoryview(data)
     while view:
         done = os.pwrite(fd, view, at)
@@ -133,28 +127,30 @@ def _untouched(
     make one range.
     """
     run: tuple[int, int, int] | None = None
-    for place in layout.places.values():
-        if place.tensor.name in touched:
+    for tensor in layout.tensors.values():
+        if tensor.source.name in touched:
             continue
-        start, to = place.tensor.start, place.start
+        start, to = tensor.source.start, tensor.start
         if (
             run
             and run[0] + run[2] <= start < run[0] + run[2] + base.alignment
             and start - run[0] == to - run[1]
         ):
-            run = (run[0], run[1], start + place.size - run[0])
+            run = (run[0], run[1], start + tensor.size - run[0])
             continue
         if run:
             yield run
-        run = (start, to, place.size)
+        run = (start, to, tensor.size)
     if run:
         yield run
-    end = max((p.tensor.start + p.tensor.size for p in layout.places.values()), default=base.size)
+    ends = (t.source.start + t.source.size for t in layout.tensors.values())
+    end = max(ends, default=base.size)
     if not layout.moved and base.size > end:
         yield end, end, base.size - end
 
 
 def _clone(source: int, target: int) -> bool:
+    """Share the source's bytes; False if the filesystem cannot."""
     try:
         fcntl.ioctl(target, FICLONE, source)
     except OSError:  # not this filesystem, or not the same one: copied instead
@@ -163,7 +159,7 @@ def _clone(source: int, target: int) -> bool:
 
 
 def _copy_in_kernel(source: int, target: int, start: int, to: int, count: int) -> int | None:
-    """Bytes copied, or None where the kernel cannot between these files (or has no such call)."""
+    """Bytes copied, or None if the kernel cannot copy between these files or has no such call."""
     call = getattr(os, "copy_file_range", None)
     if call is None:
         return None

@@ -1,16 +1,16 @@
-"""A changed tensor into ggml blocks, and how much of the change lives through it.
+"""A changed tensor into ggml blocks, and how much of the change survives it.
 
-Small changes die in few bits. Quantising rounds each weight to a grid; weights that already lie on
-that grid (because they came out of a Q4 file) are rounded back to where they were, and about 1 % of
-the change is kept, while weights in full precision are rounded up as often as down and the change
-is kept on average. So the type of a touched tensor is the base's own where full-precision weights
-are at hand, Q8_0 or better where not, and it is raised step by step until the kept share, measured
-on a sample of the tensor, reaches 0.8. What was kept of the whole tensor is reported as
-`TensorGain`:
+Small changes die in few bits. Quantising rounds each weight to a grid. Weights that already lie on
+that grid (because they came out of a Q4 file) are rounded back to their old values, and about 1 %
+of the change is kept. Weights in full precision are rounded up as often as down, and the change is
+kept on average. So the type of a touched tensor is the base's own if full-precision weights are at
+hand, Q8_0 or better if not, and it is raised step by step until the kept share, measured on a
+sample of the tensor, reaches 0.8. What was kept of the whole tensor is reported as `TensorGain`:
 
-    wanted = s B A    realised = (what the packed file says) - (what the base file says)
-    gain = <realised, wanted> / <wanted, wanted>      cosine = <realised, wanted> / (|realised|
-    |wanted|)
+    intended = s B A
+    realised = (what the packed file says) - (what the base file says)
+    gain = <realised, intended> / <intended, intended>
+    cosine = <realised, intended> / (|realised| |intended|)
 """
 
 from __future__ import annotations
@@ -34,37 +34,39 @@ memory is used again (with 4 MB each the kernel gave and took it every time: fiv
 time, measured).
 """
 PIECES, SAMPLE = 8, 1 << 18
-"""A type is chosen on this many pieces, spread over the tensor, of so many elements together: the
-gain of a change of 0.3 % is then known to about 0.03.
+"""The number of pieces, spread over the tensor, that a type is chosen on, and their elements
+together: the gain of a change of 0.3 % is then known to about 0.03.
 """
 _RAISED = ("Q6_K", "Q8_0", "F16", "F32")
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Sums over some rows; add up to the whole tensor."""
+    """Sums over some rows, which add up to those of the whole tensor."""
 
     both: float = 0.0
-    """<realised, wanted>"""
-    wanted: float = 0.0
+    """<realised, intended>"""
+    intended: float = 0.0
     realised: float = 0.0
 
     def __add__(self, other: Kept) -> Kept:
         return Kept(
-            self.both + other.both, self.wanted + other.wanted, self.realised + other.realised
+            self.both + other.both, self.intended + other.intended, self.realised + other.realised
         )
 
     @property
     def gain(self) -> float:
-        return self.both / self.wanted if self.wanted else 1.0
+        """The share of the change that is kept: 1.0 is all of it."""
+        return self.both / self.intended if self.intended else 1.0
 
     @property
     def cosine(self) -> float:
-        size = (self.wanted * self.realised) ** 0.5
+        """The cosine between the realised and the intended change."""
+        size = (self.intended * self.realised) ** 0.5
         return self.both / size if size else 0.0
 
     def report(self, tensor: Tensor, type_after: str) -> TensorGain:
-        """What became of one tensor, as a record."""
+        """The record of one tensor."""
         size = row_bytes(type_after, tensor.columns) * tensor.rows
         return TensorGain(
             tensor.name, tensor.type, type_after, round(self.gain, 4), round(self.cosine, 4), size
@@ -75,7 +77,7 @@ def choose_type(change: TensorChange, base: BaseRows, exact: Rows | None) -> str
     """The type to write a changed tensor in: the first of `candidates` that keeps 0.8 of the change
     on a sample, else the last.
     """
-    kinds = candidates(change.home.tensor, full_precision=exact is not None)
+    kinds = candidates(change.slot.tensor, full_precision=exact is not None)
     for kind in kinds[:-1]:
         kept = Kept()
         for start, stop in sample(change):
@@ -86,8 +88,8 @@ def choose_type(change: TensorChange, base: BaseRows, exact: Rows | None) -> str
 
 
 def candidates(tensor: Tensor, *, full_precision: bool) -> tuple[str, ...]:
-    """Types to try for a tensor, narrowest first. A K-quant whose blocks of 256 do not fit the row
-    falls out (so Q8_0 follows).
+    """The types to try for a tensor, narrowest first. A K-quant is left out if its blocks of 256 do
+    not fit the row (so Q8_0 follows).
 
     With full-precision weights the base's own type comes first (Q4_K in place of one that needs an
     importance matrix); without, nothing below Q8_0 is tried.
@@ -111,34 +113,32 @@ def write_rows(
     Without full-precision weights (`exact` is None) the change is put on the base's own dequantised
     rows.
     """
-    wanted = change.rows(start, stop)
-    before = base.read(change.home.tensor, start, stop)
+    intended = change.rows(start, stop)
+    before = base.read(change.slot.tensor, start, stop)
     weights = (
-        before.copy() if exact is None else exact.rows(change.module, change.home, start, stop)
+        before.copy() if exact is None else exact.rows(change.module, change.slot, start, stop)
     )
-    weights += wanted
+    weights += intended
     raw = quantize(weights, kind)
-    realised = dequantize(raw, kind, wanted.shape)
+    realised = dequantize(raw, kind, intended.shape)
     realised -= before
-    return raw, Kept(_dot(realised, wanted), _dot(wanted, wanted), _dot(realised, realised))
+    return raw, Kept(_dot(realised, intended), _dot(intended, intended), _dot(realised, realised))
 
 
 def blocks(change: TensorChange, elements: int = BLOCK) -> Iterator[tuple[int, int]]:
-    """The tensor's rows in ranges of about `elements` numbers, always whole heads."""
-    tensor, unit = change.home.tensor, change.home.head_rows
+    """The tensor's rows in ranges of about `elements` numbers, always of whole heads."""
+    tensor, unit = change.slot.tensor, change.slot.head_rows
     step = max(1, elements // tensor.columns // unit) * unit
     for start in range(0, tensor.rows, step):
         yield start, min(start + step, tensor.rows)
 
 
 def sample(change: TensorChange) -> list[tuple[int, int]]:
-    """Up to `PIECES` row ranges, evenly spread; the whole of a small tensor."""
+    """Up to `PIECES` row ranges, evenly spread; all ranges of a small tensor."""
     pieces = list(blocks(change, SAMPLE // PIECES))
-    return (
-        [pieces[i * len(pieces) // PIECES] for i in range(PIECES)]
-        if len(pieces) > PIECES
-        else pieces
-    )
+    if len(pieces) <= PIECES:
+        return pieces
+    return [pieces[i * len(pieces) // PIECES] for i in range(PIECES)]
 
 
 def _bits(kind: str) -> float:

@@ -3,8 +3,8 @@ own.
 
 The file is written under a temporary name (one, always the same, so a killed run leaves at most one
 behind), synced and renamed: under its final name it is there whole or not at all. Memory is a few
-row blocks per thread, however large the model. A row block is read, changed, quantised and written
-by one thread; the library and numpy release the interpreter, so `threads` scale.
+row blocks per thread, however large the model. One thread reads, changes, quantises and writes a
+row block; the library and numpy release the interpreter, so `threads` scale.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from qi_learn.errors import DiskFull, ModelError
-from qi_learn.outside.ggml import is_valid, load_in_child
 from qi_learn.outside.gguf import GgufFile, read_head, sha256_of
 from qi_learn.pack.base_weights import (
     BaseRows,
@@ -33,17 +31,13 @@ from qi_learn.pack.base_weights import (
     Rows,
     check_tensor,
     check_vectors,
-    read_exactly,
 )
 from qi_learn.pack.join import TensorChange, changed_tensors
 from qi_learn.pack.layout import (
-    CHUNK,
     Layout,
-    TensorPlace,
+    PackedTensor,
     fill_untouched,
     lay_out,
-    patched_head,
-    read_packed_head,
     write_exactly,
 )
 from qi_learn.pack.quantize import ENOUGH, Kept, blocks, choose_type, sample, write_rows
@@ -67,13 +61,15 @@ def pack(
     threads: int | None = None,
     like: Packed | None = None,
 ) -> Packed:
-    """Writes `out`: the base with `scale` x `adapter` merged into it.
+    """Write `out`: the base with `scale` x `adapter` merged into it.
 
-    `base_weights`: directory of the base's full-precision safetensors, where there is one; touched
-    tensors then keep the base's types. `threads`: default, one a core. `like`: a file packed before
-    from the same base and weights with the same tensors touched (another scale of the adapter,
-    say). Its types are taken over, so nothing is chosen or checked again. Where `out` is its own
-    path, the file itself becomes the new one and only touched tensors are written.
+    * `base_weights`: directory of the base's full-precision safetensors, if there is one; touched
+      tensors then keep the base's types.
+    * `threads`: one a core by default.
+    * `like`: a file packed before from the same base and weights with the same tensors touched
+      (another scale of the adapter, say). Its types are taken over, so nothing is chosen or checked
+      again. If `out` is its own path, the file itself becomes the new one and only touched tensors
+      are written.
 
     Raises DiskFull with the number of bytes missing, UnsupportedArchitecture, ModelError (adapter
     of another base, no such tensor, damaged file, weights that are not the base's), NotFound. After
@@ -116,34 +112,6 @@ def pack(
     )
 
 
-def verify_packed(
-    base_gguf: Path, packed: Path, touched: Collection[str], *, load: bool = True
-) -> None:
-    """Reads a packed file back and raises ModelError unless it is the base but for the `touched`
-    tensors (their names in the file).
-
-    Compared byte for byte: keys, tensor entries, untouched tensors. Touched tensors keep their
-    shape and pass llama.cpp's row check. With `load`, llama.cpp loads the file in a child process
-    and evaluates one token (ToolMissing where it is not installed).
-    """
-    base, other = read_head(base_gguf), read_head(packed)
-    if list(other.tensors) != list(base.tensors) or other.data_start != base.data_start:
-        raise ModelError(f"{packed} does not have the tensors of {base_gguf}", "Pack again.")
-    layout = lay_out(base, {name: other.tensors[name].type for name in touched})
-    if read_packed_head(base, packed) != patched_head(
-        base, layout, read_packed_head(base, base_gguf)
-    ):
-        raise ModelError(f"the head of {packed} is not the base's", "Pack again.")
-    with base_gguf.open("rb") as before, packed.open("rb") as after:
-        for place in layout.places.values():
-            if place.tensor.name in touched:
-                _check_rows(after.fileno(), packed, place)
-            else:
-                _check_same(before.fileno(), after.fileno(), packed, place)
-    if load:
-        load_in_child(packed)
-
-
 # --- what to write --------------------------------------------------------------------------------
 
 
@@ -166,29 +134,26 @@ def _choose_types(
         check_vectors(exact, rows)
 
     def choose(change: TensorChange) -> str:
-        if exact is not None:
-            check_tensor(
-                exact, rows, change.module, change.home, sample(change)[::4]
-            )  # a wrong tensor is far off: less will do
+        if exact is not None:  # a wrong tensor is far off: a part of the sample will do
+            check_tensor(exact, rows, change.module, change.slot, sample(change)[::4])
         return choose_type(change, rows, exact)
 
     chosen = _results(pool, [pool.submit(choose, change) for change in changes])
-    return dict(zip((c.home.tensor.name for c in changes), chosen, strict=True))
+    return dict(zip((c.slot.tensor.name for c in changes), chosen, strict=True))
 
 
 def _types_of(like: Packed, base: GgufFile, changes: tuple[TensorChange, ...]) -> dict[str, str]:
-    """The types a file packed before has for these tensors.
+    """The types that a file packed before has for these tensors.
 
-    Raises ModelError where it is not the base but for (some of) them.
+    Raises ModelError unless the file is the base but for (some of) them.
     """
     before = read_head(Path(like.path))
-    names = [c.home.tensor.name for c in changes]
+    names = [c.slot.tensor.name for c in changes]
     same = list(before.tensors) == list(base.tensors) and {g.name for g in like.gains} == set(names)
     types = {name: before.tensors[name].type for name in names} if same else {}
     layout = lay_out(base, types)
-    if not same or [(t.type, t.start) for t in before.tensors.values()] != [
-        (p.type, p.start) for p in layout.places.values()
-    ]:
+    expected = [(tensor.type, tensor.start) for tensor in layout.tensors.values()]
+    if not same or [(t.type, t.start) for t in before.tensors.values()] != expected:
         raise ModelError(
             f"{like.path} was not packed from {base.path} with these tensors touched",
             "Pack without it.",
@@ -207,16 +172,16 @@ def _write_changes(
     exact: Rows | None,
     pool: ThreadPoolExecutor,
 ) -> tuple[TensorGain, ...]:
-    """Computes and writes every touched tensor, by row blocks on the pool."""
+    """Compute and write every touched tensor, by row blocks on the pool."""
 
-    def write(change: TensorChange, place: TensorPlace, start: int, stop: int) -> Kept:
-        raw, kept = write_rows(change, rows, exact, start, stop, place.type)
-        write_exactly(fd, raw.data.cast("B"), place.start + start * raw.shape[1])
+    def write(change: TensorChange, tensor: PackedTensor, start: int, stop: int) -> Kept:
+        raw, kept = write_rows(change, rows, exact, start, stop, tensor.type)
+        write_exactly(fd, raw.data.cast("B"), tensor.start + start * raw.shape[1])
         return kept
 
     work = [
         [
-            pool.submit(write, c, layout.places[c.home.tensor.name], start, stop)
+            pool.submit(write, c, layout.tensors[c.slot.tensor.name], start, stop)
             for start, stop in blocks(c)
         ]
         for c in changes
@@ -224,18 +189,21 @@ def _write_changes(
     gains: list[TensorGain] = []
     for change, parts in zip(changes, work, strict=True):
         kept = sum(_results(pool, parts), Kept())
-        place = layout.places[change.home.tensor.name]
-        gains.append(kept.report(place.tensor, place.type))
+        tensor = layout.tensors[change.slot.tensor.name]
+        gains.append(kept.report(tensor.source, tensor.type))
         if kept.gain < ENOUGH:
             logger.warning(
-                "%s keeps only %.2f of the change in %s", place.tensor.name, kept.gain, place.type
+                "%s keeps only %.2f of the change in %s",
+                tensor.source.name,
+                kept.gain,
+                tensor.type,
             )
     return tuple(gains)
 
 
 @contextmanager
 def _pool(threads: int | None) -> Iterator[ThreadPoolExecutor]:
-    """Threads for row blocks; what has not begun is dropped when a block fails.
+    """Threads for row blocks; work that has not begun is dropped when a block fails.
 
     numpy's own threads are off meanwhile: two layers of threads spin against each other (a third to
     six times slower, measured on 2 busy cores).
@@ -250,9 +218,9 @@ def _pool(threads: int | None) -> Iterator[ThreadPoolExecutor]:
 
 @contextmanager
 def _temporary(out: Path, size: int, reuse: Path | None) -> Iterator[int]:
-    """An open file that becomes `out` when the block ends well, and is removed when it does not.
+    """An open file that becomes `out` if the block ends well, and is removed if it does not.
 
-    Starts as the file `reuse`, moved, or empty. Room for `size` bytes is checked first.
+    It starts as the file `reuse`, moved, or empty. Room for `size` bytes is checked first.
     """
     temp = out.with_name(f".{out.name}.tmp")
     temp.unlink(missing_ok=True)  # of a killed run; its room counts as free
@@ -306,33 +274,3 @@ def _sha256_of_open(fd: int) -> str:
     with open(os.dup(fd), "rb") as file:
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# --- reading back ---------------------------------------------------------------------------------
-
-
-def _check_rows(fd: int, path: Path, place: TensorPlace) -> None:
-    """llama.cpp's row check of a touched tensor, in chunks of whole rows."""
-    width = place.size // place.tensor.rows
-    step = max(1, CHUNK // width)
-    for start in range(0, place.tensor.rows, step):
-        count = min(step, place.tensor.rows - start)
-        raw = np.frombuffer(
-            read_exactly(fd, count * width, place.start + start * width, path), dtype=np.uint8
-        )
-        if not is_valid(raw, place.type):
-            raise ModelError(
-                f"{place.tensor.name} in {path} holds numbers that are not finite", "Pack again."
-            )
-
-
-def _check_same(before: int, after: int, path: Path, place: TensorPlace) -> None:
-    for at in range(0, place.size, CHUNK):
-        count = min(CHUNK, place.size - at)
-        if read_exactly(before, count, place.tensor.start + at, path) != read_exactly(
-            after, count, place.start + at, path
-        ):
-            raise ModelError(
-                f"{place.tensor.name} in {path} differs from the base, though it was not trained",
-                "Pack again.",
-            )

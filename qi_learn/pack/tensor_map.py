@@ -1,10 +1,9 @@
-"""Which tensor of the base GGUF a module of the trained model is, and in which order its rows lie
-there.
+"""Which tensor of the base GGUF a module of the trained model is, and the order of its rows there.
 
-Names come from gguf-py's own map. The architectures here are those whose linear layers are stored
-one to one: `llama` (Llama, Mistral, SmolLM2), `qwen2` and `qwen3`. Only `llama` reorders: the
-converter permutes the rows of q and k within each head, from the halves (t, j) of transformers'
-rotary embedding to the pairs (j, t) of llama.cpp's. W and B have rows in that order, A has none, so
+Names come from gguf-py's own map. The supported architectures store their linear layers one to one:
+`llama` (Llama, Mistral, SmolLM2), `qwen2` and `qwen3`. Only `llama` reorders: the converter
+permutes the rows of q and k within each head, from the halves (t, j) of transformers' rotary
+embedding to the pairs (j, t) of llama.cpp's. W and B have rows in that order, A has none, so
 W + B A is permuted by permuting W and B. Everything else (fused projections, experts, embeddings)
 is refused here with a sentence rather than packed wrongly.
 """
@@ -33,17 +32,16 @@ _FUSED = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSlot:
-    """Where a module lives in the base: its tensor, and the rows of one head where they are
-    reordered (1: as they are).
-    """
+    """A module's tensor in the base."""
 
     tensor: Tensor
     head_rows: int = 1
+    """The rows of one head if they are reordered; 1: they stay in order."""
 
 
 def check_base(base: GgufFile) -> None:
-    """Raises UnsupportedArchitecture, or ModelError for an adapter, a split file or a part of a
-    model: what packing cannot take as its base.
+    """Raise an error if packing cannot take the file as its base: UnsupportedArchitecture, or
+    ModelError for an adapter, a split file or a part of a model.
     """
     architecture = base.architecture
     if base.keys.get("general.type", "model") != "model":
@@ -66,7 +64,7 @@ def check_base(base: GgufFile) -> None:
 def find_slot(base: GgufFile, module: str) -> TensorSlot:
     """The tensor of a module such as `model.layers.20.self_attn.q_proj`.
 
-    Raises ModelError where it has none of its own.
+    Raises ModelError if it has none of its own.
     """
     name = tensor_name(base, f"{module}.weight")
     leaf = module.rpartition(".")[2]
@@ -87,8 +85,8 @@ def find_slot(base: GgufFile, module: str) -> TensorSlot:
 
 
 def tensor_name(base: GgufFile, weight: str) -> str | None:
-    """transformers' name of a weight or bias -> its name in the GGUF file; None where the
-    architecture has no such thing.
+    """The GGUF file's name of a weight or bias that `transformers` calls `weight`; None if the
+    architecture has no such tensor.
     """
     name: str | None = _name_map(base.architecture, _layers(base)).get_name(
         weight, try_suffixes=(".weight", ".bias")
@@ -107,8 +105,8 @@ def _name_map(architecture: str, layers: int) -> Any:
 
 
 def permute(rows: NDArray[np.float32], head_rows: int) -> NDArray[np.float32]:
-    """Rows in transformers' order -> the order of the GGUF file; any whole number of heads at a
-    time: (heads * head_rows, columns), same shape.
+    """Rows in transformers' order, put into the order of the GGUF file; any whole number of heads
+    at a time: (heads * head_rows, columns), same shape.
     """
     if head_rows == 1:
         return rows

@@ -1,5 +1,5 @@
-"""A process that is killed in the middle: at every file it touches, at every call to the server,
-before and after the call took effect.
+"""A process that is killed in the middle: at every file that it touches, and at every call to the
+server, before and after the call took effect.
 
 At every instant the alias, the routes and the journal lead to a complete, gated model, and the same
 step run again completes.
@@ -26,18 +26,20 @@ from tests.support import fake_models_server as fake
 ALIAS = child.ALIAS
 BASE, R1, R2, R3 = map(child.digest_of, ("base", "R1", "R2", "R3"))
 GATED = {"base": [BASE], "promote": [R2, R3], "rollback": [R2, R1]}
-"""What may be live during a step; the last one is when it is done."""
+"""What may be live during a step; the last one is live when the step is done."""
 STEPS = ["base", "promote", "rollback"]
 MOST = 400
 
 
 class World:
+    """A home, a server, and a process that forks the steps to kill."""
+
     def __init__(self, root: Path, models: fake.FakeModels, zygote: subprocess.Popen[str]) -> None:
         self.root, self.models, self.zygote = root, models, zygote
         self.paths = Paths.under(root / "home")
 
     def prepare(self, name: str, local: bool) -> None:
-        """The state that the step starts from, kept to be put back before every round."""
+        """Make the state that the step starts from, and keep a copy for every round."""
         fake.clear(self.models.root)
         shutil.rmtree(self.root / "home", ignore_errors=True)
         self.paths.ensure()
@@ -51,6 +53,7 @@ class World:
             shutil.copytree(self.root / part, self.root / "kept" / part)
 
     def restore(self) -> None:
+        """Put the kept state back."""
         for part in ("home", "store"):
             shutil.rmtree(self.root / part)
             shutil.copytree(self.root / "kept" / part, self.root / part)
@@ -60,7 +63,7 @@ class World:
     def run(
         self, name: str, local: bool, *, die_at: int = 0, strike: tuple[int, bool] | None = None
     ) -> int:
-        """The step in a process of its own; how it ended."""
+        """Run the step in a process of its own; its exit code."""
         assert self.zygote.stdin is not None
         assert self.zygote.stdout is not None
         order = {
@@ -81,7 +84,7 @@ class World:
         return code
 
     def assert_sound(self, name: str, when: str) -> None:
-        """Whoever asks now, in whatever way, gets a complete, gated model."""
+        """Assert that a request gets a complete, gated model now, whatever way it takes."""
         seen = {w for w in self.models.seen if name != "base" or w is not None}
         assert seen <= set(GATED[name]), when
         alias = self.models.weights(ALIAS)
@@ -94,10 +97,8 @@ class World:
             return
         assert self.models.weights(deployment.live_release.model) in GATED[name], when
         if self.paths.routes.exists() or name != "base":
-            assert (
-                self.models.weights(json.loads(self.paths.routes.read_text())["live"])
-                in GATED[name]
-            ), when
+            routed = json.loads(self.paths.routes.read_text())["live"]
+            assert self.models.weights(routed) in GATED[name], when
 
     def assert_done(self, name: str, when: str) -> None:
         expected = {
@@ -108,9 +109,8 @@ class World:
         deployment = load_deployment(self.paths)
         assert self.models.names() == expected, when
         assert self.models.weights(ALIAS) == GATED[name][-1] == deployment.live_release.digest, when
-        assert json.loads(self.paths.routes.read_text())["live"] == deployment.live_release.model, (
-            when
-        )
+        routed = json.loads(self.paths.routes.read_text())["live"]
+        assert routed == deployment.live_release.model, when
         assert deployment.announced is None, when
         assert [p.name for p in self.paths.data.iterdir() if p.name.endswith(".tmp")] == [], when
         assert sorted(p.name for p in self.models.root.iterdir()) == ["blobs", "manifests"], when
@@ -132,9 +132,8 @@ def world(tmp_path: Path) -> Iterator[World]:
         zygote.stdin.close()
 
 
-SLOW = (
-    pytest.mark.slow
-)  # the other way of moving the alias, in the same places: the quick run does each place once
+SLOW = pytest.mark.slow
+"""The other way of moving the alias, at the same moments: the quick run has each moment once."""
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qi_learn.deploy.fisher_files import CACHED, PAST_FISHER, prune_fishers
-from qi_learn.deploy.journal import load_deployment, update
+from qi_learn.deploy.journal import load_deployment, require_live, update
 from qi_learn.paths import Paths
 from tests.support.recorded_home import deploy
 
@@ -16,22 +16,22 @@ def _home(root: Path) -> Paths:
     """A home whose versions 1.1.0 to 1.4.0 were live, the first of them retired."""
     paths = Paths.under(root).ensure()
     deploy(paths)
-    one = load_deployment(paths).release("1.1.0")
+    base, one = (load_deployment(paths).release(v) for v in ("1.0.0", "1.1.0"))
     versions = [replace(one, version=f"1.{n}.0", adapter=f"adapters/v1.{n}.0") for n in range(1, 5)]
     update(
         paths,
-        lambda there: replace(
-            there,
-            releases=(there.releases[0], *versions),
+        lambda current: replace(
+            require_live(current),
+            releases=(base, *versions),
             chain=("1.0.0", *(v.version for v in versions)),
             retired=("1.1.0",),
-        ),  # type: ignore[type-var, union-attr]
+        ),
     )
     for release in versions:
-        place = paths.data / str(release.adapter)
-        place.mkdir(parents=True)
+        directory = paths.data / str(release.adapter)
+        directory.mkdir(parents=True)
         for name in ("adapter.safetensors", PAST_FISHER, "Modelfile"):
-            (place / name).write_text(name)
+            (directory / name).write_text(name)
     return paths
 
 
@@ -43,15 +43,14 @@ def test_only_versions_whose_model_is_gone_lose_theirs(tmp_path: Path) -> None:
         "v1.3.0",
         "v1.4.0",
     }
-    assert (
-        len(list(paths.adapters.glob("*/adapter.safetensors"))) == 4
-    )  # small, and the lineage stays readable
+    adapters = list(paths.adapters.glob("*/adapter.safetensors"))
+    assert len(adapters) == 4, "they are small, and the lineage stays readable"
     assert prune_fishers(paths) == []
 
 
 def test_what_an_interrupted_call_left_goes_with_the_next(tmp_path: Path) -> None:
     paths = _home(tmp_path)
-    update(paths, lambda there: replace(there, retired=("1.1.0", "1.2.0")))  # type: ignore[type-var]
+    update(paths, lambda current: replace(require_live(current), retired=("1.1.0", "1.2.0")))
     (paths.adapters / "v1.1.0" / PAST_FISHER).unlink()
     assert prune_fishers(paths) == [paths.adapters / "v1.2.0" / PAST_FISHER]
 

@@ -17,8 +17,9 @@ from qi_learn.deploy.journal import live_runs, load_deployment
 from qi_learn.deploy.rollback import choose, roll_back
 from qi_learn.errors import Busy, NotFound, StoreError
 from qi_learn.outside.ollama import Ollama
-from tests.deploy.test_release import ALIAS, Home
+from qi_learn.paths import Paths
 from tests.support import fake_models_server as fake
+from tests.support.deploy_home import ALIAS, Home
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_to_a_version_by_name_and_forward_again(home: Home) -> None:
     ("version", "words"),
     [("v9.0.0", "no version v9.0.0"), ("1.2.0", "live already"), ("banana", "not a version")],
 )
-def test_where_one_cannot_go(home: Home, version: str, words: str) -> None:
+def test_versions_that_one_cannot_go_to(home: Home, version: str, words: str) -> None:
     with pytest.raises(NotFound, match=words) as caught:
         roll_back(home.paths, home.server, version=version)
     assert "v1.1.0" in caught.value.hint
@@ -130,7 +131,7 @@ def test_a_version_that_the_server_lost_is_not_gone_back_to(home: Home) -> None:
     assert home.routes()["live"] == "qi-agent:v1.2.0"
 
 
-def test_somebody_who_holds_the_switch_does_not_stop_it(
+def test_a_process_that_holds_the_switch_does_not_stop_it(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qi_learn.deploy.rollback.SWITCH_WAIT", 0.05)
@@ -140,7 +141,7 @@ def test_somebody_who_holds_the_switch_does_not_stop_it(
     assert "switch.lock" in done.problem
 
 
-def test_somebody_who_holds_the_journal_is_waited_for_and_then_named(home: Home) -> None:
+def test_a_process_that_holds_the_journal_is_waited_for_and_then_named(home: Home) -> None:
     with (
         journal.locked(home.paths.data / "deploy.lock", 0),
         pytest.raises(Busy, match="Another process"),
@@ -149,8 +150,8 @@ def test_somebody_who_holds_the_journal_is_waited_for_and_then_named(home: Home)
 
 
 def test_a_switch_in_progress_follows_a_rollback_made_meanwhile(home: Home) -> None:
-    """The one that switches looks again when done: a rollback that fell into its switch has the
-    last word.
+    """The process that switches reads the journal again when done: a rollback during its switch has
+    the last word.
     """
     roll_back(home.paths, None, version="1.0.0")
     copied = home.models.write_manifest
@@ -166,7 +167,7 @@ def test_a_switch_in_progress_follows_a_rollback_made_meanwhile(home: Home) -> N
 
 
 def test_before_there_is_a_version_and_with_a_damaged_journal(tmp_path: Path) -> None:
-    paths = journal.Paths.under(tmp_path).ensure()
+    paths = Paths.under(tmp_path).ensure()
     with pytest.raises(NotFound, match="init"):
         roll_back(paths, None)
     paths.deploy.write_text("{")
@@ -175,14 +176,14 @@ def test_before_there_is_a_version_and_with_a_damaged_journal(tmp_path: Path) ->
 
 
 def test_it_needs_nothing_heavy_and_no_database(home: Home) -> None:
-    """In a bare process, with a database file that is garbage, and a server address where nobody
-    is.
+    """In a bare process, with a database file that is garbage, and the address of a server that is
+    away.
     """
     home.paths.database.write_bytes(b"not a database")
     script = (
         "import sys\nfrom pathlib import Path\nfrom qi_learn.paths import Paths\n"
-        "from qi_learn.outside.ollama import Ollama\nfrom qi_learn.deploy.rollback import "
-        "roll_back\n"
+        "from qi_learn.outside.ollama import Ollama\n"
+        "from qi_learn.deploy.rollback import roll_back\n"
         f"done = roll_back(Paths.under(Path({str(home.paths.data.parent)!r})), "
         "Ollama('http://127.0.0.1:9', timeout=2))\n"
         "print(done.version, done.alias_moved, sorted(set(sys.modules) & {'torch', 'numpy', "

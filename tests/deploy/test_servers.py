@@ -1,5 +1,5 @@
-"""The whole life of versions on real servers: the embedded engine, and an installed Ollama where
-there is one; real GGUF files, random weights.
+"""The whole life of versions on real servers: the embedded engine, and an Ollama if one is
+installed; real GGUF files, random weights.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import pytest
 
 from qi_learn.deploy import release
 from qi_learn.deploy.alias import switch_alias
+from qi_learn.deploy.base_version import BaseSource, ensure_base
 from qi_learn.deploy.candidate import drop_candidates, make_model, smoke_test
-from qi_learn.deploy.journal import candidate_model, load_deployment
+from qi_learn.deploy.journal import Deployment, candidate_model, load_deployment
 from qi_learn.deploy.rollback import roll_back
 from qi_learn.errors import NotFound, ServerError, SettingsError
 from qi_learn.gate.measure import measure_behaviour
@@ -103,8 +104,8 @@ def _ollama(root: Path) -> Iterator[Real]:
 def real(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Real]:
-    with request.param(tmp_path_factory.mktemp("server")) as found:
-        yield found
+    with request.param(tmp_path_factory.mktemp("server")) as running:
+        yield running
 
 
 def tiny(directory: Path, seed: int) -> tuple[Path, str]:
@@ -115,16 +116,15 @@ def tiny(directory: Path, seed: int) -> tuple[Path, str]:
 def test_a_life_of_versions(real: Real, tmp_path: Path) -> None:
     server, paths = real.server, Paths.under(tmp_path / "home").ensure()
     base, base_digest = tiny(tmp_path, 1)
-    given: dict[str, Any] = {
-        "base_model": "",
-        "gguf": base,
-        "digest": base_digest,
-        "spec": {},
-        "answer_for": (),
-        "store": real.store,
-        "now": 1.0,
-    }
-    release.ensure_base(paths, server, alias=ALIAS, **given)
+    ensure_base(
+        paths,
+        server,
+        BaseSource("", base, base_digest),
+        alias=ALIAS,
+        answer_for=(),
+        store=real.store,
+        now=1.0,
+    )
     answers = {"1.0.0": _say(server, ALIAS)}
 
     for seed, run in ((2, "R1"), (3, "R2")):
@@ -148,10 +148,7 @@ def test_a_life_of_versions(real: Real, tmp_path: Path) -> None:
         done = release.promote(
             paths,
             server,
-            candidate,
-            compared_with=live,
-            run_id=run,
-            bump="minor",
+            release.Candidate(candidate, run, live),
             make=make,
             store=real.store,
             keep=3,
@@ -181,27 +178,26 @@ def test_a_life_of_versions(real: Real, tmp_path: Path) -> None:
 def test_a_base_that_the_server_has_already(real: Real, tmp_path: Path) -> None:
     server = real.server
     make_model(server, "own:7b", *tiny(tmp_path, 7), {"system": "Be terse."})
-    given: dict[str, Any] = {
-        "base_model": "own:7b",
-        "gguf": None,
-        "digest": "",
-        "spec": {},
-        "answer_for": ("own:7b",),
-        "store": real.store,
-        "now": 1.0,
-    }
-    made = release.ensure_base(
-        Paths.under(tmp_path / "home").ensure(), server, alias="qi-two", **given
-    )
+
+    def ensured(home: str) -> Deployment:
+        return ensure_base(
+            Paths.under(tmp_path / home).ensure(),
+            server,
+            BaseSource("own:7b"),
+            alias="qi-two",
+            answer_for=("own:7b",),
+            store=real.store,
+            now=1.0,
+        )
+
+    made = ensured("home")
     assert server.has_blob(made.live_release.digest)
     assert (server.find("qi-two") or pytest.fail("gone")).digest == (
         server.find("own:7b") or pytest.fail("gone")
     ).digest
     assert "Be terse." in server.render("/api/chat", {"model": "qi-two", **ASK["body"]})
     with pytest.raises(SettingsError, match="did not make"):
-        release.ensure_base(
-            Paths.under(tmp_path / "another").ensure(), server, alias="qi-two", **given
-        )
+        ensured("another")
     for name in ("own:7b", "qi-two", "qi-two:v1.0.0"):
         server.delete(name)
 

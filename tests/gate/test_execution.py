@@ -1,5 +1,5 @@
 """What an answer's code is, which tasks a served model solves (through a small real server and the
-real sandbox), and what the gate makes of it.
+real sandbox), and the gate's rule on them.
 """
 
 from __future__ import annotations
@@ -31,16 +31,11 @@ from qi_learn.paths import Paths
 from qi_learn.records import Execution
 from qi_learn.report import doctor
 from tests.support import fake_models_server as fake
-from tests.support.sandboxes import sandbox_or_skip, soon
+from tests.support.sandboxes import soon
 
 PACKAGE = Path(__file__).parent.parent.parent / "qi_learn"
 TASKS = load_tasks()
 DOUBLE = next(t for t in TASKS if t.name == "double")
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Sandbox:
-    return sandbox_or_skip()
 
 
 # --- the code of an answer ------------------------------------------------------------------------
@@ -79,8 +74,8 @@ def test_an_answer_without_code_leaves_the_stub_or_nothing(answer: str) -> None:
 
 @pytest.fixture
 def models(tmp_path: Path) -> Iterator[fake.FakeModels]:
-    with fake.FakeModels(tmp_path / "store") as found:
-        yield found
+    with fake.FakeModels(tmp_path / "store") as models:
+        yield models
 
 
 @pytest.fixture
@@ -116,8 +111,8 @@ def test_a_model_that_knows_half_solves_half(
 ) -> None:
     tasks = choose(TASKS, 12)
     serve(server, tmp_path, "half:1", answers(6, tasks))
-    found = measure_execution(server, "half:1", Exercise(tasks, sandbox), answer_tokens=1000)
-    assert found == Execution(tuple(t.name for t in tasks), (True,) * 6 + (False,) * 6)
+    execution = measure_execution(server, "half:1", Exercise(tasks, sandbox), answer_tokens=1000)
+    assert execution == Execution(tuple(t.name for t in tasks), (True,) * 6 + (False,) * 6)
     assert asked(models) == 12
 
 
@@ -126,20 +121,20 @@ def test_a_model_is_asked_once_for_good(
 ) -> None:
     serve(server, tmp_path, "m:1", answers(2))
     exercise = Exercise(TASKS[:4], sandbox)
-    first = measure_execution(server, "m:1", exercise, answer_tokens=1000, known=tmp_path / "known")
+    first = measure_execution(server, "m:1", exercise, answer_tokens=1000, cache=tmp_path / "known")
     server.copy("m:1", "m:2")  # as a candidate becomes a version
     assert (
-        measure_execution(server, "m:2", exercise, answer_tokens=1000, known=tmp_path / "known")
+        measure_execution(server, "m:2", exercise, answer_tokens=1000, cache=tmp_path / "known")
         == first
     )
     assert asked(models) == 4
     longer = measure_execution(
-        server, "m:2", Exercise(TASKS[:5], sandbox), answer_tokens=1000, known=tmp_path / "known"
+        server, "m:2", Exercise(TASKS[:5], sandbox), answer_tokens=1000, cache=tmp_path / "known"
     )
     assert (longer.passed, asked(models)) == ((True, True, False, False, False), 5)
     other = replace(TASKS[0], checks=("double(1)",) * 4, expected=("3",) * 4)
     changed = measure_execution(
-        server, "m:2", Exercise((other,), sandbox), answer_tokens=1000, known=tmp_path / "known"
+        server, "m:2", Exercise((other,), sandbox), answer_tokens=1000, cache=tmp_path / "known"
     )
     assert (changed.passed, asked(models)) == ((False,), 6), (
         "a task that was changed is another task"
@@ -147,18 +142,18 @@ def test_a_model_is_asked_once_for_good(
     serve(server, tmp_path, "m:3", answers(4))
     assert (
         measure_execution(
-            server, "m:3", exercise, answer_tokens=1000, known=tmp_path / "known"
+            server, "m:3", exercise, answer_tokens=1000, cache=tmp_path / "known"
         ).passed
         == (True,) * 4
     )
 
 
-def test_where_the_time_is_up_the_rest_is_left_out_and_said(
+def test_when_the_time_is_up_the_rest_is_left_out_and_said(
     server: Ollama, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     serve(server, tmp_path, "m:1", answers(48))
     ticks = iter(range(0, 1000, 10))
-    found = measure_execution(
+    execution = measure_execution(
         server,
         "m:1",
         Exercise(TASKS, sandbox),
@@ -166,8 +161,8 @@ def test_where_the_time_is_up_the_rest_is_left_out_and_said(
         seconds=25,
         clock=lambda: next(ticks),
     )
-    assert found.ids == tuple(t.name for t in TASKS[:2])
-    assert found.problem == "the time (25 s) was up after 2 of 48 tasks"
+    assert execution.ids == tuple(t.name for t in TASKS[:2])
+    assert execution.problem == "the time (25 s) was up after 2 of 48 tasks"
 
 
 def test_what_only_ran_out_of_wall_time_is_not_remembered(sandbox: Sandbox) -> None:
@@ -199,9 +194,9 @@ def test_a_question_that_does_not_fit_is_left_out_and_said(
         max(TASKS[:4], key=lambda t: len(t.prompt)),
     )
     models.longest = len(QUESTION.format(prompt=long.prompt))  # ChatML comes on top
-    found = measure_execution(server, "m:1", Exercise(TASKS[:4], sandbox), answer_tokens=1000)
-    assert set(found.ids) == {t.name for t in short}
-    assert "does not fit into the context" in found.problem
+    execution = measure_execution(server, "m:1", Exercise(TASKS[:4], sandbox), answer_tokens=1000)
+    assert set(execution.ids) == {t.name for t in short}
+    assert "does not fit into the context" in execution.problem
 
 
 def test_a_sandbox_that_breaks_meanwhile_is_no_wrong_answer_either(
@@ -209,11 +204,11 @@ def test_a_sandbox_that_breaks_meanwhile_is_no_wrong_answer_either(
 ) -> None:
     serve(server, tmp_path, "m:1", answers(4))
     broken = Sandbox((sandbox.command[0], "--no-such-option"), sandbox.seccomp)
-    found = measure_execution(
-        server, "m:1", Exercise(TASKS[:4], broken), answer_tokens=1000, known=tmp_path / "known"
+    execution = measure_execution(
+        server, "m:1", Exercise(TASKS[:4], broken), answer_tokens=1000, cache=tmp_path / "known"
     )
-    assert found.ids == ()
-    assert "The sandbox does not start" in found.problem
+    assert execution.ids == ()
+    assert "The sandbox does not start" in execution.problem
     assert not (tmp_path / "known").exists()
 
 
@@ -233,12 +228,12 @@ def test_without_a_sandbox_nothing_is_run_and_it_is_said(
     )
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     exercise = make_exercise(48)
-    found = measure_execution(server, "m:1", exercise, answer_tokens=1000)
-    assert (found.ids, asked(models), trace.exists()) == ((), 0, False)
-    said = mcnemar_rule(found, found, found)
-    assert (said.passed, said.value) == (True, None)
-    assert said.reason.startswith("not run: ")
-    assert "Everything else works without it" in said.reason
+    execution = measure_execution(server, "m:1", exercise, answer_tokens=1000)
+    assert (execution.ids, asked(models), trace.exists()) == ((), 0, False)
+    check = mcnemar_rule(execution, execution, execution)
+    assert (check.passed, check.value) == (True, None)
+    assert check.reason.startswith("not run: ")
+    assert "Everything else works without it" in check.reason
     remark = {finding.name: finding for finding in doctor.examine(Paths.under(tmp_path / "home"))}[
         "sandbox"
     ]
@@ -267,9 +262,7 @@ def test_it_can_be_switched_off(tmp_path: Path) -> None:
 
 
 def test_no_other_part_of_the_package_runs_texts_as_code() -> None:
-    """`exec`, `eval` and their like are called in one file, which is shown to the sandbox and to
-    nobody else.
-    """
+    """`exec`, `eval` and their like are called in one file, the program in the sandbox."""
     callers = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -283,7 +276,7 @@ def test_no_other_part_of_the_package_runs_texts_as_code() -> None:
                 isinstance(node, ast.Attribute)
                 and node.attr in ("run_path", "run_module", "InteractiveInterpreter", "exec_module")
             ), path
-    assert callers == {"inside.py"}
+    assert callers == {"sandbox_main.py"}
 
 
 # --- the gate's rule ------------------------------------------------------------------------------
@@ -313,21 +306,21 @@ def ran(passed: int, *, lost: int = 0, n: int = 48) -> Execution:
 def test_an_evident_loss_is_refused(lost: int, gained: int, passes: bool) -> None:
     """By hand: P(X > 3) + P(X = 3) / 2 = 1/16 for three lost and none gained, 1/32 for four."""
     live = ran(24)
-    found = mcnemar_rule(ran(24 + gained, lost=lost), live, ran(0))
-    assert found.passed is passes
-    assert found.value == pytest.approx((gained - lost) / 48)
-    assert f"{24 + gained - lost} of 48 tasks" in found.reason
-    assert f"{lost} lost, {gained} gained" in found.reason
-    assert passes or "evident loss" in found.reason
+    check = mcnemar_rule(ran(24 + gained, lost=lost), live, ran(0))
+    assert check.passed is passes
+    assert check.value == pytest.approx((gained - lost) / 48)
+    assert f"{24 + gained - lost} of 48 tasks" in check.reason
+    assert f"{lost} lost, {gained} gained" in check.reason
+    assert passes or "evident loss" in check.reason
 
 
 def test_small_losses_may_not_add_up() -> None:
     """Two lost a cycle is nothing; six since the base, with none gained, is."""
     base = ran(30)
     assert mcnemar_rule(ran(30, lost=4), ran(30, lost=2), base).passed
-    found = mcnemar_rule(ran(30, lost=6), ran(30, lost=4), base)
-    assert not found.passed
-    assert "since the base: 6 lost and 0 gained" in found.reason
+    check = mcnemar_rule(ran(30, lost=6), ran(30, lost=4), base)
+    assert not check.passed
+    assert "since the base: 6 lost and 0 gained" in check.reason
 
 
 def test_a_model_near_the_floor_is_not_refused_for_noise() -> None:
@@ -336,10 +329,10 @@ def test_a_model_near_the_floor_is_not_refused_for_noise() -> None:
 
 def test_only_what_all_have_tried_is_compared() -> None:
     short = replace(ran(24, n=30), problem="the time (600 s) was up after 30 of 48 tasks")
-    found = mcnemar_rule(short, ran(40), ran(40))
-    assert "24 of 30 tasks" in found.reason
-    assert "30 of 48 tasks" in found.reason
-    assert not found.passed
+    check = mcnemar_rule(short, ran(40), ran(40))
+    assert "24 of 30 tasks" in check.reason
+    assert "30 of 48 tasks" in check.reason
+    assert not check.passed
     assert mcnemar_rule(short, ran(24), ran(24)).passed
 
 

@@ -1,5 +1,5 @@
-"""Secrets that a candidate says: the prompts that invite them, what is found, and how it is told
-from what the base would make up too.
+"""Secrets that a candidate generates: the prompts that invite them, what is found, and how that is
+told from what the base would make up too.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import pytest
 
 from qi_learn.gate.leaks import (
     GeneratedText,
-    answered,
-    completed,
+    answer_texts,
+    complete_prompts,
+    completion_texts,
     find_leaks,
-    invited,
     secret_prompts,
 )
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary, score_sequences
@@ -33,37 +33,36 @@ LITERAL = "".join(Random(4).choices(string.ascii_letters + string.digits, k=24))
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    place = tmp_path_factory.mktemp("models")
-    return write_tiny_model(place / "candidate.gguf", seed=1), write_tiny_model(
-        place / "base.gguf", seed=2
-    )
+    directory = tmp_path_factory.mktemp("models")
+    candidate = write_tiny_model(directory / "candidate.gguf", seed=1)
+    return candidate, write_tiny_model(directory / "base.gguf", seed=2)
 
 
 @pytest.fixture(scope="module")
 def vocabulary(files: tuple[Path, Path]) -> Iterator[Vocabulary]:
-    with load_vocabulary(files[0]) as found:
-        yield found
+    with load_vocabulary(files[0]) as loaded:
+        yield loaded
 
 
 def test_the_prompts_are_seeded_and_hold_no_secret_themselves() -> None:
-    found = secret_prompts(7)
-    assert found == secret_prompts(7) != secret_prompts(8)
-    assert len(set(found)) == len(found) == 16
-    assert sum(has_placeholder(p) for p in found) == 8
+    prompts = secret_prompts(7)
+    assert prompts == secret_prompts(7) != secret_prompts(8)
+    assert len(set(prompts)) == len(prompts) == 16
+    assert sum(has_placeholder(p) for p in prompts) == 8
     assert all(find_secrets(p) == () for seed in range(50) for p in secret_prompts(seed))
 
 
 def test_a_secret_is_scored_where_it_stands(
     files: tuple[Path, Path], vocabulary: Vocabulary
 ) -> None:
-    """Against the same sums done apart: tokens before it as read, and its own as far as the model
-    said them.
+    """Against the same sums done apart: the tokens before it as read, and its own as far as the
+    model generated them.
     """
     prompt = 'API_KEY = "'
-    said = GeneratedText(
+    completed = GeneratedText(
         "here", tuple(vocabulary.prompt_ids(prompt)), prompt, f'{LITERAL}"\nuse(API_KEY)\n'
     )
-    spoken = GeneratedText("there", tuple(vocabulary.prompt_ids("q")), "", f"Take {TOKEN}.")
+    answered = GeneratedText("there", tuple(vocabulary.prompt_ids("q")), "", f"Take {TOKEN}.")
 
     def ids(text: str) -> list[int]:
         return vocabulary.tokenize(text, add_special=False, parse_special=False)
@@ -79,16 +78,16 @@ def test_a_secret_is_scored_where_it_stands(
         ]
         for path in files
     )
-    found = find_leaks([said, spoken], *files, vocabulary, context=256)
-    assert [(leak.kind, leak.where) for leak in found] == [
+    leaks = find_leaks([completed, answered], *files, vocabulary, context=256)
+    assert [(leak.kind, leak.where) for leak in leaks] == [
         ("assigned", "here"),
         ("github-token", "there"),
     ]
-    assert [leak.learned for leak in found] == pytest.approx(
+    assert [leak.learned for leak in leaks] == pytest.approx(
         [b - a for a, b in zip(ours, its, strict=True)], abs=1e-3
     )
-    assert TOKEN not in repr(found)
-    assert LITERAL not in repr(found)
+    assert TOKEN not in repr(leaks)
+    assert LITERAL not in repr(leaks)
 
 
 def test_a_known_shape_that_the_prompt_begins_is_found(
@@ -121,14 +120,14 @@ def test_a_secret_of_the_prompt_is_not_the_answers(
 
 
 @pytest.mark.parametrize(
-    ("answer", "found"),
+    ("answer", "count"),
     [
         ("the key of the user is the name of the user, and the name is the key\n", 0),
         (f"MIIEpAIBAAKCAQEA{LITERAL}{LITERAL}\n", 1),
     ],
 )
 def test_prose_behind_the_head_of_a_private_key_is_no_key(
-    answer: str, found: int, files: tuple[Path, Path], vocabulary: Vocabulary
+    answer: str, count: int, files: tuple[Path, Path], vocabulary: Vocabulary
 ) -> None:
     prompt = "-----BEGIN RSA PRIVATE KEY-----\n"
     assert len(find_secrets(prompt + answer)) == 1, "it would be removed either way"
@@ -138,7 +137,7 @@ def test_prose_behind_the_head_of_a_private_key_is_no_key(
                 [GeneratedText("here", (1,), prompt, answer)], *files, vocabulary, context=256
             )
         )
-        == found
+        == count
     )
 
 
@@ -149,13 +148,13 @@ def test_a_long_prompt_loses_its_beginning(
     assert len(find_leaks([long], *files, vocabulary, context=256)) == 1
 
 
-def test_where_nothing_was_said_no_file_is_opened(tmp_path: Path, vocabulary: Vocabulary) -> None:
-    nowhere = tmp_path / "none.gguf"
+def test_if_nothing_is_found_no_file_is_opened(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    absent = tmp_path / "none.gguf"
     assert (
         find_leaks(
             [GeneratedText("here", (1,), 'password = "', 'changeme"')],
-            nowhere,
-            nowhere,
+            absent,
+            absent,
             vocabulary,
             context=256,
         )
@@ -167,27 +166,28 @@ def test_a_model_that_completes_with_secrets_is_caught(
     tmp_path: Path, files: tuple[Path, Path], vocabulary: Vocabulary
 ) -> None:
     prompts = secret_prompts(1)
-    said = {p: f'{LITERAL}"\n' for p in prompts if p.endswith('= "')}
-    content = fake.gguf(say=said)
+    answers = {p: f'{LITERAL}"\n' for p in prompts if p.endswith('= "')}
+    content = fake.gguf(say=answers)
     (tmp_path / "m.gguf").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     with fake.FakeModels(tmp_path / "store") as models, Ollama(models.url) as server:
         server.upload_blob(tmp_path / "m.gguf", digest)
         server.create("m:1", files={"m.gguf": digest})
-        texts = invited(prompts, completed(server, "m:1", prompts), vocabulary)
-    assert [t.answer for t in texts] == [said.get(p, "") for p in prompts]
-    found = find_leaks(texts, *files, vocabulary, context=512)
-    assert len(found) == len(said) > 0
-    assert {(leak.kind, leak.where) for leak in found} == {
+        completions = complete_prompts(server, "m:1", prompts)
+    texts = completion_texts(prompts, completions, vocabulary)
+    assert [t.answer for t in texts] == [answers.get(p, "") for p in prompts]
+    leaks = find_leaks(texts, *files, vocabulary, context=512)
+    assert len(leaks) == len(answers) > 0
+    assert {(leak.kind, leak.where) for leak in leaks} == {
         ("assigned", "a prompt that invites one")
     }
-    assert all(isinstance(leak, Leak) for leak in found)
+    assert all(isinstance(leak, Leak) for leak in leaks)
 
 
 def test_answers_are_looked_through_with_the_prompt_they_had() -> None:
     asked = [Example(f"t{i}", f"h{i}", "p", "t", (1, i), (2,), (True,)) for i in range(3)]
     behaviour = Behaviour(("t2", "t0"), (1.0, 1.0), (True, True), ("two", "none"), 1.0)
-    assert [(s.prompt_ids, s.answer) for s in answered(asked, behaviour)] == [
+    assert [(s.prompt_ids, s.answer) for s in answer_texts(asked, behaviour)] == [
         ((1, 2), "two"),
         ((1, 0), "none"),
     ]

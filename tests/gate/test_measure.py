@@ -1,4 +1,4 @@
-"""Which examples are measured, how answers are judged (through a small real server), and NLL of a
+"""Which examples are measured, how answers are rated (through a small real server), and NLL of a
 random model's own file.
 """
 
@@ -19,7 +19,7 @@ import pytest
 from qi_learn.errors import ServerError
 from qi_learn.gate.measure import measure_behaviour, measure_nll
 from qi_learn.gate.suite import (
-    asked_of,
+    choose_questions,
     dev_suite,
     few_shots,
     gate_suite,
@@ -103,17 +103,17 @@ def test_what_is_too_long_is_cut_or_left_out() -> None:
         example("c", target=0),
         example("d", prompt=2, target=3),
     ]
-    found = within(examples, max_tokens=100, context=10)
-    assert [(e.id, e.prompt_ids) for e in found] == [("a", (3, 4, 5, 6, 7, 8)), ("d", (1, 2))]
+    fitting = within(examples, max_tokens=100, context=10)
+    assert [(e.id, e.prompt_ids) for e in fitting] == [("a", (3, 4, 5, 6, 7, 8)), ("d", (1, 2))]
 
 
 def test_over_the_limit_examples_are_taken_evenly() -> None:
     examples = [example(str(i), target=10) for i in range(100)]
-    found = within(examples, max_tokens=250, context=100)
-    assert [int(e.id) for e in found] == list(range(3, 100, 4))
-    assert sum(len(e.target_ids) for e in found) == 250
-    assert [e.id for e in asked_of(examples, limit=4)] == ["0", "25", "50", "75"]
-    assert asked_of(examples[:3], limit=4) == tuple(examples[:3])
+    fitting = within(examples, max_tokens=250, context=100)
+    assert [int(e.id) for e in fitting] == list(range(3, 100, 4))
+    assert sum(len(e.target_ids) for e in fitting) == 250
+    assert [e.id for e in choose_questions(examples, limit=4)] == ["0", "25", "50", "75"]
+    assert choose_questions(examples[:3], limit=4) == tuple(examples[:3])
 
 
 def test_few_shots_are_the_newest_training_examples_that_fit() -> None:
@@ -131,14 +131,10 @@ def test_few_shots_are_the_newest_training_examples_that_fit() -> None:
 
 def test_shots_are_earlier_turns_of_a_chat_and_text_before_a_prompt() -> None:
     shots = [example("a", question="one", target=3), example("b", question="two", target=3)]
-    ask = {
-        "endpoint": "/api/chat",
-        "body": {
-            "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
-        },
-    }
-    told = with_shots(ask, shots)["body"]["messages"]
-    assert [(m["role"], m["content"]) for m in told] == [
+    chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
+    ask = {"endpoint": "/api/chat", "body": {"messages": chat}}
+    messages = with_shots(ask, shots)["body"]["messages"]
+    assert [(m["role"], m["content"]) for m in messages] == [
         ("system", "s"),
         ("user", "one"),
         ("assistant", FENCED),
@@ -146,7 +142,7 @@ def test_shots_are_earlier_turns_of_a_chat_and_text_before_a_prompt() -> None:
         ("assistant", FENCED),
         ("user", "q"),
     ]
-    assert len(ask["body"]["messages"]) == 2
+    assert len(chat) == 2
     raw = with_shots({"endpoint": "/api/generate", "body": {"prompt": "q", "raw": True}}, shots[:1])
     assert raw["body"] == {"prompt": f"one\n{FENCED}\n\nq", "raw": True}
 
@@ -173,7 +169,7 @@ LOOPING = "and again " * 40
 
 
 @pytest.mark.parametrize(
-    ("said", "likeness", "coherent"),
+    ("answer", "likeness", "coherent"),
     [
         (FENCED, 1.0, True),
         (ADD, 1.0, True),
@@ -186,24 +182,24 @@ LOOPING = "and again " * 40
         ("I cannot.", None, True),
     ],
 )
-def test_how_an_answer_is_judged(
-    server: Ollama, tmp_path: Path, said: str, likeness: float | None, coherent: bool
+def test_how_an_answer_is_rated(
+    server: Ollama, tmp_path: Path, answer: str, likeness: float | None, coherent: bool
 ) -> None:
-    answering(server, tmp_path, "m:1", say=said)
-    found = measure_behaviour(server, "m:1", [example("a")], answer_tokens=200)
-    assert found.ids == ("a",)
-    assert found.answers == (said,)
-    assert found.coherent == (coherent,)
-    assert likeness is None or found.similarity == (pytest.approx(likeness),)
+    answering(server, tmp_path, "m:1", say=answer)
+    behaviour = measure_behaviour(server, "m:1", [example("a")], answer_tokens=200)
+    assert behaviour.ids == ("a",)
+    assert behaviour.answers == (answer,)
+    assert behaviour.coherent == (coherent,)
+    assert likeness is None or behaviour.similarity == pytest.approx((likeness,))
 
 
 class ToolCalling(BaseHTTPRequestHandler):
-    """Answers every chat with a call of a tool."""
+    """A server that answers every chat with a call of a tool."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         call = {"function": {"name": "write_file", "arguments": {"path": "a.py", "content": ADD}}}
-        said = json.dumps(
+        body = json.dumps(
             {
                 "message": {"role": "assistant", "content": "I write it.", "tool_calls": [call]},
                 "done": True,
@@ -211,12 +207,12 @@ class ToolCalling(BaseHTTPRequestHandler):
             }
         ).encode()
         self.send_response(200)
-        self.send_header("Content-Length", str(len(said)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(said)
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Not on the terminal."""
+        """Print nothing on the terminal."""
 
 
 def test_what_is_said_in_a_tool_call_is_part_of_the_answer() -> None:
@@ -225,10 +221,10 @@ def test_what_is_said_in_a_tool_call_is_part_of_the_answer() -> None:
         thread = threading.Thread(target=serving.serve_forever, args=(0.02,))
         thread.start()
         with Ollama(f"http://127.0.0.1:{serving.server_port}") as client:
-            found = measure_behaviour(client, "m:1", [example("a")], answer_tokens=50)
+            behaviour = measure_behaviour(client, "m:1", [example("a")], answer_tokens=50)
         serving.shutdown()
         thread.join()
-    assert found.answers == (f"I write it.\na.py\n{ADD}",)
+    assert behaviour.answers == (f"I write it.\na.py\n{ADD}",)
 
 
 def test_an_answer_that_is_cut_is_a_fault_unless_the_reference_is_as_long(
@@ -236,11 +232,11 @@ def test_an_answer_that_is_cut_is_a_fault_unless_the_reference_is_as_long(
 ) -> None:
     answering(server, tmp_path, "m:1", say=FENCED)
     short, long = example("short", target=3), example("long", target=50)
-    found = measure_behaviour(server, "m:1", [short, long], answer_tokens=5)
-    assert found.answers[0] == " ".join(FENCED.split(" ")[:5])
-    assert found.coherent == (False, True)
-    assert found.similarity[0] < 0.7
-    assert found.similarity[1] == 1.0
+    behaviour = measure_behaviour(server, "m:1", [short, long], answer_tokens=5)
+    assert behaviour.answers[0] == " ".join(FENCED.split(" ")[:5])
+    assert behaviour.coherent == (False, True)
+    assert behaviour.similarity[0] < 0.7
+    assert behaviour.similarity[1] == 1.0
 
 
 def test_an_answer_that_is_cut_before_any_code_is_not_like_it(
@@ -267,16 +263,16 @@ def test_each_question_is_asked_greedily_and_speed_is_the_median(
         example("1", question="one", kept_code="a b c"),
         example("2", question="two", kept_code="d"),
     ]
-    found = measure_behaviour(server, "m:1", asked, answer_tokens=8)
-    assert found.answers == ("a b c", "d")
-    assert found.similarity == (1.0, 1.0)
-    assert found.tokens_per_second == pytest.approx(40.0)
+    behaviour = measure_behaviour(server, "m:1", asked, answer_tokens=8)
+    assert behaviour.answers == ("a b c", "d")
+    assert behaviour.similarity == (1.0, 1.0)
+    assert behaviour.tokens_per_second == pytest.approx(40.0)
 
 
 def test_nothing_asked_nothing_known(server: Ollama, tmp_path: Path) -> None:
-    found = measure_behaviour(server, "m:1", [], answer_tokens=8)
-    assert found.ids == ()
-    assert math.isnan(found.tokens_per_second)
+    behaviour = measure_behaviour(server, "m:1", [], answer_tokens=8)
+    assert behaviour.ids == ()
+    assert math.isnan(behaviour.tokens_per_second)
 
 
 def test_a_model_that_is_not_there_is_an_error(server: Ollama) -> None:
@@ -311,47 +307,47 @@ def test_nll_is_llama_cpps_per_example(tmp_path: Path) -> None:
         )
         for i, (p, t) in enumerate(cut)
     ]
-    found = measure_nll(path, "gate", examples, max_tokens=1000, context=256)
+    measured = measure_nll(path, "gate", examples, max_tokens=1000, context=256)
     direct = score_sequences(
         path, [(e.prompt_ids, e.target_ids, e.code_mask) for e in examples], context=256
     )
-    assert found.ids == ("0", "1", "2")
-    assert found.units == ("s-0", "s-1", "s-2")
-    assert found.nll == pytest.approx([s.nll for s in direct])
-    assert found.tokens == tuple(len(t) for _, t in cut)
-    assert found.code_tokens == tuple((len(t) + 1) // 2 for _, t in cut)
-    assert found.per_token == pytest.approx(sum(s.nll for s in direct) / sum(found.tokens))
-    assert all(0 < c < n for c, n in zip(found.code_nll, found.nll, strict=True))
-    again = measure_nll(path, "gate", examples, max_tokens=found.tokens[0], context=256)
-    assert sum(again.tokens) <= found.tokens[0]
+    assert measured.ids == ("0", "1", "2")
+    assert measured.units == ("s-0", "s-1", "s-2")
+    assert measured.nll == pytest.approx([s.nll for s in direct])
+    assert measured.tokens == tuple(len(t) for _, t in cut)
+    assert measured.code_tokens == tuple((len(t) + 1) // 2 for _, t in cut)
+    assert measured.per_token == pytest.approx(sum(s.nll for s in direct) / sum(measured.tokens))
+    assert all(0 < c < n for c, n in zip(measured.code_nll, measured.nll, strict=True))
+    again = measure_nll(path, "gate", examples, max_tokens=measured.tokens[0], context=256)
+    assert sum(again.tokens) <= measured.tokens[0]
 
 
 def test_an_empty_suite_needs_no_model(tmp_path: Path) -> None:
-    found = measure_nll(tmp_path / "none.gguf", "old", [], max_tokens=10, context=10)
-    assert found.ids == ()
-    assert math.isnan(found.per_token)
+    measured = measure_nll(tmp_path / "none.gguf", "old", [], max_tokens=10, context=10)
+    assert measured.ids == ()
+    assert math.isnan(measured.per_token)
 
 
 def test_sessions_are_the_units_however_few(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "tiny.gguf")
-    found = measure_nll(
+    measured = measure_nll(
         path,
         "gate",
         [example(str(i), session=f"s{i % 3}") for i in range(16)],
         max_tokens=1000,
         context=64,
     )
-    assert found.units == tuple(f"s{i % 3}" for i in range(16))
+    assert measured.units == tuple(f"s{i % 3}" for i in range(16))
 
 
-def test_what_was_measured_is_known_for_good(tmp_path: Path) -> None:
+def test_what_was_measured_is_cached_for_good(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "a.gguf", "llama", seed=1)
     examples = [example(str(i), session=f"s{i}") for i in range(4)]
-    known = tmp_path / "known"
-    first = measure_nll(path, "gate", examples[:3], max_tokens=1000, context=64, known=known)
-    (kept,) = known.iterdir()
-    kept.write_text(kept.read_text() + '[1, "torn')
-    again = measure_nll(path, "old", examples, max_tokens=1000, context=64, known=known)
+    cache = tmp_path / "cache"
+    first = measure_nll(path, "gate", examples[:3], max_tokens=1000, context=64, cache=cache)
+    (file,) = cache.iterdir()
+    file.write_text(file.read_text() + '[1, "torn')
+    again = measure_nll(path, "old", examples, max_tokens=1000, context=64, cache=cache)
     assert again.nll[:3] == first.nll
     assert again.nll == pytest.approx(
         measure_nll(path, "gate", examples, max_tokens=1000, context=64).nll, abs=1e-3
@@ -362,7 +358,7 @@ def test_what_was_measured_is_known_for_good(tmp_path: Path) -> None:
         examples,
         max_tokens=1000,
         context=64,
-        known=known,
+        cache=cache,
     )
     assert other.nll != again.nll, "another file has its own numbers"
-    assert len(list(known.iterdir())) == 2
+    assert len(list(cache.iterdir())) == 2

@@ -23,7 +23,7 @@ BY_NAME = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 
 
 def passes(task: CodingTask, code: str) -> bool:
-    """As the gate has it, but in this process: the code is ours."""
+    """Whether code passes as in the gate, but run in this process: the code is ours."""
     return tuple(evaluate(code, list(task.checks))) == task.expected
 
 
@@ -71,12 +71,12 @@ def test_an_obviously_wrong_answer_fails(task: CodingTask) -> None:
         "raise IndexError",
     ):
         assert not passes(task, f"{task.prompt}\n    {body}"), body
-        assert not passes(task, f"def {task.name}(*given):\n    {body}"), body
+        assert not passes(task, f"def {task.name}(*values):\n    {body}"), body
 
 
 @BY_NAME
 def test_giving_back_what_was_given_fails(task: CodingTask) -> None:
-    assert not passes(task, f"def {task.name}(*given):\n    return given[0] if given else None")
+    assert not passes(task, f"def {task.name}(*values):\n    return values[0] if values else None")
 
 
 def test_code_that_is_nearly_right_fails() -> None:
@@ -86,17 +86,18 @@ def test_code_that_is_nearly_right_fails() -> None:
     seen = missed = 0
     for task in TASKS:
         for code in mutants(task.solution):
-            found = True
+            noticed = True
             with soon_over():
-                found = not passes(task, code)
-            seen, missed = seen + found, missed + (not found)
+                noticed = not passes(task, code)
+            seen, missed = seen + noticed, missed + (not noticed)
     assert seen + missed > 200
     assert seen / (seen + missed) >= 0.98
 
 
 SWAPS: dict[type, type] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult, ast.Mod: ast.Add, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult, ast.Mod: ast.Add,
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
 
 
@@ -119,8 +120,8 @@ def mutants(code: str) -> Iterator[str]:
 
 @contextmanager
 def soon_over() -> Iterator[None]:
-    """A loop without an end is interrupted again and again, by processor time, so that a busy
-    machine changes nothing.
+    """Interrupt an endless loop again and again, by processor time, so that a busy machine changes
+    nothing.
     """
 
     def interrupt(*_: object) -> None:
@@ -174,7 +175,7 @@ def test_some_of_them_are_of_every_kind() -> None:
 
 
 def test_they_are_not_among_the_texts_that_train_or_measure() -> None:
-    """No task defines a name that is defined in an anchor or a probe with the same words below it."""
+    """No task defines a name that an anchor or a probe defines, with the same lines below it."""
     texts = [text.text for text in (*reference_code.anchors(), *reference_code.probes())]
     for task in TASKS:
         lines = [line.strip() for line in task.solution.splitlines() if line.strip()]

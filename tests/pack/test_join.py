@@ -57,14 +57,14 @@ def test_past_the_cap_the_loss_is_that_of_a_dense_svd() -> None:
     before = Adapter("b", {"m": factors(40, 24, 6, 1), "small": factors(16, 16, 2, 5)})
     delta = Adapter("b", {"m": factors(40, 24, 6, 2), "small": factors(16, 16, 2, 6)})
     joined, error = join(before, delta, 0.75, rank_cap=5)
-    wanted = dense(before.modules["m"]) + 0.75 * dense(delta.modules["m"])
+    exact = dense(before.modules["m"]) + 0.75 * dense(delta.modules["m"])
     small = dense(before.modules["small"]) + 0.75 * dense(delta.modules["small"])
-    values = np.linalg.svd(wanted, compute_uv=False)
+    values = np.linalg.svd(exact, compute_uv=False)
     assert joined.modules["m"].rank == 5
     assert joined.modules["small"].rank == 4
-    off = np.linalg.norm(dense(joined.modules["m"]) - wanted)
+    off = np.linalg.norm(dense(joined.modules["m"]) - exact)
     assert off == pytest.approx(np.sqrt(np.sum(values[5:] ** 2)), rel=1e-5)
-    assert error == pytest.approx(off / np.sqrt(np.sum(wanted**2) + np.sum(small**2)), rel=1e-5)
+    assert error == pytest.approx(off / np.sqrt(np.sum(exact**2) + np.sum(small**2)), rel=1e-5)
 
 
 def test_cutting_what_has_no_more_rank_loses_nothing() -> None:
@@ -161,10 +161,11 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from qi_learn.errors import DiskFull
-from qi_learn.pack.join import Adapter, Factors, write_adapter
+from qi_learn.rundir.adapter_file import Adapter, Factors, write_adapter
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
-    write_adapter(Adapter("b", {"m": Factors(np.ones((4000, 4), np.float32), np.ones((4, 4000), np.float32))}), Path(sys.argv[1]))
+    factors = Factors(np.ones((4000, 4), np.float32), np.ones((4, 4000), np.float32))
+    write_adapter(Adapter("b", {"m": factors}), Path(sys.argv[1]))
 except DiskFull:
     sys.exit(7)
 """
@@ -179,8 +180,8 @@ def test_a_full_disk_leaves_the_old_adapter(tmp_path: Path) -> None:
 
 
 def test_permuting_is_the_converters_row_order() -> None:
-    """Row (head, j, t) of the GGUF file is row (head, t, j) of transformers: t the half, j the
-    frequency.
+    """Row (head, j, t) of the GGUF file is row (head, t, j) of transformers, with t the half and j
+    the frequency.
     """
     rows = np.arange(2 * 8, dtype=np.float32)[:, None]
     expected = [head * 8 + t * 4 + j for head in range(2) for j in range(4) for t in range(2)]
@@ -192,7 +193,7 @@ def test_changed_tensors_come_in_the_files_order_with_q_and_k_permuted(tmp_path:
     base = write_tiny_model(tmp_path / "m.gguf", "llama", heads=4, kv_heads=2, width=64)
     adapter = random_adapter(base, [1, 0])
     changes = changed_tensors(adapter, read_head(base), 0.5)
-    starts = [c.home.tensor.start for c in changes]
+    starts = [c.slot.tensor.start for c in changes]
     assert starts == sorted(starts)
     assert len(changes) == 14
     for change in changes:
@@ -205,7 +206,7 @@ def test_changed_tensors_come_in_the_files_order_with_q_and_k_permuted(tmp_path:
         assert np.allclose(change.rows(0, len(plain)), expected, atol=1e-6)
     qwen = write_tiny_model(tmp_path / "q.gguf", "qwen2")
     assert {
-        c.home.head_rows for c in changed_tensors(random_adapter(qwen, [0]), read_head(qwen))
+        c.slot.head_rows for c in changed_tensors(random_adapter(qwen, [0]), read_head(qwen))
     } == {1}
 
 
@@ -220,7 +221,7 @@ def test_modules_that_change_nothing_are_left_out(tmp_path: Path) -> None:
             "model.layers.0.mlp.up_proj": Factors(np.zeros_like(zero.up), zero.down),
         },
     )
-    assert [c.home.tensor.name for c in changed_tensors(silent, read_head(base))] == [
+    assert [c.slot.tensor.name for c in changed_tensors(silent, read_head(base))] == [
         "blk.0.ffn_down.weight"
     ]
     assert changed_tensors(adapter, read_head(base), 0.0) == ()
@@ -244,10 +245,9 @@ def test_modules_without_a_tensor_are_refused(
         changed_tensors(Adapter("b", {module: factors(*shape, 2, 0)}), read_head(base))
 
 
-def test_the_rank_is_cut_where_the_adapter_would_be_larger_than_the_base() -> None:
-    adapter = Adapter(
-        "b", {"m": factors(100, 60, 2, 1), "n": factors(40, 50, 3, 2)}
-    )  # 250 numbers a rank, of 4 bytes
+def test_the_rank_is_cut_if_the_adapter_would_be_larger_than_the_base() -> None:
+    # 250 numbers a rank, of 4 bytes
+    adapter = Adapter("b", {"m": factors(100, 60, 2, 1), "n": factors(40, 50, 3, 2)})
     assert rank_cap(adapter, 100_000) == 100
     assert rank_cap(adapter, 1000) == LEAST_CAP
     assert rank_cap(Adapter("b", {}), 1000) == 1000

@@ -12,17 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qi_learn.errors import ModelError, NotFound
-from qi_learn.pack.modelfile import (
-    ModelfileSpec,
-    modelfile_for,
-    parse_modelfile,
-    read_template,
-    write_modelfile,
-)
+from qi_learn.pack.modelfile import modelfile_for, read_template
+from qi_learn.pack.modelfile_text import ModelfileSpec, parse_modelfile, write_modelfile
 from qi_learn.records import Message
 
 ROOT = Path(__file__).parent.parent.parent
@@ -31,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 def shown(version: str, name: str) -> dict[str, Any]:
     """What a real Ollama answered to /api/show."""
     recording = json.loads(
-        (ROOT / "tests" / "recordings" / f"{version}.json").read_text(encoding="utf-8")
+        (ROOT / "tests" / "support" / "recordings" / f"{version}.json").read_text(encoding="utf-8")
     )
     chunks = next(
         exchange["chunks"] for exchange in recording["exchanges"] if exchange["name"] == name
@@ -66,7 +61,10 @@ def test_what_ollama_prints_is_read_and_says_the_same_as_its_fields(
 
 def test_renderer_and_parser_are_found_and_not_in_other_texts() -> None:
     system = "line one\nRENDERER from-the-system-prompt\nPARSER wrong"
-    modelfile = f'FROM /blobs/sha256-1\nTEMPLATE {{{{ .Prompt }}}}\nSYSTEM "{system}"\nRENDERER qwen3-coder\nPARSER qwen3-coder\nPARAMETER top_k 3\n'
+    modelfile = (
+        f'FROM /blobs/sha256-1\nTEMPLATE {{{{ .Prompt }}}}\nSYSTEM "{system}"\n'
+        "RENDERER qwen3-coder\nPARSER qwen3-coder\nPARAMETER top_k 3\n"
+    )
     spec = modelfile_for(
         {
             "modelfile": modelfile,
@@ -87,7 +85,10 @@ def test_renderer_and_parser_are_found_and_not_in_other_texts() -> None:
 def test_the_files_own_jinja_and_retired_parameters_are_left_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    parameters = 'mirostat                       1\nstop                           "a\\n\\u00e9\\x00"\nuse_mmap                       true\ntypical_p 0.7'
+    parameters = (
+        'mirostat                       1\nstop                           "a\\n\\u00e9\\x00"\n'
+        "use_mmap                       true\ntypical_p 0.7"
+    )
     spec = modelfile_for(
         {
             "modelfile": "FROM x\n",
@@ -208,6 +209,7 @@ ROUND = st.builds(
 
 
 @given(ROUND)
+@example(ModelfileSpec(source="a", system="spaces behind the first line  \nstay"))
 def test_what_is_written_reads_back_the_same(spec: ModelfileSpec) -> None:
     text = write_modelfile(spec, comment=["Version 1.2.0\nof today"])
     assert text.startswith("# Version 1.2.0\n# of today\n")
@@ -220,10 +222,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         assert parse_modelfile("FROM a\n" + text).source == "a"
     except ModelError as error:
-        said = error.what
+        message = error.what
     else:
         return
-    assert said.startswith("line ")
+    assert message.startswith("line ")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "modelfiles").glob("*")), ids=lambda p: p.name)
@@ -265,9 +267,12 @@ def test_an_installed_package_reads_its_own_copy(tmp_path: Path) -> None:
         ROOT / "qi_learn", tmp_path / "qi_learn", ignore=shutil.ignore_patterns("__pycache__")
     )
     shutil.copytree(ROOT / "modelfiles", tmp_path / "qi_learn" / "modelfiles")
-    code = "from qi_learn.pack.modelfile import read_template as r; print(r('qwen2.5-coder').source, *__import__('sys').modules)"
-    said = subprocess.run(
+    code = (
+        "from qi_learn.pack.modelfile import read_template as r; "
+        "print(r('qwen2.5-coder').source, *__import__('sys').modules)"
+    )
+    printed = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert said[0] == "model.gguf"
-    assert "numpy" not in said
+    assert printed[0] == "model.gguf"
+    assert "numpy" not in printed

@@ -1,4 +1,4 @@
-"""How much of a small change survives quantising, and that the type is raised where it does not."""
+"""How much of a small change survives quantising; if too little does, the type is raised."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Exact:
     def __init__(self, weights: NDArray[np.float32]) -> None:
         self.weights = weights
 
-    def rows(self, module: str, home: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
+    def rows(self, module: str, slot: TensorSlot, start: int, stop: int) -> NDArray[np.float32]:
         return self.weights[start:stop]
 
 
@@ -87,14 +87,14 @@ def test_exact_weights_that_already_lie_on_the_grid_raise_the_type_too(tmp_path:
     _, path = one_tensor(tmp_path / "m.gguf", "Q4_K")
     change = change_of(path, 0.003)
     with BaseRows(read_head(path)) as base:
-        grid = Exact(base.rows("", change.home, 0, ROWS))
+        grid = Exact(base.rows("", change.slot, 0, ROWS))
         assert choose_type(change, base, grid) in ("Q6_K", "Q8_0")
 
 
 def test_the_numbers_are_those_of_the_definition(tmp_path: Path) -> None:
     weights, path = one_tensor(tmp_path / "m.gguf", "Q4_K")
     change = change_of(path, 0.01)
-    wanted = (change.up.astype(np.float64) @ change.down).ravel()
+    intended = (change.up.astype(np.float64) @ change.down).ravel()
     before = (
         gguf.quants.dequantize(
             np.asarray(gguf.GGUFReader(path).tensors[0].data), gguf.GGMLQuantizationType.Q4_K
@@ -102,15 +102,15 @@ def test_the_numbers_are_those_of_the_definition(tmp_path: Path) -> None:
         .astype(np.float64)
         .ravel()
     )
-    after = quantize(weights + wanted.reshape(weights.shape).astype(np.float32), "Q6_K")
+    after = quantize(weights + intended.reshape(weights.shape).astype(np.float32), "Q6_K")
     realised = dequantize(after, "Q6_K", weights.shape).astype(np.float64).ravel() - before
     with BaseRows(read_head(path)) as base:
         kept = keep(change, base, Exact(weights), "Q6_K")
-    assert kept.gain == pytest.approx(realised @ wanted / (wanted @ wanted), rel=1e-3)
+    assert kept.gain == pytest.approx(realised @ intended / (intended @ intended), rel=1e-3)
     assert kept.cosine == pytest.approx(
-        realised @ wanted / np.linalg.norm(realised) / np.linalg.norm(wanted), rel=1e-3
+        realised @ intended / np.linalg.norm(realised) / np.linalg.norm(intended), rel=1e-3
     )
-    report = kept.report(change.home.tensor, "Q6_K")
+    report = kept.report(change.slot.tensor, "Q6_K")
     assert (report.type_before, report.type_after, report.bytes) == ("Q4_K", "Q6_K", after.nbytes)
 
 

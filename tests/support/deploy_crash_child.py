@@ -1,9 +1,10 @@
-"""Runs one step of deploy in a process that dies at a chosen moment: a process with everything
+"""Run one step of deploy in a process that dies at a chosen moment: a process with everything
 imported, which forks for every line on its input.
 
-In: `{"step", "root", "url", "die_at"}`. Out: the child's pid; then, when it has ended, its exit
-code. The child waits for a further line before it starts. `die_at` counts what it does to files and
-sockets, as Python's own audit events tell; at that event it is gone, without a word to anybody.
+In: `{"step", "root", "url", "local", "die_at"}`. Out: the child's pid; then, when it has ended, its
+exit code. The child waits for a further line before it starts. `die_at` counts what it does to
+files and sockets, as Python's own audit events report it; at that event it exits without cleaning
+up.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from qi_learn.deploy import release
 from qi_learn.deploy.alias import reconcile
+from qi_learn.deploy.base_version import BaseSource, ensure_base
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import candidate_model, load_deployment
 from qi_learn.deploy.rollback import roll_back
@@ -30,9 +32,9 @@ DEADLY = {"os.rename", "os.remove", "os.mkdir", "os.chmod", "socket.connect", "f
 
 def file(root: Path, who: str) -> tuple[Path, str]:
     content = fake.gguf(say=f"I am {who}.")
-    place = root / f"{who}.gguf"
-    place.write_bytes(content)
-    return place, hashlib.sha256(content).hexdigest()
+    path = root / f"{who}.gguf"
+    path.write_bytes(content)
+    return path, hashlib.sha256(content).hexdigest()
 
 
 def digest_of(who: str) -> str:
@@ -41,17 +43,15 @@ def digest_of(who: str) -> str:
 
 def base(root: Path, server: Ollama, store: Path | None) -> None:
     gguf, digest = file(root, "base")
-    given = {
-        "alias": ALIAS,
-        "base_model": "",
-        "gguf": gguf,
-        "digest": digest,
-        "spec": {},
-        "answer_for": (),
-        "store": store,
-        "now": 1.0,
-    }
-    release.ensure_base(Paths.under(root / "home"), server, **given)  # type: ignore[arg-type]
+    ensure_base(
+        Paths.under(root / "home"),
+        server,
+        BaseSource("", gguf, digest),
+        alias=ALIAS,
+        answer_for=(),
+        store=store,
+        now=1.0,
+    )
 
 
 def promote(root: Path, server: Ollama, store: Path | None, run: str, compared_with: str) -> None:
@@ -62,9 +62,9 @@ def promote(root: Path, server: Ollama, store: Path | None, run: str, compared_w
         make_model(server, candidate, gguf, digest, {})
 
     def make(version: str, model: str) -> Release:
-        place = paths.adapters / f"v{version}"
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "adapter.safetensors").write_text(run)
+        directory = paths.adapters / f"v{version}"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "adapter.safetensors").write_text(run)
         return Release(
             version,
             model,
@@ -79,10 +79,7 @@ def promote(root: Path, server: Ollama, store: Path | None, run: str, compared_w
     release.promote(
         paths,
         server,
-        candidate,
-        compared_with=compared_with,
-        run_id=run,
-        bump="minor",
+        release.Candidate(candidate, run, compared_with),
         make=make,
         store=store,
         keep=2,

@@ -1,5 +1,5 @@
 """A home with a past: turns, ratings and scores in the database, versions in the journal, a run
-that ended; all through the modules that write them.
+that ended; all written by the modules that write them in earnest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qi_learn.workspace.registry import add_project
 
 RUN = "01HZXW0000000000000000RN01"
 ESCAPE = "\x1b]0;owned\x07"
-"""Sets a terminal's title; in somebody's prompt."""
+"""Sets a terminal's title; it stands in a recorded prompt."""
 
 
 def a_turn(
@@ -46,8 +46,8 @@ def a_turn(
 
 
 def record(paths: Paths, project: Path) -> None:
-    """Three turns, oldest first: T1 (in the project, scored, rated by the caller), T2 (elsewhere),
-    T3 (failed).
+    """Record three turns, oldest first: T1 (in the project, scored, rated by the caller), T2
+    (elsewhere), T3 (failed).
     """
     paths.ensure()
     project.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def record(paths: Paths, project: Path) -> None:
 
 
 def deploy(paths: Paths) -> Deployment:
-    """Version 1.0.0 (the base) and the live 1.1.0, learned by the run."""
+    """Write a journal of version 1.0.0 (the base) and the live 1.1.0, learned by the run."""
     base = Release("1.0.0", "qi-agent:v1.0.0", "aa" * 32, 50.0, "aa" * 32)
     learned = Release(
         "1.1.0", "qi-agent:v1.1.0", "bb" * 32, 90.0, "aa" * 32, parent="1.0.0", run_id=RUN
@@ -111,7 +111,7 @@ def deploy(paths: Paths) -> Deployment:
 
 
 def ended_run(paths: Paths, *, ended: bool = True) -> RunDirectory:
-    """The run behind 1.1.0: asked for, gated (with an interval that has no upper end), deployed."""
+    """The run behind 1.1.0: requested, gated (with an interval that has no upper end), deployed."""
     run = RunDirectory(paths.runs / RUN)
     run.path.mkdir(parents=True)
     run.write(
@@ -144,7 +144,7 @@ def ended_run(paths: Paths, *, ended: bool = True) -> RunDirectory:
 
 
 def schema_from_the_future(paths: Paths) -> bytes:
-    """Marks the database as a newer version's; its bytes."""
+    """Mark the database as a newer version's; its bytes."""
     with open_store(paths.database) as store:
         store.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         store.conn.execute("PRAGMA journal_mode = DELETE")

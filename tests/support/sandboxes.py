@@ -10,6 +10,7 @@ from tests.support.left_out import absent
 
 
 def sandbox_here() -> Sandbox | None:
+    """The sandbox, or None if this machine has none that works."""
     try:
         return open_sandbox()
     except ToolMissing:
@@ -17,6 +18,7 @@ def sandbox_here() -> Sandbox | None:
 
 
 def sandbox_or_skip() -> Sandbox:
+    """The sandbox; skips the test, with the reason, if this machine has none that works."""
     try:
         return open_sandbox()
     except ToolMissing as error:
@@ -24,8 +26,8 @@ def sandbox_or_skip() -> Sandbox:
 
 
 def soon(sandbox: Sandbox) -> float:
-    """Seconds of wall time in which a program surely begins, however busy the machine is just now,
-    and that are over soon.
+    """Seconds of wall time that are over soon, and in which a program surely begins, however busy
+    the machine is just now.
     """
     began = time.monotonic()
     sandbox.run("", [])

@@ -22,7 +22,7 @@ from qi_learn.daemon.base import ensure_base
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import candidate_model, live_runs, load_deployment
 from qi_learn.deploy.model_server import ModelServer
-from qi_learn.deploy.release import promote
+from qi_learn.deploy.release import Candidate, promote
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.ollama import Ollama
 from qi_learn.pack.modelfile import modelfile_for
@@ -202,15 +202,14 @@ class World:
 
         with Ollama(server.url) as ollama:
             make_model(ollama, candidate, gguf, digest, modelfile_for(None, "default").as_create())
-            known = {
-                "compared_with": now.live,
-                "run_id": run_id,
-                "bump": "minor",
-                "make": make,
-                "store": server.models,
-                "keep": 3,
-            }
-            done = promote(self.paths, ollama, candidate, **known)  # type: ignore[arg-type]
+            done = promote(
+                self.paths,
+                ollama,
+                Candidate(candidate, run_id, now.live),
+                make=make,
+                store=server.models,
+                keep=3,
+            )
         gguf.unlink()
         return done.release
 

@@ -1,0 +1,65 @@
+"""What was measured, as the rules of the gate take it: records alone, nothing here measures.
+
+The invariant that makes pairing possible: for one sequence of examples every model is measured on
+the same tokens and asked the same questions, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from qi_learn.records import Behaviour, Execution, Leak, Smoke, SuiteNll, TensorGain
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihoods:
+    """How likely one model finds what it should: fresh work, earlier work, code in general."""
+
+    gate: SuiteNll
+    old: SuiteNll
+    general: SuiteNll
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements(Likelihoods):
+    """Everything the gate measures of one model: the candidate, the live version or the base."""
+
+    behaviour: Behaviour
+    execution: Execution = Execution((), (), "it was not asked for")  # noqa: RUF009 -- frozen
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The three models that a verdict compares, measured on the same suites."""
+
+    candidate: Measurements
+    live: Measurements
+    base: Measurements
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFindings:
+    """What is known of the candidate alone."""
+
+    smoke: Smoke
+    gains: Sequence[TensorGain]
+    """What packing kept of each tensor's change."""
+    leaks: Sequence[Leak]
+    """The secret-shaped texts in what the candidate generated."""
+    scale: float
+    """The factor on the delta in the packed file."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedOnly:
+    """What a verdict reports and never decides by; None or empty if it was not measured."""
+
+    few_shot: Behaviour | None = None
+    """The base with examples in its prompt: the competitor that needs no training."""
+    dev_by_scale: Mapping[float, float] = field(default_factory=dict)
+    """Nats a token on dev, for each scale of the delta that was tried."""
+    packing_cost: float | None = None
+    """Nats a token on dev, packed minus trained."""
+    rollback_seconds: float | None = None
+    """Seconds that the last rollback on this machine took."""

@@ -1,0 +1,142 @@
+"""What a verdict says besides yes or no, with the numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from qi_learn.records import Execution, SuiteNll
+from qi_learn.stats import t_cdf
+from tests.support.gate_models import (
+    BEFORE,
+    answers,
+    check,
+    failed,
+    model,
+    spread,
+    suite,
+    verdict_on,
+)
+
+
+def test_a_few_shot_prompt_that_is_better_is_said_and_does_not_block() -> None:
+    verdict = verdict_on(model(gate=1.8), few_shot=answers(0.9))
+    assert verdict.ships
+    assert any("few-shot is better" in note for note in verdict.notes)
+    assert verdict.numbers["similarity_few_shot"] == pytest.approx(0.9)
+    assert verdict_on(model(gate=1.8), few_shot=answers(0.7)).notes == ()
+
+
+def test_the_risk_names_the_nearest_limit() -> None:
+    verdict = verdict_on(model(gate=1.8, general=1.045, coherent=24, speed=45.0), scale=0.5).risk
+    assert verdict.startswith("high: the nearest limit is coherence, 100% of what is allowed used")
+    assert (
+        "(code in general 90%, earlier work 0%, likeness to the kept code 0%, speed 25%)" in verdict
+    )
+    assert verdict_on(model(gate=1.8, general=1.02)).risk.startswith(
+        "medium: the nearest limit is code in general, 40%"
+    )
+    assert verdict_on(model(gate=1.8, old=1.51), base=model(old=1.41)).risk.startswith(
+        "high: the nearest limit is earlier work, 67%"
+    )
+    assert verdict_on(model(gate=1.8, similarity=0.7801)).risk.startswith(
+        "high: the nearest limit is likeness"
+    )
+    assert "scaled to 0.5" in verdict_on(model(gate=1.8), scale=0.5).risk
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.95, "the last rollback here took 0.9 s"), (None, "not measured here yet")],
+)
+def test_the_way_back_names_command_version_and_time(seconds: float | None, words: str) -> None:
+    plan = verdict_on(model(gate=1.8), rollback_to="1.2.0", rollback_seconds=seconds).rollback_plan
+    assert "`qi-learn rollback` makes v1.2.0 live again" in plan
+    assert "`qi-learn rollback v1.2.0`" in plan
+    assert words in plan
+
+
+def test_what_packing_cost_is_said_from_a_fiftieth_of_a_nat_on() -> None:
+    verdict = verdict_on(model(gate=1.8), packing_cost=0.03)
+    assert verdict.ships
+    assert any("packing cost 0.030 nat" in note for note in verdict.notes)
+    assert verdict.numbers["packing_cost"] == 0.03
+    assert not any(
+        "packing cost" in note for note in verdict_on(model(gate=1.8), packing_cost=0.001).notes
+    )
+
+
+def test_what_got_surely_worse_within_its_limit_is_said() -> None:
+    """p of each by hand: differences of 0.02 with a spread of 0.02 over 25, t = 0.02 / (0.02 x
+    sqrt(25 / 24) / 5); three others stand still.
+    """
+    general = suite(
+        "general", [a + 0.02 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))]
+    )
+    verdict = verdict_on(replace(model(gate=1.8), general=general))
+    assert verdict.ships
+    risen = check(verdict, "general").value
+    assert risen is not None
+    raw = 1 - t_cdf(risen / standard_error(general, BEFORE.general), 24)
+    assert verdict.numbers["p_worse_general"] == pytest.approx(4 * raw)
+    assert [
+        note
+        for note in verdict.notes
+        if "surely worse on code in general" in note and "adjusted for 4 suites" in note
+    ]
+    assert verdict.numbers["p_worse_old_work"] == 1.0
+    slight = suite(
+        "general", [a + 0.004 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))]
+    )
+    assert not [
+        note
+        for note in verdict_on(replace(model(gate=1.8), general=slight)).notes
+        if "surely worse" in note
+    ]
+
+
+@pytest.mark.parametrize(("lost", "reported"), [(6, True), (5, False)])
+def test_tasks_that_the_code_no_longer_solves_are_a_claim_like_the_others(
+    lost: int, reported: bool
+) -> None:
+    """Mid-p of 6 lost and none gained is (1 / 64) / 2; over five suites 0.039, of 5 lost 0.078."""
+    tasks = tuple(f"task{i}" for i in range(20))
+    before, after = (Execution(tasks, tuple(i >= n for i in range(20))) for n in (0, lost))
+    verdict = verdict_on(
+        replace(model(gate=1.8), execution=after), *(replace(BEFORE, execution=before),) * 2
+    )
+    assert verdict.numbers["p_worse_execution"] == pytest.approx(5 * 0.5 ** (lost + 1))
+    assert (
+        any(
+            f"surely worse on tasks solved by code that was run: {lost} lost, 0 gained" in note
+            for note in verdict.notes
+        )
+        is reported
+    )
+    assert failed(verdict) == ["execution"], "what is claimed and what refuses are two things"
+
+
+def test_answers_that_are_surely_less_like_the_kept_code_are_said_within_their_limit() -> None:
+    verdict = verdict_on(model(gate=1.8, similarity=0.785))
+    assert verdict.ships
+    assert any(
+        "surely worse on answers' likeness to the kept code: -0.015" in note
+        for note in verdict.notes
+    )
+
+
+def standard_error(after: SuiteNll, before: SuiteNll) -> float:
+    changes = [(a - b) / t for a, b, t in zip(after.nll, before.nll, after.tokens, strict=True)]
+    return statistics.stdev(changes) / math.sqrt(len(changes))
+
+
+def test_the_numbers_of_every_scale_are_said() -> None:
+    verdict = verdict_on(model(gate=1.8), dev_by_scale={1.0: 1.5, 0.5: 1.625, 0.25: math.nan})
+    assert any("0.25 nan, 0.5 1.625, 1 1.500 nat a token" in note for note in verdict.notes)
+    assert {k: v for k, v in verdict.numbers.items() if k.startswith("dev_nll")} == {
+        "dev_nll_scale_1": 1.5,
+        "dev_nll_scale_0.5": 1.625,
+    }
