@@ -59,7 +59,7 @@ def test_texts_are_pieces_of_the_source_that_do_not_overlap() -> None:
 
 
 def test_another_process_makes_the_same_texts() -> None:
-    script = "import hashlib; from qi_learn import generic as g; print(hashlib.sha256(repr((g.anchors(), g.probes(), g.yardsticks())).encode()).hexdigest())"
+    script = "import hashlib; from qi_learn.dataset import reference_code as g; print(hashlib.sha256(repr((g.anchors(), g.probes(), g.yardsticks())).encode()).hexdigest())"
     environments = [{"PYTHONHASHSEED": seed, "PYTHONPATH": "."} for seed in ("1", "2")]
     said = [
         subprocess.run(
