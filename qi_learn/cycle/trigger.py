@@ -21,12 +21,13 @@ from datetime import datetime
 from cronsim import CronSim, CronSimError
 
 from qi_learn.dataset.balance import one_sided
-from qi_learn.dataset.select import candidates
+from qi_learn.dataset.select import select_learnables
 from qi_learn.dataset.split import assign
 from qi_learn.errors import Refused, SettingsError
 from qi_learn.records import RUN_STATES_ENDED, Decision
 from qi_learn.settings import Settings
 from qi_learn.store.database import Store
+from qi_learn.store.learnables import learnable_turns
 from qi_learn.store.runs import Run, learned, list_runs
 
 GRACE = 600.0
@@ -55,11 +56,13 @@ def decide(
     Raises SettingsError where the schedule is no cron line.
     """
     runs = list_runs(store)
-    found = [
-        c.session
-        for c in candidates(store, settings, learned=learned(store, learned_runs)).candidates
-    ]
-    fresh = len(found)
+    turns = learnable_turns(
+        store,
+        threshold=settings.train.quality_threshold,
+        learned=learned(store, learned_runs),
+    )
+    sessions = [learnable.session for learnable in select_learnables(turns).learnables]
+    fresh = len(sessions)
 
     def wait(reason: str, **missing: float) -> Decision:
         return Decision(False, reason, missing, fresh)
@@ -68,7 +71,7 @@ def decide(
         return wait("automatic learning is off (train.auto); `qi-learn train --now` starts a cycle")
     if busy:
         return wait("a cycle is under way")
-    if reason := enough(found, settings):
+    if reason := enough(sessions, settings):
         missing = settings.train.min_interactions - fresh
         return wait(reason, interactions=missing) if missing > 0 else wait(reason)
     if (need := _after_refusal(runs, learned_runs)) > fresh:

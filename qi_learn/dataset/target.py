@@ -99,14 +99,16 @@ def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:
         return Skipped("a part of the answer was rejected")
     if correction and len(suggestions) != 1:
         return Skipped("a correction whose place in the tool calls is not known")
-    kept = {s.text: correction or s.final_text or s.text for s in suggestions}
-    arguments = tuple(reindent(kept[s.text], indentation(s.text)) for s in suggestions)
+    kept = {
+        s.text: reindent(correction or s.final_text or s.text, indentation(s.text))
+        for s in suggestions
+    }
     return Target(
         interaction.turn.answer,
         (),
-        tuple(with_arguments(calls, kept)),
-        arguments,
-        served_of(interaction),
+        calls=tuple(with_arguments(calls, kept)),
+        arguments=tuple(kept[s.text] for s in suggestions),
+        served=served_of(interaction),
     )
 
 

@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from qi_learn.code_text import indentation, reindent
 from qi_learn.records import LearningInteraction, Suggestion
 
 Call = dict[str, Any]
@@ -44,25 +43,18 @@ def suggested(interaction: LearningInteraction, calls: Sequence[Call]) -> list[S
 
 
 def with_arguments(calls: Sequence[Call], kept: Mapping[str, str]) -> list[Call]:
-    """The calls with kept texts (by the suggested text) in the place of their arguments, at the
-    indentation of what they replace.
-    """
+    """The calls with kept texts (by the suggested text) in the place of their arguments."""
 
-    def place(value: Any) -> Any:
+    def replaced(value: Any) -> Any:
         if isinstance(value, str):
-            return reindent(kept[value], indentation(value)) if value in kept else value
+            return kept.get(value, value)
         if isinstance(value, Mapping):
-            return {name: place(inner) for name, inner in value.items()}
-        return [place(inner) for inner in value] if isinstance(value, list | tuple) else value
+            return {name: replaced(inner) for name, inner in value.items()}
+        return [replaced(inner) for inner in value] if isinstance(value, list | tuple) else value
 
+    functions = [call["function"] for call in calls]
     return [
-        {
-            "function": {
-                "name": call["function"]["name"],
-                "arguments": place(call["function"]["arguments"]),
-            }
-        }
-        for call in calls
+        {"function": {"name": f["name"], "arguments": replaced(f["arguments"])}} for f in functions
     ]
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from qi_learn.dataset.freeze import freeze
+from qi_learn.dataset.examples import RenderCache, Serving
+from qi_learn.dataset.freeze import DataSetRequest, freeze
 from qi_learn.errors import Refused
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
@@ -55,12 +56,20 @@ def server() -> Iterator[RenderingServer]:
 
 
 def freeze_it(
-    store: Store, server: RenderingServer, vocabulary: Vocabulary, **changes: Any
+    store: Store,
+    server: RenderingServer,
+    vocabulary: Vocabulary,
+    *,
+    settings: Settings = SETTINGS,
+    base_digest: str = "B",
+    cache: Path | None = None,
+    **changes: Any,
 ) -> Snapshot:
     with Ollama(server.url) as client:
-        values: dict[str, Any] = {"run_id": "R1", "model": "qi-agent:v1.0.0", "settings": SETTINGS, "earlier": [], "learned": set(), "base_digest": "B",
-                                  "seed": 0, "now": 5.0, **changes}  # fmt: skip
-        return freeze(store, server=client, vocabulary=vocabulary, **values)
+        values = {"run_id": "R1", "seed": 0, "earlier": (), "learned": frozenset()} | changes
+        request = DataSetRequest(created=5.0, **values)
+        serving = Serving(client, "qi-agent:v1.0.0", base_digest, vocabulary, RenderCache(cache))
+        return freeze(store, request, serving, settings)
 
 
 def test_the_newest_sessions_judge_and_everything_is_counted(

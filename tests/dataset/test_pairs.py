@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from qi_learn.dataset.freeze import freeze
+from qi_learn.dataset.examples import RenderCache, Serving
+from qi_learn.dataset.freeze import DataSetRequest, freeze
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Event, Feedback, Message, Pair, Snapshot, Suggestion, Turn
@@ -63,12 +64,18 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def frozen(
-    store: Store, server: RenderingServer, vocabulary: Vocabulary, **changes: Any
+    store: Store,
+    server: RenderingServer,
+    vocabulary: Vocabulary,
+    *,
+    settings: Settings = SETTINGS,
+    **changes: Any,
 ) -> Snapshot:
     with Ollama(server.url) as client:
-        values: dict[str, Any] = {"run_id": "R1", "model": "qi-agent:v1.0.0", "settings": SETTINGS, "earlier": [], "learned": set(), "base_digest": "B",
-                                  "seed": 0, "now": 5.0, **changes}  # fmt: skip
-        return freeze(store, server=client, vocabulary=vocabulary, **values)
+        values = {"run_id": "R1", "seed": 0, "earlier": (), "learned": frozenset()} | changes
+        request = DataSetRequest(created=5.0, **values)
+        serving = Serving(client, "qi-agent:v1.0.0", "B", vocabulary, RenderCache())
+        return freeze(store, request, serving, settings)
 
 
 def text(vocabulary: Vocabulary, ids: tuple[int, ...]) -> str:
