@@ -183,7 +183,7 @@ def test_the_shipped_file_is_the_base_but_for_what_learned(first: Learned, base:
     assert list(before.tensors) == list(after.tensors)
     assert changed == {g.name for g in run.read(run.packed, Packed).gains}
     assert {int(name.split(".")[1]) for name in changed} == {2}  # the plan's upper layer
-    assert run.read(run.plan, Plan).first_layer == 2
+    assert run.read(run.plan, Plan).lora.first_layer == 2
 
 
 def test_the_store_knows_what_happened(first: Learned) -> None:
