@@ -182,8 +182,8 @@ def _reject(turn: TurnEvidence, serving: Serving, closed: Set[str]) -> Pair | No
 
 
 def distance(left: Target, right: Target) -> float:
-    """Edits between two answers' codes over the longer one's length; between all they say if one has
-    no code.
+    """Edits between two answers' codes over the longer one's length; between their whole texts if
+    one has no code.
     """
     both = (left.code, right.code) if left.code and right.code else (left.text, right.text)
     return 1.0 - similarity(*both)
