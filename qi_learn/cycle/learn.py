@@ -2,9 +2,9 @@
 
 `learn` is the whole story; the steps below it are in the same order. A step whose file is there is
 not done again, so a cycle killed anywhere goes on from its last complete step; nothing is live
-before the gate has passed on the very file that is served. One that is cancelled ends at the next
-point where it can, except during the switch, which is finished. The cycle only reads the database
-and reports to the daemon by events; it runs in a process of its own (`__main__.py`).
+before the gate has passed on the very file that is served. A cancelled cycle ends at its next safe
+point, except during the switch, which is finished. The cycle only reads the database and reports to
+the daemon by events; it runs in a process of its own (`__main__.py`).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def make_plan(cycle: Cycle, snapshot: Snapshot) -> Plan:
 
 
 def train(cycle: Cycle) -> TrainResult:
-    """What the training worker left behind, in a process (and, if set, an interpreter) of its own."""
+    """The result of the training worker, a process (and, if set, an interpreter) of its own."""
     run = cycle.run
     if not run.result.exists():
         placement = find_place(cycle, read_plan(run.path))

@@ -162,9 +162,9 @@ def _recall_log(run: RunDirectory) -> RecallLog | None:
     nothing about the version.
     """
     try:
-        if not run.memory.exists():
+        if not run.recall_log.exists():
             return None
-        log = run.read(run.memory, RecallLog)
+        log = run.read(run.recall_log, RecallLog)
         whole = not run.packed.exists() or run.read(run.packed, Packed).scale == 1
         return log if whole else replace(log, learned={})
     except StoreError as error:

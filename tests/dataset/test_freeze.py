@@ -154,10 +154,10 @@ def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
     runs = [RunDirectory(tmp_path / name) for name in ("R1", "R2")]
     save_snapshot(runs[0].snapshot, first)
     kept, lost, *others = first.split("train")
-    runs[0].write(runs[0].memory, RecallLog({}, {e.id: 1.0 for e in first.split("train")}, {}))
+    runs[0].write(runs[0].recall_log, RecallLog({}, {e.id: 1.0 for e in first.split("train")}, {}))
     save_snapshot(runs[1].snapshot, Snapshot("R2", 6.0, "B", (), (kept, lost)))
     runs[1].write(
-        runs[1].memory, RecallLog({kept.id: 1.0, lost.id: 2.0}, {}, {kept.id: 2, lost.id: 2})
+        runs[1].recall_log, RecallLog({kept.id: 1.0, lost.id: 2.0}, {}, {kept.id: 2, lost.id: 2})
     )
     work(store, {"e": 5, "f": 5, "g": 5}, first=20)
     learned = {e.id for e in first.examples}
@@ -192,7 +192,7 @@ def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
     assert forgotten(1.0) is True
     assert forgotten(0.5) is None, "half of the change never knew it as well as the whole did"
     runs[0].packed.unlink()
-    runs[1].memory.write_text("{")  # damaged: not known
+    runs[1].recall_log.write_text("{")  # damaged: not known
     again = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned)
     assert {e.id: e.recall for e in again.replay}[lost.id] == Recall("R1", 1, 1, 0, None, 1.0)
 
