@@ -14,7 +14,7 @@ from pathlib import Path
 from qi_learn.cycle.compare import compare
 from qi_learn.cycle.context import ADAPTER, Cycle
 from qi_learn.cycle.promotion import announce, drop_candidate, go_live, make_candidate
-from qi_learn.cycle.resources import as_devices, find_place, give_way, room
+from qi_learn.cycle.resources import as_devices, choose_placement, give_way, make_room
 from qi_learn.cycle.scale_search import ScaleSearch
 from qi_learn.cycle.training import run_worker
 from qi_learn.dataset.examples import RenderCache, Serving
@@ -95,7 +95,7 @@ def make_plan(cycle: Cycle, snapshot: Snapshot) -> Plan:
             paths=cycle.paths,
             previous_adapter=adapter and adapter / ADAPTER,
             past_fisher=adapter and adapter / PAST_FISHER,
-            devices=as_devices(find_place(cycle)),
+            devices=as_devices(choose_placement(cycle)),
             last=cycle.last_training(snapshot.base_digest),
             packages=look_into(cycle.settings.train.python, LOOKED_FOR),
         )
@@ -108,14 +108,14 @@ def train(cycle: Cycle) -> TrainResult:
     """The result of the training worker, a process (and, if set, an interpreter) of its own."""
     run = cycle.run
     if not run.result.exists():
-        placement = find_place(cycle, read_plan(run.path))
-        with cycle.step("train"), room(cycle, placement) as wanted:
+        placement = choose_placement(cycle, read_plan(run.path))
+        with cycle.step("train"), make_room(cycle, placement) as needed:
             done = run_worker(
                 run,
                 cycle.settings.train.python,
                 lock=cycle.lock,
                 gpus=placement.gpus,
-                wanted=wanted,
+                needed=needed,
             )
             if not done:
                 give_way(cycle)

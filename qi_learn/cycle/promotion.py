@@ -90,7 +90,7 @@ def announce(cycle: Cycle, promoted: Promoted) -> None:
 
 
 def _release(cycle: Cycle, packed: Packed, version: str, model: str) -> Release:
-    """The record of a release, its adapter and Fisher copied to where the next cycle looks."""
+    """The record of a release, with its adapter and Fisher copied to the version's directory."""
     directory = cycle.paths.adapters / f"v{version}"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.copyfile(cycle.run.joined, directory / ADAPTER)

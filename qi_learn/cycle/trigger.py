@@ -1,15 +1,15 @@
-"""Is it time to learn? Every answer comes with its reason, and with what is missing.
+"""Whether it is time to learn, with the reason, and with what is missing if it is not.
 
-What must hold, in the order in which it is said: automatic learning is on, no cycle is under way,
-there is enough that is new (distinct examples over the quality threshold that no version of the
-live chain has learned), it is not one-sided and leaves something to train on beside the gate, it
-has grown by a quarter since a cycle on top of the live chain was last refused (or its version taken
-back), the last one was not cancelled just now, the interval since the last cycle has passed, and,
-with a schedule, one of its times has just come.
+What must hold, in the order in which it is reported: automatic learning is on, no cycle is under
+way, there is enough that is new (distinct examples over the quality threshold that no version of
+the live chain has learned), it is not one-sided and leaves something to train on beside the gate,
+it has grown by a quarter since a cycle on top of the live chain was last refused (or its version
+taken back), the last one was not cancelled just now, the interval since the last cycle has passed,
+and, with a schedule, one of its times has just come.
 
-A clock that is set back neither starves nor doubles: the end of a cycle that lies more than an
-interval ahead is not believed, so a wait is never longer than two intervals; and the two counts
-(learned, grown since a refusal) do not look at the clock at all.
+A clock that is set back causes neither a wait without end nor a cycle too many: the end of a cycle
+that lies more than an interval ahead is not believed, so a wait is never longer than two intervals.
+The two counts (learned, grown since a refusal) do not look at the clock at all.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ GRACE = 600.0
 than that).
 """
 GROWTH = 1.25
+"""Factor by which the new examples must have grown since a cycle that came to nothing."""
 CANCELLED_REST = 3600.0
 """Seconds after a cancelled cycle before the next one starts by itself, however short the interval:
-somebody did not want it now.
+it was not wanted now.
 """
 
 
@@ -50,10 +51,10 @@ def decide(
     busy: bool,
     waiting: bool = False,
 ) -> Decision:
-    """Whether a cycle should start now. `learned_runs`: the cycles behind the live chain;
-    `waiting`: its time had come, and it waits for a quiet moment.
+    """Whether a cycle should start now.
 
-    Raises SettingsError where the schedule is no cron line.
+    `learned_runs`: the cycles behind the live chain; `waiting`: its time had come, and it waits for
+    a quiet moment. Raises SettingsError if the schedule is no cron line.
     """
     runs = list_runs(store)
     turns = learnable_turns(
@@ -98,12 +99,16 @@ def decide(
 
 
 def enough(sessions: Sequence[str], settings: Settings) -> str:
-    """Why these examples (their sessions, oldest first) are too few or too one-sided for a cycle;
-    empty where they are enough.
+    """Reason why these examples (their sessions, oldest first) are too few or too one-sided for a
+    cycle; empty if they are enough.
     """
-    missing = settings.train.min_interactions - len(sessions)
+    needed = settings.train.min_interactions
+    missing = needed - len(sessions)
     if missing > 0:
-        return f"{len(sessions)} of {settings.train.min_interactions} new examples over the quality threshold; {missing} are missing"
+        return (
+            f"{len(sessions)} of {needed} new examples over the quality threshold; "
+            f"{missing} are missing"
+        )
     if reason := one_sided(sessions):
         return f"too one-sided: {reason}"
     try:
@@ -114,8 +119,8 @@ def enough(sessions: Sequence[str], settings: Settings) -> str:
 
 
 def _after_refusal(runs: Sequence[Run], learned_runs: Collection[str]) -> int:
-    """How many new examples it takes after cycles on top of the live chain that came to nothing:
-    refused, or deployed and rolled back; 0 after none.
+    """The number of new examples needed after cycles on top of the live chain that came to nothing
+    (refused, or deployed and rolled back); 0 after none.
     """
     newest = max(learned_runs, default="")
     vain = [
@@ -130,7 +135,7 @@ def _after_refusal(runs: Sequence[Run], learned_runs: Collection[str]) -> int:
 
 
 def _rest_left(runs: Sequence[Run], now: float) -> float:
-    """Seconds of rest left where the newest cycle was cancelled.
+    """Seconds of rest left if the newest cycle was cancelled.
 
     A clock that is set back does not make it longer.
     """
@@ -174,6 +179,7 @@ def _scheduled(runs: Sequence[Run], schedule: str, now: float) -> bool:
 
 
 def _span(seconds: float) -> str:
+    """A time to go, for people."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

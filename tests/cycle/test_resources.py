@@ -16,7 +16,13 @@ import pytest
 
 from qi_learn.cycle import resources
 from qi_learn.cycle.context import Cycle
-from qi_learn.cycle.resources import as_devices, find_place, give_way, giving_way, room
+from qi_learn.cycle.resources import (
+    as_devices,
+    choose_placement,
+    give_way,
+    giving_way,
+    make_room,
+)
 from qi_learn.cycle.training import run_worker
 from qi_learn.errors import Deferred, Refused, Stopped, TrainingError
 from qi_learn.outside.gpu import Device, find_devices, find_gpu, held_by_server
@@ -321,7 +327,7 @@ def test_the_only_gpu_changes_hands_and_back(
         server.memory or threading.Timer(0.5, small_card, (gpus,), {"free": 1, "ollama": 0}).start()
     )  # drivers are late
     one = cycle(server.url)
-    found = find_place(one)
+    found = choose_placement(one)
     assert (found.unload, found.holds_requests, found.activity, found.gpus) == (
         ("qi-agent:v1.1.0", "nomic:latest"),
         True,
@@ -329,7 +335,7 @@ def test_the_only_gpu_changes_hands_and_back(
         (UUIDS[0],),
     )
     assert [d.torch_name for d in as_devices(found)] == ["cuda:0"]
-    with room(one, found) as wanted:
+    with make_room(one, found) as wanted:
         assert server.memory == {}
         assert "The only GPU is training" in str(held(one.paths.hold))
         assert json.loads(one.run.placement.read_text())["gpus"] == [UUIDS[0]]
@@ -357,7 +363,7 @@ def test_a_model_that_somebody_loads_meanwhile_is_asked_to_go_too(
 
     server.on_unload = unloaded
     one = cycle(server.url)
-    with room(one, find_place(one)):
+    with make_room(one, choose_placement(one)):
         assert server.memory == {}
     assert server.calls.count("POST /api/generate") == 2
 
@@ -370,11 +376,17 @@ def test_a_server_that_goes_on_answering_is_waited_for_later(
     server.memory["m:latest"], server.lingers = 700_000, True
     small_card(gpus)
     one = cycle(server.url)
-    with pytest.raises(Deferred, match="did not let go of m:latest"), room(one, find_place(one)):
+    with (
+        pytest.raises(Deferred, match="did not let go of m:latest"),
+        make_room(one, choose_placement(one)),
+    ):
         pass
     assert held(one.paths.hold) is None
     server.lingers = False  # it lets go, but the memory stays in use
-    with pytest.raises(Deferred, match=r"Tiny 1 has 0\.0 GiB free"), room(one, find_place(one)):
+    with (
+        pytest.raises(Deferred, match=r"Tiny 1 has 0\.0 GiB free"),
+        make_room(one, choose_placement(one)),
+    ):
         pass
     assert held(one.paths.hold) is None
     assert server.memory == {}
@@ -385,21 +397,21 @@ def test_whoever_waits_for_the_gpu_gets_it_for_an_hour(
 ) -> None:
     small_card(gpus, free=1, ollama=0)
     one = cycle(server.url, longest_pause=60.0, quiet=10.0)
-    with room(one, find_place(one)) as wanted:
+    with make_room(one, choose_placement(one)) as wanted:
         time.sleep(0.05)
         one.paths.activity.touch()
         assert wanted()
     with pytest.raises(Deferred, match="needed to answer requests"):
         give_way(one)
     with pytest.raises(Deferred):  # still answering
-        find_place(one)
+        choose_placement(one)
     os.utime(one.paths.activity, (time.time() - 11, time.time() - 11))
-    assert find_place(one).holds_requests
+    assert choose_placement(one).holds_requests
     one.run.journal(0.0, "train", "gave way")  # the first time is long ago
     lines = (one.run.path / "journal.jsonl").read_text().splitlines()
     (one.run.path / "journal.jsonl").write_text("\n".join(sorted(lines)) + "\n")
     one.paths.activity.touch()
-    with room(one, find_place(one)) as wanted:
+    with make_room(one, choose_placement(one)) as wanted:
         time.sleep(0.05)
         one.paths.activity.touch()
         assert not wanted()
@@ -443,17 +455,20 @@ def test_where_both_fit_it_pauses_for_requests_and_beside_it_need_not(
 ) -> None:
     one = cycle(server.url, quiet=7.0, longest_pause=2.0)
     gpus.show(("Large", 100, 99))
-    both = find_place(one)
+    both = choose_placement(one)
     assert (both.activity, both.quiet_seconds, both.longest_pause) == (
         str(one.paths.activity),
         7.0,
         120.0,
     )
     gpus.show(("Large", 100, 99), ("Large", 100, 99))
-    beside = find_place(one)
+    beside = choose_placement(one)
     assert (beside.activity, beside.serves != beside.gpus[0]) == (None, True)
     gpus.show()
-    assert (find_place(one).device, find_place(one).activity) == ("cpu", str(one.paths.activity))
+    assert (choose_placement(one).device, choose_placement(one).activity) == (
+        "cpu",
+        str(one.paths.activity),
+    )
 
 
 def test_a_server_that_is_away_is_only_missed_where_there_is_a_gpu(
@@ -461,11 +476,11 @@ def test_a_server_that_is_away_is_only_missed_where_there_is_a_gpu(
 ) -> None:
     one = cycle("http://127.0.0.1:9")
     gpus.show()
-    assert find_place(one).device == "cpu"
+    assert choose_placement(one).device == "cpu"
     gpus.show(("Large", 100, 99))
     with pytest.raises(Exception, match="Nobody answers"):
-        find_place(one)
-    assert find_place(cycle("http://192.0.2.1:11434")).gpus == (
+        choose_placement(one)
+    assert choose_placement(cycle("http://192.0.2.1:11434")).gpus == (
         UUIDS[0],
     )  # its memory is on another machine: it is not even asked
 
@@ -496,7 +511,7 @@ def test_the_worker_sees_the_gpu_it_was_given_and_saves_when_its_place_is_wanted
     assert lock is not None
     (run.path / "wait").touch()
     assert not run_worker(
-        run, str(python), lock=lock, gpus=(UUIDS[1],), wanted=lambda: (run.path / "ready").exists()
+        run, str(python), lock=lock, gpus=(UUIDS[1],), needed=lambda: (run.path / "ready").exists()
     )
     assert (run.path / "saw").read_text() == UUIDS[1]
     assert (run.path / "saved").exists()
