@@ -66,8 +66,8 @@ def freeze_it(
     **changes: Any,
 ) -> Snapshot:
     with Ollama(server.url) as client:
-        values = {"run_id": "R1", "seed": 0, "earlier": (), "learned": frozenset()} | changes
-        request = DataSetRequest(created=5.0, **values)
+        values: dict[str, Any] = {"run_id": "R1", "seed": 0, "earlier": (), "learned": frozenset()}
+        request = DataSetRequest(created=5.0, **values | changes)
         serving = Serving(client, "qi-agent:v1.0.0", base_digest, vocabulary, RenderCache(cache))
         return freeze(store, request, serving, settings)
 
@@ -118,7 +118,7 @@ def test_a_second_cycle_takes_what_is_new_and_replays_what_trained(
     save_snapshot(done.snapshot, first)
     work(store, {"e": 5, "f": 5, "g": 5}, first=20)
     learned = {e.id for e in first.examples}
-    store.execute("DELETE FROM turns WHERE id = 'turn-0000'")  # somebody had it forgotten
+    store.execute("DELETE FROM turns WHERE id = 'turn-0000'")  # it was forgotten on request
     second = freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned)
     assert {e.session for e in second.examples} == {"e", "f", "g"}
     assert {e.id for e in second.replay} == {e.id for e in first.split("train")} - {"turn-0000"}
@@ -183,11 +183,11 @@ def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
     }
 
     def forgotten(scale: float) -> bool | None:
-        """Whether `lost` counts as forgotten where the first run's change went live at this scale."""
+        """Whether `lost` counts as forgotten if the first run's change went live at this scale."""
         runs[0].write(runs[0].packed, Packed("", "", scale, (), 0, 0, 0.0))
         again = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned)
         recall = {e.id: e.recall for e in again.replay}[lost.id]
-        return recall and recall.forgotten
+        return recall.forgotten if recall else None
 
     assert forgotten(1.0) is True
     assert forgotten(0.5) is None, "half of the change never knew it as well as the whole did"

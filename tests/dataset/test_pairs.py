@@ -72,8 +72,8 @@ def frozen(
     **changes: Any,
 ) -> Snapshot:
     with Ollama(server.url) as client:
-        values = {"run_id": "R1", "seed": 0, "earlier": (), "learned": frozenset()} | changes
-        request = DataSetRequest(created=5.0, **values)
+        values: dict[str, Any] = {"run_id": "R1", "seed": 0, "earlier": (), "learned": frozenset()}
+        request = DataSetRequest(created=5.0, **values | changes)
         serving = Serving(client, "qi-agent:v1.0.0", "B", vocabulary, RenderCache())
         return freeze(store, request, serving, settings)
 
@@ -85,7 +85,7 @@ def text(vocabulary: Vocabulary, ids: tuple[int, ...]) -> str:
 def reject(
     store: Store, of: Turn, *, rating: int | None = None, suggested: str = CODE, **seen: Any
 ) -> None:
-    """A turn of whose answer nothing is in any file, seen or rated so."""
+    """Store a turn of whose answer no file holds anything, as it was seen or rated."""
     save_turn(store, of)
     start = of.answer.find(suggested)
     if start >= 0:
@@ -293,19 +293,18 @@ def test_what_nothing_was_kept_of_is_a_reject(
     reject(store, seen)
     rated = turn(1, session="e", answer="I cannot do that.")
     reject(store, rated, rating=1, accepted=None)
-    for n, (seen_as, rating, more) in enumerate(
-        [
-            ({"accepted": None}, None, {}),  # unknown is not no
-            ({}, 5, {}),  # not in any file, but liked
-            ({"correction": "x = 1"}, None, {}),  # there is something better
-            ({}, None, {"done_reason": "length", "answer": ANSWER[:-10]}),
-            ({}, None, {"cancelled": True}),
-            ({}, None, {"answer_extra": {"thinking": "Hm."}}),
-            ({}, None, {"answer": ANSWER.replace("area", "[REDACTED:aws-key:ab12]")}),
-            ({}, None, {"answer": ANSWER + "\nAKIAIOSFODNN7EXAMPLQ"}),
-            ({}, None, {"prompt_tokens": 1}),
-        ]
-    ):
+    others: list[tuple[dict[str, Any], int | None, dict[str, Any]]] = [
+        ({"accepted": None}, None, {}),  # unknown is not no
+        ({}, 5, {}),  # not in any file, but liked
+        ({"correction": "x = 1"}, None, {}),  # there is something better
+        ({}, None, {"done_reason": "length", "answer": ANSWER[:-10]}),
+        ({}, None, {"cancelled": True}),
+        ({}, None, {"answer_extra": {"thinking": "Hm."}}),
+        ({}, None, {"answer": ANSWER.replace("area", "[REDACTED:aws-key:ab12]")}),
+        ({}, None, {"answer": ANSWER + "\nAKIAIOSFODNN7EXAMPLQ"}),
+        ({}, None, {"prompt_tokens": 1}),
+    ]
+    for n, (seen_as, rating, more) in enumerate(others):
         reject(
             store,
             turn(10 + n, session="e", question=f"Other {n}", **more),

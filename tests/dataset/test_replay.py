@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,11 +16,11 @@ from qi_learn.dataset.replay import LONGEST, replay, why
 from qi_learn.records import Example, Recall, RecallLog, Snapshot
 
 
-def example(n: int, session: str = "s", **more: object) -> Example:
-    values: dict[str, object] = {"split": "train", **more}
+def example(n: int, session: str = "s", **more: Any) -> Example:
+    values: dict[str, Any] = {"split": "train", **more}
     return Example(
         f"t{n}", f"h{n}", "p", "t", (1,), (2, 3), (True, False), session=session, **values
-    )  # type: ignore[arg-type]
+    )
 
 
 def snapshot(
@@ -115,7 +116,7 @@ def test_what_was_replayed_before_weighs_as_one_training_example() -> None:
 
 def lives(cycles: int, known: Mapping[int, float], *, learned: float | None = 1.0) -> list[int]:
     """The cycles in which an example is due that is learned in cycle 0 and replayed whenever it is
-    due; `known`: its NLL by cycle where it is not 1.0.
+    due; `known`: its NLL by cycle, 1.0 in all others.
     """
     chain = [snapshot(example(1), run="r0")]
     logs = {"r0": RecallLog({}, {} if learned is None else {"t1": learned}, {})}
@@ -203,9 +204,9 @@ def test_of_two_drawn_together_the_more_surprising_comes_first() -> None:
             )
         )
         means.append(sum(surprise[i] for i in found) / 20)
-    assert (
-        25 < sum(means) / 20 < 27.5
-    )  # by chance 19.5, winners of random pairs 26.2; the twenty most surprising, which would be noise, 29.5
+    # by chance 19.5, winners of random pairs 26.2; the twenty most surprising, which would be
+    # noise, 29.5
+    assert 25 < sum(means) / 20 < 27.5
     assert max(means) < 29.5
 
 

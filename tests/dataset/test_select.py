@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_the_system_prompt_is_part_of_the_question(store: Store) -> None:
     ],
 )
 def test_what_must_not_be_learned_is_counted_by_its_reason(
-    store: Store, changes: dict[str, object], final: str, reason: str
+    store: Store, changes: dict[str, Any], final: str, reason: str
 ) -> None:
     t = turn(0, **changes)
     keep(store, t, suggestion(t, final=final))
@@ -105,7 +106,8 @@ def test_what_must_not_be_learned_is_counted_by_its_reason(
 
 
 def test_cancelled_and_failed_turns_are_never_candidates(store: Store) -> None:
-    for n, changes in enumerate(({"cancelled": True}, {"status": 500})):
+    failures: list[dict[str, Any]] = [{"cancelled": True}, {"status": 500}]
+    for n, changes in enumerate(failures):
         t = turn(n, **changes)
         keep(store, t, suggestion(t, final="x = 1\n"))
     assert selected(store).learnables == ()
