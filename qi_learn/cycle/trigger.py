@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from cronsim import CronSim, CronSimError
@@ -64,38 +65,53 @@ def decide(
     )
     sessions = [learnable.session for learnable in select_learnables(turns).learnables]
     fresh = len(sessions)
-
-    def wait(reason: str, **missing: float) -> Decision:
-        return Decision(False, reason, missing, fresh)
-
     if not settings.train.auto:
-        return wait("automatic learning is off (train.auto); `qi-learn train --now` starts a cycle")
+        reason = "automatic learning is off (train.auto); `qi-learn train --now` starts a cycle"
+        return Decision(False, reason, fresh=fresh)
     if busy:
-        return wait("a cycle is under way")
-    if reason := enough(sessions, settings):
-        missing = settings.train.min_interactions - fresh
-        return wait(reason, interactions=missing) if missing > 0 else wait(reason)
-    if (need := _after_refusal(runs, learned_runs)) > fresh:
-        return wait(
-            f"the last cycle was refused: it takes {need} new examples to try again, "
-            f"{need - fresh} more than there are",
-            interactions=need - fresh,
-        )
-    if (seconds := _rest_left(runs, now)) > 0:
-        return wait(f"the last cycle was cancelled; {_span(seconds)} to go", seconds=seconds)
-    if (seconds := _interval_left(runs, settings, now)) > 0:
-        return wait(
-            f"the last cycle was less than {_span(settings.train.training_interval)} ago; "
-            f"{_span(seconds)} to go",
-            seconds=seconds,
-        )
-    if (
-        settings.train.schedule
-        and not waiting
-        and not _scheduled(runs, settings.train.schedule, now)
+        return Decision(False, "a cycle is under way", fresh=fresh)
+    if obstacle := (
+        _too_little(sessions, settings)
+        or _refused_before(fresh, runs, learned_runs)
+        or _too_early(runs, settings, now)
     ):
-        return wait(f"cycles start only at the times of train.schedule ({settings.train.schedule})")
-    return Decision(True, f"{fresh} new examples over the quality threshold", {}, fresh)
+        return replace(obstacle, fresh=fresh)
+    schedule = settings.train.schedule
+    if schedule and not waiting and not _scheduled(runs, schedule, now):
+        reason = f"cycles start only at the times of train.schedule ({schedule})"
+        return Decision(False, reason, fresh=fresh)
+    return Decision(True, f"{fresh} new examples over the quality threshold", fresh=fresh)
+
+
+def _too_little(sessions: Sequence[str], settings: Settings) -> Decision | None:
+    if not (reason := enough(sessions, settings)):
+        return None
+    missing = settings.train.min_interactions - len(sessions)
+    return Decision(False, reason, {"interactions": missing} if missing > 0 else {})
+
+
+def _refused_before(
+    fresh: int, runs: Sequence[Run], learned_runs: Collection[str]
+) -> Decision | None:
+    need = _after_refusal(runs, learned_runs)
+    if need <= fresh:
+        return None
+    reason = (
+        f"the last cycle was refused: it takes {need} new examples to try again, "
+        f"{need - fresh} more than there are"
+    )
+    return Decision(False, reason, {"interactions": need - fresh})
+
+
+def _too_early(runs: Sequence[Run], settings: Settings, now: float) -> Decision | None:
+    if (seconds := _rest_left(runs, now)) > 0:
+        reason = f"the last cycle was cancelled; {_span(seconds)} to go"
+        return Decision(False, reason, {"seconds": seconds})
+    if (seconds := _interval_left(runs, settings, now)) > 0:
+        interval = _span(settings.train.training_interval)
+        reason = f"the last cycle was less than {interval} ago; {_span(seconds)} to go"
+        return Decision(False, reason, {"seconds": seconds})
+    return None
 
 
 def enough(sessions: Sequence[str], settings: Settings) -> str:

@@ -164,7 +164,7 @@ class RenderedTarget:
     """Its tokens, without the one that ends it."""
 
 
-def asked(turn: Turn, serving: Serving, *, redacted: bool) -> RenderedPrompt | Skipped:
+def render_prompt(turn: Turn, serving: Serving, *, redacted: bool) -> RenderedPrompt | Skipped:
     """The question of a turn, rendered. Raises ServerError if the server does not render."""
     ask = ask_of(turn)
     if isinstance(ask, Skipped):
@@ -177,7 +177,9 @@ def asked(turn: Turn, serving: Serving, *, redacted: bool) -> RenderedPrompt | S
     return RenderedPrompt(ask, prompt, tuple(ids), checkable)
 
 
-def written(target: Target, question: RenderedPrompt, serving: Serving) -> RenderedTarget | Skipped:
+def render_target(
+    target: Target, question: RenderedPrompt, serving: Serving
+) -> RenderedTarget | Skipped:
     """An answer to a question, rendered, without the token that ends it.
 
     Raises ServerError if the server does not render.
@@ -209,10 +211,10 @@ def example_of(learnable: Learnable, serving: Serving) -> Example | Skipped:
     """The example of a turn. Raises ServerError if the server does not render."""
     interaction, target = learnable.interaction, learnable.target
     vocabulary = serving.vocabulary
-    question = asked(interaction.turn, serving, redacted=learnable.redacted)
+    question = render_prompt(interaction.turn, serving, redacted=learnable.redacted)
     if isinstance(question, Skipped):
         return question
-    answer = written(target, question, serving)
+    answer = render_target(target, question, serving)
     if isinstance(answer, Skipped):
         return answer
     return Example(

@@ -21,10 +21,10 @@ from qi_learn.dataset.examples import (
     RenderedPrompt,
     Serving,
     ask_of,
-    asked,
     content_hash,
     end_token,
-    written,
+    render_prompt,
+    render_target,
 )
 from qi_learn.dataset.select import Learnable, liked, lost_a_secret, unfit
 from qi_learn.dataset.target import Skipped, Target, kept_nothing, served_of
@@ -127,7 +127,7 @@ def _pair(
     if far < LEAST or (source == "edit" and far > MOST) or lost_a_secret(served):
         return
     question = RenderedPrompt(example.ask, example.prompt, example.prompt_ids, example.checked)
-    answer = written(served, question, serving)
+    answer = render_target(served, question, serving)
     if isinstance(answer, Skipped) or answer.text == example.target:
         return
     yield Pair(
@@ -160,10 +160,10 @@ def _reject(turn: TurnEvidence, serving: Serving, closed: Set[str]) -> Pair | No
         or lost_a_secret(served)
     ):
         return None
-    question = asked(interaction.turn, serving, redacted=turn.redacted)
+    question = render_prompt(interaction.turn, serving, redacted=turn.redacted)
     if isinstance(question, Skipped):
         return None
-    answer = written(served, question, serving)
+    answer = render_target(served, question, serving)
     if isinstance(answer, Skipped) or not answer.text.strip():
         return None
     return Pair(
