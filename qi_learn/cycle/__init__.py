@@ -1,5 +1,4 @@
-"""The steps composed: one learning cycle on one page (`learn.py`), and when one is due
-(`trigger.py`).
+"""The steps composed: a learning cycle (`learn.py`), and when one is due (`trigger.py`).
 
 A step whose file is there is not done again, so a cycle killed anywhere goes on from its last
 complete step.

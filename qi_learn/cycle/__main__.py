@@ -1,5 +1,4 @@
-"""The process of one cycle: it runs or resumes the cycle, and turns the result into an outcome and
-an exit code.
+"""The process of one cycle: it runs or resumes it, and gives its outcome and an exit code.
 
     python -m qi_learn.cycle RUN_DIR [--parent PID]
 
@@ -68,8 +67,9 @@ def main(arguments: list[str]) -> int:
 
 
 class StopSignal:
-    """SIGTERM as an exception, in whatever step the cycle is; except while something is being
-    finished, after which there is nothing left to stop.
+    """SIGTERM as an exception, in whatever step the cycle is.
+
+    It is ignored while something is being finished, after which there is nothing left to stop.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,6 @@
-"""The candidate against the live version: the same suites for both, for the base, and for the base
-with examples in its prompt; then the gate's verdict.
+"""The candidate against the live version, then the gate's verdict.
+
+The suites are the same for both, for the base, and for the base with examples in its prompt.
 """
 
 from __future__ import annotations
@@ -57,10 +58,10 @@ class _Terms:
 
 
 def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> Verdict:
-    """Candidate, live version and base on the same suites; base and a few-shot prompt are reported,
-    the live version decides.
+    """The verdict on the candidate, against the live version on the same suites.
 
-    Raises Refused if the candidate does not answer at all, ModelError, ServerError.
+    The base and a few-shot prompt are reported, the live version decides. Raises Refused if the
+    candidate does not answer at all, ModelError, ServerError.
     """
     base, vocabulary = base_release(cycle), load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
@@ -116,8 +117,9 @@ def _sizes(cycle: Cycle) -> Sizes:
 
 
 def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
-    """The data sets behind the version trained on, and a note on each that can no longer be read:
-    forgetting that work goes unseen.
+    """The data sets behind the version trained on, and a note on each that cannot be read now.
+
+    Forgetting that work goes unseen.
     """
     snapshots: list[Snapshot] = []
     lost: list[str] = []
@@ -141,8 +143,9 @@ def _files(cycle: Cycle, packed: Packed, base: Release, live: Release) -> dict[s
 
 
 def _file_of(cycle: Cycle, release: Release) -> Path:
-    """The file that a version is served from or, if it cannot be read here, the same packed again
-    from its adapter.
+    """The file that a version is served from.
+
+    If it cannot be read here, the same packed again from its adapter.
     """
     if served := served_file(cycle.server, release.model):
         return served
@@ -228,8 +231,9 @@ def _cut(packed: Packed) -> list[str]:
 
 
 def _packing_cost(cycle: Cycle, snapshot: Snapshot, packed: float | None) -> float | None:
-    """NLL a token on dev of the whole delta, as packed minus as it was trained; None if the two
-    were not measured on the same tokens.
+    """NLL a token on dev of the whole delta, as packed minus as it was trained.
+
+    None if the two were not measured on the same tokens.
     """
     run, dev = cycle.run, snapshot.split("dev")
     if packed is None or not (run.result.exists() and run.plan.exists()):
@@ -242,8 +246,9 @@ def _packing_cost(cycle: Cycle, snapshot: Snapshot, packed: float | None) -> flo
 
 
 def _rollback_seconds(cycle: Cycle) -> float | None:
-    """What the last rollback on this machine took. It is only reported, so a database that cannot
-    be read now stops nothing.
+    """What the last rollback on this machine took; None if that is not known.
+
+    It is only reported, so a database that cannot be read now stops nothing.
     """
     try:
         with open_store(cycle.paths.database, readonly=True) as store:

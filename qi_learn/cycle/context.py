@@ -99,8 +99,9 @@ class Cycle:
         return [RunDirectory(self.paths.runs / run) for run in self.request.ancestors]
 
     def last_training(self, base_digest: str) -> tuple[Plan, TrainResult] | None:
-        """Plan and result of the newest earlier run on this base that was trained, shipped or not;
-        None if there is none.
+        """Plan and result of the newest earlier run on this base that was trained.
+
+        Whether it shipped does not matter; None if there is none.
         """
         for run in reversed(run_directories(self.paths.runs)):
             if run.run_id >= self.run.run_id or not (run.plan.exists() and run.result.exists()):
@@ -133,7 +134,8 @@ def base_release(cycle: Cycle) -> Release:
 
 
 def base_modelfile(cycle: Cycle) -> ModelfileSpec:
-    """Template, system prompt and parameters of the base as it is served; a model made from a file
-    inherits none of them.
+    """Template, system prompt and parameters of the base as it is served.
+
+    A model made from a file inherits none of them.
     """
     return modelfile_for(cycle.server.show(base_release(cycle).model), "default")

@@ -125,8 +125,9 @@ def train(cycle: Cycle) -> TrainResult:
 
 
 def pack(cycle: Cycle, snapshot: Snapshot) -> Packed:
-    """The live adapter plus the delta, at the scale that dev likes best, merged into a copy of the
-    base's file.
+    """The live adapter plus the delta, merged into a copy of the base's file.
+
+    The scale of the delta is the one that dev likes best.
     """
     run = cycle.run
     if not run.packed.exists():

@@ -1,5 +1,7 @@
-"""The device on which a cycle trains, chosen anew whenever its training starts; room is made there
-for as long as the training lasts, and given back whatever happens.
+"""The device on which a cycle trains, and the room that is made on it.
+
+It is chosen anew whenever the training starts; the room is kept as long as the training lasts, and
+given back whatever happens.
 
 Only if one GPU must do both, the server's models are unloaded and requests wait at the gateway
 (rundir/activity.py). A request does not wait for long: the worker saves its state, the GPU goes
@@ -117,8 +119,9 @@ def _serves_here(cycle: Cycle, devices: Sequence[Device]) -> bool:
 
 
 def _never_fits(base: BaseModel, device: Device) -> bool:
-    """Whether a device could not hold the base in 16 bits even if it were empty: only then are four
-    enough to be placed there.
+    """Whether a device could not hold the base in 16 bits even if it were empty.
+
+    Only then are four enough to be placed there.
     """
     return needed_bytes(base, device) > device.total
 
@@ -158,8 +161,9 @@ def make_room(cycle: Cycle, placement: Placement) -> Iterator[Callable[[], bool]
 
 
 def giving_way(cycle: Cycle) -> Wait:
-    """The gate's wait before each question: as long as requests are answered, for
-    `idle.longest_pause` at most in all. The first one is in the journal.
+    """The gate's wait before each question, as long as requests are answered.
+
+    All waits together last `idle.longest_pause` at most. The first one is in the journal.
     """
     left, lock, noted = cycle.settings.idle.longest_pause * 60, threading.Lock(), False
 

@@ -1,5 +1,6 @@
-"""The training worker, started and waited for: the one process that needs torch, started from one
-that does not.
+"""The training worker, the one process that needs torch: started, and waited for.
+
+The process that starts it needs none.
 
 A worker that had too little memory is started again with a plan that needs less
 (`plan/fallback.py`), from its newest checkpoint: a new process has nothing of the old one's memory.
@@ -44,9 +45,9 @@ def run_worker(
     gpus: Sequence[str] = (),
     needed: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train what `run` asks for, or go on with it, with the interpreter `python` (empty: this one);
-    if memory is short, with less of it. The worker sees only `gpus` (UUIDs).
+    """Train what `run` asks for, or go on with it, with less memory if there is too little.
 
+    The worker runs under the interpreter `python` (empty: this one) and sees only `gpus` (UUIDs).
     False if it was stopped before it was done, its state saved, because its device is `needed`
     elsewhere. The worker inherits `lock`, the file descriptor that holds the run, and leaves when
     this process is gone, so two never work on one run. Raises TrainingError with the worker's own

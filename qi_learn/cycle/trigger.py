@@ -115,8 +115,9 @@ def _too_early(runs: Sequence[Run], settings: Settings, now: float) -> Decision 
 
 
 def enough(sessions: Sequence[str], settings: Settings) -> str:
-    """Reason why these examples (their sessions, oldest first) are too few or too one-sided for a
-    cycle; empty if they are enough.
+    """Reason why these examples are too few or too one-sided for a cycle; empty if they are not.
+
+    `sessions` are theirs, oldest first.
     """
     needed = settings.train.min_interactions
     missing = needed - len(sessions)
@@ -135,8 +136,9 @@ def enough(sessions: Sequence[str], settings: Settings) -> str:
 
 
 def _after_refusal(runs: Sequence[Run], learned_runs: Collection[str]) -> int:
-    """The number of new examples needed after cycles on top of the live chain that came to nothing
-    (refused, or deployed and rolled back); 0 after none.
+    """The number of new examples needed after cycles that came to nothing; 0 after none.
+
+    Those are cycles on top of the live chain that were refused, or deployed and rolled back.
     """
     newest = max(learned_runs, default="")
     vain = [

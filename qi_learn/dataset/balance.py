@@ -1,5 +1,4 @@
-"""No kind of work drowns the others: caps if there is plenty, a refusal if one session is most of
-it.
+"""No kind of work drowns the others: caps, and a refusal if one session is most of it.
 
 Groups are domain × learning type (R2). Weights (`weighting.py`) are preferred to deletion, because
 data is scarce: only what is above the caps is left out, and it counts as not learned, so a later
@@ -61,8 +60,9 @@ def _draw(name: str, seed: int) -> str:
 
 
 def one_sided(sessions: Sequence[str]) -> str:
-    """Reason why these sessions (one name an example) are too one-sided to learn from; empty if
-    they are not.
+    """Reason why these sessions are too one-sided to learn from; empty if they are not.
+
+    `sessions` has one name an example.
     """
     if not sessions:
         return ""

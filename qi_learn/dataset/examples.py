@@ -1,5 +1,4 @@
-"""A turn becomes an example: the very tokens the model read, and the tokens it should have
-answered.
+"""A turn becomes an example: the tokens the model read, and those it should have answered.
 
 The invariant is train-equals-serve: the prompt is rendered by the server that serves
 (`_debug_render_only`), from the redacted messages, and cut into tokens by the served file's own
@@ -62,8 +61,9 @@ class Tokenizer(Protocol):
 
 
 class RenderCache:
-    """Texts that the server rendered, kept in a file of JSON lines if there is one, so that a
-    resumed cycle asks for nothing twice.
+    """Texts that the server rendered, so that a resumed cycle asks for nothing twice.
+
+    They are kept in a file of JSON lines, if a path is given.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -73,8 +73,9 @@ class RenderCache:
         )
 
     def text(self, server: Renderer, model: str, digest: str, ask: Mapping[str, Any]) -> str:
-        """The prompt of a question to the model; `digest` says which weights and template `model`
-        means.
+        """The prompt of a question to the model.
+
+        `digest` says which weights and template `model` means.
         """
         request = json.dumps([digest, model, ask], sort_keys=True, ensure_ascii=False)
         key = hashlib.sha256(request.encode()).hexdigest()
@@ -238,8 +239,9 @@ def example_of(learnable: Learnable, serving: Serving) -> Example | Skipped:
 
 
 def end_token(ask: Mapping[str, Any], vocabulary: Tokenizer) -> int:
-    """The token that ends the answer: the template's, or the model's own if no template was used
-    (raw, fill in the middle).
+    """The token that ends the answer: the template's, or the model's own if none was used.
+
+    No template is used for a raw prompt and for fill in the middle.
     """
     untemplated = (ask["body"].get("raw") or ask["body"].get("suffix")) and vocabulary.eos >= 0
     return vocabulary.eos if untemplated else vocabulary.end_of_turn()
@@ -282,8 +284,10 @@ def code_mask(text: str, spans: Sequence[Span], pieces: Sequence[bytes]) -> tupl
 
 
 def generic_examples(texts: Sequence[GenericText], vocabulary: Tokenizer) -> tuple[Example, ...]:
-    """Plain text as examples of 96 tokens: the first token (after the beginning-of-text token, if
-    there is one) is the prompt, the others are the target.
+    """Plain text as examples of 96 tokens.
+
+    The first token (after the beginning-of-text token, if there is one) is the prompt, the others
+    are the target.
     """
     return tuple(_generic(text, vocabulary) for text in texts)
 

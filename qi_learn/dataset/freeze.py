@@ -155,11 +155,11 @@ def _recall_logs(runs: Sequence[RunDirectory]) -> dict[str, RecallLog]:
 
 
 def _recall_log(run: RunDirectory) -> RecallLog | None:
-    """What the run's training found out; None if it is damaged or from before it was written down:
-    then it is not known.
+    """What the run's training found out; None if it is not known.
 
-    If only a part of the change went live, what the whole of it knew of the new examples says
-    nothing about the version.
+    It is not known if the file is damaged, or if the run is from before it was written down. If
+    only a part of the change went live, what the whole of it knew of the new examples says nothing
+    about the version.
     """
     try:
         if not run.recall_log.exists():

@@ -46,11 +46,11 @@ def preferences(
     *,
     secret: Callable[..., bool] = lambda *texts: False,
 ) -> tuple[Pair, ...]:
-    """The pairs of a data set: of the `fresh` examples that train (`learnables` say what was served
-    in their place), and of turns that no data set has.
+    """The pairs of a data set: of `fresh` examples that train, and of turns that no data set has.
 
-    `earlier`: the data sets behind the live chain; what they compared is not compared again. Raises
-    ServerError if the server does not render.
+    `learnables` say what was served in the place of the fresh examples. `earlier`: the data sets
+    behind the live chain; what they compared is not compared again. Raises ServerError if the
+    server does not render.
     """
     closed = _closed_sessions(fresh, earlier)
     train = [e for e in fresh if e.split == "train"]
@@ -103,8 +103,9 @@ def _forks(
 
 
 def _not_kept(turn: TurnEvidence, example: Example, closed: Set[str]) -> Target | None:
-    """The earlier answer to the example's question, if nothing of it was kept; None if it is no
-    other answer to the same, or was liked.
+    """The earlier answer to the example's question, if nothing of it was kept.
+
+    None if it is no other answer to the same question, or was liked.
     """
     other = turn.interaction
     if ask_of(other.turn) != example.ask or unfit(other.turn) or turn.session in closed:
@@ -120,8 +121,9 @@ def _pair(
     served: Target,
     serving: Serving,
 ) -> Iterator[Pair]:
-    """The pair of an example and what a turn served in its place; nothing if the two are too alike,
-    an edit is a rewrite, or what was served cannot be written.
+    """The pair of an example and what a turn served in its place.
+
+    Nothing if the two are too alike, an edit is a rewrite, or what was served cannot be written.
     """
     far = distance(kept, served)
     if far < LEAST or (source == "edit" and far > MOST) or lost_a_secret(served):
@@ -182,8 +184,9 @@ def _reject(turn: TurnEvidence, serving: Serving, closed: Set[str]) -> Pair | No
 
 
 def distance(left: Target, right: Target) -> float:
-    """Edits between two answers' codes over the longer one's length; between their whole texts if
-    one has no code.
+    """Edits between two answers' codes over the longer one's length.
+
+    If one has no code, between their whole texts.
     """
     both = (left.code, right.code) if left.code and right.code else (left.text, right.text)
     return 1.0 - similarity(*both)

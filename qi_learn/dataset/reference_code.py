@@ -1,5 +1,6 @@
-"""Generic code, by construction: pieces of the running Python's own standard library, the same on
-every machine with that Python.
+"""Generic code by construction: pieces of the running Python's own standard library.
+
+They are the same on every machine with that Python.
 
 *Anchors* stand for what the base model knows of code in general (the general Fisher, generic
 replay). *Probes* measure whether it still knows it. *Yardsticks* measure how far a training moved
@@ -106,8 +107,9 @@ def _name(path: str) -> str:
 
 
 def _pieces(path: Path) -> list[str]:
-    """Texts of at least TEXT_CHARACTERS from a file, each from the start of a function or class,
-    none overlapping; nothing if the file is missing.
+    """Texts of at least TEXT_CHARACTERS from a file; nothing if the file is missing.
+
+    Each is from the start of a function or class, and none overlaps another.
     """
     try:
         source = path.read_text(encoding="utf-8")

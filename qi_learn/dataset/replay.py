@@ -1,5 +1,6 @@
-"""What was learned before, to be seen again: examples from the snapshots behind the live chain, the
-most due first.
+"""What was learned before, to be seen again: the most due examples behind the live chain.
+
+They come from the snapshots of the runs behind the live version.
 
 *Spaced*: an example is due a cycle after it was learned; each time it is replayed and still known,
 the time until the next is doubled, and once it was forgotten it is due in every cycle again. What
@@ -42,14 +43,15 @@ def replay(
     capacity: int = CAPACITY,
     secret: Callable[[Example], bool] = lambda example: False,
 ) -> tuple[Example, ...]:
-    """Training examples of earlier snapshots (oldest first), at most `capacity`, the most due
-    first, each with its `recall`.
+    """Training examples of `earlier` snapshots, the most due first, each with its `recall`.
 
-    `recall_logs`: what the trainings of those snapshots found out, by snapshot; without it an
-    example counts as replayed in each that holds it for replay, and its interval stays. Left
-    out: gate examples of any of them or of the fresh ones and what comes from the sessions of the
-    fresh gate, what is fresh itself, turns that are `gone` from the store (their ids), examples
-    with a `secret`, snapshots of another base (their token ids mean other words).
+    The snapshots come oldest first, the examples are at most `capacity`. `recall_logs` holds what
+    the trainings of those snapshots found out, by snapshot; without it an example counts as
+    replayed by each snapshot that has it for replay, and its interval stays.
+
+    Left out: gate examples of any of them or of the `fresh` ones; what comes from the sessions of
+    the fresh gate; what is fresh itself; turns that are `gone` from the store (their ids); examples
+    with a `secret`; snapshots of another base (their token ids mean other words).
     """
     judged = [e for s in earlier for e in s.split("gate")]
     hashes = {e.hash for e in (*fresh, *judged)}
@@ -133,8 +135,9 @@ def _histories(chain: Sequence[Snapshot], logs: Mapping[str, RecallLog]) -> list
 
 
 def _in_turns(pool: Sequence[_History], cycle: int, seed: int) -> Iterator[_History]:
-    """Round by round one example of each group (project and learning type), each group's most due
-    first.
+    """Round by round one example of each group, each group's most due first.
+
+    A group is a project and a learning type.
     """
     groups: dict[tuple[str, str], list[_History]] = {}
     for history in pool:
@@ -158,8 +161,9 @@ def _most_due_first(group: Sequence[_History], cycle: int, seed: int) -> list[_H
 
 
 def _surprising_first(tied: Sequence[_History]) -> list[_History]:
-    """Of every two neighbours the more surprising, then the others: none is taken more than twice
-    as often as by chance; what is unknown is no surprise.
+    """Of every two neighbours the more surprising, then the others.
+
+    None is taken more than twice as often as by chance; what is unknown is no surprise.
     """
     pairs = [
         sorted(tied[at : at + 2], key=lambda h: -h.nll if h.nll is not None else float("inf"))

@@ -1,5 +1,6 @@
-"""Which examples train, which choose, which judge: by whole sessions, the newest to the gate
-(contracts 7).
+"""Which examples train, which choose, which judge: by whole sessions (contracts 7).
+
+The newest sessions go to the gate.
 
 The invariant: no session gives examples both to the gate and to training or dev, so the gate
 measures work whose beginning the training never saw. The gate gets the newest sessions until it has

@@ -1,5 +1,6 @@
-"""What should have been answered: the answer as it was served, with the texts that the person kept
-in the place of its code (contracts 7).
+"""What should have been answered: the served answer with the kept texts in place of its code.
+
+Its rules are those of contracts 7.
 
 The invariant: every character of the target was either served to the client or kept by the person,
 so the model goes on answering in the form its clients expect. A kept text is moved to the
@@ -187,8 +188,9 @@ def _kept(interaction: LearningInteraction, blocks: list[Block]) -> Mapping[int,
 
 
 def _correction(interaction: LearningInteraction) -> str | None:
-    """The person's correction, if it is the text that was scored and not what stands in a block's
-    place anyway.
+    """The person's correction, if it is the text that was scored.
+
+    None if it is what stands in a block's place anyway.
     """
     score, correction = interaction.score, interaction.feedback.correction
     if not correction or score is None or score.target_text != correction:

@@ -1,5 +1,4 @@
-"""Answers that call tools: the calls with the kept texts in their arguments, and the text in which
-the served template writes them.
+"""Answers that call tools: the kept texts in the arguments, as the served template writes them.
 
 Only the server knows what a tool call looks like to its model, so the text is taken from the
 server: the conversation is rendered once as it was asked, and once with the answer and a further
@@ -72,8 +71,9 @@ def _texts(value: Any) -> Iterator[str]:
 def asked_with_answer(
     ask: Mapping[str, Any], content: str, calls: Sequence[Call]
 ) -> dict[str, Any]:
-    """The question with its answer and a further message behind it, so that the template closes the
-    answer's turn.
+    """The question with its answer and a further message behind it.
+
+    The message makes the template close the answer's turn.
     """
     answer = {"role": "assistant", "content": content, "tool_calls": list(calls)}
     messages = [*ask["body"]["messages"], answer, {"role": "user", "content": "."}]
@@ -81,8 +81,9 @@ def asked_with_answer(
 
 
 def written_answer(prompt: str, whole: str, end: str) -> str | None:
-    """The text between the prompt and the end of the answer's turn; None if `whole` does not
-    continue the prompt, or nothing ends the turn.
+    """The text between the prompt and the end of the answer's turn.
+
+    None if `whole` does not continue the prompt, or nothing ends the turn.
     """
     if not whole.startswith(prompt) or (stop := whole.find(end, len(prompt))) < 0:
         return None
@@ -90,8 +91,9 @@ def written_answer(prompt: str, whole: str, end: str) -> str | None:
 
 
 def argument_spans(text: str, codes: Sequence[str]) -> tuple[Span, ...]:
-    """The positions of the argument texts in a written answer, in which they are escaped as JSON
-    (also as Go does it); one that is not found has no span.
+    """The positions of the argument texts in a written answer; one that is not found has none.
+
+    The answer has them escaped as JSON, also as Go does it.
     """
     spans: list[Span] = []
     at = 0

@@ -1,5 +1,4 @@
-"""How much each training example counts: by its kind of work, and by how good the evidence for its
-text is.
+"""How much each training example counts: by its kind of work, and by the evidence for its text.
 
 *Kind*: an example of a group (domain × learning type) of n weighs n^(-1/2), between leaving the
 groups as they are (n^0) and making them equal (n^-1), within [0.5, 2]. *Evidence*, as the setting
@@ -47,8 +46,9 @@ def weighted(examples: Sequence[Example], how: str) -> tuple[Example, ...]:
 
 
 def evened(weights: Sequence[float]) -> list[float]:
-    """The weights with mean 1; if a few have nearly all of it, drawn together (by square roots)
-    until enough carry it.
+    """The weights with mean 1.
+
+    If a few have nearly all of it, they are drawn together (by square roots) until enough carry it.
     """
     if not weights:
         return []

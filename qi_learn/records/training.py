@@ -60,9 +60,7 @@ class PlannedBase:
 
 @dataclass(frozen=True, slots=True)
 class PlannedLora:
-    """What changes: which modules of which layers, with what rank, and with which types in the
-    packed file.
-    """
+    """What changes: modules, layers, rank, and the types in the packed file."""
 
     first_layer: int
     """The lowest layer that changes."""
@@ -189,8 +187,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """How far answers moved on sequences kept for measuring: KL(before || after), nats per target
-    token, over the whole vocabulary.
+    """How far answers moved on sequences kept for measuring.
+
+    KL(before || after), nats per target token, over the whole vocabulary.
     """
 
     measured: float
@@ -283,8 +282,9 @@ class TrainResult:
 
 @dataclass(frozen=True, slots=True)
 class RecallLog:
-    """What a training run found out about the examples it saw, for replay in the cycles after it
-    (`memory.json` in the run directory). Keys are example ids.
+    """What a training run found out about the examples it saw, for replay in later cycles.
+
+    It is `memory.json` in the run directory; keys are example ids.
     """
 
     known: Mapping[str, float]

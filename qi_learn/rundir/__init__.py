@@ -1,5 +1,7 @@
-"""The files that processes hand each other: a run's directory, its snapshot, its adapter, its
-progress, its failure.
+"""The files that processes hand each other in a run's directory.
+
+Its snapshot, its adapter, its progress and its failure; beside them the two files by which gateway
+and cycle give way to each other.
 
 A file is complete when it has its name: it is renamed into place, and the one that says "done"
 comes last.

@@ -1,5 +1,4 @@
-"""A run's own directory, `runs/<ULID>/`: everything that one cycle needs to be resumed, and what it
-left behind.
+"""A run's own directory, `runs/<ULID>/`: what one cycle needs to be resumed, and leaves behind.
 
 A step is done when its file is there: every file is renamed into place last, so a killed cycle goes
 on with the first step whose file is missing. `journal.jsonl` says in order what was begun and
@@ -165,8 +164,9 @@ class RunDirectory:
         return self.path / "cycle.log"
 
     def hold(self) -> int | None:
-        """Take the run for this process and those that inherit the file descriptor, until the last
-        of them has ended; None if another process has it.
+        """Take the run; the file descriptor that holds it, None if another process has it.
+
+        It is held for this process and those that inherit the descriptor, until the last has ended.
         """
         fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -185,8 +185,9 @@ class RunDirectory:
         return fd is None
 
     def journal(self, ts: float, step: str, state: str, **more: Any) -> None:
-        """Add one line, whole or not at all; on a full disk it is lost, rather than in the way of
-        the cycle.
+        """Add one line, whole or not at all.
+
+        On a full disk it is lost, rather than in the way of the cycle.
         """
         entry = {"ts": round(ts, 3), "step": step, "state": state, **more}
         try:
@@ -242,9 +243,9 @@ class RunDirectory:
         return self.outcome.exists()
 
     def clear(self) -> None:
-        """Delete what only a cycle under way needs: models, checkpoints, and the Fisher, of which a
-        version that shipped has a copy.
+        """Delete what only a cycle under way needs.
 
+        That is models, checkpoints, and the Fisher, of which a version that shipped has a copy.
         What it learned from, and why it ended so, stays.
         """
         for model in (*self.path.glob("*.gguf"), *self.path.glob(".*.tmp")):

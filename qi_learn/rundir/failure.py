@@ -1,5 +1,6 @@
-"""Why a training ended: `error.json` in the run directory, written by the worker, read by the
-process that waits for it.
+"""Why a training ended: `error.json` in the run directory.
+
+The worker writes it; the process that waits for the worker reads it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ def write_failure(run: Path, what: str, hint: str) -> None:
 
 
 def read_failure(run: Path) -> Failure:
-    """What the worker of a run directory left behind; empty if there is no file or it cannot be
-    read.
+    """What the worker of a run directory left behind.
+
+    Empty if there is no file or it cannot be read.
     """
     try:
         failure = json.loads((run / FILE).read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
-"""How far a training run is: `progress.json` in the run directory, replaced whole, for `status` and
-the commands that wait.
+"""How far a training run is: `progress.json` in the run directory, replaced whole.
+
+`status` and the commands that wait read it.
 """
 
 from __future__ import annotations

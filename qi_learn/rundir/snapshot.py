@@ -192,8 +192,9 @@ def _read(kind: type[T], path: Path, sha256: str) -> tuple[T, ...]:
 def _in_order(
     listed: Iterable[Mapping[str, str]], splits: Mapping[Split, tuple[Example, ...]]
 ) -> tuple[Example, ...]:
-    """The new examples in their first order, oldest first: each file keeps its own order, the
-    manifest says how they go together.
+    """The new examples in their first order, oldest first.
+
+    Each file keeps its own order; the manifest says how they go together.
     """
     waiting: dict[str, Iterator[Example]] = {name: iter(splits[name]) for name in SPLITS}
     examples = []
