@@ -49,9 +49,12 @@ def replay(
     the trainings of those snapshots found out, by snapshot; without it an example counts as
     replayed by each snapshot that has it for replay, and its interval stays.
 
-    Left out: gate examples of any of them or of the `fresh` ones; what comes from the sessions of
-    the fresh gate; what is fresh itself; turns that are `gone` from the store (their ids); examples
-    with a `secret`; snapshots of another base (their token ids mean other words).
+    Left out are:
+
+    * gate examples of the earlier snapshots and of the `fresh` examples, what comes from the
+      sessions of the fresh gate, and what is fresh itself;
+    * turns that are `gone` from the store (their ids), and examples with a `secret`;
+    * snapshots of another base, whose token ids mean other words.
     """
     judged = [e for s in earlier for e in s.split("gate")]
     hashes = {e.hash for e in (*fresh, *judged)}

@@ -96,7 +96,7 @@ class RunDirectory:
 
     @property
     def placement(self) -> Path:
-        """`Placement`: where its training last started, and what it pauses for."""
+        """`Placement`: the device its training last started on, and what it pauses for."""
         return self.path / "placement.json"
 
     @property
