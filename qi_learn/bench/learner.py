@@ -196,7 +196,7 @@ class Learner:
             fresh.examples,
             base_digest=fresh.base_digest,
             seed=self._seed(),
-            memories=self.memories,
+            recall_logs=self.memories,
             capacity=capacity,
         )
         return replace(fresh, replay=old)

@@ -1,9 +1,10 @@
-"""The process of one cycle: runs or resumes it, and turns what happened into an outcome and an exit
-code.
+"""The process of one cycle: it runs or resumes it, and gives its outcome and an exit code.
 
-`python -m qi_learn.cycle.learn RUN_DIR [--parent PID]`; it stops, to be resumed, when the process
-PID is gone. While it or its training worker lives they hold the run, and nobody else begins on it.
-Where the run is marked as cancelled, a stop is its end.
+    python -m qi_learn.cycle RUN_DIR [--parent PID]
+
+It stops, to be resumed, when the process PID is gone. While it or its training worker lives they
+hold the run, and no other process begins on it. If the run is marked as cancelled, a stop is its
+end.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ logger = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> int:
-    """Runs or resumes the cycle of one run directory; the exit code."""
-    parser = argparse.ArgumentParser(prog="qi_learn.cycle.learn", description="one learning cycle")
+    """Run or resume the cycle of one run directory; the exit code."""
+    parser = argparse.ArgumentParser(prog="qi_learn.cycle", description="one learning cycle")
     parser.add_argument("run", type=Path, metavar="RUN_DIR")
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     os.umask(0o077)
     logging.basicConfig(
         level=logging.INFO,
@@ -56,18 +57,19 @@ def main(arguments: list[str]) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stop = StopSignal()
     signal.signal(signal.SIGTERM, stop)
-    if asked.parent is not None:
-        leave_with(asked.parent)
+    if options.parent is not None:
+        leave_with(options.parent)
     try:
-        return _open_and_run(RunDirectory(asked.run.absolute()), Paths.default(), stop)
-    except QiError as error:  # nothing could be written down: it is tried again
+        return _open_and_run(RunDirectory(options.run.absolute()), Paths.default(), stop)
+    except QiError as error:  # no outcome could be written: it is tried again
         logger.error("%s", error)
         return error.exit_code
 
 
 class StopSignal:
-    """SIGTERM as an exception, wherever the cycle is just then; but not while something is being
-    finished, after which there is nothing left to stop.
+    """SIGTERM as an exception, in whatever step the cycle is.
+
+    It is ignored while something is being finished, after which there is nothing left to stop.
     """
 
     def __init__(self) -> None:
@@ -76,15 +78,15 @@ class StopSignal:
     def __call__(self, *_: object) -> None:
         if self._finishing:
             return
-        signal.signal(
-            signal.SIGTERM, signal.SIG_IGN
-        )  # once is enough: a second one must not cut off what the first one began
+        # once is enough: a second one must not cut off what the first one began
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Stopped(
             "The cycle was told to stop.", "It goes on where it was when the daemon starts again."
         )
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
+        """Ignore the signal while this lasts."""
         self._finishing = True
         try:
             yield
@@ -99,29 +101,20 @@ def _open_and_run(run: RunDirectory, paths: Paths, stop: StopSignal) -> int:
             f"Another process works on the run {run.run_id}.",
             "It goes on by itself; `qi-learn status` shows how far it is.",
         )
-    request = run.read(run.request, RunRequest)
+    request, settings = run.read(run.request, RunRequest), load_settings(paths.settings_file)
     spool = Spool(paths.spool, "cycle", clock=time.time)
     try:
         with Ollama(request.server) as server:
-            return run_once(
-                Cycle(
-                    run,
-                    request,
-                    paths,
-                    load_settings(paths.settings_file),
-                    server,
-                    spool,
-                    time.time,
-                    lock,
-                    stop.finishing,
-                )
+            cycle = Cycle(
+                run, request, paths, settings, server, spool, time.time, lock, stop.finishing
             )
+            return run_once(cycle)
     finally:
         spool.close()
 
 
 def run_once(cycle: Cycle) -> int:
-    """The cycle, its errors turned into an outcome.
+    """Run the cycle and turn an error into its outcome; the exit code.
 
     A server that is away, a full disk or a stop end nothing: the cycle is tried again.
     """
@@ -141,7 +134,7 @@ def run_once(cycle: Cycle) -> int:
 
 
 def _run(cycle: Cycle) -> int:
-    """Raises what may pass by itself; everything else is an outcome."""
+    """Run the cycle to its outcome; the exit code. Raises errors that may pass by themselves."""
     cycle.tell(
         "planned",
         started=cycle.request.started,
@@ -165,7 +158,7 @@ def _run(cycle: Cycle) -> int:
 
 
 def _passes(error: QiError | OSError) -> bool:
-    """Whether it may work later: the server is away, the disk is full, somebody said stop."""
+    """Whether it may work later: the server is away, the disk is full, it was told to stop."""
     return no_room(error) or (isinstance(error, QiError) and error.exit_code == EXIT_TRY_AGAIN)
 
 

@@ -1,4 +1,4 @@
-"""What every step of a cycle needs, and where it finds the base and the version it builds on."""
+"""What every step of a cycle needs, the base and the version it builds on included."""
 
 from __future__ import annotations
 
@@ -30,19 +30,23 @@ ADAPTER = "adapter.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """What every step needs."""
+    """One cycle under way: its run, its surroundings, and what its steps report."""
 
     run: RunDirectory
     request: RunRequest
+    """Why it was started and on what."""
     paths: Paths
     settings: Settings
     server: Ollama
+    """The server that serves the live version."""
     spool: Spool
+    """Takes the events for the daemon."""
     clock: Callable[[], float]
+    """Unix seconds now."""
     lock: int
     """File descriptor that holds the run (`RunDirectory.hold`)."""
     finishing: Callable[[], AbstractContextManager[None]] = nullcontext
-    """While this lasts, a wish to stop is put off: for what must not be left half done."""
+    """While this lasts, a request to stop is put off: for what must not be left half done."""
 
     @property
     def base(self) -> Path:
@@ -55,14 +59,14 @@ class Cycle:
         return candidate_model(self.settings.serve.alias, self.run.run_id)
 
     def tell(self, state: RunState, **more: Any) -> None:
-        """A `cycle` event for the store."""
+        """Report a state to the daemon, as a `cycle` event."""
         self.spool.append("cycle", {"run": self.run.run_id, "state": state, **codec.plain(more)})
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Notes in the journal that a step began and ended.
+        """Note in the journal that a step began and ended.
 
-        Raises Stopped where nobody wants the cycle any more.
+        Raises Stopped if the cycle was cancelled.
         """
         self.go_on()
         self.run.journal(self.clock(), name, "begun")
@@ -71,9 +75,9 @@ class Cycle:
 
     @contextmanager
     def part(self, step: str, what: str) -> Iterator[None]:
-        """Notes in the journal what a part of a long step took, so that who watches sees it move.
+        """Note in the journal how long a part of a long step took, so that `status` shows it move.
 
-        Raises Stopped where nobody wants the cycle any more.
+        Raises Stopped if the cycle was cancelled.
         """
         self.go_on()
         began = time.monotonic()
@@ -81,13 +85,13 @@ class Cycle:
         self.run.journal(self.clock(), step, what, seconds=round(time.monotonic() - began, 2))
 
     def go_on(self) -> None:
-        """Raises Stopped where the cycle was cancelled in time."""
+        """Raise Stopped if the cycle was cancelled in time."""
         if self.run.cancelled and not self.released:
             raise Stopped("The cycle was cancelled.")
 
     @property
     def released(self) -> bool:
-        """Whether its version is live already, or was: from there on there is nothing to cancel."""
+        """Whether its version is live already, or was: from then on there is nothing to cancel."""
         return any(r.run_id == self.run.run_id for r in load_deployment(self.paths).releases)
 
     @property
@@ -96,8 +100,9 @@ class Cycle:
         return [RunDirectory(self.paths.runs / run) for run in self.request.ancestors]
 
     def last_training(self, base_digest: str) -> tuple[Plan, TrainResult] | None:
-        """Plan and result of the newest earlier run on this base that was trained, shipped or not;
-        None where there is none.
+        """Plan and result of the newest earlier run on this base that was trained.
+
+        Whether it shipped does not matter; None if there is none.
         """
         for run in reversed(run_directories(self.paths.runs)):
             if run.run_id >= self.run.run_id or not (run.plan.exists() and run.result.exists()):
@@ -118,21 +123,20 @@ class Cycle:
 
     @property
     def base_weights(self) -> Path | None:
-        """The base's full-precision weights, where the settings name them."""
-        return (
-            Path(self.settings.train.base_weights).expanduser()
-            if self.settings.train.base_weights
-            else None
-        )
+        """Directory of the base's full-precision weights; None if the settings name none."""
+        directory = self.settings.train.base_weights
+        return Path(directory).expanduser() if directory else None
 
 
 def base_release(cycle: Cycle) -> Release:
-    """The base version that the one trained on top of was learned on: its own major number's first."""
-    return load_deployment(cycle.paths).release(f"{parse_version(cycle.request.parent).major}.0.0")
+    """The base version under the one that is trained on top of: the first of its major number."""
+    major = parse_version(cycle.request.parent).major
+    return load_deployment(cycle.paths).release(f"{major}.0.0")
 
 
 def base_modelfile(cycle: Cycle) -> ModelfileSpec:
-    """Template, system prompt and parameters of the base as it is served: a model made from a file
-    inherits none of them.
+    """Template, system prompt and parameters of the base as it is served.
+
+    A model made from a file inherits none of them.
     """
     return modelfile_for(cycle.server.show(base_release(cycle).model), "default")

@@ -1,9 +1,11 @@
-"""Starts the training worker, the one process that needs torch, and waits for it; itself free of
-torch.
+"""The training worker, the one process that needs torch: started, and waited for.
 
-A worker that had too little memory is started again with a plan that needs less (`ladder.py`), from
-its newest checkpoint: a new process has nothing of the old one's memory. Where nothing is left to
-give up, the cycle is tried again later, and fails when that has not helped often enough.
+The process that starts it needs none.
+
+A worker that had too little memory is started again with a plan that needs less
+(`plan/fallback.py`), from its newest checkpoint: a new process has nothing of the old one's memory.
+If nothing is left to give up, the cycle is tried again later, and fails when that has not helped
+often enough.
 """
 
 from __future__ import annotations
@@ -22,12 +24,17 @@ from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.failure import read_failure
 
 SAVE_SECONDS = 25.0
-"""How long a stopped worker may take to save its state."""
+"""Time that a stopped worker has to save its state."""
 MOST_DEFERRED = 12
-"""A run that found too little memory so often, with nothing left to give up, will not find it:
-about an hour of tries.
+"""A run that found too little memory this many times, with nothing left to give up, will not find
+it: about an hour of tries.
 """
 LOOK_SECONDS = 0.5
+"""Between two looks at a worker under way."""
+
+
+OUT_OF_MEMORY = (EXIT_NO_MEMORY, -signal.SIGKILL)
+"""Exit codes of a worker that had too little; the system kills by signal 9 when memory is full."""
 
 
 def run_worker(
@@ -36,26 +43,25 @@ def run_worker(
     *,
     lock: int,
     gpus: Sequence[str] = (),
-    wanted: Callable[[], bool] = lambda: False,
+    needed: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Trains what `run` asks for, with the interpreter `python` (empty: this one), or goes on with
-    it; with less memory where there is too little. The worker sees only `gpus` (UUIDs).
+    """Train what `run` asks for, or go on with it, with less memory if there is too little.
 
-    False where it was stopped before it was done, its state saved, because its place was `wanted`.
-    The worker inherits `lock`, the file descriptor that holds the run, and leaves when this process
-    is gone: so no two ever work on one run. Raises TrainingError with the worker's own words where
-    it failed, Stopped where it was told to stop and saved its state, or must be tried again.
+    The worker runs under the interpreter `python` (empty: this one) and sees only `gpus` (UUIDs).
+    False if it was stopped before it was done, its state saved, because its device is `needed`
+    elsewhere. The worker inherits `lock`, the file descriptor that holds the run, and leaves when
+    this process is gone, so two never work on one run. Raises TrainingError with the worker's own
+    words if it failed; Stopped if it was told to stop and saved its state, or must be tried again.
     """
-    while (code := _run_once(run, python or sys.executable, lock, gpus, wanted)) in (
-        EXIT_NO_MEMORY,
-        -signal.SIGKILL,
-    ):
-        _step_down(run, code)
+    python = python or sys.executable
+    while (code := _run_once(run, python, lock, gpus, needed)) in OUT_OF_MEMORY:
+        _degrade(run, code)
     if code is None:
         return False
     if code == EXIT_TRY_AGAIN:
+        reason = read_failure(run.path).what
         raise Stopped(
-            f"The training stopped and goes on from its last checkpoint. {read_failure(run.path).what}".strip()
+            f"The training stopped and goes on from its last checkpoint. {reason}".strip()
         )
     if code != EXIT_DONE or not run.result.exists():
         raise _worker_error(run, code)
@@ -63,23 +69,14 @@ def run_worker(
 
 
 def _run_once(
-    run: RunDirectory, python: str, lock: int, gpus: Sequence[str], wanted: Callable[[], bool]
+    run: RunDirectory, python: str, lock: int, gpus: Sequence[str], needed: Callable[[], bool]
 ) -> int | None:
-    """One worker from its start to its end; its exit code, negative where a signal ended it.
+    """One worker from its start to its end; its exit code, negative if a signal ended it.
 
-    None where it was stopped because its place was wanted.
+    None if it was stopped because its device is needed elsewhere.
     """
-    package = (
-        Path(__file__).resolve().parent.parent.parent
-    )  # another interpreter has its own packages, and borrows ours
-    env = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(
-            p for p in (str(package), os.environ.get("PYTHONPATH", "")) if p
-        ),
-    }
-    env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     command = [python, "-P", "-m", "qi_learn.train", str(run.path), "--parent", str(os.getpid())]
+    env = _environment(gpus)
     try:
         worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=env, pass_fds=(lock,))
     except OSError as error:
@@ -88,8 +85,8 @@ def _run_once(
             "Check train.python.",
         ) from error
     try:
-        while (code := _ended(worker)) is None:
-            if wanted():
+        while (code := _exit_code(worker)) is None:
+            if needed():
                 _let_it_save(worker)
                 return None
         return code
@@ -98,17 +95,28 @@ def _run_once(
         raise
 
 
-def _ended(worker: subprocess.Popen[bytes]) -> int | None:
+def _environment(gpus: Sequence[str]) -> dict[str, str]:
+    """This process's environment, with `gpus` as the only ones, and this package importable.
+
+    Another interpreter has its own packages, and borrows ours.
+    """
+    package = str(Path(__file__).resolve().parent.parent.parent)
+    path = os.pathsep.join(p for p in (package, os.environ.get("PYTHONPATH", "")) if p)
+    return {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+
+
+def _exit_code(worker: subprocess.Popen[bytes]) -> int | None:
+    """The worker's exit code; None if it still runs after a short wait."""
     try:
         return worker.wait(LOOK_SECONDS)
     except subprocess.TimeoutExpired:
         return None
 
 
-def _step_down(run: RunDirectory, code: int) -> None:
-    """Adapts the plan to the memory there is.
+def _degrade(run: RunDirectory, code: int) -> None:
+    """Adapt the plan to the memory there is.
 
-    Raises Stopped where it cannot, TrainingError where it could not for long.
+    Raises Stopped if it cannot be, TrainingError if that has been so too many times.
     """
     killed = "the worker was killed by signal 9, which is what the system does when memory is full"
     reason = killed if code == -signal.SIGKILL else read_failure(run.path).what or "out of memory"
@@ -116,7 +124,10 @@ def _step_down(run: RunDirectory, code: int) -> None:
     run.journal(rung.at, "train", "adapted", reason=reason, now=rung.what)
     if rung.changes:
         return
-    hint = "Close what else uses memory (for a GPU: models loaded in Ollama), or take a smaller base with `serve.base`."
+    hint = (
+        "Close what else uses memory (for a GPU: models loaded in Ollama), or take a smaller base "
+        "with `serve.base`."
+    )
     if read_rungs(run.path).deferred >= MOST_DEFERRED:
         raise TrainingError(
             f"The training found too little memory {MOST_DEFERRED} times, with nothing left to "
@@ -127,6 +138,7 @@ def _step_down(run: RunDirectory, code: int) -> None:
 
 
 def _let_it_save(worker: subprocess.Popen[bytes]) -> None:
+    """Stop a worker, by force if it does not save its state in time."""
     worker.terminate()
     try:
         worker.wait(SAVE_SECONDS)
@@ -136,6 +148,7 @@ def _let_it_save(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _worker_error(run: RunDirectory, code: int) -> TrainingError:
+    """The error of a worker that failed, in its own words if it left any."""
     failure = read_failure(run.path)
     if failure.what:
         return TrainingError(failure.what, failure.hint)

@@ -1,32 +1,34 @@
-"""Is it time to learn? Every answer comes with its reason, and with what is missing.
+"""Whether it is time to learn, with the reason, and with what is missing if it is not.
 
-What must hold, in the order in which it is said: automatic learning is on, no cycle is under way,
-there is enough that is new (distinct examples over the quality threshold that no version of the
-live chain has learned), it is not one-sided and leaves something to train on beside the gate, it
-has grown by a quarter since a cycle on top of the live chain was last refused (or its version taken
-back), the last one was not cancelled just now, the interval since the last cycle has passed, and,
-with a schedule, one of its times has just come.
+What must hold, in the order in which it is reported: automatic learning is on, no cycle is under
+way, there is enough that is new (distinct examples over the quality threshold that no version of
+the live chain has learned), it is not one-sided and leaves something to train on beside the gate,
+it has grown by a quarter since a cycle on top of the live chain was last refused (or its version
+taken back), the last one was not cancelled just now, the interval since the last cycle has passed,
+and, with a schedule, one of its times has just come.
 
-A clock that is set back neither starves nor doubles: the end of a cycle that lies more than an
-interval ahead is not believed, so a wait is never longer than two intervals; and the two counts
-(learned, grown since a refusal) do not look at the clock at all.
+A clock that is set back causes neither a wait without end nor a cycle too many: the end of a cycle
+that lies more than an interval ahead is not believed, so a wait is never longer than two intervals.
+The two counts (learned, grown since a refusal) do not look at the clock at all.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from cronsim import CronSim, CronSimError
 
 from qi_learn.dataset.balance import one_sided
-from qi_learn.dataset.select import candidates
+from qi_learn.dataset.select import select_learnables
 from qi_learn.dataset.split import assign
 from qi_learn.errors import Refused, SettingsError
 from qi_learn.records import RUN_STATES_ENDED, Decision
 from qi_learn.settings import Settings
 from qi_learn.store.database import Store
+from qi_learn.store.learnables import learnable_turns
 from qi_learn.store.runs import Run, learned, list_runs
 
 GRACE = 600.0
@@ -34,9 +36,10 @@ GRACE = 600.0
 than that).
 """
 GROWTH = 1.25
+"""Factor by which the new examples must have grown since a cycle that came to nothing."""
 CANCELLED_REST = 3600.0
 """Seconds after a cancelled cycle before the next one starts by itself, however short the interval:
-somebody did not want it now.
+it was not wanted now.
 """
 
 
@@ -49,58 +52,80 @@ def decide(
     busy: bool,
     waiting: bool = False,
 ) -> Decision:
-    """Whether a cycle should start now. `learned_runs`: the cycles behind the live chain;
-    `waiting`: its time had come, and it waits for a quiet moment.
+    """Whether a cycle should start now.
 
-    Raises SettingsError where the schedule is no cron line.
+    `learned_runs`: the cycles behind the live chain; `waiting`: its time had come, and it waits for
+    a quiet moment. Raises SettingsError if the schedule is no cron line.
     """
     runs = list_runs(store)
-    found = [
-        c.session
-        for c in candidates(store, settings, learned=learned(store, learned_runs)).candidates
-    ]
-    fresh = len(found)
-
-    def wait(reason: str, **missing: float) -> Decision:
-        return Decision(False, reason, missing, fresh)
-
+    turns = learnable_turns(
+        store,
+        threshold=settings.train.quality_threshold,
+        learned=learned(store, learned_runs),
+    )
+    sessions = [learnable.session for learnable in select_learnables(turns).learnables]
+    fresh = len(sessions)
     if not settings.train.auto:
-        return wait("automatic learning is off (train.auto); `qi-learn train --now` starts a cycle")
+        reason = "automatic learning is off (train.auto); `qi-learn train --now` starts a cycle"
+        return Decision(False, reason, fresh=fresh)
     if busy:
-        return wait("a cycle is under way")
-    if reason := enough(found, settings):
-        missing = settings.train.min_interactions - fresh
-        return wait(reason, interactions=missing) if missing > 0 else wait(reason)
-    if (need := _after_refusal(runs, learned_runs)) > fresh:
-        return wait(
-            f"the last cycle was refused: it takes {need} new examples to try again, "
-            f"{need - fresh} more than there are",
-            interactions=need - fresh,
-        )
-    if (seconds := _rest_left(runs, now)) > 0:
-        return wait(f"the last cycle was cancelled; {_span(seconds)} to go", seconds=seconds)
-    if (seconds := _interval_left(runs, settings, now)) > 0:
-        return wait(
-            f"the last cycle was less than {_span(settings.train.training_interval)} ago; "
-            f"{_span(seconds)} to go",
-            seconds=seconds,
-        )
-    if (
-        settings.train.schedule
-        and not waiting
-        and not _scheduled(runs, settings.train.schedule, now)
+        return Decision(False, "a cycle is under way", fresh=fresh)
+    if obstacle := (
+        _too_little(sessions, settings)
+        or _refused_before(fresh, runs, learned_runs)
+        or _too_early(runs, settings, now)
     ):
-        return wait(f"cycles start only at the times of train.schedule ({settings.train.schedule})")
-    return Decision(True, f"{fresh} new examples over the quality threshold", {}, fresh)
+        return replace(obstacle, fresh=fresh)
+    schedule = settings.train.schedule
+    if schedule and not waiting and not _scheduled(runs, schedule, now):
+        reason = f"cycles start only at the times of train.schedule ({schedule})"
+        return Decision(False, reason, fresh=fresh)
+    return Decision(True, f"{fresh} new examples over the quality threshold", fresh=fresh)
+
+
+def _too_little(sessions: Sequence[str], settings: Settings) -> Decision | None:
+    if not (reason := enough(sessions, settings)):
+        return None
+    missing = settings.train.min_interactions - len(sessions)
+    return Decision(False, reason, {"interactions": missing} if missing > 0 else {})
+
+
+def _refused_before(
+    fresh: int, runs: Sequence[Run], learned_runs: Collection[str]
+) -> Decision | None:
+    need = _after_refusal(runs, learned_runs)
+    if need <= fresh:
+        return None
+    reason = (
+        f"the last cycle was refused: it takes {need} new examples to try again, "
+        f"{need - fresh} more than there are"
+    )
+    return Decision(False, reason, {"interactions": need - fresh})
+
+
+def _too_early(runs: Sequence[Run], settings: Settings, now: float) -> Decision | None:
+    if (seconds := _rest_left(runs, now)) > 0:
+        reason = f"the last cycle was cancelled; {_span(seconds)} to go"
+        return Decision(False, reason, {"seconds": seconds})
+    if (seconds := _interval_left(runs, settings, now)) > 0:
+        interval = _span(settings.train.training_interval)
+        reason = f"the last cycle was less than {interval} ago; {_span(seconds)} to go"
+        return Decision(False, reason, {"seconds": seconds})
+    return None
 
 
 def enough(sessions: Sequence[str], settings: Settings) -> str:
-    """Why these examples (their sessions, oldest first) are too few or too one-sided for a cycle;
-    empty where they are enough.
+    """Reason why these examples are too few or too one-sided for a cycle; empty if they are not.
+
+    `sessions` are theirs, oldest first.
     """
-    missing = settings.train.min_interactions - len(sessions)
+    needed = settings.train.min_interactions
+    missing = needed - len(sessions)
     if missing > 0:
-        return f"{len(sessions)} of {settings.train.min_interactions} new examples over the quality threshold; {missing} are missing"
+        return (
+            f"{len(sessions)} of {needed} new examples over the quality threshold; "
+            f"{missing} are missing"
+        )
     if reason := one_sided(sessions):
         return f"too one-sided: {reason}"
     try:
@@ -111,8 +136,9 @@ def enough(sessions: Sequence[str], settings: Settings) -> str:
 
 
 def _after_refusal(runs: Sequence[Run], learned_runs: Collection[str]) -> int:
-    """How many new examples it takes after cycles on top of the live chain that came to nothing:
-    refused, or deployed and rolled back; 0 after none.
+    """The number of new examples needed after cycles that came to nothing; 0 after none.
+
+    Those are cycles on top of the live chain that were refused, or deployed and rolled back.
     """
     newest = max(learned_runs, default="")
     vain = [
@@ -127,7 +153,7 @@ def _after_refusal(runs: Sequence[Run], learned_runs: Collection[str]) -> int:
 
 
 def _rest_left(runs: Sequence[Run], now: float) -> float:
-    """Seconds of rest left where the newest cycle was cancelled.
+    """Seconds of rest left if the newest cycle was cancelled.
 
     A clock that is set back does not make it longer.
     """
@@ -171,6 +197,7 @@ def _scheduled(runs: Sequence[Run], schedule: str, now: float) -> bool:
 
 
 def _span(seconds: float) -> str:
+    """A time to go, for people."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

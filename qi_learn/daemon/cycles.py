@@ -162,7 +162,7 @@ class CycleRunner:
             run.write(run.request, here)
         with open_log(run.log) as log:
             self._process = subprocess.Popen(
-                python("qi_learn.cycle.learn", str(run.path), "--parent", str(os.getpid())),
+                python("qi_learn.cycle", str(run.path), "--parent", str(os.getpid())),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,9 +1,8 @@
-"""Step 4: what is learned from: chosen, rendered by the server that serves, split by sessions,
-frozen.
+"""Step 4, the data set: chosen, rendered by the server that serves, split by sessions, frozen.
 
 Once frozen a data set never changes; what judges is never trained on.
 
-Called by the cycle, and the benchmark.
+Called by the cycle, the trigger, the demo, the benchmark, and by what explains a run.
 May import the vocabulary and rundir, store.
-Never asks a model anything but to render and to cut into tokens.
+Never asks the server for anything but rendered prompts, and never writes the database.
 """

@@ -1,9 +1,8 @@
-"""A turn becomes an example: the very tokens the model read, and the tokens it should have
-answered.
+"""A turn becomes an example: the tokens the model read, and those it should have answered.
 
 The invariant is train-equals-serve: the prompt is rendered by the server that serves
 (`_debug_render_only`), from the redacted messages, and cut into tokens by the served file's own
-vocabulary; where the server had counted the prompt's tokens and nothing was redacted, another count
+vocabulary. If the server had counted the prompt's tokens and nothing was redacted, another count
 means that this is not what the model read, and the turn is left out. The target is cut apart from
 the prompt, as an answer is generated, and its text is never read as special tokens; then comes the
 one token that ended the answer.
@@ -27,32 +26,44 @@ from qi_learn.records import Example, Message, Turn
 
 
 class Renderer(Protocol):
-    """The server that serves (`outside.ollama.Ollama`)."""
+    """The server that serves (`outside/ollama.py`)."""
 
     def render(self, endpoint: str, body: Mapping[str, Any]) -> str:
-        """The text the model would read for a request to `/api/chat` or `/api/generate`."""
+        """The text that the model would read for a request to `/api/chat` or `/api/generate`."""
         ...
 
 
 class Tokenizer(Protocol):
-    """The tokenizer of the served file (`outside.llama_cpp.Vocabulary`)."""
+    """The tokenizer of the served file (`outside/llama_cpp.py`)."""
 
     adds_bos: bool
+    """Whether a prompt starts with the beginning-of-text token."""
     bos: int
+    """The beginning-of-text token; below 0 if there is none."""
     eos: int
+    """The end-of-text token; below 0 if there is none."""
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]: ...
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """The tokens of a text."""
+        ...
 
-    def prompt_ids(self, rendered: str) -> list[int]: ...
+    def prompt_ids(self, rendered: str) -> list[int]:
+        """The tokens of a rendered prompt, special ones included."""
+        ...
 
-    def pieces(self, ids: Sequence[int]) -> list[bytes]: ...
+    def pieces(self, ids: Sequence[int]) -> list[bytes]:
+        """The bytes that each token stands for."""
+        ...
 
-    def end_of_turn(self) -> int: ...
+    def end_of_turn(self) -> int:
+        """The token with which the served template ends an answer."""
+        ...
 
 
 class RenderCache:
-    """Texts the server rendered, kept in one file of JSON lines, so that a cycle that is taken up
-    again asks for nothing twice.
+    """Texts that the server rendered, so that a resumed cycle asks for nothing twice.
+
+    They are kept in a file of JSON lines, if a path is given.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -62,8 +73,9 @@ class RenderCache:
         )
 
     def text(self, server: Renderer, model: str, digest: str, ask: Mapping[str, Any]) -> str:
-        """The prompt of a question for the model; `digest` says which weights and template `model`
-        means.
+        """The prompt of a question to the model.
+
+        `digest` says which weights and template `model` means.
         """
         request = json.dumps([digest, model, ask], sort_keys=True, ensure_ascii=False)
         key = hashlib.sha256(request.encode()).hexdigest()
@@ -80,16 +92,17 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
         try:
             key, text = json.loads(line)
         except ValueError:
-            continue  # the empty end, or a line that a crash cut off: it is asked for again
+            continue  # the empty end, or a line that a crash cut off: it is rendered again
         yield key, text
 
 
 def ask_of(turn: Turn) -> dict[str, Any] | Skipped:
-    """The same question for any served model: `{"endpoint": "/api/chat" | "/api/generate", "body":
-    {...}}`, without model and sampling options.
+    """The same question to any served model, without model and sampling options.
+
+        {"endpoint": "/api/chat" | "/api/generate", "body": {...}}
 
     Ollama's own `/v1` routes are the same two underneath; `/v1/completions` goes through the
-    template, as there.
+    template, as it does there.
     """
     shape = {
         k: turn.request[k]
@@ -97,38 +110,32 @@ def ask_of(turn: Turn) -> dict[str, Any] | Skipped:
         if turn.request.get(k) not in (None, "", [], {})
     }
     if turn.endpoint in ("/api/chat", "/v1/chat/completions"):
-        wanted = {k: v for k, v in shape.items() if k in ("format", "tools", "think")}
-        return {
-            "endpoint": "/api/chat",
-            "body": {"messages": [_message(m) for m in turn.messages], **wanted},
-        }
-    if turn.endpoint in ("/api/generate", "/v1/completions") and [
-        m.role for m in turn.messages
-    ] == ["prompt"]:
-        wanted = {
-            k: v
-            for k, v in shape.items()
-            if k != "tools" and (k != "raw" or turn.endpoint == "/api/generate")
-        }
-        return {"endpoint": "/api/generate", "body": {"prompt": turn.messages[0].content, **wanted}}
+        fields = {k: v for k, v in shape.items() if k in ("format", "tools", "think")}
+        messages = [_message(m) for m in turn.messages]
+        return {"endpoint": "/api/chat", "body": {"messages": messages, **fields}}
+    raw_prompt = [m.role for m in turn.messages] == ["prompt"]
+    if raw_prompt and turn.endpoint in ("/api/generate", "/v1/completions"):
+        left_out = ("tools",) if turn.endpoint == "/api/generate" else ("tools", "raw")
+        fields = {k: v for k, v in shape.items() if k not in left_out}
+        return {"endpoint": "/api/generate", "body": {"prompt": turn.messages[0].content, **fields}}
     return Skipped("a kind of request that cannot be asked again")
 
 
 def _message(message: Message) -> dict[str, Any]:
-    extra = {
-        k: v for k, v in message.extra.items() if k in ("tool_calls", "tool_name", "thinking") and v
-    }
+    kept = ("tool_calls", "tool_name", "thinking")
+    extra = {k: v for k, v in message.extra.items() if k in kept and v}
     return {"role": message.role, "content": message.content, **extra}
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Who writes a text as the model reads it, and who cuts it into tokens."""
+    """The server that renders a text as the model reads it, and the tokenizer that cuts it."""
 
     server: Renderer
     model: str
     """The name under which the server renders (a version, or the alias)."""
     digest: str
+    """sha256 (hex) of the base's GGUF: whose template and tokenizer these are."""
     vocabulary: Tokenizer
     rendered: RenderCache
 
@@ -138,10 +145,13 @@ class RenderedPrompt:
     """A question as the model reads it."""
 
     ask: Mapping[str, Any]
+    """The request that puts it (`ask_of`)."""
     prompt: str
+    """Its text."""
     ids: tuple[int, ...]
+    """Its tokens."""
     checked: bool
-    """Its tokens were counted by the server that answered it."""
+    """Whether the server that answered it counted the same number of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +160,13 @@ class RenderedTarget:
 
     text: str
     spans: tuple[Span, ...]
+    """The code in it (characters)."""
     ids: tuple[int, ...]
+    """Its tokens, without the one that ends it."""
 
 
-def asked(turn: Turn, serving: Serving, *, redacted: bool) -> RenderedPrompt | Skipped:
-    """The question of a turn. Raises ServerError where the server does not render."""
+def render_prompt(turn: Turn, serving: Serving, *, redacted: bool) -> RenderedPrompt | Skipped:
+    """The question of a turn, rendered. Raises ServerError if the server does not render."""
     ask = ask_of(turn)
     if isinstance(ask, Skipped):
         return ask
@@ -166,70 +178,70 @@ def asked(turn: Turn, serving: Serving, *, redacted: bool) -> RenderedPrompt | S
     return RenderedPrompt(ask, prompt, tuple(ids), checkable)
 
 
-def written(target: Target, question: RenderedPrompt, serving: Serving) -> RenderedTarget | Skipped:
-    """An answer to a question, without the token that ends it.
+def render_target(
+    target: Target, question: RenderedPrompt, serving: Serving
+) -> RenderedTarget | Skipped:
+    """An answer to a question, rendered, without the token that ends it.
 
-    Raises ServerError where the server does not render.
+    Raises ServerError if the server does not render.
     """
-    vocabulary, text, spans = serving.vocabulary, target.text, target.spans
+    text, spans = target.text, target.spans
     if target.calls:
-        ask = question.ask
-        end = vocabulary.pieces([vocabulary.end_of_turn()])[0].decode()
-        chat = ask["endpoint"] == "/api/chat"
-        whole = (
-            serving.rendered.text(
-                serving.server,
-                serving.model,
-                serving.digest,
-                asked_with_answer(ask, text, target.calls),
-            )
-            if chat
-            else ""
-        )
-        found = written_answer(question.prompt, whole, end)
-        if found is None:
+        rendered = _with_calls(target, question, serving)
+        if rendered is None:
             return Skipped("the server does not show how it writes this tool call")
-        text, spans = found, argument_spans(found, target.arguments)
-    ids = target_tokens(text, vocabulary)
-    return (
-        RenderedTarget(text, spans, tuple(ids))
-        if ids is not None
-        else Skipped("the answer cannot be cut into tokens exactly")
-    )
+        text, spans = rendered, argument_spans(rendered, target.arguments)
+    ids = target_tokens(text, serving.vocabulary)
+    if ids is None:
+        return Skipped("the answer cannot be cut into tokens exactly")
+    return RenderedTarget(text, spans, tuple(ids))
 
 
-def example_of(candidate: Learnable, serving: Serving) -> Example | Skipped:
-    """The example of a turn. Raises ServerError where the server does not render."""
-    interaction, target, vocabulary = candidate.interaction, candidate.target, serving.vocabulary
-    question = asked(interaction.turn, serving, redacted=candidate.redacted)
+def _with_calls(target: Target, question: RenderedPrompt, serving: Serving) -> str | None:
+    """The answer with its tool calls as the server writes them; None if it does not show that."""
+    if question.ask["endpoint"] != "/api/chat":
+        return None
+    vocabulary = serving.vocabulary
+    end = vocabulary.pieces([vocabulary.end_of_turn()])[0].decode()
+    ask = asked_with_answer(question.ask, target.text, target.calls)
+    whole = serving.rendered.text(serving.server, serving.model, serving.digest, ask)
+    return written_answer(question.prompt, whole, end)
+
+
+def example_of(learnable: Learnable, serving: Serving) -> Example | Skipped:
+    """The example of a turn. Raises ServerError if the server does not render."""
+    interaction, target = learnable.interaction, learnable.target
+    vocabulary = serving.vocabulary
+    question = render_prompt(interaction.turn, serving, redacted=learnable.redacted)
     if isinstance(question, Skipped):
         return question
-    answer = written(target, question, serving)
+    answer = render_target(target, question, serving)
     if isinstance(answer, Skipped):
         return answer
     return Example(
-        id=candidate.id,
+        id=learnable.id,
         hash=content_hash(question.prompt, answer.text),
         prompt=question.prompt,
         target=answer.text,
         prompt_ids=question.ids,
         target_ids=(*answer.ids, end_token(question.ask, vocabulary)),
         code_mask=(*code_mask(answer.text, answer.spans, vocabulary.pieces(answer.ids)), False),
-        session=candidate.session,
+        session=learnable.session,
         project=interaction.turn.project or "",
         domain=interaction.domain,
         learning_type=interaction.learning_type,
-        score=candidate.score,
+        score=learnable.score,
         kept_code=target.code,
         ask=question.ask,
         checked=question.checked,
-        liked=candidate.liked,
+        liked=learnable.liked,
     )
 
 
 def end_token(ask: Mapping[str, Any], vocabulary: Tokenizer) -> int:
-    """The token that ends the answer: the turn's, or, where no template was at work (raw, fill in
-    the middle), the model's own.
+    """The token that ends the answer: the template's, or the model's own if none was used.
+
+    No template is used for a raw prompt and for fill in the middle.
     """
     untemplated = (ask["body"].get("raw") or ask["body"].get("suffix")) and vocabulary.eos >= 0
     return vocabulary.eos if untemplated else vocabulary.end_of_turn()
@@ -241,26 +253,27 @@ def content_hash(prompt: str, target: str) -> str:
 
 
 def target_tokens(text: str, vocabulary: Tokenizer) -> list[int] | None:
-    """The tokens whose pieces are exactly `text`; None where there are none.
+    """The tokens whose pieces are exactly `text`; None if there are none.
 
     A vocabulary that puts a space before every text (SentencePiece) would begin the answer with a
-    space nobody wrote; there the tokens are taken from behind a line feed.
+    space that is not in it; in that case the tokens are taken from behind a line feed.
     """
-    wanted = text.encode()
+    encoded = text.encode()
     ids = vocabulary.tokenize(text, add_special=False, parse_special=False)
-    if b"".join(vocabulary.pieces(ids)) == wanted:
+    if b"".join(vocabulary.pieces(ids)) == encoded:
         return ids
     ids = vocabulary.tokenize("\n" + text, add_special=False, parse_special=False)
     pieces = vocabulary.pieces(ids)
     for lead in range(1, min(4, len(ids))):
-        if b"".join(pieces[:lead]).strip() == b"" and b"".join(pieces[lead:]) == wanted:
+        if b"".join(pieces[:lead]).strip() == b"" and b"".join(pieces[lead:]) == encoded:
             return ids[lead:]
     return None
 
 
 def code_mask(text: str, spans: Sequence[Span], pieces: Sequence[bytes]) -> tuple[bool, ...]:
-    """For each piece (together they are the text in UTF-8) whether any byte of it is code; `spans`
-    are in characters.
+    """For each piece (together they are the text in UTF-8) whether any byte of it is code.
+
+    `spans` are in characters.
     """
     ranges = [(len(text[:start].encode()), len(text[:end].encode())) for start, end in spans]
     ends = list(accumulate(map(len, pieces)))
@@ -271,8 +284,10 @@ def code_mask(text: str, spans: Sequence[Span], pieces: Sequence[bytes]) -> tupl
 
 
 def generic_examples(texts: Sequence[GenericText], vocabulary: Tokenizer) -> tuple[Example, ...]:
-    """Plain text as examples of 96 tokens: the first token (after the beginning-of-text token,
-    where there is one) is given, the others are the target.
+    """Plain text as examples of 96 tokens.
+
+    The first token (after the beginning-of-text token, if there is one) is the prompt, the others
+    are the target.
     """
     return tuple(_generic(text, vocabulary) for text in texts)
 

@@ -1,32 +1,24 @@
 """From the store to a frozen data set: one page that reads in the order in which it happens.
 
-The invariant: the same store, server, vocabulary and seed give the same snapshot; from here on the
-cycle reads the snapshot and never the store, so what is learned can be shown, repeated and
-withdrawn.
+The invariant: the same store, server, vocabulary and seed give the same snapshot. The store is read
+once, at the beginning (`store/learnables.py`). From here on the cycle reads the snapshot and never
+the store, so what is learned can be shown, repeated and withdrawn.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
-from collections.abc import Sequence, Set
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import partial
 
 from qi_learn.dataset import reference_code
 from qi_learn.dataset.balance import capped, refuse_one_sided
-from qi_learn.dataset.examples import (
-    RenderCache,
-    Renderer,
-    Serving,
-    Tokenizer,
-    example_of,
-    generic_examples,
-)
+from qi_learn.dataset.examples import Serving, example_of, generic_examples
 from qi_learn.dataset.pairs import preferences
 from qi_learn.dataset.replay import replay
-from qi_learn.dataset.select import candidates
+from qi_learn.dataset.select import Learnable, select_learnables
 from qi_learn.dataset.split import split
 from qi_learn.dataset.target import Skipped
 from qi_learn.dataset.weighting import weighted
@@ -37,122 +29,144 @@ from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.settings import Settings
 from qi_learn.store.database import Store
+from qi_learn.store.learnables import LearnableTurns, load_evidence
 
 logger = logging.getLogger(__name__)
+Dropped = Counter[str]
+"""The number of texts left out, by reason."""
 
 
-def freeze(
-    store: Store,
-    *,
-    run_id: str,
-    server: Renderer,
-    model: str,
-    vocabulary: Tokenizer,
-    settings: Settings,
-    earlier: Sequence[RunDirectory],
-    learned: Set[str],
-    base_digest: str,
-    seed: int,
-    now: float,
-    cache: Path | None = None,
-) -> Snapshot:
+@dataclass(frozen=True, slots=True)
+class DataSetRequest:
+    """Which data set is wanted: for which run, and after which others."""
+
+    run_id: str
+    created: float
+    seed: int
+    """Decides between equals when caps and replay have to choose."""
+    earlier: Sequence[RunDirectory]
+    """The runs behind the live chain, oldest first."""
+    learned: Set[str]
+    """Ids of the turns in their data sets."""
+
+
+def freeze(store: Store, request: DataSetRequest, serving: Serving, settings: Settings) -> Snapshot:
     """The data set of a run.
 
-    `model` is the name under which the server renders (a version, or the alias); `earlier` are the
-    runs behind the live chain, oldest first, and `learned` the turn ids in their snapshots; `cache`
-    is a file that keeps rendered prompts for a run that is taken up again. Raises Refused where the
-    data is too thin or one-sided, ServerError where the server does not render. An earlier snapshot
-    that cannot be read is not replayed, and counted.
+    An earlier data set that cannot be read is not replayed, and counted. Raises Refused if the data
+    is too thin or one-sided, ServerError if the server does not render.
     """
-    selection = candidates(store, settings, learned=learned)
-    within = capped(selection.candidates, seed=seed)
-    dropped = Counter(selection.dropped)
-    dropped["above the cap of its session or kind"] += within.left_out
-    serving = Serving(server, model, base_digest, vocabulary, RenderCache(cache))
-    examples: list[Example] = []
-
-    def secret(*texts: str) -> bool:
-        found = holds_secret(*texts)
-        dropped["a secret of a kind that is known only now"] += found
-        return found
-
-    for candidate in within.kept:
-        example = example_of(candidate, serving)
-        if isinstance(example, Skipped):
-            dropped[example.reason] += 1
-        elif example.hash in {e.hash for e in examples}:
-            dropped["says the same as another"] += 1
-        elif not secret(example.prompt, example.target):
-            examples.append(example)
-    snapshots = [s for run in earlier if (s := _earlier(run, dropped))]
-    logger.info(
-        "run %s: %d examples, left out: %s",
-        run_id,
-        len(examples),
-        {k: n for k, n in dropped.items() if n} or "none",
+    dropped: Dropped = Counter()
+    secret = partial(_secret, dropped)
+    earlier = _earlier_snapshots(request.earlier, dropped)
+    evidence = load_evidence(
+        store,
+        threshold=settings.train.quality_threshold,
+        learned=request.learned,
+        earlier={e.id for s in earlier for e in (*s.examples, *s.replay)},
     )
+    learnables = _within_caps(evidence.learnable, request.seed, dropped)
+    examples = _rendered(learnables, serving, dropped, secret)
+    _log(request.run_id, examples, dropped)
     refuse_one_sided([e.session for e in examples])
-    by_id = {c.id: c for c in within.kept}
     fresh = weighted(split(examples, min_gate=settings.gate.min_examples), settings.train.weights)
     pairs = (
-        preferences(store, by_id, fresh, snapshots, serving, learned=learned, secret=secret)
+        preferences(fresh, learnables, evidence, earlier, serving, secret=secret)
         if settings.train.preference
         else ()
     )
+    replayed = replay(
+        earlier,
+        fresh,
+        base_digest=serving.digest,
+        seed=request.seed,
+        recall_logs=_recall_logs(request.earlier),
+        gone=evidence.gone,
+        capacity=settings.train.replay,
+        secret=lambda e: secret(e.prompt, e.target),
+    )
     return Snapshot(
-        id=run_id,
-        created=now,
-        base_digest=base_digest,
+        id=request.run_id,
+        created=request.created,
+        base_digest=serving.digest,
         examples=fresh,
-        replay=replay(
-            snapshots,
-            fresh,
-            base_digest=base_digest,
-            seed=seed,
-            memories={run.run_id: memory for run in earlier if (memory := _memory(run))},
-            forgotten=_forgotten(store, snapshots),
-            capacity=settings.train.replay,
-            secret=lambda e: secret(e.prompt, e.target),
-        ),
-        anchors=generic_examples(reference_code.anchors(), vocabulary),
+        replay=replayed,
+        anchors=generic_examples(reference_code.anchors(), serving.vocabulary),
         dropped={reason: count for reason, count in dropped.items() if count},
         pairs=pairs,
-        yardsticks=generic_examples(reference_code.yardsticks(), vocabulary),
+        yardsticks=generic_examples(reference_code.yardsticks(), serving.vocabulary),
     )
 
 
-def _earlier(run: RunDirectory, dropped: Counter[str]) -> Snapshot | None:
-    try:
-        return load_snapshot(run.snapshot)
-    except StoreError as error:
-        logger.warning("not replayed: %s", error.what)
-        dropped["an earlier data set that cannot be read"] += 1
-        return None
+def _secret(dropped: Dropped, *texts: str) -> bool:
+    """Whether a text holds a secret of a kind that is known today; if so, it is counted."""
+    secret = holds_secret(*texts)
+    dropped["a secret of a kind that is known only now"] += secret
+    return secret
 
 
-def _memory(run: RunDirectory) -> RecallLog | None:
-    """What the run's training found out; None where it is from before that was written down, or
-    damaged: then it is not known.
+def _within_caps(turns: LearnableTurns, seed: int, dropped: Dropped) -> tuple[Learnable, ...]:
+    selection = select_learnables(turns)
+    within = capped(selection.learnables, seed=seed)
+    dropped.update(selection.dropped)
+    dropped["above the cap of its session or kind"] += within.left_out
+    return within.kept
 
-    Where only a part of the change went live, what the whole of it knew of the new examples says
-    nothing about the version.
+
+def _rendered(
+    learnables: Sequence[Learnable],
+    serving: Serving,
+    dropped: Dropped,
+    secret: Callable[..., bool],
+) -> list[Example]:
+    """The distinct examples that the server renders and that hold no secret, oldest first."""
+    examples: dict[str, Example] = {}
+    for learnable in learnables:
+        example = example_of(learnable, serving)
+        if isinstance(example, Skipped):
+            dropped[example.reason] += 1
+        elif example.hash in examples:
+            dropped["says the same as another"] += 1
+        elif not secret(example.prompt, example.target):
+            examples[example.hash] = example
+    return list(examples.values())
+
+
+def _log(run_id: str, examples: Sequence[Example], dropped: Dropped) -> None:
+    left_out = {reason: count for reason, count in dropped.items() if count}
+    logger.info("run %s: %d examples, left out: %s", run_id, len(examples), left_out or "none")
+
+
+def _earlier_snapshots(runs: Sequence[RunDirectory], dropped: Dropped) -> list[Snapshot]:
+    """The data sets of earlier runs that can be read, oldest first."""
+    snapshots = []
+    for run in runs:
+        try:
+            snapshots.append(load_snapshot(run.snapshot))
+        except StoreError as error:
+            logger.warning("not replayed: %s", error.what)
+            dropped["an earlier data set that cannot be read"] += 1
+    return snapshots
+
+
+def _recall_logs(runs: Sequence[RunDirectory]) -> dict[str, RecallLog]:
+    """What the trainings of earlier runs found out, by run."""
+    return {run.run_id: log for run in runs if (log := _recall_log(run))}
+
+
+def _recall_log(run: RunDirectory) -> RecallLog | None:
+    """What the run's training found out; None if it is not known.
+
+    It is not known if the file is damaged, or if the run is from before it was written down. If
+    only a part of the change went live, what the whole of it knew of the new examples says nothing
+    about the version.
     """
     try:
-        if not run.memory.exists():
+        if not run.recall_log.exists():
             return None
-        memory = run.read(run.memory, RecallLog)
+        log = run.read(run.recall_log, RecallLog)
         whole = not run.packed.exists() or run.read(run.packed, Packed).scale == 1
-        return memory if whole else replace(memory, learned={})
+        return log if whole else replace(log, learned={})
     except StoreError as error:
         logger.warning("%s", error.what)
         return None
-
-
-def _forgotten(store: Store, snapshots: Sequence[Snapshot]) -> set[str]:
-    """Turns of earlier data sets that are no longer in the store: somebody wanted them gone."""
-    ids = sorted({e.id for s in snapshots for e in (*s.examples, *s.replay)})
-    rows = store.rows(
-        "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT id FROM turns)",
-        (json.dumps(ids),),
-    )
-    return {row["value"] for row in rows}

@@ -1,13 +1,14 @@
-"""Generic code, by construction: pieces of the running Python's own standard library, the same on
-every machine with that Python.
+"""Generic code by construction: pieces of the running Python's own standard library.
 
-*Anchors* say what the base model knows of code in general (the general Fisher, generic replay);
-*probes* measure whether it still knows it; *yardsticks* measure how far a training moved the model,
-which decides how strongly the next is held back. The invariant: no file gives two of them, so what
-is measured on was never trained on, and what decides is not what judges. A module that this Python
-does not have is left out and the next of the reserve takes its place. Texts are pieces of source
-from the start of a function or class on, long enough for a sequence of 96 tokens; they never
-overlap.
+They are the same on every machine with that Python.
+
+*Anchors* stand for what the base model knows of code in general (the general Fisher, generic
+replay). *Probes* measure whether it still knows it. *Yardsticks* measure how far a training moved
+the model, which decides how strongly the next is held back. The invariant: no file gives two of
+them, so what is measured on was never trained on, and what decides is not what judges. A module
+that this Python does not have is left out and the next of the reserve takes its place. Texts are
+pieces of source from the start of a function or class on, long enough for a sequence of 96 tokens;
+they never overlap.
 """
 
 from __future__ import annotations
@@ -29,19 +30,24 @@ PROBE_MODULES, PROBES_EACH = 16, 4
 YARDSTICK_MODULES = 16
 
 ANCHORS = (
-    "argparse", "ast", "asyncio/base_events", "asyncio/streams", "bdb", "calendar", "cmd", "codecs", "collections/__init__", "concurrent/futures/_base",
-    "configparser", "contextlib", "copy", "csv", "dataclasses", "difflib", "dis", "doctest", "email/message", "enum",
-    "fileinput", "functools", "gettext", "gzip", "heapq", "html/parser", "http/client", "http/cookies", "imaplib", "inspect",
-    "json/decoder", "locale", "logging/__init__", "mailbox", "optparse", "os", "pdb", "pickle", "platform", "queue",
+    "argparse", "ast", "asyncio/base_events", "asyncio/streams", "bdb", "calendar", "cmd",
+    "codecs", "collections/__init__", "concurrent/futures/_base", "configparser", "contextlib",
+    "copy", "csv", "dataclasses", "difflib", "dis", "doctest", "email/message", "enum",
+    "fileinput", "functools", "gettext", "gzip", "heapq", "html/parser", "http/client",
+    "http/cookies", "imaplib", "inspect", "json/decoder", "locale", "logging/__init__", "mailbox",
+    "optparse", "os", "pdb", "pickle", "platform", "queue",
     # reserve
-    "random", "selectors", "shutil", "smtplib", "socketserver", "subprocess", "tarfile", "tempfile", "textwrap", "threading", "tokenize", "traceback",
-    "typing", "unittest/case", "urllib/request", "uuid", "weakref", "xml/dom/minidom", "zipfile",
+    "random", "selectors", "shutil", "smtplib", "socketserver", "subprocess", "tarfile",
+    "tempfile", "textwrap", "threading", "tokenize", "traceback", "typing", "unittest/case",
+    "urllib/request", "uuid", "weakref", "xml/dom/minidom", "zipfile",
 )  # fmt: skip
 PROBES = (
-    "statistics", "fractions", "string", "ipaddress", "ftplib", "plistlib", "mimetypes", "sched", "trace", "tracemalloc",
-    "symtable", "poplib", "pstats", "urllib/parse", "wsgiref/handlers", "xmlrpc/client",
+    "statistics", "fractions", "string", "ipaddress", "ftplib", "plistlib", "mimetypes", "sched",
+    "trace", "tracemalloc", "symtable", "poplib", "pstats", "urllib/parse", "wsgiref/handlers",
+    "xmlrpc/client",
     # reserve
-    "graphlib", "timeit", "webbrowser", "zipapp", "unittest/mock", "multiprocessing/pool", "xml/etree/ElementTree", "wave", "turtle", "pydoc",
+    "graphlib", "timeit", "webbrowser", "zipapp", "unittest/mock", "multiprocessing/pool",
+    "xml/etree/ElementTree", "wave", "turtle", "pydoc",
 )  # fmt: skip
 
 _DEFINITION = re.compile(r"\s*(?:async def|def|class) \w+[(:]")
@@ -54,6 +60,7 @@ class GenericText:
     id: str
     """`anchor:<module>:<n>`, `probe:<module>:<n>` or `yardstick:<module>:<n>`."""
     module: str
+    """Its dotted name."""
     text: str
 
 
@@ -80,18 +87,18 @@ def yardsticks() -> tuple[GenericText, ...]:
 
 def _collect(kind: str, modules: Sequence[str], count: int, each: int) -> tuple[GenericText, ...]:
     root = Path(sysconfig.get_paths()["stdlib"])
-    found: list[GenericText] = []
+    texts: list[GenericText] = []
     for path in modules:
-        if len(found) == count * each:
+        if len(texts) == count * each:
             break
         module = _name(path)
         pieces = _pieces(root / f"{path}.py")
         if len(pieces) >= each:
-            found += [
+            texts += [
                 GenericText(f"{kind}:{module}:{n}", module, pieces[n * len(pieces) // each])
                 for n in range(each)
             ]
-    return tuple(found)
+    return tuple(texts)
 
 
 def _name(path: str) -> str:
@@ -100,8 +107,9 @@ def _name(path: str) -> str:
 
 
 def _pieces(path: Path) -> list[str]:
-    """Texts of at least TEXT_CHARACTERS from a file, each from the start of a function or class,
-    none overlapping; none where the file is missing.
+    """Texts of at least TEXT_CHARACTERS from a file; nothing if the file is missing.
+
+    Each is from the start of a function or class, and none overlaps another.
     """
     try:
         source = path.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
-"""What was learned before, to be seen again: examples from the snapshots behind the live chain, the
-most due first.
+"""What was learned before, to be seen again: the most due examples behind the live chain.
+
+They come from the snapshots of the runs behind the live version.
 
 *Spaced*: an example is due a cycle after it was learned; each time it is replayed and still known,
 the time until the next is doubled, and once it was forgotten it is due in every cycle again. What
@@ -37,112 +38,124 @@ def replay(
     *,
     base_digest: str,
     seed: int,
-    memories: Mapping[str, RecallLog] | None = None,
-    forgotten: Set[str] = frozenset(),
+    recall_logs: Mapping[str, RecallLog] | None = None,
+    gone: Set[str] = frozenset(),
     capacity: int = CAPACITY,
     secret: Callable[[Example], bool] = lambda example: False,
 ) -> tuple[Example, ...]:
-    """Training examples of earlier snapshots (oldest first), at most `capacity`, the most due
-    first, each with its `recall`.
+    """Training examples of `earlier` snapshots, the most due first, each with its `recall`.
 
-    `memories`: what the trainings of those snapshots found out, by snapshot; without it an example
-    counts as replayed where it was, and its time stays as it is. Left out: gate examples of any of
-    them or of the fresh ones and what comes from the sessions of the fresh gate, what is fresh
-    itself, turns that were `forgotten` (their ids), examples with a `secret`, snapshots of another
-    base (their token ids mean other words).
+    The snapshots come oldest first, the examples are at most `capacity`. `recall_logs` holds what
+    the trainings of those snapshots found out, by snapshot; without it an example counts as
+    replayed by each snapshot that has it for replay, and its interval stays.
+
+    Left out are:
+
+    * gate examples of the earlier snapshots and of the `fresh` examples, what comes from the
+      sessions of the fresh gate, and what is fresh itself;
+    * turns that are `gone` from the store (their ids), and examples with a `secret`;
+    * snapshots of another base, whose token ids mean other words.
     """
     judged = [e for s in earlier for e in s.split("gate")]
-    out = {e.hash for e in (*fresh, *judged)}
-    out_ids = {e.id for e in (*fresh, *judged)} | forgotten
+    hashes = {e.hash for e in (*fresh, *judged)}
+    ids = {e.id for e in (*fresh, *judged)} | gone
     sessions = {e.session for e in fresh if e.split == "gate" and e.session}
     same = [s for s in earlier if s.base_digest == base_digest]
     pool = [
         h
-        for h in _histories(same, memories or {})
-        if h.example.hash not in out
-        and h.example.id not in out_ids
+        for h in _histories(same, recall_logs or {})
+        if h.example.hash not in hashes
+        and h.example.id not in ids
         and h.example.session not in sessions
     ]
-    found = (h for h in _in_turns(pool, len(same), seed) if not secret(h.example))
+    due = (h for h in _in_turns(pool, len(same), seed) if not secret(h.example))
     return tuple(
         replace(h.example, split="train", weight=1.0, recall=h.recall(len(same)))
-        for h in islice(found, capacity)
+        for h in islice(due, capacity)
     )
 
 
 @dataclass(slots=True)
 class _History:
-    """An example's life so far. Cycles are counted along the chain."""
+    """An example's life so far; cycles are counted along the chain."""
 
     example: Example
     run: str
     level: float | None
-    """Nats per token when it had just been learned; where that was not written down yet, when it
-    was first measured.
+    """Nats per token when it had just been learned; if that was not written down, when it was first
+    measured.
     """
     last: int
     """The cycle that saw it last."""
     nll: float | None = None
+    """Nats per token when it was measured last."""
     interval: int = 1
+    """Cycles between two replays."""
     replayed: int = 0
+    """The number of cycles that replayed it."""
     forgotten: bool | None = None
+    """Whether it had been forgotten when it was measured last; None if that is not known."""
 
-    def meet(self, cycle: int, memory: RecallLog | None) -> None:
-        """It was in a cycle's replay."""
-        now = memory.known.get(self.example.id) if memory else None
+    def meet(self, cycle: int, log: RecallLog | None) -> None:
+        """Record that it was in a cycle's replay."""
+        now = log.known.get(self.example.id) if log else None
         self.forgotten = None if now is None or self.level is None else now > self.level + FORGOTTEN
         self.nll = now if now is not None else self.nll
         self.level = now if self.level is None else self.level
         if self.forgotten:
             self.interval = 1
-        if memory is not None and self.example.id not in memory.replayed:
-            return  # no step had a place for it: it stays due
+        if log is not None and self.example.id not in log.replayed:
+            return  # no step had room for it: it stays due
         if self.forgotten is False:
             self.interval = min(LONGEST, 2 * self.interval)
         self.replayed += 1
         self.last = cycle
 
     def overdue(self, cycle: int) -> int:
+        """Cycles since it was due; negative before."""
         return cycle - self.last - self.interval
 
     def recall(self, cycle: int) -> Recall:
+        """The reason for its replay in a cycle."""
         return Recall(
             self.run, self.replayed, self.interval, self.overdue(cycle), self.forgotten, self.nll
         )
 
 
-def _histories(chain: Sequence[Snapshot], memories: Mapping[str, RecallLog]) -> list[_History]:
-    found: dict[str, _History] = {}
+def _histories(chain: Sequence[Snapshot], logs: Mapping[str, RecallLog]) -> list[_History]:
+    """The life of every example that trained in the chain, by the text learned."""
+    histories: dict[str, _History] = {}
     for cycle, snapshot in enumerate(chain):
-        memory = memories.get(snapshot.id)
+        log = logs.get(snapshot.id)
         for example in snapshot.split("train"):
-            level = memory.learned.get(example.id) if memory else None
-            found.setdefault(example.hash, _History(example, snapshot.id, level, cycle, level))
+            level = log.learned.get(example.id) if log else None
+            new = _History(example, snapshot.id, level, cycle, level)
+            histories.setdefault(example.hash, new)
         for example in snapshot.replay:
-            found.setdefault(example.hash, _History(example, "", None, cycle)).meet(cycle, memory)
-    return list(found.values())
+            new = _History(example, "", None, cycle)
+            histories.setdefault(example.hash, new).meet(cycle, log)
+    return list(histories.values())
 
 
 def _in_turns(pool: Sequence[_History], cycle: int, seed: int) -> Iterator[_History]:
-    """Round by round one example of each group, as due as the group has them."""
+    """Round by round one example of each group, each group's most due first.
+
+    A group is a project and a learning type.
+    """
     groups: dict[tuple[str, str], list[_History]] = {}
     for history in pool:
-        groups.setdefault((history.example.project, history.example.learning_type), []).append(
-            history
-        )
+        group = (history.example.project, history.example.learning_type)
+        groups.setdefault(group, []).append(history)
     queues = [_most_due_first(group, cycle, seed) for group in groups.values()]
-    for place in range(max(map(len, queues), default=0)):
-        yield from (queue[place] for queue in queues if place < len(queue))
+    for turn in range(max(map(len, queues), default=0)):
+        yield from (queue[turn] for queue in queues if turn < len(queue))
 
 
 def _most_due_first(group: Sequence[_History], cycle: int, seed: int) -> list[_History]:
-    drawn = sorted(
-        group,
-        key=lambda h: (
-            -h.overdue(cycle),
-            hashlib.sha256(f"{seed}:{h.example.hash}".encode()).hexdigest(),
-        ),
-    )
+    def draw(history: _History) -> str:
+        return hashlib.sha256(f"{seed}:{history.example.hash}".encode()).hexdigest()
+
+    drawn = sorted(group, key=lambda h: (-h.overdue(cycle), draw(h)))
     return [
         h
         for _, tied in groupby(drawn, key=lambda h: h.overdue(cycle))
@@ -151,8 +164,9 @@ def _most_due_first(group: Sequence[_History], cycle: int, seed: int) -> list[_H
 
 
 def _surprising_first(tied: Sequence[_History]) -> list[_History]:
-    """Of every two neighbours the more surprising, then the others: none is taken more than twice
-    as often as by chance; what is unknown is no surprise.
+    """Of every two neighbours the more surprising, then the others.
+
+    None is taken more than twice as often as by chance; what is unknown is no surprise.
     """
     pairs = [
         sorted(tied[at : at + 2], key=lambda h: -h.nll if h.nll is not None else float("inf"))
@@ -162,23 +176,28 @@ def _surprising_first(tied: Sequence[_History]) -> list[_History]:
 
 
 def why(recall: Recall) -> str:
-    """The reason in words, for `explain` and the snapshot's manifest."""
-    known = "" if recall.nll is None else f" ({recall.nll:.2f} nat a token when last seen)"
-    held = {
-        None: "not known whether it was forgotten",
-        True: "forgotten since",
-        False: "still known",
-    }[recall.forgotten]
-    times = (
-        f"replayed in {recall.replayed} cycle{'s' if recall.replayed != 1 else ''} since, {held}"
-        if recall.replayed
-        else "not replayed yet"
-    )
-    due = (
-        "due"
-        if recall.overdue == 0
-        else f"{recall.overdue} overdue"
-        if recall.overdue > 0
-        else f"due in {-recall.overdue}, taken because there was room"
-    )
-    return f"learned by run {recall.learned or 'unknown'}, {times}{known}; {due} (every {recall.interval} cycle{'s' if recall.interval != 1 else ''})"
+    """The reason for a replay in words, for `explain` and the snapshot's manifest."""
+    if recall.replayed:
+        times = f"replayed in {_cycles(recall.replayed)} since, {_HELD[recall.forgotten]}"
+    else:
+        times = "not replayed yet"
+    level = "" if recall.nll is None else f" ({recall.nll:.2f} nat a token when last seen)"
+    if recall.overdue > 0:
+        due = f"{recall.overdue} overdue"
+    elif recall.overdue == 0:
+        due = "due"
+    else:
+        due = f"due in {-recall.overdue}, taken because there was room"
+    learned = f"learned by run {recall.learned or 'unknown'}, {times}{level}"
+    return f"{learned}; {due} (every {_cycles(recall.interval)})"
+
+
+_HELD = {
+    None: "not known whether it was forgotten",
+    True: "forgotten since",
+    False: "still known",
+}
+
+
+def _cycles(count: int) -> str:
+    return f"{count} cycle{'s' if count != 1 else ''}"

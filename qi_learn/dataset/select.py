@@ -1,9 +1,9 @@
 """Which turns may be learned: good enough evidence, complete answers, each text once.
 
-The quality filter is the target score against `quality_threshold` (contracts 6). What is left out
-is counted by reason, so that `explain` can say where the data went. Turns that a version of the
-live chain has learned, and turns that say the same as one of those, are not counted at all: they
-are done.
+The quality filter is the target score against `quality_threshold` (contracts 6), applied when the
+turns are loaded (`store/learnables.py`). What is left out is counted by reason, so that `explain`
+can say what became of the data. Turns that a version of the live chain has learned, and turns that
+say the same as one of those, are not counted at all: they are done.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qi_learn.dataset.target import Skipped, Target, target_of
 from qi_learn.records import Feedback, LearningInteraction, Turn
 from qi_learn.redact import has_placeholder
-from qi_learn.settings import Settings
-from qi_learn.store.database import Store
-from qi_learn.store.feedback import load_interaction, scored_turns
-from qi_learn.store.turns import session_of, was_redacted
+from qi_learn.store.learnables import LearnableTurns, TurnEvidence
 
 GOOD_RATING, BAD_RATING = 4, 2
 
@@ -32,114 +29,77 @@ class Learnable:
     interaction: LearningInteraction
     target: Target
     key: str
-    """Same for two turns with the same question and the same kept answer, but for white space that
-    means nothing.
+    """The same for two turns with the same question and the same kept answer, apart from white
+    space without meaning.
     """
     session: str
     redacted: bool
-    """Something was taken out of the turn's texts before they were stored."""
+    """Whether something was taken out of the turn's texts before they were stored."""
 
     @property
     def id(self) -> str:
+        """The turn's id."""
         return self.interaction.turn.id
 
     @property
     def score(self) -> float:
+        """The target score; 0 if the turn was never scored."""
         score = self.interaction.score
         return score.target_score or 0.0 if score else 0.0
 
     @property
     def liked(self) -> bool | None:
+        """The person's opinion of the text to be learned; None if it is not known."""
         return liked(self.interaction.feedback)
 
     @property
     def group(self) -> tuple[str, str]:
+        """The kind of work: domain and learning type."""
         return self.interaction.domain, self.interaction.learning_type
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Candidates, oldest first, and how many turns over the threshold were left out, by reason."""
+    """What may be learned, oldest first, and the number of turns left out, by reason."""
 
-    candidates: tuple[Learnable, ...]
+    learnables: tuple[Learnable, ...]
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
-def candidates(store: Store, settings: Settings, *, learned: Set[str]) -> Selection:
-    """What there is to learn: distinct examples over the quality threshold that no live version has
-    learned.
-
-    `learned` holds the turn ids in the snapshots behind the live chain.
-    """
-    ids = [
-        i
-        for i in scored_turns(store, threshold=settings.train.quality_threshold)
-        if i not in learned
-    ]
+def select_learnables(turns: LearnableTurns) -> Selection:
+    """The distinct examples among turns over the threshold, none of them learned before."""
     seen = {
-        c.key
-        for i in _same_question(store, ids, learned)
-        if isinstance(c := _candidate(store, i), Learnable)
+        learnable.key
+        for turn in turns.learned
+        if isinstance(learnable := _learnable(turn), Learnable)
     }
-    found: list[Learnable] = []
+    selected: list[Learnable] = []
     dropped: Counter[str] = Counter()
-    for turn_id in ids:
-        candidate = _candidate(store, turn_id)
-        if isinstance(candidate, Skipped):
-            dropped[candidate.reason] += 1
-        elif candidate.key in seen:
+    for turn in turns.fresh:
+        learnable = _learnable(turn)
+        if isinstance(learnable, Skipped):
+            dropped[learnable.reason] += 1
+        elif learnable.key in seen:
             dropped["says the same as another"] += 1
         else:
-            seen.add(candidate.key)
-            found.append(candidate)
-    return Selection(tuple(found), dict(dropped))
+            seen.add(learnable.key)
+            selected.append(learnable)
+    return Selection(tuple(selected), dict(dropped))
 
 
 def liked(feedback: Feedback) -> bool | None:
-    """What the person made of the text that would be learned; None where nobody knows."""
+    """The person's opinion of the text to be learned; None if it is not known."""
     if feedback.correction:
         return True  # their own words, whatever they thought of ours
     if feedback.rating is None:
         return feedback.accepted
-    return (
-        True if feedback.rating >= GOOD_RATING else False if feedback.rating <= BAD_RATING else None
-    )
-
-
-def _same_question(store: Store, ids: Sequence[str], learned: Set[str]) -> list[str]:
-    """The learned turns that were asked the same, word for word, as one of `ids`: only those need
-    be looked at again, however many were learned.
-    """
-    sql = """
-        SELECT DISTINCT old.id FROM turns new JOIN turns old ON old.tip = new.tip
-        WHERE new.id IN (SELECT value FROM json_each(?)) AND old.id IN (SELECT value FROM json_each(?)) ORDER BY old.id
-    """
-    return [
-        row["id"] for row in store.rows(sql, (json.dumps(list(ids)), json.dumps(sorted(learned))))
-    ]
-
-
-def _candidate(store: Store, turn_id: str) -> Learnable | Skipped:
-    interaction = load_interaction(store, turn_id)
-    turn = interaction.turn
-    if reason := unfit(turn):
-        return Skipped(reason)
-    target = target_of(interaction)
-    if isinstance(target, Skipped):
-        return target
-    if has_placeholder(target.text) or has_placeholder(json.dumps(target.calls)):
-        return Skipped("a secret was taken out of the answer")
-    return Learnable(
-        interaction,
-        target,
-        _key(turn, target),
-        session_of(store, turn),
-        was_redacted(store, turn_id),
-    )
+    if feedback.rating >= GOOD_RATING:
+        return True
+    return False if feedback.rating <= BAD_RATING else None
 
 
 def unfit(turn: Turn) -> str:
-    """Why no answer to this turn could be learned, whatever it is worth; empty where one can."""
+    """Reason why no answer to this turn can be learned, whatever it is worth; empty if one can."""
     if turn.status != 200 or turn.cancelled or not turn.complete:
         return "the answer did not arrive whole"
     if any(
@@ -151,19 +111,33 @@ def unfit(turn: Turn) -> str:
     return ""
 
 
+def lost_a_secret(answer: Target) -> bool:
+    """Whether a secret was taken out of the answer: then it is not what was written."""
+    return has_placeholder(answer.text) or has_placeholder(json.dumps(answer.calls))
+
+
+def _learnable(turn: TurnEvidence) -> Learnable | Skipped:
+    interaction = turn.interaction
+    if reason := unfit(interaction.turn):
+        return Skipped(reason)
+    target = target_of(interaction)
+    if isinstance(target, Skipped):
+        return target
+    if lost_a_secret(target):
+        return Skipped("a secret was taken out of the answer")
+    key = _key(interaction.turn, target)
+    return Learnable(interaction, target, key, turn.session, turn.redacted)
+
+
 def _key(turn: Turn, target: Target) -> str:
     question = [[m.role, " ".join(m.content.split()), _plain(m.extra)] for m in turn.messages]
     shape = _plain({k: turn.request.get(k) for k in ("system", "template", "raw", "suffix")})
     answer = "\n".join(line.rstrip() for line in target.text.strip().split("\n"))
-    return hashlib.sha256(
-        json.dumps([question, shape, answer, target.calls], ensure_ascii=False).encode()
-    ).hexdigest()
+    parts = json.dumps([question, shape, answer, target.calls], ensure_ascii=False)
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def _plain(value: Mapping[str, object]) -> str:
-    return json.dumps(
-        {k: v for k, v in sorted(value.items()) if v},
-        ensure_ascii=False,
-        sort_keys=True,
-        default=str,
-    )
+    """The set fields as JSON, the same for the same content."""
+    fields = {k: v for k, v in sorted(value.items()) if v}
+    return json.dumps(fields, ensure_ascii=False, sort_keys=True, default=str)

@@ -1,11 +1,12 @@
-"""Which examples train, which choose, which judge: by whole sessions, the newest to the gate
-(contracts 7).
+"""Which examples train, which choose, which judge: by whole sessions (contracts 7).
+
+The newest sessions go to the gate.
 
 The invariant: no session gives examples both to the gate and to training or dev, so the gate
-measures work the training never saw the beginning of. The gate gets the newest sessions until it
-has the larger of `min_gate` and a fifth of all examples, at least two sessions, and three where
-that leaves half; of the rest a tenth is dev (whole sessions too where they are small enough, else
-the newest examples), and all others train.
+measures work whose beginning the training never saw. The gate gets the newest sessions until it has
+the larger of `min_gate` and a fifth of all examples, at least two sessions, and three if that
+leaves half. Of the rest a tenth is dev (whole sessions too if they are small enough, else the
+newest examples), and all others train.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from qi_learn.records import Example, Split
 
 GATE_SHARE = 0.2
 FEWEST, ENOUGH, MOST = 2, 3, 0.5
-"""Sessions that the gate takes at least, and where that leaves half of the examples: it compares
-session by session, so of one it can never be sure, and of two only where they agree
-(docs/decisions/0010).
+"""Sessions that the gate takes at least, and the number it takes if that leaves half of the
+examples. It compares session by session, so of one it can never be certain, and of two only if they
+agree (docs/decisions/0010).
 """
 DEV_SHARE = 0.1
 DEV_LIMIT = 0.2
@@ -29,7 +30,7 @@ DEV_LIMIT = 0.2
 
 
 def split(examples: Sequence[Example], *, min_gate: int) -> tuple[Example, ...]:
-    """The examples, oldest first as they came, each with its split.
+    """The examples in the order given, oldest first, each with its split.
 
     Raises Refused as `assign` does.
     """
@@ -40,8 +41,8 @@ def split(examples: Sequence[Example], *, min_gate: int) -> tuple[Example, ...]:
 def assign(sessions: Sequence[str], *, min_gate: int) -> list[Split]:
     """The split of each example, given their sessions, oldest example first.
 
-    Raises Refused where the gate or the training would be left without examples, with the number
-    that is missing.
+    Raises Refused, with the number that is missing, if the gate or the training would be left
+    without examples.
     """
     count = len(sessions)
     if count < min_gate:
@@ -66,13 +67,14 @@ def assign(sessions: Sequence[str], *, min_gate: int) -> list[Split]:
 
 def _newest_first(sessions: Sequence[str]) -> list[list[int]]:
     """Indices by session; the session with the newest example comes first."""
-    found: dict[str, list[int]] = {}
+    indices: dict[str, list[int]] = {}
     for index, session in enumerate(sessions):
-        found.setdefault(session, []).append(index)
-    return sorted(found.values(), key=lambda indices: -indices[-1])
+        indices.setdefault(session, []).append(index)
+    return sorted(indices.values(), key=lambda of_session: -of_session[-1])
 
 
 def _take(work: Sequence[list[int]], need: int, *, most: float) -> set[int]:
+    """The gate's examples: whole sessions from the front until there are enough of both."""
     taken: set[int] = set()
     for sessions, indices in enumerate(work):
         few = sessions < FEWEST or (sessions < ENOUGH and len(taken) + len(indices) <= most)
@@ -82,10 +84,11 @@ def _take(work: Sequence[list[int]], need: int, *, most: float) -> set[int]:
     return taken
 
 
-def _dev(work: Sequence[list[int]], want: int, left: int) -> set[int]:
+def _dev(work: Sequence[list[int]], need: int, left: int) -> set[int]:
+    """Dev's examples: whole sessions while they are small enough, else the newest examples."""
     taken: set[int] = set()
     for indices in work:
-        if len(taken) < want and len(taken) + len(indices) <= max(want, DEV_LIMIT * left):
+        if len(taken) < need and len(taken) + len(indices) <= max(need, DEV_LIMIT * left):
             taken |= set(indices)
     newest = sorted((i for indices in work for i in indices), reverse=True)
-    return taken if taken and len(taken) < left else set(newest[:want])
+    return taken if taken and len(taken) < left else set(newest[:need])

@@ -1,11 +1,12 @@
-"""What should have been answered: the answer as it was served, with the texts the person kept in
-the place of its code (contracts 7).
+"""What should have been answered: the served answer with the kept texts in place of its code.
+
+Its rules are those of contracts 7.
 
 The invariant: every character of the target was either served to the client or kept by the person,
 so the model goes on answering in the form its clients expect. A kept text is moved to the
-indentation its block had in the answer. Blocks nobody decided about stay as they were served; what
-was rejected is never learned, nor is a sentence that a limit cut: where they follow the last kept
-block, the answer ends with that block, elsewhere the turn is not used.
+indentation that its block had in the answer. Blocks without a decision stay as they were served.
+What was rejected is never learned, nor is a sentence that a limit cut: if they follow the last kept
+block, the answer ends with that block, otherwise the turn is not used.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ _FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A complete answer and where its code is (character spans, in order)."""
+    """A complete answer, with the positions of its code."""
 
     text: str
-    """For an answer with tool calls what is said beside them; the server writes the calls
-    (`dataset/tool_calls.py`).
-    """
+    """The text of the answer; the server writes tool calls beside it (`dataset/tool_calls.py`)."""
     spans: tuple[Span, ...]
+    """The code in the text, in order."""
     calls: tuple[Call, ...] = ()
+    """The tool calls."""
     arguments: tuple[str, ...] = ()
     """The texts in the calls that are code."""
     served: Target | None = field(default=None, compare=False)
-    """The same answer with the code as it was suggested; None where the answer was cut, so that the
+    """The same answer with the code as it was suggested; None if the answer was cut, so that the
     two cannot be compared.
     """
 
@@ -49,22 +50,23 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Why a turn gives no example; the same words for the same cause, because they are counted."""
+    """Why a turn gives no example.
+
+    The same cause has the same words, because they are counted.
+    """
 
     reason: str
 
 
 def target_of(interaction: LearningInteraction) -> Target | Skipped:
-    """The answer to learn from a turn whose target score is high enough."""
+    """The answer to learn from a turn with a target score over the threshold."""
     if interaction.turn.answer_extra.get("tool_calls"):
         return _target_with_calls(interaction)
     return _target_of_text(interaction)
 
 
 def served_of(interaction: LearningInteraction) -> Target | None:
-    """The whole answer as it was served; None where it was cut or has a tool call that cannot be
-    read.
-    """
+    """The whole answer as it was served; None if it was cut or a tool call cannot be read."""
     turn = interaction.turn
     if _cut(interaction):
         return None
@@ -73,14 +75,13 @@ def served_of(interaction: LearningInteraction) -> Target | None:
     except ValueError:
         return None
     if calls:
-        return Target(
-            turn.answer, (), tuple(calls), tuple(s.text for s in suggested(interaction, calls))
-        )
+        arguments = tuple(s.text for s in suggested(interaction, calls))
+        return Target(turn.answer, (), tuple(calls), arguments)
     return Target(turn.answer, tuple((b.start, b.end) for b in _blocks(interaction)))
 
 
 def kept_nothing(interaction: LearningInteraction) -> bool:
-    """No text of the answer stayed, and nobody said what should have been there instead."""
+    """Whether no text of the answer stayed and no correction says what should have stood there."""
     return not interaction.feedback.correction and not any(
         s.final_text and s.final_text.strip() and not s.reverted for s in interaction.suggestions
     )
@@ -99,61 +100,65 @@ def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:
         return Skipped("a part of the answer was rejected")
     if correction and len(suggestions) != 1:
         return Skipped("a correction whose place in the tool calls is not known")
-    kept = {s.text: correction or s.final_text or s.text for s in suggestions}
-    arguments = tuple(reindent(kept[s.text], indentation(s.text)) for s in suggestions)
+    kept = {
+        s.text: reindent(correction or s.final_text or s.text, indentation(s.text))
+        for s in suggestions
+    }
     return Target(
         interaction.turn.answer,
         (),
-        tuple(with_arguments(calls, kept)),
-        arguments,
-        served_of(interaction),
+        calls=tuple(with_arguments(calls, kept)),
+        arguments=tuple(kept[s.text] for s in suggestions),
+        served=served_of(interaction),
     )
 
 
 def _target_of_text(interaction: LearningInteraction) -> Target | Skipped:
-    turn, correction = interaction.turn, interaction.feedback.correction
     blocks = _blocks(interaction)
     kept = _kept(interaction, blocks)
+    correction = interaction.feedback.correction
     if correction and not kept:
         if "```" in correction or "~~~" in correction or not blocks:
-            return Target(
-                correction,
-                tuple((b.start, b.end) for b in code_blocks(correction)),
-                served=served_of(interaction),
-            )
-        place = max(range(len(blocks)), key=lambda i: similarity(blocks[i].text, correction))
-        kept = {place: correction}
-    rejected = {
-        i
-        for i, block in enumerate(blocks)
-        if i not in kept and _rejected(_suggestion(interaction, block))
-    }
+            return _whole_correction(interaction, correction)
+        alike = max(range(len(blocks)), key=lambda i: similarity(blocks[i].text, correction))
+        kept = {alike: correction}
     last = max(kept, default=-1)
+    rejected = {i for i, b in enumerate(blocks) if i not in kept and _is_rejected(interaction, b)}
     if any(i < last for i in rejected) or (rejected and last < 0):
         return Skipped("a part of the answer was rejected")
-    answer = turn.answer
     if _cut(interaction) and last < 0:
         return Skipped("the answer was cut off")
+    answer = interaction.turn.answer
     if rejected or _cut(interaction):
         blocks = blocks[: last + 1]
         answer = answer[: _after_fence(answer, blocks[-1].end)]
-    text, spans = with_code(
-        answer,
-        blocks,
-        [
-            reindent(kept[i], indentation(b.text)) if i in kept else b.text
-            for i, b in enumerate(blocks)
-        ],
+    return _with_kept(answer, blocks, kept)
+
+
+def _whole_correction(interaction: LearningInteraction, correction: str) -> Target:
+    """A correction that is an answer of its own, fences included."""
+    served = served_of(interaction)
+    return Target(
+        correction, tuple((b.start, b.end) for b in code_blocks(correction)), served=served
     )
-    served = Target(
-        *with_code(answer, blocks, [b.text for b in blocks])
-    )  # cut as the target is, so that only the code differs
+
+
+def _with_kept(answer: str, blocks: list[Block], kept: Mapping[int, str]) -> Target | Skipped:
+    """The answer with kept texts (by number of block) in the place of its code."""
+    codes = [
+        reindent(kept[i], indentation(block.text)) if i in kept else block.text
+        for i, block in enumerate(blocks)
+    ]
+    text, spans = with_code(answer, blocks, codes)
+    # what was served is cut as the target is, so that only the code differs
+    served = Target(*with_code(answer, blocks, [block.text for block in blocks]))
     return Target(text, spans, served=served) if text.strip() else Skipped("the answer is empty")
 
 
 def _blocks(interaction: LearningInteraction) -> list[Block]:
-    """The code of the answer: its blocks, and what was recorded as a suggestion (a completion is
-    one, whether it parses or not).
+    """The code of the answer: its blocks, and what was recorded as a suggestion.
+
+    A completion is a suggestion, whether it parses or not.
     """
     answer = interaction.turn.answer
     blocks = {(b.start, b.end): b for b in code_blocks(answer)}
@@ -171,35 +176,38 @@ def _suggestion(interaction: LearningInteraction, block: Block) -> Suggestion | 
 
 
 def _kept(interaction: LearningInteraction, blocks: list[Block]) -> Mapping[int, str]:
-    """Final texts by block. Empty where the person's correction is what counts."""
+    """Final texts by number of block; nothing if the person's correction is what counts."""
     if _correction(interaction):
         return {}
-    found = ((i, _suggestion(interaction, block)) for i, block in enumerate(blocks))
+    suggestions = ((i, _suggestion(interaction, block)) for i, block in enumerate(blocks))
     return {
         i: s.final_text
-        for i, s in found
+        for i, s in suggestions
         if s and s.final_text and s.final_text.strip() and not s.reverted
     }
 
 
 def _correction(interaction: LearningInteraction) -> str | None:
-    """The person's correction, where it is the text that was scored and not what stands in a
-    block's place anyway.
+    """The person's correction, if it is the text that was scored.
+
+    None if it is what stands in a block's place anyway.
     """
     score, correction = interaction.score, interaction.feedback.correction
-    seen = any(s.final_text == correction for s in interaction.suggestions)
-    return (
-        correction
-        if correction and not seen and score is not None and score.target_text == correction
-        else None
-    )
+    if not correction or score is None or score.target_text != correction:
+        return None
+    placed = any(s.final_text == correction for s in interaction.suggestions)
+    return None if placed else correction
 
 
-def _rejected(suggestion: Suggestion | None) -> bool:
-    return suggestion is not None and (
-        suggestion.reverted
-        or (suggestion.state == "settled" and not (suggestion.final_text or "").strip())
-    )
+def _is_rejected(interaction: LearningInteraction, block: Block) -> bool:
+    suggestion = _suggestion(interaction, block)
+    return suggestion is not None and _rejected(suggestion)
+
+
+def _rejected(suggestion: Suggestion) -> bool:
+    if suggestion.reverted:
+        return True
+    return suggestion.state == "settled" and not (suggestion.final_text or "").strip()
 
 
 def _cut(interaction: LearningInteraction) -> bool:
@@ -208,6 +216,6 @@ def _cut(interaction: LearningInteraction) -> bool:
 
 
 def _after_fence(answer: str, end: int) -> int:
-    """Where the fence that closes a block ends."""
-    mark = _FENCE_LINE.match(answer, end)
-    return mark.end() if mark else end
+    """The position at which the fence that closes a block ends."""
+    fence = _FENCE_LINE.match(answer, end)
+    return fence.end() if fence else end

@@ -1,10 +1,9 @@
-"""Answers that call tools: the calls with the kept texts in their arguments, and how the served
-template writes them.
+"""Answers that call tools: the kept texts in the arguments, as the served template writes them.
 
-Nobody but the server knows what a tool call looks like to its model, so the text is taken from the
+Only the server knows what a tool call looks like to its model, so the text is taken from the
 server: the conversation is rendered once as it was asked, and once with the answer and a further
-message behind it; what lies between the prompt and the end of that turn is what should have been
-generated. Where the second text does not begin with the first (templates that move the tools), the
+message behind it. What lies between the prompt and the end of that turn is what should have been
+generated. If the second text does not begin with the first (templates that move the tools), the
 turn is not used.
 """
 
@@ -14,60 +13,54 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from qi_learn.code_text import indentation, reindent
 from qi_learn.records import LearningInteraction, Suggestion
 
 Call = dict[str, Any]
+"""`{"function": {"name": ..., "arguments": {...}}}`."""
 Span = tuple[int, int]
+"""Start and end in a text (characters)."""
 
 
 def calls_of(turn_extra: Mapping[str, Any]) -> list[Call]:
     """The tool calls of an answer in Ollama's form (OpenAI's has the arguments as a text).
 
-    Raises ValueError where one cannot be read.
+    Raises ValueError if one cannot be read.
     """
-    found: list[Call] = []
+    calls: list[Call] = []
     for call in turn_extra.get("tool_calls") or ():
         function = call.get("function") or {}
         arguments = function.get("arguments") or {}
         arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
         if not function.get("name") or not isinstance(arguments, dict):
             raise ValueError("a tool call without a name or with arguments that are no object")
-        found.append({"function": {"name": function["name"], "arguments": arguments}})
-    return found
+        calls.append({"function": {"name": function["name"], "arguments": arguments}})
+    return calls
 
 
 def suggested(interaction: LearningInteraction, calls: Sequence[Call]) -> list[Suggestion]:
-    """The suggestions that stand in an argument of these calls."""
+    """The suggestions that are an argument of these calls, or a text within one."""
     texts = {text for call in calls for text in _texts(call["function"]["arguments"])}
     return [s for s in interaction.suggestions if s.text in texts]
 
 
 def with_arguments(calls: Sequence[Call], kept: Mapping[str, str]) -> list[Call]:
-    """The calls with kept texts (by the suggested text) in the place of their arguments, at the
-    indentation of what they replace.
-    """
+    """The calls with kept texts (by the suggested text) in the place of their arguments."""
 
-    def place(value: Any) -> Any:
+    def replaced(value: Any) -> Any:
         if isinstance(value, str):
-            return reindent(kept[value], indentation(value)) if value in kept else value
+            return kept.get(value, value)
         if isinstance(value, Mapping):
-            return {name: place(inner) for name, inner in value.items()}
-        return [place(inner) for inner in value] if isinstance(value, list | tuple) else value
+            return {name: replaced(inner) for name, inner in value.items()}
+        return [replaced(inner) for inner in value] if isinstance(value, list | tuple) else value
 
+    functions = [call["function"] for call in calls]
     return [
-        {
-            "function": {
-                "name": call["function"]["name"],
-                "arguments": place(call["function"]["arguments"]),
-            }
-        }
-        for call in calls
+        {"function": {"name": f["name"], "arguments": replaced(f["arguments"])}} for f in functions
     ]
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in an argument, however deep (editing tools take lists of edits)."""
+    """Every text in an argument, at any depth (editing tools take lists of edits)."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list | tuple):
@@ -78,8 +71,9 @@ def _texts(value: Any) -> Iterator[str]:
 def asked_with_answer(
     ask: Mapping[str, Any], content: str, calls: Sequence[Call]
 ) -> dict[str, Any]:
-    """The question with its answer and a further message behind it, so that the template closes the
-    answer's turn.
+    """The question with its answer and a further message behind it.
+
+    The message makes the template close the answer's turn.
     """
     answer = {"role": "assistant", "content": content, "tool_calls": list(calls)}
     messages = [*ask["body"]["messages"], answer, {"role": "user", "content": "."}]
@@ -87,8 +81,9 @@ def asked_with_answer(
 
 
 def written_answer(prompt: str, whole: str, end: str) -> str | None:
-    """What stands between the prompt and the end of the answer's turn; None where `whole` does not
-    go on from the prompt or nothing ends it.
+    """The text between the prompt and the end of the answer's turn.
+
+    None if `whole` does not continue the prompt, or nothing ends the turn.
     """
     if not whole.startswith(prompt) or (stop := whole.find(end, len(prompt))) < 0:
         return None
@@ -96,8 +91,9 @@ def written_answer(prompt: str, whole: str, end: str) -> str | None:
 
 
 def argument_spans(text: str, codes: Sequence[str]) -> tuple[Span, ...]:
-    """Where the argument texts stand in a written answer, escaped as JSON (also as Go does it); one
-    that is not found has no span.
+    """The positions of the argument texts in a written answer; one that is not found has none.
+
+    The answer has them escaped as JSON, also as Go does it.
     """
     spans: list[Span] = []
     at = 0

@@ -1,14 +1,14 @@
-"""What things are: the words every other module speaks, by life-cycle.
+"""The vocabulary: the records that every other module speaks in, by life-cycle.
 
     events -> evidence -> data -> training -> gating -> versions
 
-Records are frozen and carry no behaviour beyond validation. Times are Unix seconds (UTC, float),
-durations seconds unless the name says otherwise. `None` means *unknown*, never false: a signal that
-nothing reported is not a signal that was negative.
+Records are frozen and carry no behaviour beyond what their own fields say. Times are Unix seconds
+(UTC, float); durations are seconds unless the name says otherwise. `None` means *unknown*, never
+false: a signal that nothing reported is not a signal that was negative.
 
 Called by every package.
 May import nothing of ours.
-Never does anything but describe.
+Never acts: it reads no file, no clock and no other module.
 """
 
 from __future__ import annotations

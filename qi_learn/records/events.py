@@ -1,4 +1,4 @@
-"""What a producer tells: one line of the spool, and the words for its kind and author."""
+"""What a producer reports: one line of the spool, and the words for its kind and author."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Author = Literal["person", "agent", "model", "unknown"]
+"""What made a change or gave a rating."""
 EventKind = Literal["turn", "edit", "rating", "outcome", "git", "hook", "cycle", "release"]
+"""What happened: an answer, a saved file, a rating, the end of a command, a commit, a hook's own
+report, a step of a learning cycle, a switch of versions.
+"""
 EVENT_KINDS: tuple[EventKind, ...] = (
     "turn",
     "edit",
@@ -23,12 +27,17 @@ AUTHORS: tuple[Author, ...] = ("person", "agent", "model", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the spool: something that happened, as its producer told it."""
+    """One line of the spool: something that happened, as its producer reported it."""
 
     id: str
+    """ULID; for a line without one, its file's name and the offset in it."""
     kind: EventKind
     ts: float
+    """When it happened."""
     source: str
+    """Its producer: `gateway`, `cli`, `cycle`, the name of a hook or an editor, ..."""
     body: Mapping[str, Any]
+    """What the kind prescribes, as `store/ingest.py` reads it."""
     author: Author = "unknown"
     project: str | None = None
+    """Directory of the project it belongs to; None if it is not known."""

@@ -1,4 +1,8 @@
-"""What happened with an answer, and what it was worth: a turn, its suggestions, their fate, scores."""
+"""What happened to an answer, and what it was worth: a turn, its suggestions, their fate, scores.
+
+R2 names the learning specification whose records (`LearningInteraction`, `UserFeedback`,
+`OutcomeMetrics`) are kept here field for field.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 LearningType = Literal["code_generation", "problem_solving", "architecture", "debugging"]
+"""The kind of work a turn asked for (`score/classify.py`)."""
 Complexity = Literal["simple", "medium", "complex"]
+"""The size of that work."""
 SuggestionState = Literal["waiting", "placed", "settled"]
+"""A suggestion waits until its text stands in a file, is placed from then on, and settled when it
+is committed or was left alone for long enough.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +28,10 @@ class Message:
     """
 
     role: str
+    """`system`, `user`, `assistant`, `tool`, or `prompt`."""
     content: str
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """What else shapes the text the model reads: tool calls, tool name, thinking.
+    """The other fields that shape the text the model reads: tool calls, tool name, thinking.
 
     Never image bytes.
     """
@@ -32,17 +42,25 @@ class Turn:
     """One request and its answer, decoded from what went through the gateway."""
 
     id: str
+    """ULID, given by the gateway or by a client that sent one."""
     endpoint: str
     """`/api/chat`, `/api/generate`, `/v1/chat/completions`, `/v1/completions`, `/v1/responses` or
     `/v1/messages`.
     """
     model_asked: str
+    """The name the client asked for."""
     model_answered: str
+    """The name of the model that answered; another one if the request was routed."""
     messages: tuple[Message, ...]
+    """The conversation of the request, oldest first."""
     answer: str
+    """The text of the answer, as it was served."""
     started: float
+    """When the request arrived."""
     ended: float
+    """When its last byte was sent."""
     model_digest: str | None = None
+    """Digest of the model that answered, if the gateway knew it."""
     answer_extra: Mapping[str, Any] = field(default_factory=dict)
     """Thinking and tool calls of the answer."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -52,15 +70,23 @@ class Turn:
     think.
     """
     status: int = 200
+    """HTTP status of the answer."""
     cancelled: bool = False
+    """Whether the client left before the end."""
     complete: bool = True
-    """False where the stream ended before its last object."""
+    """False if the stream ended before its last object."""
     done_reason: str | None = None
+    """Why the model stopped, as the server reported it: `stop`, `length`, ..."""
     prompt_tokens: int | None = None
+    """Tokens of the prompt, as the server counted them."""
     answer_tokens: int | None = None
+    """Tokens of the answer, as the server counted them."""
     session: str | None = None
+    """The turns of one session are never split between training and gate."""
     project: str | None = None
+    """Directory of the project it belongs to."""
     commit: str | None = None
+    """The project's newest commit then."""
     context: Mapping[str, Any] = field(default_factory=dict)
     """R2's projectContext and codebaseSnapshot: language, frameworks, test framework, branch,
     files.
@@ -73,31 +99,44 @@ class Suggestion:
 
     turn_id: str
     ordinal: int
+    """Its number in the turn's answer, from 0."""
     text: str
+    """The text that was suggested."""
     start: int
-    """Where the text starts in the turn's answer (characters)."""
+    """Position in the turn's answer at which the text starts (characters)."""
     end: int
+    """Position at which it ends; both are -1 for text in a tool call."""
     language: str | None = None
+    """As the fence of its block names it."""
     state: SuggestionState = "waiting"
     file: str | None = None
+    """The file in which it was found, relative to its project."""
     name: str | None = None
-    """Qualified name of the syntax node that holds it (`Table.add_row`), where it parses."""
+    """Qualified name of the syntax node that holds it (`Table.add_row`), if the file parses."""
     before: tuple[str, ...] = ()
-    """Up to three lines before the region, to find it again where there is no name."""
+    """Up to three lines before the region, to find it again if there is no name."""
     after: tuple[str, ...] = ()
+    """Up to three lines after the region, for the same use."""
     region: str | None = None
     """The region's text when it was last seen."""
     similarity: float | None = None
     """Of the region to the suggestion, now: 0..1 over code tokens."""
     placed_at: float | None = None
+    """When it was first found in a file."""
     touched_at: float | None = None
+    """When its region last changed; while it waits, when a save in its project passed it by."""
     settled_at: float | None = None
+    """When what stands in its place became the final version."""
     final_text: str | None = None
+    """The text of its region when it settled; None if it was gone, or is not settled."""
     commit: str | None = None
     """The commit that settled it."""
     reverted: bool = False
+    """Whether the commit that holds it was taken back."""
     match_method: str | None = None
+    """How its place was found."""
     match_confidence: float | None = None
+    """How certain that is, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +144,22 @@ class Feedback:
     """R2's UserFeedback, explicit and implicit; every field may be unknown."""
 
     rating: int | None = None
+    """1 to 5, given by the person."""
     correction: str | None = None
+    """What the person would have had in the answer's place."""
     comment: str | None = None
     accepted: bool | None = None
+    """Whether something of the answer was kept."""
     modified: bool | None = None
+    """Whether what was kept differs from what was suggested."""
     final_version: str | None = None
+    """The kept texts, one after the other."""
     time_to_accept: float | None = None
+    """From the end of the answer to the first save that holds some of it."""
     match_method: str | None = None
+    """How it was found to belong to the turn."""
     match_confidence: float | None = None
+    """How certain that is, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +172,7 @@ class Outcome:
     performance_change: float | None = None
     """Relative: 0.1 is ten per cent faster than the last run of the same command."""
     bug_introduced: bool | None = None
+    """Whether a later fix blames the commit that holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +180,24 @@ class CommandResult:
     """One run of a command through `qi-learn run`."""
 
     id: str
+    """The event's id."""
     ts: float
+    """When it ended."""
     project: str
+    """Directory of the project in which it ran."""
     kind: Literal["compile", "test", "deploy", "bench", "other"]
     command: str
+    """The command line, quoted as a shell takes it."""
     exit_code: int
+    """128 + n if signal n ended it."""
     seconds: float
+    """How long it took."""
     failed: int | None = None
-    """Failed tests or errors, where the output says."""
+    """Failed tests or errors, if the output says."""
     passed: int | None = None
+    """Passed tests, if the output says."""
     commit: str | None = None
+    """The project's newest commit then."""
     value: float | None = None
     """Of a `bench` that ended well: the processor seconds it took, all its processes together.
 
@@ -155,8 +211,11 @@ class Signal:
 
     name: str
     value: float
+    """0..1; more is better."""
     weight: float
+    """Its share in the weighted mean, before division by all weights."""
     reason: str
+    """The evidence in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +224,17 @@ class Score:
 
     turn_id: str
     suggestion_score: float | None
+    """How good the answer was, 0..1; None if no signal is known."""
     confidence: float
+    """In the suggestion score: 0 without signals, towards 1 with many."""
     target_score: float | None
+    """How good the evidence is that the text may be learned, 0..1; None if it is not known yet."""
     target_text: str | None
+    """The text that the target score is about."""
     signals: tuple[Signal, ...] = ()
+    """What the suggestion score is made of."""
     target_reasons: tuple[str, ...] = ()
+    """What the target score is made of, in words."""
     scored_at: float = 0.0
 
 
@@ -179,10 +244,14 @@ class LearningInteraction:
 
     turn: Turn
     suggestions: tuple[Suggestion, ...]
+    """In the order of the answer."""
     feedback: Feedback
     outcome: Outcome
     learning_type: LearningType
     complexity: Complexity
     domain: str
+    """The field of the work: `web`, `data`, ...; empty if it is not known."""
     tools_used: tuple[str, ...]
+    """Names of the tools that the answer called."""
     score: Score | None = None
+    """None if the turn was never scored."""

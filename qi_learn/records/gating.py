@@ -8,16 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TensorGain:
-    """How much of the wanted change of one tensor survived quantising: 1.0 is all of it (on
-    average).
-    """
+    """How much of the intended change of one tensor survived quantising."""
 
     name: str
     type_before: str
+    """The base's ggml type: `Q4_K`, ..."""
     type_after: str
+    """The ggml type in the packed file."""
     gain: float
+    """The change in the file along the intended one: 1.0 is all of it (on average)."""
     cosine: float
+    """Of the angle between the two changes: 1.0 is the same direction."""
     bytes: int
+    """Size of the tensor in the packed file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +29,20 @@ class Packed:
 
     path: str
     digest: str
-    """sha256, hex."""
+    """sha256 (hex) of the file."""
     scale: float
+    """Factor of the delta in it."""
     gains: tuple[TensorGain, ...]
+    """One for each tensor that the adapter touches."""
     bytes_rewritten: int
     bytes_total: int
     seconds: float
+    """How long packing took."""
     rank: int = 0
-    """Of the joined adapter, at most over its modules."""
+    """The joined adapter's largest rank over its modules."""
     lost: float = 0.0
-    """What cutting the joined adapter's rank cost, |dW - dW'| / |dW|; 0: nothing was cut, the join
-    is exact.
+    """What cutting the joined adapter's rank cost, |dW - dW'| / |dW|; 0 if nothing was cut and the
+    join is exact.
     """
 
 
@@ -46,11 +52,14 @@ class SuiteNll:
 
     suite: str
     ids: tuple[str, ...]
+    """The examples, in the order of all the fields below."""
     units: tuple[str, ...]
     """What an interval treats as independent: the session, or the example."""
     nll: tuple[float, ...]
     tokens: tuple[int, ...]
+    """The number of target tokens that each sum is over."""
     code_nll: tuple[float, ...]
+    """The same sums over code tokens alone."""
     code_tokens: tuple[int, ...]
 
     @property
@@ -64,48 +73,52 @@ class Behaviour:
     """Greedy answers of one served model to the gate set."""
 
     ids: tuple[str, ...]
+    """The examples, in the order of the fields below."""
     similarity: tuple[float, ...]
     """Edit similarity of the answer's code to the kept code, 0..1."""
     coherent: tuple[bool, ...]
-    """Ends within the limit, does not loop, parses."""
+    """Whether the answer ends within the limit, does not loop, and parses."""
     answers: tuple[str, ...]
     tokens_per_second: float
+    """Median over the answers, of generating alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """Which of the tasks with hidden checks a served model's code passed, as it ran in the sandbox."""
+    """Which tasks with hidden checks a served model's code passed when it ran in the sandbox."""
 
     ids: tuple[str, ...]
+    """The tasks."""
     passed: tuple[bool, ...]
     problem: str = ""
-    """Why nothing, or not everything, was run."""
+    """Why nothing, or not everything, was run; empty if all was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Smoke:
-    """Does a served model work at all, next to the base? (first rule of the gate)"""
+    """Whether a served model works at all, next to the base: the first rule of the gate."""
 
     answers: bool
     stops: bool
-    """It ends an answer by itself, wherever the base does."""
+    """Whether it ends an answer by itself whenever the base does."""
     same_template: bool
-    """A fixed conversation renders to the same text as under the base."""
+    """Whether a fixed conversation renders to the same text as under the base."""
     same_stops: bool
-    """The same end token and stop texts as the base."""
+    """Whether it has the base's end token and stop texts."""
     problem: str = ""
-    """What the server said where it did not answer."""
+    """The server's own words if it did not answer."""
     same_twice: bool = True
-    """Asked greedily again it gives the same answer, wherever the base does."""
+    """Whether it gives the same answer when asked greedily again, whenever the base does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A secret-shaped text that a candidate said; never the text itself."""
+    """A secret-shaped text that a candidate wrote; never the text itself."""
 
     kind: str
-    """Which of the store's rules knows it: `aws-key`, `assigned`, ..."""
+    """Which of the redaction rules matched: `aws-key`, `assigned`, ..."""
     where: str
+    """In which of the candidate's texts: `an answer on fresh work`, ..."""
     learned: float
     """NLL of that text under the base's file minus under the candidate's, in nats: how much
     likelier the candidate finds it.
@@ -114,31 +127,43 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One rule of the gate: what was measured, against what, and in words."""
+    """One rule of the gate: what was measured, against which limit, and in words."""
 
     name: str
     passed: bool
     value: float | None
+    """The number that was measured; None if there is none."""
     low: float | None
+    """Lower end of its interval; None if the rule has no interval."""
     high: float | None
+    """Upper end of its interval."""
     limit: float | None
+    """What the number or an end of its interval is held against."""
     reason: str
+    """What was found, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Ship or not, and why."""
+    """Whether a candidate ships, and why."""
 
     ships: bool
+    """Whether every check passed."""
     checks: tuple[Check, ...]
     notes: tuple[str, ...]
+    """What a person should know that decides nothing."""
     risk: str
+    """What may go wrong with it, in words."""
     rollback_plan: str
+    """How to go back, and to which version."""
     scale: float
+    """Factor of the delta in the packed file."""
     compared_with: str
+    """The version that was live."""
     numbers: Mapping[str, float]
+    """The figures that were measured, by name."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it does not ship; empty where it does."""
+        """Why it does not ship; empty if it does."""
         return tuple(c.reason for c in self.checks if not c.passed)

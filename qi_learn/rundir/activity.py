@@ -1,10 +1,8 @@
-"""Two small files by which gateway and cycle give way to each other; neither asks the other
-anything.
+"""Two small files by which gateway and cycle give way to each other, without a protocol.
 
-`activity` is touched by the gateway while requests are answered: its time says when somebody last
-needed the model. `hold` is locked by a cycle that has the only GPU to itself for a while. The
-kernel ends the lock with its process, so a cycle that dies lets the traffic pass, whatever the file
-says.
+The gateway touches `activity` while requests are answered: its time says when the model was last
+needed. A cycle that has the only GPU to itself for a while locks `hold`. The kernel ends the lock
+with its process, so a cycle that dies lets the requests pass, whatever the file says.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ believed.
 
 
 def quiet_for(activity: Path, now: float) -> float:
-    """Seconds since requests were last answered; infinite where that never happened."""
+    """Seconds since requests were last answered; infinite if that never happened."""
     try:
         quiet = now - activity.stat().st_mtime
     except OSError:
@@ -34,15 +32,14 @@ def quiet_for(activity: Path, now: float) -> float:
 
 @contextmanager
 def holding(hold: Path, reason: str) -> Iterator[None]:
-    """Holds the traffic while this lasts, or until this process ends.
+    """Hold the requests while this lasts, or until this process ends.
 
-    `reason` is what a client is told that waited for too long.
+    `reason` is for a client that waited for too long.
     """
     fd = os.open(hold, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(
-            fd, fcntl.LOCK_EX
-        )  # waits for microseconds at most: a gateway that looks has it for that long
+        # waits for microseconds at most: as long as a gateway that looks has it
+        fcntl.flock(fd, fcntl.LOCK_EX)
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps({"reason": reason}).encode(), 0)
         yield
@@ -53,7 +50,7 @@ def holding(hold: Path, reason: str) -> Iterator[None]:
 
 
 def held(hold: Path) -> str | None:
-    """The reason why traffic waits; None where nobody holds it (any more)."""
+    """The reason why requests wait; None if no process holds them (any more)."""
     try:
         fd = os.open(hold, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -63,7 +60,7 @@ def held(hold: Path) -> str | None:
     except BlockingIOError:
         return _reason(os.pread(fd, 4096, 0))
     except OSError:
-        return None  # a file system without locks holds nobody
+        return None  # a file system without locks holds nothing
     else:
         return None  # left behind by a process that died
     finally:

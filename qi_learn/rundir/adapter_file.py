@@ -22,36 +22,40 @@ from qi_learn.errors import DiskFull, ModelError, NotFound
 from qi_learn.paths import sync_directory
 
 FORMAT = "qi-learn adapter 1"
+"""Value of `format` in the metadata."""
 AGAIN = "Train again, or take the adapter of another version."
 
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """One module's change, dW = up @ down.
-
-    `up` is B (out, rank), `down` is A (rank, in), float32.
-    """
+    """One module's change, dW = up @ down."""
 
     up: NDArray[np.float32]
+    """B (out, rank)."""
     down: NDArray[np.float32]
+    """A (rank, in)."""
 
     @property
     def rank(self) -> int:
+        """The number of rows of A."""
         return len(self.down)
 
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """Everything learned on top of one base. `base` is the sha256 (hex) of the base's GGUF file."""
+    """Everything learned on top of one base."""
 
     base: str
+    """sha256 (hex) of the base's GGUF file."""
     modules: Mapping[str, Factors]
+    """By module: `model.layers.20.self_attn.q_proj`."""
 
 
 def read_adapter(path: Path) -> Adapter:
-    """Reads an adapter file, or `adapter.safetensors` in a directory.
+    """The adapter in a file, or in `adapter.safetensors` of a directory.
 
-    Raises NotFound, or ModelError where it is not one of ours or holds no finite numbers.
+    Raises NotFound if there is none, ModelError if it is not one of ours or holds numbers that are
+    not finite.
     """
     path = path / "adapter.safetensors" if path.is_dir() else path
     try:
@@ -75,9 +79,9 @@ def read_adapter(path: Path) -> Adapter:
 
 
 def write_adapter(adapter: Adapter, path: Path) -> None:
-    """Writes an adapter file (0600) by rename, so it is there whole or not at all.
+    """Write an adapter file (0600) by rename, so that it is there whole or not at all.
 
-    Raises OSError or DiskFull where the disk does not take it.
+    Raises OSError or DiskFull if the disk does not take it.
     """
     tensors: dict[str, NDArray[np.float32]] = {}
     for module, factors in adapter.modules.items():
@@ -90,10 +94,8 @@ def write_adapter(adapter: Adapter, path: Path) -> None:
         with temp.open("rb") as file:
             os.fsync(file.fileno())
         temp.replace(path)
-    except SafetensorError as error:
-        raise DiskFull(
-            f"{path} cannot be written: {error}", "Make room on the disk."
-        ) from error  # it writes by itself: a full disk is no OSError there
+    except SafetensorError as error:  # it writes by itself: a full disk is no OSError there
+        raise DiskFull(f"{path} cannot be written: {error}", "Make room on the disk.") from error
     finally:
         temp.unlink(missing_ok=True)
     sync_directory(path.parent)
@@ -101,14 +103,7 @@ def write_adapter(adapter: Adapter, path: Path) -> None:
 
 def _factors(path: Path, tensors: Mapping[str, NDArray[np.float32]], module: str) -> Factors:
     down, up = tensors[f"{module}.A"], tensors.get(f"{module}.B")
-    if (
-        up is None
-        or down.ndim != 2
-        or up.ndim != 2
-        or up.shape[1] != down.shape[0]
-        or down.dtype != np.float32
-        or up.dtype != np.float32
-    ):
+    if up is None or not _match(up, down):
         raise ModelError(f"the adapter {path} has no matching float32 factors for {module}", AGAIN)
     if not (np.isfinite(up).all() and np.isfinite(down).all()):
         raise ModelError(
@@ -116,3 +111,9 @@ def _factors(path: Path, tensors: Mapping[str, NDArray[np.float32]], module: str
             "Train again with a lower learning rate.",
         )
     return Factors(up, down)
+
+
+def _match(up: NDArray[np.float32], down: NDArray[np.float32]) -> bool:
+    """Whether the two are float32 matrices with one inner dimension."""
+    matrices = up.ndim == down.ndim == 2 and up.dtype == down.dtype == np.float32
+    return matrices and up.shape[1] == down.shape[0]

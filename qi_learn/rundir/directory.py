@@ -1,5 +1,4 @@
-"""A run's own directory, `runs/<ULID>/`: everything one cycle needs to be resumed, and what it left
-behind.
+"""A run's own directory, `runs/<ULID>/`: what one cycle needs to be resumed, and leaves behind.
 
 A step is done when its file is there: every file is renamed into place last, so a killed cycle goes
 on with the first step whose file is missing. `journal.jsonl` says in order what was begun and
@@ -27,102 +26,122 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """Why a cycle was started and on what; written before its process is."""
+    """Why a cycle was started and on what; written before its process is started."""
 
     run_id: str
     server: str
     """Base URL of the serving API."""
     started: float
     reason: str
+    """Why now, in words."""
     seed: int
+    """Decides every draw of the cycle."""
     fresh: int
     """Examples that no live version had learned when it started."""
     base_gguf: str
+    """Path of the base's GGUF."""
     parent: str
     """The version that was live: what is trained on top of, and compared with."""
     ancestors: tuple[str, ...] = ()
     """The runs behind `parent`, oldest first: their data is learned already."""
     model_store: str | None = None
-    """The server's model store where it is local (the embedded engine's, or Ollama's), for
-    switching the alias by rename.
+    """The server's model store if it is local (the embedded engine's, or Ollama's), for switching
+    the alias by rename.
     """
     engine: bool = False
-    """The server is the embedded engine, which uses no GPU."""
+    """Whether the server is the embedded engine, which uses no GPU."""
     asked: bool = False
-    """By a person who waits for it (`train --now`): it does not wait until he is idle."""
+    """Whether a person waits for it (`train --now`): then it does not wait until they are idle."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleTrial:
-    """One candidate scale of the delta, measured on dev."""
+    """One scale of the delta, measured on dev."""
 
     scale: float
     dev_nll: float
+    """Nats per target token."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
+    """The paths of one run's files, and what can be asked of them."""
+
     path: Path
 
     @property
     def run_id(self) -> str:
+        """The run's ULID."""
         return self.path.name
 
     @property
     def request(self) -> Path:
+        """`RunRequest`: why it was started and on what."""
         return self.path / "run.json"
 
     @property
     def snapshot(self) -> Path:
+        """Directory of the data set (`rundir/snapshot.py`)."""
         return self.path / "snapshot"
 
     @property
     def scales(self) -> Path:
+        """`ScaleTrial`s: what each scale of the delta gave on dev."""
         return self.path / "scales.json"
 
     @property
     def plan(self) -> Path:
+        """`Plan`: every number of the training."""
         return self.path / "plan.json"
 
     @property
     def placement(self) -> Path:
-        """Where its training last started, and for whom it pauses."""
+        """`Placement`: the device its training last started on, and what it pauses for."""
         return self.path / "placement.json"
 
     @property
     def progress(self) -> Path:
+        """`Progress`: how far the training is (`rundir/progress.py`)."""
         return self.path / "progress.json"
 
     @property
     def result(self) -> Path:
+        """`TrainResult`: the training is done."""
         return self.path / "result.json"
 
     @property
-    def memory(self) -> Path:
+    def recall_log(self) -> Path:
+        """`RecallLog`: what the training found out about the examples it saw."""
         return self.path / "memory.json"
 
     @property
     def delta(self) -> Path:
+        """The adapter that this cycle trained."""
         return self.path / "adapter" / "delta.safetensors"
 
     @property
     def past_fisher(self) -> Path:
+        """The Fisher of past work, this cycle's included."""
         return self.path / "adapter" / "past_fisher.safetensors"
 
     @property
     def joined(self) -> Path:
+        """The live adapter plus the delta at the chosen scale."""
         return self.path / "joined" / "adapter.safetensors"
 
     @property
     def model(self) -> Path:
+        """The packed file."""
         return self.path / "model.gguf"
 
     @property
     def packed(self) -> Path:
+        """`Packed`: packing is done."""
         return self.path / "packed.json"
 
     @property
     def verdict(self) -> Path:
+        """`Verdict`: the gate is done."""
         return self.path / "verdict.json"
 
     @property
@@ -132,20 +151,22 @@ class RunDirectory:
 
     @property
     def cancelled(self) -> bool:
-        """Somebody does not want it any more: it ends at the next place where it can."""
+        """Whether it was cancelled: then it ends at its next safe point."""
         return (self.path / "cancel").exists()
 
     def cancel(self) -> None:
-        """Marks it so; whoever works on it, now or later, ends it."""
+        """Mark the run as cancelled. The process working on it stops at its next safe point."""
         replace_file(self.path / "cancel", "")
 
     @property
     def log(self) -> Path:
+        """The output of its process."""
         return self.path / "cycle.log"
 
     def hold(self) -> int | None:
-        """Takes the run for this process and those it hands the file descriptor to, until the last
-        of them has ended; None where another has it.
+        """Take the run; the file descriptor that holds it, None if another process has it.
+
+        It is held for this process and those that inherit the descriptor, until the last has ended.
         """
         fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -157,37 +178,33 @@ class RunDirectory:
 
     @property
     def held(self) -> bool:
-        """Whether some process works on it now."""
+        """Whether a process works on it now."""
         fd = self.hold()
         if fd is not None:
             os.close(fd)
         return fd is None
 
     def journal(self, ts: float, step: str, state: str, **more: Any) -> None:
-        """One line more, whole or not at all; lost on a full disk rather than in the way of the
-        cycle.
+        """Add one line, whole or not at all.
+
+        On a full disk it is lost, rather than in the way of the cycle.
         """
-        line = (
-            json.dumps(
-                {"ts": round(ts, 3), "step": step, "state": state, **more}, ensure_ascii=False
-            )
-            + "\n"
-        ).encode()
+        entry = {"ts": round(ts, 3), "step": step, "state": state, **more}
         try:
-            fd = os.open(
-                self.path / "journal.jsonl",
-                os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
-                0o600,
-            )
-            try:
-                if (written := os.write(fd, line)) < len(line):
-                    os.ftruncate(fd, os.fstat(fd).st_size - written)
-            finally:
-                os.close(fd)
+            self._append((json.dumps(entry, ensure_ascii=False) + "\n").encode())
         except OSError as error:
             logger.warning(
                 "run %s: %s %s is not in its journal: %s", self.run_id, step, state, error
             )
+
+    def _append(self, line: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        fd = os.open(self.path / "journal.jsonl", flags, 0o600)
+        try:
+            if (written := os.write(fd, line)) < len(line):
+                os.ftruncate(fd, os.fstat(fd).st_size - written)
+        finally:
+            os.close(fd)
 
     def history(self) -> list[dict[str, Any]]:
         """The journal's lines, oldest first; one that is torn is left out."""
@@ -198,38 +215,37 @@ class RunDirectory:
         return [line for line in map(_object, lines) if line is not None]
 
     def read_trials(self) -> tuple[ScaleTrial, ...]:
-        """What each scale of the delta gave on dev; nothing where it was not written down."""
+        """What each scale of the delta gave on dev; nothing if it was not written down."""
         try:
-            return tuple(
-                codec.build(ScaleTrial, trial)
-                for trial in json.loads(self.scales.read_text(encoding="utf-8"))
-            )
+            trials = json.loads(self.scales.read_text(encoding="utf-8"))
+            return tuple(codec.build(ScaleTrial, trial) for trial in trials)
         except (OSError, ValueError):
             return ()
 
-    def write(self, place: Path, record: Any) -> None:
-        """A record (or plain value) as JSON, renamed into place."""
-        replace_file(place, codec.dumps(record) + "\n")
+    def write(self, path: Path, record: Any) -> None:
+        """Write a record (or plain value) as JSON, renamed into place."""
+        replace_file(path, codec.dumps(record) + "\n")
 
-    def read(self, place: Path, kind: type[T]) -> T:
-        """The record at `place`. Raises StoreError where it is missing or damaged."""
+    def read(self, path: Path, kind: type[T]) -> T:
+        """The record in a file. Raises StoreError if it is missing or damaged."""
         try:
-            return codec.loads(kind, place.read_text(encoding="utf-8"))
+            return codec.loads(kind, path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"{place} cannot be read: {error}",
+                f"{path} cannot be read: {error}",
                 f"The run {self.run_id} cannot go on; it is marked as failed and the next one "
                 "starts afresh.",
             ) from error
 
     @property
     def ended(self) -> bool:
+        """Whether the cycle is over, however it ended."""
         return self.outcome.exists()
 
     def clear(self) -> None:
-        """Deletes what only a cycle under way needs: models, checkpoints, and the Fisher, which a
-        version that shipped has a copy of.
+        """Delete what only a cycle under way needs.
 
+        That is models, checkpoints, and the Fisher, of which a version that shipped has a copy.
         What it learned from, and why it ended so, stays.
         """
         for model in (*self.path.glob("*.gguf"), *self.path.glob(".*.tmp")):

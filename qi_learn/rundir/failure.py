@@ -1,5 +1,6 @@
-"""Why a training ended: `error.json` in the run directory, written by the worker, read by the
-process that waits for it.
+"""Why a training ended: `error.json` in the run directory.
+
+The worker writes it; the process that waits for the worker reads it.
 """
 
 from __future__ import annotations
@@ -15,24 +16,25 @@ FILE = "error.json"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What happened, and what to do; both empty if the worker said nothing."""
+    """What happened, and what to do about it; both empty if the worker reported nothing."""
 
     what: str = ""
     hint: str = ""
 
 
 def write_failure(run: Path, what: str, hint: str) -> None:
-    """Rename the file into place. Raises OSError if the disk does not take it."""
+    """Write the file, renamed into place. Raises OSError if the disk does not take it."""
     replace_file(run / FILE, json.dumps({"what": what, "todo": hint}))
 
 
 def read_failure(run: Path) -> Failure:
-    """What the worker of the run directory left behind; empty if there is no file or it cannot be
-    read.
+    """What the worker of a run directory left behind.
+
+    Empty if there is no file or it cannot be read.
     """
     try:
-        words = json.loads((run / FILE).read_text(encoding="utf-8"))
-        return Failure(str(words["what"]), str(words["todo"]))
+        failure = json.loads((run / FILE).read_text(encoding="utf-8"))
+        return Failure(str(failure["what"]), str(failure["todo"]))
     except (OSError, ValueError, TypeError, KeyError):
         return Failure()
 

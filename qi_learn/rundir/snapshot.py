@@ -1,7 +1,7 @@
 """A frozen data set as files: what a cycle trains and is judged on, and can be shown to have been.
 
 `train`, `dev`, `gate`, `replay`, `anchors` and `yardsticks` are `.jsonl`, one example a line;
-`pairs` holds preferences. The last two are not there in data sets from before they were made.
+`pairs` holds preferences. The last two are missing in data sets from before they were made.
 `manifest.json` names every example and pair by its hash and every file by its sha256, and is
 renamed into place last: without it there is no snapshot, with it a snapshot is never written again.
 Loading checks all of it. Nothing here needs the database or anything but the standard library,
@@ -29,14 +29,17 @@ MANIFEST = "manifest.json"
 SPLITS: tuple[Split, ...] = ("train", "dev", "gate")
 FILES = (*SPLITS, "replay", "anchors", "yardsticks", "pairs")
 LATER = ("yardsticks", "pairs")
-"""Not there in data sets of before."""
-_GONE = "The cycle cannot go on with it: it is marked as failed, and the next one freezes a data set of its own."
+"""Missing in older data sets."""
+_GONE = (
+    "The cycle cannot go on with it: it is marked as failed, and the next one freezes a data set "
+    "of its own."
+)
 
 
 def save_snapshot(directory: Path, snapshot: Snapshot) -> None:
-    """Writes the files, the manifest last. What an interrupted attempt left is overwritten.
+    """Write the files, the manifest last. What an interrupted attempt left is overwritten.
 
-    Raises StoreError where a snapshot is there already, DiskFull where the files cannot be written.
+    Raises StoreError if there is a snapshot already, DiskFull if the files cannot be written.
     """
     if snapshot_ready(directory):
         raise StoreError(
@@ -49,22 +52,8 @@ def save_snapshot(directory: Path, snapshot: Snapshot) -> None:
             name: {"sha256": _write(directory / f"{name}.jsonl", records), "examples": len(records)}
             for name, records in _parts(snapshot).items()
         }
-        manifest = {
-            "format": FORMAT,
-            "id": snapshot.id,
-            "created": snapshot.created,
-            "base_digest": snapshot.base_digest,
-            "files": files,
-            "examples": [{"id": e.id, "hash": e.hash, "split": e.split} for e in snapshot.examples],
-            "replay": [e.hash for e in snapshot.replay],
-            "anchors": [e.hash for e in snapshot.anchors],
-            "pairs": [p.hash for p in snapshot.pairs],
-            "recalled": [
-                {"id": e.id, **codec.plain(e.recall)} for e in snapshot.replay if e.recall
-            ],
-            "dropped": dict(snapshot.dropped),
-        }
-        replace_file(directory / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        manifest = json.dumps(_new_manifest(snapshot, files), indent=1) + "\n"
+        replace_file(directory / MANIFEST, manifest)
     except OSError as error:
         raise DiskFull(
             f"The data set cannot be frozen in {directory}: {error}",
@@ -75,62 +64,85 @@ def save_snapshot(directory: Path, snapshot: Snapshot) -> None:
 def load_snapshot(directory: Path) -> Snapshot:
     """The snapshot, checked against its manifest.
 
-    Raises StoreError where it is incomplete or was changed.
+    Raises StoreError if it is incomplete or was changed.
     """
     manifest = _manifest(directory)
     try:
-        held = [name for name in FILES if name in manifest["files"] or name not in LATER]
-        parts = {
-            name: _read(Example, directory / f"{name}.jsonl", manifest["files"][name]["sha256"])
-            for name in held
-            if name != "pairs"
-        }
-        pairs = (
-            _read(Pair, directory / "pairs.jsonl", manifest["files"]["pairs"]["sha256"])
-            if "pairs" in held
-            else ()
-        )
-        snapshot = Snapshot(
-            id=manifest["id"],
-            created=manifest["created"],
-            base_digest=manifest["base_digest"],
-            examples=_in_order(manifest["examples"], parts),
-            replay=parts["replay"],
-            anchors=parts["anchors"],
-            dropped=manifest["dropped"],
-            pairs=pairs,
-            yardsticks=parts.get("yardsticks", ()),
-        )
-        listed = {
-            "replay": [e.hash for e in snapshot.replay],
-            "anchors": [e.hash for e in snapshot.anchors],
-            "pairs": [p.hash for p in snapshot.pairs],
-        }
+        snapshot = _snapshot(directory, manifest)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"The data set in {directory} cannot be read: {error}", _GONE) from error
-    if any(manifest.get(name, []) != hashes for name, hashes in listed.items()):
+    hashes = _hashes(snapshot)
+    if any(manifest.get(name, []) != listed for name, listed in hashes.items()):
         raise StoreError(f"The data set in {directory} is not what its manifest lists.", _GONE)
     return snapshot
 
 
 def recalled_in(directory: Path, turn: str) -> tuple[Split | None, Recall | None]:
-    """What a data set did with a turn, by its manifest alone: the split it is in, and why it is
-    replayed. Raises StoreError where there is no manifest.
+    """What a data set did with a turn, by its manifest alone: its split, and why it is replayed.
+
+    Raises StoreError if there is no manifest.
     """
     manifest = _manifest(directory)
     try:
         split = next((e["split"] for e in manifest["examples"] if e["id"] == turn), None)
-        found = next((e for e in manifest.get("recalled", ()) if e["id"] == turn), None)
-        return split, found and codec.build(
-            Recall, {name: value for name, value in found.items() if name != "id"}
-        )
+        recalled = next((e for e in manifest.get("recalled", ()) if e["id"] == turn), None)
+        fields = {name: value for name, value in (recalled or {}).items() if name != "id"}
+        return split, codec.build(Recall, fields) if recalled else None
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"The manifest in {directory} cannot be read: {error}", _GONE) from error
 
 
 def snapshot_ready(directory: Path) -> bool:
-    """Whether a snapshot is there, complete."""
+    """Whether there is a complete snapshot."""
     return (directory / MANIFEST).exists()
+
+
+def _new_manifest(snapshot: Snapshot, files: Mapping[str, Any]) -> dict[str, Any]:
+    examples = [{"id": e.id, "hash": e.hash, "split": e.split} for e in snapshot.examples]
+    recalled = [{"id": e.id, **codec.plain(e.recall)} for e in snapshot.replay if e.recall]
+    return {
+        "format": FORMAT,
+        "id": snapshot.id,
+        "created": snapshot.created,
+        "base_digest": snapshot.base_digest,
+        "files": files,
+        "examples": examples,
+        **_hashes(snapshot),
+        "recalled": recalled,
+        "dropped": dict(snapshot.dropped),
+    }
+
+
+def _hashes(snapshot: Snapshot) -> dict[str, list[str]]:
+    """The hashes of what is listed by hash alone."""
+    return {
+        "replay": [e.hash for e in snapshot.replay],
+        "anchors": [e.hash for e in snapshot.anchors],
+        "pairs": [p.hash for p in snapshot.pairs],
+    }
+
+
+def _snapshot(directory: Path, manifest: Mapping[str, Any]) -> Snapshot:
+    files = {name: file["sha256"] for name, file in dict(manifest["files"]).items()}
+    missing = [name for name in FILES if name not in files and name not in LATER]
+    if missing:
+        raise KeyError(missing[0])
+
+    def read(kind: type[T], name: str) -> tuple[T, ...]:
+        return _read(kind, directory / f"{name}.jsonl", files[name]) if name in files else ()
+
+    splits = {name: read(Example, name) for name in SPLITS}
+    return Snapshot(
+        id=manifest["id"],
+        created=manifest["created"],
+        base_digest=manifest["base_digest"],
+        examples=_in_order(manifest["examples"], splits),
+        replay=read(Example, "replay"),
+        anchors=read(Example, "anchors"),
+        dropped=manifest["dropped"],
+        pairs=read(Pair, "pairs"),
+        yardsticks=read(Example, "yardsticks"),
+    )
 
 
 def _parts(snapshot: Snapshot) -> Mapping[str, tuple[Example, ...] | tuple[Pair, ...]]:
@@ -143,7 +155,7 @@ def _parts(snapshot: Snapshot) -> Mapping[str, tuple[Example, ...] | tuple[Pair,
 
 
 def _write(path: Path, records: Iterable[Example | Pair]) -> str:
-    """Writes one file so that it is on the disk before the manifest can name it; its sha256."""
+    """Write one file, so that it is on the disk before the manifest can name it; its sha256."""
     seal = hashlib.sha256()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
@@ -178,20 +190,20 @@ def _read(kind: type[T], path: Path, sha256: str) -> tuple[T, ...]:
 
 
 def _in_order(
-    listed: Iterable[Mapping[str, str]], parts: Mapping[str, tuple[Example, ...]]
+    listed: Iterable[Mapping[str, str]], splits: Mapping[Split, tuple[Example, ...]]
 ) -> tuple[Example, ...]:
-    """The new examples as they were, oldest first: each file keeps its own order, the manifest says
-    how they go together.
+    """The new examples in their first order, oldest first.
+
+    Each file keeps its own order; the manifest says how they go together.
     """
-    waiting: dict[str, Iterator[Example]] = {name: iter(parts[name]) for name in SPLITS}
+    waiting: dict[str, Iterator[Example]] = {name: iter(splits[name]) for name in SPLITS}
     examples = []
     for entry in listed:
         example = next(waiting[entry["split"]], None)
         if example is None or (example.id, example.hash) != (entry["id"], entry["hash"]):
             raise ValueError(
-                f"{entry['split']}.jsonl does not hold the example {entry['id']} where the manifest "
-                ""
-                "lists it"
+                f"{entry['split']}.jsonl does not hold the example {entry['id']} where the "
+                "manifest lists it"
             )
         examples.append(example)
     if any(next(rest, None) is not None for rest in waiting.values()):

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from qi_learn import codec
 from qi_learn.cycle.context import Cycle
 from qi_learn.paths import Paths
 from qi_learn.rundir.directory import RunDirectory, RunRequest
@@ -25,7 +26,7 @@ def _run(
     run = RunDirectory(paths.runs / name)
     run.path.mkdir(parents=True)
     run.write(run.request, RunRequest(name, "", 0.0, "", 0, 0, "/base.gguf", "1.0.0"))
-    run.write(run.plan, replace(a_plan(), run_id=name, base_digest=base))
+    run.write(run.plan, codec.changed(a_plan(), run_id=name, base_digest=base))
     if trained:
         run.write(run.result, replace(RESULT, steps=steps))
     return run

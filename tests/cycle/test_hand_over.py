@@ -1,5 +1,5 @@
 """The only GPU changes hands: a cycle's process, a gateway, a server that holds models, an
-nvidia-smi; and somebody who asks in the middle of it.
+nvidia-smi; and a request in the middle of it.
 
 The worker is a small program that keeps its place until it is told to stop: there is no GPU here on
 which to train.
@@ -15,11 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from qi_learn import codec
 from qi_learn.paths import Paths
 from qi_learn.rundir.activity import held
 from qi_learn.rundir.directory import RunDirectory, RunRequest
@@ -63,7 +64,7 @@ class Box:
         """The cycle in a process group of its own."""
         env = {**os.environ, "QI_LEARN_HOME": str(self.paths.data.parent), "PYTHONPATH": str(ROOT)}
         with self.run.log.open("ab") as log:
-            command = [sys.executable, "-m", "qi_learn.cycle.learn", str(self.run.path)]
+            command = [sys.executable, "-m", "qi_learn.cycle", str(self.run.path)]
             return subprocess.Popen(
                 command, stdout=log, stderr=log, env=env, start_new_session=True
             )
@@ -104,7 +105,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
     run = RunDirectory(paths.runs / "R1")
     run.path.mkdir()
     save_snapshot(run.snapshot, a_snapshot())
-    run.write(run.plan, replace(a_plan(), device="cuda:0", base_gguf=str(base)))
+    run.write(run.plan, codec.changed(a_plan(), device="cuda:0", base_gguf=str(base)))
     with FakeModels(tmp_path / "models") as server, a_gateway(server.url, home) as gateway:
         list(server.make(MODEL, {"model": server.put(gguf()), "template": "{{ .Prompt }}"}))
         server.memory[MODEL] = 900_000
@@ -153,7 +154,7 @@ def test_a_cycle_that_is_killed_leaves_no_traffic_held(box: Box) -> None:
     began = time.monotonic()
     assert box.chat().status.split()[1] == "200"
     assert time.monotonic() - began < 5
-    assert box.paths.hold.exists(), "nobody tidied up: it is the lock that counts"
+    assert box.paths.hold.exists(), "nothing tidied up: it is the lock that counts"
 
 
 def test_a_cancelled_training_gives_the_gpu_back(box: Box) -> None:

@@ -1,4 +1,4 @@
-"""Is it time to learn: every threshold alone, with what is missing, and a clock that is set back."""
+"""Whether it is time to learn: every threshold alone, what is missing, a clock that is set back."""
 
 from __future__ import annotations
 

@@ -90,9 +90,10 @@ def test_an_example_is_the_prompt_that_was_read_and_the_answer_with_the_kept_tex
     t = turn(messages=(Message("system", "Be terse."), Message("user", "Area of a circle?")))
     example = build(server, smollm, interaction(t, suggestion(t, final=KEPT)))
     assert isinstance(example, Example)
-    assert (
-        example.prompt
-        == "<|im_start|>system\nBe terse.<|im_end|>\n<|im_start|>user\nArea of a circle?<|im_end|>\n<|im_start|>assistant\n"
+    assert example.prompt == (
+        "<|im_start|>system\nBe terse.<|im_end|>\n"
+        "<|im_start|>user\nArea of a circle?<|im_end|>\n"
+        "<|im_start|>assistant\n"
     )
     assert example.target == ANSWER.replace(CODE, KEPT)
     assert b"".join(smollm.pieces(example.prompt_ids)).decode() == example.prompt

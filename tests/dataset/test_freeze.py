@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from qi_learn.dataset.freeze import freeze
+from qi_learn.dataset.examples import RenderCache, Serving
+from qi_learn.dataset.freeze import DataSetRequest, freeze
 from qi_learn.errors import Refused
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
@@ -55,12 +56,20 @@ def server() -> Iterator[RenderingServer]:
 
 
 def freeze_it(
-    store: Store, server: RenderingServer, vocabulary: Vocabulary, **changes: Any
+    store: Store,
+    server: RenderingServer,
+    vocabulary: Vocabulary,
+    *,
+    settings: Settings = SETTINGS,
+    base_digest: str = "B",
+    cache: Path | None = None,
+    **changes: Any,
 ) -> Snapshot:
     with Ollama(server.url) as client:
-        values: dict[str, Any] = {"run_id": "R1", "model": "qi-agent:v1.0.0", "settings": SETTINGS, "earlier": [], "learned": set(), "base_digest": "B",
-                                  "seed": 0, "now": 5.0, **changes}  # fmt: skip
-        return freeze(store, server=client, vocabulary=vocabulary, **values)
+        values: dict[str, Any] = {"run_id": "R1", "seed": 0, "earlier": (), "learned": frozenset()}
+        request = DataSetRequest(created=5.0, **values | changes)
+        serving = Serving(client, "qi-agent:v1.0.0", base_digest, vocabulary, RenderCache(cache))
+        return freeze(store, request, serving, settings)
 
 
 def test_the_newest_sessions_judge_and_everything_is_counted(
@@ -109,7 +118,7 @@ def test_a_second_cycle_takes_what_is_new_and_replays_what_trained(
     save_snapshot(done.snapshot, first)
     work(store, {"e": 5, "f": 5, "g": 5}, first=20)
     learned = {e.id for e in first.examples}
-    store.execute("DELETE FROM turns WHERE id = 'turn-0000'")  # somebody had it forgotten
+    store.execute("DELETE FROM turns WHERE id = 'turn-0000'")  # it was forgotten on request
     second = freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned)
     assert {e.session for e in second.examples} == {"e", "f", "g"}
     assert {e.id for e in second.replay} == {e.id for e in first.split("train")} - {"turn-0000"}
@@ -145,10 +154,10 @@ def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
     runs = [RunDirectory(tmp_path / name) for name in ("R1", "R2")]
     save_snapshot(runs[0].snapshot, first)
     kept, lost, *others = first.split("train")
-    runs[0].write(runs[0].memory, RecallLog({}, {e.id: 1.0 for e in first.split("train")}, {}))
+    runs[0].write(runs[0].recall_log, RecallLog({}, {e.id: 1.0 for e in first.split("train")}, {}))
     save_snapshot(runs[1].snapshot, Snapshot("R2", 6.0, "B", (), (kept, lost)))
     runs[1].write(
-        runs[1].memory, RecallLog({kept.id: 1.0, lost.id: 2.0}, {}, {kept.id: 2, lost.id: 2})
+        runs[1].recall_log, RecallLog({kept.id: 1.0, lost.id: 2.0}, {}, {kept.id: 2, lost.id: 2})
     )
     work(store, {"e": 5, "f": 5, "g": 5}, first=20)
     learned = {e.id for e in first.examples}
@@ -174,16 +183,16 @@ def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
     }
 
     def forgotten(scale: float) -> bool | None:
-        """Whether `lost` counts as forgotten where the first run's change went live at this scale."""
+        """Whether `lost` counts as forgotten if the first run's change went live at this scale."""
         runs[0].write(runs[0].packed, Packed("", "", scale, (), 0, 0, 0.0))
         again = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned)
         recall = {e.id: e.recall for e in again.replay}[lost.id]
-        return recall and recall.forgotten
+        return recall.forgotten if recall else None
 
     assert forgotten(1.0) is True
     assert forgotten(0.5) is None, "half of the change never knew it as well as the whole did"
     runs[0].packed.unlink()
-    runs[1].memory.write_text("{")  # damaged: not known
+    runs[1].recall_log.write_text("{")  # damaged: not known
     again = freeze_it(store, server, vocabulary, run_id="R3", earlier=runs, learned=learned)
     assert {e.id: e.recall for e in again.replay}[lost.id] == Recall("R1", 1, 1, 0, None, 1.0)
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from qi_learn.dataset.freeze import freeze
+from qi_learn.dataset.examples import RenderCache, Serving
+from qi_learn.dataset.freeze import DataSetRequest, freeze
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Event, Feedback, Message, Pair, Snapshot, Suggestion, Turn
@@ -63,12 +64,18 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def frozen(
-    store: Store, server: RenderingServer, vocabulary: Vocabulary, **changes: Any
+    store: Store,
+    server: RenderingServer,
+    vocabulary: Vocabulary,
+    *,
+    settings: Settings = SETTINGS,
+    **changes: Any,
 ) -> Snapshot:
     with Ollama(server.url) as client:
-        values: dict[str, Any] = {"run_id": "R1", "model": "qi-agent:v1.0.0", "settings": SETTINGS, "earlier": [], "learned": set(), "base_digest": "B",
-                                  "seed": 0, "now": 5.0, **changes}  # fmt: skip
-        return freeze(store, server=client, vocabulary=vocabulary, **values)
+        values: dict[str, Any] = {"run_id": "R1", "seed": 0, "earlier": (), "learned": frozenset()}
+        request = DataSetRequest(created=5.0, **values | changes)
+        serving = Serving(client, "qi-agent:v1.0.0", "B", vocabulary, RenderCache())
+        return freeze(store, request, serving, settings)
 
 
 def text(vocabulary: Vocabulary, ids: tuple[int, ...]) -> str:
@@ -78,7 +85,7 @@ def text(vocabulary: Vocabulary, ids: tuple[int, ...]) -> str:
 def reject(
     store: Store, of: Turn, *, rating: int | None = None, suggested: str = CODE, **seen: Any
 ) -> None:
-    """A turn of whose answer nothing is in any file, seen or rated so."""
+    """Store a turn of whose answer no file holds anything, as it was seen or rated."""
     save_turn(store, of)
     start = of.answer.find(suggested)
     if start >= 0:
@@ -286,19 +293,18 @@ def test_what_nothing_was_kept_of_is_a_reject(
     reject(store, seen)
     rated = turn(1, session="e", answer="I cannot do that.")
     reject(store, rated, rating=1, accepted=None)
-    for n, (seen_as, rating, more) in enumerate(
-        [
-            ({"accepted": None}, None, {}),  # unknown is not no
-            ({}, 5, {}),  # not in any file, but liked
-            ({"correction": "x = 1"}, None, {}),  # there is something better
-            ({}, None, {"done_reason": "length", "answer": ANSWER[:-10]}),
-            ({}, None, {"cancelled": True}),
-            ({}, None, {"answer_extra": {"thinking": "Hm."}}),
-            ({}, None, {"answer": ANSWER.replace("area", "[REDACTED:aws-key:ab12]")}),
-            ({}, None, {"answer": ANSWER + "\nAKIAIOSFODNN7EXAMPLQ"}),
-            ({}, None, {"prompt_tokens": 1}),
-        ]
-    ):
+    others: list[tuple[dict[str, Any], int | None, dict[str, Any]]] = [
+        ({"accepted": None}, None, {}),  # unknown is not no
+        ({}, 5, {}),  # not in any file, but liked
+        ({"correction": "x = 1"}, None, {}),  # there is something better
+        ({}, None, {"done_reason": "length", "answer": ANSWER[:-10]}),
+        ({}, None, {"cancelled": True}),
+        ({}, None, {"answer_extra": {"thinking": "Hm."}}),
+        ({}, None, {"answer": ANSWER.replace("area", "[REDACTED:aws-key:ab12]")}),
+        ({}, None, {"answer": ANSWER + "\nAKIAIOSFODNN7EXAMPLQ"}),
+        ({}, None, {"prompt_tokens": 1}),
+    ]
+    for n, (seen_as, rating, more) in enumerate(others):
         reject(
             store,
             turn(10 + n, session="e", question=f"Other {n}", **more),

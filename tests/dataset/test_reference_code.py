@@ -59,15 +59,20 @@ def test_texts_are_pieces_of_the_source_that_do_not_overlap() -> None:
 
 
 def test_another_process_makes_the_same_texts() -> None:
-    script = "import hashlib; from qi_learn import generic as g; print(hashlib.sha256(repr((g.anchors(), g.probes(), g.yardsticks())).encode()).hexdigest())"
+    script = (
+        "import hashlib\n"
+        "from qi_learn.dataset import reference_code as g\n"
+        "texts = repr((g.anchors(), g.probes(), g.yardsticks()))\n"
+        "print(hashlib.sha256(texts.encode()).hexdigest())\n"
+    )
     environments = [{"PYTHONHASHSEED": seed, "PYTHONPATH": "."} for seed in ("1", "2")]
-    said = [
+    digests = [
         subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=env
         ).stdout
         for env in environments
     ]
-    assert said[0] == said[1]
+    assert digests[0] == digests[1]
 
 
 def test_a_missing_module_is_replaced_by_the_next() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,11 +16,11 @@ from qi_learn.dataset.replay import LONGEST, replay, why
 from qi_learn.records import Example, Recall, RecallLog, Snapshot
 
 
-def example(n: int, session: str = "s", **more: object) -> Example:
-    values: dict[str, object] = {"split": "train", **more}
+def example(n: int, session: str = "s", **more: Any) -> Example:
+    values: dict[str, Any] = {"split": "train", **more}
     return Example(
         f"t{n}", f"h{n}", "p", "t", (1,), (2, 3), (True, False), session=session, **values
-    )  # type: ignore[arg-type]
+    )
 
 
 def snapshot(
@@ -75,7 +76,7 @@ def test_what_is_gone_or_secret_is_not_replayed_and_leaves_its_place_to_another(
         base_digest="B",
         seed=0,
         capacity=4,
-        forgotten={plain[0]},
+        gone={plain[0]},
         secret=lambda e: e.id == plain[1],
     )
     assert len(found) == 4
@@ -115,18 +116,18 @@ def test_what_was_replayed_before_weighs_as_one_training_example() -> None:
 
 def lives(cycles: int, known: Mapping[int, float], *, learned: float | None = 1.0) -> list[int]:
     """The cycles in which an example is due that is learned in cycle 0 and replayed whenever it is
-    due; `known`: its NLL by cycle where it is not 1.0.
+    due; `known`: its NLL by cycle, 1.0 in all others.
     """
     chain = [snapshot(example(1), run="r0")]
-    memories = {"r0": RecallLog({}, {} if learned is None else {"t1": learned}, {})}
+    logs = {"r0": RecallLog({}, {} if learned is None else {"t1": learned}, {})}
     due = []
     for cycle in range(1, cycles):
-        (found,) = replay(chain, [], base_digest="B", seed=0, memories=memories)
+        (found,) = replay(chain, [], base_digest="B", seed=0, recall_logs=logs)
         assert found.recall is not None
         replayed = (found,) if found.recall.overdue >= 0 else ()
         due += [cycle] if replayed else []
         chain.append(snapshot(replayed=replayed, run=f"r{cycle}"))
-        memories[f"r{cycle}"] = RecallLog(
+        logs[f"r{cycle}"] = RecallLog(
             {"t1": known.get(cycle, 1.0)} if replayed else {}, {}, {"t1": 2} if replayed else {}
         )
     return due
@@ -161,11 +162,11 @@ def test_what_no_step_had_a_place_for_is_not_counted_as_replayed() -> None:
         snapshot(example(1), example(2), run="r0"),
         Snapshot("r1", 0.0, "B", (), (example(1), example(2))),
     ]
-    memories = {
+    logs = {
         "r0": RecallLog({}, {"t1": 1.0, "t2": 1.0}, {}),
         "r1": RecallLog({"t1": 1.0}, {}, {"t1": 3}),
     }
-    found = replay(chain, [], base_digest="B", seed=0, memories=memories)
+    found = replay(chain, [], base_digest="B", seed=0, recall_logs=logs)
     assert [(e.id, e.recall.replayed, e.recall.overdue) for e in found if e.recall] == [
         ("t2", 0, 1),
         ("t1", 1, -1),
@@ -175,11 +176,11 @@ def test_what_no_step_had_a_place_for_is_not_counted_as_replayed() -> None:
 def test_a_version_that_was_rolled_back_leaves_no_trace() -> None:
     """Its run is not in the chain, so what it replayed is as due as before."""
     chain = [snapshot(example(1), run="r0")]
-    memories = {
+    logs = {
         "r0": RecallLog({}, {"t1": 1.0}, {}),
         "undone": RecallLog({"t1": 1.0}, {}, {"t1": 1}),
     }
-    (found,) = replay(chain, [], base_digest="B", seed=0, memories=memories)
+    (found,) = replay(chain, [], base_digest="B", seed=0, recall_logs=logs)
     assert found.recall is not None
     assert (found.recall.overdue, found.recall.replayed) == (0, 0)
 
@@ -198,14 +199,14 @@ def test_of_two_drawn_together_the_more_surprising_comes_first() -> None:
                 [],
                 base_digest="B",
                 seed=seed,
-                memories={"r0": RecallLog({}, surprise, {})},
+                recall_logs={"r0": RecallLog({}, surprise, {})},
                 capacity=20,
             )
         )
         means.append(sum(surprise[i] for i in found) / 20)
-    assert (
-        25 < sum(means) / 20 < 27.5
-    )  # by chance 19.5, winners of random pairs 26.2; the twenty most surprising, which would be noise, 29.5
+    # by chance 19.5, winners of random pairs 26.2; the twenty most surprising, which would be
+    # noise, 29.5
+    assert 25 < sum(means) / 20 < 27.5
     assert max(means) < 29.5
 
 
@@ -216,14 +217,14 @@ def test_whatever_is_known_everything_that_fits_is_there_once(
 ) -> None:
     first = snapshot(*(example(n) for n in range(len(values))), run="r0")
     memory = RecallLog({}, {f"t{n}": v for n, v in enumerate(values) if v is not None}, {})
-    found = ids(replay([first], [], base_digest="B", seed=seed, memories={"r0": memory}))
+    found = ids(replay([first], [], base_digest="B", seed=seed, recall_logs={"r0": memory}))
     assert sorted(found) == sorted(e.id for e in first.examples)
 
 
 def test_a_more_overdue_one_comes_before_a_more_surprising_one() -> None:
     chain = [snapshot(example(1), run="r0"), snapshot(example(2), run="r1")]
-    memories = {"r0": RecallLog({}, {"t1": 0.1}, {}), "r1": RecallLog({}, {"t2": 9.0}, {})}
-    assert ids(replay(chain, [], base_digest="B", seed=0, memories=memories, capacity=1)) == ["t1"]
+    logs = {"r0": RecallLog({}, {"t1": 0.1}, {}), "r1": RecallLog({}, {"t2": 9.0}, {})}
+    assert ids(replay(chain, [], base_digest="B", seed=0, recall_logs=logs, capacity=1)) == ["t1"]
 
 
 # --- in words -------------------------------------------------------------------------------------

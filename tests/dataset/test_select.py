@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from qi_learn.dataset.select import candidates
+from qi_learn.dataset.select import Selection, select_learnables
 from qi_learn.records import Message
 from qi_learn.settings import Settings, TrainSettings
 from qi_learn.store.database import Store, open_store
+from qi_learn.store.learnables import learnable_turns
 from tests.support.dataset_world import keep, suggestion, turn, work
 
 SETTINGS = Settings()
@@ -22,21 +24,23 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
+def selected(
+    store: Store, settings: Settings = SETTINGS, *, learned: Set[str] = frozenset()
+) -> Selection:
+    threshold = settings.train.quality_threshold
+    return select_learnables(learnable_turns(store, threshold=threshold, learned=learned))
+
+
 def test_what_is_good_enough_comes_oldest_first(store: Store) -> None:
     for n, score in ((2, 0.9), (0, 0.7), (1, 0.69)):
         t = turn(n)
         keep(store, t, suggestion(t, final=f"x = {n}\n"), score=score)
-    found = candidates(store, SETTINGS, learned=set())
-    assert [c.id for c in found.candidates] == ["turn-0000", "turn-0002"]
-    assert found.candidates[1].group == ("web", "code_generation")
-    assert found.candidates[1].target.code == "x = 2"
+    found = selected(store)
+    assert [c.id for c in found.learnables] == ["turn-0000", "turn-0002"]
+    assert found.learnables[1].group == ("web", "code_generation")
+    assert found.learnables[1].target.code == "x = 2"
     assert (
-        len(
-            candidates(
-                store, Settings(train=TrainSettings(quality_threshold=0.6)), learned=set()
-            ).candidates
-        )
-        == 3
+        len(selected(store, Settings(train=TrainSettings(quality_threshold=0.6))).learnables) == 3
     )
 
 
@@ -44,12 +48,12 @@ def test_what_a_live_version_learned_is_done_and_so_is_what_says_the_same(store:
     for n, question in enumerate(["one", "two", "one", "  one\n"]):
         t = turn(n, question=question)
         keep(store, t, suggestion(t, final="x = 1\n" if n < 3 else "x = 1  \n"))
-    assert [c.id for c in candidates(store, SETTINGS, learned=set()).candidates] == [
+    assert [c.id for c in selected(store).learnables] == [
         "turn-0000",
         "turn-0001",
     ]
-    found = candidates(store, SETTINGS, learned={"turn-0002"})
-    assert [c.id for c in found.candidates] == ["turn-0001"]
+    found = selected(store, learned={"turn-0002"})
+    assert [c.id for c in found.learnables] == ["turn-0001"]
     assert found.dropped == {"says the same as another": 2}
 
 
@@ -57,7 +61,7 @@ def test_two_answers_to_one_question_are_two_examples(store: Store) -> None:
     for n in range(2):
         t = turn(n, question="same")
         keep(store, t, suggestion(t, final=f"if a:\n    b = {n}\n"))
-    assert len(candidates(store, SETTINGS, learned=set()).candidates) == 2
+    assert len(selected(store).learnables) == 2
 
 
 def test_the_system_prompt_is_part_of_the_question(store: Store) -> None:
@@ -69,7 +73,7 @@ def test_the_system_prompt_is_part_of_the_question(store: Store) -> None:
             request={"system": f"Project {n}"},
         )
         keep(store, t, suggestion(t, final="x = 1\n"))
-    assert len(candidates(store, SETTINGS, learned=set()).candidates) == 2
+    assert len(selected(store).learnables) == 2
 
 
 @pytest.mark.parametrize(
@@ -92,32 +96,33 @@ def test_the_system_prompt_is_part_of_the_question(store: Store) -> None:
     ],
 )
 def test_what_must_not_be_learned_is_counted_by_its_reason(
-    store: Store, changes: dict[str, object], final: str, reason: str
+    store: Store, changes: dict[str, Any], final: str, reason: str
 ) -> None:
     t = turn(0, **changes)
     keep(store, t, suggestion(t, final=final))
-    found = candidates(store, SETTINGS, learned=set())
-    assert found.candidates == ()
+    found = selected(store)
+    assert found.learnables == ()
     assert found.dropped == {reason: 1}
 
 
 def test_cancelled_and_failed_turns_are_never_candidates(store: Store) -> None:
-    for n, changes in enumerate(({"cancelled": True}, {"status": 500})):
+    failures: list[dict[str, Any]] = [{"cancelled": True}, {"status": 500}]
+    for n, changes in enumerate(failures):
         t = turn(n, **changes)
         keep(store, t, suggestion(t, final="x = 1\n"))
-    assert candidates(store, SETTINGS, learned=set()).candidates == ()
+    assert selected(store).learnables == ()
 
 
 def test_a_secret_in_the_question_is_no_reason_but_is_known(store: Store) -> None:
     t = turn(0, question="Use [REDACTED:token:0af3] here")
     keep(store, t, suggestion(t, final="x = 1\n"), redacted=True)
-    (found,) = candidates(store, SETTINGS, learned=set()).candidates
+    (found,) = selected(store).learnables
     assert found.redacted
 
 
 def test_sessions_come_from_the_turns(store: Store) -> None:
     work(store, {"a": 2, "b": 1})
-    assert [c.session for c in candidates(store, SETTINGS, learned=set()).candidates] == [
+    assert [c.session for c in selected(store).learnables] == [
         "a",
         "a",
         "b",

@@ -5,6 +5,7 @@ data is refused with what is missing.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,11 +20,11 @@ from qi_learn.records import Example
 from tests.support.dataset_world import interaction, turn
 
 
-def example(n: int, session: str = "s", **more: object) -> Example:
-    values: dict[str, object] = {"split": "train", **more}
+def example(n: int, session: str = "s", **more: Any) -> Example:
+    values: dict[str, Any] = {"split": "train", **more}
     return Example(
         f"t{n}", f"h{n}", "p", "t", (1,), (2, 3), (True, False), session=session, **values
-    )  # type: ignore[arg-type]
+    )
 
 
 def test_the_newest_sessions_judge_a_tenth_of_the_rest_chooses() -> None:

@@ -1,8 +1,9 @@
-"""What should have been answered: the served answer with the kept texts in the place of its code."""
+"""What should have been answered: the served answer with the kept texts in place of its code."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,11 @@ def test_code_is_moved_as_one_piece(code: str, indent: str, moved: str) -> None:
 
 
 def test_all_blocks_of_an_answer_are_one_target_and_undecided_ones_stay() -> None:
-    answer = "A\n```python\na = some_function(1)\n```\nB\n```sh\nls\n```\nC\n```python\nb = other(2)\n```\n"
+    answer = (
+        "A\n```python\na = some_function(1)\n```\n"
+        "B\n```sh\nls\n```\n"
+        "C\n```python\nb = other(2)\n```\n"
+    )
     t = turn(answer=answer)
     first, last = (
         suggestion(t, "a = some_function(1)\n", final="a = 3\n"),
@@ -134,9 +139,7 @@ def test_a_correction_replaces_the_block_it_is_most_like() -> None:
 
 
 def test_a_rewritten_block_stays_in_its_own_place() -> None:
-    """A text that was rewritten beyond likeness is a correction too, but it is known where it
-    stands.
-    """
+    """A text that was rewritten beyond likeness is a correction too, but its place is known."""
     t = turn(answer="```python\ntotal = compute_all(rows, limit=5)\n```\n" + ANSWER)
     rewritten = "def sum_of(r):\n    return sum(r)\n"
     place = suggestion(t, "total = compute_all(rows, limit=5)\n", final=rewritten)
@@ -202,11 +205,12 @@ def test_arguments_that_come_as_text_are_read_and_broken_ones_are_not_learned() 
     target = target_of(interaction(turn(answer="", answer_extra={"tool_calls": [as_text]})))
     assert isinstance(target, Target)
     assert target.calls == (CALL,)
-    for broken in (
+    unreadable: list[dict[str, Any]] = [
         {"function": {"name": "write", "arguments": "{"}},
         {"function": {"arguments": {}}},
         {"function": {"name": "f", "arguments": "[1]"}},
-    ):
+    ]
+    for broken in unreadable:
         assert target_of(
             interaction(turn(answer="", answer_extra={"tool_calls": [broken]}))
         ) == Skipped("a tool call that cannot be read")

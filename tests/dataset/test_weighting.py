@@ -91,4 +91,4 @@ def test_whatever_the_weights_a_third_of_the_examples_carry_them(weights: list[f
     assert math.fsum(found) == pytest.approx(len(weights))
     assert effective(found) >= len(weights) / 3 * (1 - 1e-9)
     order = sorted(range(len(weights)), key=weights.__getitem__)
-    assert [found[i] for i in order] == sorted(found)  # nobody overtakes anybody
+    assert [found[i] for i in order] == sorted(found)  # none overtakes another
