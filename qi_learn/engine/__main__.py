@@ -29,8 +29,8 @@ from aiohttp import web
 
 from qi_learn.engine.app import build_app
 from qi_learn.engine.library import Engine
+from qi_learn.engine.model_store import ModelStore
 from qi_learn.engine.models import LoadedModels
-from qi_learn.engine.store import ModelStore
 from qi_learn.errors import QiError, SettingsError
 from qi_learn.loopback import is_loopback_address
 from qi_learn.outside.llama_cpp_library import load_library

@@ -35,10 +35,10 @@ from qi_learn.engine.library import (
     preset_messages,
     read_config,
 )
+from qi_learn.engine.model_store import Manifest
 from qi_learn.engine.models import Loaded
 from qi_learn.engine.replies import BodyError, read_body, stream
 from qi_learn.engine.sampling import Sampling, grammar_for, sampling_from
-from qi_learn.engine.store import Manifest
 from qi_learn.engine.template import render_chat
 from qi_learn.errors import ServerError
 from qi_learn.outside.llama_cpp import Vocabulary
@@ -245,7 +245,7 @@ def _refuse(
     would be an answer to another question.
     """
     if body.get("tools"):
-        raise ServerError(f"{manifest.name.manifest} does not support tools", status=400)
+        raise ServerError(f"{manifest.name.full} does not support tools", status=400)
     if body.get("think"):
         raise ServerError(f'"{text}" does not support thinking', status=400)
     if body.get("images") or any(message.get("images") for message in messages):
@@ -255,7 +255,7 @@ def _refuse(
     if body.get("suffix") and "insert" not in read_config(engine.store, manifest).get(
         "capabilities", []
     ):
-        raise ServerError(f"{manifest.name.manifest} does not support insert", status=400)
+        raise ServerError(f"{manifest.name.full} does not support insert", status=400)
 
 
 def _with_presets(

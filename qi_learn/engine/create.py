@@ -25,8 +25,8 @@ from qi_learn.engine.library import (
     full_or_failed,
     parameters_of,
 )
+from qi_learn.engine.model_store import Layer, ModelStore, parse_digest
 from qi_learn.engine.replies import NDJSON, dumps, error_text, read_body, reply, status_of, stream
-from qi_learn.engine.store import Layer, ModelStore, parse_digest
 from qi_learn.errors import ModelError, NotFound, QiError, ServerError
 from qi_learn.outside.gguf import GgufFile, is_gguf, read_head
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary

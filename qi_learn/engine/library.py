@@ -17,9 +17,9 @@ from typing import Any
 
 from aiohttp import web
 
+from qi_learn.engine.model_store import Manifest, ModelStore, parse_digest
 from qi_learn.engine.models import LoadedModels
 from qi_learn.engine.replies import read_body, reply, reply_v1, stamp_text
-from qi_learn.engine.store import Manifest, ModelStore, parse_digest
 from qi_learn.errors import DiskFull, NotFound, ServerError, StoreError
 from qi_learn.outside.gguf import Array, GgufFile, read_head
 from qi_learn.outside.ollama_names import ModelName, read_name

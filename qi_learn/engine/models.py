@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from qi_learn.engine.store import Manifest, ModelStore
+from qi_learn.engine.model_store import Manifest, ModelStore
 from qi_learn.errors import StoreError
 from qi_learn.outside.llama_cpp import Model
 

@@ -36,9 +36,14 @@ class ModelName:
         return short if self.namespace == NAMESPACE else f"{self.namespace}/{short}"
 
     @property
+    def full(self) -> str:
+        """The name with nothing left out: `registry.ollama.ai/library/qi-agent:v1.1.0`."""
+        return f"{self.host}/{self.namespace}/{self.model}:{self.tag}"
+
+    @property
     def key(self) -> str:
-        """Equal for two names that mean the same model."""
-        return "/".join((self.host, self.namespace, self.model, self.tag)).lower()
+        """The same for two names of one model."""
+        return self.full.lower()
 
     @property
     def manifest(self) -> PurePosixPath:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from qi_learn.engine.create import human_count
 from qi_learn.engine.library import keep_alive_seconds
-from qi_learn.engine.store import Layer, ModelStore, parse_digest
+from qi_learn.engine.model_store import Layer, ModelStore, parse_digest
 from qi_learn.errors import ModelError, NotFound, ServerError, StoreError
 from qi_learn.outside.gguf import Array, read_head
 from qi_learn.outside.ollama_names import ModelName, read_name
