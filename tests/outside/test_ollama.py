@@ -17,7 +17,8 @@ import httpx
 import pytest
 
 from qi_learn.errors import DiskFull, ModelError, NotFound, ServerError, ServerUnreachable
-from qi_learn.outside.ollama import Ollama, translate
+from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_http import translate
 from qi_learn.outside.ollama_names import check_digest, parse_name, same_name
 from tests.support import fake_models_server as fake
 
@@ -333,7 +334,7 @@ def test_nobody_there() -> None:
         port = taken.getsockname()[1]
     with Ollama(f"http://127.0.0.1:{port}") as server:
         assert not server.reachable()
-        with pytest.raises(ServerUnreachable, match="Nobody answers"):
+        with pytest.raises(ServerUnreachable, match="No server answers"):
             server.models()
 
 
