@@ -20,7 +20,8 @@ import pytest
 import torch
 import transformers
 
-from qi_learn.outside.llama_cpp import Model, load_vocabulary, score_sequences
+from qi_learn.outside.llama_cpp import Model, load_vocabulary
+from qi_learn.outside.llama_cpp_nll import score_sequences
 from tests.support.engine_server import Server, running_engine
 from tests.support.tiny_models import CHATML, write_tiny_model
 

@@ -15,7 +15,8 @@ import torch
 import transformers
 
 from qi_learn.errors import ModelError, UnsupportedArchitecture
-from qi_learn.outside.llama_cpp import BATCH_TOKENS, Model, load_vocabulary, score_sequences
+from qi_learn.outside.llama_cpp import BATCH_TOKENS, Model, load_vocabulary
+from qi_learn.outside.llama_cpp_nll import score_sequences
 from tests.support.tiny_models import CHATML, write_tiny_model
 
 Sequence = tuple[list[int], list[int], list[bool]]
@@ -91,15 +92,15 @@ def test_sharing_order_and_repetition_give_the_same_numbers(model: Path) -> None
 
 
 def test_a_vocabulary_with_many_outputs_is_cut_into_parts(model: Path) -> None:
-    """Where logits of a whole batch would not fit, several evaluations give the same answer."""
-    from qi_learn.outside import llama_cpp
+    """If the logits of a whole batch would not fit, several evaluations give the same answer."""
+    from qi_learn.outside import llama_cpp_nll
 
     sequences = _random_sequences(4, 200)
     whole = score_sequences(model, sequences, context=1024, threads=1)
-    rows = [llama_cpp._Row(*s) for s in sequences]
+    rows = [llama_cpp_nll._Row(*s) for s in sequences]
     with Model(model, context=1024, sequences=4, threads=1) as loaded:
         loaded.outputs = 7
-        llama_cpp._score_group(loaded, rows)
+        llama_cpp_nll._score_group(loaded, rows)
     for row, score in zip(rows, whole, strict=True):
         assert row.result().nll == pytest.approx(score.nll, rel=1e-4)
 
