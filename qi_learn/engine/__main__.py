@@ -28,7 +28,7 @@ from pathlib import Path
 from aiohttp import web
 
 from qi_learn.engine.app import build_app
-from qi_learn.engine.library import Engine
+from qi_learn.engine.lookup import Engine
 from qi_learn.engine.model_store import ModelStore
 from qi_learn.engine.models import LoadedModels
 from qi_learn.errors import QiError, SettingsError

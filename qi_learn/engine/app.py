@@ -13,22 +13,13 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from qi_learn import __version__
+from qi_learn.engine.blobs import blob_head, blob_post
 from qi_learn.engine.chat import chat, generate_text, v1_chat, v1_completions
 from qi_learn.engine.create import create
-from qi_learn.engine.library import (
-    ENGINE,
-    Engine,
-    blob_head,
-    blob_post,
-    copy,
-    delete,
-    running,
-    show,
-    tags,
-    v1_model,
-    v1_models,
-)
+from qi_learn.engine.library import copy, delete, running, tags, v1_model, v1_models
+from qi_learn.engine.lookup import ENGINE, Engine
 from qi_learn.engine.replies import reply, reply_error
+from qi_learn.engine.show import show
 from qi_learn.errors import QiError, ServerError
 from qi_learn.loopback import is_local_host, is_local_origin
 

@@ -17,14 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
-from qi_learn.engine.library import (
-    NAMED,
-    Engine,
-    asked_name,
-    engine_of,
-    full_or_failed,
-    parameters_of,
-)
+from qi_learn.engine.blobs import full_or_failed
+from qi_learn.engine.lookup import NAMED, Engine, asked_name, engine_of, parameters_of
 from qi_learn.engine.model_store import Layer, ModelStore, parse_digest
 from qi_learn.engine.replies import NDJSON, dumps, error_text, read_body, reply, status_of, stream
 from qi_learn.errors import ModelError, NotFound, QiError, ServerError

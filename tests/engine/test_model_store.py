@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qi_learn.engine.ask import keep_alive_seconds
 from qi_learn.engine.create import human_count
-from qi_learn.engine.library import keep_alive_seconds
 from qi_learn.engine.model_store import Layer, ModelStore, parse_digest
 from qi_learn.errors import ModelError, NotFound, ServerError, StoreError
 from qi_learn.outside.gguf import Array, read_head
