@@ -20,7 +20,7 @@ def _asked_digest(request: web.Request) -> str:
 
 
 async def blob_head(request: web.Request) -> web.Response:
-    """HEAD /api/blobs/DIGEST: is it there?"""
+    """HEAD /api/blobs/DIGEST: 200 if the store has it."""
     digest = _asked_digest(request)
     if not engine_of(request).store.blob(digest).is_file():
         raise ServerError(f'blob "{request.match_info["digest"]}" not found', status=404)
@@ -28,7 +28,7 @@ async def blob_head(request: web.Request) -> web.Response:
 
 
 async def blob_post(request: web.Request) -> web.Response:
-    """POST /api/blobs/DIGEST: 201 when stored, 200 when it was there, 400 when the bytes are not
+    """POST /api/blobs/DIGEST: 201 once it is stored, 200 if it was there, 400 if the bytes are not
     what the digest says.
     """
     store, digest = engine_of(request).store, _asked_digest(request)
@@ -37,18 +37,18 @@ async def blob_post(request: web.Request) -> web.Response:
     if request.content_length and request.content_length > shutil.disk_usage(store.blobs).free:
         raise _no_room(store, request.content_length)
     try:
-        found = await store.receive(digest, request.content.iter_chunked(1 << 20))
+        received = await store.receive(digest, request.content.iter_chunked(1 << 20))
     except OSError as error:
         raise full_or_failed(error, store, request.content_length or 0) from error
-    if found != digest:
+    if received != digest:
         raise ServerError(
-            f'digest mismatch, expected "sha256:{digest}", got "sha256:{found}"', status=400
+            f'digest mismatch, expected "sha256:{digest}", got "sha256:{received}"', status=400
         )
     return web.Response(status=201)
 
 
 def full_or_failed(error: OSError, store: ModelStore, needed: int) -> DiskFull | StoreError:
-    """A failed write in words: how much room is missing, or what the system said."""
+    """The error for a failed write: how much room is missing, or the system's reason."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return _no_room(store, needed)
     return StoreError(

@@ -35,11 +35,11 @@ from qi_learn.engine.generate import AnswerEnd, Piece, generate
 from qi_learn.engine.lookup import Engine, asked_name, engine_of, find_model, parameters_of
 from qi_learn.engine.model_store import Manifest
 from qi_learn.engine.models import Loaded
-from qi_learn.engine.replies import BodyError, read_body, stream
+from qi_learn.engine.replies import BodyError, Kinds, read_body, stream
 from qi_learn.engine.sampling import sampling_from
 from qi_learn.errors import ServerError
 
-_COMMON: dict[str, tuple[type | tuple[type, ...], str]] = {
+_COMMON: Kinds = {
     "model": (str, "string"),
     "stream": (bool, "bool"),
     "options": (dict, "map[string]interface {}"),
@@ -55,7 +55,7 @@ _GENERATE = {
     "images": (list, "[]api.ImageData"),
     "context": (list, "[]int"),
 }
-_V1_COMMON: dict[str, tuple[type | tuple[type, ...], str]] = {
+_V1_COMMON: Kinds = {
     "model": (str, "string"),
     "stream": (bool, "bool"),
     "stream_options": (dict, "openai.StreamOptions"),
@@ -152,19 +152,18 @@ async def v1_completions(request: web.Request) -> web.StreamResponse:
 async def _load_or_unload(
     engine: Engine, manifest: Manifest, form: ChatFormat, body: Mapping[str, Any]
 ) -> web.Response:
-    """A request without a question: loads the model, or with keep_alive 0 lets it go."""
+    """Answer a request without a question: load the model, or with keep_alive 0 let it go."""
     keep_alive = keep_alive_seconds(body.get("keep_alive"))
     if keep_alive == 0:
         await engine.models.unload(manifest)
         return form.empty("unload")
-    num_ctx = sampling_from(
-        {**parameters_of(engine.store, manifest), **body.get("options", {})}
-    ).num_ctx
-    async with engine.models.use(manifest, num_ctx, keep_alive):
+    options = {**parameters_of(engine.store, manifest), **body.get("options", {})}
+    async with engine.models.use(manifest, sampling_from(options).num_ctx, keep_alive):
         return form.empty("load")
 
 
 async def _answer(request: web.Request, engine: Engine, ask: Ask) -> web.StreamResponse:
+    """Answer as a stream, as a whole, or with the rendered prompt alone."""
     if ask.render_only and isinstance(ask.form, ChatFormat):
         async with engine.models.use(ask.manifest, ask.sampling.num_ctx, ask.keep_alive) as loaded:
             return ask.form.rendered(ask.prompt.render(loaded.model.vocabulary))
@@ -180,6 +179,7 @@ async def _answer(request: web.Request, engine: Engine, ask: Ask) -> web.StreamR
 
 
 async def _chunks(engine: Engine, ask: Ask) -> AsyncGenerator[bytes, None]:
+    """The chunks of a streamed answer, in the door's own format."""
     async with contextlib.aclosing(_items(engine, ask)) as items:
         async for item, load_seconds in items:
             yield (
@@ -190,7 +190,7 @@ async def _chunks(engine: Engine, ask: Ask) -> AsyncGenerator[bytes, None]:
 
 
 async def _items(engine: Engine, ask: Ask) -> AsyncGenerator[tuple[Piece | AnswerEnd, float], None]:
-    """Pieces and the end as the model's thread makes them, each with the seconds that loading took."""
+    """Pieces and the end as the model's thread makes them, each with the seconds of loading."""
     async with engine.models.use(ask.manifest, ask.sampling.num_ctx, ask.keep_alive) as loaded:
         load_seconds = loaded.load_seconds
         prompt = loaded.model.vocabulary.prompt_ids(ask.prompt.render(loaded.model.vocabulary))

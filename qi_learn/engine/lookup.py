@@ -1,4 +1,4 @@
-"""What every route needs: the engine's parts, the model that a request names, what is known of it."""
+"""What every route needs: the parts of the engine, and the model that a request names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def engine_of(request: web.Request) -> Engine:
 def asked_name(
     body: Mapping[str, Any], *, required: str = "model is required"
 ) -> tuple[str, ModelName]:
-    """The model named in a body: as it was written, and complete. Raises ServerError (400)."""
+    """The model that a body names: as it is written, and complete. Raises ServerError (400)."""
     text = str(body.get("model") or body.get("name") or "")
     if not text:
         raise ServerError(required, status=400)
@@ -45,7 +45,7 @@ def asked_name(
 
 
 def find_model(engine: Engine, text: str, name: ModelName) -> Manifest:
-    """The model, or 404 with the name as it was asked for."""
+    """The model of this name. Raises ServerError (404), with the name as it was asked for."""
     try:
         return engine.store.find(name)
     except NotFound as error:
@@ -53,8 +53,9 @@ def find_model(engine: Engine, text: str, name: ModelName) -> Manifest:
 
 
 def read_config(store: ModelStore, manifest: Manifest) -> Mapping[str, Any]:
-    """What was known of the model when it was made; nothing where that blob is gone, so that one
-    damaged model hides no other.
+    """What was known of the model when it was made.
+
+    Empty if that blob is gone, so that one damaged model hides no other.
     """
     try:
         config = store.read_json(manifest.config)
@@ -64,7 +65,7 @@ def read_config(store: ModelStore, manifest: Manifest) -> Mapping[str, Any]:
 
 
 def details(config: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
-    """The model in a few words, as /api/tags, ps and show have it."""
+    """The model in a few words, as /api/tags, /api/ps and /api/show have it."""
     return {
         "parent_model": next((layer.source for layer in manifest.of_kind("model")), ""),
         "format": config.get("model_format", ""),

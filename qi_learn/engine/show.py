@@ -50,14 +50,10 @@ def _shown(store: ModelStore, manifest: Manifest, head: GgufFile) -> dict[str, A
         for key, value in sorted(parameters_of(store, manifest).items())
         for item in _items(value)
     ]
-    keys = {
-        key: None if isinstance(value, Array) else value for key, value in head.keys.items()
-    }  # as Ollama: an array is named, not shown
-    info = {
-        key: value
-        for key, value in keys.items()
-        if key not in ("general.name", "tokenizer.chat_template")
-    }
+    # As in Ollama, an array is named and not shown.
+    keys = {key: None if isinstance(value, Array) else value for key, value in head.keys.items()}
+    elsewhere = ("general.name", "tokenizer.chat_template")
+    info = {key: value for key, value in keys.items() if key not in elsewhere}
     shown: dict[str, Any] = {
         "license": "\n".join(licenses),
         "modelfile": _modelfile(store, manifest, system, messages, licenses),
@@ -77,6 +73,7 @@ def _shown(store: ModelStore, manifest: Manifest, head: GgufFile) -> dict[str, A
 
 
 def _items(value: Any) -> list[Any]:
+    """The values of an option that may be given more than once."""
     return value if isinstance(value, list) else [value]
 
 
@@ -118,7 +115,7 @@ def _modelfile(
 
 
 def _quoted(text: str) -> str:
-    """A Modelfile's string: bare where it is plain, between three quotes where it is not."""
+    """A Modelfile's string: bare if it is plain, else between three quotes."""
     if text.strip() == text and "\n" not in text and '"' not in text:
         return text
     return f'"""{text}"""'

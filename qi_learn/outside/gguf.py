@@ -287,7 +287,7 @@ def _tensors(
         if offset != expected:
             raise cursor.bad(f"tensor {name!r} starts at {offset}, not at {expected}")
         if size > cursor.size - data_start - offset:
-            raise cursor.bad(f"tensor {name!r} ends behind the file")
+            raise cursor.bad(f"it is cut off, tensor {name!r} ends behind it")
         tensors[name] = Tensor(name, shape, kind, data_start + offset, size, at)
         expected = padded(offset + size, alignment)
     return tensors
