@@ -1,4 +1,4 @@
-"""The engine's files: Ollama's layout, headers of GGUFs whole and broken."""
+"""The engine's files: Ollama's layout, and the heads of GGUFs, whole and broken."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""llama.cpp behind our door: tokens, likelihoods against transformers, and errors that name the
-cause.
-"""
+"""llama.cpp through qi-learn: tokens, likelihoods against transformers, errors that say why."""
 
 from __future__ import annotations
 
@@ -43,7 +41,7 @@ def _random_sequences(count: int, longest: int, *, seed: int = 0) -> list[Sequen
 
 
 def _reference(path: Path, sequence: Sequence) -> tuple[float, float]:
-    """NLL of target and of its code by transformers in float32, softmax in float64."""
+    """The NLL of a target and of its code by transformers in float32, softmax in float64."""
     reference = transformers.AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32
     )
@@ -167,7 +165,7 @@ def test_bos_is_added_once(tmp_path: Path) -> None:
 
 
 def test_the_end_of_turn_is_what_the_template_writes(tmp_path: Path) -> None:
-    """Without a template the model's own end token; llama.cpp's guess alone could be <|endoftext|>."""
+    """Without a template the model's own end token. llama.cpp could guess <|endoftext|>."""
     path = write_tiny_model(tmp_path / "m.gguf", template=None)
     with load_vocabulary(path) as vocabulary:
         assert vocabulary.end_of_turn() == vocabulary.eos == 2
@@ -199,8 +197,8 @@ def test_the_library_is_quiet(model: Path, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_a_stop_that_comes_while_the_library_is_loaded_stays_a_stop() -> None:
-    """The loader turns whatever happens in it into its own error, also a stop signal that comes
-    just then.
+    """The loader turns everything that happens in it into its own error, even a stop signal that
+    comes just then.
     """
     script = (
         "import ctypes, sys\n"
