@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,4 +29,11 @@ def routed(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with a_gateway(fake.url, tmp_path_factory.mktemp("routed")) as gateway:
         gateway.paths.routes.parent.mkdir(parents=True, exist_ok=True)
         gateway.paths.routes.write_text(json.dumps(ROUTES))
+        yield gateway
+
+
+@pytest.fixture
+def own(fake: FakeOllama, tmp_path: Path) -> Iterator[GatewayProcess]:
+    """A gateway that a test may break."""
+    with a_gateway(fake.url, tmp_path / "home") as gateway:
         yield gateway

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import resource
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +30,6 @@ LINES = [
     % (k, b"true" if k == 4 else b"false")
     for k in range(5)
 ]
-
-
-@pytest.fixture(scope="module")
-def fake() -> Iterator[FakeOllama]:
-    with FakeOllama() as fake:
-        yield fake
-
-
-@pytest.fixture(scope="module")
-def gateway(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    with a_gateway(fake.url, tmp_path_factory.mktemp("shared")) as gateway:
-        yield gateway
-
-
-@pytest.fixture
-def own(fake: FakeOllama, tmp_path: Path) -> Iterator[GatewayProcess]:
-    """A gateway that a test may break."""
-    with a_gateway(fake.url, tmp_path / "home") as gateway:
-        yield gateway
 
 
 def exchange_named(name: str) -> dict[str, Any]:
