@@ -75,22 +75,7 @@ def run(
     if cwd is not None and not cwd.is_dir():
         raise NotFound(f"{cwd} is not a directory.", "Name one that exists.")
     started = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env=env,
-            start_new_session=True,
-            pass_fds=pass_fds,
-        )
-    except (FileNotFoundError, PermissionError) as error:
-        raise ToolMissing(
-            f"{argv[0]} cannot be started: {error.strerror}.",
-            f"Install {argv[0]}, or see that it is on PATH.",
-        ) from error
+    process = _start(argv, cwd, env, pass_fds)
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
@@ -120,6 +105,31 @@ def run(
         time.monotonic() - started,
         timed_out,
     )
+
+
+def _start(
+    argv: Sequence[str],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    pass_fds: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    """The command, as the leader of a process group of its own."""
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise ToolMissing(
+            f"{argv[0]} cannot be started: {error.strerror}.",
+            f"Install {argv[0]}, or see that it is on PATH.",
+        ) from error
 
 
 def kill_group(leader: int) -> None:
