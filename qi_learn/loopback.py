@@ -1,7 +1,8 @@
 """What counts as this machine: addresses to listen on, Host headers to answer to, pages to talk to.
 
 Prompts must not leave the machine, and a web page that resolves its own name to 127.0.0.1 (DNS
-rebinding) must not get in: gateway and engine both ask here.
+rebinding) must not get in. The engine takes what Ollama would take (`is_local_host`,
+`is_local_origin`); the gateway builds its stricter rules on the same names (gateway/guard.py).
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 ADDRESSES: Mapping[str, str] = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
-"""A host that may be named in the settings -> the address to listen on."""
+"""Hosts that the settings may name, each with the address to listen on."""
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
-"""The same as a Host header has them."""
+"""The same hosts, as a Host header writes them."""
 SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
-"""Origins of applications and editors' webviews: they are on this machine."""
+"""Schemes of the Origins that applications and editors' webviews have: they are on this machine."""
 
 
 def is_local_host(value: str) -> bool:
-    """Whether a Host header names this machine: localhost, *.localhost or a loopback address, with
+    """Whether a Host header names this machine: localhost, *.localhost or a loopback address, and
     any port.
     """
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:\d{1,5})?", value)
@@ -31,7 +32,7 @@ def is_local_host(value: str) -> bool:
 
 
 def is_loopback_address(name: str) -> bool:
-    """Whether this is an IP address of the loopback range."""
+    """Whether a name is an IP address of the loopback range."""
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
@@ -39,8 +40,8 @@ def is_loopback_address(name: str) -> bool:
 
 
 def is_local_origin(value: str) -> bool:
-    """Whether a page of this Origin is local: http(s) on a local host, or an application's own
-    scheme.
+    """Whether a page of this Origin is local: http or https on a local host, or an application's
+    own scheme.
     """
     parts = urlsplit(value)
     return parts.scheme in SCHEMES or (

@@ -25,7 +25,8 @@ import numpy as np
 
 from qi_learn.dataset import reference_code
 from qi_learn.outside.gguf import read_head, sha256_of
-from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary, score_sequences
+from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
+from qi_learn.outside.llama_cpp_nll import score_sequences
 from qi_learn.pack.splice import pack
 from qi_learn.pack.tensor_map import find_slot
 from qi_learn.rundir.adapter_file import Adapter, Factors

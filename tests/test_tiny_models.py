@@ -1,5 +1,5 @@
-"""The tiny models are what the other tests stand on: llama.cpp must load them, tokenise with them
-and evaluate them.
+"""The tiny models that other tests stand on: llama.cpp loads them, tokenises with them and
+evaluates them.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tiny_models import write_tiny_model
+from tests.support.tiny_models import Architecture, write_tiny_model
 
 TEXT = "def add(a, b):\n    return a + b  # größer ≤ 🐍\n"
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
-def test_llama_cpp_runs_a_tiny_model(tmp_path: Path, architecture: str) -> None:
+def test_llama_cpp_runs_a_tiny_model(tmp_path: Path, architecture: Architecture) -> None:
     import llama_cpp
 
     llama = llama_cpp.Llama(
@@ -22,7 +22,7 @@ def test_llama_cpp_runs_a_tiny_model(tmp_path: Path, architecture: str) -> None:
         n_ctx=128,
         verbose=False,
         n_threads=1,
-    )  # type: ignore[arg-type]
+    )
     ids = llama.tokenize(TEXT.encode(), add_bos=False, special=True)
     assert llama.detokenize(ids).decode() == TEXT
     assert len(ids) < len(TEXT.encode())

@@ -14,7 +14,7 @@ from qi_learn.dataset.examples import Tokenizer
 from qi_learn.gate.measure import suite_of
 from qi_learn.gate.measurements import Likelihoods
 from qi_learn.gate.suite import SHOTS, with_shots
-from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
+from qi_learn.outside.llama_cpp_nll import SequenceNll, score_sequences
 from qi_learn.pack.splice import pack
 from qi_learn.records import Example
 from qi_learn.rundir.adapter_file import Adapter

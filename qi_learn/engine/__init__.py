@@ -2,7 +2,7 @@
 
 Models and manifests lie in Ollama's own layout, so that deploying has one code path.
 
-Called by nothing imports it: the daemon starts it by name.
+Called by the daemon, which starts it by module name; imported by nothing.
 May import the vocabulary and outside.
-Never listens anywhere but on loopback, or ends for a request.
+Never listens anywhere but on loopback, and never ends because a request failed.
 """

@@ -1,14 +1,15 @@
-"""The embedded engine: llama.cpp behind Ollama's API, for machines without Ollama. One process,
-loopback only.
+"""The embedded engine: llama.cpp behind Ollama's API, for machines without Ollama.
 
-    python -m qi_learn.engine --host 127.0.0.1 --port 0 --models DIR --context 4096 --ready FILE
-    --parent PID
+    python -m qi_learn.engine --models DIR [--host 127.0.0.1] [--port 0] [--context 4096]
+                              [--ready FILE] [--parent PID] [--threads N]
 
-FILE (`{"url", "pid"}`) is renamed into place once requests are accepted. The process ends on
-SIGTERM or SIGINT, and when its parent is gone. The parts: engine_app (routes, guard),
-engine_library and engine_create (models on disk), engine_chat (answers), engine_models (models in
-memory), engine_generate and engine_sampling (tokens), engine_template (chat templates),
-engine_formats and engine_wire (what goes over the wire), engine_store and engine_gguf (files).
+It is one process, on loopback only. FILE (`{"url", "pid"}`) is renamed into place once requests are
+accepted. The process ends on SIGTERM or SIGINT, and when its parent is gone.
+
+The parts: `app` has the routes and the guard. `library`, `show`, `blobs` and `create` answer about
+models on disk, over `lookup` and `model_store`. `chat` answers with text: `ask` reads the request,
+`template` renders it, `models` keeps models in memory, `generate` and `sampling` make the tokens,
+`formats` and `replies` write what goes over the wire.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from pathlib import Path
 from aiohttp import web
 
 from qi_learn.engine.app import build_app
-from qi_learn.engine.library import Engine
+from qi_learn.engine.lookup import Engine
+from qi_learn.engine.model_store import ModelStore
 from qi_learn.engine.models import LoadedModels
-from qi_learn.engine.store import ModelStore
 from qi_learn.errors import QiError, SettingsError
 from qi_learn.loopback import is_loopback_address
 from qi_learn.outside.llama_cpp_library import load_library
@@ -39,6 +40,7 @@ from qi_learn.paths import replace_file
 
 logger = logging.getLogger(__name__)
 _TICK = 1.0
+"""Seconds between two sweeps for models whose time is over, and the grace for answers at a stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +67,23 @@ def parse_arguments(words: Sequence[str]) -> EngineArguments:
         "--models", type=Path, required=True, help="the model store, in Ollama's layout"
     )
     parser.add_argument(
-        "--context", type=int, default=4096, help="tokens, where neither request nor model says"
+        "--context", type=int, default=4096, help="tokens, if neither request nor model says"
     )
     parser.add_argument("--ready", type=Path, help="written once requests are accepted")
     parser.add_argument("--parent", type=int, help="end when this process is no longer the parent")
     parser.add_argument("--threads", type=int, help="default: every core this process may use")
-    found = EngineArguments(**vars(parser.parse_args(words)))
-    if found.host != "localhost" and not is_loopback_address(found.host):
+    arguments = EngineArguments(**vars(parser.parse_args(words)))
+    if arguments.host != "localhost" and not is_loopback_address(arguments.host):
         raise SettingsError(
-            f"--host {found.host} is not a loopback address",
+            f"--host {arguments.host} is not a loopback address",
             "prompts must not leave this machine: use 127.0.0.1",
         )
-    return found
+    return arguments
 
 
 async def serve(arguments: EngineArguments) -> None:
-    """Serves until SIGTERM, SIGINT or the parent's end; answers under way get a moment, then they
-    are broken off.
+    """Serve until SIGTERM, SIGINT or the parent's end. Answers under way have a moment more, then
+    they are broken off.
     """
     load_library()
     store = ModelStore(arguments.models)
@@ -98,14 +100,14 @@ async def serve(arguments: EngineArguments) -> None:
     try:
         await web.SockSite(runner, listener).start()
         announce(arguments, listener.getsockname()[1])
-        await _until_told(models, arguments.parent)
+        await _until_stopped(models, arguments.parent)
     finally:
         await runner.cleanup()
         await models.close()
 
 
 def announce(arguments: EngineArguments, port: int) -> None:
-    """Tells where the engine listens."""
+    """Log the engine's address, and write it to `--ready`."""
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     url = f"http://{host}:{port}"
     logger.info("listening on %s, models in %s", url, arguments.models)
@@ -113,22 +115,23 @@ def announce(arguments: EngineArguments, port: int) -> None:
         replace_file(arguments.ready, json.dumps({"url": url, "pid": os.getpid()}))
 
 
-async def _until_told(models: LoadedModels, parent: int | None) -> None:
-    told = asyncio.Event()
+async def _until_stopped(models: LoadedModels, parent: int | None) -> None:
+    """Sweep the models in memory until a signal comes, or the parent's end sends one."""
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if parent is not None:
         leave_with(parent)
-    while not told.is_set():
+    while not stop.is_set():
         await models.sweep()
         try:
-            await asyncio.wait_for(told.wait(), _TICK)
+            await asyncio.wait_for(stop.wait(), _TICK)
         except TimeoutError:
             continue
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The process."""
+    """Run the engine's process. The exit codes are those of `errors.py`."""
     os.umask(0o077)  # what people ask and teach is theirs alone
     logging.basicConfig(
         level=logging.INFO,

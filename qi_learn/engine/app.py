@@ -1,8 +1,8 @@
 """The engine's routes, and who may use them.
 
 Only requests to a loopback name are answered (a web page that resolves its own name to 127.0.0.1
-has another Host), and requests from web pages only from local ones (Origin). Everything that goes
-wrong below leaves here as Ollama would write it.
+has another Host), and requests of web pages only if the page is local (Origin). Every error below
+leaves here as Ollama would write it.
 """
 
 from __future__ import annotations
@@ -13,22 +13,13 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from qi_learn import __version__
+from qi_learn.engine.blobs import blob_head, blob_post
 from qi_learn.engine.chat import chat, generate_text, v1_chat, v1_completions
 from qi_learn.engine.create import create
-from qi_learn.engine.library import (
-    ENGINE,
-    Engine,
-    blob_head,
-    blob_post,
-    copy,
-    delete,
-    running,
-    show,
-    tags,
-    v1_model,
-    v1_models,
-)
+from qi_learn.engine.library import copy, delete, running, tags, v1_model, v1_models
+from qi_learn.engine.lookup import ENGINE, Engine
 from qi_learn.engine.replies import reply, reply_error
+from qi_learn.engine.show import show
 from qi_learn.errors import QiError, ServerError
 from qi_learn.loopback import is_local_host, is_local_origin
 
@@ -36,12 +27,14 @@ logger = logging.getLogger(__name__)
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 VERSION = f"0.33.0-qi-learn.{__version__}"
-"""The version of Ollama whose API this is, and whose engine."""
+"""The version of Ollama whose API this is, and the engine that speaks it."""
 _LARGEST_BODY = 64 * 1024 * 1024
 _CORS_METHODS = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
 _CORS_HEADERS = (
-    "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta,X-Stainless-Arch,X-Stainless-Async,X-Stainless-Custom-Poll-Interval,"
-    "X-Stainless-Helper-Method,X-Stainless-Lang,X-Stainless-Os,X-Stainless-Package-Version,X-Stainless-Poll-Helper,X-Stainless-Retry-Count,"
+    "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta,"
+    "X-Stainless-Arch,X-Stainless-Async,X-Stainless-Custom-Poll-Interval,"
+    "X-Stainless-Helper-Method,X-Stainless-Lang,X-Stainless-Os,"
+    "X-Stainless-Package-Version,X-Stainless-Poll-Helper,X-Stainless-Retry-Count,"
     "X-Stainless-Runtime,X-Stainless-Runtime-Version,X-Stainless-Timeout"
 )
 
@@ -77,15 +70,15 @@ def build_app(engine: Engine) -> web.Application:
 
 
 _NO_EMBEDDINGS = "the embedded engine gives no embeddings; use Ollama for them"
+_NO_PULL = (
+    "the embedded engine fetches nothing from the network; upload a GGUF (/api/blobs) and create "
+    "the model from it"
+)
 _REFUSED = {
     "/api/embed": (501, _NO_EMBEDDINGS),
     "/api/embeddings": (500, _NO_EMBEDDINGS),
     "/v1/embeddings": (501, _NO_EMBEDDINGS),
-    "/api/pull": (
-        501,
-        "the embedded engine fetches nothing from the network; upload a GGUF (/api/blobs) and "
-        "create the model from it",
-    ),
+    "/api/pull": (501, _NO_PULL),
     "/api/push": (501, "the embedded engine sends nothing to the network"),
     "/v1/responses": (
         501,
@@ -96,9 +89,12 @@ _REFUSED = {
         "the embedded engine does not speak /v1/messages; use /v1/chat/completions",
     ),
 }
+"""What Ollama answers and this engine does not, with status and reason."""
 
 
 def _refusal(status: int, text: str) -> Answer:
+    """A route that only refuses."""
+
     async def refuse(_request: web.Request) -> web.StreamResponse:
         raise ServerError(text, status=status)
 
@@ -122,7 +118,7 @@ async def _status(_request: web.Request) -> web.Response:
 
 @web.middleware
 async def _guard(request: web.Request, handler: Answer) -> web.StreamResponse:
-    """Refuses foreign hosts and origins before anything else looks at the request; answers
+    """Refuse foreign hosts and origins before anything else looks at the request, and answer
     preflights.
     """
     if not is_local_host(request.headers.get("Host", "")):
@@ -144,17 +140,16 @@ async def _guard(request: web.Request, handler: Answer) -> web.StreamResponse:
 
 
 def _allow_header(request: web.Request) -> dict[str, str]:
-    wrong = request.match_info.http_exception
-    return (
-        {"Allow": ", ".join(sorted(wrong.allowed_methods))}
-        if isinstance(wrong, web.HTTPMethodNotAllowed)
-        else {}
-    )
+    """The methods that the path has, if the request came with another one."""
+    mismatch = request.match_info.http_exception
+    if not isinstance(mismatch, web.HTTPMethodNotAllowed):
+        return {}
+    return {"Allow": ", ".join(sorted(mismatch.allowed_methods))}
 
 
 @web.middleware
 async def _translate(request: web.Request, handler: Answer) -> web.StreamResponse:
-    """Errors to answers."""
+    """Turn errors into answers."""
     try:
         return await handler(request)
     except QiError as error:
@@ -175,22 +170,17 @@ async def _translate(request: web.Request, handler: Answer) -> web.StreamRespons
             ServerError(f"the body is larger than {_LARGEST_BODY:,} bytes", status=413),
         )
     except ConnectionError:
-        raise  # the client is gone: nobody to tell
-    except (
-        Exception
-    ) as error:  # the edge of the process: logged with its traceback, told to the client
+        raise  # the client is gone, so there is none to answer
+    except Exception as error:
+        # The edge of the process: the error is logged with its traceback, and the client hears it.
         logger.exception("%s %s failed", request.method, request.path)
-        return reply_error(
-            request.path,
-            ServerError(
-                f"the engine failed: {type(error).__name__}: {error}", "see its log", status=500
-            ),
-        )
+        reason = f"the engine failed: {type(error).__name__}: {error}"
+        return reply_error(request.path, ServerError(reason, "see its log", status=500))
 
 
 async def _finish_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """No name of the server, no content type without content, and CORS for the local page that
-    asked.
+    """Set an answer's last headers: no name of the server, no content type without content, and
+    CORS for the local page that asked.
     """
     response.headers.popall("Server", None)
     if isinstance(response, web.Response) and not response.body:

@@ -17,22 +17,25 @@ from typing import Any
 
 from aiohttp import web
 
-from qi_learn.engine.library import (
-    NAMED,
-    Engine,
-    asked_name,
-    engine_of,
-    full_or_failed,
-    parameters_of,
+from qi_learn.engine.blobs import full_or_failed
+from qi_learn.engine.lookup import NAMED, Engine, asked_name, engine_of, parameters_of
+from qi_learn.engine.model_store import Layer, ModelStore, parse_digest
+from qi_learn.engine.replies import (
+    NDJSON,
+    Kinds,
+    dumps,
+    error_text,
+    read_body,
+    reply,
+    status_of,
+    stream,
 )
-from qi_learn.engine.replies import NDJSON, dumps, error_text, read_body, reply, status_of, stream
-from qi_learn.engine.store import Layer, ModelStore, parse_digest
 from qi_learn.errors import ModelError, NotFound, QiError, ServerError
 from qi_learn.outside.gguf import GgufFile, is_gguf, read_head
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama_names import ModelName, read_name
 
-_KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+_FIELDS: Kinds = {
     **NAMED,
     "stream": (bool, "bool"),
     "from": (str, "string"),
@@ -47,31 +50,32 @@ _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Answers with one status line a step, or with the last one alone where `stream` is false."""
+    """Answer with one status line a step, or with the last one alone if `stream` is false."""
     engine = engine_of(request)
-    body = await read_body(request, "CreateRequest", _KINDS)
+    body = await read_body(request, "CreateRequest", _FIELDS)
     _, name = asked_name(body, required="invalid model name")
     _refuse_unsupported(body)
-    told, problem = await asyncio.to_thread(_create, engine, name, body)
-    if problem is not None and (not told or body.get("stream") is False):
+    statuses, problem = await asyncio.to_thread(_create, engine, name, body)
+    if problem is not None and (not statuses or body.get("stream") is False):
         return reply(
             {"error": error_text(problem)},
             status=status_of(problem),
             content_type="application/json",
         )
     if body.get("stream") is False:
-        return reply({"status": told[-1]}, content_type="application/json")
-    return await stream(request, _lines(told, problem), NDJSON)
+        return reply({"status": statuses[-1]}, content_type="application/json")
+    return await stream(request, _lines(statuses, problem), NDJSON)
 
 
-async def _lines(told: Sequence[str], problem: QiError | None) -> AsyncGenerator[bytes, None]:
-    for status in told:
+async def _lines(statuses: Sequence[str], problem: QiError | None) -> AsyncGenerator[bytes, None]:
+    for status in statuses:
         yield (dumps({"status": status}) + "\n").encode()
     if problem is not None:
         yield (dumps({"error": error_text(problem)}) + "\n").encode()
 
 
 def _refuse_unsupported(body: Mapping[str, Any]) -> None:
+    """Refuse files outside the store, and what this engine does not do."""
     for file in body.get("files", {}):
         parts = file.split("/")
         if not file or file.startswith("/") or any(part in ("", ".", "..") for part in parts):
@@ -91,7 +95,7 @@ def _refuse_unsupported(body: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What the new model begins with."""
+    """What a new model begins with."""
 
     config: Mapping[str, Any]
     layers: tuple[Layer, ...]
@@ -103,25 +107,26 @@ class _Start:
 def _create(
     engine: Engine, name: ModelName, body: Mapping[str, Any]
 ) -> tuple[list[str], QiError | None]:
-    """Makes the model; returns the statuses reached, and what went wrong then."""
-    told: list[str] = []
+    """Make the model. Returns the statuses it reached, and the problem that ended it."""
+    statuses: list[str] = []
     try:
         with engine.store.exclusive():
-            _build(engine.store, name, body, told.append)
+            _build(engine.store, name, body, statuses.append)
     except QiError as error:
-        return told, error
+        return statuses, error
     except OSError as error:
-        return told, full_or_failed(error, engine.store, 0)
-    return told, None
+        return statuses, full_or_failed(error, engine.store, 0)
+    return statuses, None
 
 
 def _build(
-    store: ModelStore, name: ModelName, body: Mapping[str, Any], tell: Callable[[str], None]
+    store: ModelStore, name: ModelName, body: Mapping[str, Any], report: Callable[[str], None]
 ) -> None:
+    """Make the model, and report each status."""
     if body.get("from"):
         start = _from_model(store, str(body["from"]))
     elif body.get("files"):
-        start = _from_files(store, body["files"], tell)
+        start = _from_files(store, body["files"], report)
     else:
         raise ServerError("neither 'from' or 'files' was specified", status=400)
     if body.get("template") and body["template"] != start.template:
@@ -133,17 +138,18 @@ def _build(
     replaced = {layer.kind for layer, _ in added} - {"license"}
     kept = [layer for layer in start.layers if layer.kind not in replaced]
     for layer in kept:
-        tell(f"using existing layer sha256:{layer.digest}")
+        report(f"using existing layer sha256:{layer.digest}")
     if not body.get("from") and start.template:
-        tell("using the chat template of the GGUF")
+        report("using the chat template of the GGUF")
     for layer, was_there in added:
-        tell(f"{'using existing' if was_there else 'creating new'} layer sha256:{layer.digest}")
-    tell("writing manifest")
+        report(f"{'using existing' if was_there else 'creating new'} layer sha256:{layer.digest}")
+    report("writing manifest")
     store.save(name, start.config, [*kept, *(layer for layer, _ in added)])
-    tell("success")
+    report("success")
 
 
 def _from_model(store: ModelStore, text: str) -> _Start:
+    """The beginning of a model that is made from another one."""
     name = read_name(text)
     if name is None:
         raise ServerError("invalid model name", status=400)
@@ -160,19 +166,23 @@ def _from_model(store: ModelStore, text: str) -> _Start:
         replace(layer, source=str(base.name)) if layer.kind == "model" else layer
         for layer in base.layers
     )
-    if not store.blob(base.weights.digest).is_file():
+    weights = store.blob(base.weights.digest)
+    if not weights.is_file():
         raise ModelError(
             f"the GGUF of model '{base.name}' is missing from the store", "create it again"
         )
-    template = read_head(store.blob(base.weights.digest)).keys.get("tokenizer.chat_template")
-    return _Start(
-        config, layers, parameters_of(store, base), template if isinstance(template, str) else None
-    )
+    template = read_head(weights).keys.get("tokenizer.chat_template")
+    own = template if isinstance(template, str) else None
+    return _Start(config, layers, parameters_of(store, base), own)
 
 
-def _from_files(store: ModelStore, files: Mapping[str, Any], tell: Callable[[str], None]) -> _Start:
-    """A model from one uploaded GGUF, once llama.cpp has accepted its architecture and vocabulary."""
-    tell("parsing GGUF")
+def _from_files(
+    store: ModelStore, files: Mapping[str, Any], report: Callable[[str], None]
+) -> _Start:
+    """The beginning of a model that is made from one uploaded GGUF, once llama.cpp has accepted its
+    architecture and vocabulary.
+    """
+    report("parsing GGUF")
     digests = [parse_digest(str(digest)) for digest in files.values()]
     if len(digests) != 1:
         raise ModelError(
@@ -187,7 +197,7 @@ def _from_files(store: ModelStore, files: Mapping[str, Any], tell: Callable[[str
     if not is_gguf(path):
         raise ModelError("supplied file was not in GGUF format")  # Ollama's words
     head = read_head(path)
-    tell("verifying conversion")
+    report("verifying conversion")
     with load_vocabulary(path) as vocabulary:
         config = _config(head, digest, insert=vocabulary.fim() is not None)
         stops = _written_controls(vocabulary)
@@ -204,16 +214,16 @@ def _written_controls(vocabulary: Vocabulary) -> list[str]:
     write one of them is over.
     """
     template = vocabulary.chat_template or ""
-    found = {
+    positions = {
         text: template.find(text)
         for token in range(vocabulary.size)
         if vocabulary.is_control(token) and (text := vocabulary.text(token)) in template
     }
-    return sorted((text for text in found if text), key=lambda text: found[text])
+    return sorted((text for text in positions if text), key=lambda text: positions[text])
 
 
 def _config(head: GgufFile, digest: str, *, insert: bool) -> dict[str, Any]:
-    """The config blob: what Ollama writes there, and what /api/tags tells without opening the GGUF."""
+    """The config blob: what Ollama writes into it, and what /api/tags tells without the GGUF."""
     family = head.architecture
     return {
         "model_format": "gguf",
@@ -233,7 +243,7 @@ def _config(head: GgufFile, digest: str, *, insert: bool) -> dict[str, Any]:
 
 
 def _number(head: GgufFile, key: str) -> int:
-    """A whole number of the file's architecture; 0 if the file does not say."""
+    """A whole number that the file says of its architecture; 0 if it does not."""
     value = head.keys.get(f"{head.architecture}.{key}")
     return value if isinstance(value, int) else 0
 
@@ -249,7 +259,7 @@ def human_count(number: int) -> str:
 def _added(
     store: ModelStore, body: Mapping[str, Any], parameters: Mapping[str, Any]
 ) -> list[tuple[Layer, bool]]:
-    """The layers that the request brings, each with whether its blob was there."""
+    """The layers that the request brings, and whether the blob of each was there."""
     texts: list[tuple[str, str]] = []
     licenses = body.get("license") or []
     texts += [("license", text) for text in ([licenses] if isinstance(licenses, str) else licenses)]

@@ -1,6 +1,4 @@
-"""How each door writes an answer down: the objects, in the order of their keys, as the recordings
-have them.
-"""
+"""How each door writes an answer down: the objects, with their keys in the recordings' order."""
 
 from __future__ import annotations
 
@@ -36,6 +34,7 @@ class ChatFormat:
     content_type: str = NDJSON
 
     def head(self, text: str) -> dict[str, Any]:
+        """The keys that every object begins with."""
         return {
             "model": self.model,
             "created_at": now_text(),
@@ -43,9 +42,11 @@ class ChatFormat:
         }
 
     def blank(self) -> dict[str, Any]:
+        """The text of an object without any."""
         return {"message": {"role": "", "content": ""}}
 
     def tail(self, ended: AnswerEnd) -> dict[str, Any]:
+        """What the last object has besides counts and durations."""
         return {}
 
     def piece(self, piece: Piece) -> bytes:
@@ -97,7 +98,7 @@ class GenerateFormat(ChatFormat):
     """/api/generate."""
 
     tell_context: bool = True
-    """Raw answers come without the tokens to go on from."""
+    """Whether the answer brings the tokens to go on from; a raw one does not."""
 
     def head(self, text: str) -> dict[str, Any]:
         return {"model": self.model, "created_at": now_text(), "response": text}
@@ -110,8 +111,8 @@ class GenerateFormat(ChatFormat):
 
 
 def _logprobs(pieces: Sequence[Piece]) -> dict[str, Any]:
-    found = [_logprob(one) for piece in pieces for one in piece.logprobs]
-    return {"logprobs": found} if found else {}
+    written = [_logprob(one) for piece in pieces for one in piece.logprobs]
+    return {"logprobs": written} if written else {}
 
 
 def _logprob(one: TokenLogprob) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def _logprob(one: TokenLogprob) -> dict[str, Any]:
 
 
 def _durations(ended: AnswerEnd, load_seconds: float, seconds: float) -> dict[str, int]:
-    """Counts and nanoseconds; zeros are left out, as Ollama does."""
+    """Counts and nanoseconds, without zeros, as in Ollama's answers."""
     counts = {
         "total_duration": int(seconds * 1e9),
         "load_duration": max(int(load_seconds * 1e9), 1),
@@ -201,8 +202,8 @@ class V1ChatFormat:
 
 
 def _v1_logprobs(pieces: Sequence[Piece]) -> dict[str, Any]:
-    found = _logprobs(pieces)
-    return {"logprobs": {"content": found["logprobs"]}} if found else {}
+    written = _logprobs(pieces)
+    return {"logprobs": {"content": written["logprobs"]}} if written else {}
 
 
 @dataclass(slots=True)

@@ -28,18 +28,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """ln p of a token under the model itself, before options; `top`: the likeliest ones."""
+    """The log-probability of a token under the model itself, before options."""
 
     text: bytes
     logprob: float
+    """Natural logarithm."""
     top: tuple[TokenLogprob, ...] = ()
+    """The likeliest tokens in its place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text that can be sent now, with the log-probabilities of its tokens where they were asked
-    for.
-    """
+    """Text that can be sent now, and the log-probabilities of its tokens if they were asked for."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
@@ -47,11 +47,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class AnswerEnd:
-    """How the answer ended: `stop` (end token or stop text) or `length` (num_predict, or the
-    context is full).
-    """
+    """How an answer ended."""
 
     reason: str
+    """`stop` (an end token or a stop text) or `length` (num_predict, or the context is full)."""
     prompt_tokens: int
     answer_tokens: int
     prompt_seconds: float
@@ -68,14 +67,12 @@ def generate(
     *,
     logprobs: int | None = None,
 ) -> Iterator[Piece | AnswerEnd]:
-    """Answers a prompt: pieces, then `AnswerEnd`; stops without one once `cancelled` is set.
-    `logprobs`: how many alternatives to tell (None: nothing).
+    """Answer a prompt: pieces, then an `AnswerEnd`. Once `cancelled` is set, end without one.
 
-    Raises ServerError (400) where the prompt does not fit into the context: it is never cut
-    silently, because what is not read cannot be learned from.
+    `logprobs`: how many alternatives to each token to give (None: no log-probabilities). Raises
+    ServerError (400) if the prompt does not fit into the context: it is never cut silently, because
+    what is not read cannot be learned from.
     """
-    import numpy as np
-
     if len(prompt) >= model.context:
         fit = f"the prompt has {len(prompt)} tokens and the context holds {model.context}"
         raise ServerError(fit, "shorten it, or raise num_ctx (serve.context)", status=400)
@@ -91,18 +88,12 @@ def generate(
     try:
         limit = sampling.num_predict if sampling.num_predict >= 0 else model.context
         while writer.reason is None and writer.count < limit and not cancelled.is_set():
-            logits = model.logits(-1)
-            if not np.isfinite(logits.max()):
-                raise ModelError(
-                    "the model's output is not a number",
-                    "its weights are damaged; use another version",
-                )
+            logits = _finite_logits(model)
             token = chooser.choose(logits)
-            piece = writer.add(
-                token,
-                None if logprobs is None else _logprob(model.vocabulary, logits, token, logprobs),
-            )
-            if piece is not None:
+            logprob = None
+            if logprobs is not None:
+                logprob = _logprob(model.vocabulary, logits, token, logprobs)
+            if (piece := writer.add(token, logprob)) is not None:
                 yield piece
             if writer.reason is None:
                 chooser.keep(token)
@@ -130,52 +121,67 @@ def generate(
 
 
 def _read_prompt(model: Model, prompt: Sequence[int], cancelled: threading.Event) -> bool:
-    """Evaluates the prompt; False where it was broken off."""
+    """Evaluate the prompt. Returns False if that was broken off."""
     model.forget()
     model.stop_when(cancelled.is_set)
     try:
         for start in range(0, len(prompt), BATCH_TOKENS):
             part = prompt[start : start + BATCH_TOKENS]
-            wanted = [start + index == len(prompt) - 1 for index in range(len(part))]
-            if cancelled.is_set() or not model.evaluate(
-                part, range(start, start + len(part)), [0] * len(part), wanted
-            ):
+            positions = range(start, start + len(part))
+            is_last = [position == len(prompt) - 1 for position in positions]
+            if cancelled.is_set() or not model.evaluate(part, positions, [0] * len(part), is_last):
                 return False
         return True
     finally:
-        model.stop_when(
-            None
-        )  # it costs a call into Python for every step of the graph: only worth it here
+        # It costs a call into Python for every step of the graph, which only a prompt is worth.
+        model.stop_when(None)
+
+
+def _finite_logits(model: Model) -> NDArray[np.float32]:
+    """The logits of the next token. Raises ModelError if they are no numbers."""
+    import numpy as np
+
+    logits = model.logits(-1)
+    if not np.isfinite(logits.max()):
+        raise ModelError(
+            "the model's output is not a number", "its weights are damaged; use another version"
+        )
+    return logits
 
 
 @dataclass(slots=True)
 class _Writer:
-    """Tokens to text: whole characters only, nothing of a stop text."""
+    """Tokens to text: whole characters only, and nothing of a stop text."""
 
     vocabulary: Vocabulary
     stops: tuple[str, ...]
     reason: str | None = None
+    """`stop` once an end token or a stop text has come."""
     count: int = 0
+    """Tokens so far, the end token included."""
     ids: list[int] = field(default_factory=list)
     held: str = ""
+    """Text that may be the beginning of a stop text."""
     waiting: list[TokenLogprob] = field(default_factory=list)
+    """The log-probabilities of tokens whose text is held."""
     decoder: codecs.IncrementalDecoder = field(
         default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
     )
     stop_ids: frozenset[int] = frozenset()
+    """Stop texts that are one control token."""
 
     def __post_init__(self) -> None:
         self.stops = tuple(stop for stop in self.stops if stop)
-        ids = [
+        tokenized = [
             self.vocabulary.tokenize(stop, add_special=False, parse_special=True)
             for stop in self.stops
         ]
         self.stop_ids = frozenset(
-            found[0] for found in ids if len(found) == 1 and self.vocabulary.is_control(found[0])
+            ids[0] for ids in tokenized if len(ids) == 1 and self.vocabulary.is_control(ids[0])
         )
 
     def add(self, token: int, logprob: TokenLogprob | None) -> Piece | None:
-        """Takes the next token; what of the text is safe to send now."""
+        """What is safe to send of the text, once the next token is added."""
         self.count += 1
         if self.vocabulary.ends_generation(token) or token in self.stop_ids:
             self.reason = "stop"
@@ -184,18 +190,14 @@ class _Writer:
         if logprob is not None:
             self.waiting.append(logprob)
         self.held += self.decoder.decode(self.vocabulary.piece(token, special=False))
-        if (
-            found := min(
-                (at for stop in self.stops if (at := self.held.find(stop)) >= 0), default=None
-            )
-        ) is not None:
+        stops_at = [at for stop in self.stops if (at := self.held.find(stop)) >= 0]
+        if stops_at:
             self.reason = "stop"
-            self.held = self.held[:found]
+            self.held = self.held[: min(stops_at)]
             self.decoder.reset()
             return self._send(len(self.held))
-        return self._send(
-            len(self.held) - max((_overlap(self.held, stop) for stop in self.stops), default=0)
-        )
+        doubtful = max((_overlap(self.held, stop) for stop in self.stops), default=0)
+        return self._send(len(self.held) - doubtful)
 
     def rest(self) -> Piece | None:
         """What was held back, once it is known that nothing follows."""
@@ -213,14 +215,8 @@ class _Writer:
 
 def _overlap(text: str, stop: str) -> int:
     """How many characters at the end of `text` may be the beginning of `stop`."""
-    return next(
-        (
-            size
-            for size in range(min(len(text), len(stop) - 1), 0, -1)
-            if text.endswith(stop[:size])
-        ),
-        0,
-    )
+    sizes = range(min(len(text), len(stop) - 1), 0, -1)
+    return next((size for size in sizes if text.endswith(stop[:size])), 0)
 
 
 def _logprob(

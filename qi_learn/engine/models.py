@@ -1,8 +1,7 @@
-"""The models in memory: loaded at the first request, at most a few side by side, gone after
-`keep_alive`.
+"""The models in memory: loaded at the first request, a few side by side, gone after `keep_alive`.
 
-Each loaded model has one worker thread, so its requests queue and different models answer at the
-same time. A model in use is never taken away: when room is needed the one that was idle longest
+Each loaded model has one worker thread, so its requests queue, while different models answer at the
+same time. A model in use is never taken away: if room is needed, the model that was idle longest
 goes, else the newcomer waits.
 """
 
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from qi_learn.engine.store import Manifest, ModelStore
+from qi_learn.engine.model_store import Manifest, ModelStore
 from qi_learn.errors import StoreError
 from qi_learn.outside.llama_cpp import Model
 
@@ -28,9 +27,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 KEEP_ALIVE = 300.0
-"""Seconds a model stays after its last request, where the request does not say; Ollama's default.
-"""
+"""Seconds that a model stays after its last request if that does not say: Ollama's default."""
 MOST_LOADED = 3
+"""Models side by side."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,30 +37,30 @@ class Loaded:
     """One model in memory."""
 
     manifest: Manifest
-    """The name it was last asked by."""
+    """The one whose name it was last asked by."""
     model: Model
     worker: ThreadPoolExecutor
     load_seconds: float = 0.0
     """How long loading took, for the request that caused it; 0 for the next ones."""
     users: int = 0
+    """Requests that use it now."""
     used_at: float = 0.0
+    """When its last request began or ended, on the monotonic clock."""
     expires: float = math.inf
-    """On the monotonic clock."""
+    """When it may go, on the monotonic clock."""
 
     @property
     def key(self) -> tuple[str, int]:
         return self.manifest.weights.digest, self.model.context
 
     async def run(self, work: Callable[[threading.Event], Iterator[T]]) -> AsyncGenerator[T, None]:
-        """Runs `work` in the model's thread and passes on what it yields.
+        """Run `work` in the model's thread and pass on what it yields.
 
-        Closing this early sets the event and waits until the thread is free.
+        To close this early sets the event and waits until the thread is free.
         """
-        loop, arrived, cancelled = (
-            asyncio.get_running_loop(),
-            asyncio.Queue[T | None](),
-            threading.Event(),
-        )
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Queue[T | None]()
+        cancelled = threading.Event()
 
         def pump() -> None:
             try:
@@ -87,28 +86,29 @@ class LoadedModels:
 
     store: ModelStore
     context: int
-    """Tokens, where neither the request nor the model says."""
+    """Tokens, if neither the request nor the model says."""
     threads: int | None = None
+    """None: by the model's size and the machine's cores (`llama_cpp.answer_threads`)."""
     most: int = MOST_LOADED
     clock: Callable[[], float] = time.monotonic
     _models: dict[tuple[str, int], Loaded] = field(default_factory=dict)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def list(self) -> tuple[Loaded, ...]:
-        """What is in memory, last used first."""
+        """The models in memory, the one used last first."""
         return tuple(sorted(self._models.values(), key=lambda m: -m.used_at))
 
     def find(self, manifest: Manifest) -> tuple[Loaded, ...]:
-        """This model in memory, in every context size it has."""
+        """This model in memory, once for each context size that it has."""
         return tuple(m for m in self._models.values() if m.key[0] == manifest.weights.digest)
 
     @contextlib.asynccontextmanager
     async def use(
         self, manifest: Manifest, num_ctx: int, keep_alive: float | None
     ) -> AsyncIterator[Loaded]:
-        """The model, loaded; it stays while in use and `keep_alive` seconds longer.
+        """The model, loaded. It stays while it is in use, and `keep_alive` seconds longer.
 
-        Raises ModelError, StoreError, ToolMissing where it cannot be loaded.
+        Raises ModelError, StoreError or ToolMissing if it cannot be loaded.
         """
         async with self._changed:
             loaded = await self._ensure(manifest, num_ctx)
@@ -125,24 +125,21 @@ class LoadedModels:
                 self._changed.notify_all()
 
     async def _ensure(self, manifest: Manifest, num_ctx: int) -> Loaded:
-        wanted = num_ctx if num_ctx > 0 else self.context
+        context = num_ctx if num_ctx > 0 else self.context
         for loaded in self.find(manifest):
-            if loaded.model.context == min(wanted, loaded.model.trained_context or wanted):
+            if loaded.model.context == min(context, loaded.model.trained_context or context):
                 return loaded
         path = self.store.blob(manifest.weights.digest)
         if not path.is_file():
-            raise StoreError(
-                f"blob sha256:{manifest.weights.digest} of model '{manifest.name}' is missing from "
-                "the store",
-                "create the model again",
-            )
+            blob = f"blob sha256:{manifest.weights.digest} of model '{manifest.name}'"
+            raise StoreError(f"{blob} is missing from the store", "create the model again")
         while len(self._models) >= self.most:
             idle = [m for m in self._models.values() if m.users == 0]
             if idle:
                 await self._drop(min(idle, key=lambda m: m.used_at))
             else:
                 await self._changed.wait()
-        return await self._load(manifest, path, wanted)
+        return await self._load(manifest, path, context)
 
     async def _load(self, manifest: Manifest, path: Path, context: int) -> Loaded:
         worker = ThreadPoolExecutor(1, thread_name_prefix=f"model-{manifest.name}")
@@ -152,21 +149,19 @@ class LoadedModels:
         )
         try:
             model = await asyncio.shield(asyncio.wrap_future(job))
-        except (
-            BaseException
-        ):  # also a client that hangs up meanwhile: neither thread nor weights may stay behind
+        except BaseException:
+            # A client may hang up meanwhile: neither thread nor weights may stay behind.
             job.add_done_callback(_close_unused)
             worker.shutdown(wait=False)
             raise
         loaded = Loaded(manifest, model, worker, time.perf_counter() - began)
         self._models[loaded.key] = loaded
-        logger.info(
-            "loaded %s: context %d, %.2f s", str(manifest.name), model.context, loaded.load_seconds
-        )
+        seconds = loaded.load_seconds
+        logger.info("loaded %s: context %d, %.2f s", manifest.name, model.context, seconds)
         return loaded
 
     async def unload(self, manifest: Manifest) -> None:
-        """Lets the model go: at once, or when its last answer is finished."""
+        """Let the model go: at once, or when its last answer is finished."""
         async with self._changed:
             for loaded in self.find(manifest):
                 loaded.expires = -math.inf
@@ -174,13 +169,13 @@ class LoadedModels:
             self._changed.notify_all()
 
     async def sweep(self) -> None:
-        """Drops models whose time is over; called every second or so."""
+        """Drop the models whose time is over. Called about once a second."""
         async with self._changed:
             await self._drop_expired()
             self._changed.notify_all()
 
     async def close(self) -> None:
-        """Drops everything, each when its thread is free."""
+        """Drop every model, each when its thread is free."""
         for loaded in tuple(self._models.values()):
             await self._drop(loaded)
 
@@ -197,5 +192,6 @@ class LoadedModels:
 
 
 def _close_unused(job: Future[Model]) -> None:
+    """Free a model that was loaded for a request that has gone."""
     if not job.cancelled() and job.exception() is None:
         job.result().close()

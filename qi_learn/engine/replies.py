@@ -1,9 +1,8 @@
-"""How the engine reads requests and writes answers: JSON as Ollama's server (Go) writes it, its
-errors, its streams.
+"""How the engine reads requests and writes answers: JSON, errors and streams as Ollama's.
 
-Errors are `ServerError` with a status everywhere else in the engine; only here they get a form:
+Everywhere else in the engine an error is a `ServerError` with a status. Only here it gets a form:
 `{"error": text}` for Ollama's own routes, OpenAI's object below /v1, Anthropic's for /v1/messages.
-What the texts and forms are is fixed by the recordings in tests/recordings.
+Texts and forms are those of the recordings in tests/support/recordings, made with a real Ollama.
 """
 
 from __future__ import annotations
@@ -41,6 +40,10 @@ _GO_KINDS = {
 }
 
 
+Kinds = Mapping[str, tuple[type | tuple[type, ...], str]]
+"""The fields of a request's body: the type of each, and Go's name of it."""
+
+
 class BodyError(ServerError):
     """The request's body is missing, not JSON, or not of the right shape."""
 
@@ -56,6 +59,7 @@ def now_text() -> str:
 
 
 def stamp_text(nanoseconds: int) -> str:
+    """A moment (Unix time) as Ollama writes it."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     fraction = f"{rest:09d}".rstrip("0")
     return (
@@ -104,23 +108,23 @@ def status_of(error: QiError) -> int:
     """The HTTP status of an error."""
     if isinstance(error, ServerError):
         return error.status or 500
-    known: tuple[tuple[type[QiError], int], ...] = (
-        (NotFound, 404),
-        (DiskFull, 507),
-        (ModelError, 500),
-        (StoreError, 500),
-        (ToolMissing, 501),
-    )
-    return next((status for kind, status in known if isinstance(error, kind)), 500)
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
 
 
-async def read_body(
-    request: web.Request, struct: str, kinds: Mapping[str, tuple[type | tuple[type, ...], str]]
-) -> dict[str, Any]:
-    """The JSON object of a request; nulls are left out. `kinds`: field -> (Python type, Go's name
-    of it), as in `{"model": (str, "string")}`.
+_STATUSES: tuple[tuple[type[QiError], int], ...] = (
+    (NotFound, 404),
+    (DiskFull, 507),
+    (ModelError, 500),
+    (StoreError, 500),
+    (ToolMissing, 501),
+)
 
-    Raises BodyError in Go's words (`struct` is the name of its type).
+
+async def read_body(request: web.Request, struct: str, kinds: Kinds) -> dict[str, Any]:
+    """The JSON object of a request, without nulls.
+
+    `kinds` is as in `{"model": (str, "string")}`; other fields pass unchecked. Raises BodyError in
+    Go's words (`struct` is Go's name of the object's type).
     """
     raw = await request.read()
     if not raw.strip():
@@ -137,23 +141,22 @@ async def read_body(
         )
     for name, (kind, go) in kinds.items():
         item = value.get(name)
-        if item is not None and (
-            not isinstance(item, kind)
-            or (isinstance(item, bool) and kind is not bool and bool not in _several(kind))
-        ):
+        if item is not None and not _is_a(item, kind):
+            field = f"{struct}.{name} of type {go}"
             raise BodyError(
-                f"json: cannot unmarshal {_kind(item)} into Go struct field {struct}.{name} of "
-                f"type {go}",
-                status=400,
+                f"json: cannot unmarshal {_kind(item)} into Go struct field {field}", status=400
             )
     return {name: item for name, item in value.items() if item is not None}
 
 
-def _several(kind: type | tuple[type, ...]) -> tuple[type, ...]:
-    return kind if isinstance(kind, tuple) else (kind,)
+def _is_a(item: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether a value has one of the types; unlike in Python, a bool is no int."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return isinstance(item, kinds) and (bool in kinds or not isinstance(item, bool))
 
 
 def _kind(value: Any) -> str:
+    """Go's name of the kind of a JSON value."""
     return _GO_KINDS.get(type(value), "null")
 
 
@@ -167,11 +170,11 @@ def _json_problem(error: json.JSONDecodeError) -> str:
 async def stream(
     request: web.Request, items: AsyncGenerator[bytes, None], content_type: str
 ) -> web.StreamResponse:
-    """Sends each item as one HTTP chunk. An error before the first item becomes the answer's
-    status; a later one the last line of the stream.
+    """Send each item as one HTTP chunk.
 
-    However this ends (the client hangs up, the task is cancelled), `items` is closed, so that
-    whoever makes them stops.
+    An error before the first item becomes the answer's status, a later one the last line of the
+    stream. However this ends (the client hangs up, the task is cancelled), `items` is closed, so
+    that their maker stops.
     """
     async with contextlib.aclosing(items):
         first = await anext(items)

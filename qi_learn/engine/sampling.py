@@ -1,9 +1,9 @@
-"""Which token comes next: options as Ollama names them, its defaults, llama.cpp's samplers.
+"""The choice of the next token: options as Ollama names them, its defaults, llama.cpp's samplers.
 
-At temperature 0 the most likely token is taken, always the same one. Otherwise, in llama.cpp's
-order: penalties, top_k, typical_p, top_p, min_p, temperature, then a draw from a generator with the
-given seed. A grammar (format) has the last word: a token that it does not allow is drawn again
-among those it allows.
+At temperature 0 the most likely token is taken, always the same one. Otherwise the samplers follow
+in llama.cpp's order: penalties, top_k, typical_p, top_p, min_p, temperature, then a draw from a
+generator with the given seed. A grammar (format) has the last word: if it does not allow the token,
+another is drawn among those that it allows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Sampling:
     num_ctx: int = 0
     """0: the engine's own default."""
     num_predict: int = -1
-    """Below 0: until the model ends or the context is full."""
+    """Tokens of the answer at most; below 0: until the model ends or the context is full."""
     temperature: float = 0.8
     top_k: int = 40
     top_p: float = 0.9
@@ -48,20 +48,21 @@ class Sampling:
 
 
 def sampling_from(options: Mapping[str, Any], grammar: str | None = None) -> Sampling:
-    """Options as they came; unknown ones are ignored.
+    """The options of a request and its model; unknown ones are ignored.
 
-    Raises ServerError (500, as Ollama does) where one has the wrong type.
+    Raises ServerError (500, as Ollama does) if one has the wrong type.
     """
     kinds = {field.name: field.type for field in fields(Sampling)}
-    known = {
+    checked = {
         name: _option(name, kinds[name], value)
         for name, value in options.items()
         if name in kinds and name != "grammar" and value is not None
     }
-    return Sampling(**known, grammar=grammar)
+    return Sampling(**checked, grammar=grammar)
 
 
 def _option(name: str, kind: Any, value: Any) -> Any:
+    """The value of an option in its type."""
     number = (
         isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     )
@@ -79,7 +80,7 @@ def _option(name: str, kind: Any, value: Any) -> Any:
 
 
 def grammar_for(form: Any) -> str | None:
-    """The grammar of a request's `format`: "json", a JSON schema, or nothing.
+    """The grammar for a request's `format`: "json", a JSON schema, or nothing.
 
     Raises ServerError for anything else.
     """
@@ -115,23 +116,20 @@ class Chooser:
     """Chooses tokens for one answer. Close it after use."""
 
     def __init__(self, vocabulary: Vocabulary, sampling: Sampling, prompt: Sequence[int]) -> None:
-        """Raises ServerError where the grammar is not one."""
+        """Make the samplers. Raises ServerError if llama.cpp does not accept the grammar."""
         import numpy as np
 
         self._api = api = load_library().api
-        self._candidates = np.zeros(
-            vocabulary.size, dtype=[("id", np.int32), ("logit", np.float32), ("p", np.float32)]
-        )
+        row = [("id", np.int32), ("logit", np.float32), ("p", np.float32)]  # llama_token_data
+        self._candidates = np.zeros(vocabulary.size, dtype=row)
         self._ids = np.arange(vocabulary.size, dtype=np.int32)
         self._grammar = self._chain = None
         if sampling.grammar is not None:
-            self._grammar = api.llama_sampler_init_grammar(
-                vocabulary.pointer, sampling.grammar.encode(), b"root"
-            )
+            text = sampling.grammar.encode()
+            self._grammar = api.llama_sampler_init_grammar(vocabulary.pointer, text, b"root")
             if not self._grammar:
-                raise ServerError(
-                    f"llama.cpp does not accept this format: {load_library().reason()}", status=400
-                )
+                reason = f"llama.cpp does not accept this format: {load_library().reason()}"
+                raise ServerError(reason, status=400)
         self._chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
         for sampler in _samplers(api, vocabulary.size, sampling):
             api.llama_sampler_chain_add(self._chain, sampler)
@@ -139,7 +137,7 @@ class Chooser:
             api.llama_sampler_accept(self._chain, token)
 
     def choose(self, logits: NDArray[np.float32]) -> int:
-        """The next token, and what follows knows of it."""
+        """Choose the next token, and let the samplers know of it."""
         token = self._draw(self._chain, logits, by_grammar=False)
         if self._grammar is not None and not self._allows(token):
             token = self._draw(self._chain, logits, by_grammar=True)
@@ -147,11 +145,12 @@ class Chooser:
         return token
 
     def keep(self, token: int) -> None:
-        """Tells the grammar that the token became part of the text (an end token does not)."""
+        """Tell the grammar that a token became part of the text (an end token does not)."""
         if self._grammar is not None:
             self._api.llama_sampler_accept(self._grammar, token)
 
     def _draw(self, chain: Any, logits: NDArray[np.float32], *, by_grammar: bool) -> int:
+        """A token drawn by the samplers, with `by_grammar` among those that the grammar allows."""
         rows = self._candidates
         rows["id"], rows["logit"], rows["p"] = self._ids, logits, 0.0
         array = self._array(rows)
@@ -161,6 +160,7 @@ class Chooser:
         return int(array.data[array.selected].id)
 
     def _allows(self, token: int) -> bool:
+        """Whether the grammar allows a token."""
         import numpy as np
 
         one = np.zeros(1, dtype=self._candidates.dtype)
@@ -186,18 +186,11 @@ class Chooser:
 
 
 def _samplers(api: Any, size: int, s: Sampling) -> list[Any]:
-    """llama.cpp's samplers in order; neutral ones are left out."""
+    """llama.cpp's samplers in order, without neutral ones."""
     chain = []
-    if s.repeat_last_n != 0 and (s.repeat_penalty, s.presence_penalty, s.frequency_penalty) != (
-        1.0,
-        0.0,
-        0.0,
-    ):
-        chain.append(
-            api.llama_sampler_init_penalties(
-                size, s.repeat_last_n, s.repeat_penalty, s.frequency_penalty, s.presence_penalty
-            )
-        )
+    penalties = (s.repeat_penalty, s.frequency_penalty, s.presence_penalty)
+    if s.repeat_last_n != 0 and penalties != (1.0, 0.0, 0.0):
+        chain.append(api.llama_sampler_init_penalties(size, s.repeat_last_n, *penalties))
     if s.temperature <= 0:
         return [*chain, api.llama_sampler_init_greedy()]
     if s.top_k > 0:

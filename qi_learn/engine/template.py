@@ -19,9 +19,9 @@ from qi_learn.errors import ServerError
 def render_chat(
     template: str | None, messages: Sequence[Mapping[str, Any]], *, bos: str, eos: str
 ) -> str:
-    """The rendered prompt, up to where the assistant begins to speak.
+    """The rendered prompt, up to the assistant's first word.
 
-    Raises ServerError where the template is absent, wrong or refuses the messages.
+    Raises ServerError if the template is absent or wrong, or refuses the messages.
     """
     import jinja2
     import jinja2.ext
@@ -59,12 +59,13 @@ def render_chat(
 
 
 def _environment() -> Any:
+    """The sandbox, with the functions that templates are written for."""
     import jinja2
     import jinja2.ext
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(jinja2.ext.Extension):
-        """`{% generation %}` marks the assistant's text for trainers; here it is passed through."""
+        """`{% generation %}` marks the assistant's text for trainers. Here its content passes."""
 
         tags = {"generation"}  # noqa: RUF012 - the name and kind that Jinja asks for
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.outside.gguf import sha256_of
-from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
+from qi_learn.outside.llama_cpp_nll import SequenceNll, score_sequences
 from qi_learn.records import Example
 
 logger = logging.getLogger(__name__)

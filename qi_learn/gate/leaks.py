@@ -20,7 +20,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qi_learn.outside.llama_cpp import Vocabulary, score_sequences
+from qi_learn.outside.llama_cpp import Vocabulary
+from qi_learn.outside.llama_cpp_nll import score_sequences
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak
 from qi_learn.redact import find_secrets, looks_random

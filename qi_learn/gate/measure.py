@@ -15,7 +15,7 @@ from typing import Any
 from qi_learn.code_text import code_blocks, code_tokens, loops, parses, similarity
 from qi_learn.gate.cache import NllCache
 from qi_learn.gate.suite import with_shots, within
-from qi_learn.outside.llama_cpp import SequenceNll, score_sequences
+from qi_learn.outside.llama_cpp_nll import SequenceNll, score_sequences
 from qi_learn.outside.ollama import Answer, Ollama
 from qi_learn.records import Behaviour, Example, SuiteNll
 from qi_learn.stats import choose_units, median

@@ -1,9 +1,8 @@
-"""The proxy in front of Ollama: `python -m qi_learn.gateway`. Bodies pass byte for byte; a copy
-goes to the spool.
+"""The proxy in front of Ollama: `python -m qi_learn.gateway`.
 
-A recorder that fails never breaks traffic.
+Bodies pass byte for byte, and a copy goes to the spool. A recorder that fails never breaks traffic.
 
-Called by nothing imports it: the daemon starts it by name.
+Called by the daemon, which starts it by module name; imported by nothing.
 May import the vocabulary and outside, rundir, workspace.
-Never touches the database, or waits for anything that is not the request's own.
+Never touches the database, and never waits for anything that is not the request's own.
 """

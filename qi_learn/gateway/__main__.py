@@ -1,6 +1,8 @@
 """The gateway's process: `python -m qi_learn.gateway --upstream URL [--ready FILE] [--parent PID]`.
 
-Listens on loopback, puts the parts together, and leaves with the process that started it."""
+It listens on loopback, puts the gateway's parts together, and leaves with the process that started
+it.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +40,7 @@ HEAD_LIMIT = 256 * 1024
 GRACE = 1.0
 """Seconds that streams under way have left when the gateway is stopped."""
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""Headers that aiohttp would add to a request that does not have them."""
 
 
 async def serve(
@@ -48,30 +51,28 @@ async def serve(
     stop: asyncio.Event,
     ready: Path | None = None,
 ) -> None:
-    """Serves until `stop` is set; writes `{"url", "pid"}` to `ready` once it accepts.
+    """Serve until `stop` is set; write `{"url", "pid"}` to `ready` once requests are accepted.
 
     Raises SettingsError for an address that is not loopback, a port that is taken, and an upstream
     that is no URL or the gateway itself.
     """
-    with _listening(settings.gateway.host, settings.gateway.port) as listener:
+    chosen = settings.gateway
+    with _listening(chosen.host, chosen.port) as listener:
         host, port = listener.getsockname()[:2]
         upstream = _checked(upstream, port)
-        recorder = Recorder(paths.spool, paths.gateway_status, enabled=settings.gateway.record)
-        guard = Guard.for_port(
-            port, settings.gateway.allowed_hosts, settings.gateway.allowed_origins
-        )
+        recorder = Recorder(paths.spool, paths.gateway_status, enabled=chosen.record)
         async with _session() as session:
-            traffic = Admission(paths.activity, paths.hold, longest_hold=settings.idle.longest_hold)
-            routes, clients = RouteFile(paths.routes), ClientProjects(paths)
             gateway = Gateway(
-                upstream,
-                session,
-                guard=guard,
-                routes=routes,
+                upstream=upstream,
+                session=session,
+                guard=Guard.for_port(port, chosen.allowed_hosts, chosen.allowed_origins),
+                routes=RouteFile(paths.routes),
                 recorder=recorder,
-                clients=clients,
+                clients=ClientProjects(paths),
+                admission=Admission(
+                    paths.activity, paths.hold, longest_hold=settings.idle.longest_hold
+                ),
                 stop=stop,
-                traffic=traffic,
             )
             runner = _runner(gateway)
             await runner.setup()
@@ -83,11 +84,12 @@ async def serve(
                 await stop.wait()
             finally:
                 await runner.cleanup()
-                traffic.close()
+                gateway.admission.close()
                 recorder.close()
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    """A socket that accepts on a loopback address."""
     address = ADDRESSES.get(host)
     if address is None:
         raise SettingsError(
@@ -107,6 +109,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _checked(upstream: str, port: int) -> str:
+    """The upstream's address without a slash at its end, if it is one that can be passed on to."""
     parts = urlsplit(upstream)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(
@@ -121,6 +124,7 @@ def _checked(upstream: str, port: int) -> str:
 
 
 def _session() -> aiohttp.ClientSession:
+    """The client towards the upstream: no limits, no cookies, and nothing added or decompressed."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=3600),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -152,26 +156,28 @@ async def _run(upstream: str, ready: Path | None, parent: int | None) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if parent:
         leave_with(parent)
-    gc.freeze()  # what start-up made stays: looking through it again and again would hold up requests for milliseconds
+    # What start-up made stays: to look through it again and again would hold up requests for
+    # milliseconds.
+    gc.freeze()
     await serve(upstream, paths, load_settings(paths.settings_file), stop=stop, ready=ready)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The gateway's own process. Exit codes as everywhere (`errors.py`)."""
+    """Run the gateway's process. The exit codes are those of `errors.py`."""
     parser = argparse.ArgumentParser(
-        prog="qi_learn.gateway.proxy", description="The proxy in front of Ollama."
+        prog="qi_learn.gateway", description="The proxy in front of Ollama."
     )
     parser.add_argument(
         "--upstream", required=True, help="base URL of Ollama or the embedded engine"
     )
     parser.add_argument("--ready", type=Path, help="file to write when it accepts")
     parser.add_argument("--parent", type=int, help="pid of the process to leave with")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        asyncio.run(_run(asked.upstream, asked.ready, asked.parent))
+        asyncio.run(_run(options.upstream, options.ready, options.parent))
     except QiError as error:
         logger.error("%s", error)
         return error.exit_code

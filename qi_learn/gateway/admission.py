@@ -1,9 +1,8 @@
-"""The gateway's side of giving way (rundir/activity.py): it tells when models are needed, and lets
-requests wait while a cycle has the only GPU.
+"""The gateway's side of giving way (the files of `rundir/activity.py`).
 
-A request costs two additions, two flags and a look whether a file is there. The mark is touched by
-a timer, twice a second at most and only while there is something to tell, so it is late by at most
-`EVERY`.
+It marks that models are needed, and lets requests wait while a cycle has the only GPU. A request
+costs two additions, two flags and a look whether a file is there. A timer touches the mark, twice a
+second at most and only while there is news, so the mark is late by at most `EVERY`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ logger = logging.getLogger(__name__)
 EVERY = 0.5
 """Seconds between two touches."""
 LOOK = 0.1
-"""Seconds between two looks whether requests may pass again."""
+"""Seconds between two checks whether requests may pass again."""
 
 
 class Admission:
@@ -37,24 +36,27 @@ class Admission:
         self._failed = False
 
     def begin(self) -> None:
-        """One has come."""
+        """Count a request that has come."""
         self._under_way += 1
         self._news = True
         if self._timer is None:
             self._touch()
 
     def end(self) -> None:
-        """It was answered, or its client has left."""
+        """Count a request that was answered, or whose client has left."""
         self._under_way -= 1
         self._news = True
 
     @property
     def held(self) -> bool:
-        """Whether it is worth while to ask `wait_for_release`."""
+        """Whether a cycle may hold requests back: then `wait_for_release` tells."""
         return os.path.exists(self._hold)
 
     async def wait_for_release(self) -> str:
-        """Returns once requests may pass: empty, or why they still may not after the longest time."""
+        """Wait until requests may pass.
+
+        Returns an empty text, or the reason why they still may not after the longest wait.
+        """
         deadline = time.monotonic() + self._longest_hold
         while (reason := held(Path(self._hold))) is not None:
             if time.monotonic() >= deadline:
@@ -67,8 +69,9 @@ class Admission:
             self._timer.cancel()
 
     def _touch(self) -> None:
-        """Now, and again while requests are under way; once more after the last, so that its end
-        counts.
+        """Touch the mark now, and again while requests are under way.
+
+        It is touched once more after the last request, so that the end of that one counts.
         """
         self._news = False
         self._timer = asyncio.get_running_loop().call_later(EVERY, self._again)
@@ -78,10 +81,10 @@ class Admission:
                 os.utime(fd)
             finally:
                 os.close(fd)
-        except OSError as error:  # never in the way of traffic; told once
+        except OSError as error:  # never in the way of traffic, and logged once
             if not self._failed:
                 logger.warning(
-                    "%s cannot be touched, so nobody sees that requests are answered: %s",
+                    "%s cannot be touched, so no cycle sees that requests are answered: %s",
                     self._activity,
                     error,
                 )

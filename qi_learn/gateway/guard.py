@@ -1,10 +1,13 @@
 """Who may speak to the gateway, and which headers travel.
 
 The gateway sends Ollama a Host of its own making, which takes away Ollama's defence against pages
-that reach loopback through DNS rebinding. So the defence is here, and stricter: the Host header
-must be exactly a loopback name with our port (or a name from the settings); an Origin must be a
-local page or an editor's webview; and what changes models refuses every Origin, because no editor
-needs it from a page.
+that reach loopback through DNS rebinding. So the defence is here, and it is stricter than
+`loopback.py`, which the engine asks:
+
+* The Host header must be exactly a loopback name with the gateway's port, or a name from the
+  settings.
+* An Origin must be a local page, an editor's webview, or one from the settings.
+* What changes models refuses every Origin, because no editor needs it from a page.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ from qi_learn.loopback import HOSTS, SCHEMES
 
 MANAGEMENT = ("/api/create", "/api/push", "/api/pull", "/api/delete", "/api/copy", "/api/blobs")
 OWN_PREFIX = "x-qi-learn-"
+_LOCAL_HOSTS = "|".join(map(re.escape, (*HOSTS, "0.0.0.0")))
 _LOCAL_PAGE = re.compile(
-    rf"https?://({'|'.join(map(re.escape, (*HOSTS, '0.0.0.0')))})(:\d{{1,5}})?|({'|'.join(SCHEMES)})://[^\s]*",
-    re.IGNORECASE,
+    rf"https?://({_LOCAL_HOSTS})(:\d{{1,5}})?|({'|'.join(SCHEMES)})://[^\s]*", re.IGNORECASE
 )
 _HOP_BY_HOP = frozenset(
     # RFC 9110, 7.6.1, and the proxy's own credentials (11.7.2)
@@ -38,6 +41,7 @@ _HOP_BY_HOP = frozenset(
     )
 )
 _MADE_ANEW = frozenset(("host", "expect"))
+Headers = CIMultiDict[str] | Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,43 +55,45 @@ class Guard:
     def for_port(
         cls, port: int, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = ()
     ) -> Guard:
-        """Loopback names with this port (port 80 also without), and further names with or without
-        it.
+        """The guard of a port: loopback names with this port (port 80 also without), and further
+        names with or without it.
         """
-        loopback = set(HOSTS)
-        names = (
-            {f"{name}:{port}" for name in (*loopback, *hosts)}
-            | set(hosts)
-            | (loopback if port == 80 else set())
-        )
+        with_port = {f"{name}:{port}" for name in (*HOSTS, *hosts)}
+        without = {*hosts, *(HOSTS if port == 80 else ())}
         return cls(
-            frozenset(name.lower() for name in names),
+            frozenset(name.lower() for name in with_port | without),
             frozenset(origin.lower().rstrip("/") for origin in origins),
         )
 
-    def refusal(self, path: str, headers: CIMultiDict[str] | Mapping[str, str]) -> str | None:
-        """Why a request must not pass, or None where it may."""
+    def refusal(self, path: str, headers: Headers) -> str | None:
+        """Why a request must not pass; None if it may."""
         host = headers.get("Host", "")
         if host.lower() not in self.hosts:
-            return f"qi-learn does not answer to the Host {host!r}; use 127.0.0.1 or localhost, or add the name to gateway.allowed_hosts"
+            return (
+                f"qi-learn does not answer to the Host {host!r}; use 127.0.0.1 or localhost, or "
+                "add the name to gateway.allowed_hosts"
+            )
         origin = headers.get("Origin")
         if origin is None:
-            # a page's image or script tag sends no Origin, but browsers say where it comes from
-            return (
-                "qi-learn does not answer to pages of other sites"
-                if headers.get("Sec-Fetch-Site") == "cross-site"
-                else None
-            )
+            # A page's image or script tag sends no Origin, but browsers name the site it is from.
+            foreign = headers.get("Sec-Fetch-Site") == "cross-site"
+            return "qi-learn does not answer to pages of other sites" if foreign else None
         if path.startswith(MANAGEMENT):
-            return "qi-learn lets no web page create, copy, pull, push or delete models; use the command line"
+            return (
+                "qi-learn lets no web page create, copy, pull, push or delete models; use the "
+                "command line"
+            )
         if _LOCAL_PAGE.fullmatch(origin) or origin.lower().rstrip("/") in self.origins:
             return None
-        return f"qi-learn does not answer to pages from {origin!r}; add it to gateway.allowed_origins if it is yours"
+        return (
+            f"qi-learn does not answer to pages from {origin!r}; add it to "
+            "gateway.allowed_origins if it is yours"
+        )
 
 
-def end_to_end(headers: CIMultiDict[str] | Mapping[str, str]) -> CIMultiDict[str]:
-    """The headers that travel on: without those of this hop, those that Connection names, and our
-    own.
+def end_to_end(headers: Headers) -> CIMultiDict[str]:
+    """The headers that travel on: not those of this hop, not those that Connection names, and not
+    the gateway's own.
     """
     named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
     kept: CIMultiDict[str] = CIMultiDict()

@@ -1,12 +1,19 @@
 """The gateway: a proxy in front of Ollama that changes nothing and keeps a copy.
 
-Bodies pass byte for byte in both directions, as they come and chunk by chunk (`relay.py`); unknown
-paths pass; nothing is decompressed, and no limit of time or size is added. One value is exchanged,
-and only on the six inference routes for names that the live version answers for: `model`
-(`rewrite.py`, `route.py`). A client that hangs up takes its request to Ollama down with it.
-Recording (`record.py`) and finding the client's project (`whose.py`) may fail without anybody
-noticing but `qi-learn status`. No database is touched. While a learning cycle has the only GPU to
-itself, what needs a model waits, for so long and no longer (`traffic.py`).
+The way of a request, one file a step:
+
+1. `guard.py` decides whether the client may speak to the gateway.
+2. `admission.py` counts a request that needs a model. While a learning cycle has the only GPU to
+   itself, the request waits, for so long and no longer.
+3. `routes.py` says which model answers, and `rewrite.py` exchanges the name in the body.
+4. `relay.py` passes the answer on, chunk by chunk as it comes.
+5. `recorder.py` writes the copy down, and `client_project.py` finds the client's project.
+
+The invariants. Bodies pass byte for byte in both directions. Unknown paths pass. Nothing is
+decompressed, and no limit of time or size is added. One value is exchanged: `model`, only on the
+six inference routes, and only for names that the live version answers for. A client that hangs up
+takes its request to Ollama down with it. If recording or finding the project fails, only `qi-learn
+status` shows it. No database is touched.
 """
 
 from __future__ import annotations
@@ -16,6 +23,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -40,156 +48,151 @@ INFERENCE = frozenset(
         "/v1/messages",
     )
 )
+"""Answers that are routed and recorded."""
 NEED_A_MODEL = INFERENCE | {"/api/embed", "/api/embeddings", "/v1/embeddings"}
-"""What makes Ollama load a model: learning gives way to it, or it waits."""
+"""What makes Ollama load a model: either learning gives way to it, or it waits."""
 SESSION_HEADERS = ("x-qi-learn-session", "x-session-id", "session_id")
-_AT_ONCE = 1024 * 1024
-"""A longer request body goes out in pieces, so that other streams go on."""
+_SENT_WHOLE = 1024 * 1024
+"""Bytes. A longer request body goes out in pieces, so that other streams go on."""
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*+")', re.IGNORECASE)
 
+Body = bytes | io.BytesIO | aiohttp.StreamReader | None
 
+
+@dataclass(slots=True)
 class Gateway:
     """The proxy of one upstream. `handle` takes one request."""
 
-    def __init__(
-        self,
-        upstream: str,
-        session: aiohttp.ClientSession,
-        *,
-        guard: Guard,
-        routes: RouteFile,
-        recorder: Recorder,
-        clients: ClientProjects,
-        stop: asyncio.Event,
-        traffic: Admission,
-    ) -> None:
-        self._upstream = upstream
-        self._guard = guard
-        self._routes = routes
-        self._recorder = recorder
-        self._clients = clients
-        self._stop = stop
-        self._session = session
-        self._traffic = traffic
-        self._urls = {path: URL(upstream + path, encoded=True) for path in INFERENCE}
+    upstream: str
+    """Ollama's address, or the embedded engine's, without a slash at its end."""
+    session: aiohttp.ClientSession
+    guard: Guard
+    routes: RouteFile
+    recorder: Recorder
+    clients: ClientProjects
+    admission: Admission
+    stop: asyncio.Event
+    """Set once the gateway is to leave: what breaks off then is no client's doing."""
+    _urls: dict[str, URL] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._urls = {path: URL(self.upstream + path, encoded=True) for path in INFERENCE}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Passes a request on, or says why not."""
-        if refusal := self._guard.refusal(request.path, request.headers):
+        """Pass a request on, or say why it must not pass."""
+        if refusal := self.guard.refusal(request.path, request.headers):
             return _own_answer(403, {"error": refusal})
-        if (
-            request.headers.get("Expect", "").lower() == "100-continue"
-            and request.transport is not None
-        ):
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        _invite_body(request)
         path = request.raw_path
         if request.method != "POST" or path not in NEED_A_MODEL:
             return await self._pass(request, path)
-        self._traffic.begin()
+        self.admission.begin()
         try:
-            if self._traffic.held and (reason := await self._traffic.wait_for_release()):
+            if self.admission.held and (reason := await self.admission.wait_for_release()):
                 return _own_answer(503, _error_body(reason, path), {"Retry-After": "30"})
-            return await (
-                self._inference(request, path) if path in INFERENCE else self._pass(request, path)
-            )
+            if path in INFERENCE:
+                return await self._infer(request, path)
+            return await self._pass(request, path)
         finally:
-            self._traffic.end()
+            self.admission.end()
 
     async def _pass(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """Pass on what is neither routed nor recorded; its body is never held in memory."""
         if not path.startswith("/"):
-            return _own_answer(
-                400, {"error": "qi-learn is no forward proxy: ask for a path, not for a whole URL"}
-            )
-        return await self._exchange(
-            request,
-            URL(self._upstream + path, encoded=True),
-            request.content if request.can_read_body else None,
-            None,
-            None,
-        )
+            message = "qi-learn is no forward proxy: ask for a path, not for a whole URL"
+            return _own_answer(400, {"error": message})
+        url = URL(self.upstream + path, encoded=True)
+        body = request.content if request.can_read_body else None
+        return await self._forward(request, url, body, None, None)
 
-    async def _inference(self, request: web.BaseRequest, endpoint: str) -> web.StreamResponse:
-        exchange = Exchange(
-            endpoint,
-            await request.content.read(),
-            session=next(
-                (value for name in SESSION_HEADERS if (value := request.headers.get(name))), None
-            ),
-            project=request.headers.get("x-qi-learn-project"),
-        )
-        copy: RecordedExchange | None = None
-        unread = (
-            request.headers.get("x-qi-learn-record") == "0" or "Content-Encoding" in request.headers
-        )
-        if self._recorder.enabled and request.transport is not None and not unread:
-            copy = RecordedExchange(exchange, self._recorder, self._clients, request.transport)
+    async def _infer(self, request: web.BaseRequest, endpoint: str) -> web.StreamResponse:
+        """Pass on an inference request: routed if its model is, and recorded."""
+        exchange = await _read_exchange(request, endpoint)
+        copy = self._copy_of(exchange, request)  # first: its look for the client goes on meanwhile
         body = self._route(exchange)
-        restorer = (
-            NameRestorer(endpoint, exchange.asked, exchange.answered)
-            if exchange.asked and exchange.answered
-            else None
-        )
-        return await self._exchange(
-            request,
-            self._urls[endpoint],
-            io.BytesIO(body) if len(body) > _AT_ONCE else body,
-            copy,
-            restorer,
-        )
+        restorer = None
+        if exchange.asked and exchange.answered:
+            restorer = NameRestorer(endpoint, exchange.asked, exchange.answered)
+        sent = io.BytesIO(body) if len(body) > _SENT_WHOLE else body
+        return await self._forward(request, self._urls[endpoint], sent, copy, restorer)
+
+    def _copy_of(self, exchange: Exchange, request: web.BaseRequest) -> RecordedExchange | None:
+        """The copy of an exchange; None if it is not to be recorded."""
+        declined = request.headers.get("x-qi-learn-record") == "0"
+        unreadable = "Content-Encoding" in request.headers
+        if not self.recorder.enabled or declined or unreadable or request.transport is None:
+            return None
+        return RecordedExchange(exchange, self.recorder, self.clients, request.transport)
 
     def _route(self, exchange: Exchange) -> bytes:
-        """The request's body with the name of the model that answers, of which the exchange is
-        told.
-        """
-        routes = self._routes.current()
-        self._recorder.routes_problem(self._routes.problem)
+        """The request's body, naming the model that answers; the exchange notes which one."""
+        routes = self.routes.current()
+        self.recorder.routes_problem(self.routes.problem)
         if routes is None or not _may_be_routed(exchange.request, routes):
             return exchange.request
         text = exchange.request.decode("utf-8", "surrogateescape")
-        found = request_model(text)
-        if found is None:
+        named = request_model(text)
+        if named is None:
             return exchange.request
-        model, members = found
+        model, members = named
         session = exchange.session
-        answering = routes.answering(
-            model.value, conversation(members) if session is None else lambda: session
-        )
+        key = conversation(members) if session is None else lambda: session
+        answering = routes.answering(model.value, key)
         if answering is None:
             return exchange.request
-        exchange.asked, exchange.answered, exchange.digest = (
-            model.value,
-            answering.model,
-            answering.digest,
-        )
+        exchange.asked, exchange.answered = model.value, answering.model
+        exchange.digest = answering.digest
         return exchanged(text, model, answering.model).encode("utf-8", "surrogateescape")
 
-    async def _exchange(
+    async def _forward(
         self,
         request: web.BaseRequest,
         url: URL,
-        body: bytes | io.BytesIO | aiohttp.StreamReader | None,
+        body: Body,
         copy: RecordedExchange | None,
         restorer: NameRestorer | None,
     ) -> web.StreamResponse:
+        """Ask the upstream and relay its answer. Every end of the exchange passes through here."""
         headers = end_to_end(request.headers)
         if not isinstance(body, aiohttp.StreamReader):
             headers.popall("Content-Length", None)  # set anew from the body
         answer: aiohttp.ClientResponse | None = None
         try:
             try:
-                answer = await self._session.request(
+                answer = await self.session.request(
                     request.method, url, headers=headers, data=body, allow_redirects=False
                 )
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                return _own_answer(502, _no_upstream(self._upstream, error, request.path))
+                return _own_answer(502, _no_upstream(self.upstream, error, request.path))
             return await Relay(request, answer, copy, restorer).run()
         except (asyncio.CancelledError, ConnectionError):
             if copy is not None:
-                copy.abandon(cancelled=not self._stop.is_set())  # when we stop, it is us who leave
+                # Once the gateway is to stop, it is the one that leaves, not the client.
+                copy.abandon(cancelled=not self.stop.is_set())
             raise
         finally:
             if answer is not None:
-                answer.close()  # nothing where it was read to its end; else the upstream learns that nobody listens
+                # Without effect on an answer read to its end. Any other is broken off, which tells
+                # the upstream to generate no more.
+                answer.close()
+
+
+async def _read_exchange(request: web.BaseRequest, endpoint: str) -> Exchange:
+    """The request as it is recorded: body, session and project."""
+    named = (request.headers.get(name) for name in SESSION_HEADERS)
+    return Exchange(
+        endpoint,
+        await request.content.read(),
+        session=next((session for session in named if session), None),
+        project=request.headers.get("x-qi-learn-project"),
+    )
+
+
+def _invite_body(request: web.BaseRequest) -> None:
+    """Tell a client that waits with its body (`Expect: 100-continue`) to send it."""
+    expects = request.headers.get("Expect", "").lower()
+    if expects == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def _may_be_routed(body: bytes, routes: Routes) -> bool:
@@ -208,6 +211,7 @@ def _may_be_routed(body: bytes, routes: Routes) -> bool:
 def _own_answer(
     status: int, value: dict[str, Any], headers: Mapping[str, str] | None = None
 ) -> web.Response:
+    """An answer of the gateway itself."""
     return web.Response(
         status=status,
         body=json.dumps(value).encode(),
@@ -218,17 +222,14 @@ def _own_answer(
 
 
 def _no_upstream(upstream: str, error: Exception, path: str) -> dict[str, Any]:
-    """That nobody answers behind the gateway."""
+    """The error for an upstream that does not answer."""
     reason = str(error) or type(error).__name__
-    return _error_body(
-        f"no answer from {upstream} ({reason}). `qi-learn status` shows what runs, `qi-learn "
-        "doctor` what to do.",
-        path,
-    )
+    hint = "`qi-learn status` shows what runs, `qi-learn doctor` what to do."
+    return _error_body(f"no answer from {upstream} ({reason}). {hint}", path)
 
 
 def _error_body(words: str, path: str) -> dict[str, Any]:
-    """An error of ours, in the form of the API that was asked."""
+    """An error of the gateway itself, in the form of the API that was asked."""
     message = f"qi-learn: {words}"
     if path == "/v1/messages":
         return {"type": "error", "error": {"type": "api_error", "message": message}}

@@ -1,14 +1,14 @@
 """The copy: what goes through the gateway becomes one `turn` event in the spool.
 
 Two invariants. The event is in the spool before the last bytes of the answer go to the client, so a
-finished stream survives `kill -9`. And recording never touches traffic: whatever fails here is told
-once in `gateway.json` and the exchange goes on without a copy, until writing works again.
+finished stream survives `kill -9`. And recording never touches traffic: a failure here is reported
+once in `gateway.json`, and exchanges go on without a copy until writing works again.
 
-Headers are not recorded at all (they carry credentials), and neither are models that run elsewhere,
-loads and unloads, renderings without an answer, bodies in another encoding, exchanges above
-`LONGEST` bytes, and requests marked `x-qi-learn-record: 0`. A refused request (4xx, 5xx) is
-recorded with its status where it was a JSON object with a model: an error rate is worth knowing;
-what was not even that teaches nothing.
+Not recorded: headers (they carry credentials), models that run elsewhere, loads and unloads,
+renderings without an answer, bodies in another encoding, exchanges above `LONGEST` bytes, and
+requests marked `x-qi-learn-record: 0`. A refused request (4xx, 5xx) is recorded with its status if
+it was a JSON object with a model, because an error rate is worth knowing. A request that was not
+even that teaches nothing.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from qi_learn.spool import Spool
 logger = logging.getLogger(__name__)
 
 LONGEST = 16 * 1024 * 1024
+"""Bytes of request and answer together."""
 IN_THREAD = 256 * 1024
-"""Above this many bytes a line is made in a thread, so that other streams go on."""
+"""Bytes above which a line is made in a thread, so that other streams go on."""
 PATIENCE = 0.05
-"""Seconds that the end of an answer may wait for the first look at who its client is."""
+"""Seconds that the end of an answer may wait for the first look at its client's project."""
 CLIENT_GONE = 499
-"""Status of an exchange that the client left before there was one."""
+"""Status of an exchange that the client left before it had one."""
 _NO_TURN = re.compile(rb'"done_reason":"(un)?load"|"_debug_info":')
 _LAST_EVENT = re.compile(
     rb"event: (message_stop|response\.(completed|incomplete|failed))\b|data: \[DONE\]"
@@ -53,12 +54,16 @@ class Exchange:
     session: str | None = None
     project: str | None = None
     asked: str | None = None
-    """Known at once for a routed request; else read from the request when it is recorded."""
+    """The name in the request: set at once for a routed one, else read when it is recorded."""
     answered: str | None = None
+    """The name of the model that answered."""
     digest: str | None = None
     started: float = field(default_factory=time.time)
+    """Unix seconds."""
     began: float = field(default_factory=time.perf_counter)
+    """The same moment on the clock that durations are measured with."""
     first: float | None = None
+    """When the first byte of the answer came, on that clock."""
     status: int = CLIENT_GONE
     content_type: str = ""
     answer: bytearray = field(default_factory=bytearray)
@@ -66,7 +71,7 @@ class Exchange:
     recorded: bool = False
 
     def take(self, data: bytes) -> None:
-        """A piece of the answer, as the upstream sent it."""
+        """Keep a piece of the answer, as the upstream sent it."""
         if self.first is None:
             self.first = time.perf_counter()
         if len(self.request) + len(self.answer) + len(data) > LONGEST:
@@ -75,8 +80,8 @@ class Exchange:
             self.answer += data
 
     def has_ended(self) -> bool:
-        """Whether a reader of the stream takes it for finished now, though the connection may go
-        on: its last event is complete.
+        """Whether a reader of the stream takes it for finished: its last event is complete, though
+        the connection may stay open.
         """
         if self.content_type.startswith("application/x-ndjson"):
             return self._last_object_is_done()
@@ -86,6 +91,7 @@ class Exchange:
         return False
 
     def _last_object_is_done(self) -> bool:
+        """Whether the last line of an NDJSON stream says `"done": true`."""
         if not self.answer.endswith(b"\n"):
             return False
         line = self.answer[self.answer.rfind(b"\n", 0, len(self.answer) - 1) + 1 :]
@@ -98,7 +104,7 @@ class Exchange:
         return isinstance(value, dict) and value.get("done") is True
 
     def is_a_turn(self) -> bool:
-        """Whether there is a turn in it (the module says which exchanges are none)."""
+        """Whether this is a turn; the module's docstring lists what is not."""
         if (
             self.too_long
             or len(self.request) > LONGEST
@@ -106,10 +112,10 @@ class Exchange:
         ):
             return False
         if self.asked is None:
-            found = request_model(self.request.decode("utf-8", "surrogateescape"))
-            if found is None:
+            named = request_model(self.request.decode("utf-8", "surrogateescape"))
+            if named is None:
                 return False
-            self.asked = self.answered = found[0].value
+            self.asked = self.answered = named[0].value
         return not is_cloud(self.asked or "")
 
     def body(self, *, cancelled: bool) -> dict[str, Any]:
@@ -132,7 +138,7 @@ class Exchange:
 
 
 class Recorder:
-    """Writes exchanges to the spool, and to a small file whether that works."""
+    """Writes exchanges to the spool, and whether that works to a small file (`status`)."""
 
     def __init__(self, directory: Path, status: Path, *, enabled: bool) -> None:
         self._spool = Spool(directory, "gateway")
@@ -140,17 +146,17 @@ class Recorder:
         self._enabled = enabled
         self._reason = None if enabled else "gateway.record is false"
         self._routes_problem: str | None = None
-        self._told: dict[str, Any] | None = None
-        self._tell()
+        self._reported: dict[str, Any] | None = None
+        self._report()
 
     @property
     def enabled(self) -> bool:
         return self._enabled
 
     async def record(self, exchange: Exchange) -> None:
-        """Writes a finished exchange.
+        """Write a finished exchange.
 
-        Never raises but for cancellation, and then the line is written all the same.
+        Raises nothing but cancellation, and then the line is written all the same.
         """
         if len(exchange.request) + len(exchange.answer) > IN_THREAD:
             await asyncio.to_thread(self.record_now, exchange, cancelled=False)
@@ -158,7 +164,7 @@ class Recorder:
             self.record_now(exchange, cancelled=False)
 
     def record_now(self, exchange: Exchange, *, cancelled: bool) -> None:
-        """Writes an exchange once, and never raises: a broken recorder must not break traffic."""
+        """Write an exchange once, and never raise: a broken recorder must not break traffic."""
         if exchange.recorded:
             return
         exchange.recorded = True
@@ -173,34 +179,32 @@ class Recorder:
                 self._reason = None
         except QiError as error:
             self._reason = error.what
-        except Exception:
+        except Exception:  # the edge that keeps recording away from traffic: logged, and reported
             logger.exception("an exchange could not be recorded")
             self._reason = "an exchange could not be recorded; the gateway's log says why"
-        self._tell()
+        self._report()
 
     def routes_problem(self, problem: str | None) -> None:
-        """What is wrong with the routes file, for `status`."""
+        """Note what is wrong with the routes file, for `status`."""
         if problem != self._routes_problem:
             self._routes_problem = problem
-            self._tell()
+            self._report()
 
     def close(self) -> None:
         self._spool.close()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
+        """Write and log how recording goes, if that has changed."""
         now = {
             "recording": self._reason is None,
             "reason": self._reason,
             "routes_problem": self._routes_problem,
         }
-        if now == self._told:
+        if now == self._reported:
             return
-        logger.log(
-            logging.INFO if now["recording"] and not self._routes_problem else logging.WARNING,
-            "%s",
-            now,
-        )
-        self._told = now
+        well = now["recording"] and not self._routes_problem
+        logger.log(logging.INFO if well else logging.WARNING, "%s", now)
+        self._reported = now
         try:
             replace_file(self._status, json.dumps(now) + "\n")
         except OSError as error:
@@ -208,7 +212,10 @@ class Recorder:
 
 
 class RecordedExchange:
-    """The copy of one exchange: takes what passes, and is written at its end, whichever end it is."""
+    """The copy of one exchange.
+
+    It takes what passes and is written at the exchange's end, whichever end that is.
+    """
 
     def __init__(
         self,
@@ -224,12 +231,17 @@ class RecordedExchange:
         if exchange.project is None:
             clients.look_up(connection)
 
+    def begin(self, status: int, content_type: str) -> None:
+        """Note how the answer begins."""
+        self.exchange.status, self.exchange.content_type = status, content_type
+
     def take(self, pieces: list[bytes]) -> None:
+        """Keep some pieces of the answer."""
         for piece in pieces:
             self.exchange.take(piece)
 
     async def finish(self) -> None:
-        """The answer is whole: written before its last bytes go out."""
+        """Write the copy of a whole answer. Called before the answer's last bytes go out."""
         if self.exchange.recorded:
             return
         if self.exchange.project is None:
@@ -237,7 +249,7 @@ class RecordedExchange:
         await self._recorder.record(self.exchange)
 
     def abandon(self, *, cancelled: bool) -> None:
-        """No more will come: the client has left, or one of the servers."""
+        """Write the copy of what came: the client has left, or one of the servers."""
         if self.exchange.project is None:
             self.exchange.project = self._clients.project_now(self._connection)
         self._recorder.record_now(self.exchange, cancelled=cancelled)

@@ -1,9 +1,9 @@
-"""An upstream's answer on its way to the client: the same status, headers and body, chunk by chunk
-as they come.
+"""An upstream's answer on its way to the client: the same status, headers and body.
 
-Written through aiohttp's stream writer directly, since `web.StreamResponse` adds headers of its own
-and sends one chunk per system call. Where the upstream breaks off, so do we, after everything that
-came: a client must not take half an answer for a whole one.
+The body passes chunk by chunk, as it comes. It is written through aiohttp's stream writer directly,
+because `web.StreamResponse` adds headers of its own and sends one chunk per system call. If the
+upstream breaks off, so does the gateway, after everything that came: a client must not take half an
+answer for a whole one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from qi_learn.gateway.recorder import RecordedExchange
 from qi_learn.gateway.rewrite import NameRestorer
 
 MODEL_HEADER = "X-Qi-Learn-Model"
+"""Tells the client of a routed request which version answered."""
 _LINES = ("application/x-ndjson", "text/event-stream")
+"""Streams in which a line is whole before the answer is."""
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
 class AlreadyAnswered(web.StreamResponse):
@@ -28,24 +31,24 @@ class AlreadyAnswered(web.StreamResponse):
 
     def __init__(self, *, keep: bool) -> None:
         super().__init__()
-        self._stays = keep
+        self._keeps = keep
 
     @property
     def keep_alive(self) -> bool:
-        return self._stays
+        return self._keeps
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         return request.writer
 
     async def write_eof(self, data: bytes | bytearray | memoryview = b"") -> None:
-        """There is nothing left to write."""
+        """Write nothing: there is nothing left."""
 
 
 class Relay:
     """One answer.
 
-    `restorer` is there for a routed request: it puts the asked name back; `copy` where the exchange
-    is recorded.
+    `restorer` is there for a routed request and puts the asked name back. `copy` is there if the
+    exchange is recorded.
     """
 
     def __init__(
@@ -55,30 +58,29 @@ class Relay:
         copy: RecordedExchange | None,
         restorer: NameRestorer | None,
     ) -> None:
-        encoded = (
-            "Content-Encoding" in answer.headers
-        )  # what we cannot read we neither change nor keep
-        kind = answer.headers.get("Content-Type", "")
+        content_type = answer.headers.get("Content-Type", "")
+        readable = "Content-Encoding" not in answer.headers  # the rest is neither changed nor kept
         self._request = request
         self._answer = answer
-        self._copy = None if encoded else copy
-        self._restorer = None if encoded else restorer
+        self._copy = copy if readable else None
+        self._restorer = restorer if readable else None
         self._model = restorer.sent if restorer is not None else None
-        self._waits = self._restorer is not None and not kind.startswith(
-            _LINES
-        )  # a whole document is changed as a whole
-        self._held: list[bytes] = []
+        self._changes_whole = self._restorer is not None and not content_type.startswith(_LINES)
+        """A document that is no stream of lines: changed as a whole, so its pieces wait."""
+        self._waiting: list[bytes] = []
         self._headers = end_to_end(answer.headers)
         self._has_body = request.method != "HEAD" and answer.status not in (204, 304)
         self._chunked = False
         self._started = False
         if self._copy is not None:
-            self._copy.exchange.status, self._copy.exchange.content_type = answer.status, kind
+            self._copy.begin(answer.status, content_type)
 
     async def run(self) -> AlreadyAnswered:
-        """Passes the answer on to its end. Raises ConnectionError where the client has left."""
+        """Pass the answer on to its end. Raises ConnectionError if the client has left."""
         content = self._answer.content
-        if not self._waits and not content.total_bytes and not content.is_eof():
+        if not self._changes_whole and not content.total_bytes and not content.is_eof():
+            # No body yet: the client learns the status now. Otherwise the head goes out together
+            # with the first chunk, in one system call.
             await self._start()
             self._request.writer.send_headers()
         try:
@@ -90,12 +92,13 @@ class Relay:
         return AlreadyAnswered(keep=keep)
 
     async def _pass(self, pieces: list[bytes], ended: bool) -> None:
+        """Write some pieces of the body, and its end if this is the end."""
         if self._copy is not None:
             self._copy.take(pieces)
             if ended or self._copy.exchange.has_ended():
-                await self._copy.finish()
-        if self._waits:
-            self._held += pieces
+                await self._copy.finish()  # before the last bytes go out: they may be the last seen
+        if self._changes_whole:
+            self._waiting += pieces
             if not ended:
                 return
             pieces = [self._whole()]
@@ -105,14 +108,15 @@ class Relay:
                 pieces.append(self._restorer.rest())
         if not self._started:
             await self._start()
-        data = self._framed(pieces) + (b"0\r\n\r\n" if ended and self._chunked else b"")
+        data = self._framed(pieces) + (_LAST_CHUNK if ended and self._chunked else b"")
         if data:
             await self._request.writer.write(data)
         else:
             self._request.writer.send_headers()
 
     def _whole(self) -> bytes:
-        body = b"".join(self._held)
+        """The whole document with the asked name, and its length in the headers."""
+        body = b"".join(self._waiting)
         if self._restorer is not None and body:
             body = self._restorer.whole(body)
             if "Content-Length" in self._headers:
@@ -120,19 +124,20 @@ class Relay:
         return body
 
     async def _break_off(self, pieces: list[bytes]) -> AlreadyAnswered:
-        """Sends what came before the upstream died, and no end."""
+        """Send what came before the upstream died, and no end."""
         if self._copy is not None:
             self._copy.take(pieces)
             self._copy.abandon(cancelled=False)
-        if self._restorer is not None and not self._waits:
+        if self._restorer is not None and not self._changes_whole:
             pieces = [*map(self._restorer.feed, pieces), self._restorer.rest()]
         if not self._started:
             await self._start()
-        await self._request.writer.write(self._framed([*self._held, *pieces]))
+        await self._request.writer.write(self._framed([*self._waiting, *pieces]))
         self._request.writer.send_headers()
         return AlreadyAnswered(keep=False)
 
     async def _start(self) -> None:
+        """Hand status and headers to the writer, which sends them with the next bytes."""
         self._started = True
         modern = self._request.version >= HttpVersion11
         if self._model is not None:
@@ -147,6 +152,7 @@ class Relay:
         )
 
     def _framed(self, pieces: list[bytes]) -> bytes:
+        """The pieces as the wire has them: each a chunk of its own, if the answer is chunked."""
         if not self._chunked:
             return b"".join(pieces)
         return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece)
@@ -173,8 +179,9 @@ async def _batches(content: aiohttp.StreamReader) -> AsyncIterator[tuple[list[by
 
 
 def _left_over(content: aiohttp.StreamReader) -> list[bytes]:
-    """What came before the upstream died and was not read yet: aiohttp raises first and would drop
-    it.
+    """What came before the upstream died and was not read yet.
+
+    aiohttp would raise its error first and drop those bytes, so the error is taken away.
     """
     content.set_exception(cast(BaseException, None))
     rest = content.read_nowait()

@@ -1,7 +1,7 @@
-"""The one value that a routed exchange changes: `model`. Every other byte stays what it was, so the
-value is exchanged in the raw text.
+"""The one value that a routed exchange changes: `model`.
 
-Text is taken as UTF-8 with `surrogateescape`, which gives back every byte. Values are skipped by
+Every other byte stays what it was, so the value is exchanged in the raw text. Text is read as UTF-8
+with `surrogateescape`, which gives back every byte. Values are skipped by
 Python's own JSON decoder, so a `"model":"..."` inside a message, an answer or a tool's arguments is
 never mistaken for the field.
 """
@@ -24,7 +24,7 @@ PATHS: dict[str, tuple[tuple[str, ...], ...]] = {
     "/v1/messages": (("message", "model"), ("model",)),
     "/v1/responses": (("response", "model"), ("model",)),
 }
-"""Where an answer's stream names its model; elsewhere at the top."""
+"""Where in the objects of an answer its model is named, by endpoint; for the others, `TOP`."""
 TOP = (("model",),)
 
 
@@ -40,51 +40,49 @@ class Field:
 def members(text: str, at: int) -> list[tuple[str, Field]]:
     """The members of the JSON object that begins at `at`, in order, duplicates included.
 
-    Raises ValueError where there is no whole object.
+    Raises ValueError if there is no whole object.
     """
     at = _expect(text, at, "{")
-    found: list[tuple[str, Field]] = []
+    pairs: list[tuple[str, Field]] = []
     if text[at : at + 1] == "}":
-        return found
+        return pairs
     while True:
         if text[at : at + 1] != _STRING_START:
             raise ValueError(f"no key at {at}")
         key, at = _decode(text, at)
         at = _expect(text, at, ":")
         value, end = _decode(text, at)
-        found.append((key, Field(at, end, value)))
+        pairs.append((key, Field(at, end, value)))
         at = _after_space(text, end)
         if text[at : at + 1] == "}":
-            return found
+            return pairs
         at = _expect(text, at, ",")
 
 
 def request_model(text: str) -> tuple[Field, dict[str, Any]] | None:
-    """The `model` of a request and its members, or None where the text is no JSON object with such
-    a text.
+    """The `model` of a request and its members; None if the text is no JSON object with such a
+    string.
 
     Go, in which Ollama is written, takes keys in any case and lets the last of two win; so does
     this.
     """
     try:
-        found = members(text, _after_space(text, 0))
+        pairs = members(text, _after_space(text, 0))
     except (ValueError, RecursionError):
         return None
-    model = next((field for key, field in reversed(found) if key.lower() == "model"), None)
+    model = next((field for key, field in reversed(pairs) if key.lower() == "model"), None)
     if model is None or not isinstance(model.value, str):
         return None
-    return model, {key: field.value for key, field in found}
+    return model, {key: field.value for key, field in pairs}
 
 
 def exchanged(text: str, field: Field, name: str) -> str:
-    """The text with another name in the place of the field's."""
+    """The text with another name in place of the field's value."""
     return text[: field.start] + json.dumps(name, ensure_ascii=False) + text[field.end :]
 
 
 class NameRestorer:
-    """Puts the name that was asked for back into an answer, where the answer has the name that we
-    sent.
-    """
+    """Puts the asked name back into an answer, in place of the name that was sent."""
 
     def __init__(self, endpoint: str, asked: str, sent: str) -> None:
         self._paths = PATHS.get(endpoint, TOP)
@@ -94,11 +92,11 @@ class NameRestorer:
         self._held = b""
 
     def whole(self, answer: bytes) -> bytes:
-        """A whole JSON answer."""
+        """A whole JSON answer with the asked name."""
         return self._restored(answer)
 
     def feed(self, data: bytes) -> bytes:
-        """More of a stream of lines (NDJSON or server-sent events): what may go on now.
+        """What may go on now, given more of a stream of lines (NDJSON or server-sent events).
 
         An unfinished line waits, as its reader would.
         """
@@ -152,10 +150,7 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _expect(text: str, at: int, sign: str) -> int:
-    """The place after a sign and the space around it.
-
-    Raises ValueError where the sign is not there.
-    """
+    """The position after a sign and the space around it. Raises ValueError if it is not there."""
     at = _after_space(text, at)
     if text[at : at + 1] != sign:
         raise ValueError(f"no {sign} at {at}")
@@ -163,30 +158,30 @@ def _expect(text: str, at: int, sign: str) -> int:
 
 
 def conversation(members_of_request: dict[str, Any]) -> Callable[[], str]:
-    """What stays the same over a conversation's requests: its system prompt and first question, or
-    the beginning of its prompt.
+    """A function for what stays the same over a conversation's requests: its system prompt and
+    first question, or the beginning of its prompt.
     """
 
     def key() -> str:
         system = members_of_request.get("system") or members_of_request.get("instructions") or ""
-        said = (
+        prompt = (
             members_of_request.get("messages")
             or members_of_request.get("input")
             or members_of_request.get("prompt")
             or ""
         )
-        if isinstance(said, list):
-            first_question = next(
-                (
-                    k
-                    for k, message in enumerate(said)
-                    if isinstance(message, dict) and message.get("role") == "user"
-                ),
-                0,
-            )
-            said = said[: first_question + 1]
+        if isinstance(prompt, list):
+            beginning: Any = prompt[: _first_question(prompt) + 1]
         else:
-            said = str(said)[:256]
-        return json.dumps([system, said], sort_keys=True, default=str)
+            beginning = str(prompt)[:256]
+        return json.dumps([system, beginning], sort_keys=True, default=str)
 
     return key
+
+
+def _first_question(messages: list[Any]) -> int:
+    """The index of the first message of the user; 0 if there is none."""
+    for index, message in enumerate(messages):
+        if isinstance(message, dict) and message.get("role") == "user":
+            return index
+    return 0

@@ -1,9 +1,9 @@
-"""Which model answers. `routes.json` is written by `deploy` alone (renamed into place) and read
-here whenever it has changed.
+"""Which model answers a request.
 
-The invariant: a request for a name that the live version answers for gets one complete, gated
-model, before, during and after a switch. A file that cannot be read changes nothing: the last good
-one stays, and `RouteFile.problem` says so. No file: nothing is routed.
+`routes.json` is written by `deploy` alone (renamed into place) and read here whenever it has
+changed. The invariant: a request for a name that the live version answers for gets one complete,
+gated model, before, during and after a switch. A file that cannot be read changes nothing: the last
+good one stays, and `RouteFile.problem` says so. If there is no file, nothing is routed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ CLOUD = (":cloud", "-cloud")
 
 @lru_cache(maxsize=1024)
 def normalise(name: str) -> str | None:
-    """A model's name as Ollama compares it (default registry, `:latest`, case); None for what
-    Ollama would refuse.
+    """A model's name as Ollama compares it (default registry, `:latest`, case).
+
+    None for a name that Ollama would refuse.
     """
     try:
         return parse_name(name).key
@@ -36,8 +37,9 @@ def normalise(name: str) -> str | None:
 
 
 def is_cloud(name: str) -> bool:
-    """Whether the name means a model that runs elsewhere: its answers are not recorded, as their
-    licence may forbid to learn from them.
+    """Whether the name means a model that runs elsewhere.
+
+    Such a model's answers are not recorded: their licence may forbid learning from them.
     """
     return name.strip().lower().endswith(CLOUD)
 
@@ -73,7 +75,7 @@ class Routes:
         return normalise(asked) in self.names
 
     def answering(self, asked: str, key: Callable[[], str]) -> Answering | None:
-        """The model for a name, or None where it means itself.
+        """The model that answers for a name; None if the name means itself.
 
         `key` names the session or conversation: one key always meets the same arm.
         """
@@ -81,13 +83,8 @@ class Routes:
             return None
         if not self.arms:
             return self.live
-        point = (
-            int.from_bytes(
-                hashlib.sha256(f"{self.salt}\0{key()}".encode("utf-8", "replace")).digest()[:8],
-                "big",
-            )
-            / 2**64
-        )
+        digest = hashlib.sha256(f"{self.salt}\0{key()}".encode("utf-8", "replace")).digest()
+        point = int.from_bytes(digest[:8], "big") / 2**64
         for arm in self.arms:
             if point < arm.share:
                 return Answering(arm.model, arm.digest)
@@ -96,7 +93,7 @@ class Routes:
 
 
 def build_routes(value: Any) -> Routes:
-    """Routes from the file's JSON value. Raises ValueError that says what is wrong."""
+    """Routes from the file's JSON value. Raises ValueError, which says what is wrong."""
     if not isinstance(value, Mapping) or value.get("format") != FORMAT:
         raise ValueError(f"not a routes file of format {FORMAT}")
     names = [
@@ -113,16 +110,17 @@ def build_routes(value: Any) -> Routes:
 
 
 class RouteFile:
-    """The file, read again when it has changed."""
+    """The routes file, read again when it has changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
         self._routes: Routes | None = None
         self.problem: str | None = None
+        """Why the file cannot be used."""
 
     def current(self) -> Routes | None:
-        """The routes of now; None where nothing is routed."""
+        """The routes as they are now; None if nothing is routed."""
         try:
             status = os.stat(self._path)
         except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Which architectures can be learned on, and what transformers and GGUF call their linear layers.
+"""The architectures that can be trained and packed, and the names of their linear layers.
 
-Those here store their linear layers one to one: `llama` (Llama, Mistral, SmolLM2), `qwen2`,
-`qwen3`. Fused projections, experts and everything else are refused with a sentence rather than
-packed wrongly.
+They store their linear layers one to one: `llama` (Llama, Mistral, SmolLM2), `qwen2`, `qwen3`.
+Fused projections, experts and everything else are refused with a sentence rather than packed
+wrongly.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 SUPPORTED = ("llama", "qwen2", "qwen3")
 """What is trained and packed, by the GGUF's `general.architecture`."""
 UNSLOTH = ("llama", "qwen2", "qwen3")
-"""For these Unsloth 2026.10.9 puts fused kernels on a LoRA (`FastLlamaModel.patch_peft_model`)."""
+"""Those whose LoRA gets fused kernels by Unsloth 2026.10.9 (`FastLlamaModel.patch_peft_model`)."""
 GGUF_NAMES: Mapping[str, str] = {
     "q_proj": "attn_q",
     "k_proj": "attn_k",
@@ -22,6 +22,6 @@ GGUF_NAMES: Mapping[str, str] = {
     "up_proj": "ffn_up",
     "down_proj": "ffn_down",
 }
-"""The seven linear modules of a layer: transformers' name -> GGUF's."""
+"""The seven linear modules of a layer: transformers' name, and GGUF's."""
 LINEAR = (*GGUF_NAMES, "lm_head")
-"""What an adapter may change."""
+"""The modules that an adapter may change."""

@@ -1,14 +1,13 @@
-"""Numbers to and from ggml's block types, by ggml's own code: `libggml-base` of llama-cpp-python,
-through ctypes.
+"""Numbers to and from ggml's block types, by ggml's own code (`libggml-base`, through ctypes).
 
-What is written here is read by llama.cpp, so the same library quantises: Q4_K and its like exist
-nowhere else. Where llama-cpp-python is not installed, gguf-py's quantisers take over for the types
-it has (F32, F16, BF16, Q4_0 .. Q8_0; the same bytes), and the K-quants are refused. The library
-checks nothing, so shapes, sizes and types are checked on this side of the call. ctypes releases the
-interpreter while the library works: call it from threads.
+What is written here is read by llama.cpp, so the library of llama-cpp-python quantises: Q4_K and
+its like exist nowhere else. If llama-cpp-python is not installed, gguf-py's quantisers take over
+for the types that they have (F32, F16, BF16, Q4_0 .. Q8_0; the same bytes), and the K-quants are
+refused. The library checks nothing, so shapes, sizes and types are checked on this side of the
+call. ctypes releases the interpreter while the library works: call it from threads.
 
-Run as `python -m qi_learn.outside.ggml FILE` it loads a model file and evaluates one token, in a
-process of its own because llama.cpp aborts on some damage.
+Run as `python -m qi_learn.outside.ggml FILE`, it loads a model file and evaluates one token. It is
+a process of its own because llama.cpp aborts on some damage.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_learn.errors import ModelError, QiError, ToolMissing
-from qi_learn.outside.gguf import row_bytes, type_number
+from qi_learn.outside.ggml_types import row_bytes, type_number
 
 INSTALL = 'Install it: pip install "qi-learn[embedded]"'
 
@@ -34,9 +33,9 @@ INSTALL = 'Install it: pip install "qi-learn[embedded]"'
 def quantize(values: NDArray[np.float32], type_name: str) -> NDArray[np.uint8]:
     """`values` (rows, columns) as ggml blocks: (rows, bytes of a row).
 
-    Raises ModelError where the row does not fill whole blocks, the type needs an importance matrix,
-    or a value cannot be stored (NaN, infinite, too large); ToolMissing where only llama-cpp-python
-    can do it and it is not installed.
+    Raises ModelError if the row does not fill whole blocks, the type needs an importance matrix, or
+    a value cannot be stored (NaN, infinite, too large). Raises ToolMissing if only llama-cpp-python
+    can do it, and it is not installed.
     """
     rows, columns = values.shape
     width = row_bytes(type_name, columns)
@@ -63,9 +62,9 @@ def quantize(values: NDArray[np.float32], type_name: str) -> NDArray[np.uint8]:
 def dequantize(
     raw: NDArray[np.uint8], type_name: str, shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    """ggml blocks as float32 in `shape` (numpy order, the last axis is the row).
+    """ggml blocks as float32 in `shape` (numpy's order, the last axis is the row).
 
-    Raises ModelError where the bytes are not exactly that many rows.
+    Raises ModelError if the bytes are not exactly that many rows.
     """
     rows = math.prod(shape[:-1])
     width = row_bytes(type_name, shape[-1])
@@ -90,15 +89,15 @@ def dequantize(
 
 
 def widen_bf16(words: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """bfloat16, as 16-bit words, to float32: the upper half of its bits."""
+    """bfloat16, as 16-bit words, as float32: a word is the upper half of the value's bits."""
     wide = words.astype(np.uint32)
     wide <<= 16
     return wide.view(np.float32)
 
 
 def can_quantize(type_name: str, columns: int) -> bool:
-    """Whether rows of `columns` can be written in this type here: the blocks fit, no importance
-    matrix is needed, and the code is installed.
+    """Whether rows of `columns` can be written in this type: the blocks fit, no importance matrix
+    is needed, and the code is installed.
     """
     try:
         row_bytes(type_name, columns)
@@ -110,7 +109,7 @@ def can_quantize(type_name: str, columns: int) -> bool:
 def is_valid(raw: NDArray[np.uint8], type_name: str) -> bool:
     """Whether llama.cpp's own row check passes: no NaN or infinity in the blocks' scales.
 
-    True where llama-cpp-python is not installed (nothing to ask).
+    True if llama-cpp-python is not installed, because then there is nothing to ask.
     """
     library = _library()
     if library is None:
@@ -122,9 +121,9 @@ def is_valid(raw: NDArray[np.uint8], type_name: str) -> bool:
 
 
 def load_in_child(path: Path, *, timeout: float = 600.0) -> None:
-    """Loads a model file with llama.cpp in a child process and evaluates one token.
+    """Load a model file with llama.cpp in a child process and evaluate one token.
 
-    Raises ModelError with llama.cpp's words, ToolMissing where llama-cpp-python is not installed.
+    Raises ModelError with llama.cpp's words, ToolMissing if llama-cpp-python is not installed.
     """
     if importlib.util.find_spec("llama_cpp") is None:
         raise ToolMissing(
@@ -140,10 +139,10 @@ def load_in_child(path: Path, *, timeout: float = 600.0) -> None:
             f"{path} did not load within {timeout:.0f} s", "Look at the memory of this machine."
         ) from error
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()][-3:]
+        last_lines = [line for line in done.stderr.splitlines() if line.strip()][-3:]
+        reason = " / ".join(last_lines) or f"exit code {done.returncode}"
         raise ModelError(
-            f"llama.cpp does not load {path}: {' / '.join(said) or f'exit code {done.returncode}'}",
-            "The file is left out; pack again.",
+            f"llama.cpp does not load {path}: {reason}", "The file is left out; pack again."
         )
 
 
@@ -164,17 +163,18 @@ _BY_GGML = (
     "TQ2_0",
     "MXFP4",
 )
-"""What `ggml_quantize_chunk` writes well from the weights alone. It aborts the process on a type it
-has no case for; the IQ1, IQ2 and IQ3_XXS types are left out because they need an importance matrix,
-or are poor without one.
+"""What `ggml_quantize_chunk` writes well from the weights alone.
+
+It aborts the process on a type that it has no case for. The IQ1, IQ2 and IQ3_XXS types are left out
+because they need an importance matrix, or are poor without one.
 """
 
 
 @cache
 def _library() -> Any | None:
-    """libggml-base with its prototypes, or None where llama-cpp-python is not installed.
+    """libggml-base with its prototypes, or None if llama-cpp-python is not installed.
 
-    Raises ToolMissing where it is there and cannot be used.
+    Raises ToolMissing if it is there and cannot be used.
     """
     spec = importlib.util.find_spec("llama_cpp")
     if spec is None or not spec.submodule_search_locations:
@@ -234,7 +234,7 @@ def _quantize_with(
 
 @cache
 def _row_function(type_name: str) -> Any | None:
-    """`dequantize_row_q4_K` and its like; None where the library or the function is missing."""
+    """`dequantize_row_q4_K` and its like; None if the library or the function is missing."""
     library = _library()
     head, _, tail = type_name.partition("_")
     name = f"dequantize_row_{head.lower()}_{tail if tail == 'K' else tail.lower()}"
@@ -254,11 +254,8 @@ def _quantize_without(source: NDArray[np.float32], type_name: str) -> NDArray[np
 
     try:
         with np.errstate(over="ignore"):  # too large for F16 becomes infinite, and is found below
-            raw = (
-                np.ascontiguousarray(by_gguf(source, GGMLQuantizationType[type_name]))
-                .view(np.uint8)
-                .reshape(source.shape[0], -1)
-            )
+            blocks = np.ascontiguousarray(by_gguf(source, GGMLQuantizationType[type_name]))
+        raw = blocks.view(np.uint8).reshape(source.shape[0], -1)
     except NotImplementedError as error:
         raise ToolMissing(
             f"{type_name} needs llama-cpp-python, which is not installed", INSTALL
@@ -286,7 +283,7 @@ def _dequantize_without(raw: NDArray[np.uint8], type_name: str) -> NDArray[np.fl
 
 
 def _try_model(path: Path) -> str | None:
-    """What is wrong with a model file, or None: loads it, evaluates one token, looks at the logits."""
+    """What is wrong with a model file, or None: it loads, and the logits of a token are finite."""
     from qi_learn.outside.llama_cpp import Model
 
     try:
@@ -298,7 +295,7 @@ def _try_model(path: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    wrong = _try_model(Path(sys.argv[1]))
-    if wrong:
-        sys.stderr.write(wrong + "\n")
-    sys.exit(1 if wrong else 0)
+    problem = _try_model(Path(sys.argv[1]))
+    if problem:
+        sys.stderr.write(problem + "\n")
+    sys.exit(1 if problem else 0)

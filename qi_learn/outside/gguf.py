@@ -1,11 +1,11 @@
 """The head of a GGUF file: its keys, and where each tensor lies.
 
 A model file comes from somewhere else, so nothing in it is believed: every count, length and offset
-is held against the size of the file before it is used, and a head that llama.cpp would refuse (gaps
+is held against the size of the file before it is used. A head that llama.cpp would refuse (gaps
 between tensors, unknown types, rows that do not fill whole blocks) is refused here, with a
 sentence. Only the head is read. Arrays (the vocabulary) are stepped over, not built: 150,000 tokens
-cost a tenth of a second, not the two of `gguf.GGUFReader`. Version 2 and 3, little-endian; the
-format is described in ggml's `docs/gguf.md`.
+cost a tenth of a second, not the two of `gguf.GGUFReader`. Versions 2 and 3 are read, in
+little-endian; ggml's `docs/gguf.md` describes the format.
 """
 
 from __future__ import annotations
@@ -15,36 +15,24 @@ import mmap
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from qi_learn.errors import ModelError, NotFound
+from qi_learn.outside.ggml_types import row_bytes, type_names
+from qi_learn.outside.gguf_cursor import SCALARS, GgufCursor
 
 MAGIC = b"GGUF"
 MAX_DIMS = 4  # GGML_MAX_DIMS
 MAX_NAME = 64  # GGML_MAX_NAME
-MAX_STRING = 1 << 24
 DEFAULT_ALIGNMENT = 32
 
-_SCALARS: dict[int, str] = {
-    0: "<B",
-    1: "<b",
-    2: "<H",
-    3: "<h",
-    4: "<I",
-    5: "<i",
-    6: "<f",
-    7: "<?",
-    10: "<Q",
-    11: "<q",
-    12: "<d",
-}
 _STRING, _ARRAY = 8, 9
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """An array among the keys: of what, and how many. Its elements are not read."""
+    """An array among the keys: the kind and number of its elements, which are not read."""
 
     type: int
     count: int
@@ -55,18 +43,18 @@ Value = int | float | bool | str | Array
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor's entry. `shape` is ggml's order: (columns, rows, ...)."""
+    """One tensor's entry. `shape` is in ggml's order: (columns, rows, ...)."""
 
     name: str
     shape: tuple[int, ...]
     type: str
     """ggml's name: `Q4_K`, `F32`, ..."""
     start: int
-    """Of its data, from the start of the file."""
+    """Of its data, in bytes from the start of the file."""
     size: int
-    """Bytes, without padding."""
+    """Bytes of its data, without padding."""
     entry: int
-    """Where its type (u32) and then its offset (u64) are written in the file."""
+    """Where in the file its type (u32) and then its offset (u64) are written."""
 
     @property
     def columns(self) -> int:
@@ -82,7 +70,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class GgufFile:
-    """What the head of a GGUF file says. `tensors` is in the order of the file, by name."""
+    """What the head of a GGUF file says. `tensors` are by name, in the order of the file."""
 
     path: Path
     size: int
@@ -96,34 +84,33 @@ class GgufFile:
         return self.text("general.architecture")
 
     def text(self, key: str) -> str:
-        """A string key. Raises ModelError where it is missing or not a string."""
+        """The value of a string key. Raises ModelError if it is missing or no string."""
         value = self.keys.get(key)
         if not isinstance(value, str):
+            problem = "missing" if value is None else "not a string"
             raise ModelError(
-                f"{self.path}: the key {key} is {'missing' if value is None else 'not a string'}",
-                "Use a complete GGUF model file.",
+                f"{self.path}: the key {key} is {problem}", "Use a complete GGUF model file."
             )
         return value
 
     def number(self, key: str) -> int:
-        """A whole-number key. Raises ModelError where it is missing or not one number."""
+        """The value of a whole-number key. Raises ModelError if it is missing or not one number."""
         value = self.keys.get(key)
         if not isinstance(value, int) or isinstance(value, bool):
+            problem = "missing" if value is None else "not one whole number"
             raise ModelError(
-                f"{self.path}: the key {key} is "
-                f"{'missing' if value is None else 'not one whole number'}",
-                "Use a complete GGUF model file.",
+                f"{self.path}: the key {key} is {problem}", "Use a complete GGUF model file."
             )
         return value
 
     @property
     def parameters(self) -> int:
-        """Elements of all tensors together."""
+        """The number of elements of all tensors together."""
         return sum(tensor.columns * tensor.rows for tensor in self.tensors.values())
 
     @property
     def quantization(self) -> str:
-        """Name of the file's type (`Q4_K_M`); `unknown` if the file does not say."""
+        """The name of the file's type (`Q4_K_M`); `unknown` if the file does not say."""
         from gguf import LlamaFileType
 
         try:
@@ -131,43 +118,6 @@ class GgufFile:
         except ValueError:
             return "unknown"
         return str(name).removeprefix("MOSTLY_").removeprefix("ALL_")
-
-
-@cache
-def type_sizes() -> Mapping[str, tuple[int, int]]:
-    """Elements and bytes of one block, by type name (gguf-py's table)."""
-    from gguf.constants import GGML_QUANT_SIZES
-
-    return {kind.name: sizes for kind, sizes in GGML_QUANT_SIZES.items()}
-
-
-@cache
-def _type_names() -> Mapping[int, str]:
-    from gguf.constants import GGML_QUANT_SIZES
-
-    return {int(kind): kind.name for kind in GGML_QUANT_SIZES}
-
-
-def type_number(name: str) -> int:
-    """ggml's number of a type. Raises ModelError for an unknown name."""
-    for number, known in _type_names().items():
-        if known == name:
-            return number
-    raise ModelError(f"{name} is no type of ggml", "Use a type that gguf-py knows.")
-
-
-def row_bytes(type_name: str, columns: int) -> int:
-    """Bytes of one row. Raises ModelError where the row does not fill whole blocks."""
-    sizes = type_sizes().get(type_name)
-    if sizes is None:
-        raise ModelError(f"{type_name} is no type of ggml", "Use a type that gguf-py knows.")
-    block, size = sizes
-    if columns % block:
-        raise ModelError(
-            f"a row of {columns} does not fill whole {type_name} blocks of {block}",
-            "Use a type whose blocks fit, for example Q8_0.",
-        )
-    return columns // block * size
 
 
 def padded(size: int, alignment: int) -> int:
@@ -187,8 +137,7 @@ def is_gguf(path: Path) -> bool:
 def read_head(path: Path) -> GgufFile:
     """The head of a GGUF file.
 
-    Raises NotFound where there is no file, ModelError where it is no GGUF file that llama.cpp would
-    load.
+    Raises NotFound if there is no file, ModelError if it is no GGUF file that llama.cpp would load.
     """
     try:
         with path.open("rb") as file:
@@ -196,7 +145,7 @@ def read_head(path: Path) -> GgufFile:
             if size < 24:
                 raise ModelError(f"{path} is no GGUF file: {size} bytes", "Use a GGUF model file.")
             with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as view:
-                return _read(path, _Cursor(path, view, size))
+                return _read(path, GgufCursor(path, view, size))
     except FileNotFoundError as error:
         raise NotFound(
             f"there is no model file {path}", "Check the path, or pull the base model again."
@@ -208,62 +157,12 @@ def read_head(path: Path) -> GgufFile:
 
 
 def sha256_of(path: Path) -> str:
-    """sha256 of a file, in hex."""
+    """The sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class _Cursor:
-    """Reads forward through the head, never past the end of the file."""
-
-    def __init__(self, path: Path, view: mmap.mmap, size: int) -> None:
-        self.path = path
-        self.view = view
-        self.size = size
-        self.at = 0
-
-    def bad(self, what: str) -> ModelError:
-        return ModelError(
-            f"{self.path} is damaged: {what} (at byte {self.at})", "Fetch the model file again."
-        )
-
-    def skip(self, count: int) -> int:
-        """Steps over `count` bytes; returns where they start."""
-        start = self.at
-        if count > self.size - start:
-            raise self.bad(f"{count} bytes were announced, the file ends before")
-        self.at = start + count
-        return start
-
-    def scalar(self, form: str) -> int | float | bool:
-        start = self.skip(struct.calcsize(form))
-        value: int | float | bool = struct.unpack_from(form, self.view, start)[0]
-        return value
-
-    def u32(self) -> int:
-        return int(self.scalar("<I"))
-
-    def u64(self) -> int:
-        return int(self.scalar("<Q"))
-
-    def text(self, limit: int = MAX_STRING) -> str:
-        length = self.u64()
-        if length > limit:
-            raise self.bad(f"a text of {length} bytes")
-        start = self.skip(length)
-        return bytes(self.view[start : start + length]).decode("utf-8", "replace")
-
-    def count(self, smallest: int, what: str) -> int:
-        """A number of things of at least `smallest` bytes each, so it cannot be more than what is
-        left of the file.
-        """
-        number = self.u64()
-        if number > (self.size - self.at) // smallest:
-            raise self.bad(f"{number} {what} in a file of {self.size} bytes")
-        return number
-
-
-def _read(path: Path, cursor: _Cursor) -> GgufFile:
+def _read(path: Path, cursor: GgufCursor) -> GgufFile:
     if cursor.view[:4] != MAGIC:
         raise ModelError(
             f"{path} is no GGUF file",
@@ -295,13 +194,13 @@ def _read(path: Path, cursor: _Cursor) -> GgufFile:
         path,
         cursor.size,
         keys,
-        _place(cursor, entries, data_start, alignment),
+        _tensors(cursor, entries, data_start, alignment),
         alignment,
         data_start,
     )
 
 
-def _read_keys(cursor: _Cursor, count: int) -> dict[str, Value]:
+def _read_keys(cursor: GgufCursor, count: int) -> dict[str, Value]:
     keys: dict[str, Value] = {}
     for _ in range(count):
         key = cursor.text(1 << 16)
@@ -311,16 +210,16 @@ def _read_keys(cursor: _Cursor, count: int) -> dict[str, Value]:
     return keys
 
 
-def _read_value(cursor: _Cursor, kind: int) -> Value:
-    if kind in _SCALARS:
-        return cursor.scalar(_SCALARS[kind])
+def _read_value(cursor: GgufCursor, kind: int) -> Value:
+    if kind in SCALARS:
+        return cursor.scalar(SCALARS[kind])
     if kind == _STRING:
         return cursor.text()
     if kind != _ARRAY:
         raise cursor.bad(f"a value of the unknown type {kind}")
     of = cursor.u32()
-    if of in _SCALARS:
-        width = struct.calcsize(_SCALARS[of])
+    if of in SCALARS:
+        width = struct.calcsize(SCALARS[of])
         count = cursor.count(width, "numbers")
         cursor.skip(count * width)
     elif of == _STRING:
@@ -331,8 +230,10 @@ def _read_value(cursor: _Cursor, kind: int) -> Value:
     return Array(of, count)
 
 
-def _skip_texts(cursor: _Cursor, count: int) -> None:
-    """The one loop that runs per token of the vocabulary, so it reads the lengths itself."""
+def _skip_texts(cursor: GgufCursor, count: int) -> None:
+    """Step over strings. This loop runs once per token of the vocabulary, so it reads the lengths
+    itself.
+    """
     view, at, end, length_at = cursor.view, cursor.at, cursor.size, struct.Struct("<Q").unpack_from
     for _ in range(count):
         if at + 8 > end:
@@ -341,31 +242,38 @@ def _skip_texts(cursor: _Cursor, count: int) -> None:
     cursor.skip(at - cursor.at)
 
 
-def _read_entry(cursor: _Cursor) -> tuple[str, tuple[int, ...], str, int, int]:
+class _Entry(NamedTuple):
+    """One tensor's entry as it is written: `offset` is that of its data, `at` is its own."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: str
+    offset: int
+    at: int
+
+
+def _read_entry(cursor: GgufCursor) -> _Entry:
     name = cursor.text(MAX_NAME - 1)
     dims = cursor.u32()
     if not 1 <= dims <= MAX_DIMS:
         raise cursor.bad(f"tensor {name!r} has {dims} dimensions")
     shape = tuple(cursor.u64() for _ in range(dims))
-    entry = cursor.at
+    at = cursor.at
     kind = cursor.u32()
-    if kind not in _type_names():
+    if kind not in type_names():
         raise cursor.bad(f"tensor {name!r} has the unknown type {kind}")
-    return name, shape, _type_names()[kind], cursor.u64(), entry
+    return _Entry(name, shape, type_names()[kind], cursor.u64(), at)
 
 
-def _place(
-    cursor: _Cursor,
-    entries: list[tuple[str, tuple[int, ...], str, int, int]],
-    data_start: int,
-    alignment: int,
+def _tensors(
+    cursor: GgufCursor, entries: list[_Entry], data_start: int, alignment: int
 ) -> dict[str, Tensor]:
-    """Holds shapes and offsets against the file: each tensor starts where the one before it ends,
-    padded, and the last ends in the file.
+    """The tensors, once shapes and offsets are held against the file: each tensor starts where the
+    one before it ends, padded, and the last one ends in the file.
     """
     tensors: dict[str, Tensor] = {}
     expected = 0
-    for name, shape, kind, offset, entry in entries:
+    for name, shape, kind, offset, at in entries:
         if name in tensors:
             raise cursor.bad(f"tensor {name!r} is there twice")
         if min(shape) < 1 or max(shape) > 1 << 40:
@@ -379,7 +287,7 @@ def _place(
         if offset != expected:
             raise cursor.bad(f"tensor {name!r} starts at {offset}, not at {expected}")
         if size > cursor.size - data_start - offset:
-            raise cursor.bad(f"tensor {name!r} ends behind the file")
-        tensors[name] = Tensor(name, shape, kind, data_start + offset, size, entry)
+            raise cursor.bad(f"it is cut off, tensor {name!r} ends behind it")
+        tensors[name] = Tensor(name, shape, kind, data_start + offset, size, at)
         expected = padded(offset + size, alignment)
     return tensors

@@ -1,8 +1,8 @@
-"""What git knows of a directory: asked through the `git` command, never changed by us.
+"""What git knows of a directory: asked through the `git` command, and never changed.
 
-Every call is one process with `--no-optional-locks`, so that nothing we ask gets in the way of the
-person's own git. Paths are relative to the directory asked about, also where that is only a part of
-the repository. git's refusals become NotFound, an absent git becomes ToolMissing; "there is no
+Every call is one process with `--no-optional-locks`, so that no question gets in the way of the
+person's own git. Paths are relative to the directory asked about, even if that is only a part of
+the repository. A refusal of git becomes NotFound, an absent git ToolMissing. "There is no
 repository", "no commit yet" and "no such file there" are answers, not errors.
 """
 
@@ -19,7 +19,8 @@ from qi_learn.outside.process import Finished, run
 
 TIMEOUT = 30.0
 _MOVE = re.compile(
-    r"(?P<old>[0-9a-f]{40,64}) (?P<new>[0-9a-f]{40,64}) .*?> (?P<ts>\d+) [+-]\d{4}(?:\t(?P<text>.*))?"
+    r"(?P<old>[0-9a-f]{40,64}) (?P<new>[0-9a-f]{40,64}) "
+    r".*?> (?P<ts>\d+) [+-]\d{4}(?:\t(?P<text>.*))?"
 )
 _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{7,64})", re.MULTILINE)
 
@@ -29,9 +30,10 @@ class HeadMove:
     """One line of the reflog of HEAD: where it was, where it went, and by what."""
 
     old: str
-    """Empty where there was no commit before."""
+    """Empty if there was no commit before."""
     new: str
     ts: float
+    """Unix seconds."""
     action: str
     """`commit`, `amend`, `merge`, `reset`, `revert`, `checkout`, `rebase`, `pull`, `cherry-pick`,
     `clone`, ...
@@ -39,78 +41,94 @@ class HeadMove:
     subject: str
 
 
-def git_directory(place: Path) -> Path | None:
-    """The repository's own directory (of this working tree), or None outside a repository."""
-    done = _git(place, "rev-parse", "--absolute-git-dir", check=False)
+def git_directory(directory: Path) -> Path | None:
+    """The repository's own directory (that of this working tree), or None outside a repository."""
+    done = _git(directory, "rev-parse", "--absolute-git-dir", check=False)
     return Path(done.text.rstrip("\n")) if done.exit_code == 0 else None
 
 
-def top(place: Path) -> Path | None:
+def top(directory: Path) -> Path | None:
     """The top of the working tree, or None outside one."""
-    done = _git(place, "rev-parse", "--show-toplevel", check=False)
+    done = _git(directory, "rev-parse", "--show-toplevel", check=False)
     return Path(done.text.rstrip("\n")) if done.exit_code == 0 and done.text.strip() else None
 
 
-def head(place: Path) -> str | None:
-    """The commit that is checked out; None where there is none (yet), or no repository."""
-    done = _git(place, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", check=False)
+def head(directory: Path) -> str | None:
+    """The commit that is checked out; None if there is none (yet), or no repository."""
+    done = _git(directory, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", check=False)
     return done.text.strip() if done.exit_code == 0 else None
 
 
-def branch(place: Path) -> str | None:
+def branch(directory: Path) -> str | None:
     """The branch that is checked out; None on a detached HEAD or outside a repository."""
-    done = _git(place, "symbolic-ref", "--quiet", "--short", "HEAD", check=False)
+    done = _git(directory, "symbolic-ref", "--quiet", "--short", "HEAD", check=False)
     return done.text.strip() if done.exit_code == 0 else None
 
 
-def tracked(place: Path, *, untracked: bool = False) -> tuple[str, ...]:
-    """Files below `place` that git tracks; with `untracked` also those it would take (so not the
-    ignored ones). Raises NotFound outside a repository.
+def tracked(directory: Path, *, untracked: bool = False) -> tuple[str, ...]:
+    """The files below `directory` that git tracks, and with `untracked` also those it would take
+    (so not the ignored ones). Raises NotFound outside a repository.
     """
     more = ("--others", "--exclude-standard") if untracked else ()
-    return _names(_git(place, "ls-files", "-z", "--cached", *more))
+    return _names(_git(directory, "ls-files", "-z", "--cached", *more))
 
 
-def ignored(place: Path, paths: Iterable[str]) -> set[str]:
+def ignored(directory: Path, paths: Iterable[str]) -> set[str]:
     """Those of the paths that git ignores. Raises NotFound outside a repository."""
-    wanted = list(paths)
-    if not wanted:
+    given = "".join(f"{path}\0" for path in paths)
+    if not given:
         return set()
-    done = _git(
-        place, "check-ignore", "-z", "--stdin", given="".join(f"{p}\0" for p in wanted), check=False
-    )
+    done = _git(directory, "check-ignore", "-z", "--stdin", given=given, check=False)
     if done.exit_code not in (0, 1):
-        raise _refused(place, done)
+        raise _refused(directory, done)
     return set(_names(done))
 
 
-def ignored_directories(place: Path) -> tuple[str, ...]:
-    """Directories below `place` that git ignores as a whole.
+def ignored_directories(directory: Path) -> tuple[str, ...]:
+    """The directories below `directory` that git ignores as a whole.
 
     Raises NotFound outside a repository.
     """
     names = _names(
-        _git(place, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+        _git(
+            directory,
+            "ls-files",
+            "-z",
+            "--others",
+            "--ignored",
+            "--exclude-standard",
+            "--directory",
+        )
     )
     return tuple(name.rstrip("/") for name in names if name.endswith("/"))
 
 
-def changed(place: Path, old: str, new: str) -> tuple[str, ...]:
-    """Files below `place` in which two commits differ (a renamed file counts with both names).
+def changed(directory: Path, old: str, new: str) -> tuple[str, ...]:
+    """The files below `directory` in which two commits differ (a renamed file counts with both
+    names).
 
-    `old` empty: what `new` itself changed. Raises NotFound.
+    If `old` is empty, what `new` itself changed. Raises NotFound.
     """
     commits = (old, new) if old else ("--root", "--no-commit-id", new)
     return _names(
-        _git(place, "diff-tree", "-r", "-z", "--name-only", "--no-renames", "--relative", *commits)
+        _git(
+            directory,
+            "diff-tree",
+            "-r",
+            "-z",
+            "--name-only",
+            "--no-renames",
+            "--relative",
+            *commits,
+        )
     )
 
 
-def text_at(place: Path, commit: str, file: str) -> str | None:
-    """The text of a file (relative to `place`) in a commit; None where it is not there or is no
+def text_at(directory: Path, commit: str, file: str) -> str | None:
+    """The text of a file (relative to `directory`) in a commit; None if it is not there, or no
     UTF-8 text.
     """
-    done = _git(place, "cat-file", "blob", f"{commit}:./{file}", check=False)
+    done = _git(directory, "cat-file", "blob", f"{commit}:./{file}", check=False)
     if done.exit_code != 0:
         return None
     try:
@@ -119,104 +137,86 @@ def text_at(place: Path, commit: str, file: str) -> str | None:
         return None
 
 
-def contains(place: Path, commit: str, ancestor: str) -> bool:
+def contains(directory: Path, commit: str, ancestor: str) -> bool:
     """Whether `ancestor` is part of the history of `commit`.
 
-    Raises NotFound where one of them is unknown.
+    Raises NotFound if one of them is unknown.
     """
-    done = _git(place, "merge-base", "--is-ancestor", ancestor, commit, check=False)
+    done = _git(directory, "merge-base", "--is-ancestor", ancestor, commit, check=False)
     if done.exit_code not in (0, 1):
-        raise _refused(place, done)
+        raise _refused(directory, done)
     return done.exit_code == 0
 
 
-def names_used(place: Path, names: Sequence[str], *, before: float) -> set[str] | None:
+def names_used(directory: Path, names: Sequence[str], *, before: float) -> set[str] | None:
     """Those of the names that occur as whole words in the project's newest commit before `before`
-    (Unix seconds); None where it has none. Raises NotFound.
+    (Unix seconds); None if it has none. Raises NotFound.
     """
-    commit = _git(
-        place, "rev-list", "-1", f"--before={int(before)}", "HEAD", check=False
-    ).text.strip()
+    newest = _git(directory, "rev-list", "-1", f"--before={int(before)}", "HEAD", check=False)
+    commit = newest.text.strip()
     if not commit:
         return None
-    wanted = [part for name in names for part in ("-e", name)]
-    done = _git(
-        place,
-        "grep",
-        "-I",
-        "-h",
-        "-o",
-        "-w",
-        "-F",
-        "-m",
-        "200",
-        *wanted,
-        commit,
-        "--",
-        ".",
-        check=False,
-    )
+    words = [part for name in names for part in ("-e", name)]
+    options = ["-I", "-h", "-o", "-w", "-F", "-m", "200"]
+    done = _git(directory, "grep", *options, *words, commit, "--", ".", check=False)
     return set(names) & set(done.text.split("\n"))
 
 
-def message(place: Path, commit: str) -> str:
-    """The whole message of a commit. Raises NotFound where there is no such commit."""
-    return _git(place, "log", "-1", "--format=%B", commit).text.strip()
+def message(directory: Path, commit: str) -> str:
+    """The whole message of a commit. Raises NotFound if there is no such commit."""
+    return _git(directory, "log", "-1", "--format=%B", commit).text.strip()
 
 
 def reverted_by(text: str) -> tuple[str, ...]:
-    """The commits that a commit message says it takes back (`git revert` writes that sentence)."""
+    """The commits that a commit message takes back, by the sentence that `git revert` writes."""
     return tuple(_REVERTS.findall(text))
 
 
 def parse_reflog(text: str) -> tuple[HeadMove, ...]:
-    """The lines of `logs/HEAD`, oldest first; lines that are not of that form are left out."""
-    return tuple(_move(found) for line in text.split("\n") if (found := _MOVE.fullmatch(line)))
+    """The lines of `logs/HEAD`, oldest first, without lines of another form."""
+    return tuple(_move(match) for line in text.split("\n") if (match := _MOVE.fullmatch(line)))
 
 
-def _move(found: re.Match[str]) -> HeadMove:
-    label, _, subject = (found["text"] or "").partition(": ")
-    word = label.split(" ")[0].rstrip(":") or "unknown"
-    action = (
-        "amend"
-        if label.startswith("commit (amend)")
-        else "merge"
-        if label.startswith("commit (merge)")
-        else word
-    )
-    old = "" if set(found["old"]) == {"0"} else found["old"]
-    return HeadMove(old, found["new"], float(found["ts"]), action, subject)
+def _move(match: re.Match[str]) -> HeadMove:
+    label, _, subject = (match["text"] or "").partition(": ")
+    action = label.split(" ")[0].rstrip(":") or "unknown"
+    if label.startswith("commit (amend)"):
+        action = "amend"
+    elif label.startswith("commit (merge)"):
+        action = "merge"
+    old = "" if set(match["old"]) == {"0"} else match["old"]
+    return HeadMove(old, match["new"], float(match["ts"]), action, subject)
 
 
 # --- calling git ----------------------------------------------------------------------------------
 
 
-def _git(place: Path, *arguments: str, given: str = "", check: bool = True) -> Finished:
+def _git(directory: Path, *arguments: str, given: str = "", check: bool = True) -> Finished:
     env = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
     }
-    env["LC_ALL"] = "C"  # its words are shown, not read, but they are shown next to ours
+    env["LC_ALL"] = "C"  # git's words are shown, not read, but they are shown next to English ones
     done = run(
         ["git", "--no-optional-locks", *arguments],
-        cwd=place,
+        cwd=directory,
         env=env,
         given=given.encode("utf-8", "surrogateescape"),
         timeout=TIMEOUT,
     )
     if done.timed_out or (check and done.exit_code != 0):
-        raise _refused(place, done)
+        raise _refused(directory, done)
     return done
 
 
-def _refused(place: Path, done: Finished) -> NotFound:
-    said = (
-        "it took too long" if done.timed_out else done.error_text or f"exit code {done.exit_code}"
-    )
+def _refused(directory: Path, done: Finished) -> NotFound:
+    reason = done.error_text or f"exit code {done.exit_code}"
+    if done.timed_out:
+        reason = "it took too long"
     return NotFound(
-        f"git cannot answer in {place}: {said}",
-        f"Try it yourself: git -C {place} {' '.join(done.argv[2:])}",
+        f"git cannot answer in {directory}: {reason}",
+        f"Try it yourself: git -C {directory} {' '.join(done.argv[2:])}",
     )
 
 

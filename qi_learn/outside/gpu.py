@@ -1,8 +1,8 @@
-"""Which device can train: free memory, whether it computes in bfloat16, how busy it is, and what
-the server holds of it.
+"""The devices that can train: memory, bfloat16, how busy they are, what the server holds.
 
-Facts come from `nvidia-smi` and /proc, so asking costs no torch. A machine without them has a CPU
-and what the platform tells of it. GPUs that CUDA_VISIBLE_DEVICES hides from us are not there.
+The facts come from `nvidia-smi` and /proc, so they cost no torch. A machine without these has a
+CPU, and what the platform tells of it. GPUs that CUDA_VISIBLE_DEVICES hides from this process are
+not there.
 """
 
 from __future__ import annotations
@@ -18,17 +18,14 @@ from typing import Literal
 QUERY = "name,memory.total,memory.free,utilization.gpu,compute_cap,uuid"
 TIMEOUT = 10.0
 SERVERS = ("ollama", "llama-server")
-"""In the names of processes that hold models for the server: Ollama's own, and the runners it
-starts.
+"""Parts of the names of processes that hold models for the server: Ollama's own, and the runners
+that it starts.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One place that can compute.
-
-    Memory in bytes; `busy` is the share of time it computed lately, where that is known.
-    """
+    """One device that can compute. Memory is in bytes."""
 
     kind: Literal["cpu", "cuda"]
     name: str
@@ -37,12 +34,13 @@ class Device:
     bf16: bool
     index: int = 0
     busy: float | None = None
+    """The share of time that it computed lately, if that is known."""
     uuid: str = ""
-    """Of a GPU: names it whatever else is visible."""
+    """Of a GPU: its name, whatever else is visible."""
 
     @property
     def torch_name(self) -> str:
-        """What torch calls it."""
+        """The device's name in torch."""
         return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
 
 
@@ -52,38 +50,39 @@ def find_devices(*, proc: Path = Path("/proc")) -> tuple[Device, ...]:
 
 
 def find_gpu(uuid: str) -> Device | None:
-    """One GPU as it is now; None where it does not answer."""
+    """One GPU as it is now; None if it does not answer."""
     return next((device for device in _gpus() if device.uuid == uuid), None)
 
 
 def held_by_server() -> dict[str, int]:
-    """Bytes that the server's processes hold of each GPU, by its UUID; empty where nvidia-smi shows
-    no processes (as in some containers).
+    """The bytes that the server's processes hold of each GPU, by its UUID; empty if nvidia-smi
+    shows no processes (as in some containers).
     """
     held: dict[str, int] = {}
     for line in _ask("--query-compute-apps=gpu_uuid,used_memory,process_name"):
         cells = [cell.strip() for cell in line.split(",", 2)]
-        if (
-            len(cells) == 3
-            and cells[1].isdigit()
-            and any(server in cells[2].lower() for server in SERVERS)
-        ):
-            held[cells[0]] = held.get(cells[0], 0) + int(cells[1]) * 2**20
+        if len(cells) != 3:
+            continue
+        uuid, megabytes, process = cells
+        if megabytes.isdigit() and any(server in process.lower() for server in SERVERS):
+            held[uuid] = held.get(uuid, 0) + int(megabytes) * 2**20
     return held
 
 
 def _gpus() -> list[Device]:
-    found = [
-        _gpu(index, line.split(",")) for index, line in enumerate(_ask(f"--query-gpu={QUERY}"))
-    ]
+    """The GPUs that this process may use."""
+    lines = enumerate(_ask(f"--query-gpu={QUERY}"))
+    listed = [_gpu(index, line.split(",")) for index, line in lines]
     return _visible(
-        [device for device in found if device is not None], os.environ.get("CUDA_VISIBLE_DEVICES")
+        [device for device in listed if device is not None], os.environ.get("CUDA_VISIBLE_DEVICES")
     )
 
 
 def _ask(query: str) -> list[str]:
-    """The lines of an answer; none where there is no driver, or one that does not answer: that is
-    no device to train on.
+    """The lines that `nvidia-smi` answers with.
+
+    There are none without a driver, or with one that does not answer: that is no device to train
+    on.
     """
     program = shutil.which("nvidia-smi")
     if program is None:
@@ -102,28 +101,26 @@ def _ask(query: str) -> list[str]:
 
 
 def _visible(gpus: list[Device], named: str | None) -> list[Device]:
-    """Those that CUDA shows to us: by index or by (the beginning of) the UUID, up to the first name
-    that means none.
+    """Those that CUDA shows to this process: named by index or by (the beginning of) the UUID, up
+    to the first name that means none.
     """
     if named is None:
         return gpus
     shown: list[Device] = []
     for name in (part.strip() for part in named.split(",")):
-        found = next(
-            (
-                d
-                for d in gpus
-                if name == str(d.index) or (name.startswith("GPU-") and d.uuid.startswith(name))
-            ),
-            None,
-        )
-        if found is None:
+        gpu = next((gpu for gpu in gpus if _is_named(gpu, name)), None)
+        if gpu is None:
             break
-        shown.append(found)
+        shown.append(gpu)
     return shown
 
 
+def _is_named(gpu: Device, name: str) -> bool:
+    return name == str(gpu.index) or (name.startswith("GPU-") and gpu.uuid.startswith(name))
+
+
 def _gpu(index: int, cells: list[str]) -> Device | None:
+    """The GPU of one line; None if the line is no GPU's."""
     name, total, free, busy, capability, uuid = (
         (cell.strip() for cell in (*cells, "")[:6]) if len(cells) in (5, 6) else ("",) * 6
     )
@@ -144,9 +141,8 @@ def _gpu(index: int, cells: list[str]) -> Device | None:
 
 def _cpu(proc: Path) -> Device:
     memory = _fields(proc / "meminfo")
-    total = _kilobytes(memory.get("MemTotal")) or os.sysconf("SC_PAGE_SIZE") * os.sysconf(
-        "SC_PHYS_PAGES"
-    )
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    total = _kilobytes(memory.get("MemTotal")) or physical
     facts = _fields(proc / "cpuinfo")
     flags = set((facts.get("flags") or facts.get("Features") or "").split())
     cores = os.cpu_count() or 1
@@ -161,20 +157,22 @@ def _cpu(proc: Path) -> Device:
 
 
 def _fields(path: Path) -> dict[str, str]:
-    """`name : value` lines, the first of each name (cpuinfo repeats them per core); empty where the
-    file is not there.
+    """The `name : value` lines of a file, the first of each name (cpuinfo repeats them per core).
+
+    Empty if the file is not there.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if colon:
-            found.setdefault(name.strip(), value.strip())
-    return found
+            fields.setdefault(name.strip(), value.strip())
+    return fields
 
 
 def _kilobytes(value: str | None) -> int:
+    """The bytes of a value in kB (`16384 kB`); 0 if it is none."""
     return int(value.split()[0]) * 1024 if value and value.split()[0].isdigit() else 0

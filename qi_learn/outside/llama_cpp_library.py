@@ -1,8 +1,7 @@
-"""llama.cpp as a library: loaded at the first use, never before; quiet; its complaints kept for the
-errors they explain.
+"""llama.cpp as a library, loaded at the first use and never before.
 
-Its log goes to `logging` (DEBUG). Files are opened here, so that there is one place where "cannot
-load" gets its reason.
+It is quiet: its log goes to `logging` (DEBUG), and its complaints are kept for the errors that they
+explain. Files are opened here, so that there is one place in which "cannot load" gets its reason.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Library:
     """The log callback: llama.cpp calls it as long as the process lives."""
 
     def reason(self) -> str:
-        """What llama.cpp said last about an error, on one line."""
+        """llama.cpp's last complaints, on one line."""
         return "; ".join(dict.fromkeys(self.complaints)) or "llama.cpp gave no reason"
 
 
@@ -45,15 +44,14 @@ class Library:
 def load_library() -> Library:
     """llama.cpp, with its log turned to `logging`.
 
-    Raises ToolMissing where llama-cpp-python is not installed or does not load.
+    Raises ToolMissing if llama-cpp-python is not installed or does not load.
     """
     try:
         with _short_spins():
             import llama_cpp
     except (ImportError, OSError, RuntimeError) as error:
-        if isinstance(
-            error.__context__, QiError
-        ):  # a stop that came just then; the loader takes every exception for its own failure
+        # A stop may come just then, and the loader takes every exception for its own failure.
+        if isinstance(error.__context__, QiError):
             raise error.__context__ from None
         raise ToolMissing(
             f"llama-cpp-python cannot be loaded: {error}",
@@ -76,32 +74,32 @@ def load_library() -> Library:
 
 @contextlib.contextmanager
 def _short_spins() -> Iterator[None]:
-    """Lets OpenMP's threads sleep soon when they wait for each other, unless the user has said
+    """Let OpenMP's threads sleep soon when they wait for each other, unless the user has set
     otherwise.
 
-    It reads its settings when it is loaded, so they are taken back afterwards and no child process
-    inherits them. Measured on 2 cores that others use too (load 8), 300 tokens of SmolLM2 with two
-    threads: 29 tokens/s by default, 78 with this; 66 with one thread.
+    OpenMP reads its settings when it is loaded, so they are taken back afterwards, and no child
+    process inherits them. Measured on 2 cores that others use too (load 8), 300 tokens of SmolLM2
+    with two threads: 29 tokens/s by default, 78 with this; 66 with one thread.
     """
-    told = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
-    if not told:
+    set_by_user = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
+    if not set_by_user:
         os.environ["GOMP_SPINCOUNT"] = "1000"
     try:
         yield
     finally:
-        if not told:
+        if not set_by_user:
             del os.environ["GOMP_SPINCOUNT"]
 
 
 def default_threads() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_file(library: Library, path: Path, *, vocab_only: bool) -> Any:
     """llama.cpp's `llama_model *` of a GGUF.
 
-    Raises UnsupportedArchitecture, or ModelError with what llama.cpp said.
+    Raises UnsupportedArchitecture, or ModelError with llama.cpp's reason.
     """
     if not path.is_file():
         raise ModelError(f"there is no model file {path}")
@@ -112,9 +110,9 @@ def open_file(library: Library, path: Path, *, vocab_only: bool) -> Any:
     if model:
         return model
     reason = library.reason()
-    if found := _UNKNOWN_ARCHITECTURE.search(reason):
+    if match := _UNKNOWN_ARCHITECTURE.search(reason):
         raise UnsupportedArchitecture(
-            f"this llama.cpp does not know the architecture '{found[1]}' of {path.name}",
+            f"this llama.cpp does not know the architecture '{match[1]}' of {path.name}",
             "update llama-cpp-python",
         )
     raise ModelError(f"llama.cpp cannot load {path.name}: {reason}")

@@ -1,5 +1,6 @@
-"""How busy this machine is, and whether it runs on its battery: from the system's own files,
-nothing is measured.
+"""How busy this machine is, and whether it runs on its battery.
+
+The system's own files say so; nothing is measured.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ SUPPLIES = Path("/sys/class/power_supply")
 
 
 def load_per_core() -> float:
-    """The load average of the last five minutes, per core; 0 where the system tells none."""
+    """The load average of the last five minutes, per core; 0 if the system has none."""
     try:
         return os.getloadavg()[1] / (os.cpu_count() or 1)
     except OSError:
@@ -19,23 +20,25 @@ def load_per_core() -> float:
 
 
 def on_battery(supplies: Path = SUPPLIES) -> bool:
-    """Whether a battery of the machine itself (not of a mouse) is being emptied; False where there
-    is none, or nobody says.
+    """Whether a battery of the machine itself (not of a mouse) is being emptied.
+
+    False if there is none, or the system does not say.
     """
     try:
-        found = sorted(supplies.iterdir())
+        listed = sorted(supplies.iterdir())
     except OSError:
         return False
     return any(
-        _read(s / "type") == "Battery"
-        and _read(s / "scope") != "Device"
-        and _read(s / "status") == "Discharging"
-        for s in found
+        _read(supply / "type") == "Battery"
+        and _read(supply / "scope") != "Device"
+        and _read(supply / "status") == "Discharging"
+        for supply in listed
     )
 
 
-def _read(place: Path) -> str:
+def _read(path: Path) -> str:
+    """The text of a file of the system; empty if it cannot be read."""
     try:
-        return place.read_text(encoding="utf-8", errors="replace").strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""

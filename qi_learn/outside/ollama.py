@@ -1,101 +1,76 @@
-"""Every call to Ollama, or to the embedded engine, which speaks the same API; their errors are
-translated here and nowhere else.
+"""Every call to Ollama, or to the embedded engine, which speaks the same API.
 
-Nothing is retried: the callers' steps are idempotent, so the one who knows what a step means
-repeats it. Three traps of the API are closed here: an error may come inside an answer that began
-with 200 (`create`), a blob that is there must not be posted again (the connection is reset), and
-`create` from an absent model would go to the internet for it.
+Their errors are translated here and nowhere else (`ollama_http.py`). Nothing is retried: the
+callers' steps are idempotent, so the caller that knows what a step means repeats it. Three traps of
+the API are closed: an error may come inside an answer that began with 200 (`create`), a blob that
+is there must not be posted again (the connection is reset), and `create` from an absent model would
+go to the internet for it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
-from qi_learn.errors import DiskFull, ModelError, NotFound, ServerError, ServerUnreachable
+from qi_learn.errors import ModelError, NotFound, ServerError
+from qi_learn.outside.ollama_http import OllamaHttp
 from qi_learn.outside.ollama_names import check_digest, parse_name
 
 INFERENCE = ("/api/chat", "/api/generate")
 SPEC = ("template", "system", "parameters", "license", "messages", "renderer", "parser", "requires")
-"""What a `create` from files must be told again, because it inherits nothing."""
+"""What a `create` from files must be given again, because it inherits nothing."""
 LONG = 1800.0
 """Seconds without a sign of life that an upload, a create or an answer may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model the server has.
-
-    `digest` is of its manifest: equal for two names with the same content.
-    """
+    """A model that the server has."""
 
     name: str
     digest: str
+    """Of its manifest: equal for two names with the same content."""
     size: int
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in memory, and how much of it is on GPUs (bytes)."""
+    """A model in memory."""
 
     name: str
     on_gpu: int
+    """Bytes of it on GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One whole answer.
-
-    `seconds` is the time spent generating, as the server measured it, else as we did.
-    """
+    """One whole answer."""
 
     text: str
     done_reason: str
     prompt_tokens: int
     answer_tokens: int
     seconds: float
+    """Spent generating: measured by the server, else the whole wait for the answer."""
     tool_text: str = ""
-    """The texts in the arguments of tool calls, where the model answered with those."""
+    """The texts in the arguments of tool calls, if the model answered with those."""
 
 
 class Ollama:
-    """A server at `base_url`. `timeout` (seconds) is for the calls that should be quick;
-    thread-safe; a context manager.
+    """A server at `base_url`. Thread-safe, and a context manager.
 
-    Every method raises ServerUnreachable where nobody answers (in time) and ServerError, with the
-    HTTP status, where the server refuses.
+    `timeout` (seconds) is for the calls that should be quick. Every method raises ServerUnreachable
+    if no server answers (in time), and ServerError, with the HTTP status, if the server refuses.
     """
 
     def __init__(self, base_url: str, *, timeout: float = 10.0) -> None:
-        self.base_url = base_url.rstrip("/")
-        if not self.base_url.startswith(("http://", "https://")):
-            raise ServerError(
-                f"{base_url!r} is not the address of a server.",
-                "It looks like http://127.0.0.1:11434 (setting `serve.ollama`).",
-            )
-        # One connection a call: a kept one may be closed by the server just as it is used, and
-        # nothing here is retried. No proxy from the environment.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        secure = self.base_url.startswith(
-            "https:"
-        )  # without it reading every certificate authority would take longer than the calls
-        with self._translated(""):
-            self._client = httpx.Client(
-                base_url=self.base_url,
-                timeout=timeout,
-                trust_env=False,
-                limits=limits,
-                verify=secure,
-            )
+        self._http = OllamaHttp(base_url, timeout=timeout)
+        self.base_url = self._http.base_url
 
     def __enter__(self) -> Self:
         return self
@@ -109,15 +84,15 @@ class Ollama:
         self.close()
 
     def close(self) -> None:
-        self._client.close()
+        self._http.close()
 
     # --- what is there ----------------------------------------------------------------------------
 
     def version(self) -> str:
-        return str(self._json("GET", "/api/version")["version"])
+        return str(self._http.json("GET", "/api/version")["version"])
 
     def reachable(self) -> bool:
-        """Whether somebody answers there as Ollama would."""
+        """Whether a server answers there as Ollama would."""
         try:
             self.version()
         except (ServerError, KeyError):
@@ -125,14 +100,15 @@ class Ollama:
         return True
 
     def models(self) -> tuple[ServedModel, ...]:
-        listed = self._json("GET", "/api/tags").get("models") or []
+        """Every model that the server has."""
+        listed = self._http.json("GET", "/api/tags").get("models") or []
         return tuple(
             ServedModel(str(m["name"]), str(m.get("digest", "")), int(m.get("size", 0)))
             for m in listed
         )
 
     def find(self, model: str) -> ServedModel | None:
-        """The model under this name (compared as Ollama does), or None."""
+        """The model of this name (compared as Ollama does), or None."""
         key = parse_name(model).key
         return next((m for m in self.models() if parse_name(m.name).key == key), None)
 
@@ -143,11 +119,11 @@ class Ollama:
         """Everything the server tells of a model: `modelfile`, `parameters`, `template`, `system`,
         `license`, `details`, `model_info`, ...
         """
-        return self._json("POST", "/api/show", {"model": str(parse_name(model))})
+        return self._http.json("POST", "/api/show", {"model": str(parse_name(model))})
 
     def weights(self, model: str) -> str | None:
-        """Where the server keeps the model's GGUF (a path on its own machine), or None where it
-        does not say.
+        """Where the server keeps the model's GGUF (a path on its own machine); None if it does not
+        say.
         """
         for line in str(self.show(model).get("modelfile", "")).splitlines():
             if line.startswith("FROM "):
@@ -160,16 +136,14 @@ class Ollama:
 
     def in_memory(self) -> tuple[LoadedModel, ...]:
         """The models in memory."""
-        return tuple(
-            LoadedModel(str(m["name"]), int(m.get("size_vram") or 0))
-            for m in self._json("GET", "/api/ps").get("models") or []
-        )
+        listed = self._http.json("GET", "/api/ps").get("models") or []
+        return tuple(LoadedModel(str(m["name"]), int(m.get("size_vram") or 0)) for m in listed)
 
     # --- changing what is there -------------------------------------------------------------------
 
     def has_blob(self, digest: str) -> bool:
         try:
-            self._call("HEAD", self._blob(digest))
+            self._http.call("HEAD", _blob(digest))
         except ServerError as error:
             if error.status == 404:
                 return False
@@ -177,25 +151,24 @@ class Ollama:
         return True
 
     def upload_blob(self, path: Path, digest: str) -> None:
-        """Sends a file unless the server has it; the server hashes what comes and refuses a file
+        """Send a file unless the server has it. The server hashes what comes, and refuses a file
         that is not `digest`.
 
-        Raises ModelError where the file cannot be read.
+        Raises ModelError if the file cannot be read.
         """
         if self.has_blob(digest):
             return
         try:
             with path.open("rb") as file:
-                self._call("POST", self._blob(digest), content=file, timeout=LONG)
+                self._http.call("POST", _blob(digest), content=file, timeout=LONG)
         except OSError as error:
             raise ModelError(
                 f"{path} cannot be read: {error.strerror}.",
                 "The file must be there and readable until it is uploaded.",
             ) from error
         except ServerError:
-            if not self.has_blob(
-                digest
-            ):  # somebody else may have brought it meanwhile; then ours was cut off
+            # Another process may have brought it meanwhile; then this upload was cut off.
+            if not self.has_blob(digest):
                 raise
 
     def create(
@@ -206,11 +179,10 @@ class Ollama:
         from_model: str | None = None,
         spec: Mapping[str, Any] | None = None,
     ) -> None:
-        """Makes a model from blobs (`files`: file name -> digest) or from one that is there; `spec`
-        holds what else it needs (the keys of `SPEC`).
+        """Make a model from blobs (`files`: file name -> digest), or from a model that is there.
 
-        Raises NotFound where `from_model` is absent (nothing is ever pulled), ValueError for an
-        unknown key of `spec`.
+        `spec` holds what else it needs (the keys of `SPEC`). Raises NotFound if `from_model` is
+        absent (nothing is ever pulled), ValueError for an unknown key of `spec`.
         """
         if unknown := sorted(set(spec or {}) - set(SPEC)):
             raise ValueError(f"a model's spec has no {', '.join(unknown)}")
@@ -229,19 +201,8 @@ class Ollama:
             }
         if from_model is not None:
             body["from"] = str(parse_name(from_model))
-        with (
-            self._translated("/api/create"),
-            self._client.stream("POST", "/api/create", json=body, timeout=LONG) as answer,
-        ):
-            if answer.is_error:
-                answer.read()
-            self._refuse(answer, "/api/create")
-            statuses = [
-                str(self._object(line, "/api/create", 200).get("status", ""))
-                for line in answer.iter_lines()
-                if line.strip()
-            ]
-        last = statuses[-1] if statuses else "nothing"
+        steps = self._http.lines("/api/create", body, timeout=LONG)
+        last = str(steps[-1].get("status", "")) if steps else "nothing"
         if last != "success":
             raise ServerError(
                 f"The server stopped before {model} was made (it last said: {last}).",
@@ -249,32 +210,26 @@ class Ollama:
             )
 
     def copy(self, source: str, destination: str) -> None:
-        """`destination` becomes another name of `source`; only a manifest is written."""
-        self._call(
-            "POST",
-            "/api/copy",
-            body={"source": str(parse_name(source)), "destination": str(parse_name(destination))},
-        )
+        """Make `destination` another name of `source`; only a manifest is written."""
+        names = {"source": str(parse_name(source)), "destination": str(parse_name(destination))}
+        self._http.call("POST", "/api/copy", body=names)
 
     def delete(self, model: str) -> None:
-        self._call("DELETE", "/api/delete", body={"model": str(parse_name(model))}, timeout=60.0)
+        body = {"model": str(parse_name(model))}
+        self._http.call("DELETE", "/api/delete", body=body, timeout=60.0)
 
     def unload(self, model: str) -> None:
-        """Asks for the model's memory back; it goes when its last answer is finished."""
-        self._call(
-            "POST",
-            "/api/generate",
-            body={"model": str(parse_name(model)), "keep_alive": 0},
-            timeout=60.0,
-        )
+        """Ask for the model's memory back; it goes when its last answer is finished."""
+        body = {"model": str(parse_name(model)), "keep_alive": 0}
+        self._http.call("POST", "/api/generate", body=body, timeout=60.0)
 
     # --- asking it --------------------------------------------------------------------------------
 
     def render(self, endpoint: str, body: Mapping[str, Any]) -> str:
         """The text that the model would read for this request (with its `model`), special tokens
-        written out; nothing is generated.
+        written out. Nothing is generated.
         """
-        answer = self._json(
+        answer = self._http.json(
             "POST",
             _inference(endpoint),
             {**body, "_debug_render_only": True, "stream": False},
@@ -287,156 +242,49 @@ class Ollama:
         return rendered
 
     def ask(self, ask: Mapping[str, Any], model: str) -> Answer:
-        """Puts a question, `{"endpoint", "body"}`, to a model and waits for the whole answer."""
+        """Put a question, `{"endpoint", "body"}`, to a model and wait for the whole answer."""
         began = time.monotonic()
-        said = self._json(
+        answer = self._http.json(
             "POST",
             _inference(str(ask["endpoint"])),
             {**ask["body"], "model": str(parse_name(model)), "stream": False},
             timeout=LONG,
         )
-        waited = time.monotonic() - began
-        message = said.get("message") or {}
-        text = str(message.get("content", "") if "message" in said else said.get("response", ""))
-        given = [
-            call.get("function", {}).get("arguments") or {}
-            for call in message.get("tool_calls") or []
-        ]
-        tools = "\n".join(
-            value for arguments in given for value in arguments.values() if isinstance(value, str)
-        )
-        seconds = said.get("eval_duration", 0) / 1e9 or waited
-        return Answer(
-            text,
-            str(said.get("done_reason", "")),
-            int(said.get("prompt_eval_count", 0)),
-            int(said.get("eval_count", 0)),
-            seconds,
-            tools,
-        )
-
-    # --- the wire ---------------------------------------------------------------------------------
-
-    def _json(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        timeout: float | None = None,
-    ) -> dict[str, Any]:
-        answer = self._call(method, path, body=body, timeout=timeout)
-        return self._object(answer.text, path, answer.status_code)
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content: Any = None,
-        timeout: float | None = None,
-    ) -> httpx.Response:
-        patience = (
-            httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout, connect=10.0)
-        )
-        with self._translated(path):
-            answer = self._client.request(
-                method, path, json=body, content=content, timeout=patience
-            )
-        self._refuse(answer, path)
-        return answer
-
-    def _refuse(self, answer: httpx.Response, path: str) -> None:
-        if answer.is_error:
-            raise self._refusal(
-                _error_text(answer.text) or answer.reason_phrase, path, answer.status_code
-            )
-
-    def _refusal(self, text: str, path: str, status: int) -> ServerError | DiskFull:
-        if "no space left" in text.lower():
-            return DiskFull(
-                f"The server at {self.base_url} has no room left: {text}.",
-                "Free disk space where the models lie, then try again.",
-            )
-        return ServerError(
-            f"The server at {self.base_url} refused {path}: {text}.",
-            "Its log says more." if status >= 500 else "",
-            status=status,
-        )
-
-    def _object(self, text: str, path: str, status: int) -> dict[str, Any]:
-        """A JSON object that holds no `error`."""
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            raise ServerError(
-                f"{self.base_url}{path} answered something else than a JSON object.",
-                "Is it an Ollama server? See `serve.ollama`.",
-            )
-        if "error" in value:
-            raise self._refusal(str(value["error"]), path, status)
-        return value
-
-    def _blob(self, digest: str) -> str:
-        return f"/api/blobs/sha256:{check_digest(digest)}"
-
-    @contextmanager
-    def _translated(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise translate(error, f"{self.base_url}{path}") from error
+        return _read_answer(answer, time.monotonic() - began)
 
 
 def served_file(server: Ollama, model: str) -> Path | None:
-    """The blob that a model is served from; None where this process cannot read it (another
-    machine, another user).
+    """The blob that a model is served from; None if this process cannot read it (another machine,
+    another user).
     """
-    place = server.weights(model)
-    return (
-        Path(place)
-        if place is not None and os.path.isabs(place) and os.access(place, os.R_OK)
-        else None
+    path = server.weights(model)
+    readable = path is not None and os.path.isabs(path) and os.access(path, os.R_OK)
+    return Path(path) if path is not None and readable else None
+
+
+def _read_answer(answer: Mapping[str, Any], waited: float) -> Answer:
+    """An answer as the server wrote it, after `waited` seconds."""
+    message = answer.get("message") or {}
+    text = message.get("content", "") if "message" in answer else answer.get("response", "")
+    arguments = [
+        call.get("function", {}).get("arguments") or {} for call in message.get("tool_calls") or []
+    ]
+    tool_texts = (value for call in arguments for value in call.values() if isinstance(value, str))
+    return Answer(
+        str(text),
+        str(answer.get("done_reason", "")),
+        int(answer.get("prompt_eval_count", 0)),
+        int(answer.get("eval_count", 0)),
+        answer.get("eval_duration", 0) / 1e9 or waited,
+        "\n".join(tool_texts),
     )
 
 
-def translate(error: Exception, url: str) -> ServerError:
-    """An error of httpx in our words."""
-    hint = "Is it running, and is `serve.ollama` right? `qi-learn doctor` looks."
-    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-        return ServerUnreachable(f"Nobody answers at {url}.", hint)
-    if isinstance(error, httpx.TimeoutException):
-        return ServerUnreachable(
-            f"{url} did not answer in time.", "It may be busy loading a model; try again."
-        )
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return ServerError(
-            f"{url} is not the address of a server.",
-            "It looks like http://127.0.0.1:11434 (setting `serve.ollama`).",
-        )
-    if isinstance(error, httpx.TransportError):
-        return ServerUnreachable(f"The connection to {url} broke: {error}.", hint)
-    return ServerError(
-        f"{url} could not be understood: {error}.", "Is it an Ollama server? See `serve.ollama`."
-    )
+def _blob(digest: str) -> str:
+    return f"/api/blobs/sha256:{check_digest(digest)}"
 
 
 def _inference(endpoint: str) -> str:
     if endpoint not in INFERENCE:
         raise ValueError(f"{endpoint} is not one of {', '.join(INFERENCE)}")
     return endpoint
-
-
-def _error_text(text: str) -> str:
-    """The `error` of a JSON body (a text, or an object with a `message`), else the body's own first
-    words.
-    """
-    try:
-        said = json.loads(text)
-    except ValueError:
-        return text.strip()[:200]
-    error = said.get("error", "") if isinstance(said, dict) else ""
-    return str(error.get("message", error)) if isinstance(error, dict) else str(error)

@@ -1,8 +1,8 @@
-"""Model names and digests, as Ollama reads them: `[host/][namespace/]model[:tag]`, with
-`registry.ollama.ai/library/` and `:latest` understood.
+"""Model names and digests, as Ollama reads them.
 
-Checked before any URL or path is made of them, so that no name can climb out of a model store.
-Names compare without regard to case.
+A name is `[host/][namespace/]model[:tag]`, with `registry.ollama.ai/library/` and `:latest`
+understood. It is checked before any URL or path is made of it, so that no name can climb out of a
+model store. Names compare without regard to case.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """A whole name; `str()` is its short form with the tag: `qi-agent:v1.1.0`."""
+    """A complete name. `str()` is its short form with the tag: `qi-agent:v1.1.0`."""
 
     host: str
     namespace: str
@@ -36,9 +36,14 @@ class ModelName:
         return short if self.namespace == NAMESPACE else f"{self.namespace}/{short}"
 
     @property
+    def full(self) -> str:
+        """The name with nothing left out: `registry.ollama.ai/library/qi-agent:v1.1.0`."""
+        return f"{self.host}/{self.namespace}/{self.model}:{self.tag}"
+
+    @property
     def key(self) -> str:
-        """Equal for two names that mean the same model."""
-        return "/".join((self.host, self.namespace, self.model, self.tag)).lower()
+        """The same for two names of one model."""
+        return self.full.lower()
 
     @property
     def manifest(self) -> PurePosixPath:
@@ -54,7 +59,7 @@ class ModelName:
 
 
 def read_name(text: str) -> ModelName | None:
-    """A name with everything understood written out; None for one that Ollama would refuse."""
+    """The name that a text means, complete; None if Ollama would refuse it."""
     path, colon, tag = text.rpartition(":")
     if not colon or "/" in tag:
         path, tag = text, TAG
@@ -71,10 +76,7 @@ def read_name(text: str) -> ModelName | None:
 
 
 def parse_name(text: str) -> ModelName:
-    """A name with everything understood written out.
-
-    Raises ServerError for one that Ollama would refuse.
-    """
+    """The name that a text means, complete. Raises ServerError if Ollama would refuse it."""
     name = read_name(text)
     if name is None:
         raise ServerError(
@@ -86,7 +88,7 @@ def parse_name(text: str) -> ModelName:
 
 
 def same_name(left: str, right: str) -> bool:
-    """Whether two names mean the same model. Raises ServerError where one is none."""
+    """Whether two names mean the same model. Raises ServerError if one of them is no name."""
     return parse_name(left).key == parse_name(right).key
 
 

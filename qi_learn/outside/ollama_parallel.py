@@ -1,5 +1,6 @@
-"""Several series of questions to one server at a time, which end together: where one fails, or who
-waits is interrupted, the others go no further.
+"""Several series of questions to one server at a time, which end together.
+
+If one series fails, or the wait for them is interrupted, the others go no further.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from qi_learn.outside.ollama import Answer, Ollama
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.5
-"""A signal that comes just before a wait begins is only seen once it has ended."""
+"""Seconds of one wait: a signal that comes just before it begins is seen once it has ended."""
 BROKEN_OFF = "The questions were broken off."
 
 Stop = Callable[[], None]
-"""Raises where nothing more is to be asked."""
+"""Raises if nothing more is to be asked."""
 Wait = Callable[[Stop], None]
-"""Returns when the next question may be asked; calls the stop again and again meanwhile."""
+"""Returns when the next question may be asked, and calls the stop again and again meanwhile."""
 
 
 def no_wait(stop: Stop) -> None:
-    """The wait of whoever gives way to nobody."""
+    """Wait for nothing: the questions give way to no request."""
 
 
 class Asking(Ollama):
@@ -46,8 +47,8 @@ class Asking(Ollama):
         return super().ask(ask, model)
 
     def clock(self) -> float:
-        """Seconds (monotonic) without those that this thread has waited: what a limit on questions
-        is measured with.
+        """Monotonic seconds without those that this thread has waited: the clock for a limit on
+        questions.
         """
         return time.monotonic() - float(getattr(self._waited, "seconds", 0.0))
 
@@ -55,11 +56,11 @@ class Asking(Ollama):
 def side_by_side(
     server: Ollama, series: Sequence[Callable[[Asking], T]], *, at_once: int, wait: Wait = no_wait
 ) -> list[T]:
-    """What each of the series returns, in order; at most `at_once` at a time, begun in order, each
-    given a client to ask with, which waits as `wait` says.
+    """What each of the series returns, in order.
 
-    Raises what the first to fail raises, once all are at rest: each ends with the question it is
-    at, so a stop takes as long as one answer does.
+    At most `at_once` run at a time, begun in order. Each is given a client to ask with, which waits
+    as `wait` does. Raises what the first series to fail raises, once all are at rest: each ends
+    with the question it is at, so a stop takes as long as one answer does.
     """
     if at_once == 1:
         with Asking(server.base_url, wait) as client:

@@ -1,9 +1,9 @@
-"""Running a command to its end: with a time limit, a limit on what is kept of its output, and
-nothing of it left behind.
+"""Processes: run a command to its end, leave with the parent, the memory held at most.
 
-The command gets a process group of its own, and that whole group is killed when the command ended
-or its time is up: a grandchild that stays behind neither outlives the call nor keeps it waiting.
-Nothing is a shell string; the command is its list of arguments.
+A command has a time limit, and a limit on what is kept of its output. It gets a process group of
+its own, and that whole group is killed when the command has ended or its time is up: a grandchild
+that stays behind neither outlives the call nor keeps it waiting. Nothing is a shell string; the
+command is its list of arguments.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ from qi_learn.errors import NotFound, ToolMissing
 
 logger = logging.getLogger(__name__)
 MAX_OUTPUT = 16 * 1024 * 1024
+"""Bytes that are kept of each of a command's two outputs."""
 PARENT_SECONDS = 1.0
-"""How often a process looks whether its parent is still there."""
+"""Seconds between two checks whether the parent is still there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
     """How a command ended.
 
-    `exit_code` is negative where a signal ended it (-9 also where its time was up).
+    `exit_code` is negative if a signal ended it, and -9 also if its time was up.
     """
 
     argv: tuple[str, ...]
@@ -66,30 +67,15 @@ def run(
     max_output: int = MAX_OUTPUT,
     pass_fds: Sequence[int] = (),
 ) -> Finished:
-    """Runs a command for at most `timeout` seconds and keeps up to `max_output` bytes of each of
-    its two outputs; it inherits `pass_fds`.
+    """Run a command for at most `timeout` seconds and keep up to `max_output` bytes of each of its
+    two outputs. The command reads `given`, and inherits `pass_fds`.
 
-    Raises ToolMissing where there is no such command, NotFound where `cwd` is no directory.
+    Raises ToolMissing if there is no such command, NotFound if `cwd` is no directory.
     """
     if cwd is not None and not cwd.is_dir():
         raise NotFound(f"{cwd} is not a directory.", "Name one that exists.")
     started = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env=env,
-            start_new_session=True,
-            pass_fds=pass_fds,
-        )
-    except (FileNotFoundError, PermissionError) as error:
-        raise ToolMissing(
-            f"{argv[0]} cannot be started: {error.strerror}.",
-            f"Install {argv[0]}, or see that it is on PATH.",
-        ) from error
+    process = _start(argv, cwd, env, pass_fds)
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
@@ -121,21 +107,46 @@ def run(
     )
 
 
+def _start(
+    argv: Sequence[str],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    pass_fds: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    """The command, as the leader of a process group of its own."""
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise ToolMissing(
+            f"{argv[0]} cannot be started: {error.strerror}.",
+            f"Install {argv[0]}, or see that it is on PATH.",
+        ) from error
+
+
 def kill_group(leader: int) -> None:
-    """Kills every process of the group that `leader` began; nothing where none is left."""
+    """Kill every process of the group that `leader` began, if any is left."""
     with suppress(ProcessLookupError, PermissionError):  # on macOS a group of zombies answers EPERM
         os.killpg(leader, signal.SIGKILL)
 
 
 def leave_with(parent: int, *, grace: float | None = None) -> None:
-    """Sends this process SIGTERM once `parent` is no longer its parent: who was started by somebody
-    does not outlive him.
+    """Send this process SIGTERM once `parent` is no longer its parent, so that it does not outlive
+    the process that started it.
 
-    With `grace`, it is over so many seconds later in any case, also where it hangs in a call that
-    no signal ends.
+    With `grace`, it ends that many seconds later in any case, even in a call that no signal ends.
+    A process with a SIGTERM handler of its own installs it first.
     """
 
-    def look() -> None:
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(PARENT_SECONDS)
         logger.warning("the process that started this one (%d) is gone", parent)
@@ -144,35 +155,33 @@ def leave_with(parent: int, *, grace: float | None = None) -> None:
             time.sleep(grace)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    threading.Thread(target=look, name="parent", daemon=True).start()
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _keep(pipe: IO[bytes], kept: bytearray, limit: int) -> None:
-    """Reads to the end, so that the command never waits for us, and keeps the beginning."""
+    """Read to the end, so that the command never waits for its reader, and keep the beginning."""
     with pipe:
         while chunk := os.read(pipe.fileno(), 65536):
             kept += chunk[: max(0, limit - len(kept))]
 
 
 def _give(pipe: IO[bytes], given: bytes) -> None:
+    """Write what the command is to read; it may end without reading it."""
     with suppress(BrokenPipeError), pipe:
         pipe.write(given)
 
 
 def peak_resident() -> int:
-    """Bytes that this program held in memory at most. On Linux of this program alone; what
-    `getrusage` says, elsewhere, begins with what the process that started it held.
+    """The bytes that this program held in memory at most.
+
+    On Linux they are of this program alone. Elsewhere `getrusage` tells them, which begins with
+    what the process that started this one held.
     """
     try:
-        found = re.search(
-            r"^VmHWM:\s+(\d+) kB",
-            Path("/proc/self/status").read_text(encoding="ascii"),
-            re.MULTILINE,
-        )
+        status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
-        found = None
-    if found:
-        return int(found[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
+        status = ""
+    if match := re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE):
+        return int(match[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

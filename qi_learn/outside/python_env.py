@@ -1,8 +1,7 @@
-"""What another Python has: versions of packages, and whether they are within each other's limits;
-without importing any of them.
+"""What another Python has: versions of packages, and whether they are within each other's limits.
 
-The training worker may run in an environment of its own (`train.python`), since what makes it fast
-wants other versions than we do.
+None of them is imported. The training worker may run in an environment of its own
+(`train.python`), because what makes it fast requires other versions than qi-learn does.
 """
 
 from __future__ import annotations
@@ -24,55 +23,59 @@ def unmet(name):
         from packaging.requirements import Requirement
     except ImportError:
         return ["packaging is not installed, so versions cannot be compared"]
-    said = []
+    problems = []
     for text in metadata.requires(name) or []:
-        wanted = Requirement(text)
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+        required = Requirement(text)
+        if required.marker is not None and not required.marker.evaluate({"extra": ""}):
             continue
         try:
-            there = metadata.version(wanted.name)
+            installed = metadata.version(required.name)
         except metadata.PackageNotFoundError:
-            said.append(f"{wanted.name} is not installed")
+            problems.append(f"{required.name} is not installed")
         else:
-            if not wanted.specifier.contains(there, prereleases=True):
-                said.append(f"{wanted.name} {there} is there, {wanted.specifier} is wanted")
-    return said
+            if not required.specifier.contains(installed, prereleases=True):
+                problems.append(
+                    f"{required.name} {installed} is there, {required.specifier} is wanted"
+                )
+    return problems
 
-found, problems = {}, {}
+versions, problems = {}, {}
 for name in sys.argv[1:]:
     if importlib.util.find_spec(name) is not None:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
             problems[name] = unmet(name)
         except metadata.PackageNotFoundError:
             problems[name] = ["it is no installed package, only a folder of that name"]
-print(json.dumps([found, problems]))
+print(json.dumps([versions, problems]))
 """
-"""Standard library alone, and `packaging` where it is: it runs in an interpreter that need not have
-anything of ours.
+"""Runs in an interpreter that need not have anything of qi-learn: it uses the standard library
+alone, and `packaging` if that is installed.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Packages:
-    """Versions by package name, for those that are there; and what each of them misses, in words."""
+    """Packages of a Python."""
 
     versions: dict[str, str] = field(default_factory=dict)
+    """Of the packages that are there, by name."""
     unmet: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What each of them lacks, in words."""
 
     def usable(self, name: str) -> bool:
-        """It is there, and everything it wants is there in a version that it wants."""
+        """Whether a package is there, and everything it requires in a version that it requires."""
         return name in self.versions and not self.unmet.get(name)
 
 
 def look_into(python: str, names: Sequence[str]) -> Packages:
-    """The packages of the interpreter `python` (empty: this one) among `names`.
+    """Those of the packages `names` that the interpreter `python` (empty: this one) has.
 
-    Nothing where it cannot be asked: its worker will say why.
+    None of them if the interpreter cannot be asked: the worker started with it will say why.
     """
     try:
         done = run([python or sys.executable, "-P", "-c", LOOK, *names], timeout=TIMEOUT)
-        found, problems = json.loads(done.output)
+        versions, problems = json.loads(done.output)
     except (QiError, OSError, ValueError):
         return Packages()
-    return Packages(found, {name: tuple(said) for name, said in problems.items()})
+    return Packages(versions, {name: tuple(texts) for name, texts in problems.items()})

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import ModelError
-from qi_learn.outside.gguf import GgufFile, Tensor, padded, row_bytes, type_number
+from qi_learn.outside.ggml_types import row_bytes, type_number
+from qi_learn.outside.gguf import GgufFile, Tensor, padded
 from qi_learn.pack.base_weights import read_exactly
 
 FICLONE = 0x40049409  # linux/fs.h

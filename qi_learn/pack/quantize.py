@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_learn.outside.ggml import can_quantize, dequantize, quantize
-from qi_learn.outside.gguf import Tensor, row_bytes, type_sizes
+from qi_learn.outside.ggml_types import row_bytes, type_sizes
+from qi_learn.outside.gguf import Tensor
 from qi_learn.pack.base_weights import BaseRows, Rows
 from qi_learn.pack.join import TensorChange
 from qi_learn.records import TensorGain

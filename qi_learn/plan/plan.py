@@ -16,7 +16,7 @@ from pathlib import Path
 
 from qi_learn.errors import Refused, SettingsError
 from qi_learn.outside.architectures import GGUF_NAMES
-from qi_learn.outside.gguf import row_bytes
+from qi_learn.outside.ggml_types import row_bytes
 from qi_learn.outside.gpu import Device
 from qi_learn.outside.python_env import Packages
 from qi_learn.paths import Paths

@@ -1,9 +1,9 @@
-"""Does a server answer as Ollama does? Every exchange that was recorded from a real Ollama is
-played against the embedded engine, and against a real Ollama where one is on PATH: status, content
-type, keys and their order, lines per chunk, error texts; never words, times or ids.
+"""Whether a server answers as Ollama does.
 
-Where the engine says no to something that Ollama does, `OWN_WORDS` says so; those are checked to be
-refusals that name the reason.
+Every exchange that was recorded from a real Ollama is played against the embedded engine, and
+against a real Ollama if one is on PATH. Compared are status, content type, keys and their order,
+lines per chunk and error texts, but never words, times or ids. What Ollama does and the engine
+refuses is listed in `OWN_WORDS`, and checked to be a refusal that names the reason.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ OWN_WORDS = {
         for way in ("stream", "whole")
     },
 }
-"""Exchange -> (status, a word of the reason) where the engine refuses in its own words."""
+"""What the engine refuses in its own words: exchange -> (status, a word of the reason)."""
 
 FREE_TEXTS = {
     "content",
@@ -80,7 +80,7 @@ ENDINGS = {"stop", "length"}
 def answers(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, dict[str, Exchange]]]:
-    """Every exchange of the norm, played in order against one server."""
+    """The answers to every exchange of the norm, played in order against one server."""
     directory = tmp_path_factory.mktemp(request.param)
     if request.param == "ollama" and shutil.which("ollama") is None:
         pytest.skip("NO REAL OLLAMA ON PATH: conformance was checked for the embedded engine only")
@@ -161,8 +161,8 @@ def _message(text: str) -> str:
 
 
 def _shapes(got: Exchange, recorded: dict[str, Any]) -> list[Any]:
-    """What must be equal: the shape of each line of a stream (equal neighbours once), or of the one
-    answer.
+    """What must be equal: the shape of each line of a stream (equal neighbours once), or that of
+    the one answer.
     """
     kind = got.header("Content-Type") or ""
     if kind == "application/x-ndjson":

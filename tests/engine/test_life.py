@@ -1,5 +1,5 @@
 """The engine under bad conditions: full disks, broken uploads, missing files, kills, many models,
-names that move under its readers.
+and names that move under its readers.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from qi_learn.loopback import is_local_host, is_local_origin
-from tests.support.engine_server import Server, exchange, running_engine
+from tests.support.engine_server import Server, running_engine
 from tests.support.tiny_models import write_tiny_model
 
 HI = [{"role": "user", "content": "Say hi."}]
@@ -46,6 +45,12 @@ def chat(server: Server, model: str, **more: object) -> httpx.Response:
 
 def loaded(server: Server) -> list[str]:
     return [m["name"] for m in server.get("/api/ps").json()["models"]]
+
+
+def upload_head(at: httpx.URL, digest: str, length: int) -> str:
+    host = at.netloc.decode()
+    request = f"POST /api/blobs/sha256:{digest} HTTP/1.1"
+    return f"{request}\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n"
 
 
 def blobs(server: Server) -> set[str]:
@@ -280,7 +285,7 @@ def test_an_upload_broken_off_half_way_leaves_nothing(server: Server, tmp_path: 
     before = blobs(server)
     at = httpx.URL(server.url)
     with socket.create_connection((at.host, at.port or 80)) as link:
-        head = f"POST /api/blobs/sha256:{digest} HTTP/1.1\r\nHost: {at.netloc.decode()}\r\nContent-Length: {len(raw)}\r\n\r\n"
+        head = upload_head(at, digest, len(raw))
         link.sendall(head.encode() + raw[: len(raw) // 2])
         while blobs(server) == before:
             time.sleep(0.01)  # the temp file is there
@@ -296,7 +301,7 @@ def test_what_a_kill_leaves_is_swept_up_at_the_next_start(tmp_path: Path, gguf: 
     with running_engine(tmp_path) as server:
         at = httpx.URL(server.url)
         with socket.create_connection((at.host, at.port or 80)) as link:
-            head = f"POST /api/blobs/sha256:{digest} HTTP/1.1\r\nHost: {at.netloc.decode()}\r\nContent-Length: {len(raw)}\r\n\r\n"
+            head = upload_head(at, digest, len(raw))
             link.sendall(head.encode() + raw[:1000])
             while not blobs(server):
                 time.sleep(0.01)
@@ -344,7 +349,7 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
 
 
 def _running(pid: int) -> bool:
-    """Whether the process runs (one that nobody has collected yet does not)."""
+    """Whether the process runs (one that its parent has not collected yet does not)."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -370,114 +375,3 @@ def test_files_are_private(server: Server, gguf: Path) -> None:
     server.create("private", gguf)
     for path in server.models.rglob("*"):
         assert os.stat(path).st_mode & 0o077 == 0, path
-
-
-# --- who may ask ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "localhost",
-        "localhost:11434",
-        "127.0.0.1:80",
-        "127.1.2.3",
-        "[::1]:11434",
-        "[::1]",
-        "LOCALHOST:1",
-        "qi.localhost",
-    ],
-)
-def test_local_hosts(host: str) -> None:
-    assert is_local_host(host)
-
-
-STRANGERS = [
-    "",
-    ":11434",
-    "evil.example",
-    "evil.example:11434",
-    "localhost.evil.example",
-    "127.0.0.1.evil.example",
-]
-STRANGERS += ["192.168.1.2", "0.0.0.0", "[::]", "a@localhost", "::1"]
-
-
-@pytest.mark.parametrize("host", STRANGERS)
-def test_other_hosts(host: str) -> None:
-    assert not is_local_host(host)
-
-
-@pytest.mark.parametrize(
-    "origin",
-    [
-        "http://localhost",
-        "https://127.0.0.1:8080",
-        "vscode-webview://abc",
-        "app://x",
-        "http://[::1]:3000",
-    ],
-)
-def test_local_origins(origin: str) -> None:
-    assert is_local_origin(origin)
-
-
-@pytest.mark.parametrize(
-    "origin",
-    [
-        "null",
-        "",
-        "https://evil.example",
-        "http://localhost.evil.example",
-        "http://localhost@evil.example",
-        "ftp://localhost",
-    ],
-)
-def test_other_origins(origin: str) -> None:
-    assert not is_local_origin(origin)
-
-
-@pytest.mark.parametrize(
-    "header", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Host": ""}]
-)
-def test_strangers_change_nothing(server: Server, gguf: Path, header: dict[str, str]) -> None:
-    server.create("mine", gguf)
-    body = json.dumps({"model": "mine"}).encode()
-    assert exchange(server.url, "DELETE", "/api/delete", body, header).status == 403
-    assert chat(server, "mine").status_code == 200
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../../evil",
-        "a/../b",
-        "..",
-        "a/b/c/d",
-        "x:../y",
-        "/etc/passwd",
-        "a b",
-        "",
-        "x:",
-        ".hidden",
-        "a\u0000b",
-    ],
-)
-def test_names_stay_in_the_store(server: Server, gguf: Path, name: str) -> None:
-    before = sorted(server.models.parent.rglob("*"))
-    server.upload(gguf)
-    answer = server.post("/api/create", {"model": name, "files": {"m.gguf": server.upload(gguf)}})
-    assert answer.status_code == 400
-    assert server.post("/api/copy", {"source": name, "destination": name}).status_code == 400
-    assert [
-        p
-        for p in sorted(server.models.parent.rglob("*"))
-        if p not in before and "sha256-" not in p.name
-    ] == []
-
-
-@pytest.mark.parametrize(
-    "digest", ["sha256:../../x", "sha256-" + "0" * 63, "md5:" + "0" * 64, "%2e%2e%2fmanifests"]
-)
-def test_digests_stay_in_the_store(server: Server, digest: str) -> None:
-    assert httpx.post(f"{server.url}/api/blobs/{digest}", content=b"x").status_code in (400, 404)

@@ -20,7 +20,8 @@ from qi_learn.gate.leaks import (
     find_leaks,
     secret_prompts,
 )
-from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary, score_sequences
+from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
+from qi_learn.outside.llama_cpp_nll import score_sequences
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak
 from qi_learn.redact import find_secrets, has_placeholder

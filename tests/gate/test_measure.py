@@ -27,7 +27,8 @@ from qi_learn.gate.suite import (
     with_shots,
     within,
 )
-from qi_learn.outside.llama_cpp import load_vocabulary, score_sequences
+from qi_learn.outside.llama_cpp import load_vocabulary
+from qi_learn.outside.llama_cpp_nll import score_sequences
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Snapshot
 from tests.support import fake_models_server as fake

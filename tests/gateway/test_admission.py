@@ -1,5 +1,7 @@
-"""Gateway and cycle give way to each other through two files: who answers is seen, who has the only
-GPU is waited for, and a dead one holds nobody.
+"""Gateway and cycle give way to each other through two files.
+
+A gateway that answers is seen, a cycle that has the only GPU is waited for, and a dead one holds no
+request back.
 """
 
 from __future__ import annotations
@@ -31,8 +33,15 @@ from tests.support.fake_ollama import (
 )
 
 BODY = {"model": "m:latest", "messages": []}
-HOLDER = "import sys, time; from pathlib import Path; from qi_learn.rundir.activity import holding\nwith holding(Path(sys.argv[1]), 'Training.'):\n"
-HOLDER += "    print('held', flush=True); time.sleep(60)\n"
+HOLDER = """
+import sys, time
+from pathlib import Path
+from qi_learn.rundir.activity import holding
+
+with holding(Path(sys.argv[1]), "Training."):
+    print("held", flush=True)
+    time.sleep(60)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +60,7 @@ def gateway(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @contextmanager
 def another_holds(place: Path) -> Iterator[subprocess.Popen[str]]:
-    """Somebody else's process that holds the traffic."""
+    """Another process that holds requests back."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(place)], stdout=subprocess.PIPE, text=True, env=env
@@ -158,7 +167,7 @@ def test_it_passes_whole_once_the_hold_is_over(fake: FakeOllama, gateway: Gatewa
         asking.start()
         time.sleep(0.3)
         assert fake.received == []
-        assert quiet(gateway) < 1  # whoever waits is seen
+        assert quiet(gateway) < 1  # a request that waits is seen
     asking.join()
     assert answers == [b'{"answer": 1}']
     assert json.loads(fake.received[0].body) == BODY

@@ -44,7 +44,7 @@ def gateway(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def status(
     fake: FakeOllama, gateway: GatewayProcess, method: str, path: str, headers: dict[str, str]
 ) -> int:
-    """The status of an answer; 403 only where the request did not reach the upstream."""
+    """The status of an answer, which is 403 only if the request did not reach the upstream."""
     fake.play(whole(b"{}"))
     answer = ask(
         gateway.url,
@@ -191,8 +191,14 @@ def test_a_whole_url_is_not_passed_on(fake: FakeOllama, gateway: GatewayProcess)
 @pytest.mark.parametrize(
     "raw",
     [
-        b"POST /api/chat HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST /api/chat HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        (
+            b"POST /api/chat HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
+        (
+            b"POST /api/chat HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5\r\n"
+            b"Content-Length: 6\r\n\r\nhello!"
+        ),
         b"POST /api/chat HTTP/1.1\r\nHost: {host}\r\nHost: evil.example\r\n\r\n",
         b"POST /api/chat HTTP/1.1\r\nHost: evil.example\r\nHost: {host}\r\n\r\n",
         b"GET /\x00 HTTP/1.1\r\nHost: {host}\r\n\r\n",
@@ -288,6 +294,6 @@ while not os.path.exists({str(ready)!r}): time.sleep(0.01)
             Path(f"/proc/{pid}/stat").exists()
             and Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
         ):
-            return  # gone, and nobody here to collect it
+            return  # gone, and no parent here to collect it
         time.sleep(0.05)
     pytest.fail("the gateway outlived its parent")

@@ -1,6 +1,4 @@
-"""ggml's block types through ctypes, against gguf-py's independent Python quantisers and
-dequantisers.
-"""
+"""ggml's block types through ctypes, against gguf-py's independent quantisers and dequantisers."""
 
 from __future__ import annotations
 
@@ -128,7 +126,11 @@ for kind in ("F32", "F16", "BF16", "Q4_1", "Q8_0"):
     np.save(sys.argv[2] + kind, raw)
     assert np.abs(ggml.dequantize(raw, kind, values.shape) - values).max() < 0.5
 assert not ggml.can_quantize("Q4_K", 512)
-for call, error in ((lambda: ggml.quantize(values, "Q4_K"), ToolMissing), (lambda: ggml.quantize(values * 1e6, "F16"), ModelError)):
+refused = [
+    (lambda: ggml.quantize(values, "Q4_K"), ToolMissing),
+    (lambda: ggml.quantize(values * 1e6, "F16"), ModelError),
+]
+for call, error in refused:
     try:
         call()
     except error:

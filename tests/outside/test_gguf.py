@@ -1,5 +1,5 @@
-"""The head reader: agrees with gguf-py on good files, and refuses crafted ones with a sentence
-instead of hanging or crashing.
+"""The reader of GGUF heads agrees with gguf-py on good files, and refuses crafted ones with a
+sentence instead of hanging or crashing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""git is asked, not changed; a part of a repository is enough; what goes wrong says what to do."""
+"""git is asked and not changed, a part of a repository is enough, and errors say what to do."""
 
 from __future__ import annotations
 
@@ -112,7 +112,9 @@ def test_without_git_it_says_so(repo: Repository, monkeypatch: pytest.MonkeyPatc
 
 
 def test_output_exit_code_and_input_go_through(tmp_path: Path) -> None:
-    code = "import sys; data = sys.stdin.read(); print(data.upper()); print('seen', file=sys.stderr); sys.exit(7)"
+    code = (
+        "import sys; print(sys.stdin.read().upper()); print('seen', file=sys.stderr); sys.exit(7)"
+    )
     done = process.run([sys.executable, "-c", code], timeout=30, cwd=tmp_path, given=b"abc")
     assert (done.exit_code, done.text, done.error_text, done.timed_out) == (
         7,
@@ -131,7 +133,10 @@ def test_output_over_the_limit_is_cut_and_does_not_stop_the_command() -> None:
 
 def test_a_command_over_its_time_is_killed_with_its_children(tmp_path: Path) -> None:
     note = tmp_path / "child"
-    code = f"import subprocess, time; child = subprocess.Popen(['sleep', '600']); open({str(note)!r}, 'w').write(str(child.pid)); time.sleep(600)"
+    code = (
+        "import subprocess, time; child = subprocess.Popen(['sleep', '600']); "
+        f"open({str(note)!r}, 'w').write(str(child.pid)); time.sleep(600)"
+    )
     done = process.run([sys.executable, "-c", code], timeout=3)
     assert (done.timed_out, done.exit_code) == (True, -signal.SIGKILL)
     assert _gone(int(note.read_text()))
@@ -153,7 +158,7 @@ def test_a_missing_command_and_a_missing_directory_are_named(tmp_path: Path) -> 
 
 
 def _gone(pid: int) -> bool:
-    """Dead, or dead and not yet fetched by its parent."""
+    """Whether a process is dead, even if its parent has not collected it yet."""
     for _ in range(100):
         try:
             os.kill(pid, 0)

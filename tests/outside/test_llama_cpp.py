@@ -1,6 +1,4 @@
-"""llama.cpp behind our door: tokens, likelihoods against transformers, and errors that name the
-cause.
-"""
+"""llama.cpp through qi-learn: tokens, likelihoods against transformers, errors that say why."""
 
 from __future__ import annotations
 
@@ -15,7 +13,8 @@ import torch
 import transformers
 
 from qi_learn.errors import ModelError, UnsupportedArchitecture
-from qi_learn.outside.llama_cpp import BATCH_TOKENS, Model, load_vocabulary, score_sequences
+from qi_learn.outside.llama_cpp import BATCH_TOKENS, Model, load_vocabulary
+from qi_learn.outside.llama_cpp_nll import score_sequences
 from tests.support.tiny_models import CHATML, write_tiny_model
 
 Sequence = tuple[list[int], list[int], list[bool]]
@@ -42,7 +41,7 @@ def _random_sequences(count: int, longest: int, *, seed: int = 0) -> list[Sequen
 
 
 def _reference(path: Path, sequence: Sequence) -> tuple[float, float]:
-    """NLL of target and of its code by transformers in float32, softmax in float64."""
+    """The NLL of a target and of its code by transformers in float32, softmax in float64."""
     reference = transformers.AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32
     )
@@ -91,15 +90,15 @@ def test_sharing_order_and_repetition_give_the_same_numbers(model: Path) -> None
 
 
 def test_a_vocabulary_with_many_outputs_is_cut_into_parts(model: Path) -> None:
-    """Where logits of a whole batch would not fit, several evaluations give the same answer."""
-    from qi_learn.outside import llama_cpp
+    """If the logits of a whole batch would not fit, several evaluations give the same answer."""
+    from qi_learn.outside import llama_cpp_nll
 
     sequences = _random_sequences(4, 200)
     whole = score_sequences(model, sequences, context=1024, threads=1)
-    rows = [llama_cpp._Row(*s) for s in sequences]
+    rows = [llama_cpp_nll._Row(*s) for s in sequences]
     with Model(model, context=1024, sequences=4, threads=1) as loaded:
         loaded.outputs = 7
-        llama_cpp._score_group(loaded, rows)
+        llama_cpp_nll._score_group(loaded, rows)
     for row, score in zip(rows, whole, strict=True):
         assert row.result().nll == pytest.approx(score.nll, rel=1e-4)
 
@@ -166,7 +165,7 @@ def test_bos_is_added_once(tmp_path: Path) -> None:
 
 
 def test_the_end_of_turn_is_what_the_template_writes(tmp_path: Path) -> None:
-    """Without a template the model's own end token; llama.cpp's guess alone could be <|endoftext|>."""
+    """Without a template the model's own end token. llama.cpp could guess <|endoftext|>."""
     path = write_tiny_model(tmp_path / "m.gguf", template=None)
     with load_vocabulary(path) as vocabulary:
         assert vocabulary.end_of_turn() == vocabulary.eos == 2
@@ -198,8 +197,8 @@ def test_the_library_is_quiet(model: Path, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_a_stop_that_comes_while_the_library_is_loaded_stays_a_stop() -> None:
-    """The loader turns whatever happens in it into its own error, also a stop signal that comes
-    just then.
+    """The loader turns everything that happens in it into its own error, even a stop signal that
+    comes just then.
     """
     script = (
         "import ctypes, sys\n"

@@ -1,5 +1,5 @@
-"""The client against what two real servers said (tests/recordings), against a small server that
-keeps models, and against broken peers.
+"""The client against the recorded answers of two real servers (tests/support/recordings), and
+against a small server that keeps models. Broken peers: test_ollama_http.py.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from qi_learn.errors import DiskFull, ModelError, NotFound, ServerError, ServerUnreachable
-from qi_learn.outside.ollama import Ollama, translate
-from qi_learn.outside.ollama_names import check_digest, parse_name, same_name
+from qi_learn.errors import DiskFull, ModelError, NotFound, ServerError
+from qi_learn.outside.ollama import Ollama
 from tests.support import fake_models_server as fake
 
 RECORDINGS = Path(__file__).parent.parent / "support" / "recordings"
@@ -34,25 +33,6 @@ SAME_WORDS = {
     "copy invalid name",
     "delete absent",
 }
-NO_NAMES = [
-    "",
-    ":",
-    "a:",
-    ":b",
-    "a b",
-    "../etc",
-    "a/../b",
-    "a:../b",
-    "/a",
-    "a/b/c/d",
-    ".a",
-    "a:" + "x" * 81,
-    "a\n",
-    "a?b",
-    "a#b",
-    "m.n/x/../y",
-    "é",
-]
 
 
 @pytest.fixture
@@ -99,7 +79,7 @@ def _read_request(link: socket.socket) -> None:
 
 @contextmanager
 def replaying(*exchanges: tuple[str, list[list[str]], bytes]) -> Iterator[str]:
-    """A socket that says the recorded answers, one a connection, whatever it is asked."""
+    """A socket that gives the recorded answers, one a connection, whatever it is asked."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(5)
 
@@ -323,123 +303,3 @@ def test_a_server_that_cannot_render_is_told_apart(models: fake.FakeModels, tmp_
             server.render(
                 "/api/chat", {"model": "a:v1", "messages": [{"role": "user", "content": "x"}]}
             )
-
-
-# --- broken peers ---------------------------------------------------------------------------------
-
-
-def test_nobody_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with Ollama(f"http://127.0.0.1:{port}") as server:
-        assert not server.reachable()
-        with pytest.raises(ServerUnreachable, match="Nobody answers"):
-            server.models()
-
-
-def test_somebody_who_never_answers(models: fake.FakeModels) -> None:
-    models.silent.add("/api/tags")
-    with (
-        Ollama(models.url, timeout=0.05) as server,
-        pytest.raises(ServerUnreachable, match="in time"),
-    ):
-        server.models()
-
-
-@pytest.mark.parametrize(
-    "body", [b"<html>", b"[1]", b'{"status":"parsing GGUF"}\n', b'{"status": "succ']
-)
-def test_somebody_else_answers(body: bytes) -> None:
-    with (
-        replaying(("HTTP/1.1 200 OK", [], body)) as url,
-        Ollama(url) as server,
-        pytest.raises(ServerError),
-    ):
-        server.create("a:v1", files={"m.gguf": "1" * 64})
-    with (
-        replaying(("HTTP/1.1 200 OK", [], b"[1]")) as url,
-        Ollama(url) as server,
-        pytest.raises(ServerError),
-    ):
-        server.models()
-
-
-def test_a_connection_that_breaks() -> None:
-    with (
-        replaying(("HTTP/1.1 200 OK", [["X-Cut", "1"]], b"")) as url,
-        Ollama(url) as server,
-        pytest.raises(ServerError),
-    ):
-        server.version()
-    with (
-        replaying(("garbage", [], b"")) as url,
-        Ollama(url) as server,
-        pytest.raises(ServerUnreachable, match="broke"),
-    ):
-        server.version()
-
-
-@pytest.mark.parametrize("url", ["127.0.0.1:11434", "ftp://x", "http://[::1", "http://a b:x/"])
-def test_what_is_no_address(url: str) -> None:
-    with pytest.raises(ServerError), Ollama(url) as server:
-        server.version()
-
-
-def _kinds(root: type[Exception]) -> set[type[Exception]]:
-    return {root} | {kind for child in root.__subclasses__() for kind in _kinds(child)}
-
-
-@pytest.mark.parametrize(
-    "kind",
-    sorted(
-        _kinds(httpx.HTTPError) | {httpx.InvalidURL} | _kinds(httpx.StreamError),
-        key=lambda k: k.__name__,
-    ),
-)
-def test_every_error_of_httpx_has_our_words(kind: type[Exception]) -> None:
-    error = kind.__new__(kind, "x")
-    error.args = ("x",)
-    ours = translate(error, "http://127.0.0.1:1/api/tags")
-    assert "127.0.0.1:1" in ours.what
-    assert isinstance(ours, ServerUnreachable) == (
-        issubclass(kind, httpx.TransportError) and kind is not httpx.UnsupportedProtocol
-    )
-
-
-# --- names ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "short", "manifest"),
-    [
-        ("qi-agent", "qi-agent:latest", "registry.ollama.ai/library/qi-agent/latest"),
-        ("qi-agent:v1.1.0", "qi-agent:v1.1.0", "registry.ollama.ai/library/qi-agent/v1.1.0"),
-        ("me/Model:x", "me/Model:x", "registry.ollama.ai/me/Model/x"),
-        (
-            "registry.ollama.ai/library/qi-agent",
-            "qi-agent:latest",
-            "registry.ollama.ai/library/qi-agent/latest",
-        ),
-        ("hf.co/me/m", "hf.co/me/m:latest", "hf.co/me/m/latest"),
-        ("localhost:5000/me/m", "localhost:5000/me/m:latest", "localhost:5000/me/m/latest"),
-    ],
-)
-def test_names_are_read_as_ollama_does(text: str, short: str, manifest: str) -> None:
-    assert str(parse_name(text)) == short
-    assert str(parse_name(text).manifest) == manifest
-    assert same_name(text.upper(), short)
-
-
-@pytest.mark.parametrize("text", NO_NAMES)
-def test_what_is_no_name_is_refused(text: str) -> None:
-    with pytest.raises(ServerError, match="not a model name"):
-        parse_name(text)
-
-
-@pytest.mark.parametrize(
-    "digest",
-    ["", "sha256:", "xyz", "0" * 63, "0" * 65, "A" * 64, "../" + "0" * 61, "sha256-" + "0" * 64],
-)
-def test_what_is_no_digest_is_refused(digest: str) -> None:
-    with pytest.raises(ServerError, match="not a sha256"):
-        check_digest(digest)

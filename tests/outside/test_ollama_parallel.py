@@ -1,5 +1,5 @@
 """Several series of questions at a time: in order, really side by side, and all over when one fails
-or somebody says stop.
+or a stop comes.
 """
 
 from __future__ import annotations

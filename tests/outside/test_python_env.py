@@ -1,4 +1,4 @@
-"""What another interpreter has, on real installed packages: versions, limits, and nothing imported."""
+"""What another Python has, on real installed packages: versions, limits, and nothing imported."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Servers for tests: the embedded engine in a process of its own, a real Ollama where one is on
-PATH, and one HTTP exchange seen byte by byte.
+"""Servers for tests: the embedded engine in a process of its own, a real Ollama if one is on PATH,
+and one HTTP exchange seen byte by byte.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Server:
         return httpx.get(self.url + path, timeout=60, **more)
 
     def upload(self, gguf: Path) -> str:
-        """Uploads a file and returns its digest, `sha256:...`."""
+        """Upload a file. Returns its digest, `sha256:...`."""
         raw = gguf.read_bytes()
         digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
         assert httpx.post(
@@ -143,7 +143,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One answer as it came over the wire: `chunks` where it was chunked, else `body`."""
+    """One answer as it came over the wire: `chunks` if it was chunked, else `body`."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -161,10 +161,10 @@ class Exchange:
 def exchange(
     url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
 ) -> Exchange:
-    """Asks over a plain socket, so that nothing tidies the answer up.
+    """Ask over a plain socket, so that nothing tidies the answer up.
 
-    A server that answers before it has read a long body and closes resets the connection, and
-    sometimes takes its own answer along: then it is asked again.
+    A server that answers before it has read a long body, and closes, resets the connection. That
+    sometimes takes its own answer along: then the server is asked again.
     """
     for _ in range(20):
         with contextlib.suppress(ConnectionResetError):

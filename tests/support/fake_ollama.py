@@ -1,5 +1,4 @@
-"""A small real HTTP server on loopback that answers what it is told, byte for byte, and remembers
-what it was asked.
+"""A small real HTTP server on loopback that answers as it is told, and remembers what it was asked.
 
 An answer is a list of steps: bytes to send, a number of seconds to wait, an Event to wait for,
 `DIE` (close in the middle), `HANG` (answer nothing more until the client has left). `recorded`
@@ -91,10 +90,10 @@ def recorded(exchange: Mapping[str, Any]) -> list[Step]:
 
 
 class FakeOllama:
-    """Listens while its `with` lasts. Set `answer` to what it answers to a request."""
+    """The server, which listens while its `with` lasts. `answer` gives the steps for a request."""
 
     def __init__(self) -> None:
-        self.answer: Callable[[Received], list[Step]] = lambda _: whole(b"{}")
+        self.answer: Callable[[Received], Sequence[Step]] = lambda _: whole(b"{}")
         self.received: list[Received] = []
         self.hung_up = threading.Event()
         self.read_bodies = True
@@ -103,14 +102,14 @@ class FakeOllama:
         self._connections: set[asyncio.Task[None]] = set()
         self.url = ""
 
-    def play(self, steps: list[Step]) -> None:
-        """Answers every request with these steps, and forgets what was asked before."""
+    def play(self, steps: Sequence[Step]) -> None:
+        """Answer every request with these steps, and forget what was asked before."""
         self.received.clear()
         self.hung_up.clear()
         self.answer = lambda _: steps
 
     def wait_asked(self, seconds: float = 20.0) -> None:
-        """Until a request has come."""
+        """Wait until a request has come."""
         deadline = time.monotonic() + seconds
         while not self.received and time.monotonic() < deadline:
             time.sleep(0.005)
@@ -194,7 +193,7 @@ class FakeOllama:
 
 @dataclass
 class Answer:
-    """An answer as it came over the wire; `whole` is False where the connection ended before the
+    """An answer as it came over the wire. `whole` is False if the connection ended before the
     answer did.
     """
 
@@ -270,7 +269,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
     on_chunk: Callable[[bytes], None] = lambda _: None,
 ) -> Answer:
-    """One exchange over a connection of its own; an object becomes JSON."""
+    """The answer to one request over a connection of its own; an object becomes JSON."""
     raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     with connect(url) as link:
         link.sendall(request_bytes(urlsplit(url).netloc, method, path, raw, headers or {}))
@@ -288,7 +287,7 @@ class GatewayProcess:
     seen: int = 0
 
     def turns(self, count: int = 0, seconds: float = 10.0) -> list[Event]:
-        """The turns that came into the spool since the last look, once there are `count` of them."""
+        """The turns that the spool got since the last look, once there are `count` of them."""
         deadline = time.monotonic() + seconds
         while True:
             lines = [

@@ -1,11 +1,11 @@
-"""The engine's model store, in Ollama's layout: `blobs/sha256-<hex>` and
-`manifests/registry.ollama.ai/library/NAME/TAG`.
+"""The engine's model store, in Ollama's layout.
 
-A model is a manifest: a small JSON file that names blobs. Manifests are read from disk at every
-request, so a file that `deploy` renames into place counts at once; they are written by temp file
-and rename, so there is no moment in which a name is absent or half written. Blobs are written to a
-temp file, hashed on the way, and renamed only when the digest is right; one that no manifest names
-is removed with the last model that used it.
+It is `blobs/sha256-<hex>` and `manifests/registry.ollama.ai/library/NAME/TAG`. A model is a
+manifest: a small JSON file that names blobs. Manifests are read from disk at every request, so a
+file that `deploy` renames into place counts at once. They are written by temp file and rename, so
+there is no moment in which a name is absent or half written. Blobs are written to a temp file,
+hashed on the way, and renamed only if the digest is right. A blob that no manifest names is removed
+with the last model that used it.
 """
 
 from __future__ import annotations
@@ -38,23 +38,24 @@ _DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})")
 
 def parse_digest(text: str) -> str | None:
     """The 64 hex digits of `sha256:...`, lower case; None for anything else."""
-    found = _DIGEST.fullmatch(text)
-    return found[1].lower() if found else None
+    match = _DIGEST.fullmatch(text)
+    return match[1].lower() if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One blob of a model: `kind` is model, template, system, params, messages or license;
-    `source`: the model it was taken from.
-    """
+    """One blob of a model."""
 
     kind: str
+    """model, template, system, params, messages or license."""
     digest: str
     size: int
     source: str = ""
+    """The model that it was taken from."""
 
     @property
     def entry(self) -> dict[str, Any]:
+        """The layer as a manifest names it."""
         named = {
             "mediaType": LAYER + self.kind,
             "digest": f"sha256:{self.digest}",
@@ -69,8 +70,9 @@ class Manifest:
 
     name: ModelName
     digest: str
-    """sha256 (hex) of the manifest file: what /api/tags calls the digest."""
+    """The sha256 (hex) of the manifest file, which /api/tags calls the model's digest."""
     modified: float
+    """Unix seconds."""
     config: Layer
     layers: tuple[Layer, ...]
 
@@ -80,15 +82,13 @@ class Manifest:
 
     @property
     def weights(self) -> Layer:
-        """The layer with the GGUF. Raises ModelError where there is none."""
-        return next(iter(self.of_kind("model")), None) or _no_weights(self.name)
+        """The layer with the GGUF. Raises ModelError if there is none."""
+        for layer in self.of_kind("model"):
+            return layer
+        raise ModelError(f"model '{self.name}' has no GGUF", "create it again from a GGUF file")
 
     def of_kind(self, kind: str) -> tuple[Layer, ...]:
         return tuple(layer for layer in self.layers if layer.kind == kind)
-
-
-def _no_weights(name: ModelName) -> Layer:
-    raise ModelError(f"model '{name}' has no GGUF", "create it again from a GGUF file")
 
 
 class ModelStore:
@@ -99,11 +99,11 @@ class ModelStore:
         self.blobs = root / "blobs"
         self.manifests = root / "manifests"
         self._writing = threading.RLock()
-        for place in (self.blobs, self.manifests):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in self.blobs.glob("upload-*-*"):
-            if not _alive(int(left.name.split("-")[1])):  # what a killed engine was receiving
-                left.unlink(missing_ok=True)
+        for directory in (self.blobs, self.manifests):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for upload in self.blobs.glob("upload-*-*"):
+            if not _alive(int(upload.name.split("-")[1])):  # what a killed engine was receiving
+                upload.unlink(missing_ok=True)
 
     # --- blobs ------------------------------------------------------------------------------------
 
@@ -112,7 +112,7 @@ class ModelStore:
         return self.blobs / f"sha256-{digest}"
 
     def read_text(self, layer: Layer) -> str:
-        """The text of a small layer. Raises StoreError where its blob is missing."""
+        """The text of a small layer. Raises StoreError if its blob is missing."""
         try:
             return self.blob(layer.digest).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError as error:
@@ -122,7 +122,7 @@ class ModelStore:
             ) from error
 
     def read_json(self, layer: Layer) -> Any:
-        """The JSON of a small layer. Raises StoreError where it is missing or damaged."""
+        """The JSON of a small layer. Raises StoreError if it is missing or damaged."""
         try:
             return json.loads(self.read_text(layer))
         except ValueError as error:
@@ -132,23 +132,23 @@ class ModelStore:
             ) from error
 
     async def receive(self, digest: str, chunks: AsyncIterator[bytes]) -> str:
-        """Stores a stream as the blob `digest` and returns the digest it really has; it is kept
-        only where the two are equal.
+        """Store a stream as the blob `digest`. Returns the digest that it really has; the blob is
+        kept only if the two are equal.
 
         A broken stream or a full disk leaves nothing behind (OSError and the stream's own errors
         pass through).
         """
         with self._incoming() as (file, temp):
-            found = hashlib.sha256()
+            received = hashlib.sha256()
             async for chunk in chunks:
-                found.update(chunk)
+                received.update(chunk)
                 file.write(chunk)
-            if found.hexdigest() == digest:
+            if received.hexdigest() == digest:
                 await asyncio.to_thread(self._keep, file, temp, digest)
-            return found.hexdigest()
+            return received.hexdigest()
 
     def write(self, kind: str, content: bytes) -> tuple[Layer, bool]:
-        """A small layer with this content, and whether its blob was there already."""
+        """Store a small layer. Returns it, and whether its blob was there already."""
         layer = Layer(kind, hashlib.sha256(content).hexdigest(), len(content))
         if self.blob(layer.digest).is_file():
             return layer, True
@@ -159,7 +159,7 @@ class ModelStore:
 
     @contextlib.contextmanager
     def _incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
-        """A temp file among the blobs that is gone afterwards, unless it was kept (renamed)."""
+        """A temp file among the blobs, which is gone afterwards unless it was kept (renamed)."""
         temp = self.blobs / f"upload-{os.getpid()}-{secrets.token_hex(8)}"
         with contextlib.ExitStack() as undo:
             undo.callback(temp.unlink, missing_ok=True)
@@ -177,7 +177,7 @@ class ModelStore:
     def find(self, name: ModelName) -> Manifest:
         """The model of this name, upper and lower case alike.
 
-        Raises NotFound, StoreError where its manifest is damaged.
+        Raises NotFound if there is none, StoreError if its manifest is damaged.
         """
         path = self._path(name)
         for candidate in (path, *self._other_case(name)):
@@ -187,56 +187,53 @@ class ModelStore:
 
     def list(self) -> tuple[Manifest, ...]:
         """Every readable model, newest first."""
-        found = []
+        readable = []
         for path in self.manifests.glob("*/*/*/*"):
             if not path.name.startswith("."):
                 with contextlib.suppress(FileNotFoundError, StoreError):
-                    found.append(self._read(path))
-        return tuple(sorted(found, key=lambda m: (-m.modified, str(m.name))))
+                    readable.append(self._read(path))
+        return tuple(sorted(readable, key=lambda m: (-m.modified, str(m.name))))
 
     def save(self, name: ModelName, config: Mapping[str, Any], layers: Sequence[Layer]) -> Manifest:
-        """Makes (or replaces) a model by one rename, and removes blobs that only its old form used."""
+        """Make (or replace) a model by one rename, and remove blobs that only its old form used."""
         with self._writing:
             with contextlib.suppress(NotFound):
                 name = self.find(name).name
-            head, _ = self.write("config", json.dumps(config, separators=(",", ":")).encode())
-            entry = head.entry | {"mediaType": CONFIG_TYPE}
-            text = json.dumps(
-                {
-                    "schemaVersion": 2,
-                    "mediaType": MANIFEST_TYPE,
-                    "config": entry,
-                    "layers": [la.entry for la in layers],
-                },
-                separators=(",", ":"),
-            )
-            return self._put(name, text)
+            blob, _ = self.write("config", json.dumps(config, separators=(",", ":")).encode())
+            manifest = {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST_TYPE,
+                "config": blob.entry | {"mediaType": CONFIG_TYPE},
+                "layers": [layer.entry for layer in layers],
+            }
+            return self._put(name, json.dumps(manifest, separators=(",", ":")))
 
     def copy(self, source: ModelName, destination: ModelName) -> Manifest:
-        """Gives a model another name: the same manifest, renamed into place. Raises NotFound."""
+        """Give a model another name: the same manifest, renamed into place. Raises NotFound."""
         with self._writing:
-            found = self.find(source)
+            model = self.find(source)
             with contextlib.suppress(NotFound):
                 destination = self.find(destination).name
-            return self._put(destination, self._path(found.name).read_text(encoding="utf-8"))
+            return self._put(destination, self._path(model.name).read_text(encoding="utf-8"))
 
     def delete(self, name: ModelName) -> None:
-        """Removes a name, and the blobs that no other model uses. Raises NotFound."""
+        """Remove a name, and the blobs that no other model uses. Raises NotFound."""
         with self._writing:
-            found = self.find(name)
-            path = self._path(found.name)
+            model = self.find(name)
+            path = self._path(model.name)
             path.unlink()
             with contextlib.suppress(OSError):  # other tags are there
                 path.parent.rmdir()
-            self._prune(found)
+            self._prune(model)
 
     def exclusive(self) -> contextlib.AbstractContextManager[bool]:
-        """Keeps other writers of this engine out, so that a blob found or written is still there
-        when the manifest that names it is saved.
+        """A context that keeps other writers of this engine out, so that a blob that is found or
+        written is still there when the manifest that names it is saved.
         """
         return self._writing
 
     def _put(self, name: ModelName, text: str) -> Manifest:
+        """Rename a manifest into place, and remove what only the one before it used."""
         path = self._path(name)
         old = None
         with contextlib.suppress(FileNotFoundError, StoreError):
@@ -248,8 +245,9 @@ class ModelStore:
         return self._read(path)
 
     def _prune(self, gone: Manifest) -> None:
-        """Removes what only `gone` used; nothing at all while a manifest cannot be read, because
-        what it uses is not known.
+        """Remove what only `gone` used.
+
+        While a manifest cannot be read, nothing is removed: what it uses is not known.
         """
         used: set[str] = set()
         for path in self.manifests.glob("*/*/*/*"):
@@ -271,13 +269,13 @@ class ModelStore:
         return self.manifests / name.host / name.namespace / name.model / name.tag
 
     def _other_case(self, name: ModelName) -> Iterator[Path]:
-        wanted = name.key
+        """The manifests whose names differ from this one in case alone."""
         for path in self.manifests.glob("*/*/*/*"):
-            host, namespace, model, tag = path.parts[-4:]
-            if ModelName(host, namespace, model, tag).key == wanted:
+            if ModelName(*path.parts[-4:]).key == name.key:
                 yield path
 
     def _read(self, path: Path) -> Manifest:
+        """The manifest at a path. Raises StoreError if it is damaged, OSError if it is gone."""
         with path.open("rb") as file:
             raw = file.read()
             modified = os.fstat(file.fileno()).st_mtime
@@ -298,6 +296,7 @@ class ModelStore:
 
 
 def _alive(pid: int) -> bool:
+    """Whether a process runs, be it another user's."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -308,6 +307,7 @@ def _alive(pid: int) -> bool:
 
 
 def _layer(entry: Mapping[str, Any]) -> Layer:
+    """The layer that a manifest's entry names. Raises ValueError or KeyError if it is damaged."""
     digest = parse_digest(entry["digest"])
     if digest is None:
         raise ValueError(f"{entry['digest']!r} is not a digest")

@@ -1,4 +1,4 @@
-"""The engine's files: Ollama's layout, headers of GGUFs whole and broken."""
+"""The engine's files: Ollama's layout, and the heads of GGUFs, whole and broken."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qi_learn.engine.ask import keep_alive_seconds
 from qi_learn.engine.create import human_count
-from qi_learn.engine.library import keep_alive_seconds
-from qi_learn.engine.store import Layer, ModelStore, parse_digest
+from qi_learn.engine.model_store import Layer, ModelStore, parse_digest
 from qi_learn.errors import ModelError, NotFound, ServerError, StoreError
 from qi_learn.outside.gguf import Array, read_head
 from qi_learn.outside.ollama_names import ModelName, read_name

@@ -1,0 +1,233 @@
+"""From a request to an `Ask`: which model, which rendered prompt, which options.
+
+What the model evaluates is exactly `Prompt.render`, which `_debug_render_only` shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qi_learn.engine.formats import Format
+from qi_learn.engine.lookup import Engine, parameters_of, preset_messages, read_config
+from qi_learn.engine.model_store import Manifest
+from qi_learn.engine.replies import BodyError
+from qi_learn.engine.sampling import Sampling, grammar_for, sampling_from
+from qi_learn.engine.template import render_chat
+from qi_learn.errors import ServerError
+from qi_learn.outside.llama_cpp import Vocabulary
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is to read: messages for its chat template, a text as it is (`raw`), or the
+    two sides of a gap.
+    """
+
+    messages: tuple[Mapping[str, Any], ...] = ()
+    raw: str | None = None
+    suffix: str | None = None
+    before: tuple[int, ...] = ()
+    """Tokens of an earlier answer (`context` of /api/generate), in front of the rest."""
+
+    def render(self, vocabulary: Vocabulary) -> str:
+        """The text that is evaluated.
+
+        Raises ServerError if the model cannot be asked this way.
+        """
+        if self.suffix is not None:
+            return self._around_gap(self.suffix, vocabulary)
+        front = b"".join(vocabulary.pieces(self.before)).decode("utf-8", "replace")
+        if self.raw is not None:
+            return front + self.raw
+        return front + render_chat(
+            vocabulary.chat_template,
+            self.messages,
+            bos=vocabulary.text(vocabulary.bos),
+            eos=vocabulary.text(vocabulary.eos),
+        )
+
+    def _around_gap(self, suffix: str, vocabulary: Vocabulary) -> str:
+        """Both sides of the gap that the answer fills, with the model's own tokens around them."""
+        fim = vocabulary.fim()
+        if fim is None:
+            raise ServerError(
+                "this model has no tokens for a gap between prompt and suffix", status=400
+            )
+        before, after, middle = (vocabulary.text(token) for token in fim)
+        return f"{before}{self.raw or ''}{after}{suffix}{middle}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request for text."""
+
+    manifest: Manifest
+    prompt: Prompt
+    sampling: Sampling
+    form: Format
+    stream: bool
+    keep_alive: float | None
+    """Seconds; None if the request does not say."""
+    logprobs: int | None
+    """How many alternatives to each token are asked for; None: no log-probabilities."""
+    render_only: bool
+    began: float
+    """When the request came, by `time.perf_counter`."""
+
+
+def checked_messages(messages: list[Any], struct: str) -> list[dict[str, Any]]:
+    """Messages with a role and a text each; OpenAI's lists of text parts are joined.
+
+    Raises BodyError.
+    """
+    return [_checked_message(message, struct) for message in messages]
+
+
+def _checked_message(message: Any, struct: str) -> dict[str, Any]:
+    field = f"json: cannot unmarshal into Go struct field {struct}.messages"
+    if not isinstance(message, dict):
+        raise BodyError(f"{field} of type api.Message", status=400)
+    content, role = message.get("content") or "", message.get("role", "")
+    if isinstance(content, list):
+        content = "".join(_part_text(part) for part in content)
+    if not isinstance(content, str) or not isinstance(role, str):
+        raise BodyError(f"{field}.content of type string", status=400)
+    return {**message, "role": role, "content": content}
+
+
+def _part_text(part: Any) -> str:
+    """The text of one part of a message's content."""
+    if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
+        return str(part["text"])
+    raise ServerError(
+        "the embedded engine reads text only: images and sound are not supported", status=400
+    )
+
+
+def refuse_unsupported(
+    engine: Engine, manifest: Manifest, text: str, body: Mapping[str, Any], messages: Any
+) -> None:
+    """Refuse what this engine does not do.
+
+    It is never ignored: an answer without the tools or images would answer another question.
+    """
+    if body.get("tools"):
+        raise ServerError(f"{manifest.name.full} does not support tools", status=400)
+    if body.get("think"):
+        raise ServerError(f'"{text}" does not support thinking', status=400)
+    if body.get("images") or any(message.get("images") for message in messages):
+        raise ServerError(
+            "the embedded engine reads text only: images are not supported", status=400
+        )
+    capabilities = read_config(engine.store, manifest).get("capabilities", [])
+    if body.get("suffix") and "insert" not in capabilities:
+        raise ServerError(f"{manifest.name.full} does not support insert", status=400)
+
+
+def with_presets(
+    engine: Engine, manifest: Manifest, messages: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The messages after the model's own, which begin with its system text if the request has
+    none.
+    """
+    system = "".join(engine.store.read_text(layer) for layer in manifest.of_kind("system"))
+    first = []
+    if system and messages[0]["role"] != "system":
+        first = [{"role": "system", "content": system}]
+    return [*first, *preset_messages(engine.store, manifest), *messages]
+
+
+def generate_prompt(
+    engine: Engine, manifest: Manifest, body: Mapping[str, Any], *, raw: bool
+) -> Prompt:
+    """The prompt of a request that has no messages."""
+    text, suffix = body.get("prompt", ""), body.get("suffix")
+    if raw or suffix:
+        return Prompt(raw=text, suffix=suffix or None)
+    before = tuple(token for token in body.get("context", []) if isinstance(token, int))
+    messages = [{"role": "user", "content": text}]
+    if body.get("system"):
+        messages.insert(0, {"role": "system", "content": body["system"]})
+    if not before:
+        messages = with_presets(engine, manifest, messages)
+    return Prompt(tuple(messages), before=before)
+
+
+def from_v1(body: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's fields as Ollama's; the defaults are OpenAI's: temperature 1 and top_p 1."""
+    stop = body.get("stop")
+    options = {
+        "temperature": body.get("temperature", 1.0),
+        "top_p": body.get("top_p", 1.0),
+        "num_predict": body.get("max_tokens", body.get("max_completion_tokens")),
+        "stop": [stop] if isinstance(stop, str) else stop,
+    }
+    same = ("seed", "frequency_penalty", "presence_penalty")
+    options |= {name: body[name] for name in same if name in body}
+    return {
+        "stream": body.get("stream", False),
+        "options": options,
+        "logprobs": body.get("logprobs"),
+        "top_logprobs": body.get("top_logprobs"),
+        "format": _format_from_v1(body.get("response_format")),
+    }
+
+
+def _format_from_v1(form: Any) -> Any:
+    """OpenAI's `response_format` as Ollama's `format`; None for text."""
+    kind = form.get("type") if isinstance(form, dict) else None
+    if kind == "json_object":
+        return "json"
+    return (form.get("json_schema") or {}).get("schema") if kind == "json_schema" else None
+
+
+def build_ask(
+    engine: Engine,
+    manifest: Manifest,
+    prompt: Prompt,
+    form: Format,
+    body: Mapping[str, Any],
+    began: float,
+) -> Ask:
+    """The request for text, with the model's own options under the request's."""
+    given = {name: value for name, value in body.get("options", {}).items() if value is not None}
+    options = {**parameters_of(engine.store, manifest), **given}
+    sampling = sampling_from(options, grammar_for(body.get("format")))
+    alternatives = body.get("top_logprobs") or 0
+    if not 0 <= alternatives <= 20:
+        raise ServerError("top_logprobs must be between 0 and 20", status=400)
+    return Ask(
+        manifest=manifest,
+        prompt=prompt,
+        sampling=sampling,
+        form=form,
+        stream=body.get("stream", True) is not False,
+        keep_alive=keep_alive_seconds(body.get("keep_alive")),
+        logprobs=alternatives if body.get("logprobs") else None,
+        render_only=body.get("_debug_render_only") is True,
+        began=began,
+    )
+
+
+def keep_alive_seconds(value: Any) -> float | None:
+    """`keep_alive` in seconds: a number, or Go's "10m", "1h30m". Below 0 means for ever, None that
+    the request does not say.
+
+    Raises ServerError (400).
+    """
+    if value is None:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float("inf") if value < 0 else float(value)
+    text = value.removeprefix("-") if isinstance(value, str) else ""
+    if text != "0" and (not text or _DURATION.sub("", text)):
+        raise ServerError(f'time: invalid duration "{value}"', status=400)
+    if value.startswith("-"):
+        return float("inf")
+    return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))

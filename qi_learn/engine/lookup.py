@@ -1,0 +1,89 @@
+"""What every route needs: the parts of the engine, and the model that a request names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from qi_learn.engine.model_store import Manifest, ModelStore
+from qi_learn.engine.models import LoadedModels
+from qi_learn.errors import NotFound, ServerError, StoreError
+from qi_learn.outside.ollama_names import ModelName, read_name
+
+NAMED = {"model": (str, "string"), "name": (str, "string")}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What every route needs."""
+
+    store: ModelStore
+    models: LoadedModels
+
+
+ENGINE = web.AppKey("engine", Engine)
+
+
+def engine_of(request: web.Request) -> Engine:
+    return request.app[ENGINE]
+
+
+def asked_name(
+    body: Mapping[str, Any], *, required: str = "model is required"
+) -> tuple[str, ModelName]:
+    """The model that a body names: as it is written, and complete. Raises ServerError (400)."""
+    text = str(body.get("model") or body.get("name") or "")
+    if not text:
+        raise ServerError(required, status=400)
+    name = read_name(text)
+    if name is None:
+        raise ServerError("invalid model name", status=400)
+    return text, name
+
+
+def find_model(engine: Engine, text: str, name: ModelName) -> Manifest:
+    """The model of this name. Raises ServerError (404), with the name as it was asked for."""
+    try:
+        return engine.store.find(name)
+    except NotFound as error:
+        raise ServerError(f"model '{text}' not found", status=404) from error
+
+
+def read_config(store: ModelStore, manifest: Manifest) -> Mapping[str, Any]:
+    """What was known of the model when it was made.
+
+    Empty if that blob is gone, so that one damaged model hides no other.
+    """
+    try:
+        config = store.read_json(manifest.config)
+    except StoreError:
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def details(config: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
+    """The model in a few words, as /api/tags, /api/ps and /api/show have it."""
+    return {
+        "parent_model": next((layer.source for layer in manifest.of_kind("model")), ""),
+        "format": config.get("model_format", ""),
+        "family": config.get("model_family", ""),
+        "families": config.get("model_families"),
+        "parameter_size": config.get("model_type", ""),
+        "quantization_level": config.get("file_type", ""),
+    }
+
+
+def parameters_of(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
+    """The model's own options."""
+    merged: dict[str, Any] = {}
+    for layer in manifest.of_kind("params"):
+        merged |= store.read_json(layer)
+    return merged
+
+
+def preset_messages(store: ModelStore, manifest: Manifest) -> list[dict[str, Any]]:
+    """Messages that the model puts in front of every conversation."""
+    return [message for layer in manifest.of_kind("messages") for message in store.read_json(layer)]
