@@ -1,7 +1,7 @@
 """The process of one cycle: runs or resumes it, and turns what happened into an outcome and an exit
 code.
 
-`python -m qi_learn.cycle.learn RUN_DIR [--parent PID]`; it stops, to be resumed, when the process
+`python -m qi_learn.cycle RUN_DIR [--parent PID]`; it stops, to be resumed, when the process
 PID is gone. While it or its training worker lives they hold the run, and nobody else begins on it.
 Where the run is marked as cancelled, a stop is its end.
 """
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 def main(arguments: list[str]) -> int:
     """Runs or resumes the cycle of one run directory; the exit code."""
-    parser = argparse.ArgumentParser(prog="qi_learn.cycle.learn", description="one learning cycle")
+    parser = argparse.ArgumentParser(prog="qi_learn.cycle", description="one learning cycle")
     parser.add_argument("run", type=Path, metavar="RUN_DIR")
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     asked = parser.parse_args(arguments)

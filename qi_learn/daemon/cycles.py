@@ -1,7 +1,7 @@
 """Learning cycles as child processes: one at a time, started by a decision, resumed after a crash,
 given up after three deaths.
 
-The cycle itself (`qi_learn.cycle.learn`) keeps its state in its run directory, so this module only
+The cycle itself (`python -m qi_learn.cycle`) keeps its state in its run directory, so this module only
 has to see that some process works on it, and never two. A cycle that cannot go on for a while (the
 server is away, the disk is full, no device has the memory) is tried again for as long as it takes;
 dying is what counts. One that nobody asked for goes on only while the user is idle.
@@ -162,7 +162,7 @@ class CycleRunner:
             run.write(run.request, here)
         with open_log(run.log) as log:
             self._process = subprocess.Popen(
-                python("qi_learn.cycle.learn", str(run.path), "--parent", str(os.getpid())),
+                python("qi_learn.cycle", str(run.path), "--parent", str(os.getpid())),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -63,7 +63,7 @@ class Box:
         """The cycle in a process group of its own."""
         env = {**os.environ, "QI_LEARN_HOME": str(self.paths.data.parent), "PYTHONPATH": str(ROOT)}
         with self.run.log.open("ab") as log:
-            command = [sys.executable, "-m", "qi_learn.cycle.learn", str(self.run.path)]
+            command = [sys.executable, "-m", "qi_learn.cycle", str(self.run.path)]
             return subprocess.Popen(
                 command, stdout=log, stderr=log, env=env, start_new_session=True
             )

@@ -275,7 +275,7 @@ class World:
             else ["bash", "-c", f'ulimit -f {most}; trap "" XFSZ; exec "$@"', "cycle"]
         )
         with run.log.open("ab") as log:
-            command = [*shell, sys.executable, "-m", "qi_learn.cycle.learn", str(run.path)]
+            command = [*shell, sys.executable, "-m", "qi_learn.cycle", str(run.path)]
             return subprocess.Popen(
                 command, stdout=log, stderr=log, env=self.env, start_new_session=True
             )
