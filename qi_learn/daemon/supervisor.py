@@ -21,6 +21,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from qi_learn.errors import DaemonError, ToolMissing
+from qi_learn.outside.installation import how_to_add
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings
 
@@ -182,7 +183,7 @@ def engine_process(paths: Paths, settings: Settings) -> SupervisedProcess:
     if importlib.util.find_spec("llama_cpp") is None:
         raise ToolMissing(
             "The embedded engine needs llama-cpp-python, which is not installed.",
-            'pip install "qi-learn[embedded]", or name an Ollama model in serve.base.',
+            f"{how_to_add('embedded')}; or name an Ollama model in serve.base.",
         )
     arguments = [
         "--host",

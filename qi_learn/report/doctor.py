@@ -19,6 +19,7 @@ from qi_learn.deploy import model_server
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import QiError, ToolMissing
 from qi_learn.gate.sandbox import open_sandbox
+from qi_learn.outside.installation import how_to_add
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.python_env import look_into
 from qi_learn.paths import Paths
@@ -273,12 +274,11 @@ def _parts(paths: Paths, settings: Settings) -> Iterator[Finding]:
         if importlib.util.find_spec(module) is None
     }
     if missing:
-        extras = ",".join(sorted(set(missing.values())))
         yield Finding(
             "parts",
             False,
             f"Not installed: {', '.join(sorted(missing))}. Recording works, learning does not.",
-            f'pip install "qi-learn[{extras}]"',
+            how_to_add(*sorted(set(missing.values()))),
         )
     else:
         yield Finding("parts", True, "Everything that learning needs is installed.")
