@@ -19,8 +19,8 @@ def commented_defaults() -> str:
     means.
     """
     lines = [
-        "# qi-learn: every key with its default; take the # away to change one. Docs: "
-        "docs/settings.md"
+        "# qi-learn: every key with its default, and above it what it means.",
+        "# Take the # away to change one; `qi-learn config` shows what holds, and from where.",
     ]
     for section, (_, keys) in documented().items():
         lines += ["", f"[{section}]"]

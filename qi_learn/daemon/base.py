@@ -29,8 +29,49 @@ from qi_learn.spool import Spool
 logger = logging.getLogger(__name__)
 
 
-def _tell(paths: Paths, deployment: Deployment) -> None:
-    """The event of a new base version, for the store's history and audit."""
+def ensure_base(
+    paths: Paths, settings: Settings, model_server: ModelServer, *, now: float
+) -> Deployment:
+    """Make version 1.0.0 if it is missing; else put routes and alias right by the journal, and
+    delete the candidates left over from runs that have ended.
+
+    Raises ServerError if the server does not answer.
+    """
+    with Ollama(model_server.url) as server:
+        exists = paths.deploy.exists()
+        source = (
+            BaseSource("", None, "", {}) if exists else base_source(settings, model_server, server)
+        )
+        deployment = release.ensure_base(
+            paths,
+            server,
+            alias=settings.serve.alias,
+            base_model=source.model,
+            gguf=source.gguf,
+            digest=source.digest,
+            spec=source.spec,
+            answer_for=answered_names(settings, model_server),
+            store=model_server.model_store,
+            now=now,
+        )
+        if not exists:
+            announce_base(paths, deployment)
+        _drop_left_over(paths, settings, server)
+    return deployment
+
+
+def _drop_left_over(paths: Paths, settings: Settings, server: Ollama) -> None:
+    """Delete the candidates of runs that have ended."""
+    alias = settings.serve.alias
+    going_on = [
+        candidate_model(alias, run.run_id) for run in run_directories(paths.runs) if not run.ended
+    ]
+    for name in drop_candidates(server, alias, keep=going_on):
+        logger.info("deleted %s, left over from a run that has ended", name)
+
+
+def announce_base(paths: Paths, deployment: Deployment) -> None:
+    """Write the event of a new base version, for the store's history and audit."""
     made = deployment.live_release
     spool = Spool(paths.spool, "setup", clock=time.time)
     spool.append(
@@ -46,27 +87,8 @@ def _tell(paths: Paths, deployment: Deployment) -> None:
     spool.close()
 
 
-def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> Path:
-    """The file that the live version's base is served from; where it cannot be read, the one that
-    the settings name, if it is the same.
-
-    Raises SettingsError where the settings name another base by now: versions of one base say
-    nothing about another.
-    """
-    base = deployment.release(f"{parse_version(deployment.live).major}.0.0")
-    if found := served_file(server, base.model):
-        return found
-    place = base_file(settings, server)
-    if base.base_digest and sha256_of(place) != base.base_digest:
-        what = f"{place} is not the base of the live version {deployment.live}."
-        raise SettingsError(
-            what, "Run `qi-learn init` to begin with the new base, or name the old one again."
-        )
-    return place
-
-
 @dataclass(frozen=True, slots=True)
-class _Source:
+class BaseSource:
     """What a base version is made from: a model of the server's, or a file."""
 
     model: str
@@ -75,58 +97,39 @@ class _Source:
     spec: Mapping[str, Any]
 
 
-def _source(settings: Settings, backend: ModelServer, server: Ollama) -> _Source:
-    if settings.serve.base and not backend.engine:
-        return _Source(
-            settings.serve.base,
-            None,
-            (server.weights(settings.serve.base) or "").rpartition("sha256-")[2][:64],
-            {},
-        )
+def base_source(settings: Settings, model_server: ModelServer, server: Ollama) -> BaseSource:
+    """What the settings name as the base."""
+    if settings.serve.base and not model_server.engine:
+        weights = server.weights(settings.serve.base) or ""
+        return BaseSource(settings.serve.base, None, weights.rpartition("sha256-")[2][:64], {})
     gguf = base_file(settings, server)
-    return _Source("", gguf, sha256_of(gguf), modelfile_for(None, "default").as_create())
+    return BaseSource("", gguf, sha256_of(gguf), modelfile_for(None, "default").as_create())
 
 
-def _answer_for(settings: Settings, backend: ModelServer) -> tuple[str, ...]:
+def answered_names(settings: Settings, model_server: ModelServer) -> tuple[str, ...]:
     """The names that the live version answers for: the setting, else the base's own."""
     return settings.gateway.answer_for or (
-        (settings.serve.base,) if settings.serve.base and not backend.engine else ()
+        (settings.serve.base,) if settings.serve.base and not model_server.engine else ()
     )
 
 
-def ensure_base(
-    paths: Paths, settings: Settings, backend: ModelServer, *, now: float
-) -> Deployment:
-    """Version 1.0.0 where it is missing; else routes and alias as the journal wants them, and no
-    candidates left over from runs that have ended.
+def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> Path:
+    """The file that the live version's base is served from; if it cannot be read, the one that the
+    settings name, provided it is the same.
 
-    Raises ServerError where the server does not answer.
+    Raises SettingsError if the settings name another base by now: versions of one base say nothing
+    about another.
     """
-    with Ollama(backend.url) as server:
-        there = paths.deploy.exists()
-        source = _Source("", None, "", {}) if there else _source(settings, backend, server)
-        deployment = release.ensure_base(
-            paths,
-            server,
-            alias=settings.serve.alias,
-            base_model=source.model,
-            gguf=source.gguf,
-            digest=source.digest,
-            spec=source.spec,
-            answer_for=_answer_for(settings, backend),
-            store=backend.model_store,
-            now=now,
+    base = deployment.release(f"{parse_version(deployment.live).major}.0.0")
+    if served := served_file(server, base.model):
+        return served
+    path = base_file(settings, server)
+    if base.base_digest and sha256_of(path) != base.base_digest:
+        raise SettingsError(
+            f"{path} is not the base of the live version {deployment.live}.",
+            "Run `qi-learn init` to begin with the new base, or name the old one again.",
         )
-        if not there:
-            _tell(paths, deployment)
-        going_on = [
-            candidate_model(settings.serve.alias, run.run_id)
-            for run in run_directories(paths.runs)
-            if not run.ended
-        ]
-        for name in drop_candidates(server, settings.serve.alias, keep=going_on):
-            logger.info("deleted %s, left over from a run that has ended", name)
-    return deployment
+    return path
 
 
 def learned_runs(paths: Paths) -> tuple[str, ...]:
