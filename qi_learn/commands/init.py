@@ -54,7 +54,9 @@ def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[st
 
 
 def recording_text(paths: Paths, settings: Settings) -> Iterator[str]:
-    """What is recorded and kept, how to look at it and how to stop it, and what to point tools at."""
+    """What is recorded, in which directories, how to look at it and how to stop it; and what to
+    point tools at.
+    """
     yield "Recorded, while the daemon runs:"
     if settings.gateway.record:
         yield "  - questions and answers that pass through the gateway, of models that run here"

@@ -22,7 +22,8 @@ from qi_learn.demo.size import DemoSize
 from qi_learn.errors import QiError, ToolMissing
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
-from qi_learn.settings import Settings, load_settings
+from qi_learn.settings import Settings
+from qi_learn.settings_file import load_settings
 
 OLLAMA_ALIAS = "qi-demo"
 
@@ -136,7 +137,7 @@ def _serve_table(ollama: str | None, base_gguf: Path) -> Mapping[str, object]:
 
 
 def _environment(root: Path) -> dict[str, str]:
-    """The user's environment with this home, and with none of the user's settings of ours or git's."""
+    """The user's environment with this home, and without the user's settings of ours or of git."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("QI_LEARN", "GIT_"))}
     env |= {
         "QI_LEARN_HOME": str(root),

@@ -16,7 +16,7 @@ from qi_learn.records import Release
 
 
 def repack_live(home: DemoHome, model_server: ModelServer) -> str:
-    """Make the live version's weights live again under the next patch number; return the version."""
+    """Make the live version's weights live again under the next patch number, and return that."""
     live = load_deployment(home.paths).live_release
     now = time.time()
     # not a candidate's name: the daemon clears those away

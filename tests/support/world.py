@@ -30,7 +30,8 @@ from qi_learn.paths import Paths
 from qi_learn.records import Release
 from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.score.suggestion_score import score_turn
-from qi_learn.settings import Settings, load_settings
+from qi_learn.settings import Settings
+from qi_learn.settings_file import load_settings
 from qi_learn.spool import Spool, new_id
 from qi_learn.store import feedback
 from qi_learn.store.database import Store, open_store
