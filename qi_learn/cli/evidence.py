@@ -96,8 +96,7 @@ def run(
     kind: Annotated[
         str | None,
         typer.Option(
-            help="compile, test, deploy, bench or other; found out from the command where not "
-            "given."
+            help="compile, test, deploy, bench or other; found out from the command if not given."
         ),
     ] = None,
 ) -> None:

@@ -14,7 +14,7 @@ from qi_learn.settings import settings_table
 
 def init(
     path: Annotated[
-        Path, typer.Argument(help="The project to watch; its git repository where it lies in one.")
+        Path, typer.Argument(help="The project to watch; its git repository if it lies in one.")
     ] = Path(),
 ) -> None:
     """Register a project and make version 1.0.0 from the base model."""

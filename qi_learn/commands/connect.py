@@ -30,7 +30,7 @@ def gateway_address(settings: Settings, state: DaemonState | None) -> str:
 def started_text(settings: Settings, state: DaemonState) -> str:
     """What `qi-learn daemon start` says.
 
-    The engine's own port is nobody's address: it is not named.
+    The engine's own port is not named: no tool has ever used it.
     """
     running = f"The daemon runs (pid {state.pid}). Point your tools at {state.gateway}"
     if state.engine:

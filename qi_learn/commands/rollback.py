@@ -1,4 +1,4 @@
-"""`qi-learn rollback`, around `deploy/rollback`: which server is up, and the event for the store."""
+"""`qi-learn rollback`, around `deploy/rollback`: the server that is up, the event for the store."""
 
 from __future__ import annotations
 

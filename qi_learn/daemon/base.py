@@ -17,7 +17,7 @@ from qi_learn.deploy.candidate import drop_candidates
 from qi_learn.deploy.journal import Deployment, candidate_model, live_runs, load_deployment
 from qi_learn.deploy.model_server import ModelServer, base_file
 from qi_learn.deploy.version import parse_version
-from qi_learn.errors import NotFound, SettingsError
+from qi_learn.errors import NotFound, ServerError, SettingsError
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.pack.modelfile import modelfile_for
@@ -27,6 +27,43 @@ from qi_learn.settings import Settings
 from qi_learn.spool import Spool
 
 logger = logging.getLogger(__name__)
+RETRY_SECONDS = 2.0
+"""Least seconds between two tries to make the server agree with deploy.json."""
+
+
+class BaseKeeper:
+    """Keeps version 1.0.0, routes and alias as deploy.json wants them; for the daemon's loop."""
+
+    def __init__(self, paths: Paths, settings: Settings, model_server: ModelServer) -> None:
+        self._paths = paths
+        self._settings = settings
+        self._model_server = model_server
+        self._tried_at = float("-inf")
+        self._agreed_on = 0
+        self.ready = False
+        """Whether the server has agreed once."""
+
+    def agree(self, now: float) -> None:
+        """Put things right if the journal has changed; tried again until the server answers."""
+        journal = self._journal_time()
+        if (self.ready and journal == self._agreed_on) or (
+            time.monotonic() - self._tried_at < RETRY_SECONDS
+        ):
+            return
+        self._tried_at = time.monotonic()
+        try:
+            ensure_base(self._paths, self._settings, self._model_server, now=now)
+        except ServerError as error:
+            logger.warning("routes and alias wait for the server: %s", error.what)
+        else:
+            # not the time it has now: another process may have changed it since
+            self.ready, self._agreed_on = True, journal
+
+    def _journal_time(self) -> int:
+        try:
+            return self._paths.deploy.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
 
 def ensure_base(

@@ -10,7 +10,7 @@ from qi_learn.deploy import model_server
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
-from qi_learn.report.status import gateway_said, recorder_problem
+from qi_learn.report.status import gateway_status, recorder_problem
 from qi_learn.settings import Settings
 
 SAFE_OLLAMA = (0, 17, 1)
@@ -77,7 +77,7 @@ def server(paths: Paths, settings: Settings) -> Iterator[Finding]:
 
 def recording(paths: Paths, settings: Settings) -> Iterator[Finding]:
     """Whether the gateway records, or would."""
-    problem = recorder_problem(settings, gateway_said(paths))
+    problem = recorder_problem(settings, gateway_status(paths))
     yield Finding(
         "recording",
         not problem,

@@ -39,6 +39,7 @@ from qi_learn.records import (
 from qi_learn.report import doctor, status
 from qi_learn.report import listing as history
 from qi_learn.report.explain import as_text, explain
+from qi_learn.report.finding import Finding
 from qi_learn.report.gpu_use import GpuUse
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.progress import Progress
@@ -346,7 +347,7 @@ def test_status_of_a_broken_home(past: Paths) -> None:
 # --- doctor ---------------------------------------------------------------------------------------
 
 
-def examined(paths: Paths) -> dict[str, doctor.Finding]:
+def examined(paths: Paths) -> dict[str, Finding]:
     return {finding.name: finding for finding in doctor.examine(paths)}
 
 
