@@ -5,16 +5,17 @@ and evaluate them.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from tests.support.tiny_models import write_tiny_model
+from tests.support.tiny_models import Architecture, write_tiny_model
 
 TEXT = "def add(a, b):\n    return a + b  # größer ≤ 🐍\n"
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
-def test_llama_cpp_runs_a_tiny_model(tmp_path: Path, architecture: str) -> None:
+@pytest.mark.parametrize("architecture", get_args(Architecture))
+def test_llama_cpp_runs_a_tiny_model(tmp_path: Path, architecture: Architecture) -> None:
     import llama_cpp
 
     llama = llama_cpp.Llama(
@@ -22,7 +23,7 @@ def test_llama_cpp_runs_a_tiny_model(tmp_path: Path, architecture: str) -> None:
         n_ctx=128,
         verbose=False,
         n_threads=1,
-    )  # type: ignore[arg-type]
+    )
     ids = llama.tokenize(TEXT.encode(), add_bos=False, special=True)
     assert llama.detokenize(ids).decode() == TEXT
     assert len(ids) < len(TEXT.encode())

@@ -1,4 +1,4 @@
-"""`qi-learn init`: what it makes, and what it says will be recorded; and what tools are pointed at."""
+"""`qi-learn init`: what it makes and what it says will be recorded; what tools are pointed at."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,11 @@ def test_a_silent_client_and_a_slow_answer_keep_nobody_waiting(door: Door) -> No
 
 def test_many_clients_at_once(door: Door) -> None:
     heard: list[bool] = []
-    clients = [
-        threading.Thread(target=lambda n=n: heard.append(echoes(door.place, "x" * n * 1000)))
-        for n in range(12)
-    ]  # type: ignore[misc]
+
+    def hear(text: str) -> None:
+        heard.append(echoes(door.place, text))
+
+    clients = [threading.Thread(target=partial(hear, "x" * n * 1000)) for n in range(12)]
     for client in clients:
         client.start()
     for client in clients:

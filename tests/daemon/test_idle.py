@@ -184,7 +184,11 @@ def qi(world: World, *words: str) -> subprocess.Popen[str]:
 
 
 def ticked_until(opened: Daemon, holds: Callable[[], bool]) -> None:
-    wait_until(lambda: opened.tick() is None and holds())
+    def tick() -> bool:
+        opened.tick()
+        return holds()
+
+    wait_until(tick)
 
 
 def newest(world: World) -> RunDirectory:

@@ -8,12 +8,14 @@ import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qi_learn.deploy import journal
 from qi_learn.deploy.journal import Deployment
 from qi_learn.paths import Paths
 from qi_learn.records import Check, Message, Release, Score, Signal, Suggestion, Turn, Verdict
 from qi_learn.rundir.directory import RunDirectory, RunRequest
+from qi_learn.spool import spool_files
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import open_store
 from qi_learn.workspace.registry import add_project
@@ -153,10 +155,10 @@ def schema_from_the_future(paths: Paths) -> bytes:
     return paths.database.read_bytes()
 
 
-def spool_events(paths: Paths) -> list[dict[str, object]]:
-    """What lies in the spool, as JSON."""
+def spool_events(paths: Paths) -> list[dict[str, Any]]:
+    """The events in the spool, as JSON, in the order in which the daemon takes them in."""
     return [
         json.loads(line[9:])
-        for file in sorted(paths.spool.glob("*.jsonl"))
+        for file in spool_files(paths.spool)
         for line in file.read_bytes().splitlines()
     ]
