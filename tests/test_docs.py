@@ -16,8 +16,8 @@ from qi_learn.cli.app import app, bench_app
 from qi_learn.codec import keys_of
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
-from qi_learn.report.finding import Finding
 from qi_learn.report.explain import Explanation
+from qi_learn.report.finding import Finding
 from qi_learn.report.gpu_use import GpuUse
 from qi_learn.report.listing import VersionLine
 from qi_learn.report.status import RunLine, Status

@@ -32,7 +32,7 @@ from qi_learn.capture.command_kind import CommandKind, kind_of, pytest_options_a
 from qi_learn.errors import NotFound, QiError
 from qi_learn.outside import git
 from qi_learn.records import CommandResult, Outcome, Suggestion
-from qi_learn.spool import new_id
+from qi_learn.ids import new_id
 from qi_learn.store import feedback
 from qi_learn.store.database import Store
 

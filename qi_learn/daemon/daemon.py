@@ -38,12 +38,12 @@ from qi_learn.daemon.supervisor import (
 from qi_learn.deploy.journal import live_runs, load_deployment
 from qi_learn.deploy.model_server import model_server_of, uses_engine
 from qi_learn.errors import EXIT_DONE, Busy, DaemonError, ServerError
+from qi_learn.ids import new_id
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths, replace_file
 from qi_learn.records import Decision
 from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.settings import Settings
-from qi_learn.spool import new_id
 from qi_learn.store.database import Store, open_store
 from qi_learn.workspace.watcher import Watcher
 

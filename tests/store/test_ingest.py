@@ -24,7 +24,8 @@ import pytest
 from qi_learn.errors import DiskFull, StoreError
 from qi_learn.records import Event, Message, Suggestion, Turn
 from qi_learn.redact import has_placeholder
-from qi_learn.spool import Spool, frame, new_id
+from qi_learn.ids import new_id
+from qi_learn.spool import Spool, frame
 from qi_learn.store import audit, events, feedback, ingest, releases, runs, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import Drained

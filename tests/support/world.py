@@ -23,6 +23,7 @@ from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import candidate_model, live_runs, load_deployment
 from qi_learn.deploy.model_server import ModelServer
 from qi_learn.deploy.release import promote
+from qi_learn.ids import new_id
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.ollama import Ollama
 from qi_learn.pack.modelfile import modelfile_for
@@ -32,7 +33,7 @@ from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.score.suggestion_score import score_turn
 from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
-from qi_learn.spool import Spool, new_id
+from qi_learn.spool import Spool
 from qi_learn.store import feedback
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import drain
