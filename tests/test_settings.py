@@ -1,5 +1,5 @@
-"""Settings: defaults, file, environment; every problem at once, with the closest name; every key
-documented.
+"""Settings: defaults, file, environment. Every problem is named at once, with the closest name, and
+every key is documented.
 """
 
 from __future__ import annotations

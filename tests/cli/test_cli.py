@@ -1,5 +1,5 @@
-"""The command line as a real process: exit codes, what is said where, one object of JSON, and never
-a traceback.
+"""The command line as a real process: exit codes, both outputs, one object of JSON, and never a
+traceback.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Ratings and hooks' events: into the spool whatever state the rest is in, and refused in words
-where they mean nothing.
+"""Ratings and hooks' events: into the spool whatever state the rest is in, and refused in words if
+they mean nothing.
 """
 
 from __future__ import annotations

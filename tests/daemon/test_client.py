@@ -100,9 +100,7 @@ def test_one_that_does_not_stop(paths: Paths, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    """Its home is given relative to where the commands are typed, which is not where the daemon
-    works.
-    """
+    """A terminal whose home is given relative to its own directory, which is not the daemon's."""
     made = Terminal(tmp_path, OFFLINE | {"QI_LEARN_HOME": "home"})
     yield made
     client.stop(made.paths)

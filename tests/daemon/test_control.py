@@ -1,5 +1,5 @@
 """The control socket with real clients: good ones, slow ones, broken ones; and every way in which
-there is nobody behind it.
+no daemon is behind it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from qi_learn.errors import EXIT_NO_DAEMON, EXIT_TRY_AGAIN, Busy, DaemonError, Q
 
 
 class Door:
-    """A control socket whose answers the test decides."""
+    """A control socket that gives the answers of the test."""
 
     def __init__(self, place: Path) -> None:
         self.place = place

@@ -34,8 +34,8 @@ from tests.support.world import World, steps
 def test_it_learns_by_itself_whatever_is_stopped_or_killed_meanwhile(
     tmp_path: Path, base: Path
 ) -> None:
-    """Turns and commits -> thresholds -> a cycle; told to stop in the training, killed after it;
-    finished by `train --now`.
+    """Turns and commits -> thresholds -> a cycle. It is told to stop in the training, killed after
+    it, and finished by `train --now`.
     """
     world = World.make(
         tmp_path / "home", base, None, train={"max_steps": 120, "min_interactions": 24}
@@ -119,7 +119,7 @@ def progress(run: RunDirectory) -> dict[str, Any]:
 
 
 def test_train_now_says_why_not(tmp_path: Path, base: Path) -> None:
-    """With no daemon it is the daemon for that while, and leaves nobody behind."""
+    """Without a daemon it is the daemon for that while, and leaves no process behind."""
     world = World.make(tmp_path / "home", base, None)
     world.work({"a": 2}, steps)
     said = qi(world, "train", "--now")

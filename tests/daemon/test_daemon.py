@@ -102,7 +102,7 @@ def test_what_passes_the_gateway_becomes_a_turn_a_rating_and_a_score(
     assert qi(world, "rate", turn.id, "5").returncode == 0
     (world.paths.spool / "shell-1-1.jsonl").write_text(
         '{"kind": "hook", "bo\n'
-    )  # torn: set aside, and it keeps nobody waiting
+    )  # torn: set aside, and it keeps no other waiting
     ticked_until(
         opened,
         lambda: bool((known := feedback.load_score(opened.store, turn.id)) and known.target_score),

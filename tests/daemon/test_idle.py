@@ -1,5 +1,5 @@
-"""A cycle waits until it disturbs nobody, says why, and not for ever; who asks for one does not
-wait, and who does not want it ends it.
+"""A cycle waits until it does not disturb the user, says why, and not for ever. One that is asked
+for does not wait, and one that is not wanted can be ended.
 """
 
 from __future__ import annotations

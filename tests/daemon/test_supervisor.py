@@ -1,5 +1,5 @@
 """Supervised children: small real modules that behave, die, dawdle or refuse to leave; and the real
-gateway, whose parent is killed.
+gateway after its parent was killed.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def test_the_doctor_of_an_empty_home(paths: Paths) -> None:
 
 
 def test_the_doctor_looks_for_what_unsloth_needs(paths: Paths, tmp_path: Path) -> None:
-    assert "backend" not in examined(paths)  # nobody asked, and it is not there
+    assert "backend" not in examined(paths)  # not asked for, and not installed
     about = tmp_path / "site" / "unsloth-2026.10.9.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text(

@@ -1,5 +1,5 @@
-"""What a person sees of `train --now`: plain lines where nobody can draw, and a few lines drawn in
-place where a terminal can.
+"""What a person sees of `train --now`: plain lines in a pipe, and a few lines drawn in place on a
+terminal.
 """
 
 from __future__ import annotations

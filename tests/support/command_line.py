@@ -21,7 +21,7 @@ from qi_learn.paths import Paths
 OFFLINE = {
     "QI_LEARN__SERVE__BACKEND": "ollama",
     "QI_LEARN__SERVE__BASE": "base:latest",
-    "QI_LEARN__SERVE__OLLAMA": "http://127.0.0.1:9",  # the discard port: nobody answers
+    "QI_LEARN__SERVE__OLLAMA": "http://127.0.0.1:9",  # the discard port: no answer comes
     "QI_LEARN__GATEWAY__PORT": "0",
 }
 

@@ -85,7 +85,7 @@ class World:
     root: Path
     base: Path
     server: Server | None
-    """The server that it shares with others; None where its daemon brings one."""
+    """The server that it shares with others; None if its daemon brings one."""
     alias: str
     tables: dict[str, dict[str, object]] = field(default_factory=dict)
 
@@ -114,7 +114,7 @@ class World:
 
     @property
     def url(self) -> str:
-        """Of the server that is up."""
+        """The URL of the server that is up."""
         if self.server is not None:
             return self.server.url
         running = client.running(self.paths)
@@ -229,7 +229,7 @@ class World:
             return sorted(m.name for m in ollama.models() if m.name.split(":")[0] == own)
 
     def assert_answers(self, url: str | None = None) -> httpx.Response:
-        """Whoever asks for the alias gets an answer."""
+        """Ask for the alias, and expect an answer."""
         body = {
             "model": self.alias,
             "messages": [{"role": "user", "content": "Hi."}],
