@@ -69,17 +69,23 @@ FULL = DemoSize(
 QUICK = DemoSize(
     overrides={
         **_COMMON,
-        "train": {"min_interactions": 28, "training_interval": 0.0, "max_steps": 12},
-        "gate": {"min_examples": 8, "answer_tokens": 48, "max_tokens": 3000, "execute": 2},
+        "train": {
+            "min_interactions": 20,
+            "training_interval": 0.0,
+            "max_steps": 8,
+            "lambda_general": 0.0,
+        },
+        "gate": {"min_examples": 6, "answer_tokens": 32, "max_tokens": 1000, "execute": 1},
     },
     answer_tokens=48,
-    asked=5,
+    asked=3,
     aside=2,
-    min_sessions=6,
-    min_functions=28,
-    held_out=8,
-    answered=4,
+    min_sessions=5,
+    min_functions=20,
+    held_out=6,
+    answered=3,
     cycles=1,
-    remark="This is a quick look at one cycle: fewer functions, fewer steps, shorter answers and a "
-    "smaller gate. Its figures mean little; `qi-learn demo` without --quick takes the time.",
+    remark="This is a quick look at one cycle: fewer functions, fewer steps, shorter answers, a "
+    "smaller gate, and no penalty on general ability, whose Fisher takes a minute. Its figures "
+    "mean little; `qi-learn demo` without --quick takes the time.",
 )
