@@ -22,7 +22,7 @@ REPLY_SECONDS = 50.0
 Reply = Mapping[str, Any]
 
 
-class Asked(Protocol):
+class DaemonView(Protocol):
     """What the requests need of the daemon."""
 
     stopping: bool
@@ -39,7 +39,7 @@ class Asked(Protocol):
 class Requests:
     """`answer` is called from the control thread, `serve` from the loop."""
 
-    def __init__(self, daemon: Asked) -> None:
+    def __init__(self, daemon: DaemonView) -> None:
         self._daemon = daemon
         self._left: queue.SimpleQueue[tuple[str, queue.SimpleQueue[Reply]]] = queue.SimpleQueue()
 
