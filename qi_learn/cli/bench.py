@@ -44,9 +44,9 @@ def demo(
     """One learning cycle and one more, end to end on real code, in a throw-away home, explained as
     it goes.
     """
-    from qi_learn.demo import story
+    from qi_learn.demo.command import run_demo
 
-    code = story.tell(
+    code = run_demo(
         repo=repo, cycles=cycles, ollama=ollama, quick=quick, as_json=as_json, keep=keep
     )
     if code:

@@ -8,7 +8,6 @@ nothing.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn import codec
+from qi_learn.daemon.lock import locked as locked  # part of finding the daemon
 from qi_learn.daemon.supervisor import open_log, python
 from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, QiError
 from qi_learn.paths import Paths
@@ -56,22 +56,6 @@ def running(paths: Paths) -> DaemonState | None:
     except (OSError, ValueError, TypeError, OverflowError):
         return None
     return state
-
-
-def locked(paths: Paths) -> bool:
-    """Whether some process is the daemon now (holds the store lock)."""
-    try:
-        fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(fd)
 
 
 def start(paths: Paths) -> DaemonState:

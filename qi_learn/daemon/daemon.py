@@ -9,7 +9,6 @@ goes on from there.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -27,6 +26,7 @@ from qi_learn.daemon.control import Control
 from qi_learn.daemon.cycles import CycleRunner
 from qi_learn.daemon.idle import IdleGate
 from qi_learn.daemon.intake import Intake
+from qi_learn.daemon.lock import take_lock
 from qi_learn.daemon.requests import Requests
 from qi_learn.daemon.supervisor import (
     ENGINE_SECONDS,
@@ -37,7 +37,7 @@ from qi_learn.daemon.supervisor import (
 )
 from qi_learn.deploy.journal import live_runs, load_deployment
 from qi_learn.deploy.model_server import model_server_of, uses_engine
-from qi_learn.errors import EXIT_DONE, Busy, DaemonError, ServerError
+from qi_learn.errors import EXIT_DONE, Busy, ServerError
 from qi_learn.ids import new_id
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths, replace_file
@@ -55,7 +55,6 @@ in, the first.
 """
 FAULT_SECONDS = 60.0
 """Seconds between two log lines on one lasting fault."""
-LOCK_TRIES = 5
 
 
 class Daemon:
@@ -104,7 +103,7 @@ class Daemon:
         self._stack.close()
 
     def _open(self) -> None:
-        self._stack.callback(os.close, _take_lock(self.paths))
+        self._stack.callback(os.close, take_lock(self.paths))
         # of a daemon that was killed: while we start it must not be taken for ours
         self.paths.daemon_state.unlink(missing_ok=True)
         self.store: Store = self._stack.enter_context(open_store(self.paths.database))
@@ -307,28 +306,6 @@ class Daemon:
             engine=self.model_server.engine,
             asked=asked,
         )
-
-
-def _take_lock(paths: Paths) -> int:
-    """Take the daemon's lock; its file descriptor.
-
-    Tried a few times: a process that looks whether there is a daemon (`client.locked`) holds the
-    lock for that moment. Raises DaemonError if another daemon holds it.
-    """
-    fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CREAT, 0o600)
-    for tries_left in range(LOCK_TRIES, 0, -1):
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError as error:
-            if tries_left == 1:
-                os.close(fd)
-                raise DaemonError(
-                    "Another daemon runs for this home.",
-                    "`qi-learn status` shows it; `qi-learn daemon stop` stops it.",
-                ) from error
-            time.sleep(0.01)
-    return fd
 
 
 def run_daemon(paths: Paths, settings: Settings) -> None:

@@ -8,27 +8,22 @@ the product wrote. A gate that refuses is a correct ending.
 from __future__ import annotations
 
 import json
-import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
 from qi_learn import codec
-from qi_learn.bench.functions import DemoSession, deal
-from qi_learn.bench.repositories import export
+from qi_learn.bench.functions import DemoSession
 from qi_learn.daemon import client
 from qi_learn.demo import measures
 from qi_learn.demo.developer import Developer, FunctionWork
 from qi_learn.demo.figures import Figures
-from qi_learn.demo.home import DemoHome, make_home
+from qi_learn.demo.home import DemoHome
 from qi_learn.demo.repack import repack_live
-from qi_learn.demo.sessions import check_enough, choose_sessions
-from qi_learn.demo.size import FULL, QUICK, DemoSize
+from qi_learn.demo.size import DemoSize
 from qi_learn.demo.watch import LiveClient, follow
 from qi_learn.deploy import model_server
 from qi_learn.errors import EXIT_DONE, EXIT_REFUSED, QiError
@@ -43,52 +38,6 @@ WAIT_FOR_RUN = 15.0
 """Seconds that the daemon has to start a cycle after everything was played: the last suggestions
 settle within seconds.
 """
-
-
-def tell(
-    *,
-    repo: Path | None,
-    cycles: int | None,
-    ollama: str | None,
-    quick: bool,
-    as_json: bool,
-    keep: bool,
-) -> int:
-    """Run the demonstration, clean up after it, and return the exit code.
-
-    With `as_json` the story goes to stderr and one JSON line to stdout.
-    """
-    console = Console(
-        stderr=as_json, width=None if (sys.stderr if as_json else sys.stdout).isatty() else 140
-    )
-    size = QUICK if quick else FULL
-    base = model_server.embedded_file()
-    source, sessions = choose_sessions(repo, size)
-    groups = deal(sessions, cycles or size.cycles)
-    check_enough(groups, size)
-    signal.signal(signal.SIGTERM, _exit)
-    home = make_home(size, ollama, base)
-    started = time.monotonic()
-    try:
-        if repo is not None:
-            source = export(source, home.root / "source")
-        story = Story(home, console, source, groups, base)
-        code = story.tell()
-        story.figures.total_seconds = round(time.monotonic() - started, 2)
-        if as_json:
-            sys.stdout.write(codec.dumps(story.figures) + "\n")
-        return code
-    finally:
-        if keep:
-            home.qi_learn("daemon", "stop", check=False)
-            console.print(f"The home was kept: {home.root}", markup=False)
-        else:
-            home.remove()
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    """Leave on SIGTERM as on Ctrl-C, so that everything is cleaned up."""
-    raise SystemExit(128 + number)
 
 
 class Story:
