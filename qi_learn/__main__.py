@@ -1,4 +1,4 @@
-"""`python -m qi_learn` and the `qi-learn` command: errors are shown with what to do, never as a
+"""`python -m qi_learn` and the `qi-learn` command: an error is shown with what to do, never as a
 traceback.
 """
 
@@ -11,20 +11,19 @@ from qi_learn.errors import EXIT_FAILED, QiError
 
 
 def main() -> None:
-    """Runs the command line and exits with its code (errors.py)."""
+    """Run the command line and exit with its code (errors.py)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # what models and tools write does not fit every terminal
+            # what models and tools write does not fit every terminal
+            stream.reconfigure(errors="backslashreplace")
     from qi_learn.cli.app import app
 
     try:
         app()
     except QiError as error:
-        _leave(error.what, error.hint, error.exit_code)
+        _exit_with(error.what, error.hint, error.exit_code)
     except OSError as error:
-        _leave(
+        _exit_with(
             f"{error}.",
             "Check who owns it and that there is room; QI_LEARN_HOME names another place.",
             EXIT_FAILED,
@@ -33,7 +32,7 @@ def main() -> None:
         sys.exit(130)
 
 
-def _leave(what: str, hint: str, code: int) -> None:
+def _exit_with(what: str, hint: str, code: int) -> None:
     sys.stderr.write(f"qi-learn: {what}\n" + (f"  -> {hint}\n" if hint else ""))
     sys.exit(code)
 

@@ -1,5 +1,5 @@
 """Text of answers: where the code is, how alike two pieces of code are, how to put the kept code in
-the suggestion's place.
+the place of the suggested.
 
 One definition of "code of an answer" serves capture (what was suggested), data set (what is
 learned) and gate (what is compared).
@@ -20,7 +20,9 @@ _FENCE = re.compile(
 # Texts come first, so that a comment sign inside one is not a comment. `//` is one at the start of
 # a line or behind `;{}` only: elsewhere it divides.
 _TOKEN = re.compile(
-    r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|(?P<comment>#[^\n]*|(?:^|(?<=[;{}]))[ \t]*//[^\n]*)|[^\W\d]\w*|\d[\w.]*|[^\s\w]",
+    r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'"
+    r"|(?P<comment>#[^\n]*|(?:^|(?<=[;{}]))[ \t]*//[^\n]*)"
+    r"|[^\W\d]\w*|\d[\w.]*|[^\s\w]",
     re.MULTILINE,
 )
 
@@ -34,7 +36,7 @@ class Block:
     text: str
     language: str | None
     closed: bool = True
-    """False where the fence was never closed: the answer was cut."""
+    """False if the fence was never closed: the answer was cut."""
 
 
 def code_blocks(answer: str) -> tuple[Block, ...]:
@@ -68,7 +70,7 @@ def _block(answer: str, opened: re.Match[str], end: int, *, closed: bool) -> Blo
 
 
 def looks_like_code(text: str) -> bool:
-    """True where the whole text parses as Python and is more than a bare word or number."""
+    """Whether the whole text parses as Python and is more than a bare word or number."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -99,7 +101,7 @@ def with_code(
     """The answer with each block's text replaced, unclosed fences closed, and the spans (start,
     end) of the code in the new text.
 
-    `kept[i]` takes the place of `blocks[i]`. Raises ValueError where the two differ in length.
+    `kept[i]` takes the place of `blocks[i]`. Raises ValueError if the two differ in length.
     """
     parts: list[str] = []
     spans: list[tuple[int, int]] = []
@@ -169,8 +171,8 @@ def identifiers(text: str) -> set[str]:
 
 
 def loops(text: str, *, span: int = 40, times: int = 3) -> bool:
-    """True where the end of the text repeats itself at least `times` times within pieces of up to
-    `span` tokens.
+    """Whether the end of the text repeats itself at least `times` times, in pieces of up to `span`
+    tokens.
     """
     tokens = text.split()
     for size in range(1, min(span, len(tokens) // times) + 1):

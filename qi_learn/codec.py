@@ -1,5 +1,5 @@
-"""Records to plain JSON values and back, by their own type hints; the one way records are written
-to files and read again.
+"""Records to plain JSON values and back, by their own type hints: the one way in which records are
+written to files and read again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def dumps(value: Any) -> str:
 
 
 def loads(kind: type[T], text: str) -> T:
-    """The record of type `kind` in a JSON text. Raises ValueError where it does not fit."""
+    """The record of type `kind` in a JSON text. Raises ValueError if it does not fit."""
     return build(kind, json.loads(text))
 
 
@@ -77,7 +77,7 @@ def changed(record: T, **keys: Any) -> T:
 
 
 def key_of(field: Field[Any]) -> str:
-    """What a field is called in JSON."""
+    """The key of a field in JSON."""
     return str(field.metadata.get("key", field.name))
 
 
@@ -94,7 +94,7 @@ def keys_of(kind: Any) -> tuple[str, ...]:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
-    Raises OSError where it cannot be read, ValueError where it holds something else.
+    Raises OSError if it cannot be read, ValueError if it holds something else.
     """
     value = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Errors: each names what happened and what to do about it.
+"""Errors: each names what happened and what to do about it (a test holds the tree to the classes).
 
 QiError
 ├── SettingsError        a setting is unknown or wrong
@@ -12,11 +12,12 @@ QiError
 │   └── UnsupportedArchitecture
 ├── ToolMissing          an optional part (torch, llama-cpp-python, git) is not installed
 ├── DiskFull             not enough room, with the number of bytes missing
-├── Busy                 another process of ours is at it right now
+├── Busy                 another process of ours is working on it right now
 ├── Deferred             no device has the memory now; it is tried again later
+├── Stopped              it was told to stop; it goes on later from its last complete step
 ├── TrainingError        the training worker failed
 │   └── OutOfMemory      it does not fit into memory as planned
-├── LiveChanged          another version went live meanwhile: the gate must compare with that one
+├── LiveChanged          another version went live meanwhile: the gate compares with that one next
 └── Refused              thresholds or gate said no; not a failure
 """
 
@@ -28,7 +29,7 @@ EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_NO_DAEMON, EXIT_REFUSED, EXIT_TRY_AGAIN
 
 
 class QiError(Exception):
-    """Root of every error that a user may see. `what` happened, and `hint`: what to do now."""
+    """The root of every error that a user may see: `what` happened, and a `hint` on what to do."""
 
     exit_code = EXIT_FAILED
 
@@ -62,7 +63,7 @@ class NotFound(QiError):
 
 
 class ServerError(QiError):
-    """The server answered with an error; `status` is its HTTP status (0 where there is none)."""
+    """The server answered with an error; `status` is its HTTP status (0 if there is none)."""
 
     def __init__(self, what: str, hint: str = "", status: int = 0) -> None:
         super().__init__(what, hint)
@@ -106,7 +107,7 @@ class OutOfMemory(TrainingError):
 
 
 class LiveChanged(QiError):
-    """What the gate compared with is not live any more; `live` is the version that is."""
+    """The version that the gate compared with is no longer live; `live` is the one that is."""
 
     exit_code = EXIT_TRY_AGAIN
 
@@ -124,8 +125,8 @@ class Refused(QiError):
 
 
 def no_room(error: BaseException | None) -> bool:
-    """Whether this, or what it was caused by, is a disk without room (or a limit on the size of
-    files): it may work later.
+    """Whether this error, or one that caused it, is a disk without room or a limit on the size of
+    files: it may work later.
     """
     while error is not None:
         if isinstance(error, DiskFull) or (

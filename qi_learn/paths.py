@@ -1,7 +1,7 @@
-"""Where things live.
+"""The directories and files of the program.
 
-One root (`QI_LEARN_HOME`) moves everything, for a throw-away home; otherwise the platform's own
-places.
+One root (`QI_LEARN_HOME`) moves everything, for a throw-away home; otherwise they are in the
+platform's own places.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ APP = "qi-learn"
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Every place the program touches. Directories are 0700."""
+    """Every directory and file that the program writes. Directories are 0700."""
 
     config: Path
     data: Path
@@ -25,15 +25,14 @@ class Paths:
 
     @classmethod
     def default(cls, env: Mapping[str, str] = os.environ) -> Paths:
-        """`$QI_LEARN_HOME/{config,data,state,run}` where set, else the platform's directories."""
+        """`$QI_LEARN_HOME/{config,data,state,run}` if that is set, else the platform's own."""
         if home := env.get("QI_LEARN_HOME"):
             return cls.under(Path(home))
         import platformdirs  # not needed by a hook or a throw-away home
 
         dirs = platformdirs.PlatformDirs(APP, appauthor=False)
-        private = env.get(
-            "XDG_RUNTIME_DIR"
-        )  # without one platformdirs falls back to /tmp, which others share
+        # without one platformdirs falls back to /tmp, which others share
+        private = env.get("XDG_RUNTIME_DIR")
         runtime = Path(private) / APP if private else dirs.user_state_path / "run"
         return cls(dirs.user_config_path, dirs.user_data_path, dirs.user_state_path, runtime)
 
@@ -75,7 +74,7 @@ class Paths:
 
     @property
     def known(self) -> Path:
-        """NLLs measured before, one file a model."""
+        """Cache of measured NLLs, one file a model."""
         return self.data / "known"
 
     @property
@@ -125,34 +124,27 @@ class Paths:
 
     @property
     def activity(self) -> Path:
-        """Its time is when the gateway last answered a request (rundir/activity.py)."""
+        """A file whose time is that of the gateway's last answer (rundir/activity.py)."""
         return self.runtime / "activity"
 
     @property
     def hold(self) -> Path:
-        """Locked by a cycle for which requests have to wait (rundir/activity.py)."""
+        """A file that a cycle locks while requests have to wait for it (rundir/activity.py)."""
         return self.runtime / "hold"
 
     def ensure(self) -> Paths:
-        """Makes the directories, private to the user."""
-        for place in (
-            self.config,
-            self.data,
-            self.state,
-            self.runtime,
-            self.spool,
-            self.logs,
-            self.runs,
-        ):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the directories, private to the user."""
+        roots = (self.config, self.data, self.state, self.runtime)
+        for directory in (*roots, self.spool, self.logs, self.runs):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Puts `text` at `path` so that a reader sees the old file or the new one, and a crash leaves
+    """Put `text` at `path` so that a reader sees the old file or the new one, and a crash leaves
     one of them (0600).
 
-    Raises OSError where the disk is full or the directory is gone.
+    Raises OSError if the disk is full or the directory is gone.
     """
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -169,7 +161,7 @@ def replace_file(path: Path, text: str) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Makes a rename in `path` durable."""
+    """Make a rename in `path` durable."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -1,17 +1,220 @@
-"""The commented `config.toml` that `qi-learn init` writes, from the docstrings under the fields of
-`settings.py`.
+"""`config.toml`: read, with the environment over it, into the settings; and the commented one that
+`qi-learn init` writes.
+
+Settings are defaults < `config.toml` < environment (`QI_LEARN__SECTION__KEY`). An unknown key is an
+error that names the closest one, and all problems are reported at once. What a key means is the
+docstring under its field in `settings.py`, here and in docs/settings.md.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
 import json
+import os
+import tomllib
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from pathlib import Path
+from typing import Any, get_type_hints
 
 from qi_learn import settings as module
-from qi_learn.settings import Settings, settings_table
+from qi_learn.errors import SettingsError
+from qi_learn.settings import (
+    HIGHEST_RANK,
+    IdleSettings,
+    Settings,
+    TrainSettings,
+    settings_table,
+)
+
+PREFIX = "QI_LEARN__"
+
+
+def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Settings:
+    """The settings from the file (may be absent) and the environment.
+
+    Raises SettingsError with every problem: unreadable file, unknown section or key, wrong type,
+    value out of range.
+    """
+    problems: list[str] = []
+    table = _read(path, problems) if path is not None and path.exists() else {}
+    _put_environment(table, env)
+    sections = {f.name: get_type_hints(Settings)[f.name] for f in fields(Settings)}
+    built: dict[str, Any] = {}
+    for section, values in table.items():
+        if section not in sections:
+            problems.append(f"unknown section [{section}]{_closest(section, sections)}")
+        elif not isinstance(values, dict):
+            problems.append(f"[{section}] must be a table, not {type(values).__name__}")
+        else:
+            kind = sections[section]
+            built[section] = kind(**_section(section, kind, values, problems))
+    settings = Settings(**built)
+    problems += _out_of_range(settings)
+    if problems:
+        source = f" in {path}" if path else ""
+        raise SettingsError(
+            f"The settings{source} cannot be used:\n" + "\n".join(f"  - {p}" for p in problems),
+            "Mend the lines named; `qi-learn config` lists every key with its default.",
+        )
+    return settings
+
+
+def _put_environment(table: dict[str, Any], env: Mapping[str, str]) -> None:
+    """Put the variables over the file's values; a section that is no table is left as it is."""
+    for name, value in env.items():
+        if name.startswith(PREFIX):
+            section, _, key = name[len(PREFIX) :].lower().partition("__")
+            if isinstance(given := table.setdefault(section, {}), dict):
+                given[key] = value
+
+
+def _read(path: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        problems.append(f"the file cannot be read as TOML: {error}")
+        return {}
+
+
+def _section(
+    section: str, kind: type, values: Mapping[str, Any], problems: list[str]
+) -> dict[str, Any]:
+    """The section's values in their types; what is wrong goes to `problems`."""
+    hints = get_type_hints(kind)
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in hints:
+            problems.append(f"unknown key {section}.{key}{_closest(key, hints)}")
+            continue
+        try:
+            out[key] = _cast(hints[key], value)
+        except (TypeError, ValueError):
+            problems.append(f"{section}.{key} = {value!r} is not a {_type_name(hints[key])}")
+    return out
+
+
+def _cast(kind: Any, value: Any) -> Any:
+    """The value in its type; texts of the environment are read. Raises TypeError or ValueError."""
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.lower() in ("true", "false", "1", "0", "yes", "no"):
+            return value.lower() in ("true", "1", "yes")
+        raise TypeError
+    if kind in (int, float):
+        if isinstance(value, bool):
+            raise TypeError
+        if kind is int and isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        return kind(value)
+    if kind is str:
+        if not isinstance(value, str):
+            raise TypeError
+        return value
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise TypeError
+    return tuple(value)
+
+
+def _type_name(kind: Any) -> str:
+    return {bool: "true or false", int: "whole number", float: "number", str: "text"}.get(
+        kind, "list of texts"
+    )
+
+
+def _closest(name: str, names: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean `{close[0]}`?)" if close else f" (known: {', '.join(sorted(names))})"
+
+
+Rule = tuple[bool, str]
+"""Whether it holds, and the problem if it does not."""
+
+
+def _out_of_range(s: Settings) -> list[str]:
+    rules = (
+        *_serve_rules(s),
+        *_capture_rules(s),
+        *_train_rules(s.train),
+        *_idle_rules(s.idle),
+        (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
+        (s.gate.execute >= 0, "gate.execute must not be negative (0: no generated code is run)"),
+    )
+    return [problem for holds, problem in rules if not holds]
+
+
+def _serve_rules(s: Settings) -> tuple[Rule, ...]:
+    return (
+        (
+            s.serve.backend in ("auto", "ollama", "embedded"),
+            "serve.backend must be auto, ollama or embedded",
+        ),
+        (s.serve.keep >= 1, "serve.keep must be at least 1"),
+        (s.serve.context >= 256, "serve.context must be at least 256"),
+        (
+            s.serve.backend != "ollama" or bool(s.serve.base or s.serve.base_gguf),
+            'serve.backend = "ollama" needs serve.base, the model that learns, or serve.base_gguf, '
+            "its file",
+        ),
+        (0 <= s.gateway.port <= 65535, "gateway.port must be between 0 and 65535"),
+        (
+            s.gateway.host in ("127.0.0.1", "localhost", "::1"),
+            "gateway.host must be a loopback address: recorded prompts must not leave this machine",
+        ),
+    )
+
+
+def _capture_rules(s: Settings) -> tuple[Rule, ...]:
+    return (
+        (
+            s.capture.window > 0 and s.capture.settle > 0,
+            "capture.window and capture.settle must be above 0",
+        ),
+        (0 < s.capture.placed_similarity <= 1, "capture.placed_similarity must be in (0, 1]"),
+    )
+
+
+def _train_rules(t: TrainSettings) -> tuple[Rule, ...]:
+    return (
+        (t.min_interactions >= 1, "train.min_interactions must be at least 1"),
+        (0 <= t.quality_threshold <= 1, "train.quality_threshold must be in [0, 1]"),
+        (t.max_hours > 0, "train.max_hours must be above 0"),
+        (t.device in ("auto", "cpu", "cuda"), "train.device must be auto, cpu or cuda"),
+        (0 <= t.preference <= 1, "train.preference must be in [0, 1] (0: none)"),
+        (t.replay >= 0, "train.replay must not be negative (0: nothing is replayed)"),
+        (
+            t.weights in ("quality", "feedback", "uniform"),
+            "train.weights must be quality, feedback or uniform",
+        ),
+        (t.backend in ("auto", "plain", "unsloth"), "train.backend must be auto, plain or unsloth"),
+        (t.fisher in ("kfac", "diagonal"), "train.fisher must be kfac or diagonal"),
+        (t.max_steps >= 0, "train.max_steps must not be negative (0: derived)"),
+        (
+            0 <= t.rank <= HIGHEST_RANK,
+            f"train.rank must be between 0 (derived) and {HIGHEST_RANK}",
+        ),
+        (
+            t.targets in ("auto", "all-linear", "attention", "mlp"),
+            "train.targets must be auto, all-linear, attention or mlp",
+        ),
+        (t.kl_budget > 0, "train.kl_budget must be above 0"),
+    )
+
+
+def _idle_rules(i: IdleSettings) -> tuple[Rule, ...]:
+    return (
+        (
+            min(i.minutes, i.longest_wait, i.quiet, i.longest_pause, i.longest_hold) >= 0,
+            "idle.minutes, idle.longest_wait, idle.quiet, idle.longest_pause and idle.longest_hold "
+            "must not be negative",
+        ),
+        (i.load > 0, "idle.load must be above 0"),
+    )
 
 
 def commented_defaults() -> str:
@@ -19,15 +222,15 @@ def commented_defaults() -> str:
     means.
     """
     lines = [
-        "# qi-learn: every key with its default; take the # away to change one. Docs: "
-        "docs/settings.md"
+        "# qi-learn: every key with its default, and above it what it means.",
+        "# Take the # away to change one; `qi-learn config` shows what holds, and from where.",
     ]
     for section, (_, keys) in documented().items():
         lines += ["", f"[{section}]"]
         for key, words in keys.items():
             lines += [
                 *(f"# {line}" for line in words.splitlines()),
-                f"# {key} = {_toml(_default(section, key))}",
+                f"# {key} = {to_toml(default_of(section, key))}",
             ]
     return "\n".join(lines) + "\n"
 
@@ -47,7 +250,7 @@ def documented() -> dict[str, tuple[str, dict[str, str]]]:
 
 
 def _field_docs(node: ast.ClassDef) -> dict[str, str]:
-    found: dict[str, str] = {}
+    docs: dict[str, str] = {}
     for field, after in zip(node.body, [*node.body[1:], None], strict=True):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             words = (
@@ -55,16 +258,15 @@ def _field_docs(node: ast.ClassDef) -> dict[str, str]:
                 if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
                 else ""
             )
-            found[field.target.id] = inspect.cleandoc(str(words))
-    return found
+            docs[field.target.id] = inspect.cleandoc(str(words))
+    return docs
 
 
-def _default(section: str, key: str) -> Any:
+def default_of(section: str, key: str) -> Any:
+    """The default of a key."""
     return settings_table(Settings())[section][key]
 
 
-def _toml(value: Any) -> str:
-    """A setting's value as TOML: its texts, numbers, truth values and lists of texts are written as
-    in JSON.
-    """
+def to_toml(value: Any) -> str:
+    """A setting's value as TOML: texts, numbers, truth values and lists of texts are as in JSON."""
     return json.dumps(value, ensure_ascii=False)

@@ -1,5 +1,5 @@
-"""The spool: append-only files of events, between everybody who saw something and the one process
-that writes the database.
+"""The spool: append-only files of events, between the processes that see something and the one that
+writes the database.
 
 The invariant: an event whose `append` returned is a complete line in a file, and stays one whatever
 dies next. Every producer process has a file of its own (`<source>-<pid>-<start ns>.jsonl`, 0600, in
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import threading
 import time
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.errors import SpoolError
+from qi_learn.ids import new_id
 from qi_learn.records import AUTHORS, EVENT_KINDS, Author, Event, EventKind
 
 ROTATE_AT = 8 * 1024 * 1024
@@ -38,50 +38,6 @@ FORMAT = 1
 _NAME = re.compile(r"(?P<source>.+)-(?P<pid>\d+)-(?P<start>\d+)\.jsonl")
 _SOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _FRAME = re.compile(rb"[0-9a-f]{8} ")
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
-# --- identifiers ----------------------------------------------------------------------------------
-
-
-class _Ids:
-    """The last identifier of this process, so that the next is greater.
-
-    A forked child starts afresh: it would count on from its parent's.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pid = 0
-        self._milliseconds = 0
-        self._random = 0
-        self._chance = random.Random()
-
-    def next(self, now: float) -> int:
-        milliseconds = int(now * 1000)
-        with self._lock:
-            if self._pid != os.getpid():
-                self._pid, self._milliseconds = os.getpid(), 0
-                self._chance.seed(
-                    os.urandom(32)
-                )  # once a process: a system call for every event would cost more than the event
-            if milliseconds > self._milliseconds:
-                self._milliseconds, self._random = milliseconds, self._chance.getrandbits(79)
-            else:
-                self._random += 1
-            return self._milliseconds << 80 | self._random
-
-
-_ids = _Ids()
-
-
-def new_id(now: float) -> str:
-    """A ULID (26 characters, Crockford's base 32): 48 bits of milliseconds, 80 of chance.
-
-    Within a process each is greater than the one before.
-    """
-    value = _ids.next(now)
-    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
 
 
 # --- lines ----------------------------------------------------------------------------------------
@@ -101,7 +57,7 @@ class Line:
 def frame(event: Event) -> bytes:
     """The event as a framed line, newline included.
 
-    Raises ValueError where its body is not plain JSON.
+    Raises ValueError if its body is not plain JSON.
     """
     value = {
         "v": FORMAT,
@@ -114,11 +70,10 @@ def frame(event: Event) -> bytes:
         "body": event.body,
     }
     try:
-        text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=_as_dict).encode(
-            "ascii"
-        )
+        line = json.dumps(value, separators=(",", ":"), allow_nan=False, default=_as_dict)
     except TypeError as error:
         raise ValueError(f"the body of a {event.kind} event is not plain JSON: {error}") from error
+    text = line.encode("ascii")
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
@@ -144,14 +99,13 @@ def parse(
 
 
 def read_from(path: Path, offset: int = 0) -> Iterator[Line]:
-    """The lines of a file from a byte offset on. A last line without its newline is left for later
-    while its producer lives; then it is torn.
+    """The lines of a file from a byte offset on.
 
-    Raises OSError where the file cannot be read.
+    A last line without its newline is left for later while its producer lives; then it is torn.
+    Raises OSError if the file cannot be read.
     """
-    alive = producer_alive(
-        path
-    )  # asked before reading: who dies after it cannot have left half a line that we take for torn
+    # looked at before reading: of a producer that dies later no half line is taken for torn
+    alive = producer_alive(path)
     with path.open("rb") as file:
         file.seek(offset)
         changed = os.fstat(file.fileno()).st_mtime
@@ -168,19 +122,15 @@ def _line(path: Path, start: int, raw: bytes, changed: float) -> Line:
     if not raw.endswith(b"\n"):
         return Line(start, end, None, raw, "the line is torn: its producer died while writing it")
     try:
-        return Line(
-            start,
-            end,
-            parse(
-                raw,
-                default_id=f"{path.name}:{start}",
-                default_ts=changed,
-                default_source=_source(path),
-            ),
+        event = parse(
             raw,
+            default_id=f"{path.name}:{start}",
+            default_ts=changed,
+            default_source=_source(path),
         )
     except ValueError as error:
         return Line(start, end, None, raw, str(error))
+    return Line(start, end, event, raw)
 
 
 def _event(value: Any, default_id: str, default_ts: float, default_source: str) -> Event:
@@ -209,10 +159,10 @@ def _event(value: Any, default_id: str, default_ts: float, default_source: str) 
 
 
 def _text(value: Mapping[str, Any], key: str, default: str) -> str:
-    found = value.get(key)
-    if found is not None and not isinstance(found, str):
+    text = value.get(key)
+    if text is not None and not isinstance(text, str):
         raise ValueError(f"{key} is not a text")
-    return found or default
+    return text or default
 
 
 def _iso(ts: float) -> str:
@@ -238,13 +188,13 @@ def _as_dict(value: Any) -> Any:
 
 
 def spool_files(directory: Path) -> list[Path]:
-    """The files of a spool, oldest producer first; empty where there is no spool yet."""
-    found = [
+    """The files of a spool, oldest producer first; empty if there is no spool yet."""
+    files = [
         (int(match["start"]), path)
         for path in directory.glob("*.jsonl")
         if (match := _NAME.fullmatch(path.name))
     ]
-    return [path for _, path in sorted(found)]
+    return [path for _, path in sorted(files)]
 
 
 def producer_alive(path: Path) -> bool:
@@ -265,7 +215,7 @@ def producer_alive(path: Path) -> bool:
 
 
 def finished(path: Path) -> bool:
-    """Whether nobody will write to this file again: it is full, or its producer is gone.
+    """Whether no process will write to this file again: it is full, or its producer is gone.
 
     Ask before reading it to the end, delete afterwards.
     """
@@ -278,7 +228,7 @@ def _source(path: Path) -> str:
 
 
 class Spool:
-    """One producer's end. Safe to call from several threads; a fork gets a file of its own."""
+    """A producer's end of the spool. It is thread-safe, and a fork gets a file of its own."""
 
     def __init__(
         self, directory: Path, source: str, *, clock: Callable[[], float] = time.time
@@ -305,10 +255,10 @@ class Spool:
         id: str | None = None,
         ts: float | None = None,
     ) -> str:
-        """Writes one event and returns its id: then it survives the death of this process.
+        """Write one event and return its id: then it survives the death of this process.
 
-        Raises SpoolError where the line cannot be written whole (disk full, directory gone);
-        nothing of it is left behind.
+        Raises SpoolError if the line cannot be written whole (disk full, directory gone); nothing
+        of it is left behind.
         """
         now = self._clock() if ts is None else ts
         event = Event(id or new_id(now), kind, now, self._source, body, author, project)
@@ -317,19 +267,19 @@ class Spool:
             with self._lock:
                 self._write(line, self._open())
         except (OSError, ValueError) as error:
-            what = f"The event ({kind}) could not be written to {self._directory}: {error}"
             raise SpoolError(
-                what, "Make room on the disk, and check who owns the directory."
+                f"The event ({kind}) could not be written to {self._directory}: {error}",
+                "Make room on the disk, and check who owns the directory.",
             ) from error
         return event.id
 
     def close(self) -> None:
-        """Lets go of the file. Appending again opens another."""
+        """Let go of the file; appending again opens another."""
         with self._lock:
             self._release()
 
     def _open(self) -> int:
-        """Makes sure of a file that may be written to; returns its length."""
+        """Make sure of a file that may be written to, and return its length."""
         if self._fd >= 0 and self._pid == os.getpid():
             status = os.fstat(self._fd)
             if status.st_size < ROTATE_AT and status.st_nlink:
@@ -351,7 +301,9 @@ class Spool:
     def _write(self, line: bytes, before: int) -> None:
         try:
             rest = memoryview(line)
-            while rest:  # once; a second round only where the disk or a limit ended within the line, and then it says why
+            while rest:
+                # once; a second round only if the disk or a limit ended within the line, and that
+                # write says why
                 rest = rest[os.write(self._fd, rest) :]
         except OSError:
             try:

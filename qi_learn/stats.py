@@ -34,19 +34,19 @@ class Interval:
     high: float
     units: int
     error: float = math.nan
-    """Standard error of the mean; NaN where it is not known."""
+    """Standard error of the mean; NaN if it is not known."""
 
     @property
     def negated(self) -> Interval:
-        """Of the same differences, taken the other way round."""
+        """The interval of the same differences, taken the other way round."""
         return Interval(-self.mean, -self.high, -self.low, self.units, self.error)
 
 
 def choose_units(ids: Sequence[str], sessions: Sequence[str]) -> tuple[str, ...]:
-    """What counts as independent, one name an example: its session, or itself where it has none.
+    """What counts as independent, one name an example: its session, or itself if it has none.
 
     Never the example instead of the session, however few sessions there are: of updates that change
-    nothing, up to two in five would pass as better (docs/decisions/0010). Raises ValueError where
+    nothing, up to two in five would pass as better (docs/decisions/0010). Raises ValueError if
     the two sequences differ in length.
     """
     if len(ids) != len(sessions):
@@ -66,7 +66,7 @@ def paired_interval(
 
     A unit's mean is sum(difference) / sum(weight) over its examples; units without weight are left
     out. mean ± t(confidence, n - 1) s / sqrt(n), with s the standard deviation (n - 1) of the n
-    unit means. Raises ValueError where lengths differ, a weight is negative, or no unit has weight.
+    unit means. Raises ValueError if lengths differ, a weight is negative, or no unit has weight.
     """
     if any(w < 0 for w in weights):
         raise ValueError("a weight is negative")
@@ -101,15 +101,15 @@ def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Inter
     return Interval(mean, mean - reach, mean + reach, n, error)
 
 
-def p_above(found: Interval, value: float) -> float:
-    """One-sided p-value of "the true mean is not above `value`": at most 0.05 exactly where `low`
-    is at least `value`. 1 where nothing is known.
+def p_above(interval: Interval, value: float) -> float:
+    """One-sided p-value of "the true mean is not above `value`": at most 0.05 exactly when `low` is
+    at least `value`. 1 if nothing is known.
     """
-    if not math.isfinite(found.error):
+    if not math.isfinite(interval.error):
         return 1.0
-    if found.error == 0:
-        return 0.0 if found.mean > value else 1.0
-    return 1.0 - t_cdf((found.mean - value) / found.error, found.units - 1)
+    if interval.error == 0:
+        return 0.0 if interval.mean > value else 1.0
+    return 1.0 - t_cdf((interval.mean - value) / interval.error, interval.units - 1)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -122,14 +122,14 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     ordered = sorted(p_values, key=lambda name: p_values[name])
     adjusted: dict[str, float] = {}
     floor = 0.0
-    for place, name in enumerate(ordered):
-        floor = max(floor, min(1.0, (len(ordered) - place) * p_values[name]))
+    for rank, name in enumerate(ordered):
+        floor = max(floor, min(1.0, (len(ordered) - rank) * p_values[name]))
         adjusted[name] = floor
     return adjusted
 
 
 def evenly(items: Sequence[T], most: int) -> tuple[T, ...]:
-    """At most so many of the items, in their order, spread over all of them."""
+    """At most `most` of the items, in their order, spread over all of them."""
     count = min(most, len(items))
     return tuple(items[n * len(items) // count] for n in range(count))
 
@@ -162,7 +162,7 @@ def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) ->
 
 
 def mcnemar_mid_p(lost: int, gained: int) -> float:
-    """How surprising so many losses are where losing and gaining are equally likely: P(X > lost) +
+    """How surprising so many losses are if losing and gaining are equally likely: P(X > lost) +
     P(X = lost) / 2, X binomial(lost + gained, 1/2).
 
     McNemar's test on pairs of yes and no, one-sided. The mid-p form errs less often than its level

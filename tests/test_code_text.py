@@ -1,4 +1,4 @@
-"""Where the code of an answer is, how it is replaced, how alike two pieces of code are."""
+"""The code of an answer: finding it, replacing it, and how alike two pieces of code are."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ from qi_learn.bench.packed_file import FileFigures
 from qi_learn.cli.app import app
 from qi_learn.codec import keys_of
 from qi_learn.commands.rollback import RollbackReport
-from qi_learn.demo.story import Figures
-from qi_learn.report.doctor import Finding
+from qi_learn.demo.figures import Figures
 from qi_learn.report.explain import Explanation
+from qi_learn.report.finding import Finding
 from qi_learn.report.gpu_use import GpuUse
 from qi_learn.report.listing import VersionLine
 from qi_learn.report.status import RunLine, Status

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from qi_learn.paths import Paths
-from qi_learn.settings import Settings, load_settings
+from qi_learn.settings import Settings
+from qi_learn.settings_file import load_settings
 
 ROOT = Path(__file__).parent.parent
 HOW_TO = ROOT / "docs" / "how-to"

@@ -1,5 +1,5 @@
-"""Settings: defaults, file, environment; every problem at once, with the closest name; every key
-documented.
+"""Settings: defaults, file, environment. Every problem is named at once, with the closest name, and
+every key is documented.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pytest
 from qi_learn.errors import SettingsError
 from qi_learn.paths import Paths
 from qi_learn.report.config import as_text
-from qi_learn.settings import Settings, load_settings, settings_table
-from qi_learn.settings_file import commented_defaults, documented
+from qi_learn.settings import Settings, settings_table
+from qi_learn.settings_file import commented_defaults, documented, load_settings
 
 
 def _file(tmp_path: Path, text: str) -> Path:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from qi_learn import spool
 from qi_learn.errors import SpoolError
+from qi_learn.ids import new_id
 from qi_learn.records import Event
 
 JSON = st.recursive(
@@ -86,7 +87,10 @@ def test_the_line_is_the_documented_one() -> None:
     line = spool.frame(
         Event("01J0", "rating", 1_700_000_000.0, "cli", {"rating": 5}, "person", "/p")
     )
-    text = b'{"v":1,"id":"01J0","ts":"2023-11-14T22:13:20.000Z","kind":"rating","source":"cli","author":"person","project":"/p","body":{"rating":5}}'
+    text = (
+        b'{"v":1,"id":"01J0","ts":"2023-11-14T22:13:20.000Z","kind":"rating","source":"cli",'
+        b'"author":"person","project":"/p","body":{"rating":5}}'
+    )
     assert line == b"%08x " % zlib.crc32(text) + text + b"\n"
 
 
@@ -328,7 +332,7 @@ def test_threads_share_a_file_without_mixing_lines(tmp_path: Path) -> None:
 
 
 def test_ids_are_ulids_in_order_of_making() -> None:
-    ids = [spool.new_id(now) for now in (1.0, 1.0, 0.5, 2.0, 1_900_000_000.0, 1_900_000_000.0)]
+    ids = [new_id(now) for now in (1.0, 1.0, 0.5, 2.0, 1_900_000_000.0, 1_900_000_000.0)]
     assert ids == sorted(ids)
     assert len(set(ids)) == len(ids)
     assert all(len(i) == 26 and set(i) <= set("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for i in ids)

@@ -5,6 +5,7 @@ evaluates them.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.support.tiny_models import Architecture, write_tiny_model
 TEXT = "def add(a, b):\n    return a + b  # größer ≤ 🐍\n"
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("architecture", get_args(Architecture))
 def test_llama_cpp_runs_a_tiny_model(tmp_path: Path, architecture: Architecture) -> None:
     import llama_cpp
 

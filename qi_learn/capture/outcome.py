@@ -30,9 +30,9 @@ from typing import Any, cast
 
 from qi_learn.capture.command_kind import CommandKind, kind_of, pytest_options_at
 from qi_learn.errors import NotFound, QiError
+from qi_learn.ids import new_id
 from qi_learn.outside import git
 from qi_learn.records import CommandResult, Outcome, Suggestion
-from qi_learn.spool import new_id
 from qi_learn.store import command_results, feedback
 from qi_learn.store.database import Store
 

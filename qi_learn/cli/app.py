@@ -47,8 +47,8 @@ UNCHANGED = {
 """What stands after `run --` is the command's own, options and all."""
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(show: bool) -> None:
+    if show:
         typer.echo(f"qi-learn {__version__}")
         raise typer.Exit
 

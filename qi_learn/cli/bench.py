@@ -17,10 +17,25 @@ def demo(
             help="Your own git repository, played in commit order, instead of an installed package."
         ),
     ] = None,
-    cycles: Annotated[int, typer.Option(min=1, max=10, help="How many learning cycles.")] = 2,
+    cycles: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10,
+            help="How many learning cycles.",
+            show_default="2, with --quick 1",
+        ),
+    ] = None,
     ollama: Annotated[
         str | None, typer.Option(help="Work on this Ollama server instead of the embedded engine.")
     ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="One small cycle in a few minutes: the same story, but its figures mean little.",
+        ),
+    ] = False,
     as_json: Json = False,
     keep: Annotated[
         bool, typer.Option(help="Leave the throw-away home in place and say where it is.")
@@ -29,9 +44,11 @@ def demo(
     """One learning cycle and one more, end to end on real code, in a throw-away home, explained as
     it goes.
     """
-    from qi_learn.demo import story
+    from qi_learn.demo.command import run_demo
 
-    code = story.tell(repo=repo, cycles=cycles, ollama=ollama, as_json=as_json, keep=keep)
+    code = run_demo(
+        repo=repo, cycles=cycles, ollama=ollama, quick=quick, as_json=as_json, keep=keep
+    )
     if code:
         raise typer.Exit(code)
 

@@ -1,4 +1,4 @@
-"""`qi-learn daemon`: in the foreground; `start` and `stop` in the client."""
+"""`qi-learn daemon`: in the foreground; `start` and `stop` through the client."""
 
 from __future__ import annotations
 
@@ -19,20 +19,16 @@ def daemon(context: typer.Context) -> None:
 
 def daemon_start() -> None:
     """Start the daemon in the background and wait until the gateway accepts."""
+    from qi_learn.commands.connect import started_text
     from qi_learn.daemon import client
 
-    paths, _ = open_settings()
-    state = client.start(paths)
-    typer.echo(
-        f"The daemon runs (pid {state.pid}). Point your tools at {state.gateway} instead of "
-        f"{state.server}."
-    )
+    paths, settings = open_settings()
+    typer.echo(started_text(settings, client.start(paths)))
 
 
 def daemon_stop() -> None:
     """Stop the daemon; a cycle under way goes on where it was when the daemon starts again."""
     from qi_learn.daemon import client
 
-    typer.echo(
-        "The daemon has stopped." if client.stop(Paths.default()) else "The daemon was not running."
-    )
+    stopped = client.stop(Paths.default())
+    typer.echo("The daemon has stopped." if stopped else "The daemon was not running.")

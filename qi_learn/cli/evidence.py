@@ -28,13 +28,18 @@ def rate(
     comment: Annotated[str | None, typer.Option(help="A remark, kept with the rating.")] = None,
 ) -> None:
     """Rate an answer; works with or without the daemon."""
-    from qi_learn.commands import rate as rating
+    from qi_learn.commands import rate as command
 
-    turn, stars = rating.parse_words(words)
+    turn, stars = command.parse_words(words)
     text = None if correction is None else read_input(correction)
     typer.echo(
-        rating.send(
-            Paths.default(), turn, stars, correction=text, comment=comment, place=Path.cwd()
+        command.rate(
+            Paths.default(),
+            turn,
+            stars,
+            correction=text,
+            comment=comment,
+            directory=Path.cwd(),
         )
     )
 
@@ -48,31 +53,40 @@ def log(
     event: Annotated[
         Path | None,
         typer.Option(
-            help="Take one event (JSON) from this file, or - for the input, into the spool instead of listing."
+            help="Take one event (JSON) from this file, or - for the input, into the spool instead "
+            "of listing."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """List what was recorded, newest first; or take in an event from a hook."""
-    paths = Paths.default()
-    if event is not None:
-        from qi_learn.commands import rate as rating
+    if event is None:
+        _list_turns(limit, query, project, as_json=as_json)
+    else:
+        _record_event(event, as_json=as_json)
 
-        said = rating.send_event(paths, read_input(event))
-        if as_json:
-            print_json({"id": said})
-        else:
-            typer.echo(f"Taken in as {said}.")
-        return
-    from qi_learn.report import listing as history
+
+def _list_turns(limit: int, query: str | None, project: Path | None, *, as_json: bool) -> None:
+    from qi_learn.report import listing
     from qi_learn.workspace.registry import project_of
 
+    paths = Paths.default()
     within = None if project is None else str(project_of(paths, project) or project.resolve())
-    lines = history.turns(paths, limit=limit, query=query, project=within)
+    turns = listing.turns(paths, limit=limit, query=query, project=within)
     if as_json:
-        print_json({"turns": lines})
+        print_json({"turns": turns})
     else:
-        typer.echo(history.as_text(lines, chosen=bool(query or within)))
+        typer.echo(listing.as_text(turns, chosen=bool(query or within)))
+
+
+def _record_event(file: Path, *, as_json: bool) -> None:
+    from qi_learn.commands.rate import record_event
+
+    event_id = record_event(Paths.default(), read_input(file))
+    if as_json:
+        print_json({"id": event_id})
+    else:
+        typer.echo(f"Taken in as {event_id}.")
 
 
 def run(
@@ -82,14 +96,14 @@ def run(
     kind: Annotated[
         str | None,
         typer.Option(
-            help="compile, test, deploy, bench or other; found out from the command where not given."
+            help="compile, test, deploy, bench or other; found out from the command if not given."
         ),
     ] = None,
 ) -> None:
     """Run a command unchanged and record its outcome; exits as the command does."""
-    from qi_learn.commands import run as outcome
+    from qi_learn.commands.run import run as run_and_record
 
-    code, problem = outcome.run(Paths.default(), command, kind=kind, place=Path.cwd())
+    code, problem = run_and_record(Paths.default(), command, kind=kind, directory=Path.cwd())
     if problem:
         typer.echo(f"qi-learn: {problem}", err=True)
     raise typer.Exit(code)
@@ -100,11 +114,11 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say why: the signals behind a score, the numbers of a run, the verdict on a version."""
-    from qi_learn.report import explain as view
+    from qi_learn.report import explain as report
 
     paths, settings = open_settings()
-    found = view.explain(paths, settings, what)
+    explanation = report.explain(paths, settings, what)
     if as_json:
-        print_json(found)
+        print_json(explanation)
     else:
-        typer.echo(view.as_text(found))
+        typer.echo(report.as_text(explanation))

@@ -15,7 +15,8 @@ def train(
         bool,
         typer.Option(
             "--now",
-            help="Start a cycle at once, if the data allows one, and show it. Ctrl-C asks before it cancels.",
+            help="Start a cycle at once, if the data allows one, and show it. Ctrl-C asks before "
+            "it cancels.",
         ),
     ] = False,
     cancel: Annotated[
@@ -25,26 +26,29 @@ def train(
     """Say whether it is time to learn; with --now, learn."""
     if cancel:
         _cancel()
-        return
-    paths, settings = open_settings()
-    if not now:
+    elif now:
+        _train_now()
+    else:
         from qi_learn.report import status
 
-        typer.echo(status.learning_text(status.gather(paths, settings)))
-        return
-    from qi_learn.commands import train as foreground
+        typer.echo(status.learning_text(status.gather(*open_settings())))
+
+
+def _train_now() -> None:
+    from qi_learn.commands.train import train_now
     from qi_learn.report import progress_view
 
+    paths, settings = open_settings()
     with progress_view.view(typer.echo) as view:
-        ended = foreground.train_now(paths, settings, view)
+        ended = train_now(paths, settings, view)
     if ended.exit_code:
         raise typer.Exit(ended.exit_code)
 
 
 def _cancel() -> None:
-    from qi_learn.commands import train as foreground
+    from qi_learn.commands.train import cancel
 
-    ended = foreground.cancel(Paths.default(), typer.echo)
+    ended = cancel(Paths.default(), typer.echo)
     if ended.state == "cancelled":
         typer.echo("The cycle is cancelled; the live version is what it was.")
         return
@@ -58,13 +62,13 @@ def _cancel() -> None:
 
 def versions(as_json: Json = False) -> None:
     """List the versions of the model: which one is live, which ones can be gone back to."""
-    from qi_learn.report import listing as history
+    from qi_learn.report import listing
 
-    listed = history.versions(Paths.default())
+    lines = listing.versions(Paths.default())
     if as_json:
-        print_json({"versions": listed})
+        print_json({"versions": lines})
     else:
-        typer.echo(history.versions_text(listed))
+        typer.echo(listing.versions_text(lines))
 
 
 def rollback(
@@ -75,11 +79,11 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Make an earlier version live again; needs no daemon, no network and no database."""
-    from qi_learn.commands import rollback as back
+    from qi_learn.commands import rollback as command
 
     paths, settings = open_settings()
-    done = back.roll_back(paths, settings, version=version, dry_run=dry_run)
+    done = command.roll_back(paths, settings, version=version, dry_run=dry_run)
     if as_json:
         print_json(done)
     else:
-        typer.echo(back.as_text(done))
+        typer.echo(command.as_text(done))

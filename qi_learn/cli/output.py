@@ -1,4 +1,4 @@
-"""What every command shares: where things are, one JSON object, a text that is given."""
+"""What every command shares: paths and settings, one JSON object, a text that is given."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ import typer
 
 from qi_learn.errors import NotFound
 from qi_learn.paths import Paths
-from qi_learn.settings import Settings, load_settings
+from qi_learn.settings import Settings
+from qi_learn.settings_file import load_settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 def open_settings() -> tuple[Paths, Settings]:
-    """For the commands that need the settings; the others work with a broken `config.toml` too."""
+    """Paths and settings, for the commands that need the settings; the others work with a broken
+    `config.toml` too.
+    """
     paths = Paths.default()
     return paths, load_settings(paths.settings_file)
 
 
 def print_json(value: Any) -> None:
+    """Print a record, or what is made of records, as one line of JSON."""
     from qi_learn.codec import plain
 
     typer.echo(json.dumps(_finite(plain(value)), allow_nan=False))
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity: unknown, in JSON's words."""
+    """The value with null for NaN and infinity, which JSON does not know: unknown."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -38,18 +42,17 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_input(place: Path) -> str:
+def read_input(file: Path) -> str:
+    """The text of a file, or of the standard input for `-`.
+
+    Raises NotFound if it cannot be read or is no text.
+    """
+    hint = "Give the path of a UTF-8 text file, or - for the input."
     try:
-        text = (sys.stdin.buffer.read() if str(place) == "-" else place.read_bytes()).decode(
-            "utf-8"
-        )
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(
-            f"{place} cannot be read: {error}",
-            "Give the path of a UTF-8 text file, or - for the input.",
-        ) from error
+        raise NotFound(f"{file} cannot be read: {error}", hint) from error
     if "\0" in text:
-        raise NotFound(
-            f"{place} is no text file.", "Give the path of a UTF-8 text file, or - for the input."
-        )
+        raise NotFound(f"{file} is no text file.", hint)
     return text

@@ -1,6 +1,6 @@
-"""What a person can do, one file a command; what it returns is printed by the faces.
+"""What a person can do, one file a command; the faces print what it returns.
 
-Whatever works without a daemon does.
+A command needs the daemon only if it cannot do without.
 
 Called by cli, and later web.
 May import the vocabulary and the supports, capture, deploy, daemon.

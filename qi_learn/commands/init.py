@@ -1,4 +1,5 @@
-"""First steps: a configuration, a registered project, version 1.0.0.
+"""First steps: a configuration, a registered project, version 1.0.0, and in words what will be
+recorded, in which directories, and how to stop it.
 
 What is there already stays.
 """
@@ -9,8 +10,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import qi_learn
+from qi_learn.commands.connect import gateway_address, model_name
 from qi_learn.daemon import client
-from qi_learn.daemon.base import _answer_for, _source, _tell, ensure_base
+from qi_learn.daemon.base import announce_base, answered_names, base_source, ensure_base
 from qi_learn.daemon.supervisor import ENGINE_SECONDS, engine_process
 from qi_learn.deploy import base_version
 from qi_learn.deploy.journal import Deployment
@@ -24,24 +27,25 @@ from qi_learn.settings_file import commented_defaults
 from qi_learn.workspace.registry import add_project
 
 
-def initialise(paths: Paths, settings: Settings, place: Path) -> Iterator[str]:
-    """Does what is missing and says it line by line.
+def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[str]:
+    """Do what is missing, and yield a line on each thing done.
 
-    Raises SettingsError where `place` is no directory.
+    Raises SettingsError if `directory` is not one.
     """
-    if not place.is_dir():
-        raise SettingsError(f"{place} is not a directory.", "Give the directory of a project.")
+    if not directory.is_dir():
+        raise SettingsError(f"{directory} is not a directory.", "Give the directory of a project.")
     paths.ensure()
     if not paths.settings_file.exists():
         replace_file(paths.settings_file, commented_defaults())
         yield f"Wrote {paths.settings_file} (every key with its default)."
     if hint := _ollama_hint(settings):
         yield hint
-    project = git.top(place) or place.absolute()
+    project = git.top(directory) or directory.absolute()
     added = add_project(paths, project)
     yield f"{project} is {'now' if added else 'already'} watched."
     deployment = _base(paths, settings)
     yield f"{deployment.alias} is version {deployment.live} ({deployment.live_release.model})."
+    yield from recording_text(paths, settings)
     yield (
         "Start the daemon with `qi-learn daemon start`."
         if not client.locked(paths)
@@ -49,9 +53,45 @@ def initialise(paths: Paths, settings: Settings, place: Path) -> Iterator[str]:
     )
 
 
+def recording_text(paths: Paths, settings: Settings) -> Iterator[str]:
+    """What is recorded, in which directories, how to look at it and how to stop it; and what to
+    point tools at.
+    """
+    yield "Recorded, while the daemon runs:"
+    if settings.gateway.record:
+        yield "  - questions and answers that pass through the gateway, of models that run here"
+    else:
+        yield "  - nothing of what passes through the gateway (gateway.record is false)"
+    yield "  - what becomes of their code in files saved in this project, and in its commits"
+    yield f"  - commands that test, build or deploy, if your shell loads a hook of {_hooks()}"
+    yield (
+        "Secrets of known shapes are removed before anything enters the database; the spool, from "
+        "which it is filled, holds them until its files are deleted."
+    )
+    yield f"Kept on this machine: {paths.data} (database, models), {paths.state} (spool, logs)."
+    yield "Look at it with `qi-learn log`."
+    yield (
+        "Stop it with `qi-learn daemon stop`, for one request with the header `x-qi-learn-record: "
+        f"0`, for the gateway with `record = false` under [gateway] in {paths.settings_file}."
+    )
+    address = gateway_address(settings, client.running(paths))
+    yield (
+        f"Point your tools at {address or 'the address that `qi-learn daemon start` prints'} and "
+        f"ask for the model `{model_name(settings)}`."
+    )
+
+
+def _hooks() -> Path:
+    """The directory of the shells' hooks: in the installed package, or beside it in a checkout."""
+    package = Path(qi_learn.__file__).parent
+    inside = package / "hooks"
+    return inside if inside.is_dir() else package.parent / "hooks"
+
+
 def _ollama_hint(settings: Settings) -> str:
-    """Where an Ollama is up and no model of its is named, the embedded engine would take its place
-    without a word.
+    """The advice to name a base if an Ollama is up and none of its models is named; else empty.
+
+    Without it the embedded engine would take Ollama's place without a word.
     """
     if settings.serve.backend != "auto" or settings.serve.base:
         return ""
@@ -59,45 +99,46 @@ def _ollama_hint(settings: Settings) -> str:
         models = [m.name for m in server.models()] if server.reachable() else []
     if not models:
         return ""
-    how = f'set serve.base, for example base = "{models[0]}"'
-    return f"Ollama answers at {settings.serve.ollama}: to learn on one of its models, {how}; without it the embedded model serves."
+    return (
+        f"Ollama answers at {settings.serve.ollama}: to learn on one of its models, set "
+        f'serve.base, for example base = "{models[0]}"; without it the embedded model serves.'
+    )
 
 
 def _base(paths: Paths, settings: Settings) -> Deployment:
+    """The live deployment, its base version made if it is missing; an engine is started for it if
+    none runs.
+    """
     state = client.running(paths)
     if state is not None or not uses_engine(settings):
-        return _with_base(
-            paths,
-            settings,
-            model_server_of(settings, paths, state.server if state and state.engine else None),
-        )
+        engine_url = state.server if state and state.engine else None
+        return _with_base(paths, settings, model_server_of(settings, paths, engine_url))
     engine = engine_process(paths, settings)
     engine.start()
     try:
-        return _with_base(
-            paths, settings, model_server_of(settings, paths, engine.wait_ready(ENGINE_SECONDS))
-        )
+        engine_url = engine.wait_ready(ENGINE_SECONDS)
+        return _with_base(paths, settings, model_server_of(settings, paths, engine_url))
     finally:
         engine.stop()
 
 
-def _with_base(paths: Paths, settings: Settings, backend: ModelServer) -> Deployment:
-    """Version 1.0.0, or, where the settings name another base by now, the next major version from
-    that one.
+def _with_base(paths: Paths, settings: Settings, model_server: ModelServer) -> Deployment:
+    """Version 1.0.0, or, if the settings name another base by now, the next major version, made
+    from that one.
     """
-    deployment = ensure_base(paths, settings, backend, now=time.time())
-    with Ollama(backend.url) as server:
-        source = _source(settings, backend, server)
-        known = next(r.base_digest for r in deployment.releases if r.version == deployment.live)
-        if not known or source.digest == known:
+    deployment = ensure_base(paths, settings, model_server, now=time.time())
+    with Ollama(model_server.url) as server:
+        source = base_source(settings, model_server, server)
+        digest = next(r.base_digest for r in deployment.releases if r.version == deployment.live)
+        if not digest or source.digest == digest:
             return deployment
         deployment = base_version.new_base(
             paths,
             server,
             source,
-            answer_for=_answer_for(settings, backend),
-            store=backend.model_store,
+            answer_for=answered_names(settings, model_server),
+            store=model_server.model_store,
             now=time.time(),
         )
-    _tell(paths, deployment)
+    announce_base(paths, deployment)
     return deployment

@@ -1,4 +1,4 @@
-"""Ratings and hand-made events into the spool: no daemon, no database needed; the daemon finds out
+"""Ratings and hand-made events into the spool: no daemon, no database needed. The daemon finds out
 which turn is meant when it takes the line in.
 """
 
@@ -17,26 +17,24 @@ from qi_learn.workspace.registry import project_of
 
 USAGE = "Say `qi-learn rate 5`, `qi-learn rate last 2` or `qi-learn rate ID 4 --correction FILE`."
 KINDS = tuple(kind for kind in EVENT_KINDS if kind not in ("cycle", "release"))
-"""What a hook may tell; cycles and releases are told by those who make them."""
+"""The kinds that a hook may write; cycles and releases come from the processes that make them."""
 EVENT = (
     'An event is one JSON object such as {"kind": "hook", "source": "my-editor", "body": {...}}. '
     f"Kinds: {', '.join(KINDS)}. Authors (optional): {', '.join(AUTHORS)}."
 )
 _LOCK_SECONDS = 0.2
-"""How long to wait for a database that somebody else has locked, only to see whether an id is
-there.
-"""
+"""How long to wait for a locked database, only to see whether it has an id."""
 
 
 def parse_words(words: Sequence[str]) -> tuple[str, int]:
     """`["5"]`, `["last", "5"]` or `[ID, "5"]` -> (turn, rating). Raises SettingsError (usage)."""
-    turn, stars = (
-        ("last", words[0])
-        if len(words) == 1
-        else (words[0], words[1])
-        if len(words) == 2
-        else ("", "")
-    )
+    match words:
+        case [stars]:
+            turn = "last"
+        case [turn, stars]:
+            pass
+        case _:
+            turn = stars = ""
     if stars not in ("1", "2", "3", "4", "5"):
         raise SettingsError(
             f"`{' '.join(words)}` is not a rating: a rating is a whole number from 1 to 5.", USAGE
@@ -44,24 +42,29 @@ def parse_words(words: Sequence[str]) -> tuple[str, int]:
     return turn, int(stars)
 
 
-def send(
-    paths: Paths, turn: str, stars: int, *, correction: str | None, comment: str | None, place: Path
+def rate(
+    paths: Paths,
+    turn: str,
+    stars: int,
+    *,
+    correction: str | None,
+    comment: str | None,
+    directory: Path,
 ) -> str:
-    """Writes the rating and says so.
+    """Write the rating to the spool, and return the sentence that confirms it.
 
-    Raises NotFound where the id is of no turn that was recorded, SettingsError for an empty
-    correction.
+    Raises NotFound if no turn with the id was recorded, SettingsError for an empty correction.
     """
     if correction is not None and not correction.strip():
         raise SettingsError(
             "The correction is empty.", "Give a file with the code that the answer should have had."
         )
-    if turn != "last" and not _known(paths, turn):
+    if turn != "last" and not _is_recorded(paths, turn):
         raise NotFound(
             f"No answer with the id {turn} was recorded.",
             "`qi-learn log` lists the ids; `last` means the newest of this project.",
         )
-    project = project_of(paths, place)
+    project = project_of(paths, directory)
     body = {"turn": turn, "rating": stars, "correction": correction, "comment": comment}
     spool = Spool(paths.ensure().spool, "cli")
     try:
@@ -76,9 +79,11 @@ def send(
     )
 
 
-def send_event(paths: Paths, text: str) -> str:
-    """Takes one event as hooks write it: `{"kind", "body", "source"?, "author"?, "project"?, "id"?,
-    "ts"?}`; its id. Raises SettingsError.
+def record_event(paths: Paths, text: str) -> str:
+    """Write one event to the spool as hooks do, and return its id.
+
+    The text is `{"kind", "body", "source"?, "author"?, "project"?, "id"?, "ts"?}`. Raises
+    SettingsError if it is not.
     """
     try:
         event = parse(text.strip().encode(), default_ts=time.time(), default_source="hook")
@@ -89,7 +94,7 @@ def send_event(paths: Paths, text: str) -> str:
     except ValueError as error:
         raise SettingsError(f"The event cannot be taken in: {error}.", EVENT) from error
     try:
-        written = spool.append(
+        return spool.append(
             event.kind,
             event.body,
             author=event.author,
@@ -99,16 +104,15 @@ def send_event(paths: Paths, text: str) -> str:
         )
     finally:
         spool.close()
-    return written
 
 
-def _known(paths: Paths, turn: str) -> bool:
-    """Still in the spool, or in the store.
+def _is_recorded(paths: Paths, turn: str) -> bool:
+    """Whether the turn is still in the spool, or in the store.
 
-    A database that cannot be read (damaged, locked) must not stop a rating: then the daemon
-    decides.
+    True if the database cannot be read (damaged, locked): that must not stop a rating, and the
+    daemon decides.
     """
-    if any(_told_in(file, turn) for file in spool_files(paths.spool)):
+    if any(_holds_turn(file, turn) for file in spool_files(paths.spool)):
         return True
     from qi_learn.store import turns
     from qi_learn.store.database import open_store
@@ -125,9 +129,10 @@ def _known(paths: Paths, turn: str) -> bool:
     return True
 
 
-def _told_in(file: Path, turn: str) -> bool:
-    """Whether a spool file tells of this turn; one that the daemon has just drained and deleted
-    does not (the store has it then).
+def _holds_turn(file: Path, turn: str) -> bool:
+    """Whether a spool file holds this turn.
+
+    False if the daemon has just drained and deleted the file: then the store has the turn.
     """
     try:
         return any(

@@ -1,6 +1,4 @@
-"""`qi-learn rollback`: the terminal's way into `deploy/rollback`, with or without a server; tells
-the store by an event.
-"""
+"""`qi-learn rollback`, around `deploy/rollback`: the server that is up, the event for the store."""
 
 from __future__ import annotations
 
@@ -19,6 +17,10 @@ from qi_learn.spool import Spool
 
 ASK_SECONDS = 2.0
 """How long the server may take to answer one question before the rollback goes on without it."""
+ALIAS_LATER = (
+    "The gateway answers with it at once; the alias on the server follows when the daemon next "
+    "reaches it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,11 @@ class RollbackReport:
 def roll_back(
     paths: Paths, settings: Settings, *, version: str | None, dry_run: bool
 ) -> RollbackReport:
-    """Makes an earlier version live, or says which it would be.
+    """Make an earlier version live, or say which one it would be.
 
-    Raises NotFound where there is none.
+    Raises NotFound if there is none.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     if dry_run:
         deployment = load_deployment(paths)
         release = rollback.choose(deployment, version)
@@ -51,30 +53,37 @@ def roll_back(
             release.version,
             release.model,
             deployment.alias,
-            False,
-            True,
-            time.monotonic() - began,
+            alias_moved=False,
+            dry_run=True,
+            seconds=time.monotonic() - started,
         )
+    done = _switch(paths, settings, version)
+    seconds = time.monotonic() - started
+    remark = "" if done.alias_moved else ALIAS_LATER
+    return RollbackReport(
+        done.before,
+        done.version,
+        done.model,
+        done.alias,
+        done.alias_moved,
+        dry_run=False,
+        seconds=seconds,
+        remark=remark + _record(paths, done, seconds),
+    )
+
+
+def _switch(paths: Paths, settings: Settings, version: str | None) -> rollback.RolledBack:
     url, store = _server(paths, settings)
     if url is None:
-        done = rollback.roll_back(paths, None, version=version)
-    else:
-        with Ollama(url, timeout=ASK_SECONDS) as server:
-            done = rollback.roll_back(paths, server, version=version, store=store)
-    remark = (
-        ""
-        if done.alias_moved
-        else "The gateway answers with it at once; the alias on the server follows when the daemon next reaches it."
-    )
-    seconds = time.monotonic() - began
-    remark += _tell(paths, done, seconds)
-    return RollbackReport(
-        done.before, done.version, done.model, done.alias, done.alias_moved, False, seconds, remark
-    )
+        return rollback.roll_back(paths, None, version=version)
+    with Ollama(url, timeout=ASK_SECONDS) as server:
+        return rollback.roll_back(paths, server, version=version, store=store)
 
 
 def _server(paths: Paths, settings: Settings) -> tuple[str | None, Path | None]:
-    """The serving API that is up: the running daemon's, else Ollama; no engine is started for this."""
+    """The server that is up and its model store: the running daemon's, else Ollama; no engine is
+    started for this.
+    """
     if state := client.running(paths):
         return state.server, paths.models if state.engine else model_server.ollama_store()
     if model_server.uses_engine(settings):
@@ -82,18 +91,20 @@ def _server(paths: Paths, settings: Settings) -> tuple[str | None, Path | None]:
     return settings.serve.ollama, model_server.ollama_store()
 
 
-def _tell(paths: Paths, done: rollback.RolledBack, seconds: float) -> str:
-    """The event for the store; a full disk must not stop a rollback."""
+def _record(paths: Paths, done: rollback.RolledBack, seconds: float) -> str:
+    """Write the event for the store; what went wrong, or empty: a full disk must not stop a
+    rollback.
+    """
+    body = {
+        "action": "rolled_back",
+        "version": done.version,
+        "alias": done.alias,
+        "from": done.before,
+        "seconds": round(seconds, 3),
+    }
     try:
         spool = Spool(paths.spool, "rollback", clock=time.time)
-        told = {
-            "action": "rolled_back",
-            "version": done.version,
-            "alias": done.alias,
-            "from": done.before,
-            "seconds": round(seconds, 3),
-        }
-        spool.append("release", told, author="person")
+        spool.append("release", body, author="person")
         spool.close()
     except SpoolError as error:
         return f" It could not be written down: {error.what}"
@@ -101,8 +112,12 @@ def _tell(paths: Paths, done: rollback.RolledBack, seconds: float) -> str:
 
 
 def as_text(done: RollbackReport) -> str:
+    """The report for a person."""
     if done.dry_run:
-        return f"{done.alias} would go from v{done.before} back to v{done.version} ({done.model}). Nothing was changed."
+        return (
+            f"{done.alias} would go from v{done.before} back to v{done.version} ({done.model}). "
+            "Nothing was changed."
+        )
     return (
         f"{done.alias} is v{done.version} again (it was v{done.before}); {done.seconds:.2f} s."
         + (f"\n{done.remark.strip()}" if done.remark else "")

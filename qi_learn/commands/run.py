@@ -17,26 +17,29 @@ from qi_learn.workspace.registry import project_of
 
 KINDS: tuple[str, ...] = get_args(get_type_hints(CommandResult)["kind"])
 EXIT_NO_COMMAND = 127
-"""As a shell has it."""
-_TOLD = ("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value")
+"""The exit code of a shell for a command that is not there."""
+_RECORDED = ("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value")
+"""Fields of the result that the event carries."""
 
 
-def run(paths: Paths, command: Sequence[str], *, kind: str | None, place: Path) -> tuple[int, str]:
-    """Runs it; its exit code, and what went wrong where its outcome could not be written down (a
-    full disk changes nothing for the command).
+def run(
+    paths: Paths, command: Sequence[str], *, kind: str | None, directory: Path
+) -> tuple[int, str]:
+    """Run the command; return its exit code, and what went wrong if its outcome could not be
+    written down (a full disk changes nothing for the command).
 
-    Raises SettingsError for an unknown kind, NotFound (with a shell's exit code) where there is no
+    Raises SettingsError for an unknown kind, NotFound (with a shell's exit code) if there is no
     such command.
     """
     if kind is not None and kind not in KINDS:
         raise SettingsError(f"{kind!r} is not a kind of command.", f"Kinds: {', '.join(KINDS)}.")
-    project = str(project_of(paths, place) or place)
+    project = str(project_of(paths, directory) or directory)
     try:
-        result, _ = run_command(command, project=project, kind=kind, cwd=place)
+        result, _ = run_command(command, project=project, kind=kind, cwd=directory)
     except NotFound as error:
         error.exit_code = EXIT_NO_COMMAND
         raise
-    body = {name: getattr(result, name) for name in _TOLD}
+    body = {name: getattr(result, name) for name in _RECORDED}
     spool = Spool(paths.spool, "run")
     try:
         spool.append("outcome", body, author="person", project=project)

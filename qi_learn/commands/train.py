@@ -1,5 +1,5 @@
-"""`qi-learn train --now` and `--cancel`: a cycle that somebody waits for, followed to its end; or
-one that he does not want any more.
+"""`qi-learn train --now` and `--cancel`: a cycle that the user waits for, followed to its end, and
+the end of one that he no longer wants.
 
 Ctrl-C does not kill anything: the first one asks, a second one within `ASK_SECONDS` cancels the
 cycle, and without one it is left to go on by itself.
@@ -40,6 +40,8 @@ CODES = {
 }
 ASK_SECONDS = 4.0
 LOOK_SECONDS = 0.3
+REQUEST_SECONDS = 60.0
+"""How long the daemon may take to answer: it starts and cancels between two of its rounds."""
 CANCEL_SECONDS = 120.0
 """How long `--cancel` waits for the end: a training step, and at worst a process that must be
 killed.
@@ -48,14 +50,19 @@ BY_HAND = "by `qi-learn train --cancel`"
 
 
 class View(Protocol):
-    """Where it is shown (report/progress_view.py)."""
+    """Shows a run to the user (report/progress_view.py)."""
 
-    def say(self, text: str) -> None: ...
-    def show(self, run: RunDirectory) -> None: ...
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+
+    def show(self, run: RunDirectory) -> None:
+        """Show how far the run is now."""
 
 
 @dataclass(frozen=True, slots=True)
 class CycleOutcome:
+    """How a cycle ended, or that it was left to go on by itself (`left`)."""
+
     state: str
     reason: str
 
@@ -64,50 +71,66 @@ class CycleOutcome:
         return CODES[self.state]
 
 
+@dataclass(frozen=True, slots=True)
+class CycleHost:
+    """The process that runs the cycle: the daemon, or this one."""
+
+    alive: Callable[[], bool]
+    cancel: Callable[[], Any]
+    left: str
+    """What to say if the user leaves the cycle to it."""
+    tick: Callable[[], Any] = lambda: None
+    """One round of the daemon, if this process is it."""
+
+
 # --- `--now` --------------------------------------------------------------------------------------
 
 
 def train_now(paths: Paths, settings: Settings, view: View) -> CycleOutcome:
-    """Starts a cycle (or takes the one under way) and follows it to its end, through the daemon or,
-    where none runs, as the daemon for that while.
+    """Start a cycle, or take the one under way, and follow it to its end: through the daemon, or if
+    none runs as the daemon for that while.
 
-    A refusal is no error but an `CycleOutcome`. Raises DaemonError where another process holds the
-    lock but does not answer, or stops meanwhile.
+    A refusal is no error but a `CycleOutcome`. Raises DaemonError if another process holds the lock
+    but does not answer, or stops meanwhile.
     """
     if client.locked(paths):
-        with interrupts() as asked:
-            run = RunDirectory(
-                paths.runs / str(client.call(paths.socket, {"do": "train"}, timeout=60)["run"])
-            )
-            return _follow(
-                run,
-                view,
-                asked,
-                alive=lambda: client.locked(paths),
-                cancel=lambda: client.call(paths.socket, {"do": "cancel"}, timeout=60),
-                left="The cycle goes on in the daemon; `qi-learn status` shows how far it is.",
-            )
+        return _train_in_daemon(paths, view)
     from qi_learn.daemon.daemon import Daemon
 
     view.say("No daemon runs: learning in this process, without the gateway.")
-    with interrupts() as asked, Daemon(paths, settings, gateway=False) as daemon:
-        run = daemon.cycle_now("asked for by `qi-learn train --now`")
-        ended = _follow(
-            run,
-            view,
-            asked,
+    with interrupts() as pressed, Daemon(paths, settings, gateway=False) as daemon:
+        host = CycleHost(
             alive=lambda: not daemon.stopping,
             cancel=daemon.cancel_cycle,
-            left="The cycle saves its state; it goes on when the daemon starts, or with `qi-learn train --now`.",
+            left="The cycle saves its state; it goes on when the daemon starts, or with "
+            "`qi-learn train --now`.",
             tick=daemon.tick,
         )
+        run = daemon.cycle_now("asked for by `qi-learn train --now`")
+        ended = follow(run, view, pressed, host)
         daemon.tick()
         return ended
 
 
+def _train_in_daemon(paths: Paths, view: View) -> CycleOutcome:
+    with interrupts() as pressed:
+        host = CycleHost(
+            alive=lambda: client.locked(paths),
+            cancel=lambda: _request(paths, "cancel"),
+            left="The cycle goes on in the daemon; `qi-learn status` shows how far it is.",
+        )
+        return follow(_request(paths, "train"), view, pressed, host)
+
+
+def _request(paths: Paths, action: str) -> RunDirectory:
+    """Ask the daemon to start or to cancel a cycle; its run."""
+    answer = client.call(paths.socket, {"do": action}, timeout=REQUEST_SECONDS)
+    return RunDirectory(paths.runs / str(answer["run"]))
+
+
 @contextmanager
 def interrupts() -> Iterator[list[float]]:
-    """Collects when Ctrl-C was pressed instead of being cut off by it."""
+    """The times at which Ctrl-C is pressed, collected instead of being cut off by it."""
     pressed: list[float] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -120,68 +143,86 @@ def interrupts() -> Iterator[list[float]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _follow(
-    run: RunDirectory,
-    view: View,
-    pressed: list[float],
-    *,
-    alive: Callable[[], bool],
-    cancel: Callable[[], Any],
-    left: str,
-    tick: Callable[[], Any] = lambda: None,
-) -> CycleOutcome:
-    said, asked, cancelled = 0, False, False
+def follow(run: RunDirectory, view: View, pressed: list[float], host: CycleHost) -> CycleOutcome:
+    """Show the run until it ends or the user leaves it."""
+    shown, leaving = 0, _Leaving(view, pressed, host)
     while True:
-        tick()
-        for line in (history := run.history())[said:]:
-            view.say(told(line))
-        said = len(history)
+        host.tick()
+        history = run.history()
+        for line in history[shown:]:
+            view.say(journal_text(line))
+        shown = len(history)
         view.show(run)
         if run.ended:
-            outcome = json.loads(run.outcome.read_text())
-            return CycleOutcome(outcome["state"], outcome["reason"])
-        if not alive():
+            return _outcome(run)
+        if not host.alive():
             raise DaemonError(
                 "The daemon stopped; the cycle goes on when it starts again.",
                 "qi-learn daemon start",
             )
-        if pressed and not asked:
-            view.say(
-                f"Leaving in {ASK_SECONDS:.0f} s; the cycle is not stopped by that. Ctrl-C again "
-                "cancels it."
-            )
-            asked = True
-        elif len(pressed) > 1 and not cancelled:
-            view.say("Cancelling the cycle.")
-            cancel()
-            cancelled = True
-        elif len(pressed) > 2 or (
-            asked and not cancelled and time.monotonic() - pressed[0] > ASK_SECONDS
-        ):
-            view.say(left)
-            return CycleOutcome("left", left)
+        if leaving.look():
+            view.say(host.left)
+            return CycleOutcome("left", host.left)
         time.sleep(LOOK_SECONDS)
 
 
-def told(line: dict[str, Any]) -> str:
+class _Leaving:
+    """What Ctrl-C does: the first asks, the second cancels, the third leaves, and so does the time
+    after the first alone.
+    """
+
+    def __init__(self, view: View, pressed: list[float], host: CycleHost) -> None:
+        self._view = view
+        self._pressed = pressed
+        self._host = host
+        self._asked = self._cancelled = False
+
+    def look(self) -> bool:
+        """Answer the newest Ctrl-C; True if the user leaves."""
+        if self._pressed and not self._asked:
+            self._view.say(
+                f"Leaving in {ASK_SECONDS:.0f} s; the cycle is not stopped by that. Ctrl-C again "
+                "cancels it."
+            )
+            self._asked = True
+        elif len(self._pressed) > 1 and not self._cancelled:
+            self._view.say("Cancelling the cycle.")
+            self._host.cancel()
+            self._cancelled = True
+        else:
+            return len(self._pressed) > 2 or self._asked_in_vain()
+        return False
+
+    def _asked_in_vain(self) -> bool:
+        return (
+            self._asked
+            and not self._cancelled
+            and time.monotonic() - self._pressed[0] > ASK_SECONDS
+        )
+
+
+def journal_text(line: dict[str, Any]) -> str:
     """A line of the run's journal, for people."""
     details = ", ".join(f"{k} {v}" for k, v in line.items() if k not in ("ts", "step", "state"))
     return f"{line['step']}: {line['state']}" + (f" ({details})" if details else "")
+
+
+def _outcome(run: RunDirectory) -> CycleOutcome:
+    outcome = json.loads(run.outcome.read_text())
+    return CycleOutcome(outcome["state"], outcome["reason"])
 
 
 # --- `--cancel` -----------------------------------------------------------------------------------
 
 
 def cancel(paths: Paths, say: Callable[[str], Any]) -> CycleOutcome:
-    """Ends the cycle under way, or the one that waits for the daemon, and waits until it has.
+    """End the cycle under way, or the one that waits for the daemon, and wait until it has ended.
 
-    Raises NotFound where there is none.
+    Raises NotFound if there is none.
     """
     if not client.locked(paths):
         return _cancel_waiting(paths)
-    run = RunDirectory(
-        paths.runs / str(client.call(paths.socket, {"do": "cancel"}, timeout=60)["run"])
-    )
+    run = _request(paths, "cancel")
     say(f"Cancelling {run.run_id}: it ends at the next place where it can.")
     deadline = time.monotonic() + CANCEL_SECONDS
     while not run.ended:
@@ -190,12 +231,12 @@ def cancel(paths: Paths, say: Callable[[str], Any]) -> CycleOutcome:
                 "left", "It is marked as cancelled and ends when the daemon next looks at it."
             )
         time.sleep(LOOK_SECONDS)
-    outcome = json.loads(run.outcome.read_text())
-    return CycleOutcome(outcome["state"], outcome["reason"])
+    return _outcome(run)
 
 
 def _cancel_waiting(paths: Paths) -> CycleOutcome:
-    """No daemon runs, so nobody works on it: it has ended when that is written down.
+    """End a cycle that no process works on, since no daemon runs: it has ended when that is written
+    down.
 
     What it left on the server goes when the daemon starts.
     """

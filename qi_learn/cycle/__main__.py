@@ -36,7 +36,7 @@ from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.process import leave_with
 from qi_learn.paths import Paths
 from qi_learn.rundir.directory import RunDirectory, RunRequest
-from qi_learn.settings import load_settings
+from qi_learn.settings_file import load_settings
 from qi_learn.spool import Spool
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from qi_learn.deploy.candidate import drop_candidates
 from qi_learn.deploy.journal import Deployment, candidate_model, live_runs, load_deployment
 from qi_learn.deploy.model_server import ModelServer, base_file
 from qi_learn.deploy.version import parse_version
-from qi_learn.errors import NotFound, SettingsError
+from qi_learn.errors import NotFound, ServerError, SettingsError
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.pack.modelfile import modelfile_for
@@ -25,10 +25,83 @@ from qi_learn.settings import Settings
 from qi_learn.spool import Spool
 
 logger = logging.getLogger(__name__)
+RETRY_SECONDS = 2.0
+"""Least seconds between two tries to make the server agree with deploy.json."""
 
 
-def _tell(paths: Paths, deployment: Deployment) -> None:
-    """The event of a new base version, for the store's history and audit."""
+class BaseKeeper:
+    """Keeps version 1.0.0, routes and alias as deploy.json wants them; for the daemon's loop."""
+
+    def __init__(self, paths: Paths, settings: Settings, model_server: ModelServer) -> None:
+        self._paths = paths
+        self._settings = settings
+        self._model_server = model_server
+        self._tried_at = float("-inf")
+        self._agreed_on = 0
+        self.ready = False
+        """Whether the server has agreed once."""
+
+    def agree(self, now: float) -> None:
+        """Put things right if the journal has changed; tried again until the server answers."""
+        journal = self._journal_time()
+        if (self.ready and journal == self._agreed_on) or (
+            time.monotonic() - self._tried_at < RETRY_SECONDS
+        ):
+            return
+        self._tried_at = time.monotonic()
+        try:
+            ensure_base(self._paths, self._settings, self._model_server, now=now)
+        except ServerError as error:
+            logger.warning("routes and alias wait for the server: %s", error.what)
+        else:
+            # not the time it has now: another process may have changed it since
+            self.ready, self._agreed_on = True, journal
+
+    def _journal_time(self) -> int:
+        try:
+            return self._paths.deploy.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+
+def ensure_base(
+    paths: Paths, settings: Settings, model_server: ModelServer, *, now: float
+) -> Deployment:
+    """Make version 1.0.0 if it is missing; else put routes and alias right by the journal, and
+    delete the candidates left over from runs that have ended.
+
+    Raises ServerError if the server does not answer.
+    """
+    with Ollama(model_server.url) as server:
+        exists = paths.deploy.exists()
+        source = BaseSource() if exists else base_source(settings, model_server, server)
+        deployment = base_version.ensure_base(
+            paths,
+            server,
+            source,
+            alias=settings.serve.alias,
+            answer_for=answered_names(settings, model_server),
+            store=model_server.model_store,
+            now=now,
+        )
+        if not exists:
+            announce_base(paths, deployment)
+        _drop_left_over(paths, settings, server)
+    return deployment
+
+
+def _drop_left_over(paths: Paths, settings: Settings, server: Ollama) -> None:
+    """Delete the candidates of runs that have ended."""
+    alias = settings.serve.alias
+    going_on = [
+        candidate_model(alias, run.run_id) for run in run_directories(paths.runs) if not run.ended
+    ]
+    for name in drop_candidates(server, alias, keep=going_on):
+        logger.info("deleted %s, left over from a run that has ended", name)
+
+
+def announce_base(paths: Paths, deployment: Deployment) -> None:
+    """Write the event of a new base version, for the store's history and audit."""
     made = deployment.live_release
     spool = Spool(paths.spool, "setup", clock=time.time)
     spool.append(
@@ -44,74 +117,39 @@ def _tell(paths: Paths, deployment: Deployment) -> None:
     spool.close()
 
 
-def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> Path:
-    """The file that the live version's base is served from; where it cannot be read, the one that
-    the settings name, if it is the same.
-
-    Raises SettingsError where the settings name another base by now: versions of one base say
-    nothing about another.
-    """
-    base = deployment.release(f"{parse_version(deployment.live).major}.0.0")
-    if found := served_file(server, base.model):
-        return found
-    place = base_file(settings, server)
-    if base.base_digest and sha256_of(place) != base.base_digest:
-        what = f"{place} is not the base of the live version {deployment.live}."
-        raise SettingsError(
-            what, "Run `qi-learn init` to begin with the new base, or name the old one again."
-        )
-    return place
-
-
-def _source(settings: Settings, backend: ModelServer, server: Ollama) -> BaseSource:
-    if settings.serve.base and not backend.engine:
-        return BaseSource(
-            settings.serve.base,
-            None,
-            (server.weights(settings.serve.base) or "").rpartition("sha256-")[2][:64],
-            {},
-        )
+def base_source(settings: Settings, model_server: ModelServer, server: Ollama) -> BaseSource:
+    """What the settings name as the base."""
+    if settings.serve.base and not model_server.engine:
+        weights = server.weights(settings.serve.base) or ""
+        return BaseSource(settings.serve.base, None, weights.rpartition("sha256-")[2][:64], {})
     gguf = base_file(settings, server)
     return BaseSource("", gguf, sha256_of(gguf), modelfile_for(None, "default").as_create())
 
 
-def _answer_for(settings: Settings, backend: ModelServer) -> tuple[str, ...]:
+def answered_names(settings: Settings, model_server: ModelServer) -> tuple[str, ...]:
     """The names that the live version answers for: the setting, else the base's own."""
     return settings.gateway.answer_for or (
-        (settings.serve.base,) if settings.serve.base and not backend.engine else ()
+        (settings.serve.base,) if settings.serve.base and not model_server.engine else ()
     )
 
 
-def ensure_base(
-    paths: Paths, settings: Settings, backend: ModelServer, *, now: float
-) -> Deployment:
-    """Version 1.0.0 where it is missing; else routes and alias as the journal wants them, and no
-    candidates left over from runs that have ended.
+def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> Path:
+    """The file that the live version's base is served from; if it cannot be read, the one that the
+    settings name, provided it is the same.
 
-    Raises ServerError where the server does not answer.
+    Raises SettingsError if the settings name another base by now: versions of one base say nothing
+    about another.
     """
-    with Ollama(backend.url) as server:
-        there = paths.deploy.exists()
-        source = BaseSource() if there else _source(settings, backend, server)
-        deployment = base_version.ensure_base(
-            paths,
-            server,
-            source,
-            alias=settings.serve.alias,
-            answer_for=_answer_for(settings, backend),
-            store=backend.model_store,
-            now=now,
+    base = deployment.release(f"{parse_version(deployment.live).major}.0.0")
+    if served := served_file(server, base.model):
+        return served
+    path = base_file(settings, server)
+    if base.base_digest and sha256_of(path) != base.base_digest:
+        raise SettingsError(
+            f"{path} is not the base of the live version {deployment.live}.",
+            "Run `qi-learn init` to begin with the new base, or name the old one again.",
         )
-        if not there:
-            _tell(paths, deployment)
-        going_on = [
-            candidate_model(settings.serve.alias, run.run_id)
-            for run in run_directories(paths.runs)
-            if not run.ended
-        ]
-        for name in drop_candidates(server, settings.serve.alias, keep=going_on):
-            logger.info("deleted %s, left over from a run that has ended", name)
-    return deployment
+    return path
 
 
 def learned_runs(paths: Paths) -> tuple[str, ...]:

@@ -1,13 +1,13 @@
 """The daemon in the background: start it and wait until it accepts, find it, stop it.
 
 The lock says whether there is one (the kernel lets go of it when its holder dies), `daemon.json`
-says where it listens. A file without a lock, or of a process that is gone, counts for nothing.
+says at which addresses it listens. A file without a lock, or of a process that is gone, counts for
+nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn import codec
+from qi_learn.daemon.lock import locked as locked  # part of finding the daemon
 from qi_learn.daemon.supervisor import open_log, python
 from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, QiError
 from qi_learn.paths import Paths
@@ -33,7 +34,7 @@ _LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class DaemonState:
-    """What a running daemon says of itself in `daemon.json`."""
+    """What a running daemon writes about itself to `daemon.json`."""
 
     pid: int
     gateway: str
@@ -41,7 +42,7 @@ class DaemonState:
     server: str
     """The serving API behind the gateway."""
     engine: bool
-    """True where that is the embedded engine."""
+    """Whether that is the embedded engine."""
     started: float
 
 
@@ -57,30 +58,14 @@ def running(paths: Paths) -> DaemonState | None:
     return state
 
 
-def locked(paths: Paths) -> bool:
-    """Whether some process is the daemon now (holds the store lock)."""
-    try:
-        fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(fd)
-
-
 def start(paths: Paths) -> DaemonState:
-    """Starts the daemon unless it runs or is just being started, and waits until it accepts.
+    """Start the daemon unless it runs or is just being started, and wait until it accepts.
 
-    Raises QiError with its last words and its exit code where it does not come up, Busy while
+    Raises QiError with its last words and its exit code if it does not come up, Busy while
     `qi-learn train --now` is the daemon.
     """
     log = paths.ensure().logs / "daemon.log"
-    said = log.stat().st_size if log.exists() else 0
+    log_size = log.stat().st_size if log.exists() else 0
     process: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -88,7 +73,7 @@ def start(paths: Paths) -> DaemonState:
             return _with_gateway(state)
         if process is not None and process.poll() is not None:
             if not locked(paths):
-                raise _not_started(process.returncode, log, said)
+                raise _not_started(process.returncode, log, log_size)
             process = None  # another one was quicker: wait for that
         elif process is None and not locked(paths):
             process = _spawn(log)
@@ -100,9 +85,9 @@ def start(paths: Paths) -> DaemonState:
 
 
 def stop(paths: Paths) -> bool:
-    """Asks the daemon to stop and waits for it; False where none was running.
+    """Ask the daemon to stop and wait until it has; False if none was running.
 
-    Raises DaemonError where it does not stop.
+    Raises DaemonError if it does not stop.
     """
     if not locked(paths):
         return False
@@ -125,9 +110,8 @@ def stop(paths: Paths) -> bool:
 
 def _spawn(log: Path) -> subprocess.Popen[bytes]:
     home = os.environ.get("QI_LEARN_HOME")
-    moved = (
-        {"QI_LEARN_HOME": str(Path(home).expanduser().absolute())} if home else {}
-    )  # its working directory is another
+    # its working directory is another, so the home's path must be absolute
+    absolute = {"QI_LEARN_HOME": str(Path(home).expanduser().absolute())} if home else {}
     with open_log(log) as out:
         return subprocess.Popen(
             python("qi_learn", "daemon"),
@@ -136,7 +120,7 @@ def _spawn(log: Path) -> subprocess.Popen[bytes]:
             stderr=out,
             start_new_session=True,
             cwd="/",
-            env=os.environ | moved,
+            env=os.environ | absolute,
         )
 
 
@@ -149,10 +133,10 @@ def _with_gateway(state: DaemonState) -> DaemonState:
     return state
 
 
-def _not_started(exit_code: int, log: Path, said: int) -> QiError:
+def _not_started(exit_code: int, log: Path, log_size: int) -> QiError:
     """What the daemon wrote of its end, as the error it was."""
     with log.open("rb") as file:
-        file.seek(said if said <= log.stat().st_size else 0)
+        file.seek(log_size if log_size <= log.stat().st_size else 0)
         words = file.read().decode("utf-8", "replace").splitlines()
     own = next(
         (i for i, line in enumerate(words) if line.startswith("qi-learn: ")), max(0, len(words) - 4)
@@ -176,19 +160,19 @@ _ADDRESS_LIMIT = 100
 
 
 def call(socket_path: Path, request: Mapping[str, Any], *, timeout: float = 10.0) -> dict[str, Any]:
-    """Asks the daemon; `timeout`: seconds of silence to bear.
+    """The daemon's answer to a request; `timeout`: seconds of silence to bear.
 
-    Raises DaemonError where it is not running or does not answer, and what it refused with (a
-    QiError with its exit code).
+    Raises DaemonError if it is not running or does not answer, and what it refused with (a QiError
+    with its exit code).
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(timeout)
-            with _short_address(socket_path) as address:
+            with short_address(socket_path) as address:
                 link.connect(address)
             link.sendall(json.dumps({"protocol": PROTOCOL, **request}).encode("ascii") + b"\n")
             with link.makefile("rb") as lines:
-                answer = _object(lines.readline(LIMIT + 1))
+                answer = read_line(lines.readline(LIMIT + 1))
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         raise DaemonError("The daemon is not running.", START) from error
     except (OSError, ValueError) as error:
@@ -207,7 +191,7 @@ def refusal(error: QiError) -> dict[str, Any]:
     return {"error": error.what, "todo": error.hint, "exit_code": error.exit_code}
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def read_line(line: bytes) -> dict[str, Any]:
     """The JSON object in a whole line. Raises ValueError."""
     if len(line) > LIMIT:
         raise ValueError(f"longer than {LIMIT >> 20} MiB")
@@ -225,10 +209,8 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _short_address(path: Path) -> Iterator[str]:
-    """The path as an address; on Linux through /proc/self/fd where it is longer than an address may
-    be.
-    """
+def short_address(path: Path) -> Iterator[str]:
+    """The path as an address; on Linux through /proc/self/fd if it is too long for an address."""
     if len(os.fsencode(path)) < _ADDRESS_LIMIT or sys.platform != "linux":
         yield str(path)
         return

@@ -1,11 +1,10 @@
 """The daemon's door: a unix socket in the runtime directory, one JSON line in, one JSON line out,
 then the connection ends.
 
-Only the same user may speak (the peer's uid is checked where the system tells it, the socket is
-0600 in a 0700 directory). A thread a connection, so that a slow or silent client keeps nobody else
+Only the same user may speak (the peer's uid is checked if the system tells it, the socket is 0600
+in a 0700 directory). Each connection has a thread, so that a slow or silent client keeps no other
 waiting; whatever a client sends, the door stays open. Nothing but starting a cycle and stopping
-needs the daemon, so callers treat `DaemonError` as "not running" and go on without it where they
-can.
+needs the daemon, so callers treat `DaemonError` as "not running" and go on without it if they can.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qi_learn.daemon.client import LIMIT, PROTOCOL, RESTART, _object, _short_address, refusal
+from qi_learn.daemon.client import LIMIT, PROTOCOL, RESTART, read_line, refusal, short_address
 from qi_learn.errors import DaemonError, QiError
 
 logger = logging.getLogger(__name__)
 _SILENCE = 5.0
-"""Seconds a client may keep a connection open without a byte."""
+"""Seconds that a client may keep a connection open without a byte."""
 
 Answer = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
 class Control:
-    """Listens in threads of its own. `answer(request)` runs there: it must be thread-safe, and says
-    no by raising a QiError.
+    """Listens in threads of its own. `answer(request)` runs there: it must be thread-safe, and
+    refuses by raising a QiError.
 
-    The caller holds the daemon lock: a socket that is there already belongs to nobody. Raises
-    DaemonError where none can be made.
+    The caller holds the daemon lock: a socket that is there already belongs to no living process.
+    Raises DaemonError if none can be made.
     """
 
     def __init__(self, path: Path, answer: Answer) -> None:
@@ -45,7 +44,7 @@ class Control:
         self._server = _Server(answer)
         try:
             path.unlink(missing_ok=True)
-            with _short_address(path) as address:
+            with short_address(path) as address:
                 self._server.socket.bind(address)
             path.chmod(0o600)
             self._server.server_activate()
@@ -61,7 +60,7 @@ class Control:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops listening and removes the socket; an answer under way is not waited for."""
+        """Stop listening and remove the socket; an answer under way is not waited for."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -78,7 +77,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__("", _Connection, bind_and_activate=False)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """In place of a traceback on the terminal.
+        """Log it, in place of a traceback on the terminal.
 
         A client that left or said nothing is no fault.
         """
@@ -103,7 +102,7 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def _reply(self, line: bytes) -> Mapping[str, Any]:
         try:
-            request = _object(line)
+            request = read_line(line)
         except ValueError as error:
             return {"error": f"The request is no line of JSON: {error}."}
         if request.get("protocol") != PROTOCOL:

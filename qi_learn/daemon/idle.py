@@ -1,13 +1,14 @@
-"""Is this a moment at which learning disturbs nobody? Every answer is a reason, for `status`.
+"""Is this a moment at which learning does not disturb the user? Every answer is a reason, for
+`status`.
 
-Idle is: for some minutes no request through the gateway and no change in a watched project (nor has
-the daemon just started: then nobody has seen yet what the user does), and the machine has little
-else to do. Who works all day is not waited for without end: after `idle.longest_wait` a cycle
-starts all the same, and gives way between its steps. Only the battery is never emptied, unless the
-settings say so.
+Idle means: for some minutes no request through the gateway and no change in a watched project (nor
+has the daemon just started: then it has not seen yet what the user does), and the machine has
+little else to do. A user who works all day is not waited for without end: after `idle.longest_wait`
+a cycle starts all the same, and gives way between its steps. Only the battery is never emptied,
+unless the settings say so.
 
-Since when a cycle waits is in a file, so that a daemon that is stopped every evening does not begin
-to wait anew every morning.
+The time since which a cycle waits is in a file, so that a daemon that is stopped every evening does
+not begin to wait anew every morning.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from qi_learn.settings import Settings
 
 @dataclass(slots=True)
 class IdleGate:
-    """Holds since when a cycle waits; everything else is looked at anew."""
+    """Holds the time since which a cycle waits; everything else is looked at anew."""
 
     paths: Paths
     settings: Settings
     started: float
-    """When the daemon started."""
+    """The time at which the daemon started."""
     supplies: Path = machine.SUPPLIES
 
     def blocked_by(self, now: float, *, edited: float) -> str:
-        """Why a cycle that could start should not start now; empty where it should.
+        """The reason why a cycle that could start should not start now; empty if it should.
 
-        `edited`: when a watched project last changed.
+        `edited`: the time at which a watched project last changed.
         """
         since = self._since(now)
         reason = self._reason(now, edited)
@@ -46,7 +47,7 @@ class IdleGate:
         return f"{reason}; at the latest in {span(left)}" if reason and left > 0 else ""
 
     def over(self) -> None:
-        """Nothing waits any more: a cycle has started, or it need not."""
+        """Note that no cycle waits any more: it has started, or it need not."""
         self.paths.waiting.unlink(missing_ok=True)
 
     @property
@@ -62,7 +63,10 @@ class IdleGate:
         if quiet < idle.minutes * 60:
             return f"a request was answered {_ago(quiet)} (idle.minutes = {idle.minutes:g})"
         if -AHEAD <= now - edited < idle.minutes * 60:
-            return f"a file of a watched project changed {_ago(now - edited)} (idle.minutes = {idle.minutes:g})"
+            return (
+                f"a file of a watched project changed {_ago(now - edited)} "
+                f"(idle.minutes = {idle.minutes:g})"
+            )
         if -AHEAD <= now - self.started < idle.minutes * 60:
             return (
                 f"the daemon started {_ago(now - self.started)} (idle.minutes = {idle.minutes:g})"
@@ -75,7 +79,7 @@ class IdleGate:
         return not self.settings.idle.battery and machine.on_battery(self.supplies)
 
     def _since(self, now: float) -> float:
-        """Since when the cycle waits: from now on, where it does not yet or a clock was set back."""
+        """The time since which the cycle waits: now, if it does not yet or a clock was set back."""
         try:
             since = float(json.loads(self.paths.waiting.read_text(encoding="utf-8"))["since"])
         except (OSError, ValueError, TypeError, KeyError):

@@ -1,9 +1,9 @@
 """Child processes that the daemon keeps alive: gateway and engine.
 
-A child says that it accepts by renaming its ready file (`{"url", "pid"}`) into place; one that dies
-is started again, sooner or later by how often it died in a row, and on the port it had, so that
-whoever knows its URL need not be told. It is given our pid and leaves when we are gone: a killed
-daemon leaves nobody behind.
+A child says that it accepts by renaming its ready file (`{"url", "pid"}`) into place. One that dies
+is started again, sooner or later by how often it died in a row, and on the port it had, so that its
+URL stays valid. It is given our pid and leaves when we are gone: a killed daemon leaves no process
+behind.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from qi_learn.errors import DaemonError, ToolMissing
+from qi_learn.outside.installation import how_to_add
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings
 
@@ -33,17 +34,17 @@ LOG_LIMIT = 8 << 20
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """`python -m MODULE`, without the working directory on the import path: a project's own
-    `types.py` must not stand in for the library's.
+    """The command `python -m MODULE`, without the working directory on the import path: a project's
+    own `types.py` must not stand in for the library's.
     """
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
-def open_log(place: Path) -> BinaryIO:
+def open_log(file: Path) -> BinaryIO:
     """A log file (0600) to append to; one over 8 MiB is first put aside as `<name>.1`."""
-    if place.exists() and place.stat().st_size > LOG_LIMIT:
-        place.replace(place.with_name(f"{place.name}.1"))
-    return open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
+    if file.exists() and file.stat().st_size > LOG_LIMIT:
+        file.replace(file.with_name(f"{file.name}.1"))
+    return open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
 
 
 class SupervisedProcess:
@@ -73,12 +74,12 @@ class SupervisedProcess:
 
     @property
     def url(self) -> str | None:
-        """Where it listens; None while it does not."""
+        """The URL on which it listens; None while it does not."""
         if self._process is None or self._process.poll() is not None:
             return None
         try:
-            said = json.loads(self._ready.read_text(encoding="utf-8"))
-            pid, url = said["pid"], str(said["url"])
+            ready = json.loads(self._ready.read_text(encoding="utf-8"))
+            pid, url = ready["pid"], str(ready["url"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
         if pid != self._process.pid:
@@ -88,11 +89,11 @@ class SupervisedProcess:
 
     @property
     def starts(self) -> int:
-        """How many times in a row it had to be started."""
+        """The number of times in a row that it had to be started."""
         return self._starts
 
     def start(self) -> None:
-        """Starts it (again)."""
+        """Start it, for the first time or again."""
         self._ready.unlink(missing_ok=True)
         again = ["--port", str(self._port)] if self._port and "--port" in self._arguments else []
         command = python(
@@ -105,8 +106,8 @@ class SupervisedProcess:
             str(os.getpid()),
         )
         with open_log(self._log) as log:
-            # of its own session: a Ctrl-C in the terminal is for us, and we decide what becomes of
-            # it
+            # a session of its own: a Ctrl-C in the terminal is for us, and we decide what becomes
+            # of it
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -115,9 +116,7 @@ class SupervisedProcess:
         logger.info("started %s (pid %d)", self.module, self._process.pid)
 
     def watch(self) -> None:
-        """Starts it again where it died, once its back-off has passed; called from the daemon's
-        loop.
-        """
+        """Start it again if it died and its back-off has passed; called from the daemon's loop."""
         if self._process is None:
             return
         lived = time.monotonic() - self._started
@@ -133,9 +132,9 @@ class SupervisedProcess:
             self.start()
 
     def wait_ready(self, seconds: float) -> str:
-        """The URL once it accepts.
+        """Wait until it accepts, and return its URL.
 
-        Raises DaemonError with the end of its log where it does not in time.
+        Raises DaemonError with the end of its log if it does not in time.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -158,7 +157,7 @@ class SupervisedProcess:
             return ""
 
     def stop(self, seconds: float = 10.0) -> None:
-        """SIGTERM, then SIGKILL."""
+        """Stop it by SIGTERM, then by SIGKILL."""
         if self._process is None:
             return
         self._process.terminate()
@@ -172,28 +171,32 @@ class SupervisedProcess:
 
 
 ENGINE_SECONDS = 60.0
+"""How long the engine may take to load its library and look through its models."""
+GATEWAY_SECONDS = 20.0
+
+
+def gateway_process(paths: Paths, upstream: str) -> SupervisedProcess:
+    """The gateway's process in front of the server `upstream`, not started yet."""
+    return SupervisedProcess(
+        "qi_learn.gateway",
+        ["--upstream", upstream],
+        ready=paths.state / "gateway.ready",
+        log=paths.logs / "gateway.log",
+    )
 
 
 def engine_process(paths: Paths, settings: Settings) -> SupervisedProcess:
     """The engine's process, not started yet.
 
-    Raises ToolMissing where llama-cpp-python is not installed.
+    Raises ToolMissing if llama-cpp-python is not installed.
     """
     if importlib.util.find_spec("llama_cpp") is None:
         raise ToolMissing(
             "The embedded engine needs llama-cpp-python, which is not installed.",
-            'pip install "qi-learn[embedded]", or name an Ollama model in serve.base.',
+            f"{how_to_add('embedded')}; or name an Ollama model in serve.base.",
         )
-    arguments = [
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--models",
-        str(paths.models),
-        "--context",
-        str(settings.serve.context),
-    ]
+    arguments = ["--host", "127.0.0.1", "--port", "0"]
+    arguments += ["--models", str(paths.models), "--context", str(settings.serve.context)]
     return SupervisedProcess(
         "qi_learn.engine",
         arguments,

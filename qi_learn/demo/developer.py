@@ -1,5 +1,5 @@
-"""Plays a developer: asks the served model for a function, pastes the answer, then does what the
-real author did and commits it.
+"""A developer who is played: asks the served model for a function, pastes the answer, then does
+what the real author did and commits it.
 
 Nothing is injected: the question goes through the gateway by the public `ollama` client, the files
 are written and committed in a git working copy, commands and ratings go through the command line.
@@ -25,7 +25,7 @@ from qi_learn.bench.functions import (
     written,
 )
 from qi_learn.code_text import code_blocks, similarity
-from qi_learn.demo.home import ANSWER_TOKENS, DemoHome
+from qi_learn.demo.home import DemoHome
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import open_store
 
@@ -35,15 +35,15 @@ SEEN_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Worked:
-    """One function asked for and what came of it."""
+class FunctionWork:
+    """One function that was asked for, and its outcome."""
 
     function: DemoFunction
     answer: str
     similarity: float
     """Of the answer's code to the author's."""
     pasted: bool
-    """False where the answer had no code to paste."""
+    """False if the answer had no code to paste."""
     seconds: float
 
 
@@ -57,11 +57,15 @@ class Developer:
         self._count = 0
 
     def work_on(
-        self, session: DemoSession, *, enough: Callable[[], bool], seen: Callable[[Worked], None]
+        self,
+        session: DemoSession,
+        *,
+        enough: Callable[[], bool],
+        seen: Callable[[FunctionWork], None],
     ) -> None:
-        """One module, function by function, until `enough`.
+        """Write one module, function by function, until `enough()`.
 
-        A session is one module: the header says so to the gateway.
+        A session is one module, and the header names it to the gateway.
         """
         client = ollama.Client(
             host=self._gateway,
@@ -71,9 +75,9 @@ class Developer:
             },
         )
         file = session.asked[0].file
-        place = self._home.work / file
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(
+        path = self._home.work / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
             skeleton((self._root / file).read_bytes().decode("utf-8", "replace"), session.asked),
             encoding="utf-8",
         )
@@ -81,46 +85,45 @@ class Developer:
         for function in session.asked:
             if enough():
                 return
-            seen(self._write(client, function, place))
-        self._home.qi_learn(
-            "run", "--", sys.executable, "-m", "py_compile", file, check=False
-        )  # its exit code is the compiler's, and evidence
+            seen(self._write(client, function, path))
+        # its exit code is the compiler's, and evidence
+        self._home.qi_learn("run", "--", sys.executable, "-m", "py_compile", file, check=False)
 
-    def _write(self, client: ollama.Client, function: DemoFunction, place: Path) -> Worked:
-        began = time.time()
+    def _write(self, client: ollama.Client, function: DemoFunction, path: Path) -> FunctionWork:
+        started = time.time()
         answer = self._ask(client, function)
         blocks = code_blocks(answer)
-        before = place.read_text(encoding="utf-8")
+        before = path.read_text(encoding="utf-8")
         if blocks:
-            place.write_text(with_function(before, function, blocks[0].text), encoding="utf-8")
-            self._wait_seen(began)
-        place.write_text(with_function(before, function, written(function)), encoding="utf-8")
+            path.write_text(with_function(before, function, blocks[0].text), encoding="utf-8")
+            self._wait_seen(started)
+        path.write_text(with_function(before, function, written(function)), encoding="utf-8")
         self._commit(function.file, f"Write {function.name}")
         alike = similarity(blocks[0].text, function.source) if blocks else 0.0
         self._count += 1
         if self._count % RATE_EVERY == 0:
             self._home.qi_learn("rate", "last", str(1 + round(4 * alike)))
-        return Worked(function, answer, alike, bool(blocks), time.time() - began)
+        return FunctionWork(function, answer, alike, bool(blocks), time.time() - started)
 
     def _ask(self, client: ollama.Client, function: DemoFunction) -> str:
         parts = client.chat(
             model=self._home.alias,
             messages=[{"role": "user", "content": prompt_for(function)}],
-            options={"temperature": 0, "num_predict": ANSWER_TOKENS},
+            options={"temperature": 0, "num_predict": self._home.size.answer_tokens},
             stream=True,
         )
         return "".join(part.message.content or "" for part in parts)
 
-    def _wait_seen(self, began: float) -> None:
-        """Until the daemon has seen the pasted answer in the file, or a few seconds have passed (it
-        may not recognise it: then nothing is learned from it).
+    def _wait_seen(self, started: float) -> None:
+        """Wait until the daemon has seen the pasted answer in the file, or `SEEN_SECONDS` have
+        passed: it may not recognise the answer, and then nothing is learned from it.
         """
         deadline = time.monotonic() + SEEN_SECONDS
         while time.monotonic() < deadline:
             time.sleep(0.1)
             with open_store(self._home.paths.database, readonly=True) as store:
                 newest = turns.newest_turn(store, None, before=time.time())
-                if newest is None or turns.load_turn(store, newest).started < began - 0.5:
+                if newest is None or turns.load_turn(store, newest).started < started - 0.5:
                     continue
                 if any(s.state != "waiting" for s in feedback.suggestions_of(store, newest)):
                     return

@@ -1,4 +1,4 @@
-"""The demonstration's throw-away home: its own configuration, data and working copy; the user's own
+"""The demonstration's throw-away home: its own configuration, data and working copy. The user's own
 are never touched.
 
 Everything the demonstration does to qi-learn goes through its front doors: the command line as a
@@ -18,19 +18,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from qi_learn.demo.size import DemoSize
 from qi_learn.errors import QiError, ToolMissing
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
-from qi_learn.settings import Settings, load_settings
+from qi_learn.settings import Settings
+from qi_learn.settings_file import load_settings
 
-OVERRIDES: Mapping[str, Mapping[str, object]] = {
-    "gateway": {"port": 0},
-    "capture": {"settle": 2.0},
-    "train": {"min_interactions": 60, "training_interval": 0.0},
-    "gate": {"min_examples": 25, "answer_tokens": 64, "execute": 8},
-    "idle": {"minutes": 0.0, "quiet": 0.0, "battery": True},
-}
-ANSWER_TOKENS = 64
 OLLAMA_ALIAS = "qi-demo"
 
 
@@ -41,6 +35,7 @@ class DemoHome:
     """
 
     root: Path
+    size: DemoSize
     paths: Paths
     settings: Settings
     env: Mapping[str, str]
@@ -55,9 +50,9 @@ class DemoHome:
         return self.settings.serve.alias
 
     def qi_learn(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """The command line, as a user runs it in the working copy.
+        """Run the command line as a user does in the working copy.
 
-        Raises QiError with what it said where it fails.
+        Raises QiError with its message if it fails and `check` is true.
         """
         done = subprocess.run(
             [sys.executable, "-m", "qi_learn", *arguments],
@@ -76,8 +71,10 @@ class DemoHome:
         return done
 
     def git(self, *arguments: str) -> str:
-        """git in the working copy, with the demonstration's own name and none of the user's
-        settings.
+        """Run git in the working copy, with the demonstration's own name and none of the user's
+        settings, and return what it printed.
+
+        Raises QiError if it fails.
         """
         done = subprocess.run(
             ["git", *arguments],
@@ -95,7 +92,7 @@ class DemoHome:
         return done.stdout
 
     def remove(self) -> None:
-        """Stops what runs and deletes everything, also what was made on a real Ollama."""
+        """Stop what runs and delete everything, also what was made on a real Ollama."""
         try:
             self.qi_learn("daemon", "stop", check=False)
             if self.settings.serve.backend == "ollama":
@@ -104,10 +101,10 @@ class DemoHome:
             shutil.rmtree(self.root, ignore_errors=True)
 
 
-def make_home(ollama: str | None, base_gguf: Path) -> DemoHome:
-    """A new home with the overrides of the demonstration; `ollama` names a real server to work on.
+def make_home(size: DemoSize, ollama: str | None, base_gguf: Path) -> DemoHome:
+    """Make a home with the overrides of the demonstration; `ollama` names a real server to work on.
 
-    Raises ToolMissing without git.
+    Raises ToolMissing if git is not installed.
     """
     if shutil.which("git") is None:
         raise ToolMissing(
@@ -118,38 +115,42 @@ def make_home(ollama: str | None, base_gguf: Path) -> DemoHome:
         _remove_models(ollama)  # left behind by a demonstration that was killed
     root = Path(tempfile.mkdtemp(prefix="qi-learn-demo-"))
     paths = Paths.under(root).ensure()
-    tables = {section: dict(values) for section, values in OVERRIDES.items()}
-    tables["serve"] = (
-        {"backend": "embedded"}
-        if ollama is None
-        else {
-            "backend": "ollama",
-            "ollama": ollama,
-            "alias": f"{OLLAMA_ALIAS}:latest",
-            "base_gguf": str(base_gguf),
-        }
-    )
+    tables = {**size.overrides, "serve": _serve_table(ollama, base_gguf)}
     paths.settings_file.write_text(_toml(tables), encoding="utf-8")
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("QI_LEARN", "GIT_"))}
-    env |= {
-        "QI_LEARN_HOME": str(root),
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_SYSTEM": os.devnull,
-    }
-    env |= {
-        f"GIT_{who}_{what}": value
-        for who in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "qi-learn demo"), ("EMAIL", "demo@localhost"))
-    }
-    home = DemoHome(root, paths, load_settings(paths.settings_file, env), env)
+    env = _environment(root)
+    home = DemoHome(root, size, paths, load_settings(paths.settings_file, env), env)
     home.work.mkdir()
     home.git("init", "-q", "-b", "main")
     home.git("commit", "-q", "--allow-empty", "-m", "Begin")
     return home
 
 
+def _serve_table(ollama: str | None, base_gguf: Path) -> Mapping[str, object]:
+    if ollama is None:
+        return {"backend": "embedded"}
+    return {
+        "backend": "ollama",
+        "ollama": ollama,
+        "alias": f"{OLLAMA_ALIAS}:latest",
+        "base_gguf": str(base_gguf),
+    }
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """The user's environment with this home, and without the user's settings of ours or of git."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("QI_LEARN", "GIT_"))}
+    env |= {
+        "QI_LEARN_HOME": str(root),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+    }
+    for role in ("AUTHOR", "COMMITTER"):
+        env |= {f"GIT_{role}_NAME": "qi-learn demo", f"GIT_{role}_EMAIL": "demo@localhost"}
+    return env
+
+
 def _remove_models(url: str) -> None:
-    """Deletes what a demonstration made on a real Ollama: names of the forms that it gives, and
+    """Delete what a demonstration made on a real Ollama: names of the forms that it gives, and
     nothing else.
     """
     with Ollama(url) as server:
@@ -161,20 +162,10 @@ def _remove_models(url: str) -> None:
                 server.delete(model.name)
 
 
-def overrides_text() -> str:
-    """The overrides in words, for the start of the demonstration."""
-    return ", ".join(
-        f"{section}.{key} = {value}"
-        for section, values in OVERRIDES.items()
-        for key, value in values.items()
-    )
-
-
 def _toml(tables: Mapping[str, Mapping[str, object]]) -> str:
+    """The tables as TOML, which writes numbers, texts and booleans as JSON does."""
     lines: list[str] = []
     for section, values in tables.items():
         lines.append(f"[{section}]")
-        lines += [
-            f"{key} = {json.dumps(value)}" for key, value in values.items()
-        ]  # TOML writes numbers, texts and booleans as JSON does
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"

@@ -1,5 +1,5 @@
-"""What the demonstration measures besides the gate: functions that were never asked for, and
-general code, under two versions' own files.
+"""What the demonstration measures besides the gate: functions that were never asked for, under two
+versions' own files and in their answers.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ from qi_learn.gate.measure import measure_behaviour, measure_nll
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.outside.ollama_parallel import side_by_side
 from qi_learn.records import Behaviour, Example, SuiteNll
-from qi_learn.stats import evenly, mean_interval, paired_interval
-
-ASKED = 12
-"""How many held-out functions are also asked for: an answer takes a second."""
+from qi_learn.stats import mean_interval, paired_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +28,12 @@ class SuiteChange:
     after: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.before:.3f} to {self.after:.3f} "
+            f"(difference {self.low:+.3f} to {self.high:+.3f})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,12 @@ class AnswerChange:
 def held_out_examples(
     functions: Sequence[DemoFunction], server: Ollama, model: str, vocabulary: Tokenizer
 ) -> tuple[Example, ...]:
-    """The functions as questions with the author's code, in a fence, as the answer; functions that
-    do not fit the vocabulary's text are left out.
+    """The functions as questions with the author's code, in a fence, as the answer.
+
+    A function whose text the vocabulary cannot write is left out.
     """
-    found = [_example(f, server, model, vocabulary) for f in functions]
-    return tuple(e for e in found if e is not None)
+    examples = [_example(f, server, model, vocabulary) for f in functions]
+    return tuple(e for e in examples if e is not None)
 
 
 def _example(
@@ -86,18 +90,20 @@ def _example(
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """NLL of held-out functions under versions of the demonstration's server; a version is measured
-    once on each function.
+    """NLL of held-out functions under versions of the demonstration's server.
+
+    A version is measured once on each function.
     """
 
     base: Path
     context: int
-    known: Path
+    cache: Path
+    """The directory of what was measured before."""
 
     def change(
         self, server: Ollama, examples: Sequence[Example], before: str, after: str
     ) -> SuiteChange:
-        """Both versions on the same functions."""
+        """The change from one version to the other, on the same functions."""
         first, second = (self._nll(server, examples, model) for model in (before, after))
         differences = [b - a for a, b in zip(first.nll, second.nll, strict=True)]
         interval = paired_interval(differences, [float(t) for t in first.tokens], first.units)
@@ -106,7 +112,7 @@ class HeldOut:
     def _nll(self, server: Ollama, examples: Sequence[Example], model: str) -> SuiteNll:
         path = served_file(server, model) or self.base
         return measure_nll(
-            path, "held out", examples, max_tokens=10**9, context=self.context, cache=self.known
+            path, "held out", examples, max_tokens=10**9, context=self.context, cache=self.cache
         )
 
 
@@ -119,26 +125,23 @@ def compare_answers(
     answer_tokens: int,
     at_once: int,
 ) -> AnswerChange:
-    """Both served models asked for the same functions, greedy; `at_once`: how many of them at a
-    time.
-    """
-    asked = evenly(examples, ASKED)
-    series = [
-        partial(measure_behaviour, model=model, examples=asked, answer_tokens=answer_tokens)
+    """Both served models' greedy answers on the same functions, `at_once` models at a time."""
+    questions = [
+        partial(measure_behaviour, model=model, examples=examples, answer_tokens=answer_tokens)
         for model in (before, after)
     ]
-    first, second = side_by_side(server, series, at_once=at_once)
+    first, second = side_by_side(server, questions, at_once=at_once)
     interval = mean_interval(
         [b - a for a, b in zip(first.similarity, second.similarity, strict=True)]
     )
-    best = max(range(len(asked)), key=lambda i: second.similarity[i] - first.similarity[i])
+    best = max(range(len(examples)), key=lambda i: second.similarity[i] - first.similarity[i])
     return AnswerChange(
         _mean(first),
         _mean(second),
         interval.low,
         interval.high,
-        len(asked),
-        (asked[best].kept_code, first.answers[best], second.answers[best]),
+        len(examples),
+        (examples[best].kept_code, first.answers[best], second.answers[best]),
     )
 
 

@@ -1,5 +1,5 @@
-"""Where no version shipped, the demonstration still shows the way back: from a repack of the live
-version's own weights, said so.
+"""The way back if no version shipped: from a repack of the live version's own weights, and the
+demonstration says so.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from qi_learn.outside.ollama_names import parse_name
 from qi_learn.records import Release
 
 
-def repack_live(home: DemoHome, backend: ModelServer) -> str:
-    """Makes the live version's weights live again under the next patch number; the version."""
+def repack_live(home: DemoHome, model_server: ModelServer) -> str:
+    """Make the live version's weights live again under the next patch number, and return that."""
     live = load_deployment(home.paths).live_release
     now = time.time()
-    name = str(
-        parse_name(home.alias).tagged("repack")
-    )  # no candidate's name: the daemon clears those away
-    with Ollama(backend.url) as server:
+    # not a candidate's name: the daemon clears those away
+    name = str(parse_name(home.alias).tagged("repack"))
+    with Ollama(model_server.url) as server:
         server.copy(live.model, name)
         done = promote(
             home.paths,
@@ -37,7 +36,7 @@ def repack_live(home: DemoHome, backend: ModelServer) -> str:
                 parent=live.version,
                 adapter=live.adapter,
             ),
-            store=backend.model_store,
+            store=model_server.model_store,
             keep=home.settings.serve.keep,
         )
     return done.release.version

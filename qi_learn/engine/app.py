@@ -63,7 +63,7 @@ def build_app(engine: Engine) -> web.Application:
             web.post("/v1/completions", v1_completions),
             web.get("/v1/models", v1_models, allow_head=False),
             web.get("/v1/models/{name:.+}", v1_model, allow_head=False),
-            *(web.post(path, _refusal(status, text)) for path, (status, text) in _REFUSED.items()),
+            *(web.post(path, _refusal(status, text)) for path, (status, text) in REFUSED.items()),
         ]
     )
     return app
@@ -74,7 +74,7 @@ _NO_PULL = (
     "the embedded engine fetches nothing from the network; upload a GGUF (/api/blobs) and create "
     "the model from it"
 )
-_REFUSED = {
+REFUSED = {
     "/api/embed": (501, _NO_EMBEDDINGS),
     "/api/embeddings": (500, _NO_EMBEDDINGS),
     "/v1/embeddings": (501, _NO_EMBEDDINGS),

@@ -32,7 +32,8 @@ from qi_learn.gateway.routes import RouteFile
 from qi_learn.loopback import ADDRESSES
 from qi_learn.outside.process import leave_with
 from qi_learn.paths import Paths, replace_file
-from qi_learn.settings import Settings, load_settings
+from qi_learn.settings import Settings
+from qi_learn.settings_file import load_settings
 
 logger = logging.getLogger(__name__)
 HEAD_LIMIT = 256 * 1024

@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from qi_learn.errors import ModelError, QiError, ToolMissing
 from qi_learn.outside.ggml_types import row_bytes, type_number
-
-INSTALL = 'Install it: pip install "qi-learn[embedded]"'
+from qi_learn.outside.installation import how_to_add
 
 
 def quantize(values: NDArray[np.float32], type_name: str) -> NDArray[np.uint8]:
@@ -127,7 +126,8 @@ def load_in_child(path: Path, *, timeout: float = 600.0) -> None:
     """
     if importlib.util.find_spec("llama_cpp") is None:
         raise ToolMissing(
-            "llama-cpp-python is not installed, so a model file cannot be tried", INSTALL
+            "llama-cpp-python is not installed, so a model file cannot be tried",
+            how_to_add("embedded"),
         )
     command = [sys.executable, "-m", "qi_learn.outside.ggml", str(path)]
     try:
@@ -258,7 +258,7 @@ def _quantize_without(source: NDArray[np.float32], type_name: str) -> NDArray[np
         raw = blocks.view(np.uint8).reshape(source.shape[0], -1)
     except NotImplementedError as error:
         raise ToolMissing(
-            f"{type_name} needs llama-cpp-python, which is not installed", INSTALL
+            f"{type_name} needs llama-cpp-python, which is not installed", how_to_add("embedded")
         ) from error
     if not np.isfinite(dequantize(raw, type_name, source.shape)).all():
         raise ModelError(

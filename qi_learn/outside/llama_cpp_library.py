@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from qi_learn.errors import ModelError, QiError, ToolMissing, UnsupportedArchitecture
+from qi_learn.outside.installation import how_to_add
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def load_library() -> Library:
             raise error.__context__ from None
         raise ToolMissing(
             f"llama-cpp-python cannot be loaded: {error}",
-            "install it: pip install 'qi-learn[embedded]'",
+            how_to_add("embedded"),
         ) from error
     complaints: deque[str] = deque(maxlen=6)
 

@@ -1,8 +1,7 @@
-"""What the settings are, where each value comes from, the commented file that `qi-learn init`
-writes, and `docs/settings.md`.
+"""`qi-learn config`: every setting with its value and its origin; and the text of
+`docs/settings.md`.
 
-The words come from the docstrings under the fields of `settings.py`, so that there is one place to
-keep them.
+The words on each setting are the docstrings under the fields of `settings.py`, their one home.
 """
 
 from __future__ import annotations
@@ -12,25 +11,27 @@ import tomllib
 from collections.abc import Mapping
 
 from qi_learn.paths import Paths
-from qi_learn.settings import PREFIX, Settings, settings_table
-from qi_learn.settings_file import _default, _toml, documented
+from qi_learn.settings import Settings, settings_table
+from qi_learn.settings_file import PREFIX, default_of, documented, to_toml
 
 _HEAD = """# Settings
 
-`config.toml` in the configuration directory (`qi-learn config` shows where, and every value with its origin). `qi-learn init` writes the file with every
-key commented out. The environment wins over the file: `QI_LEARN__SECTION__KEY`, for example `QI_LEARN__TRAIN__MIN_INTERACTIONS=60`. An unknown key or a
-value out of range is an error that names every problem at once. `QI_LEARN_HOME` moves everything into one directory.
+`config.toml` in the configuration directory (`qi-learn config` shows where, and every value with
+its origin). `qi-learn init` writes the file with every key commented out. The environment wins over
+the file: `QI_LEARN__SECTION__KEY`, for example `QI_LEARN__TRAIN__MIN_INTERACTIONS=60`. An unknown
+key or a value out of range is an error that names every problem at once. `QI_LEARN_HOME` moves
+everything into one directory.
 
 This page is written by `scripts/settings_docs.py` from the docstrings in `qi_learn/settings.py`.
 """
 
 
 def as_text(paths: Paths, settings: Settings, env: Mapping[str, str] = os.environ) -> str:
-    """One line a key: value, and its origin where that is not the default."""
-    there = paths.settings_file.exists()
-    in_file = tomllib.loads(paths.settings_file.read_text(encoding="utf-8")) if there else {}
+    """One line a key: the value, and its origin if that is not the default."""
+    exists = paths.settings_file.exists()
+    in_file = tomllib.loads(paths.settings_file.read_text(encoding="utf-8")) if exists else {}
     in_environment = {name.upper() for name in env}
-    lines = [f"# {paths.settings_file}" + ("" if there else " (not there: defaults)")]
+    lines = [f"# {paths.settings_file}" + ("" if exists else " (not there: defaults)")]
     for section, values in settings_table(settings).items():
         lines += ["", f"[{section}]"]
         for key, value in values.items():
@@ -41,7 +42,7 @@ def as_text(paths: Paths, settings: Settings, env: Mapping[str, str] = os.enviro
                 if key in in_file.get(section, {})
                 else ""
             )
-            lines.append(f"{key} = {_toml(value)}" + (f"  # from the {origin}" if origin else ""))
+            lines.append(f"{key} = {to_toml(value)}" + (f"  # from the {origin}" if origin else ""))
     return "\n".join(lines)
 
 
@@ -53,13 +54,13 @@ def as_markdown() -> str:
             "",
             f"## {section}",
             "",
-            about,
+            " ".join(about.split()),
             "",
             "| key | default | meaning |",
             "|---|---|---|",
         ]
         lines += [
-            f"| `{key}` | `{_toml(_default(section, key))}` | {' '.join(words.split())} |"
+            f"| `{key}` | `{to_toml(default_of(section, key))}` | {' '.join(words.split())} |"
             for key, words in keys.items()
         ]
     return "\n".join(lines) + "\n"

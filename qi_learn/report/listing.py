@@ -19,23 +19,24 @@ def turns(
 ) -> list[TurnLine]:
     """The newest turns first.
 
-    Raises StoreError where there is no database yet, or it cannot be read.
+    Raises StoreError if there is no database yet, or it cannot be read.
     """
     with open_store(paths.database, readonly=True) as store:
         return list_turns(store, limit=limit, query=query, project=project)
 
 
 def as_text(lines: Sequence[TurnLine], *, chosen: bool = False) -> str:
-    """One line a turn: id, when, model, rating, score, what was asked.
+    """One line a turn: id, time, model, rating, score, question.
 
     `chosen`: only turns of a kind were asked for.
     """
     if lines:
         return "\n".join(_line(t) for t in lines)
+    if chosen:
+        return "No turn is like that."
     return (
-        "No turn is like that."
-        if chosen
-        else "Nothing was recorded yet: point a tool at the gateway (`qi-learn status` says where it is)."
+        "Nothing was recorded yet: point a tool at the gateway (`qi-learn status` says where it "
+        "is)."
     )
 
 
@@ -43,7 +44,10 @@ def _line(t: TurnLine) -> str:
     rated = f"{t.rating}/5" if t.rating is not None else "  -"
     score = f"{t.target_score:.2f}" if t.target_score is not None else "   -"
     state = "(cancelled) " if t.cancelled else "" if t.status == 200 else f"({t.status}) "
-    return f"{t.id}  {clock(t.started)}  {t.model:24.24}  {rated}  {score}  {state}{one_line(t.question):.80}"
+    return (
+        f"{t.id}  {clock(t.started)}  {t.model:24.24}  {rated}  {score}  "
+        f"{state}{one_line(t.question):.80}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,7 @@ class VersionLine:
     created: float
     live: bool
     place: int | None
-    """Position in the chain of versions that were live, oldest first; None where it is not in it.
-    """
+    """Position in the chain of versions that were live, oldest first; None if it is not in it."""
     pinned: bool
     available: bool
     """Whether the server still has its model, so that one can go back to it."""
@@ -68,17 +71,17 @@ class VersionLine:
 def versions(paths: Paths) -> list[VersionLine]:
     """Every version there is, oldest first.
 
-    Raises NotFound where `qi-learn init` was never run, StoreError where the journal is damaged.
+    Raises NotFound if `qi-learn init` was never run, StoreError if the journal is damaged.
     """
     deployment = load_deployment(paths)
-    place = {version: i for i, version in enumerate(deployment.chain)}
+    position = {version: i for i, version in enumerate(deployment.chain)}
     return [
         VersionLine(
             version=r.version,
             model=r.model,
             created=r.created,
             live=r.version == deployment.live,
-            place=place.get(r.version),
+            place=position.get(r.version),
             pinned=r.pinned,
             available=r.version not in deployment.retired,
             parent=r.parent,

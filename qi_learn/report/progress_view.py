@@ -1,5 +1,5 @@
-"""`qi-learn train --now` as it is seen: what happened scrolls by; below it, on a terminal, how far
-it is, in place. Elsewhere plain lines.
+"""`qi-learn train --now` on the screen: what happened scrolls by, and on a terminal a bar below it
+shows how far the cycle is. Elsewhere plain lines.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GPU_SECONDS = 2.0
 
 @contextmanager
 def view(say: Callable[[str], object]) -> Iterator[Lines | Screen]:
-    """The view for where we are: `say` prints a line."""
+    """The view for a terminal or for a pipe; `say` prints a line."""
     if not sys.stdout.isatty():
         yield Lines(say)
         return
@@ -37,7 +37,7 @@ def view(say: Callable[[str], object]) -> Iterator[Lines | Screen]:
 
 
 class Lines:
-    """One line a change."""
+    """One line for each change."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say = say
@@ -53,7 +53,7 @@ class Lines:
 
 
 class Screen:
-    """A few lines that are drawn over."""
+    """A few lines at the foot of the terminal, drawn over and over."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -76,7 +76,7 @@ class Screen:
 def _drawn(
     progress: Progress | None, gpus: tuple[GpuUse, ...], history: list[dict[str, Any]]
 ) -> RenderableType:
-    """The lines below: a bar and its numbers while it trains, else which step is under way."""
+    """The lines at the foot: a bar and its numbers while it trains, else the step under way."""
     foot = Text("Ctrl-C: leave it, or cancel it", style="dim")
     if progress is None:
         now = history[-1] if history else {"step": "starting"}
@@ -100,11 +100,11 @@ def _drawn(
 
 
 def _numbers(p: Progress) -> str:
-    told = [
+    numbers = [
         f"{name} {value:.3f}"
         for name, value in (("loss", p.loss), ("dev loss", p.dev))
         if value is not None
     ]
-    told += [f"penalty {p.penalty:.4f}"] if p.penalty is not None else []
-    told += [f"{p.tokens_per_second:.0f} tokens/s"] if p.tokens_per_second is not None else []
-    return "   ".join(told)
+    numbers += [f"penalty {p.penalty:.4f}"] if p.penalty is not None else []
+    numbers += [f"{p.tokens_per_second:.0f} tokens/s"] if p.tokens_per_second is not None else []
+    return "   ".join(numbers)

@@ -1,7 +1,7 @@
 """`qi-learn status`: is it recording, what is waiting, what is missing before it learns, which
 version answers.
 
-Read from files; the daemon is only asked whether its gateway is up. Whatever is missing or damaged
+Read from files; the daemon is only asked whether its gateway is up. What is missing or damaged
 becomes a line under `problems`, never an error.
 """
 
@@ -36,7 +36,7 @@ UNKNOWN = Decision(False, "unknown: the database cannot be read")
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """The newest run: where it is, or how it ended."""
+    """The newest run: how far it is, or how it ended."""
 
     id: str
     state: str
@@ -50,7 +50,7 @@ class RunLine:
     training: Progress | None = None
     """The numbers behind `progress`, while it trains."""
     gpus: tuple[GpuUse, ...] = ()
-    """Where it trains, if on GPUs."""
+    """The GPUs on which it trains, if it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ class Status:
     decision: str
     due: bool
     waiting: str
-    """Why a cycle that could start or go on does not: the user is not idle.
+    """The reason why a cycle that could start or go on does not: the user is not idle.
 
-    Empty where none waits for that.
+    Empty if none waits for that.
     """
     missing: Mapping[str, float]
     live: str
@@ -86,32 +86,34 @@ class Status:
 
 
 def gather(paths: Paths, settings: Settings) -> Status:
-    """Looks everywhere."""
+    """Everything that `status` shows; a part that cannot be read is a problem, not an error."""
     problems: list[str] = []
 
-    def seen(look: Callable[[], T], otherwise: T) -> T:
+    def attempt(read: Callable[[], T], otherwise: T) -> T:
         try:
-            return look()
+            return read()
         except QiError as error:
             problems.append(f"{error.what} {error.hint}".strip())
         except (OSError, ValueError) as error:
             problems.append(str(error))
         return otherwise
 
-    silent: dict[str, object] = {}
+    no_answer: dict[str, object] = {}
     no_projects: tuple[Path, ...] = ()
     daemon = client.running(paths)
-    answer = seen(lambda: _asked(paths, daemon), silent)
+    answer = attempt(lambda: _daemon_status(paths, daemon), no_answer)
     gateway = str(answer.get("gateway") or "")
     waiting = str(answer.get("waiting") or "")
-    said = seen(lambda: gateway_said(paths), silent)
-    deployment = seen(lambda: load_deployment(paths), None)
-    turns, rated, decision = seen(lambda: _learning(paths, settings, deployment), (0, 0, UNKNOWN))
-    projects = seen(lambda: load_projects(paths), no_projects)
-    run = seen(lambda: _newest_run(paths, waiting), None)
+    reported = attempt(lambda: gateway_status(paths), no_answer)
+    deployment = attempt(lambda: load_deployment(paths), None)
+    turns, rated, decision = attempt(
+        lambda: _learning(paths, settings, deployment), (0, 0, UNKNOWN)
+    )
+    projects = attempt(lambda: load_projects(paths), no_projects)
+    run = attempt(lambda: _newest_run(paths, waiting), None)
     files, size = _waiting(paths.spool)
-    reason = _not_recording(settings, daemon, gateway, said)
-    if routes := said.get("routes_problem"):
+    reason = _not_recording(settings, daemon, gateway, reported)
+    if routes := reported.get("routes_problem"):
         problems.append(str(routes))
     return Status(
         recording=not reason,
@@ -138,9 +140,9 @@ def gather(paths: Paths, settings: Settings) -> Status:
     )
 
 
-def gateway_said(paths: Paths) -> dict[str, object]:
-    """`recording`, `reason` and `routes_problem` as the gateway last wrote them; nothing where it
-    never ran. Raises ValueError where they are damaged.
+def gateway_status(paths: Paths) -> dict[str, object]:
+    """`recording`, `reason` and `routes_problem` as the gateway last wrote them; empty if it never
+    ran. Raises ValueError if the file is damaged.
     """
     try:
         return dict(read_object(paths.gateway_status))
@@ -148,34 +150,32 @@ def gateway_said(paths: Paths) -> dict[str, object]:
         return {}
 
 
-def recorder_problem(settings: Settings, said: Mapping[str, object]) -> str:
-    """Why a gateway that is up does not record; empty where it does."""
+def recorder_problem(settings: Settings, reported: Mapping[str, object]) -> str:
+    """The reason why a gateway that is up does not record; empty if it does."""
     if not settings.gateway.record:
         return "gateway.record is false"
-    return (
-        ""
-        if said.get("recording", True)
-        else str(said.get("reason") or "the gateway does not say why")
-    )
+    if reported.get("recording", True):
+        return ""
+    return str(reported.get("reason") or "the gateway does not say why")
 
 
 def _not_recording(
-    settings: Settings, daemon: DaemonState | None, gateway: str, said: Mapping[str, object]
+    settings: Settings, daemon: DaemonState | None, gateway: str, reported: Mapping[str, object]
 ) -> str:
     if daemon is None:
         return "the daemon is not running"
     if not daemon.gateway:
         return "`qi-learn train --now` is at work, without a gateway"
-    return recorder_problem(settings, said) if gateway else "the gateway is not up"
+    return recorder_problem(settings, reported) if gateway else "the gateway is not up"
 
 
-def _asked(paths: Paths, daemon: DaemonState | None) -> dict[str, object]:
-    """What only the daemon knows: where the gateway listens now, what a cycle waits for."""
+def _daemon_status(paths: Paths, daemon: DaemonState | None) -> dict[str, object]:
+    """What only the daemon knows: the gateway's address now, and what a cycle waits for."""
     return dict(client.call(paths.socket, {"do": "status"}, timeout=2)) if daemon else {}
 
 
 def _waiting(spool: Path) -> tuple[int, int]:
-    """Files in the spool and their bytes."""
+    """The number of files in the spool, and their bytes."""
     sizes = []
     for file in spool_files(spool):
         try:
@@ -225,7 +225,7 @@ def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:
     """State and reason of a run that has not ended.
 
-    Deferred: its last word was that it cannot go on, and nobody works on it now.
+    Deferred: its last line says that it cannot go on, and no process works on it now.
     """
     last = run.history()[-1:]
     if waiting or not locked:
@@ -241,12 +241,12 @@ def _step(run: RunDirectory) -> str:
 
 
 def learning_text(s: Status) -> str:
-    """Why it does not learn just now, or that it does."""
+    """The reason why it does not learn just now, or that it does."""
     return f"waiting until you are idle: {s.waiting}" if s.waiting else s.decision
 
 
 def as_text(s: Status) -> str:
-    """For a person: recording first."""
+    """The status for a person: recording first."""
     server = (
         f", gateway {s.gateway or 'down'}, {'embedded engine' if s.engine else 'Ollama'} {s.server}"
     )

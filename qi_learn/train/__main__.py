@@ -38,6 +38,7 @@ from qi_learn.errors import (
     TrainingError,
     no_room,
 )
+from qi_learn.outside.installation import how_to_add
 from qi_learn.outside.process import leave_with
 from qi_learn.plan.backend import import_unsloth
 from qi_learn.plan.fallback import EXIT_NO_MEMORY, fall_back, read_plan
@@ -170,7 +171,7 @@ def _learn(
     except ImportError as error:
         raise ToolMissing(
             f"Training needs torch, transformers and peft, and one cannot be imported: {error}",
-            'Install them with: pip install "qi-learn[train]"',
+            how_to_add("train"),
         ) from error
     try:
         stopping = Stopping(run, placement, stop.made)

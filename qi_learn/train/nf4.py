@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from qi_learn.errors import ToolMissing
+from qi_learn.outside.installation import how_to_add
 
 
 def quantise(decoder: Any, device: torch.device, dtype: torch.dtype) -> None:
@@ -39,7 +40,7 @@ def _linear_4bit() -> Any:
     except ImportError as error:
         raise ToolMissing(
             f"Training on a base in 4 bits needs bitsandbytes, which cannot be imported: {error}",
-            'Install it for the interpreter in `train.python`: pip install "qi-learn[qlora]"',
+            f"It is for the interpreter in `train.python`. {how_to_add('qlora')}",
         ) from error
     return Linear4bit
 

@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from qi_learn.engine.app import _REFUSED, build_app
-from qi_learn.engine.library import Engine
+from qi_learn.engine.app import REFUSED, build_app
+from qi_learn.engine.lookup import Engine
+from qi_learn.engine.model_store import ModelStore
 from qi_learn.engine.models import LoadedModels
-from qi_learn.engine.store import ModelStore
 from qi_learn.gateway.guard import MANAGEMENT
 from qi_learn.gateway.proxy import INFERENCE, NEED_A_MODEL
 
@@ -65,10 +65,10 @@ def engine(_root: Path) -> str:
         for route in app.router.routes():
             path = route.resource.canonical if route.resource else ""
             methods.setdefault(path, []).append(route.method)
-    if unlike := set(methods) ^ {*SERVED, *_REFUSED}:
+    if unlike := set(methods) ^ {*SERVED, *REFUSED}:
         raise LookupError(f"routes without words, or words without a route: {sorted(unlike)}")
     rows = [(f"`{path}`", ", ".join(sorted(methods[path])), said) for path, said in SERVED.items()]
-    refused = [(f"`{path}`", str(status), words) for path, (status, words) in _REFUSED.items()]
+    refused = [(f"`{path}`", str(status), words) for path, (status, words) in REFUSED.items()]
     return "\n\n".join(
         (
             table(("route", "methods", "answer"), rows),

@@ -1,5 +1,5 @@
-"""The command line as a real process: exit codes, what is said where, one object of JSON, and never
-a traceback.
+"""The command line as a real process: exit codes, both outputs, one object of JSON, and never a
+traceback.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ def test_a_correction_comes_from_a_file_or_the_input(terminal: Terminal) -> None
     assert [(b["correction"], b["comment"]) for b in bodies] == [
         ("x = 'ü'\n", "almost"),
         ("y = 2\n", None),
-    ]  # type: ignore[index]
+    ]
 
 
 def test_an_event_from_a_hook(terminal: Terminal) -> None:
@@ -261,7 +261,10 @@ def test_an_event_from_a_hook(terminal: Terminal) -> None:
 
 
 def test_a_command_runs_unchanged_and_is_recorded_once(terminal: Terminal) -> None:
-    script = "import sys; sys.stdout.write(sys.stdin.read().upper()); sys.stderr.write('said'); sys.exit(7)"
+    script = (
+        "import sys; sys.stdout.write(sys.stdin.read().upper()); sys.stderr.write('said'); "
+        "sys.exit(7)"
+    )
     said = terminal.process(
         "run", "--kind", "test", "--", sys.executable, "-c", script, given="given"
     )

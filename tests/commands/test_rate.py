@@ -1,5 +1,5 @@
-"""Ratings and hooks' events: into the spool whatever state the rest is in, and refused in words
-where they mean nothing.
+"""Ratings and hooks' events: into the spool whatever state the rest is in, and refused in words if
+they mean nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.commands.rate import parse_words, send, send_event
+from qi_learn.commands import rate as command
+from qi_learn.commands.rate import parse_words, record_event
 from qi_learn.errors import EXIT_FAILED, EXIT_USAGE, NotFound, SettingsError, SpoolError
 from qi_learn.paths import Paths
 from qi_learn.records import Event, Turn
@@ -31,7 +32,7 @@ def paths(tmp_path: Path) -> Paths:
 def rate(
     paths: Paths, turn: str, place: Path, stars: int = 4, correction: str | None = None
 ) -> str:
-    return send(paths, turn, stars, correction=correction, comment=None, place=place)
+    return command.rate(paths, turn, stars, correction=correction, comment=None, directory=place)
 
 
 def no_turns(event: Event) -> Turn:
@@ -59,7 +60,9 @@ def test_words_that_are_no_rating(words: list[str]) -> None:
 
 
 def test_with_nothing_there_it_waits_in_the_spool(paths: Paths, tmp_path: Path) -> None:
-    said = send(paths, "last", 5, correction="x = 1\n", comment="ünïcode", place=tmp_path)
+    said = command.rate(
+        paths, "last", 5, correction="x = 1\n", comment="ünïcode", directory=tmp_path
+    )
     assert (
         said
         == "Rated the last answer: 5 of 5. It counts once the daemon runs: `qi-learn daemon start`."
@@ -193,7 +196,7 @@ def test_an_event_is_taken_in_as_it_came(paths: Paths) -> None:
         "project": "/p",
         "body": {"file": "ä.py", "n": [1, None]},
     }
-    first = send_event(paths, json.dumps(told, indent=2) + "\n\n")
+    first = record_event(paths, json.dumps(told, indent=2) + "\n\n")
     (event,) = spool_events(paths)
     assert event["id"] == first
     assert {key: event[key] for key in told} == told
@@ -201,7 +204,7 @@ def test_an_event_is_taken_in_as_it_came(paths: Paths) -> None:
 
 def test_an_events_own_id_and_time_are_kept(paths: Paths) -> None:
     assert (
-        send_event(
+        record_event(
             paths, '{"kind": "hook", "id": "mine", "ts": "2026-01-02T03:04:05.678Z", "body": {}}'
         )
         == "mine"
@@ -238,7 +241,7 @@ def test_an_events_own_id_and_time_are_kept(paths: Paths) -> None:
 )
 def test_what_is_no_event_is_refused_in_words(paths: Paths, text: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words) as caught:
-        send_event(paths, text)
+        record_event(paths, text)
     assert caught.value.exit_code == EXIT_USAGE
     assert '"kind": "hook"' in caught.value.hint
     assert spool_events(paths) == []

@@ -1,8 +1,7 @@
-"""The daemon in the background, as a person starts, finds and stops it; and what stands in the way."""
+"""The daemon in the background: started, found and stopped; and what stands in the way."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,14 +27,8 @@ from qi_learn.errors import (
 from qi_learn.paths import Paths
 from qi_learn.spool import spool_files
 from tests.support.command_line import OFFLINE, Said, Terminal, wait_until
+from tests.support.fake_daemon import STATE, holding_the_lock
 
-STATE = {
-    "pid": os.getpid(),
-    "gateway": "http://127.0.0.1:1",
-    "server": "http://127.0.0.1:2",
-    "engine": True,
-    "started": 1.5,
-}
 GONE = 2**22 - 1
 """No process has it: Linux gives pids below 2**22, and this one only after all the others."""
 
@@ -44,13 +36,6 @@ GONE = 2**22 - 1
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     return Paths.under(tmp_path / "home").ensure()
-
-
-@contextmanager
-def holding_the_lock(paths: Paths) -> Iterator[None]:
-    with paths.daemon_lock.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def test_without_a_lock_there_is_no_daemon(paths: Paths) -> None:
@@ -115,9 +100,7 @@ def test_one_that_does_not_stop(paths: Paths, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    """Its home is given relative to where the commands are typed, which is not where the daemon
-    works.
-    """
+    """A terminal whose home is given relative to its own directory, which is not the daemon's."""
     made = Terminal(tmp_path, OFFLINE | {"QI_LEARN_HOME": "home"})
     yield made
     client.stop(made.paths)

@@ -1,5 +1,5 @@
 """The control socket with real clients: good ones, slow ones, broken ones; and every way in which
-there is nobody behind it.
+no daemon is behind it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from qi_learn.errors import EXIT_NO_DAEMON, EXIT_TRY_AGAIN, Busy, DaemonError, Q
 
 
 class Door:
-    """A control socket whose answers the test decides."""
+    """A control socket that gives the answers of the test."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -91,10 +92,11 @@ def test_a_silent_client_and_a_slow_answer_keep_nobody_waiting(door: Door) -> No
 
 def test_many_clients_at_once(door: Door) -> None:
     heard: list[bool] = []
-    clients = [
-        threading.Thread(target=lambda n=n: heard.append(echoes(door.place, "x" * n * 1000)))
-        for n in range(12)
-    ]  # type: ignore[misc]
+
+    def hear(text: str) -> None:
+        heard.append(echoes(door.place, text))
+
+    clients = [threading.Thread(target=partial(hear, "x" * n * 1000)) for n in range(12)]
     for client in clients:
         client.start()
     for client in clients:

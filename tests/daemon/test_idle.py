@@ -1,5 +1,5 @@
-"""A cycle waits until it disturbs nobody, says why, and not for ever; who asks for one does not
-wait, and who does not want it ends it.
+"""A cycle waits until it does not disturb the user, says why, and not for ever. One that is asked
+for does not wait, and one that is not wanted can be ended.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.commands import train as foreground
+from qi_learn.commands import train
 from qi_learn.daemon import daemon as daemon_module
 from qi_learn.daemon.daemon import Daemon
 from qi_learn.daemon.idle import IdleGate
@@ -184,7 +184,11 @@ def qi(world: World, *words: str) -> subprocess.Popen[str]:
 
 
 def ticked_until(opened: Daemon, holds: Callable[[], bool]) -> None:
-    wait_until(lambda: opened.tick() is None and holds())
+    def tick() -> bool:
+        opened.tick()
+        return holds()
+
+    wait_until(tick)
 
 
 def newest(world: World) -> RunDirectory:
@@ -301,23 +305,21 @@ class Heard:
 def test_one_ctrl_c_leaves_the_cycle_and_a_third_one_does_not_wait_for_the_cancel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(foreground, "ASK_SECONDS", 0.5)
+    monkeypatch.setattr(train, "ASK_SECONDS", 0.5)
     run = RunDirectory(tmp_path / "R1")
     run.path.mkdir()
     for presses, cancels in ((1, 0), (3, 1)):
         heard = Heard()
         cancelled: list[bool] = []
-        with foreground.interrupts() as pressed:
+        with train.interrupts() as pressed:
             for _ in range(presses):
                 os.kill(os.getpid(), signal.SIGINT)
-            ended = foreground._follow(
-                run,
-                heard,
-                pressed,
+            host = train.CycleHost(
                 alive=lambda: True,
                 cancel=partial(cancelled.append, True),
                 left="It goes on.",
             )
+            ended = train.follow(run, heard, pressed, host)
         assert (ended.state, ended.exit_code, len(cancelled)) == ("left", 75, cancels)
         assert heard.lines[-1] == "It goes on."
         assert not run.ended
@@ -336,12 +338,12 @@ def test_a_cycle_that_waits_for_the_daemon_is_cancelled_without_one(
     source = here[0].paths
     other.deploy.write_bytes(source.deploy.read_bytes())
     with pytest.raises(NotFound, match="No cycle is under way"):
-        foreground.cancel(other, lambda _: None)
+        train.cancel(other, lambda _: None)
     run = RunDirectory(other.runs / "01R")
     run.path.mkdir()
     run.request.write_text("{}")
     (run.path / "model.gguf").write_bytes(b"GGUF")
-    assert foreground.cancel(other, lambda _: None).state == "cancelled"
+    assert train.cancel(other, lambda _: None).state == "cancelled"
     assert (run.ended, run.cancelled, (run.path / "model.gguf").exists()) == (True, True, False)
     assert [
         json.loads(line[9:])["body"]["state"]

@@ -1,5 +1,5 @@
 """Supervised children: small real modules that behave, die, dawdle or refuse to leave; and the real
-gateway, whose parent is killed.
+gateway after its parent was killed.
 """
 
 from __future__ import annotations
@@ -194,8 +194,9 @@ def test_when_its_parent_is_killed_it_leaves(tmp_path: Path, module: str) -> Non
     ready = tmp_path / "kid.ready"
     arguments = ["--upstream", "http://127.0.0.1:9"] if module != "kid" else ["--mode", "good"]
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom qi_learn.daemon.supervisor import Child\n"
-        f"child = Child({module!r}, {arguments!r}, ready=Path({str(ready)!r}), "
+        "import sys, time\nfrom pathlib import Path\n"
+        "from qi_learn.daemon.supervisor import SupervisedProcess\n"
+        f"child = SupervisedProcess({module!r}, {arguments!r}, ready=Path({str(ready)!r}), "
         f"log=Path({str(tmp_path / 'kid.log')!r}))\n"
         f"child.start(); child.wait_ready({SECONDS}); print('ready', flush=True); time.sleep(600)\n"
     )

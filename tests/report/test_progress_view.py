@@ -1,5 +1,5 @@
-"""What a person sees of `train --now`: plain lines where nobody can draw, and a few lines drawn in
-place where a terminal can.
+"""What a person sees of `train --now`: plain lines in a pipe, and a few lines drawn in place on a
+terminal.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ TRAINING = Progress(
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from qi_learn.report import live
+from qi_learn.report import progress_view
 from qi_learn.rundir.directory import RunDirectory
-with live.view(print) as view:
+with progress_view.view(print) as view:
     view.say("train: begun")
     view.show(RunDirectory(Path(sys.argv[1])))
     time.sleep(0.5)

@@ -7,9 +7,10 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from qi_learn.ids import new_id
 from qi_learn.records import Event, Message
 from qi_learn.redact import has_placeholder
-from qi_learn.spool import Spool, frame, new_id
+from qi_learn.spool import Spool, frame
 from qi_learn.store import audit, command_results, events, feedback, releases, runs, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import Drained

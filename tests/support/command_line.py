@@ -21,14 +21,14 @@ from qi_learn.paths import Paths
 OFFLINE = {
     "QI_LEARN__SERVE__BACKEND": "ollama",
     "QI_LEARN__SERVE__BASE": "base:latest",
-    "QI_LEARN__SERVE__OLLAMA": "http://127.0.0.1:9",  # the discard port: nobody answers
+    "QI_LEARN__SERVE__OLLAMA": "http://127.0.0.1:9",  # the discard port: no answer comes
     "QI_LEARN__GATEWAY__PORT": "0",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """How a command ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -36,7 +36,7 @@ class Said:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The one object on the standard output."""
+        """The one JSON object on the standard output."""
         value = json.loads(self.out)
         assert isinstance(value, dict)
         assert self.out.count("\n") == 1
@@ -45,7 +45,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Where the commands are typed."""
+    """A directory and a home in which commands are typed."""
 
     root: Path
     env: dict[str, str] = field(default_factory=dict)
@@ -62,21 +62,23 @@ class Terminal:
             | self.env
         )
 
-    def process(self, *arguments: str, given: str | bytes = b"", place: Path | None = None) -> Said:
-        """Runs a command to its end. No command ever shows a traceback."""
+    def process(
+        self, *arguments: str, given: str | bytes = b"", directory: Path | None = None
+    ) -> Said:
+        """Run a command to its end. No command ever shows a traceback."""
         done = subprocess.run(
             [sys.executable, "-m", "qi_learn", *arguments],
             input=given.encode() if isinstance(given, str) else given,
             capture_output=True,
             env=self.environment(),
-            cwd=place or self.root,
+            cwd=directory or self.root,
             check=False,
             timeout=200,
         )
         return _said(done.returncode, done.stdout, done.stderr)
 
     def qi(self, *arguments: str, given: str | bytes = b"") -> Said:
-        """The same without a process: for what reads and writes nothing but Python's own streams."""
+        """Run a command without a process: for one that uses nothing but Python's own streams."""
         streams = [
             io.TextIOWrapper(io.BytesIO(text), encoding="utf-8")
             for text in (given.encode() if isinstance(given, str) else given, b"", b"")
@@ -96,8 +98,7 @@ class Terminal:
             sys.argv = before[1]
             _put(before[2])
             os.chdir(before[3])
-        out, err = ((stream.flush(), stream.buffer.getvalue())[1] for stream in streams[1:])  # type: ignore[attr-defined]
-        return _said(code, out, err)
+        return _said(code, *(_written(stream) for stream in streams[1:]))
 
 
 def _exit_code() -> int:
@@ -106,6 +107,12 @@ def _exit_code() -> int:
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else int(left.code is not None)
     return 0
+
+
+def _written(stream: io.TextIOWrapper) -> bytes:
+    stream.flush()
+    assert isinstance(stream.buffer, io.BytesIO)
+    return stream.buffer.getvalue()
 
 
 def _put(environment: dict[str, str]) -> None:
@@ -120,7 +127,7 @@ def _said(code: int, out: bytes, err: bytes) -> Said:
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Fails where it never comes to that."""
+    """Wait until `holds()`; fail if it does not in time."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it never came to that"

@@ -23,6 +23,7 @@ from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import candidate_model, live_runs, load_deployment
 from qi_learn.deploy.model_server import ModelServer
 from qi_learn.deploy.release import Candidate, promote
+from qi_learn.ids import new_id
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.ollama import Ollama
 from qi_learn.pack.modelfile import modelfile_for
@@ -30,8 +31,9 @@ from qi_learn.paths import Paths
 from qi_learn.records import Release
 from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.score.suggestion_score import score_turn
-from qi_learn.settings import Settings, load_settings
-from qi_learn.spool import Spool, new_id
+from qi_learn.settings import Settings
+from qi_learn.settings_file import load_settings
+from qi_learn.spool import Spool
 from qi_learn.store import feedback
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import drain
@@ -83,7 +85,7 @@ class World:
     root: Path
     base: Path
     server: Server | None
-    """The server that it shares with others; None where its daemon brings one."""
+    """The server that it shares with others; None if its daemon brings one."""
     alias: str
     tables: dict[str, dict[str, object]] = field(default_factory=dict)
 
@@ -112,7 +114,7 @@ class World:
 
     @property
     def url(self) -> str:
-        """Of the server that is up."""
+        """The URL of the server that is up."""
         if self.server is not None:
             return self.server.url
         running = client.running(self.paths)
@@ -226,7 +228,7 @@ class World:
             return sorted(m.name for m in ollama.models() if m.name.split(":")[0] == own)
 
     def assert_answers(self, url: str | None = None) -> httpx.Response:
-        """Whoever asks for the alias gets an answer."""
+        """Ask for the alias, and expect an answer."""
         body = {
             "model": self.alias,
             "messages": [{"role": "user", "content": "Hi."}],

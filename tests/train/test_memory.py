@@ -234,7 +234,8 @@ def test_without_bitsandbytes_it_says_what_to_install() -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert "qi-learn[qlora]" in done.stdout
+    assert "Install the extra `qlora`" in done.stdout
+    assert "[qlora]" in done.stdout
 
 
 # --- the ladder -----------------------------------------------------------------------------------

@@ -1,0 +1,38 @@
+"""What a coding tool has to be given: the gateway's address and the model's name."""
+
+from __future__ import annotations
+
+from qi_learn.daemon.client import DaemonState
+from qi_learn.deploy.model_server import uses_engine
+from qi_learn.settings import Settings
+
+
+def model_name(settings: Settings) -> str:
+    """The name to ask for: on Ollama the one that tools already use, else the alias.
+
+    `:latest` is understood, so it is left out.
+    """
+    if not uses_engine(settings) and settings.serve.base:
+        return (settings.gateway.answer_for or (settings.serve.base,))[0]
+    return settings.serve.alias.removesuffix(":latest")
+
+
+def gateway_address(settings: Settings, state: DaemonState | None) -> str:
+    """The gateway's URL: the running one's, else the settings'; empty if a free port is taken at
+    every start.
+    """
+    if state is not None and state.gateway:
+        return state.gateway
+    host, port = settings.gateway.host, settings.gateway.port
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else ""
+
+
+def started_text(settings: Settings, state: DaemonState) -> str:
+    """What `qi-learn daemon start` says.
+
+    The engine's own port is not named: no tool has ever used it.
+    """
+    running = f"The daemon runs (pid {state.pid}). Point your tools at {state.gateway}"
+    if state.engine:
+        return f"{running} and ask for the model `{model_name(settings)}`."
+    return f"{running} instead of {state.server}."

@@ -1,0 +1,53 @@
+"""The daemon's lock: the process that holds it is the daemon.
+
+The kernel lets go of it when its holder dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from qi_learn.errors import DaemonError
+from qi_learn.paths import Paths
+
+LOCK_TRIES = 5
+
+
+def take_lock(paths: Paths) -> int:
+    """Take the daemon's lock; its file descriptor.
+
+    Tried a few times: a process that looks whether there is a daemon (`locked`) holds the
+    lock for that moment. Raises DaemonError if another daemon holds it.
+    """
+    fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    for tries_left in range(LOCK_TRIES, 0, -1):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            if tries_left == 1:
+                os.close(fd)
+                raise DaemonError(
+                    "Another daemon runs for this home.",
+                    "`qi-learn status` shows it; `qi-learn daemon stop` stops it.",
+                ) from error
+            time.sleep(0.01)
+    return fd
+
+
+def locked(paths: Paths) -> bool:
+    """Whether some process is the daemon now (holds the store lock)."""
+    try:
+        fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)

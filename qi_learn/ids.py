@@ -1,0 +1,48 @@
+"""Identifiers of events and runs: ULIDs, which sort by time."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def new_id(now: float) -> str:
+    """A ULID (26 characters, Crockford's base 32): 48 bits of milliseconds, 80 of chance.
+
+    Within a process each is greater than the one before.
+    """
+    value = _ids.next(now)
+    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+class _Ids:
+    """The last identifier of this process, so that the next is greater.
+
+    A forked child starts afresh: it would count on from its parent's.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._milliseconds = 0
+        self._random = 0
+        self._chance = random.Random()
+
+    def next(self, now: float) -> int:
+        milliseconds = int(now * 1000)
+        with self._lock:
+            if self._pid != os.getpid():
+                # once a process: a system call for every event would cost more than the event
+                self._pid, self._milliseconds = os.getpid(), 0
+                self._chance.seed(os.urandom(32))
+            if milliseconds > self._milliseconds:
+                self._milliseconds, self._random = milliseconds, self._chance.getrandbits(79)
+            else:
+                self._random += 1
+            return self._milliseconds << 80 | self._random
+
+
+_ids = _Ids()

@@ -1,0 +1,106 @@
+"""Checks of what was written: the journal of versions, database, spool, permissions, projects."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+
+from qi_learn.deploy.journal import load_deployment
+from qi_learn.paths import Paths
+from qi_learn.report.finding import Finding
+from qi_learn.settings import Settings
+from qi_learn.store import audit, turns
+from qi_learn.store.database import open_store
+from qi_learn.workspace.registry import load_projects
+
+
+def model(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """The journal of versions."""
+    deployment = load_deployment(paths)
+    yield Finding("model", True, f"{deployment.alias} is version {deployment.live}.")
+
+
+def database(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """The database: every text has the hash it was stored by."""
+    if not paths.database.exists():
+        yield Finding("database", True, "There is no database yet; the daemon makes it.")
+        return
+    with open_store(paths.database, readonly=True) as store:
+        broken = str(store.rows("PRAGMA quick_check(1)")[0][0])
+        wrong = [broken] if broken != "ok" else [*turns.verify(store), *audit.verify(store)]
+    if not wrong:
+        sound = "The database is sound: every text has the hash it was stored by."
+        yield Finding("database", True, sound)
+        return
+    more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
+    yield Finding(
+        "database",
+        False,
+        f"The database is not as it was written: {'; '.join(wrong[:3])}{more}.",
+        f"Keep a copy of {paths.database}; moved away, the daemon begins a new one. The live model "
+        "and `qi-learn rollback` need none.",
+    )
+
+
+def spool(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """Lines of the spool that were set aside."""
+    bad = [file for file in (paths.spool / "bad").glob("*") if file.is_file()]
+    if bad:
+        lines = sum(file.read_bytes().count(b"\n") for file in bad)
+        yield Finding(
+            "spool",
+            False,
+            f"{lines} lines could not be understood and were set aside in {paths.spool / 'bad'}.",
+            "Look at them, then delete those files.",
+        )
+
+
+def permissions(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """What is recorded belongs to the user, and only he can read it."""
+    existing = [
+        p
+        for p in (paths.config, paths.data, paths.state, paths.spool, paths.database)
+        if p.exists()
+    ]
+    strange = [str(p) for p in existing if p.stat().st_uid != os.getuid()]
+    wide = [str(p) for p in existing if p.stat().st_mode & 0o077]
+    if strange:
+        yield Finding(
+            "permissions",
+            False,
+            f"Belongs to another user: {', '.join(strange)}.",
+            'Make it your own: sudo chown -R "$USER" ' + shlex.join(strange),
+        )
+    if wide:
+        yield Finding(
+            "permissions",
+            False,
+            f"Others can read {', '.join(wide)}.",
+            f"chmod -R go= {shlex.join(wide)}",
+        )
+    if not strange and not wide:
+        yield Finding("permissions", True, "What is recorded is readable by you alone.")
+
+
+def projects(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """The registered projects are there."""
+    registered = load_projects(paths)
+    gone = [str(p) for p in registered if not p.is_dir()]
+    if not registered:
+        yield Finding(
+            "projects",
+            False,
+            "No project is registered: what becomes of suggestions is not seen.",
+            "qi-learn init PATH",
+        )
+    elif gone:
+        yield Finding(
+            "projects",
+            False,
+            f"Registered but gone: {', '.join(gone)}.",
+            f"Take them out of {paths.projects}.",
+        )
+    else:
+        plural = "s" if len(registered) > 1 else ""
+        yield Finding("projects", True, f"{len(registered)} project{plural} watched.")

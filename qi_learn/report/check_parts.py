@@ -1,0 +1,148 @@
+"""Checks of what is installed and what the machine has: packages, programs, room on the disk."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from qi_learn.deploy import model_server
+from qi_learn.errors import ToolMissing
+from qi_learn.gate.sandbox import open_sandbox
+from qi_learn.outside.installation import how_to_add
+from qi_learn.outside.python_env import look_into
+from qi_learn.paths import Paths
+from qi_learn.plan.backend import LOOKED_FOR, SEEN, missing
+from qi_learn.report.finding import Finding
+from qi_learn.settings import Settings
+from qi_learn.store.database import library_version
+
+NEEDED_BYTES = 2 << 30
+TRAINING = ("torch", "transformers", "peft", "accelerate")
+PACKING = ("llama_cpp", "gguf", "safetensors", "numpy")
+
+
+def parts(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """Optional packages that learning needs, and the interpreter that `train.python` names."""
+    own = settings.train.python
+    if own and shutil.which(os.path.expanduser(own)) is None:
+        yield Finding(
+            "parts",
+            False,
+            f"train.python names {own}, which cannot be run.",
+            "Give the path of a Python that has torch, transformers and peft.",
+        )
+    extra_of = dict.fromkeys(PACKING if own else (*TRAINING, *PACKING), "train")
+    if model_server.uses_engine(settings) and not settings.serve.base_gguf:
+        extra_of[model_server.EMBEDDED_PACKAGE] = "embedded"
+    absent = {
+        module: extra
+        for module, extra in extra_of.items()
+        if importlib.util.find_spec(module) is None
+    }
+    if absent:
+        yield Finding(
+            "parts",
+            False,
+            f"Not installed: {', '.join(sorted(absent))}. Recording works, learning does not.",
+            how_to_add(*sorted(set(absent.values()))),
+        )
+    else:
+        yield Finding("parts", True, "Everything that learning needs is installed.")
+
+
+def backend(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """Unsloth, if it is asked for or installed."""
+    if settings.train.backend == "plain":
+        return
+    packages = look_into(os.path.expanduser(settings.train.python), LOOKED_FOR)
+    if "unsloth" not in packages.versions and settings.train.backend == "auto":
+        return
+    problems = list(missing(packages))
+    if not settings.train.base_weights:
+        problems.append("train.base_weights is empty, and it cannot train from a GGUF file")
+    if not problems:
+        version = packages.versions["unsloth"]
+        yield Finding("backend", True, f"Unsloth {version} would train on a GPU. {SEEN}")
+        return
+    what = f"Unsloth cannot train: {'; '.join(problems)}."
+    if settings.train.backend == "unsloth":
+        yield Finding("backend", False, what, 'Mend that, or set train.backend = "auto".')
+    else:
+        yield Finding("backend", True, f"{what} The plain backend does.")
+
+
+def git(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """The git program."""
+    if shutil.which("git") is None:
+        yield Finding(
+            "git", False, "git is not on PATH: commits cannot be followed.", "Install git."
+        )
+
+
+def sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """The sandbox for generated code.
+
+    Learning works without it, and the gate says each time that no code was run: a remark and not a
+    fault.
+    """
+    if settings.gate.execute == 0:
+        yield Finding("sandbox", True, "The gate runs no generated code (gate.execute = 0).")
+        return
+    try:
+        open_sandbox()
+    except ToolMissing as error:
+        yield Finding("sandbox", True, f"{error.what} {error.hint}")
+    else:
+        yield Finding(
+            "sandbox",
+            True,
+            "bubblewrap works: the gate runs generated code in it, and nowhere else.",
+        )
+
+
+def sqlite(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """SQLite's version: one process alone writes the database, so an old library is a remark and
+    not a fault.
+    """
+    version, safe = library_version()
+    old = (
+        " Older than 3.51.3 (WAL-reset bug): do not write to the database with other tools while "
+        "the daemon runs."
+    )
+    yield Finding("sqlite", True, f"SQLite {version}." + ("" if safe else old))
+
+
+def disk(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """Room on the disk that holds the data."""
+    directory = next(p for p in (paths.data, *paths.data.parents) if p.exists())
+    free = shutil.disk_usage(directory).free
+    hint = (
+        "A cycle needs room for a new model file (1.3 times the base's) and its training files: "
+        "free at least 2 GiB."
+    )
+    yield Finding(
+        "disk",
+        free >= NEEDED_BYTES,
+        f"{free / 2**30:.1f} GiB free at {directory}.",
+        hint if free < NEEDED_BYTES else "",
+    )
+
+
+def hooks(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """Shell hooks that are loaded twice."""
+    for name in (".bashrc", ".zshrc"):
+        file = Path.home() / name
+        if not file.is_file():
+            continue
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        times = sum("qi-learn." in line and not line.lstrip().startswith("#") for line in lines)
+        if times > 1:
+            yield Finding(
+                "hooks",
+                False,
+                f"{file} loads the shell hook {times} times.",
+                "Keep one of the lines.",
+            )

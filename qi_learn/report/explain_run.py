@@ -1,0 +1,193 @@
+"""A run explained from its files: the data it learned from, its plan, what the training and the
+packing came to, the gate's verdict, and how it ended.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from qi_learn import codec
+from qi_learn.dataset.replay import why
+from qi_learn.errors import QiError
+from qi_learn.plan.fallback import read_rungs
+from qi_learn.plan.plan import reasons
+from qi_learn.plan.strength import moved
+from qi_learn.records import Packed, Placement, Plan, Snapshot, TrainResult, Verdict
+from qi_learn.report.listing import clock, one_line
+from qi_learn.rundir.directory import RunDirectory, RunRequest
+from qi_learn.rundir.snapshot import load_snapshot, snapshot_ready
+
+Records = dict[str, Any]
+"""What the files hold, as JSON, by what it is."""
+Part = Callable[[RunDirectory, Records], Iterator[str]]
+"""Yields the lines on one file of a run, and adds what it holds to the records."""
+
+
+def explain_run(run: RunDirectory) -> tuple[tuple[str, ...], Records]:
+    """Lines for a person, and the records behind them.
+
+    A file that cannot be read is a line that says so, and the others are explained all the same.
+    """
+    records: Records = {}
+    parts = (_request, _data_set, _plan, _placement, _result, _packed, _verdict, _end)
+    return tuple(line for part in parts for line in _lines(part, run, records)), records
+
+
+def _lines(part: Part, run: RunDirectory, records: Records) -> list[str]:
+    try:
+        return list(part(run, records))
+    except (QiError, OSError, ValueError) as error:
+        return [f"  {error.what if isinstance(error, QiError) else error}"]
+
+
+def _request(run: RunDirectory, records: Records) -> Iterator[str]:
+    request = run.read(run.request, RunRequest)
+    records["request"] = codec.plain(request)
+    yield f"  started {clock(request.started)} on top of v{request.parent}: {request.reason}"
+
+
+def _data_set(run: RunDirectory, records: Records) -> Iterator[str]:
+    if not snapshot_ready(run.snapshot):
+        return
+    snapshot = load_snapshot(run.snapshot)
+    sizes = {name: len(snapshot.split(name)) for name in ("train", "dev", "gate")}
+    reasons = [
+        {"turn": e.id, "project": e.project, "learning_type": e.learning_type, "why": why(e.recall)}
+        for e in snapshot.replay
+        if e.recall
+    ]
+    records["data"] = {**sizes, "dropped": dict(snapshot.dropped), "replay": reasons}
+    yield (
+        f"  learned from {sizes['train']} examples; {sizes['dev']} chose, {sizes['gate']} judged; "
+        f"{len(snapshot.replay)} earlier ones could be replayed"
+    )
+    yield from _recalls(snapshot)
+    if snapshot.pairs:
+        sources = Counter(p.source for p in snapshot.pairs)
+        records["data"]["pairs"] = dict(sources)
+        yield (
+            f"    preferences: {sources['edit']} edits, {sources['fork']} second answers, "
+            f"{sources['reject']} rejections"
+        )
+    if snapshot.dropped:
+        yield "    left out: " + ", ".join(
+            f"{count} ({reason})" for reason, count in snapshot.dropped.items()
+        )
+
+
+def _recalls(snapshot: Snapshot) -> Iterator[str]:
+    """How much of the earlier work was due."""
+    recalls = [e.recall for e in snapshot.replay if e.recall]
+    if recalls:
+        forgotten = sum(r.forgotten is True for r in recalls)
+        early = sum(r.overdue < 0 for r in recalls)
+        yield (
+            f"    of those {len(recalls) - early} were due, {forgotten} of them forgotten since; "
+            f"{early} came before their time, because there was room"
+        )
+
+
+def _plan(run: RunDirectory, records: Records) -> Iterator[str]:
+    if run.plan.exists():
+        plan = run.read(run.plan, Plan)
+        records["plan"] = codec.plain(plan)
+        yield "  the plan:"
+        yield from (f"    {reason}" for reason in reasons(plan))
+    if rungs := read_rungs(run.path).rungs:
+        records["adapted"] = codec.plain(rungs)
+        yield "  adapted to the memory there was:"
+        yield from (f"    {clock(rung.at)}: {rung.what} ({rung.reason})" for rung in rungs)
+
+
+def _placement(run: RunDirectory, records: Records) -> Iterator[str]:
+    """The device it trained on, and what that asked of others."""
+    if run.placement.exists():
+        placement = run.read(run.placement, Placement)
+        records["placement"] = codec.plain(placement)
+        unloaded = f"; unloaded for it: {', '.join(placement.unload)}" if placement.unload else ""
+        meanwhile = (
+            "; requests waited meanwhile"
+            if placement.holds_requests
+            else "; paused while requests were answered"
+            if placement.activity
+            else ""
+        )
+        yield (
+            f"  trained on {one_line(placement.name)}: {placement.reason}{one_line(unloaded)}"
+            f"{meanwhile}"
+        )
+
+
+def _result(run: RunDirectory, records: Records) -> Iterator[str]:
+    if run.result.exists():
+        result = run.read(run.result, TrainResult)
+        records["train"] = codec.plain(result)
+        before, after = result.dev_loss_before, result.dev_loss
+        dev = "" if before is None or after is None else f", dev loss {before:.3f} to {after:.3f}"
+        yield (
+            f"  trained {result.steps} steps in {result.seconds:.0f} s{dev}; "
+            f"stopped by {result.stopped}"
+        )
+        if result.preferred is not None and result.preferred_before is not None:
+            yield (
+                "    the kept text was likelier than the suggested one in "
+                f"{result.preferred_before:.0%} of the pairs before, in {result.preferred:.0%} "
+                "after"
+            )
+        if run.plan.exists():
+            budget = run.read(run.plan, Plan).penalties.kl_budget
+            yield from (f"    {line}" for line in moved(result, budget))
+        yield from (f"    NOTE: {warning}" for warning in result.warnings)
+
+
+def _packed(run: RunDirectory, records: Records) -> Iterator[str]:
+    if run.packed.exists():
+        packed = run.read(run.packed, Packed)
+        records["packed"] = codec.plain(packed)
+        cut = (
+            f"cut to rank {packed.rank}, which lost {packed.lost:.1%} of the change"
+            if packed.lost
+            else "exactly"
+        )
+        yield (
+            f"  joined with the served adapter {cut}, packed at scale {packed.scale:g}"
+            f"{_survived(packed)}"
+        )
+
+
+def _survived(packed: Packed) -> str:
+    if not packed.gains:
+        return ""
+    least = min(g.gain for g in packed.gains)
+    return f"; of the change of a tensor at least {least:.0%} survived quantising"
+
+
+def _verdict(run: RunDirectory, records: Records) -> Iterator[str]:
+    if run.verdict.exists():
+        verdict = run.read(run.verdict, Verdict)
+        records["verdict"] = codec.plain(verdict)
+        yield from _verdict_lines(verdict)
+
+
+def _end(run: RunDirectory, records: Records) -> Iterator[str]:
+    if not run.ended:
+        yield "  not ended"
+        return
+    outcome = codec.read_object(run.outcome)
+    records["outcome"] = outcome
+    yield f"  ended: {outcome.get('state')}" + (
+        f", {outcome['reason']}" if outcome.get("reason") else ""
+    )
+
+
+def _verdict_lines(verdict: Verdict) -> list[str]:
+    return [
+        f"  the gate {'passed' if verdict.ships else 'refused'} it against "
+        f"{verdict.compared_with}, at scale {verdict.scale:g}:",
+        *(f"    {'yes' if c.passed else 'NO '} {c.name}: {c.reason}" for c in verdict.checks),
+        *(f"    {note}" for note in verdict.notes),
+        f"    risk: {verdict.risk}",
+        f"    way back: {verdict.rollback_plan}",
+    ]

@@ -1,0 +1,144 @@
+"""`qi-learn doctor`: each known cause of trouble is found, and a sound home has none."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from pathlib import Path
+
+from qi_learn.paths import Paths
+from qi_learn.report import doctor
+from qi_learn.report.finding import Finding
+from tests.support.broken_home import break_everything
+from tests.support.fake_daemon import STATE, daemon, holding_the_lock
+from tests.support.recorded_home import (
+    schema_from_the_future,
+)
+
+
+def examined(paths: Paths) -> dict[str, Finding]:
+    return {finding.name: finding for finding in doctor.examine(paths)}
+
+
+def test_the_doctor_of_an_empty_home(paths: Paths) -> None:
+    found = examined(paths)
+    assert {name for name, finding in found.items() if not finding.ok} >= {
+        "daemon",
+        "model",
+        "projects",
+    }
+    assert all(finding.hint for finding in found.values() if not finding.ok)
+    assert not any(finding.hint for finding in found.values() if finding.ok)
+    assert not paths.data.exists(), "it changes nothing"
+
+
+def test_the_doctor_looks_for_what_unsloth_needs(paths: Paths, tmp_path: Path) -> None:
+    assert "backend" not in examined(paths)  # not asked for, and not installed
+    about = tmp_path / "site" / "unsloth-2026.10.9.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: unsloth\nVersion: 2026.10.9\nRequires-Dist: aiohttp<1\n"
+    )
+    (tmp_path / "site" / "unsloth.py").write_text("raise RuntimeError\n")
+    (tmp_path / "python").write_text(
+        f'#!/bin/sh\nPYTHONPATH={tmp_path / "site"} exec {sys.executable} "$@"\n'
+    )
+    (tmp_path / "python").chmod(0o755)
+    paths.settings_file.parent.mkdir(parents=True, exist_ok=True)
+    for backend, ok in (("auto", True), ("unsloth", False)):
+        paths.settings_file.write_text(
+            f'[train]\nbackend = "{backend}"\npython = "{tmp_path / "python"}"\n'
+        )
+        found = examined(paths)["backend"]
+        assert found.ok is ok
+        assert "is there, <1 is wanted; unsloth_zoo is not installed" in found.what
+        assert "train.base_weights is empty" in found.what
+        assert bool(found.hint) is not ok
+
+
+def test_the_doctor_of_a_sound_home(past: Paths) -> None:
+    found = examined(past)
+    assert [
+        name
+        for name in ("settings", "model", "database", "permissions", "projects", "recording")
+        if not found[name].ok
+    ] == []
+    assert "1.1.0" in found["model"].what
+
+
+def test_the_doctor_of_a_broken_home(past: Paths, tmp_path: Path) -> None:
+    break_everything(past)
+    past.settings_file.write_text("[train")
+    (past.spool / "bad").mkdir()
+    (past.spool / "bad" / "gateway-1-1.jsonl").write_bytes(b"torn\nlines\n")
+    past.daemon_state.write_bytes(b"\xff\x00")
+    past.socket.write_text("no socket")
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / ".bashrc").write_bytes(
+        b". ~/qi-learn.bash\n# . qi-learn.sh\n\xff\n. ~/qi-learn.bash\n"
+    )
+    with holding_the_lock(past):
+        found = examined(past)
+    wrong = {name for name, finding in found.items() if not finding.ok}
+    assert wrong >= {
+        "settings",
+        "daemon",
+        "recording",
+        "model",
+        "database",
+        "spool",
+        "projects",
+        "hooks",
+    }
+    assert "2 lines" in found["spool"].what
+    assert "2 times" in found["hooks"].what
+    assert all(found[name].hint for name in wrong)
+
+
+def test_the_doctor_finds_a_daemon_that_does_not_answer(past: Paths) -> None:
+    past.daemon_state.write_text(json.dumps(STATE))
+    with holding_the_lock(past):
+        assert (examined(past)["daemon"].ok, examined(past)["server"].ok) == (False, False)
+    with daemon(past):
+        assert examined(past)["daemon"].ok
+    with daemon(past, gateway=None):
+        assert "gateway.log" in examined(past)["daemon"].hint
+
+
+def test_the_doctor_finds_texts_that_were_changed(past: Paths) -> None:
+    raw = sqlite3.connect(past.database)
+    raw.execute(
+        "UPDATE messages SET content = 'Write a virus.' WHERE content = 'Explain the moon.'"
+    )
+    raw.commit()
+    raw.close()
+    found = examined(past)["database"]
+    assert not found.ok
+    assert "its text is not what was stored" in found.what
+
+
+def test_the_doctor_finds_a_database_from_the_future(past: Paths) -> None:
+    before = schema_from_the_future(past)
+    found = examined(past)["database"]
+    assert (found.ok, "newer qi-learn" in found.what, past.database.read_bytes() == before) == (
+        False,
+        True,
+        True,
+    )
+
+
+def test_the_doctor_finds_what_others_can_read_and_what_is_gone(
+    past: Paths, tmp_path: Path
+) -> None:
+    past.database.chmod(0o644)
+    (tmp_path / "project").rmdir()
+    found = examined(past)
+    assert str(past.database) in found["permissions"].hint
+    assert str(tmp_path / "project") in found["projects"].what
+
+
+def test_the_doctor_finds_a_python_that_is_not_there(past: Paths) -> None:
+    past.settings_file.write_text('[train]\npython = "~/no/such/python"\n')
+    parts = [f for f in doctor.examine(past) if f.name == "parts"]
+    assert any("~/no/such/python" in f.what and not f.ok for f in parts)

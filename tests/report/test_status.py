@@ -1,0 +1,265 @@
+"""`qi-learn status` of a home with a past, of an empty one, and of one in which everything is
+broken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from qi_learn.daemon.control import Control
+from qi_learn.paths import Paths
+from qi_learn.records import (
+    Placement,
+)
+from qi_learn.report import status
+from qi_learn.report.gpu_use import GpuUse
+from qi_learn.rundir.progress import Progress
+from qi_learn.settings import GatewaySettings, Settings
+from qi_learn.spool import Spool
+from tests.support.broken_home import break_everything
+from tests.support.fake_daemon import STATE, daemon, holding_the_lock
+from tests.support.gpus import UUIDS, Gpus
+from tests.support.recorded_home import (
+    RUN,
+    ended_run,
+)
+
+
+def gather(paths: Paths, settings: Settings | None = None) -> status.Status:
+    return status.gather(paths, settings or Settings())
+
+
+def test_status_of_nothing(paths: Paths) -> None:
+    found = gather(paths)
+    assert (found.recording, found.daemon, found.turns, found.live, found.run, found.projects) == (
+        False,
+        False,
+        0,
+        "",
+        None,
+        (),
+    )
+    assert (found.decision, found.recording_reason) == (
+        "nothing was recorded yet",
+        "the daemon is not running",
+    )
+    assert len(found.problems) == 1
+    assert "qi-learn init" in found.problems[0]
+    assert status.as_text(found).splitlines()[:2] == [
+        "recording   OFF (the daemon is not running)",
+        "daemon      not running: qi-learn daemon start",
+    ]
+    assert not paths.data.exists()
+
+
+def test_status_of_a_home_with_a_past(past: Paths, tmp_path: Path) -> None:
+    spool = Spool(past.spool, "gateway")
+    spool.append("hook", {})
+    spool.close()
+    found = gather(past)
+    assert (found.turns, found.rated, found.live, found.chain, found.problems) == (
+        3,
+        0,
+        "1.1.0",
+        ("1.0.0", "1.1.0"),
+        (),
+    )
+    assert found.spool_files == 1
+    assert found.spool_bytes == sum(f.stat().st_size for f in past.spool.iterdir())
+    assert found.projects == (str(tmp_path / "project"),)
+    assert found.missing["interactions"] == 100 - found.fresh
+    assert found.run == status.RunLine(RUN, "deployed", "")
+    text = status.as_text(found)
+    for line in (
+        "live        qi-agent:latest is v1.1.0 (chain: 1.0.0 -> 1.1.0)",
+        f"last run    {RUN} deployed",
+        "recorded    3 turns, 0 ratings",
+    ):
+        assert line in text.splitlines()
+
+
+def test_status_while_the_daemon_runs(past: Paths) -> None:
+    with daemon(past):
+        found = gather(past)
+        assert (found.recording, found.recording_reason, found.gateway, found.engine) == (
+            True,
+            "",
+            "http://127.0.0.1:1",
+            True,
+        )
+        assert "recording   ON" in status.as_text(found)
+        off = gather(past, Settings(gateway=GatewaySettings(record=False)))
+        assert (off.recording, off.recording_reason) == (False, "gateway.record is false")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "problem"),
+    [
+        ({"recording": False, "reason": "the disk is full"}, "the disk is full", None),
+        ({"recording": False}, "the gateway does not say why", None),
+        (
+            {"recording": True, "routes_problem": "routes.json is damaged"},
+            "",
+            "routes.json is damaged",
+        ),
+        ([], "", "holds no JSON object"),
+    ],
+)
+def test_what_the_gateway_says_of_itself(
+    past: Paths, said: object, reason: str, problem: str | None
+) -> None:
+    past.gateway_status.write_text(json.dumps(said))
+    with daemon(past):
+        found = gather(past)
+    assert (found.recording, found.recording_reason) == (not reason, reason)
+    assert [problem in p for p in found.problems] == ([] if problem is None else [True])  # type: ignore[operator]
+
+
+def test_a_gateway_that_is_down_records_nothing(past: Paths) -> None:
+    with daemon(past, gateway=None):
+        assert (gather(past).recording, gather(past).recording_reason) == (
+            False,
+            "the gateway is not up",
+        )
+        assert "gateway down" in status.as_text(gather(past))
+
+
+def test_learning_in_the_foreground_brings_no_gateway(past: Paths) -> None:
+    past.daemon_state.write_text(json.dumps(STATE | {"gateway": ""}))
+    with holding_the_lock(past):
+        control = Control(past.socket, lambda _: {"gateway": None})
+        assert "train --now" in gather(past).recording_reason
+        control.close()
+
+
+def test_a_daemon_that_does_not_answer_is_a_problem(past: Paths) -> None:
+    past.daemon_state.write_text(json.dumps(STATE))
+    with holding_the_lock(past):
+        found = gather(past)
+    assert (found.daemon, found.recording) == (True, False)
+    assert any("not running" in p for p in found.problems)
+
+
+def test_a_run_under_way_and_one_that_waits(paths: Paths) -> None:
+    run = ended_run(paths.ensure(), ended=False)
+    assert gather(paths).run == status.RunLine(RUN, "waiting", "120 new examples", "train", "")
+    progress = Progress(
+        "training", 12, 48, 5.0, 1.5, dev=1.6, penalty=0.01, eta=41.0, tokens_per_second=850.0
+    )
+    run.write(run.progress, progress)
+    with daemon(paths):
+        found = gather(paths)
+    shown = "step 12 of 48, loss 1.500, dev loss 1.600, penalty 0.0100, 850 tokens/s, 41 s to go"
+    assert found.run == status.RunLine(RUN, "running", "120 new examples", "train", shown, progress)
+    assert f"last run    {RUN} running, train: step 12 of 48" in status.as_text(found)
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (Progress("loading", 0, 0, 1.0), "loading the model"),
+        (
+            Progress("general fisher", 16, 240, 1.0, eta=300.0),
+            "general Fisher: sequence 16 of 240, 5 min to go",
+        ),
+        (Progress("past fisher", 8, 20, 1.0), "Fisher of this work: sequence 8 of 20"),
+        (
+            Progress("training", 3, 48, 1.0, loss=2.0, paused="answering"),
+            "paused: answering, step 3 of 48, loss 2.000",
+        ),
+        (Progress("done", 48, 48, 1.0, loss=2.0), ""),
+    ],
+    ids=lambda p: p.phase if isinstance(p, Progress) else "",
+)
+def test_only_the_training_has_steps(paths: Paths, progress: Progress, words: str) -> None:
+    run = ended_run(paths.ensure(), ended=False)
+    run.write(run.progress, progress)
+    with daemon(paths):
+        found = gather(paths).run
+    assert found is not None
+    assert found.progress == words
+    assert found.training == (progress if words else None)
+
+
+def test_how_busy_the_gpu_is_that_trains(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus = Gpus.install(tmp_path / "bin", monkeypatch)
+    gpus.show(("RTX 4090", 24564, 20000), ("RTX 4090", 24564, 4084), busy=97)
+    run = ended_run(paths.ensure(), ended=False)
+    run.write(run.progress, Progress("training", 12, 48, 5.0))
+    run.write(run.placement, Placement("cuda:0", "RTX 4090", 1, True, "", gpus=(UUIDS[1],)))
+    with daemon(paths):
+        found = gather(paths)
+        assert found.run is not None
+        assert found.run.gpus == (GpuUse("RTX 4090", 0.97, 20480 * 2**20, 24564 * 2**20),)
+        assert (
+            "trains on   RTX 4090: 97 % busy, 20.0 of 24.0 GiB"
+            in status.as_text(found).splitlines()
+        )
+        run.write(
+            run.placement, Placement("cuda:0", "RTX 4090", 1, True, "", gpus=(UUIDS[0], UUIDS[1]))
+        )
+        assert [
+            line
+            for line in status.as_text(gather(paths)).splitlines()
+            if line.startswith("trains on")
+        ] == [
+            "trains on   RTX 4090: 97 % busy, 4.5 of 24.0 GiB",
+            "trains on   RTX 4090: 97 % busy, 20.0 of 24.0 GiB",
+        ]
+        gpus.show()
+        assert gather(paths).run.gpus == ()  # type: ignore[union-attr]
+        run.placement.write_bytes(b"\x00")
+        assert gather(paths).problems == found.problems
+
+
+def test_a_run_that_cannot_go_on_now_is_deferred_and_one_that_waits_for_a_quiet_moment_waits(
+    paths: Paths,
+) -> None:
+    run = ended_run(paths.ensure(), ended=False)
+    run.journal(
+        90.0,
+        "cycle",
+        "waits",
+        reason="No device has the memory to train now: a card has 3.0 GiB free.",
+    )
+    with daemon(paths):
+        found = gather(paths).run
+    assert found is not None
+    assert (found.state, found.reason) == (
+        "deferred",
+        "No device has the memory to train now: a card has 3.0 GiB free.",
+    )
+    with daemon(paths, waiting="a request was answered just now"):
+        seen = gather(paths)
+    assert seen.run is not None
+    assert (seen.waiting, seen.run.state, seen.run.reason) == (
+        "a request was answered just now",
+        "waiting",
+        "a request was answered just now",
+    )
+    assert (
+        "learning    waiting until you are idle: a request was answered just now"
+        in status.as_text(seen).splitlines()
+    )
+    lock = run.hold()
+    with daemon(paths):
+        assert gather(paths).run.state == "running"  # type: ignore[union-attr]
+    os.close(lock or 0)
+
+
+def test_status_of_a_broken_home(past: Paths) -> None:
+    break_everything(past)
+    found = gather(past)
+    assert (found.live, found.turns, found.projects, found.run) == ("", 0, (), None)
+    assert found.decision.startswith("unknown")
+    said = " ".join(found.problems)
+    for name in ("deploy.json", "qi-learn.db", "projects.json"):
+        assert name in said
+    assert "Traceback" not in status.as_text(found)
+    assert len(status.as_text(found).splitlines()) == 7 + len(found.problems)

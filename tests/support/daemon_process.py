@@ -1,0 +1,73 @@
+"""The daemon and the command line as processes in a world's home."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qi_learn.daemon import client
+from qi_learn.spool import Spool
+from tests.support.command_line import wait_until
+from tests.support.repository import Repository
+from tests.support.world import World, steps, turn_body
+
+SESSIONS = {f"s{n}": 4 for n in range(6)}
+"""Enough work for a cycle."""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def qi(world: World, *words: str, place: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command line in this home."""
+    return subprocess.run(
+        [sys.executable, "-m", "qi_learn", *words],
+        env=world.env,
+        cwd=place or world.root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+@contextmanager
+def daemon(world: World) -> Iterator[subprocess.Popen[bytes]]:
+    """`qi-learn daemon` as a process of its own, up."""
+    with (world.paths.logs / "daemon.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "qi_learn", "daemon"],
+            env=world.env,
+            cwd=world.root,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_until(
+            lambda: client.running(world.paths) is not None or process.poll() is not None, 120
+        )
+        assert process.poll() is None, (world.paths.logs / "daemon.log").read_text()
+        yield process
+    finally:
+        process.terminate()
+        process.wait(90)
+
+
+def record_turns(world: World, project: Repository, numbers: list[int], session: str) -> None:
+    """Write turns to the spool as the gateway does."""
+    spool = Spool(world.paths.spool, "gateway")
+    for n in numbers:
+        spool.append(
+            "turn",
+            turn_body(n, steps(n), session=session, at=time.time() - 5),
+            author="model",
+            project=str(project.root),
+        )
+    spool.close()
