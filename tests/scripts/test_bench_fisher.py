@@ -1,4 +1,4 @@
-"""scripts/bench_fisher on tiny shapes: what it times is there, and every figure comes out.
+"""`scripts/bench fisher` on tiny shapes: what it times is there, and every figure comes out.
 
 What the figures are is its own business.
 """
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "bench_fisher.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "fisher.py"
 
 
 def test_it_times_both_forms_and_both_penalties_against_the_same_passes() -> None:

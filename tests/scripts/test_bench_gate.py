@@ -1,4 +1,4 @@
-"""scripts/bench_gate: few updates, and what it says of them.
+"""`scripts/bench gate`: few updates, and what it says of them.
 
 How often the gate errs is its own business; this holds that it is asked.
 """
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "bench_gate.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "gate.py"
 
 
 def test_null_updates_go_through_the_gate_and_power_is_reported() -> None:

@@ -1,4 +1,4 @@
-"""scripts/bench_train_gpu on a toy: every way that needs no GPU is timed, and what was not run says
+"""`scripts/bench train_gpu` on a toy: every way that needs no GPU is timed, and what was not run says
 why. What the figures are is its own business.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "bench_train_gpu.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "train_gpu.py"
 
 
 @pytest.mark.parametrize("fisher", ["diagonal", "kfac"])

@@ -1,22 +1,21 @@
-"""What the Fisher and the EWC penalties cost next to the training they protect, and what a sketch
-of the Fisher loses (design 8).
+"""What the Fisher and the EWC penalties cost, and what a sketch of the Fisher loses.
+
+The cost is next to the training that they protect (design 8):
 
     block    one transformer block of 7B shape (qwen2: hidden 3584, feed-forward 18944, keys and
-    values 512), random weights, a sequence of 512 tokens a
-             lane: the Fisher's pass in both forms over a plain forward and backward pass, without
-             hooks, of the same sequences (no gradients of the frozen
-             weights, which makes it the hardest denominator), and both penalties over a training
-             step of 8 such sequences.
+             values 512), random weights, one sequence of 512 tokens per lane: the Fisher's pass in
+             both forms over a plain forward and backward pass, without hooks, of the same sequences
+             (no gradients of the frozen weights, which makes it the hardest denominator), and both
+             penalties over a training step of 8 such sequences
     small    the trained part of SmolLM2-135M (10 layers, whole factors): both penalties over a
-    training step of 8 sequences of 96 tokens.
-    sketch   `--sketch`: SmolLM2 itself, trained for `--steps` on generic code. The penalty of the
-    change that was learned, and its gradient, with whole
-             factors and with every factor sketched (64 columns and the diagonal), from the same
-             Fisher.
+             training step of 8 sequences of 96 tokens
+    sketch   `--sketch`: SmolLM2 itself, trained for `--steps` on generic code: the penalty of the
+             learned change, and its gradient, with whole factors and with every factor sketched
+             (64 columns and the diagonal), from the same Fisher
 
-What is compared takes turns in one process; every ratio is of neighbours in time, and the medians
-are given: of seconds on the clock, and of processor seconds (`..._cpu`), which depend less on what
-else the machine does. Threads as `OMP_NUM_THREADS` says. The last line is one JSON object.
+The compared ways take turns in one process. Every ratio is of neighbours in time, and the medians
+are given: of seconds on the clock, and of processor seconds (`..._cpu`), which depend less on the
+machine's other work. `OMP_NUM_THREADS` sets the threads. The last line is one JSON object.
 """
 
 from __future__ import annotations
