@@ -27,7 +27,7 @@ from qi_learn.outside.gpu import find_devices
 from qi_learn.pack.join import join, rank_cap
 from qi_learn.paths import Paths
 from qi_learn.plan.base_model import read_base
-from qi_learn.plan.plan import build_plan
+from qi_learn.plan.plan import PlanInputs, build_plan
 from qi_learn.records import Example, Plan, RecallLog, Snapshot, TrainResult
 from qi_learn.rundir.adapter_file import Adapter, Factors
 from qi_learn.settings import Settings
@@ -59,15 +59,15 @@ class Trunk:
     ) -> Plan:
         """The plan that a cycle would make for this data set after the training `last`."""
         return build_plan(
-            run_id=snapshot.id,
-            snapshot=snapshot,
-            base=read_base(self.gguf),
-            settings=settings,
-            paths=Paths.under(self.cache),
-            previous_adapter=None,
-            past_fisher=None,
-            devices=find_devices(),
-            last=last,
+            PlanInputs(
+                run_id=snapshot.id,
+                snapshot=snapshot,
+                base=read_base(self.gguf),
+                settings=settings,
+                paths=Paths.under(self.cache),
+                devices=find_devices(),
+                last=last,
+            )
         )
 
     def network(self, plan: Plan) -> Network:

@@ -16,8 +16,8 @@ from qi_learn.deploy.version import is_version
 from qi_learn.errors import NotFound, QiError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.plan.fallback import read_rungs
-from qi_learn.plan.plan import reasons
-from qi_learn.plan.strength import moved
+from qi_learn.plan.reasons import reasons
+from qi_learn.plan.strength import divergence_sentences
 from qi_learn.records import (
     LearningInteraction,
     Packed,
@@ -257,7 +257,7 @@ def _result(run: RunDirectory, records: dict[str, Any]) -> Iterator[str]:
         if run.plan.exists():
             yield from (
                 f"    {line}"
-                for line in moved(result, run.read(run.plan, Plan).penalties.kl_budget)
+                for line in divergence_sentences(result, run.read(run.plan, Plan).penalties.kl_budget)
             )
         yield from (f"    NOTE: {warning}" for warning in result.warnings)
 

@@ -19,7 +19,7 @@ from qi_learn import codec
 from qi_learn.errors import ModelError, TrainingError
 from qi_learn.outside.process import peak_resident
 from qi_learn.paths import replace_file
-from qi_learn.plan.schedule import Sample, places_of, samples
+from qi_learn.plan.schedule import Sample, share_count, samples
 from qi_learn.records import Example, Plan, Snapshot, TrainResult
 from qi_learn.rundir.progress import Phase, Progress, write_progress
 from qi_learn.train.adapter import WeightChange, load_adapter, save_adapter
@@ -218,7 +218,7 @@ def _most_due(replay: Sequence[Example], plan: Plan) -> Sequence[Example]:
     """As many of the replayed examples as the plan has places for: they come the most due first
     (where anybody said how due they are).
     """
-    places = plan.steps.max_steps * places_of(
+    places = plan.steps.max_steps * share_count(
         plan.batches.batch_size * plan.batches.accumulation, plan.batches.replay_share
     )
     return replay[:places] if all(e.recall for e in replay) else replay

@@ -278,11 +278,11 @@ def test_every_rung_is_taken_once_and_kept(tmp_path: Path) -> None:
     ]
     end = read_plan(run)
     assert (
-        end.batch_size,
-        end.accumulation,
-        end.gradient_checkpointing,
-        end.max_length,
-        end.four_bit,
+        end.batches.batch_size,
+        end.batches.accumulation,
+        end.hardware.gradient_checkpointing,
+        end.batches.max_length,
+        end.hardware.four_bit,
     ) == (1, 8, True, 256, True)
     assert codec.loads(Plan, (run / "plan.json").read_text()) == plan  # as it was made
     assert read_rungs(run).deferred == 1

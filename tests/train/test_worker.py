@@ -167,7 +167,7 @@ def test_a_run_from_plan_to_result(base: Path, finished: Path) -> None:
     assert max(memory.learned.values()) < min(
         memory.known.values()
     )  # the old counts up as the new does, but nobody had learned it when it was measured
-    general = load_fisher(Path(_plan(base).general_fisher or ""), DIGEST)
+    general = load_fisher(Path(_plan(base).penalties.general_fisher or ""), DIGEST)
     past = load_fisher(run / "adapter" / "past_fisher.safetensors", DIGEST)
     assert (general.sequences, past.sequences) == (33, 10)
     assert read_progress(run) is not None
