@@ -8,21 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tiny_models import write_tiny_model
+from tests.support.tiny_models import Architecture, write_tiny_model
 
 TEXT = "def add(a, b):\n    return a + b  # größer ≤ 🐍\n"
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
-def test_llama_cpp_runs_a_tiny_model(tmp_path: Path, architecture: str) -> None:
+def test_llama_cpp_runs_a_tiny_model(tmp_path: Path, architecture: Architecture) -> None:
     import llama_cpp
 
-    llama = llama_cpp.Llama(
-        str(write_tiny_model(tmp_path / "m.gguf", architecture)),
-        n_ctx=128,
-        verbose=False,
-        n_threads=1,
-    )  # type: ignore[arg-type]
+    model = write_tiny_model(tmp_path / "m.gguf", architecture)
+    llama = llama_cpp.Llama(str(model), n_ctx=128, verbose=False, n_threads=1)
     ids = llama.tokenize(TEXT.encode(), add_bos=False, special=True)
     assert llama.detokenize(ids).decode() == TEXT
     assert len(ids) < len(TEXT.encode())

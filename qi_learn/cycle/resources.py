@@ -26,7 +26,7 @@ from qi_learn.plan.backend import LOOKED_FOR
 from qi_learn.plan.base_model import BaseModel, read_base
 from qi_learn.plan.fallback import read_plan
 from qi_learn.plan.memory import may_be_small, needed_bytes
-from qi_learn.plan.placement import SERVED, place
+from qi_learn.plan.placement import SERVED, place_training
 from qi_learn.records import Placement, Plan
 from qi_learn.rundir.activity import holding, quiet_for
 
@@ -70,7 +70,7 @@ def find_place(cycle: Cycle, plan: Plan | None = None) -> Placement:
         if plan
         else look_into(settings.train.python, LOOKED_FOR).usable("bitsandbytes")
     )
-    found = place(
+    found = place_training(
         devices,
         wish=wish,
         need=lambda device: needed_bytes(

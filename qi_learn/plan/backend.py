@@ -2,10 +2,10 @@
 kernels if those can work.
 
 The choice never imports Unsloth, which changes transformers the moment it is imported, and fails
-without a GPU: everything that it needs is checked first, and what is missing is said. On the one
-GPU that this project has run it on (docs/log.md) its losses and gradients were the plain backend's,
-with less memory and no more speed. The plain backend is the reference: a run whose Unsloth fails or
-disagrees with it goes on with the plain one.
+without a GPU: everything that it needs is checked first, and what is missing is reported. On the
+one GPU that this project has run it on (docs/log.md) its losses and gradients were the plain
+backend's, with less memory and no more speed. The plain backend is the reference: a run whose
+Unsloth fails or disagrees with it goes on with the plain one.
 """
 
 from __future__ import annotations

@@ -128,19 +128,19 @@ def weight_bytes(base: BaseModel, device: Device, *, four_bit: bool = False) -> 
     return int((base.parameters - linear) * each + linear * (FOUR_BIT if four_bit else each))
 
 
-def fit_memory(base: BaseModel, place: DeviceChoice, first: int, longest: int) -> MemoryFit:
+def fit_memory(base: BaseModel, chosen: DeviceChoice, first: int, longest: int) -> MemoryFit:
     """The most sequences of `longest` tokens at a time with every activation kept.
 
     If not even one fits, with layers computed twice. What a token keeps for the backward pass:
     about 16 vectors of the hidden and 4 of the inner width per layer (2 bytes each in bfloat16), or
     one vector per layer and all of them for the layer whose turn it is.
     """
-    device = place.device
+    device = chosen.device
     layer = 16 * base.hidden + 4 * base.feed_forward
     layers = base.layers - first
     room = (
         MEMORY_SHARE
-        * (device.free - weight_bytes(base, device, four_bit=place.four_bit))
+        * (device.free - weight_bytes(base, device, four_bit=chosen.four_bit))
         / (2 if device.bf16 else 4)
     )
     for twice, token in ((False, layers * layer), (True, layers * base.hidden + layer)):

@@ -3,13 +3,13 @@ server holds of them, and how much both need.
 
 In this order, so that serving is disturbed as little as possible:
 
-1. the GPUs beside the one that serves (2 x 4090: the server keeps one, the worker sees only the
-   other; if there are more of a kind, it sees them all);
-2. one GPU with room for both (an A100 with a 7B): nothing is unloaded, the training pauses while
-   requests are answered;
-3. one GPU with room for one at a time: the server's models are unloaded, and requests held unless
-   another GPU can answer them;
-4. the CPU, if no GPU is ever big enough.
+1. The GPUs beside the one that serves (2 x 4090: the server keeps one, the worker sees only the
+   other; if there are more of a kind, it sees them all).
+2. One GPU with room for both (an A100 with a 7B): nothing is unloaded, the training pauses while
+   requests are answered.
+3. One GPU with room for one at a time: the server's models are unloaded, and requests held unless
+   another GPU can answer them.
+4. The CPU, if no GPU is ever big enough.
 
 A device that is big enough but full of something else is waited for: Deferred, not Refused.
 """
@@ -29,7 +29,7 @@ SERVED = 1.2
 GIB = 2**30
 
 
-def place(
+def place_training(
     devices: Sequence[Device],
     *,
     wish: str,

@@ -127,7 +127,7 @@ class _Choices:
     """Examples to train on."""
     weights: Path | None
     """Directory of full-precision weights."""
-    place: DeviceChoice
+    chosen: DeviceChoice
     layers: TouchedLayers
     longest: int
     """Tokens of the longest sequence."""
@@ -146,21 +146,21 @@ def _choose(inputs: PlanInputs) -> _Choices:
         )
     weights = full_precision_weights(train.base_weights, base)
     check_form(train.fisher, inputs.past_fisher)
-    place = choose_device(
+    chosen = choose_device(
         train.device, inputs.devices, base, four_bit=inputs.packages.usable("bitsandbytes")
     )
     layers = choose_layers(
         base,
-        place.device,
+        chosen.device,
         TARGETS[TARGETS_DEFAULT if train.targets == "auto" else train.targets],
         served=served_tensors(inputs.previous_adapter),
         raised=weights is None,
     )
     examples = (*snapshot.examples, *snapshot.replay, *snapshot.anchors)
-    longest = min(LONGEST[place.device.kind], base.context, max(map(_length, examples)))
-    fit = fit_memory(base, place, layers.first, longest)
+    longest = min(LONGEST[chosen.device.kind], base.context, max(map(_length, examples)))
+    fit = fit_memory(base, chosen, layers.first, longest)
     recipe = WITH_REPLAY if train.replay else WITHOUT_TEXT
-    return _Choices(new, weights, place, layers, longest, fit, recipe)
+    return _Choices(new, weights, chosen, layers, longest, fit, recipe)
 
 
 # --- the parts ------------------------------------------------------------------------------------
@@ -239,22 +239,22 @@ def _penalties(inputs: PlanInputs, choices: _Choices) -> PlannedPenalties:
 def _hardware(inputs: PlanInputs, choices: _Choices) -> PlannedHardware:
     """What computes, and what it does without."""
     train, packages = inputs.settings.train, inputs.packages
-    place, device = choices.place, choices.place.device
-    several = () if train.backend == "unsloth" else place.devices[:SEQUENCES]
+    chosen, device = choices.chosen, choices.chosen.device
+    several = () if train.backend == "unsloth" else chosen.devices[:SEQUENCES]
     backend, why = choose_backend(
         train.backend,
         architecture=inputs.base.architecture,
         device=device,
         weights=choices.weights,
         packages=packages,
-        four_bit=place.four_bit,
+        four_bit=chosen.four_bit,
         gpus=max(1, len(several)),
     )
     return PlannedHardware(
         device=device.torch_name,
         dtype="bfloat16" if device.bf16 else "float32",
         gradient_checkpointing=choices.fit.gradient_checkpointing,
-        four_bit=place.four_bit,
+        four_bit=chosen.four_bit,
         may_be_four_bit=packages.usable("bitsandbytes") and device.kind == "cuda" and device.bf16,
         backend=backend,
         backend_reason=why,

@@ -54,16 +54,18 @@ from qi_learn.plan.plan import PlanInputs, build_plan
 from qi_learn.plan.schedule import Sample
 from qi_learn.records import Plan, Snapshot
 from qi_learn.settings import Settings, TrainSettings
-from qi_learn.train import fisher as estimator
+from qi_learn.train import fisher_estimate as estimator
 from qi_learn.train import loop
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.factor import Factor, omega
 from qi_learn.train.fisher import Fisher, ModuleFisher
 from qi_learn.train.loop import Data
 from qi_learn.train.network import Network
-from qi_learn.train.protection import protect
+from qi_learn.train.protection import Prior, protect
 from qi_learn.train.ranks import ALONE
-from qi_learn.train.run import general_fisher, read_data, stage
+from qi_learn.train.run import read_data, stage
+from qi_learn.train.run_fishers import general_fisher
+from qi_learn.train.training_run import TrainingRun
 
 LAYERS_7B = 28
 SEVEN = {
@@ -228,9 +230,9 @@ def step_overhead(
         for n in range(STEP if whole else network.lanes.count)
     )
     made = fisher or random_fisher(network)
-    protection = protect(network.plan, network, made, made, {})
+    protection = protect(network.plan, network, Prior(general=made, past=made))
     ways: dict[str, Callable[[], Any]] = {
-        "pass": lambda: loop._add_gradients(network, sequences, 2, ALONE),
+        "pass": lambda: loop._add_sequences(network, sequences, 2, ALONE),
         "penalties": lambda: loop._add_penalties(network, protection.general, protection.past),
     }
     seconds = in_turns(ways, runs, {})
@@ -275,8 +277,8 @@ def sketch_cost(steps: int) -> dict[str, Any]:
     """
     network, plan, fisher, data = embedded(steps)
     with tempfile.TemporaryDirectory(prefix="qi-bench-fisher-") as directory:
-        run = Path(directory)
-        trained = stage(network, plan, data, run=run, served={}, general=fisher, past=None)
+        run = TrainingRun(Path(directory))
+        trained = stage(network, plan, data, run, Prior(general=fisher))
     whole, sketched = (compute(network, one) for one in (fisher, sketched_like(fisher)))
     each = {name: sketched[0][name] / whole[0][name] for name in whole[0]}
     kinds = sorted({name.rpartition(".")[2] for name in each})
@@ -324,7 +326,9 @@ def embedded(steps: int) -> tuple[Network, Plan, Fisher, Data]:
         data = read_data(plan, snapshot)
         from qi_learn.train.load import load_trainable
 
-        fisher, network = general_fisher(Path(home), plan, load_trainable(plan), data.generic)
+        fisher, network = general_fisher(
+            TrainingRun(Path(home)), plan, load_trainable(plan), data.generic
+        )
     assert fisher is not None
     return network, plan, fisher, data
 

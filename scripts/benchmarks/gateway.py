@@ -1,16 +1,16 @@
 """What the gateway adds to a request: `scripts/bench gateway [SECONDS]`.
 
-Four ways to the same upstream, interleaved in one run, every part a process of its own: direct; a
-bare aiohttp proxy that neither checks nor records; the gateway with recording on; the gateway on a
-name that it routes. Targets (design 8): p50 <= 0.5 ms and p99 <= 5 ms added to the first byte of a
-body, at least 2,000 requests/s, no byte changed.
+Four ways to the same upstream, interleaved in one run, every part a process of its own: direct, a
+bare aiohttp proxy that neither checks nor records, the gateway with recording on, and the gateway
+on a name that it routes. Targets (design 8): p50 <= 0.5 ms and p99 <= 5 ms added to the first byte
+of a body, at least 2,000 requests/s, no byte changed.
 
 `added_ttfb_ms_*` are percentiles of the paired differences to the direct request made just before
 (one request at a time); `bare_ttfb_ms_p50` is the same of the bare proxy. `requests_per_s` is the
 median of rounds with 32 connections at once. `bytes_changed` counts bytes of bodies, chunk framing
 included, that differ from what was sent, in both directions. `recorded` is the share of the
-gateway's requests found in the spool afterwards: less than 1 would be a fault. The last line is
-one JSON object.
+gateway's requests found in the spool afterwards: less than 1 would be a fault. The last line is one
+JSON object.
 """
 
 from __future__ import annotations

@@ -265,11 +265,12 @@ def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, An
     The Fisher of a few sequences stands for those of the anchors and of past work.
     """
     from qi_learn.plan.schedule import Sample
-    from qi_learn.train.fisher import estimate
+    from qi_learn.train.fisher_estimate import estimate
     from qi_learn.train.load import load_trainable
     from qi_learn.train.loop import Data, train
     from qi_learn.train.network import Network
-    from qi_learn.train.protection import protect
+    from qi_learn.train.protection import Prior, protect
+    from qi_learn.train.training_run import TrainingRun
 
     data = [
         Sample(str(n), tuple(ids), options.tokens // 2) for n, ids in enumerate(_sequences(options))
@@ -290,7 +291,7 @@ def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, An
         network = load_trainable(plan)
     torch.manual_seed(0)
     network.attach()
-    protection = protect(plan, network, fisher, fisher, {})
+    protection = protect(plan, network, Prior(general=fisher, past=fisher))
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
     seconds = 0.0
@@ -299,12 +300,7 @@ def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, An
         run.mkdir()
         begun = _now(device)
         train(
-            network,
-            _plan(options, device, steps),
-            Data(tuple(data)),
-            general=protection.general,
-            past=protection.past,
-            run=run,
+            network, _plan(options, device, steps), Data(tuple(data)), protection, TrainingRun(run)
         )
         seconds = _now(device) - begun
     return seconds, {"fisher_seconds": round(fisher.seconds, 2)}

@@ -22,7 +22,7 @@ from qi_learn.errors import Deferred, Refused, Stopped, TrainingError
 from qi_learn.outside.gpu import Device, find_devices, find_gpu, held_by_server
 from qi_learn.outside.ollama import LoadedModel, Ollama
 from qi_learn.paths import Paths
-from qi_learn.plan.placement import place
+from qi_learn.plan.placement import place_training
 from qi_learn.records import Placement
 from qi_learn.rundir.activity import held
 from qi_learn.rundir.directory import RunDirectory, RunRequest
@@ -53,7 +53,7 @@ def on(
     """Placed on GPUs in the order in which they are found: most free memory first."""
     models = [LoadedModel(name, int(size * GB)) for name, size in (loaded or {}).items()]
     found = [*sorted(devices, key=lambda d: -d.free), CPU]
-    return place(
+    return place_training(
         found,
         wish=wish,
         need=lambda _: need,
@@ -197,7 +197,7 @@ def test_what_is_full_of_something_else_is_waited_for_and_what_is_too_small_is_n
 
 
 def test_a_server_that_uses_no_gpu_needs_none() -> None:
-    found = place([gpu("3090", 24, 20), CPU], wish="auto", need=lambda _: NEED, served=0)
+    found = place_training([gpu("3090", 24, 20), CPU], wish="auto", need=lambda _: NEED, served=0)
     assert (found.gpus, found.serves, found.unload, found.holds_requests, found.free) == (
         ("GPU-0",),
         "",
@@ -218,7 +218,7 @@ def test_more_free_gpus_of_a_kind_train_together() -> None:
     found = on(*four, loaded={"m": 66.0}, held={2: 66})
     assert (found.gpus, found.serves, found.free) == (("GPU-0", "GPU-1"), "GPU-2", 78 * GB)
     assert [d.torch_name for d in as_devices(found)] == ["cuda:0", "cuda:1"]
-    nobody_serves = place([*four[:2], CPU], wish="auto", need=lambda _: NEED, served=0)
+    nobody_serves = place_training([*four[:2], CPU], wish="auto", need=lambda _: NEED, served=0)
     assert nobody_serves.gpus == ("GPU-0", "GPU-1")
 
 

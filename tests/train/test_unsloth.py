@@ -17,6 +17,8 @@ from qi_learn.train.checkpoint import LoopState
 from qi_learn.train.loop import Data, train
 from qi_learn.train.network import Network
 from qi_learn.train.parts import check_agreement
+from qi_learn.train.protection import Protection
+from qi_learn.train.training_run import TrainingRun
 from qi_learn.train.unsloth import FusedNetwork
 from tests.support.tiny_training import one_thread, tiny_causal, tiny_plan, tiny_samples  # noqa: F401 - a fixture
 
@@ -118,7 +120,7 @@ def test_it_goes_through_the_loop_as_the_plain_one_does(tmp_path: Path) -> None:
         run.mkdir()
         data = Data(new=tiny_samples(6), dev=tiny_samples(3, seed=1))
         states.append(
-            train(network, _plan(max_steps=3), data, general=None, past=None, run=run).state
+            train(network, _plan(max_steps=3), data, Protection(), TrainingRun(run)).state
         )
     assert states[0].best == pytest.approx(states[1].best, rel=1e-4)
     assert states[0].loss == pytest.approx(states[1].loss, rel=1e-4)
