@@ -1,10 +1,9 @@
-"""Step 6: the training worker, `python -m qi_learn.train RUN_DIR`, the one process that needs
-torch.
+"""Step 6: the training worker, `python -m qi_learn.train RUN_DIR`, alone in needing torch.
 
 It reads a plan and a snapshot and leaves a delta and a Fisher. Stopped anywhere, it goes on from
 its last checkpoint.
 
-Called by the cycle, which starts it by name; only the benchmark imports it. May import the
-vocabulary and outside, rundir, plan. Never touches the database, the network, or a version that
-serves.
+Called by the cycle, which starts it by name; only the benchmark imports it.
+May import the vocabulary and outside, rundir, plan.
+Never touches the database, the network, or a version that serves.
 """

@@ -128,7 +128,9 @@ def test_killed_and_stopped_it_ends_with_the_same_numbers(
 
 
 def test_what_went_wrong_is_in_a_file(base: Path, tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", plan_on(base, base_gguf=str(tmp_path / "absent.gguf")))
+    run = write_run(
+        tmp_path / "run", codec.changed(plan_on(base), base_gguf=str(tmp_path / "absent.gguf"))
+    )
     code, _, err = work(run)
     assert code == 1
     failure = json.loads((run / "error.json").read_text())
