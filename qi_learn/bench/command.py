@@ -51,10 +51,9 @@ class LearningOptions:
 
 
 def run_learning(options: LearningOptions, out: Callable[[Any], None], *, as_json: bool) -> None:
-    """Run the benchmark and print it; if it ends early (Ctrl-C, a fault), what was measured until
-    then.
+    """Run the benchmark and print it.
 
-    Raises QiError.
+    If it ends early (Ctrl-C, a fault), it prints what was measured until then. Raises QiError.
     """
     request = learning.Request(
         base=options.base or model_server.embedded_file(),

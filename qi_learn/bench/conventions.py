@@ -1,12 +1,11 @@
-"""A stream of project conventions, made by a seeded grammar: how each project writes the same kind
-of function.
+"""A stream of project conventions, made by a seeded grammar.
 
-A convention fixes what a house style fixes: the shape of a function, how it is named, indented and
-guarded, what it calls and how it answers. Its words come from lists that are dealt out without
-replacement, so two conventions of one stream share no call. Every prompt names its project, so
-conventions do not contradict each other: a perfect learner forgets nothing, and what is forgotten
-is interference. `changed` is the exception, on purpose: the same project writes otherwise from then
-on, and the old way should go.
+A convention is how one project writes the same kind of function. It fixes what a house
+style fixes: the shape of a function, how it is named, indented and guarded, what it calls and how
+it answers. Its words come from lists that are dealt out without replacement, so two conventions of
+one stream share no call. Every prompt names its project, so conventions do not contradict each
+other: a perfect learner forgets nothing, and what is forgotten is interference. `changed` is the
+exception, on purpose: the same project writes otherwise from then on, and the old way should go.
 
 The same seed makes the same stream, for as many conventions as are asked for (the first ones do not
 depend on how many follow).

@@ -57,9 +57,7 @@ class MethodFigures:
 
 @dataclass(frozen=True, slots=True)
 class InContext:
-    """What needs no training: the base, and the base with two examples of the task in its
-    prompt.
-    """
+    """What needs no training: the base, and the base with two examples of the task in context."""
 
     seed: int
     base: FileFigures
@@ -68,8 +66,9 @@ class InContext:
 
 @dataclass(frozen=True, slots=True)
 class Unlearning:
-    """A convention that changed: the packed file on functions that this project never asked for,
-    before and after the update.
+    """A convention that changed: the packed file before and after the update.
+
+    It is measured on functions that this project never asked for.
 
     `chooses_new`: the share of functions, written out whole, of which the new way is likelier than
     the old one: what it would rather write. The shares of right tokens are given each way's own

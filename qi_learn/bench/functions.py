@@ -1,9 +1,9 @@
-"""Real code for the demonstration: the functions of an installed package, each with the question
-that a person would ask for it.
+"""Real code for the demonstration: the functions of an installed package.
 
-The invariant: a module's text with functions taken out (`skeleton`) and put back (`with_function`)
-is the author's text again, byte for byte. A function for which that does not hold, also for an
-answer that starts at the left margin, is not offered.
+Each comes with the question that a person would ask for it. The invariant: a module's text with
+functions taken out (`skeleton`) and put back (`with_function`) is the author's text again, byte for
+byte. A function for which that does not hold, also for an answer that starts at the left margin, is
+not offered.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ class DemoFunction:
 
 @dataclass(frozen=True, slots=True)
 class DemoSession:
-    """One module as one session of work: the functions asked for, in the file's order, and those
-    kept aside to measure with.
+    """One module as one session of work.
+
+    The functions asked for, in the file's order, and those kept aside to measure with.
     """
 
     module: str
@@ -159,8 +160,9 @@ def _signature(node: Function) -> str:
 
 
 def _fits(function: DemoFunction, max_characters: int) -> bool:
-    """Whether a function has the right size, is alone on its lines, and comes back exactly when an
-    answer at the left margin takes its place.
+    """Whether a function has the right size, is alone on its lines, and comes back exactly.
+
+    Exactly also if an answer at the left margin takes its place.
     """
     size = function.end - function.start + 1
     return (

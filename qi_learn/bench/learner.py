@@ -1,11 +1,11 @@
-"""One method on its way through a stream: stage after stage by the product's own training code, in
-this process.
+"""One method on its way through a stream, stage after stage.
 
-For all methods and seeds the base is loaded once, its frozen prefix computed once for each sequence
-and its general Fisher once: methods differ only in what they do. Between stages the delta is joined
-to what is served, as a version is made, and what a stage measured decides how strongly the next is
-held back, as in cycle after cycle. What is not the product's: every stage goes live, at scale 1 (no
-gate, no choice on dev), and there are no preferences. It needs torch, which is imported late.
+It trains by the product's own code, in this process. For all methods and seeds the base is loaded
+once, its frozen prefix computed once for each sequence and its general Fisher once: methods differ
+only in what they do. Between stages the delta is joined to what is served, as a version is made,
+and what a stage measured decides how strongly the next is held back, as in cycle after cycle. What
+is not the product's: every stage goes live, at scale 1 (no gate, no choice on dev), and there are
+no preferences. It needs torch, which is imported late.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Trunk:
-    """What all methods and seeds share: the base as loaded, its prefix states, its general Fisher
-    by plan.
+    """What all methods and seeds share.
+
+    The base as loaded, its prefix states, its general Fisher by plan.
     """
 
     gguf: Path

@@ -256,9 +256,7 @@ class _Bench:
         )
 
     def _unlearn(self, learner: Learner, seed: int) -> Unlearning:
-        """Teach a changed style of the first project: it should replace the old way, and only
-        that.
-        """
+        """Teach a changed style of the first project: only the old way should go."""
         made = conventions(seed, self._request.tasks + 1)
         first = stage(seed, made[0])
         asked = (*first.train, *first.dev, *first.test)

@@ -1,5 +1,6 @@
-"""Ways of learning one thing after another: what a user can set, and what only a comparison changes
-in the plan.
+"""Ways of learning one thing after another.
+
+They differ in what a user can set, and in what only a comparison changes in the plan.
 
 `default` is the product's recipe as `plan/plan.py` derives it, stage after stage from what the
 stage before measured, as cycle after cycle. It and `nothing_stored` were chosen on seeds that are
@@ -36,8 +37,9 @@ class Method:
 
     @property
     def settings(self) -> Settings:
-        """The settings of its plans: on the CPU, so that figures of two machines are of the same
-        layers.
+        """The settings of its plans.
+
+        They plan for the CPU, so that figures of two machines are of the same layers.
         """
         return Settings(train=TrainSettings(device="cpu", **self.train))
 

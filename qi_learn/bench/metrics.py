@@ -1,9 +1,9 @@
-"""The numbers of continual learning, from one matrix: R[i][j] is the score on task j after stage i,
-here the share of target tokens predicted right.
+"""The numbers of continual learning, from one matrix R.
 
-ACC, BWT: Lopez-Paz and Ranzato 2017 (GEM); forgetting: Chaudhry et al. 2018. `retention` = 1 -
-|negative BWT| / (learned - base): of what was learned over the base, the share that is still there
-at the end.
+R[i][j] is the score on task j after stage i, here the share of target tokens predicted right. ACC,
+BWT: Lopez-Paz and Ranzato 2017 (GEM); forgetting: Chaudhry et al. 2018. `retention` = 1 - |negative
+BWT| / (learned - base): of what was learned over the base, the share that is still there at the
+end.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The numbers that count: those of the packed file, by llama.cpp, on the very bytes that would be
-served.
+"""The numbers of the packed file, by llama.cpp.
+
+They count: they are measured on the very bytes that would be served.
 """
 
 from __future__ import annotations
@@ -70,8 +71,9 @@ def measure_adapter(
     probes: Sequence[Example],
     work: Path,
 ) -> tuple[Measurement, float]:
-    """The numbers of base + adapter as they would be served, and the smallest gain of a touched
-    tensor (1.0: all of its change survived quantising).
+    """The numbers of base + adapter as they would be served, and its smallest gain.
+
+    A gain is that of a touched tensor (1.0: all of its change survived quantising).
     """
     if adapter is None:
         return measure(base, tasks, probes), 1.0

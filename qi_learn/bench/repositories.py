@@ -1,9 +1,9 @@
-"""Real code in the order in which it was written: the functions of a git repository, by the commit
-that first had them.
+"""Real code in the order in which it was written.
 
-Nothing is checked out, and nothing is run but git's reading commands. The functions are those of
-the newest commit. The work is bounded by the number of commits read, newest first: what is older
-than those counts as there from the beginning.
+The functions of a git repository, by the commit that first had them. Nothing is checked out, and
+nothing is run but git's reading commands. The functions are those of the newest commit. The work is
+bounded by the number of commits read, newest first: what is older than those counts as there from
+the beginning.
 """
 
 from __future__ import annotations

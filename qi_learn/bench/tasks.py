@@ -1,9 +1,9 @@
-"""What a benchmark teaches and asks: conventions or real repositories as examples of the product's
-own form, and general code beside them.
+"""What a benchmark teaches and asks.
 
-Prompts are raw completions, as an editor sends them (`/api/generate` with `raw`): a comment with
-the request, then the code. The invariant that makes the numbers honest: no text is both trained on
-and measured with, checked by hash (`disjoint`).
+Conventions or real repositories as examples of the product's own form, and general code beside
+them. Prompts are raw completions, as an editor sends them (`/api/generate` with `raw`): a comment
+with the request, then the code. The invariant that makes the numbers honest: no text is both
+trained on and measured with, checked by hash (`disjoint`).
 """
 
 from __future__ import annotations

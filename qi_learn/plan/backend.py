@@ -1,11 +1,10 @@
-"""Which code runs the training's passes: transformers and PEFT as they are, or Unsloth's fused
-kernels if those can work.
+"""The code that runs the training's passes: transformers and PEFT as they are, or Unsloth.
 
-The choice never imports Unsloth, which changes transformers the moment it is imported, and fails
-without a GPU: everything that it needs is checked first, and what is missing is reported. On the
-one GPU that this project has run it on (docs/log.md) its losses and gradients were the plain
-backend's, with less memory and no more speed. The plain backend is the reference: a run whose
-Unsloth fails or disagrees with it goes on with the plain one.
+Unsloth's fused kernels are taken if they can work. The choice never imports Unsloth, which changes
+transformers the moment it is imported, and fails without a GPU: everything that it needs is checked
+first, and what is missing is reported. On the one GPU that this project has run it on (docs/log.md)
+its losses and gradients were the plain backend's, with less memory and no more speed. The plain
+backend is the reference: a run whose Unsloth fails or disagrees with it goes on with the plain one.
 """
 
 from __future__ import annotations

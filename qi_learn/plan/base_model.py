@@ -1,5 +1,6 @@
-"""What a plan must know of the base model, from the head of its GGUF: architecture, shape, and the
-type and bytes of every tensor.
+"""What a plan must know of the base model, from the head of its GGUF.
+
+Architecture, shape, and the type and bytes of every tensor.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What a training that ran out of memory gives up, one rung at a time, before it goes on from its
-newest checkpoint.
+"""What a training that ran out of memory gives up, one rung at a time.
 
-Fewer sequences at a time (the optimiser's steps stay the same), each layer computed twice, shorter
-sequences, the base in four bits if that is possible; below the last rung there is only waiting. The
-plan stays as it was made: `adapted.json` beside it lists the rungs, and every later start of the
-run honours them. The worker's parent takes the rungs, so this needs no torch.
+It then goes on from its newest checkpoint. Fewer sequences at a time (the optimiser's steps stay
+the same), each layer computed twice, shorter sequences, the base in four bits if that is possible;
+below the last rung there is only waiting. The plan stays as it was made: `adapted.json` beside it
+lists the rungs, and every later start of the run honours them. The worker's parent takes the rungs,
+so this needs no torch.
 """
 
 from __future__ import annotations

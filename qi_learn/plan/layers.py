@@ -72,8 +72,9 @@ def choose_layers(
     served: frozenset[str],
     raised: bool,
 ) -> TouchedLayers:
-    """The layers that change: the last third on a CPU, all on a GPU; fewer if raised types would
-    make the packed model slow.
+    """The layers that change: the last third on a CPU, all on a GPU.
+
+    Fewer if raised types would make the packed model slow.
     """
     first = base.layers - math.ceil(base.layers / 3) if device.kind == "cpu" else 0
     layers = TouchedLayers(base, first, targets, served, raised)

@@ -1,7 +1,7 @@
-"""Which device trains and which serves: a pure function of what the devices have free, what the
-server holds of them, and how much both need.
+"""Which device trains and which serves.
 
-In this order, so that serving is disturbed as little as possible:
+A pure function of what the devices have free, what the server holds of them, and how much both
+need. In this order, so that serving is disturbed as little as possible:
 
 1. The GPUs beside the one that serves (2 x 4090: the server keeps one, the worker sees only the
    other; if there are more of a kind, it sees them all).

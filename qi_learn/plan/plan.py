@@ -1,5 +1,4 @@
-"""Every number of a training run, derived once from the data, the base and the device, and written
-down.
+"""Every number of a training run, derived once from data, base and device, and written down.
 
 What cannot be trained is refused here, in words, before anything is loaded. `reasons.py` says of a
 finished plan why it is as it is.
@@ -53,8 +52,9 @@ TARGETS_DEFAULT = "all-linear"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What depends on whether text of earlier work may be replayed; measured with the K-FAC form
-    (docs/decisions/0005).
+    """What depends on whether text of earlier work may be replayed.
+
+    Measured with the K-FAC form (docs/decisions/0005).
     """
 
     replay: float
@@ -194,8 +194,10 @@ def _lora(inputs: PlanInputs, choices: _Choices) -> PlannedLora:
 
 
 def _steps(inputs: PlanInputs, choices: _Choices) -> PlannedSteps:
-    """How many steps, and how large: the setting, else enough to see the new examples `EPOCHS`
-    times, and never fewer than `LEAST_STEPS`.
+    """How many steps, and how large.
+
+    The setting, else enough to see the new examples `EPOCHS` times, and never fewer than
+    `LEAST_STEPS`.
     """
     train, recipe = inputs.settings.train, choices.recipe
     new_in_step = SEQUENCES * (1 - recipe.replay - recipe.generic)
@@ -269,8 +271,9 @@ def _learning_rate(parameters: int) -> float:
 
 
 def _rank(new: int) -> int:
-    """8 below 200 examples, 16 below 1,000, then 32: less data has less to say, and a rank that it
-    does not need only leaves room for noise.
+    """8 below 200 examples, 16 below 1,000, then 32.
+
+    Less data has less to say, and a rank that it does not need only leaves room for noise.
     """
     return 8 if new < 200 else 16 if new < 1000 else 32
 

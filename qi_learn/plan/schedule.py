@@ -61,8 +61,7 @@ def samples(examples: Sequence[Example], max_length: int) -> tuple[Sample, ...]:
 
 
 def alike(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
-    """Micro-batches of at most `size` samples, cut earlier if padding would be too much of the
-    work.
+    """Micro-batches of at most `size` samples, cut earlier if too much would be padding.
 
     The samples are sorted by length, longest first.
     """
@@ -108,8 +107,7 @@ def schedule(
     generic_share: float,
     seed: int,
 ) -> list[tuple[Sample, ...]]:
-    """The sequences of every optimiser step, longest first within a step (so that micro-batches pad
-    little).
+    """The sequences of every optimiser step, longest first, so that micro-batches pad little.
 
     Each pool is gone through in a fresh random order again and again: nothing comes twice before
     everything came once.

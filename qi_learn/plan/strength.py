@@ -1,5 +1,6 @@
-"""How far a training may move the answers: one dial, a budget of KL divergence, turned into the
-strengths of the two penalties.
+"""How far a training may move the answers: a budget of KL divergence.
+
+This one dial becomes the strengths of the two penalties:
 
     lambda = price x kappa x tightened
 

@@ -1,5 +1,7 @@
-"""What was learned, as low-rank weight changes by module: torch's side of the adapter file
-(`rundir/adapter_file.py`), and of every other safetensors file that the training writes.
+"""What was learned, as low-rank weight changes by module.
+
+torch's side of the adapter file (`rundir/adapter_file.py`), and of every other safetensors file
+that the training writes.
 """
 
 from __future__ import annotations

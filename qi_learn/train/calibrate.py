@@ -1,10 +1,10 @@
-"""How far the answers moved, next to what the Fisher predicted: KL(before || after) per target
-token, exactly, over the whole vocabulary.
+"""How far the answers moved, next to what the Fisher predicted.
 
-The head is frozen, so of the model before only the final hidden states are kept (K, d); both
-distributions are made from them a few rows at a time, in float32 whatever the model computes in,
-since a rounding of the logits is a divergence of its own. Sequences are run in the same batches
-before and after: a model that has not changed has moved by exactly 0.
+KL(before || after) per target token, exactly, over the whole vocabulary. The head is frozen, so of
+the model before only the final hidden states are kept (K, d); both distributions are made from them
+a few rows at a time, in float32 whatever the model computes in, since a rounding of the logits is a
+divergence of its own. Sequences are run in the same batches before and after: a model that has not
+changed has moved by exactly 0.
 """
 
 from __future__ import annotations
@@ -42,10 +42,9 @@ class Yardstick:
 def yardstick(
     network: Network, sequences: Sequence[Sample], count: int = SEQUENCES
 ) -> Yardstick | None:
-    """What `measure_divergence` compares with: at most `count` of the sequences, spread evenly, at
-    the network's present weights.
+    """What `measure_divergence` compares with: sequences at the network's present weights.
 
-    None if there are no sequences.
+    At most `count` of the sequences, spread evenly. None if there are no sequences.
     """
     if not sequences:
         return None

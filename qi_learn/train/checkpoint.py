@@ -1,5 +1,6 @@
-"""Checkpoints from which a run goes on as if it had never stopped: weights, optimiser moments,
-random state, counters. Safetensors and JSON, no pickle.
+"""Checkpoints from which a run goes on as if it had never stopped.
+
+Weights, optimiser moments, random state and counters, as safetensors and JSON, no pickle.
 
 `checkpoints/step-000024/state.safetensors` is written first, `state.json` with its sha256 last:
 without the second the checkpoint does not exist. The two newest stay.

@@ -1,5 +1,4 @@
-"""A model to train from a GGUF file alone: its quantised weights read back as numbers, in the
-modules of transformers.
+"""A model to train from a GGUF file alone: its quantised weights as numbers in transformers.
 
 It serves the architectures of `outside/architectures.py`, whose tensors map one to one.
 transformers has a loader of its own (`gguf_file=`). This one gives the same model (tests compare

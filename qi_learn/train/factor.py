@@ -1,11 +1,10 @@
-"""One side of a Kronecker-factored Fisher: a symmetric, non-negative matrix F of width d, summed
-over a stream of vectors.
+"""One side of a Kronecker-factored Fisher: a symmetric, non-negative matrix F of width d.
 
-Three forms, by what it costs to keep: the whole matrix (d, d), its diagonal (d,), and for wide
-modules a *sketch*, F Omega (d, k) with a fixed random Omega, beside the diagonal. Every form is
-linear in F, so sums and averages over cycles are exact sums and averages of what is stored. A
-sketch is read back as the Nystroem approximation Y (Omega^T Y)^+ Y^T, which never exceeds F, with
-the missing diagonal put back.
+F is summed over a stream of vectors. Three forms, by what it costs to keep: the whole matrix (d,
+d), its diagonal (d,), and for wide modules a *sketch*, F Omega (d, k) with a fixed random Omega,
+beside the diagonal. Every form is linear in F, so sums and averages over cycles are exact sums and
+averages of what is stored. A sketch is read back as the Nystroem approximation Y (Omega^T Y)^+ Y^T,
+which never exceeds F, with the missing diagonal put back.
 """
 
 from __future__ import annotations

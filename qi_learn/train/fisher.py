@@ -43,10 +43,10 @@ class Fisher:
     """sha256 of the base's GGUF."""
 
     def accumulated(self, new: Fisher) -> Fisher:
-        """This and one more estimate: S summed (each cycle's work counts in full), C averaged over
-        cycles.
+        """This and one more estimate.
 
-        Raises ModelError if forms or bases differ.
+        S is summed (each cycle's work counts in full), C averaged over cycles. Raises ModelError if
+        forms or bases differ.
         """
         if self.form != new.form or self.base != new.base:
             raise ModelError(

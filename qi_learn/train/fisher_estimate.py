@@ -1,12 +1,12 @@
-"""How much the model's answers depend on each direction of each weight: the Fisher information, by
-module, as two factors S and C.
+"""How much the model's answers depend on each direction of each weight.
 
-The Fisher of dW at a linear module is E[(g x^T)(g x^T)^T], with x the module's input and g the
-gradient of the sequence's *summed* negative log-likelihood at its output, for labels drawn from the
-model itself (not the data's: those give the empirical Fisher, which vanishes on what the model has
-just been trained on). Gradients are per sequence: one sequence's loss never reaches another's
-activations, so one backward pass through a padded batch gives all of them, and padding adds exactly
-nothing. Batch gradients are never squared, and packed batches are refused.
+This is the Fisher information, by module, as two factors S and C. The Fisher of dW at a linear
+module is E[(g x^T)(g x^T)^T], with x the module's input and g the gradient of the sequence's
+*summed* negative log-likelihood at its output, for labels drawn from the model itself (not the
+data's: those give the empirical Fisher, which vanishes on what the model has just been trained on).
+Gradients are per sequence: one sequence's loss never reaches another's activations, so one backward
+pass through a padded batch gives all of them, and padding adds exactly nothing. Batch gradients are
+never squared, and packed batches are refused.
 
 * `kfac`: S = sum g g^T / N_tok over all positions, C = sum x x^T / N_pos over the positions at
   which g is not 0.
@@ -143,10 +143,10 @@ class _ListenerOfThread(threading.local, _Listener):
 def _add_passes(
     network: Network, parts: Sequence[list[Sample]], sums: dict[str, Any], seed: int
 ) -> list[tuple[int, int]]:
-    """Run passes side by side and add them up in order; the sequences and target tokens of each
-    that counted.
+    """Run passes side by side and add them up in order.
 
-    A single lane adds at once and keeps nothing.
+    Returns the sequences and target tokens of each that counted. A single lane adds at once and
+    keeps nothing.
     """
     alone = network.lanes.count == 1
     seen_by_part: list[dict[str, _Seen]] = [{} for _ in parts]
@@ -186,9 +186,7 @@ def _one_pass(
 
 @contextmanager
 def _frozen(network: Network) -> Iterator[None]:
-    """Turn off the gradients of what is trained: they are not used here, and would be left
-    behind.
-    """
+    """Turn off gradients of what is trained: they are not used here, and would be left behind."""
     trained = [value for value in network.causal.parameters() if value.requires_grad]
     for value in trained:
         value.requires_grad_(False)
@@ -261,11 +259,10 @@ class _KfacSums:
 
 @dataclass
 class _DiagonalSums:
-    """Row and column sums of sum over sequences of G_n^2 (elementwise), G_n = sum over t of
-    g_t x_t^T.
+    """Row and column sums of G_n^2 (elementwise) summed over sequences n.
 
-    G is never formed: the Gram matrices x x^T and g g^T (T, T) do. Products are in the vectors' own
-    precision, sums in float32 or better.
+    G_n = sum over t of g_t x_t^T. G is never formed: the Gram matrices x x^T and g g^T (T, T) do.
+    Products are in the vectors' own precision, sums in float32 or better.
     """
 
     row: Tensor | None = None

@@ -27,11 +27,10 @@ def head_pass(
     *,
     gradient: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Labels (K,), their NLL (K,) and its gradient in the rows (K, d), without ever holding K x V
-    logits.
+    """Labels (K,), their NLL (K,) and its gradient in the rows (K, d).
 
-    Without `labels` they are drawn from the model's own distribution by inversion: `uniform` (K,)
-    in [0, 1) decides.
+    It never holds K x V logits. Without `labels` they are drawn from the model's own distribution
+    by inversion: `uniform` (K,) in [0, 1) decides.
     """
     chosen, losses, gradients = [], [], []
     size = max(1, HEAD_ELEMENTS[rows.device.type] // len(head))

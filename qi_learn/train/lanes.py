@@ -1,10 +1,9 @@
-"""Passes side by side on a CPU: each core works on sequences of its own, so that no core waits for
-another within an operation.
+"""Passes side by side on a CPU: each core works on sequences of its own.
 
-The matrix products of a small model are over in a millisecond, and cores that share one spend much
-of it meeting each other. On two cores (SmolLM2-135M, bfloat16) two lanes of one thread made 1.5
-times the tokens per second in training and 2 times in the frozen prefix that one lane of two
-threads made.
+So no core waits for another within an operation. The matrix products of a small model are over in a
+millisecond, and cores that share one spend much of it meeting each other. On two cores
+(SmolLM2-135M, bfloat16) two lanes of one thread made 1.5 times the tokens per second in training
+and 2 times in the frozen prefix that one lane of two threads made.
 
 Results come in the order of their items, whichever lane was done first, and gradients are added up
 in that order: on as many cores the same run gives the same bits.
@@ -58,8 +57,9 @@ class Lanes:
     def backward(
         self, losses: Sequence[Callable[[], Tensor]], parameters: Sequence[Tensor]
     ) -> list[float]:
-        """Add the gradient of every loss to the parameters' `grad`, if it has one; the values of
-        the losses.
+        """Add the gradient of every loss to the parameters' `grad`, if it has one.
+
+        Returns the values of the losses.
 
         `losses` make them, each in its lane. Raises what they raise.
         """

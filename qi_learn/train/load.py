@@ -22,9 +22,9 @@ than with torch's fused kernel (measured, bfloat16, T = 96, 180).
 
 
 def load_trainable(plan: Plan) -> Network:
-    """The base of a plan, ready to be trained on its device: transformers and PEFT, or Unsloth if
-    the plan says so and it is imported already.
+    """The base of a plan, ready to be trained on its device.
 
+    With transformers and PEFT, or with Unsloth if the plan says so and it is imported already.
     Raises ModelError, UnsupportedArchitecture, TrainingError if the device is not there.
     """
     check_architecture(plan.base.architecture)
@@ -43,8 +43,9 @@ def load_trainable(plan: Plan) -> Network:
 
 
 def load_causal(plan: Plan) -> Any:
-    """The whole model as loaded: full-precision weights if the plan has them, else the dequantised
-    GGUF; float32 on a CPU.
+    """The whole model as loaded; float32 on a CPU.
+
+    Full-precision weights if the plan has them, else the dequantised GGUF.
     """
     dtype = torch.float32 if plan.hardware.device == "cpu" else getattr(torch, plan.hardware.dtype)
     short_on_cpu = plan.hardware.device == "cpu" and plan.batches.max_length <= EAGER_LENGTH

@@ -175,8 +175,9 @@ def batches_of(plan: Plan, data: Data) -> list[tuple[Sample, ...]]:
 
 
 def rate(plan: Plan, step: int) -> float:
-    """The learning rate of a step (from 0): linear warm-up, then a line down to a tenth at the last
-    step.
+    """The learning rate of a step (from 0).
+
+    Linear warm-up, then a line down to a tenth at the last step.
     """
     steps = plan.steps
     if step < steps.warmup_steps:
@@ -218,8 +219,9 @@ def _begin(
     weights: Weights,
     optimizer: torch.optim.AdamW,
 ) -> tuple[LoopState, Best]:
-    """The state and best weights to start with: those of the newest checkpoint, which is restored,
-    or those before the first step.
+    """The state and best weights to start with.
+
+    Those of the newest checkpoint, which is restored, or those before the first step.
     """
     dev_tokens = sum(sample.targets for sample in data.dev)
     checkpoint = newest_checkpoint(_checkpoints(run))
@@ -254,8 +256,9 @@ def _add_sequences(network: Network, batch: Sequence[Sample], size: int, ranks: 
 
 
 def _add_penalties(network: Network, *penalties: Penalty | None) -> list[float]:
-    """Add the gradients of the penalties that there are; the value of each, 0 for one that is not
-    there.
+    """Add the gradients of the penalties that there are.
+
+    Returns the value of each, 0 for one that is not there.
     """
     there = [n for n, penalty in enumerate(penalties) if penalty is not None]
     losses = [partial(penalty, network.factors()) for penalty in penalties if penalty is not None]

@@ -1,9 +1,9 @@
-"""The model in training: a frozen base whose upper layers are run again and again, and whose lower
-layers are run once for each sequence.
+"""The model in training: a frozen base, cut in two at the first trained layer.
 
-What lies below the first trained layer never changes, so its output (the hidden states entering
-that layer) is computed once per sequence and kept: the *frozen prefix*. Batches are padded on the
-right and attention is causal, so no real token ever sees a padded one and no mask is needed. The
+Its upper layers are run again and again, its lower layers once for each sequence. What lies below
+the first trained layer never changes, so its output (the hidden states entering that layer) is
+computed once per sequence and kept: the *frozen prefix*. Batches are padded on the right and
+attention is causal, so no real token ever sees a padded one and no mask is needed. The
 vocabulary-sized logits are made for target positions only, a few hundred rows at a time (head.py).
 If the plan checkpoints gradients, a trained layer keeps nothing but its input, and is computed once
 more when its gradient's turn comes.
@@ -73,8 +73,9 @@ class Network:
         return self.causal.get_submodule(f"{prefix}.{index - self.first}.{rest}")  # type: ignore[no-any-return]
 
     def merge(self, changes: Mapping[str, WeightChange]) -> None:
-        """Add B @ A to the weights of each module named, exactly; for the adapter that is served
-        already.
+        """Add B @ A to the weights of each module named, exactly.
+
+        This is for the adapter that is served already.
         """
         for name, change in changes.items():
             weight = self._weight(name)
@@ -94,11 +95,11 @@ class Network:
             self._states = {}
 
     def lower_precision(self) -> None:
-        """Keep the frozen linear weights in the plan's precision, the layers' in 4 bits if it says
-        so.
+        """Keep the frozen linear weights in the plan's precision.
 
-        Norms, embeddings and the residual stream stay as they were loaded. What is served is merged
-        before: nothing can be merged into weights in 4 bits.
+        The layers' are held in 4 bits if the plan says so. Norms, embeddings and the residual
+        stream stay as they were loaded. What is served is merged before: nothing can be merged into
+        weights in 4 bits.
         """
         if self.plan.hardware.four_bit:
             self.device = torch.device(self.plan.hardware.device)
@@ -138,9 +139,7 @@ class Network:
         return self.plan.lora.alpha / self.plan.lora.rank
 
     def factors(self) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
-        """A (r, in) and B (out, r) of each target module, as they are trained: without the
-        scale.
-        """
+        """A (r, in) and B (out, r) of each target module as they are trained, without the scale."""
         modules: dict[str, Any] = {name: self.module(name) for name in self.names}
         return {
             name: (m.lora_A[ADAPTER].weight, m.lora_B[ADAPTER].weight)
@@ -190,9 +189,7 @@ class Network:
         return states
 
     def batch(self, samples: Sequence[Sample]) -> Batch:
-        """The sequences' states, padded on the right, and the positions that predict their
-        targets.
-        """
+        """The sequences' states, padded on the right, and the positions that predict targets."""
         states = [self.states(sample) for sample in samples]
         hidden = torch.zeros(
             len(samples),
@@ -271,8 +268,10 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`hidden` (N, T, d) enters the first trained layer; target k is `labels[k]`, predicted at
-    `hidden[owner[k], column[k]]`, with `weights[k]`.
+    """Sequences as they enter the first trained layer, with their targets.
+
+    `hidden` (N, T, d) enters that layer. Target k is `labels[k]`, predicted at `hidden[owner[k],
+    column[k]]`, with `weights[k]`.
     """
 
     hidden: Tensor

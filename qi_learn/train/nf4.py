@@ -1,10 +1,10 @@
-"""The frozen base in four bits (QLoRA): if its 16-bit weights do not fit on the GPU, bitsandbytes
-holds the layers' linear modules as NF4.
+"""The frozen base in four bits (QLoRA).
 
+If its 16-bit weights do not fit on the GPU, bitsandbytes holds the layers' linear modules as NF4.
 The base is loaded as always, in the computer's memory, and what is served is merged into it first:
 so the model that is trained on holds the served change, as far as four bits can tell. transformers'
-own way (a quantised load) would have to add that change to weights that are quantised already,
-in which small changes die. Embeddings, norms and the head keep their precision, and the delta is
+own way (a quantised load) would have to add that change to weights that are quantised already, in
+which small changes die. Embeddings, norms and the head keep their precision, and the delta is
 merged into the base's own weights afterwards: nothing of this is in the file that is served.
 bitsandbytes is imported here alone, when it is needed.
 """

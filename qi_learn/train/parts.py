@@ -1,10 +1,9 @@
-"""A run in three parts, each in processes of its own: the general Fisher, the training, and what
-follows from it.
+"""A run in three parts, each in processes of its own.
 
-It is for a training that is split over GPUs (its ranks are needed for that part alone), and for
-Unsloth, whose kernels bypass every hook: both Fishers are those of the plain model, and the plain
-model must agree with the dev loss that Unsloth reports. What one part leaves to the next is in
-files.
+The general Fisher, the training, and what follows from it. It is for a training that is split over
+GPUs (its ranks are needed for that part alone), and for Unsloth, whose kernels bypass every hook:
+both Fishers are those of the plain model, and the plain model must agree with the dev loss that
+Unsloth reports. What one part leaves to the next is in files.
 """
 
 from __future__ import annotations
@@ -83,8 +82,9 @@ def fit(run: TrainingRun, plan: Plan, snapshot: Snapshot) -> None:
 
 
 def follow_up(run: TrainingRun, plan: Plan, snapshot: Snapshot) -> TrainResult:
-    """Do the third part, in one process: check that the plain model with the delta has the dev loss
-    that the training reported, then write what follows from the training.
+    """Do the third part, in one process: check the delta, then write what follows from it.
+
+    The plain model with the delta must have the dev loss that the training reported.
     """
     begun = time.monotonic()
     data = read_data(plan, snapshot)

@@ -1,9 +1,9 @@
-"""Giving way between two steps: a training that shares its processor with the server waits while
-requests are answered, and then goes on.
+"""Giving way between two steps.
 
-Only time passes: a run that paused ends with the same weights, to the last bit. Its pauses are not
-counted as training. All of them together, over all processes of the run, have a limit (`paused` in
-the run directory has their seconds), so that a run always comes to an end.
+A training that shares its processor with the server waits while requests are answered, and then
+goes on. Only time passes: a run that paused ends with the same weights, to the last bit. Its pauses
+are not counted as training. All of them together, over all processes of the run, have a limit
+(`paused` in the run directory has their seconds), so that a run always comes to an end.
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ class Stopping:
 
 
 def _read(path: Path) -> float:
-    """Seconds that were paused before; 0 if they were not written or cannot be read (they only
-    account for a courtesy).
+    """Seconds that were paused before.
+
+    0 if they were not written or cannot be read: they only account for a courtesy.
     """
     try:
         return float(path.read_text(encoding="utf-8"))

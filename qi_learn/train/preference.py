@@ -1,6 +1,6 @@
-"""Preferences: what was kept rather than what was suggested. Two losses, each a function of
-log-probabilities alone, so their gradients are weights.
+"""Preferences: what was kept rather than what was suggested.
 
+There are two losses, each a function of log-probabilities alone, so their gradients are weights.
 With r = log p(y|x) - log p_served(y|x), the served model being the one trained on (B = 0), measured
 once before training (`recall.py`):
 
@@ -140,9 +140,7 @@ def add_gradients(
 def loss_and_slopes(
     comparison: Comparison, now: Mapping[str, float], reference: Mapping[str, float]
 ) -> tuple[float, list[float]]:
-    """The loss of a comparison, and its derivative by the log-probability of each of its
-    samples.
-    """
+    """The loss of a comparison, and its derivative by each sample's log-probability."""
     moved = {name: value - reference[name] for name, value in now.items()}
     if isinstance(comparison, Choice):
         chosen, rejected = comparison.samples
@@ -165,8 +163,9 @@ def loss_and_slopes(
 def share_preferred(
     compared: Sequence[Comparison], log_probability: Mapping[str, float]
 ) -> float | None:
-    """Share of the choices whose chosen text is the likelier from where the two differ; None
-    without choices.
+    """Share of the choices whose chosen text is the likelier; None without choices.
+
+    Both texts count from the first token in which they differ.
     """
     choices = [c for c in compared if isinstance(c, Choice)]
     if not choices:

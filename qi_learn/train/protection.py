@@ -45,8 +45,9 @@ class Protection:
     """A sentence on each thing that is not held."""
 
     def idle(self, state: LoopState) -> tuple[str, ...]:
-        """The gaps, with those that only the training could show: a penalty that is 0 after steps
-        that moved the weights.
+        """The gaps, with those that only the training could show.
+
+        Such is a penalty that is 0 after steps that moved the weights.
         """
         gaps = [*self.gaps]
         for gap, penalty, value in (

@@ -1,7 +1,7 @@
-"""The processes that share a training, one for each GPU: every step's sequences are dealt out,
-gradients are added up, everything else is done alike.
+"""The processes that share a training, one for each GPU.
 
-Each gradient is divided by the whole step's weight of target tokens before it is added, and the
+Every step's sequences are dealt out, gradients are added up, everything else is done alike. Each
+gradient is divided by the whole step's weight of target tokens before it is added, and the
 penalties come after, in every process on the same sum: so two processes take the steps that one
 would have taken, but for rounding. accelerate makes the process group (NCCL between GPUs, gloo on a
 CPU). A single process does and imports nothing of this.

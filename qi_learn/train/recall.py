@@ -1,5 +1,4 @@
-"""What the model knew before this cycle's first step, and what it knows of the new work after the
-last one.
+"""What the model knew before this cycle's first step, and what it knows after the last one.
 
 Both are measured on the very network that is trained. *Before*: on what is served, with no LoRA on
 it yet, once in a run and kept in `before.json`, so that a stopped run goes on with the same numbers

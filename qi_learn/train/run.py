@@ -1,8 +1,8 @@
-"""One training run from plan to result: the general Fisher once per base, the training on top of
-what is served, this cycle's Fisher for the next one.
+"""One training run from plan to result.
 
-Nothing here knows of processes or signals; `__main__.py` does. Whatever is finished is in a file,
-so running it again goes on with what is not.
+The general Fisher once per base, the training on top of what is served, this cycle's Fisher for the
+next one. Nothing here knows of processes or signals; `__main__.py` does. Whatever is finished is in
+a file, so running it again goes on with what is not.
 """
 
 from __future__ import annotations
@@ -65,8 +65,10 @@ def conclude(
     begun: float,
     peak: float = 0.0,
 ) -> TrainResult:
-    """Write what follows from a training, with a network that holds the delta: how replayed work
-    and preferences fare, the Fisher for the next cycle, and the run's result.
+    """Write what follows from a training, with a network that holds the delta.
+
+    That is how replayed work and preferences fare, the Fisher for the next cycle, and the run's
+    result.
 
     `begun` is when it began (`time.monotonic`), `peak` the memory (MB) that another process needed
     for the training.

@@ -1,5 +1,6 @@
-"""The Fishers of a run: the general one, computed once per base, and that of its own work for the
-next cycle.
+"""The Fishers of a run: the general one, and that of its own work for the next cycle.
+
+The general one is computed once per base.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ logger = logging.getLogger(__name__)
 def general_fisher(
     run: TrainingRun, plan: Plan, network: Network, anchors: tuple[Sample, ...]
 ) -> tuple[Fisher | None, Network]:
-    """The Fisher of general ability at the base, from its cache or computed into it, and a network
-    with the base's weights as they were loaded.
+    """The Fisher of general ability at the base, from its cache or computed into it.
 
-    No Fisher if the plan does not penalise the change since the base.
+    With it comes a network with the base's weights as they were loaded. No Fisher if the plan does
+    not penalise the change since the base.
     """
     if plan.penalties.lambda_general == 0:
         return None, network
@@ -60,8 +61,9 @@ def general_fisher_path(directory: Path, plan: Plan) -> Path:
 def next_past_fisher(
     run: TrainingRun, network: Network, sequences: tuple[Sample, ...], past: Fisher | None
 ) -> Fisher:
-    """The Fisher of past work for the next cycle: that of `sequences` under the trained network, on
-    top of what `past` holds.
+    """The Fisher of past work for the next cycle.
+
+    That of `sequences` under the trained network, on top of what `past` holds.
     """
     fresh = _estimate(run, "past fisher", network, sequences)
     return past.accumulated(fresh) if past else fresh
@@ -128,8 +130,10 @@ def _estimate(
 
 
 def _fisher_tokens(plan: Plan, lanes: int) -> int:
-    """Tokens of a Fisher batch: on a GPU as much as a training batch, which is known to fit; on a
-    CPU a whole step, whose batches are small for want of equal lengths, not of memory.
+    """Tokens of a Fisher batch.
+
+    On a GPU as much as a training batch, which is known to fit. On a CPU a whole step: its batches
+    are small for want of equal lengths, not of memory.
     """
     batches = plan.batches
     on_gpu = plan.hardware.device.startswith("cuda")

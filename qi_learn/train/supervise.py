@@ -1,9 +1,8 @@
-"""The processes of a run that is done in parts (`parts.py`), started and watched: one, then one for
-each device, then one again. No torch.
+"""The processes of a run that is done in parts (`parts.py`), started and watched.
 
-They live and die together: if one of them fails or is killed the others are stopped, all of them
-stop when this process is asked to, and none outlives it. The newest checkpoint holds what was
-reached, and all go on from it.
+One, then one for each device, then one again. This needs no torch. They live and die together: if
+one of them fails or is killed the others are stopped, all of them stop when this process is asked
+to, and none outlives it. The newest checkpoint holds what was reached, and all go on from it.
 """
 
 from __future__ import annotations
@@ -117,8 +116,10 @@ def _ranks(plan: Plan) -> Sequence[dict[str, str]]:
 def _wait(
     processes: Sequence[subprocess.Popen[bytes]], stopping: Callable[[], bool]
 ) -> list[int | None]:
-    """Wait until all have ended; their exit codes when the first of them failed (None: it was still
-    at work), or when all were done.
+    """Wait until all processes have ended.
+
+    Returns their exit codes when the first of them failed (None: it was still at work), or when all
+    were done.
     """
     asked = False
     failed: list[int | None] = []
