@@ -1,5 +1,6 @@
-"""What `qi-learn bench learning` asks of the benchmark, and how it is told: progress on stderr,
-then the table or one JSON object on stdout.
+"""`qi-learn bench learning`: its options as a request to the benchmark, and what it prints.
+
+Progress goes to stderr, then the table or one JSON object to stdout.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,9 @@ from qi_learn.train.__main__ import ENVIRONMENT
 
 
 def learning_methods(names: Sequence[str], *, every: bool) -> tuple[methods.Method, ...]:
-    """The methods by their names; the usual ones where none is named.
+    """The methods by their names; the usual ones if none is named.
 
-    Raises NotFound for a name that there is not.
+    Raises NotFound for an unknown name.
     """
     if unknown := [name for name in names if name not in methods.ALL]:
         raise NotFound(
@@ -30,34 +32,39 @@ def learning_methods(names: Sequence[str], *, every: bool) -> tuple[methods.Meth
     return tuple(methods.ALL.values()) if every else methods.USUAL
 
 
-def run_learning(
-    *,
-    seeds: tuple[int, ...],
-    tasks: int,
-    steps: int | None,
-    names: Sequence[str],
-    every: bool,
-    long: int | None,
-    repositories: Sequence[Path],
-    base: Path | None,
-    cache: Path | None,
-    quick: bool,
-    out: Callable[[Any], None],
-    as_json: bool,
-) -> None:
-    """Runs the benchmark and prints it; where it ends early (Ctrl-C, a fault), what was measured
-    until then. Raises QiError.
+@dataclass(frozen=True, slots=True)
+class LearningOptions:
+    """The options of the command, as they were given."""
+
+    seeds: tuple[int, ...]
+    tasks: int
+    steps: int | None
+    names: Sequence[str]
+    """Methods; the usual ones if empty, or all with `every`."""
+    every: bool
+    long: int | None
+    repositories: Sequence[Path]
+    base: Path | None
+    """A GGUF file; None: the embedded one."""
+    cache: Path | None
+    quick: bool
+
+
+def run_learning(options: LearningOptions, out: Callable[[Any], None], *, as_json: bool) -> None:
+    """Run the benchmark and print it.
+
+    If it ends early (Ctrl-C, a fault), it prints what was measured until then. Raises QiError.
     """
     request = learning.Request(
-        base=base or model_server.embedded_file(),
-        methods=learning_methods(names, every=every),
-        seeds=seeds,
-        tasks=tasks,
-        steps=steps,
-        repositories=tuple(repositories),
-        long=long,
-        cache=cache,
-        quick=quick,
+        base=options.base or model_server.embedded_file(),
+        methods=learning_methods(options.names, every=options.every),
+        seeds=options.seeds,
+        tasks=options.tasks,
+        steps=options.steps,
+        repositories=tuple(options.repositories),
+        long=options.long,
+        cache=options.cache,
+        quick=options.quick,
     )
     os.environ.update(ENVIRONMENT)  # read by torch when it is imported, which is not yet
     report = figures.Report()

@@ -1,12 +1,11 @@
-"""A stream of project conventions, made by a seeded grammar: how each project writes the same kind
-of function.
+"""A stream of project conventions, made by a seeded grammar.
 
-A convention fixes what a house style fixes: the shape of a function, how it is named, indented and
-guarded, what it calls and how it answers. Its words come from lists that are dealt out without
-replacement, so two conventions of one stream share no call. Every prompt names its project, so
-conventions do not contradict each other: a perfect learner forgets nothing, and whatever is
-forgotten is interference. `changed` is the exception, on purpose: the same project writes otherwise
-from then on, and the old way should go.
+A convention is how one project writes the same kind of function. It fixes what a house
+style fixes: the shape of a function, how it is named, indented and guarded, what it calls and how
+it answers. Its words come from lists that are dealt out without replacement, so two conventions of
+one stream share no call. Every prompt names its project, so conventions do not contradict each
+other: a perfect learner forgets nothing, and what is forgotten is interference. `changed` is the
+exception, on purpose: the same project writes otherwise from then on, and the old way should go.
 
 The same seed makes the same stream, for as many conventions as are asked for (the first ones do not
 depend on how many follow).
@@ -20,38 +19,44 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 VERBS = (
-    "create", "load", "rename", "archive", "merge", "publish", "cancel", "verify", "export", "assign", "restore", "close", "split", "refund", "lock", "tag",
-    "sync",
+    "create", "load", "rename", "archive", "merge", "publish", "cancel", "verify", "export",
+    "assign", "restore", "close", "split", "refund", "lock", "tag", "sync",
 )  # fmt: skip
 NOUNS = (
-    "invoice", "ticket", "account", "report", "order", "contract", "device", "shipment", "comment", "license", "profile", "booking", "payment", "session",
-    "folder", "survey",
+    "invoice", "ticket", "account", "report", "order", "contract", "device", "shipment",
+    "comment", "license", "profile", "booking", "payment", "session", "folder", "survey",
 )  # fmt: skip
 SUBJECTS = ("owner", "code", "region", "email", "serial", "slug")
 
 PROJECTS = (
-    "atlas", "borealis", "corvus", "dorado", "eridanus", "fornax", "gemini", "hydra", "indus", "janus", "kepler", "lyra", "mensa", "norma", "orion", "pavo",
-    "quasar", "rigel", "sirius", "taurus", "umbra", "vela", "wolf", "xenon", "yildun", "zeta",
+    "atlas", "borealis", "corvus", "dorado", "eridanus", "fornax", "gemini", "hydra", "indus",
+    "janus", "kepler", "lyra", "mensa", "norma", "orion", "pavo", "quasar", "rigel", "sirius",
+    "taurus", "umbra", "vela", "wolf", "xenon", "yildun", "zeta",
 )  # fmt: skip
 CONTEXTS = (
-    "ctx", "env", "hub", "app", "deps", "core", "kit", "world", "bus", "scope", "host", "node", "unit", "desk", "port", "grid", "loop", "mesh", "dock", "rack",
-    "base", "cell", "deck", "farm", "gate", "lane",
+    "ctx", "env", "hub", "app", "deps", "core", "kit", "world", "bus", "scope", "host", "node",
+    "unit", "desk", "port", "grid", "loop", "mesh", "dock", "rack", "base", "cell", "deck",
+    "farm", "gate", "lane",
 )  # fmt: skip
 STORES = (
-    "store", "ledger", "vault", "shelf", "table", "index", "pool", "bank", "cache", "archive", "depot", "binder", "drawer", "crate", "locker", "silo", "basket",
-    "cabinet", "bucket", "stack", "chest", "album", "barn", "cellar", "hold", "closet",
+    "store", "ledger", "vault", "shelf", "table", "index", "pool", "bank", "cache", "archive",
+    "depot", "binder", "drawer", "crate", "locker", "silo", "basket", "cabinet", "bucket",
+    "stack", "chest", "album", "barn", "cellar", "hold", "closet",
 )  # fmt: skip
 NOTES = (
-    "log", "trace", "note", "emit", "audit", "mark", "count", "signal", "report", "track", "stamp", "record", "announce", "watch", "ping", "tally", "journal",
-    "observe", "publish", "notify", "tell", "flag", "echo", "chart", "print_line", "meter",
+    "log", "trace", "note", "emit", "audit", "mark", "count", "signal", "report", "track",
+    "stamp", "record", "announce", "watch", "ping", "tally", "journal", "observe", "publish",
+    "notify", "tell", "flag", "echo", "chart", "print_line", "meter",
 )  # fmt: skip
 GOODS = (
-    "Result", "Reply", "Done", "Success", "Answer", "Fine", "Passed", "Value", "Ready", "Good", "Settled", "Kept", "Given", "Granted", "Closed", "Sealed",
-    "Proven", "Earned", "Landed", "Booked", "Signed", "Filed", "Cleared", "Served", "Met", "Placed",
+    "Result", "Reply", "Done", "Success", "Answer", "Fine", "Passed", "Value", "Ready", "Good",
+    "Settled", "Kept", "Given", "Granted", "Closed", "Sealed", "Proven", "Earned", "Landed",
+    "Booked", "Signed", "Filed", "Cleared", "Served", "Met", "Placed",
 )  # fmt: skip
 FAULTS = (
-    "Missing", "Refused", "Invalid", "Absent", "Unknown", "Broken", "Denied", "Expired", "Failed", "Empty", "Blocked", "Stale", "Wrong", "Lost", "Void",
-    "Closed", "Locked", "Gone", "Torn", "Bare", "Spent", "Odd", "Raw", "Null", "Thin", "Halted",
+    "Missing", "Refused", "Invalid", "Absent", "Unknown", "Broken", "Denied", "Expired", "Failed",
+    "Empty", "Blocked", "Stale", "Wrong", "Lost", "Void", "Closed", "Locked", "Gone", "Torn",
+    "Bare", "Spent", "Odd", "Raw", "Null", "Thin", "Halted",
 )  # fmt: skip
 
 TRAIN, DEV, TEST = 43, 5, 24
@@ -62,7 +67,7 @@ pilot, of which 10 % are dev as in the product).
 
 @dataclass(frozen=True, slots=True)
 class FunctionTask:
-    """One function that is asked for."""
+    """One function to be written."""
 
     verb: str
     noun: str
@@ -71,7 +76,7 @@ class FunctionTask:
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """How one project writes.
+    """The style of one project.
 
     The fields before `context` choose a form each, the others are its words.
     """
@@ -90,11 +95,12 @@ class Convention:
     fault: str
 
     def prompt(self, task: FunctionTask) -> str:
-        """What the developer asks."""
-        return f"Project {self.project}: write the function to {task.verb} a {task.noun} by {task.subject}."
+        """The developer's question."""
+        asked = f"write the function to {task.verb} a {task.noun} by {task.subject}"
+        return f"Project {self.project}: {asked}."
 
     def code(self, task: FunctionTask) -> str:
-        """What the project's code looks like."""
+        """The function as the project writes it."""
         name = _NAMES[self.naming](task)
         body = [
             *_NOTES[self.shape](self, task),
@@ -103,12 +109,8 @@ class Convention:
             _ANSWERS[self.answer](self, task),
         ]
         lines = [line.replace("    ", self.indent) for part in body for line in part.split("\n")]
-        return (
-            "\n".join(
-                [*_HEADS[self.shape](self, task, name), *(self.indent + line for line in lines)]
-            )
-            + "\n"
-        )
+        head = _HEADS[self.shape](self, task, name)
+        return "\n".join([*head, *(self.indent + line for line in lines)]) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class Stage:
 
 
 def conventions(seed: int, count: int) -> tuple[Convention, ...]:
-    """`count` conventions. Raises ValueError for more than there are words for (26)."""
+    """`count` conventions. Raises ValueError for more than the words suffice for (26)."""
     if count > len(PROJECTS):
         raise ValueError(f"there are words for {len(PROJECTS)} conventions, not {count}")
     rng = random.Random(f"conventions {seed}")
@@ -135,22 +137,8 @@ def conventions(seed: int, count: int) -> tuple[Convention, ...]:
     for project, context, store, note, good, fault in list(zip(*words, strict=True))[:count]:
         shape, naming, guard, fetch, answer = (next(form) for form in forms)
         indent = ("    ", "  ", "\t")[next(indents)]
-        made.append(
-            Convention(
-                project,
-                shape,
-                naming,
-                indent,
-                guard,
-                fetch,
-                answer,
-                context,
-                store,
-                note,
-                good,
-                fault,
-            )
-        )
+        form = shape, naming, indent, guard, fetch, answer
+        made.append(Convention(project, *form, context, store, note, good, fault))
     return tuple(made)
 
 
@@ -163,15 +151,11 @@ def stream(seed: int, count: int) -> tuple[Stage, ...]:
 
 
 def stage(seed: int, convention: Convention, *, without: Collection[FunctionTask] = ()) -> Stage:
-    """The functions that are asked for in one convention, none of them `without`."""
+    """The functions of one convention, none of them in `without`."""
     rng = random.Random(f"tasks {seed} {convention.project}")
-    drawn = (
-        FunctionTask(*words)
-        for words in rng.sample(
-            list(product(VERBS, NOUNS, SUBJECTS)), TRAIN + DEV + TEST + len(without)
-        )
-    )
-    tasks = [task for task in drawn if task not in without]
+    count = TRAIN + DEV + TEST + len(without)
+    drawn = rng.sample(list(product(VERBS, NOUNS, SUBJECTS)), count)
+    tasks = [task for words in drawn if (task := FunctionTask(*words)) not in without]
     return Stage(
         convention,
         tuple(tasks[:TRAIN]),
@@ -181,8 +165,9 @@ def stage(seed: int, convention: Convention, *, without: Collection[FunctionTask
 
 
 def changed(convention: Convention, other: Convention) -> Convention:
-    """The same project after it has changed its mind: it answers, refuses and notes with the words
-    of `other`, which must not be in the same stream.
+    """The same project with another style from now on.
+
+    It answers, refuses and notes with the words of `other`, which must not be in the same stream.
     """
     return replace(convention, good=other.good, fault=other.fault, note=other.note)
 

@@ -1,4 +1,4 @@
-"""What the benchmark measured: records, the figures asked for, and the same as text."""
+"""The benchmark's measurements: records, the figures that are reported, and the same as text."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ class MethodFigures:
     forgetting: float
     retention: float
     nll: float
-    """Of the tests, packed, over all tasks."""
+    """NLL of the tests, packed, over all tasks."""
     general_rise: float
     gain: float
     """Smallest share of a tensor's change that survived quantising."""
     rank_lost: float
     strengths: tuple[tuple[float, float], ...]
-    """The lambdas of each stage: on the drift since the base, on the change of past work."""
+    """The lambdas of each stage: on the change since the base, on the change of past work."""
     drifts: tuple[tuple[float | None, float | None], ...]
-    """How far each stage had moved in the end, nats of KL a token: from the base on general code,
-    from the stage before on past work. Of the whole delta, also where a method joins only a part of
+    """How far each stage had moved in the end, nats of KL per token: from the base on general code,
+    from the stage before on past work. Of the whole delta, even if a method joins only a part of
     it.
     """
     steps: tuple[int, ...]
-    """Of each stage."""
+    """Optimiser steps of each stage."""
     seconds: float
     gate: tuple[Check, ...] = ()
-    """What the gate's rules on likelihoods say of the packed file, all of the stream as one update
-    of the base; none in a long stream.
+    """The gate's checks on likelihoods of the packed file, all of the stream as one update of the
+    base; none in a long stream.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class InContext:
-    """What no training gives: the base, and the base with two examples of the task in its prompt."""
+    """What needs no training: the base, and the base with two examples of the task in context."""
 
     seed: int
     base: FileFigures
@@ -66,12 +66,13 @@ class InContext:
 
 @dataclass(frozen=True, slots=True)
 class Unlearning:
-    """A convention that changed: what the packed file makes of functions that this project never
-    asked for, before and after the update.
+    """A convention that changed: the packed file before and after the update.
 
-    `chooses_new`: of how many functions, written out whole, the new way is likelier than the old
-    one: what it would rather write. The shares of tokens right are given each way's own beginning,
-    which asks for more of the same, so the old way's falls late and little.
+    It is measured on functions that this project never asked for.
+
+    `chooses_new`: the share of functions, written out whole, of which the new way is likelier than
+    the old one: what it would rather write. The shares of right tokens are given each way's own
+    beginning, which asks for more of the same, so the old way's falls late and little.
     """
 
     seed: int
@@ -86,7 +87,7 @@ class Unlearning:
 
 @dataclass(slots=True)
 class Report:
-    """Everything measured; `figures` is what `--json` prints."""
+    """All measurements; `figures` is what `--json` prints."""
 
     outcomes: list[MethodFigures] = field(default_factory=list)
     references: list[InContext] = field(default_factory=list)
@@ -95,7 +96,7 @@ class Report:
     seconds: float = 0.0
 
     def figures(self) -> dict[str, Any]:
-        """The numbers asked for, worst of the seeds; None for what was not run."""
+        """The reported numbers, worst of the seeds; None for what was not run."""
         default, naive = self._of(DEFAULT.name), self._of(NAIVE.name)
         nothing = self._of(NOTHING_STORED.name)
         contexts = {r.seed: mean(r.in_context.nll) for r in self.references}
@@ -126,7 +127,7 @@ class Report:
 
 def _worst(choose: Callable[[list[float]], float], values: Sequence[float]) -> float | None:
     if not values or any(map(math.isnan, values)):
-        return None  # a seed on which nothing can be said is no seed on which all is well
+        return None  # a seed without a number is not a seed on which all is well
     return round(choose(list(values)), 4)
 
 
@@ -137,12 +138,12 @@ def line(o: MethodFigures) -> str:
         f"general {o.general_rise:+.4f}, ACC {o.acc:.3f}, BWT {o.bwt:+.3f}, "
         f"NLL {o.nll:.3f}, {o.seconds:.0f} s; lambdas "
         f"{' '.join(f'{general:.0f}/{past:.0f}' for general, past in o.strengths)}; gate: "
-        f"{_judged(o)}"
+        f"{_gate_summary(o)}"
     )
 
 
-def _judged(o: MethodFigures) -> str:
-    """What the gate would say, by likelihoods alone."""
+def _gate_summary(o: MethodFigures) -> str:
+    """What the gate would decide, by likelihoods alone."""
     if not o.gate:
         return "not asked"
     return (
@@ -153,11 +154,8 @@ def _judged(o: MethodFigures) -> str:
 
 def table(report: Report) -> str:
     """The report as text: one line a method and seed, then every matrix."""
-    lines = [
-        f"{'method':16} seed  learned  retention     BWT  forgot     ACC     NLL  general  seconds  "
-        ""
-        "gate"
-    ]
+    columns = "seed  learned  retention     BWT  forgot     ACC     NLL  general  seconds  gate"
+    lines = [f"{'method':16} {columns}"]
     for r in report.references:
         lines.append(
             f"{'base':16} {r.seed:4}  {mean(r.base.accuracy):7.3f}"
@@ -173,20 +171,23 @@ def table(report: Report) -> str:
         kept = f"{o.retention:9.3f}  {o.bwt:+6.3f}  {o.forgetting:6.3f}  {o.acc:6.3f}"
         lines.append(
             f"{o.method:16} {o.seed:4}  {o.learned:7.3f}  {kept}  {o.nll:6.3f}  "
-            f"{o.general_rise:+.4f}  {o.seconds:7.0f}  {_judged(o)}"
+            f"{o.general_rise:+.4f}  {o.seconds:7.0f}  {_gate_summary(o)}"
         )
     for o in report.outcomes:
         lines.append(f"R of {o.method}, seed {o.seed} ({', '.join(o.tasks)}); last row packed")
         lines += ["  " + " ".join(f"{value:.3f}" for value in row) for row in (o.base, *o.matrix)]
     for u in report.unlearning:
-        rather = f"rather writes the new way in {u.chooses_new_before:.0%} of functions before, {u.chooses_new_after:.0%} after one update"
-        ways = f"new way {u.new_before:.3f} to {u.new_after:.3f}, old way {u.old_before:.3f} to {u.old_after:.3f}"
-        lines.append(f"{u.project} changed (seed {u.seed}): {rather}; tokens right: {ways}")
+        lines.append(
+            f"{u.project} changed (seed {u.seed}): rather writes the new way in "
+            f"{u.chooses_new_before:.0%} of functions before, {u.chooses_new_after:.0%} after one "
+            f"update; tokens right: new way {u.new_before:.3f} to {u.new_after:.3f}, old way "
+            f"{u.old_before:.3f} to {u.old_after:.3f}"
+        )
     return "\n".join(lines)
 
 
 def summary(figures: Mapping[str, Any]) -> str:
-    """The figures asked for, in one line each."""
+    """The reported figures, in one line each."""
     return "\n".join(
         f"{name}: {value}"
         for name, value in figures.items()

@@ -1,9 +1,9 @@
-"""Real code for the demonstration: the functions of an installed package, each with the question a
-person would ask for it.
+"""Real code for the demonstration: the functions of an installed package.
 
-The invariant: a module's text with functions taken out (`skeleton`) and put back (`with_function`)
-is the author's text again, byte for byte; a function for which that does not hold, also by way of
-an answer that starts at the left margin, is not offered.
+Each comes with the question that a person would ask for it. The invariant: a module's text with
+functions taken out (`skeleton`) and put back (`with_function`) is the author's text again, byte for
+byte. A function for which that does not hold, also for an answer that starts at the left margin, is
+not offered.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True, slots=True)
 class DemoFunction:
-    """A function or method as its author wrote it; `source` is lines `start` to `end` (from 1, both
-    included) of the file.
+    """A function or method as its author wrote it.
+
+    `source` is lines `start` to `end` (from 1, both included) of the file.
     """
 
     module: str
@@ -40,7 +41,7 @@ class DemoFunction:
     signature: str
     """Decorators and `def` line, without the colon."""
     summary: str
-    """First line of the docstring; empty where there is none."""
+    """First line of the docstring; empty if there is none."""
     source: str
     start: int
     end: int
@@ -49,8 +50,9 @@ class DemoFunction:
 
 @dataclass(frozen=True, slots=True)
 class DemoSession:
-    """One module as one session of work: what is asked for, in the file's order, and what is kept
-    aside to measure with.
+    """One module as one session of work.
+
+    The functions asked for, in the file's order, and those kept aside to measure with.
     """
 
     module: str
@@ -61,7 +63,7 @@ class DemoSession:
 def package_functions(package: Path, *, max_characters: int = MAX_CHARACTERS) -> list[DemoFunction]:
     """The functions of 3 to 25 lines of a package's directory, by file and line.
 
-    Raises NotFound where there is no Python file.
+    Raises NotFound if there is no Python file.
     """
     files = [
         path
@@ -73,20 +75,18 @@ def package_functions(package: Path, *, max_characters: int = MAX_CHARACTERS) ->
             f"There is no Python file below {package}.",
             "Give the directory of an installed package or of a repository.",
         )
-    found: list[DemoFunction] = []
+    functions: list[DemoFunction] = []
     for path in files:
-        found += functions_in(
-            path.read_bytes().decode("utf-8", "replace"),
-            path.relative_to(package.parent).as_posix(),
-            max_characters=max_characters,
-        )
-    return found
+        text = path.read_bytes().decode("utf-8", "replace")
+        file = path.relative_to(package.parent).as_posix()
+        functions += functions_in(text, file, max_characters=max_characters)
+    return functions
 
 
 def functions_in(
     text: str, file: str, *, max_characters: int = MAX_CHARACTERS
 ) -> list[DemoFunction]:
-    """The functions of one file that the demonstration can use; none where the file does not parse."""
+    """The functions of one file that the demonstration can use; none if it does not parse."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
@@ -96,16 +96,16 @@ def functions_in(
     lines = _lines(text)
     nodes = list(_definitions(tree))
     times = Counter(name for name, _, _ in nodes)
-    found = [
+    once = (
         _function(node, name, holder, file, lines)
         for name, holder, node in nodes
         if times[name] == 1
-    ]
-    return [f for f in found if _fits(f, max_characters)]
+    )
+    return [function for function in once if _fits(function, max_characters)]
 
 
 def names_in(text: str) -> set[str]:
-    """Qualified names of all functions of a file's text; empty where it does not parse."""
+    """Qualified names of all functions of a file's text; empty if it does not parse."""
     try:
         return {name for name, _, _ in _definitions(ast.parse(text))}
     except (SyntaxError, ValueError, RecursionError):
@@ -120,8 +120,9 @@ def _lines(text: str) -> list[str]:
 
 
 def _definitions(tree: ast.Module) -> Iterator[tuple[str, str | None, Function]]:
-    """(qualified name, class or None, node) of the functions of the module and of its classes;
-    nested ones belong to theirs.
+    """(qualified name, class or None, node) of the functions of the module and of its classes.
+
+    Nested functions belong to theirs.
     """
     for node in tree.body:
         if isinstance(node, Function):
@@ -159,8 +160,9 @@ def _signature(node: Function) -> str:
 
 
 def _fits(function: DemoFunction, max_characters: int) -> bool:
-    """Right size, alone on its lines, and exact also when an answer at the left margin is put in
-    its place.
+    """Whether a function has the right size, is alone on its lines, and comes back exactly.
+
+    Exactly also if an answer at the left margin takes its place.
     """
     size = function.end - function.start + 1
     return (
@@ -178,19 +180,21 @@ def written(function: DemoFunction) -> str:
 
 
 def prompt_for(function: DemoFunction) -> str:
-    """What a person would ask for, with what the file already says about it."""
-    where = f" in the class {function.class_name}" if function.class_name else ""
+    """A person's question for it, with what the file already says about it."""
+    owner = f" in the class {function.class_name}" if function.class_name else ""
     purpose = f"\n{function.summary}\n" if function.summary else "\n"
     kind = "method" if function.class_name else "function"
     asked = f"Answer with the {kind} in one Python code block, no explanation."
-    return f"File {function.file}: write this {kind}{where}.\n\n{function.signature}:\n{purpose}\n{asked}"
+    return (
+        f"File {function.file}: write this {kind}{owner}.\n\n{function.signature}:\n{purpose}\n"
+        f"{asked}"
+    )
 
 
 def sessions(
     functions: Sequence[DemoFunction], *, asked: int = 16, held_out: int = 8, minimum: int = 3
 ) -> list[DemoSession]:
-    """One session a module with at least `minimum` functions, in the order the modules first
-    appear.
+    """One session for each module with at least `minimum` functions, in the order of the modules.
 
     Of a module every third function is held out (at most `held_out`), spread over the file, and at
     most `asked` of the others are asked for, those with a docstring first, in the file's order.
@@ -213,8 +217,9 @@ def _session(module: str, functions: list[DemoFunction], asked: int, held_out: i
 
 
 def deal(work: Sequence[DemoSession], sets: int = 2) -> list[list[DemoSession]]:
-    """The sessions in `sets` groups of disjoint modules with nearly equal numbers of functions
-    asked for; each in the order given.
+    """The sessions in `sets` groups of disjoint modules, each in the order given.
+
+    The groups have nearly equal numbers of functions asked for.
     """
     groups: list[list[int]] = [[] for _ in range(sets)]
     for index in sorted(range(len(work)), key=lambda i: (-len(work[i].asked), i)):
@@ -223,8 +228,9 @@ def deal(work: Sequence[DemoSession], sets: int = 2) -> list[list[DemoSession]]:
 
 
 def skeleton(source: str, functions: Sequence[DemoFunction]) -> str:
-    """The module's text with these functions taken out; a line `...  # Name` (valid Python
-    everywhere) holds each place.
+    """The module's text with these functions taken out.
+
+    A line `...  # Name` (valid Python everywhere) marks the place of each.
     """
     lines = _lines(source)
     for function in sorted(functions, key=lambda f: f.start, reverse=True):
@@ -237,19 +243,19 @@ def _mark(function: DemoFunction) -> str:
 
 
 def with_function(text: str, function: DemoFunction, code: str) -> str:
-    """The module's text with `code`, moved to the function's indentation, at its place: the mark's,
-    or the function's own where it is there already.
+    """The module's text with `code`, moved to the function's indentation, in its place.
 
-    Raises NotFound where the text has neither.
+    That is the mark's, or the function's own if it is there already. Raises NotFound if the text
+    has neither.
     """
     lines = _lines(text)
     marks = [i for i, line in enumerate(lines) if line.strip() == _mark(function)]
-    start, end = (marks[0], marks[0] + 1) if marks else _place(text, function)
+    start, end = (marks[0], marks[0] + 1) if marks else _lines_of(text, function)
     lines[start:end] = [reindent(code.strip("\n"), function.indent) + "\n"]
     return "".join(lines)
 
 
-def _place(text: str, function: DemoFunction) -> tuple[int, int]:
+def _lines_of(text: str, function: DemoFunction) -> tuple[int, int]:
     try:
         nodes = {name: node for name, _, node in _definitions(ast.parse(text))}
     except (SyntaxError, ValueError, RecursionError):

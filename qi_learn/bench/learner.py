@@ -1,12 +1,11 @@
-"""One method on its way through a stream: stage after stage by the product's own training code, in
-this process.
+"""One method on its way through a stream, stage after stage.
 
-The base is loaded once, its frozen prefix computed once for each sequence and its general Fisher
-once, for all methods and seeds: what differs between methods is only what they do. Between stages
-the delta is joined to what is served, as a version is made, and what a stage measured decides how
-strongly the next is held back, as in cycle after cycle. What is not the product's: every stage goes
-live, at scale 1 (no gate, no choice on dev), and there are no preferences. Needs torch, so it is
-imported late.
+It trains by the product's own code, in this process. For all methods and seeds the base is loaded
+once, its frozen prefix computed once for each sequence and its general Fisher once: methods differ
+only in what they do. Between stages the delta is joined to what is served, as a version is made,
+and what a stage measured decides how strongly the next is held back, as in cycle after cycle. What
+is not the product's: every stage goes live, at scale 1 (no gate, no choice on dev), and there are
+no preferences. It needs torch, which is imported late.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from qi_learn.outside.gpu import find_devices
 from qi_learn.pack.join import join, rank_cap
 from qi_learn.paths import Paths
 from qi_learn.plan.base_model import read_base
-from qi_learn.plan.plan import build_plan
+from qi_learn.plan.plan import PlanInputs, build_plan
 from qi_learn.records import Example, Plan, RecallLog, Snapshot, TrainResult
 from qi_learn.rundir.adapter_file import Adapter, Factors
 from qi_learn.settings import Settings
@@ -40,8 +39,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Trunk:
-    """What all methods and seeds share: the base as it was loaded, its prefix states, its general
-    Fisher by plan.
+    """What all methods and seeds share.
+
+    The base as loaded, its prefix states, its general Fisher by plan.
     """
 
     gguf: Path
@@ -59,19 +59,19 @@ class Trunk:
     ) -> Plan:
         """The plan that a cycle would make for this data set after the training `last`."""
         return build_plan(
-            run_id=snapshot.id,
-            snapshot=snapshot,
-            base=read_base(self.gguf),
-            settings=settings,
-            paths=Paths.under(self.cache),
-            previous_adapter=None,
-            past_fisher=None,
-            devices=find_devices(),
-            last=last,
+            PlanInputs(
+                run_id=snapshot.id,
+                snapshot=snapshot,
+                base=read_base(self.gguf),
+                settings=settings,
+                paths=Paths.under(self.cache),
+                devices=find_devices(),
+                last=last,
+            )
         )
 
     def network(self, plan: Plan) -> Network:
-        """A network with the base's weights, as they were loaded."""
+        """A network with the base's weights as they were loaded."""
         from qi_learn.train.load import load_causal
         from qi_learn.train.network import Network
 
@@ -84,26 +84,29 @@ class Trunk:
         )
 
     def general(self, plan: Plan) -> Fisher | None:
-        """The Fisher of the shipped anchors at the base, from the cache or computed into it; None
-        where the plan does not penalise drift.
+        """The Fisher of the shipped anchors at the base, from the cache or computed into it.
+
+        None if the plan does not penalise the change since the base.
         """
-        from qi_learn.train.run import general_fisher, read_data
+        from qi_learn.train.run import read_data
+        from qi_learn.train.run_fishers import general_fisher
+        from qi_learn.train.training_run import TrainingRun
 
         if plan.penalties.lambda_general == 0:
             return None
-        key = str(plan.penalties.general_fisher)  # by its name, which has all that it depends on
+        key = str(plan.penalties.general_fisher)  # the name holds all that it depends on
         if key not in self._general:
-            anchors = read_data(
-                plan, Snapshot("anchors", 0.0, self.digest, self.anchors[:1], (), self.anchors)
-            ).generic
-            with tempfile.TemporaryDirectory() as run:
-                self._general[key] = general_fisher(Path(run), plan, self.network(plan), anchors)[0]
+            snapshot = Snapshot("anchors", 0.0, self.digest, self.anchors[:1], (), self.anchors)
+            anchors = read_data(plan, snapshot).generic
+            with tempfile.TemporaryDirectory() as directory:
+                run = TrainingRun(Path(directory))
+                self._general[key] = general_fisher(run, plan, self.network(plan), anchors)[0]
         return self._general[key]
 
 
 @dataclass
 class Learner:
-    """What one method has after the stages so far."""
+    """One method after the stages so far."""
 
     trunk: Trunk
     method: Method
@@ -112,65 +115,55 @@ class Learner:
     served: Adapter | None = None
     past: Fisher | None = None
     history: list[tuple[Plan, TrainResult]] = field(default_factory=list)
-    """What each stage was planned to be and what it measured."""
+    """The plan and the result of each stage."""
     snapshots: list[Snapshot] = field(default_factory=list)
     memories: dict[str, RecallLog] = field(default_factory=dict)
     lost: float = 0.0
-    """Most that cutting the rank cost so far, relative to the whole change (Frobenius)."""
+    """Largest loss by cutting the rank so far, relative to the whole change (Frobenius)."""
     seconds: float = 0.0
 
     def steps_for(self, task: BenchTask) -> int:
-        """Steps of a stage with this task, where not one but several stages' worth is wanted at
-        once.
-        """
-        return (
-            self.steps
-            or self.trunk.plan(self._snapshot(task), self.method.settings).steps.max_steps
-        )
+        """Steps of a stage with this task, for several stages' worth of steps at once."""
+        if self.steps:
+            return self.steps
+        return self.trunk.plan(self._snapshot(task), self.method.settings).steps.max_steps
 
     def learn(self, task: BenchTask, *, steps: int | None = None) -> Network:
-        """One stage of `steps` (None: as many as planned).
+        """Train one stage of `steps` (None: as many as planned).
 
         Returns the network with the delta on it, to be measured.
         """
+        from qi_learn.train.protection import Prior
         from qi_learn.train.recall import measure_after
-        from qi_learn.train.run import read_data, remember, result_of, stage
+        from qi_learn.train.run import read_data, result_of, stage
+        from qi_learn.train.run_fishers import next_past_fisher
+        from qi_learn.train.training_run import TrainingRun
 
         began = time.monotonic()
         snapshot = self._snapshot(task)
-        plan = self.method.plan(
-            self.trunk.plan(
-                snapshot, self.method.settings, self.history[-1] if self.history else None
-            )
-        )
+        last = self.history[-1] if self.history else None
+        plan = self.method.plan(self.trunk.plan(snapshot, self.method.settings, last))
         steps = steps or self.steps or plan.steps.max_steps
         plan = codec.changed(
             plan, seed=self._seed(), max_steps=steps, warmup_steps=max(1, steps // 16)
         )
         data = read_data(plan, snapshot)
         network = self.trunk.network(plan)
-        with tempfile.TemporaryDirectory() as run:
-            trained = stage(
-                network,
-                plan,
-                data,
-                run=Path(run),
-                served=self._changes(),
-                general=self.trunk.general(plan),
-                past=self.past,
-            )
+        with tempfile.TemporaryDirectory() as directory:
+            run = TrainingRun(Path(directory))
+            prior = Prior(self._changes(), self.trunk.general(plan), self.past)
+            trained = stage(network, plan, data, run, prior)
             if self.method.scale != 1:
-                network.load(
-                    {
-                        name: replace(change, B=self.method.scale * change.B)
-                        for name, change in network.delta().items()
-                    }
-                )
+                scaled = {
+                    name: replace(change, B=self.method.scale * change.B)
+                    for name, change in network.delta().items()
+                }
+                network.load(scaled)
             self.memories[snapshot.id] = measure_after(
-                Path(run), network, plan, data, trained.state.step
+                run.directory, network, plan, data, trained.state.step
             )
             if plan.penalties.lambda_past:
-                self.past = remember(network, data.new, self.past, run=Path(run))
+                self.past = next_past_fisher(run, network, data.new, self.past)
         self._join(network.delta())
         self.snapshots.append(snapshot)
         self.history.append((plan, result_of(trained, network, time.monotonic() - began)))
@@ -190,14 +183,13 @@ class Learner:
             anchors=self.trunk.anchors,
             yardsticks=self.trunk.yardsticks,
         )
-        capacity = self.method.settings.train.replay
         old = replay(
             self.snapshots,
             fresh.examples,
             base_digest=fresh.base_digest,
             seed=self._seed(),
             recall_logs=self.memories,
-            capacity=capacity,
+            capacity=self.method.settings.train.replay,
         )
         return replace(fresh, replay=old)
 
@@ -228,9 +220,10 @@ class Learner:
 def score(
     network: Network, tasks: Sequence[BenchTask], *, say: Callable[[str], None] = lambda _: None
 ) -> list[float]:
-    """Share of the target tokens of each task's test that the network would have written itself
-    (before packing). The tests are whole, as for the packed file, however long the sequences of the
-    stage's own plan are.
+    """Share of the target tokens of each task's test that the network would have written itself.
+
+    It is taken before packing. The tests are whole, as for the packed file, however long the
+    sequences of the stage's own plan are.
     """
     from qi_learn.plan.schedule import samples
 
@@ -239,9 +232,7 @@ def score(
     for task in tasks:
         ordered = sorted(samples(task.test, longest), key=lambda s: len(s.ids))
         groups = [ordered[at : at + 4] for at in range(0, len(ordered), 4)]
-        row.append(
-            sum(network.lanes.map(lambda group: network.hits(network.batch(group)), groups))
-            / sum(s.targets for s in ordered)
-        )
+        hits = network.lanes.map(lambda group: network.hits(network.batch(group)), groups)
+        row.append(sum(hits) / sum(s.targets for s in ordered))
     say(" ".join(f"{value:.3f}" for value in row))
     return row

@@ -1,11 +1,11 @@
 """`qi-learn bench learning`: does it learn, and does it forget? Measured on the packed file.
 
 A stream of tasks is learned one after another by several methods, each from the base, on several
-seeds. Within a stream scores are taken before packing (the matrix R); after the last stage the
-result is packed once, and that file's scores are R's last row: what is reported of the end is of
-the file that would be served, and the gate's rules on likelihoods are asked what they say of it
-where the base is live. Base and in-context (two examples in the prompt) need no training and are
-always there, as what has to be beaten.
+seeds. Within a stream scores are taken before packing (the matrix R). After the last stage the
+result is packed once, and that file's scores are R's last row: the end is reported of the file that
+would be served, and the gate's rules on likelihoods are applied to it with the base live. Base and
+in-context (two examples in the prompt) need no training and are always there, as what has to be
+beaten.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from qi_learn.bench.conventions import changed, conventions, stage, stream
 from qi_learn.bench.figures import InContext, MethodFigures, Report, Unlearning, line
 from qi_learn.bench.learner import Learner, Trunk, score
 from qi_learn.bench.methods import DEFAULT, Method
-from qi_learn.bench.packed_file import FileFigures, measure, measure_adapter, measure_in_context
+from qi_learn.bench.packed_file import (
+    FileFigures,
+    Measurement,
+    measure,
+    measure_adapter,
+    measure_in_context,
+)
 from qi_learn.bench.tasks import (
     BenchTask,
     anchors,
@@ -38,19 +44,19 @@ from qi_learn.gate.measurements import Likelihoods
 from qi_learn.gate.verdict import likelihood_checks
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
-from qi_learn.records import Divergence
+from qi_learn.records import Divergence, Example
 from qi_learn.stats import mean
 
 Say = Callable[[str], None]
 LONG = 20
 """Updates of the long stream."""
 QUICK_TASKS, QUICK_STEPS, QUICK_TRAIN, QUICK_TESTS, QUICK_PROBES, QUICK_ANCHORS = 2, 4, 12, 3, 6, 32
-"""Of a run that only shows that everything works."""
+"""Sizes of a run that only shows that everything works."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be run."""
+    """A run of the benchmark."""
 
     base: Path
     methods: tuple[Method, ...]
@@ -63,17 +69,17 @@ class Request:
     long: int | None = None
     """The seed of a stream of 20 updates; None: not run."""
     cache: Path | None = None
-    """Where Fishers of the base are kept between runs; None: nowhere."""
+    """Directory that keeps Fishers of the base between runs; None: they are not kept."""
     quick: bool = False
-    """About a minute of everything: a small part of the tests, steps and probes, whose figures mean
+    """About a minute in all: a small part of the tests, steps and probes, whose figures mean
     little.
     """
 
 
 def run(request: Request, report: Report, *, say: Say) -> None:
-    """Runs everything asked for into `report`, as it is measured; `say` is told of each step.
+    """Run everything requested into `report`, as it is measured; `say` reports each step.
 
-    Raises QiError where something cannot be measured.
+    Raises QiError if something cannot be measured.
     """
     if not request.seeds and request.long is None:
         raise SettingsError(
@@ -119,15 +125,12 @@ class _Bench:
         self._steps = request.steps or (QUICK_STEPS if request.quick else None)
 
     def seed(self, seed: int, report: Report) -> None:
-        """All methods on one seed's stream."""
+        """Run all methods on one seed's stream."""
         tasks = self._tasks(seed, QUICK_TASKS if self._request.quick else self._request.tasks)
-        found = measure(self._request.base, tasks, ())
-        base, likelihoods = found.served, replace(found.likelihoods, general=self._general_at_base)
-        reference = InContext(
-            seed,
-            replace(base, general=self._general_at_base.per_token),
-            measure_in_context(self._request.base, tasks, self._vocabulary),
-        )
+        at_base, general = measure(self._request.base, tasks, ()), self._general_at_base
+        base, likelihoods = at_base.served, replace(at_base.likelihoods, general=general)
+        in_context = measure_in_context(self._request.base, tasks, self._vocabulary)
+        reference = InContext(seed, replace(base, general=general.per_token), in_context)
         report.references.append(reference)
         self._say(
             f"seed {seed}: NLL {mean(base.nll):.3f} at the base, "
@@ -144,7 +147,7 @@ class _Bench:
     def _tasks(self, seed: int, count: int) -> tuple[BenchTask, ...]:
         if self._request.repositories:
             tasks = tuple(
-                repository_task(place, self._vocabulary) for place in self._request.repositories
+                repository_task(path, self._vocabulary) for path in self._request.repositories
             )
         else:
             tasks = tuple(convention_task(s, self._vocabulary) for s in stream(seed, count))
@@ -171,28 +174,23 @@ class _Bench:
     ) -> tuple[Learner, MethodFigures]:
         self._say(f"seed {seed}, {method.name}: {method.about}")
         learner = Learner(self._trunk, method, seed, self._steps)
-        stages, steps = (
-            ([_together(tasks)], sum(map(learner.steps_for, tasks)))
-            if method.joint
-            else (tasks, None)
-        )
+        stages: Sequence[BenchTask] = [_together(tasks)] if method.joint else tasks
+        steps = sum(map(learner.steps_for, tasks)) if method.joint else None
         rows = [
             score(learner.learn(task, steps=steps), tasks, say=lambda text: self._say(f"  {text}"))
             for task in stages
         ]
-        found, gain = measure_adapter(
-            self._request.base, learner.served, tasks, self._probes, self._work
-        )
+        packed, gain = self._measure(learner, tasks, self._probes)
         if method.joint:
             rows = [rows[-1]] * len(tasks)  # there is no order in which it could have forgotten
-        outcome = self._outcome(learner, tasks, rows, found.served, gain, base)
-        return learner, replace(
-            outcome, gate=likelihood_checks(found.likelihoods, at_base, at_base)
-        )
+        outcome = self._outcome(learner, tasks, rows, packed.served, gain, base)
+        checks = likelihood_checks(packed.likelihoods, at_base, at_base)
+        return learner, replace(outcome, gate=checks)
 
     def long(self, seed: int) -> MethodFigures:
-        """Twenty updates by the product's recipe, each packed as it would be served; each task is
-        scored on the packed file right after its own update.
+        """Make twenty updates by the product's recipe, each packed as it would be served.
+
+        Each task is scored on the packed file right after its own update.
         """
         tasks = self._tasks(seed, LONG)
         base = measure(self._request.base, tasks, ()).served.accuracy
@@ -200,22 +198,24 @@ class _Bench:
         rows: list[list[float]] = []
         for number, task in enumerate(tasks):
             learner.learn(task)
-            served = measure_adapter(
-                self._request.base, learner.served, (task,), self._probes, self._work
-            )[0].served
+            served = self._measure(learner, (task,), self._probes)[0].served
             rows.append([math.nan] * len(tasks))
             rows[-1][number] = served.accuracy[0]
-            drift = served.general - self._general_at_base.per_token
+            rise = served.general - self._general_at_base.per_token
             self._say(
-                f"  update {number + 1}: {served.accuracy[0]:.3f}, general {drift:+.4f}, rank lost "
+                f"  update {number + 1}: {served.accuracy[0]:.3f}, general {rise:+.4f}, rank lost "
                 f"{learner.lost:.3f}"
             )
-        found, gain = measure_adapter(
-            self._request.base, learner.served, tasks, self._probes, self._work
-        )
-        outcome = self._outcome(learner, tasks, rows, found.served, gain, base)
+        packed, gain = self._measure(learner, tasks, self._probes)
+        outcome = self._outcome(learner, tasks, rows, packed.served, gain, base)
         self._say(line(outcome))
         return replace(outcome, method="default, long")
+
+    def _measure(
+        self, learner: Learner, tasks: Sequence[BenchTask], general: Sequence[Example]
+    ) -> tuple[Measurement, float]:
+        """The learner's version, packed: its numbers and its smallest gain."""
+        return measure_adapter(self._request.base, learner.served, tasks, general, self._work)
 
     def _outcome(
         self,
@@ -256,9 +256,7 @@ class _Bench:
         )
 
     def _unlearn(self, learner: Learner, seed: int) -> Unlearning:
-        """The first project changes its mind: the update should take the old way's place, and only
-        there.
-        """
+        """Teach a changed style of the first project: only the old way should go."""
         made = conventions(seed, self._request.tasks + 1)
         first = stage(seed, made[0])
         asked = (*first.train, *first.dev, *first.test)
@@ -274,13 +272,9 @@ class _Bench:
             self._probes,
             self._trunk.anchors,
         )
-        before = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)[
-            0
-        ].served
+        before = self._measure(learner, (new, old), ())[0].served
         learner.learn(new)
-        now = measure_adapter(self._request.base, learner.served, (new, old), (), self._work)[
-            0
-        ].served
+        now = self._measure(learner, (new, old), ())[0].served
         return Unlearning(
             seed=seed,
             project=made[0].project,
@@ -294,7 +288,7 @@ class _Bench:
 
 
 def _chooses_first(served: FileFigures) -> float:
-    """Of how many texts the first of two ways of writing them is the likelier."""
+    """Share of the texts of which the first of two ways of writing them is the likelier."""
     first, second = served.texts
     return sum(a < b for a, b in zip(first, second, strict=True)) / len(first)
 
@@ -308,5 +302,5 @@ def _together(tasks: Sequence[BenchTask]) -> BenchTask:
     )
 
 
-def _measured(drift: Divergence | None) -> float | None:
-    return None if drift is None else drift.measured
+def _measured(divergence: Divergence | None) -> float | None:
+    return None if divergence is None else divergence.measured

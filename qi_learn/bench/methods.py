@@ -1,17 +1,19 @@
-"""Ways of learning one thing after another: what a user can set, and what only a comparison changes
-in the plan.
+"""Ways of learning one thing after another.
+
+They differ in what a user can set, and in what only a comparison changes in the plan.
 
 `default` is the product's recipe as `plan/plan.py` derives it, stage after stage from what the
-stage before measured, as cycle after cycle. What it and `nothing_stored` consist of was chosen on
-seeds that are reported nowhere (TUNING_SEEDS) and then frozen; see docs/decisions/0005.
+stage before measured, as cycle after cycle. It and `nothing_stored` were chosen on seeds that are
+reported nowhere (TUNING_SEEDS) and then frozen; see docs/decisions/0005.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from qi_learn import codec
 from qi_learn.records import Plan
 from qi_learn.settings import Settings, TrainSettings
 
@@ -20,28 +22,30 @@ TUNING_SEEDS = (97, 98, 99)
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One way. `train`: settings under [train]; `changes`: numbers of the plan that no setting has;
-    `scale`: of the delta before it is joined to what is served; `joint`: all tasks at once, in as
-    many steps as one after another.
-    """
+    """One way of learning one thing after another."""
 
     name: str
     about: str
     train: Mapping[str, Any] = field(default_factory=dict)
+    """Settings under [train]."""
     changes: Mapping[str, Any] = field(default_factory=dict)
+    """Numbers of the plan that no setting has, by their keys."""
     scale: float = 1.0
+    """Of the delta before it is joined to what is served."""
     joint: bool = False
+    """All tasks at once, in as many steps as one after another."""
 
     @property
     def settings(self) -> Settings:
-        """The settings under which it is planned: on the CPU, so that figures of two machines are
-        of the same layers.
+        """The settings of its plans.
+
+        They plan for the CPU, so that figures of two machines are of the same layers.
         """
         return Settings(train=TrainSettings(device="cpu", **self.train))
 
     def plan(self, derived: Plan) -> Plan:
         """The derived plan with this method's changes."""
-        return replace(derived, **self.changes)
+        return codec.changed(derived, **self.changes)
 
 
 _FREE = {"lambda_general": 0.0, "lambda_past": 0.0}
@@ -69,7 +73,10 @@ PARTS = (
         "joint", "all tasks at once: what nothing forgotten would be", _FREE, _ALONE, joint=True
     ),
     Method(
-        "general_alone", "only the penalty on drift since the base", {"lambda_past": 0.0}, _ALONE
+        "general_alone",
+        "only the penalty on the change since the base",
+        {"lambda_past": 0.0},
+        _ALONE,
     ),
     Method("past_alone", "only the penalty on past work", {"lambda_general": 0.0}, _ALONE),
     Method("penalties_alone", "both penalties, no replay, no generic code", {}, _ALONE),
@@ -82,5 +89,5 @@ PARTS = (
         "replay_half", "the recipe with half of the sequences replayed", {}, {"replay_share": 0.5}
     ),
 )
-"""With `--all`: each part alone, and what else was compared."""
+"""Methods that `--all` adds: each part alone, and what else was compared."""
 ALL = {method.name: method for method in (*USUAL, *PARTS)}

@@ -1,9 +1,9 @@
-"""The numbers of continual learning, from one matrix: R[i][j] is the score on task j after stage i,
-here the share of target tokens predicted right.
+"""The numbers of continual learning, from one matrix R.
 
-ACC, BWT: Lopez-Paz and Ranzato 2017 (GEM); forgetting: Chaudhry et al. 2018. `retention` = 1 -
-|negative BWT| / (learned - base): of what was learned over the base, the share that is still there
-at the end.
+R[i][j] is the score on task j after stage i, here the share of target tokens predicted right. ACC,
+BWT: Lopez-Paz and Ranzato 2017 (GEM); forgetting: Chaudhry et al. 2018. `retention` = 1 - |negative
+BWT| / (learned - base): of what was learned over the base, the share that is still there at the
+end.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ def learned(matrix: Matrix) -> float:
 
 
 def backward_transfer(matrix: Matrix) -> float:
-    """BWT: what later stages did to each earlier task on average; below 0 is forgetting, NaN for a
-    single stage.
+    """BWT: what later stages did to each earlier task on average.
+
+    Below 0 is forgetting; NaN for a single stage.
     """
     return mean([matrix[-1][j] - matrix[j][j] for j in range(len(matrix) - 1)])
 
 
 def forgetting(matrix: Matrix) -> float:
-    """Best score a task ever had before the end, minus its last one, averaged over all but the last
-    task; NaN for a single stage.
+    """Best score of a task before the end minus its last one, averaged over all but the last task.
 
-    Scores that were not taken are NaN and do not count.
+    NaN for a single stage. Scores that were not taken are NaN and do not count.
     """
     last = len(matrix) - 1
     return mean(
@@ -50,8 +50,9 @@ def forgetting(matrix: Matrix) -> float:
 
 
 def retention(matrix: Matrix, base: Sequence[float]) -> float:
-    """Share of the gain over `base` (scores before any training) that is left at the end; 1.0 for a
-    single stage, NaN where nothing was gained.
+    """Share of the gain over `base` (scores before any training) that is left at the end.
+
+    1.0 for a single stage, NaN if nothing was gained.
     """
     if len(matrix) < 2:
         return 1.0

@@ -1,5 +1,6 @@
-"""What counts: the numbers of the packed file, by llama.cpp, on the very bytes that would be
-served.
+"""The numbers of the packed file, by llama.cpp.
+
+They count: they are measured on the very bytes that would be served.
 """
 
 from __future__ import annotations
@@ -24,21 +25,23 @@ CONTEXT = 2048
 
 @dataclass(frozen=True, slots=True)
 class FileFigures:
-    """One file's numbers: per task the share of test tokens it would have written itself and their
-    NLL (nats per token), and the NLL of general code.
-    """
+    """One file's numbers, per task and on general code."""
 
     accuracy: tuple[float, ...]
+    """Per task the share of test tokens that it would have written itself."""
     nll: tuple[float, ...]
+    """Per task the NLL of the test tokens, nats per token."""
     general: float
+    """NLL of general code, nats per token."""
     texts: tuple[tuple[float, ...], ...]
     """Per task the NLL of each test's whole text, nats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A file's numbers, and the same as the gate compares them: all tests are fresh work, a project
-    a session, the probes code in general.
+    """A file's numbers, and the same as the gate compares them.
+
+    All tests are fresh work, a project is a session, and the probes are code in general.
     """
 
     served: FileFigures
@@ -51,19 +54,15 @@ def measure(gguf: Path, tasks: Sequence[BenchTask], probes: Sequence[Example]) -
     scored = _score(gguf, [*asked, *probes])
     each = iter(scored)
     tests = [tuple(islice(each, len(task.test))) for task in tasks]
-    found, general = [_sum(test) for test in tests], suite_of("general", probes, tuple(each))
+    sums, general = [_sum(test) for test in tests], suite_of("general", probes, tuple(each))
     served = FileFigures(
-        accuracy=tuple(f.hits / f.tokens for f in found),
-        nll=tuple(f.nll / f.tokens for f in found),
+        accuracy=tuple(s.hits / s.tokens for s in sums),
+        nll=tuple(s.nll / s.tokens for s in sums),
         general=general.per_token,
         texts=tuple(tuple(s.nll for s in test) for test in tests),
     )
-    return Measurement(
-        served,
-        Likelihoods(
-            suite_of("gate", asked, scored[: len(asked)]), suite_of("old", (), ()), general
-        ),
-    )
+    fresh, old = suite_of("gate", asked, scored[: len(asked)]), suite_of("old", (), ())
+    return Measurement(served, Likelihoods(fresh, old, general))
 
 
 def measure_adapter(
@@ -73,8 +72,9 @@ def measure_adapter(
     probes: Sequence[Example],
     work: Path,
 ) -> tuple[Measurement, float]:
-    """The numbers of base + adapter as they would be served, and the smallest gain of a touched
-    tensor (1.0: all of its change survived quantising).
+    """The numbers of base + adapter as they would be served, and its smallest gain.
+
+    A gain is that of a touched tensor (1.0: all of its change survived quantising).
     """
     if adapter is None:
         return measure(base, tasks, probes), 1.0
@@ -92,16 +92,11 @@ def measure_in_context(
 
     Its general NLL is the base's own, so it is not measured (NaN).
     """
-    return measure(
-        base,
-        [
-            replace(
-                task, test=tuple(_with_shots(e, task.train[:SHOTS], vocabulary) for e in task.test)
-            )
-            for task in tasks
-        ],
-        (),
-    ).served
+    with_examples = [
+        replace(task, test=tuple(_with_shots(e, task.train[:SHOTS], vocabulary) for e in task.test))
+        for task in tasks
+    ]
+    return measure(base, with_examples, ()).served
 
 
 def _with_shots(example: Example, shots: Sequence[Example], vocabulary: Tokenizer) -> Example:

@@ -1,9 +1,9 @@
-"""Real code in the order in which it was written: the functions of a git repository, by the commit
-that first had them.
+"""Real code in the order in which it was written.
 
-Nothing is checked out and nothing is run but `git log`, `git ls-tree` and `git cat-file`; the
-functions are those of the newest commit, as they are there. The work is bounded by the number of
-commits looked at, newest first: what is older than that counts as there from the beginning.
+The functions of a git repository, by the commit that first had them. Nothing is checked out, and
+nothing is run but git's reading commands. The functions are those of the newest commit. The work is
+bounded by the number of commits read, newest first: what is older than those counts as there from
+the beginning.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def repository_functions(
 ) -> list[Introduced]:
     """The functions of the newest commit, oldest introduction first, then by file and line.
 
-    Raises NotFound where `repository` is no git repository with a commit, ToolMissing where git is
-    not installed.
+    Raises NotFound if `repository` is no git repository with a commit, ToolMissing if git is not
+    installed.
     """
     commits = [
         line.split(" ")
@@ -62,23 +62,21 @@ def repository_functions(
         for file, text in _blobs(repository, commit, changed):
             for name in names_in(text):
                 born.setdefault((file, name), position)
-    found: list[tuple[int, DemoFunction]] = []
+    functions: list[tuple[int, DemoFunction]] = []
     for file, text in _blobs(repository, "HEAD", _tree(repository, "HEAD")):
-        found += [
+        functions += [
             (born.get((file, f.name), len(order) - 1), f)
             for f in functions_in(text, file, max_characters=max_characters)
         ]
-    found.sort(key=lambda item: (item[0], item[1].file, item[1].start))
+    functions.sort(key=lambda item: (item[0], item[1].file, item[1].start))
     return [
         Introduced(function, order[position][0], float(order[position][1]))
-        for position, function in found
+        for position, function in functions
     ]
 
 
 def export(repository: Path, target: Path) -> Path:
-    """The files of the newest commit in a directory of their own, so that what is not committed yet
-    plays no part. Returns `target`.
-    """
+    """Put the files of the newest commit into `target`, without what is not committed; `target`."""
     archive = subprocess.run(
         ["git", "archive", "--format=tar", "HEAD"], cwd=repository, capture_output=True, check=True
     ).stdout
@@ -92,19 +90,8 @@ def _tree(repository: Path, commit: str) -> list[str]:
 
 
 def _changed(repository: Path, commit: str) -> list[str]:
-    return _python(
-        _git(
-            repository,
-            "diff-tree",
-            "--no-commit-id",
-            "-r",
-            "-z",
-            "--name-only",
-            "--no-renames",
-            "--diff-filter=AM",
-            commit,
-        )
-    )
+    options = ("--no-commit-id", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=AM")
+    return _python(_git(repository, "diff-tree", *options, commit))
 
 
 def _python(names: str) -> list[str]:
@@ -153,9 +140,9 @@ def _run(repository: Path, arguments: list[str], given: bytes) -> bytes:
             "Install git, or use an installed package as the source of code.",
         ) from error
     if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip()
+        reason = done.stderr.decode("utf-8", "replace").strip()
         raise NotFound(
-            f"{repository} cannot be read as a git repository: {said}",
+            f"{repository} cannot be read as a git repository: {reason}",
             "Give the top directory of a repository with at least one commit.",
         )
     return done.stdout

@@ -1,8 +1,8 @@
-"""What a benchmark teaches and asks: conventions or real repositories as examples of the product's
-own form, and general code beside them.
+"""What a benchmark teaches and asks.
 
-Prompts are raw completions, as an editor sends them (`/api/generate` with `raw`): a comment that
-says what is wanted, then the code. The invariant that makes the numbers honest: no text is both
+Conventions or real repositories as examples of the product's own form, and general code beside
+them. Prompts are raw completions, as an editor sends them (`/api/generate` with `raw`): a comment
+with the request, then the code. The invariant that makes the numbers honest: no text is both
 trained on and measured with, checked by hash (`disjoint`).
 """
 
@@ -57,10 +57,10 @@ def convention_task(stage: Stage, vocabulary: Tokenizer) -> BenchTask:
 def repository_task(repository: Path, vocabulary: Tokenizer) -> BenchTask:
     """The newest functions of a git repository, in commit order; every third is kept aside.
 
-    Raises NotFound where there are too few.
+    Raises NotFound if there are too few.
     """
     need = REPOSITORY_TRAIN + REPOSITORY_DEV + REPOSITORY_TEST
-    functions = [found.function for found in repository_functions(repository)][-need:]
+    functions = [one.function for one in repository_functions(repository)][-need:]
     if len(functions) < need:
         raise NotFound(
             f"{repository} has {len(functions)} usable functions; the benchmark takes {need}.",
@@ -84,14 +84,14 @@ def repository_task(repository: Path, vocabulary: Tokenizer) -> BenchTask:
 
 def _question(function: DemoFunction) -> str:
     purpose = f"# {function.summary}\n" if function.summary else ""
-    where = f", class {function.class_name}" if function.class_name else ""
-    return f"# File {function.file}{where}\n{purpose}"
+    owner = f", class {function.class_name}" if function.class_name else ""
+    return f"# File {function.file}{owner}\n{purpose}"
 
 
 def example(project: str, prompt: str, code: str, vocabulary: Tokenizer, split: Split) -> Example:
     """A raw completion and the code that was kept, with the model's own end token.
 
-    Raises QiError where the vocabulary cannot write the code.
+    Raises QiError if the vocabulary cannot write the code.
     """
     ids = target_tokens(code, vocabulary)
     if ids is None:
@@ -136,7 +136,7 @@ def probes(vocabulary: Tokenizer) -> tuple[Example, ...]:
 def disjoint(
     tasks: Sequence[BenchTask], general: Sequence[Example], shipped: Sequence[Example]
 ) -> None:
-    """Raises QiError where something that is measured with is also trained on, in any stage."""
+    """Raises QiError if something that is measured with is also trained on, in any stage."""
     learned = {e.hash for t in tasks for e in (*t.train, *t.dev)} | {e.hash for e in shipped}
     asked = {e.hash for t in tasks for e in t.test} | {e.hash for e in general}
     if both := learned & asked:

@@ -109,9 +109,9 @@ def bench_learning(
 
     Several methods on streams of conventions, measured on the packed file.
     """
-    from qi_learn.bench.command import run_learning
+    from qi_learn.bench.command import LearningOptions, run_learning
 
-    run_learning(
+    options = LearningOptions(
         seeds=tuple(range(first_seed, first_seed + seeds)),
         tasks=tasks,
         steps=steps,
@@ -122,6 +122,5 @@ def bench_learning(
         base=base,
         cache=cache,
         quick=quick,
-        out=print_json if as_json else typer.echo,
-        as_json=as_json,
     )
+    run_learning(options, print_json if as_json else typer.echo, as_json=as_json)

@@ -30,7 +30,7 @@ from qi_learn.pack.verify import verify_packed
 from qi_learn.plan.backend import LOOKED_FOR
 from qi_learn.plan.base_model import read_base
 from qi_learn.plan.fallback import read_plan
-from qi_learn.plan.plan import build_plan
+from qi_learn.plan.plan import PlanInputs, build_plan
 from qi_learn.records import Packed, Plan, RunState, Snapshot, TrainResult, Verdict
 from qi_learn.rundir.snapshot import load_snapshot, save_snapshot, snapshot_ready
 from qi_learn.store.database import open_store
@@ -88,16 +88,18 @@ def make_plan(cycle: Cycle, snapshot: Snapshot) -> Plan:
     if not run.plan.exists():
         adapter = cycle.previous
         plan = build_plan(
-            run_id=run.run_id,
-            snapshot=snapshot,
-            base=read_base(cycle.base),
-            settings=cycle.settings,
-            paths=cycle.paths,
-            previous_adapter=adapter and adapter / ADAPTER,
-            past_fisher=adapter and adapter / PAST_FISHER,
-            devices=as_devices(choose_placement(cycle)),
-            last=cycle.last_training(snapshot.base_digest),
-            packages=look_into(cycle.settings.train.python, LOOKED_FOR),
+            PlanInputs(
+                run_id=run.run_id,
+                snapshot=snapshot,
+                base=read_base(cycle.base),
+                settings=cycle.settings,
+                paths=cycle.paths,
+                devices=as_devices(choose_placement(cycle)),
+                packages=look_into(cycle.settings.train.python, LOOKED_FOR),
+                previous_adapter=adapter and adapter / ADAPTER,
+                past_fisher=adapter and adapter / PAST_FISHER,
+                last=cycle.last_training(snapshot.base_digest),
+            )
         )
         run.write(run.plan, plan)
         cycle.tell("snapshotted", plan=plan)

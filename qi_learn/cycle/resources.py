@@ -28,7 +28,7 @@ from qi_learn.plan.backend import LOOKED_FOR
 from qi_learn.plan.base_model import BaseModel, read_base
 from qi_learn.plan.fallback import read_plan
 from qi_learn.plan.memory import may_be_small, needed_bytes
-from qi_learn.plan.placement import SERVED, place
+from qi_learn.plan.placement import SERVED, place_training
 from qi_learn.records import Placement, Plan
 from qi_learn.rundir.activity import holding, quiet_for
 
@@ -85,7 +85,7 @@ def _place(cycle: Cycle, plan: Plan | None, devices: Sequence[Device]) -> Placem
         return needed_bytes(base, device, four_bit=small)
 
     shared = _serves_here(cycle, devices)
-    return place(
+    return place_training(
         devices,
         wish=_wish(cycle, plan, devices),
         need=need,

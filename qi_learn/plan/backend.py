@@ -1,11 +1,10 @@
-"""Which code runs the training's passes: transformers and PEFT as they are, or Unsloth's fused
-kernels where those can work. No torch.
+"""The code that runs the training's passes: transformers and PEFT as they are, or Unsloth.
 
-Unsloth is looked at and never imported here: it changes transformers the moment it is imported, and
-fails without a GPU. Everything that it needs is checked first, and what is missing is said. On the
-one GPU that this project has run it on (docs/log.md) its losses and gradients were the plain
-backend's, with less memory and no more speed. The plain backend is the reference, and a run whose
-Unsloth fails or disagrees with it goes on with it.
+Unsloth's fused kernels are taken if they can work. The choice never imports Unsloth, which changes
+transformers the moment it is imported, and fails without a GPU: everything that it needs is checked
+first, and what is missing is reported. On the one GPU that this project has run it on (docs/log.md)
+its losses and gradients were the plain backend's, with less memory and no more speed. The plain
+backend is the reference: a run whose Unsloth fails or disagrees with it goes on with the plain one.
 """
 
 from __future__ import annotations
@@ -24,11 +23,10 @@ from qi_learn.records import Plan
 
 Backend = Literal["plain", "unsloth"]
 LOOKED_FOR = ("unsloth", "unsloth_zoo", "bitsandbytes")
-"""What the training's interpreter may have beyond the necessary."""
+"""Packages that the training's interpreter may have beyond the necessary."""
 SEEN = (
     "On an H200 it trained a 7B shape in 0.86 of the plain backend's memory, at 0.91 of its speed, "
-    "after a minute or more of compiling; "
-    "a whole run to its end was not seen yet (docs/log.md)."
+    "after a minute or more of compiling; a whole run to its end was not seen yet (docs/log.md)."
 )
 
 
@@ -42,9 +40,9 @@ def choose_backend(
     four_bit: bool,
     gpus: int = 1,
 ) -> tuple[Backend, str]:
-    """The backend and why, in words.
+    """The backend and the reason for it.
 
-    Raises Refused where Unsloth is asked for by name and cannot work.
+    Raises Refused if Unsloth is asked for by name and cannot work.
     """
     if wish == "plain":
         return "plain", "as `train.backend` says"
@@ -59,10 +57,8 @@ def choose_backend(
         )
     )
     if not problems:
-        return (
-            "unsloth",
-            f"Unsloth {packages.versions['unsloth']} and all that it needs are there. {SEEN}",
-        )
+        version = packages.versions["unsloth"]
+        return "unsloth", f"Unsloth {version} and all that it needs are there. {SEEN}"
     if wish == "unsloth":
         raise Refused(
             f"train.backend is `unsloth`, which cannot work here: {'; '.join(problems)}.",
@@ -80,7 +76,7 @@ def unsloth_problems(
     four_bit: bool,
     gpus: int,
 ) -> Iterator[str]:
-    """What keeps Unsloth from working, one by one; nothing where it can."""
+    """What keeps Unsloth from working, one by one; nothing if it can work."""
     if device.kind != "cuda":
         yield f"it needs an NVIDIA GPU, and the training is on the {device.kind}"
     elif not device.bf16:
@@ -89,13 +85,19 @@ def unsloth_problems(
     if architecture not in UNSLOTH:
         yield f"it has no fused kernels for `{architecture}`"
     if weights is None:
-        yield "it needs the base's full-precision weights (`train.base_weights`); it cannot train from a GGUF file"
+        yield (
+            "it needs the base's full-precision weights (`train.base_weights`); it cannot train "
+            "from a GGUF file"
+        )
     elif not any(
         (weights / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")
     ):
         yield f"it loads the tokenizer with the model, and {weights} has none"
     if four_bit:
-        yield "the base is held in 4 bits here, into which what is served cannot be merged behind its loader"
+        yield (
+            "the base is held in 4 bits here, into which what is served cannot be merged behind "
+            "its loader"
+        )
     if gpus > 1:
         yield f"the training is split over {gpus} GPUs, which is done with the plain backend"
 
@@ -104,30 +106,25 @@ def missing(packages: Packages) -> Iterator[str]:
     """What the interpreter lacks for Unsloth."""
     for name in ("unsloth", "unsloth_zoo"):
         if packages.unmet.get(name):
-            yield (
-                f"{name} {packages.versions.get(name, '')} does not fit what is installed: ".replace(
-                    "  ", " "
-                )
-                + ", ".join(packages.unmet[name])
-            )
+            unmet = ", ".join(packages.unmet[name])
+            named = f"{name} {packages.versions.get(name, '')}".rstrip()
+            yield f"{named} does not fit what is installed: {unmet}"
         elif name not in packages.versions:
             yield f"{name} is not installed for the training's interpreter (`train.python`)"
 
 
 def import_unsloth(run: Path, *, cuda: bool) -> None:
-    """Imports Unsloth into this process, before transformers, which it changes; what it compiles
-    goes into the run's directory.
+    """Import Unsloth into this process, before transformers, which it changes.
 
-    Raises ToolMissing where it cannot be.
+    What it compiles goes into the run's directory. Raises ToolMissing if it cannot be imported.
     """
     if not cuda:
         raise ToolMissing(
             "Unsloth needs a CUDA device, and this Python's torch sees none.",
             'Set `train.backend = "plain"`.',
         )
-    os.environ["UNSLOTH_COMPILE_LOCATION"] = str(
-        run / "unsloth"
-    )  # else a folder beside whatever the working directory is, put on the import path
+    # without this: a folder in the working directory, which Unsloth puts on the import path
+    os.environ["UNSLOTH_COMPILE_LOCATION"] = str(run / "unsloth")
     try:
         importlib.import_module("unsloth")
     except (ImportError, NotImplementedError, RuntimeError, OSError) as error:
@@ -137,12 +134,11 @@ def import_unsloth(run: Path, *, cuda: bool) -> None:
         ) from error
 
 
-def told_backend(plan: Plan) -> str:
-    """The backend of a plan, for `explain`."""
+def backend_sentence(plan: Plan) -> str:
+    """The backend of a plan and its reason, for `explain`."""
     name = {
         "plain": "transformers and PEFT",
         "unsloth": "Unsloth (its Fisher and its check are made with transformers and PEFT)",
     }[plan.hardware.backend]
-    return f"Passes are run by {name}" + (
-        f": {plan.hardware.backend_reason}." if plan.hardware.backend_reason else "."
-    ).replace("..", ".")
+    why = f": {plan.hardware.backend_reason}" if plan.hardware.backend_reason else ""
+    return f"Passes are run by {name}{why}".removesuffix(".") + "."

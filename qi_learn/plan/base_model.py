@@ -1,5 +1,6 @@
-"""What a plan must know of the base model, from the head of its GGUF: architecture, shape, and the
-type and bytes of every tensor. No torch.
+"""What a plan must know of the base model, from the head of its GGUF.
+
+Architecture, shape, and the type and bytes of every tensor.
 """
 
 from __future__ import annotations
@@ -56,8 +57,9 @@ class BaseModel:
 
     @property
     def bytes_per_token(self) -> int:
-        """Bytes of weights read to make one token: everything, but for an embedding table that is
-        not the output head too.
+        """Bytes of weights read to make one token.
+
+        That is everything but an embedding table that is not the output head too.
         """
         tied = all(t.name != "output.weight" for t in self.tensors)
         return sum(t.bytes for t in self.tensors if tied or t.name != "token_embd.weight")
@@ -66,8 +68,8 @@ class BaseModel:
 def read_base(path: Path) -> BaseModel:
     """The base model in a GGUF file.
 
-    Raises NotFound where there is no file, ModelError where it is no usable GGUF,
-    UnsupportedArchitecture where it cannot be trained.
+    Raises NotFound if there is no file, ModelError if it is no usable GGUF, UnsupportedArchitecture
+    if it cannot be trained.
     """
     head = read_head(path)
     architecture = head.architecture
@@ -93,7 +95,7 @@ def read_base(path: Path) -> BaseModel:
 
 
 def check_architecture(architecture: str) -> None:
-    """Raises UnsupportedArchitecture where models of this kind cannot be trained and packed."""
+    """Raises UnsupportedArchitecture if models of this kind cannot be trained and packed."""
     if architecture not in SUPPORTED:
         raise UnsupportedArchitecture(
             f"The base model's architecture is `{architecture}`; only {', '.join(SUPPORTED)} can "

@@ -1,10 +1,10 @@
-"""What a training that ran out of memory gives up, one rung at a time, before it goes on from its
-newest checkpoint.
+"""What a training that ran out of memory gives up, one rung at a time.
 
-Fewer sequences at a time (the optimiser's steps stay the same), each layer computed twice, shorter
-sequences, the base in four bits where that is possible; below the last rung there is only waiting.
-The plan stays as it was made: `adapted.json` beside it lists the rungs, and every later start of
-the run honours them. No torch: it is the parent of the worker who climbs down.
+It then goes on from its newest checkpoint. Fewer sequences at a time (the optimiser's steps stay
+the same), each layer computed twice, shorter sequences, the base in four bits if that is possible;
+below the last rung there is only waiting. The plan stays as it was made: `adapted.json` beside it
+lists the rungs, and every later start of the run honours them. The worker's parent takes the rungs,
+so this needs no torch.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from qi_learn.records import Plan
 from qi_learn.rundir.snapshot import load_snapshot, snapshot_ready
 
 EXIT_NO_MEMORY = 12
-"""What a worker without memory ends with (ENOMEM)."""
+"""Exit code of a worker without memory (ENOMEM)."""
 SHORTEST = 256
-"""Sequences are not cut below so many tokens."""
+"""Tokens below which sequences are not cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """One step down: what ran out, what is done about it, and the fields of the plan that change.
+    """One step down: what ran out, what is done about it, and the keys of the plan that change.
 
-    No fields: there was nothing left to give up.
+    No keys: there was nothing left to give up.
     """
 
     at: float
@@ -54,7 +54,7 @@ class FallbackLog:
 def read_plan(run: Path) -> Plan:
     """The plan of a run as it is to be carried out: its `plan.json` after every rung taken.
 
-    Raises StoreError where it cannot be read.
+    Raises StoreError if a file cannot be read.
     """
     path = run / "plan.json"
     try:
@@ -69,14 +69,12 @@ def read_plan(run: Path) -> Plan:
 
 
 def read_rungs(run: Path) -> FallbackLog:
-    """The rungs that a run has taken. Raises StoreError where their file is damaged."""
+    """The rungs that a run has taken. Raises StoreError if their file is damaged."""
     path = run / "adapted.json"
     try:
-        return (
-            codec.loads(FallbackLog, path.read_text(encoding="utf-8"))
-            if path.exists()
-            else FallbackLog()
-        )
+        if not path.exists():
+            return FallbackLog()
+        return codec.loads(FallbackLog, path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{path} cannot be read: {error}", "Delete it: the run then starts from its plan again."
@@ -84,72 +82,64 @@ def read_rungs(run: Path) -> FallbackLog:
 
 
 def degrade(run: Path, reason: str, *, now: float) -> Fallback:
-    """Takes the next rung of a run and writes it down; one without changes where none is left.
+    """Take the next rung of a run and write it down; it changes nothing if none is left.
 
     Raises StoreError.
     """
-    taken = read_rungs(run)
-    found = next_rung(read_plan(run), run)
+    given_up = next_rung(read_plan(run), run)
     rung = (
-        Fallback(now, reason, *found)
-        if found
+        Fallback(now, reason, *given_up)
+        if given_up
         else Fallback(now, reason, "nothing is left to give up: it is tried again later")
     )
-    replace_file(run / "adapted.json", codec.dumps(FallbackLog((*taken.rungs, rung))) + "\n")
+    _append(run, rung)
     return rung
 
 
 def fall_back(run: Path, reason: str, *, now: float) -> None:
-    """Another backend failed: the plain one trains from the start, and nothing of the other's is
-    left. Raises StoreError.
+    """Let the plain backend train from the start, because another one failed.
+
+    Nothing of the other's is left. Raises StoreError.
     """
-    rung = Fallback(
-        now,
-        reason,
-        "transformers and PEFT instead of Unsloth, from the start",
-        {"backend": "plain"},
-    )
-    replace_file(
-        run / "adapted.json", codec.dumps(FallbackLog((*read_rungs(run).rungs, rung))) + "\n"
-    )
-    for told in ("trained.json", "before.json"):
-        (run / told).unlink(missing_ok=True)
-    for leftover in ("checkpoints", "adapter"):
-        shutil.rmtree(run / leftover, ignore_errors=True)
+    what = "transformers and PEFT instead of Unsloth, from the start"
+    _append(run, Fallback(now, reason, what, {"backend": "plain"}))
+    for name in ("trained.json", "before.json"):
+        (run / name).unlink(missing_ok=True)
+    for name in ("checkpoints", "adapter"):
+        shutil.rmtree(run / name, ignore_errors=True)
 
 
 def next_rung(plan: Plan, run: Path) -> tuple[str, dict[str, Any]] | None:
-    """What the plan gives up next, in words and in fields; None where nothing is left."""
-    if plan.batches.batch_size > 1:
-        whole = plan.batches.batch_size * plan.batches.accumulation
-        size = next(
-            size for size in range(plan.batches.batch_size // 2, 0, -1) if whole % size == 0
-        )
-        return (
-            f"{size} sequences at a time instead of {plan.batches.batch_size}, in the same steps "
-            f"of {whole}",
-            {"batch_size": size, "accumulation": whole // size},
-        )
-    if not plan.hardware.gradient_checkpointing:
-        return "every layer keeps only its input and is computed twice (gradient checkpointing)", {
-            "gradient_checkpointing": True
-        }
-    shorter = max(SHORTEST, plan.batches.max_length // 2)
-    if shorter < plan.batches.max_length and _still_fit(run, plan.batches.max_length, shorter):
-        return f"sequences of at most {shorter} tokens instead of {plan.batches.max_length}", {
-            "max_length": shorter
-        }
-    if plan.hardware.may_be_four_bit and not plan.hardware.four_bit:
-        return "the frozen base in 4 bits (NF4), by transformers and PEFT", {
-            "four_bit": True,
-            "backend": "plain",
-        }
+    """What the plan gives up next, in words and in keys; None if nothing is left."""
+    batches, hardware = plan.batches, plan.hardware
+    if batches.batch_size > 1:
+        whole = batches.batch_size * batches.accumulation
+        size = next(size for size in range(batches.batch_size // 2, 0, -1) if whole % size == 0)
+        fewer = f"{size} sequences at a time instead of {batches.batch_size}"
+        keys = {"batch_size": size, "accumulation": whole // size}
+        return f"{fewer}, in the same steps of {whole}", keys
+    if not hardware.gradient_checkpointing:
+        twice = "every layer keeps only its input and is computed twice (gradient checkpointing)"
+        return twice, {"gradient_checkpointing": True}
+    shorter = max(SHORTEST, batches.max_length // 2)
+    if shorter < batches.max_length and _still_fit(run, batches.max_length, shorter):
+        cut = f"sequences of at most {shorter} tokens instead of {batches.max_length}"
+        return cut, {"max_length": shorter}
+    if hardware.may_be_four_bit and not hardware.four_bit:
+        small = "the frozen base in 4 bits (NF4), by transformers and PEFT"
+        return small, {"four_bit": True, "backend": "plain"}
     return None
 
 
+def _append(run: Path, rung: Fallback) -> None:
+    log = FallbackLog((*read_rungs(run).rungs, rung))
+    replace_file(run / "adapted.json", codec.dumps(log) + "\n")
+
+
 def _still_fit(run: Path, longest: int, shorter: int) -> bool:
-    """Whether at least half of the examples that are trained on now can still be: a run that learns
-    from a remnant is worth less than one that waits.
+    """Whether at least half of the examples that are trained on now still can be.
+
+    A run that learns from a remnant is worth less than one that waits.
     """
     if not snapshot_ready(run / "snapshot"):
         return False

@@ -1,8 +1,8 @@
-"""What fits into a device's memory, and what is given up where something does not. No torch.
+"""What fits into a device's memory, and what is given up if something does not.
 
 First sequences at a time (the optimiser's steps stay the same), then the activations (each layer is
 computed twice), then the precision of the frozen base (four bits, on a GPU). Estimates, on the safe
-side; where one is wrong all the same, `ladder.py` gives up the next thing while the run is under
+side: if one is wrong all the same, `fallback.py` gives up the next thing while the run is under
 way.
 """
 
@@ -17,8 +17,8 @@ from qi_learn.outside.gpu import Device
 from qi_learn.plan.base_model import BaseModel
 
 AT_ONCE = (8, 4, 2, 1)
-"""Sequences in one pass, the most that memory allows; the loop passes fewer where their lengths
-differ (`batches.balanced`).
+"""Sequences in one pass, the most that memory allows; the loop passes fewer if their lengths differ
+(`schedule.balanced`).
 """
 MEMORY_SHARE = 0.6
 """Of what the weights leave free, for activations."""
@@ -45,7 +45,7 @@ class DeviceChoice:
     device: Device
     four_bit: bool
     devices: tuple[str, ...] = ()
-    """Where more than one GPU of the kind has room: all of them, `device` first.
+    """All GPUs of the kind that have room, `device` first, if there is more than one.
 
     The training is split over them.
     """
@@ -54,19 +54,19 @@ class DeviceChoice:
 def choose_device(
     wish: str, devices: Sequence[Device], base: BaseModel, *, four_bit: bool
 ) -> DeviceChoice:
-    """The first device that is wished for and has room for the weights, GPUs before the CPU; a GPU
-    also in four bits, where `four_bit` says it can be.
+    """The first device that the wish allows and that has room for the weights, GPUs before the CPU.
 
-    Raises Refused where there is none.
+    If `four_bit` says that the interpreter can do it, a GPU may also hold them in four bits.
+
+    Raises Refused if there is none.
     """
-    wanted = [d for d in devices if wish in ("auto", d.kind)]
-    for device in wanted:
-        for small in (
-            (False, True) if four_bit and may_be_small(base, device, devices) else (False,)
-        ):
+    allowed = [d for d in devices if wish in ("auto", d.kind)]
+    for device in allowed:
+        try_small = four_bit and may_be_small(base, device, devices)
+        for small in (False, True) if try_small else (False,):
             if (needed := needed_bytes(base, device, four_bit=small)) <= device.free:
-                return DeviceChoice(device, small, _alike(device, wanted, needed))
-    if not wanted:
+                return DeviceChoice(device, small, _alike(device, allowed, needed))
+    if not allowed:
         raise Refused(
             f"train.device is `{wish}`, and this machine has none.",
             'Set `train.device = "auto"`, or install the GPU\'s driver (`nvidia-smi` must answer).',
@@ -74,7 +74,7 @@ def choose_device(
     had = "; ".join(
         f"{d.torch_name} has {d.free / 2**30:.1f} GiB free and needs "
         f"{needed_bytes(base, d) / 2**30:.1f}"
-        for d in wanted
+        for d in allowed
     )
     raise Refused(
         f"No device has the memory to train this base: {had}.",
@@ -83,8 +83,10 @@ def choose_device(
 
 
 def may_be_small(base: BaseModel, device: Device, devices: Sequence[Device]) -> bool:
-    """Whether a device can hold this base in four bits: a GPU, and the computer can read it in 16
-    (where its memory is known), to put it there bit by bit.
+    """Whether a device can hold this base in four bits.
+
+    It must be a GPU, and the computer must have the memory to read the base in 16 bits (if its
+    memory is known), to put it there bit by bit.
     """
     memory = next((d.free for d in devices if d.kind == "cpu"), None)
     return (
@@ -100,7 +102,7 @@ def needed_bytes(base: BaseModel, device: Device, *, four_bit: bool = False) -> 
 
 
 def _alike(device: Device, devices: Sequence[Device], needed: float) -> tuple[str, ...]:
-    """The GPUs like this one that have room too, with it; none where it is alone.
+    """This GPU and those like it that have room too; none if it is alone.
 
     Unlike ones would wait for each other.
     """
@@ -113,8 +115,9 @@ def _alike(device: Device, devices: Sequence[Device], needed: float) -> tuple[st
 
 
 def weight_bytes(base: BaseModel, device: Device, *, four_bit: bool = False) -> int:
-    """Weights in memory: float32 as loaded on a CPU, in the plan's own precision on a GPU; with
-    `four_bit` the linear modules of the layers in that.
+    """Bytes of the weights in memory: float32 as loaded on a CPU, the plan's precision on a GPU.
+
+    With `four_bit` the linear modules of the layers are held in four bits.
     """
     each = 2 if device.kind == "cuda" and device.bf16 else 4
     linear = sum(
@@ -125,20 +128,19 @@ def weight_bytes(base: BaseModel, device: Device, *, four_bit: bool = False) -> 
     return int((base.parameters - linear) * each + linear * (FOUR_BIT if four_bit else each))
 
 
-def fit_memory(base: BaseModel, place: DeviceChoice, first: int, longest: int) -> MemoryFit:
-    """The most sequences of `longest` tokens at a time with every activation kept; where not even
-    one fits, with layers computed twice.
+def fit_memory(base: BaseModel, chosen: DeviceChoice, first: int, longest: int) -> MemoryFit:
+    """The most sequences of `longest` tokens at a time with every activation kept.
 
-    What a token keeps for the backward pass: about 16 vectors of the hidden and 4 of the inner
-    width per layer (2 bytes each in bfloat16), or one vector per layer and all of them for the
-    layer whose turn it is.
+    If not even one fits, with layers computed twice. What a token keeps for the backward pass:
+    about 16 vectors of the hidden and 4 of the inner width per layer (2 bytes each in bfloat16), or
+    one vector per layer and all of them for the layer whose turn it is.
     """
-    device = place.device
+    device = chosen.device
     layer = 16 * base.hidden + 4 * base.feed_forward
     layers = base.layers - first
     room = (
         MEMORY_SHARE
-        * (device.free - weight_bytes(base, device, four_bit=place.four_bit))
+        * (device.free - weight_bytes(base, device, four_bit=chosen.four_bit))
         / (2 if device.bf16 else 4)
     )
     for twice, token in ((False, layers * layer), (True, layers * base.hidden + layer)):

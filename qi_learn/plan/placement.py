@@ -1,14 +1,16 @@
-"""Which device trains and which serves: a pure function of what the devices have free, what the
-server holds of them, and how much both need.
+"""Which device trains and which serves.
 
-In this order, so that whoever is served is disturbed as little as may be:
-1. the GPUs beside the one that serves (2 x 4090: the server keeps one, the worker sees only the
-   other; where there are more of a kind, it sees them all);
-2. one GPU with room for both (an A100 with a 7B): nothing is unloaded, the training pauses while
-   requests are answered;
-3. one GPU with room for one at a time: the server's models are unloaded, and requests held unless
-   another GPU can answer them;
-4. the CPU, where no GPU is big enough, ever.
+A pure function of what the devices have free, what the server holds of them, and how much both
+need. In this order, so that serving is disturbed as little as possible:
+
+1. The GPUs beside the one that serves (2 x 4090: the server keeps one, the worker sees only the
+   other; if there are more of a kind, it sees them all).
+2. One GPU with room for both (an A100 with a 7B): nothing is unloaded, the training pauses while
+   requests are answered.
+3. One GPU with room for one at a time: the server's models are unloaded, and requests held unless
+   another GPU can answer them.
+4. The CPU, if no GPU is ever big enough.
+
 A device that is big enough but full of something else is waited for: Deferred, not Refused.
 """
 
@@ -27,7 +29,7 @@ SERVED = 1.2
 GIB = 2**30
 
 
-def place(
+def place_training(
     devices: Sequence[Device],
     *,
     wish: str,
@@ -36,11 +38,13 @@ def place(
     loaded: Sequence[LoadedModel] = (),
     held: Mapping[str, int] | None = None,
 ) -> Placement:
-    """Where to train. `need(device)`: bytes to train there at all; `served`: bytes that the served
-    model takes of a GPU when it is loaded (0: it runs elsewhere); `loaded`: what the server has in
-    memory now; `held`: bytes of each GPU (by UUID) that are the server's.
+    """The device to train on.
 
-    Raises Refused where nothing is big enough, Deferred where something is, but is full now.
+    `need(device)`: bytes to train there at all. `served`: bytes that the served model takes of a
+    GPU when it is loaded (0: it runs elsewhere). `loaded`: what the server has in memory now.
+    `held`: bytes of each GPU (by UUID) that are the server's.
+
+    Raises Refused if nothing is big enough, Deferred if something is, but is full now.
     """
     gpus = [d for d in devices if d.kind == "cuda"] if wish != "cpu" else []
     cpus = [d for d in devices if d.kind == "cpu"] if wish != "cuda" else []
@@ -51,8 +55,8 @@ def place(
             'Set `train.device = "auto"`, or install the GPU\'s driver (`nvidia-smi` must answer).',
         )
     for look in (_beside, _together, _in_turns):
-        if found := look(gpus, need, served, held, [m.name for m in loaded if m.on_gpu]):
-            return found
+        if placement := look(gpus, need, served, held, [m.name for m in loaded if m.on_gpu]):
+            return placement
     large = [d for d in gpus if need(d) <= d.total]
     if not large and cpus:
         if need(cpus[0]) <= cpus[0].free:
@@ -65,7 +69,7 @@ def place(
                 else "train.device is `cpu`",
             )
         large = [d for d in cpus if need(d) <= d.total]
-    told = "; ".join(
+    memory = "; ".join(
         f"{d.name} has {d.free / GIB:.1f} of {d.total / GIB:.1f} GiB free and needs "
         f"{need(d) / GIB:.1f}"
         for d in large or (*gpus, *cpus)
@@ -73,10 +77,10 @@ def place(
     if large:
         instead = ', or set `train.device = "cpu"`' if large[0].kind == "cuda" and cpus else ""
         raise Deferred(
-            f"No device has the memory to train now: {told}.",
+            f"No device has the memory to train now: {memory}.",
             f"It is tried again by itself; close what else uses it{instead}.",
         )
-    raise Refused(f"No device has the memory to train this base: {told}.", "Take a smaller base.")
+    raise Refused(f"No device has the memory to train this base: {memory}.", "Take a smaller base.")
 
 
 def _beside(
@@ -86,7 +90,7 @@ def _beside(
     held: Mapping[str, int],
     models: Sequence[str],
 ) -> Placement | None:
-    """A GPU that the server does not use, while another one can serve."""
+    """A GPU that the server does not use, if another one can serve."""
     for gpu in sorted(gpus, key=lambda d: (held[d.uuid], -d.free, -d.index)):
         if held[gpu.uuid] or need(gpu) > gpu.free:
             continue
@@ -109,8 +113,9 @@ def _beside(
 
 
 def _with_alike(placement: Placement, free: Sequence[Device], gpu: Device) -> Placement:
-    """With the other free GPUs of the same kind, over which a training can be split; unlike ones
-    would wait for each other.
+    """The placement with the other free GPUs of the same kind, over which a training can be split.
+
+    Unlike ones would wait for each other.
     """
     alike = [gpu, *(d for d in free if d is not gpu and d.name == gpu.name)]
     return replace(placement, gpus=tuple(d.uuid for d in alike), free=min(d.free for d in alike))
@@ -123,7 +128,7 @@ def _together(
     held: Mapping[str, int],
     models: Sequence[str],
 ) -> Placement | None:
-    """One with room for both, whether the served model is loaded now or comes back meanwhile."""
+    """A GPU with room for both, whether the served model is loaded now or comes back meanwhile."""
     for gpu in gpus:
         free = gpu.free - max(0, served - held[gpu.uuid])
         if need(gpu) <= free:
@@ -138,9 +143,9 @@ def _in_turns(
     held: Mapping[str, int],
     models: Sequence[str],
 ) -> Placement | None:
-    """One that must be emptied first.
+    """A GPU that must be emptied first.
 
-    Requests can go on where another one has room for what is served.
+    Requests can go on if another one has room for what is served.
     """
     for gpu in sorted(gpus, key=lambda d: -(d.free + held[d.uuid])):
         free = gpu.free + held[gpu.uuid]
@@ -165,7 +170,7 @@ def _in_turns(
 
 
 def _on(device: Device, reason: str) -> Placement:
-    """The worker sees this one alone, so torch calls it the first."""
+    """A placement on one device. The worker sees this one alone, so torch calls it the first."""
     cuda = device.kind == "cuda"
     return Placement(
         "cuda:0" if cuda else "cpu",
@@ -180,13 +185,13 @@ def _on(device: Device, reason: str) -> Placement:
 def _held(
     gpus: Sequence[Device], loaded: Sequence[LoadedModel], seen: Mapping[str, int]
 ) -> dict[str, int]:
-    """What the server holds of each GPU.
+    """Bytes that the server holds of each GPU.
 
-    Where its processes could not be seen, what it says it has is taken to be where most is in use.
+    If its processes could not be seen, what it reports is taken to be on the GPU with most in use.
     """
     held = {gpu.uuid: min(seen.get(gpu.uuid, 0), gpu.total - gpu.free) for gpu in gpus}
-    says = sum(model.on_gpu for model in loaded)
-    if gpus and says and not any(held.values()):
+    reported = sum(model.on_gpu for model in loaded)
+    if gpus and reported and not any(held.values()):
         fullest = max(gpus, key=lambda d: d.total - d.free)
-        held[fullest.uuid] = min(says, fullest.total - fullest.free)
+        held[fullest.uuid] = min(reported, fullest.total - fullest.free)
     return held

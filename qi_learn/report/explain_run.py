@@ -12,8 +12,8 @@ from qi_learn import codec
 from qi_learn.dataset.replay import why
 from qi_learn.errors import QiError
 from qi_learn.plan.fallback import read_rungs
-from qi_learn.plan.plan import reasons
-from qi_learn.plan.strength import moved
+from qi_learn.plan.reasons import reasons
+from qi_learn.plan.strength import divergence_sentences
 from qi_learn.records import Packed, Placement, Plan, Snapshot, TrainResult, Verdict
 from qi_learn.report.listing import clock, one_line
 from qi_learn.rundir.directory import RunDirectory, RunRequest
@@ -138,7 +138,7 @@ def _result(run: RunDirectory, records: Records) -> Iterator[str]:
             )
         if run.plan.exists():
             budget = run.read(run.plan, Plan).penalties.kl_budget
-            yield from (f"    {line}" for line in moved(result, budget))
+            yield from (f"    {line}" for line in divergence_sentences(result, budget))
         yield from (f"    NOTE: {warning}" for warning in result.warnings)
 
 

@@ -1,16 +1,17 @@
-"""The training worker: `python -m qi_learn.train RUN_DIR [--parent PID]`. The one process that
-needs torch; it talks through the run directory.
+"""The training worker: `python -m qi_learn.train RUN_DIR [--parent PID]`.
 
-It reads `plan.json` and `snapshot/`, and leaves `adapter/delta.safetensors`,
-`adapter/past_fisher.safetensors` and, last of all, `result.json`. Running it again does what is
-left to do: nothing once the result is there, else on from the newest complete checkpoint.
-`placement.json`, where it is there, says for whose requests it pauses. SIGTERM, or the end of the
-process PID: a checkpoint, then exit 75. What it cannot do is in `error.json` ({"what", "todo"}),
-with exit 1; a full disk, with exit 75; too little memory, with exit 12, upon which its parent
-adapts the plan (`ladder.py`) and starts it again.
+It is the one process that needs torch, and talks through the run directory. It reads `plan.json`
+and `snapshot/`, and leaves `adapter/delta.safetensors`, `adapter/past_fisher.safetensors` and, last
+of all, `result.json`. Running it again does what is left to do: nothing once the result is there,
+else it goes on from the newest complete checkpoint. `placement.json`, if there is one, names the
+requests for which it pauses.
 
-A run that is split over GPUs, or trained by Unsloth, is done in parts (`conduct.py`): this process
-then starts others like itself, with `--part`.
+SIGTERM, or the end of the process PID: a checkpoint, then exit 75. What it cannot do is in
+`error.json` ({"what", "todo"}), with exit 1. A full disk: exit 75. Too little memory: exit 12, upon
+which its parent adapts the plan (`plan/fallback.py`) and starts it again.
+
+A run that is split over GPUs, or trained by Unsloth, is done in parts (`supervise.py`): this
+process then starts others like itself, with `--part`.
 """
 
 from __future__ import annotations
@@ -45,26 +46,27 @@ from qi_learn.plan.fallback import EXIT_NO_MEMORY, fall_back, read_plan
 from qi_learn.records import Placement, Plan
 from qi_learn.rundir.failure import clear_failure, read_failure, write_failure
 from qi_learn.rundir.snapshot import load_snapshot
-from qi_learn.train.supervise import LEAVE_SECONDS, PARTS, Part, is_apart, supervise
+from qi_learn.train.supervise import LEAVE_SECONDS, PARTS, Part, runs_in_parts, supervise
 
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "UNSLOTH_DISABLE_STATISTICS": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait sleep: this process yields to whatever else the machine does
+    # threads that wait sleep: this process yields to the machine's other work
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
-"""What torch and transformers read once, when they are imported."""
+"""Variables that torch and transformers read once, when they are imported."""
 NICE = 10
 NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
-"""What torch's CPU allocator says; it has no exception of its own."""
+"""Messages of torch's CPU allocator, which has no exception of its own."""
 
 logger = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> int:
-    """Runs or resumes the training of one run directory; the exit code."""
-    asked = _parser().parse_args(arguments)
+    """Run or resume the training of one run directory; the exit code."""
+    options = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
@@ -73,16 +75,17 @@ def main(arguments: list[str]) -> int:
     os.environ.update(ENVIRONMENT)
     stop = StopRequest()
     signal.signal(signal.SIGTERM, stop)
-    if asked.parent is not None:
-        leave_with(asked.parent, grace=LEAVE_SECONDS if asked.part else None)
+    if options.parent is not None:
+        leave_with(options.parent, grace=LEAVE_SECONDS if options.part else None)
     try:
-        if asked.part is None:
+        if options.part is None:
             os.nice(NICE)  # which its parts inherit
-            clear_failure(asked.run)
-            return _work(asked.run, stop)
-        return _learn(asked.run, read_plan(asked.run), stop, asked.part, asked.meeting)
+            clear_failure(options.run)
+            return _work(options.run, stop)
+        plan = read_plan(options.run)
+        return _learn(options.run, plan, stop, options.part, options.meeting)
     except (QiError, OSError) as error:
-        return _failed(asked.run, error)
+        return _failed(options.run, error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,13 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--part", choices=PARTS, help="do this part alone")
     parser.add_argument(
-        "--meeting", type=Path, metavar="FILE", help="where the processes of the part meet"
+        "--meeting", type=Path, metavar="FILE", help="file at which the processes of the part meet"
     )
     return parser
 
 
 def _failed(run: Path, error: QiError | OSError) -> int:
-    """Says what went wrong; the exit code that says whether to try again."""
+    """Report what went wrong; the exit code, which says whether to try again."""
     if no_room(error):
         error = DiskFull(
             f"The training has no room left in {run}: {error}.",
@@ -121,7 +124,7 @@ def _failed(run: Path, error: QiError | OSError) -> int:
 
 
 class StopRequest:
-    """A signal handler that only remembers: the work asks it at places where it can stop."""
+    """A signal handler that only remembers: the work asks it where it can stop."""
 
     def __init__(self) -> None:
         self._made = False
@@ -137,15 +140,12 @@ def _work(run: Path, stop: StopRequest) -> int:
     if (run / "result.json").exists():
         return EXIT_DONE
     plan = read_plan(run)
-    if is_apart(plan):
+    if runs_in_parts(plan):
         code = supervise(run, plan, stopping=stop.made)
         if code != EXIT_FAILED or plan.hardware.backend == "plain":
             return code
-        fall_back(
-            run,
-            read_failure(run).what or f"{plan.hardware.backend} failed; the log says how",
-            now=time.time(),
-        )
+        reason = read_failure(run).what or f"{plan.hardware.backend} failed; the log says how"
+        fall_back(run, reason, now=time.time())
         return _work(run, stop)
     return _learn(run, plan, stop)
 
@@ -160,14 +160,13 @@ def _learn(
         import torch
 
         if part == "fit" and plan.hardware.backend == "unsloth":
-            import_unsloth(
-                run, cuda=torch.cuda.is_available()
-            )  # before transformers, which it changes
+            # before transformers, which it changes
+            import_unsloth(run, cuda=torch.cuda.is_available())
         from qi_learn.train import parts
-        from qi_learn.train.fisher import Interrupted
         from qi_learn.train.pause import Stopping
-        from qi_learn.train.ranks import ALONE, join
+        from qi_learn.train.ranks import ALONE, join_group
         from qi_learn.train.run import learn
+        from qi_learn.train.training_run import Interrupted, TrainingRun
     except ImportError as error:
         raise ToolMissing(
             f"Training needs torch, transformers and peft, and one cannot be imported: {error}",
@@ -178,17 +177,12 @@ def _learn(
         if part is None:
             learn(run, plan, snapshot, stopping=stopping)
         elif part == "prepare":
-            parts.prepare(run, plan, snapshot, stopping)
+            parts.prepare(TrainingRun(run, stopping), plan, snapshot)
         elif part == "fit":
-            parts.fit(
-                run,
-                plan,
-                snapshot,
-                join(meeting, plan.hardware.device) if meeting else ALONE,
-                stopping,
-            )
+            ranks = join_group(meeting, plan.hardware.device) if meeting else ALONE
+            parts.fit(TrainingRun(run, stopping, ranks), plan, snapshot)
         else:
-            parts.follow_up(run, plan, snapshot, stopping)
+            parts.follow_up(TrainingRun(run, stopping), plan, snapshot)
     except Interrupted as stopped:
         logger.info("%s; running the worker again goes on from there", stopped)
         return EXIT_TRY_AGAIN
@@ -219,9 +213,8 @@ def _placement(path: Path) -> Placement | None:
 def _out_of_memory(plan: Plan, error: BaseException) -> OutOfMemory:
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     return OutOfMemory(
-        f"Not enough memory to train on {plan.hardware.device}: {plan.batches.batch_size} sequences "
-        ""
-        f"of up to {plan.batches.max_length} tokens at a time, rank {plan.lora.rank}, "
+        f"Not enough memory to train on {plan.hardware.device}: {plan.batches.batch_size} "
+        f"sequences of up to {plan.batches.max_length} tokens at a time, rank {plan.lora.rank}, "
         f"{plan.lora.layer_count} layers ({first}).",
         "Close what else uses it (for a GPU: models loaded in Ollama), lower `train.rank`, or take "
         "a smaller base with `serve.base`.",

@@ -1,8 +1,7 @@
-"""Adapter files: what was learned, as low-rank weight changes by module.
+"""What was learned, as low-rank weight changes by module.
 
-For each touched module (`model.layers.20.self_attn.q_proj`) two float32 tensors, `<module>.A` (r,
-in) and `<module>.B` (out, r), with the LoRA scale alpha/r already in B: the weight change is
-exactly B @ A. The metadata names the base they belong to.
+torch's side of the adapter file (`rundir/adapter_file.py`), and of every other safetensors file
+that the training writes.
 """
 
 from __future__ import annotations
@@ -35,16 +34,10 @@ class WeightChange:
 def save_adapter(path: Path, changes: Mapping[str, WeightChange], base_digest: str) -> None:
     """Write the adapter so that a reader sees all of it or nothing. Raises OSError or DiskFull."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_adapter(
-        Adapter(
-            base_digest,
-            {
-                name: Factors(_numbers(change.B), _numbers(change.A))
-                for name, change in changes.items()
-            },
-        ),
-        path,
-    )
+    factors = {
+        name: Factors(_numbers(change.B), _numbers(change.A)) for name, change in changes.items()
+    }
+    write_adapter(Adapter(base_digest, factors), path)
 
 
 def load_adapter(path: Path, base_digest: str) -> dict[str, WeightChange]:
@@ -70,23 +63,19 @@ def _numbers(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """A safetensors file renamed into place, durable when this returns."""
+    """Write a safetensors file and rename it into place; it is durable when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()},
-            temp,
-            metadata=dict(metadata),
-        )
+        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, temp, metadata=dict(metadata))
         with temp.open("rb") as written:
             os.fsync(written.fileno())
         temp.replace(path)
     except (OSError, SafetensorError) as error:
         temp.unlink(missing_ok=True)
-        if isinstance(
-            error, SafetensorError
-        ):  # it writes by itself: what it raises for a full disk is no OSError
+        # safetensors writes by itself: what it raises for a full disk is no OSError
+        if isinstance(error, SafetensorError):
             raise DiskFull(
                 f"{path} cannot be written: {error}.", "Make room on the disk."
             ) from error
@@ -97,11 +86,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file.
 
-    Raises ModelError where it is missing or damaged.
+    Raises ModelError if it is missing or damaged.
     """
     try:
         with safe_open(path, framework="pt") as opened:
-            names = opened.keys()  # no mapping: this is its only way
+            names = opened.keys()  # it is no mapping
             return {name: opened.get_tensor(name) for name in names}, dict(opened.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise ModelError(

@@ -1,10 +1,10 @@
-"""How far the answers really moved, next to what the Fisher said: KL(before || after) per target
-token, exactly, over the whole vocabulary.
+"""How far the answers moved, next to what the Fisher predicted.
 
-The head is frozen, so of the model before only the final hidden states are kept (K, d); both
-distributions are made from them a few rows at a time, in float32 whatever the model computes in,
-since a rounding of the logits is a divergence of its own. Sequences are run in the same batches
-before and after: a model that has not changed has moved by exactly 0.
+KL(before || after) per target token, exactly, over the whole vocabulary. The head is frozen, so of
+the model before only the final hidden states are kept (K, d); both distributions are made from them
+a few rows at a time, in float32 whatever the model computes in, since a rounding of the logits is a
+divergence of its own. Sequences are run in the same batches before and after: a model that has not
+changed has moved by exactly 0.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from qi_learn.plan.schedule import Sample
 from qi_learn.records import Divergence
 from qi_learn.stats import evenly
 from qi_learn.train.ewc import Penalty
-from qi_learn.train.network import HEAD_ELEMENTS, Network
+from qi_learn.train.head import HEAD_ELEMENTS
+from qi_learn.train.network import Network
 
 SEQUENCES = 16
-"""About 1,500 target tokens: two choices of 16 sequences, from other modules, agreed within 6 %
-(0.0118 and 0.0125 nat, SmolLM2, one cycle).
+"""Sequences measured on, about 1,500 target tokens: two choices of 16 sequences, from other
+modules, agreed within 6 % (0.0118 and 0.0125 nat, SmolLM2, one cycle).
 """
 AT_ONCE = 2
 VOCABULARY_BLOCK = 4096
@@ -41,8 +42,9 @@ class Yardstick:
 def yardstick(
     network: Network, sequences: Sequence[Sample], count: int = SEQUENCES
 ) -> Yardstick | None:
-    """What `drift` will compare with: at most `count` of the sequences, spread evenly, at the
-    network's present weights. None where there are none.
+    """What `measure_divergence` compares with: sequences at the network's present weights.
+
+    At most `count` of the sequences, spread evenly. None if there are no sequences.
     """
     if not sequences:
         return None
@@ -50,8 +52,10 @@ def yardstick(
     return Yardstick(tuple(chosen), _rows(network, chosen))
 
 
-def drift(network: Network, before: Yardstick | None, penalty: Penalty | None) -> Divergence | None:
-    """How far the network has moved since, and what `penalty`'s Fisher predicts for it."""
+def measure_divergence(
+    network: Network, before: Yardstick | None, penalty: Penalty | None
+) -> Divergence | None:
+    """How far the network has moved since `before`, and what `penalty`'s Fisher predicts for it."""
     if before is None:
         return None
     each = divergence(before.rows, _rows(network, before.sequences), network.head)
@@ -61,17 +65,18 @@ def drift(network: Network, before: Yardstick | None, penalty: Penalty | None) -
 
 @torch.no_grad()
 def divergence(old: Tensor, new: Tensor, head: Tensor) -> Tensor:
-    """KL(softmax(old @ head^T) || softmax(new @ head^T)) of each row (K,), nats, without ever
-    holding K x V logits.
+    """KL(softmax(old @ head^T) || softmax(new @ head^T)) of each row (K,), nats.
+
+    It never holds K x V logits.
     """
-    found = []
+    parts = []
     size = max(1, HEAD_ELEMENTS[old.device.type] // (2 * len(head)))
     for at in range(0, len(old), size):
         before, after = (
             torch.log_softmax(_logits(rows[at : at + size], head), -1) for rows in (old, new)
         )
-        found.append((before.exp() * (before - after)).sum(-1))
-    return torch.cat(found) if found else old.new_zeros(0)
+        parts.append((before.exp() * (before - after)).sum(-1))
+    return torch.cat(parts) if parts else old.new_zeros(0)
 
 
 def _logits(rows: Tensor, head: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""Checkpoints from which a run goes on as if it had never stopped: weights, optimiser moments,
-random state, counters. Safetensors and JSON, no pickle.
+"""Checkpoints from which a run goes on as if it had never stopped.
 
-`checkpoints/step-000024/state.safetensors` first, `state.json` with its sha256 last: without the
-second the checkpoint does not exist. The two newest stay.
+Weights, optimiser moments, random state and counters, as safetensors and JSON, no pickle.
+
+`checkpoints/step-000024/state.safetensors` is written first, `state.json` with its sha256 last:
+without the second the checkpoint does not exist. The two newest stay.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoopState:
-    """Where the loop stands after `step` optimiser steps."""
+    """The loop after `step` optimiser steps."""
 
     step: int
     elapsed: float
@@ -37,7 +38,7 @@ class LoopState:
     tokens: int
     """Sequence tokens trained on so far."""
     loss: float
-    """Of the last step, nats per target token, without penalties."""
+    """Loss of the last step, nats per target token, without penalties."""
     general: float
     past: float
     """The two penalties of the last step."""
@@ -66,12 +67,12 @@ def save_checkpoint(
     best: Mapping[str, Tensor],
     optimizer: torch.optim.AdamW,
 ) -> None:
-    """Writes one checkpoint and drops all but the newest two.
+    """Write one checkpoint and drop all but the newest two.
 
     `weights` are the trained parameters in the optimiser's order.
     """
-    place = directory / f"step-{state.step:06d}"
-    place.mkdir(parents=True, exist_ok=True)
+    checkpoint = directory / f"step-{state.step:06d}"
+    checkpoint.mkdir(parents=True, exist_ok=True)
     tensors = {f"weight/{name}": value.detach() for name, value in weights.items()} | {
         f"best/{name}": value for name, value in best.items()
     }
@@ -83,14 +84,10 @@ def save_checkpoint(
     tensors["random/cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random/cuda"] = torch.cuda.get_rng_state()
-    save_tensors(
-        place / "state.safetensors",
-        {name: value.cpu().clone() for name, value in tensors.items()},
-        {"step": str(state.step)},
-    )
-    replace_file(
-        place / "state.json", codec.dumps(_Marker(state, _sha256(place / "state.safetensors")))
-    )
+    copies = {name: value.cpu().clone() for name, value in tensors.items()}
+    save_tensors(checkpoint / "state.safetensors", copies, {"step": str(state.step)})
+    marker = _Marker(state, _sha256(checkpoint / "state.safetensors"))
+    replace_file(checkpoint / "state.json", codec.dumps(marker))
     for old in sorted(directory.glob("step-*"))[:-KEPT]:
         shutil.rmtree(old)
 
@@ -100,24 +97,25 @@ def newest_checkpoint(directory: Path) -> tuple[LoopState, dict[str, Tensor]] | 
 
     One that is torn or damaged is passed over for the one before.
     """
-    for place in sorted(directory.glob("step-*"), reverse=True):
+    for checkpoint in sorted(directory.glob("step-*"), reverse=True):
+        tensors = checkpoint / "state.safetensors"
         try:
-            marker = codec.loads(_Marker, (place / "state.json").read_text(encoding="utf-8"))
-            if _sha256(place / "state.safetensors") == marker.sha256:
-                return marker.state, load_tensors(place / "state.safetensors")[0]
+            marker = codec.loads(_Marker, (checkpoint / "state.json").read_text(encoding="utf-8"))
+            if _sha256(tensors) == marker.sha256:
+                return marker.state, load_tensors(tensors)[0]
             reason = "its checksum does not match"
         except FileNotFoundError:
             continue  # never finished: a process was killed while it wrote
         except (OSError, ValueError, ModelError) as error:
             reason = str(error)
-        logger.warning("checkpoint %s is passed over: %s", place.name, reason)
+        logger.warning("checkpoint %s is passed over: %s", checkpoint.name, reason)
     return None
 
 
 def restore(
     tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor], optimizer: torch.optim.AdamW
 ) -> dict[str, Tensor]:
-    """Puts a checkpoint's weights, moments and random state back; returns the best weights so far."""
+    """Put a checkpoint's weights, moments and random state back; the best weights so far."""
     for name, value in weights.items():
         value.data.copy_(tensors[f"weight/{name}"])
         prefix = f"adam/{name}/"

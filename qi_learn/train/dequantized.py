@@ -1,11 +1,10 @@
-"""A model to train from a GGUF file alone: its quantised weights read back as numbers, in the
-modules of transformers.
+"""A model to train from a GGUF file alone: its quantised weights as numbers in transformers.
 
-For the architectures of `outside/architectures.py`, whose tensors map one to one. transformers has
-a loader of its own (`gguf_file=`); this one gives the same model (tests compare the two, tensor by
-tensor) in a fifth of the time, since it does not read the vocabulary, and leaves no mark of a
-quantised model that forbids training it. What it would get wrong it refuses: rotary frequencies
-scaled in a way that the file tells only in part.
+It serves the architectures of `outside/architectures.py`, whose tensors map one to one.
+transformers has a loader of its own (`gguf_file=`). This one gives the same model (tests compare
+the two, tensor by tensor) in a fifth of the time, since it does not read the vocabulary, and leaves
+no mark of a quantised model that forbids training it. What it would get wrong it refuses: rotary
+frequencies scaled in a way that the file tells only in part.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ _WHOLE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "outp
 
 
 def load_dequantized(path: Path, dtype: torch.dtype, *, attention: str = "sdpa") -> Any:
-    """The causal language model in a GGUF file, every weight as `dtype`, on the CPU; `attention` as
-    transformers names it.
+    """The causal language model in a GGUF file, every weight as `dtype`, on the CPU.
 
-    Raises NotFound, ModelError, UnsupportedArchitecture.
+    `attention` is transformers' name of the implementation. Raises NotFound, ModelError,
+    UnsupportedArchitecture.
     """
     head = read_head(path)
     check_architecture(head.architecture)
@@ -62,14 +61,13 @@ def load_dequantized(path: Path, dtype: torch.dtype, *, attention: str = "sdpa")
             f"The tensors of {path} are not those of a {head.architecture} model: {error}",
             "Use a GGUF made by llama.cpp's converter.",
         ) from error
-    causal.model.rotary_emb = type(causal.model.rotary_emb)(
-        config=config
-    )  # its frequencies are no weights, and were made on no device
+    # its frequencies are no weights, and were made on no device
+    causal.model.rotary_emb = type(causal.model.rotary_emb)(config=config)
     return causal
 
 
 def _settings(head: GgufFile) -> dict[str, Any]:
-    """The file's keys as transformers names them."""
+    """The file's keys by transformers' names."""
 
     def key(name: str, default: Any = None) -> Any:
         value = head.keys.get(f"{head.architecture}.{name}", default)
@@ -102,13 +100,11 @@ def _weights(head: GgufFile) -> Iterator[tuple[str, Tensor]]:
     data = np.memmap(head.path, dtype=np.uint8, mode="r")
     for tensor in head.tensors.values():
         raw = data[tensor.start : tensor.start + tensor.size].reshape(tensor.rows, -1)
-        values = np.asarray(
-            dequantize(raw, GGMLQuantizationType[tensor.type]), dtype=np.float32
-        ).reshape(tuple(reversed(tensor.shape)))
-        yield (
-            _name(head, tensor.name),
-            torch.from_numpy(_row_order(head, tensor.name, values).copy()),
-        )
+        numbers = dequantize(raw, GGMLQuantizationType[tensor.type])
+        shape = tuple(reversed(tensor.shape))
+        values = np.asarray(numbers, dtype=np.float32).reshape(shape)
+        ordered = _row_order(head, tensor.name, values)
+        yield _name(head, tensor.name), torch.from_numpy(ordered.copy())
 
 
 def _name(head: GgufFile, name: str) -> str:
@@ -126,8 +122,10 @@ def _name(head: GgufFile, name: str) -> str:
 
 
 def _row_order(head: GgufFile, name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The rows of `llama`'s q and k back from llama.cpp's order: within a head, pairs (j, t) to
-    halves (t, j).
+    """The rows of a tensor in transformers' order.
+
+    Those of `llama`'s q and k come back from llama.cpp's: within a head, pairs (j, t) to halves
+    (t, j).
     """
     part = name.split(".")[-2]
     if head.architecture != "llama" or part not in ("attn_q", "attn_k"):

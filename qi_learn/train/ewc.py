@@ -1,12 +1,13 @@
-"""Elastic weight consolidation on the weight change dW itself: what moves the model's answers on
-old work costs, the rest is free.
+"""Elastic weight consolidation on the weight change dW itself.
+
+What moves the model's answers on old work costs, the rest is free.
 
 0.5 * lambda * sum over modules of tr(dW^T S dW C), with dW = B @ A (scale included). A and B on
 their own mean nothing (B R^-1 and R A are the same change), so the penalty depends on their product
-alone; and it never forms dW: with dW = B A it is tr(B^T S B  A C A^T), of the size of the rank.
+alone. It never forms dW: with dW = B A it is tr(B^T S B  A C A^T), of the size of the rank.
 
-A *drift* penalty anchors at the base: the whole change since then is [B_served, B] [A_served; A],
-the adapter that is served and this cycle's delta side by side; only the delta's own parts have a
+The general penalty anchors at the base: the whole change since then is [B_served, B] [A_served; A],
+the adapter that is served and this cycle's delta side by side. Only the delta's own parts have a
 gradient. With nothing served it is the plain penalty on the delta.
 """
 
@@ -27,11 +28,11 @@ from qi_learn.train.fisher import Fisher
 class Penalty:
     """0.5 * strength * sum over modules of tr(dW^T S dW C), added once per optimiser step.
 
-    `names` are the modules it holds; one the Fisher knows nothing of raises ModelError, so that
+    `names` are the modules that it holds. A module that the Fisher lacks raises ModelError, so that
     nothing moves unpenalised by accident. `served` is the part of the change that is there already
-    and stays. Sums are in float32 (float64 where the factors are), products with S and C in
-    `products` where given: bfloat16 halves what has to be read for them, which is what they take
-    their time for. Modules of one shape are computed side by side.
+    and stays. Sums are in float32 (float64 if the factors are), products with S and C in `products`
+    if given: bfloat16 halves what has to be read for them, which is what takes their time. Modules
+    of one shape are computed side by side.
     """
 
     def __init__(
@@ -56,27 +57,25 @@ class Penalty:
         alike: dict[Any, list[str]] = {}
         for name in names:
             both, before = fisher.modules[name], (served or {}).get(name)
-            alike.setdefault((both.S.shapes, both.C.shapes, before and len(before.A)), []).append(
-                name
-            )
+            shape = both.S.shapes, both.C.shapes, before and len(before.A)
+            alike.setdefault(shape, []).append(name)
         self._groups = [
             _Group(fisher, tuple(group), served or {}, device, products) for group in alike.values()
         ]
 
     def __call__(self, factors: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
-        """The penalty, in nats per target token, for the delta's A (r, n) and B (m, r) of each
-        module it was made for; differentiable.
+        """The penalty, in nats per target token; differentiable.
+
+        It is for the delta's A (r, n) and B (m, r) of each of its modules.
         """
-        return (
-            0.5
-            * self.strength
-            * torch.cat([self._quadratics(group, factors) for group in self._groups]).sum()
-        )
+        each = torch.cat([self._quadratics(group, factors) for group in self._groups])
+        return 0.5 * self.strength * each.sum()
 
     @torch.no_grad()
     def predicted(self, factors: Mapping[str, tuple[Tensor, Tensor]]) -> float:
-        """The divergence that the Fisher expects of the change, in nats of KL per target token: of
-        the mean cycle, where it was summed over several.
+        """The divergence that the Fisher predicts for the change, in nats of KL per target token.
+
+        If the Fisher was summed over several cycles, that of the mean cycle.
         """
         return sum(
             0.5 * float((self._quadratics(group, factors) / group.cycles).sum())
@@ -90,19 +89,20 @@ class Penalty:
 
     @property
     def silent(self) -> int:
-        """Of how many modules it says nothing: all of their S, or all of their C, is 0."""
+        """Number of modules of which it says nothing: all of their S, or all of their C, is 0."""
         return sum(group.silent for group in self._groups)
 
     def _quadratics(self, group: _Group, factors: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
         """tr(dW^T S dW C) of each module of a group."""
         A, B = (torch.stack([factors[name][part] for name in group.names]) for part in (0, 1))
-        found: Tensor = _Quadratic.apply(A, self.scale * B, group)  # type: ignore[no-untyped-call]
-        return found
+        values: Tensor = _Quadratic.apply(A, self.scale * B, group)  # type: ignore[no-untyped-call]
+        return values
 
 
 class _Group:
-    """The factors of modules of one shape, and the fixed products with the served change: S B_0 (g,
-    m, r_0) and A_0 C (g, r_0, n).
+    """The factors of modules of one shape, and the fixed products with the served change.
+
+    These are S B_0 (g, m, r_0) and A_0 C (g, r_0, n).
     """
 
     def __init__(
@@ -113,16 +113,17 @@ class _Group:
         device: torch.device,
         products: torch.dtype | None,
     ) -> None:
-        found = [fisher.modules[name] for name in names]
-        high = torch.promote_types(found[0].S.dtype, torch.float32)
+        fishers = [fisher.modules[name] for name in names]
+        one = fishers[0]
+        high = torch.promote_types(one.S.dtype, torch.float32)
         self.names = names
-        self.cycles = torch.tensor([both.cycles for both in found], device=device)
-        self.silent = sum(both.S.trace * both.C.trace == 0 for both in found)
+        self.cycles = torch.tensor([both.cycles for both in fishers], device=device)
+        self.silent = sum(both.S.trace * both.C.trace == 0 for both in fishers)
         self.S, self.C = (
-            FactorStack([getattr(both, side) for both in found], device, products or high)
+            FactorStack([getattr(both, side) for both in fishers], device, products or high)
             for side in ("S", "C")
         )
-        none = WeightChange(torch.zeros(0, found[0].C.width), torch.zeros(found[0].S.width, 0))
+        none = WeightChange(torch.zeros(0, one.C.width), torch.zeros(one.S.width, 0))
         before = [served.get(name, none) for name in names]
         self.A, self.B = (
             torch.stack([getattr(change, part) for change in before]).to(device, high)
@@ -130,14 +131,14 @@ class _Group:
         )
         self.SB, self.AC = self.S.times(self.B), self.C.times(self.A.mT).mT
         self.old = ((self.B.mT @ self.SB) * (self.AC @ self.A.mT)).sum((1, 2))
-        """What the served part alone costs: it stays as it is."""
+        """The cost of the served part alone, which stays as it is."""
 
 
 class _Quadratic(torch.autograd.Function):
-    """tr(B^T S B A C A^T) (g,) for the joined A and B. Its gradients need the same products as its
-    value: 2 S B (A C A^T) and 2 (B^T S B) A C.
+    """tr(B^T S B A C A^T) (g,) for the joined A and B.
 
-    Both inner matrices are symmetric, and only their rows of the new part are made: served adapters
+    Its gradients need the same products as its value: 2 S B (A C A^T) and 2 (B^T S B) A C. Both
+    inner matrices are symmetric, and only their rows of the new part are made: served adapters
     of many updates have a far higher rank than that.
     """
 

@@ -1,11 +1,10 @@
-"""One side of a Kronecker-factored Fisher: a symmetric, non-negative matrix F of width d, summed up
-over a stream of vectors.
+"""One side of a Kronecker-factored Fisher: a symmetric, non-negative matrix F of width d.
 
-Three forms, by what it costs to keep: the whole matrix (d, d); its diagonal (d,); and for wide
-modules a *sketch*, F Omega (d, k) with a fixed random Omega, beside the diagonal. Every form is
-linear in F, so sums and averages over cycles are exact sums and averages of what is stored. A
-sketch is read back as the Nystroem approximation Y (Omega^T Y)^+ Y^T, which never exceeds F, with
-the diagonal that is missing put back.
+F is summed over a stream of vectors. Three forms, by what it costs to keep: the whole matrix (d,
+d), its diagonal (d,), and for wide modules a *sketch*, F Omega (d, k) with a fixed random Omega,
+beside the diagonal. Every form is linear in F, so sums and averages over cycles are exact sums and
+averages of what is stored. A sketch is read back as the Nystroem approximation Y (Omega^T Y)^+ Y^T,
+which never exceeds F, with the missing diagonal put back.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ import torch
 from torch import Tensor
 
 FULL_WIDTH = 2048
-"""Widest matrix kept whole: 16 MB in float32."""
+"""Width of the widest matrix that is kept whole: 16 MB in float32."""
 SKETCH = 64
 """Columns of a sketch."""
 STEPS = 2**15 - 1
-"""A correlation of 1 in a file."""
+"""The number for a correlation of 1 in a file."""
 ROUNDING = 1e-3
-"""Correlations are kept smaller by this share. Rounding moves the eigenvalues of a correlation
+"""Share by which correlations are kept smaller. Rounding moves the eigenvalues of a correlation
 matrix by up to 2e-5 sqrt(d), 8e-4 at the widest: so none becomes negative, and no direction is
 rewarded for moving.
 """
@@ -33,18 +32,19 @@ Form = Literal["kfac", "diagonal"]
 
 
 def omega(width: int) -> Tensor:
-    """The random matrix (d, k) of every sketch of this width: the same in every cycle and version
-    (NumPy freezes RandomState's stream).
+    """The random matrix (d, k) of every sketch of this width.
+
+    It is the same in every cycle and version: NumPy freezes RandomState's stream.
     """
-    return torch.from_numpy(
-        np.random.RandomState(width).standard_normal((width, SKETCH)).astype(np.float32)
-    )
+    numbers = np.random.RandomState(width).standard_normal((width, SKETCH))
+    return torch.from_numpy(numbers.astype(np.float32))
 
 
 @dataclass(frozen=True)
 class Factor:
-    """F in one of its forms: `matrix` (d, d) alone, `diagonal` (d,) alone, or `matrix` = F Omega
-    (d, k) with `diagonal`.
+    """F in one of its forms.
+
+    `matrix` (d, d) alone, `diagonal` (d,) alone, or `matrix` = F Omega (d, k) with `diagonal`.
     """
 
     matrix: Tensor | None = None
@@ -52,21 +52,22 @@ class Factor:
 
     @classmethod
     def of_parts(cls, parts: Mapping[str, Tensor]) -> Factor:
-        """What `parts` gave, to within `ROUNDING`."""
+        """The factor of these parts, to within `ROUNDING`."""
         if "correlation" in parts:
             variance = parts["variance"]
             matrix = _symmetric(parts["correlation"].to(variance.dtype) / STEPS, len(variance))
             size = variance.sqrt()
             return cls(matrix.fill_diagonal_(1.0).mul_(torch.outer(size, size)))
-        if "triangle" in parts:  # whole matrices were kept like this before
-            return cls(
-                _symmetric(parts["triangle"], int((2 * len(parts["triangle"]) + 0.25) ** 0.5))
-            )
+        if "triangle" in parts:  # older files keep whole matrices like this
+            width = int((2 * len(parts["triangle"]) + 0.25) ** 0.5)
+            return cls(_symmetric(parts["triangle"], width))
         return cls(parts.get("matrix"), parts.get("diagonal"))
 
     def parts(self) -> dict[str, Tensor]:
-        """What is kept in a file: of a whole matrix its diagonal and, below it, the correlations as
-        16-bit fixed point numbers, which is a quarter of it.
+        """The tensors that a file keeps.
+
+        Of a whole matrix these are its diagonal and, below it, the correlations as 16-bit fixed
+        point numbers, a quarter of its size.
         """
         if self.matrix is None or self.diagonal is not None:
             return {
@@ -88,7 +89,7 @@ class Factor:
         return FactorStack([self], other.device, other.dtype).times(other[None])[0]
 
     def combined(self, own: float, other: Factor, weight: float) -> Factor:
-        """own * self + weight * other. Raises ValueError where their forms or widths differ."""
+        """own * self + weight * other. Raises ValueError if their forms or widths differ."""
         if self.shapes != other.shapes:
             raise ValueError(f"factors of different forms: {self.shapes} and {other.shapes}")
         parts = zip((self.matrix, self.diagonal), (other.matrix, other.diagonal), strict=True)
@@ -118,8 +119,9 @@ class Factor:
         return _some(self.matrix if self.matrix is not None else self.diagonal).dtype
 
     def nystroem(self) -> tuple[Tensor, Tensor]:
-        """U (d, k) with U U^T <= F, and the diagonal of what is left, of a sketch, in its own
-        precision; columns that add nothing are 0.
+        """Of a sketch: U (d, k) with U U^T <= F, and the diagonal of what is left.
+
+        Both are in the sketch's own precision. Columns that add nothing are 0.
         """
         sketch = _some(self.matrix).double()
         core = omega(len(sketch)).to(sketch).T @ sketch
@@ -131,11 +133,11 @@ class Factor:
 
 
 class FactorStack:
-    """Several factors of one width and form, ready to be multiplied with on `device`: whole
-    matrices and sketches in `dtype`, results in their operand's.
+    """Several factors of one width and form, ready for products on `device`.
 
-    F is symmetric, and few rows from the left are two to four times faster than few columns from
-    the right (measured, d = 576 and 1536, r = 8).
+    Whole matrices and sketches are in `dtype`, results in their operand's. F is symmetric, and few
+    rows from the left are two to four times faster than few columns from the right (measured, d =
+    576 and 1536, r = 8).
     """
 
     def __init__(self, factors: Sequence[Factor], device: torch.device, dtype: torch.dtype) -> None:
@@ -158,15 +160,17 @@ class FactorStack:
                 for other, whole in zip(others, self._whole, strict=True)
             ]
             return torch.stack(rows).mT.to(others.dtype)
-        found = self._rest.to(others.dtype)[..., None] * others
+        diagonal = self._rest.to(others.dtype)[..., None] * others
         if self._low is None:
-            return found
-        return found + (self._low @ (self._low.mT @ others.to(self._low.dtype))).to(others.dtype)
+            return diagonal
+        low = self._low @ (self._low.mT @ others.to(self._low.dtype))
+        return diagonal + low.to(others.dtype)
 
 
 class FactorSum:
-    """Sums v v^T over vectors as they come, in the form that fits their width; products in the
-    vectors' own precision, sums in float32 or better.
+    """The sum of v v^T over vectors as they come, in the form that fits their width.
+
+    Products are in the vectors' own precision, sums in float32 or better.
     """
 
     def __init__(self, width: int, device: torch.device, dtype: torch.dtype) -> None:
@@ -181,7 +185,7 @@ class FactorSum:
         self._omega = None if self._whole else omega(width).to(device=device, dtype=dtype)
 
     def add(self, vectors: Tensor) -> None:
-        """Takes in the rows of `vectors` (n, d)."""
+        """Add the rows of `vectors` (n, d)."""
         if self._omega is None:
             self._matrix += (vectors.T @ vectors).to(self._high)
         else:
@@ -191,7 +195,7 @@ class FactorSum:
     def factor(self, count: float) -> Factor:
         """The sum divided by `count`, on the CPU, symmetric to the last bit.
 
-        It is divided in place, being large: the sum is used up.
+        It is large, so it is divided in place: the sum is used up.
         """
         if self._diagonal is None:
             return Factor((self._matrix + self._matrix.T).div_(2 * count).cpu())

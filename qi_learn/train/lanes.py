@@ -1,10 +1,9 @@
-"""Passes side by side on a CPU: each core works on sequences of its own, so that no core waits for
-another within an operation.
+"""Passes side by side on a CPU: each core works on sequences of its own.
 
-The matrix products of a small model are over in a millisecond, and cores that share one spend much
-of it meeting each other. On two cores (SmolLM2-135M, bfloat16) two lanes of one thread made 1.5
-times the tokens a second in training and 2 times in the frozen prefix that one lane of two threads
-made.
+So no core waits for another within an operation. The matrix products of a small model are over in a
+millisecond, and cores that share one spend much of it meeting each other. On two cores
+(SmolLM2-135M, bfloat16) two lanes of one thread made 1.5 times the tokens per second in training
+and 2 times in the frozen prefix that one lane of two threads made.
 
 Results come in the order of their items, whichever lane was done first, and gradients are added up
 in that order: on as many cores the same run gives the same bits.
@@ -27,8 +26,9 @@ Result = TypeVar("Result")
 
 
 class Lanes:
-    """`count` threads, each with `threads` of torch's own; a single one works in the thread that
-    asks, with all that torch has.
+    """`count` threads, each with `threads` of torch's own.
+
+    A single lane works in the caller's thread, with all that torch has.
     """
 
     def __init__(self, count: int = 1, threads: int = 1) -> None:
@@ -40,16 +40,16 @@ class Lanes:
         )
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """`work` of each item, in order; with gradients where the one who asks has them.
+        """`work` of each item, in order; with gradients if the caller has them.
 
         Raises what `work` raises, of the first item that does.
         """
         if self._pool is None:
             return [work(item) for item in items]
-        wanted = torch.is_grad_enabled()  # a matter of each thread
+        enabled = torch.is_grad_enabled()  # a matter of each thread
 
         def one(item: Item) -> Result:
-            with torch.set_grad_enabled(wanted):
+            with torch.set_grad_enabled(enabled):
                 return work(item)
 
         return list(self._pool.map(one, items))
@@ -57,14 +57,14 @@ class Lanes:
     def backward(
         self, losses: Sequence[Callable[[], Tensor]], parameters: Sequence[Tensor]
     ) -> list[float]:
-        """Adds the gradient of every loss to the parameters' `grad`, where it has one; the values
-        of the losses. `losses` make them, each in its lane.
+        """Add the gradient of every loss to the parameters' `grad`, if it has one.
 
-        Raises what they raise.
+        Returns the values of the losses.
+
+        `losses` make them, each in its lane. Raises what they raise.
         """
-        if (
-            self._pool is None or len(losses) < self.count
-        ):  # fewer than lanes: all of torch's threads for each
+        # fewer losses than lanes: all of torch's threads for each
+        if self._pool is None or len(losses) < self.count:
             return [_backward(make()) for make in losses]
         values = []
         for value, gradients in self._pool.map(lambda make: _gradients(make(), parameters), losses):
@@ -78,11 +78,11 @@ class Lanes:
 
 
 def lanes_for(plan: Plan) -> Lanes:
-    """As many as there are cores for torch, but no more than sequences fit into memory at a time.
+    """As many lanes as there are cores for torch, but no more than sequences that fit into memory.
 
-    One on a GPU, which has work enough for itself; one with dropout, since all would draw from one
-    generator, in whichever order; and one with gradient checkpoints, since re-entrant ones know
-    only `backward`, which adds gradients in the order in which they are ready.
+    One on a GPU, which is busy by itself. One with dropout, since all would draw from one
+    generator, in any order. One with gradient checkpoints, since re-entrant ones know only
+    `backward`, which adds gradients in the order in which they are ready.
     """
     cores = torch.get_num_threads()
     if plan.hardware.device != "cpu" or plan.hardware.gradient_checkpointing or plan.lora.dropout:

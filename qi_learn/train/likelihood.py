@@ -1,4 +1,4 @@
-"""How likely a network finds given answers; no gradient."""
+"""The likelihood of given answers under a network; no gradient."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from qi_learn.train.network import Network
 
 @torch.no_grad()
 def log_probabilities(network: Network, samples: Sequence[Sample], size: int) -> list[float]:
-    """The log-probability of each sequence's target (nats, summed over its tokens), at most `size`
-    sequences at a time.
+    """The log-probability of each sequence's target, in nats, summed over its tokens.
+
+    At most `size` sequences are run at a time.
     """
     order = sorted(range(len(samples)), key=lambda i: -len(samples[i].ids))
     groups = balanced([samples[i] for i in order], size, network.lanes.count)
@@ -22,8 +23,8 @@ def log_probabilities(network: Network, samples: Sequence[Sample], size: int) ->
         for group in network.lanes.map(lambda group: _summed(network, group), groups)
         for nll in group
     ]
-    found = dict(zip(order, nlls, strict=True))
-    return [-found[i] for i in range(len(samples))]
+    nll_of = dict(zip(order, nlls, strict=True))
+    return [-nll_of[i] for i in range(len(samples))]
 
 
 def _summed(network: Network, group: Sequence[Sample]) -> list[float]:
@@ -35,7 +36,5 @@ def _summed(network: Network, group: Sequence[Sample]) -> list[float]:
 
 def per_token(network: Network, samples: Sequence[Sample], size: int) -> dict[str, float]:
     """Nats per target token of each sequence, by its id."""
-    return {
-        s.id: -found / s.targets
-        for s, found in zip(samples, log_probabilities(network, samples, size), strict=True)
-    }
+    values = log_probabilities(network, samples, size)
+    return {s.id: -value / s.targets for s, value in zip(samples, values, strict=True)}

@@ -16,16 +16,16 @@ from qi_learn.train.dequantized import load_dequantized
 from qi_learn.train.network import Network
 
 EAGER_LENGTH = 512
-"""Up to here a CPU is three to four times faster with plain matrix products for attention than with
-torch's fused kernel (measured, bfloat16, T = 96, 180).
+"""Tokens up to which a CPU is three to four times faster with plain matrix products for attention
+than with torch's fused kernel (measured, bfloat16, T = 96, 180).
 """
 
 
 def load_trainable(plan: Plan) -> Network:
-    """The base of a plan, ready to be trained on its device: transformers and PEFT, or Unsloth
-    where the plan says so and it is imported already.
+    """The base of a plan, ready to be trained on its device.
 
-    Raises ModelError, UnsupportedArchitecture, TrainingError where the device is not there.
+    With transformers and PEFT, or with Unsloth if the plan says so and it is imported already.
+    Raises ModelError, UnsupportedArchitecture, TrainingError if the device is not there.
     """
     check_architecture(plan.base.architecture)
     if plan.hardware.device.startswith("cuda") and not torch.cuda.is_available():
@@ -39,20 +39,17 @@ def load_trainable(plan: Plan) -> Network:
         from qi_learn.train.unsloth import load_fused
 
         return load_fused(plan)
-    causal = load_causal(plan)
-    return Network(causal, plan)
+    return Network(load_causal(plan), plan)
 
 
 def load_causal(plan: Plan) -> Any:
-    """The whole model as loaded: full-precision weights where the plan has them, else the
-    dequantised GGUF; float32 on a CPU.
+    """The whole model as loaded; float32 on a CPU.
+
+    Full-precision weights if the plan has them, else the dequantised GGUF.
     """
     dtype = torch.float32 if plan.hardware.device == "cpu" else getattr(torch, plan.hardware.dtype)
-    attention = (
-        "eager"
-        if plan.hardware.device == "cpu" and plan.batches.max_length <= EAGER_LENGTH
-        else "sdpa"
-    )
+    short_on_cpu = plan.hardware.device == "cpu" and plan.batches.max_length <= EAGER_LENGTH
+    attention = "eager" if short_on_cpu else "sdpa"
     if plan.base.weights is None:
         return load_dequantized(Path(plan.base.gguf), dtype, attention=attention)
     transformers_logging.disable_progress_bar()

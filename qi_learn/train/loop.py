@@ -1,11 +1,11 @@
 """The training loop: the one there is, top to bottom.
 
 Loss = cross-entropy per target token of the step's sequences + what the EWC penalties say of the
-weight change + in some steps a preference. The order of data is fixed by the plan's seed and
-everything else by the checkpoint, so a run that was stopped anywhere ends with the same weights, to
-the last bit, as one that was not. Several processes (`ranks.py`) take the steps that one would
-take; the first of them writes. `stopping` may take its time (pause.py): how long it takes to answer
-is no training time.
+weight change + in some steps a preference. The plan's seed fixes the order of data and the
+checkpoint everything else, so a run that was stopped anywhere ends with the same weights, to the
+last bit, as one that was not. Several processes (`ranks.py`) take the steps that one would take;
+the first of them writes. `stopping` may take its time (pause.py): how long it takes to answer is no
+training time.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qi_learn.plan.schedule import Sample, balanced, schedule
 from qi_learn.records import Divergence, Plan
 from qi_learn.rundir.progress import Progress, write_progress
 from qi_learn.train.checkpoint import LoopState, newest_checkpoint, restore, save_checkpoint
 from qi_learn.train.ewc import Penalty
-from qi_learn.train.fisher import Interrupted
 from qi_learn.train.network import Network
-from qi_learn.train.preference import Comparison, add_gradients, placed
+from qi_learn.train.preference import Comparison, add_gradients, schedule_comparisons
+from qi_learn.train.protection import Protection
 from qi_learn.train.ranks import ALONE, Ranks
+from qi_learn.train.training_run import Interrupted, TrainingRun
 
 CLIP = 1.0
 FLOOR = 0.1
@@ -39,6 +40,11 @@ SAVE_SECONDS = 120.0
 REPORT_STEPS = 2
 
 logger = logging.getLogger(__name__)
+
+Weights = dict[str, nn.Parameter]
+"""The trained parameters by module and factor, in the optimiser's order."""
+Best = dict[str, Tensor]
+"""The weights with the lowest dev loss so far; empty before the first evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Data:
     generic: tuple[Sample, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     yardsticks: tuple[Sample, ...] = ()
-    """On these it is measured how far general answers move; never trained on."""
+    """Sequences on which it is measured how far general answers move; never trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,61 +75,40 @@ def train(
     network: Network,
     plan: Plan,
     data: Data,
+    protection: Protection,
+    run: TrainingRun,
     *,
-    general: Penalty | None,
-    past: Penalty | None,
-    run: Path,
     reference: Mapping[str, float] | None = None,
-    stopping: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
-    ranks: Ranks = ALONE,
 ) -> Trained:
-    """Trains the network's LoRA as planned, going on from the run's newest checkpoint. `reference`
-    is what the comparisons are relative to.
+    """Train the network's LoRA as planned, going on from the run's newest checkpoint.
 
-    Raises Interrupted (after a checkpoint) once `stopping()` says so.
+    `reference` is what the comparisons are relative to. Raises Interrupted (after a checkpoint)
+    once the run is to stop.
     """
-    weights = {
-        f"{name}.{part}": value
-        for name, pair in network.factors().items()
-        for part, value in zip("AB", pair, strict=True)
-    }
+    ranks, last = run.ranks, plan.steps.max_steps
+    weights = _weights(network)
     optimizer = torch.optim.AdamW(
         weights.values(), lr=plan.steps.learning_rate, weight_decay=plan.steps.weight_decay
     )
-    steps, compared = (
-        steps_of(plan, data),
-        placed(data.comparisons, steps=plan.steps.max_steps, seed=plan.seed),
-    )
-    found = newest_checkpoint(run / "checkpoints")
-    dev_tokens = sum(sample.targets for sample in data.dev)
-    if found is None:
-        ranks.same(weights)
-        before = evaluate(network, data.dev, plan.batches.batch_size, ranks)
-        state, best = (
-            LoopState(0, 0.0, 0, float("nan"), 0.0, 0.0, before, None, 0, 0, dev_tokens=dev_tokens),
-            {},
-        )
-    else:
-        state, best = found[0], restore(found[1], weights, optimizer)
-        logger.info("going on from step %d", state.step)
-        if (
-            state.dev_tokens != dev_tokens
-        ):  # cut shorter meanwhile, for want of memory: losses of the two do not compare
-            state, best = replace(state, before=None, best=None, worse=0, dev_tokens=dev_tokens), {}
+    batches = batches_of(plan, data)
+    compared = schedule_comparisons(data.comparisons, steps=last, seed=plan.seed)
+    state, best = _begin(network, plan, data, run, weights, optimizer)
     begun, saved = clock() - state.elapsed, clock()
     stopped: Literal["steps", "early", "time"] = "steps"
 
-    while state.step < plan.steps.max_steps:
+    while state.step < last:
         if data.dev and state.worse >= plan.steps.patience:
             stopped = "early"
             break
         if ranks.any(state.elapsed > plan.steps.max_seconds):
             stopped = "time"
             break
-        batch = steps[state.step]
+
+        # 1. gradients of the sequences, of a comparison in some steps, and of the penalties
+        batch = batches[state.step]
         _set_rate(optimizer, rate(plan, state.step))
-        loss = _add_gradients(network, batch, plan.batches.batch_size, ranks)
+        loss = _add_sequences(network, batch, plan.batches.batch_size, ranks)
         preference = state.preference
         if comparison := compared.get(state.step):
             preference = add_gradients(
@@ -133,56 +118,49 @@ def train(
                 weight=plan.batches.preference_weight,
                 size=plan.batches.batch_size,
             )
-        penalties = _add_penalties(network, general, past)
-        torch.nn.utils.clip_grad_norm_(weights.values(), CLIP)
+        general, past = _add_penalties(network, protection.general, protection.past)
+
+        # 2. the step
+        nn.utils.clip_grad_norm_(weights.values(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        tokens = state.tokens + sum(len(sample.ids) for sample in batch)
         state = replace(
             state,
             step=state.step + 1,
-            tokens=tokens,
+            tokens=state.tokens + sum(len(sample.ids) for sample in batch),
             loss=loss,
-            general=penalties[0],
-            past=penalties[1],
+            general=general,
+            past=past,
+            preference=preference,
             elapsed=clock() - begun,
         )
-        state = replace(state, preference=preference)
-        if not torch.isfinite(torch.tensor([loss, preference, *penalties])).all():
+        if not torch.isfinite(torch.tensor([loss, preference, general, past])).all():
             raise FloatingPointError(f"the loss is not finite at step {state.step}")
 
-        if data.dev and (
-            state.step % plan.steps.eval_every == 0 or state.step == plan.steps.max_steps
-        ):
-            ranks.same(weights)
-            state, best = _judge(
-                state, best, evaluate(network, data.dev, plan.batches.batch_size, ranks), weights
-            )
+        # 3. dev, a checkpoint, the end if it is asked for
+        due = state.step % plan.steps.eval_every == 0
+        if data.dev and (due or state.step == last):
+            ranks.synchronise(weights)
+            dev = evaluate(network, data.dev, plan.batches.batch_size, ranks)
+            state, best = _with_evaluation(state, best, dev, weights)
         asked = clock()
-        stop = ranks.any(stopping())
+        stop = ranks.any(run.stopping())
         begun += clock() - asked
-        if ranks.first and (
-            stop or state.step % plan.steps.eval_every == 0 or clock() - saved > SAVE_SECONDS
-        ):
-            save_checkpoint(
-                run / "checkpoints",
-                replace(state, elapsed=clock() - begun),
-                weights,
-                best,
-                optimizer,
-            )
+        if ranks.first and (stop or due or clock() - saved > SAVE_SECONDS):
+            exact = replace(state, elapsed=clock() - begun)
+            save_checkpoint(_checkpoints(run), exact, weights, best, optimizer)
             saved = clock()
         if stop:
             raise Interrupted(f"stopped at step {state.step}")
-        if ranks.first and (state.step % REPORT_STEPS == 0 or state.step == plan.steps.max_steps):
-            write_progress(run, _progress(state, plan))
+        if ranks.first and (state.step % REPORT_STEPS == 0 or state.step == last):
+            write_progress(run.directory, _progress(state, plan))
 
     for name, value in best.items():
         weights[name].data.copy_(value)
     return Trained(replace(state, elapsed=clock() - begun), stopped)
 
 
-def steps_of(plan: Plan, data: Data) -> list[tuple[Sample, ...]]:
+def batches_of(plan: Plan, data: Data) -> list[tuple[Sample, ...]]:
     """The sequences of every step of a plan."""
     return schedule(
         data.new,
@@ -197,22 +175,22 @@ def steps_of(plan: Plan, data: Data) -> list[tuple[Sample, ...]]:
 
 
 def rate(plan: Plan, step: int) -> float:
-    """The learning rate of a step (from 0): linear warm-up, then a line down to a tenth at the last
-    step.
+    """The learning rate of a step (from 0).
+
+    Linear warm-up, then a line down to a tenth at the last step.
     """
-    if step < plan.steps.warmup_steps:
-        return plan.steps.learning_rate * (step + 1) / (plan.steps.warmup_steps + 1)
-    done = (step - plan.steps.warmup_steps) / max(
-        1, plan.steps.max_steps - 1 - plan.steps.warmup_steps
-    )
-    return plan.steps.learning_rate * (1 - (1 - FLOOR) * done)
+    steps = plan.steps
+    if step < steps.warmup_steps:
+        return steps.learning_rate * (step + 1) / (steps.warmup_steps + 1)
+    done = (step - steps.warmup_steps) / max(1, steps.max_steps - 1 - steps.warmup_steps)
+    return steps.learning_rate * (1 - (1 - FLOOR) * done)
 
 
 @torch.no_grad()
 def evaluate(
     network: Network, samples: Sequence[Sample], batch_size: int, ranks: Ranks = ALONE
 ) -> float | None:
-    """Nats per target token over the samples; None where there are none."""
+    """Nats per target token over the samples; None if there are none."""
     groups = balanced(
         ranks.share(sorted(samples, key=lambda s: -len(s.ids))), batch_size, network.lanes.count
     )
@@ -225,9 +203,46 @@ def evaluate(
     return total / tokens if tokens else None
 
 
-def _add_gradients(network: Network, batch: Sequence[Sample], size: int, ranks: Ranks) -> float:
-    """Backward passes of a step, at most `size` sequences at a time, as if it were one: the divisor
-    is the whole step's weight of target tokens.
+def _weights(network: Network) -> Weights:
+    return {
+        f"{name}.{part}": value
+        for name, pair in network.factors().items()
+        for part, value in zip("AB", pair, strict=True)
+    }
+
+
+def _begin(
+    network: Network,
+    plan: Plan,
+    data: Data,
+    run: TrainingRun,
+    weights: Weights,
+    optimizer: torch.optim.AdamW,
+) -> tuple[LoopState, Best]:
+    """The state and best weights to start with.
+
+    Those of the newest checkpoint, which is restored, or those before the first step.
+    """
+    dev_tokens = sum(sample.targets for sample in data.dev)
+    checkpoint = newest_checkpoint(_checkpoints(run))
+    if checkpoint is None:
+        run.ranks.synchronise(weights)
+        before = evaluate(network, data.dev, plan.batches.batch_size, run.ranks)
+        return LoopState(
+            0, 0.0, 0, float("nan"), 0.0, 0.0, before, None, 0, 0, dev_tokens=dev_tokens
+        ), {}
+    state, best = checkpoint[0], restore(checkpoint[1], weights, optimizer)
+    logger.info("going on from step %d", state.step)
+    if state.dev_tokens != dev_tokens:
+        # sequences were cut shorter meanwhile, for want of memory: the two losses do not compare
+        return replace(state, before=None, best=None, worse=0, dev_tokens=dev_tokens), {}
+    return state, best
+
+
+def _add_sequences(network: Network, batch: Sequence[Sample], size: int, ranks: Ranks) -> float:
+    """Add the gradients of a step, at most `size` sequences at a time, as if it were one pass.
+
+    The divisor is the whole step's weight of target tokens. Returns the loss.
     """
     whole = sum(sample.weight * sample.targets for sample in batch)
 
@@ -241,25 +256,29 @@ def _add_gradients(network: Network, batch: Sequence[Sample], size: int, ranks: 
 
 
 def _add_penalties(network: Network, *penalties: Penalty | None) -> list[float]:
-    """Adds the gradients of those that there are; the value of each, 0 where it is not."""
+    """Add the gradients of the penalties that there are.
+
+    Returns the value of each, 0 for one that is not there.
+    """
     there = [n for n, penalty in enumerate(penalties) if penalty is not None]
     losses = [partial(penalty, network.factors()) for penalty in penalties if penalty is not None]
     values = dict(zip(there, network.lanes.backward(losses, network.parameters), strict=True))
     return [values.get(n, 0.0) for n in range(len(penalties))]
 
 
-def _judge(
-    state: LoopState,
-    best: dict[str, Tensor],
-    dev: float | None,
-    weights: dict[str, torch.nn.Parameter],
-) -> tuple[LoopState, dict[str, Tensor]]:
+def _with_evaluation(
+    state: LoopState, best: Best, dev: float | None, weights: Weights
+) -> tuple[LoopState, Best]:
     """The state after an evaluation, and the best weights so far."""
     if dev is not None and (state.best is None or dev < state.best):
         return replace(state, best=dev, best_step=state.step, worse=0), {
             name: value.detach().cpu().clone() for name, value in weights.items()
         }
     return replace(state, worse=state.worse + 1), best
+
+
+def _checkpoints(run: TrainingRun) -> Path:
+    return run.directory / "checkpoints"
 
 
 def _set_rate(optimizer: torch.optim.AdamW, value: float) -> None:

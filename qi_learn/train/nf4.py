@@ -1,10 +1,10 @@
-"""The frozen base in four bits (QLoRA): where its 16-bit weights do not fit on the GPU, the layers'
-linear modules are held as NF4 by bitsandbytes.
+"""The frozen base in four bits (QLoRA).
 
+If its 16-bit weights do not fit on the GPU, bitsandbytes holds the layers' linear modules as NF4.
 The base is loaded as always, in the computer's memory, and what is served is merged into it first:
 so the model that is trained on holds the served change, as far as four bits can tell. transformers'
-own way (a quantised load) would have to add that change to weights that are quantised already,
-where small changes die. Embeddings, norms and the head keep their precision, and the delta is
+own way (a quantised load) would have to add that change to weights that are quantised already, in
+which small changes die. Embeddings, norms and the head keep their precision, and the delta is
 merged into the base's own weights afterwards: nothing of this is in the file that is served.
 bitsandbytes is imported here alone, when it is needed.
 """
@@ -21,10 +21,10 @@ from qi_learn.outside.installation import how_to_add
 
 
 def quantise(decoder: Any, device: torch.device, dtype: torch.dtype) -> None:
-    """Replaces every linear module of the layers by its NF4 form on `device`, one by one; computing
-    is done in `dtype`. Doing it again changes nothing.
+    """Replace every linear module of the layers by its NF4 form on `device`, one by one.
 
-    Raises ToolMissing where bitsandbytes is not there.
+    Computing is done in `dtype`. Doing it again changes nothing. Raises ToolMissing if bitsandbytes
+    is not there.
     """
     kind = _linear_4bit()
     for layer in decoder.layers:

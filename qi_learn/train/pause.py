@@ -1,9 +1,9 @@
-"""Giving way between two steps: a training that shares its processor with the server waits while
-requests are answered, and goes on as if nothing was.
+"""Giving way between two steps.
 
-Only time passes: a run that paused ends with the same weights, to the last bit. Its pauses are not
-counted as training, and there is a limit on them all together, in whatever processes (`paused` in
-the run directory has their seconds), so that it always comes to an end.
+A training that shares its processor with the server waits while requests are answered, and then
+goes on. Only time passes: a run that paused ends with the same weights, to the last bit. Its pauses
+are not counted as training. All of them together, over all processes of the run, have a limit
+(`paused` in the run directory has their seconds), so that a run always comes to an end.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ PAUSED = "paused"
 
 
 class Stopping:
-    """Asked between steps whether to stop; first waits for as long as there is somebody to give way
-    to, and time left for it.
+    """The answer to whether to stop, asked between steps.
+
+    Before it answers it waits for as long as there are requests to give way to, and time left for
+    it.
     """
 
     def __init__(
@@ -69,8 +71,9 @@ class Stopping:
 
 
 def _read(path: Path) -> float:
-    """Seconds that were paused before; none where nobody wrote them, or where they cannot be read
-    (they are only a courtesy's account).
+    """Seconds that were paused before.
+
+    0 if they were not written or cannot be read: they only account for a courtesy.
     """
     try:
         return float(path.read_text(encoding="utf-8"))

@@ -1,17 +1,17 @@
-"""Preferences: what was kept rather than what was suggested. Two losses, each a function of
-log-probabilities alone, so their gradients are weights.
+"""Preferences: what was kept rather than what was suggested.
 
-With r = log p(y|x) - log p_served(y|x), the served model being what is trained upon (B = 0), looked
-at once before training (`recall.py`):
+There are two losses, each a function of log-probabilities alone, so their gradients are weights.
+With r = log p(y|x) - log p_served(y|x), the served model being the one trained on (B = 0), measured
+once before training (`recall.py`):
 
-* *Choice* (DPO with the chosen text's likelihood beside it, RPO): -log sigmoid(beta (r_chosen -
-  r_rejected)) - log p(chosen) / |chosen|. A kept text is mostly the suggestion with a few tokens
-  changed; on such pairs DPO alone lowers both, and the second term keeps the chosen one up. Only
-  the changed span and a few tokens behind it are compared: what comes before is the same text after
-  the same text, and cancels.
+* *Choice* (DPO with the chosen text's likelihood beside it, RPO):
+  -log sigmoid(beta (r_chosen - r_rejected)) - log p(chosen) / |chosen|. A kept text is mostly the
+  suggestion with a few tokens changed. On such pairs DPO alone lowers both, and the second term
+  keeps the chosen one up. Only the changed span and a few tokens behind it are compared: what comes
+  before is the same text after the same text, and cancels.
 * *Rejection* (KTO): half the mean of 1 - sigmoid(beta (z - r)) over answers of which nothing was
   kept, half that of 1 - sigmoid(beta (r - z)) over kept ones, so that neither side outweighs the
-  other; z is the mean of r over answers put to each other's questions, at least 0, and has no
+  other. z is the mean of r over answers put to each other's questions, at least 0, and has no
   gradient. There is no rejection without a kept answer beside it.
 
 Both passes (value, then gradient) go through the network `size` sequences at a time, as the rest of
@@ -33,12 +33,12 @@ from qi_learn.train.network import Network
 
 BETA = 0.1
 CONTEXT = 8
-"""Tokens behind the changed span that are compared too: they say whether what follows still fits.
+"""Tokens behind the changed span that are compared too: they show whether what follows still fits.
 """
 GROUP = 2
-"""Rejections at a time, with as many kept answers: z then is a mean over four."""
+"""Rejections at a time, with as many kept answers: z is then a mean over four."""
 EPOCHS = 2
-"""Times that each comparison is seen, at most one a step."""
+"""Times that each comparison is seen, at most one per step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,9 @@ Comparison = Choice | Rejection
 def comparisons(
     pairs: Sequence[Pair], kept: Sequence[Sample], *, max_length: int, seed: int
 ) -> tuple[Comparison, ...]:
-    """What the pairs of a data set compare; `kept` are the new sequences, from which rejections
-    take their counterpart.
+    """The comparisons that the pairs of a data set make.
+
+    `kept` are the new sequences, from which rejections take their counterpart.
     """
     choices = [c for p in pairs if p.source != "reject" and (c := _choice(p, max_length))]
     rejected = [s for p in pairs if p.source == "reject" and (s := _whole(p, max_length))]
@@ -92,18 +93,21 @@ def comparisons(
     )
 
 
-def placed(found: Sequence[Comparison], *, steps: int, seed: int) -> dict[int, Comparison]:
-    """The comparison of each step that has one: each so often as `EPOCHS` says, spread evenly, at
-    most one a step.
+def schedule_comparisons(
+    compared: Sequence[Comparison], *, steps: int, seed: int
+) -> dict[int, Comparison]:
+    """The comparison of each step that has one.
+
+    Each comes `EPOCHS` times, all spread evenly, at most one per step.
     """
     rng = random.Random(seed)
-    order = [c for _ in range(EPOCHS) for c in rng.sample(found, len(found))][:steps]
+    order = [c for _ in range(EPOCHS) for c in rng.sample(compared, len(compared))][:steps]
     return {at * steps // len(order): c for at, c in enumerate(order)}
 
 
-def looked_at(found: Sequence[Comparison]) -> tuple[Sample, ...]:
+def reference_samples(compared: Sequence[Comparison]) -> tuple[Sample, ...]:
     """Every sequence whose log-probability under the served model is needed, each once."""
-    return tuple({s.id: s for c in found for s in (*c.samples, *c.measured)}.values())
+    return tuple({s.id: s for c in compared for s in (*c.samples, *c.measured)}.values())
 
 
 def add_gradients(
@@ -114,17 +118,18 @@ def add_gradients(
     weight: float,
     size: int,
 ) -> float:
-    """Adds `weight` times the loss of a comparison to the gradients; the loss.
+    """Add `weight` times the loss of a comparison to the gradients; the loss.
 
     `reference`: log-probabilities under the served model, by sequence.
     """
     every = (*comparison.samples, *comparison.measured)
     now = dict(zip((s.id for s in every), log_probabilities(network, every, size), strict=True))
-    loss, slopes = judge(comparison, now, reference)
+    loss, slopes = loss_and_slopes(comparison, now, reference)
+    # the weights are on the NLL, hence the sign
     weighed = [
         replace(s, weight=-weight * slope)
         for s, slope in zip(comparison.samples, slopes, strict=True)
-    ]  # on the NLL, hence the sign
+    ]
     groups = balanced(sorted(weighed, key=lambda s: -len(s.ids)), size, network.lanes.count)
     network.lanes.backward(
         [partial(network.weighted_nll, group) for group in groups], network.parameters
@@ -132,10 +137,10 @@ def add_gradients(
     return loss
 
 
-def judge(
+def loss_and_slopes(
     comparison: Comparison, now: Mapping[str, float], reference: Mapping[str, float]
 ) -> tuple[float, list[float]]:
-    """The loss of a comparison, and its derivative by the log-probability of each of its `samples`."""
+    """The loss of a comparison, and its derivative by each sample's log-probability."""
     moved = {name: value - reference[name] for name, value in now.items()}
     if isinstance(comparison, Choice):
         chosen, rejected = comparison.samples
@@ -144,9 +149,8 @@ def judge(
             BETA * by_margin - 1 / chosen.targets,
             -BETA * by_margin,
         ]
-    z = max(
-        0.0, math.fsum(moved[s.id] for s in comparison.measured) / max(1, len(comparison.measured))
-    )
+    measured = comparison.measured
+    z = max(0.0, math.fsum(moved[s.id] for s in measured) / max(1, len(measured)))
     sides = [(-1, s, 2 * len(comparison.rejected)) for s in comparison.rejected] + [
         (1, s, 2 * len(comparison.kept)) for s in comparison.kept
     ]
@@ -156,20 +160,22 @@ def judge(
     ]
 
 
-def preferred(found: Sequence[Comparison], known: Mapping[str, float]) -> float | None:
-    """In what share of the choices the chosen text is the likelier, where the two differ; None
-    without choices.
+def share_preferred(
+    compared: Sequence[Comparison], log_probability: Mapping[str, float]
+) -> float | None:
+    """Share of the choices whose chosen text is the likelier; None without choices.
+
+    Both texts count from the first token in which they differ.
     """
-    choices = [c for c in found if isinstance(c, Choice)]
-    return (
-        sum(known[c.chosen.id] > known[c.rejected.id] for c in choices) / len(choices)
-        if choices
-        else None
-    )
+    choices = [c for c in compared if isinstance(c, Choice)]
+    if not choices:
+        return None
+    likelier = [log_probability[c.chosen.id] > log_probability[c.rejected.id] for c in choices]
+    return sum(likelier) / len(choices)
 
 
 def _choice(pair: Pair, max_length: int) -> Choice | None:
-    """The two texts cut to where they differ; None where that is beyond the longest sequence."""
+    """The two texts cut to the span that differs; None if that is beyond the longest sequence."""
     chosen, rejected = pair.chosen_ids, pair.rejected_ids
     start = next(
         (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b),
@@ -196,7 +202,7 @@ def _span(
 
 
 def _rejection(rejected: Sequence[Sample], kept: Sequence[Sample], max_length: int) -> Rejection:
-    """Each answer is also put to the question of the one before it."""
+    """A rejection in which each answer is also put to the question of the one before it."""
     answers = [*rejected, *kept]
     mixed = [m for at, s in enumerate(answers) if (m := _after(answers[at - 1], s, max_length))]
     return Rejection(tuple(rejected), tuple(kept), tuple(mixed))
@@ -204,11 +210,9 @@ def _rejection(rejected: Sequence[Sample], kept: Sequence[Sample], max_length: i
 
 def _after(other: Sample, answer: Sample, max_length: int) -> Sample | None:
     ids = (*other.ids[: other.start], *answer.ids[answer.start :])[:max_length]
-    return (
-        Sample(f"{answer.id} after {other.id}", ids, other.start)
-        if len(ids) > other.start
-        else None
-    )
+    if len(ids) <= other.start:
+        return None
+    return Sample(f"{answer.id} after {other.id}", ids, other.start)
 
 
 def _log_loss(x: float) -> tuple[float, float]:

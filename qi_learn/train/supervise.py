@@ -1,9 +1,8 @@
-"""Starts and watches the processes of a run that is done in parts (`parts.py`): one, then one for
-each device, then one again. No torch.
+"""The processes of a run that is done in parts (`parts.py`), started and watched.
 
-They live and die together: where one of them fails or is killed the others are stopped, all of them
-stop when this process is asked to, and none outlives it. What was reached is in the newest
-checkpoint, from which all go on.
+One, then one for each device, then one again. This needs no torch. They live and die together: if
+one of them fails or is killed the others are stopped, all of them stop when this process is asked
+to, and none outlives it. The newest checkpoint holds what was reached, and all go on from it.
 """
 
 from __future__ import annotations
@@ -31,21 +30,21 @@ GRACE = 5.0
 LEAVE_SECONDS = 30.0
 """How long a process whose parent is gone may take to leave."""
 AS_ASKED = frozenset((EXIT_DONE, EXIT_TRY_AGAIN, -signal.SIGTERM))
-"""How a process ends that did its work, or stopped because it was told to (by the signal itself
-where it had hardly begun).
+"""Exit codes of a process that did its work, or stopped because it was asked to (by the signal
+itself if it had hardly begun).
 """
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 logger = logging.getLogger(__name__)
 
 
-def is_apart(plan: Plan) -> bool:
+def runs_in_parts(plan: Plan) -> bool:
     """Whether a run is done in parts."""
     return plan.hardware.backend != "plain" or len(plan.hardware.devices) > 1
 
 
 def supervise(run: Path, plan: Plan, *, stopping: Callable[[], bool]) -> int:
-    """Every part of a run, one after the other; the exit code.
+    """Do every part of a run, one after the other; the exit code.
 
     What went wrong is in `error.json`.
     """
@@ -55,10 +54,10 @@ def supervise(run: Path, plan: Plan, *, stopping: Callable[[], bool]) -> int:
         if stopping():
             return EXIT_TRY_AGAIN
         logger.info("%s begins", part)
-        codes = _end_of(list(_start(run, plan, part)), stopping)
+        codes = _wait(list(_start(run, plan, part)), stopping)
         for meeting in run.glob("meeting-*"):
             meeting.unlink()
-        if (code := _verdict(run, part, codes)) != EXIT_DONE:
+        if (code := _exit_code(run, part, codes)) != EXIT_DONE:
             return code
     return EXIT_DONE
 
@@ -71,17 +70,8 @@ def _is_done(run: Path, part: Part) -> bool:
 
 def _start(run: Path, plan: Plan, part: Part) -> Iterator[subprocess.Popen[bytes]]:
     """The processes of a part. They inherit the descriptor that holds the run."""
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "qi_learn.train",
-        str(run),
-        "--parent",
-        str(os.getpid()),
-        "--part",
-        part,
-    ]
+    options = [str(run), "--parent", str(os.getpid()), "--part", part]
+    command = [sys.executable, "-P", "-m", "qi_learn.train", *options]
     environments = _ranks(plan) if part == "fit" else ()
     if len(environments) < 2:
         yield subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)
@@ -105,7 +95,7 @@ def _ranks(plan: Plan) -> Sequence[dict[str, str]]:
     else:
         visible = [name.rpartition(":")[2] for name in devices]
     threads = str(max(1, (os.cpu_count() or 1) // max(1, len(devices))))
-    found = []
+    environments = []
     for rank, device in enumerate(devices):
         cuda = device.startswith("cuda")
         own = {
@@ -119,15 +109,17 @@ def _ranks(plan: Plan) -> Sequence[dict[str, str]]:
             "GLOO_SOCKET_IFNAME": LOOPBACK,
             "NCCL_SOCKET_IFNAME": LOOPBACK,
         }
-        found.append(own | ({"CUDA_VISIBLE_DEVICES": visible[rank]} if cuda else {}))
-    return found
+        environments.append(own | ({"CUDA_VISIBLE_DEVICES": visible[rank]} if cuda else {}))
+    return environments
 
 
-def _end_of(
+def _wait(
     processes: Sequence[subprocess.Popen[bytes]], stopping: Callable[[], bool]
 ) -> list[int | None]:
-    """Waits until all have ended; their exit codes when the first of them failed (None: it was at
-    work still), or when all were done.
+    """Wait until all processes have ended.
+
+    Returns their exit codes when the first of them failed (None: it was still at work), or when all
+    were done.
     """
     asked = False
     failed: list[int | None] = []
@@ -137,34 +129,34 @@ def _end_of(
             failed, since = codes, time.monotonic()
         if (failed or stopping()) and not asked:
             asked = True
-            _tell(processes, signal.SIGTERM)
+            _signal(processes, signal.SIGTERM)
         if failed and time.monotonic() - since > GRACE:
-            _tell(processes, signal.SIGKILL)
+            _signal(processes, signal.SIGKILL)
         time.sleep(LOOK_SECONDS)
     return failed or codes
 
 
-def _tell(processes: Sequence[subprocess.Popen[bytes]], number: int) -> None:
+def _signal(processes: Sequence[subprocess.Popen[bytes]], number: int) -> None:
     for process in processes:
         if process.poll() is None:
             process.send_signal(number)
 
 
-def _verdict(run: Path, part: Part, codes: Sequence[int | None]) -> int:
-    """What a part's exit codes mean for the run.
+def _exit_code(run: Path, part: Part, codes: Sequence[int | None]) -> int:
+    """The run's exit code for a part's exit codes.
 
-    A death by the system's own hand is a lack of memory, as everywhere.
+    SIGKILL is the system's and means a lack of memory, as everywhere.
     """
-    found = {code for code in codes if code is not None}
-    for code in sorted(found - AS_ASKED):
+    ended = {code for code in codes if code is not None}
+    for code in sorted(ended - AS_ASKED):
         if code < 0:
             write_failure(
                 run,
                 f"A process of the training ({part}) was killed by signal {-code}.",
                 "The run goes on from its newest checkpoint.",
             )
-    if found & {EXIT_NO_MEMORY, -signal.SIGKILL}:
+    if ended & {EXIT_NO_MEMORY, -signal.SIGKILL}:
         return EXIT_NO_MEMORY
-    if found <= {EXIT_DONE}:
+    if ended <= {EXIT_DONE}:
         return EXIT_DONE
-    return EXIT_TRY_AGAIN if found <= AS_ASKED else EXIT_FAILED
+    return EXIT_TRY_AGAIN if ended <= AS_ASKED else EXIT_FAILED

@@ -1,11 +1,11 @@
-"""Unsloth's patched model behind `Network`'s methods: bfloat16 on one GPU, all layers trained, its
-own gradient checkpointing.
+"""Unsloth's patched model behind `Network`'s methods.
 
-Written against the source of the 2026.10.9 wheel and run with it on one H200 (docs/log.md). What is
-ours stays ours: the loss is made from the decoder's hidden states (its fused cross-entropy, which
-leaves no logits, is not used), the penalties act on the LoRA's factors once per step, the Fisher is
-made elsewhere with the plain model. The model is not cut: with full-precision weights on a GPU
-every layer changes. `unsloth` must have been imported before (`backend.import_unsloth`).
+bfloat16 on one GPU, all layers trained, its own gradient checkpointing. Written against the source
+of the 2026.10.9 wheel and run with it on one H200 (docs/log.md). The loss is ours, made from the
+decoder's hidden states (its fused cross-entropy, which leaves no logits, is not used), the
+penalties act on the LoRA's factors once per step, and the Fisher is made elsewhere with the plain
+model. The model is not cut: with full-precision weights on a GPU every layer changes. `unsloth`
+must have been imported before (`plan.backend.import_unsloth`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from qi_learn.train.network import Batch, Network
 
 
 class Fast(Protocol):
-    """What is used of `unsloth.FastLanguageModel`."""
+    """The used part of `unsloth.FastLanguageModel`."""
 
     def from_pretrained(self, model_name: str, **options: Any) -> tuple[Any, Any]: ...
     def get_peft_model(self, model: Any, **options: Any) -> Any: ...
@@ -33,17 +33,17 @@ class Fast(Protocol):
 
 
 def load_fused(plan: Plan) -> Network:
-    """The base of a plan as Unsloth loads it. Raises ModelError where it cannot."""
+    """The base of a plan as Unsloth loads it. Raises ModelError if it cannot."""
     fast: Fast = importlib.import_module("unsloth").FastLanguageModel
     try:
         causal, _ = fast.from_pretrained(
             str(plan.base.weights),
-            max_seq_length=plan.batches.max_length,  # longer ones it would cut without a word
+            max_seq_length=plan.batches.max_length,  # it would cut longer ones silently
             dtype=torch.bfloat16,
             load_in_4bit=False,
             load_in_16bit=True,
-            use_exact_model_name=True,  # else a name it knows may be exchanged for another
-            use_gradient_checkpointing="unsloth" if plan.hardware.gradient_checkpointing else False,
+            use_exact_model_name=True,  # else it may replace a name that it knows
+            use_gradient_checkpointing=_checkpointing(plan),
             offload_embedding=False,
             random_state=plan.seed,
             trust_remote_code=False,
@@ -57,6 +57,10 @@ def load_fused(plan: Plan) -> Network:
             f"Unsloth cannot load {plan.base.weights}: {error}", 'Set `train.backend = "plain"`.'
         ) from error
     return FusedNetwork(causal, plan, fast)
+
+
+def _checkpointing(plan: Plan) -> str | bool:
+    return "unsloth" if plan.hardware.gradient_checkpointing else False
 
 
 class FusedNetwork(Network):
@@ -73,19 +77,17 @@ class FusedNetwork(Network):
             )
         causal.requires_grad_(False)
         self.plan, self.first, self.causal = plan, 0, causal
-        self.device, self.dtype = (
-            torch.device(plan.hardware.device),
-            torch.bfloat16 if plan.hardware.dtype == "bfloat16" else torch.float32,
-        )
+        self.device = torch.device(plan.hardware.device)
+        self.dtype = torch.bfloat16 if plan.hardware.dtype == "bfloat16" else torch.float32
         self.lanes = Lanes()
         self._fast = fast
         self.names = tuple(self._targets())
 
     def lower_precision(self) -> None:
-        """It was loaded in the plan's precision."""
+        """Do nothing: it was loaded in the plan's precision."""
 
     def attach(self) -> None:
-        """A fresh LoRA by Unsloth's own hand, which puts its kernels on it."""
+        """Put a fresh LoRA on the model by Unsloth's own function, which adds its kernels."""
         peft_model = self._fast.get_peft_model(
             self.causal,
             r=self.plan.lora.rank,
@@ -93,28 +95,26 @@ class FusedNetwork(Network):
             lora_dropout=0,
             bias="none",
             target_modules=list(self.plan.lora.target_modules),
-            use_gradient_checkpointing="unsloth"
-            if self.plan.hardware.gradient_checkpointing
-            else False,
+            use_gradient_checkpointing=_checkpointing(self.plan),
             random_state=self.plan.seed,
         )
-        self._fast.for_training(
-            peft_model
-        )  # else it checkpoints nothing; there is no dropout that would be switched on
-        for pair in self.factors().values():
-            for value in pair:
-                value.data = value.data.to(torch.float32)
+        # else it checkpoints nothing; there is no dropout that would be switched on
+        self._fast.for_training(peft_model)
+        for value in self.parameters:
+            value.data = value.data.to(torch.float32)
 
     @torch.no_grad()
     def states(self, sample: Sample) -> Tensor:
         """The token embeddings (T, d): nothing lies below the first trained layer."""
-        found: Tensor = self.causal.model.embed_tokens(torch.tensor(sample.ids, device=self.device))
-        return found
+        ids = torch.tensor(sample.ids, device=self.device)
+        states: Tensor = self.causal.model.embed_tokens(ids)
+        return states
 
     def rows(self, batch: Batch) -> Tensor:
         """Final hidden states (K, d) at the positions that predict a target."""
         if torch.is_grad_enabled():
-            batch.hidden.requires_grad_()  # its checkpointing is of the kind that needs an input with a gradient
+            # its checkpointing is of the kind that needs an input with a gradient
+            batch.hidden.requires_grad_()
         with self.autocast():
             final: Tensor = self.causal.model(
                 inputs_embeds=batch.hidden, use_cache=False

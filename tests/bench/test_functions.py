@@ -1,5 +1,5 @@
 """Real code for the demonstration: counts and round trips on the installed `rich`, and commit order
-on a repository made on the spot.
+in a new repository.
 """
 
 from __future__ import annotations
@@ -89,9 +89,8 @@ def test_a_real_package_has_enough_for_two_disjoint_sets(rich: Path) -> None:
 
 
 def test_a_function_is_described_by_what_its_file_says() -> None:
-    rows, lonely = functions_in(
-        MODULE, "shop/table.py"
-    )  # a text that reaches left of the method's indentation would not come back: not offered
+    # a text that reaches left of the method's indentation would not come back: not offered
+    rows, lonely = functions_in(MODULE, "shop/table.py")
     assert (rows.module, rows.name, rows.class_name, rows.indent) == (
         "shop.table",
         "Table.rows",
@@ -152,30 +151,28 @@ def _function(name: str, text: str = "x") -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    where = tmp_path / "repo"
-    where.mkdir()
-    _git(where, "init", "-q")
-    return where
+    directory = tmp_path / "repo"
+    directory.mkdir()
+    _git(directory, "init", "-q")
+    return directory
 
 
-def _git(where: Path, *arguments: str) -> None:
+def _git(repository: Path, *arguments: str, date: str = "1700000000 +0000") -> None:
+    dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
     subprocess.run(
         ["git", "-c", "user.name=T", "-c", "user.email=t@example.org", *arguments],
-        cwd=where,
+        cwd=repository,
         check=True,
         capture_output=True,
+        env={"PATH": "/usr/bin:/bin", **dates},
     )
 
 
-def _commit(where: Path, when: int, **files: str) -> None:
+def _commit(repository: Path, when: int, **files: str) -> None:
     for name, text in files.items():
-        (where / f"{name}.py").write_text(text)
-    _git(where, "add", "-A")
-    date = f"{1_700_000_000 + when} +0000"
-    subprocess.run(
-        ["git", "-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-q", "-m", "more"],
-        cwd=where, check=True, capture_output=True, env={"PATH": "/usr/bin:/bin", "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date},
-    )  # fmt: skip
+        (repository / f"{name}.py").write_text(text)
+    _git(repository, "add", "-A")
+    _git(repository, "commit", "-q", "-m", "more", date=f"{1_700_000_000 + when} +0000")
 
 
 def test_functions_come_in_the_order_of_their_first_commit(repository: Path) -> None:
@@ -184,14 +181,14 @@ def test_functions_come_in_the_order_of_their_first_commit(repository: Path) -> 
     _commit(repository, 20, b=_function("two") + "\n" + _function("zero", "x + 1"))
     _commit(repository, 30, a="def broken(:\n")
     _commit(repository, 40, a=_function("three") + "\n" + _function("one"))
-    found = repository_functions(repository)
-    assert [(i.function.name, i.when - 1_700_000_000) for i in found] == [
+    introduced = repository_functions(repository)
+    assert [(i.function.name, i.when - 1_700_000_000) for i in introduced] == [
         ("zero", 0),
         ("one", 10),
         ("two", 20),
         ("three", 40),
     ]
-    assert "y = x + 1" in found[0].function.source
+    assert "y = x + 1" in introduced[0].function.source
 
 
 def test_what_is_older_than_the_commits_looked_at_was_there_from_the_beginning(
@@ -199,8 +196,8 @@ def test_what_is_older_than_the_commits_looked_at_was_there_from_the_beginning(
 ) -> None:
     for i, name in enumerate(["first", "second", "third"]):
         _commit(repository, i, **{name: _function(name)})
-    found = repository_functions(repository, max_commits=2)
-    assert [(i.function.name, i.when - 1_700_000_000) for i in found] == [
+    introduced = repository_functions(repository, max_commits=2)
+    assert [(i.function.name, i.when - 1_700_000_000) for i in introduced] == [
         ("first", 1),
         ("second", 1),
         ("third", 2),

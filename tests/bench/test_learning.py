@@ -1,4 +1,4 @@
-"""The learning benchmark: what it asks was never taught, its numbers are the definitions', and it
+"""The learning benchmark: its tests were never taught, its numbers are the definitions', and it
 runs on the product's own code.
 """
 
@@ -41,12 +41,12 @@ def test_there_are_more_than_twenty_conventions_and_each_is_its_own(seed: int) -
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_function_is_python_and_asked_for_once(seed: int) -> None:
-    for found in stream(seed, 26):
-        tasks = (*found.train, *found.dev, *found.test)
-        assert (len(found.train), len(found.dev), len(found.test)) == (TRAIN, DEV, TEST)
-        assert len({found.convention.prompt(t) for t in tasks}) == len(tasks)
+    for each in stream(seed, 26):
+        tasks = (*each.train, *each.dev, *each.test)
+        assert (len(each.train), len(each.dev), len(each.test)) == (TRAIN, DEV, TEST)
+        assert len({each.convention.prompt(t) for t in tasks}) == len(tasks)
         for task in tasks:
-            ast.parse(found.convention.code(task))
+            ast.parse(each.convention.code(task))
 
 
 def test_the_same_seed_makes_the_same_stream_and_another_one_another() -> None:
@@ -93,20 +93,10 @@ def test_the_metrics_are_their_definitions() -> None:
 
 def test_a_short_run_learns_and_reports_every_figure(tmp_path: Path) -> None:
     """Two conventions, few steps, the real model through train, join, pack and llama.cpp, with and
-    without what protects.
+    without protection.
     """
-    done = Terminal(tmp_path).process(
-        "bench",
-        "learning",
-        "--quick",
-        "--seeds",
-        "1",
-        "--method",
-        "naive",
-        "--method",
-        "default",
-        "--json",
-    )
+    options = ("--quick", "--seeds", "1", "--method", "naive", "--method", "default", "--json")
+    done = Terminal(tmp_path).process("bench", "learning", *options)
     assert done.code == 0, done.err
     figures = done.json
     naive, default = figures["table"]
@@ -157,18 +147,8 @@ def test_a_short_run_learns_and_reports_every_figure(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_half_a_delta_and_all_tasks_at_once(tmp_path: Path) -> None:
-    done = Terminal(tmp_path).process(
-        "bench",
-        "learning",
-        "--quick",
-        "--seeds",
-        "1",
-        "--method",
-        "averaging",
-        "--method",
-        "joint",
-        "--json",
-    )
+    options = ("--quick", "--seeds", "1", "--method", "averaging", "--method", "joint", "--json")
+    done = Terminal(tmp_path).process("bench", "learning", *options)
     assert done.code == 0, done.err
     averaging, joint = done.json["table"]
     for one in (averaging, joint):
@@ -205,17 +185,8 @@ def test_nothing_to_run_and_a_long_run_of_repositories_are_refused(tmp_path: Pat
 
 
 def test_a_run_that_is_stopped_prints_what_it_has_measured(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "qi_learn",
-        "bench",
-        "learning",
-        "--quick",
-        "--seeds",
-        "1",
-        "--json",
-    ]
+    arguments = ["bench", "learning", "--quick", "--seeds", "1", "--json"]
+    command = [sys.executable, "-m", "qi_learn", *arguments]
     with subprocess.Popen(
         command,
         env=Terminal(tmp_path).environment(),

@@ -1,4 +1,4 @@
-"""What a step sees: shares of the plan, every pool gone through fairly, the same for the same seed."""
+"""What a step sees: the plan's shares, each pool gone through fairly, the same for each seed."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def _kinds(step: tuple[Sample, ...]) -> Counter[str]:
 
 
 def test_an_example_is_prompt_and_target() -> None:
-    (found,) = samples([_example(3, 10)], 64)
-    assert found == Sample("e", (0, 1, 2, *range(100, 110)), 3, 0.5)
-    assert found.targets == 10
+    (sample,) = samples([_example(3, 10)], 64)
+    assert sample == Sample("e", (0, 1, 2, *range(100, 110)), 3, 0.5)
+    assert sample.targets == 10
 
 
 def test_generic_code_has_no_prompt_and_its_first_token_is_given() -> None:
-    (found,) = samples([_example(0, 10)], 64)
-    assert (found.start, found.targets) == (1, 9)
+    (sample,) = samples([_example(0, 10)], 64)
+    assert (sample.start, sample.targets) == (1, 9)
 
 
 @pytest.mark.parametrize(

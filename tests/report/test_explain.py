@@ -30,8 +30,8 @@ from qi_learn.report.explain import as_text, explain
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.settings import Settings
-from tests.plan.test_plan import RESULT
-from tests.plan.test_plan import _plan as a_plan
+from tests.support.planning import RESULT
+from tests.support.planning import make_plan as a_plan
 from tests.support.recorded_home import (
     RUN,
 )

@@ -1,5 +1,5 @@
 """An `nvidia-smi` for tests: a small real program on PATH that answers as the recorded ones do,
-with numbers that a test may change meanwhile.
+with numbers that a test may change.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import pytest
 
 SCRIPT = """#!/bin/sh
 case "$1" in
---query-gpu=*) cat "{place}/gpus.csv" ;;
---query-compute-apps=*) cat "{place}/apps.csv" ;;
+--query-gpu=*) cat "{directory}/gpus.csv" ;;
+--query-compute-apps=*) cat "{directory}/apps.csv" ;;
 *) exit 2 ;;
 esac
 """
@@ -21,19 +21,19 @@ UUIDS = ("GPU-0aaaaaaa-1111-2222-3333-444444444444", "GPU-1bbbbbbb-1111-2222-333
 
 @dataclass(frozen=True)
 class Gpus:
-    """Say what there is with `show`, then ask as usual."""
+    """GPUs that a test sets with `show`, and that are then asked for as usual."""
 
-    place: Path
+    directory: Path
 
     @classmethod
-    def install(cls, place: Path, monkeypatch: pytest.MonkeyPatch) -> Gpus:
-        """The program, first on PATH."""
-        place.mkdir()
-        (place / "nvidia-smi").write_text(SCRIPT.format(place=place))
-        (place / "nvidia-smi").chmod(0o755)
-        monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin")
+    def install(cls, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Gpus:
+        """Put the program first on PATH."""
+        directory.mkdir()
+        (directory / "nvidia-smi").write_text(SCRIPT.format(directory=directory))
+        (directory / "nvidia-smi").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        return cls(place)
+        return cls(directory)
 
     def show(
         self,
@@ -41,19 +41,19 @@ class Gpus:
         apps: tuple[tuple[int, str, int], ...] = (),
         busy: int = 3,
     ) -> None:
-        """GPUs as (name, total MiB, free MiB), and the processes on them as (GPU, name, MiB)."""
+        """Set the GPUs as (name, total MiB, free MiB), and their processes as (GPU, name, MiB)."""
         lines = [
             f"{name}, {total}, {free}, {busy}, 8.6, {uuid}\n"
             for (name, total, free), uuid in zip(gpus, UUIDS, strict=False)
         ]
-        _replace(self.place / "gpus.csv", "".join(lines))
+        _replace(self.directory / "gpus.csv", "".join(lines))
         _replace(
-            self.place / "apps.csv",
+            self.directory / "apps.csv",
             "".join(f"{UUIDS[gpu]}, {mib}, {name}\n" for gpu, name, mib in apps),
         )
 
 
-def _replace(place: Path, text: str) -> None:
-    temp = place.with_suffix(".new")
+def _replace(path: Path, text: str) -> None:
+    temp = path.with_suffix(".new")
     temp.write_text(text)
-    temp.rename(place)
+    temp.rename(path)

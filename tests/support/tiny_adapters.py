@@ -43,5 +43,5 @@ def random_adapter(
 
 
 def dense(factors: Factors) -> NDArray[np.float64]:
-    """dW, formed."""
+    """dW as a matrix."""
     return factors.up.astype(np.float64) @ factors.down.astype(np.float64)

@@ -5,8 +5,8 @@ under a second.
 
 They know a small byte-level BPE (so every text has tokens and decodes to itself), ChatML's special
 tokens, a chat template and an end of turn. Their words mean nothing. The same arguments give the
-same bytes. Rows are multiples of 32 by default (Q8_0, Q4_0, ...); ask for `width=256, feed=512`
-where K-quants (blocks of 256) are needed.
+same bytes. Rows are multiples of 32 by default (Q8_0, Q4_0, ...); ask for `width=256, feed=512` if
+K-quants (blocks of 256) are needed.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 Architecture = Literal["llama", "qwen2", "qwen3"]
 
 CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + "
-    ""
-    "'<|im_end|>' + '\n' }}{% endfor %}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -70,7 +70,7 @@ def write_tiny_model(
     template: str | None = CHATML,
     name: str = "tiny",
 ) -> Path:
-    """Writes a random model and returns `path`.
+    """Write a random model and return `path`.
 
     `tensor_type` is the ggml type of every matrix (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1);
     `tensor_types` changes single tensors by name (`{"token_embd.weight": "Q8_0"}`). Vectors are
@@ -93,9 +93,8 @@ def write_tiny_model(
     writer.add_head_count_kv(kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(10000.0)
-    head = (
-        128 if architecture == "qwen3" else width // heads
-    )  # every published Qwen3 has 128, and transformers' loader assumes it
+    # every published Qwen3 has 128, and transformers' loader assumes it
+    head = 128 if architecture == "qwen3" else width // heads
     if architecture == "llama":
         writer.add_rope_dimension_count(head)
     if architecture == "qwen3":
@@ -129,8 +128,9 @@ def _weights(
     tied: bool,
     seed: int,
 ) -> dict[str, NDArray[np.float32]]:
-    """Random tensors by name, shaped (out, in); sized so that logits spread over a few nats and
-    greedy choices are clear.
+    """Random tensors by name, shaped (out, in).
+
+    Their size makes logits spread over a few nats, so that greedy choices are clear.
     """
     rng = np.random.default_rng(seed)
 
@@ -174,7 +174,7 @@ def _weights(
 def _add_vocabulary(
     writer: gguf.GGUFWriter, *, add_bos: bool, fim: bool, template: str | None
 ) -> int:
-    """Specials, the 256 bytes and a few words, in GPT-2's writing; returns the number of tokens."""
+    """Add specials, the 256 bytes and a few words, in GPT-2's writing; the number of tokens."""
     specials = SPECIALS + (FIM if fim else ())
     letters = list(_byte_letters().values())
     merges, words = _merges()
@@ -210,7 +210,7 @@ def _byte_letters() -> dict[int, str]:
 
 def _merges() -> tuple[list[str], list[str]]:
     """Merges that build a few common words letter by letter, with and without the space before
-    them, and runs of spaces.
+    them, and runs of spaces; and the tokens that they make.
     """
     merges: list[str] = []
     made: list[str] = []

@@ -23,7 +23,7 @@ MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """One thread: arithmetic this small is slower with two, and the same to the last bit with one."""
+    """Use one thread: arithmetic this small is slower with two, and reproducible with one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -77,7 +77,9 @@ def tiny_causal(
     width: int = 16,
     dtype: torch.dtype = torch.float64,
 ) -> Any:
-    """A random causal language model of transformers, large enough in its weights to have opinions."""
+    """A random causal language model of transformers, with weights large enough for clear
+    choices.
+    """
     config = AutoConfig.for_model(
         architecture,
         vocab_size=VOCABULARY,

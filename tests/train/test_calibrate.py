@@ -1,6 +1,4 @@
-"""How far a model moved, against divergence that is enumerated over the whole vocabulary another
-way.
-"""
+"""How far a model moved, against a divergence that is enumerated over the whole vocabulary."""
 
 from __future__ import annotations
 
@@ -9,9 +7,9 @@ import torch
 from torch import Tensor
 
 from qi_learn.train import calibrate
-from qi_learn.train.calibrate import SEQUENCES, divergence, drift, yardstick
+from qi_learn.train.calibrate import SEQUENCES, divergence, measure_divergence, yardstick
 from qi_learn.train.ewc import Penalty
-from qi_learn.train.fisher import estimate
+from qi_learn.train.fisher_estimate import estimate
 from tests.support.tiny_training import (
     VOCABULARY,
     one_thread,  # noqa: F401 - a fixture
@@ -25,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 def _enumerated(old: Tensor, new: Tensor) -> Tensor:
-    """sum over the vocabulary, one token after the other, of p log(p / q)."""
+    """Sum over the vocabulary, one token after the other, of p log(p / q)."""
     p, q = torch.softmax(old.double(), -1), torch.softmax(new.double(), -1)
     return torch.stack(
         [
@@ -46,11 +44,7 @@ def test_divergence_is_what_enumeration_says(
     monkeypatch.setattr(calibrate, "HEAD_ELEMENTS", {"cpu": 2 * VOCABULARY * rows_at_once})
     monkeypatch.setattr(calibrate, "VOCABULARY_BLOCK", block)
     torch.manual_seed(0)
-    old, new, head = (
-        torch.randn(12, 16).double(),
-        torch.randn(12, 16).double(),
-        torch.randn(VOCABULARY, 16).double(),
-    )
+    old, new, head = (torch.randn(rows, 16).double() for rows in (12, 12, VOCABULARY))
     assert torch.allclose(
         divergence(old, new, head), _enumerated(old @ head.T, new @ head.T), rtol=1e-10
     )
@@ -77,10 +71,10 @@ def test_a_model_that_has_not_changed_has_not_moved(dtype: str) -> None:
     network = tiny_network(dtype=dtype)
     before = yardstick(network, tiny_samples(20))
     network.attach()
-    found = drift(network, before, None)
-    assert found is not None
-    assert found.measured == 0
-    assert (found.predicted, found.kappa, found.sequences) == (None, None, SEQUENCES)
+    moved = measure_divergence(network, before, None)
+    assert moved is not None
+    assert moved.measured == 0
+    assert (moved.predicted, moved.kappa, moved.sequences) == (None, None, SEQUENCES)
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -90,8 +84,8 @@ def test_it_is_the_divergence_of_the_uncut_models(tied: bool) -> None:
     before = yardstick(network, samples)
     assert before is not None
     randomised(network, size=0.05)
-    found = drift(network, before, None)
-    assert found is not None
+    moved = measure_divergence(network, before, None)
+    assert moved is not None
 
     plain, changed = tiny_causal(tied=tied), tiny_causal(tied=tied)
     for name, change in network.delta().items():
@@ -104,29 +98,27 @@ def test_it_is_the_divergence_of_the_uncut_models(tied: bool) -> None:
         )
         total += float(_enumerated(old, new).sum())
     targets = sum(s.targets for s in samples)
-    assert found.tokens == targets
-    assert found.measured == pytest.approx(total / targets, rel=1e-6)  # norms compute in float32
-    assert found.measured > 0.001
+    assert moved.tokens == targets
+    assert moved.measured == pytest.approx(total / targets, rel=1e-6)  # norms compute in float32
+    assert moved.measured > 0.001
 
 
 def test_kappa_is_near_one_where_the_fisher_is_of_the_same_sequences() -> None:
-    """K-FAC on a small change of chance; and a Fisher summed over two cycles predicts for the mean
-    of them.
-    """
+    """K-FAC on a small random change. A Fisher summed over two cycles predicts for their mean."""
     samples = tiny_samples(60)
     network = tiny_network()
     fisher = estimate(network, samples, form="kfac", seed=0, batch_tokens=512)
     before = yardstick(network, samples, count=60)
     randomised(network, size=0.004)
-    found = []
+    kappas = []
     for summed in (fisher, fisher.accumulated(fisher)):
         penalty = Penalty(summed, 250.0, scale=network.scale, names=network.names, device=CPU)
-        measured = drift(network, before, penalty)
+        measured = measure_divergence(network, before, penalty)
         assert measured is not None
         assert measured.kappa is not None
-        found.append(measured.kappa)
-    assert 0.5 < found[0] < 2
-    assert found[1] == pytest.approx(found[0], rel=1e-9)
+        kappas.append(measured.kappa)
+    assert 0.5 < kappas[0] < 2
+    assert kappas[1] == pytest.approx(kappas[0], rel=1e-9)
 
 
 def test_the_prediction_is_the_penalty_at_a_strength_of_one() -> None:
@@ -141,12 +133,12 @@ def test_the_prediction_is_the_penalty_at_a_strength_of_one() -> None:
 
 def test_a_yardstick_is_few_sequences_spread_over_all() -> None:
     network, samples = tiny_network(), tiny_samples(100)
-    found = yardstick(network, samples)
-    assert found is not None
-    assert len(found.sequences) == SEQUENCES
-    positions = sorted(samples.index(s) for s in found.sequences)
+    chosen = yardstick(network, samples)
+    assert chosen is not None
+    assert len(chosen.sequences) == SEQUENCES
+    positions = sorted(samples.index(s) for s in chosen.sequences)
     assert positions[0] == 0
     assert positions[-1] > 90
-    assert len(found.rows) == sum(s.targets for s in found.sequences)
+    assert len(chosen.rows) == sum(s.targets for s in chosen.sequences)
     assert yardstick(network, ()) is None
-    assert drift(network, None, None) is None
+    assert measure_divergence(network, None, None) is None

@@ -1,6 +1,4 @@
-"""A checkpoint is complete or it is not there; going on from one is going on, random numbers
-included.
-"""
+"""A checkpoint is complete or it is not there; a run goes on from it, random numbers included."""
 
 from __future__ import annotations
 
@@ -52,10 +50,10 @@ def test_the_future_is_the_same(tmp_path: Path) -> None:
     expected = {name: value.detach().clone() for name, value in weights.items()}
 
     others, fresh = _trained(0, seed=9)
-    found = newest_checkpoint(tmp_path)
-    assert found is not None
-    assert found[0] == STATE
-    best = restore(found[1], others, fresh)
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint[0] == STATE
+    best = restore(checkpoint[1], others, fresh)
     assert best.keys() == {"m.A"}
     _step(others, fresh)
     assert all(torch.equal(others[name], expected[name]) for name in expected)
@@ -75,13 +73,13 @@ def test_an_incomplete_one_is_passed_over(tmp_path: Path, damage: str) -> None:
     weights, optimizer = _trained(1)
     for step in (1, 2):
         save_checkpoint(tmp_path, replace(STATE, step=step), weights, {}, optimizer)
-    place = tmp_path / "step-000002"
-    tensors = place / "state.safetensors"
+    damaged = tmp_path / "step-000002"
+    tensors = damaged / "state.safetensors"
     data = bytearray(tensors.read_bytes())
     if damage == "no marker":
-        (place / "state.json").unlink()
+        (damaged / "state.json").unlink()
     elif damage == "torn marker":
-        (place / "state.json").write_text((place / "state.json").read_text()[:40])
+        (damaged / "state.json").write_text((damaged / "state.json").read_text()[:40])
     elif damage == "torn tensors":
         tensors.write_bytes(data[:-10])
     elif damage == "one bit":
@@ -89,9 +87,9 @@ def test_an_incomplete_one_is_passed_over(tmp_path: Path, damage: str) -> None:
         tensors.write_bytes(data)
     else:
         tensors.unlink()
-    found = newest_checkpoint(tmp_path)
-    assert found is not None
-    assert found[0].step == 1
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint[0].step == 1
     shutil.rmtree(tmp_path / "step-000001")
     assert newest_checkpoint(tmp_path) is None
 

@@ -1,5 +1,5 @@
 """What only a GPU can show: bfloat16, 4 bits, NCCL and Unsloth there compute what the plain model
-computes on a CPU. Skipped where there is none.
+computes on a CPU. Skipped without a GPU.
 
 Each runs in a process of its own, as the worker does: Unsloth must come before transformers.
 """
@@ -24,9 +24,8 @@ from qi_learn.rundir.directory import RunDirectory
 from qi_learn.train.fisher import load_fisher
 from tests.support.tiny_models import write_tiny_model
 from tests.support.tiny_training import tiny_plan
-from tests.train.test_memory import _run as _run_with
-from tests.train.test_memory import _snapshot
-from tests.train.test_ranks import DIGEST, _run, _work
+from tests.support.training_runs import DIGEST, snapshot_of, work, write_run
+from tests.train.test_ranks import _run
 
 pytestmark = [
     pytest.mark.gpu,
@@ -38,13 +37,26 @@ import sys, torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 torch.manual_seed(0)
-config = Qwen2Config(vocab_size=512, hidden_size=128, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
-    max_position_embeddings=512, initializer_range=0.1, tie_word_embeddings=False)
+config = Qwen2Config(
+    vocab_size=512,
+    hidden_size=128,
+    intermediate_size=256,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=512,
+    initializer_range=0.1,
+    tie_word_embeddings=False,
+)
 Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(sys.argv[1])
-tokenizer = Tokenizer(models.BPE(vocab={c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[]))
-tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-tokenizer.add_special_tokens(["<|endoftext|>"])
-PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>").save_pretrained(sys.argv[1])
+letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+tokenizer = Tokenizer(models.BPE(vocab={c: n for n, c in enumerate(letters)}, merges=[]))
+tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+tokenizer.decoder = decoders.ByteLevel()
+end = "<|endoftext|>"
+tokenizer.add_special_tokens([end])
+wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, pad_token=end)
+wrapped.save_pretrained(sys.argv[1])
 """
 PASS = """
 import json, sys
@@ -57,7 +69,7 @@ if plan.hardware.backend == "unsloth":
     from qi_learn.plan.backend import import_unsloth
     import_unsloth(Path(sys.argv[1]).parent, cuda=True)
 from qi_learn.plan.schedule import Sample
-from qi_learn.train.network import load_trainable
+from qi_learn.train.load import load_trainable
 network = load_trainable(plan)
 network.lower_precision()
 torch.manual_seed(0)
@@ -66,22 +78,23 @@ generator = torch.Generator().manual_seed(1)
 for A, B in network.factors().values():
     A.data.copy_(torch.randn(A.shape, generator=generator) / 8)
     B.data.copy_(torch.randn(B.shape, generator=generator) / 8)
-batch = network.batch([Sample(str(n), tuple(torch.randint(512, (48 + n,), generator=generator).tolist()), 8) for n in range(4)])
+tokens = [torch.randint(512, (48 + n,), generator=generator).tolist() for n in range(4)]
+batch = network.batch([Sample(str(n), tuple(ids), 8) for n, ids in enumerate(tokens)])
 losses = network.nll(batch)
 (losses.sum() / len(batch.labels)).backward()
-gradients = torch.cat([value.grad.flatten().float().cpu() for pair in network.factors().values() for value in pair])
+gradients = torch.cat([value.grad.flatten().float().cpu() for value in network.parameters])
 torch.save({"losses": losses.detach().float().cpu(), "gradients": gradients}, sys.argv[2])
 """
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("weights")
-    subprocess.run([sys.executable, "-c", WEIGHTS, str(place)], check=True)
-    return place
+    directory = tmp_path_factory.mktemp("weights")
+    subprocess.run([sys.executable, "-c", WEIGHTS, str(directory)], check=True)
+    return directory
 
 
-def _pass(place: Path, weights: Path, **changes: object) -> dict[str, torch.Tensor]:
+def _pass(directory: Path, weights: Path, **changes: object) -> dict[str, torch.Tensor]:
     """Losses and gradients of one batch under a plan, in a process of its own."""
     made: dict[str, object] = {
         "architecture": "qwen2",
@@ -91,13 +104,12 @@ def _pass(place: Path, weights: Path, **changes: object) -> dict[str, torch.Tens
         "dtype": "bfloat16",
         **changes,
     }
-    place.mkdir()
-    (place / "plan.json").write_text(codec.dumps(tiny_plan(**made)))
-    subprocess.run(
-        [sys.executable, "-c", PASS, str(place / "plan.json"), str(place / "found.pt")], check=True
-    )
-    found: dict[str, torch.Tensor] = torch.load(place / "found.pt", weights_only=True)
-    return found
+    directory.mkdir()
+    plan, saved = directory / "plan.json", directory / "pass.pt"
+    plan.write_text(codec.dumps(tiny_plan(**made)))
+    subprocess.run([sys.executable, "-c", PASS, str(plan), str(saved)], check=True)
+    numbers: dict[str, torch.Tensor] = torch.load(saved, weights_only=True)
+    return numbers
 
 
 def _close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], tolerance: float) -> None:
@@ -108,7 +120,7 @@ def _close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], toleran
 
 def _learned(run: Path) -> TrainResult:
     """The result of a run that the worker ends."""
-    code, err = _work(run)
+    code, _, err = work(run)
     assert code == 0, err
     return codec.loads(TrainResult, (run / "result.json").read_text())
 
@@ -125,8 +137,8 @@ def test_the_gpu_is_seen_without_torch_as_torch_sees_it() -> None:
 
 
 def test_a_run_on_the_gpu_learns_what_one_on_the_cpu_learns(tmp_path: Path) -> None:
-    """From a GGUF's own weights, with the penalty on drift: dev loss, the Fishers, and how far it
-    moved.
+    """From a GGUF's own weights, with the penalty on the change since the base: dev loss, the
+    Fishers, and how far it moved.
     """
     base = write_tiny_model(tmp_path / "sha256-abc", layers=3, tensor_type="Q4_0")
     runs, results = [], []
@@ -179,7 +191,7 @@ def test_a_gpu_without_memory_is_given_fewer_sequences(
     )
     peaks = []
     for name in ("whole", "limited"):
-        run = RunDirectory(_run_with(tmp_path / name, plan, _snapshot(*[512] * 8)))
+        run = RunDirectory(write_run(tmp_path / name, plan, snapshot_of(*[512] * 8)))
         run_worker(run, sys.executable, lock=run.hold() or 0, gpus=[find_devices()[0].uuid])
         result = codec.loads(TrainResult, run.result.read_text())
         assert result.steps == 2
@@ -254,9 +266,8 @@ def test_unsloth_carries_a_whole_run(weights: Path, tmp_path: Path) -> None:
             backend=backend,
         )
         results.append(_learned(_run(tmp_path / backend, plan)))
-    assert not (tmp_path / "unsloth" / "adapted.json").exists(), read_rungs(
-        tmp_path / "unsloth"
-    )  # else it fell back to the plain backend
+    # else it fell back to the plain backend
+    assert not (tmp_path / "unsloth" / "adapted.json").exists(), read_rungs(tmp_path / "unsloth")
     assert (tmp_path / "unsloth" / "unsloth").is_dir()
     assert results[1].dev_loss == pytest.approx(results[0].dev_loss, rel=0.02)
     assert results[1].divergence_general is not None

@@ -13,26 +13,25 @@ from transformers.utils import logging as transformers_logging
 
 from qi_learn.errors import ModelError, NotFound, UnsupportedArchitecture
 from qi_learn.train.dequantized import load_dequantized
-from tests.support.tiny_models import write_tiny_model
+from tests.support.tiny_models import Architecture, write_tiny_model
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.filterwarnings(
-    "ignore:The given NumPy array is not writable"
-)  # transformers' loader, not ours
+# transformers' loader, not ours
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
 def test_it_is_the_model_that_transformers_reads(
-    tmp_path: Path, architecture: str, tied: bool
+    tmp_path: Path, architecture: Architecture, tied: bool
 ) -> None:
-    write_tiny_model(tmp_path / "m.gguf", architecture, tensor_type="Q4_1", tied=tied, seed=3)  # type: ignore[arg-type]
+    write_tiny_model(tmp_path / "m.gguf", architecture, tensor_type="Q4_1", tied=tied, seed=3)
     transformers_logging.disable_progress_bar()
     theirs = AutoModelForCausalLM.from_pretrained(
         tmp_path, gguf_file="m.gguf", dtype=torch.float32
     ).eval()
     ours = load_dequantized(tmp_path / "m.gguf", torch.float32, attention="eager").eval()
-    expected, found = theirs.state_dict(), ours.state_dict()
-    assert found.keys() == expected.keys()
-    assert [name for name in found if not torch.equal(found[name], expected[name])] == []
+    expected, own = theirs.state_dict(), ours.state_dict()
+    assert own.keys() == expected.keys()
+    assert [name for name in own if not torch.equal(own[name], expected[name])] == []
     assert (ours.lm_head.weight.data_ptr() == ours.model.embed_tokens.weight.data_ptr()) == tied
     ids = torch.arange(5, 25)[None]
     with torch.no_grad():

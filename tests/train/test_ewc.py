@@ -1,6 +1,4 @@
-"""The penalty against the dense formula, its invariances, and the Bayesian posterior that it
-approximates.
-"""
+"""The penalty against the dense formula, its invariances, and the posterior it approximates."""
 
 from __future__ import annotations
 
@@ -11,8 +9,9 @@ from torch import Tensor
 from qi_learn.errors import ModelError
 from qi_learn.train.adapter import WeightChange
 from qi_learn.train.ewc import Penalty
-from qi_learn.train.factor import Factor, FactorSum
-from qi_learn.train.fisher import Fisher, Form, ModuleFisher, estimate
+from qi_learn.train.factor import Factor, FactorSum, Form
+from qi_learn.train.fisher import Fisher, ModuleFisher
+from qi_learn.train.fisher_estimate import estimate
 from tests.support.tiny_training import one_thread, randomised, tiny_network, tiny_samples  # noqa: F401 - a fixture
 
 CPU = torch.device("cpu")
@@ -55,19 +54,19 @@ def _pair(r: int = 3, m: int = 6, n: int = 5, *, seed: int = 1) -> tuple[Tensor,
 
 
 @pytest.mark.parametrize("form", ["kfac", "diagonal"])
-@pytest.mark.parametrize("drift", [False, True])
-def test_it_is_the_dense_quadratic_form(form: Form, drift: bool) -> None:
+@pytest.mark.parametrize("with_served", [False, True])
+def test_it_is_the_dense_quadratic_form(form: Form, with_served: bool) -> None:
     fisher = _random(form=form)
     A, B = _pair()
     A_0, B_0 = _pair(2, seed=5)
-    served = {NAME: WeightChange(A_0.detach(), B_0.detach())} if drift else None
-    found = _penalty(fisher, served=served)({NAME: (A, B)})
-    change = 2.0 * B @ A + (B_0 @ A_0 if drift else 0)
+    served = {NAME: WeightChange(A_0.detach(), B_0.detach())} if with_served else None
+    value = _penalty(fisher, served=served)({NAME: (A, B)})
+    change = 2.0 * B @ A + (B_0 @ A_0 if with_served else 0)
     S, C = _dense(fisher.modules[NAME].S), _dense(fisher.modules[NAME].C)
     expected = 0.5 * 3.0 * torch.trace(change.T @ S @ change @ C)
-    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-12)
     for own, reference in zip(
-        torch.autograd.grad(found, (A, B)), torch.autograd.grad(expected, (A, B)), strict=True
+        torch.autograd.grad(value, (A, B)), torch.autograd.grad(expected, (A, B)), strict=True
     ):
         assert torch.allclose(own, reference, rtol=1e-10)
 
@@ -80,7 +79,7 @@ def test_its_gradient_is_its_own(form: Form) -> None:
 
 
 def test_diagonal_factors_weigh_each_weight_alone() -> None:
-    """sum over p, q of row_p column_q dW_pq^2: the elementwise penalty with the rank-one Fisher."""
+    """Sum over p, q of row_p column_q dW_pq^2: the elementwise penalty with the rank-one Fisher."""
     fisher = _random(form="diagonal")
     A, B = _pair()
     weights = torch.outer(
@@ -153,9 +152,8 @@ def test_two_regressions_in_a_row_end_at_the_bayesian_posterior() -> None:
 
     out_side, in_side = FactorSum(4, CPU, torch.float64), FactorSum(5, CPU, torch.float64)
     in_side.add(X_1)
-    for _ in range(
-        4000
-    ):  # labels sampled from the model: the gradient at its output is noise / sigma^2
+    # labels sampled from the model: the gradient at its output is noise / sigma^2
+    for _ in range(4000):
         out_side.add(torch.randn(50, 4, dtype=torch.float64) / sigma)
     fisher = Fisher(
         "kfac", {NAME: ModuleFisher(out_side.factor(4000 * 50), in_side.factor(50))}, 50, 50
@@ -175,15 +173,14 @@ def test_two_regressions_in_a_row_end_at_the_bayesian_posterior() -> None:
         line_search_fn="strong_wolfe",
     )
 
-    def objective() -> Tensor:
+    def objective() -> float:
         solver.zero_grad()
-        loss = ((X_2 @ (first + B @ A).T - Y_2) ** 2).sum() / (2 * sigma**2) + penalty(
-            {NAME: (A, B)}
-        )
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        misfit = ((X_2 @ (first + B @ A).T - Y_2) ** 2).sum() / (2 * sigma**2)
+        loss: Tensor = misfit + penalty({NAME: (A, B)})
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        return float(loss.detach())
 
-    solver.step(objective)
+    solver.step(objective)  # type: ignore[no-untyped-call]  # torch does not type it
     posterior = torch.linalg.lstsq(torch.cat([X_1, X_2]), torch.cat([Y_1, Y_2])).solution.T
     naive = torch.linalg.lstsq(X_2, Y_2).solution.T
     error = float((first + B @ A - posterior).detach().norm())
@@ -239,20 +236,20 @@ def _several(
 def test_modules_side_by_side_are_each_what_they_are_alone() -> None:
     fisher, pairs, served = _several()
     expected = torch.zeros((), dtype=torch.float64)
-    foreseen = 0.0
+    predicted = 0.0
     for name, (A, B) in pairs.items():
         change = 2.0 * B @ A + (served[name].B @ served[name].A if name in served else 0)
         both = fisher.modules[name]
         each = torch.trace(change.T @ _dense(both.S) @ change @ _dense(both.C))
         expected = expected + 0.5 * 3.0 * each
-        foreseen += 0.5 * float(each.detach()) / both.cycles
+        predicted += 0.5 * float(each.detach()) / both.cycles
     penalty = _penalty(fisher, served=served)
-    found = penalty(pairs)
-    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
-    assert penalty.predicted(pairs) == pytest.approx(foreseen, rel=1e-12)
+    value = penalty(pairs)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert penalty.predicted(pairs) == pytest.approx(predicted, rel=1e-12)
     parts = [part for pair in pairs.values() for part in pair]
     for own, reference in zip(
-        torch.autograd.grad(found, parts), torch.autograd.grad(expected, parts), strict=True
+        torch.autograd.grad(value, parts), torch.autograd.grad(expected, parts), strict=True
     ):
         assert torch.allclose(own, reference, rtol=1e-9)
 
@@ -266,18 +263,7 @@ def test_products_in_bfloat16_cost_a_part_in_a_hundred() -> None:
         )
         value = penalty(pairs)
         assert value.dtype == torch.float32
-        both.append(
-            (
-                value.item(),
-                torch.cat(
-                    [
-                        g.flatten()
-                        for g in torch.autograd.grad(
-                            value, [p for pair in pairs.values() for p in pair]
-                        )
-                    ]
-                ),
-            )
-        )
+        gradients = torch.autograd.grad(value, [p for pair in pairs.values() for p in pair])
+        both.append((value.item(), torch.cat([g.flatten() for g in gradients])))
     assert both[1][0] == pytest.approx(both[0][0], rel=0.01)
     assert float(torch.nn.functional.cosine_similarity(both[0][1], both[1][1], dim=0)) > 0.999

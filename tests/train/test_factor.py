@@ -1,6 +1,4 @@
-"""Factors: what a sketch keeps of a wide matrix and what it loses, that both can be added up, and
-what a file makes of them.
-"""
+"""Factors: what a sketch keeps of a wide matrix and what it loses, their sums, and their files."""
 
 from __future__ import annotations
 
@@ -24,11 +22,12 @@ SPECTRA = {
 
 
 def _vectors(spectrum: str, width: int, *, count: int = 400, seed: int = 0) -> Tensor:
-    """Rows whose second moments have about the given eigenvalues, in directions of chance."""
+    """Rows whose second moments have about the given eigenvalues, in random directions."""
     made = torch.Generator().manual_seed(seed)
     basis, _ = torch.linalg.qr(torch.randn(width, width, generator=made, dtype=torch.float64))
     sizes = SPECTRA[spectrum](width).double().sqrt()
-    return torch.randn(count, width, generator=made, dtype=torch.float64) * sizes @ basis.T
+    rows: Tensor = torch.randn(count, width, generator=made, dtype=torch.float64) * sizes @ basis.T
+    return rows
 
 
 def _sum(*parts: Tensor, dtype: torch.dtype = torch.float64) -> Factor:
@@ -38,10 +37,10 @@ def _sum(*parts: Tensor, dtype: torch.dtype = torch.float64) -> Factor:
     return one.factor(sum(map(len, parts)))
 
 
-def _dense(found: Factor) -> Tensor:
-    part = found.matrix if found.matrix is not None else found.diagonal
+def _dense(factor: Factor) -> Tensor:
+    part = factor.matrix if factor.matrix is not None else factor.diagonal
     assert part is not None
-    return found.times(torch.eye(found.width, dtype=part.dtype)).double()
+    return factor.times(torch.eye(factor.width, dtype=part.dtype)).double()
 
 
 @pytest.fixture
@@ -55,28 +54,27 @@ def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sketch_never_rewards_and_its_directions_never_exceed_the_truth(spectrum: str) -> None:
     data = _vectors(spectrum, WIDTH)
     truth = data.T @ data / len(data)
-    found = _sum(data)
-    assert found.shapes == ((WIDTH, SKETCH), (WIDTH,))
+    sketch = _sum(data)
+    assert sketch.shapes == ((WIDTH, SKETCH), (WIDTH,))
     tiny = 1e-9 * (float(torch.linalg.matrix_norm(truth, 2)) + 1e-30)
-    dense = _dense(found)
+    dense = _dense(sketch)
     assert torch.allclose(dense, dense.T, rtol=0, atol=tiny)
     assert float(torch.linalg.eigvalsh(dense)[0]) >= -tiny
-    low, rest = found.nystroem()
+    low, rest = sketch.nystroem()
     assert float(torch.linalg.eigvalsh(truth - low @ low.T)[0]) >= -1e3 * tiny
     assert float(rest.min()) >= 0
-    assert torch.allclose(
-        dense.diagonal(), truth.diagonal(), rtol=1e-6, atol=1e3 * tiny
-    )  # each weight alone is penalised as it should be
+    # each weight alone is penalised as it should be
+    assert torch.allclose(dense.diagonal(), truth.diagonal(), rtol=1e-6, atol=1e3 * tiny)
 
 
 @pytest.mark.usefixtures("sketched")
 def test_a_sketch_in_float32_is_as_good() -> None:
     for spectrum in SPECTRA:
         data = _vectors(spectrum, WIDTH)
-        exact, found = _dense(_sum(data)), _dense(_sum(data, dtype=torch.float32))
+        exact, sketch = _dense(_sum(data)), _dense(_sum(data, dtype=torch.float32))
         size = float(torch.linalg.matrix_norm(exact, 2))
-        assert float(torch.linalg.matrix_norm(found - exact, 2)) <= 1e-3 * size
-        assert float(torch.linalg.eigvalsh((found + found.T) / 2)[0]) >= -1e-6 * size
+        assert float(torch.linalg.matrix_norm(sketch - exact, 2)) <= 1e-3 * size
+        assert float(torch.linalg.eigvalsh((sketch + sketch.T) / 2)[0]) >= -1e-6 * size
 
 
 @pytest.mark.usefixtures("sketched")
@@ -98,17 +96,17 @@ def test_sketches_of_parts_add_up_to_the_sketch_of_the_whole() -> None:
     [("few directions", 1e-6), ("falling fast", 0.01), ("falling slowly", 0.15), ("flat", 0.35)],
 )
 def test_what_64_columns_lose(spectrum: str, most: float) -> None:
-    """In the penalty of changes of rank 8 in directions of chance: next to nothing where few
-    directions matter, and of a flat spectrum, the worst there is, the diagonal is right and so the
-    mean over changes is.
+    """In the penalty of changes of rank 8 in random directions: next to nothing if few directions
+    matter. Of a flat spectrum, the worst there is, the diagonal is right and so is the mean over
+    changes.
     """
     data = _vectors(spectrum, WIDTH)
-    truth, found = data.T @ data / len(data), _dense(_sum(data))
+    truth, sketch = data.T @ data / len(data), _dense(_sum(data))
     torch.manual_seed(0)
     ratios = []
     for _ in range(50):
         B = torch.randn(WIDTH, 8, dtype=torch.float64)
-        ratios.append(float(torch.trace(B.T @ found @ B) / torch.trace(B.T @ truth @ B)))
+        ratios.append(float(torch.trace(B.T @ sketch @ B) / torch.trace(B.T @ truth @ B)))
     assert max(abs(ratio - 1) for ratio in ratios) <= most
     assert sum(ratios) / len(ratios) == pytest.approx(1, abs=0.03)
 
@@ -133,9 +131,8 @@ def test_a_file_keeps_a_whole_matrix_in_a_quarter_of_its_size(width: int, rank: 
         <= ROUNDING + 2e-5
     )
     assert torch.equal(after.matrix, after.matrix.T)
-    assert (
-        float(torch.linalg.eigvalsh(after.matrix.double())[0]) >= 0
-    )  # also where 295 directions are free
+    # also if 295 directions are free
+    assert float(torch.linalg.eigvalsh(after.matrix.double())[0]) >= 0
 
 
 def test_twenty_cycles_through_files_drift_by_little() -> None:

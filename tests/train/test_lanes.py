@@ -1,11 +1,12 @@
-"""Passes side by side: the same numbers as one after another, the same bits every time, and nothing
-of a fault lost.
+"""Passes side by side: the same numbers as one after another, the same bits every time, no fault
+lost.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,15 @@ import torch
 
 from qi_learn.plan.schedule import PADDED, Sample, balanced
 from qi_learn.train.ewc import Penalty
-from qi_learn.train.fisher import estimate
+from qi_learn.train.factor import Form
+from qi_learn.train.fisher_estimate import estimate
 from qi_learn.train.lanes import Lanes, lanes_for
 from qi_learn.train.likelihood import per_token
 from qi_learn.train.loop import Data, evaluate, train
 from qi_learn.train.network import Network
 from qi_learn.train.preference import Choice, add_gradients
+from qi_learn.train.protection import Protection
+from qi_learn.train.training_run import TrainingRun
 from tests.support.tiny_training import tiny_network, tiny_plan, tiny_samples
 
 SEQUENCES = tiny_samples(9, seed=5)
@@ -26,7 +30,7 @@ SEQUENCES = tiny_samples(9, seed=5)
 
 @pytest.fixture(autouse=True)
 def two_threads() -> Iterator[None]:
-    """What torch has on two cores."""
+    """The threads that torch has on two cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -44,8 +48,10 @@ def _network(lanes: int) -> Network:
 
 
 def _gradients(network: Network) -> list[torch.Tensor]:
-    losses = [lambda s=s: network.nll(network.batch([s])).sum() for s in SEQUENCES]  # type: ignore[misc]
-    network.lanes.backward(losses, network.parameters)
+    def loss(sample: Sample) -> torch.Tensor:
+        return network.nll(network.batch([sample])).sum()
+
+    network.lanes.backward([partial(loss, s) for s in SEQUENCES], network.parameters)
     return [value.grad.clone() for value in network.parameters if value.grad is not None]
 
 
@@ -74,19 +80,20 @@ def test_gradients_are_added_to_those_that_are_there() -> None:
 
 def test_a_training_is_the_same_in_lanes(tmp_path: Path) -> None:
     data = Data(new=SEQUENCES[:6], dev=SEQUENCES[6:])
-    found = []
+    losses: list[tuple[float, float | None]] = []
+    weights: list[torch.Tensor] = []
     for lanes in (1, 2, 2):
         network = _network(lanes)
-        run = tmp_path / str(len(found))
+        run = tmp_path / str(len(losses))
         run.mkdir()
-        state = train(network, tiny_plan(max_steps=4), data, general=None, past=None, run=run).state
-        found.append(
-            (state.loss, state.best, torch.cat([v.detach().flatten() for v in network.parameters]))
-        )
-    assert found[0][0] == pytest.approx(found[1][0], rel=1e-9)
-    torch.testing.assert_close(found[0][2], found[1][2], rtol=1e-6, atol=1e-9)
-    assert found[1][:2] == found[2][:2]
-    assert torch.equal(found[1][2], found[2][2])
+        plan = tiny_plan(max_steps=4)
+        state = train(network, plan, data, Protection(), TrainingRun(run)).state
+        losses.append((state.loss, state.best))
+        weights.append(torch.cat([v.detach().flatten() for v in network.parameters]))
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-9)
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-6, atol=1e-9)
+    assert losses[1] == losses[2]
+    assert torch.equal(weights[1], weights[2])
 
 
 def test_a_penalty_on_some_of_the_modules_moves_those_alone() -> None:
@@ -147,10 +154,10 @@ def test_layers_that_are_computed_again_in_another_thread_are_heard(
 
 
 @pytest.mark.parametrize("form", ["kfac", "diagonal"])
-def test_a_fisher_is_the_same_in_lanes(form: str) -> None:
+def test_a_fisher_is_the_same_in_lanes(form: Form) -> None:
     one, two = (
         estimate(_network(lanes), SEQUENCES, form=form, seed=0, batch_tokens=40) for lanes in (1, 3)
-    )  # type: ignore[arg-type]
+    )
     assert (
         (one.sequences, one.tokens)
         == (two.sequences, two.tokens)
@@ -190,7 +197,7 @@ def test_each_lane_has_threads_of_its_own_and_no_gradients_where_none_are_wanted
     assert lanes.map(look, range(4)) == [(1, True)] * 4
     with torch.no_grad():
         assert lanes.map(look, range(4)) == [(1, False)] * 4
-    assert torch.get_num_threads() == 2  # as it was for who asks
+    assert torch.get_num_threads() == 2  # the caller's are as they were
 
 
 def test_a_fault_in_a_lane_is_raised_where_it_was_asked_for() -> None:
@@ -225,13 +232,8 @@ def test_micro_batches_hold_every_sequence_once_and_fit_into_memory(
 def test_lanes_are_kept_equally_busy() -> None:
     assert [len(g) for g in balanced(_sorted(*(100,) * 8), 8, 2)] == [4, 4]
     unequal = balanced(_sorted(400, 390, 380, 370, 100, 90, 85, 80), 8, 2)
-    assert [len(g) for g in unequal] == [
-        2,
-        2,
-        2,
-        2,
-    ]  # four and four would be four times as long for one as for the other
-    assert [len(g) for g in balanced(_sorted(12, 12, 12, 12, 10, 10, 10, 10), 8, 2)] == [
-        4,
-        4,
-    ]  # the evener twos would cost two passes more
+    # four and four would be four times as long for one as for the other
+    assert [len(g) for g in unequal] == [2, 2, 2, 2]
+    # the evener twos would cost two passes more
+    equal = balanced(_sorted(12, 12, 12, 12, 10, 10, 10, 10), 8, 2)
+    assert [len(g) for g in equal] == [4, 4]

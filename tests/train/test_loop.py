@@ -1,8 +1,9 @@
-"""The loop: it learns, protects, stops, and can be interrupted anywhere without a trace."""
+"""The loop: it learns, protects, stops, and resumes from anywhere with the same numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,18 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from qi_learn import codec
 from qi_learn.plan.schedule import samples
 from qi_learn.records import Plan
 from qi_learn.rundir.progress import read_progress
-from qi_learn.train.calibrate import drift, yardstick
+from qi_learn.train.calibrate import measure_divergence, yardstick
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.factor import Form
-from qi_learn.train.fisher import Interrupted, estimate
+from qi_learn.train.fisher_estimate import estimate
 from qi_learn.train.likelihood import log_probabilities
 from qi_learn.train.loop import Data, Trained, evaluate, rate, train
 from qi_learn.train.network import Network
-from qi_learn.train.preference import looked_at
+from qi_learn.train.preference import reference_samples
+from qi_learn.train.protection import Protection
 from qi_learn.train.ranks import ALONE, Ranks
+from qi_learn.train.training_run import Interrupted, TrainingRun
 from tests.support.tiny_training import (  # noqa: F401 - a fixture
     one_thread,
     tiny_examples,
@@ -40,29 +44,18 @@ DATA = Data(
 
 def _ready(plan: Plan) -> tuple[Network, Penalty, Penalty]:
     """A network with a fresh LoRA and two penalties."""
-    network = tiny_network(
-        **{
-            f: getattr(plan, f)
-            for f in (
-                "dtype",
-                "rank",
-                "alpha",
-                "learning_rate",
-                "max_steps",
-                "batch_size",
-                "accumulation",
-                "dropout",
-            )
-        }
-    )
+    keys = ("dtype", "rank", "alpha", "learning_rate", "max_steps", "batch_size", "dropout")
+    given = codec.plain(plan)
+    network = tiny_network(**{key: given[key] for key in (*keys, "accumulation")})
     general = estimate(network, DATA.generic, form="kfac", seed=0, batch_tokens=256)
     past = estimate(network, DATA.replay, form="kfac", seed=0, batch_tokens=256)
     torch.manual_seed(plan.seed)
     network.attach()
-    return network, *(
+    first, second = (
         Penalty(f, strength, scale=network.scale, names=network.names, device=network.device)
         for f, strength in ((general, 0.3), (past, 0.2))
     )
+    return network, first, second
 
 
 def _train(
@@ -76,24 +69,12 @@ def _train(
 ) -> tuple[Trained, dict[str, Tensor], Network]:
     run.mkdir(exist_ok=True)
     network, general, past = _ready(plan)
-    compared = looked_at(data.comparisons)
-    reference = dict(
-        zip(
-            (s.id for s in compared),
-            log_probabilities(network, compared, plan.batches.batch_size),
-            strict=True,
-        )
-    )
-    penalties = {"general": general, "past": past} if protect else {"general": None, "past": None}
+    compared = reference_samples(data.comparisons)
+    values = log_probabilities(network, compared, plan.batches.batch_size)
+    reference = dict(zip((s.id for s in compared), values, strict=True))
+    protection = Protection(general, past) if protect else Protection()
     trained = train(
-        network,
-        plan,
-        data,
-        **penalties,
-        run=run,
-        reference=reference,
-        stopping=stopping,
-        ranks=ranks,
+        network, plan, data, protection, TrainingRun(run, stopping, ranks), reference=reference
     )
     weights = {
         f"{n}.{part}": value.detach().clone()
@@ -137,7 +118,7 @@ def test_a_run_that_was_interrupted_ends_with_the_same_weights(tmp_path: Path, d
         run = tmp_path / f"at{stop_at}"
         asked = iter([False] * (stop_at - 1) + [True])
         with pytest.raises(Interrupted):
-            _train(plan, run, stopping=lambda asked=asked: next(asked))  # type: ignore[misc]
+            _train(plan, run, stopping=partial(next, asked))
         torch.manual_seed(12345)  # whatever the process did meanwhile
         again, weights, _ = _train(plan, run)
         assert _same(weights, expected)
@@ -156,9 +137,7 @@ def test_a_lost_checkpoint_only_costs_time(tmp_path: Path) -> None:
 
 
 def test_a_dev_set_that_was_cut_meanwhile_starts_its_comparison_anew(tmp_path: Path) -> None:
-    """As after a step down the ladder: what was best on longer sequences says nothing about shorter
-    ones.
-    """
+    """As after a fallback: what was best on longer sequences says nothing about shorter ones."""
     plan = tiny_plan(max_steps=6)
     asked = iter([False] * 3 + [True])
     with pytest.raises(Interrupted):
@@ -193,17 +172,13 @@ def test_accumulating_is_one_large_batch(tmp_path: Path) -> None:
 def test_the_penalties_are_0_right_after_the_reset_and_above_it_after_one_step(
     tmp_path: Path, dtype: str
 ) -> None:
-    """Also in bfloat16, where squares of small changes would vanish if the penalty were computed in
-    it.
-    """
+    """Also in bfloat16, in which squares of small changes would vanish if the penalty used it."""
     plan = tiny_plan(max_steps=1, dtype=dtype, learning_rate=1e-5, warmup_steps=0)
     network, general, past = _ready(plan)
     assert [float(penalty(network.factors()).detach()) for penalty in (general, past)] == [0, 0]
-    trained = train(network, plan, DATA, general=general, past=past, run=tmp_path)
-    assert (trained.state.general, trained.state.past) == (
-        0,
-        0,
-    )  # what the first step was taken with
+    trained = train(network, plan, DATA, Protection(general, past), TrainingRun(tmp_path))
+    first_step = trained.state.general, trained.state.past
+    assert first_step == (0, 0)
     after = [float(penalty(network.factors()).detach()) for penalty in (general, past)]
     assert all(0 < value < 1e-6 for value in after)
 
@@ -224,41 +199,22 @@ def test_it_stops_in_time_and_the_time_before_an_interruption_counts(tmp_path: P
     ticks = iter(range(0, 100_000, 10))
     plan = tiny_plan(max_steps=50, max_seconds=100.0, eval_every=50)
     network, _, _ = _ready(plan)
-    trained = train(
-        network,
-        plan,
-        Data(DATA.new),
-        general=None,
-        past=None,
-        run=tmp_path,
-        clock=lambda: float(next(ticks)),
-    )
+
+    def clock() -> float:
+        return float(next(ticks))
+
+    trained = train(network, plan, Data(DATA.new), Protection(), TrainingRun(tmp_path), clock=clock)
     assert trained.stopped == "time"
     assert 0 < trained.state.step < 50
     assert trained.state.best is None
     network, _, _ = _ready(plan)
     asked = iter([False, True])
-    (tmp_path / "second").mkdir()
+    second = tmp_path / "second"
+    second.mkdir()
+    stopped = TrainingRun(second, lambda: next(asked))
     with pytest.raises(Interrupted):
-        train(
-            network,
-            plan,
-            Data(DATA.new),
-            general=None,
-            past=None,
-            run=tmp_path / "second",
-            stopping=lambda: next(asked),
-            clock=lambda: float(next(ticks)),
-        )
-    rest = train(
-        network,
-        plan,
-        Data(DATA.new),
-        general=None,
-        past=None,
-        run=tmp_path / "second",
-        clock=lambda: float(next(ticks)),
-    )
+        train(network, plan, Data(DATA.new), Protection(), stopped, clock=clock)
+    rest = train(network, plan, Data(DATA.new), Protection(), TrainingRun(second), clock=clock)
     assert rest.state.step <= trained.state.step
 
 
@@ -269,7 +225,7 @@ def test_the_stronger_the_penalty_the_less_other_answers_move(
 ) -> None:
     """KL divergence from the base on sequences that neither the training nor the Fisher saw."""
     fisher = estimate(tiny_network(), DATA.generic, form=form, seed=seed, batch_tokens=256)
-    drifts = []
+    divergences = []
     for strength in (0.0, 3.0, 100.0) if form == "kfac" else (0.0, 30.0, 1000.0):
         plan = tiny_plan(max_steps=15, lambda_general=strength, seed=seed)
         network = tiny_network()
@@ -281,11 +237,11 @@ def test_the_stronger_the_penalty_the_less_other_answers_move(
         )
         run = tmp_path / str(strength)
         run.mkdir()
-        train(network, plan, Data(DATA.new), general=general, past=None, run=run)
-        moved = drift(network, before, general)
+        train(network, plan, Data(DATA.new), Protection(general), TrainingRun(run))
+        moved = measure_divergence(network, before, general)
         assert moved is not None
-        drifts.append(moved.measured)
-    assert drifts[0] > 1.1 * drifts[1] > 1.2 * drifts[2]
+        divergences.append(moved.measured)
+    assert divergences[0] > 1.1 * divergences[1] > 1.2 * divergences[2]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
@@ -295,7 +251,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
         network.lower.embed_tokens.weight.fill_(torch.nan)
     network._states.clear()
     with pytest.raises(FloatingPointError, match="step 1"):
-        train(network, plan, Data(DATA.new), general=None, past=None, run=tmp_path)
+        train(network, plan, Data(DATA.new), Protection(), TrainingRun(tmp_path))
     assert not (tmp_path / "checkpoints").exists()
 
 

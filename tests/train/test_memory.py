@@ -1,5 +1,5 @@
-"""Less memory for the same training: layers computed twice, a base in four bits, and the ladder
-that a run without memory climbs down.
+"""Less memory for the same training: layers computed twice, a base in four bits, and what a worker
+without memory gives up.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,19 @@ import torch
 
 from qi_learn import codec
 from qi_learn.cycle.training import run_worker
-from qi_learn.errors import Stopped, StoreError, TrainingError
-from qi_learn.plan.fallback import degrade, next_rung, read_plan, read_rungs
-from qi_learn.records import Example, Plan, Snapshot, TrainResult
+from qi_learn.errors import Stopped, TrainingError
+from qi_learn.plan.fallback import read_rungs
+from qi_learn.records import TrainResult
 from qi_learn.rundir.directory import RunDirectory
-from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.train import calibrate
 from qi_learn.train.adapter import WeightChange
-from qi_learn.train.fisher import estimate
+from qi_learn.train.factor import Form
+from qi_learn.train.fisher_estimate import estimate
 from qi_learn.train.loop import Data
 from qi_learn.train.network import Network
+from qi_learn.train.protection import Prior
 from qi_learn.train.run import stage
+from qi_learn.train.training_run import TrainingRun
 from tests.support.tiny_models import write_tiny_model
 from tests.support.tiny_training import (
     one_thread,  # noqa: F401 - a fixture
@@ -35,6 +36,7 @@ from tests.support.tiny_training import (
     tiny_plan,
     tiny_samples,
 )
+from tests.support.training_runs import snapshot_of, write_run
 
 EXACT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 """glibc then takes every tensor's memory from the system and gives it back: what is held is what is
@@ -50,16 +52,34 @@ from qi_learn.plan.schedule import Sample
 from qi_learn.train.network import Network
 from tests.support.tiny_training import tiny_plan
 
-config = AutoConfig.for_model("llama", vocab_size=64, hidden_size=64, intermediate_size=256, num_hidden_layers=16, num_attention_heads=4,
-    num_key_value_heads=2, head_dim=16, max_position_embeddings=512, pad_token_id=None, bos_token_id=None, eos_token_id=None)
+config = AutoConfig.for_model(
+    "llama",
+    vocab_size=64,
+    hidden_size=64,
+    intermediate_size=256,
+    num_hidden_layers=16,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=16,
+    max_position_embeddings=512,
+    pad_token_id=None,
+    bos_token_id=None,
+    eos_token_id=None,
+)
 torch.set_num_threads(1)
 torch.manual_seed(0)
 causal = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32)
-network = Network(causal, tiny_plan(dtype="float32", first_layer=0, layer_count=16, gradient_checkpointing=sys.argv[1] == "yes"))
+twice = sys.argv[1] == "yes"
+network = Network(
+    causal,
+    tiny_plan(dtype="float32", first_layer=0, layer_count=16, gradient_checkpointing=twice),
+)
 network.attach()
 batch = network.batch([Sample(str(n), tuple(range(64)) * 4, 8) for n in range(8)])
-ctypes.CDLL(None).malloc_trim(0)  # what imports left free must not be taken for growth that did not happen
-Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew from what is held now (proc(5)): imports had one of their own
+# what imports left free must not be taken for growth that did not happen
+ctypes.CDLL(None).malloc_trim(0)
+# the peak begins anew from what is held now (proc(5)): imports had one of their own
+Path("/proc/self/clear_refs").write_text("5")
 before = peak_resident()
 network.nll(batch).sum().backward()
 print(peak_resident() - before, float(next(iter(network.factors().values()))[1].grad.abs().sum()))
@@ -80,16 +100,26 @@ def _gradients(network: Network) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
 @pytest.mark.parametrize("first", [0, 1])
 def test_computing_a_layer_twice_changes_no_gradient(architecture: str, first: int) -> None:
-    changes = {"architecture": architecture, "first_layer": first, "layer_count": 3 - first}
-    plain = _gradients(randomised(tiny_network(**changes)))  # type: ignore[arg-type]
-    twice = _gradients(randomised(tiny_network(gradient_checkpointing=True, **changes)))  # type: ignore[arg-type]
+    plain, twice = (
+        _gradients(
+            randomised(
+                tiny_network(
+                    architecture,
+                    first_layer=first,
+                    layer_count=3 - first,
+                    gradient_checkpointing=on,
+                )
+            )
+        )
+        for on in (False, True)
+    )
     assert plain.keys() == twice.keys()
     assert len(plain) == 2 * 7 * (3 - first)
     assert all(torch.allclose(plain[name], twice[name], rtol=1e-12, atol=1e-15) for name in plain)
 
 
 @pytest.mark.parametrize("form", ["kfac", "diagonal"])
-def test_the_fisher_counts_each_position_once(form: str) -> None:
+def test_the_fisher_counts_each_position_once(form: Form) -> None:
     plain, twice = (
         estimate(
             randomised(tiny_network(gradient_checkpointing=on)),
@@ -97,7 +127,7 @@ def test_the_fisher_counts_each_position_once(form: str) -> None:
             form=form,
             seed=1,
             batch_tokens=40,
-        )  # type: ignore[arg-type]
+        )
         for on in (False, True)
     )
     for name, both in plain.modules.items():
@@ -119,7 +149,10 @@ def test_nothing_is_computed_twice_where_nothing_is_learned() -> None:
 def test_a_peak_is_the_programs_own() -> None:
     """A large process starts a small one: what the large one held is not the small one's."""
     small = "from qi_learn.outside.process import peak_resident; print(peak_resident())"
-    large = f"import subprocess, sys; held = bytes(300 << 20); subprocess.run([sys.executable, '-c', {small!r}], check=True)"
+    large = (
+        "import subprocess, sys; held = bytes(300 << 20); "
+        f"subprocess.run([sys.executable, '-c', {small!r}], check=True)"
+    )
     done = subprocess.run([sys.executable, "-c", large], capture_output=True, text=True, check=True)
     assert 1 << 20 < int(done.stdout) < 200 << 20
 
@@ -185,7 +218,7 @@ def test_four_bits_are_frozen_trained_on_and_listened_to() -> None:
     packed = small.module(small.names[0])
     assert packed.base_layer.weight.dtype == torch.uint8  # type: ignore[union-attr]
     assert losses[1] == pytest.approx(losses[0], rel=0.01)
-    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+    assert torch.cosine_similarity(gradients[0], gradients[1], dim=0) > 0.99
     assert all(value.dtype == torch.float32 for pair in small.factors().values() for value in pair)
     assert estimate(small, tiny_samples(4), form="diagonal", seed=0, batch_tokens=64).tokens > 0
 
@@ -197,14 +230,14 @@ def test_in_four_bits_a_move_from_the_base_is_measured_where_the_base_is_what_is
     plan = tiny_plan(dtype="bfloat16", four_bit=True, lambda_general=0.0, lambda_past=0.0)
     data = Data(tiny_samples(8), yardsticks=tiny_samples(4, seed=9))
     network = Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan)
-    first = stage(network, plan, data, run=tmp_path, served={}, general=None, past=None)
+    first = stage(network, plan, data, TrainingRun(tmp_path), Prior())
     assert first.divergence_general is not None
     assert 0 < first.divergence_general.measured < 1.0
     rounded = calibrate.yardstick(
         Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan), data.yardsticks
     )
     assert rounded is not None
-    whole = calibrate.drift(network, rounded, None)
+    whole = calibrate.measure_divergence(network, rounded, None)
     assert whole is not None
     assert whole.measured != first.divergence_general.measured, (
         "else the rounding to four bits would count as a move"
@@ -214,10 +247,8 @@ def test_in_four_bits_a_move_from_the_base_is_measured_where_the_base_is_what_is
         Network(tiny_causal(width=BLOCK, dtype=torch.float32), plan),
         plan,
         data,
-        run=tmp_path / "second",
-        served=network.delta(),
-        general=None,
-        past=None,
+        TrainingRun(tmp_path / "second"),
+        Prior(network.delta()),
     )
     assert again.divergence_general is None
 
@@ -225,10 +256,10 @@ def test_in_four_bits_a_move_from_the_base_is_measured_where_the_base_is_what_is
 def test_without_bitsandbytes_it_says_what_to_install() -> None:
     """In a process of its own, in which the package is not there."""
     script = (
-        "import sys\nsys.modules['bitsandbytes'] = None\nimport torch\nfrom qi_learn.errors import "
-        "ToolMissing\nfrom qi_learn.train.network import Network\n"
-        "from tests.train_models import tiny_causal, tiny_plan\ntry:\n    Network(tiny_causal(), "
-        "tiny_plan(four_bit=True)).lower_precision()\n"
+        "import sys\nsys.modules['bitsandbytes'] = None\nimport torch\n"
+        "from qi_learn.errors import ToolMissing\nfrom qi_learn.train.network import Network\n"
+        "from tests.support.tiny_training import tiny_causal, tiny_plan\n"
+        "try:\n    Network(tiny_causal(), tiny_plan(four_bit=True)).lower_precision()\n"
         "except ToolMissing as error:\n    print(error.hint)"
     )
     done = subprocess.run(
@@ -238,89 +269,14 @@ def test_without_bitsandbytes_it_says_what_to_install() -> None:
     assert "[qlora]" in done.stdout
 
 
-# --- the ladder -----------------------------------------------------------------------------------
+# --- a worker without memory ----------------------------------------------------------------------
 
 
-def _snapshot(*lengths: int) -> Snapshot:
-    examples = (
-        Example(
-            f"t{n}",
-            f"t{n}",
-            "",
-            "",
-            (1,) * 8,
-            tuple(at % 30 for at in range(length - 8)),
-            (True,) * (length - 8),
-        )
-        for n, length in enumerate(lengths)
-    )
-    return Snapshot("s", 0.0, "d" * 64, tuple(examples))
-
-
-def _run(place: Path, plan: Plan, snapshot: Snapshot) -> Path:
-    place.mkdir(exist_ok=True)
-    (place / "plan.json").write_text(codec.dumps(plan))
-    save_snapshot(place / "snapshot", snapshot)
-    return place
-
-
-def test_every_rung_is_taken_once_and_kept(tmp_path: Path) -> None:
-    plan = tiny_plan(batch_size=4, accumulation=2, max_length=1000, may_be_four_bit=True)
-    run = _run(tmp_path / "run", plan, _snapshot(40, 900))
-    rungs = [degrade(run, "out of memory", now=float(n)) for n in range(7)]
-    assert [rung.changes for rung in rungs] == [
-        {"batch_size": 2, "accumulation": 4},
-        {"batch_size": 1, "accumulation": 8},
-        {"gradient_checkpointing": True},
-        {"max_length": 500},
-        {"max_length": 256},
-        {"four_bit": True, "backend": "plain"},
-        {},
-    ]
-    end = read_plan(run)
-    assert (
-        end.batch_size,
-        end.accumulation,
-        end.gradient_checkpointing,
-        end.max_length,
-        end.four_bit,
-    ) == (1, 8, True, 256, True)
-    assert codec.loads(Plan, (run / "plan.json").read_text()) == plan  # as it was made
-    assert read_rungs(run).deferred == 1
-    assert [rung.at for rung in read_rungs(run).rungs] == [0, 1, 2, 3, 4, 5, 6]
-
-
-def test_sequences_are_not_cut_where_too_few_examples_would_be_left(tmp_path: Path) -> None:
-    """A prompt is never cut, so an example whose prompt does not fit is lost."""
-    long = Example("x", "x", "", "", (1,) * 600, tuple(range(30)), (True,) * 30)
-    plan = tiny_plan(batch_size=1, accumulation=8, max_length=1000, gradient_checkpointing=True)
-    few = _run(
-        tmp_path / "few",
-        plan,
-        replace(_snapshot(40), examples=(*_snapshot(40).examples, long, replace(long, id="y"))),
-    )
-    assert next_rung(plan, few) is None
-    half = _run(
-        tmp_path / "half", plan, replace(_snapshot(40), examples=(*_snapshot(40).examples, long))
-    )
-    assert next_rung(plan, half) == (
-        "sequences of at most 500 tokens instead of 1000",
-        {"max_length": 500},
-    )
-
-
-def test_a_damaged_list_of_rungs_is_said(tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", tiny_plan(), _snapshot(40))
-    (run / "adapted.json").write_text("{")
-    with pytest.raises(StoreError, match=r"adapted\.json cannot be read"):
-        read_plan(run)
-
-
-def _limited(place: Path, kilobytes: int) -> str:
-    """An interpreter that may not have more memory of its own than so much: the system's own limit."""
-    place.write_text(f'#!/bin/sh\nulimit -d {kilobytes}\nexec {sys.executable} "$@"\n')
-    place.chmod(0o755)
-    return str(place)
+def _limited(program: Path, kilobytes: int) -> str:
+    """An interpreter that may not have more memory of its own than that, by the system's limit."""
+    program.write_text(f'#!/bin/sh\nulimit -d {kilobytes}\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    return str(program)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not enforce RLIMIT_DATA")
@@ -328,7 +284,7 @@ def test_too_little_memory_halves_the_batch_and_the_run_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eight sequences of 512 tokens with sixteen heads need 1.50 GB of data (measured), four need
-    1.22 GB, and that is what they get.
+    1.22 GB, and the limit is between.
     """
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     base = write_tiny_model(tmp_path / "base.gguf", layers=2, width=64, heads=16, kv_heads=2)
@@ -343,7 +299,7 @@ def test_too_little_memory_halves_the_batch_and_the_run_ends(
         max_steps=2,
         lambda_general=0.0,
     )
-    run = RunDirectory(_run(tmp_path / "run", plan, _snapshot(*[512] * 8)))
+    run = RunDirectory(write_run(tmp_path / "run", plan, snapshot_of(*[512] * 8)))
     run_worker(run, _limited(tmp_path / "python", 1_350_000), lock=run.hold() or 0)
     assert codec.loads(TrainResult, run.result.read_text()).steps == 2
     (rung,) = read_rungs(run.path).rungs
@@ -357,7 +313,7 @@ def test_too_little_memory_halves_the_batch_and_the_run_ends(
 def test_a_worker_that_is_killed_steps_down_and_waits_in_the_end(tmp_path: Path) -> None:
     """The system's own way to make room is a SIGKILL: the interpreter here does that to itself."""
     run = RunDirectory(
-        _run(tmp_path / "run", tiny_plan(batch_size=1, accumulation=8), _snapshot(40))
+        write_run(tmp_path / "run", tiny_plan(batch_size=1, accumulation=8), snapshot_of(40))
     )
     dying = tmp_path / "python"
     dying.write_text("#!/bin/sh\nkill -9 $$\n")
@@ -367,10 +323,8 @@ def test_a_worker_that_is_killed_steps_down_and_waits_in_the_end(tmp_path: Path)
         Stopped, match="too little memory to train now: the worker was killed by signal 9"
     ):
         run_worker(run, str(dying), lock=lock)
-    assert [bool(rung.changes) for rung in read_rungs(run.path).rungs] == [
-        True,
-        False,
-    ]  # checkpointing; then nothing
+    # checkpointing; then nothing
+    assert [bool(rung.changes) for rung in read_rungs(run.path).rungs] == [True, False]
     for _ in range(10):
         with pytest.raises(Stopped):
             run_worker(run, str(dying), lock=lock)

@@ -1,6 +1,4 @@
-"""The cut model is the model: frozen prefix, padding, head, merge and LoRA change nothing that they
-should not.
-"""
+"""The cut model is the model: frozen prefix, padding, head, merge and LoRA change nothing else."""
 
 from __future__ import annotations
 
@@ -11,10 +9,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from qi_learn.errors import ModelError, TrainingError, UnsupportedArchitecture
+from qi_learn.errors import ModelError, NotFound, TrainingError, UnsupportedArchitecture
 from qi_learn.train.adapter import WeightChange, load_adapter, save_adapter
+from qi_learn.train.head import head_pass
 from qi_learn.train.load import load_trainable
-from qi_learn.train.network import Network, States, head_pass
+from qi_learn.train.network import Network, States
 from tests.support.tiny_training import (
     MODULES,
     VOCABULARY,
@@ -39,14 +38,14 @@ def test_the_cut_model_is_the_whole_model(architecture: str, first: int) -> None
     )
     samples = tiny_samples(5)
     batch = network.batch(samples)
-    found = network.nll(batch)
+    losses = network.nll(batch)
     expected = []
     for sample in samples:  # alone, uncut, unpadded, with transformers' own logits
         logits = whole(input_ids=torch.tensor([sample.ids])).logits[0, sample.start - 1 : -1]
         expected.append(
             F.cross_entropy(logits, torch.tensor(sample.ids[sample.start :]), reduction="none")
         )
-    assert torch.allclose(found, torch.cat(expected), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(losses, torch.cat(expected), rtol=1e-12, atol=1e-12)
     assert network.names[0] == f"model.layers.{first}.self_attn.q_proj"
     assert len(network.names) == (3 - first) * len(MODULES)
 
@@ -95,10 +94,8 @@ def test_an_adapter_of_another_shape_is_refused() -> None:
 
 def test_the_head_matches_cross_entropy_and_its_gradient() -> None:
     torch.manual_seed(0)
-    rows, head = (
-        torch.randn(9, 16, dtype=torch.float64, requires_grad=True),
-        torch.randn(VOCABULARY, 16, dtype=torch.float64),
-    )
+    rows = torch.randn(9, 16, dtype=torch.float64, requires_grad=True)
+    head = torch.randn(VOCABULARY, 16, dtype=torch.float64)
     labels = torch.randint(VOCABULARY, (9,))
     _, losses, gradients = head_pass(rows.detach(), head, labels)
     expected = F.cross_entropy(rows @ head.T, labels, reduction="none")
@@ -110,14 +107,11 @@ def test_the_head_matches_cross_entropy_and_its_gradient() -> None:
 
 @pytest.mark.parametrize("vocabulary", [37, 48, 1024])
 def test_labels_are_drawn_by_inversion(vocabulary: int) -> None:
-    """The same label as a plain running sum over the whole vocabulary would give, and so the
-    model's distribution.
+    """The same label as a plain running sum over the whole vocabulary gives, and so the model's
+    distribution.
     """
     torch.manual_seed(1)
-    rows, head = (
-        torch.randn(2000, 8, dtype=torch.float64),
-        torch.randn(vocabulary, 8, dtype=torch.float64),
-    )
+    rows, head = (torch.randn(n, 8, dtype=torch.float64) for n in (2000, vocabulary))
     uniform = torch.rand(2000, dtype=torch.float64)
     labels, losses, _ = head_pass(rows, head, uniform=uniform, gradient=False)
     probabilities = torch.softmax(rows @ head.T, -1)
@@ -142,10 +136,10 @@ def test_lower_precision_touches_only_frozen_linear_weights() -> None:
 def test_adapter_files_keep_everything(tmp_path: Path) -> None:
     delta = randomised(tiny_network(dtype="float32")).delta()
     save_adapter(tmp_path / "adapter.safetensors", delta, "base")
-    found = load_adapter(tmp_path / "adapter.safetensors", "base")
-    assert found.keys() == delta.keys()
+    loaded = load_adapter(tmp_path / "adapter.safetensors", "base")
+    assert loaded.keys() == delta.keys()
     assert all(
-        torch.equal(found[n].A, delta[n].A) and torch.equal(found[n].B, delta[n].B) for n in delta
+        torch.equal(loaded[n].A, delta[n].A) and torch.equal(loaded[n].B, delta[n].B) for n in delta
     )
     with pytest.raises(ModelError, match="another base"):
         load_adapter(tmp_path / "adapter.safetensors", "other")
@@ -154,7 +148,7 @@ def test_adapter_files_keep_everything(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelError, match="cannot be read"):
         load_adapter(tmp_path / "torn.safetensors", "base")
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(NotFound, match="no adapter"):
         load_adapter(tmp_path / "absent.safetensors", "base")
 
 

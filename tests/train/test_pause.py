@@ -1,6 +1,4 @@
-"""A training gives way to requests between two steps: only time passes, and it always comes to an
-end.
-"""
+"""A training gives way to requests between two steps: only time passes, and it always ends."""
 
 from __future__ import annotations
 
@@ -16,15 +14,15 @@ from qi_learn.records import Placement, TrainResult
 from qi_learn.rundir.progress import Progress, read_progress, write_progress
 from qi_learn.train.pause import Stopping
 from tests.support.tiny_models import write_tiny_model
-from tests.train.test_worker import _plan, _results, _run, _start, _wait, _work
+from tests.support.training_runs import plan_on, results, start_worker, wait, work, write_run
 
-PLACE = Placement(device="cpu", name="a CPU", free=1 << 30, bf16=False, reason="a test")
+PLACEMENT = Placement(device="cpu", name="a CPU", free=1 << 30, bf16=False, reason="a test")
 STEPS = 12
 
 
-def placed(activity: Path, *, quiet: float = 0.6, longest: float = 60.0) -> Placement:
+def sharing(activity: Path, *, quiet: float = 0.6, longest: float = 60.0) -> Placement:
     return codec.changed(
-        PLACE, gpus=(), unload=(), activity=str(activity), quiet=quiet, longest_pause=longest
+        PLACEMENT, gpus=(), unload=(), activity=str(activity), quiet=quiet, longest_pause=longest
     )
 
 
@@ -35,19 +33,19 @@ def touch(mark: Path) -> None:
 
 def test_a_worker_that_paused_ends_with_the_same_numbers(tmp_path: Path) -> None:
     base = write_tiny_model(tmp_path / "sha256-abc", layers=3, tensor_type="Q4_0")
-    plan = _plan(base, max_steps=STEPS, eval_every=STEPS)
-    whole, paused = _run(tmp_path / "whole", plan), _run(tmp_path / "paused", plan)
-    assert _work(whole)[0] == 0
+    plan = plan_on(base, max_steps=STEPS, eval_every=STEPS)
+    whole, paused = write_run(tmp_path / "whole", plan), write_run(tmp_path / "paused", plan)
+    assert work(whole)[0] == 0
 
     mark = tmp_path / "activity"
-    (paused / "placement.json").write_text(codec.dumps(placed(mark)))
+    (paused / "placement.json").write_text(codec.dumps(sharing(mark)))
     touch(mark)
-    worker = _start(paused)
+    worker = start_worker(paused)
     seen: list[Progress] = []
     began = time.monotonic()
 
     def asked_for_two_seconds() -> bool:
-        """Requests all the time, at first; what the progress says meanwhile."""
+        """Make requests all the time at first, and note what the progress says meanwhile."""
         progress = read_progress(paused)
         if progress is not None and progress.paused:
             seen.append(progress)
@@ -55,7 +53,7 @@ def test_a_worker_that_paused_ends_with_the_same_numbers(tmp_path: Path) -> None
             touch(mark)
         return (paused / "result.json").exists()
 
-    _wait(worker, asked_for_two_seconds)
+    wait(worker, asked_for_two_seconds)
     _, err = worker.communicate(timeout=60)
     assert worker.returncode == 0, err
     assert {p.paused for p in seen} == {"answering"}
@@ -63,7 +61,7 @@ def test_a_worker_that_paused_ends_with_the_same_numbers(tmp_path: Path) -> None
     last = read_progress(paused)
     assert last is not None
     assert last.paused == ""
-    assert _results(paused) == _results(whole)
+    assert results(paused) == results(whole)
     one, two = (
         codec.loads(TrainResult, (run / "result.json").read_text()) for run in (whole, paused)
     )
@@ -71,13 +69,13 @@ def test_a_worker_that_paused_ends_with_the_same_numbers(tmp_path: Path) -> None
 
 
 def test_a_pause_is_no_training_time_and_ends(tmp_path: Path) -> None:
-    """Somebody asks without end: after the longest pause it goes on all the same."""
+    """Requests without end: after the longest pause it goes on all the same."""
     mark = tmp_path / "activity"
     write_progress(tmp_path, Progress("training", 3, 12, 0.0, loss=1.5))
     touch(mark)
     later = os.stat(mark).st_mtime + 0.1
     stopping = Stopping(
-        tmp_path, placed(mark, quiet=1000.0, longest=0.5), lambda: False, clock=lambda: later
+        tmp_path, sharing(mark, quiet=1000.0, longest=0.5), lambda: False, clock=lambda: later
     )
     began = time.monotonic()
     assert not stopping()
@@ -89,9 +87,10 @@ def test_a_pause_is_no_training_time_and_ends(tmp_path: Path) -> None:
     assert progress is not None
     assert (progress.step, progress.loss, progress.paused) == (3, 1.5, "")
     began = time.monotonic()
-    assert not Stopping(
-        tmp_path, placed(mark, quiet=1000.0, longest=0.5), lambda: False, clock=lambda: later
-    )()  # a later process of the same run
+    later_process = Stopping(
+        tmp_path, sharing(mark, quiet=1000.0, longest=0.5), lambda: False, clock=lambda: later
+    )
+    assert not later_process()
     assert time.monotonic() - began < 0.1
 
 
@@ -99,15 +98,15 @@ def test_a_stop_ends_a_pause(tmp_path: Path) -> None:
     mark = tmp_path / "activity"
     touch(mark)
     until = time.monotonic() + 0.4
-    stopping = Stopping(tmp_path, placed(mark, quiet=1000.0), lambda: time.monotonic() > until)
+    stopping = Stopping(tmp_path, sharing(mark, quiet=1000.0), lambda: time.monotonic() > until)
     assert stopping()
     assert time.monotonic() < until + 1
 
 
 @pytest.mark.parametrize(
     "placement",
-    [None, PLACE, placed(Path("/nowhere/activity"))],
-    ids=["none", "disturbs nobody", "no mark"],
+    [None, PLACEMENT, sharing(Path("/nowhere/activity"))],
+    ids=["none", "disturbs nothing", "no mark"],
 )
 def test_without_traffic_nothing_is_waited_for(tmp_path: Path, placement: Placement | None) -> None:
     began = time.monotonic()
@@ -118,7 +117,7 @@ def test_without_traffic_nothing_is_waited_for(tmp_path: Path, placement: Placem
 
 
 def test_a_run_from_before_there_were_placements_goes_on(tmp_path: Path) -> None:
-    """Old progress files load, with nothing said of pauses."""
+    """Old progress files load, without pauses."""
     (tmp_path / "progress.json").write_text(
         json.dumps({"phase": "training", "step": 1, "of": 2, "at": 1.0})
     )

@@ -1,4 +1,4 @@
-"""Never a silent zero: each way in which a penalty can protect nothing is said."""
+"""Never a silent zero: each way in which a penalty can protect nothing is reported."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from qi_learn.errors import ModelError
 from qi_learn.records import Plan
 from qi_learn.train.checkpoint import LoopState
 from qi_learn.train.factor import Factor
-from qi_learn.train.fisher import Fisher, ModuleFisher, estimate
+from qi_learn.train.fisher import Fisher, ModuleFisher
+from qi_learn.train.fisher_estimate import estimate
 from qi_learn.train.network import Network
-from qi_learn.train.protection import Protection, protect
+from qi_learn.train.protection import Prior, Protection, protect
 from tests.support.tiny_training import (  # noqa: F401 - a fixture
     one_thread,
     randomised,
@@ -72,20 +73,25 @@ def _times(fisher: Fisher, factor: float) -> Fisher:
     )
 
 
+def _float32(factor: Factor) -> Factor:
+    assert factor.matrix is not None
+    return Factor(factor.matrix.float())
+
+
 def _protect(
     plan: Plan, network: Network, general: Fisher | None, past: Fisher | None
 ) -> Protection:
-    return protect(plan, network, general, past, {})
+    return protect(plan, network, Prior(general=general, past=past))
 
 
 def test_both_at_work_say_nothing(
     network: Network, fisher: Fisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = _protect(_second(), network, fisher, fisher)
-    assert found.general is not None
-    assert found.past is not None
-    assert float(found.past(network.factors()).detach()) > 0
-    assert found.idle(STATE) == ()
+    protection = _protect(_second(), network, fisher, fisher)
+    assert protection.general is not None
+    assert protection.past is not None
+    assert float(protection.past(network.factors()).detach()) > 0
+    assert protection.idle(STATE) == ()
     assert not caplog.records
 
 
@@ -108,11 +114,11 @@ def test_a_second_cycle_whose_past_protects_nothing_says_so(
         "none of the 14 modules that change now changed before": (_second(), elsewhere),
         "its Fisher is 0 in every direction": (_second(), _times(fisher, 0.0)),
     }
-    for said, (plan, past) in ways.items():
+    for reason, (plan, past) in ways.items():
         caplog.clear()
         (gap,) = _protect(plan, network, fisher, past).idle(replace(STATE, past=0.0))
-        assert gap == f"past work is not protected: {said}" or (
-            said == "has no Fisher" and gap.endswith(said)
+        assert gap == f"past work is not protected: {reason}" or (
+            reason == "has no Fisher" and gap.endswith(reason)
         )
         assert caplog.messages == [gap]
 
@@ -125,34 +131,27 @@ def test_numbers_too_small_for_their_precision_are_said_after_the_fact(
     tiny = _times(fisher, 1e-30)
     small = replace(
         tiny,
-        modules={
-            n: ModuleFisher(*(Factor(f.matrix.float()) for f in (b.S, b.C) if f.matrix is not None))
-            for n, b in tiny.modules.items()
-        },
+        modules={n: ModuleFisher(_float32(b.S), _float32(b.C)) for n, b in tiny.modules.items()},
     )
-    found = _protect(_second(), network, fisher, small)
-    assert found.gaps == ()
-    assert found.past is not None
-    assert float(found.past(network.factors()).detach()) == 0
-    (gap,) = found.idle(replace(STATE, past=0.0))
+    protection = _protect(_second(), network, fisher, small)
+    assert protection.gaps == ()
+    assert protection.past is not None
+    assert float(protection.past(network.factors()).detach()) == 0
+    (gap,) = protection.idle(replace(STATE, past=0.0))
     assert "exactly 0 after 8 steps" in gap
     assert gap in caplog.messages
-    assert (
-        found.idle(replace(STATE, step=1, past=0.0)) == ()
-    )  # before the first step nothing has moved
+    # before the first step nothing has moved
+    assert protection.idle(replace(STATE, step=1, past=0.0)) == ()
 
 
 def test_general_ability_too(network: Network, fisher: Fisher) -> None:
     assert _protect(tiny_plan(lambda_general=0.0), network, None, None).gaps == (
         "general ability is not protected: train.lambda_general is 0",
     )
-    assert (
-        "0 in every direction" in _protect(tiny_plan(), network, _times(fisher, 0.0), None).gaps[0]
-    )
-    assert (
-        "exactly 0"
-        in _protect(tiny_plan(), network, fisher, None).idle(replace(STATE, general=0.0))[0]
-    )
+    blind = _protect(tiny_plan(), network, _times(fisher, 0.0), None)
+    assert "0 in every direction" in blind.gaps[0]
+    vanished = _protect(tiny_plan(), network, fisher, None).idle(replace(STATE, general=0.0))
+    assert "exactly 0" in vanished[0]
 
 
 def test_modules_of_which_a_fisher_says_nothing_are_counted(
@@ -173,11 +172,11 @@ def test_modules_of_which_a_fisher_says_nothing_are_counted(
 
 
 def test_modules_that_are_new_are_counted(network: Network, fisher: Fisher) -> None:
-    found = _protect(_second(), network, fisher, _only(fisher, lambda name: ".mlp." in name))
-    assert found.gaps == (
+    protection = _protect(_second(), network, fisher, _only(fisher, lambda name: ".mlp." in name))
+    assert protection.gaps == (
         "past work says nothing of 8 of the 14 modules that change: they did not change before",
     )
-    assert found.past is not None
+    assert protection.past is not None
     with pytest.raises(ModelError, match="knows nothing of"):
         _protect(_second(), network, _only(fisher, lambda name: ".mlp." in name), None)
 

@@ -1,4 +1,4 @@
-"""A training split over two processes takes the steps of one, stops and dies as one, and goes on
+"""A training split over two processes takes the steps of one, stops and dies as one, and resumes
 from one checkpoint.
 """
 
@@ -8,9 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,18 +18,16 @@ import torch
 from qi_learn import codec
 from qi_learn.plan.fallback import EXIT_NO_MEMORY
 from qi_learn.records import Plan, Snapshot, TrainResult
-from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.train.adapter import load_adapter
 from qi_learn.train.fisher import load_fisher
 from qi_learn.train.loop import Trained
 from qi_learn.train.preference import Choice
 from qi_learn.train.ranks import ALONE, Ranks
-from qi_learn.train.supervise import LOOPBACK, is_apart
-from tests.support.tiny_models import write_tiny_model
+from qi_learn.train.supervise import LOOPBACK, runs_in_parts
 from tests.support.tiny_training import one_thread, tiny_examples, tiny_plan  # noqa: F401 - a fixture
+from tests.support.training_runs import DIGEST, start_worker, wait, work, write_run
 from tests.train.test_loop import DATA, _train
 
-DIGEST = "d" * 64
 SNAPSHOT = Snapshot(
     "s",
     0.0,
@@ -54,35 +51,15 @@ def _plan(base: Path, **changes: object) -> Plan:
     return tiny_plan(**made)
 
 
-def _run(place: Path, plan: Plan) -> Path:
-    place.mkdir()
-    (place / "plan.json").write_text(
-        codec.dumps(codec.changed(plan, general_fisher=str(place / "general.safetensors")))
-    )
-    save_snapshot(place / "snapshot", SNAPSHOT)
-    return place
-
-
-def _start(run: Path) -> subprocess.Popen[str]:
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "qi_learn.train", str(run)],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _work(run: Path) -> tuple[int, str]:
-    worker = _start(run)
-    _, err = worker.communicate(timeout=200)
-    return worker.returncode, err
+def _run(directory: Path, plan: Plan) -> Path:
+    """A run directory with a general Fisher of its own."""
+    general = str(directory / "general.safetensors")
+    return write_run(directory, codec.changed(plan, general_fisher=general), SNAPSHOT)
 
 
 def _children(pid: int, words: str) -> list[int]:
-    """Processes started by `pid` whose command line holds `words`."""
-    found = []
+    """Processes started by `pid` with `words` in their command line."""
+    children = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
@@ -90,26 +67,15 @@ def _children(pid: int, words: str) -> list[int]:
         except OSError:
             continue
         if int(fields[1]) == pid and words in command:
-            found.append(int(entry.name))
-    return sorted(found)
-
-
-def _wait(worker: subprocess.Popen[str] | None, until: Callable[[], object]) -> None:
-    limit = time.monotonic() + 200
-    while not until() and (worker is None or worker.poll() is None):
-        if time.monotonic() > limit:
-            if worker:
-                worker.kill()
-                worker.communicate()
-            pytest.fail("it took too long")
-        time.sleep(0.02)
+            children.append(int(entry.name))
+    return sorted(children)
 
 
 PREFERRING = replace(DATA, comparisons=(Choice(DATA.replay[0], DATA.replay[1]),))
 
 
 def numbers(trained: Trained) -> list[float]:
-    """What every rank must agree on."""
+    """The numbers on which every rank must agree."""
     state = trained.state
     assert state.best is not None
     return [state.loss, state.best, state.general, state.tokens, state.preference]
@@ -119,17 +85,18 @@ RANK = """
 import sys
 from pathlib import Path
 import torch
-from qi_learn.train.ranks import join
+from qi_learn.train.ranks import join_group
 from tests.train.test_loop import _train
 from tests.train.test_ranks import PREFERRING, numbers
 from tests.support.tiny_training import tiny_plan
 
 torch.set_num_threads(1)
-ranks = join(Path(sys.argv[1]), "cpu")
+ranks = join_group(Path(sys.argv[1]), "cpu")
 run = Path(sys.argv[2]) / str(ranks.rank)
 run.mkdir()
-trained, weights, _ = _train(tiny_plan(max_steps=4, preference_weight=0.1), run, data=PREFERRING, ranks=ranks)
-torch.save({"weights": weights, "state": numbers(trained)}, run / "found.pt")
+plan = tiny_plan(max_steps=4, preference_weight=0.1)
+trained, weights, _ = _train(plan, run, data=PREFERRING, ranks=ranks)
+torch.save({"weights": weights, "state": numbers(trained)}, run / "end.pt")
 """
 
 
@@ -154,7 +121,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
                 text=True,
             )
         )
-    trained, wanted, _ = _train(
+    trained, expected, _ = _train(
         tiny_plan(max_steps=4, preference_weight=0.1), tmp_path / "alone", data=PREFERRING
     )
     for process in ranks:
@@ -163,44 +130,36 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     state = numbers(trained)
     assert state[-1] > 0
     for rank in ("0", "1"):
-        found = torch.load(tmp_path / rank / "found.pt", weights_only=True)
-        assert found["state"] == pytest.approx(state, rel=1e-6)
+        end = torch.load(tmp_path / rank / "end.pt", weights_only=True)
+        assert end["state"] == pytest.approx(state, rel=1e-6)
         assert all(
-            torch.allclose(found["weights"][name], wanted[name], rtol=1e-4, atol=1e-7)
-            for name in wanted
+            torch.allclose(end["weights"][name], expected[name], rtol=1e-4, atol=1e-7)
+            for name in expected
         )
     assert sorted(path.name for path in (tmp_path / "0").iterdir()) == [
         "checkpoints",
-        "found.pt",
+        "end.pt",
         "progress.json",
     ]
-    assert [path.name for path in (tmp_path / "1").iterdir()] == ["found.pt"]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(
-        tmp_path_factory.mktemp("base") / "sha256-abc", layers=3, tensor_type="Q4_0"
-    )
+    assert [path.name for path in (tmp_path / "1").iterdir()] == ["end.pt"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_one_killed_ends_both_and_the_run_goes_on(base: Path, tmp_path: Path) -> None:
     run = _run(tmp_path / "run", _plan(base, devices=("cpu", "cpu"), max_steps=60, patience=1000))
-    worker = _start(run)
-    _wait(worker, lambda: any((run / "checkpoints").glob("*/state.json")))
+    worker = start_worker(run)
+    wait(worker, lambda: any((run / "checkpoints").glob("*/state.json")))
     ranks = _children(worker.pid, "--part fit")
     assert len(ranks) == 2
     os.kill(ranks[1], signal.SIGKILL)
     _, err = worker.communicate(timeout=120)
-    assert worker.returncode == EXIT_NO_MEMORY, (
-        err
-    )  # as a process dies that the system had no memory for
+    # a process that the system has no memory for dies like this
+    assert worker.returncode == EXIT_NO_MEMORY, err
     assert "killed by signal 9" in (run / "error.json").read_text()
     assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
     assert not (run / "trained.json").exists()
 
-    code, err = _work(run)
+    code, _, err = work(run)
     assert code == 0, err
     assert "going on from step" in err
     result = codec.loads(TrainResult, (run / "result.json").read_text())
@@ -212,25 +171,22 @@ def test_one_killed_ends_both_and_the_run_goes_on(base: Path, tmp_path: Path) ->
 @pytest.mark.slow
 def test_two_processes_learn_what_the_worker_alone_learns(base: Path, tmp_path: Path) -> None:
     """From plan to result, both Fishers included."""
-    one, two = (
-        _run(tmp_path / "one", _plan(base)),
-        _run(tmp_path / "two", _plan(base, devices=("cpu", "cpu"))),
-    )
+    one = _run(tmp_path / "one", _plan(base))
+    two = _run(tmp_path / "two", _plan(base, devices=("cpu", "cpu")))
     for run in (one, two):
-        code, err = _work(run)
+        code, _, err = work(run)
         assert code == 0, err
     results = [codec.loads(TrainResult, (run / "result.json").read_text()) for run in (one, two)]
     for name in ("train_loss", "dev_loss", "dev_loss_before", "penalty_general"):
         assert getattr(results[1], name) == pytest.approx(getattr(results[0], name), rel=1e-4), name
-    wanted, found = (
+    alone, shared = (
         load_adapter(run / "adapter" / "delta.safetensors", DIGEST) for run in (one, two)
     )
-    assert wanted.keys() == found.keys()
-    for name, change in wanted.items():
+    assert alone.keys() == shared.keys()
+    for name, change in alone.items():
         whole = change.B @ change.A
-        assert torch.linalg.norm(found[name].B @ found[name].A - whole) < 1e-3 * torch.linalg.norm(
-            whole
-        ), name
+        difference = shared[name].B @ shared[name].A - whole
+        assert torch.linalg.norm(difference) < 1e-3 * torch.linalg.norm(whole), name
     past = [load_fisher(run / "adapter" / "past_fisher.safetensors", DIGEST) for run in (one, two)]
     assert past[0].tokens == past[1].tokens
 
@@ -245,18 +201,13 @@ def test_asked_to_stop_both_stop_and_none_outlives_who_started_it(
     )
     for end in (signal.SIGTERM, signal.SIGKILL):
         before = (run / "progress.json").read_text() if (run / "progress.json").exists() else ""
-        worker = _start(run)
-        _wait(
-            worker,
-            lambda before=before: (
-                "training" in (now := _text(run / "progress.json")) and now != before
-            ),
-        )  # type: ignore[misc]
+        worker = start_worker(run)
+        wait(worker, partial(_is_training, run, before))
         ranks = _children(worker.pid, "--part fit")
         worker.send_signal(end)
         _, err = worker.communicate(timeout=120)
         assert worker.returncode == (75 if end == signal.SIGTERM else -signal.SIGKILL), err
-        _wait(None, lambda ranks=ranks: not any(_alive(pid) for pid in ranks))  # type: ignore[misc]
+        wait(None, partial(_none_alive, ranks))
     assert any((run / "checkpoints").glob("*/state.json"))
 
 
@@ -264,8 +215,18 @@ def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
+def _is_training(run: Path, before: str) -> bool:
+    """Whether the progress says so, and is another than it was before."""
+    now = _text(run / "progress.json")
+    return "training" in now and now != before
+
+
+def _none_alive(pids: list[int]) -> bool:
+    return not any(_alive(pid) for pid in pids)
+
+
 def _alive(pid: int) -> bool:
-    """Not ended, and not ended without anybody having asked how."""
+    """Whether a process has neither ended nor become a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -281,7 +242,7 @@ def test_alone_nothing_is_dealt_out_or_added_up() -> None:
 
 
 def test_only_what_needs_it_is_done_apart() -> None:
-    assert not is_apart(tiny_plan())
-    assert not is_apart(tiny_plan(devices=("cuda:0",)))
-    assert is_apart(tiny_plan(devices=("cuda:0", "cuda:1")))
-    assert is_apart(tiny_plan(backend="unsloth"))
+    assert not runs_in_parts(tiny_plan())
+    assert not runs_in_parts(tiny_plan(devices=("cuda:0",)))
+    assert runs_in_parts(tiny_plan(devices=("cuda:0", "cuda:1")))
+    assert runs_in_parts(tiny_plan(backend="unsloth"))

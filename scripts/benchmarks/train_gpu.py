@@ -1,12 +1,13 @@
-"""How fast a LoRA is trained on a GPU, and in how much memory: three ways on one random-weight
-model of the shape of Qwen2.5-7B, without a download.
+"""How fast a GPU trains a LoRA, and in how much memory: plain PEFT, Unsloth, and ours with EWC.
+
+All on one random-weight model of the shape of Qwen2.5-7B, without a download:
 
     plain    transformers and PEFT as their documentation has it: the whole model, its own loss,
-    AdamW
-    unsloth  the same loop on Unsloth's model, where Unsloth is installed (`--unsloth-python`: in
-    another environment)
+             AdamW
+    unsloth  the same loop on Unsloth's model, if Unsloth is installed (`--unsloth-python`: in
+             another environment)
     ours     qi-learn's own loop with both EWC penalties; `ours_unsloth`: the same on Unsloth's
-    model
+             model
 
 Each way runs in a process of its own, on the same sequences, rank and number of sequences at a
 time; what is timed begins after two steps. Weights are random, so losses mean nothing. `--tiny`
@@ -60,12 +61,12 @@ def main() -> None:
         return
     if not options.tiny and not torch.cuda.is_available():
         sys.exit(
-            "bench_train_gpu: this Python's torch sees no CUDA device, so nothing is measured "
+            "bench train_gpu: this Python's torch sees no CUDA device, so nothing is measured "
             "(--tiny runs a toy on the CPU)"
         )
-    with tempfile.TemporaryDirectory(prefix="bench-train-") as place:
-        results = {way: _child(options, way, Path(place)) for way in options.ways or WAYS}
-    _tell(results)
+    with tempfile.TemporaryDirectory(prefix="bench-train-") as directory:
+        results = {way: _child(options, way, Path(directory)) for way in options.ways or WAYS}
+    _print_table(results)
     measured = {way: result for way, result in results.items() if "tokens_per_second" in result}
     print(
         json.dumps(
@@ -117,14 +118,14 @@ def _options() -> argparse.Namespace:
         help="interpreter with Unsloth",
     )
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
-    parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
-    found = parser.parse_args()
-    if found.tiny:
-        found.tokens, found.steps = min(found.tokens, 64), min(found.steps, 2)
-    return found
+    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.tiny:
+        options.tokens, options.steps = min(options.tokens, 64), min(options.steps, 2)
+    return options
 
 
-def _child(options: argparse.Namespace, way: str, place: Path) -> dict[str, Any]:
+def _child(options: argparse.Namespace, way: str, directory: Path) -> dict[str, Any]:
     """One way in a process of its own: what it measured, or `why` not."""
     unsloth = "unsloth" in way
     if unsloth and options.tiny:
@@ -142,37 +143,37 @@ def _child(options: argparse.Namespace, way: str, place: Path) -> dict[str, Any]
         ).returncode
     ):
         return {"why": f"Unsloth is not installed for {python}"}
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p),
         "UNSLOTH_DISABLE_STATISTICS": "1",
     }
-    env |= {"UNSLOTH_COMPILE_LOCATION": str(place / "unsloth"), "HF_HUB_OFFLINE": "1"}
+    env |= {"UNSLOTH_COMPILE_LOCATION": str(directory / "unsloth"), "HF_HUB_OFFLINE": "1"}
     print(f"{way}:", file=sys.stderr)
     done = subprocess.run(
-        [python, __file__, *sys.argv[1:], "--way", way, "--place", str(place)],
+        [python, __file__, *sys.argv[1:], "--way", way, "--directory", str(directory)],
         stdout=subprocess.PIPE,
         text=True,
         env=env,
         check=False,
     )
     if done.returncode:
-        return {"why": f"it ended with exit code {done.returncode}; its words are above"}
+        return {"why": f"it ended with exit code {done.returncode}; its errors are above"}
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{way}: {result}", file=sys.stderr)  # a run that is stopped has said what it had
+    print(f"{way}: {result}", file=sys.stderr)  # a run that is stopped has reported what it had
     return result
 
 
-def _tell(results: dict[str, dict[str, Any]]) -> None:
+def _print_table(results: dict[str, dict[str, Any]]) -> None:
     print("| way | tokens/s | peak memory, MB |\n|---|---|---|", file=sys.stderr)
     for way, result in results.items():
-        told = (
+        cells = (
             f"{result['tokens_per_second']:.0f} | {result['peak_memory_mb']:.0f}"
             if "why" not in result
             else f"not run: {result['why']} |"
         )
-        print(f"| {way} | {told} |", file=sys.stderr)
+        print(f"| {way} | {cells} |", file=sys.stderr)
 
 
 # --- one way, in its own process ------------------------------------------------------------------
@@ -259,15 +260,17 @@ def _unsloth_model(options: argparse.Namespace) -> Any:
 
 
 def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, Any]]:
-    """qi-learn's own loop, with both penalties: the Fisher of a few sequences stands for those of
-    the anchors and of past work.
+    """qi-learn's own loop, with both penalties.
+
+    The Fisher of a few sequences stands for those of the anchors and of past work.
     """
     from qi_learn.plan.schedule import Sample
-    from qi_learn.train.fisher import estimate
+    from qi_learn.train.fisher_estimate import estimate
     from qi_learn.train.load import load_trainable
     from qi_learn.train.loop import Data, train
     from qi_learn.train.network import Network
-    from qi_learn.train.protection import protect
+    from qi_learn.train.protection import Prior, protect
+    from qi_learn.train.training_run import TrainingRun
 
     data = [
         Sample(str(n), tuple(ids), options.tokens // 2) for n, ids in enumerate(_sequences(options))
@@ -288,21 +291,16 @@ def _ours(options: argparse.Namespace, device: str) -> tuple[float, dict[str, An
         network = load_trainable(plan)
     torch.manual_seed(0)
     network.attach()
-    protection = protect(plan, network, fisher, fisher, {})
+    protection = protect(plan, network, Prior(general=fisher, past=fisher))
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
     seconds = 0.0
     for stage, steps in (("warm-up", WARM_UP), ("timed", options.steps)):
-        run = options.place / f"{options.way}-{stage}"
+        run = options.directory / f"{options.way}-{stage}"
         run.mkdir()
         begun = _now(device)
         train(
-            network,
-            _plan(options, device, steps),
-            Data(tuple(data)),
-            general=protection.general,
-            past=protection.past,
-            run=run,
+            network, _plan(options, device, steps), Data(tuple(data)), protection, TrainingRun(run)
         )
         seconds = _now(device) - begun
     return seconds, {"fisher_seconds": round(fisher.seconds, 2)}
@@ -358,7 +356,7 @@ def _sequences(options: argparse.Namespace) -> list[list[int]]:
 
 
 def _random_model(options: argparse.Namespace, device: str) -> Any:
-    """Made where it is used, in bfloat16: 15 GB of random numbers are quicker made than read."""
+    """A model made on its device, in bfloat16: 15 GB of random numbers are slower to read."""
     from transformers import AutoModelForCausalLM, Qwen2Config
 
     torch.manual_seed(0)
@@ -375,15 +373,14 @@ def _random_model(options: argparse.Namespace, device: str) -> Any:
 
 
 def _saved(options: argparse.Namespace) -> Path:
-    """The same model as a directory with a tokenizer, which is how Unsloth takes one; written once."""
-    directory: Path = options.place / "model"
+    """The same model as a directory with a tokenizer, as Unsloth takes one; written once."""
+    directory: Path = options.directory / "model"
     if not (directory / "tokenizer.json").exists():
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
         from transformers import PreTrainedTokenizerFast
 
-        _random_model(options, "cuda:0").save_pretrained(
-            directory
-        )  # there the numbers are drawn in no time
+        # on the GPU the numbers are drawn in no time
+        _random_model(options, "cuda:0").save_pretrained(directory)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         tokenizer = Tokenizer(

@@ -1,20 +1,20 @@
-"""LoRA to served file: qi-learn's splice against the public way, in one run on one machine (design
-8).
+"""How fast an adapter becomes a served file, against converting and quantising the whole model.
 
-The model is a random qwen2 of 0.5B (the shape of Qwen2.5-0.5B), made on the spot in bfloat16, and
-its Q4_K_M file is the base. Two ways from there:
+qi-learn's splice and the public way, in one run on one machine (design 8). The model is a random
+qwen2 of 0.5B (the shape of Qwen2.5-0.5B), made on the spot in bfloat16, and its Q4_K_M file is the
+base. Two ways from there:
 
-    public   `convert_hf_to_gguf.py` of llama.cpp (out of the source package of llama-cpp-python),
-    then `llama_model_quantize` to Q4_K_M.
-             It starts from weights that are merged already; the merging is left out, in its favour.
+    public   `convert_hf_to_gguf.py` of llama.cpp (from the source package of llama-cpp-python),
+             then `llama_model_quantize` to Q4_K_M; it starts from weights that are merged already,
+             so the merging is left out, in its favour
     ours     `qi_learn.pack.splice.pack` from the adapter, the base's file and its full-precision
-    weights: merged, checked, quantised, spliced, hashed, synced.
+             weights: merged, checked, quantised, spliced, hashed, synced
 
-Each runs in a process of its own and is timed from outside, imports included; the two take turns,
-and the medians of `--runs` are compared. Processor seconds are given too: they depend less on what
-else the machine does. The converter knows a tokenizer by a hash of the real one's output; ours is
-made up, so it is told that this is qwen2's, a BPE. The last line is one JSON object; its flat keys
-are those of the default targets (all linear layers).
+Each runs in a process of its own and is timed from outside, imports included. The two take turns,
+and the medians of `--runs` are compared. Processor seconds are given too: they depend less on the
+machine's other work. The converter recognises a tokenizer by a hash of the real one's output; ours
+is made up, so the converter is told that it is qwen2's, a BPE. The last line is one JSON object;
+its flat keys are those of the default targets (all linear layers).
 """
 
 from __future__ import annotations
@@ -55,14 +55,28 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 directory, layers = sys.argv[1], int(sys.argv[2])
 torch.manual_seed(0)
 config = Qwen2Config(
-    hidden_size=896, num_hidden_layers=layers, intermediate_size=4864, num_attention_heads=14, num_key_value_heads=2, vocab_size=151936,
-    max_position_embeddings=32768, rope_theta=1e6, rms_norm_eps=1e-6, tie_word_embeddings=True, bos_token_id=256, eos_token_id=256, dtype="bfloat16",
+    hidden_size=896,
+    num_hidden_layers=layers,
+    intermediate_size=4864,
+    num_attention_heads=14,
+    num_key_value_heads=2,
+    vocab_size=151936,
+    max_position_embeddings=32768,
+    rope_theta=1e6,
+    rms_norm_eps=1e-6,
+    tie_word_embeddings=True,
+    bos_token_id=256,
+    eos_token_id=256,
+    dtype="bfloat16",
 )
 torch.set_default_dtype(torch.bfloat16)
 Qwen2ForCausalLM(config).save_pretrained(directory)
-tokenizer = Tokenizer(models.BPE(vocab={c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[]))
-tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(directory)
+letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+tokenizer = Tokenizer(models.BPE(vocab={c: n for n, c in enumerate(letters)}, merges=[]))
+tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+tokenizer.decoder = decoders.ByteLevel()
+wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>")
+wrapped.save_pretrained(directory)
 """
 CONVERT = """
 import runpy, sys
@@ -76,9 +90,11 @@ runpy.run_path(root + "/convert_hf_to_gguf.py", run_name="__main__")
 """
 QUANTISE = """
 import ctypes, sys, llama_cpp
+full, out, threads = sys.argv[1:]
 params = llama_cpp.llama_model_quantize_default_params()
-params.ftype, params.nthread = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, int(sys.argv[3])
-sys.exit(llama_cpp.llama_model_quantize(sys.argv[1].encode(), sys.argv[2].encode(), ctypes.byref(params)))
+params.ftype, params.nthread = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, int(threads)
+pointer = ctypes.byref(params)
+sys.exit(llama_cpp.llama_model_quantize(full.encode(), out.encode(), pointer))
 """
 PACK = """
 import sys
@@ -86,8 +102,10 @@ from pathlib import Path
 from qi_learn import codec
 from qi_learn.rundir.adapter_file import read_adapter
 from qi_learn.pack.splice import pack
-base, adapter, weights, out, threads = sys.argv[1:]
-print(codec.dumps(pack(Path(base), read_adapter(Path(adapter)), Path(out), base_weights=Path(weights), threads=int(threads))))
+base, adapter, weights, out = map(Path, sys.argv[1:5])
+threads = int(sys.argv[5])
+packed = pack(base, read_adapter(adapter), out, base_weights=weights, threads=threads)
+print(codec.dumps(packed))
 """
 
 
@@ -107,47 +125,30 @@ def main() -> None:
         "--cache",
         type=Path,
         default=Path.home() / ".cache" / "qi-learn" / "bench",
-        help="where the converter's source package is kept",
+        help="directory that keeps the converter's source package",
     )
     given = parser.parse_args()
     converter = fetch_converter(given.cache)
-    with tempfile.TemporaryDirectory(prefix="qi-bench-pack-") as place:
-        print(json.dumps(measure(Path(place), converter, given)))
+    with tempfile.TemporaryDirectory(prefix="qi-bench-pack-") as directory:
+        print(json.dumps(measure(Path(directory), converter, given)))
 
 
-def measure(place: Path, converter: Path, given: argparse.Namespace) -> dict[str, Any]:
-    weights, base = place / "weights", place / "base.gguf"
+def measure(directory: Path, converter: Path, given: argparse.Namespace) -> dict[str, Any]:
+    weights, base = directory / "weights", directory / "base.gguf"
     say(f"making a random qwen2 of {given.layers} layers")
     timed([sys.executable, "-c", MAKE, str(weights), str(given.layers)])
     public = [publish(converter, weights, base, given.threads)]
     for name, modules in TARGETS.items():
-        write_adapter(
-            random_adapter(base, modules, given.layers, given.rank), place / f"{name}.safetensors"
-        )
+        adapter = random_adapter(base, modules, given.layers, given.rank)
+        write_adapter(adapter, directory / f"{name}.safetensors")
     ours: dict[str, list[dict[str, Any]]] = {name: [] for name in TARGETS}
     for run in range(given.runs):
         for name in TARGETS:
-            ours[name].append(
-                timed(
-                    [
-                        sys.executable,
-                        "-c",
-                        PACK,
-                        *map(
-                            str,
-                            (
-                                base,
-                                place / f"{name}.safetensors",
-                                weights,
-                                place / "out.gguf",
-                                given.threads,
-                            ),
-                        ),
-                    ]
-                )
-            )
+            files = (base, directory / f"{name}.safetensors", weights, directory / "out.gguf")
+            command = [sys.executable, "-c", PACK, *map(str, files), str(given.threads)]
+            ours[name].append(timed(command))
         if run + 1 < given.runs:
-            public.append(publish(converter, weights, place / "again.gguf", given.threads))
+            public.append(publish(converter, weights, directory / "again.gguf", given.threads))
         say(
             f"run {run + 1}: public {public[run]['seconds']:.1f} s, ours "
             + ", ".join(f"{name} {runs[-1]['seconds']:.1f} s" for name, runs in ours.items())
@@ -170,19 +171,8 @@ def measure(place: Path, converter: Path, given: argparse.Namespace) -> dict[str
 def publish(converter: Path, weights: Path, out: Path, threads: int) -> dict[str, float]:
     """The public way, from the weights to a Q4_K_M file."""
     full = out.with_name("full.gguf")
-    convert = timed(
-        [
-            sys.executable,
-            "-c",
-            CONVERT,
-            str(converter),
-            str(weights),
-            "--outtype",
-            "bf16",
-            "--outfile",
-            str(full),
-        ]
-    )
+    options = [str(weights), "--outtype", "bf16", "--outfile", str(full)]
+    convert = timed([sys.executable, "-c", CONVERT, str(converter), *options])
     quantise = timed([sys.executable, "-c", QUANTISE, str(full), str(out), str(threads)])
     full.unlink()
     parts = {"convert": convert["seconds"], "quantise": quantise["seconds"]}
@@ -195,7 +185,7 @@ def publish(converter: Path, weights: Path, out: Path, threads: int) -> dict[str
 
 
 def compared(runs: list[dict[str, Any]], public: list[dict[str, float]]) -> dict[str, Any]:
-    packed = json.loads(runs[-1]["said"].splitlines()[-1])
+    packed = json.loads(runs[-1]["output"].splitlines()[-1])
     seconds, baseline = (
         median(run["seconds"] for run in runs),
         median(run["seconds"] for run in public),
@@ -229,30 +219,22 @@ def random_adapter(base: Path, modules: Sequence[str], layers: int, rank: int) -
 
 
 def fetch_converter(cache: Path) -> Path:
-    """llama.cpp's converter, out of the source package on PyPI (75 MB, once).
+    """llama.cpp's converter, from the source package on PyPI (75 MB, once).
 
-    Exits where it cannot be had.
+    Exits if the package cannot be fetched.
     """
     root = cache / f"llama_cpp_python-{VERSION}" / "vendor" / "llama.cpp"
     if not (root / "convert_hf_to_gguf.py").exists():
         cache.mkdir(parents=True, exist_ok=True)
         say(f"fetching the source package of llama-cpp-python {VERSION}")
-        get = [
-            "download",
-            "-q",
-            "--no-binary",
-            ":all:",
-            "--no-deps",
-            "-d",
-            str(cache),
-            f"llama-cpp-python=={VERSION}",
-        ]
+        options = ["-q", "--no-binary", ":all:", "--no-deps", "-d", str(cache)]
+        get = ["pip", "download", *options, f"llama-cpp-python=={VERSION}"]
         done = subprocess.run(
-            [sys.executable, "-m", "pip", *get], capture_output=True, text=True, check=False
+            [sys.executable, "-m", *get], capture_output=True, text=True, check=False
         )
         if done.returncode:
             sys.exit(
-                "the source package cannot be had, so there is nothing to compare "
+                "the source package cannot be fetched, so there is nothing to compare "
                 f"with:\n{done.stderr[-800:]}"
             )
         with tarfile.open(next(cache.glob(f"llama_cpp_python-{VERSION}.tar.gz"))) as package:
@@ -261,9 +243,9 @@ def fetch_converter(cache: Path) -> Path:
 
 
 def timed(command: list[str]) -> dict[str, Any]:
-    """Runs a command to its end: wall seconds, peak memory in MB, what it printed.
+    """Run a command to its end: wall seconds, peak memory in MB, what it printed.
 
-    Exits with its words where it fails.
+    Exits with the command's errors if it fails.
     """
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
@@ -285,7 +267,7 @@ def timed(command: list[str]) -> dict[str, Any]:
             "seconds": seconds,
             "cpu": usage.ru_utime + usage.ru_stime,
             "rss_mb": usage.ru_maxrss / 1024,
-            "said": output.read(),
+            "output": output.read(),
         }
 
 

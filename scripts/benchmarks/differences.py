@@ -1,5 +1,6 @@
-"""Real differences between models of equal quality: the raw material of scripts/bench_gate.py,
-written to scripts/gate_differences.json.
+"""How two models of equal quality differ on single texts: the data of `scripts/bench gate`.
+
+Written to data/gate_differences.json beside this file; the last line is one JSON object.
 
 Two files that differ by +D and -D from the embedded base, D a random low-rank change, are equally
 good by symmetry: nothing but the sign of a random number tells them apart. What is left is how
@@ -31,7 +32,7 @@ from qi_learn.pack.splice import pack
 from qi_learn.pack.tensor_map import find_slot
 from qi_learn.rundir.adapter_file import Adapter, Factors
 
-OUT = Path(__file__).parent / "gate_differences.json"
+OUT = Path(__file__).parent / "data" / "gate_differences.json"
 LAYERS = range(20, 30)
 MODULES = (
     "self_attn.q_proj",
@@ -80,12 +81,13 @@ def main() -> None:
     ]
     made = time.strftime("%Y-%m-%d")
     change = f"random change of rank {RANK} in layers {LAYERS[0]}-{LAYERS[-1]}, size {given.size}"
-    how = f"embedded base {sha256_of(base)[:12]}, NLL with a {change} added minus with it taken away, nats over the target tokens"
-    given.out.write_text(
-        json.dumps({"made": made, "how": how, "modules": modules, "tokens": tokens, "pairs": pairs})
-        + "\n",
-        encoding="utf-8",
+    how = (
+        f"embedded base {sha256_of(base)[:12]}, NLL with a {change} added minus with it taken "
+        "away, nats over the target tokens"
     )
+    measured = {"made": made, "how": how, "modules": modules, "tokens": tokens, "pairs": pairs}
+    given.out.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps({"out": str(given.out), "texts": len(tokens), "pairs": len(pairs)}))
 
 
 def difference(
@@ -96,24 +98,25 @@ def difference(
     threads: int | None,
 ) -> list[float]:
     """NLL of each text under base + D minus under base - D, in nats over its target tokens."""
-    found: list[list[float]] = []
-    with tempfile.TemporaryDirectory(prefix="qi-gate-") as place:
+    measured: list[list[float]] = []
+    with tempfile.TemporaryDirectory(prefix="qi-gate-") as directory:
         for sign in (1.0, -1.0):
-            file = Path(place) / "model.gguf"
+            file = Path(directory) / "model.gguf"
             pack(base, random_change(base, seed, sign * size), file)
-            found.append(
+            measured.append(
                 [s.nll for s in score_sequences(file, sequences, context=CONTEXT, threads=threads)]
             )
             say(
                 f"pair {seed}, {sign:+g}: "
-                f"{math.fsum(found[-1]) / sum(len(t) for _, t, _ in sequences):.3f} nat a token"
+                f"{math.fsum(measured[-1]) / sum(len(t) for _, t, _ in sequences):.3f} nat a token"
             )
-    return [round(a - b, 4) for a, b in zip(*found, strict=True)]
+    return [round(a - b, 4) for a, b in zip(*measured, strict=True)]
 
 
 def random_change(base: Path, seed: int, size: float) -> Adapter:
-    """Numbers of a standard deviation of `size` times 0.02 (about the weights' own), the same for
-    the same seed.
+    """A random change, the same for the same seed.
+
+    Its numbers have a standard deviation of `size` times 0.02 (about the weights' own).
     """
     head, rng = read_head(base), np.random.default_rng(seed)
     made: dict[str, Factors] = {}
@@ -129,9 +132,7 @@ def random_change(base: Path, seed: int, size: float) -> Adapter:
 def texts(
     vocabulary: Vocabulary, each: int
 ) -> tuple[list[str], list[tuple[list[int], list[int], list[bool]]]]:
-    """Pieces of the standard library, `each` of a module: its name, and what is given and what is
-    to be said.
-    """
+    """Pieces of the standard library, `each` of a module: its name, the prompt and the target."""
     lengths, taken = random.Random(0), dict[str, int]()
     modules: list[str] = []
     sequences = []

@@ -1,19 +1,21 @@
-"""What the gateway costs: `scripts/bench_gateway [SECONDS]`; the last line is JSON.
+"""What the gateway adds to a request: `scripts/bench gateway [SECONDS]`.
 
-Four ways to the same upstream, interleaved in one run, every part a process of its own: direct; a
-bare aiohttp proxy that neither checks nor records; the gateway with recording on; the gateway on a
-name that it routes. Targets (design 8): p50 <= 0.5 ms and p99 <= 5 ms added to the first byte of a
-body, at least 2,000 requests/s, no byte changed.
+Four ways to the same upstream, interleaved in one run, every part a process of its own: direct, a
+bare aiohttp proxy that neither checks nor records, the gateway with recording on, and the gateway
+on a name that it routes. Targets (design 8): p50 <= 0.5 ms and p99 <= 5 ms added to the first byte
+of a body, at least 2,000 requests/s, no byte changed.
 
 `added_ttfb_ms_*` are percentiles of the paired differences to the direct request made just before
 (one request at a time); `bare_ttfb_ms_p50` is the same of the bare proxy. `requests_per_s` is the
 median of rounds with 32 connections at once. `bytes_changed` counts bytes of bodies, chunk framing
 included, that differ from what was sent, in both directions. `recorded` is the share of the
-gateway's requests found in the spool afterwards: less than 1 would be a fault.
+gateway's requests found in the spool afterwards: less than 1 would be a fault. The last line is one
+JSON object.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -68,9 +70,12 @@ def answer_of(model: str) -> tuple[bytes, bytes]:
 
 
 class Upstream(asyncio.Protocol):
-    """Answers a known question at once, first chunk first; anything else with 500."""
+    """A server that answers a known question at once, first chunk first; anything else with 500."""
 
-    HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+    HEAD = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
     WRONG = b"HTTP/1.1 500 Internal Server Error\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
 
     def __init__(self) -> None:
@@ -83,8 +88,8 @@ class Upstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._come += data
-        head, found, rest = self._come.partition(b"\r\n\r\n")
-        if not found:
+        head, end, rest = self._come.partition(b"\r\n\r\n")
+        if not end:
             return
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
         if len(rest) < length:
@@ -105,7 +110,7 @@ async def serve_upstream(ready: Path) -> None:
 
 
 async def serve_bare(ready: Path, upstream: str) -> None:
-    """The least that a proxy made of aiohttp can do."""
+    """Serve the least that a proxy made of aiohttp can do."""
     async with aiohttp.ClientSession(
         auto_decompress=False, connector=aiohttp.TCPConnector(limit=0)
     ) as session:
@@ -144,18 +149,21 @@ class Way:
     def __init__(self, name: str, url: str, model: str) -> None:
         at = urlsplit(url)
         self.name = name
-        self._place = (at.hostname, at.port)
+        self._address = (at.hostname, at.port)
         body = request_of(model)
-        head = f"POST /api/chat HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /api/chat HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
         self._request = head.encode() + body
         self._expected = b"".join(answer_of(model))
         self.changed = self.made = 0
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(*self._place)
+        return await asyncio.open_connection(*self._address)
 
     async def ask(self, link: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> float:
-        """One request; returns the milliseconds to the first byte of the answer's body."""
+        """Make one request and return the milliseconds to the first byte of the answer's body."""
         reader, writer = link
         began = time.perf_counter()
         writer.write(self._request)
@@ -248,7 +256,7 @@ def at(ordered: list[float], share: float) -> float:
 
 
 def started(stack: ExitStack, command: list[str], ready: Path, environment: dict[str, str]) -> str:
-    """Starts a process that ends with the stack; returns its URL."""
+    """Start a process that ends with the stack, and return its URL."""
     process = subprocess.Popen(
         [sys.executable, *command], env=environment, stderr=subprocess.DEVNULL
     )
@@ -323,7 +331,9 @@ def main(arguments: list[str]) -> None:
     elif arguments and arguments[0] == "load":
         print(json.dumps(asyncio.run(measure(json.loads(arguments[1]), float(arguments[2])))))
     else:
-        seconds = float(arguments[0]) if arguments else 20.0
+        parser = argparse.ArgumentParser(description="Measures what the gateway adds to a request.")
+        parser.add_argument("seconds", nargs="?", type=float, default=20.0, help="of load, in all")
+        seconds = parser.parse_args(arguments).seconds
         print(
             f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; {seconds:.0f} s",
             flush=True,

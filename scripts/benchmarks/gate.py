@@ -1,17 +1,20 @@
-"""How often the gate errs: updates of known worth pushed through the real `give_verdict`, from the
-smallest gate set to a large one.
+"""How often the gate errs: null updates that ship, and useful ones that do not.
 
-    null       equal on fresh work and everything else, answers and all: what a training that
-    learned nothing gives
+Updates of known worth go through the real `give_verdict`, from the smallest gate set to a large
+one:
+
+    null       equal on fresh work and everything else, answers included: what a training that
+               learned nothing gives
     favoured   equal on fresh work, better at everything else: the null update that the other rules
-    let pass, so the error of the first rule alone
+               let pass, so the error of the first rule alone
     harmful    0.2 nat better on fresh work, and worse by exactly 0.10 nat, the limit, on code in
-    general
+               general
 
-Differences come from scripts/gate_differences.json (real ones, between two packed models of equal
-quality): whole modules are drawn as sessions, texts within them, and what is left of a mean is
-taken away, so that the null is true. `--methods` also measures other intervals, on real and on
-made-up differences. Progress goes to stderr; the last line is one JSON object.
+Differences come from data/gate_differences.json (real ones, between two packed models of equal
+quality, measured by differences.py): whole modules are drawn as sessions, texts within them, and
+the remaining mean is subtracted, so that the null is true. `--methods` also measures other
+intervals, on real and on made-up differences. Progress goes to stderr; the last line is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from qi_learn.gate.verdict import give_verdict
 from qi_learn.records import Behaviour, Smoke, SuiteNll, TensorGain, Verdict
 from qi_learn.stats import t_quantile
 
-DATA = Path(__file__).parent / "gate_differences.json"
+DATA = Path(__file__).parent / "data" / "gate_differences.json"
 SIZES = (25, 50, 100, 200)
 SESSIONS = (1, 2, 3, 4, 6, 8, 12, 25, 50)
 EFFECTS = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -75,7 +78,7 @@ def main() -> None:
     }
     methods = compare_methods(rng, real) if given.methods else {}
     shares = {
-        kind: {n: share(several(found)) for n, found in by_n.items()} for kind, by_n in null.items()
+        kind: {n: share(several(ships)) for n, ships in by_n.items()} for kind, by_n in null.items()
     }
     result = {
         "type1": max(shares["null"].values()),
@@ -102,8 +105,9 @@ class Real:
 
     pairs: list[list[tuple[Floats, Floats]]]
     centres: dict[tuple[int, int], float]
-    """Mean over modules of what a session of so many texts has, by pair and number: taken away, so
-    that the true mean is 0.
+    """Mean over modules of what a session of so many texts has, by pair and number of texts.
+
+    It is subtracted, so that the true mean is 0.
     """
 
     @classmethod
@@ -122,30 +126,32 @@ class Real:
 
     @property
     def widening(self) -> float:
-        """What makes the differences as wide as those of trained updates: the measured ones are of
-        small changes.
+        """Factor that makes the differences as wide as those of trained updates.
+
+        The measured ones are of small changes.
         """
         return SPREAD / float(
             np.concatenate([rate for pair in self.pairs for rate, _ in pair]).std()
         )
 
     def centre(self, pair: int, size: int) -> float:
-        """By drawing: a ratio of sums has no short formula."""
+        """Mean of a session of `size` texts, by drawing: a ratio of sums has no short formula."""
         if (pair, size) not in self.centres:
-            rng, found = np.random.default_rng(size), []
+            rng, means = np.random.default_rng(size), []
             for rate, tokens in self.pairs[pair]:
                 picked = rng.integers(0, len(rate), (400, size))
-                found.append(
+                means.append(
                     ((rate[picked] * tokens[picked]).sum(1) / tokens[picked].sum(1)).mean()
                 )
-            self.centres[pair, size] = float(np.mean(found))
+            self.centres[pair, size] = float(np.mean(means))
         return self.centres[pair, size]
 
     def draw(
         self, rng: np.random.Generator, sizes: Sequence[int]
     ) -> tuple[list[Floats], list[Floats]]:
-        """One pair of models, which of the two is the candidate by chance; a module for each
-        session, with the module's own texts drawn.
+        """Differences of one pair of models; chance decides which of the two is the candidate.
+
+        Each session is a module, with the module's own texts drawn.
         """
         pair, sign = int(rng.integers(len(self.pairs))), rng.choice((-1.0, 1.0))
         rates, tokens = [], []
@@ -192,7 +198,7 @@ NOISE: dict[str, Callable[[np.random.Generator, int], Floats]] = {
 
 
 def split_up(rng: np.random.Generator, n: int, sessions: int) -> list[int]:
-    """n examples over so many sessions, each with at least one, else as chance will have it."""
+    """n examples over so many sessions at random, each with at least one."""
     return [
         int(c) + 1 for c in rng.multinomial(n - sessions, rng.dirichlet(np.full(sessions, 2.0)))
     ]
@@ -204,35 +210,35 @@ def split_up(rng: np.random.Generator, n: int, sessions: int) -> list[int]:
 def promoted(
     rng: np.random.Generator, real: Real, kind: str, n: int, updates: int
 ) -> dict[int, list[bool]]:
-    """Whether each null (or harmful) update ships, by number of sessions in the gate set: `updates`
-    with several, and a share of one session beside them.
+    """Whether each update of a kind ships, by number of sessions in the gate set.
+
+    `updates` of them have several sessions; a share of gate sets with one session comes on top.
     """
     counts = [s for s in SESSIONS if 1 < s <= n]
     drawn = [counts[update % len(counts)] for update in range(updates)] + [1] * max(
         1, updates // len(counts)
     )
-    found: dict[int, list[bool]] = {s: [] for s in (1, *counts)}
+    shipped: dict[int, list[bool]] = {s: [] for s in (1, *counts)}
     for sessions in drawn:
-        found[sessions].append(pushed(rng, real, n, sessions, kind).ships)
-    say(f"{kind}, n = {n}: {share(several(found)):.2%} of {sum(map(len, several(found)))} promoted")
-    return found
+        shipped[sessions].append(pushed(rng, real, n, sessions, kind).ships)
+    counted = several(shipped)
+    say(f"{kind}, n = {n}: {share(counted):.2%} of {sum(map(len, counted))} promoted")
+    return shipped
 
 
-def several(found: dict[int, list[bool]]) -> list[list[bool]]:
-    """Without the gate sets of one session: those never ship, and would make the error look
-    smaller.
-    """
-    return [ships for sessions, ships in found.items() if sessions > 1]
+def several(shipped: dict[int, list[bool]]) -> list[list[bool]]:
+    """All but the gate sets of one session, which never ship: they would make the error smaller."""
+    return [ships for sessions, ships in shipped.items() if sessions > 1]
 
 
 def ships(rng: np.random.Generator, real: Real, n: int, effect: float, updates: int) -> float:
-    """Share of updates that ship of those that are better by `effect` nat a token on fresh work,
-    and no worse elsewhere; sessions of 6 on average.
+    """Share that ships of the updates that are better by `effect` nat a token on fresh work.
 
-    Differences on fresh work are widened: how often an update is seen to help depends on them, how
-    often a null update passes does not.
+    They are no worse elsewhere, and their sessions have 6 examples on average. Differences on fresh
+    work are widened: how often an update is seen to help depends on them, how often a null update
+    passes does not.
     """
-    found = share(
+    shipped = share(
         [
             [
                 pushed(rng, real, n, n // 6, "favoured", effect, real.widening).ships
@@ -240,8 +246,8 @@ def ships(rng: np.random.Generator, real: Real, n: int, effect: float, updates: 
             ]
         ]
     )
-    say(f"better by {effect} nat, n = {n}: {found:.1%} ship")
-    return found
+    say(f"better by {effect} nat, n = {n}: {shipped:.1%} ship")
+    return shipped
 
 
 def pushed(
@@ -260,8 +266,10 @@ def pushed(
     gate = suite_pair(rng, real.draw, "gate", split_up(rng, n, sessions), fresh, widening)
     old = suite_pair(rng, real.draw, "old", split_up(rng, 100, 20), min(elsewhere, 0.0))
     general = suite_pair(rng, real.draw, "general", [4] * 16, elsewhere)
-    said = answers(rng, n, better=kind != "null")
-    candidate, live = (Measurements(gate[who], old[who], general[who], said[who]) for who in (0, 1))
+    behaviour = answers(rng, n, better=kind != "null")
+    candidate, live = (
+        Measurements(gate[side], old[side], general[side], behaviour[side]) for side in (0, 1)
+    )
     return give_verdict(
         Comparison(candidate, live, live),
         CandidateFindings(SOUND, KEPT_ALL, leaks=(), scale=1.0),
@@ -282,8 +290,10 @@ def suite_pair(
     effect: float,
     widening: float = 1.0,
 ) -> tuple[SuiteNll, SuiteNll]:
-    """Candidate and live version on one suite; the candidate's NLL is higher by `effect` nat a
-    token, and by what chance makes of single texts.
+    """Candidate and live version on one suite.
+
+    The candidate's NLL is higher by `effect` nat a token, and by the drawn differences of single
+    texts.
     """
     rates, tokens = draw(rng, sizes)
     units = tuple(f"{name}-{s}" for s, size in enumerate(sizes) for _ in range(size))
@@ -300,8 +310,9 @@ def suite_pair(
 
 
 def answers(rng: np.random.Generator, n: int, *, better: bool) -> tuple[Behaviour, Behaviour]:
-    """Answers of candidate and live version: alike in two of three cases, else drawn anew, from
-    better ones where `better`.
+    """Answers of candidate and live version.
+
+    They are alike in two of three cases, else drawn anew; from better ones if `better`.
     """
     ids = tuple(f"gate{i}" for i in range(min(n, 100)))
     before, anew = rng.beta(2, 3, len(ids)), rng.beta(2, 3, len(ids))
@@ -316,14 +327,14 @@ def answers(rng: np.random.Generator, n: int, *, better: bool) -> tuple[Behaviou
     return one, two
 
 
-def share(found: Sequence[Sequence[bool]]) -> float:
-    flat = [ships for part in found for ships in part]
+def share(parts: Sequence[Sequence[bool]]) -> float:
+    flat = [ships for part in parts for ships in part]
     return round(sum(flat) / len(flat), 4)
 
 
-def by_sessions(found: dict[int, dict[int, list[bool]]]) -> dict[int, float]:
-    counts = sorted({s for by in found.values() for s in by})
-    return {s: share([by[s] for by in found.values() if s in by]) for s in counts}
+def by_sessions(by_n: dict[int, dict[int, list[bool]]]) -> dict[int, float]:
+    counts = sorted({s for by in by_n.values() for s in by})
+    return {s: share([by[s] for by in by_n.values() if s in by]) for s in counts}
 
 
 # --- other intervals ------------------------------------------------------------------------------
@@ -332,10 +343,8 @@ def by_sessions(found: dict[int, dict[int, list[bool]]]) -> dict[int, float]:
 def compare_methods(
     rng: np.random.Generator, real: Real, updates: int = 1000
 ) -> dict[str, dict[str, float]]:
-    """Type-I error of each way to bound a fall from below, by family, size of the gate set and
-    number of sessions.
-    """
-    found: dict[str, dict[str, float]] = {}
+    """Type-I error of each lower bound of a fall, by family, gate set size and session count."""
+    errors: dict[str, dict[str, float]] = {}
     for family in FAMILIES:
         draw = real.drawing(family)
         for n, sessions in (
@@ -356,12 +365,12 @@ def compare_methods(
             row = {"t_examples": wrong(t_bound(np.array(falls)))}
             if sessions > 1:
                 row |= {name: wrong(bound(np.array(means))) for name, bound in METHODS.items()}
-            found[f"{family} n={n} sessions={sessions}"] = row
+            errors[f"{family} n={n} sessions={sessions}"] = row
             say(
                 f"{family:15} n={n:3} sessions={sessions:2} "
                 + "  ".join(f"{name} {error:.1%}" for name, error in row.items())
             )
-    return found
+    return errors
 
 
 def wrong(low: Floats) -> float:
@@ -398,7 +407,7 @@ def percentile_bound(x: Floats) -> Floats:
 
 def bca_bound(x: Floats) -> Floats:
     """Bias-corrected and accelerated bootstrap (Efron 1987)."""
-    normal, found = NormalDist(), []
+    normal, bounds = NormalDist(), []
     for row in x:
         means, _ = _resampled(row)
         rank = min(max(float((means < row.mean()).mean()), 1 / RESAMPLES), 1 - 1 / RESAMPLES)
@@ -406,35 +415,35 @@ def bca_bound(x: Floats) -> Floats:
         speed = float((centred**3).sum() / (6 * (centred**2).sum() ** 1.5 + 1e-300))
         bias = normal.inv_cdf(rank)
         z = bias + normal.inv_cdf(0.05)
-        found.append(np.quantile(means, normal.cdf(bias + z / (1 - speed * z))))
-    return np.array(found)
+        bounds.append(np.quantile(means, normal.cdf(bias + z / (1 - speed * z))))
+    return np.array(bounds)
 
 
 def bootstrap_t_bound(x: Floats) -> Floats:
     """The bootstrap's own distribution of t in place of Student's."""
-    found = []
+    bounds = []
     for row in x:
         means, errors = _resampled(row)
         with np.errstate(all="ignore"):
             t = np.where(
                 errors > 0, (means - row.mean()) / errors, np.sign(means - row.mean()) * 1e9
             )
-        found.append(row.mean() - np.quantile(t, 0.95) * row.std(ddof=1) / math.sqrt(len(row)))
-    return np.array(found)
+        bounds.append(row.mean() - np.quantile(t, 0.95) * row.std(ddof=1) / math.sqrt(len(row)))
+    return np.array(bounds)
 
 
 def wild_bound(x: Floats) -> Floats:
     """Wild cluster bootstrap: the signs of whole sessions drawn anew.
 
-    Positive where the null is refused, so only its sign is a bound's.
+    Positive if the null is refused, so only its sign is a bound's.
     """
     n, rng = x.shape[1], np.random.default_rng(0)
     signs = rng.choice((-1.0, 1.0), (RESAMPLES, n))
-    found = []
+    bounds = []
     for row in x:
         t = _t(signs * row)
-        found.append(0.05 - (1 + (t >= _t(row[None, :]) - 1e-12).sum()) / (RESAMPLES + 1) + 1e-9)
-    return np.array(found)
+        bounds.append(0.05 - (1 + (t >= _t(row[None, :]) - 1e-12).sum()) / (RESAMPLES + 1) + 1e-9)
+    return np.array(bounds)
 
 
 def _t(rows: Floats) -> Floats:
