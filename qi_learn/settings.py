@@ -1,7 +1,7 @@
 """The settings by section: every key with its default, and under it what it means.
 
-The docstrings are what the user reads: the commented `config.toml` and `docs/settings.md` are made
-of them. What the command line passes wins over file and environment (settings_file.py).
+The docstrings are what the user reads: the commented `config.toml` and `docs/reference/settings.md`
+are made of them. What the command line passes wins over file and environment (settings_file.py).
 """
 
 from __future__ import annotations

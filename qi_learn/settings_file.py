@@ -3,7 +3,7 @@
 
 Settings are defaults < `config.toml` < environment (`QI_LEARN__SECTION__KEY`). An unknown key is an
 error that names the closest one, and all problems are reported at once. What a key means is the
-docstring under its field in `settings.py`, here and in docs/settings.md.
+docstring under its field in `settings.py`, here and in docs/reference/settings.md.
 """
 
 from __future__ import annotations

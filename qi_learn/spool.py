@@ -45,7 +45,7 @@ _FRAME = re.compile(rb"[0-9a-f]{8} ")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a file, from byte `start` up to byte `end`: an event, or what is wrong with it."""
+    """One line of a file, from byte `start` up to `end`: an event, or what is wrong with it."""
 
     start: int
     end: int

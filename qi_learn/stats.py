@@ -46,8 +46,8 @@ def choose_units(ids: Sequence[str], sessions: Sequence[str]) -> tuple[str, ...]
     """What counts as independent, one name an example: its session, or itself if it has none.
 
     Never the example instead of the session, however few sessions there are: of updates that change
-    nothing, up to two in five would pass as better (docs/decisions/0010). Raises ValueError if
-    the two sequences differ in length.
+    nothing, up to two in five would pass as better (docs/internals/decisions/0010). Raises
+    ValueError if the two sequences differ in length.
     """
     if len(ids) != len(sessions):
         raise ValueError(f"{len(ids)} ids and {len(sessions)} sessions")

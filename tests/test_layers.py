@@ -279,8 +279,8 @@ def test_recording_and_looking_need_only_the_base_install() -> None:
         in ("gateway", "daemon", "commands", "report", "workspace", "capture", "track", "store")
     ]
     modules = [m for m in modules if not m.endswith("__main__")]
-    script = f"import importlib, sys\nsys.modules.update(dict.fromkeys({sorted(extras)!r}))\nfor name in {modules!r}: importlib.import_module(name)"
-    done = _child(script)
+    script = f"import importlib, sys\nsys.modules.update(dict.fromkeys({sorted(extras)!r}))\n"
+    done = _child(script + f"for name in {modules!r}: importlib.import_module(name)")
     assert done.returncode == 0, done.stderr
 
 

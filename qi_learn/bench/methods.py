@@ -4,7 +4,7 @@ They differ in what a user can set, and in what only a comparison changes in the
 
 `default` is the product's recipe as `plan/plan.py` derives it, stage after stage from what the
 stage before measured, as cycle after cycle. It and `nothing_stored` were chosen on seeds that are
-reported nowhere (TUNING_SEEDS) and then frozen; see docs/decisions/0005.
+reported nowhere (TUNING_SEEDS) and then frozen; see docs/internals/decisions/0005.
 """
 
 from __future__ import annotations

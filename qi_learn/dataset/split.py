@@ -22,7 +22,7 @@ GATE_SHARE = 0.2
 FEWEST, ENOUGH, MOST = 2, 3, 0.5
 """Sessions that the gate takes at least, and the number it takes if that leaves half of the
 examples. It compares session by session, so of one it can never be certain, and of two only if they
-agree (docs/decisions/0010).
+agree (docs/internals/decisions/0010).
 """
 DEV_SHARE = 0.1
 DEV_LIMIT = 0.2

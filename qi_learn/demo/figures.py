@@ -1,4 +1,4 @@
-"""The figures of a demonstration: what `qi-learn demo --json` prints (docs/json.md)."""
+"""The figures of a demonstration: what `qi-learn demo --json` prints (docs/reference/json.md)."""
 
 from __future__ import annotations
 

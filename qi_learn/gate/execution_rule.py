@@ -5,7 +5,7 @@ With some 48 tasks no margin can be *proved* (the standard error of a difference
 this rule refuses evident loss and no more; the rules on NLL see small losses. Evident: McNemar's
 mid-p over the tasks that only one of the two solved, at most 0.05 against the live version and 0.01
 against the base, so that small steps cannot add up. It refuses at most 3 in 100 harmless updates
-(docs/decisions/0011).
+(docs/internals/decisions/0011).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gate's limits (docs/contracts.md 8).
+"""The gate's limits (docs/internals/contracts.md 8).
 
 They are rules, not settings: none is loosened so that something passes.
 """

@@ -8,7 +8,7 @@ settings.
 
 Every rule must hold, so none needs a correction for their number: a candidate that is truly too bad
 by one of them ships at most as often as that rule alone errs, whatever the others find. How often
-that is: docs/decisions/0010.
+that is: docs/internals/decisions/0010.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def choose_scale(dev_by_scale: Mapping[float, float]) -> float:
     rounding alone the smallest, which moves the model least.
 
     No wider tie than that: to prefer a smaller scale within a standard error cost up to a tenth of
-    what was learned (docs/decisions/0010). Raises Refused if no scale gave a number.
+    what was learned (docs/internals/decisions/0010). Raises Refused if no scale gave a number.
     """
     measured = {scale: nll for scale, nll in dev_by_scale.items() if math.isfinite(nll)}
     if not measured:

@@ -63,7 +63,7 @@ def how_to_add(*extras: str) -> str:
 
 
 def this_installation() -> Installation:
-    """The installation that runs this: as its installer recorded it, else the checkout around it."""
+    """This installation: as its installer recorded it, else the checkout around it."""
     about, installer = _recorded()
     source, editable = source_of(about)
     if (
@@ -100,7 +100,7 @@ def source_of(about: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def tool_of(prefix: Path, installer: str) -> str:
-    """What installs into the environment at `prefix`, told by the files that the tools leave there."""
+    """What installs into the environment at `prefix`, told by the files that tools leave there."""
     if (prefix / "uv-receipt.toml").exists():
         return "uv tool"
     if (prefix / "pipx_metadata.json").exists():

@@ -2,9 +2,10 @@
 
 Unsloth's fused kernels are taken if they can work. The choice never imports Unsloth, which changes
 transformers the moment it is imported, and fails without a GPU: everything that it needs is checked
-first, and what is missing is reported. On the one GPU that this project has run it on (docs/log.md)
-its losses and gradients were the plain backend's, with less memory and no more speed. The plain
-backend is the reference: a run whose Unsloth fails or disagrees with it goes on with the plain one.
+first, and what is missing is reported. On the one GPU that this project has run it on
+(docs/internals/log) its losses and gradients were the plain backend's, with less memory and no more
+speed. The plain backend is the reference: a run whose Unsloth fails or disagrees with it goes on
+with the plain one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ LOOKED_FOR = ("unsloth", "unsloth_zoo", "bitsandbytes")
 """Packages that the training's interpreter may have beyond the necessary."""
 SEEN = (
     "On an H200 it trained a 7B shape in 0.86 of the plain backend's memory, at 0.91 of its speed, "
-    "after a minute or more of compiling; a whole run to its end was not seen yet (docs/log.md)."
+    "after a minute or more of compiling; a whole run to its end was not seen yet "
+    "(docs/internals/log)."
 )
 
 

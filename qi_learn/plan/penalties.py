@@ -8,8 +8,8 @@ from pathlib import Path
 
 from qi_learn.errors import SettingsError
 from qi_learn.outside.architectures import GGUF_NAMES
-from qi_learn.plan.layers import TouchedLayers
 from qi_learn.plan.strength import PARTS, Part, last_strength, strength
+from qi_learn.plan.trained_layers import TouchedLayers
 from qi_learn.records import PenaltyStrength, Plan, PlannedPenalties, Snapshot, TrainResult
 from qi_learn.settings import TrainSettings
 

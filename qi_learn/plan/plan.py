@@ -18,9 +18,9 @@ from qi_learn.paths import Paths
 from qi_learn.plan.backend import choose_backend
 from qi_learn.plan.base_model import TARGETS, BaseModel, check_architecture
 from qi_learn.plan.full_precision import full_precision_weights
-from qi_learn.plan.layers import RAISED_TYPE, TouchedLayers, choose_layers, served_tensors
 from qi_learn.plan.memory import DeviceChoice, MemoryFit, choose_device, fit_memory
 from qi_learn.plan.penalties import check_form, fisher_cache, plan_penalties
+from qi_learn.plan.trained_layers import RAISED_TYPE, TouchedLayers, choose_layers, served_tensors
 from qi_learn.records import (
     Example,
     Plan,
@@ -42,8 +42,8 @@ EPOCHS = 2
 """Times that all new examples are seen at least."""
 RATE_SMALL, RATE_LARGE = (135e6, 1.6e-3), (7e9, 2e-4)
 """Learning rates for LoRA, by parameters of the base; between them a line in the logarithms. The
-first was measured (docs/decisions/0005): with 1e-3 a run ends before it has learned what the
-penalties let it learn. The second is what others report for models of that size.
+first was measured (docs/internals/decisions/0005): with 1e-3 a run ends before it has learned what
+the penalties let it learn. The second is what others report for models of that size.
 """
 LONGEST = {"cpu": 1024, "cuda": 4096}
 """Tokens of the longest sequence that is trained on."""
@@ -54,7 +54,7 @@ TARGETS_DEFAULT = "all-linear"
 class Recipe:
     """What depends on whether text of earlier work may be replayed.
 
-    Measured with the K-FAC form (docs/decisions/0005).
+    Measured with the K-FAC form (docs/internals/decisions/0005).
     """
 
     replay: float
@@ -69,7 +69,7 @@ WITH_REPLAY = Recipe(replay=0.375, generic=0.125, past=1.0)
 WITHOUT_TEXT = Recipe(replay=0.0, generic=0.25, past=150.0)
 """With `train.replay = 0` the penalty alone holds what was learned.
 
-That costs learning: a few hundredths, more with every cycle (docs/decisions/0005).
+That costs learning: a few hundredths, more with every cycle (docs/internals/decisions/0005).
 """
 
 

@@ -51,8 +51,9 @@ PRICE: Mapping[tuple[str, Part], float] = {
     ("diagonal", "past"): 10.0,
 }
 """Prices at the normal budget. With the expected kappas these are the lambdas 100 and 300, which
-were measured to keep what was learned (docs/decisions/0005), and about 1,000 for the diagonal form:
-it sees less of the direction of a change, so that it protects less at the same price.
+were measured to keep what was learned (docs/internals/decisions/0005), and about 1,000 for the
+diagonal form: it sees less of the direction of a change, so that it protects less at the same
+price.
 """
 TIGHTEST = 16.0
 OVER, UNDER = 1.5, 1 / 1.5

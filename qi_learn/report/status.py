@@ -55,7 +55,7 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What `qi-learn status --json` prints; listed in docs/json.md."""
+    """What `qi-learn status --json` prints; listed in docs/reference/json.md."""
 
     recording: bool
     recording_reason: str

@@ -1,8 +1,8 @@
 """Unsloth's patched model behind `Network`'s methods.
 
 bfloat16 on one GPU, all layers trained, its own gradient checkpointing. Written against the source
-of the 2026.10.9 wheel and run with it on one H200 (docs/log.md). The loss is ours, made from the
-decoder's hidden states (its fused cross-entropy, which leaves no logits, is not used), the
+of the 2026.10.9 wheel and run with it on one H200 (docs/internals/log). The loss is ours, made from
+the decoder's hidden states (its fused cross-entropy, which leaves no logits, is not used), the
 penalties act on the LoRA's factors once per step, and the Fisher is made elsewhere with the plain
 model. The model is not cut: with full-precision weights on a GPU every layer changes. `unsloth`
 must have been imported before (`plan.backend.import_unsloth`).

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from qi_learn.ids import new_id
 from qi_learn.records import AUTHORS, EVENT_KINDS, Event, EventKind
-from qi_learn.spool import frame, new_id
+from qi_learn.spool import frame
 
 from .markdown import table
 

@@ -359,7 +359,7 @@ def refused(solved: int, lose: float, gain: float, n: int = 48) -> float:
 @pytest.mark.parametrize("solved", [3, 12, 24, 36, 43])
 @pytest.mark.parametrize("flips", [1, 2, 3])
 def test_harmless_updates_are_seldom_refused(solved: int, flips: int) -> None:
-    """As many gained as lost, on average: at most 3 in 100 are refused (docs/decisions/0011)."""
+    """As many gained as lost, on average: at most 3 in 100 are refused (decision 0011)."""
     assert refused(solved, flips / solved, flips / (48 - solved)) <= 0.03
 
 

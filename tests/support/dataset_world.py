@@ -40,8 +40,16 @@ def turn(n: int = 0, *, answer: str = ANSWER, question: str | None = None, **mor
         **more,
     }
     at = START + 60 * n
-    return Turn(id=f"turn-{n:04d}", endpoint=values.pop("endpoint", "/api/chat"), model_asked="m", model_answered=values.pop("model_answered", "m:v1"),
-                answer=answer, started=at, ended=at + 5, **values)  # fmt: skip
+    return Turn(
+        id=f"turn-{n:04d}",
+        endpoint=values.pop("endpoint", "/api/chat"),
+        model_asked="m",
+        model_answered=values.pop("model_answered", "m:v1"),
+        answer=answer,
+        started=at,
+        ended=at + 5,
+        **values,
+    )
 
 
 def suggestion(

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qi_learn.deploy import journal
 from qi_learn.deploy.journal import Deployment
@@ -154,7 +155,7 @@ def schema_from_the_future(paths: Paths) -> bytes:
     return paths.database.read_bytes()
 
 
-def spool_events(paths: Paths) -> list[dict[str, object]]:
+def spool_events(paths: Paths) -> list[dict[str, Any]]:
     """The events that wait in the spool, as JSON, in the order in which their files began."""
     return [
         json.loads(line[9:])
