@@ -72,7 +72,7 @@ def test_a_server_that_is_away_ends_nothing(world: World) -> None:
     assert not run.ended
     waits = run.history()[-1]
     assert (waits["step"], waits["state"]) == ("cycle", "waits")
-    assert "Nobody answers at http://127.0.0.1:9" in waits["reason"]
+    assert "No server answers at http://127.0.0.1:9" in waits["reason"]
     with world.store() as store:
         world.take_in(store)
         assert load_run(store, run.run_id).state == "planned"
