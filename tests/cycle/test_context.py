@@ -13,8 +13,8 @@ from qi_learn.paths import Paths
 from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool
-from tests.plan.test_plan import RESULT
-from tests.plan.test_plan import _plan as a_plan
+from tests.support.planning import RESULT
+from tests.support.planning import make_plan as a_plan
 
 BASE = "ab" * 32
 

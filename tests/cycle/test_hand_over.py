@@ -24,11 +24,11 @@ from qi_learn.paths import Paths
 from qi_learn.rundir.activity import held
 from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.rundir.snapshot import save_snapshot
-from tests.plan.test_plan import _plan as a_plan
-from tests.plan.test_plan import _snapshot as a_snapshot
 from tests.support.fake_models_server import FakeModels, gguf
 from tests.support.fake_ollama import ROOT, Answer, GatewayProcess, a_gateway, ask
 from tests.support.gpus import Gpus
+from tests.support.planning import make_plan as a_plan
+from tests.support.planning import make_snapshot as a_snapshot
 from tests.support.recorded_home import deploy
 from tests.support.tiny_models import write_tiny_model
 

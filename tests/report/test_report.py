@@ -46,9 +46,9 @@ from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.settings import GatewaySettings, Settings
 from qi_learn.spool import Spool
 from tests.daemon.test_client import STATE, holding_the_lock
-from tests.plan.test_plan import RESULT
-from tests.plan.test_plan import _plan as a_plan
 from tests.support.gpus import UUIDS, Gpus
+from tests.support.planning import RESULT
+from tests.support.planning import make_plan as a_plan
 from tests.support.recorded_home import (
     ESCAPE,
     RUN,
