@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from torch import Tensor
+from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
+from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 from qi_learn import codec
 from qi_learn.plan.schedule import Sample
 from qi_learn.records import Example, Plan
 from qi_learn.train.network import Network
 
+EXACT = "exact"
+"""The name under which transformers knows the attention of the tiny float64 models."""
 VOCABULARY = 37
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -77,8 +81,11 @@ def tiny_causal(
     width: int = 16,
     dtype: torch.dtype = torch.float64,
 ) -> Any:
-    """A random causal language model of transformers, with weights large enough for clear
-    choices.
+    """A random causal language model of transformers, with weights large enough for clear choices.
+
+    In float64 all of it computes in float64. transformers' norms and its eager softmax would go
+    through float32, where a difference of 4e-16 (a BLAS that adds up a product in another order,
+    seen on an AMD EPYC with two threads) may become one of 1e-7.
     """
     config = AutoConfig.for_model(
         architecture,
@@ -97,7 +104,43 @@ def tiny_causal(
         eos_token_id=None,
     )
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=dtype).eval()
+    attention = "eager"
+    if dtype == torch.float64:
+        attention = EXACT
+        AttentionInterface.register(EXACT, _exact_attention)
+        AttentionMaskInterface.register(EXACT, eager_mask)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=dtype)
+    if dtype == torch.float64:
+        _norm_in_float64(model)
+    return model.eval()
+
+
+def _exact_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    **_: object,
+) -> tuple[Tensor, Tensor]:
+    """Attention over (batch, heads, positions, width), whose softmax stays in its own precision."""
+    groups = module.num_key_value_groups
+    keys, values = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    scores = query @ keys.transpose(2, 3) * scaling
+    weights = (scores if attention_mask is None else scores + attention_mask).softmax(-1)
+    return (weights @ values).transpose(1, 2).contiguous(), weights
+
+
+def _norm_in_float64(model: torch.nn.Module) -> None:
+    """Put torch's own RMS norm, the same formula, in the place of each norm that casts."""
+    for module in list(model.modules()):
+        for name, norm in list(module.named_children()):
+            if type(norm).__name__.endswith("RMSNorm"):
+                weight, eps = norm.get_parameter("weight"), float(vars(norm)["variance_epsilon"])
+                exact = torch.nn.RMSNorm(weight.shape, eps=eps, dtype=torch.float64)
+                exact.weight = weight
+                setattr(module, name, exact)
 
 
 def tiny_network(
