@@ -91,12 +91,13 @@ def test_the_metrics_are_their_definitions() -> None:
     assert metrics.retention([[0.9]], [0.1]) == 1.0
 
 
+@pytest.mark.timeout(900)  # a minute and a half on two quiet cores with AVX-512
 def test_a_short_run_learns_and_reports_every_figure(tmp_path: Path) -> None:
     """Two conventions, few steps, the real model through train, join, pack and llama.cpp, with and
     without protection.
     """
     options = ("--quick", "--seeds", "1", "--method", "naive", "--method", "default", "--json")
-    done = Terminal(tmp_path).process("bench", "learning", *options)
+    done = Terminal(tmp_path).process("bench", "learning", *options, seconds=880)
     assert done.code == 0, done.err
     figures = done.json
     naive, default = figures["table"]

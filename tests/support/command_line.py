@@ -63,9 +63,13 @@ class Terminal:
         )
 
     def process(
-        self, *arguments: str, given: str | bytes = b"", directory: Path | None = None
+        self,
+        *arguments: str,
+        given: str | bytes = b"",
+        directory: Path | None = None,
+        seconds: float = 200,
     ) -> Said:
-        """Run a command to its end. No command ever shows a traceback."""
+        """Run a command to its end, `seconds` at most. No command ever shows a traceback."""
         done = subprocess.run(
             [sys.executable, "-m", "qi_learn", *arguments],
             input=given.encode() if isinstance(given, str) else given,
@@ -73,7 +77,7 @@ class Terminal:
             env=self.environment(),
             cwd=directory or self.root,
             check=False,
-            timeout=200,
+            timeout=seconds,
         )
         return _said(done.returncode, done.stdout, done.stderr)
 
