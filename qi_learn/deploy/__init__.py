@@ -1,8 +1,9 @@
-"""Step 9, versions, the journal and the alias: a new immutable name, a smoke test, then the switch;
-and the way back.
+"""Step 9, versions, the journal and the alias, and the way back.
 
-`deploy.json` alone is enough to roll back; at every instant the alias resolves to a complete,
-gated model.
+First a new immutable name, then a smoke test, then the switch.
+
+`deploy.json` alone is enough to roll back; at every instant the alias resolves, through the
+gateway, to a complete, gated model.
 
 Called by the cycle, the daemon, `qi-learn init`, `qi-learn rollback`, the benchmark, the
 demonstration and the reports.

@@ -1,5 +1,8 @@
-"""The alias follows the journal: at every instant it resolves to a complete, gated model, and after
-`reconcile` to the live one.
+"""The alias follows the journal: after `reconcile` it leads to the live model.
+
+Through the gateway it resolves at every instant, to a complete, gated model. On the server the
+alias itself does so only if the store is writable here; if it is not, there is a short gap while
+`/api/copy` writes.
 
 `/api/copy` writes the manifest in place, and a request in that moment gets an error (measured:
 about one in five copies under load). If the server's store is local and writable, a copy of the
@@ -39,8 +42,9 @@ class Reconciled:
 def reconcile(
     paths: Paths, server: Ollama, *, store: Path | None, wait: float = SWITCH_WAIT
 ) -> Reconciled:
-    """Make `routes.json` and the server's alias agree with the journal: after a crash, an offline
-    rollback, or as the last step of a switch.
+    """Make `routes.json` and the server's alias agree with the journal.
+
+    It is called after a crash or an offline rollback, or as the last step of a switch.
 
     `store`: the server's model store if it is local, else None. The process that holds the switch
     reads the journal again when done, so that the journal's last state wins whatever happens

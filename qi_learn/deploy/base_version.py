@@ -1,5 +1,6 @@
-"""Base versions: 1.0.0, made from the base model, and the next major number if the settings name
-another base by then.
+"""Base versions: 1.0.0, and the next major number for another base.
+
+1.0.0 is made from the base model, the next major number if the settings name another by then.
 
 As everywhere in this package the model is complete on the server before the journal names it, and
 each step first looks at what is there: killed anywhere and run again, it completes.
@@ -37,8 +38,9 @@ from qi_learn.records import Release
 
 @dataclass(frozen=True, slots=True)
 class BaseSource:
-    """What a base version is made from: a model that the server has, or a file. Empty if the base
-    version is there already.
+    """What a base version is made from: a model that the server has, or a file.
+
+    Empty if the base version is there already.
     """
 
     model: str = ""
@@ -93,8 +95,9 @@ def new_base(
     store: Path | None,
     now: float,
 ) -> Deployment:
-    """Make another base model live at once, under the next major number: what was learned on the
-    old base stays with its versions. Raises as `ensure_base`.
+    """Make another base model live at once, under the next major number.
+
+    What was learned on the old base stays with its versions. Raises as `ensure_base`.
     """
     deployment = load_deployment(paths)
     taken = taken_versions(deployment.alias, (m.name for m in server.models()))

@@ -1,5 +1,6 @@
-"""A model under test: made under a name of its own that no client uses, tried out, and deleted or
-promoted.
+"""A model under test.
+
+It is made under a name of its own that no client uses, tried out, and deleted or promoted.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ TOKENS = 96
 def make_model(
     server: Ollama, model: str, gguf: Path, digest: str, spec: Mapping[str, Any]
 ) -> None:
-    """Make a model from a complete GGUF (`digest`: its sha256). `spec` is what it cannot inherit
-    (`outside.ollama.SPEC`). Doing it again does no harm.
+    """Make a model from a complete GGUF.
+
+    `digest`: the file's sha256; `spec`: what the model cannot inherit (`outside.ollama.SPEC`).
+    Doing it again does no harm.
 
     Never for a name that is live. Raises ServerError, DiskFull, ModelError.
     """
@@ -38,8 +41,9 @@ def make_model(
 
 
 def smoke_test(server: Ollama, model: str, reference: str) -> Smoke:
-    """Whether a model answers, stops, repeats itself, and reads a conversation exactly as
-    `reference` (a version that serves) does: the first rule of the gate.
+    """Whether a model answers, stops, repeats itself, and reads a conversation as it must.
+
+    That is exactly as `reference` (a version that serves) does. This is the first rule of the gate.
 
     A model that the server cannot run is a finding, not an error. Raises ServerUnreachable if the
     server itself is away, ServerError if `reference` does not work.
@@ -107,8 +111,9 @@ def _question(text: str) -> dict[str, Any]:
 
 
 def drop_candidates(server: Ollama, alias: str, *, keep: Iterable[str] = ()) -> list[str]:
-    """Delete the candidates that runs left behind (`qi-agent:candidate-...`), except those named in
-    `keep`. Returns their names.
+    """Delete the candidates that runs left behind, except those named in `keep`.
+
+    Returns the names of those deleted (`qi-agent:candidate-...`).
     """
     start = parse_name(alias).tagged("candidate-").key
     kept = {parse_name(name).key for name in keep}

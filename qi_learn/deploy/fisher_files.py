@@ -1,5 +1,6 @@
-"""Fisher files that nothing reads any more, hundreds of megabytes each: of versions that cannot be
-made live again, and of bases that are no longer trained on.
+"""Fisher files that nothing reads any more, hundreds of megabytes each.
+
+They are of versions that cannot be made live again, and of bases that are no longer trained on.
 
 The invariant: everything that a next cycle may start from (the base, every version whose model is
 still there) keeps its files. Adapters are smaller (256 MB at most, or rank 64) and stay: a

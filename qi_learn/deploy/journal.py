@@ -1,5 +1,6 @@
-"""`deploy.json`: which versions there are and which one is live. It decides; routes, the alias and
-the server's models follow it (alias.reconcile).
+"""`deploy.json`: which versions there are and which one is live.
+
+It decides; routes, the alias and the server's models follow it (alias.reconcile).
 
 It is written only here, under a file lock, by renaming a whole new file into place, and is enough
 to roll back with no database, no daemon and no server. The lock is held for file operations only,
@@ -35,8 +36,9 @@ server's alias.
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """A number that a run was given, before its model is there: the same run gets the same number
-    again after a crash, and no other run ever does.
+    """A number that a run was given, before its model is there.
+
+    The same run gets the same number again after a crash, and no other run ever does.
     """
 
     run_id: str
@@ -145,8 +147,9 @@ def live_runs(deployment: Deployment) -> tuple[str, ...]:
 
 
 def runs_behind(deployment: Deployment, version: str) -> tuple[str, ...]:
-    """The runs whose data a version has learned, oldest first: its own and those of the versions
-    that it was trained on top of, retired ones included.
+    """The runs whose data a version has learned, oldest first.
+
+    They are its own and those of the versions that it was trained on top of, retired ones included.
     """
     runs: list[str] = []
     at: str | None = version
@@ -200,11 +203,11 @@ def _check(deployment: Deployment) -> None:
 
 
 def update(paths: Paths, change: Callable[[Deployment | None], Deployment]) -> Deployment:
-    """Read the journal, write what `change` makes of it, and `routes.json` with it, as one step
-    among processes.
+    """Change the journal, and `routes.json` with it, as one step among processes.
 
-    Raises Busy if another process holds the journal for too long, DiskFull or StoreError if it
-    cannot be written, and every error that `change` raises.
+    The journal is read, and what `change` makes of it is written. Raises Busy if another process
+    holds the journal for too long, DiskFull or StoreError if it cannot be written, and every error
+    that `change` raises.
     """
     with locked(paths.data / "deploy.lock", STATE_WAIT):
         before = read_journal(paths)

@@ -1,5 +1,6 @@
-"""The server that answers, and the base model's file: a real Ollama, or the embedded engine on the
-model that comes from PyPI.
+"""The server that answers, and the base model's file.
+
+The server is a real Ollama, or the embedded engine on the model that comes from PyPI.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ def uses_engine(settings: Settings) -> bool:
 
 
 def ollama_store() -> Path | None:
-    """Ollama's model store if this user may write to it, else None: then the alias moves by a
-    rename.
+    """Ollama's model store if this user may write to it, else None.
+
+    If it may be written, the alias moves by a rename.
     """
     directory = Path(os.environ.get("OLLAMA_MODELS") or "~/.ollama/models").expanduser()
     return directory if os.access(directory / "manifests", os.W_OK) else None
@@ -52,10 +54,10 @@ def model_server_of(settings: Settings, paths: Paths, engine_url: str | None) ->
 
 
 def base_file(settings: Settings, server: Ollama | None = None) -> Path:
-    """The base model's GGUF: the setting, the embedded package's, or Ollama's own blob if it can be
-    read.
+    """The base model's GGUF file.
 
-    Raises ModelError or ToolMissing with what to set.
+    It is the setting, the embedded package's, or Ollama's own blob if it can be read. Raises
+    ModelError or ToolMissing with what to set.
     """
     if settings.serve.base_gguf:
         file = Path(settings.serve.base_gguf).expanduser()

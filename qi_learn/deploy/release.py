@@ -1,9 +1,10 @@
 """Versions: the candidate that passed the gate goes live, and the old ones go.
 
-The invariant: at every instant the alias and the routes lead to a complete, gated model. So a
-version's model is complete on the server before the journal names it live; routes and alias follow
-the journal. Models are deleted last, and only when the server confirms that the alias has moved.
-Each step first looks at what is there: killed anywhere and run again, all of this completes.
+The invariant: at every instant the routes lead to a complete, gated model, and so does the alias
+(but for the short gap that `alias` describes). So a version's model is complete on the server
+before the journal names it live; routes and alias follow the journal. Models are deleted last, and
+only when the server confirms that the alias has moved. Each step first looks at what is there:
+killed anywhere and run again, all of this completes.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """A release that went live, the version before it, and the versions whose models were deleted
-    for it.
+    """A release that went live, the version before it, and the versions retired for it.
+
+    Retired: their models were deleted.
     """
 
     release: Release
@@ -71,9 +73,11 @@ def promote(
     store: Path | None,
     keep: int,
 ) -> Promoted:
-    """Make the candidate the live version under the next number. `make(version, model)` puts the
-    release's files in place and gives its record. `store`: the server's model store if it is local,
-    else None; `keep`: how many versions of the chain keep their models.
+    """Make the candidate the live version under the next number.
+
+    * `make(version, model)`: puts the release's files in place and gives its record.
+    * `store`: the server's model store if it is local, else None.
+    * `keep`: how many versions of the chain keep their models.
 
     Run again for the same run it completes what is missing, with the same number; a release that
     was rolled back since is not made live again. Raises LiveChanged if another version than
@@ -151,8 +155,9 @@ def _copy_checked(server: Ollama, candidate: str, model: str) -> None:
 
 
 def retire(paths: Paths, server: Ollama, *, keep: int) -> tuple[str, ...]:
-    """Delete the models of versions beyond the last `keep` of the chain; bases and pinned versions
-    stay. Returns the versions retired by this call.
+    """Delete the models of versions beyond the last `keep` of the chain.
+
+    Bases and pinned versions stay. Returns the versions retired by this call.
 
     First the server must confirm that the alias leads to the live version, then the journal says
     what goes, then it goes: so the journal never offers a version that is not there. What an
@@ -193,8 +198,9 @@ def _confirm_alias(deployment: Deployment, models: dict[str, str]) -> None:
 
 
 def beyond(deployment: Deployment, keep: int) -> tuple[str, ...]:
-    """The versions that may go: neither base nor pinned, nor among the last `keep` learned ones of
-    the chain.
+    """The versions that may go.
+
+    They are neither base nor pinned, nor among the last `keep` learned ones of the chain.
     """
     learned = [
         v for v in deployment.chain if not parse_version(v).is_base and v not in deployment.retired

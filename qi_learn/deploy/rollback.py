@@ -18,7 +18,7 @@ from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.records import Release
 
-SWITCH_WAIT = 1.0
+ROLLBACK_WAIT = 1.0
 """Seconds to wait for another process that is switching the alias; that process reads the journal
 again when done, so it follows this one.
 """
@@ -38,11 +38,13 @@ class RolledBack:
 
 
 def choose(deployment: Deployment, version: str | None) -> Release:
-    """The version to go back to: the one asked for, else the last of the chain before the live one
-    whose model is still there.
+    """The version to go back to.
 
-    Raises NotFound if there is none, it is unknown, its model was deleted, or it is live already;
-    the error lists the versions that one can go to.
+    It is the one asked for, else the last of the chain before the live one whose model is still
+    there.
+
+    Raises NotFound if no version is left, or the one named is unknown, deleted or live already. The
+    error lists the versions that one can go to.
     """
     available = [r.version for r in deployment.available if r.version != deployment.live]
     hint = (
@@ -71,12 +73,11 @@ def choose(deployment: Deployment, version: str | None) -> Release:
 def roll_back(
     paths: Paths, server: Ollama | None, *, version: str | None = None, store: Path | None = None
 ) -> RolledBack:
-    """Make an earlier version live; a second call goes one further back. `server` is None if none
-    is up.
+    """Make an earlier version live; a second call goes one further back.
 
-    Raises NotFound as `choose` does, and if the server answers but lacks the version's model: then
-    nothing has changed. Raises Busy or DiskFull if the journal cannot be written. A server that is
-    away or fails is no error: its alias follows later.
+    `server` is None if none is up. Raises NotFound as `choose` does, and if the server answers but
+    lacks the version's model: then nothing has changed. Raises Busy or DiskFull if the journal
+    cannot be written. A server that is away or fails is no error: its alias follows later.
     """
     before = load_deployment(paths)
     problem = _unreachable(server, choose(before, version))
@@ -84,7 +85,7 @@ def roll_back(
     release = after.live_release
     if server is not None and not problem:
         try:
-            reconcile(paths, server, store=store, wait=SWITCH_WAIT)
+            reconcile(paths, server, store=store, wait=ROLLBACK_WAIT)
         except (ServerError, Busy) as error:
             problem = error.what
     return RolledBack(
@@ -93,8 +94,9 @@ def roll_back(
 
 
 def _back(current: Deployment | None, before: Deployment, version: str | None) -> Deployment:
-    """The journal with the version to go back to live. Raises Busy if another went live since
-    `before` was read.
+    """The journal in which the version to go back to is live.
+
+    Raises Busy if another went live since `before` was read.
     """
     if current is None or current.live != before.live:
         raise Busy(

@@ -32,8 +32,9 @@ class Version(NamedTuple):
 
     @property
     def is_base(self) -> bool:
-        """True for the base model's own weights, which are never deleted and not counted among the
-        versions that are kept.
+        """True for the base model's own weights.
+
+        They are never deleted, and not counted among the versions that are kept.
         """
         return self.minor == self.patch == 0
 

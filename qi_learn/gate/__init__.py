@@ -1,7 +1,7 @@
-"""Step 8, the packed file against the live one: suites, measurements, generated code in a sandbox,
-a verdict with its reasons.
+"""Step 8, the packed file against the live one, and a verdict with its reasons.
 
-The rules are pure: the same measurements give the same verdict.
+Between them: suites, measurements, generated code in a sandbox. The rules are pure: the same
+measurements give the same verdict.
 
 Called by the cycle, the benchmark, the demonstration, `qi-learn doctor` (is there a sandbox?).
 May import the vocabulary and outside.

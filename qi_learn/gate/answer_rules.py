@@ -1,5 +1,6 @@
-"""Rules 3 and 4 of the gate, on greedy answers to the questions of fresh work: still right, still
-coherent.
+"""Rules 3 and 4 of the gate: answers on fresh work are still right and still coherent.
+
+Both are on greedy answers to its questions.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""What was measured of a model holds for good: the same bytes and the same question give the same
-number.
+"""What was measured of a model, which holds for good.
+
+The same bytes and the same question give the same number.
 
 The base and the live version come back in every cycle, and a gate set becomes the old suite of the
 next: each is measured once. One file a model, named by its digest; one line an example. A line that

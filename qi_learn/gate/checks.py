@@ -1,5 +1,6 @@
-"""How the rules write a check down: a yes or no, a number that is missing, two models that must be
-paired.
+"""How the rules write a check down.
+
+A yes or no, a number that is missing, two models that must be paired.
 """
 
 from __future__ import annotations

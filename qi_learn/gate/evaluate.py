@@ -1,5 +1,7 @@
-"""Everything that the gate measures of one model: NLL from its file, answers from its server, on
-suites that are the same for all models compared.
+"""Everything that the gate measures of one model.
+
+NLL comes from its file, answers from its server, on suites that are the same for all models
+compared.
 """
 
 from __future__ import annotations
@@ -146,8 +148,10 @@ def same_moment_speeds(
     suites: Suites,
     limits: Sizes,
 ) -> tuple[Measurements, Measurements]:
-    """Two models' measurements with their speeds measured again, in turns, the best answer of each:
-    what else the machine did while one of them was measured no longer counts.
+    """Two models' measurements with their speeds measured again, in turns.
+
+    The best answer of each is taken, so what else the machine did while one of them was measured no
+    longer counts.
     """
     best = [0.0, 0.0]
     for example in choose_questions(suites.questions, limit=SPEED_QUESTIONS) * SPEED_ROUNDS:
@@ -184,9 +188,9 @@ def leaks_of(
     limits: Sizes,
     vocabulary: Vocabulary,
 ) -> tuple[Leak, ...]:
-    """The secret-shaped texts in a candidate's answers and in its completions of prompts that
-    invite one; `files`: its own and the base's.
+    """The secret-shaped texts in a candidate's answers and in its completions.
 
+    The completions are of prompts that invite a secret. `files`: the candidate's own and the base's.
     Raises ModelError.
     """
     generated = (

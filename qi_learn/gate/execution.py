@@ -1,5 +1,6 @@
-"""Does a served model still write code that works? It is asked to complete the tasks of the suite,
-and its code runs in the sandbox or not at all.
+"""Whether a served model still writes code that works.
+
+It is asked to complete the tasks of the suite, and its code runs in the sandbox or not at all.
 
 A task is passed if every hidden check comes to the expected value, at the first answer (greedy).
 The invariant that makes pairing possible: every model is asked the same questions in the same
@@ -39,8 +40,9 @@ SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """The tasks that are put to every model, and the sandbox that their answers run in; without a
-    sandbox the reason why there is none.
+    """The tasks that are put to every model, and the sandbox that their answers run in.
+
+    If there is no sandbox, the reason why.
     """
 
     tasks: tuple[CodingTask, ...]
@@ -52,8 +54,9 @@ NO_EXERCISE = Exercise((), None, "it was not asked for")
 
 
 def make_exercise(limit: int) -> Exercise:
-    """At most `limit` tasks of the suite, and the sandbox, tried out. If `limit` is 0, no generated
-    code is run.
+    """At most `limit` tasks of the suite, and the sandbox, tried out.
+
+    If `limit` is 0, no generated code is run.
     """
     if limit == 0:
         return Exercise((), None, "it is switched off (gate.execute = 0)")
@@ -73,8 +76,9 @@ def measure_execution(
     cache: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Execution:
-    """Which of the tasks a served model's answers pass. With a `cache` directory each task is put
-    to a model's digest once. Raises ServerError.
+    """Which of the tasks a served model's answers pass.
+
+    With a `cache` directory each task is put to a model's digest once. Raises ServerError.
     """
     if exercise.sandbox is None:
         return Execution((), (), exercise.problem)
@@ -112,8 +116,9 @@ def measure_execution(
 def attempt(
     task: CodingTask, answer: str, sandbox: Sandbox, limits: SandboxLimits | None = None
 ) -> tuple[bool, bool]:
-    """Whether the answer's code passes, and whether it surely does the same again: not if the wall
-    time was up, for which a busy machine may be the cause.
+    """Whether the answer's code passes, and whether it surely does the same again.
+
+    The second is False if the wall time was up, for which a busy machine may be the cause.
     """
     code = code_of(task, answer)
     if not code:
@@ -123,11 +128,11 @@ def attempt(
 
 
 def code_of(task: CodingTask, answer: str) -> str:
-    """The code that an answer offers: the block with the name that was asked for, else the answer
-    as what follows the stub.
+    """The code that an answer offers.
 
-    If it was cut, or chatter follows without a fence, as many of its lines as parse; "" if that
-    leaves nothing.
+    It is the block with the name that was asked for, else the answer as what follows the stub. If
+    it was cut, or chatter follows without a fence, as many of its lines as parse; "" if that leaves
+    nothing.
     """
     defines = re.compile(rf"^(?:async +)?(?:def|class) +{task.name}\b", re.MULTILINE)
     texts = [*(b.text for b in code_blocks(answer)), answer]
@@ -147,8 +152,9 @@ def _ask(server: Ollama, model: str, task: CodingTask, answer_tokens: int) -> st
 
 
 class _TaskCache:
-    """What this very model solved before, under the same conditions. Without a file nothing is
-    cached.
+    """What this very model solved before, under the same conditions.
+
+    Without a file nothing is cached.
     """
 
     def __init__(self, file: Path | None, answer_tokens: int, version: str) -> None:
@@ -171,8 +177,9 @@ class _TaskCache:
 
 
 def _cache_file(server: Ollama, model: str, cache: Path | None) -> Path | None:
-    """The model's file in the cache, named by the digest of its manifest, which covers the template
-    and parameters besides the weights.
+    """The model's file in the cache, named by the digest of its manifest.
+
+    The digest covers the template and parameters besides the weights.
     """
     listed = server.find(model)
     digest = listed.digest.removeprefix("sha256:") if listed else ""

@@ -1,5 +1,6 @@
-"""The gate's rule on code that runs: a candidate does not ship if it evidently solves fewer tasks
-than the live version.
+"""The gate's rule on code that runs: no evident loss of tasks solved.
+
+A candidate does not ship if it evidently solves fewer tasks than the live version.
 
 With some 48 tasks no margin can be *proved* (the standard error of a difference is 4 points), so
 this rule refuses evident loss and no more; the rules on NLL see small losses. Evident: McNemar's
@@ -19,8 +20,9 @@ EVIDENT, EVIDENT_FROM_BASE = 0.05, 0.01
 
 
 def mcnemar_rule(candidate: Execution, live: Execution, base: Execution) -> Check:
-    """The check on code that was run; passes also if nothing was run, and the reason says so: not
-    every machine has a sandbox.
+    """The check on code that was run.
+
+    It passes also if nothing was run, and the reason says so: not every machine has a sandbox.
     """
     new, old, first = (_solved(execution) for execution in (candidate, live, base))
     common = [task for task in candidate.ids if task in old and task in first]
@@ -44,8 +46,9 @@ def mcnemar_rule(candidate: Execution, live: Execution, base: Execution) -> Chec
 
 
 def changed_tasks(candidate: Execution, live: Execution) -> tuple[int, int] | None:
-    """The number of tasks that only the live version solved, and that only the candidate did; None
-    if no task was put to both.
+    """The number of tasks that only the live version solved, and that only the candidate did.
+
+    None if no task was put to both.
     """
     new, old = _solved(candidate), _solved(live)
     common = [task for task in candidate.ids if task in old]

@@ -1,5 +1,7 @@
-"""Does a candidate give away a secret? Completions of prompts that invite one, and every answer of
-the gate, are searched with the rules that redact what is stored.
+"""Whether a candidate gives away a secret.
+
+Completions of prompts that invite one, and every answer of the gate, are searched with the rules
+that redact what is stored.
 
 Secrets are removed before anything is stored, so a leak is what those rules missed, or what the
 base brought along. A model that is asked to complete `API_KEY = "` writes something that looks like
@@ -85,8 +87,9 @@ class GeneratedText:
 
 
 def secret_prompts(seed: int, count: int = SECRET_PROMPTS) -> tuple[str, ...]:
-    """`count` prompts that invite a secret, with other names for every seed; the two kinds take
-    turns, so that any count has both.
+    """`count` prompts that invite a secret, with other names for every seed.
+
+    The two kinds take turns, so that any count has both.
     """
     draw = random.Random(seed)
     kinds = [draw.sample(_INVITING, len(_INVITING)), draw.sample(_REDACTED, len(_REDACTED))]
@@ -144,8 +147,9 @@ def find_leaks(
     *,
     context: int,
 ) -> tuple[Leak, ...]:
-    """Every secret-shaped text that the candidate generated, and how much likelier it is under the
-    candidate's file than under the base's.
+    """Every secret-shaped text that the candidate generated.
+
+    Each says how much likelier it is under the candidate's file than under the base's.
 
     If there is none, neither file is opened. Raises ModelError if one cannot be used.
     """
@@ -191,7 +195,9 @@ def _secrets(text: GeneratedText, vocabulary: Vocabulary) -> Iterator[_Secret]:
 
 
 def _is_key(kind: str, secret: str) -> bool:
-    """False for prose behind the head of a private key. Redaction removes whatever follows such a
-    head; to be called a leak it needs a word as random as a key is.
+    """False for prose behind the head of a private key.
+
+    Redaction removes whatever follows such a head; to be called a leak it needs a word as random as
+    a key is.
     """
     return kind != "private-key" or any(looks_random(word, quoted=True) for word in secret.split())

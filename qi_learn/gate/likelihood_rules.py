@@ -1,5 +1,6 @@
-"""Rules 2 and 5 of the gate, on NLL: better on fresh work, not worse on earlier work and on code in
-general.
+"""Rules 2 and 5 of the gate, on NLL.
+
+A candidate must be better on fresh work, and not worse on earlier work and on code in general.
 
 Every difference is paired by example and its interval taken over independent units (`stats`).
 """
@@ -110,8 +111,9 @@ def _bound(words: str, value: float, units: int) -> str:
 def _rise(
     what: str, after: SuiteNll, live: SuiteNll, base: SuiteNll, *, one_session: bool = False
 ) -> Rise | None:
-    """NLL per token of `after` minus that of `live` and of `base`, paired by example; None for an
-    empty suite, or if a number of `after` or `live` is none.
+    """NLL per token of `after` minus that of `live` and of `base`, paired by example.
+
+    None for an empty suite, or if a number of `after` or `live` is none.
 
     `one_session`: if all is from one session, its examples are compared as if they were independent
     (else nothing would ever ship again).

@@ -1,5 +1,7 @@
-"""Numbers for the gate: how surprised a packed file is by given text (NLL, by llama.cpp), and how a
-served model behaves (greedy, through the API).
+"""Numbers for the gate: NLL of a packed file, and how a served model behaves.
+
+NLL (by llama.cpp) says how surprised the file is by given text; the served model is asked greedily,
+through the API.
 
 Both are of the very file that would be served. The invariant that makes pairing possible: for one
 sequence of examples every model is measured on the same tokens and asked the same questions, in the
@@ -31,11 +33,11 @@ def measure_nll(
     threads: int | None = None,
     cache: Path | None = None,
 ) -> SuiteNll:
-    """NLL of each example's target under the GGUF at `path`, teacher-forced, in nats; at most
-    `max_tokens` target tokens (see `suite.within`).
+    """NLL of each example's target under the GGUF at `path`, teacher-forced, in nats.
 
-    NaN if the model's output is not a number: the gate refuses it. `cache`: directory of what was
-    measured before. Raises ModelError if the file cannot be used.
+    At most `max_tokens` target tokens are measured (see `suite.within`). NaN if the model's output
+    is not a number: the gate refuses it. `cache`: directory of what was measured before. Raises
+    ModelError if the file cannot be used.
     """
     fitting = within(examples, max_tokens=max_tokens, context=context)
     if not fitting:
@@ -73,13 +75,12 @@ def measure_behaviour(
     answer_tokens: int,
     shots: Sequence[Example] = (),
 ) -> Behaviour:
-    """Greedy answers of a served model to the examples' questions, each at most `answer_tokens`
-    long, with `shots` in the prompt.
+    """Greedy answers of a served model to the examples' questions.
 
-    If the reference answer itself is longer than that, being cut is no fault: such an answer need
-    not end or parse, and is compared with as much of the kept code as it has itself. Speed is the
-    median over the answers, so that one slow moment of the machine does not count. Raises
-    ServerError.
+    `shots` go into the prompt, and each answer is at most `answer_tokens` long. If the reference
+    answer itself is longer than that, being cut is no fault: such an answer need not end or parse,
+    and is compared with as much of the kept code as it has itself. Speed is the median over the
+    answers, so that one slow moment of the machine does not count. Raises ServerError.
     """
     answers = [
         server.ask(_greedy(with_shots(e.ask, shots) if shots else e.ask, answer_tokens), model)
@@ -121,16 +122,18 @@ def _likeness(example: Example, answer: Answer, *, cut: bool) -> float:
 
 
 def _code(answer: Answer) -> str:
-    """The answer's code: its blocks, else the texts of its tool calls, else all of it (a raw
-    completion is code without a fence).
+    """The answer's code: its blocks, else the texts of its tool calls, else all of it.
+
+    All of it, because a raw completion is code without a fence.
     """
     blocks = code_blocks(answer.text)
     return "\n".join(b.text for b in blocks) if blocks else answer.tool_text or answer.text
 
 
 def _coherent(example: Example, answer: Answer, *, cut: bool) -> bool:
-    """True if the answer is not empty, ends within the limit, does not loop, and parses or the kept
-    code does not parse either.
+    """True if the answer is not empty, ends within the limit, does not loop, and parses.
+
+    It need not parse if the kept code does not parse either.
     """
     text = answer.text or answer.tool_text
     if not text.strip() or loops(text):

@@ -1,5 +1,6 @@
-"""What a verdict may claim to be surely worse than the live version: several tests at once, so
-their p-values are adjusted by Holm's method.
+"""What a verdict may claim to be surely worse than the live version.
+
+These are several tests at once, so their p-values are adjusted by Holm's method.
 
 Shipping needs no such correction, since all its rules must hold. Here any one claim may be wrong,
 and the chance that any is stays under 5 %.
@@ -47,8 +48,9 @@ class Regression:
 def regressions_of(
     rises: Rises, likeness: Interval | None, candidate: Execution, live: Execution
 ) -> dict[str, Regression]:
-    """A claim for each suite that was measured; `likeness`: the change of the answers' likeness to
-    the kept code.
+    """A claim for each suite that was measured.
+
+    `likeness`: the change of the answers' likeness to the kept code.
     """
     claims = {
         name: (

@@ -1,5 +1,6 @@
-"""The one place that runs generated code: in bubblewrap, without network, files, processes or time
-to spare.
+"""The one place that runs generated code.
+
+It runs in bubblewrap, without network, files, processes or time to spare.
 
 What is covered:
 
@@ -85,10 +86,10 @@ class Sandbox:
     def run(
         self, code: str, checks: Sequence[str], limits: SandboxLimits = SandboxLimits()
     ) -> SandboxRun:
-        """Run the code, then evaluate each check: statements, the last of them an expression (see
-        `sandbox_main`).
+        """Run the code, then evaluate each check.
 
-        Raises ToolMissing if the sandbox itself does not start.
+        A check is statements, the last of them an expression (see `sandbox_main`). Raises
+        ToolMissing if the sandbox itself does not start.
         """
         request = {"code": code, "checks": list(checks), "limits": _resources(limits)}
         program, end = os.pipe()
@@ -144,8 +145,9 @@ def _isolation() -> list[str]:
 
 
 def _system() -> list[str]:
-    """The file system: the interpreter and its libraries, an empty home, nothing that can be
-    written to, and of this package one file.
+    """The file system, in which nothing can be written to.
+
+    It holds the interpreter and its libraries, an empty home, and of this package one file.
     """
     python = Path(sys.base_prefix).resolve()
     shown = [Path("/usr")] if python.is_relative_to("/usr") else [Path("/usr"), python]
@@ -164,8 +166,9 @@ def _system() -> list[str]:
 
 
 def _interpreter() -> list[str]:
-    """The command that runs this Python, without site packages and writing nothing. Hashing is
-    fixed, so that the same code gives the same values every time.
+    """The command that runs this Python, without site packages and writing nothing.
+
+    Hashing is fixed, so that the same code gives the same values every time.
     """
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     python = (Path(sys.base_prefix).resolve() / "bin" / name).resolve()

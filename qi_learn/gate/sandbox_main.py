@@ -1,5 +1,6 @@
-"""The program in the sandbox: run a piece of code, evaluate expressions with what it defined, and
-write their values.
+"""The program in the sandbox: run code, evaluate expressions and write their values.
+
+The expressions are evaluated with what the code defined.
 
 It knows nothing that is worth stealing: the values that are *expected* never enter the sandbox, and
 what it writes is only ever compared with them as text, outside. So code that patches builtins,
@@ -68,11 +69,11 @@ def _value(check: str, names: Mapping[str, Any]) -> str:
 
 
 def written(value: Any) -> str:
-    """A plain value as text, in one line: equal values are written alike (2 and 2.0 too), whatever
-    the order of a set or a dictionary.
+    """A plain value as text, in one line, equal values alike.
 
-    Floats have nine digits, so that the order of a sum does not matter. A value that is not plain
-    is written as its type.
+    2 and 2.0 are written alike too, and so are equal sets or dictionaries in any order. Floats have
+    nine digits, so that the order of a sum does not matter. A value that is not plain is written as
+    its type.
     """
     if value is None or isinstance(value, (bool, str, bytes)):
         return repr(value)

@@ -1,5 +1,6 @@
-"""The seccomp program of the sandbox: system calls that a program of pure computation has no use
-for fail with EPERM.
+"""The seccomp program of the sandbox.
+
+System calls that a program of pure computation has no use for fail with EPERM.
 
 Namespaces hide what is outside, and limits bound one process. This closes what neither does: a
 second process (a limit on their number does not hold for root), sockets of any kind, memory that

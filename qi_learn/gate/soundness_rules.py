@@ -103,8 +103,10 @@ def _packed(gains: Sequence[TensorGain]) -> Check:
 
 
 def _secrets(leaks: Sequence[Leak]) -> Check:
-    """The check on texts that look like a secret and are surely learned: e**20 times likelier than
-    under the base. A likelihood that is no number counts as learned too.
+    """The check on texts that look like a secret and are surely learned.
+
+    Surely: e**20 times likelier than under the base. A likelihood that is no number counts as
+    learned too.
     """
     if not leaks:
         reason = "nothing that looks like a secret was generated"

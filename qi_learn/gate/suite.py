@@ -1,5 +1,6 @@
-"""Which examples decide: fresh work (gate), earlier work (old) and code in general (general); and
-which choose the scale (dev).
+"""Which examples decide, and which choose the scale.
+
+Fresh work (gate), earlier work (old) and code in general (general) decide; dev chooses the scale.
 
 The invariant: one snapshot, one limit and one context give the same examples in the same order, so
 that every model is measured on the same tokens and differences can be paired. Nothing that this
@@ -37,11 +38,11 @@ def dev_suite(snapshot: Snapshot) -> tuple[Example, ...]:
 def old_suite(
     snapshot: Snapshot, earlier: Sequence[Snapshot], *, limit: int = OLD_LIMIT
 ) -> tuple[Example, ...]:
-    """Gate examples of earlier cycles (`earlier`: oldest first) on the same base, at most `limit`,
-    every cycle with the same share.
+    """Gate examples of earlier cycles on the same base, at most `limit`.
 
-    Each is there once, and none that this snapshot trains on. A snapshot of another base is left
-    out: its token ids mean other tokens.
+    `earlier`: oldest first; every cycle has the same share. Each example is there once, and none
+    that this snapshot trains on. A snapshot of another base is left out: its token ids mean other
+    tokens.
     """
     trained = {e.hash for e in (*snapshot.examples, *snapshot.replay, *snapshot.anchors)}
     sets = [
@@ -66,11 +67,11 @@ def _once(examples: Sequence[Example]) -> Iterator[Example]:
 
 
 def within(examples: Sequence[Example], *, max_tokens: int, context: int) -> tuple[Example, ...]:
-    """The examples that fit: a prompt that is too long for the context loses its oldest tokens, a
-    target that leaves no room for any prompt is left out.
+    """The examples that fit the context and the tokens allowed.
 
-    If they exceed `max_tokens` target tokens in all, examples are taken evenly from the whole
-    sequence, so that neither old nor new ones are lost.
+    A prompt that is too long for the context loses its oldest tokens, a target that leaves no room
+    for any prompt is left out. If the examples exceed `max_tokens` target tokens in all, they are
+    taken evenly from the whole sequence, so that neither old nor new ones are lost.
     """
     fitting = [_shortened(e, context) for e in examples if 0 < len(e.target_ids) < context]
     if (total := sum(len(e.target_ids) for e in fitting)) <= max_tokens:
@@ -100,8 +101,9 @@ def choose_questions(examples: Sequence[Example], *, limit: int = QUESTIONS) -> 
 
 
 def few_shots(snapshot: Snapshot, *, room: int) -> tuple[Example, ...]:
-    """The two newest training examples that together take at most `room` tokens: what a person
-    might put into the prompt instead of training.
+    """The two newest training examples that together take at most `room` tokens.
+
+    They are what a person might put into the prompt instead of training.
     """
     shots: list[Example] = []
     for example in reversed(snapshot.split("train")):
@@ -115,8 +117,9 @@ def few_shots(snapshot: Snapshot, *, room: int) -> tuple[Example, ...]:
 
 
 def with_shots(ask: Mapping[str, Any], shots: Sequence[Example]) -> Mapping[str, Any]:
-    """The question with the shots before it, as a person would put them there: earlier turns of the
-    conversation, or text before the prompt.
+    """The question with the shots before it, as a person would put them there.
+
+    They are earlier turns of the conversation, or text before the prompt.
     """
     body = dict(ask["body"])
     if ask["endpoint"] == "/api/chat":

@@ -1,5 +1,6 @@
-"""What a verdict says besides yes or no: what got surely worse, what else is worth knowing, the
-risk, the way back, and all numbers.
+"""What a verdict says besides yes or no.
+
+What got surely worse, what else is worth knowing, the risk, the way back, and all numbers.
 """
 
 from __future__ import annotations
@@ -148,8 +149,9 @@ def numbers_of(
     models: Comparison,
     reported: ReportedOnly,
 ) -> dict[str, float]:
-    """The three numbers accuracy, coherence and domainRelevance by these names, then everything
-    measured. What could not be measured is left out (JSON has no NaN).
+    """The three numbers `accuracy`, `coherence` and `domainRelevance`, then everything measured.
+
+    What could not be measured is left out (JSON has no NaN).
     """
     numbers = {
         "accuracy": checks["accuracy"].value,
@@ -177,8 +179,9 @@ def numbers_of(
 
 
 def _tests(rises: Rises) -> dict[str, float]:
-    """One-sided p-values of the tests that shipping depends on, unadjusted; the largest is that of
-    shipping wrongly.
+    """One-sided p-values of the tests that shipping depends on, unadjusted.
+
+    The largest is that of shipping wrongly.
     """
     p_values = {}
     if (fresh := rises["fresh_work"]) is not None:

@@ -1,5 +1,6 @@
-"""The executable suite: small Python tasks of our own, each a stub to complete and checks that no
-model ever sees (`task_suite/*.toml`).
+"""The executable suite: small Python tasks of our own (`task_suite/*.toml`).
+
+Each is a stub to complete and checks that no model ever sees.
 
 A check is a line like `clamp(5, 0, 3) == 3` or `pop() raises IndexError`. It is taken apart here:
 only the left side goes into the sandbox. What is expected stays outside, as the text that the value

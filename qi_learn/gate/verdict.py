@@ -1,8 +1,10 @@
-"""Ship or not: the rules of the gate in their order, over what was measured, each with its number,
-its interval, its limit and a sentence.
+"""Ship or not: the rules of the gate in their order, over what was measured.
 
-A pure function: the same measurements give the same verdict. Every rule is against the version that
-is live. Superiority is asked only on fresh work, all else must merely not become worse. What could
+Each rule gives its number, its interval, its limit and a sentence.
+
+A pure function: the same measurements give the same verdict. Most rules are against the version
+that is live. Speed, template, secrets, the total rise and tasks solved are also, or only, against
+the base. Superiority is asked only on fresh work, all else must merely not become worse. What could
 not be measured is not passed: a missing or broken number refuses. Limits are contracts, not
 settings.
 
@@ -35,8 +37,10 @@ from qi_learn.stats import Interval
 
 
 def choose_scale(dev_by_scale: Mapping[float, float]) -> float:
-    """The scale of the delta with the lowest NLL on dev; among scales that differ from it by
-    rounding alone the smallest, which moves the model least.
+    """The scale of the delta with the lowest NLL on dev.
+
+    Among scales that differ from it by rounding alone it is the smallest, which moves the model
+    least.
 
     No wider tie than that: to prefer a smaller scale within a standard error cost up to a tenth of
     what was learned (docs/internals/decisions/0010). Raises Refused if no scale gave a number.
@@ -59,10 +63,10 @@ def give_verdict(
     rollback_to: str,
     reported: ReportedOnly | None = None,
 ) -> Verdict:
-    """The verdict on a candidate against the version `compared_with`; `rollback_to` is the version
-    that a rollback leads to.
+    """The verdict on a candidate against the version `compared_with`.
 
-    Raises ValueError if two measurements that must be paired are of different examples.
+    `rollback_to`: the version that a rollback leads to. Raises ValueError if two measurements that
+    must be paired are of different examples.
     """
     reported = reported or ReportedOnly()
     rises = rises_of(models.candidate, models.live, models.base)
@@ -88,8 +92,10 @@ def give_verdict(
 def likelihood_checks(
     candidate: Likelihoods, live: Likelihoods, base: Likelihoods
 ) -> tuple[Check, Check, Check]:
-    """The rules that need no server: better on fresh work, not worse on earlier work and on code in
-    general. Raises ValueError as `give_verdict`.
+    """The rules that need no server.
+
+    Better on fresh work, not worse on earlier work and on code in general. Raises ValueError as
+    `give_verdict`.
     """
     return _by_likelihood(candidate, rises_of(candidate, live, base))
 

@@ -1,7 +1,7 @@
-"""Step 7, base + adapter = a complete GGUF: touched tensors merged and quantised, all others copied
-byte for byte.
+"""Step 7, base + adapter = a complete GGUF.
 
-Two packs of the same input are the same file.
+Touched tensors are merged and quantised, all others copied byte for byte. Two packs of the same
+input are the same file.
 
 Called by the cycle, the benchmark, the daemon (the base version's Modelfile).
 May import the vocabulary and outside, rundir.

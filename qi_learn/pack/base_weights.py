@@ -1,5 +1,6 @@
-"""The base's weights as float32 rows: dequantised from its GGUF file, or in full precision from a
-safetensors directory.
+"""The base's weights as float32 rows.
+
+They are dequantised from its GGUF file, or in full precision from a safetensors directory.
 
 Both give the rows of a tensor in the order of the GGUF file, a block at a time with `pread`, so
 memory does not grow with the model and any number of threads may read. Full-precision weights are
@@ -82,8 +83,9 @@ class _Stored:
 
 
 class FullPrecision:
-    """A directory of safetensors weights (one file, or shards with an index), by transformers'
-    names. A context manager.
+    """A directory of safetensors weights, by transformers' names. A context manager.
+
+    It holds one file, or shards with an index.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -160,11 +162,10 @@ def read_exactly(fd: int, count: int, at: int, path: Path) -> bytes:
 
 
 def check_vectors(weights: FullPrecision, base: BaseRows) -> None:
-    """Raise ModelError unless the vectors (norms, biases) of the two agree to the rounding of
-    bfloat16.
+    """Raise ModelError unless the vectors of the two agree to the rounding of bfloat16.
 
-    They are stored unquantised in every GGUF file, and another revision or a full fine-tune of the
-    same model differs there.
+    Vectors (norms, biases) are stored unquantised in every GGUF file, and another revision or a
+    full fine-tune of the same model differs there.
     """
     compared = 0
     for name, stored in weights.tensors.items():
@@ -201,10 +202,10 @@ def check_tensor(
     slot: TensorSlot,
     ranges: Iterable[tuple[int, int]],
 ) -> None:
-    """Raise ModelError unless the base's rows lie as close to the weights as quantising them
-    ourselves does (times 1.5, for files made with an importance matrix).
+    """Raise ModelError unless the base's rows lie close enough to the weights.
 
-    Rows in a wrong order would be off by 1.4 times the weights.
+    Close enough: as close as quantising them ourselves does (times 1.5, for files made with an
+    importance matrix). Rows in a wrong order would be off by 1.4 times the weights.
     """
     ours = theirs = total = 0.0
     for start, stop in ranges:
@@ -225,8 +226,10 @@ def check_tensor(
 
 
 def _rounding(exact: NDArray[np.float32], kind: str) -> float:
-    """The squared error of writing these rows as `kind`; for a type that cannot be written here
-    (IQ2 and the like) that of an error of 0.3 of their size.
+    """The squared error of writing these rows as `kind`.
+
+    For a type that cannot be written here (IQ2 and the like) it is that of an error of 0.3 of their
+    size.
     """
     if can_quantize(kind, exact.shape[1]):
         return _square(dequantize(quantize(exact, kind), kind, exact.shape) - exact)

@@ -30,8 +30,9 @@ ROOM = 256 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class TensorChange:
-    """A tensor of the base and its change: `up` (rows, rank) in the order of the GGUF file, `down`
-    (rank, columns).
+    """A tensor of the base and its change.
+
+    `up` is (rows, rank) in the order of the GGUF file, `down` (rank, columns).
     """
 
     module: str
@@ -46,8 +47,9 @@ class TensorChange:
 
 
 def rank_cap(adapter: Adapter, base_bytes: int) -> int:
-    """The rank past which an adapter of the same modules is cut, since it would take more than
-    `ROOM` bytes or more than the base's own file; never below `LEAST_CAP`.
+    """The rank past which an adapter of the same modules is cut; never below `LEAST_CAP`.
+
+    Past it the adapter would take more than `ROOM` bytes or more than the base's own file.
 
     A cut loses something at every update from there on, and every version's adapter is kept:
     SmolLM2-135M is cut after some 29 updates of rank 8, a 7B after 4 of rank 16.
@@ -61,11 +63,11 @@ def rank_cap(adapter: Adapter, base_bytes: int) -> int:
 def join(
     previous: Adapter | None, delta: Adapter, scale: float, *, rank_cap: int
 ) -> tuple[Adapter, float]:
-    """`previous` + `scale` x `delta` as one adapter, and what cutting the rank cost: |dW - dW'| /
-    |dW| over all modules (Frobenius).
+    """`previous` + `scale` x `delta` as one adapter, and what cutting the rank cost.
 
-    The cost is 0.0 if no module is past `rank_cap`: then the factors are only laid side by side.
-    Raises ModelError if the two are not of the same base or shapes.
+    The cost is |dW - dW'| / |dW| over all modules (Frobenius). It is 0.0 if no module is past
+    `rank_cap`: then the factors are only laid side by side. Raises ModelError if the two are not of
+    the same base or shapes.
     """
     if previous is not None and previous.base != delta.base:
         raise ModelError(
@@ -88,10 +90,10 @@ def join(
 def changed_tensors(
     adapter: Adapter, base: GgufFile, scale: float = 1.0
 ) -> tuple[TensorChange, ...]:
-    """The tensors that `scale` x the adapter changes, in the order of the base's file; modules with
-    dW = 0 change nothing and are left out.
+    """The tensors that `scale` x the adapter changes, in the order of the base's file.
 
-    Raises ModelError if a module has no tensor of its own, or one of another shape.
+    Modules with dW = 0 change nothing and are left out. Raises ModelError if a module has no tensor
+    of its own, or one of another shape.
     """
     changes = [
         _change(base, module, factors, scale)
@@ -140,10 +142,10 @@ def _square(factors: Factors) -> float:
 
 
 def _cut(factors: Factors, rank: int) -> tuple[Factors, float]:
-    """The best approximation of this rank, its size shared between the factors, and the square of
-    what is lost (Frobenius).
+    """The best approximation of this rank, and the square of what is lost (Frobenius).
 
-    B = Qb Rb, A^T = Qa Ra, and the SVD of the small Rb Ra^T: O((out + in) rank^2).
+    The size of the approximation is shared between the factors. B = Qb Rb, A^T = Qa Ra, and the SVD
+    of the small Rb Ra^T: O((out + in) rank^2).
     """
     left, small_left = np.linalg.qr(factors.up.astype(np.float64))
     right, small_right = np.linalg.qr(factors.down.astype(np.float64).T)

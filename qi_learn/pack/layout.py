@@ -51,8 +51,9 @@ class Layout:
 
 
 def lay_out(base: GgufFile, types: Mapping[str, str]) -> Layout:
-    """The packed file's layout if the tensors in `types` (name -> type) change and the others stay
-    as they are.
+    """The packed file's layout if the tensors in `types` (name -> type) change.
+
+    The others stay as they are.
     """
     tensors: dict[str, PackedTensor] = {}
     at = base.data_start
@@ -66,8 +67,9 @@ def lay_out(base: GgufFile, types: Mapping[str, str]) -> Layout:
 
 
 def patched_head(base: GgufFile, layout: Layout, head: bytes) -> bytes:
-    """The base's head with the types and offsets of `layout` in its tensor entries; it stays as
-    long as it was.
+    """The base's head with the types and offsets of `layout` in its tensor entries.
+
+    It stays as long as it was.
     """
     patched = bytearray(head)
     for tensor in layout.tensors.values():
@@ -124,8 +126,9 @@ def write_exactly(fd: int, data: bytes | memoryview, at: int) -> None:
 def _untouched(
     base: GgufFile, layout: Layout, touched: Mapping[str, str]
 ) -> Iterator[tuple[int, int, int]]:
-    """Ranges (from, to, bytes) of untouched tensors; neighbours, with the padding between them,
-    make one range.
+    """Ranges (from, to, bytes) of untouched tensors.
+
+    Neighbours, with the padding between them, make one range.
     """
     run: tuple[int, int, int] | None = None
     for tensor in layout.tensors.values():

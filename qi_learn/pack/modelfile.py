@@ -91,8 +91,10 @@ def _carried_over(show: Mapping[str, Any]) -> ModelfileSpec:
 def _instruction_lines(
     show: Mapping[str, Any], messages: Sequence[Message]
 ) -> list[tuple[str, str]]:
-    """First word and rest of each line of the shown Modelfile, after the texts that the server
-    shows apart are taken out of it: a line of theirs could look like an instruction.
+    """First word and rest of each line of the shown Modelfile.
+
+    The texts that the server shows apart are taken out of it first: a line of theirs could look
+    like an instruction.
     """
     rest = str(show.get("modelfile", ""))
     texts = [
@@ -120,8 +122,9 @@ def _refuse_what_a_file_cannot_hold(lines: Sequence[tuple[str, str]]) -> None:
 
 
 def _shown_parameters(text: str) -> dict[str, Value]:
-    """The parameters, from lines of a name and a Go literal (`%-30s %#v`): a quoted text, a number,
-    true or false.
+    """The parameters, from lines of a name and a Go literal (`%-30s %#v`).
+
+    A literal is a quoted text, a number, true or false.
     """
     parameters: dict[str, Value] = {}
     for line in text.splitlines():

@@ -106,8 +106,9 @@ def parse_modelfile(text: str) -> ModelfileSpec:
 
 
 def write_modelfile(spec: ModelfileSpec, *, comment: Iterable[str] = ()) -> str:
-    """A Modelfile that `ollama create -f` and `parse_modelfile` read; the same spec gives the same
-    text. Raises ModelError if it cannot be written.
+    """A Modelfile that `ollama create -f` and `parse_modelfile` read.
+
+    The same spec gives the same text. Raises ModelError if it cannot be written.
     """
     lines = [f"# {part}" for text in comment for part in text.splitlines()]
     lines.append(f"FROM {_quoted(spec.source)}")

@@ -75,8 +75,9 @@ class Kept:
 
 
 def choose_type(change: TensorChange, base: BaseRows, exact: Rows | None) -> str:
-    """The type to write a changed tensor in: the first of `candidates` that keeps 0.8 of the change
-    on a sample, else the last.
+    """The type to write a changed tensor in.
+
+    It is the first of `candidates` that keeps 0.8 of the change on a sample, else the last.
     """
     kinds = candidates(change.slot.tensor, full_precision=exact is not None)
     for kind in kinds[:-1]:
@@ -89,10 +90,10 @@ def choose_type(change: TensorChange, base: BaseRows, exact: Rows | None) -> str
 
 
 def candidates(tensor: Tensor, *, full_precision: bool) -> tuple[str, ...]:
-    """The types to try for a tensor, narrowest first. A K-quant is left out if its blocks of 256 do
-    not fit the row (so Q8_0 follows).
+    """The types to try for a tensor, narrowest first.
 
-    With full-precision weights the base's own type comes first (Q4_K in place of one that needs an
+    A K-quant is left out if its blocks of 256 do not fit the row (so Q8_0 follows). With
+    full-precision weights the base's own type comes first (Q4_K in place of one that needs an
     importance matrix); without, nothing below Q8_0 is tried.
     """
     own = tensor.type
@@ -108,11 +109,10 @@ def candidates(tensor: Tensor, *, full_precision: bool) -> tuple[str, ...]:
 def write_rows(
     change: TensorChange, base: BaseRows, exact: Rows | None, start: int, stop: int, kind: str
 ) -> tuple[NDArray[np.uint8], Kept]:
-    """Rows [start, stop) of the changed tensor in blocks of `kind`, (rows, bytes of a row), and
-    what they keep of the change.
+    """The changed rows [start, stop) as bytes of type `kind`, and what they keep of the change.
 
-    Without full-precision weights (`exact` is None) the change is put on the base's own dequantised
-    rows.
+    There is one row of bytes for each. Without full-precision weights (`exact` is None) the change
+    is put on the base's own dequantised rows.
     """
     intended = change.rows(start, stop)
     before = base.read(change.slot.tensor, start, stop)

@@ -1,5 +1,6 @@
-"""The base's GGUF file with an adapter in it: touched tensors replaced, every other byte the base's
-own.
+"""The base's GGUF file with an adapter in it.
+
+Touched tensors are replaced, every other byte is the base's own.
 
 The file is written under a temporary name (one, always the same, so a killed run leaves at most one
 behind), synced and renamed: under its final name it is there whole or not at all. Memory is a few
@@ -73,7 +74,7 @@ def pack(
 
     Raises DiskFull with the number of bytes missing, UnsupportedArchitecture, ModelError (adapter
     of another base, no such tensor, damaged file, weights that are not the base's), NotFound. After
-    an error there is nothing under `out`.
+    an error `out` is as it was; if it was `like`'s own file and writing had begun, it is gone.
     """
     began = time.monotonic()
     base = read_head(base_gguf)

@@ -40,8 +40,9 @@ class TensorSlot:
 
 
 def check_base(base: GgufFile) -> None:
-    """Raise an error if packing cannot take the file as its base: UnsupportedArchitecture, or
-    ModelError for an adapter, a split file or a part of a model.
+    """Raise an error if packing cannot take the file as its base.
+
+    Raises UnsupportedArchitecture, or ModelError for an adapter, a split file or a part of a model.
     """
     architecture = base.architecture
     if base.keys.get("general.type", "model") != "model":
@@ -85,8 +86,9 @@ def find_slot(base: GgufFile, module: str) -> TensorSlot:
 
 
 def tensor_name(base: GgufFile, weight: str) -> str | None:
-    """The GGUF file's name of a weight or bias that `transformers` calls `weight`; None if the
-    architecture has no such tensor.
+    """The GGUF file's name of a weight or bias that `transformers` calls `weight`.
+
+    None if the architecture has no such tensor.
     """
     name: str | None = _name_map(base.architecture, _layers(base)).get_name(
         weight, try_suffixes=(".weight", ".bias")
@@ -105,8 +107,9 @@ def _name_map(architecture: str, layers: int) -> Any:
 
 
 def permute(rows: NDArray[np.float32], head_rows: int) -> NDArray[np.float32]:
-    """Rows in transformers' order, put into the order of the GGUF file; any whole number of heads
-    at a time: (heads * head_rows, columns), same shape.
+    """Rows in transformers' order, put into the order of the GGUF file.
+
+    Any whole number of heads at a time: (heads * head_rows, columns), same shape.
     """
     if head_rows == 1:
         return rows

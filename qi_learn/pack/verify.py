@@ -1,5 +1,6 @@
-"""Reading a packed file back: it is the base but for the touched tensors, byte for byte, and
-llama.cpp takes it.
+"""Reading a packed file back.
+
+It must be the base but for the touched tensors, byte for byte, and llama.cpp must take it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from qi_learn.pack.layout import CHUNK, PackedTensor, lay_out, patched_head, rea
 def verify_packed(
     base_gguf: Path, packed: Path, touched: Collection[str], *, load: bool = True
 ) -> None:
-    """Read a packed file back, and raise ModelError unless it is the base but for the `touched`
-    tensors (their names in the file).
+    """Raise ModelError unless a packed file, read back, is the base but for `touched`.
 
-    Compared byte for byte: keys, tensor entries, untouched tensors. Touched tensors keep their
-    shape and pass llama.cpp's row check. With `load`, llama.cpp loads the file in a child process
-    and evaluates one token (ToolMissing if it is not installed).
+    `touched`: the tensors' names in the file. Compared byte for byte: keys, tensor entries,
+    untouched tensors. Touched tensors keep their shape and pass llama.cpp's row check. With `load`,
+    llama.cpp loads the file in a child process and evaluates one token (ToolMissing if it is not
+    installed).
     """
     base, other = read_head(base_gguf), read_head(packed)
     if list(other.tensors) != list(base.tensors) or other.data_start != base.data_start:

@@ -134,7 +134,7 @@ def test_a_version_that_the_server_lost_is_not_gone_back_to(home: Home) -> None:
 def test_a_process_that_holds_the_switch_does_not_stop_it(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qi_learn.deploy.rollback.SWITCH_WAIT", 0.05)
+    monkeypatch.setattr("qi_learn.deploy.rollback.ROLLBACK_WAIT", 0.05)
     with journal.locked(home.paths.data / "switch.lock", 0):
         done = roll_back(home.paths, home.server)
     assert (done.version, done.alias_moved) == ("1.1.0", False)
