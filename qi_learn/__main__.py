@@ -1,5 +1,6 @@
-"""`python -m qi_learn` and the `qi-learn` command: an error is shown with what to do, never as a
-traceback.
+"""`python -m qi_learn` and the `qi-learn` command.
+
+An error is shown with what to do, never as a traceback.
 """
 
 from __future__ import annotations

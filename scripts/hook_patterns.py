@@ -1,5 +1,6 @@
-"""Writes the patterns of the shells' hooks from the one table of command kinds
-(qi_learn/capture/command_kind.py): run it after changing that table.
+"""Write the patterns of the shells' hooks from the one table of command kinds.
+
+The table is in qi_learn/capture/command_kind.py: run this after changing it.
 
 With `--check` it changes nothing, and fails if a hook is not what the table says.
 """
@@ -42,7 +43,7 @@ def _assigned(name: str, pattern: str) -> Iterator[str]:
 
 
 def _quoted(head: str, pattern: str) -> Iterator[str]:
-    """The pattern in single quotes after `head`, cut between alternatives where a line is full."""
+    """The pattern in single quotes after `head`, cut between alternatives if a line is full."""
     line = f"{head}'"
     for piece in re.split(r"(?<=\|)", pattern):
         if len(line) + len(piece) + 2 > WIDTH and not line.endswith("'"):

@@ -18,8 +18,9 @@ def model_name(settings: Settings) -> str:
 
 
 def gateway_address(settings: Settings, state: DaemonState | None) -> str:
-    """The gateway's URL: the running one's, else the settings'; empty if a free port is taken at
-    every start.
+    """The gateway's URL: the running one's, else the settings'.
+
+    Empty if it is not running and takes a free port at every start.
     """
     if state is not None and state.gateway:
         return state.gateway

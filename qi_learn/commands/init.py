@@ -1,7 +1,7 @@
-"""First steps: a configuration, a registered project, version 1.0.0, and in words what will be
-recorded, in which directories, and how to stop it.
+"""First steps: a configuration, a registered project and version 1.0.0.
 
-What is there already stays.
+It also says in words what will be recorded, in which directories, and how to stop it. What is there
+already stays.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[st
 
 
 def recording_text(paths: Paths, settings: Settings) -> Iterator[str]:
-    """What is recorded, in which directories, how to look at it and how to stop it; and what to
-    point tools at.
+    """What is recorded, in which directories, how to look at it and how to stop it.
+
+    Also what to point tools at.
     """
     yield "Recorded, while the daemon runs:"
     if settings.gateway.record:
@@ -106,8 +107,9 @@ def _ollama_hint(settings: Settings) -> str:
 
 
 def _base(paths: Paths, settings: Settings) -> Deployment:
-    """The live deployment, its base version made if it is missing; an engine is started for it if
-    none runs.
+    """The live deployment, its base version made if it is missing.
+
+    An engine is started for it if none runs.
     """
     state = client.running(paths)
     if state is not None or not uses_engine(settings):
@@ -123,8 +125,9 @@ def _base(paths: Paths, settings: Settings) -> Deployment:
 
 
 def _with_base(paths: Paths, settings: Settings, model_server: ModelServer) -> Deployment:
-    """Version 1.0.0, or, if the settings name another base by now, the next major version, made
-    from that one.
+    """Version 1.0.0, or the next major version if the settings name another base by now.
+
+    The next major version is made from that other base.
     """
     deployment = ensure_base(paths, settings, model_server, now=time.time())
     with Ollama(model_server.url) as server:

@@ -1,5 +1,6 @@
-"""Ratings and hand-made events into the spool: no daemon, no database needed. The daemon finds out
-which turn is meant when it takes the line in.
+"""Ratings and hand-made events into the spool: no daemon, no database needed.
+
+The daemon finds out which turn is meant when it takes the line in.
 """
 
 from __future__ import annotations

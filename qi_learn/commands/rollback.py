@@ -81,8 +81,9 @@ def _switch(paths: Paths, settings: Settings, version: str | None) -> rollback.R
 
 
 def _server(paths: Paths, settings: Settings) -> tuple[str | None, Path | None]:
-    """The server that is up and its model store: the running daemon's, else Ollama; no engine is
-    started for this.
+    """The server that is up and its model store: the running daemon's, else Ollama.
+
+    No engine is started for this.
     """
     if state := client.running(paths):
         return state.server, paths.models if state.engine else model_server.ollama_store()
@@ -92,8 +93,9 @@ def _server(paths: Paths, settings: Settings) -> tuple[str | None, Path | None]:
 
 
 def _record(paths: Paths, done: rollback.RolledBack, seconds: float) -> str:
-    """Write the event for the store; what went wrong, or empty: a full disk must not stop a
-    rollback.
+    """Write the event for the store; returns what went wrong, or an empty text.
+
+    A full disk must not stop a rollback.
     """
     body = {
         "action": "rolled_back",

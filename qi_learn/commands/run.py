@@ -1,5 +1,6 @@
-"""`qi-learn run -- CMD`: the command runs unchanged, its outcome goes to the spool, its exit code
-comes back.
+"""`qi-learn run -- CMD`: the command runs unchanged, and its exit code comes back.
+
+Its outcome goes to the spool.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ _RECORDED = ("kind", "command", "exit_code", "seconds", "failed", "passed", "com
 def run(
     paths: Paths, command: Sequence[str], *, kind: str | None, directory: Path
 ) -> tuple[int, str]:
-    """Run the command; return its exit code, and what went wrong if its outcome could not be
-    written down (a full disk changes nothing for the command).
+    """Run the command; return its exit code, and what went wrong with its outcome.
+
+    The second is filled if the outcome could not be written down: a full disk changes nothing for
+    the command.
 
     Raises SettingsError for an unknown kind, NotFound (with a shell's exit code) if there is no
     such command.

@@ -1,5 +1,6 @@
-"""`qi-learn train --now` and `--cancel`: a cycle that the user waits for, followed to its end, and
-the end of one that he no longer wants.
+"""`qi-learn train --now` and `--cancel`: a cycle that the user waits for, followed to its end.
+
+`--cancel` ends one that is no longer wanted.
 
 Ctrl-C does not kill anything: the first one asks, a second one within `ASK_SECONDS` cancels the
 cycle, and without one it is left to go on by itself.
@@ -87,8 +88,9 @@ class CycleHost:
 
 
 def train_now(paths: Paths, settings: Settings, view: View) -> CycleOutcome:
-    """Start a cycle, or take the one under way, and follow it to its end: through the daemon, or if
-    none runs as the daemon for that while.
+    """Start a cycle, or take the one under way, and follow it to its end.
+
+    It goes through the daemon, or if none runs, this process is the daemon for that while.
 
     A refusal is no error but a `CycleOutcome`. Raises DaemonError if another process holds the lock
     but does not answer, or stops meanwhile.
@@ -167,8 +169,9 @@ def follow(run: RunDirectory, view: View, pressed: list[float], host: CycleHost)
 
 
 class _Leaving:
-    """What Ctrl-C does: the first asks, the second cancels, the third leaves, and so does the time
-    after the first alone.
+    """What Ctrl-C does: the first asks, the second cancels, the third leaves.
+
+    The first alone leaves too, once its time is over.
     """
 
     def __init__(self, view: View, pressed: list[float], host: CycleHost) -> None:
@@ -235,10 +238,9 @@ def cancel(paths: Paths, say: Callable[[str], Any]) -> CycleOutcome:
 
 
 def _cancel_waiting(paths: Paths) -> CycleOutcome:
-    """End a cycle that no process works on, since no daemon runs: it has ended when that is written
-    down.
+    """End a cycle that no process works on, since no daemon runs.
 
-    What it left on the server goes when the daemon starts.
+    It has ended when that is written down. What it left on the server goes when the daemon starts.
     """
     run = next((r for r in reversed(run_directories(paths.runs)) if not r.ended), None)
     if run is None:

@@ -65,8 +65,8 @@ class _Terms:
 def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> Verdict:
     """The verdict on the candidate, against the live version on the same suites.
 
-    The base and a few-shot prompt are reported, the live version decides. Raises Refused if the
-    candidate does not answer at all, ModelError, ServerError.
+    The few-shot prompt is only reported. The live version decides, and some limits are against the
+    base. Raises Refused if the candidate does not answer at all, ModelError, ServerError.
     """
     base, vocabulary = base_release(cycle), load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
@@ -122,7 +122,7 @@ def _sizes(cycle: Cycle) -> Sizes:
 def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
     """The data sets behind the version trained on, and a note on each that cannot be read now.
 
-    Forgetting that work goes unseen.
+    If that work was forgotten, it goes unseen.
     """
     snapshots: list[Snapshot] = []
     lost: list[str] = []

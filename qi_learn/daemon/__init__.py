@@ -1,5 +1,6 @@
-"""The process that watches, takes in, scores, decides when to learn, and is the only writer of
-the database.
+"""The process that watches, takes in, scores and decides when to learn.
+
+It is the only writer of the database.
 
 Crash-only: starting is recovering, and what matters is in files before anything is done with it.
 

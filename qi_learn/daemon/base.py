@@ -1,5 +1,6 @@
-"""The base version: made if it is missing, put right at every start; and the file that the live
-version's base is served from.
+"""The base version: made if it is missing, and put right at every start.
+
+Also the file that the live version's base is served from.
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ class BaseKeeper:
 def ensure_base(
     paths: Paths, settings: Settings, model_server: ModelServer, *, now: float
 ) -> Deployment:
-    """Make version 1.0.0 if it is missing; else put routes and alias right by the journal, and
-    delete the candidates left over from runs that have ended.
+    """Make version 1.0.0 if it is missing; else put routes and alias right by the journal.
 
-    Raises ServerError if the server does not answer.
+    The candidates left over from runs that have ended are deleted. Raises ServerError if the server
+    does not answer.
     """
     with Ollama(model_server.url) as server:
         exists = paths.deploy.exists()
@@ -134,8 +135,9 @@ def answered_names(settings: Settings, model_server: ModelServer) -> tuple[str, 
 
 
 def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> Path:
-    """The file that the live version's base is served from; if it cannot be read, the one that the
-    settings name, provided it is the same.
+    """The file that the live version's base is served from.
+
+    If it cannot be read, the one that the settings name, provided it is the same.
 
     Raises SettingsError if the settings name another base by now: versions of one base say nothing
     about another.

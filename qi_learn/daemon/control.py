@@ -1,5 +1,6 @@
-"""The daemon's door: a unix socket in the runtime directory, one JSON line in, one JSON line out,
-then the connection ends.
+"""The daemon's door: a unix socket in the runtime directory.
+
+One JSON line goes in, one JSON line comes out, then the connection ends.
 
 Only the same user may speak (the peer's uid is checked if the system tells it, the socket is 0600
 in a 0700 directory). Each connection has a thread, so that a slow or silent client keeps no other
@@ -32,8 +33,9 @@ Answer = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
 class Control:
-    """Listens in threads of its own. `answer(request)` runs there: it must be thread-safe, and
-    refuses by raising a QiError.
+    """The open door, which listens in threads of its own.
+
+    `answer(request)` runs there: it must be thread-safe, and refuses by raising a QiError.
 
     The caller holds the daemon lock: a socket that is there already belongs to no living process.
     Raises DaemonError if none can be made.

@@ -1,5 +1,6 @@
-"""Learning cycles as child processes: one at a time, started by a decision, resumed after a crash,
-given up after three deaths.
+"""Learning cycles as child processes, one at a time.
+
+A decision starts one. After a crash it is resumed, after three deaths it is given up.
 
 The cycle itself (`python -m qi_learn.cycle`) keeps its state in its run directory, so this module
 only has to see that one process works on it, and never two. A cycle that cannot go on for a while
@@ -69,8 +70,9 @@ class CycleRunner:
         return run
 
     def watch(self, blocked: Callable[[], str] = lambda: "") -> None:
-        """Notice an ended cycle; start one again that was cut off, by us or by a crash, or that had
-        to wait for the server or for room on the disk.
+        """Notice an ended cycle; start one again that was cut off or had to wait.
+
+        We or a crash cut it off, or it had to wait for the server or for room on the disk.
 
         `blocked()` is the reason why a cycle that started by itself should not go on now.
         """

@@ -1,5 +1,6 @@
-"""The daemon: one process that supervises gateway and engine, takes evidence in, decides when to
-learn, and is the only writer of the database.
+"""The daemon: one process that takes evidence in and decides when to learn.
+
+It supervises gateway and engine, and is the only writer of the database.
 
 Crash-only: there is one way to start, and it is the recovery. Everything that matters is in files
 (spool, database, run directories, deploy.json) before anything is done with it, so a killed daemon
@@ -152,8 +153,9 @@ class Daemon:
 
     @property
     def waiting(self) -> str:
-        """The reason why a cycle that could start or go on waits for an idle user; empty if none
-        waits.
+        """The reason why a cycle that could start or go on waits for an idle user.
+
+        Empty if none waits.
         """
         return self._cycles.waits_for if self._cycles.busy else self._waiting
 
@@ -180,8 +182,9 @@ class Daemon:
                 return  # and nothing is decided on what was only half taken in
 
     def _note_fault(self, error: Exception) -> None:
-        """Log it once with its traceback, then once a minute for as long as it lasts, so that a
-        lasting fault does not fill the disk.
+        """Log it once with its traceback, then once a minute for as long as it lasts.
+
+        So a lasting fault does not fill the disk.
         """
         text = f"{type(error).__name__}: {error}"
         if self._fault[0] != text:

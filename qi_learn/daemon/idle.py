@@ -1,5 +1,6 @@
-"""Is this a moment at which learning does not disturb the user? Every answer is a reason, for
-`status`.
+"""Whether this is a moment at which learning does not disturb the user.
+
+Every answer is a reason, for `status`.
 
 Idle means: for some minutes no request through the gateway and no change in a watched project (nor
 has the daemon just started: then it has not seen yet what the user does), and the machine has

@@ -1,5 +1,7 @@
-"""Evidence into the store: drain the spool, follow suggestions in files and commits, apply
-outcomes, score what changed.
+"""Evidence into the store, in rounds.
+
+A round drains the spool, follows suggestions in files and commits, applies outcomes, and scores
+what changed.
 
 This is the only code that writes the database. `tick` is one round. It is idempotent, so that a
 daemon killed in the middle of one loses nothing: what was not taken in is still in the spool, and
@@ -59,8 +61,9 @@ class Intake:
     _contexts: Contexts = field(default_factory=Contexts)
 
     def tick(self, store: Store, now: float) -> int:
-        """Do one round; returns how many events were taken in and turns scored, 0 if nothing
-        changed.
+        """Do one round; returns how many events were taken in and turns scored.
+
+        0 if nothing changed.
         """
         self._follow_projects()
         # before the drain: a turn is in the spool before its answer can be saved in a file
@@ -82,8 +85,10 @@ class Intake:
         return drained.count + len(dirty)
 
     def _decode(self, event: Event) -> Turn:
-        """The turn, with the context of its project as it was then (R2's projectContext and
-        codebaseSnapshot), if the project is known and there.
+        """The turn, with the context of its project as it was then.
+
+        It has the context (R2's projectContext and codebaseSnapshot) if the project is known and
+        its directory is there.
         """
         turn = decode(event)
         if turn.project is None or not os.path.isdir(turn.project):
@@ -128,8 +133,10 @@ class Intake:
         )
 
     def _score(self, store: Store, turn_id: str, now: float) -> None:
-        """Score a turn. One that cannot be scored is set aside until its evidence changes: it must
-        not keep the others waiting.
+        """Score a turn.
+
+        One that cannot be scored is set aside until its evidence changes: it must not keep the
+        others waiting.
         """
         try:
             score = suggestion_score.score_turn(store, turn_id, self.settings, now)
@@ -141,8 +148,9 @@ class Intake:
         feedback.save_score(store, score)
 
     def _follow_projects(self) -> None:
-        """Watch the directories that are registered and there. One that cannot be watched is
-        reported once, and keeps nothing else waiting.
+        """Watch the directories that are registered and there.
+
+        One that cannot be watched is reported once, and keeps nothing else waiting.
         """
         # os.path.isdir never raises, unlike Path.is_dir
         registered = [p for p in self._registered() if os.path.isdir(p)]

@@ -38,7 +38,7 @@ def take_lock(paths: Paths) -> int:
 
 
 def locked(paths: Paths) -> bool:
-    """Whether some process is the daemon now (holds the store lock)."""
+    """Whether some process is the daemon now (holds the daemon's lock)."""
     try:
         fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -1,5 +1,6 @@
-"""What is asked through the control socket: answered at once, or left for the daemon's loop, since
-only the loop may start and cancel cycles.
+"""What is asked through the control socket: answered at once, or left for the daemon's loop.
+
+Only the loop may start and cancel cycles.
 """
 
 from __future__ import annotations

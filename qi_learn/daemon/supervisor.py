@@ -1,9 +1,10 @@
 """Child processes that the daemon keeps alive: gateway and engine.
 
-A child says that it accepts by renaming its ready file (`{"url", "pid"}`) into place. One that dies
-is started again, sooner or later by how often it died in a row, and on the port it had, so that its
-URL stays valid. It is given our pid and leaves when we are gone: a killed daemon leaves no process
-behind.
+A child says that it accepts connections by renaming its ready file (`{"url", "pid"}`) into place.
+One that dies is started again after a delay that grows with its deaths in a row. The engine gets
+the port it had, and the gateway that of the settings, so that URLs stay valid (unless the settings
+let the gateway take any free port). A child is given our pid and leaves when we are gone: a killed
+daemon leaves no process behind.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ LOG_LIMIT = 8 << 20
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """The command `python -m MODULE`, without the working directory on the import path: a project's
-    own `types.py` must not stand in for the library's.
+    """The command `python -m MODULE`, without the working directory on the import path.
+
+    A project's own `types.py` must not stand in for the library's.
     """
     return [sys.executable, "-P", "-m", module, *arguments]
 

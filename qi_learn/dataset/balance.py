@@ -39,9 +39,10 @@ def capped(
     session_cap: int = SESSION_CAP,
     group_cap: int = GROUP_CAP,
 ) -> Capped:
-    """At most so many of a session, and of a domain and learning type.
+    """At most `session_cap` examples of one session, and `group_cap` of one group.
 
-    The best scores stay; between equals a draw from the seed decides.
+    A group is one domain and learning type. The best scores stay; between equals a draw from the
+    seed decides.
     """
     ranked = sorted(learnables, key=lambda turn: (-turn.score, _draw(turn.id, seed)))
     sessions: Counter[str] = Counter()
@@ -62,7 +63,7 @@ def _draw(name: str, seed: int) -> str:
 def one_sided(sessions: Sequence[str]) -> str:
     """Reason why these sessions are too one-sided to learn from; empty if they are not.
 
-    `sessions` has one name an example.
+    `sessions` has one name for each example.
     """
     if not sessions:
         return ""

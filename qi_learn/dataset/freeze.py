@@ -1,8 +1,9 @@
 """From the store to a frozen data set: one page that reads in the order in which it happens.
 
 The invariant: the same store, server, vocabulary and seed give the same snapshot. The store is read
-once, at the beginning (`store/learnables.py`). From here on the cycle reads the snapshot and never
-the store, so what is learned can be shown, repeated and withdrawn.
+once, at the beginning (`store/learnables.py`). From here on the cycle reads the snapshot, and takes
+nothing that is learned or measured from the store. So what is learned can be shown, repeated and
+withdrawn.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The demonstration: real code, a developer who is played, learning cycles end to end in a
-throw-away home.
+"""The demonstration: learning cycles end to end in a throw-away home.
+
+The code is real, and the developer is played.
 
 Nothing in it is faked: it types the commands that a user would.
 

@@ -1,5 +1,7 @@
-"""A developer who is played: asks the served model for a function, pastes the answer, then does
-what the real author did and commits it.
+"""A developer who is played.
+
+The played developer asks the served model for a function, pastes the answer, then does what the
+real author did and commits it.
 
 Nothing is injected: the question goes through the gateway by the public `ollama` client, the files
 are written and committed in a git working copy, commands and ratings go through the command line.
@@ -115,8 +117,10 @@ class Developer:
         return "".join(part.message.content or "" for part in parts)
 
     def _wait_seen(self, started: float) -> None:
-        """Wait until the daemon has seen the pasted answer in the file, or `SEEN_SECONDS` have
-        passed: it may not recognise the answer, and then nothing is learned from it.
+        """Wait until the daemon has seen the pasted answer in the file.
+
+        It waits no longer than `SEEN_SECONDS`: the daemon may not recognise the answer, and then
+        nothing is learned from it.
         """
         deadline = time.monotonic() + SEEN_SECONDS
         while time.monotonic() < deadline:

@@ -1,5 +1,6 @@
-"""The demonstration's throw-away home: its own configuration, data and working copy. The user's own
-are never touched.
+"""The demonstration's throw-away home: its own configuration, data and working copy.
+
+The user's own are never touched.
 
 Everything the demonstration does to qi-learn goes through its front doors: the command line as a
 process, the gateway over HTTP, files and git.
@@ -30,8 +31,9 @@ OLLAMA_ALIAS = "qi-demo"
 
 @dataclass(frozen=True, slots=True)
 class DemoHome:
-    """A private directory with a configuration, and the environment that makes a child process use
-    it.
+    """A private directory with a configuration, and the environment that names it.
+
+    A child process with that environment uses this home.
     """
 
     root: Path
@@ -71,10 +73,10 @@ class DemoHome:
         return done
 
     def git(self, *arguments: str) -> str:
-        """Run git in the working copy, with the demonstration's own name and none of the user's
-        settings, and return what it printed.
+        """Run git in the working copy, and return what it printed.
 
-        Raises QiError if it fails.
+        It runs with the demonstration's own name and none of the user's settings. Raises QiError if
+        it fails.
         """
         done = subprocess.run(
             ["git", *arguments],
@@ -150,8 +152,9 @@ def _environment(root: Path) -> dict[str, str]:
 
 
 def _remove_models(url: str) -> None:
-    """Delete what a demonstration made on a real Ollama: names of the forms that it gives, and
-    nothing else.
+    """Delete what a demonstration made on a real Ollama.
+
+    It deletes names of the forms that it gives, and nothing else.
     """
     with Ollama(url) as server:
         for model in server.models():

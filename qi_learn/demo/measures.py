@@ -1,5 +1,6 @@
-"""What the demonstration measures besides the gate: functions that were never asked for, under two
-versions' own files and in their answers.
+"""What the demonstration measures besides the gate: functions that were never asked for.
+
+They are measured under two versions' own files and in their answers.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from qi_learn.stats import mean_interval, paired_interval
 
 @dataclass(frozen=True, slots=True)
 class SuiteChange:
-    """NLL per token of one suite under two files, and the interval of the paired difference (after
-    - before; below 0 is better).
+    """NLL per token of one suite under two files, and the interval of the paired difference.
+
+    The difference is after - before; below 0 is better.
     """
 
     before: float
@@ -38,8 +40,9 @@ class SuiteChange:
 
 @dataclass(frozen=True, slots=True)
 class AnswerChange:
-    """Edit similarity of the answers to the author's code under two versions, and the interval of
-    the difference (above 0 is better).
+    """Edit similarity of the answers to the author's code under two versions.
+
+    With the interval of the difference (above 0 is better).
     """
 
     before: float

@@ -1,5 +1,6 @@
-"""The way back if no version shipped: from a repack of the live version's own weights, and the
-demonstration says so.
+"""The way back if no version shipped: from a repack of the live version's own weights.
+
+The demonstration says so.
 """
 
 from __future__ import annotations

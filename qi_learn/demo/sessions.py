@@ -22,7 +22,7 @@ who never saw this program.
 
 
 def choose_sessions(repo: Path | None, size: DemoSize) -> tuple[Path, list[DemoSession]]:
-    """The root of the sources, and one session a module, of a repository or of `PACKAGE`.
+    """The root of the sources, and one session for each module, of a repository or of `PACKAGE`.
 
     Raises NotFound if there is no such repository or package.
     """

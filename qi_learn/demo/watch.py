@@ -1,5 +1,6 @@
-"""Watching a cycle from outside: its journal as it is written, and a second client that asks the
-live model all the while.
+"""Watching a cycle from outside: its journal as it is written, and a second client.
+
+The client asks the live model all the while.
 """
 
 from __future__ import annotations

@@ -82,8 +82,9 @@ def parse_arguments(words: Sequence[str]) -> EngineArguments:
 
 
 async def serve(arguments: EngineArguments) -> None:
-    """Serve until SIGTERM, SIGINT or the parent's end. Answers under way have a moment more, then
-    they are broken off.
+    """Serve until SIGTERM, SIGINT or the parent's end.
+
+    Answers under way have a moment more, then they are broken off.
     """
     load_library()
     store = ModelStore(arguments.models)

@@ -118,8 +118,9 @@ async def _status(_request: web.Request) -> web.Response:
 
 @web.middleware
 async def _guard(request: web.Request, handler: Answer) -> web.StreamResponse:
-    """Refuse foreign hosts and origins before anything else looks at the request, and answer
-    preflights.
+    """Refuse foreign hosts and origins, and answer preflights.
+
+    This comes before anything else looks at the request.
     """
     if not is_local_host(request.headers.get("Host", "")):
         return web.Response(status=403)
@@ -179,8 +180,10 @@ async def _translate(request: web.Request, handler: Answer) -> web.StreamRespons
 
 
 async def _finish_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Set an answer's last headers: no name of the server, no content type without content, and
-    CORS for the local page that asked.
+    """Set an answer's last headers.
+
+    The server is not named, there is no content type without content, and the local page that asked
+    gets CORS.
     """
     response.headers.popall("Server", None)
     if isinstance(response, web.Response) and not response.body:

@@ -25,8 +25,9 @@ _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is to read: messages for its chat template, a text as it is (`raw`), or the
-    two sides of a gap.
+    """What the model is to read.
+
+    Messages for its chat template, a text as it is (`raw`), or the two sides of a gap.
     """
 
     messages: tuple[Mapping[str, Any], ...] = ()
@@ -133,8 +134,9 @@ def refuse_unsupported(
 def with_presets(
     engine: Engine, manifest: Manifest, messages: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The messages after the model's own, which begin with its system text if the request has
-    none.
+    """The request's messages after the model's own.
+
+    The model's own begin with its system text if the request has none.
     """
     system = "".join(engine.store.read_text(layer) for layer in manifest.of_kind("system"))
     first = []
@@ -216,10 +218,9 @@ def build_ask(
 
 
 def keep_alive_seconds(value: Any) -> float | None:
-    """`keep_alive` in seconds: a number, or Go's "10m", "1h30m". Below 0 means for ever, None that
-    the request does not say.
+    """`keep_alive` in seconds, from a number or Go's "10m", "1h30m".
 
-    Raises ServerError (400).
+    Below 0 means for ever, None that the request does not say. Raises ServerError (400).
     """
     if value is None:
         return None

@@ -28,8 +28,9 @@ async def blob_head(request: web.Request) -> web.Response:
 
 
 async def blob_post(request: web.Request) -> web.Response:
-    """POST /api/blobs/DIGEST: 201 once it is stored, 200 if it was there, 400 if the bytes are not
-    what the digest says.
+    """POST /api/blobs/DIGEST: store what is sent.
+
+    201 once it is stored, 200 if it was there, 400 if the bytes are not what the digest says.
     """
     store, digest = engine_of(request).store, _asked_digest(request)
     if store.blob(digest).is_file():

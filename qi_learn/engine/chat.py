@@ -1,8 +1,8 @@
-"""The engine's answers that generate text: /api/chat, /api/generate, /v1/chat/completions,
-/v1/completions.
+"""The engine's answers that generate text.
 
-Four doors, one way through: each turns its request into an `Ask` (ask.py), the model answers it,
-and the door's own format writes the pieces down (formats.py).
+They are /api/chat, /api/generate, /v1/chat/completions and /v1/completions: four doors, one way
+through. Each turns its request into an `Ask` (ask.py), the model answers it, and the door's own
+format writes the pieces down (formats.py).
 """
 
 from __future__ import annotations

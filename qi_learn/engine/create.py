@@ -1,5 +1,6 @@
-"""POST /api/create: a model from an uploaded GGUF or from another model, with system text,
-parameters, license and messages on top.
+"""POST /api/create: a model from an uploaded GGUF or from another model.
+
+System text, parameters, license and messages may come on top.
 
 The GGUF is used as it was uploaded, byte for byte. What would change how it answers in a way that
 this engine does not have (another template, adapters, quantising) is refused with the reason, never
@@ -179,8 +180,9 @@ def _from_model(store: ModelStore, text: str) -> _Start:
 def _from_files(
     store: ModelStore, files: Mapping[str, Any], report: Callable[[str], None]
 ) -> _Start:
-    """The beginning of a model that is made from one uploaded GGUF, once llama.cpp has accepted its
-    architecture and vocabulary.
+    """The beginning of a model that is made from one uploaded GGUF.
+
+    llama.cpp has accepted its architecture and vocabulary by then.
     """
     report("parsing GGUF")
     digests = [parse_digest(str(digest)) for digest in files.values()]
@@ -210,8 +212,9 @@ def _from_files(
 
 
 def _written_controls(vocabulary: Vocabulary) -> list[str]:
-    """The control tokens that the chat template writes, in its order: an answer that begins to
-    write one of them is over.
+    """The control tokens that the chat template writes, in its order.
+
+    An answer that begins to write one of them is over.
     """
     template = vocabulary.chat_template or ""
     positions = {

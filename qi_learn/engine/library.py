@@ -89,8 +89,9 @@ def _v1_model(name: str, manifest: Manifest) -> dict[str, Any]:
 
 
 async def copy(request: web.Request) -> web.Response:
-    """POST /api/copy: another name for the same model, renamed into place, so that no reader ever
-    misses the destination.
+    """POST /api/copy: another name for the same model.
+
+    It is renamed into place, so that no reader ever misses the destination.
     """
     engine = engine_of(request)
     body = await read_body(

@@ -132,8 +132,9 @@ class ModelStore:
             ) from error
 
     async def receive(self, digest: str, chunks: AsyncIterator[bytes]) -> str:
-        """Store a stream as the blob `digest`. Returns the digest that it really has; the blob is
-        kept only if the two are equal.
+        """Store a stream as the blob `digest`; returns the digest that it really has.
+
+        The blob is kept only if the two are equal.
 
         A broken stream or a full disk leaves nothing behind (OSError and the stream's own errors
         pass through).
@@ -227,8 +228,9 @@ class ModelStore:
             self._prune(model)
 
     def exclusive(self) -> contextlib.AbstractContextManager[bool]:
-        """A context that keeps other writers of this engine out, so that a blob that is found or
-        written is still there when the manifest that names it is saved.
+        """A context that keeps other writers of this engine out.
+
+        So a blob that is found or written is still there when the manifest that names it is saved.
         """
         return self._writing
 

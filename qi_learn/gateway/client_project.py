@@ -95,8 +95,9 @@ def _projects(paths: Paths, directories: Iterable[Path]) -> dict[Path, str | Non
 
 
 def project_at(directory: Path, registered: Sequence[Path]) -> str | None:
-    """The project that a directory belongs to: the innermost registered one, else its repository,
-    else itself; None for the root and the home.
+    """The project that a directory belongs to; None for the root and the home.
+
+    It is the innermost registered one, else the directory's repository, else the directory itself.
     """
     holding = [project for project in registered if directory.is_relative_to(project)]
     if holding:
@@ -110,8 +111,9 @@ def project_at(directory: Path, registered: Sequence[Path]) -> str | None:
 def working_directories(
     connections: Iterable[Ends], recent: Sequence[str] = ()
 ) -> dict[Ends, tuple[str, Path]]:
-    """The process (pid) at the other end of each loopback connection and its directory, as far as
-    they can be seen; `recent` processes are looked at first.
+    """The process (pid) at the other end of each loopback connection, and its directory.
+
+    As far as they can be seen; `recent` processes are looked at first.
     """
     missing = _sockets(set(connections))
     clients: dict[Ends, tuple[str, Path]] = {}
@@ -156,8 +158,9 @@ def _sockets(connections: set[Ends]) -> dict[str, Ends]:
 
 
 def _hexadecimal(address: Address, wide: bool) -> str:
-    """An address as the kernel's tables write it: 32-bit words in the machine's byte order, then
-    the port. `wide`: IPv4 within IPv6.
+    """An address as the kernel's tables write it.
+
+    32-bit words in the machine's byte order, then the port. `wide`: IPv4 within IPv6.
     """
     raw = ipaddress.ip_address(address[0]).packed
     if wide and len(raw) == 4:

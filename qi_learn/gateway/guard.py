@@ -55,8 +55,10 @@ class Guard:
     def for_port(
         cls, port: int, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = ()
     ) -> Guard:
-        """The guard of a port: loopback names with this port (port 80 also without), and further
-        names with or without it.
+        """The guard of a port.
+
+        It allows loopback names with this port (port 80 also without), and further names with or
+        without it.
         """
         with_port = {f"{name}:{port}" for name in (*HOSTS, *hosts)}
         without = {*hosts, *(HOSTS if port == 80 else ())}
@@ -92,8 +94,9 @@ class Guard:
 
 
 def end_to_end(headers: Headers) -> CIMultiDict[str]:
-    """The headers that travel on: not those of this hop, not those that Connection names, and not
-    the gateway's own.
+    """The headers that travel on.
+
+    Not those of this hop, not those that Connection names, and not the gateway's own.
     """
     named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
     kept: CIMultiDict[str] = CIMultiDict()

@@ -1,19 +1,19 @@
 """The gateway: a proxy in front of Ollama that changes nothing and keeps a copy.
 
-The way of a request, one file a step:
+The way of a request, with one file for each step:
 
 1. `guard.py` decides whether the client may speak to the gateway.
 2. `admission.py` counts a request that needs a model. While a learning cycle has the only GPU to
-   itself, the request waits, for so long and no longer.
+   itself, the request waits, for `idle.longest_hold` at most.
 3. `routes.py` says which model answers, and `rewrite.py` exchanges the name in the body.
 4. `relay.py` passes the answer on, chunk by chunk as it comes.
 5. `recorder.py` writes the copy down, and `client_project.py` finds the client's project.
 
 The invariants. Bodies pass byte for byte in both directions. Unknown paths pass. Nothing is
-decompressed, and no limit of time or size is added. One value is exchanged: `model`, only on the
-six inference routes, and only for names that the live version answers for. A client that hangs up
-takes its request to Ollama down with it. If recording or finding the project fails, only `qi-learn
-status` shows it. No database is touched.
+decompressed, and no limit of time or size is added but that of step 2. One value is exchanged:
+`model`, only on the six inference routes, and only for names that the live version answers for. A
+client that hangs up takes its request to Ollama down with it. If recording or finding the project
+fails, only `qi-learn status` shows it. No database is touched.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ INFERENCE = frozenset(
         "/v1/messages",
     )
 )
-"""Answers that are routed and recorded."""
+"""Endpoints whose requests are routed and whose exchanges are recorded."""
 NEED_A_MODEL = INFERENCE | {"/api/embed", "/api/embeddings", "/v1/embeddings"}
 """What makes Ollama load a model: either learning gives way to it, or it waits."""
 SESSION_HEADERS = ("x-qi-learn-session", "x-session-id", "session_id")
@@ -196,8 +196,9 @@ def _invite_body(request: web.BaseRequest) -> None:
 
 
 def _may_be_routed(body: bytes, routes: Routes) -> bool:
-    """Whether some `"model": "..."` in the body names what is routed: a quick look, before the body
-    is read as JSON.
+    """Whether some `"model": "..."` in the body names what is routed.
+
+    A quick look, before the body is read as JSON.
     """
     for match in _MODEL.finditer(body):
         try:

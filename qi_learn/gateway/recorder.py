@@ -80,8 +80,9 @@ class Exchange:
             self.answer += data
 
     def has_ended(self) -> bool:
-        """Whether a reader of the stream takes it for finished: its last event is complete, though
-        the connection may stay open.
+        """Whether a reader of the stream takes it for finished.
+
+        It is if its last event is complete, though the connection may stay open.
         """
         if self.content_type.startswith("application/x-ndjson"):
             return self._last_object_is_done()

@@ -1,9 +1,11 @@
 """The one value that a routed exchange changes: `model`.
 
 Every other byte stays what it was, so the value is exchanged in the raw text. Text is read as UTF-8
-with `surrogateescape`, which gives back every byte. Values are skipped by
-Python's own JSON decoder, so a `"model":"..."` inside a message, an answer or a tool's arguments is
-never mistaken for the field.
+with `surrogateescape`, which gives back every byte. Values are skipped by Python's own JSON
+decoder, so a `"model":"..."` inside a message, an answer or a tool's arguments is never mistaken
+for the field.
+
+`conversation()` changes nothing: it reads from a request what marks its conversation.
 """
 
 from __future__ import annotations
@@ -60,8 +62,9 @@ def members(text: str, at: int) -> list[tuple[str, Field]]:
 
 
 def request_model(text: str) -> tuple[Field, dict[str, Any]] | None:
-    """The `model` of a request and its members; None if the text is no JSON object with such a
-    string.
+    """The `model` of a request, and the request's members.
+
+    None if the text is no JSON object with such a string.
 
     Go, in which Ollama is written, takes keys in any case and lets the last of two win; so does
     this.
@@ -158,8 +161,9 @@ def _expect(text: str, at: int, sign: str) -> int:
 
 
 def conversation(members_of_request: dict[str, Any]) -> Callable[[], str]:
-    """A function for what stays the same over a conversation's requests: its system prompt and
-    first question, or the beginning of its prompt.
+    """A function for what stays the same over a conversation's requests.
+
+    That is its system prompt and first question, or the beginning of its prompt.
     """
 
     def key() -> str:

@@ -46,7 +46,10 @@ def is_cloud(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A version that answers a share of the sessions, for comparison with the live one."""
+    """A version that answers a share of the sessions, for comparison with the live one.
+
+    Nothing writes arms yet.
+    """
 
     model: str
     share: float

@@ -95,8 +95,9 @@ def widen_bf16(words: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def can_quantize(type_name: str, columns: int) -> bool:
-    """Whether rows of `columns` can be written in this type: the blocks fit, no importance matrix
-    is needed, and the code is installed.
+    """Whether rows of `columns` can be written in this type.
+
+    They can if the blocks fit, no importance matrix is needed, and the code is installed.
     """
     try:
         row_bytes(type_name, columns)

@@ -231,8 +231,9 @@ def _read_value(cursor: GgufCursor, kind: int) -> Value:
 
 
 def _skip_texts(cursor: GgufCursor, count: int) -> None:
-    """Step over strings. This loop runs once per token of the vocabulary, so it reads the lengths
-    itself.
+    """Step over strings.
+
+    This loop runs once per token of the vocabulary, so it reads the lengths itself.
     """
     view, at, end, length_at = cursor.view, cursor.at, cursor.size, struct.Struct("<Q").unpack_from
     for _ in range(count):
@@ -268,8 +269,9 @@ def _read_entry(cursor: GgufCursor) -> _Entry:
 def _tensors(
     cursor: GgufCursor, entries: list[_Entry], data_start: int, alignment: int
 ) -> dict[str, Tensor]:
-    """The tensors, once shapes and offsets are held against the file: each tensor starts where the
-    one before it ends, padded, and the last one ends in the file.
+    """The tensors, once shapes and offsets are held against the file.
+
+    Each tensor starts where the one before it ends, padded, and the last one ends in the file.
     """
     tensors: dict[str, Tensor] = {}
     expected = 0

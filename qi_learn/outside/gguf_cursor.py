@@ -73,8 +73,9 @@ class GgufCursor:
         return bytes(self.view[start : start + length]).decode("utf-8", "replace")
 
     def count(self, smallest: int, what: str) -> int:
-        """A number of things of at least `smallest` bytes each: never more than what is left of
-        the file can hold.
+        """A number of things of at least `smallest` bytes each.
+
+        It is never more than what is left of the file can hold.
         """
         number = self.u64()
         if number > (self.size - self.at) // smallest:

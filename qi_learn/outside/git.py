@@ -66,8 +66,10 @@ def branch(directory: Path) -> str | None:
 
 
 def tracked(directory: Path, *, untracked: bool = False) -> tuple[str, ...]:
-    """The files below `directory` that git tracks, and with `untracked` also those it would take
-    (so not the ignored ones). Raises NotFound outside a repository.
+    """The files below `directory` that git tracks.
+
+    With `untracked` also those that it would take (so not the ignored ones). Raises NotFound
+    outside a repository.
     """
     more = ("--others", "--exclude-standard") if untracked else ()
     return _names(_git(directory, "ls-files", "-z", "--cached", *more))
@@ -104,10 +106,10 @@ def ignored_directories(directory: Path) -> tuple[str, ...]:
 
 
 def changed(directory: Path, old: str, new: str) -> tuple[str, ...]:
-    """The files below `directory` in which two commits differ (a renamed file counts with both
-    names).
+    """The files below `directory` in which two commits differ.
 
-    If `old` is empty, what `new` itself changed. Raises NotFound.
+    A renamed file counts with both names. If `old` is empty, what `new` itself changed. Raises
+    NotFound.
     """
     commits = (old, new) if old else ("--root", "--no-commit-id", new)
     return _names(
@@ -125,8 +127,9 @@ def changed(directory: Path, old: str, new: str) -> tuple[str, ...]:
 
 
 def text_at(directory: Path, commit: str, file: str) -> str | None:
-    """The text of a file (relative to `directory`) in a commit; None if it is not there, or no
-    UTF-8 text.
+    """The text of a file (relative to `directory`) in a commit.
+
+    None if it is not there, or no UTF-8 text.
     """
     done = _git(directory, "cat-file", "blob", f"{commit}:./{file}", check=False)
     if done.exit_code != 0:
@@ -149,8 +152,9 @@ def contains(directory: Path, commit: str, ancestor: str) -> bool:
 
 
 def names_used(directory: Path, names: Sequence[str], *, before: float) -> set[str] | None:
-    """Those of the names that occur as whole words in the project's newest commit before `before`
-    (Unix seconds); None if it has none. Raises NotFound.
+    """Those of the names that are whole words in the project's newest commit before `before`.
+
+    `before` is in Unix seconds. None if there is no such commit. Raises NotFound.
     """
     newest = _git(directory, "rev-list", "-1", f"--before={int(before)}", "HEAD", check=False)
     commit = newest.text.strip()

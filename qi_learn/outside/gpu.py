@@ -55,8 +55,9 @@ def find_gpu(uuid: str) -> Device | None:
 
 
 def held_by_server() -> dict[str, int]:
-    """The bytes that the server's processes hold of each GPU, by its UUID; empty if nvidia-smi
-    shows no processes (as in some containers).
+    """The bytes that the server's processes hold of each GPU, by its UUID.
+
+    Empty if nvidia-smi shows no processes (as in some containers).
     """
     held: dict[str, int] = {}
     for line in _ask("--query-compute-apps=gpu_uuid,used_memory,process_name"):
@@ -101,8 +102,9 @@ def _ask(query: str) -> list[str]:
 
 
 def _visible(gpus: list[Device], named: str | None) -> list[Device]:
-    """Those that CUDA shows to this process: named by index or by (the beginning of) the UUID, up
-    to the first name that means none.
+    """Those that CUDA shows to this process.
+
+    They are named by index or by (the beginning of) the UUID, up to the first name that means none.
     """
     if named is None:
         return gpus

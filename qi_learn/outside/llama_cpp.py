@@ -72,8 +72,9 @@ class Vocabulary:
             room = -count
 
     def prompt_ids(self, rendered: str) -> list[int]:
-        """Exactly the tokens that are evaluated for a rendered prompt: special tokens parsed, the
-        model's BOS in front unless the text brings it.
+        """Exactly the tokens that are evaluated for a rendered prompt.
+
+        Special tokens are parsed, and the model's BOS is in front unless the text brings it.
         """
         ids = self.tokenize(rendered, add_special=False, parse_special=True)
         bos_is_missing = self.adds_bos and self.bos >= 0 and ids[:1] != [self.bos]
@@ -90,14 +91,16 @@ class Vocabulary:
             room = -count
 
     def pieces(self, ids: Sequence[int]) -> list[bytes]:
-        """The bytes of each token. Joined they are the text; a character may be spread over several
-        tokens.
+        """The bytes of each token.
+
+        Joined they are the text; a character may be spread over several tokens.
         """
         return [self.piece(token) for token in ids]
 
     def text(self, token: int) -> str:
-        """The token's name in the vocabulary, as a template writes it; empty for an id that is not
-        there.
+        """The token's name in the vocabulary, as a template writes it.
+
+        Empty for an id that is not there.
         """
         if not 0 <= token < self.size:
             return ""
@@ -111,8 +114,9 @@ class Vocabulary:
         return bool(self._api.llama_vocab_is_eog(self._vocab, token))
 
     def end_of_turn(self) -> int:
-        """The token that ends an assistant's answer: of the end tokens, the one that the chat
-        template writes, else the model's own end token.
+        """The token that ends an assistant's answer.
+
+        Of the end tokens, the one that the chat template writes, else the model's own end token.
 
         llama.cpp's own guess is not used: if a file names no end of turn, it depends on the order
         of a hash table. Raises ModelError if there is no end token.
@@ -201,8 +205,9 @@ class Model:
         self._api.llama_memory_clear(self._memory, True)
 
     def stop_when(self, requested: Callable[[], bool] | None) -> None:
-        """Let a running evaluation be broken off: llama.cpp asks `requested` between its steps
-        (None: no longer).
+        """Let a running evaluation be broken off.
+
+        llama.cpp asks `requested` between its steps (None: no longer).
         """
         callback = self._api.ggml_abort_callback
         self._abort = callback(lambda _data: requested()) if requested else callback()
@@ -215,8 +220,9 @@ class Model:
         sequences: Sequence[int],
         kept: Sequence[bool],
     ) -> bool:
-        """Evaluate up to `BATCH_TOKENS` tokens, each at its position of its sequence. `kept`: the
-        tokens whose logits to keep (at most `outputs`).
+        """Evaluate up to `BATCH_TOKENS` tokens, each at its position of its sequence.
+
+        `kept`: the tokens whose logits to keep (at most `outputs`).
 
         Returns False if `stop_when` broke it off. Raises ModelError if llama.cpp refuses (an id
         that is not in the vocabulary, no room left).
@@ -271,8 +277,9 @@ class Model:
 
 
 def answer_threads(weights: int) -> int:
-    """The number of threads that make one token of a model of so many bytes. The other cores are
-    free for another answer.
+    """The number of threads that make one token of a model of so many bytes.
+
+    The other cores are free for another answer.
     """
     return max(1, min(default_threads(), weights // _BYTES_PER_THREAD))
 

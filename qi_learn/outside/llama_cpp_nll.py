@@ -46,8 +46,9 @@ def score_sequences(
     context: int,
     threads: int | None = None,
 ) -> list[SequenceNll]:
-    """The NLL of each `(prompt_ids, target_ids, code_mask)` under the file at `path`: the sum of
-    -ln p(target[i] | prompt, target[:i]).
+    """The NLL of each `(prompt_ids, target_ids, code_mask)` under the file at `path`.
+
+    It is the sum of -ln p(target[i] | prompt, target[:i]).
 
     No BOS is added. With an empty prompt the first target token has nothing before it and is not
     counted. Raises ModelError if a sequence is longer than `context` tokens.
@@ -90,8 +91,9 @@ class _Row:
 
 
 def _groups(rows: Sequence[_Row], room: int, limit: int) -> Iterator[list[_Row]]:
-    """Rows in order, as many at a time as fit into one memory, without those that have nothing to
-    predict.
+    """Rows in order, as many at a time as fit into one memory.
+
+    Those that have nothing to predict are left out.
     """
     group: list[_Row] = []
     used = 0
@@ -108,8 +110,9 @@ def _groups(rows: Sequence[_Row], room: int, limit: int) -> Iterator[list[_Row]]
 
 
 def _score_group(model: Model, group: Sequence[_Row]) -> None:
-    """Evaluate rows side by side, each a sequence of its own, and add the NLL of each predicted
-    token to its row.
+    """Evaluate rows side by side, and add the NLL of each predicted token to its row.
+
+    Each row is a sequence of its own.
     """
     model.forget()
     # The last token of a row predicts nothing.

@@ -116,14 +116,16 @@ class Ollama:
         return self.find(model) is not None
 
     def show(self, model: str) -> dict[str, Any]:
-        """Everything the server tells of a model: `modelfile`, `parameters`, `template`, `system`,
-        `license`, `details`, `model_info`, ...
+        """Everything the server tells of a model.
+
+        `modelfile`, `parameters`, `template`, `system`, `license`, `details`, `model_info`, ...
         """
         return self._http.json("POST", "/api/show", {"model": str(parse_name(model))})
 
     def weights(self, model: str) -> str | None:
-        """Where the server keeps the model's GGUF (a path on its own machine); None if it does not
-        say.
+        """The path at which the server keeps the model's GGUF, on its own machine.
+
+        None if it does not say.
         """
         for line in str(self.show(model).get("modelfile", "")).splitlines():
             if line.startswith("FROM "):
@@ -151,8 +153,9 @@ class Ollama:
         return True
 
     def upload_blob(self, path: Path, digest: str) -> None:
-        """Send a file unless the server has it. The server hashes what comes, and refuses a file
-        that is not `digest`.
+        """Send a file unless the server has it.
+
+        The server hashes what comes, and refuses a file that is not `digest`.
 
         Raises ModelError if the file cannot be read.
         """
@@ -226,8 +229,9 @@ class Ollama:
     # --- asking it --------------------------------------------------------------------------------
 
     def render(self, endpoint: str, body: Mapping[str, Any]) -> str:
-        """The text that the model would read for this request (with its `model`), special tokens
-        written out. Nothing is generated.
+        """The text that the model would read for this request (with its `model`).
+
+        Special tokens are written out. Nothing is generated.
         """
         answer = self._http.json(
             "POST",
@@ -254,8 +258,9 @@ class Ollama:
 
 
 def served_file(server: Ollama, model: str) -> Path | None:
-    """The blob that a model is served from; None if this process cannot read it (another machine,
-    another user).
+    """The blob that a model is served from.
+
+    None if this process cannot read it (another machine, another user).
     """
     path = server.weights(model)
     readable = path is not None and os.path.isabs(path) and os.access(path, os.R_OK)

@@ -1,4 +1,4 @@
-"""HTTP to Ollama, or to the embedded engine: one connection a call, every failure a QiError.
+"""HTTP to Ollama, or to the embedded engine: one connection per call, every failure a QiError.
 
 Nothing is retried. An error may also come inside an answer that began with 200, so every object is
 looked at for one.
@@ -31,7 +31,7 @@ class OllamaHttp:
         self.base_url = base_url.rstrip("/")
         if not self.base_url.startswith(("http://", "https://")):
             raise ServerError(f"{base_url!r} is not the address of a server.", _ADDRESS_HINT)
-        # One connection a call: the server may close a kept one just as it is used, and nothing
+        # One connection per call: the server may close a kept one just as it is used, and nothing
         # here is retried. No proxy from the environment. Without TLS no certificate authorities are
         # loaded, which would take longer than the calls.
         with self._translated(""):
@@ -148,8 +148,9 @@ def translate(error: Exception, url: str) -> ServerError:
 
 
 def _error_text(text: str) -> str:
-    """The `error` of a JSON body (a text, or an object with a `message`), else the beginning of the
-    body.
+    """The `error` of a JSON body, else the beginning of the body.
+
+    The error is a text, or an object with a `message`.
     """
     try:
         body = json.loads(text)

@@ -17,13 +17,13 @@ from qi_learn.outside.ollama import Answer, Ollama
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.5
-"""Seconds of one wait: a signal that comes just before it begins is seen once it has ended."""
+"""Longest time of one wait, in seconds: a signal that comes just before a wait is seen after it."""
 BROKEN_OFF = "The questions were broken off."
 
 Stop = Callable[[], None]
 """Raises if nothing more is to be asked."""
 Wait = Callable[[Stop], None]
-"""Returns when the next question may be asked, and calls the stop again and again meanwhile."""
+"""Returns once the next question may be asked. Until then it calls the stop every so often."""
 
 
 def no_wait(stop: Stop) -> None:
@@ -47,8 +47,9 @@ class Asking(Ollama):
         return super().ask(ask, model)
 
     def clock(self) -> float:
-        """Monotonic seconds without those that this thread has waited: the clock for a limit on
-        questions.
+        """Monotonic seconds without those that this thread has waited.
+
+        The clock for a limit on questions.
         """
         return time.monotonic() - float(getattr(self._waited, "seconds", 0.0))
 

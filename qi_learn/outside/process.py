@@ -67,8 +67,10 @@ def run(
     max_output: int = MAX_OUTPUT,
     pass_fds: Sequence[int] = (),
 ) -> Finished:
-    """Run a command for at most `timeout` seconds and keep up to `max_output` bytes of each of its
-    two outputs. The command reads `given`, and inherits `pass_fds`.
+    """Run a command for at most `timeout` seconds, and keep what it writes.
+
+    Up to `max_output` bytes are kept of each of its two outputs. The command reads `given`, and
+    inherits `pass_fds`.
 
     Raises ToolMissing if there is no such command, NotFound if `cwd` is no directory.
     """
@@ -139,8 +141,9 @@ def kill_group(leader: int) -> None:
 
 
 def leave_with(parent: int, *, grace: float | None = None) -> None:
-    """Send this process SIGTERM once `parent` is no longer its parent, so that it does not outlive
-    the process that started it.
+    """Send this process SIGTERM once `parent` is no longer its parent.
+
+    So it does not outlive the process that started it.
 
     With `grace`, it ends that many seconds later in any case, even in a call that no signal ends.
     A process with a SIGTERM handler of its own installs it first.

@@ -104,8 +104,9 @@ def sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
 
 
 def sqlite(paths: Paths, settings: Settings) -> Iterator[Finding]:
-    """SQLite's version: one process alone writes the database, so an old library is a remark and
-    not a fault.
+    """SQLite's version.
+
+    One process alone writes the database, so an old library is a remark and not a fault.
     """
     version, safe = library_version()
     old = (

@@ -15,7 +15,7 @@ from qi_learn.settings_file import PREFIX, to_toml
 
 
 def as_text(paths: Paths, settings: Settings, env: Mapping[str, str] = os.environ) -> str:
-    """One line a key: the value, and its origin if that is not the default."""
+    """One line for each key: the value, and its origin if that is not the default."""
     exists = paths.settings_file.exists()
     in_file = tomllib.loads(paths.settings_file.read_text(encoding="utf-8")) if exists else {}
     in_environment = {name.upper() for name in env}

@@ -1,4 +1,4 @@
-"""`qi-learn doctor`: one check a known cause of trouble, each with what to do.
+"""`qi-learn doctor`: one check for each known cause of trouble, with what to do.
 
 It changes nothing, and if one check cannot be made it goes on to the next.
 """

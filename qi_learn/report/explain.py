@@ -1,5 +1,6 @@
-"""`qi-learn explain`: why a turn has its score, why a run did what it did, why a version was
-shipped or refused.
+"""`qi-learn explain`: why a turn has its score, or a run did what it did.
+
+Also why a version was shipped or refused.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""A run explained from its files: the data it learned from, its plan, what the training and the
-packing came to, the gate's verdict, and how it ended.
+"""A run explained from its files.
+
+They hold the data it learned from, its plan, what the training and the packing came to, the gate's
+verdict, and how it ended.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ from qi_learn.rundir.directory import RunDirectory
 
 @dataclass(frozen=True, slots=True)
 class GpuUse:
-    """A GPU that trains, as nvidia-smi shows it: memory in bytes, and the share of time it computed
-    lately if that is known.
+    """A GPU that trains, as nvidia-smi shows it.
+
+    Memory is in bytes. The share of time that it computed lately is there if it is known.
     """
 
     name: str
@@ -23,8 +24,9 @@ class GpuUse:
 
 
 def placement_of(run: RunDirectory) -> Placement | None:
-    """The devices on which the run's training last started; None before it has, or if the file is
-    damaged.
+    """The devices on which the run's training last started.
+
+    None before it has, or if the file is damaged.
     """
     try:
         return codec.loads(Placement, run.placement.read_text(encoding="utf-8"))
@@ -33,8 +35,9 @@ def placement_of(run: RunDirectory) -> Placement | None:
 
 
 def gpu_use(run: RunDirectory) -> tuple[GpuUse, ...]:
-    """Every GPU that the run trains on; none if it trains on the CPU, or the driver does not
-    answer.
+    """Every GPU that the run trains on.
+
+    There are none if it trains on the CPU, or the driver does not answer.
     """
     placement = placement_of(run)
     if placement is None or not placement.gpus:

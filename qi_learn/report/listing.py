@@ -1,5 +1,6 @@
-"""What was recorded and which versions there are: read-only lists for `qi-learn log` and `qi-learn
-versions`.
+"""What was recorded and which versions there are.
+
+Read-only lists for `qi-learn log` and `qi-learn versions`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def turns(
 
 
 def as_text(lines: Sequence[TurnLine], *, chosen: bool = False) -> str:
-    """One line a turn: id, time, model, rating, score, question.
+    """One line for each turn: id, time, model, rating, score, question.
 
     `chosen`: only turns of a kind were asked for.
     """
@@ -93,7 +94,7 @@ def versions(paths: Paths) -> list[VersionLine]:
 
 
 def versions_text(listed: Sequence[VersionLine]) -> str:
-    """One line a version; the live one is marked."""
+    """One line for each version; the live one is marked."""
     return "\n".join(
         f"{'->' if v.live else '  '} v{v.version:8} {v.model:28} {clock(v.created)}  {_origin(v)}"
         for v in listed
@@ -117,8 +118,10 @@ def clock(ts: float) -> str:
 
 
 def one_line(text: str) -> str:
-    """A recorded text for the terminal: white space as single blanks, and no control characters,
-    which could be commands to the terminal.
+    """A recorded text for the terminal, on one line.
+
+    White space is single blanks, and there are no control characters, which could be commands to
+    the terminal.
     """
     return "".join(
         c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())

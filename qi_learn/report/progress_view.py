@@ -1,5 +1,7 @@
-"""`qi-learn train --now` on the screen: what happened scrolls by, and on a terminal a bar below it
-shows how far the cycle is. Elsewhere plain lines.
+"""`qi-learn train --now` on the screen.
+
+What happened scrolls by, and on a terminal a bar below it shows how far the cycle is. Elsewhere
+there are plain lines.
 """
 
 from __future__ import annotations

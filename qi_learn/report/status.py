@@ -1,5 +1,6 @@
-"""`qi-learn status`: is it recording, what is waiting, what is missing before it learns, which
-version answers.
+"""`qi-learn status`: is it recording, what is waiting, and which version answers.
+
+It also says what is missing before it learns.
 
 Read from files; the daemon is only asked whether its gateway is up. What is missing or damaged
 becomes a line under `problems`, never an error.
@@ -141,8 +142,9 @@ def gather(paths: Paths, settings: Settings) -> Status:
 
 
 def gateway_status(paths: Paths) -> dict[str, object]:
-    """`recording`, `reason` and `routes_problem` as the gateway last wrote them; empty if it never
-    ran. Raises ValueError if the file is damaged.
+    """`recording`, `reason` and `routes_problem` as the gateway last wrote them.
+
+    Empty if it never ran. Raises ValueError if the file is damaged.
     """
     try:
         return dict(read_object(paths.gateway_status))

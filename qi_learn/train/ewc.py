@@ -1,6 +1,6 @@
 """Elastic weight consolidation on the weight change dW itself.
 
-What moves the model's answers on old work costs, the rest is free.
+A change that moves the model's answers on old work costs; any other change is free.
 
 0.5 * lambda * sum over modules of tr(dW^T S dW C), with dW = B @ A (scale included). A and B on
 their own mean nothing (B R^-1 and R A are the same change), so the penalty depends on their product
@@ -66,7 +66,7 @@ class Penalty:
     def __call__(self, factors: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
         """The penalty, in nats per target token; differentiable.
 
-        It is for the delta's A (r, n) and B (m, r) of each of its modules.
+        `factors`: the delta's A (r, n) and B (m, r), by module.
         """
         each = torch.cat([self._quadratics(group, factors) for group in self._groups])
         return 0.5 * self.strength * each.sum()

@@ -1,6 +1,6 @@
 """The generated parts of `docs/`: what the code says, written between two marks of a page.
 
-A page of `docs/` is written by hand. Where the code knows better, the page has a block:
+A page of `docs/` is written by hand. If the code knows better, the page has a block:
 
     <!-- generated: NAME -->
     ...
