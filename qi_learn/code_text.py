@@ -1,8 +1,7 @@
-"""Text of answers: where the code is, how alike two pieces of code are, how to put the kept code in
-the place of the suggested.
+"""Text of answers: where the code is, and how alike two pieces of code are.
 
-One definition of "code of an answer" serves capture (what was suggested), data set (what is
-learned) and gate (what is compared).
+Also how to put the kept code in the place of the suggested. One definition of "code of an answer"
+serves capture (what was suggested), data set (what is learned) and gate (what is compared).
 """
 
 from __future__ import annotations
@@ -40,8 +39,9 @@ class Block:
 
 
 def code_blocks(answer: str) -> tuple[Block, ...]:
-    """The fenced blocks of an answer; an answer without a fence that parses as Python is one block
-    (contracts 7).
+    """The fenced blocks of an answer.
+
+    An answer without a fence that parses as Python is one block (contracts 7).
     """
     blocks: list[Block] = []
     opened: re.Match[str] | None = None
@@ -98,10 +98,10 @@ def parses(text: str, language: str | None) -> bool | None:
 def with_code(
     answer: str, blocks: Sequence[Block], kept: Sequence[str]
 ) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The answer with each block's text replaced, unclosed fences closed, and the spans (start,
-    end) of the code in the new text.
+    """The answer with each block's text replaced, and the spans (start, end) of the code in it.
 
-    `kept[i]` takes the place of `blocks[i]`. Raises ValueError if the two differ in length.
+    Unclosed fences are closed. `kept[i]` takes the place of `blocks[i]`. Raises ValueError if the
+    two differ in length.
     """
     parts: list[str] = []
     spans: list[tuple[int, int]] = []
@@ -156,8 +156,9 @@ def code_tokens(text: str) -> list[str]:
 
 
 def similarity(left: str, right: str) -> float:
-    """Edit similarity of two pieces of code over tokens: 1 - Levenshtein / longer length; 1.0 for
-    two empty ones.
+    """Edit similarity of two pieces of code over tokens: 1 - Levenshtein / longer length.
+
+    1.0 for two empty ones.
     """
     a, b = code_tokens(left), code_tokens(right)
     if not a and not b:
@@ -171,8 +172,9 @@ def identifiers(text: str) -> set[str]:
 
 
 def loops(text: str, *, span: int = 40, times: int = 3) -> bool:
-    """Whether the end of the text repeats itself at least `times` times, in pieces of up to `span`
-    tokens.
+    """Whether the end of the text repeats itself at least `times` times.
+
+    The pieces that repeat have up to `span` tokens.
     """
     tokens = text.split()
     for size in range(1, min(span, len(tokens) // times) + 1):

@@ -1,5 +1,6 @@
-"""Records to plain JSON values and back, by their own type hints: the one way in which records are
-written to files and read again.
+"""Records to plain JSON values and back, by their own type hints.
+
+The one way in which records are written to files and read again.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ T = TypeVar("T")
 
 
 def plain(value: Any) -> Any:
-    """A record (or a tuple or mapping of records) as JSON values; numbers, texts, booleans and None
-    pass through.
+    """A record (or a tuple or mapping of records) as JSON values.
+
+    Numbers, texts, booleans and None pass through.
     """
     if is_dataclass(value) and not isinstance(value, type):
         keys: dict[str, Any] = {}

@@ -125,8 +125,9 @@ class Refused(QiError):
 
 
 def no_room(error: BaseException | None) -> bool:
-    """Whether this error, or one that caused it, is a disk without room or a limit on the size of
-    files: it may work later.
+    """Whether this error, or one that caused it, is a disk without room or a limit on file size.
+
+    What failed for that reason may work later.
     """
     while error is not None:
         if isinstance(error, DiskFull) or (

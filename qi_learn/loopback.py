@@ -21,8 +21,9 @@ SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
 
 
 def is_local_host(value: str) -> bool:
-    """Whether a Host header names this machine: localhost, *.localhost or a loopback address, and
-    any port.
+    """Whether a Host header names this machine.
+
+    That is localhost, *.localhost or a loopback address, and any port.
     """
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:\d{1,5})?", value)
     if not match:
@@ -40,8 +41,9 @@ def is_loopback_address(name: str) -> bool:
 
 
 def is_local_origin(value: str) -> bool:
-    """Whether a page of this Origin is local: http or https on a local host, or an application's
-    own scheme.
+    """Whether a page of this Origin is local.
+
+    That is http or https on a local host, or an application's own scheme.
     """
     parts = urlsplit(value)
     return parts.scheme in SCHEMES or (

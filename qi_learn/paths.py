@@ -105,15 +105,17 @@ class Paths:
 
     @property
     def daemon_state(self) -> Path:
-        """`{"pid", "gateway": URL, "server": URL, "engine": bool}` of the running daemon, renamed
-        into place.
+        """`{"pid", "gateway": URL, "server": URL, "engine": bool}` of the running daemon.
+
+        The file is renamed into place.
         """
         return self.state / "daemon.json"
 
     @property
     def gateway_status(self) -> Path:
-        """`{"recording", "reason", "routes_problem"}` of the running gateway, renamed into place
-        when it changes.
+        """`{"recording", "reason", "routes_problem"}` of the running gateway.
+
+        The file is renamed into place when it changes.
         """
         return self.state / "gateway.json"
 
@@ -141,10 +143,10 @@ class Paths:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Put `text` at `path` so that a reader sees the old file or the new one, and a crash leaves
-    one of them (0600).
+    """Put `text` at `path` (0600), whole or not at all.
 
-    Raises OSError if the disk is full or the directory is gone.
+    A reader sees the old file or the new one, and a crash leaves one of them. Raises OSError if the
+    disk is full or the directory is gone.
     """
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -115,8 +115,9 @@ class Redactor:
         self._key = key
 
     def text(self, text: str) -> str:
-        """The text with a placeholder for each secret, and U+FFFD for what is no text: half a
-        surrogate pair cannot be stored.
+        """The text with a placeholder for each secret.
+
+        What is no text becomes U+FFFD: half a surrogate pair cannot be stored.
         """
         before = None
         # again, because a secret may end where one that was taken out began
@@ -195,15 +196,17 @@ class Redactor:
 
 
 def has_placeholder(text: str) -> bool:
-    """Whether something was taken out of the text. It must not be learned then, or the model would
-    learn to print placeholders.
+    """Whether something was taken out of the text.
+
+    It must not be learned then, or the model would learn to print placeholders.
     """
     return "[REDACTED:" in text and PLACEHOLDER.search(text) is not None
 
 
 def holds_secret(*texts: str) -> bool:
-    """Whether a text holds what would be taken out today. It may have been stored before that kind
-    of secret was known.
+    """Whether a text holds what would be taken out today.
+
+    It may have been stored before that kind of secret was known.
     """
     return any(find_secrets(text) for text in texts)
 
@@ -273,8 +276,9 @@ def _make_key(path: Path) -> None:
 
 
 def _assigned(text: str) -> list[tuple[int, int]]:
-    """The spans (start, end) of literals that look random and stand beside a word that says they
-    are secret, in order of their start.
+    """The spans (start, end) of literals that look random beside a word that says they are secret.
+
+    They come in order of their start.
     """
     spans = []
     lower = text.lower()
@@ -291,8 +295,10 @@ def _assigned(text: str) -> list[tuple[int, int]]:
 
 
 def looks_random(literal: str, *, quoted: bool) -> bool:
-    """Whether a literal is letters and digits, no name in words, and at least 40 bits (Shannon
-    entropy of its characters x length), or 70 if it is not even quoted.
+    """Whether a literal is letters and digits, no name in words, and of enough entropy.
+
+    Enough is at least 40 bits (Shannon entropy of its characters x length), or 70 if it is not even
+    quoted.
     """
     digits = sum(c.isdigit() for c in literal)
     if (

@@ -1,5 +1,6 @@
-"""The spool: append-only files of events, between the processes that see something and the one that
-writes the database.
+"""The spool: append-only files of events.
+
+It lies between the processes that see something and the one that writes the database.
 
 The invariant: an event whose `append` returned is a complete line in a file, and stays one whatever
 dies next. Every producer process has a file of its own (`<source>-<pid>-<start ns>.jsonl`, 0600, in

@@ -1,5 +1,7 @@
-"""Arithmetic of measured differences: Student's t, one-sided intervals over independent units, and
-what such a unit is; shares of yes and no.
+"""Arithmetic of measured differences.
+
+Student's t, one-sided intervals over independent units, and what such a unit is; shares of yes and
+no.
 
 Everything is paired: the same example under two models, one difference each. Examples of one
 session resemble each other, so they are first averaged within their unit and the interval is taken
@@ -23,10 +25,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over units with its two one-sided 95 % bounds (each holds alone; together they are a
-    90 % interval).
+    """A mean over units with its two one-sided 95 % bounds.
 
-    `low` and `high` are infinite with fewer than two units: nothing is known about the spread.
+    Each bound holds alone; together they are a 90 % interval. `low` and `high` are infinite with
+    fewer than two units: nothing is known about the spread.
     """
 
     mean: float
@@ -61,8 +63,9 @@ def paired_interval(
     *,
     confidence: float = 0.95,
 ) -> Interval:
-    """The interval of the mean difference per weight (nats per token: `differences` are sums over
-    tokens, `weights` token counts).
+    """The interval of the mean difference per weight.
+
+    That is in nats per token: `differences` are sums over tokens, `weights` token counts.
 
     A unit's mean is sum(difference) / sum(weight) over its examples; units without weight are left
     out. mean ± t(confidence, n - 1) s / sqrt(n), with s the standard deviation (n - 1) of the n
@@ -102,8 +105,9 @@ def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Inter
 
 
 def p_above(interval: Interval, value: float) -> float:
-    """One-sided p-value of "the true mean is not above `value`": at most 0.05 exactly when `low` is
-    at least `value`. 1 if nothing is known.
+    """One-sided p-value of "the true mean is not above `value`".
+
+    At most 0.05 exactly when `low` is at least `value`. 1 if nothing is known.
     """
     if not math.isfinite(interval.error):
         return 1.0
@@ -113,8 +117,10 @@ def p_above(interval: Interval, value: float) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's adjusted p-values: claim what is at most 0.05, and the chance that any of the claims
-    is wrong is at most 0.05, however they hang together.
+    """Holm's adjusted p-values.
+
+    Claim what is at most 0.05, and the chance that any of the claims is wrong is at most 0.05,
+    however they hang together.
 
     The smallest is multiplied by their number, the next by one less, and so on; none becomes
     smaller than the one before it, or larger than 1.
@@ -144,10 +150,11 @@ def median(values: Sequence[float]) -> float:
 
 
 def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
-    """Wilson's score bounds of a share: the p at which it lies z standard errors of p itself away,
-    (share - p)^2 = z^2 p (1 - p) / n.
+    """Wilson's score bounds of a share.
 
-    Each bound holds alone with `confidence`, as in `Interval`. Raises ValueError for no trials.
+    Each is a p with (share - p)^2 = z^2 p (1 - p) / n: the share lies z standard errors of p itself
+    away. Each bound holds alone with `confidence`, as in `Interval`. Raises ValueError for no
+    trials.
     """
     if trials == 0:
         raise ValueError("no trials")
@@ -162,8 +169,9 @@ def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) ->
 
 
 def mcnemar_mid_p(lost: int, gained: int) -> float:
-    """How surprising so many losses are if losing and gaining are equally likely: P(X > lost) +
-    P(X = lost) / 2, X binomial(lost + gained, 1/2).
+    """How surprising so many losses are if losing and gaining are equally likely.
+
+    P(X > lost) + P(X = lost) / 2, X binomial(lost + gained, 1/2).
 
     McNemar's test on pairs of yes and no, one-sided. The mid-p form errs less often than its level
     says, the exact one much less, which costs power (Fagerland, Lydersen and Laake 2013).
@@ -192,9 +200,9 @@ def t_cdf(t: float, freedom: float) -> float:
 
 @lru_cache(maxsize=256)
 def t_quantile(probability: float, freedom: float) -> float:
-    """The t below which Student's distribution has `probability`; bisection on `t_cdf` to the last
-    bits.
+    """The t below which Student's distribution has `probability`.
 
+    Found by bisection on `t_cdf` to the last bits.
     Raises ValueError for a probability outside (0, 1) or no degrees of freedom.
     """
     if not 0 < probability < 1:

@@ -1,5 +1,7 @@
-"""Step 1: what passed by, decoded: requests and answers of every dialect, and what the end of a
-command tells.
+"""Step 1: what passed by, decoded.
+
+Requests and answers of every dialect, and what the end of a command tells. What cannot be decoded
+is kept as it came and reported, never guessed.
 
 What cannot be decoded is kept as it came and reported, never guessed.
 

@@ -1,7 +1,7 @@
-"""What kind of command a command line is, told by its words. What is not known is `other`, which
-is evidence of nothing.
+"""What kind of command a command line is, told by its words.
 
-A linter is `other`: its findings are no failure to compile. The type checkers are `compile`.
+What is not known is `other`, which is evidence of nothing. A linter is `other`: its findings are no
+failure to compile. The type checkers are `compile`.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def kind_of(argv: Sequence[str]) -> CommandKind:
 
 
 def pytest_options_at(argv: Sequence[str], cwd: Path) -> int | None:
-    """The index at which an option for pytest may be put into a command line; None if it is not
-    pytest, or a JUnit file is asked for or forbidden already.
+    """The index at which an option for pytest may be put into a command line.
+
+    None if it is not pytest, or a JUnit file is asked for or forbidden already.
     """
     start = _own_words_at(argv)
     if start >= len(argv) or os.path.basename(argv[start]) not in ("pytest", "py.test"):
@@ -94,8 +95,9 @@ def pytest_options_at(argv: Sequence[str], cwd: Path) -> int | None:
 
 
 def _own_words_at(argv: Sequence[str]) -> int:
-    """The index of the command itself, after `env X=1`, `uv run`, `python -m`, `coverage run -m`
-    and the like.
+    """The index of the command itself, after `env X=1`, `uv run`, `coverage run -m` and the like.
+
+    `python -m` is passed over too.
     """
     at = 0
     while at < len(argv):

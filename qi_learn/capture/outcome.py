@@ -1,5 +1,6 @@
-"""Did it compile, did the tests pass? Commands run through `qi-learn run`, and what their results
-say of suggestions (contracts 5).
+"""Did it compile, did the tests pass?
+
+Commands run through `qi-learn run`, and what their results say of suggestions (contracts 5).
 
 The command is the person's own: it gets our standard input, output and error as they are and every
 signal, and its exit code comes back. One thing is changed: pytest is asked for a JUnit file of its
@@ -53,10 +54,10 @@ PYTEST_NO_VERDICT = (3, 4, 5)
 def run_command(
     argv: Sequence[str], *, project: str, kind: str | None = None, cwd: Path
 ) -> tuple[CommandResult, float | None]:
-    """Run a command to its end in the terminal's foreground; returns its result, and for a `bench`
-    that ended well the processor seconds it took.
+    """Run a command to its end in the terminal's foreground; returns its result.
 
-    `kind` None: told by the command. Raises NotFound if there is no such command.
+    Beside it, for a `bench` that ended well, the processor seconds it took. `kind` None: told by
+    the command. Raises NotFound if there is no such command.
     """
     with tempfile.TemporaryDirectory(prefix="qi-learn-") as directory:
         report = Path(directory) / "junit.xml"
@@ -234,8 +235,9 @@ def _says_nothing(command: CommandResult) -> bool:
 
 
 def _faster(last: CommandResult, runs: Sequence[CommandResult], placed: float) -> float | None:
-    """How much faster a benchmark is now, as a share of the time it took before the suggestion
-    came; None if one of the two is unknown.
+    """How much faster a benchmark is now, as a share of its time before the suggestion came.
+
+    None if one of the two times is unknown.
     """
     before = [
         c

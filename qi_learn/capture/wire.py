@@ -1,5 +1,7 @@
-"""From the bytes that passed the gateway to a Turn: Ollama's own two routes here, the four `/v1`
-routes in `wire_openai` and `wire_anthropic`.
+"""From the bytes that passed the gateway to a Turn.
+
+Ollama's own two routes are decoded here, the four `/v1` routes in `wire_openai` and
+`wire_anthropic`.
 
 Pure, and off the hot path: the daemon decodes when it drains the spool. Partial streams are kept
 (`complete=False`), and so are refused requests: their `status` says so, and the server's words are

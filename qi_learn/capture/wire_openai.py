@@ -1,8 +1,7 @@
-"""OpenAI's three routes as Ollama serves them: chat completions, completions, responses. See
-`wire`.
+"""OpenAI's three routes as Ollama serves them: chat completions, completions, responses.
 
-Questions are put in Ollama's own terms (`num_predict`, `format`, `think`), because its middleware
-turns them into those before it renders.
+See `wire`. Questions are put in Ollama's own terms (`num_predict`, `format`, `think`), because its
+middleware turns them into those before it renders.
 """
 
 from __future__ import annotations
@@ -194,8 +193,9 @@ def _item(item: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
 
 
 def response_answer(response: str, streamed: bool) -> ParsedAnswer:
-    """The answer in typed events, the last of which holds the whole response; deltas count only if
-    that never came.
+    """The answer in typed events, the last of which holds the whole response.
+
+    Deltas count only if that one never came.
     """
     if not streamed:
         return next((_response(value) for value in json_objects(response)), ParsedAnswer())

@@ -1,7 +1,7 @@
-"""What the decoders of `wire` have in common: a question, an answer, and how streams are cut into
-JSON values.
+"""What the decoders of `wire` have in common.
 
-A stream that was cut off gives what came before the cut. Nothing here knows an API.
+A question, an answer, and how streams are cut into JSON values. A stream that was cut off gives
+what came before the cut. Nothing here knows an API.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ _SPACE = re.compile(r"\s*")
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A request's messages, sampling options, the other fields that shape the text the model reads,
-    and the client's own session id.
+    """A request's messages and sampling options.
+
+    Beside them the other fields that shape the text the model reads, and the client's own session
+    id.
     """
 
     messages: tuple[Message, ...]
@@ -89,8 +91,9 @@ def server_events(text: str) -> Iterator[dict[str, Any] | None]:
 
 
 def text_of(content: Any) -> tuple[str, int]:
-    """The text of a message's content (a text, or parts of which some are text), and how many parts
-    are images.
+    """The text of a message's content, and how many of its parts are images.
+
+    The content is a text, or parts of which some are text.
     """
     if isinstance(content, str):
         return content, 0

@@ -6,7 +6,7 @@ Records are frozen and carry no behaviour beyond what their own fields say. Time
 (UTC, float); durations are seconds unless the name says otherwise. `None` means *unknown*, never
 false: a signal that nothing reported is not a signal that was negative.
 
-Called by every package.
+Called by most packages.
 May import nothing of ours.
 Never acts: it reads no file, no clock and no other module.
 """

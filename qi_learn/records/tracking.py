@@ -1,5 +1,6 @@
-"""What track reads and what it answers: a suggestion with what following it needs of its turn, and
-what became of a turn's suggestions.
+"""What track reads and what it answers.
+
+A suggestion with what following it needs of its turn, and what became of a turn's suggestions.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ A file is complete when it has its name: it is renamed into place, and the one t
 comes last.
 
 Called by the cycle, the steps from dataset to pack, the gateway (which marks that requests are
-answered), the daemon, and what reports.
+answered), the daemon, commands, bench, demo, and what reports.
 May import nothing but the vocabulary.
 Never touches the database or a model.
 """

@@ -1,9 +1,10 @@
-"""Step 3: two scores with their reasons: how good a suggestion was, and whether its final text
-may be learned.
+"""Step 3: two scores with their reasons.
 
-A signal that is not known is left out of every mean.
+How good a suggestion was, and whether its final text may be learned. A signal that is not known
+is left out of every mean.
 
 Called by the daemon.
 May import the vocabulary and outside, store.
-Never reads a file of the user, or changes what it scores.
+Never reads the code in the working tree (names in use come from the newest commit before the turn),
+or changes what it scores.
 """

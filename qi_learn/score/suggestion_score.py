@@ -1,5 +1,6 @@
-"""How good was the suggestion (R2's assessor), with every known signal and its reason; and, beside
-it, the target score.
+"""How good was the suggestion (R2's assessor), with every known signal and its reason.
+
+Beside it, the target score.
 
 The score is the weighted mean over the *known* signals, all in [0, 1] (contracts 6). A signal that
 was not seen is left out, so that an unrated answer is not a badly rated one. The confidence,
@@ -136,8 +137,9 @@ def _quality(interaction: LearningInteraction, code: str, weights: Weights) -> I
 
 
 def _lint(code: str, project: str | None) -> int | None:
-    """How many findings ruff has, by the project's own rules if it has some; None if there is no
-    ruff or it does not answer.
+    """How many findings ruff has, by the project's own rules if it has some.
+
+    None if there is no ruff or it does not answer.
     """
     ruff = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
     if ruff is None:

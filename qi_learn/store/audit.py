@@ -1,5 +1,6 @@
-"""The audit journal: every change of model or data, append-only, each entry sealed by the hash of
-the one before.
+"""The audit journal: every change of model or data.
+
+It is append-only, each entry sealed by the hash of the one before.
 
 An entry says what was done to what, never what a person wrote, so nothing in it ever has to be
 forgotten. Triggers refuse to change or delete a row. `verify` finds what was done around them, a

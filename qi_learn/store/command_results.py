@@ -13,8 +13,9 @@ last look at them is after 7 days (contracts 5).
 
 
 def save_command(store: Store, command: CommandResult) -> None:
-    """Store the result of a command, and mark every turn with a suggestion that may stand in what
-    the command ran over.
+    """Store the result of a command, and mark the turns it may be evidence for.
+
+    Those are all with a suggestion that may stand in what the command ran over.
     """
     sql = """
         UPDATE turns SET dirty = 1 WHERE project = ? AND id IN (

@@ -60,8 +60,9 @@ class Store:
     def insert(
         self, table: str, columns: Sequence[str], values: Sequence[Any], *, replace: bool = False
     ) -> int:
-        """Insert one row; returns 0 if its key is there already. With `replace` the old row's
-        columns are overwritten then. Names are ours, never data.
+        """Insert one row; returns 0 if its key is there already.
+
+        With `replace` the old row's columns are overwritten then. Names are ours, never data.
         """
         return self.execute(_insertion(table, tuple(columns), replace), values)
 
@@ -93,8 +94,9 @@ class Store:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Run a part of a transaction that may fail alone: an exception undoes only what was done
-        inside.
+        """Run a part of a transaction that may fail alone.
+
+        An exception undoes only what was done inside.
         """
         self.execute("SAVEPOINT attempt")
         try:
@@ -107,8 +109,9 @@ class Store:
         self.execute("RELEASE attempt")
 
     def checkpoint(self) -> bool:
-        """Bring what is committed into the database file and onto the disk; False if a reader is in
-        the way. Then try again later.
+        """Bring what is committed into the database file and onto the disk.
+
+        False if a reader is in the way. Then try again later.
         """
         row = self.row("PRAGMA wal_checkpoint(PASSIVE)")
         return row is not None and not row[0] and row[1] == row[2]
@@ -124,8 +127,9 @@ def _insertion(table: str, columns: tuple[str, ...], replace: bool) -> str:
 
 
 def open_store(path: Path, *, readonly: bool = False, timeout: float = 5.0) -> Store:
-    """The database, open; for writing it is made if absent, checked, and brought up to this
-    version's schema.
+    """The database at `path`, open.
+
+    For writing it is made if absent, checked, and brought up to this version's schema.
 
     `timeout`: seconds to wait for another writer. Raises StoreError if it is absent (readonly),
     damaged, locked, or from another version.
@@ -171,8 +175,9 @@ def _open_to_write(path: Path, timeout: float) -> Store:
 
 
 def _make_private(path: Path) -> None:
-    """Make the directory 0700 and the file 0600 from its first byte on; SQLite gives `-wal` and
-    `-shm` the mode of the file.
+    """Make the directory 0700 and the file 0600 from its first byte on.
+
+    SQLite gives `-wal` and `-shm` the mode of the file.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -304,7 +309,8 @@ def _closed_on_error(conn: sqlite3.Connection) -> Iterator[None]:
 
 
 def library_version() -> tuple[str, bool]:
-    """The version of the SQLite library, and whether it is new enough for a WAL database with
-    several connections.
+    """The version of the SQLite library, and whether it is new enough.
+
+    That is for a WAL database with several connections.
     """
     return sqlite3.sqlite_version, sqlite3.sqlite_version_info >= SAFE_SQLITE

@@ -14,8 +14,9 @@ from qi_learn.store.database import Store
 
 
 def save_event(store: Store, event: Event, *, taken: float) -> bool:
-    """Store an event (redacted) that was taken in at the time `taken`; False if one with its id was
-    there already.
+    """Store an event (redacted) that was taken in at the time `taken`.
+
+    False if one with its id was there already.
     """
     body = codec.dumps(event.body) if event.body else None
     plain = ("id", "kind", "ts", "source", "author", "project")

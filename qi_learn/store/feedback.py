@@ -1,5 +1,6 @@
-"""What became of a turn: suggestions, feedback, outcomes, scores, and R2's record of all of it
-(`load_interaction`).
+"""What became of a turn: suggestions, feedback, outcomes and scores.
+
+Also R2's record of all of it (`load_interaction`).
 
 The invariant: whatever changes the evidence of a turn marks the turn dirty in the same transaction,
 and only a new score takes the mark away. So a killed process never leaves a score older than its
@@ -92,8 +93,9 @@ def _suggestions(rows: Iterable[sqlite3.Row]) -> tuple[Suggestion, ...]:
 
 
 def save_implicit(store: Store, turn_id: str, feedback: Feedback) -> bool:
-    """Store what was seen of a turn (the fields in `IMPLICIT`) and mark the turn; False if nothing
-    changed. Rating and comment are a person's, and not stored here.
+    """Store what was seen of a turn (the fields in `IMPLICIT`) and mark the turn.
+
+    False if nothing changed. Rating and comment are a person's, and not stored here.
     """
     return _save_evidence(
         store, "feedback", turn_id, IMPLICIT, [getattr(feedback, name) for name in IMPLICIT]
@@ -101,8 +103,10 @@ def save_implicit(store: Store, turn_id: str, feedback: Feedback) -> bool:
 
 
 def load_feedback(store: Store, turn_id: str) -> Feedback:
-    """What was seen and the ratings, together: of several ratings the newest number, correction and
-    comment. A person's correction wins over a seen one.
+    """What was seen and the ratings, together.
+
+    Of several ratings the newest number, correction and comment. A person's correction wins over a
+    seen one.
     """
     seen = store.row("SELECT * FROM feedback WHERE turn_id = ?", (turn_id,))
     feedback = Feedback()
@@ -178,8 +182,9 @@ def load_score(store: Store, turn_id: str) -> Score | None:
 
 
 def scored_turns(store: Store, *, threshold: float) -> list[str]:
-    """Turns with a target score of `threshold` or more, answered with status 200 and not cancelled,
-    oldest first.
+    """Turns with a target score of `threshold` or more, oldest first.
+
+    Only those answered with status 200 and not cancelled.
     """
     sql = """
         SELECT t.id FROM scores s JOIN turns t ON t.id = s.turn_id
@@ -189,8 +194,9 @@ def scored_turns(store: Store, *, threshold: float) -> list[str]:
 
 
 def rejected_turns(store: Store, *, rating: int = 2) -> list[str]:
-    """Turns that were seen not to be kept or were rated `rating` or less, answered with status 200
-    and not cancelled, oldest first.
+    """Turns that were seen not to be kept or were rated `rating` or less, oldest first.
+
+    Only those answered with status 200 and not cancelled.
     """
     sql = """
         SELECT t.id FROM turns t LEFT JOIN feedback f ON f.turn_id = t.id
@@ -224,8 +230,9 @@ def save_classes(
 
 
 def unclassified_turns(store: Store) -> list[str]:
-    """Turns without classes, oldest first: new ones, and those of a process that was killed before
-    it came to them.
+    """Turns without classes, oldest first.
+
+    New ones, and those of a process that was killed before it came to them.
     """
     return [
         row["id"]
@@ -236,8 +243,9 @@ def unclassified_turns(store: Store) -> list[str]:
 
 
 def domain_share(store: Store, project: str | None, domain: str) -> float:
-    """Share of the project's classified turns that are in the domain, 0..1; 0 if none is
-    classified.
+    """Share of the project's classified turns that are in the domain, 0..1.
+
+    0 if none is classified.
     """
     sql = "SELECT avg(domain = ?) FROM turns WHERE project IS ? AND domain IS NOT NULL"
     row = store.row(sql, (domain, project))

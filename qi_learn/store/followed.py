@@ -1,5 +1,7 @@
-"""The suggestions that are followed: loaded in one query with what following them needs, written in
-one transaction with what follows for their turns.
+"""The suggestions that are followed, loaded and written back.
+
+They are loaded in one query with what following them needs, and written in one transaction with
+what follows for their turns.
 
 A query chooses turns and gives all suggestions of each, so that what became of a turn can be
 derived from what was loaded. It may choose more than is concerned: `track` decides.

@@ -143,8 +143,9 @@ def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
 def _take_batch(
     intake: _Intake, path: Path, batch: Sequence[Line], bad_bytes: int
 ) -> tuple[int, int]:
-    """Store the rows of these lines and how far the file is taken in, in one transaction; returns
-    the offset and the length of the file of bad lines.
+    """Store the rows of these lines and how far the file is taken in, in one transaction.
+
+    Returns the offset and the length of the file of bad lines.
     """
     bad: list[Line] = []
     before = intake.count, intake.repeated, len(intake.turns)
@@ -227,8 +228,9 @@ def _command(event: Event) -> CommandResult:
 
 
 def _set_aside(path: Path, length: int, lines: Sequence[Line]) -> int:
-    """Write bad lines behind the first `length` bytes of their file, which are those the database
-    knows of; returns its new length.
+    """Write bad lines into their file, behind what the database knows of; returns its new length.
+
+    The database knows of the first `length` bytes.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -252,8 +254,10 @@ def _set_aside(path: Path, length: int, lines: Sequence[Line]) -> int:
 
 
 def _forget_gone(store: Store, files: Sequence[Path]) -> None:
-    """Delete the positions of files that are gone. A position outlives its file by one drain: if it
-    were deleted first, a kill in between would make the file new again.
+    """Delete the positions of files that are gone.
+
+    A position outlives its file by one drain: if it were deleted first, a kill in between would
+    make the file new again.
     """
     here = {path.name for path in files}
     gone = [

@@ -19,7 +19,7 @@ A guess; only shown, never a weight.
 
 
 def save_rating(store: Store, event: Event) -> str | None:
-    """Store a rating and give it to its turn; returns that turn, None if it is not known yet.
+    """Store a rating and give it to its turn; returns its id, None if it is not known yet.
 
     Raises ValueError as `keep_rating` does.
     """
@@ -29,8 +29,9 @@ def save_rating(store: Store, event: Event) -> str | None:
 
 
 def keep_rating(store: Store, event: Event) -> None:
-    """Store a `rating` event without looking for its turn: `match_ratings` does, when all turns
-    that came with it are stored.
+    """Store a `rating` event without looking for its turn.
+
+    `match_ratings` does that, when all turns that came with it are stored.
 
     Raises ValueError if it is not a rating. Body: `{"turn": id | "last", "rating": 1..5 | None,
     "correction": text | None, "comment": text | None}`.
@@ -53,7 +54,7 @@ def keep_rating(store: Store, event: Event) -> None:
 
 
 def match_ratings(store: Store) -> tuple[str, ...]:
-    """Give the ratings that wait to the turns that have come; returns those turns."""
+    """Give the ratings that wait to the turns that have come; returns the ids of those turns."""
     waiting = store.rows(
         "SELECT id, asked, project, ts FROM ratings WHERE turn_id IS NULL ORDER BY ts, id"
     )

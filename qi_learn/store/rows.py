@@ -1,5 +1,6 @@
-"""Records as rows, one column a field, of the same name: tuples and mappings as JSON, yes and no as
-1 and 0, unknown as NULL.
+"""Records as rows, one column a field, of the same name.
+
+Tuples and mappings are JSON, yes and no are 1 and 0, unknown is NULL.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Learning cycles as their events reported them: how far each came, what it learned from, and why
-it ended as it did.
+"""Learning cycles as their events reported them.
+
+How far each came, what it learned from, and why it ended as it did.
 
 A cycle resumes from its own directory. This is the record of it that stays, and that says which
 turns a version has learned.

@@ -1,5 +1,6 @@
-"""The database's schema, as numbered migrations that are never edited once released. What a row
-means stands beside its table.
+"""The database's schema, as numbered migrations that are never edited once released.
+
+What a row means stands beside its table.
 
 Times are Unix seconds, yes and no are 1 and 0, NULL is *unknown*, lists and mappings are JSON.
 `PRAGMA user_version` is the number of migrations applied, so that a program meeting a newer

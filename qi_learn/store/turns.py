@@ -68,8 +68,9 @@ def message_hash(parent: str, message: Message) -> str:
 
 
 def ensure_chain(store: Store, messages: Sequence[Message], *, parent: str = "") -> str:
-    """Store what is new of a conversation (below `parent`); returns the hash of its last message,
-    or `parent` if it has none.
+    """Store what is new of a conversation (below `parent`); returns the hash of its last message.
+
+    If the conversation has no message, that is `parent`.
     """
     with store.transaction():
         for message in messages:
@@ -94,8 +95,9 @@ def load_chain(store: Store, tip: str) -> tuple[Message, ...]:
 
 
 def forks(store: Store) -> list[tuple[str, ...]]:
-    """Turns that answered one and the same conversation differently, oldest first. Each group is a
-    preference pair or more for free.
+    """Turns that answered one and the same conversation differently, oldest first.
+
+    Each group is a preference pair or more for free.
     """
     sql = """
         SELECT tip, id FROM turns WHERE status = 200 AND NOT cancelled AND tip IN (
@@ -110,8 +112,9 @@ def forks(store: Store) -> list[tuple[str, ...]]:
 
 
 def verify(store: Store) -> list[str]:
-    """What is wrong with the hashes, each derived again, and with the references, in words; empty
-    if nothing is.
+    """What is wrong with the hashes and with the references, in words; empty if nothing is.
+
+    Each hash is derived again.
     """
     wrong = []
     last = ""
@@ -191,8 +194,9 @@ def load_head(store: Store, id: str) -> TurnHead:
 
 
 def was_redacted(store: Store, id: str) -> bool:
-    """Whether something was taken out of the turn before it was stored: then what the server
-    rendered is not what is here. Raises NotFound if there is no such turn.
+    """Whether something was taken out of the turn before it was stored.
+
+    Then what the server rendered is not what is here. Raises NotFound if there is no such turn.
     """
     return bool(_row(store, id)["redacted"])
 
@@ -200,8 +204,9 @@ def was_redacted(store: Store, id: str) -> bool:
 def list_turns(
     store: Store, *, limit: int, query: str | None = None, project: str | None = None
 ) -> list[TurnLine]:
-    """The newest turns first; with `query`, those with that text in their last message or answer,
-    upper and lower case alike.
+    """The newest turns, newest first.
+
+    With `query`, those with that text in their last message or answer, upper and lower case alike.
     """
     sql = """
         SELECT t.id, t.started, t.project, t.endpoint, t.model_answered, t.status, t.cancelled,
@@ -219,8 +224,9 @@ def list_turns(
 
 
 def newest_turn(store: Store, project: str | None, *, before: float) -> str | None:
-    """The newest answer of a project (None: of any) that was complete at the time `before`; failed
-    requests do not count.
+    """The newest answer of a project (None: of any) that was complete at the time `before`.
+
+    Failed requests do not count.
     """
     sql = """
         SELECT id FROM turns WHERE (?1 IS NULL OR project = ?1) AND ended <= ?2 AND status = 200
@@ -247,8 +253,9 @@ def set_project(store: Store, id: str, project: str) -> None:
 
 
 def session_of(store: Store, turn: Turn) -> str:
-    """The turn's session: the client's own, or that of the project's turn at most half an hour
-    before, or a new one.
+    """The turn's session.
+
+    The client's own, or that of the project's turn at most half an hour before, or a new one.
     """
     if turn.session:
         return turn.session

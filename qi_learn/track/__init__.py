@@ -1,5 +1,7 @@
-"""Step 2: what became of a suggestion: found in a saved file, followed through edits and commits,
-settled.
+"""Step 2: what became of a suggestion.
+
+It is found in a saved file, followed through edits and commits, settled. Every match carries how it
+was made and how sure it is.
 
 Every match carries how it was made and how sure it is.
 

@@ -1,5 +1,6 @@
-"""What a move of HEAD means for the suggestions in its files: settled by a commit, taken back by a
-revert or a reset, blamed by a repair.
+"""What a move of HEAD means for the suggestions in its files.
+
+They are settled by a commit, taken back by a revert or a reset, blamed by a repair.
 
 A commit that does not have the code while the working tree still does (only a part was staged) says
 nothing. Neither does another branch.
@@ -148,8 +149,9 @@ def _after_commit(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
 def _left_out(
     suggestion: Suggestion, facts: _Facts, seen: FileSaved, region: Region | None
 ) -> bool:
-    """Whether the working tree has the code and the commit only what was there before it: a part of
-    the file was staged.
+    """Whether the working tree has the code and the commit only what was there before it.
+
+    Then a part of the file was staged.
     """
     if not _still_there(suggestion, facts):
         return False
@@ -158,8 +160,9 @@ def _left_out(
 
 
 def _after_reset(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
-    """The suggestion after a commit was taken out of the branch, or changes were thrown away: what
-    the branch or the working tree still has, lives.
+    """The suggestion after a commit was taken out of the branch, or changes were thrown away.
+
+    What the branch or the working tree still has, lives.
     """
     suggestion, committed = tracked.suggestion, move.committed
     if suggestion.commit is None:

@@ -15,8 +15,10 @@ from tree_sitter import Language, Node, Parser
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A function or class: lines `start` up to `end` with its decorators, and the `line` of its
-    `def` or `class`.
+    """A function or class.
+
+    Its lines are `start` up to `end` with its decorators, and `line` is that of its `def` or
+    `class`.
     """
 
     name: str
@@ -26,8 +28,9 @@ class Definition:
 
 
 def definitions(text: str, file: str) -> tuple[Definition, ...] | None:
-    """The functions and classes of a file, outer ones first; None if it does not parse or its
-    language is not known here.
+    """The functions and classes of a file, outer ones first.
+
+    None if it does not parse or its language is not known here.
     """
     if not file.endswith((".py", ".pyi")):
         return None

@@ -1,5 +1,6 @@
-"""The lines of a saved file in which a suggestion stands, if it does: among those that were added
-or changed since its turn.
+"""The lines of a saved file in which a suggestion stands, if it does.
+
+They are looked for among those that were added or changed since its turn.
 
 What is compared are code tokens (`code_text.code_tokens`), so white space, indentation, comments
 and trailing commas do not matter. The suggestion's own lines are looked for first, as they are,
@@ -106,8 +107,9 @@ def occurrences(run: Sequence[str], lines: Sequence[str]) -> list[int]:
 
 
 def _verbatim(suggestion: str, solid: Sequence[tuple[int, str]]) -> list[tuple[int, int]]:
-    """The runs of lines (start, end) that are the suggestion's, in its order and together; blank
-    lines and indentation do not count.
+    """The runs of lines (start, end) that are the suggestion's, in its order and together.
+
+    Blank lines and indentation do not count.
     """
     own = [line.strip() for line in suggestion.split("\n") if line.strip()]
     starts = occurrences(own, [line for _, line in solid])
@@ -115,8 +117,9 @@ def _verbatim(suggestion: str, solid: Sequence[tuple[int, str]]) -> list[tuple[i
 
 
 def _alike(suggestion: str, suggested: Sequence[str], saved: Saved, added: set[int]) -> list[Match]:
-    """The runs of lines most like the suggestion: chosen by which tokens they have, compared by the
-    order of them.
+    """The runs of lines most like the suggestion.
+
+    They are chosen by which tokens they have, and compared by the order of them.
     """
     matches: list[Match] = []
     tokens = saved.tokens
@@ -132,8 +135,9 @@ def _alike(suggestion: str, suggested: Sequence[str], saved: Saved, added: set[i
 
 
 def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[list[int]]:
-    """The lines with code that are at most `reach` such lines away from a new one, stretch by
-    stretch.
+    """The lines with code that are near a new one, stretch by stretch.
+
+    Near: at most `reach` such lines away.
     """
     new = [n for n, i in enumerate(coded) if i in added]
     stretches: list[list[int]] = []
@@ -151,8 +155,9 @@ def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[lis
 def _overlaps(
     suggested: Sequence[str], tokens: Sequence[Sequence[str]], coded: Sequence[int]
 ) -> list[tuple[int, int, int]]:
-    """(tokens in common, first, last) of every run of lines with code that has about as many tokens
-    as the suggestion, as it slides over the file.
+    """(tokens in common, first, last) of every run of lines with code as long as the suggestion.
+
+    As long means with about as many tokens: the suggestion slides over the file.
     """
     need = Counter(suggested)
     have: Counter[str] = Counter()
@@ -210,8 +215,9 @@ def _tokens_in(
 
 
 def _with_comments(match: Match, suggestion: str, lines: Sequence[str]) -> Match:
-    """The match with the comments at its ends that the suggestion has too: comments have no tokens,
-    so they were not matched.
+    """The match with the comments at its ends that the suggestion has too.
+
+    Comments have no tokens, so they were not matched.
     """
     own = {line.strip() for line in suggestion.split("\n") if line.strip()}
     start, end = match.start, match.end

@@ -1,5 +1,6 @@
-"""The region of a file that a suggestion took, found again after every edit, so that what stands
-there in the end is the final version.
+"""The region of a file that a suggestion took, found again after every edit.
+
+So what stands there in the end is the final version.
 
 A region is a run of whole lines. From one text of the file to the next it is followed through the
 lines around it that did not change, which works also while the file does not parse (an unclosed
@@ -36,8 +37,9 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What is kept of a region to find it again: its text, its name, the lines with code before it
-    and after it.
+    """What is kept of a region to find it again.
+
+    Its text, its name, the lines with code before it and after it.
     """
 
     text: str
@@ -73,8 +75,9 @@ def around(lines: Sequence[str], region: Region) -> tuple[tuple[str, ...], tuple
 
 
 def region_at(text: str, file: str, start: int, end: int) -> Region:
-    """The region for the lines that are a suggestion: the smallest definition of which they are the
-    most, else these lines.
+    """The region for the lines that are a suggestion.
+
+    It is the smallest definition of which they are the most, else these lines.
     """
     lines = text.split("\n")
     first = _first_code(lines, start, end)
@@ -130,9 +133,9 @@ def find_again(
 
 
 def track(old: Sequence[str], new: Sequence[str], start: int, end: int) -> tuple[int, int] | None:
-    """What the lines `start` up to `end` of a text became in the next one (start, end): the lines
-    between the nearest ones above and below that both texts have, and have once.
+    """What the lines `start` up to `end` of a text became in the next one (start, end).
 
+    They are the lines between the nearest ones above and below that both texts have, and have once.
     None if those changed their order.
     """
     head = _alike_from_top(old, new)
@@ -260,8 +263,9 @@ def _elsewhere(
     defined_before: tuple[Definition, ...] | None,
     defined: tuple[Definition, ...] | None,
 ) -> Region | None:
-    """The region cut out and put in elsewhere: as it was, or changed but under its name. What was
-    there a second time before is not taken for it.
+    """The region cut out and put in elsewhere: as it was, or changed but under its name.
+
+    What was there a second time before is not taken for it.
     """
     own = trace.text.split("\n")
     starts = occurrences(own, lines)
@@ -272,8 +276,9 @@ def _elsewhere(
 
 
 def _between(trace: Trace, lines: Sequence[str]) -> tuple[int, int] | None:
-    """The lines between those that stood around the region; the narrowest gap with the most of
-    them at its ends.
+    """The lines between those that stood around the region.
+
+    Of several gaps it is the narrowest with the most of them at its ends.
     """
     solid = [i for i, line in enumerate(lines) if line.strip()]
     texts = [lines[i] for i in solid]

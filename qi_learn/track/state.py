@@ -1,7 +1,7 @@
-"""A suggestion's states as values: the region in which it stands, that it is gone, that it is
-settled; and what follows for its turn.
+"""A suggestion's states as values, and what follows for its turn.
 
-Nothing here reads or writes anything.
+The states are the region in which it stands, that it is gone, and that it is settled. Nothing here
+reads or writes anything.
 """
 
 from __future__ import annotations
@@ -85,9 +85,10 @@ def settled(suggestion: Suggestion, frame: Frame, now: float, *, commit: str | N
 
 
 def final_text(suggestion: Suggestion, frame: Frame) -> str:
-    """The code that took the suggestion's place, as it stands in the file: whole lines for a code
-    block, and for a completion what is between the ends of the person's own lines. Completions and
-    tool arguments end with a line feed only if the suggestion did.
+    """The code that took the suggestion's place, as it stands in the file.
+
+    Whole lines for a code block, and for a completion what is between the ends of the person's own
+    lines. Completions and tool arguments end with a line feed only if the suggestion did.
     """
     text = frame.cut(suggestion.region or "") + "\n"
     return text if suggestion.start > 0 or suggestion.text.endswith("\n") else text[:-1]
@@ -143,8 +144,10 @@ def accepted(suggestion: Suggestion, settings: CaptureSettings) -> bool | None:
 def implicit_feedback(
     suggestions: Sequence[Suggestion], ended: float, settings: CaptureSettings
 ) -> Feedback:
-    """What became of a turn that ended at `ended`: accepted if one of its suggestions was, modified
-    if one of those was, unknown until one is settled.
+    """What became of a turn that ended at `ended`.
+
+    Accepted if one of its suggestions was, modified if one of those was, unknown until one is
+    settled.
     """
     verdicts = [(s, accepted(s, settings)) for s in suggestions]
     taken = [s for s, verdict in verdicts if verdict]

@@ -1,5 +1,6 @@
-"""What a turn suggested: the code blocks of its answer, the completion itself, the texts that its
-tool calls would write.
+"""What a turn suggested.
+
+The code blocks of its answer, the completion itself, the texts that its tool calls would write.
 
 A completion continues the person's line. `frame_of` tells what the line begins and ends with, so
 that a completion can be found in whole lines of a file and cut out of them again.
@@ -46,8 +47,9 @@ class Frame:
         return self.lead + text + self.trail
 
     def cut(self, lines: str) -> str:
-        """What took the completion's place in whole lines of the file; the lines as they are if
-        their ends were changed too.
+        """What took the completion's place in whole lines of the file.
+
+        The lines as they are if their ends were changed too.
         """
         if self.lead and lines.startswith(self.lead):
             lines = lines[len(self.lead) :]
@@ -57,8 +59,9 @@ class Frame:
 
 
 def suggestions_of(turn: Turn) -> tuple[Suggestion, ...]:
-    """The suggestions of a turn, in the order of the answer; tool edits last (`start` and `end` are
-    -1: they are not in the answer's text).
+    """The suggestions of a turn, in the order of the answer; tool edits last.
+
+    Of tool edits `start` and `end` are -1: they are not in the answer's text.
     """
     suggestions: list[Suggestion] = []
     if is_completion(turn.endpoint, turn.request, turn.answer):
@@ -77,8 +80,9 @@ def suggestions_of(turn: Turn) -> tuple[Suggestion, ...]:
 
 
 def is_completion(endpoint: str, request: Mapping[str, Any], answer: str) -> bool:
-    """Whether the answer itself is code: the prompt was continued or filled in, and the answer
-    shows no fence.
+    """Whether the answer itself is code.
+
+    It is if the prompt was continued or filled in, and the answer shows no fence.
     """
     continued = endpoint == "/v1/completions" or (
         endpoint == "/api/generate" and bool(request.get("raw") or request.get("suffix"))

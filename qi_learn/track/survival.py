@@ -1,13 +1,14 @@
-"""Was the suggested code kept, edited, rejected? Every suggestion from `waiting` over `placed` to
-`settled` (contracts 5).
+"""Was the suggested code kept, edited, rejected?
+
+Every suggestion from `waiting` over `placed` to `settled` (contracts 5).
 
 The invariant: once a suggestion is placed, the text of its region, whatever it becomes, is its
 final version; and nothing is called rejected that could not have been seen (too short to be
 recognised, or no file of its project was saved). What became of a turn (`records.Feedback`) is
 always derived anew from its suggestions, so that a later edit or commit corrects an earlier answer.
 
-Suggestions come in with what following them needs, and go out as what changed: this reads files and
-git, and writes nothing.
+Suggestions come in with what following them needs, and go out as what changed: this reads git, and
+writes nothing.
 """
 
 from __future__ import annotations
@@ -75,8 +76,9 @@ def on_saved(
     settings: CaptureSettings,
     now: float,
 ) -> tuple[TurnChange, ...]:
-    """What a save changed: of what is placed, what became of it, and of what waits, what stands in
-    the file now.
+    """What a save changed for the suggestions.
+
+    Of what is placed, what became of it, and of what waits, what stands in the file now.
     """
     save = _Save(saved, Saved(saved.text), history, history.before(saved.ts), settings)
     after = [_after_save(t, save) for t in tracked if is_followed(t, saved.project, now)]
@@ -87,8 +89,10 @@ def on_saved(
 def settle(
     tracked: Sequence[Tracked], settings: CaptureSettings, now: float
 ) -> tuple[TurnChange, ...]:
-    """What time changed: settles what stood untouched for `settings.settle` seconds, rejects what
-    was passed by, looks again at what was committed.
+    """What time changed for the suggestions.
+
+    What stood untouched for `settings.settle` seconds is settled, what was passed by is rejected,
+    and what was committed is looked at again.
     """
     return turn_changes(tracked, (_after_time(t, settings, now) for t in tracked), settings)
 
@@ -108,8 +112,9 @@ def _after_time(tracked: Tracked, settings: CaptureSettings, now: float) -> Sugg
 
 
 def _recognisable(suggestion: Suggestion, settings: CaptureSettings) -> bool:
-    """Whether the suggestion would have been recognised in a file: only then not to find it means
-    that it was not used.
+    """Whether the suggestion would have been recognised in a file.
+
+    Only then not to find it means that it was not used.
     """
     return (
         suggestion.language not in NOT_FOR_FILES
@@ -133,8 +138,9 @@ def _may_be_placed(tracked: Tracked, save: _Save) -> bool:
 
 
 def _placements(waiting: Sequence[Tracked], save: _Save) -> Iterator[Suggestion]:
-    """The suggestions that stand in the file now, and those that the save passed by for the first
-    time.
+    """The suggestions that stand in the file now.
+
+    Also those that the save passed by for the first time.
     """
     candidates: list[_Placement] = []
     for tracked in waiting:
@@ -180,8 +186,9 @@ def _match(suggested: str, before: str | None, save: _Save) -> Match | None:
 
 
 def _best(candidates: Iterable[_Placement]) -> list[_Placement]:
-    """Of several suggestions for the same lines the one most like them, of equals the newest: the
-    others were not what was taken.
+    """Of several suggestions for the same lines the one most like them, of equals the newest.
+
+    The others were not what was taken.
     """
     taken: list[_Placement] = []
     for one in sorted(
@@ -238,8 +245,9 @@ def _follow(tracked: Tracked, save: _Save) -> Suggestion:
 
 
 def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:
-    """Whether the code was committed on another branch than the one that is checked out: then it is
-    not gone, only not here.
+    """Whether the code was committed on another branch than the one that is checked out.
+
+    Then it is not gone, only not here.
     """
     directory = Path(saved.project)
     try:
@@ -281,8 +289,9 @@ def _look_due(suggestion: Suggestion, now: float) -> bool:
 
 
 def _look_again(tracked: Tracked, now: float) -> Suggestion:
-    """What the newest commit has of it now, for commits that were not seen because the daemon was
-    off.
+    """The suggestion by what the newest commit has of it now.
+
+    For commits that were not seen because the daemon was off.
     """
     suggestion, project = tracked.suggestion, tracked.turn.project
     if project is None or not Path(project).is_dir():

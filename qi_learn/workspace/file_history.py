@@ -1,5 +1,6 @@
-"""The texts of a watched file within the capture window, and since when each stood there, so that
-"added since the turn" can be told.
+"""The texts of a watched file within the capture window, and since when each stood there.
+
+So "added since the turn" can be told.
 
 The invariant: `before(ts)` is the text the file had at that time, as far back as the window goes.
 Earlier than that it is the oldest text kept. Texts are kept compressed. A file that was not read
@@ -48,8 +49,9 @@ class FileHistory:
         return sum(len(packed) for _, packed in self._versions if packed is not None)
 
     def record(self, ts: float, text: str) -> float:
-        """Add a text and let go those older than the window; returns its time, which is later than
-        that of the text before (clocks are coarse).
+        """Add a text and let go those older than the window; returns its time.
+
+        That is later than the time of the text before (clocks are coarse).
         """
         ts = max(ts, self._versions[-1][0] + 1e-6)
         self._versions.append((ts, _packed(text)))

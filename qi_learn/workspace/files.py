@@ -1,5 +1,6 @@
-"""Which files of a project are looked at, and how its directories are watched without what is
-ignored.
+"""Which files of a project are looked at, and how its directories are watched.
+
+What is ignored is not watched.
 
 Left out are what git ignores, version control itself, dependencies and caches by their names,
 editors' own files, files with names that tell of secrets, links, binary files, and files over
@@ -51,8 +52,9 @@ def plain_name(relative: Path) -> bool:
 
 
 def read_text(path: Path) -> str | None:
-    """The file's text with `\\n` at the ends of its lines; "" if there is no such file, None if it
-    is not a text of a reasonable size.
+    """The file's text with `\\n` at the ends of its lines.
+
+    "" if there is no such file, None if it is not a text of a reasonable size.
     """
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
@@ -86,8 +88,9 @@ def project_files(root: Path, *, in_git: bool) -> Iterator[Path]:
 
 
 def units(root: Path, *, left_out: set[Path]) -> list[Unit]:
-    """The watches for the tree below `root`, without the directories in `left_out` and those left
-    out by name.
+    """The watches for the tree below `root`.
+
+    Without the directories in `left_out` and those left out by name.
     """
     watches, _ = _units(root, left_out)
     return watches if len(watches) <= MAX_UNITS else [Unit(root, recursive=True)]
@@ -109,8 +112,9 @@ def _units(directory: Path, left_out: set[Path]) -> tuple[list[Unit], bool]:
 
 
 def directories_in(directory: Path) -> list[Path]:
-    """The directories, not links to them, directly in `directory`; none if it is gone or closed to
-    us.
+    """The directories, not links to them, directly in `directory`.
+
+    There are none if it is gone or closed to us.
     """
     with suppress(OSError), os.scandir(directory) as entries:
         return sorted(Path(e.path) for e in entries if e.is_dir(follow_symlinks=False))

@@ -1,5 +1,6 @@
-"""Watching directories: watchdog's observers, what is scheduled with them, and what is done if the
-system has no room for more watches.
+"""Watching directories: watchdog's observers, and what is scheduled with them.
+
+Also what is done if the system has no room for more watches.
 
 Linux gives every user a number of inotify watches, and the library passes over directories for
 which none was left. So after scheduling, the watches that the kernel says we have are counted. If
@@ -75,8 +76,9 @@ class Observation:
                     self._schedule(root, self._polling_observer(), unit)
 
     def extend(self, root: Path, directory: Path) -> list[Path]:
-        """Watch a directory that has appeared, if no recursive watch covers it; returns the files
-        that are in it already.
+        """Watch a directory that has appeared; returns the files that are in it already.
+
+        Nothing is scheduled if it has a watch, or a recursive one covers it.
         """
         if SKIPPED_DIRECTORIES & set(directory.relative_to(root).parts):
             return []

@@ -1,8 +1,7 @@
-"""What kind of project a turn belongs to: R2's ProjectContext and CodebaseContext, read from what
-every project says of itself.
+"""What kind of project a turn belongs to: R2's ProjectContext and CodebaseContext.
 
-Only manifests and file names are read, never the code. What no file says is None. Each project is
-looked at once per commit (`Contexts`).
+They are read from what every project says of itself. Only manifests and file names are read, never
+the code. What no file says is None. Each project is looked at once per commit (`Contexts`).
 """
 
 from __future__ import annotations
@@ -163,8 +162,9 @@ def _head(project: Path) -> tuple[str | None, str | None]:
 
 
 def _manifests(project: Path, files: Iterable[str]) -> tuple[set[str], str | None, bool]:
-    """(names of what the project needs, its version, whether it installs commands), from the
-    manifests at its top.
+    """What the manifests at a project's top say.
+
+    It is (names of what the project needs, its version, whether it installs commands).
     """
     there = set(files)
     python = _toml(project / "pyproject.toml") if "pyproject.toml" in there else {}

@@ -1,5 +1,6 @@
-"""Following the reflog of HEAD (`.git/logs/HEAD`): every move of HEAD exactly once, by any program,
-without a hook.
+"""Following the reflog of HEAD (`.git/logs/HEAD`).
+
+Every move of HEAD, by any program, is told exactly once and without a hook.
 
 git only appends to this file, except when it cleans up old entries. Then reading goes on after the
 line that was read last, or where HEAD was then.

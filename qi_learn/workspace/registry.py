@@ -1,5 +1,6 @@
-"""The projects that are watched: a JSON list of directories, written by `qi-learn init` and read by
-the daemon when it changes.
+"""The projects that are watched: a JSON list of directories.
+
+`qi-learn init` writes it, and the daemon reads it when it changes.
 """
 
 from __future__ import annotations

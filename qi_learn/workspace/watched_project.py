@@ -53,8 +53,9 @@ class WatchedProject:
         self.reflog = None if self.repository is None else Reflog(self.repository, since=since)
 
     def watched(self, paths: list[Path]) -> list[Path]:
-        """The paths that are looked at, by their names and by what git ignores, which is asked once
-        per file, and again when a `.gitignore` changes.
+        """The paths that are looked at, by their names and by what git ignores.
+
+        git is asked once per file, and again when a `.gitignore` changes.
         """
         named = [p for p in paths if plain_name(p.relative_to(self.root))]
         if self.repository is None:
@@ -72,14 +73,16 @@ class WatchedProject:
         return self._age("index.lock") < LOCK_SECONDS
 
     def head_may_move(self) -> bool:
-        """Whether git wrote its index just now: a checkout lets go of `index.lock` a moment before
-        it says what it did.
+        """Whether git wrote its index just now.
+
+        A checkout lets go of `index.lock` a moment before it says what it did.
         """
         return abs(self._age("index")) < HEAD_SECONDS
 
     def _age(self, name: str) -> float:
-        """Seconds since git wrote a file of its own (below 0 after the clock was put back);
-        infinite if there is none.
+        """Seconds since git wrote a file of its own; infinite if there is none.
+
+        Below 0 after the clock was put back.
         """
         if self.repository is None:
             return math.inf

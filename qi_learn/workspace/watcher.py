@@ -91,14 +91,17 @@ class Watcher:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know: which projects the system could not watch, so that their trees
-        are looked at every second.
+        """What a person should know: which projects the system could not watch.
+
+        Their trees are looked at every second.
         """
         return self._observation.notes
 
     def add(self, project: Path) -> None:
-        """Watch a project from now on. Changes count from its files as they are now, which are all
-        read, so it takes a while for a large one.
+        """Watch a project from now on.
+
+        Changes count from its files as they are now, which are all read, so it takes a while for a
+        large one.
 
         Raises NotFound if it is not a directory.
         """
@@ -153,8 +156,10 @@ class Watcher:
     # --- from events to texts ---------------------------------------------------------------------
 
     def _mark(self, event: FileSystemEvent) -> None:
-        """Note where to look. The observer's thread calls this, so it does no more: a lock taken
-        here could meet the observer's own.
+        """Note where to look.
+
+        The observer's thread calls this, so it does no more: a lock taken here could meet the
+        observer's own.
         """
         due = time.monotonic() + (
             CLOSED_SECONDS
