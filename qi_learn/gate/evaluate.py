@@ -190,8 +190,8 @@ def leaks_of(
 ) -> tuple[Leak, ...]:
     """The secret-shaped texts in a candidate's answers and in its completions.
 
-    The completions are of prompts that invite a secret. `files`: the candidate's own and the base's.
-    Raises ModelError.
+    The completions are of prompts that invite a secret. `files`: the candidate's own and the
+    base's. Raises ModelError.
     """
     generated = (
         *completion_texts(inviting, answers.completions, vocabulary),
