@@ -1,5 +1,6 @@
-"""`config.toml`: read, with the environment over it, into the settings; and the commented one that
-`qi-learn init` writes.
+"""`config.toml`: read, with the environment over it, into the settings.
+
+Also the commented one that `qi-learn init` writes.
 
 Settings are defaults < `config.toml` < environment (`QI_LEARN__SECTION__KEY`). An unknown key is an
 error that names the closest one, and all problems are reported at once. What a key means is the
@@ -218,8 +219,9 @@ def _idle_rules(i: IdleSettings) -> tuple[Rule, ...]:
 
 
 def commented_defaults() -> str:
-    """The text of a fresh `config.toml`: every key, commented out, with its default and what it
-    means.
+    """The text of a fresh `config.toml`.
+
+    It holds every key, commented out, with its default and what it means.
     """
     lines = [
         "# qi-learn: every key with its default, and above it what it means.",
@@ -229,7 +231,7 @@ def commented_defaults() -> str:
         lines += ["", f"[{section}]"]
         for key, words in keys.items():
             lines += [
-                *(f"# {line}" for line in words.splitlines()),
+                *(f"# {line}".rstrip() for line in words.strip().splitlines()),
                 f"# {key} = {to_toml(default_of(section, key))}",
             ]
     return "\n".join(lines) + "\n"

@@ -19,7 +19,14 @@ from typing import Any
 from aiohttp import web
 
 from qi_learn.engine.blobs import full_or_failed
-from qi_learn.engine.lookup import NAMED, Engine, asked_name, engine_of, parameters_of
+from qi_learn.engine.lookup import (
+    NAMED,
+    Engine,
+    asked_name,
+    engine_of,
+    parameters_of,
+    read_blob_head,
+)
 from qi_learn.engine.model_store import Layer, ModelStore, parse_digest
 from qi_learn.engine.replies import (
     NDJSON,
@@ -32,7 +39,7 @@ from qi_learn.engine.replies import (
     stream,
 )
 from qi_learn.errors import ModelError, NotFound, QiError, ServerError
-from qi_learn.outside.gguf import GgufFile, is_gguf, read_head
+from qi_learn.outside.gguf import GgufFile, is_gguf
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama_names import ModelName, read_name
 
@@ -172,7 +179,7 @@ def _from_model(store: ModelStore, text: str) -> _Start:
         raise ModelError(
             f"the GGUF of model '{base.name}' is missing from the store", "create it again"
         )
-    template = read_head(weights).keys.get("tokenizer.chat_template")
+    template = read_blob_head(weights).keys.get("tokenizer.chat_template")
     own = template if isinstance(template, str) else None
     return _Start(config, layers, parameters_of(store, base), own)
 
@@ -198,7 +205,7 @@ def _from_files(
         raise ModelError(f"open {path}: no such file or directory")
     if not is_gguf(path):
         raise ModelError("supplied file was not in GGUF format")  # Ollama's words
-    head = read_head(path)
+    head = read_blob_head(path)
     report("verifying conversion")
     with load_vocabulary(path) as vocabulary:
         config = _config(head, digest, insert=vocabulary.fim() is not None)

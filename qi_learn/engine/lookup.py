@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from qi_learn.engine.model_store import Manifest, ModelStore
 from qi_learn.engine.models import LoadedModels
-from qi_learn.errors import NotFound, ServerError, StoreError
+from qi_learn.errors import ModelError, NotFound, ServerError, StoreError
+from qi_learn.outside.gguf import GgufFile, read_head
 from qi_learn.outside.ollama_names import ModelName, read_name
 
 NAMED = {"model": (str, "string"), "name": (str, "string")}
@@ -87,3 +89,20 @@ def parameters_of(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
 def preset_messages(store: ModelStore, manifest: Manifest) -> list[dict[str, Any]]:
     """Messages that the model puts in front of every conversation."""
     return [message for layer in manifest.of_kind("messages") for message in store.read_json(layer)]
+
+
+def read_blob_head(path: Path) -> GgufFile:
+    """The head of an uploaded GGUF.
+
+    Raises ModelError for one that is damaged, or whose texts are no UTF-8, in words for the client:
+    it knows the file that it sent, not its place in the store.
+    """
+    try:
+        head = read_head(path)
+    except ModelError as error:
+        what = error.what.replace(str(path), "the file")
+        raise ModelError(what, "upload the file again") from error
+    texts = (*head.keys, *(value for value in head.keys.values() if isinstance(value, str)))
+    if any("\ufffd" in text for text in texts):  # what the reader puts in the place of such bytes
+        raise ModelError("the file is damaged: a text of its head is no UTF-8", "upload it again")
+    return head

@@ -16,12 +16,13 @@ from qi_learn.engine.lookup import (
     find_model,
     parameters_of,
     preset_messages,
+    read_blob_head,
     read_config,
 )
 from qi_learn.engine.model_store import Manifest, ModelStore
 from qi_learn.engine.replies import read_body, reply, stamp_text
 from qi_learn.errors import StoreError
-from qi_learn.outside.gguf import Array, GgufFile, read_head
+from qi_learn.outside.gguf import Array, GgufFile
 
 
 async def show(request: web.Request) -> web.Response:
@@ -36,7 +37,7 @@ async def show(request: web.Request) -> web.Response:
             f"blob sha256:{manifest.weights.digest} of model '{name}' is missing from the store",
             "create the model again",
         )
-    head = await asyncio.to_thread(read_head, path)
+    head = await asyncio.to_thread(read_blob_head, path)
     return reply(_shown(engine.store, manifest, head))
 
 

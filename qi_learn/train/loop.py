@@ -14,7 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -66,8 +66,8 @@ class Trained:
 
     state: LoopState
     stopped: Literal["steps", "early", "time"]
-    divergence_general: Divergence | None = None
-    divergence_past: Divergence | None = None
+    divergence_general: Divergence | None = field(default=None, metadata={"key": "drift_general"})
+    divergence_past: Divergence | None = field(default=None, metadata={"key": "drift_past"})
     warnings: tuple[str, ...] = ()
 
 

@@ -237,6 +237,21 @@ def test_a_cut_file_is_refused(server: Server, gguf: Path, tmp_path: Path) -> No
     assert "cut off" in json.loads(lines[-1])["error"]
 
 
+def test_a_file_whose_texts_are_no_utf_8_is_refused(
+    server: Server, gguf: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(gguf.read_bytes().replace(b"general.name", b"general.n\xffme", 1))
+    assert damaged.read_bytes() != gguf.read_bytes()
+    lines = server.post(
+        "/api/create", {"model": "damaged", "files": {"m.gguf": server.upload(damaged)}}
+    ).text.splitlines()
+    said = json.loads(lines[-1])["error"]
+    assert "no UTF-8" in said
+    assert "upload it again" in said
+    assert str(tmp_path) not in said
+
+
 def test_several_files_and_unknown_bases_are_refused(server: Server, gguf: Path) -> None:
     digest = server.upload(gguf)
     lines = server.post(
