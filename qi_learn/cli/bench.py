@@ -109,6 +109,9 @@ def bench_learning(
 
     Several methods on streams of conventions, measured on the packed file.
     """
+    from qi_learn.bench.parts import require_parts
+
+    require_parts()
     from qi_learn.bench.command import LearningOptions, run_learning
 
     options = LearningOptions(

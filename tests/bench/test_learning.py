@@ -185,6 +185,20 @@ def test_nothing_to_run_and_a_long_run_of_repositories_are_refused(tmp_path: Pat
     assert "`--long` is 20 conventions" in done.err
 
 
+def test_without_its_parts_it_says_what_to_install(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'threadpoolctl')))\n"
+        "from qi_learn.__main__ import main; sys.argv = ['qi-learn', 'bench', 'learning']; main()"
+    )
+    env = Terminal(tmp_path).environment()
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "needs torch, threadpoolctl" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_run_that_is_stopped_prints_what_it_has_measured(tmp_path: Path) -> None:
     arguments = ["bench", "learning", "--quick", "--seeds", "1", "--json"]
     command = [sys.executable, "-m", "qi_learn", *arguments]
