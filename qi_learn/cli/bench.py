@@ -41,8 +41,9 @@ def demo(
         bool, typer.Option(help="Leave the throw-away home in place and say where it is.")
     ] = False,
 ) -> None:
-    """One learning cycle and one more, end to end on real code, in a throw-away home, explained as
-    it goes.
+    """One learning cycle and one more, end to end on real code, explained as it goes.
+
+    It works in a throw-away home.
     """
     from qi_learn.demo.command import run_demo
 

@@ -19,8 +19,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 
 def open_settings() -> tuple[Paths, Settings]:
-    """Paths and settings, for the commands that need the settings; the others work with a broken
-    `config.toml` too.
+    """Paths and settings, for the commands that need the settings.
+
+    The others work with a broken `config.toml` too.
     """
     paths = Paths.default()
     return paths, load_settings(paths.settings_file)

@@ -7,7 +7,6 @@ import concurrent.futures
 import json
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +15,9 @@ import ollama
 import pytest
 
 from qi_learn.outside.llama_cpp import Model
-from tests.support.engine_server import Server, running_engine
-from tests.support.tiny_models import CHATML, write_tiny_model
-
-HI = [{"role": "user", "content": "Say hi."}]
-GREEDY = {"temperature": 0, "num_predict": 16}
-
-
-@pytest.fixture(scope="module")
-def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(
-        tmp_path_factory.mktemp("gguf") / "tiny.gguf", seed=1, context=8192, tied=False
-    )
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, gguf: Path) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("engine")
-    with running_engine(directory) as running:
-        running.create("tiny", gguf)
-        running.create("fim", write_tiny_model(directory / "fim.gguf", seed=2, fim=True))
-        bos = "{{ bos_token }}" + CHATML
-        running.create(
-            "bos", write_tiny_model(directory / "bos.gguf", seed=3, add_bos=True, template=bos)
-        )
-        yield running
-
-
-def ask(server: Server, path: str = "/api/chat", /, **body: Any) -> dict[str, Any]:
-    question = {"messages": HI} if path == "/api/chat" else {}
-    answer = server.post(path, {"model": "tiny", "stream": False, **question, **body})
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
-
-
-def said(server: Server, **body: Any) -> str:
-    return str(ask(server, **body)["message"]["content"])
-
+from tests.support.engine_questions import GREEDY, HI, ask, said
+from tests.support.engine_server import Server
+from tests.support.tiny_models import write_tiny_model
 
 # --- requests that are wrong ----------------------------------------------------------------------
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
@@ -15,57 +11,7 @@ from qi_learn.errors import ServerError, ServerUnreachable
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_http import translate
 from tests.support import fake_models_server as fake
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Iterator[fake.FakeModels]:
-    with fake.FakeModels(tmp_path / "store") as server:
-        yield server
-
-
-def _read_request(link: socket.socket) -> None:
-    raw = b""
-    while b"\r\n\r\n" not in raw:
-        raw += link.recv(1 << 16)
-    head, _, body = raw.partition(b"\r\n\r\n")
-    size = next(
-        (
-            int(line.partition(b":")[2])
-            for line in head.splitlines()
-            if line.lower().startswith(b"content-length")
-        ),
-        0,
-    )
-    while len(body) < size:
-        body += link.recv(1 << 16)
-
-
-@contextmanager
-def replaying(*exchanges: tuple[str, list[list[str]], bytes]) -> Iterator[str]:
-    """A socket that gives the recorded answers, one a connection, whatever it is asked."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(5)
-
-        def serve() -> None:
-            for status, headers, body in exchanges:
-                try:
-                    link, _ = listening.accept()
-                except TimeoutError:  # the test failed before it asked everything
-                    return
-                with link:
-                    link.settimeout(5)
-                    _read_request(link)
-                    kept = [
-                        f"{k}: {v}"
-                        for k, v in headers
-                        if k not in ("Transfer-Encoding", "Content-Length")
-                    ]
-                    link.sendall("\r\n".join([status, *kept, "", ""]).encode() + body)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread.join()
+from tests.support.replay import replaying
 
 
 def test_nobody_there() -> None:
