@@ -85,11 +85,16 @@ def key_of(field: Field[Any]) -> str:
 
 def keys_of(kind: Any) -> tuple[str, ...]:
     """The keys of a record type in JSON, in order."""
+    return _keys_of(kind)
+
+
+@cache
+def _keys_of(kind: Any) -> tuple[str, ...]:
     hints = field_types(kind)
     return tuple(
         key
         for f in fields(kind)
-        for key in (keys_of(hints[f.name]) if f.metadata.get("flat") else (key_of(f),))
+        for key in (_keys_of(hints[f.name]) if f.metadata.get("flat") else (key_of(f),))
     )
 
 

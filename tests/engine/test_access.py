@@ -10,11 +10,9 @@ import httpx
 import pytest
 
 from qi_learn.loopback import is_local_host, is_local_origin
+from tests.support.engine_questions import chat
 from tests.support.engine_server import Server, exchange, running_engine
 from tests.support.tiny_models import write_tiny_model
-
-HI = [{"role": "user", "content": "Say hi."}]
-FEW = {"temperature": 0, "num_predict": 4}
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +24,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def gguf(tmp_path: Path) -> Path:
     return write_tiny_model(tmp_path / "tiny.gguf", seed=1)
-
-
-def chat(server: Server, model: str, **more: object) -> httpx.Response:
-    return server.post(
-        "/api/chat", {"model": model, "messages": HI, "options": FEW, "stream": False, **more}
-    )
 
 
 @pytest.mark.parametrize(
