@@ -75,7 +75,7 @@ QUICK = DemoSize(
             "max_steps": 5,
             "lambda_general": 0.0,
         },
-        "gate": {"min_examples": 5, "answer_tokens": 24, "max_tokens": 600, "execute": 1},
+        "gate": {"min_examples": 4, "answer_tokens": 16, "max_tokens": 600, "execute": 1},
     },
     answer_tokens=40,
     asked=4,
