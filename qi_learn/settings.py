@@ -34,6 +34,11 @@ class ServeSettings:
     keep: int = 3
     """How many versions of the live chain stay."""
 
+    @property
+    def embedded(self) -> bool:
+        """Whether the embedded engine serves: it is asked for, or no Ollama model is named."""
+        return self.backend == "embedded" or (self.backend == "auto" and not self.base)
+
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
