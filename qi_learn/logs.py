@@ -94,8 +94,9 @@ class _TurningLog(RotatingFileHandler):
 
     def doRollover(self) -> None:
         super().doRollover()
-        for number in (1, 2):
-            os.dup2(self.stream.fileno(), number)
+        if self.stream is not None:
+            for number in (1, 2):
+                os.dup2(self.stream.fileno(), number)
 
 
 class _OncePerPlace:

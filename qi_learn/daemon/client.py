@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,10 @@ class DaemonState:
     engine: bool
     """Whether that is the embedded engine."""
     started: float
+    birth: str = ""
+    version: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the configuration had changed when the daemon started."""
 
 
 def running(paths: Paths) -> DaemonState | None:

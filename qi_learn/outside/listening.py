@@ -35,6 +35,8 @@ class Listening:
     version: str = ""
     upstream: str = ""
     """The server that it passes requests on to, if it does."""
+    words: tuple[str, ...] = ()
+    """The arguments that it was started with."""
 
     @property
     def alive(self) -> bool:
@@ -44,7 +46,8 @@ class Listening:
 
 def announce(file: Path, url: str, *, upstream: str = "") -> None:
     """Write where this process listens. Raises OSError if the disk is full."""
-    here = Listening(url, os.getpid(), birth(os.getpid()), __version__, upstream)
+    words = tuple(sys.argv[1:])
+    here = Listening(url, os.getpid(), birth(os.getpid()), __version__, upstream, words)
     replace_file(file, json.dumps(asdict(here)) + "\n")
 
 
@@ -52,8 +55,9 @@ def read_listening(file: Path) -> Listening | None:
     """What the file says, true or not; None if it says nothing that can be understood."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-        texts = (str(value.get(key, "")) for key in ("birth", "version", "upstream"))
-        return Listening(str(value["url"]), int(value["pid"]), *texts)
+        born, version, upstream = (str(value.get(k, "")) for k in ("birth", "version", "upstream"))
+        words = tuple(str(word) for word in value.get("words", ()))
+        return Listening(str(value["url"]), int(value["pid"]), born, version, upstream, words)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
 
