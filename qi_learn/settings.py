@@ -58,6 +58,12 @@ class GatewaySettings:
     """Further values of the Origin header to accept; local pages and editors' webviews always are.
     """
 
+    @property
+    def url(self) -> str:
+        """Where it listens; empty if it takes any free port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}" if self.port else ""
+
 
 @dataclass(frozen=True, slots=True)
 class CaptureSettings:

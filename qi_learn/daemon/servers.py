@@ -79,7 +79,8 @@ class Servers:
         """The URL of the gateway; None if there is none."""
         if self._service:
             found = read_listening(self._paths.gateway_ready)
-            return found.url if found is not None and found.alive else None
+            # else its port, which systemd holds for it
+            return found.url if found is not None and found.alive else self._settings.gateway.url
         return self._gateway.url if self._gateway is not None else None
 
     @property
