@@ -45,7 +45,7 @@ def test_without_a_lock_there_is_no_daemon(paths: Paths) -> None:
     paths.daemon_lock.touch()
     assert not client.locked(paths)
     assert client.running(paths) is None
-    assert client.stop(paths) is False
+    assert client.stop(paths) == client.Stopped(daemon=False)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,8 @@ def test_the_daemon_that_runs_says_where(paths: Paths) -> None:
         assert client.running(paths) == DaemonState(
             os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2", True, 1.5
         )
-        assert client.start(paths).pid == os.getpid()
+        started = client.start(paths)
+        assert (started.state.pid, started.already) == (os.getpid(), True)
 
 
 def test_learning_in_the_foreground_is_no_gateway(paths: Paths) -> None:
