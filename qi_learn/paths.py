@@ -126,7 +126,7 @@ class Paths:
     def gateway_status(self) -> Path:
         """What the gateway last said of itself; the file's time is that of its last heartbeat.
 
-        It is renamed into place when it changes (gateway/state.py).
+        It is renamed into place when it changes (gateway/own_state.py).
         """
         return self.state / "gateway.json"
 

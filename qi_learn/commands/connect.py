@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qi_learn.daemon.client import DaemonState, Started, Stopped
+from qi_learn.daemon.client import DaemonState, Started, StopResult
 from qi_learn.deploy.model_server import uses_engine
 from qi_learn.settings import Settings
 
@@ -40,7 +40,7 @@ def started_text(settings: Settings, started: Started) -> str:
     return f"{running} instead of {state.server}."
 
 
-def stopped_text(stopped: Stopped) -> str:
+def stopped_text(stopped: StopResult) -> str:
     """What `qi-learn daemon stop` says."""
     if stopped.daemon:
         return "The daemon has stopped."

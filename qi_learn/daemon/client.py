@@ -100,7 +100,7 @@ def start(paths: Paths) -> Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class StopResult:
     """What `stop` found and ended."""
 
     daemon: bool
@@ -108,7 +108,7 @@ class Stopped:
     """What had gone on without a daemon: `gateway`, `engine`."""
 
 
-def stop(paths: Paths) -> Stopped:
+def stop(paths: Paths) -> StopResult:
     """Stop the daemon, gateway and engine, whichever of them runs, and wait until they have ended.
 
     Raises DaemonError if the daemon does not stop.
@@ -128,7 +128,7 @@ def stop(paths: Paths) -> Stopped:
                 call(paths.socket, {"do": "stop"})
                 asked = True
         time.sleep(_LOOK_SECONDS)
-    return Stopped(was_running, _stop_servers(paths))
+    return StopResult(was_running, _stop_servers(paths))
 
 
 def _stop_servers(paths: Paths) -> tuple[str, ...]:

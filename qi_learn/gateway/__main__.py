@@ -1,8 +1,8 @@
 """The gateway's process: `python -m qi_learn.gateway [--upstream URL] [--ready FILE]`.
 
 It listens on loopback, or on the socket that systemd holds for it, puts the gateway's parts
-together, and says what it does (state.py). It goes on serving when the daemon is gone; it leaves
-with the process named by `--parent`, and when its home is gone.
+together, and says what it does (own_state.py). It goes on serving when the daemon is gone; it
+leaves with the process named by `--parent`, and when its home is gone.
 
 Without `--upstream` it passes on to what the settings name: Ollama, or the embedded engine as soon
 as that has said where it listens.
@@ -34,10 +34,10 @@ from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.door import Door
 from qi_learn.gateway.guard import Guard
 from qi_learn.gateway.live_settings import LiveRecord
+from qi_learn.gateway.own_state import GatewayState, new_state
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
-from qi_learn.gateway.state import GatewayState, new_state
 from qi_learn.loopback import ADDRESSES
 from qi_learn.outside import systemd
 from qi_learn.outside.listening import announce, find, read_listening

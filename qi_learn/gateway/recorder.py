@@ -25,9 +25,9 @@ from typing import Any
 from qi_learn.errors import QiError
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.live_settings import LiveRecord
+from qi_learn.gateway.own_state import GatewayState
 from qi_learn.gateway.rewrite import request_model
 from qi_learn.gateway.routes import is_cloud
-from qi_learn.gateway.state import GatewayState
 from qi_learn.spool import Spool
 
 logger = logging.getLogger(__name__)

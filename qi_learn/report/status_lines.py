@@ -47,7 +47,7 @@ def project_line(state: Mapping[str, Any], now: float) -> str:
     event = "no change seen yet" if last is None else f"last change {_ago(now - float(last))}"
     why = "; ".join(str(reason) for reason in state.get("why") or ())
     mode = str(state.get("mode"))
-    return one_line(f"{state.get('project')}  {mode}, {event}" + (f" ({why})" if why else ""))
+    return one_line(f"{state.get('project')}: {mode}, {event}" + (f" ({why})" if why else ""))
 
 
 def _ago(seconds: float) -> str:

@@ -190,8 +190,8 @@ def test_faults_and_the_way_projects_are_watched_are_told(past: Paths) -> None:
     with daemon(past, condition={"projects": projects, "faults": faults}):
         lines = status.as_text(gather(past)).splitlines()
     assert "projects    starting: 2 of 3 are read" in lines
-    assert "            /a  watched, last change 2 min ago" in lines
-    assert "            /b  polled, no change seen yet (nfs tells no changes)" in lines
+    assert "            /a: watched, last change 2 min ago" in lines
+    assert "            /b: polled, no change seen yet (nfs tells no changes)" in lines
     assert [line for line in lines if line.startswith("fault")] == [
         "fault       taking in: OSError: \N{REPLACEMENT CHARACTER}]0;owned\N{REPLACEMENT CHARACTER}"
         " (for 3 min)"
