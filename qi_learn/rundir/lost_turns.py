@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from qi_learn.paths import Paths, replace_file
 
 logger = logging.getLogger(__name__)
-LEDGER_BYTES = 1024
+LEDGER_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +38,17 @@ class LostTurns:
 
     def add(self, reason: str, at: float) -> None:
         """Count one."""
-        self.now = Lost(self.now.count + 1, at, reason[:500])
+        self.now = Lost(self.now.count + 1, at, reason[:200])
         self._write()
 
     def _write(self) -> None:
-        text = json.dumps(asdict(self.now)).encode("utf-8")
+        text = json.dumps(asdict(self.now)).encode("ascii")
+        if len(text) > LEDGER_BYTES:  # a reason in signs that take six bytes each
+            text = json.dumps(asdict(replace(self.now, reason="see the gateway's log"))).encode()
         try:
             fd = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.pwrite(fd, text[:LEDGER_BYTES].ljust(LEDGER_BYTES), 0)
+                os.pwrite(fd, text.ljust(LEDGER_BYTES), 0)
             finally:
                 os.close(fd)
         except OSError as error:
