@@ -160,7 +160,9 @@ def test_a_watcher_whose_reader_died_is_made_anew(
     ticked_until(opened, lambda: opened._intake.edited > edited)
 
 
-def test_a_part_that_fails_keeps_no_other_waiting(here: tuple[World, Daemon]) -> None:
+def test_a_part_that_fails_keeps_no_other_waiting(
+    here: tuple[World, Daemon], caplog: pytest.LogCaptureFixture
+) -> None:
     """The spool is no directory for a while: nothing can be taken in."""
     world, opened = here
     aside = world.paths.spool.rename(world.paths.spool.with_name("aside"))
@@ -168,6 +170,7 @@ def test_a_part_that_fails_keeps_no_other_waiting(here: tuple[World, Daemon]) ->
     try:
         for _ in range(2):
             opened.tick()
+        assert caplog.text.count("taking in failed and is tried again") == 1
         assert client.call(world.paths.socket, {"do": "ping"})["pid"] == os.getpid()
         world.assert_answers(opened.gateway_url)
     finally:
