@@ -73,8 +73,8 @@ def recording_text(paths: Paths, settings: Settings) -> Iterator[str]:
     yield "Look at it with `qi-learn log`."
     yield (
         "Stop it with `qi-learn daemon stop`, for one request with the header `x-qi-learn-record: "
-        f"0`, for the gateway with `record = false` under [gateway] in {paths.settings_file}, which "
-        "counts at once."
+        f"0`, for the gateway with `record = false` under [gateway] in {paths.settings_file}, "
+        "which counts at once."
     )
     address = gateway_address(settings, client.running(paths))
     yield (
