@@ -6,6 +6,7 @@ platform's own places.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ class Paths:
         """Everything below one directory."""
         root = root.expanduser().absolute()
         return cls(root / "config", root / "data", root / "state", root / "run")
+
+    @property
+    def mark(self) -> str:
+        """A short text for this home alone, which does not say where it lies."""
+        return hashlib.sha256(os.fsencode(self.state)).hexdigest()[:16]
 
     @property
     def settings_file(self) -> Path:
@@ -107,17 +113,37 @@ class Paths:
     def daemon_state(self) -> Path:
         """`{"pid", "gateway": URL, "server": URL, "engine": bool}` of the running daemon.
 
-        The file is renamed into place.
+        The file is renamed into place; its time is that of the daemon's last round.
         """
         return self.state / "daemon.json"
 
     @property
-    def gateway_status(self) -> Path:
-        """`{"recording", "reason", "routes_problem"}` of the running gateway.
+    def gateway_ready(self) -> Path:
+        """`{"url", "pid", "birth", "version", "upstream"}` of the gateway that accepts."""
+        return self.state / "gateway.ready"
 
-        The file is renamed into place when it changes.
+    @property
+    def gateway_status(self) -> Path:
+        """What the gateway last said of itself; the file's time is that of its last heartbeat.
+
+        It is renamed into place when it changes (gateway/own_state.py).
         """
         return self.state / "gateway.json"
+
+    @property
+    def lost_turns(self) -> Path:
+        """`{"count", "last", "reason"}` of the turns that could not be recorded, ever."""
+        return self.state / "lost-turns.json"
+
+    @property
+    def lost_seen(self) -> Path:
+        """How many of the lost turns were acknowledged by `qi-learn status --seen`."""
+        return self.state / "lost-seen"
+
+    @property
+    def engine_ready(self) -> Path:
+        """`{"url", "pid", "birth", "version"}` of the embedded engine that accepts."""
+        return self.state / "engine.json"
 
     @property
     def waiting(self) -> Path:
@@ -142,11 +168,12 @@ class Paths:
         return self
 
 
-def replace_file(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str, *, sync: bool = True) -> None:
     """Put `text` at `path` (0600), whole or not at all.
 
-    A reader sees the old file or the new one, and a crash leaves one of them. Raises OSError if the
-    disk is full or the directory is gone.
+    A reader sees the old file or the new one, and a crash leaves one of them. Without `sync` the
+    power may fail and leave the old one, or an empty one: for what a process says of itself, again
+    and again. Raises OSError if the disk is full or the directory is gone.
     """
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -154,12 +181,14 @@ def replace_file(path: Path, text: str) -> None:
         with os.fdopen(fd, "w", encoding="utf-8") as out:
             out.write(text)
             out.flush()
-            os.fsync(out.fileno())
+            if sync:
+                os.fsync(out.fileno())
         temp.replace(path)
     except OSError:
         temp.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
+    if sync:
+        sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -34,6 +34,11 @@ class ServeSettings:
     keep: int = 3
     """How many versions of the live chain stay."""
 
+    @property
+    def embedded(self) -> bool:
+        """Whether the embedded engine serves: it is asked for, or no Ollama model is named."""
+        return self.backend == "embedded" or (self.backend == "auto" and not self.base)
+
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
@@ -52,6 +57,12 @@ class GatewaySettings:
     allowed_origins: tuple[str, ...] = ()
     """Further values of the Origin header to accept; local pages and editors' webviews always are.
     """
+
+    @property
+    def url(self) -> str:
+        """Where it listens; empty if it takes any free port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}" if self.port else ""
 
 
 @dataclass(frozen=True, slots=True)

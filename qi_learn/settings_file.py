@@ -13,6 +13,7 @@ import ast
 import difflib
 import inspect
 import json
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -63,13 +64,36 @@ def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Set
     return settings
 
 
+def changed_in_file(path: Path) -> dict[str, Any]:
+    """What the file sets to another value than the default, by `section.key`.
+
+    That is what a process says it was started with, so that it is seen when the file has changed
+    since. The environment is left out, because each shell has its own. Empty for a file that cannot
+    be used.
+    """
+    try:
+        table = settings_table(load_settings(path, env={}))
+    except SettingsError:
+        return {}
+    return {
+        f"{section}.{key}": list(value) if isinstance(value, tuple) else value
+        for section, values in table.items()
+        for key, value in values.items()
+        if value != default_of(section, key)
+    }
+
+
+class _Variable(str):
+    """A value out of the environment, which is always text."""
+
+
 def _put_environment(table: dict[str, Any], env: Mapping[str, str]) -> None:
     """Put the variables over the file's values; a section that is no table is left as it is."""
     for name, value in env.items():
         if name.startswith(PREFIX):
             section, _, key = name[len(PREFIX) :].lower().partition("__")
             if isinstance(given := table.setdefault(section, {}), dict):
-                given[key] = value
+                given[key] = _Variable(value)
 
 
 def _read(path: Path, problems: list[str]) -> dict[str, Any]:
@@ -91,35 +115,72 @@ def _section(
             problems.append(f"unknown key {section}.{key}{_closest(key, hints)}")
             continue
         try:
-            out[key] = _cast(hints[key], value)
+            read = _from_variable if isinstance(value, _Variable) else _from_file
+            out[key] = read(hints[key], value)
         except (TypeError, ValueError):
-            problems.append(f"{section}.{key} = {value!r} is not a {_type_name(hints[key])}")
+            problems.append(_wrong_type(section, key, hints[key], value))
     return out
 
 
-def _cast(kind: Any, value: Any) -> Any:
-    """The value in its type; texts of the environment are read. Raises TypeError or ValueError."""
-    if kind is bool:
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.lower() in ("true", "false", "1", "0", "yes", "no"):
-            return value.lower() in ("true", "1", "yes")
-        raise TypeError
-    if kind in (int, float):
-        if isinstance(value, bool):
-            raise TypeError
-        if kind is int and isinstance(value, float) and not value.is_integer():
-            raise ValueError
-        return kind(value)
-    if kind is str:
-        if not isinstance(value, str):
+def _from_file(kind: Any, value: Any) -> Any:
+    """The file's value in its type; nothing is guessed. Raises TypeError or ValueError."""
+    if kind is bool or kind is str:
+        if not isinstance(value, kind):
             raise TypeError
         return value
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if kind in (int, float):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError
+        return _number(kind, value)
     if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
         raise TypeError
     return tuple(value)
+
+
+def _from_variable(kind: Any, value: str) -> Any:
+    """A variable's text, read as its type. Raises ValueError."""
+    if kind is bool:
+        if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
+            raise ValueError
+        return value.lower() in ("true", "1", "yes")
+    if kind is str:
+        return str(value)
+    if kind in (int, float):
+        return _number(kind, float(value) if kind is float else int(value))
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _number(kind: Any, value: float) -> Any:
+    """A number in its type. Raises ValueError for one that is not finite or not whole."""
+    if not math.isfinite(value) or (kind is int and not float(value).is_integer()):
+        raise ValueError
+    return kind(value)
+
+
+def _wrong_type(section: str, key: str, kind: Any, value: Any) -> str:
+    """What is wrong with a value, and what to write instead of it."""
+    if isinstance(value, _Variable):
+        variable = f"{PREFIX}{section}__{key}".upper()
+        return f"{section}.{key} = {str(value)!r} is not a {_type_name(kind)} ({variable})"
+    meant = _meant(kind, value)
+    example = to_toml(default_of(section, key)) if meant is None else meant
+    return (
+        f"{section}.{key} = {value!r} is not a {_type_name(kind)}: write `{key} = {example}` "
+        f"under [{section}]"
+    )
+
+
+def _meant(kind: Any, value: Any) -> str | None:
+    """What a text that was written in place of a value means; None if that is not clear."""
+    if kind is bool:
+        said = str(value).lower()
+        if said in ("yes", "on", "true", "1"):
+            return "true"
+        return "false" if said in ("no", "off", "false", "0") else None
+    try:
+        return to_toml(_from_variable(kind, value)) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _type_name(kind: Any) -> str:

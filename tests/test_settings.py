@@ -14,7 +14,7 @@ from qi_learn.errors import SettingsError
 from qi_learn.paths import Paths
 from qi_learn.report.config import as_text
 from qi_learn.settings import Settings, settings_table
-from qi_learn.settings_file import commented_defaults, documented, load_settings
+from qi_learn.settings_file import changed_in_file, commented_defaults, documented, load_settings
 
 
 def _file(tmp_path: Path, text: str) -> Path:
@@ -80,6 +80,36 @@ def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError):
         load_settings(_file(tmp_path, text), env={})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[gateway]\nrecord = "yes"\n', "write `record = true` under [gateway]"),
+        ('[gateway]\nrecord = "false"\n', "write `record = false` under [gateway]"),
+        ("[gateway]\nrecord = 1\n", "write `record = true` under [gateway]"),
+        ('[gateway]\nrecord = "maybe"\n', "write `record = true` under [gateway]"),
+        ('[gateway]\nport = "11435"\n', "write `port = 11435` under [gateway]"),
+        ('[gateway]\nanswer_for = "a, b"\n', 'write `answer_for = ["a", "b"]` under [gateway]'),
+        ('[train]\nmax_hours = "2.5"\n', "write `max_hours = 2.5` under [train]"),
+        ("[train]\nmax_hours = nan\n", "is not a number"),
+        ("[serve]\nalias = 3\n", "is not a text"),
+    ],
+)
+def test_nothing_is_guessed(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(_file(tmp_path, text), env={})
+    assert told in str(caught.value)
+    assert str(tmp_path / "config.toml") in str(caught.value)
+
+
+def test_a_process_says_what_its_file_changed(tmp_path: Path) -> None:
+    text = '[train]\nrank = 16\n[gateway]\nanswer_for = ["a"]\nport = 11435\n'
+    assert changed_in_file(_file(tmp_path, text)) == {
+        "train.rank": 16,
+        "gateway.answer_for": ["a"],
+    }
+    assert changed_in_file(_file(tmp_path, "[train")) == {}
 
 
 def test_the_shipped_file_lists_every_key_and_means_the_defaults(tmp_path: Path) -> None:

@@ -15,7 +15,15 @@ import typer
 
 from qi_learn import __version__
 from qi_learn.cli.bench import bench_learning, demo
-from qi_learn.cli.daemon import daemon, daemon_start, daemon_stop
+from qi_learn.cli.daemon import (
+    daemon,
+    daemon_install,
+    daemon_restart,
+    daemon_start,
+    daemon_status,
+    daemon_stop,
+    daemon_uninstall,
+)
 from qi_learn.cli.evidence import explain, log, rate, run
 from qi_learn.cli.learning import rollback, train, versions
 from qi_learn.cli.setup import config, doctor, init, status
@@ -81,6 +89,10 @@ app.command()(demo)
 daemon_app.callback()(daemon)
 daemon_app.command("start")(daemon_start)
 daemon_app.command("stop")(daemon_stop)
+daemon_app.command("restart")(daemon_restart)
+daemon_app.command("status")(daemon_status)
+daemon_app.command("install")(daemon_install)
+daemon_app.command("uninstall")(daemon_uninstall)
 app.add_typer(daemon_app, name="daemon")
 
 bench_app.command("learning")(bench_learning)

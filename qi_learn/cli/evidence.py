@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from qi_learn.cli.output import Json, open_settings, print_json, read_input
+from qi_learn.cli.output import Json, echo, open_settings, print_json, read_input
+from qi_learn.cli.terminal_text import harmless
 from qi_learn.paths import Paths
 
 
@@ -32,7 +33,7 @@ def rate(
 
     turn, stars = command.parse_words(words)
     text = None if correction is None else read_input(correction)
-    typer.echo(
+    echo(
         command.rate(
             Paths.default(),
             turn,
@@ -76,7 +77,7 @@ def _list_turns(limit: int, query: str | None, project: Path | None, *, as_json:
     if as_json:
         print_json({"turns": turns})
     else:
-        typer.echo(listing.as_text(turns, chosen=bool(query or within)))
+        echo(listing.as_text(turns, chosen=bool(query or within)))
 
 
 def _record_event(file: Path, *, as_json: bool) -> None:
@@ -86,7 +87,7 @@ def _record_event(file: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"id": event_id})
     else:
-        typer.echo(f"Taken in as {event_id}.")
+        echo(f"Taken in as {event_id}.")
 
 
 def run(
@@ -105,7 +106,7 @@ def run(
 
     code, problem = run_and_record(Paths.default(), command, kind=kind, directory=Path.cwd())
     if problem:
-        typer.echo(f"qi-learn: {problem}", err=True)
+        typer.echo(harmless(f"qi-learn: {problem}"), err=True)
     raise typer.Exit(code)
 
 
@@ -121,4 +122,4 @@ def explain(
     if as_json:
         print_json(explanation)
     else:
-        typer.echo(report.as_text(explanation))
+        echo(report.as_text(explanation))

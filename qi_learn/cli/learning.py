@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qi_learn.cli.output import Json, open_settings, print_json
+from qi_learn.cli.output import Json, echo, open_settings, print_json
 from qi_learn.paths import Paths
 
 
@@ -31,7 +31,7 @@ def train(
     else:
         from qi_learn.report import status
 
-        typer.echo(status.learning_text(status.gather(*open_settings())))
+        echo(status.learning_text(status.gather(*open_settings())))
 
 
 def _train_now() -> None:
@@ -50,9 +50,9 @@ def _cancel() -> None:
 
     ended = cancel(Paths.default(), typer.echo)
     if ended.state == "cancelled":
-        typer.echo("The cycle is cancelled; the live version is what it was.")
+        echo("The cycle is cancelled; the live version is what it was.")
         return
-    typer.echo(
+    echo(
         ended.reason
         if ended.state == "left"
         else f"Not cancelled: it was {ended.state} before ({ended.reason})."
@@ -68,7 +68,7 @@ def versions(as_json: Json = False) -> None:
     if as_json:
         print_json({"versions": lines})
     else:
-        typer.echo(listing.versions_text(lines))
+        echo(listing.versions_text(lines))
 
 
 def rollback(
@@ -86,4 +86,4 @@ def rollback(
     if as_json:
         print_json(done)
     else:
-        typer.echo(command.as_text(done))
+        echo(command.as_text(done))

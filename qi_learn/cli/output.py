@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from qi_learn.cli.terminal_text import harmless
 from qi_learn.errors import NotFound
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
+
+_ALARM = re.compile(r"(fault|lost|problem)  |recording +OFF|MEND  ")
+"""How a line begins that needs attention."""
+_COLUMN = re.compile(r"(  )?\w+(?: \w+)? {2,}|  - |   -> ")
+"""The first column of a line: a word and blanks, or the sign of an item."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
@@ -25,6 +34,33 @@ def open_settings() -> tuple[Paths, Settings]:
     """
     paths = Paths.default()
     return paths, load_settings(paths.settings_file)
+
+
+def echo(text: str) -> None:
+    """Print lines for a person.
+
+    What would steer the terminal is shown as a sign in its place, whoever wrote it: a file, a
+    model, another process. On a terminal long lines are wrapped below their own beginning, and
+    what needs attention is red.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in harmless(text).split("\n"):
+        for piece in [line] if width is None else wrapped(line, width):
+            typer.echo(typer.style(piece, fg="red") if _ALARM.match(line) else piece)
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """A line cut between words, the rest below the text that follows the first column."""
+    match = _COLUMN.match(line)
+    indent = " " * (match.end() if match and match.end() < width // 2 else 0)
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [""]
 
 
 def print_json(value: Any) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from qi_learn.cli.output import Json, open_settings, print_json
+from qi_learn.cli.output import Json, echo, open_settings, print_json
+from qi_learn.cli.terminal_text import harmless
 from qi_learn.paths import Paths
 from qi_learn.settings import settings_table
 
@@ -22,7 +23,7 @@ def init(
 
     paths, settings = open_settings()
     for line in initialise(paths, settings, path):
-        typer.echo(line)
+        echo(line)
 
 
 def config(as_json: Json = False) -> None:
@@ -33,7 +34,7 @@ def config(as_json: Json = False) -> None:
     if as_json:
         print_json(settings_table(settings))
     else:
-        typer.echo(report.as_text(paths, settings))
+        typer.echo(harmless(report.as_text(paths, settings)))  # TOML: its lines stay whole
 
 
 def doctor(as_json: Json = False) -> None:
@@ -45,18 +46,25 @@ def doctor(as_json: Json = False) -> None:
         print_json({"checks": findings})
     else:
         for finding in findings:
-            typer.echo(report.as_text(finding))
+            echo(report.as_text(finding))
     if not all(f.ok for f in findings):
         raise typer.Exit(1)
 
 
-def status(as_json: Json = False) -> None:
+def status(
+    as_json: Json = False,
+    seen: Annotated[
+        bool, typer.Option("--seen", help="Note that the lost turns were seen: tell them no more.")
+    ] = False,
+) -> None:
     """Is it recording, what is waiting, what is missing before it learns, which version answers."""
     from qi_learn.report import status as report
 
     paths, settings = open_settings()
+    if seen:
+        report.acknowledge_lost(paths)
     gathered = report.gather(paths, settings)
     if as_json:
         print_json(gathered)
     else:
-        typer.echo(report.as_text(gathered))
+        echo(report.as_text(gathered))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qi_learn.daemon.client import DaemonState
+from qi_learn.daemon.client import DaemonState, Started, StopResult
 from qi_learn.deploy.model_server import uses_engine
 from qi_learn.settings import Settings
 
@@ -24,16 +24,27 @@ def gateway_address(settings: Settings, state: DaemonState | None) -> str:
     """
     if state is not None and state.gateway:
         return state.gateway
-    host, port = settings.gateway.host, settings.gateway.port
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else ""
+    return settings.gateway.url
 
 
-def started_text(settings: Settings, state: DaemonState) -> str:
+def started_text(settings: Settings, started: Started) -> str:
     """What `qi-learn daemon start` says.
 
     The engine's own port is not named: no tool has ever used it.
     """
-    running = f"The daemon runs (pid {state.pid}). Point your tools at {state.gateway}"
+    state = started.state
+    words = "The daemon was running already" if started.already else "The daemon runs"
+    running = f"{words} (pid {state.pid}). Point your tools at {state.gateway}"
     if state.engine:
         return f"{running} and ask for the model `{model_name(settings)}`."
     return f"{running} instead of {state.server}."
+
+
+def stopped_text(stopped: StopResult) -> str:
+    """What `qi-learn daemon stop` says."""
+    if stopped.daemon:
+        return "The daemon has stopped."
+    if not stopped.left:
+        return "The daemon was not running."
+    verb = "has" if len(stopped.left) == 1 else "have"
+    return f"The daemon was not running; its {' and '.join(stopped.left)} {verb} stopped."

@@ -14,7 +14,7 @@ import qi_learn
 from qi_learn.commands.connect import gateway_address, model_name
 from qi_learn.daemon import client
 from qi_learn.daemon.base import announce_base, answered_names, base_source, ensure_base
-from qi_learn.daemon.supervisor import ENGINE_SECONDS, engine_process
+from qi_learn.daemon.children import ENGINE_SECONDS, engine_process
 from qi_learn.deploy import base_version
 from qi_learn.deploy.journal import Deployment
 from qi_learn.deploy.model_server import ModelServer, model_server_of, uses_engine
@@ -73,8 +73,8 @@ def recording_text(paths: Paths, settings: Settings) -> Iterator[str]:
     yield "Look at it with `qi-learn log`."
     yield (
         "Stop it with `qi-learn daemon stop`, for one request with the header `x-qi-learn-record: "
-        f"0`, for the gateway with `record = false` under [gateway] in {paths.settings_file} (it "
-        "counts once the daemon was stopped and started)."
+        f"0`, for the gateway with `record = false` under [gateway] in {paths.settings_file}, "
+        "which counts at once."
     )
     address = gateway_address(settings, client.running(paths))
     yield (

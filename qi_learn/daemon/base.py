@@ -26,8 +26,8 @@ from qi_learn.settings import Settings
 from qi_learn.spool import Spool
 
 logger = logging.getLogger(__name__)
-RETRY_SECONDS = 2.0
-"""Least seconds between two tries to make the server agree with deploy.json."""
+RETRY_SECONDS = (2.0, 2.0, 2.0, 5.0, 15.0, 30.0)
+"""Least seconds between two tries to make the server agree with deploy.json, by how many failed."""
 
 
 class BaseKeeper:
@@ -39,6 +39,7 @@ class BaseKeeper:
         self._model_server = model_server
         self._tried_at = float("-inf")
         self._agreed_on = 0
+        self._failed = 0
         self.ready = False
         """Whether the server has agreed once."""
 
@@ -46,15 +47,18 @@ class BaseKeeper:
         """Put things right if the journal has changed; tried again until the server answers."""
         journal = self._journal_time()
         if (self.ready and journal == self._agreed_on) or (
-            time.monotonic() - self._tried_at < RETRY_SECONDS
+            time.monotonic() - self._tried_at
+            < RETRY_SECONDS[min(self._failed, len(RETRY_SECONDS) - 1)]
         ):
             return
         self._tried_at = time.monotonic()
         try:
             ensure_base(self._paths, self._settings, self._model_server, now=now)
         except ServerError as error:
+            self._failed += 1
             logger.warning("routes and alias wait for the server: %s", error.what)
         else:
+            self._failed = 0
             # not the time it has now: another process may have changed it since
             self.ready, self._agreed_on = True, journal
 

@@ -16,14 +16,15 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from qi_learn import codec
 from qi_learn.daemon.lock import locked as locked  # part of finding the daemon
-from qi_learn.daemon.supervisor import open_log, python
+from qi_learn.daemon.supervisor import end_process, open_log, python
 from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, QiError
+from qi_learn.outside.listening import Listening, read_listening
 from qi_learn.paths import Paths
 
 START_SECONDS = 90.0
@@ -44,6 +45,10 @@ class DaemonState:
     engine: bool
     """Whether that is the embedded engine."""
     started: float
+    birth: str = ""
+    version: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the configuration had changed when the daemon started."""
 
 
 def running(paths: Paths) -> DaemonState | None:
@@ -58,7 +63,16 @@ def running(paths: Paths) -> DaemonState | None:
     return state
 
 
-def start(paths: Paths) -> DaemonState:
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The daemon after `start`."""
+
+    state: DaemonState
+    already: bool
+    """Whether it was there before."""
+
+
+def start(paths: Paths) -> Started:
     """Start the daemon unless it runs or is just being started, and wait until it accepts.
 
     Raises QiError with its last words and its exit code if it does not come up, Busy while
@@ -67,16 +81,17 @@ def start(paths: Paths) -> DaemonState:
     log = paths.ensure().logs / "daemon.log"
     log_size = log.stat().st_size if log.exists() else 0
     process: subprocess.Popen[bytes] | None = None
+    spawned = False
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if state := running(paths):
-            return _with_gateway(state)
+            return Started(_with_gateway(state), already=not spawned)
         if process is not None and process.poll() is not None:
             if not locked(paths):
                 raise _not_started(process.returncode, log, log_size)
-            process = None  # another one was quicker: wait for that
+            process, spawned = None, False  # another one was quicker: wait for that
         elif process is None and not locked(paths):
-            process = _spawn(log)
+            process, spawned = _spawn(log), True
         time.sleep(_LOOK_SECONDS)
     raise DaemonError(
         f"The daemon did not come up within {START_SECONDS:.0f} s.",
@@ -84,14 +99,22 @@ def start(paths: Paths) -> DaemonState:
     )
 
 
-def stop(paths: Paths) -> bool:
-    """Ask the daemon to stop and wait until it has; False if none was running.
+@dataclass(frozen=True, slots=True)
+class StopResult:
+    """What `stop` found and ended."""
 
-    Raises DaemonError if it does not stop.
+    daemon: bool
+    left: tuple[str, ...] = ()
+    """What had gone on without a daemon: `gateway`, `engine`."""
+
+
+def stop(paths: Paths) -> StopResult:
+    """Stop the daemon, gateway and engine, whichever of them runs, and wait until they have ended.
+
+    Raises DaemonError if the daemon does not stop.
     """
-    if not locked(paths):
-        return False
     asked = False
+    was_running = locked(paths)
     deadline = time.monotonic() + STOP_SECONDS
     while locked(paths):
         if time.monotonic() > deadline:
@@ -105,7 +128,22 @@ def stop(paths: Paths) -> bool:
                 call(paths.socket, {"do": "stop"})
                 asked = True
         time.sleep(_LOOK_SECONDS)
-    return True
+    return StopResult(was_running, _stop_servers(paths))
+
+
+def _stop_servers(paths: Paths) -> tuple[str, ...]:
+    """End the gateway and the engine that go on without a daemon; their names."""
+    there = listening(paths)
+    for process in there.values():
+        end_process(process)
+    return tuple(there)
+
+
+def listening(paths: Paths) -> dict[str, Listening]:
+    """The gateway and the engine that are there, with a daemon or without."""
+    files = {"gateway": paths.gateway_ready, "engine": paths.engine_ready}
+    found = {name: read_listening(file) for name, file in files.items()}
+    return {name: there for name, there in found.items() if there is not None and there.alive}
 
 
 def _spawn(log: Path) -> subprocess.Popen[bytes]:
@@ -154,7 +192,7 @@ PROTOCOL = 1
 LIMIT = 1 << 20
 """Longest line, bytes."""
 START = "Start it with `qi-learn daemon start`."
-RESTART = "Restart it: `qi-learn daemon stop`, `qi-learn daemon start`."
+RESTART = "Restart it: `qi-learn daemon restart`."
 _ADDRESS_LIMIT = 100
 """A unix socket's address has 108 bytes on Linux, 104 on macOS, its end included."""
 

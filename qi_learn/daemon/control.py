@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 _SILENCE = 5.0
 """Seconds that a client may keep a connection open without a byte."""
 
+_CLOSE_SECONDS = 0.5
+"""How long closing may take: so often the listening thread looks whether it is to end."""
+
 Answer = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
@@ -57,7 +60,7 @@ class Control:
                 "Check who owns its directory; QI_LEARN_HOME names another, shorter one.",
             ) from error
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="control", daemon=True
+            target=self._server.serve_forever, args=(_CLOSE_SECONDS,), name="control", daemon=True
         )
         self._thread.start()
 

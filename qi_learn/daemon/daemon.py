@@ -1,6 +1,7 @@
 """The daemon: one process that takes evidence in and decides when to learn.
 
-It supervises gateway and engine, and is the only writer of the database.
+It supervises gateway and engine, in a thread of their own (servers.py), and is the only writer of
+the database.
 
 Crash-only: there is one way to start, and it is the recovery. Everything that matters is in files
 (spool, database, run directories, deploy.json) before anything is done with it, so a killed daemon
@@ -13,49 +14,43 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from qi_learn.codec import dumps
+from qi_learn import logs
 from qi_learn.cycle import trigger
-from qi_learn.daemon.base import BaseKeeper, file_of_base, learned_runs
-from qi_learn.daemon.client import DaemonState
+from qi_learn.daemon.base import BaseKeeper, learned_runs
+from qi_learn.daemon.condition import Condition, condition_of
 from qi_learn.daemon.control import Control
 from qi_learn.daemon.cycles import CycleRunner
+from qi_learn.daemon.health import Health
 from qi_learn.daemon.idle import IdleGate
 from qi_learn.daemon.intake import Intake
 from qi_learn.daemon.lock import take_lock
+from qi_learn.daemon.pace import Pace
+from qi_learn.daemon.published import PublishedState
 from qi_learn.daemon.requests import Requests
-from qi_learn.daemon.supervisor import (
-    ENGINE_SECONDS,
-    GATEWAY_SECONDS,
-    SupervisedProcess,
-    engine_process,
-    gateway_process,
-)
-from qi_learn.deploy.journal import live_runs, load_deployment
-from qi_learn.deploy.model_server import model_server_of, uses_engine
+from qi_learn.daemon.run_request import run_request
+from qi_learn.daemon.servers import Servers
+from qi_learn.deploy.model_server import model_server_of
 from qi_learn.errors import EXIT_DONE, Busy, ServerError
-from qi_learn.ids import new_id
-from qi_learn.outside.ollama import Ollama
-from qi_learn.paths import Paths, replace_file
+from qi_learn.outside import systemd
+from qi_learn.paths import Paths
 from qi_learn.records import Decision
-from qi_learn.rundir.directory import RunDirectory, RunRequest
+from qi_learn.rundir.directory import RunDirectory
 from qi_learn.settings import Settings
 from qi_learn.store.database import Store, open_store
 from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
-TICK_SECONDS = 0.1
+PAUSE_SECONDS = 0.5
+"""Longest pause between two rounds: saves and commits are asked for in each."""
 DECIDE_SECONDS = (1.0, 30.0)
 """Seconds between two decisions: at most the second, because time passes too; while evidence comes
 in, the first.
 """
-FAULT_SECONDS = 60.0
-"""Seconds between two log lines on one lasting fault."""
 
 
 class Daemon:
@@ -70,20 +65,24 @@ class Daemon:
         settings: Settings,
         *,
         gateway: bool = True,
+        service: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`service`: the gateway is a service of its own, which is only looked for."""
         self.paths = paths.ensure()
         self.settings = settings
-        self.stopping = False
         self.decision = Decision(False, "The daemon has just started.")
         self._clock = clock
-        self._with_gateway = gateway
+        self._stopping = False
+        self._servers = Servers(self.paths, settings, gateway=gateway, service=service)
+        self._ends_servers = gateway
+        self._pace = Pace(self.paths.spool)
+        self._health = Health()
         self._idle = IdleGate(self.paths, settings, clock())
         self._waiting = ""
         self._requests = Requests(self)
         self._decided_at = float("-inf")
-        self._fault = ("", 0.0)
-        self._published = ""
+        self._state = PublishedState(self.paths)
         self._changed = True
         self._stack = contextlib.ExitStack()
 
@@ -91,6 +90,7 @@ class Daemon:
         try:
             self._open()
         except BaseException:
+            self._ends_servers = False  # what served before us goes on
             self._stack.close()
             raise
         return self
@@ -107,44 +107,47 @@ class Daemon:
         self._stack.callback(os.close, take_lock(self.paths))
         # of a daemon that was killed: while we start it must not be taken for ours
         self.paths.daemon_state.unlink(missing_ok=True)
+        self._stack.callback(self._close_servers)
+        self._servers.start()  # first: clients are served while the rest starts
         self.store: Store = self._stack.enter_context(open_store(self.paths.database))
-        self._open_servers()
-        watcher = Watcher()
-        self._stack.callback(watcher.close)
-        self._intake = Intake(self.paths, self.settings, watcher)
-        self._cycles = CycleRunner(self.paths, self.model_server, clock=self._clock)
-        self._stack.callback(self._cycles.stop)
-        self.tick()
-        control = Control(self.paths.socket, self._requests.answer)
-        self._stack.callback(control.close)
-        self._publish_state()
-        self._stack.callback(self.paths.daemon_state.unlink, missing_ok=True)
-
-    def _open_servers(self) -> None:
-        """Start the engine if it serves, make the base version, then start the gateway."""
-        self._gateway: SupervisedProcess | None = None
-        self._engine = (
-            self._child(engine_process(self.paths, self.settings))
-            if uses_engine(self.settings)
-            else None
-        )
-        engine_url = self._engine.wait_ready(ENGINE_SECONDS) if self._engine else None
+        engine_url = self._servers.wait()
         self.model_server = model_server_of(self.settings, self.paths, engine_url)
         self._base = BaseKeeper(self.paths, self.settings, self.model_server)
         self._base.agree(self._clock())
-        if self._with_gateway:
-            self._gateway = self._child(gateway_process(self.paths, self.model_server.url))
-            self._gateway.wait_ready(GATEWAY_SECONDS)
+        self._intake = Intake(self.paths, self.settings, Watcher())
+        self._stack.callback(lambda: self._intake.watcher.close())
+        self._cycles = CycleRunner(self.paths, self.model_server, clock=self._clock)
+        self._stack.callback(self._cycles.stop)
+        control = Control(self.paths.socket, self._requests.answer)
+        self._stack.callback(control.close)
+        self._publish_state(self._clock())
+        self._stack.callback(self.paths.daemon_state.unlink, missing_ok=True)
 
-    def _child(self, child: SupervisedProcess) -> SupervisedProcess:
-        child.start()
-        self._stack.callback(child.stop)
-        return child
+    def _close_servers(self) -> None:
+        """End what answers clients, if the daemon was told to stop; else only what we started."""
+        if self._ends_servers:
+            self._servers.stop()
+        else:
+            self._servers.leave()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the loop is to end."""
+        return self._stopping
+
+    def stop(self) -> None:
+        """End the loop, at once if it sleeps; from any thread or a signal."""
+        self._stopping = True
+        self._pace.wake()
+
+    def wake(self) -> None:
+        """Let the loop look now."""
+        self._pace.wake()
 
     @property
     def gateway_url(self) -> str | None:
         """The URL of the gateway; None if there is none."""
-        return self._gateway.url if self._gateway else None
+        return self._servers.gateway_url
 
     @property
     def run(self) -> RunDirectory | None:
@@ -159,49 +162,41 @@ class Daemon:
         """
         return self._cycles.waits_for if self._cycles.busy else self._waiting
 
+    @property
+    def condition(self) -> Condition:
+        """How the daemon's parts are."""
+        return condition_of(self._health, self._servers, self._intake)
+
     # --- the loop ---------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Do one round of everything.
+        """Do one round of everything, each part in its own guarded step.
 
-        An error of one part is logged and tried again in the next round.
+        A part that fails is tried again in the next round.
         """
-        now = self._clock()
-        for part in (
-            self._watch_children,
-            self._watch_cycle,
-            self._agree_on_base,
-            self._take_in,
-            self._decide,
-            self._serve_requests,
-        ):
-            try:
-                part(now)
-            except Exception as error:  # noqa: BLE001 - the edge of the daemon's loop: a fault of one part must not stop the others
-                self._note_fault(error)
-                return  # and nothing is decided on what was only half taken in
+        now, began = self._clock(), time.monotonic()
+        step = self._health.step
+        step("the state", lambda: self._publish_state(now))
+        step("the cycle", lambda: self._watch_cycle(now))
+        step("the base version", lambda: self._agree_on_base(now))
+        step("watching", self._mend_watcher)
+        if step("taking in", lambda: self._take_in(now)):
+            # nothing is decided on what was only half taken in
+            step("deciding", lambda: self._decide(now))
+        step("answering", lambda: self._serve_requests(now))
+        self._health.round_took(time.monotonic() - began)
 
-    def _note_fault(self, error: Exception) -> None:
-        """Log it once with its traceback, then once a minute for as long as it lasts.
+    def sleep(self) -> None:
+        """Wait until there is something to do."""
+        if not self._stopping:
+            self._pace.sleep(PAUSE_SECONDS)
 
-        So a lasting fault does not fill the disk.
-        """
-        text = f"{type(error).__name__}: {error}"
-        if self._fault[0] != text:
-            logger.error("a part of the daemon's round failed and is tried again", exc_info=error)
-        elif time.monotonic() - self._fault[1] < FAULT_SECONDS:
+    def _mend_watcher(self) -> None:
+        """Make the watcher anew if its reader has ended: it reads the trees again."""
+        if self._intake.watcher.alive:
             return
-        else:
-            logger.error("it still fails: %s", text)
-        self._fault = (text, time.monotonic())
-
-    def _watch_children(self, now: float) -> None:
-        for child in (self._engine, self._gateway):
-            if child is not None:
-                child.watch()
-        # on a port of its own choosing the gateway comes back at another address
-        if self._published and self.gateway_url not in (None, self._published):
-            self._publish_state()
+        logger.error("the watcher's reader has ended: it is made anew")
+        self._intake.watch_anew(Watcher())
 
     def _watch_cycle(self, now: float) -> None:
         self._cycles.watch(lambda: self._blocked(now))
@@ -247,12 +242,11 @@ class Daemon:
             lambda: self.cycle_now("asked for by `qi-learn train --now`"), self.cancel_cycle
         )
 
-    def _publish_state(self) -> None:
-        """Write `daemon.json`, by which other processes find this one."""
-        gateway = self._published = self.gateway_url or ""
-        server = self.model_server
-        state = DaemonState(os.getpid(), gateway, server.url, server.engine, self._clock())
-        replace_file(self.paths.daemon_state, dumps(state) + "\n")
+    def _publish_state(self, now: float) -> None:
+        """Keep `daemon.json`, by which other processes find this one."""
+        # on a port of its own choosing the gateway comes back at another address
+        if self._state.publish(self.gateway_url, self.model_server, now):
+            systemd.notify(systemd.ALIVE)
 
     # --- cycles -----------------------------------------------------------------------------------
 
@@ -285,56 +279,40 @@ class Daemon:
                 "Version 1.0.0 is not there yet: the server behind the gateway did not answer.",
                 "See `qi-learn doctor`.",
             )
-        request = self._run_request(reason, asked=asked)
+        request = run_request(
+            self.paths,
+            self.settings,
+            self.model_server,
+            now=self._clock(),
+            reason=reason,
+            fresh=self.decision.fresh,
+            asked=asked,
+        )
         logger.info("run %s: %s", request.run_id, reason)
         return self._cycles.start(request)
 
-    def _run_request(self, reason: str, *, asked: bool) -> RunRequest:
-        now = self._clock()
-        deployment = load_deployment(self.paths)
-        with Ollama(self.model_server.url) as server:
-            base = file_of_base(self.settings, server, deployment)
-        model_store = self.model_server.model_store
-        return RunRequest(
-            run_id=new_id(now),
-            server=self.model_server.url,
-            started=now,
-            reason=reason,
-            seed=self.settings.train.seed,
-            fresh=self.decision.fresh,
-            base_gguf=str(base),
-            parent=deployment.live,
-            ancestors=live_runs(deployment),
-            model_store=None if model_store is None else str(model_store),
-            engine=self.model_server.engine,
-            asked=asked,
-        )
 
-
-def run_daemon(paths: Paths, settings: Settings) -> None:
+def run_daemon(paths: Paths, settings: Settings, *, service: bool = False) -> None:
     """Run until SIGTERM, SIGINT or `qi-learn daemon stop`; log to stderr.
 
-    A signal while it starts ends it as cleanly.
+    A signal while it starts ends it as cleanly. `service`: the gateway is a service of its own.
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.configure(paths.logs / "daemon.log")
     os.umask(0o077)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
-    with Daemon(paths, settings) as daemon:
+    with Daemon(paths, settings, service=service) as daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: setattr(daemon, "stopping", True))
+            signal.signal(number, lambda *_: daemon.stop())
+        systemd.notify(systemd.READY)
         logger.info(
             "ready: gateway %s, server %s", daemon.gateway_url or "none", daemon.model_server.url
         )
         while not daemon.stopping:
             daemon.tick()
-            time.sleep(TICK_SECONDS)
+            daemon.sleep()
         logger.info("stopping")
+        systemd.notify(systemd.LEAVING)
 
 
 def _exit(*_: object) -> None:

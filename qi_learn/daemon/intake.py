@@ -22,6 +22,7 @@ from qi_learn.codec import plain
 from qi_learn.errors import DiskFull, QiError, SettingsError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import Event, Score, Turn
+from qi_learn.records.watching import WatchState
 from qi_learn.score import classify, suggestion_score
 from qi_learn.settings import CaptureSettings, Settings
 from qi_learn.store import feedback, turns
@@ -59,6 +60,22 @@ class Intake:
     _registered_at: int = -1
     _seen: deque[FileSaved | Committed] = field(default_factory=deque)
     _contexts: Contexts = field(default_factory=Contexts)
+
+    def watch_anew(self, watcher: Watcher) -> None:
+        """Go on with another watcher: every project is read and watched again."""
+        self.watcher.close()
+        self.watcher = watcher
+        self._projects.clear()
+
+    def watching(self) -> tuple[WatchState, ...]:
+        """How every registered project is watched; any thread may ask."""
+        polled = self.watcher.notes
+        return tuple(
+            WatchState(str(p), "polled" if any(str(p) in n for n in polled) else "watched", polled)
+            if p in self._projects
+            else WatchState(str(p), "starting")
+            for p in self._listed
+        )
 
     def tick(self, store: Store, now: float) -> int:
         """Do one round; returns how many events were taken in and turns scored.

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from qi_learn.codec import plain
 from qi_learn.daemon.client import refusal
+from qi_learn.daemon.condition import Condition
 from qi_learn.errors import QiError
 from qi_learn.records import Decision
 from qi_learn.rundir.directory import RunDirectory
@@ -26,9 +27,12 @@ Reply = Mapping[str, Any]
 class DaemonView(Protocol):
     """What the requests need of the daemon."""
 
-    stopping: bool
     decision: Decision
 
+    def stop(self) -> None: ...
+    def wake(self) -> None: ...
+    @property
+    def condition(self) -> Condition: ...
     @property
     def run(self) -> RunDirectory | None: ...
     @property
@@ -54,7 +58,7 @@ class Requests:
             case "train" | "cancel" as action:
                 return self._leave(action)
             case "stop":
-                self._daemon.stopping = True
+                self._daemon.stop()
                 return {"stopping": True}
         return {"error": f"The daemon does not know {request.get('do')!r}."}
 
@@ -65,11 +69,13 @@ class Requests:
             "run": run.run_id if run else None,
             "gateway": self._daemon.gateway_url,
             "waiting": self._daemon.waiting,
+            **plain(self._daemon.condition),
         }
 
     def _leave(self, action: str) -> Reply:
         reply: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         self._left.put((action, reply))
+        self._daemon.wake()
         with contextlib.suppress(queue.Empty):
             return reply.get(timeout=REPLY_SECONDS)
         verb = "start" if action == "train" else "cancel"

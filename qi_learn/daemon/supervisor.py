@@ -1,37 +1,46 @@
 """Child processes that the daemon keeps alive: gateway and engine.
 
-A child says that it accepts connections by renaming its ready file (`{"url", "pid"}`) into place.
-One that dies is started again after a delay that grows with its deaths in a row. The engine gets
-the port it had, and the gateway that of the settings, so that URLs stay valid (unless the settings
-let the gateway take any free port). A child is given our pid and leaves when we are gone: a killed
-daemon leaves no process behind.
+A child says that it accepts connections by renaming its ready file into place
+(outside/listening.py). One that dies is started again after a delay that grows with its deaths in a
+row, on the port it had, so that URLs stay valid. One that lives but has answered nothing for a
+minute is killed first.
+
+A child that `outlives` the daemon goes on serving when the daemon is killed, and the next daemon
+finds it again by its file, if it is what that daemon would have started; anything else is stopped.
+Any other child is given our pid and leaves when we are gone.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import logging
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from qi_learn.errors import DaemonError, ToolMissing
-from qi_learn.outside.installation import how_to_add
-from qi_learn.paths import Paths
-from qi_learn.settings import Settings
+from qi_learn import __version__, logs
+from qi_learn.daemon.gateway_client import answers_at
+from qi_learn.errors import DaemonError
+from qi_learn.outside.listening import Listening, find, read_listening
 
 logger = logging.getLogger(__name__)
 BACKOFF = (0.5, 2.0, 5.0, 15.0, 30.0)
 """Least seconds between two starts, by how many there were in a row."""
 SETTLED_SECONDS = 60.0
 """A child that lived this long starts at the front of `BACKOFF` again."""
-LOG_LIMIT = 8 << 20
+ASK_SECONDS = 15.0
+"""Seconds between two questions whether a child still answers."""
+SILENT_SECONDS = 60.0
+"""A child that has answered nothing for this long is killed and started again."""
 
 
 def python(module: str, *arguments: str) -> list[str]:
@@ -43,16 +52,25 @@ def python(module: str, *arguments: str) -> list[str]:
 
 
 def open_log(file: Path) -> BinaryIO:
-    """A log file (0600) to append to; one over 8 MiB is first put aside as `<name>.1`."""
-    if file.exists() and file.stat().st_size > LOG_LIMIT:
-        file.replace(file.with_name(f"{file.name}.1"))
+    """A log file (0600) to append to; a full one is first put aside as `<name>.1`."""
+    if file.exists() and file.stat().st_size > logs.LIMIT:
+        logs.shift(file)
+        file.replace(logs.beside(file, 1))
     return open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
 
 
-class SupervisedProcess:
-    """`python -m MODULE ARGS --ready FILE --parent PID`, supervised.
+@dataclass(slots=True)
+class _Answers:
+    """When a child was last asked whether it answers, and when it last did."""
 
-    Not thread-safe: the daemon's loop calls it.
+    asked: float = float("-inf")
+    well: float = float("-inf")
+
+
+class SupervisedProcess:
+    """`python -m MODULE ARGS --ready FILE [--parent PID]`, supervised.
+
+    Its methods may be called from several threads: one at a time changes something.
     """
 
     def __init__(
@@ -63,75 +81,189 @@ class SupervisedProcess:
         ready: Path,
         log: Path,
         backoff: Sequence[float] = BACKOFF,
+        outlives: bool = False,
+        upstream: str = "",
+        health: str = "",
     ) -> None:
+        """`health`: the path that is asked now and then whether it still answers."""
         self.module = module
+        self.outlives = outlives
         self._arguments = tuple(arguments)
+        self._upstream = upstream
+        self._health = health
         self._ready = ready
         self._log = log
         self._backoff = tuple(backoff)
         self._process: subprocess.Popen[bytes] | None = None
+        self._found: Listening | None = None
         self._started = 0.0
         self._starts = 0
         self._port: int | None = None
+        self._was_ready = False
+        self._answers = _Answers()
+        self._lock = threading.RLock()
 
     @property
     def url(self) -> str | None:
         """The URL on which it listens; None while it does not."""
-        if self._process is None or self._process.poll() is not None:
+        if (found := self._found) is not None:
+            return found.url if found.alive else None
+        process = self._process
+        if process is None or process.poll() is not None:
             return None
-        try:
-            ready = json.loads(self._ready.read_text(encoding="utf-8"))
-            pid, url = ready["pid"], str(ready["url"])
-        except (OSError, ValueError, TypeError, KeyError):
+        ready = read_listening(self._ready)
+        if ready is None or ready.pid != process.pid:
             return None
-        if pid != self._process.pid:
-            return None
-        self._port = urlsplit(url).port
-        return url
+        self._port, self._was_ready = urlsplit(ready.url).port, True
+        return ready.url
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number; None if there is none."""
+        if self._found is not None:
+            return self._found.pid
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def found(self) -> bool:
+        """Whether it was there before this daemon."""
+        return self._found is not None
 
     @property
     def starts(self) -> int:
         """The number of times in a row that it had to be started."""
         return self._starts
 
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there."""
+        if self._found is not None:
+            return self._found.alive
+        return self._process is not None and self._process.poll() is None
+
+    def find_or_start(self, *, wanted: Callable[[Listening], bool] = lambda found: True) -> bool:
+        """Take over the one that a killed daemon left, or start one; whether one was found.
+
+        `wanted(found)`: whether it is what we would start; if it is not, it is stopped first.
+        """
+        with self._lock:
+            before = read_listening(self._ready)
+            if before is not None and self.outlives and before.alive:
+                if find(self._ready) and self._same(before) and wanted(before):
+                    self._found, self._starts = before, 1
+                    self._port = urlsplit(before.url).port
+                    logger.info("found %s (pid %d) at %s", self.module, before.pid, before.url)
+                    return True
+                logger.info("%s (pid %d) is another than is wanted", self.module, before.pid)
+                end_process(before)
+            self._plan_port(before)
+            self.start()
+            return False
+
+    def _same(self, found: Listening) -> bool:
+        """Whether it is of this version and was started as we would; its port is its own."""
+        asked = set(self._arguments) - {"0"}
+        return (
+            found.version == __version__
+            and found.upstream == self._upstream
+            and asked <= set(found.words)
+        )
+
+    def _plan_port(self, before: Listening | None) -> None:
+        """Choose the port before the start, so that others may know it: the one it had, or any."""
+        if "--port" not in self._arguments:
+            return
+        with suppress(ValueError):
+            self._port = None if before is None else urlsplit(before.url).port
+        if self._port is None:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self._port = int(free.getsockname()[1])
+
+    @property
+    def planned_url(self) -> str:
+        """The URL at which it listens or will listen, if nothing takes its port away."""
+        return f"http://127.0.0.1:{self._port}"
+
     def start(self) -> None:
         """Start it, for the first time or again."""
-        self._ready.unlink(missing_ok=True)
+        with self._lock:
+            self._ready.unlink(missing_ok=True)
+            self._found = None
+            with open_log(self._log) as log:
+                # a session of its own: a Ctrl-C in the terminal is for us, and we decide what
+                # becomes of it
+                self._process = subprocess.Popen(
+                    self._command(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    cwd="/" if self.outlives else None,
+                )
+            self._started = time.monotonic()
+            self._starts += 1
+            self._was_ready = False
+            self._answers = _Answers()
+            logger.info("started %s (pid %d)", self.module, self._process.pid)
+
+    def _command(self) -> list[str]:
         again = ["--port", str(self._port)] if self._port and "--port" in self._arguments else []
-        command = python(
-            self.module,
-            *self._arguments,
-            *again,
-            "--ready",
-            str(self._ready),
-            "--parent",
-            str(os.getpid()),
-        )
-        with open_log(self._log) as log:
-            # a session of its own: a Ctrl-C in the terminal is for us, and we decide what becomes
-            # of it
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        self._started = time.monotonic()
-        self._starts += 1
-        logger.info("started %s (pid %d)", self.module, self._process.pid)
+        upstream = ["--upstream", self._upstream] if self._upstream else []
+        parent = [] if self.outlives else ["--parent", str(os.getpid())]
+        ready = ["--ready", str(self._ready)]
+        return python(self.module, *self._arguments, *upstream, *again, *ready, *parent)
+
+    def redirect(self, upstream: str) -> None:
+        """Start it again in front of another server, if that is not the one it has."""
+        with self._lock:
+            if upstream != self._upstream:
+                self._upstream = upstream
+                self.stop()
+                self.start()
 
     def watch(self) -> None:
-        """Start it again if it died and its back-off has passed; called from the daemon's loop."""
-        if self._process is None:
+        """Start it again if it died and its back-off has passed; kill it if it answers nothing."""
+        with self._lock:
+            if self._process is None and self._found is None:
+                return
+            logs.cut(self._log, limit=2 * logs.LIMIT)  # it turns its own lines over before that
+            lived = time.monotonic() - self._started
+            if self.alive:
+                self._was_ready = self._was_ready or self.url is not None
+                self._starts = 1 if lived > SETTLED_SECONDS else self._starts
+                self._ask()
+            elif self._found is not None or lived >= self._wait():
+                self._note_end()
+                self.start()
+
+    def _wait(self) -> float:
+        return self._backoff[min(self._starts, len(self._backoff)) - 1]
+
+    def _note_end(self) -> None:
+        code = "its daemon's word" if self._process is None else self._process.returncode
+        logger.warning("%s ended with %s; its last words are in %s", self.module, code, self._log)
+        if self._process is not None and not self._was_ready:
+            self._port = None  # another program may have its port by now
+
+    def _ask(self) -> None:
+        """See whether it still answers; one that is silent for too long is killed."""
+        now = time.monotonic()
+        if not self._health or now - self._answers.asked < ASK_SECONDS:
             return
-        lived = time.monotonic() - self._started
-        if self._process.poll() is None:
-            self._starts = 1 if lived > SETTLED_SECONDS else self._starts
-        elif lived >= self._backoff[min(self._starts, len(self._backoff)) - 1]:
-            logger.warning(
-                "%s ended with %s; its last words are in %s",
-                self.module,
-                self._process.returncode,
-                self._log,
-            )
-            self.start()
+        first = self._answers.asked == float("-inf")
+        self._answers.asked = now
+        url = self.url
+        if first or (url is not None and answers_at(url + self._health)):
+            self._answers.well = now
+        elif now - self._answers.well > SILENT_SECONDS and (pid := self.pid) is not None:
+            logger.error("%s has not answered for %.0f s", self.module, now - self._answers.well)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since it last answered, as far as it was asked; 0 if it answers."""
+        return max(0.0, self._answers.asked - self._answers.well) if self._health else 0.0
 
     def wait_ready(self, seconds: float) -> str:
         """Wait until it accepts, and return its URL.
@@ -160,48 +292,38 @@ class SupervisedProcess:
 
     def stop(self, seconds: float = 10.0) -> None:
         """Stop it by SIGTERM, then by SIGKILL."""
-        if self._process is None:
-            return
-        self._process.terminate()
+        with self._lock:
+            if self._found is not None:
+                end_process(self._found, seconds)
+                self._found = None
+            if self._process is not None:
+                self._stop_own(self._process, seconds)
+                self._process = None
+            self._ready.unlink(missing_ok=True)
+
+    def _stop_own(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        process.terminate()
         try:
-            self._process.wait(seconds)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             logger.warning("%s did not stop within %.0f s and is killed", self.module, seconds)
-            self._process.kill()
-            self._process.wait()
-        self._ready.unlink(missing_ok=True)
+            process.kill()
+            process.wait()
+
+    def leave(self) -> None:
+        """Stop it if we started it; what was there before us goes on."""
+        with self._lock:
+            if self._found is None:
+                self.stop()
 
 
-ENGINE_SECONDS = 60.0
-"""How long the engine may take to load its library and look through its models."""
-GATEWAY_SECONDS = 20.0
-
-
-def gateway_process(paths: Paths, upstream: str) -> SupervisedProcess:
-    """The gateway's process in front of the server `upstream`, not started yet."""
-    return SupervisedProcess(
-        "qi_learn.gateway",
-        ["--upstream", upstream],
-        ready=paths.state / "gateway.ready",
-        log=paths.logs / "gateway.log",
-    )
-
-
-def engine_process(paths: Paths, settings: Settings) -> SupervisedProcess:
-    """The engine's process, not started yet.
-
-    Raises ToolMissing if llama-cpp-python is not installed.
-    """
-    if importlib.util.find_spec("llama_cpp") is None:
-        raise ToolMissing(
-            "The embedded engine needs llama-cpp-python, which is not installed.",
-            f"{how_to_add('embedded')}; or name an Ollama model in serve.base.",
-        )
-    arguments = ["--host", "127.0.0.1", "--port", "0"]
-    arguments += ["--models", str(paths.models), "--context", str(settings.serve.context)]
-    return SupervisedProcess(
-        "qi_learn.engine",
-        arguments,
-        ready=paths.state / "engine.json",
-        log=paths.logs / "engine.log",
-    )
+def end_process(there: Listening, seconds: float = 10.0) -> None:
+    """End a process that is not our child: by SIGTERM, then by SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not there.alive:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(there.pid, number)
+        deadline = time.monotonic() + seconds
+        while there.alive and time.monotonic() < deadline:
+            time.sleep(0.02)

@@ -32,9 +32,7 @@ class ModelServer:
 
 def uses_engine(settings: Settings) -> bool:
     """True if the embedded engine serves: it is asked for, or no base of an Ollama is named."""
-    return settings.serve.backend == "embedded" or (
-        settings.serve.backend == "auto" and not settings.serve.base
-    )
+    return settings.serve.embedded
 
 
 def ollama_store() -> Path | None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -34,9 +33,9 @@ from qi_learn.engine.model_store import ModelStore
 from qi_learn.engine.models import LoadedModels
 from qi_learn.errors import QiError, SettingsError
 from qi_learn.loopback import is_loopback_address
+from qi_learn.outside import listening
 from qi_learn.outside.llama_cpp_library import load_library
 from qi_learn.outside.process import leave_with
-from qi_learn.paths import replace_file
 
 logger = logging.getLogger(__name__)
 _TICK = 1.0
@@ -113,7 +112,7 @@ def announce(arguments: EngineArguments, port: int) -> None:
     url = f"http://{host}:{port}"
     logger.info("listening on %s, models in %s", url, arguments.models)
     if arguments.ready:
-        replace_file(arguments.ready, json.dumps({"url": url, "pid": os.getpid()}))
+        listening.announce(arguments.ready, url)
 
 
 async def _until_stopped(models: LoadedModels, parent: int | None) -> None:

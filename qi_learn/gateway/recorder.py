@@ -24,9 +24,10 @@ from typing import Any
 
 from qi_learn.errors import QiError
 from qi_learn.gateway.client_project import ClientProjects
+from qi_learn.gateway.live_settings import LiveRecord
+from qi_learn.gateway.own_state import GatewayState
 from qi_learn.gateway.rewrite import request_model
 from qi_learn.gateway.routes import is_cloud
-from qi_learn.paths import replace_file
 from qi_learn.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -139,20 +140,22 @@ class Exchange:
 
 
 class Recorder:
-    """Writes exchanges to the spool, and whether that works to a small file (`status`)."""
+    """Writes exchanges to the spool, and how that goes to the gateway's state."""
 
-    def __init__(self, directory: Path, status: Path, *, enabled: bool) -> None:
+    def __init__(self, directory: Path, state: GatewayState, live: LiveRecord) -> None:
         self._spool = Spool(directory, "gateway")
-        self._status = status
-        self._enabled = enabled
-        self._reason = None if enabled else "gateway.record is false"
+        self._state = state
+        self._live = live
+        self._failure: str | None = None
         self._routes_problem: str | None = None
-        self._reported: dict[str, Any] | None = None
-        self._report()
+        self.report()
 
     @property
     def enabled(self) -> bool:
-        return self._enabled
+        """Whether exchanges are recorded, as the settings are now."""
+        on = self._live.on
+        self.report()
+        return on
 
     async def record(self, exchange: Exchange) -> None:
         """Write a finished exchange.
@@ -177,39 +180,40 @@ class Recorder:
                     author="model",
                     project=exchange.project,
                 )
-                self._reason = None
+                self._failure = None
+                self._state.count("recorded")
         except QiError as error:
-            self._reason = error.what
+            self._lose(error.what)
         except Exception:  # the edge that keeps recording away from traffic: logged, and reported
             logger.exception("an exchange could not be recorded")
-            self._reason = "an exchange could not be recorded; the gateway's log says why"
-        self._report()
+            self._lose("an exchange could not be recorded; the gateway's log says why")
+        self.report()
+
+    def _lose(self, reason: str) -> None:
+        self._failure = reason
+        self._state.lose(reason)
 
     def routes_problem(self, problem: str | None) -> None:
         """Note what is wrong with the routes file, for `status`."""
         if problem != self._routes_problem:
             self._routes_problem = problem
-            self._report()
+            self.report()
 
     def close(self) -> None:
         self._spool.close()
 
-    def _report(self) -> None:
-        """Write and log how recording goes, if that has changed."""
-        now = {
-            "recording": self._reason is None,
-            "reason": self._reason,
+    def report(self) -> None:
+        """Publish and log how recording goes, if that has changed."""
+        reason = self._failure if self._live.on else "gateway.record is false"
+        facts = {
+            "recording": reason is None,
+            "reason": reason,
             "routes_problem": self._routes_problem,
+            "settings_problem": self._live.problem,
         }
-        if now == self._reported:
-            return
-        well = now["recording"] and not self._routes_problem
-        logger.log(logging.INFO if well else logging.WARNING, "%s", now)
-        self._reported = now
-        try:
-            replace_file(self._status, json.dumps(now) + "\n")
-        except OSError as error:
-            logger.warning("%s cannot be written: %s", self._status, error)
+        if self._state.set(**facts):
+            well = reason is None and not self._routes_problem
+            logger.log(logging.INFO if well else logging.WARNING, "%s", facts)
 
 
 class RecordedExchange:

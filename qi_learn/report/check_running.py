@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 
+from qi_learn.codec import read_object
 from qi_learn.daemon import client
 from qi_learn.deploy import model_server
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
-from qi_learn.report.status import gateway_status, recorder_problem
+from qi_learn.report.running import Running, look_quietly
+from qi_learn.report.status_lines import project_line
 from qi_learn.settings import Settings
 
 SAFE_OLLAMA = (0, 17, 1)
@@ -19,25 +22,41 @@ SAFE_OLLAMA = (0, 17, 1)
 
 def daemon(paths: Paths, settings: Settings) -> Iterator[Finding]:
     """The daemon and its gateway, and if there is none, whether the gateway's port is free."""
-    state = client.running(paths)
-    if state is None:
-        yield Finding(
-            "daemon",
-            False,
-            "The daemon is not running: nothing is taken in, watched or learned, and there is no "
-            "gateway.",
-            "qi-learn daemon start",
-        )
-        yield from _port(settings)
+    now = look_quietly(paths, settings)
+    if now.daemon is None:
+        yield from _no_daemon(now, settings)
         return
-    answer = client.call(paths.socket, {"do": "status"}, timeout=5)
-    gateway = str(answer.get("gateway") or "")
+    client.call(paths.socket, {"do": "ping"}, timeout=5)
     yield Finding(
         "daemon",
-        bool(gateway),
-        f"The daemon runs (pid {state.pid}); the gateway is {gateway or 'down'}.",
-        "" if gateway else f"See {paths.logs / 'gateway.log'}.",
+        now.serves,
+        f"The daemon runs (pid {now.daemon.pid}); the gateway is "
+        f"{now.gateway_url if now.serves else 'down'}.",
+        "" if now.serves else f"See {paths.logs / 'gateway.log'}.",
     )
+    for fault in now.faults:
+        hint = f"It is tried again; {paths.logs / 'daemon.log'} says more."
+        yield Finding("daemon", False, f"A part of the daemon does not work: {fault}.", hint)
+    for change in now.changed:
+        yield Finding("settings", False, change, "qi-learn daemon restart")
+
+
+def _no_daemon(now: Running, settings: Settings) -> Iterator[Finding]:
+    if now.serves:
+        what = (
+            "The daemon is not running: nothing is taken in, watched or learned. The gateway goes "
+            f"on serving at {now.gateway_url}, and what it records waits."
+        )
+        yield Finding("daemon", False, what, "qi-learn daemon start")
+        return
+    yield Finding(
+        "daemon",
+        False,
+        "The daemon is not running: nothing is taken in, watched or learned, and there is no "
+        "gateway.",
+        "qi-learn daemon start",
+    )
+    yield from _port(settings)
 
 
 def _port(settings: Settings) -> Iterator[Finding]:
@@ -76,11 +95,31 @@ def server(paths: Paths, settings: Settings) -> Iterator[Finding]:
 
 
 def recording(paths: Paths, settings: Settings) -> Iterator[Finding]:
-    """Whether the gateway records, or would."""
-    problem = recorder_problem(settings, gateway_status(paths))
+    """Whether the gateway records, as it says itself; without one, whether it would."""
+    now = look_quietly(paths, settings)
+    lost = now.lost
+    if lost.count:
+        what = f"{lost.count} turns could not be recorded, the last because: {lost.reason}"
+        yield Finding("recording", False, what, "Once you have seen it: qi-learn status --seen")
+    if now.serves:
+        problem = now.not_recording
+    else:
+        if paths.gateway_status.exists():
+            read_object(paths.gateway_status)  # a damaged file is told
+        problem = "" if settings.gateway.record else "gateway.record is false"
     yield Finding(
         "recording",
         not problem,
         f"Recording is off: {problem}." if problem else "Recording is on while the gateway is up.",
         "Set gateway.record = true, or make room on the disk." if problem else "",
     )
+
+
+def watching(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """How each project is watched, and when its last change came."""
+    for state in look_quietly(paths, settings).told.get("projects") or ():
+        blind = state.get("mode") == "blind"
+        hint = "What it says above is what to mend; until then its saves are not seen."
+        yield Finding(
+            "watching", not blind, project_line(state, time.time()), hint if blind else ""
+        )

@@ -11,7 +11,7 @@ from qi_learn.errors import QiError
 from qi_learn.paths import Paths
 from qi_learn.report.check_files import database, model, permissions, projects, spool
 from qi_learn.report.check_parts import backend, disk, git, hooks, parts, sandbox, sqlite
-from qi_learn.report.check_running import daemon, recording, server
+from qi_learn.report.check_running import daemon, recording, server, watching
 from qi_learn.report.finding import Finding
 from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
@@ -32,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     disk,
     permissions,
     projects,
+    watching,
     hooks,
 )
 """In the order in which they are shown."""

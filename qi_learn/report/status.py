@@ -2,8 +2,8 @@
 
 It also says what is missing before it learns.
 
-Read from files; the daemon is only asked whether its gateway is up. What is missing or damaged
-becomes a line under `problems`, never an error.
+What runs is asked what it does (running.py), the rest is read from files. What is missing or
+damaged becomes a line under `problems`, never an error.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from qi_learn.codec import read_object
 from qi_learn.cycle import trigger
 from qi_learn.daemon import client
-from qi_learn.daemon.client import DaemonState
 from qi_learn.deploy.journal import Deployment, live_runs, load_deployment
 from qi_learn.errors import QiError
 from qi_learn.paths import Paths
 from qi_learn.records import Decision
+from qi_learn.report import running, status_lines
 from qi_learn.report.gpu_use import GpuUse, gpu_text, gpu_use
+from qi_learn.report.listing import one_line
 from qi_learn.rundir.directory import RunDirectory, run_directories
+from qi_learn.rundir.lost_turns import Lost
+from qi_learn.rundir.lost_turns import acknowledge_lost as acknowledge_lost  # for the face
 from qi_learn.rundir.progress import Progress, progress_text, read_progress
 from qi_learn.settings import Settings
 from qi_learn.spool import spool_files
@@ -84,6 +87,22 @@ class Status:
     run: RunLine | None
     projects: tuple[str, ...]
     problems: tuple[str, ...]
+    gateway_answers: bool
+    """Whether the gateway said just now what it does; it may do so without the daemon."""
+    requests: int
+    """What passed the gateway since it started."""
+    recorded: int
+    """The turns of it that were recorded."""
+    lost: Lost
+    """Turns that could not be recorded and were not acknowledged (`status --seen`)."""
+    faults: tuple[str, ...]
+    """What does not do its work, and is mended or tried again."""
+    watching: tuple[Mapping[str, Any], ...]
+    """Every registered project: `mode` (`starting`, `watched`, `polled`, `blind`), `why`,
+    `last_event`.
+    """
+    longest_round: float
+    """The longest of the last rounds of the daemon's loop, seconds."""
 
 
 def gather(paths: Paths, settings: Settings) -> Status:
@@ -99,13 +118,10 @@ def gather(paths: Paths, settings: Settings) -> Status:
             problems.append(str(error))
         return otherwise
 
-    no_answer: dict[str, object] = {}
+    no_answer: Mapping[str, Any] = {}
     no_projects: tuple[Path, ...] = ()
-    daemon = client.running(paths)
-    answer = attempt(lambda: _daemon_status(paths, daemon), no_answer)
-    gateway = str(answer.get("gateway") or "")
-    waiting = str(answer.get("waiting") or "")
-    reported = attempt(lambda: gateway_status(paths), no_answer)
+    now = running.look(paths, settings, lambda read: attempt(read, no_answer))
+    daemon, waiting = now.daemon, str(now.told.get("waiting") or "")
     deployment = attempt(lambda: load_deployment(paths), None)
     turns, rated, decision = attempt(
         lambda: _learning(paths, settings, deployment), (0, 0, UNKNOWN)
@@ -113,14 +129,14 @@ def gather(paths: Paths, settings: Settings) -> Status:
     projects = attempt(lambda: load_projects(paths), no_projects)
     run = attempt(lambda: _newest_run(paths, waiting), None)
     files, size = _waiting(paths.spool)
-    reason = _not_recording(settings, daemon, gateway, reported)
-    if routes := reported.get("routes_problem"):
-        problems.append(str(routes))
+    said = now.gateway or now.last_said
+    problems += [str(said[key]) for key in ("routes_problem", "settings_problem") if said.get(key)]
+    problems += now.changed
     return Status(
-        recording=not reason,
-        recording_reason=reason,
+        recording=not now.not_recording,
+        recording_reason=now.not_recording,
         daemon=daemon is not None,
-        gateway=gateway,
+        gateway=now.gateway_url if now.serves else str(now.told.get("gateway") or ""),
         server=daemon.server if daemon else "",
         engine=daemon.engine if daemon else False,
         spool_files=files,
@@ -138,42 +154,14 @@ def gather(paths: Paths, settings: Settings) -> Status:
         run=run,
         projects=tuple(str(p) for p in projects),
         problems=tuple(problems),
+        gateway_answers=now.serves,
+        requests=int(now.gateway.get("requests") or 0),
+        recorded=int(now.gateway.get("recorded") or 0),
+        lost=now.lost,
+        faults=now.faults,
+        watching=tuple(now.told.get("projects") or ()),
+        longest_round=float(now.told.get("longest_round") or 0.0),
     )
-
-
-def gateway_status(paths: Paths) -> dict[str, object]:
-    """`recording`, `reason` and `routes_problem` as the gateway last wrote them.
-
-    Empty if it never ran. Raises ValueError if the file is damaged.
-    """
-    try:
-        return dict(read_object(paths.gateway_status))
-    except FileNotFoundError:
-        return {}
-
-
-def recorder_problem(settings: Settings, reported: Mapping[str, object]) -> str:
-    """The reason why a gateway that is up does not record; empty if it does."""
-    if not settings.gateway.record:
-        return "gateway.record is false"
-    if reported.get("recording", True):
-        return ""
-    return str(reported.get("reason") or "the gateway does not say why")
-
-
-def _not_recording(
-    settings: Settings, daemon: DaemonState | None, gateway: str, reported: Mapping[str, object]
-) -> str:
-    if daemon is None:
-        return "the daemon is not running"
-    if not daemon.gateway:
-        return "`qi-learn train --now` is at work, without a gateway"
-    return recorder_problem(settings, reported) if gateway else "the gateway is not up"
-
-
-def _daemon_status(paths: Paths, daemon: DaemonState | None) -> dict[str, object]:
-    """What only the daemon knows: the gateway's address now, and what a cycle waits for."""
-    return dict(client.call(paths.socket, {"do": "status"}, timeout=2)) if daemon else {}
 
 
 def _waiting(spool: Path) -> tuple[int, int]:
@@ -249,12 +237,10 @@ def learning_text(s: Status) -> str:
 
 def as_text(s: Status) -> str:
     """The status for a person: recording first."""
-    server = (
-        f", gateway {s.gateway or 'down'}, {'embedded engine' if s.engine else 'Ollama'} {s.server}"
-    )
     lines = [
         f"recording   {'ON' if s.recording else f'OFF ({s.recording_reason})'}",
-        f"daemon      {'running' + server if s.daemon else 'not running: qi-learn daemon start'}",
+        f"daemon      {_daemon_text(s)}",
+        *status_lines.requests(s.gateway_answers, s.requests, s.recorded),
         f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, "
         f"{s.spool_bytes / 1024:.0f} KiB",
         f"recorded    {s.turns} turns, {s.rated} ratings",
@@ -269,7 +255,18 @@ def as_text(s: Status) -> str:
             + (f": {s.run.progress or s.run.reason}" if s.run.progress or s.run.reason else "")
         )
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
-    lines.append("projects    " + (", ".join(s.projects) or "none: qi-learn init PATH"))
-    return "\n".join(
-        (*lines, *(f"problem     {problem.replace(chr(10), ' ')}" for problem in s.problems))
+    lines += status_lines.projects(s.projects, s.watching, time.time())
+    lines += status_lines.lost(s.lost)
+    lines += [f"fault       {one_line(fault)}" for fault in s.faults]
+    lines += [f"problem     {one_line(problem)}" for problem in s.problems]
+    return "\n".join(lines)
+
+
+def _daemon_text(s: Status) -> str:
+    if not s.daemon:
+        alone = f"; the gateway serves at {s.gateway} without it" if s.gateway_answers else ""
+        return f"not running: qi-learn daemon start{alone}"
+    return (
+        f"running, gateway {s.gateway or 'down'}, "
+        f"{'embedded engine' if s.engine else 'Ollama'} {s.server}"
     )

@@ -90,6 +90,11 @@ class Watcher:
         self.close()
 
     @property
+    def alive(self) -> bool:
+        """Whether changes are still read."""
+        return self._reader.is_alive()
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know: which projects the system could not watch.
 

@@ -8,7 +8,7 @@ import pytest
 
 from qi_learn.commands.connect import gateway_address, model_name, started_text
 from qi_learn.commands.init import recording_text
-from qi_learn.daemon.client import DaemonState
+from qi_learn.daemon.client import DaemonState, Started
 from qi_learn.paths import Paths
 from qi_learn.settings import GatewaySettings, ServeSettings, Settings
 from tests.support.command_line import Terminal
@@ -48,12 +48,12 @@ def test_the_address_is_the_running_gateways_else_the_settings() -> None:
 
 def test_the_start_names_the_model_and_no_port_that_nothing_uses() -> None:
     engine = DaemonState(7, "http://127.0.0.1:11435", "http://127.0.0.1:39615", True, 0.0)
-    assert started_text(Settings(), engine) == (
+    assert started_text(Settings(), Started(engine, already=False)) == (
         "The daemon runs (pid 7). Point your tools at http://127.0.0.1:11435 and ask for the model "
         "`qi-agent`."
     )
     ollama = DaemonState(7, "http://127.0.0.1:11435", "http://127.0.0.1:11434", False, 0.0)
-    assert started_text(Settings(serve=ON_OLLAMA), ollama) == (
+    assert started_text(Settings(serve=ON_OLLAMA), Started(ollama, already=False)) == (
         "The daemon runs (pid 7). Point your tools at http://127.0.0.1:11435 instead of "
         "http://127.0.0.1:11434."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from qi_learn.daemon import client
@@ -45,7 +47,7 @@ def test_without_a_lock_there_is_no_daemon(paths: Paths) -> None:
     paths.daemon_lock.touch()
     assert not client.locked(paths)
     assert client.running(paths) is None
-    assert client.stop(paths) is False
+    assert client.stop(paths) == client.StopResult(daemon=False)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,8 @@ def test_the_daemon_that_runs_says_where(paths: Paths) -> None:
         assert client.running(paths) == DaemonState(
             os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2", True, 1.5
         )
-        assert client.start(paths).pid == os.getpid()
+        started = client.start(paths)
+        assert (started.state.pid, started.already) == (os.getpid(), True)
 
 
 def test_learning_in_the_foreground_is_no_gateway(paths: Paths) -> None:
@@ -146,6 +149,83 @@ def test_start_use_kill_start_and_stop(terminal: Terminal) -> None:
     assert not client.locked(terminal.paths)
     assert not terminal.paths.socket.exists()
     assert spool_files(terminal.paths.spool) == []
+
+
+def test_a_killed_daemon_ends_no_gateway_and_the_next_one_finds_it(terminal: Terminal) -> None:
+    paths = terminal.paths
+    assert terminal.process("daemon", "start").code == 0
+    first = client.running(paths)
+    assert first is not None
+    gateway = client.listening(paths)["gateway"]
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: not client.locked(paths))
+
+    said = terminal.process("daemon", "status")
+    assert (said.code, "it goes on without the daemon" in said.out) == (EXIT_NO_DAEMON, True)
+    assert terminal.process("daemon", "status", "--json").json["gateway"] == {
+        "pid": gateway.pid,
+        "url": gateway.url,
+    }
+    found = terminal.process("status", "--json").json
+    assert (found["recording"], found["daemon"], found["gateway"]) == (True, False, gateway.url)
+    with httpx.Client(base_url=gateway.url) as http:  # the upstream is not there, the gateway is
+        asked = http.post("/api/chat", json={"model": "m", "messages": []})
+    assert (asked.status_code, "no answer from" in asked.text) == (502, True)
+
+    assert "The daemon runs" in terminal.process("daemon", "start").out
+    assert client.listening(paths)["gateway"] == gateway
+    running = terminal.process("daemon", "status")
+    assert (running.code, f"gateway   {gateway.url}" in running.out) == (0, True)
+    again = terminal.process("daemon", "start")
+    assert "The daemon was running already (pid" in again.out
+    assert terminal.process("daemon", "stop").code == 0
+    assert client.listening(paths) == {}
+
+
+def test_stop_ends_a_gateway_whose_daemon_is_gone(terminal: Terminal) -> None:
+    assert terminal.process("daemon", "start").code == 0
+    state = client.running(terminal.paths)
+    assert state is not None
+    os.kill(state.pid, signal.SIGKILL)
+    wait_until(lambda: not client.locked(terminal.paths))
+    said = terminal.process("daemon", "stop")
+    assert said.out == "The daemon was not running; its gateway has stopped.\n"
+    assert client.listening(terminal.paths) == {}
+    assert terminal.process("daemon", "stop").out == "The daemon was not running.\n"
+
+
+def test_a_restart_brings_the_settings_as_they_are_now(terminal: Terminal) -> None:
+    paths = terminal.paths.ensure()
+    assert terminal.process("daemon", "start").code == 0
+    before = client.listening(paths)["gateway"]
+    paths.settings_file.write_text("[train]\nrank = 16\n[idle]\nlongest_hold = 5\n")
+    (problem,) = [p for p in terminal.process("status", "--json").json["problems"] if "rank" in p]
+    assert "idle.longest_hold, train.rank" in problem
+    assert terminal.process("daemon", "restart").code == 0
+    assert client.listening(paths)["gateway"].pid != before.pid
+    problems = terminal.process("status", "--json").json["problems"]
+    assert [p for p in problems if "rank" in p] == []
+
+
+def test_recording_is_switched_while_the_gateway_runs(terminal: Terminal) -> None:
+    paths = terminal.paths.ensure()
+    assert terminal.process("daemon", "start").code == 0
+    for on, reason in ((False, "gateway.record is false"), (True, "")):
+        paths.settings_file.write_text(f"[gateway]\nrecord = {str(on).lower()}\n")
+        found = terminal.process("status", "--json").json
+        assert (found["recording"], found["recording_reason"]) == (on, reason)
+        assert [p for p in found["problems"] if "restart" in p] == []
+
+
+def test_a_gateway_whose_home_is_gone_leaves(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, OFFLINE)
+    assert terminal.process("daemon", "start").code == 0
+    state, gateway = client.running(terminal.paths), client.listening(terminal.paths)["gateway"]
+    assert state is not None
+    os.kill(state.pid, signal.SIGKILL)
+    wait_until(lambda: not client.locked(terminal.paths))
+    shutil.rmtree(tmp_path / "home")
+    wait_until(lambda: not gateway.alive)
 
 
 def test_wrong_settings_are_named_and_nothing_is_started(tmp_path: Path) -> None:

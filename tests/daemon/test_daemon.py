@@ -132,6 +132,70 @@ def test_an_engine_that_is_killed_comes_back_where_it_was(here: tuple[World, Dae
     world.assert_answers(opened.gateway_url)
 
 
+def test_a_watcher_whose_reader_died_is_made_anew(
+    here: tuple[World, Daemon], tmp_path: Path
+) -> None:
+    world, opened = here
+    project = Repository(tmp_path / "project")
+    project.write("a.py", "x = 1\n")
+    add_project(world.paths, project.root)
+    mode = "starting"
+
+    def watched() -> bool:
+        nonlocal mode
+        told = client.call(world.paths.socket, {"do": "status"})
+        modes = {p["project"]: p["mode"] for p in told["projects"]}
+        mode = modes.get(str(project.root), mode)
+        return bool(mode == "watched" and not told["faults"])
+
+    ticked_until(opened, watched)
+    dead = opened._intake.watcher
+    dead.close()
+    faults = client.call(world.paths.socket, {"do": "status"})["faults"]
+    assert [f["part"] for f in faults] == ["watching"]
+    edited = opened._intake.edited
+    ticked_until(opened, watched)
+    assert opened._intake.watcher is not dead
+    project.write("a.py", "x = 2\n")
+    ticked_until(opened, lambda: opened._intake.edited > edited)
+
+
+def test_a_part_that_fails_keeps_no_other_waiting(
+    here: tuple[World, Daemon], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The spool is no directory for a while: nothing can be taken in."""
+    world, opened = here
+    aside = world.paths.spool.rename(world.paths.spool.with_name("aside"))
+    world.paths.spool.write_text("no directory")
+    try:
+        for _ in range(2):
+            opened.tick()
+        assert caplog.text.count("taking in failed and is tried again") == 1
+        assert client.call(world.paths.socket, {"do": "ping"})["pid"] == os.getpid()
+        world.assert_answers(opened.gateway_url)
+    finally:
+        world.paths.spool.unlink()
+        aside.rename(world.paths.spool)
+    opened.tick()
+
+
+def test_an_engine_outlives_a_killed_daemon(tmp_path: Path, base: Path) -> None:
+    world = World.make(tmp_path, base, None, gateway={"port": free_port()})
+    assert qi(world, "daemon", "start").returncode == 0
+    state = client.running(world.paths)
+    assert state is not None
+    there = client.listening(world.paths)
+    assert sorted(there) == ["engine", "gateway"]
+    os.kill(state.pid, signal.SIGKILL)
+    wait_until(lambda: not client.locked(world.paths))
+    world.assert_answers(state.gateway)
+    started = qi(world, "daemon", "start")
+    assert (started.returncode, client.listening(world.paths)) == (0, there)
+    world.assert_answers(state.gateway)
+    assert qi(world, "daemon", "stop").returncode == 0
+    assert client.listening(world.paths) == {}
+
+
 def answers(url: str) -> bool:
     try:
         return httpx.get(f"{url}/api/version", timeout=10).status_code == 200

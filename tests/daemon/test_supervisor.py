@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from qi_learn.daemon.supervisor import LOG_LIMIT, SupervisedProcess, open_log
+from qi_learn.daemon.supervisor import SupervisedProcess, open_log
 from qi_learn.errors import DaemonError
+from qi_learn.logs import LIMIT
 from tests.support.command_line import wait_until
 
 KID = """
@@ -180,7 +181,7 @@ def test_a_full_log_is_put_aside(tmp_path: Path) -> None:
     log = tmp_path / "daemon.log"
     with open_log(log) as out:
         out.write(b"old\n")
-        out.truncate(LOG_LIMIT + 1)
+        out.truncate(LIMIT + 1)
     with open_log(log) as out:
         out.write(b"new\n")
     assert log.read_bytes() == b"new\n"

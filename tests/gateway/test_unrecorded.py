@@ -144,15 +144,16 @@ def test_a_refused_request_is_kept_with_its_status(
     )
 
 
+def recording(gateway: GatewayProcess) -> tuple[bool, str | None, str | None]:
+    said = gateway.status
+    return said["recording"], said["reason"], said["routes_problem"]
+
+
 def test_recording_can_be_off(fake: FakeOllama, tmp_path: Path) -> None:
     fake.play(whole(b'{"done":true}'))
     with a_gateway(fake.url, tmp_path, {"record": "false"}) as gateway:
         assert ask(gateway.url, "POST", "/api/chat", HI).body == b'{"done":true}'
-        assert gateway.status == {
-            "recording": False,
-            "reason": "gateway.record is false",
-            "routes_problem": None,
-        }
+        assert recording(gateway) == (False, "gateway.record is false", None)
     assert gateway.turns() == []
 
 
@@ -162,7 +163,7 @@ def test_a_full_disk_switches_recording_off_and_traffic_goes_on(
     fake.play(stream(LINES))
     pid = own.process.pid
     unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    assert own.status == {"recording": True, "reason": None, "routes_problem": None}
+    assert recording(own) == (True, None, None)
     assert ask(own.url, "POST", "/api/chat", {**HI, "n": 1}).body == b"".join(LINES)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (700, unlimited[1]))
     for _ in range(2):

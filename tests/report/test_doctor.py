@@ -102,7 +102,7 @@ def test_the_doctor_finds_a_daemon_that_does_not_answer(past: Paths) -> None:
         assert (examined(past)["daemon"].ok, examined(past)["server"].ok) == (False, False)
     with daemon(past):
         assert examined(past)["daemon"].ok
-    with daemon(past, gateway=None):
+    with daemon(past, up=False):
         assert "gateway.log" in examined(past)["daemon"].hint
 
 

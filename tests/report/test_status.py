@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from qi_learn import __version__
 from qi_learn.daemon.control import Control
 from qi_learn.paths import Paths
 from qi_learn.records import (
@@ -17,11 +19,12 @@ from qi_learn.records import (
 )
 from qi_learn.report import status
 from qi_learn.report.gpu_use import GpuUse
+from qi_learn.rundir.lost_turns import LostTurns
 from qi_learn.rundir.progress import Progress
 from qi_learn.settings import GatewaySettings, Settings
 from qi_learn.spool import Spool
 from tests.support.broken_home import break_everything
-from tests.support.fake_daemon import STATE, daemon, holding_the_lock
+from tests.support.fake_daemon import STATE, daemon, gateway, holding_the_lock
 from tests.support.gpus import UUIDS, Gpus
 from tests.support.recorded_home import (
     RUN,
@@ -83,16 +86,20 @@ def test_status_of_a_home_with_a_past(past: Paths, tmp_path: Path) -> None:
 
 
 def test_status_while_the_daemon_runs(past: Paths) -> None:
-    with daemon(past):
+    with daemon(past) as gateway:
         found = gather(past)
         assert (found.recording, found.recording_reason, found.gateway, found.engine) == (
             True,
             "",
-            "http://127.0.0.1:1",
+            gateway,
             True,
         )
         assert "recording   ON" in status.as_text(found)
+        # what the settings say is not what the gateway does
         off = gather(past, Settings(gateway=GatewaySettings(record=False)))
+        assert (off.recording, off.recording_reason) == (True, "")
+    with daemon(past, recorder={"recording": False, "reason": "gateway.record is false"}):
+        off = gather(past)
         assert (off.recording, off.recording_reason) == (False, "gateway.record is false")
 
 
@@ -113,19 +120,97 @@ def test_what_the_gateway_says_of_itself(
     past: Paths, said: object, reason: str, problem: str | None
 ) -> None:
     past.gateway_status.write_text(json.dumps(said))
-    with daemon(past):
+    with daemon(past, recorder=said if isinstance(said, dict) else None):
         found = gather(past)
     assert (found.recording, found.recording_reason) == (not reason, reason)
     assert [problem in p for p in found.problems] == ([] if problem is None else [True])  # type: ignore[operator]
 
 
 def test_a_gateway_that_is_down_records_nothing(past: Paths) -> None:
-    with daemon(past, gateway=None):
+    with daemon(past, up=False):
         assert (gather(past).recording, gather(past).recording_reason) == (
             False,
             "the gateway is not up",
         )
         assert "gateway down" in status.as_text(gather(past))
+
+
+def test_the_gateway_is_asked_and_not_its_file(past: Paths) -> None:
+    past.gateway_status.write_text(json.dumps({"recording": True, "reason": None}))
+    full = {"recording": False, "reason": "the disk is full", "requests": 7, "recorded": 5}
+    with daemon(past, recorder=full):
+        found = gather(past)
+    assert (found.recording, found.recording_reason) == (False, "the disk is full")
+    assert "requests    7 since the gateway started, 5 recorded" in status.as_text(found)
+
+
+def test_another_homes_gateway_is_not_believed(past: Paths) -> None:
+    with daemon(past, recorder={"home": "another"}):
+        found = gather(past)
+    assert (found.recording, found.gateway_answers) == (False, False)
+    assert "does not answer" in found.recording_reason
+
+
+def test_a_gateway_that_does_not_answer_is_told_with_its_last_word(past: Paths) -> None:
+    past.gateway_status.write_text(json.dumps({"recording": True}))
+    os.utime(past.gateway_status, (time.time() - 600, time.time() - 600))
+    with daemon(past, recorder={"home": "another"}):
+        assert "it last spoke 10 min ago" in gather(past).recording_reason
+
+
+def test_a_gateway_without_its_daemon_records_and_says_so(past: Paths) -> None:
+    with gateway(past) as url:
+        settings = Settings(gateway=GatewaySettings(port=int(url.rpartition(":")[2])))
+        found = gather(past, settings)
+    assert (found.recording, found.daemon, found.gateway) == (True, False, url)
+    text = status.as_text(found)
+    assert "recording   ON" in text
+    assert f"not running: qi-learn daemon start; the gateway serves at {url} without it" in text
+
+
+def test_a_lost_turn_stays_told_until_it_was_seen(past: Paths) -> None:
+    LostTurns(past.lost_turns).add("no room on the disk", 1.0)
+    LostTurns(past.lost_turns).add("no room on the disk", 2.0)  # of the next process
+    found = gather(past)
+    assert (found.lost.count, found.lost.reason) == (2, "no room on the disk")
+    assert "lost        2 turns could not be recorded" in status.as_text(found)
+    status.acknowledge_lost(past)
+    assert gather(past).lost.count == 0
+    LostTurns(past.lost_turns).add("the next", 3.0)
+    assert gather(past).lost.count == 1
+
+
+def test_faults_and_the_way_projects_are_watched_are_told(past: Paths) -> None:
+    projects = [
+        {"project": "/a", "mode": "watched", "why": [], "last_event": time.time() - 120},
+        {"project": "/b", "mode": "polled", "why": ["nfs tells no changes"], "last_event": None},
+        {"project": "/c", "mode": "starting", "why": [], "last_event": None},
+    ]
+    faults = [{"part": "taking in", "what": "OSError: \x1b]0;owned\x07", "seconds": 180.0}]
+    with daemon(past, condition={"projects": projects, "faults": faults}):
+        lines = status.as_text(gather(past)).splitlines()
+    assert "projects    starting: 2 of 3 are read" in lines
+    assert "            /a: watched, last change 2 min ago" in lines
+    assert "            /b: polled, no change seen yet (nfs tells no changes)" in lines
+    assert [line for line in lines if line.startswith("fault")] == [
+        "fault       taking in: OSError: \N{REPLACEMENT CHARACTER}]0;owned\N{REPLACEMENT CHARACTER}"
+        " (for 3 min)"
+    ]
+
+
+def test_a_loop_that_hangs_is_a_fault(past: Paths) -> None:
+    with daemon(past, version=__version__):
+        os.utime(past.daemon_state, (time.time() - 300, time.time() - 300))
+        assert any("has not come round for 5 min" in fault for fault in gather(past).faults)
+
+
+def test_settings_that_count_only_after_a_restart_are_named(past: Paths) -> None:
+    past.settings_file.write_text("[gateway]\nrecord = false\n[train]\nrank = 16\n")
+    started = {"train.rank": 8, "serve.keep": 4}
+    with daemon(past, version=__version__, settings=started):
+        (problem,) = gather(past).problems
+    assert "serve.keep, train.rank changed in" in problem
+    assert "daemon restart" in problem
 
 
 def test_learning_in_the_foreground_brings_no_gateway(past: Paths) -> None:

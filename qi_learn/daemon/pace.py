@@ -1,0 +1,48 @@
+"""When the daemon's loop looks again: at once if it is woken, else when something is due.
+
+The spool is looked at twice a second (names, sizes and times of a few files, some 30 microseconds):
+that needs no system's events, which some file systems do not have.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+LOOK_SECONDS = 0.5
+"""Seconds between two looks at the spool."""
+
+Signature = frozenset[tuple[str, int, int]]
+
+
+class Pace:
+    """The loop's sleep. `wake` may be called from any thread."""
+
+    def __init__(self, spool: Path) -> None:
+        self._spool = spool
+        self._woken = threading.Event()
+        self._seen = self._signature()
+
+    def wake(self) -> None:
+        """End the sleep under way, or the next one."""
+        self._woken.set()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for `seconds`, or until woken or something is new in the spool."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._woken.wait(min(left, LOOK_SECONDS)):
+                break
+            if (now := self._signature()) != self._seen:
+                self._seen = now
+                break
+        self._woken.clear()
+
+    def _signature(self) -> Signature:
+        try:
+            with os.scandir(self._spool) as entries:
+                return frozenset((e.name, (s := e.stat()).st_size, s.st_mtime_ns) for e in entries)
+        except OSError:  # a file went between two looks, or there is no spool: look again then
+            return frozenset()

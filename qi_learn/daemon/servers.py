@@ -1,0 +1,129 @@
+"""Gateway and engine: found again or started, and kept alive by a thread that does nothing else.
+
+The gateway comes first, so that clients are served while the rest starts. Neither of the two waits
+for what the daemon's loop does, and neither ends with a daemon that is killed: only `stop` ends
+them. Under systemd the gateway is a service of its own, and is only looked for here.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from qi_learn.daemon.children import (
+    ENGINE_SECONDS,
+    GATEWAY_SECONDS,
+    engine_process,
+    gateway_process,
+)
+from qi_learn.daemon.gateway_client import ask_state
+from qi_learn.daemon.supervisor import SupervisedProcess
+from qi_learn.deploy.model_server import uses_engine
+from qi_learn.outside.listening import Listening, read_listening
+from qi_learn.paths import Paths
+from qi_learn.settings import Settings
+from qi_learn.settings_file import changed_in_file
+
+logger = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0
+"""Seconds between two looks at the children; one look costs less than a tenth of a millisecond."""
+
+
+class Servers:
+    """The processes that answer clients."""
+
+    def __init__(
+        self, paths: Paths, settings: Settings, *, gateway: bool, service: bool = False
+    ) -> None:
+        """`gateway`: whether to bring one; `service`: whether somebody else does."""
+        self._paths = paths
+        self._settings = settings
+        self._service = service
+        self._engine = (
+            engine_process(paths, settings, outlives=True) if uses_engine(settings) else None
+        )
+        self._bring = gateway and not service
+        self._gateway: SupervisedProcess | None = None
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start both, or find them, and wait for neither."""
+        upstream = self._settings.serve.ollama.rstrip("/")
+        if self._engine is not None:
+            self._engine.find_or_start()
+            upstream = self._engine.planned_url
+        if self._bring:
+            self._gateway = gateway_process(self._paths, upstream)
+            self._gateway.find_or_start(wanted=self._is_wanted)
+
+    def wait(self) -> str | None:
+        """Wait until both accept; the engine's URL, if there is an engine. Raises DaemonError."""
+        if self._gateway is not None:
+            self._gateway.wait_ready(GATEWAY_SECONDS)
+        url = self._engine.wait_ready(ENGINE_SECONDS) if self._engine is not None else None
+        self._follow_engine()
+        self._thread = threading.Thread(target=self._supervise, name="servers", daemon=True)
+        self._thread.start()
+        return url
+
+    def _is_wanted(self, found: Listening) -> bool:
+        """Whether a gateway that goes on from before has the settings as they are now."""
+        state = ask_state(found.url, self._paths)
+        settings = changed_in_file(self._paths.settings_file)
+        settings.pop("gateway.record", None)
+        return state is not None and state.get("settings") == settings
+
+    @property
+    def gateway_url(self) -> str | None:
+        """The URL of the gateway; None if there is none."""
+        if self._service:
+            found = read_listening(self._paths.gateway_ready)
+            # else its port, which systemd holds for it
+            return found.url if found is not None and found.alive else self._settings.gateway.url
+        return self._gateway.url if self._gateway is not None else None
+
+    @property
+    def down(self) -> tuple[tuple[str, str], ...]:
+        """What should answer and does not: its name, and in words."""
+        children = (("gateway", self._gateway), ("engine", self._engine))
+        return tuple(
+            (name, f"it is down and is started again; see {self._paths.logs / name}.log")
+            for name, child in children
+            if child is not None and child.url is None
+        )
+
+    def _supervise(self) -> None:
+        while not self._closing.wait(LOOK_SECONDS):
+            for child in (self._gateway, self._engine):
+                try:
+                    if child is not None:
+                        child.watch()
+                except Exception:  # one that cannot be started now must not leave the other alone
+                    logger.exception("a child could not be looked at; trying again")
+            self._follow_engine()
+
+    def _follow_engine(self) -> None:
+        """Point the gateway to where the engine listens, should its port have been taken."""
+        url = self._engine.url if self._engine is not None else None
+        if url is not None and self._gateway is not None:
+            self._gateway.redirect(url)
+
+    def _end_thread(self) -> None:
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def stop(self) -> None:
+        """End both, whoever started them: the gateway first, which asks the engine."""
+        self._end_thread()
+        for child in (self._gateway, self._engine):
+            if child is not None:
+                child.stop()
+
+    def leave(self) -> None:
+        """End what was started here; what was found goes on."""
+        self._end_thread()
+        for child in (self._gateway, self._engine):
+            if child is not None:
+                child.leave()

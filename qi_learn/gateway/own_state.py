@@ -1,0 +1,112 @@
+"""What the gateway does, as it says itself: over `GET /qi/state`, and in `gateway.json`.
+
+The answer is the truth: it comes from the process that does it, also while the disk is full. The
+file is what the gateway last said, for the time when it does not answer; its time is that of the
+last heartbeat, so a file of a gateway that hangs or is gone is seen to be old. A file that could
+not be written is not touched either.
+
+Turns that could not be recorded are counted on their own (rundir/lost_turns.py).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from qi_learn import __version__
+from qi_learn.outside.listening import birth
+from qi_learn.paths import Paths, replace_file
+from qi_learn.rundir.lost_turns import LostTurns
+from qi_learn.settings_file import changed_in_file
+
+logger = logging.getLogger(__name__)
+STATE_PATH = "/qi/state"
+
+
+class GatewayState:
+    """What is published; for the gateway's loop and the threads that record."""
+
+    def __init__(
+        self,
+        file: Path,
+        lost: LostTurns,
+        *,
+        clock: Callable[[], float] = time.time,
+        **facts: Any,
+    ) -> None:
+        self._file = file
+        self._clock = clock
+        self._facts: dict[str, Any] = facts
+        self._lost = lost
+        self._written: dict[str, Any] | None = None
+        self._counts: dict[str, int] = {"requests": 0, "recorded": 0}
+        self._lock = threading.Lock()
+
+    def set(self, **facts: Any) -> bool:
+        """Note facts, and write them down at once if one is new; whether one was."""
+        if all(key in self._facts and self._facts[key] == facts[key] for key in facts):
+            return False
+        self._facts.update(facts)
+        self.write()
+        return True
+
+    def count(self, what: str) -> None:
+        """Count one; it is written down with the next heartbeat."""
+        with self._lock:
+            self._counts[what] = self._counts.get(what, 0) + 1
+
+    def lose(self, reason: str) -> None:
+        """Count a turn that could not be recorded."""
+        with self._lock:
+            self._lost.add(reason, self._clock())
+        self.write()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that is published now."""
+        return {**self._facts, **self._counts, "lost": asdict(self._lost.now)}
+
+    def beat(self) -> None:
+        """The heartbeat: write what is new, else only show that we live."""
+        if self.snapshot() != self._written:
+            self.write()
+            return
+        try:
+            os.utime(self._file)
+        except OSError:
+            self._written = None
+
+    def write(self) -> None:
+        """Write the file; one that cannot be written stays old, and looks it."""
+        snapshot = self.snapshot()
+        try:
+            replace_file(self._file, json.dumps(snapshot) + "\n", sync=False)
+            self._written = snapshot
+        except (OSError, ValueError) as error:
+            if self._written is not None:
+                logger.warning("%s cannot be written: %s", self._file, error)
+            self._written = None
+
+
+def new_state(paths: Paths, *, url: str, upstream: str) -> GatewayState:
+    """The state of this process, which listens at `url`."""
+    settings = changed_in_file(paths.settings_file)
+    settings.pop("gateway.record", None)  # it counts at once
+    return GatewayState(
+        paths.gateway_status,
+        LostTurns(paths.lost_turns),
+        home=paths.mark,
+        pid=os.getpid(),
+        birth=birth(os.getpid()),
+        version=__version__,
+        started=time.time(),
+        url=url,
+        upstream=upstream,
+        settings=settings,
+    )

@@ -1,0 +1,169 @@
+"""What runs, as each process says itself: the daemon over its socket, the gateway over its route.
+
+Files only say where to ask, and what was last said by one that does not answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qi_learn import __version__
+from qi_learn.codec import read_object
+from qi_learn.daemon import client
+from qi_learn.daemon.client import DaemonState
+from qi_learn.daemon.gateway_client import ask_state
+from qi_learn.errors import QiError
+from qi_learn.paths import Paths
+from qi_learn.rundir.lost_turns import Lost, unseen_lost
+from qi_learn.rundir.progress import span
+from qi_learn.settings import Settings
+from qi_learn.settings_file import changed_in_file
+
+ASK_SECONDS = 2.0
+STALE_SECONDS = 60.0
+"""A heartbeat older than this is not believed."""
+
+Attempt = Callable[[Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The daemon and the gateway now."""
+
+    daemon: DaemonState | None
+    told: Mapping[str, Any]
+    """The daemon's answer; empty if there is none."""
+    gateway_url: str
+    """Where the gateway is, or was last; empty if that is unknown."""
+    gateway: Mapping[str, Any]
+    """What the gateway says of itself now; empty if it does not answer."""
+    last_said: Mapping[str, Any] = field(default_factory=dict)
+    """What the gateway wrote down last."""
+    said_ago: float = 0.0
+    daemon_silent: float = 0.0
+    """Seconds since the daemon's loop last came round."""
+    lost: Lost = field(default_factory=Lost)
+    changed: tuple[str, ...] = ()
+    """What only counts after a restart, in words."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether the gateway answers."""
+        return bool(self.gateway)
+
+    @property
+    def not_recording(self) -> str:
+        """The reason why nothing is recorded now; empty if it is."""
+        if self.serves:
+            return "" if self.gateway.get("recording") else _reason(self.gateway)
+        if self.daemon is None:
+            return "the daemon is not running"
+        if not self.daemon.gateway:
+            return "`qi-learn train --now` is at work, without a gateway"
+        if not self.told.get("gateway"):
+            return "the gateway is not up"
+        last = f"; it last spoke {span(self.said_ago)} ago" if self.last_said else ""
+        return f"the gateway does not answer{last}"
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What does not do its work, in words."""
+        told = [
+            f"{fault.get('part')}: {fault.get('what')}{_since(fault.get('seconds'))}"
+            for fault in self.told.get("faults") or ()
+        ]
+        if self.daemon_silent > STALE_SECONDS:
+            told.append(f"the daemon's loop has not come round for {span(self.daemon_silent)}")
+        return tuple(told)
+
+
+def look(paths: Paths, settings: Settings, attempt: Attempt) -> Running:
+    """Ask everything that may run. `attempt` makes a problem of what cannot be read."""
+    daemon = client.running(paths)
+    told = attempt(lambda: _ask_daemon(paths, daemon))
+    url = _gateway_url(paths, settings, told)
+    gateway = (url and ask_state(url, paths, timeout=ASK_SECONDS)) or {}
+    last_said = attempt(lambda: _last_said(paths))
+    return Running(
+        daemon,
+        told,
+        url,
+        gateway,
+        last_said,
+        _age(paths.gateway_status),
+        _age(paths.daemon_state) if daemon is not None and daemon.version else 0.0,
+        unseen_lost(paths),
+        tuple(_restarts(paths, daemon, gateway)),
+    )
+
+
+def _ask_daemon(paths: Paths, daemon: DaemonState | None) -> Mapping[str, Any]:
+    return client.call(paths.socket, {"do": "status"}, timeout=ASK_SECONDS) if daemon else {}
+
+
+def _gateway_url(paths: Paths, settings: Settings, told: Mapping[str, Any]) -> str:
+    there = client.listening(paths).get("gateway")
+    return str(told.get("gateway") or (there.url if there else settings.gateway.url))
+
+
+def _last_said(paths: Paths) -> Mapping[str, Any]:
+    try:
+        return read_object(paths.gateway_status)
+    except FileNotFoundError:
+        return {}
+
+
+def _reason(said: Mapping[str, Any]) -> str:
+    return str(said.get("reason") or "the gateway does not say why")
+
+
+def _age(file: Path) -> float:
+    try:
+        return max(0.0, time.time() - file.stat().st_mtime)
+    except OSError:
+        return 0.0
+
+
+def _since(seconds: Any) -> str:
+    return f" (for {span(seconds)})" if isinstance(seconds, (int, float)) and seconds >= 1 else ""
+
+
+def _restarts(paths: Paths, daemon: DaemonState | None, gateway: Mapping[str, Any]) -> list[str]:
+    """What was changed since the processes started, and what to do about it."""
+    now = changed_in_file(paths.settings_file)
+    told = []
+    started = [daemon.settings] if daemon is not None and daemon.version else []
+    started += [gateway["settings"]] if isinstance(gateway.get("settings"), dict) else []
+    keys = {
+        key
+        for then in started
+        for key in {*then, *now}
+        if then.get(key) != now.get(key) and key != "gateway.record"
+    }
+    if keys:
+        told.append(
+            f"{', '.join(sorted(keys))} changed in {paths.settings_file} after the start: "
+            "`qi-learn daemon restart` makes it count."
+        )
+    if daemon is not None and daemon.version not in ("", __version__):
+        told.append(
+            f"The daemon is of version {daemon.version}, this is {__version__}: "
+            "`qi-learn daemon restart`."
+        )
+    return told
+
+
+def look_quietly(paths: Paths, settings: Settings) -> Running:
+    """Ask everything that may run; what cannot be read counts as not said."""
+
+    def attempt(read: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        try:
+            return read()
+        except (QiError, OSError, ValueError):
+            return {}
+
+    return look(paths, settings, attempt)

@@ -1,0 +1,54 @@
+"""Lines of `qi-learn status`: what passed the gateway, how projects are watched, what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qi_learn.report.listing import clock, one_line
+from qi_learn.rundir.lost_turns import Lost
+from qi_learn.rundir.progress import span
+
+
+def requests(answers: bool, seen: int, recorded: int) -> list[str]:
+    """What passed the gateway since it started; no line if it does not answer."""
+    return [f"requests    {seen} since the gateway started, {recorded} recorded"] if answers else []
+
+
+def lost(told: Lost) -> list[str]:
+    """The turns that could not be recorded, until they are acknowledged."""
+    if not told.count:
+        return []
+    turns = "turn" if told.count == 1 else "turns"
+    return [
+        f"lost        {told.count} {turns} could not be recorded, the last at {clock(told.last)}: "
+        f"{one_line(told.reason)} (seen it: qi-learn status --seen)"
+    ]
+
+
+def projects(
+    registered: Sequence[str], watching: Sequence[Mapping[str, Any]], now: float
+) -> list[str]:
+    """The registered projects; with a daemon, whether their saves are seen, one a line."""
+    if not registered:
+        return ["projects    none: qi-learn init PATH"]
+    if not watching:
+        return ["projects    " + one_line(", ".join(registered))]
+    starting = sum(state.get("mode") == "starting" for state in watching)
+    lines = [project_line(state, now) for state in watching if state.get("mode") != "starting"]
+    if starting:
+        lines.insert(0, f"starting: {len(watching) - starting} of {len(watching)} are read")
+    return [f"{'' if n else 'projects':<12}{line}" for n, line in enumerate(lines)]
+
+
+def project_line(state: Mapping[str, Any], now: float) -> str:
+    """One project: how it is watched, when the last change came, and what to know."""
+    last = state.get("last_event")
+    event = "no change seen yet" if last is None else f"last change {_ago(now - float(last))}"
+    why = "; ".join(str(reason) for reason in state.get("why") or ())
+    mode = str(state.get("mode"))
+    return one_line(f"{state.get('project')}: {mode}, {event}" + (f" ({why})" if why else ""))
+
+
+def _ago(seconds: float) -> str:
+    return "just now" if seconds < 10 else f"{span(seconds)} ago"
