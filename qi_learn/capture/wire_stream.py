@@ -37,6 +37,8 @@ class ParsedAnswer:
 
     text: str = ""
     thinking: str = ""
+    refusal: str = ""
+    """What the model said in the place of an answer, where an API keeps that apart."""
     calls: list[dict[str, Any]] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
     done_reason: str | None = None
@@ -47,7 +49,12 @@ class ParsedAnswer:
     @property
     def extra(self) -> dict[str, Any]:
         """What belongs to the answer but is not its text."""
-        extra = {"thinking": self.thinking, "tool_calls": self.calls, **self.more}
+        extra = {
+            "thinking": self.thinking,
+            "refusal": self.refusal,
+            "tool_calls": self.calls,
+            **self.more,
+        }
         return {key: value for key, value in extra.items() if value}
 
 
@@ -100,6 +107,15 @@ def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
         "function": {"name": name or "", "arguments": {} if arguments is None else arguments}
     }
     return {"id": id, **made} if id else made
+
+
+def with_cached(count: int | None, details: Mapping[str, Any]) -> int | None:
+    """The tokens of a whole prompt, where a server may count the cached ones apart.
+
+    A count that is smaller than its own cached part leaves that part out.
+    """
+    cached = whole_number(details.get("cached_tokens")) or 0
+    return count if count is None or count >= cached else count + cached
 
 
 def whole_number(value: Any) -> int | None:

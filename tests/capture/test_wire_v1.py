@@ -164,7 +164,11 @@ def test_responses_items_become_messages() -> None:
                     {"type": "input_image", "image_url": "x"},
                 ],
             },
-            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "think"}]},
+            {
+                "type": "reasoning",
+                "summary": [{"type": "summary_text", "text": "short"}],
+                "encrypted_content": "think",
+            },
             {"type": "function_call", "call_id": "c", "name": "read", "arguments": '{"p":1}'},
             {"type": "function_call_output", "call_id": "c", "output": "text"},
         ],
@@ -189,11 +193,13 @@ def test_responses_items_become_messages() -> None:
     assert turn.messages == (
         Message("system", "Be terse."),
         Message("user", "Fix it.", {"images": 1}),
-        Message("assistant", "", {"thinking": "think"}),
         Message(
             "assistant",
             "",
-            {"tool_calls": [{"id": "c", "function": {"name": "read", "arguments": {"p": 1}}}]},
+            {
+                "tool_calls": [{"id": "c", "function": {"name": "read", "arguments": {"p": 1}}}],
+                "thinking": "think",
+            },
         ),
         Message("tool", "text", {"tool_name": "read", "tool_call_id": "c"}),
     )
