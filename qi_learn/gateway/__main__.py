@@ -26,6 +26,7 @@ from qi_learn.errors import QiError, SettingsError
 from qi_learn.gateway.admission import Admission
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.guard import Guard
+from qi_learn.gateway.loop import run
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
@@ -178,7 +179,7 @@ def main(arguments: Sequence[str]) -> int:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        asyncio.run(_run(options.upstream, options.ready, options.parent))
+        run(_run(options.upstream, options.ready, options.parent))
     except QiError as error:
         logger.error("%s", error)
         return error.exit_code
