@@ -98,7 +98,16 @@ class Exchange:
         """
         if self.asked is None or is_cloud(self.asked) or 300 <= self.status < 400:
             return False
+        if self.status >= 400 and not self._asks_rightly():
+            return False
         return len(self.answer) >= 65536 or not _NO_TURN.search(self.answer)
+
+    def _asks_rightly(self) -> bool:
+        """Whether a refused request is a JSON object at all: its name was found by a quick look."""
+        try:
+            return isinstance(json.loads(self.request.decode("utf-8", "replace")), dict)
+        except (ValueError, RecursionError):
+            return False
 
     def body(self, *, cancelled: bool) -> dict[str, Any]:
         """The body of its `turn` event."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -39,7 +39,7 @@ from qi_learn.gateway.missing import error_document, says_missing
 from qi_learn.gateway.question import Question, Sending, TurnIds, read_question
 from qi_learn.gateway.recorder import RecordedExchange, Recorder
 from qi_learn.gateway.relay import Relay
-from qi_learn.gateway.routes import RouteFile
+from qi_learn.gateway.routes import RouteFile, Routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,8 @@ class Reply:
 
     answer: aiohttp.ClientResponse
     to: Sending
-    whole: bytes | None
+    whole: bytes | None = None
     """The answer's body, if it has been read."""
-    wanted: Sending
-    """What was sent first: `to`, unless its model is missing."""
 
 
 @dataclass(slots=True)
@@ -133,10 +131,9 @@ class Gateway:
         reply: Reply | None = None
         try:
             try:
-                reply = await self._reply(url, self._sendings(question))
+                reply = await self._reply(url, question)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 return self._no_answer(error, endpoint)
-            self._note_stand_in(question, reply)
             return await Relay(request, reply.answer, copy, reply.to, reply.whole).run()
         except (asyncio.CancelledError, ConnectionError):
             if copy is not None:
@@ -149,19 +146,44 @@ class Gateway:
                 # the upstream to generate no more.
                 reply.answer.close()
 
-    async def _reply(self, url: URL, sendings: Sequence[Sending]) -> Reply:
-        """The upstream's answer to the first sending whose model it has, else to the last."""
-        for sending in sendings[:-1]:
-            answer = await self._send(url, sending)
-            try:
-                whole = await error_document(answer)
-            except BaseException:
-                answer.close()
-                raise
-            if whole is None or not says_missing(whole):
-                return Reply(answer, sending, whole, sendings[0])
-            answer.close()
-        return Reply(await self._send(url, sendings[-1]), sendings[-1], None, sendings[0])
+    async def _reply(self, url: URL, question: Question) -> Reply:
+        """The upstream's answer, by the model of the routes or what stands in for a missing one."""
+        routes = self.routes.current()
+        self.recorder.routes_problem(self.routes.problem)
+        answering = question.answering(routes)
+        if routes is None or answering is None:
+            return Reply(await self._send(url, question.as_it_came()), question.as_it_came())
+        self.recorder.count("routed")
+        question.exchange.answered, question.exchange.digest = answering.model, answering.digest
+        sending = question.naming(answering.model)
+        answer = await self._send(url, sending)
+        if answer.status != 404 or answering.pinned:
+            if answer.status < 400:
+                self.recorder.counters.found(answering.model)
+            return Reply(answer, sending)
+        return await self._stand_in(url, question, Reply(answer, sending), routes)
+
+    async def _stand_in(self, url: URL, question: Question, reply: Reply, routes: Routes) -> Reply:
+        """The answer of what stands in for a routed model, if that is what a 404 says."""
+        assert question.model is not None
+        names, missing = [*routes.stand_ins(question.model.name)], reply.to.answering or ""
+        while (whole := await _read_error(reply.answer)) is not None and says_missing(whole):
+            if not names:
+                self._note_missing(missing, "")
+                return Reply(reply.answer, reply.to, whole)
+            reply.answer.close()
+            sending = question.naming(names.pop(0))
+            reply = Reply(await self._send(url, sending), sending)
+            question.exchange.answered, question.exchange.digest = sending.answering, None
+            if reply.answer.status != 404:
+                self._note_missing(missing, sending.answering or "")
+                return reply
+        return Reply(reply.answer, reply.to, whole)
+
+    def _note_missing(self, model: str, stand_in: str) -> None:
+        """Note that another model answers than the routes name, or none."""
+        self.recorder.counters.missing(model, stand_in)
+        self.recorder.publish_soon()
 
     async def _send(self, url: URL, sending: Sending) -> aiohttp.ClientResponse:
         return await self.session.request(
@@ -175,38 +197,18 @@ class Gateway:
             return None
         return RecordedExchange(question.exchange, self.recorder, self.clients, request.transport)
 
-    def _sendings(self, question: Question) -> Sequence[Sending]:
-        """What is sent: the request naming the model that answers.
-
-        Behind it what is sent if the server does not have that model.
-        """
-        routes = self.routes.current()
-        self.recorder.routes_problem(self.routes.problem)
-        answering = question.answering(routes)
-        if routes is None or answering is None or question.model is None:
-            return (question.as_it_came(),)
-        self.recorder.count("routed")
-        question.exchange.answered = answering.model
-        question.exchange.digest = answering.digest
-        others = () if answering.pinned else routes.stand_ins(question.model.name)
-        return tuple(question.naming(name) for name in (answering.model, *others))
-
-    def _note_stand_in(self, question: Question, reply: Reply) -> None:
-        """Note whether another model answers than the routes name."""
-        routed, counters = reply.wanted.answering, self.recorder.counters
-        if routed is None:
-            return
-        if reply.to is reply.wanted:
-            if reply.answer.status < 400:
-                counters.found(routed)
-            return
-        question.exchange.answered, question.exchange.digest = reply.to.answering, None
-        counters.missing(routed, (reply.to.answering or "") if reply.answer.status < 400 else "")
-        self.recorder.publish_soon()
-
     def _no_answer(self, error: Exception, path: str) -> web.Response:
         """The answer in the place of an upstream's that does not come."""
         return _own_answer(502, _no_upstream(self.upstream, error, path))
+
+
+async def _read_error(answer: aiohttp.ClientResponse) -> bytes | None:
+    """The whole body of an error document; the answer is closed if it breaks off."""
+    try:
+        return await error_document(answer)
+    except BaseException:
+        answer.close()
+        raise
 
 
 def _invite_body(request: web.BaseRequest) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from qi_learn.errors import ServerError
 from qi_learn.gateway.rewrite import STRING_START, decode_value, expect
@@ -38,6 +39,11 @@ class NameRestorer:
 
     def __init__(self, asked: str, sent: str) -> None:
         self._asked = json.dumps(asked, ensure_ascii=False)
+        served = json.dumps(sent).encode()
+        self._fields = (b'"model":' + served, b'"model": ' + served)
+        """The field as Go writes it, and as Python does."""
+        self._value = len(served)
+        self._asked_value = self._asked.encode("utf-8", "surrogatepass")
         self.sent = sent
         self._key = normalise(sent)
         self._marks, self._written = _forms(sent)
@@ -64,8 +70,14 @@ class NameRestorer:
 
     def _restored(self, line: bytes) -> bytes:
         start = line.find(b"{")
-        if start < 0 or self._marks not in line.lower():
+        if start < 0 or not (names := line.lower().count(self._marks)):
             return line
+        for field in self._fields if names == 1 else ():
+            at = line.find(field)
+            if at >= 0 and line.count(b"{", 0, at) == 1:
+                # nearly every line: one name, in the outermost object
+                end = at + len(field)
+                return line[: end - self._value] + self._asked_value + line[end:]
         text = line.decode("utf-8", "surrogateescape")
         changes = sorted(self._changes(text, start, PLACES))
         for begin, end, new in reversed(changes):
@@ -109,6 +121,7 @@ def _kind(place: object, key: str) -> object:
     return WORDS if isinstance(place, Mapping) and key in _WORDS_THEMSELVES else place
 
 
+@lru_cache(maxsize=64)
 def _forms(sent: str) -> tuple[bytes, re.Pattern[str]]:
     """What every text that names a model holds (in lower case), and the forms of its name."""
     try:
