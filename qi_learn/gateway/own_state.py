@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn import __version__
+from qi_learn.gateway.counters import Counters
 from qi_learn.outside.listening import birth
 from qi_learn.paths import Paths, replace_file
 from qi_learn.rundir.lost_turns import LostTurns
@@ -46,7 +47,7 @@ class GatewayState:
         self._facts: dict[str, Any] = facts
         self._lost = lost
         self._written: dict[str, Any] | None = None
-        self._counts: dict[str, int] = {"requests": 0, "recorded": 0}
+        self.counters = Counters(clock)
         self._lock = threading.Lock()
 
     def set(self, **facts: Any) -> bool:
@@ -57,11 +58,6 @@ class GatewayState:
         self.write()
         return True
 
-    def count(self, what: str) -> None:
-        """Count one; it is written down with the next heartbeat."""
-        with self._lock:
-            self._counts[what] = self._counts.get(what, 0) + 1
-
     def lose(self, reason: str) -> None:
         """Count a turn that could not be recorded."""
         with self._lock:
@@ -70,7 +66,7 @@ class GatewayState:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that is published now."""
-        return {**self._facts, **self._counts, "lost": asdict(self._lost.now)}
+        return {**self._facts, **self.counters.facts(), "lost": asdict(self._lost.now)}
 
     def beat(self) -> None:
         """The heartbeat: write what is new, else only show that we live."""
