@@ -25,8 +25,8 @@ SHARED = frozenset(
     )
 )
 """File systems whose files another machine may hold open as well: neither a lock nor the shared
-memory of a WAL database reaches it (sqlite.org/wal.html). 9p and virtiofs are such too, but they are
-also the whole disk of small virtual machines: they count unless they are the root.
+memory of a WAL database reaches it (sqlite.org/wal.html). 9p and virtiofs are such too, but also
+the whole disk of small virtual machines: they count unless they are the root.
 """
 _SHARED_UNLESS_ROOT = frozenset(("9p", "virtiofs"))
 _OCTAL = re.compile(rb"\\([0-7]{3})")
