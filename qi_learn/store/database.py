@@ -38,9 +38,10 @@ class Store:
     errors.
     """
 
-    def __init__(self, path: Path, conn: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, conn: sqlite3.Connection, *, readonly: bool = False) -> None:
         self.path = path
         self.conn = conn
+        self.readonly = readonly
 
     def __enter__(self) -> Store:
         return self
@@ -73,7 +74,7 @@ class Store:
         with _translated(self.path):
             return self.conn.execute(sql, values).fetchall()
 
-    def row(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
+    def row(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Row | None:
         """The first row of a query, or None."""
         with _translated(self.path):
             row: sqlite3.Row | None = self.conn.execute(sql, values).fetchone()
@@ -155,7 +156,7 @@ def _open_to_read(path: Path, timeout: float) -> Store:
                     f"({version} of {SCHEMA})."
                 )
                 raise StoreError(what, "Start the daemon once: it brings it up to date.")
-    return Store(path, conn)
+    return Store(path, conn, readonly=True)
 
 
 def _open_to_write(path: Path, timeout: float) -> Store:

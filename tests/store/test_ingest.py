@@ -202,7 +202,7 @@ def test_a_file_is_deleted_when_it_is_taken_in_and_its_producer_gone(
     take(store, spool_dir)
     assert [p.name.split("-")[0] for p in spool_dir.glob("*.jsonl")] == ["gateway"]
     take(store, spool_dir)
-    assert store.row("SELECT count(*) FROM spool_files")[0] == 1  # type: ignore[index]
+    assert store.row("SELECT count(*) FROM spool_positions")[0] == 1  # type: ignore[index]
 
 
 def test_a_rotated_file_of_a_living_producer_is_deleted(store: Store, spool_dir: Path) -> None:
