@@ -1,8 +1,8 @@
 """Which scored turns may become examples: looked at once, when a turn was scored, and stored.
 
-A row of `candidates` says what an example made from the turn would be known by (`key`), or why there
-can be none. So the question whether there is enough to learn from costs one query by an index, not
-the loading of every conversation. Whether a turn may be an example is `dataset`'s to say; here it is
+A row of `candidates` says what an example made from the turn would be known by (`key`), or why
+there can be none. So whether there is enough to learn from costs one query by an index, not
+the loading of every conversation. Whether a turn may be an example is for `dataset` to say; it is
 only kept. A new score takes the row away, and the turn is to be looked at again.
 """
 
