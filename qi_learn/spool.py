@@ -64,6 +64,7 @@ __all__ = [
 ROTATE_AT = 8 * 1024 * 1024
 LARGEST = 1024 * 1024 * 1024
 """Bytes in the spool from which on `Spool` refuses to begin another file: nothing takes them in."""
+LOCK_TRIES = 20
 _NOTE = re.compile(r"\.qi-learn-[a-z]+-(?P<pid>\d+)")
 _SOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -100,9 +101,12 @@ def retire(path: Path) -> bool:
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         if os.pread(fd, 1, 0) == b"{":  # a shell's
-            path.rename(path.with_name(path.name + LEFT))
+            left = path.with_name(path.name + LEFT)
+            if left.exists():  # the name came again before the file before it was gone
+                return False
+            path.rename(left)
             return True
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock_alone(fd)
         os.fchmod(fd, 0o400)
     except BlockingIOError:
         return False
@@ -110,6 +114,19 @@ def retire(path: Path) -> bool:
         return True
     finally:
         os.close(fd)
+
+
+def _lock_alone(fd: int) -> None:
+    """Take the lock between two lines of the producer. Raises BlockingIOError if it has none."""
+    for left in range(LOCK_TRIES, 0, -1):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if left == 1:
+                raise
+            time.sleep(0.0001)
+        else:
+            return
 
 
 def sweep(directory: Path) -> int:

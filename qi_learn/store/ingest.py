@@ -166,11 +166,11 @@ def _take_file(intake: _Intake, path: Path) -> bool:
         over = files.over(path)
         if files.unchanged(path):
             return over
-        head = head_of(path)
+        before, head = path.stat(), head_of(path)
         offset, bad_bytes = position(intake.store, path, head)
         for batch in _batches(read_from(path, offset)):
             offset, bad_bytes = _take_batch(intake, path, head, batch, bad_bytes)
-        files.at_end(path, offset)
+        files.at_end(path, before, offset)
         return over and offset == path.stat().st_size
     except FileNotFoundError:
         return False  # it was given another name, and is taken in under that

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ class SpoolFiles:
     def __init__(self, monotonic: Monotonic = time.monotonic) -> None:
         self._monotonic = monotonic
         self._since: dict[str, float] = {}
-        self._at_end: dict[str, tuple[int, int]] = {}
+        self._at_end: dict[str, tuple[int, ...]] = {}
 
     def see(self, files: Sequence[Path]) -> None:
         """Note which files there are now."""
@@ -50,13 +51,13 @@ class SpoolFiles:
         self._at_end = {name: end for name, end in self._at_end.items() if name in names}
 
     def unchanged(self, path: Path) -> bool:
-        """Whether nothing came since the file was at its end."""
-        status = path.stat()
-        return self._at_end.get(path.name) == (status.st_ino, status.st_size)
+        """Whether the file is the one that was read to its end, and nothing came since."""
+        return self._at_end.get(path.name) == _stamp(path.stat())
 
-    def at_end(self, path: Path, offset: int) -> None:
-        """Note that the file is taken in up to here."""
-        self._at_end[path.name] = (path.stat().st_ino, offset)
+    def at_end(self, path: Path, before: os.stat_result, offset: int) -> None:
+        """Note that the file is taken in up to here; `before`: its state before it was read."""
+        if offset == before.st_size:
+            self._at_end[path.name] = _stamp(before)
 
     def over(self, path: Path) -> bool:
         """Whether nothing will be written to the file any more; it is retired if it is time.
@@ -70,8 +71,9 @@ class SpoolFiles:
             return True
         if age >= RETIRE_AFTER and path.stat().st_size:
             with contextlib.suppress(FileNotFoundError):
-                if retire(path) and path.exists():
-                    return True
+                if retire(path):
+                    self._since.pop(path.name, None)
+                    return path.exists()
         return False
 
     def seconds_left(self) -> float | None:
@@ -82,6 +84,11 @@ class SpoolFiles:
             for name, since in self._since.items()
         )
         return max(0.0, min(waits)) if self._since else None
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    """What changes with a file; its number alone comes again for the next one."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def head_of(path: Path) -> str:
