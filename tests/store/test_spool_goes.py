@@ -143,6 +143,7 @@ def test_no_line_of_a_living_shell_is_lost(spool_dir: Path, go: Round, store: St
             go(after=RETIRE_AFTER + 1)
             seen = len(events.events_of(store, "git"))
         go(after=RETIRE_AFTER + 1)
+        go()
         go(after=LEFT_FOR + 1)
         assert spool_files(spool_dir) == []
         numbers = sorted(e.body["n"] for e in events.events_of(store, "git"))
