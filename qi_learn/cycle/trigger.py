@@ -22,7 +22,7 @@ from datetime import datetime
 from cronsim import CronSim, CronSimError
 
 from qi_learn.dataset.balance import one_sided
-from qi_learn.dataset.select import candidate_of
+from qi_learn.dataset.select import judged
 from qi_learn.dataset.split import assign
 from qi_learn.errors import Refused, SettingsError
 from qi_learn.records import RUN_STATES_ENDED, Decision
@@ -100,7 +100,7 @@ def judge(store: Store, settings: Settings) -> bool:
     threshold = settings.train.quality_threshold
     turns = unjudged(store, threshold=threshold, limit=JUDGED_AT_ONCE)
     if turns:
-        save_candidates(store, (candidate_of(turn) for turn in turns))
+        save_candidates(store, map(judged, turns))
     return len(turns) == JUDGED_AT_ONCE
 
 

@@ -25,7 +25,7 @@ _FRESH = f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class JudgedTurn:
     """A scored turn as an example: its key, or the reason why it can be none."""
 
     turn_id: str
@@ -45,7 +45,7 @@ def unjudged(store: Store, *, threshold: float, limit: int) -> tuple[TurnEvidenc
     return tuple(load_turn_evidence(store, row[0]) for row in store.rows(sql, (threshold, limit)))
 
 
-def save_candidates(store: Store, candidates: Iterable[Candidate]) -> None:
+def save_candidates(store: Store, candidates: Iterable[JudgedTurn]) -> None:
     """Store what was found of turns."""
     names = ("turn_id", "key", "reason", "session", "score", "started")
     with store.transaction():
