@@ -22,10 +22,10 @@ from qi_learn.capture.wire_stream import (
     first_object,
     json_objects,
     member,
-    text_of,
     text_or_none,
     whole_number,
 )
+from qi_learn.content import contents_of
 from qi_learn.records import Event, Message, Turn
 
 Reader = tuple[Callable[[Mapping[str, Any]], ParsedRequest], Callable[[str, bool], ParsedAnswer]]
@@ -83,7 +83,7 @@ def _chat_question(request: Mapping[str, Any]) -> ParsedRequest:
 
 
 def _message(message: Mapping[str, Any]) -> Message:
-    text, _ = text_of(message.get("content"))
+    text = contents_of("/api/chat", message.get("content"))[0].text
     extra = chosen(message, "tool_calls", "tool_name", "tool_call_id", "thinking")
     if images := _images(message):
         extra["images"] = images

@@ -1,7 +1,7 @@
 """Anthropic's `/v1/messages` as Ollama serves it. See `wire`.
 
 A message's blocks become what Ollama makes of them: the texts one content, the tool uses tool
-calls, each tool result a message of its own.
+calls, each tool result a message of its own, in front of what a user says beside it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from qi_learn.capture.wire_stream import (
     json_objects,
     member,
     server_events,
-    text_of,
     text_or_none,
     whole_number,
 )
+from qi_learn.content import Content, contents_of
 from qi_learn.records import Message
 
 _SAMPLING = {
@@ -36,7 +36,7 @@ _SAMPLING = {
 def message_question(request: Mapping[str, Any]) -> ParsedRequest:
     """The question of `/v1/messages`, with the system prompt as the first message."""
     messages: list[Message] = []
-    if system := text_of(request.get("system"))[0]:
+    if system := _content(request.get("system")).text:
         messages.append(Message("system", system))
     given = entries(request.get("messages"))
     used = [
@@ -61,7 +61,7 @@ def message_question(request: Mapping[str, Any]) -> ParsedRequest:
 
 def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
     role, blocks = str(message.get("role", "")), entries(message.get("content"))
-    text, images = text_of(message.get("content"))
+    content = _content(message.get("content"))
     extra: dict[str, Any] = {}
     if calls := [
         call(block.get("name"), block.get("input"), block.get("id"))
@@ -73,20 +73,25 @@ def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Mess
         str(block.get("thinking") or "") for block in blocks if block.get("type") == "thinking"
     ):
         extra["thinking"] = thinking
-    if images:
-        extra["images"] = images
+    if content.images:
+        extra["images"] = content.images
     results = [_result(block, names) for block in blocks if block.get("type") == "tool_result"]
-    return ([Message(role, text, extra)] if text or extra or not results else []) + results
+    said = [Message(role, content.text, extra)] if content.text or extra or not results else []
+    return results + said if role == "user" else said + results
+
+
+def _content(content: Any) -> Content:
+    return contents_of("/v1/messages", content)[0]
 
 
 def _result(block: Mapping[str, Any], names: Mapping[str, str]) -> Message:
-    text, images = text_of(block.get("content"))
+    content = _content(block.get("content"))
     id = str(block.get("tool_use_id", ""))
     return Message(
         "tool",
-        text,
+        content.text,
         chosen(
-            {"tool_name": names.get(id), "tool_call_id": id, "images": images or None},
+            {"tool_name": names.get(id), "tool_call_id": id, "images": content.images or None},
             "tool_name",
             "tool_call_id",
             "images",

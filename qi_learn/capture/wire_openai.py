@@ -18,10 +18,10 @@ from qi_learn.capture.wire_stream import (
     json_objects,
     member,
     server_events,
-    text_of,
     text_or_none,
     whole_number,
 )
+from qi_learn.content import Content, contents_of
 from qi_learn.records import Message
 
 _SAMPLING = {
@@ -46,15 +46,28 @@ def chat_question(request: Mapping[str, Any]) -> ParsedRequest:
         for made in entries(message.get("tool_calls"))
     }
     return ParsedRequest(
-        tuple(_message(message, names) for message in messages),
+        tuple(made for message in messages for made in _messages(message, names)),
         _options(request),
         _shape(request),
         _session(request),
     )
 
 
-def _message(message: Mapping[str, Any], names: Mapping[str, str]) -> Message:
-    text, images = text_of(message.get("content"))
+def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
+    """The messages that Ollama makes of one: as many as its content has parts."""
+    content, role = message.get("content"), str(message.get("role", ""))
+    extra = _beside(message, names)
+    made = [
+        Message(role, part.text, {"images": part.images} if part.images else {})
+        for part in contents_of("/v1/chat/completions", content)
+    ]
+    if made:  # what Ollama refuses (no parts and no calls) never has an answer
+        made[-1] = Message(role, made[-1].content, {**extra, **made[-1].extra})
+    return made
+
+
+def _beside(message: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """What a message has beside its content."""
     extra: dict[str, Any] = {}
     if calls := entries(message.get("tool_calls")):
         extra["tool_calls"] = [
@@ -72,9 +85,7 @@ def _message(message: Mapping[str, Any], names: Mapping[str, str]) -> Message:
     extra |= chosen(message, "tool_call_id")
     if thinking := text_or_none(message.get("reasoning")):
         extra["thinking"] = thinking
-    if images:
-        extra["images"] = images
-    return Message(str(message.get("role", "")), text, extra)
+    return extra
 
 
 def chat_answer(response: str, streamed: bool) -> ParsedAnswer:
@@ -182,14 +193,19 @@ def _item(item: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
         return [
             Message(
                 "tool",
-                text_of(item.get("output"))[0],
+                _content(item.get("output")).text,
                 {**extra, **chosen({"tool_call_id": item.get("call_id")}, "tool_call_id")},
             )
         ]
     if kind == "reasoning":
-        return [Message("assistant", "", {"thinking": text_of(item.get("summary"))[0]})]
-    text, images = text_of(item.get("content"))
-    return [Message(str(item.get("role", "user")), text, {"images": images} if images else {})]
+        return [Message("assistant", "", {"thinking": _content(item.get("summary")).text})]
+    content = _content(item.get("content"))
+    extra = {"images": content.images} if content.images else {}
+    return [Message(str(item.get("role", "user")), content.text, extra)]
+
+
+def _content(content: Any) -> Content:
+    return contents_of("/v1/responses", content)[0]
 
 
 def response_answer(response: str, streamed: bool) -> ParsedAnswer:
@@ -231,7 +247,7 @@ def _response(value: Mapping[str, Any]) -> ParsedAnswer:
         elif item.get("type") == "function_call":
             answer.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
         elif item.get("type") == "reasoning":
-            answer.thinking += text_of(item.get("summary"))[0]
+            answer.thinking += _content(item.get("summary")).text
     usage = member(value, "usage")
     answer.prompt_tokens, answer.answer_tokens = (
         whole_number(usage.get("input_tokens")),

@@ -90,25 +90,6 @@ def server_events(text: str) -> Iterator[dict[str, Any] | None]:
         yield from json_objects(data)
 
 
-def text_of(content: Any) -> tuple[str, int]:
-    """The text of a message's content, and how many of its parts are images.
-
-    The content is a text, or parts of which some are text.
-    """
-    if isinstance(content, str):
-        return content, 0
-    texts: list[str] = []
-    images = 0
-    for part in content if isinstance(content, list) else ():
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, Mapping):
-            if isinstance(part.get("text"), str):
-                texts.append(part["text"])
-            images += "image" in str(part.get("type", ""))
-    return "\n".join(texts), images
-
-
 def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
     """A tool call in Ollama's own form, with the arguments as an object if they are one."""
     if isinstance(arguments, str):

@@ -100,7 +100,9 @@ def test_openai_chat_is_put_in_ollamas_terms() -> None:
     turn = decode(turn_event("/v1/chat/completions", request, stream, SSE))
     asked = {"id": "c1", "function": {"name": "read", "arguments": {"path": "a"}}}
     assert turn.messages == (
-        Message("user", "What\nnow?", {"images": 1}),
+        Message("user", "What"),
+        Message("user", "now?"),
+        Message("user", "", {"images": 1}),
         Message("assistant", "", {"tool_calls": [asked]}),
         Message("tool", "x", {"tool_name": "read", "tool_call_id": "c1"}),
     )
@@ -257,7 +259,7 @@ def test_anthropic_blocks_become_messages() -> None:
     stream = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
     turn = decode(turn_event("/v1/messages", request, stream, SSE))
     assert turn.messages == (
-        Message("system", "Be\nterse."),
+        Message("system", "Beterse."),
         Message("user", "Hi"),
         Message(
             "assistant",
@@ -267,8 +269,8 @@ def test_anthropic_blocks_become_messages() -> None:
                 "thinking": "t",
             },
         ),
-        Message("user", "Go on"),
         Message("tool", "x", {"tool_name": "read", "tool_call_id": "u"}),
+        Message("user", "Go on"),
     )
     assert (turn.options, turn.session) == ({"num_predict": 9}, "user_1_session_2")
     assert (
