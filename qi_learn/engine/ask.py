@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qi_learn.engine.answer_schema import grammar_for
 from qi_learn.engine.formats import Format
 from qi_learn.engine.lookup import Engine, parameters_of, preset_messages, read_config
 from qi_learn.engine.model_store import Manifest
 from qi_learn.engine.replies import BodyError
-from qi_learn.engine.sampling import Sampling, grammar_for, sampling_from
+from qi_learn.engine.sampling import Sampling, sampling_from
 from qi_learn.engine.template import render_chat
 from qi_learn.errors import ServerError
 from qi_learn.outside.llama_cpp import Vocabulary
@@ -71,6 +72,8 @@ class Ask:
     manifest: Manifest
     prompt: Prompt
     sampling: Sampling
+    grammar: str | None
+    """What the answer must look like."""
     form: Format
     stream: bool
     keep_alive: float | None
@@ -200,14 +203,14 @@ def build_ask(
     """The request for text, with the model's own options under the request's."""
     given = {name: value for name, value in body.get("options", {}).items() if value is not None}
     options = {**parameters_of(engine.store, manifest), **given}
-    sampling = sampling_from(options, grammar_for(body.get("format")))
     alternatives = body.get("top_logprobs") or 0
     if not 0 <= alternatives <= 20:
         raise ServerError("top_logprobs must be between 0 and 20", status=400)
     return Ask(
         manifest=manifest,
         prompt=prompt,
-        sampling=sampling,
+        sampling=sampling_from(options),
+        grammar=grammar_for(body.get("format")),
         form=form,
         stream=body.get("stream", True) is not False,
         keep_alive=keep_alive_seconds(body.get("keep_alive")),

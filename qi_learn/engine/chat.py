@@ -7,6 +7,7 @@ format writes the pieces down (formats.py).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -38,6 +39,7 @@ from qi_learn.engine.models import Loaded
 from qi_learn.engine.replies import BodyError, Kinds, read_body, stream
 from qi_learn.engine.sampling import sampling_from
 from qi_learn.errors import ServerError
+from qi_learn.outside.llguidance import refuse_grammar
 
 _COMMON: Kinds = {
     "model": (str, "string"),
@@ -167,6 +169,8 @@ async def _answer(request: web.Request, engine: Engine, ask: Ask) -> web.StreamR
     if ask.render_only and isinstance(ask.form, ChatFormat):
         async with engine.models.use(ask.manifest, ask.sampling.num_ctx, ask.keep_alive) as loaded:
             return ask.form.rendered(ask.prompt.render(loaded.model.vocabulary))
+    if ask.grammar is not None:
+        await asyncio.to_thread(refuse_grammar, ask.grammar)
     if ask.stream:
         return await stream(request, _chunks(engine, ask), ask.form.content_type)
     pieces: list[Piece] = []
@@ -202,6 +206,11 @@ async def _items(engine: Engine, ask: Ask) -> AsyncGenerator[tuple[Piece | Answe
 def _run(loaded: Loaded, prompt: list[int], ask: Ask) -> AsyncGenerator[Piece | AnswerEnd, None]:
     return loaded.run(
         lambda cancelled: generate(
-            loaded.model, prompt, ask.sampling, cancelled, logprobs=ask.logprobs
+            loaded.model,
+            prompt,
+            ask.sampling,
+            cancelled,
+            form=loaded.form(ask.grammar),
+            logprobs=ask.logprobs,
         )
     )

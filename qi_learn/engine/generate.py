@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from qi_learn.engine.sampling import Chooser, Sampling
 from qi_learn.errors import ModelError, ServerError
 from qi_learn.outside.llama_cpp import BATCH_TOKENS, Model, Vocabulary
+from qi_learn.outside.llguidance import Form
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,13 +66,14 @@ def generate(
     sampling: Sampling,
     cancelled: threading.Event,
     *,
+    form: Form | None = None,
     logprobs: int | None = None,
 ) -> Iterator[Piece | AnswerEnd]:
     """Answer a prompt: pieces, then an `AnswerEnd`. Once `cancelled` is set, end without one.
 
-    `logprobs`: how many alternatives to each token to give (None: no log-probabilities). Raises
-    ServerError (400) if the prompt does not fit into the context: it is never cut silently, because
-    what is not read cannot be learned from.
+    `form`: what the answer must look like. `logprobs`: how many alternatives to each token to give
+    (None: no log-probabilities). Raises ServerError (400) if the prompt does not fit into the
+    context: it is never cut silently, because what is not read cannot be learned from.
     """
     if len(prompt) >= model.context:
         fit = f"the prompt has {len(prompt)} tokens and the context holds {model.context}"
@@ -84,7 +86,7 @@ def generate(
         return
     read = time.perf_counter()
     writer = _Writer(model.vocabulary, sampling.stop)
-    chooser = Chooser(model.vocabulary, sampling, prompt)
+    chooser = Chooser(model.vocabulary, sampling, prompt, form)
     try:
         limit = sampling.num_predict if sampling.num_predict >= 0 else model.context
         while writer.reason is None and writer.count < limit and not cancelled.is_set():

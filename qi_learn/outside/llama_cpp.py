@@ -113,6 +113,11 @@ class Vocabulary:
     def ends_generation(self, token: int) -> bool:
         return bool(self._api.llama_vocab_is_eog(self._vocab, token))
 
+    def ends(self) -> list[int]:
+        """Every token that ends an answer. Raises ModelError if there is none."""
+        found = [token for token in range(self.size) if self.ends_generation(token)]
+        return found or [self.end_of_turn()]
+
     def end_of_turn(self) -> int:
         """The token that ends an assistant's answer.
 
