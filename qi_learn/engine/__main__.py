@@ -9,7 +9,8 @@ accepted. The process ends on SIGTERM or SIGINT, and when its parent is gone.
 The parts: `app` has the routes and the guard. `library`, `show`, `blobs` and `create` answer about
 models on disk, over `lookup` and `model_store`. `chat` answers with text: `ask` reads the request,
 `template` renders it, `models` keeps models in memory, `generate` and `sampling` make the tokens,
-`answer_schema` reads the form that an answer must have, `formats` and `replies` write what goes over the wire.
+`answer_schema` reads the form that an answer must have, `formats` and `replies` write what goes
+over the wire.
 """
 
 from __future__ import annotations

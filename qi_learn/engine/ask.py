@@ -21,6 +21,8 @@ from qi_learn.errors import ServerError
 from qi_learn.outside.llama_cpp import Vocabulary
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_LONGEST = 2**53
+"""Seconds that are as good as for ever."""
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -44,6 +46,8 @@ class Prompt:
         """
         if self.suffix is not None:
             return self._around_gap(self.suffix, vocabulary)
+        if any(not 0 <= token < vocabulary.size for token in self.before):
+            raise ServerError("context has a token that this model does not know", status=400)
         front = b"".join(vocabulary.pieces(self.before)).decode("utf-8", "replace")
         if self.raw is not None:
             return front + self.raw
@@ -53,6 +57,26 @@ class Prompt:
             bos=vocabulary.text(vocabulary.bos),
             eos=vocabulary.text(vocabulary.eos),
         )
+
+    def ids(self, vocabulary: Vocabulary, context: int) -> list[int]:
+        """The tokens that are evaluated.
+
+        Raises ServerError (400) at once for a text that cannot fit: to count every token of a very
+        long one takes minutes.
+        """
+        if len(self.before) > context:
+            raise ServerError(
+                f"context has {len(self.before):,} tokens and the model's holds {context:,}",
+                status=400,
+            )
+        rendered = self.render(vocabulary)
+        if len(rendered) > context and (least := vocabulary.least_tokens(rendered)) > context:
+            raise ServerError(
+                f"the prompt has at least {least:,} tokens and the context holds {context:,}",
+                "shorten it, or raise num_ctx (serve.context)",
+                status=400,
+            )
+        return vocabulary.prompt_ids(rendered)
 
     def _around_gap(self, suffix: str, vocabulary: Vocabulary) -> str:
         """Both sides of the gap that the answer fills, with the model's own tokens around them."""
@@ -166,12 +190,12 @@ def generate_prompt(
 
 def from_v1(body: Mapping[str, Any]) -> dict[str, Any]:
     """OpenAI's fields as Ollama's; the defaults are OpenAI's: temperature 1 and top_p 1."""
-    stop = body.get("stop")
+    stop = body.get("stop", [])
     options = {
         "temperature": body.get("temperature", 1.0),
         "top_p": body.get("top_p", 1.0),
         "num_predict": body.get("max_tokens", body.get("max_completion_tokens")),
-        "stop": [stop] if isinstance(stop, str) else stop,
+        "stop": [stop] if isinstance(stop, str) else [s for s in stop if isinstance(s, str)],
     }
     same = ("seed", "frequency_penalty", "presence_penalty")
     options |= {name: body[name] for name in same if name in body}
@@ -189,7 +213,10 @@ def _format_from_v1(form: Any) -> Any:
     kind = form.get("type") if isinstance(form, dict) else None
     if kind == "json_object":
         return "json"
-    return (form.get("json_schema") or {}).get("schema") if kind == "json_schema" else None
+    wanted = (form.get("json_schema") or {}) if kind == "json_schema" else {}
+    if not isinstance(wanted, dict):
+        raise ServerError("response_format.json_schema must be an object", status=400)
+    return wanted.get("schema")
 
 
 def build_ask(
@@ -228,7 +255,7 @@ def keep_alive_seconds(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float("inf") if value < 0 else float(value)
+        return float("inf") if value < 0 else float(min(value, _LONGEST))
     text = value.removeprefix("-") if isinstance(value, str) else ""
     if text != "0" and (not text or _DURATION.sub("", text)):
         raise ServerError(f'time: invalid duration "{value}"', status=400)

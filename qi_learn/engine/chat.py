@@ -66,6 +66,10 @@ _V1_COMMON: Kinds = {
     "top_p": ((int, float), "float64"),
     "seed": (int, "int"),
     "stop": ((str, list), "interface {}"),
+    "frequency_penalty": ((int, float), "float64"),
+    "presence_penalty": ((int, float), "float64"),
+    "response_format": (dict, "openai.ResponseFormat"),
+    "top_logprobs": (int, "int"),
 }
 _V1_CHAT = {
     **_V1_COMMON,
@@ -168,7 +172,9 @@ async def _answer(request: web.Request, engine: Engine, ask: Ask) -> web.StreamR
     """Answer as a stream, as a whole, or with the rendered prompt alone."""
     if ask.render_only and isinstance(ask.form, ChatFormat):
         async with engine.models.use(ask.manifest, ask.sampling.num_ctx, ask.keep_alive) as loaded:
-            return ask.form.rendered(ask.prompt.render(loaded.model.vocabulary))
+            return ask.form.rendered(
+                await loaded.call(lambda: ask.prompt.render(loaded.model.vocabulary))
+            )
     if ask.grammar is not None:
         await asyncio.to_thread(refuse_grammar, ask.grammar)
     if ask.stream:
@@ -197,17 +203,18 @@ async def _items(engine: Engine, ask: Ask) -> AsyncGenerator[tuple[Piece | Answe
     """Pieces and the end as the model's thread makes them, each with the seconds of loading."""
     async with engine.models.use(ask.manifest, ask.sampling.num_ctx, ask.keep_alive) as loaded:
         load_seconds = loaded.load_seconds
-        prompt = loaded.model.vocabulary.prompt_ids(ask.prompt.render(loaded.model.vocabulary))
-        async with contextlib.aclosing(_run(loaded, prompt, ask)) as items:
+        async with contextlib.aclosing(_run(loaded, ask)) as items:
             async for item in items:
                 yield item, load_seconds
 
 
-def _run(loaded: Loaded, prompt: list[int], ask: Ask) -> AsyncGenerator[Piece | AnswerEnd, None]:
+def _run(loaded: Loaded, ask: Ask) -> AsyncGenerator[Piece | AnswerEnd, None]:
+    """The answer, from its rendering on, in the model's own thread."""
+    model = loaded.model
     return loaded.run(
         lambda cancelled: generate(
-            loaded.model,
-            prompt,
+            model,
+            ask.prompt.ids(model.vocabulary, model.context),
             ask.sampling,
             cancelled,
             form=loaded.form(ask.grammar),

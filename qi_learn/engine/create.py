@@ -18,6 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
+from qi_learn.engine.ask import checked_messages
 from qi_learn.engine.blobs import full_or_failed
 from qi_learn.engine.lookup import (
     NAMED,
@@ -63,6 +64,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, "CreateRequest", _FIELDS)
     _, name = asked_name(body, required="invalid model name")
     _refuse_unsupported(body)
+    checked_messages(body.get("messages", []), "CreateRequest")
     statuses, problem = await asyncio.to_thread(_create, engine, name, body)
     if problem is not None and (not statuses or body.get("stream") is False):
         return reply(

@@ -65,6 +65,10 @@ class Loaded:
             self.forms = Forms(self.model.vocabulary)
         return self.forms.start(grammar)
 
+    async def call(self, work: Callable[[], T]) -> T:
+        """What `work` gives, done in the model's thread."""
+        return await asyncio.wrap_future(self.worker.submit(work))
+
     async def run(self, work: Callable[[threading.Event], Iterator[T]]) -> AsyncGenerator[T, None]:
         """Run `work` in the model's thread and pass on what it yields.
 

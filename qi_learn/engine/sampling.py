@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_LARGEST_INT = 2**31 - 1
+_LARGEST_FLOAT = 1e6
+"""Beyond it an option says nothing more, and llama.cpp would count with infinities."""
+_COLD = 1e-3
+"""A temperature below it is greedy; logits divided by less are infinite."""
+_LONGEST_LOOK_BACK = 1 << 20
+"""Tokens that penalties look at, at most: llama.cpp makes room for each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Ollama's options that matter here, with its defaults (api/types.go, 0.33)."""
@@ -67,11 +76,11 @@ def _option(name: str, kind: Any, value: Any) -> Any:
     )
     if kind == "int":
         if number:
-            return int(value)
+            return int(max(-_LARGEST_INT, min(_LARGEST_INT, value)))
         raise ServerError(f'option "{name}" must be of type integer', status=500)
     if kind == "float":
         if number:
-            return float(value)
+            return max(-_LARGEST_FLOAT, min(_LARGEST_FLOAT, float(value)))
         raise ServerError(f'option "{name}" must be of type float32', status=500)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
@@ -123,6 +132,8 @@ class Chooser:
         rows["id"], rows["logit"], rows["p"] = self._ids, logits, 0.0
         array = self._array(rows)
         self._api.llama_sampler_apply(self._chain, ctypes.byref(array))
+        if not 0 <= array.selected < array.size:
+            raise ServerError("these options leave no token to choose from", status=400)
         return int(array.data[array.selected].id)
 
     def _array(self, rows: Any) -> Any:
@@ -144,10 +155,12 @@ class Chooser:
 def _samplers(api: Any, size: int, s: Sampling) -> list[Any]:
     """llama.cpp's samplers in order, without neutral ones."""
     chain = []
-    penalties = (s.repeat_penalty, s.frequency_penalty, s.presence_penalty)
+    repeat = max(_COLD, s.repeat_penalty)
+    penalties = (repeat, s.frequency_penalty, s.presence_penalty)
     if s.repeat_last_n != 0 and penalties != (1.0, 0.0, 0.0):
-        chain.append(api.llama_sampler_init_penalties(size, s.repeat_last_n, *penalties))
-    if s.temperature <= 0:
+        last = min(_LONGEST_LOOK_BACK, s.repeat_last_n)
+        chain.append(api.llama_sampler_init_penalties(size, last, *penalties))
+    if s.temperature < _COLD:
         return [*chain, api.llama_sampler_init_greedy()]
     if s.top_k > 0:
         chain.append(api.llama_sampler_init_top_k(s.top_k))
