@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
 
+from qi_learn.engine.answer_parts import take_apart
 from qi_learn.engine.ask import (
     Ask,
     Prompt,
+    asked_thinking,
     build_ask,
     checked_messages,
+    fitting_ids,
     from_v1,
     generate_prompt,
     keep_alive_seconds,
     refuse_unsupported,
+    thinking_from_v1,
     with_presets,
 )
 from qi_learn.engine.formats import (
@@ -33,11 +38,19 @@ from qi_learn.engine.formats import (
     V1CompletionFormat,
 )
 from qi_learn.engine.generate import AnswerEnd, Piece, generate
-from qi_learn.engine.lookup import Engine, asked_name, engine_of, find_model, parameters_of
+from qi_learn.engine.lookup import (
+    Engine,
+    abilities,
+    asked_name,
+    engine_of,
+    find_model,
+    parameters_of,
+)
 from qi_learn.engine.model_store import Manifest
 from qi_learn.engine.models import Loaded
 from qi_learn.engine.replies import BodyError, Kinds, read_body, stream
 from qi_learn.engine.sampling import sampling_from
+from qi_learn.engine.tool_calls import checked_tools
 from qi_learn.errors import ServerError
 from qi_learn.outside.llguidance import refuse_grammar
 
@@ -91,7 +104,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
     if not messages:
         return await _load_or_unload(engine, manifest, form, body)
     refuse_unsupported(engine, manifest, text, body, messages)
-    prompt = Prompt(tuple(with_presets(engine, manifest, messages)))
+    prompt = _chat_prompt(engine, manifest, messages, body)
     return await _answer(request, engine, build_ask(engine, manifest, prompt, form, body, began))
 
 
@@ -117,14 +130,15 @@ async def generate_text(request: web.Request) -> web.StreamResponse:
 async def v1_chat(request: web.Request) -> web.StreamResponse:
     """POST /v1/chat/completions."""
     began, body = time.perf_counter(), await read_body(request, "ChatCompletionRequest", _V1_CHAT)
-    messages = checked_messages(body.get("messages", []), "ChatCompletionRequest")
+    messages = checked_messages(body.get("messages", []), "ChatCompletionRequest", request.path)
     if not messages:
         raise BodyError("[] is too short - 'messages'", status=400)
     engine, (text, name) = engine_of(request), asked_name(body)
     manifest = find_model(engine, text, name)
     refuse_unsupported(engine, manifest, text, body, messages)
     usage = body.get("stream_options", {}).get("include_usage") is True
-    prompt = Prompt(tuple(with_presets(engine, manifest, messages)))
+    body = {**body, **thinking_from_v1(body, abilities(engine, manifest))}
+    prompt = _chat_prompt(engine, manifest, messages, body)
     return await _answer(
         request,
         engine,
@@ -149,6 +163,17 @@ async def v1_completions(request: web.Request) -> web.StreamResponse:
         request,
         engine,
         build_ask(engine, manifest, prompt, V1CompletionFormat(text, usage), from_v1(body), began),
+    )
+
+
+def _chat_prompt(
+    engine: Engine, manifest: Manifest, messages: list[dict[str, Any]], body: Mapping[str, Any]
+) -> Prompt:
+    """The prompt of a request with messages, its tools and what it says of thinking."""
+    return Prompt(
+        tuple(with_presets(engine, manifest, messages)),
+        tools=checked_tools(body.get("tools")),
+        think=asked_thinking(body),
     )
 
 
@@ -210,14 +235,20 @@ async def _items(engine: Engine, ask: Ask) -> AsyncGenerator[tuple[Piece | Answe
 
 def _run(loaded: Loaded, ask: Ask) -> AsyncGenerator[Piece | AnswerEnd, None]:
     """The answer, from its rendering on, in the model's own thread."""
-    model = loaded.model
-    return loaded.run(
-        lambda cancelled: generate(
+
+    def work(cancelled: threading.Event) -> Iterator[Piece | AnswerEnd]:
+        model = loaded.model
+        rendered = ask.prompt.render(model.vocabulary)
+        marks = ask.prompt.marks(model.vocabulary)
+        answer = generate(
             model,
-            ask.prompt.ids(model.vocabulary, model.context),
+            fitting_ids(rendered, model.vocabulary, model.context),
             ask.sampling,
             cancelled,
             form=loaded.form(ask.grammar),
             logprobs=ask.logprobs,
+            shown=marks.texts,
         )
-    )
+        return take_apart(answer, marks, prompt=rendered)
+
+    return loaded.run(work)

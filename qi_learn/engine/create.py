@@ -27,6 +27,7 @@ from qi_learn.engine.lookup import (
     engine_of,
     parameters_of,
     read_blob_head,
+    template_abilities,
 )
 from qi_learn.engine.model_store import Layer, ModelStore, parse_digest
 from qi_learn.engine.replies import (
@@ -210,7 +211,9 @@ def _from_files(
     head = read_blob_head(path)
     report("verifying conversion")
     with load_vocabulary(path) as vocabulary:
-        config = _config(head, digest, insert=vocabulary.fim() is not None)
+        insert = ["insert"] if vocabulary.fim() else []
+        can = sorted(template_abilities(vocabulary.chat_template or ""), reverse=True)
+        config = _config(head, digest, ["completion", *can, *insert])
         stops = _written_controls(vocabulary)
     return _Start(
         config,
@@ -234,7 +237,7 @@ def _written_controls(vocabulary: Vocabulary) -> list[str]:
     return sorted((text for text in positions if text), key=lambda text: positions[text])
 
 
-def _config(head: GgufFile, digest: str, *, insert: bool) -> dict[str, Any]:
+def _config(head: GgufFile, digest: str, capabilities: list[str]) -> dict[str, Any]:
     """The config blob: what Ollama writes into it, and what /api/tags tells without the GGUF."""
     family = head.architecture
     return {
@@ -245,7 +248,7 @@ def _config(head: GgufFile, digest: str, *, insert: bool) -> dict[str, Any]:
         "file_type": head.quantization,
         "context_length": _number(head, "context_length"),
         "embedding_length": _number(head, "embedding_length"),
-        "capabilities": ["completion", "insert"] if insert else ["completion"],
+        "capabilities": capabilities,
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(
             platform.machine(), platform.machine()
         ),

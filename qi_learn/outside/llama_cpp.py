@@ -76,14 +76,13 @@ class Vocabulary:
             room = -count
 
     def least_tokens(self, text: str) -> int:
-        """The fewest tokens that a text can be, told without reading all of it."""
+        """The fewest tokens that a text can be, told at once."""
         specials = sum(text.count(name) for name in self._control_names)
         return max(specials, len(text.encode("utf-8", "replace")) // self._longest_piece)
 
     @functools.cached_property
     def _control_names(self) -> tuple[str, ...]:
-        controls = (t for t in range(self.size) if self.is_control(t))
-        return tuple({name for token in controls if (name := self.text(token))})
+        return tuple({self.text(t) for t in range(self.size) if self.is_control(t)} - {""})
 
     @functools.cached_property
     def _longest_piece(self) -> int:

@@ -114,7 +114,7 @@ def test_odd_fields(server: Server, more: dict[str, Any], status: int, words: st
     [
         ([10**9], "does not know"),
         ([-1], "does not know"),
-        ([0] * 2_000_000, "tokens and the model"),
+        ([0] * 2_000_000, "context has more"),
     ],
     ids=["unknown", "negative", "long"],
 )
