@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import resource
-import select
 import shutil
 import stat
 import subprocess
@@ -17,79 +15,29 @@ from pathlib import Path
 import pytest
 
 from qi_learn.capture.command_kind import kind_of
-from qi_learn.records import CommandResult, Event
-from qi_learn.spool import read_from, spool_files
-from tests.support.left_out import absent
+from qi_learn.records import CommandResult
+from qi_learn.spool import spool_files
 from tests.support.repository import ENV, Repository
-
-HOOKS = Path(__file__).parent.parent.parent / "hooks"
-SHELLS = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"]}
+from tests.support.terminals import (
+    HOOKS,
+    PROJECT,
+    SHELLS,
+    Terminal,
+    events,
+    make_home,
+    need,
+    said,
+)
 
 
 @pytest.fixture(params=["bash", "zsh"])
 def shell(request: pytest.FixtureRequest) -> str:
-    if shutil.which(request.param) is None:
-        absent(request.param, f"NOT TESTED: {request.param} is not installed here")
-    return str(request.param)
+    return need(str(request.param))
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home of qi-learn with a spool and one registered project, and commands that end as their
-    first argument says.
-    """
-    for name in ("state/spool", "data", "bin", 'my "work\\ é/src', "run"):
-        (tmp_path / name).mkdir(parents=True)
-    projects = [str(tmp_path / "nowhere"), str(tmp_path / 'my "work\\ é')]
-    (tmp_path / "data/projects.json").write_text(
-        json.dumps(projects, indent=1, ensure_ascii=False) + "\n"
-    )
-    for name in ("pytest", "make", "mypy", "ls-like"):
-        (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit ${1:-0}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
-    return tmp_path
-
-
-class Terminal:
-    """An interactive shell with the hook loaded, in the project."""
-
-    def __init__(self, shell: str, home: Path, *, before: str = "", **env: str) -> None:
-        self.home = home
-        given = {
-            "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
-            "HOME": str(home),
-            "TERM": "dumb",
-            "QI_LEARN_HOME": str(home),
-            "TZ": "Asia/Kolkata",
-        }
-        given |= {"XDG_RUNTIME_DIR": str(home / "run"), "LC_ALL": "C.UTF-8", **env}
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.chdir(home / 'my "work\\ é/src')
-            os.execvpe(shell, [shell, *SHELLS[shell]], {k: v for k, v in given.items() if v})
-        self._count = 0
-        self.type(before)
-        self.type(f". {HOOKS}/qi-learn.{shell}")
-
-    def type(self, line: str) -> str:
-        """One line; what came back until the shell was ready again."""
-        self._count += 1
-        os.write(self.fd, f"{line}\n".encode())
-        mark = f"ready:{self._count}:"
-        os.write(self.fd, f"echo rea''dy:{self._count}:$?\n".encode())
-        seen = ""
-        deadline = time.monotonic() + 30
-        while mark not in seen or "\n" not in seen[seen.index(mark) :]:
-            assert time.monotonic() < deadline, seen
-            if select.select([self.fd], [], [], 0.1)[0]:
-                seen += os.read(self.fd, 65536).decode("utf-8", "replace")
-        return seen[seen.index(mark) + len(mark) :].split()[0]
-
-    def close(self) -> None:
-        os.write(self.fd, b"exit\n")
-        time.sleep(0.05)
-        os.close(self.fd)
-        os.waitpid(self.pid, 0)
+    return make_home(tmp_path)
 
 
 @pytest.fixture
@@ -103,16 +51,6 @@ def terminal(shell: str, home: Path) -> Iterator[Terminal]:
     )
     yield terminal
     terminal.close()
-
-
-def events(home: Path) -> list[Event]:
-    lines = [line for path in spool_files(home / "state/spool") for line in read_from(path)]
-    assert [line.problem for line in lines if line.problem] == []
-    return [line.event for line in lines if line.event is not None]
-
-
-def said(home: Path) -> list[tuple[str, int]]:
-    return [(e.body["command"], e.body["exit_code"]) for e in events(home)]
 
 
 def test_outcomes_are_recorded_as_they_happened(terminal: Terminal, shell: str, home: Path) -> None:
@@ -135,7 +73,11 @@ def test_outcomes_are_recorded_as_they_happened(terminal: Terminal, shell: str, 
     assert (second.body["kind"], second.body["exit_code"]) == ("compile", 0)
     assert before - 1 <= first.ts <= second.ts <= time.time() + 1
     assert 0 <= first.body["seconds"] < 30
-    CommandResult("id", first.ts, first.project or "", **first.body)
+    fields = {**first.body}
+    assert fields.pop("cwd") == str(home / PROJECT / "src")
+    CommandResult("id", first.ts, first.project or "", **fields)
+    assert len({first.id, second.id}) == 2
+    assert first.id < second.id
     (file,) = spool_files(home / "state/spool")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.name.startswith(f"{shell}-{terminal.pid}-")
@@ -183,8 +125,7 @@ def test_every_character_of_a_command_comes_through(terminal: Terminal, home: Pa
 
 @pytest.mark.parametrize("shell_name", ["bash", "zsh"])
 def test_control_characters_are_escaped(shell_name: str, home: Path) -> None:
-    if shutil.which(shell_name) is None:
-        absent(shell_name, f"NOT TESTED: {shell_name} is not installed here")
+    need(shell_name)
     text = "".join(chr(n) for n in range(1, 128)) + "é\\u0041 ✓"
     (home / "text").write_text(text)
     script = (
