@@ -327,7 +327,8 @@ _qi_learn_ended() {
 _qi_learn_debug() {
     ((_qi_learn_armed)) || return 0
     if ((_qi_learn_armed == 2)); then
-        ((${#FUNCNAME[@]} > 1)) || _qi_learn_count=$((_qi_learn_count + 1))
+        [[ ${#FUNCNAME[@]} -gt 1 || ${PROMPT_COMMAND[*]-} == *"$BASH_COMMAND"* ]] ||
+            _qi_learn_count=$((_qi_learn_count + 1))
         return 0
     fi
     _qi_learn_armed=2 _qi_learn_count=1 _qi_learn_first=$BASH_COMMAND _qi_learn_from=$PWD
@@ -361,6 +362,7 @@ _qi_learn_precmd() {
     fi
     ((armed == 2)) && _qi_learn_ended "$code" "$now" "${pipes[@]}"
     ((armed == 1 || armed == 2 && !_qi_learn_direct)) && _qi_learn_look
+    [[ ${PS0-} == *_qi_learn_armed* ]] || PS0=$_qi_learn_arm${PS0-}
     _qi_learn_line='' _qi_learn_next=$HISTCMD _qi_learn_job=${!-}
     return 0
 } 2>/dev/null
@@ -383,9 +385,10 @@ _qi_learn_look() {
     ((_qi_learn_chained++ < 5)) && PROMPT_COMMAND+=("$_qi_learn_chaining")
 }
 
+_qi_learn_arm='${_qi_learn_begin:$((_qi_learn_armed=1,_qi_learn_begin=${EPOCHREALTIME/[.,]/}, 0))'
+_qi_learn_arm+=':0}'
 _qi_learn_load() {
-    PS0=':$((_qi_learn_armed=1,_qi_learn_begin=${EPOCHREALTIME/[.,]/},0)):0}'${PS0-}
-    PS0='${_qi_learn_begin'$PS0
+    PS0=$_qi_learn_arm${PS0-}
     if [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
         precmd_functions+=(_qi_learn_precmd)
         PROMPT_COMMAND=("${PROMPT_COMMAND[@]-}" "$_qi_learn_chaining")

@@ -119,7 +119,9 @@ function _qi_learn_record -a kind command code project real duration
     test -d $spool -a -w $spool; or return 0
     set -l mask $umask
     set umask 0077
-    printf '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s","body":{"kind":"%s","command":"%s","exit_code":%d,"seconds":%s,"cwd":"%s"}}\n' \
+    set -l form '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s","body":'
+    set form $form'{"kind":"%s","command":"%s","exit_code":%d,"seconds":%s,"cwd":"%s"}}\n'
+    printf $form \
         (_qi_learn_escaped $project) $kind (_qi_learn_escaped $command) $code \
         (math -s3 $duration / 1000) (_qi_learn_escaped $real) \
         >>$spool/fish-$fish_pid-(random 1000000000 9223372036854775806).jsonl
@@ -283,4 +285,3 @@ function _qi_learn_postexec --on-event fish_postexec
     set -q fish_private_mode; and return
     _qi_learn_ended $argv[1] $codes 2>/dev/null
 end
-exit 0

@@ -45,7 +45,7 @@ typeset -ga _qi_learn_forms=(
 # Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     local rest=$1 first match mbegin mend MATCH MBEGIN MEND
     local -i i
     local between='^([A-Za-z_][A-Za-z0-9_]*=[^[:space:]]*|-[^[:space:]]*|[0-9]+)[[:space:]]+(.*)$'
@@ -67,7 +67,7 @@ _qi_learn_kind() {
 # Set REPLY to the registered project that holds the working directory, the innermost one, and
 # `real` to the directory without links; fail outside all of them.
 _qi_learn_project() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     local list line held found= match mbegin mend MATCH MBEGIN MEND
     if [[ -n ${QI_LEARN_HOME-} ]]; then list=${QI_LEARN_HOME/#\~/$HOME}/data
     elif [[ -n ${XDG_DATA_HOME-} ]]; then list=$XDG_DATA_HOME/qi-learn
@@ -89,7 +89,7 @@ _qi_learn_project() {
 
 # Set REPLY to a text as it stands within a JSON string.
 _qi_learn_escaped() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     unsetopt multibyte
     local text=$1 code char i
     text=${text//\\/\\\\}
@@ -109,7 +109,7 @@ _qi_learn_escaped() {
 
 # Open this shell's own file (0600, append); fail if there is no spool.
 _qi_learn_open() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     ((_qi_learn_fd >= 0 && _qi_learn_size < 8388608)) && [[ -e $_qi_learn_file ]] && return 0
     local spool now=$EPOCHREALTIME
     if [[ -n ${QI_LEARN_HOME-} ]]; then spool=${QI_LEARN_HOME/#\~/$HOME}/state/spool
@@ -124,9 +124,10 @@ _qi_learn_open() {
 
 # Set REPLY to an id that cannot come again: a ULID of the time, this shell and chance.
 _qi_learn_id() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ text=
-    local -i i at ms=$((epochtime[1] * 1000 + epochtime[2] / 1000000)) ns=$((epochtime[2] % 1000000))
+    local -i i at ms ns
+    ((ms = epochtime[1] * 1000 + epochtime[2] / 1000000, ns = epochtime[2] % 1000000))
     for ((i = 45; i >= 0; i -= 5)); do ((at = (ms >> i & 31) + 1)); text+=$letters[at]; done
     for ((i = 20; i >= 0; i -= 5)); do ((at = ($$ >> i & 31) + 1)); text+=$letters[at]; done
     for ((i = 15; i >= 0; i -= 5)); do ((at = (ns >> i & 31) + 1)); text+=$letters[at]; done
@@ -136,7 +137,7 @@ _qi_learn_id() {
 
 # Append the line for a command that ended with $2, in project $3 and directory $4.
 _qi_learn_record() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     local command=$1 project=$3 cwd=$4 when kind line id REPLY
     local -i exit_code=$2
     local -F now=$EPOCHREALTIME
@@ -164,7 +165,7 @@ _qi_learn_record() {
 # rest has its meaning; fail if it holds what this file does not read: substitutions, groups,
 # negation, background, here-documents, several lines.
 _qi_learn_bare() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     local rest=$1 bare= blank match mbegin mend MATCH MBEGIN MEND
     local odd=$'[`(){}!\n\'"\\\\]|<<|\\|\\||\\|&|;;|(^|[[:space:];|&])#'
     local quoted=$'^([^"\'\\\\]*)(\'[^\']*\'|"([^"\\\\`]|\\\\.)*"|\\\\.)(.*)$'
@@ -191,7 +192,7 @@ _qi_learn_bare() {
 # Set REPLY to the word that the shell runs in a part of a line; fail if an assignment before it
 # cannot be made.
 _qi_learn_word() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     setopt extended_glob
     local _qi_learn_rest=$1 match mbegin mend MATCH MBEGIN MEND
     local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
@@ -206,7 +207,7 @@ _qi_learn_word() {
 # Fill `parts` (texts), `bares` (the same, without what is quoted), `words` (what they run) and
 # `ops` (between them: ; | or x01 for &&) from a line; fail if it is not of commands alone.
 _qi_learn_split() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     setopt extended_glob
     local line=$1 bare piece text reserved REPLY
     local -i at=0
@@ -235,7 +236,7 @@ _qi_learn_split() {
 # Whether a part can only end with its command's own exit code $2: not for want of what it is
 # written to or read from, of a variable or of a file, and not because it was stopped.
 _qi_learn_own() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     (($2 == 0)) && return 0
     (($2 >= 145 && $2 <= 150)) && return 1
     [[ $1 == *\$* && -n $nounset ]] && return 1
@@ -244,7 +245,7 @@ _qi_learn_own() {
 
 # Whether the first $1 parts cannot have ended the line.
 _qi_learn_calm() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     local REPLY
     local -i i
     for ((i = 1; i <= $1; i++)); do
@@ -258,7 +259,7 @@ _qi_learn_calm() {
 # Fill `told` with numbers of parts and their exit codes, as far as they follow from the exit code
 # of the line ($1) and those of its last pipeline (the rest).
 _qi_learn_told() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     local -i code=$1 n=$#parts first=0 group=0 all=1 whole=1 i
     local REPLY
     local -a pipes=("${@:2}") last
@@ -289,14 +290,15 @@ _qi_learn_told() {
 
 # Record what is certain of the line that ended with exit code $1, its last pipeline with $2.
 _qi_learn_ended() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     local project REPLY real entry line=${_qi_learn_run//$'\n'/;}
     [[ ${line//[[:space:]]/} != "${_qi_learn_line//[[:space:]]/}" ]] || line=$_qi_learn_line
     local -a parts bares words ops told
     [[ -n $_qi_learn_line && $_qi_learn_line != [[:space:]]* && $_qi_learn_line != *$'\n'* ]] ||
         return 0
     _qi_learn_project && project=$REPLY || return 0
-    _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" && _qi_learn_told $1 ${=2} || return 0
+    _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" && _qi_learn_told $1 ${=2} ||
+        return 0
     for entry in $told; do
         ((${+functions[$words[${entry% *}]]})) && continue
         _qi_learn_record "$parts[${entry% *}]" ${entry#* } "$project" "$real"
@@ -314,10 +316,10 @@ _qi_learn_preexec() {
 _qi_learn_precmd() {
     local code=$? pipes="${pipestatus[*]}" nounset=
     [[ -o unset ]] || nounset=1
-    [[ -z $_qi_learn_line ]] || _qi_learn_ended "$code" "$pipes" || :
+    [[ -z $_qi_learn_line ]] || _qi_learn_ended "$code" "$pipes" 2>/dev/null || :
     _qi_learn_line=
     return 0
-} 2>/dev/null
+}
 
 autoload -Uz add-zsh-hook
 add-zsh-hook preexec _qi_learn_preexec

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.records import Event
-from tests.support.terminals import PROJECT, Terminal, environment, events, make_home, need
+from tests.support.terminals import Terminal, environment, events, make_home, need
 
 Told = tuple[tuple[str, int], ...]
 NOTHING: Told = ()
@@ -178,7 +178,6 @@ def test_a_line_says_the_truth_or_nothing(recorded: Recorded, home: Path) -> Non
     for line, expected in TABLES[shell]:
         new = recorded.type(line)
         if told(new) != expected:
-            print("DIFF", line, told(new), expected)
             wrong.append((line, told(new), expected))
         for event in new:
             assert alone(shell, home, event) == event.body["exit_code"], line

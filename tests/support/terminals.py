@@ -36,7 +36,7 @@ def make_home(root: Path) -> Path:
     """A home of qi-learn with a spool and one registered project, and commands that end as their
     first argument says.
     """
-    for name in (".config/fish", "state/spool", "data", "bin", f"{PROJECT}/src/web", "run"):
+    for name in (".config/fish", "rc", "state/spool", "data", "bin", f"{PROJECT}/src/web", "run"):
         (root / name).mkdir(parents=True)
     (root / "nowhere").mkdir()
     for name in ("nowhere", PROJECT):
@@ -62,7 +62,7 @@ def environment(home: Path, **env: str) -> dict[str, str]:
 
 
 class Terminal:
-    """An interactive shell with the hook loaded, in the project."""
+    """An interactive shell whose start-up file loads the hook, in the project."""
 
     def __init__(
         self,
@@ -72,19 +72,27 @@ class Terminal:
         before: str = "",
         after: str = "",
         at: str = f"{PROJECT}/src",
+        hook: str | None = None,
+        traced: Path | None = None,
         **env: str,
     ) -> None:
         self.home = home
         self.shell = shell
-        given = environment(home, **env)
+        given = environment(home, ZDOTDIR=str(home / "rc"), **env)
+        lines = (before, f". {HOOKS}/qi-learn.{shell}" if hook is None else hook, after)
+        for file in (home / "rc/bashrc", home / "rc/.zshrc", home / ".config/fish/config.fish"):
+            file.write_text("".join(f"{line}\n" for line in lines))
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.chdir(home / at)
-            os.execvpe(shell, [shell, *SHELLS[shell]], given)
+            rc = ["--noprofile", "--rcfile", str(home / "rc/bashrc"), "-i"]
+            words = {"bash": rc, "zsh": ["-d", "-i"], "fish": ["-i"]}[shell]
+            trace = ["strace", "-f", "-e", "trace=clone,clone3,fork,vfork", "-o", str(traced)]
+            words = [*(trace if traced else ()), shell, *words]
+            os.execvpe(words[0], words, given)
         self._count = 0
         self.seen = ""
-        for line in (before, f". {HOOKS}/qi-learn.{shell}", after):
-            self.type(line)
+        self.type("true")
 
     def type(self, line: str) -> str:
         """One line; the exit status that the shell tells for it once it is ready again."""
