@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from qi_learn.capture.command_kind import kind_of
-from qi_learn.records import CommandResult
+from qi_learn.records import CommandResult, Event
 from qi_learn.spool import spool_files
+from tests.support.left_out import absent
 from tests.support.repository import ENV, Repository
 from tests.support.terminals import (
     HOOKS,
@@ -119,7 +120,7 @@ def test_a_leading_space_is_seen_whatever_the_history_keeps(shell: str, home: Pa
     for line in (" pytest 1", "pytest 2", "pytest 2", " pytest 2", "pytest 3"):
         terminal.type(line)
     terminal.close()
-    assert [code for _, code in said(home)] == [2, 2, 3]
+    assert [event.body["exit_code"] for event in in_order(home)] == [2, 2, 3]
 
 
 def test_every_character_of_a_command_comes_through(terminal: Terminal, home: Path) -> None:
@@ -222,8 +223,12 @@ LINES = (
 )
 
 
+ASK = "REPLY=none; _qi_learn_kind '{}'; echo $REPLY"
+
+
 def test_the_hooks_tell_kinds_as_the_program_does(shell: str, home: Path) -> None:
-    asked = "; ".join(f"REPLY=none; _qi_learn_kind '{line}'; echo $REPLY" for line in LINES)
+    one = "_qi_learn_kind '{}'; or echo none" if shell == "fish" else ASK
+    asked = "; ".join(one.format(line) for line in LINES)
     env = {"PATH": os.environ["PATH"], "HOME": str(home)}
     done = subprocess.run(
         [shell, *SHELLS[shell], "-c", f". {HOOKS}/qi-learn.{shell}; {asked}"],
@@ -239,10 +244,11 @@ def test_the_hooks_tell_kinds_as_the_program_does(shell: str, home: Path) -> Non
     ]
 
 
-def test_an_alias_is_what_it_stands_for(terminal: Terminal, home: Path) -> None:
+def test_an_alias_is_what_it_stands_for(terminal: Terminal, shell: str, home: Path) -> None:
     terminal.type("alias t='pytest 7'")
     terminal.type("t")
-    assert said(home) == [("pytest 7", 7)]
+    # in fish an alias is a function, of which nothing is known
+    assert said(home) == ([] if shell == "fish" else [("pytest 7", 7)])
 
 
 def test_loaded_twice_is_loaded_once(shell: str, home: Path) -> None:

@@ -38,6 +38,8 @@ def make_home(root: Path) -> Path:
     """
     for name in (".config/fish", "rc", "state/spool", "data", "bin", f"{PROJECT}/src/web", "run"):
         (root / name).mkdir(parents=True)
+    # without it fish reads every manual page when it starts for the first time
+    (root / ".local/share/fish/generated_completions").mkdir(parents=True)
     (root / "nowhere").mkdir()
     for name in ("nowhere", PROJECT):
         add_project(Paths.under(root), root / name)
