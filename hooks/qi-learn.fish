@@ -83,7 +83,7 @@ function _qi_learn_project
     for line in (string match -r -- '^\s*".*",?$' <$list/projects.json)
         set -l held (string replace -r -- '^\s*"(.*)",?$' '$1' $line)
         set held (string replace -a -- '\\"' '"' $held)
-        string match -q -- '*\\\\u*' $held; and set held (printf '%b' $held) # of version 0.1
+        string match -qr -- '\\\\u' $held; and set held (printf '%b' $held) # of version 0.1
         set held (string replace -a -- '\\\\' '\\' $held)
         set -l length (string length -- $held/)
         test (string sub -l $length -- $argv[1]/) = $held/

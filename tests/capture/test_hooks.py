@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -161,14 +162,14 @@ def test_no_process_is_started(shell: str, home: Path) -> None:
             terminal.type(line)
         terminal.close()
         counts.append(processes_of((home / "traced").read_text()))
-    assert counts[0] == counts[1] == len(lines) + 1  # a pipeline of two
+    assert counts[0] == counts[1] == len(lines) + 1  # one is a pipeline of two
     assert len(said(home)) == len(lines)
 
 
 def processes_of(trace: str) -> int:
     """How many processes were started, threads aside."""
-    started = (line for line in trace.splitlines() if " = " in line or "resumed" in line)
-    return sum("CLONE_THREAD" not in line and "resumed" not in line for line in started)
+    calls = (line for line in trace.splitlines() if re.search(r"(clone3?|v?fork)\(", line))
+    return sum("CLONE_THREAD" not in line for line in calls)
 
 
 def test_without_a_spool_nothing_happens(shell: str, home: Path) -> None:
@@ -290,8 +291,26 @@ def test_a_commit_is_told_with_its_project(home: Path) -> None:
     (told,) = events(home)
     assert (told.kind, told.source, told.project) == ("git", "git", str(repo.root))
     assert told.body == {"action": "commit", "commit": repo.git("rev-parse", "HEAD")}
+    assert told.id == f"git-{told.body['commit']}"  # not the file's name, which may come again
     (file,) = spool_files(home / "state/spool")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_commit_by_a_process_number_that_comes_again_is_told_too(home: Path) -> None:
+    """Its file may have been taken in and deleted: then name and offset are the same again."""
+    repo = Repository(home / PROJECT)
+    env = {**ENV, "QI_LEARN_HOME": str(home)}
+    ids = set()
+    for number in range(2):
+        repo.write("a.py", f"a = {number}\n")
+        repo.git("add", "-A")
+        repo.git("commit", "-q", "-m", "One more")
+        subprocess.run([HOOKS / "post-commit"], cwd=repo.root, env=env, check=True)
+        (file,) = spool_files(home / "state/spool")
+        file.rename(file.with_name("git-77-0.jsonl"))
+        ids |= {event.id for event in events(home)}
+        (home / "state/spool/git-77-0.jsonl").unlink()
+    assert len(ids) == 2
 
 
 def test_the_git_hook_never_fails(home: Path) -> None:

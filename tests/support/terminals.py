@@ -81,7 +81,8 @@ class Terminal:
         self.home = home
         self.shell = shell
         given = environment(home, ZDOTDIR=str(home / "rc"), **env)
-        lines = (before, f". {HOOKS}/qi-learn.{shell}" if hook is None else hook, after)
+        prompt = "function fish_prompt; echo -n '> '; end" if shell == "fish" else ""
+        lines = (prompt, before, f". {HOOKS}/qi-learn.{shell}" if hook is None else hook, after)
         for file in (home / "rc/bashrc", home / "rc/.zshrc", home / ".config/fish/config.fish"):
             file.write_text("".join(f"{line}\n" for line in lines))
         self.pid, self.fd = pty.fork()
