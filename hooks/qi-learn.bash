@@ -389,7 +389,7 @@ _qi_learn_arm='${_qi_learn_begin:$((_qi_learn_armed=1,_qi_learn_begin=${EPOCHREA
 _qi_learn_arm+=':0}'
 _qi_learn_load() {
     PS0=$_qi_learn_arm${PS0-}
-    if [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
+    if [[ -n ${__bp_imported-} && -z ${bash_preexec_imported-} ]]; then # before 0.5: no elements
         precmd_functions+=(_qi_learn_precmd)
         PROMPT_COMMAND=("${PROMPT_COMMAND[@]-}" "$_qi_learn_chaining")
     else

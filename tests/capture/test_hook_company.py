@@ -136,3 +136,27 @@ def test_bash_repeated_lines_that_the_history_leaves_out(home: Path) -> None:
     terminal.type("true")
     terminal.close()
     assert said(home) == [("pytest 3", 3)] * (2 + len(hidden))
+
+
+def own_scripts() -> list[Path]:
+    root = Path(os.environ.get("QI_LEARN_SHELL_TOOLS", "/nonexistent"))
+    return [path for shell in COMPANY for path in sorted((root / shell).glob("*")) if path.is_file()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_beside_the_tools_own_scripts(order: str, tmp_path: Path) -> None:
+    """Each script as it comes; what is recorded is true, and a line of one command always is."""
+    scripts = own_scripts()
+    if not scripts:
+        pytest.skip("NOT TESTED: QI_LEARN_SHELL_TOOLS names no directory with scripts of tools")
+    wrong = []
+    for number, script in enumerate(scripts):
+        shell = need(script.parent.name)
+        home = make_home(tmp_path / str(number))
+        terminal = Terminal(shell, home, **{order: f". {script}"})
+        terminal.type("true")
+        wrong += [(script.name, *row) for row in differences(terminal)]
+        assert_quiet(terminal)
+        terminal.close()
+    assert wrong == []

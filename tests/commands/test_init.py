@@ -128,7 +128,7 @@ def test_what_is_no_project_is_refused_before_anything_is_made(tmp_path: Path) -
         (tmp_path / "file", "not a"),
     ):
         refused = terminal.process("init", str(path))
-        assert refused.code == 1
+        assert refused.code == 2
         assert words in refused.err
     assert not terminal.paths.projects.exists()
     assert not terminal.paths.settings_file.exists()
