@@ -74,6 +74,20 @@ def common_directory(directory: Path) -> Path:
     return Path(directory, _path(done.output))
 
 
+def linked_trees(common: Path) -> tuple[Path, ...]:
+    """The working trees that are linked to a repository, by what it keeps of them.
+
+    `common`: the directory that its working trees share.
+    """
+    found = []
+    for note in sorted(common.glob("worktrees/*/gitdir")):
+        try:
+            found.append(Path(_path(note.read_bytes())).parent)
+        except OSError:  # it was removed just now
+            continue
+    return tuple(found)
+
+
 def _path(output: bytes) -> str:
     return output.decode("utf-8", "surrogateescape").removesuffix("\n")
 
@@ -104,6 +118,14 @@ def tracked(directory: Path, *, untracked: bool = False) -> tuple[str, ...]:
     """
     more = ("--others", "--exclude-standard") if untracked else ()
     return _names(_git(directory, "ls-files", "-z", "--cached", *more))
+
+
+def untracked(directory: Path) -> tuple[str, ...]:
+    """The files below `directory` that git would take and does not track yet.
+
+    A repository within this one is told as a directory. Raises NotFound outside a repository.
+    """
+    return _names(_git(directory, "ls-files", "-z", "--others", "--exclude-standard"))
 
 
 def ignored(directory: Path, paths: Iterable[str]) -> set[str]:

@@ -1,0 +1,32 @@
+"""What is known of a project under watch: whether its saves are seen, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+WatchMode = Literal["starting", "watched", "polled", "blind"]
+"""`starting`: its files are being read. `polled`: its tree is looked at now and then. `blind`: no
+save of it is seen.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What was left out of the evidence, and how often."""
+
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """How a project is watched."""
+
+    project: str
+    mode: WatchMode
+    why: tuple[str, ...] = ()
+    """What a person should know: why it is polled or blind, what git said and what to do."""
+    last_event: float | None = None
+    """When a change was last noticed in it; None if none was."""
+    set_aside: tuple[SetAside, ...] = ()
