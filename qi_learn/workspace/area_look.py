@@ -16,7 +16,7 @@ from qi_learn.outside import git, git_blobs
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.file_history import Blob
 from qi_learn.workspace.files import NOT_TEXT, Content
-from qi_learn.workspace.repository_state import GIT_WRITES, RepositoryState
+from qi_learn.workspace.repository_state import GIT_WRITES, RepositoryState, throws_away
 
 MOST_PASSED_BY = 50
 """Files of a commit whose text is taken from git if git wrote over it before it was read."""
@@ -173,9 +173,9 @@ def _by_git(
         for name, content in new.items()
         if any(name in source and content.has_id(source[name]) for source in sources)
     }
-    resets = [move.new for move in moves if move.action == "reset" and move.old == move.new]
-    if resets:
-        gone = [name for name, content in new.items() if content.gone]
+    resets = [move.new for move in moves if throws_away(move)]
+    gone = [name for name, content in new.items() if content.gone]
+    if resets and gone:
         tree = git_blobs.tree_blobs(repository.top, resets[-1], gone)
         found |= set(gone) - set(tree)
     return found

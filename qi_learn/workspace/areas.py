@@ -75,6 +75,8 @@ class Areas:
             return
         if area.refused is not None or (area.repository is None and has_git):
             self._ask_again(project, area)
+            if area.repository is None and os.path.isdir(f"{top}/.git"):  # not made whole yet
+                self._observation.watch(project.root, [f"{top}/.git"], git=top)
         elif area.repository is not None:
             self._watch_repository(project, area)
             self._linked(project, area, fresh=True)
@@ -91,7 +93,7 @@ class Areas:
         """Watch an area. `fresh`: it appeared just now, so what git does not have is a save."""
         area = project.areas[top] = Area(top, project.added)
         area.outside = top != project.root and not top.startswith(project.root + "/")
-        self._find_repository(area)
+        area.refused = self._find_repository(area)
         if area.refused is not None:
             return None
         if area.repository is not None:
@@ -105,26 +107,26 @@ class Areas:
             self._linked(project, area, fresh=fresh)
         return area
 
-    def _find_repository(self, area: Area, *, since: float | None = None) -> None:
+    def _find_repository(self, area: Area, *, since: float | None = None) -> str | None:
+        """Find the repository of an area; returns why git does not open it, if it does not."""
         area.asked_at = time.monotonic()
-        before = area.refused
-        area.refused = None
+        refused = None
         top = Path(area.top)
         try:
             git_dir = git.repository_of(top)
             if git_dir is not None:
                 area.repository = RepositoryState(top, git_dir, since=since)
-        except ToolMissing as error:
-            area.refused = str(error)
-        except NotFound as error:
-            area.refused = str(error)
-        if area.refused is not None and area.refused != before:
-            logger.warning("%s is not watched: %s", area.top, area.refused)
+        except (ToolMissing, NotFound) as error:
+            refused = str(error)
+        if refused is not None and refused != area.refused:
+            logger.warning("%s is not watched: %s", area.top, refused)
+        return refused
 
     def _ask_again(self, project: WatchedProject, area: Area) -> None:
         plain = area.refused is None
-        self._find_repository(area, since=area.since if plain else None)
-        if area.refused is not None:
+        refused = self._find_repository(area, since=area.since if plain else None)
+        if refused is not None:
+            area.refused = refused
             return
         if area.repository is not None:
             self._watch_repository(project, area)
@@ -132,6 +134,7 @@ class Areas:
             walked = self._watch_tree(project, area, area.top, fresh=False)
             self._read_first(project, area, walked)
         area.forget_ignored()
+        area.refused = None
 
     def _read_first(self, project: WatchedProject, area: Area, walked: Walked) -> None:
         """Read the texts that the files have when watching begins, but for those that git has."""

@@ -24,7 +24,7 @@ SKIPPED_DIRECTORIES = {
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".idea", ".aws", ".ssh", ".gnupg", "secrets"),
 }
 EDITORS_OWN = (
-    *("*~", "*.swp", "*.swo", "*.swx", "*.tmp", "*.bak", "*.orig", "*.rej", ".#*", "#*#"),
+    *(".git", "*~", "*.swp", "*.swo", "*.swx", "*.tmp", "*.bak", "*.orig", "*.rej", ".#*", "#*#"),
     *("*___jb_???___", "4913"),
 )
 SECRETS = (

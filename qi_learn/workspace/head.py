@@ -47,7 +47,9 @@ class Head:
     def moves(self, now: float) -> tuple[git.HeadMove, ...]:
         """The moves that were not accepted yet."""
         if self._reflog.exists:
-            self._seen = self._reflog.moves()
+            self._seen = self._reflog.peek()
+            if self._reflog.rewritten:  # cleaned up before it was read
+                self._seen = self._inferred(now)
         else:
             self._seen = self._inferred(now)
         return self._seen

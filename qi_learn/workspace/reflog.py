@@ -35,10 +35,11 @@ class Reflog:
     def __init__(self, repository: Path, *, since: float | None = None) -> None:
         self._file = repository / "logs" / "HEAD"
         self._read = self._next = _Position()
+        self.rewritten = False
+        """Whether the last peek found the line gone that was read last, and none that goes on."""
         self._since = 0.0 if since is None else float(int(since))  # the reflog has whole seconds
         if since is None:
             self.moves()
-            self.accept()
 
     @property
     def exists(self) -> bool:
@@ -46,8 +47,16 @@ class Reflog:
         return self._file.exists()
 
     def moves(self) -> tuple[git.HeadMove, ...]:
+        """The moves since the last call."""
+        moves = self.peek()
+        self.accept()
+        return moves
+
+    def peek(self) -> tuple[git.HeadMove, ...]:
         """The moves that were not accepted yet. No move costs one `stat`."""
         stamp = self._look()
+        self._next = self._read
+        self.rewritten = False
         if stamp in (self._read.stamp, (0, 0, 0)):
             return ()
         try:
@@ -92,6 +101,7 @@ class Reflog:
         # a move begins at the commit where the one before it ended
         end = self._read.last.split(" ")[1]
         begun = [i for i, line in enumerate(lines) if line.split(" ")[0] == end]
+        self.rewritten = not begun
         return lines[begun[-1] :] if begun else []
 
 

@@ -158,9 +158,10 @@ class RepositoryState:
     def written_by_git(self, names: Sequence[str], moves: Sequence[git.HeadMove]) -> list[Trees]:
         """What git may have written into files without moving HEAD.
 
-        A stash that was taken away or brought back, a merge that waits for the person.
+        A stash that was taken away or brought back, changes that were thrown away by a reset or a
+        checkout, a merge that waits for the person.
         """
-        trees = [move.new for move in moves if move.action == "reset" and move.old == move.new]
+        trees = [move.new for move in moves if throws_away(move)]
         if (self.git_dir / "AUTO_MERGE").exists():
             trees.append("AUTO_MERGE")
         sources = [self._tree(tree, names) for tree in trees] + self._stashes.contents()
@@ -177,6 +178,11 @@ class RepositoryState:
         except NotFound as error:
             logger.info("%s of %s cannot be read: %s", tree, self.top, error.what)
             return {}
+
+
+def throws_away(move: git.HeadMove) -> bool:
+    """Whether a move of HEAD may have thrown away what was not committed."""
+    return move.action == "reset" or (move.action in GIT_WRITES and move.old != move.new)
 
 
 def _mentions_attributes(top: Path) -> bool:

@@ -142,6 +142,13 @@ class Watcher:
             changes, self._changes = self._changes, []
         return changes
 
+    def retry_refused(self) -> None:
+        """Ask git again about repositories that it did not open. It is also done once a minute."""
+        for project in self._all():
+            for top, area in tuple(project.areas.items()):
+                if area.refused is not None:
+                    self._inbox.mark_checkout(top)
+
     def revive(self) -> None:
         """Start what has ended, and have everything looked at that may have been missed."""
         if self._closed:
