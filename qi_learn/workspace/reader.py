@@ -75,6 +75,8 @@ class Reader:
             for project in projects:
                 if not project.starting:
                     self._look_at(project, marks, touched, idle=idle or marks.lost)
+            now = time.monotonic()  # what is still due belongs to an area that is gone
+            self._later = {key: due for key, due in self._later.items() if due > now}
 
     def _timeout(self) -> float:
         due = min((self._idle_at, *self._later.values()))
@@ -126,7 +128,8 @@ class Reader:
                 with self._step(project):
                     self._areas.appeared(project, area, directories[id(area)][1])
         for area in tuple(project.areas.values()):
-            due = idle or area.top in marks.checkouts or area.pending or area.gone
+            marked = area.top in marks.checkouts or id(area) in self._later
+            due = idle or marked or area.pending or area.gone
             if due and area.refused is None and not self._is_foreign(project, area):
                 self._look_at_area(project, area)
 
