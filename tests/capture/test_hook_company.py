@@ -140,7 +140,8 @@ def test_bash_repeated_lines_that_the_history_leaves_out(home: Path) -> None:
 
 def own_scripts() -> list[Path]:
     root = Path(os.environ.get("QI_LEARN_SHELL_TOOLS", "/nonexistent"))
-    return [path for shell in COMPANY for path in sorted((root / shell).glob("*")) if path.is_file()]
+    files = (path for shell in COMPANY for path in sorted((root / shell).glob("*")))
+    return [path for path in files if path.is_file()]
 
 
 @pytest.mark.slow
