@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from qi_learn.engine.called_tools import read_calls
 from qi_learn.engine.generate import AnswerEnd, Piece, TokenLogprob, ToolCall, overlap
-from qi_learn.engine.tool_calls import read_calls
 
 _THOUGHTS = (
     ("<think>", "</think>"),

@@ -26,8 +26,10 @@ _TOO_LARGE = "this JSON schema is too large once its references are put in their
 _LARGEST_NUMBER = 10**18
 _LARGEST_COUNT = 10**9
 _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_SINGLE = ("items", "prefixItems", "additionalProperties", "additionalItems", "not", "contains")
-_SINGLE = (*_SINGLE, "unevaluatedProperties", "unevaluatedItems", "propertyNames")
+_SINGLE = (
+    *("items", "prefixItems", "additionalProperties", "additionalItems", "not", "contains"),
+    *("unevaluatedProperties", "unevaluatedItems", "propertyNames"),
+)
 _IN_PLACE = ("allOf", "anyOf", "oneOf")
 _OPENING = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 _TYPE_OF = {
@@ -174,7 +176,7 @@ def _bound_numbers(node: dict[str, Any]) -> None:
             if _is_number(node.get(key)):
                 node[key] = nearer(node[key], end)
     for key in _COUNTS:
-        value = node.get(key)
+        value: Any = node.get(key)
         if isinstance(value, float) and value.is_integer():
             node[key] = value = int(value)
         if _is_number(value) and value > _LARGEST_COUNT and key.startswith("max"):

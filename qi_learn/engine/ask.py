@@ -14,6 +14,7 @@ from typing import Any
 from qi_learn.content import contents_of
 from qi_learn.engine.answer_parts import Marks, marks_of
 from qi_learn.engine.answer_schema import grammar_for
+from qi_learn.engine.called_tools import for_template
 from qi_learn.engine.formats import Format
 from qi_learn.engine.lookup import (
     Engine,
@@ -26,7 +27,6 @@ from qi_learn.engine.model_store import Manifest
 from qi_learn.engine.replies import BodyError
 from qi_learn.engine.sampling import Sampling, sampling_from
 from qi_learn.engine.template import render_chat
-from qi_learn.engine.tool_calls import for_template
 from qi_learn.errors import ServerError
 from qi_learn.outside.llama_cpp import Vocabulary
 

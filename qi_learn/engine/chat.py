@@ -31,6 +31,7 @@ from qi_learn.engine.ask import (
     thinking_from_v1,
     with_presets,
 )
+from qi_learn.engine.called_tools import checked_tools
 from qi_learn.engine.formats import (
     ChatFormat,
     GenerateFormat,
@@ -50,7 +51,6 @@ from qi_learn.engine.model_store import Manifest
 from qi_learn.engine.models import Loaded
 from qi_learn.engine.replies import BodyError, Kinds, read_body, stream
 from qi_learn.engine.sampling import sampling_from
-from qi_learn.engine.tool_calls import checked_tools
 from qi_learn.errors import ServerError
 from qi_learn.outside.llguidance import refuse_grammar
 

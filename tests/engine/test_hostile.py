@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from qi_learn.outside.machine import available_memory
 from tests.support.engine_questions import GREEDY, HI, said
 from tests.support.engine_server import Server
+from tests.support.tiny_models import write_tiny_model
 
 
 def send(server: Server, body: Any, path: str = "/api/chat") -> httpx.Response:
@@ -168,3 +171,26 @@ def test_a_model_takes_no_messages_that_are_none(server: Server) -> None:
     half = {"model": "half", "from": "tiny", "system": "\ud800", "stream": False}
     assert send(server, half, "/api/create").status_code == 200
     assert said(server, model="half", options=SHORT)
+
+
+def test_a_context_that_finds_no_memory_is_refused(server: Server, tmp_path: Path) -> None:
+    """The file says that it was trained with it, so the size is taken at its word."""
+    server.create("wide", write_tiny_model(tmp_path / "wide.gguf", context=2**31 - 1))
+    options = {"num_ctx": 2**31 - 1, "num_predict": 1}
+    body = {"model": "wide", "messages": HI, "stream": False, "options": options}
+    answer = send(server, body)
+    assert (answer.status_code, "no room for a context" in answer.text) == (500, True), answer.text
+    assert server.process.poll() is None
+    assert said(server, model="wide", options=SHORT)
+
+
+def test_the_smaller_of_machine_and_container_counts(tmp_path: Path) -> None:
+    system = tmp_path / "meminfo"
+    system.write_text("MemTotal: 9000 kB\nMemAvailable:    4000 kB\n")
+    assert available_memory(system, tmp_path) == 4_096_000
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert available_memory(system, tmp_path) == 2_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory(system, tmp_path) == 4_096_000
+    assert available_memory(tmp_path / "none", tmp_path / "none") is None
