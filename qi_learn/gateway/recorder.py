@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,14 @@ from qi_learn.errors import QiError
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import Counters
 from qi_learn.gateway.exchange import LONGEST, Exchange
+from qi_learn.gateway.long_line import long_line
 from qi_learn.paths import replace_file
-from qi_learn.spool import Spool
+from qi_learn.records import Event
+from qi_learn.spool import Spool, frame
 
 logger = logging.getLogger(__name__)
 
+SOURCE = "gateway"
 IN_THREAD = 256 * 1024
 """Bytes above which a line is made in a thread, so that other streams go on."""
 PATIENCE = 0.05
@@ -40,7 +44,7 @@ class Recorder:
     """Writes exchanges to the spool, and whether that works to a small file (`status`)."""
 
     def __init__(self, directory: Path, status: Path, *, enabled: bool) -> None:
-        self._spool = Spool(directory, "gateway")
+        self._spool = Spool(directory, SOURCE)
         self._status = status
         self._enabled = enabled
         self._reason = None if enabled else "gateway.record is false"
@@ -72,13 +76,7 @@ class Recorder:
         exchange.recorded = True
         try:
             if not self._left_out(exchange) and exchange.is_a_turn():
-                self._spool.append(
-                    "turn",
-                    exchange.body(cancelled=cancelled),
-                    author="model",
-                    project=exchange.project,
-                    id=exchange.id,
-                )
+                self._append(exchange, cancelled=cancelled)
                 self._reason = None
         except QiError as error:
             self._reason = error.what
@@ -86,6 +84,17 @@ class Recorder:
             logger.exception("an exchange could not be recorded")
             self._reason = "an exchange could not be recorded; the gateway's log says why"
         self._report()
+
+    def _append(self, exchange: Exchange, *, cancelled: bool) -> None:
+        """Write the turn to the spool. Raises SpoolError."""
+        long = exchange.length > IN_THREAD
+        body = exchange.facts(cancelled=cancelled) if long else exchange.body(cancelled=cancelled)
+        event = Event(exchange.id, "turn", time.time(), SOURCE, body, "model", exchange.project)
+        texts: dict[str, bytes | bytearray] = {
+            "request": exchange.request,
+            "response": exchange.answer,
+        }
+        self._spool.append_event(event, (lambda e: long_line(e, texts)) if long else frame)
 
     def routes_problem(self, problem: str | None) -> None:
         """Note what is wrong with the routes file, for `status`."""
