@@ -25,8 +25,8 @@ from aiohttp import web
 from qi_learn.errors import QiError, SettingsError
 from qi_learn.gateway.admission import Admission
 from qi_learn.gateway.client_project import ClientProjects
+from qi_learn.gateway.event_loop import run
 from qi_learn.gateway.guard import Guard
-from qi_learn.gateway.loop import run
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
