@@ -189,8 +189,12 @@ class Spool:
         """
         now = self._clock() if ts is None else ts
         event = Event(id or new_id(now), kind, now, self._source, body, author, project)
+        return self.append_event(event, frame)
+
+    def append_event(self, event: Event, framed: Callable[[Event], bytes]) -> str:
+        """Write an event, whose line `framed` makes as `frame` would. Raises SpoolError."""
         try:
-            line = frame(event)
+            line = framed(event)
             with self._lock:
                 before = self._open()
                 try:
@@ -199,7 +203,7 @@ class Spool:
                     self._unlock()
         except (OSError, ValueError) as error:
             raise SpoolError(
-                f"The event ({kind}) could not be written to {self._directory}: {error}",
+                f"The event ({event.kind}) could not be written to {self._directory}: {error}",
                 "Make room on the disk, and check who owns the directory.",
             ) from error
         return event.id

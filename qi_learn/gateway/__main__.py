@@ -32,9 +32,9 @@ from qi_learn.errors import EXIT_TRY_AGAIN, QiError, ServerUnreachable, Settings
 from qi_learn.gateway.admission import Admission
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.door import Door
+from qi_learn.gateway.event_loop import run
 from qi_learn.gateway.guard import Guard
 from qi_learn.gateway.live_settings import LiveRecord
-from qi_learn.gateway.loop import run
 from qi_learn.gateway.own_state import GatewayState, new_state
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder

@@ -111,10 +111,15 @@ class Exchange:
 
     def body(self, *, cancelled: bool) -> dict[str, Any]:
         """The body of its `turn` event."""
-        return {
-            "endpoint": self.endpoint,
+        return self.facts(cancelled=cancelled) | {
             "request": self.request.decode("utf-8", "replace"),
             "response": self.answer.decode("utf-8", "replace"),
+        }
+
+    def facts(self, *, cancelled: bool) -> dict[str, Any]:
+        """The body without the two texts."""
+        return {
+            "endpoint": self.endpoint,
             "content_type": self.content_type,
             "model_asked": self.asked,
             "model_answered": self.answered,

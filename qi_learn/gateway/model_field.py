@@ -1,10 +1,10 @@
 """Where a request names its model: found without reading the rest of the request as JSON.
 
 A request of an agent with images has many megabytes, and to parse it would hold up every other
-stream. So the name is looked for, and the shorter side of it (in front or behind) shows that it
-stands at the top of the object and not inside a tool or a message. Only if that would take long,
-or the key is spelled otherwise (`Model`, `MODEL`), is the whole text parsed; beyond `IN_THREAD`
-bytes the caller does that in a thread.
+stream. So the name is looked for near both ends, and the shorter side of it (in front or behind)
+shows that it stands at the top of the object and not inside a tool or a message. Only if there is
+none, or the key is spelled otherwise (`Model`, `MODEL`), is the whole text parsed: of a long one in
+a thread.
 
 Of two names the last one counts, as in Go, in which Ollama is written.
 """
@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from qi_learn.gateway.rewrite import request_model
 
 LOOKED_AT = 256 * 1024
-"""Bytes that are looked at around a name."""
+"""Bytes that are looked at, at each end."""
 MOST_NAMES = 16
 """Keys `model` (of tools and the like) that are looked at."""
 _KEY = b'"model"'
@@ -54,19 +55,26 @@ def find_model(body: bytes) -> ModelField | None:
     Raises Unsure if only the whole text would tell.
     """
     found: ModelField | None = None
-    at, seen = body.find(_KEY), 0
-    while at >= 0:
-        seen += 1
-        if seen > MOST_NAMES:
+    for seen, at in enumerate(_keys(body)):
+        if seen >= MOST_NAMES:
             raise Unsure
         after = at + len(_KEY)
         if not body.endswith(b"\\", 0, at) and _COLON.match(body, after) and _at_top(body, at):
             value = _VALUE.match(body, after)
             found = _field(value) if value else None
-        at = body.find(_KEY, after)
     if found is None:
         raise Unsure
     return found
+
+
+def _keys(body: bytes) -> Iterator[int]:
+    """Where `"model"` stands, near the beginning and near the end."""
+    begins = max(LOOKED_AT, len(body) - LOOKED_AT)
+    for start, end in ((0, LOOKED_AT), (begins - len(_KEY), len(body))):
+        at = body.find(_KEY, max(0, start), end)
+        while at >= 0:
+            yield at
+            at = body.find(_KEY, at + len(_KEY), end)
 
 
 def parsed_model(body: bytes) -> ModelField | None:
@@ -91,13 +99,9 @@ def _field(value: re.Match[bytes]) -> ModelField | None:
 
 def _at_top(body: bytes, at: int) -> bool:
     """Whether the key at `at` is one of the outermost object."""
-    if at <= LOOKED_AT and at <= len(body) - at:
+    if at <= len(body) - at:
         return _depth(body, 0, at) == 1
-    if len(body) - at <= LOOKED_AT:
-        return _depth(body, at, len(body)) == -1
-    if at <= LOOKED_AT:
-        return _depth(body, 0, at) == 1
-    raise Unsure
+    return _depth(body, at, len(body)) == -1
 
 
 def _depth(body: bytes, start: int, end: int) -> int:

@@ -138,9 +138,12 @@ async def read_question(request: web.BaseRequest, endpoint: str, ids: TurnIds) -
 
 async def _model_in(body: bytes) -> ModelField | None:
     """The name in a body; above `LONGEST` only if a quick look finds it."""
-    if len(body) <= SMALL and body.lower().count(b'"model"') != 1:
+    small = len(body) <= SMALL
+    if small and body.lower().count(b'"model"') != 1:
         return parsed_model(body)
     try:
         return find_model(body)
     except Unsure:
+        if small:
+            return parsed_model(body)
         return await asyncio.to_thread(parsed_model, body) if len(body) <= LONGEST else None

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 
 from qi_learn.errors import QiError
@@ -22,11 +23,14 @@ from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import Counters
 from qi_learn.gateway.exchange import LONGEST, Exchange
 from qi_learn.gateway.live_settings import LiveRecord
+from qi_learn.gateway.long_line import long_line
 from qi_learn.gateway.own_state import GatewayState
-from qi_learn.spool import Spool
+from qi_learn.records import Event
+from qi_learn.spool import Spool, frame
 
 logger = logging.getLogger(__name__)
 
+SOURCE = "gateway"
 IN_THREAD = 256 * 1024
 """Bytes above which a line is made in a thread, so that other streams go on."""
 PATIENCE = 0.05
@@ -37,7 +41,7 @@ class Recorder:
     """Writes exchanges to the spool, and how that goes to the gateway's state."""
 
     def __init__(self, directory: Path, state: GatewayState, live: LiveRecord) -> None:
-        self._spool = Spool(directory, "gateway")
+        self._spool = Spool(directory, SOURCE)
         self._state = state
         self._live = live
         self._failure: str | None = None
@@ -73,13 +77,7 @@ class Recorder:
         exchange.recorded = True
         try:
             if not self._left_out(exchange) and exchange.is_a_turn():
-                self._spool.append(
-                    "turn",
-                    exchange.body(cancelled=cancelled),
-                    author="model",
-                    project=exchange.project,
-                    id=exchange.id,
-                )
+                self._append(exchange, cancelled=cancelled)
                 self._failure = None
                 self.counters.count("recorded")
         except QiError as error:
@@ -92,6 +90,17 @@ class Recorder:
     def _lose(self, reason: str) -> None:
         self._failure = reason
         self._state.lose(reason)
+
+    def _append(self, exchange: Exchange, *, cancelled: bool) -> None:
+        """Write the turn to the spool. Raises SpoolError."""
+        long = exchange.length > IN_THREAD
+        body = exchange.facts(cancelled=cancelled) if long else exchange.body(cancelled=cancelled)
+        event = Event(exchange.id, "turn", time.time(), SOURCE, body, "model", exchange.project)
+        texts: dict[str, bytes | bytearray] = {
+            "request": exchange.request,
+            "response": exchange.answer,
+        }
+        self._spool.append_event(event, (lambda e: long_line(e, texts)) if long else frame)
 
     def routes_problem(self, problem: str | None) -> None:
         """Note what is wrong with the routes file, for `status`."""

@@ -72,6 +72,7 @@ def test_a_quick_look_finds_what_the_whole_text_says(
         ({"stream": True, "tools": TOOLS, "model": "m:1", "messages": [LONG] * 3}, True),
         ({"messages": [LONG, {"model": "inner"}], "model": "m:1", "options": {}}, True),
         ({"messages": [LONG] * 3, "model": "m:1", "tools": [LONG] * 3}, False),
+        ({"model": "m:1", "messages": [LONG, {"model": "in the middle"}, LONG]}, True),
         ({"messages": [LONG] * 3, "Model": "m:1"}, False),
     ],
 )

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from qi_learn.capture.wire import decode
+from qi_learn.gateway.missing import says_missing
 from tests.support.exchanges import ENDPOINTS, ROUTES
 from tests.support.fake_ollama import (
+    RECORDINGS,
     FakeOllama,
     GatewayProcess,
     Received,
@@ -213,3 +215,33 @@ def test_only_a_routed_and_recorded_answer_names_its_turn(
     declined = ask(routed.url, "POST", "/api/chat", {"model": "m"}, {"x-qi-learn-record": "0"})
     assert declined.header("x-qi-learn-model") == "qi-agent:v1.1.0"
     assert declined.header("x-qi-learn-turn") is None
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda r: r["version"])
+def test_what_real_servers_say_of_an_absent_model_is_understood(recording: dict[str, Any]) -> None:
+    seen = set()
+    for exchange in recording["exchanges"]:
+        asked, code = exchange["request"], exchange["status"].split()[1]
+        if asked["path"] not in ENDPOINTS or code != "404":
+            continue
+        assert "body" in exchange, exchange["name"]  # never in chunks: its length is known
+        assert says_missing(exchange["body"].encode()), exchange["body"]
+        seen.add(asked["path"])
+    assert seen >= {"/api/chat", "/v1/chat/completions", "/v1/messages"}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"[]",
+        b"404 page not found",
+        b'{"error":5}',
+        b'{"error":"file not found"}',
+        b'{"error":{"message":null}}',
+        b'{"error":"model is busy"}',
+        b"[" * 100_000,
+    ],
+)
+def test_other_documents_do_not_say_that_a_model_is_missing(document: bytes) -> None:
+    assert not says_missing(document)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from qi_learn.gateway.loop import loop_factory, run
+from qi_learn.gateway.event_loop import loop_factory, run
 from tests.support.fake_ollama import ROOT
 
 
@@ -29,7 +29,7 @@ def test_without_uvloop_asyncios_own_loop_serves(tmp_path: Path) -> None:
     (tmp_path / "uvloop.py").write_text("raise ImportError('not built for this platform')\n")
     code = (
         f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n"
-        "from qi_learn.gateway.loop import loop_factory, run\n"
+        "from qi_learn.gateway.event_loop import loop_factory, run\n"
         "async def main(): print(loop_factory())\n"
         "run(main())\n"
     )
