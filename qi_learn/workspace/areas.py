@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from qi_learn.errors import NotFound, QiError, ToolMissing
+from qi_learn.errors import NotFound, ToolMissing
 from qi_learn.outside import git
 from qi_learn.workspace.area import Area, skipped
+from qi_learn.workspace.event_source import NoRoom
 from qi_learn.workspace.files import Walked, walk
 from qi_learn.workspace.observer import Observation
 from qi_learn.workspace.repository_state import RepositoryState
@@ -24,7 +25,6 @@ from qi_learn.workspace.watched_project import WatchedProject
 logger = logging.getLogger(__name__)
 ASK_SECONDS = 60.0
 """Seconds after which git is asked again about a repository that it did not open."""
-NO_ROOM_TRIES = 2
 
 
 class Areas:
@@ -76,7 +76,7 @@ class Areas:
         if area.refused is not None or (area.repository is None and has_git):
             self._ask_again(project, area)
             if area.repository is None and os.path.isdir(f"{top}/.git"):  # not made whole yet
-                self._observation.watch(project.root, [f"{top}/.git"], git=top)
+                self._watch(project, git=top)(f"{top}/.git")
         elif area.repository is not None:
             self._watch_repository(project, area)
             self._linked(project, area, fresh=True)
@@ -150,8 +150,12 @@ class Areas:
         repository = area.repository
         assert repository is not None
         places = [repository.git_dir, repository.git_dir / "logs", repository.common / "worktrees"]
-        paths = [str(place) for place in places if place.is_dir()]
-        self._observation.watch(project.root, paths, git=area.top)
+        for place in places:
+            if place.is_dir():
+                self._watch(project, git=area.top)(str(place))
+
+    def _watch(self, project: WatchedProject, *, git: str | None = None) -> Callable[[str], object]:
+        return lambda directory: self._observation.watch(project.root, directory, git=git)
 
     def _watch_tree(
         self,
@@ -165,12 +169,13 @@ class Areas:
         """Watch a directory with all below it; returns what was found there."""
         if left_out is None:
             left_out = area.ignored_directories()
-        for _ in range(NO_ROOM_TRIES):  # without room it is looked at, which has room
-            walked = walk(path, left_out=left_out)
-            if self._observation.watch(project.root, walked.directories):
-                break
-        else:
-            raise QiError(f"{path} cannot be watched.")
+        try:
+            walked = walk(path, left_out=left_out, enter=self._watch(project))
+        except NoRoom:  # from now on the project is looked at, from its top on
+            path = area.top
+            walked = walk(path, left_out=area.ignored_directories(), enter=self._watch(project))
+            if area.repository is not None:
+                self._watch_repository(project, area)
         if fresh:
             area.pending |= {area.name_of(file) for file in walked.files}
         for checkout in walked.checkouts:
