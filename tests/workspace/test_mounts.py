@@ -10,7 +10,7 @@ LAPTOP = rb"""
 22 28 0:21 / /sys rw,nosuid,nodev,noexec,relatime shared:7 - sysfs sysfs rw
 28 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw,errors=remount-ro
 96 28 259:1 / /boot/efi rw,relatime shared:30 - vfat /dev/nvme0n1p1 rw,fmask=0077
-120 28 0:52 / /home/me/far rw,nosuid,nodev,relatime shared:60 - fuse.sshfs me@host:/srv rw,user_id=1000
+120 28 0:52 / /home/me/far rw,nosuid,nodev,relatime shared:60 - fuse.sshfs me@host:/srv rw
 121 28 0:53 / /mnt/nas rw,relatime shared:61 - nfs4 nas:/export rw,vers=4.2,rsize=1048576
 122 28 0:54 / /mnt/with\040a\040space rw,relatime shared:62 - cifs //server/share rw,vers=3.1.1
 123 28 0:55 / /mnt/windows rw,relatime shared:63 - fuseblk /dev/sda1 rw,user_id=0

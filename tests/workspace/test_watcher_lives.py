@@ -16,7 +16,7 @@ from qi_learn.workspace.mounts import Mount
 from qi_learn.workspace.watcher import Watcher
 from tests.support.commotion import Commotion
 from tests.support.repository import Repository
-from tests.support.watching import until
+from tests.support.watching import Seen, until
 
 
 def _ten_projects(tmp_path: Path) -> list[tuple[Path, Repository | None]]:
@@ -69,7 +69,7 @@ def _commotion(tmp_path: Path, seed: int, seconds: float, *, polling: bool = Fal
             path.write_text(f"arrives = {seed}\n")
             wanted.add(path)
 
-        def arrived(seen: list[object]) -> bool:
+        def arrived(seen: Seen) -> bool:
             return wanted <= {s.path for s in seen if isinstance(s, FileSaved)}
 
         until(watcher, arrived, seconds=120)
