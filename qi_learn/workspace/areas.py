@@ -37,7 +37,7 @@ class Areas:
         """Watch a project, with its texts as they are now."""
         self._observation.begin(project.root)
         self._begin_area(project, project.root, fresh=False)
-        project.starting = False
+        project.failed, project.starting = None, False
 
     def look_again(self, project: WatchedProject) -> None:
         """Have everything in a project looked at: events may have been lost."""
@@ -77,12 +77,24 @@ class Areas:
             self._ask_again(project, area)
             if area.repository is None and os.path.isdir(f"{top}/.git"):  # not made whole yet
                 self._watch(project, git=top)(f"{top}/.git")
+        elif area.repository is not None and not area.repository.git_dir.exists():
+            self._lost_repository(project, area)
         elif area.repository is not None:
             self._watch_repository(project, area)
             self._linked(project, area, fresh=True)
 
+    def drop_if_gone(self, project: WatchedProject, area: Area) -> bool:
+        """Let go of an area within a project if its directory is gone; whether it was."""
+        if area.top == project.root or os.path.isdir(area.top):
+            return False
+        self._drop(project, area)
+        return True
+
     def ask_refused(self, project: WatchedProject) -> None:
-        """Ask git again about repositories that it did not open a while ago."""
+        """Try again what could not be watched a while ago, for git or for anything else."""
+        if project.failed is not None and time.monotonic() - project.tried_at > ASK_SECONDS:
+            project.tried_at = time.monotonic()
+            self.begin(project)
         for area in tuple(project.areas.values()):
             if area.refused is not None and time.monotonic() - area.asked_at > ASK_SECONDS:
                 self._ask_again(project, area)
@@ -136,6 +148,23 @@ class Areas:
         area.forget_ignored()
         area.refused = None
 
+    def _lost_repository(self, project: WatchedProject, area: Area) -> None:
+        """Go on without a repository that is gone, with the files as they are now."""
+        if area.top != project.root:
+            self._drop(project, area)
+            return
+        area.repository = None
+        area.forget_ignored()
+        walked = self._watch_tree(project, area, area.top, fresh=False)
+        self._read_first(project, area, walked)
+
+    def _drop(self, project: WatchedProject, area: Area) -> None:
+        project.budget.used -= sum(history.size for _, history in area.files.below())
+        self._observation.forget(area.top)
+        if os.path.isdir(area.top) and not area.outside:  # a plain directory of the project now
+            self._watch_tree(project, project.areas[project.root], area.top, fresh=False)
+        del project.areas[area.top]
+
     def _read_first(self, project: WatchedProject, area: Area, walked: Walked) -> None:
         """Read the texts that the files have when watching begins, but for those that git has."""
         if area.repository is not None:
@@ -143,6 +172,8 @@ class Areas:
         else:
             names = sorted(area.name_of(path) for path in walked.files)
         for name in area.watched(names, known=names):
+            if area.files.get(name) is not None:
+                continue
             for content in area.read([name]).values():
                 project.begin_file(area, name, content.text)
 
