@@ -45,8 +45,20 @@ def tree_blobs(directory: Path, commit: str, paths: Sequence[str] | None = None)
     if paths is not None and not paths:
         return {}
     asked = tuple(paths or ()) if few else ()
-    answer = ask(directory, "ls-tree", "-r", "-z", commit, "--", *asked).output
-    return _listed(answer)
+    found = _listed(ask(directory, "ls-tree", "-r", "-z", commit, "--", *asked).output)
+    if few or paths is None:
+        return found
+    held = set(paths)
+    return {file: blob for file, blob in found.items() if _is_held(file, held)}
+
+
+def _is_held(file: str, held: set[str]) -> bool:
+    """Whether a file, or a directory above it, is among the paths."""
+    while file:
+        if file in held:
+            return True
+        file = file.rpartition("/")[0]
+    return False
 
 
 def index_blobs(directory: Path, paths: Sequence[str]) -> dict[str, str]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from qi_learn.errors import NotFound, QiError, ToolMissing
+from qi_learn.errors import NotFound, ToolMissing
 from qi_learn.outside import git
 from qi_learn.workspace.area import Area, skipped
+from qi_learn.workspace.event_source import NoRoom
 from qi_learn.workspace.files import Walked, walk
 from qi_learn.workspace.observer import Observation
 from qi_learn.workspace.repository_state import RepositoryState
@@ -24,7 +25,6 @@ from qi_learn.workspace.watched_project import WatchedProject
 logger = logging.getLogger(__name__)
 ASK_SECONDS = 60.0
 """Seconds after which git is asked again about a repository that it did not open."""
-NO_ROOM_TRIES = 2
 
 
 class Areas:
@@ -37,7 +37,7 @@ class Areas:
         """Watch a project, with its texts as they are now."""
         self._observation.begin(project.root)
         self._begin_area(project, project.root, fresh=False)
-        project.starting = False
+        project.failed, project.starting = None, False
 
     def look_again(self, project: WatchedProject) -> None:
         """Have everything in a project looked at: events may have been lost."""
@@ -76,13 +76,25 @@ class Areas:
         if area.refused is not None or (area.repository is None and has_git):
             self._ask_again(project, area)
             if area.repository is None and os.path.isdir(f"{top}/.git"):  # not made whole yet
-                self._observation.watch(project.root, [f"{top}/.git"], git=top)
+                self._watch(project, git=top)(f"{top}/.git")
+        elif area.repository is not None and not area.repository.git_dir.exists():
+            self._lost_repository(project, area)
         elif area.repository is not None:
             self._watch_repository(project, area)
             self._linked(project, area, fresh=True)
 
+    def drop_if_gone(self, project: WatchedProject, area: Area) -> bool:
+        """Let go of an area within a project if its directory is gone; whether it was."""
+        if area.top == project.root or os.path.isdir(area.top):
+            return False
+        self._drop(project, area)
+        return True
+
     def ask_refused(self, project: WatchedProject) -> None:
-        """Ask git again about repositories that it did not open a while ago."""
+        """Try again what could not be watched a while ago, for git or for anything else."""
+        if project.failed is not None and time.monotonic() - project.tried_at > ASK_SECONDS:
+            project.tried_at = time.monotonic()
+            self.begin(project)
         for area in tuple(project.areas.values()):
             if area.refused is not None and time.monotonic() - area.asked_at > ASK_SECONDS:
                 self._ask_again(project, area)
@@ -136,6 +148,23 @@ class Areas:
         area.forget_ignored()
         area.refused = None
 
+    def _lost_repository(self, project: WatchedProject, area: Area) -> None:
+        """Go on without a repository that is gone, with the files as they are now."""
+        if area.top != project.root:
+            self._drop(project, area)
+            return
+        area.repository = None
+        area.forget_ignored()
+        walked = self._watch_tree(project, area, area.top, fresh=False)
+        self._read_first(project, area, walked)
+
+    def _drop(self, project: WatchedProject, area: Area) -> None:
+        project.budget.used -= sum(history.size for _, history in area.files.below())
+        self._observation.forget(area.top)
+        if os.path.isdir(area.top) and not area.outside:  # a plain directory of the project now
+            self._watch_tree(project, project.areas[project.root], area.top, fresh=False)
+        del project.areas[area.top]
+
     def _read_first(self, project: WatchedProject, area: Area, walked: Walked) -> None:
         """Read the texts that the files have when watching begins, but for those that git has."""
         if area.repository is not None:
@@ -143,6 +172,8 @@ class Areas:
         else:
             names = sorted(area.name_of(path) for path in walked.files)
         for name in area.watched(names, known=names):
+            if area.files.get(name) is not None:
+                continue
             for content in area.read([name]).values():
                 project.begin_file(area, name, content.text)
 
@@ -150,8 +181,12 @@ class Areas:
         repository = area.repository
         assert repository is not None
         places = [repository.git_dir, repository.git_dir / "logs", repository.common / "worktrees"]
-        paths = [str(place) for place in places if place.is_dir()]
-        self._observation.watch(project.root, paths, git=area.top)
+        for place in places:
+            if place.is_dir():
+                self._watch(project, git=area.top)(str(place))
+
+    def _watch(self, project: WatchedProject, *, git: str | None = None) -> Callable[[str], object]:
+        return lambda directory: self._observation.watch(project.root, directory, git=git)
 
     def _watch_tree(
         self,
@@ -165,12 +200,13 @@ class Areas:
         """Watch a directory with all below it; returns what was found there."""
         if left_out is None:
             left_out = area.ignored_directories()
-        for _ in range(NO_ROOM_TRIES):  # without room it is looked at, which has room
-            walked = walk(path, left_out=left_out)
-            if self._observation.watch(project.root, walked.directories):
-                break
-        else:
-            raise QiError(f"{path} cannot be watched.")
+        try:
+            walked = walk(path, left_out=left_out, enter=self._watch(project))
+        except NoRoom:  # from now on the project is looked at, from its top on
+            path = area.top
+            walked = walk(path, left_out=area.ignored_directories(), enter=self._watch(project))
+            if area.repository is not None:
+                self._watch_repository(project, area)
         if fresh:
             area.pending |= {area.name_of(file) for file in walked.files}
         for checkout in walked.checkouts:

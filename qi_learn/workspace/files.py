@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
 from pathlib import Path
@@ -137,7 +137,6 @@ def project_files(root: Path, *, in_git: bool) -> Iterator[Path]:
 class Walked:
     """What lies in a tree."""
 
-    directories: list[str]
     files: list[str]
     checkouts: list[str]
     """Directories below the top that are working trees of git themselves. The walk goes no further
@@ -145,17 +144,21 @@ class Walked:
     """
 
 
-def walk(top: str, *, left_out: frozenset[str] | set[str] = frozenset()) -> Walked:
-    """Everything in a tree, without following links, but what `left_out` and names leave out."""
-    found = Walked([], [], [])
+def walk(top: str, *, left_out: set[str], enter: Callable[[str], object]) -> Walked:
+    """Everything in a tree, without following links, but what `left_out` and names leave out.
+
+    `enter` is called with each directory before what is in it is listed. So what appears in one
+    that is watched there is either listed or told.
+    """
+    found = Walked([], [])
     waiting = [top]
     while waiting:
         directory = waiting.pop()
+        enter(directory)
         entries = _entries(directory)
         if directory != top and any(entry.name == ".git" for entry in entries):
             found.checkouts.append(directory)
             continue
-        found.directories.append(directory)
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name not in SKIPPED_DIRECTORIES and entry.path not in left_out:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from qi_learn.workspace.event_source import EventSource, NoRoom
 from qi_learn.workspace.inbox import Inbox
@@ -61,20 +61,18 @@ class Observation:
             elif mount is not None:
                 self._look_at(root, _silent(root, mount))
 
-    def watch(self, root: str, directories: Iterable[str], *, git: str | None = None) -> bool:
-        """Watch directories of a project; with `git`, a working tree's repository.
+    def watch(self, root: str, directory: str, *, git: str | None = None) -> None:
+        """Watch a directory of a project; with `git`, one of a working tree's repository.
 
-        False if the system has no room. Then the whole project is to be watched again: from now on
-        it is looked at.
+        Raises NoRoom if the system has no room. Then the whole project is to be watched again: from
+        now on it is looked at.
         """
         with self._lock:
-            for directory in directories:
-                try:
-                    self._source(root, directory).watch(directory, git=git)
-                except NoRoom as error:
-                    self._no_room(root, error)
-                    return False
-        return True
+            try:
+                self._source(root, directory).watch(directory, git=git)
+            except NoRoom as error:
+                self._no_room(root, error)
+                raise
 
     def forget(self, directory: str) -> None:
         """Stop watching a directory and every one below it."""

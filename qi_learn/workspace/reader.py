@@ -31,6 +31,8 @@ FAILED_SECONDS = 5.0
 LONGEST_SECONDS = 300.0
 IDLE_SECONDS = 10.0
 """Seconds after which the heads of all areas are looked at though nothing was marked."""
+REST_SECONDS = 0.5
+"""Seconds for which an area is left alone at most after a look that took long."""
 MOST_PENDING = 50_000
 NOT_LOOKED_AT = "could not be looked at"
 Change = FileSaved | Committed
@@ -53,6 +55,7 @@ class Reader:
         """By area: until when it is left alone."""
         self._failures: defaultdict[int, int] = defaultdict(int)
         self._idle_at = 0.0
+        self._lost = False
         self._thread = threading.Thread(target=self._run, name="qi-learn-watch", daemon=True)
         self._thread.start()
 
@@ -70,13 +73,24 @@ class Reader:
             idle = time.monotonic() >= self._idle_at
             if idle:
                 self._idle_at = time.monotonic() + IDLE_SECONDS
-            projects = self._projects()
-            touched = self._sort(marks, projects)
-            for project in projects:
-                if not project.starting:
-                    self._look_at(project, marks, touched, idle=idle or marks.lost)
-            now = time.monotonic()  # what is still due belongs to an area that is gone
-            self._later = {key: due for key, due in self._later.items() if due > now}
+            try:
+                self._round(marks, idle=idle)
+            except Exception:  # each step has a guard of its own, so this is a fault of ours
+                logger.exception("a round failed; all is looked at again")
+                self._lost, self._idle_at = True, time.monotonic() + FAILED_SECONDS
+
+    def _round(self, marks: Marks, *, idle: bool) -> None:
+        if idle and self._lost:
+            marks.lost, self._lost = True, False
+        projects = self._projects()
+        touched = self._sort(marks, projects)
+        for project in projects:
+            if project.starting:
+                self._put_back(project, marks, touched)
+            else:
+                self._look_at(project, marks, touched, idle=idle or marks.lost)
+        now = time.monotonic()  # what is still due belongs to an area that is gone
+        self._later = {key: due for key, due in self._later.items() if due > now}
 
     def _timeout(self) -> float:
         due = min((self._idle_at, *self._later.values()))
@@ -105,6 +119,20 @@ class Reader:
                 directories.setdefault(id(area), (area, []))[1].append(area.name_of(path))
         return directories
 
+    def _put_back(
+        self,
+        project: WatchedProject,
+        marks: Marks,
+        directories: dict[int, tuple[Area, list[str]]],
+    ) -> None:
+        """Keep the marks of a project whose first texts are still being read."""
+        for area in tuple(project.areas.values()):
+            for name in directories.get(id(area), (area, []))[1]:
+                self._inbox.mark_directory(area.path_of(name))
+        for top in marks.checkouts:
+            if _owns(project, top):
+                self._inbox.mark_checkout(top)
+
     def _look_at(
         self,
         project: WatchedProject,
@@ -131,7 +159,9 @@ class Reader:
             marked = area.top in marks.checkouts or id(area) in self._later
             due = idle or marked or area.pending or area.gone
             if due and area.refused is None and not self._is_foreign(project, area):
-                self._look_at_area(project, area)
+                with self._step(project):
+                    if not self._areas.drop_if_gone(project, area):
+                        self._look_at_area(project, area)
 
     def _is_foreign(self, project: WatchedProject, area: Area) -> bool:
         """Whether an area is a project of its own."""
@@ -145,9 +175,15 @@ class Reader:
             return
         self._later.pop(key, None)
         try:
+            if area.repository is not None and area.repository.git_is_writing():
+                self._later[key] = now + SOON_SECONDS
+                return
             _take_gone(area)
             self._look(project, area, sorted(area.pending))
             self._failures.pop(key, None)
+            took = time.monotonic() - now
+            if took > SOON_SECONDS:  # a burst: what comes meanwhile is looked at together
+                self._later.setdefault(key, time.monotonic() + min(REST_SECONDS, took))
         except QiError as error:
             self._failures[key] += 1
             wait = min(LONGEST_SECONDS, FAILED_SECONDS * 2 ** min(10, self._failures[key] - 1))

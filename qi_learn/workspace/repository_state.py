@@ -16,7 +16,7 @@ from pathlib import Path
 from qi_learn.errors import NotFound
 from qi_learn.outside import git, git_blobs
 from qi_learn.workspace.file_history import Blob
-from qi_learn.workspace.head import NO_REFLOG, Head
+from qi_learn.workspace.head_moves import NO_REFLOG, Head
 from qi_learn.workspace.stashes import Stashes, Trees
 
 logger = logging.getLogger(__name__)

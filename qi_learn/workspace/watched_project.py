@@ -43,6 +43,8 @@ class WatchedProject:
     starting: bool = True
     failed: str | None = None
     """Why watching could not begin."""
+    tried_at: float = 0.0
+    """When it was tried, by the monotonic clock."""
     last_event: float | None = None
     set_aside: Counter[str] = field(default_factory=Counter)
 

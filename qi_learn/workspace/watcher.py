@@ -211,7 +211,7 @@ class Watcher:
         try:
             self._areas.begin(state)
         except (QiError, OSError) as error:
-            state.failed = str(error)
+            state.failed, state.tried_at = str(error), time.monotonic()
             raise
         finally:
             state.starting = False

@@ -172,3 +172,14 @@ def test_the_id_of_a_content_is_computed_as_git_does(tmp_path: Path, kind: str) 
     commit = repo.commit()
     for file, blob in git_blobs.tree_blobs(repo.root, commit).items():
         assert blob in git_blobs.blob_ids((repo.root / file).read_bytes(), kind)
+
+
+def test_many_paths_are_answered_like_few(repo: Repository) -> None:
+    for n in range(3):
+        repo.write(f"deep/d{n}/x.py", f"x = {n}\n")
+    head = repo.commit()
+    few = ["a.py", "deep/d1", "not there"]
+    many = [*few, *(f"none{n}" for n in range(200))]
+    found = git_blobs.tree_blobs(repo.root, head, few)
+    assert sorted(found) == ["a.py", "deep/d1/x.py"]
+    assert git_blobs.tree_blobs(repo.root, head, many) == found

@@ -28,7 +28,13 @@ class Repository:
 
     def git(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
-            ["git", *arguments], cwd=self.root, env=ENV, capture_output=True, text=True, check=False
+            ["git", *arguments],
+            cwd=self.root,
+            env=ENV,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",  # names may be no UTF-8
+            check=False,
         )
         assert not check or done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
         return done.stdout.strip()

@@ -6,6 +6,7 @@ Each test is what people do with git, with the watcher looking on, late if the n
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.watcher import Watcher
 from tests.support.repository import ENV, Repository
-from tests.support.watching import commits, rest, texts, until
+from tests.support.watching import Seen, commits, rest, texts, until
 
 
 @pytest.fixture
@@ -331,3 +332,37 @@ def test_a_working_tree_whose_repository_moved_is_blind(repo: Repository, tmp_pa
         (state,) = watcher.states()
         assert (state.mode, watcher.alive) == ("blind", True)
         assert any("not a git repository" in why for why in state.why)
+
+
+def test_a_repository_may_go_and_come_again(watcher: Watcher, repo: Repository) -> None:
+    shutil.rmtree(repo.root / ".git")
+    time.sleep(0.5)
+    repo.write("pkg/m2.py", "m2 = 'without git'\n")
+    seen = until(watcher, lambda seen: len(texts(seen)) == 1)
+    assert texts(seen) == [("pkg/m2.py", "m2 = 'without git'\n")]
+    again = Repository(repo.root)
+    commit = again.commit("Anew")
+    seen = until(watcher, lambda seen: bool(commits(seen)))
+    assert [c.commit for c in commits(seen)] == [commit]
+    assert texts(seen) == []
+    assert watcher.states()[0].mode == "watched"
+
+
+def test_a_working_tree_that_is_removed_is_let_go(
+    watcher: Watcher, repo: Repository, caplog: pytest.LogCaptureFixture
+) -> None:
+    for place in ("tree", "../feature"):
+        branch = place.rpartition("/")[2]
+        repo.git("worktree", "add", "-q", str(repo.root / place), "-b", f"in-{branch}")
+        time.sleep(0.5)
+        repo.git("worktree", "remove", "--force", str(repo.root / place))
+        time.sleep(0.5)
+    caplog.clear()
+    assert "mine" in str(texts(_after(watcher, repo)))
+    assert [r.getMessage() for r in caplog.records if r.levelname != "INFO"] == []
+    assert watcher.notes == ()
+
+
+def _after(watcher: Watcher, repo: Repository) -> Seen:
+    repo.write("pkg/m2.py", "m2 = 'mine'\n")
+    return until(watcher, lambda seen: ("pkg/m2.py", "m2 = 'mine'\n") in texts(seen))
