@@ -14,53 +14,74 @@ set -g _qi_learn_loaded 1
 set -g _qi_learn_from
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
-set -g _qi_learn_wrapper (string join '' '^(env|time|nice|nohup|sudo|xvfb-run|exec|run|npx|bunx|' \
-'uvx|uv|pipx|poetry|pdm|hatch|pipenv|rye|bundle|coverage)\\s+(.*)$')
-set -g _qi_learn_python (string join '' '^(python|' \
-'pypy)[0-9.]*w?(\\.exe)?(\\s+-\\S+)*\\s+-m\\s+(.*)$')
-set -g _qi_learn_kinds bench deploy test compile other
-set -g _qi_learn_forms
-set -a _qi_learn_forms (string join '' '^(cargo bench|go test .*-bench.*|(pytest|' \
-'py\\.test) .*--benchmark-only|hyperfine|asv|(npm|pnpm|yarn|bun) (run )?bench|make bench)(\\s|$)')
-set -a _qi_learn_forms (string join '' '^(kubectl (apply|rollout)|docker (push|stack deploy)|' \
-'terraform apply|vercel|helm (install|upgrade)|fly(ctl)? deploy|netlify deploy|serverless deploy|' \
-'ansible-playbook|twine upload|cargo publish|gcloud .*deploy|(npm|pnpm|yarn|bun) (publish|' \
-'(run )?deploy)|make deploy|cap [A-Za-z0-9_]+ deploy)(\\s|$)')
-set -a _qi_learn_forms (string join '' '^(pytest|py\\.test|tox|nox|unittest|doctest|cargo (test|' \
-'nextest)|go test|(npm|pnpm|yarn|bun) (run )?(test|t)|deno test|ctest|jest|vitest|mocha|' \
-'playwright test|rspec|rake (test|spec)|rails test|phpunit|gradlew? .*(test|check)|mvnw? .*(test|' \
-'verify)|dotnet test|bazel test|mix test|swift test|zig (build )?test|stack test|cabal test|' \
-'sbt .*test|make (test|check)|just test|meson test)(\\s|$)')
-set -a _qi_learn_forms (string join '' '^(py_compile|compileall|tsc|mypy|pyright|basedpyright|' \
-'ty check|cargo (build|check|clippy)|go (build|vet)|make|cmake|ninja|meson compile|(gcc|g\\+\\+|' \
-'clang|clang\\+\\+|cc|c\\+\\+)(-[0-9.]+)?|rustc|javac|kotlinc|swiftc|swift build|zig build|ghc|' \
-'gradlew? .*(build|assemble|compile).*|mvnw? .*(compile|package)|dotnet build|bazel build|' \
-'mix compile|(npm|pnpm|yarn|bun) (run )?(build|compile|typecheck)|nvcc|stack build|cabal build|' \
-'sbt .*compile)(\\s|$)')
-set -a _qi_learn_forms (string join '' '^(ruff|flake8|pylint|eslint)(\\s|$)')
+set -g _qi_learn_wrappers env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx poetry \
+    pdm hatch pipenv rye bundle coverage
+set -g _qi_learn_heads cargo go pytest py.test hyperfine asv npm pnpm yarn bun make kubectl \
+    docker terraform vercel helm flyctl fly netlify serverless ansible-playbook twine gcloud cap \
+    tox nox unittest doctest deno ctest jest vitest mocha playwright rspec rake rails phpunit \
+    gradle gradlew mvn mvnw dotnet bazel mix swift zig stack cabal sbt just meson py_compile \
+    compileall tsc mypy pyright basedpyright ty cmake ninja gcc g++ clang clang++ cc c++ rustc \
+    javac kotlinc swiftc ghc nvcc ruff flake8 pylint eslint
+set -g _qi_learn_at '1 18 29 62' '2 30 63' '3 23' '3 24' '4' '5' '6 20 31 81' '6 20 31 81' \
+    '6 20 31 81' '6 20 31 81' '7 21 52 64' '8' '9' '10' '11' '12' '13' '13' '14' '15' '16' '17' \
+    '19' '22' '25' '26' '27' '28' '32' '33' '34' '35' '36' '37' '38' '39' '40' '41' '42 76' \
+    '42 76' '43 77' '43 77' '44 78' '45 79' '46 80' '47 73' '48 74' '49 83' '50 84' '51 85' '53' \
+    '54 67' '55' '56' '57' '58' '59' '60' '61' '65' '66' '68' '68' '68' '68' '68' '68' '69' '70' \
+    '71' '72' '75' '82' '86' '87' '88' '89'
+set -g _qi_learn_kinds bench bench bench bench bench bench bench deploy deploy deploy deploy \
+    deploy deploy deploy deploy deploy deploy deploy deploy deploy deploy deploy test test test \
+    test test test test test test test test test test test test test test test test test test \
+    test test test test test test test test test test test compile compile compile compile \
+    compile compile compile compile compile compile compile compile compile compile compile \
+    compile compile compile compile compile compile compile compile compile compile compile \
+    compile compile compile compile compile other other other other
+set -g _qi_learn_forms 'cargo bench' 'go test .*-bench.*' '(pytest|py\\.test) .*--benchmark-only' \
+    'hyperfine' 'asv' '(npm|pnpm|yarn|bun) (run )?bench' 'make bench' 'kubectl (apply|rollout)' \
+    'docker (push|stack deploy)' 'terraform apply' 'vercel' 'helm (install|upgrade)' \
+    'fly(ctl)? deploy' 'netlify deploy' 'serverless deploy' 'ansible-playbook' 'twine upload' \
+    'cargo publish' 'gcloud .*deploy' '(npm|pnpm|yarn|bun) (publish|(run )?deploy)' 'make deploy' \
+    'cap [A-Za-z0-9_]+ deploy' 'pytest' 'py\\.test' 'tox' 'nox' 'unittest' 'doctest' \
+    'cargo (test|nextest)' 'go test' '(npm|pnpm|yarn|bun) (run )?(test|t)' 'deno test' 'ctest' \
+    'jest' 'vitest' 'mocha' 'playwright test' 'rspec' 'rake (test|spec)' 'rails test' 'phpunit' \
+    'gradlew? .*(test|check)' 'mvnw? .*(test|verify)' 'dotnet test' 'bazel test' 'mix test' \
+    'swift test' 'zig (build )?test' 'stack test' 'cabal test' 'sbt .*test' 'make (test|check)' \
+    'just test' 'meson test' 'py_compile' 'compileall' 'tsc' 'mypy' 'pyright' 'basedpyright' \
+    'ty check' 'cargo (build|check|clippy)' 'go (build|vet)' 'make' 'cmake' 'ninja' \
+    'meson compile' '(gcc|g\\+\\+|clang|clang\\+\\+|cc|c\\+\\+)(-[0-9.]+)?' 'rustc' 'javac' \
+    'kotlinc' 'swiftc' 'swift build' 'zig build' 'ghc' 'gradlew? .*(build|assemble|compile).*' \
+    'mvnw? .*(compile|package)' 'dotnet build' 'bazel build' 'mix compile' \
+    '(npm|pnpm|yarn|bun) (run )?(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build' \
+    'sbt .*compile' 'ruff' 'flake8' 'pylint' 'eslint'
 # --- end ---
+set -g _qi_learn_any '(^|[\s;|&/=])('(string join '|' (string escape --style=regex -- $_qi_learn_heads))')'
 
 # Print the kind of a command; fail if it is none of ours. The rules are those of `kind_of` in
 # qi_learn/capture/command_kind.py.
 function _qi_learn_kind
-    set -l rest $argv[1]
-    set -l between '^(?:[A-Za-z_][A-Za-z0-9_]*=\S*|-\S*|[0-9]+)\s+(.*)$'
+    set -l words (string split -n ' ' -- (string replace -a \t ' ' -- $argv[1]))
+    set -l head
     while true
-        set rest (string replace -r -- '^\S*/' '' $rest)
-        set -l next (string match -r -- $_qi_learn_wrapper $rest)
-        or set next (string match -r -- $between $rest)
+        set head (string replace -r -- '^.*/' '' $words[1])
+        test -n "$words[2]"; or break
+        contains -- "$head" $_qi_learn_wrappers
+        or string match -qr -- '^(-.*|[0-9]+|[A-Za-z_][A-Za-z0-9_]*=.*)$' $head
         or break
-        set rest $next[-1]
+        set -e words[1]
     end
-    set -l module (string match -r -- $_qi_learn_python $rest)
-    and set rest $module[-1]
-    set -l i 1
-    for kind in $_qi_learn_kinds
-        if string match -qr -- $_qi_learn_forms[$i] $rest
-            echo $kind
-            return 0
-        end
-        set i (math $i + 1)
+    set -l rest (string join ' ' -- $head $words[2..])
+    if string match -q -- 'py*' $head
+        set -l module (string match -r -- \
+            '^(?:python|pypy)[0-9.]*w?(?:\\.exe)?(?: -\\S+)* -m (.*)$' $rest)
+        and set rest $module[2]
+        and set head (string split -m1 ' ' -- $rest)[1]
+    end
+    set -l at (contains -i -- "$head" $_qi_learn_heads)
+    or set at (contains -i -- (string replace -r -- '-[0-9.]+$' '' $head) $_qi_learn_heads)
+    or return 1
+    for number in (string split ' ' -- $_qi_learn_at[$at])
+        string match -qr -- "^($_qi_learn_forms[$number])(\\s|\$)" $rest
+        and echo $_qi_learn_kinds[$number]
+        and return 0
     end
     return 1
 end
@@ -79,9 +100,15 @@ function _qi_learn_project
         set list "$HOME/Library/Application Support/qi-learn"
     end
     test -r $list/projects.json; or return 1
+    read -lz text <$list/projects.json
+    if test "$argv[1] $PWD $text" = "$_qi_learn_listed"
+        printf '%s' $_qi_learn_found
+        test -n "$_qi_learn_found"
+        return
+    end
+    set -g _qi_learn_listed "$argv[1] $PWD $text"
     set -l found ''
-    for line in (string match -r -- '^\s*".*",?$' <$list/projects.json)
-        set -l held (string replace -r -- '^\s*"(.*)",?$' '$1' $line)
+    for held in (string replace -rf -- '^\s*"(.*)",?$' '$1' <$list/projects.json)
         set held (string replace -a -- '\\"' '"' $held)
         string match -qr -- '\\\\u' $held; and set held (printf '%b' $held) # of version 0.1
         set held (string replace -a -- '\\\\' '\\' $held)
@@ -91,6 +118,7 @@ function _qi_learn_project
         or continue
         test $length -gt (string length -- $found/); and set found $held
     end
+    set -g _qi_learn_found $found
     test -n "$found"; and printf '%s' $found
 end
 
@@ -282,6 +310,7 @@ end
 function _qi_learn_postexec --on-event fish_postexec
     set -l codes $status $pipestatus
     string match -qr -- '^\s|\n' $argv[1]; and return
+    string match -qr -- $_qi_learn_any $argv[1]; or return # most lines hold nothing of ours
     set -q fish_private_mode; and return
     _qi_learn_ended $argv[1] $codes 2>/dev/null
 end
