@@ -17,6 +17,7 @@ _qi_learn_loaded=1 _qi_learn_file='' _qi_learn_size=0 _qi_learn_armed=0 _qi_lear
 _qi_learn_next=0 _qi_learn_job='' _qi_learn_line='' _qi_learn_first='' _qi_learn_from=''
 _qi_learn_fresh=0 _qi_learn_direct=0 _qi_learn_count=0 _qi_learn_chained=0 _qi_learn_real=''
 _qi_learn_logical='' _qi_learn_listed='' _qi_learn_found=''
+_qi_learn_chance='' _qi_learn_number=0
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 typeset -g _qi_learn_wrappers='env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx '\
@@ -135,6 +136,8 @@ _qi_learn_project() {
 
 # Set REPLY to a text as it stands within a JSON string.
 _qi_learn_escaped() {
+    REPLY=$1
+    [[ $1 == *[\\\"[:cntrl:]]* ]] || return 0
     local LC_ALL=C text=$1 i char code
     text=${text//\\/\\\\}
     text=${text//\"/\\\"}
@@ -151,12 +154,17 @@ _qi_learn_escaped() {
     REPLY=$text
 }
 
-# Set REPLY to an id that cannot come again: a ULID of a time in milliseconds.
+# Set REPLY to an id that cannot come again: a ULID of a time in milliseconds, the chance of this
+# shell, and a count.
 _qi_learn_id() {
-    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ text= i
-    for ((i = 45; i >= 0; i -= 5)); do text+=${letters:($1 >> i) & 31:1}; done
-    for ((i = 0; i < 16; i++)); do text+=${letters:SRANDOM & 31:1}; done
-    REPLY=$text
+    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ i
+    if [[ -z $_qi_learn_chance ]]; then
+        for ((i = 0; i < 10; i++)); do _qi_learn_chance+=${letters:SRANDOM & 31:1}; done
+    fi
+    REPLY=
+    for ((i = 45; i >= 0; i -= 5)); do REPLY+=${letters:($1 >> i) & 31:1}; done
+    _qi_learn_number=$((_qi_learn_number + 1))
+    printf -v REPLY '%s%s%06d' "$REPLY" "$_qi_learn_chance" "$((_qi_learn_number % 1000000))"
 }
 
 # Set _qi_learn_file to this shell's own file (0600); fail if there is no spool.
@@ -304,7 +312,7 @@ _qi_learn_calm() {
 # Fill `told` with numbers of parts and their exit codes, as far as they follow from the exit code
 # of the line ($1) and those of its last pipeline.
 _qi_learn_told() {
-    local code=$1 pipes=("${@:2}") n=${#parts[@]} first=0 group=0 i after last=() all=1 whole=1
+    local code=$1 pipes=("${@:2}") n=${#parts[@]} first=0 group=0 i last=() all=1 whole=1
     for ((i = 0; i < n - 1; i++)); do
         [[ ${ops[i]} == '|' ]] || first=$((i + 1))
         [[ ${ops[i]} == ';' ]] && group=$((i + 1))
@@ -321,12 +329,11 @@ _qi_learn_told() {
         _qi_learn_calm "$group" || return 1
     fi
     ((n > 1 && all && code == 0)) && for ((i = 0; i < n - 1; i++)); do told+=("$i 0"); done
-    after='^(cat|tail|tee|sort|wc)([[:space:]]|$)' # what reads to the end
     for ((i = n - 1; i >= first; i--)); do
         code=${pipes[i - first]}
         ((code == 0 || whole && (code < 128 || n == 1))) && _qi_learn_own "${bares[i]}" "$code" &&
             last=("$i $code" "${last[@]}")
-        [[ ${parts[i]} =~ $after ]] || whole=0
+        [[ ' cat tail tee sort wc ' == *" ${words[i]} "* ]] || whole=0 # may not read to the end
     done
     told+=("${last[@]}")
 }
@@ -336,10 +343,14 @@ _qi_learn_ended() {
     local IFS=$' \t\n' parts=() bares=() words=() ops=() told=() project= entry text piece
     [[ -n $_qi_learn_line && $_qi_learn_line != [[:space:]]* ]] || return 0
     _qi_learn_project && project=$REPLY || return 0
+    local LC_ALL=C
     _qi_learn_split "$_qi_learn_line" || return 0
     text=${parts[0]}
-    while [[ $text =~ ^(time|-p)[[:space:]]+(.*)$ ]]; do text=${BASH_REMATCH[2]}; done
-    [[ ${text//[[:space:]]/} == "${_qi_learn_first//[[:space:]]/}" ]] || return 0
+    while [[ $text == [t-]* && $text =~ ^(time|-p)[[:space:]]+(.*)$ ]]; do
+        text=${BASH_REMATCH[2]}
+    done
+    [[ $text == "$_qi_learn_first" ||
+        ${text//[[:space:]]/} == "${_qi_learn_first//[[:space:]]/}" ]] || return 0
     if ((!_qi_learn_fresh)); then # a line just like the one before, or one that was hidden
         ((_qi_learn_direct && _qi_learn_count == 1 && ${#parts[@]} == 1)) &&
             [[ $# -eq 3 && $3 == "$1" && ${!-} == "$_qi_learn_job" ]] || return 0

@@ -73,7 +73,7 @@ _qi_learn_kind() {
     rest=$head$rest
     if [[ $head == python* || $head == pypy* ]]; then
         local python='^(python|pypy)[0-9.]*w?(\.exe)?([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m'
-        [[ $rest =~ "$python[[:space:]]+(.*)\$" ]] && rest=$match[4] head=${match[4]%%[[:space:]]*}
+        [[ $rest =~ "${python}[[:space:]]+(.*)\$" ]] && rest=$match[4] head=${match[4]%%[[:space:]]*}
     fi
     [[ $head != *-[0-9]* || -n ${_qi_learn_heads[$head]-} ]] || head=${head%-*}
     for number in ${=_qi_learn_heads[$head]-}; do
@@ -117,6 +117,8 @@ _qi_learn_escaped() {
     emulate -L zsh +o rematch_pcre
     unsetopt multibyte
     local text=$1 code char i
+    REPLY=$1
+    [[ $text == *[\\\"[:cntrl:]]* ]] || return 0
     text=${text//\\/\\\\}
     text=${text//\"/\\\"}
     text=${text//$'\n'/\\n}
@@ -307,7 +309,7 @@ _qi_learn_told() {
         code=$pipes[i-first]
         ((code == 0 || whole && (code < 128 || n == 1))) && _qi_learn_own "$bares[i]" $code &&
             last=("$i $code" $last)
-        [[ $parts[i] =~ '^(cat|tail|tee|sort|wc)([[:space:]]|$)' ]] || whole=0 # not to the end
+        [[ ' cat tail tee sort wc ' == *" $words[i] "* ]] || whole=0 # may not read to the end
     done
     told+=($last)
     return 0

@@ -26,14 +26,14 @@ from qi_learn.paths import Paths
 from qi_learn.workspace.registry import add_project
 
 HOOKS = Path(__file__).parent.parent.parent / "hooks"
-LINE = "pytest -q tests/unit | tail -20"
+LINE = "pytest -q tests/unit"
 BASH = f"""
 set -o history; . {HOOKS}/qi-learn.bash
 for ((i = 0; i < $1; i++)); do
     history -s '{LINE}'; t=${{EPOCHREALTIME/[.,]/}}
     : "${{_qi_learn_arm@P}}"; _qi_learn_debug "$_"
-    u=${{EPOCHREALTIME/[.,]/}}; _qi_learn_first='pytest -q tests/unit' _qi_learn_fresh=1; true | true
-    v=${{EPOCHREALTIME/[.,]/}}; true | true; _qi_learn_precmd
+    u=${{EPOCHREALTIME/[.,]/}}; _qi_learn_first='{LINE}' _qi_learn_fresh=1
+    v=${{EPOCHREALTIME/[.,]/}}; _qi_learn_precmd
     echo $((u - t + ${{EPOCHREALTIME/[.,]/}} - v))
 done
 """
@@ -41,7 +41,7 @@ ZSH = f"""
 . {HOOKS}/qi-learn.zsh
 for ((i = 0; i < $1; i++)); do
     t=$EPOCHREALTIME; _qi_learn_preexec '{LINE}' '' '{LINE}'; ((spent = EPOCHREALTIME - t))
-    true | true; t=$EPOCHREALTIME; _qi_learn_precmd; ((spent += EPOCHREALTIME - t))
+    t=$EPOCHREALTIME; _qi_learn_precmd; ((spent += EPOCHREALTIME - t))
     echo $((spent * 1000000))
 done
 """
@@ -50,7 +50,7 @@ source {HOOKS}/qi-learn.fish
 set CMD_DURATION 1234
 while read -l times
     for i in (string match -ra . -- $times)
-        _qi_learn_preexec '{LINE}'; true | true; _qi_learn_postexec '{LINE}'
+        _qi_learn_preexec '{LINE}'; _qi_learn_postexec '{LINE}'
     end
     echo done
 end
