@@ -75,7 +75,8 @@ _qi_learn_kind() {
     rest=$head$rest
     if [[ $head == python* || $head == pypy* ]]; then
         local python='^(python|pypy)[0-9.]*w?(\.exe)?([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m'
-        [[ $rest =~ $python[[:space:]]+(.*)$ ]] && rest=${BASH_REMATCH[4]} head=${rest%%[[:space:]]*}
+        [[ $rest =~ $python[[:space:]]+(.*)$ ]] && rest=${BASH_REMATCH[4]} &&
+            head=${rest%%[[:space:]]*}
     fi
     [[ $head != *-[0-9]* || -n ${_qi_learn_heads[$head]-} ]] || head=${head%-*}
     [[ -n $head ]] || return 1

@@ -12,6 +12,8 @@
 status is-interactive; and not set -q _qi_learn_loaded; or exit 0
 set -g _qi_learn_loaded 1
 set -g _qi_learn_from
+set -g _qi_learn_reserved '^(if|else|end|for|while|begin|switch|case|function|and|or|not|return|'
+set _qi_learn_reserved $_qi_learn_reserved'break|continue|exec|builtin|command|eval|time)( |$)'
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 set -g _qi_learn_wrappers env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx poetry \
@@ -53,34 +55,43 @@ set -g _qi_learn_forms 'cargo bench' 'go test .*-bench.*' '(pytest|py\\.test) .*
     '(npm|pnpm|yarn|bun) (run )?(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build' \
     'sbt .*compile' 'ruff' 'flake8' 'pylint' 'eslint'
 # --- end ---
-set -g _qi_learn_any '(^|[\s;|&/=])('(string join '|' (string escape --style=regex -- $_qi_learn_heads))')'
+set -l i 0
+for head in $_qi_learn_heads
+    set i (math $i + 1)
+    set -g _qi_learn_at_(string escape --style=var -- $head) (string split ' ' -- $_qi_learn_at[$i])
+end
+set -g _qi_learn_any (string join '|' (string escape --style=regex -- $_qi_learn_heads))
+set _qi_learn_any "(^|[\s;|&/=])($_qi_learn_any)"
 
-# Print the kind of a command; fail if it is none of ours. The rules are those of `kind_of` in
-# qi_learn/capture/command_kind.py.
+# Set _qi_learn_reply to the kind of a command; fail if it is none of ours. The rules are those of
+# `kind_of` in qi_learn/capture/command_kind.py. No command substitution here: each costs as much as
+# all the rest.
 function _qi_learn_kind
-    set -l words (string split -n ' ' -- (string replace -a \t ' ' -- $argv[1]))
+    set -l rest $argv[1]
     set -l head
+    set -l after
     while true
-        set head (string replace -r -- '^.*/' '' $words[1])
-        test -n "$words[2]"; or break
+        string match -rq -- '^(?:\S*/)?(?<head>[^\s/]*)(?<after>.*)$' $rest; or return 1
+        string match -rq -- '^\s+(?<rest>\S.*)$' $after; or break
         contains -- "$head" $_qi_learn_wrappers
         or string match -qr -- '^(-.*|[0-9]+|[A-Za-z_][A-Za-z0-9_]*=.*)$' $head
         or break
-        set -e words[1]
     end
-    set -l rest (string join ' ' -- $head $words[2..])
-    if string match -q -- 'py*' $head
-        set -l module (string match -r -- \
-            '^(?:python|pypy)[0-9.]*w?(?:\\.exe)?(?: -\\S+)* -m (.*)$' $rest)
-        and set rest $module[2]
-        and set head (string split -m1 ' ' -- $rest)[1]
+    set rest $head$after
+    if string match -q -- 'py*' $head # a match that fails empties what it names
+        set -l module
+        string match -rq -- \
+            '^(python|pypy)[0-9.]*w?(\.exe)?(\s+-\S+)*\s+-m\s+(?<module>.*)$' $rest
+        and set rest $module
+        and string match -rq -- '^(?<head>\S*)' $rest
     end
-    set -l at (contains -i -- "$head" $_qi_learn_heads)
-    or set at (contains -i -- (string replace -r -- '-[0-9.]+$' '' $head) $_qi_learn_heads)
+    contains -- "$head" $_qi_learn_heads
+    or string match -rq -- '^(?<head>.*)-[0-9.]+$' $head
     or return 1
-    for number in (string split ' ' -- $_qi_learn_at[$at])
+    set -l at _qi_learn_at_(string escape --style=var -- $head)
+    for number in $$at
         string match -qr -- "^($_qi_learn_forms[$number])(\\s|\$)" $rest
-        and echo $_qi_learn_kinds[$number]
+        and set -g _qi_learn_reply $_qi_learn_kinds[$number]
         and return 0
     end
     return 1
@@ -88,8 +99,8 @@ end
 
 # --- what is outside: project, spool ---
 
-# Print the registered project that holds the directory $argv[1] (without links) or the working
-# directory as it is written, the innermost one; fail outside all of them.
+# Set _qi_learn_found to the registered project that holds the directory $argv[1] (without links) or
+# the working directory as it is written, the innermost one; fail outside all of them.
 function _qi_learn_project
     set -l list $HOME/.local/share/qi-learn
     if test -n "$QI_LEARN_HOME"
@@ -102,7 +113,6 @@ function _qi_learn_project
     test -r $list/projects.json; or return 1
     read -lz text <$list/projects.json
     if test "$argv[1] $PWD $text" = "$_qi_learn_listed"
-        printf '%s' $_qi_learn_found
         test -n "$_qi_learn_found"
         return
     end
@@ -119,7 +129,7 @@ function _qi_learn_project
         test $length -gt (string length -- $found/); and set found $held
     end
     set -g _qi_learn_found $found
-    test -n "$found"; and printf '%s' $found
+    test -n "$found"
 end
 
 # Print a text as it stands within a JSON string.
@@ -149,9 +159,12 @@ function _qi_learn_record -a kind command code project real duration
     set umask 0077
     set -l form '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s","body":'
     set form $form'{"kind":"%s","command":"%s","exit_code":%d,"seconds":%s,"cwd":"%s"}}\n'
-    printf $form \
-        (_qi_learn_escaped $project) $kind (_qi_learn_escaped $command) $code \
-        (math -s3 $duration / 1000) (_qi_learn_escaped $real) \
+    if string match -qr -- '[\\\\"\x01-\x1f]' "$project$command$real"
+        set project (_qi_learn_escaped $project)
+        set command (_qi_learn_escaped $command)
+        set real (_qi_learn_escaped $real)
+    end
+    printf $form $project $kind $command $code $duration"e-3" $real \
         >>$spool/fish-$fish_pid-(random 1000000000 9223372036854775806).jsonl
     set umask $mask
 end
@@ -191,8 +204,6 @@ end
 function _qi_learn_split -S
     set -l line $argv[1]
     set -l bare (_qi_learn_bare $line); or return 1
-    set -l reserved '^(if|else|end|for|while|begin|switch|case|function|and|or|not|return|break|'
-    set reserved $reserved'continue|exec|builtin|command|eval)$'
     while true
         set -l piece (string match -r -- '^[^;|\x01]*' $bare)
         set -l size (string length -- $piece)
@@ -204,7 +215,7 @@ function _qi_learn_split -S
         end
         set -l word (string replace -r -- '^\s*((time|[A-Za-z_][A-Za-z0-9_]*=\S*)\s+)*' '' $piece)
         set word (string match -r -- '^\S*' $word)
-        string match -qr -- $reserved $word; and return 1
+        string match -qr -- $_qi_learn_reserved $word; and return 1
         set -a parts $text
         set -a bares $piece
         set -a words $word
@@ -236,7 +247,7 @@ function _qi_learn_calm -S
         set i (math $i + 1)
         string match -qr -- '[$<>*?=]' $bares[$i]; and return 1
         string match -qr -- '^(cd|clear|date|echo|false|git|ls|sleep|true)$' $words[$i]
-        or _qi_learn_kind $parts[$i] >/dev/null
+        or _qi_learn_kind $parts[$i]
         or return 1
     end
 end
@@ -254,7 +265,7 @@ function _qi_learn_told -S -a code
         set i (math $i + 1)
         test $op != '|'; and set first $i
         test $op = ';'; and set group $i
-        test $op = \x01; and _qi_learn_kind $parts[$i] >/dev/null; and set -a earlier "$i 0"
+        test $op = \x01; and _qi_learn_kind $parts[$i]; and set -a earlier "$i 0"
     end
     test (math $n - $first) -gt 1; or set pipes $code
     test (count $pipes) -eq (math $n - $first); or return 1
@@ -290,13 +301,22 @@ function _qi_learn_ended -a line code
     set -l ops
     set -l told
     set -l real (builtin pwd -P); or return 0
-    set -l project (_qi_learn_project $real); or return 0
-    _qi_learn_split $line; and _qi_learn_told $code $pipes; or return 0
+    _qi_learn_project $real; or return 0
+    set -l project $_qi_learn_found
+    if string match -qr -- '^[A-Za-z0-9_./:@%+,-]+( +[A-Za-z0-9_./:@%+,=-]+)*$' $line # one command
+        and not string match -qr -- $_qi_learn_reserved $line
+        set parts $line
+        string match -rq -- '^(?<words>\S+)' $line
+        set told "1 $code"
+        test $code -ge 145 -a $code -le 150; and return 0
+    else
+        _qi_learn_split $line; and _qi_learn_told $code $pipes; or return 0
+    end
     for entry in $told
         set -l number (string split ' ' -- $entry)
         functions -q -- $words[$number[1]]; and continue
-        set -l kind (_qi_learn_kind $parts[$number[1]]); or continue
-        _qi_learn_record $kind $parts[$number[1]] $number[2] $project $real $CMD_DURATION
+        _qi_learn_kind $parts[$number[1]]; or continue
+        _qi_learn_record $_qi_learn_reply $parts[$number[1]] $number[2] $project $real $CMD_DURATION
     end
 end
 

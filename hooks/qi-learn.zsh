@@ -73,7 +73,8 @@ _qi_learn_kind() {
     rest=$head$rest
     if [[ $head == python* || $head == pypy* ]]; then
         local python='^(python|pypy)[0-9.]*w?(\.exe)?([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m'
-        [[ $rest =~ "${python}[[:space:]]+(.*)\$" ]] && rest=$match[4] head=${match[4]%%[[:space:]]*}
+        [[ $rest =~ "${python}[[:space:]]+(.*)\$" ]] && rest=$match[4] &&
+            head=${rest%%[[:space:]]*}
     fi
     [[ $head != *-[0-9]* || -n ${_qi_learn_heads[$head]-} ]] || head=${head%-*}
     for number in ${=_qi_learn_heads[$head]-}; do
