@@ -16,49 +16,73 @@
 _qi_learn_loaded=1 _qi_learn_file='' _qi_learn_size=0 _qi_learn_armed=0 _qi_learn_begin=0
 _qi_learn_next=0 _qi_learn_job='' _qi_learn_line='' _qi_learn_first='' _qi_learn_from=''
 _qi_learn_fresh=0 _qi_learn_direct=0 _qi_learn_count=0 _qi_learn_chained=0 _qi_learn_real=''
-_qi_learn_logical=''
+_qi_learn_logical='' _qi_learn_listed='' _qi_learn_found=''
+_qi_learn_chance='' _qi_learn_number=0
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
-typeset -g _qi_learn_wrapper='^(env|time|nice|nohup|sudo|xvfb-run|exec|run|npx|bunx|uvx|uv|pipx|'\
-'poetry|pdm|hatch|pipenv|rye|bundle|coverage)[[:space:]]+(.*)$'
-typeset -g _qi_learn_python='^(python|'\
-'pypy)[0-9.]*w?(\.exe)?([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m[[:space:]]+(.*)$'
-typeset -ga _qi_learn_kinds=(bench deploy test compile other)
-typeset -ga _qi_learn_forms=(
-    '^(cargo bench|go test .*-bench.*|(pytest|py\.test) .*--benchmark-only|hyperfine|asv|(npm|'\
-'pnpm|yarn|bun) (run )?bench|make bench)([[:space:]]|$)'
-    '^(kubectl (apply|rollout)|docker (push|stack deploy)|terraform apply|vercel|helm (install|'\
-'upgrade)|fly(ctl)? deploy|netlify deploy|serverless deploy|ansible-playbook|twine upload|'\
-'cargo publish|gcloud .*deploy|(npm|pnpm|yarn|bun) (publish|(run )?deploy)|make deploy|'\
-'cap [A-Za-z0-9_]+ deploy)([[:space:]]|$)'
-    '^(pytest|py\.test|tox|nox|unittest|doctest|cargo (test|nextest)|go test|(npm|pnpm|yarn|'\
-'bun) (run )?(test|t)|deno test|ctest|jest|vitest|mocha|playwright test|rspec|rake (test|spec)|'\
-'rails test|phpunit|gradlew? .*(test|check)|mvnw? .*(test|verify)|dotnet test|bazel test|'\
-'mix test|swift test|zig (build )?test|stack test|cabal test|sbt .*test|make (test|check)|'\
-'just test|meson test)([[:space:]]|$)'
-    '^(py_compile|compileall|tsc|mypy|pyright|basedpyright|ty check|cargo (build|check|clippy)|'\
-'go (build|vet)|make|cmake|ninja|meson compile|(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?|'\
-'rustc|javac|kotlinc|swiftc|swift build|zig build|ghc|gradlew? .*(build|assemble|compile).*|'\
-'mvnw? .*(compile|package)|dotnet build|bazel build|mix compile|(npm|pnpm|yarn|'\
-'bun) (run )?(build|compile|typecheck)|nvcc|stack build|cabal build|sbt .*compile)([[:space:]]|$)'
-    '^(ruff|flake8|pylint|eslint)([[:space:]]|$)'
-)
+typeset -g _qi_learn_wrappers='env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx '\
+'poetry pdm hatch pipenv rye bundle coverage'
+typeset -gA _qi_learn_heads=(cargo '1 18 29 62' go '2 30 63' pytest '3 23' py.test '3 24'
+    hyperfine '4' asv '5' npm '6 20 31 81' pnpm '6 20 31 81' yarn '6 20 31 81' bun '6 20 31 81'
+    make '7 21 52 64' kubectl '8' docker '9' terraform '10' vercel '11' helm '12' flyctl '13'
+    fly '13' netlify '14' serverless '15' ansible-playbook '16' twine '17' gcloud '19' cap '22'
+    tox '25' nox '26' unittest '27' doctest '28' deno '32' ctest '33' jest '34' vitest '35'
+    mocha '36' playwright '37' rspec '38' rake '39' rails '40' phpunit '41' gradle '42 76'
+    gradlew '42 76' mvn '43 77' mvnw '43 77' dotnet '44 78' bazel '45 79' mix '46 80' swift '47 73'
+    zig '48 74' stack '49 83' cabal '50 84' sbt '51 85' just '53' meson '54 67' py_compile '55'
+    compileall '56' tsc '57' mypy '58' pyright '59' basedpyright '60' ty '61' cmake '65' ninja '66'
+    gcc '68' g++ '68' clang '68' clang++ '68' cc '68' c++ '68' rustc '69' javac '70' kotlinc '71'
+    swiftc '72' ghc '75' nvcc '82' ruff '86' flake8 '87' pylint '88' eslint '89')
+typeset -ga _qi_learn_kinds=(bench bench bench bench bench bench bench deploy deploy deploy deploy
+    deploy deploy deploy deploy deploy deploy deploy deploy deploy deploy deploy test test test
+    test test test test test test test test test test test test test test test test test test test
+    test test test test test test test test test test compile compile compile compile compile
+    compile compile compile compile compile compile compile compile compile compile compile compile
+    compile compile compile compile compile compile compile compile compile compile compile compile
+    compile compile other other other other)
+typeset -ga _qi_learn_forms=('cargo bench' 'go test .*-bench.*'
+    '(pytest|py\.test) .*--benchmark-only' 'hyperfine' 'asv' '(npm|pnpm|yarn|bun) (run )?bench'
+    'make bench' 'kubectl (apply|rollout)' 'docker (push|stack deploy)' 'terraform apply' 'vercel'
+    'helm (install|upgrade)' 'fly(ctl)? deploy' 'netlify deploy' 'serverless deploy'
+    'ansible-playbook' 'twine upload' 'cargo publish' 'gcloud .*deploy'
+    '(npm|pnpm|yarn|bun) (publish|(run )?deploy)' 'make deploy' 'cap [A-Za-z0-9_]+ deploy' 'pytest'
+    'py\.test' 'tox' 'nox' 'unittest' 'doctest' 'cargo (test|nextest)' 'go test'
+    '(npm|pnpm|yarn|bun) (run )?(test|t)' 'deno test' 'ctest' 'jest' 'vitest' 'mocha'
+    'playwright test' 'rspec' 'rake (test|spec)' 'rails test' 'phpunit' 'gradlew? .*(test|check)'
+    'mvnw? .*(test|verify)' 'dotnet test' 'bazel test' 'mix test' 'swift test' 'zig (build )?test'
+    'stack test' 'cabal test' 'sbt .*test' 'make (test|check)' 'just test' 'meson test'
+    'py_compile' 'compileall' 'tsc' 'mypy' 'pyright' 'basedpyright' 'ty check'
+    'cargo (build|check|clippy)' 'go (build|vet)' 'make' 'cmake' 'ninja' 'meson compile'
+    '(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?' 'rustc' 'javac' 'kotlinc' 'swiftc'
+    'swift build' 'zig build' 'ghc' 'gradlew? .*(build|assemble|compile).*'
+    'mvnw? .*(compile|package)' 'dotnet build' 'bazel build' 'mix compile'
+    '(npm|pnpm|yarn|bun) (run )?(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
+    'sbt .*compile' 'ruff' 'flake8' 'pylint' 'eslint')
 # --- end ---
 
 # Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
-    local rest=$1 first i
-    local between='^([A-Za-z_][A-Za-z0-9_]*=[^[:space:]]*|-[^[:space:]]*|[0-9]+)[[:space:]]+(.*)$'
+    local rest=$1 first head number
     while :; do
         first=${rest%%[[:space:]]*}
-        rest=${first##*/}${rest#"$first"}
-        [[ $rest =~ $_qi_learn_wrapper || $rest =~ $between ]] || break
-        rest=${BASH_REMATCH[2]}
+        rest=${rest#"$first"} head=${first##*/} first=${first%%=*}
+        [[ $rest == *[![:space:]]* && ( " $_qi_learn_wrappers " == *" $head "* || $head == -* ||
+            -n $head && $head != *[!0-9]* || $head == *=* && $first != *[!A-Za-z0-9_]* &&
+            $first == [A-Za-z_]* ) ]] || break
+        rest=${rest#"${rest%%[![:space:]]*}"}
     done
-    [[ $rest =~ $_qi_learn_python ]] && rest=${BASH_REMATCH[4]}
-    for ((i = 0; i < ${#_qi_learn_kinds[@]}; i++)); do
-        [[ $rest =~ ${_qi_learn_forms[i]} ]] && REPLY=${_qi_learn_kinds[i]} && return 0
+    rest=$head$rest
+    if [[ $head == python* || $head == pypy* ]]; then
+        local python='^(python|pypy)[0-9.]*w?(\.exe)?([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m'
+        [[ $rest =~ $python[[:space:]]+(.*)$ ]] && rest=${BASH_REMATCH[4]} &&
+            head=${rest%%[[:space:]]*}
+    fi
+    [[ $head != *-[0-9]* || -n ${_qi_learn_heads[$head]-} ]] || head=${head%-*}
+    [[ -n $head ]] || return 1
+    for number in ${_qi_learn_heads[$head]-}; do
+        [[ $rest =~ ^(${_qi_learn_forms[number - 1]})([[:space:]]|$) ]] &&
+            REPLY=${_qi_learn_kinds[number - 1]} && return 0
     done
     return 1
 }
@@ -81,29 +105,40 @@ _qi_learn_noted() {
 # Set REPLY to the registered project that holds the working directory, the innermost one, and
 # _qi_learn_real to the directory without links; fail outside all of them.
 _qi_learn_project() {
-    local list line path found=
+    local list line path text found=
     if [[ -n ${QI_LEARN_HOME-} ]]; then list=${QI_LEARN_HOME/#\~/$HOME}/data
     elif [[ -n ${XDG_DATA_HOME-} ]]; then list=$XDG_DATA_HOME/qi-learn
     elif [[ $OSTYPE == darwin* ]]; then list="$HOME/Library/Application Support/qi-learn"
     else list=$HOME/.local/share/qi-learn; fi
     [[ -r $list/projects.json ]] || return 1
+    IFS= read -r -d '' text <"$list/projects.json"
     if [[ $PWD != "$_qi_learn_logical" || ! $PWD -ef $_qi_learn_real ]]; then
         _qi_learn_noted pwd -P || return 1
         _qi_learn_real=${REPLY%$'\n'} _qi_learn_logical=$PWD
+    elif [[ $text == "$_qi_learn_listed" ]]; then
+        REPLY=$_qi_learn_found
+        [[ -n $REPLY ]]
+        return
     fi
-    while IFS= read -r line || [[ -n $line ]]; do
-        [[ $line =~ ^[[:space:]]*\"(.*)\",?$ ]] || continue
-        path=${BASH_REMATCH[1]//\\\"/\"}
-        [[ $path != *\\u* ]] || printf -v path '%b' "$path" # a list of version 0.1
-        path=${path//\\\\/\\}
+    while IFS= read -r line; do
+        [[ $line == *\"*\"* ]] || continue
+        path=${line#*\"} path=${path%\"*}
+        if [[ $path == *\\* ]]; then
+            path=${path//\\\"/\"}
+            [[ $path != *\\u* ]] || printf -v path '%b' "$path" # a list of version 0.1
+            path=${path//\\\\/\\}
+        fi
         [[ $_qi_learn_real/ == "${path%/}"/* || $PWD/ == "${path%/}"/* ]] || continue
         ((${#path} > ${#found})) && found=$path
     done <"$list/projects.json"
+    _qi_learn_listed=$text _qi_learn_found=$found
     [[ -n $found ]] && REPLY=$found
 }
 
 # Set REPLY to a text as it stands within a JSON string.
 _qi_learn_escaped() {
+    REPLY=$1
+    [[ $1 == *[\\\"[:cntrl:]]* ]] || return 0
     local LC_ALL=C text=$1 i char code
     text=${text//\\/\\\\}
     text=${text//\"/\\\"}
@@ -120,12 +155,17 @@ _qi_learn_escaped() {
     REPLY=$text
 }
 
-# Set REPLY to an id that cannot come again: a ULID of a time in milliseconds.
+# Set REPLY to an id that cannot come again: a ULID of a time in milliseconds, the chance of this
+# shell, and a count.
 _qi_learn_id() {
-    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ text= i
-    for ((i = 45; i >= 0; i -= 5)); do text+=${letters:($1 >> i) & 31:1}; done
-    for ((i = 0; i < 16; i++)); do text+=${letters:SRANDOM & 31:1}; done
-    REPLY=$text
+    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ i
+    if [[ -z $_qi_learn_chance ]]; then
+        for ((i = 0; i < 10; i++)); do _qi_learn_chance+=${letters:SRANDOM & 31:1}; done
+    fi
+    REPLY=
+    for ((i = 45; i >= 0; i -= 5)); do REPLY+=${letters:($1 >> i) & 31:1}; done
+    _qi_learn_number=$((_qi_learn_number + 1))
+    printf -v REPLY '%s%s%06d' "$REPLY" "$_qi_learn_chance" "$((_qi_learn_number % 1000000))"
 }
 
 # Set _qi_learn_file to this shell's own file (0600); fail if there is no spool.
@@ -171,9 +211,9 @@ _qi_learn_record() {
 # rest has its meaning; fail if it holds what this file does not read: substitutions, groups,
 # negation, background, here-documents, several lines.
 _qi_learn_bare() {
-    local rest=$1 bare= blank odd=$'[`(){}!\n\'"\\\\]|<<|\\|\\||\\|&|;;|(^|[[:space:];|&])#'
+    local rest=$1 bare= blank
     local quoted=$'^([^"\'\\\\]*)(\'[^\']*\'|"([^"\\\\`]|\\\\.)*"|\\\\.)(.*)$'
-    while [[ $rest =~ $quoted ]]; do
+    while [[ $rest == *[\'\"\\]* && $rest =~ $quoted ]]; do
         rest=${BASH_REMATCH[4]}
         printf -v blank '%*s' "${#BASH_REMATCH[2]}" ''
         blank=${blank// /Q}
@@ -184,9 +224,10 @@ _qi_learn_bare() {
         bare+=${BASH_REMATCH[1]}$blank
     done
     bare+=$rest
-    [[ $bare =~ $odd ]] && return 1
+    [[ $bare != *[\`\(\){}!\'\"\\$'\n']* && $bare != *'<<'* && $bare != *'||'* ]] &&
+        [[ $bare != *'|&'* && $bare != *';;'* && " $bare" != *[[:space:]\;\|\&]\#* ]] || return 1
     local safe='^(.*)([0-9]?>&[0-9]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
-    while [[ $bare =~ $safe([[:space:]\;\|\&].*)?$ ]]; do
+    while [[ $bare == *[\<\>]* && $bare =~ $safe([[:space:]\;\|\&].*)?$ ]]; do
         printf -v blank '%*s' "${#BASH_REMATCH[2]}" ''
         bare=${BASH_REMATCH[1]}$blank${BASH_REMATCH[3]}
     done
@@ -200,7 +241,7 @@ _qi_learn_bare() {
 _qi_learn_word() {
     local _qi_learn_rest=$1 _qi_learn_name
     local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
-    while [[ $_qi_learn_rest =~ $before ]]; do
+    while [[ $_qi_learn_rest == *@(=|time)* && $_qi_learn_rest =~ $before ]]; do
         _qi_learn_rest=${BASH_REMATCH[3]} _qi_learn_name=${BASH_REMATCH[2]}
         [[ -n $_qi_learn_name && ${!_qi_learn_name@a} == *r* ]] && return 1
     done
@@ -223,8 +264,8 @@ _qi_learn_unalias() {
 # x01 for &&) from a line; fail if the line is not of commands alone.
 _qi_learn_split() {
     local line=$1 bare piece text at=0 reserved
-    reserved='^(if|then|else|elif|fi|for|while|until|do|done|case|esac|select|function|in|coproc|'
-    reserved+='\[\[|exec|eval|command|builtin)$'
+    reserved=' if then else elif fi for while until do done case esac select function in coproc '
+    reserved+='[[ exec eval command builtin '
     _qi_learn_unalias
     _qi_learn_bare "$line" && bare=$REPLY || return 1
     while :; do
@@ -236,7 +277,7 @@ _qi_learn_split() {
             return 0
         fi
         _qi_learn_word "$piece" || return 1
-        [[ $REPLY =~ $reserved ]] && return 1
+        [[ $reserved == *" $REPLY "* ]] && return 1
         ((${#parts[@]})) && [[ $REPLY =~ ^[A-Za-z0-9_.-]+$ && -n ${BASH_ALIASES[$REPLY]-} &&
             ! ${BASH_ALIASES[$REPLY]} =~ ^"$REPLY"[A-Za-z0-9_=./[:space:]-]*$ ]] && return 1
         parts+=("$text") bares+=("$piece") words+=("$REPLY")
@@ -272,7 +313,7 @@ _qi_learn_calm() {
 # Fill `told` with numbers of parts and their exit codes, as far as they follow from the exit code
 # of the line ($1) and those of its last pipeline.
 _qi_learn_told() {
-    local code=$1 pipes=("${@:2}") n=${#parts[@]} first=0 group=0 i after last=() all=1 whole=1
+    local code=$1 pipes=("${@:2}") n=${#parts[@]} first=0 group=0 i last=() all=1 whole=1
     for ((i = 0; i < n - 1; i++)); do
         [[ ${ops[i]} == '|' ]] || first=$((i + 1))
         [[ ${ops[i]} == ';' ]] && group=$((i + 1))
@@ -289,12 +330,11 @@ _qi_learn_told() {
         _qi_learn_calm "$group" || return 1
     fi
     ((n > 1 && all && code == 0)) && for ((i = 0; i < n - 1; i++)); do told+=("$i 0"); done
-    after='^(cat|tail|tee|sort|wc)([[:space:]]|$)' # what reads to the end
     for ((i = n - 1; i >= first; i--)); do
         code=${pipes[i - first]}
         ((code == 0 || whole && (code < 128 || n == 1))) && _qi_learn_own "${bares[i]}" "$code" &&
             last=("$i $code" "${last[@]}")
-        [[ ${parts[i]} =~ $after ]] || whole=0
+        [[ ' cat tail tee sort wc ' == *" ${words[i]} "* ]] || whole=0 # may not read to the end
     done
     told+=("${last[@]}")
 }
@@ -304,10 +344,14 @@ _qi_learn_ended() {
     local IFS=$' \t\n' parts=() bares=() words=() ops=() told=() project= entry text piece
     [[ -n $_qi_learn_line && $_qi_learn_line != [[:space:]]* ]] || return 0
     _qi_learn_project && project=$REPLY || return 0
+    local LC_ALL=C
     _qi_learn_split "$_qi_learn_line" || return 0
     text=${parts[0]}
-    while [[ $text =~ ^(time|-p)[[:space:]]+(.*)$ ]]; do text=${BASH_REMATCH[2]}; done
-    [[ ${text//[[:space:]]/} == "${_qi_learn_first//[[:space:]]/}" ]] || return 0
+    while [[ $text == [t-]* && $text =~ ^(time|-p)[[:space:]]+(.*)$ ]]; do
+        text=${BASH_REMATCH[2]}
+    done
+    [[ $text == "$_qi_learn_first" ||
+        ${text//[[:space:]]/} == "${_qi_learn_first//[[:space:]]/}" ]] || return 0
     if ((!_qi_learn_fresh)); then # a line just like the one before, or one that was hidden
         ((_qi_learn_direct && _qi_learn_count == 1 && ${#parts[@]} == 1)) &&
             [[ $# -eq 3 && $3 == "$1" && ${!-} == "$_qi_learn_job" ]] || return 0

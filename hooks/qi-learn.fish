@@ -12,63 +12,95 @@
 status is-interactive; and not set -q _qi_learn_loaded; or exit 0
 set -g _qi_learn_loaded 1
 set -g _qi_learn_from
+set -g _qi_learn_reserved '^(if|else|end|for|while|begin|switch|case|function|and|or|not|return|'
+set _qi_learn_reserved $_qi_learn_reserved'break|continue|exec|builtin|command|eval|time)( |$)'
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
-set -g _qi_learn_wrapper (string join '' '^(env|time|nice|nohup|sudo|xvfb-run|exec|run|npx|bunx|' \
-'uvx|uv|pipx|poetry|pdm|hatch|pipenv|rye|bundle|coverage)\\s+(.*)$')
-set -g _qi_learn_python (string join '' '^(python|' \
-'pypy)[0-9.]*w?(\\.exe)?(\\s+-\\S+)*\\s+-m\\s+(.*)$')
-set -g _qi_learn_kinds bench deploy test compile other
-set -g _qi_learn_forms
-set -a _qi_learn_forms (string join '' '^(cargo bench|go test .*-bench.*|(pytest|' \
-'py\\.test) .*--benchmark-only|hyperfine|asv|(npm|pnpm|yarn|bun) (run )?bench|make bench)(\\s|$)')
-set -a _qi_learn_forms (string join '' '^(kubectl (apply|rollout)|docker (push|stack deploy)|' \
-'terraform apply|vercel|helm (install|upgrade)|fly(ctl)? deploy|netlify deploy|serverless deploy|' \
-'ansible-playbook|twine upload|cargo publish|gcloud .*deploy|(npm|pnpm|yarn|bun) (publish|' \
-'(run )?deploy)|make deploy|cap [A-Za-z0-9_]+ deploy)(\\s|$)')
-set -a _qi_learn_forms (string join '' '^(pytest|py\\.test|tox|nox|unittest|doctest|cargo (test|' \
-'nextest)|go test|(npm|pnpm|yarn|bun) (run )?(test|t)|deno test|ctest|jest|vitest|mocha|' \
-'playwright test|rspec|rake (test|spec)|rails test|phpunit|gradlew? .*(test|check)|mvnw? .*(test|' \
-'verify)|dotnet test|bazel test|mix test|swift test|zig (build )?test|stack test|cabal test|' \
-'sbt .*test|make (test|check)|just test|meson test)(\\s|$)')
-set -a _qi_learn_forms (string join '' '^(py_compile|compileall|tsc|mypy|pyright|basedpyright|' \
-'ty check|cargo (build|check|clippy)|go (build|vet)|make|cmake|ninja|meson compile|(gcc|g\\+\\+|' \
-'clang|clang\\+\\+|cc|c\\+\\+)(-[0-9.]+)?|rustc|javac|kotlinc|swiftc|swift build|zig build|ghc|' \
-'gradlew? .*(build|assemble|compile).*|mvnw? .*(compile|package)|dotnet build|bazel build|' \
-'mix compile|(npm|pnpm|yarn|bun) (run )?(build|compile|typecheck)|nvcc|stack build|cabal build|' \
-'sbt .*compile)(\\s|$)')
-set -a _qi_learn_forms (string join '' '^(ruff|flake8|pylint|eslint)(\\s|$)')
+set -g _qi_learn_wrappers env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx poetry \
+    pdm hatch pipenv rye bundle coverage
+set -g _qi_learn_heads cargo go pytest py.test hyperfine asv npm pnpm yarn bun make kubectl \
+    docker terraform vercel helm flyctl fly netlify serverless ansible-playbook twine gcloud cap \
+    tox nox unittest doctest deno ctest jest vitest mocha playwright rspec rake rails phpunit \
+    gradle gradlew mvn mvnw dotnet bazel mix swift zig stack cabal sbt just meson py_compile \
+    compileall tsc mypy pyright basedpyright ty cmake ninja gcc g++ clang clang++ cc c++ rustc \
+    javac kotlinc swiftc ghc nvcc ruff flake8 pylint eslint
+set -g _qi_learn_at '1 18 29 62' '2 30 63' '3 23' '3 24' '4' '5' '6 20 31 81' '6 20 31 81' \
+    '6 20 31 81' '6 20 31 81' '7 21 52 64' '8' '9' '10' '11' '12' '13' '13' '14' '15' '16' '17' \
+    '19' '22' '25' '26' '27' '28' '32' '33' '34' '35' '36' '37' '38' '39' '40' '41' '42 76' \
+    '42 76' '43 77' '43 77' '44 78' '45 79' '46 80' '47 73' '48 74' '49 83' '50 84' '51 85' '53' \
+    '54 67' '55' '56' '57' '58' '59' '60' '61' '65' '66' '68' '68' '68' '68' '68' '68' '69' '70' \
+    '71' '72' '75' '82' '86' '87' '88' '89'
+set -g _qi_learn_kinds bench bench bench bench bench bench bench deploy deploy deploy deploy \
+    deploy deploy deploy deploy deploy deploy deploy deploy deploy deploy deploy test test test \
+    test test test test test test test test test test test test test test test test test test \
+    test test test test test test test test test test test compile compile compile compile \
+    compile compile compile compile compile compile compile compile compile compile compile \
+    compile compile compile compile compile compile compile compile compile compile compile \
+    compile compile compile compile compile other other other other
+set -g _qi_learn_forms 'cargo bench' 'go test .*-bench.*' '(pytest|py\\.test) .*--benchmark-only' \
+    'hyperfine' 'asv' '(npm|pnpm|yarn|bun) (run )?bench' 'make bench' 'kubectl (apply|rollout)' \
+    'docker (push|stack deploy)' 'terraform apply' 'vercel' 'helm (install|upgrade)' \
+    'fly(ctl)? deploy' 'netlify deploy' 'serverless deploy' 'ansible-playbook' 'twine upload' \
+    'cargo publish' 'gcloud .*deploy' '(npm|pnpm|yarn|bun) (publish|(run )?deploy)' 'make deploy' \
+    'cap [A-Za-z0-9_]+ deploy' 'pytest' 'py\\.test' 'tox' 'nox' 'unittest' 'doctest' \
+    'cargo (test|nextest)' 'go test' '(npm|pnpm|yarn|bun) (run )?(test|t)' 'deno test' 'ctest' \
+    'jest' 'vitest' 'mocha' 'playwright test' 'rspec' 'rake (test|spec)' 'rails test' 'phpunit' \
+    'gradlew? .*(test|check)' 'mvnw? .*(test|verify)' 'dotnet test' 'bazel test' 'mix test' \
+    'swift test' 'zig (build )?test' 'stack test' 'cabal test' 'sbt .*test' 'make (test|check)' \
+    'just test' 'meson test' 'py_compile' 'compileall' 'tsc' 'mypy' 'pyright' 'basedpyright' \
+    'ty check' 'cargo (build|check|clippy)' 'go (build|vet)' 'make' 'cmake' 'ninja' \
+    'meson compile' '(gcc|g\\+\\+|clang|clang\\+\\+|cc|c\\+\\+)(-[0-9.]+)?' 'rustc' 'javac' \
+    'kotlinc' 'swiftc' 'swift build' 'zig build' 'ghc' 'gradlew? .*(build|assemble|compile).*' \
+    'mvnw? .*(compile|package)' 'dotnet build' 'bazel build' 'mix compile' \
+    '(npm|pnpm|yarn|bun) (run )?(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build' \
+    'sbt .*compile' 'ruff' 'flake8' 'pylint' 'eslint'
 # --- end ---
+set -l i 0
+for head in $_qi_learn_heads
+    set i (math $i + 1)
+    set -g _qi_learn_at_(string escape --style=var -- $head) (string split ' ' -- $_qi_learn_at[$i])
+end
+set -g _qi_learn_any (string join '|' (string escape --style=regex -- $_qi_learn_heads))
+set _qi_learn_any "(^|[\s;|&/=])($_qi_learn_any)"
 
-# Print the kind of a command; fail if it is none of ours. The rules are those of `kind_of` in
-# qi_learn/capture/command_kind.py.
+# Set _qi_learn_reply to the kind of a command; fail if it is none of ours. The rules are those of
+# `kind_of` in qi_learn/capture/command_kind.py. No command substitution here: each costs as much as
+# all the rest.
 function _qi_learn_kind
     set -l rest $argv[1]
-    set -l between '^(?:[A-Za-z_][A-Za-z0-9_]*=\S*|-\S*|[0-9]+)\s+(.*)$'
+    set -l head
+    set -l after
     while true
-        set rest (string replace -r -- '^\S*/' '' $rest)
-        set -l next (string match -r -- $_qi_learn_wrapper $rest)
-        or set next (string match -r -- $between $rest)
+        string match -rq -- '^(?:\S*/)?(?<head>[^\s/]*)(?<after>.*)$' $rest; or return 1
+        string match -rq -- '^\s+(?<rest>\S.*)$' $after; or break
+        contains -- "$head" $_qi_learn_wrappers
+        or string match -qr -- '^(-.*|[0-9]+|[A-Za-z_][A-Za-z0-9_]*=.*)$' $head
         or break
-        set rest $next[-1]
     end
-    set -l module (string match -r -- $_qi_learn_python $rest)
-    and set rest $module[-1]
-    set -l i 1
-    for kind in $_qi_learn_kinds
-        if string match -qr -- $_qi_learn_forms[$i] $rest
-            echo $kind
-            return 0
-        end
-        set i (math $i + 1)
+    set rest $head$after
+    if string match -q -- 'py*' $head # a match that fails empties what it names
+        set -l module
+        string match -rq -- \
+            '^(python|pypy)[0-9.]*w?(\.exe)?(\s+-\S+)*\s+-m\s+(?<module>.*)$' $rest
+        and set rest $module
+        and string match -rq -- '^(?<head>\S*)' $rest
+    end
+    contains -- "$head" $_qi_learn_heads
+    or string match -rq -- '^(?<head>.*)-[0-9.]+$' $head
+    or return 1
+    set -l at _qi_learn_at_(string escape --style=var -- $head)
+    for number in $$at
+        string match -qr -- "^($_qi_learn_forms[$number])(\\s|\$)" $rest
+        and set -g _qi_learn_reply $_qi_learn_kinds[$number]
+        and return 0
     end
     return 1
 end
 
 # --- what is outside: project, spool ---
 
-# Print the registered project that holds the directory $argv[1] (without links) or the working
-# directory as it is written, the innermost one; fail outside all of them.
+# Set _qi_learn_found to the registered project that holds the directory $argv[1] (without links) or
+# the working directory as it is written, the innermost one; fail outside all of them.
 function _qi_learn_project
     set -l list $HOME/.local/share/qi-learn
     if test -n "$QI_LEARN_HOME"
@@ -79,9 +111,14 @@ function _qi_learn_project
         set list "$HOME/Library/Application Support/qi-learn"
     end
     test -r $list/projects.json; or return 1
+    read -lz text <$list/projects.json
+    if test "$argv[1] $PWD $text" = "$_qi_learn_listed"
+        test -n "$_qi_learn_found"
+        return
+    end
+    set -g _qi_learn_listed "$argv[1] $PWD $text"
     set -l found ''
-    for line in (string match -r -- '^\s*".*",?$' <$list/projects.json)
-        set -l held (string replace -r -- '^\s*"(.*)",?$' '$1' $line)
+    for held in (string replace -rf -- '^\s*"(.*)",?$' '$1' <$list/projects.json)
         set held (string replace -a -- '\\"' '"' $held)
         string match -qr -- '\\\\u' $held; and set held (printf '%b' $held) # of version 0.1
         set held (string replace -a -- '\\\\' '\\' $held)
@@ -91,7 +128,8 @@ function _qi_learn_project
         or continue
         test $length -gt (string length -- $found/); and set found $held
     end
-    test -n "$found"; and printf '%s' $found
+    set -g _qi_learn_found $found
+    test -n "$found"
 end
 
 # Print a text as it stands within a JSON string.
@@ -121,9 +159,12 @@ function _qi_learn_record -a kind command code project real duration
     set umask 0077
     set -l form '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s","body":'
     set form $form'{"kind":"%s","command":"%s","exit_code":%d,"seconds":%s,"cwd":"%s"}}\n'
-    printf $form \
-        (_qi_learn_escaped $project) $kind (_qi_learn_escaped $command) $code \
-        (math -s3 $duration / 1000) (_qi_learn_escaped $real) \
+    if string match -qr -- '[\\\\"\x01-\x1f]' "$project$command$real"
+        set project (_qi_learn_escaped $project)
+        set command (_qi_learn_escaped $command)
+        set real (_qi_learn_escaped $real)
+    end
+    printf $form $project $kind $command $code $duration"e-3" $real \
         >>$spool/fish-$fish_pid-(random 1000000000 9223372036854775806).jsonl
     set umask $mask
 end
@@ -163,8 +204,6 @@ end
 function _qi_learn_split -S
     set -l line $argv[1]
     set -l bare (_qi_learn_bare $line); or return 1
-    set -l reserved '^(if|else|end|for|while|begin|switch|case|function|and|or|not|return|break|'
-    set reserved $reserved'continue|exec|builtin|command|eval)$'
     while true
         set -l piece (string match -r -- '^[^;|\x01]*' $bare)
         set -l size (string length -- $piece)
@@ -176,7 +215,7 @@ function _qi_learn_split -S
         end
         set -l word (string replace -r -- '^\s*((time|[A-Za-z_][A-Za-z0-9_]*=\S*)\s+)*' '' $piece)
         set word (string match -r -- '^\S*' $word)
-        string match -qr -- $reserved $word; and return 1
+        string match -qr -- $_qi_learn_reserved $word; and return 1
         set -a parts $text
         set -a bares $piece
         set -a words $word
@@ -208,7 +247,7 @@ function _qi_learn_calm -S
         set i (math $i + 1)
         string match -qr -- '[$<>*?=]' $bares[$i]; and return 1
         string match -qr -- '^(cd|clear|date|echo|false|git|ls|sleep|true)$' $words[$i]
-        or _qi_learn_kind $parts[$i] >/dev/null
+        or _qi_learn_kind $parts[$i]
         or return 1
     end
 end
@@ -226,7 +265,7 @@ function _qi_learn_told -S -a code
         set i (math $i + 1)
         test $op != '|'; and set first $i
         test $op = ';'; and set group $i
-        test $op = \x01; and _qi_learn_kind $parts[$i] >/dev/null; and set -a earlier "$i 0"
+        test $op = \x01; and _qi_learn_kind $parts[$i]; and set -a earlier "$i 0"
     end
     test (math $n - $first) -gt 1; or set pipes $code
     test (count $pipes) -eq (math $n - $first); or return 1
@@ -262,13 +301,22 @@ function _qi_learn_ended -a line code
     set -l ops
     set -l told
     set -l real (builtin pwd -P); or return 0
-    set -l project (_qi_learn_project $real); or return 0
-    _qi_learn_split $line; and _qi_learn_told $code $pipes; or return 0
+    _qi_learn_project $real; or return 0
+    set -l project $_qi_learn_found
+    if string match -qr -- '^[A-Za-z0-9_./:@%+,-]+( +[A-Za-z0-9_./:@%+,=-]+)*$' $line # one command
+        and not string match -qr -- $_qi_learn_reserved $line
+        set parts $line
+        string match -rq -- '^(?<words>\S+)' $line
+        set told "1 $code"
+        test $code -ge 145 -a $code -le 150; and return 0
+    else
+        _qi_learn_split $line; and _qi_learn_told $code $pipes; or return 0
+    end
     for entry in $told
         set -l number (string split ' ' -- $entry)
         functions -q -- $words[$number[1]]; and continue
-        set -l kind (_qi_learn_kind $parts[$number[1]]); or continue
-        _qi_learn_record $kind $parts[$number[1]] $number[2] $project $real $CMD_DURATION
+        _qi_learn_kind $parts[$number[1]]; or continue
+        _qi_learn_record $_qi_learn_reply $parts[$number[1]] $number[2] $project $real $CMD_DURATION
     end
 end
 
@@ -282,6 +330,7 @@ end
 function _qi_learn_postexec --on-event fish_postexec
     set -l codes $status $pipestatus
     string match -qr -- '^\s|\n' $argv[1]; and return
+    string match -qr -- $_qi_learn_any $argv[1]; or return # most lines hold nothing of ours
     set -q fish_private_mode; and return
     _qi_learn_ended $argv[1] $codes 2>/dev/null
 end

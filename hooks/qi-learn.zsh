@@ -12,52 +12,74 @@
 [[ -o interactive && -z ${_qi_learn_loaded-} ]] || return 0
 zmodload zsh/datetime zsh/system zsh/parameter 2>/dev/null || return 0
 typeset -g _qi_learn_loaded=1 _qi_learn_file='' _qi_learn_line='' _qi_learn_run='' _qi_learn_from=''
+typeset -g _qi_learn_listed='' _qi_learn_found=''
 typeset -gi _qi_learn_fd=-1 _qi_learn_size=0
 typeset -gF _qi_learn_begin=0
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
-typeset -g _qi_learn_wrapper='^(env|time|nice|nohup|sudo|xvfb-run|exec|run|npx|bunx|uvx|uv|pipx|'\
-'poetry|pdm|hatch|pipenv|rye|bundle|coverage)[[:space:]]+(.*)$'
-typeset -g _qi_learn_python='^(python|'\
-'pypy)[0-9.]*w?(\.exe)?([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m[[:space:]]+(.*)$'
-typeset -ga _qi_learn_kinds=(bench deploy test compile other)
-typeset -ga _qi_learn_forms=(
-    '^(cargo bench|go test .*-bench.*|(pytest|py\.test) .*--benchmark-only|hyperfine|asv|(npm|'\
-'pnpm|yarn|bun) (run )?bench|make bench)([[:space:]]|$)'
-    '^(kubectl (apply|rollout)|docker (push|stack deploy)|terraform apply|vercel|helm (install|'\
-'upgrade)|fly(ctl)? deploy|netlify deploy|serverless deploy|ansible-playbook|twine upload|'\
-'cargo publish|gcloud .*deploy|(npm|pnpm|yarn|bun) (publish|(run )?deploy)|make deploy|'\
-'cap [A-Za-z0-9_]+ deploy)([[:space:]]|$)'
-    '^(pytest|py\.test|tox|nox|unittest|doctest|cargo (test|nextest)|go test|(npm|pnpm|yarn|'\
-'bun) (run )?(test|t)|deno test|ctest|jest|vitest|mocha|playwright test|rspec|rake (test|spec)|'\
-'rails test|phpunit|gradlew? .*(test|check)|mvnw? .*(test|verify)|dotnet test|bazel test|'\
-'mix test|swift test|zig (build )?test|stack test|cabal test|sbt .*test|make (test|check)|'\
-'just test|meson test)([[:space:]]|$)'
-    '^(py_compile|compileall|tsc|mypy|pyright|basedpyright|ty check|cargo (build|check|clippy)|'\
-'go (build|vet)|make|cmake|ninja|meson compile|(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?|'\
-'rustc|javac|kotlinc|swiftc|swift build|zig build|ghc|gradlew? .*(build|assemble|compile).*|'\
-'mvnw? .*(compile|package)|dotnet build|bazel build|mix compile|(npm|pnpm|yarn|'\
-'bun) (run )?(build|compile|typecheck)|nvcc|stack build|cabal build|sbt .*compile)([[:space:]]|$)'
-    '^(ruff|flake8|pylint|eslint)([[:space:]]|$)'
-)
+typeset -g _qi_learn_wrappers='env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx '\
+'poetry pdm hatch pipenv rye bundle coverage'
+typeset -gA _qi_learn_heads=(cargo '1 18 29 62' go '2 30 63' pytest '3 23' py.test '3 24'
+    hyperfine '4' asv '5' npm '6 20 31 81' pnpm '6 20 31 81' yarn '6 20 31 81' bun '6 20 31 81'
+    make '7 21 52 64' kubectl '8' docker '9' terraform '10' vercel '11' helm '12' flyctl '13'
+    fly '13' netlify '14' serverless '15' ansible-playbook '16' twine '17' gcloud '19' cap '22'
+    tox '25' nox '26' unittest '27' doctest '28' deno '32' ctest '33' jest '34' vitest '35'
+    mocha '36' playwright '37' rspec '38' rake '39' rails '40' phpunit '41' gradle '42 76'
+    gradlew '42 76' mvn '43 77' mvnw '43 77' dotnet '44 78' bazel '45 79' mix '46 80' swift '47 73'
+    zig '48 74' stack '49 83' cabal '50 84' sbt '51 85' just '53' meson '54 67' py_compile '55'
+    compileall '56' tsc '57' mypy '58' pyright '59' basedpyright '60' ty '61' cmake '65' ninja '66'
+    gcc '68' g++ '68' clang '68' clang++ '68' cc '68' c++ '68' rustc '69' javac '70' kotlinc '71'
+    swiftc '72' ghc '75' nvcc '82' ruff '86' flake8 '87' pylint '88' eslint '89')
+typeset -ga _qi_learn_kinds=(bench bench bench bench bench bench bench deploy deploy deploy deploy
+    deploy deploy deploy deploy deploy deploy deploy deploy deploy deploy deploy test test test
+    test test test test test test test test test test test test test test test test test test test
+    test test test test test test test test test test compile compile compile compile compile
+    compile compile compile compile compile compile compile compile compile compile compile compile
+    compile compile compile compile compile compile compile compile compile compile compile compile
+    compile compile other other other other)
+typeset -ga _qi_learn_forms=('cargo bench' 'go test .*-bench.*'
+    '(pytest|py\.test) .*--benchmark-only' 'hyperfine' 'asv' '(npm|pnpm|yarn|bun) (run )?bench'
+    'make bench' 'kubectl (apply|rollout)' 'docker (push|stack deploy)' 'terraform apply' 'vercel'
+    'helm (install|upgrade)' 'fly(ctl)? deploy' 'netlify deploy' 'serverless deploy'
+    'ansible-playbook' 'twine upload' 'cargo publish' 'gcloud .*deploy'
+    '(npm|pnpm|yarn|bun) (publish|(run )?deploy)' 'make deploy' 'cap [A-Za-z0-9_]+ deploy' 'pytest'
+    'py\.test' 'tox' 'nox' 'unittest' 'doctest' 'cargo (test|nextest)' 'go test'
+    '(npm|pnpm|yarn|bun) (run )?(test|t)' 'deno test' 'ctest' 'jest' 'vitest' 'mocha'
+    'playwright test' 'rspec' 'rake (test|spec)' 'rails test' 'phpunit' 'gradlew? .*(test|check)'
+    'mvnw? .*(test|verify)' 'dotnet test' 'bazel test' 'mix test' 'swift test' 'zig (build )?test'
+    'stack test' 'cabal test' 'sbt .*test' 'make (test|check)' 'just test' 'meson test'
+    'py_compile' 'compileall' 'tsc' 'mypy' 'pyright' 'basedpyright' 'ty check'
+    'cargo (build|check|clippy)' 'go (build|vet)' 'make' 'cmake' 'ninja' 'meson compile'
+    '(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?' 'rustc' 'javac' 'kotlinc' 'swiftc'
+    'swift build' 'zig build' 'ghc' 'gradlew? .*(build|assemble|compile).*'
+    'mvnw? .*(compile|package)' 'dotnet build' 'bazel build' 'mix compile'
+    '(npm|pnpm|yarn|bun) (run )?(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
+    'sbt .*compile' 'ruff' 'flake8' 'pylint' 'eslint')
 # --- end ---
 
 # Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
     emulate -L zsh +o rematch_pcre
-    local rest=$1 first match mbegin mend MATCH MBEGIN MEND
-    local -i i
-    local between='^([A-Za-z_][A-Za-z0-9_]*=[^[:space:]]*|-[^[:space:]]*|[0-9]+)[[:space:]]+(.*)$'
+    local rest=$1 first head number match mbegin mend MATCH MBEGIN MEND
     while true; do
         first=${rest%%[[:space:]]*}
-        rest=${first##*/}${rest#$first}
-        [[ $rest =~ $_qi_learn_wrapper || $rest =~ $between ]] || break
-        rest=$match[2]
+        rest=${rest#"$first"} head=${first##*/} first=${first%%=*}
+        [[ $rest == *[^[:space:]]* && ( " $_qi_learn_wrappers " == *" $head "* || $head == -* ||
+            ( -n $head && $head != *[^0-9]* ) || ( $head == *=* && $first != *[^A-Za-z0-9_]* &&
+            $first == [A-Za-z_]* ) ) ]] || break
+        rest=${rest#"${rest%%[^[:space:]]*}"}
     done
-    [[ $rest =~ $_qi_learn_python ]] && rest=$match[4]
-    for ((i = 1; i <= $#_qi_learn_kinds; i++)); do
-        [[ $rest =~ $_qi_learn_forms[i] ]] && REPLY=$_qi_learn_kinds[i] && return 0
+    rest=$head$rest
+    if [[ $head == python* || $head == pypy* ]]; then
+        local python='^(python|pypy)[0-9.]*w?(\.exe)?([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m'
+        [[ $rest =~ "${python}[[:space:]]+(.*)\$" ]] && rest=$match[4] &&
+            head=${rest%%[[:space:]]*}
+    fi
+    [[ $head != *-[0-9]* || -n ${_qi_learn_heads[$head]-} ]] || head=${head%-*}
+    for number in ${=_qi_learn_heads[$head]-}; do
+        [[ $rest =~ "^(${_qi_learn_forms[number]})([[:space:]]|\$)" ]] &&
+            REPLY=$_qi_learn_kinds[number] && return 0
     done
     return 1
 }
@@ -68,22 +90,26 @@ _qi_learn_kind() {
 # `real` to the directory without links; fail outside all of them.
 _qi_learn_project() {
     emulate -L zsh +o rematch_pcre
-    local list line held found= match mbegin mend MATCH MBEGIN MEND
+    local list line held text found= match mbegin mend MATCH MBEGIN MEND
     if [[ -n ${QI_LEARN_HOME-} ]]; then list=${QI_LEARN_HOME/#\~/$HOME}/data
     elif [[ -n ${XDG_DATA_HOME-} ]]; then list=$XDG_DATA_HOME/qi-learn
     elif [[ $OSTYPE == darwin* ]]; then list="$HOME/Library/Application Support/qi-learn"
     else list=$HOME/.local/share/qi-learn; fi
     [[ -r $list/projects.json ]] || return 1
-    real=${PWD:A}
-    while IFS= read -r line || [[ -n $line ]]; do
-        [[ $line =~ '^[[:space:]]*"(.*)",?$' ]] || continue
-        held=$match[1]
+    real=${PWD:A} text="$(<$list/projects.json)" # reads it without a process
+    [[ $real$'\n'$PWD$'\n'$text == "$_qi_learn_listed" ]] && REPLY=$_qi_learn_found &&
+        return $((!$#REPLY))
+    _qi_learn_listed=$real$'\n'$PWD$'\n'$text
+    for line in ${(f)text}; do
+        [[ $line == *\"*\"* ]] || continue
+        held=${${line#*\"}%\"*}
         [[ $held != *\\u* ]] || printf -v held %b "${held//\\\\/\\\\\\\\}" # of version 0.1
         held=${held//\\\"/\"}
         held=${held//\\\\/\\}
         [[ $real/ == "${held%/}"/* || $PWD/ == "${held%/}"/* ]] || continue
         ((${#held} > ${#found})) && found=$held
-    done <"$list/projects.json"
+    done
+    _qi_learn_found=$found
     [[ -n $found ]] && REPLY=$found
 }
 
@@ -92,6 +118,8 @@ _qi_learn_escaped() {
     emulate -L zsh +o rematch_pcre
     unsetopt multibyte
     local text=$1 code char i
+    REPLY=$1
+    [[ $text == *[\\\"[:cntrl:]]* ]] || return 0
     text=${text//\\/\\\\}
     text=${text//\"/\\\"}
     text=${text//$'\n'/\\n}
@@ -167,9 +195,8 @@ _qi_learn_record() {
 _qi_learn_bare() {
     emulate -L zsh +o rematch_pcre
     local rest=$1 bare= blank match mbegin mend MATCH MBEGIN MEND
-    local odd=$'[`(){}!\n\'"\\\\]|<<|\\|\\||\\|&|;;|(^|[[:space:];|&])#'
     local quoted=$'^([^"\'\\\\]*)(\'[^\']*\'|"([^"\\\\`]|\\\\.)*"|\\\\.)(.*)$'
-    while [[ $rest =~ $quoted ]]; do
+    while [[ $rest == *[\'\"\\]* && $rest =~ $quoted ]]; do
         rest=$match[4]
         blank=${(l:${#match[2]}::Q:)}
         if [[ $match[2] == \"*\$* ]]; then
@@ -179,9 +206,10 @@ _qi_learn_bare() {
         bare+=$match[1]$blank
     done
     bare+=$rest
-    [[ $bare =~ $odd ]] && return 1
+    [[ $bare != *[\`\(\){}!\'\"\\$'\n']* && $bare != *'<<'* && $bare != *'||'* ]] &&
+        [[ $bare != *'|&'* && $bare != *';;'* && " $bare" != *[[:space:]\;\|\&]\#* ]] || return 1
     local safe='^(.*)([0-9]?>&[0-9]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
-    while [[ $bare =~ "$safe([[:space:];|&].*)?\$" ]]; do
+    while [[ $bare == *[\<\>]* && $bare =~ "$safe([[:space:];|&].*)?\$" ]]; do
         bare=$match[1]${(l:${#match[2]}:: :)}$match[3]
     done
     bare=${${${bare//&>/ >}//>|/> }//>&/> }
@@ -196,7 +224,7 @@ _qi_learn_word() {
     setopt extended_glob
     local _qi_learn_rest=$1 match mbegin mend MATCH MBEGIN MEND
     local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
-    while [[ $_qi_learn_rest =~ $before ]]; do
+    while [[ $_qi_learn_rest == *(=|time)* && $_qi_learn_rest =~ $before ]]; do
         _qi_learn_rest=$match[3]
         [[ -n $match[2] && ${(tP)match[2]} == *readonly* ]] && return 1
     done
@@ -211,8 +239,8 @@ _qi_learn_split() {
     setopt extended_glob
     local line=$1 bare piece text reserved REPLY
     local -i at=0
-    reserved='^(if|then|else|elif|fi|for|foreach|end|while|until|repeat|do|done|case|esac|select|'
-    reserved+='function|coproc|\[\[|exec|eval|command|builtin|noglob|nocorrect|-)$'
+    reserved=' if then else elif fi for foreach end while until repeat do done case esac select '
+    reserved+='function coproc [[ exec eval command builtin noglob nocorrect - '
     _qi_learn_bare "$line" && bare=$REPLY || return 1
     while true; do
         piece=${bare%%[$';|\x01']*} text=$line[at+1,at+$#piece]
@@ -223,7 +251,7 @@ _qi_learn_split() {
             return 0
         fi
         _qi_learn_word "$piece" || return 1
-        [[ $REPLY =~ $reserved ]] && return 1
+        [[ $reserved == *" $REPLY "* ]] && return 1
         parts+=("$text") bares+=("$piece") words+=("$REPLY")
         [[ $piece == "$bare" ]] && return 0
         ops+=("$bare[$#piece+1]")
@@ -282,7 +310,7 @@ _qi_learn_told() {
         code=$pipes[i-first]
         ((code == 0 || whole && (code < 128 || n == 1))) && _qi_learn_own "$bares[i]" $code &&
             last=("$i $code" $last)
-        [[ $parts[i] =~ '^(cat|tail|tee|sort|wc)([[:space:]]|$)' ]] || whole=0 # not to the end
+        [[ ' cat tail tee sort wc ' == *" $words[i] "* ]] || whole=0 # may not read to the end
     done
     told+=($last)
     return 0

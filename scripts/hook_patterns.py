@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from qi_learn.capture.command_kind import FORMS, PYTHON, WRAPPERS
+from qi_learn.capture.command_kind import FORMS, WRAPPERS
 
 HOOKS = Path(__file__).parent.parent / "hooks"
 SHELLS = ("bash", "zsh", "fish")
@@ -21,55 +21,88 @@ BLOCK = re.compile(r"(?<=by scripts/hook_patterns ---\n).*?(?=# --- end ---\n)",
 
 
 def patterns(shell: str) -> str:
-    """The generated lines, which bash and zsh read alike, and fish in its own words.
+    """The generated lines: the words that may stand before a command, and the forms by the word that
+    they begin with, so that a hook tries only the few that can fit.
 
-    A pattern of several lines is one word: quoted pieces, joined by a backslash at the line's end.
+    bash and zsh read the same lines; fish has no tables, so there the two lists go side by side.
     """
+    numbers = _numbers_by_word()
+    forms = [(kind, form) for kind, forms in FORMS.items() for form in forms]
+    kinds = " ".join(kind for kind, _ in forms)
     if shell == "fish":
-        return "".join(f"{line}\n" for line in _fish_patterns())
-    gap, option = "[[:space:]]+", "[[:space:]]+-[^[:space:]]+"
-    forms = [f"^({'|'.join(forms)})([[:space:]]|$)" for forms in FORMS.values()]
-    lines = [
-        *_assigned("_qi_learn_wrapper", f"^({'|'.join(WRAPPERS)}){gap}(.*)$"),
-        *_assigned("_qi_learn_python", f"^{PYTHON}({option})*{gap}-m{gap}(.*)$"),
-        f"typeset -ga _qi_learn_kinds=({' '.join(FORMS)})",
-        "typeset -ga _qi_learn_forms=(",
-        *(line for form in forms for line in _quoted("    ", form)),
-        ")",
-    ]
+        at = (f"'{places}'" for places in numbers.values())
+        lines = [
+            *_filled("set -g _qi_learn_wrappers", WRAPPERS, " \\", ""),
+            *_filled("set -g _qi_learn_heads", numbers, " \\", ""),
+            *_filled("set -g _qi_learn_at", at, " \\", ""),
+            *_filled("set -g _qi_learn_kinds", kinds.split(), " \\", ""),
+            *_filled("set -g _qi_learn_forms", map(_fish_quoted, _texts(forms)), " \\", ""),
+        ]
+    else:
+        entries = (f"{word} '{places}'" for word, places in numbers.items())
+        lines = [
+            *_filled("typeset -g _qi_learn_wrappers='", WRAPPERS, "'\\", "'", join="' "),
+            *_filled("typeset -gA _qi_learn_heads=(", entries, "", ")"),
+            *_filled("typeset -ga _qi_learn_kinds=(", kinds.split(), "", ")"),
+            *_filled("typeset -ga _qi_learn_forms=(", map(_quoted, _texts(forms)), "", ")"),
+        ]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _fish_patterns() -> Iterator[str]:
-    yield from _joined("set -g _qi_learn_wrapper", rf"^({'|'.join(WRAPPERS)})\s+(.*)$")
-    yield from _joined("set -g _qi_learn_python", rf"^{PYTHON}(\s+-\S+)*\s+-m\s+(.*)$")
-    yield f"set -g _qi_learn_kinds {' '.join(FORMS)}"
-    yield "set -g _qi_learn_forms"
-    for forms in FORMS.values():
-        yield from _joined("set -a _qi_learn_forms", rf"^({'|'.join(forms)})(\s|$)")
+def _texts(forms: Iterable[tuple[str, str]]) -> Iterator[str]:
+    return (form for _, form in forms)
 
 
-def _joined(head: str, pattern: str) -> Iterator[str]:
-    """The pattern as fish puts it together: no backslash joins two of its quoted pieces."""
-    lines = _quoted(f"{head} (string join '' ", pattern.replace("\\", "\\\\"))
-    *full, last = lines
-    yield from (f"{line[:-1]} \\" for line in full)
-    yield f"{last})"
+def _numbers_by_word() -> dict[str, str]:
+    """By first word, the numbers of the forms that begin with it, counted from 1."""
+    numbers: dict[str, list[str]] = {}
+    every = [form for forms in FORMS.values() for form in forms]
+    for number, form in enumerate(every, 1):
+        for word in _first_words(form):
+            numbers.setdefault(word, []).append(str(number))
+    return {word: " ".join(places) for word, places in numbers.items()}
 
 
-def _assigned(name: str, pattern: str) -> Iterator[str]:
-    return _quoted(f"typeset -g {name}=", pattern)
+def _first_words(form: str) -> list[str]:
+    """The words that a form may begin with; a version behind a compiler's name is left out."""
+    depth, end = 0, len(form)
+    for at, letter in enumerate(form):
+        depth += (letter == "(") - (letter == ")")
+        if letter == " " and depth == 0:
+            end = at
+            break
+    return _spelled(form[:end].replace("(-[0-9.]+)?", ""))
 
 
-def _quoted(head: str, pattern: str) -> Iterator[str]:
-    """The pattern in single quotes after `head`, cut between alternatives if a line is full."""
-    line = f"{head}'"
-    for piece in re.split(r"(?<=\|)", pattern):
-        if len(line) + len(piece) + 2 > WIDTH - 1 and not line.endswith("'"):
-            yield f"{line}'\\"
-            line = "'"
-        line += piece
-    yield f"{line}'"
+def _spelled(pattern: str) -> list[str]:
+    if group := re.search(r"\(([^()]*)\)(\??)", pattern):
+        choices = [*group[1].split("|"), *([""] if group[2] else [])]
+        head, tail = pattern[: group.start()], pattern[group.end() :]
+        return [word for choice in choices for word in _spelled(head + choice + tail)]
+    if maybe := re.search(r"(\\?.)\?", pattern):
+        head, tail = pattern[: maybe.start()], pattern[maybe.end() :]
+        return [*_spelled(head + tail), *_spelled(head + maybe[1] + tail)]
+    return [pattern.replace("\\", "")]
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'"
+
+
+def _fish_quoted(text: str) -> str:
+    return _quoted(text.replace("\\", "\\\\"))
+
+
+def _filled(head: str, words: Iterable[str], more: str, end: str, join: str = " ") -> Iterator[str]:
+    """`head` and the words in lines of the width; `more` ends each line but the last, that `end`."""
+    line, begun = head, False
+    for word in words:
+        gap = "" if line.endswith(("(", "'")) and not begun else " "
+        if len(line) + len(word) + len(more) + 2 > WIDTH:
+            yield f"{line}{' ' if join != ' ' else ''}{more}"
+            line, gap = ("    " if join == " " else "'"), ""
+        line, begun = f"{line}{gap}{word}", True
+    yield f"{line}{end}"
 
 
 def hook(shell: str) -> str:

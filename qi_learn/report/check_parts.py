@@ -134,7 +134,7 @@ def disk(paths: Paths, settings: Settings) -> Iterator[Finding]:
 
 def hooks(paths: Paths, settings: Settings) -> Iterator[Finding]:
     """Shell hooks that are loaded twice."""
-    for name in (".bashrc", ".zshrc"):
+    for name in (".bashrc", ".zshrc", ".config/fish/config.fish"):
         file = Path.home() / name
         if not file.is_file():
             continue

@@ -99,7 +99,7 @@ def test_a_difference_is_found(
         shutil.copy(path_of(shell), tmp_path)
     monkeypatch.setattr("scripts.hook_patterns.HOOKS", tmp_path)
     zsh = tmp_path / "qi-learn.zsh"
-    zsh.write_text(zsh.read_text("utf-8").replace("|vercel|", "|"), "utf-8")
+    zsh.write_text(zsh.read_text("utf-8").replace("vercel '11'", ""), "utf-8")
     assert main(["--check"]) == 1
     assert capsys.readouterr().out.startswith("hooks/qi-learn.zsh is not")
     assert main([]) == 0
@@ -110,7 +110,7 @@ _EACH = 'while IFS= read -r x; do REPLY=none; _qi_learn_kind "$x"; echo "$REPLY"
 EACH = {
     "bash": _EACH,
     "zsh": _EACH,
-    "fish": "while read -l x; _qi_learn_kind $x; or echo none; end <FILE",
+    "fish": "while read -l x; _qi_learn_kind $x; and echo $_qi_learn_reply; or echo none; end <FILE",
 }
 
 

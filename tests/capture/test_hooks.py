@@ -228,7 +228,7 @@ ASK = "REPLY=none; _qi_learn_kind '{}'; echo $REPLY"
 
 
 def test_the_hooks_tell_kinds_as_the_program_does(shell: str, home: Path) -> None:
-    one = "_qi_learn_kind '{}'; or echo none" if shell == "fish" else ASK
+    one = "_qi_learn_kind '{}'; and echo $_qi_learn_reply; or echo none" if shell == "fish" else ASK
     asked = "; ".join(one.format(line) for line in LINES)
     env = {"PATH": os.environ["PATH"], "HOME": str(home)}
     done = subprocess.run(
