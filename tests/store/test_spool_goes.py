@@ -22,6 +22,7 @@ from qi_learn.store.spool_positions import LEFT_FOR, RETIRE_AFTER
 from tests.support.drained_spool import (
     NOW,
     SECRET,
+    a_turn,
     bad_digests,
     dead_pid,
     decode,
@@ -229,3 +230,23 @@ def test_a_spool_that_nothing_drains_is_full_at_its_limit_and_says_so(spool_dir:
         path.unlink()
     assert spool.append("git", {})
     spool.close()
+
+
+@pytest.mark.parametrize("jump", [-86400.0, 86400.0])
+def test_last_is_the_newest_answer_whatever_the_clock_does(
+    spool: Spool, go: Round, store: Store, jump: float
+) -> None:
+    """The clock is set back (or on) a day after the first answer was taken in."""
+    spool.append("turn", a_turn("one", at=5e5), id="T1", ts=5e5)
+    go()
+    spool.append("rating", {"turn": "last", "rating": 1}, id="R1", ts=5e5 + jump + 10)
+    go()
+    spool.append("turn", a_turn("two", at=5e5 + jump + 20), id="T2", ts=5e5 + jump + 20)
+    go()
+    spool.append("rating", {"turn": "last", "rating": 5}, id="R2", ts=5e5 + jump + 30)
+    go()
+    spool.append("turn", a_turn("three", at=5e5 + jump + 40), id="T3", ts=5e5 + jump + 40)
+    spool.append("rating", {"turn": "last", "rating": 4}, id="R3", ts=5e5 + jump + 50)
+    go()
+    rated = store.rows("SELECT id, turn_id FROM ratings ORDER BY id")
+    assert [tuple(row) for row in rated] == [("R1", "T1"), ("R2", "T2"), ("R3", "T3")]
