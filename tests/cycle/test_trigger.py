@@ -284,9 +284,9 @@ def test_a_turn_is_looked_at_once_until_it_is_scored_again(store: Store) -> None
 def test_what_is_off_or_busy_loads_no_examples(store: Store) -> None:
     work(store, {"a": 6, "b": 6})
     ask(store)
-    for wanted in (lambda: ask(store, with_train(auto=False)), lambda: ask(store, busy=True)):
+    for off, busy in ((True, False), (False, True)):
         with asked(store) as statements:
-            wanted()
+            ask(store, with_train(auto=not off), busy=busy)
         assert len(statements) <= 2, statements
 
 

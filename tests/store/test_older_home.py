@@ -15,7 +15,8 @@ import sqlite_utils
 
 from qi_learn.records import Message, Turn
 from qi_learn.store import backfill, feedback, turns
-from qi_learn.store.database import SCHEMA, expire_backups, open_store
+from qi_learn.store.backups import expire_backups
+from qi_learn.store.database import SCHEMA, open_store
 from qi_learn.store.schema import migrations
 from qi_learn.store.turns import message_hash
 from tests.support.command_line import wait_until
@@ -147,10 +148,11 @@ def test_a_home_with_100_000_turns_is_stopped_in_the_middle_and_comes_up(tmp_pat
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
     words = "import sys; from pathlib import Path; from qi_learn.store.database import open_store; "
     command = [sys.executable, "-c", f"{words} open_store(Path(sys.argv[1])).close()", str(place)]
-    done = []
+    done: list[int] = []
     for _ in range(5):
         process = subprocess.Popen(command, env=env)
-        wait_until(lambda before=(done or [0])[-1]: _shared(place) > before, 300)
+        before = max(done, default=0)
+        wait_until(lambda before=before: _shared(place) > before, 300)  # type: ignore[misc]
         process.kill()
         process.wait()
         done.append(_shared(place))
