@@ -15,10 +15,11 @@ import pytest
 
 from qi_learn.errors import SpoolError
 from qi_learn.spool import Spool, retire, spool_files, sweep
-from qi_learn.store import bad_lines, events
+from qi_learn.store import bad_lines, events, spool_positions
 from qi_learn.store.database import Store
 from qi_learn.store.ingest import Drained, DrainMemory, drain
 from qi_learn.store.spool_positions import LEFT_FOR, RETIRE_AFTER
+from tests.support.command_line import wait_until
 from tests.support.drained_spool import (
     NOW,
     SECRET,
@@ -134,20 +135,23 @@ read -r _
 """
 
 
-def test_no_line_of_a_living_shell_is_lost(spool_dir: Path, go: Round, store: Store) -> None:
+def test_no_line_of_a_living_shell_is_lost(
+    spool_dir: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The shell looks for its file by name, then opens and writes, as the hooks do."""
+    monkeypatch.setattr(spool_positions, "RETIRE_AFTER", 0.01)
+    memory = DrainMemory(store)  # with the true clock: what is renamed is read on for its seconds
     spool_dir.mkdir()
     shell = subprocess.Popen(["bash", "-c", BASH, "bash", str(spool_dir)], stdin=subprocess.PIPE)
+    numbers: list[int] = []
+
+    def all_taken_and_gone() -> bool:
+        drain(store, spool_dir, decode=decode, suggest=suggest, now=NOW, memory=memory)
+        numbers[:] = sorted(e.body["n"] for e in events.events_of(store, "git"))
+        return len(numbers) >= 400 and spool_files(spool_dir) == []
+
     try:
-        seen = 0
-        while seen < 400:
-            go(after=RETIRE_AFTER + 1)
-            seen = len(events.events_of(store, "git"))
-        go(after=RETIRE_AFTER + 1)
-        go()
-        go(after=LEFT_FOR + 1)
-        assert spool_files(spool_dir) == []
-        numbers = sorted(e.body["n"] for e in events.events_of(store, "git"))
+        wait_until(all_taken_and_gone, 120)
         assert numbers == list(range(400))
     finally:
         shell.communicate(b"\n", timeout=60)
