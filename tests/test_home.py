@@ -86,7 +86,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place]
+    command: list[str | Path] = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place]
     if os.geteuid() or subprocess.run(command, check=False).returncode:
         pytest.skip("no file system can be mounted here")
     yield place

@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.errors import DiskFull, QiError, StoreError
+from qi_learn.store.backups import copy_aside
 
 SCHEMA = 5
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
 
-BACKUP_SECONDS = 30 * 86400.0
-"""Seconds for which the copy of a database is kept that was made before its schema changed."""
 SAFE_SQLITE = (3, 51, 3)
 """The oldest safe version: older ones can corrupt a WAL database when two connections write or
 checkpoint at the same instant (sqlite.org/wal.html, WAL-reset bug).
@@ -241,33 +240,10 @@ def _migrate(conn: sqlite3.Connection, path: Path) -> None:
     backup = path.with_name(f"{path.name}.schema-{version}.backup")
     # one that was stopped half way has its copy: what is there now is no longer as it was
     if not new and not (backup.exists() and len(migrations.applied(db)) > version):
-        _copy_aside(conn, backup)
+        copy_aside(conn, backup)
     migrations.apply(db)
     backfill(conn)
     conn.execute(f"PRAGMA user_version = {SCHEMA}")
-
-
-def _copy_aside(conn: sqlite3.Connection, backup: Path) -> None:
-    """Write the database as it was, complete or not there at all."""
-    temp = backup.with_name(f".{backup.name}.tmp")
-    temp.unlink(missing_ok=True)
-    os.close(os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    copy = sqlite3.connect(temp)
-    try:
-        conn.backup(copy)
-    finally:
-        copy.close()
-    temp.replace(backup)
-
-
-def expire_backups(path: Path, now: float) -> None:
-    """Delete the copies of an older schema after `BACKUP_SECONDS`: they hold what was forgotten.
-
-    Raises OSError if one cannot be deleted.
-    """
-    for backup in path.parent.glob(f"{path.name}.schema-*.backup"):
-        if backup.stat().st_mtime < now - BACKUP_SECONDS:
-            backup.unlink()
 
 
 # --- SQLite's errors in our words -----------------------------------------------------------------

@@ -282,8 +282,8 @@ def domain_share(store: Store, project: str | None, domain: str) -> float:
     0 if none is classified.
     """
     counts = store.rows("SELECT domain, turns FROM domains WHERE project = ?", (project or "",))
-    total = sum(row["turns"] for row in counts)
-    return sum(row["turns"] for row in counts if row["domain"] == domain) / max(1, total)
+    total = sum(int(row["turns"]) for row in counts)
+    return sum(int(row["turns"]) for row in counts if row["domain"] == domain) / max(1, total)
 
 
 def load_interaction(store: Store, turn_id: str) -> LearningInteraction:

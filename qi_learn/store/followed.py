@@ -46,7 +46,7 @@ _IN_A_FILE = _TRACKED.format(
         {_RECENT}
     """
 )
-DUE_AT_ONCE = 500
+DUE_AT_ONCE = 100
 """The most suggestions in each state that one round looks at because their time has come."""
 _DUE = _TRACKED.format(
     turns=" UNION ".join(

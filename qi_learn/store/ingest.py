@@ -26,9 +26,10 @@ from qi_learn.records import CommandResult, Event, Suggestion, Turn
 from qi_learn.redact import Redactor, load_redactor
 from qi_learn.spool import LEFT, Line, read_from, spool_files, sweep
 from qi_learn.store import bad_lines
+from qi_learn.store.backups import expire_backups
 from qi_learn.store.bad_lines import BadLine
 from qi_learn.store.command_results import save_command
-from qi_learn.store.database import Store, expire_backups
+from qi_learn.store.database import Store
 from qi_learn.store.events import expire_events, save_event
 from qi_learn.store.feedback import save_suggestions
 from qi_learn.store.known_chains import KnownChains

@@ -244,8 +244,8 @@ def m005_what_is_paid_once(db: Database) -> None:
         UPDATE suggestions SET since = CASE state
             WHEN 'waiting' THEN (SELECT ended FROM turns WHERE id = turn_id)
             WHEN 'placed' THEN coalesce(touched_at, 0)
-            WHEN 'settled' THEN iif("commit" IS NULL OR settled_at - placed_at >= 7 * 86400, NULL,
-                                    settled_at)
+            WHEN 'settled' THEN iif("commit" IS NULL OR settled_at - placed_at >= 7 * 86400
+                OR placed_at < (SELECT max(ended) FROM turns) - 8 * 86400, NULL, settled_at)
         END
         """,
         "DROP INDEX suggestions_by_state",

@@ -168,7 +168,7 @@ def _keep(store: Store, n: int, at: float, project: str) -> None:
         suggestion = replace(
             suggestion, state="settled", file="a.py", region=code, placed_at=at + 30,
             touched_at=at + 30, settled_at=at + 700, final_text=code, commit=f"{n:040x}",
-            similarity=1.0,
+            similarity=1.0, looked_at=at + 8 * 86400,
         )  # fmt: skip
     feedback.save_suggestions(store, [suggestion])
     feedback.save_implicit(store, turn.id, Feedback(accepted=True if kept else None))

@@ -27,7 +27,7 @@ TOLD_BY: Mapping[EventKind, tuple[str, str]] = {
 }
 _FIELDS: Mapping[str, str] = {
     "v": "version of the form, 1",
-    "id": "a ULID, by which it is stored once; a bare line may lack it (file name and offset)",
+    "id": "a ULID, by which it is stored once; a bare line may lack it (file name, offset and CRC)",
     "ts": "ISO 8601 in UTC with milliseconds; a bare line may lack it (the file's time of change)",
     "kind": "one of the kinds below",
     "source": "name of the producer; a bare line may lack it (the file name's)",

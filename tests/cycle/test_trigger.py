@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -12,13 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qi_learn.cycle import trigger
 from qi_learn.cycle.trigger import GRACE, _interval_left, decide
 from qi_learn.errors import SettingsError
-from qi_learn.records import Decision, Event, RunState
+from qi_learn.records import Decision, Event, RunState, Score
 from qi_learn.settings import GateSettings, Settings, TrainSettings
+from qi_learn.store import feedback
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.runs import Run, apply_cycle
-from tests.support.dataset_world import work
+from tests.support.dataset_world import keep, suggestion, turn, work
 
 DAY = 86400.0
 NOW = datetime(2026, 11, 20, 12, 0).astimezone().timestamp()
@@ -261,3 +264,67 @@ def test_a_cycle_whose_time_had_come_waits_on_after_the_grace(store: Store) -> N
     morning = datetime(2026, 11, 20, 8, 0).astimezone().timestamp()
     assert not decide(store, nightly, learned_runs=(), now=morning, busy=False).due
     assert decide(store, nightly, learned_runs=(), now=morning, busy=False, waiting=True).due
+
+
+# --- looked at once -------------------------------------------------------------------------------
+
+
+def test_a_turn_is_looked_at_once_until_it_is_scored_again(store: Store) -> None:
+    work(store, {"a": 4, "b": 4, "c": 4})
+    assert ask(store).fresh == 12
+    with asked(store) as statements:
+        assert ask(store).fresh == 12
+    assert not [s for s in statements if "FROM messages" in s or "WITH RECURSIVE" in s]
+    feedback.save_score(store, Score("turn-0003", 0.5, 0.5, 0.3, "x"))
+    assert ask(store).fresh == 11
+    feedback.save_score(store, Score("turn-0003", 0.5, 0.5, 0.9, "x"))
+    assert ask(store).fresh == 12
+
+
+def test_what_is_off_or_busy_loads_no_examples(store: Store) -> None:
+    work(store, {"a": 6, "b": 6})
+    ask(store)
+    for off, busy in ((True, False), (False, True)):
+        with asked(store) as statements:
+            ask(store, with_train(auto=not off), busy=busy)
+        assert len(statements) <= 2, statements
+
+
+def test_more_than_one_look_can_take_is_told_and_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigger, "JUDGED_AT_ONCE", 5)
+    work(store, {"a": 4, "b": 4, "c": 4})
+    first = ask(store)
+    assert (first.due, first.fresh) == (False, 5)
+    assert "still being looked through" in first.reason
+    assert (ask(store).fresh, ask(store)) == (
+        10,
+        Decision(True, "12 new examples over the quality threshold", {}, 12),
+    )
+
+
+def test_two_that_say_the_same_count_once_also_if_one_is_learned(store: Store) -> None:
+    for n, session in enumerate(("a", "b", "c")):
+        same = turn(n, question="Write it.", session=session)
+        keep(store, same, suggestion(same, final="def area(r):\n    return 1 * r\n"))
+    assert ask(store).fresh == 1
+    cycle(store, "R1", "deployed", NOW - 2 * DAY, turns=range(1, 2), fresh=1)
+    assert ask(store, learned_runs=("R1",)).fresh == 0
+
+
+def test_a_reader_counts_what_the_daemon_has_looked_at(store: Store, tmp_path: Path) -> None:
+    work(store, {"a": 6, "b": 6})
+    with open_store(tmp_path / "store.db", readonly=True) as reader:
+        assert ask(reader).fresh == 0
+        ask(store)
+        assert ask(reader).fresh == 12
+
+
+@contextmanager
+def asked(store: Store) -> Iterator[list[str]]:
+    """The statements that SQLite is given."""
+    statements: list[str] = []
+    store.conn.set_trace_callback(statements.append)
+    yield statements
+    store.conn.set_trace_callback(None)

@@ -15,7 +15,7 @@ import pytest
 from qi_learn.cycle import trigger
 from qi_learn.daemon.intake import Intake
 from qi_learn.paths import Paths
-from qi_learn.records import Message, Suggestion, Turn
+from qi_learn.records import Message, Suggestion, SuggestionState, Turn
 from qi_learn.report.listing import turns as listed
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool
@@ -68,7 +68,7 @@ def _scans(line: str) -> bool:
 
 def history(store: Store, project: str, count: int, now: float) -> None:
     """Turns of every state: kept, waiting, passed by, scored and not, committed and looked at."""
-    states = ("waiting", "placed", "settled", "unknown")
+    states: tuple[SuggestionState, ...] = ("waiting", "placed", "settled", "unknown")
     with store.transaction():
         for n in range(count):
             at = now - 60.0 * (count - n)

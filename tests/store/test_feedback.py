@@ -293,3 +293,40 @@ def test_an_interaction_has_every_field_of_the_record_it_implements(store: Store
         "web",
         ("edit",),
     )
+
+
+# --- what is no evidence --------------------------------------------------------------------------
+
+
+def test_a_further_look_and_the_end_of_a_wait_mark_nothing(store: Store) -> None:
+    clean(store, a_turn())
+    committed = replace(SUGGESTION, reverted=False, state="settled")
+    waiting = Suggestion("T1", 1, "x", 3, 4)
+    feedback.save_suggestions(store, [committed, waiting])
+    assert feedback.update_suggestion(store, replace(committed, looked_at=90_000.0))
+    assert feedback.update_suggestion(store, replace(waiting, state="unknown"))
+    assert feedback.dirty_turns(store) == []
+    assert feedback.suggestions_of(store, "T1") == (
+        replace(committed, looked_at=90_000.0),
+        replace(waiting, state="unknown"),
+    )
+    assert feedback.update_suggestion(
+        store, replace(committed, looked_at=95_000.0, final_text="another")
+    )
+    assert feedback.dirty_turns(store) == ["T1"]
+
+
+def test_domains_are_counted_whoever_changes_a_turn(store: Store) -> None:
+    for n, domain in enumerate(("web", "web", "cli", "data")):
+        clean(store, a_turn(f"T{n}", project="p"))
+        feedback.save_classes(store, f"T{n}", "code_generation", "simple", domain, [])
+    assert feedback.domain_share(store, "p", "web") == 0.5
+    feedback.save_classes(store, "T0", "code_generation", "simple", "cli", [])
+    turns.set_project(store, "T3", "q")
+    assert feedback.domain_share(store, "p", "web") == pytest.approx(1 / 3)
+    assert feedback.domain_share(store, "q", "data") == 1.0
+    store.execute("DELETE FROM turns WHERE id = 'T1'")
+    assert (feedback.domain_share(store, "p", "web"), feedback.domain_share(store, None, "x")) == (
+        0.0,
+        0.0,
+    )

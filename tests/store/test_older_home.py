@@ -15,9 +15,11 @@ import sqlite_utils
 
 from qi_learn.records import Message, Turn
 from qi_learn.store import backfill, feedback, turns
-from qi_learn.store.database import SCHEMA, expire_backups, open_store
+from qi_learn.store.backups import expire_backups
+from qi_learn.store.database import SCHEMA, open_store
 from qi_learn.store.schema import migrations
 from qi_learn.store.turns import message_hash
+from tests.support.command_line import wait_until
 
 TOOLS = [
     {"type": "function", "function": {"name": f"tool_{n}", "description": "x" * 400}}
@@ -136,6 +138,40 @@ def test_killed_again_and_again_it_goes_on_and_keeps_the_first_copy(tmp_path: Pa
     backup = sqlite3.connect(place.with_name("qi-learn.db.schema-4.backup"))
     kept = backup.execute("SELECT request FROM turns WHERE request LIKE '%tools%'").fetchall()
     assert len(kept) == TURNS  # the copy is of what was there before the first try
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_a_home_with_100_000_turns_is_stopped_in_the_middle_and_comes_up(tmp_path: Path) -> None:
+    place, count = tmp_path / "qi-learn.db", 100_000
+    old_home(place, count)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    words = "import sys; from pathlib import Path; from qi_learn.store.database import open_store; "
+    command = [sys.executable, "-c", f"{words} open_store(Path(sys.argv[1])).close()", str(place)]
+    done: list[int] = []
+    for _ in range(5):
+        process = subprocess.Popen(command, env=env)
+        before = max(done, default=0)
+        wait_until(lambda before=before: _shared(place) > before, 300)  # type: ignore[misc]
+        process.kill()
+        process.wait()
+        done.append(_shared(place))
+    assert done == sorted(set(done))
+    assert done[-1] < count  # it was stopped in the middle, five times
+    subprocess.run(command, env=env, check=True)
+    check(place, count)
+
+
+def _shared(place: Path) -> int:
+    """How many turns have their tools apart; 0 before the table is there."""
+    reader = sqlite3.connect(f"file:{place}?mode=ro", uri=True)
+    try:
+        row = reader.execute("SELECT done FROM backfill").fetchone()
+        return row[0] if row else 1 << 30
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        reader.close()
 
 
 def test_a_shape_is_kept_once_and_a_tampered_one_is_found(tmp_path: Path) -> None:

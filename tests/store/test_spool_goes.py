@@ -15,13 +15,15 @@ import pytest
 
 from qi_learn.errors import SpoolError
 from qi_learn.spool import Spool, retire, spool_files, sweep
-from qi_learn.store import bad_lines, events
+from qi_learn.store import bad_lines, events, spool_positions
 from qi_learn.store.database import Store
 from qi_learn.store.ingest import Drained, DrainMemory, drain
 from qi_learn.store.spool_positions import LEFT_FOR, RETIRE_AFTER
+from tests.support.command_line import wait_until
 from tests.support.drained_spool import (
     NOW,
     SECRET,
+    a_turn,
     bad_digests,
     dead_pid,
     decode,
@@ -133,20 +135,23 @@ read -r _
 """
 
 
-def test_no_line_of_a_living_shell_is_lost(spool_dir: Path, go: Round, store: Store) -> None:
+def test_no_line_of_a_living_shell_is_lost(
+    spool_dir: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The shell looks for its file by name, then opens and writes, as the hooks do."""
+    monkeypatch.setattr(spool_positions, "RETIRE_AFTER", 0.01)
+    memory = DrainMemory(store)  # with the true clock: what is renamed is read on for its seconds
     spool_dir.mkdir()
     shell = subprocess.Popen(["bash", "-c", BASH, "bash", str(spool_dir)], stdin=subprocess.PIPE)
+    numbers: list[int] = []
+
+    def all_taken_and_gone() -> bool:
+        drain(store, spool_dir, decode=decode, suggest=suggest, now=NOW, memory=memory)
+        numbers[:] = sorted(e.body["n"] for e in events.events_of(store, "git"))
+        return len(numbers) >= 400 and spool_files(spool_dir) == []
+
     try:
-        seen = 0
-        while seen < 400:
-            go(after=RETIRE_AFTER + 1)
-            seen = len(events.events_of(store, "git"))
-        go(after=RETIRE_AFTER + 1)
-        go()
-        go(after=LEFT_FOR + 1)
-        assert spool_files(spool_dir) == []
-        numbers = sorted(e.body["n"] for e in events.events_of(store, "git"))
+        wait_until(all_taken_and_gone, 120)
         assert numbers == list(range(400))
     finally:
         shell.communicate(b"\n", timeout=60)
@@ -229,3 +234,23 @@ def test_a_spool_that_nothing_drains_is_full_at_its_limit_and_says_so(spool_dir:
         path.unlink()
     assert spool.append("git", {})
     spool.close()
+
+
+@pytest.mark.parametrize("jump", [-86400.0, 86400.0])
+def test_last_is_the_newest_answer_whatever_the_clock_does(
+    spool: Spool, go: Round, store: Store, jump: float
+) -> None:
+    """The clock is set back (or on) a day after the first answer was taken in."""
+    spool.append("turn", a_turn("one", at=5e5), id="T1", ts=5e5)
+    go()
+    spool.append("rating", {"turn": "last", "rating": 1}, id="R1", ts=5e5 + jump + 10)
+    go()
+    spool.append("turn", a_turn("two", at=5e5 + jump + 20), id="T2", ts=5e5 + jump + 20)
+    go()
+    spool.append("rating", {"turn": "last", "rating": 5}, id="R2", ts=5e5 + jump + 30)
+    go()
+    spool.append("turn", a_turn("three", at=5e5 + jump + 40), id="T3", ts=5e5 + jump + 40)
+    spool.append("rating", {"turn": "last", "rating": 4}, id="R3", ts=5e5 + jump + 50)
+    go()
+    rated = store.rows("SELECT id, turn_id FROM ratings ORDER BY id")
+    assert [tuple(row) for row in rated] == [("R1", "T1"), ("R2", "T2"), ("R3", "T3")]
