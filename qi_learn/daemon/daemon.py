@@ -45,8 +45,8 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
-PAUSE_SECONDS = 0.5
-"""Longest pause between two rounds: saves and commits are asked for in each."""
+PAUSE_SECONDS = 1.0
+"""Longest pause between two rounds: what the watcher has seen is asked for in each."""
 DECIDE_SECONDS = (1.0, 30.0)
 """Seconds between two decisions: at most the second, because time passes too; while evidence comes
 in, the first.

@@ -15,7 +15,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class GatewayState:
         self._written: dict[str, Any] | None = None
         self._counts: dict[str, int] = {"requests": 0, "recorded": 0}
         self._lock = threading.Lock()
+        self._sources: list[Callable[[], Mapping[str, Any]]] = []
 
     def set(self, **facts: Any) -> bool:
         """Note facts, and write them down at once if one is new; whether one was."""
@@ -62,6 +63,10 @@ class GatewayState:
         with self._lock:
             self._counts[what] = self._counts.get(what, 0) + 1
 
+    def add_source(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """Have more facts told, which are asked for each time."""
+        self._sources.append(facts)
+
     def lose(self, reason: str) -> None:
         """Count a turn that could not be recorded."""
         with self._lock:
@@ -70,7 +75,10 @@ class GatewayState:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that is published now."""
-        return {**self._facts, **self._counts, "lost": asdict(self._lost.now)}
+        told = {**self._facts, **self._counts, "lost": asdict(self._lost.now)}
+        for facts in self._sources:
+            told |= facts()
+        return told
 
     def beat(self) -> None:
         """The heartbeat: write what is new, else only show that we live."""
