@@ -200,6 +200,8 @@ class Recorder:
             self.report()
 
     def close(self) -> None:
+        """Write the last counts down, and let go of the spool's file."""
+        self._state.beat()
         self._spool.close()
 
     def report(self) -> None:
