@@ -1,17 +1,22 @@
-# qi-learn hook for bash 5: how tests, builds, deployments and benchmarks ended, for the projects
-# registered with `qi-learn init`.
+# qi-learn hook for bash 5.1 and newer: how tests, builds, deployments and benchmarks ended, for the
+# projects registered with `qi-learn init`.
 #
 # Load it at the end of ~/.bashrc:   . /path/to/qi-learn.bash
 #
-# After a command that looks like one of those, alone on its line, one line of JSON is appended to
-# this shell's own file in the spool. Nothing else is recorded, no process is started, the exit
+# One line of JSON is appended to this shell's own file in the spool for each such command whose end
+# is certain. `cd web && npm test` that ends with 0 is, `npm test; true` is not: such a line says
+# nothing (docs/internals/decisions/0032). Nothing else is recorded, no process is started, the exit
 # status stays what it was, and if anything is missing nothing happens. A line that begins with a
-# space is not recorded. With bash-preexec its hooks are used. If another DEBUG trap is set, this
-# file does nothing.
+# space is not recorded. Other hooks (DEBUG trap, PROMPT_COMMAND, PS0, bash-preexec) go on working.
+# With ble.sh, which runs the lines itself, this file does nothing.
 
-[[ $- == *i* && ${BASH_VERSINFO[0]} -ge 5 && -z ${_qi_learn_loaded-} ]] || return 0
-_qi_learn_loaded=1 _qi_learn_file= _qi_learn_size=0 _qi_learn_count=0 _qi_learn_begin=0
-_qi_learn_line= _qi_learn_number=0 _qi_learn_job= _qi_learn_last_line= _qi_learn_last_number=0
+[[ -n ${BASH_VERSION-} && $- == *i* && -z ${_qi_learn_loaded-}${BLE_VERSION-} ]] || return 0
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)) || return 0
+[[ ${PROMPT_COMMAND@a}${PS0@a} != *r* ]] || return 0
+_qi_learn_loaded=1 _qi_learn_file='' _qi_learn_size=0 _qi_learn_armed=0 _qi_learn_begin=0
+_qi_learn_next=0 _qi_learn_job='' _qi_learn_line='' _qi_learn_first='' _qi_learn_from=''
+_qi_learn_fresh=0 _qi_learn_direct=0 _qi_learn_count=0 _qi_learn_chained=0 _qi_learn_real=''
+_qi_learn_logical=''
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 typeset -g _qi_learn_wrapper='^(env|time|nice|nohup|sudo|xvfb-run|exec|run|npx|bunx|uvx|uv|pipx|'\
@@ -28,14 +33,14 @@ typeset -ga _qi_learn_forms=(
 'cap [A-Za-z0-9_]+ deploy)([[:space:]]|$)'
     '^(pytest|py\.test|tox|nox|unittest|doctest|cargo (test|nextest)|go test|(npm|pnpm|yarn|'\
 'bun) (run )?(test|t)|deno test|ctest|jest|vitest|mocha|playwright test|rspec|rake (test|spec)|'\
-'rails test|phpunit|gradlew? .*(test|check)|mvnw? .*(test|verify)|dotnet test|bazel test|mix test|'\
-'swift test|zig (build )?test|stack test|cabal test|sbt .*test|make (test|check)|just test|'\
-'meson test)([[:space:]]|$)'
+'rails test|phpunit|gradlew? .*(test|check)|mvnw? .*(test|verify)|dotnet test|bazel test|'\
+'mix test|swift test|zig (build )?test|stack test|cabal test|sbt .*test|make (test|check)|'\
+'just test|meson test)([[:space:]]|$)'
     '^(py_compile|compileall|tsc|mypy|pyright|basedpyright|ty check|cargo (build|check|clippy)|'\
 'go (build|vet)|make|cmake|ninja|meson compile|(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?|'\
 'rustc|javac|kotlinc|swiftc|swift build|zig build|ghc|gradlew? .*(build|assemble|compile).*|'\
-'mvnw? .*(compile|package)|dotnet build|bazel build|mix compile|(npm|pnpm|yarn|bun) (run )?(build|'\
-'compile|typecheck)|nvcc|stack build|cabal build|sbt .*compile)([[:space:]]|$)'
+'mvnw? .*(compile|package)|dotnet build|bazel build|mix compile|(npm|pnpm|yarn|'\
+'bun) (run )?(build|compile|typecheck)|nvcc|stack build|cabal build|sbt .*compile)([[:space:]]|$)'
     '^(ruff|flake8|pylint|eslint)([[:space:]]|$)'
 )
 # --- end ---
@@ -58,8 +63,23 @@ _qi_learn_kind() {
     return 1
 }
 
-# Set REPLY to the registered project that holds the working directory, the innermost one; fail
-# outside all of them.
+# --- what is outside: project, history, spool ---
+
+# Set REPLY to what a builtin prints. A command substitution would start a process; this goes by way
+# of a file that bash has unlinked before it is written (a pipe could fill up, and stop the shell).
+_qi_learn_noted() {
+    REPLY=
+    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 503)); then
+        eval 'REPLY=${ builtin "$@"; }'
+        return
+    fi
+    local BASH_COMPAT=50 TMPDIR=${TMPDIR-}
+    [[ -w /dev/shm ]] && TMPDIR=/dev/shm
+    { builtin "$@" >/proc/self/fd/9 && IFS= read -r -d '' REPLY <&9; } 9<<<'' || [[ -n $REPLY ]]
+}
+
+# Set REPLY to the registered project that holds the working directory, the innermost one, and
+# _qi_learn_real to the directory without links; fail outside all of them.
 _qi_learn_project() {
     local list line path found=
     if [[ -n ${QI_LEARN_HOME-} ]]; then list=${QI_LEARN_HOME/#\~/$HOME}/data
@@ -67,11 +87,17 @@ _qi_learn_project() {
     elif [[ $OSTYPE == darwin* ]]; then list="$HOME/Library/Application Support/qi-learn"
     else list=$HOME/.local/share/qi-learn; fi
     [[ -r $list/projects.json ]] || return 1
+    if [[ $PWD != "$_qi_learn_logical" || ! $PWD -ef $_qi_learn_real ]]; then
+        _qi_learn_noted pwd -P || return 1
+        _qi_learn_real=${REPLY%$'\n'} _qi_learn_logical=$PWD
+    fi
     while IFS= read -r line || [[ -n $line ]]; do
         [[ $line =~ ^[[:space:]]*\"(.*)\",?$ ]] || continue
         path=${BASH_REMATCH[1]//\\\"/\"}
+        [[ $path != *\\u* ]] || printf -v path '%b' "$path" # a list of version 0.1
         path=${path//\\\\/\\}
-        [[ $PWD/ == "${path%/}"/* && ${#path} -gt ${#found} ]] && found=$path
+        [[ $_qi_learn_real/ == "${path%/}"/* || $PWD/ == "${path%/}"/* ]] || continue
+        ((${#path} > ${#found})) && found=$path
     done <"$list/projects.json"
     [[ -n $found ]] && REPLY=$found
 }
@@ -94,6 +120,14 @@ _qi_learn_escaped() {
     REPLY=$text
 }
 
+# Set REPLY to an id that cannot come again: a ULID of a time in milliseconds.
+_qi_learn_id() {
+    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ text= i
+    for ((i = 45; i >= 0; i -= 5)); do text+=${letters:($1 >> i) & 31:1}; done
+    for ((i = 0; i < 16; i++)); do text+=${letters:SRANDOM & 31:1}; done
+    REPLY=$text
+}
+
 # Set _qi_learn_file to this shell's own file (0600); fail if there is no spool.
 _qi_learn_open() {
     [[ -n $_qi_learn_file && -e $_qi_learn_file && $_qi_learn_size -lt 8388608 ]] && return 0
@@ -103,102 +137,265 @@ _qi_learn_open() {
     elif [[ $OSTYPE == darwin* ]]; then spool="$HOME/Library/Application Support/qi-learn/spool"
     else spool=$HOME/.local/state/qi-learn/spool; fi
     [[ -d $spool && -w $spool ]] || return 1
+    _qi_learn_noted umask && mask=${REPLY%$'\n'} || return 1
     _qi_learn_file=$spool/bash-$$-${EPOCHREALTIME/[.,]/}000.jsonl _qi_learn_size=0
-    _qi_learn_noted umask && mask=$REPLY || return 1
     umask 077
     : >>"$_qi_learn_file"
     umask "$mask"
 }
 
-# Set REPLY to what a builtin prints, by way of a file: a command substitution would start a
-# process.
-_qi_learn_noted() {
-    local note=${XDG_RUNTIME_DIR:-${_qi_learn_file%/*}}/.qi-learn-bash-$$
-    REPLY=
-    "$@" >|"$note" && { IFS= read -r REPLY <"$note" || [[ -n $REPLY ]]; } && : >|"$note"
-}
-
-# Append the line for a command that took from $3 to now (microseconds).
+# Append the line for a command that took from $3 to $4 (microseconds), in project $5.
 _qi_learn_record() {
-    local command=$1 exit_code=$2 began=$3 now=${EPOCHREALTIME/[.,]/} kind project when seconds
+    local command=$1 exit_code=$2 began=$3 now=$4 project=$5 kind when seconds cwd id
     _qi_learn_kind "$command" && kind=$REPLY || return 0
-    _qi_learn_project && _qi_learn_escaped "$REPLY" && project=$REPLY || return 0
     _qi_learn_open || return 0
+    _qi_learn_escaped "$project" && project=$REPLY
+    _qi_learn_escaped "$_qi_learn_real" && cwd=$REPLY
+    _qi_learn_id "$((now / 1000))" && id=$REPLY
     _qi_learn_escaped "$command"
     TZ=UTC printf -v when '%(%Y-%m-%dT%H:%M:%S)T' "$((now / 1000000))"
     printf -v when '%s.%03dZ' "$when" "$((now / 1000 % 1000))"
     printf -v seconds '%d.%06d' "$(((now - began) / 1000000))" "$(((now - began) % 1000000))"
-    printf -v REPLY '{"v":1,"ts":"%s","kind":"outcome","source":"bash","author":"person",'\
-'"project":"%s","body":{"kind":"%s","command":"%s","exit_code":%d,"seconds":%s}}' \
-        "$when" "$project" "$kind" "$REPLY" "$exit_code" "$seconds"
+    printf -v REPLY '{"v":1,"id":"%s","ts":"%s","kind":"outcome","source":"bash",'\
+'"author":"person","project":"%s","body":{"kind":"%s","command":"%s","exit_code":%d,'\
+'"seconds":%s,"cwd":"%s"}}' \
+        "$id" "$when" "$project" "$kind" "$REPLY" "$exit_code" "$seconds" "$cwd"
     printf '%s\n' "$REPLY" >>"$_qi_learn_file"
     ((_qi_learn_size += ${#REPLY} + 1))
-} 2>/dev/null
-
-# Whether a line holds one command only, so that its exit status is that command's.
-_qi_learn_alone() {
-    local line=${1//[0-9]>&[0-9]/}
-    line=${line//>&[0-9]/}
-    line=${line//&>/}
-    [[ $line != *[';|&`']* && $line != *$'\n'* && $line != *'$('* ]] &&
-        [[ $line != ' '* && $line != $'\t'* ]]
-}
-
-# With bash-preexec: it gives the whole line.
-_qi_learn_preexec() {
-    _qi_learn_line=$1 _qi_learn_begin=${EPOCHREALTIME/[.,]/} _qi_learn_count=1
-}
-
-_qi_learn_precmd_with_preexec() {
-    local code=$?
-    if ((_qi_learn_count == 1)) && _qi_learn_alone "$_qi_learn_line"; then
-        _qi_learn_record "$_qi_learn_line" "$code" "$_qi_learn_begin"
-    fi
-    _qi_learn_count=0
-    return "$code"
-}
-
-# Without: PS0 marks the beginning of a line, the DEBUG trap sees each command in it (aliases
-# replaced), the prompt its end.
-_qi_learn_debug() {
-    [[ $BASH_COMMAND == _qi_learn_precmd* ]] && return 0
-    ((_qi_learn_count++)) || _qi_learn_line=$BASH_COMMAND _qi_learn_number=$HISTCMD
     return 0
 }
 
-_qi_learn_precmd() {
-    local code=$? pipes=${#PIPESTATUS[@]} job=${!-}
-    if ((_qi_learn_count > 0)) && _qi_learn_shown &&
-        ((_qi_learn_count == 1 && pipes == 1)) && [[ $job == "$_qi_learn_job" ]]; then
-        _qi_learn_record "$_qi_learn_line" "$code" "$_qi_learn_begin"
-    fi
-    _qi_learn_job=$job _qi_learn_count=0
-    return "$code"
+# --- what a line says ---
+
+# Set REPLY to a line with every quoted character as Q, so that what is left of | ; & < > and the
+# rest has its meaning; fail if it holds what this file does not read: substitutions, groups,
+# negation, background, here-documents, several lines.
+_qi_learn_bare() {
+    local rest=$1 bare= blank odd=$'[`(){}!\n\'"\\\\]|<<|\\|\\||\\|&|;;|(^|[[:space:];|&])#'
+    local quoted=$'^([^"\'\\\\]*)(\'[^\']*\'|"([^"\\\\`]|\\\\.)*"|\\\\.)(.*)$'
+    while [[ $rest =~ $quoted ]]; do
+        rest=${BASH_REMATCH[4]}
+        printf -v blank '%*s' "${#BASH_REMATCH[2]}" ''
+        blank=${blank// /Q}
+        if [[ ${BASH_REMATCH[2]} == \"*\$* ]]; then
+            [[ ${BASH_REMATCH[2]} == *\$[\({]* ]] && return 1
+            blank=\$${blank:1}
+        fi
+        bare+=${BASH_REMATCH[1]}$blank
+    done
+    bare+=$rest
+    [[ $bare =~ $odd ]] && return 1
+    local safe='^(.*)([0-9]?>&[0-9]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
+    while [[ $bare =~ $safe([[:space:]\;\|\&].*)?$ ]]; do
+        printf -v blank '%*s' "${#BASH_REMATCH[2]}" ''
+        bare=${BASH_REMATCH[1]}$blank${BASH_REMATCH[3]}
+    done
+    bare=${bare//&>/ >} bare=${bare//>|/> } bare=${bare//>&/> }
+    bare=${bare//&&/$'\x01\x01'}
+    [[ $bare != *'&'* ]] && REPLY=$bare
 }
 
-# Whether the line may be seen: the history has it, or had it just before if it was typed twice, and
-# it does not begin with a space there.
-_qi_learn_shown() {
-    local line=$_qi_learn_line before=$_qi_learn_last_line HISTTIMEFORMAT=
-    local added=$((_qi_learn_number != _qi_learn_last_number))
-    ((added)) && _qi_learn_last_line=$line _qi_learn_last_number=$_qi_learn_number
-    _qi_learn_kind "$line" && _qi_learn_alone "$line" && _qi_learn_project || return 1
-    ((added)) || { [[ $before == "$line" ]]; return; }
-    [[ :${HISTCONTROL-}: == *:ignorespace:* || :${HISTCONTROL-}: == *:ignoreboth:* ]] && return 0
-    _qi_learn_open && _qi_learn_noted history 1 &&
-        [[ ! $REPLY =~ ^[[:space:]]*[0-9]+\*?[[:space:]]{3} ]]
+# Set REPLY to the word that the shell runs in a part of a line; fail if an assignment before it
+# cannot be made.
+_qi_learn_word() {
+    local _qi_learn_rest=$1 _qi_learn_name
+    local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
+    while [[ $_qi_learn_rest =~ $before ]]; do
+        _qi_learn_rest=${BASH_REMATCH[3]} _qi_learn_name=${BASH_REMATCH[2]}
+        [[ -n $_qi_learn_name && ${!_qi_learn_name@a} == *r* ]] && return 1
+    done
+    _qi_learn_rest=${_qi_learn_rest#"${_qi_learn_rest%%[![:space:]]*}"}
+    REPLY=${_qi_learn_rest%%[[:space:]]*}
+}
+
+# Set `line` to itself with the alias at its beginning replaced.
+_qi_learn_unalias() {
+    local word seen=' ' name='^[[:space:]]*([A-Za-z0-9_./:@%+,-]+)(.*)$'
+    [[ :$BASHOPTS: == *:expand_aliases:* ]] || return 0
+    while [[ $line =~ $name ]]; do
+        word=${BASH_REMATCH[1]}
+        [[ -n ${BASH_ALIASES[$word]-} && $seen != *" $word "* ]] || return 0
+        line=${BASH_ALIASES[$word]}${BASH_REMATCH[2]} seen+="$word "
+    done
+}
+
+# Fill `parts` (texts), `bares` (the same, without what is quoted) and `ops` (between them: ; | or
+# x01 for &&) from a line; fail if the line is not of commands alone.
+_qi_learn_split() {
+    local line=$1 bare piece text at=0 reserved
+    reserved='^(if|then|else|elif|fi|for|while|until|do|done|case|esac|select|function|in|coproc|'
+    reserved+='\[\[|exec|eval|command|builtin)$'
+    _qi_learn_unalias
+    _qi_learn_bare "$line" && bare=$REPLY || return 1
+    while :; do
+        piece=${bare%%[$';|\x01']*} text=${line:at:${#piece}}
+        text=${text#"${text%%[![:space:]]*}"} text=${text%"${text##*[![:space:]]}"}
+        if [[ -z $text ]]; then
+            ((${#parts[@]})) && [[ ${ops[-1]} == ';' && $piece == "$bare" ]] || return 1
+            unset 'ops[-1]'
+            return 0
+        fi
+        _qi_learn_word "$piece" || return 1
+        [[ $REPLY =~ $reserved ]] && return 1
+        ((${#parts[@]})) && [[ $REPLY =~ ^[A-Za-z0-9_.-]+$ && -n ${BASH_ALIASES[$REPLY]-} &&
+            ! ${BASH_ALIASES[$REPLY]} =~ ^"$REPLY"[A-Za-z0-9_=./[:space:]-]*$ ]] && return 1
+        parts+=("$text") bares+=("$piece") words+=("$REPLY")
+        [[ $piece == "$bare" ]] && return 0
+        ops+=("${bare:${#piece}:1}")
+        at=$((at + ${#piece} + 1)) bare=${bare:${#piece} + 1}
+        [[ ${ops[-1]} == $'\x01' ]] && at=$((at + 1)) bare=${bare:1}
+    done
+}
+
+# Whether a part can only end with its command's own exit code $2: not for want of what it is
+# written to or read from, of a variable or of a file, and not because it was stopped.
+_qi_learn_own() {
+    (($2 == 0)) && return 0
+    (($2 >= 145 && $2 <= 150)) && return 1
+    [[ $1 == *\$* && $_qi_learn_options == *u* ]] && return 1
+    (($2 == 1)) || return 0
+    [[ $1 == *[\<\>]* ]] && return 1
+    [[ $1 != *[*?[]* || :$BASHOPTS: != *:failglob:* ]]
+}
+
+# Whether the parts before number $1 cannot have ended the line.
+_qi_learn_calm() {
+    local i
+    for ((i = 0; i < $1; i++)); do
+        [[ ${bares[i]} != *[\$\<\>*?[=~]* ]] || return 1
+        [[ ${words[i]} =~ ^(cd|clear|date|echo|false|git|ls|sleep|true)$ ]] ||
+            _qi_learn_kind "${parts[i]}" || return 1
+        ! declare -F -- "${words[i]}" >/dev/null || return 1
+    done
+}
+
+# Fill `told` with numbers of parts and their exit codes, as far as they follow from the exit code
+# of the line ($1) and those of its last pipeline.
+_qi_learn_told() {
+    local code=$1 pipes=("${@:2}") n=${#parts[@]} first=0 group=0 i after last=() all=1 whole=1
+    for ((i = 0; i < n - 1; i++)); do
+        [[ ${ops[i]} == '|' ]] || first=$((i + 1))
+        [[ ${ops[i]} == ';' ]] && group=$((i + 1))
+        [[ ${ops[i]} == $'\x01' ]] && _qi_learn_kind "${parts[i]}" || all=0
+    done
+    ((n - first > 1)) || pipes=("$code")
+    ((${#pipes[@]} == n - first)) || return 1
+    if ((first > 0 && code != 0)); then
+        ((code < 128)) || return 1
+        if ((group < first)); then # only a `cd` may stand before it, and it must have worked
+            ((group == 0 && first == 1)) && [[ ${words[0]} == cd && $PWD != "$_qi_learn_from" ]] ||
+                return 1
+        fi
+        _qi_learn_calm "$group" || return 1
+    fi
+    ((n > 1 && all && code == 0)) && for ((i = 0; i < n - 1; i++)); do told+=("$i 0"); done
+    after='^(cat|tail|tee|sort|wc)([[:space:]]|$)' # what reads to the end
+    for ((i = n - 1; i >= first; i--)); do
+        code=${pipes[i - first]}
+        ((code == 0 || whole && (code < 128 || n == 1))) && _qi_learn_own "${bares[i]}" "$code" &&
+            last=("$i $code" "${last[@]}")
+        [[ ${parts[i]} =~ $after ]] || whole=0
+    done
+    told+=("${last[@]}")
+}
+
+# Record what is certain of the line that ended with exit code $1 at $2 (microseconds).
+_qi_learn_ended() {
+    local IFS=$' \t\n' parts=() bares=() words=() ops=() told=() project= entry text piece
+    [[ -n $_qi_learn_line && $_qi_learn_line != [[:space:]]* ]] || return 0
+    _qi_learn_project && project=$REPLY || return 0
+    _qi_learn_split "$_qi_learn_line" || return 0
+    text=${parts[0]}
+    while [[ $text =~ ^(time|-p)[[:space:]]+(.*)$ ]]; do text=${BASH_REMATCH[2]}; done
+    [[ ${text//[[:space:]]/} == "${_qi_learn_first//[[:space:]]/}" ]] || return 0
+    if ((!_qi_learn_fresh)); then # a line just like the one before, or one that was hidden
+        ((_qi_learn_direct && _qi_learn_count == 1 && ${#parts[@]} == 1)) &&
+            [[ $# -eq 3 && $3 == "$1" && ${!-} == "$_qi_learn_job" ]] || return 0
+    fi
+    _qi_learn_told "$1" "${@:3}" || return 0
+    for entry in "${told[@]}"; do
+        piece=${entry% *}
+        declare -F -- "${words[piece]}" >/dev/null && continue
+        _qi_learn_record "${parts[piece]}" "${entry#* }" "$_qi_learn_begin" "$2" "$project"
+    done
+}
+
+# --- when ---
+
+# PS0 arms this trap, and the first command after it looks at the history: then its last entry is
+# the line that begins, if the history took it. Later ones are only counted.
+_qi_learn_debug() {
+    ((_qi_learn_armed)) || return 0
+    if ((_qi_learn_armed == 2)); then
+        [[ ${#FUNCNAME[@]} -gt 1 || ${PROMPT_COMMAND[*]-} == *"$BASH_COMMAND"* ]] ||
+            _qi_learn_count=$((_qi_learn_count + 1))
+        return 0
+    fi
+    _qi_learn_armed=2 _qi_learn_count=1 _qi_learn_first=$BASH_COMMAND _qi_learn_from=$PWD
+    _qi_learn_direct=$((${#FUNCNAME[@]} == 1))
+    _qi_learn_read || _qi_learn_line=
+    return 0
 } 2>/dev/null
 
-if [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
-    preexec_functions+=(_qi_learn_preexec)
-    precmd_functions+=(_qi_learn_precmd_with_preexec)
-elif [[ -z $(trap -p DEBUG) ]]; then
-    PS0='${_qi_learn_none[_qi_learn_count=0, _qi_learn_begin=${EPOCHREALTIME/[.,]/}]}'${PS0-}
-    if [[ ${PROMPT_COMMAND@a} == *a* ]]; then
-        PROMPT_COMMAND=(_qi_learn_precmd "${PROMPT_COMMAND[@]}")
-    else
-        PROMPT_COMMAND="_qi_learn_precmd${PROMPT_COMMAND:+; $PROMPT_COMMAND}"
+# Set _qi_learn_line to the last line of the history, and _qi_learn_fresh to whether it is new.
+_qi_learn_read() {
+    [[ -o history ]] || return 1
+    local - IFS=$' \t\n' HISTTIMEFORMAT='' entry='^[[:space:]]*([0-9]+)[*[:space:]] (.*)$'
+    set +eux +o posix
+    _qi_learn_project || [[ $BASH_COMMAND == cd[[:space:]]* ]] || return 1
+    _qi_learn_noted history 1 || return 1
+    [[ ${REPLY%$'\n'} =~ $entry ]] || return 1
+    _qi_learn_line=${BASH_REMATCH[2]} _qi_learn_fresh=$((BASH_REMATCH[1] == _qi_learn_next))
+}
+
+# An element of PROMPT_COMMAND of its own: there bash gives $? and PIPESTATUS as the line left them,
+# whatever stands in the others.
+_qi_learn_precmd() {
+    local code=$? pipes=("${PIPESTATUS[@]}") now=${EPOCHREALTIME/[.,]/} armed=$_qi_learn_armed
+    local - _qi_learn_options=$-
+    set +eux +o posix
+    _qi_learn_armed=0
+    if ((${#FUNCNAME[@]} > 1)); then # called by bash-preexec, first thing
+        [[ ${#FUNCNAME[@]} -eq 2 && ${FUNCNAME[1]} == __bp_precmd_invoke_cmd &&
+            $PROMPT_COMMAND == __bp_precmd_invoke_cmd* ]] || armed=0
+        pipes=("${BP_PIPESTATUS[@]}")
     fi
-    trap '_qi_learn_debug "$_"' DEBUG
-fi
+    ((armed == 2)) && _qi_learn_ended "$code" "$now" "${pipes[@]}"
+    ((armed == 1 || armed == 2 && !_qi_learn_direct)) && _qi_learn_look
+    [[ ${PS0-} == *_qi_learn_armed* ]] || PS0=$_qi_learn_arm${PS0-}
+    _qi_learn_line='' _qi_learn_next=$HISTCMD _qi_learn_job=${!-}
+    return 0
+} 2>/dev/null
+
+# Put the DEBUG trap first, before that of others; $1 is what `trap -p` says, which it does not say
+# within a function.
+_qi_learn_chain() {
+    local i theirs=()
+    for i in "${!PROMPT_COMMAND[@]}"; do
+        [[ ${PROMPT_COMMAND[i]} != "$_qi_learn_chaining" ]] || unset "PROMPT_COMMAND[$i]"
+    done
+    [[ $1 != "trap -- '_qi_learn_debug "* ]] || return 0
+    [[ -z $1 ]] || eval "theirs=($1)"
+    trap -- '_qi_learn_debug "$_"'"${theirs[2]:+$'\n'${theirs[2]}}" DEBUG
+}
+_qi_learn_chaining='_qi_learn_chain "$(trap -p DEBUG)"'
+
+# Look at the next prompt whether the trap is still ours, at most a few times.
+_qi_learn_look() {
+    ((_qi_learn_chained++ < 5)) && PROMPT_COMMAND+=("$_qi_learn_chaining")
+}
+
+_qi_learn_arm='${_qi_learn_begin:$((_qi_learn_armed=1,_qi_learn_begin=${EPOCHREALTIME/[.,]/}, 0))'
+_qi_learn_arm+=':0}'
+_qi_learn_load() {
+    PS0=$_qi_learn_arm${PS0-}
+    if [[ -n ${__bp_imported-} && -z ${bash_preexec_imported-} ]]; then # before 0.5: no elements
+        precmd_functions+=(_qi_learn_precmd)
+        PROMPT_COMMAND=("${PROMPT_COMMAND[@]-}" "$_qi_learn_chaining")
+    else
+        PROMPT_COMMAND=("${PROMPT_COMMAND[@]-}" _qi_learn_precmd "$_qi_learn_chaining")
+    fi
+}
+_qi_learn_load
+unset -f _qi_learn_load
 return 0

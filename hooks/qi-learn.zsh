@@ -3,14 +3,15 @@
 #
 # Load it in ~/.zshrc:   source /path/to/qi-learn.zsh
 #
-# After a command that looks like one of those, alone on its line, one line of JSON is appended to
-# this shell's own file in the spool. Nothing else is recorded, no process is started, the exit
+# One line of JSON is appended to this shell's own file in the spool for each such command whose end
+# is certain. `cd web && npm test` that ends with 0 is, `npm test; true` is not: such a line says
+# nothing (docs/internals/decisions/0032). Nothing else is recorded, no process is started, the exit
 # status stays what it was, and if anything is missing nothing happens. A line that begins with a
 # space is not recorded.
 
 [[ -o interactive && -z ${_qi_learn_loaded-} ]] || return 0
-zmodload zsh/datetime zsh/system 2>/dev/null || return 0
-typeset -g _qi_learn_loaded=1 _qi_learn_file= _qi_learn_line= _qi_learn_run=
+zmodload zsh/datetime zsh/system zsh/parameter 2>/dev/null || return 0
+typeset -g _qi_learn_loaded=1 _qi_learn_file='' _qi_learn_line='' _qi_learn_run='' _qi_learn_from=''
 typeset -gi _qi_learn_fd=-1 _qi_learn_size=0
 typeset -gF _qi_learn_begin=0
 
@@ -29,14 +30,14 @@ typeset -ga _qi_learn_forms=(
 'cap [A-Za-z0-9_]+ deploy)([[:space:]]|$)'
     '^(pytest|py\.test|tox|nox|unittest|doctest|cargo (test|nextest)|go test|(npm|pnpm|yarn|'\
 'bun) (run )?(test|t)|deno test|ctest|jest|vitest|mocha|playwright test|rspec|rake (test|spec)|'\
-'rails test|phpunit|gradlew? .*(test|check)|mvnw? .*(test|verify)|dotnet test|bazel test|mix test|'\
-'swift test|zig (build )?test|stack test|cabal test|sbt .*test|make (test|check)|just test|'\
-'meson test)([[:space:]]|$)'
+'rails test|phpunit|gradlew? .*(test|check)|mvnw? .*(test|verify)|dotnet test|bazel test|'\
+'mix test|swift test|zig (build )?test|stack test|cabal test|sbt .*test|make (test|check)|'\
+'just test|meson test)([[:space:]]|$)'
     '^(py_compile|compileall|tsc|mypy|pyright|basedpyright|ty check|cargo (build|check|clippy)|'\
 'go (build|vet)|make|cmake|ninja|meson compile|(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?|'\
 'rustc|javac|kotlinc|swiftc|swift build|zig build|ghc|gradlew? .*(build|assemble|compile).*|'\
-'mvnw? .*(compile|package)|dotnet build|bazel build|mix compile|(npm|pnpm|yarn|bun) (run )?(build|'\
-'compile|typecheck)|nvcc|stack build|cabal build|sbt .*compile)([[:space:]]|$)'
+'mvnw? .*(compile|package)|dotnet build|bazel build|mix compile|(npm|pnpm|yarn|'\
+'bun) (run )?(build|compile|typecheck)|nvcc|stack build|cabal build|sbt .*compile)([[:space:]]|$)'
     '^(ruff|flake8|pylint|eslint)([[:space:]]|$)'
 )
 # --- end ---
@@ -44,7 +45,7 @@ typeset -ga _qi_learn_forms=(
 # Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     local rest=$1 first match mbegin mend MATCH MBEGIN MEND
     local -i i
     local between='^([A-Za-z_][A-Za-z0-9_]*=[^[:space:]]*|-[^[:space:]]*|[0-9]+)[[:space:]]+(.*)$'
@@ -61,28 +62,34 @@ _qi_learn_kind() {
     return 1
 }
 
-# Set REPLY to the registered project that holds the working directory, the innermost one; fail
-# outside all of them.
+# --- what is outside: project, spool ---
+
+# Set REPLY to the registered project that holds the working directory, the innermost one, and
+# `real` to the directory without links; fail outside all of them.
 _qi_learn_project() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     local list line held found= match mbegin mend MATCH MBEGIN MEND
     if [[ -n ${QI_LEARN_HOME-} ]]; then list=${QI_LEARN_HOME/#\~/$HOME}/data
     elif [[ -n ${XDG_DATA_HOME-} ]]; then list=$XDG_DATA_HOME/qi-learn
     elif [[ $OSTYPE == darwin* ]]; then list="$HOME/Library/Application Support/qi-learn"
     else list=$HOME/.local/share/qi-learn; fi
     [[ -r $list/projects.json ]] || return 1
+    real=${PWD:A}
     while IFS= read -r line || [[ -n $line ]]; do
         [[ $line =~ '^[[:space:]]*"(.*)",?$' ]] || continue
-        held=${match[1]//\\\"/\"}
+        held=$match[1]
+        [[ $held != *\\u* ]] || printf -v held %b "${held//\\\\/\\\\\\\\}" # of version 0.1
+        held=${held//\\\"/\"}
         held=${held//\\\\/\\}
-        [[ $PWD/ == "${held%/}"/* && ${#held} -gt ${#found} ]] && found=$held
+        [[ $real/ == "${held%/}"/* || $PWD/ == "${held%/}"/* ]] || continue
+        ((${#held} > ${#found})) && found=$held
     done <"$list/projects.json"
     [[ -n $found ]] && REPLY=$found
 }
 
 # Set REPLY to a text as it stands within a JSON string.
 _qi_learn_escaped() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     unsetopt multibyte
     local text=$1 code char i
     text=${text//\\/\\\\}
@@ -102,7 +109,7 @@ _qi_learn_escaped() {
 
 # Open this shell's own file (0600, append); fail if there is no spool.
 _qi_learn_open() {
-    emulate -L zsh
+    emulate -L zsh +o rematch_pcre
     ((_qi_learn_fd >= 0 && _qi_learn_size < 8388608)) && [[ -e $_qi_learn_file ]] && return 0
     local spool now=$EPOCHREALTIME
     if [[ -n ${QI_LEARN_HOME-} ]]; then spool=${QI_LEARN_HOME/#\~/$HOME}/state/spool
@@ -115,49 +122,203 @@ _qi_learn_open() {
     sysopen -w -a -m 600 -o creat,cloexec -u _qi_learn_fd "$_qi_learn_file"
 }
 
-# Append the line for a command that took from $3 to now (seconds).
+# Set REPLY to an id that cannot come again: a ULID of the time, this shell and chance.
+_qi_learn_id() {
+    emulate -L zsh +o rematch_pcre
+    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ text=
+    local -i i at ms ns
+    ((ms = epochtime[1] * 1000 + epochtime[2] / 1000000, ns = epochtime[2] % 1000000))
+    for ((i = 45; i >= 0; i -= 5)); do ((at = (ms >> i & 31) + 1)); text+=$letters[at]; done
+    for ((i = 20; i >= 0; i -= 5)); do ((at = ($$ >> i & 31) + 1)); text+=$letters[at]; done
+    for ((i = 15; i >= 0; i -= 5)); do ((at = (ns >> i & 31) + 1)); text+=$letters[at]; done
+    for ((i = 0; i < 7; i++)); do ((at = (RANDOM & 31) + 1)); text+=$letters[at]; done
+    REPLY=$text
+}
+
+# Append the line for a command that ended with $2, in project $3 and directory $4.
 _qi_learn_record() {
-    emulate -L zsh
-    local command=$1 when kind project line REPLY
+    emulate -L zsh +o rematch_pcre
+    local command=$1 project=$3 cwd=$4 when kind line id REPLY
     local -i exit_code=$2
-    local -F now=$EPOCHREALTIME began=$3
+    local -F now=$EPOCHREALTIME
     local -i milliseconds=$(((now - ${now%.*}) * 1000))
     _qi_learn_kind "$command" && kind=$REPLY || return 0
-    _qi_learn_project && _qi_learn_escaped "$REPLY" && project=$REPLY || return 0
     _qi_learn_open || return 0
+    _qi_learn_escaped "$project" && project=$REPLY
+    _qi_learn_escaped "$cwd" && cwd=$REPLY
+    _qi_learn_id && id=$REPLY
     _qi_learn_escaped "$command"
     TZ=UTC strftime -s when '%Y-%m-%dT%H:%M:%S' ${now%.*}
-    LC_ALL=C printf -v line '{"v":1,"ts":"%s.%03dZ","kind":"outcome","source":"zsh",'\
+    LC_ALL=C printf -v line '{"v":1,"id":"%s","ts":"%s.%03dZ","kind":"outcome","source":"zsh",'\
 '"author":"person","project":"%s","body":{"kind":"%s","command":"%s",'\
-'"exit_code":%d,"seconds":%.6f}}\n' \
-        "$when" $milliseconds "$project" "$kind" "$REPLY" $exit_code $((now - began))
+'"exit_code":%d,"seconds":%.6f,"cwd":"%s"}}\n' \
+        "$id" "$when" $milliseconds "$project" "$kind" "$REPLY" $exit_code \
+        $((now - _qi_learn_begin)) "$cwd"
     syswrite -o $_qi_learn_fd -- "$line"
     ((_qi_learn_size += ${#line}))
     return 0
-} 2>/dev/null
-
-# Whether a line holds one command only, so that its exit status is that command's.
-_qi_learn_alone() {
-    emulate -L zsh
-    local line=${1//[0-9]>&[0-9]/}
-    line=${line//>&[0-9]/}
-    line=${line//&>/}
-    [[ $line != *[\;\|\&\`]* && $line != *$'\n'* && $line != *'$('* ]] &&
-        [[ $line != ' '* && $line != $'\t'* ]]
 }
+
+# --- what a line says ---
+
+# Set REPLY to a line with every quoted character as Q, so that what is left of | ; & < > and the
+# rest has its meaning; fail if it holds what this file does not read: substitutions, groups,
+# negation, background, here-documents, several lines.
+_qi_learn_bare() {
+    emulate -L zsh +o rematch_pcre
+    local rest=$1 bare= blank match mbegin mend MATCH MBEGIN MEND
+    local odd=$'[`(){}!\n\'"\\\\]|<<|\\|\\||\\|&|;;|(^|[[:space:];|&])#'
+    local quoted=$'^([^"\'\\\\]*)(\'[^\']*\'|"([^"\\\\`]|\\\\.)*"|\\\\.)(.*)$'
+    while [[ $rest =~ $quoted ]]; do
+        rest=$match[4]
+        blank=${(l:${#match[2]}::Q:)}
+        if [[ $match[2] == \"*\$* ]]; then
+            [[ $match[2] == *\$[\({]* ]] && return 1
+            blank=\$${blank[2,-1]}
+        fi
+        bare+=$match[1]$blank
+    done
+    bare+=$rest
+    [[ $bare =~ $odd ]] && return 1
+    local safe='^(.*)([0-9]?>&[0-9]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
+    while [[ $bare =~ "$safe([[:space:];|&].*)?\$" ]]; do
+        bare=$match[1]${(l:${#match[2]}:: :)}$match[3]
+    done
+    bare=${${${bare//&>/ >}//>|/> }//>&/> }
+    bare=${bare//&&/$'\x01\x01'}
+    [[ $bare != *'&'* ]] && REPLY=$bare
+}
+
+# Set REPLY to the word that the shell runs in a part of a line; fail if an assignment before it
+# cannot be made.
+_qi_learn_word() {
+    emulate -L zsh +o rematch_pcre
+    setopt extended_glob
+    local _qi_learn_rest=$1 match mbegin mend MATCH MBEGIN MEND
+    local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
+    while [[ $_qi_learn_rest =~ $before ]]; do
+        _qi_learn_rest=$match[3]
+        [[ -n $match[2] && ${(tP)match[2]} == *readonly* ]] && return 1
+    done
+    _qi_learn_rest=${_qi_learn_rest##[[:space:]]#}
+    REPLY=${_qi_learn_rest%%[[:space:]]*}
+}
+
+# Fill `parts` (texts), `bares` (the same, without what is quoted), `words` (what they run) and
+# `ops` (between them: ; | or x01 for &&) from a line; fail if it is not of commands alone.
+_qi_learn_split() {
+    emulate -L zsh +o rematch_pcre
+    setopt extended_glob
+    local line=$1 bare piece text reserved REPLY
+    local -i at=0
+    reserved='^(if|then|else|elif|fi|for|foreach|end|while|until|repeat|do|done|case|esac|select|'
+    reserved+='function|coproc|\[\[|exec|eval|command|builtin|noglob|nocorrect|-)$'
+    _qi_learn_bare "$line" && bare=$REPLY || return 1
+    while true; do
+        piece=${bare%%[$';|\x01']*} text=$line[at+1,at+$#piece]
+        text=${${text##[[:space:]]#}%%[[:space:]]#}
+        if [[ -z $text ]]; then
+            [[ ${ops[-1]-} == ';' && $piece == "$bare" ]] || return 1
+            ops[-1]=()
+            return 0
+        fi
+        _qi_learn_word "$piece" || return 1
+        [[ $REPLY =~ $reserved ]] && return 1
+        parts+=("$text") bares+=("$piece") words+=("$REPLY")
+        [[ $piece == "$bare" ]] && return 0
+        ops+=("$bare[$#piece+1]")
+        ((at += $#piece + 1))
+        bare=$bare[$#piece+2,-1]
+        [[ $ops[-1] == $'\x01' ]] && ((at += 1)) && bare=$bare[2,-1]
+    done
+}
+
+# Whether a part can only end with its command's own exit code $2: not for want of what it is
+# written to or read from, of a variable or of a file, and not because it was stopped.
+_qi_learn_own() {
+    emulate -L zsh +o rematch_pcre
+    (($2 == 0)) && return 0
+    (($2 >= 145 && $2 <= 150)) && return 1
+    [[ $1 == *\$* && -n $nounset ]] && return 1
+    (($2 != 1)) || [[ $1 != *[\<\>*?\[\~^\#]* && ! $1 =~ '[[:space:]]=' ]]
+}
+
+# Whether the first $1 parts cannot have ended the line.
+_qi_learn_calm() {
+    emulate -L zsh +o rematch_pcre
+    local REPLY
+    local -i i
+    for ((i = 1; i <= $1; i++)); do
+        [[ $bares[i] != *[\$\<\>*?\[=\~^\#]* ]] || return 1
+        [[ $words[i] =~ '^(cd|clear|date|echo|false|git|ls|sleep|true)$' ]] ||
+            _qi_learn_kind "$parts[i]" || return 1
+        ((!${+functions[$words[i]]})) || return 1
+    done
+}
+
+# Fill `told` with numbers of parts and their exit codes, as far as they follow from the exit code
+# of the line ($1) and those of its last pipeline (the rest).
+_qi_learn_told() {
+    emulate -L zsh +o rematch_pcre
+    local -i code=$1 n=$#parts first=0 group=0 all=1 whole=1 i
+    local REPLY
+    local -a pipes=("${@:2}") last
+    for ((i = 1; i < n; i++)); do
+        [[ $ops[i] == '|' ]] || first=i
+        [[ $ops[i] == ';' ]] && group=i
+        [[ $ops[i] == $'\x01' ]] && _qi_learn_kind "$parts[i]" || all=0
+    done
+    ((n - first > 1)) || pipes=($code)
+    (($#pipes == n - first)) || return 1
+    if ((first > 0 && code != 0)); then
+        ((code < 128)) || return 1
+        if ((group < first)); then # only a `cd` may stand before it, and it must have worked
+            [[ $first -eq 1 && $words[1] == cd && $PWD != "$_qi_learn_from" ]] || return 1
+        fi
+        _qi_learn_calm $group || return 1
+    fi
+    ((n > 1 && all && code == 0)) && for ((i = 1; i < n; i++)); do told+=("$i 0"); done
+    for ((i = n; i > first; i--)); do
+        code=$pipes[i-first]
+        ((code == 0 || whole && (code < 128 || n == 1))) && _qi_learn_own "$bares[i]" $code &&
+            last=("$i $code" $last)
+        [[ $parts[i] =~ '^(cat|tail|tee|sort|wc)([[:space:]]|$)' ]] || whole=0 # not to the end
+    done
+    told+=($last)
+    return 0
+}
+
+# Record what is certain of the line that ended with exit code $1, its last pipeline with $2.
+_qi_learn_ended() {
+    emulate -L zsh +o rematch_pcre
+    local project REPLY real entry line=${_qi_learn_run//$'\n'/;}
+    [[ ${line//[[:space:]]/} != "${_qi_learn_line//[[:space:]]/}" ]] || line=$_qi_learn_line
+    local -a parts bares words ops told
+    [[ -n $_qi_learn_line && $_qi_learn_line != [[:space:]]* && $_qi_learn_line != *$'\n'* ]] ||
+        return 0
+    _qi_learn_project && project=$REPLY || return 0
+    _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" && _qi_learn_told $1 ${=2} ||
+        return 0
+    for entry in $told; do
+        ((${+functions[$words[${entry% *}]]})) && continue
+        _qi_learn_record "$parts[${entry% *}]" ${entry#* } "$project" "$real"
+    done
+}
+
+# --- when ---
 
 # $1 is the line as it was typed, $3 what is run (aliases replaced).
 _qi_learn_preexec() {
-    _qi_learn_line=$1 _qi_learn_run=$3 _qi_learn_begin=$EPOCHREALTIME
+    _qi_learn_line=$1 _qi_learn_run=$3 _qi_learn_begin=$EPOCHREALTIME _qi_learn_from=$PWD
 }
 
+# Every function for this event gets $? and pipestatus as the line left them.
 _qi_learn_precmd() {
-    local -i code=$?
-    [[ -n $_qi_learn_line ]] && _qi_learn_alone "$_qi_learn_line" &&
-        _qi_learn_alone "$_qi_learn_run" &&
-        _qi_learn_record "$_qi_learn_run" $code $_qi_learn_begin
+    local code=$? pipes="${pipestatus[*]}" nounset=
+    [[ -o unset ]] || nounset=1
+    [[ -z $_qi_learn_line ]] || _qi_learn_ended "$code" "$pipes" 2>/dev/null || :
     _qi_learn_line=
-    return $code
+    return 0
 }
 
 autoload -Uz add-zsh-hook

@@ -6,13 +6,17 @@ platform's own places.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from qi_learn.errors import DiskFull, StoreError
+
 APP = "qi-learn"
+ELSEWHERE = "Set QI_LEARN_HOME to a directory of yours on this machine's own disk."
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +160,40 @@ class Paths:
         return self.runtime / "hold"
 
     def ensure(self) -> Paths:
-        """Make the directories, private to the user."""
+        """Make the directories, private to the user.
+
+        Raises StoreError (DiskFull if it is that) that says in one sentence why one cannot be made
+        or written to.
+        """
         roots = (self.config, self.data, self.state, self.runtime)
         for directory in (*roots, self.spool, self.logs, self.runs):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _ensure_own(directory)
         return self
 
 
 def home_mark(paths: Paths) -> str:
     """A short text for this home alone, which does not say where it lies."""
     return hashlib.sha256(os.fsencode(paths.state)).hexdigest()[:16]
+
+
+def _ensure_own(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = directory.stat().st_uid
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"There is no room to make {directory}.", "Make room there.") from error
+        raise StoreError(f"{directory} cannot be made: {error.strerror}.", ELSEWHERE) from error
+    if owner != os.geteuid():
+        raise StoreError(
+            f"{directory} belongs to another user (uid {owner}, you are uid {os.geteuid()}): what "
+            "one of you writes, the other could not.",
+            f"Run qi-learn as that user. {ELSEWHERE}",
+        )
+    if not os.access(directory, os.W_OK | os.X_OK):
+        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+            raise StoreError(f"{directory} is on a read-only file system.", ELSEWHERE)
+        raise StoreError(f"{directory} may not be written to.", f"`chmod u+rwx {directory}`")
 
 
 def replace_file(path: Path, text: str, *, sync: bool = True) -> None:
@@ -178,7 +206,7 @@ def replace_file(path: Path, text: str, *, sync: bool = True) -> None:
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        with os.fdopen(fd, "w", encoding="utf-8") as out:
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as out:
             out.write(text)
             out.flush()
             if sync:

@@ -27,7 +27,7 @@ from qi_learn.report.listing import VersionLine
 from qi_learn.report.status import RunLine, Status
 from qi_learn.rundir.progress import Progress
 from qi_learn.settings import Settings, settings_table
-from qi_learn.store.turns import TurnLine
+from qi_learn.store.turn_lines import TurnLine
 
 ROOT = next(p for p in Path(__file__).resolve().parents if (p / "pyproject.toml").exists())
 DOCS = ROOT / "docs"

@@ -17,7 +17,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "qi_learn"
 VOCABULARY = {
     *("records", "errors", "paths", "codec", "stats", "spool", "settings", "settings_file"),
-    *("code_text", "redact", "loopback", "ids", "logs"),
+    *("code_text", "content", "fim", "redact", "loopback", "ids", "logs", "spool_lines"),
 }
 """Known to everything, and knowing nothing above them; `records` is the one that is a package."""
 MAY_IMPORT: dict[str, set[str]] = {

@@ -137,7 +137,7 @@ def test_bare_lines_borrow_what_they_lack(tmp_path: Path) -> None:
     )
     os.utime(path, (77.0, 77.0))
     first, second = (line.event for line in spool.read_from(path))
-    assert first == Event(f"{path.name}:0", "hook", 77.0, "zsh", {"command": "make"})
+    assert first == Event(f"{path.name}:0:dd3e6e03", "hook", 77.0, "zsh", {"command": "make"})
     assert second == Event("X", "git", 1795168800.5, "git", {}, "person")
 
 

@@ -1,7 +1,7 @@
 """From the bytes that passed the gateway to a Turn.
 
-Ollama's own two routes are decoded here, the four `/v1` routes in `wire_openai` and
-`wire_anthropic`.
+Ollama's own two routes are decoded here, the four `/v1` routes in `wire_openai`,
+`wire_responses` and `wire_anthropic`.
 
 Pure, and off the hot path: the daemon decodes when it drains the spool. Partial streams are kept
 (`complete=False`), and so are refused requests: their `status` says so, and the server's words are
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qi_learn.capture import wire_anthropic, wire_openai
+from qi_learn.capture import wire_anthropic, wire_openai, wire_responses
 from qi_learn.capture.wire_stream import (
     ParsedAnswer,
     ParsedRequest,
@@ -22,10 +22,10 @@ from qi_learn.capture.wire_stream import (
     first_object,
     json_objects,
     member,
-    text_of,
     text_or_none,
     whole_number,
 )
+from qi_learn.content import contents_of
 from qi_learn.records import Event, Message, Turn
 
 Reader = tuple[Callable[[Mapping[str, Any]], ParsedRequest], Callable[[str, bool], ParsedAnswer]]
@@ -49,6 +49,9 @@ def decode(event: Event) -> Turn:
     response = _text(body, "response")
     streamed = str(body.get("content_type") or "").startswith(EVENT_STREAM)
     answer = read_answer(response, streamed) if status < 400 else _refusal(response)
+    if (ends := _line_ends(question)) != "\n":
+        question = _with_plain_lines(question)
+        answer.text = answer.text.replace(ends, "\n")
     model_asked = _text(body, "model_asked")
     started = _number(body, "started", event.ts)
     return Turn(
@@ -75,6 +78,27 @@ def decode(event: Event) -> Turn:
     )
 
 
+def _line_ends(question: ParsedRequest) -> str:
+    """The line ends of the file that a completion continues.
+
+    CRLF only if every line of the prompt and of what stands behind it ends so.
+    """
+    if [message.role for message in question.messages] != ["prompt"]:
+        return "\n"
+    sides = question.messages[0].content + str(question.request.get("suffix") or "")
+    return "\r\n" if "\r\n" in sides and "\n" not in sides.replace("\r\n", "") else "\n"
+
+
+def _with_plain_lines(question: ParsedRequest) -> ParsedRequest:
+    """A completion's question with plain line ends; `line_ends` keeps what they were."""
+    prompt = question.messages[0]
+    plain = Message(prompt.role, prompt.content.replace("\r\n", "\n"), prompt.extra)
+    request = {**question.request, "line_ends": "\r\n"}
+    if isinstance(suffix := request.get("suffix"), str):
+        request["suffix"] = suffix.replace("\r\n", "\n")
+    return ParsedRequest((plain,), question.options, request, question.session)
+
+
 def _chat_question(request: Mapping[str, Any]) -> ParsedRequest:
     messages = tuple(_message(message) for message in entries(request.get("messages")))
     return ParsedRequest(
@@ -83,7 +107,7 @@ def _chat_question(request: Mapping[str, Any]) -> ParsedRequest:
 
 
 def _message(message: Mapping[str, Any]) -> Message:
-    text, _ = text_of(message.get("content"))
+    text = contents_of("/api/chat", message.get("content"))[0].text
     extra = chosen(message, "tool_calls", "tool_name", "tool_call_id", "thinking")
     if images := _images(message):
         extra["images"] = images
@@ -155,6 +179,6 @@ _READERS: dict[str, Reader] = {
     "/api/generate": (_generate_question, _native_answer),
     "/v1/chat/completions": (wire_openai.chat_question, wire_openai.chat_answer),
     "/v1/completions": (wire_openai.completion_question, wire_openai.completion_answer),
-    "/v1/responses": (wire_openai.response_question, wire_openai.response_answer),
+    "/v1/responses": (wire_responses.response_question, wire_responses.response_answer),
     "/v1/messages": (wire_anthropic.message_question, wire_anthropic.message_answer),
 }

@@ -1,7 +1,7 @@
 """Anthropic's `/v1/messages` as Ollama serves it. See `wire`.
 
 A message's blocks become what Ollama makes of them: the texts one content, the tool uses tool
-calls, each tool result a message of its own.
+calls, each tool result a message of its own, in front of what a user says beside it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from qi_learn.capture.wire_stream import (
     json_objects,
     member,
     server_events,
-    text_of,
     text_or_none,
     whole_number,
 )
+from qi_learn.content import Content, contents_of
 from qi_learn.records import Message
 
 _SAMPLING = {
@@ -36,7 +36,7 @@ _SAMPLING = {
 def message_question(request: Mapping[str, Any]) -> ParsedRequest:
     """The question of `/v1/messages`, with the system prompt as the first message."""
     messages: list[Message] = []
-    if system := text_of(request.get("system"))[0]:
+    if system := _content(request.get("system")).text:
         messages.append(Message("system", system))
     given = entries(request.get("messages"))
     used = [
@@ -52,41 +52,55 @@ def message_question(request: Mapping[str, Any]) -> ParsedRequest:
         theirs: request[name] for name, theirs in _SAMPLING.items() if request.get(name) is not None
     }
     shape = chosen(request, "tools")
-    if member(request, "thinking").get("type") == "enabled":
-        shape["think"] = True
+    if (think := _think(request)) is not None:
+        shape["think"] = think
     return ParsedRequest(
         tuple(messages), options, shape, text_or_none(member(request, "metadata").get("user_id"))
     )
 
 
+def _think(request: Mapping[str, Any]) -> bool | str | None:
+    """Whether the model is to think, and how much; None if the request does not say."""
+    kind = member(request, "thinking").get("type")
+    if kind in ("enabled", "disabled"):
+        return bool(kind == "enabled")
+    effort = str(member(request, "output_config").get("effort") or "").strip().lower()
+    effort = "high" if effort == "xhigh" else effort
+    return effort if effort in ("low", "medium", "high", "max") else None
+
+
 def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
-    role, blocks = str(message.get("role", "")), entries(message.get("content"))
-    text, images = text_of(message.get("content"))
+    role, blocks = str(message.get("role", "")).lower(), entries(message.get("content"))
+    content = _content(message.get("content"))
     extra: dict[str, Any] = {}
     if calls := [
         call(block.get("name"), block.get("input"), block.get("id"))
         for block in blocks
-        if block.get("type") == "tool_use"
+        if block.get("type") in ("tool_use", "server_tool_use")
     ]:
         extra["tool_calls"] = calls
-    if thinking := "".join(
-        str(block.get("thinking") or "") for block in blocks if block.get("type") == "thinking"
-    ):
-        extra["thinking"] = thinking
-    if images:
-        extra["images"] = images
+    thoughts = [str(b.get("thinking") or "") for b in blocks if b.get("type") == "thinking"]
+    if thoughts and thoughts[-1]:
+        extra["thinking"] = thoughts[-1]
+    if content.images:
+        extra["images"] = content.images
     results = [_result(block, names) for block in blocks if block.get("type") == "tool_result"]
-    return ([Message(role, text, extra)] if text or extra or not results else []) + results
+    said = [Message(role, content.text, extra)] if content.text or extra or not results else []
+    return results + said if role == "user" else said + results
+
+
+def _content(content: Any) -> Content:
+    return contents_of("/v1/messages", content)[0]
 
 
 def _result(block: Mapping[str, Any], names: Mapping[str, str]) -> Message:
-    text, images = text_of(block.get("content"))
+    content = _content(block.get("content"))
     id = str(block.get("tool_use_id", ""))
     return Message(
         "tool",
-        text,
+        content.text,
         chosen(
-            {"tool_name": names.get(id), "tool_call_id": id, "images": images or None},
+            {"tool_name": names.get(id), "tool_call_id": id, "images": content.images or None},
             "tool_name",
             "tool_call_id",
             "images",
@@ -148,5 +162,12 @@ def _add_block(answer: ParsedAnswer, block: Mapping[str, Any]) -> None:
 
 def _add_end(answer: ParsedAnswer, end: Mapping[str, Any], usage: Mapping[str, Any]) -> None:
     answer.done_reason = text_or_none(end.get("stop_reason")) or answer.done_reason
-    answer.prompt_tokens = whole_number(usage.get("input_tokens")) or answer.prompt_tokens
+    answer.prompt_tokens = _prompt_tokens(usage) or answer.prompt_tokens
     answer.answer_tokens = whole_number(usage.get("output_tokens")) or answer.answer_tokens
+
+
+def _prompt_tokens(usage: Mapping[str, Any]) -> int | None:
+    """The tokens of the whole prompt: this API counts what was or will be cached apart."""
+    cached = ("cache_read_input_tokens", "cache_creation_input_tokens")
+    parts = [whole_number(usage.get(name)) for name in ("input_tokens", *cached)]
+    return None if parts[0] is None else sum(part or 0 for part in parts)

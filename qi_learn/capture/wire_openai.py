@@ -1,4 +1,4 @@
-"""OpenAI's three routes as Ollama serves them: chat completions, completions, responses.
+"""OpenAI's chat completions and completions, as Ollama serves them.
 
 See `wire`. Questions are put in Ollama's own terms (`num_predict`, `format`, `think`), because its
 middleware turns them into those before it renders.
@@ -7,6 +7,7 @@ middleware turns them into those before it renders.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from qi_learn.capture.wire_stream import (
@@ -18,10 +19,11 @@ from qi_learn.capture.wire_stream import (
     json_objects,
     member,
     server_events,
-    text_of,
     text_or_none,
     whole_number,
+    with_cached,
 )
+from qi_learn.content import contents_of
 from qi_learn.records import Message
 
 _SAMPLING = {
@@ -46,15 +48,28 @@ def chat_question(request: Mapping[str, Any]) -> ParsedRequest:
         for made in entries(message.get("tool_calls"))
     }
     return ParsedRequest(
-        tuple(_message(message, names) for message in messages),
-        _options(request),
-        _shape(request),
-        _session(request),
+        tuple(made for message in messages for made in _messages(message, names)),
+        options_of(request),
+        shape_of(request),
+        session_of(request),
     )
 
 
-def _message(message: Mapping[str, Any], names: Mapping[str, str]) -> Message:
-    text, images = text_of(message.get("content"))
+def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
+    """The messages that Ollama makes of one: as many as its content has parts."""
+    content, role = message.get("content"), str(message.get("role", ""))
+    extra = _beside(message, names)
+    made = [
+        Message(role, part.text, {"images": part.images} if part.images else {})
+        for part in contents_of("/v1/chat/completions", content)
+    ]
+    if made:  # what Ollama refuses (no parts and no calls) never has an answer
+        made[-1] = Message(role, made[-1].content, {**extra, **made[-1].extra})
+    return made
+
+
+def _beside(message: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """What a message has beside its content."""
     extra: dict[str, Any] = {}
     if calls := entries(message.get("tool_calls")):
         extra["tool_calls"] = [
@@ -72,41 +87,61 @@ def _message(message: Mapping[str, Any], names: Mapping[str, str]) -> Message:
     extra |= chosen(message, "tool_call_id")
     if thinking := text_or_none(message.get("reasoning")):
         extra["thinking"] = thinking
-    if images:
-        extra["images"] = images
-    return Message(str(message.get("role", "")), text, extra)
+    return extra
 
 
 def chat_answer(response: str, streamed: bool) -> ParsedAnswer:
     """The answer in chunks with `choices[0].delta`, or one object with `choices[0].message`."""
     answer = ParsedAnswer()
-    calls: dict[int, dict[str, Any]] = {}
+    calls: list[_Call] = []
     for choice in _choices(response, streamed, answer):
         part = member(choice, "delta") or member(choice, "message")
         answer.text += str(part.get("content") or "")
         answer.thinking += str(part.get("reasoning") or part.get("reasoning_content") or "")
+        answer.refusal += str(part.get("refusal") or "")
         for made in entries(part.get("tool_calls")):
             _add_call(calls, made)
-    answer.calls = [
-        call(made["name"], made["arguments"], made["id"]) for _, made in sorted(calls.items())
-    ]
+    answer.calls = [call(made.name, made.arguments, made.id) for made in calls]
     return answer
 
 
-def _add_call(calls: dict[int, dict[str, Any]], made: Mapping[str, Any]) -> None:
+@dataclass(slots=True)
+class _Call:
+    """A tool call as it is put together."""
+
+    index: int | None
+    id: str | None
+    name: str
+    arguments: Any = ""
+
+    def goes_on(self, index: int | None, id: str | None, name: str) -> bool:
+        """Whether a piece belongs to this call and does not begin another.
+
+        Servers give each call an index and its first piece an id and a name. Ollama's have been
+        seen to give several whole calls one index: a new id begins a new call, and without ids a
+        name does once there are arguments.
+        """
+        if index != self.index or (index is None and (id or name)):
+            return False
+        if id and self.id:
+            return id == self.id
+        return not (name and self.arguments)
+
+
+def _add_call(calls: list[_Call], made: Mapping[str, Any]) -> None:
     """Add a call, which comes whole (Ollama) or in pieces with parts of its arguments (OpenAI)."""
-    index = whole_number(made.get("index"))
-    built = calls.setdefault(
-        len(calls) if index is None else index, {"name": "", "arguments": "", "id": None}
-    )
+    index, id = whole_number(made.get("index")), text_or_none(made.get("id"))
     function = member(made, "function")
-    built["id"] = made.get("id") or built["id"]
-    built["name"] = function.get("name") or built["name"]
-    arguments = function.get("arguments")
-    in_pieces = isinstance(arguments, str) and isinstance(built["arguments"], str)
-    built["arguments"] = (
-        built["arguments"] + arguments if in_pieces else arguments or built["arguments"]
-    )
+    name, arguments = str(function.get("name") or ""), function.get("arguments")
+    built = next((call for call in reversed(calls) if call.goes_on(index, id, name)), None)
+    if built is None:
+        built = _Call(index, id, name)
+        calls.append(built)
+    built.id, built.name = id or built.id, built.name or name
+    if isinstance(arguments, str) and isinstance(built.arguments, str):
+        built.arguments += arguments
+    elif arguments:
+        built.arguments = arguments
 
 
 def completion_question(request: Mapping[str, Any]) -> ParsedRequest:
@@ -114,7 +149,10 @@ def completion_question(request: Mapping[str, Any]) -> ParsedRequest:
     prompt = request.get("prompt")
     text = "\n".join(map(str, prompt)) if isinstance(prompt, list) else str(prompt or "")
     return ParsedRequest(
-        (Message("prompt", text),), _options(request), chosen(request, "suffix"), _session(request)
+        (Message("prompt", text),),
+        options_of(request),
+        chosen(request, "suffix"),
+        session_of(request),
     )
 
 
@@ -132,12 +170,12 @@ def _choices(response: str, streamed: bool, answer: ParsedAnswer) -> Iterator[Ma
         if value is None:
             answer.complete = True
             continue
-        answer.more |= _error(value)
+        answer.more |= error_of(value)
         if usage := member(value, "usage"):
-            answer.prompt_tokens, answer.answer_tokens = (
-                whole_number(usage.get("prompt_tokens")),
-                whole_number(usage.get("completion_tokens")),
+            answer.prompt_tokens = with_cached(
+                whole_number(usage.get("prompt_tokens")), member(usage, "prompt_tokens_details")
             )
+            answer.answer_tokens = whole_number(usage.get("completion_tokens"))
         for choice in entries(value.get("choices")):
             if choice.get("index", 0) == 0:
                 answer.done_reason = text_or_none(choice.get("finish_reason")) or answer.done_reason
@@ -145,117 +183,19 @@ def _choices(response: str, streamed: bool, answer: ParsedAnswer) -> Iterator[Ma
         answer.complete = answer.complete or (not streamed and "choices" in value)
 
 
-def response_question(request: Mapping[str, Any]) -> ParsedRequest:
-    """The question of `/v1/responses`, a text or items, with the instructions as system message."""
-    messages: list[Message] = []
-    if instructions := text_or_none(request.get("instructions")):
-        messages.append(Message("system", instructions))
-    given = request.get("input")
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else entries(given)
-    names = {
-        str(item.get("call_id")): str(item.get("name", ""))
-        for item in items
-        if item.get("type") == "function_call"
-    }
-    for item in items:
-        messages += _item(item, names)
-    return ParsedRequest(tuple(messages), _options(request), _shape(request), _session(request))
-
-
-def _item(item: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
-    kind = item.get("type", "message")
-    if kind == "function_call":
-        return [
-            Message(
-                "assistant",
-                "",
-                {
-                    "tool_calls": [
-                        call(item.get("name"), item.get("arguments"), item.get("call_id"))
-                    ]
-                },
-            )
-        ]
-    if kind == "function_call_output":
-        name = names.get(str(item.get("call_id")))
-        extra = {"tool_name": name} if name else {}
-        return [
-            Message(
-                "tool",
-                text_of(item.get("output"))[0],
-                {**extra, **chosen({"tool_call_id": item.get("call_id")}, "tool_call_id")},
-            )
-        ]
-    if kind == "reasoning":
-        return [Message("assistant", "", {"thinking": text_of(item.get("summary"))[0]})]
-    text, images = text_of(item.get("content"))
-    return [Message(str(item.get("role", "user")), text, {"images": images} if images else {})]
-
-
-def response_answer(response: str, streamed: bool) -> ParsedAnswer:
-    """The answer in typed events, the last of which holds the whole response.
-
-    Deltas count only if that one never came.
-    """
-    if not streamed:
-        return next((_response(value) for value in json_objects(response)), ParsedAnswer())
-    answer = ParsedAnswer()
-    for value in server_events(response):
-        kind = str((value or {}).get("type", ""))
-        if kind in ("response.completed", "response.incomplete", "response.failed"):
-            return _response(member(value, "response"))
-        if kind == "response.output_text.delta":
-            answer.text += str((value or {}).get("delta") or "")
-        elif kind.startswith("response.reasoning") and kind.endswith(".delta"):
-            answer.thinking += str((value or {}).get("delta") or "")
-        elif (
-            kind == "response.output_item.done"
-            and member(value, "item").get("type") == "function_call"
-        ):
-            item = member(value, "item")
-            answer.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
-        elif kind == "error":
-            answer.more |= _error(value or {})
-    return answer
-
-
-def _response(value: Mapping[str, Any]) -> ParsedAnswer:
-    answer = ParsedAnswer(
-        complete=value.get("status") in ("completed", "incomplete", "failed"), more=_error(value)
-    )
-    for item in entries(value.get("output")):
-        if item.get("type") == "message":
-            answer.text += "".join(
-                str(part.get("text") or "") for part in entries(item.get("content"))
-            )
-        elif item.get("type") == "function_call":
-            answer.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
-        elif item.get("type") == "reasoning":
-            answer.thinking += text_of(item.get("summary"))[0]
-    usage = member(value, "usage")
-    answer.prompt_tokens, answer.answer_tokens = (
-        whole_number(usage.get("input_tokens")),
-        whole_number(usage.get("output_tokens")),
-    )
-    answer.done_reason = text_or_none(
-        member(value, "incomplete_details").get("reason")
-    ) or text_or_none(value.get("status"))
-    return answer
-
-
-def _error(value: Mapping[str, Any]) -> dict[str, Any]:
+def error_of(value: Mapping[str, Any]) -> dict[str, Any]:
     error = value.get("error")
     message = error.get("message") if isinstance(error, Mapping) else error
     return {"error": str(message)} if message else {}
 
 
-def _options(request: Mapping[str, Any]) -> dict[str, Any]:
+def options_of(request: Mapping[str, Any]) -> dict[str, Any]:
     return {
         theirs: request[name] for name, theirs in _SAMPLING.items() if request.get(name) is not None
     }
 
 
-def _shape(request: Mapping[str, Any]) -> dict[str, Any]:
+def shape_of(request: Mapping[str, Any]) -> dict[str, Any]:
     shape = chosen(request, "tools")
     form = member(request, "response_format") or member(member(request, "text"), "format")
     if form.get("type") == "json_object":
@@ -269,7 +209,7 @@ def _shape(request: Mapping[str, Any]) -> dict[str, Any]:
     return shape
 
 
-def _session(request: Mapping[str, Any]) -> str | None:
+def session_of(request: Mapping[str, Any]) -> str | None:
     return text_or_none(request.get("prompt_cache_key")) or text_or_none(
         member(request, "metadata").get("session_id")
     )

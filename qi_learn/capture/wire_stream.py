@@ -37,6 +37,8 @@ class ParsedAnswer:
 
     text: str = ""
     thinking: str = ""
+    refusal: str = ""
+    """What the model said in the place of an answer, where an API keeps that apart."""
     calls: list[dict[str, Any]] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
     done_reason: str | None = None
@@ -47,7 +49,12 @@ class ParsedAnswer:
     @property
     def extra(self) -> dict[str, Any]:
         """What belongs to the answer but is not its text."""
-        extra = {"thinking": self.thinking, "tool_calls": self.calls, **self.more}
+        extra = {
+            "thinking": self.thinking,
+            "refusal": self.refusal,
+            "tool_calls": self.calls,
+            **self.more,
+        }
         return {key: value for key, value in extra.items() if value}
 
 
@@ -90,25 +97,6 @@ def server_events(text: str) -> Iterator[dict[str, Any] | None]:
         yield from json_objects(data)
 
 
-def text_of(content: Any) -> tuple[str, int]:
-    """The text of a message's content, and how many of its parts are images.
-
-    The content is a text, or parts of which some are text.
-    """
-    if isinstance(content, str):
-        return content, 0
-    texts: list[str] = []
-    images = 0
-    for part in content if isinstance(content, list) else ():
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, Mapping):
-            if isinstance(part.get("text"), str):
-                texts.append(part["text"])
-            images += "image" in str(part.get("type", ""))
-    return "\n".join(texts), images
-
-
 def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
     """A tool call in Ollama's own form, with the arguments as an object if they are one."""
     if isinstance(arguments, str):
@@ -119,6 +107,15 @@ def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
         "function": {"name": name or "", "arguments": {} if arguments is None else arguments}
     }
     return {"id": id, **made} if id else made
+
+
+def with_cached(count: int | None, details: Mapping[str, Any]) -> int | None:
+    """The tokens of a whole prompt, where a server may count the cached ones apart.
+
+    A count that is smaller than its own cached part leaves that part out.
+    """
+    cached = whole_number(details.get("cached_tokens")) or 0
+    return count if count is None or count >= cached else count + cached
 
 
 def whole_number(value: Any) -> int | None:

@@ -17,11 +17,17 @@ def init(
     path: Annotated[
         Path, typer.Argument(help="The project to watch; its git repository if it lies in one.")
     ] = Path(),
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take the project back: it is no longer watched.")
+    ] = False,
 ) -> None:
     """Register a project and make version 1.0.0 from the base model."""
-    from qi_learn.commands.init import initialise
+    from qi_learn.commands.init import forget_project, initialise
 
     paths, settings = open_settings()
+    if remove:
+        typer.echo(forget_project(paths, path))
+        return
     for line in initialise(paths, settings, path):
         echo(line)
 

@@ -18,30 +18,30 @@ from qi_learn.daemon.children import ENGINE_SECONDS, engine_process
 from qi_learn.deploy import base_version
 from qi_learn.deploy.journal import Deployment
 from qi_learn.deploy.model_server import ModelServer, model_server_of, uses_engine
-from qi_learn.errors import SettingsError
+from qi_learn.errors import NotFound, SettingsError
 from qi_learn.outside import git
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths, replace_file
 from qi_learn.settings import Settings
 from qi_learn.settings_file import commented_defaults
-from qi_learn.workspace.registry import add_project
+from qi_learn.workspace.registry import add_project, remove_project
 
 
 def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[str]:
     """Do what is missing, and yield a line on each thing done.
 
-    Raises SettingsError if `directory` is not one.
+    Raises SettingsError if `directory` cannot be a project.
     """
     if not directory.is_dir():
         raise SettingsError(f"{directory} is not a directory.", "Give the directory of a project.")
     paths.ensure()
+    project = _project_root(directory).resolve()
+    added = add_project(paths, project)  # first: nothing is done for what cannot be one
     if not paths.settings_file.exists():
         replace_file(paths.settings_file, commented_defaults())
         yield f"Wrote {paths.settings_file} (every key with its default)."
     if hint := _ollama_hint(settings):
         yield hint
-    project = git.top(directory) or directory.absolute()
-    added = add_project(paths, project)
     yield f"{project} is {'now' if added else 'already'} watched."
     deployment = _base(paths, settings)
     yield f"{deployment.alias} is version {deployment.live} ({deployment.live_release.model})."
@@ -50,6 +50,26 @@ def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[st
         "Start the daemon with `qi-learn daemon start`."
         if not client.locked(paths)
         else "The daemon runs and has taken it up."
+    )
+
+
+def _project_root(directory: Path) -> Path:
+    """The git repository of a directory, or itself: also if only the whole home is a repository."""
+    top = git.top(directory)
+    return directory if top is None or top in (Path.home(), Path(top.anchor)) else top
+
+
+def forget_project(paths: Paths, directory: Path) -> str:
+    """Take a project off the list, and say so; the directory may be gone.
+
+    Raises NotFound if it is not on it.
+    """
+    top = _project_root(directory) if directory.is_dir() else directory
+    for project in (directory.absolute(), top):
+        if remove_project(paths, project):
+            return f"{project} is no longer watched. What was recorded stays."
+    raise NotFound(
+        f"{directory.absolute()} is not a registered project.", "`qi-learn status` lists them."
     )
 
 

@@ -22,14 +22,19 @@ from datetime import datetime
 from cronsim import CronSim, CronSimError
 
 from qi_learn.dataset.balance import one_sided
-from qi_learn.dataset.select import select_learnables
+from qi_learn.dataset.select import judged
 from qi_learn.dataset.split import assign
 from qi_learn.errors import Refused, SettingsError
 from qi_learn.records import RUN_STATES_ENDED, Decision
 from qi_learn.settings import Settings
+from qi_learn.store.candidates import (
+    fresh_candidates,
+    fresh_count,
+    save_candidates,
+    unjudged,
+)
 from qi_learn.store.database import Store
-from qi_learn.store.learnables import learnable_turns
-from qi_learn.store.runs import Run, learned, list_runs
+from qi_learn.store.runs import Run, list_runs
 
 GRACE = 600.0
 """Seconds after a scheduled time within which a cycle may still start (the daemon looks more often
@@ -37,6 +42,8 @@ than that).
 """
 GROWTH = 1.25
 """Factor by which the new examples must have grown since a cycle that came to nothing."""
+JUDGED_AT_ONCE = 200
+"""The most turns that one decision looks at as examples."""
 CANCELLED_REST = 3600.0
 """Seconds after a cancelled cycle before the next one starts by itself, however short the interval:
 it was not wanted now.
@@ -57,21 +64,20 @@ def decide(
     `learned_runs`: the cycles behind the live chain; `waiting`: its time had come, and it waits for
     a quiet moment. Raises SettingsError if the schedule is no cron line.
     """
-    runs = list_runs(store)
-    turns = learnable_turns(
-        store,
-        threshold=settings.train.quality_threshold,
-        learned=learned(store, learned_runs),
-    )
-    sessions = [learnable.session for learnable in select_learnables(turns).learnables]
-    fresh = len(sessions)
+    threshold = settings.train.quality_threshold
+    more = judge(store, settings)
+    fresh = fresh_count(store, threshold=threshold, learned_runs=learned_runs)
     if not settings.train.auto:
         reason = "automatic learning is off (train.auto); `qi-learn train --now` starts a cycle"
         return Decision(False, reason, fresh=fresh)
     if busy:
         return Decision(False, "a cycle is under way", fresh=fresh)
+    if more and not store.readonly:
+        return Decision(False, "what was scored is still being looked through", fresh=fresh)
+    runs = list_runs(store)
+    found = fresh_candidates(store, threshold=threshold, learned_runs=learned_runs)
     if obstacle := (
-        _too_little(sessions, settings)
+        _too_little([session for _, session in found], settings)
         or _refused_before(fresh, runs, learned_runs)
         or _too_early(runs, settings, now)
     ):
@@ -81,6 +87,21 @@ def decide(
         reason = f"cycles start only at the times of train.schedule ({schedule})"
         return Decision(False, reason, fresh=fresh)
     return Decision(True, f"{fresh} new examples over the quality threshold", fresh=fresh)
+
+
+def judge(store: Store, settings: Settings) -> bool:
+    """Look at turns that were scored since, as examples; whether there are more.
+
+    At most `JUDGED_AT_ONCE`, so that a round is never held up. A reader stores nothing: what the
+    daemon has not looked at yet is not counted.
+    """
+    if store.readonly:
+        return False
+    threshold = settings.train.quality_threshold
+    turns = unjudged(store, threshold=threshold, limit=JUDGED_AT_ONCE)
+    if turns:
+        save_candidates(store, map(judged, turns))
+    return len(turns) == JUDGED_AT_ONCE
 
 
 def _too_little(sessions: Sequence[str], settings: Settings) -> Decision | None:

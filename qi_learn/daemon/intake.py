@@ -28,7 +28,7 @@ from qi_learn.settings import CaptureSettings, Settings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
 from qi_learn.store.followed import load_due, load_followed, save_changes
-from qi_learn.store.ingest import drain
+from qi_learn.store.ingest import DrainMemory, drain
 from qi_learn.track.commits import on_committed
 from qi_learn.track.state import FOLLOWED
 from qi_learn.track.suggestions import suggestions_of
@@ -60,6 +60,7 @@ class Intake:
     _registered_at: int = -1
     _seen: deque[FileSaved | Committed] = field(default_factory=deque)
     _contexts: Contexts = field(default_factory=Contexts)
+    _memory: DrainMemory | None = None
 
     def watch_anew(self, watcher: Watcher) -> None:
         """Go on with another watcher: every project is read and watched again."""
@@ -87,8 +88,14 @@ class Intake:
         if seen := self.watcher.poll():
             self._seen.extend(seen)
             self.edited = now
+        self._memory = self._memory or DrainMemory(store)
         drained = drain(
-            store, self.paths.spool, decode=self._decode, suggest=suggestions_of, now=now
+            store,
+            self.paths.spool,
+            decode=self._decode,
+            suggest=suggestions_of,
+            now=now,
+            memory=self._memory,
         )
         for turn_id in feedback.unclassified_turns(store):
             self._classify(store, turn_id)
@@ -232,7 +239,6 @@ def follow_time(store: Store, settings: CaptureSettings, now: float) -> None:
         store,
         now,
         settle=settings.settle,
-        since=now - FOLLOWED,
         window_end=now - settings.window,
         looked_at=now - LOOK_SECONDS,
     )

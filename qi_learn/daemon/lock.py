@@ -10,6 +10,7 @@ import os
 import time
 
 from qi_learn.errors import DaemonError
+from qi_learn.outside.mounts import refuse_shared_home
 from qi_learn.paths import Paths
 
 LOCK_TRIES = 5
@@ -19,8 +20,10 @@ def take_lock(paths: Paths) -> int:
     """Take the daemon's lock; its file descriptor.
 
     Tried a few times: a process that looks whether there is a daemon (`locked`) holds the
-    lock for that moment. Raises DaemonError if another daemon holds it.
+    lock for that moment. Raises DaemonError if another daemon holds it, StoreError if the home is
+    on a network file system: its lock would not reach another machine.
     """
+    refuse_shared_home(paths)
     fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CREAT, 0o600)
     for tries_left in range(LOCK_TRIES, 0, -1):
         try:

@@ -18,6 +18,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
+from qi_learn.dataset.line_ends import as_served, like_the_prompt
 from qi_learn.dataset.reference_code import SEQUENCE_TOKENS, GenericText
 from qi_learn.dataset.select import Learnable
 from qi_learn.dataset.target import Skipped, Target
@@ -117,7 +118,10 @@ def ask_of(turn: Turn) -> dict[str, Any] | Skipped:
     if raw_prompt and turn.endpoint in ("/api/generate", "/v1/completions"):
         left_out = ("tools",) if turn.endpoint == "/api/generate" else ("tools", "raw")
         fields = {k: v for k, v in shape.items() if k not in left_out}
-        return {"endpoint": "/api/generate", "body": {"prompt": turn.messages[0].content, **fields}}
+        if isinstance(suffix := fields.get("suffix"), str):
+            fields["suffix"] = as_served(suffix, turn.request)
+        prompt = as_served(turn.messages[0].content, turn.request)
+        return {"endpoint": "/api/generate", "body": {"prompt": prompt, **fields}}
     return Skipped("a kind of request that cannot be asked again")
 
 
@@ -185,7 +189,7 @@ def render_target(
 
     Raises ServerError if the server does not render.
     """
-    text, spans = target.text, target.spans
+    text, spans = like_the_prompt(target.text, target.spans, question.ask)
     if target.calls:
         rendered = _with_calls(target, question, serving)
         if rendered is None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from qi_learn.dataset.target import Skipped, Target, target_of
 from qi_learn.records import Feedback, LearningInteraction, Turn
 from qi_learn.redact import has_placeholder
+from qi_learn.store.candidates import JudgedTurn
 from qi_learn.store.learnables import LearnableTurns, TurnEvidence
 
 GOOD_RATING, BAD_RATING = 4, 2
@@ -85,6 +86,23 @@ def select_learnables(turns: LearnableTurns) -> Selection:
             seen.add(learnable.key)
             selected.append(learnable)
     return Selection(tuple(selected), dict(dropped))
+
+
+def judged(turn: TurnEvidence) -> JudgedTurn:
+    """What an example made from a turn would be known by, or why there can be none."""
+    learnable = _learnable(turn)
+    score = turn.interaction.score
+    key, reason = (
+        (None, learnable.reason) if isinstance(learnable, Skipped) else (learnable.key, "")
+    )
+    return JudgedTurn(
+        turn.id,
+        key,
+        reason,
+        turn.session,
+        (score.target_score or 0.0) if score else 0.0,
+        turn.interaction.turn.started,
+    )
 
 
 def liked(feedback: Feedback) -> bool | None:

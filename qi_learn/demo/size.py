@@ -72,18 +72,18 @@ QUICK = DemoSize(
         "train": {
             "min_interactions": 16,
             "training_interval": 0.0,
-            "max_steps": 5,
+            "max_steps": 4,
             "lambda_general": 0.0,
         },
         "gate": {"min_examples": 4, "answer_tokens": 16, "max_tokens": 600, "execute": 1},
     },
-    answer_tokens=40,
+    answer_tokens=32,
     asked=4,
     aside=2,
     min_sessions=4,
     min_functions=16,
-    held_out=5,
-    answered=3,
+    held_out=4,
+    answered=2,
     cycles=1,
     remark="This is a quick look at one cycle: fewer functions, fewer steps, shorter answers, a "
     "smaller gate, and no penalty on general ability, whose Fisher takes a minute. Its figures "

@@ -9,7 +9,8 @@ accepted. The process ends on SIGTERM or SIGINT, and when its parent is gone.
 The parts: `app` has the routes and the guard. `library`, `show`, `blobs` and `create` answer about
 models on disk, over `lookup` and `model_store`. `chat` answers with text: `ask` reads the request,
 `template` renders it, `models` keeps models in memory, `generate` and `sampling` make the tokens,
-`formats` and `replies` write what goes over the wire.
+`answer_schema` reads the form that an answer must have, `formats` and `replies` write what goes
+over the wire.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,7 @@ from qi_learn.errors import QiError, SettingsError
 from qi_learn.loopback import is_loopback_address
 from qi_learn.outside import listening
 from qi_learn.outside.llama_cpp_library import load_library
+from qi_learn.outside.llguidance import WORK_STACK
 from qi_learn.outside.process import leave_with
 
 logger = logging.getLogger(__name__)
@@ -137,6 +140,7 @@ async def _until_stopped(models: LoadedModels, arguments: EngineArguments) -> No
 def main(words: Sequence[str] | None = None) -> int:
     """Run the engine's process. The exit codes are those of `errors.py`."""
     os.umask(0o077)  # what people ask and teach is theirs alone
+    threading.stack_size(WORK_STACK)
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(name)s %(levelname)s %(message)s",

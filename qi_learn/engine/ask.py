@@ -5,21 +5,36 @@ What the model evaluates is exactly `Prompt.render`, which `_debug_render_only` 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qi_learn.content import contents_of
+from qi_learn.engine.answer_parts import Marks, marks_of
+from qi_learn.engine.answer_schema import grammar_for
 from qi_learn.engine.formats import Format
-from qi_learn.engine.lookup import Engine, parameters_of, preset_messages, read_config
+from qi_learn.engine.lookup import (
+    Engine,
+    abilities,
+    parameters_of,
+    preset_messages,
+    read_config,
+)
 from qi_learn.engine.model_store import Manifest
 from qi_learn.engine.replies import BodyError
-from qi_learn.engine.sampling import Sampling, grammar_for, sampling_from
+from qi_learn.engine.sampling import Sampling, sampling_from
 from qi_learn.engine.template import render_chat
+from qi_learn.engine.tool_calls import for_template
 from qi_learn.errors import ServerError
 from qi_learn.outside.llama_cpp import Vocabulary
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_MOST_BEFORE = 1_000_000
+_EFFORTS = ("low", "medium", "high")
+_LONGEST = 2**53
+"""Seconds that are as good as for ever."""
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -35,6 +50,16 @@ class Prompt:
     suffix: str | None = None
     before: tuple[int, ...] = ()
     """Tokens of an earlier answer (`context` of /api/generate), in front of the rest."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    think: bool | str | None = None
+    """Whether to think (or how much); None: as the template does by itself."""
+
+    def marks(self, vocabulary: Vocabulary) -> Marks:
+        """How the parts of the answer are told from each other."""
+        if self.raw is not None or vocabulary.chat_template is None:
+            return Marks()
+        thinks = self.think is not False
+        return marks_of(vocabulary.chat_template, think=thinks, tools=bool(self.tools))
 
     def render(self, vocabulary: Vocabulary) -> str:
         """The text that is evaluated.
@@ -43,12 +68,18 @@ class Prompt:
         """
         if self.suffix is not None:
             return self._around_gap(self.suffix, vocabulary)
+        if len(self.before) > _MOST_BEFORE:
+            raise ServerError(f"context has more than {_MOST_BEFORE:,} tokens", status=400)
+        if any(not 0 <= token < vocabulary.size for token in self.before):
+            raise ServerError("context has a token that this model does not know", status=400)
         front = b"".join(vocabulary.pieces(self.before)).decode("utf-8", "replace")
         if self.raw is not None:
             return front + self.raw
         return front + render_chat(
             vocabulary.chat_template,
-            self.messages,
+            [for_template(message) for message in self.messages],
+            tools=self.tools,
+            more=_thinking(self.think),
             bos=vocabulary.text(vocabulary.bos),
             eos=vocabulary.text(vocabulary.eos),
         )
@@ -64,6 +95,21 @@ class Prompt:
         return f"{before}{self.raw or ''}{after}{suffix}{middle}"
 
 
+def fitting_ids(rendered: str, vocabulary: Vocabulary, context: int) -> list[int]:
+    """The tokens that are evaluated.
+
+    Raises ServerError (400) at once for a text that cannot fit: to count every token of a very long
+    one takes minutes.
+    """
+    if len(rendered) > context and (least := vocabulary.least_tokens(rendered)) > context:
+        raise ServerError(
+            f"the prompt has at least {least:,} tokens and the context holds {context:,}",
+            "shorten it, or raise num_ctx (serve.context)",
+            status=400,
+        )
+    return vocabulary.prompt_ids(rendered)
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One request for text."""
@@ -71,6 +117,8 @@ class Ask:
     manifest: Manifest
     prompt: Prompt
     sampling: Sampling
+    grammar: str | None
+    """What the answer must look like."""
     form: Format
     stream: bool
     keep_alive: float | None
@@ -82,33 +130,34 @@ class Ask:
     """When the request came, by `time.perf_counter`."""
 
 
-def checked_messages(messages: list[Any], struct: str) -> list[dict[str, Any]]:
-    """Messages with a role and a text each; OpenAI's lists of text parts are joined.
+def checked_messages(
+    messages: list[Any], struct: str, endpoint: str = "/api/chat"
+) -> list[dict[str, Any]]:
+    """Messages with a role and a text each; a content of parts is read as Ollama reads it there.
 
     Raises BodyError.
     """
-    return [_checked_message(message, struct) for message in messages]
+    return [made for one in messages for made in _checked_messages(one, struct, endpoint)]
 
 
-def _checked_message(message: Any, struct: str) -> dict[str, Any]:
+def _checked_messages(message: Any, struct: str, endpoint: str) -> list[dict[str, Any]]:
     field = f"json: cannot unmarshal into Go struct field {struct}.messages"
     if not isinstance(message, dict):
         raise BodyError(f"{field} of type api.Message", status=400)
     content, role = message.get("content") or "", message.get("role", "")
-    if isinstance(content, list):
-        content = "".join(_part_text(part) for part in content)
-    if not isinstance(content, str) or not isinstance(role, str):
+    in_parts = isinstance(content, list) and endpoint != "/api/chat"
+    if not (isinstance(content, str) or in_parts) or not isinstance(role, str):
         raise BodyError(f"{field}.content of type string", status=400)
-    return {**message, "role": role, "content": content}
-
-
-def _part_text(part: Any) -> str:
-    """The text of one part of a message's content."""
-    if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
-        return str(part["text"])
-    raise ServerError(
-        "the embedded engine reads text only: images and sound are not supported", status=400
-    )
+    for part in content if in_parts else ():
+        if not isinstance(part, dict) or not isinstance(part.get("text"), str):
+            raise ServerError(
+                "the embedded engine reads text only: images and sound are not supported",
+                status=400,
+            )
+    texts = [one.text for one in contents_of(endpoint, content)] or [""]
+    made: list[dict[str, Any]] = [{"role": role, "content": text} for text in texts]
+    made[-1] = {**message, **made[-1]}  # what is beside the content goes to the last part
+    return made
 
 
 def refuse_unsupported(
@@ -118,9 +167,9 @@ def refuse_unsupported(
 
     It is never ignored: an answer without the tools or images would answer another question.
     """
-    if body.get("tools"):
+    if body.get("tools") and "tools" not in abilities(engine, manifest):
         raise ServerError(f"{manifest.name.full} does not support tools", status=400)
-    if body.get("think"):
+    if body.get("think") and "thinking" not in abilities(engine, manifest):
         raise ServerError(f'"{text}" does not support thinking', status=400)
     if body.get("images") or any(message.get("images") for message in messages):
         raise ServerError(
@@ -158,17 +207,37 @@ def generate_prompt(
         messages.insert(0, {"role": "system", "content": body["system"]})
     if not before:
         messages = with_presets(engine, manifest, messages)
-    return Prompt(tuple(messages), before=before)
+    return Prompt(tuple(messages), before=before, think=asked_thinking(body))
+
+
+def asked_thinking(body: Mapping[str, Any]) -> bool | str | None:
+    """What a request says of thinking. Raises ServerError (400) for what it cannot say."""
+    think = body.get("think")
+    if think is None or isinstance(think, bool) or think in _EFFORTS:
+        return think
+    raise ServerError(
+        f'invalid think value: {json.dumps(think)} (must be "high", "medium", "low", true, or '
+        "false)",
+        status=400,
+    )
+
+
+def _thinking(think: bool | str | None) -> dict[str, Any]:
+    """The variables by which templates are told to think or not."""
+    if think is None:
+        return {}
+    effort = {"reasoning_effort": think} if isinstance(think, str) else {}
+    return {"enable_thinking": bool(think), "thinking": bool(think), **effort}
 
 
 def from_v1(body: Mapping[str, Any]) -> dict[str, Any]:
     """OpenAI's fields as Ollama's; the defaults are OpenAI's: temperature 1 and top_p 1."""
-    stop = body.get("stop")
+    stop = body.get("stop", [])
     options = {
         "temperature": body.get("temperature", 1.0),
         "top_p": body.get("top_p", 1.0),
         "num_predict": body.get("max_tokens", body.get("max_completion_tokens")),
-        "stop": [stop] if isinstance(stop, str) else stop,
+        "stop": [stop] if isinstance(stop, str) else [s for s in stop if isinstance(s, str)],
     }
     same = ("seed", "frequency_penalty", "presence_penalty")
     options |= {name: body[name] for name in same if name in body}
@@ -181,12 +250,25 @@ def from_v1(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def thinking_from_v1(body: Mapping[str, Any], can: frozenset[str]) -> dict[str, Any]:
+    """OpenAI's `reasoning_effort` as Ollama's `think`; nothing for a model that does not think."""
+    reasoning = body.get("reasoning")
+    effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
+    effort = body.get("reasoning_effort", effort)
+    if effort is None or "thinking" not in can:
+        return {}
+    return {"think": False if effort == "none" else effort}
+
+
 def _format_from_v1(form: Any) -> Any:
     """OpenAI's `response_format` as Ollama's `format`; None for text."""
     kind = form.get("type") if isinstance(form, dict) else None
     if kind == "json_object":
         return "json"
-    return (form.get("json_schema") or {}).get("schema") if kind == "json_schema" else None
+    wanted = (form.get("json_schema") or {}) if kind == "json_schema" else {}
+    if not isinstance(wanted, dict):
+        raise ServerError("response_format.json_schema must be an object", status=400)
+    return wanted.get("schema")
 
 
 def build_ask(
@@ -200,14 +282,14 @@ def build_ask(
     """The request for text, with the model's own options under the request's."""
     given = {name: value for name, value in body.get("options", {}).items() if value is not None}
     options = {**parameters_of(engine.store, manifest), **given}
-    sampling = sampling_from(options, grammar_for(body.get("format")))
     alternatives = body.get("top_logprobs") or 0
     if not 0 <= alternatives <= 20:
         raise ServerError("top_logprobs must be between 0 and 20", status=400)
     return Ask(
         manifest=manifest,
         prompt=prompt,
-        sampling=sampling,
+        sampling=sampling_from(options),
+        grammar=grammar_for(body.get("format")),
         form=form,
         stream=body.get("stream", True) is not False,
         keep_alive=keep_alive_seconds(body.get("keep_alive")),
@@ -225,7 +307,7 @@ def keep_alive_seconds(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float("inf") if value < 0 else float(value)
+        return float("inf") if value < 0 else float(min(value, _LONGEST))
     text = value.removeprefix("-") if isinstance(value, str) else ""
     if text != "0" and (not text or _DURATION.sub("", text)):
         raise ServerError(f'time: invalid duration "{value}"', status=400)

@@ -7,22 +7,28 @@ format writes the pieces down (formats.py).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import threading
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
 
+from qi_learn.engine.answer_parts import take_apart
 from qi_learn.engine.ask import (
     Ask,
     Prompt,
+    asked_thinking,
     build_ask,
     checked_messages,
+    fitting_ids,
     from_v1,
     generate_prompt,
     keep_alive_seconds,
     refuse_unsupported,
+    thinking_from_v1,
     with_presets,
 )
 from qi_learn.engine.formats import (
@@ -32,12 +38,21 @@ from qi_learn.engine.formats import (
     V1CompletionFormat,
 )
 from qi_learn.engine.generate import AnswerEnd, Piece, generate
-from qi_learn.engine.lookup import Engine, asked_name, engine_of, find_model, parameters_of
+from qi_learn.engine.lookup import (
+    Engine,
+    abilities,
+    asked_name,
+    engine_of,
+    find_model,
+    parameters_of,
+)
 from qi_learn.engine.model_store import Manifest
 from qi_learn.engine.models import Loaded
 from qi_learn.engine.replies import BodyError, Kinds, read_body, stream
 from qi_learn.engine.sampling import sampling_from
+from qi_learn.engine.tool_calls import checked_tools
 from qi_learn.errors import ServerError
+from qi_learn.outside.llguidance import refuse_grammar
 
 _COMMON: Kinds = {
     "model": (str, "string"),
@@ -64,6 +79,10 @@ _V1_COMMON: Kinds = {
     "top_p": ((int, float), "float64"),
     "seed": (int, "int"),
     "stop": ((str, list), "interface {}"),
+    "frequency_penalty": ((int, float), "float64"),
+    "presence_penalty": ((int, float), "float64"),
+    "response_format": (dict, "openai.ResponseFormat"),
+    "top_logprobs": (int, "int"),
 }
 _V1_CHAT = {
     **_V1_COMMON,
@@ -85,7 +104,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
     if not messages:
         return await _load_or_unload(engine, manifest, form, body)
     refuse_unsupported(engine, manifest, text, body, messages)
-    prompt = Prompt(tuple(with_presets(engine, manifest, messages)))
+    prompt = _chat_prompt(engine, manifest, messages, body)
     return await _answer(request, engine, build_ask(engine, manifest, prompt, form, body, began))
 
 
@@ -111,14 +130,15 @@ async def generate_text(request: web.Request) -> web.StreamResponse:
 async def v1_chat(request: web.Request) -> web.StreamResponse:
     """POST /v1/chat/completions."""
     began, body = time.perf_counter(), await read_body(request, "ChatCompletionRequest", _V1_CHAT)
-    messages = checked_messages(body.get("messages", []), "ChatCompletionRequest")
+    messages = checked_messages(body.get("messages", []), "ChatCompletionRequest", request.path)
     if not messages:
         raise BodyError("[] is too short - 'messages'", status=400)
     engine, (text, name) = engine_of(request), asked_name(body)
     manifest = find_model(engine, text, name)
     refuse_unsupported(engine, manifest, text, body, messages)
     usage = body.get("stream_options", {}).get("include_usage") is True
-    prompt = Prompt(tuple(with_presets(engine, manifest, messages)))
+    body = {**body, **thinking_from_v1(body, abilities(engine, manifest))}
+    prompt = _chat_prompt(engine, manifest, messages, body)
     return await _answer(
         request,
         engine,
@@ -146,6 +166,17 @@ async def v1_completions(request: web.Request) -> web.StreamResponse:
     )
 
 
+def _chat_prompt(
+    engine: Engine, manifest: Manifest, messages: list[dict[str, Any]], body: Mapping[str, Any]
+) -> Prompt:
+    """The prompt of a request with messages, its tools and what it says of thinking."""
+    return Prompt(
+        tuple(with_presets(engine, manifest, messages)),
+        tools=checked_tools(body.get("tools")),
+        think=asked_thinking(body),
+    )
+
+
 # --- from an Ask to an answer ---------------------------------------------------------------------
 
 
@@ -166,7 +197,11 @@ async def _answer(request: web.Request, engine: Engine, ask: Ask) -> web.StreamR
     """Answer as a stream, as a whole, or with the rendered prompt alone."""
     if ask.render_only and isinstance(ask.form, ChatFormat):
         async with engine.models.use(ask.manifest, ask.sampling.num_ctx, ask.keep_alive) as loaded:
-            return ask.form.rendered(ask.prompt.render(loaded.model.vocabulary))
+            return ask.form.rendered(
+                await loaded.call(lambda: ask.prompt.render(loaded.model.vocabulary))
+            )
+    if ask.grammar is not None:
+        await asyncio.to_thread(refuse_grammar, ask.grammar)
     if ask.stream:
         return await stream(request, _chunks(engine, ask), ask.form.content_type)
     pieces: list[Piece] = []
@@ -193,15 +228,27 @@ async def _items(engine: Engine, ask: Ask) -> AsyncGenerator[tuple[Piece | Answe
     """Pieces and the end as the model's thread makes them, each with the seconds of loading."""
     async with engine.models.use(ask.manifest, ask.sampling.num_ctx, ask.keep_alive) as loaded:
         load_seconds = loaded.load_seconds
-        prompt = loaded.model.vocabulary.prompt_ids(ask.prompt.render(loaded.model.vocabulary))
-        async with contextlib.aclosing(_run(loaded, prompt, ask)) as items:
+        async with contextlib.aclosing(_run(loaded, ask)) as items:
             async for item in items:
                 yield item, load_seconds
 
 
-def _run(loaded: Loaded, prompt: list[int], ask: Ask) -> AsyncGenerator[Piece | AnswerEnd, None]:
-    return loaded.run(
-        lambda cancelled: generate(
-            loaded.model, prompt, ask.sampling, cancelled, logprobs=ask.logprobs
+def _run(loaded: Loaded, ask: Ask) -> AsyncGenerator[Piece | AnswerEnd, None]:
+    """The answer, from its rendering on, in the model's own thread."""
+
+    def work(cancelled: threading.Event) -> Iterator[Piece | AnswerEnd]:
+        model = loaded.model
+        rendered = ask.prompt.render(model.vocabulary)
+        marks = ask.prompt.marks(model.vocabulary)
+        answer = generate(
+            model,
+            fitting_ids(rendered, model.vocabulary, model.context),
+            ask.sampling,
+            cancelled,
+            form=loaded.form(ask.grammar),
+            logprobs=ask.logprobs,
+            shown=marks.texts,
         )
-    )
+        return take_apart(answer, marks, prompt=rendered)
+
+    return loaded.run(work)

@@ -18,6 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
+from qi_learn.engine.ask import checked_messages
 from qi_learn.engine.blobs import full_or_failed
 from qi_learn.engine.lookup import (
     NAMED,
@@ -26,6 +27,7 @@ from qi_learn.engine.lookup import (
     engine_of,
     parameters_of,
     read_blob_head,
+    template_abilities,
 )
 from qi_learn.engine.model_store import Layer, ModelStore, parse_digest
 from qi_learn.engine.replies import (
@@ -63,6 +65,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, "CreateRequest", _FIELDS)
     _, name = asked_name(body, required="invalid model name")
     _refuse_unsupported(body)
+    checked_messages(body.get("messages", []), "CreateRequest")
     statuses, problem = await asyncio.to_thread(_create, engine, name, body)
     if problem is not None and (not statuses or body.get("stream") is False):
         return reply(
@@ -208,7 +211,9 @@ def _from_files(
     head = read_blob_head(path)
     report("verifying conversion")
     with load_vocabulary(path) as vocabulary:
-        config = _config(head, digest, insert=vocabulary.fim() is not None)
+        insert = ["insert"] if vocabulary.fim() else []
+        can = sorted(template_abilities(vocabulary.chat_template or ""), reverse=True)
+        config = _config(head, digest, ["completion", *can, *insert])
         stops = _written_controls(vocabulary)
     return _Start(
         config,
@@ -232,7 +237,7 @@ def _written_controls(vocabulary: Vocabulary) -> list[str]:
     return sorted((text for text in positions if text), key=lambda text: positions[text])
 
 
-def _config(head: GgufFile, digest: str, *, insert: bool) -> dict[str, Any]:
+def _config(head: GgufFile, digest: str, capabilities: list[str]) -> dict[str, Any]:
     """The config blob: what Ollama writes into it, and what /api/tags tells without the GGUF."""
     family = head.architecture
     return {
@@ -243,7 +248,7 @@ def _config(head: GgufFile, digest: str, *, insert: bool) -> dict[str, Any]:
         "file_type": head.quantization,
         "context_length": _number(head, "context_length"),
         "embedding_length": _number(head, "embedding_length"),
-        "capabilities": ["completion", "insert"] if insert else ["completion"],
+        "capabilities": capabilities,
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(
             platform.machine(), platform.machine()
         ),

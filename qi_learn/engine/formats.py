@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from qi_learn.engine.generate import AnswerEnd, Piece, TokenLogprob
+from qi_learn.engine.generate import AnswerEnd, Piece, TokenLogprob, ToolCall
 from qi_learn.engine.replies import NDJSON, SSE, dumps, now_text, reply, reply_v1
 
 
@@ -33,13 +33,14 @@ class ChatFormat:
     model: str
     content_type: str = NDJSON
 
-    def head(self, text: str) -> dict[str, Any]:
+    def head(self, text: str, thinking: str = "", calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
         """The keys that every object begins with."""
-        return {
-            "model": self.model,
-            "created_at": now_text(),
-            "message": {"role": "assistant", "content": text},
-        }
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if thinking:
+            message["thinking"] = thinking
+        if calls:
+            message["tool_calls"] = [_call(call) for call in calls]
+        return {"model": self.model, "created_at": now_text(), "message": message}
 
     def blank(self) -> dict[str, Any]:
         """The text of an object without any."""
@@ -50,9 +51,8 @@ class ChatFormat:
         return {}
 
     def piece(self, piece: Piece) -> bytes:
-        return (
-            dumps({**self.head(piece.text), "done": False, **_logprobs([piece])}) + "\n"
-        ).encode()
+        head = self.head(piece.text, piece.thinking, piece.calls)
+        return (dumps({**head, "done": False, **_logprobs([piece])}) + "\n").encode()
 
     def end(self, ended: AnswerEnd, load_seconds: float, seconds: float) -> bytes:
         counts = {**self.tail(ended), **_durations(ended, load_seconds, seconds)}
@@ -64,7 +64,7 @@ class ChatFormat:
         self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float
     ) -> web.Response:
         head = {
-            **self.head("".join(p.text for p in pieces)),
+            **self.head(*_joined(pieces)),
             "done": True,
             "done_reason": ended.reason,
         }
@@ -100,14 +100,49 @@ class GenerateFormat(ChatFormat):
     tell_context: bool = True
     """Whether the answer brings the tokens to go on from; a raw one does not."""
 
-    def head(self, text: str) -> dict[str, Any]:
-        return {"model": self.model, "created_at": now_text(), "response": text}
+    def head(self, text: str, thinking: str = "", calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
+        thought = {"thinking": thinking} if thinking else {}
+        return {"model": self.model, "created_at": now_text(), "response": text, **thought}
 
     def blank(self) -> dict[str, Any]:
         return {"response": ""}
 
     def tail(self, ended: AnswerEnd) -> dict[str, Any]:
         return {"context": list(ended.ids)} if self.tell_context else {}
+
+
+def _joined(pieces: Sequence[Piece]) -> tuple[str, str, list[ToolCall]]:
+    """The text, the thoughts and the calls of a whole answer."""
+    text, thinking = "".join(p.text for p in pieces), "".join(p.thinking for p in pieces)
+    return text, thinking, [call for piece in pieces for call in piece.calls]
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    """A tool call as Ollama writes it."""
+    function = {"index": call.index, "name": call.name, "arguments": dict(call.arguments)}
+    return {"id": call.id, "function": function}
+
+
+def _v1_message(text: str, thinking: str, calls: Sequence[ToolCall]) -> dict[str, Any]:
+    """A message, or a part of one, as OpenAI writes it: a call's arguments are text."""
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if thinking:
+        message["reasoning"] = thinking
+    if calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "index": call.index,
+                "type": "function",
+                "function": {"name": call.name, "arguments": dumps(call.arguments)},
+            }
+            for call in calls
+        ]
+    return message
+
+
+def _v1_reason(ended: AnswerEnd) -> str:
+    return "tool_calls" if ended.calls and ended.reason == "stop" else ended.reason
 
 
 def _logprobs(pieces: Sequence[Piece]) -> dict[str, Any]:
@@ -168,27 +203,27 @@ class V1ChatFormat:
         return f"data: {dumps({**head, 'choices': choices, **(more or {})})}\n\n"
 
     def piece(self, piece: Piece) -> bytes:
-        delta = (
-            {"content": piece.text} if self.spoken else {"role": "assistant", "content": piece.text}
-        )
+        delta = _v1_message(piece.text, piece.thinking, piece.calls)
+        if self.spoken:
+            del delta["role"]
         self.spoken = True
         return self._chunk(
             [{"index": 0, "delta": delta, "finish_reason": None, **_v1_logprobs([piece])}]
         ).encode()
 
     def end(self, ended: AnswerEnd, load_seconds: float, seconds: float) -> bytes:
-        last = self._chunk([{"index": 0, "delta": {}, "finish_reason": ended.reason}])
+        last = self._chunk([{"index": 0, "delta": {}, "finish_reason": _v1_reason(ended)}])
         usage = self._chunk([], {"usage": _usage(ended)}) if self.include_usage else ""
         return (last + usage + "data: [DONE]\n\n").encode()
 
     def whole(
         self, pieces: Sequence[Piece], ended: AnswerEnd, load_seconds: float, seconds: float
     ) -> web.Response:
-        message = {"role": "assistant", "content": "".join(p.text for p in pieces)}
+        message = _v1_message(*_joined(pieces))
         choice = {
             "index": 0,
             "message": message,
-            "finish_reason": ended.reason,
+            "finish_reason": _v1_reason(ended),
             **_v1_logprobs(pieces),
         }
         head = {

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import codecs
 import logging
+import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qi_learn.engine.sampling import Chooser, Sampling
 from qi_learn.errors import ModelError, ServerError
 from qi_learn.outside.llama_cpp import BATCH_TOKENS, Model, Vocabulary
+from qi_learn.outside.llguidance import Form
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,11 +40,23 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that the model wants to be called."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    index: int
+    id: str = field(default_factory=lambda: f"call_{secrets.token_hex(4)}")
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """Text that can be sent now, and the log-probabilities of its tokens if they were asked for."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
+    thinking: str = ""
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,8 @@ class AnswerEnd:
     answer_seconds: float
     ids: tuple[int, ...]
     """Prompt and answer, without the end token."""
+    calls: bool = False
+    """Whether the answer calls tools."""
 
 
 def generate(
@@ -65,11 +81,14 @@ def generate(
     sampling: Sampling,
     cancelled: threading.Event,
     *,
+    form: Form | None = None,
     logprobs: int | None = None,
+    shown: Sequence[str] = (),
 ) -> Iterator[Piece | AnswerEnd]:
     """Answer a prompt: pieces, then an `AnswerEnd`. Once `cancelled` is set, end without one.
 
-    `logprobs`: how many alternatives to each token to give (None: no log-probabilities). Raises
+    `form`: what the answer must look like. `logprobs`: how many alternatives to each token to give
+    (None: no log-probabilities). `shown`: control tokens that are text of this answer. Raises
     ServerError (400) if the prompt does not fit into the context: it is never cut silently, because
     what is not read cannot be learned from.
     """
@@ -83,8 +102,8 @@ def generate(
         logger.info("an answer was broken off in its prompt")
         return
     read = time.perf_counter()
-    writer = _Writer(model.vocabulary, sampling.stop)
-    chooser = Chooser(model.vocabulary, sampling, prompt)
+    writer = _Writer(model.vocabulary, sampling.stop, tuple(shown))
+    chooser = Chooser(model.vocabulary, sampling, prompt, form)
     try:
         limit = sampling.num_predict if sampling.num_predict >= 0 else model.context
         while writer.reason is None and writer.count < limit and not cancelled.is_set():
@@ -155,6 +174,8 @@ class _Writer:
 
     vocabulary: Vocabulary
     stops: tuple[str, ...]
+    shown: tuple[str, ...] = ()
+    """Control tokens that are text, by their names."""
     reason: str | None = None
     """`stop` once an end token or a stop text has come."""
     count: int = 0
@@ -169,14 +190,19 @@ class _Writer:
     )
     stop_ids: frozenset[int] = frozenset()
     """Stop texts that are one control token."""
+    shown_ids: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        self.stops = tuple(stop for stop in self.stops if stop)
+        self.stops = tuple(stop for stop in self.stops if stop and stop not in self.shown)
+        self.stop_ids = self._controls(self.stops)
+        self.shown_ids = self._controls(self.shown)
+
+    def _controls(self, texts: Sequence[str]) -> frozenset[int]:
+        """The texts that are one control token."""
         tokenized = [
-            self.vocabulary.tokenize(stop, add_special=False, parse_special=True)
-            for stop in self.stops
+            self.vocabulary.tokenize(text, add_special=False, parse_special=True) for text in texts
         ]
-        self.stop_ids = frozenset(
+        return frozenset(
             ids[0] for ids in tokenized if len(ids) == 1 and self.vocabulary.is_control(ids[0])
         )
 
@@ -189,14 +215,15 @@ class _Writer:
         self.ids.append(token)
         if logprob is not None:
             self.waiting.append(logprob)
-        self.held += self.decoder.decode(self.vocabulary.piece(token, special=False))
+        piece = self.vocabulary.piece(token, special=token in self.shown_ids)
+        self.held += self.decoder.decode(piece)
         stops_at = [at for stop in self.stops if (at := self.held.find(stop)) >= 0]
         if stops_at:
             self.reason = "stop"
             self.held = self.held[: min(stops_at)]
             self.decoder.reset()
             return self._send(len(self.held))
-        doubtful = max((_overlap(self.held, stop) for stop in self.stops), default=0)
+        doubtful = max((overlap(self.held, stop) for stop in self.stops), default=0)
         return self._send(len(self.held) - doubtful)
 
     def rest(self) -> Piece | None:
@@ -213,7 +240,7 @@ class _Writer:
         return piece
 
 
-def _overlap(text: str, stop: str) -> int:
+def overlap(text: str, stop: str) -> int:
     """How many characters at the end of `text` may be the beginning of `stop`."""
     sizes = range(min(len(text), len(stop) - 1), 0, -1)
     return next((size for size in sizes if text.endswith(stop[:size])), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
+from qi_learn.engine.answer_parts import thought_marks
 from qi_learn.engine.model_store import Manifest, ModelStore
 from qi_learn.engine.models import LoadedModels
+from qi_learn.engine.template import variables_of
 from qi_learn.errors import ModelError, NotFound, ServerError, StoreError
 from qi_learn.outside.gguf import GgufFile, read_head
 from qi_learn.outside.ollama_names import ModelName, read_name
@@ -64,6 +67,27 @@ def read_config(store: ModelStore, manifest: Manifest) -> Mapping[str, Any]:
     except StoreError:
         return {}
     return config if isinstance(config, dict) else {}
+
+
+def abilities(engine: Engine, manifest: Manifest) -> frozenset[str]:
+    """What the model's chat template can: `tools`, `thinking`. Empty if its file is gone."""
+    path = engine.store.blob(manifest.weights.digest)
+    return _abilities_of(path) if path.is_file() else frozenset()
+
+
+@functools.lru_cache(maxsize=64)
+def _abilities_of(path: Path) -> frozenset[str]:
+    """A blob never changes, so its head is read once."""
+    template = read_blob_head(path).keys.get("tokenizer.chat_template")
+    return template_abilities(template if isinstance(template, str) else "")
+
+
+def template_abilities(template: str) -> frozenset[str]:
+    """What a chat template can, by the variables it asks for and the marks it writes."""
+    asked = variables_of(template)
+    thinks = "enable_thinking" in asked or thought_marks(template) is not None
+    found = {"tools": "tools" in asked, "thinking": thinks}
+    return frozenset(name for name, there in found.items() if there)
 
 
 def details(config: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from typing import TypeVar
 from qi_learn.engine.model_store import Manifest, ModelStore
 from qi_learn.errors import StoreError
 from qi_learn.outside.llama_cpp import Model
+from qi_learn.outside.llguidance import Form, Forms
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -49,9 +50,24 @@ class Loaded:
     expires: float = math.inf
     """When it may go, on the monotonic clock."""
 
+    forms: Forms | None = None
+    """Made for the first answer that has a form."""
+
     @property
     def key(self) -> tuple[str, int]:
         return self.manifest.weights.digest, self.model.context
+
+    def form(self, grammar: str | None) -> Form | None:
+        """The beginning of an answer's form, in the model's thread; None without one."""
+        if grammar is None:
+            return None
+        if self.forms is None:
+            self.forms = Forms(self.model.vocabulary)
+        return self.forms.start(grammar)
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """What `work` gives, done in the model's thread."""
+        return await asyncio.wrap_future(self.worker.submit(work))
 
     async def run(self, work: Callable[[threading.Event], Iterator[T]]) -> AsyncGenerator[T, None]:
         """Run `work` in the model's thread and pass on what it yields.

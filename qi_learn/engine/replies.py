@@ -130,10 +130,13 @@ async def read_body(request: web.Request, struct: str, kinds: Kinds) -> dict[str
     if not raw.strip():
         raise BodyError("missing request body", status=400)
     try:
-        value = json.loads(raw)
+        value = json.loads(raw, parse_constant=_no_number)
+        if b"\\ud" in raw.lower():  # perhaps half a character, which Go reads as U+FFFD
+            text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+            value = json.loads(text.decode("utf-16", "replace"))
     except json.JSONDecodeError as error:
         raise BodyError(_json_problem(error), status=400) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, too long a number, too deep
         raise BodyError(f"the body is not JSON: {error}", status=400) from error
     if not isinstance(value, dict):
         raise BodyError(
@@ -147,6 +150,11 @@ async def read_body(request: web.Request, struct: str, kinds: Kinds) -> dict[str
                 f"json: cannot unmarshal {_kind(item)} into Go struct field {field}", status=400
             )
     return {name: item for name, item in value.items() if item is not None}
+
+
+def _no_number(word: str) -> float:
+    """Refuse what Python takes for a number and JSON does not: NaN and the infinities."""
+    raise ValueError(f"{word} is no number")
 
 
 def _is_a(item: Any, kind: type | tuple[type, ...]) -> bool:

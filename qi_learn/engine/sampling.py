@@ -2,14 +2,13 @@
 
 At temperature 0 the most likely token is taken, always the same one. Otherwise the samplers follow
 in llama.cpp's order: penalties, top_k, typical_p, top_p, min_p, temperature, then a draw from a
-generator with the given seed. A grammar (format) has the last word: if it does not allow the token,
+generator with the given seed. A form (format) has the last word: if it does not allow the token,
 another is drawn among those that it allows.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import math
 import secrets
 from collections.abc import Mapping, Sequence
@@ -19,10 +18,20 @@ from typing import TYPE_CHECKING, Any
 from qi_learn.errors import ServerError
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.llama_cpp_library import load_library
+from qi_learn.outside.llguidance import Form
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+_LARGEST_INT = 2**31 - 1
+_LARGEST_FLOAT = 1e6
+"""Beyond it an option says nothing more, and llama.cpp would count with infinities."""
+_COLD = 1e-3
+"""A temperature below it is greedy; logits divided by less are infinite."""
+_LONGEST_LOOK_BACK = 1 << 20
+"""Tokens that penalties look at, at most: llama.cpp makes room for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +53,9 @@ class Sampling:
     frequency_penalty: float = 0.0
     seed: int = -1
     stop: tuple[str, ...] = ()
-    grammar: str | None = None
 
 
-def sampling_from(options: Mapping[str, Any], grammar: str | None = None) -> Sampling:
+def sampling_from(options: Mapping[str, Any]) -> Sampling:
     """The options of a request and its model; unknown ones are ignored.
 
     Raises ServerError (500, as Ollama does) if one has the wrong type.
@@ -56,9 +64,9 @@ def sampling_from(options: Mapping[str, Any], grammar: str | None = None) -> Sam
     checked = {
         name: _option(name, kinds[name], value)
         for name, value in options.items()
-        if name in kinds and name != "grammar" and value is not None
+        if name in kinds and value is not None
     }
-    return Sampling(**checked, grammar=grammar)
+    return Sampling(**checked)
 
 
 def _option(name: str, kind: Any, value: Any) -> Any:
@@ -68,68 +76,35 @@ def _option(name: str, kind: Any, value: Any) -> Any:
     )
     if kind == "int":
         if number:
-            return int(value)
+            return int(max(-_LARGEST_INT, min(_LARGEST_INT, value)))
         raise ServerError(f'option "{name}" must be of type integer', status=500)
     if kind == "float":
         if number:
-            return float(value)
+            return max(-_LARGEST_FLOAT, min(_LARGEST_FLOAT, float(value)))
         raise ServerError(f'option "{name}" must be of type float32', status=500)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     raise ServerError(f'option "{name}" must be of type array', status=500)
 
 
-def grammar_for(form: Any) -> str | None:
-    """The grammar for a request's `format`: "json", a JSON schema, or nothing.
-
-    Raises ServerError for anything else.
-    """
-    from llama_cpp.llama_grammar import JSON_GBNF, json_schema_to_gbnf
-
-    if form in (None, ""):
-        return None
-    if form == "json":
-        return str(JSON_GBNF)
-    if not isinstance(form, dict):
-        raise ServerError(
-            f'invalid format: {json.dumps(form)}; expected "json" or a valid JSON Schema object',
-            status=400,
-        )
-    try:
-        return str(json_schema_to_gbnf(json.dumps(form)))
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        IndexError,
-        AssertionError,
-        NotImplementedError,
-        RecursionError,
-    ) as error:
-        raise ServerError(
-            f"this JSON schema cannot be turned into a grammar: {error!r}", status=400
-        ) from error
-
-
 class Chooser:
     """Chooses tokens for one answer. Close it after use."""
 
-    def __init__(self, vocabulary: Vocabulary, sampling: Sampling, prompt: Sequence[int]) -> None:
-        """Make the samplers. Raises ServerError if llama.cpp does not accept the grammar."""
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        sampling: Sampling,
+        prompt: Sequence[int],
+        form: Form | None = None,
+    ) -> None:
+        """Make the samplers."""
         import numpy as np
 
         self._api = api = load_library().api
         row = [("id", np.int32), ("logit", np.float32), ("p", np.float32)]  # llama_token_data
         self._candidates = np.zeros(vocabulary.size, dtype=row)
         self._ids = np.arange(vocabulary.size, dtype=np.int32)
-        self._grammar = self._chain = None
-        if sampling.grammar is not None:
-            text = sampling.grammar.encode()
-            self._grammar = api.llama_sampler_init_grammar(vocabulary.pointer, text, b"root")
-            if not self._grammar:
-                reason = f"llama.cpp does not accept this format: {load_library().reason()}"
-                raise ServerError(reason, status=400)
+        self._form = form
         self._chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
         for sampler in _samplers(api, vocabulary.size, sampling):
             api.llama_sampler_chain_add(self._chain, sampler)
@@ -138,36 +113,28 @@ class Chooser:
 
     def choose(self, logits: NDArray[np.float32]) -> int:
         """Choose the next token, and let the samplers know of it."""
-        token = self._draw(self._chain, logits, by_grammar=False)
-        if self._grammar is not None and not self._allows(token):
-            token = self._draw(self._chain, logits, by_grammar=True)
+        import numpy as np
+
+        token = self._draw(logits)
+        if self._form is not None and not (allowed := self._form.allowed())[token]:
+            token = self._draw(np.where(allowed, logits, np.float32(-np.inf)))
         self._api.llama_sampler_accept(self._chain, token)
         return token
 
     def keep(self, token: int) -> None:
-        """Tell the grammar that a token became part of the text (an end token does not)."""
-        if self._grammar is not None:
-            self._api.llama_sampler_accept(self._grammar, token)
+        """Tell the form that a token became part of the text (an end token does not)."""
+        if self._form is not None:
+            self._form.keep(token)
 
-    def _draw(self, chain: Any, logits: NDArray[np.float32], *, by_grammar: bool) -> int:
-        """A token drawn by the samplers, with `by_grammar` among those that the grammar allows."""
+    def _draw(self, logits: NDArray[np.float32]) -> int:
+        """A token drawn by the samplers."""
         rows = self._candidates
         rows["id"], rows["logit"], rows["p"] = self._ids, logits, 0.0
         array = self._array(rows)
-        if by_grammar:
-            self._api.llama_sampler_apply(self._grammar, ctypes.byref(array))
-        self._api.llama_sampler_apply(chain, ctypes.byref(array))
+        self._api.llama_sampler_apply(self._chain, ctypes.byref(array))
+        if not 0 <= array.selected < array.size:
+            raise ServerError("these options leave no token to choose from", status=400)
         return int(array.data[array.selected].id)
-
-    def _allows(self, token: int) -> bool:
-        """Whether the grammar allows a token."""
-        import numpy as np
-
-        one = np.zeros(1, dtype=self._candidates.dtype)
-        one["id"] = token
-        array = self._array(one)
-        self._api.llama_sampler_apply(self._grammar, ctypes.byref(array))
-        return bool(one["logit"][0] > -np.inf)
 
     def _array(self, rows: Any) -> Any:
         api = self._api
@@ -179,19 +146,21 @@ class Chooser:
         )
 
     def close(self) -> None:
-        for sampler in (self._chain, self._grammar):
-            if sampler is not None:
-                self._api.llama_sampler_free(sampler)
-        self._chain = self._grammar = None
+        """Free the samplers. Closing twice is fine."""
+        if self._chain is not None:
+            self._api.llama_sampler_free(self._chain)
+        self._chain = None
 
 
 def _samplers(api: Any, size: int, s: Sampling) -> list[Any]:
     """llama.cpp's samplers in order, without neutral ones."""
     chain = []
-    penalties = (s.repeat_penalty, s.frequency_penalty, s.presence_penalty)
+    repeat = max(_COLD, s.repeat_penalty)
+    penalties = (repeat, s.frequency_penalty, s.presence_penalty)
     if s.repeat_last_n != 0 and penalties != (1.0, 0.0, 0.0):
-        chain.append(api.llama_sampler_init_penalties(size, s.repeat_last_n, *penalties))
-    if s.temperature <= 0:
+        last = min(_LONGEST_LOOK_BACK, s.repeat_last_n)
+        chain.append(api.llama_sampler_init_penalties(size, last, *penalties))
+    if s.temperature < _COLD:
         return [*chain, api.llama_sampler_init_greedy()]
     if s.top_k > 0:
         chain.append(api.llama_sampler_init_top_k(s.top_k))

@@ -16,10 +16,27 @@ from typing import Any
 from qi_learn.errors import ServerError
 
 
+def variables_of(template: str) -> frozenset[str]:
+    """The variables that a template asks for; none if it cannot be read."""
+    import jinja2
+    from jinja2 import meta
+
+    try:
+        return frozenset(meta.find_undeclared_variables(_environment().parse(template)))
+    except (jinja2.TemplateError, RecursionError):
+        return frozenset()
+
+
 def render_chat(
-    template: str | None, messages: Sequence[Mapping[str, Any]], *, bos: str, eos: str
+    template: str | None,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    bos: str,
+    eos: str,
+    tools: Sequence[Mapping[str, Any]] = (),
+    more: Mapping[str, Any] | None = None,
 ) -> str:
-    """The rendered prompt, up to the assistant's first word.
+    """The rendered prompt, up to the assistant's first word. `more`: variables of some templates.
 
     Raises ServerError if the template is absent or wrong, or refuses the messages.
     """
@@ -39,8 +56,9 @@ def render_chat(
                 bos_token=bos,
                 eos_token=eos,
                 add_generation_prompt=True,
-                tools=None,
+                tools=[dict(tool) for tool in tools] or None,
                 documents=None,
+                **(more or {}),
             )
         )
     except jinja2.TemplateError as error:  # SecurityError is one of them

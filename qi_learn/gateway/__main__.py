@@ -34,6 +34,7 @@ from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.door import Door
 from qi_learn.gateway.guard import Guard
 from qi_learn.gateway.live_settings import LiveRecord
+from qi_learn.gateway.loop import run
 from qi_learn.gateway.own_state import GatewayState, new_state
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
@@ -278,7 +279,7 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(0o077)
     logs.configure(Paths.default().logs / "gateway.log")
     try:
-        asyncio.run(_run(_chosen(options)))
+        run(_run(_chosen(options)))
     except QiError as error:
         logger.error("%s", error)
         return error.exit_code

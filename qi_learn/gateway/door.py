@@ -25,7 +25,6 @@ class Door:
         """Answer for ourselves, or let the gateway pass it on."""
         if request.raw_path == STATE_PATH and request.method == "GET":
             return self._own_state(request)
-        self._state.count("requests")
         return await self._gateway.handle(request)
 
     def _own_state(self, request: web.BaseRequest) -> web.Response:

@@ -4,8 +4,9 @@ The gateway sends Ollama a Host of its own making, which takes away Ollama's def
 that reach loopback through DNS rebinding. So the defence is here, and it is stricter than
 `loopback.py`, which the engine asks:
 
-* The Host header must be exactly a loopback name with the gateway's port, or a name from the
-  settings.
+* The Host header must be a loopback name (with any port: no page has such a name), or one from the
+  settings. `0.0.0.0`, which people set for server and clients alike, is let in only if no browser
+  sent it: browsers reach loopback by it.
 * An Origin must be a local page, an editor's webview, or one from the settings.
 * What changes models refuses every Origin, because no editor needs it from a page.
 """
@@ -26,6 +27,9 @@ _LOCAL_HOSTS = "|".join(map(re.escape, (*HOSTS, "0.0.0.0")))
 _LOCAL_PAGE = re.compile(
     rf"https?://({_LOCAL_HOSTS})(:\d{{1,5}})?|({'|'.join(SCHEMES)})://[^\s]*", re.IGNORECASE
 )
+_LOOPBACK = re.compile(rf"({'|'.join(map(re.escape, HOSTS))})(:\d{{1,5}})?")
+_UNSPECIFIED = re.compile(r"0\.0\.0\.0(:\d{1,5})?")
+_FETCH = re.compile(r"sec-fetch-", re.IGNORECASE)
 _HOP_BY_HOP = frozenset(
     # RFC 9110, 7.6.1, and the proxy's own credentials (11.7.2)
     (
@@ -57,20 +61,17 @@ class Guard:
     ) -> Guard:
         """The guard of a port.
 
-        It allows loopback names with this port (port 80 also without), and further names with or
-        without it.
+        It allows loopback names with any port, and further names with this one or without.
         """
-        with_port = {f"{name}:{port}" for name in (*HOSTS, *hosts)}
-        without = {*hosts, *(HOSTS if port == 80 else ())}
         return cls(
-            frozenset(name.lower() for name in with_port | without),
+            frozenset(name.lower() for host in hosts for name in (host, f"{host}:{port}")),
             frozenset(origin.lower().rstrip("/") for origin in origins),
         )
 
     def refusal(self, path: str, headers: Headers) -> str | None:
         """Why a request must not pass; None if it may."""
         host = headers.get("Host", "")
-        if host.lower() not in self.hosts:
+        if not self._is_ours(host.lower(), headers):
             return (
                 f"qi-learn does not answer to the Host {host!r}; use 127.0.0.1 or localhost, or "
                 "add the name to gateway.allowed_hosts"
@@ -91,6 +92,13 @@ class Guard:
             f"qi-learn does not answer to pages from {origin!r}; add it to "
             "gateway.allowed_origins if it is yours"
         )
+
+    def _is_ours(self, host: str, headers: Headers) -> bool:
+        """Whether a Host header may name this gateway."""
+        if _LOOPBACK.fullmatch(host) or host in self.hosts:
+            return True
+        browser = any(name.lower() == "origin" or _FETCH.match(name) for name in headers)
+        return _UNSPECIFIED.fullmatch(host) is not None and not browser
 
 
 def end_to_end(headers: Headers) -> CIMultiDict[str]:

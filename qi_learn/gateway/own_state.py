@@ -15,12 +15,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from qi_learn import __version__
+from qi_learn.gateway.counters import Counters
 from qi_learn.outside.listening import birth
 from qi_learn.paths import Paths, home_mark, replace_file
 from qi_learn.rundir.lost_turns import LostTurns
@@ -46,9 +47,8 @@ class GatewayState:
         self._facts: dict[str, Any] = facts
         self._lost = lost
         self._written: dict[str, Any] | None = None
-        self._counts: dict[str, int] = {"requests": 0, "recorded": 0}
+        self.counters = Counters(clock)
         self._lock = threading.Lock()
-        self._sources: list[Callable[[], Mapping[str, Any]]] = []
 
     def set(self, **facts: Any) -> bool:
         """Note facts, and write them down at once if one is new; whether one was."""
@@ -58,15 +58,6 @@ class GatewayState:
         self.write()
         return True
 
-    def count(self, what: str) -> None:
-        """Count one; it is written down with the next heartbeat."""
-        with self._lock:
-            self._counts[what] = self._counts.get(what, 0) + 1
-
-    def add_source(self, facts: Callable[[], Mapping[str, Any]]) -> None:
-        """Have more facts told, which are asked for each time."""
-        self._sources.append(facts)
-
     def lose(self, reason: str) -> None:
         """Count a turn that could not be recorded."""
         with self._lock:
@@ -75,10 +66,7 @@ class GatewayState:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that is published now."""
-        told = {**self._facts, **self._counts, "lost": asdict(self._lost.now)}
-        for facts in self._sources:
-            told |= facts()
-        return told
+        return {**self._facts, **self.counters.facts(), "lost": asdict(self._lost.now)}
 
     def beat(self) -> None:
         """The heartbeat: write what is new, else only show that we live."""

@@ -5,13 +5,15 @@ The way of a request, with one file for each step:
 1. `guard.py` decides whether the client may speak to the gateway.
 2. `admission.py` counts a request that needs a model. While a learning cycle has the only GPU to
    itself, the request waits, for `idle.longest_hold` at most.
-3. `routes.py` says which model answers, and `rewrite.py` exchanges the name in the body.
-4. `relay.py` passes the answer on, chunk by chunk as it comes.
+3. `endpoint.py` says by the path what is asked, `question.py` reads it, `routes.py` says which
+   model answers, and the name in the body is exchanged.
+4. `relay.py` passes the answer on, chunk by chunk as it comes; `restore.py` puts the name back.
 5. `recorder.py` writes the copy down, and `client_project.py` finds the client's project.
 
-The invariants. Bodies pass byte for byte in both directions. Unknown paths pass. Nothing is
-decompressed, and no limit of time or size is added but that of step 2. One value is exchanged:
-`model`, only on the six inference routes, and only for names that the live version answers for. A
+The invariants. Bodies and targets pass byte for byte in both directions. Unknown paths pass. No
+limit of time or size is added but that of step 2. One value is exchanged: `model`, only on the six
+inference routes, and only for names that the live version answers for. A routed model that the
+server does not have breaks no client: the base answers under its own name, and that is told. A
 client that hangs up takes its request to Ollama down with it. If recording or finding the project
 fails, only `qi-learn status` shows it. No database is touched.
 """
@@ -19,12 +21,10 @@ fails, only `qi-learn status` shows it. No database is touched.
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
@@ -32,31 +32,24 @@ from yarl import URL
 
 from qi_learn.gateway.admission import Admission
 from qi_learn.gateway.client_project import ClientProjects
+from qi_learn.gateway.counters import client_of
+from qi_learn.gateway.endpoint import INFERENCE, NEED_A_MODEL, endpoint_of, looks_like_inference
 from qi_learn.gateway.guard import Guard, end_to_end
-from qi_learn.gateway.recorder import Exchange, RecordedExchange, Recorder
+from qi_learn.gateway.missing import error_document, says_missing
+from qi_learn.gateway.question import Question, Sending, TurnIds, read_question
+from qi_learn.gateway.recorder import RecordedExchange, Recorder
 from qi_learn.gateway.relay import Relay
-from qi_learn.gateway.rewrite import NameRestorer, conversation, exchanged, request_model
 from qi_learn.gateway.routes import RouteFile, Routes
 
-INFERENCE = frozenset(
-    (
-        "/api/chat",
-        "/api/generate",
-        "/v1/chat/completions",
-        "/v1/completions",
-        "/v1/responses",
-        "/v1/messages",
-    )
-)
-"""Endpoints whose requests are routed and whose exchanges are recorded."""
-NEED_A_MODEL = INFERENCE | {"/api/embed", "/api/embeddings", "/v1/embeddings"}
-"""What makes Ollama load a model: either learning gives way to it, or it waits."""
-SESSION_HEADERS = ("x-qi-learn-session", "x-session-id", "session_id")
-_SENT_WHOLE = 1024 * 1024
-"""Bytes. A longer request body goes out in pieces, so that other streams go on."""
-_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*+")', re.IGNORECASE)
 
-Body = bytes | io.BytesIO | aiohttp.StreamReader | None
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An upstream's answer, and what it answers."""
+
+    answer: aiohttp.ClientResponse
+    to: Sending
+    whole: bytes | None = None
+    """The answer's body, if it has been read."""
 
 
 @dataclass(slots=True)
@@ -73,89 +66,49 @@ class Gateway:
     admission: Admission
     stop: asyncio.Event
     """Set once the gateway is to leave: what breaks off then is no client's doing."""
-    _urls: dict[str, URL] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._urls = {path: URL(self.upstream + path, encoded=True) for path in INFERENCE}
+    ids: TurnIds = field(default_factory=TurnIds)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Pass a request on, or say why it must not pass."""
-        if refusal := self.guard.refusal(request.path, request.headers):
+        target = request.raw_path
+        endpoint = endpoint_of(target)
+        if refusal := self.guard.refusal(endpoint, request.headers):
             return _own_answer(403, {"error": refusal})
+        if not target.startswith("/"):
+            message = "qi-learn is no forward proxy: ask for a path, not for a whole URL"
+            return _own_answer(400, {"error": message})
         _invite_body(request)
-        path = request.raw_path
-        if request.method != "POST" or path not in NEED_A_MODEL:
-            return await self._pass(request, path)
+        url = self._url(target)
+        if request.method != "POST" or endpoint not in NEED_A_MODEL:
+            self._look_at(request, endpoint)
+            return await self._pass(request, url)
         self.admission.begin()
         try:
             if self.admission.held and (reason := await self.admission.wait_for_release()):
-                return _own_answer(503, _error_body(reason, path), {"Retry-After": "30"})
-            if path in INFERENCE:
-                return await self._infer(request, path)
-            return await self._pass(request, path)
+                return _own_answer(503, _error_body(reason, endpoint), {"Retry-After": "30"})
+            if endpoint in INFERENCE:
+                return await self._infer(request, url, endpoint)
+            return await self._pass(request, url)
         finally:
             self.admission.end()
 
-    async def _pass(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+    def _url(self, target: str) -> URL:
+        """The upstream's URL for a target, which goes on as it came."""
+        url = URL(self.upstream + target, encoded=True)
+        if target.endswith("?"):  # yarl would leave out an empty query
+            prefix = URL(self.upstream).raw_path.rstrip("/")
+            cast(dict[str, str], url._cache)["raw_path_qs"] = prefix + target
+        return url
+
+    def _look_at(self, request: web.BaseRequest, endpoint: str) -> None:
+        """Count what may be inference by a path that is not known."""
+        if looks_like_inference(request.method, endpoint):
+            self.recorder.counters.unrecognised(endpoint, client_of(request.headers))
+
+    async def _pass(self, request: web.BaseRequest, url: URL) -> web.StreamResponse:
         """Pass on what is neither routed nor recorded; its body is never held in memory."""
-        if not path.startswith("/"):
-            message = "qi-learn is no forward proxy: ask for a path, not for a whole URL"
-            return _own_answer(400, {"error": message})
-        url = URL(self.upstream + path, encoded=True)
-        body = request.content if request.can_read_body else None
-        return await self._forward(request, url, body, None, None)
-
-    async def _infer(self, request: web.BaseRequest, endpoint: str) -> web.StreamResponse:
-        """Pass on an inference request: routed if its model is, and recorded."""
-        exchange = await _read_exchange(request, endpoint)
-        copy = self._copy_of(exchange, request)  # first: its look for the client goes on meanwhile
-        body = self._route(exchange)
-        restorer = None
-        if exchange.asked and exchange.answered:
-            restorer = NameRestorer(endpoint, exchange.asked, exchange.answered)
-        sent = io.BytesIO(body) if len(body) > _SENT_WHOLE else body
-        return await self._forward(request, self._urls[endpoint], sent, copy, restorer)
-
-    def _copy_of(self, exchange: Exchange, request: web.BaseRequest) -> RecordedExchange | None:
-        """The copy of an exchange; None if it is not to be recorded."""
-        declined = request.headers.get("x-qi-learn-record") == "0"
-        unreadable = "Content-Encoding" in request.headers
-        if not self.recorder.enabled or declined or unreadable or request.transport is None:
-            return None
-        return RecordedExchange(exchange, self.recorder, self.clients, request.transport)
-
-    def _route(self, exchange: Exchange) -> bytes:
-        """The request's body, naming the model that answers; the exchange notes which one."""
-        routes = self.routes.current()
-        self.recorder.routes_problem(self.routes.problem)
-        if routes is None or not _may_be_routed(exchange.request, routes):
-            return exchange.request
-        text = exchange.request.decode("utf-8", "surrogateescape")
-        named = request_model(text)
-        if named is None:
-            return exchange.request
-        model, members = named
-        session = exchange.session
-        key = conversation(members) if session is None else lambda: session
-        answering = routes.answering(model.value, key)
-        if answering is None:
-            return exchange.request
-        exchange.asked, exchange.answered = model.value, answering.model
-        exchange.digest = answering.digest
-        return exchanged(text, model, answering.model).encode("utf-8", "surrogateescape")
-
-    async def _forward(
-        self,
-        request: web.BaseRequest,
-        url: URL,
-        body: Body,
-        copy: RecordedExchange | None,
-        restorer: NameRestorer | None,
-    ) -> web.StreamResponse:
-        """Ask the upstream and relay its answer. Every end of the exchange passes through here."""
         headers = end_to_end(request.headers)
-        if not isinstance(body, aiohttp.StreamReader):
-            headers.popall("Content-Length", None)  # set anew from the body
+        body = request.content if request.can_read_body else None
         answer: aiohttp.ClientResponse | None = None
         try:
             try:
@@ -163,29 +116,97 @@ class Gateway:
                     request.method, url, headers=headers, data=body, allow_redirects=False
                 )
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                return _own_answer(502, _no_upstream(self.upstream, error, request.path))
-            return await Relay(request, answer, copy, restorer).run()
+                return self._no_answer(error, request.path)
+            return await Relay(request, answer).run()
+        finally:
+            if answer is not None:
+                answer.close()
+
+    async def _infer(self, request: web.BaseRequest, url: URL, endpoint: str) -> web.StreamResponse:
+        """Pass on an inference request: routed if its model is, and recorded."""
+        question = await read_question(request, endpoint, self.ids)
+        self.recorder.counters.count("requests")
+        copy = self._copy_of(question, request)  # first: the look for its client goes on meanwhile
+        reply: Reply | None = None
+        try:
+            try:
+                reply = await self._reply(url, question)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                return self._no_answer(error, endpoint)
+            return await Relay(request, reply.answer, copy, reply.to, reply.whole).run()
         except (asyncio.CancelledError, ConnectionError):
             if copy is not None:
                 # Once the gateway is to stop, it is the one that leaves, not the client.
                 copy.abandon(cancelled=not self.stop.is_set())
             raise
         finally:
-            if answer is not None:
+            if reply is not None:
                 # Without effect on an answer read to its end. Any other is broken off, which tells
                 # the upstream to generate no more.
-                answer.close()
+                reply.answer.close()
+
+    async def _reply(self, url: URL, question: Question) -> Reply:
+        """The upstream's answer, by the model of the routes or what stands in for a missing one."""
+        routes = self.routes.current()
+        self.recorder.routes_problem(self.routes.problem)
+        answering = question.answering(routes)
+        if routes is None or answering is None:
+            return Reply(await self._send(url, question.as_it_came()), question.as_it_came())
+        self.recorder.counters.count("routed")
+        question.exchange.answered, question.exchange.digest = answering.model, answering.digest
+        sending = question.naming(answering.model)
+        answer = await self._send(url, sending)
+        if answer.status != 404 or answering.pinned:
+            if answer.status < 400:
+                self.recorder.counters.found(answering.model)
+            return Reply(answer, sending)
+        return await self._stand_in(url, question, Reply(answer, sending), routes)
+
+    async def _stand_in(self, url: URL, question: Question, reply: Reply, routes: Routes) -> Reply:
+        """The answer of what stands in for a routed model, if that is what a 404 says."""
+        assert question.model is not None
+        names, missing = [*routes.stand_ins(question.model.name)], reply.to.answering or ""
+        while (whole := await _read_error(reply.answer)) is not None and says_missing(whole):
+            if not names:
+                self._note_missing(missing, "")
+                return Reply(reply.answer, reply.to, whole)
+            reply.answer.close()
+            sending = question.naming(names.pop(0))
+            reply = Reply(await self._send(url, sending), sending)
+            question.exchange.answered, question.exchange.digest = sending.answering, None
+            if reply.answer.status != 404:
+                self._note_missing(missing, sending.answering or "")
+                return reply
+        return Reply(reply.answer, reply.to, whole)
+
+    def _note_missing(self, model: str, stand_in: str) -> None:
+        """Note that another model answers than the routes name, or none."""
+        self.recorder.counters.missing(model, stand_in)
+
+    async def _send(self, url: URL, sending: Sending) -> aiohttp.ClientResponse:
+        return await self.session.request(
+            "POST", url, headers=sending.headers, data=sending.stream, allow_redirects=False
+        )
+
+    def _copy_of(self, question: Question, request: web.BaseRequest) -> RecordedExchange | None:
+        """The copy of an exchange; None if it is not to be recorded."""
+        declined = request.headers.get("x-qi-learn-record") == "0"
+        if not self.recorder.enabled or declined or request.transport is None:
+            return None
+        return RecordedExchange(question.exchange, self.recorder, self.clients, request.transport)
+
+    def _no_answer(self, error: Exception, path: str) -> web.Response:
+        """The answer in the place of an upstream's that does not come."""
+        return _own_answer(502, _no_upstream(self.upstream, error, path))
 
 
-async def _read_exchange(request: web.BaseRequest, endpoint: str) -> Exchange:
-    """The request as it is recorded: body, session and project."""
-    named = (request.headers.get(name) for name in SESSION_HEADERS)
-    return Exchange(
-        endpoint,
-        await request.content.read(),
-        session=next((session for session in named if session), None),
-        project=request.headers.get("x-qi-learn-project"),
-    )
+async def _read_error(answer: aiohttp.ClientResponse) -> bytes | None:
+    """The whole body of an error document; the answer is closed if it breaks off."""
+    try:
+        return await error_document(answer)
+    except BaseException:
+        answer.close()
+        raise
 
 
 def _invite_body(request: web.BaseRequest) -> None:
@@ -193,20 +214,6 @@ def _invite_body(request: web.BaseRequest) -> None:
     expects = request.headers.get("Expect", "").lower()
     if expects == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def _may_be_routed(body: bytes, routes: Routes) -> bool:
-    """Whether some `"model": "..."` in the body names what is routed.
-
-    A quick look, before the body is read as JSON.
-    """
-    for match in _MODEL.finditer(body):
-        try:
-            if routes.covers(json.loads(match[1])):
-                return True
-        except ValueError:
-            continue
-    return False
 
 
 def _own_answer(

@@ -9,18 +9,22 @@ answer for a whole one.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import cast
 
 import aiohttp
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
+from qi_learn.gateway.encoding import DecodeError, Decoder, decoder_for
 from qi_learn.gateway.guard import end_to_end
+from qi_learn.gateway.question import Sending
 from qi_learn.gateway.recorder import RecordedExchange
-from qi_learn.gateway.rewrite import NameRestorer
 
 MODEL_HEADER = "X-Qi-Learn-Model"
 """Tells the client of a routed request which version answered."""
+TURN_HEADER = "X-Qi-Learn-Turn"
+"""Tells the client of a routed request by which id its turn is recorded."""
 _LINES = ("application/x-ndjson", "text/event-stream")
 """Streams in which a line is whole before the answer is."""
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -47,36 +51,65 @@ class AlreadyAnswered(web.StreamResponse):
 class Relay:
     """One answer.
 
-    `restorer` is there for a routed request and puts the asked name back. `copy` is there if the
-    exchange is recorded.
+    `sending` is what was sent for it, if it may be routed. `copy` is there if the exchange is
+    recorded. `whole` is the answer's body if it has been read already.
     """
 
     def __init__(
         self,
         request: web.BaseRequest,
         answer: aiohttp.ClientResponse,
-        copy: RecordedExchange | None,
-        restorer: NameRestorer | None,
+        copy: RecordedExchange | None = None,
+        sending: Sending | None = None,
+        whole: bytes | None = None,
     ) -> None:
         content_type = answer.headers.get("Content-Type", "")
-        readable = "Content-Encoding" not in answer.headers  # the rest is neither changed nor kept
         self._request = request
         self._answer = answer
-        self._copy = copy if readable else None
-        self._restorer = restorer if readable else None
-        self._model = restorer.sent if restorer is not None else None
+        self._copy = copy
+        self._restorer = sending.restorer if sending is not None else None
+        self._model = sending.answering if sending is not None else None
+        self._read = whole
+        self._headers = end_to_end(answer.headers)
+        self._decoder = self._decoder_of(answer)
         self._changes_whole = self._restorer is not None and not content_type.startswith(_LINES)
         """A document that is no stream of lines: changed as a whole, so its pieces wait."""
         self._waiting: list[bytes] = []
-        self._headers = end_to_end(answer.headers)
         self._has_body = request.method != "HEAD" and answer.status not in (204, 304)
         self._chunked = False
         self._started = False
         if self._copy is not None:
             self._copy.begin(answer.status, content_type)
 
+    def _decoder_of(self, answer: aiohttp.ClientResponse) -> Decoder | None:
+        """The decoder of an encoded answer that must be read.
+
+        An answer in which a name is put back goes on decoded. What cannot be decoded is passed on
+        as it is, and not kept.
+        """
+        encoding = answer.headers.get("Content-Encoding")
+        if encoding is None or (self._copy is None and self._restorer is None):
+            return None
+        decoder = decoder_for(encoding)
+        if decoder is None:
+            self._restorer = None
+            if self._copy is not None:
+                self._copy.exchange.unreadable = True
+        elif self._restorer is not None:
+            self._headers.popall("Content-Encoding")
+            if self._headers.popall("Content-Length", None) and not self._is_stream:
+                self._headers["Content-Length"] = "0"  # set anew from the body
+        return decoder
+
+    @property
+    def _is_stream(self) -> bool:
+        return self._answer.headers.get("Content-Type", "").startswith(_LINES)
+
     async def run(self) -> AlreadyAnswered:
         """Pass the answer on to its end. Raises ConnectionError if the client has left."""
+        if self._read is not None:
+            await self._pass([self._read], True)
+            return self._done()
         content = self._answer.content
         if not self._changes_whole and not content.total_bytes and not content.is_eof():
             # No body yet: the client learns the status now. Otherwise the head goes out together
@@ -88,22 +121,26 @@ class Relay:
                 await self._pass(pieces, ended)
         except aiohttp.ClientError:
             return await self._break_off(_left_over(content))
+        return self._done()
+
+    def _done(self) -> AlreadyAnswered:
         keep = self._request.keep_alive and self._request.version >= HttpVersion11
         return AlreadyAnswered(keep=keep)
 
     async def _pass(self, pieces: list[bytes], ended: bool) -> None:
         """Write some pieces of the body, and its end if this is the end."""
+        plain = self._decoded(pieces)
         if self._copy is not None:
-            self._copy.take(pieces)
+            self._copy.take(plain)
             if ended or self._copy.exchange.has_ended():
                 await self._copy.finish()  # before the last bytes go out: they may be the last seen
         if self._changes_whole:
-            self._waiting += pieces
+            self._waiting += plain
             if not ended:
                 return
             pieces = [self._whole()]
         elif self._restorer is not None:
-            pieces = [self._restorer.feed(piece) for piece in pieces]
+            pieces = [self._restorer.feed(piece) for piece in plain]
             if ended:
                 pieces.append(self._restorer.rest())
         if not self._started:
@@ -113,6 +150,20 @@ class Relay:
             await self._request.writer.write(data)
         else:
             self._request.writer.send_headers()
+
+    def _decoded(self, pieces: list[bytes]) -> list[bytes]:
+        """The pieces as they are read."""
+        if self._decoder is None:
+            return pieces
+        try:
+            return [self._decoder.feed(piece) for piece in pieces]
+        except DecodeError as error:
+            if self._restorer is not None:  # it was promised decoded: broken off, as a fault is
+                raise aiohttp.ClientPayloadError(str(error)) from error
+            self._decoder = None
+            if self._copy is not None:
+                self._copy.exchange.unreadable = True
+            return pieces
 
     def _whole(self) -> bytes:
         """The whole document with the asked name, and its length in the headers."""
@@ -125,8 +176,12 @@ class Relay:
 
     async def _break_off(self, pieces: list[bytes]) -> AlreadyAnswered:
         """Send what came before the upstream died, and no end."""
+        with suppress(aiohttp.ClientError):
+            plain = self._decoded(pieces)
+            pieces = plain if self._restorer is not None else pieces
+            if self._copy is not None:
+                self._copy.take(plain)
         if self._copy is not None:
-            self._copy.take(pieces)
             self._copy.abandon(cancelled=False)
         if self._restorer is not None and not self._changes_whole:
             pieces = [*map(self._restorer.feed, pieces), self._restorer.rest()]
@@ -142,6 +197,8 @@ class Relay:
         modern = self._request.version >= HttpVersion11
         if self._model is not None:
             self._headers[MODEL_HEADER] = self._model
+            if self._copy is not None:
+                self._headers[TURN_HEADER] = self._copy.exchange.id
         if self._has_body and modern and "Content-Length" not in self._headers:
             self._chunked = True
             self._headers["Transfer-Encoding"] = "chunked"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -62,6 +63,8 @@ class Answering:
 
     model: str
     digest: str | None
+    pinned: bool = False
+    """Whether that very version was asked for: then nothing else may answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ class Routes:
     live: Answering
     arms: tuple[Arm, ...] = ()
     salt: str = ""
+    alias: str = ""
+    answer_for: tuple[str, ...] = ()
+    """The names as they are written: those that are models of the server's own."""
 
     def covers(self, asked: str) -> bool:
         """Whether the live version answers for this name."""
@@ -80,8 +86,11 @@ class Routes:
     def answering(self, asked: str, key: Callable[[], str]) -> Answering | None:
         """The model that answers for a name; None if the name means itself.
 
-        `key` names the session or conversation: one key always meets the same arm.
+        `key` names the session or conversation: one key always meets the same arm. `name@v1.1.0`
+        means that version.
         """
+        if (pinned := self._pinned(asked)) is not None:
+            return pinned
         if not self.covers(asked):
             return None
         if not self.arms:
@@ -94,14 +103,36 @@ class Routes:
             point -= arm.share
         return self.live
 
+    def _pinned(self, asked: str) -> Answering | None:
+        """The version that a routed name is pinned to; None if it is not pinned."""
+        name, at, tag = asked.rpartition("@")
+        if not at or not self.covers(name):
+            return None
+        try:
+            return Answering(str(parse_name(self.alias).tagged(tag)), None, pinned=True)
+        except ServerError:
+            return None
+
+    def stand_ins(self, asked: str) -> tuple[str, ...]:
+        """What answers if the routed model is missing on the server, the best first.
+
+        The name that was asked for, if it is a model of its own; else the base's own name; at last
+        the base's version.
+        """
+        own = [name for name in self.answer_for if normalise(name) == normalise(asked)]
+        first = re.sub(r"^(v?\d+)\..*", r"\1.0.0", parse_name(self.live.model).tag)
+        base = str(parse_name(self.live.model).tagged(first))
+        names = {normalise(name): name for name in (*own, *self.answer_for, base)}
+        names.pop(normalise(self.live.model), None)
+        return tuple(names.values())
+
 
 def build_routes(value: Any) -> Routes:
     """Routes from the file's JSON value. Raises ValueError, which says what is wrong."""
     if not isinstance(value, Mapping) or value.get("format") != FORMAT:
         raise ValueError(f"not a routes file of format {FORMAT}")
-    names = [
-        normalise(name) for name in (_name(value, "alias"), *_names(value.get("answer_for", [])))
-    ]
+    alias, answer_for = _name(value, "alias"), tuple(_names(value.get("answer_for", [])))
+    names = frozenset(name for name in map(normalise, (alias, *answer_for)) if name)
     arms = tuple(
         Arm(_name(arm, "model"), _share(arm), arm.get("digest") or None)
         for arm in value.get("arms") or []
@@ -109,7 +140,7 @@ def build_routes(value: Any) -> Routes:
     if sum(arm.share for arm in arms) > 1.0 + 1e-9:
         raise ValueError("the arms' shares add up to more than 1")
     live = Answering(_name(value, "live"), value.get("digest") or None)
-    return Routes(frozenset(name for name in names if name), live, arms, str(value.get("salt", "")))
+    return Routes(names, live, arms, str(value.get("salt", "")), alias, answer_for)
 
 
 class RouteFile:

@@ -11,12 +11,14 @@ Not covered: encoder models, embeddings, adapters at run time.
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from qi_learn.errors import ModelError
 from qi_learn.outside.llama_cpp_library import Library, default_threads, load_library, open_file
+from qi_learn.outside.machine import available_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,8 @@ _BYTES_PER_THREAD = 128 * 1024 * 1024
 With less, threads mostly wait for each other: SmolLM2 (97 MB) makes 137 tokens/s with one thread,
 145 with two on two idle cores, and 3 to 90 with two on busy ones (measured).
 """
+_BYTES_PER_VALUE = 2
+"""Of what a model remembers of each token (llama.cpp's default, 16 bits)."""
 _OUTPUT_FLOATS = 64 * 1024 * 1024
 """Logits that are kept of one batch at most."""
 
@@ -70,6 +74,20 @@ class Vocabulary:
             if count >= 0:
                 return list(ids[:count])
             room = -count
+
+    def least_tokens(self, text: str) -> int:
+        """The fewest tokens that a text can be, told at once."""
+        specials = sum(text.count(name) for name in self._control_names)
+        return max(specials, len(text.encode("utf-8", "replace")) // self._longest_piece)
+
+    @functools.cached_property
+    def _control_names(self) -> tuple[str, ...]:
+        return tuple({self.text(t) for t in range(self.size) if self.is_control(t)} - {""})
+
+    @functools.cached_property
+    def _longest_piece(self) -> int:
+        """Bytes of the longest token."""
+        return max((len(self.piece(token)) for token in range(self.size)), default=1) or 1
 
     def prompt_ids(self, rendered: str) -> list[int]:
         """Exactly the tokens that are evaluated for a rendered prompt.
@@ -112,6 +130,11 @@ class Vocabulary:
 
     def ends_generation(self, token: int) -> bool:
         return bool(self._api.llama_vocab_is_eog(self._vocab, token))
+
+    def ends(self) -> list[int]:
+        """Every token that ends an answer. Raises ModelError if there is none."""
+        found = [token for token in range(self.size) if self.ends_generation(token)]
+        return found or [self.end_of_turn()]
 
     def end_of_turn(self) -> int:
         """The token that ends an assistant's answer.
@@ -180,6 +203,7 @@ class Model:
         self.bytes: int = self._api.llama_model_size(self._pointer)
         if within_training and self.trained_context:
             context = min(context, self.trained_context)
+        self._refuse_without_room(context)
         params = self._api.llama_context_default_params()
         params.n_ctx = context
         params.n_batch = params.n_ubatch = min(BATCH_TOKENS, context)
@@ -199,6 +223,23 @@ class Model:
         self.context = context  # llama.cpp rounds up to a multiple of 256; the asked size counts
         self._memory = self._api.llama_get_memory(self._context)
         self._abort: object = None
+
+    def _refuse_without_room(self, context: int) -> None:
+        """Raise ModelError if the machine has no memory for the context.
+
+        Else the system gives it, and ends this process (or another one) once it is used.
+        """
+        api, model = self._api, self._pointer
+        head = api.llama_model_n_embd(model) // max(1, api.llama_model_n_head(model))
+        values = 2 * api.llama_model_n_layer(model) * api.llama_model_n_head_kv(model) * head
+        needed, free = _BYTES_PER_VALUE * values * context, available_memory()
+        if free is not None and needed > free:
+            self.vocabulary.close()
+            raise ModelError(
+                f"no room for a context of {context:,} tokens: it takes {needed / 1e9:.1f} GB, and "
+                f"{free / 1e9:.1f} GB are free",
+                "use a smaller context (serve.context, num_ctx)",
+            )
 
     def forget(self) -> None:
         """Empty the memory of what was evaluated: the next evaluation starts fresh."""

@@ -77,6 +77,11 @@ from qi_learn.records.versions import (
     Decision,
     Release,
 )
+from qi_learn.records.watching import (
+    SetAside,
+    WatchMode,
+    WatchState,
+)
 
 __all__ = [
     "AUTHORS",
@@ -115,6 +120,7 @@ __all__ = [
     "Release",
     "RunState",
     "Score",
+    "SetAside",
     "Signal",
     "Smoke",
     "Snapshot",
@@ -129,4 +135,6 @@ __all__ = [
     "TurnChange",
     "TurnHead",
     "Verdict",
+    "WatchMode",
+    "WatchState",
 ]

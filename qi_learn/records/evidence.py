@@ -14,9 +14,10 @@ LearningType = Literal["code_generation", "problem_solving", "architecture", "de
 """The kind of work a turn asked for (`score/classify.py`)."""
 Complexity = Literal["simple", "medium", "complex"]
 """The size of that work."""
-SuggestionState = Literal["waiting", "placed", "settled"]
+SuggestionState = Literal["waiting", "placed", "settled", "unknown"]
 """A suggestion waits until its text stands in a file, is placed from then on, and settled when it
-is committed or was left alone for long enough.
+is committed or was left alone for long enough. One that waited longer than the window, and of which
+nothing can be said, is unknown.
 """
 
 
@@ -137,6 +138,8 @@ class Suggestion:
     """How its place was found."""
     match_confidence: float | None = None
     """How certain that is, 0..1."""
+    looked_at: float | None = None
+    """When it was last looked at again after the commit that settled it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.paths import Paths
 from qi_learn.store.database import open_store
-from qi_learn.store.turns import TurnLine, list_turns
+from qi_learn.store.turn_lines import TurnLine, list_turns
 
 
 def turns(

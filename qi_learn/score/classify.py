@@ -85,9 +85,17 @@ def classify(turn: Turn) -> Classes:
 
 
 def _question(turn: Turn) -> str:
-    """The last question: the newest message of a person, else the prompt."""
-    questions = [m.content for m in turn.messages if m.role in ("user", "prompt")]
-    return questions[-1] if questions else ""
+    """The last question: the newest message of a person, else the prompt.
+
+    One message of several parts became several in a row (`content.py`): all of them are asked.
+    """
+    question: list[str] = []
+    for message in reversed(turn.messages):
+        if message.role in ("user", "prompt"):
+            question.append(message.content)
+        elif question:
+            break
+    return "\n".join(reversed(question))
 
 
 def _learning_type(turn: Turn, question: str) -> LearningType:

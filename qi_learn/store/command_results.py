@@ -19,7 +19,7 @@ def save_command(store: Store, command: CommandResult) -> None:
     """
     sql = """
         UPDATE turns SET dirty = 1 WHERE project = ? AND id IN (
-            SELECT turn_id FROM suggestions WHERE state != 'waiting' AND placed_at BETWEEN ? AND ?
+            SELECT turn_id FROM suggestions WHERE placed_at BETWEEN ? AND ?
         )
     """
     with store.transaction():

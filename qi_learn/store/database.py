@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -20,9 +20,11 @@ from typing import Any
 
 from qi_learn.errors import DiskFull, QiError, StoreError
 
-SCHEMA = 4
+SCHEMA = 5
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
 
+BACKUP_SECONDS = 30 * 86400.0
+"""Seconds for which the copy of a database is kept that was made before its schema changed."""
 SAFE_SQLITE = (3, 51, 3)
 """The oldest safe version: older ones can corrupt a WAL database when two connections write or
 checkpoint at the same instant (sqlite.org/wal.html, WAL-reset bug).
@@ -36,9 +38,10 @@ class Store:
     errors.
     """
 
-    def __init__(self, path: Path, conn: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, conn: sqlite3.Connection, *, readonly: bool = False) -> None:
         self.path = path
         self.conn = conn
+        self.readonly = readonly
 
     def __enter__(self) -> Store:
         return self
@@ -66,12 +69,12 @@ class Store:
         """
         return self.execute(_insertion(table, tuple(columns), replace), values)
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
         """All rows of a query."""
         with _translated(self.path):
             return self.conn.execute(sql, values).fetchall()
 
-    def row(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
+    def row(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Row | None:
         """The first row of a query, or None."""
         with _translated(self.path):
             row: sqlite3.Row | None = self.conn.execute(sql, values).fetchone()
@@ -153,7 +156,7 @@ def _open_to_read(path: Path, timeout: float) -> Store:
                     f"({version} of {SCHEMA})."
                 )
                 raise StoreError(what, "Start the daemon once: it brings it up to date.")
-    return Store(path, conn)
+    return Store(path, conn, readonly=True)
 
 
 def _open_to_write(path: Path, timeout: float) -> Store:
@@ -163,7 +166,7 @@ def _open_to_write(path: Path, timeout: float) -> Store:
         with _closed_on_error(conn):
             # first of all: a newer database is not even brought into WAL mode
             old = _version(conn, path) < SCHEMA
-            conn.execute("PRAGMA journal_mode = WAL")
+            _use_wal(conn, path)
             conn.execute("PRAGMA synchronous = NORMAL")
             conn.execute("BEGIN IMMEDIATE")
             conn.execute("ROLLBACK")
@@ -172,6 +175,16 @@ def _open_to_write(path: Path, timeout: float) -> Store:
                 _migrate(conn, path)
             conn.execute("PRAGMA foreign_keys = ON")
     return Store(path, conn)
+
+
+def _use_wal(conn: sqlite3.Connection, path: Path) -> None:
+    """Bring the database into WAL mode, or refuse: its answer is the mode that it is in now."""
+    if (mode := conn.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
+        raise StoreError(
+            f"The file system of {path} cannot hold this database: SQLite stays in its {mode} mode "
+            "there, in which a reader stops the writer.",
+            "Set QI_LEARN_HOME to a directory on this machine's own disk.",
+        )
 
 
 def _make_private(path: Path) -> None:
@@ -219,20 +232,24 @@ def _version(conn: sqlite3.Connection, path: Path) -> int:
 def _migrate(conn: sqlite3.Connection, path: Path) -> None:
     import sqlite_utils  # 0.2 s, which only a new or an old database costs
 
+    from qi_learn.store.backfill import backfill
     from qi_learn.store.schema import migrations
 
+    db = sqlite_utils.Database(conn)
     new = not conn.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if not new:
-        _copy_aside(conn, path)
-    migrations.apply(sqlite_utils.Database(conn))
+    version = int(conn.execute("PRAGMA user_version").fetchone()[0])
+    backup = path.with_name(f"{path.name}.schema-{version}.backup")
+    # one that was stopped half way has its copy: what is there now is no longer as it was
+    if not new and not (backup.exists() and len(migrations.applied(db)) > version):
+        _copy_aside(conn, backup)
+    migrations.apply(db)
+    backfill(conn)
     conn.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
-def _copy_aside(conn: sqlite3.Connection, path: Path) -> None:
-    """Write `<name>.schema-<n>.backup`: the database as it was, complete or not there at all."""
-    version = conn.execute("PRAGMA user_version").fetchone()[0]
-    backup = path.with_name(f"{path.name}.schema-{version}.backup")
-    temp = path.with_name(f".{backup.name}.tmp")
+def _copy_aside(conn: sqlite3.Connection, backup: Path) -> None:
+    """Write the database as it was, complete or not there at all."""
+    temp = backup.with_name(f".{backup.name}.tmp")
     temp.unlink(missing_ok=True)
     os.close(os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     copy = sqlite3.connect(temp)
@@ -241,6 +258,16 @@ def _copy_aside(conn: sqlite3.Connection, path: Path) -> None:
     finally:
         copy.close()
     temp.replace(backup)
+
+
+def expire_backups(path: Path, now: float) -> None:
+    """Delete the copies of an older schema after `BACKUP_SECONDS`: they hold what was forgotten.
+
+    Raises OSError if one cannot be deleted.
+    """
+    for backup in path.parent.glob(f"{path.name}.schema-*.backup"):
+        if backup.stat().st_mtime < now - BACKUP_SECONDS:
+            backup.unlink()
 
 
 # --- SQLite's errors in our words -----------------------------------------------------------------

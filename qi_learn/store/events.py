@@ -24,6 +24,25 @@ def save_event(store: Store, event: Event, *, taken: float) -> bool:
     return store.insert("events", (*plain, "body", "taken"), values) > 0
 
 
+KEPT = 90 * 86400.0
+"""Seconds for which events without a table of their own are kept."""
+EXPIRED_AT_ONCE = 500
+
+
+def expire_events(store: Store, now: float) -> int:
+    """Delete old events of kinds without a table of their own, a few at once; how many.
+
+    That an event was taken in has not to be known any longer: its line is gone long ago.
+    """
+    sql = """
+        DELETE FROM events WHERE id IN (
+            SELECT id FROM events
+            WHERE kind IN ('git', 'hook', 'edit') AND taken < ? ORDER BY taken LIMIT ?
+        )
+    """
+    return store.execute(sql, (now - KEPT, EXPIRED_AT_ONCE))
+
+
 def events_of(
     store: Store, kind: EventKind, *, since: float = 0.0, project: str | None = None
 ) -> list[Event]:

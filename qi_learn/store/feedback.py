@@ -34,11 +34,16 @@ IMPLICIT = (
     *("match_method", "match_confidence"),
 )
 """The fields of `Feedback` that come from what was seen, not from what a person said."""
+LAST_LOOK = 7 * 86400.0
+"""Seconds after its placement from which on a suggestion is not looked at again (contracts 5)."""
+ROUND = 1000
+"""The most turns that one round classifies or scores; the next round goes on with the next ones."""
 _UPDATABLE = columns(Suggestion)[2:]
 _UPDATE = f"""
-    UPDATE suggestions SET {", ".join(f'"{c}" = ?{n}' for n, c in enumerate(_UPDATABLE, 3))}
+    UPDATE suggestions SET {", ".join(f'"{c}" = ?{n}' for n, c in enumerate(_UPDATABLE, 4))},
+                           since = iif(?{_UPDATABLE.index("state") + 4} = 'waiting', since, ?3)
     WHERE turn_id = ?1 AND ordinal = ?2
-          AND ({" OR ".join(f'"{c}" IS NOT ?{n}' for n, c in enumerate(_UPDATABLE, 3))})
+          AND ({" OR ".join(f'"{c}" IS NOT ?{n}' for n, c in enumerate(_UPDATABLE, 4))})
 """
 """Changes no row if the suggestion is stored as it is."""
 
@@ -50,7 +55,16 @@ def save_suggestions(store: Store, suggestions: Iterable[Suggestion]) -> None:
     """Store suggestions of stored turns, in place of those that were there already."""
     with store.transaction():
         for suggestion in suggestions:
-            store.insert("suggestions", columns(Suggestion), values(suggestion), replace=True)
+            since = _since(suggestion)
+            if suggestion.state == "waiting":
+                ended = store.row("SELECT ended FROM turns WHERE id = ?", (suggestion.turn_id,))
+                since = None if ended is None else ended[0]
+            store.insert(
+                "suggestions",
+                (*columns(Suggestion), "since"),
+                (*values(suggestion), since),
+                replace=True,
+            )
 
 
 def suggestions_of(store: Store, turn_id: str) -> tuple[Suggestion, ...]:
@@ -73,16 +87,33 @@ def placed_suggestions(store: Store, project: str, *, since: float = 0.0) -> tup
 def update_suggestion(store: Store, suggestion: Suggestion) -> bool:
     """Store what became of a suggestion and mark its turn; False if nothing changed.
 
-    Raises NotFound if it was never saved.
+    Another look that found nothing new, and the end of a wait, are no evidence: they mark nothing.
+    Raises NotFound if the suggestion was never saved.
     """
     key = (suggestion.turn_id, suggestion.ordinal)
     with store.transaction():
-        if store.execute(_UPDATE, (*key, *values(suggestion)[2:])):
-            mark_dirty(store, suggestion.turn_id)
-            return True
-        if store.row("SELECT 1 FROM suggestions WHERE turn_id = ? AND ordinal = ?", key) is None:
+        old = store.row("SELECT * FROM suggestions WHERE turn_id = ? AND ordinal = ?", key)
+        if old is None:
             raise NotFound(f"The turn {suggestion.turn_id} has no suggestion {suggestion.ordinal}.")
-    return False
+        if not store.execute(_UPDATE, (*key, _since(suggestion), *values(suggestion)[2:])):
+            return False
+        before = record(Suggestion, old)
+        if replace(before, looked_at=suggestion.looked_at) != suggestion and not (
+            before.state == "waiting" and suggestion.state == "unknown"
+        ):
+            mark_dirty(store, suggestion.turn_id)
+    return True
+
+
+def _since(suggestion: Suggestion) -> float | None:
+    """From when time alone counts for a suggestion that no longer waits; None if it does not."""
+    if suggestion.state == "placed":
+        return suggestion.touched_at or 0.0
+    if suggestion.state == "settled" and suggestion.commit is not None:
+        last = suggestion.looked_at or suggestion.settled_at
+        if last is not None and last - (suggestion.placed_at or last) < LAST_LOOK:
+            return last
+    return None
 
 
 def _suggestions(rows: Iterable[sqlite3.Row]) -> tuple[Suggestion, ...]:
@@ -160,19 +191,26 @@ def mark_dirty(store: Store, turn_id: str) -> None:
         raise NotFound(f"No answer with the id {turn_id} was recorded.")
 
 
-def dirty_turns(store: Store) -> list[str]:
-    """Turns with evidence newer than their score, new ones included, oldest first."""
-    return [
-        row["id"] for row in store.rows("SELECT id FROM turns WHERE dirty ORDER BY started, id")
-    ]
+def dirty_turns(store: Store, *, limit: int = ROUND) -> list[str]:
+    """Turns with evidence newer than their score, new ones included, oldest first.
+
+    In the same order and number as `unclassified_turns`: what a round scores, it has classified.
+    """
+    sql = "SELECT id FROM turns WHERE dirty ORDER BY started, id LIMIT ?"
+    return [row["id"] for row in store.rows(sql, (limit,))]
 
 
 def save_score(store: Store, score: Score) -> None:
-    """Store a turn's scores and take its mark away. Raises NotFound if there is no such turn."""
+    """Store a turn's scores and take its mark away. Raises NotFound if there is no such turn.
+
+    Whether it may be an example is to be looked at anew (`store/candidates.py`).
+    """
     with store.transaction():
-        mark_dirty(store, score.turn_id)
-        store.insert("scores", columns(Score), values(score), replace=True)
-        store.execute("UPDATE turns SET dirty = 0 WHERE id = ?", (score.turn_id,))
+        if not store.execute("UPDATE turns SET dirty = 0 WHERE id = ?", (score.turn_id,)):
+            raise NotFound(f"No answer with the id {score.turn_id} was recorded.")
+        names = (*columns(Score), "judged")
+        store.insert("scores", names, (*values(score), 0), replace=True)
+        store.execute("DELETE FROM candidates WHERE turn_id = ?", (score.turn_id,))
 
 
 def load_score(store: Store, turn_id: str) -> Score | None:
@@ -229,17 +267,13 @@ def save_classes(
         raise NotFound(f"No answer with the id {turn_id} was recorded.")
 
 
-def unclassified_turns(store: Store) -> list[str]:
+def unclassified_turns(store: Store, *, limit: int = ROUND) -> list[str]:
     """Turns without classes, oldest first.
 
     New ones, and those of a process that was killed before it came to them.
     """
-    return [
-        row["id"]
-        for row in store.rows(
-            "SELECT id FROM turns WHERE learning_type IS NULL ORDER BY started, id"
-        )
-    ]
+    sql = "SELECT id FROM turns WHERE learning_type IS NULL ORDER BY started, id LIMIT ?"
+    return [row["id"] for row in store.rows(sql, (limit,))]
 
 
 def domain_share(store: Store, project: str | None, domain: str) -> float:
@@ -247,9 +281,9 @@ def domain_share(store: Store, project: str | None, domain: str) -> float:
 
     0 if none is classified.
     """
-    sql = "SELECT avg(domain = ?) FROM turns WHERE project IS ? AND domain IS NOT NULL"
-    row = store.row(sql, (domain, project))
-    return float(row[0]) if row is not None and row[0] is not None else 0.0
+    counts = store.rows("SELECT domain, turns FROM domains WHERE project = ?", (project or "",))
+    total = sum(row["turns"] for row in counts)
+    return sum(row["turns"] for row in counts if row["domain"] == domain) / max(1, total)
 
 
 def load_interaction(store: Store, turn_id: str) -> LearningInteraction:

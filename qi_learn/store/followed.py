@@ -9,7 +9,6 @@ derived from what was loaded. It may choose more than is concerned: `track` deci
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 from collections.abc import Sequence
@@ -19,33 +18,49 @@ from qi_learn.records import Suggestion, Tracked, TurnChange, TurnHead
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import load_outcome, save_implicit, save_outcome, update_suggestion
 from qi_learn.store.rows import record
+from qi_learn.store.shapes import join_request
 from qi_learn.store.turns import set_project
 
 _TRACKED = """
     SELECT s.*, t.endpoint, t.started, t.ended, t.status, t.project, q.content AS prompt,
-           iif(q.hash IS NULL, NULL, t.request) AS request
+           iif(q.hash IS NULL, NULL, t.request) AS request,
+           iif(q.hash IS NULL, NULL, t.shape) AS shape
     FROM turns t JOIN suggestions s ON s.turn_id = t.id
          LEFT JOIN messages q ON q.hash = t.tip AND q.role = 'prompt'
     WHERE t.id IN ({turns}) ORDER BY t.ended, t.id, s.ordinal
 """
-_IN_A_PROJECT = _TRACKED.format(
-    turns="""
-        SELECT s.turn_id FROM suggestions s JOIN turns t ON t.id = s.turn_id
-        WHERE s.state IN ('placed', 'settled') AND s.placed_at >= ?2 AND t.project = ?1
-              AND (?4 IS NULL OR s.file = ?4 OR (s.region IS NULL AND s.touched_at >= ?3))
-        UNION SELECT id FROM turns
-        WHERE ended >= ?3 AND (project = ?1 OR project IS NULL)
+_PLACED = """
+    SELECT s.turn_id FROM suggestions s CROSS JOIN turns t ON t.id = s.turn_id
+    WHERE s.placed_at >= :placed AND t.project = :project AND s.state IN ('placed', 'settled')
+"""
+"""CROSS JOIN: suggestions are read first, by their index (few are placed, of many turns)."""
+_RECENT = """
+    UNION SELECT id FROM turns WHERE project = :project AND ended >= :ended
+    UNION SELECT id FROM turns WHERE project IS NULL AND ended >= :ended
+"""
+_IN_A_PROJECT = _TRACKED.format(turns=f"{_PLACED} {_RECENT}")
+_IN_A_FILE = _TRACKED.format(
+    turns=f"""
+        {_PLACED} AND s.file = :file
+        UNION {_PLACED} AND s.region IS NULL AND s.touched_at >= :ended
+        {_RECENT}
     """
 )
+DUE_AT_ONCE = 500
+"""The most suggestions in each state that one round looks at because their time has come."""
 _DUE = _TRACKED.format(
-    turns="""
-        SELECT turn_id FROM suggestions
-        WHERE state = 'placed' AND ?1 - coalesce(touched_at, 0) >= ?2
-        UNION SELECT s.turn_id FROM suggestions s JOIN turns t ON t.id = s.turn_id
-        WHERE s.state = 'waiting' AND s.touched_at IS NOT NULL AND t.ended BETWEEN ?3 AND ?4
-        UNION SELECT turn_id FROM suggestions
-        WHERE state = 'settled' AND "commit" IS NOT NULL AND placed_at >= ?3 AND settled_at <= ?5
-    """
+    turns=" UNION ".join(
+        f"""
+        SELECT turn_id FROM (SELECT turn_id FROM suggestions
+                             WHERE state = '{state}' AND since <= {until} AND since IS NOT NULL
+                             ORDER BY since LIMIT {DUE_AT_ONCE})
+        """
+        for state, until in (
+            ("waiting", ":window_end"),
+            ("placed", ":now - :settle"),
+            ("settled", ":looked_at"),
+        )
+    )
 )
 
 
@@ -59,21 +74,35 @@ def load_followed(
     is what makes it known. With `file`, of what was placed only what is in that file, and what went
     since `ended` and may have come again in it.
     """
-    rows = store.rows(_IN_A_PROJECT, (project, placed, ended, file))
-    return tuple(_tracked(row) for row in rows)
+    values = {"project": project, "placed": placed, "ended": ended, "file": file}
+    rows = store.rows(_IN_A_PROJECT if file is None else _IN_A_FILE, values)
+    return tuple(_tracked(store, row) for row in rows)
 
 
 def load_due(
-    store: Store, now: float, *, settle: float, since: float, window_end: float, looked_at: float
+    store: Store, now: float, *, settle: float, window_end: float, looked_at: float
 ) -> tuple[Tracked, ...]:
     """What time alone may change, oldest first: the turns with
 
     * a placed suggestion that was not touched for `settle` seconds,
-    * a waiting one that a save passed by, if the turn ended from `since` up to `window_end`,
-    * one that was placed since `since` and settled by a commit, and last looked at by `looked_at`.
+    * a waiting one, if the turn ended by `window_end`,
+    * one that was settled by a commit and last looked at by `looked_at`, at most a week after it
+      was placed.
     """
-    rows = store.rows(_DUE, (now, settle, since, window_end, looked_at))
-    return tuple(_tracked(row) for row in rows)
+    values = {"now": now, "settle": settle, "window_end": window_end, "looked_at": looked_at}
+    return tuple(_tracked(store, row) for row in store.rows(_DUE, values))
+
+
+def next_due(store: Store, *, settle: float, window: float, look: float) -> float | None:
+    """When the next suggestion is due (Unix seconds); None if none waits for time to pass."""
+    sql = "SELECT min(since) AS since FROM suggestions WHERE state = ? AND since IS NOT NULL"
+    waits = {"waiting": window, "placed": settle, "settled": look}
+    times = [
+        row["since"] + wait
+        for state, wait in waits.items()
+        if (row := store.row(sql, (state,))) is not None and row["since"] is not None
+    ]
+    return min(times, default=None)
 
 
 def save_changes(store: Store, changes: Sequence[TurnChange]) -> None:
@@ -100,11 +129,11 @@ def _save_change(store: Store, change: TurnChange) -> None:
         save_outcome(store, change.turn_id, replace(outcome, bug_introduced=True))
 
 
-def _tracked(row: sqlite3.Row) -> Tracked:
+def _tracked(store: Store, row: sqlite3.Row) -> Tracked:
     head = (row["endpoint"], row["started"], row["ended"], row["status"], row["project"])
     return Tracked(
         record(Suggestion, row),
         TurnHead(row["turn_id"], *head),
         row["prompt"] or "",
-        json.loads(row["request"]) if row["request"] else {},
+        join_request(store.conn, row["request"], row["shape"]),
     )

@@ -3,41 +3,52 @@
 The invariant: the rows of a line and the offset behind it are written in one transaction, and an
 event's id is stored once. So whatever dies, whenever, the next drain goes on behind the last line
 that is in the database, and a line that comes again (a file restored, an event sent twice) changes
-nothing. Secrets are taken out before the first write (`redact`). A line that cannot be parsed goes
-as it came to `spool/bad/<file>`, is counted, and holds nothing up. It may hold secrets, so it is
-0600 like the spool itself.
+nothing. Secrets are taken out before the first write (`redact`). A line that cannot be
+parsed goes without them to `spool/bad/` (`bad_lines`), is counted, and holds nothing up.
 
 A file is deleted when all of it is in the database, a checkpoint has put that on the disk, and its
-producer is gone or has gone on to another file. A rating of a turn that is not there yet is kept,
-and given to the turn when it comes.
+producer is gone or has gone on to another file (`spool_positions`). A rating of a turn that is not
+there yet is kept, and given to the turn when it comes.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qi_learn import codec
-from qi_learn.errors import DiskFull
-from qi_learn.paths import sync_directory
+from qi_learn.errors import QiError
 from qi_learn.records import CommandResult, Event, Suggestion, Turn
 from qi_learn.redact import Redactor, load_redactor
-from qi_learn.spool import Line, finished, read_from, spool_files
+from qi_learn.spool import LEFT, Line, read_from, spool_files, sweep
+from qi_learn.store import bad_lines
+from qi_learn.store.bad_lines import BadLine
 from qi_learn.store.command_results import save_command
-from qi_learn.store.database import Store
-from qi_learn.store.events import save_event
+from qi_learn.store.database import Store, expire_backups
+from qi_learn.store.events import expire_events, save_event
 from qi_learn.store.feedback import save_suggestions
+from qi_learn.store.known_chains import KnownChains
 from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
 from qi_learn.store.releases import apply_release
 from qi_learn.store.runs import apply_cycle
-from qi_learn.store.turns import save_turn, session_of
+from qi_learn.store.spool_positions import (
+    SpoolFiles,
+    delete,
+    forget_gone,
+    head_of,
+    position,
+    save_position,
+)
+from qi_learn.store.turns import save_turn, session_of, turns_known
 
 logger = logging.getLogger(__name__)
 
+TIDY_SECONDS = 60.0
+"""Seconds between two looks at what has grown old."""
 BATCH_LINES, BATCH_BYTES = 1000, 4 * 1024 * 1024
 """The most that one transaction takes in: so many lines, and about so many bytes."""
 _NOT_UNDERSTOOD = (
@@ -69,15 +80,36 @@ class Drained:
     """Ratings, old and new, that wait for a turn that was not recorded, or not yet."""
 
 
+class DrainMemory:
+    """What one drain leaves to the next: it only saves work, and may be lost at any time."""
+
+    def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.redactor = load_redactor(store.path.with_name("redaction.key"))
+        self.chains = KnownChains(self.redactor)
+        self.files = SpoolFiles(monotonic)
+        self._monotonic = monotonic
+        self._tidied = float("-inf")
+
+    def time_to_tidy(self) -> bool:
+        """Whether it is `TIDY_SECONDS` since this was last true."""
+        now = self._monotonic()
+        if now - self._tidied < TIDY_SECONDS:
+            return False
+        self._tidied = now
+        return True
+
+
 @dataclass(slots=True)
 class _Intake:
     """What storing a line needs, and the counts of what was stored."""
 
     store: Store
-    redactor: Redactor
+    memory: DrainMemory
     decode: Decode
     suggest: Suggest
     now: float
+    known: int
+    """How many turns there were before."""
     count: int = 0
     bad: int = 0
     repeated: int = 0
@@ -85,46 +117,66 @@ class _Intake:
 
 
 def drain(
-    store: Store, spool_dir: Path, *, decode: Decode, suggest: Suggest, now: float
+    store: Store,
+    spool_dir: Path,
+    *,
+    decode: Decode,
+    suggest: Suggest,
+    now: float,
+    memory: DrainMemory | None = None,
 ) -> Drained:
     """Take in everything that waits in the spool.
 
     `decode`: makes the Turn of a `turn` event, ValueError if it cannot. `suggest`: finds the
     suggestions in its redacted answer. `now`: kept with each event as the time it was taken in.
-    Raises StoreError or DiskFull if the database or `spool/bad/` cannot be written: what was
-    committed stays, the rest waits in the spool.
+    `memory`: what the drain before left. Raises StoreError or DiskFull if the database or
+    `spool/bad/` cannot be written: what was committed stays, the rest waits in the spool.
     """
-    intake = _Intake(
-        store, load_redactor(store.path.with_name("redaction.key")), decode, suggest, now
-    )
+    memory = memory or DrainMemory(store)
+    intake = _Intake(store, memory, decode, suggest, now, turns_known(store))
     files = spool_files(spool_dir)
-    _forget_gone(store, files)
+    memory.files.see(files)
+    forget_gone(store, files)
     ended = [path for path in files if _take_file(intake, path)]
     match_ratings(store)  # last: a rating may stand in an earlier file than its turn
-    _delete(store, spool_dir, ended)
+    delete(store, spool_dir, ended)
+    if memory.time_to_tidy():
+        _tidy(store, spool_dir, memory.redactor, now)
     return Drained(
         intake.count, intake.bad, tuple(intake.turns), intake.repeated, unmatched_ratings(store)
     )
 
 
+def _tidy(store: Store, spool_dir: Path, redactor: Redactor, now: float) -> None:
+    """Take away what has its bound; what cannot be now, goes the next time."""
+    try:
+        sweep(spool_dir)
+        bad_lines.redact_older(spool_dir / "bad", redactor)
+        bad_lines.prune(spool_dir / "bad")
+        expire_backups(store.path, now)
+        expire_events(store, now)
+    except (OSError, QiError) as error:
+        logger.warning("not everything that is old could be deleted: %s", error)
+
+
 def _take_file(intake: _Intake, path: Path) -> bool:
     """Take in a file; True if it is at its end for good."""
+    files = intake.memory.files
     try:
-        over = finished(path)
-        offset, bad_bytes = _position(intake.store, path)
+        over = files.over(path)
+        if files.unchanged(path):
+            return over
+        before, head = path.stat(), head_of(path)
+        offset, bad_bytes = position(intake.store, path, head)
         for batch in _batches(read_from(path, offset)):
-            offset, bad_bytes = _take_batch(intake, path, batch, bad_bytes)
+            offset, bad_bytes = _take_batch(intake, path, head, batch, bad_bytes)
+        files.at_end(path, before, offset)
         return over and offset == path.stat().st_size
+    except FileNotFoundError:
+        return False  # it was given another name, and is taken in under that
     except OSError as error:
         logger.error("the spool file %s cannot be read and waits: %s", path, error)
         return False
-
-
-def _position(store: Store, path: Path) -> tuple[int, int]:
-    row = store.row("SELECT offset, bad_bytes FROM spool_files WHERE name = ?", (path.name,))
-    if row is None:
-        return 0, 0
-    return (row["offset"] if row["offset"] <= path.stat().st_size else 0), row["bad_bytes"]
 
 
 def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
@@ -141,38 +193,43 @@ def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
 
 
 def _take_batch(
-    intake: _Intake, path: Path, batch: Sequence[Line], bad_bytes: int
+    intake: _Intake, path: Path, head: str, batch: Sequence[Line], bad_bytes: int
 ) -> tuple[int, int]:
     """Store the rows of these lines and how far the file is taken in, in one transaction.
 
     Returns the offset and the length of the file of bad lines.
     """
-    bad: list[Line] = []
+    bad: list[BadLine] = []
     before = intake.count, intake.repeated, len(intake.turns)
     try:
         with intake.store.transaction():
             for line in batch:
                 problem = _take_line(intake, line)
                 if problem is not None:
-                    logger.warning(
-                        "line at byte %d of %s set aside in bad/: %s",
-                        line.start,
-                        path.name,
-                        problem,
-                    )
-                    bad.append(line)
+                    bad.append(BadLine(line, problem))
             if bad:
-                bad_bytes = _set_aside(path.parent / "bad" / path.name, bad_bytes, bad)
-            names = ("name", "offset", "bad_bytes")
-            intake.store.insert(
-                "spool_files", names, (path.name, batch[-1].end, bad_bytes), replace=True
-            )
+                bad_bytes = _set_aside(intake, path, head, bad, bad_bytes)
+            save_position(intake.store, path, head, batch[-1].end, bad_bytes)
     except BaseException:
         intake.count, intake.repeated = before[:2]
         del intake.turns[before[2] :]
         raise
     intake.bad += len(bad)
     return batch[-1].end, bad_bytes
+
+
+def _set_aside(
+    intake: _Intake, path: Path, head: str, bad: Sequence[BadLine], bad_bytes: int
+) -> int:
+    for one in bad:
+        logger.warning(
+            "line at byte %d of %s set aside in bad/: %s",
+            one.line.start,
+            path.name,
+            intake.memory.redactor.text(one.problem),
+        )
+    kept = path.parent / "bad" / f"{path.name.removesuffix(LEFT)}.{head[:8]}"
+    return bad_lines.set_aside(kept, bad_bytes, bad, intake.memory.redactor)
 
 
 def _take_line(intake: _Intake, line: Line) -> str | None:
@@ -193,14 +250,14 @@ def _take_event(intake: _Intake, event: Event) -> None:
     if event.kind == "turn":
         turn = intake.decode(event)
         event = replace(event, body={})
-    event = replace(event, body=intake.redactor.value(event.body))
+    event = replace(event, body=intake.memory.redactor.value(event.body))
     if not save_event(store, event, taken=intake.now):
         intake.repeated += 1
         return
     if turn is not None:
         _take_turn(intake, turn)
     elif event.kind == "rating":
-        keep_rating(store, event)
+        keep_rating(store, event, known=intake.known)
     elif event.kind == "outcome":
         save_command(store, _command(event))
     elif event.kind == "cycle":
@@ -211,10 +268,9 @@ def _take_event(intake: _Intake, event: Event) -> None:
 
 
 def _take_turn(intake: _Intake, decoded: Turn) -> None:
-    turn = intake.redactor.turn(decoded)
-    redacted = turn != decoded
-    turn = replace(turn, session=session_of(intake.store, turn))
-    if save_turn(intake.store, turn, redacted=redacted):
+    clean = intake.memory.chains.redacted(intake.store, decoded)
+    turn = replace(clean.turn, session=session_of(intake.store, clean.turn))
+    if save_turn(intake.store, turn, redacted=clean.changed, known=clean.known):
         save_suggestions(intake.store, intake.suggest(turn))
         intake.turns.append(turn.id)
 
@@ -225,60 +281,3 @@ def _command(event: Event) -> CommandResult:
     return codec.build(
         CommandResult, {"id": event.id, "ts": event.ts, "project": event.project or "", **fields}
     )
-
-
-def _set_aside(path: Path, length: int, lines: Sequence[Line]) -> int:
-    """Write bad lines into their file, behind what the database knows of; returns its new length.
-
-    The database knows of the first `length` bytes.
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "r+b") as file:
-            file.truncate(length)
-            file.seek(length)
-            file.write(
-                b"".join(
-                    line.raw if line.raw.endswith(b"\n") else line.raw + b"\n" for line in lines
-                )
-            )
-            file.flush()
-            os.fsync(file.fileno())
-            return file.tell()
-    except OSError as error:
-        raise DiskFull(
-            f"Bad lines of the spool cannot be set aside in {path}: {error}",
-            "Make room on the disk; the lines wait in the spool.",
-        ) from error
-
-
-def _forget_gone(store: Store, files: Sequence[Path]) -> None:
-    """Delete the positions of files that are gone.
-
-    A position outlives its file by one drain: if it were deleted first, a kill in between would
-    make the file new again.
-    """
-    here = {path.name for path in files}
-    gone = [
-        row["name"] for row in store.rows("SELECT name FROM spool_files") if row["name"] not in here
-    ]
-    if gone:
-        with store.transaction():
-            for name in gone:
-                store.execute("DELETE FROM spool_files WHERE name = ?", (name,))
-
-
-def _delete(store: Store, spool_dir: Path, ended: Sequence[Path]) -> None:
-    """Delete the files that are safely in the database.
-
-    If that cannot be done now (a reader holds the checkpoint up, the disk is full), the next drain
-    does it.
-    """
-    try:
-        if ended and store.checkpoint():
-            for path in ended:
-                path.unlink()
-            sync_directory(spool_dir)
-    except (DiskFull, OSError) as error:
-        logger.warning("spool files that are taken in could not be deleted yet: %s", error)

@@ -75,7 +75,9 @@ def load_evidence(
         learnable=learnable,
         earlier_answers=_earlier_answers(store, learnable.fresh),
         rejected=(
-            _load(store, turn) for turn in reversed(rejected_turns(store)) if turn not in learned
+            load_turn_evidence(store, turn)
+            for turn in reversed(rejected_turns(store))
+            if turn not in learned
         ),
         gone=_gone(store, earlier),
     )
@@ -85,12 +87,15 @@ def learnable_turns(store: Store, *, threshold: float, learned: Set[str]) -> Lea
     """The turns whose target score is `threshold` or more and that are not `learned` (ids)."""
     fresh = [turn for turn in scored_turns(store, threshold=threshold) if turn not in learned]
     return LearnableTurns(
-        fresh=tuple(_load(store, turn) for turn in fresh),
-        learned=tuple(_load(store, turn) for turn in _asked_the_same(store, fresh, learned)),
+        fresh=tuple(load_turn_evidence(store, turn) for turn in fresh),
+        learned=tuple(
+            load_turn_evidence(store, turn) for turn in _asked_the_same(store, fresh, learned)
+        ),
     )
 
 
-def _load(store: Store, turn_id: str) -> TurnEvidence:
+def load_turn_evidence(store: Store, turn_id: str) -> TurnEvidence:
+    """A turn with everything known of it. Raises NotFound if there is no such turn."""
     interaction = load_interaction(store, turn_id)
     return TurnEvidence(
         interaction, session_of(store, interaction.turn), was_redacted(store, turn_id)
@@ -115,7 +120,7 @@ def _earlier_answers(
     groups = {turn: group for group in forks(store) for turn in group if turn in loaded}
     before = {turn: group[: group.index(turn)] for turn, group in groups.items()}
     others = {other for earlier in before.values() for other in earlier} - loaded.keys()
-    loaded |= {other: _load(store, other) for other in others}
+    loaded |= {other: load_turn_evidence(store, other) for other in others}
     return {turn: tuple(loaded[i] for i in earlier) for turn, earlier in before.items()}
 
 

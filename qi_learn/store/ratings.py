@@ -16,6 +16,8 @@ _PROJECT_UNKNOWN = 0.6
 
 A guess; only shown, never a weight.
 """
+MATCHED_AT_ONCE = 500
+"""The most ratings without a turn that one round looks for: the newest."""
 
 
 def save_rating(store: Store, event: Event) -> str | None:
@@ -25,13 +27,15 @@ def save_rating(store: Store, event: Event) -> str | None:
     """
     with store.transaction():
         keep_rating(store, event)
-        return _match(store, event.id, event.body.get("turn", "last"), event.project, event.ts)
+        asked = event.body.get("turn", "last")
+        return _match(store, event.id, asked, event.project, event.ts, None)
 
 
-def keep_rating(store: Store, event: Event) -> None:
+def keep_rating(store: Store, event: Event, *, known: int | None = None) -> None:
     """Store a `rating` event without looking for its turn.
 
-    `match_ratings` does that, when all turns that came with it are stored.
+    `match_ratings` does that, when all turns that came with it are stored. `known`: how many were
+    before (`turns.turns_known`).
 
     Raises ValueError if it is not a rating. Body: `{"turn": id | "last", "rating": 1..5 | None,
     "correction": text | None, "comment": text | None}`.
@@ -49,21 +53,22 @@ def keep_rating(store: Store, event: Event) -> None:
         rating is None and not any(texts)
     ):
         raise ValueError("a rating without a number, a correction or a comment")
-    names = ("id", "ts", "asked", "project", "rating", "correction", "comment")
-    store.insert("ratings", names, (event.id, event.ts, asked, event.project, rating, *texts))
+    names = ("id", "ts", "asked", "project", "rating", "correction", "comment", "known")
+    values = (event.id, event.ts, asked, event.project, rating, *texts, known)
+    store.insert("ratings", names, values)
 
 
 def match_ratings(store: Store) -> tuple[str, ...]:
     """Give the ratings that wait to the turns that have come; returns the ids of those turns."""
     waiting = store.rows(
-        "SELECT id, asked, project, ts FROM ratings WHERE turn_id IS NULL ORDER BY ts, id"
+        "SELECT id, asked, project, ts, known FROM ratings WHERE turn_id IS NULL "
+        "ORDER BY ts DESC, id DESC LIMIT ?",
+        (MATCHED_AT_ONCE,),
     )
     if not waiting:
         return ()
     with store.transaction():
-        rated = [
-            _match(store, row["id"], row["asked"], row["project"], row["ts"]) for row in waiting
-        ]
+        rated = [_match(store, *row) for row in reversed(waiting)]
     return tuple(turn for turn in rated if turn is not None)
 
 
@@ -73,8 +78,10 @@ def unmatched_ratings(store: Store) -> int:
     return int(row[0]) if row else 0
 
 
-def _match(store: Store, rating: str, asked: str, project: str | None, ts: float) -> str | None:
-    turn, method, confidence = _rated_turn(store, asked, project, ts)
+def _match(
+    store: Store, rating: str, asked: str, project: str | None, ts: float, known: int | None
+) -> str | None:
+    turn, method, confidence = _rated_turn(store, asked, project, ts, known)
     if turn is not None:
         store.execute(
             "UPDATE ratings SET turn_id = ?, match_method = ?, match_confidence = ? WHERE id = ?",
@@ -85,11 +92,15 @@ def _match(store: Store, rating: str, asked: str, project: str | None, ts: float
 
 
 def _rated_turn(
-    store: Store, asked: str, project: str | None, ts: float
+    store: Store, asked: str, project: str | None, ts: float, known: int | None
 ) -> tuple[str | None, str, float]:
     if asked != "last":
         row = store.row("SELECT id FROM turns WHERE id = ?", (asked,))
         return (asked if row else None), "id", 1.0
-    if turn := newest_turn(store, project, before=ts):
+    if turn := newest_turn(store, project, before=ts, known=known):
         return turn, "last of its project" if project else "last of all", 1.0
-    return newest_stray(store, before=ts), "last of an unknown project", _PROJECT_UNKNOWN
+    return (
+        newest_stray(store, before=ts, known=known),
+        "last of an unknown project",
+        _PROJECT_UNKNOWN,
+    )

@@ -197,6 +197,118 @@ def m004_who_changed_what(db: Database) -> None:
     )
 
 
+@migrations()
+def m005_what_is_paid_once(db: Database) -> None:
+    _run(
+        db,
+        # One row per distinct part of a request (tools, system text, template, format) and per
+        # distinct context of a project: an agent sends the same 42 kB of tools with every turn.
+        # `turns.shape` names those of its request, {"tools": 3}; `context_id` is its context.
+        # `backfill` brings the older turns into this form, in batches; `done` is how far it is.
+        "CREATE TABLE shapes (id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, value TEXT NOT "
+        "NULL)",
+        "ALTER TABLE turns ADD COLUMN shape TEXT",
+        "ALTER TABLE turns ADD COLUMN context_id INTEGER REFERENCES shapes (id)",
+        "CREATE TABLE backfill (name TEXT PRIMARY KEY, done INTEGER NOT NULL)",
+        "INSERT INTO backfill SELECT 'shapes', 0 WHERE EXISTS (SELECT 1 FROM turns)",
+        # What every round asks for, and in that order.
+        "DROP INDEX turns_dirty",
+        "CREATE INDEX turns_dirty ON turns (started, id) WHERE dirty",
+        "CREATE INDEX turns_unclassified ON turns (started, id) WHERE learning_type IS NULL",
+        # How many classified turns a project ('' if unknown) has in each domain. The triggers hold
+        # it, whoever changes a turn.
+        """
+        CREATE TABLE domains (
+            project TEXT NOT NULL, domain TEXT NOT NULL, turns INTEGER NOT NULL,
+            PRIMARY KEY (project, domain)
+        ) WITHOUT ROWID
+        """,
+        "INSERT INTO domains SELECT coalesce(project, ''), domain, count(*) FROM turns WHERE "
+        "domain IS NOT NULL GROUP BY 1, 2",
+        *_domain_triggers(),
+    )
+    _run(
+        db,
+        # `looked_at`: when committed code was last looked at again. `since`: from when time alone
+        # counts for the suggestion (the end of its answer while it waits, the last change while it
+        # is placed, the last look once it is committed); NULL if time changes nothing any more. The
+        # state `unknown` is the end of one that waited longer than the window.
+        "ALTER TABLE suggestions ADD COLUMN looked_at REAL",
+        "ALTER TABLE suggestions ADD COLUMN since REAL",
+        """
+        UPDATE suggestions SET state = 'unknown' WHERE state = 'waiting' AND turn_id IN (
+            SELECT id FROM turns WHERE ended < (SELECT max(ended) FROM turns) - 8 * 86400
+        )
+        """,
+        """
+        UPDATE suggestions SET since = CASE state
+            WHEN 'waiting' THEN (SELECT ended FROM turns WHERE id = turn_id)
+            WHEN 'placed' THEN coalesce(touched_at, 0)
+            WHEN 'settled' THEN iif("commit" IS NULL OR settled_at - placed_at >= 7 * 86400, NULL,
+                                    settled_at)
+        END
+        """,
+        "DROP INDEX suggestions_by_state",
+        "CREATE INDEX suggestions_due ON suggestions (state, since) WHERE since IS NOT NULL",
+        "CREATE INDEX suggestions_by_placing ON suggestions (placed_at) WHERE placed_at IS NOT "
+        "NULL",
+        "CREATE INDEX suggestions_by_file ON suggestions (file, placed_at) WHERE file IS NOT NULL",
+        "CREATE INDEX suggestions_gone ON suggestions (touched_at) WHERE region IS NULL AND "
+        "placed_at IS NOT NULL",
+    )
+    _run(
+        db,
+        # One row per turn over the threshold that was looked at as an example: `key` is the same
+        # for two that say the same, NULL with the reason if it can be none. A new score takes the
+        # row away, and `judged` is 0 until the turn is looked at again.
+        """
+        CREATE TABLE candidates (
+            turn_id TEXT PRIMARY KEY REFERENCES turns (id) ON DELETE CASCADE, key TEXT, reason TEXT,
+            session TEXT NOT NULL, score REAL NOT NULL, started REAL NOT NULL
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX candidates_fit ON candidates (started, turn_id, key, session, score) WHERE "
+        "key IS NOT NULL",
+        "CREATE INDEX candidates_by_key ON candidates (key) WHERE key IS NOT NULL",
+        "ALTER TABLE scores ADD COLUMN judged INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX scores_unjudged ON scores (target_score) WHERE NOT judged",
+        # The events that are nowhere else expire, by when they came in.
+        "CREATE INDEX events_expiring ON events (taken) WHERE kind IN ('git', 'hook', 'edit')",
+        # How many turns there were when the rating was taken in: those were answered before it,
+        # whatever the clock said.
+        "ALTER TABLE ratings ADD COLUMN known INTEGER",
+        # As `spool_files`, and known by its first line too (`head`, its hash): a name can come
+        # again, and a file that its shell still has open is given another.
+        """
+        CREATE TABLE spool_positions (
+            name TEXT NOT NULL, head TEXT NOT NULL, offset INTEGER NOT NULL,
+            bad_bytes INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (name, head)
+        ) WITHOUT ROWID
+        """,
+        "INSERT INTO spool_positions SELECT name, '', offset, bad_bytes FROM spool_files",
+        "DROP TABLE spool_files",
+    )
+
+
+def _domain_triggers() -> tuple[str, ...]:
+    """Triggers that count turns by project and domain."""
+    added = """
+        INSERT INTO domains SELECT coalesce(NEW.project, ''), NEW.domain, 1
+            WHERE NEW.domain IS NOT NULL
+            ON CONFLICT DO UPDATE SET turns = turns + 1;
+    """
+    taken = """
+        UPDATE domains SET turns = turns - 1
+            WHERE project = coalesce(OLD.project, '') AND domain = OLD.domain;
+    """
+    return (
+        f"CREATE TRIGGER domain_added AFTER INSERT ON turns BEGIN {added} END",
+        f"CREATE TRIGGER domain_taken AFTER DELETE ON turns BEGIN {taken} END",
+        "CREATE TRIGGER domain_changed AFTER UPDATE OF project, domain ON turns "
+        f"BEGIN {taken} {added} END",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:

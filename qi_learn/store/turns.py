@@ -13,12 +13,18 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from qi_learn.errors import NotFound
 from qi_learn.records import Message, Turn, TurnHead
 from qi_learn.store.database import Store
+from qi_learn.store.shapes import (
+    damaged_shapes,
+    ensure_shape,
+    join_request,
+    load_shape,
+    split_request,
+)
 
 SESSION_GAP = 1800.0
 """Seconds without a turn after which a project's next turn is of another session (contracts 2)."""
@@ -32,28 +38,10 @@ _PLAIN = (
     *("status", "cancelled", "complete", "done_reason", "prompt_tokens", "answer_tokens"),
     *("session", "project", "commit"),
 )
-_MAPPINGS = ("options", "request", "context")
-_COLUMNS = (*_PLAIN, *_MAPPINGS, "tip", "answer", "redacted")
-
-
-@dataclass(frozen=True, slots=True)
-class TurnLine:
-    """One line of `qi-learn log`."""
-
-    id: str
-    started: float
-    project: str | None
-    endpoint: str
-    model: str
-    """The model that answered."""
-    status: int
-    cancelled: bool
-    question: str
-    """The last message of the request."""
-    answer: str
-    rating: int | None
-    target_score: float | None
-    redacted: bool
+_COLUMNS = (
+    *_PLAIN,
+    *("options", "request", "shape", "context_id", "tip", "answer", "redacted"),
+)
 
 
 # --- messages -------------------------------------------------------------------------------------
@@ -129,6 +117,7 @@ def verify(store: Store) -> list[str]:
             if not _intact(row)
         ]
         last = batch[-1]["hash"]
+    wrong += damaged_shapes(store.conn)
     for row in store.rows("PRAGMA foreign_key_check"):
         wrong.append(
             f"{row['table']} row {row['rowid']}: what it refers to in {row['parent']} is missing"
@@ -146,26 +135,33 @@ def _intact(row: sqlite3.Row) -> bool:
 # --- turns ----------------------------------------------------------------------------------------
 
 
-def save_turn(store: Store, turn: Turn, *, redacted: bool = False) -> bool:
+def save_turn(
+    store: Store, turn: Turn, *, redacted: bool = False, known: tuple[int, str] = (0, "")
+) -> bool:
     """Store a turn; False if it was there already.
 
-    `redacted`: whether something was taken out of its texts.
+    `redacted`: whether something was taken out of its texts. `known`: how many of its messages are
+    stored already, and the hash of the last of those.
     """
+    count, parent = known
     with store.transaction():
-        tip = ensure_chain(store, turn.messages)
+        tip = ensure_chain(store, turn.messages[count:], parent=parent)
         answer = ensure_chain(
             store, [Message("assistant", turn.answer, turn.answer_extra)], parent=tip
         )
-        plain = [getattr(turn, name) for name in _PLAIN]
-        mappings = [_json(getattr(turn, name)) for name in _MAPPINGS]
-        return (
-            store.insert("turns", _COLUMNS, (*plain, *mappings, tip or None, answer, redacted)) > 0
+        request, shape = split_request(store.conn, turn.request)
+        context = _json(turn.context)
+        about = (
+            *(_json(turn.options), request, shape),
+            *(context and ensure_shape(store.conn, context), tip or None, answer, redacted),
         )
+        plain = (getattr(turn, name) for name in _PLAIN)
+        return store.insert("turns", _COLUMNS, (*plain, *about)) > 0
 
 
 def load_turn(store: Store, id: str) -> Turn:
     """The turn as it was saved. Raises NotFound if there is no such turn."""
-    row = _row(store, id)
+    row = _row(store, id, _COLUMNS)
     answer = store.row("SELECT role, content, extra FROM messages WHERE hash = ?", (row["answer"],))
     if answer is None:
         raise NotFound(
@@ -173,24 +169,23 @@ def load_turn(store: Store, id: str) -> Turn:
             "The database has lost rows: `qi-learn doctor` says more.",
         )
     answered = _message(answer)
-    values = {name: row[name] for name in _PLAIN} | {
-        name: _mapping(row[name]) for name in _MAPPINGS
-    }
+    values = {name: row[name] for name in _PLAIN}
     values |= {"cancelled": bool(row["cancelled"]), "complete": bool(row["complete"])}
+    context = row["context_id"]
     return Turn(
         messages=load_chain(store, row["tip"] or ""),
         answer=answered.content,
         answer_extra=answered.extra,
+        options=_mapping(row["options"]),
+        request=join_request(store.conn, row["request"], row["shape"]),
+        context={} if context is None else load_shape(store.conn, context) or {},
         **values,
     )
 
 
 def load_head(store: Store, id: str) -> TurnHead:
     """A turn without its conversation. Raises NotFound if there is no such turn."""
-    row = _row(store, id)
-    return TurnHead(
-        row["id"], row["endpoint"], row["started"], row["ended"], row["status"], row["project"]
-    )
+    return TurnHead(*_row(store, id, ("id", "endpoint", "started", "ended", "status", "project")))
 
 
 def was_redacted(store: Store, id: str) -> bool:
@@ -198,52 +193,50 @@ def was_redacted(store: Store, id: str) -> bool:
 
     Then what the server rendered is not what is here. Raises NotFound if there is no such turn.
     """
-    return bool(_row(store, id)["redacted"])
+    return bool(_row(store, id, ("redacted",))["redacted"])
 
 
-def list_turns(
-    store: Store, *, limit: int, query: str | None = None, project: str | None = None
-) -> list[TurnLine]:
-    """The newest turns, newest first.
-
-    With `query`, those with that text in their last message or answer, upper and lower case alike.
-    """
-    sql = """
-        SELECT t.id, t.started, t.project, t.endpoint, t.model_answered, t.status, t.cancelled,
-               t.redacted, q.content AS question, a.content AS answer, s.target_score,
-               (SELECT rating FROM ratings r WHERE r.turn_id = t.id AND rating IS NOT NULL
-                ORDER BY ts DESC, r.id DESC LIMIT 1) AS rating
-        FROM turns t JOIN messages a ON a.hash = t.answer
-             LEFT JOIN messages q ON q.hash = t.tip LEFT JOIN scores s ON s.turn_id = t.id
-        WHERE (?1 IS NULL OR t.project = ?1)
-              AND (?2 IS NULL OR instr(lower(coalesce(q.content, '')), lower(?2))
-                   OR instr(lower(a.content), lower(?2)))
-        ORDER BY t.ended DESC, t.id DESC LIMIT ?3
-    """
-    return [_line(row) for row in store.rows(sql, (project, query or None, limit))]
-
-
-def newest_turn(store: Store, project: str | None, *, before: float) -> str | None:
+def newest_turn(
+    store: Store, project: str | None, *, before: float, known: int | None = None
+) -> str | None:
     """The newest answer of a project (None: of any) that was complete at the time `before`.
 
-    Failed requests do not count.
+    Failed requests do not count. `known`: how many turns there were already then (`turns_known`):
+    the last of those counts even if a clock that was set back since says that it came later.
     """
-    sql = """
-        SELECT id FROM turns WHERE (?1 IS NULL OR project = ?1) AND ended <= ?2 AND status = 200
-        ORDER BY ended DESC, id DESC LIMIT 1
-    """
-    row = store.row(sql, (project, before + SPOOL_PRECISION))
-    return None if row is None else str(row["id"])
+    if project is None:
+        return _newest(store, "", (), before, known)
+    return _newest(store, "project = ? AND", (project,), before, known)
 
 
-def newest_stray(store: Store, *, before: float) -> str | None:
+def newest_stray(store: Store, *, before: float, known: int | None = None) -> str | None:
     """The same as `newest_turn`, among the answers of an unknown project."""
-    sql = """
-        SELECT id FROM turns WHERE project IS NULL AND ended <= ? AND status = 200
+    return _newest(store, "project IS NULL AND", (), before, known)
+
+
+def turns_known(store: Store) -> int:
+    """The row number of the last turn taken in."""
+    row = store.row("SELECT max(rowid) FROM turns")
+    return int(row[0] or 0) if row is not None else 0
+
+
+def _newest(
+    store: Store, which: str, values: tuple[str, ...], before: float, known: int | None
+) -> str | None:
+    sql = f"""
+        SELECT id, rowid AS number FROM turns WHERE {which} ended <= ? AND status = 200
         ORDER BY ended DESC, id DESC LIMIT 1
     """
-    row = store.row(sql, (before + SPOOL_PRECISION,))
-    return None if row is None else str(row["id"])
+    found = store.row(sql, (*values, before + SPOOL_PRECISION))
+    if known is not None and (found is None or found["number"] <= known):
+        sql = f"""
+            SELECT id, ended FROM turns WHERE {which} status = 200 AND rowid <= ?
+            ORDER BY rowid DESC LIMIT 1
+        """
+        last = store.row(sql, (*values, known))
+        if last is not None and last["ended"] > before + SPOOL_PRECISION:
+            return str(last["id"])
+    return None if found is None else str(found["id"])
 
 
 def set_project(store: Store, id: str, project: str) -> None:
@@ -271,8 +264,9 @@ def session_of(store: Store, turn: Turn) -> str:
 # --- rows and records -----------------------------------------------------------------------------
 
 
-def _row(store: Store, id: str) -> sqlite3.Row:
-    row = store.row("SELECT * FROM turns WHERE id = ?", (id,))
+def _row(store: Store, id: str, names: Sequence[str]) -> sqlite3.Row:
+    listed = ", ".join(f'"{name}"' for name in names)
+    row = store.row(f"SELECT {listed} FROM turns WHERE id = ?", (id,))
     if row is None:
         raise _no_turn(id)
     return row
@@ -287,23 +281,6 @@ def _no_turn(id: str) -> NotFound:
 
 def _message(row: sqlite3.Row) -> Message:
     return Message(row["role"], row["content"], _mapping(row["extra"]))
-
-
-def _line(row: sqlite3.Row) -> TurnLine:
-    return TurnLine(
-        id=row["id"],
-        started=row["started"],
-        project=row["project"],
-        endpoint=row["endpoint"],
-        model=row["model_answered"],
-        status=row["status"],
-        cancelled=bool(row["cancelled"]),
-        question=row["question"] or "",
-        answer=row["answer"],
-        rating=row["rating"],
-        target_score=row["target_score"],
-        redacted=bool(row["redacted"]),
-    )
 
 
 def _json(value: Mapping[str, Any]) -> str | None:

@@ -9,12 +9,12 @@ that a completion can be found in whole lines of a file and cut out of them agai
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from qi_learn.code_text import code_blocks
+from qi_learn.fim import find_gap, is_chat
 from qi_learn.records import Suggestion, Tracked, Turn
 
 WRITTEN_FIELDS = (
@@ -27,12 +27,6 @@ FILE_FIELDS = (
     "relative_workspace_path",
 )
 """Arguments of editing tools that name the file: a tool without one of them edits none."""
-_FIM = re.compile(
-    r"(?:<\|?fim_prefix\|?>|<PRE> ?|<｜fim▁begin｜>|<\|code_prefix\|>)(?P<prefix>.*?)"
-    r"(?:<\|?fim_suffix\|?>| ?<SUF>|<｜fim▁hole｜>|<\|code_suffix\|>)(?P<suffix>.*?)"
-    r"(?:<\|?fim_middle\|?>| ?<MID>|<｜fim▁end｜>|<\|code_middle\|>)\s*\Z",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +58,8 @@ def suggestions_of(turn: Turn) -> tuple[Suggestion, ...]:
     Of tool edits `start` and `end` are -1: they are not in the answer's text.
     """
     suggestions: list[Suggestion] = []
-    if is_completion(turn.endpoint, turn.request, turn.answer):
+    prompt = turn.messages[-1].content if turn.messages else ""
+    if is_completion(turn.endpoint, turn.request, turn.answer) and not is_chat(prompt):
         if turn.answer.strip():
             suggestions.append(Suggestion(turn.id, 0, turn.answer, 0, len(turn.answer)))
     else:
@@ -98,9 +93,11 @@ def frame_of(tracked: Tracked) -> Frame:
     ):  # only a whole answer starts at 0
         return Frame()
     prompt, suffix = tracked.prompt, request.get("suffix")
+    if is_chat(prompt):
+        return Frame()
     suffix = suffix if isinstance(suffix, str) else ""
-    if (filled := _FIM.search(prompt)) is not None:
-        prompt, suffix = filled["prefix"], filled["suffix"]
+    if (gap := find_gap(prompt)) is not None:
+        prompt, suffix = gap.prefix, gap.suffix
     trail = "" if suggestion.text.endswith("\n") else suffix.split("\n", 1)[0]
     return Frame(prompt.rsplit("\n", 1)[-1], trail)
 

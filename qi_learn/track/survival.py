@@ -106,8 +106,12 @@ def _after_time(tracked: Tracked, settings: CaptureSettings, now: float) -> Sugg
         over = now - FOLLOWED <= ended <= now - settings.window
         if over and suggestion.touched_at is not None and _recognisable(suggestion, settings):
             return replace(suggestion, state="settled", settled_at=now)
+        if ended <= now - settings.window:
+            return replace(suggestion, state="unknown")
     elif _look_due(suggestion, now):
-        return replace(_look_again(tracked, now), settled_at=now)
+        followed = (suggestion.placed_at or 0.0) >= now - FOLLOWED
+        again = _look_again(tracked, now) if followed else suggestion
+        return replace(again, looked_at=now)
     return suggestion
 
 
@@ -126,10 +130,13 @@ def _recognisable(suggestion: Suggestion, settings: CaptureSettings) -> bool:
 
 
 def _may_be_placed(tracked: Tracked, save: _Save) -> bool:
-    """Whether the suggestion waits, of an answer from before the save and not long ago."""
+    """Whether the suggestion waits, of an answer from before the save and not long ago.
+
+    A save within the window may be told behind it: then the wait has ended (unknown), and goes on.
+    """
     turn, saved = tracked.turn, save.saved
     return (
-        tracked.suggestion.state == "waiting"
+        tracked.suggestion.state in ("waiting", "unknown")
         and turn.project in (None, saved.project)
         and turn.status == 200
         and turn.started <= saved.ts
@@ -278,13 +285,14 @@ def _come_again(tracked: Tracked, save: _Save) -> Suggestion:
 
 
 def _look_due(suggestion: Suggestion, now: float) -> bool:
-    """Whether committed code was last looked at a day ago, and is still followed."""
+    """Whether committed code was last looked at a day ago, and not after its last look was due."""
+    last = suggestion.looked_at or suggestion.settled_at
     return (
         suggestion.commit is not None
         and suggestion.placed_at is not None
-        and suggestion.settled_at is not None
-        and suggestion.placed_at >= now - FOLLOWED
-        and suggestion.settled_at <= now - LOOK_SECONDS
+        and last is not None
+        and last - suggestion.placed_at < FOLLOWED - LOOK_SECONDS
+        and last <= now - LOOK_SECONDS
     )
 
 

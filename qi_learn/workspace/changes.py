@@ -14,11 +14,15 @@ class FileSaved:
     path: Path
     text: str
     ts: float
+    top: str = ""
+    """The directory that `file` is relative to, if it is not the project: a working tree of the
+    project's repository that lies elsewhere.
+    """
 
     @property
     def file(self) -> str:
         """The path within the project, with `/`."""
-        return self.path.relative_to(self.project).as_posix()
+        return self.path.relative_to(self.top or self.project).as_posix()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +38,7 @@ class Committed:
     action: str
     ts: float
     previous: str = ""
+    top: str = ""
+    """The working tree whose HEAD moved, if it is not the project itself: a submodule, another
+    working tree. Its repository is the one that knows `commit`.
+    """

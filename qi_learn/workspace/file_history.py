@@ -3,13 +3,42 @@
 So "added since the turn" can be told.
 
 The invariant: `before(ts)` is the text the file had at that time, as far back as the window goes.
-Earlier than that it is the oldest text kept. Texts are kept compressed. A file that was not read
-when watching began (there was no room) has an unknown beginning, which is None.
+Earlier than that it is the oldest text kept. Texts are kept compressed; one that git has is kept by
+its id and asked for when it is needed. A file that was not read when watching began (there was no
+room) has an unknown beginning, which is None.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from qi_learn.outside.git_blobs import read_blob
+from qi_learn.workspace.files import Content
+
+AHEAD_SECONDS = 1.0
+"""Seconds by which a text may be newer than now because clocks are coarse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A text that git has, by the id of its content."""
+
+    directory: Path
+    id: str
+    filtered: bool = False
+    """Whether git writes it otherwise than it keeps it, so that only the id tells it."""
+
+    def text(self) -> str | None:
+        """The text; None if it is not to be had, or is none."""
+        raw = None if self.filtered else read_blob(self.directory, self.id)
+        return None if raw is None else Content(raw).text
+
+
+Version = bytes | Blob | None
+"""A compressed text, one that git has, or one that is not known."""
 
 
 class FileHistory:
@@ -19,20 +48,16 @@ class FileHistory:
     """
 
     def __init__(
-        self, baseline: str | None, *, window: float, began: float = float("-inf")
+        self, baseline: str | Blob | None, *, window: float, began: float = float("-inf")
     ) -> None:
         self._began = began
-        self._versions: list[tuple[float, bytes | None]] = [(float("-inf"), _packed(baseline))]
+        self._versions: list[tuple[float, Version]] = [(float("-inf"), _packed(baseline))]
         self._window = window
 
     def before(self, ts: float) -> str | None:
         """The text just before the time `ts`; "" if there was no file yet, None if unknown."""
-        return _text(
-            next(
-                (packed for when, packed in reversed(self._versions) if when < ts),
-                self._versions[0][1],
-            )
-        )
+        last = max((i for i, (when, _) in enumerate(self._versions) if when < ts), default=0)
+        return self._text(last)
 
     def reaches(self, ts: float) -> bool:
         """Whether `before(ts)` is the text of that time, not only the oldest that is kept."""
@@ -41,18 +66,28 @@ class FileHistory:
     @property
     def newest(self) -> str | None:
         """The last text that was recorded."""
-        return _text(self._versions[-1][1])
+        return self._text(len(self._versions) - 1)
+
+    def ends_with(self, content: Content) -> bool:
+        """Whether a content is the last that was recorded. git is not asked for this."""
+        newest = self._versions[-1][1]
+        if isinstance(newest, Blob):
+            return content.has_id(newest.id)
+        return newest is not None and content.text == _unpacked(newest)
 
     @property
     def size(self) -> int:
         """Bytes that the texts take."""
-        return sum(len(packed) for _, packed in self._versions if packed is not None)
+        return sum(len(v) for _, v in self._versions if isinstance(v, bytes))
 
-    def record(self, ts: float, text: str) -> float:
+    def record(self, ts: float, text: str | Blob | None, *, now: float = math.inf) -> float:
         """Add a text and let go those older than the window; returns its time.
 
-        That is later than the time of the text before (clocks are coarse).
+        That is later than the time of the text before (clocks are coarse), but not than `now`: if
+        the clock ran ahead before, the texts of that time are taken for older.
         """
+        if self._versions[-1][0] > now + AHEAD_SECONDS:
+            self._versions = [(min(when, ts), version) for when, version in self._versions]
         ts = max(ts, self._versions[-1][0] + 1e-6)
         self._versions.append((ts, _packed(text)))
         first = max(
@@ -65,10 +100,19 @@ class FileHistory:
         """Keep only the newest text and the one before it: there is no room for more."""
         del self._versions[:-2]
 
+    def _text(self, index: int) -> str | None:
+        when, version = self._versions[index]
+        if not isinstance(version, Blob):
+            return None if version is None else _unpacked(version)
+        text = version.text()
+        if text is not None and (when, version) in self._versions[index : index + 1]:
+            self._versions[index] = (when, _packed(text))
+        return text
 
-def _packed(text: str | None) -> bytes | None:
-    return None if text is None else zlib.compress(text.encode("utf-8"), 1)
+
+def _packed(text: str | Blob | None) -> Version:
+    return zlib.compress(text.encode("utf-8"), 1) if isinstance(text, str) else text
 
 
-def _text(packed: bytes | None) -> str | None:
-    return None if packed is None else zlib.decompress(packed).decode("utf-8")
+def _unpacked(packed: bytes) -> str:
+    return zlib.decompress(packed).decode("utf-8")

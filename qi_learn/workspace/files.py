@@ -1,54 +1,115 @@
-"""Which files of a project are looked at, and how its directories are watched.
-
-What is ignored is not watched.
+"""Which files of a project are looked at, and what is read of them.
 
 Left out are what git ignores, version control itself, dependencies and caches by their names,
-editors' own files, files with names that tell of secrets, links, binary files, and files over
-`MAX_BYTES`. A directory tree with nothing to leave out is one recursive watch. If something is left
-out of it (`.git`, `node_modules`), the directories above that are watched one by one.
+editors' own files, files with names that tell of secrets or are no UTF-8, links and what lies
+beyond them, binary files, and files over `MAX_BYTES`.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import translate
 from pathlib import Path
 
 from qi_learn.outside import git
+from qi_learn.outside.git_blobs import blob_ids
 
 MAX_BYTES = 1_000_000
-MAX_UNITS = 64
-"""The most watches of a project. Each costs a thread: one that needs more is watched as a tree."""
 SKIPPED_DIRECTORIES = {
     *(".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".nox"),
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".idea", ".aws", ".ssh", ".gnupg", "secrets"),
 }
 EDITORS_OWN = (
-    *("*~", "*.swp", "*.swo", "*.swx", "*.tmp", "*.bak", "*.orig", "*.rej", ".#*", "#*#"),
+    *(".git", "*~", "*.swp", "*.swo", "*.swx", "*.tmp", "*.bak", "*.orig", "*.rej", ".#*", "#*#"),
     *("*___jb_???___", "4913"),
 )
 SECRETS = (
     *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.tfstate", ".npmrc", ".netrc"),
     *(".pypirc", "id_rsa*", "id_ed25519*", "id_ecdsa*", "credentials*"),
 )
+_LEFT_OUT = re.compile("|".join(translate(pattern) for pattern in (*EDITORS_OWN, *SECRETS)))
+TOO_LARGE = "larger than 1 MB"
+NOT_TEXT = "no UTF-8 text"
+NOT_READABLE = "not readable"
+ODD_NAME = "a name that is no UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """One watch: a directory, with everything below it or alone."""
+class Content:
+    """What was read of a file."""
 
-    directory: Path
-    recursive: bool
+    raw: bytes | None
+    """None if it is not to be looked at."""
+    gone: bool = False
+    reason: str = ""
+    """Why it is not to be looked at, if that is worth telling."""
+
+    @property
+    def text(self) -> str | None:
+        """The text with `\\n` at the ends of its lines.
+
+        "" if there is no such file, None if it is not a text of a reasonable size.
+        """
+        if self.raw is None or b"\0" in self.raw:
+            return None
+        try:
+            return self.raw.decode("utf-8").replace("\r\n", "\n")
+        except UnicodeDecodeError:
+            return None
+
+    def has_id(self, blob: str) -> bool:
+        """Whether git keeps this content under the id `blob`."""
+        if self.raw is None or self.gone:
+            return False
+        return blob in blob_ids(self.raw, "sha256" if len(blob) == 64 else "sha1")
+
+
+GONE = Content(b"", gone=True)
 
 
 def plain_name(relative: Path) -> bool:
     """Whether a file may be looked at, judged by its name."""
     if SKIPPED_DIRECTORIES & set(relative.parts[:-1]):
         return False
-    return not any(fnmatch(relative.name, pattern) for pattern in (*EDITORS_OWN, *SECRETS))
+    return plain_file_name(relative.name)
+
+
+def plain_file_name(name: str) -> bool:
+    """Whether a file may be looked at, judged by its own name alone."""
+    return _LEFT_OUT.match(name) is None
+
+
+def plain_text(name: str) -> bool:
+    """Whether a path can be written down: it is UTF-8."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def read_content(path: Path | str) -> Content:
+    """What a file holds, without following a link and without waiting for a pipe."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return GONE
+    except OSError:  # a link; or not readable by us, so not ours to look at
+        return Content(None, reason="" if os.path.islink(path) else NOT_READABLE)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return Content(None)
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError:
+        return Content(None, reason=NOT_READABLE)
+    finally:
+        os.close(descriptor)
+    return Content(None, reason=TOO_LARGE) if len(raw) > MAX_BYTES else Content(raw)
 
 
 def read_text(path: Path) -> str | None:
@@ -56,21 +117,7 @@ def read_text(path: Path) -> str | None:
 
     "" if there is no such file, None if it is not a text of a reasonable size.
     """
-    try:
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            return None
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except OSError:
-        return None  # not readable by us, so not ours to look at
-    if len(raw) > MAX_BYTES or b"\0" in raw:
-        return None
-    try:
-        return raw.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError:
-        return None
+    return read_content(path).text
 
 
 def project_files(root: Path, *, in_git: bool) -> Iterator[Path]:
@@ -82,45 +129,46 @@ def project_files(root: Path, *, in_git: bool) -> Iterator[Path]:
     for directory, below, files in os.walk(root):
         below[:] = sorted(d for d in below if d not in SKIPPED_DIRECTORIES)
         for name in sorted(files):
-            path = Path(directory, name)
-            if plain_name(path.relative_to(root)):
-                yield path
+            if plain_file_name(name):
+                yield Path(directory, name)
 
 
-def units(root: Path, *, left_out: set[Path]) -> list[Unit]:
-    """The watches for the tree below `root`.
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What lies in a tree."""
 
-    Without the directories in `left_out` and those left out by name.
+    directories: list[str]
+    files: list[str]
+    checkouts: list[str]
+    """Directories below the top that are working trees of git themselves. The walk goes no further
+    there.
     """
-    watches, _ = _units(root, left_out)
-    return watches if len(watches) <= MAX_UNITS else [Unit(root, recursive=True)]
 
 
-def _units(directory: Path, left_out: set[Path]) -> tuple[list[Unit], bool]:
-    """Watches for a tree, and whether it is whole, so that they are one recursive watch."""
-    whole, below = True, []
-    for child in directories_in(directory):
-        if child in left_out or child.name in SKIPPED_DIRECTORIES:
-            whole = False
+def walk(top: str, *, left_out: frozenset[str] | set[str] = frozenset()) -> Walked:
+    """Everything in a tree, without following links, but what `left_out` and names leave out."""
+    found = Walked([], [], [])
+    waiting = [top]
+    while waiting:
+        directory = waiting.pop()
+        entries = _entries(directory)
+        if directory != top and any(entry.name == ".git" for entry in entries):
+            found.checkouts.append(directory)
             continue
-        inner, inner_whole = _units(child, left_out)
-        below += inner
-        whole = whole and inner_whole
-    if whole:
-        return [Unit(directory, recursive=True)], True
-    return [Unit(directory, recursive=False), *below], False
+        found.directories.append(directory)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in SKIPPED_DIRECTORIES and entry.path not in left_out:
+                    waiting.append(entry.path)
+            elif entry.is_file(follow_symlinks=False) and plain_file_name(entry.name):
+                found.files.append(entry.path)
+    return found
 
 
-def directories_in(directory: Path) -> list[Path]:
-    """The directories, not links to them, directly in `directory`.
-
-    There are none if it is gone or closed to us.
-    """
-    with suppress(OSError), os.scandir(directory) as entries:
-        return sorted(Path(e.path) for e in entries if e.is_dir(follow_symlinks=False))
-    return []
-
-
-def count_directories(unit: Unit) -> int:
-    """How many directories a watch has to cover."""
-    return sum(1 for _ in os.walk(unit.directory)) if unit.recursive else 1
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    """What is directly in a directory; nothing if it is gone or closed to us."""
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except OSError:
+        return []

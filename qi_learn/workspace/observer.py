@@ -1,173 +1,151 @@
-"""Watching directories: watchdog's observers, and what is scheduled with them.
+"""Watching directories: by the system's events if it tells all, else by looking.
 
-Also what is done if the system has no room for more watches.
-
-Linux gives every user a number of inotify watches, and the library passes over directories for
-which none was left. So after scheduling, the watches that the kernel says we have are counted. If
-some are missing, the project is looked at every second instead, and a note says how to get more.
+All projects share one source of events. Trees on file systems that tell nobody of a change
+(`mounts`) are looked at, and so is a project for which the system has no room for more watches.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver, ObservedWatch
-from watchdog.observers.polling import PollingObserver
-
-from qi_learn.outside import git
-from qi_learn.workspace.files import SKIPPED_DIRECTORIES, Unit, count_directories, units
+from qi_learn.workspace.event_source import EventSource, NoRoom
+from qi_learn.workspace.inbox import Inbox
+from qi_learn.workspace.mounts import Mount, read_mounts, silent_mount
+from qi_learn.workspace.polling_source import PollingSource
 
 logger = logging.getLogger(__name__)
-KINDS: list[type[FileSystemEvent]] = [
-    *(DirCreatedEvent, DirDeletedEvent, DirMovedEvent),
-    *(FileClosedEvent, FileCreatedEvent, FileDeletedEvent, FileModifiedEvent, FileMovedEvent),
-]
-"""Opening and reading are not among them: a search through the tree must cost nothing."""
-
-
-class _Tell(FileSystemEventHandler):
-    def __init__(self, tell: Callable[[FileSystemEvent], None]) -> None:
-        self._tell = tell
-
-    def dispatch(self, event: FileSystemEvent) -> None:
-        self._tell(event)
+MORE_ROOM = "More room: sysctl fs.inotify.max_user_watches=524288"
 
 
 class Observation:
-    """The directories under watch.
+    """The directories under watch, by project."""
 
-    `tell` is called from the observers' threads.
-    """
-
-    def __init__(self, tell: Callable[[FileSystemEvent], None], *, polling: bool) -> None:
-        self._handler = _Tell(tell)
+    def __init__(
+        self,
+        inbox: Inbox,
+        *,
+        polling: bool,
+        mounts: Callable[[], tuple[Mount, ...]] = read_mounts,
+    ) -> None:
+        self._inbox = inbox
         self._polling = polling
-        self._native: BaseObserver | None = None
-        self._poller: BaseObserver | None = None
-        self._watches: dict[Path, list[tuple[BaseObserver, ObservedWatch]]] = {}
+        self._read_mounts = mounts
+        self._mounts: tuple[Mount, ...] = ()
         self._lock = threading.Lock()
-        self.notes: tuple[str, ...] = ()
+        self._native: EventSource | None = None
+        self._poller: EventSource | None = None
+        self._looked_at: dict[str, str] = {}
+        """By root: why its whole tree is looked at."""
+        self._partly: dict[str, str] = {}
+        """By root: why a part of its tree is looked at."""
 
-    def add(self, root: Path, *, in_git: bool) -> None:
-        """Watch a project's tree."""
-        left_out = {root / name for name in git.ignored_directories(root)} if in_git else set()
-        required = units(root, left_out=left_out)
+    @property
+    def alive(self) -> bool:
+        """Whether every source still tells of changes."""
+        return all(source.alive for source in (self._native, self._poller) if source is not None)
+
+    def why_polled(self, root: str) -> str | None:
+        """Why a project, or a part of it, is looked at; None if it is not."""
+        return self._looked_at.get(root) or self._partly.get(root)
+
+    def begin(self, root: str) -> None:
+        """Learn what the system mounts where, before a tree is watched."""
         with self._lock:
-            self._watches[root] = []
-            if self._polling or not self._add_native(root, required):
-                for unit in required:
-                    self._schedule(root, self._polling_observer(), unit)
+            self._mounts = self._read_mounts()
+            mount = silent_mount(root, self._mounts)
+            if self._polling:
+                self._looked_at[root] = "its tree is looked at every second, as was asked for"
+            elif mount is not None:
+                self._look_at(root, _silent(root, mount))
 
-    def extend(self, root: Path, directory: Path) -> list[Path]:
-        """Watch a directory that has appeared; returns the files that are in it already.
+    def watch(self, root: str, directories: Iterable[str], *, git: str | None = None) -> bool:
+        """Watch directories of a project; with `git`, a working tree's repository.
 
-        Nothing is scheduled if it has a watch, or a recursive one covers it.
+        False if the system has no room. Then the whole project is to be watched again: from now on
+        it is looked at.
         """
-        if SKIPPED_DIRECTORIES & set(directory.relative_to(root).parts):
-            return []
         with self._lock:
-            watches = self._watches.get(root, [])
-            covered = any(
-                Path(w.path) == directory or (w.is_recursive and Path(w.path) in directory.parents)
-                for _, w in watches
-            )
-            if watches and not covered:
-                # gone again, or no room: its files are found with the next commit
-                with suppress(OSError):
-                    self._schedule(root, watches[0][0], Unit(directory, recursive=True))
-        return [
-            path
-            for path in directory.rglob("*")
-            if path.is_file() and not SKIPPED_DIRECTORIES & set(path.relative_to(root).parts)
-        ]
+            for directory in directories:
+                try:
+                    self._source(root, directory).watch(directory, git=git)
+                except NoRoom as error:
+                    self._no_room(root, error)
+                    return False
+        return True
 
-    def remove(self, root: Path) -> None:
-        """Stop watching a project's tree."""
+    def forget(self, directory: str) -> None:
+        """Stop watching a directory and every one below it."""
         with self._lock:
-            self._unschedule(root)
+            for source in (self._native, self._poller):
+                if source is not None:
+                    source.forget(directory)
+
+    def end(self, root: str) -> None:
+        """Stop watching a project's tree."""
+        self.forget(root)
+        with self._lock:
+            self._looked_at.pop(root, None)
+            self._partly.pop(root, None)
+
+    def revive(self) -> None:
+        """Let go of a source that has ended, so that what is watched again gets a new one."""
+        with self._lock:
+            for source in (self._native, self._poller):
+                if source is not None and not source.alive:
+                    logger.error("a source of file events had ended; a new one is started")
+                    source.close()
+            if self._native is not None and not self._native.alive:
+                self._native = None
+            if self._poller is not None and not self._poller.alive:
+                self._poller = None
 
     def close(self) -> None:
         """Stop all watches."""
-        for observer in (self._native, self._poller):
-            if observer is not None:
-                observer.stop()
-                observer.join()
+        for source in (self._native, self._poller):
+            if source is not None:
+                source.close()
 
-    def _add_native(self, root: Path, required: list[Unit]) -> bool:
-        """Watch by the system's events; False, with no watch left, if the system has no room."""
-        before = _kernel_watches()
-        nested = any(
-            root in other.parents or other in root.parents
-            for other in self._watches
-            if other != root
-        )
-        try:
-            if self._native is None:
-                self._native = Observer()
-                self._native.start()
-            for unit in required:
-                self._schedule(root, self._native, unit)
-        except OSError as error:
-            self._no_room(root, str(error))
-            return False
-        gained = _kernel_watches() - before
-        if gained and not nested:
-            needed = sum(count_directories(unit) for unit in required)
-            if gained < needed:
-                self._no_room(root, f"{gained} of {needed} directories could be watched")
-                return False
-        return True
+    def _source(self, root: str, directory: str) -> EventSource:
+        if root in self._looked_at:
+            return self._looking()
+        mount = silent_mount(directory, self._mounts)
+        if mount is not None:
+            self._partly.setdefault(root, _silent(directory, mount))
+            return self._looking()
+        if self._native is None:
+            self._native = self._new_source()
+        return self._native
 
-    def _no_room(self, root: Path, why: str) -> None:
-        self._unschedule(root)
-        self._watches[root] = []
-        note = (
-            f"{root} is looked at every second: the system has no room to watch it ({why}). "
-            "More room: sysctl fs.inotify.max_user_watches=524288"
-        )
-        logger.warning("%s", note)
-        self.notes = (*self.notes, note)
+    def _new_source(self) -> EventSource:
+        if sys.platform == "linux":
+            from qi_learn.workspace.inotify_source import InotifySource
 
-    def _polling_observer(self) -> BaseObserver:
+            return InotifySource(self._inbox)
+        from qi_learn.workspace.portable_source import PortableSource
+
+        return PortableSource(self._inbox)
+
+    def _looking(self) -> EventSource:
         if self._poller is None:
-            self._poller = PollingObserver(timeout=1.0)
-            self._poller.start()
+            self._poller = PollingSource(self._inbox)
         return self._poller
 
-    def _schedule(self, root: Path, observer: BaseObserver, unit: Unit) -> None:
-        watch = observer.schedule(
-            self._handler, str(unit.directory), recursive=unit.recursive, event_filter=KINDS
-        )
-        self._watches[root].append((observer, watch))
+    def _no_room(self, root: str, error: NoRoom) -> None:
+        if self._native is not None:
+            self._native.forget(root)
+        why = f"the system has no room to watch it ({error.strerror})"
+        self._look_at(root, f"{root} is looked at every second: {why}. {MORE_ROOM}")
 
-    def _unschedule(self, root: Path) -> None:
-        for observer, watch in self._watches.pop(root, []):
-            observer.unschedule(watch)
+    def _look_at(self, root: str, why: str) -> None:
+        self._looked_at[root] = why
+        logger.warning("%s", why)
 
 
-def _kernel_watches() -> int:
-    """How many inotify watches this process has; 0 if the system does not tell."""
-    count = 0
-    for info in Path("/proc/self/fdinfo").glob("*"):
-        with suppress(OSError):
-            count += sum(
-                1 for line in info.read_text().splitlines() if line.startswith("inotify wd:")
-            )
-    return count
+def _silent(directory: str, mount: Mount) -> str:
+    return (
+        f"{directory} is looked at: the file system at {mount.point} ({mount.type}) tells nobody "
+        "of changes made elsewhere"
+    )

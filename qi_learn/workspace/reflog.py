@@ -3,15 +3,27 @@
 Every move of HEAD, by any program, is told exactly once and without a hook.
 
 git only appends to this file, except when it cleans up old entries. Then reading goes on after the
-line that was read last, or where HEAD was then.
+line that was read last, or where HEAD was then. Moves are given out until they are accepted: who
+fails over them is given them again.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.outside import git
+
+Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """Up to where the file was read."""
+
+    stamp: Stamp = (0, 0, 0)
+    size: int = 0
+    last: str = ""
 
 
 class Reflog:
@@ -22,36 +34,77 @@ class Reflog:
 
     def __init__(self, repository: Path, *, since: float | None = None) -> None:
         self._file = repository / "logs" / "HEAD"
-        self._stamp = (0, 0, 0)
-        self._count = 0
-        self._last = ""
+        self._read = self._next = _Position()
+        self.rewritten = False
+        """Whether the last peek found the line gone that was read last, and none that goes on."""
         self._since = 0.0 if since is None else float(int(since))  # the reflog has whole seconds
         if since is None:
             self.moves()
 
-    def moves(self) -> tuple[git.HeadMove, ...]:
-        """The moves since the last call. No move costs one `stat`."""
-        stamp = self._look()
-        if stamp in (self._stamp, (0, 0, 0)):
-            return ()
-        self._stamp = stamp
-        lines = self._file.read_text("utf-8", "replace").splitlines()
-        new = self._new(lines)
-        self._count, self._last = len(lines), lines[-1] if lines else ""
-        return tuple(move for move in git.parse_reflog("\n".join(new)) if move.ts >= self._since)
+    @property
+    def exists(self) -> bool:
+        """Whether git keeps one."""
+        return self._file.exists()
 
-    def _look(self) -> tuple[int, int, int]:
-        with suppress(FileNotFoundError):
+    def moves(self) -> tuple[git.HeadMove, ...]:
+        """The moves since the last call."""
+        moves = self.peek()
+        self.accept()
+        return moves
+
+    def peek(self) -> tuple[git.HeadMove, ...]:
+        """The moves that were not accepted yet. No move costs one `stat`."""
+        stamp = self._look()
+        self._next = self._read
+        self.rewritten = False
+        if stamp in (self._read.stamp, (0, 0, 0)):
+            return ()
+        try:
+            lines, size, last = self._new_lines()
+        except FileNotFoundError:
+            return ()
+        self._next = _Position(stamp, size, last)
+        return tuple(move for move in git.parse_reflog("\n".join(lines)) if move.ts >= self._since)
+
+    def accept(self) -> None:
+        """Take the moves that were given out last as told."""
+        self._read = self._next
+
+    def _look(self) -> Stamp:
+        try:
             status = self._file.stat()
-            return status.st_ino, status.st_size, status.st_mtime_ns
-        return 0, 0, 0
+        except OSError:
+            return 0, 0, 0
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+    def _new_lines(self) -> tuple[list[str], int, str]:
+        """The lines after the last that was accepted, the size up to them, and the last line."""
+        before = self._read
+        last = before.last.encode("utf-8", "surrogateescape")
+        with self._file.open("rb") as file:
+            file.seek(max(0, before.size - len(last) - 1))
+            if last and file.read(len(last) + 1) == last + b"\n":
+                start, lines = before.size, _whole_lines(file.read())
+            else:
+                file.seek(0)
+                start, lines = 0, _whole_lines(file.read())
+        size = start + sum(len(line) + 1 for line in lines)
+        texts = [line.decode("utf-8", "surrogateescape") for line in lines]
+        newest = texts[-1] if texts else (before.last if start else "")
+        return (texts if start else self._new(texts)), size, newest
 
     def _new(self, lines: list[str]) -> list[str]:
-        if not self._count or lines[self._count - 1 : self._count] == [self._last]:
-            return lines[self._count :]
-        if self._last in lines:
-            return lines[len(lines) - lines[::-1].index(self._last) :]
+        if not self._read.last:
+            return lines
+        if self._read.last in lines:
+            return lines[len(lines) - lines[::-1].index(self._read.last) :]
         # a move begins at the commit where the one before it ended
-        end = self._last.split(" ")[1]
+        end = self._read.last.split(" ")[1]
         begun = [i for i, line in enumerate(lines) if line.split(" ")[0] == end]
+        self.rewritten = not begun
         return lines[begun[-1] :] if begun else []
+
+
+def _whole_lines(raw: bytes) -> list[bytes]:
+    """The lines that end; git may be writing another."""
+    return raw.split(b"\n")[:-1]

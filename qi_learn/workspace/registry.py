@@ -1,15 +1,21 @@
 """The projects that are watched: a JSON list of directories.
 
-`qi-learn init` writes it, and the daemon reads it when it changes.
+`qi-learn init` writes it, and the daemon reads it when it changes. The shells' hooks read it too,
+line by line, so each path stands as it is on a line of its own: letters are never escaped, and a
+path with control characters is refused.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 
 from qi_learn.errors import SettingsError
 from qi_learn.paths import Paths, replace_file
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def load_projects(paths: Paths) -> tuple[Path, ...]:
@@ -18,7 +24,7 @@ def load_projects(paths: Paths) -> tuple[Path, ...]:
     Raises SettingsError if the file is damaged, OSError if it cannot be read.
     """
     try:
-        listed = json.loads(paths.projects.read_text(encoding="utf-8"))
+        listed = json.loads(paths.projects.read_text(encoding="utf-8", errors="surrogateescape"))
         if not isinstance(listed, list) or not all(isinstance(p, str) for p in listed):
             raise ValueError("it is not a list of directories")
     except FileNotFoundError:
@@ -32,15 +38,31 @@ def load_projects(paths: Paths) -> tuple[Path, ...]:
 
 
 def add_project(paths: Paths, project: Path) -> bool:
-    """Register a directory; False if it was registered before.
+    """Register a directory, without links in its path; False if it was registered before.
+
+    Raises SettingsError if it cannot be a project or the list is damaged, OSError if the list
+    cannot be written.
+    """
+    real = _project_directory(project)
+    registered = load_projects(paths)
+    if real in (p.resolve() for p in registered):
+        _write(paths, registered)
+        return False
+    _write(paths, (*registered, real))
+    return True
+
+
+def remove_project(paths: Paths, project: Path) -> bool:
+    """Take a directory off the list, whether it still exists or not; False if it was not on it.
 
     Raises SettingsError if the list is damaged, OSError if it cannot be written.
     """
     registered = load_projects(paths)
-    if project in registered:
+    real = project.resolve()
+    kept = tuple(p for p in registered if p != project and p.resolve() != real)
+    if len(kept) == len(registered):
         return False
-    listed = [str(p) for p in (*registered, project)]
-    replace_file(paths.projects, json.dumps(listed, indent=1) + "\n")
+    _write(paths, kept)
     return True
 
 
@@ -52,3 +74,26 @@ def project_of(paths: Paths, path: Path) -> Path | None:
     real = path.resolve()
     holding = [p for p in load_projects(paths) if real.is_relative_to(p.resolve())]
     return max(holding, key=lambda p: len(p.parts), default=None)
+
+
+def _project_directory(project: Path) -> Path:
+    """The real path of a directory that may be a project. Raises SettingsError if it may not."""
+    real = project.resolve()
+    todo = "Give the directory of a project."
+    if not real.is_dir():
+        raise SettingsError(f"{project} is not a directory.", todo)
+    if real == Path(real.anchor) or real == Path.home().resolve():
+        raise SettingsError(
+            f"{real} is no project: everything below it would be watched and recorded.", todo
+        )
+    if _CONTROL.search(os.fspath(real)):
+        raise SettingsError(
+            f"The path {os.fspath(real)!r} has a line break or another control character in it.",
+            "Rename the directory, then register it.",
+        )
+    return real
+
+
+def _write(paths: Paths, projects: tuple[Path, ...]) -> None:
+    listed = json.dumps([str(p) for p in projects], indent=1, ensure_ascii=False)
+    replace_file(paths.projects, listed + "\n")

@@ -1,92 +1,165 @@
-"""One project under watch: its files' texts, what is due to be read, and what git does in it."""
+"""One project under watch: its areas, what was found in them, and what is told of it."""
 
 from __future__ import annotations
 
-import logging
-import math
-import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
-from qi_learn.errors import ToolMissing
-from qi_learn.outside import git
-from qi_learn.workspace.file_history import FileHistory
-from qi_learn.workspace.files import plain_name
-from qi_learn.workspace.reflog import Reflog
+from qi_learn.records import SetAside, WatchState
+from qi_learn.workspace.area import Area
+from qi_learn.workspace.area_look import Look, Moved, NewText, written_at
+from qi_learn.workspace.changes import Committed, FileSaved
+from qi_learn.workspace.file_history import Blob, FileHistory
 
-logger = logging.getLogger(__name__)
-LOCK_SECONDS = 10.0
-"""Age up to which git's `index.lock` says that git is writing into the tree; an older one was left
-behind.
-"""
-HEAD_SECONDS = 0.5
-"""Seconds after its last write to the index in which git may still move HEAD, which tells who wrote
-the files' texts. Until then they are not read.
-"""
+
+@dataclass(slots=True)
+class TextBudget:
+    """The bytes that the kept texts of all projects may take."""
+
+    limit: int
+    used: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more texts are kept than must be."""
+        return self.used >= self.limit
 
 
 @dataclass(slots=True)
 class WatchedProject:
     """The state of a project under watch."""
 
-    root: Path
+    root: str
     added: float
     """When watching began."""
-    repository: Path | None = None
-    """The repository's own directory, if it has one."""
-    files: dict[Path, FileHistory] = field(default_factory=dict)
-    pending: dict[Path, float] = field(default_factory=dict)
-    """Files that may have changed, and when they are to be read."""
-    ignored: dict[Path, bool] = field(default_factory=dict)
-    """What git said of files that are not among `files`."""
-    reflog: Reflog | None = None
+    window: float
+    """Seconds of texts kept per file."""
+    budget: TextBudget
+    areas: dict[str, Area] = field(default_factory=dict)
+    """By their tops."""
+    starting: bool = True
+    failed: str | None = None
+    """Why watching could not begin."""
+    last_event: float | None = None
+    set_aside: Counter[str] = field(default_factory=Counter)
 
-    def find_repository(self, *, since: float | None = None) -> None:
-        """Look for the project's repository.
+    def state(self, why_polled: str | None) -> WatchState:
+        """How it is watched, as a person is told."""
+        main = self.areas.get(self.root)
+        blind = self.failed or (None if main is None else main.refused)
+        counts = sum((area.set_aside for area in tuple(self.areas.values())), self.set_aside)
+        return WatchState(
+            self.root,
+            "blind"
+            if blind
+            else "starting"
+            if self.starting
+            else "polled"
+            if why_polled
+            else "watched",
+            tuple(dict.fromkeys(note for note in (blind, why_polled, *self._notes()) if note)),
+            self.last_event,
+            tuple(SetAside(reason, n) for reason, n in sorted(counts.items()) if n),
+        )
 
-        A project that becomes one while it is watched reports its commits `since` then.
-        """
-        try:
-            self.repository = git.git_directory(self.root)
-        except ToolMissing as error:
-            logger.warning("commits in %s are not seen: %s", self.root, error.what)
-        self.reflog = None if self.repository is None else Reflog(self.repository, since=since)
+    def _notes(self) -> list[str | None]:
+        areas = tuple(self.areas.values())
+        return [
+            *(area.refused for area in areas),
+            *(area.repository.note for area in areas if area.repository is not None),
+        ]
 
-    def watched(self, paths: list[Path]) -> list[Path]:
-        """The paths that are looked at, by their names and by what git ignores.
+    def begin_file(self, area: Area, name: str, text: str | None) -> None:
+        """Know a file by the text that it has when watching begins."""
+        if text is not None:
+            kept = None if self.budget.full else text
+            history = FileHistory(kept, window=self.window, began=self.added)
+            self.budget.used += history.size
+            area.files.put(name, history)
 
-        git is asked once per file, and again when a `.gitignore` changes.
-        """
-        named = [p for p in paths if plain_name(p.relative_to(self.root))]
-        if self.repository is None:
-            return named
-        if any(p.name == ".gitignore" for p in named):
-            self.ignored.clear()
-        unknown = [p for p in named if p not in self.files and p not in self.ignored]
-        names = {path: str(path.relative_to(self.root)) for path in unknown}
-        ignored = git.ignored(self.root, names.values())
-        self.ignored.update({path: name in ignored for path, name in names.items()})
-        return [p for p in named if not self.ignored.get(p, False)]
+    def history(self, area: Area, name: str) -> FileHistory:
+        """The history of a file; that of a file which git has or nobody wrote, if none is kept."""
+        kept = area.files.get(name)
+        if kept is not None or area.repository is None:
+            return kept or FileHistory("", window=self.window, began=self.added)
+        return self._from_git(area.repository.known([name]).get(name, []))
 
-    def git_is_writing(self) -> bool:
-        """Whether git is writing into the tree."""
-        return self._age("index.lock") < LOCK_SECONDS
+    def apply(self, area: Area, found: Look, now: float) -> list[FileSaved | Committed]:
+        """Take over what a look found; returns what is to be told of it."""
+        told: list[FileSaved | Committed] = []
+        early = [new for new in found.texts if new.ts is not None]
+        for new in early:
+            told += self._record(area, found, new, new.ts or now, now)
+        for moved in found.moves:
+            self._note_written(area, moved, now)
+        for new in found.texts:
+            if new.ts is None:
+                ts = written_at(area.path_of(new.name), now)
+                told += self._record(area, found, new, ts, now)
+        self._keep_committed(area, found)
+        told += [self._committed(area, moved) for moved in found.moves]
+        if area.repository is not None:
+            area.repository.head.accept()
+            for moved in found.moves:
+                if moved.move.old != moved.move.new:
+                    area.repository.advance(moved.move.new, moved.move.ts, wrote=moved.writes)
+        return told
 
-    def head_may_move(self) -> bool:
-        """Whether git wrote its index just now.
+    def _record(
+        self, area: Area, found: Look, new: NewText, ts: float, now: float
+    ) -> list[FileSaved | Committed]:
+        history = area.files.get(new.name)
+        if history is None:
+            history = self._from_git(found.known.get(new.name, []))
+            area.files.put(new.name, history)
+        self.budget.used -= history.size
+        ts = history.record(ts, new.text, now=now)
+        self.budget.used += history.size
+        if self.budget.used > self.budget.limit:
+            self.budget.used -= history.size
+            history.shorten()
+            self.budget.used += history.size
+        if not new.told:
+            return []
+        top = area.top if area.outside else ""
+        return [FileSaved(self.root, Path(area.path_of(new.name)), new.text, ts, top)]
 
-        A checkout lets go of `index.lock` a moment before it says what it did.
-        """
-        return abs(self._age("index")) < HEAD_SECONDS
+    def _note_written(self, area: Area, moved: Moved, now: float) -> None:
+        """Note what git wrote into the files that something is kept of."""
+        if not moved.writes or area.repository is None:
+            return
+        for name, blob in moved.blobs.items():
+            history = area.files.get(name)
+            if history is not None:
+                self.budget.used -= history.size
+                text = "" if blob is None else Blob(area.repository.top, blob)
+                history.record(moved.move.ts, text, now=now)
+                self.budget.used += history.size
 
-    def _age(self, name: str) -> float:
-        """Seconds since git wrote a file of its own; infinite if there is none.
+    def _keep_committed(self, area: Area, found: Look) -> None:
+        """Keep what is known of files whose text a commit has otherwise than the tree."""
+        for moved in found.moves:
+            for name in () if moved.writes else moved.blobs:
+                if name in found.known and area.files.get(name) is None:
+                    area.files.put(name, self._from_git(found.known[name]))
 
-        Below 0 after the clock was put back.
-        """
-        if self.repository is None:
-            return math.inf
-        try:
-            return time.time() - (self.repository / name).stat().st_mtime
-        except OSError:
-            return math.inf
+    def _committed(self, area: Area, moved: Moved) -> Committed:
+        prefix = "" if area.outside or area.top == self.root else area.top[len(self.root) + 1 :]
+        files = tuple(f"{prefix}/{name}" if prefix else name for name in moved.blobs)
+        move = moved.move
+        top = "" if area.top == self.root else area.top
+        return Committed(self.root, move.new, files, move.action, move.ts, move.old, top)
+
+    def _from_git(self, versions: Sequence[tuple[float, Blob | None]]) -> FileHistory:
+        """A history of what git had of a file; one that is not known if git could not say."""
+        if not versions:
+            return FileHistory(None, window=self.window, began=self.added)
+        texts: list[tuple[float, Blob | str]] = [(ts, blob or "") for ts, blob in versions]
+        history = FileHistory(texts[0][1], window=self.window, began=self.added)
+        for (_, before), (ts, text) in pairwise(texts):
+            if text != before:
+                history.record(ts, text)
+        return history

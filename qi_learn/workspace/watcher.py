@@ -7,53 +7,33 @@ from the reflog of HEAD (`.git/logs/HEAD`), which needs no hook and tells `reset
 files of a commit are read again before it is reported, so that no commit comes before the saves in
 it. What git itself wrote into the tree (checkout, pull, reset to another commit) is not a save.
 
-`poll` is called by the daemon's thread. A thread of ours reads files as they change, so that a text
-is not lost while the daemon is busy.
+Threads of ours do all this (`reader`, and a source of events for all projects), so that a text is
+not lost while the daemon is busy. `poll` only hands over what they found.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
-from watchdog.events import FileClosedEvent, FileSystemEvent
-
-from qi_learn.errors import NotFound
-from qi_learn.outside import git
+from qi_learn.errors import NotFound, QiError
+from qi_learn.records import WatchState
+from qi_learn.workspace.areas import Areas
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
-from qi_learn.workspace.files import project_files, read_text
+from qi_learn.workspace.inbox import Inbox
+from qi_learn.workspace.mounts import Mount, read_mounts
 from qi_learn.workspace.observer import Observation
-from qi_learn.workspace.watched_project import WatchedProject
+from qi_learn.workspace.reader import Reader, owner_of
+from qi_learn.workspace.watched_project import TextBudget, WatchedProject
 
 logger = logging.getLogger(__name__)
-CLOSED_SECONDS = 0.05
-"""Seconds from the closing of a file to its reading: by then an editor has renamed it."""
-WRITTEN_SECONDS = 0.3
-"""The same if the system does not tell when a file is closed."""
 MEMORY_BYTES = 128 * 1024 * 1024
-FAILED_SECONDS = 5.0
-"""Seconds for which a project is left alone after its changes could not be read."""
-GIT_WRITES = {
-    *("checkout", "pull", "merge", "reset", "rebase", "clone", "revert", "cherry-pick", "am"),
-}
-"""Moves of HEAD with which git itself writes into the tree."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """A path to look at, and when."""
-
-    path: Path
-    due: float
-    directory: bool
 
 
 class Watcher:
@@ -61,6 +41,7 @@ class Watcher:
 
     `window`: seconds of texts kept per file. `polling`: whether to look at the trees every second
     in place of asking the system. `memory`: bytes of texts up to which all of a file's are kept.
+    `mounts`: tells the mounted file systems.
     """
 
     def __init__(
@@ -70,18 +51,21 @@ class Watcher:
         clock: Callable[[], float] = time.time,
         polling: bool = False,
         memory: int = MEMORY_BYTES,
+        mounts: Callable[[], tuple[Mount, ...]] = read_mounts,
     ) -> None:
         self._window = window
         self._clock = clock
-        self._memory = memory
-        self._used = 0
+        self._budget = TextBudget(memory)
         self._lock = threading.RLock()
-        self._projects: dict[Path, WatchedProject] = {}
+        self._projects: dict[str, WatchedProject] = {}
         self._changes: list[FileSaved | Committed] = []
-        self._marks: queue.SimpleQueue[_Mark | None] = queue.SimpleQueue()
-        self._observation = Observation(self._mark, polling=polling)
-        self._reader = threading.Thread(target=self._read_on, name="qi-learn-watch", daemon=True)
-        self._reader.start()
+        self._inbox = Inbox()
+        self._observation = Observation(self._inbox, polling=polling, mounts=mounts)
+        self._areas = Areas(self._observation)
+        self._starts: deque[WatchedProject] = deque()
+        self._starter: threading.Thread | None = None
+        self._closed = False
+        self._reader = self._new_reader()
 
     def __enter__(self) -> Watcher:
         return self
@@ -91,225 +75,156 @@ class Watcher:
 
     @property
     def alive(self) -> bool:
-        """Whether changes are still read."""
-        return self._reader.is_alive()
+        """Whether all its threads run; if not, nothing is seen until `revive`."""
+        return self._reader.alive and self._observation.alive
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know: which projects the system could not watch.
+        """What a person should know: which projects are looked at or not seen, and why."""
+        return tuple(why for state in self.states() for why in state.why)
 
-        Their trees are looked at every second.
-        """
-        return self._observation.notes
+    def states(self) -> tuple[WatchState, ...]:
+        """How each project is watched."""
+        with self._lock:
+            projects = tuple(self._projects.values())
+        return tuple(p.state(self._observation.why_polled(p.root)) for p in projects)
 
-    def add(self, project: Path) -> None:
+    def add(self, project: Path, *, wait: bool = True) -> None:
         """Watch a project from now on.
 
-        Changes count from its files as they are now, which are all read, so it takes a while for a
-        large one.
+        Changes count from its files as they are now. Those that git has are not read for that.
+        With `wait` false this is done by another thread, project after project.
 
-        Raises NotFound if it is not a directory.
+        Raises NotFound if it is not a directory; with `wait` QiError if it cannot be watched.
         """
         root = project.absolute()
-        if not root.is_dir():
+        if not os.path.isdir(root):
             raise NotFound(
                 f"The project {root} is not a directory.",
                 "Remove it from the projects, or put it back.",
             )
         with self._lock:
-            if root in self._projects:
+            if str(root) in self._projects:
                 return
-            state = WatchedProject(root, self._clock())
-            state.find_repository()
-            self._observation.add(root, in_git=state.repository is not None)
-            for path in project_files(root, in_git=state.repository is not None):
-                self._begin(state, path)
-            self._projects[root] = state
+            state = WatchedProject(str(root), self._clock(), self._window, self._budget)
+            self._projects[state.root] = state
+            if not wait:
+                self._starts.append(state)
+                self._ensure_starter()
+        if wait:
+            self._start(state)
 
     def remove(self, project: Path) -> None:
         """Stop watching a project, if it is watched."""
         with self._lock:
-            state = self._projects.pop(project.absolute(), None)
-            if state is not None:
-                self._observation.remove(state.root)
-                self._used -= sum(h.size for h in state.files.values())
+            state = self._projects.pop(str(project.absolute()), None)
+            if state is None:
+                return
+            for area in state.areas.values():
+                self._observation.forget(area.top)
+                self._budget.used -= sum(h.size for _, h in area.files.below())
+            self._observation.end(state.root)
+            related = [p for p in self._projects.values() if _related(state, p)]
+        for other in related:  # they may have shared a directory under watch
+            self._areas.look_again(other)
 
     def history(self, path: Path) -> FileHistory:
         """The texts of a file of a watched project; an empty history if it was never seen."""
-        with self._lock:
-            state = self._owner(path)
-            return (
-                FileHistory("", window=self._window)
-                if state is None
-                else self._history(state, path)
-            )
+        found = owner_of(self._all(), str(path))
+        if found is None:
+            return FileHistory("", window=self._window)
+        project, area = found
+        return project.history(area, area.name_of(str(path)))
 
     def poll(self) -> list[FileSaved | Committed]:
         """What happened since the last call, in order."""
         with self._lock:
-            for state in self._projects.values():
-                self._follow_reflog(state)
             changes, self._changes = self._changes, []
-            return changes
+        return changes
+
+    def retry_refused(self) -> None:
+        """Ask git again about repositories that it did not open. It is also done once a minute."""
+        for project in self._all():
+            for top, area in tuple(project.areas.items()):
+                if area.refused is not None:
+                    self._inbox.mark_checkout(top)
+
+    def revive(self) -> None:
+        """Start what has ended, and have everything looked at that may have been missed."""
+        if self._closed:
+            return
+        if not self._reader.alive:
+            logger.error("the thread that reads changes had ended; a new one is started")
+            self._reader = self._new_reader()
+        self._observation.revive()
+        self._inbox.lose()
 
     def close(self) -> None:
         """Stop watching. What was not polled is lost."""
+        self._closed = True
+        with self._lock:
+            self._starts.clear()
+            starter = self._starter
+        if starter is not None:
+            starter.join()
         self._observation.close()
-        self._marks.put(None)
+        self._inbox.close()
         self._reader.join()
 
-    # --- from events to texts ---------------------------------------------------------------------
+    # --- what the threads call --------------------------------------------------------------------
 
-    def _mark(self, event: FileSystemEvent) -> None:
-        """Note where to look.
+    def _new_reader(self) -> Reader:
+        return Reader(self._inbox, self._areas, self._all, self._report, self._clock)
 
-        The observer's thread calls this, so it does no more: a lock taken here could meet the
-        observer's own.
-        """
-        due = time.monotonic() + (
-            CLOSED_SECONDS
-            if isinstance(event, FileClosedEvent) or event.event_type in ("moved", "deleted")
-            else WRITTEN_SECONDS
-        )
-        for path in (event.src_path, event.dest_path):
-            if path:
-                self._marks.put(_Mark(Path(os.fsdecode(path)), due, event.is_directory))
+    def _all(self) -> tuple[WatchedProject, ...]:
+        with self._lock:
+            return tuple(self._projects.values())
 
-    def _read_on(self) -> None:
-        """Run the thread: sleep until something is marked, read what is due."""
+    def _report(
+        self, project: WatchedProject, changes: Callable[[], list[FileSaved | Committed]]
+    ) -> None:
+        with self._lock:
+            if self._projects.get(project.root) is project:
+                self._changes += changes()
+
+    def _ensure_starter(self) -> None:
+        if self._starter is None or not self._starter.is_alive():
+            self._starter = threading.Thread(
+                target=self._start_all, name="qi-learn-watch-start", daemon=True
+            )
+            self._starter.start()
+
+    def _start_all(self) -> None:
         while True:
             with self._lock:
-                due = min(
-                    (d for s in self._projects.values() for d in s.pending.values()), default=None
-                )
+                if not self._starts:
+                    self._starter = None
+                    return
+                state = self._starts.popleft()
             try:
-                mark = self._marks.get(
-                    timeout=None if due is None else max(0.0, due - time.monotonic())
-                )
-            except queue.Empty:
-                mark = _Mark(Path("/"), 0.0, False)  # in no project
-            if mark is None:
-                return
-            with self._lock:
-                self._put_off(mark)
-                self._take_marks()
-                for state in self._projects.values():
-                    try:
-                        self._read_due(state)
-                    except Exception:
-                        logger.exception(
-                            "the changes in %s could not be read; trying again", state.root
-                        )
-                        state.pending.update(
-                            dict.fromkeys(state.pending, time.monotonic() + FAILED_SECONDS)
-                        )
+                self._start(state)
+            except Exception:
+                logger.exception("%s is not watched", state.root)
 
-    def _take_marks(self) -> None:
-        with suppress(queue.Empty):
-            while mark := self._marks.get_nowait():
-                self._put_off(mark)
-            self._marks.put(None)  # closing: that is for the loop to see
-
-    def _put_off(self, mark: _Mark) -> None:
-        state = self._owner(mark.path)
-        if state is None or mark.path == state.root:
-            return
-        if not mark.directory:
-            state.pending[mark.path] = mark.due
-            return
-        files = [path for path in state.files if mark.path in path.parents]  # it may be gone
-        if mark.path.is_dir() and state.watched([mark.path]):
-            files += self._observation.extend(state.root, mark.path)
-        state.pending.update(dict.fromkeys(files, mark.due))
-
-    def _owner(self, path: Path) -> WatchedProject | None:
-        """The innermost project that holds a path."""
-        return next((self._projects[p] for p in (path, *path.parents) if p in self._projects), None)
-
-    def _read_due(self, state: WatchedProject) -> None:
-        now = time.monotonic()
-        due = [path for path, when in state.pending.items() if when <= now]
-        if not due:
-            return
-        if state.git_is_writing() or state.head_may_move():
-            state.pending.update(dict.fromkeys(due, now + CLOSED_SECONDS))
-            return
-        self._read(state, due)
-        for path in due:
-            del state.pending[path]
-
-    def _read(
-        self, state: WatchedProject, paths: Iterable[Path], *, commit: str | None = None
-    ) -> None:
-        """Report the texts that are new.
-
-        With `commit`, those that are just what that commit has were written by git: they are noted,
-        not reported.
-        """
-        watched = state.watched(list(dict.fromkeys(paths)))
-        # gone files first: of a renamed file the old name is reported before the new one
-        for path in sorted(watched, key=lambda p: p.exists()):
-            text = read_text(path)
-            history = self._history(state, path)
-            if text is None or text == history.newest:
-                continue
-            by_git = (
-                commit is not None
-                and git.text_at(state.root, commit, path.relative_to(state.root).as_posix()) == text
-            )
-            self._used -= history.size
-            ts = history.record(self._changed(path), text)
-            state.files[path] = history
-            self._used += history.size
-            if self._used > self._memory:
-                self._used -= history.size
-                history.shorten()
-                self._used += history.size
-            if not by_git:
-                self._changes.append(FileSaved(str(state.root), path, text, ts))
-
-    def _history(self, state: WatchedProject, path: Path) -> FileHistory:
-        return state.files.get(path) or FileHistory("", window=self._window, began=state.added)
-
-    def _changed(self, path: Path) -> float:
-        """When the file was written; now if its own time is not believable."""
-        now = self._clock()
+    def _start(self, state: WatchedProject) -> None:
+        """Begin to watch a project. Raises QiError or OSError if it cannot be."""
         try:
-            written = path.stat().st_mtime
-        except OSError:
-            return now
-        return written if now - 60 < written <= now else now
+            self._areas.begin(state)
+        except (QiError, OSError) as error:
+            state.failed = str(error)
+            raise
+        finally:
+            state.starting = False
+            self._inbox.mark_checkout(state.root)
 
-    def _begin(self, state: WatchedProject, path: Path) -> None:
-        text = read_text(path)
-        if text is None:
-            return
-        full = self._used >= self._memory
-        history = state.files[path] = FileHistory(
-            None if full else text, window=self._window, began=state.added
+
+def _related(one: WatchedProject, other: WatchedProject) -> bool:
+    """Whether two projects may watch the same directories."""
+    tops = {area.repository.common for area in one.areas.values() if area.repository is not None}
+    return (
+        one.root.startswith(other.root + "/")
+        or other.root.startswith(one.root + "/")
+        or any(
+            a.repository is not None and a.repository.common in tops for a in other.areas.values()
         )
-        self._used += history.size
-
-    # --- commits ----------------------------------------------------------------------------------
-
-    def _follow_reflog(self, state: WatchedProject) -> None:
-        if state.reflog is None and (state.root / ".git").exists():
-            state.find_repository(since=state.added)
-        if state.reflog is None or state.git_is_writing():
-            return
-        moves, written = [], None
-        for move in state.reflog.moves():
-            try:
-                files = git.changed(state.root, move.old, move.new)
-            except NotFound:  # the commit was cleaned away before we came to it
-                logger.info("the commit %s of %s is gone", move.new, state.root)
-                continue
-            moves.append(
-                Committed(str(state.root), move.new, files, move.action, move.ts, move.old)
-            )
-            written = move.new if move.action in GIT_WRITES and move.old != move.new else written
-        if moves:
-            files_moved = (state.root / file for move in moves for file in move.files)
-            self._read(state, [*state.pending, *files_moved], commit=written and moves[-1].commit)
-            state.pending.clear()
-            self._changes += moves
+    )

@@ -2,21 +2,27 @@
 
 Target: 2,000 a second, each stored exactly once (design 8). A third are turns of conversations that
 send their whole history again (up to nine messages), a third ratings, a third saved files of 2 kB.
-The last line is one JSON object.
+Then the same again while the process that takes them in is killed (SIGKILL) at random moments and
+started anew: `lost` and `duplicated` count events, `kills` how often. The last line is one JSON
+object.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import random
+import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from qi_learn.records import Event, Message, Suggestion, Turn
-from qi_learn.spool import Spool
+from qi_learn.spool import Spool, read_from, spool_files
 from qi_learn.store import turns
 from qi_learn.store.database import open_store
 from qi_learn.store.ingest import drain
@@ -27,7 +33,9 @@ CODE = "def total(prices, rate):\n    return sum(prices) * (1 + rate)\n" * 8
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures how many events a second are stored.")
     parser.add_argument("count", nargs="?", type=int, default=12_000, help="of events")
-    print(json.dumps(measure(parser.parse_args().count)))
+    parser.add_argument("--kills", type=int, default=30, help="at least so many")
+    chosen = parser.parse_args()
+    print(json.dumps({**measure(chosen.count), **killed(chosen.count, chosen.kills)}))
 
 
 def decode(event: Event) -> Turn:
@@ -96,6 +104,45 @@ def measure(count: int) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "exactly_once": once,
     }
+
+
+def killed(count: int, kills: int) -> dict[str, int]:
+    """What is stored of events that a process takes in which is killed again and again."""
+    chance, died = random.Random(1), 0
+    with tempfile.TemporaryDirectory() as home:
+        spool_dir, database = Path(home) / "spool", Path(home) / "qi-learn.db"
+        fill(spool_dir, count)
+        wanted = Counter(
+            line.event.id
+            for path in spool_files(spool_dir)
+            for line in read_from(path)
+            if line.event is not None
+        )
+        open_store(database).close()
+        while died < kills and any(spool_files(spool_dir)):
+            died += _killed_after(database, spool_dir, chance.uniform(0.02, 0.3))
+        with open_store(database) as store:
+            drain(store, spool_dir, decode=decode, suggest=suggest, now=2e9)
+            stored = Counter(str(row["id"]) for row in store.rows("SELECT id FROM events"))
+            asked = store.rows("SELECT count(*) AS n FROM turns")[0]["n"]
+            given = store.rows("SELECT count(*) AS n FROM ratings")[0]["n"]
+            problems = turns.verify(store)
+    twice = sum((stored - wanted).values()) + len(problems)
+    twice += max(0, asked + given - 2 * (count // 3) - min(2, count % 3))
+    return {"lost": sum((wanted - stored).values()), "duplicated": twice, "kills": died}
+
+
+def _killed_after(database: Path, spool_dir: Path, seconds: float) -> bool:
+    """Take in what waits in a child, which is killed after so long; whether it still lived."""
+    if not (pid := os.fork()):
+        try:
+            with open_store(database) as store:
+                drain(store, spool_dir, decode=decode, suggest=suggest, now=2e9)
+        finally:
+            os._exit(0)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGKILL)
+    return os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
 
 
 if __name__ == "__main__":

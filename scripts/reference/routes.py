@@ -10,8 +10,8 @@ from qi_learn.engine.app import REFUSED, build_app
 from qi_learn.engine.lookup import Engine
 from qi_learn.engine.model_store import ModelStore
 from qi_learn.engine.models import LoadedModels
+from qi_learn.gateway.endpoint import INFERENCE, NEED_A_MODEL
 from qi_learn.gateway.guard import MANAGEMENT
-from qi_learn.gateway.proxy import INFERENCE, NEED_A_MODEL
 
 from .markdown import table
 

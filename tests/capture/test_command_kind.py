@@ -16,7 +16,7 @@ import pytest
 from qi_learn.capture.command_kind import FORMS, WRAPPERS, kind_of
 from scripts.hook_patterns import SHELLS, hook, main, path_of
 
-INTERACTIVE = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"]}
+INTERACTIVE = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"], "fish": ["-i"]}
 CLASSES = {"[0-9.]": "12.1", "[A-Za-z0-9_]": "staging_2"}
 """A text of each character class that the forms use."""
 
@@ -106,6 +106,14 @@ def test_a_difference_is_found(
     assert main(["--check"]) == 0
 
 
+_EACH = 'while IFS= read -r x; do REPLY=none; _qi_learn_kind "$x"; echo "$REPLY"; done <FILE'
+EACH = {
+    "bash": _EACH,
+    "zsh": _EACH,
+    "fish": "while read -l x; _qi_learn_kind $x; or echo none; end <FILE",
+}
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_hooks_tell_the_same_kind_for_every_form(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
@@ -113,10 +121,7 @@ def test_the_hooks_tell_the_same_kind_for_every_form(shell: str, tmp_path: Path)
     asked = list(dict.fromkeys(lines()))
     assert len(asked) > 1000
     (tmp_path / "lines").write_text("".join(f"{line}\n" for line in asked), "utf-8")
-    script = (
-        f". {path_of(shell)}; while IFS= read -r line; do REPLY=none; "
-        f'_qi_learn_kind "$line"; echo "$REPLY"; done <{tmp_path}/lines'
-    )
+    script = f". {path_of(shell)}; {EACH[shell]}".replace("FILE", f"{tmp_path}/lines")
     done = subprocess.run(
         [shell, *INTERACTIVE[shell], "-c", script],
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},

@@ -100,7 +100,9 @@ def test_openai_chat_is_put_in_ollamas_terms() -> None:
     turn = decode(turn_event("/v1/chat/completions", request, stream, SSE))
     asked = {"id": "c1", "function": {"name": "read", "arguments": {"path": "a"}}}
     assert turn.messages == (
-        Message("user", "What\nnow?", {"images": 1}),
+        Message("user", "What"),
+        Message("user", "now?"),
+        Message("user", "", {"images": 1}),
         Message("assistant", "", {"tool_calls": [asked]}),
         Message("tool", "x", {"tool_name": "read", "tool_call_id": "c1"}),
     )
@@ -162,7 +164,11 @@ def test_responses_items_become_messages() -> None:
                     {"type": "input_image", "image_url": "x"},
                 ],
             },
-            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "think"}]},
+            {
+                "type": "reasoning",
+                "summary": [{"type": "summary_text", "text": "short"}],
+                "encrypted_content": "think",
+            },
             {"type": "function_call", "call_id": "c", "name": "read", "arguments": '{"p":1}'},
             {"type": "function_call_output", "call_id": "c", "output": "text"},
         ],
@@ -187,11 +193,13 @@ def test_responses_items_become_messages() -> None:
     assert turn.messages == (
         Message("system", "Be terse."),
         Message("user", "Fix it.", {"images": 1}),
-        Message("assistant", "", {"thinking": "think"}),
         Message(
             "assistant",
             "",
-            {"tool_calls": [{"id": "c", "function": {"name": "read", "arguments": {"p": 1}}}]},
+            {
+                "tool_calls": [{"id": "c", "function": {"name": "read", "arguments": {"p": 1}}}],
+                "thinking": "think",
+            },
         ),
         Message("tool", "text", {"tool_name": "read", "tool_call_id": "c"}),
     )
@@ -257,7 +265,7 @@ def test_anthropic_blocks_become_messages() -> None:
     stream = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
     turn = decode(turn_event("/v1/messages", request, stream, SSE))
     assert turn.messages == (
-        Message("system", "Be\nterse."),
+        Message("system", "Beterse."),
         Message("user", "Hi"),
         Message(
             "assistant",
@@ -267,8 +275,8 @@ def test_anthropic_blocks_become_messages() -> None:
                 "thinking": "t",
             },
         ),
-        Message("user", "Go on"),
         Message("tool", "x", {"tool_name": "read", "tool_call_id": "u"}),
+        Message("user", "Go on"),
     )
     assert (turn.options, turn.session) == ({"num_predict": 9}, "user_1_session_2")
     assert (

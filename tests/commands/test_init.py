@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from qi_learn.commands.init import recording_text
 from qi_learn.daemon.client import DaemonState, Started
 from qi_learn.paths import Paths
 from qi_learn.settings import GatewaySettings, ServeSettings, Settings
+from qi_learn.workspace.registry import add_project, load_projects
 from tests.support.command_line import Terminal
+from tests.support.repository import Repository
 from tests.support.world import tiny_base
 
 ON_OLLAMA = ServeSettings(base="qwen2.5-coder:7b")
@@ -113,3 +116,46 @@ def test_init_says_what_is_recorded_where_and_how_to_stop(tmp_path: Path) -> Non
         assert again.out.endswith("The daemon runs and has taken it up.\n")
     finally:
         assert terminal.process("daemon", "stop").code == 0
+
+
+def test_what_is_no_project_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "qi").mkdir()
+    terminal = Terminal(tmp_path / "qi", {"HOME": str(tmp_path)})
+    (tmp_path / "file").touch()
+    for path, words in (
+        ("/", "no project"),
+        (tmp_path, "no project"),
+        (tmp_path / "file", "not a"),
+    ):
+        refused = terminal.process("init", str(path))
+        assert refused.code == 2
+        assert words in refused.err
+    assert not terminal.paths.projects.exists()
+    assert not terminal.paths.settings_file.exists()
+
+
+def test_a_project_in_a_home_that_is_a_repository_is_itself(tmp_path: Path) -> None:
+    (tmp_path / "qi").mkdir()
+    terminal = Terminal(tmp_path / "qi", {"HOME": str(tmp_path)})
+    project = Repository(tmp_path).root / "project"
+    project.mkdir()
+    terminal.process("init", str(project))
+    assert load_projects(terminal.paths) == (project,)
+
+
+def test_a_project_is_taken_back(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    paths = terminal.paths.ensure()
+    project = Repository(tmp_path / "project").root
+    (project / "src").mkdir()
+    for where in (project, project / "src"):
+        add_project(paths, project)
+        done = terminal.process("init", "--remove", str(where))
+        assert done.out == f"{project} is no longer watched. What was recorded stays.\n"
+        assert load_projects(paths) == ()
+    again = terminal.process("init", "--remove", str(project))
+    assert again.code == 1
+    assert "is not a registered project" in again.err
+    add_project(paths, project)
+    shutil.rmtree(project)
+    assert terminal.process("init", "--remove", str(project)).code == 0

@@ -23,7 +23,7 @@ from qi_learn.daemon.intake import Intake
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import DaemonError, StoreError
 from qi_learn.paths import Paths
-from qi_learn.store import feedback, turns
+from qi_learn.store import feedback, turn_lines, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher
@@ -108,7 +108,7 @@ def test_what_passes_the_gateway_becomes_a_turn_a_rating_and_a_score(
         lambda: bool((known := feedback.load_score(opened.store, turn.id)) and known.target_score),
     )
     assert feedback.load_feedback(opened.store, turn.id).rating == 5
-    assert (world.paths.spool / "bad" / "shell-1-1.jsonl").exists()
+    assert list((world.paths.spool / "bad").glob("shell-1-1.jsonl.*"))
     assert not opened.decision.due
     assert "of 12 new examples" in opened.decision.reason
 
@@ -204,7 +204,7 @@ def answers(url: str) -> bool:
 
 
 def everything(store: Store) -> list[Any]:
-    return [turns.load_turn(store, line.id) for line in turns.list_turns(store, limit=100)]
+    return [turns.load_turn(store, line.id) for line in turn_lines.list_turns(store, limit=100)]
 
 
 def test_a_save_that_comes_while_the_database_is_locked_is_taken_in_later(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_save_that_comes_while_the_database_is_locked_is_taken_in_later(tmp_pa
 def everything_kept(store: Store) -> int:
     found = [
         s
-        for line in turns.list_turns(store, limit=100)
+        for line in turn_lines.list_turns(store, limit=100)
         for s in feedback.suggestions_of(store, line.id)
     ]
     return sum(s.state == "settled" and s.final_text is not None for s in found)

@@ -57,12 +57,19 @@ def test_wrong_requests_are_named(
 
 
 def test_lists_of_text_parts_are_read_and_images_refused(server: Server) -> None:
-    parts = [{"type": "text", "text": "Say"}, {"type": "text", "text": " hi."}]
+    """As Ollama reads them: each part is a message of its own, and /api/chat takes none."""
+    texts = ["<task>rename it</task>", "<environment_details>none</environment_details>"]
     body = {"model": "tiny", "temperature": 0, "max_tokens": 16}
+    parts = [{"type": "text", "text": text} for text in texts]
     answer = server.post(
         "/v1/chat/completions", {**body, "messages": [{"role": "user", "content": parts}]}
-    )
-    assert answer.json()["choices"][0]["message"]["content"] == said(server, options=GREEDY)
+    ).json()
+    apart = [{"role": "user", "content": text} for text in texts]
+    same = ask(server, messages=apart, options=GREEDY)
+    assert answer["usage"]["prompt_tokens"] == same["prompt_eval_count"]
+    assert answer["choices"][0]["message"]["content"] == same["message"]["content"]
+    native = {"model": "tiny", "messages": [{"role": "user", "content": parts}]}
+    assert server.post("/api/chat", native).status_code == 400
     image = [{"type": "image_url", "image_url": {"url": "data:"}}]
     refused = server.post(
         "/v1/chat/completions", {**body, "messages": [{"role": "user", "content": image}]}

@@ -65,14 +65,22 @@ OURS = [
     "localhost:{port}",
     "LocalHost:{port}",
     "[::1]:{port}",
+    "127.0.0.1",
+    "localhost:1",
+    "[::1]",
+    "0.0.0.0:{port}",
+    "0.0.0.0",
     "host.docker.internal",
     "host.docker.internal:{port}",
 ]
 THEIRS = [
     "evil.example",
     "evil.example:{port}",
-    "127.0.0.1",
-    "localhost:1",
+    "127.0.0.1:",
+    "localhost:x",
+    "localhost:123456",
+    "127.0.0.1:{port}@evil.example",
+    "0.0.0.0.evil.example:{port}",
     "localhost.evil.example:{port}",
     "x.localhost:{port}",
     "10.0.0.1:{port}",
@@ -91,6 +99,30 @@ def test_loopback_names_and_configured_ones_are_answered(
 def test_every_other_host_is_refused(fake: FakeOllama, gateway: GatewayProcess, host: str) -> None:
     for path in ("/api/tags", "/api/chat", "/v1/models", "/unknown"):
         assert status(fake, gateway, "POST", path, {"Host": host}) == 403
+
+
+@pytest.mark.parametrize(
+    "from_a_page",
+    [
+        {"Origin": "http://localhost:3000"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Dest": "image"},
+    ],
+)
+def test_no_page_gets_in_by_the_address_of_every_interface(
+    fake: FakeOllama, gateway: GatewayProcess, from_a_page: dict[str, str]
+) -> None:
+    headers = {"Host": "0.0.0.0:{port}", **from_a_page}
+    assert status(fake, gateway, "POST", "/api/chat", headers) == 403
+
+
+@pytest.mark.parametrize("path", ["//api/delete", "/api/./create", "/api/%63opy", "/api/pull/"])
+def test_no_page_changes_models_by_another_spelling_of_the_path(
+    fake: FakeOllama, gateway: GatewayProcess, path: str
+) -> None:
+    headers = {"Origin": "http://localhost:3000"}
+    assert status(fake, gateway, "POST", path, headers) == 403
 
 
 def test_a_request_without_a_host_is_refused(fake: FakeOllama, gateway: GatewayProcess) -> None:

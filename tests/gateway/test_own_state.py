@@ -42,7 +42,7 @@ def test_it_says_who_it_is_and_what_passed(fake: FakeOllama, own: GatewayProcess
         fake.url,
         home_mark(own.paths),
     )
-    assert (said["requests"], said["recorded"], said["lost"]["count"]) == (2, 1, 0)
+    assert (said["requests"], said["recorded"], said["lost"]["count"]) == (1, 1, 0)
     assert "Say hi." not in json.dumps(said)
     found = find(own.paths.state.parent / "ready.json")
     assert found is not None

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qi_learn.gateway.rewrite import NameRestorer, conversation, exchanged, request_model
+from qi_learn.gateway.model_field import parsed_model
+from qi_learn.gateway.restore import NameRestorer
+from qi_learn.gateway.rewrite import conversation
 from qi_learn.gateway.routes import RouteFile, Routes, build_routes, is_cloud, normalise
 
 ROUTES: dict[str, Any] = {
@@ -39,13 +41,8 @@ def routes(**changed: Any) -> Routes:
 
 
 def rewritten(body: bytes, name: str) -> bytes | None:
-    text = body.decode("utf-8", "surrogateescape")
-    found = request_model(text)
-    return (
-        None
-        if found is None
-        else exchanged(text, found[0], name).encode("utf-8", "surrogateescape")
-    )
+    found = parsed_model(body)
+    return None if found is None else found.exchanged(body, name)
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
@@ -263,7 +260,7 @@ def test_the_asked_name_is_put_back_however_the_stream_is_cut(
     sent = b"".join(line(event(content, "qi-agent:v1.1.0"), endpoint) for content in contents)
     wanted = b"".join(line(event(content, "qwen é"), endpoint) for content in contents)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=6)))
-    restorer = NameRestorer(endpoint, "qwen é", "qi-agent:v1.1.0")
+    restorer = NameRestorer("qwen é", "qi-agent:v1.1.0")
     passed = b""
     for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
         passed += restorer.feed(sent[start:end])
@@ -275,7 +272,7 @@ def test_the_asked_name_is_put_back_however_the_stream_is_cut(
 
 
 def test_other_names_and_other_fields_stay() -> None:
-    restorer = NameRestorer("/api/chat", "asked", "qi-agent:v1.1.0")
+    restorer = NameRestorer("asked", "qi-agent:v1.1.0")
     other = json.dumps({**LINE, "model": "someone"}).encode() + b"\n"
     assert restorer.feed(other) == other
     (changed,) = restorer.feed(json.dumps(LINE).encode() + b"\n").splitlines()
@@ -293,9 +290,7 @@ def test_other_names_and_other_fields_stay() -> None:
     assert restorer.feed(b'{"model":"qi-agent:v1') == b""
     assert restorer.rest() == b'{"model":"qi-agent:v1'
     assert (
-        NameRestorer("/api/chat", "asked", "QI-agent:v1.1.0").whole(
-            b'{"a":1, "model" :"qi-agent:v1.1.0"}'
-        )
+        NameRestorer("asked", "QI-agent:v1.1.0").whole(b'{"a":1, "model" :"qi-agent:v1.1.0"}')
         == b'{"a":1, "model" :"asked"}'
     )
 

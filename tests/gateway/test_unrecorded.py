@@ -21,6 +21,7 @@ from tests.support.fake_ollama import (
     head,
     recorded,
     stream,
+    wait_for,
     whole,
 )
 
@@ -63,7 +64,7 @@ def test_no_header_is_ever_written(fake: FakeOllama, gateway: GatewayProcess) ->
     ask(gateway.url, "POST", "/api/chat?key=SECRETf", HI, secrets)
     ask(gateway.url, "POST", "/api/chat", HI, secrets)
     assert fake.received[-1].header("authorization") == "Bearer SECRETa"
-    assert len(gateway.turns(1)) == 1
+    assert len(gateway.turns(2)) == 2
     assert "Say hi." in spooled(gateway)
     assert "SECRET" not in spooled(gateway)
     assert "SECRET" not in gateway.log.read_text()
@@ -105,6 +106,18 @@ def test_no_header_is_ever_written(fake: FakeOllama, gateway: GatewayProcess) ->
             HI,
             {},
             [head("HTTP/1.1 200 OK", ("Content-Encoding", "br"), ("Content-Length", "2")) + b"xx"],
+        ),
+        (
+            "/api/chat/",
+            HI,
+            {},
+            [
+                head(
+                    "HTTP/1.1 307 Temporary Redirect",
+                    ("Location", "/api/chat"),
+                    ("Content-Length", "0"),
+                )
+            ],
         ),
     ],
 )
@@ -200,3 +213,4 @@ def test_a_turn_longer_than_a_line_should_be_is_left_out(
     (turn,) = gateway.turns(1)
     assert len(turn.body["request"]) < 600_000
     assert isinstance(turn, Event)
+    wait_for(lambda: gateway.status["too_long"] == 1)

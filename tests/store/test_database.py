@@ -17,7 +17,7 @@ import sqlite_utils
 
 from qi_learn.errors import DiskFull, StoreError
 from qi_learn.records import Event, Message, Turn
-from qi_learn.store import audit, events, turns
+from qi_learn.store import audit, events, turn_lines, turns
 from qi_learn.store.database import SCHEMA, open_store
 from qi_learn.store.schema import migrations
 
@@ -170,7 +170,7 @@ def test_a_second_writer_is_told_so(place: Path) -> None:
         turns.save_turn(store, TURN)
         assert "locked" in refusal(place, timeout=0.05).what
         with open_store(place, readonly=True) as reader:
-            assert turns.list_turns(reader, limit=9) == []
+            assert turn_lines.list_turns(reader, limit=9) == []
     with open_store(place, timeout=0.05) as store:
         assert turns.load_turn(store, "T1") == TURN
 
@@ -234,7 +234,7 @@ def test_a_full_disk_at_any_size_loses_nothing_that_was_committed(place: Path) -
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     outcomes = []
-    for limit in range(4096, 2_000_000, 70_000):
+    for limit in range(4096, 4_000_000, 70_000):
         fresh = place.with_name(f"{limit}.db")
         saved = 0
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
@@ -261,7 +261,7 @@ def test_a_full_disk_at_any_size_loses_nothing_that_was_committed(place: Path) -
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         with open_store(fresh) as store:
-            assert len(turns.list_turns(store, limit=99)) == saved
+            assert len(turn_lines.list_turns(store, limit=99)) == saved
             assert turns.verify(store) == []
         if outcomes[-1] == "done":
             break

@@ -48,12 +48,12 @@ def test_time_chooses_what_is_over(store: Store) -> None:
     keep(store, "T1", PLACED)
     keep(store, "T2", replace(WAITING, touched_at=105.0), at=90.0)
     keep(store, "T3", SETTLED)
-    keep(store, "T4", WAITING)
+    keep(store, "T4", WAITING, at=1000.0)
+    keep(store, "T5", replace(SETTLED, looked_at=110.0 + 7 * 86400.0))
+    keep(store, "T6", replace(WAITING, state="unknown"), at=1.0)
 
     def due(now: float) -> list[str]:
-        loaded = load_due(
-            store, now, settle=50.0, since=0.0, window_end=now - 300.0, looked_at=now - 1000.0
-        )
+        loaded = load_due(store, now, settle=50.0, window_end=now - 300.0, looked_at=now - 1000.0)
         return sorted({t.suggestion.turn_id for t in loaded})
 
     assert (due(159.0), due(160.0)) == ([], ["T1"])

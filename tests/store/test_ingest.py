@@ -11,7 +11,16 @@ from qi_learn.ids import new_id
 from qi_learn.records import Event, Message
 from qi_learn.redact import has_placeholder
 from qi_learn.spool import Spool, frame
-from qi_learn.store import audit, command_results, events, feedback, releases, runs, turns
+from qi_learn.store import (
+    audit,
+    command_results,
+    events,
+    feedback,
+    releases,
+    runs,
+    turn_lines,
+    turns,
+)
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import Drained
 from tests.support.drained_spool import (
@@ -138,7 +147,7 @@ def test_a_rating_of_an_unknown_turn_waits_for_it(
 def test_what_is_no_rating_is_set_aside(store: Store, spool: Spool, spool_dir: Path) -> None:
     spool.append("rating", {"turn": "last", "rating": 11})
     assert take(store, spool_dir) == Drained(0, 1, ())
-    assert b'"rating":11' in bad_lines(spool_dir)[0]
+    assert b'"rating": 11' in bad_lines(spool_dir)[0]
 
 
 # --- secrets --------------------------------------------------------------------------------------
@@ -182,7 +191,7 @@ def test_what_comes_again_changes_nothing(store: Store, spool_dir: Path) -> None
     for _ in range(2):
         finished_file(spool_dir, lines)
         assert take(store, spool_dir) == Drained(0, 1, (), repeated=2)
-    assert len(turns.list_turns(store, limit=9)) == 1
+    assert len(turn_lines.list_turns(store, limit=9)) == 1
 
 
 def test_a_file_is_deleted_when_it_is_taken_in_and_its_producer_gone(
@@ -193,7 +202,7 @@ def test_a_file_is_deleted_when_it_is_taken_in_and_its_producer_gone(
     take(store, spool_dir)
     assert [p.name.split("-")[0] for p in spool_dir.glob("*.jsonl")] == ["gateway"]
     take(store, spool_dir)
-    assert store.row("SELECT count(*) FROM spool_files")[0] == 1  # type: ignore[index]
+    assert store.row("SELECT count(*) FROM spool_positions")[0] == 1  # type: ignore[index]
 
 
 def test_a_rotated_file_of_a_living_producer_is_deleted(store: Store, spool_dir: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from qi_learn.records import Event, EventKind
 from qi_learn.spool import Spool, frame
-from qi_learn.store import audit, events, ingest, turns
+from qi_learn.store import audit, events, ingest, turn_lines, turns
 from qi_learn.store.database import Store, open_store
 from tests.support.drained_spool import (
     a_turn,
@@ -166,7 +166,7 @@ def check(database: Path, spool_dir: Path, wanted: Counter[str]) -> None:
         assert turns.verify(store) == audit.verify(store) == []
         kinds: tuple[EventKind, ...] = ("turn", "rating", "cycle")
         told = Counter(e.kind for kind in kinds for e in events.events_of(store, kind))
-        assert len(turns.list_turns(store, limit=10_000)) == told["turn"]
+        assert len(turn_lines.list_turns(store, limit=10_000)) == told["turn"]
         assert len(audit.entries(store, limit=10_000)) == told["cycle"]
         (rated,) = store.rows("SELECT count(*) FROM ratings WHERE turn_id IS NOT NULL")
         (suggested,) = store.rows("SELECT count(*) FROM suggestions")

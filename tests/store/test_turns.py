@@ -12,7 +12,7 @@ from qi_learn.errors import NotFound
 from qi_learn.records import (
     Message,
 )
-from qi_learn.store import feedback, ratings, turns
+from qi_learn.store import feedback, ratings, turn_lines, turns
 from qi_learn.store.database import Store, open_store
 from tests.support.stored_turns import (
     FULL,
@@ -84,13 +84,16 @@ def test_lines_are_newest_first_and_searchable(store: Store) -> None:
     turns.save_turn(store, a_turn("T2", at=2.0, project="q", answer="100% _sure_"))
     turns.save_turn(store, a_turn("T3", messages=(), at=3.0, status=500))
     ratings.save_rating(store, rating("R1", {"turn": "T2", "rating": 4}))
-    assert [line.id for line in turns.list_turns(store, limit=2)] == ["T3", "T2"]
-    assert [line.id for line in turns.list_turns(store, limit=9, query="WRITE ADD")] == ["T2", "T1"]
-    assert [line.id for line in turns.list_turns(store, limit=9, query="0% _s")] == ["T2"]
-    assert turns.list_turns(store, limit=9, query="%") == turns.list_turns(
+    assert [line.id for line in turn_lines.list_turns(store, limit=2)] == ["T3", "T2"]
+    assert [line.id for line in turn_lines.list_turns(store, limit=9, query="WRITE ADD")] == [
+        "T2",
+        "T1",
+    ]
+    assert [line.id for line in turn_lines.list_turns(store, limit=9, query="0% _s")] == ["T2"]
+    assert turn_lines.list_turns(store, limit=9, query="%") == turn_lines.list_turns(
         store, limit=9, query="100%"
     )
-    (line,) = turns.list_turns(store, limit=9, project="q")
+    (line,) = turn_lines.list_turns(store, limit=9, project="q")
     assert (line.rating, line.question, line.answer, line.model, line.started) == (
         4,
         "Write add.",

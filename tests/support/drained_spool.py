@@ -56,8 +56,18 @@ def take(store: Store, spool_dir: Path) -> Drained:
 
 
 def bad_lines(spool_dir: Path) -> list[bytes]:
+    """The texts that were set aside."""
+    return [str(kept["text"]).encode() for kept in set_aside(spool_dir)]
+
+
+def bad_digests(spool_dir: Path) -> list[str]:
+    """The checksums of the lines that were set aside, as they came."""
+    return [str(kept["sha256"]) for kept in set_aside(spool_dir)]
+
+
+def set_aside(spool_dir: Path) -> list[dict[str, Any]]:
     return [
-        line
+        json.loads(line)
         for path in sorted((spool_dir / "bad").glob("*"))
         for line in path.read_bytes().splitlines()
     ]

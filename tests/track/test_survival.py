@@ -276,7 +276,7 @@ def test_passed_by_is_rejected_and_not_seen_is_unknown(world: World) -> None:
         world.feedback(console).accepted is False
     )  # an answer without a fence that parses is code
     for turn, ordinal in ((elsewhere, 0), (to_read, 1), (short, 0), (unseen, 0)):
-        assert world.fate(turn, ordinal).state == "waiting"
+        assert world.fate(turn, ordinal).state == "unknown"
         assert world.feedback(turn).accepted is None
 
 

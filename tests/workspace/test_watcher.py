@@ -16,7 +16,6 @@ import pytest
 from qi_learn.errors import NotFound
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
-from qi_learn.workspace.files import Unit, units
 from qi_learn.workspace.watcher import Watcher
 from tests.support.repository import Repository
 
@@ -327,18 +326,6 @@ def test_too_few_watches_are_noticed_and_the_tree_is_looked_at(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("d39/x.py | ")
     assert "fs.inotify.max_user_watches" in done.stdout
-
-
-def test_directories_left_out_are_not_watched(tmp_path: Path) -> None:
-    for name in ("src/a/b", "src/c", "web/node_modules/x/y", "web/app", ".git/objects", "docs"):
-        (tmp_path / name).mkdir(parents=True)
-    found = units(tmp_path, left_out={tmp_path / "docs"})
-    assert found == [
-        Unit(tmp_path, False),
-        Unit(tmp_path / "src", True),
-        Unit(tmp_path / "web", False),
-        Unit(tmp_path / "web/app", True),
-    ]
 
 
 def test_a_history_keeps_the_window_and_knows_what_it_does_not_know() -> None:

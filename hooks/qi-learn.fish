@@ -1,0 +1,287 @@
+# qi-learn hook for fish 3.4 and newer: how tests, builds, deployments and benchmarks ended, for the
+# projects registered with `qi-learn init`.
+#
+# Load it in ~/.config/fish/config.fish:   source /path/to/qi-learn.fish
+#
+# One line of JSON is written to a file of its own in the spool for each such command whose end is
+# certain. `cd web && npm test` that ends with 0 is, `npm test; true` is not: such a line says
+# nothing (docs/internals/decisions/0032). Nothing else is recorded, no process is started, the exit
+# status stays what it was, and if anything is missing nothing happens. A line that begins with a
+# space is not recorded, and nothing is in a private session.
+
+status is-interactive; and not set -q _qi_learn_loaded; or exit 0
+set -g _qi_learn_loaded 1
+set -g _qi_learn_from
+
+# --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
+set -g _qi_learn_wrapper (string join '' '^(env|time|nice|nohup|sudo|xvfb-run|exec|run|npx|bunx|' \
+'uvx|uv|pipx|poetry|pdm|hatch|pipenv|rye|bundle|coverage)\\s+(.*)$')
+set -g _qi_learn_python (string join '' '^(python|' \
+'pypy)[0-9.]*w?(\\.exe)?(\\s+-\\S+)*\\s+-m\\s+(.*)$')
+set -g _qi_learn_kinds bench deploy test compile other
+set -g _qi_learn_forms
+set -a _qi_learn_forms (string join '' '^(cargo bench|go test .*-bench.*|(pytest|' \
+'py\\.test) .*--benchmark-only|hyperfine|asv|(npm|pnpm|yarn|bun) (run )?bench|make bench)(\\s|$)')
+set -a _qi_learn_forms (string join '' '^(kubectl (apply|rollout)|docker (push|stack deploy)|' \
+'terraform apply|vercel|helm (install|upgrade)|fly(ctl)? deploy|netlify deploy|serverless deploy|' \
+'ansible-playbook|twine upload|cargo publish|gcloud .*deploy|(npm|pnpm|yarn|bun) (publish|' \
+'(run )?deploy)|make deploy|cap [A-Za-z0-9_]+ deploy)(\\s|$)')
+set -a _qi_learn_forms (string join '' '^(pytest|py\\.test|tox|nox|unittest|doctest|cargo (test|' \
+'nextest)|go test|(npm|pnpm|yarn|bun) (run )?(test|t)|deno test|ctest|jest|vitest|mocha|' \
+'playwright test|rspec|rake (test|spec)|rails test|phpunit|gradlew? .*(test|check)|mvnw? .*(test|' \
+'verify)|dotnet test|bazel test|mix test|swift test|zig (build )?test|stack test|cabal test|' \
+'sbt .*test|make (test|check)|just test|meson test)(\\s|$)')
+set -a _qi_learn_forms (string join '' '^(py_compile|compileall|tsc|mypy|pyright|basedpyright|' \
+'ty check|cargo (build|check|clippy)|go (build|vet)|make|cmake|ninja|meson compile|(gcc|g\\+\\+|' \
+'clang|clang\\+\\+|cc|c\\+\\+)(-[0-9.]+)?|rustc|javac|kotlinc|swiftc|swift build|zig build|ghc|' \
+'gradlew? .*(build|assemble|compile).*|mvnw? .*(compile|package)|dotnet build|bazel build|' \
+'mix compile|(npm|pnpm|yarn|bun) (run )?(build|compile|typecheck)|nvcc|stack build|cabal build|' \
+'sbt .*compile)(\\s|$)')
+set -a _qi_learn_forms (string join '' '^(ruff|flake8|pylint|eslint)(\\s|$)')
+# --- end ---
+
+# Print the kind of a command; fail if it is none of ours. The rules are those of `kind_of` in
+# qi_learn/capture/command_kind.py.
+function _qi_learn_kind
+    set -l rest $argv[1]
+    set -l between '^(?:[A-Za-z_][A-Za-z0-9_]*=\S*|-\S*|[0-9]+)\s+(.*)$'
+    while true
+        set rest (string replace -r -- '^\S*/' '' $rest)
+        set -l next (string match -r -- $_qi_learn_wrapper $rest)
+        or set next (string match -r -- $between $rest)
+        or break
+        set rest $next[-1]
+    end
+    set -l module (string match -r -- $_qi_learn_python $rest)
+    and set rest $module[-1]
+    set -l i 1
+    for kind in $_qi_learn_kinds
+        if string match -qr -- $_qi_learn_forms[$i] $rest
+            echo $kind
+            return 0
+        end
+        set i (math $i + 1)
+    end
+    return 1
+end
+
+# --- what is outside: project, spool ---
+
+# Print the registered project that holds the directory $argv[1] (without links) or the working
+# directory as it is written, the innermost one; fail outside all of them.
+function _qi_learn_project
+    set -l list $HOME/.local/share/qi-learn
+    if test -n "$QI_LEARN_HOME"
+        set list (string replace -r -- '^~' $HOME $QI_LEARN_HOME)/data
+    else if test -n "$XDG_DATA_HOME"
+        set list $XDG_DATA_HOME/qi-learn
+    else if test -d "$HOME/Library/Application Support/qi-learn"
+        set list "$HOME/Library/Application Support/qi-learn"
+    end
+    test -r $list/projects.json; or return 1
+    set -l found ''
+    for line in (string match -r -- '^\s*".*",?$' <$list/projects.json)
+        set -l held (string replace -r -- '^\s*"(.*)",?$' '$1' $line)
+        set held (string replace -a -- '\\"' '"' $held)
+        string match -qr -- '\\\\u' $held; and set held (printf '%b' $held) # of version 0.1
+        set held (string replace -a -- '\\\\' '\\' $held)
+        set -l length (string length -- $held/)
+        test (string sub -l $length -- $argv[1]/) = $held/
+        or test (string sub -l $length -- $PWD/) = $held/
+        or continue
+        test $length -gt (string length -- $found/); and set found $held
+    end
+    test -n "$found"; and printf '%s' $found
+end
+
+# Print a text as it stands within a JSON string.
+function _qi_learn_escaped
+    set -l text (string replace -a -- '"' '\\"' (string replace -a -- '\\' '\\\\' $argv[1]))
+    if string match -qr -- '[\x01-\x1f]' $text
+        for code in 0{1,2,3,4,5,6,7,8,9,a,b,c,d,e,f} 1{0,1,2,3,4,5,6,7,8,9,a,b,c,d,e,f}
+            set text (string replace -ar -- "\\x$code" "\\\\u00$code" $text)
+        end
+    end
+    printf '%s' $text
+end
+
+# Write the line for a command of the kind $argv[1] into a file of its own (0600), whose time is the
+# event's: fish has no clock. The number in its name is chance, so it cannot come again.
+function _qi_learn_record -a kind command code project real duration
+    set -l spool $HOME/.local/state/qi-learn/spool
+    if test -n "$QI_LEARN_HOME"
+        set spool (string replace -r -- '^~' $HOME $QI_LEARN_HOME)/state/spool
+    else if test -n "$XDG_STATE_HOME"
+        set spool $XDG_STATE_HOME/qi-learn/spool
+    else if test -d "$HOME/Library/Application Support/qi-learn"
+        set spool "$HOME/Library/Application Support/qi-learn/spool"
+    end
+    test -d $spool -a -w $spool; or return 0
+    set -l mask $umask
+    set umask 0077
+    set -l form '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s","body":'
+    set form $form'{"kind":"%s","command":"%s","exit_code":%d,"seconds":%s,"cwd":"%s"}}\n'
+    printf $form \
+        (_qi_learn_escaped $project) $kind (_qi_learn_escaped $command) $code \
+        (math -s3 $duration / 1000) (_qi_learn_escaped $real) \
+        >>$spool/fish-$fish_pid-(random 1000000000 9223372036854775806).jsonl
+    set umask $mask
+end
+
+# --- what a line says ---
+
+# Print a line with every quoted character as Q, so that what is left of | ; & < > and the rest has
+# its meaning; fail if it holds what this file does not read: substitutions, negation, background,
+# several lines.
+function _qi_learn_bare
+    set -l rest $argv[1]
+    set -l bare ''
+    set -l quoted '^([^"\'\\\\]*)(\'(?:[^\'\\\\]|\\\\.)*\'|"(?:[^"\\\\]|\\\\.)*"|\\\\.)(.*)$'
+    while set -l piece (string match -r -- $quoted $rest)
+        set rest $piece[4]
+        set -l blank (string repeat -n (string length -- $piece[3]) Q)
+        if string match -q -- '"*$*' $piece[3]
+            string match -qr -- '[(\[]' $piece[3]; and return 1
+            set blank \$(string sub -s 2 -- $blank)
+        end
+        set bare $bare$piece[2]$blank
+    end
+    set bare $bare$rest
+    string match -qr -- '[`(){}!\n\'"\\\\]|\$.*\[|\|\||&\||>\||;;|(^|[\s;|&])#' $bare; and return 1
+    set -l safe '^(.*)([0-9]?>&[0-9]|[0-9&]?>>?\s*/dev/null|<\s*/dev/null)(?=[\s;|&]|$)(.*)$'
+    while set -l piece (string match -r -- $safe $bare)
+        set bare $piece[2](string repeat -n (string length -- $piece[3]) ' ')$piece[4]
+    end
+    set bare (string replace -a -- '>&' '> ' (string replace -a -- '&>' ' >' $bare))
+    set bare (string replace -a -- '&&' \x01\x01 $bare)
+    string match -q -- '*&*' $bare; and return 1
+    printf '%s' $bare
+end
+
+# Fill `parts` (texts), `bares` (the same, without what is quoted), `words` (what they run) and
+# `ops` (between them: ; | or x01 for &&) from a line; fail if it is not of commands alone.
+function _qi_learn_split -S
+    set -l line $argv[1]
+    set -l bare (_qi_learn_bare $line); or return 1
+    set -l reserved '^(if|else|end|for|while|begin|switch|case|function|and|or|not|return|break|'
+    set reserved $reserved'continue|exec|builtin|command|eval)$'
+    while true
+        set -l piece (string match -r -- '^[^;|\x01]*' $bare)
+        set -l size (string length -- $piece)
+        set -l text (string trim -- (string sub -l $size -- $line))
+        if test -z "$text"
+            test "$ops[-1]" = ';' -a $size -eq (string length -- $bare); or return 1
+            set -e ops[-1]
+            return 0
+        end
+        set -l word (string replace -r -- '^\s*((time|[A-Za-z_][A-Za-z0-9_]*=\S*)\s+)*' '' $piece)
+        set word (string match -r -- '^\S*' $word)
+        string match -qr -- $reserved $word; and return 1
+        set -a parts $text
+        set -a bares $piece
+        set -a words $word
+        test $size -eq (string length -- $bare); and return 0
+        set -a ops (string sub -s (math $size + 1) -l 1 -- $bare)
+        set -l next (math $size + 2)
+        test "$ops[-1]" = \x01; and set next (math $size + 3)
+        set line (string sub -s $next -- $line)
+        set bare (string sub -s $next -- $bare)
+    end
+end
+
+# Whether a part can only end with its command's own exit code $argv[2]: not for want of a file, and
+# not because it was stopped.
+function _qi_learn_own
+    test $argv[2] -eq 0; and return 0
+    test $argv[2] -ge 145 -a $argv[2] -le 150; and return 1
+    test $argv[2] -eq 1; and string match -qr -- '[<>]' $argv[1]; and return 1
+    not begin
+        test $argv[2] -eq 124
+        and string match -qr -- '[*?]' $argv[1]
+    end
+end
+
+# Whether the first $argv[1] parts cannot have ended the line.
+function _qi_learn_calm -S
+    set -l i 0
+    while test $i -lt $argv[1]
+        set i (math $i + 1)
+        string match -qr -- '[$<>*?=]' $bares[$i]; and return 1
+        string match -qr -- '^(cd|clear|date|echo|false|git|ls|sleep|true)$' $words[$i]
+        or _qi_learn_kind $parts[$i] >/dev/null
+        or return 1
+    end
+end
+
+# Fill `told` with numbers of parts and their exit codes, as far as they follow from the exit code
+# of the line and those of its last pipeline.
+function _qi_learn_told -S -a code
+    set -l pipes $argv[2..]
+    set -l n (count $parts)
+    set -l first 0
+    set -l group 0
+    set -l earlier
+    set -l i 0
+    for op in $ops
+        set i (math $i + 1)
+        test $op != '|'; and set first $i
+        test $op = ';'; and set group $i
+        test $op = \x01; and _qi_learn_kind $parts[$i] >/dev/null; and set -a earlier "$i 0"
+    end
+    test (math $n - $first) -gt 1; or set pipes $code
+    test (count $pipes) -eq (math $n - $first); or return 1
+    if test $first -gt 0 -a $code -ne 0
+        test $code -lt 128; or return 1
+        if test $group -lt $first # only a `cd` may stand before it, and it must have worked
+            test $first -eq 1 -a $words[1] = cd -a $PWD != $_qi_learn_from; or return 1
+        end
+        _qi_learn_calm $group; or return 1
+    end
+    set -l last
+    set -l whole 1
+    set i $n
+    while test $i -gt $first
+        set -l own $pipes[(math $i - $first)]
+        if test $own -eq 0; or test -n "$whole" -a \( $own -lt 128 -o $n -eq 1 \)
+            _qi_learn_own $bares[$i] $own; and set -p last "$i $own"
+        end
+        string match -qr -- '^(cat|tail|tee|sort|wc)(\s|$)' $parts[$i]; or set whole ''
+        set i (math $i - 1)
+    end
+    test $code -eq 0 -a (count $earlier) -eq (math $n - 1); or set earlier
+    set told $earlier $last
+    return 0
+end
+
+# Record what is certain of a line that ended with these exit codes: its own, the last pipeline's.
+function _qi_learn_ended -a line code
+    set -l pipes $argv[3..]
+    set -l parts
+    set -l bares
+    set -l words
+    set -l ops
+    set -l told
+    set -l real (builtin pwd -P); or return 0
+    set -l project (_qi_learn_project $real); or return 0
+    _qi_learn_split $line; and _qi_learn_told $code $pipes; or return 0
+    for entry in $told
+        set -l number (string split ' ' -- $entry)
+        functions -q -- $words[$number[1]]; and continue
+        set -l kind (_qi_learn_kind $parts[$number[1]]); or continue
+        _qi_learn_record $kind $parts[$number[1]] $number[2] $project $real $CMD_DURATION
+    end
+end
+
+# --- when ---
+
+function _qi_learn_preexec --on-event fish_preexec
+    set -g _qi_learn_from $PWD
+end
+
+# Every function for this event gets $status and $pipestatus as the line left them.
+function _qi_learn_postexec --on-event fish_postexec
+    set -l codes $status $pipestatus
+    string match -qr -- '^\s|\n' $argv[1]; and return
+    set -q fish_private_mode; and return
+    _qi_learn_ended $argv[1] $codes 2>/dev/null
+end

@@ -1,0 +1,160 @@
+"""OpenAI's responses, as Ollama serves them. See `wire`.
+
+Items become the messages that Ollama makes of them (`openai/responses.go`): a function call joins
+the assistant's message before it, and a reasoning goes to the assistant's message behind it, with
+the text of `encrypted_content` (which Ollama fills with plain text; a summary alone is not read).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qi_learn.capture.wire_openai import error_of, options_of, session_of, shape_of
+from qi_learn.capture.wire_stream import (
+    ParsedAnswer,
+    ParsedRequest,
+    call,
+    chosen,
+    entries,
+    json_objects,
+    member,
+    server_events,
+    text_or_none,
+    whole_number,
+    with_cached,
+)
+from qi_learn.content import Content, contents_of
+from qi_learn.records import Message
+
+
+def response_question(request: Mapping[str, Any]) -> ParsedRequest:
+    """The question of `/v1/responses`, a text or items, with the instructions as system message."""
+    conversation = _Conversation()
+    if instructions := text_or_none(request.get("instructions")):
+        conversation.messages.append(Message("system", instructions))
+    given = request.get("input")
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else entries(given)
+    for item in items:
+        conversation.add(item)
+    return ParsedRequest(
+        conversation.whole(), options_of(request), shape_of(request), session_of(request)
+    )
+
+
+class _Conversation:
+    """The messages that items become."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._thought = ""
+        """A reasoning that waits for its message."""
+        self._names: dict[str, str] = {}
+
+    def add(self, item: Mapping[str, Any]) -> None:
+        """Take one item in."""
+        kind = item.get("type") or "message"
+        if kind == "function_call":
+            self._call(item)
+        elif kind == "function_call_output":
+            self._output(item)
+        elif kind == "reasoning":
+            self._thought = str(item.get("encrypted_content") or "")
+        elif kind == "message":
+            self._message(item)
+
+    def whole(self) -> tuple[Message, ...]:
+        """All messages; a reasoning that nothing followed is one."""
+        last = [Message("assistant", "", self._thinking())] if self._thought else []
+        return (*self.messages, *last)
+
+    def _thinking(self) -> dict[str, Any]:
+        thought, self._thought = self._thought, ""
+        return {"thinking": thought} if thought else {}
+
+    def _message(self, item: Mapping[str, Any]) -> None:
+        content, role = _content(item.get("content")), str(item.get("role", "user"))
+        extra: dict[str, Any] = self._thinking() if role == "assistant" else {}
+        if content.images:
+            extra["images"] = content.images
+        self.messages.append(Message(role, content.text, extra))
+
+    def _call(self, item: Mapping[str, Any]) -> None:
+        id = str(item.get("call_id"))
+        self._names[id] = str(item.get("name", ""))
+        made = call(item.get("name"), item.get("arguments"), item.get("call_id"))
+        before = self.messages[-1] if self.messages else None
+        if before is not None and before.role == "assistant":
+            self.messages.pop()
+            calls = [*before.extra.get("tool_calls", []), made]
+            extra = {**before.extra, "tool_calls": calls, **self._thinking()}
+            self.messages.append(Message("assistant", before.content, extra))
+        else:
+            extra = {"tool_calls": [made], **self._thinking()}
+            self.messages.append(Message("assistant", "", extra))
+
+    def _output(self, item: Mapping[str, Any]) -> None:
+        content = _content(item.get("output"))
+        extra = {
+            "tool_name": self._names.get(str(item.get("call_id"))),
+            "tool_call_id": item.get("call_id"),
+            "images": content.images or None,
+        }
+        self.messages.append(Message("tool", content.text, chosen(extra, *extra)))
+
+
+def _content(content: Any) -> Content:
+    return contents_of("/v1/responses", content)[0]
+
+
+def response_answer(response: str, streamed: bool) -> ParsedAnswer:
+    """The answer in typed events, the last of which holds the whole response.
+
+    Deltas count only if that one never came.
+    """
+    if not streamed:
+        return next((_response(value) for value in json_objects(response)), ParsedAnswer())
+    answer = ParsedAnswer()
+    for value in server_events(response):
+        kind = str((value or {}).get("type", ""))
+        if kind in ("response.completed", "response.incomplete", "response.failed"):
+            return _response(member(value, "response"))
+        if kind == "response.output_text.delta":
+            answer.text += str((value or {}).get("delta") or "")
+        elif kind == "response.refusal.delta":
+            answer.refusal += str((value or {}).get("delta") or "")
+        elif kind.startswith("response.reasoning") and kind.endswith(".delta"):
+            answer.thinking += str((value or {}).get("delta") or "")
+        elif (
+            kind == "response.output_item.done"
+            and member(value, "item").get("type") == "function_call"
+        ):
+            item = member(value, "item")
+            answer.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
+        elif kind == "error":
+            answer.more |= error_of(value or {})
+    return answer
+
+
+def _response(value: Mapping[str, Any]) -> ParsedAnswer:
+    answer = ParsedAnswer(
+        complete=value.get("status") in ("completed", "incomplete", "failed"), more=error_of(value)
+    )
+    for item in entries(value.get("output")):
+        if item.get("type") == "message":
+            for part in entries(item.get("content")):
+                answer.text += str(part.get("text") or "")
+                answer.refusal += str(part.get("refusal") or "")
+        elif item.get("type") == "function_call":
+            answer.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
+        elif item.get("type") == "reasoning":
+            answer.thinking += _content(item.get("summary")).text
+    usage = member(value, "usage")
+    answer.prompt_tokens = with_cached(
+        whole_number(usage.get("input_tokens")), member(usage, "input_tokens_details")
+    )
+    answer.answer_tokens = whole_number(usage.get("output_tokens"))
+    answer.done_reason = text_or_none(
+        member(value, "incomplete_details").get("reason")
+    ) or text_or_none(value.get("status"))
+    return answer

@@ -1,0 +1,96 @@
+"""What the gateway saw and could not treat as it should: counted, so that it can be told.
+
+A client whose requests are not recognised, a routed model that the server does not have, exchanges
+too long or unreadable to be recorded: all of them pass, and none of them silently. Counts are those
+of this process. Paths come without their queries, and clients by their program's name alone
+(`User-Agent` up to its first space).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+MOST_KINDS = 50
+"""Pairs of path and client that are counted apart; what comes after them is counted together."""
+LONGEST_NAME = 100
+OTHER = "(others)"
+
+
+@dataclass(slots=True)
+class Unrecognised:
+    """Requests that look like inference and go to no path that is known here."""
+
+    path: str
+    client: str
+    count: int = 0
+    last: float = 0.0
+    """Unix seconds."""
+
+
+@dataclass(slots=True)
+class Missing:
+    """Requests whose routed model the server does not have, and what answered instead."""
+
+    model: str
+    count: int = 0
+    last: float = 0.0
+    """Unix seconds."""
+    stand_in: str = ""
+    """Empty if nothing answered instead."""
+
+
+class Counters:
+    """The counts of one gateway. Called on its loop, and by the thread that records."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._plain = dict.fromkeys(("requests", "recorded", "routed", "too_long", "unreadable"), 0)
+        self._unrecognised: dict[tuple[str, str], Unrecognised] = {}
+        self._missing: dict[str, Missing] = {}
+        self.changes = 0
+        """Grows with every change."""
+
+    def count(self, what: str) -> None:
+        """Count one of `requests`, `recorded`, `routed`, `too_long`, `unreadable`."""
+        self._plain[what] += 1
+        self.changes += 1
+
+    def unrecognised(self, path: str, client: str) -> None:
+        """Count a request that looks like inference and is not known."""
+        key = (path[:LONGEST_NAME], client[:LONGEST_NAME])
+        if key not in self._unrecognised and len(self._unrecognised) >= MOST_KINDS:
+            key = (OTHER, OTHER)
+        seen = self._unrecognised.setdefault(key, Unrecognised(*key))
+        seen.count, seen.last = seen.count + 1, self._clock()
+        self.changes += 1
+
+    def missing(self, model: str, stand_in: str) -> None:
+        """Count a request whose routed model is missing."""
+        if model not in self._missing and len(self._missing) >= MOST_KINDS:
+            model = OTHER
+        seen = self._missing.setdefault(model, Missing(model))
+        seen.count, seen.last, seen.stand_in = seen.count + 1, self._clock(), stand_in
+        self.changes += 1
+
+    def found(self, model: str) -> None:
+        """Note that a routed model answers: what was missing is there again."""
+        if self._missing and self._missing.pop(model, None) is not None:
+            self.changes += 1
+
+    def facts(self) -> dict[str, Any]:
+        """All counts, for the gateway's state: the busiest first."""
+        unrecognised = sorted(self._unrecognised.values(), key=lambda seen: -seen.count)
+        return {
+            **self._plain,
+            "unrecognised": [asdict(seen) for seen in unrecognised],
+            "missing": [asdict(seen) for seen in self._missing.values()],
+        }
+
+
+def client_of(headers: Mapping[str, str]) -> str:
+    """The name of a client's program, as far as it gives one."""
+    words = headers.get("User-Agent", "").split()
+    return words[0] if words else "(no name)"

@@ -1,0 +1,51 @@
+"""Which endpoint a request means: decided by its path alone, as Ollama's router takes it.
+
+A query (`/v1/messages?beta=true`), doubled slashes, dots, a slash at the end and percent signs do
+not make it another endpoint. The target that is passed on stays as it came: this page only names
+it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from urllib.parse import unquote
+
+INFERENCE = frozenset(
+    (
+        "/api/chat",
+        "/api/generate",
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/responses",
+        "/v1/messages",
+    )
+)
+"""Endpoints whose requests are routed and whose exchanges are recorded."""
+NEED_A_MODEL = INFERENCE | {"/api/embed", "/api/embeddings", "/v1/embeddings"}
+"""What makes Ollama load a model: either learning gives way to it, or it waits."""
+_QUERY = re.compile(r"[?#]")
+_ASKS_A_MODEL = re.compile(
+    r"(?:^|[/:._-])(?:chat|complete|completions?|generate|responses?|messages?|infill|converse"
+    r"|invoke|predict|ask|(?:stream)?generate[_-]?(?:content|stream|text))(?:[_-]stream)?$",
+    re.IGNORECASE,
+)
+
+
+def endpoint_of(target: str) -> str:
+    """The path that a request's target means."""
+    path = _QUERY.split(target, maxsplit=1)[0]
+    if path in NEED_A_MODEL or not path.startswith("/"):
+        return path
+    path = unquote(path)
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
+def looks_like_inference(method: str, endpoint: str) -> bool:
+    """Whether a request may ask a model by a path that is not known here.
+
+    Such a request passes as it is, and is counted, so that a client that is missed can be seen.
+    """
+    if method != "POST" or endpoint in NEED_A_MODEL:
+        return False
+    return _ASKS_A_MODEL.search(endpoint) is not None

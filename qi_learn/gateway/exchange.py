@@ -1,0 +1,128 @@
+"""One inference exchange as it is kept: the request, and what has come back so far."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from qi_learn.gateway.routes import is_cloud
+
+LONGEST = 16 * 1024 * 1024
+"""Bytes of request and answer together."""
+CLIENT_GONE = 499
+"""Status of an exchange that the client left before it had one."""
+_NO_TURN = re.compile(rb'"done_reason":"(un)?load"|"_debug_info":')
+_LAST_EVENT = re.compile(
+    rb"event: (message_stop|response\.(completed|incomplete|failed))\b|data: \[DONE\]"
+)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One inference request and what has come back so far."""
+
+    endpoint: str
+    request: bytes
+    """The request's body, decoded."""
+    id: str
+    """The turn's id: the client's own, if it gave one."""
+    session: str | None = None
+    project: str | None = None
+    asked: str | None = None
+    """The name in the request; None if it has none, or the request is no JSON object."""
+    answered: str | None = None
+    """The name of the model that answered."""
+    digest: str | None = None
+    started: float = field(default_factory=time.time)
+    """Unix seconds."""
+    began: float = field(default_factory=time.perf_counter)
+    """The same moment on the clock that durations are measured with."""
+    first: float | None = None
+    """When the first byte of the answer came, on that clock."""
+    status: int = CLIENT_GONE
+    content_type: str = ""
+    answer: bytearray = field(default_factory=bytearray)
+    """The answer's body as the upstream sent it, decoded."""
+    too_long: bool = False
+    unreadable: bool = False
+    """Whether the request or the answer travelled in an encoding that is not known."""
+    recorded: bool = False
+
+    def take(self, data: bytes) -> None:
+        """Keep a piece of the answer, as the upstream sent it."""
+        if self.first is None:
+            self.first = time.perf_counter()
+        if len(self.request) + len(self.answer) + len(data) > LONGEST:
+            self.too_long = True
+        else:
+            self.answer += data
+
+    def has_ended(self) -> bool:
+        """Whether a reader of the stream takes it for finished.
+
+        It is if its last event is complete, though the connection may stay open.
+        """
+        if self.content_type.startswith("application/x-ndjson"):
+            return self._last_object_is_done()
+        if self.content_type.startswith("text/event-stream") and self.answer.endswith(b"\n\n"):
+            before = self.answer.rfind(b"\n\n", 0, len(self.answer) - 2)
+            return _LAST_EVENT.match(self.answer, 0 if before < 0 else before + 2) is not None
+        return False
+
+    def _last_object_is_done(self) -> bool:
+        """Whether the last line of an NDJSON stream says `"done": true`."""
+        if not self.answer.endswith(b"\n"):
+            return False
+        line = self.answer[self.answer.rfind(b"\n", 0, len(self.answer) - 1) + 1 :]
+        if b'"done":true' not in line:
+            return False
+        try:
+            value = json.loads(line)
+        except ValueError:
+            return False
+        return isinstance(value, dict) and value.get("done") is True
+
+    @property
+    def length(self) -> int:
+        """Bytes of request and answer."""
+        return len(self.request) + len(self.answer)
+
+    def is_a_turn(self) -> bool:
+        """Whether this is a turn: an answer, or a refusal, to a request that names a model.
+
+        Not loads and unloads, renderings without an answer, redirections, and models that run
+        elsewhere.
+        """
+        if self.asked is None or is_cloud(self.asked) or 300 <= self.status < 400:
+            return False
+        if self.status >= 400 and not self._asks_rightly():
+            return False
+        return len(self.answer) >= 65536 or not _NO_TURN.search(self.answer)
+
+    def _asks_rightly(self) -> bool:
+        """Whether a refused request is a JSON object at all: its name was found by a quick look."""
+        try:
+            return isinstance(json.loads(self.request.decode("utf-8", "replace")), dict)
+        except (ValueError, RecursionError):
+            return False
+
+    def body(self, *, cancelled: bool) -> dict[str, Any]:
+        """The body of its `turn` event."""
+        return {
+            "endpoint": self.endpoint,
+            "request": self.request.decode("utf-8", "replace"),
+            "response": self.answer.decode("utf-8", "replace"),
+            "content_type": self.content_type,
+            "model_asked": self.asked,
+            "model_answered": self.answered,
+            "model_digest": self.digest,
+            "status": self.status,
+            "cancelled": cancelled,
+            "session": self.session,
+            "started": self.started,
+            "ended": self.started + time.perf_counter() - self.began,
+            "ttfb_ms": None if self.first is None else round((self.first - self.began) * 1000, 3),
+        }

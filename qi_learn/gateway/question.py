@@ -1,0 +1,146 @@
+"""An inference request as it is read: which model it asks for, and what is sent in its place.
+
+A body that travels encoded is read from a decoded copy. It is sent on as it came, unless the name
+in it must be exchanged: then decoded, with the length that it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from qi_learn.gateway.encoding import decoded
+from qi_learn.gateway.exchange import LONGEST, Exchange
+from qi_learn.gateway.guard import end_to_end
+from qi_learn.gateway.model_field import ModelField, Unsure, find_model, parsed_model
+from qi_learn.gateway.restore import NameRestorer
+from qi_learn.gateway.rewrite import conversation, request_model
+from qi_learn.gateway.routes import Answering, Routes
+from qi_learn.ids import new_id
+
+SESSION_HEADERS = ("x-qi-learn-session", "x-session-id", "session_id")
+TURN_HEADER = "x-qi-learn-request"
+"""With a ULID in it: the id that the client wants its turn to have."""
+SMALL = 64 * 1024
+"""Bytes. A shorter body is parsed at once if it is not plain where its name is."""
+REMEMBERED = 4096
+"""Ids of clients that are not given twice."""
+_SENT_WHOLE = 1024 * 1024
+"""Bytes. A longer body goes out in pieces, so that other streams go on."""
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+
+
+class TurnIds:
+    """The ids of turns: the clients' own, each of them once, else new ones."""
+
+    def __init__(self) -> None:
+        self._given: OrderedDict[str, None] = OrderedDict()
+
+    def take(self, wanted: str | None) -> str:
+        """The id of a turn whose client asks for this one."""
+        id = (wanted or "").strip().upper()
+        if not _ULID.fullmatch(id) or id in self._given:
+            return new_id(time.time())
+        self._given[id] = None
+        if len(self._given) > REMEMBERED:
+            self._given.popitem(last=False)
+        return id
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What goes to the upstream."""
+
+    body: bytes
+    headers: CIMultiDict[str]
+    restorer: NameRestorer | None = None
+    """Puts the asked name back, if another was sent."""
+    answering: str | None = None
+    """The model that answers in the place of the one that was asked for."""
+
+    @property
+    def stream(self) -> bytes | io.BytesIO:
+        """The body as it is handed to the client of the upstream."""
+        return io.BytesIO(self.body) if len(self.body) > _SENT_WHOLE else self.body
+
+
+@dataclass(slots=True)
+class Question:
+    """One inference request."""
+
+    exchange: Exchange
+    raw: bytes
+    """The body as it came."""
+    headers: CIMultiDict[str]
+    model: ModelField | None
+
+    def answering(self, routes: Routes | None) -> Answering | None:
+        """The model that answers by the routes; None if the name means itself."""
+        if routes is None or self.model is None:
+            return None
+        return routes.answering(self.model.name, self._key)
+
+    def _key(self) -> str:
+        """What keeps a conversation with its arm."""
+        if self.exchange.session is not None:
+            return self.exchange.session
+        named = request_model(self.exchange.request.decode("utf-8", "surrogateescape"))
+        return conversation(named[1] if named else {})()
+
+    def as_it_came(self) -> Sending:
+        """The request with nothing exchanged."""
+        return Sending(self.raw, self.headers)
+
+    def naming(self, name: str) -> Sending:
+        """The request with another model's name."""
+        assert self.model is not None
+        if name == self.model.name:
+            return Sending(self.raw, self.headers, answering=name)
+        headers = self.headers.copy()
+        headers.popall("Content-Encoding", None)
+        body = self.model.exchanged(self.exchange.request, name)
+        return Sending(body, headers, NameRestorer(self.model.name, name), name)
+
+
+async def read_question(request: web.BaseRequest, endpoint: str, ids: TurnIds) -> Question:
+    """Read a request to its end."""
+    raw = await request.content.read()
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    plain: bytes | None = raw
+    if encoding not in ("identity", ""):
+        if len(raw) > SMALL:
+            plain = await asyncio.to_thread(decoded, raw, encoding)
+        else:
+            plain = decoded(raw, encoding)
+    named = (request.headers.get(name) for name in SESSION_HEADERS)
+    exchange = Exchange(
+        endpoint,
+        b"" if plain is None else plain,
+        ids.take(request.headers.get(TURN_HEADER)),
+        session=next((session for session in named if session), None),
+        project=request.headers.get("x-qi-learn-project"),
+        unreadable=plain is None,
+    )
+    model = await _model_in(exchange.request)
+    if model is not None:
+        exchange.asked = exchange.answered = model.name
+    headers = end_to_end(request.headers)
+    headers.popall("Content-Length", None)  # set anew from the body
+    return Question(exchange, raw, headers, model)
+
+
+async def _model_in(body: bytes) -> ModelField | None:
+    """The name in a body; above `LONGEST` only if a quick look finds it."""
+    if len(body) <= SMALL and body.lower().count(b'"model"') != 1:
+        return parsed_model(body)
+    try:
+        return find_model(body)
+    except Unsure:
+        return await asyncio.to_thread(parsed_model, body) if len(body) <= LONGEST else None

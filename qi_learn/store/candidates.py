@@ -1,0 +1,74 @@
+"""Which scored turns may become examples: looked at once, when a turn was scored, and stored.
+
+A row of `candidates` says what an example made from the turn would be known by (`key`), or why
+there can be none. So whether there is enough to learn from costs one query by an index, not
+the loading of every conversation. Whether a turn may be an example is for `dataset` to say; it is
+only kept. A new score takes the row away, and the turn is to be looked at again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from qi_learn.store.database import Store
+from qi_learn.store.learnables import TurnEvidence, load_turn_evidence
+
+_LEARNED = "SELECT turn_id FROM run_examples WHERE run_id IN (SELECT value FROM json_each(:runs))"
+_FRESH = f"""
+    FROM candidates WHERE key IS NOT NULL AND score >= :threshold
+        AND turn_id NOT IN ({_LEARNED})
+        AND key NOT IN (SELECT key FROM candidates
+                        WHERE turn_id IN ({_LEARNED}) AND key IS NOT NULL)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedTurn:
+    """A scored turn as an example: its key, or the reason why it can be none."""
+
+    turn_id: str
+    key: str | None
+    reason: str
+    session: str
+    score: float
+    started: float
+
+
+def unjudged(store: Store, *, threshold: float, limit: int) -> tuple[TurnEvidence, ...]:
+    """Turns over the threshold that were not looked at since they were scored."""
+    sql = """
+        SELECT turn_id FROM scores WHERE NOT judged AND target_score >= ?
+        ORDER BY target_score LIMIT ?
+    """
+    return tuple(load_turn_evidence(store, row[0]) for row in store.rows(sql, (threshold, limit)))
+
+
+def save_candidates(store: Store, candidates: Iterable[JudgedTurn]) -> None:
+    """Store what was found of turns."""
+    names = ("turn_id", "key", "reason", "session", "score", "started")
+    with store.transaction():
+        for one in candidates:
+            values = (one.turn_id, one.key, one.reason or None, one.session, one.score, one.started)
+            store.insert("candidates", names, values, replace=True)
+            store.execute("UPDATE scores SET judged = 1 WHERE turn_id = ?", (one.turn_id,))
+
+
+def fresh_count(store: Store, *, threshold: float, learned_runs: Collection[str]) -> int:
+    """How many distinct examples there are that no version of the live chain has learned."""
+    values = {"threshold": threshold, "runs": json.dumps(sorted(learned_runs))}
+    row = store.row(f"SELECT count(DISTINCT key) {_FRESH}", values)
+    return int(row[0]) if row is not None else 0
+
+
+def fresh_candidates(
+    store: Store, *, threshold: float, learned_runs: Collection[str]
+) -> tuple[tuple[str, str], ...]:
+    """Those examples, oldest first: key and session of each."""
+    values = {"threshold": threshold, "runs": json.dumps(sorted(learned_runs))}
+    rows = store.rows(f"SELECT key, session {_FRESH} ORDER BY started, turn_id", values)
+    first: dict[str, str] = {}
+    for row in rows:
+        first.setdefault(row["key"], row["session"])
+    return tuple(first.items())

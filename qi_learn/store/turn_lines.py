@@ -1,0 +1,78 @@
+"""The lines of `qi-learn log`: turns with the last message, the answer, rating and score of each.
+
+Read newest first by an index, so that a page of them costs the same after a day and after years.
+Only a search for words reads on until it has found enough.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from qi_learn.store.database import Store
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLine:
+    """One line of `qi-learn log`."""
+
+    id: str
+    started: float
+    project: str | None
+    endpoint: str
+    model: str
+    """The model that answered."""
+    status: int
+    cancelled: bool
+    question: str
+    """The last message of the request."""
+    answer: str
+    rating: int | None
+    target_score: float | None
+    redacted: bool
+
+
+def list_turns(
+    store: Store, *, limit: int, query: str | None = None, project: str | None = None
+) -> list[TurnLine]:
+    """The newest turns, newest first.
+
+    With `query`, those with that text in their last message or answer, upper and lower case alike.
+    """
+    conditions = (["t.project = :project"] if project is not None else []) + (
+        [_SAYS] if query else []
+    )
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    values = {"project": project, "query": query, "limit": limit}
+    return [_line(row) for row in store.rows(_LINES.format(where=where), values)]
+
+
+_SAYS = """(instr(lower(coalesce(q.content, '')), lower(:query))
+            OR instr(lower(a.content), lower(:query)))"""
+_LINES = """
+    SELECT t.id, t.started, t.project, t.endpoint, t.model_answered, t.status, t.cancelled,
+           t.redacted, q.content AS question, a.content AS answer, s.target_score,
+           (SELECT rating FROM ratings r WHERE r.turn_id = t.id AND rating IS NOT NULL
+            ORDER BY ts DESC, r.id DESC LIMIT 1) AS rating
+    FROM turns t CROSS JOIN messages a ON a.hash = t.answer
+         LEFT JOIN messages q ON q.hash = t.tip LEFT JOIN scores s ON s.turn_id = t.id
+    {where} ORDER BY t.ended DESC, t.id DESC LIMIT :limit
+"""
+"""CROSS JOIN: turns are read first, in their order."""
+
+
+def _line(row: sqlite3.Row) -> TurnLine:
+    return TurnLine(
+        id=row["id"],
+        started=row["started"],
+        project=row["project"],
+        endpoint=row["endpoint"],
+        model=row["model_answered"],
+        status=row["status"],
+        cancelled=bool(row["cancelled"]),
+        question=row["question"] or "",
+        answer=row["answer"],
+        rating=row["rating"],
+        target_score=row["target_score"],
+        redacted=bool(row["redacted"]),
+    )

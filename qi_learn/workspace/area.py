@@ -1,0 +1,130 @@
+"""A tree that is followed as one: a working tree of git, or a directory without git.
+
+A project has one for itself, and one for each working tree of git within it: submodules, linked
+working trees, other repositories. Names are paths with `/` below the area's top.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qi_learn.outside import git
+from qi_learn.workspace.file_tree import FileTree
+from qi_learn.workspace.files import (
+    ODD_NAME,
+    SKIPPED_DIRECTORIES,
+    Content,
+    plain_name,
+    plain_text,
+    read_content,
+)
+from qi_learn.workspace.repository_state import RepositoryState
+
+_MOST_REMEMBERED = 10_000
+"""Names of which it is remembered whether git ignores them."""
+
+
+@dataclass(slots=True)
+class Area:
+    """A tree under watch."""
+
+    top: str
+    since: float
+    """When watching began."""
+    repository: RepositoryState | None = None
+    refused: str | None = None
+    """Why git does not open the repository: then nothing in it is looked at."""
+    asked_at: float = 0.0
+    """When git was asked for the repository, by the monotonic clock."""
+    outside: bool = False
+    """Whether it does not lie within the project's directory."""
+    files: FileTree = field(default_factory=FileTree)
+    pending: set[str] = field(default_factory=set)
+    """Files that are to be read."""
+    gone: set[str] = field(default_factory=set)
+    """Directories that went or appeared: what git had in them is to be read."""
+    set_aside: Counter[str] = field(default_factory=Counter)
+    _left_out: dict[str, bool] = field(default_factory=dict)
+
+    def name_of(self, path: str) -> str:
+        """The name of a path within the area."""
+        return path[len(self.top.rstrip("/")) + 1 :]
+
+    def path_of(self, name: str) -> str:
+        """The path of a name."""
+        return f"{self.top.rstrip('/')}/{name}"
+
+    def watched(self, names: Iterable[str], *, known: Iterable[str] = ()) -> list[str]:
+        """The names that are looked at, by themselves and by what git ignores.
+
+        git is asked once for each, and again when a `.gitignore` changes. It has `known` already.
+        """
+        plain = [name for name in names if self._plain(name)]
+        if self.repository is None:
+            return plain
+        if any(name.rpartition("/")[2] == ".gitignore" for name in plain):
+            self._left_out.clear()
+        had = set(known)
+        asked = [
+            name
+            for name in plain
+            if name not in had and name not in self._left_out and self.files.get(name) is None
+        ]
+        left_out = git.ignored(Path(self.top), asked)
+        if len(self._left_out) > _MOST_REMEMBERED:
+            self._left_out.clear()
+        remembered = self._left_out | {name: name in left_out for name in asked}
+        self._left_out.update({name: remembered[name] for name in asked})
+        return [name for name in plain if not remembered.get(name, False)]
+
+    def forget_ignored(self) -> None:
+        """Have git asked again of every file that is not known."""
+        self._left_out.clear()
+
+    def ignored_directories(self, *below: str) -> set[str]:
+        """The paths of the directories that git ignores, in all or in some directories."""
+        if self.repository is None:
+            return set()
+        found = git.ignored_directories(Path(self.top), *below)
+        return {self.path_of(name) for name in found}
+
+    def read(self, names: Iterable[str]) -> dict[str, Content]:
+        """What the files hold, of those that are no links and lie beyond none."""
+        safe: dict[str, bool] = {}
+        read: dict[str, Content] = {}
+        for name in names:
+            directory = name.rpartition("/")[0]
+            if directory not in safe:
+                safe[directory] = self._without_links(directory)
+            if not safe[directory]:
+                continue
+            content = read[name] = read_content(self.path_of(name))
+            if content.reason:
+                self.set_aside[content.reason] += 1
+        return read
+
+    def _plain(self, name: str) -> bool:
+        if not name or not plain_name(Path(name)):
+            return False
+        if plain_text(name):
+            return True
+        self.set_aside[ODD_NAME] += 1
+        return False
+
+    def _without_links(self, directory: str) -> bool:
+        """Whether no part of a directory's path within the area is a link."""
+        path = self.top
+        for part in directory.split("/") if directory else []:
+            path = f"{path}/{part}"
+            if os.path.islink(path):
+                return False
+        return True
+
+
+def skipped(name: str) -> bool:
+    """Whether a directory is left out by its name, or that of one above it."""
+    return bool(SKIPPED_DIRECTORIES & set(name.split("/")))

@@ -1,0 +1,209 @@
+"""One look at an area: how HEAD moved, what the marked files hold, what of it is the person's.
+
+The order is the invariant. The moves of HEAD are read before the texts, and both count only if git
+did not write in between. So a text that git wrote is known to be git's, however late it is looked
+at: it is that of a commit to which git moved HEAD since. The saves in a commit are told before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qi_learn.errors import NotFound
+from qi_learn.outside import git, git_blobs
+from qi_learn.workspace.area import Area
+from qi_learn.workspace.file_history import Blob
+from qi_learn.workspace.files import NOT_TEXT, Content
+from qi_learn.workspace.repository_state import GIT_WRITES, RepositoryState, throws_away
+
+MOST_PASSED_BY = 50
+"""Files of a commit whose text is taken from git if git wrote over it before it was read."""
+Versions = list[tuple[float, Blob | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A move of HEAD and what it changed: files, with the id of their content after it."""
+
+    move: git.HeadMove
+    blobs: dict[str, str | None]
+
+    @property
+    def writes(self) -> bool:
+        """Whether git wrote these files into the tree."""
+        return self.move.action in GIT_WRITES and self.move.old != self.move.new
+
+
+@dataclass(frozen=True, slots=True)
+class NewText:
+    """A text that a file has now, or had in between."""
+
+    name: str
+    text: str
+    told: bool
+    """Whether it is a save; else git wrote it."""
+    ts: float | None = None
+    """When it was there; None if now."""
+
+
+@dataclass(slots=True)
+class Look:
+    """What a look found."""
+
+    moves: list[Moved] = field(default_factory=list)
+    texts: list[NewText] = field(default_factory=list)
+    known: dict[str, Versions] = field(default_factory=dict)
+    """What git had of the files that nothing was kept of."""
+
+
+def look(area: Area, names: Iterable[str], now: float) -> Look | None:
+    """Look at files of an area, and at HEAD; None if git is writing, so that it is too early.
+
+    Nothing is changed in the area: the same look can be taken again. Raises NotFound if git does
+    not answer.
+    """
+    repository = area.repository
+    if repository is None:
+        found = Look()
+        _compare(area, found, area.read(area.watched(names)), ())
+        return found
+    if repository.git_is_writing():
+        return None
+    stamp = repository.stamp()
+    moves = [m for move in repository.head.moves(now) if (m := _moved(repository, move))]
+    found = Look(moves)
+    touched = {name for moved in moves for name in moved.blobs}
+    watched = area.watched({*names, *touched}, known=touched)
+    _passed_by(area, found, set(watched))
+    contents = area.read(_not_clean(repository, watched, moves))
+    _compare(area, found, contents, moves)
+    return found if stamp == repository.stamp() else None
+
+
+def _moved(repository: RepositoryState, move: git.HeadMove) -> Moved | None:
+    top = repository.top
+    try:
+        if not move.old and move.action in GIT_WRITES:  # a clone: all of it was written
+            return Moved(move, dict(git_blobs.tree_blobs(top, move.new)))
+        return Moved(move, git_blobs.changed_blobs(top, move.old, move.new))
+    except NotFound:  # the commit was cleaned away before we came to it, or was never fetched
+        return None
+
+
+def _not_clean(
+    repository: RepositoryState, names: Sequence[str], moves: Sequence[Moved]
+) -> list[str]:
+    """The files that have to be read: not those that are still as git wrote them."""
+    written = {name for moved in moves if moved.writes for name in moved.blobs}
+    if not written:
+        return list(names)
+    unlike = repository.unlike(moves[-1].move.new)
+    return [name for name in names if name not in written or name in unlike]
+
+
+def _compare(area: Area, found: Look, contents: dict[str, Content], moves: Sequence[Moved]) -> None:
+    """Find the texts that are new, and which of them git wrote."""
+    repository = area.repository
+    written = [(moved.move.ts, moved.move.new) for moved in moves if moved.writes]
+    fresh = [name for name in contents if area.files.get(name) is None]
+    if repository is not None:
+        found.known.update(repository.known(fresh, written))
+    else:
+        found.known.update({name: [(0.0, None)] for name in fresh})
+    after = {name: blob for moved in moves if moved.writes for name, blob in moved.blobs.items()}
+    new = {
+        name: content
+        for name, content in contents.items()
+        if not _is_known(area, found, name, content, after)
+    }
+    for name in _as_git_filters(repository, found, new):
+        del new[name]
+    texts = {name: content.text for name, content in new.items()}
+    area.set_aside[NOT_TEXT] += sum(
+        1 for name, text in texts.items() if text is None and new[name].raw is not None
+    )
+    by_git = set() if repository is None else _by_git(repository, new, [m.move for m in moves])
+    # gone files first: of a renamed file the old name is reported before the new one
+    for name in sorted(new, key=lambda n: not new[n].gone):
+        text = texts[name]
+        if text is not None:
+            found.texts.append(NewText(name, text, name not in by_git))
+
+
+def _is_known(
+    area: Area, found: Look, name: str, content: Content, after: dict[str, str | None]
+) -> bool:
+    """Whether a content is the last that was known of the file."""
+    history = area.files.get(name)
+    if history is not None and name not in after:
+        return history.ends_with(content) or (content.text == "" and history.newest == "")
+    if history is not None:
+        blob = after[name]
+    elif name in found.known:
+        last = found.known[name][-1][1]
+        blob = None if last is None else last.id
+    else:
+        return False
+    return content.text == "" if blob is None else content.has_id(blob)
+
+
+def _as_git_filters(
+    repository: RepositoryState | None, found: Look, names: Iterable[str]
+) -> list[str]:
+    """Those of the files that git writes through a filter, and that are as git wrote them."""
+    last = {name: found.known[name][-1][1] for name in names if found.known.get(name)}
+    odd = [name for name, blob in last.items() if blob is not None and blob.filtered]
+    if repository is None or not odd or repository.head.commit is None:
+        return []
+    unlike = repository.unlike(repository.head.commit)
+    return [name for name in odd if name not in unlike]
+
+
+def _by_git(
+    repository: RepositoryState, new: dict[str, Content], moves: Sequence[git.HeadMove]
+) -> set[str]:
+    """Those of the files that git wrote, or took away, without a commit of their own."""
+    if not new:
+        return set()
+    sources = repository.written_by_git(list(new), moves)
+    found = {
+        name
+        for name, content in new.items()
+        if any(name in source and content.has_id(source[name]) for source in sources)
+    }
+    resets = [move.new for move in moves if throws_away(move)]
+    gone = [name for name, content in new.items() if content.gone]
+    if resets and gone:
+        tree = git_blobs.tree_blobs(repository.top, resets[-1], gone)
+        found |= set(gone) - set(tree)
+    return found
+
+
+def _passed_by(area: Area, found: Look, watched: set[str]) -> None:
+    """Find the saves that were committed, and written over by git before they were read."""
+    repository, moves = area.repository, found.moves
+    if repository is None:
+        return
+    for i, moved in enumerate(moves):
+        if moved.writes or not any(later.writes for later in moves[i + 1 :]):
+            continue
+        names = [name for name in moved.blobs if name in watched][:MOST_PASSED_BY]
+        known = repository.known([name for name in names if area.files.get(name) is None])
+        for name in names:
+            blob = moved.blobs[name]
+            text = "" if blob is None else Blob(repository.top, blob).text()
+            history = area.files.get(name)
+            if text is not None and (history is None or history.newest != text):
+                found.known.setdefault(name, known.get(name, []))
+                found.texts.append(NewText(name, text, True, moved.move.ts))
+
+
+def written_at(path: str, now: float) -> float:
+    """When a file was written; now if its own time is not believable."""
+    try:
+        written = Path(path).stat().st_mtime
+    except OSError:
+        return now
+    return written if now - 60 < written <= now else now

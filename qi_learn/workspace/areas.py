@@ -1,0 +1,206 @@
+"""Finding the areas of a project, and putting them under watch.
+
+A working tree of git below the project is an area of its own, with its own repository: a submodule,
+a linked working tree, any other repository. Those linked to the project's repository are areas too
+where git ignores them or they lie outside the project.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from qi_learn.errors import NotFound, QiError, ToolMissing
+from qi_learn.outside import git
+from qi_learn.workspace.area import Area, skipped
+from qi_learn.workspace.files import Walked, walk
+from qi_learn.workspace.observer import Observation
+from qi_learn.workspace.repository_state import RepositoryState
+from qi_learn.workspace.watched_project import WatchedProject
+
+logger = logging.getLogger(__name__)
+ASK_SECONDS = 60.0
+"""Seconds after which git is asked again about a repository that it did not open."""
+NO_ROOM_TRIES = 2
+
+
+class Areas:
+    """Puts areas of projects under watch."""
+
+    def __init__(self, observation: Observation) -> None:
+        self._observation = observation
+
+    def begin(self, project: WatchedProject) -> None:
+        """Watch a project, with its texts as they are now."""
+        self._observation.begin(project.root)
+        self._begin_area(project, project.root, fresh=False)
+        project.starting = False
+
+    def look_again(self, project: WatchedProject) -> None:
+        """Have everything in a project looked at: events may have been lost."""
+        for area in tuple(project.areas.values()):
+            if area.refused is None:
+                self._watch_tree(project, area, area.top, fresh=True)
+                area.pending |= {name for name, _ in area.files.below()}
+                if area.repository is not None:
+                    area.pending |= area.repository.unlike_head()
+
+    def appeared(self, project: WatchedProject, area: Area, names: Iterable[str]) -> None:
+        """Watch directories that appeared in an area; what is in them is to be read."""
+        asked = [name for name in names if not skipped(name)]
+        there = [name for name in asked if os.path.isdir(area.path_of(name))]
+        tops = [n for n in there if not os.path.islink(area.path_of(n))]
+        area.gone |= set(asked) - set(tops)
+        tops = _outermost(tops)
+        left_out = area.ignored_directories(*tops) if tops else set()
+        for name in tops:
+            path = area.path_of(name)
+            if path in left_out:
+                continue
+            if os.path.lexists(f"{path}/.git"):
+                self._begin_area(project, path, fresh=True)
+            else:
+                self._watch_tree(project, area, path, fresh=True, left_out=left_out)
+
+    def repository_changed(self, project: WatchedProject, top: str) -> None:
+        """See what became of the repository of a working tree: it came, went, or has new trees."""
+        area = project.areas.get(top)
+        has_git = os.path.lexists(f"{top}/.git")
+        if area is None:
+            if has_git:
+                self._begin_area(project, top, fresh=True)
+            return
+        if area.refused is not None or (area.repository is None and has_git):
+            self._ask_again(project, area)
+            if area.repository is None and os.path.isdir(f"{top}/.git"):  # not made whole yet
+                self._observation.watch(project.root, [f"{top}/.git"], git=top)
+        elif area.repository is not None:
+            self._watch_repository(project, area)
+            self._linked(project, area, fresh=True)
+
+    def ask_refused(self, project: WatchedProject) -> None:
+        """Ask git again about repositories that it did not open a while ago."""
+        for area in tuple(project.areas.values()):
+            if area.refused is not None and time.monotonic() - area.asked_at > ASK_SECONDS:
+                self._ask_again(project, area)
+
+    # --- one area ---------------------------------------------------------------------------------
+
+    def _begin_area(self, project: WatchedProject, top: str, *, fresh: bool) -> Area | None:
+        """Watch an area. `fresh`: it appeared just now, so what git does not have is a save."""
+        area = project.areas[top] = Area(top, project.added)
+        area.outside = top != project.root and not top.startswith(project.root + "/")
+        area.refused = self._find_repository(area)
+        if area.refused is not None:
+            return None
+        if area.repository is not None:
+            self._watch_repository(project, area)
+        walked = self._watch_tree(project, area, top, fresh=fresh)
+        if not fresh:
+            self._read_first(project, area, walked)
+        elif area.repository is not None:
+            area.pending |= area.repository.unlike_head()
+        if area.repository is not None:
+            self._linked(project, area, fresh=fresh)
+        return area
+
+    def _find_repository(self, area: Area, *, since: float | None = None) -> str | None:
+        """Find the repository of an area; returns why git does not open it, if it does not."""
+        area.asked_at = time.monotonic()
+        refused = None
+        top = Path(area.top)
+        try:
+            git_dir = git.repository_of(top)
+            if git_dir is not None:
+                area.repository = RepositoryState(top, git_dir, since=since)
+        except (ToolMissing, NotFound) as error:
+            refused = str(error)
+        if refused is not None and refused != area.refused:
+            logger.warning("%s is not watched: %s", area.top, refused)
+        return refused
+
+    def _ask_again(self, project: WatchedProject, area: Area) -> None:
+        plain = area.refused is None
+        refused = self._find_repository(area, since=area.since if plain else None)
+        if refused is not None:
+            area.refused = refused
+            return
+        if area.repository is not None:
+            self._watch_repository(project, area)
+        if not plain:
+            walked = self._watch_tree(project, area, area.top, fresh=False)
+            self._read_first(project, area, walked)
+        area.forget_ignored()
+        area.refused = None
+
+    def _read_first(self, project: WatchedProject, area: Area, walked: Walked) -> None:
+        """Read the texts that the files have when watching begins, but for those that git has."""
+        if area.repository is not None:
+            names = sorted(area.repository.unlike_head())
+        else:
+            names = sorted(area.name_of(path) for path in walked.files)
+        for name in area.watched(names, known=names):
+            for content in area.read([name]).values():
+                project.begin_file(area, name, content.text)
+
+    def _watch_repository(self, project: WatchedProject, area: Area) -> None:
+        repository = area.repository
+        assert repository is not None
+        places = [repository.git_dir, repository.git_dir / "logs", repository.common / "worktrees"]
+        paths = [str(place) for place in places if place.is_dir()]
+        self._observation.watch(project.root, paths, git=area.top)
+
+    def _watch_tree(
+        self,
+        project: WatchedProject,
+        area: Area,
+        path: str,
+        *,
+        fresh: bool,
+        left_out: set[str] | None = None,
+    ) -> Walked:
+        """Watch a directory with all below it; returns what was found there."""
+        if left_out is None:
+            left_out = area.ignored_directories()
+        for _ in range(NO_ROOM_TRIES):  # without room it is looked at, which has room
+            walked = walk(path, left_out=left_out)
+            if self._observation.watch(project.root, walked.directories):
+                break
+        else:
+            raise QiError(f"{path} cannot be watched.")
+        if fresh:
+            area.pending |= {area.name_of(file) for file in walked.files}
+        for checkout in walked.checkouts:
+            if checkout not in project.areas:
+                self._begin_area(project, checkout, fresh=fresh)
+        return walked
+
+    def _linked(self, project: WatchedProject, area: Area, *, fresh: bool) -> None:
+        """Watch the working trees that are linked to the project's repository."""
+        if area.top != project.root or area.repository is None:
+            return
+        try:
+            within = Path(area.top).resolve().relative_to(git.top(Path(area.top)) or area.top)
+        except ValueError:
+            within = Path()
+        linked = {str(top / within) for top in git.linked_trees(area.repository.common)}
+        for top in sorted(
+            linked - project.areas.keys() - {area.top, str(Path(area.top).resolve())}
+        ):
+            if os.path.isdir(top):
+                self._begin_area(project, top, fresh=fresh)
+        for top in [t for t, a in project.areas.items() if a.outside and t not in linked]:
+            self._observation.forget(top)
+            del project.areas[top]
+
+
+def _outermost(names: Iterable[str]) -> list[str]:
+    """The names that lie in none of the others."""
+    found: list[str] = []
+    for name in sorted(names, key=lambda n: n.split("/")):
+        if not found or not name.startswith(found[-1] + "/"):
+            found.append(name)
+    return found

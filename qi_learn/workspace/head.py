@@ -1,0 +1,120 @@
+"""How HEAD of a working tree moved: from its reflog, else from where it is.
+
+Without a reflog (`core.logAllRefUpdates = false`, or references in a table of git's own) only where
+HEAD is can be compared with where it was. What moved it is then inferred: a new commit whose parent
+was HEAD is a commit, one beside HEAD an amended one. If HEAD names another branch, or git noted
+where HEAD was (`ORIG_HEAD`: a merge, pull, rebase, reset), or for anything else it is a checkout,
+which writes what is not the person's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from qi_learn.errors import NotFound
+from qi_learn.outside import git
+from qi_learn.workspace.reflog import Reflog
+
+logger = logging.getLogger(__name__)
+NO_REFLOG = (
+    "git keeps no log of HEAD here (core.logAllRefUpdates, or reftable), so what moved HEAD is "
+    "inferred"
+)
+FRESH_SECONDS = 600.0
+"""Seconds since a commit was made, up to which it may be the one that moved HEAD."""
+
+
+class Head:
+    """The moves of HEAD of a working tree, from now on or since a time."""
+
+    def __init__(self, top: Path, git_dir: Path, *, since: float | None = None) -> None:
+        self._top, self._git_dir = top, git_dir
+        self._common = git.common_directory(top)
+        self._reflog = Reflog(git_dir, since=since)
+        self.commit = git.head(top) if since is None else None
+        """Where HEAD was when its moves were last told; None before the first commit."""
+        self._stamp = self._look()
+        self._left = self._leaving()
+        self._seen: tuple[git.HeadMove, ...] = ()
+
+    @property
+    def inferred(self) -> bool:
+        """Whether there is a commit, and no log of how HEAD came there."""
+        return self.commit is not None and not self._reflog.exists
+
+    def moves(self, now: float) -> tuple[git.HeadMove, ...]:
+        """The moves that were not accepted yet."""
+        if self._reflog.exists:
+            self._seen = self._reflog.peek()
+            if self._reflog.rewritten:  # cleaned up before it was read
+                self._seen = self._inferred(now)
+        else:
+            self._seen = self._inferred(now)
+        return self._seen
+
+    def accept(self) -> None:
+        """Take the moves that were given out last as told."""
+        if self._reflog.exists:
+            self._reflog.accept()
+        if self._seen:
+            self.commit = self._seen[-1].new
+            self._left = self._leaving()
+        self._seen = ()
+        self._stamp = self._look()
+
+    def _inferred(self, now: float) -> tuple[git.HeadMove, ...]:
+        if self._look() == self._stamp:
+            return ()
+        commit = git.head(self._top)
+        if commit is None or commit == self.commit:
+            self._stamp = self._look()
+            return ()
+        old = self.commit or ""
+        return (git.HeadMove(old, commit, now, self._action(old, commit, now), ""),)
+
+    def _action(self, old: str, commit: str, now: float) -> str:
+        if old and self._leaving() != self._left:
+            return "checkout"
+        try:
+            parents, made = git.commit_facts(self._top, commit)
+            if abs(now - made) > FRESH_SECONDS:
+                return "checkout"
+            if not old or parents == (old,):
+                return "commit"
+            if old in parents:
+                return "merge"
+            return "amend" if git.commit_facts(self._top, old)[0] == parents else "checkout"
+        except NotFound as error:
+            logger.info("what moved HEAD to %s is not known: %s", commit, error.what)
+            return "checkout"
+
+    def _look(self) -> tuple[int, ...]:
+        """What changes if HEAD moves: its file, the reference it names, git's tables of these."""
+        files = [
+            *(self._git_dir / "HEAD", self._git_dir / "reftable" / "tables.list"),
+            *(self._common / "packed-refs", self._common / "reftable" / "tables.list"),
+            *([self._common / name] if (name := self._branch()) else []),
+        ]
+        return tuple(part for file in files for part in _stamp(file))
+
+    def _leaving(self) -> tuple[object, ...]:
+        """What changes if another branch is checked out, or git notes where HEAD was."""
+        return self._branch(), *_stamp(self._git_dir / "ORIG_HEAD")
+
+    def _branch(self) -> str | None:
+        """The reference that HEAD names."""
+        try:
+            text = (self._git_dir / "HEAD").read_text("utf-8", "surrogateescape")
+        except OSError:
+            return None
+        return text[5:].strip() if text.startswith("ref: ") else None
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size

@@ -1,0 +1,248 @@
+"""The thread that looks where the inbox says, area by area.
+
+Nothing that one area, file or project does keeps the others from being looked at: each is a step of
+its own. What cannot be looked at is tried in halves until the one that is to blame is found, which
+is dropped and counted. If git does not answer, it is asked again later.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from qi_learn.errors import QiError
+from qi_learn.workspace.area import Area
+from qi_learn.workspace.area_look import look
+from qi_learn.workspace.areas import Areas
+from qi_learn.workspace.changes import Committed, FileSaved
+from qi_learn.workspace.inbox import Inbox, Marks
+from qi_learn.workspace.watched_project import WatchedProject
+
+logger = logging.getLogger(__name__)
+SOON_SECONDS = 0.05
+"""Seconds until a look is taken again if git was writing."""
+FAILED_SECONDS = 5.0
+"""Seconds for which an area is left alone after git did not answer; longer with each failure."""
+LONGEST_SECONDS = 300.0
+IDLE_SECONDS = 10.0
+"""Seconds after which the heads of all areas are looked at though nothing was marked."""
+MOST_PENDING = 50_000
+NOT_LOOKED_AT = "could not be looked at"
+Change = FileSaved | Committed
+
+
+class Reader:
+    """Looks at the projects of `projects` from a thread of its own, and reports what it finds."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        areas: Areas,
+        projects: Callable[[], tuple[WatchedProject, ...]],
+        report: Callable[[WatchedProject, Callable[[], list[Change]]], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._inbox, self._areas = inbox, areas
+        self._projects, self._report, self._clock = projects, report, clock
+        self._later: dict[int, float] = {}
+        """By area: until when it is left alone."""
+        self._failures: defaultdict[int, int] = defaultdict(int)
+        self._idle_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="qi-learn-watch", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread still reads."""
+        return self._thread.is_alive()
+
+    def join(self) -> None:
+        """Wait for the thread's end, after its inbox was closed."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (marks := self._inbox.take(self._timeout())) is not None:
+            idle = time.monotonic() >= self._idle_at
+            if idle:
+                self._idle_at = time.monotonic() + IDLE_SECONDS
+            projects = self._projects()
+            touched = self._sort(marks, projects)
+            for project in projects:
+                if not project.starting:
+                    self._look_at(project, marks, touched, idle=idle or marks.lost)
+            now = time.monotonic()  # what is still due belongs to an area that is gone
+            self._later = {key: due for key, due in self._later.items() if due > now}
+
+    def _timeout(self) -> float:
+        due = min((self._idle_at, *self._later.values()))
+        return max(0.0, due - time.monotonic())
+
+    # --- from marks to areas ----------------------------------------------------------------------
+
+    def _sort(
+        self, marks: Marks, projects: tuple[WatchedProject, ...]
+    ) -> dict[int, tuple[Area, list[str]]]:
+        """Give marks to the areas that own them; returns the directories, by area."""
+        owners = _Owners(projects)
+        now = self._clock()
+        directories: dict[int, tuple[Area, list[str]]] = {}
+        for path in marks.files:
+            found = owners.of(os.path.dirname(path))
+            if found is not None:
+                project, area = found
+                project.last_event = now
+                area.pending.add(area.name_of(path))
+        for path in marks.directories:
+            found = owners.of(os.path.dirname(path))
+            if found is not None:
+                project, area = found
+                project.last_event = now
+                directories.setdefault(id(area), (area, []))[1].append(area.name_of(path))
+        return directories
+
+    def _look_at(
+        self,
+        project: WatchedProject,
+        marks: Marks,
+        directories: dict[int, tuple[Area, list[str]]],
+        *,
+        idle: bool,
+    ) -> None:
+        if marks.lost:
+            with self._step(project):
+                self._areas.look_again(project)
+        for top in marks.checkouts:
+            if _owns(project, top):
+                with self._step(project):
+                    self._areas.repository_changed(project, top)
+        if idle:
+            with self._step(project):
+                self._areas.ask_refused(project)
+        for area in tuple(project.areas.values()):
+            if id(area) in directories:
+                with self._step(project):
+                    self._areas.appeared(project, area, directories[id(area)][1])
+        for area in tuple(project.areas.values()):
+            marked = area.top in marks.checkouts or id(area) in self._later
+            due = idle or marked or area.pending or area.gone
+            if due and area.refused is None and not self._is_foreign(project, area):
+                self._look_at_area(project, area)
+
+    def _is_foreign(self, project: WatchedProject, area: Area) -> bool:
+        """Whether an area is a project of its own."""
+        return area.top != project.root and any(p.root == area.top for p in self._projects())
+
+    # --- one area ---------------------------------------------------------------------------------
+
+    def _look_at_area(self, project: WatchedProject, area: Area) -> None:
+        key, now = id(area), time.monotonic()
+        if self._later.get(key, 0.0) > now:
+            return
+        self._later.pop(key, None)
+        try:
+            _take_gone(area)
+            self._look(project, area, sorted(area.pending))
+            self._failures.pop(key, None)
+        except QiError as error:
+            self._failures[key] += 1
+            wait = min(LONGEST_SECONDS, FAILED_SECONDS * 2 ** min(10, self._failures[key] - 1))
+            self._later[key] = now + wait
+            self._log(project, f"{area.top} is looked at again in {wait:.0f} s: {error.what}")
+            if len(area.pending) > MOST_PENDING:
+                self._drop(project, area, sorted(area.pending))
+
+    def _look(self, project: WatchedProject, area: Area, names: list[str]) -> None:
+        """Look at files of an area; those that cannot be looked at are dropped and counted.
+
+        Raises QiError if git does not answer.
+        """
+        now = self._clock()
+        try:
+            found = look(area, names, now)
+        except QiError:
+            raise
+        except Exception:
+            logger.exception("a look at %s failed", area.top)
+            self._look_at_halves(project, area, names)
+            return
+        if found is None:
+            self._later[id(area)] = time.monotonic() + SOON_SECONDS
+            return
+        area.pending -= set(names)
+        if found.moves or found.texts:
+            self._report(project, lambda: project.apply(area, found, now))
+
+    def _look_at_halves(self, project: WatchedProject, area: Area, names: list[str]) -> None:
+        if len(names) <= 1:
+            self._drop(project, area, names)
+            return
+        half = len(names) // 2
+        self._look(project, area, names[:half])
+        self._look(project, area, names[half:])
+
+    def _drop(self, project: WatchedProject, area: Area, names: list[str]) -> None:
+        area.pending -= set(names)
+        project.set_aside[NOT_LOOKED_AT] += max(1, len(names))
+
+    @contextmanager
+    def _step(self, project: WatchedProject) -> Iterator[None]:
+        """Do something for a project. What fails is dropped and counted, and others go on."""
+        try:
+            yield
+        except QiError as error:
+            project.set_aside[NOT_LOOKED_AT] += 1
+            self._log(project, error.what)
+        except Exception:
+            project.set_aside[NOT_LOOKED_AT] += 1
+            logger.exception("a change in %s could not be followed", project.root)
+
+    def _log(self, project: WatchedProject, what: str) -> None:
+        logger.warning("a change in %s could not be followed: %s", project.root, what)
+
+
+class _Owners:
+    """Which area holds a directory: the innermost."""
+
+    def __init__(self, projects: tuple[WatchedProject, ...]) -> None:
+        self._areas: dict[str, tuple[WatchedProject, Area]] = {}
+        for project in projects:
+            for top, area in tuple(project.areas.items()):
+                if top == project.root or top not in self._areas:
+                    self._areas[top] = (project, area)
+        self._known: dict[str, tuple[WatchedProject, Area] | None] = {}
+
+    def of(self, directory: str) -> tuple[WatchedProject, Area] | None:
+        """The area that holds a directory, with its project."""
+        if directory not in self._known:
+            found = self._areas.get(directory)
+            if found is None and directory not in ("", "/"):
+                found = self.of(os.path.dirname(directory))
+            self._known[directory] = found
+        return self._known[directory]
+
+
+def owner_of(projects: tuple[WatchedProject, ...], path: str) -> tuple[WatchedProject, Area] | None:
+    """The area that holds a file, with its project."""
+    return _Owners(projects).of(os.path.dirname(path))
+
+
+def _owns(project: WatchedProject, top: str) -> bool:
+    """Whether a working tree belongs to a project and is not known to be another's."""
+    return top in project.areas or top.startswith(project.root.rstrip("/") + "/")
+
+
+def _take_gone(area: Area) -> None:
+    """Have the files read that were known in directories that went."""
+    if not area.gone:
+        return
+    gone = sorted(area.gone)
+    for name in gone:
+        area.pending |= {file for file, _ in area.files.below(name)}
+    if area.repository is not None:
+        area.pending |= area.repository.known_below(gone)
+    area.gone.clear()

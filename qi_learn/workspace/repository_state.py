@@ -1,0 +1,190 @@
+"""The git side of a tree under watch: what git has of its files, and what git is doing to them.
+
+The invariant: a file that nothing is kept of has the text that it has in the commit that HEAD was
+at when its moves were last told. So nothing is read and nothing kept of the files that are as git
+has them, however many there are.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from qi_learn.errors import NotFound
+from qi_learn.outside import git, git_blobs
+from qi_learn.workspace.file_history import Blob
+from qi_learn.workspace.head import NO_REFLOG, Head
+from qi_learn.workspace.stashes import Stashes, Trees
+
+logger = logging.getLogger(__name__)
+LOCK_SECONDS = 120.0
+"""Age up to which git's `index.lock` says that git is writing into the tree; an older one was left
+behind.
+"""
+HEAD_SECONDS = 0.5
+"""Seconds after its last write to the index in which git may still move HEAD, which tells who wrote
+the files' texts. Until then they are not read.
+"""
+GIT_WRITES = {
+    *("checkout", "pull", "merge", "reset", "rebase", "clone", "revert", "cherry-pick", "am"),
+}
+"""Moves of HEAD with which git itself writes into the tree."""
+_UNFINISHED = (
+    *("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "SQUASH_MSG"),
+    *("rebase-merge", "rebase-apply"),
+)
+"""Names in the repository that say that git began something and waits for the person."""
+_BASES = 4
+"""Commits that git put into the tree of which it is known what files had before."""
+
+
+class RepositoryState:
+    """The repository of a working tree, of which `top` is the whole or a directory within.
+
+    With `since`, the moves of HEAD since then are still to be told. Raises NotFound if git does not
+    answer.
+    """
+
+    def __init__(self, top: Path, git_dir: Path, *, since: float | None = None) -> None:
+        self.top, self.git_dir = top, git_dir
+        self.common = git.common_directory(top).resolve()
+        self.head = Head(top, git_dir, since=since)
+        self._bases: list[tuple[float, str]] = []
+        if self.head.commit is not None:
+            self._bases.append((-math.inf, self.head.commit))
+        self._stashes = Stashes(top, self.common)
+        self._attributes = (git_dir / "info" / "attributes").exists() or _mentions_attributes(top)
+
+    @property
+    def note(self) -> str | None:
+        """What a person should know of it."""
+        return f"{self.top}: {NO_REFLOG}" if self.head.inferred else None
+
+    # --- what git is doing ------------------------------------------------------------------------
+
+    def git_is_writing(self) -> bool:
+        """Whether git is writing into the tree, or wrote its index just now.
+
+        A checkout lets go of `index.lock` a moment before it says what it did.
+        """
+        return self._age("index.lock") < LOCK_SECONDS or abs(self._age("index")) < HEAD_SECONDS
+
+    def stamp(self) -> tuple[float, ...]:
+        """What changes if git writes its index or moves HEAD."""
+        files = ("index", "logs/HEAD", "HEAD", "index.lock")
+        return tuple(self._time(name) for name in files)
+
+    def _age(self, name: str) -> float:
+        """Seconds since git wrote a file of its own; infinite if there is none.
+
+        Below 0 after the clock was put back.
+        """
+        written = self._time(name)
+        return math.inf if written == 0.0 else time.time() - written
+
+    def _time(self, name: str) -> float:
+        try:
+            return (self.git_dir / name).stat().st_mtime
+        except OSError:
+            return 0.0
+
+    # --- what git has -----------------------------------------------------------------------------
+
+    def advance(self, commit: str, ts: float, *, wrote: bool) -> None:
+        """Take another commit for what the files have that nothing is kept of.
+
+        `wrote`: whether git put it into the tree, so that before `ts` they had what they had.
+        """
+        if wrote or not self._bases:
+            self._bases.append((ts if self._bases else -math.inf, commit))
+            del self._bases[:-_BASES]
+        else:
+            self._bases[-1] = (self._bases[-1][0], commit)
+
+    def known(
+        self, names: Sequence[str], later: Sequence[tuple[float, str]] = ()
+    ) -> dict[str, list[tuple[float, Blob | None]]]:
+        """What git had of files, oldest first: since when, and the content, None if no file.
+
+        `later`: commits that git has put into the tree since. Nothing if git cannot say any more.
+        """
+        bases = [*self._bases, *later]
+        if not bases or not names:
+            return {name: [(-math.inf, None)] for name in names}
+        try:
+            trees = [(ts, git_blobs.tree_blobs(self.top, c, names)) for ts, c in bases]
+        except NotFound as error:
+            logger.warning("what was in %s is not known any more: %s", self.top, error.what)
+            self._bases = [(-math.inf, c) for c in (git.head(self.top),) if c is not None]
+            return {}
+        odd = git_blobs.filtered(self.top, names) if self._attributes else set()
+        return {
+            name: [
+                (ts, Blob(self.top, tree[name], name in odd) if name in tree else None)
+                for ts, tree in trees
+            ]
+            for name in names
+        }
+
+    def known_below(self, directories: Iterable[str]) -> set[str]:
+        """The files that git had in directories."""
+        asked = list(directories)
+        if not self._bases or not asked:
+            return set()
+        try:
+            return set(git_blobs.tree_blobs(self.top, self._bases[-1][1], asked))
+        except NotFound:
+            return set()
+
+    def unlike_head(self) -> set[str]:
+        """The files that are not as HEAD has them, and those that git does not have.
+
+        Raises NotFound.
+        """
+        commit = self._bases[-1][1] if self._bases else None
+        tracked = git.tracked(self.top) if commit is None else self.unlike(commit)
+        return {*git.untracked(self.top), *tracked}
+
+    def unlike(self, commit: str) -> set[str]:
+        """The files that git tracks and that are not as a commit has them. Raises NotFound."""
+        changed = git_blobs.unlike_index(self.top)
+        return {*changed, *git_blobs.unlike_commit(self.top, commit)}
+
+    # --- what git wrote without moving HEAD -------------------------------------------------------
+
+    def written_by_git(self, names: Sequence[str], moves: Sequence[git.HeadMove]) -> list[Trees]:
+        """What git may have written into files without moving HEAD.
+
+        A stash that was taken away or brought back, changes that were thrown away by a reset or a
+        checkout, a merge that waits for the person.
+        """
+        trees = [move.new for move in moves if throws_away(move)]
+        if (self.git_dir / "AUTO_MERGE").exists():
+            trees.append("AUTO_MERGE")
+        sources = [self._tree(tree, names) for tree in trees] + self._stashes.contents()
+        if any((self.git_dir / name).exists() for name in _UNFINISHED):
+            try:
+                sources.append(git_blobs.index_blobs(self.top, names))
+            except NotFound as error:
+                logger.info("the index of %s cannot be read: %s", self.top, error.what)
+        return sources
+
+    def _tree(self, tree: str, names: Sequence[str]) -> Trees:
+        try:
+            return git_blobs.tree_blobs(self.top, tree, names)
+        except NotFound as error:
+            logger.info("%s of %s cannot be read: %s", tree, self.top, error.what)
+            return {}
+
+
+def throws_away(move: git.HeadMove) -> bool:
+    """Whether a move of HEAD may have thrown away what was not committed."""
+    return move.action == "reset" or (move.action in GIT_WRITES and move.old != move.new)
+
+
+def _mentions_attributes(top: Path) -> bool:
+    """Whether a file of git's attributes may say how files are written."""
+    return any((directory / ".gitattributes").exists() for directory in (top, *top.parents))
