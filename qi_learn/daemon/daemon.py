@@ -114,7 +114,7 @@ class Daemon:
         self.model_server = model_server_of(self.settings, self.paths, engine_url)
         self._base = BaseKeeper(self.paths, self.settings, self.model_server)
         self._base.agree(self._clock())
-        self._intake = Intake(self.paths, self.settings, Watcher())
+        self._intake = Intake(self.paths, self.settings, Watcher(), wait=False)
         self._stack.callback(lambda: self._intake.watcher.close())
         self._cycles = CycleRunner(self.paths, self.model_server, clock=self._clock)
         self._stack.callback(self._cycles.stop)
@@ -192,10 +192,13 @@ class Daemon:
             self._pace.sleep(PAUSE_SECONDS)
 
     def _mend_watcher(self) -> None:
-        """Make the watcher anew if its reader has ended: it reads the trees again."""
+        """Start the watcher's threads again if one has ended, else make it anew."""
         if self._intake.watcher.alive:
             return
-        logger.error("the watcher's reader has ended: it is made anew")
+        self._intake.watcher.revive()
+        if self._intake.watcher.alive:
+            return
+        logger.error("the watcher's threads have ended: it is made anew")
         self._intake.watch_anew(Watcher())
 
     def _watch_cycle(self, now: float) -> None:
