@@ -48,11 +48,6 @@ class Paths:
         return cls(root / "config", root / "data", root / "state", root / "run")
 
     @property
-    def mark(self) -> str:
-        """A short text for this home alone, which does not say where it lies."""
-        return hashlib.sha256(os.fsencode(self.state)).hexdigest()[:16]
-
-    @property
     def settings_file(self) -> Path:
         return self.config / "config.toml"
 
@@ -174,6 +169,11 @@ class Paths:
         for directory in (*roots, self.spool, self.logs, self.runs):
             _ensure_own(directory)
         return self
+
+
+def home_mark(paths: Paths) -> str:
+    """A short text for this home alone, which does not say where it lies."""
+    return hashlib.sha256(os.fsencode(paths.state)).hexdigest()[:16]
 
 
 def _ensure_own(directory: Path) -> None:

@@ -25,7 +25,7 @@ from qi_learn.commands.service_units import (
 from qi_learn.daemon import client
 from qi_learn.errors import DaemonError, ToolMissing
 from qi_learn.outside.process import run
-from qi_learn.paths import Paths, replace_file
+from qi_learn.paths import Paths, home_mark, replace_file
 from qi_learn.settings import Settings
 
 SECONDS = 180.0
@@ -123,7 +123,7 @@ def manages(paths: Paths, env: Mapping[str, str] = os.environ) -> bool:
         text = (unit_directory(env, "linux") / DAEMON).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return False
-    return text.startswith(f"{MARK}{paths.mark}\n")
+    return text.startswith(f"{MARK}{home_mark(paths)}\n")
 
 
 def ask_systemd(action: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from qi_learn.errors import SettingsError
 from qi_learn.loopback import ADDRESSES
-from qi_learn.paths import Paths
+from qi_learn.paths import Paths, home_mark
 from qi_learn.settings import Settings
 
 DAEMON, GATEWAY, SOCKET = "qi-learn.service", "qi-learn-gateway.service", "qi-learn-gateway.socket"
@@ -73,7 +73,7 @@ def systemd_units(place: Place, settings: Settings) -> tuple[ServiceFile, ...]:
 
 
 def _daemon_unit(place: Place) -> str:
-    return f"""{MARK}{place.paths.mark}
+    return f"""{MARK}{home_mark(place.paths)}
 [Unit]
 Description=qi-learn: watching, recording and learning
 Wants={SOCKET} {GATEWAY}
@@ -100,7 +100,7 @@ WantedBy=default.target
 
 
 def _gateway_unit(place: Place) -> str:
-    return f"""{MARK}{place.paths.mark}
+    return f"""{MARK}{home_mark(place.paths)}
 [Unit]
 Description=qi-learn: the gateway in front of Ollama
 Requires={SOCKET}
@@ -121,7 +121,7 @@ TimeoutStopSec=10
 
 
 def _socket_unit(place: Place, address: str) -> str:
-    return f"""{MARK}{place.paths.mark}
+    return f"""{MARK}{home_mark(place.paths)}
 [Unit]
 Description=qi-learn: the gateway's port
 

@@ -30,6 +30,8 @@ from qi_learn.paths import Paths
 START_SECONDS = 90.0
 """The engine gets 60 to load its library and look through its models, the gateway 20."""
 STOP_SECONDS = 60.0
+WATCHING_SECONDS = 2.0
+"""How long a start waits for the projects: a few small ones are taken up by then."""
 _LOOK_SECONDS = 0.05
 
 
@@ -85,7 +87,10 @@ def start(paths: Paths) -> Started:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if state := running(paths):
-            return Started(_with_gateway(state), already=not spawned)
+            started = Started(_with_gateway(state), already=not spawned)
+            if spawned:
+                wait_until_watching(paths, WATCHING_SECONDS)
+            return started
         if process is not None and process.poll() is not None:
             if not locked(paths):
                 raise _not_started(process.returncode, log, log_size)
@@ -97,6 +102,22 @@ def start(paths: Paths) -> Started:
         f"The daemon did not come up within {START_SECONDS:.0f} s.",
         f"It is still trying; see {log} and `qi-learn doctor`.",
     )
+
+
+def wait_until_watching(paths: Paths, seconds: float) -> bool:
+    """Wait until the daemon has taken up every project, so that the next save is seen.
+
+    False if it has not in time: it goes on with that, and `qi-learn status` shows how far it is.
+    """
+    deadline = time.monotonic() + seconds
+    with suppress(QiError):
+        while time.monotonic() < deadline:
+            told = call(paths.socket, {"do": "status"})
+            modes = [project.get("mode") for project in told.get("projects", ())]
+            if told.get("rounds", 1) and "starting" not in modes:
+                return True
+            time.sleep(_LOOK_SECONDS)
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ class Condition:
     """Parts that do not do their work, and children that are down."""
     projects: tuple[WatchState, ...]
     """Every registered project: watched, polled, blind, or still being read."""
+    rounds: int
+    """How many rounds the loop has made: before the first no project is taken up."""
     longest_round: float
     """The longest of the last rounds of the loop, seconds."""
     doing: str
@@ -33,6 +35,7 @@ def condition_of(health: Health, servers: Servers, intake: Intake) -> Condition:
     return Condition(
         (*down, *watcher, *health.faults()),
         intake.watching(),
+        health.rounds,
         health.longest_round,
         part,
         seconds,

@@ -45,8 +45,8 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
-PAUSE_SECONDS = 0.5
-"""Longest pause between two rounds: saves and commits are asked for in each."""
+PAUSE_SECONDS = 1.0
+"""Longest pause between two rounds: what the watcher has seen is asked for in each."""
 DECIDE_SECONDS = (1.0, 30.0)
 """Seconds between two decisions: at most the second, because time passes too; while evidence comes
 in, the first.
@@ -114,7 +114,7 @@ class Daemon:
         self.model_server = model_server_of(self.settings, self.paths, engine_url)
         self._base = BaseKeeper(self.paths, self.settings, self.model_server)
         self._base.agree(self._clock())
-        self._intake = Intake(self.paths, self.settings, Watcher())
+        self._intake = Intake(self.paths, self.settings, Watcher(), wait=False)
         self._stack.callback(lambda: self._intake.watcher.close())
         self._cycles = CycleRunner(self.paths, self.model_server, clock=self._clock)
         self._stack.callback(self._cycles.stop)
@@ -192,10 +192,13 @@ class Daemon:
             self._pace.sleep(PAUSE_SECONDS)
 
     def _mend_watcher(self) -> None:
-        """Make the watcher anew if its reader has ended: it reads the trees again."""
+        """Start the watcher's threads again if one has ended, else make it anew."""
         if self._intake.watcher.alive:
             return
-        logger.error("the watcher's reader has ended: it is made anew")
+        self._intake.watcher.revive()
+        if self._intake.watcher.alive:
+            return
+        logger.error("the watcher's threads have ended: it is made anew")
         self._intake.watch_anew(Watcher())
 
     def _watch_cycle(self, now: float) -> None:

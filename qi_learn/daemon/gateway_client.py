@@ -7,7 +7,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from qi_learn.paths import Paths
+from qi_learn.paths import Paths, home_mark
 
 ANSWER_SECONDS = 5.0
 """How long an answer about oneself may take; the machine may be busy."""
@@ -24,7 +24,7 @@ def ask_state(url: str, paths: Paths, *, timeout: float = ANSWER_SECONDS) -> dic
         value = json.loads(body) if body else None
     except ValueError:
         return None
-    return value if isinstance(value, dict) and value.get("home") == paths.mark else None
+    return value if isinstance(value, dict) and value.get("home") == home_mark(paths) else None
 
 
 def answers_at(url: str, *, timeout: float = ANSWER_SECONDS) -> bool:

@@ -45,6 +45,8 @@ class Health:
         self._failing: dict[str, _Failing] = {}
         self._now: tuple[str, float] = ("", clock())
         self._rounds: deque[float] = deque(maxlen=ROUNDS)
+        self.rounds = 0
+        """How many were made."""
 
     def step(self, part: str, action: Callable[[], object]) -> bool:
         """Do one part's work; whether it went well. Nothing but an exit comes out of it."""
@@ -73,6 +75,7 @@ class Health:
     def round_took(self, seconds: float) -> None:
         """Note how long a whole round took."""
         self._rounds.append(seconds)
+        self.rounds += 1
 
     @property
     def longest_round(self) -> float:

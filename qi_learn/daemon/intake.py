@@ -55,6 +55,8 @@ class Intake:
     watcher: Watcher
     edited: float = float("-inf")
     """When a change in a watched project was last seen."""
+    wait: bool = True
+    """Whether a round waits until a new project is read; else that is done meanwhile."""
     _projects: list[Path] = field(default_factory=list)
     _listed: tuple[Path, ...] = ()
     _registered_at: int = -1
@@ -64,19 +66,17 @@ class Intake:
 
     def watch_anew(self, watcher: Watcher) -> None:
         """Go on with another watcher: every project is read and watched again."""
-        self.watcher.close()
-        self.watcher = watcher
+        ended, self.watcher = self.watcher, watcher
         self._projects.clear()
+        try:
+            ended.close()
+        except (OSError, RuntimeError) as error:  # it has ended in part already
+            logger.warning("the watcher before could not be closed: %s", error)
 
     def watching(self) -> tuple[WatchState, ...]:
         """How every registered project is watched; any thread may ask."""
-        polled = self.watcher.notes
-        return tuple(
-            WatchState(str(p), "polled" if any(str(p) in n for n in polled) else "watched", polled)
-            if p in self._projects
-            else WatchState(str(p), "starting")
-            for p in self._listed
-        )
+        known = {state.project: state for state in self.watcher.states()}
+        return tuple(known.get(str(p)) or WatchState(str(p), "starting") for p in self._listed)
 
     def tick(self, store: Store, now: float) -> int:
         """Do one round; returns how many events were taken in and turns scored.
@@ -184,7 +184,7 @@ class Intake:
         for project in [p for p in registered if p not in self._projects]:
             self._projects.append(project)
             try:
-                self.watcher.add(project)
+                self.watcher.add(project, wait=self.wait)
             except (QiError, OSError) as error:
                 logger.warning("%s is not watched: %s", project, error)
 

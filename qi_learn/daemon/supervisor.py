@@ -226,7 +226,7 @@ class SupervisedProcess:
         with self._lock:
             if self._process is None and self._found is None:
                 return
-            logs.cut(self._log, limit=2 * logs.LIMIT)  # it turns its own lines over before that
+            logs.cut(self._log)  # what a library prints past the logging; own lines turn over
             lived = time.monotonic() - self._started
             if self.alive:
                 self._was_ready = self._was_ready or self.url is not None

@@ -104,7 +104,7 @@ async def serve(arguments: EngineArguments) -> None:
     try:
         await web.SockSite(runner, listener).start()
         announce(arguments, listener.getsockname()[1])
-        await _until_stopped(models, arguments.parent)
+        await _until_stopped(models, arguments)
     finally:
         await runner.cleanup()
         await models.close()
@@ -119,14 +119,18 @@ def announce(arguments: EngineArguments, port: int) -> None:
         listening.announce(arguments.ready, url)
 
 
-async def _until_stopped(models: LoadedModels, parent: int | None) -> None:
-    """Sweep the models in memory until a signal comes, or the parent's end sends one."""
+async def _until_stopped(models: LoadedModels, arguments: EngineArguments) -> None:
+    """Sweep the models in memory until a signal comes, or the parent's end sends one.
+
+    An engine whose home was deleted leaves too.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if parent is not None:
-        leave_with(parent)
-    while not stop.is_set():
+    if arguments.parent is not None:
+        leave_with(arguments.parent)
+    home = arguments.ready.parent if arguments.ready else arguments.models
+    while not stop.is_set() and (home.is_dir() or arguments.ready is None):
         await models.sweep()
         try:
             await asyncio.wait_for(stop.wait(), _TICK)

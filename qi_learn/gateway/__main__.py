@@ -139,7 +139,7 @@ async def _beat(
     while True:
         await asyncio.sleep(BEAT_SECONDS)
         recorder.report()
-        state.beat()
+        await asyncio.to_thread(state.beat)  # a disk may take its time
         systemd.notify(systemd.ALIVE)
         if not served.paths.state.is_dir():
             logger.warning("%s is gone, and so is this gateway", served.paths.state)

@@ -23,7 +23,7 @@ from typing import Any
 from qi_learn import __version__
 from qi_learn.gateway.counters import Counters
 from qi_learn.outside.listening import birth
-from qi_learn.paths import Paths, replace_file
+from qi_learn.paths import Paths, home_mark, replace_file
 from qi_learn.rundir.lost_turns import LostTurns
 from qi_learn.settings_file import changed_in_file
 
@@ -97,7 +97,7 @@ def new_state(paths: Paths, *, url: str, upstream: str) -> GatewayState:
     return GatewayState(
         paths.gateway_status,
         LostTurns(paths.lost_turns),
-        home=paths.mark,
+        home=home_mark(paths),
         pid=os.getpid(),
         birth=birth(os.getpid()),
         version=__version__,

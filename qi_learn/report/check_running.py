@@ -13,7 +13,7 @@ from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
 from qi_learn.report.running import Running, look_quietly
-from qi_learn.report.status_lines import project_line
+from qi_learn.report.status_lines import passed_by, project_line
 from qi_learn.settings import Settings
 
 SAFE_OLLAMA = (0, 17, 1)
@@ -101,6 +101,9 @@ def recording(paths: Paths, settings: Settings) -> Iterator[Finding]:
     if lost.count:
         what = f"{lost.count} turns could not be recorded, the last because: {lost.reason}"
         yield Finding("recording", False, what, "Once you have seen it: qi-learn status --seen")
+    for words in passed_by(now.gateway):
+        hint = "Tell the authors of qi-learn which client it is, or point it at a known path."
+        yield Finding("recording", False, f"{words}.", hint)
     if now.serves:
         problem = now.not_recording
     else:

@@ -93,6 +93,8 @@ class Status:
     """What passed the gateway since it started."""
     recorded: int
     """The turns of it that were recorded."""
+    passed_by: tuple[str, ...]
+    """What passed and was not treated as it should be, in words."""
     lost: Lost
     """Turns that could not be recorded and were not acknowledged (`status --seen`)."""
     faults: tuple[str, ...]
@@ -157,6 +159,7 @@ def gather(paths: Paths, settings: Settings) -> Status:
         gateway_answers=now.serves,
         requests=int(now.gateway.get("requests") or 0),
         recorded=int(now.gateway.get("recorded") or 0),
+        passed_by=tuple(status_lines.passed_by(now.gateway)),
         lost=now.lost,
         faults=now.faults,
         watching=tuple(now.told.get("projects") or ()),
@@ -241,6 +244,7 @@ def as_text(s: Status) -> str:
         f"recording   {'ON' if s.recording else f'OFF ({s.recording_reason})'}",
         f"daemon      {_daemon_text(s)}",
         *status_lines.requests(s.gateway_answers, s.requests, s.recorded),
+        *(f"passed by   {one_line(words)}" for words in s.passed_by),
         f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, "
         f"{s.spool_bytes / 1024:.0f} KiB",
         f"recorded    {s.turns} turns, {s.rated} ratings",

@@ -15,6 +15,24 @@ def requests(answers: bool, seen: int, recorded: int) -> list[str]:
     return [f"requests    {seen} since the gateway started, {recorded} recorded"] if answers else []
 
 
+def passed_by(gateway: Mapping[str, Any]) -> list[str]:
+    """What passed the gateway and was not treated as it should be, one a line."""
+    told = [
+        f"{seen.get('count')} requests of {seen.get('client')} to {seen.get('path')} look like "
+        "inference and are not known: not recorded, not routed"
+        for seen in gateway.get("unrecognised") or ()
+    ]
+    told += [
+        f"{seen.get('count')} requests for {seen.get('model')}, which the server does not have, "
+        f"were answered by {seen.get('stand_in') or 'nothing'}"
+        for seen in gateway.get("missing") or ()
+    ]
+    for key, why in (("too_long", "too long"), ("unreadable", "in an encoding that is not known")):
+        if gateway.get(key):
+            told.append(f"{gateway[key]} exchanges were {why}, and not recorded")
+    return told
+
+
 def lost(told: Lost) -> list[str]:
     """The turns that could not be recorded, until they are acknowledged."""
     if not told.count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ from qi_learn.errors import (
 from qi_learn.paths import Paths
 from qi_learn.spool import spool_files
 from tests.support.command_line import OFFLINE, Said, Terminal, wait_until
+from tests.support.daemon_process import free_port
 from tests.support.fake_daemon import STATE, holding_the_lock
 
 GONE = 2**22 - 1
@@ -226,6 +228,41 @@ def test_a_gateway_whose_home_is_gone_leaves(tmp_path: Path) -> None:
     wait_until(lambda: not client.locked(terminal.paths))
     shutil.rmtree(tmp_path / "home")
     wait_until(lambda: not gateway.alive)
+
+
+def test_two_services_as_systemd_starts_them(tmp_path: Path) -> None:
+    """The daemon brings no gateway; the gateway finds its server in the settings."""
+    terminal = Terminal(tmp_path, OFFLINE | {"QI_LEARN__GATEWAY__PORT": str(free_port())})
+    paths = terminal.paths
+    env = terminal.environment() | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+    ready = str(paths.gateway_ready)
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        (tmp_path / "said").open("wb") as said,
+        contextlib.ExitStack() as services,
+    ):
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(120)
+
+        def service(*words: str) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-P", "-m", *words]
+            process = services.enter_context(subprocess.Popen(command, env=env, stderr=said))
+            services.callback(process.kill)
+            while systemd.recv(100) != b"READY=1":
+                pass
+            return process
+
+        daemon = service("qi_learn", "daemon", "--gateway-service")
+        assert client.listening(paths) == {}
+        assert "OFF" in terminal.process("status").out.splitlines()[0]
+        gateway = service("qi_learn.gateway", "--ready", ready)
+        found = terminal.process("status", "--json").json
+        assert (found["recording"], found["daemon"]) == (True, True)
+        assert client.listening(paths)["gateway"].pid == gateway.pid
+        while systemd.recv(100) != b"WATCHDOG=1":
+            pass
+        assert terminal.process("daemon", "stop").code == 0
+        assert (daemon.wait(60), gateway.wait(60)) == (0, 0)
 
 
 def test_wrong_settings_are_named_and_nothing_is_started(tmp_path: Path) -> None:

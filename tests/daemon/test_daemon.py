@@ -163,20 +163,24 @@ def test_a_watcher_whose_reader_died_is_made_anew(
 def test_a_part_that_fails_keeps_no_other_waiting(
     here: tuple[World, Daemon], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The spool is no directory for a while: nothing can be taken in."""
+    """The journal of versions is damaged for a while: what needs it fails, the rest goes on."""
     world, opened = here
-    aside = world.paths.spool.rename(world.paths.spool.with_name("aside"))
-    world.paths.spool.write_text("no directory")
+    journal = world.paths.deploy.read_bytes()
+    turns_before = len(everything(opened.store))
+    world.paths.deploy.write_text("{")
     try:
-        for _ in range(2):
-            opened.tick()
-        assert caplog.text.count("taking in failed and is tried again") == 1
+        project = Repository(world.root / "elsewhere")
+        record_turns(world, project, [1], "meanwhile")
+        ticked_until(opened, lambda: len(everything(opened.store)) > turns_before)
+        said = "the base version failed and is tried again"
+        ticked_until(opened, lambda: said in caplog.text)
+        opened.tick()
+        assert caplog.text.count(said) == 1
         assert client.call(world.paths.socket, {"do": "ping"})["pid"] == os.getpid()
         world.assert_answers(opened.gateway_url)
     finally:
-        world.paths.spool.unlink()
-        aside.rename(world.paths.spool)
-    opened.tick()
+        world.paths.deploy.write_bytes(journal)
+    ticked_until(opened, lambda: not opened.condition.faults)
 
 
 def test_an_engine_outlives_a_killed_daemon(tmp_path: Path, base: Path) -> None:

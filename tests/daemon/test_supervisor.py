@@ -12,14 +12,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from qi_learn import __version__
+from qi_learn.daemon import supervisor
 from qi_learn.daemon.supervisor import SupervisedProcess, open_log
 from qi_learn.errors import DaemonError
 from qi_learn.logs import LIMIT
+from qi_learn.outside.listening import Listening, birth
 from tests.support.command_line import wait_until
 
 KID = """
@@ -38,7 +42,7 @@ if told.mode != "dawdling":
     with open(told.ready + ".tmp", "w") as file:
         file.write(text)
     os.rename(told.ready + ".tmp", told.ready)
-while os.getppid() == int(told.parent):
+while told.parent is None or os.getppid() == int(told.parent):
     time.sleep(0.05)
 """
 SECONDS = 60.0
@@ -54,7 +58,14 @@ def made(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     children: list[SupervisedProcess] = []
 
-    def make(mode: str, *more: str, backoff: tuple[float, ...] = (0.0,)) -> SupervisedProcess:
+    def make(
+        mode: str,
+        *more: str,
+        backoff: tuple[float, ...] = (0.0,),
+        outlives: bool = False,
+        health: str = "",
+        start: bool = True,
+    ) -> SupervisedProcess:
         children.append(
             SupervisedProcess(
                 "kid",
@@ -62,9 +73,12 @@ def made(
                 ready=tmp_path / "kid.ready",
                 log=tmp_path / "kid.log",
                 backoff=backoff,
+                outlives=outlives,
+                health=health,
             )
         )
-        children[-1].start()
+        if start:
+            children[-1].start()
         return children[-1]
 
     yield make
@@ -154,6 +168,66 @@ def test_one_that_ignores_sigterm_is_killed(
     child.stop(0.2)
     assert gone(pid)
     assert "is killed" in caplog.text
+
+
+def test_one_whose_port_was_taken_comes_back_on_another(
+    made: Callable[..., SupervisedProcess], tmp_path: Path
+) -> None:
+    child = made("good", "--port", "0")
+    url = child.wait_ready(SECONDS)
+    killed(child, pid_of(tmp_path))
+    with socket.create_server(("127.0.0.1", urlsplit(url).port or 0)):
+
+        def back() -> bool:
+            child.watch()
+            return child.url is not None
+
+        wait_until(back)
+        assert child.url != url
+    assert "Address already in use" in (tmp_path / "kid.log").read_text()
+
+
+def test_one_that_lives_and_answers_nothing_is_started_again(
+    made: Callable[..., SupervisedProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kid's port accepts, and nothing ever answers there."""
+    monkeypatch.setattr(supervisor, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(supervisor, "SILENT_SECONDS", 0.1)
+    child = made("good", health="/qi/state")
+    child.wait_ready(SECONDS)
+    first = pid_of(tmp_path)
+
+    def another() -> bool:
+        child.watch()
+        return child.url is not None and pid_of(tmp_path) != first
+
+    wait_until(another, 120)
+
+
+def test_one_that_outlives_is_taken_over_only_if_it_is_what_is_wanted(
+    made: Callable[..., SupervisedProcess], tmp_path: Path
+) -> None:
+    first = made("good", outlives=True, start=False)
+    assert first.find_or_start() is False
+    url = first.wait_ready(SECONDS)
+    announced = Listening(
+        url,
+        pid_of(tmp_path),
+        birth(pid_of(tmp_path)),
+        __version__,
+        words=("--mode", "good", "--ready", "x"),
+    )
+    (tmp_path / "kid.ready").write_text(json.dumps(asdict(announced)))
+    second = made("good", outlives=True, start=False)
+    assert second.find_or_start() is True
+    assert (second.url, second.pid, second.found) == (url, announced.pid, True)
+    second.leave()
+    assert not gone(announced.pid), "what was found is not ended by leaving"
+    third = made("good", outlives=True, start=False)
+    assert third.find_or_start(wanted=lambda found: False) is False
+    assert third.wait_ready(SECONDS)
+    assert third.pid != announced.pid
+    wait_until(lambda: gone(announced.pid))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.outside.listening import birth, find
+from qi_learn.paths import home_mark
 from qi_learn.rundir.lost_turns import LEDGER_BYTES, Lost, LostTurns, read_lost
 from tests.support.command_line import wait_until
 from tests.support.daemon_process import free_port
@@ -36,7 +37,11 @@ def test_it_says_who_it_is_and_what_passed(fake: FakeOllama, own: GatewayProcess
     ask(own.url, "GET", "/api/version")
     said = own.status
     assert (said["pid"], said["birth"]) == (own.process.pid, birth(own.process.pid))
-    assert (said["url"], said["upstream"], said["home"]) == (own.url, fake.url, own.paths.mark)
+    assert (said["url"], said["upstream"], said["home"]) == (
+        own.url,
+        fake.url,
+        home_mark(own.paths),
+    )
     assert (said["requests"], said["recorded"], said["lost"]["count"]) == (1, 1, 0)
     assert "Say hi." not in json.dumps(said)
     found = find(own.paths.state.parent / "ready.json")

@@ -17,7 +17,7 @@ from qi_learn.paths import Paths
 from qi_learn.records import (
     Placement,
 )
-from qi_learn.report import status
+from qi_learn.report import doctor, status
 from qi_learn.report.gpu_use import GpuUse
 from qi_learn.rundir.lost_turns import LostTurns
 from qi_learn.rundir.progress import Progress
@@ -142,6 +142,23 @@ def test_the_gateway_is_asked_and_not_its_file(past: Paths) -> None:
         found = gather(past)
     assert (found.recording, found.recording_reason) == (False, "the disk is full")
     assert "requests    7 since the gateway started, 5 recorded" in status.as_text(found)
+
+
+def test_what_the_gateway_did_not_recognise_is_told(past: Paths) -> None:
+    seen = {
+        "unrecognised": [{"path": "/v2/chat", "client": "Zed/1 \x1b[31m", "count": 3}],
+        "missing": [{"model": "qi:v1.1.0", "count": 2, "stand_in": "qwen:7b"}],
+        "too_long": 1,
+    }
+    with daemon(past, recorder=seen):
+        lines = status.as_text(gather(past)).splitlines()
+        told = [f.what for f in doctor.examine(past) if f.name == "recording" and not f.ok]
+    assert [line[:60] for line in lines if line.startswith("passed by")] == [
+        "passed by   3 requests of Zed/1 \N{REPLACEMENT CHARACTER}[31m to /v2/chat look like ",
+        "passed by   2 requests for qi:v1.1.0, which the server does ",
+        "passed by   1 exchanges were too long, and not recorded",
+    ]
+    assert len(told) == 3
 
 
 def test_another_homes_gateway_is_not_believed(past: Paths) -> None:

@@ -40,7 +40,7 @@ def qi(world: World, *words: str, place: Path | None = None) -> subprocess.Compl
 
 @contextmanager
 def daemon(world: World) -> Iterator[subprocess.Popen[bytes]]:
-    """`qi-learn daemon` as a process of its own, up."""
+    """`qi-learn daemon` as a process of its own, up, with every project watched."""
     with (world.paths.logs / "daemon.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "qi_learn", "daemon"],
@@ -54,6 +54,7 @@ def daemon(world: World) -> Iterator[subprocess.Popen[bytes]]:
             lambda: client.running(world.paths) is not None or process.poll() is not None, 120
         )
         assert process.poll() is None, (world.paths.logs / "daemon.log").read_text()
+        assert client.wait_until_watching(world.paths, 120)
         yield process
     finally:
         process.terminate()

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from qi_learn.daemon.control import Control
-from qi_learn.paths import Paths
+from qi_learn.paths import Paths, home_mark
 
 STATE = {
     "pid": os.getpid(),
@@ -34,7 +34,7 @@ def holding_the_lock(paths: Paths) -> Iterator[None]:
 def gateway(paths: Paths, **said: Any) -> Iterator[str]:
     """A gateway's own route on a real port, and nothing behind it; its URL."""
     paths.ensure()
-    state = {"home": paths.mark, "recording": True, "reason": None} | said
+    state = {"home": home_mark(paths), "recording": True, "reason": None} | said
 
     class Route(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
