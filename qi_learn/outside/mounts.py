@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import StoreError
@@ -32,18 +34,59 @@ _SHARED_UNLESS_ROOT = frozenset(("9p", "virtiofs"))
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mounted file system."""
+
+    point: str
+    type: str
+
+
+def parse_mounts(raw: bytes) -> tuple[Mount, ...]:
+    """The mounts in the text of a mountinfo file, without lines of another form."""
+    found = []
+    for line in raw.split(b"\n"):
+        left, _, right = line.partition(b" - ")
+        fields, kind = left.split(b" "), right.split(b" ")[0]
+        if len(fields) >= 6 and kind:
+            point = _OCTAL.sub(lambda match: bytes((int(match[1], 8),)), fields[4])
+            found.append(Mount(os.fsdecode(point), kind.decode("ascii", "replace")))
+    return tuple(found)
+
+
+def read_mounts(file: Path = MOUNTS) -> tuple[Mount, ...]:
+    """The mounts of this process; none if the system does not tell."""
+    try:
+        return parse_mounts(file.read_bytes())
+    except OSError:
+        return ()
+
+
+def mount_of(path: str, mounts: Sequence[Mount]) -> Mount | None:
+    """The mount that holds a real path. Of two on one point the later hides the earlier."""
+    holding: Mount | None = None
+    for mount in mounts:
+        inside = path == mount.point or path.startswith(mount.point.rstrip("/") + "/")
+        if inside and (holding is None or len(mount.point) >= len(holding.point)):
+            holding = mount
+    return holding
+
+
 def file_system_of(path: Path, *, mounts: Path = MOUNTS) -> str:
     """The type of the file system that holds the path (`ext4`, `nfs4`, `fuse.sshfs`, ...).
 
     Of a path that is not there yet, that of its nearest parent that is; "" if it is not known.
     """
-    return _mount_of(path, mounts)[1]
+    mount = mount_of(os.path.realpath(path), read_mounts(mounts))
+    return mount.type if mount else ""
 
 
 def is_shared(path: Path, *, mounts: Path = MOUNTS) -> bool:
     """Whether the path is on a file system that another machine may write as well."""
-    point, kind = _mount_of(path, mounts)
-    return kind in SHARED or (kind in _SHARED_UNLESS_ROOT and point != b"/")
+    mount = mount_of(os.path.realpath(path), read_mounts(mounts))
+    return mount is not None and (
+        mount.type in SHARED or (mount.type in _SHARED_UNLESS_ROOT and mount.point != "/")
+    )
 
 
 def refuse_shared_home(paths: Paths, *, mounts: Path = MOUNTS) -> None:
@@ -56,25 +99,3 @@ def refuse_shared_home(paths: Paths, *, mounts: Path = MOUNTS) -> None:
                 "database there, and it would be damaged.",
                 "Set QI_LEARN_HOME to a directory on this machine's own disk.",
             )
-
-
-def _mount_of(path: Path, mounts: Path) -> tuple[bytes, str]:
-    """Mount point and type. Of two mounts on one point the later hides the earlier."""
-    try:
-        lines = mounts.read_bytes().splitlines()
-    except OSError:
-        return b"", ""
-    place = os.fsencode(os.path.realpath(path))
-    found, kind = b"", ""
-    for line in lines:
-        fields, dash, rest = line.partition(b" - ")
-        if not dash or len(columns := fields.split(b" ")) < 5:
-            continue
-        point = _OCTAL.sub(lambda m: bytes((int(m[1], 8),)), columns[4])
-        if len(point) >= len(found) and _holds(point, place):
-            found, kind = point, rest.split(b" ", 1)[0].decode("ascii", "replace")
-    return found, kind
-
-
-def _holds(point: bytes, place: bytes) -> bool:
-    return point == b"/" or place == point or place.startswith(point + b"/")

@@ -11,10 +11,11 @@ import sys
 import threading
 from collections.abc import Callable
 
+from qi_learn.outside.mounts import Mount, read_mounts
 from qi_learn.workspace.event_source import EventSource, NoRoom
 from qi_learn.workspace.inbox import Inbox
-from qi_learn.workspace.mounts import Mount, read_mounts, silent_mount
 from qi_learn.workspace.polling_source import PollingSource
+from qi_learn.workspace.silent_mounts import silent_mount
 
 logger = logging.getLogger(__name__)
 MORE_ROOM = "More room: sysctl fs.inotify.max_user_watches=524288"

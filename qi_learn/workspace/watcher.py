@@ -22,12 +22,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qi_learn.errors import NotFound, QiError
+from qi_learn.outside.mounts import Mount, read_mounts
 from qi_learn.records import WatchState
 from qi_learn.workspace.areas import Areas
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.inbox import Inbox
-from qi_learn.workspace.mounts import Mount, read_mounts
 from qi_learn.workspace.observer import Observation
 from qi_learn.workspace.reader import Reader, owner_of
 from qi_learn.workspace.watched_project import TextBudget, WatchedProject

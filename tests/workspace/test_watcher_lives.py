@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from qi_learn import codec
+from qi_learn.outside.mounts import Mount
 from qi_learn.records import WatchState
 from qi_learn.workspace.changes import FileSaved
-from qi_learn.workspace.mounts import Mount
 from qi_learn.workspace.watcher import Watcher
 from tests.support.commotion import Commotion
 from tests.support.repository import Repository

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from qi_learn.workspace.mounts import parse_mounts, read_mounts, silent_mount
+from qi_learn.outside.mounts import parse_mounts, read_mounts
+from qi_learn.workspace.silent_mounts import silent_mount
 
 LAPTOP = rb"""
 22 28 0:21 / /sys rw,nosuid,nodev,noexec,relatime shared:7 - sysfs sysfs rw
