@@ -52,6 +52,7 @@ from qi_learn.records.gating import (
     TensorGain,
     Verdict,
 )
+from qi_learn.records.set_aside import SetAside
 from qi_learn.records.tracking import (
     Tracked,
     TurnChange,
@@ -115,6 +116,7 @@ __all__ = [
     "Release",
     "RunState",
     "Score",
+    "SetAside",
     "Signal",
     "Smoke",
     "Snapshot",
