@@ -1,23 +1,25 @@
 """What git knows of a directory: asked through the `git` command, and never changed.
 
-Every call is one process with `--no-optional-locks`, so that no question gets in the way of the
-person's own git. Paths are relative to the directory asked about, even if that is only a part of
-the repository. A refusal of git becomes NotFound, an absent git ToolMissing. "There is no
-repository", "no commit yet" and "no such file there" are answers, not errors.
+Every call is one process, and none gets in the way of the person's own git (`git_call`). Paths are
+relative to the directory asked about, even if that is only a part of the repository. A refusal of
+git becomes NotFound, an absent git ToolMissing. "There is no repository", "no commit yet" and "no
+such file there" are answers, not errors.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import NotFound
-from qi_learn.outside.process import Finished, run
+from qi_learn.outside.git_blobs import changed_blobs, read_blob
+from qi_learn.outside.git_call import ask as _git
+from qi_learn.outside.git_call import listing
+from qi_learn.outside.git_call import names as _names
+from qi_learn.outside.git_call import refused as _refused
 
-TIMEOUT = 30.0
 _MOVE = re.compile(
     r"(?P<old>[0-9a-f]{40,64}) (?P<new>[0-9a-f]{40,64}) "
     r".*?> (?P<ts>\d+) [+-]\d{4}(?:\t(?P<text>.*))?"
@@ -42,15 +44,44 @@ class HeadMove:
 
 
 def git_directory(directory: Path) -> Path | None:
-    """The repository's own directory (that of this working tree), or None outside a repository."""
+    """The repository's own directory (that of this working tree), or None outside a repository.
+
+    Also None if git refuses to open it; `repository_of` says why.
+    """
+    try:
+        return repository_of(directory)
+    except NotFound:
+        return None
+
+
+def repository_of(directory: Path) -> Path | None:
+    """The repository's own directory (that of this working tree), or None outside a repository.
+
+    Raises NotFound if there is one and git refuses to open it: it belongs to another user, or what
+    `.git` names is gone.
+    """
     done = _git(directory, "rev-parse", "--absolute-git-dir", check=False)
-    return Path(done.text.rstrip("\n")) if done.exit_code == 0 else None
+    if done.exit_code == 0:
+        return Path(_path(done.output))
+    if "not a git repository (or any" in done.error_text:
+        return None
+    raise _refused(directory, done)
+
+
+def common_directory(directory: Path) -> Path:
+    """The directory that all working trees of the repository share. Raises NotFound."""
+    done = _git(directory, "rev-parse", "--git-common-dir")
+    return Path(directory, _path(done.output))
+
+
+def _path(output: bytes) -> str:
+    return output.decode("utf-8", "surrogateescape").removesuffix("\n")
 
 
 def top(directory: Path) -> Path | None:
     """The top of the working tree, or None outside one."""
     done = _git(directory, "rev-parse", "--show-toplevel", check=False)
-    return Path(done.text.rstrip("\n")) if done.exit_code == 0 and done.text.strip() else None
+    return Path(_path(done.output)) if done.exit_code == 0 and done.text.strip() else None
 
 
 def head(directory: Path) -> str | None:
@@ -76,32 +107,34 @@ def tracked(directory: Path, *, untracked: bool = False) -> tuple[str, ...]:
 
 
 def ignored(directory: Path, paths: Iterable[str]) -> set[str]:
-    """Those of the paths that git ignores. Raises NotFound outside a repository."""
-    given = "".join(f"{path}\0" for path in paths)
-    if not given:
+    """Those of the paths that are not the repository's to look at.
+
+    Either git ignores them, or it refuses to speak of them: they lie in another repository or
+    beyond a link. One such path does not keep the others from their answer. Raises NotFound if the
+    repository itself cannot be asked.
+    """
+    asked = list(paths)
+    if not asked:
         return set()
+    # a name that begins with a colon would be an instruction to git
+    given = listing(f"./{path}" if path.startswith(":") else path for path in asked)
     done = _git(directory, "check-ignore", "-z", "--stdin", given=given, check=False)
-    if done.exit_code not in (0, 1):
-        raise _refused(directory, done)
-    return set(_names(done))
+    if done.exit_code in (0, 1):
+        return {name.removeprefix("./") for name in _names(done)}
+    _git(directory, "rev-parse", "--git-dir")
+    if len(asked) == 1:
+        return set(asked)
+    half = len(asked) // 2
+    return ignored(directory, asked[:half]) | ignored(directory, asked[half:])
 
 
-def ignored_directories(directory: Path) -> tuple[str, ...]:
+def ignored_directories(directory: Path, *below: str) -> tuple[str, ...]:
     """The directories below `directory` that git ignores as a whole.
 
-    Raises NotFound outside a repository.
+    With `below`, only those that are or lie in one of these. Raises NotFound outside a repository.
     """
-    names = _names(
-        _git(
-            directory,
-            "ls-files",
-            "-z",
-            "--others",
-            "--ignored",
-            "--exclude-standard",
-            "--directory",
-        )
-    )
+    options = ("-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    names = _names(_git(directory, "--literal-pathspecs", "ls-files", *options, "--", *below))
     return tuple(name.rstrip("/") for name in names if name.endswith("/"))
 
 
@@ -111,19 +144,7 @@ def changed(directory: Path, old: str, new: str) -> tuple[str, ...]:
     A renamed file counts with both names. If `old` is empty, what `new` itself changed. Raises
     NotFound.
     """
-    commits = (old, new) if old else ("--root", "--no-commit-id", new)
-    return _names(
-        _git(
-            directory,
-            "diff-tree",
-            "-r",
-            "-z",
-            "--name-only",
-            "--no-renames",
-            "--relative",
-            *commits,
-        )
-    )
+    return tuple(changed_blobs(directory, old, new))
 
 
 def text_at(directory: Path, commit: str, file: str) -> str | None:
@@ -131,11 +152,9 @@ def text_at(directory: Path, commit: str, file: str) -> str | None:
 
     None if it is not there, or no UTF-8 text.
     """
-    done = _git(directory, "cat-file", "blob", f"{commit}:./{file}", check=False)
-    if done.exit_code != 0:
-        return None
+    raw = read_blob(directory, f"{commit}:./{file}")
     try:
-        return done.output.decode("utf-8").replace("\r\n", "\n")
+        return None if raw is None else raw.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError:
         return None
 
@@ -154,7 +173,8 @@ def contains(directory: Path, commit: str, ancestor: str) -> bool:
 def names_used(directory: Path, names: Sequence[str], *, before: float) -> set[str] | None:
     """Those of the names that are whole words in the project's newest commit before `before`.
 
-    `before` is in Unix seconds. None if there is no such commit. Raises NotFound.
+    `before` is in Unix seconds. None if there is no such commit, or the files in it are not all
+    here: in a partial clone nothing is fetched for this. Raises NotFound.
     """
     newest = _git(directory, "rev-list", "-1", f"--before={int(before)}", "HEAD", check=False)
     commit = newest.text.strip()
@@ -163,7 +183,16 @@ def names_used(directory: Path, names: Sequence[str], *, before: float) -> set[s
     words = [part for name in names for part in ("-e", name)]
     options = ["-I", "-h", "-o", "-w", "-F", "-m", "200"]
     done = _git(directory, "grep", *options, *words, commit, "--", ".", check=False)
+    if done.exit_code not in (0, 1):
+        return None
     return set(names) & set(done.text.split("\n"))
+
+
+def commit_facts(directory: Path, commit: str) -> tuple[tuple[str, ...], float]:
+    """The parents of a commit, and when it was made (Unix seconds). Raises NotFound."""
+    done = _git(directory, "rev-list", "-1", "--no-walk", "--parents", "--timestamp", commit)
+    made, _, *parents = done.text.split()
+    return tuple(parents), float(made)
 
 
 def message(directory: Path, commit: str) -> str:
@@ -190,40 +219,3 @@ def _move(match: re.Match[str]) -> HeadMove:
         action = "merge"
     old = "" if set(match["old"]) == {"0"} else match["old"]
     return HeadMove(old, match["new"], float(match["ts"]), action, subject)
-
-
-# --- calling git ----------------------------------------------------------------------------------
-
-
-def _git(directory: Path, *arguments: str, given: str = "", check: bool = True) -> Finished:
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
-    }
-    env["LC_ALL"] = "C"  # git's words are shown, not read, but they are shown next to English ones
-    done = run(
-        ["git", "--no-optional-locks", *arguments],
-        cwd=directory,
-        env=env,
-        given=given.encode("utf-8", "surrogateescape"),
-        timeout=TIMEOUT,
-    )
-    if done.timed_out or (check and done.exit_code != 0):
-        raise _refused(directory, done)
-    return done
-
-
-def _refused(directory: Path, done: Finished) -> NotFound:
-    reason = done.error_text or f"exit code {done.exit_code}"
-    if done.timed_out:
-        reason = "it took too long"
-    return NotFound(
-        f"git cannot answer in {directory}: {reason}",
-        f"Try it yourself: git -C {directory} {' '.join(done.argv[2:])}",
-    )
-
-
-def _names(done: Finished) -> tuple[str, ...]:
-    names = done.output.decode("utf-8", "surrogateescape").split("\0")
-    return tuple(dict.fromkeys(name for name in names if name))

@@ -21,10 +21,10 @@ ENV = {
 class Repository:
     """Its working tree is `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, object_format: str = "sha1") -> None:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
-        self.git("init", "-q", "-b", "main")
+        self.git("init", "-q", "-b", "main", f"--object-format={object_format}")
 
     def git(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(

@@ -1,0 +1,124 @@
+"""What files hold according to git, by the ids of their contents.
+
+Comparing ids costs one process for any number of files. A file's own id is computed here, with the
+algorithm of the repository. Paths are relative to the directory asked about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from qi_learn.errors import NotFound
+from qi_learn.outside.git_call import ask, listing, names
+
+_GITLINK = "160000"
+_FEW = 100
+"""Paths up to which a tree is searched for each; for more of them it is listed whole."""
+
+
+def changed_blobs(directory: Path, old: str, new: str) -> dict[str, str | None]:
+    """The files in which two commits differ, with the id of the content in `new`.
+
+    The id is None for a file that is gone. If `old` is empty, what `new` itself changed. Other
+    repositories within this one are no files. Raises NotFound.
+    """
+    commits = (old, new) if old else ("--root", "--no-commit-id", new)
+    options = ("-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--relative")
+    answer = ask(directory, "diff-tree", *options, *commits).output
+    fields = answer.decode("utf-8", "surrogateescape").split("\0")
+    found: dict[str, str | None] = {}
+    for head, file in zip(fields[::2], fields[1::2], strict=False):
+        old_mode, mode, _, blob, _ = head.lstrip(":").split(" ")
+        if _GITLINK not in (old_mode, mode):
+            found[file] = blob if blob.strip("0") else None
+    return found
+
+
+def tree_blobs(directory: Path, commit: str, paths: Sequence[str] | None = None) -> dict[str, str]:
+    """The ids of the contents of the files in a commit or tree: of all, or of those in `paths`.
+
+    A path that is a directory stands for the files below it. Raises NotFound.
+    """
+    few = paths is not None and len(paths) <= _FEW
+    if paths is not None and not paths:
+        return {}
+    asked = tuple(paths or ()) if few else ()
+    answer = ask(directory, "ls-tree", "-r", "-z", commit, "--", *asked).output
+    return _listed(answer)
+
+
+def index_blobs(directory: Path, paths: Sequence[str]) -> dict[str, str]:
+    """The ids of the contents of the files in git's index, without files in conflict.
+
+    Raises NotFound.
+    """
+    if not paths:
+        return {}
+    asked = paths if len(paths) <= _FEW else ()
+    answer = ask(directory, "--literal-pathspecs", "ls-files", "-z", "--stage", "--", *asked).output
+    return _listed(answer)
+
+
+def _listed(answer: bytes) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for entry in answer.decode("utf-8", "surrogateescape").split("\0"):
+        head, _, file = entry.partition("\t")
+        fields = head.split(" ")
+        if len(fields) != 3 or fields[0] == _GITLINK:
+            continue
+        # `mode blob id` of a tree, `mode id stage` of the index
+        if fields[1] == "blob":
+            found[file] = fields[2]
+        elif fields[2] == "0":
+            found[file] = fields[1]
+    return found
+
+
+def unlike_index(directory: Path) -> tuple[str, ...]:
+    """The files that are not as git's index has them, judged by size and time.
+
+    Raises NotFound.
+    """
+    return names(ask(directory, "diff-files", "-z", "--name-only", "--relative"))
+
+
+def unlike_commit(directory: Path, commit: str) -> tuple[str, ...]:
+    """The files that git's index has otherwise than a commit. Raises NotFound."""
+    done = ask(directory, "diff-index", "--cached", "-z", "--name-only", "--relative", commit)
+    return names(done)
+
+
+def filtered(directory: Path, paths: Iterable[str]) -> set[str]:
+    """Those of the paths that a filter of git's attributes writes otherwise than git keeps them.
+
+    Raises NotFound.
+    """
+    wanted = ("filter", "ident", "working-tree-encoding")
+    given = listing(paths)
+    if not given:
+        return set()
+    answer = ask(directory, "check-attr", "-z", "--stdin", *wanted, given=given).output
+    fields = answer.decode("utf-8", "surrogateescape").split("\0")
+    triples = zip(fields[::3], fields[2::3], strict=False)
+    return {file for file, value in triples if value not in ("unspecified", "unset")}
+
+
+def read_blob(directory: Path, blob: str) -> bytes | None:
+    """The content with an id; None if the repository does not have it."""
+    try:
+        done = ask(directory, "cat-file", "blob", blob, check=False)
+    except NotFound:
+        return None
+    return done.output if done.exit_code == 0 else None
+
+
+def blob_ids(raw: bytes, algorithm: str) -> tuple[str, ...]:
+    """The ids under which git may keep a file's content: as it is, and with `\\n` at line ends."""
+    texts = (raw,) if b"\r\n" not in raw else (raw, raw.replace(b"\r\n", b"\n"))
+    return tuple(_id(text, algorithm) for text in texts)
+
+
+def _id(raw: bytes, algorithm: str) -> str:
+    return hashlib.new(algorithm, b"blob %d\0" % len(raw) + raw, usedforsecurity=False).hexdigest()
