@@ -9,7 +9,6 @@ raised.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,6 @@ logger = logging.getLogger(__name__)
 NOT_UNDERSTOOD = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
     *(RecursionError, MemoryError),
-    *(sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError),
 )
 """What code may raise over data of unforeseen form; UnicodeError and JSON's errors are ValueError.
 """
@@ -29,10 +27,19 @@ MOST_LOGGED = 1000
 """How many items are remembered as logged: one that fails again and again fills no disk."""
 
 
-class Guard:
-    """Runs steps that may fail alone, and counts those that did."""
+class StepGuard:
+    """Runs steps that may fail alone, and counts those that did.
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    `also`: what else sets an item aside, for example a database's errors about values.
+    """
+
+    def __init__(
+        self,
+        *,
+        also: tuple[type[Exception], ...] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.failures = (*NOT_UNDERSTOOD, *also)
         self._clock = clock
         self._counts: dict[str, SetAside] = {}
         self._logged: set[tuple[str, str]] = set()
@@ -44,13 +51,13 @@ class Guard:
 
     @contextmanager
     def step(self, kind: str, name: object, *also: type[Exception]) -> Iterator[None]:
-        """Run the block; an error in NOT_UNDERSTOOD or `also` sets the item aside.
+        """Run the block; an error about the item, or one in `also`, sets it aside.
 
         `name`: which item it is, for the log.
         """
         try:
             yield
-        except (*NOT_UNDERSTOOD, *also) as error:
+        except (*self.failures, *also) as error:
             self.note(kind, name, error)
 
     def note(self, kind: str, name: object, error: BaseException) -> None:

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what the plan wrote
     "capture": {"outside", "store"},
     "track": {"outside", "workspace"},
-    "score": {"outside", "store"},
+    "score": {"outside"},
     "dataset": {"rundir", "store"},
     "plan": {"outside", "rundir"},
     "train": {"outside", "rundir", "plan"},

@@ -112,6 +112,7 @@ class Daemon:
         watcher = Watcher()
         self._stack.callback(watcher.close)
         self._intake = Intake(self.paths, self.settings, watcher)
+        self._stack.callback(self._intake.close)
         self._cycles = CycleRunner(self.paths, self.model_server, clock=self._clock)
         self._stack.callback(self._cycles.stop)
         self.tick()

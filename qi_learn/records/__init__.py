@@ -52,6 +52,7 @@ from qi_learn.records.gating import (
     TensorGain,
     Verdict,
 )
+from qi_learn.records.scoring import AnswerFacts, AnswerSource, Scorable
 from qi_learn.records.set_aside import SetAside
 from qi_learn.records.tracking import (
     Tracked,
@@ -83,6 +84,8 @@ __all__ = [
     "AUTHORS",
     "EVENT_KINDS",
     "RUN_STATES_ENDED",
+    "AnswerFacts",
+    "AnswerSource",
     "Author",
     "Behaviour",
     "Check",
@@ -115,6 +118,7 @@ __all__ = [
     "RecallLog",
     "Release",
     "RunState",
+    "Scorable",
     "Score",
     "SetAside",
     "Signal",

@@ -35,7 +35,7 @@ class Match:
     method: str
 
 
-class NotCompared(Exception):  # noqa: N818 - it is an answer, not a failure
+class NotCompared(Exception):
     """Two texts are too long and too unlike to be compared: what was added is unknown."""
 
 
@@ -305,9 +305,7 @@ def _climb(
         best, first, last = score, i, j
 
 
-def _tokens_in(
-    suggested: Sequence[str], tokens: _Tokens, added: set[int], match: Match
-) -> int:
+def _tokens_in(suggested: Sequence[str], tokens: _Tokens, added: set[int], match: Match) -> int:
     """How many of the suggestion's tokens are in the new lines of the match."""
     new = Counter(t for i in range(match.start, match.end) if i in added for t in tokens[i])
     return (Counter(suggested) & new).total()

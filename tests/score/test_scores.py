@@ -11,11 +11,11 @@ import pytest
 
 from qi_learn.records import Feedback, Message, Outcome, Suggestion, Turn
 from qi_learn.score.classify import classify
-from qi_learn.score.suggestion_score import score_turn
 from qi_learn.score.target_score import score_target
 from qi_learn.settings import Settings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store
+from tests.support.scored import score_now
 
 CODE = "def area(width, height):\n    return width * height\n"
 ANSWER = f"```python\n{CODE}```"
@@ -66,7 +66,7 @@ def _score(
         feedback.save_classes(store, turn.id, "code_generation", "simple", "python", ())
         feedback.save_implicit(store, turn.id, said)
         feedback.save_outcome(store, turn.id, came)
-        scored = score_turn(store, turn.id, Settings(), now=2000.0)
+        scored = score_now(store, turn.id, Settings(), now=2000.0)
     return {
         "suggestion": scored.suggestion_score or -1.0,
         "confidence": scored.confidence,
