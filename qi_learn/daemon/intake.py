@@ -22,6 +22,7 @@ from pathlib import Path
 from qi_learn.capture.wire import decode
 from qi_learn.codec import plain
 from qi_learn.daemon.background import Background
+from qi_learn.daemon.clock import JUMP_SECONDS, ClockWatch
 from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
 from qi_learn.daemon.scoring import Scoring
 from qi_learn.errors import DiskFull, QiError, SettingsError, StoreError
@@ -32,6 +33,7 @@ from qi_learn.score import classify
 from qi_learn.score.names_index import NamesIndex
 from qi_learn.settings import Settings
 from qi_learn.store import feedback, turns
+from qi_learn.store.clock import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import drain
 from qi_learn.track.suggestions import suggestions_of
@@ -59,6 +61,7 @@ class Intake:
     wake: Callable[[], None] = lambda: None
     """Called, from another thread, when a round has something to do."""
     guard: StepGuard = field(default_factory=lambda: StepGuard(also=VALUE_ERRORS))
+    clock: ClockWatch = field(default_factory=ClockWatch)
     _projects: list[Path] = field(default_factory=list)
     _listed: tuple[Path, ...] = ()
     _registered_at: int = -1
@@ -106,6 +109,7 @@ class Intake:
         0 if nothing changed. What is not due is not asked for.
         """
         self._follow_projects()
+        self._follow_clock(store, now)
         # before the drain: a turn is in the spool before its answer can be saved in a file
         if seen := self.watcher.poll():
             self._seen.extend(seen)
@@ -121,6 +125,18 @@ class Intake:
         if not self._scoring.left:
             return drained
         return drained + self._scoring.score(store, now)
+
+    def _follow_clock(self, store: Store, now: float) -> None:
+        """Carry the recent past over to a clock that was set, now or while no daemon ran."""
+        jump = self.clock.jump(now)
+        before = now - jump
+        if not self._begun and (newest := newest_end(store) or 0.0) > now + JUMP_SECONDS:
+            jump, before = now - newest, newest
+        if not jump:
+            return
+        moved = carry_over(store, jump, before=before, window=self.settings.capture.window)
+        logger.warning("the clock was set by %.0f s: %d answers are moved with it", jump, moved)
+        self._time_due = float("-inf")
 
     def _begin(self, store: Store) -> bool:
         """Of the first round: take up what a process that was killed left undone."""

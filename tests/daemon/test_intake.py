@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from qi_learn.daemon.clock import ClockWatch
+from qi_learn.daemon.following import follow_save
 from qi_learn.daemon.intake import Intake
 from qi_learn.paths import Paths
 from qi_learn.records import CommandResult, Message, Suggestion, Turn
@@ -19,6 +22,8 @@ from qi_learn.settings import CaptureSettings, Settings
 from qi_learn.store import command_results, feedback, scoring, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.track.suggestions import suggestions_of
+from qi_learn.workspace.changes import FileSaved
+from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
@@ -162,3 +167,46 @@ def test_a_round_with_nothing_due_asks_the_database_nothing(home: Home) -> None:
 def test_a_turn_of_a_directory_that_is_not_registered_has_no_context(home: Home) -> None:
     assert home.intake._is_registered(str(home.repo.root / "below"))
     assert not home.intake._is_registered(str(home.repo.root.parent))
+
+
+@pytest.mark.parametrize("jump", [-7200.0, 7200.0])
+def test_a_clock_that_is_set_changes_no_age(home: Home, jump: float) -> None:
+    """By two hours, both ways, after an answer was pasted and before it is settled."""
+    clock = [time.time(), 0.0]
+    home.intake.clock = ClockWatch(lambda: clock[1])
+
+    def tick(seconds: float) -> None:
+        clock[0], clock[1] = clock[0] + seconds, clock[1] + seconds
+        home.intake.tick(home.store, clock[0])
+
+    home.intake.settings = Settings(capture=CaptureSettings(settle=600))
+    home.ask("T1")
+    home.ask("T2", CODE.replace("mean", "average"))
+    placed = feedback.suggestions_of(home.store, "T2")[0]
+    at = clock[0]
+    standing = replace(
+        placed, state="placed", file="main.py", region="x", placed_at=at, touched_at=at
+    )
+    feedback.save_suggestions(home.store, [standing])
+    tick(1)
+    clock[0] += jump
+    tick(1)
+    head = turns.load_head(home.store, "T1")
+    assert clock[0] - head.ended == pytest.approx(2.5, abs=1)
+    history = FileHistory("", window=7200)
+    path = home.repo.write("new.py", CODE)
+    saved = FileSaved(str(home.repo.root), path, CODE, history.record(clock[0], CODE))
+    follow_save(home.store, saved, history, home.intake.settings.capture, clock[0])
+    assert home.fate("T1").state == "placed"
+    tick(300)
+    assert home.fate("T2").state == "placed", "not settled early"
+    tick(310)
+    assert home.fate("T2").state == "settled", "nor late"
+
+
+def test_answers_in_the_future_at_the_start_count_as_new(home: Home) -> None:
+    home.ask("T1")
+    home.store.execute("UPDATE turns SET started = started + 7200, ended = ended + 7200")
+    now = time.time()
+    home.intake.tick(home.store, now)
+    assert turns.load_head(home.store, "T1").ended == pytest.approx(now, abs=1)
