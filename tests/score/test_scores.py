@@ -199,6 +199,13 @@ def test_classes_follow_the_rules(question: str, answer: str, kind: str, domain:
     assert (found.learning_type, found.domain) == (kind, domain)
 
 
+@pytest.mark.parametrize("odd", ["x" * 200_000, "x." * 100_000, "\n" * 200_000, "a/" * 100_000])
+def test_a_question_without_words_is_classified_all_the_same(odd: str) -> None:
+    """These took minutes when a pattern went over them again from every character."""
+    found = classify(_turn(messages=(Message("user", f"{odd} src/app.ts. {odd}"),), answer=""))
+    assert found.domain == "typescript"
+
+
 def test_complexity_is_by_size_and_spread() -> None:
     assert classify(_turn()).complexity == "simple"
     assert classify(_turn(answer="```python\n" + "x = f(1)\n" * 60 + "```")).complexity == "medium"
