@@ -17,7 +17,7 @@ from dataclasses import replace
 from qi_learn.records import SetAside
 
 logger = logging.getLogger(__name__)
-NOT_UNDERSTOOD = (
+NOT_UNDERSTOOD: tuple[type[Exception], ...] = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
     *(RecursionError, MemoryError),
 )
@@ -39,7 +39,8 @@ class StepGuard:
         also: tuple[type[Exception], ...] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.failures = (*NOT_UNDERSTOOD, *also)
+        self.failures: tuple[type[Exception], ...] = (*NOT_UNDERSTOOD, *also)
+        """What sets an item aside."""
         self._clock = clock
         self._counts: dict[str, SetAside] = {}
         self._logged: set[tuple[str, str]] = set()
@@ -55,9 +56,10 @@ class StepGuard:
 
         `name`: which item it is, for the log.
         """
+        failures: tuple[type[Exception], ...] = (*self.failures, *also)
         try:
             yield
-        except (*self.failures, *also) as error:
+        except failures as error:
             self.note(kind, name, error)
 
     def note(self, kind: str, name: object, error: BaseException) -> None:

@@ -76,7 +76,7 @@ class Intake:
 
     def __post_init__(self) -> None:
         self._background = Background("qi-learn-facts", lambda: self.wake())
-        index = NamesIndex(self.paths.state / "names")
+        index = NamesIndex(self.paths.names)
         self._scoring = Scoring(self.settings.score, index, self._background, self.guard)
 
     @property
@@ -176,12 +176,10 @@ class Intake:
         turn = decode(event)
         if turn.project is None or not self._is_registered(turn.project):
             return turn
-        try:
+        with self.guard.step("context", turn.project, QiError, OSError):
             context = self._contexts.recent(Path(turn.project))
-        except (QiError, OSError, *self.guard.failures) as error:
-            self.guard.note("context", turn.project, error)
-            return turn
-        return replace(turn, context=plain(context), commit=context.commit)
+            return replace(turn, context=plain(context), commit=context.commit)
+        return turn
 
     def _is_registered(self, project: str) -> bool:
         """Whether a directory is that of a registered project, or in it."""

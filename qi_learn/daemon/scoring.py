@@ -112,6 +112,7 @@ class Scoring:
 
         It counts until the turn's evidence changes.
         """
+        failures: tuple[type[Exception], ...] = (*self._guard.failures, NotFound)
         try:
             scorable = scoring.load_scorable(store, turn_id)
             share = None
@@ -121,7 +122,7 @@ class Scoring:
                     shares[key] = domain_share(store, *key)
                 share = shares[key]
             return score_turn(scorable, self._settings, now, domain_share=share)
-        except (*self._guard.failures, NotFound) as error:
+        except failures as error:
             self._guard.note("score", turn_id, error)
             reason = f"could not be scored: {error}"
             return Score(turn_id, None, 0.0, None, None, (), (reason,), now)
