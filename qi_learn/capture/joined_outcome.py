@@ -51,12 +51,13 @@ class _Verdict:
     faster: float | None
 
 
-def join_new_commands(store: Store, guard: StepGuard) -> bool:
-    """Join the results that were not joined yet; False if there are none.
+def join_new_commands(store: Store, guard: StepGuard) -> set[str]:
+    """Join the results that were not joined yet; the turns whose outcome is as it should be now.
 
     Raises StoreError if the database cannot be written.
     """
     new = sorted(new_commands(store), key=lambda c: c.project)
+    joined: set[str] = set()
     for project, group in groupby(new, key=lambda c: c.project):
         commands = list(group)
         times = [c.ts for c in commands]
@@ -64,7 +65,8 @@ def join_new_commands(store: Store, guard: StepGuard) -> bool:
         with store.transaction():
             _join(store, project, placed, guard)
             mark_joined(store, [c.id for c in commands])
-    return bool(new)
+        joined |= {p.turn_id for p in placed}
+    return joined
 
 
 def join_turns(store: Store, project: str, turn_ids: Sequence[str], guard: StepGuard) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from qi_learn.capture.wire import decode
 from qi_learn.codec import plain
 from qi_learn.daemon.background import Background
-from qi_learn.daemon.clock import JUMP_SECONDS, ClockWatch
+from qi_learn.daemon.clock_watch import JUMP_SECONDS, ClockWatch
 from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
 from qi_learn.daemon.scoring import Scoring
 from qi_learn.errors import DiskFull, QiError, SettingsError, StoreError
@@ -33,7 +33,7 @@ from qi_learn.score import classify
 from qi_learn.score.names_index import NamesIndex
 from qi_learn.settings import Settings
 from qi_learn.store import feedback, turns
-from qi_learn.store.clock import carry_over, newest_end
+from qi_learn.store.carry_over import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import drain
 from qi_learn.track.suggestions import suggestions_of
@@ -120,7 +120,7 @@ class Intake:
         if changed or now >= self._time_due:
             follow_time(store, self.settings.capture, now, self.guard)
             self._time_due = time_due(store, self.settings.capture, now)
-            self._scoring.left = True
+            self._scoring.look_again()
         self._fetch(store, now)
         if not self._scoring.left:
             return drained

@@ -23,7 +23,7 @@ from qi_learn.score.answer_facts import find_facts, no_facts
 from qi_learn.score.names_index import NamesIndex
 from qi_learn.score.suggestion_score import score_turn
 from qi_learn.settings import ScoreSettings
-from qi_learn.store import scoring
+from qi_learn.store import score_queue
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import domain_share, save_score
 
@@ -46,6 +46,7 @@ class Scoring:
         self._background = background
         self._guard = guard
         self._sources: dict[Hashable, AnswerSource] = {}
+        self._joined: set[str] = set()
         self.left = True
         """Whether turns are left that are ready to be scored."""
 
@@ -67,41 +68,47 @@ class Scoring:
             else:
                 facts.append(result)
         if facts:
-            scoring.save_facts(store, facts)
+            score_queue.save_facts(store, facts)
             self.left = True
 
-    def owns(self, key: Hashable) -> bool:
-        """Whether a result of the thread is one of ours."""
-        return key in self._sources
+    def look_again(self) -> None:
+        """Take it that evidence changed: turns are marked, and results are joined to them anew."""
+        self._joined.clear()
+        self.left = True
 
     def score(self, store: Store, now: float) -> int:
         """Join new results of commands, and score for a bounded time; how many were scored."""
-        join_new_commands(store, self._guard)
+        self._joined |= join_new_commands(store, self._guard)
         self._look_at_new(store, now)
         over = time.monotonic() + ROUND_SECONDS
-        ready = scoring.ready_to_score(store)
+        ready = score_queue.ready_to_score(store)
+        self._join(store, [t for t in ready if t not in self._joined])
         shares: dict[tuple[str, str], float] = {}
         scored = 0
         while scored < len(ready) and time.monotonic() < over:
             batch = ready[scored : scored + BATCH]
             with store.transaction():
-                for project, turns in scoring.placed_turns(store, batch).items():
-                    join_turns(store, project, turns, self._guard)
                 for turn_id in batch:
                     save_score(store, self._score(store, turn_id, now, shares))
             scored += len(batch)
         self.left = scored < len(ready)
         return scored
 
+    def _join(self, store: Store, turn_ids: list[str]) -> None:
+        """Join results to turns of which something else changed; once, not in every round."""
+        for project, turns in score_queue.placed_turns(store, turn_ids).items():
+            join_turns(store, project, turns, self._guard)
+        self._joined.update(turn_ids)
+
     def _look_at_new(self, store: Store, now: float) -> None:
         """Hand answers whose facts are not known to the thread, oldest first."""
-        for turn_id in scoring.waiting_for_facts(store)[: AHEAD - len(self._sources)]:
+        for turn_id in score_queue.waiting_for_facts(store)[: AHEAD - len(self._sources)]:
             key = ("facts", turn_id)
             if key in self._sources:
                 continue
             source = AnswerSource(turn_id, None, now, "", ())
             with self._guard.step("facts", turn_id):
-                source = scoring.load_source(store, turn_id)
+                source = score_queue.load_source(store, turn_id)
             self._sources[key] = source
             self._background.do(key, partial(find_facts, source, self._index, now))
 
@@ -114,7 +121,7 @@ class Scoring:
         """
         failures: tuple[type[Exception], ...] = (*self._guard.failures, NotFound)
         try:
-            scorable = scoring.load_scorable(store, turn_id)
+            scorable = score_queue.load_scorable(store, turn_id)
             share = None
             if scorable.project is not None and scorable.domain:
                 key = (scorable.project, scorable.domain)

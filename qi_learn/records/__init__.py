@@ -52,7 +52,7 @@ from qi_learn.records.gating import (
     TensorGain,
     Verdict,
 )
-from qi_learn.records.scoring import AnswerFacts, AnswerSource, Scorable
+from qi_learn.records.scorable import AnswerFacts, AnswerSource, Scorable
 from qi_learn.records.set_aside import SetAside
 from qi_learn.records.tracking import (
     Tracked,

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.daemon.clock import ClockWatch
+from qi_learn.daemon.clock_watch import ClockWatch
 from qi_learn.daemon.following import follow_save
 from qi_learn.daemon.intake import Intake
 from qi_learn.paths import Paths
 from qi_learn.records import CommandResult, Message, Suggestion, Turn
 from qi_learn.settings import CaptureSettings, Settings
-from qi_learn.store import command_results, feedback, scoring, turns
+from qi_learn.store import command_results, feedback, score_queue, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import FileSaved
@@ -135,7 +135,7 @@ def test_facts_are_found_once_and_a_result_scores_only_what_it_changes(home: Hom
             ],
         )
     home.ticked_until(lambda: feedback.dirty_turns(home.store) == [])
-    facts = scoring.load_facts(home.store, "T1")
+    facts = score_queue.load_facts(home.store, "T1")
     scores = [feedback.load_score(home.store, id) for id in ("T1", "T2")]
     for n in (1, 2):
         ran = CommandResult(f"C{n}", now + n, str(home.repo.root), "test", "pytest", 0, 0.5)
@@ -149,7 +149,7 @@ def test_facts_are_found_once_and_a_result_scores_only_what_it_changes(home: Hom
             assert again[0] != scores[0]
             scores = again
         assert again[0] == scores[0], "the second pass changes nothing"
-    assert scoring.load_facts(home.store, "T1") == facts
+    assert score_queue.load_facts(home.store, "T1") == facts
 
 
 def test_a_round_with_nothing_due_asks_the_database_nothing(home: Home) -> None:
