@@ -17,7 +17,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "qi_learn"
 VOCABULARY = {
     *("records", "errors", "paths", "codec", "stats", "spool", "settings", "settings_file"),
-    *("code_text", "redact", "loopback", "ids", "guard"),
+    *("code_text", "redact", "loopback", "ids", "step_guard"),
 }
 """Known to everything, and knowing nothing above them; `records` is the one that is a package."""
 MAY_IMPORT: dict[str, set[str]] = {

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from statistics import fmean
 
-from qi_learn.guard import StepGuard
 from qi_learn.records import Outcome
+from qi_learn.step_guard import StepGuard
 from qi_learn.store import feedback
 from qi_learn.store.command_results import COMMAND_REACH as REACH
 from qi_learn.store.database import Store

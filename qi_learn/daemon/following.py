@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qi_learn.guard import StepGuard
 from qi_learn.settings import CaptureSettings
+from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import Store
 from qi_learn.store.due import next_due
 from qi_learn.store.followed import load_due, load_followed, save_changes

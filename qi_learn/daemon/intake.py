@@ -26,12 +26,12 @@ from qi_learn.daemon.clock_watch import JUMP_SECONDS, ClockWatch
 from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
 from qi_learn.daemon.scoring import Scoring
 from qi_learn.errors import DiskFull, QiError, SettingsError, StoreError
-from qi_learn.guard import StepGuard
 from qi_learn.paths import Paths
 from qi_learn.records import Event, SetAside, Turn
 from qi_learn.score import classify
 from qi_learn.score.names_index import NamesIndex
 from qi_learn.settings import Settings
+from qi_learn.step_guard import StepGuard
 from qi_learn.store import feedback, turns
 from qi_learn.store.carry_over import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store

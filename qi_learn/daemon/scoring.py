@@ -17,12 +17,12 @@ from functools import partial
 from qi_learn.capture.joined_outcome import join_new_commands, join_turns
 from qi_learn.daemon.background import Background
 from qi_learn.errors import NotFound
-from qi_learn.guard import StepGuard
 from qi_learn.records import AnswerFacts, AnswerSource, Score
 from qi_learn.score.answer_facts import find_facts, no_facts
 from qi_learn.score.names_index import NamesIndex
 from qi_learn.score.suggestion_score import score_turn
 from qi_learn.settings import ScoreSettings
+from qi_learn.step_guard import StepGuard
 from qi_learn.store import score_queue
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import domain_share, save_score

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from qi_learn.code_text import code_tokens, similarity
 from qi_learn.errors import NotFound
-from qi_learn.guard import StepGuard
 from qi_learn.outside import git
 from qi_learn.records import Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
+from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.match import NotCompared, Saved
 from qi_learn.track.region import Region, text_of

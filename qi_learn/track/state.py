@@ -12,9 +12,9 @@ from itertools import groupby
 from typing import TypeVar
 
 from qi_learn.code_text import similarity
-from qi_learn.guard import StepGuard
 from qi_learn.records import Feedback, Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
+from qi_learn.step_guard import StepGuard
 from qi_learn.track.region import Region, Trace, around, defines, text_of
 from qi_learn.track.suggestions import Frame
 from qi_learn.workspace.changes import FileSaved

@@ -18,8 +18,8 @@ from qi_learn.capture.command_kind import kind_of, pytest_options_at
 from qi_learn.capture.joined_outcome import join_new_commands
 from qi_learn.capture.outcome import run_command
 from qi_learn.errors import NotFound
-from qi_learn.guard import StepGuard
 from qi_learn.records import CommandResult, Message, Outcome, Suggestion, Turn
+from qi_learn.step_guard import StepGuard
 from qi_learn.store import command_results, feedback, turns
 from qi_learn.store.database import Store, open_store
 from tests.support.repository import Repository
