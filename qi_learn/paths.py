@@ -60,6 +60,11 @@ class Paths:
         return self.state / "spool"
 
     @property
+    def names(self) -> Path:
+        """The indexes of names in use: a cache that is made anew if it is gone."""
+        return self.state / "names"
+
+    @property
     def logs(self) -> Path:
         return self.state / "logs"
 

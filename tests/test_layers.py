@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "qi_learn"
 VOCABULARY = {
     *("records", "errors", "paths", "codec", "stats", "spool", "settings", "settings_file"),
     *("code_text", "content", "fim", "redact", "loopback", "ids", "logs", "spool_lines"),
+    "step_guard",
 }
 """Known to everything, and knowing nothing above them; `records` is the one that is a package."""
 MAY_IMPORT: dict[str, set[str]] = {
@@ -30,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what the plan wrote
     "capture": {"outside", "store"},
     "track": {"outside", "workspace"},
-    "score": {"outside", "store"},
+    "score": {"outside"},
     "dataset": {"rundir", "store"},
     "plan": {"outside", "rundir"},
     "train": {"outside", "rundir", "plan"},

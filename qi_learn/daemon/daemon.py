@@ -114,8 +114,9 @@ class Daemon:
         self.model_server = model_server_of(self.settings, self.paths, engine_url)
         self._base = BaseKeeper(self.paths, self.settings, self.model_server)
         self._base.agree(self._clock())
-        self._intake = Intake(self.paths, self.settings, Watcher(), wait=False)
+        self._intake = Intake(self.paths, self.settings, Watcher(), wait=False, wake=self.wake)
         self._stack.callback(lambda: self._intake.watcher.close())
+        self._stack.callback(self._intake.close)
         self._cycles = CycleRunner(self.paths, self.model_server, clock=self._clock)
         self._stack.callback(self._cycles.stop)
         control = Control(self.paths.socket, self._requests.answer)
@@ -189,7 +190,7 @@ class Daemon:
     def sleep(self) -> None:
         """Wait until there is something to do."""
         if not self._stopping:
-            self._pace.sleep(PAUSE_SECONDS)
+            self._pace.sleep(min(PAUSE_SECONDS, self._intake.next_due(self._clock())))
 
     def _mend_watcher(self) -> None:
         """Start the watcher's threads again if one has ended, else make it anew."""

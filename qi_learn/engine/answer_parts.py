@@ -24,7 +24,7 @@ _CALLS = (("<tool_call>", "</tool_call>"), ("[TOOL_CALLS]", ""), ("<|python_tag|
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class TemplateMarks:
     """How the parts of an answer are told from each other."""
 
     thought: tuple[str, str] | None = None
@@ -43,10 +43,10 @@ def thought_marks(template: str) -> tuple[str, str] | None:
     return next((pair for pair in _THOUGHTS if pair[1] in template), None)
 
 
-def marks_of(template: str, *, think: bool, tools: bool) -> Marks:
+def marks_of(template: str, *, think: bool, tools: bool) -> TemplateMarks:
     """The marks of a template, as far as the request has a use for them."""
     call = next((pair for pair in _CALLS if pair[0] in template), None) if tools else None
-    return Marks(
+    return TemplateMarks(
         thought_marks(template) if think else None,
         call,
         tools and (call is None or call[0] == "<|python_tag|>"),
@@ -54,7 +54,7 @@ def marks_of(template: str, *, think: bool, tools: bool) -> Marks:
 
 
 def take_apart(
-    items: Iterator[Piece | AnswerEnd], marks: Marks, *, prompt: str
+    items: Iterator[Piece | AnswerEnd], marks: TemplateMarks, *, prompt: str
 ) -> Iterator[Piece | AnswerEnd]:
     """The pieces of an answer with each part in its place. `prompt`: what it is the answer to."""
     if not marks.texts and not marks.bare_calls:
@@ -75,7 +75,7 @@ def take_apart(
 class _Parts:
     """The answer so far."""
 
-    marks: Marks
+    marks: TemplateMarks
     inside: str = ""
     """`thought`, `call`, `json` (what may be a call without marks), or empty for plain text."""
     held: str = ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qi_learn.content import contents_of
-from qi_learn.engine.answer_parts import Marks, marks_of
+from qi_learn.engine.answer_parts import TemplateMarks, marks_of
 from qi_learn.engine.answer_schema import grammar_for
 from qi_learn.engine.called_tools import for_template
 from qi_learn.engine.formats import Format
@@ -54,10 +54,10 @@ class Prompt:
     think: bool | str | None = None
     """Whether to think (or how much); None: as the template does by itself."""
 
-    def marks(self, vocabulary: Vocabulary) -> Marks:
+    def marks(self, vocabulary: Vocabulary) -> TemplateMarks:
         """How the parts of the answer are told from each other."""
         if self.raw is not None or vocabulary.chat_template is None:
-            return Marks()
+            return TemplateMarks()
         thinks = self.think is not False
         return marks_of(vocabulary.chat_template, think=thinks, tools=bool(self.tools))
 

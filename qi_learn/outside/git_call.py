@@ -68,16 +68,10 @@ def ask(directory: Path, *arguments: str, given: bytes = b"", check: bool = True
 
     Raises NotFound if it took too long, or with `check` if git refuses; ToolMissing without git.
     """
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
-    }
-    kept.pop("LANGUAGE", None)
     done = run(
-        [*_PREFIX, *arguments],
+        command(*arguments),
         cwd=directory,
-        env=kept | _ENVIRONMENT,
+        env=environment(),
         given=given,
         timeout=TIMEOUT,
         max_output=MAX_OUTPUT,
@@ -85,6 +79,22 @@ def ask(directory: Path, *arguments: str, given: bytes = b"", check: bool = True
     if done.timed_out or (check and done.exit_code != 0):
         raise refused(directory, done)
     return done
+
+
+def command(*arguments: str) -> list[str]:
+    """The command that asks git."""
+    return [*_PREFIX, *arguments]
+
+
+def environment() -> dict[str, str]:
+    """The environment in which git is asked."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
+    }
+    kept.pop("LANGUAGE", None)
+    return kept | _ENVIRONMENT
 
 
 def refused(directory: Path, done: Finished) -> NotFound:

@@ -52,6 +52,8 @@ from qi_learn.records.gating import (
     TensorGain,
     Verdict,
 )
+from qi_learn.records.scorable import AnswerFacts, AnswerSource, Scorable
+from qi_learn.records.set_aside import SetAside
 from qi_learn.records.tracking import (
     Tracked,
     TurnChange,
@@ -78,7 +80,7 @@ from qi_learn.records.versions import (
     Release,
 )
 from qi_learn.records.watching import (
-    SetAside,
+    LeftOut,
     WatchMode,
     WatchState,
 )
@@ -87,6 +89,8 @@ __all__ = [
     "AUTHORS",
     "EVENT_KINDS",
     "RUN_STATES_ENDED",
+    "AnswerFacts",
+    "AnswerSource",
     "Author",
     "Behaviour",
     "Check",
@@ -102,6 +106,7 @@ __all__ = [
     "Leak",
     "LearningInteraction",
     "LearningType",
+    "LeftOut",
     "Message",
     "Outcome",
     "Packed",
@@ -119,6 +124,7 @@ __all__ = [
     "RecallLog",
     "Release",
     "RunState",
+    "Scorable",
     "Score",
     "SetAside",
     "Signal",

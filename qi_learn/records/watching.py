@@ -12,7 +12,7 @@ save of it is seen.
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class LeftOut:
     """What was left out of the evidence, and how often."""
 
     reason: str
@@ -29,4 +29,4 @@ class WatchState:
     """What a person should know: why it is polled or blind, what git said and what to do."""
     last_event: float | None = None
     """When a change was last noticed in it; None if none was."""
-    set_aside: tuple[SetAside, ...] = ()
+    set_aside: tuple[LeftOut, ...] = ()

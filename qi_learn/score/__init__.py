@@ -4,7 +4,7 @@ How good a suggestion was, and whether its final text may be learned. A signal t
 is left out of every mean.
 
 Called by the daemon.
-May import the vocabulary and outside, store.
-Never reads the code in the working tree (names in use come from the newest commit before the turn),
-or changes what it scores.
+May import the vocabulary and outside.
+Never reads the code in the working tree (names in use come from the newest commit before the turn)
+or the database, or changes what it scores.
 """

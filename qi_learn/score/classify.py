@@ -14,7 +14,7 @@ from qi_learn.code_text import code_blocks, code_tokens
 from qi_learn.records import Complexity, LearningType, Turn
 
 _TRACE = re.compile(
-    r"Traceback \(most recent call last\)|^\s*(?:\w+\.)*\w*(?:Error|Exception): |panicked at"
+    r"Traceback \(most recent call last\)|^[ \t]*(?:\w+\.)*\w*(?:Error|Exception): |panicked at"
     r"|error(?:\[E\d+\])?:|FAILED |Segmentation fault",
     re.MULTILINE,
 )
@@ -31,8 +31,9 @@ _DESIGN = re.compile(
 _WRITE = re.compile(
     r"\b(?:write|implement|add|create|complete|generate|port|translate|convert)\b", re.IGNORECASE
 )
+_PATH = re.compile(r"[\w./-]+")
 _FILE = re.compile(
-    r"[\w./-]*[\w-]+\.(?:py|pyi|js|jsx|ts|tsx|go|rs|java|kt|c|h|cc|cpp|hpp|rb|php|sh|sql|html|css"
+    r"[\w./-]*[\w-]\.(?:py|pyi|js|jsx|ts|tsx|go|rs|java|kt|c|h|cc|cpp|hpp|rb|php|sh|sql|html|css"
     r"|toml|yaml|yml|json|md)\b"
 )
 
@@ -75,7 +76,7 @@ class Classes:
 def classify(turn: Turn) -> Classes:
     """The classes of a turn."""
     question = _question(turn)
-    files = _FILE.findall(question)
+    files = _files(question)
     return Classes(
         _learning_type(turn, question),
         _complexity(turn, files),
@@ -96,6 +97,15 @@ def _question(turn: Turn) -> str:
         elif question:
             break
     return "\n".join(reversed(question))
+
+
+def _files(question: str) -> list[str]:
+    """The names of files in the question.
+
+    Path by path, so that a text without an end (a key, a blob) costs no more than its length.
+    """
+    found = (_FILE.match(path.group()) for path in _PATH.finditer(question))
+    return [match.group() for match in found if match is not None]
 
 
 def _learning_type(turn: Turn, question: str) -> LearningType:

@@ -13,18 +13,11 @@ last look at them is after 7 days (contracts 5).
 
 
 def save_command(store: Store, command: CommandResult) -> None:
-    """Store the result of a command, and mark the turns it may be evidence for.
+    """Store the result of a command.
 
-    Those are all with a suggestion that may stand in what the command ran over.
+    It is joined to outcomes later (`outcome_evidence`), and marks the turns whose outcome changes.
     """
-    sql = """
-        UPDATE turns SET dirty = 1 WHERE project = ? AND id IN (
-            SELECT turn_id FROM suggestions WHERE placed_at BETWEEN ? AND ?
-        )
-    """
-    with store.transaction():
-        store.insert("commands", columns(CommandResult), values(command))
-        store.execute(sql, (command.project, command.ts - COMMAND_REACH, command.ts))
+    store.insert("commands", columns(CommandResult), values(command))
 
 
 def commands_of(store: Store, project: str, *, since: float = 0.0) -> tuple[CommandResult, ...]:

@@ -21,8 +21,13 @@ from typing import Any
 from qi_learn.errors import DiskFull, QiError, StoreError
 from qi_learn.store.backups import copy_aside
 
-SCHEMA = 5
+SCHEMA = 6
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
+
+VALUE_ERRORS = (
+    *(sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError),
+)
+"""SQLite's errors about one row's values: the database itself is sound."""
 
 SAFE_SQLITE = (3, 51, 3)
 """The oldest safe version: older ones can corrupt a WAL database when two connections write or
@@ -257,12 +262,7 @@ def _translated(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        sqlite3.IntegrityError,
-        sqlite3.ProgrammingError,
-        sqlite3.InterfaceError,
-        sqlite3.DataError,
-    ):
+    except VALUE_ERRORS:
         raise
     except sqlite3.DatabaseError as error:
         raise _in_our_words(path, error) from error

@@ -309,6 +309,26 @@ def _domain_triggers() -> tuple[str, ...]:
     )
 
 
+@migrations()
+def m006_what_is_found_out_once(db: Database) -> None:
+    _run(
+        db,
+        # One row per answer that was looked at: `records.AnswerFacts`. They do not change with what
+        # becomes of it. They count for as long as `project` is the turn's own.
+        """
+        CREATE TABLE answer_facts (
+            turn_id TEXT PRIMARY KEY REFERENCES turns (id) ON DELETE CASCADE, project TEXT,
+            parses INTEGER, findings INTEGER, lines INTEGER NOT NULL, names INTEGER NOT NULL,
+            names_used INTEGER, found_at REAL NOT NULL
+        ) WITHOUT ROWID
+        """,
+        # `joined`: what the command says of the suggestions placed in its project is in `outcomes`.
+        "ALTER TABLE commands ADD COLUMN joined INTEGER NOT NULL DEFAULT 0",
+        "UPDATE commands SET joined = 1",
+        "CREATE INDEX commands_unjoined ON commands (ts) WHERE NOT joined",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:

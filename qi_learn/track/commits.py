@@ -23,10 +23,19 @@ from qi_learn.errors import NotFound
 from qi_learn.outside import git
 from qi_learn.records import Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
+from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
-from qi_learn.track.match import Saved
+from qi_learn.track.match import NotCompared, Saved
 from qi_learn.track.region import Region, text_of
-from qi_learn.track.state import gone, is_followed, settled, stands_at, trace_of, turn_changes
+from qi_learn.track.state import (
+    gone,
+    is_followed,
+    name_of,
+    settled,
+    stands_at,
+    trace_of,
+    turn_changes,
+)
 from qi_learn.track.suggestions import frame_of
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.files import read_text
@@ -53,9 +62,16 @@ class _Facts:
 
 
 def on_committed(
-    tracked: Sequence[Tracked], committed: Committed, settings: CaptureSettings, now: float
+    tracked: Sequence[Tracked],
+    committed: Committed,
+    settings: CaptureSettings,
+    now: float,
+    guard: StepGuard,
 ) -> tuple[TurnChange, ...]:
-    """What a move of HEAD changed; nothing if its commit was cleaned away before it was read."""
+    """What a move of HEAD changed; nothing if its commit was cleaned away before it was read.
+
+    A suggestion that cannot be understood stays as it was.
+    """
     if committed.action in ("checkout", "clone"):
         return ()
     reset = committed.action == "reset"
@@ -74,12 +90,13 @@ def on_committed(
         return ()
     move = _Move(committed, message, settings, now)
     change = _after_reset if reset else _after_commit
-    after = [change(t, f, move) for t, f in zip(concerned, facts, strict=True)]
-    blamed = {
-        s.turn_id
-        for t, s, f in zip(concerned, after, facts, strict=True)
-        if _repaired(t.suggestion, s, f, move)
-    }
+    after: list[Suggestion] = []
+    blamed = set()
+    for one, known in zip(concerned, facts, strict=True):
+        with guard.step("suggestion", name_of(one)):
+            after.append(change(one, known, move))
+            if _repaired(one.suggestion, after[-1], known, move):
+                blamed.add(one.suggestion.turn_id)
     return turn_changes(tracked, after, settings, blamed=blamed)
 
 
@@ -155,7 +172,10 @@ def _left_out(
     """
     if not _still_there(suggestion, facts):
         return False
-    added = Saved(seen.text).added_since(facts.previous or "")[0]
+    try:
+        added = Saved(seen.text).added_since(facts.previous or "")[0]
+    except NotCompared:
+        return True  # what the commit added is unknown: it says nothing
     return region is None or not any(i in added for i in range(region.start, region.end))
 
 

@@ -34,8 +34,8 @@ def definitions(text: str, file: str) -> tuple[Definition, ...] | None:
     """
     if not file.endswith((".py", ".pyi")):
         return None
-    root = Parser(_python()).parse(text.encode("utf-8")).root_node
-    return None if root.has_error else tuple(_definitions(root, ""))
+    root = Parser(_python()).parse(text.encode("utf-8", "replace")).root_node
+    return None if root.has_error else tuple(_definitions(root))
 
 
 @cache
@@ -43,22 +43,26 @@ def _python() -> Language:
     return Language(tree_sitter_python.language())
 
 
-def _definitions(node: Node, holder: str) -> Iterator[Definition]:
-    for child in node.children:
+def _definitions(root: Node) -> Iterator[Definition]:
+    """All definitions, in the order of the file.
+
+    A stack of our own, not recursion: generated code is nested thousands deep.
+    """
+    waiting = [(child, "") for child in reversed(root.children)]
+    while waiting:
+        node, holder = waiting.pop()
         inner = (
-            child.child_by_field_name("definition")
-            if child.type == "decorated_definition"
-            else child
+            node.child_by_field_name("definition") if node.type == "decorated_definition" else node
         )
         if inner is None or inner.type not in ("function_definition", "class_definition"):
-            yield from _definitions(child, holder)
+            waiting += [(child, holder) for child in reversed(node.children)]
             continue
         name = inner.child_by_field_name("name")
         full = holder + (
             name.text.decode("utf-8") if name is not None and name.text is not None else ""
         )
-        yield Definition(full, child.start_point.row, inner.start_point.row, _end(child))
-        yield from _definitions(inner, f"{full}.")
+        yield Definition(full, node.start_point.row, inner.start_point.row, _end(node))
+        waiting += [(child, f"{full}.") for child in reversed(inner.children)]
 
 
 def _end(node: Node) -> int:

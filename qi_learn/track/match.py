@@ -9,9 +9,11 @@ then the run of lines with the tokens most like it, however much else was added 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rapidfuzz.distance import Indel, Levenshtein
 
@@ -19,6 +21,8 @@ from qi_learn.code_text import code_tokens
 
 CANDIDATES = 12
 """How many of the most promising runs of lines are looked at closely."""
+MOST_CELLS = 64_000_000
+"""The most pairs of lines that are compared at once: 8 MB, and some 20 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +35,75 @@ class Match:
     method: str
 
 
+class NotCompared(Exception):
+    """Two texts are too long and too unlike to be compared: what was added is unknown."""
+
+
 def added_lines(before: Sequence[str], after: Sequence[str]) -> set[int]:
-    """Numbers of the lines of `after` that have no counterpart in `before`, order kept."""
+    """Numbers of the lines of `after` that have no counterpart in `before`, order kept.
+
+    Comparing takes memory by the product of the two lengths. Past `MOST_CELLS` the texts are cut at
+    the lines that both have once, and compared piece by piece. Raises NotCompared if a piece is
+    still too long.
+    """
+    added: set[int] = set()
+    for old_start, old_end, start, end in _pieces(before, after):
+        for step in Indel.opcodes(before[old_start:old_end], after[start:end]):
+            if step.tag != "equal":
+                added.update(range(start + step.dest_start, start + step.dest_end))
+    return added
+
+
+def _pieces(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, int, int, int]]:
+    """What is to be compared: (start, end) in `before`, (start, end) in `after`."""
     head = _common(before, after)
     tail = _common(before[head:][::-1], after[head:][::-1])
-    old, new = before[head : len(before) - tail], after[head : len(after) - tail]
-    added: set[int] = set()
-    for step in Indel.opcodes(old, new):
-        if step.tag != "equal":
-            added.update(range(head + step.dest_start, head + step.dest_end))
-    return added
+    piece = (head, len(before) - tail, head, len(after) - tail)
+    if _cells(piece) <= MOST_CELLS:
+        return [piece]
+    pieces = []
+    old_start, start = piece[0], piece[2]
+    for old, new in [*_anchors(before, after, piece), (piece[1], piece[3])]:
+        pieces.append((old_start, old, start, new))
+        old_start, start = old + 1, new + 1
+    if any(_cells(p) > MOST_CELLS for p in pieces):
+        raise NotCompared
+    return pieces
+
+
+def _cells(piece: tuple[int, int, int, int]) -> int:
+    return (piece[1] - piece[0]) * (piece[3] - piece[2])
+
+
+def _anchors(
+    before: Sequence[str], after: Sequence[str], piece: tuple[int, int, int, int]
+) -> list[tuple[int, int]]:
+    """The lines (old, new) that both texts have once, as many as stand in one order in both.
+
+    By patience sorting: `ends[n]` is the lowest new line at which a chain of n + 1 can end.
+    """
+    old = _once(before, piece[0], piece[1])
+    new = _once(after, piece[2], piece[3])
+    pairs = sorted((i, new[line]) for line, i in old.items() if line in new)
+    ends: list[int] = []
+    last: list[int] = []
+    earlier: list[int] = []
+    for n, (_, at) in enumerate(pairs):
+        rank = bisect_left(ends, at)
+        ends[rank : rank + 1], last[rank : rank + 1] = [at], [n]
+        earlier.append(last[rank - 1] if rank else -1)
+    chain = []
+    n = last[-1] if last else -1
+    while n >= 0:
+        chain.append(pairs[n])
+        n = earlier[n]
+    return chain[::-1]
+
+
+def _once(lines: Sequence[str], start: int, end: int) -> dict[str, int]:
+    """The lines that are in a piece once, with their numbers."""
+    counts = Counter(lines[start:end])
+    return {lines[i]: i for i in range(start, end) if counts[lines[i]] == 1}
 
 
 def _common(left: Sequence[str], right: Sequence[str]) -> int:
@@ -53,22 +116,57 @@ def _common(left: Sequence[str], right: Sequence[str]) -> int:
     return count
 
 
+class _Tokens:
+    """The code tokens of each line, found when they are first asked for."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = lines
+        self._found: dict[int, list[str]] = {}
+
+    def __getitem__(self, i: int) -> list[str]:
+        if i not in self._found:
+            self._found[i] = code_tokens(self._lines[i])
+        return self._found[i]
+
+
 class Saved:
-    """The text of a saved file, cut into lines and tokens once for all that is looked for in it."""
+    """The text of a saved file, cut into lines and tokens once for all that is looked for in it.
+
+    Only what was added is cut into tokens, unless a suggestion may be in it.
+    """
 
     def __init__(self, text: str) -> None:
         self.lines = text.split("\n")
-        self.tokens = [code_tokens(line) for line in self.lines]
-        self.coded = [i for i, line in enumerate(self.tokens) if line]
-        self.solid = [(i, line.strip()) for i, line in enumerate(self.lines) if line.strip()]
-        self._added: dict[str, tuple[set[int], Counter[str]]] = {}
+        self.tokens = _Tokens(self.lines)
+        self._added: dict[str, tuple[set[int], Counter[str]] | None] = {}
+
+    @cached_property
+    def coded(self) -> list[int]:
+        """Numbers of the lines with code."""
+        return [i for i in range(len(self.lines)) if self.tokens[i]]
+
+    @cached_property
+    def solid(self) -> list[tuple[int, str]]:
+        """The lines that are not blank, with their numbers."""
+        return [(i, line.strip()) for i, line in enumerate(self.lines) if line.strip()]
 
     def added_since(self, before: str) -> tuple[set[int], Counter[str]]:
-        """Numbers of the lines that are not in the text `before`, and the tokens of those lines."""
+        """Numbers of the lines that are not in the text `before`, and the tokens of those lines.
+
+        Raises NotCompared if the two texts are too long for that.
+        """
         if before not in self._added:
+            self._added[before] = self._compare(before)
+        if (known := self._added[before]) is None:
+            raise NotCompared
+        return known
+
+    def _compare(self, before: str) -> tuple[set[int], Counter[str]] | None:
+        try:
             added = added_lines(before.split("\n"), self.lines)
-            self._added[before] = added, Counter(t for i in added for t in self.tokens[i])
-        return self._added[before]
+        except NotCompared:
+            return None
+        return added, Counter(t for i in added for t in self.tokens[i])
 
 
 def find(
@@ -76,7 +174,8 @@ def find(
 ) -> Match | None:
     """The lines of a saved file that are the suggestion, or None.
 
-    At least `min_tokens` of its tokens are in lines that `before` did not have.
+    At least `min_tokens` of its tokens are in lines that `before` did not have. Raises NotCompared
+    if it is unknown which lines those are.
     """
     suggested = code_tokens(suggestion)
     added, new = saved.added_since(before)
@@ -153,7 +252,7 @@ def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[lis
 
 
 def _overlaps(
-    suggested: Sequence[str], tokens: Sequence[Sequence[str]], coded: Sequence[int]
+    suggested: Sequence[str], tokens: _Tokens, coded: Sequence[int]
 ) -> list[tuple[int, int, int]]:
     """(tokens in common, first, last) of every run of lines with code as long as the suggestion.
 
@@ -180,7 +279,7 @@ def _overlaps(
 
 def _climb(
     suggested: Sequence[str],
-    tokens: Sequence[Sequence[str]],
+    tokens: _Tokens,
     coded: Sequence[int],
     first: int,
     last: int,
@@ -206,9 +305,7 @@ def _climb(
         best, first, last = score, i, j
 
 
-def _tokens_in(
-    suggested: Sequence[str], tokens: Sequence[Sequence[str]], added: set[int], match: Match
-) -> int:
+def _tokens_in(suggested: Sequence[str], tokens: _Tokens, added: set[int], match: Match) -> int:
     """How many of the suggestion's tokens are in the new lines of the match."""
     new = Counter(t for i in range(match.start, match.end) if i in added for t in tokens[i])
     return (Counter(suggested) & new).total()

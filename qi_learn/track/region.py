@@ -12,8 +12,10 @@ added at its end belongs to it, what was put after it does not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from qi_learn.code_text import code_tokens, indentation
 from qi_learn.track.definitions import Definition, definitions
@@ -23,6 +25,8 @@ AROUND = 3
 """Lines kept before and after a region."""
 STRAYED = 30
 """How many lines may have been added between a region and the next line that is sure."""
+GAP = 1000
+"""How many lines between a region and the next line that is sure are compared."""
 DEFINITION_WORDS = ("def ", "class ", "async def ", "@")
 
 
@@ -66,9 +70,10 @@ def text_of(lines: Sequence[str], region: Region) -> str:
 
 def around(lines: Sequence[str], region: Region) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The last lines that are not blank before a region, and the first ones after it."""
-    before = [line for line in lines[: region.start] if line.strip()][-AROUND:]
-    after = [line for line in lines[region.end :] if line.strip()][:AROUND]
-    return tuple(before), tuple(after)
+    above = (lines[i] for i in range(region.start - 1, -1, -1))
+    below = (lines[i] for i in range(region.end, len(lines)))
+    before = list(islice((line for line in above if line.strip()), AROUND))
+    return tuple(before[::-1]), tuple(islice((line for line in below if line.strip()), AROUND))
 
 
 # --- the first time -------------------------------------------------------------------------------
@@ -169,11 +174,12 @@ def _boundary(outside: Sequence[str], new: Sequence[str]) -> int:
     here: dict[str, list[int]] = {}
     for i, line in enumerate(new):
         here.setdefault(line, []).append(i)
+    counts = Counter(outside)
     sure = next(
         (
             n
             for n, line in enumerate(outside)
-            if line.strip() and len(here.get(line, ())) == 1 and outside.count(line) == 1
+            if line.strip() and len(here.get(line, ())) == 1 and counts[line] == 1
         ),
         None,
     )
@@ -182,8 +188,8 @@ def _boundary(outside: Sequence[str], new: Sequence[str]) -> int:
     at = here[outside[sure]][0]
     gap = outside[:sure]
     kept = {
-        i: sum(1 for line in gap[: _alike_from_top(gap, new[i:at])] if line.strip())
-        for i in range(max(0, at - sure - STRAYED), at)
+        i: sum(1 for line in gap[: _alike_from_top(gap, new[i : min(at, i + GAP)])] if line.strip())
+        for i in range(max(0, at - min(sure, GAP) - STRAYED), at)
     }
     best = max(kept, key=lambda i: (kept[i], -abs(at - sure - i)), default=at)
     return best if kept.get(best) else at - _alike_from_top(gap[::-1], new[:at][::-1])
@@ -282,24 +288,34 @@ def _between(trace: Trace, lines: Sequence[str]) -> tuple[int, int] | None:
     """
     solid = [i for i, line in enumerate(lines) if line.strip()]
     texts = [lines[i] for i in solid]
-    tops = (
-        {p: _alike_from_top(texts[:p][::-1], trace.before[::-1]) for p in range(len(texts) + 1)}
-        if trace.before
-        else {0: AROUND}
-    )
-    ends = (
-        {q: _alike_from_top(texts[q:], trace.after) for q in range(len(texts) + 1)}
-        if trace.after
-        else {len(texts): AROUND}
-    )
-    pairs = [
-        (tops[p] + ends[q], p - q, p, q)
-        for p in tops
-        if tops[p]
-        for q in ends
-        if ends[q] and p <= q
-    ]
-    if not pairs or max(pairs)[0] <= AROUND:
+    places = range(len(texts) + 1)
+    tops, ends = {0: AROUND}, {len(texts): AROUND}
+    if trace.before:
+        above = trace.before[::-1]
+        tops = {p: _alike_from_top(texts[max(0, p - AROUND) : p][::-1], above) for p in places}
+    if trace.after:
+        ends = {q: _alike_from_top(texts[q : q + AROUND], trace.after) for q in places}
+    pair = _narrowest(tops, ends)
+    if pair is None or pair[0] <= AROUND:
         return None
-    _, _, p, q = max(pairs)
+    _, _, p, q = pair
     return (solid[p - 1] + 1 if p else 0), (solid[q] if q < len(solid) else len(lines))
+
+
+def _narrowest(
+    tops: Mapping[int, int], ends: Mapping[int, int]
+) -> tuple[int, int, int, int] | None:
+    """(lines alike, minus the gap's lines, its start, its end): the largest of all pairs.
+
+    For each end only the last start before it counts, of those with as many lines alike.
+    """
+    best: tuple[int, int, int, int] | None = None
+    latest: dict[int, int] = {}
+    for place in sorted({*tops, *ends}):
+        if tops.get(place):
+            latest[tops[place]] = place
+        if alike := ends.get(place):
+            for top, p in latest.items():
+                pair = (top + alike, p - place, p, place)
+                best = pair if best is None else max(best, pair)
+    return best

@@ -6,17 +6,20 @@ reads or writes anything.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import TypeVar
 
 from qi_learn.code_text import similarity
 from qi_learn.records import Feedback, Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
+from qi_learn.step_guard import StepGuard
 from qi_learn.track.region import Region, Trace, around, defines, text_of
 from qi_learn.track.suggestions import Frame
 from qi_learn.workspace.changes import FileSaved
 
+T = TypeVar("T")
 FOLLOWED = 8 * 86400.0
 """Seconds after its placement for which a suggestion is followed: the last look at it is after
 seven days.
@@ -32,6 +35,23 @@ def is_followed(tracked: Tracked, project: str, now: float) -> bool:
         and placed_at is not None
         and placed_at >= now - FOLLOWED
     )
+
+
+def name_of(tracked: Tracked) -> str:
+    """How a suggestion is named where it is set aside."""
+    return f"{tracked.suggestion.turn_id}/{tracked.suggestion.ordinal}"
+
+
+def each_guarded(
+    items: Iterable[T],
+    step: Callable[[T], Suggestion],
+    guard: StepGuard,
+    name: Callable[[T], str],
+) -> Iterator[Suggestion]:
+    """What a step makes of each item, without those that cannot be understood."""
+    for item in items:
+        with guard.step("suggestion", name(item)):
+            yield step(item)
 
 
 def trace_of(suggestion: Suggestion) -> Trace:

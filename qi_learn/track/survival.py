@@ -13,8 +13,8 @@ writes nothing.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,12 +23,16 @@ from qi_learn.errors import NotFound
 from qi_learn.outside import git
 from qi_learn.records import Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
+from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
-from qi_learn.track.match import Match, Saved, find
+from qi_learn.track.looking_again import look_again, look_due
+from qi_learn.track.match import Match, NotCompared, Saved, find
 from qi_learn.track.state import (
     FOLLOWED,
+    each_guarded,
     gone,
     is_followed,
+    name_of,
     settled,
     stands_at,
     trace_of,
@@ -38,9 +42,6 @@ from qi_learn.track.suggestions import frame_of
 from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.file_history import FileHistory
 
-logger = logging.getLogger(__name__)
-LOOK_SECONDS = 86400.0
-"""How often code that was committed is looked at again, as long as it is followed."""
 NOT_FOR_FILES = {
     *("console", "text", "txt", "plaintext", "output", "log", "diff", "patch", "shell-session"),
     *("shellsession", "bash", "sh", "shell", "zsh", "powershell"),
@@ -59,6 +60,7 @@ class _Save:
     old: str | None
     """The file's text before this save, if it is known."""
     settings: CaptureSettings
+    guard: StepGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +77,48 @@ def on_saved(
     history: FileHistory,
     settings: CaptureSettings,
     now: float,
+    guard: StepGuard,
 ) -> tuple[TurnChange, ...]:
     """What a save changed for the suggestions.
 
-    Of what is placed, what became of it, and of what waits, what stands in the file now.
+    Of what is placed, what became of it, and of what waits, what stands in the file now. Nothing of
+    the file is looked at if no suggestion may stand in it.
     """
-    save = _Save(saved, Saved(saved.text), history, history.before(saved.ts), settings)
-    after = [_after_save(t, save) for t in tracked if is_followed(t, saved.project, now)]
-    after += _placements([t for t in tracked if _may_be_placed(t, save)], save)
+    followed = [t for t in tracked if is_followed(t, saved.project, now)]
+    waiting = [t for t in tracked if _may_be_placed(t, saved, settings)]
+    if not followed and not waiting:
+        return ()
+    save = _Save(saved, Saved(saved.text), history, history.before(saved.ts), settings, guard)
+    after = list(each_guarded(followed, lambda t: _after_save(t, save), guard, name_of))
+    after += _placements(waiting, save)
     return turn_changes(tracked, after, settings, project=saved.project)
 
 
 def settle(
-    tracked: Sequence[Tracked], settings: CaptureSettings, now: float
+    tracked: Sequence[Tracked], settings: CaptureSettings, now: float, guard: StepGuard
 ) -> tuple[TurnChange, ...]:
     """What time changed for the suggestions.
 
     What stood untouched for `settings.settle` seconds is settled, what was passed by is rejected,
-    and what was committed is looked at again.
+    and what was committed is looked at again. One that cannot be understood is put off, so that it
+    is due again only after as long a time.
     """
-    return turn_changes(tracked, (_after_time(t, settings, now) for t in tracked), settings)
+    after: list[Suggestion] = []
+    for each in tracked:
+        suggestion = _put_off(each.suggestion, now)
+        with guard.step("suggestion", name_of(each)):
+            suggestion = _after_time(each, settings, now)
+        after.append(suggestion)
+    return turn_changes(tracked, after, settings)
+
+
+def _put_off(suggestion: Suggestion, now: float) -> Suggestion:
+    """The suggestion as one that was just seen; one that waits is not waited for any longer."""
+    if suggestion.state == "placed":
+        return replace(suggestion, touched_at=now)
+    if suggestion.state == "waiting":
+        return replace(suggestion, state="unknown")
+    return replace(suggestion, looked_at=now)
 
 
 def _after_time(tracked: Tracked, settings: CaptureSettings, now: float) -> Suggestion:
@@ -108,9 +132,9 @@ def _after_time(tracked: Tracked, settings: CaptureSettings, now: float) -> Sugg
             return replace(suggestion, state="settled", settled_at=now)
         if ended <= now - settings.window:
             return replace(suggestion, state="unknown")
-    elif _look_due(suggestion, now):
+    elif look_due(suggestion, now):
         followed = (suggestion.placed_at or 0.0) >= now - FOLLOWED
-        again = _look_again(tracked, now) if followed else suggestion
+        again = look_again(tracked, now) if followed else suggestion
         return replace(again, looked_at=now)
     return suggestion
 
@@ -129,44 +153,52 @@ def _recognisable(suggestion: Suggestion, settings: CaptureSettings) -> bool:
 # --- placing --------------------------------------------------------------------------------------
 
 
-def _may_be_placed(tracked: Tracked, save: _Save) -> bool:
+def _may_be_placed(tracked: Tracked, saved: FileSaved, settings: CaptureSettings) -> bool:
     """Whether the suggestion waits, of an answer from before the save and not long ago.
 
     A save within the window may be told behind it: then the wait has ended (unknown), and goes on.
     """
-    turn, saved = tracked.turn, save.saved
+    turn = tracked.turn
     return (
         tracked.suggestion.state in ("waiting", "unknown")
         and turn.project in (None, saved.project)
         and turn.status == 200
         and turn.started <= saved.ts
-        and turn.ended >= saved.ts - save.settings.window
+        and turn.ended >= saved.ts - settings.window
     )
 
 
 def _placements(waiting: Sequence[Tracked], save: _Save) -> Iterator[Suggestion]:
     """The suggestions that stand in the file now.
 
-    Also those that the save passed by for the first time.
+    Also those that the save passed by for the first time. A file that could not be compared passes
+    nothing by.
     """
     candidates: list[_Placement] = []
     for tracked in waiting:
         started = tracked.turn.started
-        match = _match(
-            frame_of(tracked).whole_lines(tracked.suggestion.text),
-            _text_before(save, started),
-            save,
-        )
-        if match is not None:
-            candidates.append(_Placement(tracked, match))
-        elif (
-            tracked.suggestion.touched_at is None
-            and tracked.turn.project is not None
-            and save.saved.text
-            and save.history.reaches(started)
-        ):
-            yield replace(tracked.suggestion, touched_at=save.saved.ts)
-    yield from (_placed(c, save) for c in _best(candidates))
+        with save.guard.step("suggestion", name_of(tracked)), suppress(NotCompared):
+            match = _match(
+                frame_of(tracked).whole_lines(tracked.suggestion.text),
+                _text_before(save, started),
+                save,
+            )
+            if match is not None:
+                candidates.append(_Placement(tracked, match))
+            elif _passed_by(tracked, save):
+                yield replace(tracked.suggestion, touched_at=save.saved.ts)
+    yield from each_guarded(
+        _best(candidates), lambda c: _placed(c, save), save.guard, lambda c: name_of(c.tracked)
+    )
+
+
+def _passed_by(tracked: Tracked, save: _Save) -> bool:
+    return (
+        tracked.suggestion.touched_at is None
+        and tracked.turn.project is not None
+        and bool(save.saved.text)
+        and save.history.reaches(tracked.turn.started)
+    )
 
 
 def _text_before(save: _Save, when: float) -> str | None:
@@ -238,7 +270,10 @@ def _follow(tracked: Tracked, save: _Save) -> Suggestion:
     suggestion, saved, old = tracked.suggestion, save.saved, save.old
     started, history = tracked.turn.started, save.history
     before = history.before(started) if history.reaches(started) else None
-    added = None if before is None else save.text.added_since(before)[0]
+    added = None
+    if before is not None:
+        with suppress(NotCompared):
+            added = save.text.added_since(before)[0]
     region = regions.find_again(trace_of(suggestion), saved.text, saved.file, old=old, added=added)
     lost = old is not None and (suggestion.region or "") not in old
     if (region is None or lost) and _elsewhere_in_git(suggestion, saved):
@@ -274,64 +309,11 @@ def _come_again(tracked: Tracked, save: _Save) -> Suggestion:
     if suggestion.reverted or save.saved.ts - (suggestion.touched_at or 0.0) > window:
         return suggestion
     lines = suggestion.final_text or frame_of(tracked).whole_lines(suggestion.text)
-    match = _match(lines, save.old, save)
+    try:
+        match = _match(lines, save.old, save)
+    except NotCompared:
+        match = None
     if match is None:
         return suggestion
     similarity = suggestion.match_confidence or match.similarity
     return _placed(_Placement(tracked, replace(match, similarity=similarity)), save)
-
-
-# --- looking again --------------------------------------------------------------------------------
-
-
-def _look_due(suggestion: Suggestion, now: float) -> bool:
-    """Whether committed code was last looked at a day ago, and not after its last look was due."""
-    last = suggestion.looked_at or suggestion.settled_at
-    return (
-        suggestion.commit is not None
-        and suggestion.placed_at is not None
-        and last is not None
-        and last - suggestion.placed_at < FOLLOWED - LOOK_SECONDS
-        and last <= now - LOOK_SECONDS
-    )
-
-
-def _look_again(tracked: Tracked, now: float) -> Suggestion:
-    """The suggestion by what the newest commit has of it now.
-
-    For commits that were not seen because the daemon was off.
-    """
-    suggestion, project = tracked.suggestion, tracked.turn.project
-    if project is None or not Path(project).is_dir():
-        return suggestion
-    try:
-        return _as_committed(tracked, Path(project), now)
-    except NotFound as error:
-        logger.info(
-            "suggestion %d of %s cannot be looked at again: %s",
-            suggestion.ordinal,
-            suggestion.turn_id,
-            error.what,
-        )
-        return suggestion
-
-
-def _as_committed(tracked: Tracked, directory: Path, now: float) -> Suggestion:
-    suggestion = tracked.suggestion
-    head, file = git.head(directory), suggestion.file or ""
-    if (
-        head is None
-        or head == suggestion.commit
-        or suggestion.region is None
-        or not git.contains(directory, head, suggestion.commit or head)
-    ):
-        return suggestion
-    text = git.text_at(directory, head, file)
-    if text is None:  # renamed or deleted: not to be told apart from here
-        return suggestion
-    frame = frame_of(tracked)
-    region = regions.find_again(trace_of(suggestion), text, file, old=None)
-    if region is None:
-        return settled(gone(suggestion, now), frame, now, commit=head)
-    committed = FileSaved(str(directory), directory / file, text, now)
-    return settled(stands_at(suggestion, committed, region, frame), frame, now, commit=head)

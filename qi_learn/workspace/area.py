@@ -17,7 +17,7 @@ from qi_learn.workspace.file_tree import FileTree
 from qi_learn.workspace.files import (
     ODD_NAME,
     SKIPPED_DIRECTORIES,
-    Content,
+    FileContent,
     plain_name,
     plain_text,
     read_content,
@@ -92,10 +92,10 @@ class Area:
         found = git.ignored_directories(Path(self.top), *below)
         return {self.path_of(name) for name in found}
 
-    def read(self, names: Iterable[str]) -> dict[str, Content]:
+    def read(self, names: Iterable[str]) -> dict[str, FileContent]:
         """What the files hold, of those that are no links and lie beyond none."""
         safe: dict[str, bool] = {}
-        read: dict[str, Content] = {}
+        read: dict[str, FileContent] = {}
         for name in names:
             directory = name.rpartition("/")[0]
             if directory not in safe:

@@ -15,7 +15,7 @@ from qi_learn.errors import NotFound
 from qi_learn.outside import git, git_blobs
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.file_history import Blob
-from qi_learn.workspace.files import NOT_TEXT, Content
+from qi_learn.workspace.files import NOT_TEXT, FileContent
 from qi_learn.workspace.repository_state import GIT_WRITES, RepositoryState, throws_away
 
 MOST_PASSED_BY = 50
@@ -103,7 +103,9 @@ def _not_clean(
     return [name for name in names if name not in written or name in unlike]
 
 
-def _compare(area: Area, found: Look, contents: dict[str, Content], moves: Sequence[Moved]) -> None:
+def _compare(
+    area: Area, found: Look, contents: dict[str, FileContent], moves: Sequence[Moved]
+) -> None:
     """Find the texts that are new, and which of them git wrote."""
     repository = area.repository
     written = [(moved.move.ts, moved.move.new) for moved in moves if moved.writes]
@@ -133,7 +135,7 @@ def _compare(area: Area, found: Look, contents: dict[str, Content], moves: Seque
 
 
 def _is_known(
-    area: Area, found: Look, name: str, content: Content, after: dict[str, str | None]
+    area: Area, found: Look, name: str, content: FileContent, after: dict[str, str | None]
 ) -> bool:
     """Whether a content is the last that was known of the file."""
     history = area.files.get(name)
@@ -162,7 +164,7 @@ def _as_git_filters(
 
 
 def _by_git(
-    repository: RepositoryState, new: dict[str, Content], moves: Sequence[git.HeadMove]
+    repository: RepositoryState, new: dict[str, FileContent], moves: Sequence[git.HeadMove]
 ) -> set[str]:
     """Those of the files that git wrote, or took away, without a commit of their own."""
     if not new:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.outside.git_blobs import read_blob
-from qi_learn.workspace.files import Content
+from qi_learn.workspace.files import FileContent
 
 AHEAD_SECONDS = 1.0
 """Seconds by which a text may be newer than now because clocks are coarse."""
@@ -34,7 +34,7 @@ class Blob:
     def text(self) -> str | None:
         """The text; None if it is not to be had, or is none."""
         raw = None if self.filtered else read_blob(self.directory, self.id)
-        return None if raw is None else Content(raw).text
+        return None if raw is None else FileContent(raw).text
 
 
 Version = bytes | Blob | None
@@ -68,7 +68,7 @@ class FileHistory:
         """The last text that was recorded."""
         return self._text(len(self._versions) - 1)
 
-    def ends_with(self, content: Content) -> bool:
+    def ends_with(self, content: FileContent) -> bool:
         """Whether a content is the last that was recorded. git is not asked for this."""
         newest = self._versions[-1][1]
         if isinstance(newest, Blob):

@@ -39,7 +39,7 @@ ODD_NAME = "a name that is no UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class FileContent:
     """What was read of a file."""
 
     raw: bytes | None
@@ -68,7 +68,7 @@ class Content:
         return blob in blob_ids(self.raw, "sha256" if len(blob) == 64 else "sha1")
 
 
-GONE = Content(b"", gone=True)
+GONE = FileContent(b"", gone=True)
 
 
 def plain_name(relative: Path) -> bool:
@@ -92,24 +92,24 @@ def plain_text(name: str) -> bool:
     return True
 
 
-def read_content(path: Path | str) -> Content:
+def read_content(path: Path | str) -> FileContent:
     """What a file holds, without following a link and without waiting for a pipe."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return GONE
     except OSError:  # a link; or not readable by us, so not ours to look at
-        return Content(None, reason="" if os.path.islink(path) else NOT_READABLE)
+        return FileContent(None, reason="" if os.path.islink(path) else NOT_READABLE)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return Content(None)
+            return FileContent(None)
         with os.fdopen(os.dup(descriptor), "rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError:
-        return Content(None, reason=NOT_READABLE)
+        return FileContent(None, reason=NOT_READABLE)
     finally:
         os.close(descriptor)
-    return Content(None, reason=TOO_LARGE) if len(raw) > MAX_BYTES else Content(raw)
+    return FileContent(None, reason=TOO_LARGE) if len(raw) > MAX_BYTES else FileContent(raw)
 
 
 def read_text(path: Path) -> str | None:

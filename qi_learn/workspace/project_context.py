@@ -10,10 +10,12 @@ import json
 import logging
 import os
 import re
+import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -61,6 +63,13 @@ MANIFESTS = {
     *("pyproject.toml", "setup.py", "requirements.txt", "package.json", "Cargo.toml", "go.mod"),
     *("pom.xml", "build.gradle", "CMakeLists.txt", "Makefile"),
 }
+MOST_FILES = 20_000
+"""Files of a project that are looked at; git's list of a larger one is cut there."""
+MOST_WALKED = 2000
+"""The same without git, where the tree has to be walked."""
+REMEMBERED_SECONDS = 600.0
+"""How long the context of a project without commits counts."""
+RECENT_SECONDS = 2.0
 _NAME = re.compile(r"[A-Za-z0-9@][\w.@/-]*")
 
 
@@ -92,19 +101,37 @@ class ProjectContext:
 
 
 class Contexts:
-    """Contexts of projects, each read once per commit."""
+    """Contexts of projects, each read once per commit; those without commits now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._cached: dict[tuple[Path, str | None, str | None], ProjectContext] = {}
+        self._looked: dict[Path, tuple[float, ProjectContext]] = {}
 
     def of(self, project: Path) -> ProjectContext:
         """The context of a project as it is now. Raises NotFound if it is not a directory."""
         commit, branch = _head(project)
         key = (project, commit, branch)
-        if key not in self._cached or commit is None:
+        looked, known = self._looked.get(project, (float("-inf"), None))
+        fresh = commit is not None or self._clock() - looked < REMEMBERED_SECONDS
+        if known is None or key not in self._cached or not fresh:
             self._cached = {k: v for k, v in self._cached.items() if k[0] != project}
             self._cached[key] = read_context(project, commit=commit, branch=branch)
+            looked = self._clock()
+        if commit is not None:
+            looked = self._clock()
+        self._looked[project] = looked, self._cached[key]
         return self._cached[key]
+
+    def recent(self, project: Path) -> ProjectContext:
+        """The context as it was at most `RECENT_SECONDS` ago, or as it is now.
+
+        So that many turns in a row cost one look. Raises NotFound if it is not a directory.
+        """
+        looked, known = self._looked.get(project, (float("-inf"), None))
+        if known is not None and self._clock() - looked < RECENT_SECONDS:
+            return known
+        return self.of(project)
 
 
 def read_context(project: Path, *, commit: str | None, branch: str | None) -> ProjectContext:
@@ -114,10 +141,10 @@ def read_context(project: Path, *, commit: str | None, branch: str | None) -> Pr
             f"The project {project} is not a directory.",
             "Remove it from the projects, or put it back.",
         )
-    files = [
-        path.relative_to(project).as_posix()
-        for path in project_files(project, in_git=commit is not None)
-    ]
+    paths = islice(
+        project_files(project, in_git=commit is not None), MOST_FILES if commit else MOST_WALKED
+    )
+    files = [path.relative_to(project).as_posix() for path in paths]
     languages = Counter(
         LANGUAGES[s] for f in files if (s := PurePosixPath(f).suffix[1:].lower()) in LANGUAGES
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from qi_learn.records import SetAside, WatchState
+from qi_learn.records import LeftOut, WatchState
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.area_look import Look, Moved, NewText, written_at
 from qi_learn.workspace.changes import Committed, FileSaved
@@ -64,7 +64,7 @@ class WatchedProject:
             else "watched",
             tuple(dict.fromkeys(note for note in (blind, why_polled, *self._notes()) if note)),
             self.last_event,
-            tuple(SetAside(reason, n) for reason, n in sorted(counts.items()) if n),
+            tuple(LeftOut(reason, n) for reason, n in sorted(counts.items()) if n),
         )
 
     def _notes(self) -> list[str | None]:

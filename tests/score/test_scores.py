@@ -11,11 +11,11 @@ import pytest
 
 from qi_learn.records import Feedback, Message, Outcome, Suggestion, Turn
 from qi_learn.score.classify import classify
-from qi_learn.score.suggestion_score import score_turn
 from qi_learn.score.target_score import score_target
 from qi_learn.settings import Settings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store
+from tests.support.scored import score_now
 
 CODE = "def area(width, height):\n    return width * height\n"
 ANSWER = f"```python\n{CODE}```"
@@ -66,7 +66,7 @@ def _score(
         feedback.save_classes(store, turn.id, "code_generation", "simple", "python", ())
         feedback.save_implicit(store, turn.id, said)
         feedback.save_outcome(store, turn.id, came)
-        scored = score_turn(store, turn.id, Settings(), now=2000.0)
+        scored = score_now(store, turn.id, Settings(), now=2000.0)
     return {
         "suggestion": scored.suggestion_score or -1.0,
         "confidence": scored.confidence,
@@ -197,6 +197,13 @@ def test_what_may_still_change_has_no_target_score() -> None:
 def test_classes_follow_the_rules(question: str, answer: str, kind: str, domain: str) -> None:
     found = classify(_turn(messages=(Message("user", question),), answer=answer))
     assert (found.learning_type, found.domain) == (kind, domain)
+
+
+@pytest.mark.parametrize("odd", ["x" * 200_000, "x." * 100_000, "\n" * 200_000, "a/" * 100_000])
+def test_a_question_without_words_is_classified_all_the_same(odd: str) -> None:
+    """These took minutes when a pattern went over them again from every character."""
+    found = classify(_turn(messages=(Message("user", f"{odd} src/app.ts. {odd}"),), answer=""))
+    assert found.domain == "typescript"
 
 
 def test_complexity_is_by_size_and_spread() -> None:

@@ -18,7 +18,7 @@ from qi_learn.records import (
     Signal,
     Suggestion,
 )
-from qi_learn.store import command_results, feedback, ratings, turns
+from qi_learn.store import command_results, feedback, outcome_evidence, ratings, turns
 from qi_learn.store.database import Store
 from qi_learn.store.followed import load_followed
 from tests.support.stored_turns import (
@@ -169,7 +169,7 @@ def test_a_rating_waits_for_its_turn(store: Store) -> None:
     assert (feedback.load_feedback(store, "T1").rating, ratings.unmatched_ratings(store)) == (2, 0)
 
 
-def test_a_command_marks_what_it_ran_over(store: Store) -> None:
+def test_a_command_is_joined_once_to_what_it_ran_over(store: Store) -> None:
     week = 7 * 86400.0
     for id, project, placed in (
         ("T1", "p", 1000.0),
@@ -189,17 +189,22 @@ def test_a_command_marks_what_it_ran_over(store: Store) -> None:
                     1,
                     state="waiting" if placed is None else "settled",
                     placed_at=placed,
+                    region="x",
                 )
             ],
         )
     command = CommandResult(
         "C1", 1000.5 + week, "p", "bench", "pytest -q", 1, 2.5, 3, 4, "c0ffee", 0.75
     )
-    command_results.save_command(store, command)
-    assert feedback.dirty_turns(store) == ["T3"]
     earlier = replace(command, id="C0", ts=1000.0)
-    command_results.save_command(store, earlier)
-    assert set(feedback.dirty_turns(store)) == {"T1", "T3"}
+    for each in (command, earlier):
+        command_results.save_command(store, each)
+    assert feedback.dirty_turns(store) == [], "only an outcome that changes marks its turn"
+    assert [c.id for c in outcome_evidence.new_commands(store)] == ["C0", "C1"]
+    spoken_for = outcome_evidence.placed_between(store, "p", command.ts - week, command.ts)
+    assert [s.turn_id for s in spoken_for] == ["T3"]
+    outcome_evidence.mark_joined(store, ["C0"])
+    assert [c.id for c in outcome_evidence.new_commands(store)] == ["C1"]
     assert command_results.commands_of(store, "p") == (earlier, command)
     assert command_results.commands_of(store, "p", since=1001.0) == (command,)
 

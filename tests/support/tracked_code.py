@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qi_learn.daemon.intake import follow_commit, follow_save, follow_time
+from qi_learn.daemon.following import follow_commit, follow_save, follow_time
 from qi_learn.outside import git
 from qi_learn.records import Feedback, Message, Suggestion, Turn
 from qi_learn.settings import CaptureSettings

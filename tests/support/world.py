@@ -30,7 +30,6 @@ from qi_learn.pack.modelfile import modelfile_for
 from qi_learn.paths import Paths
 from qi_learn.records import Release
 from qi_learn.rundir.directory import RunDirectory, RunRequest
-from qi_learn.score.suggestion_score import score_turn
 from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
 from qi_learn.spool import Spool
@@ -39,6 +38,7 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import drain
 from qi_learn.track.suggestions import suggestions_of
 from tests.support.engine_server import Server
+from tests.support.scored import score_now
 from tests.support.tiny_models import write_tiny_model
 
 SETTINGS: Mapping[str, Mapping[str, object]] = {
@@ -334,7 +334,7 @@ def keep(store: Store, turn_id: str, settings: Settings) -> None:
         )
         feedback.update_suggestion(store, kept)
     feedback.save_classes(store, turn_id, "code_generation", "simple", "data", ())
-    feedback.save_score(store, score_turn(store, turn_id, settings, time.time()))
+    feedback.save_score(store, score_now(store, turn_id, settings, time.time()))
 
 
 def steps(n: int) -> str:

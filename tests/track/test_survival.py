@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qi_learn.daemon.intake import follow_commit, follow_save
+from qi_learn.daemon.following import follow_commit, follow_save
 from qi_learn.store import feedback
 from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.watcher import Watcher

@@ -1,0 +1,194 @@
+"""What the results of commands say of suggestions: did it compile, did the tests pass?
+
+A result is evidence for a suggestion only if the command started after the suggestion's text last
+changed. Only the last result of each command counts, and a failure only if the same command passed
+before: what failed anyway is not the suggestion's fault (contracts 5).
+
+A new result is joined once, to the suggestions it can speak for. A turn is marked only if its
+outcome is another one then, so that a test command that passes for the hundredth time costs no new
+score.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from statistics import fmean
+
+from qi_learn.records import Outcome
+from qi_learn.step_guard import StepGuard
+from qi_learn.store import feedback
+from qi_learn.store.command_results import COMMAND_REACH as REACH
+from qi_learn.store.database import Store
+from qi_learn.store.outcome_evidence import (
+    CommandRun,
+    PlacedSuggestion,
+    mark_joined,
+    new_commands,
+    placed_between,
+    placed_of,
+    runs_since,
+)
+
+EARLIER = 30 * 86400.0
+"""Seconds before a placement in which a command that passed is looked for."""
+NO_VERDICT = 126
+"""From this exit code on the shell tells that a command could not be run, or which signal ended
+it. That says nothing of the code.
+"""
+PYTEST_NO_VERDICT = (3, 4, 5)
+"""pytest's exit codes for an internal error, a usage error, and no tests collected."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What one command says of one suggestion; None is nothing."""
+
+    kind: str
+    passed: bool | None
+    faster: float | None
+
+
+def join_new_commands(store: Store, guard: StepGuard) -> set[str]:
+    """Join the results that were not joined yet; the turns whose outcome is as it should be now.
+
+    Raises StoreError if the database cannot be written.
+    """
+    new = sorted(new_commands(store), key=lambda c: c.project)
+    joined: set[str] = set()
+    for project, group in groupby(new, key=lambda c: c.project):
+        commands = list(group)
+        times = [c.ts for c in commands]
+        placed = placed_between(store, project, min(times) - REACH, max(times))
+        with store.transaction():
+            _join(store, project, placed, guard)
+            mark_joined(store, [c.id for c in commands])
+        joined |= {p.turn_id for p in placed}
+    return joined
+
+
+def join_turns(store: Store, project: str, turn_ids: Sequence[str], guard: StepGuard) -> None:
+    """Join a project's results to turns of which something else changed.
+
+    Raises StoreError if the database cannot be written.
+    """
+    placed = placed_of(store, project, turn_ids)
+    with store.transaction():
+        _join(store, project, placed, guard)
+
+
+def _join(store: Store, project: str, placed: Sequence[PlacedSuggestion], guard: StepGuard) -> None:
+    if not placed:
+        return
+    runs = _by_command(runs_since(store, project, min(p.placed_at for p in placed) - EARLIER))
+    by_turn: dict[str, list[PlacedSuggestion]] = {}
+    for each in placed:
+        by_turn.setdefault(each.turn_id, []).append(each)
+    for turn_id, own in by_turn.items():
+        with guard.step("outcome", turn_id):
+            verdicts = [v for p in own for v in _verdicts(p, runs)]
+            before = feedback.load_outcome(store, turn_id)
+            feedback.save_outcome(store, turn_id, _outcome(verdicts, before))
+
+
+def _outcome(verdicts: Sequence[_Verdict], before: Outcome) -> Outcome:
+    faster = [v.faster for v in verdicts if v.faster is not None]
+    return replace(
+        before,
+        compiles=_all(v.passed for v in verdicts if v.kind == "compile"),
+        tests_pass=_all(v.passed for v in verdicts if v.kind == "test"),
+        deployed=_all(v.passed for v in verdicts if v.kind == "deploy"),
+        performance_change=fmean(faster) if faster else None,
+    )
+
+
+def _all(results: Iterable[bool | None]) -> bool | None:
+    passed = [r for r in results if r is not None]
+    return all(passed) if passed else None
+
+
+# --- one suggestion, one command ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """All runs of one command that say something, oldest first."""
+
+    runs: Sequence[CommandRun]
+    ended: Sequence[float]
+    began: Sequence[float]
+    slowest: float
+    """Seconds that the longest of them took."""
+
+
+def _by_command(runs: Sequence[CommandRun]) -> tuple[_Runs, ...]:
+    named: dict[str, list[CommandRun]] = {}
+    for run in runs:
+        if not _says_nothing(run):
+            named.setdefault(run.command, []).append(run)
+    return tuple(_runs(group) for group in named.values())
+
+
+def _runs(group: Sequence[CommandRun]) -> _Runs:
+    ended, began = [r.ts for r in group], [r.ts - r.seconds for r in group]
+    return _Runs(group, ended, began, max(r.seconds for r in group))
+
+
+def _says_nothing(run: CommandRun) -> bool:
+    if run.exit_code >= NO_VERDICT or run.exit_code < 0:
+        return True
+    return run.exit_code in PYTEST_NO_VERDICT and "pytest" in run.command
+
+
+def _verdicts(placed: PlacedSuggestion, commands: Sequence[_Runs]) -> Iterator[_Verdict]:
+    for command in commands:
+        end = bisect_right(command.ended, placed.placed_at + REACH)
+        last = end - 1
+        while last >= 0 and command.ended[last] >= placed.touched_at:
+            if command.began[last] >= placed.touched_at:
+                yield _verdict(placed, command, last)
+                break
+            last -= 1
+
+
+def _verdict(placed: PlacedSuggestion, command: _Runs, last: int) -> _Verdict:
+    run = command.runs[last]
+    passed: bool | None = True
+    if run.exit_code != 0:
+        passed = False if _passed_before(placed, command) else None
+    faster = _faster(run, command, placed.placed_at) if run.kind == "bench" else None
+    return _Verdict(run.kind, passed, faster)
+
+
+def _passed_before(placed: PlacedSuggestion, command: _Runs) -> bool:
+    """Whether the last run before the suggestion came passed, or one with an earlier text of it."""
+    came = bisect_left(command.ended, placed.placed_at)
+    if came and command.runs[came - 1].exit_code == 0:
+        return True
+    changed = placed.touched_at
+    return any(
+        command.runs[i].exit_code == 0
+        for i in range(came, bisect_right(command.ended, changed + command.slowest))
+        if command.began[i] < changed
+    )
+
+
+def _faster(last: CommandRun, command: _Runs, placed: float) -> float | None:
+    """How much faster a benchmark is now, as a share of its time before the suggestion came.
+
+    None if one of the two times is unknown.
+    """
+    before = [
+        run
+        for run in command.runs[: bisect_left(command.ended, placed)]
+        if run.exit_code == 0 and (run.value is None) == (last.value is None)
+    ]
+    if last.exit_code != 0 or not before or _cost(before[-1]) <= 0:
+        return None
+    return 1 - _cost(last) / _cost(before[-1])
+
+
+def _cost(bench: CommandRun) -> float:
+    return bench.seconds if bench.value is None else bench.value

@@ -1,0 +1,73 @@
+"""Following suggestions: load once, compute, write once."""
+
+from __future__ import annotations
+
+import math
+
+from qi_learn.settings import CaptureSettings
+from qi_learn.step_guard import StepGuard
+from qi_learn.store.database import Store
+from qi_learn.store.followed import load_due, load_followed, next_due, save_changes
+from qi_learn.track.commits import on_committed
+from qi_learn.track.looking_again import LOOK_SECONDS
+from qi_learn.track.state import FOLLOWED
+from qi_learn.track.survival import on_saved, settle
+from qi_learn.workspace.changes import Committed, FileSaved
+from qi_learn.workspace.file_history import FileHistory
+
+
+def follow_save(
+    store: Store,
+    saved: FileSaved,
+    history: FileHistory,
+    settings: CaptureSettings,
+    now: float,
+    guard: StepGuard | None = None,
+) -> None:
+    """Store what a save made of the suggestions that may stand in the file.
+
+    Raises StoreError if the database cannot be written.
+    """
+    window = saved.ts - settings.window
+    tracked = load_followed(
+        store, saved.project, placed=now - FOLLOWED, ended=window, file=saved.file
+    )
+    save_changes(store, on_saved(tracked, saved, history, settings, now, guard or StepGuard()))
+
+
+def follow_commit(
+    store: Store,
+    committed: Committed,
+    settings: CaptureSettings,
+    now: float,
+    guard: StepGuard | None = None,
+) -> None:
+    """Store what a move of HEAD made of the suggestions that were placed in the project.
+
+    Raises StoreError if the database cannot be written.
+    """
+    tracked = load_followed(store, committed.project, placed=now - FOLLOWED)
+    save_changes(store, on_committed(tracked, committed, settings, now, guard or StepGuard()))
+
+
+def follow_time(
+    store: Store, settings: CaptureSettings, now: float, guard: StepGuard | None = None
+) -> None:
+    """Store what time made of the suggestions, in every project.
+
+    Raises StoreError if the database cannot be written.
+    """
+    tracked = load_due(
+        store,
+        now,
+        settle=settings.settle,
+        window_end=now - settings.window,
+        looked_at=now - LOOK_SECONDS,
+    )
+    save_changes(store, settle(tracked, settings, now, guard or StepGuard()))
+
+
+def time_due(store: Store, settings: CaptureSettings) -> float:
+    """When `follow_time` has something to do next; infinite if not before something new comes."""
+    due = next_due(store, settle=settings.settle, window=settings.window, look=LOOK_SECONDS)
+    return math.inf if due is None else due

@@ -1,0 +1,224 @@
+"""Which names a project's code used at a commit: an index, kept and carried from commit to commit.
+
+The words of every tracked text file are counted by file. For another commit only the contents that
+differ are read, out of git's store, so the working tree says nothing here. Words are kept as
+hashes: no text of the project is copied to another place.
+
+What cannot be known is None, never "not in use": a commit whose files are not all here (a partial
+clone), a project that is too large, a git that refuses.
+
+Bounds: `MOST_WORDS` words and `MOST_BYTES` of text a project, `IN_MEMORY` indexes in memory,
+`ON_DISK` bytes on the disk, those that were not used for longest going first.
+"""
+
+from __future__ import annotations
+
+import array
+import hashlib
+import logging
+import os
+import re
+import sys
+import time
+import zlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from qi_learn.errors import NotFound
+from qi_learn.outside import git_objects
+from qi_learn.outside.git_blobs import changed_blobs, tree_blobs
+
+logger = logging.getLogger(__name__)
+_WORD = re.compile(r"\b[^\W\d]\w{2,79}\b")
+MOST_WORDS = 500_000
+"""Distinct words of a project: some 50 MB of memory."""
+MOST_BYTES = 512 * 1024 * 1024
+"""Text that is read for one index."""
+MOST_FILE_BYTES = 1_000_000
+"""A larger file is made, not written, and left out."""
+MOST_CARRIED = 5000
+"""Contents in which two commits may differ; past that the index is made anew."""
+IN_MEMORY, ON_DISK = 4, 64 * 1024 * 1024
+READ_SECONDS = 300.0
+AGAIN_SECONDS = 3600.0
+"""How long a commit that could not be read is not tried again."""
+_HEADER = b"qi-learn names 1 "
+
+
+@dataclass(slots=True)
+class _Index:
+    commit: str
+    counts: dict[int, int]
+    """By hash of a word: in how many files it is."""
+
+
+class NamesIndex:
+    """The indexes of all projects, kept in a directory. Used by one thread at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._loaded: OrderedDict[Path, _Index] = OrderedDict()
+        self._unknown: dict[Path, tuple[str, float]] = {}
+
+    def used(self, project: Path, names: Iterable[str], *, before: float) -> set[str] | None:
+        """Those of the names that the project's newest commit before a time has as whole words.
+
+        None if that is unknown. Raises NotFound if git refuses, ToolMissing without git.
+        """
+        commit = git_objects.commit_before(project, before)
+        if commit is None or self._known_as_unknown(project, commit):
+            return None
+        try:
+            index = self._at(project, commit)
+        except NotFound as error:
+            logger.info("the names in use in %s are unknown: %s", project, error.what)
+            self._unknown[project] = commit, time.monotonic()
+            return None
+        return {name for name in names if _hash(name) in index.counts}
+
+    def _known_as_unknown(self, project: Path, commit: str) -> bool:
+        unknown, since = self._unknown.get(project, ("", 0.0))
+        return unknown == commit and time.monotonic() - since < AGAIN_SECONDS
+
+    def _at(self, project: Path, commit: str) -> _Index:
+        """The project's index at a commit. Raises NotFound if it cannot be made."""
+        index = self._loaded.pop(project, None) or self._load(project)
+        if index is None or index.commit != commit:
+            index = _carried(project, index, commit) or _built(project, commit)
+            self._save(project, index)
+        self._loaded[project] = index
+        if len(self._loaded) > IN_MEMORY:
+            self._loaded.popitem(last=False)
+        return index
+
+    # --- on the disk ------------------------------------------------------------------------------
+
+    def _file(self, project: Path) -> Path:
+        name = hashlib.sha256(os.fsencode(project)).hexdigest()[:32]
+        return self._directory / f"{name}.names"
+
+    def _load(self, project: Path) -> _Index | None:
+        """The index as it was saved; None if there is none, or it is damaged."""
+        file = self._file(project)
+        try:
+            raw = file.read_bytes()
+            os.utime(file)
+            head, _, packed = raw.partition(b"\n")
+            if not head.startswith(_HEADER):
+                return None
+            numbers = array.array("Q", zlib.decompress(packed))
+        except (OSError, zlib.error, ValueError):
+            return None
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        half = len(numbers) // 2
+        return _Index(
+            head[len(_HEADER) :].decode("ascii", "replace"),
+            dict(zip(numbers[:half], numbers[half:], strict=True)),
+        )
+
+    def _save(self, project: Path, index: _Index) -> None:
+        """Keep the index: a disk without room only makes the next one cost more."""
+        numbers = array.array("Q", [*index.counts, *index.counts.values()])
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        file = self._file(project)
+        temp = file.with_suffix(".tmp")
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(fd, "wb") as out:
+                out.write(_HEADER + index.commit.encode("ascii") + b"\n")
+                out.write(zlib.compress(numbers.tobytes(), 1))
+            temp.replace(file)
+            self._make_room()
+        except OSError as error:
+            logger.info("the names in use in %s are not kept: %s", project, error)
+            with suppress(OSError):
+                temp.unlink(missing_ok=True)
+
+    def _make_room(self) -> None:
+        known = sorted(
+            ((f, f.stat()) for f in self._directory.glob("*.names")),
+            key=lambda each: each[1].st_mtime,
+            reverse=True,
+        )
+        size = 0
+        for file, status in known:
+            size += status.st_size
+            if size > ON_DISK:
+                file.unlink(missing_ok=True)
+
+
+# --- from git's store -----------------------------------------------------------------------------
+
+
+def _built(project: Path, commit: str) -> _Index:
+    files = Counter(tree_blobs(project, commit).values())
+    return _Index(commit, _checked(project, _words(project, files)))
+
+
+def _carried(project: Path, index: _Index | None, commit: str) -> _Index | None:
+    """The index at another commit, by what differs.
+
+    None if there is none to begin with, or more differs than a new one costs.
+    """
+    if index is None:
+        return None
+    try:
+        new = changed_blobs(project, index.commit, commit)
+    except NotFound:  # that commit was cleaned away
+        return None
+    old = Counter(tree_blobs(project, index.commit, [*new]).values())
+    added = Counter(blob for blob in new.values() if blob is not None)
+    if old.total() + added.total() > MOST_CARRIED:
+        return None
+    change = _words(project, added)
+    change.subtract(_words(project, old))
+    counts = dict(index.counts)
+    for word, files in change.items():
+        if (left := counts.pop(word, 0) + files) > 0:
+            counts[word] = left
+    return _Index(commit, _checked(project, counts))
+
+
+def _checked(project: Path, counts: Mapping[int, int]) -> dict[int, int]:
+    if len(counts) > MOST_WORDS:
+        raise NotFound(f"The project {project} has more than {MOST_WORDS} names.")
+    return dict(counts)
+
+
+def _words(project: Path, files: Mapping[str, int]) -> Counter[int]:
+    """By hash of a word: in how many of the files it is. `files`: how many have each content."""
+    sizes = git_objects.sizes(project, list(files))
+    if missing := sum(size is None for size in sizes.values()):
+        raise NotFound(f"{missing} contents of {project} are not here: it is a partial clone.")
+    read = [blob for blob, size in sizes.items() if size is not None and size <= MOST_FILE_BYTES]
+    if sum(sizes[blob] or 0 for blob in read) > MOST_BYTES:
+        raise NotFound(f"The project {project} has more than {MOST_BYTES} bytes of text.")
+    counts: Counter[int] = Counter()
+    hashes: dict[str, int] = {}
+    texts = git_objects.contents(project, read, timeout=READ_SECONDS)
+    for blob, raw in zip(read, texts, strict=True):
+        if b"\0" in raw[:8000]:
+            continue
+        for word in set(_WORD.findall(raw.decode("utf-8", "replace"))):
+            if (known := hashes.get(word)) is None:
+                known = hashes[word] = _hash(word)
+            counts[known] += files[blob]
+        if len(hashes) > MOST_WORDS:
+            raise NotFound(f"The project {project} has more than {MOST_WORDS} names.")
+    return counts
+
+
+def _hash(word: str) -> int:
+    digest = hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def words(names: Sequence[str]) -> list[str]:
+    """Those of the names that an index can know."""
+    return [name for name in names if _WORD.fullmatch(name)]

@@ -1,0 +1,116 @@
+"""What waits to be scored: turns whose answer was not looked at yet, and those that were.
+
+A turn with changed evidence (`dirty`) is first looked at, once and beside the loop, and its facts
+are kept (`AnswerFacts`); then it is scored from them, again and again. The invariant: facts are of
+the project that the turn has now. If that changes (an answer was found in a file of another one),
+they do not count any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from qi_learn.errors import NotFound
+from qi_learn.records import AnswerFacts, AnswerSource, Scorable
+from qi_learn.store.database import Store
+from qi_learn.store.feedback import load_feedback, load_outcome, suggestions_of
+from qi_learn.store.rows import columns, record, values
+
+_DIRTY = """
+    FROM turns t LEFT JOIN answer_facts f ON f.turn_id = t.id WHERE t.dirty AND {which}
+    ORDER BY t.started, t.id
+"""
+_UNKNOWN = "(f.turn_id IS NULL OR f.project IS NOT t.project)"
+
+
+def waiting_for_facts(store: Store) -> list[str]:
+    """Turns to be scored whose answer is to be looked at first, oldest first."""
+    return _ids(store, _DIRTY.format(which=_UNKNOWN))
+
+
+def ready_to_score(store: Store) -> list[str]:
+    """Turns to be scored whose answer was looked at, oldest first."""
+    return _ids(store, _DIRTY.format(which=f"NOT {_UNKNOWN}"))
+
+
+def _ids(store: Store, rest: str) -> list[str]:
+    return [row["id"] for row in store.rows(f"SELECT t.id {rest}")]
+
+
+def load_source(store: Store, turn_id: str) -> AnswerSource:
+    """What is looked at of a turn's answer. Raises NotFound if there is no such turn."""
+    sql = """
+        SELECT t.project, t.started, a.content AS answer
+        FROM turns t JOIN messages a ON a.hash = t.answer WHERE t.id = ?
+    """
+    if (row := store.row(sql, (turn_id,))) is None:
+        raise _no_turn(turn_id)
+    texts = store.rows(
+        "SELECT text FROM suggestions WHERE turn_id = ? ORDER BY ordinal", (turn_id,)
+    )
+    return AnswerSource(
+        turn_id, row["project"], row["started"], row["answer"], tuple(r["text"] for r in texts)
+    )
+
+
+def save_facts(store: Store, facts: Sequence[AnswerFacts]) -> None:
+    """Store what was found out about answers; of a turn that is gone nothing is kept."""
+    names = columns(AnswerFacts)
+    marks = ", ".join("?" * len(names))
+    sql = (
+        f"INSERT OR REPLACE INTO answer_facts ({', '.join(names)}) "
+        f"SELECT {marks} WHERE EXISTS (SELECT 1 FROM turns WHERE id = ?)"
+    )
+    with store.transaction():
+        for each in facts:
+            store.execute(sql, (*values(each), each.turn_id))
+
+
+def load_facts(store: Store, turn_id: str) -> AnswerFacts | None:
+    """What was found out about a turn's answer; None if it was not looked at."""
+    row = store.row("SELECT * FROM answer_facts WHERE turn_id = ?", (turn_id,))
+    return None if row is None else record(AnswerFacts, row)
+
+
+def load_scorable(store: Store, turn_id: str) -> Scorable:
+    """Everything that a turn's scores are made of.
+
+    Raises NotFound if there is no such turn, or its answer was not looked at.
+    """
+    sql = """
+        SELECT t.project, coalesce(t.domain, '') AS domain, a.content AS answer
+        FROM turns t JOIN messages a ON a.hash = t.answer WHERE t.id = ?
+    """
+    row, facts = store.row(sql, (turn_id,)), load_facts(store, turn_id)
+    if row is None or facts is None:
+        raise _no_turn(turn_id)
+    return Scorable(
+        turn_id,
+        row["project"],
+        row["domain"],
+        row["answer"],
+        suggestions_of(store, turn_id),
+        load_feedback(store, turn_id),
+        load_outcome(store, turn_id),
+        facts,
+    )
+
+
+def placed_turns(store: Store, turn_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Those of the turns with a suggestion that was found in a file, by project."""
+    sql = """
+        SELECT DISTINCT t.project, t.id FROM json_each(?) j JOIN turns t ON t.id = j.value
+               JOIN suggestions s ON s.turn_id = t.id
+        WHERE s.placed_at IS NOT NULL AND t.project IS NOT NULL
+    """
+    found: dict[str, list[str]] = {}
+    for row in store.rows(sql, (json.dumps(list(turn_ids)),)):
+        found.setdefault(row["project"], []).append(row["id"])
+    return found
+
+
+def _no_turn(turn_id: str) -> NotFound:
+    return NotFound(
+        f"No answer with the id {turn_id} was recorded.", "`qi-learn log` lists the ids."
+    )

@@ -1,0 +1,74 @@
+"""Committed code is looked at again for as long as it is followed.
+
+So that commits count which were not seen because the daemon was off.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from qi_learn.errors import NotFound
+from qi_learn.outside import git
+from qi_learn.records import Suggestion, Tracked
+from qi_learn.track import region as regions
+from qi_learn.track.state import FOLLOWED, gone, settled, stands_at, trace_of
+from qi_learn.track.suggestions import frame_of
+from qi_learn.workspace.changes import FileSaved
+
+logger = logging.getLogger(__name__)
+LOOK_SECONDS = 86400.0
+"""How often code that was committed is looked at again, as long as it is followed."""
+
+
+def look_due(suggestion: Suggestion, now: float) -> bool:
+    """Whether committed code was last looked at a day ago, and not after its last look was due."""
+    last = suggestion.looked_at or suggestion.settled_at
+    return (
+        suggestion.commit is not None
+        and suggestion.placed_at is not None
+        and last is not None
+        and last - suggestion.placed_at < FOLLOWED - LOOK_SECONDS
+        and last <= now - LOOK_SECONDS
+    )
+
+
+def look_again(tracked: Tracked, now: float) -> Suggestion:
+    """The suggestion by what the newest commit has of it now.
+
+    For commits that were not seen because the daemon was off.
+    """
+    suggestion, project = tracked.suggestion, tracked.turn.project
+    if project is None or not Path(project).is_dir():
+        return suggestion
+    try:
+        return _as_committed(tracked, Path(project), now)
+    except NotFound as error:
+        logger.info(
+            "suggestion %d of %s cannot be looked at again: %s",
+            suggestion.ordinal,
+            suggestion.turn_id,
+            error.what,
+        )
+        return suggestion
+
+
+def _as_committed(tracked: Tracked, directory: Path, now: float) -> Suggestion:
+    suggestion = tracked.suggestion
+    head, file = git.head(directory), suggestion.file or ""
+    if (
+        head is None
+        or head == suggestion.commit
+        or suggestion.region is None
+        or not git.contains(directory, head, suggestion.commit or head)
+    ):
+        return suggestion
+    text = git.text_at(directory, head, file)
+    if text is None:  # renamed or deleted: not to be told apart from here
+        return suggestion
+    frame = frame_of(tracked)
+    region = regions.find_again(trace_of(suggestion), text, file, old=None)
+    if region is None:
+        return settled(gone(suggestion, now), frame, now, commit=head)
+    committed = FileSaved(str(directory), directory / file, text, now)
+    return settled(stands_at(suggestion, committed, region, frame), frame, now, commit=head)

@@ -1,0 +1,78 @@
+"""The names in use at a commit: the same as reading every file, and unknown if not all are here."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from qi_learn.score import names_index
+from qi_learn.score.names_index import NamesIndex
+from tests.support.repository import ENV, Repository
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repository:
+    repo = Repository(tmp_path / "work")
+    repo.write("a.py", "alpha = beta  # gamma\n")
+    repo.write("b.py", "beta = 1\n")
+    (repo.root / "binary").write_bytes(b"\0delta\n")
+    repo.commit()
+    return repo
+
+
+NAMES = ["alpha", "beta", "gamma", "delta", "epsilon", "größe"]
+
+
+def test_it_follows_the_commits(repo: Repository, tmp_path: Path) -> None:
+    index = NamesIndex(tmp_path / "names")
+    later = time.time() + 10
+    assert index.used(repo.root, NAMES, before=later) == {"alpha", "beta", "gamma"}
+    repo.write("a.py", "größe = epsilon\n")
+    assert index.used(repo.root, NAMES, before=later) == {"alpha", "beta", "gamma"}, "not committed"
+    repo.commit()
+    assert index.used(repo.root, NAMES, before=later) == {"beta", "epsilon", "größe"}
+    again = NamesIndex(tmp_path / "names")
+    assert again.used(repo.root, NAMES, before=later) == {"beta", "epsilon", "größe"}
+    repo.git("reset", "-q", "--hard", "HEAD~1")
+    assert again.used(repo.root, NAMES, before=later) == {"alpha", "beta", "gamma"}
+    assert again.used(repo.root, NAMES, before=1e9) is None, "no commit is that old"
+
+
+def test_only_below_the_project(repo: Repository, tmp_path: Path) -> None:
+    repo.write("part/c.py", "epsilon = 1\n")
+    repo.commit()
+    index = NamesIndex(tmp_path / "names")
+    assert index.used(repo.root / "part", NAMES, before=time.time() + 10) == {"epsilon"}
+
+
+def test_a_partial_clone_is_unknown_and_fetches_nothing(repo: Repository, tmp_path: Path) -> None:
+    repo.git("config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "clone"
+    argv = ["git", "clone", "-q", "--filter=blob:none", "--no-checkout", f"file://{repo.root}"]
+    subprocess.run([*argv, str(clone)], env=ENV, check=True, capture_output=True)
+    index = NamesIndex(tmp_path / "names")
+    assert index.used(clone, NAMES, before=time.time() + 10) is None
+    missing = ["git", "rev-list", "--objects", "--all", "--missing=print"]
+    listed = subprocess.run(missing, cwd=clone, env=ENV, capture_output=True, text=True, check=True)
+    assert listed.stdout.count("?") == 3
+
+
+def test_a_damaged_or_absent_file_only_costs_time(repo: Repository, tmp_path: Path) -> None:
+    later = time.time() + 10
+    NamesIndex(tmp_path / "names").used(repo.root, NAMES, before=later)
+    (kept,) = (tmp_path / "names").iterdir()
+    assert b"alpha" not in kept.read_bytes()
+    kept.write_bytes(kept.read_bytes()[:-3])
+    index = NamesIndex(tmp_path / "names")
+    assert index.used(repo.root, NAMES, before=later) == {"alpha", "beta", "gamma"}
+
+
+def test_a_project_past_the_bounds_is_unknown(
+    repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names_index, "MOST_WORDS", 2)
+    index = NamesIndex(tmp_path / "names")
+    assert index.used(repo.root, NAMES, before=time.time() + 10) is None
