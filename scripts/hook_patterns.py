@@ -23,7 +23,8 @@ BLOCK = re.compile(r"(?<=by scripts/hook_patterns ---\n).*?(?=# --- end ---\n)",
 def patterns(shell: str) -> str:
     """The generated lines: wrappers, and the forms by the word that they begin with.
 
-    So a hook tries only the few that can fit. bash and zsh read the same lines; fish has no tables, so there the two lists go side by side.
+    So a hook tries only the few that can fit. bash and zsh read the same lines; fish has no tables,
+    so there the two lists go side by side.
     """
     numbers = _numbers_by_word()
     forms = [(kind, form) for kind, forms in FORMS.items() for form in forms]
