@@ -326,8 +326,8 @@ _qi_learn_ended() {
     [[ -n $_qi_learn_line && $_qi_learn_line != [[:space:]]* && $_qi_learn_line != *$'\n'* ]] ||
         return 0
     _qi_learn_project && project=$REPLY || return 0
-    _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" && _qi_learn_told $1 ${=2//[^0-9]/ } ||
-        return 0
+    _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" || return 0
+    _qi_learn_told $1 ${=2//[^0-9]/ } || return 0
     for entry in $told; do
         ((${+functions[$words[${entry% *}]]})) && continue
         _qi_learn_record "$parts[${entry% *}]" ${entry#* } "$project" "$real"
