@@ -224,7 +224,8 @@ _qi_learn_word() {
     setopt extended_glob
     local _qi_learn_rest=$1 match mbegin mend MATCH MBEGIN MEND
     local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
-    while [[ $_qi_learn_rest == *(=|time)* && $_qi_learn_rest =~ $before ]]; do
+    while [[ ( $_qi_learn_rest == *=* || $_qi_learn_rest == *time* ) &&
+        $_qi_learn_rest =~ $before ]]; do
         _qi_learn_rest=$match[3]
         [[ -n $match[2] && ${(tP)match[2]} == *readonly* ]] && return 1
     done
@@ -325,8 +326,8 @@ _qi_learn_ended() {
     [[ -n $_qi_learn_line && $_qi_learn_line != [[:space:]]* && $_qi_learn_line != *$'\n'* ]] ||
         return 0
     _qi_learn_project && project=$REPLY || return 0
-    _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" && _qi_learn_told $1 ${=2} ||
-        return 0
+    _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" || return 0
+    _qi_learn_told $1 ${=2//[^0-9]/ } || return 0
     for entry in $told; do
         ((${+functions[$words[${entry% *}]]})) && continue
         _qi_learn_record "$parts[${entry% *}]" ${entry#* } "$project" "$real"
@@ -342,7 +343,7 @@ _qi_learn_preexec() {
 
 # Every function for this event gets $? and pipestatus as the line left them.
 _qi_learn_precmd() {
-    local code=$? pipes="${pipestatus[*]}" nounset=
+    local code=$? pipes="${pipestatus[@]}" nounset= IFS=$' \t\n'
     [[ -o unset ]] || nounset=1
     [[ -z $_qi_learn_line ]] || _qi_learn_ended "$code" "$pipes" 2>/dev/null || :
     _qi_learn_line=

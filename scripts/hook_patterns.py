@@ -21,10 +21,10 @@ BLOCK = re.compile(r"(?<=by scripts/hook_patterns ---\n).*?(?=# --- end ---\n)",
 
 
 def patterns(shell: str) -> str:
-    """The generated lines: the words that may stand before a command, and the forms by the word that
-    they begin with, so that a hook tries only the few that can fit.
+    """The generated lines: wrappers, and the forms by the word that they begin with.
 
-    bash and zsh read the same lines; fish has no tables, so there the two lists go side by side.
+    So a hook tries only the few that can fit. bash and zsh read the same lines; fish has no tables,
+    so there the two lists go side by side.
     """
     numbers = _numbers_by_word()
     forms = [(kind, form) for kind, forms in FORMS.items() for form in forms]
@@ -94,7 +94,7 @@ def _fish_quoted(text: str) -> str:
 
 
 def _filled(head: str, words: Iterable[str], more: str, end: str, join: str = " ") -> Iterator[str]:
-    """`head` and the words in lines of the width; `more` ends each line but the last, that `end`."""
+    """`head` and the words in full lines; `more` ends each line but the last, `end` that one."""
     line, begun = head, False
     for word in words:
         gap = "" if line.endswith(("(", "'")) and not begun else " "

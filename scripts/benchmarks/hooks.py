@@ -2,7 +2,7 @@
 
 Each hook is called in its own shell as a command line calls it (begin, end, one line written), a
 few hundred times, in a project, beside 20 other projects. Target: a 99th percentile of 1 ms at most
-in the slowest shell; `qi-learn --help` 150 ms, `qi-learn rate` 200 ms (design 8), said beside a bare
+in the slowest shell; `qi-learn --help` 150 ms, `qi-learn rate` 200 ms (design 8), beside a bare
 `python -c pass` of the same run. fish has no clock: its calls are timed from outside, ten by ten.
 The last line is one JSON object.
 """

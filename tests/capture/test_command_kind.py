@@ -110,7 +110,8 @@ _EACH = 'while IFS= read -r x; do REPLY=none; _qi_learn_kind "$x"; echo "$REPLY"
 EACH = {
     "bash": _EACH,
     "zsh": _EACH,
-    "fish": "while read -l x; _qi_learn_kind $x; and echo $_qi_learn_reply; or echo none; end <FILE",
+    "fish": "while read -l x; _qi_learn_kind $x; and echo $_qi_learn_reply; or echo none; end"
+    " <FILE",
 }
 
 

@@ -46,6 +46,12 @@ def differences(terminal: Terminal) -> list[tuple[str, Told, Told]]:
     return [row for row in said if row[1] != row[2]]
 
 
+def placed(shell: str, home: Path, order: str, lines: str) -> Terminal:
+    """A terminal with these lines before or after the hook."""
+    before, after = (lines, "") if order == "before" else ("", lines)
+    return Terminal(shell, home, before=before, after=after)
+
+
 def loading(home: Path, shell: str, script: str) -> str:
     (home / f"company.{shell}").write_text(script)
     return f". {home}/company.{shell}"
@@ -57,9 +63,7 @@ def test_beside_other_tools_lines_say_the_same(
     shell: str, name: str, order: str, home: Path
 ) -> None:
     company = loading(home, need(shell), COMPANY[shell][name])
-    terminal = Terminal(
-        shell, home, **({"before": company} if order == "before" else {"after": company})
-    )
+    terminal = placed(shell, home, order, company)
     assert differences(terminal) == []
     terminal.close()
 
@@ -88,9 +92,7 @@ SETTINGS = [(shell, option) for shell, options in OPTIONS.items() for option in 
 def test_under_any_option_lines_say_the_same(
     shell: str, option: str, order: str, home: Path
 ) -> None:
-    terminal = Terminal(
-        need(shell), home, **({"before": option} if order == "before" else {"after": option})
-    )
+    terminal = placed(need(shell), home, order, option)
     terminal.type("true")
     assert differences(terminal) == []
     assert terminal.type("pytest 9") == "9"
@@ -140,8 +142,8 @@ def test_bash_repeated_lines_that_the_history_leaves_out(home: Path) -> None:
 
 def own_scripts() -> list[Path]:
     root = Path(os.environ.get("QI_LEARN_SHELL_TOOLS", "/nonexistent"))
-    files = (path for shell in COMPANY for path in sorted((root / shell).glob("*")))
-    return [path for path in files if path.is_file()]
+    found = (path for shell in COMPANY for path in sorted((root / shell).glob("*")))
+    return [path for path in found if path.is_file()]
 
 
 @pytest.mark.slow
@@ -155,7 +157,7 @@ def test_beside_the_tools_own_scripts(order: str, tmp_path: Path) -> None:
     for number, script in enumerate(scripts):
         shell = need(script.parent.name)
         home = make_home(tmp_path / str(number))
-        terminal = Terminal(shell, home, **{order: f". {script}"})
+        terminal = placed(shell, home, order, f". {script}")
         terminal.type("true")
         wrong += [(script.name, *row) for row in differences(terminal)]
         assert_quiet(terminal)
