@@ -43,6 +43,8 @@ ASK_SECONDS = 4.0
 LOOK_SECONDS = 0.3
 REQUEST_SECONDS = 60.0
 """How long the daemon may take to answer: it starts and cancels between two of its rounds."""
+SETTLE_SECONDS = 60.0
+"""How long a cycle waits at most for the scores of what came in just before."""
 CANCEL_SECONDS = 120.0
 """How long `--cancel` waits for the end: a training step, and at worst a process that must be
 killed.
@@ -108,6 +110,7 @@ def train_now(paths: Paths, settings: Settings, view: View) -> CycleOutcome:
             "`qi-learn train --now`.",
             tick=daemon.tick,
         )
+        daemon.settle(SETTLE_SECONDS)  # a cycle reads scores, which come a moment after evidence
         run = daemon.cycle_now("asked for by `qi-learn train --now`")
         ended = follow(run, view, pressed, host)
         daemon.tick()

@@ -44,6 +44,8 @@ GROWTH = 1.25
 """Factor by which the new examples must have grown since a cycle that came to nothing."""
 JUDGED_AT_ONCE = 200
 """The most turns that one decision looks at as examples."""
+STILL_LOOKING = "what was scored is still being looked through"
+"""The reason of a decision that looked at as many turns as one may, and left some."""
 CANCELLED_REST = 3600.0
 """Seconds after a cancelled cycle before the next one starts by itself, however short the interval:
 it was not wanted now.
@@ -73,7 +75,7 @@ def decide(
     if busy:
         return Decision(False, "a cycle is under way", fresh=fresh)
     if more and not store.readonly:
-        return Decision(False, "what was scored is still being looked through", fresh=fresh)
+        return Decision(False, STILL_LOOKING, fresh=fresh)
     runs = list_runs(store)
     found = fresh_candidates(store, threshold=threshold, learned_runs=learned_runs)
     if obstacle := (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from qi_learn.daemon.health import Fault, Health
 from qi_learn.daemon.intake import Intake
 from qi_learn.daemon.servers import Servers
+from qi_learn.records.set_aside import SetAside
 from qi_learn.records.watching import WatchState
 
 
@@ -18,6 +19,8 @@ class Condition:
     """Parts that do not do their work, and children that are down."""
     projects: tuple[WatchState, ...]
     """Every registered project: watched, polled, blind, or still being read."""
+    set_aside: tuple[SetAside, ...]
+    """What could not be understood and was left out of the evidence, by kind."""
     rounds: int
     """How many rounds the loop has made: before the first no project is taken up."""
     longest_round: float
@@ -35,6 +38,7 @@ def condition_of(health: Health, servers: Servers, intake: Intake) -> Condition:
     return Condition(
         (*down, *watcher, *health.faults()),
         intake.watching(),
+        intake.set_aside,
         health.rounds,
         health.longest_round,
         part,

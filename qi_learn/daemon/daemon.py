@@ -141,6 +141,14 @@ class Daemon:
         self._stopping = True
         self._pace.wake()
 
+    def settle(self, seconds: float) -> None:
+        """Do rounds until everything that came in is scored, for `seconds` at most."""
+        until = time.monotonic() + seconds
+        self.tick()
+        while self._intake.pending and not self._stopping and time.monotonic() < until:
+            self.sleep()
+            self.tick()
+
     def wake(self) -> None:
         """Let the loop look now."""
         self._pace.wake()
@@ -225,6 +233,7 @@ class Daemon:
             busy=busy,
             waiting=self._idle.waits,
         )
+        self._changed = self.decision.reason == trigger.STILL_LOOKING
         if busy:
             return
         if not self.decision.due:

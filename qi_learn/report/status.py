@@ -103,6 +103,10 @@ class Status:
     """Every registered project: `mode` (`starting`, `watched`, `polled`, `blind`), `why`,
     `last_event`.
     """
+    set_aside: tuple[Mapping[str, Any], ...]
+    """What could not be understood since the daemon started: `kind`, `count`, `ts`, `name`,
+    `reason`.
+    """
     longest_round: float
     """The longest of the last rounds of the daemon's loop, seconds."""
 
@@ -163,6 +167,7 @@ def gather(paths: Paths, settings: Settings) -> Status:
         lost=now.lost,
         faults=now.faults,
         watching=tuple(now.told.get("projects") or ()),
+        set_aside=tuple(now.told.get("set_aside") or ()),
         longest_round=float(now.told.get("longest_round") or 0.0),
     )
 
@@ -261,6 +266,7 @@ def as_text(s: Status) -> str:
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
     lines += status_lines.projects(s.projects, s.watching, time.time())
     lines += status_lines.lost(s.lost)
+    lines += status_lines.set_aside(s.set_aside)
     lines += [f"fault       {one_line(fault)}" for fault in s.faults]
     lines += [f"problem     {one_line(problem)}" for problem in s.problems]
     return "\n".join(lines)

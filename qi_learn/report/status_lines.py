@@ -44,6 +44,15 @@ def lost(told: Lost) -> list[str]:
     ]
 
 
+def set_aside(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What could not be understood and was left out of the evidence, a line a kind."""
+    return [
+        f"set aside   {each.get('count')} of kind {each.get('kind')}, the last "
+        + one_line(f"{each.get('name')}: {each.get('reason')}")
+        for each in told
+    ]
+
+
 def projects(
     registered: Sequence[str], watching: Sequence[Mapping[str, Any]], now: float
 ) -> list[str]:
