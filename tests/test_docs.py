@@ -20,14 +20,18 @@ from qi_learn.cli.app import app
 from qi_learn.codec import keys_of
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
+from qi_learn.records import SetAside, WatchState
+from qi_learn.report.daemon_status import DaemonStatus, Process
 from qi_learn.report.explain import Explanation
 from qi_learn.report.finding import Finding
 from qi_learn.report.gpu_use import GpuUse
 from qi_learn.report.listing import VersionLine
 from qi_learn.report.status import RunLine, Status
+from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import Progress
 from qi_learn.settings import Settings, settings_table
 from qi_learn.store.turn_lines import TurnLine
+from tests.support.pages import lines_by_hand
 
 ROOT = next(p for p in Path(__file__).resolve().parents if (p / "pyproject.toml").exists())
 DOCS = ROOT / "docs"
@@ -38,14 +42,18 @@ SUFFIXES = {"db", "json", "log", "py", "ready", "sock", "toml"}
 """`gate.py` and `gateway.log` look like settings and are files."""
 DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "status": (
-        (Status, RunLine, Progress, GpuUse),
-        {"running", "waiting", "deferred", "deployed", "refused", "failed", "cancelled"},
+        (Status, RunLine, Progress, GpuUse, Lost, WatchState, SetAside),
+        {
+            *("running", "waiting", "deferred", "deployed", "refused", "failed", "cancelled"),
+            *("starting", "watched", "polled", "blind", "--seen"),
+        },
     ),
     "log": ((TurnLine,), {"turns", "--event"}),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),
     "rollback": ((RollbackReport,), set()),
     "doctor": ((Finding,), {"checks"}),
+    "daemon status": ((DaemonStatus, Process), set()),
     "demo": (
         (Figures,),
         {"before", "after", "low", "high", "state", "version", "scale", "reasons"},
@@ -226,6 +234,6 @@ def test_every_setting_that_a_page_names_is_there(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=identity)
 def test_a_page_is_at_most_100_columns_wide(page: Path) -> None:
     """But for tables, and for lines that a link makes longer."""
-    for number, line in enumerate(page.read_text().splitlines(), 1):
+    for number, line in enumerate(lines_by_hand(page), 1):
         if not line.startswith("|") and "](" not in line and "://" not in line:
             assert len(line) <= 100, f"line {number}: {len(line)}"

@@ -15,6 +15,7 @@ import pytest
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
+from tests.support.pages import lines_by_hand
 
 ROOT = Path(__file__).parent.parent
 HOW_TO = ROOT / "docs" / "how-to"
@@ -35,7 +36,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_fits_into_100_columns(page: Path) -> None:
-    assert [line for line in page.read_text().splitlines() if len(line) > 100] == []
+    assert [line for line in lines_by_hand(page) if len(line) > 100] == []
 
 
 def test_the_readme_is_a_page() -> None:

@@ -222,7 +222,13 @@ def test_a_cycle_that_is_due_waits_and_says_why(
     clock.ahead = 300.0
     project = Repository(tmp_path / "project")
     add_project(world.paths, project.root)
-    opened.tick()
+    ticked_until(
+        opened,
+        lambda: (
+            [p.mode for p in opened.condition.projects if p.project == str(project.root)]
+            == ["watched"]
+        ),
+    )
     project.write("a.py", "x = 1\n")
     ticked_until(opened, lambda: "watched project changed" in opened.waiting)
     mark(world.paths, clock())
