@@ -7,9 +7,10 @@ disk that holds the home is full. Then an account: each event that was accepted 
 ended, its prompt had come back, its command had exited with 0) must be in the database once.
 
 The home is a tmpfs in a mount namespace of its own, for which `unshare` (util-linux) is needed.
-While the disk is full an exchange may go by without a copy, but the gateway has to count it: such
-exchanges are not `lost` but `told`. At the end each project must still be followed: an answer that
-is saved into it is found there. The last line is one JSON object.
+While the disk is full an exchange may go by without a copy (`unrecorded_while_full`, hooks' lines
+and ratings among them); `told` is how many turns the gateway says it could not record. At the end
+each project must still be followed: an answer that is saved into it is found there. The last line
+is one JSON object.
 """
 
 from __future__ import annotations
@@ -140,6 +141,15 @@ class Upstream(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the account at the end says what there is to say."""
+
+
+class Server(ThreadingHTTPServer):
+    """The upstream's server; a gateway that was killed is no news to it."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: connections end here as they please."""
 
 
 def code_of(marker: str) -> str:
@@ -407,14 +417,13 @@ def prepare(world: World) -> list[Path]:
 
 
 def free_port() -> int:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Upstream) as server:
+    with Server(("127.0.0.1", 0), Upstream) as server:
         return int(server.server_address[1])
 
 
 @contextlib.contextmanager
 def serving(world: World) -> Iterator[None]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Upstream)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     world.upstream = f"http://127.0.0.1:{server.server_address[1]}"
     yield
@@ -517,7 +526,7 @@ def main() -> None:
         world.qi("daemon", "stop")
         if given.keep:
             shutil.copytree(world.home, world.root / "kept", symlinks=True)
-    print(json.dumps(status.get("gateway", status))[:2000], file=sys.stderr)
+    said["told"] = (status.get("lost") or {}).get("count", 0)
     print(
         json.dumps(
             {"minutes": given.minutes, **said, "projects_followed": followed}
