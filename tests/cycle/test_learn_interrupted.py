@@ -54,7 +54,7 @@ def test_cancelled_at_every_stage_it_ends_and_the_live_version_is_untouched(
             "version": None,
         }
         assert (stage, "done") not in lines_of(run)
-        assert not run.held
+        until(lambda: not run.held)  # its worker, if it had one, leaves a moment after it
         assert not list(run.path.glob("*.gguf"))
         assert not (run.path / "checkpoints").exists()
         assert world.cycle(run) == DONE  # it is not resumed
