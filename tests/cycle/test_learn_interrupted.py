@@ -54,7 +54,7 @@ def test_cancelled_at_every_stage_it_ends_and_the_live_version_is_untouched(
             "version": None,
         }
         assert (stage, "done") not in lines_of(run)
-        until(lambda: not run.held)  # its worker, if it had one, leaves a moment after it
+        until(partial(_left, run))  # its worker, if it had one, leaves a moment after it
         assert not list(run.path.glob("*.gguf"))
         assert not (run.path / "checkpoints").exists()
         assert world.cycle(run) == DONE  # it is not resumed
@@ -86,6 +86,10 @@ def test_cancelled_at_every_stage_it_ends_and_the_live_version_is_untouched(
     assert load_deployment(world.paths).chain == ("1.0.0", "1.1.0")
     assert world.digest_of(world.alias) != digest
     world.assert_answers()
+
+
+def _left(run: RunDirectory) -> bool:
+    return not run.held
 
 
 def _begun(run: RunDirectory, stage: str) -> bool:
