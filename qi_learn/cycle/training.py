@@ -76,15 +76,16 @@ def _run_once(
     None if it was stopped because its device is needed elsewhere.
     """
     command = [python, "-P", "-m", "qi_learn.train", str(run.path), "--parent", str(os.getpid())]
-    env = _environment(gpus)
+    # A stop that came while the worker is being made would leave it behind, unknown and at work:
+    # the signal waits until the worker has a name. It inherits the mask, and takes it off.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=env, pass_fds=(lock,))
-    except OSError as error:
-        raise TrainingError(
-            f"The training worker could not be started with {python}: {error}",
-            "Check train.python.",
-        ) from error
+        worker = _start(command, gpus, lock)
+    except TrainingError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while (code := _exit_code(worker)) is None:
             if needed():
                 _let_it_save(worker)
@@ -93,6 +94,18 @@ def _run_once(
     except Stopped:
         _let_it_save(worker)
         raise
+
+
+def _start(command: Sequence[str], gpus: Sequence[str], lock: int) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, env=_environment(gpus), pass_fds=(lock,)
+        )
+    except OSError as error:
+        raise TrainingError(
+            f"The training worker could not be started with {command[0]}: {error}",
+            "Check train.python.",
+        ) from error
 
 
 def _environment(gpus: Sequence[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,7 +19,11 @@ import os, pathlib, signal, sys, time
 run = pathlib.Path(sys.argv[4])
 (run / "saw").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
 if (run / "wait").exists():
+    if (run / "stop").exists():
+        os.kill(os.getppid(), signal.SIGTERM)
+        (run / "pid").write_text(str(os.getpid()))
     signal.signal(signal.SIGTERM, lambda *_: ((run / "saved").touch(), sys.exit(75)))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {{signal.SIGTERM}})
     (run / "ready").touch()
     time.sleep(60)
 (run / "result.json").write_text("{{}}")
@@ -45,6 +50,32 @@ def test_the_worker_sees_the_gpu_it_was_given_and_saves_when_its_place_is_wanted
     assert run_worker(run, str(python), lock=lock)
     assert (run.path / "saw").read_text() == ""  # a training on the CPU has no business on a GPU
     os.close(lock)
+
+
+def test_a_stop_while_the_worker_is_made_leaves_none_behind(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(WORKER.format(python=sys.executable))
+    python.chmod(0o755)
+    run = RunDirectory(tmp_path / "R1")
+    run.path.mkdir()
+    for name in ("wait", "stop"):
+        (run.path / name).touch()
+    lock = run.hold()
+    assert lock is not None
+
+    def stop(*_: object) -> None:
+        raise Stopped("told to stop")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        for _ in range(5):
+            with pytest.raises(Stopped, match="told to stop"):
+                run_worker(run, str(python), lock=lock)
+            with pytest.raises(ProcessLookupError):
+                os.kill(int((run.path / "pid").read_text()), 0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        os.close(lock)
 
 
 def test_errors_of_a_worker_are_told_as_before(tmp_path: Path) -> None:
