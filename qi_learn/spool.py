@@ -82,6 +82,16 @@ def spool_files(directory: Path) -> list[Path]:
     return [path for _, path in sorted(files)]
 
 
+def look_of(directory: Path) -> frozenset[tuple[str, int, int]]:
+    """The files of the spool with their sizes and times: what changes when a line is added.
+
+    Raises OSError if there is no spool, or if a file went while it was looked at.
+    """
+    with os.scandir(directory) as entries:
+        files = [(e.name, e.stat()) for e in entries if e.is_file(follow_symlinks=False)]
+    return frozenset((name, status.st_size, status.st_mtime_ns) for name, status in files)
+
+
 def finished(path: Path) -> bool:
     """Whether no process will write to this file again.
 

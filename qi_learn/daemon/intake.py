@@ -31,6 +31,7 @@ from qi_learn.records.watching import WatchState
 from qi_learn.score import classify
 from qi_learn.score.names_index import NamesIndex
 from qi_learn.settings import Settings
+from qi_learn.spool import look_of
 from qi_learn.step_guard import StepGuard
 from qi_learn.store import feedback, turns
 from qi_learn.store.carry_over import carry_over, newest_end
@@ -72,7 +73,7 @@ class Intake:
     _seen: deque[FileSaved | Committed] = field(default_factory=deque)
     _contexts: Contexts = field(default_factory=Contexts)
     _memory: DrainMemory | None = None
-    _spool: tuple[tuple[str, int, int], ...] | None = None
+    _spool: frozenset[tuple[str, int, int]] | None = None
     _spool_due: float = 0.0
     _time_due: float = float("-inf")
     _begun: bool = False
@@ -165,8 +166,8 @@ class Intake:
 
     def _drain(self, store: Store, now: float) -> int:
         """Take in what is new in the spool; how many events that were."""
-        spool = _spool_state(self.paths.spool)
-        if spool == self._spool and time.monotonic() < self._spool_due:
+        spool = self._look_of_spool()
+        if spool is not None and spool == self._spool and time.monotonic() < self._spool_due:
             return 0
         self._memory = self._memory or DrainMemory(store)
         self._spool = None  # until it is done: a round that fails is done again
@@ -181,8 +182,15 @@ class Intake:
         if drained.turns:
             self._classify_new(store)
         self._spool = spool
-        self._spool_due = time.monotonic() + SPOOL_SECONDS[0 if spool else 1]
+        self._spool_due = time.monotonic() + SPOOL_SECONDS[1 if spool == frozenset() else 0]
         return drained.count
+
+    def _look_of_spool(self) -> frozenset[tuple[str, int, int]] | None:
+        """What lies in the spool; None if a file went meanwhile: then it is taken in."""
+        try:
+            return look_of(self.paths.spool)
+        except OSError:
+            return None
 
     def _fetch(self, store: Store, now: float) -> None:
         """Store what the thread found out."""
@@ -278,13 +286,3 @@ class Intake:
             except SettingsError as error:
                 logger.warning("the projects watched stay as they were: %s", error)
         return self._listed
-
-
-def _spool_state(spool: Path) -> tuple[tuple[str, int, int], ...]:
-    """The files of the spool with their sizes and times: what changes when a line is added."""
-    try:
-        with os.scandir(spool) as entries:
-            files = [(e.name, e.stat()) for e in entries if e.is_file(follow_symlinks=False)]
-    except OSError:  # a file went while it was looked at: look again
-        return (("", 0, time.monotonic_ns()),)
-    return tuple(sorted((name, status.st_size, status.st_mtime_ns) for name, status in files))

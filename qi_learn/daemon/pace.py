@@ -6,15 +6,14 @@ that needs no system's events, which some file systems do not have.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
 
+from qi_learn.spool import look_of
+
 LOOK_SECONDS = 0.5
 """Seconds between two looks at the spool."""
-
-Signature = frozenset[tuple[str, int, int]]
 
 
 class Pace:
@@ -40,9 +39,8 @@ class Pace:
                 break
         self._woken.clear()
 
-    def _signature(self) -> Signature:
+    def _signature(self) -> frozenset[tuple[str, int, int]]:
         try:
-            with os.scandir(self._spool) as entries:
-                return frozenset((e.name, (s := e.stat()).st_size, s.st_mtime_ns) for e in entries)
+            return look_of(self._spool)
         except OSError:  # a file went between two looks, or there is no spool: look again then
             return frozenset()
