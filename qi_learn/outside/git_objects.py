@@ -6,7 +6,6 @@ it is read. What the repository does not have (a partial clone) is missing: it i
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from qi_learn.errors import NotFound, ToolMissing
+from qi_learn.errors import NotFound
 from qi_learn.outside.git_call import ask, command, environment
-from qi_learn.outside.process import kill_group
+from qi_learn.outside.process import kill_group, start
 
 
 def commit_before(directory: Path, when: float) -> str | None:
@@ -49,7 +48,12 @@ def contents(directory: Path, blobs: Sequence[str], *, timeout: float) -> Iterat
     """
     if not blobs:
         return
-    process = _start(directory)
+    process = start(
+        command("cat-file", "--batch", "--buffer"),
+        cwd=directory,
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+    )
     over = threading.Timer(timeout, kill_group, (process.pid,))
     writer = threading.Thread(target=_write, args=(process.stdin, _lines(blobs)), daemon=True)
     over.start()
@@ -64,27 +68,6 @@ def contents(directory: Path, blobs: Sequence[str], *, timeout: float) -> Iterat
         process.wait()
         writer.join()
         process.stdout.close()
-
-
-def _start(directory: Path) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            command("cat-file", "--batch", "--buffer"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=directory,
-            env=environment(),
-            start_new_session=True,
-        )
-    except NotADirectoryError as error:
-        raise NotFound(f"{directory} is not a directory.", "Name one that exists.") from error
-    except (FileNotFoundError, PermissionError) as error:
-        if not os.path.isdir(directory):
-            raise NotFound(f"{directory} is not a directory.", "Name one that exists.") from error
-        raise ToolMissing(
-            f"git cannot be started: {error.strerror}.", "Install git, or see that it is on PATH."
-        ) from error
 
 
 def _next(output: IO[bytes], blob: str, directory: Path) -> bytes:

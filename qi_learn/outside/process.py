@@ -74,10 +74,8 @@ def run(
 
     Raises ToolMissing if there is no such command, NotFound if `cwd` is no directory.
     """
-    if cwd is not None and not cwd.is_dir():
-        raise NotFound(f"{cwd} is not a directory.", "Name one that exists.")
     started = time.monotonic()
-    process = _start(argv, cwd, env, pass_fds)
+    process = start(argv, cwd=cwd, env=env, pass_fds=pass_fds)
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
@@ -109,19 +107,26 @@ def run(
     )
 
 
-def _start(
+def start(
     argv: Sequence[str],
-    cwd: Path | None,
-    env: Mapping[str, str] | None,
-    pass_fds: Sequence[int],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
-    """The command, as the leader of a process group of its own."""
+    """The command, as the leader of a process group of its own, its input and output in pipes.
+
+    Raises ToolMissing if there is no such command, NotFound if `cwd` is no directory.
+    """
+    if cwd is not None and not cwd.is_dir():
+        raise NotFound(f"{cwd} is not a directory.", "Name one that exists.")
     try:
         return subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             cwd=cwd,
             env=env,
             start_new_session=True,
