@@ -260,11 +260,6 @@ class SupervisedProcess:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    @property
-    def silent_for(self) -> float:
-        """Seconds since it last answered, as far as it was asked; 0 if it answers."""
-        return max(0.0, self._answers.asked - self._answers.well) if self._health else 0.0
-
     def wait_ready(self, seconds: float) -> str:
         """Wait until it accepts, and return its URL.
 
