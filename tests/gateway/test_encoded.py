@@ -14,6 +14,7 @@ import pytest
 
 from qi_learn.capture.wire import decode
 from qi_learn.gateway.encoding import LONGEST, decoded
+from tests.support.command_line import wait_until
 from tests.support.fake_ollama import (
     FakeOllama,
     GatewayProcess,
@@ -21,7 +22,6 @@ from tests.support.fake_ollama import (
     ask,
     chunk,
     head,
-    wait_for,
     whole,
 )
 
@@ -107,7 +107,7 @@ def test_what_cannot_be_decoded_passes_and_is_counted(
     fake.play(whole(b'{"done":true}'))
     ask(own.url, "POST", "/api/chat", body, {"Content-Encoding": encoding})
     assert fake.received[-1].body == body
-    wait_for(lambda: own.status["unreadable"] == 1)
+    wait_until(lambda: own.status["unreadable"] == 1)
     assert own.turns() == []
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from qi_learn.gateway.counters import MOST_KINDS, OTHER, Counters
 from qi_learn.gateway.endpoint import INFERENCE, endpoint_of, looks_like_inference
+from tests.support.command_line import wait_until
 from tests.support.exchanges import ENDPOINTS
-from tests.support.fake_ollama import FakeOllama, GatewayProcess, ask, stream, wait_for, whole
+from tests.support.fake_ollama import FakeOllama, GatewayProcess, ask, stream, whole
 
 BODY = b'{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"x"}],"prompt":"x"}'
 SPELLINGS = (
@@ -104,7 +105,7 @@ def test_requests_that_were_not_recognised_are_told_by_path_and_client(
         headers = {"User-Agent": "claude-cli/2.0 (external)"}
         assert ask(own.url, "POST", "/v9/messages?key=SECRET", BODY, headers).body == b"{}\n"
     ask(own.url, "POST", "/v9/completions", BODY)
-    wait_for(lambda: len(own.status["unrecognised"]) == 2)
+    wait_until(lambda: len(own.status["unrecognised"]) == 2)
     first, second = own.status["unrecognised"]
     assert (first["path"], first["client"], first["count"]) == (
         "/v9/messages",

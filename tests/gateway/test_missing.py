@@ -11,6 +11,7 @@ import pytest
 
 from qi_learn.capture.wire import decode
 from qi_learn.gateway.missing import says_missing
+from tests.support.command_line import wait_until
 from tests.support.exchanges import ENDPOINTS, ROUTES
 from tests.support.fake_ollama import (
     RECORDINGS,
@@ -20,7 +21,6 @@ from tests.support.fake_ollama import (
     a_gateway,
     ask,
     stream,
-    wait_for,
     whole,
 )
 
@@ -86,7 +86,7 @@ def test_the_base_answers_while_the_routed_model_is_missing(
     (turn,) = pinned.turns(1)
     assert turn.body["model_answered"] == answers
     assert turn.body["model_digest"] is None
-    wait_for(lambda: bool(pinned.status["missing"]))
+    wait_until(lambda: bool(pinned.status["missing"]))
     (missing,) = pinned.status["missing"]
     assert (missing["model"], missing["count"], missing["stand_in"]) == (
         "qi-agent:v1.1.0",
@@ -97,7 +97,7 @@ def test_the_base_answers_while_the_routed_model_is_missing(
     assert ask(pinned.url, "POST", path, {"model": asked}).header("x-qi-learn-model") == (
         "qi-agent:v1.1.0"
     )
-    wait_for(lambda: pinned.status["missing"] == [])
+    wait_until(lambda: pinned.status["missing"] == [])
 
 
 def test_nothing_there_is_said_with_the_name_that_was_asked_for(

@@ -12,6 +12,7 @@ import pytest
 
 from qi_learn.capture.wire import decode
 from qi_learn.records import Event
+from tests.support.command_line import wait_until
 from tests.support.fake_ollama import (
     RECORDINGS,
     FakeOllama,
@@ -21,7 +22,6 @@ from tests.support.fake_ollama import (
     head,
     recorded,
     stream,
-    wait_for,
     whole,
 )
 
@@ -213,4 +213,4 @@ def test_a_turn_longer_than_a_line_should_be_is_left_out(
     (turn,) = gateway.turns(1)
     assert len(turn.body["request"]) < 600_000
     assert isinstance(turn, Event)
-    wait_for(lambda: gateway.status["too_long"] == 1)
+    wait_until(lambda: gateway.status["too_long"] == 1)

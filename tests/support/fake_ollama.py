@@ -315,14 +315,6 @@ class GatewayProcess:
         return port
 
 
-def wait_for(holds: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait until something holds that is written down from time to time."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def gateway_command(upstream: str, ready: Path, *more: str) -> list[str]:
     return [
         sys.executable,

@@ -26,7 +26,7 @@ WSL = rb"""
 CONTAINER = rb"""
 1045 968 0:170 / / rw,relatime master:362 - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/A
 1046 1045 0:173 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw
-1060 1045 0:41 /Users/me/work /work rw,relatime - fakeowner /run/host_mark/Users rw,fakeowner
+1060 1045 0:41 /Users/me/work /code rw,relatime - fakeowner /run/host_mark/Users rw,fakeowner
 1061 1045 0:42 / /shared rw,relatime - virtiofs virtiofs0 rw
 1062 1045 0:43 / /box rw,nodev,relatime - vboxsf vagrant rw,iocharset=utf8,uid=1000
 """
@@ -47,7 +47,7 @@ CONTAINER = rb"""
         (WSL, "/home/me", None),
         (WSL, "/mnt/c/Users/me/work", "9p"),
         (CONTAINER, "/srv", None),
-        (CONTAINER, "/work/x", "fakeowner"),
+        (CONTAINER, "/code/x", "fakeowner"),
         (CONTAINER, "/shared", "virtiofs"),
         (CONTAINER, "/box/x", "vboxsf"),
         (b"not a table\n", "/x", None),

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,13 +35,6 @@ def repo(tmp_path: Path) -> Repository:
     repo.write("pkg/m5.py", "m5 = 3\nlast = 1\n")
     repo.commit("On main")
     return repo
-
-
-@pytest.fixture
-def watcher(repo: Repository) -> Iterator[Watcher]:
-    with Watcher() as watcher:
-        watcher.add(repo.root)
-        yield watcher
 
 
 def _stash(repo: Repository) -> None:

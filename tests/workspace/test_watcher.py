@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,13 +31,6 @@ def repo(tmp_path: Path) -> Repository:
     repo.write("build/out.py", "x = 1\n")
     repo.commit("Begin")
     return repo
-
-
-@pytest.fixture
-def watcher(repo: Repository) -> Iterator[Watcher]:
-    with Watcher() as watcher:
-        watcher.add(repo.root)
-        yield watcher
 
 
 def until(watcher: Watcher, enough: Callable[[Seen], object], *, seconds: float = 20.0) -> Seen:
