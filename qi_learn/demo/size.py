@@ -70,7 +70,7 @@ QUICK = DemoSize(
     overrides={
         **_COMMON,
         "train": {
-            "min_interactions": 16,
+            "min_interactions": 12,
             "training_interval": 0.0,
             "max_steps": 4,
             "lambda_general": 0.0,
@@ -78,10 +78,10 @@ QUICK = DemoSize(
         "gate": {"min_examples": 4, "answer_tokens": 16, "max_tokens": 600, "execute": 1},
     },
     answer_tokens=32,
-    asked=4,
+    asked=3,
     aside=2,
     min_sessions=4,
-    min_functions=16,
+    min_functions=12,
     held_out=4,
     answered=2,
     cycles=1,
