@@ -77,15 +77,18 @@ def _run_once(
     """
     command = [python, "-P", "-m", "qi_learn.train", str(run.path), "--parent", str(os.getpid())]
     # A stop that came while the worker is being made would leave it behind, unknown and at work:
-    # the signal waits until the worker has a name. It inherits the mask, and takes it off.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    # it is noted until the worker has a name. (A blocked signal would be, for the worker, too.)
+    stops: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: stops.append(number))
     try:
         worker = _start(command, gpus, lock)
     except TrainingError:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGTERM, before)
         raise
     try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGTERM, before)
+        for number in stops:
+            signal.raise_signal(number)
         while (code := _exit_code(worker)) is None:
             if needed():
                 _let_it_save(worker)

@@ -75,8 +75,6 @@ def main(arguments: list[str]) -> int:
     os.environ.update(ENVIRONMENT)
     stop = StopRequest()
     signal.signal(signal.SIGTERM, stop)
-    # the parent holds SIGTERM back while it starts this process, which inherits that
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     if options.parent is not None:
         leave_with(options.parent, grace=LEAVE_SECONDS if options.part else None)
     try:

@@ -43,7 +43,8 @@ if (run / "saved").exists():
     sys.exit(1)
 signal.signal(signal.SIGTERM, lambda *_: ((run / "saved").touch(), sys.exit(75)))
 (run / "working").touch()
-time.sleep(100)
+for _ in range(1000):  # a signal just before one long sleep would be seen after it
+    time.sleep(0.1)
 """
 
 

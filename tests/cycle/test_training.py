@@ -20,12 +20,12 @@ run = pathlib.Path(sys.argv[4])
 (run / "saw").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
 if (run / "wait").exists():
     if (run / "stop").exists():
-        os.kill(os.getppid(), signal.SIGTERM)
         (run / "pid").write_text(str(os.getpid()))
+        os.kill(os.getppid(), signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: ((run / "saved").touch(), sys.exit(75)))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {{signal.SIGTERM}})
     (run / "ready").touch()
-    time.sleep(60)
+    for _ in range(600):  # a signal just before one long sleep would be seen after it
+        time.sleep(0.1)
 (run / "result.json").write_text("{{}}")
 """
 
