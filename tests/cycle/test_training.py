@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,9 +21,6 @@ import os, pathlib, signal, sys, time
 run = pathlib.Path(sys.argv[4])
 (run / "saw").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
 if (run / "wait").exists():
-    if (run / "stop").exists():
-        (run / "pid").write_text(str(os.getpid()))
-        os.kill(os.getppid(), signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: ((run / "saved").touch(), sys.exit(75)))
     (run / "ready").touch()
     for _ in range(600):  # a signal just before one long sleep would be seen after it
@@ -52,14 +51,34 @@ def test_the_worker_sees_the_gpu_it_was_given_and_saves_when_its_place_is_wanted
     os.close(lock)
 
 
-def test_a_stop_while_the_worker_is_made_leaves_none_behind(tmp_path: Path) -> None:
-    python = tmp_path / "python"
-    python.write_text(WORKER.format(python=sys.executable))
+@pytest.fixture
+def slow_starts() -> Iterator[None]:
+    """This process gets its turn a while after each wait: something else keeps the interpreter."""
+    busy = True
+
+    def work() -> None:
+        while busy:
+            pass
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.1)
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        busy = False
+        sys.setswitchinterval(before)
+        thread.join()
+
+
+def test_a_stop_while_the_worker_is_made_leaves_none_behind(
+    tmp_path: Path, slow_starts: None
+) -> None:
+    python, run = tmp_path / "python", RunDirectory(tmp_path / "R1")
+    python.write_text('#!/bin/sh\necho $$ > "$4/pid"\nkill -TERM $PPID\nexec sleep 60\n')
     python.chmod(0o755)
-    run = RunDirectory(tmp_path / "R1")
     run.path.mkdir()
-    for name in ("wait", "stop"):
-        (run.path / name).touch()
     lock = run.hold()
     assert lock is not None
 
@@ -68,11 +87,10 @@ def test_a_stop_while_the_worker_is_made_leaves_none_behind(tmp_path: Path) -> N
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        for _ in range(5):
-            with pytest.raises(Stopped, match="told to stop"):
-                run_worker(run, str(python), lock=lock)
-            with pytest.raises(ProcessLookupError):
-                os.kill(int((run.path / "pid").read_text()), 0)
+        with pytest.raises(Stopped, match="told to stop"):
+            run_worker(run, str(python), lock=lock)
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((run.path / "pid").read_text()), 0)
     finally:
         signal.signal(signal.SIGTERM, before)
         os.close(lock)
