@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
 from qi_learn.bench.figures import InContext, MethodFigures, Report, Unlearning
 from qi_learn.bench.packed_file import FileFigures
@@ -72,7 +71,7 @@ def commands() -> dict[str, Any]:
             if hasattr(command, "commands"):
                 yield from below(command, f"{words}{name} ")
 
-    return dict(below(typer.main.get_command(app), ""))
+    return dict(below(app, ""))
 
 
 def identity(page: Path) -> str:

@@ -3,43 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 
-from qi_learn.cli.output import Json, print_json
+from qi_learn.cli.listed import Listed
+from qi_learn.cli.output import FILE, print_json, with_json
 
 
+@click.command()
+@click.option(
+    "--repo",
+    type=FILE,
+    help="Your own git repository, played in commit order, instead of an installed package.",
+)
+@click.option(
+    "--cycles",
+    type=click.IntRange(1, 10),
+    help="How many learning cycles.",
+    show_default="2, with --quick 1",
+)
+@click.option("--ollama", help="Work on this Ollama server instead of the embedded engine.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="One small cycle in a few minutes: the same story, but its figures mean little.",
+)
+@with_json
+@click.option(
+    "--keep/--no-keep",
+    default=False,
+    help="Leave the throw-away home in place and say where it is.",
+)
 def demo(
-    repo: Annotated[
-        Path | None,
-        typer.Option(
-            help="Your own git repository, played in commit order, instead of an installed package."
-        ),
-    ] = None,
-    cycles: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=10,
-            help="How many learning cycles.",
-            show_default="2, with --quick 1",
-        ),
-    ] = None,
-    ollama: Annotated[
-        str | None, typer.Option(help="Work on this Ollama server instead of the embedded engine.")
-    ] = None,
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick",
-            help="One small cycle in a few minutes: the same story, but its figures mean little.",
-        ),
-    ] = False,
-    as_json: Json = False,
-    keep: Annotated[
-        bool, typer.Option(help="Leave the throw-away home in place and say where it is.")
-    ] = False,
+    repo: Path | None,
+    cycles: int | None,
+    ollama: str | None,
+    quick: bool,
+    as_json: bool,
+    keep: bool,
 ) -> None:
     """One learning cycle and one more, end to end on real code, explained as it goes.
 
@@ -51,60 +53,65 @@ def demo(
         repo=repo, cycles=cycles, ollama=ollama, quick=quick, as_json=as_json, keep=keep
     )
     if code:
-        raise typer.Exit(code)
+        raise Exit(code)
 
 
+@click.group(cls=Listed)
+def bench() -> None:
+    """Measure what qi-learn does, with its own code."""
+
+
+@bench.command("learning")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=0),
+    default=3,
+    help="How many streams, from seed 0 on; 0: only what --long runs.",
+)
+@click.option("--first-seed", type=int, default=0, help="The first seed.")
+@click.option("--tasks", type=click.IntRange(1, 25), default=4, help="Conventions of a stream.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Optimiser steps a stage (default: as a cycle derives them).",
+)
+@click.option("--method", multiple=True, help="Only this method; may be repeated.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="All methods: each part alone, averaging, joint, other targets.",
+)
+@click.option(
+    "--long", is_flag=True, help="Then 20 updates in a row, each packed as it would be served."
+)
+@click.option(
+    "--repo",
+    type=FILE,
+    multiple=True,
+    help="Real git repositories instead of conventions; one task each, repeat it.",
+)
+@click.option("--base", type=FILE, help="The base model's GGUF (default: the embedded one).")
+@click.option("--cache", type=FILE, help="Keep the base's Fisher here for the next run.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="A minute or two that show that everything works; the figures mean little.",
+)
+@with_json
 def bench_learning(
-    seeds: Annotated[
-        int,
-        typer.Option(
-            "--seeds", min=0, help="How many streams, from seed 0 on; 0: only what --long runs."
-        ),
-    ] = 3,
-    first_seed: Annotated[int, typer.Option("--first-seed", help="The first seed.")] = 0,
-    tasks: Annotated[
-        int, typer.Option("--tasks", min=1, max=25, help="Conventions of a stream.")
-    ] = 4,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps", min=1, help="Optimiser steps a stage (default: as a cycle derives them)."
-        ),
-    ] = None,
-    method: Annotated[
-        list[str] | None, typer.Option("--method", help="Only this method; may be repeated.")
-    ] = None,
-    every: Annotated[
-        bool,
-        typer.Option(
-            "--all", help="All methods: each part alone, averaging, joint, other targets."
-        ),
-    ] = False,
-    long: Annotated[
-        bool,
-        typer.Option("--long", help="Then 20 updates in a row, each packed as it would be served."),
-    ] = False,
-    repo: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--repo", help="Real git repositories instead of conventions; one task each, repeat it."
-        ),
-    ] = None,
-    base: Annotated[
-        Path | None,
-        typer.Option("--base", help="The base model's GGUF (default: the embedded one)."),
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Keep the base's Fisher here for the next run.")
-    ] = None,
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick",
-            help="A minute or two that show that everything works; the figures mean little.",
-        ),
-    ] = False,
-    as_json: Json = False,
+    seeds: int,
+    first_seed: int,
+    tasks: int,
+    steps: int | None,
+    method: tuple[str, ...],
+    every: bool,
+    long: bool,
+    repo: tuple[Path, ...],
+    base: Path | None,
+    cache: Path | None,
+    quick: bool,
+    as_json: bool,
 ) -> None:
     """Does it learn, and does it forget?
 
@@ -119,12 +126,12 @@ def bench_learning(
         seeds=tuple(range(first_seed, first_seed + seeds)),
         tasks=tasks,
         steps=steps,
-        names=method or [],
+        names=list(method),
         every=every,
         long=first_seed if long else None,
-        repositories=repo or [],
+        repositories=list(repo),
         base=base,
         cache=cache,
         quick=quick,
     )
-    run_learning(options, print_json if as_json else typer.echo, as_json=as_json)
+    run_learning(options, print_json if as_json else click.echo, as_json=as_json)

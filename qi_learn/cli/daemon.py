@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
+from click.exceptions import Exit
 
-import typer
-
-from qi_learn.cli.output import Json, echo, open_settings, print_json
+from qi_learn.cli.listed import Listed
+from qi_learn.cli.output import dry_run as with_dry_run
+from qi_learn.cli.output import echo, open_settings, print_json, with_json
 from qi_learn.errors import EXIT_NO_DAEMON
 from qi_learn.paths import Paths
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")]
 
-
-def daemon(
-    context: typer.Context,
-    gateway_service: Annotated[
-        bool,
-        typer.Option(
-            "--gateway-service",
-            help="Start no gateway: it is a service of its own (see `daemon install`).",
-        ),
-    ] = False,
-) -> None:
-    """Run the daemon in the foreground (Ctrl-C stops it)."""
+@click.group(cls=Listed, invoke_without_command=True)
+@click.option(
+    "--gateway-service",
+    is_flag=True,
+    help="Start no gateway: it is a service of its own (see `daemon install`).",
+)
+@click.pass_context
+def daemon(context: click.Context, gateway_service: bool) -> None:
+    """Run the daemon in the foreground; `start` and `stop` run it in the background."""
     if context.invoked_subcommand is None:
         from qi_learn.daemon.daemon import run_daemon
 
@@ -31,6 +28,7 @@ def daemon(
         run_daemon(paths, settings, service=gateway_service)
 
 
+@daemon.command("start")
 def daemon_start() -> None:
     """Start the daemon in the background and wait until the gateway accepts."""
     from qi_learn.commands.connect import started_text
@@ -43,6 +41,7 @@ def daemon_start() -> None:
     echo(started_text(settings, client.start(paths)))
 
 
+@daemon.command("stop")
 def daemon_stop() -> None:
     """Stop daemon and gateway; a cycle under way goes on where it was at the next start."""
     from qi_learn.commands.connect import stopped_text
@@ -57,6 +56,7 @@ def daemon_stop() -> None:
     echo("The service has stopped." if service else stopped_text(stopped))
 
 
+@daemon.command("restart")
 def daemon_restart() -> None:
     """Stop daemon and gateway and start them again, with the settings as they are now."""
     from qi_learn.commands.connect import started_text
@@ -71,7 +71,9 @@ def daemon_restart() -> None:
     echo(started_text(settings, client.start(paths)))
 
 
-def daemon_status(as_json: Json = False) -> None:
+@daemon.command("status")
+@with_json
+def daemon_status(as_json: bool) -> None:
     """Say whether daemon, gateway and engine run; exits with 0 if the daemon does, else with 3."""
     from qi_learn.report import daemon_status as report
 
@@ -81,10 +83,12 @@ def daemon_status(as_json: Json = False) -> None:
     else:
         echo(report.as_text(found))
     if not found.running:
-        raise typer.Exit(EXIT_NO_DAEMON)
+        raise Exit(EXIT_NO_DAEMON)
 
 
-def daemon_install(dry_run: DryRun = False) -> None:
+@daemon.command("install")
+@with_dry_run
+def daemon_install(dry_run: bool) -> None:
     """Have the system start daemon and gateway at every login, and again when one ends."""
     from qi_learn.commands.service import install
 
@@ -93,7 +97,9 @@ def daemon_install(dry_run: DryRun = False) -> None:
         echo(line)
 
 
-def daemon_uninstall(dry_run: DryRun = False) -> None:
+@daemon.command("uninstall")
+@with_dry_run
+def daemon_uninstall(dry_run: bool) -> None:
     """Stop the services and take their files away; what was recorded stays."""
     from qi_learn.commands.service import uninstall
 

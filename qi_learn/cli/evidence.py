@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 
-from qi_learn.cli.output import Json, echo, open_settings, print_json, read_input
+from qi_learn.cli.output import FILE, echo, open_settings, print_json, read_input, with_json
 from qi_learn.cli.terminal_text import harmless
 from qi_learn.paths import Paths
 
 
-def rate(
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[ID|last] RATING",
-            help="Which answer (default: the last one of this project), and 1 (bad) to 5 (good).",
-        ),
-    ],
-    correction: Annotated[
-        Path | None,
-        typer.Option(
-            help="A file with what the answer's code should have been; - reads it from the input."
-        ),
-    ] = None,
-    comment: Annotated[str | None, typer.Option(help="A remark, kept with the rating.")] = None,
-) -> None:
+@click.command()
+@click.argument(
+    "words",
+    nargs=-1,
+    required=True,
+    metavar="[ID|last] RATING",
+    help="Which answer (default: the last one of this project), and 1 (bad) to 5 (good).",
+)
+@click.option(
+    "--correction",
+    type=FILE,
+    help="A file with what the answer's code should have been; - reads it from the input.",
+)
+@click.option("--comment", help="A remark, kept with the rating.")
+def rate(words: tuple[str, ...], correction: Path | None, comment: str | None) -> None:
     """Rate an answer; works with or without the daemon."""
     from qi_learn.commands import rate as command
 
@@ -45,20 +44,19 @@ def rate(
     )
 
 
+@click.command()
+@click.option("-n", "limit", type=click.IntRange(min=1), default=20, help="How many.")
+@click.option("-q", "query", help="Only turns whose text contains this.")
+@click.option("--project", type=FILE, help="Only turns of this project.")
+@click.option(
+    "--event",
+    type=FILE,
+    help="Take one event (JSON) from this file, or - for the input, into the spool instead of "
+    "listing.",
+)
+@with_json
 def log(
-    limit: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 20,
-    query: Annotated[
-        str | None, typer.Option("-q", help="Only turns whose text contains this.")
-    ] = None,
-    project: Annotated[Path | None, typer.Option(help="Only turns of this project.")] = None,
-    event: Annotated[
-        Path | None,
-        typer.Option(
-            help="Take one event (JSON) from this file, or - for the input, into the spool instead "
-            "of listing."
-        ),
-    ] = None,
-    as_json: Json = False,
+    limit: int, query: str | None, project: Path | None, event: Path | None, as_json: bool
 ) -> None:
     """List what was recorded, newest first; or take in an event from a hook."""
     if event is None:
@@ -90,30 +88,40 @@ def _record_event(file: Path, *, as_json: bool) -> None:
         echo(f"Taken in as {event_id}.")
 
 
-def run(
-    command: Annotated[
-        list[str], typer.Argument(metavar="-- CMD ...", help="The command, after --.")
-    ],
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            help="compile, test, deploy, bench or other; found out from the command if not given."
-        ),
-    ] = None,
-) -> None:
+@click.command(
+    context_settings={
+        # what stands after `run --` is the command's own, options and all
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    }
+)
+@click.argument(
+    "command",
+    nargs=-1,
+    required=True,
+    metavar="-- CMD ...",
+    type=click.UNPROCESSED,
+    help="The command, after --.",
+)
+@click.option(
+    "--kind",
+    help="compile, test, deploy, bench or other; found out from the command if not given.",
+)
+def run(command: tuple[str, ...], kind: str | None) -> None:
     """Run a command unchanged and record its outcome; exits as the command does."""
     from qi_learn.commands.run import run as run_and_record
 
-    code, problem = run_and_record(Paths.default(), command, kind=kind, directory=Path.cwd())
+    code, problem = run_and_record(Paths.default(), list(command), kind=kind, directory=Path.cwd())
     if problem:
-        typer.echo(harmless(f"qi-learn: {problem}"), err=True)
-    raise typer.Exit(code)
+        click.echo(harmless(f"qi-learn: {problem}"), err=True)
+    raise Exit(code)
 
 
-def explain(
-    what: Annotated[str, typer.Argument(metavar="ID", help="A turn, a run or a version.")],
-    as_json: Json = False,
-) -> None:
+@click.command()
+@click.argument("what", metavar="ID", help="A turn, a run or a version.")
+@with_json
+def explain(what: str, as_json: bool) -> None:
     """Say why: the signals behind a score, the numbers of a run, the verdict on a version."""
     from qi_learn.report import explain as report
 

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
+from click.exceptions import Exit
 
-import typer
-
-from qi_learn.cli.output import Json, echo, open_settings, print_json
+from qi_learn.cli.output import echo, open_settings, print_json, with_json
 from qi_learn.paths import Paths
 
 
-def train(
-    now: Annotated[
-        bool,
-        typer.Option(
-            "--now",
-            help="Start a cycle at once, if the data allows one, and show it. Ctrl-C asks before "
-            "it cancels.",
-        ),
-    ] = False,
-    cancel: Annotated[
-        bool, typer.Option("--cancel", help="End the cycle under way; the live version stays.")
-    ] = False,
-) -> None:
+@click.command()
+@click.option(
+    "--now",
+    is_flag=True,
+    help="Start a cycle at once, if the data allows one, and show it. Ctrl-C asks before it "
+    "cancels.",
+)
+@click.option("--cancel", is_flag=True, help="End the cycle under way; the live version stays.")
+def train(now: bool, cancel: bool) -> None:
     """Say whether it is time to learn; with --now, learn."""
     if cancel:
         _cancel()
@@ -39,16 +34,16 @@ def _train_now() -> None:
     from qi_learn.report import progress_view
 
     paths, settings = open_settings()
-    with progress_view.view(typer.echo) as view:
+    with progress_view.view(echo) as view:
         ended = train_now(paths, settings, view)
     if ended.exit_code:
-        raise typer.Exit(ended.exit_code)
+        raise Exit(ended.exit_code)
 
 
 def _cancel() -> None:
     from qi_learn.commands.train import cancel
 
-    ended = cancel(Paths.default(), typer.echo)
+    ended = cancel(Paths.default(), echo)
     if ended.state == "cancelled":
         echo("The cycle is cancelled; the live version is what it was.")
         return
@@ -57,10 +52,12 @@ def _cancel() -> None:
         if ended.state == "left"
         else f"Not cancelled: it was {ended.state} before ({ended.reason})."
     )
-    raise typer.Exit(ended.exit_code or 1)
+    raise Exit(ended.exit_code or 1)
 
 
-def versions(as_json: Json = False) -> None:
+@click.command()
+@with_json
+def versions(as_json: bool) -> None:
     """List the versions of the model: which one is live, which ones can be gone back to."""
     from qi_learn.report import listing
 
@@ -71,13 +68,13 @@ def versions(as_json: Json = False) -> None:
         echo(listing.versions_text(lines))
 
 
-def rollback(
-    version: Annotated[
-        str | None, typer.Argument(help="The version to go back to (default: the one before).")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
-    as_json: Json = False,
-) -> None:
+@click.command()
+@click.argument(
+    "version", required=False, help="The version to go back to (default: the one before)."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would happen.")
+@with_json
+def rollback(version: str | None, dry_run: bool, as_json: bool) -> None:
     """Make an earlier version live again; needs no daemon, no network and no database."""
     from qi_learn.commands import rollback as command
 

@@ -5,26 +5,30 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 import sys
-import textwrap
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from qi_learn.cli.terminal_text import harmless
 from qi_learn.errors import NotFound
 from qi_learn.paths import Paths
-from qi_learn.settings import Settings
-from qi_learn.settings_file import load_settings
+
+if TYPE_CHECKING:
+    from qi_learn.settings import Settings
 
 _ALARM = re.compile(r"(fault|lost|problem)  |recording +OFF|MEND  ")
 """How a line begins that needs attention."""
 _COLUMN = re.compile(r"(  )?\w+(?: \w+)? {2,}|  - |   -> ")
 """The first column of a line: a word and blanks, or the sign of an item."""
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+FILE = click.Path(path_type=Path)
+"""A path as it was given, whether or not there is something."""
+with_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
+)
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done.")
 
 
 def open_settings() -> tuple[Paths, Settings]:
@@ -32,6 +36,8 @@ def open_settings() -> tuple[Paths, Settings]:
 
     The others work with a broken `config.toml` too.
     """
+    from qi_learn.settings_file import load_settings
+
     paths = Paths.default()
     return paths, load_settings(paths.settings_file)
 
@@ -43,14 +49,22 @@ def echo(text: str) -> None:
     model, another process. On a terminal long lines are wrapped below their own beginning, and
     what needs attention is red.
     """
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = _terminal_width() if sys.stdout.isatty() else None
     for line in harmless(text).split("\n"):
         for piece in [line] if width is None else wrapped(line, width):
-            typer.echo(typer.style(piece, fg="red") if _ALARM.match(line) else piece)
+            click.echo(click.style(piece, fg="red") if _ALARM.match(line) else piece)
+
+
+def _terminal_width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def wrapped(line: str, width: int) -> list[str]:
     """A line cut between words, the rest below the text that follows the first column."""
+    import textwrap
+
     match = _COLUMN.match(line)
     indent = " " * (match.end() if match and match.end() < width // 2 else 0)
     return textwrap.wrap(
@@ -67,7 +81,7 @@ def print_json(value: Any) -> None:
     """Print a record, or what is made of records, as one line of JSON."""
     from qi_learn.codec import plain
 
-    typer.echo(json.dumps(_finite(plain(value)), allow_nan=False))
+    click.echo(json.dumps(_finite(plain(value)), allow_nan=False))
 
 
 def _finite(value: Any) -> Any:

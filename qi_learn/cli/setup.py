@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 
-from qi_learn.cli.output import Json, echo, open_settings, print_json
+from qi_learn.cli.output import FILE, echo, open_settings, print_json, with_json
 from qi_learn.cli.terminal_text import harmless
 from qi_learn.paths import Paths
-from qi_learn.settings import settings_table
 
 
-def init(
-    path: Annotated[
-        Path, typer.Argument(help="The project to watch; its git repository if it lies in one.")
-    ] = Path(),
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Take the project back: it is no longer watched.")
-    ] = False,
-) -> None:
+@click.command()
+@click.argument(
+    "path",
+    type=FILE,
+    default=Path(),
+    help="The project to watch; its git repository if it lies in one.",
+)
+@click.option("--remove", is_flag=True, help="Take the project back: it is no longer watched.")
+def init(path: Path, remove: bool) -> None:
     """Register a project and make version 1.0.0 from the base model."""
     from qi_learn.commands.init import forget_project, initialise
 
     paths, settings = open_settings()
     if remove:
-        typer.echo(forget_project(paths, path))
+        echo(forget_project(paths, path))
         return
     for line in initialise(paths, settings, path):
         echo(line)
 
 
-def config(as_json: Json = False) -> None:
+@click.command()
+@with_json
+def config(as_json: bool) -> None:
     """Show every setting with its value and where it comes from."""
     from qi_learn.report import config as report
+    from qi_learn.settings import settings_table
 
     paths, settings = open_settings()
     if as_json:
         print_json(settings_table(settings))
     else:
-        typer.echo(harmless(report.as_text(paths, settings)))  # TOML: its lines stay whole
+        click.echo(harmless(report.as_text(paths, settings)))  # TOML: its lines stay whole
 
 
-def doctor(as_json: Json = False) -> None:
+@click.command()
+@with_json
+def doctor(as_json: bool) -> None:
     """Look for what is missing or known to cause trouble, and say what to do."""
     from qi_learn.report import doctor as report
 
@@ -54,15 +59,13 @@ def doctor(as_json: Json = False) -> None:
         for finding in findings:
             echo(report.as_text(finding))
     if not all(f.ok for f in findings):
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
-def status(
-    as_json: Json = False,
-    seen: Annotated[
-        bool, typer.Option("--seen", help="Note that the lost turns were seen: tell them no more.")
-    ] = False,
-) -> None:
+@click.command()
+@with_json
+@click.option("--seen", is_flag=True, help="Note that the lost turns were seen: tell them no more.")
+def status(as_json: bool, seen: bool) -> None:
     """Is it recording, what is waiting, what is missing before it learns, which version answers."""
     from qi_learn.report import status as report
 

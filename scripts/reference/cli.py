@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
 from qi_learn import errors
 from qi_learn.cli.app import app
 
@@ -26,7 +24,7 @@ EXIT_CODES = {
 
 def commands(_root: Path) -> str:
     """A section each, in the order of `qi-learn --help`; commands of a group follow the group."""
-    root: Any = typer.main.get_command(app)
+    root: Any = app
     context = root.context_class(root, info_name="qi-learn")
     whole = f"## qi-learn\n\n{paragraphs(root.help)}\n\n{_options(root, context)}"
     return "\n\n".join((whole, *(_section(each) for each in _below(root, context))))
