@@ -7,7 +7,6 @@ platform's own places.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -178,6 +177,8 @@ class Paths:
 
 def home_mark(paths: Paths) -> str:
     """A short text for this home alone, which does not say where it lies."""
+    import hashlib  # OpenSSL: most commands need none of it
+
     return hashlib.sha256(os.fsencode(paths.state)).hexdigest()[:16]
 
 

@@ -10,7 +10,6 @@ docstring under its field in `settings.py`, here and in docs/reference/settings.
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import json
 import math
@@ -190,6 +189,8 @@ def _type_name(kind: Any) -> str:
 
 
 def _closest(name: str, names: Mapping[str, Any]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, list(names), n=1)
     return f" (did you mean `{close[0]}`?)" if close else f" (known: {', '.join(sorted(names))})"
 

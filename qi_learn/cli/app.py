@@ -1,7 +1,7 @@
 """The terminal face: which commands there are, in the order in which `--help` lists them.
 
 The functions only parse, call and print; what a command needs is imported inside it, so that
-`--help` and `rate` stay quick (decision 0080). For the same reason it is click that parses.
+`--help` and `rate` stay quick (decision 0035). For the same reason it is click that parses.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 daemon needed and not running, 4 refused by gate or
 thresholds, 75 try again later, 130 Ctrl-C.

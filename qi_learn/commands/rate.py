@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from qi_learn.daemon import client
+from qi_learn.daemon.lock import locked
 from qi_learn.errors import NotFound, QiError, SettingsError
 from qi_learn.paths import Paths
 from qi_learn.records import AUTHORS, EVENT_KINDS
@@ -76,7 +76,7 @@ def rate(
         spool.close()
     which = turn if turn != "last" else "the last answer" + (f" in {project}" if project else "")
     return f"Rated {which}: {stars} of 5." + (
-        "" if client.locked(paths) else " It counts once the daemon runs: `qi-learn daemon start`."
+        "" if locked(paths) else " It counts once the daemon runs: `qi-learn daemon start`."
     )
 
 

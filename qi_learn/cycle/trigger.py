@@ -19,10 +19,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from cronsim import CronSim, CronSimError
-
 from qi_learn.dataset.balance import one_sided
-from qi_learn.dataset.select import judged
 from qi_learn.dataset.split import assign
 from qi_learn.errors import Refused, SettingsError
 from qi_learn.records import RUN_STATES_ENDED, Decision
@@ -99,6 +96,8 @@ def judge(store: Store, settings: Settings) -> bool:
     """
     if store.readonly:
         return False
+    from qi_learn.dataset.select import judged  # a reader needs nothing of what compares code
+
     threshold = settings.train.quality_threshold
     turns = unjudged(store, threshold=threshold, limit=JUDGED_AT_ONCE)
     if turns:
@@ -205,6 +204,8 @@ def _interval_left(runs: Sequence[Run], settings: Settings, now: float) -> float
 
 def _scheduled(runs: Sequence[Run], schedule: str, now: float) -> bool:
     """Whether a time of the schedule has come within the grace, and no cycle has started for it."""
+    from cronsim import CronSim, CronSimError  # only with a schedule
+
     try:
         last = next(
             CronSim(schedule, datetime.fromtimestamp(now + 1).astimezone(), reverse=True)

@@ -22,7 +22,6 @@ from typing import Any
 
 from qi_learn import codec
 from qi_learn.daemon.lock import locked as locked  # part of finding the daemon
-from qi_learn.daemon.supervisor import end_process, open_log, python
 from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, QiError
 from qi_learn.outside.listening import Listening, read_listening
 from qi_learn.paths import Paths
@@ -154,6 +153,8 @@ def stop(paths: Paths) -> StopResult:
 
 def _stop_servers(paths: Paths) -> tuple[str, ...]:
     """End the gateway and the engine that go on without a daemon; their names."""
+    from qi_learn.daemon.supervisor import end_process
+
     there = listening(paths)
     for process in there.values():
         end_process(process)
@@ -168,6 +169,8 @@ def listening(paths: Paths) -> dict[str, Listening]:
 
 
 def _spawn(log: Path) -> subprocess.Popen[bytes]:
+    from qi_learn.daemon.supervisor import open_log, python  # who only asks starts nothing
+
     home = os.environ.get("QI_LEARN_HOME")
     # its working directory is another, so the home's path must be absolute
     absolute = {"QI_LEARN_HOME": str(Path(home).expanduser().absolute())} if home else {}

@@ -11,9 +11,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from qi_learn.dataset.select import Learnable
 from qi_learn.errors import Refused
+
+if TYPE_CHECKING:
+    from qi_learn.dataset.select import Learnable
 
 SESSION_CAP = 200
 """Examples of one session at most."""

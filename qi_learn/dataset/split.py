@@ -14,9 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from qi_learn.errors import Refused
-from qi_learn.records import Example, Split
+
+if TYPE_CHECKING:
+    from qi_learn.records import Example, Split
 
 GATE_SHARE = 0.2
 FEWEST, ENOUGH, MOST = 2, 3, 0.5

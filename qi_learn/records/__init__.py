@@ -9,81 +9,86 @@ false: a signal that nothing reported is not a signal that was negative.
 Called by most packages.
 May import nothing of ours.
 Never acts: it reads no file, no clock and no other module.
+
+A record's module is loaded when the record is first asked for: a command pays for those it needs.
 """
 
 from __future__ import annotations
 
-from qi_learn.records.data import (
-    Example,
-    Pair,
-    Recall,
-    Snapshot,
-    Split,
-)
-from qi_learn.records.events import (
-    AUTHORS,
-    EVENT_KINDS,
-    Author,
-    Event,
-    EventKind,
-)
-from qi_learn.records.evidence import (
-    CommandResult,
-    Complexity,
-    Feedback,
-    LearningInteraction,
-    LearningType,
-    Message,
-    Outcome,
-    Score,
-    Signal,
-    Suggestion,
-    SuggestionState,
-    Turn,
-)
-from qi_learn.records.gating import (
-    Behaviour,
-    Check,
-    Execution,
-    Leak,
-    Packed,
-    Smoke,
-    SuiteNll,
-    TensorGain,
-    Verdict,
-)
-from qi_learn.records.scorable import AnswerFacts, AnswerSource, Scorable
-from qi_learn.records.set_aside import SetAside
-from qi_learn.records.tracking import (
-    Tracked,
-    TurnChange,
-    TurnHead,
-)
-from qi_learn.records.training import (
-    RUN_STATES_ENDED,
-    Divergence,
-    PenaltyStrength,
-    Placement,
-    Plan,
-    PlannedBase,
-    PlannedBatches,
-    PlannedHardware,
-    PlannedLora,
-    PlannedPenalties,
-    PlannedSteps,
-    RecallLog,
-    RunState,
-    TrainResult,
-)
-from qi_learn.records.versions import (
-    Decision,
-    Release,
-)
-from qi_learn.records.watching import (
-    LeftOut,
-    WatchMode,
-    WatchState,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qi_learn.records.data import (
+        Example,
+        Pair,
+        Recall,
+        Snapshot,
+        Split,
+    )
+    from qi_learn.records.events import (
+        AUTHORS,
+        EVENT_KINDS,
+        Author,
+        Event,
+        EventKind,
+    )
+    from qi_learn.records.evidence import (
+        CommandResult,
+        Complexity,
+        Feedback,
+        LearningInteraction,
+        LearningType,
+        Message,
+        Outcome,
+        Score,
+        Signal,
+        Suggestion,
+        SuggestionState,
+        Turn,
+    )
+    from qi_learn.records.gating import (
+        Behaviour,
+        Check,
+        Execution,
+        Leak,
+        Packed,
+        Smoke,
+        SuiteNll,
+        TensorGain,
+        Verdict,
+    )
+    from qi_learn.records.run_states import RUN_STATES_ENDED, RunState
+    from qi_learn.records.scorable import AnswerFacts, AnswerSource, Scorable
+    from qi_learn.records.set_aside import SetAside
+    from qi_learn.records.tracking import (
+        Tracked,
+        TurnChange,
+        TurnHead,
+    )
+    from qi_learn.records.training import (
+        Divergence,
+        PenaltyStrength,
+        Placement,
+        Plan,
+        PlannedBase,
+        PlannedBatches,
+        PlannedHardware,
+        PlannedLora,
+        PlannedPenalties,
+        PlannedSteps,
+        RecallLog,
+        TrainResult,
+    )
+    from qi_learn.records.versions import (
+        Decision,
+        Release,
+    )
+    from qi_learn.records.watching import (
+        LeftOut,
+        WatchMode,
+        WatchState,
+    )
 
 __all__ = [
     "AUTHORS",
@@ -144,3 +149,33 @@ __all__ = [
     "WatchMode",
     "WatchState",
 ]
+
+_LIVES_IN = {
+    name: module
+    for module, names in {
+        "data": "Example Pair Recall Snapshot Split",
+        "events": "AUTHORS EVENT_KINDS Author Event EventKind",
+        "evidence": "CommandResult Complexity Feedback LearningInteraction LearningType Message "
+        "Outcome Score Signal Suggestion SuggestionState Turn",
+        "gating": "Behaviour Check Execution Leak Packed Smoke SuiteNll TensorGain Verdict",
+        "run_states": "RUN_STATES_ENDED RunState",
+        "scorable": "AnswerFacts AnswerSource Scorable",
+        "set_aside": "SetAside",
+        "tracking": "Tracked TurnChange TurnHead",
+        "training": "Divergence PenaltyStrength Placement Plan PlannedBase "
+        "PlannedBatches PlannedHardware PlannedLora PlannedPenalties PlannedSteps RecallLog "
+        "TrainResult",
+        "versions": "Decision Release",
+        "watching": "LeftOut WatchMode WatchState",
+    }.items()
+    for name in names.split()
+}
+"""By record: the module below that has it."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LIVES_IN:
+        raise AttributeError(f"qi_learn.records has no {name}")
+    value = getattr(import_module(f"qi_learn.records.{_LIVES_IN[name]}"), name)
+    globals()[name] = value
+    return value

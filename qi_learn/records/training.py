@@ -6,19 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-RunState = Literal[
-    "planned",
-    "snapshotted",
-    "trained",
-    "packed",
-    "gated",
-    "deployed",
-    "refused",
-    "failed",
-    "cancelled",
-]
-"""How far a cycle came; the last four are ends."""
-RUN_STATES_ENDED: tuple[RunState, ...] = ("deployed", "refused", "failed", "cancelled")
 FLAT = {"flat": True}
 """Metadata of a part whose keys stand beside the whole's in JSON (`codec.py`)."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qi_learn import codec
-from qi_learn.outside.gpu import find_devices
-from qi_learn.records import Placement
 from qi_learn.rundir.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from qi_learn.records import Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ def placement_of(run: RunDirectory) -> Placement | None:
 
     None before it has, or if the file is damaged.
     """
+    from qi_learn.records import Placement
+
     try:
         return codec.loads(Placement, run.placement.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -42,6 +46,8 @@ def gpu_use(run: RunDirectory) -> tuple[GpuUse, ...]:
     placement = placement_of(run)
     if placement is None or not placement.gpus:
         return ()
+    from qi_learn.outside.gpu import find_devices  # only while something trains
+
     by_uuid = {gpu.uuid: gpu for gpu in find_devices()}  # one question to the driver for all
     gpus = (by_uuid[uuid] for uuid in placement.gpus if uuid in by_uuid)
     return tuple(GpuUse(gpu.name, gpu.busy, gpu.total - gpu.free, gpu.total) for gpu in gpus)

@@ -11,7 +11,6 @@ import fcntl
 import json
 import logging
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -251,6 +250,8 @@ class RunDirectory:
         for model in (*self.path.glob("*.gguf"), *self.path.glob(".*.tmp")):
             model.unlink(missing_ok=True)
         self.past_fisher.unlink(missing_ok=True)
+        import shutil
+
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
 
 

@@ -11,9 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qi_learn.store.database import Store
-from qi_learn.store.learnables import TurnEvidence, load_turn_evidence
+
+if TYPE_CHECKING:
+    from qi_learn.store.learnables import TurnEvidence
 
 _LEARNED = "SELECT turn_id FROM run_examples WHERE run_id IN (SELECT value FROM json_each(:runs))"
 _FRESH = f"""
@@ -38,6 +41,8 @@ class JudgedTurn:
 
 def unjudged(store: Store, *, threshold: float, limit: int) -> tuple[TurnEvidence, ...]:
     """Turns over the threshold that were not looked at since they were scored."""
+    from qi_learn.store.learnables import load_turn_evidence  # counting needs no turns
+
     sql = """
         SELECT turn_id FROM scores WHERE NOT judged AND target_score >= ?
         ORDER BY target_score LIMIT ?

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from qi_learn import codec
 from qi_learn.errors import NotFound
-from qi_learn.records import Event, Plan, RunState, Split, TrainResult, Verdict
+from qi_learn.records import RunState
 from qi_learn.store import audit
 from qi_learn.store.database import Store
 
-T = TypeVar("T")
-_RECORDS: Mapping[str, type] = {"plan": Plan, "train": TrainResult, "verdict": Verdict}
+if TYPE_CHECKING:
+    from qi_learn.records import Event, Plan, TrainResult, Verdict
+
+_RECORDS = {"plan": "Plan", "train": "TrainResult", "verdict": "Verdict"}
+"""By column: the record that it holds. A reader without cycles loads none of them."""
 _REPORTED = ("state", "reason", "started", "parent", "fresh", *_RECORDS)
 
 
@@ -136,13 +139,15 @@ def _reported(event: Event) -> tuple[str, dict[str, Any]]:
     if state not in get_args(RunState):
         raise ValueError(f"{state!r} is not a state of a cycle")
     reported = {name: body[name] for name in _REPORTED if body.get(name) is not None}
-    for name, kind in _RECORDS.items():
+    for name in _RECORDS:
         if name in reported:
-            reported[name] = codec.dumps(codec.build(kind, reported[name]))
+            reported[name] = codec.dumps(codec.build(_kind(name), reported[name]))
     return run, reported
 
 
 def _examples(listed: Any) -> list[tuple[str, str, str]]:
+    from qi_learn.records import Split
+
     try:
         examples = [(e["turn"], e["hash"], e["split"]) for e in listed]
     except (TypeError, KeyError) as error:
@@ -162,11 +167,16 @@ def _run(row: sqlite3.Row) -> Run:
         parent=row["parent"],
         fresh=row["fresh"],
         examples=row["examples"],
-        plan=_record(Plan, row["plan"]),
-        train=_record(TrainResult, row["train"]),
-        verdict=_record(Verdict, row["verdict"]),
+        **{name: _record(name, row[name]) for name in _RECORDS},
     )
 
 
-def _record(kind: type[T], text: str | None) -> T | None:
-    return None if text is None else codec.loads(kind, text)
+def _record(name: str, text: str | None) -> Any:
+    return None if text is None else codec.loads(_kind(name), text)
+
+
+def _kind(name: str) -> type:
+    from qi_learn import records
+
+    kind: type = getattr(records, _RECORDS[name])
+    return kind
