@@ -47,7 +47,7 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
             *("starting", "watched", "polled", "blind", "--seen"),
         },
     ),
-    "log": ((TurnLine,), {"turns", "--event"}),
+    "log": ((TurnLine,), {"turns", "searched_since", "--event"}),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),
     "rollback": ((RollbackReport,), set()),

@@ -47,6 +47,12 @@ def rate(words: tuple[str, ...], correction: Path | None, comment: str | None) -
 @click.command()
 @click.option("-n", "limit", type=click.IntRange(min=1), default=20, help="How many.")
 @click.option("-q", "query", help="Only turns whose text contains this.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="With -q: in every turn, not in the newest 20000 only.",
+)
 @click.option("--project", type=FILE, help="Only turns of this project.")
 @click.option(
     "--event",
@@ -56,26 +62,36 @@ def rate(words: tuple[str, ...], correction: Path | None, comment: str | None) -
 )
 @with_json
 def log(
-    limit: int, query: str | None, project: Path | None, event: Path | None, as_json: bool
+    limit: int,
+    query: str | None,
+    everything: bool,
+    project: Path | None,
+    event: Path | None,
+    as_json: bool,
 ) -> None:
     """List what was recorded, newest first; or take in an event from a hook."""
     if event is None:
-        _list_turns(limit, query, project, as_json=as_json)
+        _list_turns(limit, query, project, everything=everything, as_json=as_json)
     else:
         _record_event(event, as_json=as_json)
 
 
-def _list_turns(limit: int, query: str | None, project: Path | None, *, as_json: bool) -> None:
+def _list_turns(
+    limit: int, query: str | None, project: Path | None, *, everything: bool, as_json: bool
+) -> None:
     from qi_learn.report import listing
     from qi_learn.workspace.registry import project_of
 
     paths = Paths.default()
     within = None if project is None else str(project_of(paths, project) or project.resolve())
-    turns = listing.turns(paths, limit=limit, query=query, project=within)
+    since = listing.search_ends(paths, project=within) if query and not everything else None
+    turns = listing.turns(paths, limit=limit, query=query, project=within, since=since)
+    if len(turns) == limit:
+        since = None  # enough were found before the search came to its end
     if as_json:
-        print_json({"turns": turns})
+        print_json({"turns": turns, "searched_since": since})
     else:
-        echo(listing.as_text(turns, chosen=bool(query or within)))
+        echo(listing.as_text(turns, chosen=bool(query or within), since=since))
 
 
 def _record_event(file: Path, *, as_json: bool) -> None:

@@ -12,25 +12,42 @@ from dataclasses import dataclass
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.paths import Paths
 from qi_learn.store.database import open_store
-from qi_learn.store.turn_lines import TurnLine, list_turns
+from qi_learn.store.turn_lines import SEARCHED, TurnLine, list_turns, searched_since
 
 
 def turns(
-    paths: Paths, *, limit: int, query: str | None = None, project: str | None = None
+    paths: Paths,
+    *,
+    limit: int,
+    query: str | None = None,
+    project: str | None = None,
+    since: float | None = None,
 ) -> list[TurnLine]:
-    """The newest turns first.
+    """The newest turns first, down to `since`.
 
     Raises StoreError if there is no database yet, or it cannot be read.
     """
     with open_store(paths.database, readonly=True) as store:
-        return list_turns(store, limit=limit, query=query, project=project)
+        return list_turns(store, limit=limit, query=query, project=project, since=since)
 
 
-def as_text(lines: Sequence[TurnLine], *, chosen: bool = False) -> str:
+def search_ends(paths: Paths, *, project: str | None = None) -> float | None:
+    """Since when a search looks at turns; None if it looks at every one."""
+    with open_store(paths.database, readonly=True) as store:
+        return searched_since(store, project=project)
+
+
+def as_text(lines: Sequence[TurnLine], *, chosen: bool = False, since: float | None = None) -> str:
     """One line for each turn: id, time, model, rating, score, question.
 
-    `chosen`: only turns of a kind were asked for.
+    `chosen`: only turns of a kind were asked for; `since`: older ones were not looked at.
     """
+    if since is not None:
+        looked = (
+            f"Looked through the newest {SEARCHED} turns, since {clock(since)}; --all looks "
+            "through every one."
+        )
+        return "\n".join([*map(_line, lines), looked])
     if lines:
         return "\n".join(_line(t) for t in lines)
     if chosen:

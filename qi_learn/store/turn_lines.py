@@ -1,7 +1,8 @@
 """The lines of `qi-learn log`: turns with the last message, the answer, rating and score of each.
 
 Read newest first by an index, so that a page of them costs the same after a day and after years.
-Only a search for words reads on until it has found enough.
+A search for words looks through the newest turns, down to a time that `searched_since` gives, so
+that it ends soon in a home of years too.
 """
 
 from __future__ import annotations
@@ -32,21 +33,42 @@ class TurnLine:
     redacted: bool
 
 
+SEARCHED = 20_000
+"""How many turns a search looks through, newest first, if no one asks for all of them."""
+
+
 def list_turns(
-    store: Store, *, limit: int, query: str | None = None, project: str | None = None
+    store: Store,
+    *,
+    limit: int,
+    query: str | None = None,
+    project: str | None = None,
+    since: float | None = None,
 ) -> list[TurnLine]:
     """The newest turns, newest first.
 
     With `query`, those with that text in their last message or answer, upper and lower case alike.
+    With `since`, those that ended then or later.
     """
-    conditions = (["t.project = :project"] if project is not None else []) + (
-        [_SAYS] if query else []
+    conditions = (
+        *((_IN_PROJECT,) if project is not None else ()),
+        *(("t.ended >= :since",) if since is not None else ()),
+        *((_SAYS,) if query else ()),
     )
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    values = {"project": project, "query": query, "limit": limit}
+    values = {"project": project, "query": query, "limit": limit, "since": since}
     return [_line(row) for row in store.rows(_LINES.format(where=where), values)]
 
 
+def searched_since(store: Store, *, project: str | None = None) -> float | None:
+    """When the oldest turn ended that a search looks at; None if it looks at all there are."""
+    where = f"WHERE {_IN_PROJECT}" if project is not None else ""
+    sql = f"SELECT t.ended FROM turns t {where} ORDER BY t.ended DESC LIMIT 2 OFFSET :before"
+    found = store.rows(sql, {"project": project, "before": SEARCHED - 1})
+    return float(found[0]["ended"]) if len(found) > 1 else None
+
+
+_IN_PROJECT = "t.project = :project"
 _SAYS = """(instr(lower(coalesce(q.content, '')), lower(:query))
             OR instr(lower(a.content), lower(:query)))"""
 _LINES = """

@@ -15,6 +15,8 @@ import pytest
 from qi_learn import __version__
 from qi_learn.cli.app import app
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE
+from qi_learn.store.database import open_store
+from qi_learn.store.turn_lines import SEARCHED
 from tests.support.command_line import Terminal
 from tests.support.recorded_home import (
     RUN,
@@ -155,6 +157,28 @@ def test_the_log_can_be_asked(past: Terminal) -> None:
         ("T1", 0.7, "Write add.\n\n\x1b]0;owned\x07")
     ]
     assert past.qi("log", "-q", "no such words").out == "No turn is like that.\n"
+
+
+def test_a_search_says_how_far_it_looked(terminal: Terminal) -> None:
+    record(terminal.paths, terminal.root / "project")
+    with open_store(terminal.paths.database) as store:
+        row = dict(store.rows("SELECT * FROM turns WHERE id = 'T3'")[0])
+        names = [name for name in row if name not in ("id", "ended")]
+        rest = ", ".join(f'"{name}"' for name in names)
+        store.execute(
+            f"""WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)
+            INSERT INTO turns (id, ended, {rest})
+            SELECT 'N' || i, ended + i, {rest} FROM turns, n WHERE id = 'T3'""",
+            {"count": SEARCHED - 1},
+        )
+    near, far = terminal.qi("log", "-q", "Again", "-n", "1"), terminal.qi("log", "-q", "moon")
+    assert ("Looked through" in near.out, near.out.count("\n")) == (False, 1)
+    assert "Looked through the newest 20000 turns" in far.out
+    assert "Explain the moon." not in far.out
+    said = terminal.qi("log", "-q", "moon", "--json").json
+    assert (said["turns"], said["searched_since"]) == ([], row["ended"])
+    whole = terminal.qi("log", "-q", "moon", "--all", "--json").json
+    assert ([turn["id"] for turn in whole["turns"]], whole["searched_since"]) == (["T2"], None)
 
 
 @pytest.mark.parametrize("what", ["T1", RUN, "1.1.0"])

@@ -21,7 +21,7 @@ from qi_learn.settings import Settings
 from qi_learn.spool import Spool
 from qi_learn.store import feedback, ratings, turns
 from qi_learn.store.database import Store, open_store
-from qi_learn.store.turn_lines import list_turns
+from qi_learn.store.turn_lines import list_turns, searched_since
 from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher
 
@@ -155,6 +155,24 @@ def test_a_page_of_the_log_is_read_by_an_index(home: Paths) -> None:
             plan = [r[3] for r in store.conn.execute(f"EXPLAIN QUERY PLAN {statement}")]
             wanted = "turns_by_time" if project is None else "turns_by_project"
             assert wanted in plan[0], plan
+
+
+def test_a_search_of_the_log_is_bounded_by_an_index(home: Paths) -> None:
+    with open_store(home.database) as store:
+        history(store, "/p", 50, 1e9)
+        store.execute("ANALYZE")
+    with open_store(home.database, readonly=True) as store:
+        for project in (None, "/p"):
+            with Asked(store) as asked:
+                assert searched_since(store, project=project) is None
+                list_turns(store, limit=5, query="no such words", project=project, since=1e9 - 600)
+            assert len(asked.statements) == 2
+            for statement in asked.statements:
+                plan = [r[3] for r in store.conn.execute(f"EXPLAIN QUERY PLAN {statement}")]
+                wanted = "turns_by_time" if project is None else "turns_by_project"
+                assert wanted in plan[0], plan
+                assert plan[0].startswith("SEARCH") or "OFFSET" in statement, plan
+                assert not any("TEMP B-TREE FOR ORDER BY" in line for line in plan), plan
 
 
 def test_the_plan_check_finds_a_scan(tmp_path: Path) -> None:
