@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _exit_with(what: str, hint: str, code: int) -> None:
-    from qi_learn.cli.terminal_text import harmless
+    from qi_learn.terminal_text import harmless
 
     said = f"qi-learn: {what}\n" + (f"  -> {hint}\n" if hint else "")
     sys.stderr.write(harmless(said))

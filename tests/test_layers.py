@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "qi_learn"
 VOCABULARY = {
     *("records", "errors", "paths", "codec", "stats", "spool", "settings", "settings_file"),
     *("code_text", "content", "fim", "redact", "loopback", "ids", "logs", "spool_lines"),
-    "step_guard",
+    *("step_guard", "terminal_text"),
 }
 """Known to everything, and knowing nothing above them; `records` is the one that is a package."""
 MAY_IMPORT: dict[str, set[str]] = {

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qi_learn.cli.terminal_text import harmless
 from qi_learn.errors import NotFound
 from qi_learn.paths import Paths
+from qi_learn.terminal_text import harmless
 
 if TYPE_CHECKING:
     from qi_learn.settings import Settings

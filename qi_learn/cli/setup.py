@@ -8,8 +8,8 @@ import click
 from click.exceptions import Exit
 
 from qi_learn.cli.output import FILE, echo, open_settings, print_json, with_json
-from qi_learn.cli.terminal_text import harmless
 from qi_learn.paths import Paths
+from qi_learn.terminal_text import harmless
 
 
 @click.command()

@@ -33,6 +33,7 @@ from qi_learn.records import Example, Verdict
 from qi_learn.report import status
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.stats import evenly
+from qi_learn.terminal_text import harmless
 
 WAIT_FOR_RUN = 15.0
 """Seconds that the daemon has to start a cycle after everything was played: the last suggestions
@@ -66,7 +67,7 @@ class Story:
 
     def say(self, text: str = "") -> None:
         """Print a text as it is: no markup, no colours."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(harmless(text), markup=False, highlight=False)
 
     @contextmanager
     def _stage(self, name: str, title: str) -> Iterator[None]:

@@ -17,6 +17,7 @@ from rich.console import Console
 from qi_learn.errors import QiError
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.progress import progress_text
+from qi_learn.terminal_text import harmless
 
 CYCLE_SECONDS = 3600.0
 ASK_EVERY = 10.0
@@ -41,7 +42,9 @@ def follow(run: RunDirectory, console: Console) -> None:
             history = run.history()
             for line in history[printed:]:
                 if line["state"] != "begun":
-                    console.print("  " + journal_line(line), markup=False, highlight=False)
+                    console.print(
+                        harmless("  " + journal_line(line)), markup=False, highlight=False
+                    )
             printed = len(history)
             step = history[-1]["step"] if history else "starting"
             below.update(f"{step}: {progress_text(run.path)}")

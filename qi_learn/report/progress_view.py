@@ -1,7 +1,8 @@
 """`qi-learn train --now` on the screen.
 
 What happened scrolls by, and on a terminal a bar below it shows how far the cycle is. Elsewhere
-there are plain lines.
+there are plain lines. A reason or the name of a card may come from anywhere, so what would steer
+the terminal is shown as a sign.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rich.text import Text
 from qi_learn.report.gpu_use import GpuUse, gpu_text, gpu_use
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.progress import Progress, progress_text, read_progress, span
+from qi_learn.terminal_text import harmless
 
 GPU_SECONDS = 2.0
 """How often nvidia-smi is asked while it is watched."""
@@ -46,11 +48,11 @@ class Lines:
         self._shown = ""
 
     def say(self, text: str) -> None:
-        self._say(text)
+        self._say(harmless(text))
 
     def show(self, run: RunDirectory) -> None:
         if (now := progress_text(run.path)) and now != self._shown:
-            self._say(f"  {now}")
+            self._say(harmless(f"  {now}"))
             self._shown = now
 
 
@@ -63,7 +65,7 @@ class Screen:
         self._asked = float("-inf")
 
     def say(self, text: str) -> None:
-        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._live.console.print(harmless(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, run: RunDirectory) -> None:
         progress = read_progress(run.path)
@@ -79,26 +81,30 @@ def _drawn(
     progress: Progress | None, gpus: tuple[GpuUse, ...], history: list[dict[str, Any]]
 ) -> RenderableType:
     """The lines at the foot: a bar and its numbers while it trains, else the step under way."""
-    foot = Text("Ctrl-C: leave it, or cancel it", style="dim")
+    foot = _text("Ctrl-C: leave it, or cancel it", style="dim")
     if progress is None:
         now = history[-1] if history else {"step": "starting"}
         waits = now.get("state") == "waits"
         return Group(
-            Text(f"waits: {now.get('reason', '')}" if waits else f"{now['step']} ..."), foot
+            _text(f"waits: {now.get('reason', '')}" if waits else f"{now['step']} ..."), foot
         )
     bar = Table.grid(padding=(0, 1))
     done = f"{progress.step}/{progress.of}" if progress.of else ""
     eta = f"{span(progress.eta)} to go" if progress.eta is not None else ""
     what = f"paused: {progress.paused}" if progress.paused else progress.phase
     bar.add_row(
-        Text(what, style="yellow" if progress.paused else "bold"),
+        _text(what, style="yellow" if progress.paused else "bold"),
         ProgressBar(progress.of or 1, progress.step, width=40),
         done,
         eta,
     )
     return Group(
-        bar, *(Text(line) for line in (_numbers(progress), *map(gpu_text, gpus)) if line), foot
+        bar, *(_text(line) for line in (_numbers(progress), *map(gpu_text, gpus)) if line), foot
     )
+
+
+def _text(words: str, style: str = "") -> Text:
+    return Text(harmless(words), style=style)
 
 
 def _numbers(p: Progress) -> str:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,28 @@ def test_other_steps_are_named(
         run.write(run.progress, progress)
     run.journal(2.0, "train", state, reason="no room")
     assert words in seen_on_a_terminal(run)
+
+
+STEERS = "\x1b]0;owned\x07no room\x1b[2J"
+
+
+def test_what_others_wrote_steers_no_terminal(run: RunDirectory) -> None:
+    run.journal(2.0, "train", "waits", reason=STEERS)
+    seen = seen_on_a_terminal(run)
+    assert "waits: \ufffd]0;owned\ufffdno room\ufffd[2J" in seen
+    run.write(run.progress, replace(TRAINING, paused=STEERS))
+    run.journal(3.0, "train", "begun")
+    assert "paused: \ufffd]0;owned\ufffdno room\ufffd[2J" in seen_on_a_terminal(run)
+
+
+def test_what_others_wrote_steers_no_pipe(run: RunDirectory) -> None:
+    said: list[str] = []
+    run.write(run.progress, replace(TRAINING, paused=STEERS))
+    with progress_view.view(said.append) as view:
+        view.say(f"failed: {STEERS}")
+        view.show(run)
+    assert len(said) == 2
+    assert "\x1b" not in "".join(said)
 
 
 def test_without_a_terminal_a_change_is_a_line(run: RunDirectory) -> None:
