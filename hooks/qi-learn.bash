@@ -67,7 +67,8 @@ _qi_learn_kind() {
     while :; do
         first=${rest%%[[:space:]]*}
         rest=${rest#"$first"} head=${first##*/} first=${first%%=*}
-        [[ $rest == *[![:space:]]* && ( " $_qi_learn_wrappers " == *" $head "* || $head == -* ||
+        [[ -z ${_qi_learn_heads[${head:-.}]-} && $rest == *[![:space:]]* &&
+            ( " $_qi_learn_wrappers " == *" $head "* || $head == -* ||
             -n $head && $head != *[!0-9]* || $head == *=* && $first != *[!A-Za-z0-9_]* &&
             $first == [A-Za-z_]* ) ]] || break
         rest=${rest#"${rest%%[![:space:]]*}"}
@@ -138,7 +139,6 @@ _qi_learn_project() {
 # Set REPLY to a text as it stands within a JSON string.
 _qi_learn_escaped() {
     REPLY=$1
-    [[ $1 == *[\\\"[:cntrl:]]* ]] || return 0
     local LC_ALL=C text=$1 i char code
     text=${text//\\/\\\\}
     text=${text//\"/\\\"}
@@ -162,8 +162,10 @@ _qi_learn_id() {
     if [[ -z $_qi_learn_chance ]]; then
         for ((i = 0; i < 10; i++)); do _qi_learn_chance+=${letters:SRANDOM & 31:1}; done
     fi
-    REPLY=
-    for ((i = 45; i >= 0; i -= 5)); do REPLY+=${letters:($1 >> i) & 31:1}; done
+    REPLY=${letters:$1 >> 45 & 31:1}${letters:$1 >> 40 & 31:1}${letters:$1 >> 35 & 31:1}
+    REPLY+=${letters:$1 >> 30 & 31:1}${letters:$1 >> 25 & 31:1}${letters:$1 >> 20 & 31:1}
+    REPLY+=${letters:$1 >> 15 & 31:1}${letters:$1 >> 10 & 31:1}${letters:$1 >> 5 & 31:1}
+    REPLY+=${letters:$1 & 31:1}
     _qi_learn_number=$((_qi_learn_number + 1))
     printf -v REPLY '%s%s%06d' "$REPLY" "$_qi_learn_chance" "$((_qi_learn_number % 1000000))"
 }
@@ -186,20 +188,20 @@ _qi_learn_open() {
 
 # Append the line for a command that took from $3 to $4 (microseconds), in project $5.
 _qi_learn_record() {
-    local command=$1 exit_code=$2 began=$3 now=$4 project=$5 kind when seconds cwd id
+    local command=$1 exit_code=$2 now=$4 took=$(($4 - $3)) project=$5 cwd=$_qi_learn_real kind
     _qi_learn_kind "$command" && kind=$REPLY || return 0
     _qi_learn_open || return 0
-    _qi_learn_escaped "$project" && project=$REPLY
-    _qi_learn_escaped "$_qi_learn_real" && cwd=$REPLY
-    _qi_learn_id "$((now / 1000))" && id=$REPLY
-    _qi_learn_escaped "$command"
-    TZ=UTC printf -v when '%(%Y-%m-%dT%H:%M:%S)T' "$((now / 1000000))"
-    printf -v when '%s.%03dZ' "$when" "$((now / 1000 % 1000))"
-    printf -v seconds '%d.%06d' "$(((now - began) / 1000000))" "$(((now - began) % 1000000))"
-    printf -v REPLY '{"v":1,"id":"%s","ts":"%s","kind":"outcome","source":"bash",'\
-'"author":"person","project":"%s","body":{"kind":"%s","command":"%s","exit_code":%d,'\
-'"seconds":%s,"cwd":"%s"}}' \
-        "$id" "$when" "$project" "$kind" "$REPLY" "$exit_code" "$seconds" "$cwd"
+    if [[ $project$cwd$command == *[\\\"[:cntrl:]]* ]]; then
+        _qi_learn_escaped "$project" && project=$REPLY
+        _qi_learn_escaped "$cwd" && cwd=$REPLY
+        _qi_learn_escaped "$command" && command=$REPLY
+    fi
+    _qi_learn_id "$((now / 1000))"
+    TZ=UTC printf -v REPLY '{"v":1,"id":"%s","ts":"%(%Y-%m-%dT%H:%M:%S)T.%03dZ",'\
+'"kind":"outcome","source":"bash","author":"person","project":"%s","body":{"kind":"%s",'\
+'"command":"%s","exit_code":%d,"seconds":%d.%06d,"cwd":"%s"}}' \
+        "$REPLY" "$((now / 1000000))" "$((now / 1000 % 1000))" "$project" "$kind" "$command" \
+        "$exit_code" "$((took / 1000000))" "$((took % 1000000))" "$cwd"
     printf '%s\n' "$REPLY" >>"$_qi_learn_file"
     ((_qi_learn_size += ${#REPLY} + 1))
     return 0
@@ -266,6 +268,12 @@ _qi_learn_split() {
     local line=$1 bare piece text at=0 reserved
     reserved=' if then else elif fi for while until do done case esac select function in coproc '
     reserved+='[[ exec eval command builtin '
+    piece=${line%% *}
+    if [[ $line != *[!A-Za-z0-9_./:@%+,\ -]* && $line != *\  && $piece != time &&
+        $reserved != *" $piece "* && -z ${BASH_ALIASES[$piece]-} ]]; then
+        parts=("$line") bares=("$line") words=("$piece") # one command, as most lines are
+        return 0
+    fi
     _qi_learn_unalias
     _qi_learn_bare "$line" && bare=$REPLY || return 1
     while :; do
@@ -313,6 +321,10 @@ _qi_learn_calm() {
 # Fill `told` with numbers of parts and their exit codes, as far as they follow from the exit code
 # of the line ($1) and those of its last pipeline.
 _qi_learn_told() {
+    if ((${#parts[@]} == 1)); then
+        _qi_learn_own "${bares[0]}" "$1" && told=("0 $1")
+        return 0
+    fi
     local code=$1 pipes=("${@:2}") n=${#parts[@]} first=0 group=0 i last=() all=1 whole=1
     for ((i = 0; i < n - 1; i++)); do
         [[ ${ops[i]} == '|' ]] || first=$((i + 1))
@@ -329,10 +341,10 @@ _qi_learn_told() {
         fi
         _qi_learn_calm "$group" || return 1
     fi
-    ((n > 1 && all && code == 0)) && for ((i = 0; i < n - 1; i++)); do told+=("$i 0"); done
+    ((all && code == 0)) && for ((i = 0; i < n - 1; i++)); do told+=("$i 0"); done
     for ((i = n - 1; i >= first; i--)); do
         code=${pipes[i - first]}
-        ((code == 0 || whole && (code < 128 || n == 1))) && _qi_learn_own "${bares[i]}" "$code" &&
+        ((code == 0 || whole && code < 128)) && _qi_learn_own "${bares[i]}" "$code" &&
             last=("$i $code" "${last[@]}")
         [[ ' cat tail tee sort wc ' == *" ${words[i]} "* ]] || whole=0 # may not read to the end
     done
@@ -385,11 +397,22 @@ _qi_learn_debug() {
 _qi_learn_read() {
     [[ -o history ]] || return 1
     local - IFS=$' \t\n' HISTTIMEFORMAT='' entry='^[[:space:]]*([0-9]+)[*[:space:]] (.*)$'
-    set +eux +o posix
+    set +eux -f +o posix
     _qi_learn_project || [[ $BASH_COMMAND == cd[[:space:]]* ]] || return 1
     _qi_learn_noted history 1 || return 1
     [[ ${REPLY%$'\n'} =~ $entry ]] || return 1
     _qi_learn_line=${BASH_REMATCH[2]} _qi_learn_fresh=$((BASH_REMATCH[1] == _qi_learn_next))
+    _qi_learn_any "$_qi_learn_line"
+}
+
+# Whether a line may hold a command of ours: most do not, and are done with here.
+_qi_learn_any() {
+    local word=${1%%[[:space:]]*} IFS=$' \t\n;|&/=('
+    [[ -n $word && -n ${BASH_ALIASES[$word]-} ]] && return 0
+    for word in $1; do
+        [[ -n $word && -n ${_qi_learn_heads[$word]-}${_qi_learn_heads[${word%-*}]-} ]] && return 0
+    done
+    return 1
 }
 
 # An element of PROMPT_COMMAND of its own: there bash gives $? and PIPESTATUS as the line left them,
