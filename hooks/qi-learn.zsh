@@ -60,12 +60,12 @@ typeset -ga _qi_learn_forms=('cargo bench' 'go test .*-bench.*'
 # Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
-    emulate -L zsh +o rematch_pcre
     local rest=$1 first head number match mbegin mend MATCH MBEGIN MEND
     while true; do
         first=${rest%%[[:space:]]*}
         rest=${rest#"$first"} head=${first##*/} first=${first%%=*}
-        [[ $rest == *[^[:space:]]* && ( " $_qi_learn_wrappers " == *" $head "* || $head == -* ||
+        [[ -z ${_qi_learn_heads[$head]-} && $rest == *[^[:space:]]* &&
+            ( " $_qi_learn_wrappers " == *" $head "* || $head == -* ||
             ( -n $head && $head != *[^0-9]* ) || ( $head == *=* && $first != *[^A-Za-z0-9_]* &&
             $first == [A-Za-z_]* ) ) ]] || break
         rest=${rest#"${rest%%[^[:space:]]*}"}
@@ -89,7 +89,6 @@ _qi_learn_kind() {
 # Set REPLY to the registered project that holds the working directory, the innermost one, and
 # `real` to the directory without links; fail outside all of them.
 _qi_learn_project() {
-    emulate -L zsh +o rematch_pcre
     local list line held text found= match mbegin mend MATCH MBEGIN MEND
     if [[ -n ${QI_LEARN_HOME-} ]]; then list=${QI_LEARN_HOME/#\~/$HOME}/data
     elif [[ -n ${XDG_DATA_HOME-} ]]; then list=$XDG_DATA_HOME/qi-learn
@@ -115,11 +114,8 @@ _qi_learn_project() {
 
 # Set REPLY to a text as it stands within a JSON string.
 _qi_learn_escaped() {
-    emulate -L zsh +o rematch_pcre
     unsetopt multibyte
     local text=$1 code char i
-    REPLY=$1
-    [[ $text == *[\\\"[:cntrl:]]* ]] || return 0
     text=${text//\\/\\\\}
     text=${text//\"/\\\"}
     text=${text//$'\n'/\\n}
@@ -137,7 +133,6 @@ _qi_learn_escaped() {
 
 # Open this shell's own file (0600, append); fail if there is no spool.
 _qi_learn_open() {
-    emulate -L zsh +o rematch_pcre
     ((_qi_learn_fd >= 0 && _qi_learn_size < 8388608)) && [[ -e $_qi_learn_file ]] && return 0
     local spool now=$EPOCHREALTIME
     if [[ -n ${QI_LEARN_HOME-} ]]; then spool=${QI_LEARN_HOME/#\~/$HOME}/state/spool
@@ -152,7 +147,6 @@ _qi_learn_open() {
 
 # Set REPLY to an id that cannot come again: a ULID of the time, this shell and chance.
 _qi_learn_id() {
-    emulate -L zsh +o rematch_pcre
     local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ text=
     local -i i at ms ns
     ((ms = epochtime[1] * 1000 + epochtime[2] / 1000000, ns = epochtime[2] % 1000000))
@@ -165,22 +159,23 @@ _qi_learn_id() {
 
 # Append the line for a command that ended with $2, in project $3 and directory $4.
 _qi_learn_record() {
-    emulate -L zsh +o rematch_pcre
-    local command=$1 project=$3 cwd=$4 when kind line id REPLY
+    local command=$1 project=$3 cwd=$4 when kind line REPLY
     local -i exit_code=$2
     local -F now=$EPOCHREALTIME
     local -i milliseconds=$(((now - ${now%.*}) * 1000))
     _qi_learn_kind "$command" && kind=$REPLY || return 0
     _qi_learn_open || return 0
-    _qi_learn_escaped "$project" && project=$REPLY
-    _qi_learn_escaped "$cwd" && cwd=$REPLY
-    _qi_learn_id && id=$REPLY
-    _qi_learn_escaped "$command"
+    if [[ $project$cwd$command == *[\\\"[:cntrl:]]* ]]; then
+        _qi_learn_escaped "$project" && project=$REPLY
+        _qi_learn_escaped "$cwd" && cwd=$REPLY
+        _qi_learn_escaped "$command" && command=$REPLY
+    fi
+    _qi_learn_id
     TZ=UTC strftime -s when '%Y-%m-%dT%H:%M:%S' ${now%.*}
     LC_ALL=C printf -v line '{"v":1,"id":"%s","ts":"%s.%03dZ","kind":"outcome","source":"zsh",'\
 '"author":"person","project":"%s","body":{"kind":"%s","command":"%s",'\
 '"exit_code":%d,"seconds":%.6f,"cwd":"%s"}}\n' \
-        "$id" "$when" $milliseconds "$project" "$kind" "$REPLY" $exit_code \
+        "$REPLY" "$when" $milliseconds "$project" "$kind" "$command" $exit_code \
         $((now - _qi_learn_begin)) "$cwd"
     syswrite -o $_qi_learn_fd -- "$line"
     ((_qi_learn_size += ${#line}))
@@ -193,7 +188,6 @@ _qi_learn_record() {
 # rest has its meaning; fail if it holds what this file does not read: substitutions, groups,
 # negation, background, here-documents, several lines.
 _qi_learn_bare() {
-    emulate -L zsh +o rematch_pcre
     local rest=$1 bare= blank match mbegin mend MATCH MBEGIN MEND
     local quoted=$'^([^"\'\\\\]*)(\'[^\']*\'|"([^"\\\\`]|\\\\.)*"|\\\\.)(.*)$'
     while [[ $rest == *[\'\"\\]* && $rest =~ $quoted ]]; do
@@ -220,7 +214,6 @@ _qi_learn_bare() {
 # Set REPLY to the word that the shell runs in a part of a line; fail if an assignment before it
 # cannot be made.
 _qi_learn_word() {
-    emulate -L zsh +o rematch_pcre
     setopt extended_glob
     local _qi_learn_rest=$1 match mbegin mend MATCH MBEGIN MEND
     local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
@@ -233,15 +226,15 @@ _qi_learn_word() {
     REPLY=${_qi_learn_rest%%[[:space:]]*}
 }
 
+_qi_learn_reserved=' if then else elif fi for foreach end while until repeat do done case esac '
+_qi_learn_reserved+='select function coproc [[ exec eval command builtin noglob nocorrect - '
+
 # Fill `parts` (texts), `bares` (the same, without what is quoted), `words` (what they run) and
 # `ops` (between them: ; | or x01 for &&) from a line; fail if it is not of commands alone.
 _qi_learn_split() {
-    emulate -L zsh +o rematch_pcre
     setopt extended_glob
-    local line=$1 bare piece text reserved REPLY
+    local line=$1 bare piece text REPLY
     local -i at=0
-    reserved=' if then else elif fi for foreach end while until repeat do done case esac select '
-    reserved+='function coproc [[ exec eval command builtin noglob nocorrect - '
     _qi_learn_bare "$line" && bare=$REPLY || return 1
     while true; do
         piece=${bare%%[$';|\x01']*} text=$line[at+1,at+$#piece]
@@ -252,7 +245,7 @@ _qi_learn_split() {
             return 0
         fi
         _qi_learn_word "$piece" || return 1
-        [[ $reserved == *" $REPLY "* ]] && return 1
+        [[ $_qi_learn_reserved == *" $REPLY "* ]] && return 1
         parts+=("$text") bares+=("$piece") words+=("$REPLY")
         [[ $piece == "$bare" ]] && return 0
         ops+=("$bare[$#piece+1]")
@@ -265,7 +258,6 @@ _qi_learn_split() {
 # Whether a part can only end with its command's own exit code $2: not for want of what it is
 # written to or read from, of a variable or of a file, and not because it was stopped.
 _qi_learn_own() {
-    emulate -L zsh +o rematch_pcre
     (($2 == 0)) && return 0
     (($2 >= 145 && $2 <= 150)) && return 1
     [[ $1 == *\$* && -n $nounset ]] && return 1
@@ -274,7 +266,6 @@ _qi_learn_own() {
 
 # Whether the first $1 parts cannot have ended the line.
 _qi_learn_calm() {
-    emulate -L zsh +o rematch_pcre
     local REPLY
     local -i i
     for ((i = 1; i <= $1; i++)); do
@@ -288,7 +279,10 @@ _qi_learn_calm() {
 # Fill `told` with numbers of parts and their exit codes, as far as they follow from the exit code
 # of the line ($1) and those of its last pipeline (the rest).
 _qi_learn_told() {
-    emulate -L zsh +o rematch_pcre
+    if (($#parts == 1)); then
+        _qi_learn_own "$bares[1]" $1 && told=("1 $1")
+        return 0
+    fi
     local -i code=$1 n=$#parts first=0 group=0 all=1 whole=1 i
     local REPLY
     local -a pipes=("${@:2}") last
@@ -306,10 +300,10 @@ _qi_learn_told() {
         fi
         _qi_learn_calm $group || return 1
     fi
-    ((n > 1 && all && code == 0)) && for ((i = 1; i < n; i++)); do told+=("$i 0"); done
+    ((all && code == 0)) && for ((i = 1; i < n; i++)); do told+=("$i 0"); done
     for ((i = n; i > first; i--)); do
         code=$pipes[i-first]
-        ((code == 0 || whole && (code < 128 || n == 1))) && _qi_learn_own "$bares[i]" $code &&
+        ((code == 0 || whole && code < 128)) && _qi_learn_own "$bares[i]" $code &&
             last=("$i $code" $last)
         [[ ' cat tail tee sort wc ' == *" $words[i] "* ]] || whole=0 # may not read to the end
     done
@@ -317,7 +311,17 @@ _qi_learn_told() {
     return 0
 }
 
-# Record what is certain of the line that ended with exit code $1, its last pipeline with $2.
+# Whether a line may hold a command of ours: most do not, and are done with here.
+_qi_learn_any() {
+    local word
+    for word in ${=1//[;|&\/=(]/ }; do
+        [[ -n ${_qi_learn_heads[$word]-}${_qi_learn_heads[${word%-*}]-} ]] && return 0
+    done
+    return 1
+}
+
+# Record what is certain of the line that ended with exit code $1, its last pipeline with $2. What
+# it calls has its options: `emulate` in each function would cost as much as all the rest.
 _qi_learn_ended() {
     emulate -L zsh +o rematch_pcre
     local project REPLY real entry line=${_qi_learn_run//$'\n'/;}
@@ -325,8 +329,15 @@ _qi_learn_ended() {
     local -a parts bares words ops told
     [[ -n $_qi_learn_line && $_qi_learn_line != [[:space:]]* && $_qi_learn_line != *$'\n'* ]] ||
         return 0
+    _qi_learn_any "$line" || return 0
     _qi_learn_project && project=$REPLY || return 0
-    _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" || return 0
+    entry=${line%% *}
+    if [[ $line == "$_qi_learn_line" && $line != *[^A-Za-z0-9_./:@%+,\ -]* && $line != *\  &&
+        $_qi_learn_reserved != *" $entry "* && $entry != time ]]; then
+        parts=("$line") bares=("$line") words=("$entry") # one command, as most lines are
+    else
+        _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" || return 0
+    fi
     _qi_learn_told $1 ${=2//[^0-9]/ } || return 0
     for entry in $told; do
         ((${+functions[$words[${entry% *}]]})) && continue
