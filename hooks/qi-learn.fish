@@ -88,7 +88,9 @@ function _qi_learn_kind
     contains -- "$head" $_qi_learn_heads
     or string match -rq -- '^(?<head>.*)-[0-9.]+$' $head
     or return 1
-    set -l at _qi_learn_at_(string escape --style=var -- $head)
+    set -l at _qi_learn_at_$head
+    string match -qr -- '^[A-Za-z0-9]+$' $head
+    or set at _qi_learn_at_(string escape --style=var -- $head)
     for number in $$at
         string match -qr -- "^($_qi_learn_forms[$number])(\\s|\$)" $rest
         and set -g _qi_learn_reply $_qi_learn_kinds[$number]
@@ -104,7 +106,8 @@ end
 function _qi_learn_project
     set -l list $HOME/.local/share/qi-learn
     if test -n "$QI_LEARN_HOME"
-        set list (string replace -r -- '^~' $HOME $QI_LEARN_HOME)/data
+        set list $QI_LEARN_HOME/data
+        string match -q -- '~*' $list; and set list (string replace -r -- '^~' $HOME $list)
     else if test -n "$XDG_DATA_HOME"
         set list $XDG_DATA_HOME/qi-learn
     else if test -d "$HOME/Library/Application Support/qi-learn"
@@ -144,17 +147,23 @@ function _qi_learn_escaped
 end
 
 # Write the line for a command of the kind $argv[1] into a file of its own (0600), whose time is the
-# event's: fish has no clock. The number in its name is chance, so it cannot come again.
+# event's: fish has no clock. The number in its name is chance and a count, so it cannot come again.
 function _qi_learn_record -a kind command code project real duration
     set -l spool $HOME/.local/state/qi-learn/spool
     if test -n "$QI_LEARN_HOME"
-        set spool (string replace -r -- '^~' $HOME $QI_LEARN_HOME)/state/spool
+        set spool $QI_LEARN_HOME/state/spool
+        string match -q -- '~*' $spool; and set spool (string replace -r -- '^~' $HOME $spool)
     else if test -n "$XDG_STATE_HOME"
         set spool $XDG_STATE_HOME/qi-learn/spool
     else if test -d "$HOME/Library/Application Support/qi-learn"
         set spool "$HOME/Library/Application Support/qi-learn/spool"
     end
     test -d $spool -a -w $spool; or return 0
+    if test -z "$_qi_learn_numbers"
+        set -l digits 0 1 2 3 4 5 6 7 8 9
+        set -g _qi_learn_chance (random 1000000000 999999999999999)
+        set -g _qi_learn_numbers $digits$digits$digits
+    end
     set -l mask $umask
     set umask 0077
     set -l form '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s","body":'
@@ -165,8 +174,9 @@ function _qi_learn_record -a kind command code project real duration
         set real (_qi_learn_escaped $real)
     end
     printf $form $project $kind $command $code $duration"e-3" $real \
-        >>$spool/fish-$fish_pid-(random 1000000000 9223372036854775806).jsonl
+        >>$spool/fish-$fish_pid-$_qi_learn_chance$_qi_learn_numbers[1].jsonl
     set umask $mask
+    set -e _qi_learn_numbers[1]
 end
 
 # --- what a line says ---
@@ -300,7 +310,11 @@ function _qi_learn_ended -a line code
     set -l words
     set -l ops
     set -l told
-    set -l real (builtin pwd -P); or return 0
+    if test "$PWD" != "$_qi_learn_logical"; or not test -d "$_qi_learn_real"
+        set -g _qi_learn_real (builtin pwd -P); or return 0
+        set -g _qi_learn_logical $PWD
+    end
+    set -l real $_qi_learn_real
     _qi_learn_project $real; or return 0
     set -l project $_qi_learn_found
     if string match -qr -- '^[A-Za-z0-9_./:@%+,-]+( +[A-Za-z0-9_./:@%+,=-]+)*$' $line # one command
@@ -313,10 +327,10 @@ function _qi_learn_ended -a line code
         _qi_learn_split $line; and _qi_learn_told $code $pipes; or return 0
     end
     for entry in $told
-        set -l number (string split ' ' -- $entry)
-        functions -q -- $words[$number[1]]; and continue
-        _qi_learn_kind $parts[$number[1]]; or continue
-        _qi_learn_record $_qi_learn_reply $parts[$number[1]] $number[2] $project $real $CMD_DURATION
+        string match -rq -- '^(?<at>\S+) (?<own>\S+)$' $entry
+        functions -q -- $words[$at]; and continue
+        _qi_learn_kind $parts[$at]; or continue
+        _qi_learn_record $_qi_learn_reply $parts[$at] $own $project $real $CMD_DURATION
     end
 end
 
