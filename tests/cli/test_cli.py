@@ -166,10 +166,10 @@ def test_a_search_says_how_far_it_looked(terminal: Terminal) -> None:
         names = [name for name in row if name not in ("id", "ended")]
         rest = ", ".join(f'"{name}"' for name in names)
         store.execute(
-            f"""WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)
+            f"""WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
             INSERT INTO turns (id, ended, {rest})
             SELECT 'N' || i, ended + i, {rest} FROM turns, n WHERE id = 'T3'""",
-            {"count": SEARCHED - 1},
+            (SEARCHED - 1,),
         )
     near, far = terminal.qi("log", "-q", "Again", "-n", "1"), terminal.qi("log", "-q", "moon")
     assert ("Looked through" in near.out, near.out.count("\n")) == (False, 1)
