@@ -76,7 +76,8 @@ class Store:
     def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
         """All rows of a query; a text that is no UTF-8 comes as its bytes."""
         with _translated(self.path):
-            return self._read(lambda: self.conn.execute(sql, values).fetchall())
+            rows: list[sqlite3.Row] = self._read(lambda: self.conn.execute(sql, values).fetchall())
+            return rows
 
     def row(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Row | None:
         """The first row of a query, or None; a text that is no UTF-8 comes as its bytes."""

@@ -17,6 +17,7 @@ from qi_learn import codec
 
 T = TypeVar("T")
 Reader = Callable[[Any], Any]
+_READERS: dict[object, tuple[tuple[str, Reader], ...]] = {}
 
 
 def columns(kind: object) -> tuple[str, ...]:
@@ -26,7 +27,7 @@ def columns(kind: object) -> tuple[str, ...]:
 
 def values(record: Any) -> tuple[Any, ...]:
     """A record's columns, in the order of `columns`."""
-    return tuple(map(_column, _getter(type(record))(record)))
+    return tuple(map(_column, _getter(columns(type(record)))(record)))
 
 
 def record(kind: type[T], row: Row) -> T:
@@ -41,8 +42,8 @@ def record(kind: type[T], row: Row) -> T:
 
 
 @cache
-def _getter(kind: object) -> Callable[[Any], tuple[Any, ...]]:
-    return attrgetter(*columns(kind))
+def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter(*names)
 
 
 def _column(value: Any) -> Any:
@@ -54,8 +55,14 @@ def _column(value: Any) -> Any:
 # --- columns to fields, each type's way looked up once --------------------------------------------
 
 
-@cache
 def _readers(kind: object) -> tuple[tuple[str, Reader], ...]:
+    """The columns of a record type, each with what reads it."""
+    if (known := _READERS.get(kind)) is None:
+        known = _READERS[kind] = _readers_of(kind)
+    return known
+
+
+def _readers_of(kind: object) -> tuple[tuple[str, Reader], ...]:
     return tuple((name, _reader(hint)) for name, hint in codec.field_types(kind).items())
 
 
