@@ -123,6 +123,13 @@ class Intake:
             return 0.0
         return max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
 
+    def look(self, now: float) -> bool:
+        """Take over what the watcher has seen; whether something waits to be followed."""
+        if seen := self.watcher.poll():
+            self._seen.extend(seen)
+            self.edited = now
+        return bool(self._seen)
+
     def tick(self, store: Store, now: float) -> int:
         """Do one round; returns how many events were taken in and turns classified or scored.
 
@@ -132,9 +139,7 @@ class Intake:
         self._projects.follow(self.watcher)
         self._follow_clock(store, now)
         # before the drain: a turn is in the spool before its answer can be saved in a file
-        if seen := self.watcher.poll():
-            self._seen.extend(seen)
-            self.edited = now
+        self.look(now)
         drained = self._drain(store, now)
         changed = self._begin() or drained > 0 or bool(self._seen)
         self._take_in_seen(store, now)
