@@ -30,7 +30,7 @@ class FollowedProjects:
         self._listed: tuple[Path, ...] = ()
         self._listed_at = -1
         self._due = float("-inf")
-        self._watched: list[Path] = []
+        self._watched: set[Path] = set()
 
     def follow(self, watcher: Watcher) -> None:
         """Watch the directories that are registered and there.
@@ -44,13 +44,13 @@ class FollowedProjects:
         self._due = now + THERE_SECONDS
         # os.path.isdir never raises, unlike Path.is_dir
         there = [p for p in self._listed if os.path.isdir(p)]
-        for project in [p for p in self._watched if p not in there]:
+        for project in self._watched.difference(there):
             self._watched.remove(project)
             watcher.remove(project)
         if changed and self._watched:
             watcher.retry_refused()
         for project in [p for p in there if p not in self._watched]:
-            self._watched.append(project)
+            self._watched.add(project)
             with self._guard.step("project", project, QiError, OSError):
                 watcher.add(project, wait=self._wait)
 
