@@ -10,7 +10,7 @@ import pytest
 from qi_learn.cycle.trigger import JUDGED_AT_ONCE, STILL_LOOKING
 from qi_learn.daemon.daemon import Daemon
 from qi_learn.paths import Paths
-from qi_learn.records import Message, Score, Suggestion, Turn
+from qi_learn.records import EventKind, Message, Score, Suggestion, Turn
 from qi_learn.settings import ServeSettings, Settings
 from qi_learn.spool import Spool
 from qi_learn.store import events, feedback, turns
@@ -18,6 +18,7 @@ from qi_learn.store.database import Store, open_store
 from tests.support.command_line import wait_until
 from tests.support.turn_events import turn_event
 
+ALONE: tuple[EventKind, ...] = ("git", "hook", "edit")
 SETTINGS = Settings(
     serve=ServeSettings(backend="ollama", base="base:latest", ollama="http://127.0.0.1:9")
 )
@@ -36,13 +37,14 @@ def daemon_at(paths: Paths, now: float) -> Daemon:
 def test_events_without_a_table_of_their_own_go_after_90_days(paths: Paths) -> None:
     began = time.time()
     spool = Spool(paths.spool, "test")
-    for kind in ("git", "hook", "edit", "rating"):
-        spool.append(kind, {"n": 1} if kind != "rating" else {"rating": 4})
+    for kind in ALONE:
+        spool.append(kind, {"n": 1})
+    spool.append("rating", {"rating": 4})
     spool.close()
     for days, left in ((0.0, 1), (89.0, 1), (91.0, 0)):
         with daemon_at(paths, began + days * DAY) as daemon:
             daemon.tick()
-            for kind in ("git", "hook", "edit"):
+            for kind in ALONE:
                 assert len(events.events_of(daemon.store, kind)) == left, (kind, days)
             assert len(events.events_of(daemon.store, "rating")) == 1, "it counts once for ever"
 
