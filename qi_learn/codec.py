@@ -64,7 +64,7 @@ def build(kind: type[T], value: Any) -> T:
                     inner, {key: value[key] for key in keys_of(inner) if key in value}
                 )
             elif (key := key_of(f)) in value:
-                given[f.name] = _convert(hints[f.name], value[key])
+                given[f.name] = convert(hints[f.name], value[key])
         return kind(**given)
     except TypeError as error:
         raise ValueError(f"{kind.__name__}: {error}") from error
@@ -119,18 +119,19 @@ def _field_types(kind: object) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _convert(hint: Any, value: Any) -> Any:
+def convert(hint: Any, value: Any) -> Any:
+    """The value of this type in a JSON value. Raises ValueError or TypeError if it does not fit."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return (
-            None if value is None else _convert(next(a for a in args if a is not type(None)), value)
+            None if value is None else convert(next(a for a in args if a is not type(None)), value)
         )
     if is_dataclass(hint) and isinstance(hint, type):
         return build(hint, value)
     if origin is tuple:
         if len(args) == 2 and args[1] is Ellipsis:
-            return tuple(_convert(args[0], v) for v in value)
-        return tuple(_convert(a, v) for a, v in zip(args, value, strict=True))
+            return tuple(convert(args[0], v) for v in value)
+        return tuple(convert(a, v) for a, v in zip(args, value, strict=True))
     if origin is Literal and value not in args:
         raise ValueError(f"{value!r} is not one of {', '.join(map(str, args))}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -4,9 +4,9 @@ A result is evidence for a suggestion only if the command started after the sugg
 changed. Only the last result of each command counts, and a failure only if the same command passed
 before: what failed anyway is not the suggestion's fault (contracts 5).
 
-A new result is joined once, to the suggestions it can speak for. A turn is marked only if its
-outcome is another one then, so that a test command that passes for the hundredth time costs no new
-score.
+A new result is joined once, to the suggestions it can speak for, some turns a step. A turn is
+marked only if its outcome is another one then, so that a test command that passes for the hundredth
+time costs no new score.
 """
 
 from __future__ import annotations
@@ -51,38 +51,68 @@ class _Verdict:
     faster: float | None
 
 
-def join_new_commands(store: Store, guard: StepGuard) -> set[str]:
-    """Join the results that were not joined yet; the turns whose outcome is as it should be now.
+class CommandRuns:
+    """The runs of the projects' commands, prepared once for many turns."""
 
-    Raises StoreError if the database cannot be written.
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, tuple[_Runs, ...]]] = {}
+
+    def since(self, store: Store, project: str, since: float) -> tuple[_Runs, ...]:
+        """By command: the runs of a project's commands since a time, and perhaps earlier ones."""
+        known = self._known.get(project)
+        if known is None or known[0] > since:
+            known = since, _by_command(runs_since(store, project, since))
+            self._known[project] = known
+        return known[1]
+
+    def forget(self) -> None:
+        """Take it that commands were run since."""
+        self._known.clear()
+
+
+def join_new_commands(
+    store: Store, runs: CommandRuns, guard: StepGuard, at_once: int
+) -> Iterator[set[str]]:
+    """Join the results that were not joined yet, to `at_once` turns a step.
+
+    Each step gives the turns whose outcome is as it should be now. A result counts as joined after
+    its last step; if that is never done, the next call begins anew. Raises StoreError if the
+    database cannot be written.
     """
     new = sorted(new_commands(store), key=lambda c: c.project)
-    joined: set[str] = set()
     for project, group in groupby(new, key=lambda c: c.project):
         commands = list(group)
         times = [c.ts for c in commands]
         placed = placed_between(store, project, min(times) - REACH, max(times))
-        with store.transaction():
-            _join(store, project, placed, guard)
-            mark_joined(store, [c.id for c in commands])
-        joined |= {p.turn_id for p in placed}
-    return joined
+        turn_ids = list(dict.fromkeys(p.turn_id for p in placed))
+        for first in range(0, len(turn_ids), at_once):
+            own = turn_ids[first : first + at_once]
+            join_turns(store, project, own, runs, guard)
+            yield set(own)
+        mark_joined(store, [c.id for c in commands])
 
 
-def join_turns(store: Store, project: str, turn_ids: Sequence[str], guard: StepGuard) -> None:
-    """Join a project's results to turns of which something else changed.
+def join_turns(
+    store: Store, project: str, turn_ids: Sequence[str], runs: CommandRuns, guard: StepGuard
+) -> None:
+    """Join a project's results to turns, as these are now.
 
     Raises StoreError if the database cannot be written.
     """
     placed = placed_of(store, project, turn_ids)
-    with store.transaction():
-        _join(store, project, placed, guard)
-
-
-def _join(store: Store, project: str, placed: Sequence[PlacedSuggestion], guard: StepGuard) -> None:
     if not placed:
         return
-    runs = _by_command(runs_since(store, project, min(p.placed_at for p in placed) - EARLIER))
+    known = runs.since(store, project, min(p.placed_at for p in placed) - EARLIER)
+    with store.transaction():
+        _join(store, placed, known, guard)
+
+
+def _join(
+    store: Store,
+    placed: Sequence[PlacedSuggestion],
+    runs: Sequence[_Runs],
+    guard: StepGuard,
+) -> None:
     by_turn: dict[str, list[PlacedSuggestion]] = {}
     for each in placed:
         by_turn.setdefault(each.turn_id, []).append(each)

@@ -60,6 +60,7 @@ def run_command(
         passed,
         _commit(cwd),
         value,
+        str(cwd),
     )
     return result, value
 

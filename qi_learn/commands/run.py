@@ -19,7 +19,9 @@ from qi_learn.workspace.registry import project_of
 KINDS: tuple[str, ...] = get_args(get_type_hints(CommandResult)["kind"])
 EXIT_NO_COMMAND = 127
 """The exit code of a shell for a command that is not there."""
-_RECORDED = ("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value")
+_RECORDED = (
+    *("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value", "cwd"),
+)
 """Fields of the result that the event carries."""
 
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 logger = logging.getLogger(__name__)
+Key = tuple[str, str]
+"""A job's kind, and what it is about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """A job that ended: with a value, or with the error that it raised."""
 
-    key: Hashable
+    key: Key
     value: Any = None
     error: Exception | None = None
 
@@ -32,8 +34,8 @@ class Background:
         self.wake = wake
         self._name = name
         self._lock = threading.Condition()
-        self._jobs: deque[tuple[Hashable, Callable[[], Any]]] = deque()
-        self._keys: set[Hashable] = set()
+        self._jobs: deque[tuple[Key, Callable[[], Any]]] = deque()
+        self._keys: set[Key] = set()
         self._done: list[Done] = []
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -48,11 +50,11 @@ class Background:
         """How many jobs wait or are under way."""
         return len(self._keys)
 
-    def has(self, key: Hashable) -> bool:
+    def has(self, key: Key) -> bool:
         """Whether the job waits, is under way, or its result was not fetched yet."""
         return key in self._keys
 
-    def do(self, key: Hashable, job: Callable[[], Any]) -> None:
+    def do(self, key: Key, job: Callable[[], Any]) -> None:
         """Have a job done, unless it is there already."""
         with self._lock:
             if key in self._keys or self._closed:

@@ -45,8 +45,8 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
-PAUSE_SECONDS = 1.0
-"""Longest pause between two rounds: what the watcher has seen is asked for in each."""
+PAUSE_SECONDS = (1.0, 2.5)
+"""Longest pause between two rounds, while a cycle is under way and else."""
 DECIDE_SECONDS = (1.0, 30.0)
 """Seconds between two decisions: at most the second, because time passes too; while evidence comes
 in, the first.
@@ -198,7 +198,9 @@ class Daemon:
     def sleep(self) -> None:
         """Wait until there is something to do."""
         if not self._stopping:
-            self._pace.sleep(min(PAUSE_SECONDS, self._intake.next_due(self._clock())))
+            longest = PAUSE_SECONDS[0 if self._cycles.busy else 1]
+            seconds = min(longest, self._intake.next_due(self._clock()))
+            self._pace.sleep(seconds, lambda: self._intake.look(self._clock()))
 
     def _mend_watcher(self) -> None:
         """Start the watcher's threads again if one has ended, else make it anew."""

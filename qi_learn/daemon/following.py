@@ -6,7 +6,7 @@ import math
 
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
-from qi_learn.store.database import Store
+from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.followed import load_due, load_followed, next_due, save_changes
 from qi_learn.track.commits import on_committed
 from qi_learn.track.looking_again import LOOK_SECONDS
@@ -28,11 +28,12 @@ def follow_save(
 
     Raises StoreError if the database cannot be written.
     """
+    guard = guard or StepGuard(also=VALUE_ERRORS)
     window = saved.ts - settings.window
     tracked = load_followed(
-        store, saved.project, placed=now - FOLLOWED, ended=window, file=saved.file
+        store, saved.project, guard, placed=now - FOLLOWED, ended=window, file=saved.file
     )
-    save_changes(store, on_saved(tracked, saved, history, settings, now, guard or StepGuard()))
+    save_changes(store, on_saved(tracked, saved, history, settings, now, guard))
 
 
 def follow_commit(
@@ -46,8 +47,9 @@ def follow_commit(
 
     Raises StoreError if the database cannot be written.
     """
-    tracked = load_followed(store, committed.project, placed=now - FOLLOWED)
-    save_changes(store, on_committed(tracked, committed, settings, now, guard or StepGuard()))
+    guard = guard or StepGuard(also=VALUE_ERRORS)
+    tracked = load_followed(store, committed.project, guard, placed=now - FOLLOWED)
+    save_changes(store, on_committed(tracked, committed, settings, now, guard))
 
 
 def follow_time(
@@ -57,14 +59,16 @@ def follow_time(
 
     Raises StoreError if the database cannot be written.
     """
+    guard = guard or StepGuard(also=VALUE_ERRORS)
     tracked = load_due(
         store,
         now,
+        guard,
         settle=settings.settle,
         window_end=now - settings.window,
         looked_at=now - LOOK_SECONDS,
     )
-    save_changes(store, settle(tracked, settings, now, guard or StepGuard()))
+    save_changes(store, settle(tracked, settings, now, guard))
 
 
 def time_due(store: Store, settings: CaptureSettings) -> float:

@@ -11,44 +11,44 @@ what was not scored is still marked.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 from qi_learn.capture.wire import decode
-from qi_learn.codec import plain
-from qi_learn.daemon.background import Background
+from qi_learn.daemon.background import Background, Key
+from qi_learn.daemon.classifying import Classifying
 from qi_learn.daemon.clock_watch import JUMP_SECONDS, ClockWatch
+from qi_learn.daemon.contexts import KIND as CONTEXT
+from qi_learn.daemon.contexts import TurnContexts
 from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
+from qi_learn.daemon.projects import FollowedProjects
 from qi_learn.daemon.scoring import Scoring
-from qi_learn.errors import DiskFull, QiError, SettingsError, StoreError
+from qi_learn.errors import DiskFull, QiError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import Event, SetAside, Turn
 from qi_learn.records.watching import WatchState
-from qi_learn.score import classify
 from qi_learn.score.names_index import NamesIndex
 from qi_learn.settings import Settings
 from qi_learn.spool import look_of
 from qi_learn.step_guard import StepGuard
-from qi_learn.store import feedback, turns
 from qi_learn.store.carry_over import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import DrainMemory, drain
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import Committed, FileSaved
-from qi_learn.workspace.project_context import Contexts
-from qi_learn.workspace.registry import load_projects
 from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
 SPOOL_SECONDS = (5.0, 60.0)
-"""How often the spool is looked at though nothing in it changed, with files in it and without: a
-producer may have ended, a file's time may have come, leftovers are swept.
+"""Least and most seconds until the spool is looked at though nothing in it changed: in between when
+a file's time comes. Leftovers are swept then too.
 """
-SEEN_SECONDS = 0.2
+ROUND_SECONDS = 0.02
+"""How long one round classifies and scores; the rest waits for the next."""
+SEEN_SECONDS = 0.05
 """How long one round follows saves and commits; the rest waits for the next."""
 
 
@@ -67,28 +67,30 @@ class Intake:
     """Called, from another thread, when a round has something to do."""
     guard: StepGuard = field(default_factory=lambda: StepGuard(also=VALUE_ERRORS))
     clock: ClockWatch = field(default_factory=ClockWatch)
-    _projects: list[Path] = field(default_factory=list)
-    _listed: tuple[Path, ...] = ()
-    _registered_at: int = -1
     _seen: deque[FileSaved | Committed] = field(default_factory=deque)
-    _contexts: Contexts = field(default_factory=Contexts)
     _memory: DrainMemory | None = None
     _spool: frozenset[tuple[str, int, int]] | None = None
     _spool_due: float = 0.0
     _time_due: float = float("-inf")
     _begun: bool = False
     _background: Background = field(init=False)
+    _projects: FollowedProjects = field(init=False)
+    _contexts: TurnContexts = field(init=False)
+    _classifying: Classifying = field(init=False)
     _scoring: Scoring = field(init=False)
 
     def __post_init__(self) -> None:
         self._background = Background("qi-learn-facts", lambda: self.wake())
+        self._projects = FollowedProjects(self.paths, self.guard, wait=self.wait)
+        self._contexts = TurnContexts(self._background, self.guard)
+        self._classifying = Classifying(self.guard)
         index = NamesIndex(self.paths.names)
         self._scoring = Scoring(self.settings.score, index, self._background, self.guard)
 
     def watch_anew(self, watcher: Watcher) -> None:
         """Go on with another watcher: every project is read and watched again."""
         ended, self.watcher = self.watcher, watcher
-        self._projects.clear()
+        self._projects.follow_anew()
         try:
             ended.close()
         except (OSError, RuntimeError) as error:  # it has ended in part already
@@ -96,8 +98,7 @@ class Intake:
 
     def watching(self) -> tuple[WatchState, ...]:
         """How every registered project is watched; any thread may ask."""
-        known = {state.project: state for state in self.watcher.states()}
-        return tuple(known.get(str(p)) or WatchState(str(p), "starting") for p in self._listed)
+        return self._projects.watching(self.watcher)
 
     @property
     def set_aside(self) -> tuple[SetAside, ...]:
@@ -107,7 +108,7 @@ class Intake:
     @property
     def pending(self) -> bool:
         """Whether a round has something to do now, or waits for the thread that finds facts."""
-        return bool(self._seen) or self._scoring.pending
+        return bool(self._seen) or self._classifying.left or self._scoring.pending
 
     def close(self) -> None:
         """End the thread that finds facts."""
@@ -118,32 +119,43 @@ class Intake:
 
         New is a line in the spool, a save or a commit, or `wake`.
         """
-        if self._seen or self._scoring.left:
+        if self._seen or self._classifying.left or self._scoring.left:
             return 0.0
         return max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
 
-    def tick(self, store: Store, now: float) -> int:
-        """Do one round; returns how many events were taken in and turns scored.
-
-        0 if nothing changed. What is not due is not asked for.
-        """
-        self._follow_projects()
-        self._follow_clock(store, now)
-        # before the drain: a turn is in the spool before its answer can be saved in a file
+    def look(self, now: float) -> bool:
+        """Take over what the watcher has seen; whether something waits to be followed."""
         if seen := self.watcher.poll():
             self._seen.extend(seen)
             self.edited = now
+        return bool(self._seen)
+
+    def tick(self, store: Store, now: float) -> int:
+        """Do one round; returns how many events were taken in and turns classified or scored.
+
+        0 if nothing changed. What is not due is not asked for, and what takes long goes on in the
+        next round.
+        """
+        self._projects.follow(self.watcher)
+        self._follow_clock(store, now)
+        # before the drain: a turn is in the spool before its answer can be saved in a file
+        self.look(now)
         drained = self._drain(store, now)
-        changed = self._begin(store) or drained > 0 or bool(self._seen)
+        changed = self._begin() or drained > 0 or bool(self._seen)
         self._take_in_seen(store, now)
+        over = time.monotonic() + ROUND_SECONDS
+        done = drained
+        if self._classifying.left:
+            done += self._classifying.classify(store, over)
+            self._scoring.left = True
         if changed or now >= self._time_due:
             follow_time(store, self.settings.capture, now, self.guard)
             self._time_due = time_due(store, self.settings.capture)
             self._scoring.look_again()
         self._fetch(store, now)
-        if not self._scoring.left:
-            return drained
-        return drained + self._scoring.score(store, now)
+        if self._scoring.left:
+            done += self._scoring.score(store, now, over)
+        return done
 
     def _follow_clock(self, store: Store, now: float) -> None:
         """Carry the recent past over to a clock that was set, now or while no daemon ran."""
@@ -157,11 +169,11 @@ class Intake:
         logger.warning("the clock was set by %.0f s: %d answers are moved with it", jump, moved)
         self._time_due = float("-inf")
 
-    def _begin(self, store: Store) -> bool:
+    def _begin(self) -> bool:
         """Of the first round: take up what a process that was killed left undone."""
         first, self._begun = not self._begun, True
         if first:
-            self._classify_new(store)
+            self._classifying.look_again()
         return first
 
     def _drain(self, store: Store, now: float) -> int:
@@ -180,9 +192,11 @@ class Intake:
             memory=self._memory,
         )
         if drained.turns:
-            self._classify_new(store)
+            self._classifying.look_again()
         self._spool = spool
-        self._spool_due = time.monotonic() + SPOOL_SECONDS[1 if spool == frozenset() else 0]
+        left = self._memory.files.seconds_left()
+        wait = SPOOL_SECONDS[1] if left is None else left
+        self._spool_due = time.monotonic() + min(max(wait, SPOOL_SECONDS[0]), SPOOL_SECONDS[1])
         return drained.count
 
     def _look_of_spool(self) -> frozenset[tuple[str, int, int]] | None:
@@ -194,11 +208,19 @@ class Intake:
 
     def _fetch(self, store: Store, now: float) -> None:
         """Store what the thread found out."""
-        done = {
-            each.key: each.value if each.error is None else each.error
-            for each in self._background.results()
-        }
-        self._scoring.keep_facts(store, done, now)
+        facts: dict[Key, Any] = {}
+        for each in self._background.results():
+            found = each.value if each.error is None else each.error
+            if each.key[0] == CONTEXT:
+                self._give_context(store, each.key[1], found)
+            else:
+                facts[each.key] = found
+        self._scoring.keep_facts(store, facts, now)
+
+    def _give_context(self, store: Store, project: str, found: Any) -> None:
+        self._memory = self._memory or DrainMemory(store)
+        if self._contexts.keep(store, project, found, self._memory.redactor.value):
+            self._classifying.look_again()
 
     def _decode(self, event: Event) -> Turn:
         """The turn, with the context of its project as it was then.
@@ -207,17 +229,11 @@ class Intake:
         its directory is there.
         """
         turn = decode(event)
-        if turn.project is None or not self._is_registered(turn.project):
+        if turn.project is None or not self._projects.hold(turn.project):
             return turn
-        with self.guard.step("context", turn.project, QiError, OSError):
-            context = self._contexts.recent(Path(turn.project))
-            return replace(turn, context=plain(context), commit=context.commit)
+        with self.guard.step(CONTEXT, turn.project, QiError, OSError):
+            return self._contexts.give(turn)
         return turn
-
-    def _is_registered(self, project: str) -> bool:
-        """Whether a directory is that of a registered project, or in it."""
-        path = Path(project)
-        return any(p == path or p in path.parents for p in self._projects)
 
     def _take_in_seen(self, store: Store, now: float) -> None:
         """Follow saves and commits, in order.
@@ -244,45 +260,3 @@ class Intake:
             follow_save(store, seen, history, self.settings.capture, now, self.guard)
         else:
             follow_commit(store, seen, self.settings.capture, now, self.guard)
-
-    def _classify_new(self, store: Store) -> None:
-        for turn_id in feedback.unclassified_turns(store):
-            classes = classify.Classes("problem_solving", "simple", "general", ())
-            with self.guard.step("classes", turn_id):
-                classes = classify.classify(turns.load_turn(store, turn_id))
-            feedback.save_classes(
-                store,
-                turn_id,
-                classes.learning_type,
-                classes.complexity,
-                classes.domain,
-                classes.tools,
-            )
-
-    def _follow_projects(self) -> None:
-        """Watch the directories that are registered and there.
-
-        One that cannot be watched is reported once, and keeps nothing else waiting.
-        """
-        # os.path.isdir never raises, unlike Path.is_dir
-        registered = [p for p in self._registered() if os.path.isdir(p)]
-        for project in [p for p in self._projects if p not in registered]:
-            self._projects.remove(project)
-            self.watcher.remove(project)
-        for project in [p for p in registered if p not in self._projects]:
-            self._projects.append(project)
-            with self.guard.step("project", project, QiError, OSError):
-                self.watcher.add(project, wait=self.wait)
-
-    def _registered(self) -> tuple[Path, ...]:
-        try:
-            changed = self.paths.projects.stat().st_mtime_ns
-        except FileNotFoundError:
-            return ()
-        if changed != self._registered_at:
-            self._registered_at = changed
-            try:
-                self._listed = load_projects(self.paths)
-            except SettingsError as error:
-                logger.warning("the projects watched stay as they were: %s", error)
-        return self._listed

@@ -1,8 +1,8 @@
 """Scoring in two steps: what an answer is for good, beside the loop; its scores, in the loop.
 
 A thread finds the facts about new answers (a linter, git), the loop stores them and scores from
-them, which costs a fraction of a millisecond a turn. A round scores for a bounded time; what is
-left is still marked and comes in the next one.
+them, which costs a fraction of a millisecond a turn. A round joins and scores for a
+bounded time; what is left is still marked and comes in the next one.
 
 The invariant: every turn that is marked gets a score or is set aside with one that says so, so that
 none is looked at again and again.
@@ -11,11 +11,11 @@ none is looked at again and again.
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
+from collections.abc import Iterator, Sequence
 from functools import partial
 
-from qi_learn.capture.joined_outcome import join_new_commands, join_turns
-from qi_learn.daemon.background import Background
+from qi_learn.capture.joined_outcome import CommandRuns, join_new_commands, join_turns
+from qi_learn.daemon.background import Background, Key
 from qi_learn.errors import NotFound
 from qi_learn.records import AnswerFacts, AnswerSource, Score
 from qi_learn.score.answer_facts import find_facts, no_facts
@@ -27,12 +27,12 @@ from qi_learn.store import score_queue
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import domain_share, save_score
 
-ROUND_SECONDS = 0.025
-"""How long one round scores."""
 AHEAD = 200
 """How many answers are handed to the thread at most: the rest waits in the database."""
-BATCH = 20
-"""How many turns are scored in one transaction."""
+AT_ONCE = 200
+"""The most turns that one round asks the database for."""
+JOINED_AT_ONCE = 10
+"""How many turns the results of commands are joined to in one step."""
 
 
 class Scoring:
@@ -45,7 +45,10 @@ class Scoring:
         self._index = index
         self._background = background
         self._guard = guard
-        self._sources: dict[Hashable, AnswerSource] = {}
+        self._sources: dict[Key, AnswerSource] = {}
+        self._runs = CommandRuns()
+        self._joining: Iterator[set[str]] | None = None
+        self._results_left = True
         self._joined: set[str] = set()
         self.left = True
         """Whether turns are left that are ready to be scored."""
@@ -56,7 +59,7 @@ class Scoring:
         return self.left or bool(self._sources)
 
     def keep_facts(
-        self, store: Store, done: dict[Hashable, AnswerFacts | Exception], now: float
+        self, store: Store, done: dict[Key, AnswerFacts | Exception], now: float
     ) -> None:
         """Store what the thread found out; of an answer that it did not understand, that."""
         facts: list[AnswerFacts] = []
@@ -74,43 +77,85 @@ class Scoring:
     def look_again(self) -> None:
         """Take it that evidence changed: turns are marked, and results are joined to them anew."""
         self._joined.clear()
-        self.left = True
+        self._runs.forget()
+        self._results_left = self.left = True
 
-    def score(self, store: Store, now: float) -> int:
-        """Join new results of commands, and score for a bounded time; how many were scored."""
-        self._joined |= join_new_commands(store, self._guard)
-        self._look_at_new(store, now)
-        over = time.monotonic() + ROUND_SECONDS
-        ready = score_queue.ready_to_score(store)
-        self._join(store, [t for t in ready if t not in self._joined])
-        shares: dict[tuple[str, str], float] = {}
-        scored = 0
-        while scored < len(ready) and time.monotonic() < over:
-            batch = ready[scored : scored + BATCH]
-            with store.transaction():
-                for turn_id in batch:
-                    save_score(store, self._score(store, turn_id, now, shares))
-            scored += len(batch)
-        self.left = scored < len(ready)
-        return scored
+    def score(self, store: Store, now: float, over: float) -> int:
+        """Join new results of commands to turns, and score, until `over` (monotonic clock).
 
-    def _join(self, store: Store, turn_ids: list[str]) -> None:
-        """Join results to turns of which something else changed; once, not in every round."""
-        for project, turns in score_queue.placed_turns(store, turn_ids).items():
-            join_turns(store, project, turns, self._guard)
-        self._joined.update(turn_ids)
+        Each of the two goes on by one step at least; of how many turns something was done.
+        """
+        looked = self._look_at_new(store, now, over)
+        joined = self._join_new(store, over)
+        ready = score_queue.ready_to_score(store, limit=AT_ONCE)
+        scored = self._score_some(store, ready, now, over)
+        self.left = (
+            not looked
+            or self._results_left
+            or self._joining is not None
+            or scored < len(ready)
+            or len(ready) == AT_ONCE
+        )
+        if not self.left:
+            self._runs.forget()  # none is kept in memory while nothing is done
+        return joined + scored
 
-    def _look_at_new(self, store: Store, now: float) -> None:
-        """Hand answers whose facts are not known to the thread, oldest first."""
-        for turn_id in score_queue.waiting_for_facts(store)[: AHEAD - len(self._sources)]:
+    def _look_at_new(self, store: Store, now: float, over: float) -> bool:
+        """Hand answers whose facts are not known to the thread, oldest first; whether all are."""
+        for turn_id in score_queue.waiting_for_facts(store, limit=AHEAD):
             key = ("facts", turn_id)
             if key in self._sources:
                 continue
+            if len(self._sources) >= AHEAD:
+                break  # there will be room when facts come
             source = AnswerSource(turn_id, None, now, "", ())
             with self._guard.step("facts", turn_id):
                 source = score_queue.load_source(store, turn_id)
             self._sources[key] = source
             self._background.do(key, partial(find_facts, source, self._index, now))
+            if time.monotonic() >= over:
+                return False
+        return True
+
+    def _join_new(self, store: Store, over: float) -> int:
+        """Go on with the results that were not joined yet; to how many turns they were."""
+        done = 0
+        try:
+            while self._joining is not None or self._results_left:
+                if self._joining is None:
+                    self._results_left = False  # what comes from now on is looked for anew
+                    steps = join_new_commands(store, self._runs, self._guard, JOINED_AT_ONCE)
+                    self._joining = steps
+                turns = next(self._joining, None)
+                if turns is None:
+                    self._joining = None
+                    continue
+                self._joined |= turns
+                done += len(turns)
+                if time.monotonic() >= over:
+                    break
+        except BaseException:
+            self._joining, self._results_left = None, True
+            raise
+        return done
+
+    def _score_some(self, store: Store, ready: Sequence[str], now: float, over: float) -> int:
+        shares: dict[tuple[str, str], float] = {}
+        with store.transaction():
+            for number, turn_id in enumerate(ready):
+                if turn_id not in self._joined:
+                    self._join(store, ready[number : number + JOINED_AT_ONCE])
+                save_score(store, self._score(store, turn_id, now, shares))
+                if time.monotonic() >= over:
+                    return number + 1
+        return len(ready)
+
+    def _join(self, store: Store, turn_ids: Sequence[str]) -> None:
+        """Join results to turns of which something else changed; once, not in every round."""
+        new = [t for t in turn_ids if t not in self._joined]
+        for project, turns in score_queue.placed_turns(store, new).items():
+            join_turns(store, project, turns, self._runs, self._guard)
+        self._joined.update(new)
 
     def _score(
         self, store: Store, turn_id: str, now: float, shares: dict[tuple[str, str], float]

@@ -9,7 +9,7 @@ such file there" are answers, not errors.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,24 +190,6 @@ def contains(directory: Path, commit: str, ancestor: str) -> bool:
     if done.exit_code not in (0, 1):
         raise _refused(directory, done)
     return done.exit_code == 0
-
-
-def names_used(directory: Path, names: Sequence[str], *, before: float) -> set[str] | None:
-    """Those of the names that are whole words in the project's newest commit before `before`.
-
-    `before` is in Unix seconds. None if there is no such commit, or the files in it are not all
-    here: in a partial clone nothing is fetched for this. Raises NotFound.
-    """
-    newest = _git(directory, "rev-list", "-1", f"--before={int(before)}", "HEAD", check=False)
-    commit = newest.text.strip()
-    if not commit:
-        return None
-    words = [part for name in names for part in ("-e", name)]
-    options = ["-I", "-h", "-o", "-w", "-F", "-m", "200"]
-    done = _git(directory, "grep", *options, *words, commit, "--", ".", check=False)
-    if done.exit_code not in (0, 1):
-        return None
-    return set(names) & set(done.text.split("\n"))
 
 
 def commit_facts(directory: Path, commit: str) -> tuple[tuple[str, ...], float]:

@@ -206,6 +206,8 @@ class CommandResult:
 
     Lower is better.
     """
+    cwd: str | None = None
+    """The directory in which it ran."""
 
 
 @dataclass(frozen=True, slots=True)

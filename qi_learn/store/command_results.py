@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qi_learn.records import CommandResult
 from qi_learn.store.database import Store
-from qi_learn.store.rows import columns, record, values
+from qi_learn.store.rows import columns, values
 
 COMMAND_REACH = 7 * 86400.0
 """A command's result is evidence for suggestions placed at most this many seconds before it: the
@@ -18,11 +18,3 @@ def save_command(store: Store, command: CommandResult) -> None:
     It is joined to outcomes later (`outcome_evidence`), and marks the turns whose outcome changes.
     """
     store.insert("commands", columns(CommandResult), values(command))
-
-
-def commands_of(store: Store, project: str, *, since: float = 0.0) -> tuple[CommandResult, ...]:
-    """The commands that were run in a project, oldest first."""
-    rows = store.rows(
-        "SELECT * FROM commands WHERE project = ? AND ts >= ? ORDER BY ts, id", (project, since)
-    )
-    return tuple(record(CommandResult, row) for row in rows)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 from qi_learn.errors import DiskFull, QiError, StoreError
 from qi_learn.store.backups import copy_aside
 
-SCHEMA = 6
+SCHEMA = 7
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
 
 VALUE_ERRORS = (
@@ -74,15 +74,29 @@ class Store:
         return self.execute(_insertion(table, tuple(columns), replace), values)
 
     def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
-        """All rows of a query."""
+        """All rows of a query; a text that is no UTF-8 comes as its bytes."""
         with _translated(self.path):
-            return self.conn.execute(sql, values).fetchall()
+            rows: list[sqlite3.Row] = self._read(lambda: self.conn.execute(sql, values).fetchall())
+            return rows
 
     def row(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Row | None:
-        """The first row of a query, or None."""
+        """The first row of a query, or None; a text that is no UTF-8 comes as its bytes."""
         with _translated(self.path):
-            row: sqlite3.Row | None = self.conn.execute(sql, values).fetchone()
+            row: sqlite3.Row | None = self._read(lambda: self.conn.execute(sql, values).fetchone())
             return row
+
+    def _read(self, read: Callable[[], Any]) -> Any:
+        """Read rows; if one has a damaged text, once more, so that it spoils no other."""
+        try:
+            return read()
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith("Could not decode to UTF-8"):
+                raise
+        self.conn.text_factory = _text_or_bytes
+        try:
+            return read()
+        finally:
+            self.conn.text_factory = str
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -122,6 +136,13 @@ class Store:
         """
         row = self.row("PRAGMA wal_checkpoint(PASSIVE)")
         return row is not None and not row[0] and row[1] == row[2]
+
+
+def _text_or_bytes(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw
 
 
 @cache

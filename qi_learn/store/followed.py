@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from qi_learn.records import Suggestion, Tracked, TurnChange, TurnHead
+from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import load_outcome, save_implicit, save_outcome, update_suggestion
 from qi_learn.store.rows import record
@@ -65,7 +67,13 @@ _DUE = _TRACKED.format(
 
 
 def load_followed(
-    store: Store, project: str, *, placed: float, ended: float = math.inf, file: str | None = None
+    store: Store,
+    project: str,
+    guard: StepGuard,
+    *,
+    placed: float,
+    ended: float = math.inf,
+    file: str | None = None,
 ) -> tuple[Tracked, ...]:
     """What a save or a commit in a project may change, oldest first.
 
@@ -75,12 +83,17 @@ def load_followed(
     since `ended` and may have come again in it.
     """
     values = {"project": project, "placed": placed, "ended": ended, "file": file}
-    rows = store.rows(_IN_A_PROJECT if file is None else _IN_A_FILE, values)
-    return tuple(_tracked(store, row) for row in rows)
+    return _understood(store, _IN_A_PROJECT if file is None else _IN_A_FILE, values, guard)
 
 
 def load_due(
-    store: Store, now: float, *, settle: float, window_end: float, looked_at: float
+    store: Store,
+    now: float,
+    guard: StepGuard,
+    *,
+    settle: float,
+    window_end: float,
+    looked_at: float,
 ) -> tuple[Tracked, ...]:
     """What time alone may change, oldest first: the turns with
 
@@ -90,7 +103,7 @@ def load_due(
       was placed.
     """
     values = {"now": now, "settle": settle, "window_end": window_end, "looked_at": looked_at}
-    return tuple(_tracked(store, row) for row in store.rows(_DUE, values))
+    return _understood(store, _DUE, values, guard)
 
 
 def next_due(store: Store, *, settle: float, window: float, look: float) -> float | None:
@@ -127,6 +140,28 @@ def _save_change(store: Store, change: TurnChange) -> None:
     if change.bug_introduced:
         outcome = load_outcome(store, change.turn_id)
         save_outcome(store, change.turn_id, replace(outcome, bug_introduced=True))
+
+
+def _understood(
+    store: Store, sql: str, values: Mapping[str, Any], guard: StepGuard
+) -> tuple[Tracked, ...]:
+    """What a query chooses, without the turns of which a row cannot be understood.
+
+    Such a turn is set aside as a whole, since what became of it follows from all its suggestions.
+    It is not due any more: else it would be in each round.
+    """
+    tracked: list[Tracked] = []
+    damaged: set[str] = set()
+    for row in store.rows(sql, values):
+        try:
+            tracked.append(_tracked(store, row))
+        except guard.failures as error:
+            guard.note("suggestion", f"{row['turn_id']} {row['ordinal']}", error)
+            damaged.add(row["turn_id"])
+    for turn_id in damaged:
+        sql = "UPDATE suggestions SET since = NULL WHERE turn_id = ? AND since IS NOT NULL"
+        store.execute(sql, (turn_id,))
+    return tuple(each for each in tracked if each.turn.id not in damaged)
 
 
 def _tracked(store: Store, row: sqlite3.Row) -> Tracked:

@@ -277,7 +277,17 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
 
 
 def _command(event: Event) -> CommandResult:
-    names = ("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value")
+    names = (
+        "kind",
+        "command",
+        "exit_code",
+        "seconds",
+        "failed",
+        "passed",
+        "commit",
+        "value",
+        "cwd",
+    )
     fields = {name: event.body[name] for name in names if name in event.body}
     return codec.build(
         CommandResult, {"id": event.id, "ts": event.ts, "project": event.project or "", **fields}

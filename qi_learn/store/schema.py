@@ -329,6 +329,11 @@ def m006_what_is_found_out_once(db: Database) -> None:
     )
 
 
+@migrations()
+def m007_where_a_command_ran(db: Database) -> None:
+    _run(db, "ALTER TABLE commands ADD COLUMN cwd TEXT")
+
+
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:

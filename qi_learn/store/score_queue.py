@@ -18,24 +18,25 @@ from qi_learn.store.feedback import load_feedback, load_outcome, suggestions_of
 from qi_learn.store.rows import columns, record, values
 
 _DIRTY = """
-    FROM turns t LEFT JOIN answer_facts f ON f.turn_id = t.id WHERE t.dirty AND {which}
-    ORDER BY t.started, t.id
+    SELECT t.id FROM turns t LEFT JOIN answer_facts f ON f.turn_id = t.id
+    WHERE t.dirty AND t.learning_type IS NOT NULL AND {which} ORDER BY t.started, t.id LIMIT ?
 """
+"""One without its classes is not scored yet: its domain is a part of its score."""
 _UNKNOWN = "(f.turn_id IS NULL OR f.project IS NOT t.project)"
 
 
-def waiting_for_facts(store: Store) -> list[str]:
+def waiting_for_facts(store: Store, *, limit: int) -> list[str]:
     """Turns to be scored whose answer is to be looked at first, oldest first."""
-    return _ids(store, _DIRTY.format(which=_UNKNOWN))
+    return _ids(store, _DIRTY.format(which=_UNKNOWN), limit)
 
 
-def ready_to_score(store: Store) -> list[str]:
+def ready_to_score(store: Store, *, limit: int) -> list[str]:
     """Turns to be scored whose answer was looked at, oldest first."""
-    return _ids(store, _DIRTY.format(which=f"NOT {_UNKNOWN}"))
+    return _ids(store, _DIRTY.format(which=f"NOT {_UNKNOWN}"), limit)
 
 
-def _ids(store: Store, rest: str) -> list[str]:
-    return [row["id"] for row in store.rows(f"SELECT t.id {rest}")]
+def _ids(store: Store, sql: str, limit: int) -> list[str]:
+    return [row["id"] for row in store.rows(sql, (limit,))]
 
 
 def load_source(store: Store, turn_id: str) -> AnswerSource:

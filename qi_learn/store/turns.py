@@ -245,6 +245,20 @@ def set_project(store: Store, id: str, project: str) -> None:
         raise _no_turn(id)
 
 
+def give_context(
+    store: Store, ids: Sequence[str], context: Mapping[str, Any], commit: str | None
+) -> None:
+    """Store the context of turns, found out late; they are classified and scored with it anew."""
+    sql = """
+        UPDATE turns SET context_id = ?, "commit" = ?, learning_type = NULL, dirty = 1 WHERE id = ?
+    """
+    with store.transaction():
+        text = _json(context)
+        number = text and ensure_shape(store.conn, text)
+        for id in ids:
+            store.execute(sql, (number, commit, id))
+
+
 def session_of(store: Store, turn: Turn) -> str:
     """The turn's session.
 

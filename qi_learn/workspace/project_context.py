@@ -69,7 +69,6 @@ MOST_WALKED = 2000
 """The same without git, where the tree has to be walked."""
 REMEMBERED_SECONDS = 600.0
 """How long the context of a project without commits counts."""
-RECENT_SECONDS = 2.0
 _NAME = re.compile(r"[A-Za-z0-9@][\w.@/-]*")
 
 
@@ -122,16 +121,6 @@ class Contexts:
             looked = self._clock()
         self._looked[project] = looked, self._cached[key]
         return self._cached[key]
-
-    def recent(self, project: Path) -> ProjectContext:
-        """The context as it was at most `RECENT_SECONDS` ago, or as it is now.
-
-        So that many turns in a row cost one look. Raises NotFound if it is not a directory.
-        """
-        looked, known = self._looked.get(project, (float("-inf"), None))
-        if known is not None and self._clock() - looked < RECENT_SECONDS:
-            return known
-        return self.of(project)
 
 
 def read_context(project: Path, *, commit: str | None, branch: str | None) -> ProjectContext:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.capture.command_kind import kind_of, pytest_options_at
-from qi_learn.capture.joined_outcome import join_new_commands
+from qi_learn.capture.joined_outcome import CommandRuns, join_new_commands
 from qi_learn.capture.outcome import run_command
 from qi_learn.errors import NotFound
 from qi_learn.records import CommandResult, Message, Outcome, Suggestion, Turn
@@ -237,7 +237,7 @@ def outcome_of(store: Store, *runs: tuple[float, str, int]) -> Outcome:
     """The outcome after runs (seconds after the answer, command, exit code) of one second each."""
     for n, (after, command, exit_code) in enumerate(runs):
         command_results.save_command(store, _ran(f"c{n}", after, command, exit_code))
-    join_new_commands(store, StepGuard())
+    list(join_new_commands(store, CommandRuns(), StepGuard(), 1))
     return feedback.load_outcome(store, "t")
 
 
@@ -312,7 +312,7 @@ def test_a_bug_once_blamed_stays_and_gone_code_learns_nothing(store: Store) -> N
     (placed,) = feedback.suggestions_of(store, "t")
     feedback.update_suggestion(store, replace(placed, region=None))
     command_results.save_command(store, _ran("late", 60, "pytest", 1))
-    join_new_commands(store, StepGuard())
+    list(join_new_commands(store, CommandRuns(), StepGuard(), 1))
     assert feedback.load_outcome(store, "t").tests_pass is True
 
 

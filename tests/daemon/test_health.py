@@ -57,10 +57,10 @@ def test_a_part_that_does_not_come_to_an_end_is_a_fault() -> None:
 def test_the_pause_ends_when_woken_and_when_something_is_in_the_spool(tmp_path: Path) -> None:
     pace = Pace(tmp_path)
     pace.wake()
-    pace.sleep(3600.0)
+    pace.sleep(3600.0, lambda: False)
     (tmp_path / "gateway-1-1.jsonl").write_text("{}\n")
-    pace.sleep(3600.0)
+    pace.sleep(3600.0, lambda: False)
     with (tmp_path / "gateway-1-1.jsonl").open("a") as more:
         more.write("{}\n")
-    pace.sleep(3600.0)
-    pace.sleep(0.01)
+    pace.sleep(3600.0, lambda: False)
+    pace.sleep(0.01, lambda: False)

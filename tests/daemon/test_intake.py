@@ -165,8 +165,8 @@ def test_a_round_with_nothing_due_asks_the_database_nothing(home: Home) -> None:
 
 
 def test_a_turn_of_a_directory_that_is_not_registered_has_no_context(home: Home) -> None:
-    assert home.intake._is_registered(str(home.repo.root / "below"))
-    assert not home.intake._is_registered(str(home.repo.root.parent))
+    assert home.intake._projects.hold(str(home.repo.root / "below"))
+    assert not home.intake._projects.hold(str(home.repo.root.parent))
 
 
 @pytest.mark.parametrize("jump", [-7200.0, 7200.0])

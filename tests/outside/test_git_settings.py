@@ -9,6 +9,7 @@ import pytest
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git, git_blobs
+from qi_learn.score.names_index import NamesIndex
 from tests.support.repository import ENV, Repository
 
 SETTINGS = """
@@ -78,7 +79,6 @@ def answers(repo: Repository) -> list[object]:
         *(git.ignored(root, ["build/out.py", "a.py"]), git.ignored_directories(root)),
         *(git.changed(root, first, head), git.text_at(root, head, "a.py")),
         *(git.contains(root, head, first), git.message(root, head)),
-        git.names_used(root, ["alpha", "gamma", "omega"], before=4e9),
         *(git.commit_facts(root, head)[0], git_blobs.tree_blobs(root, head)),
         *(git_blobs.index_blobs(root, ["a.py"]), git_blobs.changed_blobs(root, first, head)),
         *(git_blobs.unlike_index(root), git_blobs.unlike_commit(root, first)),
@@ -124,7 +124,8 @@ def test_a_partial_clone_is_not_filled_by_a_question(repo: Repository, tmp_path:
     head = str(git.head(part))
     assert git.text_at(part, head, "a.py") == "alpha = 2\n"
     assert git.text_at(part, head, "b.py") is None
-    assert git.names_used(part, ["alpha", "gamma"], before=4e9) is None
+    index = NamesIndex(tmp_path / "names")
+    assert index.used(part, ["alpha", "gamma"], before=4e9) is None
     missing = subprocess.run(
         ["git", "rev-list", "--objects", "--missing=print", "HEAD"],
         cwd=part,

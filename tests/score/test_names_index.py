@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -76,3 +77,21 @@ def test_a_project_past_the_bounds_is_unknown(
     monkeypatch.setattr(names_index, "MOST_WORDS", 2)
     index = NamesIndex(tmp_path / "names")
     assert index.used(repo.root, NAMES, before=time.time() + 10) is None
+
+
+def test_what_is_kept_is_bounded_and_goes_longest_unused_first(
+    repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [Repository(tmp_path / f"other{n}") for n in range(3)]
+    for other in others:
+        other.write("a.py", "alpha\n")
+        other.commit()
+    index, kept = NamesIndex(tmp_path / "names"), tmp_path / "names"
+    index.used(repo.root, NAMES, before=time.time() + 10)
+    (first,) = kept.iterdir()
+    os.utime(first, (1e9, 1e9))
+    monkeypatch.setattr(names_index, "ON_DISK", 3 * first.stat().st_size)
+    for other in others:
+        index.used(other.root, NAMES, before=time.time() + 10)
+    assert first not in list(kept.iterdir())
+    assert 0 < sum(p.stat().st_size for p in kept.iterdir()) <= names_index.ON_DISK

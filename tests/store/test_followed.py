@@ -9,6 +9,7 @@ import pytest
 
 from qi_learn.errors import NotFound
 from qi_learn.records import Feedback, Message, Outcome, Suggestion, TurnChange
+from qi_learn.step_guard import StepGuard
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
 from qi_learn.store.followed import load_due, load_followed, save_changes
@@ -29,7 +30,7 @@ SETTLED = replace(PLACED, state="settled", settled_at=200.0, commit="c" * 40)
 
 
 def chosen(store: Store, file: str | None, *, ended: float = math.inf) -> list[tuple[str, int]]:
-    loaded = load_followed(store, "p", placed=100.0, ended=ended, file=file)
+    loaded = load_followed(store, "p", StepGuard(), placed=100.0, ended=ended, file=file)
     return [(t.suggestion.turn_id, t.suggestion.ordinal) for t in loaded]
 
 
@@ -53,7 +54,9 @@ def test_time_chooses_what_is_over(store: Store) -> None:
     keep(store, "T6", replace(WAITING, state="unknown"), at=1.0)
 
     def due(now: float) -> list[str]:
-        loaded = load_due(store, now, settle=50.0, window_end=now - 300.0, looked_at=now - 1000.0)
+        loaded = load_due(
+            store, now, StepGuard(), settle=50.0, window_end=now - 300.0, looked_at=now - 1000.0
+        )
         return sorted({t.suggestion.turn_id for t in loaded})
 
     assert (due(159.0), due(160.0)) == ([], ["T1"])
@@ -65,9 +68,32 @@ def test_the_prompt_comes_with_a_completion_only(store: Store) -> None:
     prompt = (Message("prompt", "def f("),)
     turns.save_turn(store, a_turn("T2", project="p", messages=prompt, request={"raw": True}))
     feedback.save_suggestions(store, [replace(WAITING, turn_id="T2")])
-    first, second = load_followed(store, "p", placed=math.inf, ended=0.0)
+    first, second = load_followed(store, "p", StepGuard(), placed=math.inf, ended=0.0)
     assert (first.prompt, first.request) == ("", {})
     assert (second.prompt, second.request) == ("def f(", {"raw": True})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["region = CAST(x'ff01' AS TEXT)", "before = 'no json'", "state = 'lost'"],
+)
+def test_a_damaged_row_costs_its_turn_alone(store: Store, damage: str) -> None:
+    for turn in ("T1", "T2", "T3"):
+        keep(store, turn, PLACED, PLACED)
+    store.execute("UPDATE suggestions SET since = 0")
+    store.execute(f"UPDATE suggestions SET {damage} WHERE turn_id = 'T2' AND ordinal = 1")
+    guard = StepGuard()
+
+    def due() -> list[str]:
+        found = load_due(store, 999.0, guard, settle=9.0, window_end=0.0, looked_at=0.0)
+        return [t.turn.id for t in found]
+
+    assert due() == ["T1", "T1", "T3", "T3"]
+    assert [(a.kind, a.count, a.name) for a in guard.set_aside] == [("suggestion", 1, "T2 1")]
+    assert due() == ["T1", "T1", "T3", "T3"]
+    assert guard.set_aside[0].count == 1, "it is not due any more, in no round"
+    followed = load_followed(store, "p", guard, placed=100.0, file="a.py")
+    assert {t.turn.id for t in followed} == {"T1", "T3"}
 
 
 def test_changes_are_written_all_or_not_at_all(store: Store) -> None:

@@ -13,7 +13,6 @@ from qi_learn.redact import has_placeholder
 from qi_learn.spool import Spool, frame
 from qi_learn.store import (
     audit,
-    command_results,
     events,
     feedback,
     releases,
@@ -31,6 +30,7 @@ from tests.support.drained_spool import (
     git_line,
     take,
 )
+from tests.support.stored_commands import commands_of
 
 # --- every kind to its place ----------------------------------------------------------------------
 
@@ -47,6 +47,7 @@ def test_every_kind_of_event_finds_its_place(store: Store, spool: Spool, spool_d
         "passed": 4,
         "commit": "c0",
         "value": None,
+        "cwd": "/p/sub",
     }
     spool.append("outcome", outcome, project="p", ts=1003.0)
     spool.append(
@@ -76,8 +77,9 @@ def test_every_kind_of_event_finds_its_place(store: Store, spool: Spool, spool_d
     assert turns.load_turn(store, turn).messages == (Message("user", "Write x."),)
     assert [s.text for s in feedback.suggestions_of(store, turn)] == ["x = 1\n"]
     assert feedback.load_feedback(store, turn).rating == 4
-    (command,) = command_results.commands_of(store, "p")
+    (command,) = commands_of(store, "p")
     assert (command.exit_code, command.seconds, command.failed, command.commit) == (1, 2.0, 3, "c0")
+    assert command.cwd == "/p/sub"
     assert runs.learned(store, ["R1"]) == {turn}
     assert [r.version for r in releases.list_releases(store)] == ["1.0.0"]
     assert {e.what for e in audit.entries(store, limit=9)} == {"cycle planned", "release base"}

@@ -1,0 +1,85 @@
+"""The registered projects, kept under watch: those that are there, and no other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from qi_learn.errors import QiError, SettingsError
+from qi_learn.paths import Paths
+from qi_learn.records.watching import WatchState
+from qi_learn.step_guard import StepGuard
+from qi_learn.workspace.registry import load_projects
+from qi_learn.workspace.watcher import Watcher
+
+logger = logging.getLogger(__name__)
+THERE_SECONDS = 5.0
+"""Seconds between two looks whether the directories are there."""
+
+
+class FollowedProjects:
+    """Has the watcher watch what is registered; for the daemon's loop."""
+
+    def __init__(self, paths: Paths, guard: StepGuard, *, wait: bool) -> None:
+        """`wait`: whether `follow` waits until a new project is read."""
+        self._paths = paths
+        self._guard = guard
+        self._wait = wait
+        self._listed: tuple[Path, ...] = ()
+        self._listed_at = -1
+        self._due = float("-inf")
+        self._watched: set[Path] = set()
+
+    def follow(self, watcher: Watcher) -> None:
+        """Watch the directories that are registered and there.
+
+        One that cannot be watched is reported once, and keeps nothing else waiting. A list that was
+        written again is a person's `qi-learn init`: git is asked anew where it refused before.
+        """
+        changed, now = self._list_changed(), time.monotonic()
+        if not changed and now < self._due:
+            return
+        self._due = now + THERE_SECONDS
+        # os.path.isdir never raises, unlike Path.is_dir
+        there = [p for p in self._listed if os.path.isdir(p)]
+        for project in self._watched.difference(there):
+            self._watched.remove(project)
+            watcher.remove(project)
+        if changed and self._watched:
+            watcher.retry_refused()
+        for project in [p for p in there if p not in self._watched]:
+            self._watched.add(project)
+            with self._guard.step("project", project, QiError, OSError):
+                watcher.add(project, wait=self._wait)
+
+    def follow_anew(self) -> None:
+        """Take it that the watcher is another one, which watches nothing yet."""
+        self._watched.clear()
+        self._due = float("-inf")
+
+    def hold(self, directory: str) -> bool:
+        """Whether a directory is that of a watched project, or in it."""
+        path = Path(directory)
+        return any(p == path or p in path.parents for p in self._watched)
+
+    def watching(self, watcher: Watcher) -> tuple[WatchState, ...]:
+        """How every registered project is watched; any thread may ask."""
+        known = {state.project: state for state in watcher.states()}
+        return tuple(known.get(str(p)) or WatchState(str(p), "starting") for p in self._listed)
+
+    def _list_changed(self) -> bool:
+        """Read the list if it was written since; whether it was."""
+        try:
+            written = self._paths.projects.stat().st_mtime_ns
+        except FileNotFoundError:
+            written = 0
+        if written == self._listed_at:
+            return False
+        self._listed_at = written
+        try:
+            self._listed = load_projects(self._paths)
+        except SettingsError as error:
+            logger.warning("the projects watched stay as they were: %s", error)
+        return True

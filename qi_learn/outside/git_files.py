@@ -1,0 +1,55 @@
+"""What git's own files tell without a process: whether HEAD has moved."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+Look = tuple[object, ...]
+
+
+def look_of_head(directory: Path) -> Look | None:
+    """What changes if HEAD of the directory's working tree moves; None outside a repository."""
+    git_dir = _git_directory(directory)
+    if git_dir is None:
+        return None
+    common = _common(git_dir)
+    head = _text(git_dir / "HEAD")
+    files = [
+        *(common / "packed-refs", common / "reftable" / "tables.list"),
+        *(git_dir / "reftable" / "tables.list", git_dir / "logs" / "HEAD"),
+    ]
+    if head.startswith("ref: "):
+        files.append(common / head[5:])
+    return (str(git_dir), head, *map(_stamp, files))
+
+
+def _git_directory(directory: Path) -> Path | None:
+    """The repository's own directory: `.git` here or above, or what a file of that name names."""
+    for place in (directory, *directory.parents):
+        there = place / ".git"
+        if there.is_dir():
+            return there
+        if named := _text(there).removeprefix("gitdir: "):
+            return place / named
+    return None
+
+
+def _common(git_dir: Path) -> Path:
+    """What the repository's working trees share."""
+    return git_dir / (_text(git_dir / "commondir") or ".")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8", "surrogateescape").strip()
+    except OSError:
+        return ""
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
