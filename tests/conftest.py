@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.support.left_out import deselected_lines, skipped_lines
+from tests.support.odd_homes import open_place, small_disk  # noqa: F401 - fixtures
 
 DESELECTED = pytest.StashKey[list[list[str]]]()
 """The markers of every test that `-m` deselected."""
