@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,8 +43,8 @@ def as_user(uid: int, act: Callable[[], object]) -> str:
 @pytest.fixture
 def open_place(tmp_path: Path) -> Path:
     """A directory that another user can reach."""
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory == Path("/tmp"):
+    for directory in (tmp_path, *tmp_path.parents[:4]):
+        if directory == Path(tempfile.gettempdir()):
             break
         directory.chmod(directory.stat().st_mode | 0o055)
     return tmp_path
