@@ -185,11 +185,27 @@ def home_mark(paths: Paths) -> str:
 def _ensure_own(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = directory.stat().st_uid
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"There is no room to make {directory}.", "Make room there.") from error
-        raise StoreError(f"{directory} cannot be made: {error.strerror}.", ELSEWHERE) from error
+        raise _not_made(directory, error.errno) from error
+    refuse_unusable(directory)
+
+
+def refuse_unusable(directory: Path) -> None:
+    """Raise StoreError if the directory is not the user's, or cannot be written to or made.
+
+    It says why in one sentence, and makes nothing.
+    """
+    try:
+        owner = directory.stat().st_uid
+        if not directory.is_dir():
+            raise _not_made(directory, errno.EEXIST)
+    except FileNotFoundError:
+        _refuse_unmakeable(directory)
+        return
+    except OSError as error:
+        raise _not_made(directory, error.errno) from error
     if owner != os.geteuid():
         raise StoreError(
             f"{directory} belongs to another user (uid {owner}, you are uid {os.geteuid()}): what "
@@ -197,9 +213,23 @@ def _ensure_own(directory: Path) -> None:
             f"Run qi-learn as that user. {ELSEWHERE}",
         )
     if not os.access(directory, os.W_OK | os.X_OK):
-        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        if _is_read_only(directory):
             raise StoreError(f"{directory} is on a read-only file system.", ELSEWHERE)
         raise StoreError(f"{directory} may not be written to.", f"`chmod u+rwx {directory}`")
+
+
+def _refuse_unmakeable(directory: Path) -> None:
+    parent = next(place for place in directory.parents if place.exists())
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise _not_made(directory, errno.EROFS if _is_read_only(parent) else errno.EACCES)
+
+
+def _is_read_only(directory: Path) -> bool:
+    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+
+
+def _not_made(directory: Path, why: int | None) -> StoreError:
+    return StoreError(f"{directory} cannot be made: {os.strerror(why or 0)}.", ELSEWHERE)
 
 
 def replace_file(path: Path, text: str, *, sync: bool = True) -> None:

@@ -1,16 +1,28 @@
-"""What holds for every test, and what the end of a run says of those that did not run."""
+"""What holds for every test, and what the end of a run says of those that did not run.
+
+`pytest -n 2` (scripts/test does) runs the files side by side in processes of their own. The tests
+of one file stay together and in order, and so do those of a folder that shares what takes long to
+prepare.
+"""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.support.left_out import deselected_lines, skipped_lines
+from tests.support.odd_homes import open_place, small_disk  # noqa: F401 - fixtures
 
 DESELECTED = pytest.StashKey[list[list[str]]]()
 """The markers of every test that `-m` deselected."""
+TOGETHER = ("tests/cycle/test_learn",)
+"""Beginnings of the names of files that share a server and learned homes (fixtures of a package):
+one process runs them all.
+"""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,6 +40,34 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     for item in items:
         kept = item.config.stash.setdefault(DESELECTED, [])
         kept.append([marker.name for marker in item.iter_markers()])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what was deselected to the process that reports, if this is one that tests for it."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["deselected"] = session.config.stash.get(DESELECTED, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what one process deselected: each of them has collected every test."""
+    output: dict[str, Any] = getattr(node, "workeroutput", {})
+    if "deselected" in output:  # not if it died
+        node.config.stash[DESELECTED] = output["deselected"]
+
+
+class Files(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
+    """Hand out the tests by file, and those of files that share more all at once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return next((name for name in TOGETHER if file.startswith(name)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Files:
+    return Files(config, log)
 
 
 def pytest_terminal_summary(

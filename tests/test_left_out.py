@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.left_out import REQUIRE, deselected_lines, skipped_lines
 
 ROOT = Path(__file__).parent.parent
@@ -26,13 +28,13 @@ def test_quick(): pass
 """
 
 
-def run(place: Path, **env: str) -> tuple[int, list[str]]:
+def run(place: Path, *given: str, **env: str) -> tuple[int, list[str]]:
     """The exit code and the output of a small suite under this suite's own configuration."""
     (place / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (place / "test_some.py").write_text(SUITE)
     inherited = {name: value for name, value in os.environ.items() if name != REQUIRE}
     options = ["-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
-    options += ["-m", "not slow and not gpu"]
+    options += ["-m", "not slow and not gpu", *given]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, place],
         cwd=ROOT,
@@ -45,15 +47,16 @@ def run(place: Path, **env: str) -> tuple[int, list[str]]:
     return done.returncode, done.stdout.splitlines()
 
 
-def test_one_line_a_reason_and_the_closing_line_last(tmp_path: Path) -> None:
-    code, lines = run(tmp_path)
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_one_line_a_reason_and_the_closing_line_last(tmp_path: Path, processes: str) -> None:
+    code, lines = run(tmp_path, "-n", processes)
     assert code == 0
     assert [line for line in lines if line.startswith(("SKIPPED", "LEFT OUT"))] == [
         "SKIPPED 3 tests: NOT TESTED: zsh is not installed here",
         "SKIPPED 1 test: NO SANDBOX",
         "LEFT OUT 1 test: proofs that take minutes; `scripts/test --slow` runs them",
     ]
-    assert "1 passed, 4 skipped, 1 deselected" in lines[-1]
+    assert "1 passed, 4 skipped" in lines[-1]
 
 
 def test_a_required_tool_that_is_absent_is_a_failure(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ from qi_learn.stats import mean
 Say = Callable[[str], None]
 LONG = 20
 """Updates of the long stream."""
-QUICK_TASKS, QUICK_STEPS, QUICK_TRAIN, QUICK_TESTS, QUICK_PROBES, QUICK_ANCHORS = 2, 4, 12, 3, 6, 32
+QUICK_TASKS, QUICK_STEPS, QUICK_TRAIN, QUICK_TESTS, QUICK_PROBES = 2, 4, 12, 3, 6
+QUICK_ANCHORS, QUICK_YARDSTICKS = 32, 4
 """Sizes of a run that only shows that everything works."""
 
 
@@ -114,13 +115,13 @@ class _Bench:
         self._work = work
         self._vocabulary = vocabulary
         self._say = say
-        self._probes = probes(vocabulary)[:QUICK_PROBES] if request.quick else probes(vocabulary)
-        shipped = anchors(vocabulary)[:QUICK_ANCHORS] if request.quick else anchors(vocabulary)
+        quick = request.quick
+        self._probes = probes(vocabulary)[: QUICK_PROBES if quick else None]
+        shipped = anchors(vocabulary)[: QUICK_ANCHORS if quick else None]
+        measured_on = yardsticks(vocabulary)[: QUICK_YARDSTICKS if quick else None]
         cache = request.cache or work
         cache.mkdir(parents=True, exist_ok=True)
-        self._trunk = Trunk(
-            request.base, sha256_of(request.base), shipped, yardsticks(vocabulary), cache
-        )
+        self._trunk = Trunk(request.base, sha256_of(request.base), shipped, measured_on, cache)
         self._general_at_base = measure(request.base, (), self._probes).likelihoods.general
         self._steps = request.steps or (QUICK_STEPS if request.quick else None)
 

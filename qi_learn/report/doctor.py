@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from qi_learn.errors import QiError
 from qi_learn.paths import Paths
 from qi_learn.report.check_files import database, model, permissions, projects, spool
+from qi_learn.report.check_home import home
 from qi_learn.report.check_parts import backend, disk, git, hooks, parts, sandbox, sqlite
 from qi_learn.report.check_running import daemon, recording, server, watching
 from qi_learn.report.finding import Finding
@@ -18,6 +19,7 @@ from qi_learn.settings_file import load_settings
 
 Check = Callable[[Paths, Settings], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
+    home,
     daemon,
     server,
     recording,
@@ -49,6 +51,9 @@ def examine(paths: Paths) -> tuple[Finding, ...]:
     except QiError as error:
         settings = Settings()
         first = Finding("settings", False, error.what, error.hint)
+    except OSError as error:
+        settings = Settings()
+        first = _not_looked_at("settings", error)
     return (first, *(finding for check in CHECKS for finding in _findings(check, paths, settings)))
 
 
@@ -59,8 +64,12 @@ def _findings(check: Check, paths: Paths, settings: Settings) -> list[Finding]:
     except QiError as error:
         return [Finding(name, False, error.what, error.hint)]
     except (OSError, ValueError) as error:
-        hint = "Check who owns it, and that the disk is healthy."
-        return [Finding(name, False, f"It cannot be looked at: {error}", hint)]
+        return [_not_looked_at(name, error)]
+
+
+def _not_looked_at(name: str, error: Exception) -> Finding:
+    hint = "Check who owns it, and that the disk is healthy."
+    return Finding(name, False, f"It cannot be looked at: {error}", hint)
 
 
 def as_text(finding: Finding) -> str:

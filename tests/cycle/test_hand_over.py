@@ -87,7 +87,7 @@ class Box:
         return [line["state"] for line in self.run.history() if line["step"] in ("train", "cycle")]
 
 
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 200.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -128,8 +128,8 @@ def test_whoever_asks_gets_the_gpu_back_and_the_training_goes_on_when_it_is_quie
     answers: list[Answer] = []
     asking = threading.Thread(target=lambda: answers.append(box.chat()))
     asking.start()
-    assert process.wait(60) == AGAIN, box.run.log.read_text()
-    asking.join(30)
+    assert process.wait(200) == AGAIN, box.run.log.read_text()
+    asking.join(200)
     assert [a.status.split()[1] for a in answers] == ["200"]
     assert answers[0].json["message"]["content"] == "Hello."
     assert (box.run.path / "saved").exists()
@@ -138,10 +138,10 @@ def test_whoever_asks_gets_the_gpu_back_and_the_training_goes_on_when_it_is_quie
 
     box.server.memory[MODEL] = 900_000  # it is back, for the answer
     box.gpus.show(("Tiny 1", 1, 0), apps=((0, "/usr/local/bin/ollama", 1),))
-    assert box.cycle().wait(60) == AGAIN  # it is not quiet yet
+    assert box.cycle().wait(200) == AGAIN  # it is not quiet yet
     assert box.server.memory != {}
     os.utime(box.paths.activity, (time.time() - 60, time.time() - 60))
-    assert box.cycle().wait(60) == FAILED, box.run.log.read_text()
+    assert box.cycle().wait(200) == FAILED, box.run.log.read_text()
     assert json.loads(box.run.outcome.read_text())["reason"].startswith("This is no GPU.")
     assert held(box.paths.hold) is None
 
@@ -154,7 +154,7 @@ def test_a_cycle_that_is_killed_leaves_no_traffic_held(box: Box) -> None:
     process.wait()
     began = time.monotonic()
     assert box.chat().status.split()[1] == "200"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 50  # a request waits for 60 at most
     assert box.paths.hold.exists(), "nothing tidied up: it is the lock that counts"
 
 
@@ -164,7 +164,7 @@ def test_a_cancelled_training_gives_the_gpu_back(box: Box) -> None:
     box.trains(process)
     box.run.cancel()
     process.terminate()
-    assert process.wait(60) == 0, box.run.log.read_text()
+    assert process.wait(200) == 0, box.run.log.read_text()
     assert json.loads(box.run.outcome.read_text())["state"] == "cancelled"
     assert held(box.paths.hold) is None
     assert not box.run.held

@@ -47,7 +47,7 @@ def test_cancelled_at_every_stage_it_ends_and_the_live_version_is_untouched(
             until(lambda: any("candidate-" in name for name in world.names()), process)
         run.cancel()
         process.terminate()
-        assert process.wait(60) == DONE, run.log.read_text()
+        assert process.wait(600) == DONE, run.log.read_text()
         assert json.loads(run.outcome.read_text()) == {
             "state": "cancelled",
             "reason": "by `qi-learn train --cancel`",
@@ -81,7 +81,7 @@ def test_cancelled_at_every_stage_it_ends_and_the_live_version_is_untouched(
     until(lambda: ("deploy", "begun") in lines_of(run), process)
     run.cancel()
     process.terminate()
-    assert process.wait(60) == DONE, run.log.read_text()
+    assert process.wait(600) == DONE, run.log.read_text()
     assert json.loads(run.outcome.read_text())["version"] == "1.1.0"
     assert load_deployment(world.paths).chain == ("1.0.0", "1.1.0")
     assert world.digest_of(world.alias) != digest

@@ -7,7 +7,6 @@ test_routed.py.
 
 from __future__ import annotations
 
-import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.daemon_process import refusing_port
 from tests.support.exchanges import body_of, end_to_end, same_answer
 from tests.support.fake_ollama import (
     DIE,
@@ -295,9 +295,7 @@ def test_redirects_and_cookies_are_the_clients_business(
 
 
 def test_no_upstream_is_said_in_the_form_of_the_api(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with a_gateway(nobody, tmp_path) as gateway:
+    with refusing_port() as port, a_gateway(f"http://127.0.0.1:{port}", tmp_path) as gateway:
         for path, shape in (
             ("/api/chat", "text"),
             ("/v1/chat/completions", "object"),
@@ -309,5 +307,8 @@ def test_no_upstream_is_said_in_the_form_of_the_api(tmp_path: Path) -> None:
             error = answer.json["error"]
             assert answer.json.get("type") == ("error" if shape == "typed" else None)
             message = error if shape == "text" else error["message"]
-            assert all(words in message for words in (nobody, "qi-learn status", "qi-learn doctor"))
+            assert all(
+                words in message
+                for words in (f"127.0.0.1:{port}", "qi-learn status", "qi-learn doctor")
+            )
         assert gateway.turns() == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import httpx
 import pytest
 
@@ -11,13 +9,12 @@ from qi_learn.errors import ServerError, ServerUnreachable
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_http import translate
 from tests.support import fake_models_server as fake
+from tests.support.daemon_process import refusing_port
 from tests.support.replay import replaying
 
 
 def test_nobody_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with Ollama(f"http://127.0.0.1:{port}") as server:
+    with refusing_port() as port, Ollama(f"http://127.0.0.1:{port}") as server:
         assert not server.reachable()
         with pytest.raises(ServerUnreachable, match="No server answers"):
             server.models()

@@ -75,7 +75,7 @@ def kill_at(
 
 def until(holds: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
     """Wait until something holds, while the process lives."""
-    limit = time.monotonic() + 200
+    limit = time.monotonic() + 600
     while not holds():
         assert time.monotonic() < limit
         assert process is None or process.poll() is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 import subprocess
 import sys
@@ -21,8 +23,23 @@ SESSIONS = {f"s{n}": 4 for n in range(6)}
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+    """A port for a process that starts later.
+
+    It is none of those that the system gives to connections (from 32768 on, on Linux), so that no
+    test beside this one comes to hold it by chance.
+    """
+    for port in random.Random().sample(range(15000, 30000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("no port is free")
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port that refuses every connection, and that no other process can take."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 def qi(world: World, *words: str, place: Path | None = None) -> subprocess.CompletedProcess[str]:

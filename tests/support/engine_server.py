@@ -90,7 +90,7 @@ def running_engine(directory: Path, *words: str, limit: int | None = None) -> It
 
 
 def _address(ready: Path, process: subprocess.Popen[bytes], log: Path) -> str:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 200
     while not ready.exists():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < until, log.read_text()

@@ -352,7 +352,7 @@ def a_gateway(
             cwd=home,
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while not ready.exists():
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()

@@ -86,13 +86,13 @@ def start_worker(run: Path) -> subprocess.Popen[str]:
 def work(run: Path) -> tuple[int, str, str]:
     """Exit code, output and errors of a worker that works to its end."""
     worker = start_worker(run)
-    out, err = worker.communicate(timeout=200)
+    out, err = worker.communicate(timeout=600)
     return worker.returncode, out, err
 
 
 def wait(worker: subprocess.Popen[str] | None, until: Callable[[], object]) -> None:
     """Wait until something holds, or the worker has ended."""
-    limit = time.monotonic() + 200
+    limit = time.monotonic() + 600
     while not until() and (worker is None or worker.poll() is None):
         if time.monotonic() > limit:
             if worker:

@@ -125,7 +125,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
         tiny_plan(max_steps=4, preference_weight=0.1), tmp_path / "alone", data=PREFERRING
     )
     for process in ranks:
-        _, err = process.communicate(timeout=200)
+        _, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
     state = numbers(trained)
     assert state[-1] > 0
@@ -152,7 +152,7 @@ def test_one_killed_ends_both_and_the_run_goes_on(base: Path, tmp_path: Path) ->
     ranks = _children(worker.pid, "--part fit")
     assert len(ranks) == 2
     os.kill(ranks[1], signal.SIGKILL)
-    _, err = worker.communicate(timeout=120)
+    _, err = worker.communicate(timeout=600)
     # a process that the system has no memory for dies like this
     assert worker.returncode == EXIT_NO_MEMORY, err
     assert "killed by signal 9" in (run / "error.json").read_text()
@@ -205,7 +205,7 @@ def test_asked_to_stop_both_stop_and_none_outlives_who_started_it(
         wait(worker, partial(_is_training, run, before))
         ranks = _children(worker.pid, "--part fit")
         worker.send_signal(end)
-        _, err = worker.communicate(timeout=120)
+        _, err = worker.communicate(timeout=600)
         assert worker.returncode == (75 if end == signal.SIGTERM else -signal.SIGKILL), err
         wait(None, partial(_none_alive, ranks))
     assert any((run / "checkpoints").glob("*/state.json"))
