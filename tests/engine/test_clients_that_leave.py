@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from qi_learn.outside.listening import read_listening
 from tests.support.engine_server import Server, running_engine
 from tests.support.fake_ollama import a_gateway
 from tests.support.tiny_models import write_tiny_model
@@ -181,3 +182,41 @@ def test_what_waits_for_its_turn_never_begins_without_its_client(
         link.close()
     rests(server)
     assert len(broken_off(server)) == before + 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: it reads /proc")
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_it_ends_with_a_parent_that_is_killed_in_the_middle_of_its_answers(
+    tmp_path: Path, stream: bool
+) -> None:
+    """The clients stay, and wait for answers that would take hours."""
+    ready, log = tmp_path / "ready.json", tmp_path / "engine.log"
+    words = ["-m", "qi_learn.engine", "--models", str(tmp_path / "models"), "--ready", str(ready)]
+    script = (
+        "import os, subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, *{words!r}, '--context', '32768', '--threads', '1', "
+        f"'--parent', str(os.getpid())], stderr=open({str(log)!r}, 'ab'))\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script]) as parent:
+        deadline = time.monotonic() + 60
+        while not ready.exists():
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        engine = read_listening(ready)
+        assert engine is not None
+        url = engine.url
+        server = Server(url, tmp_path / "models", parent)
+        server.create("m", write_tiny_model(tmp_path / "t.gguf", seed=1, context=32768))
+        links = [connect(url) for _ in range(4)]
+        for link in links:
+            link.sendall(request(url, "/api/chat", stream=stream))
+        time.sleep(1)
+        assert engine.alive
+        parent.kill()
+    deadline = time.monotonic() + 60
+    while engine.alive:
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+    for link in links:
+        link.close()

@@ -78,6 +78,8 @@ def running_engine(
         "1024",
         "--threads",
         "1",
+        "--parent",
+        str(os.getpid()),
         *words,
     ]
     shell = (
