@@ -30,7 +30,7 @@ def follow_save(
     """
     window = saved.ts - settings.window
     tracked = load_followed(
-        store, saved.project, placed=now - FOLLOWED, ended=window, file=saved.file
+        store, saved.project, placed=now - FOLLOWED, ended=window, file=saved.place
     )
     save_changes(store, on_saved(tracked, saved, history, settings, now, guard or StepGuard()))
 
