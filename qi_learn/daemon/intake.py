@@ -21,7 +21,6 @@ from pathlib import Path
 from qi_learn.capture.wire import decode
 from qi_learn.codec import plain
 from qi_learn.daemon.background import Background
-from qi_learn.daemon.clock_watch import JUMP_SECONDS, ClockWatch
 from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
 from qi_learn.daemon.scoring import Scoring
 from qi_learn.errors import DiskFull, QiError, SettingsError, StoreError
@@ -39,6 +38,7 @@ from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import DrainMemory, drain
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import Committed, FileSaved
+from qi_learn.workspace.clock_watch import JUMP_SECONDS, ClockWatch
 from qi_learn.workspace.project_context import Contexts
 from qi_learn.workspace.registry import load_projects
 from qi_learn.workspace.watcher import Watcher

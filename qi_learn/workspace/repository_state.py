@@ -70,7 +70,7 @@ class RepositoryState:
 
         A checkout lets go of `index.lock` a moment before it says what it did.
         """
-        return self._age("index.lock") < LOCK_SECONDS or abs(self._age("index")) < HEAD_SECONDS
+        return abs(self._age("index.lock")) < LOCK_SECONDS or abs(self._age("index")) < HEAD_SECONDS
 
     def stamp(self) -> tuple[float, ...]:
         """What changes if git writes its index or moves HEAD."""
@@ -103,6 +103,10 @@ class RepositoryState:
             del self._bases[:-_BASES]
         else:
             self._bases[-1] = (self._bases[-1][0], commit)
+
+    def shift(self, seconds: float) -> None:
+        """Go by a clock that was set by so many seconds."""
+        self._bases = [(ts + seconds, commit) for ts, commit in self._bases]
 
     def known(
         self, names: Sequence[str], later: Sequence[tuple[float, str]] = ()

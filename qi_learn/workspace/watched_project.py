@@ -74,6 +74,14 @@ class WatchedProject:
             *(area.repository.note for area in areas if area.repository is not None),
         ]
 
+    def shift(self, seconds: float) -> None:
+        """Go by a clock that was set by so many seconds, as what came before it does."""
+        self.added += seconds
+        if self.last_event is not None:
+            self.last_event += seconds
+        for area in tuple(self.areas.values()):
+            area.shift(seconds)
+
     def begin_file(self, area: Area, name: str, text: str | None) -> None:
         """Know a file by the text that it has when watching begins."""
         if text is not None:
