@@ -149,6 +149,9 @@ class Reader:
         *,
         idle: bool,
     ) -> None:
+        if idle or project.root in marks.checkouts:
+            with self._step(project):
+                self._areas.begin_anew_if_another(project)
         if marks.lost:
             with self._step(project):
                 self._areas.look_again(project)

@@ -46,6 +46,8 @@ class WatchedProject:
     tried_at: float = 0.0
     """When it was tried, by the monotonic clock."""
     last_event: float | None = None
+    identity: tuple[int, int] | None = None
+    """Which directory its root is: device and number."""
     set_aside: Counter[str] = field(default_factory=Counter)
 
     def state(self, why_polled: str | None) -> WatchState:
