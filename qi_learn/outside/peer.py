@@ -34,6 +34,7 @@ def ends_with(transport: asyncio.BaseTransport | None) -> Iterator[None]:
     """Cancel the task that is in this block once the other end is gone."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
+    due: asyncio.TimerHandle | None = None
 
     def look() -> None:
         nonlocal due
@@ -46,4 +47,5 @@ def ends_with(transport: asyncio.BaseTransport | None) -> Iterator[None]:
     try:
         yield
     finally:
-        due.cancel()
+        if due is not None:
+            due.cancel()

@@ -47,7 +47,7 @@ class Areas:
         """
         now = _identity(project.root)
         main = project.areas.get(project.root)
-        if now is None or main is None or project.identity is None:
+        if now is None or main is None or project.identity is None or main.refused is not None:
             return False
         if now == project.identity and self._observation.watches(project.root):
             return False
