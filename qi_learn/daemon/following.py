@@ -31,7 +31,7 @@ def follow_save(
     guard = guard or StepGuard(also=VALUE_ERRORS)
     window = saved.ts - settings.window
     tracked = load_followed(
-        store, saved.project, guard, placed=now - FOLLOWED, ended=window, file=saved.file
+        store, saved.project, guard, placed=now - FOLLOWED, ended=window, file=saved.place
     )
     save_changes(store, on_saved(tracked, saved, history, settings, now, guard))
 

@@ -20,7 +20,6 @@ from typing import Any
 from qi_learn.capture.wire import decode
 from qi_learn.daemon.background import Background, Key
 from qi_learn.daemon.classifying import Classifying
-from qi_learn.daemon.clock_watch import JUMP_SECONDS, ClockWatch
 from qi_learn.daemon.contexts import KIND as CONTEXT
 from qi_learn.daemon.contexts import TurnContexts
 from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
@@ -39,6 +38,7 @@ from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import DrainMemory, drain
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import Committed, FileSaved
+from qi_learn.workspace.clock_watch import JUMP_SECONDS, ClockWatch
 from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)

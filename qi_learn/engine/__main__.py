@@ -4,7 +4,8 @@
                               [--ready FILE] [--parent PID] [--threads N]
 
 It is one process, on loopback only. FILE (`{"url", "pid"}`) is renamed into place once requests are
-accepted. The process ends on SIGTERM or SIGINT, and when its parent is gone.
+accepted. The process ends on SIGTERM or SIGINT, and when its parent is gone. Its log, if that is
+the home's own, it turns over itself; nothing is logged of an answer that went well.
 
 The parts: `app` has the routes and the guard. `library`, `show`, `blobs` and `create` answer about
 models on disk, over `lookup` and `model_store`. `chat` answers with text: `ask` reads the request,
@@ -30,6 +31,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from qi_learn import logs
 from qi_learn.engine.app import build_app
 from qi_learn.engine.lookup import Engine
 from qi_learn.engine.model_store import ModelStore
@@ -40,6 +42,7 @@ from qi_learn.outside import listening
 from qi_learn.outside.llama_cpp_library import load_library
 from qi_learn.outside.llguidance import WORK_STACK
 from qi_learn.outside.process import leave_with
+from qi_learn.paths import Paths
 
 logger = logging.getLogger(__name__)
 _TICK = 1.0
@@ -142,11 +145,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the engine's process. The exit codes are those of `errors.py`."""
     os.umask(0o077)  # what people ask and teach is theirs alone
     threading.stack_size(WORK_STACK)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(name)s %(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
+    logs.configure(Paths.default().logs / "engine.log")
     try:
         asyncio.run(serve(parse_arguments(sys.argv[1:] if words is None else words)))
     except QiError as error:

@@ -53,6 +53,7 @@ from qi_learn.engine.replies import BodyError, Kinds, read_body, stream
 from qi_learn.engine.sampling import sampling_from
 from qi_learn.errors import ServerError
 from qi_learn.outside.llguidance import refuse_grammar
+from qi_learn.outside.peer import ends_with
 
 _COMMON: Kinds = {
     "model": (str, "string"),
@@ -194,6 +195,12 @@ async def _load_or_unload(
 
 
 async def _answer(request: web.Request, engine: Engine, ask: Ask) -> web.StreamResponse:
+    """Answer, for as long as the client is there."""
+    with ends_with(request.transport):
+        return await _answer_to(request, engine, ask)
+
+
+async def _answer_to(request: web.Request, engine: Engine, ask: Ask) -> web.StreamResponse:
     """Answer as a stream, as a whole, or with the rendered prompt alone."""
     if ask.render_only and isinstance(ask.form, ChatFormat):
         async with engine.models.use(ask.manifest, ask.sampling.num_ctx, ask.keep_alive) as loaded:

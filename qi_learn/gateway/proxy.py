@@ -40,6 +40,7 @@ from qi_learn.gateway.question import Question, Sending, TurnIds, read_question
 from qi_learn.gateway.recorder import RecordedExchange, Recorder
 from qi_learn.gateway.relay import Relay
 from qi_learn.gateway.routes import RouteFile, Routes
+from qi_learn.outside.peer import ends_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ class Gateway:
             if self.admission.held and (reason := await self.admission.wait_for_release()):
                 return _own_answer(503, _error_body(reason, endpoint), {"Retry-After": "30"})
             if endpoint in INFERENCE:
-                return await self._infer(request, url, endpoint)
+                with ends_with(request.transport):
+                    return await self._infer(request, url, endpoint)
             return await self._pass(request, url)
         finally:
             self.admission.end()

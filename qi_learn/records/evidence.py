@@ -111,7 +111,9 @@ class Suggestion:
     """As the fence of its block names it."""
     state: SuggestionState = "waiting"
     file: str | None = None
-    """The file in which it was found, relative to its project."""
+    """The file in which it was found, relative to its project: in a linked working tree that lies
+    elsewhere it begins with `..`.
+    """
     name: str | None = None
     """Qualified name of the syntax node that holds it (`Table.add_row`), if the file parses."""
     before: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ nothing, and nothing is written here.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -76,7 +77,7 @@ def on_committed(
         return ()
     reset = committed.action == "reset"
     followed = [t for t in tracked if is_followed(t, committed.project, now)]
-    concerned = [t for t in followed if reset or t.suggestion.file in committed.files]
+    concerned = [t for t in followed if _is_concerned(t.suggestion, committed)]
     try:
         facts = _read_facts([t.suggestion for t in concerned], committed)
         message = "" if reset or not concerned else _message(committed)
@@ -100,11 +101,17 @@ def on_committed(
     return turn_changes(tracked, after, settings, blamed=blamed)
 
 
+def _is_concerned(suggestion: Suggestion, committed: Committed) -> bool:
+    """Whether a move of HEAD may say something of a suggestion: of the tree it stands in."""
+    name = committed.name_of(suggestion.file or "")
+    return name is not None and (committed.action == "reset" or committed.changed(name))
+
+
 # --- reading: each file and each commit once ------------------------------------------------------
 
 
 def _message(committed: Committed) -> str:
-    return git.message(Path(committed.project), committed.commit)
+    return git.message(committed.tree, committed.commit)
 
 
 def _read_facts(suggestions: Sequence[Suggestion], committed: Committed) -> list[_Facts]:
@@ -117,11 +124,12 @@ def _read_facts(suggestions: Sequence[Suggestion], committed: Committed) -> list
 
 def _texts(committed: Committed, file: str) -> tuple[str | None, str | None, str | None]:
     """The file's text in the commit, in the one before, and in the working tree."""
-    directory, previous = Path(committed.project), committed.previous
+    tree, previous = committed.tree, committed.previous
+    name = committed.name_of(file) or file
     return (
-        git.text_at(directory, committed.commit, file),
-        git.text_at(directory, previous, file) if previous else None,
-        read_text(directory / file),
+        git.text_at(tree, committed.commit, name),
+        git.text_at(tree, previous, name) if previous else None,
+        read_text(tree / name),
     )
 
 
@@ -129,7 +137,7 @@ def _other_branch(commit: str | None, committed: Committed) -> bool:
     if commit is None or (commit == committed.previous and committed.action == "amend"):
         return False
     try:
-        return not git.contains(Path(committed.project), committed.commit, commit)
+        return not git.contains(committed.tree, committed.commit, commit)
     except NotFound:  # cleaned away
         return committed.action == "reset"
 
@@ -187,7 +195,7 @@ def _after_reset(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
     suggestion, committed = tracked.suggestion, move.committed
     if suggestion.commit is None:
         thrown_away = (
-            suggestion.file in committed.files
+            committed.changed(committed.name_of(suggestion.file or "") or "")
             and suggestion.region is not None
             and not _still_there(suggestion, facts)
         )
@@ -211,8 +219,8 @@ def _in_commit(
 ) -> tuple[FileSaved, Region | None]:
     """The file as the commit has it, and the suggestion's region in it."""
     file, text = suggestion.file or "", facts.committed
-    path = Path(committed.project) / file
-    seen = FileSaved(committed.project, path, text or "", committed.ts)
+    path = Path(os.path.normpath(Path(committed.project) / file))
+    seen = FileSaved(committed.project, path, text or "", committed.ts, committed.top)
     if text is None or suggestion.region is None:
         return seen, None
     # if the commit has another text, it was staged in part, or edited since

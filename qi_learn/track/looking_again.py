@@ -14,6 +14,7 @@ from qi_learn.records import Suggestion, Tracked
 from qi_learn.track import region as regions
 from qi_learn.track.state import FOLLOWED, gone, settled, stands_at, trace_of
 from qi_learn.track.suggestions import frame_of
+from qi_learn.track.trees import tree_with
 from qi_learn.workspace.changes import FileSaved
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def look_again(tracked: Tracked, now: float) -> Suggestion:
     if project is None or not Path(project).is_dir():
         return suggestion
     try:
-        return _as_committed(tracked, Path(project), now)
+        return _as_committed(tracked, project, now)
     except NotFound as error:
         logger.info(
             "suggestion %d of %s cannot be looked at again: %s",
@@ -53,9 +54,10 @@ def look_again(tracked: Tracked, now: float) -> Suggestion:
         return suggestion
 
 
-def _as_committed(tracked: Tracked, directory: Path, now: float) -> Suggestion:
+def _as_committed(tracked: Tracked, project: str, now: float) -> Suggestion:
     suggestion = tracked.suggestion
-    head, file = git.head(directory), suggestion.file or ""
+    directory, file = tree_with(project, suggestion.file or "", suggestion.commit or "")
+    head = git.head(directory)
     if (
         head is None
         or head == suggestion.commit
@@ -70,5 +72,5 @@ def _as_committed(tracked: Tracked, directory: Path, now: float) -> Suggestion:
     region = regions.find_again(trace_of(suggestion), text, file, old=None)
     if region is None:
         return settled(gone(suggestion, now), frame, now, commit=head)
-    committed = FileSaved(str(directory), directory / file, text, now)
+    committed = FileSaved(project, directory / file, text, now)
     return settled(stands_at(suggestion, committed, region, frame), frame, now, commit=head)

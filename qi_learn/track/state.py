@@ -76,7 +76,7 @@ def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: F
     return replace(
         suggestion,
         state="placed",
-        file=saved.file,
+        file=saved.place,
         name=region.name,
         before=before,
         after=after,

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from qi_learn.code_text import code_tokens
 from qi_learn.errors import NotFound
@@ -39,6 +38,7 @@ from qi_learn.track.state import (
     turn_changes,
 )
 from qi_learn.track.suggestions import frame_of
+from qi_learn.track.trees import tree_of
 from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.file_history import FileHistory
 
@@ -207,7 +207,8 @@ def _text_before(save: _Save, when: float) -> str | None:
     if text is not None:
         return text
     try:
-        return git.text_at(Path(save.saved.project), "HEAD", save.saved.file)
+        tree, name = tree_of(save.saved.project, save.saved.place)
+        return git.text_at(tree, "HEAD", name)
     except NotFound:
         return None
 
@@ -244,7 +245,7 @@ def _best(candidates: Iterable[_Placement]) -> list[_Placement]:
 
 def _placed(placement: _Placement, save: _Save) -> Suggestion:
     tracked, match, saved = placement.tracked, placement.match, save.saved
-    region = regions.region_at(saved.text, saved.file, match.start, match.end)
+    region = regions.region_at(saved.text, saved.place, match.start, match.end)
     suggestion = replace(
         tracked.suggestion,
         state="placed",
@@ -261,7 +262,7 @@ def _placed(placement: _Placement, save: _Save) -> Suggestion:
 def _after_save(tracked: Tracked, save: _Save) -> Suggestion:
     if tracked.suggestion.region is None:
         return _come_again(tracked, save)
-    if tracked.suggestion.file == save.saved.file:
+    if tracked.suggestion.file == save.saved.place:
         return _follow(tracked, save)
     return tracked.suggestion
 
@@ -274,7 +275,8 @@ def _follow(tracked: Tracked, save: _Save) -> Suggestion:
     if before is not None:
         with suppress(NotCompared):
             added = save.text.added_since(before)[0]
-    region = regions.find_again(trace_of(suggestion), saved.text, saved.file, old=old, added=added)
+    trace = trace_of(suggestion)
+    region = regions.find_again(trace, saved.text, saved.place, old=old, added=added)
     lost = old is not None and (suggestion.region or "") not in old
     if (region is None or lost) and _elsewhere_in_git(suggestion, saved):
         return suggestion
@@ -291,7 +293,7 @@ def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:
 
     Then it is not gone, only not here.
     """
-    directory = Path(saved.project)
+    directory, _ = tree_of(saved.project, saved.place)
     try:
         head = git.head(directory)
         return (

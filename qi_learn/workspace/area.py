@@ -50,6 +50,14 @@ class Area:
     set_aside: Counter[str] = field(default_factory=Counter)
     _left_out: dict[str, bool] = field(default_factory=dict)
 
+    def shift(self, seconds: float) -> None:
+        """Go by a clock that was set by so many seconds."""
+        self.since += seconds
+        if self.repository is not None:
+            self.repository.shift(seconds)
+        for _, history in self.files.below():
+            history.shift(seconds)
+
     def name_of(self, path: str) -> str:
         """The name of a path within the area."""
         return path[len(self.top.rstrip("/")) + 1 :]

@@ -36,8 +36,37 @@ class Areas:
     def begin(self, project: WatchedProject) -> None:
         """Watch a project, with its texts as they are now."""
         self._observation.begin(project.root)
+        project.identity = _identity(project.root)
         self._begin_area(project, project.root, fresh=False)
         project.failed, project.starting = None, False
+
+    def begin_anew_if_another(self, project: WatchedProject) -> bool:
+        """Watch what is in a project's place now, if its directory was made anew; whether it was.
+
+        With a repository its texts count from what git has; else from those that it had before.
+        """
+        now = _identity(project.root)
+        main = project.areas.get(project.root)
+        if now is None or main is None or project.identity is None or main.refused is not None:
+            return False
+        if now == project.identity and self._observation.watches(project.root):
+            return False
+        logger.warning("%s was made anew; it is watched from now on", project.root)
+        for area in tuple(project.areas.values()):
+            self._observation.forget(area.top)
+        project.areas.clear()
+        had_git, kept = main.repository is not None, main.files
+        self.begin(project)
+        area = project.areas[project.root]
+        if had_git or area.repository is not None:
+            project.budget.used -= sum(history.size for _, history in kept.below())
+            if area.repository is not None:
+                area.pending |= area.repository.unlike_head()
+        else:
+            project.budget.used -= sum(history.size for _, history in area.files.below())
+            area.pending |= {name for name, _ in (*kept.below(), *area.files.below())}
+            area.files = kept
+        return True
 
     def look_again(self, project: WatchedProject) -> None:
         """Have everything in a project looked at: events may have been lost."""
@@ -231,6 +260,14 @@ class Areas:
         for top in [t for t, a in project.areas.items() if a.outside and t not in linked]:
             self._observation.forget(top)
             del project.areas[top]
+
+
+def _identity(directory: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(directory)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _outermost(names: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,11 @@ class FileSaved:
         """The path within the project, with `/`."""
         return self.path.relative_to(self.top or self.project).as_posix()
 
+    @property
+    def place(self) -> str:
+        """The path from the project, with `/`; it begins with `..` if the file lies elsewhere."""
+        return os.path.relpath(self.path, self.project)
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -42,3 +48,30 @@ class Committed:
     """The working tree whose HEAD moved, if it is not the project itself: a submodule, another
     working tree. Its repository is the one that knows `commit`.
     """
+
+    @property
+    def tree(self) -> Path:
+        """The working tree whose HEAD moved, as a directory."""
+        return Path(self.top or self.project)
+
+    def name_of(self, place: str) -> str | None:
+        """The name within the tree of a file, given by its path from the project.
+
+        None if it lies in another tree: beside this one, or in one within it.
+        """
+        path = os.path.normpath(os.path.join(self.project, place))
+        tree = str(self.tree)
+        if not path.startswith(tree.rstrip("/") + "/"):
+            return None
+        above = os.path.dirname(path)
+        while len(above) > len(tree):
+            if os.path.lexists(f"{above}/.git"):
+                return None
+            above = os.path.dirname(above)
+        return os.path.relpath(path, tree)
+
+    def changed(self, name: str) -> bool:
+        """Whether a file, by its name within the tree, is among `files`."""
+        if not self.top or os.path.relpath(self.top, self.project).startswith(".."):
+            return name in self.files
+        return f"{os.path.relpath(self.top, self.project)}/{name}" in self.files

@@ -26,6 +26,9 @@ class EventSource(Protocol):
         Raises NoRoom.
         """
 
+    def watches(self, directory: str) -> bool:
+        """Whether a directory is still watched: not if it was removed, also if it was made anew."""
+
     def forget(self, directory: str) -> None:
         """Stop watching a directory and every one below it."""
 

@@ -96,6 +96,11 @@ class FileHistory:
         del self._versions[:first]
         return ts
 
+    def shift(self, seconds: float) -> None:
+        """Go by a clock that was set by so many seconds: each text stays as old as it is."""
+        self._began += seconds
+        self._versions = [(when + seconds, version) for when, version in self._versions]
+
     def shorten(self) -> None:
         """Keep only the newest text and the one before it: there is no room for more."""
         del self._versions[:-2]

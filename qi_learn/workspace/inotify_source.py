@@ -78,6 +78,11 @@ class InotifySource:
             self._numbers[directory] = number
             self._below[os.path.dirname(directory)].add(directory)
 
+    def watches(self, directory: str) -> bool:
+        """Whether a directory is still watched."""
+        with self._lock:
+            return directory in self._numbers
+
     def forget(self, directory: str) -> None:
         """Stop watching a directory and every one below it."""
         with self._lock:
@@ -154,4 +159,7 @@ class InotifySource:
         for directory, _ in self._watches.pop(number):
             if self._numbers.get(directory) == number:
                 del self._numbers[directory]
-                self._below[os.path.dirname(directory)].discard(directory)
+                above = os.path.dirname(directory)
+                self._below[above].discard(directory)
+                if above not in self._numbers:  # nothing else tells that it is gone
+                    self._inbox.mark_checkout(directory)

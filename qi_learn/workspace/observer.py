@@ -75,6 +75,11 @@ class Observation:
                 self._no_room(root, error)
                 raise
 
+    def watches(self, directory: str) -> bool:
+        """Whether a directory is still watched."""
+        sources = (self._native, self._poller)
+        return any(source is not None and source.watches(directory) for source in sources)
+
     def forget(self, directory: str) -> None:
         """Stop watching a directory and every one below it."""
         with self._lock:

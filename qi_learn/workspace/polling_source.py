@@ -46,6 +46,11 @@ class PollingSource:
                 self._seen.setdefault(directory, seen)
                 self._git[directory] = git
 
+    def watches(self, directory: str) -> bool:
+        """Whether a directory is still looked at."""
+        with self._lock:
+            return directory in self._seen
+
     def forget(self, directory: str) -> None:
         """Stop looking at a directory and every one below it."""
         with self._lock:

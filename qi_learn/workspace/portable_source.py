@@ -47,6 +47,10 @@ class PortableSource(FileSystemEventHandler):
             raise NoRoom(error.errno, error.strerror) from error
         self._watches[directory] = (watch, git)
 
+    def watches(self, directory: str) -> bool:
+        """Whether a directory is watched, by itself or with one above it."""
+        return self._covering(directory) is not None
+
     def forget(self, directory: str) -> None:
         """Stop watching a directory and every one below it."""
         for path in [p for p in self._watches if p == directory or p.startswith(directory + "/")]:

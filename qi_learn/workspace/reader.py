@@ -20,6 +20,7 @@ from qi_learn.workspace.area import Area
 from qi_learn.workspace.area_look import look
 from qi_learn.workspace.areas import Areas
 from qi_learn.workspace.changes import Committed, FileSaved
+from qi_learn.workspace.clock_watch import ClockWatch
 from qi_learn.workspace.inbox import Inbox, Marks
 from qi_learn.workspace.watched_project import WatchedProject
 
@@ -46,15 +47,18 @@ class Reader:
         inbox: Inbox,
         areas: Areas,
         projects: Callable[[], tuple[WatchedProject, ...]],
+        shift: Callable[[WatchedProject, float], None],
         report: Callable[[WatchedProject, Callable[[], list[Change]]], None],
         clock: Callable[[], float],
     ) -> None:
         self._inbox, self._areas = inbox, areas
-        self._projects, self._report, self._clock = projects, report, clock
+        self._projects, self._shift, self._report, self._clock = projects, shift, report, clock
         self._later: dict[int, float] = {}
         """By area: until when it is left alone."""
         self._failures: defaultdict[int, int] = defaultdict(int)
         self._idle_at = 0.0
+        self._clock_watch = ClockWatch()
+        self._clock_watch.jump(clock())
         self._lost = False
         self._thread = threading.Thread(target=self._run, name="qi-learn-watch", daemon=True)
         self._thread.start()
@@ -83,6 +87,10 @@ class Reader:
         if idle and self._lost:
             marks.lost, self._lost = True, False
         projects = self._projects()
+        jump = self._clock_watch.jump(self._clock())
+        for project in projects if jump else ():
+            with self._step(project):
+                self._shift(project, jump)
         touched = self._sort(marks, projects)
         for project in projects:
             if project.starting:
@@ -141,6 +149,9 @@ class Reader:
         *,
         idle: bool,
     ) -> None:
+        if idle or project.root in marks.checkouts:
+            with self._step(project):
+                self._areas.begin_anew_if_another(project)
         if marks.lost:
             with self._step(project):
                 self._areas.look_again(project)

@@ -70,7 +70,7 @@ class RepositoryState:
 
         A checkout lets go of `index.lock` a moment before it says what it did.
         """
-        return self._age("index.lock") < LOCK_SECONDS or abs(self._age("index")) < HEAD_SECONDS
+        return abs(self._age("index.lock")) < LOCK_SECONDS or abs(self._age("index")) < HEAD_SECONDS
 
     def stamp(self) -> tuple[float, ...]:
         """What changes if git writes its index or moves HEAD."""
@@ -104,6 +104,10 @@ class RepositoryState:
         else:
             self._bases[-1] = (self._bases[-1][0], commit)
 
+    def shift(self, seconds: float) -> None:
+        """Go by a clock that was set by so many seconds."""
+        self._bases = [(ts + seconds, commit) for ts, commit in self._bases]
+
     def known(
         self, names: Sequence[str], later: Sequence[tuple[float, str]] = ()
     ) -> dict[str, list[tuple[float, Blob | None]]]:
@@ -115,11 +119,14 @@ class RepositoryState:
         if not bases or not names:
             return {name: [(-math.inf, None)] for name in names}
         try:
-            trees = [(ts, git_blobs.tree_blobs(self.top, c, names)) for ts, c in bases]
+            trees = self._trees(bases, names)
         except NotFound as error:
             logger.warning("what was in %s is not known any more: %s", self.top, error.what)
-            self._bases = [(-math.inf, c) for c in (git.head(self.top),) if c is not None]
-            return {}
+            head = git.head(self.top)
+            if head is None:
+                return {}
+            self._bases = [(-math.inf, head)]
+            trees = self._trees(self._bases, names)
         odd = git_blobs.filtered(self.top, names) if self._attributes else set()
         return {
             name: [
@@ -128,6 +135,11 @@ class RepositoryState:
             ]
             for name in names
         }
+
+    def _trees(
+        self, bases: Sequence[tuple[float, str]], names: Sequence[str]
+    ) -> list[tuple[float, Trees]]:
+        return [(ts, git_blobs.tree_blobs(self.top, commit, names)) for ts, commit in bases]
 
     def known_below(self, directories: Iterable[str]) -> set[str]:
         """The files that git had in directories."""

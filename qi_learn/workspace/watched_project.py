@@ -46,6 +46,8 @@ class WatchedProject:
     tried_at: float = 0.0
     """When it was tried, by the monotonic clock."""
     last_event: float | None = None
+    identity: tuple[int, int] | None = None
+    """Which directory its root is: device and number."""
     set_aside: Counter[str] = field(default_factory=Counter)
 
     def state(self, why_polled: str | None) -> WatchState:
@@ -73,6 +75,14 @@ class WatchedProject:
             *(area.refused for area in areas),
             *(area.repository.note for area in areas if area.repository is not None),
         ]
+
+    def shift(self, seconds: float) -> None:
+        """Go by a clock that was set by so many seconds, as what came before it does."""
+        self.added += seconds
+        if self.last_event is not None:
+            self.last_event += seconds
+        for area in tuple(self.areas.values()):
+            area.shift(seconds)
 
     def begin_file(self, area: Area, name: str, text: str | None) -> None:
         """Know a file by the text that it has when watching begins."""

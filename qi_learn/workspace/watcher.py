@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from qi_learn.errors import NotFound, QiError
@@ -174,11 +175,21 @@ class Watcher:
     # --- what the threads call --------------------------------------------------------------------
 
     def _new_reader(self) -> Reader:
-        return Reader(self._inbox, self._areas, self._all, self._report, self._clock)
+        return Reader(self._inbox, self._areas, self._all, self._shift, self._report, self._clock)
 
     def _all(self) -> tuple[WatchedProject, ...]:
         with self._lock:
             return tuple(self._projects.values())
+
+    def _shift(self, project: WatchedProject, seconds: float) -> None:
+        """Have a project go by a clock that was set, with what was not told of it yet."""
+        with self._lock:
+            project.shift(seconds)
+            self._changes = [
+                replace(each, ts=each.ts + seconds) if each.project == project.root else each
+                for each in self._changes
+            ]
+            logger.warning("the clock was set by %.0f s: %s goes by it", seconds, project.root)
 
     def _report(
         self, project: WatchedProject, changes: Callable[[], list[FileSaved | Committed]]

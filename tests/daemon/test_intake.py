@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.daemon.clock_watch import ClockWatch
 from qi_learn.daemon.following import follow_save
 from qi_learn.daemon.intake import Intake
 from qi_learn.paths import Paths
@@ -23,6 +22,7 @@ from qi_learn.store import command_results, feedback, score_queue, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import FileSaved
+from qi_learn.workspace.clock_watch import ClockWatch
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher

@@ -19,6 +19,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from qi_learn import logs
+from qi_learn.paths import Paths
 from tests.support.engine_questions import HI, chat
 from tests.support.engine_server import Server, running_engine
 from tests.support.tiny_models import write_tiny_model
@@ -361,6 +363,24 @@ def _running(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_its_log_stays_small_with_nobody_to_cut_it(tmp_path: Path, gguf: Path) -> None:
+    """Its daemon may be gone for months, and it may have been started by hand."""
+    home = tmp_path / "home"
+    own = Paths.under(home).logs / "engine.log"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"an old line\n" * (logs.LIMIT // 12))
+    with running_engine(tmp_path, log=own, home=home) as server:
+        server.create("m", gguf)
+        chat(server, "m")
+        assert logs.beside(own, 1).stat().st_size > logs.LIMIT - 2000
+        before = own.stat().st_size
+        assert 0 < before < 2000
+        for _ in range(30):
+            assert chat(server, "m", options={"num_predict": 1}).status_code == 200
+            assert chat(server, "absent").status_code == 404
+        assert own.stat().st_size == before
 
 
 def test_it_serves_no_other_machine(tmp_path: Path) -> None:

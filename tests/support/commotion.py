@@ -22,6 +22,9 @@ CONTENTS: tuple[bytes, ...] = (
 )
 
 
+LARGE = 100 * 1000 * 1000
+
+
 class Commotion:
     """Does things in a project's directory, as a seed says. Git may be one of them."""
 
@@ -30,12 +33,13 @@ class Commotion:
         self._git = git
         self._random = random.Random(seed)
         self._branches = 0
+        self._has_large = False
 
     def step(self) -> None:
         """Do one thing; what cannot be done is not."""
         acts: list[Callable[[], None]] = [
             *(self._make, self._make, self._write, self._write, self._write),
-            *(self._move, self._link, self._remove, self._short_lived),
+            *(self._move, self._link, self._remove, self._short_lived, self._large),
         ]
         if self._git is not None:
             acts += [self._commit, self._switch, self._stash, self._clean]
@@ -54,6 +58,21 @@ class Commotion:
         os.makedirs(os.path.dirname(place), exist_ok=True)
         with open(place, "wb") as file:
             file.write(self._random.choice(CONTENTS))
+
+    def _large(self) -> None:
+        """A file of 100 MB, real or with a hole; git does not have to take it up."""
+        name = b"large.py" if self._git is None else b"build/large.py"
+        place = os.path.join(self._root, b"play", name)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with open(place, "ab") as file:
+            if self._has_large:
+                file.write(b"more = 1\n")
+            elif self._git is None and self._random.random() < 0.5:
+                for _ in range(100):
+                    file.write(b"x = 10000\n" * (LARGE // 1000))
+            else:
+                file.truncate(LARGE)
+        self._has_large = True
 
     def _move(self) -> None:
         os.rename(self._place(2), self._place(2))

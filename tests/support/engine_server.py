@@ -54,9 +54,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_engine(directory: Path, *words: str, limit: int | None = None) -> Iterator[Server]:
+def running_engine(
+    directory: Path,
+    *words: str,
+    limit: int | None = None,
+    log: Path | None = None,
+    home: Path | None = None,
+) -> Iterator[Server]:
     """The engine with its store in `directory/models`; `limit`: no file larger than so many bytes
-    (a full disk).
+    (a full disk). `log`: the file that it writes its errors to. `home`: qi-learn's, of its user.
     """
     ready, models = directory / "ready.json", directory / "models"
     ready.unlink(missing_ok=True)
@@ -72,6 +78,8 @@ def running_engine(directory: Path, *words: str, limit: int | None = None) -> It
         "1024",
         "--threads",
         "1",
+        "--parent",
+        str(os.getpid()),
         *words,
     ]
     shell = (
@@ -79,12 +87,14 @@ def running_engine(directory: Path, *words: str, limit: int | None = None) -> It
         if limit is None
         else ["bash", "-c", f'ulimit -f {limit // 1024}; trap "" XFSZ; exec "$@"', "engine"]
     )
-    with (directory / "engine.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*shell, *command], stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
+    file = log or directory / "engine.log"
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if home is not None:
+        env["QI_LEARN_HOME"] = str(home)
+    with file.open("wb" if log is None else "ab") as out:
+        process = subprocess.Popen([*shell, *command], stdout=out, stderr=out, env=env)
     try:
-        yield Server(_address(ready, process, directory / "engine.log"), models, process)
+        yield Server(_address(ready, process, file), models, process)
     finally:
         _end(process)
 
