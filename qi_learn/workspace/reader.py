@@ -30,7 +30,7 @@ SOON_SECONDS = 0.05
 FAILED_SECONDS = 5.0
 """Seconds for which an area is left alone after git did not answer; longer with each failure."""
 LONGEST_SECONDS = 300.0
-IDLE_SECONDS = 10.0
+IDLE_SECONDS = 30.0
 """Seconds after which the heads of all areas are looked at though nothing was marked."""
 REST_SECONDS = 0.5
 """Seconds for which an area is left alone at most after a look that took long."""
