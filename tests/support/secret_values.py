@@ -63,6 +63,11 @@ def _b64(rng: random.Random, count: int) -> str:
     return base64.b64encode(rng.randbytes(count)).decode()
 
 
+def _encoded(rng: random.Random, what: str) -> str:
+    lines = "\n".join([f"-----BEGIN {what}-----", *_pem_lines(rng), f"-----END {what}-----", ""])
+    return base64.b64encode(lines.encode()).decode()
+
+
 def _pem_lines(rng: random.Random) -> list[str]:
     return [chars(rng, B64, 64) for _ in range(12)] + [chars(rng, B64, 26) + "=="]
 
@@ -112,6 +117,9 @@ MAKERS: dict[str, Callable[[random.Random], str]] = {
     "b64png": lambda r: "iVBORw0KGgo" + _b64(r, 240),
     "basic": lambda r: base64.b64encode(f"user:{mixed(r, ALNUM, 14)}".encode()).decode(),
     "sas": lambda r: _b64(r, 32).replace("+", "%2B").replace("/", "%2F").replace("=", "%3D"),
+    "phpsalt": lambda r: mixed(r, ALNUM + "!#%*+,-./:;=?@^_`{|}~ []", 64),
+    "b64pem": lambda r: _encoded(r, "RSA PRIVATE KEY"),
+    "b64cert": lambda r: _encoded(r, "CERTIFICATE"),
     "uuid": lambda r: str(uuid.UUID(bytes=r.randbytes(16), version=4)),
     "pem": _pem("", "", "\n"),
     "pemescaped": _pem("", "", r"\n"),

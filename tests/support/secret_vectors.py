@@ -13,7 +13,8 @@ from tests.support.secret_values import is_filler, value
 
 CONTEXTS = Path(__file__).parent.parent / "redact" / "contexts"
 REPETITIONS = 2
-SLOT = re.compile("«(.*?)»")
+SLOT = re.compile("«(.*?)»|‹(.*?)›")
+"""«a secret of this kind», and ‹a value that is none›."""
 PLACEHOLDER = re.compile(r"\[REDACTED:[a-z0-9-]+:[0-9a-f]{4}\]")
 OVERREACH = 12
 """So many characters beside a secret may go with it; one more is a false alarm."""
@@ -53,6 +54,29 @@ class Judged:
 def vectors() -> list[Vector]:
     """The whole set, the same every time."""
     return [*_read("secret", labelled=True), *_read("harmless", labelled=False)]
+
+
+def files() -> list[Vector]:
+    """Whole files and sessions, each with many secrets among many lines that have none."""
+    return list(_read("files", labelled=True))
+
+
+def judge_files(files: Iterable[Vector], redact: Callable[[str], str]) -> Judged:
+    """As `judge`, but each secret counts, and each line without one that is not left as it was."""
+    found, missed, wrong = 0, [], []
+    for file in files:
+        out = redact(file.text)
+        left = set(out.splitlines())
+        gone = [secret for secret in file.secrets if not remains(secret, out)]
+        found += len(gone)
+        missed += [(file, secret) for secret in file.secrets if secret not in gone]
+        pieces = {line for secret in file.secrets for line in secret.splitlines()}
+        wrong += [
+            (file, line)
+            for line in file.text.splitlines()
+            if not any(piece in line for piece in pieces) and line not in left
+        ]
+    return Judged(found, tuple(missed), tuple(wrong))
 
 
 def judge(vectors: Iterable[Vector], redact: Callable[[str], str]) -> Judged:
@@ -115,8 +139,8 @@ def _filled(family: str, context: str, rng: random.Random, *, labelled: bool) ->
     secrets = []
 
     def fill(slot: re.Match[str]) -> str:
-        made = value(slot[1], rng)
-        if labelled and not is_filler(slot[1]):
+        made = value(slot[1] or slot[2], rng)
+        if labelled and slot[1] and not is_filler(slot[1]):
             secrets.append(made)
         return made
 
