@@ -16,8 +16,10 @@ REPETITIONS = 2
 SLOT = re.compile("«(.*?)»|‹(.*?)›")
 """«a secret of this kind», and ‹a value that is none›."""
 PLACEHOLDER = re.compile(r"\[REDACTED:[a-z0-9-]+:[0-9a-f]{4}\]")
-OVERREACH = 12
-"""So many characters beside a secret may go with it; one more is a false alarm."""
+OVERREACH = 16
+"""So many characters beside a secret may go with it, such as the quotes of a key cut into lines or
+the `django-insecure-` before one; one more is a false alarm.
+"""
 
 
 @dataclass(frozen=True, slots=True)
