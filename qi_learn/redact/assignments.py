@@ -35,8 +35,8 @@ _PAIRED = re.compile(
     rf"[,\s]{{1,60}}(?:{_QUOTE})?(?i:value|val|default|secret|data)(?:{_QUOTE})?\s{{0,4}}[:=]\s{{0,4}}"  # "value": "x"
     r"|\s{0,4}\{[^{}]{0,300}?\b(?:default|value|secret_string)\s{0,12}=\s{0,4}"  # terraform
     r"|[ \t]{0,4}/?>|[ \t][^<>\n]{0,60}>"  # XML
-    rf"|\s{{0,4}},\s{{0,24}}(?={_QUOTE})"  # ("name", "x")
-    rf"|\((?:{_QUOTE}[^\"'\n]{{0,80}}{_QUOTE}\s{{0,4}},\s{{0,4}}){{0,2}}(?={_QUOTE})"  # setPassword("x")
+    rf"|(?P<comma>\s{{0,4}},\s{{0,24}}(?={_QUOTE}))"  # ("name", "x")
+    rf"|(?P<call>\()(?:{_QUOTE}[^\"'\n]{{0,80}}{_QUOTE}\s{{0,4}},\s{{0,4}}){{0,2}}(?={_QUOTE})"  # setPassword("x")
     rf"|\{{(?={_QUOTE})"  # C++ {"x"}
     rf"|(?:[ \t]{{1,8}}(?:is|was|=|unknown|to))?:?[ \t]{{1,8}}(?={_QUOTE})"  # PASSWORD 'x'
     rf")(?:{_QUOTED}|{_BARE})"
@@ -48,6 +48,8 @@ _TAIL = re.compile("[A-Za-z0-9_-]{0,40}+")
 _OPTION = re.compile(r"(?:^|[\s\"'=\[,(`])--?[\w.-]*\Z")
 _NETRC = re.compile(r"\blogin\s+\S{1,100}\s+(?:account\s+\S{1,100}\s+)?\Z")
 _DOCKER = re.compile(r"(?:^|\n)[ \t]*(?:ENV|ARG)[ \t]+\w*\Z")
+_ARGUMENT = re.compile(r"\(\s{0,8}\\{0,8}[\"'`][\w.-]{0,60}\Z")
+_CALL = re.compile(r"[A-Za-z_.]{4,}[(\[]|[\w)]\(\S*\)\Z|[(\[]\Z")
 _BEFORE = 160
 
 
@@ -58,7 +60,11 @@ def beside(text: str, start: int, end: int) -> Span | None:
     at, tail = tail_match.end(), tail_match[0]
     match = _ASSIGNED.match(text, at) or _PAIRED.match(text, at)
     password = text[start:end].lower() in PASSWORDS
-    if match is not None and is_secret_name(text, start, end, tail):
+    if (
+        match is not None
+        and is_secret_name(text, start, end, tail)
+        and _placed(text, start, end, match.groupdict())
+    ):
         group = next(g for g in ("quoted", "wrapped", "bare") if match.groupdict().get(g))
         literal, begin = match[group], match.start(group)
         if group == "bare":
@@ -78,9 +84,16 @@ def is_secret_value(name: str, value: str) -> bool:
     return False
 
 
+def _placed(text: str, start: int, end: int, groups: dict[str, str | None]) -> bool:
+    """Whether a name before a comma is a call's first argument, and one before `(` is no `pass`."""
+    if groups.get("comma") is not None:
+        return _ARGUMENT.search(text[max(0, start - _BEFORE) : start]) is not None
+    return groups.get("call") is None or text[start:end].lower() != "pass"
+
+
 def _counts(literal: str, *, password: bool, group: str) -> bool:
-    if group == "bare" and re.search(r"[A-Za-z_)][(\[]", literal) and literal[-1:] in ")]":
-        return False  # a call or an index
+    if group == "bare" and _CALL.search(literal):
+        return False
     if group == "wrapped" and not is_random(literal):
         return False
     return (is_password if password else is_key)(literal, quoted=group != "bare")
@@ -97,6 +110,8 @@ def _after_blank(text: str, start: int, end: int, at: int, *, password: bool) ->
         return None
     before = text[max(0, start - _BEFORE) : start]
     named = _OPTION.search(before) or _NETRC.search(before) or _DOCKER.search(before)
+    if not named and "\n" in text[at : match.start("bare")]:
+        return None
     if named:
         counts = is_password(literal, quoted=False) if password else is_key(literal, quoted=False)
     else:

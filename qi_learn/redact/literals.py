@@ -36,6 +36,7 @@ _REFERENCE = re.compile(
     r"|\.(?:json|txt|html?|pem|ya?ml|py|[jt]sx?|go|rs|md|enc|key|crt|toml|ini|env|conf|log|sh|sock"
     r"|whl|gguf|safetensors|bin|csv|xml|php|rb|java|cs)$",
 )
+_HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?", re.I)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d|^\d{4}-\d\d-\d\d$")
 LEAST_BITS = 34
 QUOTED_BITS = 40
@@ -70,8 +71,8 @@ def is_password(literal: str, *, quoted: bool) -> bool:
     """Whether a literal beside `password` is one that a person or a generator chose."""
     if not 8 <= len(literal) <= 512 or _speaks_of_one(literal):
         return False
-    if any(c.isspace() for c in literal):
-        return _is_salt(literal)
+    if any(c.isspace() for c in literal) or _HOST.fullmatch(literal):
+        return False
     if is_random(literal, LEAST_BITS):
         return True
     if not quoted or len(literal) < 10 or _EXAMPLE.search(literal) or "/" in literal:

@@ -41,7 +41,7 @@ _ABOUT = frozenset(
     "parameter argument arg option options attr attribute prop property source resolver factory "
     "builder generator parser lexer stream set map dict ring pool status state level age ages days "
     "hours minutes seconds timeout window position offset range pair pairs literal pos span lines "
-    "selector title description text_length expression location region namespace group alias "
+    "cb callback func fn method test selector title description text_length expression location region namespace group alias "
     "input inputs output outputs button dialog screen modal component icon show visible toggle "
     "strength score meter confirm_label server servers host port user username email".split()
 )
