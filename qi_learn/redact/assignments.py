@@ -16,7 +16,9 @@ from qi_learn.redact.spans import Span
 _QUOTE = r"\\{0,8}(?:\"\"\"|'''|[\"'`])"
 _QUOTED = rf"[rbfuRBFU@$]{{0,2}}(?P<quote>{_QUOTE})(?P<quoted>(?:(?!(?P=quote))[^\n]){{6,2048}})(?P=quote)"
 _WRAPPED = _QUOTED.replace("quoted", "wrapped").replace("quote>", "inner>").replace("=quote", "=inner")
-_BARE = r"(?P<bare>[A-Za-z0-9+/=_~^!#%*@$.?:{}()\[\]-]{6,2048}+)"
+_SIGNS = r"[A-Za-z0-9+/_~^!#%*@$.?{}()\[\]-]"
+# two more operators at most, or `token=token=...` would be read to its end from each of its words
+_BARE = rf"(?P<bare>{_SIGNS}{{1,1024}}+(?:[=:]{_SIGNS}{{1,512}}+){{0,2}}={{0,2}})"
 _WRAP = r"(?:(?:new\s{1,3})?[A-Za-z_&][\w:.<>\[\]]{0,40}\(\s{0,8}|\[?\]?[a-z]{2,8}\(|[\[({]\s{0,4}){1,2}"
 _TYPE = (
     r"(?:[ \t]{0,4}[!?]{0,2}:[ \t]{0,4}[A-Za-z_&?*\[(][^=\n\"`;{}]{0,80}?[ \t]{0,4}=(?![=>])"  # : str =
@@ -92,7 +94,7 @@ def _placed(text: str, start: int, end: int, groups: dict[str, str | None]) -> b
 
 
 def _counts(literal: str, *, password: bool, group: str) -> bool:
-    if group == "bare" and _CALL.search(literal):
+    if group == "bare" and _CALL.search(literal[:128]):
         return False
     if group == "wrapped" and not is_random(literal):
         return False

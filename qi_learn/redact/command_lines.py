@@ -34,7 +34,7 @@ _HEADER = re.compile(
 _BASIC = re.compile(r"basic\s+(?P<secret>[A-Za-z0-9+/]{12,400}+={0,2})", re.I)
 _AUTH = re.compile(r"auth\\{0,4}\"\s{0,4}:\s{0,4}\\{0,4}\"(?P<secret>[A-Za-z0-9+/]{8,400}+={0,2})")
 _COOKIE = re.compile(
-    r"(?i:cookie)\\{0,4}[\"']?\s{0,3}[:=]\s{0,3}\\{0,4}[\"']?(?P<all>[^\n\"']{8,4000})"
+    r"(?i:cookie)\\{0,4}[\"']?\s{0,3}[:=]\s{0,3}\\{0,4}[\"']?(?P<all>[^\n\"']{8,1000})"
 )
 _CRUMB = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,60})=(?P<secret>[A-Za-z0-9%+/_.~=-]{16,1000})")
 _SESSION = re.compile(r"sess|sid|auth|token|jwt|login|remember|csrf", re.I)

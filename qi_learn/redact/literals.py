@@ -15,6 +15,7 @@ from collections import Counter
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]+(?:_[A-Za-z0-9]+)*|[a-z]+(?:-[a-z0-9]+)+")
 _WORD = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{3,}(?![a-z])")
+_LONG_WORD = re.compile("[A-Za-z]?[a-z]{4,}")
 _VOWEL = re.compile("[aeiouyAEIOUY]")
 _SIGNS = re.compile(r"[^A-Za-z0-9\s]")
 _ODD = re.compile(r"[!#%^&*()$={}|~?+]")
@@ -29,15 +30,17 @@ _EXAMPLE = re.compile(
 _SEQUENCE = re.compile(r"1234567|abcdefg|0123456|7654321|(.)\1{5}|(.{1,4})\2{3}", re.I | re.S)
 # What is looked up elsewhere, made up later or put in by a template.
 _REFERENCE = re.compile(
-    r"^(?:\$(?:[A-Z_]{2}|[a-z_]{3,}|[{(])|\{|%[A-Za-z_(]|<|\[|@[A-Za-z]+[/(]|!|&|\*+$|#[{ ]|op://|arn:"
+    r"^(?:\$(?:[A-Z_]{2}|[a-z_]{3,}|[{(])|\{|%[A-Za-z_(]|<|\[|@[A-Za-z]+[/(]|!|&|\*+$|#[{ ]|--?[a-z]|op://|arn:"
     r"|vault:|file:|env:|ref[+:]|ENC\[|projects/|https?://|\.{0,2}/|~/|0x|ssh-|sha\d{3}[:-]|data:)"
-    r"|\$\{|\{\{|\$\(|<%|process\.env|os\.environ|getenv|\.{3}|…|\*{3}|\[A-Z|\{\d+,\d*\}|=>"
+    r"|\$\{|\{\{|\$\(|<%|process\.env|os\.environ|getenv|\.{3}|…|\*{3}|\[A-Z|\{\d+,\d*\}|=>|\(\?|\\[sdwb]|\{[A-Za-z_]{3,}\}|&[lg]t;"
     r"|^(?:env|var|local|secrets|self|this|config|settings|vars|params|args|data|module)\.[a-z_]"
     r"|\.(?:json|txt|html?|pem|ya?ml|py|[jt]sx?|go|rs|md|enc|key|crt|toml|ini|env|conf|log|sh|sock"
     r"|whl|gguf|safetensors|bin|csv|xml|php|rb|java|cs)$",
 )
 _HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?", re.I)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d|^\d{4}-\d\d-\d\d$")
+JUDGED = 128
+"""So many characters of a literal are looked at."""
 LEAST_BITS = 34
 QUOTED_BITS = 40
 BARE_BITS = 70
@@ -69,26 +72,32 @@ def looks_random(literal: str, *, quoted: bool) -> bool:
 
 def is_password(literal: str, *, quoted: bool) -> bool:
     """Whether a literal beside `password` is one that a person or a generator chose."""
-    if not 8 <= len(literal) <= 512 or _speaks_of_one(literal):
+    if not 8 <= len(literal) <= 512 or any(c.isspace() for c in literal):
         return False
-    if any(c.isspace() for c in literal) or _HOST.fullmatch(literal):
+    literal = literal[:JUDGED]
+    digit = any(c.isdigit() for c in literal)
+    if (quoted or digit) and is_random(literal, LEAST_BITS):
+        return not _speaks_of_one(literal) and not _HOST.fullmatch(literal)
+    if not quoted or not digit or len(literal) < 10 or "/" in literal:
         return False
-    if is_random(literal, LEAST_BITS):
-        return True
-    if not quoted or len(literal) < 10 or _EXAMPLE.search(literal) or "/" in literal:
-        return False
-    return _has_letter_and_digit(literal) and entropy(literal)[1] >= QUOTED_BITS
+    return (
+        any(c.isalpha() for c in literal)
+        and entropy(literal)[1] >= QUOTED_BITS
+        and not (_EXAMPLE.search(literal) or _speaks_of_one(literal) or _HOST.fullmatch(literal))
+    )
 
 
 def is_key(literal: str, *, quoted: bool) -> bool:
     """Whether a literal beside `token`, `secret` or `api_key` is one that a service made."""
-    if not 10 <= len(literal) <= 2048 or _speaks_of_one(literal):
+    if not 10 <= len(literal) <= 2048:
         return False
+    literal = literal[:JUDGED]
     if any(c.isspace() for c in literal):
-        return _is_salt(literal)
+        return _is_salt(literal) and not _speaks_of_one(literal)
     if _UUID.fullmatch(literal):
         return True
-    return is_random(literal, QUOTED_BITS if quoted else QUOTED_BITS + 12)
+    bits = QUOTED_BITS if quoted else QUOTED_BITS + 12
+    return is_random(literal, bits) and not _speaks_of_one(literal)
 
 
 def is_random(literal: str, least_bits: float = QUOTED_BITS) -> bool:
@@ -158,13 +167,15 @@ def _speaks_of_one(literal: str) -> bool:
     )
 
 
-def _has_letter_and_digit(literal: str) -> bool:
-    return any(c.isdigit() for c in literal) and any(c.isalpha() for c in literal)
-
-
 def _is_salt(literal: str) -> bool:
     """A text with blanks that no person wrote, such as the salts of WordPress."""
-    return len(literal) >= 32 and len(_SIGNS.findall(literal)) >= 6 and not is_wordy(literal)
+    words = [word for word in _LONG_WORD.findall(literal) if _pronounceable(word)]
+    return (
+        len(literal) >= 32
+        and literal.count(" ") <= 4
+        and len(_SIGNS.findall(literal)) >= 6
+        and len(words) <= 1
+    )
 
 
 def _pronounceable(word: str) -> bool:

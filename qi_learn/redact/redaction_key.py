@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qi_learn.errors import StoreError
 from qi_learn.paths import sync_directory
+from qi_learn.redact.catalogue import installed_catalogue
 from qi_learn.redact.redactor import Redactor
 
 KEY_BYTES = 32
@@ -34,7 +35,7 @@ def load_redactor(path: Path) -> Redactor:
         raise StoreError(
             what, "Delete it: a new one is made, and the same secret gets another tag from then on."
         )
-    return Redactor(key)
+    return Redactor(key, installed_catalogue())
 
 
 def _make_key(path: Path) -> None:

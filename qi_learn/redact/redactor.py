@@ -23,7 +23,7 @@ from typing import Any
 
 from qi_learn.records import Message, Turn
 from qi_learn.redact.assignments import beside, is_secret_value
-from qi_learn.redact.catalogue import Catalogue
+from qi_learn.redact.catalogue import Catalogue, installed_catalogue
 from qi_learn.redact.secret_names import KEYS, PASSWORDS
 from qi_learn.redact.service_shapes import rules
 from qi_learn.redact.spans import PLACEHOLDER, Needles, Span, merged
@@ -138,7 +138,7 @@ class _Finder(Redactor):
     """Redacts to see what goes. Its placeholders are thrown away with its text."""
 
     def __init__(self) -> None:
-        super().__init__(b"")
+        super().__init__(b"", installed_catalogue())
         self.secrets: dict[tuple[str, str], None] = {}
 
     def _placeholder(self, kind: str, secret: str) -> str:

@@ -91,7 +91,7 @@ def _whole_word(text: str, start: int, word: str, tail: str) -> bool:
 def _last_word(text: str, start: int) -> str:
     """The word of the name that stands before the telling one; none if that begins it."""
     head = text[max(0, start - 24) : start]
-    before = re.search(r"([A-Za-z]+)[_\-.]?\Z", head)
+    before = re.search(r"([A-Za-z]+)[_\-. ]?\Z", head)
     if before is None:
         return ""
     words = _SPLIT.findall(before[1])

@@ -38,6 +38,7 @@ class Needles:
         for needles, find in rules:
             for needle in needles:
                 pairs.setdefault(needle, []).append(find)
+        self.words = frozenset(pairs)
         self._finds = list(pairs.values())
         self._search = ahocorasick_rs.AhoCorasick(
             list(pairs), implementation=ahocorasick_rs.Implementation.DFA

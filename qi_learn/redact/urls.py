@@ -54,7 +54,7 @@ def _counts(secret: str) -> bool:
         len(secret) >= 3
         and secret.lower() not in _WORDS
         and PLACEHOLDER_HEAD not in secret
-        and not any(sign in secret for sign in ("${", "{{", "$("))
+        and not any(sign in secret for sign in ("${", "{{", "$(", "&lt;"))
         and not (secret[0] in "{<[$%" and is_reference(secret))
         and not (secret[0] == "{" and secret[-1] == "}")
         and set(secret) - set("*x.") != set()
