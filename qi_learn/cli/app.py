@@ -26,6 +26,7 @@ from qi_learn.cli.daemon import (
 )
 from qi_learn.cli.evidence import explain, log, rate, run
 from qi_learn.cli.learning import rollback, train, versions
+from qi_learn.cli.redact import redact
 from qi_learn.cli.setup import config, doctor, init, status
 
 app = typer.Typer(
@@ -84,6 +85,7 @@ app.command()(explain)
 app.command()(train)
 app.command()(versions)
 app.command()(rollback)
+app.command()(redact)
 app.command()(demo)
 
 daemon_app.callback()(daemon)

@@ -8,6 +8,7 @@ Never writes a text, asks a provider whether a secret is valid, or keeps one.
 
 from __future__ import annotations
 
+from qi_learn.redact.catalogue import catalogue_line
 from qi_learn.redact.literals import looks_random
 from qi_learn.redact.redaction_key import load_redactor
 from qi_learn.redact.redactor import (
@@ -16,16 +17,19 @@ from qi_learn.redact.redactor import (
     find_secrets,
     has_placeholder,
     holds_secret,
+    secret_spans,
 )
 from qi_learn.redact.service_shapes import rules
 
 __all__ = [
     "PLACEHOLDER",
     "Redactor",
+    "catalogue_line",
     "find_secrets",
     "has_placeholder",
     "holds_secret",
     "load_redactor",
     "looks_random",
     "rules",
+    "secret_spans",
 ]

@@ -15,7 +15,9 @@ from qi_learn.redact.spans import Span
 
 _QUOTE = r"\\{0,8}(?:\"\"\"|'''|[\"'`])"
 _QUOTED = rf"[rbfuRBFU@$]{{0,2}}(?P<quote>{_QUOTE})(?P<quoted>(?:(?!(?P=quote))[^\n]){{6,2048}})(?P=quote)"
-_WRAPPED = _QUOTED.replace("quoted", "wrapped").replace("quote>", "inner>").replace("=quote", "=inner")
+_WRAPPED = (
+    _QUOTED.replace("quoted", "wrapped").replace("quote>", "inner>").replace("=quote", "=inner")
+)
 _SIGNS = r"[A-Za-z0-9+/_~^!#%*@$.?{}()\[\]-]"
 # two more operators at most, or `token=token=...` would be read to its end from each of its words
 _BARE = rf"(?P<bare>{_SIGNS}{{1,1024}}+(?:[=:]{_SIGNS}{{1,512}}+){{0,2}}={{0,2}})"
@@ -117,8 +119,16 @@ def _after_blank(text: str, start: int, end: int, at: int, *, password: bool) ->
     if named:
         counts = is_password(literal, quoted=False) if password else is_key(literal, quoted=False)
     else:
-        counts = len(literal) >= 20 and is_key(literal, quoted=False) and sum(map(str.isdigit, literal)) >= 3
-    return Span(match.start("bare"), match.start("bare") + len(literal), "assigned") if counts else None
+        counts = (
+            len(literal) >= 20
+            and is_key(literal, quoted=False)
+            and sum(map(str.isdigit, literal)) >= 3
+        )
+    return (
+        Span(match.start("bare"), match.start("bare") + len(literal), "assigned")
+        if counts
+        else None
+    )
 
 
 def _trimmed(literal: str) -> str:

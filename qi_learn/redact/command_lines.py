@@ -41,7 +41,9 @@ _SESSION = re.compile(r"sess|sid|auth|token|jwt|login|remember|csrf", re.I)
 _NETRC = re.compile(
     r"login\s+\S{1,100}\s+(?:account\s+\S{1,100}\s+)?password\s+[\"']?(?P<secret>[^\s\"']{6,200})"
 )
-_IDENTIFIED = re.compile(r"identified\s+by\s+(?:password\s+)?[\"'](?P<secret>[^\"'\n]{6,200})", re.I)
+_IDENTIFIED = re.compile(
+    r"identified\s+by\s+(?:password\s+)?[\"'](?P<secret>[^\"'\n]{6,200})", re.I
+)
 _PGPASS = re.compile(r":\d{2,5}:[^\s:]{1,60}:[^\s:]{1,60}:(?P<secret>[^\s:\"']{8,100})(?=\s|$)")
 _HERE = re.compile(r"<<<\s{0,3}[\"'](?P<secret>[^\"'\n]{8,400})[\"']")
 _STDIN = re.compile(

@@ -128,7 +128,7 @@ def is_wordy(literal: str) -> bool:
 def is_basic_auth(encoded: str) -> bool:
     """Whether a text is the base64 of `user:password`."""
     decoded = decoded_base64(encoded)
-    user, colon, password = decoded.partition(b":")
+    _user, colon, password = decoded.partition(b":")
     return bool(colon) and len(password) >= 3 and all(32 <= c < 127 for c in decoded)
 
 

@@ -216,9 +216,7 @@ def _prefixed(prefix: str, charset: str, fewest: int) -> re.Pattern[str]:
     chars = _CHARACTERS[charset]
     digit = rf"(?=[{chars}]{{0,200}}?[0-9])" if charset != "hex" else ""
     end = "(?![A-Za-z0-9])" if charset in ("hex", "alnum", "upper") else ""
-    return re.compile(
-        rf"(?<![A-Za-z0-9]){re.escape(prefix)}{digit}[{chars}]{{{fewest},}}+{end}"
-    )
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(prefix)}{digit}[{chars}]{{{fewest},}}+{end}")
 
 
 def _in_no_words(

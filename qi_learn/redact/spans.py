@@ -85,7 +85,9 @@ def lowered(text: str) -> str:
 
 def _placeholders(text: str) -> list[tuple[int, int]]:
     """Where placeholders stand that an earlier pass put in."""
-    return [match.span() for match in PLACEHOLDER.finditer(text)] if PLACEHOLDER_HEAD in text else []
+    return (
+        [match.span() for match in PLACEHOLDER.finditer(text)] if PLACEHOLDER_HEAD in text else []
+    )
 
 
 def _within(held: list[tuple[int, int]], start: int, end: int) -> bool:

@@ -60,7 +60,8 @@ def test_the_judge_can_find_fault() -> None:
     assert judge([Vector("f", "nothing", ())], lambda _: "[REDACTED:assigned:0000]").wrong
     line = Vector("f", "a = abcdefgh\nb = plain", ("abcdefgh",))
     assert judge_files([line], lambda _: "[REDACTED:assigned:0000]").wrong
-    assert remains("abcdefgh", "xx efgh") and not remains("abcdefgh", "xx fgh")
+    assert remains("abcdefgh", "xx efgh")
+    assert not remains("abcdefgh", "xx fgh")
 
 
 @pytest.mark.parametrize("frame", ["{}", "{}\n", "é {} ü", "```\n{}\n```", "İstanbul\n{}", "\t{}"])

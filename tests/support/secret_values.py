@@ -104,7 +104,9 @@ MAKERS: dict[str, Callable[[random.Random], str]] = {
     "caret": lambda r: _with(r, "^", 14),
     "urlslash": lambda r: _with(r, "/", 14),
     "urlat": lambda r: _with(r, "@", 14),
-    "django": lambda r: "a" + chars(r, "abcdefghijklmnopqrstuvwxyz0123456789!@#$%^&*(-_=+)", 48) + "7",
+    "django": lambda r: (
+        "a" + chars(r, "abcdefghijklmnopqrstuvwxyz0123456789!@#$%^&*(-_=+)", 48) + "7"
+    ),
     "aws": lambda r: mixed(r, B64, 40, 1),
     "awsid": lambda r: "AK" + "IA" + chars(r, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16),
     "b64": lambda r: _b64(r, 33),
