@@ -12,7 +12,6 @@ from qi_learn.redact.catalogue import catalogue_line
 from qi_learn.redact.literals import looks_random
 from qi_learn.redact.redaction_key import load_redactor
 from qi_learn.redact.redactor import (
-    PLACEHOLDER,
     Redactor,
     find_secrets,
     has_placeholder,
@@ -20,6 +19,7 @@ from qi_learn.redact.redactor import (
     secret_spans,
 )
 from qi_learn.redact.service_shapes import rules
+from qi_learn.redact.spans import PLACEHOLDER
 
 __all__ = [
     "PLACEHOLDER",

@@ -14,37 +14,55 @@ from qi_learn.redact.secret_names import KEYS, PASSWORDS, is_secret_name
 from qi_learn.redact.spans import Span
 
 _QUOTE = r"\\{0,8}(?:\"\"\"|'''|[\"'`])"
-_QUOTED = rf"[rbfuRBFU@$]{{0,2}}(?P<quote>{_QUOTE})(?P<quoted>(?:(?!(?P=quote))[^\n]){{6,2048}})(?P=quote)"
+_QUOTED = (
+    rf"[rbfuRBFU@$]{{0,2}}(?P<quote>{_QUOTE})"
+    r"(?P<quoted>(?:(?!(?P=quote))[^\n]){6,2048})(?P=quote)"
+)
 _WRAPPED = (
     _QUOTED.replace("quoted", "wrapped").replace("quote>", "inner>").replace("=quote", "=inner")
 )
 _SIGNS = r"[A-Za-z0-9+/_~^!#%*@$.?{}()\[\]-]"
 # two more operators at most, or `token=token=...` would be read to its end from each of its words
 _BARE = rf"(?P<bare>{_SIGNS}{{1,1024}}+(?:[=:]{_SIGNS}{{1,512}}+){{0,2}}={{0,2}})"
-_WRAP = r"(?:(?:new\s{1,3})?[A-Za-z_&][\w:.<>\[\]]{0,40}\(\s{0,8}|\[?\]?[a-z]{2,8}\(|[\[({]\s{0,4}){1,2}"
-_TYPE = (
-    r"(?:[ \t]{0,4}[!?]{0,2}:[ \t]{0,4}[A-Za-z_&?*\[(][^=\n\"`;{}]{0,80}?[ \t]{0,4}=(?![=>])"  # : str =
-    r"|[ \t]{1,4}[A-Za-z_*\[\].]{1,30}[ \t]{1,4}=(?!=)"  # string =
-    r"|[ \t]{0,4}\{[^}\"\n]{0,40}\}[ \t]{0,4}="  # { get; set; } =
-    r"|\[\d{0,4}\][ \t]{0,4}=)"  # [] =
+# String::from(   []byte(   ["
+_WRAP = (
+    r"(?:(?:new\s{1,3})?[A-Za-z_&][\w:.<>\[\]]{0,40}\(\s{0,8}"
+    r"|\[?\]?[a-z]{2,8}\(|[\[({]\s{0,4}){1,2}"
+)
+_TYPES = (
+    # token: str =
+    r"[ \t]{0,4}[!?]{0,2}:[ \t]{0,4}[A-Za-z_&?*\[(][^=\n\"`;{}]{0,80}?[ \t]{0,4}=(?![=>])",
+    # token string =
+    r"[ \t]{1,4}[A-Za-z_*\[\].]{1,30}[ \t]{1,4}=(?!=)",
+    # Token { get; set; } =
+    r"[ \t]{0,4}\{[^}\"\n]{0,40}\}[ \t]{0,4}=",
+    # token[] =
+    r"\[\d{0,4}\][ \t]{0,4}=",
 )
 _CLOSE = r"(?:\\{0,8}[\"'`]|[\])]|\*\*){0,3}"
-_OPERATOR = r"(?::=|=>|={1,3}|::?|->|<-|\|)"
+_OPERATOR = r"[ \t]{0,24}(?::=|=>|={1,3}|::?|->|<-|\|)"
 _ASSIGNED = re.compile(
-    rf"{_CLOSE}(?:{_TYPE}|[ \t]{{0,24}}{_OPERATOR})\*{{0,2}}(?:[ \t]{{0,24}}|\s{{0,24}}(?=\\{{0,8}}[\"'`]))"
+    rf"{_CLOSE}(?:{'|'.join(_TYPES)}|{_OPERATOR})\*{{0,2}}"
+    r"(?:[ \t]{0,24}|\s{0,24}(?=\\{0,8}[\"'`]))"
     rf"(?:{_QUOTED}|(?P<wrap>{_WRAP}){_WRAPPED}|{_BARE})"
 )
-_PAIRED = re.compile(
-    rf"{_CLOSE}(?:"
-    rf"[,\s]{{1,60}}(?:{_QUOTE})?(?i:value|val|default|secret|data)(?:{_QUOTE})?\s{{0,4}}[:=]\s{{0,4}}"  # "value": "x"
-    r"|\s{0,4}\{[^{}]{0,300}?\b(?:default|value|secret_string)\s{0,12}=\s{0,4}"  # terraform
-    r"|[ \t]{0,4}/?>|[ \t][^<>\n]{0,60}>"  # XML
-    rf"|(?P<comma>\s{{0,4}},\s{{0,24}}(?={_QUOTE}))"  # ("name", "x")
-    rf"|(?P<call>\()(?:{_QUOTE}[^\"'\n]{{0,80}}{_QUOTE}\s{{0,4}},\s{{0,4}}){{0,2}}(?={_QUOTE})"  # setPassword("x")
-    rf"|\{{(?={_QUOTE})"  # C++ {"x"}
-    rf"|(?:[ \t]{{1,8}}(?:is|was|=|unknown|to))?:?[ \t]{{1,8}}(?={_QUOTE})"  # PASSWORD 'x'
-    rf")(?:{_QUOTED}|{_BARE})"
+_PAIRS = (
+    # {"name": "token", "value": "x"}
+    rf"[,\s]{{1,60}}(?:{_QUOTE})?(?i:value|val|default|secret|data)(?:{_QUOTE})?\s{{0,4}}[:=]\s{{0,4}}",
+    # variable "token" { default = "x"
+    r"\s{0,4}\{[^{}]{0,300}?\b(?:default|value|secret_string)\s{0,12}=\s{0,4}",
+    # <token>x   <property name="token">x
+    r"[ \t]{0,4}/?>|[ \t][^<>\n]{0,60}>",
+    # ("token", "x")
+    rf"(?P<comma>\s{{0,4}},\s{{0,24}}(?={_QUOTE}))",
+    # setPassword("x")   set_password("service", "me", "x")
+    rf"(?P<call>\()(?:{_QUOTE}[^\"'\n]{{0,80}}{_QUOTE}\s{{0,4}},\s{{0,4}}){{0,2}}(?={_QUOTE})",
+    # token{"x"}
+    rf"\{{(?={_QUOTE})",
+    # PASSWORD 'x'   the password is "x"
+    rf"(?:[ \t]{{1,8}}(?:is|was|=|unknown|to))?:?[ \t]{{1,8}}(?={_QUOTE})",
 )
+_PAIRED = re.compile(rf"{_CLOSE}(?:{'|'.join(_PAIRS)})(?:{_QUOTED}|{_BARE})")
 _AFTER_BLANK = re.compile(
     r"(?:[ \t]{1,8}(?:is|was)[ \t]|[ \t\n]\s{0,8})(?P<bare>[A-Za-z0-9+/=_~^!#%*@$.-]{6,2048}+)"
 )

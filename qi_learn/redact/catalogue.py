@@ -1,4 +1,4 @@
-"""A catalogue of shapes that others keep, if it is installed: more services than our own rules know.
+"""A catalogue of shapes that others keep, if it is installed: many more services than ours.
 
 Kingfisher's rules (Apache 2.0, kept by MongoDB), the extra `secrets` of this package. It runs in
 this process, on text in memory. It could also ask a provider whether a secret is valid; nothing

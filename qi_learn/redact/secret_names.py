@@ -23,39 +23,43 @@ KEYS = (
     "client-key-data",
 )
 _SPLIT = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Words that make a name one about secrets rather than of one.
-_ABOUT = frozenset(
-    re.findall(
-        r"\w+",
-        "name names file files filename path paths url uri urls urn type types length len size sizes "
-        "count counts template templates hasher hashers hash hashes hashed algorithm algo policy regex "
-        "re pattern patterns prefix suffix field fields header headers label labels placeholder hint "
-        "help error errors message messages msg version versions model models class classes expiry ttl "
-        "expires expire expiration expired at date endpoint endpoints provider providers store manager "
-        "service services ref refs reference arn dir directory folder format encoding config settings "
-        "index column table limit limits max min rotation rotate strategy rule rules validator "
-        "validators validation view views page form route action event events digest checksum "
-        "fingerprint ids list mode scope scopes issuer audience lifetime per id identifier kind kinds "
-        "iterator iter izer ize reset required enabled disabled lookup stdin changed updated created "
-        "on exists valid invalid is has needs usage budget bucket cache env var variable param "
-        "parameter argument arg option options attr attribute prop property source resolver factory "
-        "builder generator parser lexer stream set map dict ring pool status state level age ages days "
-        "hours minutes seconds timeout window position offset range pair pairs literal pos span lines "
-        "cb callback func fn method test selector title description text_length expression location region namespace group alias "
-        "input inputs output outputs button dialog screen modal component icon show visible toggle "
-        "strength score meter confirm_label server servers host port user username email",
-    )
+_ABOUT = _words(
+    """
+    name names file files filename path paths url uri urls urn type types length len size sizes
+    count counts template templates hasher hashers hash hashes hashed algorithm algo policy
+    regex re pattern patterns prefix suffix field fields header headers label labels placeholder
+    hint help error errors message messages msg version versions model models class classes
+    expiry ttl expires expire expiration expired at date endpoint endpoints provider providers
+    store manager ref refs reference arn dir directory folder format encoding config settings
+    index column table limit limits max min rotation rotate strategy rule rules validator
+    validators validation view views page form route action event events digest checksum
+    fingerprint ids list mode scope scopes issuer audience lifetime per id identifier kind kinds
+    iterator iter izer ize reset required enabled disabled lookup stdin changed updated created
+    on exists valid invalid is has needs usage budget bucket cache env var variable param
+    parameter argument arg option options attr attribute prop property source resolver factory
+    builder generator parser lexer stream set map dict ring pool status state level age ages
+    days hours minutes seconds timeout window position offset range pair pairs literal pos span
+    lines cb callback func fn method selector title description text_length expression location
+    namespace alias input inputs output outputs button dialog screen modal component icon show
+    visible toggle strength score meter confirm_label port
+    """
 )
 # Words before `token` that make it a piece of text, a place in a list, or a handle.
-_TEXT_TOKENS = frozenset(
-    re.findall(
-        r"\w+",
-        "page next continuation cancel cancellation eos bos pad unk mask sep cls special stop start "
-        "end prompt completion input output max min total num n word text image audio video public "
-        "first last current prev previous string number operator keyword lex parse new per vocab "
-        "placeholder mention sub byte char draft sample sampled reserved added extra resume sync "
-        "cursor position punct fim lookup idempotency",
-    )
+_TEXT_TOKENS = _words(
+    """
+    page next continuation cancel cancellation eos bos pad unk mask sep cls special stop start
+    end prompt completion input output max min total num n word text image audio video public
+    first last current prev previous string number operator keyword lex parse new per vocab
+    placeholder mention sub byte char draft sample sampled reserved added extra resume sync
+    cursor position punct fim lookup idempotency
+    """
 )
 _PLAIN_AFTER = frozenset({"key", "s", "data", "value", "val", "string", "str"})
 
