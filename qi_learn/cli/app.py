@@ -18,6 +18,7 @@ from qi_learn.cli.daemon import daemon
 from qi_learn.cli.evidence import explain, log, rate, run
 from qi_learn.cli.learning import rollback, train, versions
 from qi_learn.cli.listed import Listed
+from qi_learn.cli.redact import redact
 from qi_learn.cli.setup import config, doctor, init, status
 
 
@@ -38,6 +39,6 @@ for command in (
     *(init, config, doctor, status),
     *(rate, log, run, explain),
     *(train, versions, rollback),
-    *(demo, daemon, bench),
+    *(redact, demo, daemon, bench),
 ):
     app.add_command(command)

@@ -15,6 +15,7 @@ from qi_learn.outside.installation import how_to_add
 from qi_learn.outside.python_env import look_into
 from qi_learn.paths import Paths
 from qi_learn.plan.backend import LOOKED_FOR, SEEN, missing
+from qi_learn.redact import catalogue_line
 from qi_learn.report.finding import Finding
 from qi_learn.settings import Settings
 from qi_learn.store.database import library_version
@@ -51,6 +52,11 @@ def parts(paths: Paths, settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("parts", True, "Everything that learning needs is installed.")
+
+
+def secrets(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """Whose rules say what a secret is: our own, and a catalogue if it is installed."""
+    yield Finding("secrets", True, f"What is redacted: {catalogue_line()}.")
 
 
 def backend(paths: Paths, settings: Settings) -> Iterator[Finding]:

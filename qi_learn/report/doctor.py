@@ -11,7 +11,7 @@ from qi_learn.errors import QiError
 from qi_learn.paths import Paths
 from qi_learn.report.check_files import database, model, permissions, projects, spool
 from qi_learn.report.check_home import home
-from qi_learn.report.check_parts import backend, disk, git, hooks, parts, sandbox, sqlite
+from qi_learn.report.check_parts import backend, disk, git, hooks, parts, sandbox, secrets, sqlite
 from qi_learn.report.check_running import daemon, recording, server, watching
 from qi_learn.report.finding import Finding
 from qi_learn.settings import Settings
@@ -27,6 +27,7 @@ CHECKS: tuple[Check, ...] = (
     database,
     spool,
     parts,
+    secrets,
     backend,
     git,
     sandbox,

@@ -1,0 +1,158 @@
+"""Literals beside a name that says they are secret, in the forms in which tools write names.
+
+After the telling word come the rest of the name, what closes it, and one of: an operator, perhaps
+behind a type; a comma or a parenthesis (the name is an argument, or the function's); `value:` of a
+pair; the end of an XML tag; or only a blank. Then the literal, quoted (escaped or not) or bare.
+"""
+
+from __future__ import annotations
+
+import re
+
+from qi_learn.redact.literals import is_key, is_password, is_random
+from qi_learn.redact.secret_names import KEYS, PASSWORDS, is_secret_name
+from qi_learn.redact.spans import Span
+
+_QUOTE = r"\\{0,8}(?:\"\"\"|'''|[\"'`])"
+_QUOTED = (
+    rf"[rbfuRBFU@$]{{0,2}}(?P<quote>{_QUOTE})"
+    r"(?P<quoted>(?:(?!(?P=quote))[^\n]){6,2048})(?P=quote)"
+)
+_WRAPPED = (
+    _QUOTED.replace("quoted", "wrapped").replace("quote>", "inner>").replace("=quote", "=inner")
+)
+_SIGNS = r"[A-Za-z0-9+/_~^!#%*@$.?{}()\[\]-]"
+# two more operators at most, or `token=token=...` would be read to its end from each of its words
+_BARE = rf"(?P<bare>{_SIGNS}{{1,1024}}+(?:[=:]{_SIGNS}{{1,512}}+){{0,2}}={{0,2}})"
+# String::from(   []byte(   ["
+_WRAP = (
+    r"(?:(?:new\s{1,3})?[A-Za-z_&][\w:.<>\[\]]{0,40}\(\s{0,8}"
+    r"|\[?\]?[a-z]{2,8}\(|[\[({]\s{0,4}){1,2}"
+)
+_TYPES = (
+    # token: str =
+    r"[ \t]{0,4}[!?]{0,2}:[ \t]{0,4}[A-Za-z_&?*\[(][^=\n\"`;{}]{0,80}?[ \t]{0,4}=(?![=>])",
+    # token string =
+    r"[ \t]{1,4}[A-Za-z_*\[\].]{1,30}[ \t]{1,4}=(?!=)",
+    # Token { get; set; } =
+    r"[ \t]{0,4}\{[^}\"\n]{0,40}\}[ \t]{0,4}=",
+    # token[] =
+    r"\[\d{0,4}\][ \t]{0,4}=",
+)
+_CLOSE = r"(?:\\{0,8}[\"'`]|[\])]|\*\*){0,3}"
+_OPERATOR = r"[ \t]{0,24}(?::=|=>|={1,3}|::?|->|<-|\|)"
+_ASSIGNED = re.compile(
+    rf"{_CLOSE}(?:{'|'.join(_TYPES)}|{_OPERATOR})\*{{0,2}}"
+    r"(?:[ \t]{0,24}|\s{0,24}(?=\\{0,8}[\"'`]))"
+    rf"(?:{_QUOTED}|(?P<wrap>{_WRAP}){_WRAPPED}|{_BARE})"
+)
+_PAIRS = (
+    # {"name": "token", "value": "x"}
+    rf"[,\s]{{1,60}}(?:{_QUOTE})?(?i:value|val|default|secret|data)(?:{_QUOTE})?\s{{0,4}}[:=]\s{{0,4}}",
+    # variable "token" { default = "x"
+    r"\s{0,4}\{[^{}]{0,300}?\b(?:default|value|secret_string)\s{0,12}=\s{0,4}",
+    # <token>x   <property name="token">x
+    r"[ \t]{0,4}/?>|[ \t][^<>\n]{0,60}>",
+    # ("token", "x")
+    rf"(?P<comma>\s{{0,4}},\s{{0,24}}(?={_QUOTE}))",
+    # setPassword("x")   set_password("service", "me", "x")
+    rf"(?P<call>\()(?:{_QUOTE}[^\"'\n]{{0,80}}{_QUOTE}\s{{0,4}},\s{{0,4}}){{0,2}}(?={_QUOTE})",
+    # token{"x"}
+    rf"\{{(?={_QUOTE})",
+    # PASSWORD 'x'   the password is "x"
+    rf"(?:[ \t]{{1,8}}(?:is|was|=|unknown|to))?:?[ \t]{{1,8}}(?={_QUOTE})",
+)
+_PAIRED = re.compile(rf"{_CLOSE}(?:{'|'.join(_PAIRS)})(?:{_QUOTED}|{_BARE})")
+_AFTER_BLANK = re.compile(
+    r"(?:[ \t]{1,8}(?:is|was)[ \t]|[ \t\n]\s{0,8})(?P<bare>[A-Za-z0-9+/=_~^!#%*@$.-]{6,2048}+)"
+)
+_TAIL = re.compile("[A-Za-z0-9_-]{0,40}+")
+_OPTION = re.compile(r"(?:^|[\s\"'=\[,(`])--?[\w.-]*\Z")
+_NETRC = re.compile(r"\blogin\s+\S{1,100}\s+(?:account\s+\S{1,100}\s+)?\Z")
+_DOCKER = re.compile(r"(?:^|\n)[ \t]*(?:ENV|ARG)[ \t]+\w*\Z")
+_ARGUMENT = re.compile(r"\(\s{0,8}\\{0,8}[\"'`][\w.-]{0,60}\Z")
+_CALL = re.compile(r"[A-Za-z_.]{4,}[(\[]|[\w)]\(\S*\)\Z|[(\[]\Z")
+_BEFORE = 160
+
+
+def beside(text: str, start: int, end: int) -> Span | None:
+    """The literal that the telling word at start:end says is secret."""
+    tail_match = _TAIL.match(text, end)
+    assert tail_match is not None
+    at, tail = tail_match.end(), tail_match[0]
+    match = _ASSIGNED.match(text, at) or _PAIRED.match(text, at)
+    password = text[start:end].lower() in PASSWORDS
+    if (
+        match is not None
+        and is_secret_name(text, start, end, tail)
+        and _placed(text, start, end, match.groupdict())
+    ):
+        group = next(g for g in ("quoted", "wrapped", "bare") if match.groupdict().get(g))
+        literal, begin = match[group], match.start(group)
+        if group == "bare":
+            literal, begin = _trimmed(literal), begin
+        if _counts(literal, password=password, group=group):
+            return Span(begin, begin + len(literal), "assigned")
+    return _after_blank(text, start, end, at, password=password)
+
+
+def is_secret_value(name: str, value: str) -> bool:
+    """Whether a value is a secret because of the key under which it stands in JSON."""
+    lower = name.lower()
+    for word in PASSWORDS + KEYS:
+        start = lower.rfind(word)
+        if start >= 0 and is_secret_name(name, start, start + len(word), name[start + len(word) :]):
+            return _counts(value, password=word in PASSWORDS, group="quoted")
+    return False
+
+
+def _placed(text: str, start: int, end: int, groups: dict[str, str | None]) -> bool:
+    """Whether a name before a comma is a call's first argument, and one before `(` is no `pass`."""
+    if groups.get("comma") is not None:
+        return _ARGUMENT.search(text[max(0, start - _BEFORE) : start]) is not None
+    return groups.get("call") is None or text[start:end].lower() != "pass"
+
+
+def _counts(literal: str, *, password: bool, group: str) -> bool:
+    if group == "bare" and _CALL.search(literal[:128]):
+        return False
+    if group == "wrapped" and not is_random(literal):
+        return False
+    return (is_password if password else is_key)(literal, quoted=group != "bare")
+
+
+def _after_blank(text: str, start: int, end: int, at: int, *, password: bool) -> Span | None:
+    """A bare literal after a blank: of an option, a login in netrc, ENV, or in prose."""
+    match = _AFTER_BLANK.match(text, at)
+    if match is None:
+        return None
+    tail = text[end:at]
+    literal = match["bare"].rstrip(".,;:!?")
+    if not any(c.isdigit() for c in literal) or not is_secret_name(text, start, end, tail):
+        return None
+    before = text[max(0, start - _BEFORE) : start]
+    named = _OPTION.search(before) or _NETRC.search(before) or _DOCKER.search(before)
+    if not named and "\n" in text[at : match.start("bare")]:
+        return None
+    if named:
+        counts = is_password(literal, quoted=False) if password else is_key(literal, quoted=False)
+    else:
+        counts = (
+            len(literal) >= 20
+            and is_key(literal, quoted=False)
+            and sum(map(str.isdigit, literal)) >= 3
+        )
+    return (
+        Span(match.start("bare"), match.start("bare") + len(literal), "assigned")
+        if counts
+        else None
+    )
+
+
+def _trimmed(literal: str) -> str:
+    """A bare literal without what closes the text around it."""
+    literal = literal.rstrip(".,;:?")
+    for opening, closing in ("()", "[]", "{}"):
+        while literal.endswith(closing) and literal.count(closing) > literal.count(opening):
+            literal = literal[:-1]
+    return literal

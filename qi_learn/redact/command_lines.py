@@ -1,0 +1,128 @@
+"""Passwords on command lines, in headers and in the files of logins.
+
+`curl -u me:password`, `mysql -ppassword`, `Authorization: Basic ...`, netrc, a line of pgpass:
+places that are known by what stands around them rather than by a name with `=`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from qi_learn.redact.literals import is_basic_auth, is_key, is_password, is_random, is_reference
+
+Find = Callable[[str, int], tuple[int, int] | None]
+
+_LINE = 400
+_USER = re.compile(
+    r"\s(?:-u|-U|-a|--user|--proxy-user|--auth)(?:[ =]\s{0,3}|)\\{0,4}[\"']?"
+    r"(?P<user>[^\s:\"'\\$]{1,100}):(?P<secret>[^\s\"'\\]{4,200})"
+)
+_SHORT = re.compile(
+    r"\s-(?:p|a|w)(?:[ =]\s{0,3}|)\\{0,4}(?P<quote>[\"']?)(?P<secret>[^\s\"'\\]{6,200})(?P=quote)"
+)
+_SHORT_BEFORE = re.compile(
+    r"\b(?:mysql\w*|mariadb\w*|login|sshpass|twine|redis-cli|mongo\w*|htpasswd|azcopy|7z|zip|smbclient"
+    r"|ldap\w+|rabbitmqctl|cqlsh|influx|http|https|psql|sqlcmd|oc|skopeo|crane|helm)\b"
+)
+_HEADER = re.compile(
+    r"authorization\\{0,8}[\"']?\]?\s{0,3}(?:[:=,]|=>)\s{0,3}[bfr$@]?\\{0,8}[\"'`]?"
+    r"(?P<scheme>Basic|Bearer|Token|ApiKey|Api-Key|Key|GenieKey|SSWS|Bot|Splunk|OAuth)"
+    r"(?:\s{1,3}|%20)(?P<secret>[A-Za-z0-9+/=_.~:-]{8,4000}+)",
+    re.I,
+)
+_BASIC = re.compile(r"basic\s+(?P<secret>[A-Za-z0-9+/]{12,400}+={0,2})", re.I)
+_AUTH = re.compile(r"auth\\{0,4}\"\s{0,4}:\s{0,4}\\{0,4}\"(?P<secret>[A-Za-z0-9+/]{8,400}+={0,2})")
+_COOKIE = re.compile(
+    r"(?i:cookie)\\{0,4}[\"']?\s{0,3}[:=]\s{0,3}\\{0,4}[\"']?(?P<all>[^\n\"']{8,1000})"
+)
+_CRUMB = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,60})=(?P<secret>[A-Za-z0-9%+/_.~=-]{16,1000})")
+_SESSION = re.compile(r"sess|sid|auth|token|jwt|login|remember|csrf", re.I)
+_NETRC = re.compile(
+    r"login\s+\S{1,100}\s+(?:account\s+\S{1,100}\s+)?password\s+[\"']?(?P<secret>[^\s\"']{6,200})"
+)
+_IDENTIFIED = re.compile(
+    r"identified\s+by\s+(?:password\s+)?[\"'](?P<secret>[^\"'\n]{6,200})", re.I
+)
+_PGPASS = re.compile(r":\d{2,5}:[^\s:]{1,60}:[^\s:]{1,60}:(?P<secret>[^\s:\"']{8,100})(?=\s|$)")
+_HERE = re.compile(r"<<<\s{0,3}[\"'](?P<secret>[^\"'\n]{8,400})[\"']")
+_STDIN = re.compile(
+    r"echo\s+(?:-n\s+)?[\"'](?P<secret>[^\"'\n]{8,200})[\"']\s{0,3}\|[^\n|]{0,80}--password-stdin"
+)
+_PAIR = re.compile(
+    r"(?:usernamepasswordcredentials|auth\s{0,3}[=:]\s{0,3}|basicauth|networkcredential|httpbasicauth"
+    r"|passwordauthentication|setbasicauth|basic_auth)\s{0,3}[(\[]\s{0,3}"
+    r"[\"'][^\"'\n]{1,100}[\"']\s{0,3},\s{0,3}[\"'](?P<secret>[^\"'\n]{6,200})[\"']",
+    re.I,
+)
+_USERPWD = re.compile(r"userpwd\s{0,3},\s{0,3}\"[^\":\n]{1,100}:(?P<secret>[^\"\n]{6,200})\"", re.I)
+_HTPASSWD = re.compile(
+    r"htpasswd\s+(?:-\w+\s+){0,4}\S{1,100}\s+[\w.@-]{1,60}\s+[\"']?(?P<secret>[^\s\"']{6,100})"
+)
+
+
+def _at(pattern: re.Pattern[str], counts: Callable[[str], bool]) -> Find:
+    def find(text: str, at: int) -> tuple[int, int] | None:
+        match = pattern.match(text, at)
+        return match.span("secret") if match and counts(match["secret"]) else None
+
+    return find
+
+
+def _password(secret: str) -> bool:
+    return is_password(secret, quoted=False)
+
+
+def _quoted_password(secret: str) -> bool:
+    return is_password(secret, quoted=True)
+
+
+def _short(text: str, at: int) -> tuple[int, int] | None:
+    match = _SHORT.match(text, at)
+    if match is None or not _password(match["secret"]):
+        return None
+    line = text[max(text.rfind("\n", max(0, at - _LINE), at) + 1, at - _LINE, 0) : at]
+    return match.span("secret") if _SHORT_BEFORE.search(line) else None
+
+
+def _header(text: str, at: int) -> tuple[int, int] | None:
+    match = _HEADER.match(text, at)
+    if match is None or is_reference(match["secret"]):
+        return None
+    secret = match["secret"]
+    known = is_basic_auth(secret) if match["scheme"].lower() == "basic" else is_random(secret)
+    return match.span("secret") if known or is_key(secret, quoted=True) else None
+
+
+def _cookie(text: str, at: int) -> tuple[int, int] | None:
+    """The first value of a cookie that says who is logged in."""
+    match = _COOKIE.match(text, at)
+    if match is None:
+        return None
+    for crumb in _CRUMB.finditer(text, match.start("all"), match.end("all")):
+        if _SESSION.search(crumb["name"]) and is_key(crumb["secret"], quoted=False):
+            return crumb.span("secret")
+    return None
+
+
+RULES: tuple[tuple[str, tuple[str, ...], Find], ...] = (
+    ("login", (" -u", " --user", " --proxy-user", " -a", " --auth"), _at(_USER, _password)),
+    ("login", (" -p", " -a", " -w"), _short),
+    ("assigned", ("authorization",), _header),
+    ("login", ("basic ",), _at(_BASIC, is_basic_auth)),
+    ("login", ('auth":', 'auth" :', 'auth\\":'), _at(_AUTH, is_basic_auth)),
+    ("cookie", ("cookie",), _cookie),
+    ("login", ("login",), _at(_NETRC, _password)),
+    ("login", ("identified",), _at(_IDENTIFIED, _quoted_password)),
+    ("login", (":5432:", ":3306:", ":5433:", ":6432:"), _at(_PGPASS, _password)),
+    ("login", ("<<<",), _at(_HERE, _quoted_password)),
+    ("login", ("echo ",), _at(_STDIN, _quoted_password)),
+    (
+        "login",
+        ("usernamepass", "auth=", "auth =", "auth:", "basicauth", "networkcred", "basic_auth"),
+        _at(_PAIR, _quoted_password),
+    ),
+    ("login", ("userpwd",), _at(_USERPWD, _quoted_password)),
+    ("login", ("htpasswd",), _at(_HTPASSWD, _password)),
+)
+"""Kind, needles in lower case, and what looks from there."""

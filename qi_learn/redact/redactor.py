@@ -1,0 +1,172 @@
+"""Takes secrets out of texts, before the first write to the database.
+
+A secret is known in two ways. By its own shape: keys of known services, private keys in PEM, JSON
+web tokens, passwords in URLs and on command lines (`service_shapes`). By the name beside it, such
+as `password` or `api_key` (`assignments`): a literal that looks random, because entropy alone would
+take hashes and test data. A catalogue that others keep adds the shapes of more services, if it is
+installed (`catalogue`). Each secret becomes `[REDACTED:<kind>:<tag>]`. The tag is four hex digits
+of an HMAC under this installation's own key: the same secret has the same tag, so conversations
+still join and repeat, and without the key no words can be tried against it.
+
+Not covered: weak passwords, secrets in prose that no word introduces, personal data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from qi_learn.records import Message, Turn
+from qi_learn.redact.assignments import beside, is_secret_value
+from qi_learn.redact.catalogue import Catalogue, installed_catalogue
+from qi_learn.redact.secret_names import KEYS, PASSWORDS
+from qi_learn.redact.service_shapes import rules
+from qi_learn.redact.spans import PLACEHOLDER, Needles, Span, merged
+
+SHORTEST = 12
+"""A shorter text holds no secret that is looked for here."""
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+
+class Redactor:
+    """Takes secrets out of texts, values and turns.
+
+    Each method returns what it is given without them; the same object if there was none.
+    """
+
+    def __init__(self, key: bytes, catalogue: Catalogue | None = None) -> None:
+        self._key = key
+        self._catalogue = catalogue
+
+    def text(self, text: str) -> str:
+        """The text with a placeholder for each secret.
+
+        What is no text becomes U+FFFD: half a surrogate pair cannot be stored.
+        """
+        text = _storable(text)
+        # again, because a secret may end where one that was taken out began
+        while len(text) >= SHORTEST and (spans := self._spans(text)):
+            text = self._without(text, spans)
+        return text
+
+    def value(self, value: Any) -> Any:
+        """A JSON value with every text in it redacted but the keys."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            named = _named(value)
+            changed = {
+                _storable(str(k)): self._beside(named if k == "value" else str(k), v)
+                for k, v in value.items()
+            }
+            return changed if changed != value else value
+        if isinstance(value, (list, tuple)):
+            items = [self.value(v) for v in value]
+            return items if items != list(value) else value
+        return value
+
+    def turn(self, turn: Turn) -> Turn:
+        """A turn with all its texts redacted."""
+        return replace(
+            turn,
+            messages=tuple(
+                Message(m.role, self.text(m.content), self.value(m.extra)) for m in turn.messages
+            ),
+            answer=self.text(turn.answer),
+            answer_extra=self.value(turn.answer_extra),
+            options=self.value(turn.options),
+            request=self.value(turn.request),
+            context=self.value(turn.context),
+        )
+
+    def _beside(self, name: str, value: Any) -> Any:
+        """A value under its key, `{"api_key": "..."}`, redacted: the key is the word beside it."""
+        if isinstance(value, str) and is_secret_value(name, value):
+            return self._placeholder("assigned", value)
+        return self.value(value)
+
+    def _spans(self, text: str) -> list[Span]:
+        spans = _needles().spans(text)
+        if self._catalogue is not None:
+            spans += self._catalogue.spans(text)
+        return merged(spans, text)
+
+    def _without(self, text: str, spans: list[Span]) -> str:
+        parts, at = [], 0
+        for span in spans:
+            parts += [
+                text[at : span.start],
+                self._placeholder(span.kind, text[span.start : span.end]),
+            ]
+            at = span.end
+        return "".join([*parts, text[at:]])
+
+    def _placeholder(self, kind: str, secret: str) -> str:
+        tag = hmac.new(self._key, secret.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:4]
+        return f"[REDACTED:{kind}:{tag}]"
+
+
+def has_placeholder(text: str) -> bool:
+    """Whether something was taken out of the text.
+
+    It must not be learned then, or the model would learn to print placeholders.
+    """
+    return "[REDACTED:" in text and PLACEHOLDER.search(text) is not None
+
+
+def holds_secret(*texts: str) -> bool:
+    """Whether a text holds what would be taken out today.
+
+    It may have been stored before that kind of secret was known.
+    """
+    return any(find_secrets(text) for text in texts)
+
+
+def find_secrets(text: str) -> tuple[tuple[str, str], ...]:
+    """What would be taken out of the text: kind and secret, each pair once, in their order.
+
+    These are the secrets themselves: never write them down.
+    """
+    finder = _Finder()
+    finder.text(text)
+    return tuple(finder.secrets)
+
+
+def secret_spans(text: str) -> list[Span]:
+    """Where in the text what would be taken out stands, in the order of the text."""
+    if len(text) < SHORTEST:
+        return []
+    return Redactor(b"", installed_catalogue())._spans(_storable(text))
+
+
+class _Finder(Redactor):
+    """Redacts to see what goes. Its placeholders are thrown away with its text."""
+
+    def __init__(self) -> None:
+        super().__init__(b"", installed_catalogue())
+        self.secrets: dict[tuple[str, str], None] = {}
+
+    def _placeholder(self, kind: str, secret: str) -> str:
+        self.secrets[kind, secret] = None
+        return super()._placeholder(kind, secret)
+
+
+@cache
+def _needles() -> Needles:
+    """Everything that is looked for, compiled at the first text."""
+    return Needles([*((rule.needles, rule.span) for rule in rules()), (PASSWORDS + KEYS, beside)])
+
+
+def _named(value: Mapping[Any, Any]) -> str:
+    """The name in `{"name": "API_KEY", "value": "..."}`; `value` if there is none."""
+    name = value.get("name", value.get("key"))
+    return name if isinstance(name, str) else "value"
+
+
+def _storable(text: str) -> str:
+    return _HALF_PAIR.sub("\ufffd", text) if not text.isascii() else text

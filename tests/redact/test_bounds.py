@@ -1,0 +1,84 @@
+"""No text makes the rules slow: runs of every needle, and lines of a megabyte."""
+
+from __future__ import annotations
+
+import random
+import string
+import time
+
+import pytest
+
+from qi_learn.redact import Redactor
+from qi_learn.redact.redactor import _needles
+from qi_learn.redact.spans import lowered
+
+REDACTOR = Redactor(b"k" * 32)
+SECONDS = 90
+"""Ten times what the slowest took on a loaded machine: quadratic work takes hours."""
+MEGABYTE = 1_000_000
+LINES = {
+    "letters": "a",
+    "digits": "7",
+    "hex": "0123456789abcdef",
+    "base64": "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo+",
+    "quotes": "'\"`",
+    "backslashes": "\\",
+    "blanks": " ",
+    "newlines": "\n",
+    "brackets": "([{<",
+    "colons": "a:b@",
+    "equals": "password=",
+    "quoted": 'password="',
+    "name and value": '"name": "password", ',
+    "terraform": '"token" { a = "b" ',
+    "xml": "<password>",
+    "options": " --password ",
+    "begin": "-----BEGIN PRIVATE KEY-----\n",
+    "begin and end": "-----BEGIN PRIVATE KEY----- -----END ",
+    "jwt": "eyJ-",
+    "urls": "://a:b",
+    "at-signs": "://a:b/@",
+    "curl": " -u a:b1",
+    "mysql": "mysql -p1a",
+    "netrc": "login a password ",
+    "cookie": "cookie: sid=a1; ",
+    "assigned": 'password = "aB3dE5fG7hJ9" ',
+    "placeholders": "[REDACTED:url-password:ab12] ",
+    "half placeholders": "[REDACTED:",
+    "types": "token: a: b: c",
+    "calls": "password(",
+    "commas": '("token", ',
+}
+
+
+def seconds(text: str) -> float:
+    start = time.perf_counter()
+    REDACTOR.text(text)
+    return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("piece", LINES.values(), ids=LINES)
+def test_one_line_of_the_same(piece: str) -> None:
+    """A megabyte; a quarter of one where each piece calls a rule, which is the same by its law."""
+    size = MEGABYTE if len(piece) < 6 else MEGABYTE // 4
+    assert seconds(piece * (size // len(piece))) < SECONDS
+
+
+def test_runs_of_every_needle() -> None:
+    rng = random.Random(3)
+    needles = sorted(_needles().words)
+    assert len(needles) > 200
+    for needle in needles:
+        joint = rng.choice(["", rng.choice(string.ascii_letters), *" =:\"'"])
+        assert seconds((needle + joint) * (20_000 // (len(needle) + 1))) < SECONDS / 4
+
+
+def test_noise_of_needles() -> None:
+    rng = random.Random(5)
+    pieces = [*sorted(_needles().words), *"\"'`\\ \n=:,(){}[]<>@/.-_aZ9"]
+    assert seconds("".join(rng.choices(pieces, k=30_000))) < SECONDS
+
+
+def test_lower_case_keeps_every_character_at_its_place() -> None:
+    every = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)]))
+    assert len(lowered(every)) == len(every)
