@@ -44,8 +44,9 @@ _BASES = 4
 class RepositoryState:
     """The repository of a working tree, of which `top` is the whole or a directory within.
 
-    With `since`, the moves of HEAD since then are still to be told, from `stood` on. Raises NotFound if git does not
-    answer.
+    With `since`, the moves of HEAD since then are still to be told, from `stood` on.
+
+    Raises NotFound if git does not answer.
     """
 
     def __init__(

@@ -15,7 +15,6 @@ from qi_learn.workspace.area_look import Look, Moved, NewText, written_at
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import Blob, FileHistory
 
-
 UNREAD_SECONDS = 5.0
 """Seconds within which a change that the system told of is read: up to so long ago all is known."""
 
