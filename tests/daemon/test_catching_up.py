@@ -5,6 +5,8 @@ Real files, a real repository, a real database; the watcher is the operating sys
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -159,3 +161,17 @@ def test_the_last_change_is_known_after_a_restart(company: Company) -> None:
     with company.watched() as intake:
         (state,) = intake.watching()
     assert state.last_event is not None
+
+
+def test_without_a_repository_it_is_said_from_when_to_when_nothing_was_seen(
+    company: Company,
+) -> None:
+    shutil.rmtree(company.repo.root / ".git")
+    with company.watched():
+        pass
+    stood = json.loads(company.paths.stood.read_text())
+    stood[str(company.repo.root)]["at"] -= 3600
+    company.paths.stood.write_text(json.dumps(stood))
+    with company.watched() as intake:
+        (state,) = intake.watching()
+    assert [why[:17] for why in state.why] == ["not watched from "]
