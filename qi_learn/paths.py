@@ -121,6 +121,11 @@ class Paths:
         return self.state / "daemon.json"
 
     @property
+    def stood(self) -> Path:
+        """By project: up to where it was watched; renamed into place by the daemon."""
+        return self.state / "stood.json"
+
+    @property
     def gateway_ready(self) -> Path:
         """`{"url", "pid", "birth", "version", "upstream"}` of the gateway that accepts."""
         return self.state / "gateway.ready"

@@ -25,6 +25,7 @@ from qi_learn.daemon.contexts import TurnContexts
 from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
 from qi_learn.daemon.projects import FollowedProjects
 from qi_learn.daemon.scoring import Scoring
+from qi_learn.daemon.standing import Standing
 from qi_learn.errors import DiskFull, QiError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import Event, SetAside, Turn
@@ -73,6 +74,7 @@ class Intake:
     _spool_due: float = 0.0
     _time_due: float = float("-inf")
     _begun: bool = False
+    _standing: Standing = field(init=False)
     _background: Background = field(init=False)
     _projects: FollowedProjects = field(init=False)
     _contexts: TurnContexts = field(init=False)
@@ -81,7 +83,8 @@ class Intake:
 
     def __post_init__(self) -> None:
         self._background = Background("qi-learn-facts", lambda: self.wake())
-        self._projects = FollowedProjects(self.paths, self.guard, wait=self.wait)
+        self._standing = Standing(self.paths.stood)
+        self._projects = FollowedProjects(self.paths, self.guard, self._standing, wait=self.wait)
         self._contexts = TurnContexts(self._background, self.guard)
         self._classifying = Classifying(self.guard)
         index = NamesIndex(self.paths.names)
@@ -111,8 +114,12 @@ class Intake:
         return bool(self._seen) or self._classifying.left or self._scoring.pending
 
     def close(self) -> None:
-        """End the thread that finds facts."""
+        """End the thread that finds facts, and keep up to where the projects were watched."""
         self._background.close()
+        try:
+            self._keep_standing(time.time(), at_once=True)
+        except OSError as error:  # the next daemon looks further back
+            logger.warning("where the projects stand was not written: %s", error)
 
     def next_due(self, now: float) -> float:
         """Seconds until a round has something to do, if nothing new comes before; 0 is at once.
@@ -143,6 +150,9 @@ class Intake:
         drained = self._drain(store, now)
         changed = self._begin() or drained > 0 or bool(self._seen)
         self._take_in_seen(store, now)
+        if self._standing.due:
+            with self.guard.step("standing", str(self.paths.stood), OSError):
+                self._keep_standing(now)
         over = time.monotonic() + ROUND_SECONDS
         done = drained
         if self._classifying.left:
@@ -253,6 +263,14 @@ class Intake:
             except QiError as error:
                 self.guard.note("save" if saved else "commit", name, error)
             self._seen.popleft()
+
+    def _keep_standing(self, now: float, *, at_once: bool = False) -> None:
+        """Keep up to where the projects were watched, if all that was seen is taken in."""
+        if self._seen:
+            return
+        stands = self.watcher.stands()
+        if not self.look(now):  # else something came in between
+            self._standing.keep(stands, at_once=at_once)
 
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
         if isinstance(seen, FileSaved):

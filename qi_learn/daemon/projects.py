@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+from qi_learn.daemon.standing import Standing
 from qi_learn.errors import QiError, SettingsError
 from qi_learn.paths import Paths
 from qi_learn.records.watching import WatchState
@@ -22,10 +23,11 @@ THERE_SECONDS = 5.0
 class FollowedProjects:
     """Has the watcher watch what is registered; for the daemon's loop."""
 
-    def __init__(self, paths: Paths, guard: StepGuard, *, wait: bool) -> None:
+    def __init__(self, paths: Paths, guard: StepGuard, standing: Standing, *, wait: bool) -> None:
         """`wait`: whether `follow` waits until a new project is read."""
         self._paths = paths
         self._guard = guard
+        self._standing = standing
         self._wait = wait
         self._listed: tuple[Path, ...] = ()
         self._listed_at = -1
@@ -52,7 +54,7 @@ class FollowedProjects:
         for project in [p for p in there if p not in self._watched]:
             self._watched.add(project)
             with self._guard.step("project", project, QiError, OSError):
-                watcher.add(project, wait=self._wait)
+                watcher.add(project, wait=self._wait, stood=self._standing.of(project))
 
     def follow_anew(self) -> None:
         """Take it that the watcher is another one, which watches nothing yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,17 @@ class LeftOut:
 
     reason: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """Up to where a project was watched, and all that was seen is in the store."""
+
+    at: float
+    heads: Mapping[str, str]
+    """By the tops of its working trees: where HEAD was."""
+    last_event: float | None = None
+    """When a change was last noticed in it."""
 
 
 @dataclass(frozen=True, slots=True)

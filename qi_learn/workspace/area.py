@@ -45,6 +45,8 @@ class Area:
     files: FileTree = field(default_factory=FileTree)
     pending: set[str] = field(default_factory=set)
     """Files that are to be read."""
+    missed: set[str] = field(default_factory=set)
+    """Files that changed while nothing watched; their own times say when."""
     gone: set[str] = field(default_factory=set)
     """Directories that went or appeared: what git had in them is to be read."""
     set_aside: Counter[str] = field(default_factory=Counter)

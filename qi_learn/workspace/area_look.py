@@ -202,10 +202,13 @@ def _passed_by(area: Area, found: Look, watched: set[str]) -> None:
                 found.texts.append(NewText(name, text, True, moved.move.ts))
 
 
-def written_at(path: str, now: float) -> float:
-    """When a file was written; now if its own time is not believable."""
+def written_at(path: str, now: float, *, missed: bool = False) -> float:
+    """When a file was written; now if its own time is not believable.
+
+    `missed`: it was written while nothing watched, so that it may be long ago.
+    """
     try:
         written = Path(path).stat().st_mtime
     except OSError:
         return now
-    return written if now - 60 < written <= now else now
+    return written if (missed or now - 60 < written) and written <= now else now

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from qi_learn.errors import NotFound, ToolMissing
 from qi_learn.outside import git
+from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area, skipped
 from qi_learn.workspace.event_source import NoRoom
 from qi_learn.workspace.files import Walked, walk
+from qi_learn.workspace.missed import known_commit, not_seen, written_since
 from qi_learn.workspace.observer import Observation
 from qi_learn.workspace.repository_state import RepositoryState
 from qi_learn.workspace.watched_project import WatchedProject
@@ -38,6 +40,7 @@ class Areas:
         self._observation.begin(project.root)
         project.identity = _identity(project.root)
         self._begin_area(project, project.root, fresh=False)
+        project.not_seen = not_seen(project)
         project.failed, project.starting = None, False
 
     def begin_anew_if_another(self, project: WatchedProject) -> bool:
@@ -134,7 +137,7 @@ class Areas:
         """Watch an area. `fresh`: it appeared just now, so what git does not have is a save."""
         area = project.areas[top] = Area(top, project.added)
         area.outside = top != project.root and not top.startswith(project.root + "/")
-        area.refused = self._find_repository(area)
+        area.refused = self._find_repository(area, stood=None if fresh else project.stood)
         if area.refused is not None:
             return None
         if area.repository is not None:
@@ -148,15 +151,23 @@ class Areas:
             self._linked(project, area, fresh=fresh)
         return area
 
-    def _find_repository(self, area: Area, *, since: float | None = None) -> str | None:
-        """Find the repository of an area; returns why git does not open it, if it does not."""
+    def _find_repository(
+        self, area: Area, *, since: float | None = None, stood: Stood | None = None
+    ) -> str | None:
+        """Find the repository of an area; returns why git does not open it, if it does not.
+
+        With `stood` its moves of HEAD are told from where it stood, if git knows that commit.
+        """
         area.asked_at = time.monotonic()
         refused = None
         top = Path(area.top)
         try:
             git_dir = git.repository_of(top)
             if git_dir is not None:
-                area.repository = RepositoryState(top, git_dir, since=since)
+                commit = None if stood is None else known_commit(top, stood.heads.get(area.top))
+                if stood is not None and commit is not None:
+                    since = stood.at
+                area.repository = RepositoryState(top, git_dir, since=since, stood=commit)
         except (ToolMissing, NotFound) as error:
             refused = str(error)
         if refused is not None and refused != area.refused:
@@ -165,7 +176,8 @@ class Areas:
 
     def _ask_again(self, project: WatchedProject, area: Area) -> None:
         plain = area.refused is None
-        refused = self._find_repository(area, since=area.since if plain else None)
+        since, stood = (area.since, None) if plain else (None, project.stood)
+        refused = self._find_repository(area, since=since, stood=stood)
         if refused is not None:
             area.refused = refused
             return
@@ -198,6 +210,10 @@ class Areas:
         """Read the texts that the files have when watching begins, but for those that git has."""
         if area.repository is not None:
             names = sorted(area.repository.unlike_head())
+            if project.stood is not None and area.repository.catches_up:
+                area.missed = written_since(area, names, project.stood.at)
+                area.pending |= area.missed
+                names = [name for name in names if name not in area.missed]
         else:
             names = sorted(area.name_of(path) for path in walked.files)
         for name in area.watched(names, known=names):

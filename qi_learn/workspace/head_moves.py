@@ -27,15 +27,21 @@ FRESH_SECONDS = 600.0
 
 
 class Head:
-    """The moves of HEAD of a working tree, from now on or since a time."""
+    """The moves of HEAD of a working tree, from now on or since a time.
 
-    def __init__(self, top: Path, git_dir: Path, *, since: float | None = None) -> None:
+    `stood`: the commit where HEAD was at that time, if it is known.
+    """
+
+    def __init__(
+        self, top: Path, git_dir: Path, *, since: float | None = None, stood: str | None = None
+    ) -> None:
         self._top, self._git_dir = top, git_dir
         self._common = git.common_directory(top)
         self._reflog = Reflog(git_dir, since=since)
-        self.commit = git.head(top) if since is None else None
+        self.commit = git.head(top) if since is None else stood
         """Where HEAD was when its moves were last told; None before the first commit."""
-        self._stamp = self._look()
+        self._stood = stood
+        self._stamp = self._look() if stood is None else ()
         self._left = self._leaving()
         self._seen: tuple[git.HeadMove, ...] = ()
 
@@ -47,15 +53,27 @@ class Head:
     def moves(self, now: float) -> tuple[git.HeadMove, ...]:
         """The moves that were not accepted yet."""
         if self._reflog.exists:
-            self._seen = self._reflog.peek()
-            if self._reflog.rewritten:  # cleaned up before it was read
+            self._seen = self._since_stood(self._reflog.peek())
+            if self._reflog.rewritten or self._jumped():  # cleaned up before it was read
                 self._seen = self._inferred(now)
         else:
             self._seen = self._inferred(now)
         return self._seen
 
+    def _since_stood(self, moves: tuple[git.HeadMove, ...]) -> tuple[git.HeadMove, ...]:
+        """The moves from where HEAD stood on: the log has whole seconds, so some may be older."""
+        if self._stood is None:
+            return moves
+        first = next((i for i, move in enumerate(moves) if move.old == self._stood), len(moves))
+        return moves[first:]
+
+    def _jumped(self) -> bool:
+        """Whether HEAD is elsewhere than it stood, and the log does not say how it came there."""
+        return self._stood is not None and not self._seen and self._stood != git.head(self._top)
+
     def accept(self) -> None:
         """Take the moves that were given out last as told."""
+        self._stood = None
         if self._reflog.exists:
             self._reflog.accept()
         if self._seen:

@@ -44,14 +44,19 @@ _BASES = 4
 class RepositoryState:
     """The repository of a working tree, of which `top` is the whole or a directory within.
 
-    With `since`, the moves of HEAD since then are still to be told. Raises NotFound if git does not
-    answer.
+    With `since`, the moves of HEAD since then are still to be told, from `stood` on.
+
+    Raises NotFound if git does not answer.
     """
 
-    def __init__(self, top: Path, git_dir: Path, *, since: float | None = None) -> None:
+    def __init__(
+        self, top: Path, git_dir: Path, *, since: float | None = None, stood: str | None = None
+    ) -> None:
         self.top, self.git_dir = top, git_dir
         self.common = git.common_directory(top).resolve()
-        self.head = Head(top, git_dir, since=since)
+        self.head = Head(top, git_dir, since=since, stood=stood)
+        self.catches_up = stood is not None
+        """Whether what happened since it was watched before is told too."""
         self._bases: list[tuple[float, str]] = []
         if self.head.commit is not None:
             self._bases.append((-math.inf, self.head.commit))

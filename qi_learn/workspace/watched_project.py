@@ -9,10 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from qi_learn.records import LeftOut, WatchState
+from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.area_look import Look, Moved, NewText, written_at
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import Blob, FileHistory
+
+UNREAD_SECONDS = 5.0
+"""Seconds within which a change that the system told of is read: up to so long ago all is known."""
 
 
 @dataclass(slots=True)
@@ -46,6 +50,10 @@ class WatchedProject:
     tried_at: float = 0.0
     """When it was tried, by the monotonic clock."""
     last_event: float | None = None
+    stood: Stood | None = None
+    """Up to where it was watched before: what came since is caught up when watching begins."""
+    not_seen: str | None = None
+    """What a person should know if that could not be done."""
     identity: tuple[int, int] | None = None
     """Which directory its root is: device and number."""
     set_aside: Counter[str] = field(default_factory=Counter)
@@ -64,7 +72,11 @@ class WatchedProject:
             else "polled"
             if why_polled
             else "watched",
-            tuple(dict.fromkeys(note for note in (blind, why_polled, *self._notes()) if note)),
+            tuple(
+                dict.fromkeys(
+                    note for note in (blind, why_polled, self.not_seen, *self._notes()) if note
+                )
+            ),
             self.last_event,
             tuple(LeftOut(reason, n) for reason, n in sorted(counts.items()) if n),
         )
@@ -75,6 +87,18 @@ class WatchedProject:
             *(area.refused for area in areas),
             *(area.repository.note for area in areas if area.repository is not None),
         ]
+
+    def stands(self, now: float) -> Stood | None:
+        """Up to where it was watched; None while something of it is still to be read."""
+        areas = tuple(self.areas.items())
+        if self.starting or self.failed or any(a.pending or a.refused for _, a in areas):
+            return None
+        heads = {
+            top: area.repository.head.commit
+            for top, area in areas
+            if area.repository is not None and area.repository.head.commit
+        }
+        return Stood(now - UNREAD_SECONDS, heads, self.last_event)
 
     def shift(self, seconds: float) -> None:
         """Go by a clock that was set by so many seconds, as what came before it does."""
@@ -109,8 +133,10 @@ class WatchedProject:
             self._note_written(area, moved, now)
         for new in found.texts:
             if new.ts is None:
-                ts = written_at(area.path_of(new.name), now)
+                missed = new.name in area.missed
+                ts = written_at(area.path_of(new.name), now, missed=missed)
                 told += self._record(area, found, new, ts, now)
+        area.missed.difference_update({new.name for new in found.texts})
         self._keep_committed(area, found)
         told += [self._committed(area, moved) for moved in found.moves]
         if area.repository is not None:

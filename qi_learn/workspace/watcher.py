@@ -25,6 +25,7 @@ from pathlib import Path
 from qi_learn.errors import NotFound, QiError
 from qi_learn.outside.mounts import Mount, read_mounts
 from qi_learn.records import WatchState
+from qi_learn.records.watching import Stood
 from qi_learn.workspace.areas import Areas
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
@@ -90,11 +91,12 @@ class Watcher:
             projects = tuple(self._projects.values())
         return tuple(p.state(self._observation.why_polled(p.root)) for p in projects)
 
-    def add(self, project: Path, *, wait: bool = True) -> None:
+    def add(self, project: Path, *, wait: bool = True, stood: Stood | None = None) -> None:
         """Watch a project from now on.
 
         Changes count from its files as they are now. Those that git has are not read for that.
-        With `wait` false this is done by another thread, project after project.
+        With `wait` false this is done by another thread, project after project. `stood`: up to
+        where it was watched before; what happened in a repository since is told too.
 
         Raises NotFound if it is not a directory; with `wait` QiError if it cannot be watched.
         """
@@ -108,6 +110,7 @@ class Watcher:
             if str(root) in self._projects:
                 return
             state = WatchedProject(str(root), self._clock(), self._window, self._budget)
+            state.stood, state.last_event = stood, None if stood is None else stood.last_event
             self._projects[state.root] = state
             if not wait:
                 self._starts.append(state)
@@ -142,6 +145,13 @@ class Watcher:
         with self._lock:
             changes, self._changes = self._changes, []
         return changes
+
+    def stands(self) -> dict[str, Stood]:
+        """Up to where each project is watched, as far as what was found was polled."""
+        with self._lock:
+            found = {p.root: p.stands(self._clock()) for p in self._projects.values()}
+            waiting = {change.project for change in self._changes}
+        return {root: s for root, s in found.items() if s is not None and root not in waiting}
 
     def retry_refused(self) -> None:
         """Ask git again about repositories that it did not open. It is also done once a minute."""

@@ -1,0 +1,62 @@
+"""What happened in a project while nothing watched it: what can be caught up, and what cannot.
+
+With the commit where HEAD stood, what happened since is told as if the watcher came late: the
+moves of HEAD from git's log, and the files written since, compared with that commit. What git wrote
+is not taken for the person's. Without a repository the text from before is not known, and nothing
+is guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from qi_learn.errors import NotFound
+from qi_learn.outside import git
+from qi_learn.workspace.area import Area
+from qi_learn.workspace.watched_project import WatchedProject
+
+SHORT_SECONDS = 60.0
+"""Seconds without a watcher of which a person is not told."""
+
+
+def known_commit(top: Path, commit: str | None) -> str | None:
+    """The commit, if git still has it."""
+    if commit is None:
+        return None
+    try:
+        git.commit_facts(top, commit)
+    except NotFound:
+        return None
+    return commit
+
+
+def written_since(area: Area, names: Iterable[str], at: float) -> set[str]:
+    """Those of the files that were written since a time, or are gone."""
+    return {name for name in names if changed_at(area.path_of(name)) >= at}
+
+
+def changed_at(path: str) -> float:
+    """When a file last changed in any way; infinite if it is gone."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return float("inf")
+    return max(status.st_mtime, status.st_ctime)
+
+
+def not_seen(project: WatchedProject) -> str | None:
+    """Since when nothing watched a project, if that cannot be caught up."""
+    stood, main = project.stood, project.areas.get(project.root)
+    if stood is None or main is None or project.added - stood.at < SHORT_SECONDS:
+        return None
+    repository = main.repository
+    if main.refused or (repository is not None and repository.catches_up):
+        return None
+    return f"not watched from {_clock(stood.at)} to {_clock(project.added)}"
+
+
+def _clock(ts: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(ts))

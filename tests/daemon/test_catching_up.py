@@ -1,0 +1,177 @@
+"""What happens in a project while no daemon runs is caught up by the next.
+
+Real files, a real repository, a real database; the watcher is the operating system's.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from qi_learn.daemon.intake import Intake
+from qi_learn.paths import Paths
+from qi_learn.records import Message, Suggestion, Turn
+from qi_learn.settings import CaptureSettings, Settings
+from qi_learn.store import feedback, turns
+from qi_learn.store.database import Store, open_store
+from qi_learn.track.suggestions import suggestions_of
+from qi_learn.workspace.registry import add_project
+from qi_learn.workspace.watcher import Watcher
+from tests.support.command_line import wait_until
+from tests.support.repository import Repository
+
+CODE = (
+    "def mean(values):\n    total = 0\n    for value in values:\n        total += value\n"
+    "    return total / len(values)\n"
+)
+
+
+@dataclass
+class Company:
+    """A home with one project, and its database."""
+
+    repo: Repository
+    paths: Paths
+    store: Store
+
+    @contextmanager
+    def watched(self) -> Iterator[Intake]:
+        """While a daemon's intake runs."""
+        settings = Settings(capture=CaptureSettings(settle=0.1))
+        with Watcher() as watcher:
+            intake = Intake(self.paths, settings, watcher)
+            intake.tick(self.store, time.time())
+            wait_until(lambda: self._round(intake) and bool(watcher.stands()))
+            yield intake
+            intake.close()
+
+    def _round(self, intake: Intake) -> bool:
+        return intake.tick(self.store, time.time()) >= 0
+
+    def until(self, intake: Intake, holds: Callable[[], bool]) -> None:
+        wait_until(lambda: self._round(intake) and holds())
+
+    def ask(self, id: str = "T1") -> None:
+        now = time.time()
+        turn = Turn(
+            *(id, "/api/chat", "m", "m", (Message("user", "Write it."),)),
+            f"```python\n{CODE}```",
+            started=now - 0.2,
+            ended=now - 0.1,
+            project=str(self.repo.root),
+        )
+        turns.save_turn(self.store, turn)
+        feedback.save_suggestions(self.store, suggestions_of(turn))
+
+    def fate(self, id: str = "T1") -> Suggestion:
+        return feedback.suggestions_of(self.store, id)[0]
+
+    def see_all(self, intake: Intake) -> None:
+        """Go on until a save made now is taken in, so all before it was."""
+        mark = f"mark{time.time_ns()}"
+        turn = "def " + mark + "(first, second, third):\n    return first + second * third\n"
+        self.repo.write(f"{mark}.py", turn)
+        path = self.repo.root / f"{mark}.py"
+        self.until(intake, lambda: intake.watcher.history(path).newest == turn)
+        self.until(intake, lambda: not intake.pending)
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Iterator[Company]:
+    paths = Paths.under(tmp_path / "home").ensure()
+    repo = Repository(tmp_path / "project")
+    repo.write("main.py", "import os\n")
+    repo.commit("Begin")
+    add_project(paths, repo.root)
+    with open_store(paths.database) as store:
+        yield Company(repo, paths, store)
+
+
+def placed_and_committed(company: Company) -> None:
+    with company.watched() as intake:
+        company.ask()
+        company.repo.write("mul.py", CODE)
+        company.until(intake, lambda: company.fate().state != "waiting")
+        company.repo.commit("Add it")
+        company.until(intake, lambda: company.fate().commit is not None)
+
+
+def test_code_removed_while_no_daemon_runs_is_no_final_version(company: Company) -> None:
+    placed_and_committed(company)
+    company.repo.git("rm", "-q", "mul.py")
+    company.repo.commit("Remove it")
+    with company.watched() as intake:
+        company.until(intake, lambda: company.fate().region is None)
+        company.until(intake, lambda: company.fate().state == "settled")
+    assert company.fate().final_text is None
+
+
+def test_code_pasted_and_committed_while_no_daemon_runs_is_found(company: Company) -> None:
+    with company.watched():
+        company.ask()
+    company.repo.write("mul.py", CODE)
+    company.repo.commit("Add it")
+    with company.watched() as intake:
+        company.until(intake, lambda: company.fate().commit is not None)
+    assert (company.fate().file, company.fate().similarity) == ("mul.py", 1.0)
+
+
+def test_code_pasted_while_no_daemon_runs_is_found_in_its_own_time(company: Company) -> None:
+    with company.watched():
+        company.ask()
+    company.repo.write("mul.py", CODE)
+    saved = (company.repo.root / "mul.py").stat().st_mtime
+    with company.watched() as intake:
+        company.until(intake, lambda: company.fate().state != "waiting")
+    assert company.fate().placed_at == pytest.approx(saved, abs=0.01)
+
+
+def test_what_git_wrote_while_no_daemon_ran_is_not_the_persons(company: Company) -> None:
+    company.repo.git("checkout", "-q", "-b", "other")
+    company.repo.write("mul.py", CODE)
+    company.repo.commit("Add it elsewhere")
+    company.repo.git("checkout", "-q", "-")
+    with company.watched():
+        company.ask()
+    company.repo.git("checkout", "-q", "other")
+    with company.watched() as intake:
+        company.see_all(intake)
+    assert company.fate().state == "waiting"
+
+
+def test_another_branch_checked_out_meanwhile_takes_nothing_back(company: Company) -> None:
+    company.repo.git("branch", "other")
+    placed_and_committed(company)
+    before = company.fate()
+    company.repo.git("checkout", "-q", "other")
+    with company.watched() as intake:
+        company.see_all(intake)
+    assert company.fate() == before
+
+
+def test_the_last_change_is_known_after_a_restart(company: Company) -> None:
+    placed_and_committed(company)
+    with company.watched() as intake:
+        (state,) = intake.watching()
+    assert state.last_event is not None
+
+
+def test_without_a_repository_it_is_said_from_when_to_when_nothing_was_seen(
+    company: Company,
+) -> None:
+    shutil.rmtree(company.repo.root / ".git")
+    with company.watched():
+        pass
+    stood = json.loads(company.paths.stood.read_text())
+    stood[str(company.repo.root)]["at"] -= 3600
+    company.paths.stood.write_text(json.dumps(stood))
+    with company.watched() as intake:
+        (state,) = intake.watching()
+    assert [why[:17] for why in state.why] == ["not watched from "]
