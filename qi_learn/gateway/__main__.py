@@ -39,6 +39,7 @@ from qi_learn.gateway.own_state import GatewayState, new_state
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
+from qi_learn.gateway.upstream_link import UpstreamConnector
 from qi_learn.loopback import ADDRESSES
 from qi_learn.outside import systemd
 from qi_learn.outside.listening import announce, find, read_listening
@@ -200,7 +201,7 @@ def _checked(upstream: str, port: int) -> str:
 def _session() -> aiohttp.ClientSession:
     """The client towards the upstream: no limits, no cookies, and nothing added or decompressed."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=3600),
+        connector=UpstreamConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=3600),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
         auto_decompress=False,
