@@ -186,6 +186,12 @@ def _listening(settings: Settings) -> socket.socket:
 def _checked(upstream: str, port: int) -> str:
     """The upstream's address without a slash at its end, if it is one that can be passed on to."""
     parts = urlsplit(upstream)
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError(
+            f"The address of the server at {parts.hostname} holds a name or a password.",
+            "Set serve.ollama without them: every status and log would show them, and they cannot "
+            "go with a client's own Authorization. A proxy in front of the server can add them.",
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(
             f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".'
