@@ -93,7 +93,9 @@ class Loaded:
         finally:
             cancelled.set()
             if not job.cancel():
-                await asyncio.wait([asyncio.wrap_future(job)])
+                ended = asyncio.wrap_future(job)
+                ended.add_done_callback(_look_at)  # it was raised above, or the reader has left
+                await asyncio.wait([ended])
 
 
 @dataclass(slots=True)
@@ -205,6 +207,12 @@ class LoadedModels:
         self._models.pop(loaded.key, None)
         await asyncio.wrap_future(loaded.worker.submit(loaded.model.close))
         loaded.worker.shutdown(wait=False)
+
+
+def _look_at(ended: asyncio.Future[None]) -> None:
+    """Take note of how a job ended: an error that no one looks at is logged with a traceback."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 def _close_unused(job: Future[Model]) -> None:

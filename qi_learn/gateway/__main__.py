@@ -39,6 +39,7 @@ from qi_learn.gateway.own_state import GatewayState, new_state
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
+from qi_learn.gateway.upstream_link import UpstreamConnector
 from qi_learn.loopback import ADDRESSES
 from qi_learn.outside import systemd
 from qi_learn.outside.listening import announce, find, read_listening
@@ -185,6 +186,12 @@ def _listening(settings: Settings) -> socket.socket:
 def _checked(upstream: str, port: int) -> str:
     """The upstream's address without a slash at its end, if it is one that can be passed on to."""
     parts = urlsplit(upstream)
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError(
+            f"The address of the server at {parts.hostname} holds a name or a password.",
+            "Set serve.ollama without them: every status and log would show them, and they cannot "
+            "go with a client's own Authorization. A proxy in front of the server can add them.",
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(
             f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".'
@@ -200,7 +207,7 @@ def _checked(upstream: str, port: int) -> str:
 def _session() -> aiohttp.ClientSession:
     """The client towards the upstream: no limits, no cookies, and nothing added or decompressed."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=3600),
+        connector=UpstreamConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=3600),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
         auto_decompress=False,

@@ -100,7 +100,25 @@ class Exchange:
             return False
         if self.status >= 400 and not self._asks_rightly():
             return False
-        return len(self.answer) >= 65536 or not _NO_TURN.search(self.answer)
+        return len(self.answer) >= 65536 or not self._answers_no_question()
+
+    def _answers_no_question(self) -> bool:
+        """Whether the answer says that a model was loaded or let go, or is a mere rendering.
+
+        What a model wrote may hold the same words; the answer's own top level counts.
+        """
+        if not _NO_TURN.search(self.answer):
+            return False
+        for line in [self.answer, *self.answer.splitlines()]:
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict) and (
+                "_debug_info" in value or value.get("done_reason") in ("load", "unload")
+            ):
+                return True
+        return False
 
     def _asks_rightly(self) -> bool:
         """Whether a refused request is a JSON object at all: its name was found by a quick look."""

@@ -11,16 +11,25 @@ from collections.abc import Mapping
 
 import aiohttp
 
+from qi_learn.gateway.encoding import decoded, is_plain
+
 LONGEST = 64 * 1024
 """Bytes of an error; a longer document is none."""
 
 
-async def error_document(answer: aiohttp.ClientResponse) -> bytes | None:
-    """The whole body of an answer that may say that a model is missing; None for all others."""
-    length = answer.content_length
-    if answer.status != 404 or length is None or length > LONGEST:
-        return None
-    return await answer.content.read()
+async def read_error(answer: aiohttp.ClientResponse) -> bytes:
+    """The body of a 404, or the beginning of a long one."""
+    body = b""
+    while len(body) <= LONGEST and (piece := await answer.content.readany()):
+        body += piece
+    return body
+
+
+def is_missing(answer: aiohttp.ClientResponse, body: bytes) -> bool:
+    """Whether a 404 with this body says that the model was not found, encoded or not."""
+    encoding = answer.headers.get("Content-Encoding", "")
+    document = body if is_plain(encoding) else decoded(body, encoding)
+    return document is not None and len(body) <= LONGEST and says_missing(document)
 
 
 def says_missing(document: bytes) -> bool:

@@ -35,7 +35,7 @@ from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import client_of
 from qi_learn.gateway.endpoint import INFERENCE, NEED_A_MODEL, endpoint_of, looks_like_inference
 from qi_learn.gateway.guard import Guard, end_to_end
-from qi_learn.gateway.missing import error_document, says_missing
+from qi_learn.gateway.missing import is_missing, read_error
 from qi_learn.gateway.question import Question, Sending, TurnIds, read_question
 from qi_learn.gateway.recorder import RecordedExchange, Recorder
 from qi_learn.gateway.relay import Relay
@@ -49,8 +49,8 @@ class Reply:
 
     answer: aiohttp.ClientResponse
     to: Sending
-    whole: bytes | None = None
-    """The answer's body, if it has been read."""
+    begun: bytes = b""
+    """What has been read of the answer's body."""
 
 
 @dataclass(slots=True)
@@ -135,7 +135,7 @@ class Gateway:
                 reply = await self._reply(url, question)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 return self._no_answer(error, endpoint)
-            return await Relay(request, reply.answer, copy, reply.to, reply.whole).run()
+            return await Relay(request, reply.answer, copy, reply.to, reply.begun).run()
         except (asyncio.CancelledError, ConnectionError):
             if copy is not None:
                 # Once the gateway is to stop, it is the one that leaves, not the client.
@@ -168,10 +168,10 @@ class Gateway:
         """The answer of what stands in for a routed model, if that is what a 404 says."""
         assert question.model is not None
         names, missing = [*routes.stand_ins(question.model.name)], reply.to.answering or ""
-        while (whole := await _read_error(reply.answer)) is not None and says_missing(whole):
+        while is_missing(reply.answer, begun := await _read_error(reply.answer)):
             if not names:
                 self._note_missing(missing, "")
-                return Reply(reply.answer, reply.to, whole)
+                return Reply(reply.answer, reply.to, begun)
             reply.answer.close()
             sending = question.naming(names.pop(0))
             reply = Reply(await self._send(url, sending), sending)
@@ -179,7 +179,7 @@ class Gateway:
             if reply.answer.status != 404:
                 self._note_missing(missing, sending.answering or "")
                 return reply
-        return Reply(reply.answer, reply.to, whole)
+        return Reply(reply.answer, reply.to, begun)
 
     def _note_missing(self, model: str, stand_in: str) -> None:
         """Note that another model answers than the routes name, or none."""
@@ -202,10 +202,10 @@ class Gateway:
         return _own_answer(502, _no_upstream(self.upstream, error, path))
 
 
-async def _read_error(answer: aiohttp.ClientResponse) -> bytes | None:
-    """The whole body of an error document; the answer is closed if it breaks off."""
+async def _read_error(answer: aiohttp.ClientResponse) -> bytes:
+    """The body of a 404 or its beginning; the answer is closed if it breaks off."""
     try:
-        return await error_document(answer)
+        return await read_error(answer)
     except BaseException:
         answer.close()
         raise

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from multidict import CIMultiDict
 
-from qi_learn.gateway.encoding import decoded
+from qi_learn.gateway.encoding import decoded, is_plain
 from qi_learn.gateway.exchange import LONGEST, Exchange
 from qi_learn.gateway.guard import end_to_end
 from qi_learn.gateway.model_field import ModelField, Unsure, find_model, parsed_model
@@ -112,9 +112,9 @@ class Question:
 async def read_question(request: web.BaseRequest, endpoint: str, ids: TurnIds) -> Question:
     """Read a request to its end."""
     raw = await request.content.read()
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    encoding = request.headers.get("Content-Encoding", "")
     plain: bytes | None = raw
-    if encoding not in ("identity", ""):
+    if not is_plain(encoding):
         if len(raw) > SMALL:
             plain = await asyncio.to_thread(decoded, raw, encoding)
         else:

@@ -9,14 +9,13 @@ answer for a whole one.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import cast
 
 import aiohttp
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
-from qi_learn.gateway.encoding import DecodeError, Decoder, decoder_for
+from qi_learn.gateway.encoding import DecodeError, Decoder, decoder_for, is_plain
 from qi_learn.gateway.guard import end_to_end
 from qi_learn.gateway.question import Sending
 from qi_learn.gateway.recorder import RecordedExchange
@@ -48,11 +47,19 @@ class AlreadyAnswered(web.StreamResponse):
         """Write nothing: there is nothing left."""
 
 
+class DamagedBody(aiohttp.ClientPayloadError):
+    """An encoded body that cannot be read on; `plain` is what could be, of its last pieces."""
+
+    def __init__(self, plain: list[bytes]) -> None:
+        super().__init__("an encoded body that cannot be decoded")
+        self.plain = plain
+
+
 class Relay:
     """One answer.
 
     `sending` is what was sent for it, if it may be routed. `copy` is there if the exchange is
-    recorded. `whole` is the answer's body if it has been read already.
+    recorded. `begun` is what has been read of the answer's body.
     """
 
     def __init__(
@@ -61,7 +68,7 @@ class Relay:
         answer: aiohttp.ClientResponse,
         copy: RecordedExchange | None = None,
         sending: Sending | None = None,
-        whole: bytes | None = None,
+        begun: bytes = b"",
     ) -> None:
         content_type = answer.headers.get("Content-Type", "")
         self._request = request
@@ -69,7 +76,7 @@ class Relay:
         self._copy = copy
         self._restorer = sending.restorer if sending is not None else None
         self._model = sending.answering if sending is not None else None
-        self._read = whole
+        self._begun = begun
         self._headers = end_to_end(answer.headers)
         self._decoder = self._decoder_of(answer)
         self._changes_whole = self._restorer is not None and not content_type.startswith(_LINES)
@@ -87,8 +94,8 @@ class Relay:
         An answer in which a name is put back goes on decoded. What cannot be decoded is passed on
         as it is, and not kept.
         """
-        encoding = answer.headers.get("Content-Encoding")
-        if encoding is None or (self._copy is None and self._restorer is None):
+        encoding = answer.headers.get("Content-Encoding", "")
+        if is_plain(encoding) or (self._copy is None and self._restorer is None):
             return None
         decoder = decoder_for(encoding)
         if decoder is None:
@@ -107,29 +114,27 @@ class Relay:
 
     async def run(self) -> AlreadyAnswered:
         """Pass the answer on to its end. Raises ConnectionError if the client has left."""
-        if self._read is not None:
-            await self._pass([self._read], True)
-            return self._done()
         content = self._answer.content
-        if not self._changes_whole and not content.total_bytes and not content.is_eof():
+        if not self._begun and not self._changes_whole and not _has_come(content):
             # No body yet: the client learns the status now. Otherwise the head goes out together
             # with the first chunk, in one system call.
             await self._start()
             self._request.writer.send_headers()
         try:
-            async for pieces, ended in _batches(content):
-                await self._pass(pieces, ended)
+            async for pieces, ended in _batches(content, self._begun):
+                await self._pass(pieces, self._decoded(pieces, ended), ended)
+        except DamagedBody as damage:
+            return await self._break_off([], damage.plain)
         except aiohttp.ClientError:
-            return await self._break_off(_left_over(content))
+            return await self._break_off(*self._left_over(content))
         return self._done()
 
     def _done(self) -> AlreadyAnswered:
         keep = self._request.keep_alive and self._request.version >= HttpVersion11
         return AlreadyAnswered(keep=keep)
 
-    async def _pass(self, pieces: list[bytes], ended: bool) -> None:
-        """Write some pieces of the body, and its end if this is the end."""
-        plain = self._decoded(pieces)
+    async def _pass(self, pieces: list[bytes], plain: list[bytes], ended: bool) -> None:
+        """Write some pieces of the body (`plain`: decoded), and its end if this is the end."""
         if self._copy is not None:
             self._copy.take(plain)
             if ended or self._copy.exchange.has_ended():
@@ -151,19 +156,35 @@ class Relay:
         else:
             self._request.writer.send_headers()
 
-    def _decoded(self, pieces: list[bytes]) -> list[bytes]:
-        """The pieces as they are read."""
+    def _decoded(self, pieces: list[bytes], ended: bool) -> list[bytes]:
+        """The pieces as they are read.
+
+        Raises DamagedBody if they cannot be, and were promised decoded.
+        """
         if self._decoder is None:
             return pieces
+        plain: list[bytes] = []
         try:
-            return [self._decoder.feed(piece) for piece in pieces]
+            for piece in pieces:
+                plain.append(self._decoder.feed(piece))
+            if ended:
+                self._decoder.end()
+            return plain
         except DecodeError as error:
-            if self._restorer is not None:  # it was promised decoded: broken off, as a fault is
-                raise aiohttp.ClientPayloadError(str(error)) from error
+            if self._restorer is not None:
+                raise DamagedBody(plain) from error
             self._decoder = None
-            if self._copy is not None:
+            if self._copy is not None and len(plain) < len(pieces):
                 self._copy.exchange.unreadable = True
-            return pieces
+            return plain
+
+    def _left_over(self, content: aiohttp.StreamReader) -> tuple[list[bytes], list[bytes]]:
+        """What came before the upstream died and was not read yet: as it came, and decoded."""
+        pieces = _unread(content)
+        try:
+            return pieces, self._decoded(pieces, False)
+        except DamagedBody as damage:
+            return pieces, damage.plain
 
     def _whole(self) -> bytes:
         """The whole document with the asked name, and its length in the headers."""
@@ -174,20 +195,21 @@ class Relay:
                 self._headers["Content-Length"] = str(len(body))
         return body
 
-    async def _break_off(self, pieces: list[bytes]) -> AlreadyAnswered:
-        """Send what came before the upstream died, and no end."""
-        with suppress(aiohttp.ClientError):
-            plain = self._decoded(pieces)
-            pieces = plain if self._restorer is not None else pieces
-            if self._copy is not None:
-                self._copy.take(plain)
+    async def _break_off(self, pieces: list[bytes], plain: list[bytes]) -> AlreadyAnswered:
+        """Send what came before the upstream died (`plain`: decoded), and no end."""
         if self._copy is not None:
+            self._copy.take(plain)
             self._copy.abandon(cancelled=False)
-        if self._restorer is not None and not self._changes_whole:
-            pieces = [*map(self._restorer.feed, pieces), self._restorer.rest()]
+        if self._changes_whole:
+            self._waiting += plain
+            pieces = [self._whole()]
+            if "Content-Length" in self._headers:  # one that is not reached
+                self._headers["Content-Length"] = str(len(pieces[0]) + 1)
+        elif self._restorer is not None:
+            pieces = [*map(self._restorer.feed, plain), self._restorer.rest()]
         if not self._started:
             await self._start()
-        await self._request.writer.write(self._framed([*self._waiting, *pieces]))
+        await self._request.writer.write(self._framed(pieces))
         self._request.writer.send_headers()
         return AlreadyAnswered(keep=False)
 
@@ -215,13 +237,20 @@ class Relay:
         return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece)
 
 
-async def _batches(content: aiohttp.StreamReader) -> AsyncIterator[tuple[list[bytes], bool]]:
+def _has_come(content: aiohttp.StreamReader) -> bool:
+    """Whether some of the body is there, or all of it."""
+    return bool(content.total_bytes) or content.is_eof()
+
+
+async def _batches(
+    content: aiohttp.StreamReader, begun: bytes
+) -> AsyncIterator[tuple[list[bytes], bool]]:
     """What has come, cut as the upstream cut it, and whether that was the end.
 
-    Waits only while nothing is there.
+    Waits only while nothing is there. `begun` has been read already.
     """
-    taken = 0
-    pieces: list[bytes] = []
+    taken = len(begun)
+    pieces = [begun] if begun else []
     while True:
         data, _ = await content.readchunk()
         if data:
@@ -235,7 +264,7 @@ async def _batches(content: aiohttp.StreamReader) -> AsyncIterator[tuple[list[by
             pieces = []
 
 
-def _left_over(content: aiohttp.StreamReader) -> list[bytes]:
+def _unread(content: aiohttp.StreamReader) -> list[bytes]:
     """What came before the upstream died and was not read yet.
 
     aiohttp would raise its error first and drop those bytes, so the error is taken away.

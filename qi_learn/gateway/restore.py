@@ -47,7 +47,7 @@ class NameRestorer:
         self.sent = sent
         self._key = normalise(sent)
         self._marks, self._written = _forms(sent)
-        self._held = b""
+        self._held: list[bytes] = []
 
     def whole(self, answer: bytes) -> bytes:
         """A whole JSON answer with the asked name."""
@@ -58,15 +58,18 @@ class NameRestorer:
 
         An unfinished line waits, as its reader would.
         """
-        held = self._held + data if self._held else data
+        if b"\n" not in data:  # joined only once the line is whole: a long one has many pieces
+            self._held.append(data)
+            return b""
+        held = b"".join((*self._held, data))
         end = held.rfind(b"\n") + 1
-        self._held = held[end:]
+        self._held = [held[end:]] if end < len(held) else []
         return b"".join(map(self._restored, held[:end].splitlines(keepends=True)))
 
     def rest(self) -> bytes:
         """What is left when the stream ends."""
-        held, self._held = self._held, b""
-        return self._restored(held)
+        held, self._held = self._held, []
+        return self._restored(b"".join(held))
 
     def _restored(self, line: bytes) -> bytes:
         start = line.find(b"{")

@@ -63,7 +63,7 @@ def _line(t: TurnLine) -> str:
     score = f"{t.target_score:.2f}" if t.target_score is not None else "   -"
     state = "(cancelled) " if t.cancelled else "" if t.status == 200 else f"({t.status}) "
     return (
-        f"{t.id}  {clock(t.started)}  {t.model:24.24}  {rated}  {score}  "
+        f"{t.id}  {clock(t.started)}  {one_line(t.model):24.24}  {rated}  {score}  "
         f"{state}{one_line(t.question):.80}"
     )
 

@@ -44,7 +44,7 @@ from qi_learn.store.spool_positions import (
     position,
     save_position,
 )
-from qi_learn.store.turns import save_turn, session_of, turns_known
+from qi_learn.store.turns import is_another, save_turn, session_of, turns_known
 
 logger = logging.getLogger(__name__)
 
@@ -253,6 +253,8 @@ def _take_event(intake: _Intake, event: Event) -> None:
         event = replace(event, body={})
     event = replace(event, body=intake.memory.redactor.value(event.body))
     if not save_event(store, event, taken=intake.now):
+        if turn is not None and is_another(store, turn):
+            raise ValueError(f"the id {turn.id} was used for another turn before")
         intake.repeated += 1
         return
     if turn is not None:

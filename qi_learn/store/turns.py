@@ -259,6 +259,12 @@ def give_context(
             store.execute(sql, (number, commit, id))
 
 
+def is_another(store: Store, turn: Turn) -> bool:
+    """Whether the stored turn with this id is not this one: it began at another time."""
+    row = store.row("SELECT started FROM turns WHERE id = ?", (turn.id,))
+    return row is not None and abs(float(row["started"]) - turn.started) > 0.001
+
+
 def session_of(store: Store, turn: Turn) -> str:
     """The turn's session.
 

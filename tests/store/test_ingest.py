@@ -196,6 +196,20 @@ def test_what_comes_again_changes_nothing(store: Store, spool_dir: Path) -> None
     assert len(turn_lines.list_turns(store, limit=9)) == 1
 
 
+def test_another_turn_with_an_id_that_was_used_is_set_aside_and_counted(
+    store: Store, spool_dir: Path
+) -> None:
+    first = a_turn("once")
+    finished_file(spool_dir, frame(Event("E2", "turn", 5.0, "gateway", first)))
+    take(store, spool_dir)
+    second = {**a_turn("twice"), "started": 99.0, "ended": 99.5}
+    finished_file(spool_dir, frame(Event("E2", "turn", 99.5, "gateway", second)))
+    assert take(store, spool_dir) == Drained(0, 1, ())
+    assert b"used for another turn" in b"".join(
+        path.read_bytes() for path in (spool_dir / "bad").iterdir()
+    )
+
+
 def test_a_file_is_deleted_when_it_is_taken_in_and_its_producer_gone(
     store: Store, spool: Spool, spool_dir: Path
 ) -> None:
