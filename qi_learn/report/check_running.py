@@ -10,6 +10,7 @@ from qi_learn.codec import read_object
 from qi_learn.daemon import client
 from qi_learn.deploy import model_server
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.user_units import manager_problem, manages
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
 from qi_learn.report.running import Running, look_quietly
@@ -115,6 +116,22 @@ def recording(paths: Paths, settings: Settings) -> Iterator[Finding]:
         not problem,
         f"Recording is off: {problem}." if problem else "Recording is on while the gateway is up.",
         "Set gateway.record = true, or make room on the disk." if problem else "",
+    )
+
+
+def service(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """The services of systemd, if they are installed for this home: whether it can be asked."""
+    if not manages(paths):
+        return
+    if (problem := manager_problem()) is None:
+        yield Finding("service", True, "Daemon and gateway are services of systemd.")
+        return
+    yield Finding(
+        "service",
+        False,
+        f"Daemon and gateway are services of systemd, which does not answer: {problem}.",
+        "Log in to a session of your own; without one: qi-learn daemon uninstall, then qi-learn "
+        "daemon start",
     )
 
 
