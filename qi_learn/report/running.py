@@ -15,7 +15,7 @@ from qi_learn import __version__
 from qi_learn.codec import read_object
 from qi_learn.daemon import client
 from qi_learn.daemon.client import DaemonState
-from qi_learn.daemon.gateway_client import answers_at, ask_state
+from qi_learn.daemon.gateway_client import ask_state
 from qi_learn.errors import QiError
 from qi_learn.outside.port_holder import refuse_taken_port
 from qi_learn.paths import Paths
@@ -156,17 +156,6 @@ def _restarts(paths: Paths, daemon: DaemonState | None, gateway: Mapping[str, An
             "`qi-learn daemon restart`."
         )
     return told
-
-
-def silent_server(now: Running) -> list[str]:
-    """That the server behind the gateway does not answer, and what to do; nothing if it does."""
-    url = now.daemon.server if now.daemon else str(now.gateway.get("upstream") or "")
-    engine = now.daemon is not None and now.daemon.engine
-    if not url.startswith("http://") or answers_at(f"{url}/api/version", timeout=ASK_SECONDS):
-        return []
-    if engine:
-        return [f"The embedded engine does not answer at {url}; it is started again."]
-    return [f"Ollama does not answer at {url}: start it with `ollama serve`."]
 
 
 def taken_port(now: Running, paths: Paths, settings: Settings) -> list[str]:

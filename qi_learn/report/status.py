@@ -138,7 +138,6 @@ def gather(paths: Paths, settings: Settings) -> Status:
     said = now.gateway or now.last_said
     problems += [str(said[key]) for key in ("routes_problem", "settings_problem") if said.get(key)]
     problems += now.changed
-    problems += running.silent_server(now)
     problems += running.taken_port(now, paths, settings)
     return Status(
         recording=not now.not_recording,

@@ -338,8 +338,6 @@ def test_a_closed_terminal_stops_the_daemon_as_ctrl_c_does(terminal: Terminal) -
             stderr=subprocess.PIPE,
         )
         wait_until(lambda: client.running(terminal.paths) is not None, 120)
-        told = terminal.process("status").out
-        assert "Ollama does not answer at http://127.0.0.1:9: start it" in told
         process.send_signal(number)
         out, err = process.communicate(timeout=120)
         assert (process.returncode, out) == (0, b"The daemon has stopped.\n")
