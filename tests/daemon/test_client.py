@@ -327,19 +327,3 @@ def test_a_taken_port_is_named_with_what_has_it(terminal: Terminal) -> None:
         assert "Errno" not in said.err
         assert "old fault" not in said.err
         assert f"(pid {os.getpid()}) has that port" in terminal.process("status").out
-
-
-def test_a_closed_terminal_stops_the_daemon_as_ctrl_c_does(terminal: Terminal) -> None:
-    for number in (signal.SIGHUP, signal.SIGINT):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qi_learn", "daemon"],
-            env=terminal.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        wait_until(lambda: client.running(terminal.paths) is not None, 120)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=120)
-        assert (process.returncode, out) == (0, b"The daemon has stopped.\n")
-        assert b"stopping" in err
-        assert client.listening(terminal.paths) == {}
