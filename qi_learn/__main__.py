@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import sys
 
-from qi_learn.errors import EXIT_FAILED, QiError
+from qi_learn.errors import EXIT_FAILED, EXIT_TRY_AGAIN, QiError, no_room
 
 
 def main() -> None:
@@ -24,13 +24,21 @@ def main() -> None:
     except QiError as error:
         _exit_with(error.what, error.hint, error.exit_code)
     except OSError as error:
+        if no_room(error):
+            full = f"There is no room left on the disk{_named(error)}."
+            _exit_with(full, "Make room; QI_LEARN_HOME names another place.", EXIT_TRY_AGAIN)
         _exit_with(
-            f"{error}.",
+            f"{error.strerror or error}{_named(error)}.",
             "Check who owns it and that there is room; QI_LEARN_HOME names another place.",
             EXIT_FAILED,
         )
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _named(error: OSError) -> str:
+    """The file that an error is about, behind a colon; empty if it names none."""
+    return f": {error.filename}" if error.filename else ""
 
 
 def _exit_with(what: str, hint: str, code: int) -> None:

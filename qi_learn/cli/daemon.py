@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 from click.exceptions import Exit
 
@@ -26,6 +28,8 @@ def daemon(context: click.Context, gateway_service: bool) -> None:
 
         paths, settings = open_settings()
         run_daemon(paths, settings, service=gateway_service)
+        with suppress(OSError):  # the terminal may be closed
+            echo("The daemon has stopped.")
 
 
 @daemon.command("start")

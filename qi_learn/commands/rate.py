@@ -54,7 +54,8 @@ def rate(
 ) -> str:
     """Write the rating to the spool, and return the sentence that confirms it.
 
-    Raises NotFound if no turn with the id was recorded, SettingsError for an empty correction.
+    Raises NotFound if no turn with the id was recorded, or no turn at all; SettingsError for an
+    empty correction.
     """
     if correction is not None and not correction.strip():
         raise SettingsError(
@@ -66,6 +67,10 @@ def rate(
             "`qi-learn log` lists the ids; `last` means the newest of this project.",
         )
     project = project_of(paths, directory)
+    runs, rated = locked(paths), turn
+    if turn == "last":
+        rated = "the last answer" + (f" in {project}" if project else "")
+        rated += _last_question(paths, None if project is None else str(project), runs=runs)
     body = {"turn": turn, "rating": stars, "correction": correction, "comment": comment}
     spool = Spool(paths.ensure().spool, "cli")
     try:
@@ -74,9 +79,8 @@ def rate(
         )
     finally:
         spool.close()
-    which = turn if turn != "last" else "the last answer" + (f" in {project}" if project else "")
-    return f"Rated {which}: {stars} of 5." + (
-        "" if locked(paths) else " It counts once the daemon runs: `qi-learn daemon start`."
+    return f"Rated {rated}: {stars} of 5." + (
+        "" if runs else " It counts once the daemon runs: `qi-learn daemon start`."
     )
 
 
@@ -107,6 +111,41 @@ def record_event(paths: Paths, text: str) -> str:
         spool.close()
 
 
+def _last_question(paths: Paths, project: str | None, *, runs: bool) -> str:
+    """The question of the answer that would be rated, in brackets; empty if the daemon decides.
+
+    That is while it does not run, or has not taken in everything. Raises NotFound if there is no
+    answer that could be meant.
+    """
+    if any(_holds_turn(file, None) for file in spool_files(paths.spool)):
+        return ""
+    if not paths.database.exists():
+        raise _nothing_recorded()
+    if not runs:
+        return ""
+    from qi_learn.store import turns
+    from qi_learn.store.database import open_store
+
+    try:
+        with open_store(paths.database, readonly=True, timeout=_LOCK_SECONDS) as store:
+            now = time.time()
+            newest = turns.newest_turn(store, project, before=now)
+            newest = newest or turns.newest_stray(store, before=now)
+            asked = () if newest is None else turns.load_turn(store, newest).messages
+    except QiError:
+        return ""
+    if newest is None:
+        raise _nothing_recorded()
+    return f' ("{" ".join(asked[-1].content.split()):.60}")' if asked else ""
+
+
+def _nothing_recorded() -> NotFound:
+    return NotFound(
+        "No answer was recorded yet: there is nothing to rate.",
+        "Point a tool at the gateway; `qi-learn status` says where it is.",
+    )
+
+
 def _is_recorded(paths: Paths, turn: str) -> bool:
     """Whether the turn is still in the spool, or in the store.
 
@@ -130,14 +169,14 @@ def _is_recorded(paths: Paths, turn: str) -> bool:
     return True
 
 
-def _holds_turn(file: Path, turn: str) -> bool:
-    """Whether a spool file holds this turn.
+def _holds_turn(file: Path, turn: str | None) -> bool:
+    """Whether a spool file holds this turn (None: any).
 
     False if the daemon has just drained and deleted the file: then the store has the turn.
     """
     try:
         return any(
-            line.event is not None and line.event.kind == "turn" and line.event.id == turn
+            line.event is not None and line.event.kind == "turn" and turn in (None, line.event.id)
             for line in read_from(file)
         )
     except FileNotFoundError:

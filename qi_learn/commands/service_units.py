@@ -14,13 +14,11 @@ from pathlib import Path
 
 from qi_learn.errors import SettingsError
 from qi_learn.loopback import ADDRESSES
+from qi_learn.outside.user_units import DAEMON, GATEWAY, MARK, SOCKET
 from qi_learn.paths import Paths, home_mark
 from qi_learn.settings import Settings
 
-DAEMON, GATEWAY, SOCKET = "qi-learn.service", "qi-learn-gateway.service", "qi-learn-gateway.socket"
 AGENTS = ("qi-learn", "qi-learn-gateway")
-MARK = "# home "
-"""Before the mark of the home that a unit was written for."""
 
 
 @dataclass(frozen=True, slots=True)

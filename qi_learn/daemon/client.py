@@ -22,7 +22,7 @@ from typing import Any
 
 from qi_learn import codec
 from qi_learn.daemon.lock import locked as locked  # part of finding the daemon
-from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, QiError
+from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, DiskFull, QiError
 from qi_learn.outside.listening import Listening, read_listening
 from qi_learn.paths import Paths
 
@@ -92,7 +92,7 @@ def start(paths: Paths) -> Started:
             return started
         if process is not None and process.poll() is not None:
             if not locked(paths):
-                raise _not_started(process.returncode, log, log_size)
+                raise _not_started(process.returncode, paths, log_size)
             process, spawned = None, False  # another one was quicker: wait for that
         elif process is None and not locked(paths):
             process, spawned = _spawn(log), True
@@ -195,8 +195,16 @@ def _with_gateway(state: DaemonState) -> DaemonState:
     return state
 
 
-def _not_started(exit_code: int, log: Path, log_size: int) -> QiError:
-    """What the daemon wrote of its end, as the error it was."""
+def _not_started(exit_code: int, paths: Paths, log_size: int) -> QiError:
+    """What the daemon wrote of its end, as the error it was; a full disk, on which it could not."""
+    from qi_learn.outside.disk_room import refuse_full
+
+    try:
+        for directory in (paths.state, paths.data, paths.runtime):
+            refuse_full(directory)
+    except DiskFull as error:
+        return DiskFull(f"The daemon did not start. {error.what}", error.hint)
+    log = paths.logs / "daemon.log"
     with log.open("rb") as file:
         file.seek(log_size if log_size <= log.stat().st_size else 0)
         words = file.read().decode("utf-8", "replace").splitlines()

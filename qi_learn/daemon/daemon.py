@@ -15,7 +15,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -308,16 +308,16 @@ class Daemon:
 
 
 def run_daemon(paths: Paths, settings: Settings, *, service: bool = False) -> None:
-    """Run until SIGTERM, SIGINT or `qi-learn daemon stop`; log to stderr.
+    """Run until a signal ends it or `qi-learn daemon stop`; log to stderr.
 
     A signal while it starts ends it as cleanly. `service`: the gateway is a service of its own.
     """
     logs.configure(paths.logs / "daemon.log")
     os.umask(0o077)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _endings():
         signal.signal(number, _exit)
     with Daemon(paths, settings, service=service) as daemon:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _endings():
             signal.signal(number, lambda *_: daemon.stop())
         systemd.notify(systemd.READY)
         logger.info(
@@ -328,6 +328,13 @@ def run_daemon(paths: Paths, settings: Settings, *, service: bool = False) -> No
             daemon.sleep()
         logger.info("stopping")
         systemd.notify(systemd.LEAVING)
+
+
+def _endings() -> Iterator[signal.Signals]:
+    """The signals that stop the daemon; a closed terminal does not where `nohup` says so."""
+    yield from (signal.SIGTERM, signal.SIGINT)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        yield signal.SIGHUP
 
 
 def _exit(*_: object) -> None:

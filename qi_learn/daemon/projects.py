@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -69,7 +70,7 @@ class FollowedProjects:
     def watching(self, watcher: Watcher) -> tuple[WatchState, ...]:
         """How every registered project is watched; any thread may ask."""
         known = {state.project: state for state in watcher.states()}
-        return tuple(known.get(str(p)) or WatchState(str(p), "starting") for p in self._listed)
+        return tuple(known.get(str(p)) or _not_watched(p) for p in self._listed)
 
     def _list_changed(self) -> bool:
         """Read the list if it was written since; whether it was."""
@@ -85,3 +86,11 @@ class FollowedProjects:
         except SettingsError as error:
             logger.warning("the projects watched stay as they were: %s", error)
         return True
+
+
+def _not_watched(project: Path) -> WatchState:
+    """The state of a registered project of which the watcher knows nothing."""
+    if os.path.isdir(project):
+        return WatchState(str(project), "starting")
+    why = f"the directory is not there: qi-learn init --remove {shlex.quote(str(project))}"
+    return WatchState(str(project), "blind", (why,))

@@ -19,7 +19,9 @@ from qi_learn.daemon.children import (
 from qi_learn.daemon.gateway_client import ask_state
 from qi_learn.daemon.supervisor import SupervisedProcess
 from qi_learn.deploy.model_server import uses_engine
+from qi_learn.errors import DaemonError
 from qi_learn.outside.listening import Listening, read_listening
+from qi_learn.outside.port_holder import refuse_taken_port
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings
 from qi_learn.settings_file import changed_in_file
@@ -60,12 +62,19 @@ class Servers:
     def wait(self) -> str | None:
         """Wait until both accept; the engine's URL, if there is an engine. Raises DaemonError."""
         if self._gateway is not None:
-            self._gateway.wait_ready(GATEWAY_SECONDS)
+            self._wait_for_gateway(self._gateway)
         url = self._engine.wait_ready(ENGINE_SECONDS) if self._engine is not None else None
         self._follow_engine()
         self._thread = threading.Thread(target=self._supervise, name="servers", daemon=True)
         self._thread.start()
         return url
+
+    def _wait_for_gateway(self, gateway: SupervisedProcess) -> None:
+        try:
+            gateway.wait_ready(GATEWAY_SECONDS)
+        except DaemonError:
+            refuse_taken_port(self._paths, self._settings)
+            raise
 
     def _is_wanted(self, found: Listening) -> bool:
         """Whether a gateway that goes on from before has the settings as they are now."""

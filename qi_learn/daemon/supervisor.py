@@ -101,6 +101,7 @@ class SupervisedProcess:
         self._port: int | None = None
         self._was_ready = False
         self._answers = _Answers()
+        self._log_begins = 0
         self._lock = threading.RLock()
 
     @property
@@ -190,6 +191,7 @@ class SupervisedProcess:
             self._ready.unlink(missing_ok=True)
             self._found = None
             with open_log(self._log) as log:
+                self._log_begins = log.tell()
                 # a session of its own: a Ctrl-C in the terminal is for us, and we decide what
                 # becomes of it
                 self._process = subprocess.Popen(
@@ -273,17 +275,20 @@ class SupervisedProcess:
                 break
             time.sleep(0.02)
         raise DaemonError(
-            f"{self.module} did not start.\n{self.last_words()}", f"Its log is {self._log}."
+            f"{self.module} did not start.\n{self.last_words()}".rstrip(),
+            f"Its log is {self._log}.",
         )
 
     def last_words(self) -> str:
-        """The last lines of its log."""
+        """The last lines of its log since its last start; its own error alone, if it wrote one."""
         try:
-            return "\n".join(
-                self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
-            )
+            with self._log.open("rb") as log:
+                log.seek(self._log_begins if self._log_begins <= self._log.stat().st_size else 0)
+                text = log.read().decode("utf-8", "replace")
         except OSError:
             return ""
+        _, own, error = text.rpartition(" ERROR __main__: ")
+        return error.strip() if own else "\n".join(text.splitlines()[-5:])
 
     def stop(self, seconds: float = 10.0) -> None:
         """Stop it by SIGTERM, then by SIGKILL."""

@@ -24,7 +24,10 @@ class UpstreamConnector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = functools.partial(UpstreamLink, loop=self._loop)
+        # aiohttp has no other way to name the protocol of its connections
+        self._factory: functools.partial[ResponseHandler] = functools.partial(
+            UpstreamLink, loop=self._loop
+        )
 
 
 class UpstreamLink(ResponseHandler):

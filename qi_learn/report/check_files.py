@@ -99,7 +99,7 @@ def projects(paths: Paths, settings: Settings) -> Iterator[Finding]:
             "projects",
             False,
             f"Registered but gone: {', '.join(gone)}.",
-            f"Take them out of {paths.projects}.",
+            shlex.join(["qi-learn", "init", "--remove", gone[0]]),
         )
     else:
         plural = "s" if len(registered) > 1 else ""

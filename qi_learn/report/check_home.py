@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from qi_learn.errors import DiskFull, QiError
+from qi_learn.errors import QiError
+from qi_learn.outside.disk_room import refuse_full
 from qi_learn.outside.mounts import MOUNTS, refuse_shared_home
-from qi_learn.paths import ELSEWHERE, Paths, refuse_unusable
+from qi_learn.paths import Paths, refuse_unusable
 from qi_learn.report.finding import Finding
 from qi_learn.settings import Settings
-
-ROOM_BYTES = 1 << 20
-"""A disk with less room than this is full: a recorded answer may have as much."""
 
 
 def home(paths: Paths, settings: Settings, *, mounts: Path = MOUNTS) -> Iterator[Finding]:
@@ -34,27 +31,9 @@ def _problems(paths: Paths, mounts: Path) -> Iterator[QiError]:
         refuse_shared_home(paths, mounts=mounts)
     except QiError as error:
         yield error
-    for refuse in (refuse_unusable, _refuse_full):
+    for refuse in (refuse_unusable, refuse_full):
         try:
             for directory in directories:
                 refuse(directory)
         except QiError as error:
             yield error
-
-
-def _refuse_full(directory: Path) -> None:
-    """Raise DiskFull if the disk that holds the directory has no room for a file or for a turn."""
-    place = directory
-    while not os.path.exists(place):  # unlike Path's, False for what may not be looked at
-        place = place.parent
-    disk = os.statvfs(place)
-    if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
-        raise DiskFull(
-            f"The disk that holds {directory} is full: what is recorded is lost.",
-            f"Make room there, at once. {ELSEWHERE}",
-        )
-    if disk.f_files and not disk.f_favail:
-        raise DiskFull(
-            f"The disk that holds {directory} takes no more files: what is recorded is lost.",
-            f"Delete files there. {ELSEWHERE}",
-        )

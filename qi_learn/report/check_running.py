@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 
 from qi_learn.codec import read_object
 from qi_learn.daemon import client
 from qi_learn.deploy import model_server
+from qi_learn.errors import DaemonError, ServerUnreachable
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.port_holder import refuse_taken_port
+from qi_learn.outside.user_units import manager_problem, manages
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
 from qi_learn.report.running import Running, look_quietly
@@ -24,7 +26,7 @@ def daemon(paths: Paths, settings: Settings) -> Iterator[Finding]:
     """The daemon and its gateway, and if there is none, whether the gateway's port is free."""
     now = look_quietly(paths, settings)
     if now.daemon is None:
-        yield from _no_daemon(now, settings)
+        yield from _no_daemon(now, paths, settings)
         return
     client.call(paths.socket, {"do": "ping"}, timeout=5)
     yield Finding(
@@ -41,7 +43,7 @@ def daemon(paths: Paths, settings: Settings) -> Iterator[Finding]:
         yield Finding("settings", False, change, "qi-learn daemon restart")
 
 
-def _no_daemon(now: Running, settings: Settings) -> Iterator[Finding]:
+def _no_daemon(now: Running, paths: Paths, settings: Settings) -> Iterator[Finding]:
     if now.serves:
         what = (
             "The daemon is not running: nothing is taken in, watched or learned. The gateway goes "
@@ -56,22 +58,14 @@ def _no_daemon(now: Running, settings: Settings) -> Iterator[Finding]:
         "gateway.",
         "qi-learn daemon start",
     )
-    yield from _port(settings)
+    yield from _port(paths, settings)
 
 
-def _port(settings: Settings) -> Iterator[Finding]:
-    host, port = settings.gateway.host, settings.gateway.port
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            yield Finding(
-                "port",
-                False,
-                f"The gateway cannot listen on {host}:{port}: {error.strerror}.",
-                "Stop what listens there, or set gateway.port.",
-            )
+def _port(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    try:
+        refuse_taken_port(paths, settings)
+    except DaemonError as error:
+        yield Finding("port", False, error.what, error.hint)
 
 
 def server(paths: Paths, settings: Settings) -> Iterator[Finding]:
@@ -81,7 +75,11 @@ def server(paths: Paths, settings: Settings) -> Iterator[Finding]:
         return  # the daemon brings the engine
     url = state.server if state else settings.serve.ollama
     with Ollama(url, timeout=5) as server:
-        version = server.version()
+        try:
+            version = server.version()
+        except ServerUnreachable as error:
+            yield Finding("server", False, error.what, _bring(state is not None and state.engine))
+            return
     if state is not None and state.engine:
         yield Finding("server", True, f"The embedded engine answers at {url}.")
         return
@@ -115,6 +113,29 @@ def recording(paths: Paths, settings: Settings) -> Iterator[Finding]:
         not problem,
         f"Recording is off: {problem}." if problem else "Recording is on while the gateway is up.",
         "Set gateway.record = true, or make room on the disk." if problem else "",
+    )
+
+
+def _bring(engine: bool) -> str:
+    """What brings a server back that does not answer."""
+    if engine:
+        return "qi-learn daemon restart"
+    return "Start Ollama: `ollama serve`; if it listens elsewhere, set serve.ollama."
+
+
+def service(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """The services of systemd, if they are installed for this home: whether it can be asked."""
+    if not manages(paths):
+        return
+    if (problem := manager_problem()) is None:
+        yield Finding("service", True, "Daemon and gateway are services of systemd.")
+        return
+    yield Finding(
+        "service",
+        False,
+        f"Daemon and gateway are services of systemd, which does not answer: {problem}.",
+        "Log in to a session of your own; without one: qi-learn daemon uninstall, then qi-learn "
+        "daemon start",
     )
 
 

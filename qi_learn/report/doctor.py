@@ -12,7 +12,7 @@ from qi_learn.paths import Paths
 from qi_learn.report.check_files import database, model, permissions, projects, spool
 from qi_learn.report.check_home import home
 from qi_learn.report.check_parts import backend, disk, git, hooks, parts, sandbox, secrets, sqlite
-from qi_learn.report.check_running import daemon, recording, server, watching
+from qi_learn.report.check_running import daemon, recording, server, service, watching
 from qi_learn.report.finding import Finding
 from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
@@ -21,6 +21,7 @@ Check = Callable[[Paths, Settings], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     home,
     daemon,
+    service,
     server,
     recording,
     model,

@@ -17,6 +17,7 @@ from qi_learn.daemon import client
 from qi_learn.daemon.client import DaemonState
 from qi_learn.daemon.gateway_client import ask_state
 from qi_learn.errors import QiError
+from qi_learn.outside.port_holder import refuse_taken_port
 from qi_learn.paths import Paths
 from qi_learn.rundir.lost_turns import Lost, unseen_lost
 from qi_learn.rundir.progress import span
@@ -155,6 +156,17 @@ def _restarts(paths: Paths, daemon: DaemonState | None, gateway: Mapping[str, An
             "`qi-learn daemon restart`."
         )
     return told
+
+
+def taken_port(now: Running, paths: Paths, settings: Settings) -> list[str]:
+    """That another program has the gateway's port, if there is no gateway for that reason."""
+    if now.serves or now.daemon is not None:
+        return []
+    try:
+        refuse_taken_port(paths, settings)
+    except QiError as error:
+        return [f"{error.what} {error.hint}"]
+    return []
 
 
 def look_quietly(paths: Paths, settings: Settings) -> Running:

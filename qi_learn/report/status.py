@@ -138,6 +138,7 @@ def gather(paths: Paths, settings: Settings) -> Status:
     said = now.gateway or now.last_said
     problems += [str(said[key]) for key in ("routes_problem", "settings_problem") if said.get(key)]
     problems += now.changed
+    problems += running.taken_port(now, paths, settings)
     return Status(
         recording=not now.not_recording,
         recording_reason=now.not_recording,
@@ -252,7 +253,7 @@ def as_text(s: Status) -> str:
         *(f"passed by   {one_line(words)}" for words in s.passed_by),
         f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, "
         f"{s.spool_bytes / 1024:.0f} KiB",
-        f"recorded    {s.turns} turns, {s.rated} ratings",
+        f"recorded    {_counted(s.turns, 'turn')}, {_counted(s.rated, 'rating')}",
         f"learning    {learning_text(s)}",
         f"live        {s.alias} is {'v' + s.live if s.live else 'not there yet'}"
         + (f" (chain: {' -> '.join(s.chain)})" if len(s.chain) > 1 else ""),
@@ -270,6 +271,10 @@ def as_text(s: Status) -> str:
     lines += [f"fault       {one_line(fault)}" for fault in s.faults]
     lines += [f"problem     {one_line(problem)}" for problem in s.problems]
     return "\n".join(lines)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _daemon_text(s: Status) -> str:

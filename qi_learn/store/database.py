@@ -169,7 +169,7 @@ def _open_to_read(path: Path, timeout: float) -> Store:
     if not path.exists():
         raise StoreError(
             f"There is no database at {path} yet: nothing has been recorded.",
-            "Start the daemon: `qi-learn daemon`.",
+            "Start the daemon: `qi-learn daemon start`.",
         )
     with _translated(path):
         conn = _connect(path, "ro", timeout)

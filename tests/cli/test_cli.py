@@ -15,6 +15,7 @@ import pytest
 from qi_learn import __version__
 from qi_learn.cli.app import app
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE
+from qi_learn.spool import Spool
 from qi_learn.store.database import open_store
 from qi_learn.store.turn_lines import SEARCHED
 from tests.support.command_line import Terminal
@@ -121,6 +122,7 @@ def test_wrong_settings_are_all_named_and_stop_only_who_needs_them(terminal: Ter
         "config.toml",
     ):
         assert part in said.err
+    answered(terminal)
     assert terminal.qi("rate", "5").code == EXIT_DONE
     looked = terminal.qi("doctor", "--json")
     assert looked.code == EXIT_FAILED
@@ -244,7 +246,15 @@ def test_a_reader_that_has_left_is_no_fault(past: Terminal) -> None:
 # --- ratings and events ---------------------------------------------------------------------------
 
 
+def answered(terminal: Terminal) -> None:
+    """Let an answer wait in the spool."""
+    spool = Spool(terminal.paths.ensure().spool, "gateway", clock=lambda: 1.0)
+    spool.append("turn", {"request": "{}"})
+    spool.close()
+
+
 def test_a_correction_comes_from_a_file_or_the_input(terminal: Terminal) -> None:
+    answered(terminal)
     (terminal.root / "right.py").write_text("x = 'ü'\n", encoding="utf-8")
     (terminal.root / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00")
     (terminal.root / "zeros").write_bytes(b"\x00\x00")
@@ -261,7 +271,7 @@ def test_a_correction_comes_from_a_file_or_the_input(terminal: Terminal) -> None
             True,
         )
     assert terminal.process("rate", "4", "--correction", "-", given=b"\xff\xfe").code == EXIT_FAILED
-    bodies = [event["body"] for event in spool_events(terminal.paths)]
+    bodies = [event["body"] for event in spool_events(terminal.paths)[1:]]
     assert [(b["correction"], b["comment"]) for b in bodies] == [
         ("x = 'ü'\n", "almost"),
         ("y = 2\n", None),

@@ -5,6 +5,7 @@ they mean nothing.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sqlite3
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from qi_learn.commands import rate as command
 from qi_learn.commands.rate import parse_words, record_event
+from qi_learn.daemon.lock import take_lock
 from qi_learn.errors import EXIT_FAILED, EXIT_USAGE, NotFound, SettingsError, SpoolError
 from qi_learn.paths import Paths
 from qi_learn.records import Event, Turn
@@ -20,6 +22,7 @@ from qi_learn.spool import Spool, frame
 from qi_learn.store import feedback
 from qi_learn.store.database import open_store
 from qi_learn.store.ingest import drain
+from qi_learn.store.turns import load_turn, newest_turn
 from qi_learn.workspace.registry import add_project, load_projects, project_of
 from tests.support.recorded_home import record, schema_from_the_future, spool_events
 
@@ -33,6 +36,13 @@ def rate(
     paths: Paths, turn: str, place: Path, stars: int = 4, correction: str | None = None
 ) -> str:
     return command.rate(paths, turn, stars, correction=correction, comment=None, directory=place)
+
+
+def answered(paths: Paths) -> None:
+    """Let an answer wait in the spool."""
+    spool = Spool(paths.ensure().spool, "gateway", clock=lambda: 1.0)
+    spool.append("turn", {"request": "{}"})
+    spool.close()
 
 
 def no_turns(event: Event) -> Turn:
@@ -59,7 +69,29 @@ def test_words_that_are_no_rating(words: list[str]) -> None:
     assert "qi-learn rate" in caught.value.hint
 
 
-def test_with_nothing_there_it_waits_in_the_spool(paths: Paths, tmp_path: Path) -> None:
+def test_with_nothing_recorded_there_is_nothing_to_rate(paths: Paths, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="No answer was recorded yet") as caught:
+        rate(paths, "last", tmp_path)
+    assert caught.value.exit_code == EXIT_FAILED
+    assert spool_events(paths) == []
+
+
+def test_the_question_is_named_while_a_daemon_runs(paths: Paths, tmp_path: Path) -> None:
+    record(paths, tmp_path / "project")
+    lock = take_lock(paths)
+    try:
+        said = rate(paths, "last", tmp_path / "project")
+    finally:
+        os.close(lock)
+    with open_store(paths.database) as store:
+        newest = newest_turn(store, str(tmp_path / "project"), before=1e12)
+        assert newest is not None
+        question = load_turn(store, newest).messages[-1].content
+    assert f'("{" ".join(question.split())}"): 4 of 5.' in said
+
+
+def test_without_a_daemon_it_waits_in_the_spool(paths: Paths, tmp_path: Path) -> None:
+    answered(paths)
     said = command.rate(
         paths, "last", 5, correction="x = 1\n", comment="ünïcode", directory=tmp_path
     )
@@ -67,7 +99,7 @@ def test_with_nothing_there_it_waits_in_the_spool(paths: Paths, tmp_path: Path) 
         said
         == "Rated the last answer: 5 of 5. It counts once the daemon runs: `qi-learn daemon start`."
     )
-    (event,) = spool_events(paths)
+    _, event = spool_events(paths)
     assert (event["kind"], event["author"], event["project"]) == ("rating", "person", None)
     assert event["body"] == {
         "turn": "last",
@@ -104,8 +136,9 @@ def test_last_is_of_the_innermost_project_around(paths: Paths, tmp_path: Path) -
         None,
         outer,
     ]
+    answered(paths)
     assert f"the last answer in {inner}" in rate(paths, "last", tmp_path / "link" / "src")
-    assert spool_events(paths)[0]["project"] == str(inner)
+    assert spool_events(paths)[1]["project"] == str(inner)
 
 
 def test_the_rating_arrives_at_the_turn(paths: Paths, tmp_path: Path) -> None:
@@ -163,7 +196,7 @@ def test_an_empty_correction_corrects_nothing(paths: Paths, tmp_path: Path, empt
 
 
 def test_a_full_disk_is_said(paths: Paths, tmp_path: Path) -> None:
-    paths.ensure()
+    answered(paths)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
@@ -172,7 +205,7 @@ def test_a_full_disk_is_said(paths: Paths, tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "Make room" in caught.value.hint
-    assert spool_events(paths) == []
+    assert [event["kind"] for event in spool_events(paths)] == ["turn"]
 
 
 @pytest.mark.parametrize("damage", ["{", "{}", "[1]", '"x"', "\x00"])

@@ -14,6 +14,7 @@ import pytest
 from qi_learn.commands import service
 from qi_learn.commands.service_units import Place, ServiceFile, systemd_units
 from qi_learn.errors import SettingsError
+from qi_learn.outside.user_units import unit_directory
 from qi_learn.paths import Paths
 from qi_learn.settings import GatewaySettings, Settings
 from tests.support.command_line import OFFLINE, Terminal
@@ -35,6 +36,9 @@ def terminal(tmp_path: Path) -> Terminal:
     script.write_text(
         f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n'
         f'if [ -e {tmp_path}/broken ]; then echo "no bus" >&2; exit 1; fi\n'
+        f'if [ -e {tmp_path}/refuses ] && [ "$2" = enable ]; then\n'
+        '  echo "Created symlink /a -> /b." >&2; echo "Job for qi-learn.service failed." >&2\n'
+        "  exit 1\nfi\n"
     )
     script.chmod(0o755)
     port = {"QI_LEARN__GATEWAY__PORT": str(free_port())}
@@ -108,6 +112,7 @@ def test_install_start_stop_and_uninstall(terminal: Terminal) -> None:
     home = f"Environment=QI_LEARN_HOME={terminal.root / 'home'}\n"
     assert all(home in (directory / name).read_text() for name in UNITS[:2])
     assert asked(terminal) == [
+        "--user show --property=Version",
         "--user daemon-reload",
         "--user enable --now qi-learn-gateway.socket qi-learn.service",
     ]
@@ -115,26 +120,59 @@ def test_install_start_stop_and_uninstall(terminal: Terminal) -> None:
     assert terminal.process("daemon", "uninstall", "--dry-run").out.count("Would") == 3
     assert terminal.process("daemon", "uninstall").code == 0
     assert list(directory.iterdir()) == []
-    assert asked(terminal)[2:] == [
+    assert asked(terminal)[3:] == [
         "--user disable --now qi-learn.service qi-learn-gateway.socket qi-learn-gateway.service",
         "--user daemon-reload",
     ]
     assert "No service is installed" in terminal.process("daemon", "uninstall").out
 
 
-def test_without_a_systemd_that_answers_the_line_to_type_is_said(terminal: Terminal) -> None:
+def test_without_a_systemd_that_answers_nothing_is_changed(terminal: Terminal) -> None:
     (terminal.root / "broken").touch()
     said = terminal.process("daemon", "install")
-    assert said.code == 0
-    assert "Not done (no bus). Type: systemctl --user enable --now" in said.out
+    assert (said.code, said.out) == (1, "")
+    assert "nothing was changed: systemd does not answer (no bus)" in said.err
+    assert "qi-learn daemon start" in said.err
+    assert not (terminal.root / ".config" / "systemd").exists()
+    assert not terminal.paths.logs.exists()
+
+
+def test_a_service_that_systemd_no_longer_answers_for_is_told(terminal: Terminal) -> None:
+    assert terminal.process("daemon", "install").code == 0
+    (terminal.root / "broken").touch()
     started = terminal.process("daemon", "start")
     assert (started.code, "systemctl --user start" in started.err) == (3, True)
+    assert "`qi-learn daemon uninstall`, then `qi-learn daemon start`" in started.err
+    doctor = terminal.process("doctor")
+    assert "MEND  Daemon and gateway are services of systemd, which does not answer: no bus" in (
+        doctor.out
+    )
+    gone = terminal.process("daemon", "uninstall")
+    assert "Not done (no bus). Type: systemctl --user disable --now" in gone.out
+    assert gone.out.endswith(
+        "Nothing runs now. `qi-learn daemon start` starts the daemon without a service.\n"
+    )
+
+
+def test_what_fails_half_way_leaves_what_ran_before(terminal: Terminal) -> None:
+    assert terminal.process("daemon", "start").code == 0
+    try:
+        (terminal.root / "refuses").touch()
+        said = terminal.process("daemon", "install")
+        assert said.code == 1
+        assert "failed (Job for qi-learn.service failed). The daemon that ran before runs" in (
+            said.err
+        )
+        assert list((terminal.root / ".config" / "systemd" / "user").iterdir()) == []
+        assert terminal.process("daemon", "status").out.startswith("daemon    running")
+    finally:
+        terminal.process("daemon", "stop")
 
 
 def test_another_homes_service_is_not_asked(terminal: Terminal, tmp_path: Path) -> None:
     assert terminal.process("daemon", "install").code == 0
     env = {"HOME": str(terminal.root)}
-    directory = service.unit_directory(env, "linux")
+    directory = unit_directory(env, "linux")
     assert directory.parts[-2:] == ("systemd", "user")
     written = {"XDG_CONFIG_HOME": str(terminal.root / ".config")}
     assert service.manages(terminal.paths, written)

@@ -312,3 +312,18 @@ def test_ctrl_c_ends_the_daemon_in_the_foreground(tmp_path: Path) -> None:
                 daemon.send_signal(signal.SIGINT)
     assert (daemon.returncode, "Traceback" in "".join(said)) == (0, False), said
     assert not client.locked(terminal.paths)
+
+
+def test_a_taken_port_is_named_with_what_has_it(terminal: Terminal) -> None:
+    (terminal.paths.ensure().logs / "gateway.log").write_text("ERROR __main__: an old fault\n")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        terminal.env["QI_LEARN__GATEWAY__PORT"] = str(port)
+        said = terminal.process("daemon", "start")
+        assert said.code == EXIT_NO_DAEMON
+        assert f"cannot listen on 127.0.0.1:{port}: " in said.err
+        assert f"(pid {os.getpid()}) has that port" in said.err
+        assert "config.toml" in said.err
+        assert "Errno" not in said.err
+        assert "old fault" not in said.err
+        assert f"(pid {os.getpid()}) has that port" in terminal.process("status").out

@@ -105,7 +105,7 @@ def test_a_gzip_document_that_breaks_off_is_no_whole_answer(
     packed = gzip.compress(DOCUMENT)
     half = packed[: len(packed) // 2]
     damaged = half + b"\0" * 50 + packed[len(half) + 50 :]
-    cut = [
+    cut: list[Step] = [
         head(OK, KIND, ("Content-Encoding", "gzip"), ("Transfer-Encoding", "chunked")),
         chunk(half),
         b"0\r\n\r\n",

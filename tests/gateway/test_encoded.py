@@ -100,6 +100,7 @@ def test_every_other_encoded_request_passes_untouched_and_is_read(
         (gzip.compress(request_of("m"))[:-20], "br"),
         (b"()", "gzip, gzip"),
     ],
+    ids=["damaged", "another", "twice"],
 )
 def test_what_cannot_be_decoded_passes_and_is_counted(
     fake: FakeOllama, own: GatewayProcess, body: bytes, encoding: str

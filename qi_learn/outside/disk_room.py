@@ -1,0 +1,30 @@
+"""Whether the disk that holds a directory has room for what is recorded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from qi_learn.errors import DiskFull
+from qi_learn.paths import ELSEWHERE
+
+ROOM_BYTES = 1 << 20
+"""A disk with less room than this is full: a recorded answer may have as much."""
+
+
+def refuse_full(directory: Path) -> None:
+    """Raise DiskFull if the disk that holds the directory has no room for a file or for a turn."""
+    place = directory
+    while not os.path.exists(place):  # unlike Path's, False for what may not be looked at
+        place = place.parent
+    disk = os.statvfs(place)
+    if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
+        raise DiskFull(
+            f"The disk that holds {directory} is full: what is recorded is lost.",
+            f"Make room there, at once. {ELSEWHERE}",
+        )
+    if disk.f_files and not disk.f_favail:
+        raise DiskFull(
+            f"The disk that holds {directory} takes no more files: what is recorded is lost.",
+            f"Delete files there. {ELSEWHERE}",
+        )
