@@ -202,8 +202,8 @@ def _not_started(exit_code: int, paths: Paths, log_size: int) -> QiError:
     try:
         for directory in (paths.state, paths.data, paths.runtime):
             refuse_full(directory)
-    except DiskFull as error:
-        return DiskFull(f"The daemon did not start. {error.what}", error.hint)
+    except DiskFull as full:
+        return DiskFull(f"The daemon did not start. {full.what}", full.hint)
     log = paths.logs / "daemon.log"
     with log.open("rb") as file:
         file.seek(log_size if log_size <= log.stat().st_size else 0)

@@ -9,7 +9,7 @@ follows it, and a body that has no end when the connection has one is told so.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -25,9 +25,7 @@ class UpstreamConnector(aiohttp.TCPConnector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # aiohttp has no other way to name the protocol of its connections
-        self._factory: functools.partial[ResponseHandler] = functools.partial(
-            UpstreamLink, loop=self._loop
-        )
+        self._factory = cast(Any, functools.partial(UpstreamLink, loop=self._loop))
 
 
 class UpstreamLink(ResponseHandler):

@@ -175,3 +175,11 @@ def test_without_a_repository_it_is_said_from_when_to_when_nothing_was_seen(
     with company.watched() as intake:
         (state,) = intake.watching()
     assert [why[:17] for why in state.why] == ["not watched from "]
+
+
+def test_a_registered_directory_that_is_gone_is_told_so(company: Company) -> None:
+    with company.watched() as intake:
+        shutil.rmtree(company.repo.root)
+        company.until(intake, lambda: intake.watching()[0].mode == "blind")
+        (state,) = intake.watching()
+    assert f"qi-learn init --remove {company.repo.root}" in state.why[0]
