@@ -19,7 +19,7 @@ def still_followed(world: World, projects: list[Path]) -> int:
     start(world)
     for n, project in enumerate(projects):
         marker = f"soak-last-{n}"
-        ask(world, "/api/chat", marker, project)
+        ask_until_answered(world, marker, project)
         world.accept(marker, "turns")
     time.sleep(8.0)  # a turn is taken in before its answer is saved
     for n, project in enumerate(projects):
@@ -30,6 +30,15 @@ def still_followed(world: World, projects: list[Path]) -> int:
         "AND text LIKE '%soak_last_%'",
         len(projects),
     )
+
+
+def ask_until_answered(world: World, marker: str, project: Path, seconds: float = 60.0) -> None:
+    """Ask until an answer comes: the day may have ended with a kill of the gateway."""
+    deadline = time.monotonic() + seconds
+    while not ask(world, "/api/chat", marker, project):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"no gateway answered within {seconds:.0f} s after the day's end")
+        time.sleep(0.5)
 
 
 def wait_for(world: World, question: str, wanted: int, seconds: float = 90.0) -> int:
