@@ -45,7 +45,9 @@ def tree_blobs(directory: Path, commit: str, paths: Sequence[str] | None = None)
     if paths is not None and not paths:
         return {}
     asked = tuple(paths or ()) if few else ()
-    found = _listed(ask(directory, "ls-tree", "-r", "-z", commit, "--", *asked).output)
+    # names as they are: one that begins with `:!` would be an instruction to git
+    answer = ask(directory, "--literal-pathspecs", "ls-tree", "-r", "-z", commit, "--", *asked)
+    found = _listed(answer.output)
     if few or paths is None:
         return found
     held = set(paths)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import NotFound, ToolMissing
-from qi_learn.outside import git, process
+from qi_learn.outside import git, git_blobs, process
 from tests.support.repository import Repository
 
 
@@ -171,3 +171,15 @@ def _gone(pid: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+@pytest.mark.parametrize("name", [":!x.py", ":(glob)x.py", ":w", "*.py", "[a].py", "?.py"])
+def test_a_name_that_git_would_take_for_a_pattern_is_a_name(tmp_path: Path, name: str) -> None:
+    repository = Repository(tmp_path)
+    for file in (name, "main.py"):
+        repository.write(file, f"# {file}\n")
+    repository.commit("Begin")
+    head = repository.git("rev-parse", "HEAD").strip()
+    assert set(git_blobs.tree_blobs(tmp_path, head, [name])) == {name}
+    assert set(git_blobs.index_blobs(tmp_path, [name])) == {name}
+    assert git.ignored(tmp_path, [name, "main.py"]) == set()
