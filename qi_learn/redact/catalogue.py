@@ -20,7 +20,6 @@ from qi_learn.redact.spans import Span
 
 DISTRIBUTION = "kingfisher-secret-scanner"
 MODULE = "kingfisher_sdk"
-EXTRA = "pip install 'qi-learn[secrets]'"
 KIND = "service-key"
 OURS = ("private-key", "jdbc", "odbc", "curl-auth", "servicebus", "generic")
 """Parts of the names of rules that are left out."""
@@ -71,7 +70,7 @@ def installed_catalogue() -> Catalogue | None:
 def catalogue_line() -> str:
     """Which rules are in use, for `doctor` and `redact --check`."""
     if installed_catalogue() is None:
-        return f"own rules alone; the shapes of some 400 more services: {EXTRA}"
+        return "own rules alone; the extra `secrets` adds the shapes of some 400 more services"
     return f"own rules and those of {DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}"
 
 
