@@ -21,7 +21,7 @@ def look_of_head(directory: Path) -> Look | None:
     ]
     if head.startswith("ref: "):
         files.append(common / head[5:])
-    return (str(git_dir), head, *map(_stamp, files))
+    return (str(git_dir), head, *map(stamp, files))
 
 
 def _git_directory(directory: Path) -> Path | None:
@@ -47,7 +47,8 @@ def _text(file: Path) -> str:
         return ""
 
 
-def _stamp(file: Path) -> tuple[int, int]:
+def stamp(file: Path) -> tuple[int, int]:
+    """What changes if a file is written: its time (ns) and size; zeros if it is not there."""
     try:
         status = os.stat(file)
     except OSError:

@@ -10,11 +10,11 @@ which writes what is not the person's.
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
+from qi_learn.outside.git_files import stamp
 from qi_learn.workspace.reflog import Reflog
 
 logger = logging.getLogger(__name__)
@@ -115,11 +115,11 @@ class Head:
             *(self._common / "packed-refs", self._common / "reftable" / "tables.list"),
             *([self._common / name] if (name := self._branch()) else []),
         ]
-        return tuple(part for file in files for part in _stamp(file))
+        return tuple(part for file in files for part in stamp(file))
 
     def _leaving(self) -> tuple[object, ...]:
         """What changes if another branch is checked out, or git notes where HEAD was."""
-        return self._branch(), *_stamp(self._git_dir / "ORIG_HEAD")
+        return self._branch(), *stamp(self._git_dir / "ORIG_HEAD")
 
     def _branch(self) -> str | None:
         """The reference that HEAD names."""
@@ -128,11 +128,3 @@ class Head:
         except OSError:
             return None
         return text[5:].strip() if text.startswith("ref: ") else None
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    try:
-        status = os.stat(file)
-    except OSError:
-        return 0, 0
-    return status.st_mtime_ns, status.st_size
