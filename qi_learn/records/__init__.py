@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         SuggestionState,
         Turn,
     )
+    from qi_learn.records.forgetting import ForgetRequest, MarkedVersion, Receipt
     from qi_learn.records.gating import (
         Behaviour,
         Check,
@@ -108,10 +109,12 @@ __all__ = [
     "Example",
     "Execution",
     "Feedback",
+    "ForgetRequest",
     "Leak",
     "LearningInteraction",
     "LearningType",
     "LeftOut",
+    "MarkedVersion",
     "Message",
     "Outcome",
     "Packed",
@@ -127,6 +130,7 @@ __all__ = [
     "PlannedSteps",
     "Recall",
     "RecallLog",
+    "Receipt",
     "Release",
     "RunState",
     "Scorable",
@@ -157,6 +161,7 @@ _LIVES_IN = {
         "events": "AUTHORS EVENT_KINDS Author Event EventKind",
         "evidence": "CommandResult Complexity Feedback LearningInteraction LearningType Message "
         "Outcome Score Signal Suggestion SuggestionState Turn",
+        "forgetting": "ForgetRequest MarkedVersion Receipt",
         "gating": "Behaviour Check Execution Leak Packed Smoke SuiteNll TensorGain Verdict",
         "run_states": "RUN_STATES_ENDED RunState",
         "scorable": "AnswerFacts AnswerSource Scorable",

@@ -21,7 +21,7 @@ from typing import Any
 from qi_learn.errors import DiskFull, QiError, StoreError
 from qi_learn.store.backups import copy_aside
 
-SCHEMA = 7
+SCHEMA = 8
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
 
 VALUE_ERRORS = (
@@ -193,6 +193,7 @@ def _open_to_write(path: Path, timeout: float) -> Store:
             old = _version(conn, path) < SCHEMA
             _use_wal(conn, path)
             conn.execute("PRAGMA synchronous = NORMAL")
+            conn.execute("PRAGMA secure_delete = ON")  # what goes is overwritten
             conn.execute("BEGIN IMMEDIATE")
             conn.execute("ROLLBACK")
             _check(conn, path)

@@ -44,6 +44,7 @@ from qi_learn.store.spool_positions import (
     position,
     save_position,
 )
+from qi_learn.store.tombstones import Tombstones
 from qi_learn.store.turns import is_another, save_turn, session_of, turns_known
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class Drained:
     """Lines with an event that was there already."""
     unmatched: int = 0
     """Ratings, old and new, that wait for a turn that was not recorded, or not yet."""
+    forgotten: int = 0
+    """Events that were not kept, because they are of something that was forgotten."""
 
 
 class DrainMemory:
@@ -88,6 +91,7 @@ class DrainMemory:
         self.redactor = load_redactor(store.path.with_name("redaction.key"))
         self.chains = KnownChains(self.redactor)
         self.files = SpoolFiles(monotonic)
+        self.tombstones = Tombstones(store)
         self._monotonic = monotonic
         self._tidied = float("-inf")
 
@@ -114,6 +118,7 @@ class _Intake:
     count: int = 0
     bad: int = 0
     repeated: int = 0
+    forgotten: int = 0
     turns: list[str] = field(default_factory=list)
 
 
@@ -144,7 +149,8 @@ def drain(
     if memory.time_to_tidy():
         _tidy(store, spool_dir, memory.redactor, now)
     return Drained(
-        intake.count, intake.bad, tuple(intake.turns), intake.repeated, unmatched_ratings(store)
+        *(intake.count, intake.bad, tuple(intake.turns), intake.repeated),
+        *(unmatched_ratings(store), intake.forgotten),
     )
 
 
@@ -251,13 +257,17 @@ def _take_event(intake: _Intake, event: Event) -> None:
     if event.kind == "turn":
         turn = intake.decode(event)
         event = replace(event, body={})
+    if forgotten := intake.memory.tombstones.holds_event(event):
+        event = replace(event, body={}, project=None)
     event = replace(event, body=intake.memory.redactor.value(event.body))
     if not save_event(store, event, taken=intake.now):
         if turn is not None and is_another(store, turn):
             raise ValueError(f"the id {turn.id} was used for another turn before")
         intake.repeated += 1
         return
-    if turn is not None:
+    if forgotten:
+        intake.forgotten += 1
+    elif turn is not None:
         _take_turn(intake, turn)
     elif event.kind == "rating":
         keep_rating(store, event, known=intake.known)
@@ -272,6 +282,10 @@ def _take_event(intake: _Intake, event: Event) -> None:
 
 def _take_turn(intake: _Intake, decoded: Turn) -> None:
     clean = intake.memory.chains.redacted(intake.store, decoded)
+    if intake.memory.tombstones.holds_turn(clean.turn, *clean.known):
+        intake.forgotten += 1
+        intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (decoded.id,))
+        return
     turn = replace(clean.turn, session=session_of(intake.store, clean.turn))
     if save_turn(intake.store, turn, redacted=clean.changed, known=clean.known):
         save_suggestions(intake.store, intake.suggest(turn))

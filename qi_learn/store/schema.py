@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from qi_learn.store.schema_statements import DOMAIN_TRIGGERS, FORGETTING
+
 migrations = Migrations("qi-learn")
 
 
@@ -225,7 +227,7 @@ def m005_what_is_paid_once(db: Database) -> None:
         """,
         "INSERT INTO domains SELECT coalesce(project, ''), domain, count(*) FROM turns WHERE "
         "domain IS NOT NULL GROUP BY 1, 2",
-        *_domain_triggers(),
+        *DOMAIN_TRIGGERS,
     )
     _run(
         db,
@@ -290,25 +292,6 @@ def m005_what_is_paid_once(db: Database) -> None:
     )
 
 
-def _domain_triggers() -> tuple[str, ...]:
-    """Triggers that count turns by project and domain."""
-    added = """
-        INSERT INTO domains SELECT coalesce(NEW.project, ''), NEW.domain, 1
-            WHERE NEW.domain IS NOT NULL
-            ON CONFLICT DO UPDATE SET turns = turns + 1;
-    """
-    taken = """
-        UPDATE domains SET turns = turns - 1
-            WHERE project = coalesce(OLD.project, '') AND domain = OLD.domain;
-    """
-    return (
-        f"CREATE TRIGGER domain_added AFTER INSERT ON turns BEGIN {added} END",
-        f"CREATE TRIGGER domain_taken AFTER DELETE ON turns BEGIN {taken} END",
-        "CREATE TRIGGER domain_changed AFTER UPDATE OF project, domain ON turns "
-        f"BEGIN {taken} {added} END",
-    )
-
-
 @migrations()
 def m006_what_is_found_out_once(db: Database) -> None:
     _run(
@@ -332,6 +315,11 @@ def m006_what_is_found_out_once(db: Database) -> None:
 @migrations()
 def m007_where_a_command_ran(db: Database) -> None:
     _run(db, "ALTER TABLE commands ADD COLUMN cwd TEXT")
+
+
+@migrations()
+def m008_what_is_forgotten(db: Database) -> None:
+    _run(db, *FORGETTING)
 
 
 def _run(db: Database, *statements: str) -> None:

@@ -1,0 +1,282 @@
+"""Which turns a `forget` means: read only, so that a dry run says what the real one would do.
+
+A turn's own messages are what its request says after the last answer in it (tool results too,
+system text not), and its answer. A later turn of the conversation sends them again in its history,
+so it holds the text and goes along: else the text would stay.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from qi_learn.errors import NotFound
+from qi_learn.records import ForgetRequest
+from qi_learn.store.database import Store
+from qi_learn.store.tombstones import SHORTEST
+
+LEAST_PREFIX = 8
+"""Characters of an id that are enough to name it."""
+
+Says = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is meant."""
+
+    meant: tuple[str, ...]
+    """Ids of the turns that were asked for."""
+    along: tuple[str, ...] = ()
+    """Ids of those that hold the same messages."""
+    messages: frozenset[str] = frozenset()
+    """Hashes of the messages in which the pattern was found."""
+    contexts: tuple[int, ...] = ()
+    """Numbers of the contexts of projects in which it was found."""
+    events: tuple[str, ...] = ()
+    """Ids of the events whose content goes."""
+    commands: tuple[str, ...] = ()
+    ratings: tuple[str, ...] = ()
+    """Ids of ratings of no turn that was recorded."""
+    texts: tuple[str, ...] = field(default=(), repr=False)
+    """A few of the texts, to search for afterwards; they are never written."""
+
+    @property
+    def turns(self) -> tuple[str, ...]:
+        """Every turn that goes."""
+        return (*self.meant, *self.along)
+
+
+def choose(store: Store, request: ForgetRequest) -> Choice:
+    """What the request means in this store. Raises NotFound if an id names no turn."""
+    if request.ids:
+        return _by_ids(store, request)
+    if request.grep:
+        return _by_words(store, says(request.grep))
+    condition, values = _span_of(request)
+    return _within(store, condition, values)
+
+
+def says(pattern: str) -> Says:
+    """Whether a text holds the pattern: as a regular expression, or letter by letter."""
+    plain = re.compile(re.escape(pattern), re.IGNORECASE)
+    try:
+        expression = re.compile(pattern, re.IGNORECASE | re.MULTILINE)
+    except re.error:
+        expression = plain
+    return lambda text: bool(expression.search(text) or plain.search(text))
+
+
+def turn_named(store: Store, name: str) -> str:
+    """The id of a turn by its id, a beginning of it that no other has, or `last`.
+
+    Raises NotFound.
+    """
+    if name == "last":
+        row = store.row("SELECT id FROM turns ORDER BY ended DESC, id DESC LIMIT 1")
+        found = [row["id"]] if row else []
+    else:
+        found = [row["id"] for row in store.rows("SELECT id FROM turns WHERE id = ?", (name,))]
+    if not found and len(name) >= LEAST_PREFIX:
+        sql = "SELECT id FROM turns WHERE upper(substr(id, 1, ?)) = upper(?) LIMIT 2"
+        found = [row["id"] for row in store.rows(sql, (len(name), name))]
+    if len(found) != 1:
+        what = "names more than one answer" if found else "names no answer that was recorded"
+        raise NotFound(f"{name} {what}.", "`qi-learn log` lists the ids.")
+    return str(found[0])
+
+
+def own_messages(store: Store, turn_id: str) -> list[tuple[str, str]]:
+    """Hash and text of the messages that are a turn's own, first the question, last the answer."""
+    row = store.row("SELECT tip, answer FROM turns WHERE id = ?", (turn_id,))
+    own: list[tuple[str, str]] = []
+    at = row and row["tip"]
+    while at:
+        message = store.row("SELECT * FROM messages WHERE hash = ?", (at,))
+        if message is None or message["role"] == "assistant":
+            break
+        if message["role"] != "system":
+            own.append((at, message["content"]))
+        at = message["parent"]
+    if row is not None:
+        answer = store.row("SELECT content FROM messages WHERE hash = ?", (row["answer"],))
+        own.insert(0, (row["answer"], answer["content"] if answer else ""))
+    return own[::-1]
+
+
+def needing(store: Store, hashes: Iterable[str]) -> list[str]:
+    """The turns whose conversation holds one of these messages, oldest first."""
+    sql = """
+        WITH RECURSIVE below (hash) AS (
+            SELECT value FROM json_each(?)
+            UNION SELECT m.hash FROM messages m JOIN below ON m.parent = below.hash
+        )
+        SELECT id FROM turns WHERE answer IN (SELECT hash FROM below) ORDER BY started, id
+    """
+    return [row["id"] for row in store.rows(sql, (json.dumps(sorted(hashes)),))]
+
+
+# --- the four ways to say it ----------------------------------------------------------------------
+
+
+def _by_ids(store: Store, request: ForgetRequest) -> Choice:
+    meant = tuple(dict.fromkeys(turn_named(store, name) for name in request.ids))
+    own = [message for turn in meant for message in own_messages(store, turn)]
+    texts = {text for _, text in own if len(text) >= SHORTEST}
+    events = [
+        row["id"]
+        for row in store.rows("SELECT id, body FROM events WHERE body IS NOT NULL")
+        if any(turn in row["body"] for turn in meant) or any(_in_json(t, row["body"]) for t in texts)
+    ]
+    return _completed(store, Choice(meant, events=tuple(events)))
+
+
+def _by_words(store: Store, found: Says) -> Choice:
+    messages = frozenset(
+        row["hash"]
+        for row in store.rows("SELECT hash, content, extra FROM messages")
+        if found(row["content"]) or found(_unescaped(row["extra"]))
+    )
+    shapes = [
+        row["id"]
+        for row in store.rows("SELECT id, value FROM shapes")
+        if found(_unescaped(row["value"]))
+    ]
+    return _completed(
+        store,
+        Choice(
+            tuple(dict.fromkeys((*needing(store, messages), *_turns_saying(store, found, shapes)))),
+            messages=messages,
+            contexts=_contexts(store, shapes),
+            events=_ids_saying(store, "events", ("body",), found),
+            commands=_ids_saying(store, "commands", ("command", "cwd"), found),
+            ratings=_ids_saying(store, "ratings", ("comment", "correction", "asked"), found),
+        ),
+    )
+
+
+def _within(store: Store, condition: str, values: tuple[Any, ...]) -> Choice:
+    def ids(table: str, time: str) -> tuple[str, ...]:
+        sql = f"SELECT id FROM {table} WHERE {condition.format(time=time)} ORDER BY {time}, id"
+        return tuple(row["id"] for row in store.rows(sql, values))
+
+    events = tuple(
+        row["id"]
+        for row in store.rows(
+            f"SELECT id FROM events WHERE {condition.format(time='ts')} "
+            "AND kind NOT IN ('cycle', 'release')",
+            values,
+        )
+    )
+    return _completed(
+        store,
+        Choice(
+            ids("turns", "started"),
+            events=events,
+            commands=ids("commands", "ts"),
+            ratings=ids("ratings", "ts"),
+        ),
+    )
+
+
+def _span_of(request: ForgetRequest) -> tuple[str, tuple[Any, ...]]:
+    if request.project:
+        inside = request.project.rstrip("/") + "/"
+        return (
+            "(project = ? OR substr(project, 1, ?) = ?)",
+            (request.project, len(inside), inside),
+        )
+    return "{time} >= ? AND {time} <= ?", (request.since or 0.0, request.asked)
+
+
+def _completed(store: Store, choice: Choice) -> Choice:
+    """The choice with the turns that go along, and with a few texts to search for."""
+    from dataclasses import replace
+
+    own = {hash: text for turn in choice.meant for hash, text in own_messages(store, turn)}
+    meant = set(choice.meant)
+    along = tuple(turn for turn in needing(store, own) if turn not in meant)
+    texts = tuple(dict.fromkeys(filter(None, map(_longest_line, own.values()))))
+    return replace(choice, along=along, texts=texts[:SEARCHED_TEXTS])
+
+
+SEARCHED_TEXTS = 20
+"""The number of texts that are searched for afterwards."""
+
+
+def _longest_line(text: str) -> str:
+    line = max(text.splitlines(), key=len, default="").strip()
+    return line if len(line) >= SHORTEST else ""
+
+
+# --- where words are found ------------------------------------------------------------------------
+
+_TEXTS = {
+    "suggestions": ("text", "file", "before", "after", "region", "final_text"),
+    "feedback": ("final_version", "correction"),
+    "scores": ("target_text", "signals", "target_reasons"),
+    "ratings": ("correction", "comment"),
+}
+"""By table: columns with text that hang on a turn."""
+
+
+def _turns_saying(store: Store, found: Says, shapes: list[int]) -> Iterator[str]:
+    for table, columns in _TEXTS.items():
+        listed = ", ".join(columns)
+        for row in store.rows(f"SELECT turn_id, {listed} FROM {table} WHERE turn_id IS NOT NULL"):
+            if any(found(_unescaped(value)) for value in row[1:]):
+                yield row["turn_id"]
+    names = ("options", "request", "context", "model_asked", "session")
+    for row in store.rows(f"SELECT id, {', '.join(names)} FROM turns"):
+        if any(found(_unescaped(value)) for value in row[1:]):
+            yield row["id"]
+    if shapes:
+        sql = """
+            SELECT DISTINCT turns.id FROM turns, json_each(turns.shape) part
+            WHERE part.value IN (SELECT value FROM json_each(?))
+        """
+        yield from (row["id"] for row in store.rows(sql, (json.dumps(shapes),)))
+
+
+def _contexts(store: Store, shapes: list[int]) -> tuple[int, ...]:
+    sql = "SELECT DISTINCT context_id FROM turns WHERE context_id IN (SELECT value FROM json_each(?))"
+    return tuple(row[0] for row in store.rows(sql, (json.dumps(shapes),)))
+
+
+def _ids_saying(store: Store, table: str, columns: tuple[str, ...], found: Says) -> tuple[str, ...]:
+    rows = store.rows(f"SELECT id, {', '.join(columns)} FROM {table}")
+    return tuple(row["id"] for row in rows if any(found(_unescaped(v)) for v in row[1:]))
+
+
+def _unescaped(value: Any) -> str:
+    """A column as a text; JSON with the signs that it escapes as they are meant."""
+    if not isinstance(value, str):
+        return ""
+    if "\\" in value and value[:1] in '{["':
+        try:
+            return value + "\n" + "\n".join(_leaves(json.loads(value)))
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner)
+    elif isinstance(value, str):
+        yield _unescaped(value)
+
+
+def _in_json(text: str, body: str) -> bool:
+    """Whether a text stands in JSON, however that escapes it."""
+    return text in body or json.dumps(text)[1:-1] in body or (
+        json.dumps(text, ensure_ascii=False)[1:-1] in body
+    )

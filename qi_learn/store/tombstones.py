@@ -1,0 +1,113 @@
+"""What keeps a forgotten text from coming back: keyed hashes of it, never the text.
+
+A turn that comes (again) through the spool is not stored if it is one that was forgotten (its id,
+or the same words at a time before that), if its conversation sends a message that was a forgotten
+turn's own, or if it began within a span that was forgotten. The id of its event is stored all the
+same, so that it counts once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from qi_learn.errors import StoreError
+from qi_learn.records import Event, Message, Turn
+from qi_learn.store.database import Store
+from qi_learn.store.turns import message_hash
+
+SHORTEST = 16
+"""Characters of a message from which on it is known again by itself: `yes` is said too often."""
+MARK_BYTES = 16
+
+
+class Tombstones:
+    """The forgotten things of one store, asked about what comes in."""
+
+    def __init__(self, store: Store, key: bytes | None = None) -> None:
+        self._store = store
+        self._key = key or read_key(store.path)
+
+    def mark(self, *parts: str) -> bytes:
+        """The keyed hash of some texts."""
+        text = json.dumps(["forgotten", *parts]).encode("ascii")
+        return hmac.new(self._key, text, hashlib.sha256).digest()[:MARK_BYTES]
+
+    def mark_of_turn(self, question: str, answer: str) -> bytes:
+        """The keyed hash by which a turn's words are known."""
+        return self.mark("turn", question, answer)
+
+    def bury_turn(self, turn_id: str, question: str, answer: str, at: float) -> None:
+        """Remember that a turn was forgotten."""
+        values = (turn_id, self.mark_of_turn(question, answer), at)
+        self._store.insert("forgotten", ("turn_id", "mark", "at"), values)
+
+    def bury_messages(self, hashes: Iterable[str]) -> None:
+        """Remember that these messages were forgotten."""
+        for each in hashes:
+            self._store.insert("forgotten_messages", ("mark",), (self.mark("message", each),))
+
+    def bury_span(self, since: float, until: float, project: str) -> None:
+        """Remember that what happened then (in a directory, if one is named) was forgotten."""
+        mark = self.mark("project", project) if project else None
+        known = "SELECT 1 FROM forgotten_spans WHERE since = ? AND until = ? AND project IS ?"
+        if self._store.row(known, (since, until, mark)) is None:
+            self._store.insert(
+                "forgotten_spans", ("since", "until", "project"), (since, until, mark)
+            )
+
+    def holds_event(self, event: Event) -> bool:
+        """Whether an event is of something forgotten, as far as it says so itself."""
+        if event.kind in ("cycle", "release"):
+            return False
+        named = event.body.get("turn") if event.kind == "rating" else None
+        if named and self._store.row("SELECT 1 FROM forgotten WHERE turn_id = ?", (named,)):
+            return True
+        # a turn's event comes at its end; when it began, `holds_turn` is asked
+        return event.kind != "turn" and self._in_span(event.ts, event.project)
+
+    def holds_turn(self, turn: Turn, stored: int = 0, parent: str = "") -> bool:
+        """Whether a turn (redacted) is forgotten, or sends what is.
+
+        `stored`: how many of its messages are in the store, the last of them under `parent`.
+        """
+        question = turn.messages[-1].content if turn.messages else ""
+        sql = "SELECT 1 FROM forgotten WHERE turn_id = ?1 OR (mark = ?2 AND at >= ?3) LIMIT 1"
+        mark = self.mark_of_turn(question, turn.answer)
+        if self._store.row(sql, (turn.id, mark, turn.started)) is not None:
+            return True
+        if self._in_span(turn.started, turn.project):
+            return True
+        said = (*turn.messages[stored:], Message("assistant", turn.answer, turn.answer_extra))
+        return self._says_forgotten(said, parent)
+
+    def _says_forgotten(self, messages: Sequence[Message], parent: str) -> bool:
+        if self._store.row("SELECT 1 FROM forgotten_messages LIMIT 1") is None:
+            return False
+        for message in messages:
+            parent = message_hash(parent, message)
+            mark = self.mark("message", parent)
+            if self._store.row("SELECT 1 FROM forgotten_messages WHERE mark = ?", (mark,)):
+                return True
+        return False
+
+    def _in_span(self, at: float, project: str | None) -> bool:
+        sql = "SELECT project FROM forgotten_spans WHERE since <= ?1 AND until >= ?1"
+        spans = self._store.rows(sql, (at,))
+        mark = self.mark("project", project) if spans and project else None
+        return any(row[0] is None or row[0] == mark for row in spans)
+
+
+def read_key(database: Path) -> bytes:
+    """The key of this installation, beside the database. Raises StoreError if it is not there."""
+    path = database.with_name("redaction.key")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"The key {path} cannot be read: {error}",
+            "Without it nothing can be forgotten for good. Check who owns the file.",
+        ) from error
