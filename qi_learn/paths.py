@@ -92,6 +92,21 @@ class Paths:
         return self.data / "models"
 
     @property
+    def forgetting(self) -> Path:
+        """What is being forgotten just now, so that a kill leaves nothing half done."""
+        return self.data / "forgetting.json"
+
+    @property
+    def receipts(self) -> Path:
+        """What was forgotten, one file each time, without a text of it."""
+        return self.data / "receipts"
+
+    @property
+    def backups(self) -> Path:
+        """`{"backups": [{"file", "made"}]}`: the backups that were made of this home."""
+        return self.data / "backups.json"
+
+    @property
     def deploy(self) -> Path:
         return self.data / "deploy.json"
 

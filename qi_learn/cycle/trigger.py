@@ -31,6 +31,7 @@ from qi_learn.store.candidates import (
     unjudged,
 )
 from qi_learn.store.database import Store
+from qi_learn.store.forget import forgotten_in_runs
 from qi_learn.store.runs import Run, list_runs
 
 GRACE = 600.0
@@ -77,7 +78,7 @@ def decide(
     found = fresh_candidates(store, threshold=threshold, learned_runs=learned_runs)
     if obstacle := (
         _too_little([session for _, session in found], settings)
-        or _refused_before(fresh, runs, learned_runs)
+        or _refused_before(fresh, _without_forgotten(store, runs), learned_runs)
         or _too_early(runs, settings, now)
     ):
         return replace(obstacle, fresh=fresh)
@@ -123,6 +124,12 @@ def _refused_before(
         f"{need - fresh} more than there are"
     )
     return Decision(False, reason, {"interactions": need - fresh})
+
+
+def _without_forgotten(store: Store, runs: Sequence[Run]) -> list[Run]:
+    """The runs of whose data nothing was forgotten: the others' data will not come again."""
+    gone = forgotten_in_runs(store)
+    return [run for run in runs if run.id not in gone]
 
 
 def _too_early(runs: Sequence[Run], settings: Settings, now: float) -> Decision | None:

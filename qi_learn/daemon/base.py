@@ -13,8 +13,9 @@ from qi_learn.codec import plain
 from qi_learn.deploy import base_version
 from qi_learn.deploy.base_version import BaseSource
 from qi_learn.deploy.candidate import drop_candidates
-from qi_learn.deploy.journal import Deployment, candidate_model, live_runs, load_deployment
+from qi_learn.deploy.journal import Deployment, candidate_model, load_deployment
 from qi_learn.deploy.model_server import ModelServer, base_file
+from qi_learn.deploy.taint import runs_trained_on
 from qi_learn.deploy.version import parse_version
 from qi_learn.errors import NotFound, ServerError, SettingsError
 from qi_learn.outside.gguf import sha256_of
@@ -159,8 +160,8 @@ def file_of_base(settings: Settings, server: Ollama, deployment: Deployment) -> 
 
 
 def learned_runs(paths: Paths) -> tuple[str, ...]:
-    """The runs behind the live version; none before version 1.0.0 is there."""
+    """The runs behind the version that is trained on; none before version 1.0.0 is there."""
     try:
-        return live_runs(load_deployment(paths))
+        return runs_trained_on(load_deployment(paths))
     except NotFound:
         return ()

@@ -34,6 +34,7 @@ from qi_learn.daemon.published import PublishedState
 from qi_learn.daemon.requests import Requests
 from qi_learn.daemon.run_request import run_request
 from qi_learn.daemon.servers import Servers
+from qi_learn.daemon.upkeep import Upkeep
 from qi_learn.deploy.model_server import model_server_of
 from qi_learn.errors import EXIT_DONE, Busy, ServerError
 from qi_learn.outside import systemd
@@ -119,6 +120,7 @@ class Daemon:
         self._stack.callback(self._intake.close)
         self._cycles = CycleRunner(self.paths, self.model_server, clock=self._clock)
         self._stack.callback(self._cycles.stop)
+        self.upkeep = Upkeep(self.paths, self._cycles, self._intake.let_go, self.wake)
         control = Control(self.paths.socket, self._requests.answer)
         self._stack.callback(control.close)
         self._publish_state(self._clock())
@@ -191,6 +193,7 @@ class Daemon:
         step("watching", self._mend_watcher)
         if step("taking in", lambda: self._take_in(now)):
             # nothing is decided on what was only half taken in
+            step("forgetting", lambda: self.upkeep.tick(self.store, now))
             step("deciding", lambda: self._decide(now))
         step("answering", lambda: self._serve_requests(now))
         self._health.round_took(time.monotonic() - began)

@@ -121,6 +121,10 @@ class Intake:
         except OSError as error:  # the next daemon looks further back
             logger.warning("where the projects stand was not written: %s", error)
 
+    def let_go(self) -> None:
+        """Remember nothing of what was taken in, and look at the spool again at once."""
+        self._memory, self._spool = None, None
+
     def next_due(self, now: float) -> float:
         """Seconds until a round has something to do, if nothing new comes before; 0 is at once.
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from qi_learn.codec import plain
 from qi_learn.daemon.client import refusal
 from qi_learn.daemon.condition import Condition
+from qi_learn.daemon.upkeep import Upkeep
 from qi_learn.errors import QiError
 from qi_learn.records import Decision
 from qi_learn.rundir.directory import RunDirectory
@@ -28,6 +29,7 @@ class DaemonView(Protocol):
     """What the requests need of the daemon."""
 
     decision: Decision
+    upkeep: Upkeep
 
     def stop(self) -> None: ...
     def wake(self) -> None: ...
@@ -57,6 +59,8 @@ class Requests:
                 return self._status()
             case "train" | "cancel" as action:
                 return self._leave(action)
+            case "forget":
+                return self._daemon.upkeep.ask(request)
             case "stop":
                 self._daemon.stop()
                 return {"stopping": True}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qi_learn.daemon.base import file_of_base
-from qi_learn.deploy.journal import live_runs, load_deployment
+from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.model_server import ModelServer
+from qi_learn.deploy.taint import runs_trained_on, trains_from
 from qi_learn.ids import new_id
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
@@ -38,8 +39,8 @@ def run_request(
         seed=settings.train.seed,
         fresh=fresh,
         base_gguf=str(base),
-        parent=deployment.live,
-        ancestors=live_runs(deployment),
+        parent=trains_from(deployment),
+        ancestors=runs_trained_on(deployment),
         model_store=None if store is None else str(store),
         engine=model_server.engine,
         asked=asked,

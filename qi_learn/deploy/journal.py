@@ -15,9 +15,9 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qi_learn import codec
@@ -65,6 +65,10 @@ class Deployment:
     abandoned: tuple[str, ...] = ()
     """Numbers given to runs that never made a release of them."""
     announced: Announced | None = None
+    forgot: Mapping[str, int] = field(default_factory=dict)
+    """By run: the number of turns in its data set that were forgotten since (deploy/taint)."""
+    retrain: bool = False
+    """Whether the next cycle starts from the newest version that saw nothing of that."""
     format: int = FORMAT
 
     @property

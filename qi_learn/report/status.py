@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from qi_learn.codec import read_object
 from qi_learn.cycle import trigger
 from qi_learn.daemon import client
-from qi_learn.deploy.journal import Deployment, live_runs, load_deployment
+from qi_learn.deploy.journal import Deployment, load_deployment
+from qi_learn.deploy.taint import runs_trained_on
 from qi_learn.errors import QiError
 from qi_learn.paths import Paths
 from qi_learn.records import Decision
@@ -194,7 +195,7 @@ def _learning(
         turns, rated = (
             int(store.rows(f"SELECT count(*) FROM {table}")[0][0]) for table in ("turns", "ratings")
         )
-        learned = live_runs(deployment) if deployment else ()
+        learned = runs_trained_on(deployment) if deployment else ()
         busy = any(not run.ended for run in run_directories(paths.runs))
         return (
             turns,

@@ -66,7 +66,7 @@ def load_snapshot(directory: Path) -> Snapshot:
 
     Raises StoreError if it is incomplete or was changed.
     """
-    manifest = _manifest(directory)
+    manifest = read_manifest(directory)
     try:
         snapshot = _snapshot(directory, manifest)
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -82,7 +82,7 @@ def recalled_in(directory: Path, turn: str) -> tuple[Split | None, Recall | None
 
     Raises StoreError if there is no manifest.
     """
-    manifest = _manifest(directory)
+    manifest = read_manifest(directory)
     try:
         split = next((e["split"] for e in manifest["examples"] if e["id"] == turn), None)
         recalled = next((e for e in manifest.get("recalled", ()) if e["id"] == turn), None)
@@ -129,7 +129,9 @@ def _snapshot(directory: Path, manifest: Mapping[str, Any]) -> Snapshot:
         raise KeyError(missing[0])
 
     def read(kind: type[T], name: str) -> tuple[T, ...]:
-        return _read(kind, directory / f"{name}.jsonl", files[name]) if name in files else ()
+        if name not in files:
+            return ()
+        return _read(kind, directory / file_of(manifest, name), files[name])
 
     splits = {name: read(Example, name) for name in SPLITS}
     return Snapshot(
@@ -168,7 +170,14 @@ def _write(path: Path, records: Iterable[Example | Pair]) -> str:
     return seal.hexdigest()
 
 
-def _manifest(directory: Path) -> Mapping[str, Any]:
+def file_of(manifest: Mapping[str, Any], name: str) -> str:
+    """The name of a part's file: another than its own once something of it was forgotten."""
+    entry = manifest["files"].get(name) or {}
+    return Path(str(entry.get("file") or f"{name}.jsonl")).name
+
+
+def read_manifest(directory: Path) -> Mapping[str, Any]:
+    """The manifest of a data set. Raises StoreError if there is none that can be read."""
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -12,12 +12,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qi_learn.errors import DiskFull
+from qi_learn.paths import replace_file
 from qi_learn.redact import Redactor
 from qi_learn.spool import Line
 
@@ -82,6 +83,33 @@ def prune(directory: Path) -> None:
         if room < 0 or number >= MOST_FILES:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def drop_lines(directory: Path, meant: Callable[[str, float], bool]) -> int:
+    """Delete the lines that are `meant` (their text, and the time of their file); how many.
+
+    What is left of a file is renamed into its place.
+    """
+    gone = 0
+    for path in directory.glob("*"):
+        at = path.stat().st_mtime
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if not meant(_words(line), at)]
+        gone += len(lines) - len(kept)
+        if lines and not kept:
+            path.unlink()
+        elif len(kept) < len(lines):
+            replace_file(path, b"".join(kept).decode("utf-8", "surrogateescape"))
+    return gone
+
+
+def _words(line: bytes) -> str:
+    """A line as it stands, and its text without the escapes of JSON."""
+    text = line.decode("utf-8", "replace")
+    try:
+        return f"{text}\n{json.loads(text)['text']}"
+    except (ValueError, TypeError, KeyError):
+        return text
 
 
 def _kept(bad: BadLine, redactor: Redactor) -> bytes:

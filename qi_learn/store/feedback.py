@@ -226,7 +226,9 @@ def scored_turns(store: Store, *, threshold: float) -> list[str]:
     """
     sql = """
         SELECT t.id FROM scores s JOIN turns t ON t.id = s.turn_id
-        WHERE s.target_score >= ? AND t.status = 200 AND NOT t.cancelled ORDER BY t.started, t.id
+        WHERE s.target_score >= ? AND t.status = 200 AND NOT t.cancelled AND NOT t.never_learn
+              AND t.texts_gone IS NULL
+        ORDER BY t.started, t.id
     """
     return [row["id"] for row in store.rows(sql, (threshold,))]
 
@@ -238,7 +240,7 @@ def rejected_turns(store: Store, *, rating: int = 2) -> list[str]:
     """
     sql = """
         SELECT t.id FROM turns t LEFT JOIN feedback f ON f.turn_id = t.id
-        WHERE t.status = 200 AND NOT t.cancelled
+        WHERE t.status = 200 AND NOT t.cancelled AND NOT t.never_learn AND t.texts_gone IS NULL
               AND (f.accepted = 0 OR t.id IN (SELECT turn_id FROM ratings WHERE rating <= ?))
         ORDER BY t.started, t.id
     """

@@ -168,9 +168,7 @@ def drop_unneeded(store: Store) -> None:
     """Delete messages and parts of requests that no turn needs any more."""
     with store.transaction():
         needed = _NEEDED.format(stays="", and_stays="WHERE")
-        store.execute(
-            f"{needed} DELETE FROM messages WHERE hash NOT IN (SELECT hash FROM needed)"
-        )
+        store.execute(f"{needed} DELETE FROM messages WHERE hash NOT IN (SELECT hash FROM needed)")
         store.execute(f"DELETE {_UNNEEDED_SHAPES.format(stays='', where='')}")
 
 
@@ -185,6 +183,9 @@ def compact(store: Store) -> bool:
 
 
 def empty_wal(store: Store) -> bool:
-    """Bring the WAL into the database file and cut it to nothing; False if a reader is in the way."""
+    """Bring the WAL into the database file and cut it to nothing.
+
+    False if a reader is in the way.
+    """
     row = store.row("PRAGMA wal_checkpoint(TRUNCATE)")
     return row is not None and not row[0]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qi_learn.errors import NotFound
@@ -125,13 +125,19 @@ def needing(store: Store, hashes: Iterable[str]) -> list[str]:
 def _by_ids(store: Store, request: ForgetRequest) -> Choice:
     meant = tuple(dict.fromkeys(turn_named(store, name) for name in request.ids))
     own = [message for turn in meant for message in own_messages(store, turn)]
-    texts = {text for _, text in own if len(text) >= SHORTEST}
+    texts = [text for _, text in own] + _suggested(store, meant)
+    told = {*meant, *(text for text in texts if len(text) >= SHORTEST)}
     events = [
         row["id"]
         for row in store.rows("SELECT id, body FROM events WHERE body IS NOT NULL")
-        if any(turn in row["body"] for turn in meant) or any(_in_json(t, row["body"]) for t in texts)
+        if any(_in_json(text, row["body"]) for text in told)
     ]
     return _completed(store, Choice(meant, events=tuple(events)))
+
+
+def _suggested(store: Store, turns: Sequence[str]) -> list[str]:
+    sql = "SELECT text FROM suggestions WHERE turn_id IN (SELECT value FROM json_each(?))"
+    return [row["text"] for row in store.rows(sql, (json.dumps(turns),))]
 
 
 def _by_words(store: Store, found: Says) -> Choice:
@@ -194,8 +200,6 @@ def _span_of(request: ForgetRequest) -> tuple[str, tuple[Any, ...]]:
 
 def _completed(store: Store, choice: Choice) -> Choice:
     """The choice with the turns that go along, and with a few texts to search for."""
-    from dataclasses import replace
-
     own = {hash: text for turn in choice.meant for hash, text in own_messages(store, turn)}
     meant = set(choice.meant)
     along = tuple(turn for turn in needing(store, own) if turn not in meant)
@@ -242,7 +246,10 @@ def _turns_saying(store: Store, found: Says, shapes: list[int]) -> Iterator[str]
 
 
 def _contexts(store: Store, shapes: list[int]) -> tuple[int, ...]:
-    sql = "SELECT DISTINCT context_id FROM turns WHERE context_id IN (SELECT value FROM json_each(?))"
+    sql = """
+        SELECT DISTINCT context_id FROM turns
+        WHERE context_id IN (SELECT value FROM json_each(?))
+    """
     return tuple(row[0] for row in store.rows(sql, (json.dumps(shapes),)))
 
 
@@ -277,6 +284,8 @@ def _leaves(value: Any) -> Iterator[str]:
 
 def _in_json(text: str, body: str) -> bool:
     """Whether a text stands in JSON, however that escapes it."""
-    return text in body or json.dumps(text)[1:-1] in body or (
-        json.dumps(text, ensure_ascii=False)[1:-1] in body
+    return (
+        text in body
+        or json.dumps(text)[1:-1] in body
+        or (json.dumps(text, ensure_ascii=False)[1:-1] in body)
     )

@@ -60,7 +60,7 @@ class Evidence:
     loaded when it is taken, because few are needed of many.
     """
     gone: Set[str]
-    """Of the ids that were asked about, those whose turn is no longer stored."""
+    """Of the ids that were asked about, those whose turn is no longer stored, or never learned."""
 
 
 def load_evidence(
@@ -125,5 +125,8 @@ def _earlier_answers(
 
 
 def _gone(store: Store, ids: Iterable[str]) -> set[str]:
-    sql = "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT id FROM turns)"
+    sql = """
+        SELECT value FROM json_each(?)
+        WHERE value NOT IN (SELECT id FROM turns WHERE NOT never_learn)
+    """
     return {row["value"] for row in store.rows(sql, (json.dumps(sorted(ids)),))}

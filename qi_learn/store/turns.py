@@ -88,7 +88,8 @@ def forks(store: Store) -> list[tuple[str, ...]]:
     Each group is a preference pair or more for free.
     """
     sql = """
-        SELECT tip, id FROM turns WHERE status = 200 AND NOT cancelled AND tip IN (
+        SELECT tip, id FROM turns WHERE status = 200 AND NOT cancelled AND NOT never_learn
+            AND tip IN (
             SELECT tip FROM turns WHERE status = 200 AND NOT cancelled
             GROUP BY tip HAVING count(DISTINCT answer) > 1
         ) ORDER BY tip, started, id

@@ -1,0 +1,90 @@
+"""What is kept, and what goes: `forget`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from qi_learn.cli.output import FILE, dry_run, echo, print_json, with_json
+from qi_learn.paths import Paths
+
+
+@click.command()
+@click.argument(
+    "ids",
+    nargs=-1,
+    metavar="[ID ...]",
+    help="Answers by their ids, the beginnings of ids, or `last`.",
+)
+@click.option(
+    "--grep",
+    metavar="PATTERN",
+    help="Everything that says this: a regular expression or a plain text, capital or not.",
+)
+@click.option("--project", type=FILE, help="Everything of the project in this directory.")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    help="Everything since then: 2h (ago), 30m, 7d, today, yesterday, 2026-11-28, "
+    "2026-11-28T14:00.",
+)
+@dry_run
+@click.option(
+    "--keep-record", is_flag=True, help="Keep it for `qi-learn log`, but never learn from it."
+)
+@click.option(
+    "--retrain",
+    is_flag=True,
+    help="Let the next cycle start from the newest version that saw none of it.",
+)
+@with_json
+def forget(
+    ids: tuple[str, ...],
+    grep: str | None,
+    project: Path | None,
+    since: str | None,
+    dry_run: bool,
+    keep_record: bool,
+    retrain: bool,
+    as_json: bool,
+) -> None:
+    """Forget answers: everywhere, for good, with a receipt of what went and what stays."""
+    from qi_learn.commands import forget as command
+    from qi_learn.records import ForgetRequest
+
+    if sum(bool(each) for each in (ids, grep, project, since)) != 1:
+        raise click.UsageError("Say what: ids, or one of --grep, --project and --since.")
+    paths, now = Paths.default(), time.time()
+    request = ForgetRequest(
+        asked=now,
+        ids=ids,
+        grep=grep or "",
+        project=str(_project(paths, project)) if project else "",
+        since=_when(since, now) if since else None,
+        keep_record=keep_record,
+        retrain=retrain,
+    )
+    receipt = command.forget(paths, request, dry_run=dry_run)
+    if as_json:
+        print_json(receipt)
+    else:
+        echo(command.as_text(receipt))
+
+
+def _project(paths: Paths, directory: Path) -> Path:
+    from qi_learn.workspace.registry import project_of
+
+    return project_of(paths, directory) or directory.resolve()
+
+
+def _when(text: str, now: float) -> float:
+    from qi_learn.commands.forget import parse_when
+
+    try:
+        return parse_when(text, now)
+    except ValueError:
+        raise click.UsageError(
+            f"{text!r} is no time: 2h, 30m, 7d, today, yesterday or a date."
+        ) from None

@@ -1,0 +1,186 @@
+"""`qi-learn forget`: by the daemon, or as the daemon for that while; then the home is searched."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from qi_learn.codec import plain
+from qi_learn.daemon import client
+from qi_learn.daemon.forget_job import new_job
+from qi_learn.daemon.forget_receipt import (
+    read_receipt,
+    receipt_of,
+    weigh_all,
+    write_receipt,
+)
+from qi_learn.errors import NotFound
+from qi_learn.paths import Paths
+from qi_learn.records import ForgetRequest, Receipt
+from qi_learn.store.database import Store, open_store
+from qi_learn.store.forget_choice import choose, says
+
+LOOK_SECONDS = 0.2
+WAIT_SECONDS = 300.0
+"""How long the command waits for the daemon: a cycle that is cancelled may take a minute or two."""
+PIECE = 16 << 20
+OVERLAP = 1 << 16
+WEIGHTS = (".gguf", ".safetensors")
+
+Found = Callable[[str], bool]
+
+
+def forget(paths: Paths, request: ForgetRequest, *, dry_run: bool = False) -> Receipt:
+    """Forget what the request means, or say what would go.
+
+    Raises NotFound if nothing was recorded or an id names no turn, DaemonError, Busy, StoreError.
+    """
+    if not paths.database.exists():
+        raise NotFound("Nothing was recorded yet.", "`qi-learn status` says whether it records.")
+    if dry_run:
+        with open_store(paths.database, readonly=True) as store:
+            return _planned(paths, store, request)[0]
+    if client.locked(paths):
+        with open_store(paths.database, readonly=True) as store:
+            texts = choose(store, request).texts
+        receipt = _by_daemon(paths, request)
+    else:
+        from qi_learn.daemon.alone import forget_alone
+
+        receipt, texts = forget_alone(paths, request)
+    return _searched(paths, receipt, request, texts)
+
+
+def _planned(paths: Paths, store: Store, request: ForgetRequest) -> tuple[Receipt, tuple[str, ...]]:
+    choice = choose(store, request)
+    job = new_job(request, choice, weigh_all(paths, store, request, choice))
+    return receipt_of(paths, store, job, "dry run"), choice.texts
+
+
+def _by_daemon(paths: Paths, request: ForgetRequest) -> Receipt:
+    answer = client.call(
+        paths.socket, {"do": "forget", "request": plain(request)}, timeout=WAIT_SECONDS
+    )
+    id, deadline = str(answer["receipt"]), time.monotonic() + WAIT_SECONDS
+    while True:
+        receipt = read_receipt(paths, id)
+        if receipt is not None and (receipt.state == "done" or time.monotonic() > deadline):
+            return receipt
+        if time.monotonic() > deadline:
+            raise NotFound(f"There is no receipt {id}.", "See `qi-learn doctor`.")
+        time.sleep(LOOK_SECONDS)
+
+
+# --- is it gone? ----------------------------------------------------------------------------------
+
+
+def _searched(
+    paths: Paths, receipt: Receipt, request: ForgetRequest, texts: Sequence[str]
+) -> Receipt:
+    """The receipt with what a search of every file of the home finds, weights aside."""
+    if receipt.keep_record or receipt.state != "done":
+        return receipt
+    found = says(request.grep) if request.grep else _any_of(texts)
+    if found is None:
+        return receipt
+    files = sorted(_files(paths))
+    holding = tuple(str(path) for path in files if _holds(path, found))
+    receipt = replace(receipt, searched=len(files), found=holding)
+    write_receipt(paths, receipt)
+    return receipt
+
+
+def _any_of(texts: Sequence[str]) -> Found | None:
+    """Whether a file says one of the texts, as it is or as JSON writes it; None without a text."""
+    written = {text: (text, json.dumps(text)[1:-1]) for text in texts}
+    spelled = tuple({each for ways in written.values() for each in ways})
+    return (lambda content: any(text in content for text in spelled)) if spelled else None
+
+
+def _files(paths: Paths) -> Iterator[Path]:
+    """Every file of the home but the models and adapters, which are weights."""
+    for root in {paths.config, paths.data, paths.state, paths.runtime}:
+        for directory, names, files in os.walk(root):
+            names[:] = [n for n in names if Path(directory, n) != paths.models]
+            for name in files:
+                path = Path(directory, name)
+                if path.suffix not in WEIGHTS and path.is_file():
+                    yield path
+
+
+def _holds(path: Path, found: Found) -> bool:
+    try:
+        with path.open("rb") as file:
+            before = b""
+            while piece := file.read(PIECE):
+                if found((before + piece).decode("utf-8", "replace")):
+                    return True
+                before = piece[-OVERLAP:]
+    except OSError:
+        return False  # it went meanwhile
+    return False
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)")
+_SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def parse_when(text: str, now: float) -> float:
+    """The time that is meant: `2h` (ago), `today`, `yesterday`, or a date with or without a time.
+
+    Raises ValueError.
+    """
+    if match := _AGO.fullmatch(text.strip()):
+        return now - float(match[1]) * _SECONDS[match[2]]
+    midnight = datetime.fromtimestamp(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    if text in ("today", "yesterday"):
+        return midnight.timestamp() - (86400.0 if text == "yesterday" else 0.0)
+    return datetime.fromisoformat(text.strip()).timestamp()
+
+
+def as_text(receipt: Receipt) -> str:
+    """A receipt for a person."""
+    return "\n".join(_lines(receipt))
+
+
+def _lines(receipt: Receipt) -> Iterator[str]:
+    count = len(receipt.turns)
+    turns = f"{count} answer{'' if count == 1 else 's'}"
+    dry, done = receipt.state == "dry run", receipt.state == "done"
+    if receipt.keep_record:
+        yield f"{turns} {'would be' if dry else 'are'} kept for `qi-learn log`, never learned from"
+    else:
+        yield f"{turns} {'would be forgotten' if dry else 'forgotten' if done else 'to go'}"
+    if receipt.along:
+        yield (
+            f"  {receipt.along} of them because they send the same text again, as history of "
+            "their conversation"
+        )
+    went = ", ".join(f"{n} {kind}" for kind, n in receipt.went.items() if kind != "turns")
+    if went and not receipt.keep_record:
+        yield f"  {'goes' if dry else 'went'}: {went}"
+    for version in receipt.versions:
+        yield (
+            f"  v{version.version}{' (live)' if version.live else ''} learned from "
+            f"{version.turns} of them, or saw them: it is marked"
+        )
+    yield from (f"  stays: {what}" for what in receipt.stays)
+    if receipt.starts_from:
+        yield f"  the next cycle starts from v{receipt.starts_from}"
+    elif any(v.live for v in receipt.versions):
+        yield "  --retrain lets the next cycle start from a version that saw none of it"
+    if receipt.searched:
+        named = ", ".join(receipt.found) or "in none of them"
+        yield f"  searched {receipt.searched} files of the home afterwards: found {named}"
+    if not dry and not done:
+        yield f"  it goes on in the daemon; it waits for {receipt.waits_for or 'its turn'}"
+    if not dry:
+        yield f"  receipt {receipt.id}"

@@ -1,0 +1,91 @@
+"""Being the daemon for a short while, without its servers: for a command when no daemon runs.
+
+The lock is held and what waits in the spool is taken in; nothing is watched, scored or learned.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from qi_learn.capture.wire import decode
+from qi_learn.daemon.forgetting import Forgetting, abandon
+from qi_learn.daemon.lock import take_lock
+from qi_learn.paths import Paths
+from qi_learn.records import ForgetRequest, Receipt
+from qi_learn.store.database import Store, open_store
+from qi_learn.store.forget_choice import choose
+from qi_learn.store.ingest import DrainMemory, drain
+from qi_learn.track.suggestions import suggestions_of
+
+LOOK_SECONDS = 0.2
+
+
+class TakingIn:
+    """Takes in what comes through the spool."""
+
+    def __init__(self, paths: Paths, store: Store) -> None:
+        self._paths = paths
+        self._store = store
+        self._memory = DrainMemory(store)
+
+    def now(self) -> None:
+        """Take in everything that waits."""
+        drain(
+            self._store,
+            self._paths.spool,
+            decode=decode,
+            suggest=suggestions_of,
+            now=time.time(),
+            memory=self._memory,
+        )
+
+    def let_go(self) -> None:
+        """Remember nothing of it."""
+        self._memory = DrainMemory(self._store)
+
+
+@contextmanager
+def alone(paths: Paths) -> Iterator[Store]:
+    """The database, open to write, while this process holds the daemon's lock.
+
+    Raises DaemonError if there is a daemon, StoreError.
+    """
+    lock = take_lock(paths)
+    try:
+        with open_store(paths.database) as store:
+            yield store
+    finally:
+        os.close(lock)
+
+
+def forget_alone(paths: Paths, request: ForgetRequest) -> tuple[Receipt, tuple[str, ...]]:
+    """Forget in this process; the receipt, and a few of the texts to search for.
+
+    What an earlier one left is completed first. Raises NotFound, DaemonError, StoreError, DiskFull.
+    """
+    with alone(paths) as store:
+        taking_in = TakingIn(paths, store)
+        forgetting = Forgetting(
+            paths, cancel=lambda run: abandon(paths, run), taken_away=taking_in.let_go
+        )
+        taking_in.now()
+        forgetting.resume()
+        _finish(forgetting, store, taking_in)
+        texts = choose(store, request).texts
+        forgetting.begin(store, request)
+        receipt = _finish(forgetting, store, taking_in)
+    assert receipt is not None
+    return receipt, texts
+
+
+def _finish(forgetting: Forgetting, store: Store, taking_in: TakingIn) -> Receipt | None:
+    """Do a job to its end; None if there is none."""
+    while forgetting.busy:
+        if (receipt := forgetting.go_on(store, time.time())) is not None:
+            return receipt
+        taking_in.now()
+        time.sleep(LOOK_SECONDS)
+    return None
