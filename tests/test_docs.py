@@ -19,7 +19,7 @@ from qi_learn.cli.app import app
 from qi_learn.codec import keys_of
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
-from qi_learn.records import SetAside, WatchState
+from qi_learn.records import MarkedVersion, Receipt, SetAside, WatchState
 from qi_learn.report.daemon_status import DaemonStatus, Process
 from qi_learn.report.explain import Explanation
 from qi_learn.report.finding import Finding
@@ -47,10 +47,14 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
             *("starting", "watched", "polled", "blind", "--seen"),
         },
     ),
-    "log": ((TurnLine,), {"turns", "searched_since", "--event"}),
+    "log": ((TurnLine,), {"turns", "searched_since", "--event", "forget --keep-record"}),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),
     "rollback": ((RollbackReport,), set()),
+    "forget": (
+        (Receipt, MarkedVersion),
+        {"grep", "project", "since", "dry run", "under way", "done", "receipts/", "--retrain"},
+    ),
     "doctor": ((Finding,), {"checks"}),
     "daemon status": ((DaemonStatus, Process), set()),
     "demo": (

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from qi_learn.capture.wire import decode
 from qi_learn.daemon.forgetting import Forgetting, abandon
@@ -73,7 +74,10 @@ def forget_alone(paths: Paths, request: ForgetRequest) -> tuple[Receipt, tuple[s
         )
         taking_in.now()
         forgetting.resume()
-        _finish(forgetting, store, taking_in)
+        left = forgetting.job.request if forgetting.busy else None
+        receipt = _finish(forgetting, store, taking_in)
+        if receipt and left and replace(left, asked=request.asked) == request:
+            return receipt, ()  # the same again, after a kill
         texts = choose(store, request).texts
         forgetting.begin(store, request)
         receipt = _finish(forgetting, store, taking_in)

@@ -194,7 +194,8 @@ class Daemon:
         if step("taking in", lambda: self._take_in(now)):
             # nothing is decided on what was only half taken in
             step("forgetting", lambda: self.upkeep.tick(self.store, now))
-            step("deciding", lambda: self._decide(now))
+            if not self.upkeep.forgetting:
+                step("deciding", lambda: self._decide(now))
         step("answering", lambda: self._serve_requests(now))
         self._health.round_took(time.monotonic() - began)
 

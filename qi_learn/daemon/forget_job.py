@@ -25,6 +25,7 @@ class ForgetJob:
     meant: tuple[str, ...]
     along: tuple[str, ...]
     messages: tuple[str, ...]
+    shared: tuple[str, ...]
     contexts: tuple[int, ...]
     events: tuple[str, ...]
     commands: tuple[str, ...]
@@ -48,6 +49,7 @@ class ForgetJob:
             self.meant,
             self.along,
             frozenset(self.messages),
+            self.shared,
             self.contexts,
             self.events,
             self.commands,
@@ -71,6 +73,7 @@ def new_job(request: ForgetRequest, choice: Choice, went: Mapping[str, int]) -> 
         meant=choice.meant,
         along=choice.along,
         messages=tuple(sorted(choice.messages)),
+        shared=choice.shared,
         contexts=choice.contexts,
         events=choice.events,
         commands=choice.commands,

@@ -71,7 +71,7 @@ def receipt_of(paths: Paths, store: Store, job: ForgetJob, state: Any) -> Receip
         turns=job.turns,
         along=len(job.along),
         went=job.went,
-        stays=(*job.stays, *_stays(paths, versions)),
+        stays=(*job.stays, *_shared(job), *_stays(paths, versions)),
         versions=versions,
         starts_from=_starts_from(deployment, job) if deployment else "",
     )
@@ -112,6 +112,13 @@ def _versions_of(
             live = release.version == deployment.live
             found.append(MarkedVersion(release.version, release.model, len(saw), live, not retired))
     return tuple(found)
+
+
+def _shared(job: ForgetJob) -> list[str]:
+    if not job.shared or job.request.keep_record:
+        return []
+    few = ", ".join(job.shared[:5]) + (", ..." if len(job.shared) > 5 else "")
+    return [f"what {len(job.shared)} earlier answers say as well: {few}; name them to forget it"]
 
 
 def _stays(paths: Paths, versions: tuple[MarkedVersion, ...]) -> list[str]:

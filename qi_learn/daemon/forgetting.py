@@ -38,7 +38,7 @@ SPOOL_SECONDS = 90.0
 """How long a spool file may take to go; then the receipt says that it is there still."""
 GOING_ON = "more of it is to be done"
 """The reason of a step that only makes room for others."""
-KEEPING = ("cycle", "rows", "runs", "versions")
+KEEPING = ("cycle", "rows", "runs", "cycle again", "runs again", "versions")
 """The steps of one that keeps the record."""
 
 
@@ -51,13 +51,11 @@ class Forgetting:
         *,
         cancel: Callable[[RunDirectory], Any],
         taken_away: Callable[[], None] = lambda: None,
-        after: Callable[[str], None] = lambda step: None,
     ) -> None:
-        """`cancel` ends a cycle, `taken_away` is told when rows went, `after` each step's name."""
+        """`cancel` ends a cycle, `taken_away` is told when something went that was taken in."""
         self._paths = paths
         self._cancel = cancel
         self._taken_away = taken_away
-        self._after = after
         self._job: ForgetJob | None = None
         self._spool_until: float | None = None
         self.waits_for = ""
@@ -81,7 +79,6 @@ class Forgetting:
         went = weigh_all(self._paths, store, request, choice)
         self._job = new_job(request, choice, went)
         write_job(self._paths, self._job)
-        self._after("begun")
         return self._receipt(store, self._job, "under way", "")
 
     def go_on(self, store: Store, now: float) -> Receipt | None:
@@ -98,9 +95,7 @@ class Forgetting:
                 return None
             self._job = self._job.with_done(name)
             write_job(self._paths, self._job)
-            self._after(name)
         receipt = self._receipt(store, self._job, "done", "", now)
-        self._after("receipt")
         self._paths.forgetting.unlink(missing_ok=True)
         self._job = None
         return receipt
@@ -111,6 +106,9 @@ class Forgetting:
             "rows": self._rows,
             "rest": self._rest,
             "runs": self._runs,
+            # one that was asked for meanwhile may have frozen what was half gone
+            "cycle again": self._stop_cycle,
+            "runs again": self._runs,
             "versions": self._versions,
             "spool": self._spool,
             "bad lines": self._bad_lines,
@@ -153,11 +151,9 @@ class Forgetting:
                 break
             if job.request.keep_record:
                 forget.keep_from_learning(store, turns)
-                said = set()
             else:
                 forget.forget_turns(store, tombstones, turns, said, job.request.asked)
-                said = set()
-            self._after("some rows")
+            said = set()
             if turns and time.monotonic() > over:
                 return GOING_ON
         self._taken_away()
@@ -170,7 +166,6 @@ class Forgetting:
 
     def _rest(self, store: Store) -> str:
         forget.forget_rest(store, self.job.choice)
-        self._after("some rest")
         forget.drop_unneeded(store)
         return ""
 
@@ -181,7 +176,6 @@ class Forgetting:
                 if seen := turns_in(run, turns):
                     forget.note_runs(store, run.run_id, seen)
                     forget_examples(run, turns)
-                    self._after("some runs")
                 elif run.ended or snapshot_ready(run.snapshot):
                     (run.path / "rendered.jsonl").unlink(missing_ok=True)
             except StoreError as error:
@@ -237,7 +231,6 @@ class Forgetting:
         if "compacted" not in self.job.done:
             store.execute("VACUUM")
             self._job = self.job.with_done("compacted")
-            self._after("some remains")
         return "" if forget.empty_wal(store) else "a reader of the database to end"
 
     # --- the receipt ------------------------------------------------------------------------------

@@ -52,6 +52,11 @@ class Upkeep:
         )
         self._begun = False
 
+    @property
+    def forgetting(self) -> bool:
+        """Whether something is being forgotten: then no cycle starts by itself."""
+        return self._forgetting.busy
+
     def ask(self, request: Mapping[str, Any]) -> Reply:
         """Leave a `forget` for the loop; `{"receipt": its id}` once it is written down."""
         try:

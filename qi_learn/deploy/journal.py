@@ -65,8 +65,8 @@ class Deployment:
     abandoned: tuple[str, ...] = ()
     """Numbers given to runs that never made a release of them."""
     announced: Announced | None = None
-    forgot: Mapping[str, int] = field(default_factory=dict)
-    """By run: the number of turns in its data set that were forgotten since (deploy/taint)."""
+    forgot: Mapping[str, list[str]] = field(default_factory=dict)
+    """By run: ids of the turns in its data set that were forgotten since (deploy/taint)."""
     retrain: bool = False
     """Whether the next cycle starts from the newest version that saw nothing of that."""
     format: int = FORMAT

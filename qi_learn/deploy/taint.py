@@ -8,7 +8,7 @@ What is live stays live until another passes the gate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from qi_learn.deploy.journal import (
@@ -18,28 +18,12 @@ from qi_learn.deploy.journal import (
     update,
 )
 from qi_learn.paths import Paths
-from qi_learn.records import MarkedVersion
 
 
 def forgotten_in(deployment: Deployment, version: str) -> int:
     """The number of forgotten turns in the data sets behind a version."""
-    runs = dict.fromkeys(runs_behind(deployment, version))
-    return sum(deployment.forgot.get(run, 0) for run in runs)
-
-
-def marked_versions(deployment: Deployment) -> tuple[MarkedVersion, ...]:
-    """The versions whose data held something that is forgotten, oldest first."""
-    return tuple(
-        MarkedVersion(
-            version=release.version,
-            model=release.model,
-            turns=count,
-            live=release.version == deployment.live,
-            on_server=release.version not in deployment.retired,
-        )
-        for release in deployment.releases
-        if (count := forgotten_in(deployment, release.version))
-    )
+    runs = runs_behind(deployment, version)
+    return len({turn for run in runs for turn in deployment.forgot.get(run, ())})
 
 
 def trains_from(deployment: Deployment) -> str:
@@ -63,13 +47,17 @@ def runs_trained_on(deployment: Deployment) -> tuple[str, ...]:
     return runs_behind(deployment, trains_from(deployment))
 
 
-def mark_runs(paths: Paths, counts: Mapping[str, int], *, retrain: bool) -> Deployment:
-    """Write down how many forgotten turns each run saw. Raises NotFound if nothing is live yet."""
+def mark_runs(paths: Paths, seen: Mapping[str, Iterable[str]], *, retrain: bool) -> Deployment:
+    """Write down which forgotten turns (ids) each run saw, beside those that are written down.
+
+    Raises NotFound if nothing is live yet.
+    """
 
     def marked(journal: Deployment | None) -> Deployment:
         deployment = require_live(journal)
-        known = deployment.forgot
-        forgot = {run: max(count, known.get(run, 0)) for run, count in {**known, **counts}.items()}
+        forgot = {run: sorted(turns) for run, turns in deployment.forgot.items()}
+        for run, turns in seen.items():
+            forgot[run] = sorted({*forgot.get(run, ()), *turns})
         return replace(deployment, forgot=forgot, retrain=retrain or deployment.retrain)
 
     return update(paths, marked)

@@ -12,12 +12,13 @@ from typing import Any
 from qi_learn import codec
 from qi_learn.dataset.replay import why
 from qi_learn.deploy.journal import load_deployment
+from qi_learn.deploy.taint import forgotten_in
 from qi_learn.deploy.version import is_version
 from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import LearningInteraction, Score, Suggestion
 from qi_learn.report.explain_run import explain_run
-from qi_learn.report.listing import clock, one_line
+from qi_learn.report.listing import clock, one_line, saw_forgotten
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.snapshot import recalled_in
 from qi_learn.settings import Settings
@@ -161,6 +162,9 @@ def _version(paths: Paths, version: str) -> Explanation:
         f"{'live' if deployment.live == version else 'not live'}",
         f"  sha256 {release.digest or 'unknown'}",
     ]
+    if count := forgotten_in(deployment, version):
+        records["forgot"] = count
+        lines.append(f"  {saw_forgotten(count)}: no text can be taken out of weights")
     if release.run_id is None:
         lines.append("  the base's own weights: nothing was learned")
     else:

@@ -17,9 +17,9 @@ from qi_learn.plan.fallback import read_rungs
 from qi_learn.plan.reasons import reasons
 from qi_learn.plan.strength import divergence_sentences
 from qi_learn.records import Packed, Placement, Plan, Snapshot, TrainResult, Verdict
-from qi_learn.report.listing import clock, one_line
+from qi_learn.report.listing import clock, one_line, saw_forgotten
 from qi_learn.rundir.directory import RunDirectory, RunRequest
-from qi_learn.rundir.snapshot import load_snapshot, snapshot_ready
+from qi_learn.rundir.snapshot import load_snapshot, read_manifest, snapshot_ready
 
 Records = dict[str, Any]
 """What the files hold, as JSON, by what it is."""
@@ -53,6 +53,9 @@ def _request(run: RunDirectory, records: Records) -> Iterator[str]:
 def _data_set(run: RunDirectory, records: Records) -> Iterator[str]:
     if not snapshot_ready(run.snapshot):
         return
+    if forgotten := len({e["id"] for e in read_manifest(run.snapshot).get("forgotten", ())}):
+        records["forgot"] = forgotten
+        yield f"  {saw_forgotten(forgotten)}; they are not counted below"
     snapshot = load_snapshot(run.snapshot)
     sizes = {name: len(snapshot.split(name)) for name in ("train", "dev", "gate")}
     reasons = [

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qi_learn.deploy.journal import load_deployment
+from qi_learn.deploy.taint import forgotten_in
 from qi_learn.paths import Paths
 from qi_learn.store.database import open_store
 from qi_learn.store.turn_lines import SEARCHED, TurnLine, list_turns, searched_since
@@ -62,6 +63,8 @@ def _line(t: TurnLine) -> str:
     rated = f"{t.rating}/5" if t.rating is not None else "  -"
     score = f"{t.target_score:.2f}" if t.target_score is not None else "   -"
     state = "(cancelled) " if t.cancelled else "" if t.status == 200 else f"({t.status}) "
+    state += "(never learned) " if t.never_learn else ""
+    state += "(its texts have expired) " if t.texts_gone is not None else ""
     return (
         f"{t.id}  {clock(t.started)}  {one_line(t.model):24.24}  {rated}  {score}  "
         f"{state}{one_line(t.question):.80}"
@@ -84,6 +87,8 @@ class VersionLine:
     parent: str | None
     run_id: str | None
     digest: str
+    forgot: int = 0
+    """The number of turns in the data sets behind it that were forgotten since."""
 
 
 def versions(paths: Paths) -> list[VersionLine]:
@@ -105,6 +110,7 @@ def versions(paths: Paths) -> list[VersionLine]:
             parent=r.parent,
             run_id=r.run_id,
             digest=r.digest,
+            forgot=forgotten_in(deployment, r.version),
         )
         for r in deployment.releases
     ]
@@ -126,7 +132,13 @@ def _origin(v: VersionLine) -> str:
         origin
         + (", pinned" if v.pinned else "")
         + ("" if v.available else "; its model was deleted")
+        + (f"; {saw_forgotten(v.forgot)}" if v.forgot else "")
     )
+
+
+def saw_forgotten(count: int) -> str:
+    """The mark of a version that saw what was forgotten since."""
+    return f"saw {count} answer{' that was' if count == 1 else 's that were'} forgotten"
 
 
 def clock(ts: float) -> str:

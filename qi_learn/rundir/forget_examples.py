@@ -74,7 +74,7 @@ def _rewrite(directory: Path, turns: Set[str]) -> int:
     for name, entry in manifest["files"].items():
         lines = list(_lines(directory / file_of(manifest, name)))
         kept = [line for line in lines if not _ids(line) & turns]
-        gone += [_mark(name, line) for line in lines if _ids(line) & turns]
+        gone += [_mark(name, line, turns) for line in lines if _ids(line) & turns]
         files[name] = entry
         if len(kept) < len(lines):
             whole = _sealed(lines) == entry["sha256"]
@@ -83,7 +83,7 @@ def _rewrite(directory: Path, turns: Set[str]) -> int:
             files[name] = new if whole else {**new, "sha256": entry["sha256"]}
     if not gone:
         return 0
-    hashes = {(entry["id"], entry["hash"]) for entry in gone}
+    hashes = {(entry["id"], entry["hash"]) for entry in gone}  # of examples; pairs are not listed
     manifest |= {
         "files": files,
         "examples": [e for e in manifest["examples"] if (e["id"], e["hash"]) not in hashes],
@@ -121,9 +121,9 @@ def _ids(line: bytes) -> set[str]:
         return set()
 
 
-def _mark(name: str, line: bytes) -> dict[str, str]:
+def _mark(name: str, line: bytes, turns: Set[str]) -> dict[str, str]:
     value = json.loads(line.decode("utf-8", "surrogatepass"))
-    return {"id": value["id"], "hash": value["hash"], "split": name}
+    return {"id": min(_ids(line) & turns), "hash": value["hash"], "split": name}
 
 
 def _write(directory: Path, name: str, lines: list[bytes]) -> dict[str, Any]:

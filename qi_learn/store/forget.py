@@ -12,7 +12,7 @@ from collections.abc import Sequence, Set
 
 from qi_learn.store.database import Store
 from qi_learn.store.forget_choice import Choice, own_messages
-from qi_learn.store.tombstones import SHORTEST, Tombstones
+from qi_learn.store.tombstones import Tombstones
 
 AT_ONCE = 200
 """The number of turns that go in one transaction."""
@@ -74,7 +74,7 @@ def forget_turns(
 ) -> None:
     """Delete turns with all that hangs on them, and put up their tombstones, in one transaction.
 
-    `said`: the hashes of messages that hold the pattern.
+    `said`: the hashes of messages that may not come back.
     """
     with store.transaction():
         for turn in turns:
@@ -83,8 +83,6 @@ def forget_turns(
                 continue  # it went before
             question = own[-2][1] if len(own) > 1 else ""
             tombstones.bury_turn(turn, question, own[-1][1], at)
-            long_enough = [hash for hash, text in own if len(text) >= SHORTEST]
-            tombstones.bury_messages(long_enough)
             _note_runs(store, turn)
             store.execute("DELETE FROM turns WHERE id = ?", (turn,))
         tombstones.bury_messages(sorted(said))
@@ -114,10 +112,12 @@ def _note_runs(store: Store, turn: str) -> None:
     )
 
 
-def forgotten_in_runs(store: Store) -> dict[str, int]:
-    """By run: the number of turns in its data set that were forgotten since."""
-    rows = store.rows("SELECT run_id, count(*) FROM forgotten_runs GROUP BY run_id")
-    return {row[0]: int(row[1]) for row in rows}
+def forgotten_in_runs(store: Store) -> dict[str, list[str]]:
+    """By run: the turns (ids) in its data set that were forgotten since, or may not be learned."""
+    found: dict[str, list[str]] = {}
+    for row in store.rows("SELECT run_id, turn_id FROM forgotten_runs ORDER BY run_id, turn_id"):
+        found.setdefault(row["run_id"], []).append(row["turn_id"])
+    return found
 
 
 def runs_with(store: Store, turns: Sequence[str]) -> dict[str, set[str]]:

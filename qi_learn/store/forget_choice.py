@@ -1,8 +1,8 @@
 """Which turns a `forget` means: read only, so that a dry run says what the real one would do.
 
 A turn's own messages are what its request says after the last answer in it (tool results too,
-system text not), and its answer. A later turn of the conversation sends them again in its history,
-so it holds the text and goes along: else the text would stay.
+system text not), and its answer, unless an earlier turn said them. A later turn of the conversation
+sends them again in its history, so it holds the text and goes along: else the text would stay.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class Choice:
     along: tuple[str, ...] = ()
     """Ids of those that hold the same messages."""
     messages: frozenset[str] = frozenset()
-    """Hashes of the messages in which the pattern was found."""
+    """Hashes of the messages that may not come back: own ones, and those that hold the pattern."""
+    shared: tuple[str, ...] = ()
+    """Ids of earlier turns that stay, and say something that a meant one said again."""
     contexts: tuple[int, ...] = ()
     """Numbers of the contexts of projects in which it was found."""
     events: tuple[str, ...] = ()
@@ -83,6 +85,8 @@ def turn_named(store: Store, name: str) -> str:
     if not found and len(name) >= LEAST_PREFIX:
         sql = "SELECT id FROM turns WHERE upper(substr(id, 1, ?)) = upper(?) LIMIT 2"
         found = [row["id"] for row in store.rows(sql, (len(name), name))]
+    if not found and store.row("SELECT 1 FROM forgotten WHERE turn_id = ?", (name,)):
+        raise NotFound(f"{name} was forgotten before.", "Its receipt is in `receipts/`.")
     if len(found) != 1:
         what = "names more than one answer" if found else "names no answer that was recorded"
         raise NotFound(f"{name} {what}.", "`qi-learn log` lists the ids.")
@@ -200,11 +204,42 @@ def _span_of(request: ForgetRequest) -> tuple[str, tuple[Any, ...]]:
 
 def _completed(store: Store, choice: Choice) -> Choice:
     """The choice with the turns that go along, and with a few texts to search for."""
-    own = {hash: text for turn in choice.meant for hash, text in own_messages(store, turn)}
-    meant = set(choice.meant)
-    along = tuple(turn for turn in needing(store, own) if turn not in meant)
-    texts = tuple(dict.fromkeys(filter(None, map(_longest_line, own.values()))))
-    return replace(choice, along=along, texts=texts[:SEARCHED_TEXTS])
+    meant, own, first = set(choice.meant), dict[str, str](), dict[str, float]()
+    for turn in choice.meant:
+        began = _began(store, turn)
+        for hash, text in own_messages(store, turn):
+            own[hash] = text
+            first[hash] = min(began, first.get(hash, began))
+    others = {turn: _began(store, turn) for turn in needing(store, own) if turn not in meant}
+    said = {turn: chain_of(store, turn) & own.keys() for turn in others}
+    earlier = {h for turn, began in others.items() for h in said[turn] if began < first[h]}
+    earlier -= choice.messages
+    owned = own.keys() - earlier
+    texts = tuple(dict.fromkeys(filter(None, (_longest_line(own[hash]) for hash in owned))))
+    return replace(
+        choice,
+        along=tuple(turn for turn in others if said[turn] & owned),
+        shared=tuple(turn for turn in others if not said[turn] & owned),
+        messages=choice.messages | {hash for hash in owned if len(own[hash]) >= SHORTEST},
+        texts=texts[:SEARCHED_TEXTS],
+    )
+
+
+def _began(store: Store, turn_id: str) -> float:
+    row = store.row("SELECT started FROM turns WHERE id = ?", (turn_id,))
+    return float(row["started"]) if row else 0.0
+
+
+def chain_of(store: Store, turn_id: str) -> set[str]:
+    """Hashes of all messages of a turn, its answer among them."""
+    sql = """
+        WITH RECURSIVE above (hash) AS (
+            SELECT answer FROM turns WHERE id = ?
+            UNION SELECT m.parent FROM messages m JOIN above ON m.hash = above.hash
+                  WHERE m.parent IS NOT NULL
+        ) SELECT hash FROM above
+    """
+    return {row["hash"] for row in store.rows(sql, (turn_id,))}
 
 
 SEARCHED_TEXTS = 20

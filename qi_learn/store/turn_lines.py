@@ -31,6 +31,10 @@ class TurnLine:
     rating: int | None
     target_score: float | None
     redacted: bool
+    never_learn: bool = False
+    """Whether it is kept from learning (`forget --keep-record`)."""
+    texts_gone: float | None = None
+    """When its texts went because they had grown old; None while they are there."""
 
 
 SEARCHED = 20_000
@@ -73,7 +77,8 @@ _SAYS = """(instr(lower(coalesce(q.content, '')), lower(:query))
             OR instr(lower(a.content), lower(:query)))"""
 _LINES = """
     SELECT t.id, t.started, t.project, t.endpoint, t.model_answered, t.status, t.cancelled,
-           t.redacted, q.content AS question, a.content AS answer, s.target_score,
+           t.redacted, t.never_learn, t.texts_gone,
+           q.content AS question, a.content AS answer, s.target_score,
            (SELECT rating FROM ratings r WHERE r.turn_id = t.id AND rating IS NOT NULL
             ORDER BY ts DESC, r.id DESC LIMIT 1) AS rating
     FROM turns t CROSS JOIN messages a ON a.hash = t.answer
@@ -97,4 +102,6 @@ def _line(row: sqlite3.Row) -> TurnLine:
         rating=row["rating"],
         target_score=row["target_score"],
         redacted=bool(row["redacted"]),
+        never_learn=bool(row["never_learn"]),
+        texts_gone=row["texts_gone"],
     )
