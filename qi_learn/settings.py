@@ -226,6 +226,24 @@ class IdleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepSettings:
+    """How long what was recorded is kept; the daemon takes away what is older, bit by bit."""
+
+    raw_days: int = 90
+    """Days after which the texts of a turn go (question, answer, what became of it), and commands;
+    0: never. What it was worth stays, as numbers. What a version learned stays in its data set
+    until that version's model is deleted.
+    """
+    scores_days: int = 365
+    """Days after which the numbers go too; 0: never. Those of turns that were in a data set stay.
+    """
+    size_gb: float = 0.0
+    """Most that the database may hold, GB (10^9 bytes); past it the oldest texts go before their
+    time. 0: no limit.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All sections."""
 
@@ -236,6 +254,7 @@ class Settings:
     train: TrainSettings = field(default_factory=TrainSettings)
     gate: GateSettings = field(default_factory=GateSettings)
     idle: IdleSettings = field(default_factory=IdleSettings)
+    keep: KeepSettings = field(default_factory=KeepSettings)
 
 
 def settings_table(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -205,6 +205,10 @@ def _out_of_range(s: Settings) -> list[str]:
         *_capture_rules(s),
         *_train_rules(s.train),
         *_idle_rules(s.idle),
+        (
+            min(s.keep.raw_days, s.keep.scores_days, s.keep.size_gb) >= 0,
+            "keep.raw_days, keep.scores_days and keep.size_gb must not be negative (0: no limit)",
+        ),
         (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
         (s.gate.execute >= 0, "gate.execute must not be negative (0: no generated code is run)"),
     )

@@ -120,7 +120,9 @@ class Daemon:
         self._stack.callback(self._intake.close)
         self._cycles = CycleRunner(self.paths, self.model_server, clock=self._clock)
         self._stack.callback(self._cycles.stop)
-        self.upkeep = Upkeep(self.paths, self._cycles, self._intake.let_go, self.wake)
+        self.upkeep = Upkeep(
+            self.paths, self.settings.keep, self._cycles, self._intake.let_go, self.wake
+        )
         control = Control(self.paths.socket, self._requests.answer)
         self._stack.callback(control.close)
         self._publish_state(self._clock())

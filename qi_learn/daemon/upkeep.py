@@ -13,11 +13,13 @@ from typing import Any
 from qi_learn import codec
 from qi_learn.daemon.client import refusal
 from qi_learn.daemon.cycles import CycleRunner
+from qi_learn.daemon.expiring import Expiring
 from qi_learn.daemon.forgetting import GOING_ON, Forgetting, abandon
 from qi_learn.errors import Busy, QiError
 from qi_learn.paths import Paths
 from qi_learn.records import ForgetRequest
 from qi_learn.rundir.directory import RunDirectory
+from qi_learn.settings import KeepSettings
 from qi_learn.store.database import Store
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class Upkeep:
     def __init__(
         self,
         paths: Paths,
+        keep: KeepSettings,
         cycles: CycleRunner,
         taken_away: Callable[[], None],
         wake: Callable[[], None],
@@ -46,6 +49,7 @@ class Upkeep:
                 abandon(paths, run)
 
         self._forgetting = Forgetting(paths, cancel=cancel, taken_away=taken_away)
+        self._expiring = Expiring(paths, keep)
         self._wake = wake
         self._asked: queue.SimpleQueue[tuple[ForgetRequest, queue.SimpleQueue[Reply]]] = (
             queue.SimpleQueue()
@@ -82,6 +86,8 @@ class Upkeep:
             logger.info("forgotten: %d turns, receipt %s", len(receipt.turns), receipt.id)
         elif self._forgetting.waits_for == GOING_ON:
             self._wake()
+        if not self._forgetting.busy:
+            self._expiring.tick(store, now)
 
     def _answer(
         self, store: Store, request: ForgetRequest, reply: queue.SimpleQueue[Reply]

@@ -22,7 +22,7 @@ from qi_learn.deploy.taint import runs_trained_on
 from qi_learn.errors import QiError
 from qi_learn.paths import Paths
 from qi_learn.records import Decision
-from qi_learn.report import running, status_lines
+from qi_learn.report import keeping, running, status_lines
 from qi_learn.report.gpu_use import GpuUse, gpu_text, gpu_use
 from qi_learn.report.listing import one_line
 from qi_learn.rundir.directory import RunDirectory, run_directories
@@ -110,6 +110,8 @@ class Status:
     """
     longest_round: float
     """The longest of the last rounds of the daemon's loop, seconds."""
+    kept: keeping.Kept | None = None
+    """How long what was recorded is kept, and how that stands; None without a database."""
 
 
 def gather(paths: Paths, settings: Settings) -> Status:
@@ -171,6 +173,7 @@ def gather(paths: Paths, settings: Settings) -> Status:
         watching=tuple(now.told.get("projects") or ()),
         set_aside=tuple(now.told.get("set_aside") or ()),
         longest_round=float(now.told.get("longest_round") or 0.0),
+        kept=attempt(lambda: keeping.gather(paths.database, settings.keep), None),
     )
 
 
@@ -255,6 +258,7 @@ def as_text(s: Status) -> str:
         f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, "
         f"{s.spool_bytes / 1024:.0f} KiB",
         f"recorded    {_counted(s.turns, 'turn')}, {_counted(s.rated, 'rating')}",
+        *((f"kept        {keeping.as_text(s.kept)}",) if s.kept else ()),
         f"learning    {learning_text(s)}",
         f"live        {s.alias} is {'v' + s.live if s.live else 'not there yet'}"
         + (f" (chain: {' -> '.join(s.chain)})" if len(s.chain) > 1 else ""),

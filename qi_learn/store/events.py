@@ -29,8 +29,12 @@ KEPT = 90 * 86400.0
 EXPIRED_AT_ONCE = 500
 
 
-def expire_events(store: Store, now: float) -> int:
+def expire_events(
+    store: Store, now: float, before: float | None = None, limit: int = EXPIRED_AT_ONCE
+) -> int:
     """Delete old events of kinds without a table of their own, a few at once; how many.
+
+    Those that came in more than `KEPT` ago, or before `before` if that is later.
 
     That an event was taken in has not to be known any longer: its line is gone long ago.
     """
@@ -40,7 +44,7 @@ def expire_events(store: Store, now: float) -> int:
             WHERE kind IN ('git', 'hook', 'edit') AND taken < ? ORDER BY taken LIMIT ?
         )
     """
-    return store.execute(sql, (now - KEPT, EXPIRED_AT_ONCE))
+    return store.execute(sql, (max(now - KEPT, before or 0.0), limit))
 
 
 def events_of(

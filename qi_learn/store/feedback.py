@@ -186,8 +186,11 @@ def _save_evidence(
 
 
 def mark_dirty(store: Store, turn_id: str) -> None:
-    """Mark a turn as one to be scored again. Raises NotFound if there is no such turn."""
-    if not store.execute("UPDATE turns SET dirty = 1 WHERE id = ?", (turn_id,)):
+    """Mark a turn as one to be scored again, unless its texts are gone: then its score stays.
+
+    Raises NotFound if there is no such turn.
+    """
+    if not store.execute("UPDATE turns SET dirty = texts_gone IS NULL WHERE id = ?", (turn_id,)):
         raise NotFound(f"No answer with the id {turn_id} was recorded.")
 
 

@@ -28,6 +28,9 @@ FORGETTING = (
     "ALTER TABLE turns ADD COLUMN never_learn INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE turns ADD COLUMN texts_gone REAL",
     "CREATE INDEX turns_with_texts ON turns (ended) WHERE texts_gone IS NULL",
+    # What is old is found by these, and whether a context is still needed.
+    "CREATE INDEX turns_by_context ON turns (context_id)",
+    "CREATE INDEX commands_by_time ON commands (ts)",
     # One row per turn that was forgotten. `mark` is a keyed hash of what was asked and answered, by
     # which an importer's copy of it is known; `at` is when it was forgotten.
     "CREATE TABLE forgotten (turn_id TEXT PRIMARY KEY, mark BLOB NOT NULL, at REAL NOT NULL) "

@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,22 +20,23 @@ import pytest
 from qi_learn.commands.forget import as_text, forget
 from qi_learn.cycle import trigger
 from qi_learn.daemon.alone import forget_alone
+from qi_learn.daemon.daemon import Daemon
 from qi_learn.daemon.forget_receipt import read_receipt
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.taint import forgotten_in, runs_trained_on, trains_from
 from qi_learn.errors import NotFound
 from qi_learn.paths import Paths
-from qi_learn.records import Event, ForgetRequest, Message
+from qi_learn.records import Event, ForgetRequest, Message, Snapshot
 from qi_learn.report import explain, listing
-from qi_learn.rundir.directory import RunDirectory
-from qi_learn.rundir.snapshot import load_snapshot
-from qi_learn.settings import Settings
+from qi_learn.rundir.directory import RunDirectory, RunRequest
+from qi_learn.rundir.snapshot import load_snapshot, save_snapshot
+from qi_learn.settings import ServeSettings, Settings
 from qi_learn.spool import Spool, frame
 from qi_learn.store import learnables, turns
 from qi_learn.store.database import Store, open_store
 from tests.support import forgotten_home as home
 from tests.support.drained_spool import finished_file
-from tests.support.forgotten_home import PROJECT, RUNS, STAYING, WORD, files_with
+from tests.support.forgotten_home import ANSWER, PROJECT, RUNS, STAYING, WORD, files_with
 
 WAYS = {
     "id": ForgetRequest(1000.0, ids=("T2",)),
@@ -314,6 +317,49 @@ def test_keep_record_keeps_it_and_no_data_set_has_it(paths: Paths) -> None:
     assert "never learned from" in as_text(receipt)
 
 
+# --- by the daemon --------------------------------------------------------------------------------
+
+
+def test_the_daemon_forgets_and_ends_a_cycle_that_learns_from_it(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QI_LEARN_HOME", str(paths.data.parent))
+    run = RunDirectory(paths.runs / "01HZXW0000000000000000RN03")
+    run.path.mkdir()
+    run.write(run.request, RunRequest(run.run_id, "u", 1.0, "why", 0, 1, "/b.gguf", "1.0.0"))
+    save_snapshot(run.snapshot, Snapshot(run.run_id, 3.0, "ab", (home.example("T2", ANSWER),)))
+    settings = replace(
+        Settings(), serve=ServeSettings(backend="ollama", base="b", ollama="http://127.0.0.1:9")
+    )
+    with Daemon(paths, settings, gateway=False) as daemon, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(forget, paths, WAYS["grep"])
+        until = time.monotonic() + 300
+        while not asked.done() and time.monotonic() < until:
+            daemon.tick()
+            time.sleep(0.05)
+        receipt = asked.result(timeout=1)
+    assert receipt.state == "done"
+    assert files_with(paths) == []
+    assert run.ended
+    assert json.loads(run.outcome.read_text())["state"] == "cancelled"
+    assert load_snapshot(run.snapshot).examples == ()
+
+
+def test_a_daemon_completes_what_was_killed(paths: Paths) -> None:
+    assert os.WIFSIGNALED(in_a_child(paths, WAYS["grep"], die_after=9))
+    assert paths.forgetting.exists()
+    settings = replace(
+        Settings(), serve=ServeSettings(backend="ollama", base="b", ollama="http://127.0.0.1:9")
+    )
+    with Daemon(paths, settings, gateway=False) as daemon:
+        until = time.monotonic() + 300
+        while paths.forgetting.exists() and time.monotonic() < until:
+            daemon.tick()
+            time.sleep(0.05)
+    assert files_with(paths) == []
+    assert stored(paths) == STAYING
+
+
 # --- killed anywhere ------------------------------------------------------------------------------
 
 
@@ -326,7 +372,7 @@ def in_a_child(paths: Paths, request: ForgetRequest, *, die_after: int) -> int:
     pid = os.fork()
     if pid:
         return os.waitpid(pid, 0)[1]
-    steps = 0
+    steps, fresh = 0, list[Any]()
 
     def step(*_: object) -> int:
         nonlocal steps
@@ -341,13 +387,17 @@ def in_a_child(paths: Paths, request: ForgetRequest, *, die_after: int) -> int:
         ):
             step()
         elif event == "sqlite3.connect/handle":
-            args[0].set_progress_handler(step, 2000)
+            fresh.append(args[0])  # it is not ready yet
+        elif event == "os.scandir" and fresh:
+            fresh.pop().set_progress_handler(step, 2000)
 
     code = 1
     try:
         sys.addaudithook(seen)
         forget_alone(paths, request)
         code = 0
+    except Exception:  # noqa: BLE001 -- the child must not go on with the parent's tests
+        traceback.print_exc()
     finally:
         os._exit(code)
 

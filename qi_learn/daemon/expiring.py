@@ -1,0 +1,120 @@
+"""Letting what is old expire, in slices: a round of the daemon is never held up by it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from qi_learn.deploy.journal import load_deployment, runs_behind
+from qi_learn.errors import NotFound, QiError
+from qi_learn.paths import Paths
+from qi_learn.rundir.directory import RunDirectory, run_directories
+from qi_learn.rundir.forget_examples import expire_data_set
+from qi_learn.settings import KeepSettings
+from qi_learn.store import expiry
+from qi_learn.store.database import Store
+from qi_learn.store.events import expire_events
+
+logger = logging.getLogger(__name__)
+ROUND_SECONDS = 0.01
+"""How long a slice goes on taking turns; with the last one it stays below 20 ms."""
+LOOK_SECONDS = 60.0
+"""Seconds between two looks when nothing was old."""
+SWEEP_SECONDS = 6 * 3600.0
+"""Seconds between two looks at what only many turns together tell: shapes and data sets."""
+DAY = 86400.0
+GB = 1e9
+
+
+class Expiring:
+    """Takes away what is older than `[keep]` says."""
+
+    def __init__(
+        self, paths: Paths, keep: KeepSettings, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._paths = paths
+        self._keep = keep
+        self._monotonic = monotonic
+        self._due = self._sweep_due = float("-inf")
+        self._sweep: expiry.ShapeSweep | None = None
+        self._data_sets: list[RunDirectory] = []
+
+    def tick(self, store: Store, now: float) -> bool:
+        """Do a slice if it is time; whether there is more to do."""
+        if self._monotonic() < self._due:
+            return False
+        over = self._monotonic() + ROUND_SECONDS
+        more = self._turns(store, now, over) or self._sweeping(store, now)
+        self._due = self._monotonic() + (0.0 if more else LOOK_SECONDS)
+        return more
+
+    def _turns(self, store: Store, now: float, over: float) -> bool:
+        keep = self._keep
+        if keep.scores_days:
+            while turns := expiry.old_turns(store, now - keep.scores_days * DAY):
+                expiry.expire_turns(store, turns)
+                if self._monotonic() > over:
+                    return True
+        if keep.raw_days:
+            before = now - keep.raw_days * DAY
+            while turns := expiry.old_texts(store, before):
+                expiry.expire_texts(store, turns, now)
+                if self._monotonic() > over:
+                    return True
+            if expiry.expire_commands(store, before) or expire_events(store, now, before, 50):
+                return True
+        while keep.size_gb and expiry.used_bytes(store) > keep.size_gb * GB:
+            if not (turns := expiry.old_texts(store, now)):
+                break  # numbers alone are more than that
+            expiry.expire_texts(store, turns, now)
+            if self._monotonic() > over:
+                return True
+        return False
+
+    def _sweeping(self, store: Store, now: float) -> bool:
+        """Go on with the pass over shapes and data sets, or begin it if it is time."""
+        if self._sweep is None and not self._data_sets:
+            if self._monotonic() < self._sweep_due:
+                return False
+            self._sweep_due = self._monotonic() + SWEEP_SECONDS
+            self._sweep, self._data_sets = expiry.ShapeSweep(), self._old_data_sets(now)
+        if self._data_sets:
+            run = self._data_sets.pop()
+            with suppress(OSError):
+                if expire_data_set(run):
+                    logger.info("run %s: the texts of its data set have expired", run.run_id)
+            return True
+        if self._sweep is not None and not self._sweep.go_on(store):
+            self._sweep = None
+        return self._sweep is not None
+
+    def _old_data_sets(self, now: float) -> list[RunDirectory]:
+        """Ended runs that are old, and behind no version whose model is still there."""
+        if not self._keep.raw_days:
+            return []
+        needed: set[str] = set()
+        try:
+            deployment = load_deployment(self._paths)
+            for release in deployment.available:
+                needed |= set(runs_behind(deployment, release.version))
+        except NotFound:
+            pass
+        except QiError as error:
+            logger.warning("no data set expires: %s", error.what)
+            return []
+        before = now - self._keep.raw_days * DAY
+        return [
+            run
+            for run in run_directories(self._paths.runs)
+            if run.run_id not in needed and _ended(run.outcome) < before
+        ]
+
+
+def _ended(outcome: Path) -> float:
+    try:
+        return outcome.stat().st_mtime
+    except OSError:
+        return float("inf")  # it is under way

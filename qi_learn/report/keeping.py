@@ -1,0 +1,61 @@
+"""How long what was recorded is kept, and what has gone: the line of `status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qi_learn.report.listing import clock
+from qi_learn.settings import KeepSettings
+from qi_learn.store.database import open_store
+from qi_learn.store.expiry import used_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What `[keep]` says, and how it stands."""
+
+    raw_days: int
+    scores_days: int
+    size_gb: float
+    oldest_text: float | None
+    """When the oldest turn ended that still has its texts; None if there is none."""
+    expired: int
+    """Turns whose texts have gone."""
+    used: int
+    """Bytes of the database that are in use."""
+    limited: bool
+    """Whether texts go before their time, because of `size_gb`."""
+
+
+def gather(database: Path, keep: KeepSettings) -> Kept | None:
+    """How it stands; None if there is no database. Raises StoreError."""
+    if not database.exists():
+        return None
+    with open_store(database, readonly=True) as store:
+        oldest = store.row("SELECT min(ended) FROM turns WHERE texts_gone IS NULL")
+        gone = store.row("SELECT count(*) FROM turns WHERE texts_gone IS NOT NULL")
+        used = used_bytes(store)
+    return Kept(
+        keep.raw_days,
+        keep.scores_days,
+        keep.size_gb,
+        oldest[0] if oldest else None,
+        int(gone[0]) if gone else 0,
+        used,
+        bool(keep.size_gb) and used > 0.95 * keep.size_gb * 1e9,
+    )
+
+
+def as_text(kept: Kept) -> str:
+    """One line for a person."""
+    texts = f"texts {kept.raw_days} days" if kept.raw_days else "texts for good"
+    scores = f"scores {kept.scores_days} days" if kept.scores_days else "scores for good"
+    size = f"{kept.used / 1e9:.2f} GB" + (f" of {kept.size_gb:g}" if kept.size_gb else "")
+    parts = [
+        f"{texts}, {scores}; {size}",
+        *((f"oldest text {clock(kept.oldest_text)}",) if kept.oldest_text is not None else ()),
+        *((f"expired: the texts of {kept.expired} turns",) if kept.expired else ()),
+        *(("the size is the limit now",) if kept.limited else ()),
+    ]
+    return ", ".join(parts)

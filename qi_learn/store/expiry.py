@@ -1,0 +1,150 @@
+"""What grows old: first a turn's texts go, later the turn itself; what a version learned stays.
+
+The invariant: every call is one short transaction over a few rows found by an index, and may be cut
+off anywhere; the next one goes on. A turn without its texts keeps its numbers: when, how long, what
+it was worth, which data sets had it. A turn that was in a data set keeps those for good, so that
+every version can be explained.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qi_learn.records import Message
+from qi_learn.store.database import Store
+from qi_learn.store.turns import ensure_chain
+
+AT_ONCE = 10
+"""The number of turns in one transaction."""
+_CUT = """
+    UPDATE turns SET tip = NULL, answer = ?, options = NULL, request = NULL, shape = NULL,
+        context = NULL, context_id = NULL, dirty = 0, texts_gone = ? WHERE id = ?
+"""
+_TEXTS = (
+    "DELETE FROM suggestions WHERE turn_id = ?",
+    "DELETE FROM candidates WHERE turn_id = ?",
+    "UPDATE events SET body = NULL WHERE id IN (SELECT id FROM ratings WHERE turn_id = ?)",
+    "DELETE FROM ratings WHERE turn_id = ? AND rating IS NULL",
+    "UPDATE ratings SET correction = NULL, comment = NULL WHERE turn_id = ?",
+    "UPDATE feedback SET final_version = NULL, correction = NULL WHERE turn_id = ?",
+    "UPDATE scores SET target_text = NULL WHERE turn_id = ?",
+)
+"""Statements that take the texts out of what hangs on a turn."""
+
+
+def old_texts(store: Store, before: float, limit: int = AT_ONCE) -> list[str]:
+    """Turns that ended before then and still have their texts, oldest first."""
+    sql = "SELECT id FROM turns WHERE texts_gone IS NULL AND ended < ? ORDER BY ended LIMIT ?"
+    return [row["id"] for row in store.rows(sql, (before, limit))]
+
+
+def expire_texts(store: Store, turns: Sequence[str], now: float) -> None:
+    """Take the texts of these turns away; their numbers stay."""
+    with store.transaction():
+        empty = ensure_chain(store, [Message("assistant", "")])
+        for turn in turns:
+            row = store.row("SELECT tip, answer FROM turns WHERE id = ?", (turn,))
+            if row is None:
+                continue
+            store.execute(_CUT, (empty, now, turn))
+            for statement in _TEXTS:
+                store.execute(statement, (turn,))
+            _drop_chain(store, [row["answer"], row["tip"]], keep=empty)
+
+
+def old_turns(store: Store, before: float, limit: int = AT_ONCE) -> list[str]:
+    """Turns that ended before then and were in no data set, oldest first."""
+    sql = """
+        SELECT id FROM turns WHERE ended < ?
+            AND NOT EXISTS (SELECT 1 FROM run_examples WHERE turn_id = turns.id)
+        ORDER BY ended LIMIT ?
+    """
+    return [row["id"] for row in store.rows(sql, (before, limit))]
+
+
+def expire_turns(store: Store, turns: Sequence[str]) -> None:
+    """Delete these turns with all that hangs on them."""
+    with store.transaction():
+        for turn in turns:
+            row = store.row("SELECT tip, answer FROM turns WHERE id = ?", (turn,))
+            if row is not None:
+                store.execute("DELETE FROM turns WHERE id = ?", (turn,))
+                _drop_chain(store, [row["answer"], row["tip"]])
+
+
+def expire_commands(store: Store, before: float, limit: int = 100) -> int:
+    """Delete commands that were run before then, a few at once; how many."""
+    sql = "DELETE FROM commands WHERE id IN (SELECT id FROM commands WHERE ts < ? LIMIT ?)"
+    return store.execute(sql, (before, limit))
+
+
+def _drop_chain(store: Store, hashes: Sequence[str | None], keep: str = "") -> None:
+    """Delete messages from the end of a conversation upwards, as far as nothing needs them."""
+    sql = """
+        DELETE FROM messages WHERE hash = ?1 AND NOT EXISTS (
+            SELECT 1 FROM messages WHERE parent = ?1
+            UNION ALL SELECT 1 FROM turns WHERE tip = ?1
+            UNION ALL SELECT 1 FROM turns WHERE answer = ?1
+        )
+    """
+    for at in hashes:
+        while at and at != keep:
+            row = store.row("SELECT parent FROM messages WHERE hash = ?", (at,))
+            if row is None or not store.execute(sql, (at,)):
+                break
+            at = row["parent"]
+
+
+def used_bytes(store: Store) -> int:
+    """How much of the database file is in use: what was deleted leaves room for what comes."""
+    pages, free, size = (
+        int(store.rows(f"PRAGMA {name}")[0][0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
+
+
+# --- parts of requests, and contexts of projects, that no turn names any more ---------------------
+
+
+@dataclass(slots=True)
+class ShapeSweep:
+    """One pass over the turns, a piece at a time, that finds and deletes unneeded shapes."""
+
+    last: int = 0
+    """Row number of the last turn looked at."""
+    newest: int | None = None
+    """Number of the newest shape when the pass began: later ones are left for the next."""
+    used: set[int] | None = None
+    unneeded: list[int] | None = None
+
+    def go_on(self, store: Store, *, turns: int = 1000, shapes: int = 10) -> bool:
+        """Do a piece of the pass; False when it is over."""
+        if self.newest is None or self.used is None:
+            row = store.row("SELECT max(id) FROM shapes")
+            self.newest, self.used = int(row[0] or 0) if row else 0, set()
+        sql = "SELECT rowid, shape, context_id FROM turns WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        rows = store.rows(sql, (self.last, turns))
+        for row in rows:
+            self.last = row["rowid"]
+            self.used.update(json.loads(row["shape"]).values() if row["shape"] else ())
+        if len(rows) == turns:
+            return True
+        return self._delete(store, shapes)
+
+    def _delete(self, store: Store, limit: int) -> bool:
+        if self.unneeded is None:
+            found = store.rows("SELECT id FROM shapes WHERE id <= ? ORDER BY id", (self.newest,))
+            self.unneeded = [row["id"] for row in found if row["id"] not in (self.used or ())]
+        some, self.unneeded = self.unneeded[:limit], self.unneeded[limit:]
+        with store.transaction():
+            for shape in some:
+                if shape not in (self.used or ()):  # a turn that came since may name it again
+                    sql = """
+                        DELETE FROM shapes WHERE id = ?1
+                            AND NOT EXISTS (SELECT 1 FROM turns WHERE context_id = ?1)
+                    """
+                    store.execute(sql, (shape,))
+        return bool(self.unneeded)

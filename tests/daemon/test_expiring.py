@@ -1,0 +1,180 @@
+"""What is old goes: texts first, numbers later, in slices; what a version learned stays."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qi_learn.daemon.expiring import Expiring
+from qi_learn.paths import Paths
+from qi_learn.records import Message, Turn
+from qi_learn.report import explain, listing, status
+from qi_learn.rundir.directory import RunDirectory
+from qi_learn.rundir.snapshot import load_snapshot
+from qi_learn.settings import KeepSettings, Settings
+from qi_learn.store import feedback, learnables, turns
+from qi_learn.store.database import Store, open_store
+from qi_learn.store.expiry import ShapeSweep, expire_texts, used_bytes
+from tests.support import forgotten_home as home
+from tests.support.forgotten_home import RUNS, files_with
+
+DAY = 86400.0
+AGED = 100 * DAY
+"""Days after the conversation: past `raw_days`, before `scores_days`."""
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = Paths.under(tmp_path / "home")
+    home.make(paths)
+    return paths
+
+
+def expire(paths: Paths, store: Store, now: float, **keep: float) -> int:
+    """Do slices until nothing is left; how many."""
+    expiring = Expiring(paths, replace(KeepSettings(), **keep))  # type: ignore[arg-type]
+    slices = 1
+    while expiring.tick(store, now):
+        slices += 1
+        assert slices < 10_000
+    return slices
+
+
+def ids(store: Store) -> set[str]:
+    assert turns.verify(store) == []
+    return {row["id"] for row in store.rows("SELECT id FROM turns")}
+
+
+def test_texts_go_and_numbers_stay(paths: Paths) -> None:
+    with open_store(paths.database) as store:
+        expire(paths, store, AGED)
+        assert ids(store) == {"T1", "T2", "T3", "T4", "T5"}
+        turn = turns.load_turn(store, "T2")
+        assert (turn.messages, turn.answer, turn.request) == ((), "", {})
+        assert (turn.started, turn.project, turn.session) == (200.0, home.PROJECT, "s1")
+        score = feedback.load_score(store, "T2")
+        assert score is not None
+        assert (score.suggestion_score, score.target_score, score.target_text) == (0.9, 0.9, None)
+        assert feedback.load_feedback(store, "T2").rating == 5
+        assert feedback.load_feedback(store, "T2").comment is None
+        assert store.rows("SELECT id FROM commands") == []
+        assert store.rows("SELECT hash FROM messages WHERE content != ''") == []
+        assert store.rows("SELECT id FROM shapes") == []
+        store.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert [f for f in files_with(paths, "adds two numbers") if "backup" not in f] == []
+    assert listing.as_text(listing.turns(paths, limit=9)).count("have expired") == 5
+    assert explain.explain(paths, Settings(), "T2").kind == "turn"
+
+
+def test_what_was_learned_is_still_replayed_and_explained(paths: Paths) -> None:
+    with open_store(paths.database) as store:
+        expire(paths, store, 400 * DAY)
+        assert ids(store) == {"T1", "T2", "T4"}  # those that were in a data set
+        gone = learnables.load_evidence(store, threshold=0.5, learned=set(), earlier={"T1", "T2"})
+        assert gone.gone == set()
+        assert gone.learnable.fresh == ()
+    for run in RUNS:  # behind versions whose models are there
+        assert load_snapshot(RunDirectory(paths.runs / run).snapshot).examples
+    assert "learned on top of" in explain.as_text(explain.explain(paths, Settings(), "v1.2.0"))
+
+
+def test_a_data_set_goes_with_its_version(paths: Paths) -> None:
+    from qi_learn.deploy import journal
+
+    journal.update(paths, lambda d: replace(d, chain=("1.0.0",), retired=("1.2.0",)))  # type: ignore[type-var]
+    run = RunDirectory(paths.runs / RUNS[1])
+    os.utime(run.outcome, (1.0, 1.0))
+    os.utime(RunDirectory(paths.runs / RUNS[0]).outcome, (1.0, 1.0))
+    with open_store(paths.database) as store:
+        expire(paths, store, AGED)
+    assert not list(run.snapshot.glob("*.jsonl"))
+    assert (run.snapshot / "manifest.json").exists()
+    assert load_snapshot(RunDirectory(paths.runs / RUNS[0]).snapshot).examples  # behind 1.1.0
+    explained = explain.as_text(explain.explain(paths, Settings(), RUNS[1]))
+    assert "started" in explained
+    assert "ended: deployed" in explained
+
+
+def test_nothing_goes_before_its_time_and_nothing_with_zero(paths: Paths) -> None:
+    with open_store(paths.database) as store:
+        expire(paths, store, 89 * DAY)
+        expire(paths, store, 4000 * DAY, raw_days=0, scores_days=0)
+        assert turns.load_turn(store, "T2").answer == home.ANSWER
+
+
+def test_a_late_rating_leaves_an_expired_score_as_it_is(paths: Paths) -> None:
+    with open_store(paths.database) as store:
+        expire(paths, store, AGED)
+        feedback.mark_dirty(store, "T2")
+        assert feedback.dirty_turns(store) == []
+
+
+def filled(store: Store, count: int) -> None:
+    with store.transaction():
+        for n in range(count):
+            text = f"question {n} " + "words of it " * 60
+            turn = Turn(
+                f"F{n:05}", "/api/chat", "m", "m", (Message("user", text),), f"answer {n}" * 20,
+                1000.0 + n, 1001.0 + n,
+                request={"tools": [{"name": f"tool {n % 7} " + "x" * 300}]},
+                context={"files": [f"{n // 100} " + "y" * 300]},
+            )  # fmt: skip
+            turns.save_turn(store, turn)
+
+
+def test_the_size_is_kept_by_taking_the_oldest_first(tmp_path: Path) -> None:
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 1500)
+        most = used_bytes(store) * 0.7
+        expire(paths, store, 2000.0, size_gb=most / 1e9)
+        assert used_bytes(store) <= most
+        left = store.rows("SELECT id FROM turns WHERE texts_gone IS NULL ORDER BY id")
+        assert 100 < len(left) < 1400
+        assert [row["id"] for row in left] == [f"F{n:05}" for n in range(1500 - len(left), 1500)]
+        assert turns.verify(store) == []
+    kept = status.gather(paths, replace(Settings(), keep=KeepSettings(size_gb=most / 1e9))).kept
+    assert kept is not None
+    assert kept.expired == 1500 - len(left)
+    assert f"the texts of {kept.expired} turns" in status.as_text(status.gather(paths, Settings()))
+
+
+def test_it_goes_in_many_small_slices(tmp_path: Path) -> None:
+    """Each round takes a few turns; how long one takes is measured by the benchmark."""
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 1500)
+        ticks = 0.0
+
+        def clock() -> float:  # an hour between two looks: a slice is over after one transaction
+            nonlocal ticks
+            ticks += 3600.0
+            return ticks
+
+        expiring = Expiring(paths, KeepSettings(), clock)
+        expiring.tick(store, AGED)
+        gone = store.rows("SELECT count(*) FROM turns WHERE texts_gone IS NOT NULL")[0][0]
+        assert 0 < gone <= 20
+
+
+def test_shapes_that_a_turn_names_stay(tmp_path: Path) -> None:
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 1200)
+        expire_texts(store, [f"F{n:05}" for n in range(900)], time.time())
+        sweep = ShapeSweep()
+        while sweep.go_on(store, turns=100, shapes=3):
+            if sweep.unneeded:  # a new turn names one that was found unneeded
+                filled_again = turns.load_turn(store, "F01199")
+                turns.save_turn(
+                    store, replace(filled_again, id=f"N{len(sweep.unneeded)}", answer="z")
+                )
+        assert turns.verify(store) == []
+        assert len(store.rows("SELECT id FROM shapes")) == 7 + 3
+        for n in (900, 1199):
+            assert turns.load_turn(store, f"F{n:05}").request["tools"]
+            assert turns.load_turn(store, f"F{n:05}").context["files"]
