@@ -16,7 +16,7 @@ from qi_learn.cli.bench import bench, demo
 from qi_learn.cli.completion import install_completion, show_completion
 from qi_learn.cli.daemon import daemon
 from qi_learn.cli.evidence import explain, log, rate, run
-from qi_learn.cli.keeping import forget
+from qi_learn.cli.keeping import backup, forget, restore
 from qi_learn.cli.learning import rollback, train, versions
 from qi_learn.cli.listed import Listed
 from qi_learn.cli.redact import redact
@@ -40,7 +40,7 @@ for command in (
     *(init, config, doctor, status),
     *(rate, log, run, explain),
     *(train, versions, rollback),
-    forget,
+    *(forget, backup, restore),
     *(redact, demo, daemon, bench),
 ):
     app.add_command(command)

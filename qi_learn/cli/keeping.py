@@ -1,4 +1,4 @@
-"""What is kept, and what goes: `forget`."""
+"""What is kept, and what goes: `forget`, `backup`, `restore`."""
 
 from __future__ import annotations
 
@@ -88,3 +88,33 @@ def _when(text: str, now: float) -> float:
         raise click.UsageError(
             f"{text!r} is no time: 2h, 30m, 7d, today, yesterday or a date."
         ) from None
+
+
+@click.command()
+@click.argument("file", type=FILE, metavar="FILE", help="The file to write (a tar file).")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@with_json
+def backup(file: Path, force: bool, as_json: bool) -> None:
+    """Write everything this home needs to one file; works while the daemon runs."""
+    from qi_learn.commands import backup as command
+
+    report = command.backup(Paths.default(), file, force=force)
+    if as_json:
+        print_json(report)
+    else:
+        echo(command.as_text(report, restored=False))
+
+
+@click.command()
+@click.argument("file", type=FILE, metavar="FILE", help="A file that `qi-learn backup` wrote.")
+@click.option("--force", is_flag=True, help="Put it in the place of what is here.")
+@with_json
+def restore(file: Path, force: bool, as_json: bool) -> None:
+    """Make this home what a backup holds; what was forgotten here since stays forgotten."""
+    from qi_learn.commands import backup as command
+
+    report = command.restore(Paths.default(), file, force=force)
+    if as_json:
+        print_json(report)
+    else:
+        echo(command.as_text(report, restored=True))

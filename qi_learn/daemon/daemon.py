@@ -32,6 +32,7 @@ from qi_learn.daemon.lock import take_lock
 from qi_learn.daemon.pace import Pace
 from qi_learn.daemon.published import PublishedState
 from qi_learn.daemon.requests import Requests
+from qi_learn.daemon.restoring import complete_restore
 from qi_learn.daemon.run_request import run_request
 from qi_learn.daemon.servers import Servers
 from qi_learn.daemon.upkeep import Upkeep
@@ -106,6 +107,7 @@ class Daemon:
 
     def _open(self) -> None:
         self._stack.callback(os.close, take_lock(self.paths))
+        complete_restore(self.paths)
         # of a daemon that was killed: while we start it must not be taken for ours
         self.paths.daemon_state.unlink(missing_ok=True)
         self._stack.callback(self._close_servers)

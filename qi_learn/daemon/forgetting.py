@@ -25,7 +25,7 @@ from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.forget_examples import expire_data_set, forget_examples, turns_in
 from qi_learn.rundir.snapshot import snapshot_ready
 from qi_learn.spool import LEFT, Spool, retire, spool_files
-from qi_learn.store import forget
+from qi_learn.store import audit, forget
 from qi_learn.store.bad_lines import drop_lines
 from qi_learn.store.database import Store
 from qi_learn.store.forget_choice import choose, says
@@ -38,7 +38,7 @@ SPOOL_SECONDS = 90.0
 """How long a spool file may take to go; then the receipt says that it is there still."""
 GOING_ON = "more of it is to be done"
 """The reason of a step that only makes room for others."""
-KEEPING = ("cycle", "rows", "runs", "cycle again", "runs again", "versions")
+KEEPING = ("cycle", "rows", "runs", "cycle again", "runs again", "versions", "audit")
 """The steps of one that keeps the record."""
 
 
@@ -52,7 +52,7 @@ class Forgetting:
         cancel: Callable[[RunDirectory], Any],
         taken_away: Callable[[], None] = lambda: None,
     ) -> None:
-        """`cancel` ends a cycle, `taken_away` is told when something went that was taken in."""
+        """`cancel` ends a cycle, and may be called again; `taken_away` is told when something went that was taken in."""
         self._paths = paths
         self._cancel = cancel
         self._taken_away = taken_away
@@ -113,6 +113,7 @@ class Forgetting:
             "spool": self._spool,
             "bad lines": self._bad_lines,
             "copies": self._copies,
+            "audit": self._audit,
             "remains": self._remains,
         }
         if self.job.request.keep_record:
@@ -133,8 +134,7 @@ class Forgetting:
         for run in run_directories(self._paths.runs):
             if run.ended or (snapshot_ready(run.snapshot) and not turns_in(run, turns)):
                 continue
-            if not (run.cancelled and run.held):
-                self._cancel(run)
+            self._cancel(run)
             if not run.ended:
                 return f"the cycle {run.run_id} to end"
         return ""
@@ -225,6 +225,15 @@ class Forgetting:
         for path in (*found, *store.path.parent.glob(f".{store.path.name}.*.tmp")):
             path.unlink(missing_ok=True)
         self._job = self.job.went_more(**{"copies of an older schema": len(found)})
+        return ""
+
+    def _audit(self, store: Store) -> str:
+        """Note in the audit journal that something was forgotten; not what."""
+        known = "SELECT 1 FROM audit WHERE what = 'forgotten' AND instr(body, ?)"
+        if store.row(known, (self.job.id,)) is None:
+            counted = {"receipt": self.job.id, "turns": len(self.job.turns)}
+            kept = {"kept": True} if self.job.request.keep_record else {}
+            audit.append(store, self.job.request.asked, "forgotten", {**counted, **kept})
         return ""
 
     def _remains(self, store: Store) -> str:

@@ -43,10 +43,10 @@ class Upkeep:
         """`taken_away` is called when something that was taken in is gone."""
 
         def cancel(run: RunDirectory) -> None:
-            if run == cycles.current:
-                cycles.cancel()
-            else:
+            if run != cycles.current:
                 abandon(paths, run)
+            elif not run.cancelled:
+                cycles.cancel()
 
         self._forgetting = Forgetting(paths, cancel=cancel, taken_away=taken_away)
         self._expiring = Expiring(paths, keep)
