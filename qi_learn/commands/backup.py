@@ -20,6 +20,7 @@ from qi_learn.deploy.journal import load_deployment, read_journal
 from qi_learn.deploy.taint import mark_runs
 from qi_learn.errors import Busy, NotFound, QiError, Refused
 from qi_learn.paths import Paths, replace_file
+from qi_learn.redact import load_redactor
 from qi_learn.rundir.archive import ArchiveManifest, read_archive, write_archive
 from qi_learn.rundir.directory import run_directories
 from qi_learn.rundir.forget_examples import forget_examples, turns_in
@@ -179,8 +180,8 @@ def _forget_again(here: Paths, there: Paths) -> int:
         gone, kept = _bring_tombstones(here, there, store) if here.database.exists() else ([], [])
         if gone or kept:
             forget.keep_from_learning(store, kept)
-            tombstones = Tombstones(store)
-            forget.forget_turns(store, tombstones, gone, frozenset(), time.time())
+            load_redactor(there.data / "redaction.key")  # made if the backup has none
+            forget.forget_turns(store, Tombstones(store), gone, frozenset(), time.time())
             forget.drop_unneeded(store)
             for run in run_directories(there.runs):
                 if seen := turns_in(run, {*gone, *kept}):

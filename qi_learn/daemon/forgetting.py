@@ -52,7 +52,7 @@ class Forgetting:
         cancel: Callable[[RunDirectory], Any],
         taken_away: Callable[[], None] = lambda: None,
     ) -> None:
-        """`cancel` ends a cycle, and may be called again; `taken_away` is told when something went that was taken in."""
+        """`cancel` ends a cycle, and may be called again; `taken_away` is called when rows went."""
         self._paths = paths
         self._cancel = cancel
         self._taken_away = taken_away

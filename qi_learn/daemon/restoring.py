@@ -52,6 +52,8 @@ def complete_restore(paths: Paths) -> bool:
     Raises StoreError if the list of moves is damaged.
     """
     file = _list_of(paths)
+    for left in file.parent.glob(f".{file.name}.*.tmp"):
+        left.unlink(missing_ok=True)
     if not file.exists():
         shutil.rmtree(stage_of(paths), ignore_errors=True)
         return False

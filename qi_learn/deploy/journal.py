@@ -217,11 +217,18 @@ def update(paths: Paths, change: Callable[[Deployment | None], Deployment]) -> D
         before = read_journal(paths)
         after = change(before)
         if after != before:
-            text = json.dumps(codec.plain(after), indent=1, ensure_ascii=False)
-            _write(paths.deploy, text + "\n")
+            _write(paths.deploy, _journal_text(after))
         if after.chain and _text(paths.routes) != (routes := routes_text(after)):
             _write(paths.routes, routes)
         return after
+
+
+def _journal_text(deployment: Deployment) -> str:
+    """The text of `deploy.json`; what an older version does not know is in it only if it is used."""
+    plain = codec.plain(deployment)
+    unused = {name for name in ("forgot", "retrain") if not plain[name]}
+    used = {name: value for name, value in plain.items() if name not in unused}
+    return json.dumps(used, indent=1, ensure_ascii=False) + "\n"
 
 
 def routes_text(deployment: Deployment) -> str:

@@ -30,7 +30,7 @@ from qi_learn.records import Event, ForgetRequest, Message, Snapshot
 from qi_learn.report import explain, listing
 from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.rundir.snapshot import load_snapshot, save_snapshot
-from qi_learn.settings import ServeSettings, Settings
+from qi_learn.settings import KeepSettings, ServeSettings, Settings
 from qi_learn.spool import Spool, frame
 from qi_learn.store import learnables, turns
 from qi_learn.store.database import Store, open_store
@@ -42,6 +42,11 @@ WAYS = {
     "id": ForgetRequest(1000.0, ids=("T2",)),
     "grep": ForgetRequest(1000.0, grep=WORD.upper()),
 }
+SETTINGS = replace(
+    Settings(),
+    serve=ServeSettings(backend="ollama", base="b", ollama="http://127.0.0.1:9"),
+    keep=KeepSettings(raw_days=0, scores_days=0),  # the home is of 1970
+)
 
 
 @pytest.fixture(scope="module")
@@ -328,10 +333,7 @@ def test_the_daemon_forgets_and_ends_a_cycle_that_learns_from_it(
     run.path.mkdir()
     run.write(run.request, RunRequest(run.run_id, "u", 1.0, "why", 0, 1, "/b.gguf", "1.0.0"))
     save_snapshot(run.snapshot, Snapshot(run.run_id, 3.0, "ab", (home.example("T2", ANSWER),)))
-    settings = replace(
-        Settings(), serve=ServeSettings(backend="ollama", base="b", ollama="http://127.0.0.1:9")
-    )
-    with Daemon(paths, settings, gateway=False) as daemon, ThreadPoolExecutor(1) as pool:
+    with Daemon(paths, SETTINGS, gateway=False) as daemon, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(forget, paths, WAYS["grep"])
         until = time.monotonic() + 300
         while not asked.done() and time.monotonic() < until:
@@ -352,10 +354,7 @@ def test_a_daemon_completes_what_was_killed(made: Paths, tmp_path: Path) -> None
         if paths.forgetting.exists():
             break
     assert paths.forgetting.exists()
-    settings = replace(
-        Settings(), serve=ServeSettings(backend="ollama", base="b", ollama="http://127.0.0.1:9")
-    )
-    with Daemon(paths, settings, gateway=False) as daemon:
+    with Daemon(paths, SETTINGS, gateway=False) as daemon:
         until = time.monotonic() + 300
         while paths.forgetting.exists() and time.monotonic() < until:
             daemon.tick()

@@ -25,6 +25,7 @@ from qi_learn.records import (
     Suggestion,
     Turn,
 )
+from qi_learn.redact import load_redactor
 from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.spool import frame
@@ -71,6 +72,7 @@ def conversation() -> list[Turn]:
 def make(paths: Paths) -> None:
     """The home: rows, an old copy, a spool, data sets, versions, a receipt of before."""
     paths.ensure()
+    load_redactor(paths.data / "redaction.key")
     with open_store(paths.database) as store:
         for turn in conversation():
             save_event(
