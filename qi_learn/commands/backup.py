@@ -18,7 +18,7 @@ from qi_learn.daemon.lock import take_lock
 from qi_learn.daemon.restoring import complete_restore, put_in_place, stage_of
 from qi_learn.deploy.journal import load_deployment, read_journal
 from qi_learn.deploy.taint import mark_runs
-from qi_learn.errors import Busy, NotFound, QiError, Refused
+from qi_learn.errors import Busy, NotFound, QiError, Refused, StoreError
 from qi_learn.paths import Paths, replace_file
 from qi_learn.redact import load_redactor
 from qi_learn.rundir.archive import ArchiveManifest, read_archive, write_archive
@@ -48,6 +48,8 @@ class BackupReport:
     seconds: float
     forgotten: int = 0
     """By a restore: turns in it that this home had forgotten since, and which did not come back."""
+    remark: str = ""
+    """What a person should know of it."""
 
 
 def backup(paths: Paths, file: Path, *, force: bool = False) -> BackupReport:
@@ -117,7 +119,7 @@ def _note(paths: Paths, made: KnownBackup) -> None:
 
 
 def _report(
-    file: Path, manifest: ArchiveManifest, seconds: float, forgotten: int = 0
+    file: Path, manifest: ArchiveManifest, seconds: float, forgotten: int = 0, remark: str = ""
 ) -> BackupReport:
     return BackupReport(
         file=str(file),
@@ -128,6 +130,7 @@ def _report(
         live=manifest.live,
         seconds=round(seconds, 2),
         forgotten=forgotten,
+        remark=remark,
     )
 
 
@@ -160,61 +163,81 @@ def restore(paths: Paths, file: Path, *, force: bool = False) -> BackupReport:
         try:
             manifest = read_archive(source, stage)
             copies.check_copy(stage / "data" / "qi-learn.db")
-            forgotten = _forget_again(paths, _paths_of(stage))
+            forgotten, remark = _forget_again(paths, _paths_of(stage))
         except BaseException:
             shutil.rmtree(stage, ignore_errors=True)
             raise
         put_in_place(paths, stage)
     finally:
         os.close(lock)
-    return _report(source, manifest, time.monotonic() - began, forgotten)
+    return _report(source, manifest, time.monotonic() - began, forgotten, remark)
 
 
 def _paths_of(stage: Path) -> Paths:
     return Paths(stage / "config", stage / "data", stage / "state", stage / "run")
 
 
-def _forget_again(here: Paths, there: Paths) -> int:
-    """Bring the tombstones of this home to the restored one; how many turns do not come back."""
+def _forget_again(here: Paths, there: Paths) -> tuple[int, str]:
+    """Bring the tombstones of this home to the restored one.
+
+    Returns how many turns do not come back, and a remark if what is forgotten here is not known.
+    """
+    gone, kept, remark = list[str](), list[str](), ""
     with open_store(there.database) as store:  # an older schema is brought up to this one
-        gone, kept = _bring_tombstones(here, there, store) if here.database.exists() else ([], [])
-        if gone or kept:
-            forget.keep_from_learning(store, kept)
-            load_redactor(there.data / "redaction.key")  # made if the backup has none
-            forget.forget_turns(store, Tombstones(store), gone, frozenset(), time.time())
-            forget.drop_unneeded(store)
-            for run in run_directories(there.runs):
-                if seen := turns_in(run, {*gone, *kept}):
-                    forget.note_runs(store, run.run_id, seen)
-                    forget_examples(run, seen)
-            if read_journal(there) is not None:
-                mark_runs(there, forget.forgotten_in_runs(store), retrain=False)
-            forget.compact(store)
+        if here.database.exists():
+            try:
+                gone, kept = _bring_tombstones(here, there, store)
+            except (sqlite3.Error, StoreError) as error:
+                # the database here is damaged, or of before anything could be forgotten
+                if "no such table" not in str(error):
+                    remark = f"What was forgotten here is not known, and may be back: {error}"
+            _take_out(there, store, gone, kept)
         store.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    for path in there.data.glob("qi-learn.db*"):
+    for path in (*there.data.glob("qi-learn.db*"), there.data / "deploy.lock"):
         if path != there.database:
-            path.unlink()
-    (there.data / "deploy.lock").unlink(missing_ok=True)
-    return len(gone)
+            path.unlink(missing_ok=True)
+    return len(gone), remark
+
+
+def _take_out(there: Paths, store: Store, gone: list[str], kept: list[str]) -> None:
+    load_redactor(there.data / "redaction.key")  # made if the backup has none
+    forget.keep_from_learning(store, kept)
+    forget.forget_turns(store, Tombstones(store), gone, frozenset(), time.time())
+    forget.drop_unneeded(store)
+    for run in run_directories(there.runs):
+        if seen := turns_in(run, {*gone, *kept}):
+            forget.note_runs(store, run.run_id, seen)
+            forget_examples(run, seen)
+    if read_journal(there) is not None:
+        mark_runs(there, forget.forgotten_in_runs(store), retrain=False)
+    forget.compact(store)
 
 
 def _bring_tombstones(here: Paths, there: Paths, store: Store) -> tuple[list[str], list[str]]:
     """Copy what this home has forgotten; the turns of the restored one that go, and are kept."""
-    with suppress(sqlite3.Error):  # the database here may be damaged: that is why it is restored
-        store.conn.execute("ATTACH ? AS here", (here.database.absolute().as_uri() + "?mode=ro",))
-        try:
-            if _same_key(here, there):
-                for table in ("forgotten", "forgotten_messages", "forgotten_spans"):
-                    store.conn.execute(
-                        f"INSERT OR IGNORE INTO main.{table} SELECT * FROM here.{table}"
-                    )
-            ids = "SELECT id FROM main.turns WHERE id IN (SELECT {name} FROM here.{table})"
-            gone = store.rows(ids.format(name="turn_id", table="forgotten"))
-            kept = store.rows(ids.format(name="id", table="turns WHERE never_learn"))
-            return [row["id"] for row in gone], [row["id"] for row in kept]
-        finally:
-            store.conn.execute("DETACH here")
-    return [], []
+    store.execute("ATTACH ? AS here", (here.database.absolute().as_uri() + "?mode=ro",))
+    try:
+        if _same_key(here, there):
+            for table in ("forgotten", "forgotten_messages", "forgotten_spans"):
+                store.execute(f"INSERT OR IGNORE INTO main.{table} SELECT * FROM here.{table}")
+        _blank_events(store)
+        ids = "SELECT id FROM main.turns WHERE id IN (SELECT {name} FROM here.{table})"
+        gone = store.rows(ids.format(name="turn_id", table="forgotten"))
+        kept = store.rows(ids.format(name="id", table="turns WHERE never_learn"))
+        return [row["id"] for row in gone], [row["id"] for row in kept]
+    finally:
+        store.execute("DETACH here")
+
+
+def _blank_events(store: Store) -> None:
+    """Take away the contents of events that were taken away here, and what was made of them."""
+    blank = "SELECT id FROM here.events WHERE body IS NULL AND project IS NULL"
+    for statement in (
+        f"UPDATE main.events SET body = NULL, project = NULL WHERE id IN ({blank})",
+        f"DELETE FROM main.commands WHERE id IN ({blank})",
+        f"DELETE FROM main.ratings WHERE id IN ({blank})",
+    ):
+        store.execute(statement)
 
 
 def _same_key(here: Paths, there: Paths) -> bool:
@@ -232,6 +255,7 @@ def as_text(report: BackupReport, *, restored: bool) -> str:
     lines = [f"{'restored from' if restored else 'written:'} {report.file} ({size}{live})"]
     if report.forgotten:
         lines.append(f"{report.forgotten} turns in it had been forgotten here: they stay so")
+    lines += [report.remark] if report.remark else []
     if restored and report.live:
         lines.append(
             f"the model of v{report.live} is not in a backup: if the server lacks it, requests go "

@@ -224,7 +224,7 @@ def update(paths: Paths, change: Callable[[Deployment | None], Deployment]) -> D
 
 
 def _journal_text(deployment: Deployment) -> str:
-    """The text of `deploy.json`; what an older version does not know is in it only if it is used."""
+    """The text of `deploy.json`; what older versions do not know is in it only if it is used."""
     plain = codec.plain(deployment)
     unused = {name for name in ("forgot", "retrain") if not plain[name]}
     used = {name: value for name, value in plain.items() if name not in unused}

@@ -144,7 +144,7 @@ def forget_rest(store: Store, choice: Choice) -> None:
     The row of an event stays without content: by it a line that comes again is known.
     """
     with store.transaction():
-        for event in (*choice.events, *choice.turns):
+        for event in (*choice.events, *choice.turns, *choice.commands, *choice.ratings):
             store.execute("UPDATE events SET body = NULL, project = NULL WHERE id = ?", (event,))
         for command in choice.commands:
             store.execute("DELETE FROM commands WHERE id = ?", (command,))

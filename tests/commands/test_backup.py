@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlite_utils
 
 from qi_learn.commands.backup import as_text, backup, restore
 from qi_learn.commands.forget import forget
@@ -29,6 +30,7 @@ from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.store import audit, turns
 from qi_learn.store.database import Store, open_store
+from qi_learn.store.schema import migrations
 from tests.support import forgotten_home as home
 from tests.support.fake_daemon import holding_the_lock
 from tests.support.forgotten_home import RUNS, STAYING, WORD, files_with
@@ -237,6 +239,22 @@ def test_what_is_kept_from_learning_stays_so(paths: Paths, file: Path) -> None:
     with open_store(paths.database) as store:
         found = store.rows("SELECT id FROM turns WHERE never_learn ORDER BY id")
         assert [row["id"] for row in found] == ["T2", "T3"]
+
+
+def test_over_a_damaged_home_and_one_of_an_older_schema(
+    paths: Paths, file: Path, tmp_path: Path
+) -> None:
+    backup(paths, file)
+    damaged = Paths.under(tmp_path / "damaged").ensure()
+    damaged.database.write_bytes(b"no database " * 1000)
+    assert "is not known" in restore(damaged, file, force=True).remark
+    assert stored(damaged) == ALL
+    older = Paths.under(tmp_path / "older").ensure()
+    conn = sqlite3.connect(older.database)
+    migrations.apply(sqlite_utils.Database(conn), stop_before=migrations._migrations[6].name)
+    conn.close()
+    assert restore(older, file, force=True).remark == ""
+    assert stored(older) == ALL
 
 
 def in_a_child(paths: Paths, file: Path, *, die_after: int) -> int:
