@@ -17,6 +17,7 @@ from qi_learn.bench.figures import InContext, MethodFigures, Report, Unlearning
 from qi_learn.bench.packed_file import FileFigures
 from qi_learn.cli.app import app
 from qi_learn.codec import keys_of
+from qi_learn.commands.backup import BackupReport
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
 from qi_learn.records import MarkedVersion, Receipt, SetAside, WatchState
@@ -52,6 +53,7 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),
     "rollback": ((RollbackReport,), set()),
+    "backup": ((BackupReport,), set()),
     "forget": (
         (Receipt, MarkedVersion),
         {"grep", "project", "since", "dry run", "under way", "done", "receipts/", "--retrain"},

@@ -48,7 +48,10 @@ def forget(paths: Paths, request: ForgetRequest, *, dry_run: bool = False) -> Re
             return _planned(paths, store, request)[0]
     if client.locked(paths):
         with open_store(paths.database, readonly=True) as store:
-            texts = choose(store, request).texts
+            choice = choose(store, request)
+        texts = choice.texts
+        if request.ids:  # `last` is what it was when it was asked
+            request = replace(request, ids=choice.meant)
         receipt = _by_daemon(paths, request)
     else:
         from qi_learn.daemon.alone import forget_alone

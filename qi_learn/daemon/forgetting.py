@@ -18,7 +18,7 @@ from typing import Any
 from qi_learn.daemon.forget_job import ForgetJob, new_job, read_job, write_job
 from qi_learn.daemon.forget_receipt import receipt_of, weigh_all, write_receipt
 from qi_learn.deploy.taint import mark_runs
-from qi_learn.errors import NotFound, StoreError
+from qi_learn.errors import NotFound, QiError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.rundir.directory import RunDirectory, run_directories
@@ -82,13 +82,21 @@ class Forgetting:
         return self._receipt(store, self._job, "under way", "")
 
     def go_on(self, store: Store, now: float) -> Receipt | None:
-        """Do the next steps; the receipt when the last one is done, else None: it waits."""
+        """Do the next steps; the receipt when the last one is done, else None: it waits.
+
+        Raises what stopped a step (DiskFull, StoreError): called again, it tries again.
+        """
         if self._job is None:
             return None
         for name, step in self._steps().items():
             if name in self._job.done:
                 continue
-            self.waits_for = step(store)
+            try:
+                self.waits_for = step(store)
+            except QiError as error:
+                self.waits_for = f"what stops it to be mended ({error.what})"
+                self._receipt(store, self._job, "under way", self.waits_for)
+                raise
             if self.waits_for:
                 if self.waits_for != GOING_ON:
                     self._receipt(store, self._job, "under way", self.waits_for)

@@ -22,6 +22,7 @@ from qi_learn.records import (
     Release,
     Score,
     Snapshot,
+    Split,
     Suggestion,
     Turn,
 )
@@ -31,7 +32,7 @@ from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.spool import frame
 from qi_learn.store import feedback, ratings, turns
 from qi_learn.store.command_results import save_command
-from qi_learn.store.database import open_store
+from qi_learn.store.database import Store, open_store
 from qi_learn.store.events import save_event
 from qi_learn.store.runs import apply_cycle
 from tests.support.drained_spool import finished_file
@@ -94,10 +95,7 @@ def make(paths: Paths) -> None:
     _spool(paths)
 
 
-def _evidence(store: object) -> None:
-    from qi_learn.store.database import Store
-
-    assert isinstance(store, Store)
+def _evidence(store: Store) -> None:
     said = f"# {WORD}"
     feedback.save_suggestions(
         store,
@@ -119,18 +117,9 @@ def _evidence(store: object) -> None:
     save_command(store, done)
 
 
-def example(id: str, text: str, split: str = "train") -> Example:
-    return Example(
-        id,
-        f"h{id}",
-        "prompt",
-        text,
-        (1, 2),
-        (3, 4),
-        (True, False),
-        split=split,
-        session="s1",  # type: ignore[arg-type]
-    )
+def example(id: str, text: str, split: Split = "train") -> Example:
+    tokens = (1, 2), (3, 4), (True, False)
+    return Example(id, f"h{id}", "prompt", text, *tokens, split=split, session="s1")
 
 
 def _runs(paths: Paths) -> None:
