@@ -44,7 +44,7 @@ def unjudged(store: Store, *, threshold: float, limit: int) -> tuple[TurnEvidenc
     from qi_learn.store.learnables import load_turn_evidence  # counting needs no turns
 
     sql = """
-        SELECT turn_id FROM scores JOIN turns ON turns.id = scores.turn_id
+        SELECT turn_id FROM scores CROSS JOIN turns ON turns.id = scores.turn_id
         WHERE NOT judged AND target_score >= ? AND NOT never_learn AND texts_gone IS NULL
         ORDER BY target_score LIMIT ?
     """

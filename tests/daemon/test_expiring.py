@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from qi_learn.daemon.expiring import Expiring
+from qi_learn.deploy import journal
+from qi_learn.deploy.journal import load_deployment
 from qi_learn.paths import Paths
 from qi_learn.records import Message, Turn
 from qi_learn.report import explain, listing, status
@@ -83,9 +85,8 @@ def test_what_was_learned_is_still_replayed_and_explained(paths: Paths) -> None:
 
 
 def test_a_data_set_goes_with_its_version(paths: Paths) -> None:
-    from qi_learn.deploy import journal
-
-    journal.update(paths, lambda d: replace(d, chain=("1.0.0",), retired=("1.2.0",)))  # type: ignore[type-var]
+    gone = replace(load_deployment(paths), chain=("1.0.0",), retired=("1.2.0",))
+    journal.update(paths, lambda _: gone)
     run = RunDirectory(paths.runs / RUNS[1])
     os.utime(run.outcome, (1.0, 1.0))
     os.utime(RunDirectory(paths.runs / RUNS[0]).outcome, (1.0, 1.0))

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from qi_learn.cycle import trigger
+from qi_learn.daemon.expiring import Expiring
 from qi_learn.daemon.intake import Intake
 from qi_learn.paths import Paths
 from qi_learn.records import Message, Suggestion, SuggestionState, Turn
 from qi_learn.report.listing import turns as listed
-from qi_learn.settings import Settings
+from qi_learn.settings import KeepSettings, Settings
 from qi_learn.spool import Spool
 from qi_learn.store import feedback, ratings, turns
 from qi_learn.store.database import Store, open_store
@@ -113,6 +114,7 @@ def test_no_round_reads_a_large_table_to_the_end(home: Paths, tmp_path: Path) ->
                 store, Settings(), learned_runs=("R1",), now=now, busy=False
             ),
             "idle": lambda: intake.tick(store, now + 1),
+            "expires": lambda: Expiring(home, KeepSettings(size_gb=1e-9)).tick(store, now),
         }
         spool = Spool(home.spool, "gateway")
         asked_for = {"messages": [{"role": "user", "content": "and now?"}], "model": "m"}
