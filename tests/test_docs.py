@@ -25,7 +25,7 @@ from qi_learn.report.daemon_status import DaemonStatus, Process
 from qi_learn.report.explain import Explanation
 from qi_learn.report.finding import Finding
 from qi_learn.report.gpu_use import GpuUse
-from qi_learn.report.keeping import Kept
+from qi_learn.report.keeping import KeptState
 from qi_learn.report.listing import VersionLine
 from qi_learn.report.status import RunLine, Status
 from qi_learn.rundir.lost_turns import Lost
@@ -43,7 +43,7 @@ SUFFIXES = {"db", "json", "log", "py", "ready", "sock", "toml"}
 """`gate.py` and `gateway.log` look like settings and are files."""
 DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "status": (
-        (Status, RunLine, Progress, GpuUse, Lost, WatchState, SetAside, Kept),
+        (Status, RunLine, Progress, GpuUse, Lost, WatchState, SetAside, KeptState),
         {
             *("running", "waiting", "deferred", "deployed", "refused", "failed", "cancelled"),
             *("starting", "watched", "polled", "blind", "--seen"),

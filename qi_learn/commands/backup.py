@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,7 +25,7 @@ from qi_learn.rundir.directory import run_directories
 from qi_learn.rundir.forget_examples import forget_examples, turns_in
 from qi_learn.store import copies, forget
 from qi_learn.store.database import Store, open_store
-from qi_learn.store.tombstones import Tombstones
+from qi_learn.store.tombstones import Tombstones, carry_over_tombstones
 
 SINGLE = ("redaction.key", "projects.json", "deploy.json", "routes.json", "backups.json")
 """Files of the data directory that are in a backup; the database is a copy of its own."""
@@ -186,8 +185,10 @@ def _forget_again(here: Paths, there: Paths) -> tuple[int, str]:
     with open_store(there.database) as store:  # an older schema is brought up to this one
         if here.database.exists():
             try:
-                gone, kept = _bring_tombstones(here, there, store)
-            except (sqlite3.Error, StoreError) as error:
+                gone, kept = carry_over_tombstones(
+                    store, here.database, marks=_same_key(here, there)
+                )
+            except StoreError as error:
                 # the database here is damaged, or of before anything could be forgotten
                 if "no such table" not in str(error):
                     remark = f"What was forgotten here is not known, and may be back: {error}"
@@ -211,33 +212,6 @@ def _take_out(there: Paths, store: Store, gone: list[str], kept: list[str]) -> N
     if read_journal(there) is not None:
         mark_runs(there, forget.forgotten_in_runs(store), retrain=False)
     forget.compact(store)
-
-
-def _bring_tombstones(here: Paths, there: Paths, store: Store) -> tuple[list[str], list[str]]:
-    """Copy what this home has forgotten; the turns of the restored one that go, and are kept."""
-    store.execute("ATTACH ? AS here", (here.database.absolute().as_uri() + "?mode=ro",))
-    try:
-        if _same_key(here, there):
-            for table in ("forgotten", "forgotten_messages", "forgotten_spans"):
-                store.execute(f"INSERT OR IGNORE INTO main.{table} SELECT * FROM here.{table}")
-        _blank_events(store)
-        ids = "SELECT id FROM main.turns WHERE id IN (SELECT {name} FROM here.{table})"
-        gone = store.rows(ids.format(name="turn_id", table="forgotten"))
-        kept = store.rows(ids.format(name="id", table="turns WHERE never_learn"))
-        return [row["id"] for row in gone], [row["id"] for row in kept]
-    finally:
-        store.execute("DETACH here")
-
-
-def _blank_events(store: Store) -> None:
-    """Take away the contents of events that were taken away here, and what was made of them."""
-    blank = "SELECT id FROM here.events WHERE body IS NULL AND project IS NULL"
-    for statement in (
-        f"UPDATE main.events SET body = NULL, project = NULL WHERE id IN ({blank})",
-        f"DELETE FROM main.commands WHERE id IN ({blank})",
-        f"DELETE FROM main.ratings WHERE id IN ({blank})",
-    ):
-        store.execute(statement)
 
 
 def _same_key(here: Paths, there: Paths) -> bool:

@@ -13,7 +13,7 @@ from qi_learn.errors import StoreError
 from qi_learn.ids import new_id
 from qi_learn.paths import Paths, replace_file
 from qi_learn.records import ForgetRequest
-from qi_learn.store.forget_choice import Choice
+from qi_learn.store.forget_choice import ForgetChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class ForgetJob:
         return (*self.meant, *self.along)
 
     @property
-    def choice(self) -> Choice:
+    def choice(self) -> ForgetChoice:
         """What was chosen, as the store takes it."""
-        return Choice(
+        return ForgetChoice(
             self.meant,
             self.along,
             frozenset(self.messages),
@@ -65,7 +65,7 @@ class ForgetJob:
         return replace(self, went={**self.went, **{k: n for k, n in more.items() if n}})
 
 
-def new_job(request: ForgetRequest, choice: Choice, went: Mapping[str, int]) -> ForgetJob:
+def new_job(request: ForgetRequest, choice: ForgetChoice, went: Mapping[str, int]) -> ForgetJob:
     """A job that has not begun."""
     return ForgetJob(
         id=new_id(request.asked),

@@ -18,7 +18,7 @@ from qi_learn.rundir.directory import run_directories
 from qi_learn.rundir.forget_examples import turns_in
 from qi_learn.store import forget
 from qi_learn.store.database import Store
-from qi_learn.store.forget_choice import Choice
+from qi_learn.store.forget_choice import ForgetChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,9 @@ def receipt_of(paths: Paths, store: Store, job: ForgetJob, state: Any) -> Receip
     )
 
 
-def weigh_all(paths: Paths, store: Store, request: ForgetRequest, choice: Choice) -> dict[str, int]:
+def weigh_all(
+    paths: Paths, store: Store, request: ForgetRequest, choice: ForgetChoice
+) -> dict[str, int]:
     """How much goes, by kind: rows, and examples of data sets."""
     went = forget.weigh(store, choice, keep_record=request.keep_record)
     examples = 0
@@ -115,7 +117,15 @@ def _versions_of(
 
 
 def _shared(job: ForgetJob) -> list[str]:
-    if not job.shared or job.request.keep_record:
+    """What other answers and the projects' own files say as well."""
+    if job.request.keep_record:
+        return []
+    files = ["the files of your projects, from which their context is made again"]
+    return [*_earlier(job), *(files if job.contexts else ())]
+
+
+def _earlier(job: ForgetJob) -> list[str]:
+    if not job.shared:
         return []
     few = ", ".join(job.shared[:5]) + (", ..." if len(job.shared) > 5 else "")
     return [f"what {len(job.shared)} earlier answers say as well: {few}; name them to forget it"]

@@ -12,7 +12,7 @@ from qi_learn.store.expiry import used_bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptState:
     """What `[keep]` says, and how it stands."""
 
     raw_days: int
@@ -28,7 +28,7 @@ class Kept:
     """Whether texts go before their time, because of `size_gb`."""
 
 
-def gather(database: Path, keep: KeepSettings) -> Kept | None:
+def gather(database: Path, keep: KeepSettings) -> KeptState | None:
     """How it stands; None if there is no database. Raises StoreError."""
     if not database.exists():
         return None
@@ -36,7 +36,7 @@ def gather(database: Path, keep: KeepSettings) -> Kept | None:
         oldest = store.row("SELECT min(ended) FROM turns WHERE texts_gone IS NULL")
         gone = store.row("SELECT count(*) FROM turns WHERE texts_gone IS NOT NULL")
         used = used_bytes(store)
-    return Kept(
+    return KeptState(
         keep.raw_days,
         keep.scores_days,
         keep.size_gb,
@@ -47,7 +47,7 @@ def gather(database: Path, keep: KeepSettings) -> Kept | None:
     )
 
 
-def as_text(kept: Kept) -> str:
+def as_text(kept: KeptState) -> str:
     """One line for a person."""
     texts = f"texts {kept.raw_days} days" if kept.raw_days else "texts for good"
     scores = f"scores {kept.scores_days} days" if kept.scores_days else "scores for good"

@@ -110,7 +110,7 @@ class Status:
     """
     longest_round: float
     """The longest of the last rounds of the daemon's loop, seconds."""
-    kept: keeping.Kept | None = None
+    kept: keeping.KeptState | None = None
     """How long what was recorded is kept, and how that stands; None without a database."""
 
 

@@ -11,11 +11,13 @@ import json
 from collections.abc import Sequence, Set
 
 from qi_learn.store.database import Store
-from qi_learn.store.forget_choice import Choice, own_messages
+from qi_learn.store.forget_choice import ForgetChoice, own_messages
 from qi_learn.store.tombstones import Tombstones
 
 AT_ONCE = 200
 """The number of turns that go in one transaction."""
+READER_MS = 200
+"""How long a reader of the database is waited for at once, ms."""
 HANGING = (
     *("suggestions", "ratings", "feedback", "outcomes", "scores", "candidates", "answer_facts"),
 )
@@ -34,7 +36,7 @@ _UNNEEDED_SHAPES = """
 """
 
 
-def weigh(store: Store, choice: Choice, *, keep_record: bool) -> dict[str, int]:
+def weigh(store: Store, choice: ForgetChoice, *, keep_record: bool) -> dict[str, int]:
     """How much goes, by kind; what is 0 is left out."""
     going = (json.dumps(choice.turns),)
     if keep_record:
@@ -138,7 +140,7 @@ def never_learned(store: Store, turns: Set[str]) -> set[str]:
     return {row["id"] for row in store.rows(sql, (json.dumps(sorted(turns)),))}
 
 
-def forget_rest(store: Store, choice: Choice) -> None:
+def forget_rest(store: Store, choice: ForgetChoice) -> None:
     """Take away what hangs on no turn that goes: contents of events, commands, contexts, ratings.
 
     The row of an event stays without content: by it a line that comes again is known.
@@ -154,7 +156,7 @@ def forget_rest(store: Store, choice: Choice) -> None:
             store.execute("DELETE FROM ratings WHERE id = ?", (rating,))
 
 
-def _ratings_apart(store: Store, choice: Choice) -> list[str]:
+def _ratings_apart(store: Store, choice: ForgetChoice) -> list[str]:
     """The chosen ratings that do not hang on a turn that goes."""
     sql = """
         SELECT id FROM ratings WHERE id IN (SELECT value FROM json_each(?1))
@@ -185,7 +187,12 @@ def compact(store: Store) -> bool:
 def empty_wal(store: Store) -> bool:
     """Bring the WAL into the database file and cut it to nothing.
 
-    False if a reader is in the way.
+    False if a reader is in the way: it is not waited for long, the daemon has other things to do.
     """
-    row = store.row("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = int(store.rows("PRAGMA busy_timeout")[0][0])
+    store.rows(f"PRAGMA busy_timeout = {READER_MS}")
+    try:
+        row = store.row("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        store.rows(f"PRAGMA busy_timeout = {before}")
     return row is not None and not row[0]

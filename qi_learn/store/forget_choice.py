@@ -25,7 +25,7 @@ Says = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ForgetChoice:
     """What is meant."""
 
     meant: tuple[str, ...]
@@ -52,7 +52,7 @@ class Choice:
         return (*self.meant, *self.along)
 
 
-def choose(store: Store, request: ForgetRequest) -> Choice:
+def choose(store: Store, request: ForgetRequest) -> ForgetChoice:
     """What the request means in this store. Raises NotFound if an id names no turn."""
     if request.ids:
         return _by_ids(store, request)
@@ -126,7 +126,7 @@ def needing(store: Store, hashes: Iterable[str]) -> list[str]:
 # --- the four ways to say it ----------------------------------------------------------------------
 
 
-def _by_ids(store: Store, request: ForgetRequest) -> Choice:
+def _by_ids(store: Store, request: ForgetRequest) -> ForgetChoice:
     meant = tuple(dict.fromkeys(turn_named(store, name) for name in request.ids))
     own = [message for turn in meant for message in own_messages(store, turn)]
     texts = [text for _, text in own] + _suggested(store, meant)
@@ -136,7 +136,7 @@ def _by_ids(store: Store, request: ForgetRequest) -> Choice:
         for row in store.rows("SELECT id, body FROM events WHERE body IS NOT NULL")
         if any(_in_json(text, row["body"]) for text in told)
     ]
-    return _completed(store, Choice(meant, events=tuple(events)))
+    return _completed(store, ForgetChoice(meant, events=tuple(events)))
 
 
 def _suggested(store: Store, turns: Sequence[str]) -> list[str]:
@@ -144,7 +144,7 @@ def _suggested(store: Store, turns: Sequence[str]) -> list[str]:
     return [row["text"] for row in store.rows(sql, (json.dumps(turns),))]
 
 
-def _by_words(store: Store, found: Says) -> Choice:
+def _by_words(store: Store, found: Says) -> ForgetChoice:
     messages = frozenset(
         row["hash"]
         for row in store.rows("SELECT hash, content, extra FROM messages")
@@ -157,7 +157,7 @@ def _by_words(store: Store, found: Says) -> Choice:
     ]
     return _completed(
         store,
-        Choice(
+        ForgetChoice(
             tuple(dict.fromkeys((*needing(store, messages), *_turns_saying(store, found, shapes)))),
             messages=messages,
             contexts=_contexts(store, shapes),
@@ -168,7 +168,7 @@ def _by_words(store: Store, found: Says) -> Choice:
     )
 
 
-def _within(store: Store, condition: str, values: tuple[Any, ...]) -> Choice:
+def _within(store: Store, condition: str, values: tuple[Any, ...]) -> ForgetChoice:
     def ids(table: str, time: str) -> tuple[str, ...]:
         sql = f"SELECT id FROM {table} WHERE {condition.format(time=time)} ORDER BY {time}, id"
         return tuple(row["id"] for row in store.rows(sql, values))
@@ -183,7 +183,7 @@ def _within(store: Store, condition: str, values: tuple[Any, ...]) -> Choice:
     )
     return _completed(
         store,
-        Choice(
+        ForgetChoice(
             ids("turns", "started"),
             events=events,
             commands=ids("commands", "ts"),
@@ -202,7 +202,7 @@ def _span_of(request: ForgetRequest) -> tuple[str, tuple[Any, ...]]:
     return "{time} >= ? AND {time} <= ?", (request.since or 0.0, request.asked)
 
 
-def _completed(store: Store, choice: Choice) -> Choice:
+def _completed(store: Store, choice: ForgetChoice) -> ForgetChoice:
     """The choice with the turns that go along, and with a few texts to search for."""
     meant, own, first = set(choice.meant), dict[str, str](), dict[str, float]()
     for turn in choice.meant:

@@ -111,3 +111,39 @@ def read_key(database: Path) -> bytes:
             f"The key {path} cannot be read: {error}",
             "Without it nothing can be forgotten for good. Check who owns the file.",
         ) from error
+
+
+# --- into a database that was restored ------------------------------------------------------------
+
+
+def carry_over_tombstones(
+    store: Store, database: Path, *, marks: bool
+) -> tuple[list[str], list[str]]:
+    """Bring what another database has forgotten into this one.
+
+    `marks`: whether both have the same key, so that the hashes mean the same. Returns the turns of
+    this one that are to go, and those that may not be learned. Raises StoreError if the other one
+    cannot be read.
+    """
+    store.execute("ATTACH ? AS here", (database.absolute().as_uri() + "?mode=ro",))
+    try:
+        for table in _MARKED if marks else ():
+            store.execute(f"INSERT OR IGNORE INTO main.{table} SELECT * FROM here.{table}")
+        for statement in _BLANKED:
+            store.execute(statement)
+        ids = "SELECT id FROM main.turns WHERE id IN (SELECT {name} FROM here.{table})"
+        gone = store.rows(ids.format(name="turn_id", table="forgotten"))
+        kept = store.rows(ids.format(name="id", table="turns WHERE never_learn"))
+        return [row["id"] for row in gone], [row["id"] for row in kept]
+    finally:
+        store.execute("DETACH here")
+
+
+_MARKED = ("forgotten", "forgotten_messages", "forgotten_spans")
+_BLANK = "SELECT id FROM here.events WHERE body IS NULL AND project IS NULL"
+_BLANKED = (
+    f"UPDATE main.events SET body = NULL, project = NULL WHERE id IN ({_BLANK})",
+    f"DELETE FROM main.commands WHERE id IN ({_BLANK})",
+    f"DELETE FROM main.ratings WHERE id IN ({_BLANK})",
+)
+"""Events whose content was taken away there, and what was made of them."""

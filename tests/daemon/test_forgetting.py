@@ -22,6 +22,7 @@ from qi_learn.cycle import trigger
 from qi_learn.daemon.alone import forget_alone
 from qi_learn.daemon.daemon import Daemon
 from qi_learn.daemon.forget_receipt import read_receipt
+from qi_learn.daemon.forgetting import Forgetting
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.taint import forgotten_in, runs_trained_on, trains_from
 from qi_learn.errors import NotFound
@@ -34,6 +35,7 @@ from qi_learn.settings import KeepSettings, ServeSettings, Settings
 from qi_learn.spool import Spool, frame
 from qi_learn.store import learnables, turns
 from qi_learn.store.database import Store, open_store
+from tests.support import drained_spool
 from tests.support import forgotten_home as home
 from tests.support.drained_spool import finished_file
 from tests.support.forgotten_home import ANSWER, PROJECT, RUNS, STAYING, WORD, files_with
@@ -295,6 +297,38 @@ def test_a_living_producer_opens_another_file(paths: Paths) -> None:
     spool.close()
     with open_store(paths.database) as store:
         assert store.rows("SELECT 1 FROM events WHERE body LIKE '%afterwards%'")
+
+
+def test_a_reader_in_the_way_is_waited_for(paths: Paths) -> None:
+    take_in(paths)
+    with open_store(paths.database, readonly=True) as reader:
+        reader.conn.execute("BEGIN")
+        assert reader.rows("SELECT count(*) FROM turns")
+        with open_store(paths.database) as store:
+            forgetting = Forgetting(paths, cancel=lambda run: None)
+            forgetting.begin(store, WAYS["grep"])
+            asked = time.monotonic() + 300
+            while "reader" not in forgetting.waits_for and time.monotonic() < asked:
+                assert forgetting.go_on(store, 1.0) is None
+                drained_spool.take(store, paths.spool)
+            receipt = read_receipt(paths, forgetting.job.id)
+            assert receipt is not None
+            assert "reader" in as_text(receipt)
+            reader.conn.execute("COMMIT")
+            assert forgetting.go_on(store, 1.0) is not None
+    assert files_with(paths) == []
+
+
+def test_a_context_that_says_it_is_cut_and_its_turn_stays(paths: Paths) -> None:
+    with open_store(paths.database) as store:
+        said = {"readme": f"{WORD} " + "x" * 300}
+        moon = replace(home.conversation()[4], id="C1", context=said, started=600.0, ended=601.0)
+        turns.save_turn(store, replace(moon, messages=(Message("user", "What is the sun?"),)))
+    receipt = forget(paths, WAYS["grep"])
+    assert stored(paths) == STAYING | {"C1"}
+    assert receipt.went["contexts"] == 1
+    assert any("made again" in what for what in receipt.stays)
+    assert files_with(paths) == []
 
 
 # --- kept, but never learned ----------------------------------------------------------------------
