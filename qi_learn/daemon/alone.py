@@ -17,7 +17,6 @@ from qi_learn.daemon.lock import take_lock
 from qi_learn.paths import Paths
 from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.store.database import Store, open_store
-from qi_learn.store.forget_choice import choose
 from qi_learn.store.ingest import DrainMemory, drain
 from qi_learn.track.suggestions import suggestions_of
 
@@ -78,11 +77,10 @@ def forget_alone(paths: Paths, request: ForgetRequest) -> tuple[Receipt, tuple[s
         receipt = _finish(forgetting, store, taking_in)
         if receipt and left and replace(left, asked=request.asked) == request:
             return receipt, ()  # the same again, after a kill
-        texts = choose(store, request).texts
         forgetting.begin(store, request)
         receipt = _finish(forgetting, store, taking_in)
     assert receipt is not None
-    return receipt, texts
+    return receipt, forgetting.texts
 
 
 def _finish(forgetting: Forgetting, store: Store, taking_in: TakingIn) -> Receipt | None:

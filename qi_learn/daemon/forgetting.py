@@ -58,6 +58,8 @@ class Forgetting:
         self._taken_away = taken_away
         self._job: ForgetJob | None = None
         self._spool_until: float | None = None
+        self.texts: tuple[str, ...] = ()
+        """A few of the texts of the last job that was begun, in memory only."""
         self.waits_for = ""
         """What the job waits for; empty if there is none, or it just goes on."""
 
@@ -77,6 +79,7 @@ class Forgetting:
         """
         choice = choose(store, request)
         went = weigh_all(self._paths, store, request, choice)
+        self.texts = choice.texts
         self._job = new_job(request, choice, went)
         write_job(self._paths, self._job)
         return self._receipt(store, self._job, "under way", "")

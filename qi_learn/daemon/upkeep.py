@@ -23,8 +23,8 @@ from qi_learn.settings import KeepSettings
 from qi_learn.store.database import Store
 
 logger = logging.getLogger(__name__)
-REPLY_SECONDS = 50.0
-"""How long a request waits for the loop."""
+REPLY_SECONDS = 280.0
+"""How long a request waits for the loop, which looks through every text for a pattern."""
 
 Reply = Mapping[str, Any]
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qi_learn.records import Message
+from qi_learn.store.chains import drop_chain, ends_of
 from qi_learn.store.database import Store
 from qi_learn.store.turns import ensure_chain
 
@@ -45,13 +46,11 @@ def expire_texts(store: Store, turns: Sequence[str], now: float) -> None:
     with store.transaction():
         empty = ensure_chain(store, [Message("assistant", "")])
         for turn in turns:
-            row = store.row("SELECT tip, answer FROM turns WHERE id = ?", (turn,))
-            if row is None:
-                continue
+            ends = ends_of(store, turn)
             store.execute(_CUT, (empty, now, turn))
             for statement in _TEXTS:
                 store.execute(statement, (turn,))
-            _drop_chain(store, [row["answer"], row["tip"]], keep=empty)
+            drop_chain(store, ends, keep=empty)
 
 
 def old_turns(store: Store, before: float, limit: int = AT_ONCE) -> list[str]:
@@ -68,33 +67,15 @@ def expire_turns(store: Store, turns: Sequence[str]) -> None:
     """Delete these turns with all that hangs on them."""
     with store.transaction():
         for turn in turns:
-            row = store.row("SELECT tip, answer FROM turns WHERE id = ?", (turn,))
-            if row is not None:
-                store.execute("DELETE FROM turns WHERE id = ?", (turn,))
-                _drop_chain(store, [row["answer"], row["tip"]])
+            ends = ends_of(store, turn)
+            store.execute("DELETE FROM turns WHERE id = ?", (turn,))
+            drop_chain(store, ends)
 
 
 def expire_commands(store: Store, before: float, limit: int = 100) -> int:
     """Delete commands that were run before then, a few at once; how many."""
     sql = "DELETE FROM commands WHERE id IN (SELECT id FROM commands WHERE ts < ? LIMIT ?)"
     return store.execute(sql, (before, limit))
-
-
-def _drop_chain(store: Store, hashes: Sequence[str | None], keep: str = "") -> None:
-    """Delete messages from the end of a conversation upwards, as far as nothing needs them."""
-    sql = """
-        DELETE FROM messages WHERE hash = ?1 AND NOT EXISTS (
-            SELECT 1 FROM messages WHERE parent = ?1
-            UNION ALL SELECT 1 FROM turns WHERE tip = ?1
-            UNION ALL SELECT 1 FROM turns WHERE answer = ?1
-        )
-    """
-    for at in hashes:
-        while at and at != keep:
-            row = store.row("SELECT parent FROM messages WHERE hash = ?", (at,))
-            if row is None or not store.execute(sql, (at,)):
-                break
-            at = row["parent"]
 
 
 def used_bytes(store: Store) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence, Set
 
+from qi_learn.store.chains import count_unneeded, drop_chain, ends_of
 from qi_learn.store.database import Store
 from qi_learn.store.forget_choice import ForgetChoice, own_messages
 from qi_learn.store.tombstones import Tombstones
@@ -22,14 +23,6 @@ HANGING = (
     *("suggestions", "ratings", "feedback", "outcomes", "scores", "candidates", "answer_facts"),
 )
 """Tables whose rows go with their turn."""
-_NEEDED = """
-    WITH RECURSIVE needed (hash) AS (
-        SELECT answer FROM turns {stays}
-        UNION SELECT tip FROM turns {and_stays} tip IS NOT NULL
-        UNION SELECT m.parent FROM messages m JOIN needed ON m.hash = needed.hash
-              WHERE m.parent IS NOT NULL
-    )
-"""
 _UNNEEDED_SHAPES = """
     FROM shapes WHERE id NOT IN (SELECT context_id FROM turns WHERE context_id IS NOT NULL {stays})
         AND id NOT IN (SELECT part.value FROM turns, json_each(turns.shape) part {where})
@@ -42,7 +35,6 @@ def weigh(store: Store, choice: ForgetChoice, *, keep_record: bool) -> dict[str,
     if keep_record:
         return {"kept from learning": len(choice.turns)} if choice.turns else {}
     stays = "id NOT IN (SELECT value FROM json_each(?1))"
-    needed = _NEEDED.format(stays=f"WHERE {stays}", and_stays=f"WHERE {stays} AND")
     shapes = _UNNEEDED_SHAPES.format(stays=f"AND {stays}", where=f"WHERE turns.{stays}")
     counted = {
         "turns": len(choice.turns),
@@ -54,9 +46,7 @@ def weigh(store: Store, choice: ForgetChoice, *, keep_record: bool) -> dict[str,
             )
             for table in HANGING
         },
-        "messages": _count(
-            store, "FROM messages WHERE hash NOT IN (SELECT hash FROM needed)", going, needed
-        ),
+        "messages": count_unneeded(store, choice.turns),
         "shapes": _count(store, shapes, going),
         "contexts": len(choice.contexts),
         "events": len(choice.events),
@@ -66,8 +56,8 @@ def weigh(store: Store, choice: ForgetChoice, *, keep_record: bool) -> dict[str,
     return {kind: count for kind, count in counted.items() if count}
 
 
-def _count(store: Store, which: str, values: tuple[str, ...], before: str = "") -> int:
-    row = store.row(f"{before} SELECT count(*) {which}", values)
+def _count(store: Store, which: str, values: tuple[str, ...]) -> int:
+    row = store.row(f"SELECT count(*) {which}", values)
     return int(row[0]) if row is not None else 0
 
 
@@ -86,7 +76,9 @@ def forget_turns(
             question = own[-2][1] if len(own) > 1 else ""
             tombstones.bury_turn(turn, question, own[-1][1], at)
             _note_runs(store, turn)
+            ends = ends_of(store, turn)
             store.execute("DELETE FROM turns WHERE id = ?", (turn,))
+            drop_chain(store, ends)
         tombstones.bury_messages(sorted(said))
 
 
@@ -167,11 +159,8 @@ def _ratings_apart(store: Store, choice: ForgetChoice) -> list[str]:
 
 
 def drop_unneeded(store: Store) -> None:
-    """Delete messages and parts of requests that no turn needs any more."""
-    with store.transaction():
-        needed = _NEEDED.format(stays="", and_stays="WHERE")
-        store.execute(f"{needed} DELETE FROM messages WHERE hash NOT IN (SELECT hash FROM needed)")
-        store.execute(f"DELETE {_UNNEEDED_SHAPES.format(stays='', where='')}")
+    """Delete parts of requests and contexts that no turn needs any more."""
+    store.execute(f"DELETE {_UNNEEDED_SHAPES.format(stays='', where='')}")
 
 
 def compact(store: Store) -> bool:

@@ -64,12 +64,18 @@ def choose(store: Store, request: ForgetRequest) -> ForgetChoice:
 
 def says(pattern: str) -> Says:
     """Whether a text holds the pattern: as a regular expression, or letter by letter."""
-    plain = re.compile(re.escape(pattern), re.IGNORECASE)
+    small = pattern.lower()
     try:
         expression = re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     except re.error:
-        expression = plain
-    return lambda text: bool(expression.search(text) or plain.search(text))
+        expression = None
+    if expression is None or not _SIGNS.search(pattern):  # much quicker
+        return lambda text: small in text.lower()
+    return lambda text: bool(expression.search(text)) or small in text.lower()
+
+
+_SIGNS = re.compile(r"[\\^$.|?*+()\[\]{}]")
+"""Signs that mean something in a regular expression."""
 
 
 def turn_named(store: Store, name: str) -> str:
