@@ -19,7 +19,7 @@ from qi_learn.store.database import Store
 from qi_learn.store.events import expire_events
 
 logger = logging.getLogger(__name__)
-ROUND_SECONDS = 0.01
+ROUND_SECONDS = 0.006
 """How long a slice goes on taking turns; with the last one it stays below 20 ms."""
 LOOK_SECONDS = 60.0
 """Seconds between two looks when nothing was old."""

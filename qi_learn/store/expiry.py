@@ -17,7 +17,7 @@ from qi_learn.store.chains import drop_chain, ends_of
 from qi_learn.store.database import Store
 from qi_learn.store.turns import ensure_chain
 
-AT_ONCE = 10
+AT_ONCE = 5
 """The number of turns in one transaction."""
 _CUT = """
     UPDATE turns SET tip = NULL, answer = ?, options = NULL, request = NULL, shape = NULL,
