@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from rapidfuzz.distance import Indel, Levenshtein
+from rapidfuzz.distance import Indel
 
 from qi_learn.code_text import code_tokens
+from qi_learn.track.alike import Letters, most_alike
 
-CANDIDATES = 12
-"""How many of the most promising runs of lines are looked at closely."""
 MOST_CELLS = 64_000_000
 """The most pairs of lines that are compared at once: 8 MB, and some 20 ms."""
 
@@ -138,6 +137,8 @@ class Saved:
     def __init__(self, text: str) -> None:
         self.lines = text.split("\n")
         self.tokens = _Tokens(self.lines)
+        self.letters = Letters()
+        self._spelt: dict[int, str] = {}
         self._added: dict[str, tuple[set[int], Counter[str]] | None] = {}
 
     @cached_property
@@ -149,6 +150,12 @@ class Saved:
     def solid(self) -> list[tuple[int, str]]:
         """The lines that are not blank, with their numbers."""
         return [(i, line.strip()) for i, line in enumerate(self.lines) if line.strip()]
+
+    def letters_of(self, i: int) -> str:
+        """The tokens of a line, each as its letter."""
+        if i not in self._spelt:
+            self._spelt[i] = self.letters.of(self.tokens[i])
+        return self._spelt[i]
 
     def added_since(self, before: str) -> tuple[set[int], Counter[str]]:
         """Numbers of the lines that are not in the text `before`, and the tokens of those lines.
@@ -177,8 +184,10 @@ def find(
     At least `min_tokens` of its tokens are in lines that `before` did not have. Raises NotCompared
     if it is unknown which lines those are.
     """
-    suggested = code_tokens(suggestion)
     added, new = saved.added_since(before)
+    if new.total() < min_tokens:
+        return None
+    suggested = code_tokens(suggestion)
     if len(suggested) < min_tokens or (Counter(suggested) & new).total() < min_tokens:
         return None
     lines, tokens = saved.lines, saved.tokens
@@ -216,20 +225,13 @@ def _verbatim(suggestion: str, solid: Sequence[tuple[int, str]]) -> list[tuple[i
 
 
 def _alike(suggestion: str, suggested: Sequence[str], saved: Saved, added: set[int]) -> list[Match]:
-    """The runs of lines most like the suggestion.
-
-    They are chosen by which tokens they have, and compared by the order of them.
-    """
+    """The runs of lines most like the suggestion."""
     matches: list[Match] = []
-    tokens = saved.tokens
+    letters = saved.letters.of(suggested)
     for coded in _stretches(saved.coded, added, reach=2 * suggestion.count("\n") + 5):
-        overlaps = sorted(_overlaps(suggested, tokens, coded), reverse=True)[:CANDIDATES]
-        climbed = {
-            _climb(suggested, tokens, coded, first, last)
-            for common, first, last in overlaps
-            if 2 * common >= len(suggested)
-        }
-        matches += [m for m in climbed if added.intersection(range(m.start, m.end))]
+        runs = most_alike(letters, [saved.letters_of(i) for i in coded])
+        found = (Match(coded[i], coded[j - 1] + 1, alike, "tokens") for i, j, alike in runs)
+        matches += [m for m in found if added.intersection(range(m.start, m.end))]
     return matches
 
 
@@ -249,60 +251,6 @@ def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[lis
             stretches[-1] += coded[end:last]
         end = last
     return stretches
-
-
-def _overlaps(
-    suggested: Sequence[str], tokens: _Tokens, coded: Sequence[int]
-) -> list[tuple[int, int, int]]:
-    """(tokens in common, first, last) of every run of lines with code as long as the suggestion.
-
-    As long means with about as many tokens: the suggestion slides over the file.
-    """
-    need = Counter(suggested)
-    have: Counter[str] = Counter()
-    size = common = last = 0
-    overlaps = []
-    for first, line in enumerate(coded):
-        while last < len(coded) and size < len(suggested):
-            for token in tokens[coded[last]]:
-                common += have[token] < need[token]
-                have[token] += 1
-            size += len(tokens[coded[last]])
-            last += 1
-        overlaps.append((common, first, last))
-        for token in tokens[line]:
-            have[token] -= 1
-            common -= have[token] < need[token]
-        size -= len(tokens[line])
-    return overlaps
-
-
-def _climb(
-    suggested: Sequence[str],
-    tokens: _Tokens,
-    coded: Sequence[int],
-    first: int,
-    last: int,
-) -> Match:
-    """The run after its ends were moved line by line for as long as it became more alike."""
-
-    def alike(i: int, j: int) -> float:
-        return float(
-            Levenshtein.normalized_similarity(suggested, [t for n in coded[i:j] for t in tokens[n]])
-        )
-
-    best = alike(first, last)
-    while True:
-        steps = [
-            (i, j)
-            for i in (first - 1, first, first + 1)
-            for j in (last - 1, last, last + 1)
-            if 0 <= i < j <= len(coded)
-        ]
-        score, i, j = max(((alike(i, j), i, j) for i, j in steps), default=(best, first, last))
-        if score <= best:
-            return Match(coded[first], coded[last - 1] + 1, best, "tokens")
-        best, first, last = score, i, j
 
 
 def _tokens_in(suggested: Sequence[str], tokens: _Tokens, added: set[int], match: Match) -> int:
