@@ -13,13 +13,15 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from rapidfuzz.distance import Indel
 
 from qi_learn.code_text import code_tokens
 from qi_learn.track.alike import Letters, most_alike
 
+REMEMBERED = 500, 4000
+"""The tokens of so many suggestions are remembered, of those with at most so many characters."""
 MOST_CELLS = 64_000_000
 """The most pairs of lines that are compared at once: 8 MB, and some 20 ms."""
 
@@ -187,19 +189,17 @@ def find(
     added, new = saved.added_since(before)
     if new.total() < min_tokens:
         return None
-    suggested = code_tokens(suggestion)
-    if len(suggested) < min_tokens or (Counter(suggested) & new).total() < min_tokens:
+    suggested, wanted = _suggested(suggestion)
+    if len(suggested) < min_tokens or (wanted & new).total() < min_tokens:
         return None
     lines, tokens = saved.lines, saved.tokens
     verbatim = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, saved.solid)]
-    matches = verbatim or _alike(suggestion, suggested, saved, added)
+    matches = verbatim or _alike(suggestion, min_similarity, saved, added)
     fresh = {
-        m: _tokens_in(suggested, tokens, added, m)
-        for m in matches
-        if m.similarity >= min_similarity
+        m: _tokens_in(wanted, tokens, added, m) for m in matches if m.similarity >= min_similarity
     }
     enough = [m for m, count in fresh.items() if count >= min_tokens]
-    best = max(enough, key=lambda m: (m.similarity, fresh[m]), default=None)
+    best = max(enough, key=lambda m: (m.similarity, fresh[m], m.start - m.end), default=None)
     return best and _with_comments(best, suggestion, lines)
 
 
@@ -224,12 +224,29 @@ def _verbatim(suggestion: str, solid: Sequence[tuple[int, str]]) -> list[tuple[i
     return [(solid[s][0], solid[s + len(own) - 1][0] + 1) for s in starts]
 
 
-def _alike(suggestion: str, suggested: Sequence[str], saved: Saved, added: set[int]) -> list[Match]:
-    """The runs of lines most like the suggestion."""
+def _suggested(suggestion: str) -> tuple[list[str], Counter[str]]:
+    """A suggestion's tokens, and how often it has each: it is looked for in every saved file."""
+    short = len(suggestion) <= REMEMBERED[1]
+    return _remembered(suggestion) if short else _remembered.__wrapped__(suggestion)
+
+
+@lru_cache(maxsize=REMEMBERED[0])
+def _remembered(suggestion: str) -> tuple[list[str], Counter[str]]:
+    tokens = code_tokens(suggestion)
+    return tokens, Counter(tokens)
+
+
+def _alike(suggestion: str, enough: float, saved: Saved, added: set[int]) -> list[Match]:
+    """The runs of lines most like the suggestion, without stretches where none can be enough so."""
     matches: list[Match] = []
-    letters = saved.letters.of(suggested)
+    letters = saved.letters.of(_suggested(suggestion)[0])
+    wanted = Counter(letters)
     for coded in _stretches(saved.coded, added, reach=2 * suggestion.count("\n") + 5):
-        runs = most_alike(letters, [saved.letters_of(i) for i in coded])
+        lines = [saved.letters_of(i) for i in coded]
+        # what a run lacks is at least to be changed
+        if (wanted & Counter("".join(lines))).total() < enough * len(letters):
+            continue
+        runs = most_alike(letters, lines)
         found = (Match(coded[i], coded[j - 1] + 1, alike, "tokens") for i, j, alike in runs)
         matches += [m for m in found if added.intersection(range(m.start, m.end))]
     return matches
@@ -253,10 +270,10 @@ def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[lis
     return stretches
 
 
-def _tokens_in(suggested: Sequence[str], tokens: _Tokens, added: set[int], match: Match) -> int:
+def _tokens_in(wanted: Counter[str], tokens: _Tokens, added: set[int], match: Match) -> int:
     """How many of the suggestion's tokens are in the new lines of the match."""
     new = Counter(t for i in range(match.start, match.end) if i in added for t in tokens[i])
-    return (Counter(suggested) & new).total()
+    return (wanted & new).total()
 
 
 def _with_comments(match: Match, suggestion: str, lines: Sequence[str]) -> Match:
