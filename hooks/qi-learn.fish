@@ -65,6 +65,16 @@ set -g _qi_learn_any (string join '|' (string escape --style=regex -- $_qi_learn
 set _qi_learn_any "^(?=\S[^\n]*\z)(?:.*[\s;|&/=])?(?:$_qi_learn_any)"
 set -g _qi_learn_simple '^(?!'(string sub -s 2 -- $_qi_learn_reserved)')'
 set _qi_learn_simple $_qi_learn_simple'(?<word>[A-Za-z0-9_./:@%+,-]+)( +[A-Za-z0-9_./:@%+,=-]+)*$'
+# lines of several commands without anything odd: one part, and the line of them
+set -l plain '[A-Za-z0-9_./:@%+,=-]'
+set -l word "(?:$plain|'[^'\\\\\n\$<>*?=]*'|\"[^\"\\\\\n\$<>*?=]*\")+"
+set -l null '(?:[0-9]?>&[0-9]|[0-9&]?>>? */dev/null|< */dev/null)(?=[ ;|&]|$)'
+set -l part "(?:(?:time|[A-Za-z_][A-Za-z0-9_]*=$plain*) +)*(?!"
+set part $part(string match -r '\(.*(?=\( )' -- $_qi_learn_reserved)'(?:[ ;|&]|$))'
+set part "$part(?<words>[A-Za-z0-9_./:@%+,-]+)(?: +(?:$null|$word))*"
+set -g _qi_learn_part "(?<parts>$part) *(?<ops>&&|[;|]|\$) *"
+set -g _qi_learn_plain '^'(string replace -a '<words>' ':' -- "(?:$part *(?:&&|[;|]) *)*$part")'$'
+set -g _qi_learn_counting 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
 set -g _qi_learn_form '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s",'
 set _qi_learn_form $_qi_learn_form'"body":{"kind":"%s","command":"%s","exit_code":%d,"seconds":%s,'
 set _qi_learn_form $_qi_learn_form'"cwd":"%s"}}\n'
@@ -263,9 +273,7 @@ end
 
 # Whether the first $argv[1] parts cannot have ended the line.
 function _qi_learn_calm -S
-    set -l i 0
-    while test $i -lt $argv[1]
-        set i (math $i + 1)
+    for i in $_qi_learn_counting[1..$argv[1]]
         string match -qr -- '[$<>*?=]' $bares[$i]; and return 1
         string match -qr -- '^(cd|clear|date|echo|false|git|ls|sleep|true)$' $words[$i]
         or _qi_learn_kind $parts[$i]
@@ -274,41 +282,62 @@ function _qi_learn_calm -S
 end
 
 # Fill `told` with numbers of parts and their exit codes, as far as they follow from the exit code
-# of the line and those of its last pipeline.
+# of the line and those of its last pipeline. Numbers are taken from lists: `math` is as dear as all
+# the rest.
 function _qi_learn_told -S -a code
     set -l pipes $argv[2..]
-    set -l n (count $parts)
-    set -l first 0
-    set -l group 0
-    set -l earlier
-    set -l i 0
-    for op in $ops
-        set i (math $i + 1)
-        test $op != '|'; and set first $i
-        test $op = ';'; and set group $i
-        test $op = \x01; and _qi_learn_kind $parts[$i]; and set -a earlier "$i 0"
-    end
-    test (math $n - $first) -gt 1; or set pipes $code
-    test (count $pipes) -eq (math $n - $first); or return 1
-    if test $first -gt 0 -a $code -ne 0
-        test $code -lt 128; or return 1
-        if test $group -lt $first # only a `cd` may stand before it, and it must have worked
-            test $first -eq 1 -a $words[1] = cd -a $PWD != $_qi_learn_from; or return 1
+    set -l next $_qi_learn_counting[2..]
+    set -l pipeline 1 # the parts of the last one
+    set -l before # what stands before it: && or ;
+    set -l calm
+    set -l all 1
+    for i in $_qi_learn_counting
+        set -q ops[$i]; or break
+        if test $ops[$i] = '|'
+            set -a pipeline $next[$i]
+            set all ''
+            continue
         end
-        _qi_learn_calm $group; or return 1
+        set pipeline $next[$i]
+        set before $ops[$i]
+        test $before = ';'; and set calm $i; and set all ''
+    end
+    set -q ops[19]; and return 1
+    set -q pipeline[2]; or set pipes $code
+    for i in $_qi_learn_counting
+        set -q pipeline[$i]; and set -q pipes[$i]; and continue
+        set -q pipeline[$i]; or set -q pipes[$i]; and return 1
+        break
+    end
+    if test -n "$before" -a $code -ne 0
+        test $code -lt 128; or return 1
+        if test $before != ';' # only a `cd` may stand before it, and it must have worked
+            test $pipeline[1] -eq 2 -a $words[1] = cd -a $PWD != $_qi_learn_from; or return 1
+        end
+        test -z "$calm"; or _qi_learn_calm $calm; or return 1
+    end
+    set -l earlier
+    if test -n "$all" -a -n "$before" -a $code -eq 0
+        for i in $_qi_learn_counting
+            set -q ops[$i]; or break
+            _qi_learn_kind $parts[$i]; and set -a earlier "$i 0"; and continue
+            set earlier
+            break
+        end
     end
     set -l last
     set -l whole 1
-    set i $n
-    while test $i -gt $first
-        set -l own $pipes[(math $i - $first)]
-        if test $own -eq 0; or test -n "$whole" -a \( $own -lt 128 -o $n -eq 1 \)
+    set -l limit 128
+    set -q ops[1]; or set limit 256
+    set pipes $pipes[-1..1]
+    for i in $pipeline[-1..1]
+        set -l own $pipes[1]
+        set -e pipes[1]
+        if test $own -eq 0; or test -n "$whole" -a $own -lt $limit
             _qi_learn_own $bares[$i] $own; and set -p last "$i $own"
         end
         string match -qr -- '^(cat|tail|tee|sort|wc)(\s|$)' $parts[$i]; or set whole ''
-        set i (math $i - 1)
     end
-    test $code -eq 0 -a (count $earlier) -eq (math $n - 1); or set earlier
     set told $earlier $last
     return 0
 end
@@ -328,12 +357,23 @@ function _qi_learn_ended -a line code
     set -l words
     set -l ops
     set -l told
-    _qi_learn_split $line; and _qi_learn_told $code $argv[3..]; or return 0
+    if string match -qr -- $_qi_learn_plain $line
+        string match -raq -- $_qi_learn_part $line
+        set -e ops[-1] # behind the last part
+        for part in $parts
+            string match -q -- '*=*' $part; and set -a bares =; or set -a bares ''
+        end
+    else
+        _qi_learn_split $line; or return 0
+    end
+    _qi_learn_told $code $argv[3..]; or return 0
     for entry in $told
         string match -rq -- '^(?<at>\S+) (?<own>\S+)$' $entry
         functions -q -- $words[$at]; and continue
-        _qi_learn_kind $parts[$at]; or continue
-        _qi_learn_record $_qi_learn_reply (_qi_learn_escaped $parts[$at]) $own
+        set -l part $parts[$at]
+        _qi_learn_kind $part; or continue
+        string match -qr -- '[\\\\"\x01-\x1f]' $part; and set part (_qi_learn_escaped $part)
+        _qi_learn_record $_qi_learn_reply $part $own
     end
 end
 
