@@ -16,8 +16,9 @@
 _qi_learn_loaded=1 _qi_learn_file='' _qi_learn_size=0 _qi_learn_armed=0 _qi_learn_begin=0
 _qi_learn_next=0 _qi_learn_job='' _qi_learn_line='' _qi_learn_first='' _qi_learn_from=''
 _qi_learn_fresh=0 _qi_learn_direct=0 _qi_learn_count=0 _qi_learn_chained=0 _qi_learn_real=''
-_qi_learn_logical='' _qi_learn_listed='' _qi_learn_found=''
-_qi_learn_chance='' _qi_learn_number=0
+_qi_learn_logical='' _qi_learn_listed='' _qi_learn_found='' _qi_learn_places='' _qi_learn_list=''
+_qi_learn_spool='' _qi_learn_chance='' _qi_learn_number=0 _qi_learn_high='' _qi_learn_hour=-1
+_qi_learn_date=''
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 typeset -g _qi_learn_wrappers='env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx '\
@@ -40,41 +41,41 @@ typeset -ga _qi_learn_kinds=(bench bench bench bench bench bench bench deploy de
     compile compile compile compile compile compile compile compile compile compile compile compile
     compile compile compile compile compile compile compile compile compile compile compile compile
     compile compile other other other other)
-typeset -ga _qi_learn_forms=('cargo bench' 'go test .*-bench.*'
-    '(pytest|py\.test) .*--benchmark-only' 'hyperfine' 'asv' '(npm|pnpm|yarn|bun) (run )?bench'
-    'make bench' 'kubectl (apply|rollout)' 'docker (push|stack deploy)' 'terraform apply' 'vercel'
-    'helm (install|upgrade)' 'fly(ctl)? deploy' 'netlify deploy' 'serverless deploy'
-    'ansible-playbook' 'twine upload' 'cargo publish' 'gcloud .*deploy'
-    '(npm|pnpm|yarn|bun) (publish|(run )?deploy)' 'make deploy' 'cap [A-Za-z0-9_]+ deploy' 'pytest'
-    'py\.test' 'tox' 'nox' 'unittest' 'doctest' 'cargo (test|nextest)' 'go test'
-    '(npm|pnpm|yarn|bun) (run )?(test|t)' 'deno test' 'ctest' 'jest' 'vitest' 'mocha'
-    'playwright test' 'rspec' 'rake (test|spec)' 'rails test' 'phpunit' 'gradlew? .*(test|check)'
-    'mvnw? .*(test|verify)' 'dotnet test' 'bazel test' 'mix test' 'swift test' 'zig (build )?test'
-    'stack test' 'cabal test' 'sbt .*test' 'make (test|check)' 'just test' 'meson test'
-    'py_compile' 'compileall' 'tsc' 'mypy' 'pyright' 'basedpyright' 'ty check'
-    'cargo (build|check|clippy)' 'go (build|vet)' 'make' 'cmake' 'ninja' 'meson compile'
-    '(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?' 'rustc' 'javac' 'kotlinc' 'swiftc'
-    'swift build' 'zig build' 'ghc' 'gradlew? .*(build|assemble|compile).*'
-    'mvnw? .*(compile|package)' 'dotnet build' 'bazel build' 'mix compile'
-    '(npm|pnpm|yarn|bun) (run )?(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
-    'sbt .*compile' 'ruff' 'flake8' 'pylint' 'eslint')
+typeset -ga _qi_learn_forms=('cargo bench' 'go test *-bench*' '@(pytest|py.test) *--benchmark-only'
+    'hyperfine' 'asv' '@(npm|pnpm|yarn|bun) ?(run )bench' 'make bench' 'kubectl @(apply|rollout)'
+    'docker @(push|stack deploy)' 'terraform apply' 'vercel' 'helm @(install|upgrade)'
+    'fly?(ctl) deploy' 'netlify deploy' 'serverless deploy' 'ansible-playbook' 'twine upload'
+    'cargo publish' 'gcloud *deploy' '@(npm|pnpm|yarn|bun) @(publish|?(run )deploy)' 'make deploy'
+    'cap +([A-Za-z0-9_]) deploy' 'pytest' 'py.test' 'tox' 'nox' 'unittest' 'doctest'
+    'cargo @(test|nextest)' 'go test' '@(npm|pnpm|yarn|bun) ?(run )@(test|t)' 'deno test' 'ctest'
+    'jest' 'vitest' 'mocha' 'playwright test' 'rspec' 'rake @(test|spec)' 'rails test' 'phpunit'
+    'gradle?(w) *@(test|check)' 'mvn?(w) *@(test|verify)' 'dotnet test' 'bazel test' 'mix test'
+    'swift test' 'zig ?(build )test' 'stack test' 'cabal test' 'sbt *test' 'make @(test|check)'
+    'just test' 'meson test' 'py_compile' 'compileall' 'tsc' 'mypy' 'pyright' 'basedpyright'
+    'ty check' 'cargo @(build|check|clippy)' 'go @(build|vet)' 'make' 'cmake' 'ninja'
+    'meson compile' '@(gcc|g++|clang|clang++|cc|c++)?(-+([0-9.]))' 'rustc' 'javac' 'kotlinc'
+    'swiftc' 'swift build' 'zig build' 'ghc' 'gradle?(w) *@(build|assemble|compile)*'
+    'mvn?(w) *@(compile|package)' 'dotnet build' 'bazel build' 'mix compile'
+    '@(npm|pnpm|yarn|bun) ?(run )@(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
+    'sbt *compile' 'ruff' 'flake8' 'pylint' 'eslint')
 # --- end ---
 
 # Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
-    local rest=$1 first head number
-    while :; do
-        first=${rest%%[[:space:]]*}
-        rest=${rest#"$first"} head=${first##*/} first=${first%%=*}
-        [[ -z ${_qi_learn_heads[${head:-.}]-} && $rest == *[![:space:]]* &&
-            ( " $_qi_learn_wrappers " == *" $head "* || $head == -* ||
+    local rest=$1 first head=${1%%[[:space:]]*} number
+    rest=${rest#"$head"} head=${head##*/}
+    while [[ -z ${_qi_learn_heads[${head:-.}]-} ]]; do
+        first=${head%%=*}
+        [[ $rest == *[![:space:]]* && ( " $_qi_learn_wrappers " == *" $head "* || $head == -* ||
             -n $head && $head != *[!0-9]* || $head == *=* && $first != *[!A-Za-z0-9_]* &&
             $first == [A-Za-z_]* ) ]] || break
         rest=${rest#"${rest%%[![:space:]]*}"}
+        first=${rest%%[[:space:]]*}
+        rest=${rest#"$first"} head=${first##*/}
     done
     rest=$head$rest
-    if [[ $head == python* || $head == pypy* ]]; then
+    if [[ $head == py@(thon|py)* ]]; then
         local python='^(python|pypy)[0-9.]*w?(\.exe)?([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m'
         [[ $rest =~ $python[[:space:]]+(.*)$ ]] && rest=${BASH_REMATCH[4]} &&
             head=${rest%%[[:space:]]*}
@@ -82,7 +83,7 @@ _qi_learn_kind() {
     [[ $head != *-[0-9]* || -n ${_qi_learn_heads[$head]-} ]] || head=${head%-*}
     [[ -n $head ]] || return 1
     for number in ${_qi_learn_heads[$head]-}; do
-        [[ $rest =~ ^(${_qi_learn_forms[number - 1]})([[:space:]]|$) ]] &&
+        [[ $rest == ${_qi_learn_forms[number - 1]}?([[:space:]]*) ]] &&
             REPLY=${_qi_learn_kinds[number - 1]} && return 0
     done
     return 1
@@ -92,34 +93,46 @@ _qi_learn_kind() {
 
 # Set REPLY to what a builtin prints. A command substitution would start a process; this goes by way
 # of a file that bash has unlinked before it is written (a pipe could fill up, and stop the shell).
-_qi_learn_noted() {
-    REPLY=
-    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 503)); then
-        eval 'REPLY=${ builtin "$@"; }'
-        return
+if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 503)); then
+    eval '_qi_learn_noted() { REPLY=${ builtin "$@"; }; }'
+else
+    _qi_learn_noted() {
+        local BASH_COMPAT=50 TMPDIR=/dev/shm _qi_learn_note=()
+        { builtin "$@" >/proc/self/fd/9 && mapfile -d '' -t _qi_learn_note <&9; } 9<<<''
+        REPLY=${_qi_learn_note[0]-}
+        [[ -n $REPLY ]]
+    }
+fi
+
+# Set _qi_learn_list and _qi_learn_spool to where the projects are listed and the events go.
+_qi_learn_find() {
+    local data state
+    if [[ $OSTYPE == darwin* ]]; then
+        data="$HOME/Library/Application Support/qi-learn" state=$data
+    else
+        data=$HOME/.local/share/qi-learn state=$HOME/.local/state/qi-learn
     fi
-    local BASH_COMPAT=50 TMPDIR=${TMPDIR-}
-    [[ -w /dev/shm ]] && TMPDIR=/dev/shm
-    { builtin "$@" >/proc/self/fd/9 && IFS= read -r -d '' REPLY <&9; } 9<<<'' || [[ -n $REPLY ]]
+    [[ -z ${XDG_DATA_HOME-} ]] || data=$XDG_DATA_HOME/qi-learn
+    [[ -z ${XDG_STATE_HOME-} ]] || state=$XDG_STATE_HOME/qi-learn
+    [[ -z ${QI_LEARN_HOME-} ]] ||
+        data=${QI_LEARN_HOME/#\~/$HOME}/data state=${QI_LEARN_HOME/#\~/$HOME}/state
+    _qi_learn_list=$data/projects.json _qi_learn_spool=$state/spool _qi_learn_file=''
+    _qi_learn_places=$1
 }
 
-# Set REPLY to the registered project that holds the working directory, the innermost one, and
-# _qi_learn_real to the directory without links; fail outside all of them.
+# Set _qi_learn_found to the registered project that holds the working directory, the innermost one,
+# and _qi_learn_real to the directory without links; fail outside all of them.
 _qi_learn_project() {
-    local list line path text found=
-    if [[ -n ${QI_LEARN_HOME-} ]]; then list=${QI_LEARN_HOME/#\~/$HOME}/data
-    elif [[ -n ${XDG_DATA_HOME-} ]]; then list=$XDG_DATA_HOME/qi-learn
-    elif [[ $OSTYPE == darwin* ]]; then list="$HOME/Library/Application Support/qi-learn"
-    else list=$HOME/.local/share/qi-learn; fi
-    [[ -r $list/projects.json ]] || return 1
-    IFS= read -r -d '' text <"$list/projects.json"
-    if [[ $PWD != "$_qi_learn_logical" || ! $PWD -ef $_qi_learn_real ]]; then
+    local line path text=() found= places
+    places=${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME
+    [[ $places == "$_qi_learn_places" ]] || _qi_learn_find "$places"
+    mapfile -d '' -t text <"$_qi_learn_list"
+    if [[ $PWD == "$_qi_learn_logical" && $PWD -ef $_qi_learn_real ]]; then
+        [ "${text[0]-}" = "$_qi_learn_listed" ] && { [[ -n $_qi_learn_found ]] || return 1; } && return
+    else
+        _qi_learn_found=
         _qi_learn_noted pwd -P || return 1
         _qi_learn_real=${REPLY%$'\n'} _qi_learn_logical=$PWD
-    elif [[ $text == "$_qi_learn_listed" ]]; then
-        REPLY=$_qi_learn_found
-        [[ -n $REPLY ]]
-        return
     fi
     while IFS= read -r line; do
         [[ $line == *\"*\"* ]] || continue
@@ -131,9 +144,9 @@ _qi_learn_project() {
         fi
         [[ $_qi_learn_real/ == "${path%/}"/* || $PWD/ == "${path%/}"/* ]] || continue
         ((${#path} > ${#found})) && found=$path
-    done <"$list/projects.json"
-    _qi_learn_listed=$text _qi_learn_found=$found
-    [[ -n $found ]] && REPLY=$found
+    done <<<"${text[0]-}"
+    _qi_learn_listed=${text[0]-} _qi_learn_found=$found
+    [[ -n $found ]]
 }
 
 # Set REPLY to a text as it stands within a JSON string.
@@ -155,29 +168,9 @@ _qi_learn_escaped() {
     REPLY=$text
 }
 
-# Set REPLY to an id that cannot come again: a ULID of a time in milliseconds, the chance of this
-# shell, and a count.
-_qi_learn_id() {
-    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ i
-    if [[ -z $_qi_learn_chance ]]; then
-        for ((i = 0; i < 10; i++)); do _qi_learn_chance+=${letters:SRANDOM & 31:1}; done
-    fi
-    REPLY=${letters:$1 >> 45 & 31:1}${letters:$1 >> 40 & 31:1}${letters:$1 >> 35 & 31:1}
-    REPLY+=${letters:$1 >> 30 & 31:1}${letters:$1 >> 25 & 31:1}${letters:$1 >> 20 & 31:1}
-    REPLY+=${letters:$1 >> 15 & 31:1}${letters:$1 >> 10 & 31:1}${letters:$1 >> 5 & 31:1}
-    REPLY+=${letters:$1 & 31:1}
-    _qi_learn_number=$((_qi_learn_number + 1))
-    printf -v REPLY '%s%s%06d' "$REPLY" "$_qi_learn_chance" "$((_qi_learn_number % 1000000))"
-}
-
 # Set _qi_learn_file to this shell's own file (0600); fail if there is no spool.
 _qi_learn_open() {
-    [[ -n $_qi_learn_file && -e $_qi_learn_file && $_qi_learn_size -lt 8388608 ]] && return 0
-    local spool mask
-    if [[ -n ${QI_LEARN_HOME-} ]]; then spool=${QI_LEARN_HOME/#\~/$HOME}/state/spool
-    elif [[ -n ${XDG_STATE_HOME-} ]]; then spool=$XDG_STATE_HOME/qi-learn/spool
-    elif [[ $OSTYPE == darwin* ]]; then spool="$HOME/Library/Application Support/qi-learn/spool"
-    else spool=$HOME/.local/state/qi-learn/spool; fi
+    local spool=$_qi_learn_spool mask
     [[ -d $spool && -w $spool ]] || return 1
     _qi_learn_noted umask && mask=${REPLY%$'\n'} || return 1
     _qi_learn_file=$spool/bash-$$-${EPOCHREALTIME/[.,]/}000.jsonl _qi_learn_size=0
@@ -186,25 +179,42 @@ _qi_learn_open() {
     umask "$mask"
 }
 
-# Append the line for a command that took from $3 to $4 (microseconds), in project $5.
+# Set the parts that change seldom, for a line at $1 (seconds): the date, and the first letters of an
+# id; and once the last but the count, which make it one that cannot come again: this shell's chance.
+_qi_learn_letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ
+_qi_learn_new_hour() {
+    local i ms=$(($1 * 1000))
+    _qi_learn_hour=$(($1 / 3600)) _qi_learn_high=
+    TZ=UTC printf -v _qi_learn_date '%(%Y-%m-%dT%H)T' "$1"
+    for ((i = 45; i >= 25; i -= 5)); do _qi_learn_high+=${_qi_learn_letters:ms >> i & 31:1}; done
+    [[ -z $_qi_learn_chance ]] || return 0
+    for ((i = 0; i < 10; i++)); do _qi_learn_chance+=${_qi_learn_letters:SRANDOM & 31:1}; done
+}
+
+# Append the line for a command that ended with $2. Its id is a ULID: its time, a chance, a count.
 _qi_learn_record() {
-    local command=$1 exit_code=$2 now=$4 took=$(($4 - $3)) project=$5 cwd=$_qi_learn_real kind
+    local command=$1 project=$_qi_learn_found cwd=$_qi_learn_real now=$_qi_learn_now kind ms took
     _qi_learn_kind "$command" && kind=$REPLY || return 0
-    _qi_learn_open || return 0
+    [[ -n $_qi_learn_file && -e $_qi_learn_file && $_qi_learn_size -lt 8388608 ]] ||
+        _qi_learn_open || return 0
     if [[ $project$cwd$command == *[\\\"[:cntrl:]]* ]]; then
         _qi_learn_escaped "$project" && project=$REPLY
         _qi_learn_escaped "$cwd" && cwd=$REPLY
         _qi_learn_escaped "$command" && command=$REPLY
     fi
-    _qi_learn_id "$((now / 1000))"
-    TZ=UTC printf -v REPLY '{"v":1,"id":"%s","ts":"%(%Y-%m-%dT%H:%M:%S)T.%03dZ",'\
+    ((ms = now / 1000, took = now > _qi_learn_begin ? now - _qi_learn_begin : 0,
+        _qi_learn_number = (_qi_learn_number + 1) % 1000000,
+        _qi_learn_size += 600 + 4 * ${#command}, ms / 3600000 == _qi_learn_hour)) ||
+        _qi_learn_new_hour "$((ms / 1000))"
+    printf '{"v":1,"id":"%s%s%s%s%s%s%s%06d","ts":"%s:%02d:%02d.%03dZ",'\
 '"kind":"outcome","source":"bash","author":"person","project":"%s","body":{"kind":"%s",'\
-'"command":"%s","exit_code":%d,"seconds":%d.%06d,"cwd":"%s"}}' \
-        "$REPLY" "$((now / 1000000))" "$((now / 1000 % 1000))" "$project" "$kind" "$command" \
-        "$exit_code" "$((took / 1000000))" "$((took % 1000000))" "$cwd"
-    printf '%s\n' "$REPLY" >>"$_qi_learn_file"
-    ((_qi_learn_size += ${#REPLY} + 1))
-    return 0
+'"command":"%s","exit_code":%d,"seconds":%d.%06d,"cwd":"%s"}}\n' "$_qi_learn_high" \
+        "${_qi_learn_letters:ms >> 20 & 31:1}" "${_qi_learn_letters:ms >> 15 & 31:1}" \
+        "${_qi_learn_letters:ms >> 10 & 31:1}" "${_qi_learn_letters:ms >> 5 & 31:1}" \
+        "${_qi_learn_letters:ms & 31:1}" "$_qi_learn_chance" "$_qi_learn_number" \
+        "$_qi_learn_date" "$((ms / 60000 % 60))" "$((ms / 1000 % 60))" "$((ms % 1000))" \
+        "$project" "$kind" "$command" "$2" "$((took / 1000000))" "$((took % 1000000))" "$cwd" \
+        >>"$_qi_learn_file"
 }
 
 # --- what a line says ---
@@ -262,18 +272,13 @@ _qi_learn_unalias() {
     done
 }
 
+_qi_learn_reserved=' if then else elif fi for while until do done case esac select function in '
+_qi_learn_reserved+='coproc [[ exec eval command builtin time '
+
 # Fill `parts` (texts), `bares` (the same, without what is quoted) and `ops` (between them: ; | or
 # x01 for &&) from a line; fail if the line is not of commands alone.
 _qi_learn_split() {
-    local line=$1 bare piece text at=0 reserved
-    reserved=' if then else elif fi for while until do done case esac select function in coproc '
-    reserved+='[[ exec eval command builtin '
-    piece=${line%% *}
-    if [[ $line != *[!A-Za-z0-9_./:@%+,\ -]* && $line != *\  && $piece != time &&
-        $reserved != *" $piece "* && -z ${BASH_ALIASES[$piece]-} ]]; then
-        parts=("$line") bares=("$line") words=("$piece") # one command, as most lines are
-        return 0
-    fi
+    local line=$1 bare piece text at=0
     _qi_learn_unalias
     _qi_learn_bare "$line" && bare=$REPLY || return 1
     while :; do
@@ -285,7 +290,7 @@ _qi_learn_split() {
             return 0
         fi
         _qi_learn_word "$piece" || return 1
-        [[ $reserved == *" $REPLY "* ]] && return 1
+        [[ $_qi_learn_reserved == *" $REPLY "* ]] && return 1
         ((${#parts[@]})) && [[ $REPLY =~ ^[A-Za-z0-9_.-]+$ && -n ${BASH_ALIASES[$REPLY]-} &&
             ! ${BASH_ALIASES[$REPLY]} =~ ^"$REPLY"[A-Za-z0-9_=./[:space:]-]*$ ]] && return 1
         parts+=("$text") bares+=("$piece") words+=("$REPLY")
@@ -351,58 +356,88 @@ _qi_learn_told() {
     told+=("${last[@]}")
 }
 
-# Record what is certain of the line that ended with exit code $1 at $2 (microseconds).
+# Whether the line that was read is the one that ran: it begins with the command $1, and if it is not
+# new in the history (like the line before, or hidden), the last pipeline and job say so too; $2 is
+# how many commands it has, the rest the exit codes.
+_qi_learn_same() {
+    [[ $1 == "$_qi_learn_first" || ${1//[[:space:]]/} == "${_qi_learn_first//[[:space:]]/}" ]] ||
+        return 1
+    ((_qi_learn_fresh)) && return 0
+    ((_qi_learn_direct && _qi_learn_count == 1 && $2 == 1)) &&
+        [[ $# -eq 4 && $3 == "$4" && ${!-} == "$_qi_learn_job" ]]
+}
+
+# Record what is certain of the line that ended with exit code $1.
 _qi_learn_ended() {
-    local IFS=$' \t\n' parts=() bares=() words=() ops=() told=() project= entry text piece
-    [[ -n $_qi_learn_line && $_qi_learn_line != [[:space:]]* ]] || return 0
-    _qi_learn_project && project=$REPLY || return 0
-    local LC_ALL=C
-    _qi_learn_split "$_qi_learn_line" || return 0
+    local IFS=$' \t\n' line=$_qi_learn_line word=${_qi_learn_line%% *}
+    [[ -n $line && $line != [[:space:]]* ]] || return 0
+    [[ $PWD == "$_qi_learn_logical" && -n $_qi_learn_found ]] || _qi_learn_project || return 0
+    if [[ $line == *[!A-Za-z0-9_./:@%+,\ -]* || $line == *\  || -n ${BASH_ALIASES[$word]-} ||
+        $_qi_learn_reserved == *" $word "* ]]; then
+        _qi_learn_compound "$@"
+        return
+    fi
+    _qi_learn_same "$line" 1 "$@" || return 0 # one command, as most lines are
+    (($1 >= 145 && $1 <= 150)) || declare -F -- "$word" >/dev/null || _qi_learn_record "$line" "$1"
+}
+
+# The same for a line of several commands, or of words that the shell changes.
+_qi_learn_compound() {
+    local LC_ALL=C parts=() bares=() words=() ops=() told=() entry text piece
+    _qi_learn_split "$line" || return 0
     text=${parts[0]}
     while [[ $text == [t-]* && $text =~ ^(time|-p)[[:space:]]+(.*)$ ]]; do
         text=${BASH_REMATCH[2]}
     done
-    [[ $text == "$_qi_learn_first" ||
-        ${text//[[:space:]]/} == "${_qi_learn_first//[[:space:]]/}" ]] || return 0
-    if ((!_qi_learn_fresh)); then # a line just like the one before, or one that was hidden
-        ((_qi_learn_direct && _qi_learn_count == 1 && ${#parts[@]} == 1)) &&
-            [[ $# -eq 3 && $3 == "$1" && ${!-} == "$_qi_learn_job" ]] || return 0
-    fi
-    _qi_learn_told "$1" "${@:3}" || return 0
+    _qi_learn_same "$text" "${#parts[@]}" "$@" || return 0
+    _qi_learn_told "$@" || return 0
     for entry in "${told[@]}"; do
         piece=${entry% *}
         declare -F -- "${words[piece]}" >/dev/null && continue
-        _qi_learn_record "${parts[piece]}" "${entry#* }" "$_qi_learn_begin" "$2" "$project"
+        _qi_learn_record "${parts[piece]}" "${entry#* }"
     done
 }
 
 # --- when ---
 
-# PS0 arms this trap, and the first command after it looks at the history: then its last entry is
-# the line that begins, if the history took it. Later ones are only counted.
+# PS0 arms this trap. The first command after it looks at the history if it is one of ours or may
+# change the history; else the second does, which most lines have not. Then its last entry is the
+# line that begins, if the history took it. Later commands are only counted.
 _qi_learn_debug() {
     ((_qi_learn_armed)) || return 0
-    if ((_qi_learn_armed == 2)); then
-        [[ ${#FUNCNAME[@]} -gt 1 || ${PROMPT_COMMAND[*]-} == *"$BASH_COMMAND"* ]] ||
-            _qi_learn_count=$((_qi_learn_count + 1))
+    if ((_qi_learn_armed == 1)); then
+        _qi_learn_count=1 _qi_learn_first=$BASH_COMMAND _qi_learn_from=$PWD
+        _qi_learn_direct=$((${#FUNCNAME[@]} == 1)) _qi_learn_armed=2 _qi_learn_line=
+        _qi_learn_read "$_qi_learn_direct"
         return 0
     fi
-    _qi_learn_armed=2 _qi_learn_count=1 _qi_learn_first=$BASH_COMMAND _qi_learn_from=$PWD
-    _qi_learn_direct=$((${#FUNCNAME[@]} == 1))
-    _qi_learn_read || _qi_learn_line=
+    [[ ${#FUNCNAME[@]} -gt 1 || ${PROMPT_COMMAND[*]-} == *"$BASH_COMMAND"* ]] && return 0
+    ((_qi_learn_count++, _qi_learn_armed == 3)) || return 0
+    _qi_learn_armed=2
+    _qi_learn_read 0
     return 0
 } 2>/dev/null
 
-# Set _qi_learn_line to the last line of the history, and _qi_learn_fresh to whether it is new.
+# Set _qi_learn_line to the last line of the history if there is something of ours in it, and
+# _qi_learn_fresh to whether it is new. If $1 is 1, the first command may leave that to the second:
+# if it is none of ours and none that may change the history.
 _qi_learn_read() {
-    [[ -o history ]] || return 1
-    local - IFS=$' \t\n' HISTTIMEFORMAT='' entry='^[[:space:]]*([0-9]+)[*[:space:]] (.*)$'
+    local - IFS=$' \t\n' HISTTIMEFORMAT='' word=${_qi_learn_first%%[[:space:]]*} number || return 1
     set +eux -f +o posix
-    _qi_learn_project || [[ $BASH_COMMAND == cd[[:space:]]* ]] || return 1
+    [[ -o history ]] || return 1
+    if [[ -z ${_qi_learn_heads[${word:-.}]-} ]]; then
+        (($1)) && [[ ' . source eval history fc ' != *" $word "* ]] &&
+            ! _qi_learn_any "$_qi_learn_first" && ! declare -F -- "$word" >/dev/null &&
+            _qi_learn_armed=3 && return 0
+        word=
+    fi
+    _qi_learn_project || [[ $_qi_learn_first == cd[[:space:]]* ]] || return 1
     _qi_learn_noted history 1 || return 1
-    [[ ${REPLY%$'\n'} =~ $entry ]] || return 1
-    _qi_learn_line=${BASH_REMATCH[2]} _qi_learn_fresh=$((BASH_REMATCH[1] == _qi_learn_next))
-    _qi_learn_any "$_qi_learn_line"
+    REPLY=${REPLY#"${REPLY%%[![:space:]]*}"}
+    number=${REPLY%%[!0-9]*} REPLY=${REPLY%$'\n'}
+    REPLY=${REPLY#"$number"[*[:space:]] } _qi_learn_fresh=$((${number:-0} == _qi_learn_next))
+    [[ -n $word ]] || _qi_learn_any "$REPLY" || return 1
+    _qi_learn_line=$REPLY
 }
 
 # Whether a line may hold a command of ours: most do not, and are done with here.
@@ -418,8 +453,8 @@ _qi_learn_any() {
 # An element of PROMPT_COMMAND of its own: there bash gives $? and PIPESTATUS as the line left them,
 # whatever stands in the others.
 _qi_learn_precmd() {
-    local code=$? pipes=("${PIPESTATUS[@]}") now=${EPOCHREALTIME/[.,]/} armed=$_qi_learn_armed
-    local - _qi_learn_options=$-
+    local code=$? pipes=("${PIPESTATUS[@]}") _qi_learn_now=${EPOCHREALTIME/[.,]/}
+    local - _qi_learn_options=$- armed=$_qi_learn_armed
     set +eux +o posix
     _qi_learn_armed=0
     if ((${#FUNCNAME[@]} > 1)); then # called by bash-preexec, first thing
@@ -427,7 +462,7 @@ _qi_learn_precmd() {
             $PROMPT_COMMAND == __bp_precmd_invoke_cmd* ]] || armed=0
         pipes=("${BP_PIPESTATUS[@]}")
     fi
-    ((armed == 2)) && _qi_learn_ended "$code" "$now" "${pipes[@]}"
+    ((armed == 2)) && _qi_learn_ended "$code" "${pipes[@]}"
     ((armed == 1 || armed == 2 && !_qi_learn_direct)) && _qi_learn_look
     [[ ${PS0-} == *_qi_learn_armed* ]] || PS0=$_qi_learn_arm${PS0-}
     _qi_learn_line='' _qi_learn_next=$HISTCMD _qi_learn_job=${!-}
