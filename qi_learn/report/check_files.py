@@ -70,14 +70,14 @@ def permissions(paths: Paths, settings: Settings) -> Iterator[Finding]:
             "permissions",
             False,
             f"Belongs to another user: {', '.join(strange)}.",
-            'Make it your own: sudo chown -R "$USER" ' + shlex.join(strange),
+            f'Make it your own: `sudo chown -R "$USER" {shlex.join(strange)}`.',
         )
     if wide:
         yield Finding(
             "permissions",
             False,
             f"Others can read {', '.join(wide)}.",
-            f"chmod -R go= {shlex.join(wide)}",
+            f"`chmod -R go= {shlex.join(wide)}`",
         )
     if not strange and not wide:
         yield Finding("permissions", True, "What is recorded is readable by you alone.")
@@ -92,14 +92,14 @@ def projects(paths: Paths, settings: Settings) -> Iterator[Finding]:
             "projects",
             False,
             "No project is registered: what becomes of suggestions is not seen.",
-            "qi-learn init PATH",
+            "`qi-learn init PATH`",
         )
     elif gone:
         yield Finding(
             "projects",
             False,
             f"Registered but gone: {', '.join(gone)}.",
-            shlex.join(["qi-learn", "init", "--remove", gone[0]]),
+            f"`{shlex.join(['qi-learn', 'init', '--remove', gone[0]])}`",
         )
     else:
         plural = "s" if len(registered) > 1 else ""

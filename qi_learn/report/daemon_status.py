@@ -48,7 +48,7 @@ def gather(paths: Paths) -> DaemonStatus:
 def as_text(found: DaemonStatus) -> str:
     """The processes for a person, one a line."""
     ago = f", for {span(time.time() - found.started)}" if found.started else ""
-    daemon = "is starting" if found.starting else "not running: qi-learn daemon start"
+    daemon = "is starting" if found.starting else "not running: `qi-learn daemon start`"
     lines = [f"daemon    {f'running (pid {found.pid}){ago}' if found.running else daemon}"]
     for name, process in (("gateway", found.gateway), ("engine", found.engine)):
         if process is not None:

@@ -280,7 +280,7 @@ def _counted(count: int, what: str) -> str:
 def _daemon_text(s: Status) -> str:
     if not s.daemon:
         alone = f"; the gateway serves at {s.gateway} without it" if s.gateway_answers else ""
-        return f"not running: qi-learn daemon start{alone}"
+        return f"not running: `qi-learn daemon start`{alone}"
     return (
         f"running, gateway {s.gateway or 'down'}, "
         f"{'embedded engine' if s.engine else 'Ollama'} {s.server}"

@@ -40,7 +40,7 @@ def lost(told: Lost) -> list[str]:
     turns = "turn" if told.count == 1 else "turns"
     return [
         f"lost        {told.count} {turns} could not be recorded, the last at {clock(told.last)}: "
-        f"{one_line(told.reason)} (seen it: qi-learn status --seen)"
+        f"{one_line(told.reason)} (seen it: `qi-learn status --seen`)"
     ]
 
 
@@ -58,7 +58,7 @@ def projects(
 ) -> list[str]:
     """The registered projects; with a daemon, whether their saves are seen, one a line."""
     if not registered:
-        return ["projects    none: qi-learn init PATH"]
+        return ["projects    none: `qi-learn init PATH`"]
     if not watching:
         return ["projects    " + one_line(", ".join(registered))]
     starting = sum(state.get("mode") == "starting" for state in watching)
