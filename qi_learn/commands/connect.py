@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qi_learn.daemon.client import DaemonState, Started, StopResult
 from qi_learn.deploy.model_server import uses_engine
+from qi_learn.outside.server_answers import server_answers, silence
 from qi_learn.settings import Settings
 
 
@@ -37,7 +38,8 @@ def started_text(settings: Settings, started: Started) -> str:
     running = f"{words} (pid {state.pid}). Point your tools at {state.gateway}"
     if state.engine:
         return f"{running} and ask for the model `{model_name(settings)}`."
-    return f"{running} instead of {state.server}."
+    down = "" if server_answers(state.server) else f"\n{silence(state.server, engine=False)}."
+    return f"{running} instead of {state.server}.{down}"
 
 
 def stopped_text(stopped: StopResult) -> str:

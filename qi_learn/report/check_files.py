@@ -11,6 +11,7 @@ from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
 from qi_learn.settings import Settings
 from qi_learn.store import audit, turns
+from qi_learn.store.bad_lines import bad_lines
 from qi_learn.store.database import open_store
 from qi_learn.workspace.registry import load_projects
 
@@ -45,9 +46,7 @@ def database(paths: Paths, settings: Settings) -> Iterator[Finding]:
 
 def spool(paths: Paths, settings: Settings) -> Iterator[Finding]:
     """Lines of the spool that were set aside."""
-    bad = [file for file in (paths.spool / "bad").glob("*") if file.is_file()]
-    if bad:
-        lines = sum(file.read_bytes().count(b"\n") for file in bad)
+    if lines := bad_lines(paths.spool):
         yield Finding(
             "spool",
             False,

@@ -14,7 +14,7 @@ from qi_learn.outside.port_holder import refuse_taken_port
 from qi_learn.outside.user_units import manager_problem, manages
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
-from qi_learn.report.running import Running, look_quietly
+from qi_learn.report.running import SILENT_MANAGER, WITHOUT_MANAGER, Running, look_quietly
 from qi_learn.report.status_lines import passed_by, project_line
 from qi_learn.settings import Settings
 
@@ -133,9 +133,8 @@ def service(paths: Paths, settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "service",
         False,
-        f"Daemon and gateway are services of systemd, which does not answer: {problem}.",
-        "Log in to a session of your own; without one: `qi-learn daemon uninstall`, then "
-        "`qi-learn daemon start`",
+        SILENT_MANAGER.format(problem),
+        WITHOUT_MANAGER,
     )
 
 

@@ -44,13 +44,19 @@ def lost(told: Lost) -> list[str]:
     ]
 
 
-def set_aside(told: Sequence[Mapping[str, Any]]) -> list[str]:
+def set_aside(told: Sequence[Mapping[str, Any]], bad_lines: int) -> list[str]:
     """What could not be understood and was left out of the evidence, a line a kind."""
-    return [
+    lines = [
         f"set aside   {each.get('count')} of kind {each.get('kind')}, the last "
         + one_line(f"{each.get('name')}: {each.get('reason')}")
         for each in told
     ]
+    if bad_lines:
+        words = "line that was recorded" if bad_lines == 1 else "lines that were recorded"
+        lines.append(
+            f"set aside   {bad_lines} {words} could not be understood: `qi-learn doctor` says where"
+        )
+    return lines
 
 
 def projects(
