@@ -52,13 +52,16 @@ def echo(text: str) -> None:
     model, another process. On a terminal long lines are wrapped below their own beginning, and
     what needs attention is red.
     """
-    width = _terminal_width() if sys.stdout.isatty() else None
+    width = screen_width()
     for line in harmless(text).split("\n"):
         for piece in [line] if width is None else wrapped(line, width):
             click.echo(click.style(piece, fg="red") if _ALARM.match(line) else piece)
 
 
-def _terminal_width() -> int:
+def screen_width() -> int | None:
+    """The terminal's columns; None if the output goes elsewhere."""
+    if not sys.stdout.isatty():
+        return None
     import shutil
 
     return shutil.get_terminal_size().columns

@@ -10,8 +10,8 @@ from qi_learn.deploy.journal import load_deployment
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
 from qi_learn.settings import Settings
+from qi_learn.spool import bad_lines
 from qi_learn.store import audit, turns
-from qi_learn.store.bad_lines import bad_lines
 from qi_learn.store.database import open_store
 from qi_learn.workspace.registry import load_projects
 

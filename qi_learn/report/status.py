@@ -23,14 +23,13 @@ from qi_learn.paths import Paths
 from qi_learn.records import Decision
 from qi_learn.report import running, status_lines
 from qi_learn.report.gpu_use import GpuUse, gpu_text, gpu_use
-from qi_learn.report.listing import one_line
+from qi_learn.report.words import one_line
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.lost_turns import acknowledge_lost as acknowledge_lost  # for the face
 from qi_learn.rundir.progress import Progress, progress_text, read_progress
 from qi_learn.settings import Settings
-from qi_learn.spool import spool_files
-from qi_learn.store.bad_lines import bad_lines
+from qi_learn.spool import bad_lines, spool_files
 from qi_learn.store.database import open_store
 from qi_learn.store.ratings import unmatched_ratings
 from qi_learn.workspace.registry import load_projects

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qi_learn.report.listing import clock, one_line
+from qi_learn.report.words import clock, one_line
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import span
 

@@ -37,12 +37,6 @@ class BadLine:
     problem: str
 
 
-def bad_lines(spool: Path) -> int:
-    """How many lines of a spool are kept as bad ones. Raises OSError if they cannot be read."""
-    files = (file for file in (spool / "bad").glob("*") if file.is_file())
-    return sum(file.read_bytes().count(b"\n") for file in files)
-
-
 def set_aside(path: Path, length: int, bad: Sequence[BadLine], redactor: Redactor) -> int:
     """Write bad lines into their file, behind what the database knows of; returns its new length.
 
