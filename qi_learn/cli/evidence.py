@@ -20,7 +20,21 @@ from qi_learn.paths import Paths
 from qi_learn.terminal_text import harmless
 
 
-@click.command()
+class _Rate(click.Command):
+    """`rate`: a number below zero is a rating that is wrong, and no option that is unknown."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from qi_learn.commands.rate import parse_words
+
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name[1:].isdigit():
+                parse_words([error.option_name])
+            raise
+
+
+@click.command(cls=_Rate)
 @click.argument(
     "words",
     nargs=-1,

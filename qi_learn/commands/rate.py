@@ -72,7 +72,7 @@ def rate(
     runs, rated = locked(paths), turn
     if turn == "last":
         rated = "the last answer" + (f" in {project}" if project else "")
-        rated += _last_question(paths, None if project is None else str(project))
+        rated += _last_question(paths, None if project is None else str(project), runs=runs)
     body = {"turn": turn, "rating": stars, "correction": correction, "comment": comment}
     spool = Spool(paths.ensure().spool, "cli")
     try:
@@ -113,18 +113,22 @@ def record_event(paths: Paths, text: str) -> str:
         spool.close()
 
 
-def _last_question(paths: Paths, project: str | None) -> str:
+def _last_question(paths: Paths, project: str | None, *, runs: bool) -> str:
     """The question of the answer that would be rated, in brackets.
 
     Empty if the daemon decides: it has not taken in everything, or the database cannot be read.
-    Raises NotFound if there is no answer that could be meant.
+    Without a daemon that is asked of the spool alone, which is quick. Raises NotFound if there is
+    no answer that could be meant.
     """
-    if next(_waiting(paths), None) is not None:
+    if not runs and next(_waiting(paths), None) is not None:
         return ""
     from qi_learn.store import turns
+    from qi_learn.store.waiting_turns import count_waiting
 
     try:
         with _store(paths) as store:
+            if count_waiting(store, paths.spool):
+                return ""
             if store is None:
                 raise _nothing_recorded()
             now = time.time()

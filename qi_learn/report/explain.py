@@ -90,7 +90,8 @@ def as_text(explanation: Explanation) -> str:
 def _nothing_like(what: str) -> NotFound:
     return NotFound(
         f"{what} is no turn, run or version.",
-        "`qi-learn log` lists turns, `qi-learn versions` versions with their runs.",
+        "`qi-learn log` lists turns (eight letters of an id are enough), `qi-learn versions` "
+        "versions with their runs.",
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from qi_learn.daemon.lock import locked
 from qi_learn.deploy.journal import load_deployment
+from qi_learn.errors import StoreError
 from qi_learn.paths import Paths
 from qi_learn.report.turn_table import turn_table
 from qi_learn.report.words import clock
@@ -28,8 +29,10 @@ def turns(
 ) -> list[TurnLine]:
     """The newest turns first, down to `since`.
 
-    Raises StoreError if there is no database yet, or it cannot be read.
+    Raises StoreError if there is no database yet (with what waits for one), or it cannot be read.
     """
+    if not paths.database.exists() and (waiting := count_waiting(None, paths.spool)):
+        raise StoreError("Nothing was taken into a database yet.", waiting_text(waiting))
     with open_store(paths.database, readonly=True) as store:
         return list_turns(store, limit=limit, query=query, project=project, since=since)
 
