@@ -45,15 +45,12 @@ def only_one(text: str, ids: Collection[str]) -> str | None:
     return text if text in ids else next(iter(ids), None)
 
 
-def short_id(store: Store, id: str) -> str:
-    """The shortest beginning of a turn's id that names it alone, `SHORTEST` letters at least."""
-    row = store.row(
-        "SELECT (SELECT max(id) FROM turns WHERE id < ?1) AS before,"
-        " (SELECT min(id) FROM turns WHERE id > ?1) AS after",
-        (id,),
-    )
-    beside = [other for other in row or () if other is not None]
-    shared = max((_shared(id, other) for other in beside), default=0)
+def short_id(id: str, *beside: str | None) -> str:
+    """The shortest beginning of an id that names it alone, `SHORTEST` letters at least.
+
+    `beside`: the ids before and after it.
+    """
+    shared = max((_shared(id, other) for other in beside if other is not None), default=0)
     return id[: max(SHORTEST, shared + 1)]
 
 

@@ -67,7 +67,7 @@ def list_turns(
     )
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     values = {"project": project, "query": query, "limit": limit, "since": since}
-    return [_line(store, row) for row in store.rows(_LINES.format(where=where), values)]
+    return [_line(row) for row in store.rows(_LINES.format(where=where), values)]
 
 
 def searched_since(store: Store, *, project: str | None = None) -> float | None:
@@ -89,6 +89,8 @@ _LINES = """
            f.accepted, f.modified,
            (SELECT group_concat(DISTINCT g.state) FROM suggestions g WHERE g.turn_id = t.id)
            AS states,
+           (SELECT max(n.id) FROM turns n WHERE n.id < t.id) AS before,
+           (SELECT min(n.id) FROM turns n WHERE n.id > t.id) AS after,
            (SELECT rating FROM ratings r WHERE r.turn_id = t.id AND rating IS NOT NULL
             ORDER BY ts DESC, r.id DESC LIMIT 1) AS rating
     FROM turns t CROSS JOIN messages a ON a.hash = t.answer
@@ -108,7 +110,7 @@ def fate(states: Collection[str], accepted: bool | None, modified: bool | None) 
     return ("edited" if modified else "kept") if accepted else "rejected"
 
 
-def _line(store: Store, row: sqlite3.Row) -> TurnLine:
+def _line(row: sqlite3.Row) -> TurnLine:
     states = row["states"].split(",") if row["states"] else []
     return TurnLine(
         id=row["id"],
@@ -123,7 +125,7 @@ def _line(store: Store, row: sqlite3.Row) -> TurnLine:
         rating=row["rating"],
         target_score=row["target_score"],
         redacted=bool(row["redacted"]),
-        short=short_id(store, row["id"]),
+        short=short_id(row["id"], row["before"], row["after"]),
         complete=bool(row["complete"]),
         fate=fate(states, row["accepted"], row["modified"]),
         state=next((state for state in _STATES if state in states), None),
