@@ -220,7 +220,8 @@ class Spool:
                     self._unlock()
         except (OSError, ValueError) as error:
             raise SpoolError(
-                f"The event ({event.kind}) could not be written to {self._directory}: {error}",
+                f"The event ({event.kind}) could not be written to {self._directory}: "
+                f"{getattr(error, 'strerror', None) or error}.",
                 "Make room on the disk, and check who owns the directory.",
             ) from error
         return event.id
