@@ -38,8 +38,14 @@ def started_text(settings: Settings, started: Started) -> str:
     running = f"{words} (pid {state.pid}). Point your tools at {state.gateway}"
     if state.engine:
         return f"{running} and ask for the model `{model_name(settings)}`."
-    down = "" if server_answers(state.server) else f"\n{silence(state.server, engine=False)}."
-    return f"{running} instead of {state.server}.{down}"
+    return f"{running} instead of {state.server}."
+
+
+def silence_text(state: DaemonState) -> str:
+    """That the server behind the gateway does not answer; empty if it does."""
+    if server_answers(state.server):
+        return ""
+    return f"{silence(state.server, engine=state.engine)}."
 
 
 def stopped_text(stopped: StopResult) -> str:

@@ -15,6 +15,7 @@ from qi_learn.paths import Paths
 from qi_learn.report.turn_table import turn_table
 from qi_learn.report.words import clock
 from qi_learn.store.database import open_store
+from qi_learn.store.turn_ids import short_id
 from qi_learn.store.turn_lines import SEARCHED, TurnLine, list_turns, searched_since
 from qi_learn.store.waiting_turns import count_waiting
 
@@ -134,16 +135,21 @@ def versions(paths: Paths) -> list[VersionLine]:
 
 def versions_text(listed: Sequence[VersionLine]) -> str:
     """One line for each version; the live one is marked."""
+    runs = [v.run_id for v in listed if v.run_id is not None]
+    model = max((len(v.model) for v in listed), default=0)
     return "\n".join(
-        f"{'->' if v.live else '  '} v{v.version:8} {v.model:28} {clock(v.created)}  {_origin(v)}"
+        f"{'->' if v.live else '  '} v{v.version:8} {v.model:{model}}  {clock(v.created)}  "
+        f"{_origin(v, runs)}"
         for v in listed
     )
 
 
-def _origin(v: VersionLine) -> str:
-    origin = (
-        "the base's own weights" if v.run_id is None else f"on top of v{v.parent}, run {v.run_id}"
-    )
+def _origin(v: VersionLine, runs: Sequence[str]) -> str:
+    if v.run_id is None:
+        origin = "the base's own weights"
+    else:
+        run = short_id(v.run_id, *(other for other in runs if other != v.run_id))
+        origin = f"on top of v{v.parent}, run {run}"
     return (
         origin
         + (", pinned" if v.pinned else "")

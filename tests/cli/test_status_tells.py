@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from qi_learn import __version__
 from qi_learn.capture.wire import decode
 from qi_learn.records import Event
+from qi_learn.settings import Settings, settings_table
 from qi_learn.spool import Spool
 from qi_learn.store.database import open_store
 from qi_learn.store.ingest import drain
@@ -19,6 +23,36 @@ from tests.support.fake_daemon import daemon
 from tests.support.recorded_home import record
 
 RED = "\x1b[31m"
+
+
+OTHERS = {
+    "serve.backend": "embedded",
+    "gateway.host": "::1",
+    "train.schedule": "30 2 * * *",
+    "train.backend": "plain",
+    "train.device": "cpu",
+    "train.weights": "uniform",
+    "train.targets": "mlp",
+    "train.fisher": "diagonal",
+}
+"""Other values than the default, where not every value may be."""
+
+
+def another(value: Any) -> Any:
+    """Another value of the same type."""
+    match value:
+        case bool():
+            return not value
+        case tuple():
+            return ["another"]
+        case str():
+            return "another"
+        case _:
+            return value / 2 if isinstance(value, float) else value + 1
+
+
+def write(terminal: Terminal, section: str, key: str, value: Any) -> None:
+    terminal.paths.settings_file.write_text(f"[{section}]\n{key} = {json.dumps(value)}\n")
 
 
 @pytest.fixture
@@ -93,6 +127,24 @@ def test_a_service_whose_systemd_is_silent_is_told(terminal: Terminal) -> None:
         "problem     Daemon and gateway are services of systemd, which does not answer: no b"
         in said
     )
+
+
+def test_every_setting_counts_at_once_or_is_named_with_the_restart(terminal: Terminal) -> None:
+    """The one that counts at once: tests/gateway/test_recorder.py."""
+    defaults = settings_table(Settings())
+    silent = []
+    with daemon(terminal.paths, version=__version__, settings={}):
+        for section, values in defaults.items():
+            for key, value in values.items():
+                write(terminal, section, key, OTHERS.get(f"{section}.{key}", another(value)))
+                said = terminal.qi("status", "--json")
+                assert said.code == 0, (section, key, said.err)
+                named = any(
+                    problem.startswith(f"{section}.{key} changed") and "daemon restart" in problem
+                    for problem in said.json["problems"]
+                )
+                silent += [] if named else [f"{section}.{key}"]
+    assert silent == ["gateway.record"]
 
 
 def test_what_waits_is_told_beside_what_is_stored(terminal: Terminal) -> None:

@@ -50,4 +50,4 @@ def test_versions_say_what_they_are(past: Paths) -> None:
     first, second = history.versions_text([base, learned]).splitlines()
     assert first.startswith("-> v1.0.0")
     assert first.endswith("the base's own weights")
-    assert second.endswith(f"on top of v1.0.0, run {RUN}, pinned; its model was deleted")
+    assert second.endswith(f"on top of v1.0.0, run {RUN[:8]}, pinned; its model was deleted")
