@@ -17,6 +17,7 @@ from qi_learn.daemon import client
 from qi_learn.daemon.client import DaemonState
 from qi_learn.daemon.gateway_client import ask_state
 from qi_learn.errors import QiError
+from qi_learn.outside.disk_room import refuse_full
 from qi_learn.outside.port_holder import refuse_taken_port
 from qi_learn.outside.server_answers import server_answers, silence
 from qi_learn.outside.user_units import manager_problem, manages
@@ -203,6 +204,16 @@ def taken_port(now: Running, paths: Paths, settings: Settings) -> list[str]:
         refuse_taken_port(paths, settings)
     except QiError as error:
         return [f"{error.what} {error.hint}"]
+    return []
+
+
+def full_disk(paths: Paths) -> list[str]:
+    """That there is no room for what is recorded, if that is so."""
+    try:
+        for directory in (paths.state, paths.data):
+            refuse_full(directory)
+    except QiError as error:
+        return [f"{error.what} {error.hint}".strip()]
     return []
 
 

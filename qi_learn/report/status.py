@@ -149,6 +149,7 @@ def gather(paths: Paths, settings: Settings) -> Status:
     problems += now.changed
     problems += running.taken_port(now, paths, settings)
     problems += running.silent_manager(now, paths)
+    problems += running.full_disk(paths)
     return Status(
         recording=not now.not_recording,
         recording_reason=now.not_recording,

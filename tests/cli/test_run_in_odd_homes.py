@@ -36,6 +36,8 @@ def test_on_a_full_disk(small_disk: Path) -> None:
         while True:
             file.write(bytes(4096))
     assert "No space left on device. Make room on the disk" in told(terminal)
+    full = f"problem     The disk that holds {terminal.paths.state} is full"
+    assert full in terminal.process("status").out
 
 
 def test_on_a_read_only_file_system(small_disk: Path) -> None:
