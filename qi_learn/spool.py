@@ -52,6 +52,7 @@ __all__ = [
     "ROTATE_AT",
     "Line",
     "Spool",
+    "bad_lines",
     "finished",
     "frame",
     "parse",
@@ -80,6 +81,12 @@ def spool_files(directory: Path) -> list[Path]:
         if (match := NAME.fullmatch(path.name))
     ]
     return [path for _, path in sorted(files)]
+
+
+def bad_lines(directory: Path) -> int:
+    """How many lines were set aside as bad ones. Raises OSError if they cannot be read."""
+    files = (file for file in (directory / "bad").glob("*") if file.is_file())
+    return sum(file.read_bytes().count(b"\n") for file in files)
 
 
 def look_of(directory: Path) -> frozenset[tuple[str, int, int]]:
@@ -213,7 +220,8 @@ class Spool:
                     self._unlock()
         except (OSError, ValueError) as error:
             raise SpoolError(
-                f"The event ({event.kind}) could not be written to {self._directory}: {error}",
+                f"The event ({event.kind}) could not be written to {self._directory}: "
+                f"{getattr(error, 'strerror', None) or error}.",
                 "Make room on the disk, and check who owns the directory.",
             ) from error
         return event.id

@@ -47,7 +47,13 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
             *("starting", "watched", "polled", "blind", "--seen"),
         },
     ),
-    "log": ((TurnLine,), {"turns", "searched_since", "--event"}),
+    "log": (
+        (TurnLine,),
+        {
+            *("turns", "searched_since", "waiting", "--event"),
+            *("kept", "edited", "rejected", "unknown", "placed", "settled"),
+        },
+    ),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),
     "rollback": ((RollbackReport,), set()),

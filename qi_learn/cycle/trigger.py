@@ -148,13 +148,12 @@ def enough(sessions: Sequence[str], settings: Settings) -> str:
             f"{len(sessions)} of {needed} new examples over the quality threshold; "
             f"{missing} are missing"
         )
-    if reason := one_sided(sessions):
-        return f"too one-sided: {reason}"
+    reasons = [f"too one-sided: {reason}"] if (reason := one_sided(sessions)) else []
     try:
         assign(sessions, min_gate=settings.gate.min_examples)
     except Refused as refused:
-        return refused.what
-    return ""
+        reasons.append(refused.what)
+    return " ".join(reasons)
 
 
 def _after_refusal(runs: Sequence[Run], learned_runs: Collection[str]) -> int:

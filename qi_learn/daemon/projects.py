@@ -92,5 +92,5 @@ def _not_watched(project: Path) -> WatchState:
     """The state of a registered project of which the watcher knows nothing."""
     if os.path.isdir(project):
         return WatchState(str(project), "starting")
-    why = f"the directory is not there: qi-learn init --remove {shlex.quote(str(project))}"
+    why = f"the directory is not there: `qi-learn init --remove {shlex.quote(str(project))}`"
     return WatchState(str(project), "blind", (why,))

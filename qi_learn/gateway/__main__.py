@@ -126,6 +126,7 @@ def _gateway(
         admission=Admission(
             paths.activity, paths.hold, longest_hold=served.settings.idle.longest_hold
         ),
+        engine=served.settings.serve.embedded,
         stop=stop,
     )
 

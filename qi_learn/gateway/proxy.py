@@ -41,6 +41,7 @@ from qi_learn.gateway.recorder import RecordedExchange, Recorder
 from qi_learn.gateway.relay import Relay
 from qi_learn.gateway.routes import RouteFile, Routes
 from qi_learn.outside.peer import ends_with
+from qi_learn.outside.server_answers import silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class Gateway:
     recorder: Recorder
     clients: ClientProjects
     admission: Admission
+    engine: bool
+    """Whether the upstream is the embedded engine."""
     stop: asyncio.Event
     """Set once the gateway is to leave: what breaks off then is no client's doing."""
     ids: TurnIds = field(default_factory=TurnIds)
@@ -199,7 +202,7 @@ class Gateway:
 
     def _no_answer(self, error: Exception, path: str) -> web.Response:
         """The answer in the place of an upstream's that does not come."""
-        return _own_answer(502, _no_upstream(self.upstream, error, path))
+        return _own_answer(502, _no_upstream(self.upstream, error, path, engine=self.engine))
 
 
 async def _read_error(answer: aiohttp.ClientResponse) -> bytes:
@@ -231,11 +234,14 @@ def _own_answer(
     )
 
 
-def _no_upstream(upstream: str, error: Exception, path: str) -> dict[str, Any]:
-    """The error for an upstream that does not answer."""
-    reason = str(error) or type(error).__name__
+def _no_upstream(upstream: str, error: Exception, path: str, *, engine: bool) -> dict[str, Any]:
+    """The error for an upstream that does not answer, or breaks off before it does."""
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        what = silence(upstream, engine=engine)
+    else:
+        what = f"no answer from {upstream} ({str(error) or type(error).__name__})"
     hint = "`qi-learn status` shows what runs, `qi-learn doctor` what to do."
-    return _error_body(f"no answer from {upstream} ({reason}). {hint}", path)
+    return _error_body(f"{what}. {hint}", path)
 
 
 def _error_body(words: str, path: str) -> dict[str, Any]:

@@ -98,6 +98,8 @@ def test_one_sided_and_unsplittable_work_is_not_learned(store: Store) -> None:
     assert "one-sided: 10 of 13 examples come from one session (a): at least 7 more" in found.reason
     few = ask(store, replace(SETTINGS, gate=GateSettings(min_examples=25)))
     assert not few.due
+    assert "one-sided: 10 of 13" in few.reason
+    assert "13 examples are too few: the gate alone needs 25" in few.reason, "both at once"
 
 
 def test_what_leaves_nothing_to_train_on_is_not_learned(store: Store) -> None:
