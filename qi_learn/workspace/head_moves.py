@@ -44,6 +44,8 @@ class Head:
         self._stamp = self._look() if stood is None else ()
         self._left = self._leaving()
         self._seen: tuple[git.HeadMove, ...] = ()
+        self.guessed = False
+        """Whether the moves that were given out last are inferred, or would have been."""
 
     @property
     def inferred(self) -> bool:
@@ -52,11 +54,11 @@ class Head:
 
     def moves(self, now: float) -> tuple[git.HeadMove, ...]:
         """The moves that were not accepted yet."""
+        self._seen, self.guessed = (), not self._reflog.exists
         if self._reflog.exists:
             self._seen = self._since_stood(self._reflog.peek())
-            if self._reflog.rewritten or self._jumped():  # cleaned up before it was read
-                self._seen = self._inferred(now)
-        else:
+            self.guessed = self._reflog.rewritten or self._jumped()
+        if self.guessed:  # no log, or one that was cleaned up before it was read
             self._seen = self._inferred(now)
         return self._seen
 
