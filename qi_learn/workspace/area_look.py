@@ -194,6 +194,7 @@ def _by_git(
     more, back = repository.written_from_objects(
         others,
         moved=in_moves,
+        committed={name for each in moved if not each.writes for name in each.blobs},
         wrote=any(each.writes for each in moved),
     )
     found |= more

@@ -19,7 +19,7 @@ from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area, skipped
 from qi_learn.workspace.event_source import NoRoom
 from qi_learn.workspace.files import Walked, walk
-from qi_learn.workspace.missed import known_commit, not_seen, written_since
+from qi_learn.workspace.missed import known_commit, made_since, not_seen, written_since
 from qi_learn.workspace.observer import Observation
 from qi_learn.workspace.repository_state import RepositoryState
 from qi_learn.workspace.watched_project import WatchedProject
@@ -148,7 +148,7 @@ class Areas:
         area = project.areas[top] = Area(top, project.added)
         area.identity = _identity(top)
         area.outside = top != project.root and not top.startswith(project.root + "/")
-        area.refused = self._find_repository(area, stood=None if fresh else project.stood)
+        area.refused = self._find_repository(project, area, stood=None if fresh else project.stood)
         if self.drop_if_gone(project, area) or area.refused is not None:
             return
         if area.repository is not None:
@@ -163,11 +163,17 @@ class Areas:
         self.drop_if_gone(project, area)  # it may have gone while it was looked at
 
     def _find_repository(
-        self, area: Area, *, since: float | None = None, stood: Stood | None = None
+        self,
+        project: WatchedProject,
+        area: Area,
+        *,
+        since: float | None = None,
+        stood: Stood | None = None,
     ) -> str | None:
         """Find the repository of an area; returns why git does not open it, if it does not.
 
-        With `stood` its moves of HEAD are told from where it stood, if git knows that commit.
+        With `stood` its moves of HEAD are told from where it stood, if git knows that commit, and
+        all of them if it was made since.
         """
         area.asked_at = time.monotonic()
         refused = None
@@ -176,7 +182,8 @@ class Areas:
             git_dir = git.repository_of(top)
             if git_dir is not None:
                 commit = None if stood is None else known_commit(top, stood.heads.get(area.top))
-                if stood is not None and commit is not None:
+                made = stood is not None and made_since(project, area, git_dir, stood)
+                if stood is not None and (commit is not None or made):
                     since = stood.at
                 area.repository = RepositoryState(top, git_dir, since=since, stood=commit)
         except (ToolMissing, NotFound) as error:
@@ -188,7 +195,7 @@ class Areas:
     def _ask_again(self, project: WatchedProject, area: Area) -> None:
         plain = area.refused is None
         since, stood = (area.since, None) if plain else (None, project.stood)
-        refused = self._find_repository(area, since=since, stood=stood)
+        refused = self._find_repository(project, area, since=since, stood=stood)
         if refused is not None:
             area.refused = refused
             return

@@ -41,23 +41,29 @@ def first_in_git(top: Path, common: Path, blobs: Mapping[str, str], *, doubt: bo
     return found
 
 
-def made_before(top: Path, common: Path, contents: Mapping[str, FileContent]) -> set[str]:
+def made_before(
+    top: Path, common: Path, contents: Mapping[str, FileContent], *, committed: set[str]
+) -> set[str]:
     """Those of the files whose contents became an object of git's just before, and are in no pack.
 
-    So are merged texts, also those that no commit and no index has.
+    So are merged texts, also those that no commit and no index has. If the times are the same, it
+    is not said of files that the person `committed`.
     """
-    return {
-        name for name, content in contents.items() if _is_made_before(top, common, name, content)
-    }
+    found = set()
+    for name, content in contents.items():
+        written = written_ns(f"{top}/{name}")
+        if written is not None and content.raw is not None and not content.gone:
+            latest = written - 1 if name in committed else written
+            if any(added <= latest for added in _added(common, content.raw)):
+                found.add(name)
+    return found
 
 
-def _is_made_before(top: Path, common: Path, name: str, content: FileContent) -> bool:
-    written = written_ns(f"{top}/{name}")
-    if written is None or content.raw is None or content.gone:
-        return False
-    ids = [i for kind in ("sha1", "sha256") for i in git_blobs.blob_ids(content.raw, kind)]
-    times = [_time(f"{common}/objects/{blob[:2]}/{blob[2:]}") for blob in ids]
-    return any(added is not None and added <= written for added in times)
+def _added(common: Path, raw: bytes) -> list[int]:
+    """When the objects that hold a content were made or last added, of those in no pack."""
+    ids = [blob for kind in ("sha1", "sha256") for blob in git_blobs.blob_ids(raw, kind)]
+    times = (_time(f"{common}/objects/{blob[:2]}/{blob[2:]}") for blob in ids)
+    return [added for added in times if added is not None]
 
 
 def written_ns(path: str) -> int | None:

@@ -57,7 +57,7 @@ class RepositoryState:
         self.top, self.git_dir = top, git_dir
         self.common = git.common_directory(top).resolve()
         self.head = Head(top, git_dir, since=since, stood=stood)
-        self.catches_up = stood is not None
+        self.catches_up = since is not None
         """Whether what happened since it was watched before is told too."""
         self._bases: list[tuple[float, str]] = []
         if self.head.commit is not None:
@@ -192,16 +192,17 @@ class RepositoryState:
         return sources
 
     def written_from_objects(
-        self, new: dict[str, FileContent], *, moved: set[str], wrote: bool
+        self, new: dict[str, FileContent], *, moved: set[str], committed: set[str], wrote: bool
     ) -> tuple[set[str], set[str]]:
         """Those of the files that git wrote from what it had, whatever it was asked to do.
 
         And those of them in which it brought back what HEAD has: the person took something back.
-        `moved`: files that are in a move of HEAD. `wrote`: whether git wrote with one.
+        `moved`: files that are in a move of HEAD. `committed`: those of one by which git wrote
+        nothing. `wrote`: whether it wrote by another.
         """
         found: set[str] = set()
         if wrote or self._stashes.changed:
-            found = object_age.made_before(self.top, self.common, new)
+            found = object_age.made_before(self.top, self.common, new, committed=committed)
         late = [name for name in new if self._since_written(name)]
         if not late:
             return found, set()
