@@ -90,12 +90,26 @@ def _listed(answer: bytes) -> dict[str, str]:
     return found
 
 
-def unlike_index(directory: Path) -> tuple[str, ...]:
+def unlike_index(directory: Path, paths: Sequence[str] = ()) -> tuple[str, ...]:
     """The files that are not as git's index has them, judged by size and time.
+
+    Of all, or of those in `paths`. Raises NotFound.
+    """
+    asked = paths if len(paths) <= _FEW else ()
+    options = ("-z", "--name-only", "--relative", "--")
+    return names(ask(directory, "--literal-pathspecs", "diff-files", *options, *asked))
+
+
+def committed_before(directory: Path, path: str, blob: str, second: int) -> bool:
+    """Whether a commit made before a second (Unix time) gave or took a file a content.
 
     Raises NotFound.
     """
-    return names(ask(directory, "diff-files", "-z", "--name-only", "--relative"))
+    options = ("--all", "--no-renames", "-1", "--format=%H", f"--before={second - 1}")
+    found = ask(
+        *(directory, "--literal-pathspecs", "log", *options, f"--find-object={blob}", "--", path)
+    )
+    return bool(found.text.strip())
 
 
 def unlike_commit(directory: Path, commit: str) -> tuple[str, ...]:

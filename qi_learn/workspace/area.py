@@ -40,6 +40,8 @@ class Area:
     """Why git does not open the repository: then nothing in it is looked at."""
     asked_at: float = 0.0
     """When git was asked for the repository, by the monotonic clock."""
+    identity: tuple[int, int] | None = None
+    """Which directory its top is: device and number."""
     outside: bool = False
     """Whether it does not lie within the project's directory."""
     files: FileTree = field(default_factory=FileTree)

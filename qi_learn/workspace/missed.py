@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
+from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.watched_project import WatchedProject
 
@@ -31,6 +32,22 @@ def known_commit(top: Path, commit: str | None) -> str | None:
     except NotFound:
         return None
     return commit
+
+
+def made_since(project: WatchedProject, area: Area, git_dir: Path, stood: Stood) -> bool:
+    """Whether a repository below the project's top was made while nothing watched.
+
+    Its log of HEAD says so: that begins with no commit. So a tree that was linked then, or a
+    repository that was begun or cloned, is told from its first commit on.
+    """
+    if area.top == project.root or area.top in stood.heads:
+        return False
+    try:
+        with (git_dir / "logs" / "HEAD").open("rb") as log:
+            first = git.parse_reflog(log.readline().decode("utf-8", "replace").rstrip("\n"))
+    except OSError:
+        return changed_at(str(git_dir / "HEAD")) >= stood.at  # no commit yet, or no log is kept
+    return bool(first) and not first[0].old and first[0].ts >= int(stood.at)
 
 
 def written_since(area: Area, names: Iterable[str], at: float) -> set[str]:

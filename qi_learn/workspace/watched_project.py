@@ -163,7 +163,8 @@ class WatchedProject:
         if not new.told:
             return []
         top = area.top if area.outside else ""
-        return [FileSaved(self.root, Path(area.path_of(new.name)), new.text, ts, top)]
+        path = Path(area.path_of(new.name))
+        return [FileSaved(self.root, path, new.text, ts, top, taken_back=new.taken_back)]
 
     def _note_written(self, area: Area, moved: Moved, now: float) -> None:
         """Note what git wrote into the files that something is kept of."""
