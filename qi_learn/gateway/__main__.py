@@ -51,6 +51,8 @@ from qi_learn.settings_file import load_settings
 logger = logging.getLogger(__name__)
 HEAD_LIMIT = 256 * 1024
 """Longest request line or header field, bytes."""
+READ_AHEAD = 256 * 1024
+"""Bytes of a client's body that are read at once; twice as many may wait to be passed on."""
 GRACE = 1.0
 """Seconds that streams under way have left when the gateway is stopped."""
 BEAT_SECONDS = 5.0
@@ -226,6 +228,7 @@ def _runner(door: Door) -> web.ServerRunner:
         max_line_size=HEAD_LIMIT,
         max_field_size=HEAD_LIMIT,
         max_headers=256,
+        read_bufsize=READ_AHEAD,
     )
     return web.ServerRunner(server, handle_signals=False, shutdown_timeout=GRACE)
 

@@ -40,7 +40,7 @@ from qi_learn.gateway.question import Question, Sending, TurnIds, read_question
 from qi_learn.gateway.recorder import RecordedExchange, Recorder
 from qi_learn.gateway.relay import Relay
 from qi_learn.gateway.routes import RouteFile, Routes
-from qi_learn.outside.peer import ends_with
+from qi_learn.outside.peer import ClientWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ class Gateway:
     stop: asyncio.Event
     """Set once the gateway is to leave: what breaks off then is no client's doing."""
     ids: TurnIds = field(default_factory=TurnIds)
+    watch: ClientWatch = field(default_factory=ClientWatch)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Pass a request on, or say why it must not pass."""
@@ -88,7 +89,7 @@ class Gateway:
             if self.admission.held and (reason := await self.admission.wait_for_release()):
                 return _own_answer(503, _error_body(reason, endpoint), {"Retry-After": "30"})
             if endpoint in INFERENCE:
-                with ends_with(request.transport):
+                with self.watch.ends_with(request.transport):
                     return await self._infer(request, url, endpoint)
             return await self._pass(request, url)
         finally:
