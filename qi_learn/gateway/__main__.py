@@ -30,6 +30,7 @@ from aiohttp import web
 from qi_learn import logs
 from qi_learn.errors import EXIT_TRY_AGAIN, QiError, ServerUnreachable, SettingsError
 from qi_learn.gateway.admission import Admission
+from qi_learn.gateway.client_link import ClientServer, keep_requests_out
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.door import Door
 from qi_learn.gateway.event_loop import run
@@ -220,7 +221,7 @@ def _session() -> aiohttp.ClientSession:
 
 
 def _runner(door: Door) -> web.ServerRunner:
-    server = web.Server(
+    server = ClientServer(
         door.handle,
         handler_cancellation=True,
         access_log=None,
@@ -288,6 +289,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     os.umask(0o077)
     logs.configure(Paths.default().logs / "gateway.log")
+    logging.getLogger("aiohttp.server").addFilter(keep_requests_out)
     try:
         run(_run(_chosen(options)))
     except QiError as error:

@@ -33,7 +33,13 @@ from yarl import URL
 from qi_learn.gateway.admission import Admission
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import client_of
-from qi_learn.gateway.endpoint import INFERENCE, NEED_A_MODEL, endpoint_of, looks_like_inference
+from qi_learn.gateway.endpoint import (
+    INFERENCE,
+    NEED_A_MODEL,
+    endpoint_of,
+    host_and_path,
+    looks_like_inference,
+)
 from qi_learn.gateway.guard import Guard, end_to_end
 from qi_learn.gateway.missing import is_missing, read_error
 from qi_learn.gateway.question import Question, Sending, TurnIds, read_question
@@ -72,12 +78,12 @@ class Gateway:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Pass a request on, or say why it must not pass."""
-        target = request.raw_path
+        host, target = host_and_path(request.raw_path)
         endpoint = endpoint_of(target)
-        if refusal := self.guard.refusal(endpoint, request.headers):
+        if refusal := self.guard.refusal(endpoint, request.headers, host):
             return _own_answer(403, {"error": refusal})
         if not target.startswith("/"):
-            message = "qi-learn is no forward proxy: ask for a path, not for a whole URL"
+            message = "qi-learn: this target is no path"
             return _own_answer(400, {"error": message})
         _invite_body(request)
         url = self._url(target)
