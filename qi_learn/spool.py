@@ -226,6 +226,26 @@ class Spool:
             ) from error
         return event.id
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes could be written now. It costs less than to make a long line.
+
+        True if the system cannot say (macOS).
+        """
+        allocate = getattr(os, "posix_fallocate", None)
+        if allocate is None:
+            return True
+        scratch = self._directory / f".qi-learn-room-{os.getpid()}"
+        try:
+            fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                allocate(fd, 0, size)
+            finally:
+                os.close(fd)
+                scratch.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
     def close(self) -> None:
         """Let go of the file; appending again opens another."""
         with self._lock:
@@ -288,10 +308,9 @@ class Spool:
         except OSError:
             try:
                 os.ftruncate(self._fd, before)
-                if not before:
-                    self._path.unlink(missing_ok=True)  # a full disk must not fill with names
-            finally:
-                self._release()  # what follows goes to a new file, whatever became of this one
+            except OSError:
+                self._release()  # half a line stays: what follows goes to a new file
+                raise
             raise
 
     def _release(self) -> None:

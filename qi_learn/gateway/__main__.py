@@ -30,6 +30,7 @@ from aiohttp import web
 from qi_learn import logs
 from qi_learn.errors import EXIT_TRY_AGAIN, QiError, ServerUnreachable, SettingsError
 from qi_learn.gateway.admission import Admission
+from qi_learn.gateway.client_link import ClientServer, keep_requests_out
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.door import Door
 from qi_learn.gateway.event_loop import run
@@ -51,6 +52,8 @@ from qi_learn.settings_file import load_settings
 logger = logging.getLogger(__name__)
 HEAD_LIMIT = 256 * 1024
 """Longest request line or header field, bytes."""
+READ_AHEAD = 256 * 1024
+"""Bytes of a client's body that are read at once; twice as many may wait to be passed on."""
 GRACE = 1.0
 """Seconds that streams under way have left when the gateway is stopped."""
 BEAT_SECONDS = 5.0
@@ -219,7 +222,7 @@ def _session() -> aiohttp.ClientSession:
 
 
 def _runner(door: Door) -> web.ServerRunner:
-    server = web.Server(
+    server = ClientServer(
         door.handle,
         handler_cancellation=True,
         access_log=None,
@@ -227,6 +230,7 @@ def _runner(door: Door) -> web.ServerRunner:
         max_line_size=HEAD_LIMIT,
         max_field_size=HEAD_LIMIT,
         max_headers=256,
+        read_bufsize=READ_AHEAD,
     )
     return web.ServerRunner(server, handle_signals=False, shutdown_timeout=GRACE)
 
@@ -286,6 +290,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     os.umask(0o077)
     logs.configure(Paths.default().logs / "gateway.log")
+    logging.getLogger("aiohttp.server").addFilter(keep_requests_out)
     try:
         run(_run(_chosen(options)))
     except QiError as error:

@@ -33,14 +33,20 @@ from yarl import URL
 from qi_learn.gateway.admission import Admission
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import client_of
-from qi_learn.gateway.endpoint import INFERENCE, NEED_A_MODEL, endpoint_of, looks_like_inference
+from qi_learn.gateway.endpoint import (
+    INFERENCE,
+    NEED_A_MODEL,
+    endpoint_of,
+    host_and_path,
+    looks_like_inference,
+)
 from qi_learn.gateway.guard import Guard, end_to_end
 from qi_learn.gateway.missing import is_missing, read_error
 from qi_learn.gateway.question import Question, Sending, TurnIds, read_question
 from qi_learn.gateway.recorder import RecordedExchange, Recorder
 from qi_learn.gateway.relay import Relay
 from qi_learn.gateway.routes import RouteFile, Routes
-from qi_learn.outside.peer import ends_with
+from qi_learn.outside.peer import ClientWatch
 from qi_learn.outside.server_answers import silence
 
 
@@ -71,15 +77,16 @@ class Gateway:
     stop: asyncio.Event
     """Set once the gateway is to leave: what breaks off then is no client's doing."""
     ids: TurnIds = field(default_factory=TurnIds)
+    watch: ClientWatch = field(default_factory=ClientWatch)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Pass a request on, or say why it must not pass."""
-        target = request.raw_path
+        host, target = host_and_path(request.raw_path)
         endpoint = endpoint_of(target)
-        if refusal := self.guard.refusal(endpoint, request.headers):
+        if refusal := self.guard.refusal(endpoint, request.headers, host):
             return _own_answer(403, {"error": refusal})
         if not target.startswith("/"):
-            message = "qi-learn is no forward proxy: ask for a path, not for a whole URL"
+            message = "qi-learn: this target is no path"
             return _own_answer(400, {"error": message})
         _invite_body(request)
         url = self._url(target)
@@ -91,7 +98,7 @@ class Gateway:
             if self.admission.held and (reason := await self.admission.wait_for_release()):
                 return _own_answer(503, _error_body(reason, endpoint), {"Retry-After": "30"})
             if endpoint in INFERENCE:
-                with ends_with(request.transport):
+                with self.watch.ends_with(request.transport):
                     return await self._infer(request, url, endpoint)
             return await self._pass(request, url)
         finally:

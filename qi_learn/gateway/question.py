@@ -7,7 +7,6 @@ in it must be exchanged: then decoded, with the length that it has.
 from __future__ import annotations
 
 import asyncio
-import io
 import re
 import time
 from collections import OrderedDict
@@ -19,6 +18,7 @@ from multidict import CIMultiDict
 from qi_learn.gateway.encoding import decoded, is_plain
 from qi_learn.gateway.exchange import LONGEST, Exchange
 from qi_learn.gateway.guard import end_to_end
+from qi_learn.gateway.long_body import LongBody
 from qi_learn.gateway.model_field import ModelField, Unsure, find_model, parsed_model
 from qi_learn.gateway.restore import NameRestorer
 from qi_learn.gateway.rewrite import conversation, request_model
@@ -66,9 +66,9 @@ class Sending:
     """The model that answers in the place of the one that was asked for."""
 
     @property
-    def stream(self) -> bytes | io.BytesIO:
+    def stream(self) -> bytes | LongBody:
         """The body as it is handed to the client of the upstream."""
-        return io.BytesIO(self.body) if len(self.body) > _SENT_WHOLE else self.body
+        return LongBody(self.body) if len(self.body) > _SENT_WHOLE else self.body
 
 
 @dataclass(slots=True)

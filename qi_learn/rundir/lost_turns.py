@@ -33,6 +33,7 @@ class LostTurns:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._warned = False
         self.now = read_lost(file)
         self._write()  # the room is taken while there is some
 
@@ -52,7 +53,11 @@ class LostTurns:
             finally:
                 os.close(fd)
         except OSError as error:
-            logger.warning("%d lost turns are counted in memory only: %s", self.now.count, error)
+            if not self._warned:  # once: a full disk loses one turn after the other
+                logger.warning("lost turns (%d) are counted in memory: %s", self.now.count, error)
+            self._warned = True
+        else:
+            self._warned = False
 
 
 def read_lost(file: Path) -> Lost:
