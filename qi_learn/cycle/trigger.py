@@ -66,13 +66,13 @@ def decide(
     threshold = settings.train.quality_threshold
     more = judge(store, settings)
     fresh = fresh_count(store, threshold=threshold, learned_runs=learned_runs)
+    if busy:
+        return Decision(False, "a cycle is under way", fresh=fresh)
+    if more:
+        return Decision(False, STILL_LOOKING, fresh=fresh)
     if not settings.train.auto:
         reason = "automatic learning is off (train.auto); `qi-learn train --now` starts a cycle"
         return Decision(False, reason, fresh=fresh)
-    if busy:
-        return Decision(False, "a cycle is under way", fresh=fresh)
-    if more and not store.readonly:
-        return Decision(False, STILL_LOOKING, fresh=fresh)
     runs = list_runs(store)
     found = fresh_candidates(store, threshold=threshold, learned_runs=learned_runs)
     if obstacle := (

@@ -306,6 +306,17 @@ def test_more_than_one_look_can_take_is_told_and_goes_on(
     )
 
 
+def test_with_learning_off_too_it_is_told_that_there_is_more_to_look_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigger, "JUDGED_AT_ONCE", 5)
+    work(store, {"a": 4, "b": 4})
+    off = with_train(auto=False)
+    first, second = ask(store, off), ask(store, off)
+    assert (first.reason, first.fresh) == (trigger.STILL_LOOKING, 5)
+    assert (second.fresh, "train --now" in second.reason) == (8, True)
+
+
 def test_two_that_say_the_same_count_once_also_if_one_is_learned(store: Store) -> None:
     for n, session in enumerate(("a", "b", "c")):
         same = turn(n, question="Write it.", session=session)
