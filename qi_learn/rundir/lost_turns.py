@@ -8,14 +8,12 @@ on a full disk. The count only grows. `qi-learn status` tells what was not seen 
 from __future__ import annotations
 
 import json
-import logging
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from qi_learn.paths import Paths, replace_file
 
-logger = logging.getLogger(__name__)
 LEDGER_BYTES = 512
 
 
@@ -52,6 +50,9 @@ class LostTurns:
             finally:
                 os.close(fd)
         except OSError as error:
+            import logging  # which those who only read the count are spared
+
+            logger = logging.getLogger(__name__)
             logger.warning("%d lost turns are counted in memory only: %s", self.now.count, error)
 
 
