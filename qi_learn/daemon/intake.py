@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qi_learn.capture.wire import decode
-from qi_learn.daemon.background import Background, Key
+from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
 from qi_learn.daemon.contexts import KIND as CONTEXT
 from qi_learn.daemon.contexts import TurnContexts
@@ -72,6 +72,7 @@ class Intake:
     monotonic: Callable[[], float] = time.monotonic
     """By which it pauses after a round that failed."""
     _seen: deque[FileSaved | Committed] = field(default_factory=deque)
+    _found: list[Done] = field(default_factory=list)
     _memory: DrainMemory | None = None
     _spool: frozenset[tuple[str, int, int]] | None = None
     _spool_due: float = 0.0
@@ -231,15 +232,17 @@ class Intake:
             return None
 
     def _fetch(self, store: Store, now: float) -> None:
-        """Store what the thread found out."""
+        """Store what the thread found out; what cannot be stored now is kept for the next round."""
+        self._found += self._background.results()
         facts: dict[Key, Any] = {}
-        for each in self._background.results():
+        for each in self._found:
             found = each.value if each.error is None else each.error
             if each.key[0] == CONTEXT:
                 self._give_context(store, each.key[1], found)
             else:
                 facts[each.key] = found
         self._scoring.keep_facts(store, facts, now)
+        self._found.clear()
 
     def _give_context(self, store: Store, project: str, found: Any) -> None:
         self._memory = self._memory or DrainMemory(store)

@@ -64,7 +64,7 @@ class Scoring:
         """Store what the thread found out; of an answer that it did not understand, that."""
         facts: list[AnswerFacts] = []
         for key, result in done.items():
-            source = self._sources.pop(key)
+            source = self._sources[key]
             if isinstance(result, Exception):
                 self._guard.note("facts", source.turn_id, result)
                 facts.append(no_facts(source, now))
@@ -73,6 +73,8 @@ class Scoring:
         if facts:
             score_queue.save_facts(store, facts)
             self.left = True
+        for key in done:
+            del self._sources[key]
 
     def look_again(self) -> None:
         """Take it that evidence changed: turns are marked, and results are joined to them anew."""

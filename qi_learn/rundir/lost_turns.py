@@ -8,14 +8,12 @@ on a full disk. The count only grows. `qi-learn status` tells what was not seen 
 from __future__ import annotations
 
 import json
-import logging
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from qi_learn.paths import Paths, replace_file
 
-logger = logging.getLogger(__name__)
 LEDGER_BYTES = 512
 
 
@@ -54,10 +52,16 @@ class LostTurns:
                 os.close(fd)
         except OSError as error:
             if not self._warned:  # once: a full disk loses one turn after the other
-                logger.warning("lost turns (%d) are counted in memory: %s", self.now.count, error)
+                _warn(self.now.count, error)
             self._warned = True
         else:
             self._warned = False
+
+
+def _warn(count: int, error: OSError) -> None:
+    import logging  # which those who only read the count are spared
+
+    logging.getLogger(__name__).warning("lost turns (%d) are counted in memory: %s", count, error)
 
 
 def read_lost(file: Path) -> Lost:

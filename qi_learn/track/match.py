@@ -20,7 +20,7 @@ from rapidfuzz.distance import Indel
 from qi_learn.code_text import code_tokens
 from qi_learn.track.alike import Letters, most_alike
 
-REMEMBERED = 500, 4000
+REMEMBERED = 2000, 1500
 """The tokens of so many suggestions are remembered, of those with at most so many characters."""
 MOST_CELLS = 64_000_000
 """The most pairs of lines that are compared at once: 8 MB, and some 20 ms."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,16 +14,17 @@ import pytest
 
 from qi_learn.daemon.daemon import Daemon
 from qi_learn.daemon.intake import Intake
-from qi_learn.errors import DiskFull
+from qi_learn.errors import DiskFull, StoreError
 from qi_learn.paths import Paths
 from qi_learn.settings import ServeSettings, Settings
 from qi_learn.spool import Spool
-from qi_learn.store import events
+from qi_learn.store import events, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
 from tests.support.repository import Repository
+from tests.support.turn_events import turn_event
 
 NOW = 1_800_000_000.0
 SETTINGS = Settings(
@@ -78,19 +80,23 @@ class Clock:
 
 
 def fails(intake: Intake, store: Store) -> bool:
-    with contextlib.suppress(DiskFull):
+    with contextlib.suppress(DiskFull, StoreError):
         intake.tick(store, NOW)
         return False
     return True
 
 
-def test_attempts_on_a_full_disk_are_further_and_further_apart(paths: Paths) -> None:
+def test_attempts_that_fail_are_further_and_further_apart(paths: Paths) -> None:
     clock = Clock()
-    with Watcher() as watcher, open_store(paths.database) as store:
+    with (
+        Watcher() as watcher,
+        open_store(paths.database, timeout=0.0) as store,
+        open_store(paths.database) as other,
+    ):
         intake = Intake(paths, SETTINGS, watcher, monotonic=clock)
         intake.tick(store, NOW)
         send(paths)
-        with no_room(store), counted(store) as attempts:
+        with other.transaction(), counted(store) as attempts:
             seen = []
             for _ in range(1000):  # a quarter of a second each
                 before = attempts()
@@ -98,7 +104,7 @@ def test_attempts_on_a_full_disk_are_further_and_further_apart(paths: Paths) -> 
                 if attempts() > before:
                     seen.append(clock.now - 1000.0)
                 clock.now += 0.25
-            gaps = [after - before for before, after in itertools.pairwise(seen)]
+        gaps = [after - before for before, after in itertools.pairwise(seen)]
         assert gaps[:7] == [0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
         assert set(gaps[7:]) == {30.0}
         assert 0 < intake.next_due(NOW) <= 30.0
@@ -108,7 +114,11 @@ def test_attempts_on_a_full_disk_are_further_and_further_apart(paths: Paths) -> 
         assert not intake.look(NOW)
 
 
-def test_the_daemon_rests_on_a_full_disk_and_goes_on_after_it(paths: Paths, tmp_path: Path) -> None:
+def test_the_daemon_rests_on_a_full_disk_and_goes_on_after_it(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    """On a disk of its own, because room that others make would count."""
+    paths = Paths.under(small_disk / "home").ensure()
     project = Repository(tmp_path / "project")
     project.write("steps.py", "import audit\n")
     project.commit()
@@ -157,3 +167,33 @@ def test_room_on_the_disk_ends_the_pause(
             assert not fails(intake, store)
         assert len(events.events_of(store, "git")) == 3
         assert caplog.text.count("set aside in bad") == 2000
+
+
+def test_what_was_found_out_meanwhile_is_stored_when_it_can_be(
+    paths: Paths, tmp_path: Path
+) -> None:
+    """The context of a turn's project, found while another process has the database."""
+    project = Repository(tmp_path / "project")
+    project.write("steps.py", "import audit\n")
+    project.commit()
+    add_project(paths, project.root)
+    woken = threading.Event()
+    with (
+        Watcher() as watcher,
+        open_store(paths.database, timeout=0.1) as store,
+        open_store(paths.database) as other,
+    ):
+        intake = Intake(paths, SETTINGS, watcher, wake=woken.set)
+        asked = {"messages": [{"role": "user", "content": "Explain it."}]}
+        said = '{"message": {"role": "assistant", "content": "No."}, "done": true}'
+        body = turn_event("/api/chat", asked, said).body
+        spool = Spool(paths.spool, "gateway")
+        spool.append("turn", body, project=str(project.root))
+        spool.close()
+        intake.tick(store, time.time())
+        assert woken.wait(60), "git was asked"
+        with other.transaction(), pytest.raises(StoreError, match="locked"):
+            intake.tick(store, time.time())
+        (row,) = store.rows("SELECT id FROM turns")
+        wait_until(lambda: intake.tick(store, time.time()) >= 0 and not intake.pending)
+        assert turns.load_turn(store, row["id"]).commit == project.git("rev-parse", "HEAD").strip()
