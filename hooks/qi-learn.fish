@@ -192,10 +192,11 @@ function _qi_learn_record -a kind command code
             set -g _qi_learn_chance (random 1000000000 999999999999999)
         end
     end
+    set -l file fish-$fish_pid-$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
     set -l mask $umask
     set umask 0077
     printf $_qi_learn_form $_qi_learn_found $kind $command $code $CMD_DURATION"e-3" $_qi_learn_cwd \
-        >>$_qi_learn_spool/fish-$fish_pid-$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
+        >>$_qi_learn_spool/$file
     set umask $mask
     set -e _qi_learn_units[1]
 end

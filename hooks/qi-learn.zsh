@@ -102,8 +102,8 @@ _qi_learn_find() {
     [[ -z ${XDG_STATE_HOME-} ]] || state=$XDG_STATE_HOME/qi-learn
     [[ -z ${QI_LEARN_HOME-} ]] ||
         data=${QI_LEARN_HOME/#\~/$HOME}/data state=${QI_LEARN_HOME/#\~/$HOME}/state
-    _qi_learn_list=$data/projects.json _qi_learn_spool=$state/spool _qi_learn_file= _qi_learn_listed=
-    _qi_learn_places=$1
+    _qi_learn_list=$data/projects.json _qi_learn_spool=$state/spool _qi_learn_places=$1
+    _qi_learn_file= _qi_learn_listed=
 }
 
 # Set `project` to the registered project that holds the working directory, the innermost one, and
