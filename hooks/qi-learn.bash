@@ -256,6 +256,10 @@ _qi_learn_bare() {
     bare+=$rest
     [[ $bare != *[\`\(\){}!\'\"\\$'\n']* && $bare != *'<<'* && $bare != *'||'* ]] &&
         [[ $bare != *'|&'* && $bare != *';;'* && " $bare" != *[[:space:]\;\|\&]\#* ]] || return 1
+    if [[ $bare == *' 2>&1'* ]]; then # the commonest one without a regular expression
+        [[ $bare != *' 2>&1' ]] || bare=${bare%' 2>&1'}'     '
+        bare=${bare//' 2>&1 '/      }
+    fi
     local safe='^(.*)([0-9]?>&[0-9]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
     while [[ $bare == *[\<\>]* && $bare =~ $safe([[:space:]\;\|\&].*)?$ ]]; do
         printf -v blank '%*s' "${#BASH_REMATCH[2]}" ''
@@ -269,7 +273,9 @@ _qi_learn_bare() {
 # Set REPLY to the word that the shell runs in a part of a line; fail if an assignment before it
 # cannot be made.
 _qi_learn_word() {
-    local _qi_learn_rest=$1 _qi_learn_name
+    local _qi_learn_rest=${1#"${1%%[! ]*}"} _qi_learn_name
+    REPLY=${_qi_learn_rest%% *}
+    [[ $1 != *@(=|time)* && -n $REPLY && $REPLY != *[[:space:]]* ]] && return 0
     local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
     while [[ $_qi_learn_rest == *@(=|time)* && $_qi_learn_rest =~ $before ]]; do
         _qi_learn_rest=${BASH_REMATCH[3]} _qi_learn_name=${BASH_REMATCH[2]}
