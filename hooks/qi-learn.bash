@@ -18,7 +18,7 @@ _qi_learn_next=0 _qi_learn_job='' _qi_learn_line='' _qi_learn_first='' _qi_learn
 _qi_learn_fresh=0 _qi_learn_direct=0 _qi_learn_count=0 _qi_learn_chained=0 _qi_learn_real=''
 _qi_learn_logical='' _qi_learn_listed='' _qi_learn_found='' _qi_learn_places='' _qi_learn_list=''
 _qi_learn_spool='' _qi_learn_chance='' _qi_learn_number=0 _qi_learn_high='' _qi_learn_hour=-1
-_qi_learn_quarter=-1 _qi_learn_date=''
+_qi_learn_quarter=-1 _qi_learn_date='' _qi_learn_held='' _qi_learn_cwd=''
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 typeset -g _qi_learn_wrappers='env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx '\
@@ -124,15 +124,16 @@ _qi_learn_find() {
     [[ -z ${QI_LEARN_HOME-} ]] ||
         data=${QI_LEARN_HOME/#\~/$HOME}/data state=${QI_LEARN_HOME/#\~/$HOME}/state
     _qi_learn_list=$data/projects.json _qi_learn_spool=$state/spool _qi_learn_file=''
-    _qi_learn_places=$1
+    _qi_learn_places=${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME
 }
 
 # Set _qi_learn_found to the registered project that holds the working directory, the innermost one,
-# and _qi_learn_real to the directory without links; fail outside all of them.
+# and _qi_learn_real to the directory without links; fail outside all of them. _qi_learn_held and
+# _qi_learn_cwd are the two as they stand in JSON.
 _qi_learn_project() {
-    local line path text=() found= places
-    places=${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME
-    [[ $places == "$_qi_learn_places" ]] || _qi_learn_find "$places"
+    local line path text=() found=
+    [[ ${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME == "$_qi_learn_places" ]] ||
+        _qi_learn_find
     mapfile -d '' -t text <"$_qi_learn_list"
     if [[ $PWD == "$_qi_learn_logical" && $PWD -ef $_qi_learn_real ]]; then
         if [[ ${text[0]-} == "$_qi_learn_listed" ]]; then
@@ -156,6 +157,8 @@ _qi_learn_project() {
         ((${#path} > ${#found})) && found=$path
     done <<<"${text[0]-}"
     _qi_learn_listed=${text[0]-} _qi_learn_found=$found
+    _qi_learn_escaped "$found" && _qi_learn_held=$REPLY
+    _qi_learn_escaped "$_qi_learn_real" && _qi_learn_cwd=$REPLY
     [[ -n $found ]]
 }
 
@@ -203,13 +206,11 @@ _qi_learn_anew() {
 
 # Append the line for a command that ended with $2.
 _qi_learn_record() {
-    local command=$1 project=$_qi_learn_found cwd=$_qi_learn_real kind ms took
+    local command=$1 kind ms took
     _qi_learn_kind "$command" && kind=$REPLY || return 0
     [[ -n $_qi_learn_file && -e $_qi_learn_file && $_qi_learn_size -lt 8388608 ]] ||
         _qi_learn_open || return 0
-    if [[ $project$cwd$command == *[\\\"$'\x01'-$'\x1f']* ]]; then
-        _qi_learn_escaped "$project" && project=$REPLY
-        _qi_learn_escaped "$cwd" && cwd=$REPLY
+    if [[ $command == *[\\\"$'\x01'-$'\x1f']* ]]; then
         _qi_learn_escaped "$command" && command=$REPLY
     fi
     ((ms = _qi_learn_now / 1000, took = _qi_learn_now - _qi_learn_begin,
@@ -220,8 +221,8 @@ _qi_learn_record() {
 '"source":"bash","author":"person","project":"%s","body":{"kind":"%s","command":"%s",'\
 '"exit_code":%d,"seconds":%d.%06d,"cwd":"%s"}}\n' "$_qi_learn_high" "$((ms >> 8 & 4095))" \
         "$_qi_learn_chance" "$_qi_learn_number" "$_qi_learn_date" "$((ms / 60000 % 60))" \
-        "$((ms / 1000 % 60))" "$((ms % 1000))" "$project" "$kind" "$command" "$2" \
-        "$((took / 1000000))" "$((took % 1000000))" "$cwd" >>"$_qi_learn_file"
+        "$((ms / 1000 % 60))" "$((ms % 1000))" "$_qi_learn_held" "$kind" "$command" "$2" \
+        "$((took / 1000000))" "$((took % 1000000))" "$_qi_learn_cwd" >>"$_qi_learn_file"
 }
 
 # --- what a line says ---
@@ -401,7 +402,7 @@ _qi_learn_ended() {
     [[ -n $line && $line != [[:space:]]* ]] || return 0
     [[ $PWD == "$_qi_learn_logical" && -n $_qi_learn_found ]] || _qi_learn_project || return 0
     if [[ $line == *[!A-Za-z0-9_./:@%+,\ -]* || $line == *\  || -n ${BASH_ALIASES[$word]-} ||
-        $_qi_learn_reserved == *" $word "* ]]; then
+        -z ${_qi_learn_heads[$word]-} && $_qi_learn_reserved == *" $word "* ]]; then
         _qi_learn_compound "$@"
         return
     fi
@@ -451,7 +452,7 @@ _qi_learn_debug() {
 # _qi_learn_fresh to whether it is new. If $1 is 1, the first command may leave that to the second:
 # if it is none of ours and none that may change the history.
 _qi_learn_read() {
-    local IFS=$' \t\n' HISTTIMEFORMAT='' word=${_qi_learn_first%% *} number line || return 1
+    local HISTTIMEFORMAT='' word=${_qi_learn_first%% *} number line || return 1
     [[ $- != *[eux]* && ! -o posix ]] || { local - && set +eux +o posix; }
     [[ -o history ]] || return 1
     if [[ -z ${_qi_learn_heads[${word:-.}]-} ]]; then
