@@ -18,7 +18,7 @@ _qi_learn_next=0 _qi_learn_job='' _qi_learn_line='' _qi_learn_first='' _qi_learn
 _qi_learn_fresh=0 _qi_learn_direct=0 _qi_learn_count=0 _qi_learn_chained=0 _qi_learn_real=''
 _qi_learn_logical='' _qi_learn_listed='' _qi_learn_found='' _qi_learn_places='' _qi_learn_list=''
 _qi_learn_spool='' _qi_learn_chance='' _qi_learn_number=0 _qi_learn_high='' _qi_learn_hour=-1
-_qi_learn_date=''
+_qi_learn_quarter=-1 _qi_learn_date='' _qi_learn_held='' _qi_learn_cwd=''
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 typeset -g _qi_learn_wrappers='env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx '\
@@ -63,7 +63,19 @@ typeset -ga _qi_learn_forms=('cargo bench' 'go test *-bench*' '@(pytest|py.test)
 # Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
-    local rest=$1 first head=${1%%[[:space:]]*} number
+    local rest=$1 head=${1%% *} number
+    [[ -n ${_qi_learn_heads[${head:-.}]-} ]] || _qi_learn_head || return 1
+    for number in ${_qi_learn_heads[$head]-}; do
+        [[ $rest == ${_qi_learn_forms[number - 1]}?([[:space:]]*) ]] &&
+            REPLY=${_qi_learn_kinds[number - 1]} && return 0
+    done
+    return 1
+}
+
+# Set `rest` to the command without what may stand before it, and `head` to its first word.
+_qi_learn_head() {
+    local first
+    head=${rest%%[[:space:]]*}
     rest=${rest#"$head"} head=${head##*/}
     while [[ -z ${_qi_learn_heads[${head:-.}]-} ]]; do
         first=${head%%=*}
@@ -81,12 +93,7 @@ _qi_learn_kind() {
             head=${rest%%[[:space:]]*}
     fi
     [[ $head != *-[0-9]* || -n ${_qi_learn_heads[$head]-} ]] || head=${head%-*}
-    [[ -n $head ]] || return 1
-    for number in ${_qi_learn_heads[$head]-}; do
-        [[ $rest == ${_qi_learn_forms[number - 1]}?([[:space:]]*) ]] &&
-            REPLY=${_qi_learn_kinds[number - 1]} && return 0
-    done
-    return 1
+    [[ -n $head ]]
 }
 
 # --- what is outside: project, history, spool ---
@@ -98,8 +105,8 @@ if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 503)); then
 else
     _qi_learn_noted() {
         local BASH_COMPAT=50 TMPDIR=/dev/shm _qi_learn_note=()
-        { builtin "$@" >/proc/self/fd/9 && mapfile -d '' -t _qi_learn_note <&9; } 9<<<''
-        REPLY=${_qi_learn_note[0]-}
+        { builtin "$@" >/proc/self/fd/9 && mapfile -u 9 -d '' -t _qi_learn_note; } 9<<<''
+        REPLY=${_qi_learn_note[0]%$'\n'}
         [[ -n $REPLY ]]
     }
 fi
@@ -117,22 +124,26 @@ _qi_learn_find() {
     [[ -z ${QI_LEARN_HOME-} ]] ||
         data=${QI_LEARN_HOME/#\~/$HOME}/data state=${QI_LEARN_HOME/#\~/$HOME}/state
     _qi_learn_list=$data/projects.json _qi_learn_spool=$state/spool _qi_learn_file=''
-    _qi_learn_places=$1
+    _qi_learn_places=${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME
 }
 
 # Set _qi_learn_found to the registered project that holds the working directory, the innermost one,
-# and _qi_learn_real to the directory without links; fail outside all of them.
+# and _qi_learn_real to the directory without links; fail outside all of them. _qi_learn_held and
+# _qi_learn_cwd are the two as they stand in JSON.
 _qi_learn_project() {
-    local line path text=() found= places
-    places=${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME
-    [[ $places == "$_qi_learn_places" ]] || _qi_learn_find "$places"
+    local line path text=() found=
+    [[ ${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME == "$_qi_learn_places" ]] ||
+        _qi_learn_find
     mapfile -d '' -t text <"$_qi_learn_list"
     if [[ $PWD == "$_qi_learn_logical" && $PWD -ef $_qi_learn_real ]]; then
-        [ "${text[0]-}" = "$_qi_learn_listed" ] && { [[ -n $_qi_learn_found ]] || return 1; } && return
+        if [[ ${text[0]-} == "$_qi_learn_listed" ]]; then
+            [[ -n $_qi_learn_found ]]
+            return
+        fi
     else
         _qi_learn_found=
         _qi_learn_noted pwd -P || return 1
-        _qi_learn_real=${REPLY%$'\n'} _qi_learn_logical=$PWD
+        _qi_learn_real=$REPLY _qi_learn_logical=$PWD
     fi
     while IFS= read -r line; do
         [[ $line == *\"*\"* ]] || continue
@@ -146,6 +157,8 @@ _qi_learn_project() {
         ((${#path} > ${#found})) && found=$path
     done <<<"${text[0]-}"
     _qi_learn_listed=${text[0]-} _qi_learn_found=$found
+    _qi_learn_escaped "$found" && _qi_learn_held=$REPLY
+    _qi_learn_escaped "$_qi_learn_real" && _qi_learn_cwd=$REPLY
     [[ -n $found ]]
 }
 
@@ -172,49 +185,44 @@ _qi_learn_escaped() {
 _qi_learn_open() {
     local spool=$_qi_learn_spool mask
     [[ -d $spool && -w $spool ]] || return 1
-    _qi_learn_noted umask && mask=${REPLY%$'\n'} || return 1
+    _qi_learn_noted umask && mask=$REPLY || return 1
     _qi_learn_file=$spool/bash-$$-${EPOCHREALTIME/[.,]/}000.jsonl _qi_learn_size=0
     umask 077
     : >>"$_qi_learn_file"
     umask "$mask"
 }
 
-# Set the parts that change seldom, for a line at $1 (seconds): the date, and the first letters of an
-# id; and once the last but the count, which make it one that cannot come again: this shell's chance.
-_qi_learn_letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ
-_qi_learn_new_hour() {
-    local i ms=$(($1 * 1000))
-    _qi_learn_hour=$(($1 / 3600)) _qi_learn_high=
-    TZ=UTC printf -v _qi_learn_date '%(%Y-%m-%dT%H)T' "$1"
-    for ((i = 45; i >= 25; i -= 5)); do _qi_learn_high+=${_qi_learn_letters:ms >> i & 31:1}; done
+# Set what changes seldom, for a line at $1 (milliseconds): date and hour, and of an id the first
+# letters and once this shell's chance. The next four of an id are a number that grows with the time
+# within 17 minutes: an id is a ULID to about that, and with its count one that cannot come again.
+_qi_learn_anew() {
+    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ i
+    _qi_learn_hour=$(($1 / 3600000)) _qi_learn_quarter=$(($1 >> 20)) _qi_learn_high=
+    TZ=UTC printf -v _qi_learn_date '%(%Y-%m-%dT%H)T' "$(($1 / 1000))"
+    for ((i = 45; i >= 20; i -= 5)); do _qi_learn_high+=${letters:$1 >> i & 31:1}; done
     [[ -z $_qi_learn_chance ]] || return 0
-    for ((i = 0; i < 10; i++)); do _qi_learn_chance+=${_qi_learn_letters:SRANDOM & 31:1}; done
+    for ((i = 0; i < 10; i++)); do _qi_learn_chance+=${letters:SRANDOM & 31:1}; done
 }
 
-# Append the line for a command that ended with $2. Its id is a ULID: its time, a chance, a count.
+# Append the line for a command that ended with $2.
 _qi_learn_record() {
-    local command=$1 project=$_qi_learn_found cwd=$_qi_learn_real now=$_qi_learn_now kind ms took
+    local command=$1 kind ms took
     _qi_learn_kind "$command" && kind=$REPLY || return 0
     [[ -n $_qi_learn_file && -e $_qi_learn_file && $_qi_learn_size -lt 8388608 ]] ||
         _qi_learn_open || return 0
-    if [[ $project$cwd$command == *[\\\"[:cntrl:]]* ]]; then
-        _qi_learn_escaped "$project" && project=$REPLY
-        _qi_learn_escaped "$cwd" && cwd=$REPLY
+    if [[ $command == *[\\\"$'\x01'-$'\x1f']* ]]; then
         _qi_learn_escaped "$command" && command=$REPLY
     fi
-    ((ms = now / 1000, took = now > _qi_learn_begin ? now - _qi_learn_begin : 0,
-        _qi_learn_number = (_qi_learn_number + 1) % 1000000,
-        _qi_learn_size += 600 + 4 * ${#command}, ms / 3600000 == _qi_learn_hour)) ||
-        _qi_learn_new_hour "$((ms / 1000))"
-    printf '{"v":1,"id":"%s%s%s%s%s%s%s%06d","ts":"%s:%02d:%02d.%03dZ",'\
-'"kind":"outcome","source":"bash","author":"person","project":"%s","body":{"kind":"%s",'\
-'"command":"%s","exit_code":%d,"seconds":%d.%06d,"cwd":"%s"}}\n' "$_qi_learn_high" \
-        "${_qi_learn_letters:ms >> 20 & 31:1}" "${_qi_learn_letters:ms >> 15 & 31:1}" \
-        "${_qi_learn_letters:ms >> 10 & 31:1}" "${_qi_learn_letters:ms >> 5 & 31:1}" \
-        "${_qi_learn_letters:ms & 31:1}" "$_qi_learn_chance" "$_qi_learn_number" \
-        "$_qi_learn_date" "$((ms / 60000 % 60))" "$((ms / 1000 % 60))" "$((ms % 1000))" \
-        "$project" "$kind" "$command" "$2" "$((took / 1000000))" "$((took % 1000000))" "$cwd" \
-        >>"$_qi_learn_file"
+    ((ms = _qi_learn_now / 1000, took = _qi_learn_now - _qi_learn_begin,
+        took = took > 0 ? took : 0, _qi_learn_number = (_qi_learn_number + 1) % 1000000,
+        _qi_learn_size += 600 + 4 * ${#command},
+        ms / 3600000 == _qi_learn_hour && ms >> 20 == _qi_learn_quarter)) || _qi_learn_anew "$ms"
+    printf '{"v":1,"id":"%s%04d%s%06d","ts":"%s:%02d:%02d.%03dZ","kind":"outcome",'\
+'"source":"bash","author":"person","project":"%s","body":{"kind":"%s","command":"%s",'\
+'"exit_code":%d,"seconds":%d.%06d,"cwd":"%s"}}\n' "$_qi_learn_high" "$((ms >> 8 & 4095))" \
+        "$_qi_learn_chance" "$_qi_learn_number" "$_qi_learn_date" "$((ms / 60000 % 60))" \
+        "$((ms / 1000 % 60))" "$((ms % 1000))" "$_qi_learn_held" "$kind" "$command" "$2" \
+        "$((took / 1000000))" "$((took % 1000000))" "$_qi_learn_cwd" >>"$_qi_learn_file"
 }
 
 # --- what a line says ---
@@ -223,9 +231,20 @@ _qi_learn_record() {
 # rest has its meaning; fail if it holds what this file does not read: substitutions, groups,
 # negation, background, here-documents, several lines.
 _qi_learn_bare() {
-    local rest=$1 bare= blank
+    local rest=$1 bare= blank mark inner
     local quoted=$'^([^"\'\\\\]*)(\'[^\']*\'|"([^"\\\\`]|\\\\.)*"|\\\\.)(.*)$'
-    while [[ $rest == *[\'\"\\]* && $rest =~ $quoted ]]; do
+    while [[ $rest == *[\'\"\\]* ]]; do
+        blank=${rest%%[\'\"\\]*} mark=${rest:${#blank}:1} inner=${rest:${#blank} + 1}
+        if [[ $mark != \\ && $inner == *"$mark"* ]]; then
+            inner=${inner%%"$mark"*}
+            if [[ $mark == \' || $inner != *[\\\$\`]* ]]; then # as most are
+                bare+=$blank rest=${rest:${#blank} + ${#inner} + 2}
+                printf -v blank '%*s' "$((${#inner} + 2))" ''
+                bare+=${blank// /Q}
+                continue
+            fi
+        fi
+        [[ $rest =~ $quoted ]] || break
         rest=${BASH_REMATCH[4]}
         printf -v blank '%*s' "${#BASH_REMATCH[2]}" ''
         blank=${blank// /Q}
@@ -238,6 +257,10 @@ _qi_learn_bare() {
     bare+=$rest
     [[ $bare != *[\`\(\){}!\'\"\\$'\n']* && $bare != *'<<'* && $bare != *'||'* ]] &&
         [[ $bare != *'|&'* && $bare != *';;'* && " $bare" != *[[:space:]\;\|\&]\#* ]] || return 1
+    if [[ $bare == *' 2>&1'* ]]; then # the commonest one without a regular expression
+        [[ $bare != *' 2>&1' ]] || bare=${bare%' 2>&1'}'     '
+        bare=${bare//' 2>&1 '/      }
+    fi
     local safe='^(.*)([0-9]?>&[0-9]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
     while [[ $bare == *[\<\>]* && $bare =~ $safe([[:space:]\;\|\&].*)?$ ]]; do
         printf -v blank '%*s' "${#BASH_REMATCH[2]}" ''
@@ -251,7 +274,9 @@ _qi_learn_bare() {
 # Set REPLY to the word that the shell runs in a part of a line; fail if an assignment before it
 # cannot be made.
 _qi_learn_word() {
-    local _qi_learn_rest=$1 _qi_learn_name
+    local _qi_learn_rest=${1#"${1%%[! ]*}"} _qi_learn_name
+    REPLY=${_qi_learn_rest%% *}
+    [[ $1 != *@(=|time)* && -n $REPLY && $REPLY != *[[:space:]]* ]] && return 0
     local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
     while [[ $_qi_learn_rest == *@(=|time)* && $_qi_learn_rest =~ $before ]]; do
         _qi_learn_rest=${BASH_REMATCH[3]} _qi_learn_name=${BASH_REMATCH[2]}
@@ -263,7 +288,10 @@ _qi_learn_word() {
 
 # Set `line` to itself with the alias at its beginning replaced.
 _qi_learn_unalias() {
-    local word seen=' ' name='^[[:space:]]*([A-Za-z0-9_./:@%+,-]+)(.*)$'
+    local word=${line#"${line%%[![:space:]]*}"} seen=' '
+    local name='^[[:space:]]*([A-Za-z0-9_./:@%+,-]+)(.*)$'
+    word=${word%%[!A-Za-z0-9_./:@%+,-]*}
+    [[ -n $word && -n ${BASH_ALIASES[$word]-} ]] || return 0
     [[ :$BASHOPTS: == *:expand_aliases:* ]] || return 0
     while [[ $line =~ $name ]]; do
         word=${BASH_REMATCH[1]}
@@ -291,7 +319,8 @@ _qi_learn_split() {
         fi
         _qi_learn_word "$piece" || return 1
         [[ $_qi_learn_reserved == *" $REPLY "* ]] && return 1
-        ((${#parts[@]})) && [[ $REPLY =~ ^[A-Za-z0-9_.-]+$ && -n ${BASH_ALIASES[$REPLY]-} &&
+        ((${#parts[@]})) && [[ -n $REPLY && $REPLY != *[!A-Za-z0-9_.-]* &&
+            -n ${BASH_ALIASES[$REPLY]-} &&
             ! ${BASH_ALIASES[$REPLY]} =~ ^"$REPLY"[A-Za-z0-9_=./[:space:]-]*$ ]] && return 1
         parts+=("$text") bares+=("$piece") words+=("$REPLY")
         [[ $piece == "$bare" ]] && return 0
@@ -317,7 +346,7 @@ _qi_learn_calm() {
     local i
     for ((i = 0; i < $1; i++)); do
         [[ ${bares[i]} != *[\$\<\>*?[=~]* ]] || return 1
-        [[ ${words[i]} =~ ^(cd|clear|date|echo|false|git|ls|sleep|true)$ ]] ||
+        [[ ' cd clear date echo false git ls sleep true ' == *" ${words[i]} "* ]] ||
             _qi_learn_kind "${parts[i]}" || return 1
         ! declare -F -- "${words[i]}" >/dev/null || return 1
     done
@@ -356,9 +385,9 @@ _qi_learn_told() {
     told+=("${last[@]}")
 }
 
-# Whether the line that was read is the one that ran: it begins with the command $1, and if it is not
-# new in the history (like the line before, or hidden), the last pipeline and job say so too; $2 is
-# how many commands it has, the rest the exit codes.
+# Whether the line that was read is the one that ran: it begins with the command $1, and if it is
+# not new in the history (like the line before, or hidden), the last pipeline and job say so too; $2
+# is how many commands it has, the rest the exit codes.
 _qi_learn_same() {
     [[ $1 == "$_qi_learn_first" || ${1//[[:space:]]/} == "${_qi_learn_first//[[:space:]]/}" ]] ||
         return 1
@@ -373,11 +402,12 @@ _qi_learn_ended() {
     [[ -n $line && $line != [[:space:]]* ]] || return 0
     [[ $PWD == "$_qi_learn_logical" && -n $_qi_learn_found ]] || _qi_learn_project || return 0
     if [[ $line == *[!A-Za-z0-9_./:@%+,\ -]* || $line == *\  || -n ${BASH_ALIASES[$word]-} ||
-        $_qi_learn_reserved == *" $word "* ]]; then
+        -z ${_qi_learn_heads[$word]-} && $_qi_learn_reserved == *" $word "* ]]; then
         _qi_learn_compound "$@"
         return
     fi
-    _qi_learn_same "$line" 1 "$@" || return 0 # one command, as most lines are
+    [[ $_qi_learn_fresh == 1 && $line == "$_qi_learn_first" ]] || # one command, as most lines are
+        _qi_learn_same "$line" 1 "$@" || return 0
     (($1 >= 145 && $1 <= 150)) || declare -F -- "$word" >/dev/null || _qi_learn_record "$line" "$1"
 }
 
@@ -422,8 +452,8 @@ _qi_learn_debug() {
 # _qi_learn_fresh to whether it is new. If $1 is 1, the first command may leave that to the second:
 # if it is none of ours and none that may change the history.
 _qi_learn_read() {
-    local - IFS=$' \t\n' HISTTIMEFORMAT='' word=${_qi_learn_first%%[[:space:]]*} number || return 1
-    set +eux -f +o posix
+    local HISTTIMEFORMAT='' word=${_qi_learn_first%% *} number line || return 1
+    [[ $- != *[eux]* && ! -o posix ]] || { local - && set +eux +o posix; }
     [[ -o history ]] || return 1
     if [[ -z ${_qi_learn_heads[${word:-.}]-} ]]; then
         (($1)) && [[ ' . source eval history fc ' != *" $word "* ]] &&
@@ -433,16 +463,17 @@ _qi_learn_read() {
     fi
     _qi_learn_project || [[ $_qi_learn_first == cd[[:space:]]* ]] || return 1
     _qi_learn_noted history 1 || return 1
-    REPLY=${REPLY#"${REPLY%%[![:space:]]*}"}
-    number=${REPLY%%[!0-9]*} REPLY=${REPLY%$'\n'}
-    REPLY=${REPLY#"$number"[*[:space:]] } _qi_learn_fresh=$((${number:-0} == _qi_learn_next))
-    [[ -n $word ]] || _qi_learn_any "$REPLY" || return 1
-    _qi_learn_line=$REPLY
+    number=${REPLY:0:5} line=${REPLY:7} # five letters, a space or *, a space
+    [[ ${REPLY:5:1} != [0-9] ]] || number=${REPLY%%[!0-9]*} line=${REPLY#*[!0-9]?}
+    _qi_learn_fresh=$((${number:-0} == _qi_learn_next))
+    [[ -n $word ]] || _qi_learn_any "$line" || return 1
+    _qi_learn_line=$line
 }
 
 # Whether a line may hold a command of ours: most do not, and are done with here.
 _qi_learn_any() {
     local word=${1%%[[:space:]]*} IFS=$' \t\n;|&/=('
+    [[ $1 != *[*?[]* ]] || { local - && set -f; }
     [[ -n $word && -n ${BASH_ALIASES[$word]-} ]] && return 0
     for word in $1; do
         [[ -n $word && -n ${_qi_learn_heads[$word]-}${_qi_learn_heads[${word%-*}]-} ]] && return 0
@@ -454,8 +485,8 @@ _qi_learn_any() {
 # whatever stands in the others.
 _qi_learn_precmd() {
     local code=$? pipes=("${PIPESTATUS[@]}") _qi_learn_now=${EPOCHREALTIME/[.,]/}
-    local - _qi_learn_options=$- armed=$_qi_learn_armed
-    set +eux +o posix
+    local _qi_learn_options=$- armed=$_qi_learn_armed
+    [[ $- != *[eux]* && ! -o posix ]] || { local - && set +eux +o posix; }
     _qi_learn_armed=0
     if ((${#FUNCNAME[@]} > 1)); then # called by bash-preexec, first thing
         [[ ${#FUNCNAME[@]} -eq 2 && ${FUNCNAME[1]} == __bp_precmd_invoke_cmd &&

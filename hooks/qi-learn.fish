@@ -153,15 +153,22 @@ function _qi_learn_project
     set -g _qi_learn_logical $PWD
     set -g _qi_learn_listed $text
     set -l found ''
-    for held in (string replace -rf -- '^\s*"(.*)",?$' '$1' <$_qi_learn_list)
-        set held (string replace -a -- '\\"' '"' $held)
-        string match -qr -- '\\\\u' $held; and set held (printf '%b' $held) # of version 0.1
-        set held (string replace -a -- '\\\\' '\\' $held)
-        set -l length (string length -- $held/)
-        test (string sub -l $length -- $_qi_learn_real/) = $held/
-        or test (string sub -l $length -- $PWD/) = $held/
-        or continue
-        test $length -gt (string length -- $found/); and set found $held
+    set -l unescaped
+    set -l listed (string replace -rf -- '^\s*"(.*)",?$' '$1' <$_qi_learn_list)
+    set listed (string replace -a -- '\\"' '"' $listed)
+    if string match -qr -- '\\\\u' $listed # of version 0.1
+        for held in $listed
+            string match -qr -- '\\\\u' $held; and set held (printf '%b' $held)
+            set -a unescaped $held
+        end
+        set listed $unescaped
+    end
+    set listed (string replace -a -- '\\\\' '\\' $listed)
+    for pattern in (string escape --style=regex -- $listed)
+        set -l held $listed[1]
+        set -e listed[1]
+        string match -qr -- "^$pattern/" $_qi_learn_real/ $PWD/; or continue
+        test (string length -- $held) -gt (string length -- "$found"); and set found $held
     end
     test -n "$found"; or return 1
     set -g _qi_learn_found (_qi_learn_escaped $found)
@@ -192,10 +199,11 @@ function _qi_learn_record -a kind command code
             set -g _qi_learn_chance (random 1000000000 999999999999999)
         end
     end
+    set -l file fish-$fish_pid-$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
     set -l mask $umask
     set umask 0077
     printf $_qi_learn_form $_qi_learn_found $kind $command $code $CMD_DURATION"e-3" $_qi_learn_cwd \
-        >>$_qi_learn_spool/fish-$fish_pid-$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
+        >>$_qi_learn_spool/$file
     set umask $mask
     set -e _qi_learn_units[1]
 end

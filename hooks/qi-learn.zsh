@@ -63,7 +63,19 @@ typeset -ga _qi_learn_forms=('cargo bench' 'go test *-bench*' '@(pytest|py.test)
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
     setopt ksh_glob
-    local rest=$1 first head number form match mbegin mend MATCH MBEGIN MEND
+    local rest=$1 head=${1%% *} number form
+    [[ -n ${_qi_learn_heads[$head]-} ]] || _qi_learn_head
+    for number in ${=_qi_learn_heads[$head]-}; do
+        form=$_qi_learn_forms[number]
+        [[ $rest == ${~form} || $rest == ${~form}[[:space:]]* ]] &&
+            REPLY=$_qi_learn_kinds[number] && return 0
+    done
+    return 1
+}
+
+# Set `rest` to the command without what may stand before it, and `head` to its first word.
+_qi_learn_head() {
+    local first match mbegin mend MATCH MBEGIN MEND
     while true; do
         first=${rest%%[[:space:]]*}
         rest=${rest#"$first"} head=${first##*/} first=${first%%=*}
@@ -80,12 +92,6 @@ _qi_learn_kind() {
             head=${rest%%[[:space:]]*}
     fi
     [[ $head != *-[0-9]* || -n ${_qi_learn_heads[$head]-} ]] || head=${head%-*}
-    for number in ${=_qi_learn_heads[$head]-}; do
-        form=$_qi_learn_forms[number]
-        [[ $rest == ${~form} || $rest == ${~form}[[:space:]]* ]] &&
-            REPLY=$_qi_learn_kinds[number] && return 0
-    done
-    return 1
 }
 
 # --- what is outside: project, spool ---
@@ -102,15 +108,15 @@ _qi_learn_find() {
     [[ -z ${XDG_STATE_HOME-} ]] || state=$XDG_STATE_HOME/qi-learn
     [[ -z ${QI_LEARN_HOME-} ]] ||
         data=${QI_LEARN_HOME/#\~/$HOME}/data state=${QI_LEARN_HOME/#\~/$HOME}/state
-    _qi_learn_list=$data/projects.json _qi_learn_spool=$state/spool _qi_learn_file= _qi_learn_listed=
-    _qi_learn_places=$1
+    _qi_learn_list=$data/projects.json _qi_learn_spool=$state/spool _qi_learn_places=$1
+    _qi_learn_file= _qi_learn_listed=
 }
 
 # Set `project` to the registered project that holds the working directory, the innermost one, and
 # `real` to the directory without links; fail outside all of them. The list is read again if it is
 # another file than before, or one that was just being written then.
 _qi_learn_project() {
-    local places line held text now found= match mbegin mend MATCH MBEGIN MEND
+    local places line held text now found=
     local -a looked
     places=${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME
     [[ $places == "$_qi_learn_places" ]] || _qi_learn_find "$places"
@@ -367,8 +373,9 @@ _qi_learn_ended() {
         [[ ${line//[[:space:]]/} != "${_qi_learn_line//[[:space:]]/}" ]] || line=$_qi_learn_line
     fi
     [[ $_qi_learn_line != [[:space:]]* && $_qi_learn_line != *$'\n'* ]] || return 0
-    _qi_learn_any "$line" && _qi_learn_project || return 0
     entry=${line%% *}
+    [[ -n ${_qi_learn_heads[$entry]-} ]] || _qi_learn_any "$line" || return 0
+    _qi_learn_project || return 0
     if [[ $line != "$_qi_learn_line" || $line == *[^A-Za-z0-9_./:@%+,\ -]* || $line == *\  ||
         $_qi_learn_reserved == *" $entry "* || $entry == time ]]; then
         _qi_learn_compound "$@"

@@ -41,13 +41,15 @@ set -o history; . {HOOKS}/qi-learn.bash
 nothing() {{ return 0; }}
 bare() {{ printf '%s\\n' "$1" >>"$file"; }}
 ended() {{ echo -n "$((${{EPOCHREALTIME/[.,]/}} - t + spent)) "; }}
-trapped='t=${{EPOCHREALTIME/[.,]/}}; _qi_learn_debug "$_"; ((spent += ${{EPOCHREALTIME/[.,]/}} - t))'
+trapped='t=${{EPOCHREALTIME/[.,]/}}; _qi_learn_debug "$_"
+    ((spent += ${{EPOCHREALTIME/[.,]/}} - t))'
 PROMPT_COMMAND+=('trap - DEBUG')
 file=$QI_LEARN_HOME/state/bare
 for ((i = 0; i < $1; i++)); do
     for line in "{LINE}$i" "{COMPOUND}$i" "{OTHER}"; do
         history -s "$line"; _qi_learn_next=$HISTCMD
-        t=${{EPOCHREALTIME/[.,]/}}; : "${{_qi_learn_arm@P}}"; spent=$((${{EPOCHREALTIME/[.,]/}} - t))
+        t=${{EPOCHREALTIME/[.,]/}}; : "${{_qi_learn_arm@P}}"
+        spent=$((${{EPOCHREALTIME/[.,]/}} - t))
         eval 'trap "$trapped" DEBUG; '"$line"
         trap - DEBUG; t=${{EPOCHREALTIME/[.,]/}}; _qi_learn_precmd; ended
     done
