@@ -20,7 +20,6 @@ from qi_learn.errors import QiError
 from qi_learn.outside.disk_room import refuse_full
 from qi_learn.outside.port_holder import refuse_taken_port
 from qi_learn.outside.server_answers import server_answers, silence
-from qi_learn.outside.user_units import manager_problem, manages
 from qi_learn.paths import Paths
 from qi_learn.rundir.lost_turns import Lost, unseen_lost
 from qi_learn.rundir.progress import span
@@ -219,7 +218,12 @@ def full_disk(paths: Paths) -> list[str]:
 
 def silent_manager(now: Running, paths: Paths) -> list[str]:
     """That the service which is to run the daemon cannot be asked for it, if that is so."""
-    if now.daemon is not None or not manages(paths) or (problem := manager_problem()) is None:
+    if now.daemon is not None:
+        return []
+
+    from qi_learn.outside.user_units import manager_problem, manages
+
+    if not manages(paths) or (problem := manager_problem()) is None:
         return []
     return [f"{SILENT_MANAGER.format(problem)} {WITHOUT_MANAGER}"]
 

@@ -31,7 +31,6 @@ from qi_learn.rundir.progress import Progress, progress_text, read_progress
 from qi_learn.settings import Settings
 from qi_learn.spool import bad_lines, spool_files
 from qi_learn.store.database import open_store
-from qi_learn.store.ratings import unmatched_ratings
 from qi_learn.workspace.registry import load_projects
 
 T = TypeVar("T")
@@ -206,10 +205,10 @@ def _learning(
     if not paths.database.exists():
         return 0, 0, 0, NOTHING_YET
     with open_store(paths.database, readonly=True) as store:
-        turns, ratings = (
-            int(store.rows(f"SELECT count(*) FROM {table}")[0][0]) for table in ("turns", "ratings")
+        turns, ratings, unmatched = (
+            int(store.rows(f"SELECT count(*) FROM {rows}")[0][0])
+            for rows in ("turns", "ratings", "ratings WHERE turn_id IS NULL")
         )
-        unmatched = unmatched_ratings(store)
         learned = live_runs(deployment) if deployment else ()
         busy = any(not run.ended for run in run_directories(paths.runs))
         return (
