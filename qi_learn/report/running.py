@@ -135,8 +135,10 @@ def _gateway_url(
     paths: Paths, settings: Settings, told: Mapping[str, Any], daemon: DaemonState | None
 ) -> str:
     there = client.listening(paths).get("gateway")
-    known = there.url if there else (daemon.gateway if daemon is not None else "")
-    return str(told.get("gateway") or known or settings.gateway.url)
+    if there is None and daemon is not None and not told:
+        return daemon.gateway  # it hangs; where its gateway is, it said before
+    known = there.url if there else settings.gateway.url
+    return str(told.get("gateway") or known)
 
 
 def _server(
