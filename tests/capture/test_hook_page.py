@@ -20,7 +20,7 @@ OTHERS = "#!/bin/sh\necho before >> ../seen\n"
 
 @pytest.mark.parametrize("there", ["", OTHERS], ids=["none yet", "another hook"])
 def test_the_lines_of_the_page_install_the_hook_for_git(tmp_path: Path, there: str) -> None:
-    section = PAGE.split("## The hook for git", 1)[1]
+    section = PAGE.split("## The hook for git", 1)[1].split("\n## ", 1)[0]
     (script,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     home = Terminal(tmp_path)
     paths: Paths = home.paths.ensure()
