@@ -84,7 +84,7 @@ def _text(name: str, text: str) -> Iterator[str]:
         return
     yield f"  {name}"
     for line in lines[:MOST_LINES]:
-        yield f"    | {fitted(line.rstrip(), WIDEST)}"
+        yield f"    | {fitted(line, WIDEST)}".rstrip()
     if len(lines) > MOST_LINES:
         yield f"    | (and {len(lines) - MOST_LINES} lines more; --json has them)"
 

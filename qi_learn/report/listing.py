@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qi_learn.daemon.lock import locked
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import StoreError
 from qi_learn.paths import Paths
@@ -17,7 +16,6 @@ from qi_learn.report.words import clock
 from qi_learn.store.database import open_store
 from qi_learn.store.turn_ids import short_id
 from qi_learn.store.turn_lines import SEARCHED, TurnLine, list_turns, searched_since
-from qi_learn.store.waiting_turns import count_waiting
 
 
 def turns(
@@ -32,7 +30,7 @@ def turns(
 
     Raises StoreError if there is no database yet (with what waits for one), or it cannot be read.
     """
-    if not paths.database.exists() and (waiting := count_waiting(None, paths.spool)):
+    if not paths.database.exists() and (waiting := waiting_answers(paths)):
         raise StoreError("Nothing was taken into a database yet.", waiting_text(waiting))
     with open_store(paths.database, readonly=True) as store:
         return list_turns(store, limit=limit, query=query, project=project, since=since)
@@ -46,8 +44,14 @@ def search_ends(paths: Paths, *, project: str | None = None) -> float | None:
 
 def waiting_answers(paths: Paths) -> int:
     """How many answers are recorded and cannot be listed yet, because no daemon takes them in."""
+    if not any(paths.spool.glob("*.jsonl*")):
+        return 0
+    from qi_learn.daemon.lock import locked  # not needed if nothing is there
+
     if locked(paths):
         return 0
+    from qi_learn.store.waiting_turns import count_waiting
+
     if not paths.database.exists():
         return count_waiting(None, paths.spool)
     with open_store(paths.database, readonly=True) as store:

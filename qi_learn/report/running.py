@@ -20,7 +20,6 @@ from qi_learn.errors import QiError
 from qi_learn.outside.disk_room import refuse_full
 from qi_learn.outside.port_holder import refuse_taken_port
 from qi_learn.outside.server_answers import server_answers, silence
-from qi_learn.outside.user_units import manager_problem, manages
 from qi_learn.paths import Paths
 from qi_learn.rundir.lost_turns import Lost, unseen_lost
 from qi_learn.rundir.progress import span
@@ -136,8 +135,10 @@ def _gateway_url(
     paths: Paths, settings: Settings, told: Mapping[str, Any], daemon: DaemonState | None
 ) -> str:
     there = client.listening(paths).get("gateway")
-    known = there.url if there else (daemon.gateway if daemon is not None else "")
-    return str(told.get("gateway") or known or settings.gateway.url)
+    if there is None and daemon is not None and not told:
+        return daemon.gateway  # it hangs; where its gateway is, it said before
+    known = there.url if there else settings.gateway.url
+    return str(told.get("gateway") or known)
 
 
 def _server(
@@ -219,7 +220,12 @@ def full_disk(paths: Paths) -> list[str]:
 
 def silent_manager(now: Running, paths: Paths) -> list[str]:
     """That the service which is to run the daemon cannot be asked for it, if that is so."""
-    if now.daemon is not None or not manages(paths) or (problem := manager_problem()) is None:
+    if now.daemon is not None:
+        return []
+
+    from qi_learn.outside.user_units import manager_problem, manages
+
+    if not manages(paths) or (problem := manager_problem()) is None:
         return []
     return [f"{SILENT_MANAGER.format(problem)} {WITHOUT_MANAGER}"]
 

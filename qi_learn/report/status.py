@@ -18,7 +18,7 @@ from qi_learn.codec import read_object
 from qi_learn.cycle import trigger
 from qi_learn.daemon import client
 from qi_learn.deploy.journal import Deployment, live_runs, load_deployment
-from qi_learn.errors import QiError
+from qi_learn.errors import QiError, SettingsError
 from qi_learn.paths import Paths
 from qi_learn.records import Decision
 from qi_learn.report import running, status_lines
@@ -29,9 +29,9 @@ from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.lost_turns import acknowledge_lost as acknowledge_lost  # for the face
 from qi_learn.rundir.progress import Progress, progress_text, read_progress
 from qi_learn.settings import Settings
+from qi_learn.settings_file import load_settings
 from qi_learn.spool import bad_lines, spool_files
 from qi_learn.store.database import open_store
-from qi_learn.store.ratings import unmatched_ratings
 from qi_learn.workspace.registry import load_projects
 
 T = TypeVar("T")
@@ -120,9 +120,19 @@ class Status:
     """The longest of the last rounds of the daemon's loop, seconds."""
 
 
-def gather(paths: Paths, settings: Settings) -> Status:
-    """Everything that `status` shows; a part that cannot be read is a problem, not an error."""
+def gather(paths: Paths, settings: Settings | None = None) -> Status:
+    """Everything that `status` shows; a part that cannot be read is a problem, not an error.
+
+    Settings that cannot be used are one too: what runs goes on with those it has.
+    """
     problems: list[str] = []
+    usable = True
+    if settings is None:
+        try:
+            settings = load_settings(paths.settings_file)
+        except SettingsError as error:
+            settings, usable = Settings(), False
+            problems.append(f"{error.what} {error.hint}")
 
     def attempt(read: Callable[[], T], otherwise: T) -> T:
         try:
@@ -146,7 +156,7 @@ def gather(paths: Paths, settings: Settings) -> Status:
     files, size = _waiting(paths.spool)
     said = now.gateway or now.last_said
     problems += [str(said[key]) for key in ("routes_problem", "settings_problem") if said.get(key)]
-    problems += now.changed
+    problems += now.changed if usable else ()
     problems += running.taken_port(now, paths, settings)
     problems += running.silent_manager(now, paths)
     problems += running.full_disk(paths)
@@ -206,10 +216,10 @@ def _learning(
     if not paths.database.exists():
         return 0, 0, 0, NOTHING_YET
     with open_store(paths.database, readonly=True) as store:
-        turns, ratings = (
-            int(store.rows(f"SELECT count(*) FROM {table}")[0][0]) for table in ("turns", "ratings")
+        turns, ratings, unmatched = (
+            int(store.rows(f"SELECT count(*) FROM {rows}")[0][0])
+            for rows in ("turns", "ratings", "ratings WHERE turn_id IS NULL")
         )
-        unmatched = unmatched_ratings(store)
         learned = live_runs(deployment) if deployment else ()
         busy = any(not run.ended for run in run_directories(paths.runs))
         return (

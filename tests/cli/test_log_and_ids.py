@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED
-from qi_learn.records import Feedback, Suggestion
+from qi_learn.records import EventKind, Feedback, Suggestion, SuggestionState
 from qi_learn.spool import Spool
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import open_store
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
         for number, (id, (fate, seen)) in enumerate(TURNS.items()):
             turns.save_turn(store, a_turn(id, at=100.0 * number, question=LONG))
             if fate != "-":
-                state = "waiting" if seen is None else "settled"
+                state: SuggestionState = "waiting" if seen is None else "settled"
                 suggested = Suggestion(id, 0, "x = 1", 0, 5, state=state, file="a.py")
                 feedback.save_suggestions(store, [suggested])
             if seen is not None:
@@ -101,8 +101,9 @@ def test_answers_that_wait_for_the_daemon_are_told(tmp_path: Path) -> None:
     with open_store(terminal.paths.ensure().database):
         pass
     spool = Spool(terminal.paths.spool, "gateway")
-    for kind in ("turn", "hook", "turn"):
-        spool.append(kind, {"request": '{"kind":"turn"}'})  # type: ignore[arg-type]
+    kinds: tuple[EventKind, ...] = ("turn", "hook", "turn")
+    for kind in kinds:
+        spool.append(kind, {"request": '{"kind":"turn"}'})
     spool.close()
     told = "2 answers wait and are listed once the daemon runs: `qi-learn daemon start`.\n"
     assert terminal.qi("log").out == told

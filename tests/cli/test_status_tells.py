@@ -147,6 +147,16 @@ def test_every_setting_counts_at_once_or_is_named_with_the_restart(terminal: Ter
     assert silent == ["gateway.record"]
 
 
+def test_settings_that_cannot_be_used_hide_nothing_that_runs(terminal: Terminal) -> None:
+    terminal.paths.settings_file.write_text("[train]\nrnak = 3\n")
+    with daemon(terminal.paths, version=__version__, settings={"train.rank": 8}):
+        said = terminal.qi("status")
+    assert (said.code, "recording   ON" in said.out) == (0, True)
+    (problem,) = [line for line in said.out.splitlines() if line.startswith("problem     The set")]
+    assert "unknown key train.rnak" in problem
+    assert "changed in" not in said.out, "what it would change to is not known"
+
+
 def test_what_waits_is_told_beside_what_is_stored(terminal: Terminal) -> None:
     spool = Spool(terminal.paths.spool, "gateway")
     spool.append("hook", {})
