@@ -185,7 +185,10 @@ class Areas:
                 made = stood is not None and made_since(project, area, git_dir, stood)
                 if stood is not None and (commit is not None or made):
                     since = stood.at
-                area.repository = RepositoryState(top, git_dir, since=since, stood=commit)
+                read = 0 if stood is None else stood.logs.get(area.top, 0)
+                area.repository = RepositoryState(
+                    top, git_dir, since=since, stood=commit, log_read=read
+                )
         except (ToolMissing, NotFound) as error:
             refused = str(error)
         if refused is not None and refused != area.refused:

@@ -98,7 +98,12 @@ class WatchedProject:
             for top, area in areas
             if area.repository is not None and area.repository.head.commit
         }
-        return Stood(now - UNREAD_SECONDS, heads, self.last_event)
+        logs = {
+            top: area.repository.head.log_read
+            for top, area in areas
+            if area.repository is not None and top in heads
+        }
+        return Stood(now - UNREAD_SECONDS, heads, self.last_event, logs)
 
     def shift(self, seconds: float) -> None:
         """Go by a clock that was set by so many seconds, as what came before it does."""
