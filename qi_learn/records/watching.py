@@ -31,6 +31,8 @@ class Stood:
     """When a change was last noticed in it."""
     logs: Mapping[str, int] = field(default_factory=dict)
     """By the tops of its working trees: up to which byte the log of HEAD was read."""
+    saved: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the tops of its trees: files that were saved, of which answers may have become a part."""
 
 
 @dataclass(frozen=True, slots=True)

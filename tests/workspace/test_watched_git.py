@@ -287,7 +287,7 @@ def test_a_commit_that_git_wrote_over_before_it_was_read_was_a_save(
 
 
 def test_moves_that_were_told_are_not_told_again_by_the_next_watcher(repo: Repository) -> None:
-    """HEAD came through the commit where it stood twice, within the seconds that are looked back."""
+    """HEAD came twice through the commit where it stood, in the seconds that are looked back."""
     repo.git("checkout", "-q", "-b", "other")
     repo.write("new.py", "n = 1\n")
     repo.commit("Elsewhere")
