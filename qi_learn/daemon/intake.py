@@ -178,6 +178,7 @@ class Intake:
             self._time_due = time_due(store, self.settings.capture)
             self._scoring.look_again()
         self._fetch(store, now)
+        self._scoring.hold(self._projects.behind)
         if self._scoring.left:
             done += self._scoring.score(store, now, over)
         return done
@@ -288,6 +289,7 @@ class Intake:
         stands = self.watcher.stands()
         self.look(now)
         if not self._seen:  # else something came in between
+            self._projects.caught_up(stands)
             self._standing.keep(stands, at_once=at_once)
 
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:

@@ -216,10 +216,13 @@ def _passed_by(area: Area, found: Look, watched: set[str]) -> None:
             continue
         names = [name for name in moved.blobs if name in watched][:MOST_PASSED_BY]
         known = repository.known([name for name in names if area.files.get(name) is None])
+        earlier = git_blobs.blobs_before(repository.top, names, int(moved.move.ts))
         for name in names:
             blob = moved.blobs[name]
             text = "" if blob is None else Blob(repository.top, blob).text()
             history = area.files.get(name)
+            if blob in earlier.get(name, ()) or _CONFLICT.search((text or "").encode()):
+                continue  # git brought it, from another commit
             if text is not None and (history is None or history.newest != text):
                 found.known.setdefault(name, known.get(name, []))
                 found.texts.append(NewText(name, text, True, moved.move.ts))

@@ -19,7 +19,7 @@ from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area, skipped
 from qi_learn.workspace.event_source import NoRoom
 from qi_learn.workspace.files import Walked, walk
-from qi_learn.workspace.missed import known_commit, made_since, not_seen, written_since
+from qi_learn.workspace.missed import gone_of, known_commit, made_since, not_seen, written_since
 from qi_learn.workspace.observer import Observation
 from qi_learn.workspace.repository_state import RepositoryState
 from qi_learn.workspace.watched_project import WatchedProject
@@ -148,7 +148,9 @@ class Areas:
         area = project.areas[top] = Area(top, project.added)
         area.identity = _identity(top)
         area.outside = top != project.root and not top.startswith(project.root + "/")
-        area.refused = self._find_repository(project, area, stood=None if fresh else project.stood)
+        area.refused = self._find_repository(
+            project, area, since=None, stood=None if fresh else project.stood
+        )
         if self.drop_if_gone(project, area) or area.refused is not None:
             return
         if area.repository is not None:
@@ -163,12 +165,7 @@ class Areas:
         self.drop_if_gone(project, area)  # it may have gone while it was looked at
 
     def _find_repository(
-        self,
-        project: WatchedProject,
-        area: Area,
-        *,
-        since: float | None = None,
-        stood: Stood | None = None,
+        self, project: WatchedProject, area: Area, *, since: float | None, stood: Stood | None
     ) -> str | None:
         """Find the repository of an area; returns why git does not open it, if it does not.
 
@@ -185,7 +182,10 @@ class Areas:
                 made = stood is not None and made_since(project, area, git_dir, stood)
                 if stood is not None and (commit is not None or made):
                     since = stood.at
-                area.repository = RepositoryState(top, git_dir, since=since, stood=commit)
+                read = 0 if stood is None else stood.logs.get(area.top, 0)
+                area.repository = RepositoryState(
+                    top, git_dir, since=since, stood=commit, log_read=read
+                )
         except (ToolMissing, NotFound) as error:
             refused = str(error)
         if refused is not None and refused != area.refused:
@@ -233,14 +233,20 @@ class Areas:
 
     def _read_first(self, project: WatchedProject, area: Area, walked: Walked) -> None:
         """Read the texts that the files have when watching begins, but for those that git has."""
+        stood = project.stood
+        saved = () if stood is None else stood.saved.get(area.top, ())
+        area.saved.update(saved)
         if area.repository is not None:
             names = sorted(area.repository.unlike_head())
-            if project.stood is not None and area.repository.catches_up:
-                area.missed = written_since(area, names, project.stood.at)
+            if stood is not None and area.repository.catches_up:
+                area.missed = written_since(area, names, stood.at)
                 area.pending |= area.missed
                 names = [name for name in names if name not in area.missed]
+                project.begin_missed(area, gone_of(area, saved, names))
         else:
             names = sorted(area.name_of(path) for path in walked.files)
+            if stood is not None:
+                project.begin_missed(area, written_since(area, saved, stood.at))
         for name in area.watched(names, known=names):
             if area.files.get(name) is not None:
                 continue

@@ -29,15 +29,23 @@ FRESH_SECONDS = 600.0
 class Head:
     """The moves of HEAD of a working tree, from now on or since a time.
 
-    `stood`: the commit where HEAD was at that time, if it is known.
+    `stood`: the commit where HEAD was at that time, if it is known; `log_read`: up to which byte
+    its log was read then.
     """
 
     def __init__(
-        self, top: Path, git_dir: Path, *, since: float | None = None, stood: str | None = None
+        self,
+        top: Path,
+        git_dir: Path,
+        *,
+        since: float | None = None,
+        stood: str | None = None,
+        log_read: int = 0,
     ) -> None:
         self._top, self._git_dir = top, git_dir
         self._common = git.common_directory(top)
-        self._reflog = Reflog(git_dir, since=since)
+        after = (log_read, stood) if stood is not None and log_read else None
+        self._reflog = Reflog(git_dir, since=since, after=after)
         self.commit = git.head(top) if since is None else stood
         """Where HEAD was when its moves were last told; None before the first commit."""
         self._stood = stood
@@ -46,6 +54,11 @@ class Head:
         self._seen: tuple[git.HeadMove, ...] = ()
         self.guessed = False
         """Whether the moves that were given out last are inferred, or would have been."""
+
+    @property
+    def log_read(self) -> int:
+        """Up to which byte the log of HEAD was read and told."""
+        return self._reflog.size
 
     @property
     def inferred(self) -> bool:
@@ -64,7 +77,7 @@ class Head:
 
     def _since_stood(self, moves: tuple[git.HeadMove, ...]) -> tuple[git.HeadMove, ...]:
         """The moves from where HEAD stood on: the log has whole seconds, so some may be older."""
-        if self._stood is None:
+        if self._stood is None or self._reflog.goes_on:
             return moves
         first = next((i for i, move in enumerate(moves) if move.old == self._stood), len(moves))
         return moves[first:]

@@ -2,8 +2,9 @@
 
 With the commit where HEAD stood, what happened since is told as if the watcher came late: the
 moves of HEAD from git's log, and the files written since, compared with that commit. What git wrote
-is not taken for the person's. Without a repository the text from before is not known, and nothing
-is guessed.
+is not taken for the person's. Files that were saved before are looked at too, though git never had
+them: they may be gone. Without a repository that is all: the text from before is not known, so what
+an answer became is seen, and that one was taken is not.
 """
 
 from __future__ import annotations
@@ -53,6 +54,18 @@ def made_since(project: WatchedProject, area: Area, git_dir: Path, stood: Stood)
 def written_since(area: Area, names: Iterable[str], at: float) -> set[str]:
     """Those of the files that were written since a time, or are gone."""
     return {name for name in names if changed_at(area.path_of(name)) >= at}
+
+
+def gone_of(area: Area, saved: Iterable[str], told: Iterable[str]) -> set[str]:
+    """Those of the files that are gone and that git does not tell of, because it never had them."""
+    known = {*told, *area.missed}
+    return {
+        name
+        for name in saved
+        if name not in known
+        and area.files.get(name) is None
+        and not os.path.lexists(area.path_of(name))
+    }
 
 
 def changed_at(path: str) -> float:

@@ -28,16 +28,19 @@ def first_in_git(top: Path, common: Path, blobs: Mapping[str, str], *, doubt: bo
     `doubt`: what is said of those of which the times say nothing and git keeps no log. Raises
     NotFound if git does not answer.
     """
-    found = set()
+    found, asked = set(), {}
     for name, blob in blobs.items():
         written = written_ns(f"{top}/{name}")
         if written is None:
             continue
         first = _first(common, blob, written)
-        if first is None:
-            first = doubt or git_blobs.committed_before(top, name, blob, written // 10**9)
-        if first:
+        if first or (first is None and doubt):
             found.add(name)
+        elif first is None:
+            asked[name] = written // 10**9
+    if asked:
+        before = git_blobs.blobs_before(top, sorted(asked), min(asked.values()))
+        found |= {name for name in asked if blobs[name] in before.get(name, ())}
     return found
 
 

@@ -46,17 +46,24 @@ _BASES = 4
 class RepositoryState:
     """The repository of a working tree, of which `top` is the whole or a directory within.
 
-    With `since`, the moves of HEAD since then are still to be told, from `stood` on.
+    With `since`, the moves of HEAD since then are still to be told, from `stood` on, which the log
+    of HEAD has at the byte `log_read`.
 
     Raises NotFound if git does not answer.
     """
 
     def __init__(
-        self, top: Path, git_dir: Path, *, since: float | None = None, stood: str | None = None
+        self,
+        top: Path,
+        git_dir: Path,
+        *,
+        since: float | None = None,
+        stood: str | None = None,
+        log_read: int = 0,
     ) -> None:
         self.top, self.git_dir = top, git_dir
         self.common = git.common_directory(top).resolve()
-        self.head = Head(top, git_dir, since=since, stood=stood)
+        self.head = Head(top, git_dir, since=since, stood=stood, log_read=log_read)
         self.catches_up = since is not None
         """Whether what happened since it was watched before is told too."""
         self._bases: list[tuple[float, str]] = []

@@ -157,6 +157,37 @@ def test_another_branch_checked_out_meanwhile_takes_nothing_back(company: Compan
     assert company.fate() == before
 
 
+@pytest.mark.parametrize("git", [True, False], ids=["in git", "without git"])
+@pytest.mark.parametrize("gone", [True, False], ids=["removed", "rewritten"])
+def test_a_file_that_git_never_had_and_that_changed_meanwhile_is_seen(
+    company: Company, git: bool, gone: bool
+) -> None:
+    if not git:
+        shutil.rmtree(company.repo.root / ".git")
+    with company.watched() as intake:
+        company.ask()
+        path = company.repo.write("mul.py", CODE)
+        company.until(intake, lambda: company.fate().state != "waiting")
+    if gone:
+        path.unlink()
+    else:
+        path.write_text("def other(first, second):\n    return first - second\n")
+    with company.watched() as intake:
+        company.until(intake, lambda: "mean" not in (company.fate().region or ""))
+
+
+def test_without_a_repository_a_paste_meanwhile_is_not_guessed(company: Company) -> None:
+    shutil.rmtree(company.repo.root / ".git")
+    with company.watched() as intake:
+        company.repo.write("mul.py", "m = 1\n")
+        company.see_all(intake)
+        company.ask()
+    company.repo.write("mul.py", "m = 2\n" + CODE)
+    with company.watched() as intake:
+        company.see_all(intake)
+    assert company.fate().state == "waiting"
+
+
 @pytest.mark.parametrize("where", ["nested", "../linked", "linked"])
 @pytest.mark.parametrize("committed", [False, True], ids=["saved", "committed"])
 def test_what_is_done_in_a_tree_that_was_made_meanwhile_is_found(

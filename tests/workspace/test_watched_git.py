@@ -286,6 +286,64 @@ def test_a_commit_that_git_wrote_over_before_it_was_read_was_a_save(
     assert watcher.history(repo.root / "pkg/m3.py").newest == "m3 = 1\nlast = 1\n"
 
 
+def test_moves_that_were_told_are_not_told_again_by_the_next_watcher(repo: Repository) -> None:
+    """HEAD came twice through the commit where it stood, in the seconds that are looked back."""
+    repo.git("checkout", "-q", "-b", "other")
+    repo.write("new.py", "n = 1\n")
+    repo.commit("Elsewhere")
+    repo.git("checkout", "-q", "main")
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        deadline = time.monotonic() + 20
+        while not watcher.stands() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        stood = watcher.stands()[str(repo.root)]
+    repo.write("pkg/m2.py", "m2 = 'meanwhile'\n")
+    commit = repo.commit("Meanwhile")
+    with Watcher() as watcher:
+        watcher.add(repo.root, stood=stood)
+        seen = until(watcher, lambda seen: bool(commits(seen)))
+    assert [c.commit for c in commits(seen)] == [commit]
+    assert texts(seen) == [("pkg/m2.py", "m2 = 'meanwhile'\n")]
+
+
+def test_what_head_has_is_a_save_that_says_if_git_brought_it_back(
+    watcher: Watcher, repo: Repository
+) -> None:
+    """A person who takes a change back is told so, with git and without it."""
+    for back in ("typed", "typed and looked at", "restored"):
+        repo.write("pkg/m3.py", "m3 = 'changed'\n")
+        until(watcher, lambda seen: len(texts(seen)) == 1)
+        if back == "restored":
+            repo.git("restore", "pkg/m3.py")
+        else:
+            repo.write("pkg/m3.py", "m3 = 1\nlast = 1\n")
+        if back == "typed and looked at":
+            repo.git("status")
+        (saved,) = (
+            s for s in until(watcher, lambda seen: bool(texts(seen))) if isinstance(s, FileSaved)
+        )
+        assert (saved.file, saved.text) == ("pkg/m3.py", "m3 = 1\nlast = 1\n")
+        if back != "typed and looked at":  # git may have looked before we did
+            assert saved.taken_back is (back == "restored")
+
+
+def test_what_a_script_saves_adds_and_commits_at_once_is_the_persons(
+    watcher: Watcher, repo: Repository
+) -> None:
+    for n in range(5):
+        repo.write(f"quick{n}.py", f"q = {n}\n")
+        repo.git("add", "-A")
+        if n % 2:
+            repo.git("commit", "-qm", "Quick")
+        if n == 3:
+            repo.git("gc", "-q")
+    expected = [(f"quick{n}.py", f"q = {n}\n") for n in range(5)]
+    seen = until(watcher, lambda seen: len(texts(seen)) >= 5)
+    assert sorted(texts(seen)) == expected
+    assert not [s for s in seen if isinstance(s, FileSaved) and s.taken_back]
+
+
 def test_a_submodule_is_watched_with_commits_of_its_own(repo: Repository, tmp_path: Path) -> None:
     other = Repository(tmp_path / "other")
     other.write("m.py", "m = 1\n")
