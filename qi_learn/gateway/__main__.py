@@ -41,7 +41,7 @@ from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
 from qi_learn.gateway.upstream_link import UpstreamConnector
-from qi_learn.loopback import ADDRESSES
+from qi_learn.loopback import ADDRESSES, WITHOUT_CREDENTIALS, holds_credentials
 from qi_learn.outside import systemd
 from qi_learn.outside.listening import announce, find, read_listening
 from qi_learn.outside.process import leave_with
@@ -188,13 +188,12 @@ def _listening(settings: Settings) -> socket.socket:
 
 def _checked(upstream: str, port: int) -> str:
     """The upstream's address without a slash at its end, if it is one that can be passed on to."""
-    parts = urlsplit(upstream)
-    if parts.username is not None or parts.password is not None:
+    if holds_credentials(upstream):
         raise SettingsError(
-            f"The address of the server at {parts.hostname} holds a name or a password.",
-            "Set serve.ollama without them: every status and log would show them, and they cannot "
-            "go with a client's own Authorization. A proxy in front of the server can add them.",
+            "The address of the server holds a name or a password.",
+            f"serve.ollama: {WITHOUT_CREDENTIALS}",
         )
+    parts = urlsplit(upstream)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(
             f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".'
