@@ -40,6 +40,7 @@ from qi_learn.gateway.own_state import GatewayState, new_state
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
+from qi_learn.gateway.turn_ids import TurnIds
 from qi_learn.gateway.upstream_link import UpstreamConnector
 from qi_learn.loopback import ADDRESSES, WITHOUT_CREDENTIALS, holds_credentials
 from qi_learn.outside import systemd
@@ -130,6 +131,7 @@ def _gateway(
             paths.activity, paths.hold, longest_hold=served.settings.idle.longest_hold
         ),
         stop=stop,
+        ids=TurnIds(paths.turn_ids),
     )
 
 
