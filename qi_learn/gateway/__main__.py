@@ -35,6 +35,7 @@ from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.door import Door
 from qi_learn.gateway.event_loop import run
 from qi_learn.gateway.guard import Guard
+from qi_learn.gateway.header_bytes import keep_header_bytes
 from qi_learn.gateway.live_settings import LiveRecord
 from qi_learn.gateway.own_state import GatewayState, new_state
 from qi_learn.gateway.proxy import Gateway
@@ -263,6 +264,7 @@ async def _run(options: argparse.Namespace) -> None:
     # What start-up made stays: to look through it again and again would hold up requests for
     # milliseconds.
     gc.freeze()
+    keep_header_bytes()
     await serve(Served(options.upstream, paths, settings, options.ready, options.engine), stop)
 
 
