@@ -49,7 +49,8 @@ def _nanoseconds(part: re.Match[str], text: str) -> int:
     fraction = part[2] or ""
     whole = int(part[1] or 0) if len(part[1]) < 20 else _LONGEST
     beyond = int(fraction[:18] or 0) * _NANOSECONDS[unit] // 10 ** len(fraction[:18])
-    return whole * _NANOSECONDS[unit] + beyond
+    nanoseconds: int = whole * _NANOSECONDS[unit] + beyond
+    return nanoseconds
 
 
 def _quoted(text: str) -> str:
