@@ -23,6 +23,7 @@ from typing import Any
 from qi_learn import settings as module
 from qi_learn.codec import field_types
 from qi_learn.errors import SettingsError
+from qi_learn.loopback import WITHOUT_CREDENTIALS, holds_credentials
 from qi_learn.settings import (
     HIGHEST_RANK,
     IdleSettings,
@@ -219,6 +220,7 @@ def _serve_rules(s: Settings) -> tuple[Rule, ...]:
             s.serve.backend in ("auto", "ollama", "embedded"),
             "serve.backend must be auto, ollama or embedded",
         ),
+        (not holds_credentials(s.serve.ollama), f"serve.ollama: {WITHOUT_CREDENTIALS}"),
         (s.serve.keep >= 1, "serve.keep must be at least 1"),
         (s.serve.context >= 256, "serve.context must be at least 256"),
         (

@@ -106,7 +106,7 @@ def server_events(text: str) -> Iterator[dict[str, Any] | None]:
 
 
 def with_whole_letters(text: str) -> str:
-    """The text with letters that came in two halves (surrogates, one in each piece) put together."""
+    """The text with letters put together that came in two halves, a surrogate in each piece."""
     if not _HALF.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

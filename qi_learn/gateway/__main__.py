@@ -35,13 +35,15 @@ from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.door import Door
 from qi_learn.gateway.event_loop import run
 from qi_learn.gateway.guard import Guard
+from qi_learn.gateway.header_bytes import keep_header_bytes
 from qi_learn.gateway.live_settings import LiveRecord
 from qi_learn.gateway.own_state import GatewayState, new_state
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
+from qi_learn.gateway.turn_ids import TurnIds
 from qi_learn.gateway.upstream_link import UpstreamConnector
-from qi_learn.loopback import ADDRESSES
+from qi_learn.loopback import ADDRESSES, WITHOUT_CREDENTIALS, holds_credentials
 from qi_learn.outside import systemd
 from qi_learn.outside.listening import announce, find, read_listening
 from qi_learn.outside.process import leave_with
@@ -131,6 +133,7 @@ def _gateway(
         ),
         engine=served.settings.serve.embedded,
         stop=stop,
+        ids=TurnIds(paths.turn_ids),
     )
 
 
@@ -189,13 +192,12 @@ def _listening(settings: Settings) -> socket.socket:
 
 def _checked(upstream: str, port: int) -> str:
     """The upstream's address without a slash at its end, if it is one that can be passed on to."""
-    parts = urlsplit(upstream)
-    if parts.username is not None or parts.password is not None:
+    if holds_credentials(upstream):
         raise SettingsError(
-            f"The address of the server at {parts.hostname} holds a name or a password.",
-            "Set serve.ollama without them: every status and log would show them, and they cannot "
-            "go with a client's own Authorization. A proxy in front of the server can add them.",
+            "The address of the server holds a name or a password.",
+            f"serve.ollama: {WITHOUT_CREDENTIALS}",
         )
+    parts = urlsplit(upstream)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(
             f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".'
@@ -263,6 +265,7 @@ async def _run(options: argparse.Namespace) -> None:
     # What start-up made stays: to look through it again and again would hold up requests for
     # milliseconds.
     gc.freeze()
+    keep_header_bytes()
     await serve(Served(options.upstream, paths, settings, options.ready, options.engine), stop)
 
 

@@ -42,10 +42,11 @@ from qi_learn.gateway.endpoint import (
 )
 from qi_learn.gateway.guard import Guard, end_to_end
 from qi_learn.gateway.missing import is_missing, read_error
-from qi_learn.gateway.question import Question, Sending, TurnIds, read_question
+from qi_learn.gateway.question import Question, Sending, read_question
 from qi_learn.gateway.recorder import RecordedExchange, Recorder
 from qi_learn.gateway.relay import Relay
 from qi_learn.gateway.routes import RouteFile, Routes
+from qi_learn.gateway.turn_ids import TurnIds
 from qi_learn.outside.peer import ClientWatch
 from qi_learn.outside.server_answers import silence
 

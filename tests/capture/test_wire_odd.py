@@ -292,8 +292,6 @@ def test_events_with_a_mark_in_front_and_data_on_several_lines(end: str) -> None
         ),
     ],
 )
-def test_a_letter_that_comes_in_two_halves(
-    endpoint: str, content_type: str, response: str
-) -> None:
+def test_a_letter_that_comes_in_two_halves(endpoint: str, content_type: str, response: str) -> None:
     turn = decode(turn_event(endpoint, {}, response, content_type))
     assert turn.answer == "\N{GRINNING FACE} ok"

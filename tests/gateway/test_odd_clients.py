@@ -12,6 +12,7 @@ from tests.support.fake_ollama import (
     FakeOllama,
     GatewayProcess,
     connect,
+    head,
     read_answer,
     request_bytes,
     whole,
@@ -92,3 +93,19 @@ def test_what_is_no_http_stays_out_of_the_log(fake: FakeOllama, own: GatewayProc
     assert "a request that is no HTTP was refused" in log
     assert "secret" not in log
     assert "Traceback" not in log
+
+
+def test_bytes_of_a_head_that_are_no_utf8_pass_both_ways(
+    fake: FakeOllama, gateway: GatewayProcess
+) -> None:
+    odd = "M\xfcller \xe2\x82\xac \xff"  # Latin-1 and UTF-8, byte for byte
+    opening = head("HTTP/1.1 200 Alles kl\xe4r", ("X-Odd", odd), ("Content-Length", "2"))
+    fake.play([opening + b"{}"])
+    for method, path in (("GET", "/api/tags"), ("POST", "/api/chat")):
+        body = b'{"model":"m","messages":[]}' if method == "POST" else None
+        with connect(gateway.url) as link:
+            link.sendall(request_bytes("localhost", method, path, body, {"X-Odd": odd}))
+            answer = read_answer(link, method)
+        assert answer.header("X-Odd") == odd
+        assert answer.status == "HTTP/1.1 200 Alles kl\xe4r"
+        assert fake.received[-1].header("X-Odd") == odd
