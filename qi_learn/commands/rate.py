@@ -176,7 +176,7 @@ def _recorded(paths: Paths, turn: str) -> str:
     As it was given if the database cannot be read (damaged, locked): that must not stop a rating,
     and the daemon decides. Raises NotFound if there is no such turn, or more than one.
     """
-    from qi_learn.store.turn_ids import names, only_one, turns_named
+    from qi_learn.store.short_ids import names, only_one, turns_named
 
     found = {id for id in _waiting(paths) if names(turn, id)}
     try:

@@ -25,7 +25,7 @@ from qi_learn.rundir.snapshot import recalled_in
 from qi_learn.settings import Settings
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.feedback import load_interaction
-from qi_learn.store.turn_ids import names, only_one, turns_named
+from qi_learn.store.short_ids import names, only_one, turns_named
 from qi_learn.store.turns import newest_stray, newest_turn
 from qi_learn.workspace.registry import project_of
 

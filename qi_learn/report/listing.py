@@ -14,7 +14,7 @@ from qi_learn.paths import Paths
 from qi_learn.report.turn_table import turn_table
 from qi_learn.report.words import clock
 from qi_learn.store.database import open_store
-from qi_learn.store.turn_ids import short_id
+from qi_learn.store.short_ids import short_id
 from qi_learn.store.turn_lines import SEARCHED, TurnLine, list_turns, searched_since
 
 

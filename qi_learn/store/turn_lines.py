@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from qi_learn.store.database import Store
-from qi_learn.store.turn_ids import short_id
+from qi_learn.store.short_ids import short_id
 
 
 @dataclass(frozen=True, slots=True)
