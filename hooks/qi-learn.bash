@@ -16,8 +16,9 @@
 _qi_learn_loaded=1 _qi_learn_file='' _qi_learn_size=0 _qi_learn_armed=0 _qi_learn_begin=0
 _qi_learn_next=0 _qi_learn_job='' _qi_learn_line='' _qi_learn_first='' _qi_learn_from=''
 _qi_learn_fresh=0 _qi_learn_direct=0 _qi_learn_count=0 _qi_learn_chained=0 _qi_learn_real=''
-_qi_learn_logical='' _qi_learn_listed='' _qi_learn_found=''
-_qi_learn_chance='' _qi_learn_number=0
+_qi_learn_logical='' _qi_learn_listed='' _qi_learn_found='' _qi_learn_places='' _qi_learn_list=''
+_qi_learn_spool='' _qi_learn_chance='' _qi_learn_number=0 _qi_learn_high='' _qi_learn_hour=-1
+_qi_learn_quarter=-1 _qi_learn_date='' _qi_learn_held='' _qi_learn_cwd=''
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 typeset -g _qi_learn_wrappers='env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx '\
@@ -40,86 +41,109 @@ typeset -ga _qi_learn_kinds=(bench bench bench bench bench bench bench deploy de
     compile compile compile compile compile compile compile compile compile compile compile compile
     compile compile compile compile compile compile compile compile compile compile compile compile
     compile compile other other other other)
-typeset -ga _qi_learn_forms=('cargo bench' 'go test .*-bench.*'
-    '(pytest|py\.test) .*--benchmark-only' 'hyperfine' 'asv' '(npm|pnpm|yarn|bun) (run )?bench'
-    'make bench' 'kubectl (apply|rollout)' 'docker (push|stack deploy)' 'terraform apply' 'vercel'
-    'helm (install|upgrade)' 'fly(ctl)? deploy' 'netlify deploy' 'serverless deploy'
-    'ansible-playbook' 'twine upload' 'cargo publish' 'gcloud .*deploy'
-    '(npm|pnpm|yarn|bun) (publish|(run )?deploy)' 'make deploy' 'cap [A-Za-z0-9_]+ deploy' 'pytest'
-    'py\.test' 'tox' 'nox' 'unittest' 'doctest' 'cargo (test|nextest)' 'go test'
-    '(npm|pnpm|yarn|bun) (run )?(test|t)' 'deno test' 'ctest' 'jest' 'vitest' 'mocha'
-    'playwright test' 'rspec' 'rake (test|spec)' 'rails test' 'phpunit' 'gradlew? .*(test|check)'
-    'mvnw? .*(test|verify)' 'dotnet test' 'bazel test' 'mix test' 'swift test' 'zig (build )?test'
-    'stack test' 'cabal test' 'sbt .*test' 'make (test|check)' 'just test' 'meson test'
-    'py_compile' 'compileall' 'tsc' 'mypy' 'pyright' 'basedpyright' 'ty check'
-    'cargo (build|check|clippy)' 'go (build|vet)' 'make' 'cmake' 'ninja' 'meson compile'
-    '(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?' 'rustc' 'javac' 'kotlinc' 'swiftc'
-    'swift build' 'zig build' 'ghc' 'gradlew? .*(build|assemble|compile).*'
-    'mvnw? .*(compile|package)' 'dotnet build' 'bazel build' 'mix compile'
-    '(npm|pnpm|yarn|bun) (run )?(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
-    'sbt .*compile' 'ruff' 'flake8' 'pylint' 'eslint')
+typeset -ga _qi_learn_forms=('cargo bench' 'go test *-bench*' '@(pytest|py.test) *--benchmark-only'
+    'hyperfine' 'asv' '@(npm|pnpm|yarn|bun) ?(run )bench' 'make bench' 'kubectl @(apply|rollout)'
+    'docker @(push|stack deploy)' 'terraform apply' 'vercel' 'helm @(install|upgrade)'
+    'fly?(ctl) deploy' 'netlify deploy' 'serverless deploy' 'ansible-playbook' 'twine upload'
+    'cargo publish' 'gcloud *deploy' '@(npm|pnpm|yarn|bun) @(publish|?(run )deploy)' 'make deploy'
+    'cap +([A-Za-z0-9_]) deploy' 'pytest' 'py.test' 'tox' 'nox' 'unittest' 'doctest'
+    'cargo @(test|nextest)' 'go test' '@(npm|pnpm|yarn|bun) ?(run )@(test|t)' 'deno test' 'ctest'
+    'jest' 'vitest' 'mocha' 'playwright test' 'rspec' 'rake @(test|spec)' 'rails test' 'phpunit'
+    'gradle?(w) *@(test|check)' 'mvn?(w) *@(test|verify)' 'dotnet test' 'bazel test' 'mix test'
+    'swift test' 'zig ?(build )test' 'stack test' 'cabal test' 'sbt *test' 'make @(test|check)'
+    'just test' 'meson test' 'py_compile' 'compileall' 'tsc' 'mypy' 'pyright' 'basedpyright'
+    'ty check' 'cargo @(build|check|clippy)' 'go @(build|vet)' 'make' 'cmake' 'ninja'
+    'meson compile' '@(gcc|g++|clang|clang++|cc|c++)?(-+([0-9.]))' 'rustc' 'javac' 'kotlinc'
+    'swiftc' 'swift build' 'zig build' 'ghc' 'gradle?(w) *@(build|assemble|compile)*'
+    'mvn?(w) *@(compile|package)' 'dotnet build' 'bazel build' 'mix compile'
+    '@(npm|pnpm|yarn|bun) ?(run )@(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
+    'sbt *compile' 'ruff' 'flake8' 'pylint' 'eslint')
 # --- end ---
 
 # Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
-    local rest=$1 first head number
-    while :; do
-        first=${rest%%[[:space:]]*}
-        rest=${rest#"$first"} head=${first##*/} first=${first%%=*}
-        [[ -z ${_qi_learn_heads[${head:-.}]-} && $rest == *[![:space:]]* &&
-            ( " $_qi_learn_wrappers " == *" $head "* || $head == -* ||
+    local rest=$1 head=${1%% *} number
+    [[ -n ${_qi_learn_heads[${head:-.}]-} ]] || _qi_learn_head || return 1
+    for number in ${_qi_learn_heads[$head]-}; do
+        [[ $rest == ${_qi_learn_forms[number - 1]}?([[:space:]]*) ]] &&
+            REPLY=${_qi_learn_kinds[number - 1]} && return 0
+    done
+    return 1
+}
+
+# Set `rest` to the command without what may stand before it, and `head` to its first word.
+_qi_learn_head() {
+    local first
+    head=${rest%%[[:space:]]*}
+    rest=${rest#"$head"} head=${head##*/}
+    while [[ -z ${_qi_learn_heads[${head:-.}]-} ]]; do
+        first=${head%%=*}
+        [[ $rest == *[![:space:]]* && ( " $_qi_learn_wrappers " == *" $head "* || $head == -* ||
             -n $head && $head != *[!0-9]* || $head == *=* && $first != *[!A-Za-z0-9_]* &&
             $first == [A-Za-z_]* ) ]] || break
         rest=${rest#"${rest%%[![:space:]]*}"}
+        first=${rest%%[[:space:]]*}
+        rest=${rest#"$first"} head=${first##*/}
     done
     rest=$head$rest
-    if [[ $head == python* || $head == pypy* ]]; then
+    if [[ $head == py@(thon|py)* ]]; then
         local python='^(python|pypy)[0-9.]*w?(\.exe)?([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m'
         [[ $rest =~ $python[[:space:]]+(.*)$ ]] && rest=${BASH_REMATCH[4]} &&
             head=${rest%%[[:space:]]*}
     fi
     [[ $head != *-[0-9]* || -n ${_qi_learn_heads[$head]-} ]] || head=${head%-*}
-    [[ -n $head ]] || return 1
-    for number in ${_qi_learn_heads[$head]-}; do
-        [[ $rest =~ ^(${_qi_learn_forms[number - 1]})([[:space:]]|$) ]] &&
-            REPLY=${_qi_learn_kinds[number - 1]} && return 0
-    done
-    return 1
+    [[ -n $head ]]
 }
 
 # --- what is outside: project, history, spool ---
 
 # Set REPLY to what a builtin prints. A command substitution would start a process; this goes by way
 # of a file that bash has unlinked before it is written (a pipe could fill up, and stop the shell).
-_qi_learn_noted() {
-    REPLY=
-    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 503)); then
-        eval 'REPLY=${ builtin "$@"; }'
-        return
+if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 503)); then
+    eval '_qi_learn_noted() { REPLY=${ builtin "$@"; }; }'
+else
+    _qi_learn_noted() {
+        local BASH_COMPAT=50 TMPDIR=/dev/shm _qi_learn_note=()
+        { builtin "$@" >/proc/self/fd/9 && mapfile -u 9 -d '' -t _qi_learn_note; } 9<<<''
+        REPLY=${_qi_learn_note[0]%$'\n'}
+        [[ -n $REPLY ]]
+    }
+fi
+
+# Set _qi_learn_list and _qi_learn_spool to where the projects are listed and the events go.
+_qi_learn_find() {
+    local data state
+    if [[ $OSTYPE == darwin* ]]; then
+        data="$HOME/Library/Application Support/qi-learn" state=$data
+    else
+        data=$HOME/.local/share/qi-learn state=$HOME/.local/state/qi-learn
     fi
-    local BASH_COMPAT=50 TMPDIR=${TMPDIR-}
-    [[ -w /dev/shm ]] && TMPDIR=/dev/shm
-    { builtin "$@" >/proc/self/fd/9 && IFS= read -r -d '' REPLY <&9; } 9<<<'' || [[ -n $REPLY ]]
+    [[ -z ${XDG_DATA_HOME-} ]] || data=$XDG_DATA_HOME/qi-learn
+    [[ -z ${XDG_STATE_HOME-} ]] || state=$XDG_STATE_HOME/qi-learn
+    [[ -z ${QI_LEARN_HOME-} ]] ||
+        data=${QI_LEARN_HOME/#\~/$HOME}/data state=${QI_LEARN_HOME/#\~/$HOME}/state
+    _qi_learn_list=$data/projects.json _qi_learn_spool=$state/spool _qi_learn_file=''
+    _qi_learn_places=${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME
 }
 
-# Set REPLY to the registered project that holds the working directory, the innermost one, and
-# _qi_learn_real to the directory without links; fail outside all of them.
+# Set _qi_learn_found to the registered project that holds the working directory, the innermost one,
+# and _qi_learn_real to the directory without links; fail outside all of them. _qi_learn_held and
+# _qi_learn_cwd are the two as they stand in JSON.
 _qi_learn_project() {
-    local list line path text found=
-    if [[ -n ${QI_LEARN_HOME-} ]]; then list=${QI_LEARN_HOME/#\~/$HOME}/data
-    elif [[ -n ${XDG_DATA_HOME-} ]]; then list=$XDG_DATA_HOME/qi-learn
-    elif [[ $OSTYPE == darwin* ]]; then list="$HOME/Library/Application Support/qi-learn"
-    else list=$HOME/.local/share/qi-learn; fi
-    [[ -r $list/projects.json ]] || return 1
-    IFS= read -r -d '' text <"$list/projects.json"
-    if [[ $PWD != "$_qi_learn_logical" || ! $PWD -ef $_qi_learn_real ]]; then
+    local line path text=() found=
+    [[ ${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME == "$_qi_learn_places" ]] ||
+        _qi_learn_find
+    mapfile -d '' -t text <"$_qi_learn_list"
+    if [[ $PWD == "$_qi_learn_logical" && $PWD -ef $_qi_learn_real ]]; then
+        if [[ ${text[0]-} == "$_qi_learn_listed" ]]; then
+            [[ -n $_qi_learn_found ]]
+            return
+        fi
+    else
+        _qi_learn_found=
         _qi_learn_noted pwd -P || return 1
-        _qi_learn_real=${REPLY%$'\n'} _qi_learn_logical=$PWD
-    elif [[ $text == "$_qi_learn_listed" ]]; then
-        REPLY=$_qi_learn_found
-        [[ -n $REPLY ]]
-        return
+        _qi_learn_real=$REPLY _qi_learn_logical=$PWD
     fi
     while IFS= read -r line; do
         [[ $line == *\"*\"* ]] || continue
@@ -131,9 +155,11 @@ _qi_learn_project() {
         fi
         [[ $_qi_learn_real/ == "${path%/}"/* || $PWD/ == "${path%/}"/* ]] || continue
         ((${#path} > ${#found})) && found=$path
-    done <"$list/projects.json"
-    _qi_learn_listed=$text _qi_learn_found=$found
-    [[ -n $found ]] && REPLY=$found
+    done <<<"${text[0]-}"
+    _qi_learn_listed=${text[0]-} _qi_learn_found=$found
+    _qi_learn_escaped "$found" && _qi_learn_held=$REPLY
+    _qi_learn_escaped "$_qi_learn_real" && _qi_learn_cwd=$REPLY
+    [[ -n $found ]]
 }
 
 # Set REPLY to a text as it stands within a JSON string.
@@ -155,56 +181,48 @@ _qi_learn_escaped() {
     REPLY=$text
 }
 
-# Set REPLY to an id that cannot come again: a ULID of a time in milliseconds, the chance of this
-# shell, and a count.
-_qi_learn_id() {
-    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ i
-    if [[ -z $_qi_learn_chance ]]; then
-        for ((i = 0; i < 10; i++)); do _qi_learn_chance+=${letters:SRANDOM & 31:1}; done
-    fi
-    REPLY=${letters:$1 >> 45 & 31:1}${letters:$1 >> 40 & 31:1}${letters:$1 >> 35 & 31:1}
-    REPLY+=${letters:$1 >> 30 & 31:1}${letters:$1 >> 25 & 31:1}${letters:$1 >> 20 & 31:1}
-    REPLY+=${letters:$1 >> 15 & 31:1}${letters:$1 >> 10 & 31:1}${letters:$1 >> 5 & 31:1}
-    REPLY+=${letters:$1 & 31:1}
-    _qi_learn_number=$((_qi_learn_number + 1))
-    printf -v REPLY '%s%s%06d' "$REPLY" "$_qi_learn_chance" "$((_qi_learn_number % 1000000))"
-}
-
 # Set _qi_learn_file to this shell's own file (0600); fail if there is no spool.
 _qi_learn_open() {
-    [[ -n $_qi_learn_file && -e $_qi_learn_file && $_qi_learn_size -lt 8388608 ]] && return 0
-    local spool mask
-    if [[ -n ${QI_LEARN_HOME-} ]]; then spool=${QI_LEARN_HOME/#\~/$HOME}/state/spool
-    elif [[ -n ${XDG_STATE_HOME-} ]]; then spool=$XDG_STATE_HOME/qi-learn/spool
-    elif [[ $OSTYPE == darwin* ]]; then spool="$HOME/Library/Application Support/qi-learn/spool"
-    else spool=$HOME/.local/state/qi-learn/spool; fi
+    local spool=$_qi_learn_spool mask
     [[ -d $spool && -w $spool ]] || return 1
-    _qi_learn_noted umask && mask=${REPLY%$'\n'} || return 1
+    _qi_learn_noted umask && mask=$REPLY || return 1
     _qi_learn_file=$spool/bash-$$-${EPOCHREALTIME/[.,]/}000.jsonl _qi_learn_size=0
     umask 077
     : >>"$_qi_learn_file"
     umask "$mask"
 }
 
-# Append the line for a command that took from $3 to $4 (microseconds), in project $5.
+# Set what changes seldom, for a line at $1 (milliseconds): date and hour, and of an id the first
+# letters and once this shell's chance. The next four of an id are a number that grows with the time
+# within 17 minutes: an id is a ULID to about that, and with its count one that cannot come again.
+_qi_learn_anew() {
+    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ i
+    _qi_learn_hour=$(($1 / 3600000)) _qi_learn_quarter=$(($1 >> 20)) _qi_learn_high=
+    TZ=UTC printf -v _qi_learn_date '%(%Y-%m-%dT%H)T' "$(($1 / 1000))"
+    for ((i = 45; i >= 20; i -= 5)); do _qi_learn_high+=${letters:$1 >> i & 31:1}; done
+    [[ -z $_qi_learn_chance ]] || return 0
+    for ((i = 0; i < 10; i++)); do _qi_learn_chance+=${letters:SRANDOM & 31:1}; done
+}
+
+# Append the line for a command that ended with $2.
 _qi_learn_record() {
-    local command=$1 exit_code=$2 now=$4 took=$(($4 - $3)) project=$5 cwd=$_qi_learn_real kind
+    local command=$1 kind ms took
     _qi_learn_kind "$command" && kind=$REPLY || return 0
-    _qi_learn_open || return 0
-    if [[ $project$cwd$command == *[\\\"[:cntrl:]]* ]]; then
-        _qi_learn_escaped "$project" && project=$REPLY
-        _qi_learn_escaped "$cwd" && cwd=$REPLY
+    [[ -n $_qi_learn_file && -e $_qi_learn_file && $_qi_learn_size -lt 8388608 ]] ||
+        _qi_learn_open || return 0
+    if [[ $command == *[\\\"$'\x01'-$'\x1f']* ]]; then
         _qi_learn_escaped "$command" && command=$REPLY
     fi
-    _qi_learn_id "$((now / 1000))"
-    TZ=UTC printf -v REPLY '{"v":1,"id":"%s","ts":"%(%Y-%m-%dT%H:%M:%S)T.%03dZ",'\
-'"kind":"outcome","source":"bash","author":"person","project":"%s","body":{"kind":"%s",'\
-'"command":"%s","exit_code":%d,"seconds":%d.%06d,"cwd":"%s"}}' \
-        "$REPLY" "$((now / 1000000))" "$((now / 1000 % 1000))" "$project" "$kind" "$command" \
-        "$exit_code" "$((took / 1000000))" "$((took % 1000000))" "$cwd"
-    printf '%s\n' "$REPLY" >>"$_qi_learn_file"
-    ((_qi_learn_size += ${#REPLY} + 1))
-    return 0
+    ((ms = _qi_learn_now / 1000, took = _qi_learn_now - _qi_learn_begin,
+        took = took > 0 ? took : 0, _qi_learn_number = (_qi_learn_number + 1) % 1000000,
+        _qi_learn_size += 600 + 4 * ${#command},
+        ms / 3600000 == _qi_learn_hour && ms >> 20 == _qi_learn_quarter)) || _qi_learn_anew "$ms"
+    printf '{"v":1,"id":"%s%04d%s%06d","ts":"%s:%02d:%02d.%03dZ","kind":"outcome",'\
+'"source":"bash","author":"person","project":"%s","body":{"kind":"%s","command":"%s",'\
+'"exit_code":%d,"seconds":%d.%06d,"cwd":"%s"}}\n' "$_qi_learn_high" "$((ms >> 8 & 4095))" \
+        "$_qi_learn_chance" "$_qi_learn_number" "$_qi_learn_date" "$((ms / 60000 % 60))" \
+        "$((ms / 1000 % 60))" "$((ms % 1000))" "$_qi_learn_held" "$kind" "$command" "$2" \
+        "$((took / 1000000))" "$((took % 1000000))" "$_qi_learn_cwd" >>"$_qi_learn_file"
 }
 
 # --- what a line says ---
@@ -213,9 +231,20 @@ _qi_learn_record() {
 # rest has its meaning; fail if it holds what this file does not read: substitutions, groups,
 # negation, background, here-documents, several lines.
 _qi_learn_bare() {
-    local rest=$1 bare= blank
+    local rest=$1 bare= blank mark inner
     local quoted=$'^([^"\'\\\\]*)(\'[^\']*\'|"([^"\\\\`]|\\\\.)*"|\\\\.)(.*)$'
-    while [[ $rest == *[\'\"\\]* && $rest =~ $quoted ]]; do
+    while [[ $rest == *[\'\"\\]* ]]; do
+        blank=${rest%%[\'\"\\]*} mark=${rest:${#blank}:1} inner=${rest:${#blank} + 1}
+        if [[ $mark != \\ && $inner == *"$mark"* ]]; then
+            inner=${inner%%"$mark"*}
+            if [[ $mark == \' || $inner != *[\\\$\`]* ]]; then # as most are
+                bare+=$blank rest=${rest:${#blank} + ${#inner} + 2}
+                printf -v blank '%*s' "$((${#inner} + 2))" ''
+                bare+=${blank// /Q}
+                continue
+            fi
+        fi
+        [[ $rest =~ $quoted ]] || break
         rest=${BASH_REMATCH[4]}
         printf -v blank '%*s' "${#BASH_REMATCH[2]}" ''
         blank=${blank// /Q}
@@ -228,6 +257,10 @@ _qi_learn_bare() {
     bare+=$rest
     [[ $bare != *[\`\(\){}!\'\"\\$'\n']* && $bare != *'<<'* && $bare != *'||'* ]] &&
         [[ $bare != *'|&'* && $bare != *';;'* && " $bare" != *[[:space:]\;\|\&]\#* ]] || return 1
+    if [[ $bare == *' 2>&1'* ]]; then # the commonest one without a regular expression
+        [[ $bare != *' 2>&1' ]] || bare=${bare%' 2>&1'}'     '
+        bare=${bare//' 2>&1 '/      }
+    fi
     local safe='^(.*)([0-9]?>&[0-9]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
     while [[ $bare == *[\<\>]* && $bare =~ $safe([[:space:]\;\|\&].*)?$ ]]; do
         printf -v blank '%*s' "${#BASH_REMATCH[2]}" ''
@@ -241,7 +274,9 @@ _qi_learn_bare() {
 # Set REPLY to the word that the shell runs in a part of a line; fail if an assignment before it
 # cannot be made.
 _qi_learn_word() {
-    local _qi_learn_rest=$1 _qi_learn_name
+    local _qi_learn_rest=${1#"${1%%[! ]*}"} _qi_learn_name
+    REPLY=${_qi_learn_rest%% *}
+    [[ $1 != *@(=|time)* && -n $REPLY && $REPLY != *[[:space:]]* ]] && return 0
     local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
     while [[ $_qi_learn_rest == *@(=|time)* && $_qi_learn_rest =~ $before ]]; do
         _qi_learn_rest=${BASH_REMATCH[3]} _qi_learn_name=${BASH_REMATCH[2]}
@@ -253,7 +288,10 @@ _qi_learn_word() {
 
 # Set `line` to itself with the alias at its beginning replaced.
 _qi_learn_unalias() {
-    local word seen=' ' name='^[[:space:]]*([A-Za-z0-9_./:@%+,-]+)(.*)$'
+    local word=${line#"${line%%[![:space:]]*}"} seen=' '
+    local name='^[[:space:]]*([A-Za-z0-9_./:@%+,-]+)(.*)$'
+    word=${word%%[!A-Za-z0-9_./:@%+,-]*}
+    [[ -n $word && -n ${BASH_ALIASES[$word]-} ]] || return 0
     [[ :$BASHOPTS: == *:expand_aliases:* ]] || return 0
     while [[ $line =~ $name ]]; do
         word=${BASH_REMATCH[1]}
@@ -262,18 +300,13 @@ _qi_learn_unalias() {
     done
 }
 
+_qi_learn_reserved=' if then else elif fi for while until do done case esac select function in '
+_qi_learn_reserved+='coproc [[ exec eval command builtin time '
+
 # Fill `parts` (texts), `bares` (the same, without what is quoted) and `ops` (between them: ; | or
 # x01 for &&) from a line; fail if the line is not of commands alone.
 _qi_learn_split() {
-    local line=$1 bare piece text at=0 reserved
-    reserved=' if then else elif fi for while until do done case esac select function in coproc '
-    reserved+='[[ exec eval command builtin '
-    piece=${line%% *}
-    if [[ $line != *[!A-Za-z0-9_./:@%+,\ -]* && $line != *\  && $piece != time &&
-        $reserved != *" $piece "* && -z ${BASH_ALIASES[$piece]-} ]]; then
-        parts=("$line") bares=("$line") words=("$piece") # one command, as most lines are
-        return 0
-    fi
+    local line=$1 bare piece text at=0
     _qi_learn_unalias
     _qi_learn_bare "$line" && bare=$REPLY || return 1
     while :; do
@@ -285,8 +318,9 @@ _qi_learn_split() {
             return 0
         fi
         _qi_learn_word "$piece" || return 1
-        [[ $reserved == *" $REPLY "* ]] && return 1
-        ((${#parts[@]})) && [[ $REPLY =~ ^[A-Za-z0-9_.-]+$ && -n ${BASH_ALIASES[$REPLY]-} &&
+        [[ $_qi_learn_reserved == *" $REPLY "* ]] && return 1
+        ((${#parts[@]})) && [[ -n $REPLY && $REPLY != *[!A-Za-z0-9_.-]* &&
+            -n ${BASH_ALIASES[$REPLY]-} &&
             ! ${BASH_ALIASES[$REPLY]} =~ ^"$REPLY"[A-Za-z0-9_=./[:space:]-]*$ ]] && return 1
         parts+=("$text") bares+=("$piece") words+=("$REPLY")
         [[ $piece == "$bare" ]] && return 0
@@ -312,7 +346,7 @@ _qi_learn_calm() {
     local i
     for ((i = 0; i < $1; i++)); do
         [[ ${bares[i]} != *[\$\<\>*?[=~]* ]] || return 1
-        [[ ${words[i]} =~ ^(cd|clear|date|echo|false|git|ls|sleep|true)$ ]] ||
+        [[ ' cd clear date echo false git ls sleep true ' == *" ${words[i]} "* ]] ||
             _qi_learn_kind "${parts[i]}" || return 1
         ! declare -F -- "${words[i]}" >/dev/null || return 1
     done
@@ -351,63 +385,95 @@ _qi_learn_told() {
     told+=("${last[@]}")
 }
 
-# Record what is certain of the line that ended with exit code $1 at $2 (microseconds).
+# Whether the line that was read is the one that ran: it begins with the command $1, and if it is
+# not new in the history (like the line before, or hidden), the last pipeline and job say so too; $2
+# is how many commands it has, the rest the exit codes.
+_qi_learn_same() {
+    [[ $1 == "$_qi_learn_first" || ${1//[[:space:]]/} == "${_qi_learn_first//[[:space:]]/}" ]] ||
+        return 1
+    ((_qi_learn_fresh)) && return 0
+    ((_qi_learn_direct && _qi_learn_count == 1 && $2 == 1)) &&
+        [[ $# -eq 4 && $3 == "$4" && ${!-} == "$_qi_learn_job" ]]
+}
+
+# Record what is certain of the line that ended with exit code $1.
 _qi_learn_ended() {
-    local IFS=$' \t\n' parts=() bares=() words=() ops=() told=() project= entry text piece
-    [[ -n $_qi_learn_line && $_qi_learn_line != [[:space:]]* ]] || return 0
-    _qi_learn_project && project=$REPLY || return 0
-    local LC_ALL=C
-    _qi_learn_split "$_qi_learn_line" || return 0
+    local IFS=$' \t\n' line=$_qi_learn_line word=${_qi_learn_line%% *}
+    [[ -n $line && $line != [[:space:]]* ]] || return 0
+    [[ $PWD == "$_qi_learn_logical" && -n $_qi_learn_found ]] || _qi_learn_project || return 0
+    if [[ $line == *[!A-Za-z0-9_./:@%+,\ -]* || $line == *\  || -n ${BASH_ALIASES[$word]-} ||
+        -z ${_qi_learn_heads[$word]-} && $_qi_learn_reserved == *" $word "* ]]; then
+        _qi_learn_compound "$@"
+        return
+    fi
+    [[ $_qi_learn_fresh == 1 && $line == "$_qi_learn_first" ]] || # one command, as most lines are
+        _qi_learn_same "$line" 1 "$@" || return 0
+    (($1 >= 145 && $1 <= 150)) || declare -F -- "$word" >/dev/null || _qi_learn_record "$line" "$1"
+}
+
+# The same for a line of several commands, or of words that the shell changes.
+_qi_learn_compound() {
+    local LC_ALL=C parts=() bares=() words=() ops=() told=() entry text piece
+    _qi_learn_split "$line" || return 0
     text=${parts[0]}
     while [[ $text == [t-]* && $text =~ ^(time|-p)[[:space:]]+(.*)$ ]]; do
         text=${BASH_REMATCH[2]}
     done
-    [[ $text == "$_qi_learn_first" ||
-        ${text//[[:space:]]/} == "${_qi_learn_first//[[:space:]]/}" ]] || return 0
-    if ((!_qi_learn_fresh)); then # a line just like the one before, or one that was hidden
-        ((_qi_learn_direct && _qi_learn_count == 1 && ${#parts[@]} == 1)) &&
-            [[ $# -eq 3 && $3 == "$1" && ${!-} == "$_qi_learn_job" ]] || return 0
-    fi
-    _qi_learn_told "$1" "${@:3}" || return 0
+    _qi_learn_same "$text" "${#parts[@]}" "$@" || return 0
+    _qi_learn_told "$@" || return 0
     for entry in "${told[@]}"; do
         piece=${entry% *}
         declare -F -- "${words[piece]}" >/dev/null && continue
-        _qi_learn_record "${parts[piece]}" "${entry#* }" "$_qi_learn_begin" "$2" "$project"
+        _qi_learn_record "${parts[piece]}" "${entry#* }"
     done
 }
 
 # --- when ---
 
-# PS0 arms this trap, and the first command after it looks at the history: then its last entry is
-# the line that begins, if the history took it. Later ones are only counted.
+# PS0 arms this trap. The first command after it looks at the history if it is one of ours or may
+# change the history; else the second does, which most lines have not. Then its last entry is the
+# line that begins, if the history took it. Later commands are only counted.
 _qi_learn_debug() {
     ((_qi_learn_armed)) || return 0
-    if ((_qi_learn_armed == 2)); then
-        [[ ${#FUNCNAME[@]} -gt 1 || ${PROMPT_COMMAND[*]-} == *"$BASH_COMMAND"* ]] ||
-            _qi_learn_count=$((_qi_learn_count + 1))
+    if ((_qi_learn_armed == 1)); then
+        _qi_learn_count=1 _qi_learn_first=$BASH_COMMAND _qi_learn_from=$PWD
+        _qi_learn_direct=$((${#FUNCNAME[@]} == 1)) _qi_learn_armed=2 _qi_learn_line=
+        _qi_learn_read "$_qi_learn_direct"
         return 0
     fi
-    _qi_learn_armed=2 _qi_learn_count=1 _qi_learn_first=$BASH_COMMAND _qi_learn_from=$PWD
-    _qi_learn_direct=$((${#FUNCNAME[@]} == 1))
-    _qi_learn_read || _qi_learn_line=
+    [[ ${#FUNCNAME[@]} -gt 1 || ${PROMPT_COMMAND[*]-} == *"$BASH_COMMAND"* ]] && return 0
+    ((_qi_learn_count++, _qi_learn_armed == 3)) || return 0
+    _qi_learn_armed=2
+    _qi_learn_read 0
     return 0
 } 2>/dev/null
 
-# Set _qi_learn_line to the last line of the history, and _qi_learn_fresh to whether it is new.
+# Set _qi_learn_line to the last line of the history if there is something of ours in it, and
+# _qi_learn_fresh to whether it is new. If $1 is 1, the first command may leave that to the second:
+# if it is none of ours and none that may change the history.
 _qi_learn_read() {
+    local HISTTIMEFORMAT='' word=${_qi_learn_first%% *} number line || return 1
+    [[ $- != *[eux]* && ! -o posix ]] || { local - && set +eux +o posix; }
     [[ -o history ]] || return 1
-    local - IFS=$' \t\n' HISTTIMEFORMAT='' entry='^[[:space:]]*([0-9]+)[*[:space:]] (.*)$'
-    set +eux -f +o posix
-    _qi_learn_project || [[ $BASH_COMMAND == cd[[:space:]]* ]] || return 1
+    if [[ -z ${_qi_learn_heads[${word:-.}]-} ]]; then
+        (($1)) && [[ ' . source eval history fc ' != *" $word "* ]] &&
+            ! _qi_learn_any "$_qi_learn_first" && ! declare -F -- "$word" >/dev/null &&
+            _qi_learn_armed=3 && return 0
+        word=
+    fi
+    _qi_learn_project || [[ $_qi_learn_first == cd[[:space:]]* ]] || return 1
     _qi_learn_noted history 1 || return 1
-    [[ ${REPLY%$'\n'} =~ $entry ]] || return 1
-    _qi_learn_line=${BASH_REMATCH[2]} _qi_learn_fresh=$((BASH_REMATCH[1] == _qi_learn_next))
-    _qi_learn_any "$_qi_learn_line"
+    number=${REPLY:0:5} line=${REPLY:7} # five letters, a space or *, a space
+    [[ ${REPLY:5:1} != [0-9] ]] || number=${REPLY%%[!0-9]*} line=${REPLY#*[!0-9]?}
+    _qi_learn_fresh=$((${number:-0} == _qi_learn_next))
+    [[ -n $word ]] || _qi_learn_any "$line" || return 1
+    _qi_learn_line=$line
 }
 
 # Whether a line may hold a command of ours: most do not, and are done with here.
 _qi_learn_any() {
     local word=${1%%[[:space:]]*} IFS=$' \t\n;|&/=('
+    [[ $1 != *[*?[]* ]] || { local - && set -f; }
     [[ -n $word && -n ${BASH_ALIASES[$word]-} ]] && return 0
     for word in $1; do
         [[ -n $word && -n ${_qi_learn_heads[$word]-}${_qi_learn_heads[${word%-*}]-} ]] && return 0
@@ -418,16 +484,16 @@ _qi_learn_any() {
 # An element of PROMPT_COMMAND of its own: there bash gives $? and PIPESTATUS as the line left them,
 # whatever stands in the others.
 _qi_learn_precmd() {
-    local code=$? pipes=("${PIPESTATUS[@]}") now=${EPOCHREALTIME/[.,]/} armed=$_qi_learn_armed
-    local - _qi_learn_options=$-
-    set +eux +o posix
+    local code=$? pipes=("${PIPESTATUS[@]}") _qi_learn_now=${EPOCHREALTIME/[.,]/}
+    local _qi_learn_options=$- armed=$_qi_learn_armed
+    [[ $- != *[eux]* && ! -o posix ]] || { local - && set +eux +o posix; }
     _qi_learn_armed=0
     if ((${#FUNCNAME[@]} > 1)); then # called by bash-preexec, first thing
         [[ ${#FUNCNAME[@]} -eq 2 && ${FUNCNAME[1]} == __bp_precmd_invoke_cmd &&
             $PROMPT_COMMAND == __bp_precmd_invoke_cmd* ]] || armed=0
         pipes=("${BP_PIPESTATUS[@]}")
     fi
-    ((armed == 2)) && _qi_learn_ended "$code" "$now" "${pipes[@]}"
+    ((armed == 2)) && _qi_learn_ended "$code" "${pipes[@]}"
     ((armed == 1 || armed == 2 && !_qi_learn_direct)) && _qi_learn_look
     [[ ${PS0-} == *_qi_learn_armed* ]] || PS0=$_qi_learn_arm${PS0-}
     _qi_learn_line='' _qi_learn_next=$HISTCMD _qi_learn_job=${!-}

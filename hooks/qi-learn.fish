@@ -61,7 +61,23 @@ for head in $_qi_learn_heads
     set -g _qi_learn_at_(string escape --style=var -- $head) (string split ' ' -- $_qi_learn_at[$i])
 end
 set -g _qi_learn_any (string join '|' (string escape --style=regex -- $_qi_learn_heads))
-set _qi_learn_any "(^|[\s;|&/=])($_qi_learn_any)"
+# a line of ours: not hidden, not of several lines, with one of the words in it
+set _qi_learn_any "^(?=\S[^\n]*\z)(?:.*[\s;|&/=])?(?:$_qi_learn_any)"
+set -g _qi_learn_simple '^(?!'(string sub -s 2 -- $_qi_learn_reserved)')'
+set _qi_learn_simple $_qi_learn_simple'(?<word>[A-Za-z0-9_./:@%+,-]+)( +[A-Za-z0-9_./:@%+,=-]+)*$'
+# lines of several commands without anything odd: one part, and the line of them
+set -l plain '[A-Za-z0-9_./:@%+,=-]'
+set -l word "(?:$plain|'[^'\\\\\n\$<>*?=]*'|\"[^\"\\\\\n\$<>*?=]*\")+"
+set -l null '(?:[0-9]?>&[0-9]|[0-9&]?>>? */dev/null|< */dev/null)(?=[ ;|&]|$)'
+set -l part "(?:(?:time|[A-Za-z_][A-Za-z0-9_]*=$plain*) +)*(?!"
+set part $part(string match -r '\(.*(?=\( )' -- $_qi_learn_reserved)'(?:[ ;|&]|$))'
+set part "$part(?<words>[A-Za-z0-9_./:@%+,-]+)(?: +(?:$null|$word))*"
+set -g _qi_learn_part "(?<parts>$part) *(?<ops>&&|[;|]|\$) *"
+set -g _qi_learn_plain '^'(string replace -a '<words>' ':' -- "(?:$part *(?:&&|[;|]) *)*$part")'$'
+set -g _qi_learn_counting 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
+set -g _qi_learn_form '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s",'
+set _qi_learn_form $_qi_learn_form'"body":{"kind":"%s","command":"%s","exit_code":%d,"seconds":%s,'
+set _qi_learn_form $_qi_learn_form'"cwd":"%s"}}\n'
 
 # Set _qi_learn_reply to the kind of a command; fail if it is none of ours. The rules are those of
 # `kind_of` in qi_learn/capture/command_kind.py. No command substitution here: each costs as much as
@@ -72,6 +88,7 @@ function _qi_learn_kind
     set -l after
     while true
         string match -rq -- '^(?:\S*/)?(?<head>[^\s/]*)(?<after>.*)$' $rest; or return 1
+        set -q _qi_learn_at_$head; and break
         string match -rq -- '^\s+(?<rest>\S.*)$' $after; or break
         contains -- "$head" $_qi_learn_wrappers
         or string match -qr -- '^(-.*|[0-9]+|[A-Za-z_][A-Za-z0-9_]*=.*)$' $head
@@ -85,12 +102,13 @@ function _qi_learn_kind
         and set rest $module
         and string match -rq -- '^(?<head>\S*)' $rest
     end
-    contains -- "$head" $_qi_learn_heads
-    or string match -rq -- '^(?<head>.*)-[0-9.]+$' $head
-    or return 1
     set -l at _qi_learn_at_$head
-    string match -qr -- '^[A-Za-z0-9]+$' $head
-    or set at _qi_learn_at_(string escape --style=var -- $head)
+    if not set -q $at
+        contains -- "$head" $_qi_learn_heads
+        or string match -rq -- '^(?<head>.*)-[0-9.]+$' $head
+        or return 1
+        set at _qi_learn_at_(string escape --style=var -- $head)
+    end
     for number in $$at
         string match -qr -- "^($_qi_learn_forms[$number])(\\s|\$)" $rest
         and set -g _qi_learn_reply $_qi_learn_kinds[$number]
@@ -101,38 +119,60 @@ end
 
 # --- what is outside: project, spool ---
 
-# Set _qi_learn_found to the registered project that holds the directory $argv[1] (without links) or
-# the working directory as it is written, the innermost one; fail outside all of them.
-function _qi_learn_project
-    set -l list $HOME/.local/share/qi-learn
-    if test -n "$QI_LEARN_HOME"
-        set list $QI_LEARN_HOME/data
-        string match -q -- '~*' $list; and set list (string replace -r -- '^~' $HOME $list)
-    else if test -n "$XDG_DATA_HOME"
-        set list $XDG_DATA_HOME/qi-learn
-    else if test -d "$HOME/Library/Application Support/qi-learn"
-        set list "$HOME/Library/Application Support/qi-learn"
+# Set _qi_learn_list and _qi_learn_spool to where the projects are listed and the events go.
+function _qi_learn_find
+    set -g _qi_learn_places $argv[1]
+    set -l data $HOME/.local/share/qi-learn
+    set -l state $HOME/.local/state/qi-learn
+    if test -d "$HOME/Library/Application Support/qi-learn"
+        set data "$HOME/Library/Application Support/qi-learn"
+        set state $data
     end
-    test -r $list/projects.json; or return 1
-    read -lz text <$list/projects.json
-    if test "$argv[1] $PWD $text" = "$_qi_learn_listed"
+    test -z "$XDG_DATA_HOME"; or set data $XDG_DATA_HOME/qi-learn
+    test -z "$XDG_STATE_HOME"; or set state $XDG_STATE_HOME/qi-learn
+    if test -n "$QI_LEARN_HOME"
+        set data (string replace -r -- '^~' $HOME $QI_LEARN_HOME)/data
+        set state (string replace -r -- '^~' $HOME $QI_LEARN_HOME)/state
+    end
+    set -g _qi_learn_list $data/projects.json
+    set -g _qi_learn_spool $state/spool
+end
+
+# Set _qi_learn_found to the registered project that holds the working directory, without links or
+# as it is written, the innermost one; fail outside all of them. Both as they stand in JSON.
+function _qi_learn_project
+    set -l places "$QI_LEARN_HOME:$XDG_DATA_HOME:$XDG_STATE_HOME:$HOME"
+    test "$places" = "$_qi_learn_places"; or _qi_learn_find $places
+    read -lz text <$_qi_learn_list
+    if test "$PWD" = "$_qi_learn_logical" -a -d "$_qi_learn_real" -a "$text" = "$_qi_learn_listed"
         test -n "$_qi_learn_found"
         return
     end
-    set -g _qi_learn_listed "$argv[1] $PWD $text"
+    set -g _qi_learn_found ''
+    set -g _qi_learn_real (builtin pwd -P); or return 1
+    set -g _qi_learn_logical $PWD
+    set -g _qi_learn_listed $text
     set -l found ''
-    for held in (string replace -rf -- '^\s*"(.*)",?$' '$1' <$list/projects.json)
-        set held (string replace -a -- '\\"' '"' $held)
-        string match -qr -- '\\\\u' $held; and set held (printf '%b' $held) # of version 0.1
-        set held (string replace -a -- '\\\\' '\\' $held)
-        set -l length (string length -- $held/)
-        test (string sub -l $length -- $argv[1]/) = $held/
-        or test (string sub -l $length -- $PWD/) = $held/
-        or continue
-        test $length -gt (string length -- $found/); and set found $held
+    set -l unescaped
+    set -l listed (string replace -rf -- '^\s*"(.*)",?$' '$1' <$_qi_learn_list)
+    set listed (string replace -a -- '\\"' '"' $listed)
+    if string match -qr -- '\\\\u' $listed # of version 0.1
+        for held in $listed
+            string match -qr -- '\\\\u' $held; and set held (printf '%b' $held)
+            set -a unescaped $held
+        end
+        set listed $unescaped
     end
-    set -g _qi_learn_found $found
-    test -n "$found"
+    set listed (string replace -a -- '\\\\' '\\' $listed)
+    for pattern in (string escape --style=regex -- $listed)
+        set -l held $listed[1]
+        set -e listed[1]
+        string match -qr -- "^$pattern/" $_qi_learn_real/ $PWD/; or continue
+        test (string length -- $held) -gt (string length -- "$found"); and set found $held
+    end
+    test -n "$found"; or return 1
+    set -g _qi_learn_found (_qi_learn_escaped $found)
+    set -g _qi_learn_cwd (_qi_learn_escaped $_qi_learn_real)
 end
 
 # Print a text as it stands within a JSON string.
@@ -148,35 +188,24 @@ end
 
 # Write the line for a command of the kind $argv[1] into a file of its own (0600), whose time is the
 # event's: fish has no clock. The number in its name is chance and a count, so it cannot come again.
-function _qi_learn_record -a kind command code project real duration
-    set -l spool $HOME/.local/state/qi-learn/spool
-    if test -n "$QI_LEARN_HOME"
-        set spool $QI_LEARN_HOME/state/spool
-        string match -q -- '~*' $spool; and set spool (string replace -r -- '^~' $HOME $spool)
-    else if test -n "$XDG_STATE_HOME"
-        set spool $XDG_STATE_HOME/qi-learn/spool
-    else if test -d "$HOME/Library/Application Support/qi-learn"
-        set spool "$HOME/Library/Application Support/qi-learn/spool"
-    end
-    test -d $spool -a -w $spool; or return 0
-    if test -z "$_qi_learn_numbers"
+function _qi_learn_record -a kind command code
+    test -d $_qi_learn_spool -a -w $_qi_learn_spool; or return 0
+    if test -z "$_qi_learn_units[1]"
         set -l digits 0 1 2 3 4 5 6 7 8 9
-        set -g _qi_learn_chance (random 1000000000 999999999999999)
-        set -g _qi_learn_numbers $digits$digits$digits
+        set -g _qi_learn_units $digits$digits
+        set -e _qi_learn_tens[1]
+        if test -z "$_qi_learn_tens[1]"
+            set -g _qi_learn_tens $digits$digits
+            set -g _qi_learn_chance (random 1000000000 999999999999999)
+        end
     end
+    set -l file fish-$fish_pid-$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
     set -l mask $umask
     set umask 0077
-    set -l form '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s","body":'
-    set form $form'{"kind":"%s","command":"%s","exit_code":%d,"seconds":%s,"cwd":"%s"}}\n'
-    if string match -qr -- '[\\\\"\x01-\x1f]' "$project$command$real"
-        set project (_qi_learn_escaped $project)
-        set command (_qi_learn_escaped $command)
-        set real (_qi_learn_escaped $real)
-    end
-    printf $form $project $kind $command $code $duration"e-3" $real \
-        >>$spool/fish-$fish_pid-$_qi_learn_chance$_qi_learn_numbers[1].jsonl
+    printf $_qi_learn_form $_qi_learn_found $kind $command $code $CMD_DURATION"e-3" $_qi_learn_cwd \
+        >>$_qi_learn_spool/$file
     set umask $mask
-    set -e _qi_learn_numbers[1]
+    set -e _qi_learn_units[1]
 end
 
 # --- what a line says ---
@@ -252,9 +281,7 @@ end
 
 # Whether the first $argv[1] parts cannot have ended the line.
 function _qi_learn_calm -S
-    set -l i 0
-    while test $i -lt $argv[1]
-        set i (math $i + 1)
+    for i in $_qi_learn_counting[1..$argv[1]]
         string match -qr -- '[$<>*?=]' $bares[$i]; and return 1
         string match -qr -- '^(cd|clear|date|echo|false|git|ls|sleep|true)$' $words[$i]
         or _qi_learn_kind $parts[$i]
@@ -263,74 +290,98 @@ function _qi_learn_calm -S
 end
 
 # Fill `told` with numbers of parts and their exit codes, as far as they follow from the exit code
-# of the line and those of its last pipeline.
+# of the line and those of its last pipeline. Numbers are taken from lists: `math` is as dear as all
+# the rest.
 function _qi_learn_told -S -a code
     set -l pipes $argv[2..]
-    set -l n (count $parts)
-    set -l first 0
-    set -l group 0
-    set -l earlier
-    set -l i 0
-    for op in $ops
-        set i (math $i + 1)
-        test $op != '|'; and set first $i
-        test $op = ';'; and set group $i
-        test $op = \x01; and _qi_learn_kind $parts[$i]; and set -a earlier "$i 0"
-    end
-    test (math $n - $first) -gt 1; or set pipes $code
-    test (count $pipes) -eq (math $n - $first); or return 1
-    if test $first -gt 0 -a $code -ne 0
-        test $code -lt 128; or return 1
-        if test $group -lt $first # only a `cd` may stand before it, and it must have worked
-            test $first -eq 1 -a $words[1] = cd -a $PWD != $_qi_learn_from; or return 1
+    set -l next $_qi_learn_counting[2..]
+    set -l pipeline 1 # the parts of the last one
+    set -l before # what stands before it: && or ;
+    set -l calm
+    set -l all 1
+    for i in $_qi_learn_counting
+        set -q ops[$i]; or break
+        if test $ops[$i] = '|'
+            set -a pipeline $next[$i]
+            set all ''
+            continue
         end
-        _qi_learn_calm $group; or return 1
+        set pipeline $next[$i]
+        set before $ops[$i]
+        test $before = ';'; and set calm $i; and set all ''
+    end
+    set -q ops[19]; and return 1
+    set -q pipeline[2]; or set pipes $code
+    for i in $_qi_learn_counting
+        set -q pipeline[$i]; and set -q pipes[$i]; and continue
+        set -q pipeline[$i]; or set -q pipes[$i]; and return 1
+        break
+    end
+    if test -n "$before" -a $code -ne 0
+        test $code -lt 128; or return 1
+        if test $before != ';' # only a `cd` may stand before it, and it must have worked
+            test $pipeline[1] -eq 2 -a $words[1] = cd -a $PWD != $_qi_learn_from; or return 1
+        end
+        test -z "$calm"; or _qi_learn_calm $calm; or return 1
+    end
+    set -l earlier
+    if test -n "$all" -a -n "$before" -a $code -eq 0
+        for i in $_qi_learn_counting
+            set -q ops[$i]; or break
+            _qi_learn_kind $parts[$i]; and set -a earlier "$i 0"; and continue
+            set earlier
+            break
+        end
     end
     set -l last
     set -l whole 1
-    set i $n
-    while test $i -gt $first
-        set -l own $pipes[(math $i - $first)]
-        if test $own -eq 0; or test -n "$whole" -a \( $own -lt 128 -o $n -eq 1 \)
+    set -l limit 128
+    set -q ops[1]; or set limit 256
+    set pipes $pipes[-1..1]
+    for i in $pipeline[-1..1]
+        set -l own $pipes[1]
+        set -e pipes[1]
+        if test $own -eq 0; or test -n "$whole" -a $own -lt $limit
             _qi_learn_own $bares[$i] $own; and set -p last "$i $own"
         end
         string match -qr -- '^(cat|tail|tee|sort|wc)(\s|$)' $parts[$i]; or set whole ''
-        set i (math $i - 1)
     end
-    test $code -eq 0 -a (count $earlier) -eq (math $n - 1); or set earlier
     set told $earlier $last
     return 0
 end
 
 # Record what is certain of a line that ended with these exit codes: its own, the last pipeline's.
 function _qi_learn_ended -a line code
-    set -l pipes $argv[3..]
+    _qi_learn_project; or return 0
+    set -l word
+    if string match -rq -- $_qi_learn_simple $line # one command, as most lines are
+        test $code -ge 145 -a $code -le 150; and return 0
+        functions -q -- $word; and return 0
+        _qi_learn_kind $line; and _qi_learn_record $_qi_learn_reply $line $code
+        return 0
+    end
     set -l parts
     set -l bares
     set -l words
     set -l ops
     set -l told
-    if test "$PWD" != "$_qi_learn_logical"; or not test -d "$_qi_learn_real"
-        set -g _qi_learn_real (builtin pwd -P); or return 0
-        set -g _qi_learn_logical $PWD
-    end
-    set -l real $_qi_learn_real
-    _qi_learn_project $real; or return 0
-    set -l project $_qi_learn_found
-    if string match -qr -- '^[A-Za-z0-9_./:@%+,-]+( +[A-Za-z0-9_./:@%+,=-]+)*$' $line # one command
-        and not string match -qr -- $_qi_learn_reserved $line
-        set parts $line
-        string match -rq -- '^(?<words>\S+)' $line
-        set told "1 $code"
-        test $code -ge 145 -a $code -le 150; and return 0
+    if string match -qr -- $_qi_learn_plain $line
+        string match -raq -- $_qi_learn_part $line
+        set -e ops[-1] # behind the last part
+        for part in $parts
+            string match -q -- '*=*' $part; and set -a bares =; or set -a bares ''
+        end
     else
-        _qi_learn_split $line; and _qi_learn_told $code $pipes; or return 0
+        _qi_learn_split $line; or return 0
     end
+    _qi_learn_told $code $argv[3..]; or return 0
     for entry in $told
         string match -rq -- '^(?<at>\S+) (?<own>\S+)$' $entry
         functions -q -- $words[$at]; and continue
-        _qi_learn_kind $parts[$at]; or continue
-        _qi_learn_record $_qi_learn_reply $parts[$at] $own $project $real $CMD_DURATION
+        set -l part $parts[$at]
+        _qi_learn_kind $part; or continue
+        string match -qr -- '[\\\\"\x01-\x1f]' $part; and set part (_qi_learn_escaped $part)
+        _qi_learn_record $_qi_learn_reply $part $own
     end
 end
 
@@ -343,7 +394,6 @@ end
 # Every function for this event gets $status and $pipestatus as the line left them.
 function _qi_learn_postexec --on-event fish_postexec
     set -l codes $status $pipestatus
-    string match -qr -- '^\s|\n' $argv[1]; and return
     string match -qr -- $_qi_learn_any $argv[1]; or return # most lines hold nothing of ours
     set -q fish_private_mode; and return
     _qi_learn_ended $argv[1] $codes 2>/dev/null

@@ -11,9 +11,12 @@
 
 [[ -o interactive && -z ${_qi_learn_loaded-} ]] || return 0
 zmodload zsh/datetime zsh/system zsh/parameter 2>/dev/null || return 0
+zmodload -F zsh/stat b:zstat 2>/dev/null
 typeset -g _qi_learn_loaded=1 _qi_learn_file='' _qi_learn_line='' _qi_learn_run='' _qi_learn_from=''
-typeset -g _qi_learn_listed='' _qi_learn_found=''
-typeset -gi _qi_learn_fd=-1 _qi_learn_size=0
+typeset -g _qi_learn_listed='' _qi_learn_found='' _qi_learn_places='' _qi_learn_list=''
+typeset -g _qi_learn_spool='' _qi_learn_chance='' _qi_learn_high='' _qi_learn_date=''
+typeset -gi _qi_learn_fd=-1 _qi_learn_size=0 _qi_learn_number=0 _qi_learn_quarter=-1
+typeset -gi _qi_learn_day=-1 _qi_learn_begin=0
 typeset -gF _qi_learn_begin=0
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
@@ -37,30 +40,42 @@ typeset -ga _qi_learn_kinds=(bench bench bench bench bench bench bench deploy de
     compile compile compile compile compile compile compile compile compile compile compile compile
     compile compile compile compile compile compile compile compile compile compile compile compile
     compile compile other other other other)
-typeset -ga _qi_learn_forms=('cargo bench' 'go test .*-bench.*'
-    '(pytest|py\.test) .*--benchmark-only' 'hyperfine' 'asv' '(npm|pnpm|yarn|bun) (run )?bench'
-    'make bench' 'kubectl (apply|rollout)' 'docker (push|stack deploy)' 'terraform apply' 'vercel'
-    'helm (install|upgrade)' 'fly(ctl)? deploy' 'netlify deploy' 'serverless deploy'
-    'ansible-playbook' 'twine upload' 'cargo publish' 'gcloud .*deploy'
-    '(npm|pnpm|yarn|bun) (publish|(run )?deploy)' 'make deploy' 'cap [A-Za-z0-9_]+ deploy' 'pytest'
-    'py\.test' 'tox' 'nox' 'unittest' 'doctest' 'cargo (test|nextest)' 'go test'
-    '(npm|pnpm|yarn|bun) (run )?(test|t)' 'deno test' 'ctest' 'jest' 'vitest' 'mocha'
-    'playwright test' 'rspec' 'rake (test|spec)' 'rails test' 'phpunit' 'gradlew? .*(test|check)'
-    'mvnw? .*(test|verify)' 'dotnet test' 'bazel test' 'mix test' 'swift test' 'zig (build )?test'
-    'stack test' 'cabal test' 'sbt .*test' 'make (test|check)' 'just test' 'meson test'
-    'py_compile' 'compileall' 'tsc' 'mypy' 'pyright' 'basedpyright' 'ty check'
-    'cargo (build|check|clippy)' 'go (build|vet)' 'make' 'cmake' 'ninja' 'meson compile'
-    '(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?' 'rustc' 'javac' 'kotlinc' 'swiftc'
-    'swift build' 'zig build' 'ghc' 'gradlew? .*(build|assemble|compile).*'
-    'mvnw? .*(compile|package)' 'dotnet build' 'bazel build' 'mix compile'
-    '(npm|pnpm|yarn|bun) (run )?(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
-    'sbt .*compile' 'ruff' 'flake8' 'pylint' 'eslint')
+typeset -ga _qi_learn_forms=('cargo bench' 'go test *-bench*' '@(pytest|py.test) *--benchmark-only'
+    'hyperfine' 'asv' '@(npm|pnpm|yarn|bun) ?(run )bench' 'make bench' 'kubectl @(apply|rollout)'
+    'docker @(push|stack deploy)' 'terraform apply' 'vercel' 'helm @(install|upgrade)'
+    'fly?(ctl) deploy' 'netlify deploy' 'serverless deploy' 'ansible-playbook' 'twine upload'
+    'cargo publish' 'gcloud *deploy' '@(npm|pnpm|yarn|bun) @(publish|?(run )deploy)' 'make deploy'
+    'cap +([A-Za-z0-9_]) deploy' 'pytest' 'py.test' 'tox' 'nox' 'unittest' 'doctest'
+    'cargo @(test|nextest)' 'go test' '@(npm|pnpm|yarn|bun) ?(run )@(test|t)' 'deno test' 'ctest'
+    'jest' 'vitest' 'mocha' 'playwright test' 'rspec' 'rake @(test|spec)' 'rails test' 'phpunit'
+    'gradle?(w) *@(test|check)' 'mvn?(w) *@(test|verify)' 'dotnet test' 'bazel test' 'mix test'
+    'swift test' 'zig ?(build )test' 'stack test' 'cabal test' 'sbt *test' 'make @(test|check)'
+    'just test' 'meson test' 'py_compile' 'compileall' 'tsc' 'mypy' 'pyright' 'basedpyright'
+    'ty check' 'cargo @(build|check|clippy)' 'go @(build|vet)' 'make' 'cmake' 'ninja'
+    'meson compile' '@(gcc|g++|clang|clang++|cc|c++)?(-+([0-9.]))' 'rustc' 'javac' 'kotlinc'
+    'swiftc' 'swift build' 'zig build' 'ghc' 'gradle?(w) *@(build|assemble|compile)*'
+    'mvn?(w) *@(compile|package)' 'dotnet build' 'bazel build' 'mix compile'
+    '@(npm|pnpm|yarn|bun) ?(run )@(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
+    'sbt *compile' 'ruff' 'flake8' 'pylint' 'eslint')
 # --- end ---
 
 # Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
-    local rest=$1 first head number match mbegin mend MATCH MBEGIN MEND
+    setopt ksh_glob
+    local rest=$1 head=${1%% *} number form
+    [[ -n ${_qi_learn_heads[$head]-} ]] || _qi_learn_head
+    for number in ${=_qi_learn_heads[$head]-}; do
+        form=$_qi_learn_forms[number]
+        [[ $rest == ${~form} || $rest == ${~form}[[:space:]]* ]] &&
+            REPLY=$_qi_learn_kinds[number] && return 0
+    done
+    return 1
+}
+
+# Set `rest` to the command without what may stand before it, and `head` to its first word.
+_qi_learn_head() {
+    local first match mbegin mend MATCH MBEGIN MEND
     while true; do
         first=${rest%%[[:space:]]*}
         rest=${rest#"$first"} head=${first##*/} first=${first%%=*}
@@ -77,28 +92,46 @@ _qi_learn_kind() {
             head=${rest%%[[:space:]]*}
     fi
     [[ $head != *-[0-9]* || -n ${_qi_learn_heads[$head]-} ]] || head=${head%-*}
-    for number in ${=_qi_learn_heads[$head]-}; do
-        [[ $rest =~ "^(${_qi_learn_forms[number]})([[:space:]]|\$)" ]] &&
-            REPLY=$_qi_learn_kinds[number] && return 0
-    done
-    return 1
 }
 
 # --- what is outside: project, spool ---
 
-# Set REPLY to the registered project that holds the working directory, the innermost one, and
-# `real` to the directory without links; fail outside all of them.
+# Set _qi_learn_list and _qi_learn_spool to where the projects are listed and the events go.
+_qi_learn_find() {
+    local data state
+    if [[ $OSTYPE == darwin* ]]; then
+        data="$HOME/Library/Application Support/qi-learn" state=$data
+    else
+        data=$HOME/.local/share/qi-learn state=$HOME/.local/state/qi-learn
+    fi
+    [[ -z ${XDG_DATA_HOME-} ]] || data=$XDG_DATA_HOME/qi-learn
+    [[ -z ${XDG_STATE_HOME-} ]] || state=$XDG_STATE_HOME/qi-learn
+    [[ -z ${QI_LEARN_HOME-} ]] ||
+        data=${QI_LEARN_HOME/#\~/$HOME}/data state=${QI_LEARN_HOME/#\~/$HOME}/state
+    _qi_learn_list=$data/projects.json _qi_learn_spool=$state/spool _qi_learn_places=$1
+    _qi_learn_file= _qi_learn_listed=
+}
+
+# Set `project` to the registered project that holds the working directory, the innermost one, and
+# `real` to the directory without links; fail outside all of them. The list is read again if it is
+# another file than before, or one that was just being written then.
 _qi_learn_project() {
-    local list line held text found= match mbegin mend MATCH MBEGIN MEND
-    if [[ -n ${QI_LEARN_HOME-} ]]; then list=${QI_LEARN_HOME/#\~/$HOME}/data
-    elif [[ -n ${XDG_DATA_HOME-} ]]; then list=$XDG_DATA_HOME/qi-learn
-    elif [[ $OSTYPE == darwin* ]]; then list="$HOME/Library/Application Support/qi-learn"
-    else list=$HOME/.local/share/qi-learn; fi
-    [[ -r $list/projects.json ]] || return 1
-    real=${PWD:A} text="$(<$list/projects.json)" # reads it without a process
-    [[ $real$'\n'$PWD$'\n'$text == "$_qi_learn_listed" ]] && REPLY=$_qi_learn_found &&
-        return $((!$#REPLY))
-    _qi_learn_listed=$real$'\n'$PWD$'\n'$text
+    local places line held text now found=
+    local -a looked
+    places=${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME
+    [[ $places == "$_qi_learn_places" ]] || _qi_learn_find "$places"
+    real=${PWD:A}
+    zstat -A looked "$_qi_learn_list" || [[ -r $_qi_learn_list ]] || return 1
+    now="$looked[2] $looked[8] $looked[10] $looked[11] $real"$'\n'$PWD
+    if [[ $now == "$_qi_learn_listed" ]]; then
+        project=$_qi_learn_found
+        [[ -n $project ]]
+        return
+    fi
+    _qi_learn_listed=
+    (($#looked && looked[10] < EPOCHSECONDS - 2 && looked[11] < EPOCHSECONDS - 2)) &&
+        _qi_learn_listed=$now
+    text="$(<$_qi_learn_list)" # reads it without a process
     for line in ${(f)text}; do
         [[ $line == *\"*\"* ]] || continue
         held=${${line#*\"}%\"*}
@@ -108,8 +141,8 @@ _qi_learn_project() {
         [[ $real/ == "${held%/}"/* || $PWD/ == "${held%/}"/* ]] || continue
         ((${#held} > ${#found})) && found=$held
     done
-    _qi_learn_found=$found
-    [[ -n $found ]] && REPLY=$found
+    _qi_learn_found=$found project=$found
+    [[ -n $found ]]
 }
 
 # Set REPLY to a text as it stands within a JSON string.
@@ -134,49 +167,59 @@ _qi_learn_escaped() {
 # Open this shell's own file (0600, append); fail if there is no spool.
 _qi_learn_open() {
     ((_qi_learn_fd >= 0 && _qi_learn_size < 8388608)) && [[ -e $_qi_learn_file ]] && return 0
-    local spool now=$EPOCHREALTIME
-    if [[ -n ${QI_LEARN_HOME-} ]]; then spool=${QI_LEARN_HOME/#\~/$HOME}/state/spool
-    elif [[ -n ${XDG_STATE_HOME-} ]]; then spool=$XDG_STATE_HOME/qi-learn/spool
-    elif [[ $OSTYPE == darwin* ]]; then spool="$HOME/Library/Application Support/qi-learn/spool"
-    else spool=$HOME/.local/state/qi-learn/spool; fi
+    local spool=$_qi_learn_spool now=$EPOCHREALTIME
     [[ -d $spool && -w $spool ]] || return 1
     ((_qi_learn_fd >= 0)) && exec {_qi_learn_fd}>&-
     _qi_learn_fd=-1 _qi_learn_size=0 _qi_learn_file=$spool/zsh-$$-${${now/[.,]/}[1,16]}000.jsonl
     sysopen -w -a -m 600 -o creat,cloexec -u _qi_learn_fd "$_qi_learn_file"
 }
 
-# Set REPLY to an id that cannot come again: a ULID of the time, this shell and chance.
+# Set REPLY to an id that cannot come again: a ULID of a time in milliseconds, the chance of this
+# shell, and a count.
 _qi_learn_id() {
-    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ text=
-    local -i i at ms ns
-    ((ms = epochtime[1] * 1000 + epochtime[2] / 1000000, ns = epochtime[2] % 1000000))
-    for ((i = 45; i >= 0; i -= 5)); do ((at = (ms >> i & 31) + 1)); text+=$letters[at]; done
-    for ((i = 20; i >= 0; i -= 5)); do ((at = ($$ >> i & 31) + 1)); text+=$letters[at]; done
-    for ((i = 15; i >= 0; i -= 5)); do ((at = (ns >> i & 31) + 1)); text+=$letters[at]; done
-    for ((i = 0; i < 7; i++)); do ((at = (RANDOM & 31) + 1)); text+=$letters[at]; done
-    REPLY=$text
+    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ
+    local -i i at ms=$1
+    if [[ -z $_qi_learn_chance ]]; then
+        for ((i = 45; i >= 0; i -= 5)); do
+            ((at = ((($$ << 20 ^ epochtime[2]) >> i ^ RANDOM) & 31) + 1))
+            _qi_learn_chance+=$letters[at]
+        done
+    fi
+    if ((ms >> 20 != _qi_learn_quarter)); then # once in a quarter of an hour
+        ((_qi_learn_quarter = ms >> 20))
+        _qi_learn_high=
+        for ((i = 45; i >= 20; i -= 5)); do
+            ((at = (ms >> i & 31) + 1))
+            _qi_learn_high+=$letters[at]
+        done
+    fi
+    REPLY="$_qi_learn_high$letters[1+(ms>>15&31)]$letters[1+(ms>>10&31)]$letters[1+(ms>>5&31)]"
+    REPLY+="$letters[1+(ms&31)]$_qi_learn_chance"
+    ((_qi_learn_number = (_qi_learn_number + 1) % 1000000)) || :
 }
 
-# Append the line for a command that ended with $2, in project $3 and directory $4.
+# Append the line for a command that ended with $2, in `project` and the directory `real`.
 _qi_learn_record() {
-    local command=$1 project=$3 cwd=$4 when kind line REPLY
-    local -i exit_code=$2
-    local -F now=$EPOCHREALTIME
-    local -i milliseconds=$(((now - ${now%.*}) * 1000))
+    local command=$1 held=$project cwd=$real kind line REPLY
+    local -i exit_code=$2 second=$epochtime[1] ns=$epochtime[2] took
     _qi_learn_kind "$command" && kind=$REPLY || return 0
     _qi_learn_open || return 0
-    if [[ $project$cwd$command == *[\\\"[:cntrl:]]* ]]; then
-        _qi_learn_escaped "$project" && project=$REPLY
+    if [[ $held$cwd$command == *[\\\"[:cntrl:]]* ]]; then
+        _qi_learn_escaped "$held" && held=$REPLY
         _qi_learn_escaped "$cwd" && cwd=$REPLY
         _qi_learn_escaped "$command" && command=$REPLY
     fi
-    _qi_learn_id
-    TZ=UTC strftime -s when '%Y-%m-%dT%H:%M:%S' ${now%.*}
-    LC_ALL=C printf -v line '{"v":1,"id":"%s","ts":"%s.%03dZ","kind":"outcome","source":"zsh",'\
-'"author":"person","project":"%s","body":{"kind":"%s","command":"%s",'\
-'"exit_code":%d,"seconds":%.6f,"cwd":"%s"}}\n' \
-        "$REPLY" "$when" $milliseconds "$project" "$kind" "$command" $exit_code \
-        $((now - _qi_learn_begin)) "$cwd"
+    ((second / 86400 == _qi_learn_day)) ||
+        TZ=UTC strftime -s _qi_learn_date '%Y-%m-%d' $((second / 86400 * 86400))
+    ((_qi_learn_day = second / 86400, took = second * 1000000 + ns / 1000 - _qi_learn_begin))
+    ((took >= 0)) || took=0 # the clock was set back
+    _qi_learn_id $((second * 1000 + ns / 1000000))
+    printf -v line '{"v":1,"id":"%s%06d","ts":"%sT%02d:%02d:%02d.%03dZ","kind":"outcome",'\
+'"source":"zsh","author":"person","project":"%s","body":{"kind":"%s","command":"%s",'\
+'"exit_code":%d,"seconds":%d.%06d,"cwd":"%s"}}\n' \
+        "$REPLY" $_qi_learn_number "$_qi_learn_date" $((second / 3600 % 24)) \
+        $((second / 60 % 60)) $((second % 60)) $((ns / 1000000)) "$held" "$kind" "$command" \
+        $exit_code $((took / 1000000)) $((took % 1000000)) "$cwd"
     syswrite -o $_qi_learn_fd -- "$line"
     ((_qi_learn_size += ${#line}))
     return 0
@@ -324,24 +367,32 @@ _qi_learn_any() {
 # it calls has its options: `emulate` in each function would cost as much as all the rest.
 _qi_learn_ended() {
     emulate -L zsh +o rematch_pcre
-    local project REPLY real entry line=${_qi_learn_run//$'\n'/;}
-    [[ ${line//[[:space:]]/} != "${_qi_learn_line//[[:space:]]/}" ]] || line=$_qi_learn_line
-    local -a parts bares words ops told
-    [[ -n $_qi_learn_line && $_qi_learn_line != [[:space:]]* && $_qi_learn_line != *$'\n'* ]] ||
-        return 0
-    _qi_learn_any "$line" || return 0
-    _qi_learn_project && project=$REPLY || return 0
-    entry=${line%% *}
-    if [[ $line == "$_qi_learn_line" && $line != *[^A-Za-z0-9_./:@%+,\ -]* && $line != *\  &&
-        $_qi_learn_reserved != *" $entry "* && $entry != time ]]; then
-        parts=("$line") bares=("$line") words=("$entry") # one command, as most lines are
-    else
-        _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" || return 0
+    local project real entry line=$_qi_learn_run
+    if [[ $line != "$_qi_learn_line" ]]; then
+        line=${line//$'\n'/;}
+        [[ ${line//[[:space:]]/} != "${_qi_learn_line//[[:space:]]/}" ]] || line=$_qi_learn_line
     fi
+    [[ $_qi_learn_line != [[:space:]]* && $_qi_learn_line != *$'\n'* ]] || return 0
+    entry=${line%% *}
+    [[ -n ${_qi_learn_heads[$entry]-} ]] || _qi_learn_any "$line" || return 0
+    _qi_learn_project || return 0
+    if [[ $line != "$_qi_learn_line" || $line == *[^A-Za-z0-9_./:@%+,\ -]* || $line == *\  ||
+        $_qi_learn_reserved == *" $entry "* || $entry == time ]]; then
+        _qi_learn_compound "$@"
+    elif (($1 < 145 || $1 > 150)) && ((!${+functions[$entry]})); then
+        _qi_learn_record "$line" $1 # one command, as most lines are
+    fi
+}
+
+# The same for a line of several commands, or of words that the shell changes.
+_qi_learn_compound() {
+    local REPLY entry
+    local -a parts bares words ops told
+    _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" || return 0
     _qi_learn_told $1 ${=2//[^0-9]/ } || return 0
     for entry in $told; do
         ((${+functions[$words[${entry% *}]]})) && continue
-        _qi_learn_record "$parts[${entry% *}]" ${entry#* } "$project" "$real"
+        _qi_learn_record "$parts[${entry% *}]" ${entry#* }
     done
 }
 
@@ -349,7 +400,8 @@ _qi_learn_ended() {
 
 # $1 is the line as it was typed, $3 what is run (aliases replaced).
 _qi_learn_preexec() {
-    _qi_learn_line=$1 _qi_learn_run=$3 _qi_learn_begin=$EPOCHREALTIME _qi_learn_from=$PWD
+    _qi_learn_line=$1 _qi_learn_run=$3 _qi_learn_from=$PWD
+    ((_qi_learn_begin = epochtime[1] * 1000000 + epochtime[2] / 1000)) || :
 }
 
 # Every function for this event gets $? and pipestatus as the line left them.

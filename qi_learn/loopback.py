@@ -19,6 +19,17 @@ HOSTS = ("127.0.0.1", "localhost", "[::1]")
 SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
 """Schemes of the Origins that applications and editors' webviews have: they are on this machine."""
 
+_UNSPECIFIED = re.compile(r"0\.0\.0\.0(:\d{1,5})?")
+WITHOUT_CREDENTIALS = (
+    "write the address without a name or a password: every status and log would show them, and "
+    "they cannot go with a client's own Authorization. A proxy in front of the server can add them."
+)
+
+
+def holds_credentials(url: str) -> bool:
+    """Whether a server's address holds a user's name or password."""
+    return "@" in re.split(r"[/?#]", url.partition("//")[2] or url, maxsplit=1)[0]
+
 
 def is_local_host(value: str) -> bool:
     """Whether a Host header names this machine.
@@ -43,9 +54,11 @@ def is_loopback_address(name: str) -> bool:
 def is_local_origin(value: str) -> bool:
     """Whether a page of this Origin is local.
 
-    That is http or https on a local host, or an application's own scheme.
+    That is http or https on a local host (also as `0.0.0.0`, under which people open their own
+    pages), or an application's own scheme.
     """
     parts = urlsplit(value)
     return parts.scheme in SCHEMES or (
-        parts.scheme in ("http", "https") and is_local_host(parts.netloc)
+        parts.scheme in ("http", "https")
+        and (is_local_host(parts.netloc) or _UNSPECIFIED.fullmatch(parts.netloc) is not None)
     )

@@ -154,6 +154,11 @@ class Paths:
         return self.state / "gateway.json"
 
     @property
+    def turn_ids(self) -> Path:
+        """The last ids that clients gave to their turns, one a line (gateway/turn_ids.py)."""
+        return self.state / "turn-ids"
+
+    @property
     def lost_turns(self) -> Path:
         """`{"count", "last", "reason"}` of the turns that could not be recorded, ever."""
         return self.state / "lost-turns.json"

@@ -18,10 +18,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from qi_learn import settings as module
+from qi_learn.codec import field_types
 from qi_learn.errors import SettingsError
+from qi_learn.loopback import WITHOUT_CREDENTIALS, holds_credentials
 from qi_learn.settings import (
     HIGHEST_RANK,
     IdleSettings,
@@ -42,7 +44,7 @@ def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Set
     problems: list[str] = []
     table = _read(path, problems) if path is not None and path.exists() else {}
     _put_environment(table, env)
-    sections = {f.name: get_type_hints(Settings)[f.name] for f in fields(Settings)}
+    sections = {f.name: field_types(Settings)[f.name] for f in fields(Settings)}
     built: dict[str, Any] = {}
     for section, values in table.items():
         if section not in sections:
@@ -74,11 +76,12 @@ def changed_in_file(path: Path) -> dict[str, Any]:
         table = settings_table(load_settings(path, env={}))
     except SettingsError:
         return {}
+    defaults = settings_table(Settings())
     return {
         f"{section}.{key}": list(value) if isinstance(value, tuple) else value
         for section, values in table.items()
         for key, value in values.items()
-        if value != default_of(section, key)
+        if value != defaults[section][key]
     }
 
 
@@ -107,7 +110,7 @@ def _section(
     section: str, kind: type, values: Mapping[str, Any], problems: list[str]
 ) -> dict[str, Any]:
     """The section's values in their types; what is wrong goes to `problems`."""
-    hints = get_type_hints(kind)
+    hints = field_types(kind)
     out: dict[str, Any] = {}
     for key, value in values.items():
         if key not in hints:
@@ -221,6 +224,7 @@ def _serve_rules(s: Settings) -> tuple[Rule, ...]:
             s.serve.backend in ("auto", "ollama", "embedded"),
             "serve.backend must be auto, ollama or embedded",
         ),
+        (not holds_credentials(s.serve.ollama), f"serve.ollama: {WITHOUT_CREDENTIALS}"),
         (s.serve.keep >= 1, "serve.keep must be at least 1"),
         (s.serve.context >= 256, "serve.context must be at least 256"),
         (

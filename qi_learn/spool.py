@@ -52,6 +52,7 @@ __all__ = [
     "ROTATE_AT",
     "Line",
     "Spool",
+    "bad_lines",
     "finished",
     "frame",
     "parse",
@@ -80,6 +81,12 @@ def spool_files(directory: Path) -> list[Path]:
         if (match := NAME.fullmatch(path.name))
     ]
     return [path for _, path in sorted(files)]
+
+
+def bad_lines(directory: Path) -> int:
+    """How many lines were set aside as bad ones. Raises OSError if they cannot be read."""
+    files = (file for file in (directory / "bad").glob("*") if file.is_file())
+    return sum(file.read_bytes().count(b"\n") for file in files)
 
 
 def look_of(directory: Path) -> frozenset[tuple[str, int, int]]:
@@ -213,10 +220,31 @@ class Spool:
                     self._unlock()
         except (OSError, ValueError) as error:
             raise SpoolError(
-                f"The event ({event.kind}) could not be written to {self._directory}: {error}",
+                f"The event ({event.kind}) could not be written to {self._directory}: "
+                f"{getattr(error, 'strerror', None) or error}.",
                 "Make room on the disk, and check who owns the directory.",
             ) from error
         return event.id
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes could be written now. It costs less than to make a long line.
+
+        True if the system cannot say (macOS).
+        """
+        allocate = getattr(os, "posix_fallocate", None)
+        if allocate is None:
+            return True
+        scratch = self._directory / f".qi-learn-room-{os.getpid()}"
+        try:
+            fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                allocate(fd, 0, size)
+            finally:
+                os.close(fd)
+                scratch.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of the file; appending again opens another."""
@@ -280,10 +308,9 @@ class Spool:
         except OSError:
             try:
                 os.ftruncate(self._fd, before)
-                if not before:
-                    self._path.unlink(missing_ok=True)  # a full disk must not fill with names
-            finally:
-                self._release()  # what follows goes to a new file, whatever became of this one
+            except OSError:
+                self._release()  # half a line stays: what follows goes to a new file
+                raise
             raise
 
     def _release(self) -> None:

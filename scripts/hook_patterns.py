@@ -23,8 +23,9 @@ BLOCK = re.compile(r"(?<=by scripts/hook_patterns ---\n).*?(?=# --- end ---\n)",
 def patterns(shell: str) -> str:
     """The generated lines: wrappers, and the forms by the word that they begin with.
 
-    So a hook tries only the few that can fit. bash and zsh read the same lines; fish has no tables,
-    so there the two lists go side by side.
+    So a hook tries only the few that can fit. bash and zsh read the same lines, with the forms as
+    globs, because they compile a regular expression each time; fish has no tables, so there the two
+    lists go side by side.
     """
     numbers = _numbers_by_word()
     forms = [(kind, form) for kind, forms in FORMS.items() for form in forms]
@@ -44,7 +45,7 @@ def patterns(shell: str) -> str:
             *_filled("typeset -g _qi_learn_wrappers='", WRAPPERS, "'\\", "'", join="' "),
             *_filled("typeset -gA _qi_learn_heads=(", entries, "", ")"),
             *_filled("typeset -ga _qi_learn_kinds=(", kinds.split(), "", ")"),
-            *_filled("typeset -ga _qi_learn_forms=(", map(_quoted, _texts(forms)), "", ")"),
+            *_filled("typeset -ga _qi_learn_forms=(", map(_quoted_glob, _texts(forms)), "", ")"),
         ]
     return "".join(f"{line}\n" for line in lines)
 
@@ -87,6 +88,25 @@ def _spelled(pattern: str) -> list[str]:
 
 def _quoted(text: str) -> str:
     return f"'{text}'"
+
+
+def _quoted_glob(form: str) -> str:
+    return _quoted(glob_of(form))
+
+
+def glob_of(form: str) -> str:
+    """A form as an extended glob of bash, which is one of zsh's with `ksh_glob` too."""
+    atoms = re.finditer(r"(\((?:[^()]|\([^()]*\))*\)|\[[^]]*\]|\\.|.)([+?*]?)", form)
+    return "".join(_glob_atom(*atom.groups()) for atom in atoms)
+
+
+def _glob_atom(atom: str, count: str) -> str:
+    if atom == ".":
+        return "*" if count == "*" else "?"
+    if atom.startswith("("):
+        return f"{count or '@'}({glob_of(atom[1:-1])})"
+    plain = atom.removeprefix("\\")
+    return f"{count}({plain})" if count else plain
 
 
 def _fish_quoted(text: str) -> str:

@@ -49,7 +49,13 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
             *("starting", "watched", "polled", "blind", "--seen"),
         },
     ),
-    "log": ((TurnLine,), {"turns", "searched_since", "--event", "forget --keep-record"}),
+    "log": (
+        (TurnLine,),
+        {
+            *("turns", "searched_since", "waiting", "--event", "forget --keep-record"),
+            *("kept", "edited", "rejected", "unknown", "placed", "settled"),
+        },
+    ),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),
     "rollback": ((RollbackReport,), set()),

@@ -249,6 +249,33 @@ def test_a_limit_hit_within_a_line_leaves_nothing_of_it_and_says_so(tmp_path: Pa
     assert [line.event.body["n"] for line in lines if line.event] == [1, 3]
 
 
+def test_a_full_disk_gets_one_name_and_says_whether_there_is_room(tmp_path: Path) -> None:
+    result = child(
+        """
+        import os, resource, sys
+        from pathlib import Path
+        from qi_learn import spool
+        from qi_learn.errors import SpoolError
+        directory = Path(sys.argv[1])
+        out = spool.Spool(directory, "gateway")
+        hard = resource.RLIM_INFINITY
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        for n in range(5):
+            try:
+                out.append("turn", {"n": n})
+            except SpoolError:
+                print("full")
+        names, room = len(os.listdir(directory)), out.has_room(100)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        print(names, room, out.has_room(100), len(os.listdir(directory)))
+        out.append("turn", {"n": 9})
+        """,
+        str(tmp_path),
+    )
+    assert result.stdout.split() == ["full"] * 5 + ["1", "False", "True", "1"], result.stderr
+    assert [line.event.body["n"] for line in everything(tmp_path) if line.event] == [9]
+
+
 def test_a_directory_that_cannot_be_made_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file in the way")
     with pytest.raises(SpoolError) as caught:

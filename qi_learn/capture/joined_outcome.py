@@ -12,7 +12,7 @@ time costs no new score.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from statistics import fmean
@@ -24,6 +24,7 @@ from qi_learn.store.command_results import COMMAND_REACH as REACH
 from qi_learn.store.database import Store
 from qi_learn.store.outcome_evidence import (
     CommandRun,
+    NewCommand,
     PlacedSuggestion,
     mark_joined,
     new_commands,
@@ -71,16 +72,21 @@ class CommandRuns:
 
 
 def join_new_commands(
-    store: Store, runs: CommandRuns, guard: StepGuard, at_once: int
+    store: Store,
+    runs: CommandRuns,
+    guard: StepGuard,
+    at_once: int,
+    *,
+    held: Collection[str] = (),
 ) -> Iterator[set[str]]:
     """Join the results that were not joined yet, to `at_once` turns a step.
 
     Each step gives the turns whose outcome is as it should be now. A result counts as joined after
-    its last step; if that is never done, the next call begins anew. Raises StoreError if the
-    database cannot be written.
+    its last step; if that is never done, the next call begins anew. Those of the projects `held`
+    are left for later. Raises StoreError if the database cannot be written.
     """
-    new = sorted(new_commands(store), key=lambda c: c.project)
-    for project, group in groupby(new, key=lambda c: c.project):
+    new = sorted((c for c in new_commands(store) if c.project not in held), key=_project_of)
+    for project, group in groupby(new, key=_project_of):
         commands = list(group)
         times = [c.ts for c in commands]
         placed = placed_between(store, project, min(times) - REACH, max(times))
@@ -90,6 +96,10 @@ def join_new_commands(
             join_turns(store, project, own, runs, guard)
             yield set(own)
         mark_joined(store, [c.id for c in commands])
+
+
+def _project_of(command: NewCommand) -> str:
+    return command.project
 
 
 def join_turns(

@@ -24,6 +24,7 @@ from qi_learn.capture.wire_stream import (
     member,
     text_or_none,
     whole_number,
+    with_whole_letters,
 )
 from qi_learn.content import contents_of
 from qi_learn.records import Event, Message, Turn
@@ -49,6 +50,8 @@ def decode(event: Event) -> Turn:
     response = _text(body, "response")
     streamed = str(body.get("content_type") or "").startswith(EVENT_STREAM)
     answer = read_answer(response, streamed) if status < 400 else _refusal(response)
+    for part in ("text", "thinking", "refusal"):
+        setattr(answer, part, with_whole_letters(getattr(answer, part)))
     if (ends := _line_ends(question)) != "\n":
         question = _with_plain_lines(question)
         answer.text = answer.text.replace(ends, "\n")

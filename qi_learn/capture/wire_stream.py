@@ -15,6 +15,8 @@ from typing import Any
 from qi_learn.records import Message
 
 _SPACE = re.compile(r"\s*")
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_HALF = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +88,28 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
 
 
 def server_events(text: str) -> Iterator[dict[str, Any] | None]:
-    """The data of server-sent events, for as long as it is whole; None for `[DONE]`."""
-    for line in text.split("\n"):
-        if not line.startswith("data:"):
-            continue
-        data = line[5:].strip()
-        if data == "[DONE]":
-            yield None
-            continue
-        yield from json_objects(data)
+    """The data of server-sent events, for as long as it is whole; None for `[DONE]`.
+
+    An event ends with an empty line, its data may stand on several, and a byte order mark may stand
+    in front of all.
+    """
+    waiting: list[str] = []
+    for line in (*_LINE_END.split(text.removeprefix("\ufeff")), ""):
+        if line.startswith("data:"):
+            waiting.append(line[5:].strip())
+        if waiting and (not line or waiting[-1] == "[DONE]"):
+            done = waiting[-1] == "[DONE]"
+            yield from json_objects("\n".join(waiting[:-1] if done else waiting))
+            if done:
+                yield None
+            waiting = []
+
+
+def with_whole_letters(text: str) -> str:
+    """The text with letters put together that came in two halves, a surrogate in each piece."""
+    if not _HALF.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 from click.exceptions import Exit
@@ -12,6 +13,10 @@ from qi_learn.cli.output import dry_run as with_dry_run
 from qi_learn.cli.output import echo, open_settings, print_json, with_json
 from qi_learn.errors import EXIT_NO_DAEMON
 from qi_learn.paths import Paths
+
+if TYPE_CHECKING:
+    from qi_learn.daemon.client import Started
+    from qi_learn.settings import Settings
 
 
 @click.group(cls=Listed, invoke_without_command=True)
@@ -35,14 +40,21 @@ def daemon(context: click.Context, gateway_service: bool) -> None:
 @daemon.command("start")
 def daemon_start() -> None:
     """Start the daemon in the background and wait until the gateway accepts."""
-    from qi_learn.commands.connect import started_text
     from qi_learn.commands.service import ask_systemd, manages
     from qi_learn.daemon import client
 
     paths, settings = open_settings()
     if manages(paths) and not client.locked(paths):
         ask_systemd("start")
-    echo(started_text(settings, client.start(paths)))
+    _say_started(settings, client.start(paths))
+
+
+def _say_started(settings: Settings, started: Started) -> None:
+    from qi_learn.commands.connect import silence_text, started_text
+
+    echo(started_text(settings, started))
+    if silent := silence_text(started.state):
+        echo(silent)
 
 
 @daemon.command("stop")
@@ -63,7 +75,6 @@ def daemon_stop() -> None:
 @daemon.command("restart")
 def daemon_restart() -> None:
     """Stop daemon and gateway and start them again, with the settings as they are now."""
-    from qi_learn.commands.connect import started_text
     from qi_learn.commands.service import ask_systemd, manages
     from qi_learn.daemon import client
 
@@ -72,7 +83,7 @@ def daemon_restart() -> None:
         ask_systemd("restart")
     else:
         client.stop(paths)
-    echo(started_text(settings, client.start(paths)))
+    _say_started(settings, client.start(paths))
 
 
 @daemon.command("status")

@@ -7,18 +7,41 @@ from pathlib import Path
 import click
 from click.exceptions import Exit
 
-from qi_learn.cli.output import FILE, echo, open_settings, print_json, read_input, with_json
+from qi_learn.cli.output import (
+    FILE,
+    echo,
+    open_settings,
+    print_json,
+    read_input,
+    screen_width,
+    with_json,
+)
 from qi_learn.paths import Paths
 from qi_learn.terminal_text import harmless
 
 
-@click.command()
+class _Rate(click.Command):
+    """`rate`: a number below zero is a rating that is wrong, and no option that is unknown."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from qi_learn.commands.rate import parse_words
+
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name[1:].isdigit():
+                parse_words([error.option_name])
+            raise
+
+
+@click.command(cls=_Rate)
 @click.argument(
     "words",
     nargs=-1,
     required=True,
     metavar="[ID|last] RATING",
-    help="Which answer (default: the last one of this project), and 1 (bad) to 5 (good).",
+    help="Which answer (its id, or the beginning of it; default: the last one of this project), "
+    "and 1 (bad) to 5 (good).",
 )
 @click.option(
     "--correction",
@@ -88,10 +111,19 @@ def _list_turns(
     turns = listing.turns(paths, limit=limit, query=query, project=within, since=since)
     if len(turns) == limit:
         since = None  # enough were found before the search came to its end
+    waiting = listing.waiting_answers(paths)
     if as_json:
-        print_json({"turns": turns, "searched_since": since})
+        print_json({"turns": turns, "searched_since": since, "waiting": waiting})
     else:
-        echo(listing.as_text(turns, chosen=bool(query or within), since=since))
+        echo(
+            listing.as_text(
+                turns,
+                chosen=bool(query or within),
+                since=since,
+                waiting=waiting,
+                width=screen_width(),
+            )
+        )
 
 
 def _record_event(file: Path, *, as_json: bool) -> None:
@@ -135,14 +167,19 @@ def run(command: tuple[str, ...], kind: str | None) -> None:
 
 
 @click.command()
-@click.argument("what", metavar="ID", help="A turn, a run or a version.")
+@click.argument(
+    "what",
+    metavar="ID|last",
+    help="A turn, a run (the beginning of an id is enough) or a version; `last`: the last answer "
+    "of this project.",
+)
 @with_json
 def explain(what: str, as_json: bool) -> None:
     """Say why: the signals behind a score, the numbers of a run, the verdict on a version."""
     from qi_learn.report import explain as report
 
     paths, settings = open_settings()
-    explanation = report.explain(paths, settings, what)
+    explanation = report.explain(paths, settings, what, directory=Path.cwd())
     if as_json:
         print_json(explanation)
     else:

@@ -18,10 +18,13 @@ from qi_learn.terminal_text import harmless
 if TYPE_CHECKING:
     from qi_learn.settings import Settings
 
-_ALARM = re.compile(r"(fault|lost|problem)  |recording +OFF|MEND  ")
+_ALARM = re.compile(r"(fault|lost|problem|set aside)  |recording +OFF|MEND  ")
 """How a line begins that needs attention."""
-_COLUMN = re.compile(r"(  )?\w+(?: \w+)? {2,}|  - |   -> ")
-"""The first column of a line: a word and blanks, or the sign of an item."""
+_INDENT = re.compile(r" *(?:\w+(?: \w+)? {2,}|- |-> )?")
+"""What stands before a line's text: blanks, a first column, or the sign of an item."""
+_COMMAND = re.compile(r"(`[^`]+`)")
+_HELD = "\0"
+"""Stands for a blank that is no place to cut; it is in no text that was made harmless."""
 
 FILE = click.Path(path_type=Path)
 """A path as it was given, whether or not there is something."""
@@ -49,32 +52,68 @@ def echo(text: str) -> None:
     model, another process. On a terminal long lines are wrapped below their own beginning, and
     what needs attention is red.
     """
-    width = _terminal_width() if sys.stdout.isatty() else None
+    width = screen_width()
     for line in harmless(text).split("\n"):
         for piece in [line] if width is None else wrapped(line, width):
             click.echo(click.style(piece, fg="red") if _ALARM.match(line) else piece)
 
 
-def _terminal_width() -> int:
+def screen_width() -> int | None:
+    """The terminal's columns; None if the output goes elsewhere."""
+    if not sys.stdout.isatty():
+        return None
     import shutil
 
     return shutil.get_terminal_size().columns
 
 
 def wrapped(line: str, width: int) -> list[str]:
-    """A line cut between words, the rest below the text that follows the first column."""
+    """A line cut between words, the rest below the text that follows the first column.
+
+    A command (between backticks) is never cut, so that it can be copied: one that is too long for
+    the width stands alone on a line, and the terminal shows it as it can.
+    """
+    first = _INDENT.match(line)
+    indent = " " * (first.end() if first and first.end() < width // 2 else 0)
+    pieces: list[str] = []
+    for text, command in _around_long_commands(line, width - len(indent)):
+        if not pieces:
+            pieces += _cut(text, width, indent, begins=True)
+        elif text := text.strip(" .;,"):
+            pieces += _cut(text, width, indent, begins=False)
+        if command and pieces and len(pieces[-1]) < len(indent):
+            pieces[-1] = pieces[-1].ljust(len(indent)) + command.strip("`")
+        elif command:
+            pieces.append(indent + command.strip("`"))
+    return pieces or [""]
+
+
+def _around_long_commands(line: str, room: int) -> list[tuple[str, str]]:
+    """The line's texts, each with the command after it that has no room on a line."""
+    texts, before = [], ""
+    for part in _COMMAND.split(line):
+        if _COMMAND.fullmatch(part) and len(part) > room:
+            texts.append((before, part))
+            before = ""
+        else:
+            before += part
+    return [*texts, (before, "")]
+
+
+def _cut(text: str, width: int, indent: str, *, begins: bool) -> list[str]:
+    """A text cut between words and commands; `begins`: it begins the line, indent and all."""
     import textwrap
 
-    match = _COLUMN.match(line)
-    indent = " " * (match.end() if match and match.end() < width // 2 else 0)
-    return textwrap.wrap(
-        line,
+    whole = _COMMAND.sub(lambda command: command[0].replace(" ", _HELD), text)
+    cut = textwrap.wrap(
+        whole if begins else whole.strip(),
         width,
+        initial_indent="" if begins else indent,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
-        drop_whitespace=True,
-    ) or [""]
+    )
+    return [piece.replace(_HELD, " ") for piece in cut]
 
 
 def print_json(value: Any) -> None:

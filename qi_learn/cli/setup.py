@@ -69,10 +69,10 @@ def status(as_json: bool, seen: bool) -> None:
     """Is it recording, what is waiting, what is missing before it learns, which version answers."""
     from qi_learn.report import status as report
 
-    paths, settings = open_settings()
+    paths = Paths.default()
     if seen:
         report.acknowledge_lost(paths)
-    gathered = report.gather(paths, settings)
+    gathered = report.gather(paths)
     if as_json:
         print_json(gathered)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qi_learn.daemon.client import DaemonState, Started, StopResult
 from qi_learn.deploy.model_server import uses_engine
+from qi_learn.outside.server_answers import server_answers, silence
 from qi_learn.settings import Settings
 
 
@@ -38,6 +39,13 @@ def started_text(settings: Settings, started: Started) -> str:
     if state.engine:
         return f"{running} and ask for the model `{model_name(settings)}`."
     return f"{running} instead of {state.server}."
+
+
+def silence_text(state: DaemonState) -> str:
+    """That the server behind the gateway does not answer; empty if it does."""
+    if server_answers(state.server):
+        return ""
+    return f"{silence(state.server, engine=state.engine)}."
 
 
 def stopped_text(stopped: StopResult) -> str:

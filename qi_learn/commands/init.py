@@ -37,7 +37,7 @@ def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[st
     paths.ensure()
     project = _project_root(directory).resolve()
     added = add_project(paths, project)  # first: nothing is done for what cannot be one
-    if not paths.settings_file.exists():
+    if new := not paths.settings_file.exists():
         replace_file(paths.settings_file, commented_defaults())
         yield f"Wrote {paths.settings_file} (every key with its default)."
     if hint := _ollama_hint(settings):
@@ -45,7 +45,10 @@ def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[st
     yield f"{project} is {'now' if added else 'already'} watched."
     deployment = _base(paths, settings)
     yield f"{deployment.alias} is version {deployment.live} ({deployment.live_release.model})."
-    yield from recording_text(paths, settings)
+    if new or added:
+        yield from recording_text(paths, settings)
+    else:
+        yield "Nothing was changed; `qi-learn status` says what it does, `qi-learn config` how."
     yield (
         "Start the daemon with `qi-learn daemon start`."
         if not client.locked(paths)

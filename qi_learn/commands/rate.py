@@ -6,15 +6,20 @@ The daemon finds out which turn is meant when it takes the line in.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qi_learn.daemon.lock import locked
-from qi_learn.errors import NotFound, QiError, SettingsError
+from qi_learn.errors import NotFound, SettingsError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import AUTHORS, EVENT_KINDS
 from qi_learn.spool import Spool, frame, parse, read_from, spool_files
 from qi_learn.workspace.registry import project_of
+
+if TYPE_CHECKING:
+    from qi_learn.store.database import Store
 
 USAGE = "Say `qi-learn rate 5`, `qi-learn rate last 2` or `qi-learn rate ID 4 --correction FILE`."
 KINDS = tuple(kind for kind in EVENT_KINDS if kind not in ("cycle", "release"))
@@ -61,11 +66,8 @@ def rate(
         raise SettingsError(
             "The correction is empty.", "Give a file with the code that the answer should have had."
         )
-    if turn != "last" and not _is_recorded(paths, turn):
-        raise NotFound(
-            f"No answer with the id {turn} was recorded.",
-            "`qi-learn log` lists the ids; `last` means the newest of this project.",
-        )
+    if turn != "last":
+        turn = _recorded(paths, turn)
     project = project_of(paths, directory)
     runs, rated = locked(paths), turn
     if turn == "last":
@@ -112,31 +114,53 @@ def record_event(paths: Paths, text: str) -> str:
 
 
 def _last_question(paths: Paths, project: str | None, *, runs: bool) -> str:
-    """The question of the answer that would be rated, in brackets; empty if the daemon decides.
+    """The question of the answer that would be rated, in brackets.
 
-    That is while it does not run, or has not taken in everything. Raises NotFound if there is no
-    answer that could be meant.
+    Empty if the daemon decides: it has not taken in everything, or the database cannot be read.
+    Without a daemon that is asked of the spool alone, which is quick. Raises NotFound if there is
+    no answer that could be meant.
     """
-    if any(_holds_turn(file, None) for file in spool_files(paths.spool)):
-        return ""
-    if not paths.database.exists():
-        raise _nothing_recorded()
-    if not runs:
+    if not runs and next(_waiting(paths), None) is not None:
         return ""
     from qi_learn.store import turns
-    from qi_learn.store.database import open_store
+    from qi_learn.store.waiting_turns import count_waiting
 
     try:
-        with open_store(paths.database, readonly=True, timeout=_LOCK_SECONDS) as store:
+        with _store(paths) as store:
+            if count_waiting(store, paths.spool):
+                return ""
+            if store is None:
+                raise _nothing_recorded()
             now = time.time()
             newest = turns.newest_turn(store, project, before=now)
             newest = newest or turns.newest_stray(store, before=now)
             asked = () if newest is None else turns.load_turn(store, newest).messages
-    except QiError:
+    except StoreError:
         return ""
     if newest is None:
         raise _nothing_recorded()
     return f' ("{" ".join(asked[-1].content.split()):.60}")' if asked else ""
+
+
+@contextmanager
+def _store(paths: Paths) -> Iterator[Store | None]:
+    """The database, to read; None if there is none yet. Raises StoreError if it cannot be read."""
+    if not paths.database.exists():
+        yield None
+        return
+    from qi_learn.store.database import open_store
+
+    with open_store(paths.database, readonly=True, timeout=_LOCK_SECONDS) as store:
+        yield store
+
+
+def _waiting(paths: Paths) -> Iterator[str]:
+    """The ids of the turns that are still in the spool, taken in or not."""
+    for file in spool_files(paths.spool):
+        with suppress(FileNotFoundError):  # just taken in and deleted: then the store has them
+            for line in read_from(file):
+                if line.event is not None and line.event.kind == "turn":
+                    yield line.event.id
 
 
 def _nothing_recorded() -> NotFound:
@@ -146,38 +170,24 @@ def _nothing_recorded() -> NotFound:
     )
 
 
-def _is_recorded(paths: Paths, turn: str) -> bool:
-    """Whether the turn is still in the spool, or in the store.
+def _recorded(paths: Paths, turn: str) -> str:
+    """The id of a turn in the spool or in the store, given whole or by its beginning.
 
-    True if the database cannot be read (damaged, locked): that must not stop a rating, and the
-    daemon decides.
+    As it was given if the database cannot be read (damaged, locked): that must not stop a rating,
+    and the daemon decides. Raises NotFound if there is no such turn, or more than one.
     """
-    if any(_holds_turn(file, turn) for file in spool_files(paths.spool)):
-        return True
-    from qi_learn.store import turns
-    from qi_learn.store.database import open_store
+    from qi_learn.store.short_ids import names, only_one, turns_named
 
-    if not paths.database.exists():
-        return False
+    found = {id for id in _waiting(paths) if names(turn, id)}
     try:
-        with open_store(paths.database, readonly=True, timeout=_LOCK_SECONDS) as store:
-            turns.load_head(store, turn)
-    except NotFound:
-        return False
-    except QiError:
-        return True
-    return True
-
-
-def _holds_turn(file: Path, turn: str | None) -> bool:
-    """Whether a spool file holds this turn (None: any).
-
-    False if the daemon has just drained and deleted the file: then the store has the turn.
-    """
-    try:
-        return any(
-            line.event is not None and line.event.kind == "turn" and turn in (None, line.event.id)
-            for line in read_from(file)
+        with _store(paths) as store:
+            found |= set(() if store is None else turns_named(store, turn))
+    except StoreError:
+        return turn
+    id = only_one(turn, found)
+    if id is None:
+        raise NotFound(
+            f"No answer with the id {turn} was recorded.",
+            "`qi-learn log` lists the ids; `last` means the newest of this project.",
         )
-    except FileNotFoundError:
-        return False
+    return id

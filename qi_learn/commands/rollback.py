@@ -17,10 +17,8 @@ from qi_learn.spool import Spool
 
 ASK_SECONDS = 2.0
 """How long the server may take to answer one question before the rollback goes on without it."""
-ALIAS_LATER = (
-    "The gateway answers with it at once; the alias on the server follows when the daemon next "
-    "reaches it."
-)
+AT_ONCE = "The gateway answers with it from now on. "
+ALIAS_LATER = "The alias on the server follows when the daemon next reaches it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,8 @@ def roll_back(
         )
     done = _switch(paths, settings, version)
     seconds = time.monotonic() - started
-    remark = "" if done.alias_moved else ALIAS_LATER
+    serves = "gateway" in client.listening(paths)
+    remark = "" if done.alias_moved else f"{AT_ONCE if serves else ''}{ALIAS_LATER}"
     return RollbackReport(
         done.before,
         done.version,

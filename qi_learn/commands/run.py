@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from qi_learn.capture.outcome import run_command
-from qi_learn.errors import NotFound, SettingsError, SpoolError
+from qi_learn.errors import NotFound, QiError, SettingsError
 from qi_learn.paths import Paths
 from qi_learn.records import CommandResult
 from qi_learn.spool import Spool
@@ -30,26 +30,49 @@ def run(
 ) -> tuple[int, str]:
     """Run the command; return its exit code, and what went wrong with its outcome.
 
-    The second is filled if the outcome could not be written down: a full disk changes nothing for
-    the command.
+    The second is filled if the outcome could not be written down: whatever is wrong with the home
+    (full, read-only, another user's, damaged) changes nothing for the command.
 
     Raises SettingsError for an unknown kind, NotFound (with a shell's exit code) if there is no
     such command.
     """
     if kind is not None and kind not in KINDS:
         raise SettingsError(f"{kind!r} is not a kind of command.", f"Kinds: {', '.join(KINDS)}.")
-    project = str(project_of(paths, directory) or directory)
+    project, problem = _project(paths, directory)
     try:
         result, _ = run_command(command, project=project, kind=kind, cwd=directory)
     except NotFound as error:
         error.exit_code = EXIT_NO_COMMAND
         raise
-    body = {name: getattr(result, name) for name in _RECORDED}
-    spool = Spool(paths.spool, "run")
+    return result.exit_code, problem or _record(paths, result)
+
+
+def _project(paths: Paths, directory: Path) -> tuple[str, str]:
+    """The project around a directory, else itself, and why the projects cannot be looked up."""
     try:
-        spool.append("outcome", body, author="person", project=project)
-    except SpoolError as error:
-        return result.exit_code, error.what
-    finally:
-        spool.close()
-    return result.exit_code, ""
+        return str(project_of(paths, directory) or directory), ""
+    except (QiError, OSError) as error:
+        return str(directory), _problem(error)
+
+
+def _record(paths: Paths, result: CommandResult) -> str:
+    """Write the outcome to the spool; what went wrong, or an empty text."""
+    body = {name: getattr(result, name) for name in _RECORDED}
+    try:
+        spool = Spool(paths.ensure().spool, "run")
+        try:
+            spool.append("outcome", body, author="person", project=result.project)
+        finally:
+            spool.close()
+    except (QiError, OSError) as error:
+        return _problem(error)
+    return ""
+
+
+def _problem(error: QiError | OSError) -> str:
+    """In one sentence, with what to do."""
+    if isinstance(error, QiError):
+        what, hint = error.what, f" {error.hint}" if error.hint else ""
+    else:
+        what, hint = f"{error.filename}: {error.strerror}", ""
+    return f"The outcome of the command could not be written down. {what}{hint}"

@@ -163,7 +163,7 @@ def follow(run: RunDirectory, view: View, pressed: list[float], host: CycleHost)
         if not host.alive():
             raise DaemonError(
                 "The daemon stopped; the cycle goes on when it starts again.",
-                "qi-learn daemon start",
+                "`qi-learn daemon start`",
             )
         if leaving.look():
             view.say(host.left)

@@ -67,13 +67,13 @@ def decide(
     threshold = settings.train.quality_threshold
     more = judge(store, settings)
     fresh = fresh_count(store, threshold=threshold, learned_runs=learned_runs)
+    if busy:
+        return Decision(False, "a cycle is under way", fresh=fresh)
+    if more:
+        return Decision(False, STILL_LOOKING, fresh=fresh)
     if not settings.train.auto:
         reason = "automatic learning is off (train.auto); `qi-learn train --now` starts a cycle"
         return Decision(False, reason, fresh=fresh)
-    if busy:
-        return Decision(False, "a cycle is under way", fresh=fresh)
-    if more and not store.readonly:
-        return Decision(False, STILL_LOOKING, fresh=fresh)
     runs = list_runs(store)
     found = fresh_candidates(store, threshold=threshold, learned_runs=learned_runs)
     if obstacle := (
@@ -155,13 +155,12 @@ def enough(sessions: Sequence[str], settings: Settings) -> str:
             f"{len(sessions)} of {needed} new examples over the quality threshold; "
             f"{missing} are missing"
         )
-    if reason := one_sided(sessions):
-        return f"too one-sided: {reason}"
+    reasons = [f"too one-sided: {reason}"] if (reason := one_sided(sessions)) else []
     try:
         assign(sessions, min_gate=settings.gate.min_examples)
     except Refused as refused:
-        return refused.what
-    return ""
+        reasons.append(refused.what)
+    return " ".join(reasons)
 
 
 def _after_refusal(runs: Sequence[Run], learned_runs: Collection[str]) -> int:

@@ -11,20 +11,22 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qi_learn import codec
 from qi_learn.daemon.lock import locked as locked  # part of finding the daemon
 from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, DiskFull, QiError
 from qi_learn.outside.listening import Listening, read_listening
 from qi_learn.paths import Paths
+
+if TYPE_CHECKING:
+    import subprocess
 
 START_SECONDS = 90.0
 """The engine gets 60 to load its library and look through its models, the gateway 20."""
@@ -169,6 +171,8 @@ def listening(paths: Paths) -> dict[str, Listening]:
 
 
 def _spawn(log: Path) -> subprocess.Popen[bytes]:
+    import subprocess
+
     from qi_learn.daemon.supervisor import open_log, python  # who only asks starts nothing
 
     home = os.environ.get("QI_LEARN_HOME")

@@ -103,8 +103,9 @@ class TurnContexts:
         `clean`: takes secrets out of it.
         """
         known = self._projects[project]
-        waiting, known.waiting = known.waiting, []
+        waiting = known.waiting
         if isinstance(found, Exception):
+            known.waiting = []
             self._guard.note(KIND, project, found)
             return False
         known.context = found
@@ -112,4 +113,5 @@ class TurnContexts:
         known.looked = known.found
         if waiting:
             give_context(store, waiting, clean(plain(found)), found.commit)
+            known.waiting = []
         return bool(waiting)

@@ -47,7 +47,7 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
-PAUSE_SECONDS = (1.0, 2.5)
+PAUSE_SECONDS = (1.0, 5.0)
 """Longest pause between two rounds, while a cycle is under way and else."""
 DECIDE_SECONDS = (1.0, 30.0)
 """Seconds between two decisions: at most the second, because time passes too; while evidence comes
@@ -78,7 +78,7 @@ class Daemon:
         self._stopping = False
         self._servers = Servers(self.paths, settings, gateway=gateway, service=service)
         self._ends_servers = gateway
-        self._pace = Pace(self.paths.spool)
+        self._pace = Pace(self.paths.spool, self.paths.projects, self.paths.deploy)
         self._health = Health()
         self._idle = IdleGate(self.paths, settings, clock())
         self._waiting = ""

@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qi_learn.capture.wire import decode
-from qi_learn.daemon.background import Background, Key
+from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
 from qi_learn.daemon.contexts import KIND as CONTEXT
 from qi_learn.daemon.contexts import TurnContexts
 from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
 from qi_learn.daemon.projects import FollowedProjects
+from qi_learn.daemon.retry_pause import RetryPause
 from qi_learn.daemon.scoring import Scoring
 from qi_learn.daemon.standing import Standing
 from qi_learn.errors import DiskFull, QiError, StoreError
@@ -68,7 +69,10 @@ class Intake:
     """Called, from another thread, when a round has something to do."""
     guard: StepGuard = field(default_factory=lambda: StepGuard(also=VALUE_ERRORS))
     clock: ClockWatch = field(default_factory=ClockWatch)
+    monotonic: Callable[[], float] = time.monotonic
+    """By which it pauses after a round that failed."""
     _seen: deque[FileSaved | Committed] = field(default_factory=deque)
+    _found: list[Done] = field(default_factory=list)
     _memory: DrainMemory | None = None
     _spool: frozenset[tuple[str, int, int]] | None = None
     _spool_due: float = 0.0
@@ -80,6 +84,7 @@ class Intake:
     _contexts: TurnContexts = field(init=False)
     _classifying: Classifying = field(init=False)
     _scoring: Scoring = field(init=False)
+    _pause: RetryPause = field(init=False)
 
     def __post_init__(self) -> None:
         self._background = Background("qi-learn-facts", lambda: self.wake())
@@ -89,6 +94,8 @@ class Intake:
         self._classifying = Classifying(self.guard)
         index = NamesIndex(self.paths.names)
         self._scoring = Scoring(self.settings.score, index, self._background, self.guard)
+        disks = self.paths.database.parent, self.paths.spool
+        self._pause = RetryPause(disks, self.monotonic)
 
     def watch_anew(self, watcher: Watcher) -> None:
         """Go on with another watcher: every project is read and watched again."""
@@ -128,29 +135,37 @@ class Intake:
     def next_due(self, now: float) -> float:
         """Seconds until a round has something to do, if nothing new comes before; 0 is at once.
 
-        New is a line in the spool, a save or a commit, or `wake`.
+        New is a line in the spool, a save or a commit, or `wake`. After rounds that failed it is
+        the pause.
         """
+        if self._pause.failed:
+            return self._pause.seconds_left
         if self._seen or self._classifying.left or self._scoring.left:
             return 0.0
         return max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
 
     def look(self, now: float) -> bool:
-        """Take over what the watcher has seen; whether something waits to be followed."""
+        """Take over what the watcher has seen; whether something can be followed now."""
         if seen := self.watcher.poll():
             self._seen.extend(seen)
             self.edited = now
-        return bool(self._seen)
+        return bool(self._seen) and not self._pause.seconds_left
 
     def tick(self, store: Store, now: float) -> int:
         """Do one round; returns how many events were taken in and turns classified or scored.
 
         0 if nothing changed. What is not due is not asked for, and what takes long goes on in the
-        next round.
+        next round. A round that fails is made again at once, then after a pause, in which its
+        failure is raised again.
         """
         self._projects.follow(self.watcher)
-        self._follow_clock(store, now)
         # before the drain: a turn is in the spool before its answer can be saved in a file
         self.look(now)
+        with self._pause.attempt():
+            return self._round(store, now)
+
+    def _round(self, store: Store, now: float) -> int:
+        self._follow_clock(store, now)
         drained = self._drain(store, now)
         changed = self._begin() or drained > 0 or bool(self._seen)
         self._take_in_seen(store, now)
@@ -167,6 +182,7 @@ class Intake:
             self._time_due = time_due(store, self.settings.capture)
             self._scoring.look_again()
         self._fetch(store, now)
+        self._scoring.hold(self._projects.behind)
         if self._scoring.left:
             done += self._scoring.score(store, now, over)
         return done
@@ -221,15 +237,17 @@ class Intake:
             return None
 
     def _fetch(self, store: Store, now: float) -> None:
-        """Store what the thread found out."""
+        """Store what the thread found out; what cannot be stored now is kept for the next round."""
+        self._found += self._background.results()
         facts: dict[Key, Any] = {}
-        for each in self._background.results():
+        for each in self._found:
             found = each.value if each.error is None else each.error
             if each.key[0] == CONTEXT:
                 self._give_context(store, each.key[1], found)
             else:
                 facts[each.key] = found
         self._scoring.keep_facts(store, facts, now)
+        self._found.clear()
 
     def _give_context(self, store: Store, project: str, found: Any) -> None:
         self._memory = self._memory or DrainMemory(store)
@@ -273,7 +291,9 @@ class Intake:
         if self._seen:
             return
         stands = self.watcher.stands()
-        if not self.look(now):  # else something came in between
+        self.look(now)
+        if not self._seen:  # else something came in between
+            self._projects.caught_up(stands)
             self._standing.keep(stands, at_once=at_once)
 
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:

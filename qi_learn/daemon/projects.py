@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from qi_learn.daemon.standing import Standing
@@ -17,6 +18,8 @@ from qi_learn.workspace.registry import load_projects
 from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
+BEHIND_SECONDS = 300.0
+"""Seconds for which the catching up of a project keeps the results of its commands waiting."""
 THERE_SECONDS = 5.0
 """Seconds between two looks whether the directories are there."""
 
@@ -34,6 +37,8 @@ class FollowedProjects:
         self._listed_at = -1
         self._due = float("-inf")
         self._watched: set[Path] = set()
+        self._behind: dict[str, float] = {}
+        """By project that is caught up: until when that is waited for."""
 
     def follow(self, watcher: Watcher) -> None:
         """Watch the directories that are registered and there.
@@ -55,7 +60,21 @@ class FollowedProjects:
         for project in [p for p in there if p not in self._watched]:
             self._watched.add(project)
             with self._guard.step("project", project, QiError, OSError):
-                watcher.add(project, wait=self._wait, stood=self._standing.of(project))
+                stood = self._standing.of(project)
+                if stood is not None:
+                    self._behind[str(project)] = now + BEHIND_SECONDS
+                watcher.add(project, wait=self._wait, stood=stood)
+
+    @property
+    def behind(self) -> frozenset[str]:
+        """The projects of which it is not told yet what happened while nothing watched them."""
+        now = time.monotonic()
+        return frozenset(project for project, until in self._behind.items() if now < until)
+
+    def caught_up(self, projects: Iterable[str]) -> None:
+        """Take it that all that happened in these projects is told."""
+        for project in projects:
+            self._behind.pop(project, None)
 
     def follow_anew(self) -> None:
         """Take it that the watcher is another one, which watches nothing yet."""
@@ -92,5 +111,5 @@ def _not_watched(project: Path) -> WatchState:
     """The state of a registered project of which the watcher knows nothing."""
     if os.path.isdir(project):
         return WatchState(str(project), "starting")
-    why = f"the directory is not there: qi-learn init --remove {shlex.quote(str(project))}"
+    why = f"the directory is not there: `qi-learn init --remove {shlex.quote(str(project))}`"
     return WatchState(str(project), "blind", (why,))

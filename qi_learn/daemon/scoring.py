@@ -50,6 +50,7 @@ class Scoring:
         self._joining: Iterator[set[str]] | None = None
         self._results_left = True
         self._joined: set[str] = set()
+        self._held: frozenset[str] = frozenset()
         self.left = True
         """Whether turns are left that are ready to be scored."""
 
@@ -64,7 +65,7 @@ class Scoring:
         """Store what the thread found out; of an answer that it did not understand, that."""
         facts: list[AnswerFacts] = []
         for key, result in done.items():
-            source = self._sources.pop(key)
+            source = self._sources[key]
             if isinstance(result, Exception):
                 self._guard.note("facts", source.turn_id, result)
                 facts.append(no_facts(source, now))
@@ -73,12 +74,21 @@ class Scoring:
         if facts:
             score_queue.save_facts(store, facts)
             self.left = True
+        for key in done:
+            del self._sources[key]
 
     def look_again(self) -> None:
         """Take it that evidence changed: turns are marked, and results are joined to them anew."""
         self._joined.clear()
         self._runs.forget()
         self._results_left = self.left = True
+
+    def hold(self, projects: frozenset[str]) -> None:
+        """Join no results in projects of which it is not known yet what stands in their files."""
+        released = self._held - projects
+        self._held = projects
+        if released:
+            self.look_again()
 
     def score(self, store: Store, now: float, over: float) -> int:
         """Join new results of commands to turns, and score, until `over` (monotonic clock).
@@ -124,8 +134,9 @@ class Scoring:
             while self._joining is not None or self._results_left:
                 if self._joining is None:
                     self._results_left = False  # what comes from now on is looked for anew
-                    steps = join_new_commands(store, self._runs, self._guard, JOINED_AT_ONCE)
-                    self._joining = steps
+                    self._joining = join_new_commands(
+                        store, self._runs, self._guard, JOINED_AT_ONCE, held=self._held
+                    )
                 turns = next(self._joining, None)
                 if turns is None:
                     self._joining = None
@@ -154,7 +165,8 @@ class Scoring:
         """Join results to turns of which something else changed; once, not in every round."""
         new = [t for t in turn_ids if t not in self._joined]
         for project, turns in score_queue.placed_turns(store, new).items():
-            join_turns(store, project, turns, self._runs, self._guard)
+            if project not in self._held:
+                join_turns(store, project, turns, self._runs, self._guard)
         self._joined.update(new)
 
     def _score(

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qi_learn.dataset.balance import refuse_one_sided
 from qi_learn.errors import Refused
 
 if TYPE_CHECKING:
@@ -51,9 +52,8 @@ def assign(sessions: Sequence[str], *, min_gate: int) -> list[Split]:
     if count < min_gate:
         missing = f"{min_gate - count} are missing, and some to train on"
         hint = "Go on working through the gateway; `qi-learn status` counts."
-        raise Refused(
-            f"{count} examples are too few: the gate alone needs {min_gate}; {missing}.", hint
-        )
+        few = "1 example is" if count == 1 else f"{count} examples are"
+        raise Refused(f"{few} too few: the gate alone needs {min_gate}; {missing}.", hint)
     work = _newest_first(sessions)
     gate = _take(work, max(min_gate, math.ceil(GATE_SHARE * count)), most=MOST * count)
     rest = [indices for indices in work if indices[0] not in gate]
@@ -66,6 +66,25 @@ def assign(sessions: Sequence[str], *, min_gate: int) -> list[Split]:
         )
     dev = _dev(rest, max(1, round(DEV_SHARE * left)), left)
     return ["gate" if i in gate else "dev" if i in dev else "train" for i in range(count)]
+
+
+def refuse_thin(sessions: Sequence[str], *, min_gate: int) -> None:
+    """Raise Refused with everything that is missing, if these examples are no data set.
+
+    Too few, nothing left to train on, or most of one session: one refusal names them all.
+    """
+    found = []
+    try:
+        assign(sessions, min_gate=min_gate)
+    except Refused as refused:
+        found.append(refused)
+    try:
+        refuse_one_sided(sessions)
+    except Refused as refused:
+        found.append(refused)
+    if found:
+        hints = dict.fromkeys(refused.hint for refused in found)
+        raise Refused(" ".join(refused.what for refused in found), " ".join(hints))
 
 
 def _newest_first(sessions: Sequence[str]) -> list[list[int]]:

@@ -111,7 +111,8 @@ class Story:
             f"A throw-away home in {self._home.root}; your own data is not touched. Overrides: "
             f"{self._size.overrides_text()}; answers of at most {self._size.answer_tokens} tokens."
         )
-        self.say(self._home.qi_learn("init", ".").stdout.rstrip())
+        *made, _ = self._home.qi_learn("init", ".").stdout.rstrip().split("\n")
+        self.say("\n".join(made))  # its last line asks for what comes next here
         self.say(self._home.qi_learn("daemon", "start").stdout.rstrip())
 
     def _say_remark(self) -> None:

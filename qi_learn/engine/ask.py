@@ -6,7 +6,6 @@ What the model evaluates is exactly `Prompt.render`, which `_debug_render_only` 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from qi_learn.engine.answer_parts import TemplateMarks, marks_of
 from qi_learn.engine.answer_schema import grammar_for
 from qi_learn.engine.called_tools import for_template
 from qi_learn.engine.formats import Format
+from qi_learn.engine.go_duration import parse_duration
 from qi_learn.engine.lookup import (
     Engine,
     abilities,
@@ -30,12 +30,10 @@ from qi_learn.engine.template import render_chat
 from qi_learn.errors import ServerError
 from qi_learn.outside.llama_cpp import Vocabulary
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _MOST_BEFORE = 1_000_000
 _EFFORTS = ("low", "medium", "high")
 _LONGEST = 2**53
 """Seconds that are as good as for ever."""
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,9 +306,10 @@ def keep_alive_seconds(value: Any) -> float | None:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float("inf") if value < 0 else float(min(value, _LONGEST))
-    text = value.removeprefix("-") if isinstance(value, str) else ""
-    if text != "0" and (not text or _DURATION.sub("", text)):
+    if not isinstance(value, str):
         raise ServerError(f'time: invalid duration "{value}"', status=400)
-    if value.startswith("-"):
-        return float("inf")
-    return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise ServerError(str(error), status=400) from error
+    return float("inf") if seconds < 0 else seconds

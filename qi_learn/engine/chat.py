@@ -53,7 +53,6 @@ from qi_learn.engine.replies import BodyError, Kinds, read_body, stream
 from qi_learn.engine.sampling import sampling_from
 from qi_learn.errors import ServerError
 from qi_learn.outside.llguidance import refuse_grammar
-from qi_learn.outside.peer import ends_with
 
 _COMMON: Kinds = {
     "model": (str, "string"),
@@ -196,7 +195,7 @@ async def _load_or_unload(
 
 async def _answer(request: web.Request, engine: Engine, ask: Ask) -> web.StreamResponse:
     """Answer, for as long as the client is there."""
-    with ends_with(request.transport):
+    with engine.clients.ends_with(request.transport):
         return await _answer_to(request, engine, ask)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from qi_learn.engine.template import variables_of
 from qi_learn.errors import ModelError, NotFound, ServerError, StoreError
 from qi_learn.outside.gguf import GgufFile, read_head
 from qi_learn.outside.ollama_names import ModelName, read_name
+from qi_learn.outside.peer import ClientWatch
 
 NAMED = {"model": (str, "string"), "name": (str, "string")}
 
@@ -27,6 +28,7 @@ class Engine:
 
     store: ModelStore
     models: LoadedModels
+    clients: ClientWatch = field(default_factory=ClientWatch)
 
 
 ENGINE = web.AppKey("engine", Engine)

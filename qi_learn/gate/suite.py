@@ -30,11 +30,6 @@ def gate_suite(snapshot: Snapshot) -> tuple[Example, ...]:
     return snapshot.split("gate")
 
 
-def dev_suite(snapshot: Snapshot) -> tuple[Example, ...]:
-    """The examples that early stopping and the choice of scale may use."""
-    return snapshot.split("dev")
-
-
 def old_suite(
     snapshot: Snapshot, earlier: Sequence[Snapshot], *, limit: int = OLD_LIMIT
 ) -> tuple[Example, ...]:

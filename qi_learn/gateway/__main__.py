@@ -30,17 +30,20 @@ from aiohttp import web
 from qi_learn import logs
 from qi_learn.errors import EXIT_TRY_AGAIN, QiError, ServerUnreachable, SettingsError
 from qi_learn.gateway.admission import Admission
+from qi_learn.gateway.client_link import ClientServer, keep_requests_out
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.door import Door
 from qi_learn.gateway.event_loop import run
 from qi_learn.gateway.guard import Guard
+from qi_learn.gateway.header_bytes import keep_header_bytes
 from qi_learn.gateway.live_settings import LiveRecord
 from qi_learn.gateway.own_state import GatewayState, new_state
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
+from qi_learn.gateway.turn_ids import TurnIds
 from qi_learn.gateway.upstream_link import UpstreamConnector
-from qi_learn.loopback import ADDRESSES
+from qi_learn.loopback import ADDRESSES, WITHOUT_CREDENTIALS, holds_credentials
 from qi_learn.outside import systemd
 from qi_learn.outside.listening import announce, find, read_listening
 from qi_learn.outside.process import leave_with
@@ -51,6 +54,8 @@ from qi_learn.settings_file import load_settings
 logger = logging.getLogger(__name__)
 HEAD_LIMIT = 256 * 1024
 """Longest request line or header field, bytes."""
+READ_AHEAD = 256 * 1024
+"""Bytes of a client's body that are read at once; twice as many may wait to be passed on."""
 GRACE = 1.0
 """Seconds that streams under way have left when the gateway is stopped."""
 BEAT_SECONDS = 5.0
@@ -126,7 +131,9 @@ def _gateway(
         admission=Admission(
             paths.activity, paths.hold, longest_hold=served.settings.idle.longest_hold
         ),
+        engine=served.settings.serve.embedded,
         stop=stop,
+        ids=TurnIds(paths.turn_ids),
     )
 
 
@@ -185,13 +192,12 @@ def _listening(settings: Settings) -> socket.socket:
 
 def _checked(upstream: str, port: int) -> str:
     """The upstream's address without a slash at its end, if it is one that can be passed on to."""
-    parts = urlsplit(upstream)
-    if parts.username is not None or parts.password is not None:
+    if holds_credentials(upstream):
         raise SettingsError(
-            f"The address of the server at {parts.hostname} holds a name or a password.",
-            "Set serve.ollama without them: every status and log would show them, and they cannot "
-            "go with a client's own Authorization. A proxy in front of the server can add them.",
+            "The address of the server holds a name or a password.",
+            f"serve.ollama: {WITHOUT_CREDENTIALS}",
         )
+    parts = urlsplit(upstream)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(
             f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".'
@@ -218,7 +224,7 @@ def _session() -> aiohttp.ClientSession:
 
 
 def _runner(door: Door) -> web.ServerRunner:
-    server = web.Server(
+    server = ClientServer(
         door.handle,
         handler_cancellation=True,
         access_log=None,
@@ -226,6 +232,7 @@ def _runner(door: Door) -> web.ServerRunner:
         max_line_size=HEAD_LIMIT,
         max_field_size=HEAD_LIMIT,
         max_headers=256,
+        read_bufsize=READ_AHEAD,
     )
     return web.ServerRunner(server, handle_signals=False, shutdown_timeout=GRACE)
 
@@ -258,6 +265,7 @@ async def _run(options: argparse.Namespace) -> None:
     # What start-up made stays: to look through it again and again would hold up requests for
     # milliseconds.
     gc.freeze()
+    keep_header_bytes()
     await serve(Served(options.upstream, paths, settings, options.ready, options.engine), stop)
 
 
@@ -285,6 +293,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     os.umask(0o077)
     logs.configure(Paths.default().logs / "gateway.log")
+    logging.getLogger("aiohttp.server").addFilter(keep_requests_out)
     try:
         run(_run(_chosen(options)))
     except QiError as error:

@@ -25,6 +25,7 @@ INFERENCE = frozenset(
 NEED_A_MODEL = INFERENCE | {"/api/embed", "/api/embeddings", "/v1/embeddings"}
 """What makes Ollama load a model: either learning gives way to it, or it waits."""
 _QUERY = re.compile(r"[?#]")
+_WHOLE_URL = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _ASKS_A_MODEL = re.compile(
     r"(?:^|[/:._-])(?:chat|complete|completions?|generate|responses?|messages?|infill|converse"
     r"|invoke|predict|ask|(?:stream)?generate[_-]?(?:content|stream|text))(?:[_-]stream)?$",
@@ -34,11 +35,25 @@ _ASKS_A_MODEL = re.compile(
 
 def endpoint_of(target: str) -> str:
     """The path that a request's target means."""
+    target = host_and_path(target)[1]
     path = _QUERY.split(target, maxsplit=1)[0]
     if path in NEED_A_MODEL or not path.startswith("/"):
         return path
     path = unquote(path)
     return posixpath.normpath("/" + path.lstrip("/"))
+
+
+def host_and_path(target: str) -> tuple[str | None, str]:
+    """The host that a target names, and the path behind it.
+
+    Clients behind a proxy, and some others, ask for a whole URL (RFC 9112, 3.2.2). Any other target
+    names no host and is all path.
+    """
+    match = _WHOLE_URL.match(target)
+    if match is None:
+        return None, target
+    rest = target[match.end() :]
+    return match[1], rest if rest.startswith("/") else f"/{rest}"
 
 
 def looks_like_inference(method: str, endpoint: str) -> bool:

@@ -68,9 +68,13 @@ class Guard:
             frozenset(origin.lower().rstrip("/") for origin in origins),
         )
 
-    def refusal(self, path: str, headers: Headers) -> str | None:
-        """Why a request must not pass; None if it may."""
-        host = headers.get("Host", "")
+    def refusal(self, path: str, headers: Headers, host: str | None = None) -> str | None:
+        """Why a request must not pass; None if it may.
+
+        `host` is the one that a whole URL names; it counts in place of the header's.
+        """
+        if host is None:
+            host = headers.get("Host", "")
         if not self._is_ours(host.lower(), headers):
             return (
                 f"qi-learn does not answer to the Host {host!r}; use 127.0.0.1 or localhost, or "

@@ -59,10 +59,9 @@ class GatewayState:
         return True
 
     def lose(self, reason: str) -> None:
-        """Count a turn that could not be recorded."""
+        """Count a turn that could not be recorded; the file tells it with the next heartbeat."""
         with self._lock:
             self._lost.add(reason, self._clock())
-        self.write()
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that is published now."""

@@ -33,14 +33,22 @@ from yarl import URL
 from qi_learn.gateway.admission import Admission
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import client_of
-from qi_learn.gateway.endpoint import INFERENCE, NEED_A_MODEL, endpoint_of, looks_like_inference
+from qi_learn.gateway.endpoint import (
+    INFERENCE,
+    NEED_A_MODEL,
+    endpoint_of,
+    host_and_path,
+    looks_like_inference,
+)
 from qi_learn.gateway.guard import Guard, end_to_end
 from qi_learn.gateway.missing import is_missing, read_error
-from qi_learn.gateway.question import Question, Sending, TurnIds, read_question
+from qi_learn.gateway.question import Question, Sending, read_question
 from qi_learn.gateway.recorder import RecordedExchange, Recorder
 from qi_learn.gateway.relay import Relay
 from qi_learn.gateway.routes import RouteFile, Routes
-from qi_learn.outside.peer import ends_with
+from qi_learn.gateway.turn_ids import TurnIds
+from qi_learn.outside.peer import ClientWatch
+from qi_learn.outside.server_answers import silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +73,21 @@ class Gateway:
     recorder: Recorder
     clients: ClientProjects
     admission: Admission
+    engine: bool
+    """Whether the upstream is the embedded engine."""
     stop: asyncio.Event
     """Set once the gateway is to leave: what breaks off then is no client's doing."""
     ids: TurnIds = field(default_factory=TurnIds)
+    watch: ClientWatch = field(default_factory=ClientWatch)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Pass a request on, or say why it must not pass."""
-        target = request.raw_path
+        host, target = host_and_path(request.raw_path)
         endpoint = endpoint_of(target)
-        if refusal := self.guard.refusal(endpoint, request.headers):
+        if refusal := self.guard.refusal(endpoint, request.headers, host):
             return _own_answer(403, {"error": refusal})
         if not target.startswith("/"):
-            message = "qi-learn is no forward proxy: ask for a path, not for a whole URL"
+            message = "qi-learn: this target is no path"
             return _own_answer(400, {"error": message})
         _invite_body(request)
         url = self._url(target)
@@ -88,7 +99,7 @@ class Gateway:
             if self.admission.held and (reason := await self.admission.wait_for_release()):
                 return _own_answer(503, _error_body(reason, endpoint), {"Retry-After": "30"})
             if endpoint in INFERENCE:
-                with ends_with(request.transport):
+                with self.watch.ends_with(request.transport):
                     return await self._infer(request, url, endpoint)
             return await self._pass(request, url)
         finally:
@@ -199,7 +210,7 @@ class Gateway:
 
     def _no_answer(self, error: Exception, path: str) -> web.Response:
         """The answer in the place of an upstream's that does not come."""
-        return _own_answer(502, _no_upstream(self.upstream, error, path))
+        return _own_answer(502, _no_upstream(self.upstream, error, path, engine=self.engine))
 
 
 async def _read_error(answer: aiohttp.ClientResponse) -> bytes:
@@ -231,11 +242,14 @@ def _own_answer(
     )
 
 
-def _no_upstream(upstream: str, error: Exception, path: str) -> dict[str, Any]:
-    """The error for an upstream that does not answer."""
-    reason = str(error) or type(error).__name__
+def _no_upstream(upstream: str, error: Exception, path: str, *, engine: bool) -> dict[str, Any]:
+    """The error for an upstream that does not answer, or breaks off before it does."""
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        what = silence(upstream, engine=engine)
+    else:
+        what = f"no answer from {upstream} ({str(error) or type(error).__name__})"
     hint = "`qi-learn status` shows what runs, `qi-learn doctor` what to do."
-    return _error_body(f"no answer from {upstream} ({reason}). {hint}", path)
+    return _error_body(f"{what}. {hint}", path)
 
 
 def _error_body(words: str, path: str) -> dict[str, Any]:

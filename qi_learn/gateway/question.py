@@ -7,10 +7,6 @@ in it must be exchanged: then decoded, with the length that it has.
 from __future__ import annotations
 
 import asyncio
-import io
-import re
-import time
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -19,39 +15,20 @@ from multidict import CIMultiDict
 from qi_learn.gateway.encoding import decoded, is_plain
 from qi_learn.gateway.exchange import LONGEST, Exchange
 from qi_learn.gateway.guard import end_to_end
+from qi_learn.gateway.long_body import LongBody
 from qi_learn.gateway.model_field import ModelField, Unsure, find_model, parsed_model
 from qi_learn.gateway.restore import NameRestorer
 from qi_learn.gateway.rewrite import conversation, request_model
 from qi_learn.gateway.routes import Answering, Routes
-from qi_learn.ids import new_id
+from qi_learn.gateway.turn_ids import TurnIds
 
 SESSION_HEADERS = ("x-qi-learn-session", "x-session-id", "session_id")
 TURN_HEADER = "x-qi-learn-request"
 """With a ULID in it: the id that the client wants its turn to have."""
 SMALL = 64 * 1024
 """Bytes. A shorter body is parsed at once if it is not plain where its name is."""
-REMEMBERED = 4096
-"""Ids of clients that are not given twice."""
 _SENT_WHOLE = 1024 * 1024
 """Bytes. A longer body goes out in pieces, so that other streams go on."""
-_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-
-
-class TurnIds:
-    """The ids of turns: the clients' own, each of them once, else new ones."""
-
-    def __init__(self) -> None:
-        self._given: OrderedDict[str, None] = OrderedDict()
-
-    def take(self, wanted: str | None) -> str:
-        """The id of a turn whose client asks for this one."""
-        id = (wanted or "").strip().upper()
-        if not _ULID.fullmatch(id) or id in self._given:
-            return new_id(time.time())
-        self._given[id] = None
-        if len(self._given) > REMEMBERED:
-            self._given.popitem(last=False)
-        return id
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +43,9 @@ class Sending:
     """The model that answers in the place of the one that was asked for."""
 
     @property
-    def stream(self) -> bytes | io.BytesIO:
+    def stream(self) -> bytes | LongBody:
         """The body as it is handed to the client of the upstream."""
-        return io.BytesIO(self.body) if len(self.body) > _SENT_WHOLE else self.body
+        return LongBody(self.body) if len(self.body) > _SENT_WHOLE else self.body
 
 
 @dataclass(slots=True)

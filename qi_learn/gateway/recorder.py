@@ -18,7 +18,7 @@ import logging
 import time
 from pathlib import Path
 
-from qi_learn.errors import QiError
+from qi_learn.errors import QiError, SpoolError
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import Counters
 from qi_learn.gateway.exchange import LONGEST, Exchange
@@ -94,6 +94,8 @@ class Recorder:
     def _append(self, exchange: Exchange, *, cancelled: bool) -> None:
         """Write the turn to the spool. Raises SpoolError."""
         long = exchange.length > IN_THREAD
+        if long and self._failure is not None and not self._spool.has_room(exchange.length):
+            raise SpoolError(self._failure, "Make room on the disk.")
         body = exchange.facts(cancelled=cancelled) if long else exchange.body(cancelled=cancelled)
         event = Event(exchange.id, "turn", time.time(), SOURCE, body, "model", exchange.project)
         texts: dict[str, bytes | bytearray] = {

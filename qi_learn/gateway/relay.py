@@ -8,6 +8,7 @@ answer for a whole one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import cast
 
@@ -122,6 +123,11 @@ class Relay:
             self._request.writer.send_headers()
         try:
             async for pieces, ended in _batches(content, self._begun):
+                if len(pieces) > 1 and not (self._started or self._changes_whole):
+                    # the client has the first words before the copy of all is written down
+                    first, pieces = pieces[:1], pieces[1:]
+                    await self._pass(first, self._decoded(first, False), False)
+                    await asyncio.sleep(0)
                 await self._pass(pieces, self._decoded(pieces, ended), ended)
         except DamagedBody as damage:
             return await self._break_off([], damage.plain)

@@ -50,6 +50,11 @@ class UpstreamLink(ResponseHandler):
         super().data_received(data)
         return self._tell_body()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on, if reading was paused: aiohttp asks for it with every piece that is taken."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell the body that nothing more comes."""
         body = self._payload

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qi_learn.errors import NotFound
 from qi_learn.outside.git_blobs import changed_blobs, read_blob
 from qi_learn.outside.git_call import ask as _git
 from qi_learn.outside.git_call import listing
@@ -41,17 +40,6 @@ class HeadMove:
     `clone`, ...
     """
     subject: str
-
-
-def git_directory(directory: Path) -> Path | None:
-    """The repository's own directory (that of this working tree), or None outside a repository.
-
-    Also None if git refuses to open it; `repository_of` says why.
-    """
-    try:
-        return repository_of(directory)
-    except NotFound:
-        return None
 
 
 def repository_of(directory: Path) -> Path | None:

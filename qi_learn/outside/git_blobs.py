@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from qi_learn.errors import NotFound
@@ -16,6 +17,10 @@ from qi_learn.outside.git_call import ask, listing, names
 _GITLINK = "160000"
 _FEW = 100
 """Paths up to which a tree is searched for each; for more of them it is listed whole."""
+
+
+MOST_ASKED_BACK = 100
+"""Files, and commits, up to which the past is asked what was in them."""
 
 
 def changed_blobs(directory: Path, old: str, new: str) -> dict[str, str | None]:
@@ -90,12 +95,33 @@ def _listed(answer: bytes) -> dict[str, str]:
     return found
 
 
-def unlike_index(directory: Path) -> tuple[str, ...]:
+def unlike_index(directory: Path, paths: Sequence[str] = ()) -> tuple[str, ...]:
     """The files that are not as git's index has them, judged by size and time.
 
-    Raises NotFound.
+    Of all, or of those in `paths`. Raises NotFound.
     """
-    return names(ask(directory, "diff-files", "-z", "--name-only", "--relative"))
+    asked = paths if len(paths) <= _FEW else ()
+    options = ("-z", "--name-only", "--relative", "--")
+    return names(ask(directory, "--literal-pathspecs", "diff-files", *options, *asked))
+
+
+def blobs_before(directory: Path, paths: Sequence[str], second: int) -> dict[str, set[str]]:
+    """What files held around the newest commits that changed them before a second (Unix time).
+
+    By file, the ids of contents. Of `MOST_ASKED_BACK` files and as many commits. Raises NotFound.
+    """
+    if not paths:
+        return {}
+    most, asked = f"-{MOST_ASKED_BACK}", paths[:MOST_ASKED_BACK]
+    form = ("-z", "--raw", "--no-abbrev", "--no-renames", "-m", "--relative", "--format=")
+    options = ("--all", most, f"--before={second - 1}", *form)
+    answer = ask(directory, "--literal-pathspecs", "log", *options, "--", *asked).output
+    fields = [f.strip("\n") for f in answer.decode("utf-8", "surrogateescape").split("\0")]
+    found: dict[str, set[str]] = {}
+    for head, file in pairwise(fields):
+        if head.startswith(":") and len(ids := head.split(" ")[2:4]) == 2:
+            found.setdefault(file, set()).update(ids)
+    return found
 
 
 def unlike_commit(directory: Path, commit: str) -> tuple[str, ...]:

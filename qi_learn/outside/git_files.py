@@ -13,7 +13,14 @@ def look_of_head(directory: Path) -> Look | None:
     git_dir = _git_directory(directory)
     if git_dir is None:
         return None
-    common = _common(git_dir)
+    return look_of(git_dir, _common(git_dir))
+
+
+def look_of(git_dir: Path, common: Path) -> Look:
+    """What changes if HEAD of a working tree moves, by what is the tree's own and what is shared.
+
+    HEAD itself, the reference that it names, git's tables of these, and the log of HEAD.
+    """
     head = _text(git_dir / "HEAD")
     files = [
         *(common / "packed-refs", common / "reftable" / "tables.list"),

@@ -28,6 +28,16 @@ def commit_before(directory: Path, when: float) -> str | None:
     return done.text.strip() or None if done.exit_code == 0 else None
 
 
+def newest_commit(directory: Path) -> tuple[str, int] | None:
+    """The commit of HEAD and when it was made (Unix seconds); None if there is none.
+
+    Raises NotFound if git refuses.
+    """
+    done = ask(directory, "rev-list", "-1", "--timestamp", "HEAD", check=False)
+    made, _, commit = done.text.strip().partition(" ")
+    return (commit, int(made)) if done.exit_code == 0 and commit else None
+
+
 def sizes(directory: Path, blobs: Sequence[str]) -> dict[str, int | None]:
     """The size of each content in bytes; None for one that the repository does not have.
 

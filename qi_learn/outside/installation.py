@@ -57,9 +57,8 @@ def how_to_add(*extras: str) -> str:
     plural = "s" if len(extras) > 1 else ""
     here = this_installation()
     source = "" if here.source else " from the checkout or the wheel that qi-learn came from"
-    return (
-        f"Install the extra{plural} {names} into this environment{source}: {here.command(*extras)}"
-    )
+    command = here.command(*extras)
+    return f"Install the extra{plural} {names} into this environment{source}: `{command}`"
 
 
 def this_installation() -> Installation:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -95,6 +94,8 @@ def birth(pid: int) -> str:
 
 
 def _birth_by_ps(pid: int) -> str:
+    import subprocess  # `status` is spared it
+
     with suppress(OSError, subprocess.SubprocessError):
         told = subprocess.run(
             ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)],

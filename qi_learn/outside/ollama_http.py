@@ -133,7 +133,7 @@ class OllamaHttp:
 
 def translate(error: Exception, url: str) -> ServerError:
     """The QiError for an error of httpx."""
-    hint = "Is it running, and is `serve.ollama` right? `qi-learn doctor` looks."
+    hint = "Is it running (`ollama serve`), and is `serve.ollama` right? `qi-learn doctor` looks."
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return ServerUnreachable(f"No server answers at {url}.", hint)
     if isinstance(error, httpx.TimeoutException):

@@ -87,11 +87,6 @@ def parse_name(text: str) -> ModelName:
     return name
 
 
-def same_name(left: str, right: str) -> bool:
-    """Whether two names mean the same model. Raises ServerError if one of them is no name."""
-    return parse_name(left).key == parse_name(right).key
-
-
 def check_digest(digest: str) -> str:
     """The 64 hexadecimal digits of a sha256, with or without `sha256:` in front.
 

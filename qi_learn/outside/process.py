@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import resource
+import selectors
 import signal
 import subprocess
 import sys
@@ -21,13 +22,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any, Self
 
 from qi_learn.errors import NotFound, ToolMissing
 
 logger = logging.getLogger(__name__)
 MAX_OUTPUT = 16 * 1024 * 1024
 """Bytes that are kept of each of a command's two outputs."""
+LOOK_SECONDS = 0.02
+"""Seconds between two looks at a command where the system does not tell that it has ended."""
 PARENT_SECONDS = 1.0
 """Seconds between two checks whether the parent is still there."""
 
@@ -76,32 +79,20 @@ def run(
     """
     started = time.monotonic()
     process = start(argv, cwd=cwd, env=env, pass_fds=pass_fds)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    output, errors = bytearray(), bytearray()
-    threads = [
-        threading.Thread(target=_keep, args=(process.stdout, output, max_output), daemon=True),
-        threading.Thread(target=_keep, args=(process.stderr, errors, max_output), daemon=True),
-        threading.Thread(target=_give, args=(process.stdin, given), daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
-    timed_out = False
     try:
-        process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        timed_out = True
+        with _Pipes(process, given, max_output) as pipes:
+            timed_out = not pipes.serve(started + timeout)
+            kill_group(process.pid)  # whatever it left behind, which may hold its pipes
+            pipes.drain()
     finally:
-        kill_group(process.pid)
-        process.wait()
-        for thread in threads:
-            thread.join()
+        if process.returncode is None:
+            kill_group(process.pid)
+            process.wait()
     return Finished(
         tuple(argv),
         process.returncode,
-        bytes(output),
-        bytes(errors),
+        bytes(pipes.output),
+        bytes(pipes.errors),
         time.monotonic() - started,
         timed_out,
     )
@@ -166,17 +157,87 @@ def leave_with(parent: int, *, grace: float | None = None) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _keep(pipe: IO[bytes], kept: bytearray, limit: int) -> None:
-    """Read to the end, so that the command never waits for its reader, and keep the beginning."""
-    with pipe:
-        while chunk := os.read(pipe.fileno(), 65536):
-            kept += chunk[: max(0, limit - len(kept))]
+class _Pipes:
+    """What a command reads and writes, served by the thread that waits for it.
 
+    Its outputs are read to their ends, so that it never waits for its reader; their beginnings are
+    kept. It may end without reading what it is given.
+    """
 
-def _give(pipe: IO[bytes], given: bytes) -> None:
-    """Write what the command is to read; it may end without reading it."""
-    with suppress(BrokenPipeError), pipe:
-        pipe.write(given)
+    def __init__(self, process: subprocess.Popen[bytes], given: bytes, limit: int) -> None:
+        self.output, self.errors = bytearray(), bytearray()
+        self._process = process
+        self._given = memoryview(given)
+        self._limit = limit
+        self._selector = selectors.DefaultSelector()
+        self._ends = -1
+
+    def __enter__(self) -> Self:
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._selector.register(process.stdout, selectors.EVENT_READ, self.output)
+        self._selector.register(process.stderr, selectors.EVENT_READ, self.errors)
+        if self._given:
+            os.set_blocking(process.stdin.fileno(), False)
+            self._selector.register(process.stdin, selectors.EVENT_WRITE)
+        else:
+            process.stdin.close()
+        if sys.platform == "linux":
+            with suppress(OSError):  # a kernel without it: we look now and then
+                self._ends = os.pidfd_open(process.pid)
+                self._selector.register(self._ends, selectors.EVENT_READ)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+        if self._ends >= 0:
+            os.close(self._ends)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+    def serve(self, deadline: float) -> bool:
+        """Serve the command until it has ended; False if it has not by the deadline."""
+        while self._process.poll() is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._turn(left if self._ends >= 0 else min(left, LOOK_SECONDS))
+        return True
+
+    def drain(self) -> None:
+        """Read to their ends the outputs of a command that has ended, with all it began."""
+        if self._ends >= 0:
+            self._selector.unregister(self._ends)
+        while any(key.data is not None for key in self._selector.get_map().values()):
+            self._turn(None)
+
+    def _turn(self, seconds: float | None) -> None:
+        """Wait until something can be done, and do it."""
+        for key, _ in self._selector.select(seconds):
+            if key.data is not None:
+                self._read(key.fileobj, key.fd, key.data)
+            elif key.fd != self._ends:
+                self._write(key.fileobj, key.fd)
+
+    def _read(self, pipe: Any, fd: int, kept: bytearray) -> None:
+        if chunk := os.read(fd, 65536):
+            kept += chunk[: max(0, self._limit - len(kept))]
+        else:
+            self._selector.unregister(pipe)
+
+    def _write(self, pipe: Any, fd: int) -> None:
+        with suppress(BlockingIOError):
+            try:
+                self._given = self._given[os.write(fd, self._given[:65536]) :]
+            except BrokenPipeError:
+                self._given = self._given[:0]
+        if not self._given:
+            self._selector.unregister(pipe)
+            pipe.close()
 
 
 def peak_resident() -> int:

@@ -17,13 +17,17 @@ class AnswerSource:
     started: float
     """When its request arrived: what the project had before that was not the answer's."""
     answer: str
-    suggested: tuple[str, ...]
-    """The texts of its suggestions."""
+    suggested: tuple[tuple[str, str | None], ...]
+    """The texts of its suggestions, each with its language: of those that it is about."""
+    about: str = ""
+    """The numbers of the suggestions that were placed, if others were not: the others were not
+    taken, and say nothing. Empty if it is about the whole answer.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerFacts:
-    """What is true of an answer for good: found out once, outside the daemon's loop."""
+    """What is true of an answer's code for good: found out once, outside the daemon's loop."""
 
     turn_id: str
     project: str | None
@@ -39,6 +43,8 @@ class AnswerFacts:
     names_used: int | None
     """Those of them that the project used before the turn; None if that is unknown."""
     found_at: float
+    about: str = ""
+    """As in `AnswerSource`; once others are placed it is worth another look."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 WatchMode = Literal["starting", "watched", "polled", "blind"]
@@ -29,6 +29,10 @@ class Stood:
     """By the tops of its working trees: where HEAD was."""
     last_event: float | None = None
     """When a change was last noticed in it."""
+    logs: Mapping[str, int] = field(default_factory=dict)
+    """By the tops of its working trees: up to which byte the log of HEAD was read."""
+    saved: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the tops of its trees: files that were saved, of which answers may have become a part."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from qi_learn.deploy.journal import load_deployment
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
 from qi_learn.settings import Settings
+from qi_learn.spool import bad_lines
 from qi_learn.store import audit, turns
 from qi_learn.store.database import open_store
 from qi_learn.workspace.registry import load_projects
@@ -45,9 +46,7 @@ def database(paths: Paths, settings: Settings) -> Iterator[Finding]:
 
 def spool(paths: Paths, settings: Settings) -> Iterator[Finding]:
     """Lines of the spool that were set aside."""
-    bad = [file for file in (paths.spool / "bad").glob("*") if file.is_file()]
-    if bad:
-        lines = sum(file.read_bytes().count(b"\n") for file in bad)
+    if lines := bad_lines(paths.spool):
         yield Finding(
             "spool",
             False,
@@ -70,14 +69,14 @@ def permissions(paths: Paths, settings: Settings) -> Iterator[Finding]:
             "permissions",
             False,
             f"Belongs to another user: {', '.join(strange)}.",
-            'Make it your own: sudo chown -R "$USER" ' + shlex.join(strange),
+            f'Make it your own: `sudo chown -R "$USER" {shlex.join(strange)}`.',
         )
     if wide:
         yield Finding(
             "permissions",
             False,
             f"Others can read {', '.join(wide)}.",
-            f"chmod -R go= {shlex.join(wide)}",
+            f"`chmod -R go= {shlex.join(wide)}`",
         )
     if not strange and not wide:
         yield Finding("permissions", True, "What is recorded is readable by you alone.")
@@ -92,14 +91,14 @@ def projects(paths: Paths, settings: Settings) -> Iterator[Finding]:
             "projects",
             False,
             "No project is registered: what becomes of suggestions is not seen.",
-            "qi-learn init PATH",
+            "`qi-learn init PATH`",
         )
     elif gone:
         yield Finding(
             "projects",
             False,
             f"Registered but gone: {', '.join(gone)}.",
-            shlex.join(["qi-learn", "init", "--remove", gone[0]]),
+            f"`{shlex.join(['qi-learn', 'init', '--remove', gone[0]])}`",
         )
     else:
         plural = "s" if len(registered) > 1 else ""

@@ -14,7 +14,7 @@ from qi_learn.outside.port_holder import refuse_taken_port
 from qi_learn.outside.user_units import manager_problem, manages
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
-from qi_learn.report.running import Running, look_quietly
+from qi_learn.report.running import SILENT_MANAGER, WITHOUT_MANAGER, Running, look_quietly
 from qi_learn.report.status_lines import passed_by, project_line
 from qi_learn.settings import Settings
 
@@ -40,7 +40,7 @@ def daemon(paths: Paths, settings: Settings) -> Iterator[Finding]:
         hint = f"It is tried again; {paths.logs / 'daemon.log'} says more."
         yield Finding("daemon", False, f"A part of the daemon does not work: {fault}.", hint)
     for change in now.changed:
-        yield Finding("settings", False, change, "qi-learn daemon restart")
+        yield Finding("settings", False, change, "`qi-learn daemon restart`")
 
 
 def _no_daemon(now: Running, paths: Paths, settings: Settings) -> Iterator[Finding]:
@@ -49,14 +49,14 @@ def _no_daemon(now: Running, paths: Paths, settings: Settings) -> Iterator[Findi
             "The daemon is not running: nothing is taken in, watched or learned. The gateway goes "
             f"on serving at {now.gateway_url}, and what it records waits."
         )
-        yield Finding("daemon", False, what, "qi-learn daemon start")
+        yield Finding("daemon", False, what, "`qi-learn daemon start`")
         return
     yield Finding(
         "daemon",
         False,
         "The daemon is not running: nothing is taken in, watched or learned, and there is no "
         "gateway.",
-        "qi-learn daemon start",
+        "`qi-learn daemon start`",
     )
     yield from _port(paths, settings)
 
@@ -98,7 +98,7 @@ def recording(paths: Paths, settings: Settings) -> Iterator[Finding]:
     lost = now.lost
     if lost.count:
         what = f"{lost.count} turns could not be recorded, the last because: {lost.reason}"
-        yield Finding("recording", False, what, "Once you have seen it: qi-learn status --seen")
+        yield Finding("recording", False, what, "Once you have seen it: `qi-learn status --seen`")
     for words in passed_by(now.gateway):
         hint = "Tell the authors of qi-learn which client it is, or point it at a known path."
         yield Finding("recording", False, f"{words}.", hint)
@@ -119,7 +119,7 @@ def recording(paths: Paths, settings: Settings) -> Iterator[Finding]:
 def _bring(engine: bool) -> str:
     """What brings a server back that does not answer."""
     if engine:
-        return "qi-learn daemon restart"
+        return "`qi-learn daemon restart`"
     return "Start Ollama: `ollama serve`; if it listens elsewhere, set serve.ollama."
 
 
@@ -133,9 +133,8 @@ def service(paths: Paths, settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "service",
         False,
-        f"Daemon and gateway are services of systemd, which does not answer: {problem}.",
-        "Log in to a session of your own; without one: qi-learn daemon uninstall, then qi-learn "
-        "daemon start",
+        SILENT_MANAGER.format(problem),
+        WITHOUT_MANAGER,
     )
 
 

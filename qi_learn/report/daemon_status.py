@@ -6,7 +6,10 @@ import time
 from dataclasses import dataclass
 
 from qi_learn.daemon import client
+from qi_learn.daemon.gateway_client import answers_at
+from qi_learn.errors import QiError
 from qi_learn.paths import Paths
+from qi_learn.report.running import ASK_SECONDS
 from qi_learn.rundir.progress import span
 
 
@@ -29,12 +32,19 @@ class DaemonStatus:
     """Whether a daemon has begun and does not accept yet."""
     gateway: Process | None
     engine: Process | None
+    silent: tuple[str, ...] = ()
+    """Which of them are there and do not answer: they hang, or are just starting."""
 
 
 def gather(paths: Paths) -> DaemonStatus:
-    """Look for the processes; nothing is asked."""
+    """Look for the processes, and ask those that are there whether they answer."""
     state = client.running(paths)
     there = {name: Process(p.pid, p.url) for name, p in client.listening(paths).items()}
+    silent = [
+        name for name, process in there.items() if not answers_at(process.url, timeout=ASK_SECONDS)
+    ]
+    if state is not None and not _daemon_answers(paths):
+        silent.insert(0, "daemon")
     return DaemonStatus(
         running=state is not None,
         pid=state.pid if state else None,
@@ -42,16 +52,29 @@ def gather(paths: Paths) -> DaemonStatus:
         starting=state is None and client.locked(paths),
         gateway=there.get("gateway"),
         engine=there.get("engine"),
+        silent=tuple(silent),
     )
+
+
+def _daemon_answers(paths: Paths) -> bool:
+    try:
+        client.call(paths.socket, {"do": "ping"}, timeout=ASK_SECONDS)
+    except QiError:
+        return False
+    return True
 
 
 def as_text(found: DaemonStatus) -> str:
     """The processes for a person, one a line."""
     ago = f", for {span(time.time() - found.started)}" if found.started else ""
-    daemon = "is starting" if found.starting else "not running: qi-learn daemon start"
-    lines = [f"daemon    {f'running (pid {found.pid}){ago}' if found.running else daemon}"]
+    daemon = "is starting" if found.starting else "not running: `qi-learn daemon start`"
+    mute = "; it does not answer: `qi-learn daemon restart`"
+    if found.running:
+        daemon = f"running (pid {found.pid}){ago}{mute if 'daemon' in found.silent else ''}"
+    lines = [f"daemon    {daemon}"]
     for name, process in (("gateway", found.gateway), ("engine", found.engine)):
         if process is not None:
             alone = "" if found.running or found.starting else "; it goes on without the daemon"
-            lines.append(f"{name:<9} {process.url} (pid {process.pid}){alone}")
+            hangs = mute if name in found.silent else ""
+            lines.append(f"{name:<9} {process.url} (pid {process.pid}){alone}{hangs}")
     return "\n".join(lines)

@@ -5,8 +5,10 @@ Also why a version was shipped or refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from qi_learn import codec
@@ -16,14 +18,17 @@ from qi_learn.deploy.taint import forgotten_in
 from qi_learn.deploy.version import is_version
 from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
-from qi_learn.records import LearningInteraction, Score, Suggestion
 from qi_learn.report.explain_run import explain_run
-from qi_learn.report.listing import clock, one_line, saw_forgotten
+from qi_learn.report.explain_turn import turn_lines
+from qi_learn.report.words import clock, saw_forgotten
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.snapshot import recalled_in
 from qi_learn.settings import Settings
-from qi_learn.store.database import open_store
+from qi_learn.store.database import Store, open_store
 from qi_learn.store.feedback import load_interaction
+from qi_learn.store.short_ids import names, only_one, turns_named
+from qi_learn.store.turns import newest_stray, newest_turn
+from qi_learn.workspace.registry import project_of
 
 ROLES = {"train": "learned from it", "dev": "chose by it", "gate": "was judged by it"}
 """What a run did with an example, by its split."""
@@ -39,29 +44,43 @@ class Explanation:
     records: dict[str, Any] = field(default_factory=dict)
 
 
-def explain(paths: Paths, settings: Settings, what: str) -> Explanation:
-    """The explanation of a version (`1.1.0` or `v1.1.0`), a run (its id) or a turn (its id).
+def explain(
+    paths: Paths, settings: Settings, what: str, *, directory: Path | None = None
+) -> Explanation:
+    """The explanation of a version (`1.1.0` or `v1.1.0`), a run or a turn.
 
-    Raises NotFound if it is none of these.
+    Those two by their id or its beginning; `last` is the last answer of the directory's project.
+    Raises NotFound if it is none of these, or could be several.
     """
     if is_version(what):
         return _version(paths, what.removeprefix("v"))
-    run = RunDirectory(paths.runs / what)
-    if what.isalnum() and run.request.exists():
-        return Explanation("run", run.run_id, *explain_run(run))
+    if what.isalnum() and (run := RunDirectory(paths.runs / what)).request.exists():
+        return _run(paths, run.run_id, what)
+    runs = {run.run_id for run in run_directories(paths.runs) if names(what, run.run_id)}
     if not paths.database.exists():
-        raise _nothing_like(what)
+        return _run(paths, only_one(what, runs), what)
     with open_store(paths.database, readonly=True) as store:
-        try:
-            interaction = load_interaction(store, what)
-        except NotFound:
-            raise _nothing_like(what) from None
-    return Explanation(
-        "turn",
-        what,
-        (*_turn(interaction, settings), *_uses(paths, what)),
-        {"interaction": codec.plain(interaction)},
-    )
+        turns = _last(store, paths, directory) if what == "last" else turns_named(store, what)
+        id = only_one(what, {*runs, *turns})
+        if id not in turns:
+            return _run(paths, id, what)
+        interaction = load_interaction(store, id)
+    lines = (*turn_lines(interaction, settings), *_uses(paths, id))
+    return Explanation("turn", id, lines, {"interaction": codec.plain(interaction)})
+
+
+def _run(paths: Paths, id: str | None, what: str) -> Explanation:
+    if id is None:
+        raise _nothing_like(what)
+    return Explanation("run", id, *explain_run(RunDirectory(paths.runs / id)))
+
+
+def _last(store: Store, paths: Paths, directory: Path | None) -> list[str]:
+    """The answer that `qi-learn rate` would rate here."""
+    project = None if directory is None else project_of(paths, directory)
+    within, now = None if project is None else str(project), time.time()
+    newest = newest_turn(store, within, before=now) or newest_stray(store, before=now)
+    return [] if newest is None else [newest]
 
 
 def as_text(explanation: Explanation) -> str:
@@ -72,32 +91,9 @@ def as_text(explanation: Explanation) -> str:
 def _nothing_like(what: str) -> NotFound:
     return NotFound(
         f"{what} is no turn, run or version.",
-        "`qi-learn log` lists turns, `qi-learn versions` versions with their runs.",
+        "`qi-learn log` lists turns (eight letters of an id are enough), `qi-learn versions` "
+        "versions with their runs.",
     )
-
-
-# --- a turn ---------------------------------------------------------------------------------------
-
-
-def _turn(interaction: LearningInteraction, settings: Settings) -> Iterator[str]:
-    turn = interaction.turn
-    yield (
-        f"  {clock(turn.started)}, {turn.endpoint}, asked for {one_line(turn.model_asked)}, "
-        f"answered by {one_line(turn.model_answered)}"
-    )
-    yield (
-        f"  {interaction.learning_type}, {interaction.complexity}, "
-        f"domain {interaction.domain or 'unknown'}; project {one_line(turn.project or 'unknown')}, "
-        f"session {one_line(turn.session or 'unknown')}"
-    )
-    yield from (_suggestion(s) for s in interaction.suggestions)
-    feedback = codec.plain(interaction.feedback)
-    yield "  feedback: " + _values(feedback, without=("final_version", "correction"))
-    yield "  outcome: " + _values(codec.plain(interaction.outcome))
-    if interaction.score is None:
-        yield "  not scored yet"
-    else:
-        yield from _score(interaction.score, settings.train.quality_threshold)
 
 
 def _uses(paths: Paths, turn: str) -> Iterator[str]:
@@ -111,43 +107,6 @@ def _uses(paths: Paths, turn: str) -> Iterator[str]:
             yield f"  run {run.run_id}: {ROLES[split]}"
         if recall:
             yield f"  run {run.run_id}: replayed it: {why(recall)}"
-
-
-def _suggestion(s: Suggestion) -> str:
-    parts = [
-        s.state + (f" in {one_line(s.file)}" + (f" ({s.name})" if s.name else "") if s.file else "")
-    ]
-    parts += [f"now {s.similarity:.2f} like it"] if s.similarity is not None else []
-    parts += [f"matched by {s.match_method}"] if s.match_method else []
-    parts += [f"commit {s.commit[:10]}"] if s.commit else []
-    parts += ["reverted"] if s.reverted else []
-    return f"  suggestion {s.ordinal}: {', '.join(parts)}"
-
-
-def _score(score: Score, threshold: float) -> Iterator[str]:
-    worth = "unknown" if score.suggestion_score is None else f"{score.suggestion_score:.2f}"
-    yield f"  suggestion score {worth} (confidence {score.confidence:.2f}):"
-    yield from (
-        f"    {signal.name} {signal.value:.2f}, weight {signal.weight:g}: {signal.reason}"
-        for signal in score.signals
-    )
-    target = (
-        "unknown: nothing was kept that could be learned"
-        if score.target_score is None
-        else f"{score.target_score:.2f} (threshold {threshold:g})"
-    )
-    yield f"  target score {target}"
-    yield from (f"    {reason}" for reason in score.target_reasons)
-
-
-def _values(values: Mapping[str, Any], without: tuple[str, ...] = ()) -> str:
-    """The values that are known, or `unknown`."""
-    parts = (
-        f"{key} {one_line(str(value))}"
-        for key, value in values.items()
-        if value is not None and key not in without
-    )
-    return ", ".join(parts) or "unknown"
 
 
 # --- a version ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from qi_learn.plan.fallback import read_rungs
 from qi_learn.plan.reasons import reasons
 from qi_learn.plan.strength import divergence_sentences
 from qi_learn.records import Packed, Placement, Plan, Snapshot, TrainResult, Verdict
-from qi_learn.report.listing import clock, one_line, saw_forgotten
+from qi_learn.report.words import clock, one_line, saw_forgotten
 from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.rundir.snapshot import load_snapshot, read_manifest, snapshot_ready
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from qi_learn.report.listing import clock
+from qi_learn.report.words import clock
 from qi_learn.settings import KeepSettings
 from qi_learn.store.database import open_store
 from qi_learn.store.expiry import used_bytes

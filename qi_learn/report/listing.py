@@ -5,14 +5,17 @@ Read-only lists for `qi-learn log` and `qi-learn versions`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.taint import forgotten_in
+from qi_learn.errors import StoreError
 from qi_learn.paths import Paths
+from qi_learn.report.turn_table import turn_table
+from qi_learn.report.words import clock, saw_forgotten
 from qi_learn.store.database import open_store
+from qi_learn.store.short_ids import short_id
 from qi_learn.store.turn_lines import SEARCHED, TurnLine, list_turns, searched_since
 
 
@@ -26,8 +29,10 @@ def turns(
 ) -> list[TurnLine]:
     """The newest turns first, down to `since`.
 
-    Raises StoreError if there is no database yet, or it cannot be read.
+    Raises StoreError if there is no database yet (with what waits for one), or it cannot be read.
     """
+    if not paths.database.exists() and (waiting := waiting_answers(paths)):
+        raise StoreError("Nothing was taken into a database yet.", waiting_text(waiting))
     with open_store(paths.database, readonly=True) as store:
         return list_turns(store, limit=limit, query=query, project=project, since=since)
 
@@ -38,37 +43,57 @@ def search_ends(paths: Paths, *, project: str | None = None) -> float | None:
         return searched_since(store, project=project)
 
 
-def as_text(lines: Sequence[TurnLine], *, chosen: bool = False, since: float | None = None) -> str:
-    """One line for each turn: id, time, model, rating, score, question.
+def waiting_answers(paths: Paths) -> int:
+    """How many answers are recorded and cannot be listed yet, because no daemon takes them in."""
+    if not any(paths.spool.glob("*.jsonl*")):
+        return 0
+    from qi_learn.daemon.lock import locked  # not needed if nothing is there
 
-    `chosen`: only turns of a kind were asked for; `since`: older ones were not looked at.
+    if locked(paths):
+        return 0
+    from qi_learn.store.waiting_turns import count_waiting
+
+    if not paths.database.exists():
+        return count_waiting(None, paths.spool)
+    with open_store(paths.database, readonly=True) as store:
+        return count_waiting(store, paths.spool)
+
+
+def as_text(
+    lines: Sequence[TurnLine],
+    *,
+    chosen: bool = False,
+    since: float | None = None,
+    waiting: int = 0,
+    width: int | None = None,
+) -> str:
+    """A heading and one line for each turn, in `width` columns if that is given.
+
+    `chosen`: only turns of a kind were asked for; `since`: older ones were not looked at;
+    `waiting`: as many more are recorded and not taken in.
     """
+    told = turn_table(lines, width) if lines else []
     if since is not None:
-        looked = (
+        told.append(
             f"Looked through the newest {SEARCHED} turns, since {clock(since)}; --all looks "
             "through every one."
         )
-        return "\n".join([*map(_line, lines), looked])
-    if lines:
-        return "\n".join(_line(t) for t in lines)
-    if chosen:
-        return "No turn is like that."
-    return (
-        "Nothing was recorded yet: point a tool at the gateway (`qi-learn status` says where it "
-        "is)."
-    )
+    elif not lines and chosen:
+        told.append("No turn is like that.")
+    elif not lines and not waiting:
+        told.append(
+            "Nothing was recorded yet: point a tool at the gateway (`qi-learn status` says where "
+            "it is)."
+        )
+    if waiting:
+        told.append(waiting_text(waiting))
+    return "\n".join(told)
 
 
-def _line(t: TurnLine) -> str:
-    rated = f"{t.rating}/5" if t.rating is not None else "  -"
-    score = f"{t.target_score:.2f}" if t.target_score is not None else "   -"
-    state = "(cancelled) " if t.cancelled else "" if t.status == 200 else f"({t.status}) "
-    state += "(never learned) " if t.never_learn else ""
-    state += "(its texts have expired) " if t.texts_gone is not None else ""
-    return (
-        f"{t.id}  {clock(t.started)}  {one_line(t.model):24.24}  {rated}  {score}  "
-        f"{state}{one_line(t.question):.80}"
-    )
+def waiting_text(count: int) -> str:
+    """That answers wait in the spool for a daemon."""
+    words = "answer waits and is" if count == 1 else "answers wait and are"
+    return f"{count} {words} listed once the daemon runs: `qi-learn daemon start`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,40 +143,24 @@ def versions(paths: Paths) -> list[VersionLine]:
 
 def versions_text(listed: Sequence[VersionLine]) -> str:
     """One line for each version; the live one is marked."""
+    runs = [v.run_id for v in listed if v.run_id is not None]
+    model = max((len(v.model) for v in listed), default=0)
     return "\n".join(
-        f"{'->' if v.live else '  '} v{v.version:8} {v.model:28} {clock(v.created)}  {_origin(v)}"
+        f"{'->' if v.live else '  '} v{v.version:8} {v.model:{model}}  {clock(v.created)}  "
+        f"{_origin(v, runs)}"
         for v in listed
     )
 
 
-def _origin(v: VersionLine) -> str:
-    origin = (
-        "the base's own weights" if v.run_id is None else f"on top of v{v.parent}, run {v.run_id}"
-    )
+def _origin(v: VersionLine, runs: Sequence[str]) -> str:
+    if v.run_id is None:
+        origin = "the base's own weights"
+    else:
+        run = short_id(v.run_id, *(other for other in runs if other != v.run_id))
+        origin = f"on top of v{v.parent}, run {run}"
     return (
         origin
         + (", pinned" if v.pinned else "")
         + ("" if v.available else "; its model was deleted")
         + (f"; {saw_forgotten(v.forgot)}" if v.forgot else "")
-    )
-
-
-def saw_forgotten(count: int) -> str:
-    """The mark of a version that saw what was forgotten since."""
-    return f"saw {count} answer{' that was' if count == 1 else 's that were'} forgotten"
-
-
-def clock(ts: float) -> str:
-    """Local date and time, to the minute."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(ts))
-
-
-def one_line(text: str) -> str:
-    """A recorded text for the terminal, on one line.
-
-    White space is single blanks, and there are no control characters, which could be commands to
-    the terminal.
-    """
-    return "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
     )

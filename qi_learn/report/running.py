@@ -17,7 +17,9 @@ from qi_learn.daemon import client
 from qi_learn.daemon.client import DaemonState
 from qi_learn.daemon.gateway_client import ask_state
 from qi_learn.errors import QiError
+from qi_learn.outside.disk_room import refuse_full
 from qi_learn.outside.port_holder import refuse_taken_port
+from qi_learn.outside.server_answers import server_answers, silence
 from qi_learn.paths import Paths
 from qi_learn.rundir.lost_turns import Lost, unseen_lost
 from qi_learn.rundir.progress import span
@@ -27,6 +29,12 @@ from qi_learn.settings_file import changed_in_file
 ASK_SECONDS = 2.0
 STALE_SECONDS = 60.0
 """A heartbeat older than this is not believed."""
+
+SILENT_MANAGER = "Daemon and gateway are services of systemd, which does not answer: {}."
+WITHOUT_MANAGER = (
+    "Log in to a session of your own; without one: `qi-learn daemon uninstall`, then "
+    "`qi-learn daemon start`"
+)
 
 Attempt = Callable[[Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
 
@@ -50,11 +58,22 @@ class Running:
     lost: Lost = field(default_factory=Lost)
     changed: tuple[str, ...] = ()
     """What only counts after a restart, in words."""
+    server: str = ""
+    """Where the gateway passes requests on to; empty if that is not known yet."""
+    engine: bool = False
+    """Whether that is the embedded engine."""
+    server_answers: bool = True
+    """Whether it answers; true if there is none that could be asked."""
 
     @property
     def serves(self) -> bool:
         """Whether the gateway answers."""
         return bool(self.gateway)
+
+    @property
+    def daemon_answers(self) -> bool:
+        """Whether there is a daemon, and it says what it does."""
+        return bool(self.told)
 
     @property
     def not_recording(self) -> str:
@@ -77,6 +96,8 @@ class Running:
             f"{fault.get('part')}: {fault.get('what')}{_since(fault.get('seconds'))}"
             for fault in self.told.get("faults") or ()
         ]
+        if not self.server_answers:
+            told.append(silence(self.server, engine=self.engine))
         if self.daemon_silent > STALE_SECONDS:
             told.append(f"the daemon's loop has not come round for {span(self.daemon_silent)}")
         return tuple(told)
@@ -86,9 +107,10 @@ def look(paths: Paths, settings: Settings, attempt: Attempt) -> Running:
     """Ask everything that may run. `attempt` makes a problem of what cannot be read."""
     daemon = client.running(paths)
     told = attempt(lambda: _ask_daemon(paths, daemon))
-    url = _gateway_url(paths, settings, told)
+    url = _gateway_url(paths, settings, told, daemon)
     gateway = (url and ask_state(url, paths, timeout=ASK_SECONDS)) or {}
     last_said = attempt(lambda: _last_said(paths))
+    server, engine = _server(settings, daemon, gateway)
     return Running(
         daemon,
         told,
@@ -99,6 +121,9 @@ def look(paths: Paths, settings: Settings, attempt: Attempt) -> Running:
         _age(paths.daemon_state) if daemon is not None and daemon.version else 0.0,
         unseen_lost(paths),
         tuple(_restarts(paths, daemon, gateway)),
+        server,
+        engine,
+        not server or server_answers(server),
     )
 
 
@@ -106,9 +131,23 @@ def _ask_daemon(paths: Paths, daemon: DaemonState | None) -> Mapping[str, Any]:
     return client.call(paths.socket, {"do": "status"}, timeout=ASK_SECONDS) if daemon else {}
 
 
-def _gateway_url(paths: Paths, settings: Settings, told: Mapping[str, Any]) -> str:
+def _gateway_url(
+    paths: Paths, settings: Settings, told: Mapping[str, Any], daemon: DaemonState | None
+) -> str:
     there = client.listening(paths).get("gateway")
-    return str(told.get("gateway") or (there.url if there else settings.gateway.url))
+    if there is None and daemon is not None and not told:
+        return daemon.gateway  # it hangs; where its gateway is, it said before
+    known = there.url if there else settings.gateway.url
+    return str(told.get("gateway") or known)
+
+
+def _server(
+    settings: Settings, daemon: DaemonState | None, gateway: Mapping[str, Any]
+) -> tuple[str, bool]:
+    """The server behind the gateway, as those say that use it, and whether it is the engine."""
+    engine = daemon.engine if daemon is not None else settings.serve.embedded
+    url = str(gateway.get("upstream") or (daemon.server if daemon is not None else ""))
+    return url or ("" if engine else settings.serve.ollama), engine
 
 
 def _last_said(paths: Paths) -> Mapping[str, Any]:
@@ -167,6 +206,28 @@ def taken_port(now: Running, paths: Paths, settings: Settings) -> list[str]:
     except QiError as error:
         return [f"{error.what} {error.hint}"]
     return []
+
+
+def full_disk(paths: Paths) -> list[str]:
+    """That there is no room for what is recorded, if that is so."""
+    try:
+        for directory in (paths.state, paths.data):
+            refuse_full(directory)
+    except QiError as error:
+        return [f"{error.what} {error.hint}".strip()]
+    return []
+
+
+def silent_manager(now: Running, paths: Paths) -> list[str]:
+    """That the service which is to run the daemon cannot be asked for it, if that is so."""
+    if now.daemon is not None:
+        return []
+
+    from qi_learn.outside.user_units import manager_problem, manages
+
+    if not manages(paths) or (problem := manager_problem()) is None:
+        return []
+    return [f"{SILENT_MANAGER.format(problem)} {WITHOUT_MANAGER}"]
 
 
 def look_quietly(paths: Paths, settings: Settings) -> Running:

@@ -19,18 +19,19 @@ from qi_learn.cycle import trigger
 from qi_learn.daemon import client
 from qi_learn.deploy.journal import Deployment, load_deployment
 from qi_learn.deploy.taint import runs_trained_on
-from qi_learn.errors import QiError
+from qi_learn.errors import QiError, SettingsError
 from qi_learn.paths import Paths
 from qi_learn.records import Decision
 from qi_learn.report import keeping, running, status_lines
 from qi_learn.report.gpu_use import GpuUse, gpu_text, gpu_use
-from qi_learn.report.listing import one_line
+from qi_learn.report.words import one_line
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.lost_turns import acknowledge_lost as acknowledge_lost  # for the face
 from qi_learn.rundir.progress import Progress, progress_text, read_progress
 from qi_learn.settings import Settings
-from qi_learn.spool import spool_files
+from qi_learn.settings_file import load_settings
+from qi_learn.spool import bad_lines, spool_files
 from qi_learn.store.database import open_store
 from qi_learn.workspace.registry import load_projects
 
@@ -108,15 +109,33 @@ class Status:
     """What could not be understood since the daemon started: `kind`, `count`, `ts`, `name`,
     `reason`.
     """
+    unmatched_ratings: int
+    """Ratings that are for a turn which was not recorded, or not yet."""
+    bad_lines: int
+    """Lines of the spool that could not be understood and were set aside, kept in `spool/bad`."""
+    daemon_answers: bool
+    """Whether the daemon said just now what it does; one that hangs does not."""
+    server_answers: bool
+    """Whether the server behind the gateway answers; true if it is not known which one that is."""
     longest_round: float
     """The longest of the last rounds of the daemon's loop, seconds."""
     kept: keeping.KeptState | None = None
     """How long what was recorded is kept, and how that stands; None without a database."""
 
 
-def gather(paths: Paths, settings: Settings) -> Status:
-    """Everything that `status` shows; a part that cannot be read is a problem, not an error."""
+def gather(paths: Paths, settings: Settings | None = None) -> Status:
+    """Everything that `status` shows; a part that cannot be read is a problem, not an error.
+
+    Settings that cannot be used are one too: what runs goes on with those it has.
+    """
     problems: list[str] = []
+    usable = True
+    if settings is None:
+        try:
+            settings = load_settings(paths.settings_file)
+        except SettingsError as error:
+            settings, usable = Settings(), False
+            problems.append(f"{error.what} {error.hint}")
 
     def attempt(read: Callable[[], T], otherwise: T) -> T:
         try:
@@ -132,16 +151,18 @@ def gather(paths: Paths, settings: Settings) -> Status:
     now = running.look(paths, settings, lambda read: attempt(read, no_answer))
     daemon, waiting = now.daemon, str(now.told.get("waiting") or "")
     deployment = attempt(lambda: load_deployment(paths), None)
-    turns, rated, decision = attempt(
-        lambda: _learning(paths, settings, deployment), (0, 0, UNKNOWN)
+    turns, rated, unmatched, decision = attempt(
+        lambda: _learning(paths, settings, deployment), (0, 0, 0, UNKNOWN)
     )
     projects = attempt(lambda: load_projects(paths), no_projects)
     run = attempt(lambda: _newest_run(paths, waiting), None)
     files, size = _waiting(paths.spool)
     said = now.gateway or now.last_said
     problems += [str(said[key]) for key in ("routes_problem", "settings_problem") if said.get(key)]
-    problems += now.changed
+    problems += now.changed if usable else ()
     problems += running.taken_port(now, paths, settings)
+    problems += running.silent_manager(now, paths)
+    problems += running.full_disk(paths)
     return Status(
         recording=not now.not_recording,
         recording_reason=now.not_recording,
@@ -172,6 +193,10 @@ def gather(paths: Paths, settings: Settings) -> Status:
         faults=now.faults,
         watching=tuple(now.told.get("projects") or ()),
         set_aside=tuple(now.told.get("set_aside") or ()),
+        unmatched_ratings=unmatched,
+        bad_lines=attempt(lambda: bad_lines(paths.spool), 0),
+        daemon_answers=now.daemon_answers,
+        server_answers=now.server_answers,
         longest_round=float(now.told.get("longest_round") or 0.0),
         kept=attempt(lambda: keeping.gather(paths.database, settings.keep), None),
     )
@@ -190,19 +215,21 @@ def _waiting(spool: Path) -> tuple[int, int]:
 
 def _learning(
     paths: Paths, settings: Settings, deployment: Deployment | None
-) -> tuple[int, int, Decision]:
-    """Turns, ratings, and whether it is time to learn."""
+) -> tuple[int, int, int, Decision]:
+    """Turns, ratings of them, ratings of none of them, and whether it is time to learn."""
     if not paths.database.exists():
-        return 0, 0, NOTHING_YET
+        return 0, 0, 0, NOTHING_YET
     with open_store(paths.database, readonly=True) as store:
-        turns, rated = (
-            int(store.rows(f"SELECT count(*) FROM {table}")[0][0]) for table in ("turns", "ratings")
+        turns, ratings, unmatched = (
+            int(store.rows(f"SELECT count(*) FROM {rows}")[0][0])
+            for rows in ("turns", "ratings", "ratings WHERE turn_id IS NULL")
         )
         learned = runs_trained_on(deployment) if deployment else ()
         busy = any(not run.ended for run in run_directories(paths.runs))
         return (
             turns,
-            rated,
+            ratings - unmatched,
+            unmatched,
             trigger.decide(store, settings, learned_runs=learned, now=time.time(), busy=busy),
         )
 
@@ -257,7 +284,8 @@ def as_text(s: Status) -> str:
         *(f"passed by   {one_line(words)}" for words in s.passed_by),
         f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, "
         f"{s.spool_bytes / 1024:.0f} KiB",
-        f"recorded    {_counted(s.turns, 'turn')}, {_counted(s.rated, 'rating')}",
+        f"recorded    {_counted(s.turns, 'turn')}, {_counted(s.rated, 'rating')}"
+        + (f" ({s.unmatched_ratings} more of no answer here)" if s.unmatched_ratings else ""),
         *((f"kept        {keeping.as_text(s.kept)}",) if s.kept else ()),
         f"learning    {learning_text(s)}",
         f"live        {s.alias} is {'v' + s.live if s.live else 'not there yet'}"
@@ -272,7 +300,7 @@ def as_text(s: Status) -> str:
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
     lines += status_lines.projects(s.projects, s.watching, time.time())
     lines += status_lines.lost(s.lost)
-    lines += status_lines.set_aside(s.set_aside)
+    lines += status_lines.set_aside(s.set_aside, s.bad_lines)
     lines += [f"fault       {one_line(fault)}" for fault in s.faults]
     lines += [f"problem     {one_line(problem)}" for problem in s.problems]
     return "\n".join(lines)
@@ -285,8 +313,7 @@ def _counted(count: int, what: str) -> str:
 def _daemon_text(s: Status) -> str:
     if not s.daemon:
         alone = f"; the gateway serves at {s.gateway} without it" if s.gateway_answers else ""
-        return f"not running: qi-learn daemon start{alone}"
-    return (
-        f"running, gateway {s.gateway or 'down'}, "
-        f"{'embedded engine' if s.engine else 'Ollama'} {s.server}"
-    )
+        return f"not running: `qi-learn daemon start`{alone}"
+    server = f"{'embedded engine' if s.engine else 'Ollama'} {s.server}"
+    runs = "running" if s.daemon_answers else "does not answer: `qi-learn daemon restart`"
+    return f"{runs}, gateway {s.gateway or 'down'}, {server}{'' if s.server_answers else ' (down)'}"

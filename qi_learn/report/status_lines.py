@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qi_learn.report.listing import clock, one_line
+from qi_learn.report.words import clock, one_line
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import span
 
@@ -40,17 +40,23 @@ def lost(told: Lost) -> list[str]:
     turns = "turn" if told.count == 1 else "turns"
     return [
         f"lost        {told.count} {turns} could not be recorded, the last at {clock(told.last)}: "
-        f"{one_line(told.reason)} (seen it: qi-learn status --seen)"
+        f"{one_line(told.reason)} (seen it: `qi-learn status --seen`)"
     ]
 
 
-def set_aside(told: Sequence[Mapping[str, Any]]) -> list[str]:
+def set_aside(told: Sequence[Mapping[str, Any]], bad_lines: int) -> list[str]:
     """What could not be understood and was left out of the evidence, a line a kind."""
-    return [
+    lines = [
         f"set aside   {each.get('count')} of kind {each.get('kind')}, the last "
         + one_line(f"{each.get('name')}: {each.get('reason')}")
         for each in told
     ]
+    if bad_lines:
+        words = "line that was recorded" if bad_lines == 1 else "lines that were recorded"
+        lines.append(
+            f"set aside   {bad_lines} {words} could not be understood: `qi-learn doctor` says where"
+        )
+    return lines
 
 
 def projects(
@@ -58,7 +64,7 @@ def projects(
 ) -> list[str]:
     """The registered projects; with a daemon, whether their saves are seen, one a line."""
     if not registered:
-        return ["projects    none: qi-learn init PATH"]
+        return ["projects    none: `qi-learn init PATH`"]
     if not watching:
         return ["projects    " + one_line(", ".join(registered))]
     starting = sum(state.get("mode") == "starting" for state in watching)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from qi_learn.errors import StoreError
 from qi_learn.paths import replace_file
 
 T = TypeVar("T")
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +190,9 @@ class RunDirectory:
         try:
             self._append((json.dumps(entry, ensure_ascii=False) + "\n").encode())
         except OSError as error:
+            import logging  # which `status` is spared
+
+            logger = logging.getLogger(__name__)
             logger.warning(
                 "run %s: %s %s is not in its journal: %s", self.run_id, step, state, error
             )

@@ -8,14 +8,12 @@ on a full disk. The count only grows. `qi-learn status` tells what was not seen 
 from __future__ import annotations
 
 import json
-import logging
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from qi_learn.paths import Paths, replace_file
 
-logger = logging.getLogger(__name__)
 LEDGER_BYTES = 512
 
 
@@ -33,6 +31,7 @@ class LostTurns:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._warned = False
         self.now = read_lost(file)
         self._write()  # the room is taken while there is some
 
@@ -52,7 +51,17 @@ class LostTurns:
             finally:
                 os.close(fd)
         except OSError as error:
-            logger.warning("%d lost turns are counted in memory only: %s", self.now.count, error)
+            if not self._warned:  # once: a full disk loses one turn after the other
+                _warn(self.now.count, error)
+            self._warned = True
+        else:
+            self._warned = False
+
+
+def _warn(count: int, error: OSError) -> None:
+    import logging  # which those who only read the count are spared
+
+    logging.getLogger(__name__).warning("lost turns (%d) are counted in memory: %s", count, error)
 
 
 def read_lost(file: Path) -> Lost:

@@ -1,9 +1,8 @@
-"""What is true of an answer for good.
+"""What is true of an answer's code for good.
 
-Whether its code parses, what a linter finds in it, and how many of its names the project used
-before the turn. None of it changes with what becomes of the answer, so it is found out once for
-each turn and kept. It is slow (a linter's process, git), so it is found out beside the daemon's
-loop.
+Whether it parses, what a linter finds in it, and how many of its names the project used before the
+turn: of the suggestions that were placed, if others were not. Nothing else changes it, so it is
+found out once and kept. It is slow (a linter's process, git), so it is found out beside the loop.
 """
 
 from __future__ import annotations
@@ -29,9 +28,11 @@ MAX_NAMES = 60
 
 def find_facts(source: AnswerSource, index: NamesIndex, now: float) -> AnswerFacts:
     """The facts about an answer."""
-    blocks = code_blocks(source.answer)
-    code = "\n".join(b.text for b in blocks) or "\n".join(source.suggested)
-    parsed = [p for p in (parses(b.text, b.language) for b in blocks) if p is not None]
+    blocks = [(b.text, b.language) for b in code_blocks(source.answer)]
+    if source.about:
+        blocks = [block for block in blocks if block in source.suggested]
+    code = "\n".join(text for text, _ in blocks or source.suggested)
+    parsed = [p for p in (parses(*block) for block in blocks) if p is not None]
     whole = all(parsed) if parsed and code.strip() else None
     names = words(sorted(identifiers(code)))[:MAX_NAMES]
     return AnswerFacts(
@@ -43,12 +44,13 @@ def find_facts(source: AnswerSource, index: NamesIndex, now: float) -> AnswerFac
         names=len(names),
         names_used=_names_used(source, names, index),
         found_at=now,
+        about=source.about,
     )
 
 
 def no_facts(source: AnswerSource, now: float) -> AnswerFacts:
     """What is known of an answer that cannot be understood: nothing."""
-    return AnswerFacts(source.turn_id, source.project, None, None, 0, 0, None, now)
+    return AnswerFacts(source.turn_id, source.project, None, None, 0, 0, None, now, source.about)
 
 
 def _lint(code: str, project: str | None) -> int | None:

@@ -30,6 +30,7 @@ from pathlib import Path
 from qi_learn.errors import NotFound
 from qi_learn.outside import git_objects
 from qi_learn.outside.git_blobs import changed_blobs, tree_blobs
+from qi_learn.outside.git_files import Look, look_of_head
 
 logger = logging.getLogger(__name__)
 _WORD = re.compile(r"\b[^\W\d]\w{2,79}\b")
@@ -62,13 +63,14 @@ class NamesIndex:
         self._directory = directory
         self._loaded: OrderedDict[Path, _Index] = OrderedDict()
         self._unknown: dict[Path, tuple[str, float]] = {}
+        self._heads: dict[Path, tuple[Look | None, tuple[str, int] | None]] = {}
 
     def used(self, project: Path, names: Iterable[str], *, before: float) -> set[str] | None:
         """Those of the names that the project's newest commit before a time has as whole words.
 
         None if that is unknown. Raises NotFound if git refuses, ToolMissing without git.
         """
-        commit = git_objects.commit_before(project, before)
+        commit = self._commit(project, before)
         if commit is None or self._known_as_unknown(project, commit):
             return None
         try:
@@ -78,6 +80,16 @@ class NamesIndex:
             self._unknown[project] = commit, time.monotonic()
             return None
         return {name for name in names if _hash(name) in index.counts}
+
+    def _commit(self, project: Path, before: float) -> str | None:
+        """The project's newest commit before a time; while HEAD stands still git is not asked."""
+        look = look_of_head(project)
+        if look is None or self._heads.get(project, (None, None))[0] != look:
+            self._heads[project] = look, git_objects.newest_commit(project)
+        newest = self._heads[project][1]
+        if newest is None or newest[1] <= int(before):
+            return newest and newest[0]
+        return git_objects.commit_before(project, before)
 
     def _known_as_unknown(self, project: Path, commit: str) -> bool:
         unknown, since = self._unknown.get(project, ("", 0.0))

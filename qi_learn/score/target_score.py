@@ -6,8 +6,12 @@ Unknown is not success: what was not seen adds nothing.
 
 from __future__ import annotations
 
+import codeop
+import warnings
 from dataclasses import dataclass
+from textwrap import dedent
 
+from qi_learn.code_text import parses
 from qi_learn.records import Feedback, Outcome, Suggestion
 
 SETTLED, COMMITTED, COMPILES, TESTS, GIVEN = 0.5, 0.2, 0.15, 0.15, 0.2
@@ -46,6 +50,8 @@ def score_target(
         )
     if feedback.correction:
         return _settled(feedback.correction, settled, feedback, outcome)
+    if broken := [reason for s in settled if (reason := _broken(s))]:
+        return TargetScore(None, None, tuple(broken))
     if settled:
         return _settled("\n".join(s.final_text or "" for s in settled), settled, feedback, outcome)
     if feedback.rating is not None and suggestion_score is not None:
@@ -58,6 +64,34 @@ def score_target(
             ),
         )
     return TargetScore(None, None, ("nothing was placed in a file and nothing was rated: unknown",))
+
+
+def _broken(suggestion: Suggestion) -> str:
+    """The reason why what stands in the place of a block of code is no example; empty if none.
+
+    A line taken out of a block need not parse by itself, but what begins and does not end never
+    does, and what parsed as it was suggested should.
+    """
+    if suggestion.start <= 0 or not suggestion.final_text:
+        return ""  # a completion, or a tool's argument: its neighbours are the person's
+    if suggestion.language is None and not (suggestion.file or "").endswith((".py", ".pyi")):
+        return ""  # nothing says what language it is
+    final = dedent(suggestion.final_text)
+    if parses(final, suggestion.language) is not False:
+        return ""
+    if parses(dedent(suggestion.text), suggestion.language):
+        return "what stands in the file does not parse, though what was suggested did"
+    return "what stands in the file breaks off: it does not parse" if _breaks_off(final) else ""
+
+
+def _breaks_off(code: str) -> bool:
+    """Whether the code parses as far as it goes, and is not at its end."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return codeop.compile_command(code.rstrip(), symbol="exec") is None
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
+        return False
 
 
 def _settled(

@@ -74,16 +74,6 @@ def suggestions_of(store: Store, turn_id: str) -> tuple[Suggestion, ...]:
     )
 
 
-def placed_suggestions(store: Store, project: str, *, since: float = 0.0) -> tuple[Suggestion, ...]:
-    """Suggestions placed in a project's files at `since` or later, settled or not, oldest first."""
-    sql = """
-        SELECT s.* FROM suggestions s JOIN turns t ON t.id = s.turn_id
-        WHERE s.placed_at >= ? AND t.project = ? AND s.state IN ('placed', 'settled')
-        ORDER BY s.placed_at, t.id, s.ordinal
-    """
-    return _suggestions(store.rows(sql, (since, project)))
-
-
 def update_suggestion(store: Store, suggestion: Suggestion) -> bool:
     """Store what became of a suggestion and mark its turn; False if nothing changed.
 

@@ -16,10 +16,8 @@ from typing import Any
 from qi_learn.errors import NotFound
 from qi_learn.records import ForgetRequest
 from qi_learn.store.database import Store
+from qi_learn.store.short_ids import only_one, turns_named
 from qi_learn.store.tombstones import SHORTEST
-
-LEAST_PREFIX = 8
-"""Characters of an id that are enough to name it."""
 
 Says = Callable[[str], bool]
 
@@ -85,18 +83,14 @@ def turn_named(store: Store, name: str) -> str:
     """
     if name == "last":
         row = store.row("SELECT id FROM turns ORDER BY ended DESC, id DESC LIMIT 1")
-        found = [row["id"]] if row else []
+        found = row and str(row["id"])
     else:
-        found = [row["id"] for row in store.rows("SELECT id FROM turns WHERE id = ?", (name,))]
-    if not found and len(name) >= LEAST_PREFIX:
-        sql = "SELECT id FROM turns WHERE upper(substr(id, 1, ?)) = upper(?) LIMIT 2"
-        found = [row["id"] for row in store.rows(sql, (len(name), name))]
-    if not found and store.row("SELECT 1 FROM forgotten WHERE turn_id = ?", (name,)):
+        found = only_one(name, turns_named(store, name))
+    if found:
+        return found
+    if store.row("SELECT 1 FROM forgotten WHERE turn_id = ?", (name,)):
         raise NotFound(f"{name} was forgotten before.", "Its receipt is in `receipts/`.")
-    if len(found) != 1:
-        what = "names more than one answer" if found else "names no answer that was recorded"
-        raise NotFound(f"{name} {what}.", "`qi-learn log` lists the ids.")
-    return str(found[0])
+    raise NotFound(f"{name} names no answer that was recorded.", "`qi-learn log` lists the ids.")
 
 
 def own_messages(store: Store, turn_id: str) -> list[tuple[str, str]]:

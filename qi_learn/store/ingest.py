@@ -222,12 +222,12 @@ def _take_batch(
         del intake.turns[before[2] :]
         raise
     intake.bad += len(bad)
+    _tell(intake, path, bad)
     return batch[-1].end, bad_bytes
 
 
-def _set_aside(
-    intake: _Intake, path: Path, head: str, bad: Sequence[BadLine], bad_bytes: int
-) -> int:
+def _tell(intake: _Intake, path: Path, bad: Sequence[BadLine]) -> None:
+    """Log what was set aside, once it is: on a full disk it is tried again and again."""
     for one in bad:
         logger.warning(
             "line at byte %d of %s set aside in bad/: %s",
@@ -235,6 +235,11 @@ def _set_aside(
             path.name,
             intake.memory.redactor.text(one.problem),
         )
+
+
+def _set_aside(
+    intake: _Intake, path: Path, head: str, bad: Sequence[BadLine], bad_bytes: int
+) -> int:
     kept = path.parent / "bad" / f"{path.name.removesuffix(LEFT)}.{head[:8]}"
     return bad_lines.set_aside(kept, bad_bytes, bad, intake.memory.redactor)
 

@@ -1,10 +1,8 @@
 """The database's schema, as numbered migrations that are never edited once released.
 
-What a row means stands beside its table.
-
-Times are Unix seconds, yes and no are 1 and 0, NULL is *unknown*, lists and mappings are JSON.
-`PRAGMA user_version` is the number of migrations applied, so that a program meeting a newer
-database knows at once that it must not touch it.
+What a row means stands beside its table. Times are Unix seconds, yes and no are 1 and 0, NULL is
+*unknown*, lists and mappings are JSON. `PRAGMA user_version` is the number of migrations applied,
+so that a program meeting a newer database knows at once that it must not touch it.
 """
 
 from __future__ import annotations
@@ -32,8 +30,7 @@ def m001_what_happened(db: Database) -> None:
         "CREATE INDEX events_by_kind ON events (kind, ts)",
         # One row per distinct message at one place of a conversation: hash = sha256(parent hash,
         # message), no parent for the first. Two rows with one parent are a fork. Answers are
-        # messages too, so a client that sends its history again finds all of it here but the new
-        # tail.
+        # messages too: of a history that is sent again only the tail is new.
         """
         CREATE TABLE messages (
             hash TEXT PRIMARY KEY, parent TEXT REFERENCES messages (hash), role TEXT NOT NULL,
@@ -43,8 +40,7 @@ def m001_what_happened(db: Database) -> None:
         "CREATE INDEX messages_by_parent ON messages (parent)",
         # One row per request and its answer. `tip` is the last message of the request, `answer` the
         # answer's message below it. `redacted`: something was taken out before the row was written.
-        # `dirty`: its evidence changed since it was scored. The last four are what the classifier
-        # said.
+        # `dirty`: its evidence changed since it was scored. The last four are the classifier's.
         """
         CREATE TABLE turns (
             id TEXT PRIMARY KEY, endpoint TEXT NOT NULL, model_asked TEXT NOT NULL,
@@ -100,8 +96,7 @@ def m002_what_it_was_worth(db: Database) -> None:
         )
         """,
         "CREATE INDEX ratings_by_turn ON ratings (turn_id, ts)",
-        # One row per turn of which something was seen to become: the implicit half of
-        # `records.Feedback`.
+        # One row per turn of which something became: the implicit half of `records.Feedback`.
         """
         CREATE TABLE feedback (
             turn_id TEXT PRIMARY KEY REFERENCES turns (id) ON DELETE CASCADE, accepted INTEGER,
@@ -296,8 +291,7 @@ def m005_what_is_paid_once(db: Database) -> None:
 def m006_what_is_found_out_once(db: Database) -> None:
     _run(
         db,
-        # One row per answer that was looked at: `records.AnswerFacts`. They do not change with what
-        # becomes of it. They count for as long as `project` is the turn's own.
+        # One row per answer that was looked at: `records.AnswerFacts`, of this project alone.
         """
         CREATE TABLE answer_facts (
             turn_id TEXT PRIMARY KEY REFERENCES turns (id) ON DELETE CASCADE, project TEXT,
@@ -318,7 +312,12 @@ def m007_where_a_command_ran(db: Database) -> None:
 
 
 @migrations()
-def m008_what_is_forgotten(db: Database) -> None:
+def m008_facts_of_what_was_placed(db: Database) -> None:
+    _run(db, "ALTER TABLE answer_facts ADD COLUMN about TEXT NOT NULL DEFAULT ''")
+
+
+@migrations()
+def m009_what_is_forgotten(db: Database) -> None:
     _run(db, *FORGETTING)
 
 

@@ -2,8 +2,8 @@
 
 A turn with changed evidence (`dirty`) is first looked at, once and beside the loop, and its facts
 are kept (`AnswerFacts`); then it is scored from them, again and again. The invariant: facts are of
-the project that the turn has now. If that changes (an answer was found in a file of another one),
-they do not count any more.
+the project that the turn has now, and of those of its suggestions that were placed (of all if none
+or all were). If that changes (an answer was found in a file), they do not count any more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ _DIRTY = """
     WHERE t.dirty AND t.learning_type IS NOT NULL AND {which} ORDER BY t.started, t.id LIMIT ?
 """
 """One without its classes is not scored yet: its domain is a part of its score."""
-_UNKNOWN = "(f.turn_id IS NULL OR f.project IS NOT t.project)"
+_ABOUT = """
+    (SELECT CASE WHEN count(placed_at) IN (0, count(*)) THEN '' ELSE
+            group_concat(iif(placed_at IS NULL, NULL, ordinal), ' ') END
+     FROM (SELECT placed_at, ordinal FROM suggestions WHERE turn_id = t.id ORDER BY ordinal))
+"""
+_UNKNOWN = f"(f.turn_id IS NULL OR f.project IS NOT t.project OR f.about IS NOT {_ABOUT})"
 
 
 def waiting_for_facts(store: Store, *, limit: int) -> list[str]:
@@ -41,17 +46,20 @@ def _ids(store: Store, sql: str, limit: int) -> list[str]:
 
 def load_source(store: Store, turn_id: str) -> AnswerSource:
     """What is looked at of a turn's answer. Raises NotFound if there is no such turn."""
-    sql = """
-        SELECT t.project, t.started, a.content AS answer
+    sql = f"""
+        SELECT t.project, t.started, a.content AS answer, {_ABOUT} AS about
         FROM turns t JOIN messages a ON a.hash = t.answer WHERE t.id = ?
     """
     if (row := store.row(sql, (turn_id,))) is None:
         raise _no_turn(turn_id)
     texts = store.rows(
-        "SELECT text FROM suggestions WHERE turn_id = ? ORDER BY ordinal", (turn_id,)
+        "SELECT text, language FROM suggestions WHERE turn_id = ? AND (placed_at IS NOT NULL OR ?) "
+        "ORDER BY ordinal",
+        (turn_id, not row["about"]),
     )
+    suggested = tuple((text["text"], text["language"]) for text in texts)
     return AnswerSource(
-        turn_id, row["project"], row["started"], row["answer"], tuple(r["text"] for r in texts)
+        turn_id, row["project"], row["started"], row["answer"], suggested, row["about"]
     )
 
 

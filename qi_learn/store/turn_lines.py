@@ -8,9 +8,11 @@ that it ends soon in a home of years too.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from qi_learn.store.database import Store
+from qi_learn.store.short_ids import short_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,14 @@ class TurnLine:
     rating: int | None
     target_score: float | None
     redacted: bool
+    short: str = ""
+    """The shortest beginning of the id that names it."""
+    complete: bool = True
+    """False if the answer broke off."""
+    fate: str | None = None
+    """`kept`, `edited`, `rejected` or `unknown`; None if it suggested nothing."""
+    state: str | None = None
+    """How far it is: `waiting`, `placed`, `settled` or `unknown`; None if it suggested nothing."""
     never_learn: bool = False
     """Whether it is kept from learning (`forget --keep-record`)."""
     texts_gone: float | None = None
@@ -72,23 +82,41 @@ def searched_since(store: Store, *, project: str | None = None) -> float | None:
     return float(found[0]["ended"]) if len(found) > 1 else None
 
 
+_STATES = ("waiting", "placed", "settled", "unknown")
+"""The state of several suggestions is that of the one which is least far."""
 _IN_PROJECT = "t.project = :project"
 _SAYS = """(instr(lower(coalesce(q.content, '')), lower(:query))
             OR instr(lower(a.content), lower(:query)))"""
 _LINES = """
     SELECT t.id, t.started, t.project, t.endpoint, t.model_answered, t.status, t.cancelled,
-           t.redacted, t.never_learn, t.texts_gone,
+           t.redacted, t.never_learn, t.texts_gone, t.complete,
            q.content AS question, a.content AS answer, s.target_score,
+           f.accepted, f.modified,
+           (SELECT group_concat(DISTINCT g.state) FROM suggestions g WHERE g.turn_id = t.id)
+           AS states,
+           (SELECT max(n.id) FROM turns n WHERE n.id < t.id) AS before,
+           (SELECT min(n.id) FROM turns n WHERE n.id > t.id) AS after,
            (SELECT rating FROM ratings r WHERE r.turn_id = t.id AND rating IS NOT NULL
             ORDER BY ts DESC, r.id DESC LIMIT 1) AS rating
     FROM turns t CROSS JOIN messages a ON a.hash = t.answer
          LEFT JOIN messages q ON q.hash = t.tip LEFT JOIN scores s ON s.turn_id = t.id
+         LEFT JOIN feedback f ON f.turn_id = t.id
     {where} ORDER BY t.ended DESC, t.id DESC LIMIT :limit
 """
 """CROSS JOIN: turns are read first, in their order."""
 
 
+def fate(states: Collection[str], accepted: bool | None, modified: bool | None) -> str | None:
+    """What became of a turn's suggestions, in a word (contracts 5); None if it has none."""
+    if not states:
+        return None
+    if accepted is None:
+        return "unknown"
+    return ("edited" if modified else "kept") if accepted else "rejected"
+
+
 def _line(row: sqlite3.Row) -> TurnLine:
+    states = row["states"].split(",") if row["states"] else []
     return TurnLine(
         id=row["id"],
         started=row["started"],
@@ -104,4 +132,8 @@ def _line(row: sqlite3.Row) -> TurnLine:
         redacted=bool(row["redacted"]),
         never_learn=bool(row["never_learn"]),
         texts_gone=row["texts_gone"],
+        short=short_id(row["id"], row["before"], row["after"]),
+        complete=bool(row["complete"]),
+        fate=fate(states, row["accepted"], row["modified"]),
+        state=next((state for state in _STATES if state in states), None),
     )

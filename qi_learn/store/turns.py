@@ -269,13 +269,14 @@ def is_another(store: Store, turn: Turn) -> bool:
 def session_of(store: Store, turn: Turn) -> str:
     """The turn's session.
 
-    The client's own, or that of the project's turn at most half an hour before, or a new one.
+    The client's own, or that of the project's turn at most half an hour before, or a new one. A
+    session that a client named is joined by those alone that name it.
     """
     if turn.session:
         return turn.session
     sql = """
         SELECT session FROM turns
-        WHERE project IS ? AND session IS NOT NULL AND ended BETWEEN ? AND ?
+        WHERE project IS ? AND session GLOB 'turns-from-*' AND ended BETWEEN ? AND ?
         ORDER BY ended DESC LIMIT 1
     """
     row = store.row(sql, (turn.project, turn.started - SESSION_GAP, turn.ended))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import tree_sitter_python
 from tree_sitter import Language, Node, Parser
@@ -27,10 +27,12 @@ class Definition:
     end: int
 
 
+@lru_cache(maxsize=4)
 def definitions(text: str, file: str) -> tuple[Definition, ...] | None:
     """The functions and classes of a file, outer ones first.
 
-    None if it does not parse or its language is not known here.
+    None if it does not parse or its language is not known here. The last few files are remembered:
+    each of the suggestions in a file asks.
     """
     if not file.endswith((".py", ".pyi")):
         return None

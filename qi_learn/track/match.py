@@ -13,14 +13,15 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
-from rapidfuzz.distance import Indel, Levenshtein
+from rapidfuzz.distance import Indel
 
 from qi_learn.code_text import code_tokens
+from qi_learn.track.alike import Letters, most_alike
 
-CANDIDATES = 12
-"""How many of the most promising runs of lines are looked at closely."""
+REMEMBERED = 2000, 1500
+"""The tokens of so many suggestions are remembered, of those with at most so many characters."""
 MOST_CELLS = 64_000_000
 """The most pairs of lines that are compared at once: 8 MB, and some 20 ms."""
 
@@ -138,6 +139,8 @@ class Saved:
     def __init__(self, text: str) -> None:
         self.lines = text.split("\n")
         self.tokens = _Tokens(self.lines)
+        self.letters = Letters()
+        self._spelt: dict[int, str] = {}
         self._added: dict[str, tuple[set[int], Counter[str]] | None] = {}
 
     @cached_property
@@ -149,6 +152,12 @@ class Saved:
     def solid(self) -> list[tuple[int, str]]:
         """The lines that are not blank, with their numbers."""
         return [(i, line.strip()) for i, line in enumerate(self.lines) if line.strip()]
+
+    def letters_of(self, i: int) -> str:
+        """The tokens of a line, each as its letter."""
+        if i not in self._spelt:
+            self._spelt[i] = self.letters.of(self.tokens[i])
+        return self._spelt[i]
 
     def added_since(self, before: str) -> tuple[set[int], Counter[str]]:
         """Numbers of the lines that are not in the text `before`, and the tokens of those lines.
@@ -177,20 +186,20 @@ def find(
     At least `min_tokens` of its tokens are in lines that `before` did not have. Raises NotCompared
     if it is unknown which lines those are.
     """
-    suggested = code_tokens(suggestion)
     added, new = saved.added_since(before)
-    if len(suggested) < min_tokens or (Counter(suggested) & new).total() < min_tokens:
+    if new.total() < min_tokens:
+        return None
+    suggested, wanted = _suggested(suggestion)
+    if len(suggested) < min_tokens or (wanted & new).total() < min_tokens:
         return None
     lines, tokens = saved.lines, saved.tokens
     verbatim = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, saved.solid)]
-    matches = verbatim or _alike(suggestion, suggested, saved, added)
+    matches = verbatim or _alike(suggestion, min_similarity, saved, added)
     fresh = {
-        m: _tokens_in(suggested, tokens, added, m)
-        for m in matches
-        if m.similarity >= min_similarity
+        m: _tokens_in(wanted, tokens, added, m) for m in matches if m.similarity >= min_similarity
     }
     enough = [m for m, count in fresh.items() if count >= min_tokens]
-    best = max(enough, key=lambda m: (m.similarity, fresh[m]), default=None)
+    best = max(enough, key=lambda m: (m.similarity, fresh[m], m.start - m.end), default=None)
     return best and _with_comments(best, suggestion, lines)
 
 
@@ -215,21 +224,31 @@ def _verbatim(suggestion: str, solid: Sequence[tuple[int, str]]) -> list[tuple[i
     return [(solid[s][0], solid[s + len(own) - 1][0] + 1) for s in starts]
 
 
-def _alike(suggestion: str, suggested: Sequence[str], saved: Saved, added: set[int]) -> list[Match]:
-    """The runs of lines most like the suggestion.
+def _suggested(suggestion: str) -> tuple[list[str], Counter[str]]:
+    """A suggestion's tokens, and how often it has each: it is looked for in every saved file."""
+    short = len(suggestion) <= REMEMBERED[1]
+    return _remembered(suggestion) if short else _remembered.__wrapped__(suggestion)
 
-    They are chosen by which tokens they have, and compared by the order of them.
-    """
+
+@lru_cache(maxsize=REMEMBERED[0])
+def _remembered(suggestion: str) -> tuple[list[str], Counter[str]]:
+    tokens = code_tokens(suggestion)
+    return tokens, Counter(tokens)
+
+
+def _alike(suggestion: str, enough: float, saved: Saved, added: set[int]) -> list[Match]:
+    """The runs of lines most like the suggestion, without stretches where none can be enough so."""
     matches: list[Match] = []
-    tokens = saved.tokens
+    letters = saved.letters.of(_suggested(suggestion)[0])
+    wanted = Counter(letters)
     for coded in _stretches(saved.coded, added, reach=2 * suggestion.count("\n") + 5):
-        overlaps = sorted(_overlaps(suggested, tokens, coded), reverse=True)[:CANDIDATES]
-        climbed = {
-            _climb(suggested, tokens, coded, first, last)
-            for common, first, last in overlaps
-            if 2 * common >= len(suggested)
-        }
-        matches += [m for m in climbed if added.intersection(range(m.start, m.end))]
+        lines = [saved.letters_of(i) for i in coded]
+        # what a run lacks is at least to be changed
+        if (wanted & Counter("".join(lines))).total() < enough * len(letters):
+            continue
+        runs = most_alike(letters, lines)
+        found = (Match(coded[i], coded[j - 1] + 1, alike, "tokens") for i, j, alike in runs)
+        matches += [m for m in found if added.intersection(range(m.start, m.end))]
     return matches
 
 
@@ -251,64 +270,10 @@ def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[lis
     return stretches
 
 
-def _overlaps(
-    suggested: Sequence[str], tokens: _Tokens, coded: Sequence[int]
-) -> list[tuple[int, int, int]]:
-    """(tokens in common, first, last) of every run of lines with code as long as the suggestion.
-
-    As long means with about as many tokens: the suggestion slides over the file.
-    """
-    need = Counter(suggested)
-    have: Counter[str] = Counter()
-    size = common = last = 0
-    overlaps = []
-    for first, line in enumerate(coded):
-        while last < len(coded) and size < len(suggested):
-            for token in tokens[coded[last]]:
-                common += have[token] < need[token]
-                have[token] += 1
-            size += len(tokens[coded[last]])
-            last += 1
-        overlaps.append((common, first, last))
-        for token in tokens[line]:
-            have[token] -= 1
-            common -= have[token] < need[token]
-        size -= len(tokens[line])
-    return overlaps
-
-
-def _climb(
-    suggested: Sequence[str],
-    tokens: _Tokens,
-    coded: Sequence[int],
-    first: int,
-    last: int,
-) -> Match:
-    """The run after its ends were moved line by line for as long as it became more alike."""
-
-    def alike(i: int, j: int) -> float:
-        return float(
-            Levenshtein.normalized_similarity(suggested, [t for n in coded[i:j] for t in tokens[n]])
-        )
-
-    best = alike(first, last)
-    while True:
-        steps = [
-            (i, j)
-            for i in (first - 1, first, first + 1)
-            for j in (last - 1, last, last + 1)
-            if 0 <= i < j <= len(coded)
-        ]
-        score, i, j = max(((alike(i, j), i, j) for i, j in steps), default=(best, first, last))
-        if score <= best:
-            return Match(coded[first], coded[last - 1] + 1, best, "tokens")
-        best, first, last = score, i, j
-
-
-def _tokens_in(suggested: Sequence[str], tokens: _Tokens, added: set[int], match: Match) -> int:
+def _tokens_in(wanted: Counter[str], tokens: _Tokens, added: set[int], match: Match) -> int:
     """How many of the suggestion's tokens are in the new lines of the match."""
     new = Counter(t for i in range(match.start, match.end) if i in added for t in tokens[i])
-    return (Counter(suggested) & new).total()
+    return (wanted & new).total()
 
 
 def _with_comments(match: Match, suggestion: str, lines: Sequence[str]) -> Match:

@@ -85,7 +85,7 @@ def on_saved(
     the file is looked at if no suggestion may stand in it.
     """
     followed = [t for t in tracked if is_followed(t, saved.project, now)]
-    waiting = [t for t in tracked if _may_be_placed(t, saved, settings)]
+    waiting = [t for t in tracked if not saved.taken_back and _may_be_placed(t, saved, settings)]
     if not followed and not waiting:
         return ()
     save = _Save(saved, Saved(saved.text), history, history.before(saved.ts), settings, guard)

@@ -27,6 +27,9 @@ from qi_learn.workspace.repository_state import RepositoryState
 _MOST_REMEMBERED = 10_000
 """Names of which it is remembered whether git ignores them."""
 
+_MOST_SAVED = 1000
+"""Saved files that are remembered for the next watcher."""
+
 
 @dataclass(slots=True)
 class Area:
@@ -40,6 +43,8 @@ class Area:
     """Why git does not open the repository: then nothing in it is looked at."""
     asked_at: float = 0.0
     """When git was asked for the repository, by the monotonic clock."""
+    identity: tuple[int, int] | None = None
+    """Which directory its top is: device and number."""
     outside: bool = False
     """Whether it does not lie within the project's directory."""
     files: FileTree = field(default_factory=FileTree)
@@ -47,6 +52,8 @@ class Area:
     """Files that are to be read."""
     missed: set[str] = field(default_factory=set)
     """Files that changed while nothing watched; their own times say when."""
+    saved: set[str] = field(default_factory=set)
+    """Files whose saves were told: the next watcher looks whether they are still there."""
     gone: set[str] = field(default_factory=set)
     """Directories that went or appeared: what git had in them is to be read."""
     set_aside: Counter[str] = field(default_factory=Counter)
@@ -90,6 +97,12 @@ class Area:
         remembered = self._left_out | {name: name in left_out for name in asked}
         self._left_out.update({name: remembered[name] for name in asked})
         return [name for name in plain if not remembered.get(name, False)]
+
+    def note_save(self, name: str, text: str) -> None:
+        """Note that a save was told."""
+        self.saved.discard(name)
+        if text and len(self.saved) < _MOST_SAVED:
+            self.saved.add(name)
 
     def forget_ignored(self) -> None:
         """Have git asked again of every file that is not known."""

@@ -7,8 +7,9 @@ at: it is that of a commit to which git moved HEAD since. The saves in a commit 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qi_learn.errors import NotFound
@@ -20,6 +21,8 @@ from qi_learn.workspace.repository_state import GIT_WRITES, RepositoryState, thr
 
 MOST_PASSED_BY = 50
 """Files of a commit whose text is taken from git if git wrote over it before it was read."""
+_CONFLICT = re.compile(rb"^<{7} .*^={7}\r?\n.*^>{7} ", re.MULTILINE | re.DOTALL)
+"""What git writes into a file that it cannot merge."""
 Versions = list[tuple[float, Blob | None]]
 
 
@@ -46,6 +49,8 @@ class NewText:
     """Whether it is a save; else git wrote it."""
     ts: float | None = None
     """When it was there; None if now."""
+    taken_back: bool = False
+    """Whether git brought back what HEAD has."""
 
 
 @dataclass(slots=True)
@@ -85,8 +90,11 @@ def look(area: Area, names: Iterable[str], now: float) -> Look | None:
 def _moved(repository: RepositoryState, move: git.HeadMove) -> Moved | None:
     top = repository.top
     try:
-        if not move.old and move.action in GIT_WRITES:  # a clone: all of it was written
+        if not move.old and move.action != "commit":  # a clone, or a branch by another name
+            move = replace(move, action="clone")  # all of it was written
             return Moved(move, dict(git_blobs.tree_blobs(top, move.new)))
+        if move.action == "branch":  # `git checkout -B`: the branch was set to another commit
+            move = replace(move, action="reset")
         return Moved(move, git_blobs.changed_blobs(top, move.old, move.new))
     except NotFound:  # the commit was cleaned away before we came to it, or was never fetched
         return None
@@ -126,12 +134,13 @@ def _compare(
     area.set_aside[NOT_TEXT] += sum(
         1 for name, text in texts.items() if text is None and new[name].raw is not None
     )
-    by_git = set() if repository is None else _by_git(repository, new, [m.move for m in moves])
+    by_git, back = (set(), set()) if repository is None else _by_git(repository, new, moves)
     # gone files first: of a renamed file the old name is reported before the new one
     for name in sorted(new, key=lambda n: not new[n].gone):
         text = texts[name]
         if text is not None:
-            found.texts.append(NewText(name, text, name not in by_git))
+            told = name not in by_git
+            found.texts.append(NewText(name, text, told, taken_back=name in back))
 
 
 def _is_known(
@@ -164,23 +173,37 @@ def _as_git_filters(
 
 
 def _by_git(
-    repository: RepositoryState, new: dict[str, FileContent], moves: Sequence[git.HeadMove]
-) -> set[str]:
-    """Those of the files that git wrote, or took away, without a commit of their own."""
+    repository: RepositoryState, new: dict[str, FileContent], moved: Sequence[Moved]
+) -> tuple[set[str], set[str]]:
+    """Those of the files that git wrote, or took away, without a commit of their own.
+
+    And those that have again what HEAD has because git brought it back.
+    """
     if not new:
-        return set()
+        return set(), set()
+    moves = [each.move for each in moved]
     sources = repository.written_by_git(list(new), moves)
     found = {
         name
         for name, content in new.items()
         if any(name in source and content.has_id(source[name]) for source in sources)
     }
+    others = {name: content for name, content in new.items() if name not in found}
+    in_moves = {name for each in moved for name in each.blobs}
+    found |= {n for n in others.keys() & in_moves if _CONFLICT.search(others[n].raw or b"")}
+    more, back = repository.written_from_objects(
+        others,
+        moved=in_moves,
+        committed={name for each in moved if not each.writes for name in each.blobs},
+        wrote=any(each.writes for each in moved),
+    )
+    found |= more
     resets = [move.new for move in moves if throws_away(move)]
     gone = [name for name, content in new.items() if content.gone]
     if resets and gone:
         tree = git_blobs.tree_blobs(repository.top, resets[-1], gone)
         found |= set(gone) - set(tree)
-    return found
+    return found, back
 
 
 def _passed_by(area: Area, found: Look, watched: set[str]) -> None:
@@ -193,10 +216,13 @@ def _passed_by(area: Area, found: Look, watched: set[str]) -> None:
             continue
         names = [name for name in moved.blobs if name in watched][:MOST_PASSED_BY]
         known = repository.known([name for name in names if area.files.get(name) is None])
+        earlier = git_blobs.blobs_before(repository.top, names, int(moved.move.ts))
         for name in names:
             blob = moved.blobs[name]
             text = "" if blob is None else Blob(repository.top, blob).text()
             history = area.files.get(name)
+            if blob in earlier.get(name, ()) or _CONFLICT.search((text or "").encode()):
+                continue  # git brought it, from another commit
             if text is not None and (history is None or history.newest != text):
                 found.known.setdefault(name, known.get(name, []))
                 found.texts.append(NewText(name, text, True, moved.move.ts))

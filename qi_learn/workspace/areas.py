@@ -19,7 +19,7 @@ from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area, skipped
 from qi_learn.workspace.event_source import NoRoom
 from qi_learn.workspace.files import Walked, walk
-from qi_learn.workspace.missed import known_commit, not_seen, written_since
+from qi_learn.workspace.missed import gone_of, known_commit, made_since, not_seen, written_since
 from qi_learn.workspace.observer import Observation
 from qi_learn.workspace.repository_state import RepositoryState
 from qi_learn.workspace.watched_project import WatchedProject
@@ -83,6 +83,9 @@ class Areas:
     def appeared(self, project: WatchedProject, area: Area, names: Iterable[str]) -> None:
         """Watch directories that appeared in an area; what is in them is to be read."""
         asked = [name for name in names if not skipped(name)]
+        for path in map(area.path_of, asked):
+            for inner in [a for t, a in project.areas.items() if _is_at(t, path)]:
+                self.drop_if_gone(project, inner)
         there = [name for name in asked if os.path.isdir(area.path_of(name))]
         tops = [n for n in there if not os.path.islink(area.path_of(n))]
         area.gone |= set(asked) - set(tops)
@@ -90,7 +93,7 @@ class Areas:
         left_out = area.ignored_directories(*tops) if tops else set()
         for name in tops:
             path = area.path_of(name)
-            if path in left_out:
+            if path in left_out or path in project.areas:
                 continue
             if os.path.lexists(f"{path}/.git"):
                 self._begin_area(project, path, fresh=True)
@@ -101,6 +104,8 @@ class Areas:
         """See what became of the repository of a working tree: it came, went, or has new trees."""
         area = project.areas.get(top)
         has_git = os.path.lexists(f"{top}/.git")
+        if area is not None and self.drop_if_gone(project, area):
+            return
         if area is None:
             if has_git:
                 self._begin_area(project, top, fresh=True)
@@ -116,10 +121,15 @@ class Areas:
             self._linked(project, area, fresh=True)
 
     def drop_if_gone(self, project: WatchedProject, area: Area) -> bool:
-        """Let go of an area within a project if its directory is gone; whether it was."""
-        if area.top == project.root or os.path.isdir(area.top):
+        """Let go of an area below a project's top that is not what it was; whether it was not.
+
+        Its directory is gone, another one is in its place, or it has no repository any more. What
+        is there now is watched.
+        """
+        same = _identity(area.top) == area.identity
+        if area.top == project.root or (same and os.path.lexists(f"{area.top}/.git")):
             return False
-        self._drop(project, area)
+        self._drop(project, area, fresh=not same)
         return True
 
     def ask_refused(self, project: WatchedProject) -> None:
@@ -133,13 +143,16 @@ class Areas:
 
     # --- one area ---------------------------------------------------------------------------------
 
-    def _begin_area(self, project: WatchedProject, top: str, *, fresh: bool) -> Area | None:
+    def _begin_area(self, project: WatchedProject, top: str, *, fresh: bool) -> None:
         """Watch an area. `fresh`: it appeared just now, so what git does not have is a save."""
         area = project.areas[top] = Area(top, project.added)
+        area.identity = _identity(top)
         area.outside = top != project.root and not top.startswith(project.root + "/")
-        area.refused = self._find_repository(area, stood=None if fresh else project.stood)
-        if area.refused is not None:
-            return None
+        area.refused = self._find_repository(
+            project, area, since=None, stood=None if fresh else project.stood
+        )
+        if self.drop_if_gone(project, area) or area.refused is not None:
+            return
         if area.repository is not None:
             self._watch_repository(project, area)
         walked = self._watch_tree(project, area, top, fresh=fresh)
@@ -149,14 +162,15 @@ class Areas:
             area.pending |= area.repository.unlike_head()
         if area.repository is not None:
             self._linked(project, area, fresh=fresh)
-        return area
+        self.drop_if_gone(project, area)  # it may have gone while it was looked at
 
     def _find_repository(
-        self, area: Area, *, since: float | None = None, stood: Stood | None = None
+        self, project: WatchedProject, area: Area, *, since: float | None, stood: Stood | None
     ) -> str | None:
         """Find the repository of an area; returns why git does not open it, if it does not.
 
-        With `stood` its moves of HEAD are told from where it stood, if git knows that commit.
+        With `stood` its moves of HEAD are told from where it stood, if git knows that commit, and
+        all of them if it was made since.
         """
         area.asked_at = time.monotonic()
         refused = None
@@ -165,9 +179,13 @@ class Areas:
             git_dir = git.repository_of(top)
             if git_dir is not None:
                 commit = None if stood is None else known_commit(top, stood.heads.get(area.top))
-                if stood is not None and commit is not None:
+                made = stood is not None and made_since(project, area, git_dir, stood)
+                if stood is not None and (commit is not None or made):
                     since = stood.at
-                area.repository = RepositoryState(top, git_dir, since=since, stood=commit)
+                read = 0 if stood is None else stood.logs.get(area.top, 0)
+                area.repository = RepositoryState(
+                    top, git_dir, since=since, stood=commit, log_read=read
+                )
         except (ToolMissing, NotFound) as error:
             refused = str(error)
         if refused is not None and refused != area.refused:
@@ -177,7 +195,7 @@ class Areas:
     def _ask_again(self, project: WatchedProject, area: Area) -> None:
         plain = area.refused is None
         since, stood = (area.since, None) if plain else (None, project.stood)
-        refused = self._find_repository(area, since=since, stood=stood)
+        refused = self._find_repository(project, area, since=since, stood=stood)
         if refused is not None:
             area.refused = refused
             return
@@ -192,30 +210,43 @@ class Areas:
     def _lost_repository(self, project: WatchedProject, area: Area) -> None:
         """Go on without a repository that is gone, with the files as they are now."""
         if area.top != project.root:
-            self._drop(project, area)
+            self._drop(project, area, fresh=False)
             return
         area.repository = None
         area.forget_ignored()
         walked = self._watch_tree(project, area, area.top, fresh=False)
         self._read_first(project, area, walked)
 
-    def _drop(self, project: WatchedProject, area: Area) -> None:
+    def _drop(self, project: WatchedProject, area: Area, *, fresh: bool) -> None:
+        """Let go of an area. `fresh`: what is in its place now was put there just now."""
         project.budget.used -= sum(history.size for _, history in area.files.below())
         self._observation.forget(area.top)
-        if os.path.isdir(area.top) and not area.outside:  # a plain directory of the project now
-            self._watch_tree(project, project.areas[project.root], area.top, fresh=False)
         del project.areas[area.top]
+        if area.outside or not os.path.isdir(area.top):
+            return
+        if os.path.lexists(f"{area.top}/.git"):
+            self._begin_area(project, area.top, fresh=fresh)
+            return
+        around = _around(project, area.top)  # a plain directory of this one now
+        self._watch_tree(project, around, area.top, fresh=fresh)
+        around.pending |= {around.name_of(area.path_of(name)) for name in area.pending}
 
     def _read_first(self, project: WatchedProject, area: Area, walked: Walked) -> None:
         """Read the texts that the files have when watching begins, but for those that git has."""
+        stood = project.stood
+        saved = () if stood is None else stood.saved.get(area.top, ())
+        area.saved.update(saved)
         if area.repository is not None:
             names = sorted(area.repository.unlike_head())
-            if project.stood is not None and area.repository.catches_up:
-                area.missed = written_since(area, names, project.stood.at)
+            if stood is not None and area.repository.catches_up:
+                area.missed = written_since(area, names, stood.at)
                 area.pending |= area.missed
                 names = [name for name in names if name not in area.missed]
+                project.begin_missed(area, gone_of(area, saved, names))
         else:
             names = sorted(area.name_of(path) for path in walked.files)
+            if stood is not None:
+                project.begin_missed(area, written_since(area, saved, stood.at))
         for name in area.watched(names, known=names):
             if area.files.get(name) is not None:
                 continue
@@ -226,6 +257,8 @@ class Areas:
         repository = area.repository
         assert repository is not None
         places = [repository.git_dir, repository.git_dir / "logs", repository.common / "worktrees"]
+        if area.top == project.root:  # one that is moved is told in its own directory there
+            places += repository.common.glob("worktrees/*")
         for place in places:
             if place.is_dir():
                 self._watch(project, git=area.top)(str(place))
@@ -274,8 +307,7 @@ class Areas:
             if os.path.isdir(top):
                 self._begin_area(project, top, fresh=fresh)
         for top in [t for t, a in project.areas.items() if a.outside and t not in linked]:
-            self._observation.forget(top)
-            del project.areas[top]
+            self._drop(project, project.areas[top], fresh=False)
 
 
 def _identity(directory: str) -> tuple[int, int] | None:
@@ -293,3 +325,15 @@ def _outermost(names: Iterable[str]) -> list[str]:
         if not found or not name.startswith(found[-1] + "/"):
             found.append(name)
     return found
+
+
+def _is_at(top: str, path: str) -> bool:
+    """Whether an area's top is a directory or lies below it."""
+    return top == path or top.startswith(f"{path}/")
+
+
+def _around(project: WatchedProject, path: str) -> Area:
+    """The innermost area that holds a directory within a project."""
+    return next(
+        project.areas[str(above)] for above in Path(path).parents if str(above) in project.areas
+    )

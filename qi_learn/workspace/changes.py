@@ -19,6 +19,8 @@ class FileSaved:
     """The directory that `file` is relative to, if it is not the project: a working tree of the
     project's repository that lies elsewhere.
     """
+    taken_back: bool = False
+    """Whether git brought back what HEAD has (`git restore`): nothing was written by the person."""
 
     @property
     def file(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
-from qi_learn.outside.git_files import stamp
+from qi_learn.outside.git_files import Look, look_of, stamp
 from qi_learn.workspace.reflog import Reflog
 
 logger = logging.getLogger(__name__)
@@ -29,21 +29,36 @@ FRESH_SECONDS = 600.0
 class Head:
     """The moves of HEAD of a working tree, from now on or since a time.
 
-    `stood`: the commit where HEAD was at that time, if it is known.
+    `stood`: the commit where HEAD was at that time, if it is known; `log_read`: up to which byte
+    its log was read then.
     """
 
     def __init__(
-        self, top: Path, git_dir: Path, *, since: float | None = None, stood: str | None = None
+        self,
+        top: Path,
+        git_dir: Path,
+        *,
+        since: float | None = None,
+        stood: str | None = None,
+        log_read: int = 0,
     ) -> None:
         self._top, self._git_dir = top, git_dir
         self._common = git.common_directory(top)
-        self._reflog = Reflog(git_dir, since=since)
+        after = (log_read, stood) if stood is not None and log_read else None
+        self._reflog = Reflog(git_dir, since=since, after=after)
         self.commit = git.head(top) if since is None else stood
         """Where HEAD was when its moves were last told; None before the first commit."""
         self._stood = stood
-        self._stamp = self._look() if stood is None else ()
+        self._stamp: Look = self._look() if stood is None else ()
         self._left = self._leaving()
         self._seen: tuple[git.HeadMove, ...] = ()
+        self.guessed = False
+        """Whether the moves that were given out last are inferred, or would have been."""
+
+    @property
+    def log_read(self) -> int:
+        """Up to which byte the log of HEAD was read and told."""
+        return self._reflog.size
 
     @property
     def inferred(self) -> bool:
@@ -52,17 +67,17 @@ class Head:
 
     def moves(self, now: float) -> tuple[git.HeadMove, ...]:
         """The moves that were not accepted yet."""
+        self._seen, self.guessed = (), not self._reflog.exists
         if self._reflog.exists:
             self._seen = self._since_stood(self._reflog.peek())
-            if self._reflog.rewritten or self._jumped():  # cleaned up before it was read
-                self._seen = self._inferred(now)
-        else:
+            self.guessed = self._reflog.rewritten or self._jumped()
+        if self.guessed:  # no log, or one that was cleaned up before it was read
             self._seen = self._inferred(now)
         return self._seen
 
     def _since_stood(self, moves: tuple[git.HeadMove, ...]) -> tuple[git.HeadMove, ...]:
         """The moves from where HEAD stood on: the log has whole seconds, so some may be older."""
-        if self._stood is None:
+        if self._stood is None or self._reflog.goes_on:
             return moves
         first = next((i for i, move in enumerate(moves) if move.old == self._stood), len(moves))
         return moves[first:]
@@ -108,14 +123,8 @@ class Head:
             logger.info("what moved HEAD to %s is not known: %s", commit, error.what)
             return "checkout"
 
-    def _look(self) -> tuple[int, ...]:
-        """What changes if HEAD moves: its file, the reference it names, git's tables of these."""
-        files = [
-            *(self._git_dir / "HEAD", self._git_dir / "reftable" / "tables.list"),
-            *(self._common / "packed-refs", self._common / "reftable" / "tables.list"),
-            *([self._common / name] if (name := self._branch()) else []),
-        ]
-        return tuple(part for file in files for part in stamp(file))
+    def _look(self) -> Look:
+        return look_of(self._git_dir, self._common)
 
     def _leaving(self) -> tuple[object, ...]:
         """What changes if another branch is checked out, or git notes where HEAD was."""

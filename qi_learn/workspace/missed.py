@@ -2,8 +2,9 @@
 
 With the commit where HEAD stood, what happened since is told as if the watcher came late: the
 moves of HEAD from git's log, and the files written since, compared with that commit. What git wrote
-is not taken for the person's. Without a repository the text from before is not known, and nothing
-is guessed.
+is not taken for the person's. Files that were saved before are looked at too, though git never had
+them: they may be gone. Without a repository that is all: the text from before is not known, so what
+an answer became is seen, and that one was taken is not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
+from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.watched_project import WatchedProject
 
@@ -33,9 +35,37 @@ def known_commit(top: Path, commit: str | None) -> str | None:
     return commit
 
 
+def made_since(project: WatchedProject, area: Area, git_dir: Path, stood: Stood) -> bool:
+    """Whether a repository below the project's top was made while nothing watched.
+
+    Its log of HEAD says so: that begins with no commit. So a tree that was linked then, or a
+    repository that was begun or cloned, is told from its first commit on.
+    """
+    if area.top == project.root or area.top in stood.heads:
+        return False
+    try:
+        with (git_dir / "logs" / "HEAD").open("rb") as log:
+            first = git.parse_reflog(log.readline().decode("utf-8", "replace").rstrip("\n"))
+    except OSError:
+        return changed_at(str(git_dir / "HEAD")) >= stood.at  # no commit yet, or no log is kept
+    return bool(first) and not first[0].old and first[0].ts >= int(stood.at)
+
+
 def written_since(area: Area, names: Iterable[str], at: float) -> set[str]:
     """Those of the files that were written since a time, or are gone."""
     return {name for name in names if changed_at(area.path_of(name)) >= at}
+
+
+def gone_of(area: Area, saved: Iterable[str], told: Iterable[str]) -> set[str]:
+    """Those of the files that are gone and that git does not tell of, because it never had them."""
+    known = {*told, *area.missed}
+    return {
+        name
+        for name in saved
+        if name not in known
+        and area.files.get(name) is None
+        and not os.path.lexists(area.path_of(name))
+    }
 
 
 def changed_at(path: str) -> float:

@@ -169,9 +169,9 @@ class Reader:
         for area in tuple(project.areas.values()):
             marked = area.top in marks.checkouts or id(area) in self._later
             due = idle or marked or area.pending or area.gone
-            if due and area.refused is None and not self._is_foreign(project, area):
+            if due and not self._is_foreign(project, area):
                 with self._step(project):
-                    if not self._areas.drop_if_gone(project, area):
+                    if not self._areas.drop_if_gone(project, area) and area.refused is None:
                         self._look_at_area(project, area)
 
     def _is_foreign(self, project: WatchedProject, area: Area) -> bool:

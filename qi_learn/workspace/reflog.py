@@ -15,6 +15,7 @@ from pathlib import Path
 from qi_learn.outside import git
 
 Stamp = tuple[int, int, int]
+_LONGEST_LINE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,24 @@ class Reflog:
     `repository`: the repository's own directory.
     """
 
-    def __init__(self, repository: Path, *, since: float | None = None) -> None:
+    def __init__(
+        self, repository: Path, *, since: float | None = None, after: tuple[int, str] | None = None
+    ) -> None:
+        """`after`: up to which byte it was read, and the commit to which that led."""
         self._file = repository / "logs" / "HEAD"
         self._read = self._next = _Position()
         self.rewritten = False
         """Whether the last peek found the line gone that was read last, and none that goes on."""
         self._since = 0.0 if since is None else float(int(since))  # the reflog has whole seconds
+        self.goes_on = after is not None and self._go_on(*after)
+        """Whether it is as it was where reading is to go on."""
         if since is None:
             self.moves()
+
+    @property
+    def size(self) -> int:
+        """Up to which byte its moves were accepted."""
+        return self._read.size
 
     @property
     def exists(self) -> bool:
@@ -69,6 +80,19 @@ class Reflog:
     def accept(self) -> None:
         """Take the moves that were given out last as told."""
         self._read = self._next
+
+    def _go_on(self, size: int, commit: str) -> bool:
+        """Begin after a line, if it is still there and led to a commit."""
+        try:
+            with self._file.open("rb") as file:
+                last = file.read(size)[-_LONGEST_LINE:].decode("utf-8", "surrogateescape")
+        except OSError:
+            return False
+        line = last.removesuffix("\n").rpartition("\n")[2]
+        if not last.endswith("\n") or line.split(" ")[1:2] != [commit]:
+            return False
+        self._read, self._since = _Position(size=size, last=line), 0.0
+        return True
 
     def _look(self) -> Stamp:
         try:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git, git_blobs
+from qi_learn.workspace import object_age
 from qi_learn.workspace.file_history import Blob
+from qi_learn.workspace.files import FileContent
 from qi_learn.workspace.head_moves import NO_REFLOG, Head
 from qi_learn.workspace.stashes import Stashes, Trees
 
@@ -44,23 +46,30 @@ _BASES = 4
 class RepositoryState:
     """The repository of a working tree, of which `top` is the whole or a directory within.
 
-    With `since`, the moves of HEAD since then are still to be told, from `stood` on.
+    With `since`, the moves of HEAD since then are still to be told, from `stood` on, which the log
+    of HEAD has at the byte `log_read`.
 
     Raises NotFound if git does not answer.
     """
 
     def __init__(
-        self, top: Path, git_dir: Path, *, since: float | None = None, stood: str | None = None
+        self,
+        top: Path,
+        git_dir: Path,
+        *,
+        since: float | None = None,
+        stood: str | None = None,
+        log_read: int = 0,
     ) -> None:
         self.top, self.git_dir = top, git_dir
         self.common = git.common_directory(top).resolve()
-        self.head = Head(top, git_dir, since=since, stood=stood)
-        self.catches_up = stood is not None
+        self.head = Head(top, git_dir, since=since, stood=stood, log_read=log_read)
+        self.catches_up = since is not None
         """Whether what happened since it was watched before is told too."""
         self._bases: list[tuple[float, str]] = []
         if self.head.commit is not None:
             self._bases.append((-math.inf, self.head.commit))
-        self._stashes = Stashes(top, self.common)
+        self._stashes = Stashes(top, self.common, since=time.time() if since is None else since)
         self._attributes = (git_dir / "info" / "attributes").exists() or _mentions_attributes(top)
 
     @property
@@ -188,6 +197,35 @@ class RepositoryState:
             except NotFound as error:
                 logger.info("the index of %s cannot be read: %s", self.top, error.what)
         return sources
+
+    def written_from_objects(
+        self, new: dict[str, FileContent], *, moved: set[str], committed: set[str], wrote: bool
+    ) -> tuple[set[str], set[str]]:
+        """Those of the files that git wrote from what it had, whatever it was asked to do.
+
+        And those of them in which it brought back what HEAD has: the person took something back.
+        `moved`: files that are in a move of HEAD. `committed`: those of one by which git wrote
+        nothing. `wrote`: whether it wrote by another.
+        """
+        found: set[str] = set()
+        if wrote or self._stashes.changed:
+            found = object_age.made_before(self.top, self.common, new, committed=committed)
+        late = [name for name in new if self._since_written(name)]
+        if not late:
+            return found, set()
+        like = set(late) - found - set(git_blobs.unlike_index(self.top, late))
+        blobs = git_blobs.index_blobs(self.top, sorted(like))
+        blobs = {name: blob for name, blob in blobs.items() if name in like}
+        first = object_age.first_in_git(self.top, self.common, blobs, doubt=self.head.guessed)
+        had = self._tree("HEAD", sorted(first - moved))
+        back = {name for name in first - moved if had.get(name) == blobs[name]}
+        return found | (first - back), back
+
+    def _since_written(self, name: str) -> bool:
+        """Whether git wrote its index after a file was written."""
+        written = object_age.written_ns(f"{self.top}/{name}")
+        index = object_age.written_ns(str(self.git_dir / "index"))
+        return written is not None and index is not None and written <= index
 
     def _tree(self, tree: str, names: Sequence[str]) -> Trees:
         try:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from qi_learn.errors import NotFound
-from qi_learn.outside import git_blobs
+from qi_learn.outside import git, git_blobs
 
 Trees = dict[str, str]
 """The ids of contents by file."""
@@ -18,17 +18,30 @@ GONE_SECONDS = 60.0
 class Stashes:
     """The stashes of a repository, seen from a directory of one of its working trees."""
 
-    def __init__(self, top: Path, common: Path) -> None:
+    def __init__(self, top: Path, common: Path, *, since: float) -> None:
+        """`since`: what was stashed before is no change."""
         self._top = top
         self._log = common / "logs" / "refs" / "stash"
         self._stamp: tuple[int, int] | None = None
         self._held: dict[str, Trees] = {}
         self._gone: dict[str, float] = {}
+        self._since = since
+        self._new: dict[str, tuple[float, Trees]] = {}
+        """By stash, of those put away just now: when it was seen, what the files had below."""
 
     def contents(self) -> list[Trees]:
-        """What each of them changed, and the untracked files that it took along."""
+        """What each of them changed, and the untracked files that it took along.
+
+        Of one that was put away just now also what that left in the files.
+        """
         self._follow()
-        return list(self._held.values())
+        return [*self._held.values(), *(left for _, left in self._new.values())]
+
+    @property
+    def changed(self) -> bool:
+        """Whether one was put away or brought back just now."""
+        self._follow()
+        return bool(self._new or self._gone)
 
     def _follow(self) -> None:
         stamp = self._look()
@@ -36,14 +49,17 @@ class Stashes:
         if stamp != self._stamp:
             self._stamp = stamp
             listed = self._listed()
-            for commit in listed:
+            for commit, made in listed.items():
                 if commit not in self._held:
                     self._held[commit] = self._changed(commit)
+                    if made >= int(self._since):
+                        self._new[commit] = (now, self._left(commit))
                 self._gone.pop(commit, None)
-            for commit in self._held.keys() - listed:
+            for commit in self._held.keys() - listed.keys():
                 self._gone.setdefault(commit, now)
         for commit in [c for c, when in self._gone.items() if now - when > GONE_SECONDS]:
             del self._gone[commit], self._held[commit]
+        self._new = {c: new for c, new in self._new.items() if now - new[0] <= GONE_SECONDS}
 
     def _look(self) -> tuple[int, int]:
         try:
@@ -52,13 +68,20 @@ class Stashes:
             return 0, 0
         return status.st_mtime_ns, status.st_size
 
-    def _listed(self) -> list[str]:
+    def _listed(self) -> dict[str, float]:
+        """The newest, with the times when they were made."""
         try:
-            lines = self._log.read_bytes().splitlines()
+            log = self._log.read_bytes().decode("utf-8", "replace")
         except OSError:
-            return []
-        ids = [line.split(b" ")[1].decode("ascii", "replace") for line in lines if b" " in line]
-        return ids[-_NEWEST:]
+            return {}
+        return {move.new: move.ts for move in git.parse_reflog(log)[-_NEWEST:]}
+
+    def _left(self, commit: str) -> Trees:
+        try:
+            blobs = git_blobs.changed_blobs(self._top, commit, f"{commit}^1")
+        except NotFound:
+            return {}
+        return {file: blob for file, blob in blobs.items() if blob is not None}
 
     def _changed(self, commit: str) -> Trees:
         changed: Trees = {}

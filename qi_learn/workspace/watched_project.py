@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -98,7 +98,13 @@ class WatchedProject:
             for top, area in areas
             if area.repository is not None and area.repository.head.commit
         }
-        return Stood(now - UNREAD_SECONDS, heads, self.last_event)
+        logs = {
+            top: area.repository.head.log_read
+            for top, area in areas
+            if area.repository is not None and top in heads
+        }
+        saved = {top: tuple(sorted(area.saved)) for top, area in areas if area.saved}
+        return Stood(now - UNREAD_SECONDS, heads, self.last_event, logs, saved)
 
     def shift(self, seconds: float) -> None:
         """Go by a clock that was set by so many seconds, as what came before it does."""
@@ -115,6 +121,13 @@ class WatchedProject:
             history = FileHistory(kept, window=self.window, began=self.added)
             self.budget.used += history.size
             area.files.put(name, history)
+
+    def begin_missed(self, area: Area, names: Iterable[str]) -> None:
+        """Have files read of which it is not known what they had before."""
+        for name in names:
+            area.files.put(name, FileHistory(None, window=self.window, began=self.added))
+            area.missed.add(name)
+            area.pending.add(name)
 
     def history(self, area: Area, name: str) -> FileHistory:
         """The history of a file; that of a file which git has or nobody wrote, if none is kept."""
@@ -162,8 +175,10 @@ class WatchedProject:
             self.budget.used += history.size
         if not new.told:
             return []
+        area.note_save(new.name, new.text)
         top = area.top if area.outside else ""
-        return [FileSaved(self.root, Path(area.path_of(new.name)), new.text, ts, top)]
+        path = Path(area.path_of(new.name))
+        return [FileSaved(self.root, path, new.text, ts, top, taken_back=new.taken_back)]
 
     def _note_written(self, area: Area, moved: Moved, now: float) -> None:
         """Note what git wrote into the files that something is kept of."""

@@ -178,9 +178,9 @@ class Watcher:
             starter = self._starter
         if starter is not None:
             starter.join()
-        self._observation.close()
         self._inbox.close()
-        self._reader.join()
+        self._reader.join()  # it may be putting a tree under watch
+        self._observation.close()
 
     # --- what the threads call --------------------------------------------------------------------
 

@@ -13,7 +13,10 @@ gateway's requests found in the spool afterwards: less than 1 would be a fault.
 
 Then the same under strain: the database locked by another process, the gateway's disk full (its
 files may not grow), a request of 9 MB always in flight, and `streams` streams open that get a chunk
-every `PACE` seconds, all on both proxies, which are measured one after the other.
+every `PACE` seconds, all on both proxies, which are measured one after the other, four times each.
+The 9 MB are sent within half a second, so that both carry as many of them (`large_per_s`,
+`bare_large_per_s`): with the next one sent as soon as the last was answered, the slower proxy had
+the lighter load and seemed the faster.
 `locked_added_ttfb_ms_*` is what the gateway adds then, `bare_locked_*` what the bare proxy adds;
 `chunk_ms_p99` is how late a chunk of a stream comes that the upstream sent on time (`bare_...` of
 the bare proxy). The last line is one JSON object.
@@ -54,10 +57,13 @@ QUESTION = {
     "stream": True,
 }
 WORDS = 16
+TURNS = 4
 STREAMS = 200
 PACE = 0.5
 """Seconds between two chunks of an open stream."""
 LARGE = 9 * 1024 * 1024
+LARGE_SECONDS = 0.5
+"""Seconds that a client takes to send a long request: so both proxies carry as many."""
 
 
 def request_of(model: str) -> bytes:
@@ -299,12 +305,14 @@ async def measure(urls: dict[str, str], seconds: float) -> dict[str, Any]:
 async def strained(urls: dict[str, str], name: str, seconds: float) -> dict[str, list[float]]:
     """Added milliseconds to the first byte, and how late chunks come, with streams and 9 MB."""
     late: list[float] = []
+    sent: list[float] = []
     at_ = urlsplit(urls[name])
     over = asyncio.Event()
     streams = [asyncio.create_task(_stream(at_.hostname, at_.port, late)) for _ in range(STREAMS)]
-    large = asyncio.create_task(_send_large(at_.hostname, at_.port, over))
+    large = asyncio.create_task(_send_large(at_.hostname, at_.port, over, sent))
     await asyncio.sleep(1.5)
     late.clear()
+    sent.clear()
     waited = await latencies(
         [Way("direct", urls["upstream"], "plain:latest"), Way(name, urls[name], "plain:latest")],
         seconds,
@@ -314,7 +322,7 @@ async def strained(urls: dict[str, str], name: str, seconds: float) -> dict[str,
         task.cancel()
     await asyncio.gather(*streams, large, return_exceptions=True)
     added = [b - a for a, b in zip(waited["direct"], waited[name], strict=True)]
-    return {"added": sorted(added), "late": sorted(late)}
+    return {"added": added, "late": late, "sent": sent}
 
 
 async def _stream(host: str | None, port: int | None, late: list[float]) -> None:
@@ -331,17 +339,22 @@ async def _stream(host: str | None, port: int | None, late: list[float]) -> None
         writer.close()
 
 
-async def _send_large(host: str | None, port: int | None, over: asyncio.Event) -> None:
-    """Keep a long request in flight. One process makes it, so it is written in pieces."""
+async def _send_large(
+    host: str | None, port: int | None, over: asyncio.Event, sent: list[float]
+) -> None:
+    """Keep a long request in flight, and note how many milliseconds each took."""
     body = b'{"model":"plain:latest","prompt":"%b"}' % (b"x = 1\\n" * (LARGE // 7))
     reader, writer = await asyncio.open_connection(host, port)
     while not over.is_set():
+        began = time.perf_counter()
         writer.write(_head("/v1/completions", len(body)))
         for start in range(0, len(body), 65536):
             writer.write(body[start : start + 65536])
             await writer.drain()
-            await asyncio.sleep(0)
+            due = began + LARGE_SECONDS * start / len(body)
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
         await reader.readuntil(b"{}")
+        sent.append((time.perf_counter() - began) * 1000)
     writer.close()
 
 
@@ -353,14 +366,14 @@ def _head(path: str, length: int) -> bytes:
 
 
 async def measure_strained(urls: dict[str, str], seconds: float) -> dict[str, Any]:
-    """The load generator's second round; each proxy twice, in turns."""
+    """The load generator's second round; each proxy `TURNS` times."""
     found: dict[str, dict[str, list[float]]] = {}
-    for _ in range(2):
+    for _ in range(TURNS):
         for name in ("bare", "gateway"):
-            one = await strained(urls, name, seconds / 4)
-            both = found.setdefault(name, {"added": [], "late": []})
+            one = await strained(urls, name, seconds / 2 / TURNS)
+            both = found.setdefault(name, {})
             for key, values in one.items():
-                both[key] = sorted(both[key] + values)
+                both[key] = sorted(both.get(key, []) + values)
     ours, bare = found["gateway"], found["bare"]
     return {
         "locked_added_ttfb_ms_p50": at(ours["added"], 0.50),
@@ -370,6 +383,8 @@ async def measure_strained(urls: dict[str, str], seconds: float) -> dict[str, An
         "streams": STREAMS,
         "chunk_ms_p99": at(ours["late"], 0.99),
         "bare_chunk_ms_p99": at(bare["late"], 0.99),
+        "large_per_s": round(len(ours["sent"]) / (seconds / 2), 2),
+        "bare_large_per_s": round(len(bare["sent"]) / (seconds / 2), 2),
     }
 
 

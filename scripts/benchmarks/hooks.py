@@ -1,12 +1,15 @@
 """What a shell hook costs a command line, and the command line its start: `scripts/bench hooks`.
 
-Each hook is called in its own shell as a command line calls it (begin, end, one line written), a
-few hundred times, in a project, beside 20 other projects; then for a line that holds nothing of
-ours, as most do; and, call by call between them, so does a hook that does nothing: its 99th
-percentile is what the machine itself adds. Target: a 99th percentile of 1 ms at most in the slowest
-shell; `qi-learn --help` 150 ms, `qi-learn rate` 200 ms over Python's own start (design 8), beside a
-bare `python -c pass` of the same run. fish has no clock: its calls are timed from outside, ten by
-ten. The last line is one JSON object.
+Each hook is called in its own shell as a command line calls it (begin, end), a few hundred times,
+in a project, beside 20 other projects, in turn for: a line of one command, each time another, and
+one of two with quotes and redirections (a line of JSON is written for each); one that holds nothing
+of ours, as most do. Between them, call by call, so that a reader sees what shell and machine cost
+by themselves: a function that does nothing, and a bare one that only writes a line as long, where
+the hook writes its own (for fish: into a file of its own each time). Target: a median and a 99th
+percentile of 1 ms at most in the slowest shell; `qi-learn --help` 150 ms, `qi-learn rate` 200 ms
+over Python's own start (design 8), beside a bare `python -c pass` of the same run. `first_ms` is
+the first line of a shell. fish has no clock: its calls are timed from outside. The last line is one
+JSON object.
 """
 
 from __future__ import annotations
@@ -28,61 +31,75 @@ from qi_learn.paths import Paths
 from qi_learn.workspace.registry import add_project
 
 HOOKS = Path(__file__).parent.parent.parent / "hooks"
-LINE = "pytest -q tests/unit"
+LINE = "pytest -q tests/unit_"
+COMPOUND = "cd ../src && pytest -q 'tests/unit' 2>&1 -k "
 OTHER = "git status --short"
-KINDS = ("", "other_", "nothing_")
-"""What is timed in turn: a line that is recorded, one that is not, a hook that does nothing."""
+KINDS = ("", "compound_", "other_", "nothing_", "bare_")
+"""What is timed in turn."""
 BASH = f"""
 set -o history; . {HOOKS}/qi-learn.bash
 nothing() {{ return 0; }}
+bare() {{ printf '%s\\n' "$1" >>"$file"; }}
+ended() {{ echo -n "$((${{EPOCHREALTIME/[.,]/}} - t + spent)) "; }}
+trapped='t=${{EPOCHREALTIME/[.,]/}}; _qi_learn_debug "$_"
+    ((spent += ${{EPOCHREALTIME/[.,]/}} - t))'
+PROMPT_COMMAND+=('trap - DEBUG')
+file=$QI_LEARN_HOME/state/bare
 for ((i = 0; i < $1; i++)); do
-    history -s '{LINE}'; t=${{EPOCHREALTIME/[.,]/}}
-    : "${{_qi_learn_arm@P}}"; _qi_learn_debug "$_"
-    u=${{EPOCHREALTIME/[.,]/}}; _qi_learn_first='{LINE}' _qi_learn_fresh=1
-    v=${{EPOCHREALTIME/[.,]/}}; _qi_learn_precmd
-    spent=$((u - t + ${{EPOCHREALTIME/[.,]/}} - v))
-    history -s '{OTHER}'; t=${{EPOCHREALTIME/[.,]/}}
-    : "${{_qi_learn_arm@P}}"; _qi_learn_debug "$_"
-    u=${{EPOCHREALTIME/[.,]/}}; _qi_learn_first='{OTHER}' _qi_learn_fresh=1
-    v=${{EPOCHREALTIME/[.,]/}}; _qi_learn_precmd
-    other=$((u - t + ${{EPOCHREALTIME/[.,]/}} - v))
-    t=${{EPOCHREALTIME/[.,]/}}; nothing "$_"; u=${{EPOCHREALTIME/[.,]/}}
-    v=${{EPOCHREALTIME/[.,]/}}; nothing
-    echo $spent $other $((u - t + ${{EPOCHREALTIME/[.,]/}} - v))
+    for line in "{LINE}$i" "{COMPOUND}$i" "{OTHER}"; do
+        history -s "$line"; _qi_learn_next=$HISTCMD
+        t=${{EPOCHREALTIME/[.,]/}}; : "${{_qi_learn_arm@P}}"
+        spent=$((${{EPOCHREALTIME/[.,]/}} - t))
+        eval 'trap "$trapped" DEBUG; '"$line"
+        trap - DEBUG; t=${{EPOCHREALTIME/[.,]/}}; _qi_learn_precmd; ended
+    done
+    pytest; spent=0; t=${{EPOCHREALTIME/[.,]/}}; nothing; nothing; ended
+    pytest; t=${{EPOCHREALTIME/[.,]/}}; bare "$2"; ended; echo
 done
 """
 ZSH = f"""
 . {HOOKS}/qi-learn.zsh
 nothing() {{ return 0 }}
+bare() {{ print -r -- $1 >>$file }}
+file=$QI_LEARN_HOME/state/bare
 for ((i = 0; i < $1; i++)); do
-    for line in '{LINE}' '{OTHER}'; do
-        t=$EPOCHREALTIME; _qi_learn_preexec $line '' $line; ((spent = EPOCHREALTIME - t))
+    for line in "{LINE}$i" "{COMPOUND}$i" '{OTHER}'; do
+        t=$EPOCHREALTIME; _qi_learn_preexec $line '' $line; ((spent = EPOCHREALTIME - t)); pytest
         t=$EPOCHREALTIME; _qi_learn_precmd; ((spent += EPOCHREALTIME - t))
         print -n "$((spent * 1000000)) "
     done
-    t=$EPOCHREALTIME; nothing; ((spent = EPOCHREALTIME - t))
-    t=$EPOCHREALTIME; nothing; ((spent += EPOCHREALTIME - t))
+    pytest; t=$EPOCHREALTIME; nothing; nothing; ((spent = EPOCHREALTIME - t))
+    print -n "$((spent * 1000000)) "
+    pytest; t=$EPOCHREALTIME; bare $2; ((spent = EPOCHREALTIME - t))
     echo $((spent * 1000000))
 done
 """
 FISH = f"""
 source {HOOKS}/qi-learn.fish
 function nothing; end
+function bare; echo $argv[2] >>$QI_LEARN_HOME/state/bare-$argv[1]; end
 set CMD_DURATION 1234
-while read -l times
-    for i in (string match -ra . -- $times)
-        switch $i
-            case r
-                _qi_learn_preexec '{LINE}'; _qi_learn_postexec '{LINE}'
-            case o
-                _qi_learn_preexec '{OTHER}'; _qi_learn_postexec '{OTHER}'
-            case n
-                nothing '{LINE}'; nothing '{LINE}'
-        end
+while read -l kind i text
+    switch $kind
+        case compound_
+            _qi_learn_preexec "{COMPOUND}$i"; _qi_learn_postexec "{COMPOUND}$i"
+        case other_
+            _qi_learn_preexec '{OTHER}'; _qi_learn_postexec '{OTHER}'
+        case nothing_
+            nothing; nothing
+        case bare_
+            bare $i $text
+        case asked
+        case run
+            pytest
+        case '*'
+            _qi_learn_preexec "{LINE}$i"; _qi_learn_postexec "{LINE}$i"
     end
     echo done
 end
 """
+WRITTEN = "x" * 270
+"""What the bare one writes: as long as a line of the hook's."""
 
 
 def main() -> None:
@@ -96,20 +113,26 @@ def measure(count: int) -> dict[str, Any]:
         home = _home(Path(directory))
         found = {name: timed for name, timed in SHELLS.items() if shutil.which(name)}
         spent = {name: timed(home, count) for name, timed in found.items()}
-        written = len(list((home / "state/spool").glob("fish-*"))) if "fish" in spent else count
-        assert written == count, f"fish wrote {written} lines of {count}"
+        lines = [line for file in (home / "state/spool").iterdir() for line in file.open()]
+        assert len(lines) == 2 * count * len(spent), f"{len(lines)} lines were written"
         result: dict[str, Any] = {}
         for name, rows in spent.items():
+            result[f"{name}_first_ms"] = round(rows[0][0], 3)
             for kind, times in zip(KINDS, zip(*rows, strict=True), strict=True):
                 result[f"{name}_{kind}ms_p50"] = round(median(times), 3)
                 result[f"{name}_{kind}ms_p99"] = round(quantiles(times, n=100)[98], 3)
-        worst = max(result[f"{name}_ms_p99"] for name in spent)
-        return {"hook_ms_p99": worst, **result, **_starts(home), "calls": count}
+        slowest = {
+            f"hook_ms_{part}": max(result[f"{name}_ms_{part}"] for name in spent)
+            for part in ("p50", "p99")
+        }
+        return {**slowest, **result, **_starts(home), "calls": count}
 
 
 def _home(root: Path) -> Path:
-    for name in ("state/spool", "data", "project/src", *(f"other/{i}" for i in range(20))):
+    for name in ("state/spool", "data", "bin", "project/src", *(f"other/{i}" for i in range(20))):
         (root / name).mkdir(parents=True)
+    for name in ("pytest", "git"):
+        (root / "bin" / name).symlink_to("/bin/true")
     (root / ".local/share/fish/generated_completions").mkdir(parents=True)
     for project in (*sorted((root / "other").iterdir()), root / "project"):
         add_project(Paths.under(root), project)
@@ -118,7 +141,8 @@ def _home(root: Path) -> Path:
 
 def _environment(home: Path) -> dict[str, str]:
     words = {"HOME": str(home), "QI_LEARN_HOME": str(home), "LC_ALL": "C.UTF-8", "TERM": "dumb"}
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")} | words
+    path = f"{home / 'bin'}:{os.environ['PATH']}"
+    return {"PATH": path, "PYTHONPATH": os.environ.get("PYTHONPATH", "")} | words
 
 
 Row = tuple[float, ...]
@@ -127,7 +151,7 @@ Row = tuple[float, ...]
 
 def _in_shell(words: list[str], home: Path, count: int) -> list[Row]:
     done = subprocess.run(
-        [*words, "bench", str(count)],
+        [*words, "bench", str(count), WRITTEN],
         env=_environment(home),
         cwd=home / "project/src",
         capture_output=True,
@@ -161,15 +185,22 @@ def _fish(home: Path, count: int) -> list[Row]:
         assert shell.stdin is not None
         assert shell.stdout is not None
 
-        def ask(calls: int, kind: str = "n") -> float:
+        def ask(kind: str, number: int = 0) -> float:
             began = time.perf_counter()
-            print(kind * calls, file=shell.stdin, flush=True)
+            print(kind or "line", number, WRITTEN, file=shell.stdin, flush=True)
             assert shell.stdout is not None
             shell.stdout.readline()
             return (time.perf_counter() - began) * 1000
 
-        nothing = median(ask(0) for _ in range(50))
-        return [tuple((ask(10, kind) - nothing) / 10 for kind in "ron") for _ in range(count // 10)]
+        asking = median(ask("asked") for _ in range(50))
+        rows = []
+        for number in range(count):
+            row = []
+            for kind in KINDS:
+                ask("run")
+                row.append(ask(kind, number) - asking)
+            rows.append(tuple(row))
+        return rows
 
 
 SHELLS: dict[str, Callable[[Path, int], list[Row]]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}

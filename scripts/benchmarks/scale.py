@@ -326,21 +326,24 @@ def wait_for_places(store: Store, projects: list[Path]) -> None:
 
 
 def wait_until_watched(home: Home, began: float, limit: float = 600.0) -> float:
-    """Save each answer in its project, again and again, until the daemon has seen all of them."""
+    """Save each answer in its project, each time in a new file, until all of them were seen.
+
+    What was there when watching began cannot be told from what was there before the answer.
+    """
     sql = "SELECT turn_id FROM suggestions WHERE turn_id GLOB '01PROBE*' AND state = 'waiting'"
     round_, until = 0, time.monotonic() + limit
     with open_store(home.paths.database, readonly=True) as reader:
         while waiting := [int(row[0][7:]) for row in reader.rows(sql)]:
             if time.monotonic() > until:
-                return float("nan")
+                raise SystemExit("not all projects were watched in time")
             round_ += 1
             for number in waiting:
-                text = f"{PROBE.format(number)}\n\nROUND = {round_}\n"
-                (home.projects[number] / "probe.py").write_text(text)
+                (home.projects[number] / f"probe_{round_}.py").write_text(PROBE.format(number))
             time.sleep(1.0)
     seconds = time.perf_counter() - began
     for project in home.projects:
-        (project / "probe.py").unlink(missing_ok=True)
+        for probe in project.glob("probe_*.py"):
+            probe.unlink()
     return seconds
 
 

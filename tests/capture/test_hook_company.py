@@ -46,10 +46,10 @@ def differences(terminal: Terminal) -> list[tuple[str, Told, Told]]:
     return [row for row in said if row[1] != row[2]]
 
 
-def placed(shell: str, home: Path, order: str, lines: str) -> Terminal:
+def placed(shell: str, home: Path, order: str, lines: str, program: str = "") -> Terminal:
     """A terminal with these lines before or after the hook."""
     before, after = (lines, "") if order == "before" else ("", lines)
-    return Terminal(shell, home, before=before, after=after)
+    return Terminal(shell, home, before=before, after=after, TERM_PROGRAM=program)
 
 
 def loading(home: Path, shell: str, script: str) -> str:
@@ -157,7 +157,8 @@ def test_beside_the_tools_own_scripts(order: str, tmp_path: Path) -> None:
     for number, script in enumerate(scripts):
         shell = need(script.parent.name)
         home = make_home(tmp_path / str(number))
-        terminal = placed(shell, home, order, f". {script}")
+        # without its terminal's name VS Code's script for fish does nothing
+        terminal = placed(shell, home, order, f". {script}", script.stem)
         terminal.type("true")
         wrong += [(script.name, *row) for row in differences(terminal)]
         assert_quiet(terminal)

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from qi_learn.capture.command_kind import kind_of
+from qi_learn.paths import Paths
 from qi_learn.records import CommandResult, Event
 from qi_learn.spool import spool_files
+from qi_learn.workspace.registry import add_project, remove_project
 from tests.support.left_out import absent
 from tests.support.repository import ENV, Repository
 from tests.support.terminals import (
@@ -221,6 +223,27 @@ LINES = (
         "pytest-watch",
         "docker push x",
     ),
+    *(
+        "pytest -q --benchmark-only -x",
+        "pytest --benchmark-only-x",
+        "py.test a",
+        "yarn run bench",
+        "yarn run benches",
+        "cap prod_1 deploy",
+        "cap a-b deploy",
+        "flyctl deploy",
+        "gcloud app deploy x",
+    ),
+    *(
+        "g++-12.1 -c a.cc",
+        "c++ a.cc",
+        "./gradlew clean test",
+        "gradle assembleDebug",
+        "zig build test",
+        "zig build",
+        "sbt -x compile",
+        "cabal built",
+    ),
 )
 
 
@@ -243,6 +266,40 @@ def test_the_hooks_tell_kinds_as_the_program_does(shell: str, home: Path) -> Non
         kind if kind != "other" or line.startswith("ruff") else "none"
         for kind, line in zip(kinds, LINES, strict=True)
     ]
+
+
+def test_a_living_shell_sees_what_is_registered(shell: str, home: Path) -> None:
+    """What it remembers of the list holds until the list changes, or the directory."""
+    paths, project, inner = Paths.under(home), home / "later", home / "later/inner"
+    inner.mkdir(parents=True)
+    terminal = Terminal(shell, home, at="later/inner")
+    terminal.type("pytest 1")
+    add_project(paths, project)
+    terminal.type("pytest 2")
+    terminal.type("pytest 3")
+    add_project(paths, inner)
+    terminal.type("pytest 4")
+    terminal.type("cd ..")
+    terminal.type("pytest 5")
+    remove_project(paths, project)
+    terminal.type("pytest 6")
+    terminal.type("cd inner && pytest 7")
+    terminal.close()
+    assert [(e.body["exit_code"], e.project) for e in in_order(home)] == [
+        *((2, str(project)), (3, str(project))),
+        *((4, str(inner)), (5, str(project)), (7, str(inner))),
+    ]
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh"])
+def test_a_clock_that_is_set_back_leaves_a_line_that_can_be_read(
+    shell_name: str, home: Path
+) -> None:
+    terminal = Terminal(need(shell_name), home)
+    terminal.type("let _qi_learn_begin=9999999999999999; pytest")
+    terminal.close()
+    (event,) = events(home)
+    assert event.body["seconds"] == 0
 
 
 def test_an_alias_is_what_it_stands_for(terminal: Terminal, shell: str, home: Path) -> None:

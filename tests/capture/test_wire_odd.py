@@ -268,3 +268,30 @@ def test_prose_that_answers_a_rendered_conversation_is_no_suggestion() -> None:
     (code,) = suggestions_of(generated({"prompt": prompt, "raw": True}, "x = [1]\ny = x + x\n"))
     turn = generated({"prompt": prompt, "raw": True}, "x = [1]\ny = x + x\n")
     assert frame_of(tracked_of(turn, code)).lead == ""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_events_with_a_mark_in_front_and_data_on_several_lines(end: str) -> None:
+    first = json.dumps(delta(content="def f"), indent=1).replace("\n", "\ndata: ")
+    stream = f"\ufeffdata: {first}\n\n" + sse(delta(content="(): ..."))
+    turn = decode(turn_event("/v1/chat/completions", {}, stream.replace("\n", end), SSE))
+    assert (turn.answer, turn.complete) == ("def f(): ...", True)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "content_type", "response"),
+    [
+        ("/v1/chat/completions", SSE, sse(delta(content="\ud83d"), delta(content="\ude00 ok"))),
+        (
+            "/api/chat",
+            NDJSON,
+            "".join(
+                json.dumps({"message": {"content": text}, "done": done}) + "\n"
+                for text, done in (("\ud83d", False), ("\ude00 ok", True))
+            ),
+        ),
+    ],
+)
+def test_a_letter_that_comes_in_two_halves(endpoint: str, content_type: str, response: str) -> None:
+    turn = decode(turn_event(endpoint, {}, response, content_type))
+    assert turn.answer == "\N{GRINNING FACE} ok"

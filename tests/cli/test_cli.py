@@ -142,10 +142,11 @@ def test_config_shows_values_and_origins(terminal: Terminal) -> None:
 def test_the_log_lists_turns_newest_first(past: Terminal) -> None:
     said = past.qi("log")
     lines = said.out.splitlines()
-    assert [line.split()[0] for line in lines] == ["T3", "T2", "T1"]
-    assert "(500) Again." in lines[0]
-    assert "Explain the moon." in lines[1]
-    assert "0.70  Write add." in lines[2]
+    assert lines[0].split() == ["ID", "WHEN", "FATE", "RATED", "SCORE", "MODEL", "QUESTION"]
+    assert [line.split()[0] for line in lines[1:]] == ["T3", "T2", "T1"]
+    assert "(500) Again." in lines[1]
+    assert "Explain the moon." in lines[2]
+    assert "0.70  qi-agent:v1.1.0           Write add." in lines[3]
     assert ESC not in said.out
 
 
@@ -174,7 +175,7 @@ def test_a_search_says_how_far_it_looked(terminal: Terminal) -> None:
             (SEARCHED - 1,),
         )
     near, far = terminal.qi("log", "-q", "Again", "-n", "1"), terminal.qi("log", "-q", "moon")
-    assert ("Looked through" in near.out, near.out.count("\n")) == (False, 1)
+    assert ("Looked through" in near.out, near.out.count("\n")) == (False, 2)
     assert "Looked through the newest 20000 turns" in far.out
     assert "Explain the moon." not in far.out
     said = terminal.qi("log", "-q", "moon", "--json").json

@@ -114,6 +114,8 @@ def test_init_says_what_is_recorded_where_and_how_to_stop(tmp_path: Path) -> Non
         again = terminal.process("init", str(project))
         assert f"{project} is already watched." in again.out
         assert again.out.endswith("The daemon runs and has taken it up.\n")
+        assert "Nothing was changed" in again.out
+        assert again.out.count("\n") == 4, "what was said the first time is not said again"
     finally:
         assert terminal.process("daemon", "stop").code == 0
 

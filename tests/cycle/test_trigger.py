@@ -98,6 +98,8 @@ def test_one_sided_and_unsplittable_work_is_not_learned(store: Store) -> None:
     assert "one-sided: 10 of 13 examples come from one session (a): at least 7 more" in found.reason
     few = ask(store, replace(SETTINGS, gate=GateSettings(min_examples=25)))
     assert not few.due
+    assert "one-sided: 10 of 13" in few.reason
+    assert "13 examples are too few: the gate alone needs 25" in few.reason, "both at once"
 
 
 def test_what_leaves_nothing_to_train_on_is_not_learned(store: Store) -> None:
@@ -302,6 +304,17 @@ def test_more_than_one_look_can_take_is_told_and_goes_on(
         10,
         Decision(True, "12 new examples over the quality threshold", {}, 12),
     )
+
+
+def test_with_learning_off_too_it_is_told_that_there_is_more_to_look_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigger, "JUDGED_AT_ONCE", 5)
+    work(store, {"a": 4, "b": 4})
+    off = with_train(auto=False)
+    first, second = ask(store, off), ask(store, off)
+    assert (first.reason, first.fresh) == (trigger.STILL_LOOKING, 5)
+    assert (second.fresh, "train --now" in second.reason) == (8, True)
 
 
 def test_two_that_say_the_same_count_once_also_if_one_is_learned(store: Store) -> None:

@@ -6,6 +6,7 @@ Real files, a real repository, a real database; the watcher is the operating sys
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -154,6 +155,75 @@ def test_another_branch_checked_out_meanwhile_takes_nothing_back(company: Compan
     with company.watched() as intake:
         company.see_all(intake)
     assert company.fate() == before
+
+
+@pytest.mark.parametrize("git", [True, False], ids=["in git", "without git"])
+@pytest.mark.parametrize("gone", [True, False], ids=["removed", "rewritten"])
+def test_a_file_that_git_never_had_and_that_changed_meanwhile_is_seen(
+    company: Company, git: bool, gone: bool
+) -> None:
+    if not git:
+        shutil.rmtree(company.repo.root / ".git")
+    with company.watched() as intake:
+        company.ask()
+        path = company.repo.write("mul.py", CODE)
+        company.until(intake, lambda: company.fate().state != "waiting")
+    if gone:
+        path.unlink()
+    else:
+        path.write_text("def other(first, second):\n    return first - second\n")
+    with company.watched() as intake:
+        company.until(intake, lambda: "mean" not in (company.fate().region or ""))
+
+
+def test_without_a_repository_a_paste_meanwhile_is_not_guessed(company: Company) -> None:
+    shutil.rmtree(company.repo.root / ".git")
+    with company.watched() as intake:
+        company.repo.write("mul.py", "m = 1\n")
+        company.see_all(intake)
+        company.ask()
+    company.repo.write("mul.py", "m = 2\n" + CODE)
+    with company.watched() as intake:
+        company.see_all(intake)
+    assert company.fate().state == "waiting"
+
+
+@pytest.mark.parametrize("where", ["nested", "../linked", "linked"])
+@pytest.mark.parametrize("committed", [False, True], ids=["saved", "committed"])
+def test_what_is_done_in_a_tree_that_was_made_meanwhile_is_found(
+    company: Company, where: str, committed: bool
+) -> None:
+    """A repository that was begun, or a working tree that was linked, while no daemon ran."""
+    with company.watched():
+        company.ask()
+    top = Path(os.path.normpath(company.repo.root / where))
+    if "linked" in where:
+        company.repo.git("worktree", "add", "-q", str(top))
+    tree = Repository(top)
+    tree.write("mul.py", CODE)
+    if committed:
+        tree.commit("Add it")
+    with company.watched() as intake:
+        company.until(intake, lambda: company.fate().state != "waiting")
+        if committed:
+            company.until(intake, lambda: company.fate().commit is not None)
+    assert (company.fate().file, company.fate().similarity) == (f"{where}/mul.py", 1.0)
+
+
+def test_what_git_put_into_a_tree_that_was_made_meanwhile_is_not_the_persons(
+    company: Company, tmp_path: Path
+) -> None:
+    company.repo.git("checkout", "-q", "-b", "other")
+    company.repo.write("mul.py", CODE)
+    company.repo.commit("Add it elsewhere")
+    company.repo.git("checkout", "-q", "-")
+    with company.watched():
+        company.ask()
+    company.repo.git("worktree", "add", "-q", "../linked", "other")
+    company.repo.git("clone", "-q", "-b", "other", str(company.repo.root), "cloned")
+    with company.watched() as intake:
+        company.see_all(intake)
+    assert company.fate().state == "waiting"
 
 
 def test_the_last_change_is_known_after_a_restart(company: Company) -> None:

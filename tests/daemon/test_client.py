@@ -172,9 +172,11 @@ def test_a_killed_daemon_ends_no_gateway_and_the_next_one_finds_it(terminal: Ter
     assert (found["recording"], found["daemon"], found["gateway"]) == (True, False, gateway.url)
     with httpx.Client(base_url=gateway.url) as http:  # the upstream is not there, the gateway is
         asked = http.post("/api/chat", json={"model": "m", "messages": []})
-    assert (asked.status_code, "no answer from" in asked.text) == (502, True)
+    assert (asked.status_code, "does not answer at" in asked.text) == (502, True)
 
-    assert "The daemon runs" in terminal.process("daemon", "start").out
+    started = terminal.process("daemon", "start").out
+    assert "The daemon runs" in started
+    assert "Ollama does not answer at http://127.0.0.1:9: start it with `ollama serve`" in started
     assert client.listening(paths)["gateway"] == gateway
     running = terminal.process("daemon", "status")
     assert (running.code, f"gateway   {gateway.url}" in running.out) == (0, True)

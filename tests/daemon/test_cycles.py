@@ -6,7 +6,7 @@ All of it real, the training worker too. Only the model is tiny.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from qi_learn.daemon import cycles as learning
 from qi_learn.daemon.cycles import CycleRunner
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.model_server import ModelServer
+from qi_learn.paths import Paths
 from qi_learn.records import TrainResult
 from qi_learn.rundir.directory import RunDirectory, RunRequest, run_directories
 from qi_learn.store.database import open_store
@@ -25,10 +26,16 @@ from qi_learn.store.releases import list_moves
 from qi_learn.store.runs import load_run
 from qi_learn.workspace.registry import add_project
 from tests.support.command_line import wait_until
-from tests.support.daemon_process import SESSIONS, daemon, qi, record_turns
+from tests.support.daemon_process import SESSIONS, daemon, end_servers, qi, record_turns
 from tests.support.engine_server import running_engine
 from tests.support.repository import Repository
 from tests.support.world import World, steps
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    end_servers(Paths.under(tmp_path / "home"))
 
 
 def test_it_learns_by_itself_whatever_is_stopped_or_killed_meanwhile(

@@ -64,3 +64,12 @@ def test_the_pause_ends_when_woken_and_when_something_is_in_the_spool(tmp_path: 
         more.write("{}\n")
     pace.sleep(3600.0, lambda: False)
     pace.sleep(0.01, lambda: False)
+
+
+def test_the_pause_ends_when_a_file_for_the_daemon_is_written(tmp_path: Path) -> None:
+    pace = Pace(tmp_path / "spool", tmp_path / "projects.json")
+    (tmp_path / "projects.json").write_text("[]")
+    pace.sleep(3600.0, lambda: False)
+    (tmp_path / "projects.json").unlink()
+    pace.sleep(3600.0, lambda: False)
+    pace.sleep(0.01, lambda: False)

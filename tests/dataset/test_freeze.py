@@ -241,6 +241,16 @@ def test_thin_and_one_sided_data_is_refused(
         Refused, match="0 examples are too few: the gate alone needs 4; 4 are missing"
     ):
         freeze_it(store, server, vocabulary)
+    work(store, {"a": 1})
+    with pytest.raises(Refused) as caught:
+        freeze_it(store, server, vocabulary)
+    for lack in (
+        "1 example is too few: the gate alone needs 4; 3 are missing",
+        "One-sided: 1 of 1 examples come from one session",
+    ):
+        assert lack in caught.value.what, "every lack is named at once"
+    assert "Go on working" in caught.value.hint
+    assert "further sessions" in caught.value.hint
     work(store, {"a": 6, "b": 2})
     with pytest.raises(Refused, match="One-sided: 6 of 8"):
         freeze_it(store, server, vocabulary)

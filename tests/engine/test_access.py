@@ -67,6 +67,7 @@ def test_other_hosts(host: str) -> None:
         "vscode-webview://abc",
         "app://x",
         "http://[::1]:3000",
+        "http://0.0.0.0:8080",
     ],
 )
 def test_local_origins(origin: str) -> None:
@@ -82,6 +83,7 @@ def test_local_origins(origin: str) -> None:
         "http://localhost.evil.example",
         "http://localhost@evil.example",
         "ftp://localhost",
+        "http://0.0.0.0.evil.example",
     ],
 )
 def test_other_origins(origin: str) -> None:

@@ -194,3 +194,16 @@ def test_the_smaller_of_machine_and_container_counts(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("max\n")
     assert available_memory(system, tmp_path) == 4_096_000
     assert available_memory(tmp_path / "none", tmp_path / "none") is None
+
+
+def test_a_refusal_within_the_model_leaves_no_traceback(server: Server) -> None:
+    """What the model's thread raises is the client's answer, and no fault of the engine."""
+    log = server.models.parent / "engine.log"
+    before = len(log.read_text())
+    for stream in (True, False):
+        body = {"model": "tiny", "messages": spoken("x " * 200_000), "stream": stream}
+        assert send(server, body).status_code == 400
+    assert send(server, {"model": "tiny", "messages": spoken("x"), "options": SHORT}).is_success
+    logged = log.read_text()[before:]
+    assert "never retrieved" not in logged
+    assert "Traceback" not in logged

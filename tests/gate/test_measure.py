@@ -20,7 +20,6 @@ from qi_learn.errors import ServerError
 from qi_learn.gate.measure import measure_behaviour, measure_nll
 from qi_learn.gate.suite import (
     choose_questions,
-    dev_suite,
     few_shots,
     gate_suite,
     old_suite,
@@ -64,12 +63,11 @@ def snapshot(*examples: Example, base: str = "b", replay: tuple[Example, ...] = 
 # --- suites ---------------------------------------------------------------------------------------
 
 
-def test_gate_and_dev_are_the_snapshots_splits() -> None:
+def test_the_gate_is_the_snapshots_split() -> None:
     frozen = snapshot(
         example("a", split="train"), example("b", split="dev"), example("c", split="gate")
     )
     assert [e.id for e in gate_suite(frozen)] == ["c"]
-    assert [e.id for e in dev_suite(frozen)] == ["b"]
 
 
 def test_the_old_suite_takes_every_cycle_in_turn_and_nothing_that_is_trained_on() -> None:

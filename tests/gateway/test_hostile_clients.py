@@ -6,6 +6,10 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from qi_learn.errors import SettingsError
+from qi_learn.settings_file import load_settings
 from tests.support.fake_ollama import (
     FakeOllama,
     GatewayProcess,
@@ -26,6 +30,19 @@ def test_an_address_with_a_password_is_refused_without_showing_it(tmp_path: Path
     assert done.returncode != 0
     assert "serve.ollama" in done.stderr
     assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_the_settings_refuse_an_address_with_a_password_without_showing_it(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    for good in ("http://127.0.0.1:11434", "https://host/a@b", "http://[::1]:1/?x=a@b"):
+        file.write_text(f'[serve]\nollama = "{good}"\n')
+        assert load_settings(file, env={}).serve.ollama == good
+    for bad in ("http://bob:hunter2@127.0.0.1:9", "http://:hunter2@[::1]", "hunter2@host"):
+        file.write_text(f'[serve]\nollama = "{bad}"\n')
+        with pytest.raises(SettingsError) as caught:
+            load_settings(file, env={})
+        assert "serve.ollama" in caught.value.what
+        assert "hunter2" not in caught.value.what + caught.value.hint
 
 
 def test_a_tool_call_that_speaks_of_loading_is_a_turn(

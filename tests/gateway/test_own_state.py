@@ -95,6 +95,19 @@ def test_a_lost_turn_is_counted_on_a_full_disk_and_by_the_next_process(
         assert again.status["lost"]["count"] == 2
 
 
+def test_a_count_that_cannot_be_written_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "lost.json").mkdir()
+    lost = LostTurns(tmp_path / "lost.json")
+    for _ in range(3):
+        lost.add("full", 1.0)
+    assert (lost.now.count, len(caplog.records)) == (3, 1)
+    (tmp_path / "lost.json").rmdir()
+    lost.add("full", 2.0)
+    assert read_lost(tmp_path / "lost.json").count == 4
+
+
 def test_a_reason_in_foreign_signs_fits_its_place(tmp_path: Path) -> None:
     file = tmp_path / "lost.json"
     LostTurns(file).add("\N{SNOWMAN}" * 1000, 7.0)

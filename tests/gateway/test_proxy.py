@@ -309,6 +309,11 @@ def test_no_upstream_is_said_in_the_form_of_the_api(tmp_path: Path) -> None:
             message = error if shape == "text" else error["message"]
             assert all(
                 words in message
-                for words in (f"127.0.0.1:{port}", "qi-learn status", "qi-learn doctor")
+                for words in (
+                    f"does not answer at http://127.0.0.1:{port}",
+                    "qi-learn status",
+                    "qi-learn doctor",
+                )
             )
+            assert "ssl" not in message  # a library's words are not a person's
         assert gateway.turns() == []

@@ -22,7 +22,7 @@ def repo(tmp_path: Path) -> Repository:
 
 def test_outside_a_repository_there_is_nothing_to_say(tmp_path: Path) -> None:
     assert (
-        git.git_directory(tmp_path),
+        git.repository_of(tmp_path),
         git.top(tmp_path),
         git.head(tmp_path),
         git.branch(tmp_path),
@@ -33,7 +33,7 @@ def test_outside_a_repository_there_is_nothing_to_say(tmp_path: Path) -> None:
 
 def test_a_repository_without_a_commit_has_a_branch_and_no_head(repo: Repository) -> None:
     assert (git.head(repo.root), git.branch(repo.root)) == (None, "main")
-    assert git.git_directory(repo.root) == repo.root / ".git"
+    assert git.repository_of(repo.root) == repo.root / ".git"
 
 
 def test_paths_are_those_of_the_directory_asked_about(repo: Repository) -> None:

@@ -74,7 +74,7 @@ def answers(repo: Repository) -> list[object]:
     root, head = repo.root, str(git.head(repo.root))
     first = repo.git("rev-parse", "HEAD~")
     return [
-        *(git.git_directory(root), git.top(root), head, git.branch(root)),
+        *(git.repository_of(root), git.top(root), head, git.branch(root)),
         *(git.tracked(root), git.tracked(root, untracked=True)),
         *(git.ignored(root, ["build/out.py", "a.py"]), git.ignored_directories(root)),
         *(git.changed(root, first, head), git.text_at(root, head, "a.py")),
@@ -158,7 +158,6 @@ def test_a_repository_that_git_refuses_to_open_is_not_taken_for_none(
     assert git.repository_of(tmp_path / "tree") == repo.root / ".git/worktrees/tree"
     assert git.common_directory(tmp_path / "tree") == repo.root / ".git"
     repo.root.rename(tmp_path / "moved")
-    assert git.git_directory(tmp_path / "tree") is None
     with pytest.raises(NotFound, match="not a git repository: "):
         git.repository_of(tmp_path / "tree")
     assert git.repository_of(tmp_path) is None

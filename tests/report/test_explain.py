@@ -42,7 +42,9 @@ def test_explain_a_turn(past: Paths) -> None:
     text = as_text(found)
     for part in (
         "turn T1",
-        "settled in a.py (add), now 0.90 like it",
+        "question    Write add. \N{REPLACEMENT CHARACTER}]0;owned",
+        "answered    by qi-agent:v1.1.0 (asked for qwen:7b) in 2 s",
+        "    |     return a + b",
         "suggestion score 0.80",
         "rating 0.80, weight 3: rated 4 of 5",
         "0.70 (threshold 0.7)",

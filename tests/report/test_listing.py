@@ -10,6 +10,7 @@ from qi_learn.deploy import journal
 from qi_learn.errors import StoreError
 from qi_learn.paths import Paths
 from qi_learn.report import listing as history
+from qi_learn.report.words import one_line
 from tests.support.recorded_home import (
     ESCAPE,
     RUN,
@@ -23,7 +24,7 @@ def test_the_log_without_a_database(paths: Paths) -> None:
 
 
 def test_a_text_for_the_terminal_is_one_line_without_commands() -> None:
-    assert history.one_line(f" a\n\tb {ESCAPE} ü \u202e") == "a b \ufffd]0;owned\ufffd ü \ufffd"
+    assert one_line(f" a\n\tb {ESCAPE} ü \u202e") == "a b \ufffd]0;owned\ufffd ü \ufffd"
 
 
 def test_versions_say_what_they_are(past: Paths) -> None:
@@ -49,4 +50,4 @@ def test_versions_say_what_they_are(past: Paths) -> None:
     first, second = history.versions_text([base, learned]).splitlines()
     assert first.startswith("-> v1.0.0")
     assert first.endswith("the base's own weights")
-    assert second.endswith(f"on top of v1.0.0, run {RUN}, pinned; its model was deleted")
+    assert second.endswith(f"on top of v1.0.0, run {RUN[:8]}, pinned; its model was deleted")

@@ -54,7 +54,7 @@ def test_status_of_nothing(paths: Paths) -> None:
     assert "qi-learn init" in found.problems[0]
     assert status.as_text(found).splitlines()[:2] == [
         "recording   OFF (the daemon is not running)",
-        "daemon      not running: qi-learn daemon start",
+        "daemon      not running: `qi-learn daemon start`",
     ]
     assert not paths.data.exists()
 
@@ -182,7 +182,7 @@ def test_a_gateway_without_its_daemon_records_and_says_so(past: Paths) -> None:
     assert (found.recording, found.daemon, found.gateway) == (True, False, url)
     text = status.as_text(found)
     assert "recording   ON" in text
-    assert f"not running: qi-learn daemon start; the gateway serves at {url} without it" in text
+    assert f"not running: `qi-learn daemon start`; the gateway serves at {url} without it" in text
 
 
 def test_a_lost_turn_stays_told_until_it_was_seen(past: Paths) -> None:

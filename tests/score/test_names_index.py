@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -40,6 +41,27 @@ def test_it_follows_the_commits(repo: Repository, tmp_path: Path) -> None:
     repo.git("reset", "-q", "--hard", "HEAD~1")
     assert again.used(repo.root, NAMES, before=later) == {"alpha", "beta", "gamma"}
     assert again.used(repo.root, NAMES, before=1e9) is None, "no commit is that old"
+
+
+def test_git_is_asked_once_while_head_stands_still(
+    repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "asked"
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {asked}\nexec {shutil.which("git")} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", str(wrapper.parent), prepend=os.pathsep)
+    index, later = NamesIndex(tmp_path / "names"), time.time() + 10
+    index.used(repo.root, NAMES, before=later)
+    first = asked.read_text()
+    for n in range(20):
+        assert index.used(repo.root, NAMES, before=later + n) == {"alpha", "beta", "gamma"}
+    assert asked.read_text() == first
+    repo.write("a.py", "größe = epsilon\n")
+    repo.commit()
+    assert index.used(repo.root, NAMES, before=later) == {"beta", "epsilon", "größe"}
+    assert index.used(repo.root, NAMES, before=1e9) is None, "older than every commit"
 
 
 def test_only_below_the_project(repo: Repository, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from qi_learn.code_text import code_blocks
 from qi_learn.records import Feedback, Message, Outcome, Suggestion, Turn
 from qi_learn.score.classify import classify
 from qi_learn.score.target_score import score_target
 from qi_learn.settings import Settings
-from qi_learn.store import feedback, turns
+from qi_learn.store import feedback, score_queue, turns
 from qi_learn.store.database import Store, open_store
 from tests.support.scored import score_now
 
@@ -161,6 +162,75 @@ def test_target_score_by_the_rules(
     suggestions: tuple[Suggestion, ...], said: Feedback, came: Outcome, score: float
 ) -> None:
     assert score_target(ANSWER, suggestions, said, came, 0.5).score == pytest.approx(score)
+
+
+BROKEN = "def area(width, height):\n    return (width *\n"
+PART = "    else:\n        return width * height\n"
+
+
+@pytest.mark.parametrize(
+    ("suggested", "final", "language", "file", "score"),
+    [
+        (CODE, CODE, "python", "a.py", 0.7),
+        (CODE, BROKEN, "python", "a.py", None),
+        (BROKEN, BROKEN, "python", "a.py", None),
+        ("print(area(1, 2", "print(area(1, 2", None, "a.py", None),
+        (PART, PART, "python", "a.py", 0.7),  # a branch out of a function
+        (CODE, PART, "python", "a.py", None),
+        ("print 'x'\n", "print 'y'\n", "python", "a.py", 0.7),  # another Python
+        ("two words", "two other words", None, "a.md", 0.7),
+        ("one", "two words", None, "a.md", 0.7),
+        ("let x = (", "let x = (", "javascript", "a.js", 0.7),
+    ],
+)
+def test_what_stands_in_the_file_and_does_not_parse_is_no_example(
+    suggested: str, final: str, language: str | None, file: str, score: float | None
+) -> None:
+    placed = replace(PLACED, text=suggested, final_text=final, language=language, file=file)
+    target = score_target(ANSWER, (placed,), Feedback(), Outcome(), 0.5)
+    assert target.score == (score and pytest.approx(score))
+    assert (target.text is None) == (score is None)
+    if score is None:
+        assert "does not parse" in target.reasons[0]
+        said = Feedback(rating=2, correction=CODE)
+        assert score_target(ANSWER, (placed,), said, Outcome(), 0.5).text == CODE
+    completion = replace(placed, start=0)
+    assert score_target(ANSWER, (completion,), Feedback(), Outcome(), 0.5).score is not None
+
+
+def test_quality_is_that_of_what_was_placed(store: Store) -> None:
+    """The second block is cut and was not taken; the first is looked at alone once it is placed."""
+    answer = f"{ANSWER}\n\nAnd a test:\n\n```python\nassert area(2, 3\n"
+    first, second = (
+        replace(
+            PLACED, state="waiting", placed_at=None, settled_at=None, final_text=None, commit=None
+        ),
+        Suggestion("t", 1, "assert area(2, 3\n", 80, 99, "python", "waiting"),
+    )
+    blocks = code_blocks(answer)
+    first = replace(
+        first, text=blocks[0].text, start=blocks[0].start, end=blocks[0].end, language="python"
+    )
+    second = replace(second, text=blocks[1].text, start=blocks[1].start, end=blocks[1].end)
+    with store:
+        turns.save_turn(store, _turn(answer=answer))
+        feedback.save_suggestions(store, (first, second))
+        feedback.save_classes(store, "t", "code_generation", "simple", "python", ())
+        assert quality(store) == 0.0, "none was placed: it is of the whole answer"
+        assert score_queue.waiting_for_facts(store, limit=9) == []
+        feedback.update_suggestion(store, replace(first, state="placed", placed_at=5.0, region="x"))
+        assert score_queue.waiting_for_facts(store, limit=9) == ["t"]
+        assert quality(store) == 1.0
+        assert score_queue.waiting_for_facts(store, limit=9) == []
+        placed = replace(second, state="placed", placed_at=6.0, region="y")
+        feedback.update_suggestion(store, placed)
+        assert score_queue.waiting_for_facts(store, limit=9) == ["t"]
+        assert quality(store) == 0.0, "both were"
+
+
+def quality(store: Store) -> float:
+    scored = score_now(store, "t", Settings(), now=2000.0)
+    return {s.name: s.value for s in scored.signals}["quality"]
 
 
 def test_what_may_still_change_has_no_target_score() -> None:

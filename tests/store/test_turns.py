@@ -129,7 +129,8 @@ def test_sessions_are_gaps_under_half_an_hour_within_a_project(store: Store) -> 
     assert session("T2", 1002.5 + 1800.0) == first
     assert session("T3", 1002.5 + 1800.0, project=None) != first
     assert session("T4", 4000.0, own="mine") == "mine"
-    assert session("T5", 9000.0) not in (first, "mine")
+    assert session("T5", 4700.0) not in (first, "mine"), "a named session is its client's alone"
+    assert session("T6", 9000.0) not in (first, "mine")
 
 
 def test_an_unknown_id_is_not_found(store: Store) -> None:

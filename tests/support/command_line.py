@@ -4,11 +4,15 @@ in this one with streams of its own.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -80,6 +84,30 @@ class Terminal:
             timeout=seconds,
         )
         return _said(done.returncode, done.stdout, done.stderr)
+
+    def screen(self, *arguments: str, columns: int = 80) -> list[str]:
+        """The lines that a command writes to a terminal of so many columns."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        command = subprocess.Popen(
+            [sys.executable, "-m", "qi_learn", *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={k: v for k, v in self.environment().items() if k not in ("COLUMNS", "LINES")},
+            cwd=self.root,
+        )
+        os.close(theirs)
+        written = b""
+        try:
+            while piece := os.read(ours, 65536):
+                written += piece
+        except OSError:
+            pass  # what a terminal says when its last writer has left
+        finally:
+            os.close(ours)
+        assert command.wait(200) in (0, 1), written
+        return written.decode().replace("\r\n", "\n").split("\n")[:-1]
 
     def qi(self, *arguments: str, given: str | bytes = b"") -> Said:
         """Run a command without a process: for one that uses nothing but Python's own streams."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from qi_learn.daemon import client
+from qi_learn.outside.listening import Listening, read_listening
+from qi_learn.paths import Paths
 from qi_learn.spool import Spool
 from tests.support.command_line import wait_until
 from tests.support.repository import Repository
@@ -76,6 +81,19 @@ def daemon(world: World) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.terminate()
         process.wait(90)
+
+
+def end_servers(paths: Paths) -> None:
+    """End the gateway and the engine of a home, which a killed daemon leaves behind (contract)."""
+    for file in (paths.gateway_ready, paths.engine_ready):
+        server = read_listening(file)
+        if server is not None and server.alive:
+            os.kill(server.pid, signal.SIGTERM)
+            wait_until(partial(_gone, server), 60)
+
+
+def _gone(server: Listening) -> bool:
+    return not server.alive
 
 
 def record_turns(world: World, project: Repository, numbers: list[int], session: str) -> None:

@@ -70,7 +70,7 @@ def daemon(
     `recorder`: what the gateway says of itself; `up`: whether there is one.
     """
     with gateway(paths, **(recorder or {})) as url:
-        paths.daemon_state.write_text(json.dumps(STATE | {"gateway": url} | said))
+        paths.daemon_state.write_text(json.dumps(STATE | {"gateway": url, "server": url} | said))
         told = {"gateway": url if up else None, "waiting": waiting, **(condition or {})}
         with holding_the_lock(paths):
             control = Control(paths.socket, lambda _: told)

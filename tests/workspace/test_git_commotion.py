@@ -1,8 +1,7 @@
 """Git at work in repositories of every kind, as a seed says, and a person who saves in between.
 
 The person writes each text once. So a text that is told twice, or that the person never wrote, was
-git's and was taken for the person's. Where git keeps no log of HEAD that cannot be told for several
-moves within a moment; there only the person's save at the end is asked for.
+git's and was taken for the person's; also where git keeps no log of HEAD, or cleans it up.
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ class Worker:
         acts: tuple[Callable[[], None], ...] = (
             *(self._save, self._save, self._save, self._save, self._commit, self._commit),
             *(self._checkout, self._merge, self._rebase, self._stash, self._pick, self._reset),
-            *(self._amend, self._squash, self._gc),
+            *(self._amend, self._squash, self._gc, self._forget, self._set_branch, self._take),
+            *(self._restore, self._read_tree, self._stash_path, self._mail, self._squash_commit),
         )
         self._random.choice(acts)()
 
@@ -101,6 +101,43 @@ class Worker:
 
     def _reset(self) -> None:
         self._git("reset", "-q", "--hard", self._random.choice(["HEAD", "HEAD~", "side"]))
+
+    def _set_branch(self) -> None:
+        self._git("stash", "-q")
+        self._git("checkout", "-q", "-B", "third", self._random.choice(["base", "side"]))
+
+    def _take(self) -> None:
+        self._git("checkout", "-q", self._random.choice(["base", "side", "HEAD~"]), "--", NAMES[0])
+
+    def _restore(self) -> None:
+        commit = self._random.choice(["base", "side", "HEAD~2"])
+        self._git("restore", f"--source={commit}", "--staged", "--worktree", "pkg")
+
+    def _read_tree(self) -> None:
+        self._git("stash", "-q")
+        self._git("read-tree", "-u", "-m", "HEAD", self._random.choice(["base", "side"]))
+
+    def _stash_path(self) -> None:
+        self._git("stash", "push", "-q", "--", self._random.choice(NAMES))
+
+    def _mail(self) -> None:
+        self._git("stash", "-q")
+        patch = self.tree.git(
+            "format-patch", "--stdout", "-1", self._random.choice(["base", "side"])
+        )
+        file = self.tree.root.parent / f"{self._mark}.patch"
+        file.write_text(patch + "\n")
+        self._git("am", "-q", "-3", str(file))
+        self._git("am", "--abort")
+
+    def _squash_commit(self) -> None:
+        self._git("stash", "-q")
+        self._git("merge", "-q", "--squash", self._random.choice(["base", "side"]))
+        self._commit()
+
+    def _forget(self) -> None:
+        self._git("reflog", "expire", "--expire=now", "--all")
+        self._gc()
 
     def _gc(self) -> None:
         self._git("gc", "-q", "--prune=now")
@@ -198,9 +235,8 @@ def _work(watcher: Watcher, workers: list[Worker], seconds: float) -> None:
     for worker in workers:
         top = str(worker.tree.root) + os.sep
         told = [s for s in seen if isinstance(s, FileSaved) and str(s.path).startswith(top)]
-        count = Counter((s.file, s.text) for s in told if s.text and s.path not in wanted)
-        if worker.name == "no reflog":
-            continue  # what moved HEAD is inferred: of several moves at once only the last is known
+        own = [s for s in told if s.text and s.path not in wanted and not s.taken_back]
+        count = Counter((s.file, s.text) for s in own)
         wrong += [(worker.name, "never written", t) for t in count if t[1] not in worker.wrote]
         wrong += [(worker.name, "told twice", t) for t, n in count.items() if n > 1]
     assert wrong == []

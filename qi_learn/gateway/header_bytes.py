@@ -1,0 +1,31 @@
+"""Heads of requests and answers go on with the bytes that they came with.
+
+aiohttp reads a head as UTF-8 and keeps a byte that is none as half a surrogate pair. On the way out
+it leaves that out, so a header in Latin-1 would lose letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from aiohttp import http_writer
+
+_written_by_aiohttp = http_writer._serialize_headers
+
+
+def keep_header_bytes() -> None:
+    """Make aiohttp write every byte of a head, in this process."""
+    cast(Any, http_writer)._serialize_headers = head_bytes
+
+
+def head_bytes(line: str, headers: Mapping[str, str]) -> bytes:
+    """A head as the wire has it.
+
+    Raises ValueError for a control character, as aiohttp does: it could begin another header.
+    """
+    if line.isascii() and all(map(str.isascii, headers.values())):
+        return _written_by_aiohttp(line, cast(Any, headers))
+    lines = [line, *(f"{name}: {value}" for name, value in headers.items())]
+    safe = map(http_writer._safe_header, lines)
+    return "".join(f"{part}\r\n" for part in (*safe, "")).encode("utf-8", "surrogateescape")

@@ -1,0 +1,135 @@
+"""The log as a table, and ids by their beginning wherever an id is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qi_learn.errors import EXIT_DONE, EXIT_FAILED
+from qi_learn.records import EventKind, Feedback, Suggestion, SuggestionState
+from qi_learn.spool import Spool
+from qi_learn.store import feedback, turns
+from qi_learn.store.database import open_store
+from tests.support.command_line import Terminal
+from tests.support.fake_daemon import holding_the_lock
+from tests.support.recorded_home import a_turn, spool_events
+
+TURNS = {
+    "01M8GSZE0V00X38Y19461HZM3N": ("kept", Feedback(accepted=True, modified=False)),
+    "01M8GSZE0VAAX38Y19461HZM3N": ("edited", Feedback(accepted=True, modified=True)),
+    "01M8GT7JXP7B4BRS6S3S1XZDDR": ("rejected", Feedback(accepted=False)),
+    "01M8GV09VAFDHQR44YVH5QFAS6": ("waiting", None),
+    "01M8GW09VAFDHQR44YVH5QFAS7": ("-", None),
+}
+"""By turn: what became of it, and what was seen of that. The first two came in one second."""
+LONG = "Write a function that copies a table, 日本語を含む, and one that prints it for a person."
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    made = Terminal(tmp_path_factory.mktemp("home"))
+    made.paths.ensure()
+    with open_store(made.paths.database) as store:
+        for number, (id, (fate, seen)) in enumerate(TURNS.items()):
+            turns.save_turn(store, a_turn(id, at=100.0 * number, question=LONG))
+            if fate != "-":
+                state: SuggestionState = "waiting" if seen is None else "settled"
+                suggested = Suggestion(id, 0, "x = 1", 0, 5, state=state, file="a.py")
+                feedback.save_suggestions(store, [suggested])
+            if seen is not None:
+                feedback.save_implicit(store, id, seen)
+    return made
+
+
+def test_the_log_fits_a_terminal_and_has_a_heading(home: Terminal) -> None:
+    lines = home.screen("log", columns=80)
+    assert len(lines) == 1 + len(TURNS)
+    assert lines[0].split() == ["ID", "WHEN", "FATE", "RATED", "SCORE", "QUESTION"]
+    assert all(len(line) <= 80 for line in lines)
+    assert "MODEL" in home.screen("log", columns=120)[0]
+
+
+def test_the_log_says_what_became_of_each_answer(home: Terminal) -> None:
+    listed = home.qi("log", "--json").json["turns"]
+    assert [(t["id"], t["fate"], t["state"]) for t in reversed(listed)] == [
+        (id, (seen and fate) or ("unknown" if fate == "waiting" else None), state)
+        for (id, (fate, seen)), state in zip(
+            TURNS.items(), ("settled", "settled", "settled", "waiting", None), strict=True
+        )
+    ]
+    shown = [line.split() for line in home.qi("log").out.splitlines()[1:]]
+    assert [words[2] for words in reversed(shown)] == [fate for fate, _ in TURNS.values()]
+
+
+def test_the_ids_that_are_listed_name_their_turns(home: Terminal) -> None:
+    short = [turn["short"] for turn in home.qi("log", "--json").json["turns"]]
+    assert [len(id) for id in short] == [8, 8, 8, 11, 11]
+    for id, given in zip(reversed(TURNS), short, strict=True):
+        for form in (given, given.lower()):
+            assert home.qi("explain", form).out.startswith(f"turn {id}\n")
+    assert home.qi("explain", "last").out.startswith(f"turn {list(TURNS)[-1]}\n")
+
+
+def test_the_beginning_of_several_ids_names_none(home: Terminal) -> None:
+    for words in (["explain", "01M8GSZE"], ["rate", "01M8GSZE", "4"]):
+        said = home.qi(*words)
+        assert (said.code, said.out) == (EXIT_FAILED, "")
+        assert all(id in said.err for id in list(TURNS)[:2])
+    said = home.qi("explain", "01M8GS")
+    assert (said.code, "eight letters" in said.err) == (EXIT_FAILED, True)
+    assert spool_events(home.paths) == []
+
+
+def test_a_rating_takes_the_beginning_of_an_id(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    spool = Spool(terminal.paths.ensure().spool, "gateway")
+    waiting = spool.append("turn", {"request": "{}"})
+    spool.close()
+    with open_store(terminal.paths.database) as store:
+        turns.save_turn(store, a_turn(next(iter(TURNS)), at=100.0))
+    for given, id in ((waiting[:12].lower(), waiting), ("01m8gszE", next(iter(TURNS)))):
+        assert terminal.qi("rate", given, "4").out.startswith(f"Rated {id}: 4 of 5.")
+    assert [e["body"]["turn"] for e in spool_events(terminal.paths)[1:]] == [
+        waiting,
+        next(iter(TURNS)),
+    ]
+
+
+def test_answers_that_wait_for_the_daemon_are_told(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    with open_store(terminal.paths.ensure().database):
+        pass
+    spool = Spool(terminal.paths.spool, "gateway")
+    kinds: tuple[EventKind, ...] = ("turn", "hook", "turn")
+    for kind in kinds:
+        spool.append(kind, {"request": '{"kind":"turn"}'})
+    spool.close()
+    told = "2 answers wait and are listed once the daemon runs: `qi-learn daemon start`.\n"
+    assert terminal.qi("log").out == told
+    assert terminal.qi("log", "--json").json["waiting"] == 2
+    with holding_the_lock(terminal.paths):  # a daemon takes them in this moment
+        assert "wait" not in terminal.qi("log").out
+    terminal.paths.database.unlink()
+    said = terminal.qi("log")
+    assert (said.code, "2 answers wait" in said.err) == (EXIT_FAILED, True)
+
+
+def test_with_a_database_and_no_answer_there_is_nothing_to_rate(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    with open_store(terminal.paths.ensure().database):
+        pass
+    said = terminal.qi("rate", "5")
+    assert (said.code, said.out, "nothing to rate" in said.err) == (EXIT_FAILED, "", True)
+    assert spool_events(terminal.paths) == []
+
+
+@pytest.mark.parametrize("stars", ["-1", "-5"])
+def test_a_number_below_one_is_a_rating_that_is_wrong(tmp_path: Path, stars: str) -> None:
+    said = Terminal(tmp_path).qi("rate", stars)
+    assert (said.code, "a rating is a whole number from 1 to 5" in said.err) == (2, True)
+
+
+def test_the_question_that_is_rated_is_named(home: Terminal) -> None:
+    said = home.qi("rate", "4")
+    assert (said.code, '("Write a function that' in said.out) == (EXIT_DONE, True)

@@ -1,0 +1,60 @@
+"""A terminal of 80 columns: nothing to be copied is cut, a line goes on below its own text."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import Terminal
+from tests.support.fake_daemon import daemon
+from tests.support.recorded_home import deploy, ended_run, record
+
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Terminal:
+    """A home with a past, whose path is longer than a terminal is wide."""
+    root = tmp_path / "-".join(["a home with a long name"] * 3)
+    root.mkdir()
+    made = Terminal(root)
+    record(made.paths, made.root / "project")
+    deploy(made.paths)
+    ended_run(made.paths)
+    return made
+
+
+def plain(lines: list[str]) -> list[str]:
+    return [COLOUR.sub("", line) for line in lines]
+
+
+def test_a_command_to_copy_stands_whole_on_a_line(past: Terminal) -> None:
+    past.paths.database.chmod(0o644)
+    (past.root / "project").rmdir()
+    lines = plain(past.screen("doctor"))
+    wide = shlex.join([str(past.paths.database)])
+    gone = shlex.join([str(past.root / "project")])
+    assert f"   -> chmod -R go= {wide}" in lines
+    assert f"   -> qi-learn init --remove {gone}" in lines
+
+
+def test_a_line_goes_on_below_its_own_text(past: Terminal) -> None:
+    projects = [
+        {
+            "project": f"/src/project-{n}",
+            "mode": "polled",
+            "why": ["its file system tells no changes, so every file is looked at now and then"],
+            "last_event": time.time() - 120,
+        }
+        for n in range(2)
+    ]
+    with daemon(past.paths, condition={"projects": projects}):
+        lines = plain(past.screen("status"))
+    assert max(map(len, lines)) <= 80
+    shown = lines[next(n for n, line in enumerate(lines) if line.startswith("projects")) :][:4]
+    assert [line[:12].strip() for line in shown] == ["projects", "", "", ""]
+    assert [line[12:].startswith("/src/project-") for line in shown] == [True, False, True, False]

@@ -1,0 +1,45 @@
+"""The id that a client gives to its turn is taken once, also by the gateway that comes after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qi_learn.gateway.turn_ids import REMEMBERED, TurnIds
+from qi_learn.ids import new_id
+from tests.support.fake_ollama import FakeOllama, a_gateway, ask, whole
+
+OWN = "01M8GHZZZZZZZZZZZZZZZZZZZA"
+
+
+def test_an_id_is_given_once_over_a_restart(fake: FakeOllama, tmp_path: Path) -> None:
+    fake.play(whole(b'{"message":{"content":"ok"},"done":true}'))
+    for _ in range(2):
+        with a_gateway(fake.url, tmp_path) as gateway:
+            for n in range(2):
+                body = {"model": "m", "n": n, "messages": []}
+                ask(gateway.url, "POST", "/api/chat", body, {"x-qi-learn-request": OWN})
+            gateway.process.kill()
+            gateway.process.wait(20)
+        (tmp_path / "ready.json").unlink()
+    ids = [turn.id for turn in gateway.turns(4)]
+    assert len(set(ids)) == 4 == len(ids)
+    assert ids[0] == OWN
+
+
+def test_the_file_is_bounded_and_the_last_ids_are_remembered(tmp_path: Path) -> None:
+    file = tmp_path / "turn-ids"
+    ids = [new_id(1000.0 + n) for n in range(2 * REMEMBERED + 10)]
+    giving = TurnIds(file)
+    assert [giving.take(id) for id in ids] == ids
+    assert file.stat().st_size <= 2 * REMEMBERED * 27
+    again = TurnIds(file)
+    assert again.take(ids[-1]) != ids[-1]
+    assert again.take(ids[-REMEMBERED]) != ids[-REMEMBERED]
+
+
+def test_a_file_that_is_none_does_no_harm(tmp_path: Path) -> None:
+    file = tmp_path / "turn-ids"
+    file.write_bytes(b"\xff\x00 no ids\n")
+    assert TurnIds(file).take(OWN.lower()) == OWN
+    (tmp_path / "directory").mkdir()
+    assert TurnIds(tmp_path / "directory").take(OWN) == OWN
