@@ -19,6 +19,7 @@ from qi_learn.rundir.forget_examples import turns_in
 from qi_learn.store import forget
 from qi_learn.store.database import Store
 from qi_learn.store.forget_choice import ForgetChoice
+from qi_learn.workspace.registry import load_projects
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def receipt_of(paths: Paths, store: Store, job: ForgetJob, state: Any) -> Receip
         turns=job.turns,
         along=len(job.along),
         went=job.went,
-        stays=(*job.stays, *_shared(job), *_stays(paths, versions)),
+        stays=(*job.stays, *_shared(paths, job), *_stays(paths, versions)),
         versions=versions,
         starts_from=_starts_from(deployment, job) if deployment else "",
     )
@@ -116,12 +117,17 @@ def _versions_of(
     return tuple(found)
 
 
-def _shared(job: ForgetJob) -> list[str]:
+def _shared(paths: Paths, job: ForgetJob) -> list[str]:
     """What other answers and the projects' own files say as well."""
     if job.request.keep_record:
         return []
     files = ["the files of your projects, from which their context is made again"]
-    return [*_earlier(job), *(files if job.contexts else ())]
+    registered = [
+        f"{project} as a registered project: `qi-learn init --remove` takes it back"
+        for project in load_projects(paths)
+        if job.request.project and str(project) == job.request.project
+    ]
+    return [*_earlier(job), *(files if job.contexts else ()), *registered]
 
 
 def _earlier(job: ForgetJob) -> list[str]:

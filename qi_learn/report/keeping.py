@@ -34,7 +34,9 @@ def gather(database: Path, keep: KeepSettings) -> KeptState | None:
         return None
     with open_store(database, readonly=True) as store:
         oldest = store.row("SELECT min(ended) FROM turns WHERE texts_gone IS NULL")
-        gone = store.row("SELECT count(*) FROM turns WHERE texts_gone IS NOT NULL")
+        # by two indexes: those that are gone have none
+        whole = "SELECT count(*) FROM turns WHERE texts_gone IS NULL"
+        gone = store.row(f"SELECT (SELECT count(*) FROM turns) - ({whole})")
         used = used_bytes(store)
     return KeptState(
         keep.raw_days,

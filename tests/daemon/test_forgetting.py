@@ -273,7 +273,9 @@ def test_a_turn_under_way_is_forgotten_whole_or_kept_whole(paths: Paths) -> None
 
 
 def test_a_project_goes_with_its_commands_and_stays_away(paths: Paths) -> None:
-    forget(paths, ForgetRequest(1000.0, project=PROJECT))
+    paths.projects.write_text(json.dumps([PROJECT]))
+    receipt = forget(paths, ForgetRequest(1000.0, project=PROJECT))
+    assert any("init --remove" in what for what in receipt.stays)
     assert stored(paths) == STAYING
     with open_store(paths.database) as store:
         assert store.rows("SELECT id FROM commands") == []
@@ -283,7 +285,7 @@ def test_a_project_goes_with_its_commands_and_stays_away(paths: Paths) -> None:
     spooled(paths, old, new)
     take_in(paths)
     assert stored(paths) == STAYING | {"I2"}
-    assert files_with(paths, f'"{PROJECT}"') == []
+    assert [f for f in files_with(paths, f'"{PROJECT}"') if "projects.json" not in f] == []
 
 
 def test_a_living_producer_opens_another_file(paths: Paths) -> None:

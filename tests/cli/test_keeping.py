@@ -1,0 +1,95 @@
+"""`forget`, `backup` and `restore` as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qi_learn.commands.forget import parse_when
+from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE
+from tests.support import forgotten_home as home
+from tests.support.command_line import Terminal
+from tests.support.forgotten_home import WORD, files_with
+
+NOON = 1795867200.0
+"""A day in November 2026."""
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Terminal:
+    terminal = Terminal(tmp_path)
+    home.make(terminal.paths)
+    return terminal
+
+
+def test_a_dry_run_then_the_real_one_then_a_search(filled: Terminal) -> None:
+    planned = filled.qi("forget", "--grep", WORD, "--dry-run")
+    assert planned.code == EXIT_DONE
+    assert "2 answers would be forgotten" in planned.out
+    assert "v1.2.0 (live)" in planned.out
+    done = filled.qi("forget", "--grep", WORD, "--json")
+    assert (done.code, done.json["state"], done.json["found"]) == (EXIT_DONE, "done", [])
+    assert WORD not in done.out
+    assert files_with(filled.paths) == []
+    assert "saw 1 answer that was forgotten" in filled.qi("versions").out
+    assert "1 answer that was forgotten" in filled.qi("explain", "v1.1.0").out
+
+
+def test_what_is_kept_from_learning_is_marked_in_the_log(filled: Terminal) -> None:
+    said = filled.qi("forget", "T2", "--keep-record", "--retrain")
+    assert "never learned from" in said.out
+    assert "the next cycle starts from v1.0.0" in said.out
+    assert filled.qi("log").out.count("(never learned)") == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("T1", "--since", "2h"),
+        ("--grep", ""),
+        ("--since", "soon"),
+        ("--project", "/x", "--grep", "y"),
+    ],
+)
+def test_it_has_to_be_said_what(filled: Terminal, words: tuple[str, ...]) -> None:
+    said = filled.qi("forget", *words)
+    assert said.code == EXIT_USAGE
+    assert len(json.loads(filled.qi("log", "--json").out)["turns"]) == 5
+
+
+def test_an_unknown_id(filled: Terminal) -> None:
+    said = filled.qi("forget", "01NOSUCHTURN")
+    assert said.code == EXIT_FAILED
+    assert "names no answer" in said.err
+
+
+def test_a_home_in_a_file_and_back(filled: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "b"
+    assert "5 turns, v1.2.0 live" in filled.qi("backup", str(file)).out
+    assert filled.qi("backup", str(file)).code == EXIT_REFUSED
+    assert filled.qi("restore", str(file)).code == EXIT_REFUSED
+    filled.qi("forget", "T5")
+    said = filled.qi("restore", str(file), "--force", "--json")
+    assert (said.code, said.json["turns"], said.json["forgotten"]) == (EXIT_DONE, 5, 1)
+    assert len(filled.qi("log", "--json").json["turns"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2h", 7200), ("30m", 1800), ("7d", 604800), ("1.5 h", 5400), ("1w", 604800)],
+)
+def test_a_span_is_counted_back(text: str, seconds: float) -> None:
+    assert parse_when(text, NOON) == NOON - seconds
+
+
+def test_days_and_dates() -> None:
+    today = parse_when("today", NOON)
+    assert 0 <= NOON - today < 86400 + 7200
+    assert today - parse_when("yesterday", NOON) == 86400
+    assert parse_when("2026-11-28T14:00:00+00:00", NOON) == 1795874400.0
+    for text in ("soon", "", "2x", "-3h"):
+        with pytest.raises(ValueError, match="isoformat"):
+            parse_when(text, NOON)
