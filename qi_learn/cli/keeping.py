@@ -66,7 +66,7 @@ def forget(
         keep_record=keep_record,
         retrain=retrain,
     )
-    receipt = command.forget(paths, request, dry_run=dry_run)
+    receipt = command.forget(paths, request, dry_run=dry_run, directory=Path.cwd())
     if as_json:
         print_json(receipt)
     else:

@@ -25,6 +25,8 @@ from qi_learn.paths import Paths
 from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.forget_choice import choose, says
+from qi_learn.store.turns import newest_stray, newest_turn
+from qi_learn.workspace.registry import project_of
 
 LOOK_SECONDS = 0.2
 WAIT_SECONDS = 300.0
@@ -36,13 +38,19 @@ WEIGHTS = (".gguf", ".safetensors")
 Found = Callable[[str], bool]
 
 
-def forget(paths: Paths, request: ForgetRequest, *, dry_run: bool = False) -> Receipt:
+def forget(
+    paths: Paths, request: ForgetRequest, *, dry_run: bool = False, directory: Path | None = None
+) -> Receipt:
     """Forget what the request means, or say what would go.
+
+    `directory`: `last` is the last answer of its project, as for `rate`.
 
     Raises NotFound if nothing was recorded or an id names no turn, DaemonError, Busy, StoreError.
     """
     if not paths.database.exists():
         raise NotFound("Nothing was recorded yet.", "`qi-learn status` says whether it records.")
+    if directory is not None and "last" in request.ids:
+        request = replace(request, ids=_named(paths, request.ids, directory))
     if dry_run:
         with open_store(paths.database, readonly=True) as store:
             return _planned(paths, store, request)[0]
@@ -58,6 +66,15 @@ def forget(paths: Paths, request: ForgetRequest, *, dry_run: bool = False) -> Re
 
         receipt, texts = forget_alone(paths, request)
     return _searched(paths, receipt, request, texts)
+
+
+def _named(paths: Paths, ids: Sequence[str], directory: Path) -> tuple[str, ...]:
+    """The ids with the last answer of this place for `last`."""
+    project, now = project_of(paths, directory), time.time()
+    with open_store(paths.database, readonly=True) as store:
+        last = newest_turn(store, str(project) if project else None, before=now)
+        last = last or newest_stray(store, before=now)
+    return tuple(last or id if id == "last" else id for id in ids)
 
 
 def _planned(paths: Paths, store: Store, request: ForgetRequest) -> tuple[Receipt, tuple[str, ...]]:

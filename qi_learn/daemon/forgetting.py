@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from qi_learn.daemon.forget_job import ForgetJob, new_job, read_job, write_job
@@ -210,7 +211,7 @@ class Forgetting:
         left = [
             path
             for path in spool_files(self._paths.spool)
-            if path.name.removesuffix(LEFT) in self.job.spool and path.stat().st_size
+            if path.name.removesuffix(LEFT) in self.job.spool and _holds_lines(path)
         ]
         for path in left:
             with suppress(OSError):
@@ -262,6 +263,13 @@ class Forgetting:
         receipt = replace(receipt, waits_for=waits_for, finished=now)
         write_receipt(self._paths, receipt)
         return receipt
+
+
+def _holds_lines(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False  # it went just now
 
 
 def _left(store: Store, job: ForgetJob) -> list[str]:

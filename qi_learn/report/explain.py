@@ -27,7 +27,7 @@ from qi_learn.settings import Settings
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.feedback import load_interaction
 from qi_learn.store.short_ids import names, only_one, turns_named
-from qi_learn.store.turns import newest_stray, newest_turn
+from qi_learn.store.turns import kept_back, newest_stray, newest_turn
 from qi_learn.workspace.registry import project_of
 
 ROLES = {"train": "learned from it", "dev": "chose by it", "gate": "was judged by it"}
@@ -64,8 +64,8 @@ def explain(
         id = only_one(what, {*runs, *turns})
         if id not in turns:
             return _run(paths, id, what)
-        interaction = load_interaction(store, id)
-    lines = (*turn_lines(interaction, settings), *_uses(paths, id))
+        interaction, (never, gone) = load_interaction(store, id), kept_back(store, id)
+    lines = (*turn_lines(interaction, settings), *_kept_back(never, gone), *_uses(paths, id))
     return Explanation("turn", id, lines, {"interaction": codec.plain(interaction)})
 
 
@@ -94,6 +94,13 @@ def _nothing_like(what: str) -> NotFound:
         "`qi-learn log` lists turns (eight letters of an id are enough), `qi-learn versions` "
         "versions with their runs.",
     )
+
+
+def _kept_back(never: bool, gone: float | None) -> Iterator[str]:
+    if never:
+        yield "  kept from learning (`qi-learn forget --keep-record`): no data set has it"
+    if gone is not None:
+        yield f"  its texts expired on {clock(gone)} ([keep] raw_days); the numbers stay"
 
 
 def _uses(paths: Paths, turn: str) -> Iterator[str]:

@@ -197,6 +197,15 @@ def was_redacted(store: Store, id: str) -> bool:
     return bool(_row(store, id, ("redacted",))["redacted"])
 
 
+def kept_back(store: Store, id: str) -> tuple[bool, float | None]:
+    """Whether the turn is kept from learning, and when its texts expired (None: they are there).
+
+    Raises NotFound if there is no such turn.
+    """
+    row = _row(store, id, ("never_learn", "texts_gone"))
+    return bool(row["never_learn"]), row["texts_gone"]
+
+
 def newest_turn(
     store: Store, project: str | None, *, before: float, known: int | None = None
 ) -> str | None:

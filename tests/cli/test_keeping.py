@@ -9,6 +9,7 @@ import pytest
 
 from qi_learn.commands.forget import parse_when
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE
+from qi_learn.store.database import open_store
 from tests.support import forgotten_home as home
 from tests.support.command_line import Terminal
 from tests.support.forgotten_home import WORD, files_with
@@ -37,11 +38,21 @@ def test_a_dry_run_then_the_real_one_then_a_search(filled: Terminal) -> None:
     assert "1 answer that was forgotten" in filled.qi("explain", "v1.1.0").out
 
 
+def test_last_is_the_last_answer_of_this_project(filled: Terminal) -> None:
+    planned = filled.qi("forget", "last", "--dry-run", "--json").json
+    assert planned["turns"] == ["T5"]
+    filled.paths.projects.write_text(json.dumps([str(filled.root)]))
+    with open_store(filled.paths.database) as store:
+        store.execute("UPDATE turns SET project = ? WHERE id = 'T4'", (str(filled.root),))
+    assert filled.qi("forget", "last", "--dry-run", "--json").json["turns"] == ["T4"]
+
+
 def test_what_is_kept_from_learning_is_marked_in_the_log(filled: Terminal) -> None:
     said = filled.qi("forget", "T2", "--keep-record", "--retrain")
     assert "never learned from" in said.out
     assert "the next cycle starts from v1.0.0" in said.out
     assert filled.qi("log").out.count("(never learned)") == 2
+    assert "kept from learning" in filled.qi("explain", "T2").out
 
 
 @pytest.mark.parametrize(
