@@ -17,7 +17,7 @@ from qi_learn.cli.completion import install_completion, show_completion
 from qi_learn.cli.daemon import daemon
 from qi_learn.cli.evidence import explain, log, rate, run
 from qi_learn.cli.learning import rollback, train, versions
-from qi_learn.cli.leaving import uninstall
+from qi_learn.cli.leaving import export, uninstall
 from qi_learn.cli.listed import Listed
 from qi_learn.cli.redact import redact
 from qi_learn.cli.setup import config, doctor, init, status
@@ -40,6 +40,6 @@ for command in (
     *(init, config, doctor, status),
     *(rate, log, run, explain),
     *(train, versions, rollback),
-    *(redact, demo, daemon, uninstall, bench),
+    *(redact, demo, daemon, export, uninstall, bench),
 ):
     app.add_command(command)

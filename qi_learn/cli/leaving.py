@@ -1,14 +1,16 @@
-"""Leaving: `uninstall`."""
+"""What a person takes along and leaves behind: `export`, `uninstall`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 from click.exceptions import Exit
 
+from qi_learn.cli.listed import Listed
+from qi_learn.cli.output import FILE, echo
 from qi_learn.cli.output import dry_run as with_dry_run
-from qi_learn.cli.output import echo
 from qi_learn.errors import EXIT_FAILED
 from qi_learn.paths import Paths
 
@@ -48,3 +50,34 @@ def _told(lines: Iterator[str]) -> Iterator[str]:
     for line in lines:
         echo(line)
         yield line
+
+
+@click.group(cls=Listed)
+def export() -> None:
+    """Write what is known into files of your own."""
+
+
+@export.command("data")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Everything that is known about you. It has to be said: there is no smaller export.",
+)
+@click.argument("directory", metavar="DIR", type=FILE, help="A directory, new or empty.")
+def export_data(everything: bool, directory: Path) -> None:
+    """Write everything that was recorded, readable: a file a table, and a page on what is what."""
+    import time
+
+    from qi_learn.commands import export as command
+
+    if not everything:
+        raise click.UsageError("Say --all: examples for other trainers are not exported yet.")
+
+    now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    try:
+        for file in command.export_everything(Paths.default(), directory, now=now):
+            echo(f"{file.name:<24}{file.count or '':<10}{file.words}")
+    except OSError as error:
+        raise command.problem_of(error, directory) from error
+    echo(f"{directory / command.README} says what is what, and what was not copied.")
