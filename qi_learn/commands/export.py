@@ -46,7 +46,7 @@ def export_everything(paths: Paths, directory: Path, *, now: str) -> Iterator[Ex
     """
     _make(directory)
     # without a database there is no key yet, and nothing that needs it
-    redactor = load_redactor(paths.data / "redaction.key") if paths.database.exists() else None
+    redactor = load_redactor(paths.redaction_key) if paths.database.exists() else None
     written: list[Exported] = []
     for file in (
         *_tables(paths, directory, redactor),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 from contextlib import suppress
 
 from qi_learn.daemon.hand_over import handed_over
@@ -17,7 +18,16 @@ from qi_learn.settings import Settings
 
 logger = logging.getLogger(__name__)
 BACKLOG = 1024
-_INHERIT = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+_INHERIT = """
+import os, sys
+fd = int(sys.argv[1])
+os.dup2(fd, 3)
+if fd != 3:
+    os.close(fd)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""A shell could not: one of them takes no descriptor above 9."""
 
 
 class HeldPort:
@@ -70,5 +80,4 @@ class HeldPort:
 
 def inheriting(fd: int, command: list[str]) -> list[str]:
     """The command, started so that it finds the socket as systemd would pass it."""
-    words = f"{_INHERIT} 3<&{fd}" + (f" {fd}<&-" if fd != 3 else "")
-    return ["/bin/sh", "-c", words, "sh", *command]
+    return [sys.executable, "-I", "-S", "-c", _INHERIT, str(fd), *command]

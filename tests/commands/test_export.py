@@ -14,10 +14,10 @@ import pytest
 from qi_learn.paths import Paths
 from qi_learn.store.database import open_store
 from qi_learn.store.everything import JSON_COLUMNS, WORDS, one_moment, rows_of, tables
-from qi_learn.store.turns import load_turn, save_turn
+from qi_learn.store.turns import load_turn
 from tests.support.command_line import OFFLINE, Terminal
 from tests.support.installed_home import look_of_tree
-from tests.support.recorded_home import RUN, a_turn, ended_run, record
+from tests.support.recorded_home import RUN, ended_run, record
 
 TOKEN = "ghp_" + "".join(random.Random(5).choices(string.ascii_letters + string.digits, k=36))
 
@@ -62,7 +62,7 @@ def test_everything_is_there_and_readable(terminal: Terminal) -> None:
 
 def test_a_secret_that_no_rule_knew_then_is_taken_out_now(terminal: Terminal) -> None:
     with open_store(terminal.paths.database) as store:
-        save_turn(store, a_turn("T9", at=9.0, question=f"It is {TOKEN}, keep it."))
+        store.execute("UPDATE messages SET content = ?", (f"It is {TOKEN}, keep it.",))
     snapshot = terminal.paths.runs / RUN / "snapshot"
     snapshot.mkdir(exist_ok=True)
     (snapshot / "train.jsonl").write_text(json.dumps({"prompt": f'k = "{TOKEN}"'}) + "\n")
@@ -102,29 +102,23 @@ def test_every_table_has_words_and_every_json_column_is_known(tmp_path: Path) ->
             assert columns <= there
 
 
-def test_what_is_written_meanwhile_is_not_half_in_it(tmp_path: Path) -> None:
-    paths = Paths.under(tmp_path).ensure()
-    with open_store(paths.database) as writer:
-        save_turn(writer, a_turn("T1", at=1.0))
-        with open_store(paths.database, readonly=True) as store, one_moment(store):
-            assert len(list(rows_of(store, "turns"))) == 1
-            save_turn(writer, a_turn("T2", at=2.0, question="Another."))
-            assert len(list(rows_of(store, "turns"))) == 1
-            hashes = {row["hash"] for row in rows_of(store, "messages")}
-            assert {row["tip"] for row in rows_of(store, "turns")} <= hashes
-        with open_store(paths.database, readonly=True) as store, one_moment(store):
-            assert len(list(rows_of(store, "turns"))) == 2
+def test_what_is_written_meanwhile_is_not_half_in_it(terminal: Terminal) -> None:
+    path = terminal.paths.database
+    with open_store(path) as writer:
+        with open_store(path, readonly=True) as store, one_moment(store):
+            before = list(rows_of(store, "turns"))
+            writer.execute("UPDATE turns SET endpoint = '/another'")
+            writer.execute("DELETE FROM suggestions")
+            assert list(rows_of(store, "turns")) == before
+            assert len(list(rows_of(store, "suggestions"))) > 0
+        with open_store(path, readonly=True) as store, one_moment(store):
+            assert {row["endpoint"] for row in rows_of(store, "turns")} == {"/another"}
+            assert list(rows_of(store, "suggestions")) == []
 
 
-def test_a_damaged_text_and_bytes_are_shown(tmp_path: Path) -> None:
-    paths = Paths.under(tmp_path).ensure()
-    with open_store(paths.database) as store:
-        save_turn(store, a_turn("T1", at=1.0))
+def test_a_damaged_text_and_bytes_are_shown(terminal: Terminal) -> None:
+    with open_store(terminal.paths.database) as store:
         store.execute("UPDATE turns SET project = CAST(x'ff41' AS TEXT), context = '{oops'")
-        (row,) = rows_of_one_moment(store)
+        with one_moment(store):
+            row = next(rows_of(store, "turns"))
     assert (row["project"], row["context"]) == ("\ufffdA", "{oops")
-
-
-def rows_of_one_moment(store: Any) -> list[dict[str, Any]]:
-    with one_moment(store):
-        return list(rows_of(store, "turns"))
