@@ -17,13 +17,14 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from qi_learn.codec import read_object
 from qi_learn.commands.removal import Removal, Removals
 from qi_learn.deploy.model_server import ollama_store
 from qi_learn.paths import Paths
 
 BESIDE = (
     *("qi-learn.db*", "deploy.lock", "switch.lock", "redaction.key", "redaction-rules"),
-    *(".*.tmp", "run"),
+    *(".*.tmp", "run", "restoring.json", "backups.json"),
 )
 """What has no property in `paths.Paths`."""
 TEMPORARY = "qi-learn-*"
@@ -49,7 +50,20 @@ def find_files(paths: Paths, env: Mapping[str, str]) -> Removals:
         for root in (*_roots(paths, env), *_common_root(paths, env))
         if not any(entry.startswith(f"{root}{os.sep}") and " is not " in entry for entry in left)
     ]
-    return Removals((*_temporary(), *going, *ends), tuple(left))
+    return Removals((*_temporary(), *going, *ends), (*left, *_backups(paths)))
+
+
+def _backups(paths: Paths) -> Iterator[str]:
+    """The backups that were made of this home and are still there: the person's own files."""
+    try:
+        made = read_object(paths.data / "backups.json").get("backups") or ()
+        files = [Path(str(each["file"])) for each in made]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        yield f"{paths.data / 'backups.json'} cannot be read: look for backups that you made."
+        return
+    yield from (f"{file} is a backup that you made." for file in files if file.exists())
 
 
 def find_runtime(paths: Paths, env: Mapping[str, str]) -> Removals:

@@ -215,6 +215,19 @@ def test_a_name_with_other_weights_is_anothers(person: PersonsHome) -> None:
     assert person.models.names() == sorted([*MINE, "qi-agent:v1.0.0"])
 
 
+def test_backups_are_the_persons_own(person: PersonsHome) -> None:
+    person.paths.ensure()
+    file = person.home / "my.backup"
+    file.touch()
+    listed = {"backups": [{"file": str(file), "made": 1.0}, {"file": "/gone", "made": 2.0}]}
+    (person.paths.data / "backups.json").write_text(json.dumps(listed))
+    said = uninstall(person, "--dry-run").out
+    assert f"{file} is a backup that you made" in said
+    assert "/gone" not in said
+    (person.paths.data / "backups.json").write_text("[]")
+    assert "look for backups" in uninstall(person, "--dry-run").out
+
+
 # --- what is ours --------------------------------------------------------------------------------
 
 

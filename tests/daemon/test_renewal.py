@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from qi_learn.outside.listening import read_listening
 from qi_learn.paths import Paths
 from tests.support.command_line import Terminal, wait_until
 from tests.support.fake_models_server import FakeModels, gguf
+from tests.support.world import World, tiny_base
 
 NEW = "99.1.0"
 FAST = (
@@ -41,7 +43,9 @@ def install(site: Path, version: str, *, package: bool = False, works: bool = Tr
     for old in site.glob("qi_learn-*.dist-info"):
         shutil.rmtree(old)
     if package:
-        shutil.copytree(Path(qi_learn.__file__).parent, site / "qi_learn", dirs_exist_ok=True)
+        here = Path(qi_learn.__file__).parent
+        shutil.copytree(here, site / "qi_learn", dirs_exist_ok=True)
+        shutil.copytree(here.parent / "modelfiles", site / "modelfiles", dirs_exist_ok=True)
         init = site / "qi_learn" / "__init__.py"
         text = init.read_text().replace(qi_learn.__version__, version)
         init.write_text(text if works else f"{text}\nraise RuntimeError('half a program')\n")
@@ -217,6 +221,21 @@ def test_it_takes_over_and_no_request_is_refused(running: tuple[Terminal, Path])
     wait_until(lambda: f"{len(told)} turns" in terminal.process("status").out, 120)
 
 
+def test_a_request_waits_while_a_gateway_that_died_is_started_again(
+    running: tuple[Terminal, Path],
+) -> None:
+    terminal, _ = running
+    gateway = read_listening(terminal.paths.gateway_ready)
+    assert gateway is not None
+    for _ in range(2):
+        os.kill(gateway.pid, signal.SIGKILL)
+        assert ask(gateway.url) == 200
+        after = read_listening(terminal.paths.gateway_ready)
+        assert after is not None
+        assert (after.url, after.pid == gateway.pid) == (gateway.url, False)
+        gateway = after
+
+
 def test_what_does_not_start_is_told_and_never_takes_over(running: tuple[Terminal, Path]) -> None:
     terminal, site = running
     before = client.running(terminal.paths)
@@ -234,6 +253,44 @@ def test_what_does_not_start_is_told_and_never_takes_over(running: tuple[Termina
     now = client.running(terminal.paths)
     assert now is not None
     assert (now.pid, now.version, ask(now.gateway)) == (before.pid, before.version, 200)
+
+
+def test_the_engine_is_made_anew_too_and_requests_wait_for_it(tmp_path: Path) -> None:
+    """The embedded engine: the gateway comes back only once the engine answers again."""
+    pytest.importorskip("llama_cpp")
+    site = tmp_path / "site"
+    install(site, qi_learn.__version__, package=True)
+    world = World.make(tmp_path / "home", tiny_base(tmp_path), None)
+    env = world.env | {"PYTHONPATH": str(site)}
+    with (world.paths.logs / "daemon.log").open("ab") as out:
+        process = subprocess.Popen([sys.executable, "-P", "-c", FAST], env=env, stderr=out)
+    try:
+        wait_until(lambda: client.running(world.paths) is not None or process.poll() is not None)
+        state = client.running(world.paths)
+        assert state is not None
+        wait_until(lambda: world.paths.deploy.exists(), 240)
+        world.assert_answers(state.gateway)
+        before = client.listening(world.paths)
+        install(site, NEW, package=True)
+        told = []
+
+        def renewed() -> bool:
+            time.sleep(0.8)  # between two requests it is idle
+            told.append(world.assert_answers(state.gateway).status_code)
+            versions = {there.version for there in client.listening(world.paths).values()}
+            return versions == {NEW}
+
+        wait_until(renewed, 240)
+        assert set(told) == {200}
+        after = client.listening(world.paths)
+        assert {name: there.url for name, there in after.items()} == {
+            name: there.url for name, there in before.items()
+        }
+        assert not any(there.alive for there in before.values())
+    finally:
+        process.terminate()
+        process.wait(90)
+        client.stop(world.paths)
 
 
 def test_status_says_that_another_version_waits(running: tuple[Terminal, Path]) -> None:
