@@ -22,6 +22,7 @@ import pytest
 import qi_learn
 from qi_learn.daemon import client
 from qi_learn.daemon.hand_over import VARIABLE, hand_over, handed_over, is_handed_over
+from qi_learn.daemon.held_port import inheriting
 from qi_learn.daemon.lock import locked, take_lock
 from qi_learn.outside.installed_version import InstalledVersion
 from qi_learn.outside.listening import read_listening
@@ -36,6 +37,9 @@ FAST = (
     "from qi_learn.__main__ import main; sys.argv = ['qi-learn', 'daemon']; main()"
 )
 """The daemon's command, less patient: it looks five times a second."""
+
+
+SERVICE = FAST.replace("'daemon']", "'daemon', '--gateway-service']")
 
 
 def install(site: Path, version: str, *, package: bool = False, works: bool = True) -> None:
@@ -138,6 +142,16 @@ def test_what_was_not_handed_over_is_not_taken(
 # --- the whole of it -----------------------------------------------------------------------------
 
 
+def base_env(server: str, site: Path) -> dict[str, str]:
+    return {
+        "QI_LEARN__SERVE__BACKEND": "ollama",
+        "QI_LEARN__SERVE__BASE": "base:latest",
+        "QI_LEARN__SERVE__OLLAMA": server,
+        "QI_LEARN__GATEWAY__PORT": "0",
+        "PYTHONPATH": str(site),
+    }
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[tuple[Terminal, Path]]:
     """A daemon of an installation of its own, with a gateway, in front of a model."""
@@ -146,14 +160,7 @@ def running(tmp_path: Path) -> Iterator[tuple[Terminal, Path]]:
     with FakeModels(tmp_path / "ollama") as models:
         parts = {"model": models.put(gguf()), "template": "{{ .Prompt }}", "parameters": {}}
         assert list(models.make("base:latest", parts))
-        env = {
-            "QI_LEARN__SERVE__BACKEND": "ollama",
-            "QI_LEARN__SERVE__BASE": "base:latest",
-            "QI_LEARN__SERVE__OLLAMA": models.url,
-            "QI_LEARN__GATEWAY__PORT": "0",
-            "PYTHONPATH": str(site),
-        }
-        terminal = Terminal(tmp_path, env)
+        terminal = Terminal(tmp_path, base_env(models.url, site))
         log = terminal.paths.ensure().logs / "daemon.log"
         with log.open("ab") as out:
             process = subprocess.Popen(
@@ -291,6 +298,73 @@ def test_the_engine_is_made_anew_too_and_requests_wait_for_it(tmp_path: Path) ->
         process.terminate()
         process.wait(90)
         client.stop(world.paths)
+
+
+class System:
+    """What systemd does for the gateway: it holds the port, and starts it again when it ends."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._terminal = terminal
+        self._over = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep)
+        self.starts = 0
+
+    def __enter__(self) -> System:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._process is not None:
+            self._process.terminate()
+        self._thread.join()
+        self._socket.close()
+
+    def _keep(self) -> None:
+        ready = str(self._terminal.paths.gateway_ready)
+        command = [sys.executable, "-P", "-m", "qi_learn.gateway", "--ready", ready]
+        fd = self._socket.fileno()
+        while not self._over.is_set():
+            self.starts += 1
+            env = self._terminal.environment()
+            self._process = subprocess.Popen(inheriting(fd, command), env=env, pass_fds=(fd,))
+            self._process.wait()
+
+
+def test_a_gateway_that_is_a_service_is_left_to_the_system(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    install(site, qi_learn.__version__, package=True)
+    with FakeModels(tmp_path / "ollama") as models:
+        parts = {"model": models.put(gguf()), "template": "{{ .Prompt }}", "parameters": {}}
+        assert list(models.make("base:latest", parts))
+        terminal = Terminal(tmp_path, base_env(models.url, site))
+        terminal.paths.ensure()
+        with System(terminal) as system:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", SERVICE], env=terminal.environment()
+            )
+            try:
+                wait_until(lambda: client.running(terminal.paths) is not None, 120)
+                install(site, NEW, package=True)
+                told = []
+
+                def renewed() -> bool:
+                    time.sleep(0.8)
+                    told.append(ask(system.url))
+                    now = client.running(terminal.paths)
+                    gateway = read_listening(terminal.paths.gateway_ready)
+                    versions = {now and now.version, gateway and gateway.version}
+                    return versions == {NEW}
+
+                wait_until(renewed, 240)
+                assert set(told) == {200}
+                assert (system.starts, process.poll()) == (2, None)
+            finally:
+                process.terminate()
+                process.wait(90)
 
 
 def test_status_says_that_another_version_waits(running: tuple[Terminal, Path]) -> None:
