@@ -81,13 +81,19 @@ def take_away(leaving: Leaving, removals: Removals) -> Iterator[str]:
     touched then.
     """
     with _alone(leaving):
-        for removal in removals.removals:
+        for removal in (*removals.removals, *_written_since(leaving, removals)):
             try:
                 removal.do()
             except (QiError, OSError) as error:
                 yield f"{NOT_GONE}{removal.kind} {removal.what}: {error}"
             else:
                 yield f"Gone: {removal.kind} {removal.what}"
+
+
+def _written_since(leaving: Leaving, removals: Removals) -> Iterator[Removal]:
+    """Files of the home that the daemon wrote as it stopped; asked for once the rest is done."""
+    if not leaving.keep_data and any(each.kind == "files" for each in removals.removals):
+        yield from find_files(leaving.paths, leaving.env).removals
 
 
 NOT_GONE = "NOT gone: "

@@ -31,8 +31,15 @@ _CLASS = 8
 _HASH = 8
 _RECORD = 1 + _HASH
 _RUN = re.compile(r"\S{8,}")
+_PIECE = re.compile(r"[^\s\"'`()\[\]{}<>,;]{8,}")
+"""What no quote, bracket or comma divides."""
+_QUOTED = re.compile(r"([\"'`])(\S{8,255}?)\1")
 _EDGE = re.compile(r"(?<![^\W_])|(?![^\W_])")
 """Between two characters of which one is no letter or digit."""
+_TELLING = re.compile(r"[\dA-Z]")
+"""What a random text of less than `PLAIN` characters has."""
+PLAIN = 20
+_AROUND = "\"'`()[]{}<>,;.:=!?"
 
 
 class SeenSecrets:
@@ -59,30 +66,19 @@ class SeenSecrets:
 
         One is found that stands between blanks, quotes or other signs, not within a longer word.
         """
-        if not self._hashes:
-            return
-        classes = {entry[0] for entry in self._hashes}
-        for run in _RUN.finditer(text):
-            yield from self._in_run(text, run.start(), run.end(), classes)
+        if self._hashes:
+            classes = {entry[0] for entry in self._hashes}
+            checked: dict[str, bool] = {}  # code says the same words again and again
+            for begin, end in dict.fromkeys(_stretches(text, classes)):
+                part = text[begin:end]
+                if part not in checked:
+                    checked[part] = self._entry(part) in self._hashes
+                if checked[part]:
+                    yield begin, end
 
     def holds(self, *texts: str) -> bool:
         """Whether one of the texts holds a secret that was taken out elsewhere."""
         return any(next(self.find(text), None) is not None for text in texts)
-
-    def _in_run(
-        self, text: str, start: int, end: int, classes: Set[int]
-    ) -> Iterator[tuple[int, int]]:
-        edges = [match.start() for match in _EDGE.finditer(text, start, end)]
-        edges = sorted({start, *(e for e in edges if start < e < end), end})
-        for n, begin in enumerate(edges):
-            for stop in edges[n + 1 :]:
-                length = stop - begin
-                if length > LONGEST:
-                    break
-                if length < SHORTEST or length // _CLASS not in classes:
-                    continue
-                if self._entry(text[begin:stop]) in self._hashes:
-                    yield begin, stop
 
     def _entry(self, part: str) -> bytes:
         digest = hmac.digest(self._key, b"seen " + part.encode("utf-8", "replace"), "sha256")
@@ -125,6 +121,37 @@ def load_seen_secrets(key: bytes, file: Path) -> SeenSecrets:
         temp.chmod(0o600)
         temp.replace(file)
     return SeenSecrets(key, file, frozenset(entries))
+
+
+def _stretches(text: str, classes: Set[int]) -> Iterator[tuple[int, int]]:
+    """Where something of a length in `classes` stands that may be a secret.
+
+    Pieces without quotes, brackets and commas, from any sign to any other; and what such signs are
+    a part of, between quotes or blanks.
+    """
+    spans = [match.span(2) for match in _QUOTED.finditer(text)]
+    for run in _RUN.finditer(text):
+        word = run[0]
+        begin = run.start() + len(word) - len(word.lstrip(_AROUND))
+        spans += [run.span(), (begin, begin + len(word.strip(_AROUND)))]
+    for piece in _PIECE.finditer(text):
+        tells = [match.start() for match in _TELLING.finditer(text, *piece.span())]
+        if not tells and len(piece[0]) < PLAIN:
+            continue
+        edges = {match.start() for match in _EDGE.finditer(text, *piece.span())}
+        ordered = sorted(edges | set(piece.span()))
+        spans += [
+            (begin, end)
+            for n, begin in enumerate(ordered)
+            for end in ordered[n + 1 :]
+            if SHORTEST <= end - begin <= LONGEST
+            and (end - begin >= PLAIN or (tells and begin <= tells[-1] and tells[0] < end))
+        ]
+    yield from (
+        (begin, end)
+        for begin, end in spans
+        if SHORTEST <= end - begin <= LONGEST and (end - begin) // _CLASS in classes
+    )
 
 
 def _parts(secret: str) -> Iterator[str]:

@@ -52,6 +52,8 @@ def test_a_secret_without_its_word_is_known_again(key: Path) -> None:
     [
         (f"password: '{SIGNS}'", f"login({SIGNS})"),
         (f"token {TOKEN}", f"[{TOKEN}]"),
+        ("pwd = 'aX9,(kQ2;vB7]mW4z'", "it is 'aX9,(kQ2;vB7]mW4z'."),
+        ("pwd = 'aX9,(kQ2;vB7]mW4z'", "say aX9,(kQ2;vB7]mW4z, please"),
         (PEM, f"then comes {PEM.splitlines()[2]} and so on"),
         (f"postgres://app:{SIGNS.replace('#', '-')}@db/x", f"'{SIGNS.replace('#', '-')}'"),
     ],
