@@ -16,8 +16,9 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from qi_learn.commands.removal import Removal, Removals
@@ -29,7 +30,7 @@ from qi_learn.commands.uninstall_services import find_services, stop_services
 from qi_learn.commands.uninstall_shell import find_shell_lines
 from qi_learn.daemon import client
 from qi_learn.daemon.lock import take_lock
-from qi_learn.errors import Busy, QiError
+from qi_learn.errors import Busy, QiError, StoreError
 from qi_learn.outside.installation import this_installation
 from qi_learn.paths import Paths
 from qi_learn.rundir.directory import run_directories
@@ -81,7 +82,7 @@ def take_away(leaving: Leaving, removals: Removals) -> Iterator[str]:
     touched then.
     """
     with _alone(leaving):
-        for removal in (*removals.removals, *_written_since(leaving, removals)):
+        for removal in chain(removals.removals, _written_since(leaving, removals)):
             try:
                 removal.do()
             except (QiError, OSError) as error:
@@ -144,7 +145,8 @@ def _alone(leaving: Leaving) -> Iterator[None]:
     _stop(leaving)
     with ExitStack() as stack:
         if leaving.paths.state.is_dir():
-            stack.callback(os.close, take_lock(leaving.paths))
+            with suppress(StoreError):  # on a network file system: there no daemon starts
+                stack.callback(os.close, take_lock(leaving.paths))
         _wait_for_cycles(leaving.paths)
         yield
 
