@@ -1,13 +1,14 @@
 """The hooks that tell of commits, in the repositories of the projects.
 
 A hook is ours if it is byte for byte one that a version of this program came with, or a link to it.
-In a hook of the person's own the line goes that does nothing but call ours. What names ours in any
-other way is told and left.
+In a hook of the person's own the line goes that does nothing but call ours; if nothing is left but
+the line that names the shell, the file goes. What names ours in any other way is told and left.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from functools import partial
@@ -28,10 +29,12 @@ KNOWN = frozenset(
 NAME = "post-commit"
 _CALLS = re.compile(
     rb"\s*(?:(?:\.|source|sh|bash|exec)\s+)?"
-    rb"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s;&|#\"']+)"
+    rb"(\"[^\"\n]*\"|'[^'\n]*'|[^\s;&|#\"']+)"
     rb"(?:\s+\"\$@\")?\s*(?:\|\|\s*(?:true|:)\s*)?(?:&\s*)?(?:#.*)?\r?\n?"
 )
-_OURS = re.compile(rb"qi[-_]learn[^\s\"']*/hooks/post-commit")
+_OURS = re.compile(rb"qi[-_]learn.*/hooks/post-commit")
+_EMPTY = re.compile(rb"\s*(?:#![^\n]*)?\s*")
+"""A hook that does nothing, as the documentation's command begins one."""
 
 
 def find_git_hooks(projects: Iterable[Path]) -> Removals:
@@ -73,8 +76,21 @@ def is_ours(data: bytes) -> bool:
 
 
 def calls_ours(line: bytes) -> bool:
-    """Whether a line does nothing but call our hook."""
-    return _CALLS.fullmatch(line) is not None and _OURS.search(line) is not None
+    """Whether a line does nothing but call our hook, wherever that lies."""
+    match = _CALLS.fullmatch(line)
+    if match is None:
+        return False
+    called = match[1].strip(b"\"'")
+    if not called.endswith(b"/" + NAME.encode()):
+        return False
+    return _OURS.search(called) is not None or _is_our_file(called)
+
+
+def _is_our_file(path: bytes) -> bool:
+    try:
+        return is_ours(Path(os.fsdecode(path)).read_bytes())
+    except (OSError, ValueError):
+        return False
 
 
 def _unlink(file: Path) -> None:
@@ -83,5 +99,8 @@ def _unlink(file: Path) -> None:
 
 
 def _take(file: Path) -> None:
-    if file.exists():
-        rewrite(file, lambda data: without_lines(data, calls_ours))
+    if not file.exists():
+        return
+    rewrite(file, lambda data: without_lines(data, calls_ours))
+    if _EMPTY.fullmatch(file.read_bytes()):
+        file.unlink()

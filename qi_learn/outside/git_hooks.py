@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qi_learn.outside.git import common_directory, git_directory
+from qi_learn.outside.git import common_directory, repository_of
 from qi_learn.outside.git_call import ask
 
 
@@ -13,7 +13,7 @@ def hook_directories(directory: Path) -> tuple[Path, ...]:
 
     None outside a repository. Raises NotFound if git refuses, ToolMissing without git.
     """
-    if not directory.is_dir() or git_directory(directory) is None:
+    if not directory.is_dir() or repository_of(directory) is None:
         return ()
     common = common_directory(directory)
     modules = common / "modules"

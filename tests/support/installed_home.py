@@ -76,6 +76,10 @@ class PersonsHome:
     def project(self) -> Path:
         return self.home / "src" / "work"
 
+    @property
+    def projects(self) -> tuple[Path, ...]:
+        return tuple(self.project.with_name(name) for name in ("work", "other", "third"))
+
     def git(self, *words: str, directory: Path | None = None) -> None:
         subprocess.run(
             ["git", *words],
@@ -89,7 +93,7 @@ class PersonsHome:
 
     def make(self) -> None:
         """The home as it is before anything of ours is there."""
-        for name in ("tools", "tmp", "runtime", "person/src/work", "person/src/other"):
+        for name in ("tools", "tmp", "runtime", "person/src/work"):
             (self.root / name).mkdir(parents=True, mode=0o700)
         for name in (".config/fish", ".local/share", ".local/state"):
             (self.home / name).mkdir(parents=True)
@@ -103,7 +107,8 @@ class PersonsHome:
         (self.home / ".bashrc").symlink_to("dotfiles/bashrc")
         (self.home / ".zshrc").write_bytes(b"# nothing\n")
         (self.home / ".config/fish/config.fish").write_bytes(FISH)
-        for project in (self.project, self.project.with_name("other")):
+        for project in self.projects:
+            project.mkdir(exist_ok=True)
             self.git("init", "-q", directory=project)
             shutil.rmtree(project / ".git" / "hooks")
             (project / ".git" / "hooks").mkdir()
@@ -133,7 +138,7 @@ class PersonsHome:
         """Everything that can be installed, by what installs it."""
         self.paths.ensure()
         self.paths.settings_file.write_text(self.settings())
-        for project in (self.project, self.project.with_name("other")):
+        for project in self.projects:
             done = self.terminal.process("init", str(project))
             assert done.code == 0, done.err
         if daemon:
@@ -151,6 +156,8 @@ class PersonsHome:
         )
         _append(self.home / ".config/fish/config.fish", f"source {HOOKS}/qi-learn.fish # ours\n")
         shutil.copy(HOOKS / "post-commit", self.project / ".git/hooks/post-commit")
+        made = self.project.with_name("third") / ".git/hooks/post-commit"
+        made.write_text(f'#!/bin/sh\n"{HOOKS}/post-commit"\n')
         own = self.project.with_name("other") / ".git/hooks/post-commit"
         _append(own, 'sh "/opt/qi_learn/hooks/post-commit" || true\n')
         script = self.home / ".bash_completions" / "qi-learn.sh"
