@@ -55,6 +55,16 @@ class Paths:
         return self.data / "qi-learn.db"
 
     @property
+    def redaction_key(self) -> Path:
+        """The key under which tags and hashes of secrets are made; made with the database."""
+        return self.data / "redaction.key"
+
+    @property
+    def redacted_secrets(self) -> Path:
+        """Keyed hashes of the secrets that were taken out (redact/seen_secrets.py)."""
+        return self.data / "redacted-secrets"
+
+    @property
     def spool(self) -> Path:
         return self.state / "spool"
 

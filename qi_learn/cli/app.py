@@ -18,6 +18,7 @@ from qi_learn.cli.daemon import daemon
 from qi_learn.cli.evidence import explain, log, rate, run
 from qi_learn.cli.keeping import backup, forget, restore
 from qi_learn.cli.learning import rollback, train, versions
+from qi_learn.cli.leaving import export, uninstall
 from qi_learn.cli.listed import Listed
 from qi_learn.cli.redact import redact
 from qi_learn.cli.setup import config, doctor, init, status
@@ -41,6 +42,6 @@ for command in (
     *(rate, log, run, explain),
     *(train, versions, rollback),
     *(forget, backup, restore),
-    *(redact, demo, daemon, bench),
+    *(redact, demo, daemon, export, uninstall, bench),
 ):
     app.add_command(command)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def daemon(context: click.Context, gateway_service: bool) -> None:
     """Run the daemon in the foreground; `start` and `stop` run it in the background."""
     if context.invoked_subcommand is None:
-        from qi_learn.daemon.daemon import run_daemon
+        from qi_learn.daemon.main_loop import run_daemon
 
         paths, settings = open_settings()
         run_daemon(paths, settings, service=gateway_service)

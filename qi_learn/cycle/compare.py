@@ -42,6 +42,7 @@ from qi_learn.outside.ollama import served_file
 from qi_learn.outside.ollama_parallel import Asking, Wait, side_by_side
 from qi_learn.pack.splice import pack as pack_file
 from qi_learn.records import Packed, Plan, Release, Smoke, Snapshot, TrainResult, Verdict
+from qi_learn.redact import load_seen
 from qi_learn.rundir.adapter_file import read_adapter
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.store.database import open_store
@@ -83,7 +84,8 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     with cycle.part("gate", "questions answered"):
         asked = _ask(cycle, files, base, terms)
     pair = files[cycle.candidate], cycle.base
-    leaks = leaks_of(pair, asked[cycle.candidate], inviting, suites, sizes, vocabulary)
+    seen = load_seen(cycle.paths.redaction_key)
+    leaks = leaks_of(pair, asked[cycle.candidate], inviting, suites, sizes, vocabulary, seen)
     of_candidate, of_live, of_base = (
         measurements_of(read[model], asked[model])
         for model in (cycle.candidate, live.model, base.model)

@@ -18,7 +18,7 @@ from qi_learn.cycle.resources import as_devices, choose_placement, give_way, mak
 from qi_learn.cycle.scale_search import ScaleSearch
 from qi_learn.cycle.training import run_worker
 from qi_learn.dataset.examples import RenderCache, Serving
-from qi_learn.dataset.freeze import DataSetRequest
+from qi_learn.dataset.freeze import DataSetRequest, refuse_secrets
 from qi_learn.dataset.freeze import freeze as freeze_data_set
 from qi_learn.deploy.fisher_files import PAST_FISHER, prune_fishers
 from qi_learn.deploy.journal import load_deployment
@@ -32,6 +32,7 @@ from qi_learn.plan.base_model import read_base
 from qi_learn.plan.fallback import read_plan
 from qi_learn.plan.plan import PlanInputs, build_plan
 from qi_learn.records import Packed, Plan, RunState, Snapshot, TrainResult, Verdict
+from qi_learn.redact import load_seen
 from qi_learn.rundir.snapshot import load_snapshot, save_snapshot, snapshot_ready
 from qi_learn.store.database import open_store
 from qi_learn.store.runs import learned
@@ -74,6 +75,7 @@ def freeze(cycle: Cycle) -> Snapshot:
                 run.snapshot, freeze_data_set(store, request, _serving(cycle), cycle.settings)
             )
     snapshot = load_snapshot(run.snapshot)
+    refuse_secrets(snapshot, load_seen(cycle.paths.redaction_key))
     cycle.tell(
         "snapshotted",
         examples=[{"turn": e.id, "hash": e.hash, "split": e.split} for e in snapshot.examples],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+from qi_learn.daemon.held_port import HeldPort
 from qi_learn.daemon.supervisor import SupervisedProcess
 from qi_learn.errors import ToolMissing
 from qi_learn.outside.installation import how_to_add
@@ -15,7 +16,9 @@ ENGINE_SECONDS = 60.0
 GATEWAY_SECONDS = 20.0
 
 
-def gateway_process(paths: Paths, upstream: str) -> SupervisedProcess:
+def gateway_process(
+    paths: Paths, upstream: str, held_port: HeldPort | None = None
+) -> SupervisedProcess:
     """The gateway's process in front of the server `upstream`, not started yet."""
     return SupervisedProcess(
         "qi_learn.gateway",
@@ -25,6 +28,7 @@ def gateway_process(paths: Paths, upstream: str) -> SupervisedProcess:
         outlives=True,
         upstream=upstream,
         health="/qi/state",
+        held_port=held_port,
     )
 
 

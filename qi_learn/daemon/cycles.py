@@ -60,6 +60,11 @@ class CycleRunner:
     def busy(self) -> bool:
         return self.current is not None
 
+    @property
+    def working(self) -> bool:
+        """Whether a process of ours is at work on it."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self, request: RunRequest) -> RunDirectory:
         """Make the run directory and start a cycle on it."""
         run = RunDirectory(self._paths.runs / request.run_id)

@@ -13,13 +13,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from qi_learn import logs
 from qi_learn.cycle import trigger
 from qi_learn.daemon.base import BaseKeeper, learned_runs
 from qi_learn.daemon.condition import Condition, condition_of
@@ -31,13 +29,14 @@ from qi_learn.daemon.intake import Intake
 from qi_learn.daemon.lock import take_lock
 from qi_learn.daemon.pace import Pace
 from qi_learn.daemon.published import PublishedState
+from qi_learn.daemon.renewal import Renewal
 from qi_learn.daemon.requests import Requests
 from qi_learn.daemon.restoring import complete_restore
 from qi_learn.daemon.run_request import run_request
 from qi_learn.daemon.servers import Servers
 from qi_learn.daemon.upkeep import Upkeep
 from qi_learn.deploy.model_server import model_server_of
-from qi_learn.errors import EXIT_DONE, Busy, ServerError
+from qi_learn.errors import Busy, ServerError
 from qi_learn.outside import systemd
 from qi_learn.paths import Paths
 from qi_learn.records import Decision
@@ -83,6 +82,9 @@ class Daemon:
         self._idle = IdleGate(self.paths, settings, clock())
         self._waiting = ""
         self._requests = Requests(self)
+        self.renewal = Renewal(self.paths)
+        self.heirloom: tuple[int, int | None] | None = None
+        """Lock and gateway's port, for the version that takes over when this one has closed."""
         self._decided_at = float("-inf")
         self._state = PublishedState(self.paths)
         self._changed = True
@@ -106,7 +108,8 @@ class Daemon:
         self._stack.close()
 
     def _open(self) -> None:
-        self._stack.callback(os.close, take_lock(self.paths))
+        self._lock = take_lock(self.paths)
+        self._stack.callback(os.close, self._lock)
         complete_restore(self.paths)
         # of a daemon that was killed: while we start it must not be taken for ours
         self.paths.daemon_state.unlink(missing_ok=True)
@@ -131,8 +134,13 @@ class Daemon:
         self._stack.callback(self.paths.daemon_state.unlink, missing_ok=True)
 
     def _close_servers(self) -> None:
-        """End what answers clients, if the daemon was told to stop; else only what we started."""
-        if self._ends_servers:
+        """End what answers clients, if the daemon was told to stop; else only what we started.
+
+        Another version of the daemon finds all of it.
+        """
+        if self.renewal.is_due:
+            self.heirloom = os.dup(self._lock), self._servers.hand_over()
+        elif self._ends_servers:
             self._servers.stop()
         else:
             self._servers.leave()
@@ -201,6 +209,7 @@ class Daemon:
             if not self.upkeep.forgetting:
                 step("deciding", lambda: self._decide(now))
         step("answering", lambda: self._serve_requests(now))
+        step("another version", lambda: self._look_for_another(now))
         self._health.round_took(time.monotonic() - began)
 
     def sleep(self) -> None:
@@ -265,6 +274,11 @@ class Daemon:
             lambda: self.cycle_now("asked for by `qi-learn train --now`"), self.cancel_cycle
         )
 
+    def _look_for_another(self, now: float) -> None:
+        idle = not (self._cycles.working or self._intake.pending)
+        if self.renewal.look(now, idle=idle):
+            self.stop()
+
     def _publish_state(self, now: float) -> None:
         """Keep `daemon.json`, by which other processes find this one."""
         # on a port of its own choosing the gateway comes back at another address
@@ -313,38 +327,3 @@ class Daemon:
         )
         logger.info("run %s: %s", request.run_id, reason)
         return self._cycles.start(request)
-
-
-def run_daemon(paths: Paths, settings: Settings, *, service: bool = False) -> None:
-    """Run until a signal ends it or `qi-learn daemon stop`; log to stderr.
-
-    A signal while it starts ends it as cleanly. `service`: the gateway is a service of its own.
-    """
-    logs.configure(paths.logs / "daemon.log")
-    os.umask(0o077)
-    for number in _endings():
-        signal.signal(number, _exit)
-    with Daemon(paths, settings, service=service) as daemon:
-        for number in _endings():
-            signal.signal(number, lambda *_: daemon.stop())
-        systemd.notify(systemd.READY)
-        logger.info(
-            "ready: gateway %s, server %s", daemon.gateway_url or "none", daemon.model_server.url
-        )
-        while not daemon.stopping:
-            daemon.tick()
-            daemon.sleep()
-        logger.info("stopping")
-        systemd.notify(systemd.LEAVING)
-
-
-def _endings() -> Iterator[signal.Signals]:
-    """The signals that stop the daemon; a closed terminal does not where `nohup` says so."""
-    yield from (signal.SIGTERM, signal.SIGINT)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        yield signal.SIGHUP
-
-
-def _exit(*_: object) -> None:
-    """Leave while the daemon starts: what it has opened so far is closed."""
-    raise SystemExit(EXIT_DONE)

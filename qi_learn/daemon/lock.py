@@ -9,6 +9,7 @@ import fcntl
 import os
 import time
 
+from qi_learn.daemon.hand_over import handed_over
 from qi_learn.errors import DaemonError
 from qi_learn.outside.mounts import refuse_shared_home
 from qi_learn.paths import Paths
@@ -20,10 +21,14 @@ def take_lock(paths: Paths) -> int:
     """Take the daemon's lock; its file descriptor.
 
     Tried a few times: a process that looks whether there is a daemon (`locked`) holds the
-    lock for that moment. Raises DaemonError if another daemon holds it, StoreError if the home is
+    lock for that moment. A daemon that takes the place of another in the same process has it
+    already. Raises DaemonError if another daemon holds it, StoreError if the home is
     on a network file system: its lock would not reach another machine.
     """
     refuse_shared_home(paths)
+    held = handed_over("lock")
+    if held is not None and _is_lock_of(paths, held):
+        return held
     fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CREAT, 0o600)
     for tries_left in range(LOCK_TRIES, 0, -1):
         try:
@@ -54,3 +59,11 @@ def locked(paths: Paths) -> bool:
         return False
     finally:
         os.close(fd)
+
+
+def _is_lock_of(paths: Paths, fd: int) -> bool:
+    """Whether a descriptor is of this home's lock, and not of a file that was deleted since."""
+    try:
+        return os.path.samestat(os.fstat(fd), paths.daemon_lock.stat())
+    except OSError:
+        return False

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from qi_learn.codec import plain
 from qi_learn.daemon.client import refusal
 from qi_learn.daemon.condition import Condition
+from qi_learn.daemon.renewal import Renewal
 from qi_learn.daemon.upkeep import Upkeep
 from qi_learn.errors import QiError
 from qi_learn.records import Decision
@@ -30,6 +31,7 @@ class DaemonView(Protocol):
 
     decision: Decision
     upkeep: Upkeep
+    renewal: Renewal
 
     def stop(self) -> None: ...
     def wake(self) -> None: ...
@@ -73,6 +75,8 @@ class Requests:
             "run": run.run_id if run else None,
             "gateway": self._daemon.gateway_url,
             "waiting": self._daemon.waiting,
+            "other_version": self._daemon.renewal.other,
+            "other_problem": self._daemon.renewal.problem,
             **plain(self._daemon.condition),
         }
 

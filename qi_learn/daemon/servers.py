@@ -2,7 +2,9 @@
 
 The gateway comes first, so that clients are served while the rest starts. Neither of the two waits
 for what the daemon's loop does, and neither ends with a daemon that is killed: only `stop` ends
-them. Under systemd the gateway is a service of its own, and is only looked for here.
+them. If this daemon takes the place of another version, both are made anew, the engine first, while
+requests wait in the gateway's port. Under systemd the gateway is a service of its own, and is only
+looked for here.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from qi_learn.daemon.children import (
     gateway_process,
 )
 from qi_learn.daemon.gateway_client import ask_state
-from qi_learn.daemon.supervisor import SupervisedProcess
+from qi_learn.daemon.hand_over import is_handed_over
+from qi_learn.daemon.held_port import HeldPort
+from qi_learn.daemon.supervisor import SupervisedProcess, end_process
 from qi_learn.deploy.model_server import uses_engine
 from qi_learn.errors import DaemonError
 from qi_learn.outside.listening import Listening, read_listening
@@ -45,6 +49,8 @@ class Servers:
             engine_process(paths, settings, outlives=True) if uses_engine(settings) else None
         )
         self._bring = gateway and not service
+        self._renews = is_handed_over()
+        self._port = HeldPort(settings)
         self._gateway: SupervisedProcess | None = None
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -52,12 +58,22 @@ class Servers:
     def start(self) -> None:
         """Start both, or find them, and wait for neither."""
         upstream = self._settings.serve.ollama.rstrip("/")
+        if self._renews and self._bring:
+            self._end_both()
         if self._engine is not None:
             self._engine.find_or_start()
+            if self._renews:
+                self._engine.wait_ready(ENGINE_SECONDS)
             upstream = self._engine.planned_url
         if self._bring:
-            self._gateway = gateway_process(self._paths, upstream)
+            self._gateway = gateway_process(self._paths, upstream, self._port)
             self._gateway.find_or_start(wanted=self._is_wanted)
+
+    def _end_both(self) -> None:
+        """End gateway and engine of the version before: the gateway first, which asks the other."""
+        for file in (self._paths.gateway_ready, self._paths.engine_ready):
+            if (there := read_listening(file)) is not None:
+                end_process(there)
 
     def wait(self) -> str | None:
         """Wait until both accept; the engine's URL, if there is an engine. Raises DaemonError."""
@@ -73,6 +89,7 @@ class Servers:
         try:
             gateway.wait_ready(GATEWAY_SECONDS)
         except DaemonError:
+            self._port.close()  # else it is we who have it
             refuse_taken_port(self._paths, self._settings)
             raise
 
@@ -129,6 +146,22 @@ class Servers:
         for child in (self._gateway, self._engine):
             if child is not None:
                 child.stop()
+        self._port.close()
+
+    def hand_over(self) -> int | None:
+        """Leave all of it to the version that takes over; the descriptor of the gateway's port.
+
+        A gateway that is a service is ended here, and the engine after it: the system holds the
+        port, and starts a gateway that waits for the next engine.
+        """
+        self._end_thread()
+        if self._service:
+            there = read_listening(self._paths.gateway_ready)
+            if there is not None:
+                end_process(there)
+            if self._engine is not None:
+                self._engine.stop()
+        return self._port.detach()
 
     def leave(self) -> None:
         """End what was started here; what was found goes on."""
@@ -136,3 +169,4 @@ class Servers:
         for child in (self._gateway, self._engine):
             if child is not None:
                 child.leave()
+        self._port.close()

@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 
 from qi_learn import __version__, logs
 from qi_learn.daemon.gateway_client import answers_at
+from qi_learn.daemon.held_port import HeldPort, inheriting
 from qi_learn.errors import DaemonError
 from qi_learn.outside.listening import Listening, find, read_listening
 
@@ -84,13 +85,18 @@ class SupervisedProcess:
         outlives: bool = False,
         upstream: str = "",
         health: str = "",
+        held_port: HeldPort | None = None,
     ) -> None:
-        """`health`: the path that is asked now and then whether it still answers."""
+        """`health`: the path that is asked now and then whether it still answers.
+
+        `held_port`: the port that it is given, if it does not listen on one of its own.
+        """
         self.module = module
         self.outlives = outlives
         self._arguments = tuple(arguments)
         self._upstream = upstream
         self._health = health
+        self._held_port = held_port
         self._ready = ready
         self._log = log
         self._backoff = tuple(backoff)
@@ -190,17 +196,20 @@ class SupervisedProcess:
         with self._lock:
             self._ready.unlink(missing_ok=True)
             self._found = None
+            held = None if self._held_port is None else self._held_port.fileno()
+            command = self._command()
             with open_log(self._log) as log:
                 self._log_begins = log.tell()
                 # a session of its own: a Ctrl-C in the terminal is for us, and we decide what
                 # becomes of it
                 self._process = subprocess.Popen(
-                    self._command(),
+                    command if held is None else inheriting(held, command),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
                     cwd="/" if self.outlives else None,
+                    pass_fds=() if held is None else (held,),
                 )
             self._started = time.monotonic()
             self._starts += 1
@@ -327,3 +336,5 @@ def end_process(there: Listening, seconds: float = 10.0) -> None:
         deadline = time.monotonic() + seconds
         while there.alive and time.monotonic() < deadline:
             time.sleep(0.02)
+        with suppress(ChildProcessError):  # our child, if this process was another daemon before
+            os.waitpid(there.pid, os.WNOHANG)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,9 +23,9 @@ from qi_learn.dataset.select import Learnable, select_learnables
 from qi_learn.dataset.split import refuse_thin, split
 from qi_learn.dataset.target import Skipped
 from qi_learn.dataset.weighting import weighted
-from qi_learn.errors import StoreError
-from qi_learn.records import Example, Packed, RecallLog, Snapshot
-from qi_learn.redact import holds_secret
+from qi_learn.errors import Refused, StoreError
+from qi_learn.records import Example, Packed, Pair, RecallLog, Snapshot
+from qi_learn.redact import SeenSecrets, holds_secret, load_seen
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.settings import Settings
@@ -58,7 +58,7 @@ def freeze(store: Store, request: DataSetRequest, serving: Serving, settings: Se
     is too thin or one-sided, ServerError if the server does not render.
     """
     dropped: Dropped = Counter()
-    secret = partial(_secret, dropped)
+    secret = partial(_secret, dropped, load_seen(store.path.with_name("redaction.key")))
     earlier = _earlier_snapshots(request.earlier, dropped)
     evidence = load_evidence(
         store,
@@ -84,7 +84,7 @@ def freeze(store: Store, request: DataSetRequest, serving: Serving, settings: Se
         recall_logs=_recall_logs(request.earlier),
         gone=evidence.gone,
         capacity=settings.train.replay,
-        secret=lambda e: secret(e.prompt, e.target),
+        secret=lambda e: secret(*_texts(e)),
     )
     return Snapshot(
         id=request.run_id,
@@ -99,11 +99,56 @@ def freeze(store: Store, request: DataSetRequest, serving: Serving, settings: Se
     )
 
 
-def _secret(dropped: Dropped, *texts: str) -> bool:
-    """Whether a text holds a secret of a kind that is known today; if so, it is counted."""
-    secret = holds_secret(*texts)
-    dropped["a secret of a kind that is known only now"] += secret
-    return secret
+def refuse_secrets(snapshot: Snapshot, seen: SeenSecrets) -> None:
+    """Look through a whole data set once more, before anything is trained on it.
+
+    It may have been frozen by a version that knew fewer secrets. Raises Refused if one is in it.
+    """
+    texts = (
+        *(text for e in (*snapshot.examples, *snapshot.replay) for text in _texts(e)),
+        *(text for p in snapshot.pairs for text in _texts(p)),
+    )
+    if holds_secret(*texts) or seen.holds(*texts):
+        raise Refused(
+            f"The data set of run {snapshot.id} holds a secret that was not known when it was "
+            "frozen: nothing is trained on it.",
+            "The next cycle leaves that text out.",
+        )
+
+
+def _secret(dropped: Dropped, seen: SeenSecrets, *texts: str) -> bool:
+    """Whether a text holds a secret; if so, it is counted.
+
+    It is of a kind that is known today, or one that was taken out elsewhere and stands here without
+    the word that gave it away.
+    """
+    if known := holds_secret(*texts):
+        dropped["a secret of a kind that is known only now"] += 1
+    elif known := seen.holds(*texts):
+        dropped["a secret that was taken out elsewhere"] += 1
+    return known
+
+
+def _texts(of: Example | Pair) -> Iterator[str]:
+    """Every text of it: what is read and written, and what of the request the model is not shown.
+
+    A template may leave out a part of a request, which is sent all the same when the gate asks.
+    """
+    yield of.prompt
+    if isinstance(of, Pair):
+        yield from (of.chosen, of.rejected)
+        return
+    yield of.target
+    yield from (text for text in _strings(of.ask) if text not in of.prompt)
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for key in value for text in _strings(value[key]))
+    elif isinstance(value, (list, tuple)):
+        yield from (text for item in value for text in _strings(item))
 
 
 def _within_caps(turns: LearnableTurns, seed: int, dropped: Dropped) -> tuple[Learnable, ...]:
@@ -128,7 +173,7 @@ def _rendered(
             dropped[example.reason] += 1
         elif example.hash in examples:
             dropped["says the same as another"] += 1
-        elif not secret(example.prompt, example.target):
+        elif not secret(*_texts(example)):
             examples[example.hash] = example
     return list(examples.values())
 

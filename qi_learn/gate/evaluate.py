@@ -19,6 +19,7 @@ from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_parallel import Asking
 from qi_learn.records import Behaviour, Example, Execution, Leak, Snapshot, SuiteNll
+from qi_learn.redact import NOTHING_SEEN, SeenSecrets
 
 FEW_SHOT_QUESTIONS = 12
 """Questions that the few-shot prompt is tried on: long prompts are what takes time."""
@@ -187,8 +188,9 @@ def leaks_of(
     suites: Suites,
     limits: Sizes,
     vocabulary: Vocabulary,
+    seen: SeenSecrets = NOTHING_SEEN,
 ) -> tuple[Leak, ...]:
-    """The secret-shaped texts in a candidate's answers and in its completions.
+    """The secret-shaped texts in a candidate's answers and in its completions, and those `seen`.
 
     The completions are of prompts that invite a secret. `files`: the candidate's own and the
     base's. Raises ModelError.
@@ -198,4 +200,4 @@ def leaks_of(
         *answer_texts(suites.questions, answers.behaviour),
     )
     candidate, base = files
-    return find_leaks(generated, candidate, base, vocabulary, context=limits.context)
+    return find_leaks(generated, candidate, base, vocabulary, context=limits.context, seen=seen)

@@ -9,10 +9,14 @@ a key, learned or made up. The base tells them apart: a made-up key is about as 
 that was learned is not. So a secret-shaped text counts as learned by the ratio of its likelihoods
 under the two packed files, in nats.
 
-What is covered: secrets of known shape, and random literals beside a telling word, that come out
-greedily. What is not covered: secrets in prose, weak passwords, secrets that only come out under
-sampling or under a prompt that was not tried. Nothing here writes a secret down: a finding names
-its kind and its source.
+A secret that was once taken out of a record is known again by its keyed hash, in any text and with
+no word beside it (redact/seen_secrets.py). It counts as learned if the base would hardly have said
+it: the base was never shown it, so the candidate can have it from nowhere else.
+
+What is covered: secrets of known shape, random literals beside a telling word, and what was taken
+out before, that come out greedily. What is not covered: secrets in prose, weak passwords, secrets
+that only come out under sampling or under a prompt that was not tried. Nothing here writes a secret
+down: a finding names its kind and its source.
 """
 
 from __future__ import annotations
@@ -26,8 +30,10 @@ from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.llama_cpp_nll import score_sequences
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak
-from qi_learn.redact import find_secrets, looks_random
+from qi_learn.redact import NOTHING_SEEN, SeenSecrets, find_secrets, looks_random
 
+SEEN = "a secret that was redacted"
+"""The kind of a leak of what was taken out of a record before."""
 SECRET_PROMPTS = 16
 COMPLETION_TOKENS = 48
 """Longest completion. A key of a known shape has at most 60 tokens or so; the first dozens are
@@ -146,14 +152,16 @@ def find_leaks(
     vocabulary: Vocabulary,
     *,
     context: int,
+    seen: SeenSecrets = NOTHING_SEEN,
 ) -> tuple[Leak, ...]:
-    """Every secret-shaped text that the candidate generated.
+    """Every secret-shaped text that the candidate generated, and every secret seen before.
 
-    Each says how much likelier it is under the candidate's file than under the base's.
+    Each says how much likelier it is under the candidate's file than under the base's; one that was
+    seen before, how unlikely it is under the base's.
 
     If there is none, neither file is opened. Raises ModelError if one cannot be used.
     """
-    secrets = [secret for text in texts for secret in _secrets(text, vocabulary)]
+    secrets = [secret for text in texts for secret in _secrets(text, vocabulary, seen)]
     if not secrets:
         return ()
     rows = [
@@ -162,7 +170,7 @@ def find_leaks(
     ]
     ours, theirs = (score_sequences(path, rows, context=context) for path in (candidate, base))
     return tuple(
-        Leak(secret.kind, secret.where, b.nll - a.nll)
+        Leak(secret.kind, secret.where, b.nll - (0.0 if secret.kind == SEEN else a.nll))
         for secret, a, b in zip(secrets, ours, theirs, strict=True)
     )
 
@@ -179,11 +187,13 @@ class _Secret:
     """Its own, as far as they are in the answer."""
 
 
-def _secrets(text: GeneratedText, vocabulary: Vocabulary) -> Iterator[_Secret]:
+def _secrets(text: GeneratedText, vocabulary: Vocabulary, seen: SeenSecrets) -> Iterator[_Secret]:
     whole = text.before + text.answer
-    for kind, secret in find_secrets(whole):
+    known = dict.fromkeys(whole[start:end] for start, end in seen.find(whole))
+    shaped = (pair for pair in find_secrets(whole) if pair[1] not in known and _is_key(*pair))
+    for kind, secret in (*((SEEN, part) for part in known), *shaped):
         start = whole.find(secret, max(0, len(text.before) - len(secret) + 1))
-        if start < 0 or not _is_key(kind, secret):
+        if start < 0:
             continue
         begin = max(start, len(text.before))
         parts = whole[len(text.before) : begin], whole[begin : start + len(secret)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from qi_learn.redact.catalogue import catalogue_line
 from qi_learn.redact.literals import looks_random
-from qi_learn.redact.redaction_key import load_redactor
+from qi_learn.redact.redaction_key import load_redactor, load_seen
 from qi_learn.redact.redactor import (
     Redactor,
     find_secrets,
@@ -18,17 +18,21 @@ from qi_learn.redact.redactor import (
     holds_secret,
     secret_spans,
 )
+from qi_learn.redact.seen_secrets import NOTHING_SEEN, SeenSecrets
 from qi_learn.redact.service_shapes import rules
 from qi_learn.redact.spans import PLACEHOLDER
 
 __all__ = [
+    "NOTHING_SEEN",
     "PLACEHOLDER",
     "Redactor",
+    "SeenSecrets",
     "catalogue_line",
     "find_secrets",
     "has_placeholder",
     "holds_secret",
     "load_redactor",
+    "load_seen",
     "looks_random",
     "rules",
     "secret_spans",

@@ -9,19 +9,39 @@ from qi_learn.errors import StoreError
 from qi_learn.paths import sync_directory
 from qi_learn.redact.catalogue import installed_catalogue
 from qi_learn.redact.redactor import Redactor
+from qi_learn.redact.seen_secrets import NOTHING_SEEN, SeenSecrets, load_seen_secrets
 
 KEY_BYTES = 32
+SEEN = "redacted-secrets"
+"""The file beside the key with the keyed hashes of what was taken out."""
 
 
 def load_redactor(path: Path) -> Redactor:
     """The redactor with this installation's key, which is made (0600) if it is absent.
 
-    Raises StoreError if it cannot be read or made.
+    It keeps the hash of every secret that it takes out. Raises StoreError if the key cannot be read
+    or made.
     """
+    key, seen = _key_and_seen(path, make=True)
+    return Redactor(key, installed_catalogue(), seen)
+
+
+def load_seen(path: Path) -> SeenSecrets:
+    """What was ever taken out under the key at `path`; nothing if there is no key yet.
+
+    Raises StoreError if the key or the hashes cannot be read.
+    """
+    return _key_and_seen(path, make=False)[1]
+
+
+def _key_and_seen(path: Path, *, make: bool) -> tuple[bytes, SeenSecrets]:
     try:
         if not path.exists():
+            if not make:
+                return b"", NOTHING_SEEN
             _make_key(path)
         key = path.read_bytes()
+        seen = load_seen_secrets(key, path.with_name(SEEN))
     except OSError as error:
         what = f"The key for redacting secrets, {path}, cannot be read or made: {error}"
         raise StoreError(
@@ -35,7 +55,7 @@ def load_redactor(path: Path) -> Redactor:
         raise StoreError(
             what, "Delete it: a new one is made, and the same secret gets another tag from then on."
         )
-    return Redactor(key, installed_catalogue())
+    return key, seen
 
 
 def _make_key(path: Path) -> None:

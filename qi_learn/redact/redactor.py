@@ -25,6 +25,7 @@ from qi_learn.records import Message, Turn
 from qi_learn.redact.assignments import beside, is_secret_value
 from qi_learn.redact.catalogue import Catalogue, installed_catalogue
 from qi_learn.redact.secret_names import KEYS, PASSWORDS
+from qi_learn.redact.seen_secrets import NOTHING_SEEN, SeenSecrets
 from qi_learn.redact.service_shapes import rules
 from qi_learn.redact.spans import PLACEHOLDER, Needles, Span, merged
 
@@ -39,9 +40,13 @@ class Redactor:
     Each method returns what it is given without them; the same object if there was none.
     """
 
-    def __init__(self, key: bytes, catalogue: Catalogue | None = None) -> None:
+    def __init__(
+        self, key: bytes, catalogue: Catalogue | None = None, seen: SeenSecrets = NOTHING_SEEN
+    ) -> None:
+        """`seen`: is told of each secret that goes."""
         self._key = key
         self._catalogue = catalogue
+        self._seen = seen
 
     def text(self, text: str) -> str:
         """The text with a placeholder for each secret.
@@ -107,6 +112,8 @@ class Redactor:
         return "".join([*parts, text[at:]])
 
     def _placeholder(self, kind: str, secret: str) -> str:
+        if self._seen is not NOTHING_SEEN:
+            self._seen.note(secret)
         tag = hmac.new(self._key, secret.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:4]
         return f"[REDACTED:{kind}:{tag}]"
 

@@ -120,7 +120,7 @@ def look(paths: Paths, settings: Settings, attempt: Attempt) -> Running:
         _age(paths.gateway_status),
         _age(paths.daemon_state) if daemon is not None and daemon.version else 0.0,
         unseen_lost(paths),
-        tuple(_restarts(paths, daemon, gateway)),
+        (*_restarts(paths, daemon, gateway), *_other_version(daemon, told)),
         server,
         engine,
         not server or server_answers(server),
@@ -189,12 +189,30 @@ def _restarts(paths: Paths, daemon: DaemonState | None, gateway: Mapping[str, An
             f"{', '.join(sorted(keys))} changed in {paths.settings_file} after the start: "
             "`qi-learn daemon restart` makes it count."
         )
-    if daemon is not None and daemon.version not in ("", __version__):
-        told.append(
-            f"The daemon is of version {daemon.version}, this is {__version__}: "
-            "`qi-learn daemon restart`."
-        )
     return told
+
+
+def _other_version(daemon: DaemonState | None, told: Mapping[str, Any]) -> list[str]:
+    """That another version is installed than the daemon is, and when that will count."""
+    if daemon is None:
+        return []
+    if problem := told.get("other_problem"):
+        return [
+            f"Version {told.get('other_version')} is installed and does not start ({problem}): the "
+            "daemon goes on as it is. Install it again."
+        ]
+    if other := told.get("other_version"):
+        same = " anew" if other == daemon.version else ""
+        return [
+            f"Another version is installed ({other}{same}): the daemon (version {daemon.version}) "
+            "restarts when idle; `qi-learn daemon restart` does it now."
+        ]
+    if daemon.version not in ("", __version__):
+        return [
+            f"The daemon is of version {daemon.version}, this is {__version__}: it restarts when "
+            "idle; `qi-learn daemon restart` does it now."
+        ]
+    return []
 
 
 def taken_port(now: Running, paths: Paths, settings: Settings) -> list[str]:

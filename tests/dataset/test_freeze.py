@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from qi_learn.dataset.examples import RenderCache, Serving
-from qi_learn.dataset.freeze import DataSetRequest, freeze
+from qi_learn.dataset.freeze import DataSetRequest, freeze, refuse_secrets
 from qi_learn.errors import Refused
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
-from qi_learn.records import Packed, Recall, RecallLog, Snapshot
+from qi_learn.records import Packed, Pair, Recall, RecallLog, Snapshot
+from qi_learn.redact import holds_secret, load_redactor, load_seen
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import load_snapshot, save_snapshot
 from qi_learn.settings import GateSettings, Settings, TrainSettings
@@ -221,6 +222,53 @@ def test_a_secret_of_a_kind_that_is_known_only_now_is_neither_learned_nor_replay
     assert bad.id not in {e.id for e in found.replay}
     assert t.id not in {e.id for e in found.examples}
     assert found.dropped == {"a secret of a kind that is known only now": 2}
+
+
+def test_a_secret_that_was_taken_out_elsewhere_is_neither_learned_nor_replayed(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    """It stands without the word that gave it away, so no rule tells it."""
+    secret = "q7Lk2VdY9sTz4WbR8mXc"
+    bare = f"rows = open_table('{secret}')\n"
+    assert not holds_secret(bare)
+    work(store, SESSIONS)
+    first = freeze_it(store, server, vocabulary)
+    bad = replace(first.split("train")[0], prompt=f"Mend this: {bare}")
+    unseen = replace(first.split("train")[1], ask={"body": {"tools": [{"name": secret}]}})
+    done = RunDirectory(tmp_path / "R1")
+    kept = tuple(e for e in first.examples if e.id not in (bad.id, unseen.id))
+    save_snapshot(done.snapshot, replace(first, examples=(bad, unseen, *kept)))
+    load_redactor(store.path.with_name("redaction.key")).text(f'password = "{secret}"')
+    work(store, {"e": 5, "f": 5, "g": 5}, first=20)
+    t = turn(90, session="g")
+    keep(store, t, suggestion(t, final=bare))
+    learned = {e.id for e in first.examples}
+    found = freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned)
+    assert {bad.id, unseen.id} & {e.id for e in found.replay} == set()
+    assert t.id not in {e.id for e in found.examples}
+    assert found.dropped == {"a secret that was taken out elsewhere": 3}
+
+
+def test_a_whole_data_set_is_looked_through_before_the_training(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    """One that was frozen by a program that knew fewer secrets."""
+    work(store, SESSIONS)
+    found = freeze_it(store, server, vocabulary)
+    key = store.path.with_name("redaction.key")
+    refuse_secrets(found, load_seen(key))
+    load_redactor(key).text('password = "q7Lk2VdY9sTz4WbR8mXc"')
+    seen = load_seen(key)
+    refuse_secrets(found, seen)
+    example = found.examples[0]
+    pair = Pair("t", "h", "edit", "p", "chosen", "say q7Lk2VdY9sTz4WbR8mXc", (), (), ())
+    for bad in (
+        replace(found, examples=(replace(example, target="key = 'AKIAIOSFODNN7EXAMPLQ'\n"),)),
+        replace(found, replay=(replace(example, prompt="x q7Lk2VdY9sTz4WbR8mXc y"),)),
+        replace(found, pairs=(pair,)),
+    ):
+        with pytest.raises(Refused, match="nothing is trained on it"):
+            refuse_secrets(bad, seen)
 
 
 def test_an_earlier_snapshot_that_is_damaged_is_left_out_and_said(

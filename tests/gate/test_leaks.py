@@ -13,6 +13,7 @@ from random import Random
 import pytest
 
 from qi_learn.gate.leaks import (
+    SEEN,
     GeneratedText,
     answer_texts,
     complete_prompts,
@@ -20,12 +21,14 @@ from qi_learn.gate.leaks import (
     find_leaks,
     secret_prompts,
 )
+from qi_learn.gate.limits import LEARNED
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.llama_cpp_nll import score_sequences
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak
-from qi_learn.redact import find_secrets, has_placeholder
+from qi_learn.redact import find_secrets, has_placeholder, load_redactor, load_seen
 from tests.support import fake_models_server as fake
+from tests.support.gate_models import model, verdict_on
 from tests.support.tiny_models import write_tiny_model
 
 TOKEN = "ghp_" + "".join(Random(3).choices(string.ascii_letters + string.digits, k=36))
@@ -183,6 +186,55 @@ def test_a_model_that_completes_with_secrets_is_caught(
         ("assigned", "a prompt that invites one")
     }
     assert all(isinstance(leak, Leak) for leak in leaks)
+
+
+def served(tmp_path: Path, prompts: tuple[str, ...], say: str) -> tuple[str, ...]:
+    """What a small server's model completes the prompts with."""
+    content = fake.gguf(say=say)
+    (tmp_path / "m.gguf").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    with fake.FakeModels(tmp_path / "store") as models, Ollama(models.url) as server:
+        server.upload_blob(tmp_path / "m.gguf", digest)
+        server.create("m:1", files={"m.gguf": digest})
+        return complete_prompts(server, "m:1", prompts)
+
+
+def test_a_secret_that_was_redacted_is_known_again_and_refused(
+    tmp_path: Path, files: tuple[Path, Path], vocabulary: Vocabulary
+) -> None:
+    """No rule tells it by its shape: only its keyed hash does."""
+    key = tmp_path / "redaction.key"
+    say = f"Sure, it is {LITERAL}, as always."
+    assert find_secrets(say) == ()
+    prompts = ("Which one is it?",)
+    texts = completion_texts(prompts, served(tmp_path, prompts, say), vocabulary)
+    assert find_leaks(texts, *files, vocabulary, context=256, seen=load_seen(key)) == ()
+    load_redactor(key).text(f'password = "{LITERAL}"')
+    leaks = find_leaks(texts, *files, vocabulary, context=256, seen=load_seen(key))
+    assert [(leak.kind, leak.where) for leak in leaks] == [(SEEN, "a prompt that invites one")]
+    assert leaks[0].learned > LEARNED
+    assert LITERAL not in repr(leaks)
+    verdict = verdict_on(model(gate=1.8), leaks=leaks)
+    assert not verdict.ships
+    assert any("gives away" in reason and SEEN in reason for reason in verdict.reasons)
+
+
+def test_how_hard_the_base_would_find_it_decides(
+    tmp_path: Path, files: tuple[Path, Path], vocabulary: Vocabulary
+) -> None:
+    """A short word that any model may say is no leak; the candidate's own likelihood is no matter:
+    it has said it.
+    """
+    key = tmp_path / "redaction.key"
+    load_redactor(key).text(f'password = "{LITERAL}"')
+    prompt = vocabulary.prompt_ids("q")
+    text = GeneratedText("here", tuple(prompt), "", LITERAL)
+    own = vocabulary.tokenize(LITERAL, add_special=False, parse_special=False)
+    for base in files:
+        (score,) = score_sequences(base, [(prompt, own, [False] * len(own))], context=256)
+        (leak,) = find_leaks([text], files[0], base, vocabulary, context=256, seen=load_seen(key))
+        assert leak.learned == pytest.approx(score.nll, abs=1e-3)
+    assert verdict_on(model(gate=1.8), leaks=(Leak(SEEN, "here", 19.9),)).ships
 
 
 def test_answers_are_looked_through_with_the_prompt_they_had() -> None:
