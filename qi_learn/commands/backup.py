@@ -27,7 +27,10 @@ from qi_learn.store import copies, forget
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.tombstones import Tombstones, carry_over_tombstones
 
-SINGLE = ("redaction.key", "projects.json", "deploy.json", "routes.json", "backups.json")
+SINGLE = (
+    *("redaction.key", "redacted-secrets"),
+    *("projects.json", "deploy.json", "routes.json", "backups.json"),
+)
 """Files of the data directory that are in a backup; the database is a copy of its own."""
 LEFT_OUT = (".gguf", ".tmp", ".log")
 NOT_OF_RUNS = ("checkpoints", "lock", "rendered.jsonl")
