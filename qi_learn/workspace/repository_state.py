@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -62,6 +63,7 @@ class RepositoryState:
         log_read: int = 0,
     ) -> None:
         self.top, self.git_dir = top, git_dir
+        self._git_name = os.fspath(git_dir)
         self.common = git.common_directory(top).resolve()
         self.head = Head(top, git_dir, since=since, stood=stood, log_read=log_read)
         self.catches_up = since is not None
@@ -100,8 +102,8 @@ class RepositoryState:
         return math.inf if written == 0.0 else time.time() - written
 
     def _time(self, name: str) -> float:
-        try:
-            return (self.git_dir / name).stat().st_mtime
+        try:  # without a Path: it is asked a dozen times for each look at each repository
+            return os.stat(f"{self._git_name}/{name}").st_mtime
         except OSError:
             return 0.0
 
