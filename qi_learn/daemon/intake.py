@@ -287,14 +287,13 @@ class Intake:
             self._seen.popleft()
 
     def _keep_standing(self, now: float, *, at_once: bool = False) -> None:
-        """Keep up to where the projects were watched, if all that was seen is taken in."""
-        if self._seen:
-            return
+        """Keep up to where the projects were watched of which all that was seen is taken in."""
         stands = self.watcher.stands()
-        self.look(now)
-        if not self._seen:  # else something came in between
-            self._projects.caught_up(stands)
-            self._standing.keep(stands, at_once=at_once)
+        self.look(now)  # what came in between is not taken in either
+        behind = {seen.project for seen in self._seen}
+        stands = {root: stood for root, stood in stands.items() if root not in behind}
+        self._projects.caught_up(stands)
+        self._standing.keep(stands, at_once=at_once)
 
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
         if isinstance(seen, FileSaved):

@@ -153,6 +153,14 @@ class Saved:
         """The lines that are not blank, with their numbers."""
         return [(i, line.strip()) for i, line in enumerate(self.lines) if line.strip()]
 
+    @cached_property
+    def solid_at(self) -> dict[str, list[int]]:
+        """Where in `solid` each line stands."""
+        found: dict[str, list[int]] = {}
+        for n, (_, line) in enumerate(self.solid):
+            found.setdefault(line, []).append(n)
+        return found
+
     def letters_of(self, i: int) -> str:
         """The tokens of a line, each as its letter."""
         if i not in self._spelt:
@@ -186,14 +194,12 @@ def find(
     At least `min_tokens` of its tokens are in lines that `before` did not have. Raises NotCompared
     if it is unknown which lines those are.
     """
-    added, new = saved.added_since(before)
-    if new.total() < min_tokens:
+    if share_of(suggestion, before, saved, min_tokens=min_tokens) == 0:
         return None
-    suggested, wanted = _suggested(suggestion)
-    if len(suggested) < min_tokens or (wanted & new).total() < min_tokens:
-        return None
+    added, _ = saved.added_since(before)
+    _, wanted = _suggested(suggestion)
     lines, tokens = saved.lines, saved.tokens
-    verbatim = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, saved.solid)]
+    verbatim = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, saved)]
     matches = verbatim or _alike(suggestion, min_similarity, saved, added)
     fresh = {
         m: _tokens_in(wanted, tokens, added, m) for m in matches if m.similarity >= min_similarity
@@ -214,14 +220,34 @@ def occurrences(run: Sequence[str], lines: Sequence[str]) -> list[int]:
     ]
 
 
-def _verbatim(suggestion: str, solid: Sequence[tuple[int, str]]) -> list[tuple[int, int]]:
+def share_of(suggestion: str, before: str, saved: Saved, *, min_tokens: int) -> float:
+    """How much of the suggestion's code is in lines that `before` did not have, up to 1.
+
+    0 if that is less than `min_tokens`, so that `find` finds nothing, and 2 if it stands in the
+    file word for word. Raises NotCompared.
+    """
+    _, new = saved.added_since(before)
+    if new.total() < min_tokens:
+        return 0.0
+    suggested, wanted = _suggested(suggestion)
+    common = (wanted & new).total()
+    if len(suggested) < min_tokens or common < min_tokens:
+        return 0.0
+    return 2.0 if _verbatim(suggestion, saved) else common / len(suggested)
+
+
+def _verbatim(suggestion: str, saved: Saved) -> list[tuple[int, int]]:
     """The runs of lines (start, end) that are the suggestion's, in its order and together.
 
     Blank lines and indentation do not count.
     """
     own = [line.strip() for line in suggestion.split("\n") if line.strip()]
-    starts = occurrences(own, [line for _, line in solid])
-    return [(solid[s][0], solid[s + len(own) - 1][0] + 1) for s in starts]
+    solid = saved.solid
+    return [
+        (solid[s][0], solid[s + len(own) - 1][0] + 1)
+        for s in saved.solid_at.get(own[0] if own else "", ())
+        if [line for _, line in solid[s : s + len(own)]] == own
+    ]
 
 
 def _suggested(suggestion: str) -> tuple[list[str], Counter[str]]:

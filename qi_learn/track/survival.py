@@ -25,7 +25,7 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.looking_again import look_again, look_due
-from qi_learn.track.match import Match, NotCompared, Saved, find
+from qi_learn.track.match import Match, NotCompared, Saved, find, share_of
 from qi_learn.track.state import (
     FOLLOWED,
     each_guarded,
@@ -48,6 +48,10 @@ NOT_FOR_FILES = {
 }
 """Blocks in these languages are often to be read or typed: not to find one in a file says nothing.
 """
+CLOSELY = 100
+"""The most suggestions that one save is compared with, a millisecond each: of completions that are
+made as a person types and that say almost the same, thousands may wait.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,17 @@ class _Placement:
 
     tracked: Tracked
     match: Match
+
+
+@dataclass(frozen=True, slots=True)
+class _Chance:
+    """A suggestion that may stand in a file: its lines, and the file's text before it was made."""
+
+    tracked: Tracked
+    lines: str
+    before: str
+    share: float
+    """How much of it is in new lines; above 1 if it stands there word for word."""
 
 
 def on_saved(
@@ -172,24 +187,53 @@ def _placements(waiting: Sequence[Tracked], save: _Save) -> Iterator[Suggestion]
     """The suggestions that stand in the file now.
 
     Also those that the save passed by for the first time. A file that could not be compared passes
-    nothing by.
+    nothing by. The `CLOSELY` of which most is in the new lines are compared, and none any more
+    where a suggestion stands word for word in all that is new: the others go on waiting.
     """
-    candidates: list[_Placement] = []
+    chances: list[_Chance] = []
     for tracked in waiting:
-        started = tracked.turn.started
         with save.guard.step("suggestion", name_of(tracked)), suppress(NotCompared):
-            match = _match(
-                frame_of(tracked).whole_lines(tracked.suggestion.text),
-                _text_before(save, started),
-                save,
-            )
-            if match is not None:
-                candidates.append(_Placement(tracked, match))
+            chance = _chance(tracked, save)
+            if chance is not None:
+                chances.append(chance)
             elif _passed_by(tracked, save):
                 yield replace(tracked.suggestion, touched_at=save.saved.ts)
+    chances.sort(key=lambda c: (c.share, c.tracked.turn.ended), reverse=True)
+    candidates: list[_Placement] = []
+    for chance in chances[:CLOSELY]:
+        with save.guard.step("suggestion", name_of(chance.tracked)):
+            if _is_filled(save, chance.before, candidates):
+                continue
+            match = _match(chance.lines, chance.before, save)
+            if match is not None:
+                candidates.append(_Placement(chance.tracked, match))
+            elif _passed_by(chance.tracked, save):
+                yield replace(chance.tracked.suggestion, touched_at=save.saved.ts)
     yield from each_guarded(
         _best(candidates), lambda c: _placed(c, save), save.guard, lambda c: name_of(c.tracked)
     )
+
+
+def _chance(tracked: Tracked, save: _Save) -> _Chance | None:
+    """What there is to compare; None if the suggestion does not stand in the file.
+
+    Raises NotCompared.
+    """
+    before = _text_before(save, tracked.turn.started)
+    if before is None:
+        return None
+    lines = frame_of(tracked).whole_lines(tracked.suggestion.text)
+    share = share_of(lines, before, save.text, min_tokens=save.settings.min_tokens)
+    return None if share == 0 else _Chance(tracked, lines, before, share)
+
+
+def _is_filled(save: _Save, before: str, candidates: Sequence[_Placement]) -> bool:
+    """Whether all code that is new in the file is in lines that are a suggestion word for word."""
+    exact = [c.match for c in candidates if c.match.method == "lines"]
+    if not exact:
+        return False
+    new = (i for i in save.text.added_since(before)[0] if save.text.tokens[i])
+    return all(any(m.start <= i < m.end for m in exact) for i in new)
 
 
 def _passed_by(tracked: Tracked, save: _Save) -> bool:

@@ -24,6 +24,7 @@ from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.registry import add_project
+from qi_learn.workspace.watched_project import UNREAD_SECONDS
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
 from tests.support.repository import Repository
@@ -253,3 +254,24 @@ def test_a_registered_directory_that_is_gone_is_told_so(company: Company) -> Non
         company.until(intake, lambda: intake.watching()[0].mode == "blind")
         (state,) = intake.watching()
     assert f"qi-learn init --remove {company.repo.root}" in state.why[0]
+
+
+def test_what_is_behind_in_one_project_holds_no_other_up(
+    company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the other stands is kept: its past is not told again by the next daemon."""
+    other = Repository(tmp_path / "other")
+    other.commit()
+    add_project(company.paths, other.root)
+
+    def kept(repo: Repository) -> float:
+        return float(json.loads(company.paths.stood.read_text())[str(repo.root)]["at"])
+
+    with company.watched() as intake:
+        company.until(intake, lambda: len(intake.watcher.stands()) == 2)
+        company.see_all(intake)
+        monkeypatch.setattr("qi_learn.daemon.intake.SEEN_SECONDS", -1.0)  # nothing is followed
+        began = time.time()
+        company.repo.write("late.py", CODE)
+        wait_until(lambda: intake.look(time.time()))
+    assert kept(other) >= began - UNREAD_SECONDS > kept(company.repo)
