@@ -26,10 +26,14 @@ def in_a_terminal(terminal: Terminal, *, nohup: bool = False) -> subprocess.Pope
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    wait_until(
-        lambda: client.running(terminal.paths) is not None or process.poll() is not None, 120
-    )
+    wait_until(lambda: _is_ready(terminal) or process.poll() is not None, 120)
     return process
+
+
+def _is_ready(terminal: Terminal) -> bool:
+    """Whether its loop runs: while it starts, a signal ends it without a word."""
+    log = terminal.paths.logs / "daemon.log"
+    return log.exists() and "ready: " in log.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
