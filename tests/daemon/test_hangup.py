@@ -14,34 +14,32 @@ from qi_learn.errors import EXIT_DONE
 from tests.support.command_line import OFFLINE, Terminal, wait_until
 
 
-def in_a_terminal(terminal: Terminal, *, nohup: bool = False) -> subprocess.Popen[bytes]:
-    """The daemon in the foreground, up."""
+def in_a_terminal(
+    terminal: Terminal, said: Path, *, nohup: bool = False
+) -> subprocess.Popen[bytes]:
+    """The daemon in the foreground, its loop at work; what it says goes into a file."""
     script = "import os, signal, sys\n"
     script += "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" if nohup else ""
     script += "os.execv(sys.executable, [sys.executable, '-m', 'qi_learn', 'daemon'])"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        env=terminal.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    wait_until(lambda: _is_ready(terminal) or process.poll() is not None, 120)
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            env=terminal.environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    wait_until(lambda: b"ready: " in said.read_bytes() or process.poll() is not None, 120)
     return process
-
-
-def _is_ready(terminal: Terminal) -> bool:
-    """Whether its loop runs: while it starts, a signal ends it without a word."""
-    log = terminal.paths.logs / "daemon.log"
-    return log.exists() and "ready: " in log.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_a_closed_terminal_stops_the_daemon(tmp_path: Path, number: signal.Signals) -> None:
     terminal = Terminal(tmp_path, OFFLINE)
-    process = in_a_terminal(terminal)
+    process = in_a_terminal(terminal, tmp_path / "said")
     process.send_signal(number)
-    said, _ = process.communicate(timeout=120)
+    process.wait(120)
+    said = (tmp_path / "said").read_bytes()
     assert (process.returncode, b"Traceback" in said) == (EXIT_DONE, False)
     assert said.endswith(b"The daemon has stopped.\n")
     assert client.listening(terminal.paths) == {}
@@ -50,11 +48,11 @@ def test_a_closed_terminal_stops_the_daemon(tmp_path: Path, number: signal.Signa
 
 def test_under_nohup_it_goes_on(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, OFFLINE)
-    process = in_a_terminal(terminal, nohup=True)
+    process = in_a_terminal(terminal, tmp_path / "said", nohup=True)
     try:
         process.send_signal(signal.SIGHUP)
         assert client.call(terminal.paths.socket, {"do": "ping"}) == {"pid": process.pid}
         assert process.poll() is None
     finally:
         process.terminate()
-        process.communicate(timeout=120)
+        process.wait(120)
