@@ -56,6 +56,8 @@ class Area:
     """Files whose saves were told: the next watcher looks whether they are still there."""
     gone: set[str] = field(default_factory=set)
     """Directories that went or appeared: what git had in them is to be read."""
+    appeared: set[str] = field(default_factory=set)
+    """Directories that came or went when git did not answer: they are still to be looked at."""
     set_aside: Counter[str] = field(default_factory=Counter)
     _left_out: dict[str, bool] = field(default_factory=dict)
     """By file: whether git leaves it out. What it only refuses to speak of is not kept."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from qi_learn.errors import NotFound, ToolMissing
+from qi_learn.errors import NotFound, QiError, ToolMissing
 from qi_learn.outside import git
 from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area, skipped
@@ -94,7 +94,7 @@ class Areas:
             if path in left_out or path in project.areas:
                 continue
             if os.path.lexists(f"{path}/.git"):
-                self._begin_area(project, path, fresh=True)
+                self._begin_whole(project, path)
             else:
                 self._watch_tree(project, area, path, fresh=True, left_out=left_out)
 
@@ -173,6 +173,15 @@ class Areas:
         if area.repository is not None:
             self._linked(project, area, fresh=fresh)
         self.drop_if_gone(project, area)  # it may have gone while it was looked at
+
+    def _begin_whole(self, project: WatchedProject, top: str) -> None:
+        """Watch an area that appeared; nothing of it if git does not answer. Raises QiError."""
+        try:
+            self._begin_area(project, top, fresh=True)
+        except QiError:
+            self._observation.forget(top)
+            project.areas.pop(top, None)
+            raise
 
     def _find_repository(
         self, project: WatchedProject, area: Area, *, since: float | None, stood: Stood | None
