@@ -88,6 +88,10 @@ class RepositoryState:
         """
         return abs(self._age("index.lock")) < LOCK_SECONDS or abs(self._age("index")) < HEAD_SECONDS
 
+    def follow_stashes(self) -> None:
+        """Learn what the person's stashes hold, before one of them is brought back."""
+        self._stashes.follow()
+
     def stamp(self) -> tuple[float, ...]:
         """What changes if git writes its index or moves HEAD."""
         files = ("index", "logs/HEAD", "HEAD", "index.lock")
