@@ -77,6 +77,7 @@ def look(area: Area, names: Iterable[str], now: float) -> Look | None:
     if repository.git_is_writing():
         return None
     stamp = repository.stamp()
+    repository.follow_stashes()
     moves = [m for move in repository.head.moves(now) if (m := _moved(repository, move))]
     found = Look(moves)
     touched = {name for moved in moves for name in moved.blobs}

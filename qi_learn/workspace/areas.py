@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from qi_learn.errors import NotFound, ToolMissing
+from qi_learn.errors import NotFound, QiError, ToolMissing
 from qi_learn.outside import git
 from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area, skipped
@@ -21,6 +21,7 @@ from qi_learn.workspace.event_source import NoRoom
 from qi_learn.workspace.files import Walked, walk
 from qi_learn.workspace.missed import gone_of, known_commit, made_since, not_seen, written_since
 from qi_learn.workspace.observer import Observation
+from qi_learn.workspace.places import identity, is_at, outermost
 from qi_learn.workspace.repository_state import RepositoryState
 from qi_learn.workspace.watched_project import WatchedProject
 
@@ -38,7 +39,7 @@ class Areas:
     def begin(self, project: WatchedProject) -> None:
         """Watch a project, with its texts as they are now."""
         self._observation.begin(project.root)
-        project.identity = _identity(project.root)
+        project.identity = identity(project.root, follow=True)
         self._begin_area(project, project.root, fresh=False)
         project.not_seen = not_seen(project)
         project.failed, project.starting = None, False
@@ -48,7 +49,7 @@ class Areas:
 
         With a repository its texts count from what git has; else from those that it had before.
         """
-        now = _identity(project.root)
+        now = identity(project.root, follow=True)
         main = project.areas.get(project.root)
         if now is None or main is None or project.identity is None or main.refused is not None:
             return False
@@ -75,28 +76,25 @@ class Areas:
         """Have everything in a project looked at: events may have been lost."""
         for area in tuple(project.areas.values()):
             if area.refused is None:
-                self._watch_tree(project, area, area.top, fresh=True)
-                area.pending |= {name for name, _ in area.files.below()}
-                if area.repository is not None:
-                    area.pending |= area.repository.unlike_head()
+                self._look_again_at(project, area)
 
     def appeared(self, project: WatchedProject, area: Area, names: Iterable[str]) -> None:
         """Watch directories that appeared in an area; what is in them is to be read."""
         asked = [name for name in names if not skipped(name)]
         for path in map(area.path_of, asked):
-            for inner in [a for t, a in project.areas.items() if _is_at(t, path)]:
-                self.drop_if_gone(project, inner)
+            for inner in [a for t, a in sorted(project.areas.items()) if is_at(t, path)]:
+                self._came_back(project, inner)
         there = [name for name in asked if os.path.isdir(area.path_of(name))]
         tops = [n for n in there if not os.path.islink(area.path_of(n))]
         area.gone |= set(asked) - set(tops)
-        tops = _outermost(tops)
+        tops = outermost(tops)
         left_out = area.ignored_directories(*tops) if tops else set()
         for name in tops:
             path = area.path_of(name)
             if path in left_out or path in project.areas:
                 continue
             if os.path.lexists(f"{path}/.git"):
-                self._begin_area(project, path, fresh=True)
+                self._begin_whole(project, path)
             else:
                 self._watch_tree(project, area, path, fresh=True, left_out=left_out)
 
@@ -107,7 +105,7 @@ class Areas:
         if area is not None and self.drop_if_gone(project, area):
             return
         if area is None:
-            if has_git:
+            if has_git and not os.path.islink(top):
                 self._begin_area(project, top, fresh=True)
             return
         if area.refused is not None or (area.repository is None and has_git):
@@ -126,7 +124,7 @@ class Areas:
         Its directory is gone, another one is in its place, or it has no repository any more. What
         is there now is watched.
         """
-        same = _identity(area.top) == area.identity
+        same = identity(area.top) == area.identity
         if area.top == project.root or (same and os.path.lexists(f"{area.top}/.git")):
             return False
         self._drop(project, area, fresh=not same)
@@ -143,10 +141,22 @@ class Areas:
 
     # --- one area ---------------------------------------------------------------------------------
 
+    def _came_back(self, project: WatchedProject, area: Area) -> None:
+        """Watch an area anew whose directory was away and is in its place again."""
+        gone = self.drop_if_gone(project, area)
+        if not gone and area.refused is None and not self._observation.watches(area.top):
+            self._look_again_at(project, area)
+
+    def _look_again_at(self, project: WatchedProject, area: Area) -> None:
+        self._watch_tree(project, area, area.top, fresh=True)
+        area.pending |= {name for name, _ in area.files.below()}
+        if area.repository is not None:
+            area.pending |= area.repository.unlike_head()
+
     def _begin_area(self, project: WatchedProject, top: str, *, fresh: bool) -> None:
         """Watch an area. `fresh`: it appeared just now, so what git does not have is a save."""
         area = project.areas[top] = Area(top, project.added)
-        area.identity = _identity(top)
+        area.identity = identity(top)
         area.outside = top != project.root and not top.startswith(project.root + "/")
         area.refused = self._find_repository(
             project, area, since=None, stood=None if fresh else project.stood
@@ -163,6 +173,15 @@ class Areas:
         if area.repository is not None:
             self._linked(project, area, fresh=fresh)
         self.drop_if_gone(project, area)  # it may have gone while it was looked at
+
+    def _begin_whole(self, project: WatchedProject, top: str) -> None:
+        """Watch an area that appeared; nothing of it if git does not answer. Raises QiError."""
+        try:
+            self._begin_area(project, top, fresh=True)
+        except QiError:
+            self._observation.forget(top)
+            project.areas.pop(top, None)
+            raise
 
     def _find_repository(
         self, project: WatchedProject, area: Area, *, since: float | None, stood: Stood | None
@@ -222,7 +241,7 @@ class Areas:
         project.budget.used -= sum(history.size for _, history in area.files.below())
         self._observation.forget(area.top)
         del project.areas[area.top]
-        if area.outside or not os.path.isdir(area.top):
+        if area.outside or not os.path.isdir(area.top) or os.path.islink(area.top):
             return
         if os.path.lexists(f"{area.top}/.git"):
             self._begin_area(project, area.top, fresh=fresh)
@@ -301,6 +320,8 @@ class Areas:
         except ValueError:
             within = Path()
         linked = {str(top / within) for top in git.linked_trees(area.repository.common)}
+        for outside in [a for a in project.areas.values() if a.outside]:
+            self.drop_if_gone(project, outside)  # its place may be another tree's now
         for top in sorted(
             linked - project.areas.keys() - {area.top, str(Path(area.top).resolve())}
         ):
@@ -308,28 +329,6 @@ class Areas:
                 self._begin_area(project, top, fresh=fresh)
         for top in [t for t, a in project.areas.items() if a.outside and t not in linked]:
             self._drop(project, project.areas[top], fresh=False)
-
-
-def _identity(directory: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(directory)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _outermost(names: Iterable[str]) -> list[str]:
-    """The names that lie in none of the others."""
-    found: list[str] = []
-    for name in sorted(names, key=lambda n: n.split("/")):
-        if not found or not name.startswith(found[-1] + "/"):
-            found.append(name)
-    return found
-
-
-def _is_at(top: str, path: str) -> bool:
-    """Whether an area's top is a directory or lies below it."""
-    return top == path or top.startswith(f"{path}/")
 
 
 def _around(project: WatchedProject, path: str) -> Area:

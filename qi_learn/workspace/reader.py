@@ -163,9 +163,8 @@ class Reader:
             with self._step(project):
                 self._areas.ask_refused(project)
         for area in tuple(project.areas.values()):
-            if id(area) in directories:
-                with self._step(project):
-                    self._areas.appeared(project, area, directories[id(area)][1])
+            with self._step(project):
+                self._appeared(project, area, directories.get(id(area), (area, []))[1])
         for area in tuple(project.areas.values()):
             marked = area.top in marks.checkouts or id(area) in self._later
             due = idle or marked or area.pending or area.gone
@@ -173,6 +172,22 @@ class Reader:
                 with self._step(project):
                     if not self._areas.drop_if_gone(project, area) and area.refused is None:
                         self._look_at_area(project, area)
+
+    def _appeared(self, project: WatchedProject, area: Area, names: list[str]) -> None:
+        """Look at directories that appeared or went; again later if git does not answer."""
+        waited = self._later.get(id(area), 0.0) <= time.monotonic()
+        asked = {*names, *(area.appeared if waited else ())}
+        if not asked:
+            return
+        try:
+            self._areas.appeared(project, area, sorted(asked))
+            area.appeared -= asked
+        except QiError as error:
+            area.appeared |= asked
+            self._look_later(project, area, error)
+            if len(area.appeared) > MOST_PENDING:
+                project.set_aside[NOT_LOOKED_AT] += len(area.appeared)
+                area.appeared.clear()
 
     def _is_foreign(self, project: WatchedProject, area: Area) -> bool:
         """Whether an area is a project of its own."""
@@ -196,12 +211,16 @@ class Reader:
             if took > SOON_SECONDS:  # a burst: what comes meanwhile is looked at together
                 self._later.setdefault(key, time.monotonic() + min(REST_SECONDS, took))
         except QiError as error:
-            self._failures[key] += 1
-            wait = min(LONGEST_SECONDS, FAILED_SECONDS * 2 ** min(10, self._failures[key] - 1))
-            self._later[key] = now + wait
-            self._log(project, f"{area.top} is looked at again in {wait:.0f} s: {error.what}")
+            self._look_later(project, area, error)
             if len(area.pending) > MOST_PENDING:
                 self._drop(project, area, sorted(area.pending))
+
+    def _look_later(self, project: WatchedProject, area: Area, error: QiError) -> None:
+        """Leave an area alone for a while, as git did not answer."""
+        self._failures[id(area)] += 1
+        wait = min(LONGEST_SECONDS, FAILED_SECONDS * 2 ** min(10, self._failures[id(area)] - 1))
+        self._later[id(area)] = time.monotonic() + wait
+        self._log(project, f"{area.top} is looked at again in {wait:.0f} s: {error.what}")
 
     def _look(self, project: WatchedProject, area: Area, names: list[str]) -> None:
         """Look at files of an area; those that cannot be looked at are dropped and counted.

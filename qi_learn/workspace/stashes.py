@@ -28,22 +28,24 @@ class Stashes:
         self._since = since
         self._new: dict[str, tuple[float, Trees]] = {}
         """By stash, of those put away just now: when it was seen, what the files had below."""
+        self.follow()  # one that is brought back is not in the list any more
 
     def contents(self) -> list[Trees]:
         """What each of them changed, and the untracked files that it took along.
 
         Of one that was put away just now also what that left in the files.
         """
-        self._follow()
+        self.follow()
         return [*self._held.values(), *(left for _, left in self._new.values())]
 
     @property
     def changed(self) -> bool:
         """Whether one was put away or brought back just now."""
-        self._follow()
+        self.follow()
         return bool(self._new or self._gone)
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Learn which stashes there are, if that changed."""
         stamp = self._look()
         now = time.monotonic()
         if stamp != self._stamp:

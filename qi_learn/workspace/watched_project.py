@@ -91,7 +91,11 @@ class WatchedProject:
     def stands(self, now: float) -> Stood | None:
         """Up to where it was watched; None while something of it is still to be read."""
         areas = tuple(self.areas.items())
-        if self.starting or self.failed or any(a.pending or a.refused for _, a in areas):
+        if (
+            self.starting
+            or self.failed
+            or any(a.pending or a.appeared or a.refused for _, a in areas)
+        ):
             return None
         heads = {
             top: area.repository.head.commit

@@ -107,6 +107,49 @@ def test_a_linked_working_tree_that_is_moved_is_seen(repo: Repository, tmp_path:
         assert watcher.notes == ()
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.5])
+@pytest.mark.parametrize("kind", ["nested", "submodule"])
+def test_a_repository_whose_place_a_link_took_for_a_while_is_seen(
+    tmp_path: Path, repo: Repository, kind: str, pause: float
+) -> None:
+    if kind == "submodule":
+        shutil.rmtree(repo.root)
+        repo = _with_submodule(tmp_path)
+    inner = Repository(repo.root / "lib")
+    inner.write("m.py", "m = 2\n")
+    inner.commit()
+    inner.write("new.py", "n = 1\n")
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        inner.root.rename(tmp_path / "away")
+        inner.root.symlink_to(tmp_path / "away")
+        time.sleep(pause)
+        inner.root.unlink()
+        (tmp_path / "away").rename(inner.root)
+        time.sleep(1)
+        _saved(watcher, repo.root, "lib/m.py")
+        _saved(watcher, repo.root, "lib/other.py")
+        commit = inner.commit("Mine")
+        until(watcher, lambda seen: commit in [c.commit for c in commits(seen)])
+
+
+def test_two_linked_working_trees_that_change_places_are_seen(
+    repo: Repository, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    repo.git("worktree", "add", "-q", str(one))
+    repo.git("worktree", "add", "-q", str(two))
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        one.rename(tmp_path / "between")
+        two.rename(one)
+        (tmp_path / "between").rename(two)
+        repo.git("worktree", "repair", str(one), str(two))
+        time.sleep(1)
+        _saved(watcher, one, "a.py")
+        _saved(watcher, two, "a.py")
+
+
 def test_places_of_repositories_are_used_again(repo: Repository) -> None:
     """A repository, another in its place, a plain directory, a repository in that."""
     with Watcher() as watcher:
