@@ -16,7 +16,6 @@ from qi_learn.records import Message
 
 _SPACE = re.compile(r"\s*")
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_HALF = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +102,6 @@ def server_events(text: str) -> Iterator[dict[str, Any] | None]:
             if done:
                 yield None
             waiting = []
-
-
-def with_whole_letters(text: str) -> str:
-    """The text with letters put together that came in two halves, a surrogate in each piece."""
-    if not _HALF.search(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
