@@ -27,11 +27,11 @@ from qi_learn.capture.wire_stream import (
     whole_number,
 )
 from qi_learn.content import contents_of
+from qi_learn.media_type import EVENT_STREAM, media_type
 from qi_learn.records import Event, Message, Turn
 from qi_learn.storable import storable_number, storable_text, storable_value
 
 Reader = tuple[Callable[[Mapping[str, Any]], ParsedRequest], Callable[[str, bool], ParsedAnswer]]
-EVENT_STREAM = "text/event-stream"
 
 
 def decode(event: Event) -> Turn:
@@ -49,7 +49,7 @@ def decode(event: Event) -> Turn:
     if status is None:
         raise ValueError("a turn without status")
     response = _text(body, "response")
-    streamed = str(body.get("content_type") or "").startswith(EVENT_STREAM)
+    streamed = media_type(str(body.get("content_type") or "")) == EVENT_STREAM
     answer = read_answer(response, streamed) if status < 400 else _refusal(response)
     if (ends := _line_ends(question)) != "\n":
         question = _with_plain_lines(question)

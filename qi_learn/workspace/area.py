@@ -58,6 +58,9 @@ class Area:
     """Directories that went or appeared: what git had in them is to be read."""
     set_aside: Counter[str] = field(default_factory=Counter)
     _left_out: dict[str, bool] = field(default_factory=dict)
+    """By file: whether git leaves it out. What it only refuses to speak of is not kept."""
+    _ruled: tuple[int, ...] = ()
+    """The stamp of what git decides by, at which these answers were given."""
 
     def shift(self, seconds: float) -> None:
         """Go by a clock that was set by so many seconds."""
@@ -78,13 +81,16 @@ class Area:
     def watched(self, names: Iterable[str], *, known: Iterable[str] = ()) -> list[str]:
         """The names that are looked at, by themselves and by what git ignores.
 
-        git is asked once for each, and again when a `.gitignore` changes. It has `known` already.
+        git is asked once for each, and again when what it decides by changes: its index, a
+        `.gitignore`, its own list. It has `known` already.
         """
         plain = [name for name in names if self._plain(name)]
         if self.repository is None:
             return plain
-        if any(name.rpartition("/")[2] == ".gitignore" for name in plain):
+        ruled = self.repository.rules_stamp()
+        if ruled != self._ruled or any(n.rpartition("/")[2] == ".gitignore" for n in plain):
             self._left_out.clear()
+            self._ruled = ruled
         had = set(known)
         asked = [
             name
@@ -95,7 +101,8 @@ class Area:
         if len(self._left_out) > _MOST_REMEMBERED:
             self._left_out.clear()
         remembered = self._left_out | {name: name in left_out for name in asked}
-        self._left_out.update({name: remembered[name] for name in asked})
+        kept = [name for name in asked if name not in left_out or self._is_own(name)]
+        self._left_out.update({name: remembered[name] for name in kept})
         return [name for name in plain if not remembered.get(name, False)]
 
     def note_save(self, name: str, text: str) -> None:
@@ -137,6 +144,14 @@ class Area:
             return True
         self.set_aside[ODD_NAME] += 1
         return False
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a file lies neither beyond a link nor in another repository, for now."""
+        directory = name.rpartition("/")[0]
+        if not self._without_links(directory):
+            return False
+        above = [Path(directory), *Path(directory).parents][:-1] if directory else []
+        return not any(os.path.lexists(f"{self.top}/{each}/.git") for each in above)
 
     def _without_links(self, directory: str) -> bool:
         """Whether no part of a directory's path within the area is a link."""

@@ -78,6 +78,14 @@ def written_ns(path: str) -> int | None:
     return min(status.st_mtime_ns, status.st_ctime_ns)
 
 
+def changed_ns(path: str) -> int:
+    """When a file was changed or put in its place; 0 if there is none."""
+    try:
+        return os.stat(path).st_ctime_ns
+    except OSError:
+        return 0
+
+
 def _first(common: Path, blob: str, written: int) -> bool | None:
     """Whether the object was there when the file was written; None if its times do not say."""
     file = f"{common}/objects/{blob[:2]}/{blob[2:]}"

@@ -93,6 +93,11 @@ class RepositoryState:
         files = ("index", "logs/HEAD", "HEAD", "index.lock")
         return tuple(self._time(name) for name in files)
 
+    def rules_stamp(self) -> tuple[int, ...]:
+        """What changes if git may say of a file what it did not: that it leaves it out, or not."""
+        files = (f"{self._git_name}/index", f"{self.common}/info/exclude")
+        return tuple(object_age.changed_ns(file) for file in files)
+
     def _age(self, name: str) -> float:
         """Seconds since git wrote a file of its own; infinite if there is none.
 
