@@ -23,8 +23,10 @@ from qi_learn.capture.wire_stream import (
     first_object,
     json_objects,
     member,
+    said,
     text_or_none,
     whole_number,
+    words_of,
 )
 from qi_learn.content import contents_of
 from qi_learn.media_type import EVENT_STREAM, media_type
@@ -164,8 +166,8 @@ def _native_answer(response: str, streamed: bool) -> ParsedAnswer:
     answer = ParsedAnswer()
     for value in json_objects(response):
         message = member(value, "message")
-        answer.text += str(message.get("content") or value.get("response") or "")
-        answer.thinking += str(message.get("thinking") or value.get("thinking") or "")
+        answer.text += said(message.get("content") or value.get("response"))
+        answer.thinking += said(message.get("thinking") or value.get("thinking"))
         answer.calls += [
             dict(call) for call in entries(message.get("tool_calls") or value.get("tool_calls"))
         ]
@@ -183,9 +185,8 @@ def _native_answer(response: str, streamed: bool) -> ParsedAnswer:
 def _refusal(response: str) -> ParsedAnswer:
     """The server's error in place of an answer: a text, or an object with a `message`."""
     error: Any = next((value.get("error") for value in json_objects(response)), None)
-    if isinstance(error, Mapping):
-        error = error.get("message")
-    return ParsedAnswer(more={"error": str(error)} if error else {}, complete=error is not None)
+    words = words_of(error)
+    return ParsedAnswer(more={"error": words} if words else {}, complete=error is not None)
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:

@@ -116,6 +116,31 @@ def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
     return {"id": id, **made} if id else made
 
 
+def said(value: Any) -> str:
+    """What a model wrote: a text, or the texts of parts, as some servers send an answer.
+
+    A part with thoughts is left out (`thought`).
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(said, value))
+    return said(value.get("text")) if isinstance(value, Mapping) else ""
+
+
+def thought(value: Any) -> str:
+    """The thoughts among the parts of an answer."""
+    return "".join(said(part.get("thinking")) for part in entries(value))
+
+
+def words_of(error: Any) -> str:
+    """A server's error in words: a text, an object's `message`, else its JSON."""
+    message = error.get("message") if isinstance(error, Mapping) else error
+    if not message or isinstance(message, str):
+        return message or ""
+    return json.dumps(message, ensure_ascii=False)
+
+
 def with_cached(count: int | None, details: Mapping[str, Any]) -> int | None:
     """The tokens of a whole prompt, where a server may count the cached ones apart.
 
