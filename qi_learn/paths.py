@@ -165,7 +165,7 @@ class Paths:
 
     @property
     def turn_ids(self) -> Path:
-        """The last ids that clients gave to their turns, one a line (gateway/turn_ids.py)."""
+        """The last ids of turns, one a line (gateway/turn_ids.py)."""
         return self.state / "turn-ids"
 
     @property

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "qi_learn"
 VOCABULARY = {
     *("records", "errors", "paths", "codec", "stats", "spool", "settings", "settings_file"),
     *("code_text", "content", "fim", "redact", "loopback", "ids", "logs", "spool_lines"),
-    *("step_guard", "terminal_text"),
+    *("step_guard", "terminal_text", "storable", "media_type"),
 }
 """Known to everything, and knowing nothing above them; `records` and `redact` are packages."""
 MAY_IMPORT: dict[str, set[str]] = {

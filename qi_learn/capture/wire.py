@@ -11,6 +11,7 @@ in `answer_extra["error"]`. Images are left out of messages and counted there (`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from qi_learn.capture import wire_anthropic, wire_openai, wire_responses
@@ -22,15 +23,17 @@ from qi_learn.capture.wire_stream import (
     first_object,
     json_objects,
     member,
+    said,
     text_or_none,
     whole_number,
-    with_whole_letters,
+    words_of,
 )
 from qi_learn.content import contents_of
+from qi_learn.media_type import EVENT_STREAM, media_type
 from qi_learn.records import Event, Message, Turn
+from qi_learn.storable import storable_number, storable_text, storable_value
 
 Reader = tuple[Callable[[Mapping[str, Any]], ParsedRequest], Callable[[str, bool], ParsedAnswer]]
-EVENT_STREAM = "text/event-stream"
 
 
 def decode(event: Event) -> Turn:
@@ -48,16 +51,14 @@ def decode(event: Event) -> Turn:
     if status is None:
         raise ValueError("a turn without status")
     response = _text(body, "response")
-    streamed = str(body.get("content_type") or "").startswith(EVENT_STREAM)
+    streamed = media_type(str(body.get("content_type") or "")) == EVENT_STREAM
     answer = read_answer(response, streamed) if status < 400 else _refusal(response)
-    for part in ("text", "thinking", "refusal"):
-        setattr(answer, part, with_whole_letters(getattr(answer, part)))
     if (ends := _line_ends(question)) != "\n":
         question = _with_plain_lines(question)
         answer.text = answer.text.replace(ends, "\n")
     model_asked = _text(body, "model_asked")
     started = _number(body, "started", event.ts)
-    return Turn(
+    turn = Turn(
         id=event.id,
         endpoint=endpoint,
         model_asked=model_asked,
@@ -79,6 +80,32 @@ def decode(event: Event) -> Turn:
         session=text_or_none(body.get("session")) or question.session,
         project=event.project,
     )
+    return _storable(turn)
+
+
+def _storable(turn: Turn) -> Turn:
+    """The turn as the database can hold it, whatever client and server wrote."""
+    names = (*("model_asked", "model_answered", "model_digest", "done_reason"), "session")
+    texts = {name: storable_value(getattr(turn, name)) for name in (*names, "project", "answer")}
+    values = {
+        name: storable_value(getattr(turn, name)) for name in ("answer_extra", "options", "request")
+    }
+    return replace(
+        turn,
+        **texts,
+        **values,
+        messages=tuple(map(_storable_message, turn.messages)),
+        prompt_tokens=storable_number(turn.prompt_tokens),
+        answer_tokens=storable_number(turn.answer_tokens),
+    )
+
+
+def _storable_message(message: Message) -> Message:
+    role, content = storable_text(message.role), storable_text(message.content)
+    extra = storable_value(message.extra)
+    if (role, content, extra) == (message.role, message.content, message.extra):
+        return message
+    return Message(role, content, extra)
 
 
 def _line_ends(question: ParsedRequest) -> str:
@@ -139,8 +166,8 @@ def _native_answer(response: str, streamed: bool) -> ParsedAnswer:
     answer = ParsedAnswer()
     for value in json_objects(response):
         message = member(value, "message")
-        answer.text += str(message.get("content") or value.get("response") or "")
-        answer.thinking += str(message.get("thinking") or value.get("thinking") or "")
+        answer.text += said(message.get("content") or value.get("response"))
+        answer.thinking += said(message.get("thinking") or value.get("thinking"))
         answer.calls += [
             dict(call) for call in entries(message.get("tool_calls") or value.get("tool_calls"))
         ]
@@ -158,9 +185,8 @@ def _native_answer(response: str, streamed: bool) -> ParsedAnswer:
 def _refusal(response: str) -> ParsedAnswer:
     """The server's error in place of an answer: a text, or an object with a `message`."""
     error: Any = next((value.get("error") for value in json_objects(response)), None)
-    if isinstance(error, Mapping):
-        error = error.get("message")
-    return ParsedAnswer(more={"error": str(error)} if error else {}, complete=error is not None)
+    words = words_of(error)
+    return ParsedAnswer(more={"error": words} if words else {}, complete=error is not None)
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:

@@ -17,9 +17,11 @@ from qi_learn.capture.wire_stream import (
     entries,
     json_objects,
     member,
+    said,
     server_events,
     text_or_none,
     whole_number,
+    words_of,
 )
 from qi_learn.content import Content, contents_of
 from qi_learn.records import Message
@@ -148,14 +150,14 @@ def _add_event(
     elif kind == "message_stop":
         answer.complete = True
     elif kind == "error":
-        answer.more["error"] = str(member(event, "error").get("message") or "")
+        answer.more["error"] = words_of(event.get("error"))
 
 
 def _add_block(answer: ParsedAnswer, block: Mapping[str, Any]) -> None:
     if block.get("type") == "text":
-        answer.text += str(block.get("text") or "")
+        answer.text += said(block.get("text"))
     elif block.get("type") == "thinking":
-        answer.thinking += str(block.get("thinking") or "")
+        answer.thinking += said(block.get("thinking"))
     elif block.get("type") == "tool_use":
         answer.calls.append(call(block.get("name"), block.get("input"), block.get("id")))
 

@@ -18,10 +18,13 @@ from qi_learn.capture.wire_stream import (
     entries,
     json_objects,
     member,
+    said,
     server_events,
     text_or_none,
+    thought,
     whole_number,
     with_cached,
+    words_of,
 )
 from qi_learn.content import contents_of
 from qi_learn.records import Message
@@ -63,7 +66,9 @@ def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Mess
         Message(role, part.text, {"images": part.images} if part.images else {})
         for part in contents_of("/v1/chat/completions", content)
     ]
-    if made:  # what Ollama refuses (no parts and no calls) never has an answer
+    if extra and not made:  # no parts, but calls or the like: they must not be lost
+        return [Message(role, "", extra)]
+    if made:
         made[-1] = Message(role, made[-1].content, {**extra, **made[-1].extra})
     return made
 
@@ -96,9 +101,10 @@ def chat_answer(response: str, streamed: bool) -> ParsedAnswer:
     calls: list[_Call] = []
     for choice in _choices(response, streamed, answer):
         part = member(choice, "delta") or member(choice, "message")
-        answer.text += str(part.get("content") or "")
-        answer.thinking += str(part.get("reasoning") or part.get("reasoning_content") or "")
-        answer.refusal += str(part.get("refusal") or "")
+        answer.text += said(part.get("content"))
+        answer.thinking += thought(part.get("content"))
+        answer.thinking += said(part.get("reasoning") or part.get("reasoning_content"))
+        answer.refusal += said(part.get("refusal"))
         for made in entries(part.get("tool_calls")):
             _add_call(calls, made)
     answer.calls = [call(made.name, made.arguments, made.id) for made in calls]
@@ -160,7 +166,7 @@ def completion_answer(response: str, streamed: bool) -> ParsedAnswer:
     """The answer in chunks or one object, with `choices[0].text`."""
     answer = ParsedAnswer()
     for choice in _choices(response, streamed, answer):
-        answer.text += str(choice.get("text") or "")
+        answer.text += said(choice.get("text"))
     return answer
 
 
@@ -184,9 +190,8 @@ def _choices(response: str, streamed: bool, answer: ParsedAnswer) -> Iterator[Ma
 
 
 def error_of(value: Mapping[str, Any]) -> dict[str, Any]:
-    error = value.get("error")
-    message = error.get("message") if isinstance(error, Mapping) else error
-    return {"error": str(message)} if message else {}
+    words = words_of(value.get("error"))
+    return {"error": words} if words else {}
 
 
 def options_of(request: Mapping[str, Any]) -> dict[str, Any]:

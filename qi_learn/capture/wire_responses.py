@@ -19,6 +19,7 @@ from qi_learn.capture.wire_stream import (
     entries,
     json_objects,
     member,
+    said,
     server_events,
     text_or_none,
     whole_number,
@@ -110,7 +111,7 @@ def _content(content: Any) -> Content:
 def response_answer(response: str, streamed: bool) -> ParsedAnswer:
     """The answer in typed events, the last of which holds the whole response.
 
-    Deltas count only if that one never came.
+    Deltas count for what that one lacks: it may never come, or come without output.
     """
     if not streamed:
         return next((_response(value) for value in json_objects(response)), ParsedAnswer())
@@ -118,13 +119,13 @@ def response_answer(response: str, streamed: bool) -> ParsedAnswer:
     for value in server_events(response):
         kind = str((value or {}).get("type", ""))
         if kind in ("response.completed", "response.incomplete", "response.failed"):
-            return _response(member(value, "response"))
+            return _completed(_response(member(value, "response")), answer)
         if kind == "response.output_text.delta":
-            answer.text += str((value or {}).get("delta") or "")
+            answer.text += said((value or {}).get("delta"))
         elif kind == "response.refusal.delta":
-            answer.refusal += str((value or {}).get("delta") or "")
+            answer.refusal += said((value or {}).get("delta"))
         elif kind.startswith("response.reasoning") and kind.endswith(".delta"):
-            answer.thinking += str((value or {}).get("delta") or "")
+            answer.thinking += said((value or {}).get("delta"))
         elif (
             kind == "response.output_item.done"
             and member(value, "item").get("type") == "function_call"
@@ -132,8 +133,18 @@ def response_answer(response: str, streamed: bool) -> ParsedAnswer:
             item = member(value, "item")
             answer.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
         elif kind == "error":
-            answer.more |= error_of(value or {})
+            answer.more |= error_of(value or {}) or error_of({"error": value})
     return answer
+
+
+def _completed(whole: ParsedAnswer, pieces: ParsedAnswer) -> ParsedAnswer:
+    """The whole response, with what came only in pieces."""
+    whole.text = whole.text or pieces.text
+    whole.thinking = whole.thinking or pieces.thinking
+    whole.refusal = whole.refusal or pieces.refusal
+    whole.calls = whole.calls or pieces.calls
+    whole.more = {**pieces.more, **whole.more}
+    return whole
 
 
 def _response(value: Mapping[str, Any]) -> ParsedAnswer:
@@ -143,8 +154,8 @@ def _response(value: Mapping[str, Any]) -> ParsedAnswer:
     for item in entries(value.get("output")):
         if item.get("type") == "message":
             for part in entries(item.get("content")):
-                answer.text += str(part.get("text") or "")
-                answer.refusal += str(part.get("refusal") or "")
+                answer.text += said(part.get("text"))
+                answer.refusal += said(part.get("refusal"))
         elif item.get("type") == "function_call":
             answer.calls.append(call(item.get("name"), item.get("arguments"), item.get("call_id")))
         elif item.get("type") == "reasoning":

@@ -16,7 +16,6 @@ from qi_learn.records import Message
 
 _SPACE = re.compile(r"\s*")
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_HALF = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +104,6 @@ def server_events(text: str) -> Iterator[dict[str, Any] | None]:
             waiting = []
 
 
-def with_whole_letters(text: str) -> str:
-    """The text with letters put together that came in two halves, a surrogate in each piece."""
-    if not _HALF.search(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-
-
 def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
     """A tool call in Ollama's own form, with the arguments as an object if they are one."""
     if isinstance(arguments, str):
@@ -122,6 +114,31 @@ def call(name: Any, arguments: Any, id: Any = None) -> dict[str, Any]:
         "function": {"name": name or "", "arguments": {} if arguments is None else arguments}
     }
     return {"id": id, **made} if id else made
+
+
+def said(value: Any) -> str:
+    """What a model wrote: a text, or the texts of parts, as some servers send an answer.
+
+    A part with thoughts is left out (`thought`).
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(said, value))
+    return said(value.get("text")) if isinstance(value, Mapping) else ""
+
+
+def thought(value: Any) -> str:
+    """The thoughts among the parts of an answer."""
+    return "".join(said(part.get("thinking")) for part in entries(value))
+
+
+def words_of(error: Any) -> str:
+    """A server's error in words: a text, an object's `message`, else its JSON."""
+    message = error.get("message") if isinstance(error, Mapping) else error
+    if not message or isinstance(message, str):
+        return message or ""
+    return json.dumps(message, ensure_ascii=False)
 
 
 def with_cached(count: int | None, details: Mapping[str, Any]) -> int | None:

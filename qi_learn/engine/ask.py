@@ -128,6 +128,9 @@ class Ask:
     """When the request came, by `time.perf_counter`."""
 
 
+_BESIDE = ("tool_calls", "tool_call_id", "reasoning")
+
+
 def checked_messages(
     messages: list[Any], struct: str, endpoint: str = "/api/chat"
 ) -> list[dict[str, Any]]:
@@ -142,7 +145,8 @@ def _checked_messages(message: Any, struct: str, endpoint: str) -> list[dict[str
     field = f"json: cannot unmarshal into Go struct field {struct}.messages"
     if not isinstance(message, dict):
         raise BodyError(f"{field} of type api.Message", status=400)
-    content, role = message.get("content") or "", message.get("role", "")
+    content, role = message.get("content"), message.get("role", "")
+    content = "" if content is None else content
     in_parts = isinstance(content, list) and endpoint != "/api/chat"
     if not (isinstance(content, str) or in_parts) or not isinstance(role, str):
         raise BodyError(f"{field}.content of type string", status=400)
@@ -152,9 +156,12 @@ def _checked_messages(message: Any, struct: str, endpoint: str) -> list[dict[str
                 "the embedded engine reads text only: images and sound are not supported",
                 status=400,
             )
-    texts = [one.text for one in contents_of(endpoint, content)] or [""]
+    texts = [one.text for one in contents_of(endpoint, content)]
+    if not texts:  # no parts: only what is beside them makes a message, as in the recording
+        texts = [""] if any(message.get(key) for key in _BESIDE) else []
     made: list[dict[str, Any]] = [{"role": role, "content": text} for text in texts]
-    made[-1] = {**message, **made[-1]}  # what is beside the content goes to the last part
+    if made:
+        made[-1] = {**message, **made[-1]}  # what is beside the content goes to the last part
     return made
 
 

@@ -130,7 +130,8 @@ async def read_body(request: web.Request, struct: str, kinds: Kinds) -> dict[str
     if not raw.strip():
         raise BodyError("missing request body", status=400)
     try:
-        value = json.loads(raw, parse_constant=_no_number)
+        # of a text, not of bytes: Python would take a byte order mark and UTF-16, Go takes neither
+        value = json.loads(raw.decode("utf-8", "surrogatepass"), parse_constant=_no_number)
         if b"\\ud" in raw.lower():  # perhaps half a character, which Go reads as U+FFFD
             text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
             value = json.loads(text.decode("utf-16", "replace"))

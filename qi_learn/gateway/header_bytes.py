@@ -19,6 +19,17 @@ def keep_header_bytes() -> None:
     cast(Any, http_writer)._serialize_headers = head_bytes
 
 
+def header_text(value: str | None) -> str | None:
+    """The text that a client meant by a header: UTF-8, else Latin-1, as Node and Python send it."""
+    if value is None or value.isascii():
+        return value
+    raw = value.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 def head_bytes(line: str, headers: Mapping[str, str]) -> bytes:
     """A head as the wire has it.
 

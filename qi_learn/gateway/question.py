@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 from qi_learn.gateway.encoding import decoded, is_plain
 from qi_learn.gateway.exchange import LONGEST, Exchange
 from qi_learn.gateway.guard import end_to_end
+from qi_learn.gateway.header_bytes import header_text
 from qi_learn.gateway.long_body import LongBody
 from qi_learn.gateway.model_field import ModelField, Unsure, find_model, parsed_model
 from qi_learn.gateway.restore import NameRestorer
@@ -96,13 +97,13 @@ async def read_question(request: web.BaseRequest, endpoint: str, ids: TurnIds) -
             plain = await asyncio.to_thread(decoded, raw, encoding)
         else:
             plain = decoded(raw, encoding)
-    named = (request.headers.get(name) for name in SESSION_HEADERS)
+    named = (header_text(request.headers.get(name)) for name in SESSION_HEADERS)
     exchange = Exchange(
         endpoint,
         b"" if plain is None else plain,
         ids.take(request.headers.get(TURN_HEADER)),
         session=next((session for session in named if session), None),
-        project=request.headers.get("x-qi-learn-project"),
+        project=header_text(request.headers.get("x-qi-learn-project")),
         unreadable=plain is None,
     )
     model = await _model_in(exchange.request)

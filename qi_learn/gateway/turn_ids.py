@@ -1,8 +1,8 @@
 """The ids of turns: the clients' own, each of them once, else new ones.
 
-A client names its turn by a ULID (`x-qi-learn-request`). One that was given before would be taken
-for the same turn, and the second answer would be lost. So the last ids are remembered in a file as
-well, for the gateway that comes after this one.
+A client names its turn by a ULID (`x-qi-learn-request`). One that was given before, by a client or
+here, would be taken for the same turn, and the second answer would be lost. So the last ids are
+remembered in a file as well, for the gateway that comes after this one.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ from qi_learn.ids import new_id
 from qi_learn.paths import replace_file
 
 REMEMBERED = 4096
-"""Ids that are not given again; the file holds twice as many at most."""
+"""Ids of clients that are not given again, and as many that were made here."""
+_LINES = 2 * REMEMBERED
+"""The most lines of the file. Written anew, it holds the half of those that were made here."""
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_MADE = "-"
+"""In front of a line with an id that was made here."""
 
 
 class TurnIds:
@@ -27,7 +31,8 @@ class TurnIds:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._given: OrderedDict[str, None] = OrderedDict()
+        self._clients: OrderedDict[str, None] = OrderedDict()
+        self._made: OrderedDict[str, None] = OrderedDict()
         self._lines = 0
         if file is not None:
             with suppress(OSError, UnicodeDecodeError):
@@ -35,35 +40,41 @@ class TurnIds:
 
     def take(self, wanted: str | None) -> str:
         """The id of a turn whose client asks for this one."""
-        id = (wanted or "").strip().upper()
-        if not _ULID.fullmatch(id) or id in self._given:
-            return new_id(time.time())
-        self._remember(id)
+        id, line = (wanted or "").strip().upper(), ""
+        if _ULID.fullmatch(id) and id not in self._clients and id not in self._made:
+            _remember(self._clients, id)
+        else:
+            id, line = new_id(time.time()), _MADE  # the client learns it, and may name a turn by it
+            _remember(self._made, id)
         if self._file is not None:
             with suppress(OSError):  # a full disk: the store sees that an id came twice
-                self._write(self._file, id)
+                self._write(self._file, f"{line}{id}")
         return id
 
     def _read(self, file: Path) -> None:
         lines = file.read_text(encoding="ascii").split("\n")
         self._lines = len(lines)
         for line in lines:
-            if _ULID.fullmatch(line):
-                self._remember(line)
+            id = line.removeprefix(_MADE)
+            if _ULID.fullmatch(id):
+                _remember(self._clients if id == line else self._made, id)
 
-    def _remember(self, id: str) -> None:
-        self._given[id] = None
-        if len(self._given) > REMEMBERED:
-            self._given.popitem(last=False)
-
-    def _write(self, file: Path, id: str) -> None:
-        if self._lines >= 2 * REMEMBERED:
-            replace_file(file, "".join(f"{given}\n" for given in self._given), sync=False)
-            self._lines = len(self._given)
+    def _write(self, file: Path, line: str) -> None:
+        if self._lines >= _LINES:
+            made = [f"{_MADE}{id}" for id in self._made][-REMEMBERED // 2 :]
+            lines = [*self._clients, *made]
+            replace_file(file, "".join(f"{line}\n" for line in lines), sync=False)
+            self._lines = len(lines)
             return
         fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, f"{id}\n".encode("ascii"))
+            os.write(fd, f"{line}\n".encode("ascii"))
             self._lines += 1
         finally:
             os.close(fd)
+
+
+def _remember(ids: OrderedDict[str, None], id: str) -> None:
+    ids[id] = None
+    if len(ids) > REMEMBERED:
+        ids.popitem(last=False)

@@ -63,9 +63,11 @@ def read_name(text: str) -> ModelName | None:
     path, colon, tag = text.rpartition(":")
     if not colon or "/" in tag:
         path, tag = text, TAG
-    parts = path.split("/")
-    host, namespace, model = [*(HOST, NAMESPACE)[: max(0, 3 - len(parts))], *parts][:3]
-    if len(parts) > 3 or not (
+    parts = path.rsplit("/", 2)
+    host, namespace, model = [*(HOST, NAMESPACE)[: 3 - len(parts)], *parts]
+    if "://" in host:  # Ollama does without the scheme, whatever it is
+        host = host.partition("://")[2] or HOST
+    if not (
         _HOST.fullmatch(host)
         and _NAMESPACE.fullmatch(namespace)
         and _PART.fullmatch(model)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -28,10 +27,10 @@ from qi_learn.redact.secret_names import KEYS, PASSWORDS
 from qi_learn.redact.seen_secrets import NOTHING_SEEN, SeenSecrets
 from qi_learn.redact.service_shapes import rules
 from qi_learn.redact.spans import PLACEHOLDER, Needles, Span, merged
+from qi_learn.storable import storable_text
 
 SHORTEST = 12
 """A shorter text holds no secret that is looked for here."""
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class Redactor:
@@ -53,7 +52,7 @@ class Redactor:
 
         What is no text becomes U+FFFD: half a surrogate pair cannot be stored.
         """
-        text = _storable(text)
+        text = storable_text(text)
         # again, because a secret may end where one that was taken out began
         while len(text) >= SHORTEST and (spans := self._spans(text)):
             text = self._without(text, spans)
@@ -66,7 +65,7 @@ class Redactor:
         if isinstance(value, Mapping):
             named = _named(value)
             changed = {
-                _storable(str(k)): self._beside(named if k == "value" else str(k), v)
+                storable_text(str(k)): self._beside(named if k == "value" else str(k), v)
                 for k, v in value.items()
             }
             return changed if changed != value else value
@@ -148,7 +147,7 @@ def secret_spans(text: str) -> list[Span]:
     """Where in the text what would be taken out stands, in the order of the text."""
     if len(text) < SHORTEST:
         return []
-    return Redactor(b"", installed_catalogue())._spans(_storable(text))
+    return Redactor(b"", installed_catalogue())._spans(storable_text(text))
 
 
 class _Finder(Redactor):
@@ -173,7 +172,3 @@ def _named(value: Mapping[Any, Any]) -> str:
     """The name in `{"name": "API_KEY", "value": "..."}`; `value` if there is none."""
     name = value.get("name", value.get("key"))
     return name if isinstance(name, str) else "value"
-
-
-def _storable(text: str) -> str:
-    return _HALF_PAIR.sub("\ufffd", text) if not text.isascii() else text

@@ -25,6 +25,7 @@ from qi_learn.errors import QiError
 from qi_learn.records import CommandResult, Event, Suggestion, Turn
 from qi_learn.redact import Redactor, load_redactor
 from qi_learn.spool import LEFT, Line, read_from, spool_files, sweep
+from qi_learn.storable import storable_value
 from qi_learn.store import bad_lines
 from qi_learn.store.backups import expire_backups
 from qi_learn.store.bad_lines import BadLine
@@ -258,6 +259,7 @@ def _take_line(intake: _Intake, line: Line) -> str | None:
 
 def _take_event(intake: _Intake, event: Event) -> None:
     store = intake.store
+    event = replace(event, project=storable_value(event.project))
     turn = None
     if event.kind == "turn":
         turn = intake.decode(event)

@@ -12,10 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
+from qi_learn.capture.wire import decode
+from qi_learn.gateway.exchange import Exchange
 from qi_learn.outside.machine import available_memory
 from tests.support.engine_questions import GREEDY, HI, said
 from tests.support.engine_server import Server
 from tests.support.tiny_models import write_tiny_model
+from tests.support.turn_events import turn_event
 
 
 def send(server: Server, body: Any, path: str = "/api/chat") -> httpx.Response:
@@ -29,6 +32,29 @@ def spoken(text: str) -> list[dict[str, str]]:
 
 
 SHORT = {"num_predict": 3}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_body_that_does_not_begin_with_its_json_is_refused(server: Server, encoding: str) -> None:
+    """As Go refuses it; and such a refusal is no turn."""
+    body = json.dumps({"model": "tiny", "messages": spoken("hi"), "stream": False}).encode(encoding)
+    assert send(server, body).status_code == 400
+    assert not Exchange("/api/chat", body, "id", asked="tiny", status=400).is_a_turn()
+
+
+def test_a_content_without_parts_is_no_message(server: Server) -> None:
+    """The engine reads what is recorded (`contents_of`)."""
+    tokens = []
+    path = "/v1/chat/completions"
+    for before in ([], [{"role": "user", "content": []}]):
+        body = {"model": "tiny", "messages": [*before, *spoken("hi")], "max_tokens": 3}
+        tokens.append(send(server, body, path).json()["usage"]["prompt_tokens"])
+        question = decode(turn_event(path, body, "{}")).messages
+        assert [message.content for message in question] == ["hi"]
+    assert tokens[0] == tokens[1]
+    nothing = {"model": "tiny", "messages": [{"role": "user", "content": []}]}
+    assert send(server, nothing, path).status_code == 400
+    assert send(server, nothing).status_code == 400
 
 
 @pytest.mark.parametrize(

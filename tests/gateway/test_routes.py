@@ -33,6 +33,7 @@ SPELLINGS = (
     "library/qi-agent",
     "registry.ollama.ai/library/qi-agent:latest",
     "Qwen2.5-Coder:7B",
+    "https://registry.ollama.ai/library/qi-agent:latest",
 )
 
 

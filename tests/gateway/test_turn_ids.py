@@ -37,6 +37,27 @@ def test_the_file_is_bounded_and_the_last_ids_are_remembered(tmp_path: Path) -> 
     assert again.take(ids[-REMEMBERED]) != ids[-REMEMBERED]
 
 
+def test_an_id_that_the_gateway_gave_is_no_clients_own(tmp_path: Path) -> None:
+    giving = TurnIds(tmp_path / "turn-ids")
+    first = giving.take(None)
+    second = giving.take(first)
+    assert TurnIds(tmp_path / "turn-ids").take(second) not in (first, second)
+    assert second != first
+
+
+def test_a_client_that_echoes_the_id_of_its_answer_loses_nothing(
+    fake: FakeOllama, tmp_path: Path
+) -> None:
+    fake.play(whole(b'{"message":{"content":"ok"},"done":true}'))
+    ids: list[str] = []
+    with a_gateway(fake.url, tmp_path) as gateway:
+        for n in range(3):
+            headers = {"x-qi-learn-request": ids[-1]} if ids else {}
+            ask(gateway.url, "POST", "/api/chat", {"model": "m", "n": n, "messages": []}, headers)
+            ids += [turn.id for turn in gateway.turns(1)]
+    assert len(set(ids)) == 3 == len(ids)
+
+
 def test_a_file_that_is_none_does_no_harm(tmp_path: Path) -> None:
     file = tmp_path / "turn-ids"
     file.write_bytes(b"\xff\x00 no ids\n")
