@@ -29,6 +29,7 @@ from qi_learn.track import region as regions
 from qi_learn.track.match import NotCompared, Saved
 from qi_learn.track.region import Region, text_of
 from qi_learn.track.state import (
+    brought_by,
     gone,
     is_followed,
     name_of,
@@ -104,7 +105,13 @@ def on_committed(
 def _is_concerned(suggestion: Suggestion, committed: Committed) -> bool:
     """Whether a move of HEAD may say something of a suggestion: of the tree it stands in."""
     name = committed.name_of(suggestion.file or "")
-    return name is not None and (committed.action == "reset" or committed.changed(name))
+    whole = committed.action == "reset" or _is_amended(suggestion, committed)
+    return name is not None and (whole or committed.changed(name))
+
+
+def _is_amended(suggestion: Suggestion, committed: Committed) -> bool:
+    """Whether the commit that brought the code was just replaced by another one."""
+    return committed.action == "amend" and suggestion.commit == committed.previous
 
 
 # --- reading: each file and each commit once ------------------------------------------------------
@@ -162,9 +169,12 @@ def _after_commit(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
     if not own and (facts.other_branch or _left_out(suggestion, facts, seen, region)):
         return suggestion
     frame, taken_back = frame_of(tracked), _taken_back(suggestion, move.message)
-    if region is not None and not taken_back:
-        after = stands_at(suggestion, seen, region, frame)
-        return settled(after, frame, move.now, commit=committed.commit)
+    after = None if region is None else stands_at(suggestion, seen, region, frame)
+    if after is not None and not (taken_back and _went(suggestion, after)):
+        replaced = facts.other_branch or _is_amended(suggestion, committed)
+        known = None if replaced else suggestion.commit
+        commit = brought_by(after, frame, known) or committed.commit
+        return settled(after, frame, move.now, commit=commit)
     if suggestion.region is None and suggestion.state == "settled":
         return suggestion
     after = settled(gone(suggestion, move.now), frame, move.now, commit=suggestion.commit)
@@ -231,6 +241,15 @@ def _in_commit(
 def _still_there(suggestion: Suggestion, facts: _Facts) -> bool:
     """Whether the working tree has the code, whatever was committed."""
     return suggestion.region is not None and suggestion.region in (facts.working or "")
+
+
+def _went(before: Suggestion, after: Suggestion) -> bool:
+    """Whether the code that a reverted commit brought gave way to what stands in its place.
+
+    It did not if it is the same as before, or nearer to what was suggested: then only a later edit
+    of it was taken back.
+    """
+    return after.region != before.region and (after.similarity or 0.0) < (before.similarity or 0.0)
 
 
 def _taken_back(suggestion: Suggestion, message: str) -> bool:

@@ -52,6 +52,65 @@ def test_revert_reset_and_amend(world: World) -> None:
     )
 
 
+def test_the_commit_is_the_one_that_brought_the_code_and_only_its_revert_takes_it_back(
+    world: World,
+) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    brought = world.commit("Mean")
+    world.save("stats.py", with_mean(SUGGESTED) + "DEBUG = True\n")
+    world.commit("Something of the person's own")
+    assert world.fate(turn).commit == brought
+    world.repo.git("revert", "--no-edit", "HEAD")
+    world.head_moved()
+    kept = world.fate(turn)
+    assert (kept.reverted, kept.final_text, kept.commit) == (False, SUGGESTED, brought)
+    assert world.feedback(turn).accepted is True
+    world.wait(86400 + 1)
+    assert world.fate(turn).commit == brought
+    world.repo.git("revert", "--no-edit", brought)
+    world.head_moved()
+    assert (world.fate(turn).reverted, world.feedback(turn).accepted) == (True, False)
+
+
+def test_a_revert_of_an_edit_leaves_the_code_as_it_was_suggested(world: World) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit("Mean")
+    edited = SUGGESTED.replace("total = 0", "total = 0.0")
+    world.save("stats.py", with_mean(edited))
+    world.commit("An edit")
+    assert world.fate(turn).final_text == edited
+    world.repo.git("revert", "--no-edit", "HEAD")
+    world.head_moved()
+    kept = world.fate(turn)
+    assert (kept.reverted, kept.final_text) == (False, SUGGESTED)
+    assert world.feedback(turn).accepted is True
+
+
+def test_a_revert_to_the_function_that_was_there_before_takes_the_suggested_one_back(
+    world: World,
+) -> None:
+    world.begin("stats.py", with_mean(AUTHORS))
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit("Whole numbers")
+    assert world.feedback(turn).accepted is True
+    world.repo.git("revert", "--no-edit", "HEAD")
+    world.head_moved()
+    assert (world.fate(turn).reverted, world.feedback(turn).accepted) == (True, False)
+
+
+def test_an_amended_message_gives_the_code_the_new_commit(world: World) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit("Mean")
+    world.repo.git("commit", "-q", "--amend", "-m", "The mean")
+    world.head_moved()
+    assert world.fate(turn).commit == world.repo.git("rev-parse", "HEAD")
+    assert world.fate(turn).final_text == SUGGESTED
+
+
 def test_a_hard_reset_takes_back_and_a_soft_one_does_not(world: World) -> None:
     kept, lost = world.ask(SUGGESTED), world.ask(SUGGESTED.replace("mean", "average"))
     base = world.repo.git("rev-parse", "HEAD")
