@@ -28,6 +28,7 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.match import NotCompared, Saved
 from qi_learn.track.region import Region, text_of
+from qi_learn.track.renames import follow_rename, under_new_name
 from qi_learn.track.state import (
     brought_by,
     gone,
@@ -61,6 +62,8 @@ class _Facts:
     """The file's text in the working tree; None if it cannot be read."""
     other_branch: bool
     """Whether the commit that has the code is no part of this branch, and was not just replaced."""
+    renamed: FileSaved | None
+    """The file as the commit has it under another name; None if it was not renamed."""
 
 
 def on_committed(
@@ -126,7 +129,16 @@ def _read_facts(suggestions: Sequence[Suggestion], committed: Committed) -> list
     texts = {file: _texts(committed, file) for file in {s.file or "" for s in suggestions}}
     commits = {s.commit for s in suggestions}
     other = {commit: _other_branch(commit, committed) for commit in commits}
-    return [_Facts(*texts[s.file or ""], other[s.commit]) for s in suggestions]
+    gone_files = {file for file, (text, *_) in texts.items() if text is None}
+    renamed = {file: _renamed(committed, file) for file in gone_files}
+    return [
+        _Facts(*texts[s.file or ""], other[s.commit], renamed.get(s.file or ""))
+        for s in suggestions
+    ]
+
+
+def _renamed(committed: Committed, file: str) -> FileSaved | None:
+    return under_new_name(committed, committed.name_of(file) or file)
 
 
 def _texts(committed: Committed, file: str) -> tuple[str | None, str | None, str | None]:
@@ -164,6 +176,10 @@ class _Move:
 
 def _after_commit(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
     suggestion, committed = tracked.suggestion, move.committed
+    if facts.renamed is not None and not suggestion.reverted:
+        moved = follow_rename(tracked, facts.renamed, move.settings)
+        if moved is not None:
+            return _has(tracked, moved, facts, move)
     seen, region = _in_commit(suggestion, facts, committed)
     own = region is not None and text_of(seen.text.split("\n"), region) == suggestion.region
     if not own and (facts.other_branch or _left_out(suggestion, facts, seen, region)):
@@ -171,14 +187,20 @@ def _after_commit(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
     frame, taken_back = frame_of(tracked), _taken_back(suggestion, move.message)
     after = None if region is None else stands_at(suggestion, seen, region, frame)
     if after is not None and not (taken_back and _went(suggestion, after)):
-        replaced = facts.other_branch or _is_amended(suggestion, committed)
-        known = None if replaced else suggestion.commit
-        commit = brought_by(after, frame, known) or committed.commit
-        return settled(after, frame, move.now, commit=commit)
+        return _has(tracked, after, facts, move)
     if suggestion.region is None and suggestion.state == "settled":
         return suggestion
     after = settled(gone(suggestion, move.now), frame, move.now, commit=suggestion.commit)
     return replace(after, reverted=committed.action == "revert" or taken_back)
+
+
+def _has(tracked: Tracked, after: Suggestion, facts: _Facts, move: _Move) -> Suggestion:
+    """The suggestion settled as it stands in the commit; its own is the first that had it so."""
+    suggestion, frame = tracked.suggestion, frame_of(tracked)
+    replaced = facts.other_branch or _is_amended(suggestion, move.committed)
+    known = None if replaced else suggestion.commit
+    commit = brought_by(after, frame, known) or move.committed.commit
+    return settled(after, frame, move.now, commit=commit)
 
 
 def _left_out(

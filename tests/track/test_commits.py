@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from qi_learn.store import feedback
 from tests.support.tracked_code import AUTHORS, FILE, MARK, SUGGESTED, World, with_mean
 
@@ -109,6 +111,33 @@ def test_an_amended_message_gives_the_code_the_new_commit(world: World) -> None:
     world.head_moved()
     assert world.fate(turn).commit == world.repo.git("rev-parse", "HEAD")
     assert world.fate(turn).final_text == SUGGESTED
+
+
+@pytest.mark.parametrize("seen_gone_first", [True, False])
+def test_a_file_renamed_after_a_merge_keeps_its_answers(
+    world: World, seen_gone_first: bool
+) -> None:
+    world.repo.git("checkout", "-q", "-b", "side")
+    world.head_moved()
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit("Mean")
+    world.repo.git("checkout", "-q", "main")
+    world.repo.git("merge", "-q", "--no-ff", "-m", "Merge", "side")
+    world.head_moved()
+    world.repo.git("mv", "stats.py", "numbers.py")
+    if seen_gone_first:
+        (world.repo.root / "stats.py").touch()
+        world.delete("stats.py")
+        assert world.fate(turn).region is None
+    world.repo.git("commit", "-q", "-m", "A better name")
+    world.head_moved()
+    fate = world.fate(turn)
+    assert (fate.file, fate.final_text, fate.state) == ("numbers.py", SUGGESTED, "settled")
+    assert (fate.reverted, world.feedback(turn).accepted) == (False, True)
+    world.save("numbers.py", with_mean(AUTHORS))
+    world.commit("Another mean")
+    assert world.fate(turn).final_text == AUTHORS
 
 
 def test_a_hard_reset_takes_back_and_a_soft_one_does_not(world: World) -> None:
