@@ -1,6 +1,7 @@
 """`python -m qi_learn` and the `qi-learn` command.
 
-An error is shown with what to do, never as a traceback.
+An error is shown with what to do, never as a traceback. Ctrl-C is no error, also while the modules
+are loaded: so they are imported within what catches it.
 """
 
 from __future__ import annotations
@@ -8,16 +9,22 @@ from __future__ import annotations
 import io
 import sys
 
-from qi_learn.errors import EXIT_FAILED, EXIT_TRY_AGAIN, QiError, no_room
-
 
 def main() -> None:
     """Run the command line and exit with its code (errors.py)."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # what models and tools write does not fit every terminal
             stream.reconfigure(errors="backslashreplace")
     from qi_learn.cli.app import app
+    from qi_learn.errors import EXIT_FAILED, EXIT_TRY_AGAIN, QiError, no_room
 
     try:
         app()
@@ -32,8 +39,6 @@ def main() -> None:
             "Check who owns it and that there is room; QI_LEARN_HOME names another place.",
             EXIT_FAILED,
         )
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _named(error: OSError) -> str:

@@ -26,7 +26,7 @@ from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.forget_choice import choose, says
 from qi_learn.store.turns import newest_stray, newest_turn
-from qi_learn.workspace.registry import project_of
+from qi_learn.workspace.registry import place_of
 
 LOOK_SECONDS = 0.2
 WAIT_SECONDS = 300.0
@@ -69,12 +69,15 @@ def forget(
 
 
 def _named(paths: Paths, ids: Sequence[str], directory: Path) -> tuple[str, ...]:
-    """The ids with the last answer of this place for `last`."""
-    project, now = project_of(paths, directory), time.time()
+    """The ids with the last answer of this place for `last`. Raises NotFound if it has none."""
+    project, now = place_of(paths, directory), time.time()
     with open_store(paths.database, readonly=True) as store:
         last = newest_turn(store, str(project) if project else None, before=now)
         last = last or newest_stray(store, before=now)
-    return tuple(last or id if id == "last" else id for id in ids)
+    if last is None:
+        within = f" in {project}" if project else ""
+        raise NotFound(f"No answer was recorded{within} yet.", "`qi-learn log` lists the ids.")
+    return tuple(last if id == "last" else id for id in ids)
 
 
 def _planned(paths: Paths, store: Store, request: ForgetRequest) -> tuple[Receipt, tuple[str, ...]]:

@@ -18,13 +18,16 @@ from qi_learn.daemon.children import ENGINE_SECONDS, engine_process
 from qi_learn.deploy import base_version
 from qi_learn.deploy.journal import Deployment
 from qi_learn.deploy.model_server import ModelServer, model_server_of, uses_engine
-from qi_learn.errors import NotFound, SettingsError
+from qi_learn.errors import NotFound, QiError, SettingsError
 from qi_learn.outside import git
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths, replace_file
 from qi_learn.settings import Settings
 from qi_learn.settings_file import commented_defaults
 from qi_learn.workspace.registry import add_project, remove_project
+
+_ASK_SECONDS = 5.0
+"""How long the daemon may take to say that it is there."""
 
 
 def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[str]:
@@ -49,11 +52,20 @@ def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[st
         yield from recording_text(paths, settings)
     else:
         yield "Nothing was changed; `qi-learn status` says what it does, `qi-learn config` how."
-    yield (
-        "Start the daemon with `qi-learn daemon start`."
-        if not client.locked(paths)
-        else "The daemon runs and has taken it up."
-    )
+    yield _daemon_says(paths)
+
+
+def _daemon_says(paths: Paths) -> str:
+    """Whether the daemon has taken the project up, as far as it answers."""
+    if not client.locked(paths):
+        return "Start the daemon with `qi-learn daemon start`."
+    try:
+        client.call(paths.socket, {"do": "ping"}, timeout=_ASK_SECONDS)
+    except QiError:
+        if client.running(paths) is None:
+            return "The daemon is starting, and takes it up then."
+        return "The daemon runs and does not answer: `qi-learn daemon restart`."
+    return "The daemon runs and has taken it up."
 
 
 def _project_root(directory: Path) -> Path:

@@ -16,7 +16,7 @@ from qi_learn.errors import NotFound, SettingsError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import AUTHORS, EVENT_KINDS
 from qi_learn.spool import Spool, frame, parse, read_from, spool_files
-from qi_learn.workspace.registry import project_of
+from qi_learn.workspace.registry import place_of
 
 if TYPE_CHECKING:
     from qi_learn.store.database import Store
@@ -68,7 +68,7 @@ def rate(
         )
     if turn != "last":
         turn = _recorded(paths, turn)
-    project = project_of(paths, directory)
+    project = place_of(paths, directory)
     runs, rated = locked(paths), turn
     if turn == "last":
         rated = "the last answer" + (f" in {project}" if project else "")
@@ -114,7 +114,7 @@ def record_event(paths: Paths, text: str) -> str:
 
 
 def _last_question(paths: Paths, project: str | None, *, runs: bool) -> str:
-    """The question of the answer that would be rated, in brackets.
+    """The project of the answer that would be rated, if none was meant, and its question.
 
     Empty if the daemon decides: it has not taken in everything, or the database cannot be read.
     Without a daemon that is asked of the spool alone, which is quick. Raises NotFound if there is
@@ -130,16 +130,18 @@ def _last_question(paths: Paths, project: str | None, *, runs: bool) -> str:
             if count_waiting(store, paths.spool):
                 return ""
             if store is None:
-                raise _nothing_recorded()
+                raise _nothing_recorded(project)
             now = time.time()
             newest = turns.newest_turn(store, project, before=now)
             newest = newest or turns.newest_stray(store, before=now)
-            asked = () if newest is None else turns.load_turn(store, newest).messages
+            turn = None if newest is None else turns.load_turn(store, newest)
     except StoreError:
         return ""
-    if newest is None:
-        raise _nothing_recorded()
-    return f' ("{" ".join(asked[-1].content.split()):.60}")' if asked else ""
+    if turn is None:
+        raise _nothing_recorded(project)
+    of = f" in {turn.project}" if project is None and turn.project else ""
+    asked = turn.messages
+    return of + (f' ("{" ".join(asked[-1].content.split()):.60}")' if asked else "")
 
 
 @contextmanager
@@ -163,9 +165,10 @@ def _waiting(paths: Paths) -> Iterator[str]:
                     yield line.event.id
 
 
-def _nothing_recorded() -> NotFound:
+def _nothing_recorded(project: str | None) -> NotFound:
+    within = f" in {project}" if project else ""
     return NotFound(
-        "No answer was recorded yet: there is nothing to rate.",
+        f"No answer was recorded{within} yet: there is nothing to rate.",
         "Point a tool at the gateway; `qi-learn status` says where it is.",
     )
 
@@ -176,7 +179,7 @@ def _recorded(paths: Paths, turn: str) -> str:
     As it was given if the database cannot be read (damaged, locked): that must not stop a rating,
     and the daemon decides. Raises NotFound if there is no such turn, or more than one.
     """
-    from qi_learn.store.short_ids import names, only_one, turns_named
+    from qi_learn.store.short_ids import HOW_SHORT, names, only_one, turns_named
 
     found = {id for id in _waiting(paths) if names(turn, id)}
     try:
@@ -188,6 +191,6 @@ def _recorded(paths: Paths, turn: str) -> str:
     if id is None:
         raise NotFound(
             f"No answer with the id {turn} was recorded.",
-            "`qi-learn log` lists the ids; `last` means the newest of this project.",
+            f"`qi-learn log` lists the ids: {HOW_SHORT}. `last` means the newest of this project.",
         )
     return id

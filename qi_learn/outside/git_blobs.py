@@ -41,6 +41,19 @@ def changed_blobs(directory: Path, old: str, new: str) -> dict[str, str | None]:
     return found
 
 
+def renamed(directory: Path, old: str, new: str) -> dict[str, str]:
+    """The files that have another name in `new` than in `old`, by their names in `old`.
+
+    As git judges it, by what they hold. Raises NotFound.
+    """
+    options = ("-r", "-z", "--name-status", "--find-renames", "--diff-filter=R", "--relative")
+    fields = ask(directory, "diff-tree", *options, old, new).output.decode(
+        "utf-8", "surrogateescape"
+    )
+    parts = fields.split("\0")
+    return dict(zip(parts[1::3], parts[2::3], strict=False))
+
+
 def tree_blobs(directory: Path, commit: str, paths: Sequence[str] | None = None) -> dict[str, str]:
     """The ids of the contents of the files in a commit or tree: of all, or of those in `paths`.
 

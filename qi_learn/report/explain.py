@@ -28,7 +28,7 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.store.feedback import load_interaction
 from qi_learn.store.short_ids import names, only_one, turns_named
 from qi_learn.store.turns import kept_back, newest_stray, newest_turn
-from qi_learn.workspace.registry import project_of
+from qi_learn.workspace.registry import place_of
 
 ROLES = {"train": "learned from it", "dev": "chose by it", "gate": "was judged by it"}
 """What a run did with an example, by its split."""
@@ -77,7 +77,7 @@ def _run(paths: Paths, id: str | None, what: str) -> Explanation:
 
 def _last(store: Store, paths: Paths, directory: Path | None) -> list[str]:
     """The answer that `qi-learn rate` would rate here."""
-    project = None if directory is None else project_of(paths, directory)
+    project = None if directory is None else place_of(paths, directory)
     within, now = None if project is None else str(project), time.time()
     newest = newest_turn(store, within, before=now) or newest_stray(store, before=now)
     return [] if newest is None else [newest]

@@ -1,7 +1,7 @@
 """May this text be learned? The target score of contracts 6, and the text it is about.
 
 The text is the settled final version, or if nothing was placed, the answer itself, if it was rated.
-Unknown is not success: what was not seen adds nothing.
+No answer is never an example, and unknown is not success: what was not seen adds nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def score_target(
 ) -> TargetScore:
     """The target score of a turn.
 
-    `suggestion_score` is taken if nothing was placed and the answer was rated.
+    `suggestion_score` is taken if nothing that was placed is left and the answer was rated. Without
+    an answer there is no example, however it was rated.
     """
     settled = [
         s
@@ -54,16 +55,14 @@ def score_target(
         return TargetScore(None, None, tuple(broken))
     if settled:
         return _settled("\n".join(s.final_text or "" for s in settled), settled, feedback, outcome)
-    if feedback.rating is not None and suggestion_score is not None:
-        return TargetScore(
-            suggestion_score,
-            answer,
-            (
-                f"nothing was placed; rated {feedback.rating} of 5: the answer itself, with its "
-                "suggestion score",
-            ),
-        )
-    return TargetScore(None, None, ("nothing was placed in a file and nothing was rated: unknown",))
+    if not answer.strip():
+        return TargetScore(None, None, ("there is no answer: nothing to learn",))
+    placed = any(s.placed_at is not None for s in suggestions)
+    fate = "what was placed in a file is gone" if placed else "nothing was placed in a file"
+    if feedback.rating is None or suggestion_score is None:
+        return TargetScore(None, None, (f"{fate}, and nothing was rated: unknown",))
+    rated = f"rated {feedback.rating} of 5: the answer itself, with its suggestion score"
+    return TargetScore(suggestion_score, answer, (f"{fate}; {rated}",))
 
 
 def _broken(suggestion: Suggestion) -> str:

@@ -13,6 +13,7 @@ from qi_learn.store.database import Store
 
 SHORTEST = 8
 """Fewest letters that are taken for the beginning of an id."""
+HOW_SHORT = f"the first {SHORTEST} letters of one are enough, fewer are not"
 MOST = 5
 """How many ids are named of those that could be meant."""
 
@@ -41,7 +42,10 @@ def only_one(text: str, ids: Collection[str]) -> str | None:
     """The id that a text names; None if it names none. Raises NotFound if it names several."""
     if len(ids) > 1 and text not in ids:
         several = ", ".join(sorted(ids)[:MOST])
-        raise NotFound(f"{text} is the beginning of more than one id: {several}.", "Give one more.")
+        raise NotFound(
+            f"{text} is the beginning of more than one id: {several}.",
+            "Give one more letter of the one that you mean.",
+        )
     return text if text in ids else next(iter(ids), None)
 
 

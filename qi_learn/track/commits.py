@@ -28,7 +28,9 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.match import NotCompared, Saved
 from qi_learn.track.region import Region, text_of
+from qi_learn.track.renames import follow_rename, under_new_name
 from qi_learn.track.state import (
+    brought_by,
     gone,
     is_followed,
     name_of,
@@ -60,6 +62,8 @@ class _Facts:
     """The file's text in the working tree; None if it cannot be read."""
     other_branch: bool
     """Whether the commit that has the code is no part of this branch, and was not just replaced."""
+    renamed: FileSaved | None
+    """The file as the commit has it under another name; None if it was not renamed."""
 
 
 def on_committed(
@@ -104,7 +108,13 @@ def on_committed(
 def _is_concerned(suggestion: Suggestion, committed: Committed) -> bool:
     """Whether a move of HEAD may say something of a suggestion: of the tree it stands in."""
     name = committed.name_of(suggestion.file or "")
-    return name is not None and (committed.action == "reset" or committed.changed(name))
+    whole = committed.action == "reset" or _is_amended(suggestion, committed)
+    return name is not None and (whole or committed.changed(name))
+
+
+def _is_amended(suggestion: Suggestion, committed: Committed) -> bool:
+    """Whether the commit that brought the code was just replaced by another one."""
+    return committed.action == "amend" and suggestion.commit == committed.previous
 
 
 # --- reading: each file and each commit once ------------------------------------------------------
@@ -119,7 +129,16 @@ def _read_facts(suggestions: Sequence[Suggestion], committed: Committed) -> list
     texts = {file: _texts(committed, file) for file in {s.file or "" for s in suggestions}}
     commits = {s.commit for s in suggestions}
     other = {commit: _other_branch(commit, committed) for commit in commits}
-    return [_Facts(*texts[s.file or ""], other[s.commit]) for s in suggestions]
+    gone_files = {file for file, (text, *_) in texts.items() if text is None}
+    renamed = {file: _renamed(committed, file) for file in gone_files}
+    return [
+        _Facts(*texts[s.file or ""], other[s.commit], renamed.get(s.file or ""))
+        for s in suggestions
+    ]
+
+
+def _renamed(committed: Committed, file: str) -> FileSaved | None:
+    return under_new_name(committed, committed.name_of(file) or file)
 
 
 def _texts(committed: Committed, file: str) -> tuple[str | None, str | None, str | None]:
@@ -157,18 +176,31 @@ class _Move:
 
 def _after_commit(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
     suggestion, committed = tracked.suggestion, move.committed
+    if facts.renamed is not None and not suggestion.reverted:
+        moved = follow_rename(tracked, facts.renamed, move.settings)
+        if moved is not None:
+            return _has(tracked, moved, facts, move)
     seen, region = _in_commit(suggestion, facts, committed)
     own = region is not None and text_of(seen.text.split("\n"), region) == suggestion.region
     if not own and (facts.other_branch or _left_out(suggestion, facts, seen, region)):
         return suggestion
     frame, taken_back = frame_of(tracked), _taken_back(suggestion, move.message)
-    if region is not None and not taken_back:
-        after = stands_at(suggestion, seen, region, frame)
-        return settled(after, frame, move.now, commit=committed.commit)
+    after = None if region is None else stands_at(suggestion, seen, region, frame)
+    if after is not None and not (taken_back and _went(suggestion, after)):
+        return _has(tracked, after, facts, move)
     if suggestion.region is None and suggestion.state == "settled":
         return suggestion
     after = settled(gone(suggestion, move.now), frame, move.now, commit=suggestion.commit)
     return replace(after, reverted=committed.action == "revert" or taken_back)
+
+
+def _has(tracked: Tracked, after: Suggestion, facts: _Facts, move: _Move) -> Suggestion:
+    """The suggestion settled as it stands in the commit; its own is the first that had it so."""
+    suggestion, frame = tracked.suggestion, frame_of(tracked)
+    replaced = facts.other_branch or _is_amended(suggestion, move.committed)
+    known = None if replaced else suggestion.commit
+    commit = brought_by(after, frame, known) or move.committed.commit
+    return settled(after, frame, move.now, commit=commit)
 
 
 def _left_out(
@@ -231,6 +263,15 @@ def _in_commit(
 def _still_there(suggestion: Suggestion, facts: _Facts) -> bool:
     """Whether the working tree has the code, whatever was committed."""
     return suggestion.region is not None and suggestion.region in (facts.working or "")
+
+
+def _went(before: Suggestion, after: Suggestion) -> bool:
+    """Whether the code that a reverted commit brought gave way to what stands in its place.
+
+    It did not if it is the same as before, or nearer to what was suggested: then only a later edit
+    of it was taken back.
+    """
+    return after.region != before.region and (after.similarity or 0.0) < (before.similarity or 0.0)
 
 
 def _taken_back(suggestion: Suggestion, message: str) -> bool:

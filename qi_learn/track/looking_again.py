@@ -12,7 +12,7 @@ from qi_learn.errors import NotFound
 from qi_learn.outside import git
 from qi_learn.records import Suggestion, Tracked
 from qi_learn.track import region as regions
-from qi_learn.track.state import FOLLOWED, gone, settled, stands_at, trace_of
+from qi_learn.track.state import FOLLOWED, brought_by, gone, settled, stands_at, trace_of
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.trees import tree_with
 from qi_learn.workspace.changes import FileSaved
@@ -73,4 +73,6 @@ def _as_committed(tracked: Tracked, project: str, now: float) -> Suggestion:
     if region is None:
         return settled(gone(suggestion, now), frame, now, commit=head)
     committed = FileSaved(project, directory / file, text, now)
-    return settled(stands_at(suggestion, committed, region, frame), frame, now, commit=head)
+    after = stands_at(suggestion, committed, region, frame)
+    commit = brought_by(after, frame, suggestion.commit) or head
+    return settled(after, frame, now, commit=commit)

@@ -104,6 +104,15 @@ def settled(suggestion: Suggestion, frame: Frame, now: float, *, commit: str | N
     return replace(suggestion, state="settled", settled_at=now, final_text=final, commit=commit)
 
 
+def brought_by(suggestion: Suggestion, frame: Frame, commit: str | None) -> str | None:
+    """The commit that brought the code as it stands now: the first that has it.
+
+    `commit`: the one that had its final version. A later commit of the same file does not take its
+    place; None if the code is another one now.
+    """
+    return commit if final_text(suggestion, frame) == suggestion.final_text else None
+
+
 def final_text(suggestion: Suggestion, frame: Frame) -> str:
     """The code that took the suggestion's place, as it stands in the file.
 

@@ -76,6 +76,21 @@ def project_of(paths: Paths, path: Path) -> Path | None:
     return max(holding, key=lambda p: len(p.parts), default=None)
 
 
+def place_of(paths: Paths, directory: Path) -> Path | None:
+    """What "the last answer" asked for in a directory is the last of.
+
+    The registered project, else the repository, so that another project's answer is not taken for
+    one of it. None outside both: then the last answer of all is meant. Raises SettingsError.
+    """
+    project = project_of(paths, directory)
+    if project is not None:
+        return project
+    real, home = directory.resolve(), Path.home().resolve()
+    above = (d for d in (real, *real.parents) if os.path.lexists(d / ".git"))
+    top = next(above, None)
+    return None if top in (None, home, Path(real.anchor)) else top
+
+
 def _project_directory(project: Path) -> Path:
     """The real path of a directory that may be a project. Raises SettingsError if it may not."""
     real = project.resolve()

@@ -76,6 +76,11 @@ def test_the_beginning_of_several_ids_names_none(home: Terminal) -> None:
         said = home.qi(*words)
         assert (said.code, said.out) == (EXIT_FAILED, "")
         assert all(id in said.err for id in list(TURNS)[:2])
+        assert "Give one more letter" in said.err
+    for words in (["rate", "01M8GT7", "4"], ["forget", "--dry-run", "01M8GT7"]):
+        said = home.qi(*words)
+        assert said.code == EXIT_FAILED
+        assert "the first 8 letters of one are enough, fewer are not" in said.err
     said = home.qi("explain", "01M8GS")
     assert (said.code, "eight letters" in said.err) == (EXIT_FAILED, True)
     assert spool_events(home.paths) == []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from qi_learn.commands.connect import gateway_address, model_name, started_text
 from qi_learn.commands.init import recording_text
-from qi_learn.daemon.client import DaemonState, Started
+from qi_learn.daemon.client import DaemonState, Started, running
 from qi_learn.paths import Paths
 from qi_learn.settings import GatewaySettings, ServeSettings, Settings
 from qi_learn.workspace.registry import add_project, load_projects
@@ -116,6 +118,14 @@ def test_init_says_what_is_recorded_where_and_how_to_stop(tmp_path: Path) -> Non
         assert again.out.endswith("The daemon runs and has taken it up.\n")
         assert "Nothing was changed" in again.out
         assert again.out.count("\n") == 4, "what was said the first time is not said again"
+        daemon = running(terminal.paths)
+        assert daemon is not None
+        os.kill(daemon.pid, signal.SIGSTOP)
+        try:
+            silent = terminal.process("init", str(project))
+        finally:
+            os.kill(daemon.pid, signal.SIGCONT)
+        assert silent.out.endswith("runs and does not answer: `qi-learn daemon restart`.\n")
     finally:
         assert terminal.process("daemon", "stop").code == 0
 

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from qi_learn.commands import rate as command
+from qi_learn.commands.forget import forget
 from qi_learn.commands.rate import parse_words, record_event
 from qi_learn.daemon.lock import take_lock
 from qi_learn.errors import EXIT_FAILED, EXIT_USAGE, NotFound, SettingsError, SpoolError
 from qi_learn.paths import Paths
-from qi_learn.records import Event, Turn
+from qi_learn.records import Event, ForgetRequest, Turn
+from qi_learn.report.explain import explain
+from qi_learn.settings import Settings
 from qi_learn.spool import Spool, frame
 from qi_learn.store import feedback
 from qi_learn.store.database import open_store
@@ -25,6 +28,7 @@ from qi_learn.store.ingest import drain
 from qi_learn.store.turns import load_turn, newest_turn
 from qi_learn.workspace.registry import add_project, load_projects, project_of
 from tests.support.recorded_home import record, schema_from_the_future, spool_events
+from tests.support.repository import Repository
 
 
 @pytest.fixture
@@ -88,6 +92,30 @@ def test_the_question_is_named_while_a_daemon_runs(paths: Paths, tmp_path: Path)
         assert newest is not None
         question = load_turn(store, newest).messages[-1].content
     assert f'("{" ".join(question.split())}"): 4 of 5.' in said
+
+
+def test_another_projects_answer_is_not_the_last_of_a_repository(
+    paths: Paths, tmp_path: Path
+) -> None:
+    record(paths, tmp_path / "project")
+    other, plain = Repository(tmp_path / "other"), tmp_path / "plain"
+    (other.root / "deep").mkdir()
+    plain.mkdir()
+    lock = take_lock(paths)
+    try:
+        with open_store(paths.database) as store, store.transaction():
+            store.execute("UPDATE turns SET project = ?", (str(tmp_path / "project"),))
+        with pytest.raises(NotFound, match=f"No answer was recorded in {other.root} yet"):
+            rate(paths, "last", other.root / "deep")
+        with pytest.raises(NotFound):
+            explain(paths, Settings(), "last", directory=other.root)
+        with pytest.raises(NotFound):
+            forget(
+                paths, ForgetRequest(asked=1.0, ids=("last",)), dry_run=True, directory=other.root
+            )
+        assert f"Rated the last answer in {tmp_path / 'project'} (" in rate(paths, "last", plain)
+    finally:
+        os.close(lock)
 
 
 def test_without_a_daemon_it_waits_in_the_spool(paths: Paths, tmp_path: Path) -> None:

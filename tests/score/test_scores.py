@@ -244,6 +244,21 @@ def test_what_may_still_change_has_no_target_score() -> None:
     assert (rated.score, rated.text) == (0.9, ANSWER)
 
 
+def test_no_answer_is_no_example_however_it_was_rated() -> None:
+    refused = score_target("", (), Feedback(rating=5), Outcome(), 1.0)
+    assert (refused.score, refused.text) == (None, None)
+    assert refused.reasons == ("there is no answer: nothing to learn",)
+    assert score_target(" \n", (), Feedback(correction=CODE), Outcome(), 1.0).text == CODE
+
+
+def test_the_reason_tells_code_that_is_gone_from_code_that_never_was_placed() -> None:
+    gone = replace(PLACED, final_text=None, similarity=0.0)
+    for suggestions, fate in (((gone,), "what was placed in a file is gone"), ((), "nothing was")):
+        for said in (Feedback(), Feedback(rating=2)):
+            (reason,) = score_target(ANSWER, suggestions, said, Outcome(), 0.3).reasons
+            assert reason.startswith(fate)
+
+
 @pytest.mark.parametrize(
     ("question", "answer", "kind", "domain"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from qi_learn.store import feedback
 from tests.support.tracked_code import AUTHORS, FILE, MARK, SUGGESTED, World, with_mean
 
@@ -50,6 +52,92 @@ def test_revert_reset_and_amend(world: World) -> None:
         None,
         False,
     )
+
+
+def test_the_commit_is_the_one_that_brought_the_code_and_only_its_revert_takes_it_back(
+    world: World,
+) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    brought = world.commit("Mean")
+    world.save("stats.py", with_mean(SUGGESTED) + "DEBUG = True\n")
+    world.commit("Something of the person's own")
+    assert world.fate(turn).commit == brought
+    world.repo.git("revert", "--no-edit", "HEAD")
+    world.head_moved()
+    kept = world.fate(turn)
+    assert (kept.reverted, kept.final_text, kept.commit) == (False, SUGGESTED, brought)
+    assert world.feedback(turn).accepted is True
+    world.wait(86400 + 1)
+    assert world.fate(turn).commit == brought
+    world.repo.git("revert", "--no-edit", brought)
+    world.head_moved()
+    assert (world.fate(turn).reverted, world.feedback(turn).accepted) == (True, False)
+
+
+def test_a_revert_of_an_edit_leaves_the_code_as_it_was_suggested(world: World) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit("Mean")
+    edited = SUGGESTED.replace("total = 0", "total = 0.0")
+    world.save("stats.py", with_mean(edited))
+    world.commit("An edit")
+    assert world.fate(turn).final_text == edited
+    world.repo.git("revert", "--no-edit", "HEAD")
+    world.head_moved()
+    kept = world.fate(turn)
+    assert (kept.reverted, kept.final_text) == (False, SUGGESTED)
+    assert world.feedback(turn).accepted is True
+
+
+def test_a_revert_to_the_function_that_was_there_before_takes_the_suggested_one_back(
+    world: World,
+) -> None:
+    world.begin("stats.py", with_mean(AUTHORS))
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit("Whole numbers")
+    assert world.feedback(turn).accepted is True
+    world.repo.git("revert", "--no-edit", "HEAD")
+    world.head_moved()
+    assert (world.fate(turn).reverted, world.feedback(turn).accepted) == (True, False)
+
+
+def test_an_amended_message_gives_the_code_the_new_commit(world: World) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit("Mean")
+    world.repo.git("commit", "-q", "--amend", "-m", "The mean")
+    world.head_moved()
+    assert world.fate(turn).commit == world.repo.git("rev-parse", "HEAD")
+    assert world.fate(turn).final_text == SUGGESTED
+
+
+@pytest.mark.parametrize("seen_gone_first", [True, False])
+def test_a_file_renamed_after_a_merge_keeps_its_answers(
+    world: World, seen_gone_first: bool
+) -> None:
+    world.repo.git("checkout", "-q", "-b", "side")
+    world.head_moved()
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit("Mean")
+    world.repo.git("checkout", "-q", "main")
+    world.repo.git("merge", "-q", "--no-ff", "-m", "Merge", "side")
+    world.head_moved()
+    world.repo.git("mv", "stats.py", "numbers.py")
+    if seen_gone_first:
+        (world.repo.root / "stats.py").touch()
+        world.delete("stats.py")
+        assert world.fate(turn).region is None
+    world.repo.git("commit", "-q", "-m", "A better name")
+    world.head_moved()
+    fate = world.fate(turn)
+    assert (fate.file, fate.final_text, fate.state) == ("numbers.py", SUGGESTED, "settled")
+    assert (fate.reverted, world.feedback(turn).accepted) == (False, True)
+    world.save("numbers.py", with_mean(AUTHORS))
+    world.commit("Another mean")
+    assert world.fate(turn).final_text == AUTHORS
 
 
 def test_a_hard_reset_takes_back_and_a_soft_one_does_not(world: World) -> None:
