@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from qi_learn.engine.object_schema import IN_PLACE, refuse_open, translate
 from qi_learn.errors import ServerError
 from qi_learn.outside.llguidance import grammar_of
 
@@ -30,8 +31,7 @@ _SINGLE = (
     *("items", "prefixItems", "additionalProperties", "additionalItems", "not", "contains"),
     *("unevaluatedProperties", "unevaluatedItems", "propertyNames"),
 )
-_IN_PLACE = ("allOf", "anyOf", "oneOf")
-_OPENING = ("additionalProperties", "patternProperties", "unevaluatedProperties")
+_OPENING = ("additionalProperties", "patternProperties")
 _TYPE_OF = {
     "object": ("properties", "patternProperties", "additionalProperties", "required"),
     "array": ("items", "prefixItems", "minItems", "maxItems"),
@@ -115,7 +115,7 @@ class _Preparation:
             if isinstance(target, dict) and node["$ref"] not in self.inlining:
                 return self._inlined(node, node["$ref"], target)
         together = part or "allOf" in node
-        together = together or ("properties" in node and any(key in node for key in _IN_PLACE))
+        together = together or ("properties" in node and any(key in node for key in IN_PLACE))
         read = {
             key: self._read_key(key, value, together)
             for key, value in node.items()
@@ -123,14 +123,16 @@ class _Preparation:
         }
         _infer_type(read)
         _bound_numbers(read)
+        translate(read)
         if not part:
             _close(read)
+        refuse_open(read)
         return read
 
     def _read_key(self, key: str, value: Any, together: bool) -> Any:
         if key in _NAMED and isinstance(value, dict):
             return {name: self.read(one) for name, one in value.items()}
-        if key in _IN_PLACE and isinstance(value, list):
+        if key in IN_PLACE and isinstance(value, list):
             return [self.read(one, part=together) for one in value]
         if key in _SINGLE:
             return (
@@ -162,7 +164,7 @@ class _Preparation:
 
 def _infer_type(node: dict[str, Any]) -> None:
     """Say the type that the keys of a schema without one are about."""
-    if any(key in node for key in ("type", "enum", "const", "$ref", "not", *_IN_PLACE)):
+    if any(key in node for key in ("type", "enum", "const", "$ref", "not", *IN_PLACE)):
         return
     kinds = (kind for kind, keys in _TYPE_OF.items() if any(key in node for key in keys))
     if kind := next(kinds, None):
@@ -196,6 +198,8 @@ def _close(node: dict[str, Any]) -> None:
         return
     parts = list(_parts(node))
     names = {name for part in parts for name in part.get("properties", {})}
+    if names:  # a required one is a property too, though no schema says what it is
+        names |= {name for part in parts for name in _required(part)}
     if not names or any(key in part for part in parts for key in _OPENING):
         return
     if any("$ref" in part for part in parts):
@@ -205,11 +209,17 @@ def _close(node: dict[str, Any]) -> None:
     node["additionalProperties"] = False
 
 
+def _required(node: Mapping[str, Any]) -> list[str]:
+    required = node.get("required")
+    named = required if isinstance(required, list) else []
+    return [name for name in named if isinstance(name, str)]
+
+
 def _parts(node: Any) -> Iterator[dict[str, Any]]:
     """A schema and what is in its place: every one speaks about the same value."""
     if isinstance(node, dict) and isinstance(node.get("properties", {}), dict):
         yield node
-        for key in _IN_PLACE:
+        for key in IN_PLACE:
             branches = node.get(key)
             for branch in branches if isinstance(branches, list) else ():
                 yield from _parts(branch)

@@ -135,6 +135,63 @@ def test_answers_are_valid(server: Server, schema: dict[str, Any]) -> None:
         formed(server, schema, seed=seed)
 
 
+ONE = {"const": 1}
+A, B = {"a": ONE}, {"b": ONE}
+CLOSED = {"type": "object", "unevaluatedProperties": False}
+KEYWORDS: list[dict[str, Any]] = [
+    {**CLOSED, "properties": {**A, "b": ONE}},
+    {**CLOSED, "allOf": [{"type": "object", "properties": A, "required": ["a"]}]},
+    {
+        **CLOSED,
+        "allOf": [{"$ref": "#/$defs/x"}],
+        "properties": B,
+        "$defs": {"x": {"properties": A}},
+    },
+    {"properties": A, "required": ["a"], "unevaluatedProperties": ONE, "maxProperties": 1},
+    {"type": "array", "prefixItems": [ONE], "unevaluatedItems": False},
+    {
+        "type": "object",
+        "propertyNames": {"pattern": "^x[0-9]$"},
+        "additionalProperties": ONE,
+        "maxProperties": 1,
+        "minProperties": 1,
+    },
+    {"type": "object", "propertyNames": {"enum": ["k", "l"]}, "additionalProperties": ONE},
+    {"type": "object", "properties": A, "propertyNames": {"type": "string"}},
+    {"type": "object", "properties": {**A, **B}, "minProperties": 1},
+    {"type": "object", "properties": {**A, **B}, "minProperties": 2},
+    {"type": "object", "properties": {**A, **B, "c": ONE, "d": ONE}, "minProperties": 3},
+    {"type": "object", "properties": {**A, **B}, "minProperties": 2, "required": ["b", "a"]},
+    {"type": "object", "properties": A, "required": ["a", "zz"]},
+]
+
+
+@pytest.mark.parametrize("schema", KEYWORDS, ids=json.dumps)
+def test_keywords_of_objects_are_kept(server: Server, schema: dict[str, Any]) -> None:
+    for seed in range(3):
+        formed(server, schema, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("key", "schema"),
+    [
+        ("dependentRequired", {"properties": A, "dependentRequired": {"a": ["b"]}}),
+        ("dependentSchemas", {"properties": A, "dependentSchemas": {"a": {"required": ["b"]}}}),
+        ("$dynamicRef", {"properties": {"a": {"$dynamicRef": "#x"}}}),
+        ("propertyNames", {"type": "object", "propertyNames": {"maxLength": 3}}),
+        ("propertyNames", {"type": "object", "properties": A, "propertyNames": {"pattern": "^a"}}),
+        ("propertyNames", {"type": "object", "propertyNames": False}),
+        ("propertyNames", {"type": "object", "propertyNames": [1]}),
+        ("propertyNames", {"type": "object", "propertyNames": {"enum": 5}}),
+        ("unevaluatedProperties", {**CLOSED, "anyOf": [{"properties": A}, {"properties": B}]}),
+        ("unevaluatedProperties", {**CLOSED, "$ref": "#/$defs/x", "$defs": {"x": {}}}),
+        ("unevaluatedItems", {"type": "array", "allOf": [{}], "unevaluatedItems": False}),
+    ],
+)
+def test_keywords_that_cannot_be_kept_are_refused(server: Server, key: str, schema: Any) -> None:
+    assert f"`{key}`" in refused(server, schema)
+
+
 def test_an_object_has_the_properties_that_are_named(server: Server) -> None:
     """As in Ollama: without `additionalProperties` there are no others, also in parts of one."""
     parts = {
