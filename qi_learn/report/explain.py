@@ -20,10 +20,11 @@ from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
 from qi_learn.report.explain_run import explain_run
 from qi_learn.report.explain_turn import turn_lines
-from qi_learn.report.words import clock, saw_forgotten
+from qi_learn.report.words import clock, one_line, saw_forgotten
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.snapshot import recalled_in
 from qi_learn.settings import Settings
+from qi_learn.store.candidates import no_example_because
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.feedback import load_interaction
 from qi_learn.store.short_ids import names, only_one, turns_named
@@ -65,7 +66,10 @@ def explain(
         if id not in turns:
             return _run(paths, id, what)
         interaction, (never, gone) = load_interaction(store, id), kept_back(store, id)
-    lines = (*turn_lines(interaction, settings), *_kept_back(never, gone), *_uses(paths, id))
+        why = one_line(no_example_because(store, id))
+    no_example = (f"  no example: {why}",) if why else ()
+    told = (*turn_lines(interaction, settings), *no_example)
+    lines = (*told, *_kept_back(never, gone), *_uses(paths, id))
     return Explanation("turn", id, lines, {"interaction": codec.plain(interaction)})
 
 

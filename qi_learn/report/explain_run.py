@@ -41,7 +41,7 @@ def _lines(part: Part, run: RunDirectory, records: Records) -> list[str]:
     try:
         return list(part(run, records))
     except (QiError, OSError, ValueError) as error:
-        return [f"  {error.what if isinstance(error, QiError) else error}"]
+        return [f"  {one_line(error.what if isinstance(error, QiError) else str(error))}"]
 
 
 def _request(run: RunDirectory, records: Records) -> Iterator[str]:
@@ -183,7 +183,7 @@ def _end(run: RunDirectory, records: Records) -> Iterator[str]:
     outcome = codec.read_object(run.outcome)
     records["outcome"] = outcome
     yield f"  ended: {outcome.get('state')}" + (
-        f", {outcome['reason']}" if outcome.get("reason") else ""
+        f", {one_line(str(outcome['reason']))}" if outcome.get("reason") else ""
     )
 
 
@@ -191,7 +191,10 @@ def _verdict_lines(verdict: Verdict) -> list[str]:
     return [
         f"  the gate {'passed' if verdict.ships else 'refused'} it against "
         f"{verdict.compared_with}, at scale {verdict.scale:g}:",
-        *(f"    {'yes' if c.passed else 'NO '} {c.name}: {c.reason}" for c in verdict.checks),
+        *(
+            f"    {'yes' if c.passed else 'NO '} {c.name}: {one_line(c.reason)}"
+            for c in verdict.checks
+        ),
         *(f"    {note}" for note in verdict.notes),
         f"    risk: {verdict.risk}",
         f"    way back: {verdict.rollback_plan}",

@@ -295,7 +295,7 @@ def as_text(s: Status) -> str:
         step = f", {s.run.step}" if s.run.step else ""
         lines.append(
             f"last run    {s.run.id} {s.run.state}{step}"
-            + (f": {s.run.progress or s.run.reason}" if s.run.progress or s.run.reason else "")
+            + (f": {told}" if (told := s.run.progress or one_line(s.run.reason)) else "")
         )
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
     lines += status_lines.projects(s.projects, s.watching, time.time())

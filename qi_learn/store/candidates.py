@@ -61,6 +61,12 @@ def save_candidates(store: Store, candidates: Iterable[JudgedTurn]) -> None:
             store.execute("UPDATE scores SET judged = 1 WHERE turn_id = ?", (one.turn_id,))
 
 
+def no_example_because(store: Store, turn_id: str) -> str:
+    """Why a turn that was looked at can be no example; empty if it can, or was not looked at."""
+    row = store.row("SELECT reason FROM candidates WHERE turn_id = ? AND key IS NULL", (turn_id,))
+    return "" if row is None else str(row["reason"] or "")
+
+
 def fresh_count(store: Store, *, threshold: float, learned_runs: Collection[str]) -> int:
     """How many distinct examples there are that no version of the live chain has learned."""
     values = {"threshold": threshold, "runs": json.dumps(sorted(learned_runs))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,13 @@ from qi_learn.records import (
     TensorGain,
     TrainResult,
 )
+from qi_learn.report import status
 from qi_learn.report.explain import as_text, explain
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.settings import Settings
+from qi_learn.store.candidates import JudgedTurn, save_candidates
+from qi_learn.store.database import open_store
 from tests.support.planning import RESULT
 from tests.support.planning import make_plan as a_plan
 from tests.support.recorded_home import (
@@ -234,6 +238,24 @@ def test_explain_says_what_was_given_up_for_memory(past: Paths) -> None:
     assert "(Not enough memory to train on cpu)" in as_text(found)
     assert found.records["adapted"][0]["changes"]
     assert codec.build(Plan, found.records["plan"]) == a_plan()  # the plan is told as it was made
+
+
+def test_a_reason_of_two_sentences_stands_on_one_line(past: Paths) -> None:
+    ended = {"state": "refused", "reason": "It would not fit.\nTrain on fewer examples."}
+    RunDirectory(past.runs / RUN).outcome.write_text(json.dumps(ended))
+    for text in (
+        as_text(explain(past, Settings(), RUN)),
+        status.as_text(status.gather(past, Settings())),
+    ):
+        assert "refused" in text
+        assert "It would not fit. Train on fewer examples." in text
+
+
+def test_explain_says_why_a_good_answer_is_no_example(past: Paths) -> None:
+    assert "no example" not in as_text(explain(past, Settings(), "T1"))
+    with open_store(past.database) as store:
+        save_candidates(store, [JudgedTurn("T1", None, "too long to train on", "s", 0.7, 1.0)])
+    assert "\n  no example: too long to train on" in as_text(explain(past, Settings(), "T1"))
 
 
 def test_explain_tells_what_can_be_read_of_a_damaged_run(past: Paths) -> None:
