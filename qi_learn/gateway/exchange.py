@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qi_learn.gateway.routes import is_cloud
+from qi_learn.media_type import EVENT_STREAM, NDJSON, media_type
 
 LONGEST = 16 * 1024 * 1024
 """Bytes of request and answer together."""
@@ -65,9 +66,10 @@ class Exchange:
 
         It is if its last event is complete, though the connection may stay open.
         """
-        if self.content_type.startswith("application/x-ndjson"):
+        kind = media_type(self.content_type)
+        if kind == NDJSON:
             return self._last_object_is_done()
-        if self.content_type.startswith("text/event-stream") and self.answer.endswith(b"\n\n"):
+        if kind == EVENT_STREAM and self.answer.endswith(b"\n\n"):
             before = self.answer.rfind(b"\n\n", 0, len(self.answer) - 2)
             return _LAST_EVENT.match(self.answer, 0 if before < 0 else before + 2) is not None
         return False

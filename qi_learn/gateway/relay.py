@@ -20,13 +20,12 @@ from qi_learn.gateway.encoding import DecodeError, Decoder, decoder_for, is_plai
 from qi_learn.gateway.guard import end_to_end
 from qi_learn.gateway.question import Sending
 from qi_learn.gateway.recorder import RecordedExchange
+from qi_learn.media_type import LINES, media_type
 
 MODEL_HEADER = "X-Qi-Learn-Model"
 """Tells the client of a routed request which version answered."""
 TURN_HEADER = "X-Qi-Learn-Turn"
 """Tells the client of a routed request by which id its turn is recorded."""
-_LINES = ("application/x-ndjson", "text/event-stream")
-"""Streams in which a line is whole before the answer is."""
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -80,7 +79,7 @@ class Relay:
         self._begun = begun
         self._headers = end_to_end(answer.headers)
         self._decoder = self._decoder_of(answer)
-        self._changes_whole = self._restorer is not None and not content_type.startswith(_LINES)
+        self._changes_whole = self._restorer is not None and media_type(content_type) not in LINES
         """A document that is no stream of lines: changed as a whole, so its pieces wait."""
         self._waiting: list[bytes] = []
         self._has_body = request.method != "HEAD" and answer.status not in (204, 304)
@@ -111,7 +110,7 @@ class Relay:
 
     @property
     def _is_stream(self) -> bool:
-        return self._answer.headers.get("Content-Type", "").startswith(_LINES)
+        return media_type(self._answer.headers.get("Content-Type", "")) in LINES
 
     async def run(self) -> AlreadyAnswered:
         """Pass the answer on to its end. Raises ConnectionError if the client has left."""
