@@ -19,7 +19,8 @@ def in_a_terminal(
 ) -> subprocess.Popen[bytes]:
     """The daemon in the foreground, its loop at work; what it says goes into a file."""
     script = "import os, signal, sys\n"
-    script += "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" if nohup else ""
+    # said in either case: the tests themselves may run under nohup
+    script += f"signal.signal(signal.SIGHUP, signal.SIG_{'IGN' if nohup else 'DFL'})\n"
     script += "os.execv(sys.executable, [sys.executable, '-m', 'qi_learn', 'daemon'])"
     with said.open("wb") as output:
         process = subprocess.Popen(
