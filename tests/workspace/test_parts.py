@@ -13,10 +13,10 @@ from tests.support.repository import Repository
 
 
 def _collect(inbox: Inbox, directory: str) -> Marks:
-    """What is marked, until a directory is."""
+    """What is marked, until a directory and a file are: a file may be held back a little."""
     found = Marks()
     deadline = time.monotonic() + 20
-    while directory not in found.directories and time.monotonic() < deadline:
+    while not (directory in found.directories and found.files) and time.monotonic() < deadline:
         marks = inbox.take(0.1)
         assert marks is not None
         found.files += marks.files
