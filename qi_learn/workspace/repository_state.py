@@ -223,31 +223,14 @@ class RepositoryState:
             found = object_age.made_before(self.top, self.common, new, committed=committed)
         late = [name for name in new if self._since_written(name)]
         if not late:
-            return found, self._had_before(new, found, committed)
+            return found, set()
         like = set(late) - found - set(git_blobs.unlike_index(self.top, late))
         blobs = git_blobs.index_blobs(self.top, sorted(like))
         blobs = {name: blob for name, blob in blobs.items() if name in like}
         first = object_age.first_in_git(self.top, self.common, blobs, doubt=self.head.guessed)
         had = self._tree("HEAD", sorted(first - moved))
         back = {name for name in first - moved if had.get(name) == blobs[name]}
-        found |= first - back
-        return found, back | self._had_before(new, found | back, committed)
-
-    def _had_before(
-        self, new: dict[str, FileContent], known: set[str], committed: set[str]
-    ) -> set[str]:
-        """Those of the other files that have what an earlier commit had in them.
-
-        Whether git brought it (`git restore --source`) or a person typed it is not known.
-        """
-        others = {name: content for name, content in new.items() if name not in known | committed}
-        old = object_age.made_before(self.top, self.common, others, committed=set(others))
-        times = {name: object_age.written_ns(f"{self.top}/{name}") for name in old}
-        asked = {name: written // 10**9 for name, written in times.items() if written is not None}
-        if not asked:
-            return set()
-        before = git_blobs.blobs_before(self.top, sorted(asked), min(asked.values()))
-        return {n for n in asked if any(new[n].has_id(blob) for blob in before.get(n, ()))}
+        return found | (first - back), back
 
     def _since_written(self, name: str) -> bool:
         """Whether git wrote its index after a file was written."""
