@@ -42,6 +42,7 @@ from qi_learn.paths import Paths
 from qi_learn.records import Decision
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.settings import Settings
+from qi_learn.store.candidates import FreshExamples
 from qi_learn.store.database import Store, open_store
 from qi_learn.workspace.watcher import Watcher
 
@@ -85,7 +86,7 @@ class Daemon:
         self.renewal = Renewal(self.paths)
         self.heirloom: tuple[int, int | None] | None = None
         """Lock and gateway's port, for the version that takes over when this one has closed."""
-        self._decided_at = float("-inf")
+        self._decided_at, self._examples = float("-inf"), FreshExamples()
         self._state = PublishedState(self.paths)
         self._changed = True
         self._stack = contextlib.ExitStack()
@@ -251,6 +252,7 @@ class Daemon:
             now=now,
             busy=busy,
             waiting=self._idle.waits,
+            examples=self._examples,
         )
         self._changed = self.decision.reason == trigger.STILL_LOOKING
         if busy:

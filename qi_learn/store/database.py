@@ -85,6 +85,11 @@ class Store:
             row: sqlite3.Row | None = self._read(lambda: self.conn.execute(sql, values).fetchone())
             return row
 
+    def stamp(self) -> tuple[int, int]:
+        """What is another after every change, by this connection or any other (SQLite's word)."""
+        found = self.row("PRAGMA data_version")
+        return (int(found[0]) if found else 0, self.conn.total_changes)
+
     def _read(self, read: Callable[[], Any]) -> Any:
         """Read rows; if one has a damaged text, once more, so that it spoils no other."""
         try:
