@@ -8,7 +8,7 @@ from pathlib import Path
 from qi_learn.report.words import clock
 from qi_learn.settings import KeepSettings
 from qi_learn.store.database import open_store
-from qi_learn.store.expiry import used_bytes
+from qi_learn.store.disk_use import used_bytes
 
 
 @dataclass(frozen=True, slots=True)

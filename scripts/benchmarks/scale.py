@@ -106,7 +106,9 @@ class Home:
 
     @property
     def env(self) -> dict[str, str]:
-        return {**os.environ, "QI_LEARN_HOME": str(self.root)}
+        # an installation has its bytecode; a machine that writes none would compile each time
+        kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        return {**kept, "QI_LEARN_HOME": str(self.root)}
 
     def qi(self, *words: str) -> float:
         """Seconds of one command, which must succeed."""
