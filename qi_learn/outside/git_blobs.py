@@ -158,6 +158,14 @@ def filtered(directory: Path, paths: Iterable[str]) -> set[str]:
     return {file for file, value in triples if value not in ("unspecified", "unset")}
 
 
+def held(directory: Path, blobs: Iterable[str]) -> set[str]:
+    """Those of the ids of contents that the repository has; none if git cannot say."""
+    asked = "".join(f"{blob}\n" for blob in blobs).encode()
+    done = ask(directory, "cat-file", "--batch-check", given=asked, check=False)
+    answers = (line.split(" ") for line in done.text.splitlines())
+    return {answer[0] for answer in answers if answer[1:2] == ["blob"]}
+
+
 def read_blob(directory: Path, blob: str) -> bytes | None:
     """The content with an id; None if the repository does not have it."""
     try:

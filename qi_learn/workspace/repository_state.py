@@ -214,23 +214,26 @@ class RepositoryState:
     ) -> tuple[set[str], set[str]]:
         """Those of the files that git wrote from what it had, whatever it was asked to do.
 
-        And those of them in which it brought back what HEAD has: the person took something back.
+        And those in which it brought back what HEAD has: the person took something back. Also those
+        that it may have brought back from elsewhere: then nothing else tells.
         `moved`: files that are in a move of HEAD. `committed`: those of one by which git wrote
         nothing. `wrote`: whether it wrote by another.
         """
         found: set[str] = set()
         if wrote or self._stashes.changed:
             found = object_age.made_before(self.top, self.common, new, committed=committed)
+        others = {name: content for name, content in new.items() if name not in found}
+        back = object_age.put_back(self.top, self.git_dir, self.common, others)
         late = [name for name in new if self._since_written(name)]
         if not late:
-            return found, set()
+            return found, back
         like = set(late) - found - set(git_blobs.unlike_index(self.top, late))
         blobs = git_blobs.index_blobs(self.top, sorted(like))
         blobs = {name: blob for name, blob in blobs.items() if name in like}
         first = object_age.first_in_git(self.top, self.common, blobs, doubt=self.head.guessed)
         had = self._tree("HEAD", sorted(first - moved))
-        back = {name for name in first - moved if had.get(name) == blobs[name]}
-        return found | (first - back), back
+        again = {name for name in first - moved if had.get(name) == blobs[name]}
+        return found | (first - again), back | again
 
     def _since_written(self, name: str) -> bool:
         """Whether git wrote its index after a file was written."""
