@@ -51,6 +51,38 @@ def made_since(project: WatchedProject, area: Area, git_dir: Path, stood: Stood)
     return bool(first) and not first[0].old and first[0].ts >= int(stood.at)
 
 
+def read_first(project: WatchedProject, area: Area, files: Iterable[str]) -> None:
+    """Read the texts that files have when watching begins, but for those that git has.
+
+    `files`: the paths that were found; they are asked for only without a repository. Raises
+    NotFound if git does not answer.
+    """
+    stood = project.stood
+    saved = () if stood is None else stood.saved.get(area.top, ())
+    area.saved.update(saved)
+    if area.repository is not None:
+        names = sorted(area.repository.unlike_head())
+        if stood is not None and area.repository.catches_up:
+            area.missed = written_since(area, names, stood.at)
+            area.pending |= area.missed
+            names = [name for name in names if name not in area.missed]
+            project.begin_missed(area, gone_of(area, saved, names))
+    else:
+        names = sorted(area.name_of(path) for path in files)
+        if stood is not None:
+            project.begin_missed(area, written_since(area, saved, stood.at))
+    read_texts(project, area, names)
+
+
+def read_texts(project: WatchedProject, area: Area, names: Iterable[str]) -> None:
+    """Know files by the texts that they have now, if nothing is known of them."""
+    names = list(names)
+    for name in area.watched(names, known=names):
+        if area.files.get(name) is None:
+            for content in area.read([name]).values():
+                project.begin_file(area, name, content.text)
+
+
 def written_since(area: Area, names: Iterable[str], at: float) -> set[str]:
     """Those of the files that were written since a time, or are gone."""
     return {name for name in names if changed_at(area.path_of(name)) >= at}

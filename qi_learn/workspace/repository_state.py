@@ -20,6 +20,7 @@ from qi_learn.workspace import object_age
 from qi_learn.workspace.file_history import Blob
 from qi_learn.workspace.files import FileContent
 from qi_learn.workspace.head_moves import NO_REFLOG, Head
+from qi_learn.workspace.ignore_rules import IgnoreRules
 from qi_learn.workspace.stashes import Stashes, Trees
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class RepositoryState:
         self.top, self.git_dir = top, git_dir
         self._git_name = os.fspath(git_dir)
         self.common = git.common_directory(top).resolve()
+        self.rules = IgnoreRules(top, git_dir, self.common)
         self.head = Head(top, git_dir, since=since, stood=stood, log_read=log_read)
         self.catches_up = since is not None
         """Whether what happened since it was watched before is told too."""
@@ -98,9 +100,11 @@ class RepositoryState:
         return tuple(self._time(name) for name in files)
 
     def rules_stamp(self) -> tuple[int, ...]:
-        """What changes if git may say of a file what it did not: that it leaves it out, or not."""
-        files = (f"{self._git_name}/index", f"{self.common}/info/exclude")
-        return tuple(object_age.changed_ns(file) for file in files)
+        """What changes if git may say of a file what it did not: that it leaves it out, or not.
+
+        The index first, then the rules. Raises NotFound if git does not answer.
+        """
+        return (object_age.changed_ns(f"{self._git_name}/index"), *self.rules.stamp())
 
     def _age(self, name: str) -> float:
         """Seconds since git wrote a file of its own; infinite if there is none.
