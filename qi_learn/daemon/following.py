@@ -7,11 +7,20 @@ import math
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import VALUE_ERRORS, Store
-from qi_learn.store.followed import load_due, load_followed, next_due, save_changes
+from qi_learn.store.followed import (
+    load_due,
+    load_followed,
+    load_turns,
+    load_waiting,
+    next_due,
+    save_changes,
+)
 from qi_learn.track.commits import on_committed
 from qi_learn.track.looking_again import LOOK_SECONDS
+from qi_learn.track.save import Save
 from qi_learn.track.state import FOLLOWED
 from qi_learn.track.survival import on_saved, settle
+from qi_learn.track.waiting import CLOSELY, WaitingSketches
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 
@@ -23,17 +32,36 @@ def follow_save(
     settings: CaptureSettings,
     now: float,
     guard: StepGuard | None = None,
+    sketches: WaitingSketches | None = None,
 ) -> None:
     """Store what a save made of the suggestions that may stand in the file.
 
-    Raises StoreError if the database cannot be written.
+    `sketches`: what is known of those that wait. Raises StoreError if the database cannot be
+    written.
     """
     guard = guard or StepGuard(also=VALUE_ERRORS)
-    window = saved.ts - settings.window
+    save = Save(saved, history, settings, guard)
+    since = saved.ts - settings.window
+    turns = _concerned(store, save, since, sketches or WaitingSketches())
+    placed, file = now - FOLLOWED, saved.place
     tracked = load_followed(
-        store, saved.project, guard, placed=now - FOLLOWED, ended=window, file=saved.place
+        store, saved.project, guard, placed=placed, ended=since, file=file, turns=turns
     )
-    save_changes(store, on_saved(tracked, saved, history, settings, now, guard))
+    save_changes(store, on_saved(tracked, save, now))
+
+
+def _concerned(store: Store, save: Save, since: float, sketches: WaitingSketches) -> set[str]:
+    """The turns with suggestions that wait and of which a save may say something."""
+    saved = save.saved
+    if saved.taken_back:
+        return set()
+    waiting = load_waiting(store, saved.project, ended=since, saved=saved.ts)
+    if len(waiting) <= CLOSELY:
+        return {each.turn_id for each in waiting}
+    lacking = sketches.lacking(waiting)
+    if lacking:
+        sketches.learn(load_turns(store, lacking, save.guard), save.guard, since=since)
+    return sketches.chosen(waiting, save)
 
 
 def follow_commit(
