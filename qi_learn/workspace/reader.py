@@ -170,6 +170,8 @@ class Reader:
             if _owns(project, top):
                 with self._step(project):
                     self._areas.repository_changed(project, top)
+                    if top not in project.areas:  # another tree may be in its place
+                        self._inbox.mark_checkout(project.root)
         if idle:
             with self._step(project):
                 self._areas.ask_refused(project)
@@ -182,7 +184,9 @@ class Reader:
             there = project.areas.get(area.top) is area
             if due and there and not self._is_foreign(project, area):
                 with self._step(project):
-                    if not self._areas.drop_if_gone(project, area) and area.refused is None:
+                    if self._areas.drop_if_gone(project, area):
+                        self._inbox.mark_checkout(project.root)  # see what is there now
+                    elif area.refused is None:
                         self._look_at_area(project, area)
 
     def _appeared(self, project: WatchedProject, area: Area, names: list[str]) -> None:
