@@ -170,7 +170,7 @@ class Reader:
             if _owns(project, top):
                 with self._step(project):
                     self._areas.repository_changed(project, top)
-                    if top not in project.areas:  # another tree may be in its place
+                    if top not in project.areas and top != project.root:  # see what is there
                         self._inbox.mark_checkout(project.root)
         if idle:
             with self._step(project):
@@ -185,7 +185,7 @@ class Reader:
             if due and there and not self._is_foreign(project, area):
                 with self._step(project):
                     if self._areas.drop_if_gone(project, area):
-                        self._inbox.mark_checkout(project.root)  # see what is there now
+                        self._inbox.mark_checkout(project.root)
                     elif area.refused is None:
                         self._look_at_area(project, area)
 
