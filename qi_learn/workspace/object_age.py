@@ -68,17 +68,19 @@ def made_before(
 
 def _added(common: Path, raw: bytes) -> list[int]:
     """When the objects that hold a content were made or last added, of those in no pack."""
-    times = (_time(f"{common}/objects/{blob[:2]}/{blob[2:]}") for blob in _ids(raw))
+    ids = [blob for kind in ("sha1", "sha256") for blob in git_blobs.blob_ids(raw, kind)]
+    times = (_time(f"{common}/objects/{blob[:2]}/{blob[2:]}") for blob in ids)
     return [added for added in times if added is not None]
 
 
 def put_back(
-    top: Path, git_dir: Path, common: Path, contents: Mapping[str, FileContent]
+    top: Path, git_dir: Path, common: Path, contents: Mapping[str, FileContent], *, like: str
 ) -> set[str]:
     """Those of the files that git may have brought back as it had them, and told nobody.
 
     `git restore --source` takes git's lock and leaves the index as it was. So what it wrote was
-    made anew, the lock was let go since, and the content was an object before.
+    made anew, the lock was let go since, and the content was an object before. `like`: an id of the
+    repository's kind.
     """
     maybe = {
         name: content.raw
@@ -87,7 +89,8 @@ def put_back(
     }
     if not maybe:
         return set()
-    ids = {name: _ids(raw) for name, raw in maybe.items()}
+    kind = "sha256" if len(like) == 64 else "sha1"
+    ids = {name: git_blobs.blob_ids(raw, kind) for name, raw in maybe.items()}
     held = git_blobs.held(top, {blob for each in ids.values() for blob in each})
     blobs = {name: blob for name, each in ids.items() for blob in each if blob in held}
     return first_in_git(top, common, blobs, doubt=False)
@@ -114,11 +117,6 @@ def _may_be_gits(path: str, git_dir: Path) -> bool:
         return False
     born = birth_ns(path)
     return born is None or written - born < MADE_NS
-
-
-def _ids(raw: bytes) -> list[str]:
-    """The ids under which git may have a content, in a repository of either kind."""
-    return [blob for kind in ("sha1", "sha256") for blob in git_blobs.blob_ids(raw, kind)]
 
 
 def written_ns(path: str) -> int | None:

@@ -226,8 +226,11 @@ class RepositoryState:
         found: set[str] = set()
         if wrote or self._stashes.changed:
             found = object_age.made_before(self.top, self.common, new, committed=committed)
-        others = {name: content for name, content in new.items() if name not in found}
-        back = object_age.put_back(self.top, self.git_dir, self.common, others)
+        back: set[str] = set()
+        if self.head.commit is not None:
+            rest = {name: content for name, content in new.items() if name not in found}
+            like = self.head.commit
+            back = object_age.put_back(self.top, self.git_dir, self.common, rest, like=like)
         late = [name for name in new if self._since_written(name)]
         if not late:
             return found, back
