@@ -271,6 +271,7 @@ class Areas:
         assert repository is not None
         places = [repository.git_dir, repository.git_dir / "logs"]
         places += [repository.common / "worktrees", repository.common / "info"]
+        places += [repository.git_dir / "reftable", repository.common / "reftable"]
         if area.top == project.root:  # one that is moved is told in its own directory there
             places += repository.common.glob("worktrees/*")
         for place in places:

@@ -22,6 +22,7 @@ from qi_learn.workspace.files import FileContent
 from qi_learn.workspace.head_moves import NO_REFLOG, Head
 from qi_learn.workspace.ignore_rules import IgnoreRules
 from qi_learn.workspace.stashes import Stashes, Trees
+from qi_learn.workspace.table_log import keeps_tables
 
 logger = logging.getLogger(__name__)
 LOCK_SECONDS = 120.0
@@ -203,15 +204,23 @@ class RepositoryState:
         checkout, a merge that waits for the person.
         """
         trees = [move.new for move in moves if throws_away(move)]
-        if (self.git_dir / "AUTO_MERGE").exists():
+        unfinished = self._there("AUTO_MERGE", *_UNFINISHED)
+        if "AUTO_MERGE" in unfinished:
             trees.append("AUTO_MERGE")
         sources = [self._tree(tree, names) for tree in trees] + self._stashes.contents()
-        if any((self.git_dir / name).exists() for name in _UNFINISHED):
+        if unfinished - {"AUTO_MERGE"}:
             try:
                 sources.append(git_blobs.index_blobs(self.top, names))
             except NotFound as error:
                 logger.info("the index of %s cannot be read: %s", self.top, error.what)
         return sources
+
+    def _there(self, *names: str) -> set[str]:
+        """Those of the names in the repository that are there, as files or in its tables."""
+        found = {name for name in names if (self.git_dir / name).exists()}
+        if keeps_tables(self.common):
+            found |= git_blobs.named(self.top, [name for name in names if name not in found])
+        return found
 
     def written_from_objects(
         self, new: dict[str, FileContent], *, moved: set[str], committed: set[str], wrote: bool
