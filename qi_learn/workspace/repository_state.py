@@ -67,6 +67,9 @@ class RepositoryState:
         self.top, self.git_dir = top, git_dir
         self._git_name = os.fspath(git_dir)
         self.common = git.common_directory(top).resolve()
+        tables = ("reftable/tables.list", f"{self.common}/reftable/tables.list")
+        self._tables = tables if keeps_tables(self.common) else ()
+        """The lists of git's tables of references, if it keeps any."""
         self.rules = IgnoreRules(top, git_dir, self.common)
         self.head = Head(top, git_dir, since=since, stood=stood, log_read=log_read)
         self.catches_up = since is not None
@@ -97,7 +100,7 @@ class RepositoryState:
 
     def stamp(self) -> tuple[float, ...]:
         """What changes if git writes its index or moves HEAD."""
-        files = ("index", "logs/HEAD", "HEAD", "index.lock")
+        files = ("index", "logs/HEAD", "HEAD", "index.lock", *self._tables)
         return tuple(self._time(name) for name in files)
 
     def rules_stamp(self) -> tuple[int, ...]:
@@ -117,7 +120,7 @@ class RepositoryState:
 
     def _time(self, name: str) -> float:
         try:  # without a Path: it is asked a dozen times for each look at each repository
-            return os.stat(f"{self._git_name}/{name}").st_mtime
+            return os.stat(os.path.join(self._git_name, name)).st_mtime
         except OSError:
             return 0.0
 
@@ -218,7 +221,7 @@ class RepositoryState:
     def _there(self, *names: str) -> set[str]:
         """Those of the names in the repository that are there, as files or in its tables."""
         found = {name for name in names if (self.git_dir / name).exists()}
-        if keeps_tables(self.common):
+        if self._tables:
             found |= git_blobs.named(self.top, [name for name in names if name not in found])
         return found
 
