@@ -7,6 +7,7 @@ working trees, other repositories. Names are paths with `/` below the area's top
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -143,7 +144,7 @@ class Area:
         self._rules = stamp
         if changed:
             rules = [changed_ns(self.path_of(name)) for name in self.pending if is_rule(name)]
-            self.ruled_at = max(rules or stamp) / 1e9
+            self.ruled_at = max(rules or stamp) / 1e9 or time.time()  # it is gone
             self.rules_due, self._confirmed = True, set()
             self._left_out.clear()
         return self.rules_due
