@@ -108,15 +108,20 @@ def taken_up(common: Path, blob: str | None, second: float) -> float:
 
 
 def _may_be_gits(path: str, git_dir: Path) -> bool:
-    """Whether a file was made anew, and not in a repository that nothing was done in since.
-
-    An editor that writes into the file leaves it as old as it is.
-    """
+    """Whether a file was made anew, and not in a repository that nothing was done in since."""
     written, let_go = written_ns(path), _time(str(git_dir))
     if written is None or let_go is None or let_go < written:
         return False
-    born = birth_ns(path)
-    return born is None or written - born < MADE_NS
+    return not is_written_into(path)
+
+
+def is_written_into(path: str) -> bool:
+    """Whether a file was there for a while when it was written: git makes it anew each time.
+
+    Many editors write into it. False if the system does not tell when it was made.
+    """
+    written, born = written_ns(path), birth_ns(path)
+    return written is not None and born is not None and written - born >= MADE_NS
 
 
 def written_ns(path: str) -> int | None:

@@ -255,10 +255,12 @@ class RepositoryState:
         return found | (first - again), back | again
 
     def _since_written(self, name: str) -> bool:
-        """Whether git wrote its index after a file was written."""
+        """Whether git wrote its index after a file was written, and may have written the file."""
         written = object_age.written_ns(f"{self.top}/{name}")
         index = object_age.written_ns(str(self.git_dir / "index"))
-        return written is not None and index is not None and written <= index
+        if written is None or index is None or index < written:
+            return False
+        return not object_age.is_written_into(f"{self.top}/{name}")
 
     def _tree(self, tree: str, names: Sequence[str]) -> Trees:
         try:

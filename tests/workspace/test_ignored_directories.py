@@ -50,7 +50,7 @@ def _forced(repo: Repository, _: Path) -> None:
 
 
 def _not_forced(repo: Repository, _: Path) -> None:
-    repo.git("rm", "-q", "-r", "--cached", "build")
+    repo.git("rm", "-q", "-r", "-f", "--cached", "build")
 
 
 @pytest.fixture

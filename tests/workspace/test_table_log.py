@@ -29,7 +29,7 @@ def _begun(repo: Repository) -> Repository:
 
 
 def _work(repo: Repository, n: int) -> None:
-    repo.write("m1.py", f"m1 = {n}\nlast = 1\n")
+    repo.write("m1.py", f"m1 = 'now {n}'\nlast = 1\n")
     repo.commit(f"Number {n}")
     repo.git("commit", "-q", "--amend", "-m", f"Number {n}, again")
     repo.git("checkout", "-q", "side")
