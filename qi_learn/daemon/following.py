@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from qi_learn.records import Waiting
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import VALUE_ERRORS, Store
@@ -42,26 +44,32 @@ def follow_save(
     guard = guard or StepGuard(also=VALUE_ERRORS)
     save = Save(saved, history, settings, guard)
     since = saved.ts - settings.window
-    turns = _concerned(store, save, since, sketches or WaitingSketches())
+    sketches = sketches or WaitingSketches()
+    waiting: tuple[Waiting, ...] = ()
+    if not saved.taken_back:
+        waiting = load_waiting(store, saved.project, ended=since, saved=saved.ts)
+    turns, new = _concerned(store, waiting, save, sketches)
     placed, file = now - FOLLOWED, saved.place
     tracked = load_followed(
         store, saved.project, guard, placed=placed, ended=since, file=file, turns=turns
     )
+    sketches.learn([t for t in tracked if t.turn.id in new], guard, since=since)
     save_changes(store, on_saved(tracked, save, now))
 
 
-def _concerned(store: Store, save: Save, since: float, sketches: WaitingSketches) -> set[str]:
-    """The turns with suggestions that wait and of which a save may say something."""
-    saved = save.saved
-    if saved.taken_back:
-        return set()
-    waiting = load_waiting(store, saved.project, ended=since, saved=saved.ts)
-    if len(waiting) <= CLOSELY:
-        return {each.turn_id for each in waiting}
-    lacking = sketches.lacking(waiting)
-    if lacking:
-        sketches.learn(load_turns(store, lacking, save.guard), save.guard, since=since)
-    return sketches.chosen(waiting, save)
+def _concerned(
+    store: Store, waiting: Sequence[Waiting], save: Save, sketches: WaitingSketches
+) -> tuple[set[str], set[str]]:
+    """The turns with suggestions that wait and of which a save may say something.
+
+    And those among them that are still to be sketched.
+    """
+    lacking = sketches.lacking(waiting) if len(waiting) > CLOSELY else set()
+    if 2 * len(lacking) > len(waiting) or len(waiting) <= CLOSELY:
+        return {each.turn_id for each in waiting}, lacking
+    since = save.saved.ts - save.settings.window
+    sketches.learn(load_turns(store, lacking, save.guard), save.guard, since=since)
+    return sketches.chosen(waiting, save), set()
 
 
 def follow_commit(

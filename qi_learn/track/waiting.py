@@ -42,11 +42,13 @@ class WaitingSketches:
             return set()
         return {each.turn_id for each in waiting if each.key not in self._known}
 
-    def learn(self, tracked: Iterable[Tracked], guard: StepGuard, *, since: float) -> None:
+    def learn(self, tracked: Sequence[Tracked], guard: StepGuard, *, since: float) -> None:
         """Know suggestions, and forget those of answers that ended before a time.
 
         One that cannot be understood stays unknown: it is set aside where it is loaded.
         """
+        if not tracked:
+            return
         self._known = {key: known for key, known in self._known.items() if known[0] >= since}
         for each in tracked:
             suggestion = each.suggestion
