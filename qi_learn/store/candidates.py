@@ -84,3 +84,32 @@ def fresh_candidates(
     for row in rows:
         first.setdefault(row["key"], row["session"])
     return tuple(first.items())
+
+
+class FreshExamples:
+    """How many there are and from which sessions, found again only after something was written.
+
+    A daemon asks every half minute, and at most times nothing was.
+    """
+
+    def __init__(self) -> None:
+        self._asked: tuple[object, ...] = ()
+        self._count = 0
+        self._sessions: list[str] | None = None
+
+    def count(self, store: Store, *, threshold: float, learned_runs: Collection[str]) -> int:
+        """`fresh_count`."""
+        if (asked := (store.stamp(), threshold, frozenset(learned_runs))) != self._asked:
+            self._count = fresh_count(store, threshold=threshold, learned_runs=learned_runs)
+            self._asked, self._sessions = asked, None
+        return self._count
+
+    def sessions(
+        self, store: Store, *, threshold: float, learned_runs: Collection[str]
+    ) -> list[str]:
+        """The session of each, oldest example first."""
+        self.count(store, threshold=threshold, learned_runs=learned_runs)
+        if self._sessions is None:
+            found = fresh_candidates(store, threshold=threshold, learned_runs=learned_runs)
+            self._sessions = [session for _, session in found]
+        return self._sessions

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,9 +34,11 @@ from qi_learn.daemon import client
 from qi_learn.daemon.intake import Intake
 from qi_learn.paths import Paths
 from qi_learn.records import Feedback, Message, Score, Suggestion, Turn
+from qi_learn.settings import KeepSettings
 from qi_learn.settings_file import load_settings
 from qi_learn.spool import Spool
 from qi_learn.store import feedback
+from qi_learn.store.candidates import JudgedTurn, save_candidates
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.turns import save_turn
 from qi_learn.workspace.registry import add_project
@@ -143,8 +146,12 @@ def git(place: Path, *words: str) -> None:
 
 
 def history(store: Store, count: int, projects: list[Path]) -> None:
-    """Turns of the past year, most recent last: asked, answered, kept, committed and scored."""
-    now, span = time.time(), 365 * 86400.0
+    """Turns, most recent last: asked, answered, kept, committed and scored.
+
+    They go back as far as texts are kept by default: a home of that size has let the older ones
+    expire from day to day, and goes on doing so at the rate at which they came.
+    """
+    now, span = time.time(), KeepSettings().raw_days * 86400.0
     for first in range(0, count, IN_A_TRANSACTION):
         with store.transaction():
             for n in range(first, min(count, first + IN_A_TRANSACTION)):
@@ -173,8 +180,10 @@ def _keep(store: Store, n: int, at: float, project: str) -> None:
     feedback.save_suggestions(store, [suggestion])
     feedback.save_implicit(store, turn.id, Feedback(accepted=True if kept else None))
     feedback.save_classes(store, turn.id, "code_generation", "simple", f"d{n % 5}", [])
-    target = 0.8 if kept and n % 30 == 0 else 0.5
-    feedback.save_score(store, Score(turn.id, 0.6, 0.5, target, code))
+    learnable = kept and n % 30 == 0
+    feedback.save_score(store, Score(turn.id, 0.6, 0.5, 0.8 if learnable else 0.5, code))
+    if learnable:  # was looked at as an example when it was scored
+        save_candidates(store, [JudgedTurn(turn.id, f"{n:064x}", "", turn.session or "", 0.8, at)])
 
 
 class _Nothing(BaseHTTPRequestHandler):
@@ -229,8 +238,14 @@ def run_home(home: Home, turns: int, chosen: argparse.Namespace) -> dict[str, An
     try:
         wait_until(lambda: _gateway_up(home), 300)
         gateway = time.perf_counter() - began
+        wait_until(lambda: _daemon_up(home), 300)
+        opened = time.perf_counter() - began
         watched = wait_until_watched(home, began)
-        result = {"start_gateway_s": round(gateway, 2), "start_watched_s": round(watched, 2)}
+        result = {
+            "start_gateway_s": round(gateway, 2),
+            "start_daemon_s": round(opened, 2),
+            "start_watched_s": round(watched, 2),
+        }
         result |= at_work(home, daemon.pid, chosen)
     finally:
         daemon.terminate()
@@ -306,8 +321,18 @@ def settle(home: Home, seconds: float = 120.0) -> None:
 
 
 def _gateway_up(home: Home) -> bool:
-    state = client.running(home.paths)
-    return state is not None and bool(state.gateway)
+    """Whether a client is answered."""
+    ready = home.paths.gateway_ready
+    if not ready.exists():
+        return False
+    url = json.loads(ready.read_text())["url"]
+    with urllib.request.urlopen(f"{url}/api/version", timeout=5) as answer:
+        return bool(answer.status == 200)
+
+
+def _daemon_up(home: Home) -> bool:
+    """Whether the daemon has opened everything."""
+    return client.running(home.paths) is not None
 
 
 def wait_for_places(store: Store, projects: list[Path]) -> None:
