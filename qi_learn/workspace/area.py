@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -178,18 +178,21 @@ class Area:
 
     def read(self, names: Iterable[str]) -> dict[str, FileContent]:
         """What the files hold, of those that are no links and lie beyond none."""
+        return dict(self.read_each(names))
+
+    def read_each(self, names: Iterable[str]) -> Iterator[tuple[str, FileContent]]:
+        """The same one by one, so that many need not be held at once."""
         safe: dict[str, bool] = {}
-        read: dict[str, FileContent] = {}
         for name in names:
             directory = name.rpartition("/")[0]
             if directory not in safe:
                 safe[directory] = self._without_links(directory)
             if not safe[directory]:
                 continue
-            content = read[name] = read_content(self.path_of(name))
+            content = read_content(self.path_of(name))
             if content.reason:
                 self.set_aside[content.reason] += 1
-        return read
+            yield name, content
 
     def _is_known(self, name: str) -> bool:
         """Whether a file has a history, and is not left out by rules that changed since."""

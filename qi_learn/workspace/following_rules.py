@@ -52,4 +52,4 @@ def _read(project: WatchedProject, area: Area, names: Iterable[str]) -> None:
         new &= area.repository.unlike_head()
     late = written_since(area, new, area.ruled_at)
     project.begin_missed(area, late)
-    read_texts(project, area, new - late)
+    read_texts(project, area, new - late, {})

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from qi_learn.errors import NotFound
@@ -20,6 +20,8 @@ from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.watched_project import WatchedProject
 
+_FEW = 50
+"""Files that are read sooner than git is asked what they were."""
 SHORT_SECONDS = 60.0
 """Seconds without a watcher of which a person is not told."""
 
@@ -71,16 +73,22 @@ def read_first(project: WatchedProject, area: Area, files: Iterable[str]) -> Non
         names = sorted(area.name_of(path) for path in files)
         if stood is not None:
             project.begin_missed(area, written_since(area, saved, stood.at))
-    read_texts(project, area, names)
+    repository = area.repository if len(names) > _FEW else None
+    read_texts(project, area, names, {} if repository is None else repository.touched(names))
 
 
-def read_texts(project: WatchedProject, area: Area, names: Iterable[str]) -> None:
-    """Know files by the texts that they have now, if nothing is known of them."""
+def read_texts(
+    project: WatchedProject, area: Area, names: Iterable[str], as_head: Mapping[str, str]
+) -> None:
+    """Know files by the texts that they have now, if nothing is known of them.
+
+    `as_head`: the ids of what git has of some; a file with that content needs no text here.
+    """
     names = list(names)
-    for name in area.watched(names, known=names):
-        if area.files.get(name) is None:
-            for content in area.read([name]).values():
-                project.begin_file(area, name, content.text)
+    unknown = [name for name in area.watched(names, known=names) if area.files.get(name) is None]
+    for name, content in area.read_each(unknown):
+        if name not in as_head or not content.has_id(as_head[name]):
+            project.begin_file(area, name, content.text)
 
 
 def written_since(area: Area, names: Iterable[str], at: float) -> set[str]:

@@ -193,6 +193,18 @@ class RepositoryState:
         tracked = git.tracked(self.top) if commit is None else self.unlike(commit)
         return {*git.untracked(self.top), *tracked}
 
+    def touched(self, names: Sequence[str]) -> dict[str, str]:
+        """Those of the files that may well be as HEAD has them, with the id of what it has.
+
+        git goes by size and time: after a copy of a tree, or what a build touched, it has to read.
+        Raises NotFound.
+        """
+        if not self._bases or not names:
+            return {}
+        changed = set(git_blobs.unlike_commit(self.top, self._bases[-1][1]))
+        blobs = git_blobs.index_blobs(self.top, names)
+        return {name: blobs[name] for name in names if name in blobs and name not in changed}
+
     def unlike(self, commit: str) -> set[str]:
         """The files that git tracks and that are not as a commit has them. Raises NotFound."""
         changed = git_blobs.unlike_index(self.top)
@@ -241,8 +253,9 @@ class RepositoryState:
         back: set[str] = set()
         if self.head.commit is not None:
             rest = {name: content for name, content in new.items() if name not in found}
-            like = self.head.commit
-            back = object_age.put_back(self.top, self.git_dir, self.common, rest, like=like)
+            back = object_age.put_back(
+                self.top, self.git_dir, self.common, rest, like=self.head.commit
+            )
         late = [name for name in new if self._since_written(name)]
         if not late:
             return found, back
