@@ -39,6 +39,7 @@ from qi_learn.store.carry_over import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import DrainMemory, drain
 from qi_learn.track.suggestions import suggestions_of
+from qi_learn.track.waiting import WaitingSketches
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.clock_watch import JUMP_SECONDS, ClockWatch
 from qi_learn.workspace.watcher import Watcher
@@ -74,6 +75,7 @@ class Intake:
     _seen: deque[FileSaved | Committed] = field(default_factory=deque)
     _found: list[Done] = field(default_factory=list)
     _memory: DrainMemory | None = None
+    _sketches: WaitingSketches = field(default_factory=WaitingSketches)
     _spool: frozenset[tuple[str, int, int]] | None = None
     _spool_due: float = 0.0
     _time_due: float = float("-inf")
@@ -131,6 +133,7 @@ class Intake:
     def let_go(self) -> None:
         """Remember nothing of what was taken in, and look at the spool again at once."""
         self._memory, self._spool = None, None
+        self._sketches = WaitingSketches()
 
     def next_due(self, now: float) -> float:
         """Seconds until a round has something to do, if nothing new comes before; 0 is at once.
@@ -298,6 +301,7 @@ class Intake:
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
         if isinstance(seen, FileSaved):
             history = self.watcher.history(seen.path)
-            follow_save(store, seen, history, self.settings.capture, now, self.guard)
+            capture = self.settings.capture
+            follow_save(store, seen, history, capture, now, self.guard, self._sketches)
         else:
             follow_commit(store, seen, self.settings.capture, now, self.guard)

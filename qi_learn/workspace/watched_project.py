@@ -110,6 +110,11 @@ class WatchedProject:
         saved = {top: tuple(sorted(area.saved)) for top, area in areas if area.saved}
         return Stood(now - UNREAD_SECONDS, heads, self.last_event, logs, saved)
 
+    def around(self, path: str) -> Area:
+        """The innermost area that holds a directory within the project."""
+        above = map(str, Path(path).parents)
+        return next(self.areas[top] for top in above if top in self.areas)
+
     def shift(self, seconds: float) -> None:
         """Go by a clock that was set by so many seconds, as what came before it does."""
         self.added += seconds

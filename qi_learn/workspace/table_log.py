@@ -1,0 +1,75 @@
+"""Following the log of HEAD where git keeps references in tables of its own (reftable).
+
+git is asked for it, once for each change of the tables. What is new is what follows the lines that
+were accepted last. Moves are given out until they are accepted, as those of `reflog` are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qi_learn.outside import git
+from qi_learn.outside.git_files import Look, look_of
+
+MOST = 200
+"""The most lines that are asked for: more moves between two looks are known by where HEAD is."""
+
+
+def keeps_tables(common: Path) -> bool:
+    """Whether a repository has its references in tables, so that no log is a file."""
+    return (common / "reftable").is_dir()
+
+
+class TableLog:
+    """The moves of HEAD from now on, or those since a time."""
+
+    def __init__(
+        self, top: Path, git_dir: Path, common: Path, *, since: float | None = None
+    ) -> None:
+        self._top, self._git_dir, self._common = top, git_dir, common
+        self._lines: tuple[git.HeadMove, ...] = ()
+        self._next: tuple[git.HeadMove, ...] = ()
+        self._asked: Look = ()
+        self.rewritten = False
+        """Whether the last peek found none of the lines that were read last."""
+        self._since = 0.0 if since is None else float(int(since))  # the log has whole seconds
+        self.goes_on = False
+        self.size = 0
+        """Where reading is to go on by the next watcher: it is not told, the time is."""
+        if since is None:
+            self.peek()
+            self.accept()
+
+    @property
+    def exists(self) -> bool:
+        """Whether git keeps a log."""
+        self._look()
+        return bool(self._next)
+
+    def peek(self) -> tuple[git.HeadMove, ...]:
+        """The moves that were not accepted yet. No move costs a few `stat`."""
+        self._look()
+        new = _after(self._lines, self._next)
+        self.rewritten = new is None
+        return tuple(move for move in new or () if move.ts >= self._since)
+
+    def accept(self) -> None:
+        """Take the moves that were given out last as told."""
+        self._lines = self._next
+
+    def _look(self) -> None:
+        look = look_of(self._git_dir, self._common)
+        if look != self._asked:
+            self._next = git.log_of(self._top, "HEAD", MOST)
+            self._asked = look
+
+
+def _after(
+    before: tuple[git.HeadMove, ...], now: tuple[git.HeadMove, ...]
+) -> tuple[git.HeadMove, ...] | None:
+    """The lines that follow those from before; None if not one of these is there any more."""
+    for first in range(len(before)):
+        kept = before[first:]
+        if now[: len(kept)] == kept:
+            return now[len(kept) :]
+    return None if before else now
