@@ -89,7 +89,12 @@ def top(directory: Path) -> Path | None:
 
 def head(directory: Path) -> str | None:
     """The commit that is checked out; None if there is none (yet), or no repository."""
-    done = _git(directory, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", check=False)
+    return commit_named(directory, "HEAD")
+
+
+def commit_named(directory: Path, name: str) -> str | None:
+    """The commit that a name stands for, or None."""
+    done = _git(directory, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", check=False)
     return done.text.strip() if done.exit_code == 0 else None
 
 

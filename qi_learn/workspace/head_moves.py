@@ -43,7 +43,7 @@ class Head:
         self._common = git.common_directory(top)
         after = (log_read, stood) if stood is not None and log_read else None
         self._reflog: Reflog | TableLog = (
-            TableLog(top, git_dir, self._common, since=since)
+            TableLog(top, git_dir, self._common, since=since, after=after)
             if keeps_tables(self._common)
             else Reflog(git_dir, since=since, after=after)
         )
@@ -129,6 +129,8 @@ class Head:
 
     def _leaving(self) -> tuple[object, ...]:
         """What changes if another branch is checked out, or git notes where HEAD was."""
+        if keeps_tables(self._common):
+            return git.branch(self._top), git.commit_named(self._top, "ORIG_HEAD")
         return self._branch(), *stamp(self._git_dir / "ORIG_HEAD")
 
     def _branch(self) -> str | None:
