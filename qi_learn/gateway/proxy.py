@@ -147,10 +147,11 @@ class Gateway:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 return self._no_answer(error, endpoint)
             return await Relay(request, reply.answer, copy, reply.to, reply.begun).run()
-        except (asyncio.CancelledError, ConnectionError):
+        except BaseException as error:
             if copy is not None:
                 # Once the gateway is to stop, it is the one that leaves, not the client.
-                copy.abandon(cancelled=not self.stop.is_set())
+                left = isinstance(error, (asyncio.CancelledError, ConnectionError))
+                copy.abandon(cancelled=left and not self.stop.is_set())
             raise
         finally:
             if reply is not None:
