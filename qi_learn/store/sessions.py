@@ -74,15 +74,19 @@ def _newest(store: Store, turn: Turn) -> str | None:
 
 def _in_use(store: Store, session: str, turn: Turn) -> bool | None:
     """Whether a session is in use at the time of a turn; None if it has no turn yet."""
-    sql = "SELECT ended FROM turns WHERE session = ?"
-    first = store.row(f"{sql} ORDER BY ended LIMIT 1", (session,))
-    if first is None:
+    sql = """
+        SELECT
+            (SELECT ended FROM turns WHERE session = :session ORDER BY ended LIMIT 1) AS first,
+            (SELECT ended FROM turns WHERE session = :session AND ended <= :now
+             ORDER BY ended DESC LIMIT 1) AS last
+    """
+    row = store.row(sql, {"session": session, "now": turn.ended})
+    if row is None or row["first"] is None:
         return None
-    by_then = f"{sql} AND ended <= ? ORDER BY ended DESC LIMIT 1"
     # if the clock was set back, or the turns came in another order, all of it may be later
-    last = store.row(by_then, (session, turn.ended)) or first
-    near = abs(turn.started - last["ended"]) <= GAP or turn.started <= last["ended"] <= turn.ended
-    return near and turn.started - first["ended"] <= LONGEST
+    last = row["first"] if row["last"] is None else row["last"]
+    near = abs(turn.started - last) <= GAP or turn.started <= last <= turn.ended
+    return bool(near and turn.started - row["first"] <= LONGEST)
 
 
 def _has_history(turn: Turn) -> bool:
