@@ -206,9 +206,9 @@ def _begins(prompt: str, marker: _Marker, behind_gaps: bool, markers: Markers) -
         return 0
     if marker.quoted:
         return None
-    if behind_gaps or before.endswith("\n") or _TAG.search(before):
-        return 1 if marker.as_code > 1 else 5
-    return None
+    if before.endswith("\n") or _TAG.search(before):
+        return 1
+    return (1 if marker.as_code > 1 else 5) if behind_gaps else None
 
 
 def _divides(found: Sequence[_Marker], number: int) -> int:

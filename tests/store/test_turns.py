@@ -122,7 +122,7 @@ def test_the_newest_turn_is_one_that_had_ended(store: Store) -> None:
 def test_sessions_are_gaps_under_half_an_hour_within_a_project(store: Store) -> None:
     def session(id: str, at: float, project: str | None = "p", own: str | None = None) -> str:
         turn = a_turn(id, at=at, project=project, session=own)
-        found = session_of(store, turn)
+        found = session_of(store, turn, turns.ensure_chain(store, turn.messages))
         turns.save_turn(store, replace(turn, session=found))
         return found
 
