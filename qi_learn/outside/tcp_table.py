@@ -20,7 +20,7 @@ _ESTABLISHED, _CLOSE_WAIT = 0x01, 0x08
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ConnectionEnd:
     """One end of a connection."""
 
     state: int
@@ -33,14 +33,14 @@ class Listed:
         return self.state not in (_ESTABLISHED, _CLOSE_WAIT)
 
 
-def listed(ends: Iterable[Ends]) -> dict[Ends, Listed]:
+def listed(ends: Iterable[Ends]) -> dict[Ends, ConnectionEnd]:
     """What is listed of these ends of connections."""
     lines = {
         (_hexadecimal(near, wide), _hexadecimal(far, wide)): (near, far)
         for near, far in ends
         for wide in (False, True)
     }
-    found: dict[Ends, Listed] = {}
+    found: dict[Ends, ConnectionEnd] = {}
     for table in _TABLES:
         try:
             rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
@@ -48,7 +48,7 @@ def listed(ends: Iterable[Ends]) -> dict[Ends, Listed]:
             continue
         for columns in map(str.split, rows):
             if (asked := lines.get((columns[1], columns[2]))) is not None:
-                found[asked] = Listed(int(columns[3], 16), columns[9])
+                found[asked] = ConnectionEnd(int(columns[3], 16), columns[9])
     return found
 
 
