@@ -247,7 +247,12 @@ def test_whatever_breaks_an_answer_off_is_told(fake: FakeOllama, own: GatewayPro
 
 
 def test_an_answer_whose_client_left_is_told(fake: FakeOllama, own: GatewayProcess) -> None:
-    for steps in ([HANG], [*stream([LINE])[:2], HANG], [head(OK, KIND) + DOCUMENT[:9], HANG]):
+    plans: list[list[Step]] = [
+        [HANG],
+        [*stream([LINE])[:2], HANG],
+        [head(OK, KIND) + DOCUMENT[:9], HANG],
+    ]
+    for steps in plans:
         fake.play(steps)
         with connect(own.url) as link:
             link.sendall(request_bytes("localhost", "POST", NATIVE, HI, {}))

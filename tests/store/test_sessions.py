@@ -186,7 +186,7 @@ def test_a_constant_id_in_the_request_makes_no_session_of_everything(
             }
             spool.append("turn", body, project="p")
             said = [*said, {"role": "assistant", "content": "ok"}, {"role": "user", "content": "?"}]
-    taken = drain(store, spool_dir, decode=decode, suggest=lambda _: [], now=2e9).turns
+    taken = drain(store, spool_dir, decode=decode, suggest=lambda _: (), now=2e9).turns
     sessions = [turns.load_turn(store, id).session for id in taken]
     assert len(sessions) == 6
     assert [sessions[0], sessions[2], sessions[4]] == [sessions[1], sessions[3], sessions[5]]
