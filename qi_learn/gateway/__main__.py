@@ -108,6 +108,7 @@ async def serve(served: Served, stop: asyncio.Event) -> None:
                 await runner.cleanup()
                 gateway.admission.close()
                 gateway.recorder.close()
+                gateway.ids.close()
 
 
 def _gateway(

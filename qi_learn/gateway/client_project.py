@@ -10,7 +10,6 @@ editor's own directory is often `/` or the home.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,12 +17,11 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from qi_learn.errors import SettingsError
+from qi_learn.outside import tcp_table
+from qi_learn.outside.tcp_table import Ends
 from qi_learn.paths import Paths
 from qi_learn.workspace.registry import load_projects
 
-Address = tuple[str, int]
-Ends = tuple[Address, Address]
-"""The client's end of a connection, and the gateway's."""
 REMEMBERED = 16
 """Processes that found a client last time and are looked at first."""
 
@@ -115,7 +113,8 @@ def working_directories(
 
     As far as they can be seen; `recent` processes are looked at first.
     """
-    missing = _sockets(set(connections))
+    found = tcp_table.listed(connections)
+    missing = {f"socket:[{row.inode}]": ends for ends, row in found.items()}
     clients: dict[Ends, tuple[str, Path]] = {}
     for process in _processes(recent):
         if not missing:
@@ -136,34 +135,3 @@ def _processes(recent: Sequence[str]) -> Iterator[str]:
     others = (name for name in os.listdir("/proc") if name.isdigit() and name not in recent)
     yield from recent
     yield from sorted(others, key=int, reverse=True)
-
-
-def _sockets(connections: set[Ends]) -> dict[str, Ends]:
-    """The connections, by the name that their other end has in its process's list of open files."""
-    lines = {
-        (_hexadecimal(theirs, wide), _hexadecimal(ours, wide)): (theirs, ours)
-        for theirs, ours in connections
-        for wide in (False, True)
-    }
-    sockets: dict[str, Ends] = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for columns in map(str.split, rows):
-            if (ends := lines.get((columns[1], columns[2]))) is not None:
-                sockets[f"socket:[{columns[9]}]"] = ends
-    return sockets
-
-
-def _hexadecimal(address: Address, wide: bool) -> str:
-    """An address as the kernel's tables write it.
-
-    32-bit words in the machine's byte order, then the port. `wide`: IPv4 within IPv6.
-    """
-    raw = ipaddress.ip_address(address[0]).packed
-    if wide and len(raw) == 4:
-        raw = bytes(10) + b"\xff\xff" + raw
-    words = (int.from_bytes(raw[k : k + 4], sys.byteorder) for k in range(0, len(raw), 4))
-    return "".join(f"{word:08X}" for word in words) + f":{address[1]:04X}"

@@ -181,4 +181,5 @@ class RecordedExchange:
         """Write the copy of what came: the client has left, or one of the servers."""
         if self.exchange.project is None:
             self.exchange.project = self._clients.project_now(self._connection)
+        self.exchange.broken = not cancelled
         self._recorder.record_now(self.exchange, cancelled=cancelled)

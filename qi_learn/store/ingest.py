@@ -37,6 +37,7 @@ from qi_learn.store.known_chains import KnownChains
 from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
 from qi_learn.store.releases import apply_release
 from qi_learn.store.runs import apply_cycle
+from qi_learn.store.sessions import session_of
 from qi_learn.store.spool_positions import (
     SpoolFiles,
     delete,
@@ -46,7 +47,7 @@ from qi_learn.store.spool_positions import (
     save_position,
 )
 from qi_learn.store.tombstones import Tombstones
-from qi_learn.store.turns import is_another, save_turn, session_of, turns_known
+from qi_learn.store.turns import ensure_chain, is_another, save_turn, turns_known
 
 logger = logging.getLogger(__name__)
 
@@ -293,8 +294,11 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
         intake.forgotten += 1
         intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (decoded.id,))
         return
-    turn = replace(clean.turn, session=session_of(intake.store, clean.turn))
-    if save_turn(intake.store, turn, redacted=clean.changed, known=clean.known):
+    count, parent = clean.known
+    tip = ensure_chain(intake.store, clean.turn.messages[count:], parent=parent)
+    turn = replace(clean.turn, session=session_of(intake.store, clean.turn, tip))
+    known = len(turn.messages), tip
+    if save_turn(intake.store, turn, redacted=clean.changed, known=known):
         save_suggestions(intake.store, intake.suggest(turn))
         intake.turns.append(turn.id)
 

@@ -321,6 +321,12 @@ def m009_what_is_forgotten(db: Database) -> None:
     _run(db, *FORGETTING)
 
 
+@migrations()
+def m011_turns_of_a_session(db: Database) -> None:
+    # When a session began, and whether it is in use.
+    _run(db, "CREATE INDEX turns_by_session ON turns (session, ended)")
+
+
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:
