@@ -42,7 +42,7 @@ def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Set
     value out of range.
     """
     problems: list[str] = []
-    table = _read(path, problems) if path is not None and path.exists() else {}
+    table = _read(path, problems) if path is not None else {}
     _put_environment(table, env)
     sections = {f.name: field_types(Settings)[f.name] for f in fields(Settings)}
     built: dict[str, Any] = {}
@@ -101,6 +101,8 @@ def _put_environment(table: dict[str, Any], env: Mapping[str, str]) -> None:
 def _read(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         problems.append(f"the file cannot be read as TOML: {error}")
         return {}

@@ -128,7 +128,8 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
 
     Settings that cannot be used are one too: what runs goes on with those it has.
     """
-    problems: list[str] = []
+    odd = running.odd_home(paths)
+    problems = list(odd)
     usable = True
     if settings is None:
         try:
@@ -143,7 +144,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         except QiError as error:
             problems.append(f"{error.what} {error.hint}".strip())
         except (OSError, ValueError) as error:
-            problems.append(str(error))
+            problems.extend([] if odd else [str(error)])  # the home's own fault explains it
         return otherwise
 
     no_answer: Mapping[str, Any] = {}
