@@ -63,6 +63,8 @@ class Running:
     """Whether that is the embedded engine."""
     server_answers: bool = True
     """Whether it answers; true if there is none that could be asked."""
+    starting: bool = False
+    """Whether a daemon has begun and does not say where it is, or a command holds the home."""
 
     @property
     def serves(self) -> bool:
@@ -79,6 +81,8 @@ class Running:
         """The reason why nothing is recorded now; empty if it is."""
         if self.serves:
             return "" if self.gateway.get("recording") else _reason(self.gateway)
+        if self.starting:
+            return "the daemon is starting"
         if self.daemon is None:
             return "the daemon is not running"
         if not self.daemon.gateway:
@@ -123,6 +127,7 @@ def look(paths: Paths, settings: Settings, attempt: Attempt) -> Running:
         server,
         engine,
         not server or server_answers(server),
+        daemon is None and client.locked(paths),
     )
 
 

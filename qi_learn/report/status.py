@@ -119,6 +119,8 @@ class Status:
     """Whether the server behind the gateway answers; true if it is not known which one that is."""
     longest_round: float
     """The longest of the last rounds of the daemon's loop, seconds."""
+    daemon_starting: bool = False
+    """Whether a daemon has begun and does not say yet where it is, or a command holds the home."""
     kept: keeping.KeptState | None = None
     """How long what was recorded is kept, and how that stands; None without a database."""
 
@@ -198,6 +200,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         bad_lines=attempt(lambda: bad_lines(paths.spool), 0),
         daemon_answers=now.daemon_answers,
         server_answers=now.server_answers,
+        daemon_starting=now.starting,
         longest_round=float(now.told.get("longest_round") or 0.0),
         kept=attempt(lambda: keeping.gather(paths.database, settings.keep), None),
     )
@@ -312,6 +315,8 @@ def _counted(count: int, what: str) -> str:
 
 
 def _daemon_text(s: Status) -> str:
+    if s.daemon_starting:
+        return "is starting, or another command of qi-learn is at work on this home"
     if not s.daemon:
         alone = f"; the gateway serves at {s.gateway} without it" if s.gateway_answers else ""
         return f"not running: `qi-learn daemon start`{alone}"
