@@ -36,7 +36,8 @@ class Paths:
         Raises SettingsError if no directory can have that name.
         """
         if home := env.get("QI_LEARN_HOME"):
-            _refuse_name(home)
+            if fault := _fault_of_name(home):
+                raise SettingsError(f"QI_LEARN_HOME {fault}.", ELSEWHERE)
             return cls.under(Path(home))
         import platformdirs  # not needed by a hook or a throw-away home
 
@@ -223,22 +224,22 @@ def home_mark(paths: Paths) -> str:
     return hashlib.sha256(os.fsencode(paths.state)).hexdigest()[:16]
 
 
-def _refuse_name(home: str) -> None:
-    """Raise SettingsError for a name of a home that no directory can have."""
-    problem = ""
+def _fault_of_name(home: str) -> str:
+    """Why no directory can have this name; empty if one can."""
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in home):
-        problem = "has a line break or another control character in it"
+        return "has a line break or another control character in it"
     try:
-        os.lstat(Path(home).expanduser().absolute() / "data/models/blobs" / ("b" * 80))
+        root = Path(home).expanduser().absolute()
     except RuntimeError:
-        problem = "begins with the name of a user who is not known here"
+        return "begins with the name of a user who is not known here"
+    except FileNotFoundError:
+        return "is relative, and the directory in which you are is gone"
+    try:
+        os.lstat(root / "data/models/blobs" / ("b" * 80))
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            problem = f"is too long for a path ({len(home)} letters)"
-        elif not Path(home).is_absolute() and not os.path.exists("."):
-            problem = "is relative, and the directory in which you are is gone"
-    if problem:
-        raise SettingsError(f"QI_LEARN_HOME {problem}.", ELSEWHERE)
+            return f"is too long for a path ({len(home)} letters)"
+    return ""
 
 
 def refuse_unusable_home(paths: Paths) -> None:

@@ -10,6 +10,7 @@ docstring under its field in `settings.py`, here and in docs/reference/settings.
 from __future__ import annotations
 
 import ast
+import errno
 import inspect
 import json
 import math
@@ -101,9 +102,9 @@ def _put_environment(table: dict[str, Any], env: Mapping[str, str]) -> None:
 def _read(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        if getattr(error, "errno", 0) in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return {}  # there is none
         problems.append(f"the file cannot be read as TOML: {error}")
         return {}
 

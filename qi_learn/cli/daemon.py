@@ -87,11 +87,10 @@ def daemon_restart() -> None:
     from qi_learn.commands.connect import stopped_text
     from qi_learn.commands.service import ask_systemd, manages
     from qi_learn.daemon import client
-    from qi_learn.daemon.silent import end_if_silent
 
     paths, settings = open_settings()
     if manages(paths):
-        end_if_silent(paths, echo)  # systemd would wait for a minute and a half
+        client.end_if_silent(paths, echo)  # systemd would wait for a minute and a half
         ask_systemd("restart")
     elif (stopped := client.stop(paths, echo)).forced:
         echo(stopped_text(stopped))

@@ -11,7 +11,7 @@ from typing import get_args, get_type_hints
 
 from qi_learn.capture.outcome import run_command
 from qi_learn.errors import NotFound, QiError, SettingsError
-from qi_learn.paths import Paths
+from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.records import CommandResult
 from qi_learn.spool import Spool
 from qi_learn.workspace.registry import project_of
@@ -56,6 +56,7 @@ def run(
 def _project(paths: Paths, directory: Path) -> tuple[str, str]:
     """The project around a directory, else itself, and why the projects cannot be looked up."""
     try:
+        refuse_unusable_home(paths)
         return str(project_of(paths, directory) or directory), ""
     except (QiError, OSError) as error:
         return str(directory), _problem(error)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qi_learn import codec
+from qi_learn.daemon import silent
 from qi_learn.daemon.lock import locked as locked  # part of finding the daemon
 from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, DiskFull, QiError
 from qi_learn.outside.listening import Listening, end_process, read_listening
@@ -140,10 +141,8 @@ def stop(paths: Paths, tell: Callable[[str], object] = lambda words: None) -> St
     A daemon that hangs is ended by signals (daemon/silent.py), which `tell` is told before. Raises
     DaemonError if the daemon does not stop.
     """
-    from qi_learn.daemon.silent import FORCE_SECONDS, end_silent, has_stopped_turning
-
     was_running, asked, forced = locked(paths), False, ""
-    began, turns = time.monotonic(), not has_stopped_turning(paths)
+    began, turns = time.monotonic(), not silent.has_stopped_turning(paths)
     while locked(paths):
         lasted = time.monotonic() - began
         if lasted > STOP_SECONDS:
@@ -153,11 +152,22 @@ def stop(paths: Paths, tell: Callable[[str], object] = lambda words: None) -> St
                 call(paths.socket, {"do": "stop"}, timeout=ANSWER_SECONDS)
                 asked = True
             except DaemonError:  # it hangs, or it starts and does not listen yet
-                forced = forced or end_silent(paths, tell)
-        elif not turns and lasted > FORCE_SECONDS:
-            forced = forced or end_silent(paths, tell)
+                forced = forced or _end(paths, tell)
+        elif not turns and lasted > silent.FORCE_SECONDS:
+            forced = forced or _end(paths, tell)
         time.sleep(_LOOK_SECONDS)
     return StopResult(was_running, _stop_servers(paths), forced)
+
+
+def end_if_silent(paths: Paths, tell: Callable[[str], object]) -> str:
+    """End the daemon if there is one that does not answer; how, as `StopResult.forced`."""
+    return "" if running(paths) is None or answers(paths) else _end(paths, tell)
+
+
+def _end(paths: Paths, tell: Callable[[str], object]) -> str:
+    if (state := running(paths)) is None:
+        return ""
+    return silent.end_silent(Listening(state.gateway, state.pid, state.birth), tell)
 
 
 def _not_stopped(paths: Paths) -> DaemonError:

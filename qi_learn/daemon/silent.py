@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from qi_learn.daemon.client import DaemonState, answers, running
 from qi_learn.outside.listening import Listening, end_process
 from qi_learn.paths import Paths
 
@@ -23,21 +22,15 @@ STALE_SECONDS = 60.0
 """A loop that has not come round for so long hangs."""
 
 
-def end_silent(paths: Paths, tell: Callable[[str], object]) -> str:
-    """End the daemon that does not do as asked; `ended` or `killed`, empty if there is none."""
-    state = running(paths)
-    if state is None or not (process := _process(state)).alive:
+def end_silent(process: Listening, tell: Callable[[str], object]) -> str:
+    """End a daemon that does not do as asked; `ended` or `killed`, empty if it is not there."""
+    if not process.alive:
         return ""
     tell(
-        f"The daemon (pid {state.pid}) hangs: it is told to end (SIGTERM) and killed if it is "
+        f"The daemon (pid {process.pid}) hangs: it is told to end (SIGTERM) and killed if it is "
         f"still there in {FORCE_SECONDS:.0f} s. Nothing that was recorded is lost."
     )
     return "killed" if end_process(process, FORCE_SECONDS) else "ended"
-
-
-def end_if_silent(paths: Paths, tell: Callable[[str], object]) -> str:
-    """End the daemon if it does not answer."""
-    return "" if running(paths) is None or answers(paths) else end_silent(paths, tell)
 
 
 def has_stopped_turning(paths: Paths) -> bool:
@@ -46,7 +39,3 @@ def has_stopped_turning(paths: Paths) -> bool:
         return time.time() - paths.daemon_state.stat().st_mtime > STALE_SECONDS
     except OSError:
         return False
-
-
-def _process(state: DaemonState) -> Listening:
-    return Listening(state.gateway, state.pid, state.birth)

@@ -8,6 +8,7 @@ damaged becomes a line under `problems`, never an error.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -130,8 +131,8 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
 
     Settings that cannot be used are one too: what runs goes on with those it has.
     """
-    odd = running.odd_home(paths)
-    problems = list(odd)
+    problems = running.odd_home(paths)
+    no_home = bool(problems) and not os.path.exists(paths.database)
     usable = True
     if settings is None:
         try:
@@ -144,9 +145,10 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         try:
             return read()
         except QiError as error:
-            problems.append(f"{error.what} {error.hint}".strip())
+            found = f"{error.what} {error.hint}".strip()
         except (OSError, ValueError) as error:
-            problems.extend([] if odd else [str(error)])  # the home's own fault explains it
+            found = str(error)
+        problems.extend([] if no_home else [found])  # the home's own fault explains it
         return otherwise
 
     no_answer: Mapping[str, Any] = {}
@@ -165,7 +167,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
     problems += now.changed if usable else ()
     problems += running.taken_port(now, paths, settings)
     problems += running.silent_manager(now, paths)
-    problems += running.full_disk(paths)
+    problems += [] if no_home else running.full_disk(paths)
     return Status(
         recording=not now.not_recording,
         recording_reason=now.not_recording,

@@ -155,7 +155,7 @@ def test_an_unusual_name_is_as_good_as_any(tmp_path: Path, name: str) -> None:
 
 
 @root_only
-@pytest.mark.parametrize("command", ["status", "doctor", "init", "train", "daemon start"])
+@pytest.mark.parametrize("command", ["status", "doctor", "init", "train"])
 def test_a_home_on_a_network(tmp_path: Path, command: str) -> None:
     """What only writes down or lists works there: nothing would be taken in, and status says so."""
     home = tmp_path / "home"
