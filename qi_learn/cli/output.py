@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qi_learn.errors import NotFound
-from qi_learn.paths import Paths
+from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.terminal_text import harmless
 
 if TYPE_CHECKING:
@@ -32,6 +33,17 @@ with_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
 )
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done.")
+
+
+def readable_home() -> Paths:
+    """The paths, for the commands that only look at what was recorded.
+
+    Raises StoreError if there is no home and none can be made there: that is why it is empty.
+    """
+    paths = Paths.default()
+    if not os.path.exists(paths.database):
+        refuse_unusable_home(paths)
+    return paths
 
 
 def open_settings() -> tuple[Paths, Settings]:

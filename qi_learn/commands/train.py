@@ -101,8 +101,9 @@ def train_now(paths: Paths, settings: Settings, view: View) -> CycleOutcome:
         return _train_in_daemon(paths, view)
     from qi_learn.daemon.daemon import Daemon
 
+    itself = Daemon(paths, settings, gateway=False)  # refuses a home that cannot be used
     view.say("No daemon runs: learning in this process, without the gateway.")
-    with interrupts() as pressed, Daemon(paths, settings, gateway=False) as daemon:
+    with interrupts() as pressed, itself as daemon:
         host = CycleHost(
             alive=lambda: not daemon.stopping,
             cancel=daemon.cancel_cycle,

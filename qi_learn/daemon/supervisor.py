@@ -31,7 +31,7 @@ from qi_learn import __version__, logs
 from qi_learn.daemon.gateway_client import answers_at
 from qi_learn.daemon.held_port import HeldPort, inheriting
 from qi_learn.errors import DaemonError
-from qi_learn.outside.listening import Listening, find, read_listening
+from qi_learn.outside.listening import Listening, end_process, find, read_listening
 
 logger = logging.getLogger(__name__)
 BACKOFF = (0.5, 2.0, 5.0, 15.0, 30.0)
@@ -324,17 +324,3 @@ class SupervisedProcess:
         with self._lock:
             if self._found is None:
                 self.stop()
-
-
-def end_process(there: Listening, seconds: float = 10.0) -> None:
-    """End a process that is not our child: by SIGTERM, then by SIGKILL."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if not there.alive:
-            return
-        with suppress(ProcessLookupError):
-            os.kill(there.pid, number)
-        deadline = time.monotonic() + seconds
-        while there.alive and time.monotonic() < deadline:
-            time.sleep(0.02)
-        with suppress(ChildProcessError):  # our child, if this process was another daemon before
-            os.waitpid(there.pid, os.WNOHANG)
