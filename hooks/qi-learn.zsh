@@ -58,7 +58,7 @@ typeset -ga _qi_learn_forms=('cargo bench' 'go test *-bench*' '@(pytest|py.test)
     '@(npm|pnpm|yarn|bun) ?(run )@(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
     'sbt *compile' 'ruff' 'flake8' 'pylint' 'eslint')
 # --- end ---
-typeset -ga _qi_learn_names=("${(@k)_qi_learn_heads}")
+typeset -ga _qi_learn_names=("${(@k)_qi_learn_heads[@]}")
 
 # What is below is called with the options that `_qi_learn_precmd` sets: `emulate` in each function
 # would cost as much as all the rest. A call costs zsh as much as ten lines (memory of its own is
@@ -350,7 +350,7 @@ _qi_learn_told() {
         elif ((whole && (own < 128 || n == 1))); then
             _qi_learn_own "$bares[i]" $own && last=($i $own $last)
         fi
-        [[ $words[i] == @(cat|tail|tee|sort|wc) ]] || whole=0 # may not read to the end
+        [[ ' cat tail tee sort wc ' == *" $words[i] "* ]] || whole=0 # may not read to the end
     done
     told+=($last)
 }
@@ -378,6 +378,7 @@ _qi_learn_precmd() {
     local line=$_qi_learn_run typed=$_qi_learn_line nounset= real places head rest form i own REPLY
     local -a looked parts words bares ops told
     local -i now took number
+    local IFS=$' \t\n'
     _qi_learn_line=
     [[ -o unset ]] || nounset=1
     emulate -L zsh +o rematch_pcre +o multibyte -o ksh_glob -o extended_glob
