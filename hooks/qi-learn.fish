@@ -65,7 +65,7 @@ set -g _qi_learn_any (string join '|' (string escape --style=regex -- $_qi_learn
 set _qi_learn_any "^(?=\S[^\n]*\z)(?:.*[\s;|&/=])?(?:$_qi_learn_any)"
 # a line of one command that begins with a word of ours, or with another; what may stand before ours
 set -g _qi_learn_named '^(?<_qi_learn_word>(?:[A-Za-z0-9_.:@%+,-]*/)*'
-set _qi_learn_named $_qi_learn_named'(?<_qi_learn_head>[A-Za-z_][A-Za-z0-9_]*))'
+set _qi_learn_named $_qi_learn_named'(?<_qi_learn_head>[A-Za-z][A-Za-z0-9]*))'
 set _qi_learn_named $_qi_learn_named'(?<_qi_learn_after>(?: +[A-Za-z0-9_./:@%+,=-]+)*\\z)'
 for word in $_qi_learn_wrappers python python2 python3 pypy pypy3 pythonw
     set -g _qi_learn_before_(string escape --style=var -- $word)
