@@ -87,8 +87,8 @@ set -g _qi_learn_form '{"v":1,"kind":"outcome","source":"fish","author":"person"
 set _qi_learn_form $_qi_learn_form'"body":{"kind":"%s","command":"%s","exit_code":%d,"seconds":%s,'
 set _qi_learn_form $_qi_learn_form'"cwd":"%s"}}\n'
 
-# No command substitution below: each costs as much as fifteen other steps. Each step counts, so what
-# a line of one command needs is in few of them: a match sets several variables at once.
+# No command substitution below: each costs as much as fifteen other steps. Each step counts, so
+# what a line of one command needs is in few of them: a match sets several variables at once.
 
 # Set _qi_learn_reply to the kind of a command; fail if it is none of ours. The rules are those of
 # `kind_of` in qi_learn/capture/command_kind.py.
@@ -218,9 +218,9 @@ function _qi_learn_escaped
     printf '%s' $text
 end
 
-# Write the line for the command $argv[1] that ended with $argv[2], of the kind _qi_learn_reply, into
-# a file of its own (0600), whose time is the event's: fish has no clock. The number in its name is
-# chance and a count, so it cannot come again.
+# Write the line for the command $argv[1] that ended with $argv[2], of the kind _qi_learn_reply,
+# into a file of its own (0600), whose time is the event's: fish has no clock. The number in its
+# name is chance and a count, so it cannot come again.
 function _qi_learn_record
     set -q _qi_learn_units[1]; or _qi_learn_count
     set -l file fish-$fish_pid-$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl

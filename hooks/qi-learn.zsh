@@ -118,8 +118,9 @@ _qi_learn_find() {
 }
 
 # Set _qi_learn_found to the registered project that holds the working directory, the innermost one;
-# fail if there is none. Both are kept as they stand in JSON, too. The list is read again if it is
-# another file than before, or one that was just being written then; `places` is all else that counts.
+# fail if there is none. It and the directory are kept as they stand in JSON, too. The list is read
+# again if it is another file than before, or one that was just being written then; `places` holds
+# all else that counts.
 _qi_learn_project() {
     local line held text
     _qi_learn_found= _qi_learn_listed=
@@ -205,8 +206,11 @@ _qi_learn_bare() {
         bare=${bare//(#m)(\'[^\']#\'|\"[^\"\\\`\$]#\")/${(l:$#MATCH::Q:)}}
         [[ $bare != *[\'\"\\]* ]] || _qi_learn_quoted "$1" || return 1
     fi
-    [[ $bare != *[\`\(\){}!\'\"\\$'\n']* && $bare != *'<<'* && $bare != *'||'* ]] &&
-        [[ $bare != *'|&'* && $bare != *';;'* && " $bare" != *[[:space:]\;\|\&]\#* ]] || return 1
+    [[ $bare != *[\`\(\){}!\'\"\\$'\n']* ]] || return 1
+    if [[ $bare == *[\<\|\;\#]* ]]; then
+        [[ $bare != *'<<'* && $bare != *'||'* && $bare != *'|&'* && $bare != *';;'* &&
+            " $bare" != *[[:space:]\;\|\&]\#* ]] || return 1
+    fi
     if [[ $bare == *[\<\>]* ]]; then
         bare="$bare "
         bare=${bare//(#m) (|[0-9])(\>\&[0-9]|(\>|\>\>)(| )\/dev\/null) /${(l:$#MATCH:: :)}}
@@ -244,8 +248,8 @@ _qi_learn_redirected() {
     bare=${${${bare//&>/ >}//>|/> }//>&/> }
 }
 
-# Set `word` to the word that the shell runs in a part of a line, behind `time` and assignments; fail
-# if one of them cannot be made.
+# Set `word` to the word that the shell runs in a part of a line, behind `time` and assignments;
+# fail if an assignment cannot be made.
 _qi_learn_word() {
     local _qi_learn_rest=$1 match mbegin mend MATCH MBEGIN MEND
     local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
@@ -318,8 +322,8 @@ _qi_learn_calm() {
     done
 }
 
-# Fill `told` with numbers of parts, each before its exit code, as far as they follow from the exit code
-# of the line and those of its last pipeline.
+# Fill `told` with numbers of parts, each before its exit code, as far as they follow from the exit
+# code of the line and those of its last pipeline.
 _qi_learn_told() {
     local -i n=$#parts first=0 group=0 all whole=1 i own
     local REPLY
