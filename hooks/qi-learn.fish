@@ -63,14 +63,11 @@ end
 set -g _qi_learn_any (string join '|' (string escape --style=regex -- $_qi_learn_heads))
 # a line of ours: not hidden, not of several lines, with one of the words in it
 set _qi_learn_any "^(?=\S[^\n]*\z)(?:.*[\s;|&/=])?(?:$_qi_learn_any)"
-# a line of one command that begins with a word of ours, or with another; what may stand before ours
-set -g _qi_learn_named '^(?<_qi_learn_word>(?:[A-Za-z0-9_.:@%+,-]*/)*'
-set _qi_learn_named $_qi_learn_named'(?<_qi_learn_head>[A-Za-z][A-Za-z0-9]*))'
-set _qi_learn_named $_qi_learn_named'(?<_qi_learn_after>(?: +[A-Za-z0-9_./:@%+,=-]+)*\\z)'
+# a line of one command that begins with a plain word; what may stand before a word of ours
+set -g _qi_learn_named '^(?<_qi_learn_head>[A-Za-z][A-Za-z0-9]*)(?: +[A-Za-z0-9_./:@%+,=-]+)*\\z'
 for word in $_qi_learn_wrappers python python2 python3 pypy pypy3 pythonw
     set -g _qi_learn_before_(string escape --style=var -- $word)
 end
-set -g _qi_learn_word
 set -g _qi_learn_head
 set -g _qi_learn_after
 # a part of a line of several commands without anything odd
@@ -414,7 +411,11 @@ function _qi_learn_ended -a line code
         set ops
         _qi_learn_split $line; or return 0
     end
-    _qi_learn_told $code $argv[3..]; or return 0
+    if test "$code $ops" = '0 &&'; and string match -qr -- $_qi_learn_harmless $words[1]
+        set told '2 0' # what is written most: `cd web && npm test`
+    else
+        _qi_learn_told $code $argv[3..]; or return 0
+    end
     for entry in $told
         string match -rq -- '^(?<at>\S+) (?<own>\S+)$' $entry
         functions -q -- $words[$at]; and continue
@@ -439,12 +440,11 @@ function _qi_learn_postexec --on-event fish_postexec
         if set -q _qi_learn_at_$_qi_learn_head
             set -q fish_private_mode; and return
             contains -- $codes[1] 145 146 147 148 149 150; and return
-            functions -q -- $_qi_learn_word; and return
+            functions -q -- $_qi_learn_head; and return
             _qi_learn_project 2>/dev/null; or return
             set -l at _qi_learn_at_$_qi_learn_head
             for number in $$at # as _qi_learn_kind
-                string match -qr -- "^($_qi_learn_forms[$number])(\\s|\$)" \
-                    $_qi_learn_head$_qi_learn_after
+                string match -qr -- "^($_qi_learn_forms[$number])(\\s|\$)" $argv[1]
                 and set -g _qi_learn_reply $_qi_learn_kinds[$number]
                 and _qi_learn_record $argv[1] $codes[1] 2>/dev/null
                 and return
