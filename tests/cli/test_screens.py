@@ -53,6 +53,13 @@ def test_the_list_of_commands_is_cut_nowhere(past: Terminal) -> None:
     assert "take in an event from a hook. run Run a command unchanged" in told
 
 
+def test_an_error_is_cut_between_words(past: Terminal) -> None:
+    lines = past.screen("rate", "no-such-answer-at-all", "4")
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("  -> `qi-learn log` lists the ids")
+    assert lines[2].startswith("     "), "below its own text"
+
+
 def test_a_refused_cycle_is_told_without_inner_names() -> None:
     line = {"ts": 1.0, "step": "end", "state": "refused", "version": None, "reason": "too few"}
     assert journal_text(line) == "end: refused (version None): too few"
