@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -64,15 +64,20 @@ def echo(text: str) -> None:
     model, another process. On a terminal long lines are wrapped below their own beginning, and
     what needs attention is red.
     """
-    width = screen_width()
     for line in harmless(text).split("\n"):
-        for piece in [line] if width is None else wrapped(line, width):
+        for piece in wrapped_for(sys.stdout, line):
             click.echo(click.style(piece, fg="red") if _ALARM.match(line) else piece)
 
 
-def screen_width() -> int | None:
-    """The terminal's columns; None if the output goes elsewhere."""
-    if not sys.stdout.isatty():
+def wrapped_for(stream: TextIO, line: str) -> list[str]:
+    """A line as it goes to a stream: wrapped if that is a terminal."""
+    width = screen_width(stream)
+    return [line] if width is None else wrapped(line, width)
+
+
+def screen_width(stream: TextIO | None = None) -> int | None:
+    """The terminal's columns; None if the stream (the standard output) goes elsewhere."""
+    if not (stream or sys.stdout).isatty():
         return None
     import shutil
 

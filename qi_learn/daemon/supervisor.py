@@ -28,7 +28,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from qi_learn import __version__, logs
-from qi_learn.daemon.gateway_client import answers_at
+from qi_learn.daemon.gateway_client import ANSWER_SECONDS, answers_at
 from qi_learn.daemon.held_port import HeldPort, inheriting
 from qi_learn.errors import DaemonError
 from qi_learn.outside.listening import Listening, end_process, find, read_listening
@@ -264,7 +264,7 @@ class SupervisedProcess:
         first = self._answers.asked == float("-inf")
         self._answers.asked = now
         url = self.url
-        if first or (url is not None and answers_at(url + self._health)):
+        if first or (url is not None and answers_at(url + self._health, timeout=ANSWER_SECONDS)):
             self._answers.well = now
         elif now - self._answers.well > SILENT_SECONDS and (pid := self.pid) is not None:
             logger.error("%s has not answered for %.0f s", self.module, now - self._answers.well)

@@ -8,6 +8,7 @@ damaged becomes a line under `problems`, never an error.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -289,7 +290,7 @@ def as_text(s: Status) -> str:
         *status_lines.requests(s.gateway_answers, s.requests, s.recorded),
         *(f"passed by   {one_line(words)}" for words in s.passed_by),
         f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, "
-        f"{s.spool_bytes / 1024:.0f} KiB",
+        f"{math.ceil(s.spool_bytes / 1024)} KiB",
         f"recorded    {_counted(s.turns, 'turn')}, {_counted(s.rated, 'rating')}"
         + (f" ({s.unmatched_ratings} more of no answer here)" if s.unmatched_ratings else ""),
         *((f"kept        {keeping.as_text(s.kept)}",) if s.kept else ()),
