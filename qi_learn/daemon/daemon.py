@@ -245,6 +245,8 @@ class Daemon:
     def _take_in(self, now: float) -> None:
         if self._intake.tick(self.store, now):
             self._changed = True
+        if self._changed or self.upkeep.forgetting:
+            self._examples.outdate()
 
     def _decide(self, now: float) -> None:
         if time.monotonic() - self._decided_at < DECIDE_SECONDS[0 if self._changed else 1]:

@@ -9,7 +9,8 @@ only kept. A new score takes the row away, and the turn is to be looked at again
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from qi_learn.store.database import Store
 if TYPE_CHECKING:
     from qi_learn.store.learnables import TurnEvidence
 
+REST_SECONDS = 300.0
+"""How long a count holds though something was written that is no evidence."""
 _LEARNED = "SELECT turn_id FROM run_examples WHERE run_id IN (SELECT value FROM json_each(:runs))"
 _FRESH = f"""
     FROM candidates WHERE key IS NOT NULL AND score >= :threshold
@@ -87,21 +90,32 @@ def fresh_candidates(
 
 
 class FreshExamples:
-    """How many there are and from which sessions, found again only after something was written.
+    """How many there are and from which sessions, kept from one decision to the next.
 
-    A daemon asks every half minute, and at most times nothing was.
+    A daemon decides every half minute, and at most times no evidence came. What else is written
+    (texts that expire, above all) takes a few away: it counts after `REST_SECONDS`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._asked: tuple[object, ...] = ()
+        self._stamp: tuple[int, int] | None = None
+        self._counted = 0.0
         self._count = 0
         self._sessions: list[str] | None = None
 
+    def outdate(self) -> None:
+        """Have them found anew at the next question: evidence came, or was forgotten."""
+        self._stamp = None
+
     def count(self, store: Store, *, threshold: float, learned_runs: Collection[str]) -> int:
         """`fresh_count`."""
-        if (asked := (store.stamp(), threshold, frozenset(learned_runs))) != self._asked:
+        asked, stamp = (threshold, frozenset(learned_runs)), store.stamp()
+        rests = self._stamp is not None and self._monotonic() < self._counted + REST_SECONDS
+        if asked != self._asked or (stamp != self._stamp and not rests):
             self._count = fresh_count(store, threshold=threshold, learned_runs=learned_runs)
-            self._asked, self._sessions = asked, None
+            self._asked, self._stamp, self._sessions = asked, stamp, None
+            self._counted = self._monotonic()
         return self._count
 
     def sessions(
