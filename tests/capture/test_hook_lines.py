@@ -58,6 +58,8 @@ LISTS: Sequence[tuple[str, Told]] = (
     ("false; pytest", (("pytest", 0),)),
     ("mypy 2; pytest 5", (("pytest 5", 5),)),
     ("make >/dev/null 2>/dev/null; pytest 5", (("pytest 5", 5),)),
+    ("make 1>/dev/null 2>/dev/null; pytest 5", (("pytest 5", 5),)),
+    ("make 0</dev/null; pytest 5", (("pytest 5", 5),)),
     ("mypy 2>&1 >/dev/null && pytest 2>&1", (("mypy 2>&1 >/dev/null", 0), ("pytest 2>&1", 0))),
     ("mypy 2; false && pytest 5", NOTHING),
     ("echo *.nope; pytest 1", NOTHING),  # ends the line in zsh, and in bash with failglob
