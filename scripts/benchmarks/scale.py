@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,15 +71,25 @@ def main() -> None:
 def measure(place: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     projects = make_projects(place / "projects", chosen.projects, chosen.files)
     with model_server() as url:
-        small = run_home(Home(place / "small", projects, url), chosen.small, chosen)
-        large = run_home(Home(place / "large", projects, url), chosen.turns, chosen)
+        small, large = (Home(place / name, projects, url) for name in ("small", "large"))
+        fill(small, chosen.small)
+        fill(large, chosen.turns)
+        with daemon_of(large) as started:
+            with daemon_of(small):  # idle in the same minutes: their ratio is of one machine
+                settle(large)
+                settle(small)
+                share, small_share = idle_shares((large, small), chosen.idle)
+            worked = at_work(large, chosen)
     return {
         "turns": chosen.turns,
         "projects": chosen.projects,
         "files": chosen.files,
         "idle_s": chosen.idle,
-        **large,
-        "idle_ratio": round(large["idle_core_share"] / max(small["idle_core_share"], 1e-6), 2),
+        **started,
+        "idle_core_share": round(share, 5),
+        "idle_core_share_small": round(small_share, 5),
+        "idle_ratio": round(share / max(small_share, 1e-6), 2),
+        **worked,
         "outcome_loop_ms": outcome_loop_ms(place / "outcome", chosen.outcome_files),
         "agent_turns_gb": agent_turns_gb(place / "agent", chosen.agent_turns),
     }
@@ -219,7 +229,8 @@ def model_server() -> Iterator[str]:
 # --- a daemon on a home -------------------------------------------------------------------------
 
 
-def run_home(home: Home, turns: int, chosen: argparse.Namespace) -> dict[str, Any]:
+def fill(home: Home, turns: int) -> None:
+    """Make a home with so many turns, and an answer that waits in each project."""
     home.paths.ensure()
     home.paths.settings_file.write_text(
         f'[serve]\nbase = "qwen:7b"\nollama = "{home.server}"\n[gateway]\nport = 0\n'
@@ -230,9 +241,15 @@ def run_home(home: Home, turns: int, chosen: argparse.Namespace) -> dict[str, An
     began = time.perf_counter()
     with open_store(home.paths.database) as store:
         history(store, turns, home.projects)
-        wait_for_places(store, home.projects)
     size = home.paths.database.stat().st_size
     say(f"{turns} turns, {size / 1e9:.2f} GB, in {time.perf_counter() - began:.0f} s")
+
+
+@contextmanager
+def daemon_of(home: Home) -> Iterator[dict[str, Any]]:
+    """A daemon on a home that watches all of its projects; the figures of its start."""
+    with open_store(home.paths.database) as store:
+        wait_for_places(store, home.projects)
     command = [sys.executable, "-m", "qi_learn", "daemon"]
     with (home.root / "log").open("wb") as log:
         began = time.perf_counter()
@@ -248,20 +265,24 @@ def run_home(home: Home, turns: int, chosen: argparse.Namespace) -> dict[str, An
             "start_daemon_s": round(opened, 2),
             "start_watched_s": round(watched, 2),
         }
-        result |= at_work(home, daemon.pid, chosen)
+        say(json.dumps(result))
+        yield result
     finally:
         daemon.terminate()
         daemon.wait(120)
-    say(json.dumps(result))
-    return result
 
 
-def at_work(home: Home, pid: int, chosen: argparse.Namespace) -> dict[str, Any]:
+def idle_shares(homes: Sequence[Home], seconds: float) -> list[float]:
+    """The share of a core that each takes while nothing happens."""
+    used, began = [cpu_seconds(home) for home in homes], time.perf_counter()
+    time.sleep(seconds)
+    spent = time.perf_counter() - began
+    return [(cpu_seconds(home) - was) / spent for home, was in zip(homes, used, strict=True)]
+
+
+def at_work(home: Home, chosen: argparse.Namespace) -> dict[str, Any]:
     """The figures of a daemon that is up."""
     settle(home)
-    used, began = cpu_seconds(home), time.perf_counter()
-    time.sleep(chosen.idle)
-    share = (cpu_seconds(home) - used) / (time.perf_counter() - began)
     threads = sum(len(list(Path(f"/proc/{p}/task").iterdir())) for p in processes(home))
     used = cpu_seconds(home)
     git(home.projects[0], "checkout", "-q", "other")
@@ -281,7 +302,6 @@ def at_work(home: Home, pid: int, chosen: argparse.Namespace) -> dict[str, Any]:
         for name, command in commands.items():
             times[name].append(command())
     return {
-        "idle_core_share": round(share, 5),
         "threads": threads,
         "checkout_cpu_s": round(checkout, 2),
         **{name: round(1000 * statistics.median(found)) for name, found in times.items()},
