@@ -29,10 +29,19 @@ class LiveRecord:
     @property
     def on(self) -> bool:
         """Whether to record now."""
+        self.look()
+        return self._on
+
+    def look(self) -> None:
+        """Read the settings again if they have changed."""
         stamp = self._stamp()
         if stamp != self._seen:
             self._seen = stamp
             self._read()
+
+    @property
+    def last(self) -> bool:
+        """Whether to record, as the last look had it."""
         return self._on
 
     def _read(self) -> None:

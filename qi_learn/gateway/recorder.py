@@ -56,9 +56,8 @@ class Recorder:
     @property
     def enabled(self) -> bool:
         """Whether exchanges are recorded, as the settings are now."""
-        on = self._live.on
-        self.report()
-        return on
+        self.look()
+        return self._live.last
 
     async def record(self, exchange: Exchange) -> None:
         """Write a finished exchange.
@@ -125,9 +124,14 @@ class Recorder:
             return False
         return True
 
+    def look(self) -> None:
+        """Look whether the settings have changed, and publish how recording goes if it has."""
+        self._live.look()
+        self.report()
+
     def report(self) -> None:
         """Publish and log how recording goes, if that has changed."""
-        reason = self._failure if self._live.on else "gateway.record is false"
+        reason = self._failure if self._live.last else "gateway.record is false"
         facts = {
             "recording": reason is None,
             "reason": reason,
