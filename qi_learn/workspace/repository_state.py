@@ -241,8 +241,8 @@ class RepositoryState:
         back: set[str] = set()
         if self.head.commit is not None:
             rest = {name: content for name, content in new.items() if name not in found}
-            like = self.head.commit
-            back = object_age.put_back(self.top, self.git_dir, self.common, rest, like=like)
+            kind = self.head.commit
+            back = object_age.put_back(self.top, self.git_dir, self.common, rest, like=kind)
         late = [name for name in new if self._since_written(name)]
         if not late:
             return found, back
