@@ -13,7 +13,6 @@ from scripts.benchmarks.soaking.day import ask
 from scripts.benchmarks.soaking.upstream import code_of
 from scripts.benchmarks.soaking.world import World, in_window, start
 
-
 CAUGHT_UP_SECONDS = 1200.0
 """The longest wait for what a day left to be taken in."""
 
