@@ -32,20 +32,39 @@ def session_of(store: Store, turn: Turn, tip: str = "") -> str:
 
     A session that a client named is joined by those alone that name it.
     """
-    before, repeats = _before(store, turn, tip)
-    if turn.session:
-        goes_on = before == turn.session and not repeats
-        if goes_on or _in_use(store, turn.session, turn) is not False:
-            return turn.session
-    if before is None and _has_history(turn):
-        before = _newest(store, turn)
-    if before is not None and before != turn.session and _in_use(store, before, turn):
+    name = turn.session
+    used = _in_use(store, name, turn) if name else False
+    if name and used is None:
+        return name
+    before, goes_on = _before(store, turn, tip)
+    if before is None and not used and _has_history(turn):
+        before, goes_on = _newest(store, turn), False
+    if before is not None and (used if before == name else _in_use(store, before, turn)):
         return before
+    if name and (used or (goes_on and before == name)):
+        return name
     return f"turns-from-{turn.id}"
 
 
 def _before(store: Store, turn: Turn, tip: str) -> tuple[str | None, bool]:
-    """The session of the turn that this one repeats or goes on from, and whether it repeats it."""
+    """The session of the turn that this one goes on from, and whether it does not repeat it.
+
+    The nearest that is in use: a conversation may say again what another of an earlier day did.
+    """
+    nearest = _said_before(store, turn, tip, 1)
+    if not nearest:
+        return None, False
+    if not _in_use(store, nearest[0][0], turn):
+        passed = {nearest[0][0]}
+        for session, goes_on in _said_before(store, turn, tip, STEPS_BACK + 1):
+            if session not in passed and _in_use(store, session, turn):
+                return session, goes_on
+            passed.add(session)
+    return nearest[0]
+
+
+def _said_before(store: Store, turn: Turn, tip: str, most: int) -> list[tuple[str, bool]]:
+    """The sessions in which this turn, or what it goes on from, was said last; nearest first."""
     sql = """
         WITH RECURSIVE said (hash, steps) AS (
             SELECT ?, 0
@@ -55,10 +74,10 @@ def _before(store: Store, turn: Turn, tip: str) -> tuple[str | None, bool]:
         )
         SELECT session, steps FROM said CROSS JOIN turns
             ON turns.rowid = (SELECT max(rowid) FROM turns WHERE tip = said.hash)
-        WHERE project IS ? AND (session = ? OR session GLOB 'turns-from-*') LIMIT 1
+        WHERE project IS ? AND (session = ? OR session GLOB 'turns-from-*') LIMIT ?
     """
-    row = store.row(sql, (tip, STEPS_BACK, turn.project, turn.session))
-    return (None, False) if row is None else (str(row["session"]), row["steps"] == 0)
+    rows = store.rows(sql, (tip, STEPS_BACK, turn.project, turn.session, most))
+    return [(str(row["session"]), row["steps"] > 0) for row in rows]
 
 
 def _newest(store: Store, turn: Turn) -> str | None:
