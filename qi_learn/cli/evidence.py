@@ -9,7 +9,9 @@ from click.exceptions import Exit
 
 from qi_learn.cli.output import (
     FILE,
+    absolute,
     echo,
+    here,
     open_settings,
     print_json,
     read_input,
@@ -64,7 +66,7 @@ def rate(words: tuple[str, ...], correction: Path | None, comment: str | None) -
             stars,
             correction=text,
             comment=comment,
-            directory=Path.cwd(),
+            directory=here(),
         )
     )
 
@@ -108,6 +110,7 @@ def _list_turns(
     from qi_learn.workspace.registry import project_of
 
     paths = readable_home()
+    project = None if project is None else absolute(project)
     within = None if project is None else str(project_of(paths, project) or project.resolve())
     since = listing.search_ends(paths, project=within) if query and not everything else None
     turns = listing.turns(paths, limit=limit, query=query, project=within, since=since)
@@ -115,7 +118,7 @@ def _list_turns(
         since = None  # enough were found before the search came to its end
     waiting = listing.waiting_answers(paths)
     if as_json:
-        print_json({"turns": turns, "searched_since": since, "waiting": waiting})
+        print_json({"turns": turns, "searched_since": since, "waiting": waiting.count})
     else:
         echo(
             listing.as_text(
@@ -187,7 +190,9 @@ def explain(what: str, as_json: bool) -> None:
 
     paths, settings = open_settings()
     readable_home()
-    explanation = report.explain(paths, settings, what, directory=Path.cwd())
+    explanation = report.explain(
+        paths, settings, what, directory=here() if what == "last" else None
+    )
     if as_json:
         print_json(explanation)
     else:

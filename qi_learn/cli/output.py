@@ -46,6 +46,21 @@ def readable_home() -> Paths:
     return paths
 
 
+def here() -> Path:
+    """The directory in which one is. Raises NotFound if it was deleted."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise NotFound(
+            "The directory in which you are was deleted.", "Go to one that is there: `cd ~`."
+        ) from error
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root, as it was given. Raises NotFound if one is in no directory."""
+    return path if path.is_absolute() else here() / path
+
+
 def open_settings() -> tuple[Paths, Settings]:
     """Paths and settings, for the commands that need the settings.
 
