@@ -11,7 +11,7 @@ from click.exceptions import Exit
 from qi_learn.cli.listed import Listed
 from qi_learn.cli.output import dry_run as with_dry_run
 from qi_learn.cli.output import echo, open_settings, print_json, with_json
-from qi_learn.errors import EXIT_NO_DAEMON, DaemonError
+from qi_learn.errors import EXIT_NO_DAEMON
 from qi_learn.paths import Paths
 
 if TYPE_CHECKING:
@@ -42,16 +42,14 @@ def daemon_start() -> None:
     """Start the daemon in the background and wait until the gateway accepts."""
     from qi_learn.commands.service import ask_systemd, manages
     from qi_learn.daemon import client
+    from qi_learn.daemon.hung import refuse_hung
 
     paths, settings = open_settings()
     if manages(paths) and not client.locked(paths):
         ask_systemd("start")
     started = client.start(paths)
-    if started.already and not client.answers(paths):
-        raise DaemonError(
-            f"The daemon is there (pid {started.state.pid}) and does not answer: it hangs.",
-            "`qi-learn daemon restart` ends it and starts another.",
-        )
+    if started.already:
+        refuse_hung(paths)
     _say_started(settings, started)
 
 

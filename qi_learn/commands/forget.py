@@ -21,7 +21,7 @@ from qi_learn.daemon.forget_receipt import (
     weigh_all,
     write_receipt,
 )
-from qi_learn.daemon.waiting import waiting_answers
+from qi_learn.daemon.untaken import waiting_answers
 from qi_learn.errors import Busy, NotFound
 from qi_learn.paths import Paths
 from qi_learn.records import ForgetRequest, Receipt

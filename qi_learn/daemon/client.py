@@ -161,7 +161,7 @@ def stop(paths: Paths, tell: Callable[[str], object] = lambda words: None) -> St
 
 def end_if_silent(paths: Paths, tell: Callable[[str], object]) -> str:
     """End the daemon if there is one that does not answer; how, as `StopResult.forced`."""
-    return _end(paths, tell) if hangs(paths) else ""
+    return "" if running(paths) is None or answers(paths) else _end(paths, tell)
 
 
 def _end(paths: Paths, tell: Callable[[str], object]) -> str:
@@ -291,11 +291,6 @@ def answers(paths: Paths, *, timeout: float = ANSWER_SECONDS) -> bool:
     except QiError:
         return False
     return True
-
-
-def hangs(paths: Paths) -> bool:
-    """Whether there is a daemon that does not answer in time; one that just starts is none."""
-    return running(paths) is not None and not answers(paths)
 
 
 def refusal(error: QiError) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qi_learn.daemon.waiting import Waiting, waiting_answers
+from qi_learn.daemon.untaken import Untaken, waiting_answers
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.taint import forgotten_in
 from qi_learn.errors import StoreError
@@ -19,7 +19,7 @@ from qi_learn.store.database import open_store
 from qi_learn.store.short_ids import short_id
 from qi_learn.store.turn_lines import SEARCHED, TurnLine, list_turns, searched_since
 
-NONE_WAITS = Waiting()
+NONE = Untaken()
 
 
 def turns(
@@ -51,7 +51,7 @@ def as_text(
     *,
     chosen: bool = False,
     since: float | None = None,
-    waiting: Waiting = NONE_WAITS,
+    waiting: Untaken = NONE,
     width: int | None = None,
 ) -> str:
     """A heading and one line for each turn, in `width` columns if that is given.
@@ -77,7 +77,7 @@ def as_text(
     return "\n".join(told)
 
 
-def waiting_text(waiting: Waiting) -> str:
+def waiting_text(waiting: Untaken) -> str:
     """That answers wait in the spool for a daemon."""
     words = (
         "1 answer waits and is" if waiting.count == 1 else f"{waiting.count} answers wait and are"

@@ -168,3 +168,32 @@ def test_a_number_below_one_is_a_rating_that_is_wrong(tmp_path: Path, stars: str
 def test_the_question_that_is_rated_is_named(home: Terminal) -> None:
     said = home.qi("rate", "4")
     assert (said.code, '("Write a function that' in said.out) == (EXIT_DONE, True)
+
+
+def test_an_explanation_of_the_last_answer_says_that_a_newer_one_waits(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    with open_store(terminal.paths.ensure().database) as store:
+        turns.save_turn(store, a_turn(next(iter(TURNS)), at=100.0))
+    assert "newer" not in terminal.qi("explain", "last").out
+    spool = Spool(terminal.paths.spool, "gateway")
+    spool.append("turn", {"request": "{}"})
+    spool.close()
+    said = terminal.qi("explain", "last").out.splitlines()
+    assert said[:2] == [
+        f"turn {next(iter(TURNS))}",
+        "  newer       1 answer waits and is newer than this: `qi-learn daemon start`",
+    ]
+    assert terminal.qi("explain", "last", "--json").json["records"]["waiting"] == 1
+    assert "newer" not in terminal.qi("explain", next(iter(TURNS))).out
+
+
+def test_without_an_answer_there_is_no_last_one_to_explain(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    terminal.paths.ensure()
+    for _ in range(2):  # without a database, and with an empty one
+        said = terminal.qi("explain", "last")
+        assert (said.code, said.out) == (EXIT_FAILED, "")
+        assert "No answer was recorded yet: there is nothing to explain." in said.err
+        with open_store(terminal.paths.database):
+            pass
+    assert "An empty word is no turn, run or version." in terminal.qi("explain", "").err

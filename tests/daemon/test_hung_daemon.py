@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +15,18 @@ from pathlib import Path
 import pytest
 
 from qi_learn.daemon import client, silent
-from qi_learn.errors import EXIT_NO_DAEMON
+from qi_learn.errors import EXIT_NO_DAEMON, EXIT_TRY_AGAIN
 from qi_learn.paths import Paths
+from qi_learn.spool import Spool
 from qi_learn.store.database import open_store
+from qi_learn.store.turns import save_turn
+from qi_learn.workspace.registry import add_project
 from tests.support.command_line import OFFLINE, Terminal, wait_until
 from tests.support.fake_daemon import STATE
+from tests.support.recorded_home import a_turn
 
 HUNG = """
-import json, os, signal, sys, time
+import json, os, signal, socket, sys, time
 from pathlib import Path
 from qi_learn.daemon.control import Control
 from qi_learn.daemon.lock import take_lock
@@ -31,6 +36,10 @@ paths, kinds = Paths.under(Path(sys.argv[1])), sys.argv[3:]
 lock = take_lock(paths)
 if "deaf" in kinds:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if "held" in kinds:  # it accepts, as one that is stopped does, and never says a word
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(str(paths.socket))
+    door.listen()
 if "answers" in kinds:
     door = Control(paths.socket, lambda _: {"stopping": True})
 own = {"pid": os.getpid(), "birth": birth(os.getpid())}
@@ -118,3 +127,46 @@ def test_a_restart_ends_one_that_is_held_and_nothing_is_lost(terminal: Terminal)
     assert after is not None
     assert after.pid != before.pid
     wait_until(lambda: accepted <= taken_in(terminal))
+
+
+def test_what_waits_for_one_that_hangs_is_told(tmp_path: Path) -> None:
+    """`log` counts it, `last` is not forgotten nor explained without a word."""
+    terminal = Terminal(tmp_path)
+    with open_store(terminal.paths.ensure().database) as store:
+        save_turn(store, a_turn("01M8GSZE0V00X38Y19461HZM3N", at=100.0))
+    spool = Spool(terminal.paths.spool, "gateway")
+    spool.append("turn", {"request": "{}"})
+    spool.close()
+    with hung(terminal.paths):
+        listed = terminal.qi("log").out.splitlines()
+        assert listed[-1] == (
+            "1 answer waits and is listed once the daemon is well again: it hangs: "
+            "`qi-learn daemon restart`."
+        )
+        forget = terminal.qi("forget", "last")
+        assert (forget.code, "1 answer waits and is newer" in forget.err) == (EXIT_TRY_AGAIN, True)
+        assert "`qi-learn daemon restart`" in forget.err
+        assert "1 answer waits and is newer" in terminal.qi("explain", "last").out
+        rated = terminal.qi("rate", "4")
+        assert "It counts once the daemon is well again: `qi-learn daemon restart`." in rated.out
+
+
+def test_a_cycle_is_not_asked_of_one_that_hangs(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, OFFLINE)
+    began = time.monotonic()
+    with hung(terminal.paths.ensure(), "held") as process:
+        said = terminal.qi("train", "--now")
+    assert (said.code, f"(pid {process.pid}) and does not answer: it hangs" in said.err) == (
+        EXIT_NO_DAEMON,
+        True,
+    )
+    assert time.monotonic() - began < 50, "a cycle is waited for longer"
+
+
+def test_the_doctor_says_that_nothing_is_watched(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, OFFLINE)
+    add_project(terminal.paths.ensure(), tmp_path)
+    off = "1 project registered and not watched: "
+    assert f"{off}the daemon is not running." in terminal.qi("doctor").out
+    with hung(terminal.paths):
+        assert f"{off}the daemon does not answer." in terminal.qi("doctor").out

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from qi_learn.daemon import client
+from qi_learn.daemon.lock import locked
 from qi_learn.paths import Paths
 from qi_learn.store.database import open_store
 from qi_learn.store.waiting_turns import count_waiting
@@ -17,7 +17,7 @@ _LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Untaken:
     """How many answers wait, and what takes them in."""
 
     count: int = 0
@@ -39,7 +39,7 @@ class Waiting:
         return f"`qi-learn daemon {'restart' if self.hangs else 'start'}`"
 
 
-def waiting_answers(paths: Paths, *, seconds: float = 0.0) -> Waiting:
+def waiting_answers(paths: Paths, *, seconds: float = 0.0) -> Untaken:
     """The answers that wait and that no daemon is taking in.
 
     `seconds`: how long to wait for one that is at work; those that are left then count too. With
@@ -49,16 +49,18 @@ def waiting_answers(paths: Paths, *, seconds: float = 0.0) -> Waiting:
     """
     count = _count(paths)
     if not count:
-        return Waiting()
-    if not client.locked(paths):
-        return Waiting(count)
-    if client.hangs(paths):
-        return Waiting(count, hangs=True)
+        return Untaken()
+    if not locked(paths):
+        return Untaken(count)
+    from qi_learn.daemon.hung import hangs  # a socket: not needed if there is no daemon
+
+    if hangs(paths):
+        return Untaken(count, hangs=True)
     deadline = time.monotonic() + seconds
     while count and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
         count = _count(paths)
-    return Waiting(count if seconds else 0)
+    return Untaken(count if seconds else 0)
 
 
 def _count(paths: Paths) -> int:
