@@ -66,11 +66,14 @@ def run_command(
 
 
 def _run_in_foreground(argv: Sequence[str], cwd: Path) -> int:
-    """Run the command; returns its exit code as a shell has it, 128 + n if signal n ended it."""
+    """Run the command; returns its exit code as a shell has it, 128 + n if signal n ended it.
+
+    In a directory that was deleted it runs all the same, as it would without us.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        process = subprocess.Popen(argv, cwd=cwd)
+        process = subprocess.Popen(argv, cwd=cwd if cwd.is_dir() else None)
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
         raise NotFound(
             f"{argv[0]} cannot be run: {error.strerror}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.exceptions import Exit
@@ -12,6 +13,7 @@ from qi_learn.cli.output import (
     absolute,
     echo,
     here,
+    last_here,
     open_settings,
     print_json,
     read_input,
@@ -19,7 +21,7 @@ from qi_learn.cli.output import (
     screen_width,
     with_json,
 )
-from qi_learn.errors import QiError
+from qi_learn.errors import NotFound, QiError
 from qi_learn.paths import Paths
 from qi_learn.terminal_text import harmless
 
@@ -71,8 +73,18 @@ def rate(words: tuple[str, ...], correction: Path | None, comment: str | None) -
     )
 
 
+class _HowMany(click.IntRange):
+    """A number from 1 on, with words of our own for what is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a whole number from 1 on.", param, ctx)
+
+
 @click.command()
-@click.option("-n", "limit", type=click.IntRange(min=1), default=20, help="How many.")
+@click.option("-n", "limit", type=_HowMany(min=1), default=20, help="How many.")
 @click.option("-q", "query", help="Only turns whose text contains this.")
 @click.option(
     "--all",
@@ -116,6 +128,11 @@ def _list_turns(
     turns = listing.turns(paths, limit=limit, query=query, project=within, since=since)
     if len(turns) == limit:
         since = None  # enough were found before the search came to its end
+    if within and not (turns or query or Path(within).is_dir()):
+        raise NotFound(
+            f"{within} is no directory, and no answer was recorded in it.",
+            "`qi-learn status` lists the projects.",
+        )
     waiting = listing.waiting_answers(paths)
     if as_json:
         print_json({"turns": turns, "searched_since": since, "waiting": waiting.count})
@@ -170,7 +187,7 @@ def run(command: tuple[str, ...], kind: str | None) -> None:
         home = Paths.default()
     except QiError as error:
         home = error
-    code, problem = run_and_record(home, list(command), kind=kind, directory=Path.cwd())
+    code, problem = run_and_record(home, list(command), kind=kind, directory=last_here())
     if problem:
         click.echo(harmless(f"qi-learn: {problem}"), err=True)
     raise Exit(code)

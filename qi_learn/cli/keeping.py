@@ -7,7 +7,16 @@ from pathlib import Path
 
 import click
 
-from qi_learn.cli.output import FILE, dry_run, echo, here, print_json, readable_home, with_json
+from qi_learn.cli.output import (
+    FILE,
+    absolute,
+    dry_run,
+    echo,
+    here,
+    print_json,
+    readable_home,
+    with_json,
+)
 from qi_learn.paths import Paths
 
 
@@ -82,6 +91,7 @@ def forget(
 def _project(paths: Paths, directory: Path) -> Path:
     from qi_learn.workspace.registry import project_of
 
+    directory = absolute(directory)
     return project_of(paths, directory) or directory.resolve()
 
 

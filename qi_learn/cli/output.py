@@ -56,6 +56,14 @@ def here() -> Path:
         ) from error
 
 
+def last_here() -> Path:
+    """The same, or if it was deleted, the directory that it was as far as one knows."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/", os.environ.get("PWD", ""))
+
+
 def absolute(path: Path) -> Path:
     """The path from the root, as it was given. Raises NotFound if one is in no directory."""
     return path if path.is_absolute() else here() / path
@@ -173,7 +181,9 @@ def read_input(file: Path) -> str:
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         text = data.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise NotFound(f"{file} cannot be read: {error.strerror or error}.", hint) from error
+    except UnicodeDecodeError as error:
         raise NotFound(f"{file} cannot be read: {error}", hint) from error
     if "\0" in text:
         raise NotFound(f"{file} is no text file.", hint)
