@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,8 @@ from qi_learn.paths import Paths
 if TYPE_CHECKING:
     from qi_learn.daemon.client import Started
     from qi_learn.settings import Settings
+
+INTERRUPTED = 130
 
 
 @click.group(cls=Listed, invoke_without_command=True)
@@ -45,12 +48,25 @@ def daemon_start() -> None:
     from qi_learn.daemon.hung import refuse_hung
 
     paths, settings = open_settings()
-    if manages(paths) and not client.locked(paths):
-        ask_systemd("start")
-    started = client.start(paths)
+    with _interruptible(paths):
+        if manages(paths) and not client.locked(paths):
+            ask_systemd("start")
+        started = client.start(paths)
     if started.already:
         refuse_hung(paths)
     _say_started(settings, started)
+
+
+@contextmanager
+def _interruptible(paths: Paths, *, stopping: bool = False) -> Iterator[None]:
+    """Say at Ctrl-C how the daemon stands, which is a process of its own and goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from qi_learn.commands.connect import interrupted_text
+
+        echo(interrupted_text(paths, stopping=stopping))
+        raise Exit(INTERRUPTED) from None
 
 
 def _say_started(settings: Settings, started: Started) -> None:
@@ -87,12 +103,15 @@ def daemon_restart() -> None:
     from qi_learn.daemon import client
 
     paths, settings = open_settings()
-    if manages(paths):
-        client.end_if_silent(paths, echo)  # systemd would wait for a minute and a half
-        ask_systemd("restart")
-    elif (stopped := client.stop(paths, echo)).forced:
-        echo(stopped_text(stopped))
-    _say_started(settings, client.start(paths))
+    with _interruptible(paths, stopping=True):
+        if manages(paths):
+            client.end_if_silent(paths, echo)  # systemd would wait for a minute and a half
+            ask_systemd("restart")
+        elif (stopped := client.stop(paths, echo)).forced:
+            echo(stopped_text(stopped))
+    with _interruptible(paths):
+        started = client.start(paths)
+    _say_started(settings, started)
 
 
 @daemon.command("status")
