@@ -21,6 +21,7 @@ from qi_learn.daemon.forget_receipt import (
     weigh_all,
     write_receipt,
 )
+from qi_learn.daemon.hung import refuse_hung
 from qi_learn.daemon.untaken import waiting_answers
 from qi_learn.errors import Busy, NotFound
 from qi_learn.paths import Paths
@@ -69,6 +70,7 @@ def forget(
         with open_store(paths.database, readonly=True) as store:
             return _planned(paths, store, request)[0]
     if client.locked(paths):
+        refuse_hung(paths)
         with open_store(paths.database, readonly=True) as store:
             choice = choose(store, request)
         texts = choice.texts
@@ -88,9 +90,10 @@ def _named(paths: Paths, ids: Sequence[str], directory: Path) -> tuple[str, ...]
     Raises NotFound if it has none, Busy if a newer one may wait.
     """
     if (waiting := waiting_answers(paths, seconds=TAKEN_IN_SECONDS)).count:
+        todo = "Try again in a moment" if waiting.runs else f"Have it taken in ({waiting.todo})"
         raise Busy(
             f"{waiting.newer}: which is the last one is not known, so nothing is forgotten.",
-            f"Have it taken in ({waiting.todo}), or name the answer by its id (`qi-learn log`).",
+            f"{todo}, or name the answer by its id (`qi-learn log`).",
         )
     project, now = place_of(paths, directory), time.time()
     with open_store(paths.database, readonly=True) as store:

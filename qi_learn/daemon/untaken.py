@@ -23,6 +23,8 @@ class Untaken:
     count: int = 0
     hangs: bool = False
     """Whether there is a daemon that does not answer."""
+    runs: bool = False
+    """Whether there is one that answers, or is just starting: it is at work on them."""
 
     @property
     def newer(self) -> str:
@@ -30,7 +32,7 @@ class Untaken:
         return (
             "1 answer waits and is newer"
             if self.count == 1
-            else (f"{self.count} answers wait and are newer")
+            else f"{self.count} answers wait and are newer"
         )
 
     @property
@@ -60,7 +62,7 @@ def waiting_answers(paths: Paths, *, seconds: float = 0.0) -> Untaken:
     while count and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
         count = _count(paths)
-    return Untaken(count if seconds else 0)
+    return Untaken(count, runs=True) if seconds and count else Untaken()
 
 
 def _count(paths: Paths) -> int:

@@ -106,6 +106,8 @@ def test_what_waits_for_one_that_hangs_is_told(tmp_path: Path) -> None:
         forget = terminal.qi("forget", "last")
         assert (forget.code, "1 answer waits and is newer" in forget.err) == (EXIT_TRY_AGAIN, True)
         assert "`qi-learn daemon restart`" in forget.err
+        named = terminal.qi("forget", "01M8GSZE")
+        assert (named.code, "does not answer: it hangs" in named.err) == (EXIT_NO_DAEMON, True)
         assert "1 answer waits and is newer" in terminal.qi("explain", "last").out
         rated = terminal.qi("rate", "4")
         assert "It counts once the daemon is well again: `qi-learn daemon restart`." in rated.out
