@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.exceptions import Exit
 
-from qi_learn.cli.listed import Listed
+from qi_learn.cli.listed import EXIT_STOPPED, Listed
 from qi_learn.cli.output import dry_run as with_dry_run
 from qi_learn.cli.output import echo, open_settings, print_json, with_json
 from qi_learn.errors import EXIT_NO_DAEMON
@@ -18,8 +18,6 @@ from qi_learn.paths import Paths
 if TYPE_CHECKING:
     from qi_learn.daemon.client import Started
     from qi_learn.settings import Settings
-
-INTERRUPTED = 130
 
 
 @click.group(cls=Listed, invoke_without_command=True)
@@ -66,7 +64,7 @@ def _interruptible(paths: Paths, *, stopping: bool = False) -> Iterator[None]:
         from qi_learn.commands.connect import interrupted_text
 
         echo(interrupted_text(paths, stopping=stopping))
-        raise Exit(INTERRUPTED) from None
+        raise Exit(EXIT_STOPPED) from None
 
 
 def _say_started(settings: Settings, started: Started) -> None:
