@@ -29,6 +29,17 @@ def _in_the_persons_list(_: Repository, listed: Path) -> None:
     listed.write_text("build/\n")
 
 
+def _in_a_list_that_included_settings_name(_: Repository, listed: Path) -> None:
+    listed.write_text("build/\n")
+    settings, included = listed.parent / "settings", listed.parent / "included"
+    settings.rename(included)
+    settings.write_text("[include]\n\tpath = included\n")
+
+
+def _without_what_is_included(_: Repository, listed: Path) -> None:
+    (listed.parent / "included").write_text("")
+
+
 def _in_itself(repo: Repository, _: Path) -> None:
     repo.write("build/.gitignore", "*\n")
 
@@ -98,6 +109,7 @@ TAKEN_UP: tuple[tuple[Change, Change], ...] = (
     *((_in_the_tree, _not_in_the_tree), (_in_the_tree, _no_list), (_in_the_tree, _forced)),
     (_in_the_repositorys_list, _not_in_the_repositorys_list),
     (_in_the_persons_list, _not_in_the_persons_list),
+    (_in_a_list_that_included_settings_name, _without_what_is_included),
     *((_in_itself, _not_in_itself), (_in_itself, _empty_in_itself)),
     (_below_itself, _not_below_itself),
 )
