@@ -35,19 +35,21 @@ def rule_settings(directory: Path, whole: Path) -> RuleSettings:
     """
     done = ask(directory, "config", "--list", "--show-origin", "-z", check=False)
     parts = done.output.decode("utf-8", "surrogateescape").split("\0")
-    excludes, files = "", {}
+    excludes = ""
+    files: list[str] = []
     for origin, setting in zip(parts[::2], parts[1::2], strict=False):
         key, _, value = setting.partition("\n")
         kind, _, name = origin.partition(":")
         file = os.path.join(whole, name)
         if kind == "file":
-            files[file] = True
+            files.append(file)
         if key == "core.excludesfile":
             excludes = value
         elif kind == "file" and value and key.startswith("include") and key.endswith(".path"):
-            files[os.path.join(os.path.dirname(file), os.path.expanduser(value))] = True
+            files.append(os.path.join(os.path.dirname(file), os.path.expanduser(value)))
     named = os.path.join(directory, os.path.expanduser(excludes))
-    return RuleSettings(named if excludes else f"{_own_directory()}/ignore", tuple(files))
+    listed = named if excludes else f"{_own_directory()}/ignore"
+    return RuleSettings(listed, tuple(dict.fromkeys(files)))
 
 
 def _own_directory() -> str:
