@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qi_learn.daemon.untaken import Untaken, waiting_answers
+from qi_learn.daemon.untaken import Untaken
+from qi_learn.daemon.untaken import waiting_answers as waiting_answers  # for the face
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.taint import forgotten_in
 from qi_learn.errors import StoreError
