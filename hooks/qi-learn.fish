@@ -73,7 +73,7 @@ set -g _qi_learn_after
 # a part of a line of several commands without anything odd
 set -l plain '[A-Za-z0-9_./:@%+,=-]'
 set -l word "(?:$plain|'[^'\\\\\n\$<>*?=]*'|\"[^\"\\\\\n\$<>*?=]*\")+"
-set -l null '(?:[0-9]?>&[0-9]|[0-9&]?>>? */dev/null|< */dev/null)(?=[ ;|&]|$)'
+set -l null '(?:[0-9]?>&[0-2]|[0-9&]?>>? */dev/null|< */dev/null)(?=[ ;|&]|$)'
 set -l part "(?:(?:time|[A-Za-z_][A-Za-z0-9_]*=$plain*) +)*(?!"
 set part $part(string match -r '\(.*(?=\( )' -- $_qi_learn_reserved)'(?:[ ;|&]|$))'
 set part "$part(?<words>[A-Za-z0-9_./:@%+,-]+)(?: +(?:$null|$word))*"
@@ -260,7 +260,7 @@ function _qi_learn_bare
     end
     set bare $bare$rest
     string match -qr -- '[`(){}!\n\'"\\\\]|\$.*\[|\|\||&\||>\||;;|(^|[\s;|&])#' $bare; and return 1
-    set -l safe '^(.*)([0-9]?>&[0-9]|[0-9&]?>>?\s*/dev/null|<\s*/dev/null)(?=[\s;|&]|$)(.*)$'
+    set -l safe '^(.*)([0-9]?>&[0-2]|[0-9&]?>>?\s*/dev/null|<\s*/dev/null)(?=[\s;|&]|$)(.*)$'
     while set -l piece (string match -r -- $safe $bare)
         set bare $piece[2](string repeat -n (string length -- $piece[3]) ' ')$piece[4]
     end

@@ -38,6 +38,7 @@ ALONE: Sequence[tuple[str, Told]] = (
     ("pytest 0 > $NOT_SET", NOTHING),
     ('pytest 0 < "$NOT_SET"', NOTHING),
     ("pytest 0 2> ''", NOTHING),
+    ("pytest 0 2>&9", NOTHING),  # nothing is open there
     ("pytest $HOME", (("pytest $HOME", 2),)),
     ("ls-like 1", NOTHING),
     ("sh -c 'pytest 3'", NOTHING),
