@@ -118,6 +118,7 @@ def log(
 def _list_turns(
     limit: int, query: str | None, project: Path | None, *, everything: bool, as_json: bool
 ) -> None:
+    from qi_learn.daemon.untaken import waiting_answers
     from qi_learn.report import listing
     from qi_learn.workspace.registry import project_of
 
@@ -133,7 +134,7 @@ def _list_turns(
             f"{within} is no directory, and no answer was recorded in it.",
             "`qi-learn status` lists the projects.",
         )
-    waiting = listing.waiting_answers(paths)
+    waiting = waiting_answers(paths)
     if as_json:
         print_json({"turns": turns, "searched_since": since, "waiting": waiting.count})
     else:
