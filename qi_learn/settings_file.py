@@ -27,12 +27,15 @@ from qi_learn.loopback import WITHOUT_CREDENTIALS, holds_credentials
 from qi_learn.settings import (
     HIGHEST_RANK,
     IdleSettings,
+    Record,
     Settings,
     TrainSettings,
     settings_table,
 )
 
 PREFIX = "QI_LEARN__"
+COUNT_AT_ONCE = ("gateway.record", "capture.unregistered")
+"""The settings that the gateway reads again when they change."""
 
 
 def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Settings:
@@ -69,8 +72,8 @@ def changed_in_file(path: Path) -> dict[str, Any]:
     """What the file sets to another value than the default, by `section.key`.
 
     That is what a process says it was started with, so that it is seen when the file has changed
-    since. The environment is left out, because each shell has its own. Empty for a file that cannot
-    be used.
+    since: without what counts at once. The environment is left out, because each shell has its own.
+    Empty for a file that cannot be used.
     """
     try:
         table = settings_table(load_settings(path, env={}))
@@ -81,7 +84,7 @@ def changed_in_file(path: Path) -> dict[str, Any]:
         f"{section}.{key}": list(value) if isinstance(value, tuple) else value
         for section, values in table.items()
         for key, value in values.items()
-        if value != defaults[section][key]
+        if value != defaults[section][key] and f"{section}.{key}" not in COUNT_AT_ONCE
     }
 
 
@@ -130,6 +133,10 @@ def _from_file(kind: Any, value: Any) -> Any:
         if not isinstance(value, kind):
             raise TypeError
         return value
+    if kind == Record:
+        if not isinstance(value, bool) and value != "metadata":
+            raise TypeError
+        return value
     if kind in (int, float):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError
@@ -141,7 +148,9 @@ def _from_file(kind: Any, value: Any) -> Any:
 
 def _from_variable(kind: Any, value: str) -> Any:
     """A variable's text, read as its type. Raises ValueError."""
-    if kind is bool:
+    if kind == Record and value.lower() == "metadata":
+        return "metadata"
+    if kind in (bool, Record):
         if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise ValueError
         return value.lower() in ("true", "1", "yes")
@@ -174,7 +183,7 @@ def _wrong_type(section: str, key: str, kind: Any, value: Any) -> str:
 
 def _meant(kind: Any, value: Any) -> str | None:
     """What a text that was written in place of a value means; None if that is not clear."""
-    if kind is bool:
+    if kind in (bool, Record):
         said = str(value).lower()
         if said in ("yes", "on", "true", "1"):
             return "true"
@@ -186,9 +195,9 @@ def _meant(kind: Any, value: Any) -> str | None:
 
 
 def _type_name(kind: Any) -> str:
-    return {bool: "true or false", int: "whole number", float: "number", str: "text"}.get(
-        kind, "list of texts"
-    )
+    names: dict[Any, str] = {bool: "true or false", int: "whole number", float: "number"}
+    names |= {str: "text", Record: 'true, false or "metadata"'}
+    return names.get(kind, "list of texts")
 
 
 def _closest(name: str, names: Mapping[str, Any]) -> str:

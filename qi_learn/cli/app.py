@@ -19,6 +19,7 @@ from qi_learn.cli.evidence import explain, log, rate, run
 from qi_learn.cli.keeping import backup, forget, restore
 from qi_learn.cli.learning import rollback, train, versions
 from qi_learn.cli.listed import Listed
+from qi_learn.cli.pause import pause, resume
 from qi_learn.cli.redact import redact
 from qi_learn.cli.setup import config, doctor, init, status
 
@@ -39,6 +40,7 @@ def app() -> None:
 for command in (
     *(init, config, doctor, status),
     *(rate, log, run, explain),
+    *(pause, resume),
     *(train, versions, rollback),
     *(forget, backup, restore),
     *(redact, demo, daemon, bench),

@@ -31,6 +31,7 @@ from qi_learn.store.bad_lines import BadLine
 from qi_learn.store.command_results import save_command
 from qi_learn.store.database import Store
 from qi_learn.store.events import expire_events, save_event
+from qi_learn.store.expiry import mark_textless
 from qi_learn.store.feedback import save_suggestions
 from qi_learn.store.known_chains import KnownChains
 from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
@@ -294,6 +295,8 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
     turn = replace(clean.turn, session=session_of(intake.store, clean.turn))
     if save_turn(intake.store, turn, redacted=clean.changed, known=clean.known):
         save_suggestions(intake.store, intake.suggest(turn))
+        if not (turn.messages or turn.answer):
+            mark_textless(intake.store, turn.id, intake.now)
         intake.turns.append(turn.id)
 
 
