@@ -46,7 +46,8 @@ def read_pauses(file: Path) -> tuple[Pause, ...]:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
         times = [*value["earlier"], [value["since"], value["until"]]]
-        return tuple(Pause(float(a), math.inf if b is None else float(b)) for a, b in times)
+        pauses = (Pause(float(a), math.inf if b is None else float(b)) for a, b in times)
+        return tuple(pause for pause in pauses if pause.since < pause.until)
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, TypeError, KeyError):
@@ -74,7 +75,7 @@ def begin_pause(file: Path, now: float, seconds: float | None) -> Pause:
     Raises OSError if the file cannot be written.
     """
     pause = Pause(now, math.inf if seconds is None else float(math.ceil(now + seconds)))
-    _write(file, [*_ended(read_pauses(file), now), pause], now)
+    _write(file, _ended(read_pauses(file), now), pause)
     return pause
 
 
@@ -83,25 +84,22 @@ def end_pause(file: Path, now: float) -> bool:
     pauses = read_pauses(file)
     if pause_at(pauses, now) is None:
         return False
-    _write(file, _ended(pauses, now), now)
+    _write(file, _ended(pauses, now), Pause(0.0, 0.0))
     return True
 
 
 def _ended(pauses: Sequence[Pause], now: float) -> list[Pause]:
-    """The pauses up to now; what a clock set back left ahead of it is over too."""
-    return [replace(p, until=min(p.until, now)) for p in pauses if p.since < now and p != ALWAYS]
+    """The pauses up to now, of the last days; what a clock set back left ahead is over too."""
+    over = (replace(p, until=min(p.until, now)) for p in pauses if p.since < now and p != ALWAYS)
+    return [pause for pause in over if pause.until > now - REMEMBERED]
 
 
-def _write(file: Path, pauses: Sequence[Pause], now: float) -> None:
-    kept = [p for p in pauses if p.until > now - REMEMBERED]
-    if not kept:
-        file.unlink(missing_ok=True)
-        return
-    *earlier, last = kept
+def _write(file: Path, earlier: Sequence[Pause], last: Pause) -> None:
+    """Write the file; the shells read only `until` of the last pause, whole seconds or null."""
     value = {
-        "until": None if math.isinf(last.until) else math.floor(last.until),
+        "until": None if math.isinf(last.until) else int(last.until),
         "since": last.since,
-        "earlier": [[p.since, p.until] for p in earlier],
+        "earlier": [[pause.since, pause.until] for pause in earlier],
     }
     replace_file(file, json.dumps(value) + "\n")
 

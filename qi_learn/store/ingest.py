@@ -63,6 +63,8 @@ _NOT_UNDERSTOOD = (
 The line is set aside: it must not hold up everything behind it.
 """
 
+_SEEN_BESIDE = ("outcome", "git", "hook", "edit")
+"""Kinds of events that tell what a person did: those of a pause are not kept."""
 Decode = Callable[[Event], Turn]
 Suggest = Callable[[Turn], tuple[Suggestion, ...]]
 
@@ -88,7 +90,15 @@ class Drained:
 class DrainMemory:
     """What one drain leaves to the next: it only saves work, and may be lost at any time."""
 
-    def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        paused: Callable[[float], bool] = lambda _: False,
+    ) -> None:
+        """`paused`: whether recording was paused at a time."""
+        self.paused = paused
         self.redactor = load_redactor(store.path.with_name("redaction.key"))
         self.chains = KnownChains(self.redactor)
         self.files = SpoolFiles(monotonic)
@@ -258,6 +268,8 @@ def _take_line(intake: _Intake, line: Line) -> str | None:
 
 
 def _take_event(intake: _Intake, event: Event) -> None:
+    if event.kind in _SEEN_BESIDE and intake.memory.paused(event.ts):
+        return
     store = intake.store
     turn = None
     if event.kind == "turn":
