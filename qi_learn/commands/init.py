@@ -92,10 +92,9 @@ def recording_text(paths: Paths, settings: Settings) -> Iterator[str]:
     yield f"Kept on this machine: {paths.data} (database, models), {paths.state} (spool, logs)."
     yield "Look at it with `qi-learn log`."
     yield (
-        "Stop it for a while with `qi-learn pause 30m`, wholly with `qi-learn daemon stop`, for one "
-        "request with the header `x-qi-learn-record: "
-        f"0`, for the gateway with `record = false` under [gateway] in {paths.settings_file}, "
-        "which counts at once."
+        "Stop it for a while with `qi-learn pause 30m`, wholly with `qi-learn daemon stop`, for "
+        "one request with the header `x-qi-learn-record: 0`, for the gateway with `record = false` "
+        f"under [gateway] in {paths.settings_file}, which counts at once."
     )
     address = gateway_address(settings, client.running(paths))
     yield (

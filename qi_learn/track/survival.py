@@ -195,6 +195,7 @@ def _placements(waiting: Sequence[Tracked], save: _Save) -> Iterator[Suggestion]
 def _passed_by(tracked: Tracked, save: _Save) -> bool:
     return (
         tracked.suggestion.touched_at is None
+        and not save.saved.partly
         and tracked.turn.project is not None
         and bool(save.saved.text)
         and save.history.reaches(tracked.turn.started)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.errors import EXIT_FAILED
+from qi_learn.errors import EXIT_USAGE
 from qi_learn.rundir.recording_pause import read_pauses
 from qi_learn.spool import read_from, spool_files
 from tests.support.command_line import Terminal
@@ -22,9 +22,8 @@ def terminal(tmp_path: Path) -> Terminal:
 
 def test_a_pause_is_told_with_its_end_and_ended(terminal: Terminal) -> None:
     begun = time.time()
-    assert re.match(
-        r"Paused until (\d{4}-\d\d-\d\d )?\d\d:\d\d\. ", terminal.qi("pause", "30m").out
-    )
+    told = terminal.qi("pause", "30m").out
+    assert re.match(r"Paused until (\d{4}-\d\d-\d\d )?\d\d:\d\d\. ", told)
     (pause,) = read_pauses(terminal.paths.pause)
     assert 1799 <= pause.until - begun <= 1999
     said = terminal.qi("status", "--json").json
@@ -40,7 +39,7 @@ def test_a_pause_is_told_with_its_end_and_ended(terminal: Terminal) -> None:
 @pytest.mark.parametrize("span", ["", "abc", "0m", "-3m", "30 m", "9999d", "1h x"])
 def test_a_length_that_is_none_is_refused(terminal: Terminal, span: str) -> None:
     said = terminal.qi("pause", "--", span)
-    assert said.code == EXIT_FAILED
+    assert said.code == EXIT_USAGE
     assert "length" in said.err
     assert not terminal.paths.pause.exists()
 
