@@ -98,17 +98,3 @@ def test_lines_of_a_pause_are_not_kept(home: Home) -> None:
     assert [event.body for event in events_of(home.store, "git")] == [{"n": 2}]
     for kind, count in (("hook", 0), ("edit", 0), ("outcome", 0), ("rating", 1)):
         assert len(events_of(home.store, kind)) == count, kind
-
-
-@pytest.mark.parametrize("rules", ["private/\n", ""])
-def test_what_may_be_in_a_file_that_is_left_out_is_not_rejected(home: Home, rules: str) -> None:
-    home.intake.settings = Settings(capture=CaptureSettings(window=3.0))
-    if rules:
-        home.repo.write(".qi-learn-ignore", rules)
-        home.ticked_until(lambda: home.intake.edited > 0)
-    home.ask("T1")
-    home.repo.write("other.py", OTHER)
-    home.ticked_until(lambda: home.fate("T1").state != "waiting")
-    home.ticked_until(lambda: home.fate("T1").state in ("settled", "unknown"))
-    found = feedback.load_feedback(home.store, "T1").accepted
-    assert (home.fate("T1").state, found) == (("unknown", None) if rules else ("settled", False))
