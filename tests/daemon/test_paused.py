@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.paths import Paths
+from qi_learn.records import EventKind
 from qi_learn.rundir.recording_pause import begin_pause, end_pause
 from qi_learn.settings import CaptureSettings, Settings
 from qi_learn.spool import Spool
@@ -96,5 +97,6 @@ def test_lines_of_a_pause_are_not_kept(home: Home) -> None:
         )
     )
     assert [event.body for event in events_of(home.store, "git")] == [{"n": 2}]
-    for kind, count in (("hook", 0), ("edit", 0), ("outcome", 0), ("rating", 1)):
+    expected: dict[EventKind, int] = {"hook": 0, "edit": 0, "outcome": 0, "rating": 1}
+    for kind, count in expected.items():
         assert len(events_of(home.store, kind)) == count, kind

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.ignore_rules import NAME, IgnoreRules
+from qi_learn.workspace.project_context import read_context
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
 
@@ -28,7 +30,8 @@ def test_what_the_rules_leave_out_is_not_told(tmp_path: Path, text: str | None) 
         told: dict[str, bool] = {}
 
         def all_told() -> bool:
-            told.update({s.file: s.partly for s in watcher.poll() if hasattr(s, "partly")})
+            saves = [seen for seen in watcher.poll() if isinstance(seen, FileSaved)]
+            told.update({saved.file: saved.partly for saved in saves})
             return {"last.py", "src/top.py", "kept.sql"} <= told.keys()
 
         wait_until(all_told)
@@ -47,3 +50,12 @@ def test_a_project_may_list_what_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text("*\n!src/**\n")
     names = [f"{tmp_path}/{name}" for name in ("a.py", "src/b.py", "src/deep/c.py", "doc/src.py")]
     assert IgnoreRules(str(tmp_path)).allowed(names) == set(names[1:3])
+
+
+def test_a_file_that_is_left_out_is_not_counted_as_the_projects(tmp_path: Path) -> None:
+    for name in ("src/a.py", "private/b.py"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("x = 1\n")
+    before = read_context(tmp_path, commit=None, branch=None).files
+    (tmp_path / NAME).write_text(f"private/\n{NAME}\n")
+    assert before - read_context(tmp_path, commit=None, branch=None).files == 1
