@@ -27,6 +27,7 @@ RED = "\x1b[31m"
 
 OTHERS = {
     "serve.backend": "embedded",
+    "keep.size_gb": 2.0,
     "gateway.host": "::1",
     "train.schedule": "30 2 * * *",
     "train.backend": "plain",
