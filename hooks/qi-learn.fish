@@ -186,10 +186,20 @@ function _qi_learn_escaped
     printf '%s' $text
 end
 
+# Whether a pause (`qi-learn pause`) holds now. One that has no end, or cannot be read, does. This
+# starts a process, because fish has no clock: only while there is a file of pauses.
+function _qi_learn_paused
+    set -l file (path dirname $_qi_learn_spool)/pause.json
+    test -e $file; or return 1
+    set -l until (string replace -rf -- '^\{"until": (\d+),.*' '$1' <$file)
+    test -z "$until"; or test "$until" -gt (command date +%s)
+end
+
 # Write the line for a command of the kind $argv[1] into a file of its own (0600), whose time is the
 # event's: fish has no clock. The number in its name is chance and a count, so it cannot come again.
 function _qi_learn_record -a kind command code
     test -d $_qi_learn_spool -a -w $_qi_learn_spool; or return 0
+    _qi_learn_paused; and return 0
     if test -z "$_qi_learn_units[1]"
         set -l digits 0 1 2 3 4 5 6 7 8 9
         set -g _qi_learn_units $digits$digits

@@ -198,12 +198,23 @@ _qi_learn_id() {
     ((_qi_learn_number = (_qi_learn_number + 1) % 1000000)) || :
 }
 
+# Whether a pause (`qi-learn pause`) holds at $1 (seconds). One that has no end, or cannot be read,
+# does.
+_qi_learn_paused() {
+    local file=${_qi_learn_spool%/*}/pause.json until=
+    [[ -e $file ]] || return 1
+    IFS= read -r until <"$file"
+    until=${${until#*\"until\": }%%,*}
+    [[ -z $until || $until == *[^0-9]* ]] || ((until > $1))
+}
+
 # Append the line for a command that ended with $2, in `project` and the directory `real`.
 _qi_learn_record() {
     local command=$1 held=$project cwd=$real kind line REPLY
     local -i exit_code=$2 second=$epochtime[1] ns=$epochtime[2] took
     _qi_learn_kind "$command" && kind=$REPLY || return 0
     _qi_learn_open || return 0
+    ! _qi_learn_paused $second || return 0
     if [[ $held$cwd$command == *[\\\"[:cntrl:]]* ]]; then
         _qi_learn_escaped "$held" && held=$REPLY
         _qi_learn_escaped "$cwd" && cwd=$REPLY

@@ -184,6 +184,11 @@ class Paths:
         return self.state / "engine.json"
 
     @property
+    def pause(self) -> Path:
+        """The times in which nothing is recorded (rundir/recording_pause.py)."""
+        return self.state / "pause.json"
+
+    @property
     def waiting(self) -> Path:
         """`{"since"}`: a cycle is due and waits until the user is idle."""
         return self.state / "waiting.json"

@@ -16,6 +16,7 @@ from qi_learn.daemon.forgetting import Forgetting, abandon
 from qi_learn.daemon.lock import take_lock
 from qi_learn.paths import Paths
 from qi_learn.records import ForgetRequest, Receipt
+from qi_learn.rundir.recording_pause import PauseFile
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import DrainMemory, drain
 from qi_learn.track.suggestions import suggestions_of
@@ -29,7 +30,9 @@ class TakingIn:
     def __init__(self, paths: Paths, store: Store) -> None:
         self._paths = paths
         self._store = store
-        self._memory = DrainMemory(store)
+        pauses = PauseFile(paths.pause)
+        self._paused = lambda ts: pauses.at(ts) is not None
+        self._memory = DrainMemory(store, paused=self._paused)
 
     def now(self) -> None:
         """Take in everything that waits."""
@@ -44,7 +47,7 @@ class TakingIn:
 
     def let_go(self) -> None:
         """Remember nothing of it."""
-        self._memory = DrainMemory(self._store)
+        self._memory = DrainMemory(self._store, paused=self._paused)
 
 
 @contextmanager

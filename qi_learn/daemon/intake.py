@@ -23,6 +23,7 @@ from qi_learn.daemon.classifying import Classifying
 from qi_learn.daemon.contexts import KIND as CONTEXT
 from qi_learn.daemon.contexts import TurnContexts
 from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
+from qi_learn.daemon.overlooking import overlook_seen
 from qi_learn.daemon.projects import FollowedProjects
 from qi_learn.daemon.retry_pause import RetryPause
 from qi_learn.daemon.scoring import Scoring
@@ -31,6 +32,7 @@ from qi_learn.errors import DiskFull, QiError, StoreError
 from qi_learn.paths import Paths
 from qi_learn.records import Event, SetAside, Turn
 from qi_learn.records.watching import WatchState
+from qi_learn.rundir.recording_pause import PauseFile
 from qi_learn.score.names_index import NamesIndex
 from qi_learn.settings import Settings
 from qi_learn.spool import look_of
@@ -85,9 +87,11 @@ class Intake:
     _classifying: Classifying = field(init=False)
     _scoring: Scoring = field(init=False)
     _pause: RetryPause = field(init=False)
+    _pauses: PauseFile = field(init=False)
 
     def __post_init__(self) -> None:
         self._background = Background("qi-learn-facts", lambda: self.wake())
+        self._pauses = PauseFile(self.paths.pause)
         self._standing = Standing(self.paths.stood)
         self._projects = FollowedProjects(self.paths, self.guard, self._standing, wait=self.wait)
         self._contexts = TurnContexts(self._background, self.guard)
@@ -211,7 +215,7 @@ class Intake:
         spool = self._look_of_spool()
         if spool is not None and spool == self._spool and time.monotonic() < self._spool_due:
             return 0
-        self._memory = self._memory or DrainMemory(store)
+        self._memory = self._memory or DrainMemory(store, paused=self._paused)
         self._spool = None  # until it is done: a round that fails is done again
         drained = drain(
             store,
@@ -250,7 +254,7 @@ class Intake:
         self._found.clear()
 
     def _give_context(self, store: Store, project: str, found: Any) -> None:
-        self._memory = self._memory or DrainMemory(store)
+        self._memory = self._memory or DrainMemory(store, paused=self._paused)
         if self._contexts.keep(store, project, found, self._memory.redactor.value):
             self._classifying.look_again()
 
@@ -295,8 +299,14 @@ class Intake:
         self._projects.caught_up(stands)
         self._standing.keep(stands, at_once=at_once)
 
+    def _paused(self, ts: float) -> bool:
+        """Whether recording was paused at a time."""
+        return self._pauses.at(ts) is not None
+
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
-        if isinstance(seen, FileSaved):
+        if self._paused(seen.ts):
+            overlook_seen(store, seen, self.settings.capture, now, self.guard)
+        elif isinstance(seen, FileSaved):
             history = self.watcher.history(seen.path)
             follow_save(store, seen, history, self.settings.capture, now, self.guard)
         else:

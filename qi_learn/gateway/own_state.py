@@ -91,8 +91,6 @@ class GatewayState:
 
 def new_state(paths: Paths, *, url: str, upstream: str) -> GatewayState:
     """The state of this process, which listens at `url`."""
-    settings = changed_in_file(paths.settings_file)
-    settings.pop("gateway.record", None)  # it counts at once
     return GatewayState(
         paths.gateway_status,
         LostTurns(paths.lost_turns),
@@ -103,5 +101,5 @@ def new_state(paths: Paths, *, url: str, upstream: str) -> GatewayState:
         started=time.time(),
         url=url,
         upstream=upstream,
-        settings=settings,
+        settings=changed_in_file(paths.settings_file),
     )

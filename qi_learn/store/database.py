@@ -21,7 +21,7 @@ from typing import Any
 from qi_learn.errors import DiskFull, QiError, StoreError
 from qi_learn.store.backups import copy_aside
 
-SCHEMA = 9
+SCHEMA = 10
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
 
 VALUE_ERRORS = (

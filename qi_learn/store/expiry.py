@@ -53,6 +53,11 @@ def expire_texts(store: Store, turns: Sequence[str], now: float) -> None:
             drop_chain(store, ends, keep=empty)
 
 
+def mark_textless(store: Store, turn: str, now: float) -> None:
+    """Note that a turn has no texts, because none were recorded."""
+    store.execute("UPDATE turns SET texts_gone = ?, dirty = 0 WHERE id = ?", (now, turn))
+
+
 def old_turns(store: Store, before: float, limit: int = AT_ONCE) -> list[str]:
     """Turns that ended before then and were in no data set, oldest first."""
     sql = """

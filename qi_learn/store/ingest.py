@@ -32,6 +32,7 @@ from qi_learn.store.bad_lines import BadLine
 from qi_learn.store.command_results import save_command
 from qi_learn.store.database import Store
 from qi_learn.store.events import expire_events, save_event
+from qi_learn.store.expiry import mark_textless
 from qi_learn.store.feedback import save_suggestions
 from qi_learn.store.known_chains import KnownChains
 from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
@@ -63,6 +64,8 @@ _NOT_UNDERSTOOD = (
 The line is set aside: it must not hold up everything behind it.
 """
 
+_SEEN_BESIDE = ("outcome", "git", "hook", "edit")
+"""Kinds of events that tell what a person did: those of a pause are not kept."""
 Decode = Callable[[Event], Turn]
 Suggest = Callable[[Turn], tuple[Suggestion, ...]]
 
@@ -88,7 +91,15 @@ class Drained:
 class DrainMemory:
     """What one drain leaves to the next: it only saves work, and may be lost at any time."""
 
-    def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        paused: Callable[[float], bool] = lambda _: False,
+    ) -> None:
+        """`paused`: whether recording was paused at a time."""
+        self.paused = paused
         self.redactor = load_redactor(store.path.with_name("redaction.key"))
         self.chains = KnownChains(self.redactor)
         self.files = SpoolFiles(monotonic)
@@ -258,6 +269,8 @@ def _take_line(intake: _Intake, line: Line) -> str | None:
 
 
 def _take_event(intake: _Intake, event: Event) -> None:
+    if event.kind in _SEEN_BESIDE and intake.memory.paused(event.ts):
+        return
     store = intake.store
     event = replace(event, project=storable_value(event.project))
     turn = None
@@ -296,6 +309,8 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
     turn = replace(clean.turn, session=session_of(intake.store, clean.turn))
     if save_turn(intake.store, turn, redacted=clean.changed, known=clean.known):
         save_suggestions(intake.store, intake.suggest(turn))
+        if not (turn.messages or turn.answer):
+            mark_textless(intake.store, turn.id, intake.now)
         intake.turns.append(turn.id)
 
 

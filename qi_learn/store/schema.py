@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
-from qi_learn.store.schema_statements import DOMAIN_TRIGGERS, FORGETTING
+from qi_learn.store.schema_statements import DOMAIN_TRIGGERS, FORGETTING, STRAYS
 
 migrations = Migrations("qi-learn")
 
@@ -319,6 +319,11 @@ def m008_facts_of_what_was_placed(db: Database) -> None:
 @migrations()
 def m009_what_is_forgotten(db: Database) -> None:
     _run(db, *FORGETTING)
+
+
+@migrations()
+def m010_turns_of_no_project(db: Database) -> None:
+    _run(db, *STRAYS)
 
 
 def _run(db: Database, *statements: str) -> None:

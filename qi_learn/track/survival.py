@@ -239,6 +239,7 @@ def _is_filled(save: _Save, before: str, candidates: Sequence[_Placement]) -> bo
 def _passed_by(tracked: Tracked, save: _Save) -> bool:
     return (
         tracked.suggestion.touched_at is None
+        and not save.saved.partly
         and tracked.turn.project is not None
         and bool(save.saved.text)
         and save.history.reaches(tracked.turn.started)

@@ -22,6 +22,7 @@ from qi_learn.workspace.files import (
     plain_text,
     read_content,
 )
+from qi_learn.workspace.ignore_rules import IgnoreRules
 from qi_learn.workspace.repository_state import RepositoryState
 
 _MOST_REMEMBERED = 10_000
@@ -58,6 +59,8 @@ class Area:
     """Directories that went or appeared: what git had in them is to be read."""
     appeared: set[str] = field(default_factory=set)
     """Directories that came or went when git did not answer: they are still to be looked at."""
+    rules: IgnoreRules | None = None
+    """What the person leaves out of the project."""
     set_aside: Counter[str] = field(default_factory=Counter)
     _left_out: dict[str, bool] = field(default_factory=dict)
     """By file: whether git leaves it out. What it only refuses to speak of is not kept."""
@@ -86,7 +89,7 @@ class Area:
         git is asked once for each, and again when what it decides by changes: its index, a
         `.gitignore`, its own list. It has `known` already.
         """
-        plain = [name for name in names if self._plain(name)]
+        plain = self._allowed([name for name in names if self._plain(name)])
         if self.repository is None:
             return plain
         ruled = self.repository.rules_stamp()
@@ -138,6 +141,13 @@ class Area:
             if content.reason:
                 self.set_aside[content.reason] += 1
         return read
+
+    def _allowed(self, names: list[str]) -> list[str]:
+        """Those of the names that the person's own rules do not leave out."""
+        if self.rules is None or not self.rules.any:
+            return names
+        allowed = self.rules.allowed(self.path_of(name) for name in names)
+        return [name for name in names if self.path_of(name) in allowed]
 
     def _plain(self, name: str) -> bool:
         if not name or not plain_name(Path(name)):

@@ -17,6 +17,7 @@ from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.files import read_text
+from qi_learn.workspace.ignore_rules import IgnoreRules
 from qi_learn.workspace.reflog import Reflog
 from tests.support.repository import Repository
 
@@ -124,7 +125,8 @@ class World:
         if restarted:
             self.histories[path] = FileHistory(text, window=7200, began=self.now)
         history = self.histories.setdefault(path, FileHistory("", window=7200))
-        saved = FileSaved(str(self.repo.root), path, text, history.record(self.now, text))
+        ts, rules = history.record(self.now, text), IgnoreRules(str(self.repo.root))
+        saved = FileSaved(str(self.repo.root), path, text, ts, partly=rules.any)
         follow_save(self.store, saved, history, self.settings, self.now)
 
     def delete(self, file: str) -> None:

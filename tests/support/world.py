@@ -44,7 +44,7 @@ from tests.support.tiny_models import write_tiny_model
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "serve": {"backend": "embedded", "context": 512},
     "gateway": {"port": 0},
-    "capture": {"settle": 0.2},
+    "capture": {"settle": 0.2, "unregistered": True},
     "train": {
         "min_interactions": 12,
         "training_interval": 0.0,

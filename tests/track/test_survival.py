@@ -255,6 +255,14 @@ def test_a_file_that_is_renamed_takes_it_along(world: World) -> None:
 # --- rejected and unknown -------------------------------------------------------------------------
 
 
+def test_what_may_stand_in_a_file_that_is_left_out_is_unknown(world: World) -> None:
+    world.repo.write(".qi-learn-ignore", "private/\n")
+    passed = world.ask(SUGGESTED)
+    world.save("stats.py", FILE + "z = 1\n")
+    world.wait(2000)
+    assert (world.fate(passed).state, world.feedback(passed).accepted) == ("unknown", None)
+
+
 def test_passed_by_is_rejected_and_not_seen_is_unknown(world: World) -> None:
     passed = world.ask(SUGGESTED)
     elsewhere = world.ask(SUGGESTED, project=None)

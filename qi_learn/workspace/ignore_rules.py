@@ -1,0 +1,61 @@
+"""`.qi-learn-ignore`: which files of a project are not looked at, by the person's own rules.
+
+It lies in the project's root and has the syntax of a `.gitignore`, paths from there. What is left
+out by name anyway (files.py) stays left out: nothing brings it back. A file that cannot be read
+leaves out everything, because it is there to keep something private.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+NAME = ".qi-learn-ignore"
+_ALL = GitIgnoreSpec.from_lines(["*"])
+_NONE = GitIgnoreSpec.from_lines([])
+
+
+class IgnoreRules:
+    """The rules of one project, read again when the file changes."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._file = Path(root, NAME)
+        self._seen: tuple[int, int, int] | None = None
+        self._spec = _NONE
+
+    @property
+    def any(self) -> bool:
+        """Whether there are rules: then not to see something in the project says nothing."""
+        self._look()
+        return bool(len(self._spec))
+
+    def allowed(self, paths: Iterable[str]) -> set[str]:
+        """Of these paths (absolute) those that may be looked at."""
+        self._look()
+        listed = list(paths)
+        if not len(self._spec):
+            return set(listed)
+        return {p for p in listed if not self._spec.match_file(os.path.relpath(p, self._root))}
+
+    def _look(self) -> None:
+        try:
+            status = os.stat(self._file)
+        except FileNotFoundError:
+            self._seen, self._spec = None, _NONE
+            return
+        except OSError:
+            self._seen, self._spec = None, _ALL
+            return
+        seen = (status.st_mtime_ns, status.st_ino, status.st_size)
+        if seen != self._seen:
+            self._seen, self._spec = seen, self._read()
+
+    def _read(self) -> GitIgnoreSpec:
+        try:
+            return GitIgnoreSpec.from_lines(self._file.read_text("utf-8").splitlines())
+        except (OSError, ValueError):
+            return _ALL
