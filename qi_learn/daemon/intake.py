@@ -22,7 +22,13 @@ from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
 from qi_learn.daemon.contexts import KIND as CONTEXT
 from qi_learn.daemon.contexts import TurnContexts
-from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
+from qi_learn.daemon.following import (
+    clean_texts,
+    follow_commit,
+    follow_save,
+    follow_time,
+    time_due,
+)
 from qi_learn.daemon.projects import FollowedProjects
 from qi_learn.daemon.retry_pause import RetryPause
 from qi_learn.daemon.scoring import Scoring
@@ -38,6 +44,7 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.store.carry_over import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import DrainMemory, drain
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.clock_watch import JUMP_SECONDS, ClockWatch
@@ -74,6 +81,7 @@ class Intake:
     _seen: deque[FileSaved | Committed] = field(default_factory=deque)
     _found: list[Done] = field(default_factory=list)
     _memory: DrainMemory | None = None
+    _texts: CleanTexts | None = None
     _spool: frozenset[tuple[str, int, int]] | None = None
     _spool_due: float = 0.0
     _time_due: float = float("-inf")
@@ -247,7 +255,7 @@ class Intake:
 
     def _give_context(self, store: Store, project: str, found: Any) -> None:
         self._memory = self._memory or DrainMemory(store)
-        if self._contexts.keep(store, project, found, self._memory.redactor.value):
+        if self._contexts.keep(store, project, found, self._memory.redactor):
             self._classifying.look_again()
 
     def _decode(self, event: Event) -> Turn:
@@ -293,8 +301,9 @@ class Intake:
             self._standing.keep(stands, at_once=at_once)
 
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
+        texts = self._texts = self._texts or clean_texts(store)
         if isinstance(seen, FileSaved):
             history = self.watcher.history(seen.path)
-            follow_save(store, seen, history, self.settings.capture, now, self.guard)
+            follow_save(store, seen, history, self.settings.capture, now, self.guard, texts)
         else:
-            follow_commit(store, seen, self.settings.capture, now, self.guard)
+            follow_commit(store, seen, self.settings.capture, now, self.guard, texts)

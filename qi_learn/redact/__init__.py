@@ -9,7 +9,9 @@ Never writes a text, asks a provider whether a secret is valid, or keeps one.
 from __future__ import annotations
 
 from qi_learn.redact.catalogue import catalogue_line
+from qi_learn.redact.known_values import KnownValues
 from qi_learn.redact.literals import looks_random
+from qi_learn.redact.redacted import Redacted, merged, together
 from qi_learn.redact.redaction_key import load_redactor
 from qi_learn.redact.redactor import (
     Redactor,
@@ -23,6 +25,8 @@ from qi_learn.redact.spans import PLACEHOLDER
 
 __all__ = [
     "PLACEHOLDER",
+    "KnownValues",
+    "Redacted",
     "Redactor",
     "catalogue_line",
     "find_secrets",
@@ -30,6 +34,8 @@ __all__ = [
     "holds_secret",
     "load_redactor",
     "looks_random",
+    "merged",
     "rules",
     "secret_spans",
+    "together",
 ]

@@ -16,6 +16,7 @@ from qi_learn.score.target_score import score_target
 from qi_learn.settings import Settings
 from qi_learn.store import feedback, score_queue, turns
 from qi_learn.store.database import Store, open_store
+from tests.support.redacted import as_redacted
 from tests.support.scored import score_now
 
 CODE = "def area(width, height):\n    return width * height\n"
@@ -62,10 +63,12 @@ def _score(
     suggestions: tuple[Suggestion, ...] = (),
 ) -> dict[str, float]:
     with store:
-        turns.save_turn(store, turn)
-        feedback.save_suggestions(store, suggestions)
-        feedback.save_classes(store, turn.id, "code_generation", "simple", "python", ())
-        feedback.save_implicit(store, turn.id, said)
+        turns.save_turn(store, as_redacted(turn))
+        feedback.save_suggestions(store, as_redacted(suggestions))
+        feedback.save_classes(
+            store, turn.id, "code_generation", "simple", "python", as_redacted(())
+        )
+        feedback.save_implicit(store, turn.id, as_redacted(said))
         feedback.save_outcome(store, turn.id, came)
         scored = score_now(store, turn.id, Settings(), now=2000.0)
     return {

@@ -18,6 +18,7 @@ from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.files import read_text
 from qi_learn.workspace.reflog import Reflog
+from tests.support.redacted import as_redacted
 from tests.support.repository import Repository
 
 SUGGESTED = textwrap.dedent('''\
@@ -112,8 +113,8 @@ class World:
             ended=self.now - 1,
             **given,
         )
-        turns.save_turn(self.store, turn)
-        feedback.save_suggestions(self.store, suggestions_of(turn))
+        turns.save_turn(self.store, as_redacted(turn))
+        feedback.save_suggestions(self.store, as_redacted(suggestions_of(turn)))
         self.now += 5
         return turn.id
 
