@@ -13,12 +13,12 @@ from qi_learn.records import Feedback, Message, Suggestion, Turn
 from qi_learn.settings import CaptureSettings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
+from qi_learn.store.own_redactor import redactor_of
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.files import read_text
 from qi_learn.workspace.reflog import Reflog
-from tests.support.redacted import as_redacted
 from tests.support.repository import Repository
 
 SUGGESTED = textwrap.dedent('''\
@@ -113,8 +113,10 @@ class World:
             ended=self.now - 1,
             **given,
         )
-        turns.save_turn(self.store, as_redacted(turn))
-        feedback.save_suggestions(self.store, as_redacted(suggestions_of(turn)))
+        redactor = redactor_of(self.store)
+        clean = redactor.clean(turn)
+        turns.save_turn(self.store, clean)
+        feedback.save_suggestions(self.store, redactor.clean(suggestions_of(clean.value)))
         self.now += 5
         return turn.id
 
