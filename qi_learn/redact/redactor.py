@@ -107,9 +107,10 @@ class Redactor:
         return self.value(value)
 
     def _spans(self, text: str) -> list[Span]:
-        spans = _needles().spans(text)
+        shown = _unescaped(text)
+        spans = _needles().spans(shown)
         if self._catalogue is not None:
-            spans += self._catalogue.spans(text)
+            spans += self._catalogue.spans(shown)
         return merged(spans, text)
 
     def _without(self, text: str, spans: list[Span]) -> str:
@@ -182,6 +183,17 @@ def _named(value: Mapping[Any, Any]) -> str:
     """The name in `{"name": "API_KEY", "value": "..."}`; `value` if there is none."""
     name = value.get("name", value.get("key"))
     return name if isinstance(name, str) else "value"
+
+
+def _unescaped(text: str) -> str:
+    """The text with blanks for the line ends and tabs that JSON and source code write as escapes.
+
+    Each character stays at its place. Else the `n` of a line end would belong to the key behind it,
+    as in `"first\\nghp_..."`.
+    """
+    if "\\" not in text:
+        return text
+    return text.replace("\\n", " \n").replace("\\t", " \t").replace("\\r", " \r")
 
 
 def _storable(text: str) -> str:
