@@ -137,7 +137,7 @@ def test_nothing_else_says_that_a_value_passed() -> None:
     with pytest.raises(TypeError, match="only qi_learn"):
         Redacted("x", object())
     makers = {
-        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        f"{path.relative_to(PACKAGE)}: {ast.unparse(node)}"
         for path in PACKAGE.rglob("*.py")
         if path.parent.name != "redact"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))

@@ -156,7 +156,7 @@ def answered(path: str, text: str) -> Sequence[Step]:
                 {"arguments": arguments[40:]},
             )
         ]
-        choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+        choices: list[dict[str, object]] = [{"index": 0, "delta": delta} for delta in deltas]
         choices.append({"index": 0, "delta": {}, "finish_reason": "tool_calls"})
         return _events(
             [{"model": "m", "object": "chat.completion.chunk", "choices": [c]} for c in choices],
@@ -168,7 +168,12 @@ def answered(path: str, text: str) -> Sequence[Step]:
 
 
 def _lines(parts: Iterable[dict[str, object]]) -> Sequence[Step]:
-    done = {"done": True, "done_reason": "stop", "prompt_eval_count": 5, "eval_count": 7}
+    done: dict[str, object] = {
+        "done": True,
+        "done_reason": "stop",
+        "prompt_eval_count": 5,
+        "eval_count": 7,
+    }
     lines = [{"model": "m", "done": False, **part} for part in parts] + [{"model": "m", **done}]
     return stream([json.dumps(line).encode() + b"\n" for line in lines])
 
