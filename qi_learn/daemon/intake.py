@@ -30,6 +30,7 @@ from qi_learn.daemon.following import (
     time_due,
 )
 from qi_learn.daemon.projects import FollowedProjects
+from qi_learn.daemon.redact_again import RedactAgain
 from qi_learn.daemon.retry_pause import RetryPause
 from qi_learn.daemon.scoring import Scoring
 from qi_learn.daemon.standing import Standing
@@ -93,6 +94,7 @@ class Intake:
     _classifying: Classifying = field(init=False)
     _scoring: Scoring = field(init=False)
     _pause: RetryPause = field(init=False)
+    _again: RedactAgain = field(init=False)
 
     def __post_init__(self) -> None:
         self._background = Background("qi-learn-facts", lambda: self.wake())
@@ -104,6 +106,7 @@ class Intake:
         self._scoring = Scoring(self.settings.score, index, self._background, self.guard)
         disks = self.paths.database.parent, self.paths.spool
         self._pause = RetryPause(disks, self.monotonic)
+        self._again = RedactAgain(self.paths)
 
     def watch_anew(self, watcher: Watcher) -> None:
         """Go on with another watcher: every project is read and watched again."""
@@ -146,7 +149,8 @@ class Intake:
             return self._pause.seconds_left
         if self._seen or self._classifying.left or self._scoring.left:
             return 0.0
-        return max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
+        due = max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
+        return min(due, self._again.pause)
 
     def look(self, now: float) -> bool:
         """Take over what the watcher has seen; whether something can be followed now."""
@@ -189,6 +193,8 @@ class Intake:
         self._scoring.hold(self._projects.behind)
         if self._scoring.left:
             done += self._scoring.score(store, now, over)
+        if not done and not changed:
+            self._again.step(store, now)
         return done
 
     def _follow_clock(self, store: Store, now: float) -> None:

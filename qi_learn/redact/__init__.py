@@ -20,6 +20,7 @@ from qi_learn.redact.redactor import (
     holds_secret,
     secret_spans,
 )
+from qi_learn.redact.rules_version import rules_version
 from qi_learn.redact.service_shapes import rules
 from qi_learn.redact.spans import PLACEHOLDER
 
@@ -36,6 +37,7 @@ __all__ = [
     "looks_random",
     "merged",
     "rules",
+    "rules_version",
     "secret_spans",
     "together",
 ]
