@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from qi_learn.daemon.lock import locked, take_lock
-from qi_learn.daemon.redact_again import Receipt, look_through, read_receipt, receipt_file
+from qi_learn.daemon.look_through import Receipt, look_through, read_receipt, receipt_file
 from qi_learn.errors import DaemonError
 from qi_learn.paths import Paths
 from qi_learn.redact import secret_spans

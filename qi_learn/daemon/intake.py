@@ -29,8 +29,8 @@ from qi_learn.daemon.following import (
     follow_time,
     time_due,
 )
+from qi_learn.daemon.look_through import RedactAgain
 from qi_learn.daemon.projects import FollowedProjects
-from qi_learn.daemon.redact_again import RedactAgain
 from qi_learn.daemon.retry_pause import RetryPause
 from qi_learn.daemon.scoring import Scoring
 from qi_learn.daemon.standing import Standing

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from qi_learn.daemon.redact_again import RedactAgain, look_through, read_receipt, receipt_file
+from qi_learn.daemon.look_through import RedactAgain, look_through, read_receipt, receipt_file
 from qi_learn.paths import Paths
 from qi_learn.records import CommandResult, Event, Feedback, Message, Score, Suggestion, TurnChange
 from qi_learn.redact import Redactor, has_placeholder, rules_version
