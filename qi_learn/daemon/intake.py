@@ -29,7 +29,7 @@ from qi_learn.daemon.following import (
     follow_time,
     time_due,
 )
-from qi_learn.daemon.look_through import RedactAgain
+from qi_learn.daemon.look_through import PAUSE_SECONDS, RedactAgain
 from qi_learn.daemon.projects import FollowedProjects
 from qi_learn.daemon.retry_pause import RetryPause
 from qi_learn.daemon.scoring import Scoring
@@ -129,7 +129,8 @@ class Intake:
     @property
     def pending(self) -> bool:
         """Whether a round has something to do now, or waits for the thread that finds facts."""
-        return bool(self._seen) or self._classifying.left or self._scoring.pending
+        evidence = bool(self._seen) or self._classifying.left or self._scoring.pending
+        return evidence or self._again.left
 
     def close(self) -> None:
         """End the thread that finds facts, and keep up to where the projects were watched."""
@@ -150,7 +151,7 @@ class Intake:
         if self._seen or self._classifying.left or self._scoring.left:
             return 0.0
         due = max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
-        return min(due, self._again.pause)
+        return min(due, PAUSE_SECONDS) if self._again.left else due
 
     def look(self, now: float) -> bool:
         """Take over what the watcher has seen; whether something can be followed now."""

@@ -34,7 +34,9 @@ SLICE_SECONDS = 0.02
 PAUSE_SECONDS = 0.05
 """How long the daemon sleeps between two of them, if nothing else comes."""
 LOOK_SECONDS = 5.0
-"""How often it is looked whether it is asked for."""
+"""How often it is looked at most whether it is asked for."""
+AGAIN_SECONDS = 60.0
+"""How long one that failed is not tried again."""
 RENDERED = "rendered.jsonl"
 """The cache of rendered prompts in a run's directory."""
 
@@ -141,33 +143,41 @@ class RedactAgain:
         self._paths = paths
         self._rules = rules_version()
         self._work: Iterator[None] | None = None
+        self._asked = self._other_rules()
         self._next = 0.0
 
     @property
-    def pause(self) -> float:
-        """Seconds until there is something to look at: rows, or whether it is asked for."""
-        return PAUSE_SECONDS if self._work is not None else LOOK_SECONDS
+    def left(self) -> bool:
+        """Whether something is left to look at now."""
+        return self._work is not None or (self._asked and time.monotonic() >= self._next)
 
     def step(self, store: Store, now: float) -> None:
         """Go on for a moment; what fails is logged, and begun again later."""
         if self._work is None and not self._due():
             return
+        self._asked = True
         self._work = self._work or look_through(self._paths, store, now)
         over = time.monotonic() + SLICE_SECONDS
         try:
             for _ in self._work:
                 if time.monotonic() >= over:
                     return
+            self._asked = False
+            self._next = time.monotonic() + LOOK_SECONDS
             self._tell()
         except (QiError, OSError) as error:
             logger.warning("what is stored could not be redacted again: %s", error)
-            self._next = time.monotonic() + 60.0
+            self._next = time.monotonic() + AGAIN_SECONDS
         self._work = None
 
     def _due(self) -> bool:
         if time.monotonic() < self._next:
             return False
         self._next = time.monotonic() + LOOK_SECONDS
+        return self._asked or self._other_rules()
+
+    def _other_rules(self) -> bool:
+        """Whether it was last looked through by other rules, or never."""
         known = read_receipt(self._paths)
         return known is None or known.rules != self._rules
 

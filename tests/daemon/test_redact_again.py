@@ -26,6 +26,7 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.store.followed import save_changes
 from tests.support.command_line import wait_until
 from tests.support.daemon_process import daemon, free_port
+from tests.support.redacted import as_before
 from tests.support.secret_sweep import Bundle, bundles, search
 from tests.support.stored_turns import a_turn
 from tests.support.world import World
@@ -41,16 +42,6 @@ KEPT = {
     *("action", "what", "digest", "model_digest", "base_digest", "adapter_digest"),
 }
 """Columns that are not looked at: ids, hashes, places and words of this program."""
-
-
-class KnowsNothing(Redactor):
-    """The rules of a version that knew no secret."""
-
-    def text(self, text: str) -> str:
-        return text
-
-
-OLD = KnowsNothing(b"k" * 32)
 
 
 def fill(store: Store, bundle: Bundle) -> None:
@@ -72,29 +63,29 @@ def fill(store: Store, bundle: Bundle) -> None:
         request={"system": text, "suffix": text, "tools": [{"description": text}]},
         context={"files": [text]},
     )
-    turns.save_turn(store, OLD.clean(turn))
+    turns.save_turn(store, as_before(turn))
     again = replace(
         turn, id=f"U{n}", messages=history[:2], answer=f"Answer {n}.", started=200.0 + n
     )
-    turns.save_turn(store, OLD.clean(again))
+    turns.save_turn(store, as_before(again))
     one = Suggestion(turn.id, 0, text, 6, 6 + len(text), "python")
-    feedback.save_suggestions(store, OLD.clean([one]))
+    feedback.save_suggestions(store, as_before([one]))
     kept = replace(
         one, state="placed", file="a.py", region=text, before=(text,), after=(text,), placed_at=5.0
     )
     seen = Feedback(accepted=True, final_version=text)
-    save_changes(store, [OLD.clean(TurnChange(turn.id, (replace(kept, final_text=text),), seen))])
+    save_changes(store, [as_before(TurnChange(turn.id, (replace(kept, final_text=text),), seen))])
     score = Score(turn.id, 0.9, 0.9, 0.9, text, (), (text,), 1.0)
-    feedback.save_score(store, OLD.clean(score))
+    feedback.save_score(store, as_before(score))
     body = {"turn": turn.id, "rating": 4, "comment": text, "correction": text}
-    ratings.save_rating(store, OLD.clean(Event(f"R{n}", "rating", 1.0, "cli", body)))
+    ratings.save_rating(store, as_before(Event(f"R{n}", "rating", 1.0, "cli", body)))
     told = Event(f"H{n}", "hook", 1.0, "x", {"text": text, text: [text]})
-    events.save_event(store, OLD.clean(told), taken=1.0)
+    events.save_event(store, as_before(told), taken=1.0)
     command_results.save_command(
-        store, OLD.clean(CommandResult(f"C{n}", 1.0, "/p", "test", bundle.line, 0, 1.0))
+        store, as_before(CommandResult(f"C{n}", 1.0, "/p", "test", bundle.line, 0, 1.0))
     )
     reported = {"run": f"run-{n}", "state": "failed", "reason": text}
-    cycles.apply_cycle(store, OLD.clean(Event(f"E{n}", "cycle", 1.0, "cycle", reported)))
+    cycles.apply_cycle(store, as_before(Event(f"E{n}", "cycle", 1.0, "cycle", reported)))
 
 
 def damage_journal(store: Store, text: str) -> None:
@@ -189,7 +180,7 @@ def test_two_that_differed_in_their_secret_alone_become_one(filled: Store, paths
     clean = Redactor((paths.data / "redaction.key").read_bytes()).text(text)
     for id, said in (("A", text), ("B", clean)):
         turn = a_turn(id, messages=(Message("user", said),), request={"tools": [said]}, at=900.0)
-        turns.save_turn(filled, OLD.clean(replace(turn, context={"files": [said]})))
+        turns.save_turn(filled, as_before(replace(turn, context={"files": [said]})))
     for _ in look_through(paths, filled, time.time()):
         pass
     a, b = (turns.load_turn(filled, id) for id in "AB")
@@ -215,7 +206,7 @@ def test_every_column_with_a_text_is_looked_at_or_named_here(filled: Store) -> N
 
 def test_what_has_none_is_not_touched(paths: Paths) -> None:
     with open_store(paths.database) as store:
-        turns.save_turn(store, OLD.clean(a_turn("T1")))
+        turns.save_turn(store, as_before(a_turn("T1")))
         before = store.row("SELECT dirty, redacted FROM turns")
         for _ in look_through(paths, store, 5.0):
             pass

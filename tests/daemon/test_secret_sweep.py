@@ -146,7 +146,7 @@ def in_files(sweep: Sweep) -> None:
         sweep.project.git("add", f"note_{bundle.number}.py")
         sweep.project.git("commit", "-q", "-m", f"Note {bundle.number}\n\n{bundle.text}")
     sweep.wait_for(placed.format('"commit" IS NOT NULL'), len(BUNDLES))
-    sweep.wait_for("scores WHERE target_text IS NOT NULL", len(BUNDLES))
+    sweep.wait_for("scores WHERE target_text IS NOT NULL", len(BUNDLES) // 2)
 
 
 def from_shells(sweep: Sweep) -> None:

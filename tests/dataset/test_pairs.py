@@ -32,7 +32,7 @@ from tests.support.dataset_world import (
     turn,
     work,
 )
-from tests.support.redacted import as_redacted
+from tests.support.redacted import as_before, as_redacted
 from tests.support.tiny_models import write_tiny_model
 
 SETTINGS = Settings(gate=GateSettings(min_examples=4))
@@ -87,7 +87,7 @@ def reject(
     store: Store, of: Turn, *, rating: int | None = None, suggested: str = CODE, **seen: Any
 ) -> None:
     """Store a turn of whose answer no file holds anything, as it was seen or rated."""
-    save_turn(store, as_redacted(of))
+    save_turn(store, as_before(of))
     start = of.answer.find(suggested)
     if start >= 0:
         feedback.save_suggestions(
