@@ -1,13 +1,21 @@
-"""Following suggestions: load once, compute, write once."""
+"""Following suggestions: load once, compute, write once.
+
+`texts` in each: what takes secrets out of the texts of files, and remembers those it has seen. The
+store's own if it is not given.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from qi_learn.records import TurnChange
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.followed import load_due, load_followed, next_due, save_changes
+from qi_learn.store.own_redactor import redactor_of
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.commits import on_committed
 from qi_learn.track.looking_again import LOOK_SECONDS
 from qi_learn.track.state import FOLLOWED
@@ -23,17 +31,18 @@ def follow_save(
     settings: CaptureSettings,
     now: float,
     guard: StepGuard | None = None,
+    texts: CleanTexts | None = None,
 ) -> None:
     """Store what a save made of the suggestions that may stand in the file.
 
     Raises StoreError if the database cannot be written.
     """
-    guard = guard or StepGuard(also=VALUE_ERRORS)
+    guard, texts = guard or StepGuard(also=VALUE_ERRORS), texts or clean_texts(store)
     window = saved.ts - settings.window
     tracked = load_followed(
         store, saved.project, guard, placed=now - FOLLOWED, ended=window, file=saved.place
     )
-    save_changes(store, on_saved(tracked, saved, history, settings, now, guard))
+    _save(store, on_saved(tracked, saved, history, settings, now, guard, texts), texts)
 
 
 def follow_commit(
@@ -42,24 +51,29 @@ def follow_commit(
     settings: CaptureSettings,
     now: float,
     guard: StepGuard | None = None,
+    texts: CleanTexts | None = None,
 ) -> None:
     """Store what a move of HEAD made of the suggestions that were placed in the project.
 
     Raises StoreError if the database cannot be written.
     """
-    guard = guard or StepGuard(also=VALUE_ERRORS)
+    guard, texts = guard or StepGuard(also=VALUE_ERRORS), texts or clean_texts(store)
     tracked = load_followed(store, committed.project, guard, placed=now - FOLLOWED)
-    save_changes(store, on_committed(tracked, committed, settings, now, guard))
+    _save(store, on_committed(tracked, committed, settings, now, guard, texts), texts)
 
 
 def follow_time(
-    store: Store, settings: CaptureSettings, now: float, guard: StepGuard | None = None
+    store: Store,
+    settings: CaptureSettings,
+    now: float,
+    guard: StepGuard | None = None,
+    texts: CleanTexts | None = None,
 ) -> None:
     """Store what time made of the suggestions, in every project.
 
     Raises StoreError if the database cannot be written.
     """
-    guard = guard or StepGuard(also=VALUE_ERRORS)
+    guard, texts = guard or StepGuard(also=VALUE_ERRORS), texts or clean_texts(store)
     tracked = load_due(
         store,
         now,
@@ -68,10 +82,19 @@ def follow_time(
         window_end=now - settings.window,
         looked_at=now - LOOK_SECONDS,
     )
-    save_changes(store, settle(tracked, settings, now, guard))
+    _save(store, settle(tracked, settings, now, guard, texts), texts)
 
 
 def time_due(store: Store, settings: CaptureSettings) -> float:
     """When `follow_time` has something to do next; infinite if not before something new comes."""
     due = next_due(store, settle=settings.settle, window=settings.window, look=LOOK_SECONDS)
     return math.inf if due is None else due
+
+
+def clean_texts(store: Store) -> CleanTexts:
+    """What takes secrets out of the texts of files, by the key of the store's home."""
+    return CleanTexts(redactor_of(store))
+
+
+def _save(store: Store, changes: Sequence[TurnChange], texts: CleanTexts) -> None:
+    save_changes(store, [texts.redactor.clean(change) for change in changes])

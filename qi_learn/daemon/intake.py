@@ -22,7 +22,14 @@ from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
 from qi_learn.daemon.contexts import KIND as CONTEXT
 from qi_learn.daemon.contexts import TurnContexts
-from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
+from qi_learn.daemon.following import (
+    clean_texts,
+    follow_commit,
+    follow_save,
+    follow_time,
+    time_due,
+)
+from qi_learn.daemon.look_through import PAUSE_SECONDS, RedactAgain
 from qi_learn.daemon.overlooking import overlook_seen
 from qi_learn.daemon.projects import FollowedProjects
 from qi_learn.daemon.retry_pause import RetryPause
@@ -40,6 +47,7 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.store.carry_over import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import DrainMemory, drain
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.clock_watch import JUMP_SECONDS, ClockWatch
@@ -76,6 +84,7 @@ class Intake:
     _seen: deque[FileSaved | Committed] = field(default_factory=deque)
     _found: list[Done] = field(default_factory=list)
     _memory: DrainMemory | None = None
+    _texts: CleanTexts | None = None
     _spool: frozenset[tuple[str, int, int]] | None = None
     _spool_due: float = 0.0
     _time_due: float = float("-inf")
@@ -88,6 +97,7 @@ class Intake:
     _scoring: Scoring = field(init=False)
     _pause: RetryPause = field(init=False)
     _pauses: PauseFile = field(init=False)
+    _again: RedactAgain = field(init=False)
 
     def __post_init__(self) -> None:
         self._background = Background("qi-learn-facts", lambda: self.wake())
@@ -100,6 +110,7 @@ class Intake:
         self._scoring = Scoring(self.settings.score, index, self._background, self.guard)
         disks = self.paths.database.parent, self.paths.spool
         self._pause = RetryPause(disks, self.monotonic)
+        self._again = RedactAgain(self.paths)
 
     def watch_anew(self, watcher: Watcher) -> None:
         """Go on with another watcher: every project is read and watched again."""
@@ -122,7 +133,8 @@ class Intake:
     @property
     def pending(self) -> bool:
         """Whether a round has something to do now, or waits for the thread that finds facts."""
-        return bool(self._seen) or self._classifying.left or self._scoring.pending
+        evidence = bool(self._seen) or self._classifying.left or self._scoring.pending
+        return evidence or self._again.left
 
     def close(self) -> None:
         """End the thread that finds facts, and keep up to where the projects were watched."""
@@ -146,7 +158,8 @@ class Intake:
             return self._pause.seconds_left
         if self._seen or self._classifying.left or self._scoring.left:
             return 0.0
-        return max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
+        due = max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
+        return min(due, PAUSE_SECONDS) if self._again.left else due
 
     def look(self, now: float) -> bool:
         """Take over what the watcher has seen; whether something can be followed now."""
@@ -189,6 +202,8 @@ class Intake:
         self._scoring.hold(self._projects.behind)
         if self._scoring.left:
             done += self._scoring.score(store, now, over)
+        if not done and not changed:
+            self._again.step(store, now)
         return done
 
     def _follow_clock(self, store: Store, now: float) -> None:
@@ -255,7 +270,7 @@ class Intake:
 
     def _give_context(self, store: Store, project: str, found: Any) -> None:
         self._memory = self._memory or DrainMemory(store, paused=self._paused)
-        if self._contexts.keep(store, project, found, self._memory.redactor.value):
+        if self._contexts.keep(store, project, found, self._memory.redactor):
             self._classifying.look_again()
 
     def _decode(self, event: Event) -> Turn:
@@ -306,8 +321,10 @@ class Intake:
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
         if self._paused(seen.ts):
             overlook_seen(store, seen, self.settings.capture, now, self.guard)
-        elif isinstance(seen, FileSaved):
+            return
+        texts = self._texts = self._texts or clean_texts(store)
+        if isinstance(seen, FileSaved):
             history = self.watcher.history(seen.path)
-            follow_save(store, seen, history, self.settings.capture, now, self.guard)
+            follow_save(store, seen, history, self.settings.capture, now, self.guard, texts)
         else:
-            follow_commit(store, seen, self.settings.capture, now, self.guard)
+            follow_commit(store, seen, self.settings.capture, now, self.guard, texts)

@@ -23,7 +23,7 @@ from pathlib import Path
 from qi_learn import codec
 from qi_learn.errors import QiError
 from qi_learn.records import CommandResult, Event, Suggestion, Turn
-from qi_learn.redact import Redactor, load_redactor
+from qi_learn.redact import Redactor
 from qi_learn.spool import LEFT, Line, read_from, spool_files, sweep
 from qi_learn.storable import storable_value
 from qi_learn.store import bad_lines
@@ -35,6 +35,7 @@ from qi_learn.store.events import expire_events, save_event
 from qi_learn.store.expiry import mark_textless
 from qi_learn.store.feedback import save_suggestions
 from qi_learn.store.known_chains import KnownChains
+from qi_learn.store.own_redactor import redactor_of
 from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
 from qi_learn.store.releases import apply_release
 from qi_learn.store.runs import apply_cycle
@@ -100,7 +101,7 @@ class DrainMemory:
     ) -> None:
         """`paused`: whether recording was paused at a time."""
         self.paused = paused
-        self.redactor = load_redactor(store.path.with_name("redaction.key"))
+        self.redactor = redactor_of(store)
         self.chains = KnownChains(self.redactor)
         self.files = SpoolFiles(monotonic)
         self.tombstones = Tombstones(store)
@@ -279,8 +280,8 @@ def _take_event(intake: _Intake, event: Event) -> None:
         event = replace(event, body={})
     if forgotten := intake.memory.tombstones.holds_event(event):
         event = replace(event, body={}, project=None)
-    event = replace(event, body=intake.memory.redactor.value(event.body))
-    if not save_event(store, event, taken=intake.now):
+    clean = intake.memory.redactor.clean(event)
+    if not save_event(store, clean, taken=intake.now):
         if turn is not None and is_another(store, turn):
             raise ValueError(f"the id {turn.id} was used for another turn before")
         intake.repeated += 1
@@ -290,25 +291,27 @@ def _take_event(intake: _Intake, event: Event) -> None:
     elif turn is not None:
         _take_turn(intake, turn)
     elif event.kind == "rating":
-        keep_rating(store, event, known=intake.known)
+        keep_rating(store, clean, known=intake.known)
     elif event.kind == "outcome":
-        save_command(store, _command(event))
+        save_command(store, intake.memory.redactor.clean(_command(event)))
     elif event.kind == "cycle":
-        apply_cycle(store, event)
+        apply_cycle(store, clean)
     elif event.kind == "release":
-        apply_release(store, event)
+        apply_release(store, clean)
     intake.count += 1  # git, hook and edit events are kept as they came
 
 
 def _take_turn(intake: _Intake, decoded: Turn) -> None:
+    decoded = replace(decoded, session=session_of(intake.store, decoded))
     clean = intake.memory.chains.redacted(intake.store, decoded)
-    if intake.memory.tombstones.holds_turn(clean.turn, *clean.known):
+    turn = clean.turn.value
+    if intake.memory.tombstones.holds_turn(turn, *clean.known):
         intake.forgotten += 1
-        intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (decoded.id,))
+        intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (turn.id,))
         return
-    turn = replace(clean.turn, session=session_of(intake.store, clean.turn))
-    if save_turn(intake.store, turn, redacted=clean.changed, known=clean.known):
-        save_suggestions(intake.store, intake.suggest(turn))
+    if save_turn(intake.store, clean.turn, redacted=clean.changed, known=clean.known):
+        suggested = intake.memory.redactor.clean(intake.suggest(turn))
+        save_suggestions(intake.store, suggested)
         if not (turn.messages or turn.answer):
             mark_textless(intake.store, turn.id, intake.now)
         intake.turns.append(turn.id)

@@ -13,7 +13,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qi_learn.errors import NotFound
 from qi_learn.records import Message, Turn, TurnHead
@@ -25,6 +25,9 @@ from qi_learn.store.shapes import (
     load_shape,
     split_request,
 )
+
+if TYPE_CHECKING:
+    from qi_learn.redact import Redacted
 
 SESSION_GAP = 1800.0
 """Seconds without a turn after which a project's next turn is of another session (contracts 2)."""
@@ -137,14 +140,14 @@ def _intact(row: sqlite3.Row) -> bool:
 
 
 def save_turn(
-    store: Store, turn: Turn, *, redacted: bool = False, known: tuple[int, str] = (0, "")
+    store: Store, clean: Redacted[Turn], *, redacted: bool = False, known: tuple[int, str] = (0, "")
 ) -> bool:
     """Store a turn; False if it was there already.
 
     `redacted`: whether something was taken out of its texts. `known`: how many of its messages are
     stored already, and the hash of the last of those.
     """
-    count, parent = known
+    turn, (count, parent) = clean.value, known
     with store.transaction():
         tip = ensure_chain(store, turn.messages[count:], parent=parent)
         answer = ensure_chain(
@@ -256,14 +259,14 @@ def set_project(store: Store, id: str, project: str) -> None:
 
 
 def give_context(
-    store: Store, ids: Sequence[str], context: Mapping[str, Any], commit: str | None
+    store: Store, ids: Sequence[str], context: Redacted[Mapping[str, Any]], commit: str | None
 ) -> None:
     """Store the context of turns, found out late; they are classified and scored with it anew."""
     sql = """
         UPDATE turns SET context_id = ?, "commit" = ?, learning_type = NULL, dirty = 1 WHERE id = ?
     """
     with store.transaction():
-        text = _json(context)
+        text = _json(context.value)
         number = text and ensure_shape(store.conn, text)
         for id in ids:
             store.execute(sql, (number, commit, id))

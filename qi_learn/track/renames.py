@@ -15,20 +15,24 @@ from qi_learn.outside import git, git_blobs
 from qi_learn.records import Suggestion, Tracked
 from qi_learn.settings import CaptureSettings
 from qi_learn.track import region as regions
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.match import NotCompared, Saved, find
 from qi_learn.track.state import stands_at
 from qi_learn.track.suggestions import frame_of
 from qi_learn.workspace.changes import Committed, FileSaved
 
 
-def under_new_name(committed: Committed, name: str) -> FileSaved | None:
-    """A file of the tree as a commit has it under another name; None if it was not renamed."""
+def under_new_name(committed: Committed, name: str, texts: CleanTexts) -> FileSaved | None:
+    """A file of the tree as a commit has it under another name, without secrets.
+
+    None if it was not renamed.
+    """
     if not committed.previous:
         return None
     tree = committed.tree
     try:
         new = git_blobs.renamed(tree, committed.previous, committed.commit).get(name)
-        text = None if new is None else git.text_at(tree, committed.commit, new)
+        text = None if new is None else texts.of_any(git.text_at(tree, committed.commit, new))
     except NotFound:  # the commit before was cleaned away: nothing says what was renamed
         return None
     if new is None or text is None:

@@ -24,6 +24,7 @@ from qi_learn.records import Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.looking_again import look_again, look_due
 from qi_learn.track.match import Match, NotCompared, Saved, find, share_of
 from qi_learn.track.state import (
@@ -65,6 +66,7 @@ class _Save:
     """The file's text before this save, if it is known."""
     settings: CaptureSettings
     guard: StepGuard
+    texts: CleanTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ def on_saved(
     settings: CaptureSettings,
     now: float,
     guard: StepGuard,
+    texts: CleanTexts,
 ) -> tuple[TurnChange, ...]:
     """What a save changed for the suggestions.
 
@@ -103,14 +106,20 @@ def on_saved(
     waiting = [t for t in tracked if not saved.taken_back and _may_be_placed(t, saved, settings)]
     if not followed and not waiting:
         return ()
-    save = _Save(saved, Saved(saved.text), history, history.before(saved.ts), settings, guard)
+    saved = replace(saved, text=texts.of(saved.text))
+    old = texts.of_any(history.before(saved.ts))
+    save = _Save(saved, Saved(saved.text), history, old, settings, guard, texts)
     after = list(each_guarded(followed, lambda t: _after_save(t, save), guard, name_of))
     after += _placements(waiting, save)
     return turn_changes(tracked, after, settings, project=saved.project)
 
 
 def settle(
-    tracked: Sequence[Tracked], settings: CaptureSettings, now: float, guard: StepGuard
+    tracked: Sequence[Tracked],
+    settings: CaptureSettings,
+    now: float,
+    guard: StepGuard,
+    texts: CleanTexts,
 ) -> tuple[TurnChange, ...]:
     """What time changed for the suggestions.
 
@@ -122,7 +131,7 @@ def settle(
     for each in tracked:
         suggestion = _put_off(each.suggestion, now)
         with guard.step("suggestion", name_of(each)):
-            suggestion = _after_time(each, settings, now)
+            suggestion = _after_time(each, settings, now, texts)
         after.append(suggestion)
     return turn_changes(tracked, after, settings)
 
@@ -136,7 +145,9 @@ def _put_off(suggestion: Suggestion, now: float) -> Suggestion:
     return replace(suggestion, looked_at=now)
 
 
-def _after_time(tracked: Tracked, settings: CaptureSettings, now: float) -> Suggestion:
+def _after_time(
+    tracked: Tracked, settings: CaptureSettings, now: float, texts: CleanTexts
+) -> Suggestion:
     suggestion, ended = tracked.suggestion, tracked.turn.ended
     if suggestion.state == "placed":
         if now - (suggestion.touched_at or 0.0) >= settings.settle:
@@ -149,7 +160,7 @@ def _after_time(tracked: Tracked, settings: CaptureSettings, now: float) -> Sugg
             return replace(suggestion, state="unknown")
     elif look_due(suggestion, now):
         followed = (suggestion.placed_at or 0.0) >= now - FOLLOWED
-        again = look_again(tracked, now) if followed else suggestion
+        again = look_again(tracked, now, texts) if followed else suggestion
         return replace(again, looked_at=now)
     return suggestion
 
@@ -249,13 +260,11 @@ def _passed_by(tracked: Tracked, save: _Save) -> bool:
 def _text_before(save: _Save, when: float) -> str | None:
     """The file's text at a time; if nothing read it then, what git has."""
     text = save.history.before(when)
-    if text is not None:
-        return text
-    try:
-        tree, name = tree_of(save.saved.project, save.saved.place)
-        return git.text_at(tree, "HEAD", name)
-    except NotFound:
-        return None
+    if text is None:
+        with suppress(NotFound):
+            tree, name = tree_of(save.saved.project, save.saved.place)
+            text = git.text_at(tree, "HEAD", name)
+    return save.texts.of_any(text)
 
 
 def _match(suggested: str, before: str | None, save: _Save) -> Match | None:
@@ -315,7 +324,7 @@ def _after_save(tracked: Tracked, save: _Save) -> Suggestion:
 def _follow(tracked: Tracked, save: _Save) -> Suggestion:
     suggestion, saved, old = tracked.suggestion, save.saved, save.old
     started, history = tracked.turn.started, save.history
-    before = history.before(started) if history.reaches(started) else None
+    before = save.texts.of_any(history.before(started)) if history.reaches(started) else None
     added = None
     if before is not None:
         with suppress(NotCompared):

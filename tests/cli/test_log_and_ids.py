@@ -14,6 +14,7 @@ from qi_learn.store.database import open_store
 from tests.support.command_line import Terminal
 from tests.support.fake_daemon import holding_the_lock
 from tests.support.recorded_home import a_turn, spool_events
+from tests.support.redacted import as_redacted
 
 TURNS = {
     "01M8GSZE0V00X38Y19461HZM3N": ("kept", Feedback(accepted=True, modified=False)),
@@ -32,13 +33,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
     made.paths.ensure()
     with open_store(made.paths.database) as store:
         for number, (id, (fate, seen)) in enumerate(TURNS.items()):
-            turns.save_turn(store, a_turn(id, at=100.0 * number, question=LONG))
+            turns.save_turn(store, as_redacted(a_turn(id, at=100.0 * number, question=LONG)))
             if fate != "-":
                 state: SuggestionState = "waiting" if seen is None else "settled"
                 suggested = Suggestion(id, 0, "x = 1", 0, 5, state=state, file="a.py")
-                feedback.save_suggestions(store, [suggested])
+                feedback.save_suggestions(store, as_redacted([suggested]))
             if seen is not None:
-                feedback.save_implicit(store, id, seen)
+                feedback.save_implicit(store, id, as_redacted(seen))
     return made
 
 
@@ -92,7 +93,7 @@ def test_a_rating_takes_the_beginning_of_an_id(tmp_path: Path) -> None:
     waiting = spool.append("turn", {"request": "{}"})
     spool.close()
     with open_store(terminal.paths.database) as store:
-        turns.save_turn(store, a_turn(next(iter(TURNS)), at=100.0))
+        turns.save_turn(store, as_redacted(a_turn(next(iter(TURNS)), at=100.0)))
     for given, id in ((waiting[:12].lower(), waiting), ("01m8gszE", next(iter(TURNS)))):
         assert terminal.qi("rate", given, "4").out.startswith(f"Rated {id}: 4 of 5.")
     assert [e["body"]["turn"] for e in spool_events(terminal.paths)[1:]] == [

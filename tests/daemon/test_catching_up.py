@@ -27,6 +27,7 @@ from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watched_project import UNREAD_SECONDS
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
+from tests.support.redacted import as_redacted
 from tests.support.repository import Repository
 
 CODE = (
@@ -69,8 +70,8 @@ class Company:
             ended=now - 0.1,
             project=str(self.repo.root),
         )
-        turns.save_turn(self.store, turn)
-        feedback.save_suggestions(self.store, suggestions_of(turn))
+        turns.save_turn(self.store, as_redacted(turn))
+        feedback.save_suggestions(self.store, as_redacted(suggestions_of(turn)))
 
     def fate(self, id: str = "T1") -> Suggestion:
         return feedback.suggestions_of(self.store, id)[0]

@@ -27,6 +27,7 @@ from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
+from tests.support.redacted import as_redacted
 from tests.support.repository import Repository
 
 CODE = (
@@ -63,8 +64,8 @@ class Home:
             ended=now - 0.5,
             project=str(self.repo.root),
         )
-        turns.save_turn(self.store, turn)
-        feedback.save_suggestions(self.store, suggestions_of(turn))
+        turns.save_turn(self.store, as_redacted(turn))
+        feedback.save_suggestions(self.store, as_redacted(suggestions_of(turn)))
         self.restart()
         return id
 
@@ -123,23 +124,25 @@ def test_facts_are_found_once_and_a_result_scores_only_what_it_changes(home: Hom
         placed = feedback.suggestions_of(home.store, id)[0]
         feedback.save_suggestions(
             home.store,
-            [
-                Suggestion(
-                    *(id, 0, placed.text, placed.start, placed.end, "python", "settled"),
-                    file="main.py",
-                    region="x" if id == "T1" else None,
-                    placed_at=now,
-                    touched_at=now,
-                    settled_at=now,
-                )
-            ],
+            as_redacted(
+                [
+                    Suggestion(
+                        *(id, 0, placed.text, placed.start, placed.end, "python", "settled"),
+                        file="main.py",
+                        region="x" if id == "T1" else None,
+                        placed_at=now,
+                        touched_at=now,
+                        settled_at=now,
+                    )
+                ]
+            ),
         )
     home.ticked_until(lambda: feedback.dirty_turns(home.store) == [])
     facts = score_queue.load_facts(home.store, "T1")
     scores = [feedback.load_score(home.store, id) for id in ("T1", "T2")]
     for n in (1, 2):
         ran = CommandResult(f"C{n}", now + n, str(home.repo.root), "test", "pytest", 0, 0.5)
-        command_results.save_command(home.store, ran)
+        command_results.save_command(home.store, as_redacted(ran))
         home.restart()
         home.ticked_until(lambda: not home.intake.pending)
         again = [feedback.load_score(home.store, id) for id in ("T1", "T2")]
@@ -187,7 +190,7 @@ def test_a_clock_that_is_set_changes_no_age(home: Home, jump: float) -> None:
     standing = replace(
         placed, state="placed", file="main.py", region="x", placed_at=at, touched_at=at
     )
-    feedback.save_suggestions(home.store, [standing])
+    feedback.save_suggestions(home.store, as_redacted([standing]))
     tick(1)
     clock[0] += jump
     tick(1)

@@ -13,6 +13,7 @@ from qi_learn.records import Feedback, Message, Suggestion, Turn
 from qi_learn.settings import CaptureSettings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
+from qi_learn.store.own_redactor import redactor_of
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
@@ -113,8 +114,10 @@ class World:
             ended=self.now - 1,
             **given,
         )
-        turns.save_turn(self.store, turn)
-        feedback.save_suggestions(self.store, suggestions_of(turn))
+        redactor = redactor_of(self.store)
+        clean = redactor.clean(turn)
+        turns.save_turn(self.store, clean)
+        feedback.save_suggestions(self.store, redactor.clean(suggestions_of(clean.value)))
         self.now += 5
         return turn.id
 

@@ -1,0 +1,188 @@
+"""A home looked through again by new rules: after an upgrade by itself, or when it is asked for.
+
+`redaction.rules`, beside the database, says by which rules all of it was last looked through, and
+what that changed. If it is missing or names others, the daemon does it in idle rounds, slice by
+slice; one that is killed begins again. `qi-learn redact --again` removes the file and waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from qi_learn import codec, logs
+from qi_learn.errors import QiError
+from qi_learn.paths import Paths, replace_file
+from qi_learn.redact import Redactor, rules_version
+from qi_learn.rundir.directory import RunDirectory, run_directories
+from qi_learn.spool import LEFT
+from qi_learn.store import bad_lines
+from qi_learn.store.backup_secrets import remove_backups_with_secrets
+from qi_learn.store.database import Store
+from qi_learn.store.own_redactor import redactor_of
+from qi_learn.store.redact_again import redact_rows, sweep_pages
+
+logger = logging.getLogger(__name__)
+SLICE_SECONDS = 0.02
+"""How long one idle round looks."""
+PAUSE_SECONDS = 0.05
+"""How long the daemon sleeps between two of them, if nothing else comes."""
+LOOK_SECONDS = 5.0
+"""How often it is looked at most whether it is asked for."""
+AGAIN_SECONDS = 60.0
+"""How long one that failed is not tried again."""
+RENDERED = "rendered.jsonl"
+"""The cache of rendered prompts in a run's directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a look through a home changed."""
+
+    rules: str
+    """The version of the rules."""
+    at: float
+    rewritten: Mapping[str, int] = field(default_factory=dict)
+    """Rows by table, and lines of files by kind."""
+    removed: tuple[str, ...] = ()
+    """Files that were removed: copies of an older schema, texts of data sets, caches of them."""
+
+
+def receipt_file(paths: Paths) -> Path:
+    """Where the receipt lies."""
+    return paths.database.with_name("redaction.rules")
+
+
+def read_receipt(paths: Paths) -> Receipt | None:
+    """The receipt of the last look; None if there was none, or it is damaged."""
+    try:
+        return codec.loads(Receipt, receipt_file(paths).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def look_through(paths: Paths, store: Store, now: float) -> Iterator[None]:
+    """Look through the whole home, slice by slice; the receipt is written last.
+
+    Raises StoreError if the database cannot be written, OSError if a file cannot.
+    """
+    redactor = redactor_of(store)
+    done: Counter[str] = Counter()
+    for slice_ in redact_rows(store, redactor, now):
+        done += slice_
+        yield
+    if done:
+        sweep_pages(store)
+        yield
+    growing = {
+        f"{row['name'].removesuffix(LEFT)}.{row['head'][:8]}"
+        for row in store.rows("SELECT name, head FROM spool_positions")
+    }
+    done["lines of spool/bad"] += bad_lines.redact_again(paths.spool / "bad", redactor, but=growing)
+    removed = list(remove_backups_with_secrets(paths.database, redactor))
+    yield
+    for run in run_directories(paths.runs):
+        removed += _without_secrets(run, redactor)
+        yield
+    done["lines of logs"] += _redact_logs(paths, redactor)
+    receipt = Receipt(rules_version(), now, dict(+done), tuple(removed))
+    replace_file(receipt_file(paths), json.dumps(asdict(receipt)) + "\n")
+
+
+def _without_secrets(run: RunDirectory, redactor: Redactor) -> Iterator[str]:
+    """Remove a run's files of texts if one holds a secret; their names.
+
+    The manifest stays, which has no text. Such a data set is not replayed any more.
+    """
+    files = [run.path / RENDERED, *sorted(run.snapshot.glob("*.jsonl"))]
+    texts = [path for path in files if path.exists()]
+    if run.ended and any(_holds(path, redactor) for path in texts):
+        for path in texts:
+            path.unlink()
+            yield f"{run.run_id}/{path.name}"
+
+
+def _holds(path: Path, redactor: Redactor) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return any(redactor.text(line) != line for line in lines)
+
+
+def _redact_logs(paths: Paths, redactor: Redactor) -> int:
+    """Look through the logs; how many lines were rewritten.
+
+    One that is written to is begun anew, and what it had is the older file beside it.
+    """
+    count = 0
+    for path in sorted(paths.logs.glob("*.log*"), reverse=True):  # what is put aside comes last
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        clean = [redactor.text(line) for line in lines]
+        changed = sum(new != old for new, old in zip(clean, lines, strict=True))
+        if not changed:
+            continue
+        count += changed
+        place = path
+        if path.suffix == ".log":
+            logs.shift(path)
+            place = logs.beside(path, 1)
+        replace_file(place, "".join(f"{line}\n" for line in clean))
+        if place != path:
+            os.truncate(path, 0)
+    return count
+
+
+class RedactAgain:
+    """Looks through the home in idle rounds, if the rules are others than the last time."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._rules = rules_version()
+        self._work: Iterator[None] | None = None
+        self._asked = self._other_rules()
+        self._next = 0.0
+
+    @property
+    def left(self) -> bool:
+        """Whether something is left to look at now."""
+        return self._work is not None or (self._asked and time.monotonic() >= self._next)
+
+    def step(self, store: Store, now: float) -> None:
+        """Go on for a moment; what fails is logged, and begun again later."""
+        if self._work is None and not self._due():
+            return
+        self._asked = True
+        self._work = self._work or look_through(self._paths, store, now)
+        over = time.monotonic() + SLICE_SECONDS
+        try:
+            for _ in self._work:
+                if time.monotonic() >= over:
+                    return
+            self._asked = False
+            self._next = time.monotonic() + LOOK_SECONDS
+            self._tell()
+        except (QiError, OSError) as error:
+            logger.warning("what is stored could not be redacted again: %s", error)
+            self._next = time.monotonic() + AGAIN_SECONDS
+        self._work = None
+
+    def _due(self) -> bool:
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + LOOK_SECONDS
+        return self._asked or self._other_rules()
+
+    def _other_rules(self) -> bool:
+        """Whether it was last looked through by other rules, or never."""
+        known = read_receipt(self._paths)
+        return known is None or known.rules != self._rules
+
+    def _tell(self) -> None:
+        known = read_receipt(self._paths)
+        if known is not None and (known.rewritten or known.removed):
+            counts = dict(known.rewritten)
+            logger.info("redacted again: %s, removed: %s", counts, known.removed or "nothing")

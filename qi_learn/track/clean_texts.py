@@ -1,0 +1,33 @@
+"""The texts of the person's files as `track` reads them: without secrets.
+
+An answer is stored with a placeholder where a secret stood, and the tag in it is that secret's own.
+So a file is compared with it only after its text was redacted in the same way, and what is taken
+from the file (a region, the lines around it, a final version) holds none. A file in which only a
+secret became another one has changed: its tag is another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from qi_learn.redact import KnownValues, Redactor
+
+MOST, ROOM = 1000, 16_000_000
+"""The most texts that are known by their hash, and characters of those with secrets."""
+
+
+class CleanTexts:
+    """Takes secrets out of the texts of files, each text once."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self.redactor = redactor
+        self._known = KnownValues(redactor, len, most=MOST, room=ROOM)
+
+    def of(self, text: str) -> str:
+        """The text without secrets."""
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
+        return self._known.clean(digest.hexdigest(), text).value
+
+    def of_any(self, text: str | None) -> str | None:
+        """The same, of a text that may not be known."""
+        return None if text is None else self.of(text)
