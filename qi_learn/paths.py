@@ -65,6 +65,11 @@ class Paths:
         return self.data / "redacted-secrets"
 
     @property
+    def redaction_rules(self) -> Path:
+        """By which rules all was last looked through for secrets (daemon/look_through.py)."""
+        return self.data / "redaction.rules"
+
+    @property
     def spool(self) -> Path:
         return self.state / "spool"
 

@@ -5,16 +5,15 @@ Also a home that is looked through again by the rules of today.
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 
-from qi_learn.daemon.lock import locked, take_lock
-from qi_learn.daemon.look_through import Receipt, look_through, read_receipt, receipt_file
+from qi_learn.daemon.alone import alone, complete_forgetting
+from qi_learn.daemon.lock import locked
+from qi_learn.daemon.look_through import LookReceipt, look_through, read_receipt
 from qi_learn.errors import DaemonError
 from qi_learn.paths import Paths
 from qi_learn.redact import secret_spans
-from qi_learn.store.database import open_store
 
 WAIT_SECONDS = 1800.0
 """How long the command waits for the daemon: it goes on without it."""
@@ -45,7 +44,7 @@ def check_text(text: str) -> tuple[RedactedPlace, ...]:
     )
 
 
-def redact_again(paths: Paths) -> Receipt:
+def redact_again(paths: Paths) -> LookReceipt:
     """Look through all that is stored, by the daemon if one runs, else as the daemon; what changed.
 
     Raises DaemonError if the daemon does not come to its end in half an hour, StoreError if the
@@ -53,25 +52,22 @@ def redact_again(paths: Paths) -> Receipt:
     """
     if locked(paths):
         return _asked_for(paths)
-    fd = take_lock(paths.ensure())
-    try:
-        with open_store(paths.database) as store:
-            for _ in look_through(paths, store, time.time()):
-                pass
-    finally:
-        os.close(fd)
+    with alone(paths.ensure()) as store:
+        complete_forgetting(paths, store)
+        for _ in look_through(paths, store, time.time()):
+            pass
     return _told(paths)
 
 
-def _asked_for(paths: Paths) -> Receipt:
-    receipt_file(paths).unlink(missing_ok=True)
+def _asked_for(paths: Paths) -> LookReceipt:
+    paths.redaction_rules.unlink(missing_ok=True)
     until = time.monotonic() + WAIT_SECONDS
-    while not receipt_file(paths).exists() and time.monotonic() < until and locked(paths):
+    while not paths.redaction_rules.exists() and time.monotonic() < until and locked(paths):
         time.sleep(0.1)
     return _told(paths)
 
 
-def _told(paths: Paths) -> Receipt:
+def _told(paths: Paths) -> LookReceipt:
     if (receipt := read_receipt(paths)) is None:
         raise DaemonError(
             "The daemon has not looked through everything yet.",

@@ -71,9 +71,7 @@ def forget_alone(paths: Paths, request: ForgetRequest) -> tuple[Receipt, tuple[s
     """
     with alone(paths) as store:
         taking_in = TakingIn(paths, store)
-        forgetting = Forgetting(
-            paths, cancel=lambda run: abandon(paths, run), taken_away=taking_in.let_go
-        )
+        forgetting = _forgetting(paths, taking_in)
         taking_in.now()
         forgetting.resume()
         left = forgetting.job.request if forgetting.busy else None
@@ -84,6 +82,21 @@ def forget_alone(paths: Paths, request: ForgetRequest) -> tuple[Receipt, tuple[s
         receipt = _finish(forgetting, store, taking_in)
     assert receipt is not None
     return receipt, forgetting.texts
+
+
+def complete_forgetting(paths: Paths, store: Store) -> None:
+    """Do to its end what a process that was killed was forgetting, if there is such a thing.
+
+    Raises StoreError, DiskFull.
+    """
+    taking_in = TakingIn(paths, store)
+    forgetting = _forgetting(paths, taking_in)
+    forgetting.resume()
+    _finish(forgetting, store, taking_in)
+
+
+def _forgetting(paths: Paths, taking_in: TakingIn) -> Forgetting:
+    return Forgetting(paths, cancel=lambda run: abandon(paths, run), taken_away=taking_in.let_go)
 
 
 def _finish(forgetting: Forgetting, store: Store, taking_in: TakingIn) -> Receipt | None:

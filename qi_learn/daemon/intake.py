@@ -195,7 +195,7 @@ class Intake:
             done += self._classifying.classify(store, over)
             self._scoring.left = True
         if changed or now >= self._time_due:
-            follow_time(store, self.settings.capture, now, self.guard)
+            follow_time(store, self.settings.capture, now, self.guard, self._clean(store))
             self._time_due = time_due(store, self.settings.capture)
             self._scoring.look_again()
         self._fetch(store, now)
@@ -318,11 +318,16 @@ class Intake:
         """Whether recording was paused at a time."""
         return self._pauses.at(ts) is not None
 
+    def _clean(self, store: Store) -> CleanTexts:
+        """What takes secrets out of the texts of files, and remembers those it has seen."""
+        self._texts = self._texts or clean_texts(store)
+        return self._texts
+
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
         if self._paused(seen.ts):
             overlook_seen(store, seen, self.settings.capture, now, self.guard)
             return
-        texts = self._texts = self._texts or clean_texts(store)
+        texts = self._clean(store)
         if isinstance(seen, FileSaved):
             history = self.watcher.history(seen.path)
             follow_save(store, seen, history, self.settings.capture, now, self.guard, texts)

@@ -25,8 +25,9 @@ from qi_learn.spool import LEFT
 from qi_learn.store import bad_lines
 from qi_learn.store.backup_secrets import remove_backups_with_secrets
 from qi_learn.store.database import Store
+from qi_learn.store.forget import compact, empty_wal
 from qi_learn.store.own_redactor import redactor_of
-from qi_learn.store.redact_again import redact_rows, sweep_pages
+from qi_learn.store.redact_again import redact_rows
 
 logger = logging.getLogger(__name__)
 SLICE_SECONDS = 0.02
@@ -42,7 +43,7 @@ RENDERED = "rendered.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class LookReceipt:
     """What a look through a home changed."""
 
     rules: str
@@ -54,15 +55,10 @@ class Receipt:
     """Files that were removed: copies of an older schema, texts of data sets, caches of them."""
 
 
-def receipt_file(paths: Paths) -> Path:
-    """Where the receipt lies."""
-    return paths.database.with_name("redaction.rules")
-
-
-def read_receipt(paths: Paths) -> Receipt | None:
+def read_receipt(paths: Paths) -> LookReceipt | None:
     """The receipt of the last look; None if there was none, or it is damaged."""
     try:
-        return codec.loads(Receipt, receipt_file(paths).read_text(encoding="utf-8"))
+        return codec.loads(LookReceipt, paths.redaction_rules.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
@@ -78,7 +74,10 @@ def look_through(paths: Paths, store: Store, now: float) -> Iterator[None]:
         done += slice_
         yield
     if done:
-        sweep_pages(store)
+        compacted = compact(store)
+        while not compacted:  # a reader of the database is in the way
+            yield
+            compacted = empty_wal(store)
         yield
     growing = {
         f"{row['name'].removesuffix(LEFT)}.{row['head'][:8]}"
@@ -91,8 +90,8 @@ def look_through(paths: Paths, store: Store, now: float) -> Iterator[None]:
         removed += _without_secrets(run, redactor)
         yield
     done["lines of logs"] += _redact_logs(paths, redactor)
-    receipt = Receipt(rules_version(), now, dict(+done), tuple(removed))
-    replace_file(receipt_file(paths), json.dumps(asdict(receipt)) + "\n")
+    receipt = LookReceipt(rules_version(), now, dict(+done), tuple(removed))
+    replace_file(paths.redaction_rules, json.dumps(asdict(receipt)) + "\n")
 
 
 def _without_secrets(run: RunDirectory, redactor: Redactor) -> Iterator[str]:
@@ -156,6 +155,9 @@ class RedactAgain:
         if self._work is None and not self._due():
             return
         self._asked = True
+        if self._paths.forgetting.exists():  # it goes by the hashes that it wrote down: begin anew
+            self._work, self._next = None, time.monotonic() + LOOK_SECONDS
+            return
         self._work = self._work or look_through(self._paths, store, now)
         over = time.monotonic() + SLICE_SECONDS
         try:

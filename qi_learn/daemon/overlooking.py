@@ -8,6 +8,7 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import Store
 from qi_learn.store.followed import load_followed, save_changes
+from qi_learn.store.own_redactor import redactor_of
 from qi_learn.track.overlooked import overlook
 from qi_learn.track.state import FOLLOWED
 from qi_learn.workspace.changes import Committed, FileSaved
@@ -30,7 +31,9 @@ def overlook_seen(
     tracked = load_followed(
         store, seen.project, guard, placed=now - FOLLOWED, ended=seen.ts - settings.window
     )
-    save_changes(store, overlook(tracked, seen.project, _changed(seen), settings, now))
+    redactor = redactor_of(store)
+    changes = overlook(tracked, seen.project, _changed(seen), settings, now)
+    save_changes(store, [redactor.clean(change) for change in changes])
 
 
 def _changed(seen: FileSaved | Committed) -> Callable[[str], bool]:

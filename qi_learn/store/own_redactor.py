@@ -7,8 +7,11 @@ from qi_learn.store.database import Store
 
 
 def redactor_of(store: Store) -> Redactor:
-    """The redactor of the store's home, with its key.
+    """The redactor of the store's home, with its key; made once for each open store.
 
-    Raises StoreError if the key cannot be read or made.
+    So what it takes out is noted once (`redact/seen_secrets.py`). Raises StoreError if the key
+    cannot be read or made.
     """
-    return load_redactor(store.path.with_name("redaction.key"))
+    if store.redactor is None:
+        store.redactor = load_redactor(store.path.with_name("redaction.key"))
+    return store.redactor

@@ -2,8 +2,8 @@
 
 Slice by slice, each a transaction that leaves a sound database, so it may be killed anywhere and is
 begun again. A turn of which something was taken is marked: it is scored anew, and a text with a
-placeholder is never learned. Freed pages are given back and the file is written anew in the end
-(`sweep_pages`), so what went stands in no page.
+placeholder is never learned. In the end the file is to be written anew (`forget.compact`), so that
+what went stands in no page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from qi_learn.redact import Redactor
 from qi_learn.store.database import Store
 from qi_learn.store.redact_chains import redact_messages
 from qi_learn.store.redact_journal import redact_journal
-from qi_learn.store.redact_shapes import redact_shapes
+from qi_learn.store.redact_shapes import CHANGED, redact_shapes
 
 SLICE = 200
 """Rows of one transaction."""
@@ -100,7 +100,7 @@ def _rewrite(store: Store, table: TextTable, row: Any, changes: dict[str, str]) 
         f"UPDATE {table.name} SET {marks} WHERE rowid = ?", (*changes.values(), row["rowid"])
     )
     if row["turn"] is not None:
-        store.execute("UPDATE turns SET redacted = 1, dirty = 1 WHERE id = ?", (row["turn"],))
+        store.execute(f"UPDATE turns SET {CHANGED} WHERE id = ?", (row["turn"],))
 
 
 def clean_text(redactor: Redactor, text: Any) -> Any:
@@ -118,10 +118,3 @@ def clean_json(redactor: Redactor, text: Any) -> Any:
         return redactor.text(text)
     clean = redactor.clean(value).value
     return text if clean == value else json.dumps(clean, separators=(",", ":"))
-
-
-def sweep_pages(store: Store) -> None:
-    """Write the database anew without its free pages, and empty the WAL."""
-    store.execute("PRAGMA secure_delete = ON")
-    store.execute("VACUUM")
-    store.rows("PRAGMA wal_checkpoint(TRUNCATE)")

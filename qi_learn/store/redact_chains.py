@@ -14,6 +14,7 @@ from typing import Any
 from qi_learn.records import Message
 from qi_learn.redact import Redactor
 from qi_learn.store.database import Store
+from qi_learn.store.redact_shapes import CHANGED
 from qi_learn.store.turns import ensure_chain
 
 
@@ -52,7 +53,7 @@ def _move(store: Store, redactor: Redactor, changed: str) -> int:
         gone.append(own)
         for column in ("tip", "answer"):
             store.execute(
-                f"UPDATE turns SET {column} = ?, redacted = 1, dirty = 1 WHERE {column} = ?",
+                f"UPDATE turns SET {column} = ?, {CHANGED} WHERE {column} = ?",
                 (new, own),
             )
         below = store.rows("SELECT hash FROM messages WHERE parent = ?", (own,))

@@ -9,6 +9,9 @@ from collections import Counter
 from qi_learn.redact import Redactor
 from qi_learn.store.database import Store
 
+CHANGED = "redacted = 1, dirty = texts_gone IS NULL"
+"""What a turn of which something was taken out gets: it is scored anew, if it has texts."""
+
 
 def redact_shapes(store: Store, redactor: Redactor) -> Counter[str]:
     """Look through all shared values, in one transaction; how many were rewritten."""
@@ -33,7 +36,7 @@ def _rewrite(store: Store, number: int, text: str) -> None:
         _refer(store, turns, number, same["id"])
         store.execute("DELETE FROM shapes WHERE id = ?", (number,))
     for turn in turns:
-        store.execute("UPDATE turns SET redacted = 1, dirty = 1 WHERE id = ?", (turn,))
+        store.execute(f"UPDATE turns SET {CHANGED} WHERE id = ?", (turn,))
 
 
 def _turns_of(store: Store, number: int) -> list[str]:

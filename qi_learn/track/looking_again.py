@@ -15,7 +15,7 @@ from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.state import FOLLOWED, brought_by, gone, settled, stands_at, trace_of
 from qi_learn.track.suggestions import frame_of
-from qi_learn.track.trees import tree_with
+from qi_learn.track.trees import left_out, tree_with
 from qi_learn.workspace.changes import FileSaved
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ def look_again(tracked: Tracked, now: float, texts: CleanTexts) -> Suggestion:
     """
     suggestion, project = tracked.suggestion, tracked.turn.project
     if project is None or not Path(project).is_dir():
+        return suggestion
+    if left_out(project, [suggestion.file or ""]):
         return suggestion
     try:
         return _as_committed(tracked, project, now, texts)

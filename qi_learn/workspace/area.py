@@ -146,8 +146,12 @@ class Area:
         """Those of the names that the person's own rules do not leave out."""
         if self.rules is None or not self.rules.any:
             return names
-        allowed = self.rules.allowed(self.path_of(name) for name in names)
-        return [name for name in names if self.path_of(name) in allowed]
+        # another working tree of the repository has the project's rules from its own top
+        linked = self.repository is not None and self.repository.linked
+        top = self.rules.root if linked else self.top
+        paths = {name: f"{top.rstrip('/')}/{name}" for name in names}
+        allowed = self.rules.allowed(paths.values())
+        return [name for name in names if paths[name] in allowed]
 
     def _plain(self, name: str) -> bool:
         if not name or not plain_name(Path(name)):

@@ -22,7 +22,7 @@ class IgnoreRules:
     """The rules of one project, read again when the file changes."""
 
     def __init__(self, root: str) -> None:
-        self._root = root
+        self.root = root
         self._file = Path(root, NAME)
         self._seen: tuple[int, int, int] | None = None
         self._spec = _NONE
@@ -39,7 +39,7 @@ class IgnoreRules:
         listed = list(paths)
         if not len(self._spec):
             return set(listed)
-        return {p for p in listed if not self._spec.match_file(os.path.relpath(p, self._root))}
+        return {p for p in listed if not self._spec.match_file(os.path.relpath(p, self.root))}
 
     def _look(self) -> None:
         try:

@@ -79,6 +79,11 @@ class RepositoryState:
         """What a person should know of it."""
         return f"{self.top}: {NO_REFLOG}" if self.head.inferred else None
 
+    @property
+    def linked(self) -> bool:
+        """Whether the tree is one more of its repository (`git worktree add`)."""
+        return self.git_dir.parent.name == "worktrees"
+
     # --- what git is doing ------------------------------------------------------------------------
 
     def git_is_writing(self) -> bool:

@@ -14,12 +14,21 @@ from typing import Any
 
 import pytest
 
-from qi_learn.daemon.look_through import RedactAgain, look_through, read_receipt, receipt_file
+from qi_learn.daemon.look_through import RedactAgain, look_through, read_receipt
 from qi_learn.paths import Paths
 from qi_learn.records import CommandResult, Event, Feedback, Message, Score, Suggestion, TurnChange
 from qi_learn.redact import Redactor, has_placeholder, rules_version
 from qi_learn.rundir.directory import RunDirectory
-from qi_learn.store import audit, command_results, events, feedback, ratings, redact_again, turns
+from qi_learn.store import (
+    audit,
+    command_results,
+    events,
+    expiry,
+    feedback,
+    ratings,
+    redact_again,
+    turns,
+)
 from qi_learn.store import runs as cycles
 from qi_learn.store.backups import copy_aside
 from qi_learn.store.database import Store, open_store
@@ -224,11 +233,34 @@ def test_one_that_is_stopped_half_way_is_begun_again(paths: Paths, filled: Store
     assert read_receipt(paths) is None
     look_until_done(RedactAgain(paths), filled)
     assert search(paths.data.parent, SECRETS) == {}
-    receipt_file(paths).write_text(json.dumps({"rules": "older", "at": 1.0}))
+    paths.redaction_rules.write_text(json.dumps({"rules": "older", "at": 1.0}))
     look_until_done(RedactAgain(paths), filled)  # another version's rules
     known = read_receipt(paths)
     assert known is not None
     assert known.rules == rules_version()
+
+
+def test_a_turn_whose_texts_are_gone_is_not_scored_again(paths: Paths, filled: Store) -> None:
+    expiry.expire_texts(filled, ["T0", "U0"], 5.0)
+    for _ in look_through(paths, filled, time.time()):
+        pass
+    assert {"T0", "U0"} & set(feedback.dirty_turns(filled)) == set()
+    assert "T1" in feedback.dirty_turns(filled)
+
+
+def test_it_waits_for_what_is_being_forgotten(paths: Paths, filled: Store) -> None:
+    """That goes by the hashes of messages that it wrote down, and renumbers rows in the end."""
+    again = RedactAgain(paths)
+    again.step(filled, time.time())
+    paths.forgetting.write_text("{}")
+    before = turns.load_turn(filled, f"T{BUNDLES[-1].number}")
+    again.step(filled, time.time())
+    assert not again.left, "and the daemon sleeps meanwhile"
+    assert turns.load_turn(filled, before.id) == before
+    paths.forgetting.unlink()
+    for _ in look_through(paths, filled, time.time()):
+        pass
+    assert search(paths.data.parent, SECRETS) == {}
 
 
 def look_until_done(again: RedactAgain, store: Store) -> None:

@@ -17,6 +17,7 @@ from qi_learn.track.suggestions import suggestions_of
 from qi_learn.track.survival import CLOSELY
 from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.file_history import FileHistory
+from tests.support.redacted import as_redacted
 
 COUNT = 3 * CLOSELY
 PROJECT = "/project"
@@ -39,8 +40,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
                 ended=NOW - 499 + n / 10,
                 project=PROJECT,
             )
-            turns.save_turn(opened, turn)
-            feedback.save_suggestions(opened, suggestions_of(turn))
+            turns.save_turn(opened, as_redacted(turn))
+            feedback.save_suggestions(opened, as_redacted(suggestions_of(turn)))
         yield opened
 
 

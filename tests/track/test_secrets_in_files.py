@@ -121,3 +121,21 @@ def test_a_text_is_looked_through_once(world: World) -> None:
     assert SECRET not in texts.of(filled(SECRET))
     assert texts.of(filled(SECRET)) is texts.of(filled(SECRET))
     assert texts.of(ASKED) == ASKED
+
+
+def test_a_file_renamed_by_a_merge_is_compared_without_its_secrets(world: World) -> None:
+    """The watcher does not tell what git wrote; the text is read from the commit."""
+    world.save("service.py", BEGUN)
+    world.commit("Begin")
+    turn = world.ask(filled(SECRET))
+    world.save("service.py", BEGUN + NEAR + filled(SECRET))
+    world.commit("Talk to the service")
+    world.repo.git("mv", "service.py", "talk.py")
+    world.repo.git("commit", "-q", "-m", "A better name")
+    world.head_moved()
+    moved = world.fate(turn)
+    assert (moved.file, moved.state) == ("talk.py", "settled")
+    assert has_placeholder(moved.final_text or "")
+    assert has_placeholder("\n".join(moved.before))
+    assert world.feedback(turn).accepted
+    assert_not_stored(world.store, SECRET, OTHER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from qi_learn.workspace.ignore_rules import NAME, IgnoreRules
 from qi_learn.workspace.project_context import read_context
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
+from tests.support.repository import Repository
 
 RULES = "private/\n*.sql\n!kept.sql\n/top.py\n"
 
@@ -39,6 +41,30 @@ def test_what_the_rules_leave_out_is_not_told(tmp_path: Path, text: str | None) 
     seen = told.keys() - {NAME, "last.py"}
     assert seen == ({"kept.sql", "src/top.py"} if text else set(names))
     assert told["last.py"] is (text is not None)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_rules_count_in_another_working_tree_from_its_top(tmp_path: Path, within: bool) -> None:
+    repo = Repository(tmp_path / "project")
+    repo.write(NAME, "/top.py\n*.txt\n!/src/*.txt\n")
+    repo.commit("Begin")
+    linked = (repo.root if within else tmp_path) / "feature"
+    repo.git("worktree", "add", "-q", str(linked))
+    (linked / "src").mkdir()
+    with Watcher() as watcher:
+        watcher.add(repo.root, wait=True)
+        for name in ("top.py", "a.txt", "src/top.py", "src/b.txt", "last.py"):
+            (linked / name).write_text("x = 1\n")
+        told: set[str] = set()
+
+        def all_told() -> bool:
+            saves = [seen for seen in watcher.poll() if isinstance(seen, FileSaved)]
+            told.update(os.path.relpath(saved.path, linked) for saved in saves)
+            return {"last.py", "src/top.py", "src/b.txt"} <= told
+
+        wait_until(all_told)
+        watcher.poll()
+    assert told == {"src/top.py", "src/b.txt", "last.py"}
 
 
 def test_rules_that_cannot_be_read_leave_out_everything(tmp_path: Path) -> None:
