@@ -43,7 +43,7 @@ def decode(event: Event) -> Turn:
     Raises ValueError if the event is none, or its request is not what its endpoint takes.
     """
     if is_bare(event):
-        return bare_turn(event)
+        return _storable(bare_turn(event))
     body = event.body
     endpoint = _text(body, "endpoint")
     if endpoint not in _READERS:

@@ -64,13 +64,16 @@ class Origins:
             self._seen, self._projects = stamp, {}
         name = os.fspath(directory)
         if name not in self._projects:
-            self._projects[name] = self._find(Path(os.path.realpath(directory)))
+            self._projects[name] = self._find(directory)
         project, stray = self._projects[name]
         if stray and not self._unregistered():
             return Origin(None, "unregistered")
         return Origin(project)
 
-    def _find(self, directory: Path) -> tuple[str | None, bool]:
+    def _find(self, named: Path) -> tuple[str | None, bool]:
+        if not named.is_absolute():
+            return None, False  # it says nothing: it is not our own directory that it counts from
+        directory = Path(os.path.realpath(named))
         try:
             registered = load_projects(self._paths)
         except (SettingsError, OSError):

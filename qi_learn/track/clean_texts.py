@@ -9,11 +9,14 @@ secret became another one has changed: its tag is another.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 
 from qi_learn.redact import KnownValues, Redactor
 
 MOST, ROOM = 1000, 16_000_000
 """The most texts that are known by their hash, and characters of those with secrets."""
+LAST = 4
+"""The last texts are known as they are: each of many suggestions asks for the same ones."""
 
 
 class CleanTexts:
@@ -22,11 +25,17 @@ class CleanTexts:
     def __init__(self, redactor: Redactor) -> None:
         self.redactor = redactor
         self._known = KnownValues(redactor, len, most=MOST, room=ROOM)
+        self._last: deque[tuple[str, str]] = deque(maxlen=LAST)
 
     def of(self, text: str) -> str:
         """The text without secrets."""
+        for known, clean in self._last:
+            if known == text:
+                return clean
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
-        return self._known.clean(digest.hexdigest(), text).value
+        clean = self._known.clean(digest.hexdigest(), text).value
+        self._last.append((text, clean))
+        return clean
 
     def of_any(self, text: str | None) -> str | None:
         """The same, of a text that may not be known."""

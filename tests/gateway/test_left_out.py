@@ -217,6 +217,13 @@ def test_a_named_directory_counts_by_its_longest_registered_beginning(
 
 
 @linux
+def test_a_name_that_is_no_path_says_nothing(strict: GatewayProcess, tmp_path: Path) -> None:
+    for named in ("shop", "~/work", "."):
+        ask_from(strict, tmp_path / "work", {"x-qi-learn-project": named})
+    assert [turn.project for turn in strict.turns(3)] == [None] * 3
+
+
+@linux
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_another_users_program_is_answered_and_not_recorded(
     strict: GatewayProcess, tmp_path: Path
