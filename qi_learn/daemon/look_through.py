@@ -12,9 +12,8 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from qi_learn import codec, logs
 from qi_learn.errors import QiError
@@ -23,7 +22,7 @@ from qi_learn.redact import Redactor, rules_version
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.spool import LEFT
 from qi_learn.store import bad_lines
-from qi_learn.store.backup_secrets import remove_backups_with_secrets
+from qi_learn.store.backup_secrets import any_secret, remove_backups_with_secrets
 from qi_learn.store.database import Store
 from qi_learn.store.forget import compact, empty_wal
 from qi_learn.store.own_redactor import redactor_of
@@ -84,32 +83,33 @@ def look_through(paths: Paths, store: Store, now: float) -> Iterator[None]:
         for row in store.rows("SELECT name, head FROM spool_positions")
     }
     done["lines of spool/bad"] += bad_lines.redact_again(paths.spool / "bad", redactor, but=growing)
-    removed = list(remove_backups_with_secrets(paths.database, redactor))
+    removed = [*(yield from remove_backups_with_secrets(paths.database, redactor))]
     yield
     for run in run_directories(paths.runs):
-        removed += _without_secrets(run, redactor)
+        removed += yield from _without_secrets(run, redactor)
         yield
     done["lines of logs"] += _redact_logs(paths, redactor)
     receipt = LookReceipt(rules_version(), now, dict(+done), tuple(removed))
     replace_file(paths.redaction_rules, json.dumps(asdict(receipt)) + "\n")
 
 
-def _without_secrets(run: RunDirectory, redactor: Redactor) -> Iterator[str]:
-    """Remove a run's files of texts if one holds a secret; their names.
+def _without_secrets(
+    run: RunDirectory, redactor: Redactor
+) -> Generator[None, None, tuple[str, ...]]:
+    """Remove a run's files of texts if one holds a secret; returns their names.
 
     The manifest stays, which has no text. Such a data set is not replayed any more.
     """
     files = [run.path / RENDERED, *sorted(run.snapshot.glob("*.jsonl"))]
     texts = [path for path in files if path.exists()]
-    if run.ended and any(_holds(path, redactor) for path in texts):
-        for path in texts:
-            path.unlink()
-            yield f"{run.run_id}/{path.name}"
-
-
-def _holds(path: Path, redactor: Redactor) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        return any(redactor.text(line) != line for line in lines)
+    for path in texts if run.ended else ():
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            holds = yield from any_secret(lines, redactor)
+        if holds:
+            for each in texts:
+                each.unlink(missing_ok=True)
+            return tuple(f"{run.run_id}/{each.name}" for each in texts)
+    return ()
 
 
 def _redact_logs(paths: Paths, redactor: Redactor) -> int:

@@ -7,20 +7,42 @@ version, so it is not rewritten.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 from qi_learn.redact import Redactor
 
+PIECE = 200_000
+"""Characters that are looked through at once."""
 
-def remove_backups_with_secrets(database: Path, redactor: Redactor) -> tuple[str, ...]:
-    """Remove them; their names. Raises OSError if one cannot be removed."""
+
+def remove_backups_with_secrets(
+    database: Path, redactor: Redactor
+) -> Generator[None, None, tuple[str, ...]]:
+    """Remove them, bit by bit; returns their names. Raises OSError if one cannot be removed."""
     gone = []
     for backup in sorted(database.parent.glob(f"{database.name}.schema-*.backup")):
-        if any(redactor.text(text) != text for text in _texts(backup)):
+        try:
+            holds = yield from any_secret(_texts(backup), redactor)
+        except sqlite3.DatabaseError:
+            holds = True  # what is damaged cannot be searched, nor gone back to
+        if holds:
             backup.unlink()
             gone.append(backup.name)
     return tuple(gone)
+
+
+def any_secret(texts: Iterable[str], redactor: Redactor) -> Generator[None, None, bool]:
+    """Look whether one of the texts holds a secret, bit by bit; returns whether one does."""
+    length = 0
+    for text in texts:
+        if redactor.text(text) != text:
+            return True
+        length += len(text)
+        if length > PIECE:
+            length = 0
+            yield
+    return False
 
 
 def _texts(backup: Path) -> Iterator[str]:

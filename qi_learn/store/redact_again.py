@@ -8,7 +8,6 @@ what went stands in no page.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from typing import Any
 from qi_learn.redact import Redactor
 from qi_learn.store.database import Store
 from qi_learn.store.redact_chains import redact_messages
+from qi_learn.store.redact_columns import CHANGED, clean_json, clean_text
 from qi_learn.store.redact_journal import redact_journal
-from qi_learn.store.redact_shapes import CHANGED, redact_shapes
+from qi_learn.store.redact_shapes import redact_shapes
 
-SLICE = 200
+SLICE = 50
 """Rows of one transaction."""
 
 
@@ -61,7 +61,7 @@ TABLES = (
 def redact_rows(store: Store, redactor: Redactor, now: float) -> Iterator[Counter[str]]:
     """Look through everything; after each slice, how many rows were rewritten, by table."""
     yield from redact_messages(store, redactor, SLICE)
-    yield redact_shapes(store, redactor)
+    yield from redact_shapes(store, redactor, SLICE)
     for table in TABLES:
         yield from _redact_table(store, redactor, table)
     yield redact_journal(store, redactor, now)
@@ -101,20 +101,3 @@ def _rewrite(store: Store, table: TextTable, row: Any, changes: dict[str, str]) 
     )
     if row["turn"] is not None:
         store.execute(f"UPDATE turns SET {CHANGED} WHERE id = ?", (row["turn"],))
-
-
-def clean_text(redactor: Redactor, text: Any) -> Any:
-    """A column's text without secrets; what is no text as it is."""
-    return redactor.text(text) if isinstance(text, str) else text
-
-
-def clean_json(redactor: Redactor, text: Any) -> Any:
-    """A column's JSON without secrets; the same text if there were none."""
-    if not isinstance(text, str):
-        return text
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return redactor.text(text)
-    clean = redactor.clean(value).value
-    return text if clean == value else json.dumps(clean, separators=(",", ":"))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from qi_learn.records import Message
 from qi_learn.redact import Redactor
 from qi_learn.store.database import Store
-from qi_learn.store.redact_shapes import CHANGED
+from qi_learn.store.redact_columns import CHANGED, readable
 from qi_learn.store.turns import ensure_chain
 
 
@@ -64,4 +65,8 @@ def _move(store: Store, redactor: Redactor, changed: str) -> int:
 
 
 def _message(row: Any) -> Message:
-    return Message(row["role"], row["content"], json.loads(row["extra"]) if row["extra"] else {})
+    """The message of a row, also of a damaged one."""
+    extra = {}
+    with suppress(ValueError):
+        extra = json.loads(readable(row["extra"]) or "{}")
+    return Message(readable(row["role"]), readable(row["content"]), extra)

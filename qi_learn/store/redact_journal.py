@@ -11,6 +11,7 @@ from collections import Counter
 from qi_learn.redact import Redactor
 from qi_learn.store import audit
 from qi_learn.store.database import Store
+from qi_learn.store.redact_columns import clean_text, readable
 
 _TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'"
 
@@ -18,7 +19,7 @@ _TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_
 def redact_journal(store: Store, redactor: Redactor, now: float) -> Counter[str]:
     """Look through the journal, in one transaction; how many entries were rewritten."""
     rows = store.rows("SELECT * FROM audit ORDER BY number")
-    clean = {row["number"]: redactor.text(row["body"]) for row in rows}
+    clean = {row["number"]: clean_text(redactor, row["body"]) for row in rows}
     changed = [row["number"] for row in rows if clean[row["number"]] != row["body"]]
     if not changed:
         return Counter()
@@ -29,7 +30,7 @@ def redact_journal(store: Store, redactor: Redactor, now: float) -> Counter[str]
         previous = next((r["previous"] for r in rows if r["number"] == changed[0]), "")
         for row in rows:
             if row["number"] >= changed[0]:
-                body = clean[row["number"]]
+                body = readable(clean[row["number"]])
                 seal = audit.seal_of(previous, row["ts"], row["what"], body)
                 store.execute(
                     "UPDATE audit SET body = ?, previous = ?, hash = ? WHERE number = ?",

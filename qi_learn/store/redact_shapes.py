@@ -5,25 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 
 from qi_learn.redact import Redactor
 from qi_learn.store.database import Store
-
-CHANGED = "redacted = 1, dirty = texts_gone IS NULL"
-"""What a turn of which something was taken out gets: it is scored anew, if it has texts."""
+from qi_learn.store.redact_columns import CHANGED, clean_json
 
 
-def redact_shapes(store: Store, redactor: Redactor) -> Counter[str]:
-    """Look through all shared values, in one transaction; how many were rewritten."""
-    done: Counter[str] = Counter()
-    with store.transaction():
-        for row in store.rows("SELECT id, value FROM shapes ORDER BY id"):
-            value = json.loads(row["value"])
-            clean = redactor.clean(value).value
-            if clean != value:
-                _rewrite(store, row["id"], json.dumps(clean, separators=(",", ":")))
-                done["shapes"] += 1
-    return done
+def redact_shapes(store: Store, redactor: Redactor, at_once: int) -> Iterator[Counter[str]]:
+    """Look through all shared values; after each slice, how many were rewritten."""
+    last = -1
+    sql = "SELECT id, value FROM shapes WHERE id > ? ORDER BY id LIMIT ?"
+    while rows := store.rows(sql, (last, at_once)):
+        done: Counter[str] = Counter()
+        with store.transaction():
+            for row in rows:
+                clean = clean_json(redactor, row["value"])
+                if clean != row["value"]:
+                    _rewrite(store, row["id"], clean)
+                    done["shapes"] += 1
+        last = rows[-1]["id"]
+        yield done
 
 
 def _rewrite(store: Store, number: int, text: str) -> None:

@@ -248,6 +248,28 @@ def test_a_turn_whose_texts_are_gone_is_not_scored_again(paths: Paths, filled: S
     assert "T1" in feedback.dirty_turns(filled)
 
 
+def test_what_is_damaged_holds_nothing_up(paths: Paths, filled: Store) -> None:
+    """Texts that are no UTF-8, with a secret and without, and a copy that is no database."""
+    secret = "ghp_" + "aB3dE5fG7hJ9kL1mN2pQ4rS6tU8vW0xY1zA2"
+    for text in (f"use {secret} \xff", "nothing of it \xff"):
+        raw = text.encode("latin-1")
+        for sql in (
+            "INSERT INTO messages (hash, role, content) VALUES (?1, 'user', CAST(?2 AS TEXT))",
+            "INSERT INTO shapes (hash, value) VALUES (?1, CAST(?2 AS TEXT))",
+            "INSERT INTO events (id, kind, ts, source, author, body, taken) "
+            "VALUES (?1, 'hook', 1.0, 'x', 'agent', CAST(?2 AS TEXT), 1.0)",
+        ):
+            filled.execute(sql, (f"damaged {text[:3]}", raw))
+    paths.database.with_name("qi-learn.db.schema-4.backup").write_bytes(b"SQLite format 3\0" * 99)
+    for _ in look_through(paths, filled, time.time()):
+        pass
+    assert search(paths.data.parent, {*SECRETS, secret}) == {}
+    assert read_receipt(paths) is not None
+    kept = "SELECT 1 FROM shapes WHERE hash = 'damaged not'"
+    assert len(filled.rows(kept)) == 1
+    assert not list(paths.data.glob("*.backup"))
+
+
 def test_it_waits_for_what_is_being_forgotten(paths: Paths, filled: Store) -> None:
     """That goes by the hashes of messages that it wrote down, and renumbers rows in the end."""
     again = RedactAgain(paths)
