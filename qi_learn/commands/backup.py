@@ -167,7 +167,7 @@ def restore(paths: Paths, file: Path, *, force: bool = False) -> BackupReport:
             copies.check_copy(stage / "data" / "qi-learn.db")
             forgotten, remark = _forget_again(paths, _paths_of(stage))
             # it may be of before the rules of today: it is looked through again
-            _paths_of(stage).redaction_rules.write_text("")
+            replace_file(_paths_of(stage).redaction_rules, "")
         except BaseException:
             shutil.rmtree(stage, ignore_errors=True)
             raise
