@@ -314,6 +314,8 @@ def test_the_command_alone_and_by_the_daemon(tmp_path: Path) -> None:
         serve={"backend": "ollama", "base": "base:latest", "ollama": "http://127.0.0.1:9"},
         gateway={"port": free_port()},
     )
+    world.tables["keep"] = {"raw_days": 0, "scores_days": 0}  # the rows are of 1970
+    world.change("keep")
     with open_store(world.paths.database) as store:
         fill(store, BUNDLES[0])
     alone = qi(world.root, "--again")["receipt"]
