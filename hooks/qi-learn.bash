@@ -395,12 +395,18 @@ _qi_learn_told() {
     told+=("${last[@]}")
 }
 
+# Whether a command is the first of the line, which bash writes in its own way (`1> f` as `> f`).
+_qi_learn_alike() {
+    local mine=${1//[[:space:]]/} first=${_qi_learn_first//[[:space:]]/}
+    mine=${mine//1>/>} first=${first//1>/>}
+    [[ ${mine//0</<} == "${first//0</<}" ]]
+}
+
 # Whether the line that was read is the one that ran: it begins with the command $1, and if it is
 # not new in the history (like the line before, or hidden), the last pipeline and job say so too; $2
 # is how many commands it has, the rest the exit codes.
 _qi_learn_same() {
-    [[ $1 == "$_qi_learn_first" || ${1//[[:space:]]/} == "${_qi_learn_first//[[:space:]]/}" ]] ||
-        return 1
+    [[ $1 == "$_qi_learn_first" ]] || _qi_learn_alike "$1" || return 1
     ((_qi_learn_fresh)) && return 0
     ((_qi_learn_direct && _qi_learn_count == 1 && $2 == 1)) &&
         [[ $# -eq 4 && $3 == "$4" && ${!-} == "$_qi_learn_job" ]]

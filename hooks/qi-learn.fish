@@ -63,26 +63,50 @@ end
 set -g _qi_learn_any (string join '|' (string escape --style=regex -- $_qi_learn_heads))
 # a line of ours: not hidden, not of several lines, with one of the words in it
 set _qi_learn_any "^(?=\S[^\n]*\z)(?:.*[\s;|&/=])?(?:$_qi_learn_any)"
-set -g _qi_learn_simple '^(?!'(string sub -s 2 -- $_qi_learn_reserved)')'
-set _qi_learn_simple $_qi_learn_simple'(?<word>[A-Za-z0-9_./:@%+,-]+)( +[A-Za-z0-9_./:@%+,=-]+)*$'
-# lines of several commands without anything odd: one part, and the line of them
+# a line of one command that begins with a plain word; what may stand before a word of ours
+set -g _qi_learn_named '^(?<_qi_learn_head>[A-Za-z][A-Za-z0-9]*)(?: +[A-Za-z0-9_./:@%+,=-]+)*\\z'
+for word in $_qi_learn_wrappers python python2 python3 pypy pypy3 pythonw
+    set -g _qi_learn_before_(string escape --style=var -- $word)
+end
+set -g _qi_learn_head
+set -g _qi_learn_after
+# a part of a line of several commands without anything odd
 set -l plain '[A-Za-z0-9_./:@%+,=-]'
 set -l word "(?:$plain|'[^'\\\\\n\$<>*?=]*'|\"[^\"\\\\\n\$<>*?=]*\")+"
 set -l null '(?:[0-9]?>&[0-9]|[0-9&]?>>? */dev/null|< */dev/null)(?=[ ;|&]|$)'
 set -l part "(?:(?:time|[A-Za-z_][A-Za-z0-9_]*=$plain*) +)*(?!"
 set part $part(string match -r '\(.*(?=\( )' -- $_qi_learn_reserved)'(?:[ ;|&]|$))'
 set part "$part(?<words>[A-Za-z0-9_./:@%+,-]+)(?: +(?:$null|$word))*"
-set -g _qi_learn_part "(?<parts>$part) *(?<ops>&&|[;|]|\$) *"
-set -g _qi_learn_plain '^'(string replace -a '<words>' ':' -- "(?:$part *(?:&&|[;|]) *)*$part")'$'
+set -g _qi_learn_part "\G(?<parts>$part) *(?<ops>&&|[;|]|\$) *"
+set -g _qi_learn_harmless '^(cd|clear|date|echo|false|git|ls|sleep|true)$'
 set -g _qi_learn_counting 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
 set -g _qi_learn_form '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s",'
 set _qi_learn_form $_qi_learn_form'"body":{"kind":"%s","command":"%s","exit_code":%d,"seconds":%s,'
 set _qi_learn_form $_qi_learn_form'"cwd":"%s"}}\n'
 
+# No command substitution below: each costs as much as fifteen other steps. Each step counts, so
+# what a line of one command needs is in few of them: a match sets several variables at once.
+
 # Set _qi_learn_reply to the kind of a command; fail if it is none of ours. The rules are those of
-# `kind_of` in qi_learn/capture/command_kind.py. No command substitution here: each costs as much as
-# all the rest.
+# `kind_of` in qi_learn/capture/command_kind.py.
 function _qi_learn_kind
+    set -l at
+    string match -rq -- '^(?:\S*/)?(?<_qi_learn_head>\w+)(?<_qi_learn_after>(?:\s.*)?)$' $argv[1]
+    and set at _qi_learn_at_$_qi_learn_head
+    and set -q $at
+    or _qi_learn_head $argv[1]
+    or return 1
+    for number in $$at
+        string match -qr -- "^($_qi_learn_forms[$number])(\\s|\$)" $_qi_learn_head$_qi_learn_after
+        and set -g _qi_learn_reply $_qi_learn_kinds[$number]
+        and return 0
+    end
+    return 1
+end
+
+# Set `at` to the name of the list of the forms that fit a command's first word, without what may
+# stand before it.
+function _qi_learn_head -S
     set -l rest $argv[1]
     set -l head
     set -l after
@@ -102,26 +126,23 @@ function _qi_learn_kind
         and set rest $module
         and string match -rq -- '^(?<head>\S*)' $rest
     end
-    set -l at _qi_learn_at_$head
+    set at _qi_learn_at_$head
     if not set -q $at
+        string match -qr -- '^[A-Za-z0-9]+$' $head; and return 1
         contains -- "$head" $_qi_learn_heads
         or string match -rq -- '^(?<head>.*)-[0-9.]+$' $head
         or return 1
         set at _qi_learn_at_(string escape --style=var -- $head)
     end
-    for number in $$at
-        string match -qr -- "^($_qi_learn_forms[$number])(\\s|\$)" $rest
-        and set -g _qi_learn_reply $_qi_learn_kinds[$number]
-        and return 0
-    end
-    return 1
+    set _qi_learn_head $rest
+    set _qi_learn_after ''
 end
 
 # --- what is outside: project, spool ---
 
-# Set _qi_learn_list and _qi_learn_spool to where the projects are listed and the events go.
+# Set _qi_learn_list, _qi_learn_spool and _qi_learn_pause to where the projects are listed, the
+# events go, and a pause is told.
 function _qi_learn_find
-    set -g _qi_learn_places $argv[1]
     set -l data $HOME/.local/share/qi-learn
     set -l state $HOME/.local/state/qi-learn
     if test -d "$HOME/Library/Application Support/qi-learn"
@@ -136,22 +157,32 @@ function _qi_learn_find
     end
     set -g _qi_learn_list $data/projects.json
     set -g _qi_learn_spool $state/spool
+    set -g _qi_learn_pause $state/pause.json
 end
 
-# Set _qi_learn_found to the registered project that holds the working directory, without links or
-# as it is written, the innermost one; fail outside all of them. Both as they stand in JSON.
+# Whether the working directory, without links or as it is written, is in a registered project that
+# events can be written for: _qi_learn_found is the innermost one. What is known of a directory
+# holds until the list, the directory or the places change.
 function _qi_learn_project
-    set -l places "$QI_LEARN_HOME:$XDG_DATA_HOME:$XDG_STATE_HOME:$HOME"
-    test "$places" = "$_qi_learn_places"; or _qi_learn_find $places
-    read -lz text <$_qi_learn_list
-    if test "$PWD" = "$_qi_learn_logical" -a -d "$_qi_learn_real" -a "$text" = "$_qi_learn_listed"
-        test -n "$_qi_learn_found"
-        return
+    set -l places "$PWD:$QI_LEARN_HOME:$XDG_DATA_HOME:$XDG_STATE_HOME:$HOME"
+    if test "$places" = "$_qi_learn_places" -a -d "$_qi_learn_real" -a -r "$_qi_learn_list"
+        read -lz text <$_qi_learn_list
+        test "$text" = "$_qi_learn_listed"; or _qi_learn_look $places $text
+    else
+        _qi_learn_find
+        test -r $_qi_learn_list; or return 1
+        read -lz text <$_qi_learn_list
+        _qi_learn_look $places $text
     end
+    test -n "$_qi_learn_found" -a -w $_qi_learn_spool
+end
+
+# Look for the project in the list. What is found is kept as it stands in JSON.
+function _qi_learn_look
     set -g _qi_learn_found ''
     set -g _qi_learn_real (builtin pwd -P); or return 1
-    set -g _qi_learn_logical $PWD
-    set -g _qi_learn_listed $text
+    set -g _qi_learn_places $argv[1]
+    set -g _qi_learn_listed $argv[2]
     set -l found ''
     set -l unescaped
     set -l listed (string replace -rf -- '^\s*"(.*)",?$' '$1' <$_qi_learn_list)
@@ -186,36 +217,40 @@ function _qi_learn_escaped
     printf '%s' $text
 end
 
-# Whether a pause (`qi-learn pause`) holds now. One that has no end, or cannot be read, does. This
-# starts a process, because fish has no clock: only while there is a file of pauses.
+# Whether a pause (`qi-learn pause`) holds now. One that has no end, or cannot be read, does. fish
+# has no clock, so this starts a process: only while there is a file of pauses.
 function _qi_learn_paused
-    set -l file (path dirname $_qi_learn_spool)/pause.json
-    test -e $file; or return 1
-    set -l until (string replace -rf -- '^\{"until": (\d+),.*' '$1' <$file)
-    test -z "$until"; or test "$until" -gt (command date +%s)
+    set -l line ''
+    set -l until ''
+    test -r $_qi_learn_pause; and read line <$_qi_learn_pause
+    string match -rq -- '^\{"until": (?<until>\d+),' "$line"; or return 0
+    test $until -gt (command date +%s)
 end
 
-# Write the line for a command of the kind $argv[1] into a file of its own (0600), whose time is the
-# event's: fish has no clock. The number in its name is chance and a count, so it cannot come again.
-function _qi_learn_record -a kind command code
-    test -d $_qi_learn_spool -a -w $_qi_learn_spool; or return 0
-    _qi_learn_paused; and return 0
-    if test -z "$_qi_learn_units[1]"
-        set -l digits 0 1 2 3 4 5 6 7 8 9
-        set -g _qi_learn_units $digits$digits
-        set -e _qi_learn_tens[1]
-        if test -z "$_qi_learn_tens[1]"
-            set -g _qi_learn_tens $digits$digits
-            set -g _qi_learn_chance (random 1000000000 999999999999999)
-        end
-    end
+# Write the line for the command $argv[1] that ended with $argv[2], of the kind _qi_learn_reply,
+# into a file of its own (0600), whose time is the event's: fish has no clock. The number in its
+# name is chance and a count, so it cannot come again.
+function _qi_learn_record
+    test -e $_qi_learn_pause; and _qi_learn_paused; and return 0
+    set -q _qi_learn_units[1]; or _qi_learn_count
     set -l file fish-$fish_pid-$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
     set -l mask $umask
     set umask 0077
-    printf $_qi_learn_form $_qi_learn_found $kind $command $code $CMD_DURATION"e-3" $_qi_learn_cwd \
-        >>$_qi_learn_spool/$file
+    printf $_qi_learn_form $_qi_learn_found $_qi_learn_reply $argv $CMD_DURATION"e-3" \
+        $_qi_learn_cwd >>$_qi_learn_spool/$file
     set umask $mask
     set -e _qi_learn_units[1]
+end
+
+# Set what the next file's name is made of.
+function _qi_learn_count
+    set -l digits 0 1 2 3 4 5 6 7 8 9
+    set -g _qi_learn_units $digits$digits
+    set -e _qi_learn_tens[1]
+    if test -z "$_qi_learn_tens[1]"
+        set -g _qi_learn_tens $digits$digits
+        set -g _qi_learn_chance (random 1000000000 999999999999999)
+    end
 end
 
 # --- what a line says ---
@@ -292,8 +327,12 @@ end
 # Whether the first $argv[1] parts cannot have ended the line.
 function _qi_learn_calm -S
     for i in $_qi_learn_counting[1..$argv[1]]
-        string match -qr -- '[$<>*?=]' $bares[$i]; and return 1
-        string match -qr -- '^(cd|clear|date|echo|false|git|ls|sleep|true)$' $words[$i]
+        if set -q bares[1]
+            string match -qr -- '[$<>*?=]' $bares[$i]; and return 1
+        else
+            string match -q -- '*=*' $parts[$i]; and return 1
+        end
+        string match -qr -- $_qi_learn_harmless $words[$i]
         or _qi_learn_kind $parts[$i]
         or return 1
     end
@@ -304,94 +343,99 @@ end
 # the rest.
 function _qi_learn_told -S -a code
     set -l pipes $argv[2..]
-    set -l next $_qi_learn_counting[2..]
+    set -l number $_qi_learn_counting
     set -l pipeline 1 # the parts of the last one
     set -l before # what stands before it: && or ;
-    set -l calm
-    set -l all 1
-    for i in $_qi_learn_counting
-        set -q ops[$i]; or break
-        if test $ops[$i] = '|'
-            set -a pipeline $next[$i]
-            set all ''
-            continue
-        end
-        set pipeline $next[$i]
-        set before $ops[$i]
-        test $before = ';'; and set calm $i; and set all ''
-    end
+    set -l calm # the last part with ; behind it
     set -q ops[19]; and return 1
-    set -q pipeline[2]; or set pipes $code
-    for i in $_qi_learn_counting
-        set -q pipeline[$i]; and set -q pipes[$i]; and continue
-        set -q pipeline[$i]; or set -q pipes[$i]; and return 1
-        break
+    for op in $ops
+        test $op = ';'; and set calm $number[1]
+        set -e number[1]
+        if test $op = '|'
+            set -a pipeline $number[1]
+        else
+            set pipeline $number[1]
+            set before $op
+        end
     end
-    if test -n "$before" -a $code -ne 0
+    if test $code -ne 0; and set -q before[1]
         test $code -lt 128; or return 1
         if test $before != ';' # only a `cd` may stand before it, and it must have worked
             test $pipeline[1] -eq 2 -a $words[1] = cd -a $PWD != $_qi_learn_from; or return 1
         end
         test -z "$calm"; or _qi_learn_calm $calm; or return 1
     end
+    if set -q pipeline[2]
+        _qi_learn_piped
+        return
+    end
+    test $code -eq 0; or _qi_learn_own "$bares[$pipeline]" $code; or return 1
+    set told "$pipeline $code"
     set -l earlier
-    if test -n "$all" -a -n "$before" -a $code -eq 0
-        for i in $_qi_learn_counting
+    if test $code -eq 0; and not string match -qr -- '[|;]' "$ops"
+        for i in $_qi_learn_counting # all of them ended with 0: if they are all ours, they are told
             set -q ops[$i]; or break
-            _qi_learn_kind $parts[$i]; and set -a earlier "$i 0"; and continue
+            not string match -qr -- $_qi_learn_harmless $words[$i]
+            and _qi_learn_kind $parts[$i]
+            and set -a earlier "$i 0"
+            and continue
             set earlier
             break
         end
+        set told $earlier $told
     end
-    set -l last
+    return 0
+end
+
+# The same for a last pipeline of several.
+function _qi_learn_piped -S
+    for i in $_qi_learn_counting
+        set -q pipeline[$i]; and set -q pipes[$i]; and continue
+        set -q pipeline[$i]; or set -q pipes[$i]; and return 1
+        break
+    end
     set -l whole 1
-    set -l limit 128
-    set -q ops[1]; or set limit 256
     set pipes $pipes[-1..1]
     for i in $pipeline[-1..1]
         set -l own $pipes[1]
         set -e pipes[1]
-        if test $own -eq 0; or test -n "$whole" -a $own -lt $limit
-            _qi_learn_own $bares[$i] $own; and set -p last "$i $own"
+        if test $own -eq 0; or test -n "$whole" -a $own -lt 128
+            _qi_learn_own "$bares[$i]" $own; and set -p told "$i $own"
         end
         string match -qr -- '^(cat|tail|tee|sort|wc)(\s|$)' $parts[$i]; or set whole ''
     end
-    set told $earlier $last
     return 0
 end
 
 # Record what is certain of a line that ended with these exit codes: its own, the last pipeline's.
 function _qi_learn_ended -a line code
     _qi_learn_project; or return 0
-    set -l word
-    if string match -rq -- $_qi_learn_simple $line # one command, as most lines are
-        test $code -ge 145 -a $code -le 150; and return 0
-        functions -q -- $word; and return 0
-        _qi_learn_kind $line; and _qi_learn_record $_qi_learn_reply $line $code
-        return 0
-    end
     set -l parts
     set -l bares
     set -l words
     set -l ops
     set -l told
-    if string match -qr -- $_qi_learn_plain $line
-        string match -raq -- $_qi_learn_part $line
-        set -e ops[-1] # behind the last part
-        for part in $parts
-            string match -q -- '*=*' $part; and set -a bares =; or set -a bares ''
-        end
+    string match -raq -- $_qi_learn_part $line
+    if set -q ops[1]; and test -z "$ops[-1]" # each part was read, to the end
+        set -e ops[-1]
     else
+        set parts
+        set words
+        set ops
         _qi_learn_split $line; or return 0
     end
-    _qi_learn_told $code $argv[3..]; or return 0
+    if test "$code $ops" = '0 &&'; and string match -qr -- $_qi_learn_harmless $words[1]
+        set told '2 0' # what is written most: `cd web && npm test`
+    else
+        _qi_learn_told $code $argv[3..]; or return 0
+    end
     for entry in $told
         string match -rq -- '^(?<at>\S+) (?<own>\S+)$' $entry
         functions -q -- $words[$at]; and continue
         set -l part $parts[$at]
         _qi_learn_kind $part; or continue
         string match -qr -- '[\\\\"\x01-\x1f]' $part; and set part (_qi_learn_escaped $part)
-        _qi_learn_record $_qi_learn_reply $part $own
+        _qi_learn_record $part $own
     end
 end
 
@@ -401,10 +445,27 @@ function _qi_learn_preexec --on-event fish_preexec
     set -g _qi_learn_from $PWD
 end
 
-# Every function for this event gets $status and $pipestatus as the line left them.
+# Every function for this event gets $status and $pipestatus as the line left them. Most lines are
+# one command and not of ours, and done with in four steps.
 function _qi_learn_postexec --on-event fish_postexec
     set -l codes $status $pipestatus
-    string match -qr -- $_qi_learn_any $argv[1]; or return # most lines hold nothing of ours
-    set -q fish_private_mode; and return
-    _qi_learn_ended $argv[1] $codes 2>/dev/null
+    if string match -rq -- $_qi_learn_named $argv[1]
+        if set -q _qi_learn_at_$_qi_learn_head
+            set -q fish_private_mode; and return
+            contains -- $codes[1] 145 146 147 148 149 150; and return
+            functions -q -- $_qi_learn_head; and return
+            _qi_learn_project 2>/dev/null; or return
+            set -l at _qi_learn_at_$_qi_learn_head
+            for number in $$at # as _qi_learn_kind
+                string match -qr -- "^($_qi_learn_forms[$number])(\\s|\$)" $argv[1]
+                and set -g _qi_learn_reply $_qi_learn_kinds[$number]
+                and _qi_learn_record $argv[1] $codes[1] 2>/dev/null
+                and return
+            end
+            return
+        end
+        set -q _qi_learn_before_$_qi_learn_head; or return
+    end
+    string match -qr -- $_qi_learn_any $argv[1]; or return
+    set -q fish_private_mode; or _qi_learn_ended $argv[1] $codes 2>/dev/null
 end

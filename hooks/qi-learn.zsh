@@ -13,11 +13,11 @@
 zmodload zsh/datetime zsh/system zsh/parameter 2>/dev/null || return 0
 zmodload -F zsh/stat b:zstat 2>/dev/null
 typeset -g _qi_learn_loaded=1 _qi_learn_file='' _qi_learn_line='' _qi_learn_run='' _qi_learn_from=''
-typeset -g _qi_learn_listed='' _qi_learn_found='' _qi_learn_places='' _qi_learn_list=''
+typeset -g _qi_learn_listed='' _qi_learn_found='' _qi_learn_list=''
 typeset -g _qi_learn_spool='' _qi_learn_chance='' _qi_learn_high='' _qi_learn_date=''
+typeset -g _qi_learn_held='' _qi_learn_cwd='' _qi_learn_pause=''
 typeset -gi _qi_learn_fd=-1 _qi_learn_size=0 _qi_learn_number=0 _qi_learn_quarter=-1
 typeset -gi _qi_learn_day=-1 _qi_learn_begin=0
-typeset -gF _qi_learn_begin=0
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 typeset -g _qi_learn_wrappers='env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx '\
@@ -58,17 +58,21 @@ typeset -ga _qi_learn_forms=('cargo bench' 'go test *-bench*' '@(pytest|py.test)
     '@(npm|pnpm|yarn|bun) ?(run )@(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
     'sbt *compile' 'ruff' 'flake8' 'pylint' 'eslint')
 # --- end ---
+typeset -ga _qi_learn_names=("${(@k)_qi_learn_heads[@]}")
+
+# What is below is called with the options that `_qi_learn_precmd` sets: `emulate` in each function
+# would cost as much as all the rest. A call costs zsh as much as ten lines (memory of its own is
+# mapped and unmapped), so what each line of ours needs stands in that one function.
 
 # Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
 # in qi_learn/capture/command_kind.py.
 _qi_learn_kind() {
-    setopt ksh_glob
+    setopt ksh_glob # a test calls it by itself
     local rest=$1 head=${1%% *} number form
     [[ -n ${_qi_learn_heads[$head]-} ]] || _qi_learn_head
     for number in ${=_qi_learn_heads[$head]-}; do
         form=$_qi_learn_forms[number]
-        [[ $rest == ${~form} || $rest == ${~form}[[:space:]]* ]] &&
-            REPLY=$_qi_learn_kinds[number] && return 0
+        [[ "$rest " == ${~form}[[:space:]]* ]] && REPLY=$_qi_learn_kinds[number] && return 0
     done
     return 1
 }
@@ -96,7 +100,8 @@ _qi_learn_head() {
 
 # --- what is outside: project, spool ---
 
-# Set _qi_learn_list and _qi_learn_spool to where the projects are listed and the events go.
+# Set _qi_learn_list, _qi_learn_spool and _qi_learn_pause to where the projects are listed, the
+# events go, and a pause is told.
 _qi_learn_find() {
     local data state
     if [[ $OSTYPE == darwin* ]]; then
@@ -108,29 +113,22 @@ _qi_learn_find() {
     [[ -z ${XDG_STATE_HOME-} ]] || state=$XDG_STATE_HOME/qi-learn
     [[ -z ${QI_LEARN_HOME-} ]] ||
         data=${QI_LEARN_HOME/#\~/$HOME}/data state=${QI_LEARN_HOME/#\~/$HOME}/state
-    _qi_learn_list=$data/projects.json _qi_learn_spool=$state/spool _qi_learn_places=$1
-    _qi_learn_file= _qi_learn_listed=
+    data+=/projects.json state+=/spool
+    [[ $data == "$_qi_learn_list" && $state == "$_qi_learn_spool" ]] || _qi_learn_file=
+    _qi_learn_list=$data _qi_learn_spool=$state _qi_learn_pause=${state%/*}/pause.json
 }
 
-# Set `project` to the registered project that holds the working directory, the innermost one, and
-# `real` to the directory without links; fail outside all of them. The list is read again if it is
-# another file than before, or one that was just being written then.
+# Set _qi_learn_found to the registered project that holds the working directory, the innermost one;
+# fail if there is none. It and the directory are kept as they stand in JSON, too. The list is read
+# again if it is another file than before, or one that was just being written then; `places` holds
+# all else that counts.
 _qi_learn_project() {
-    local places line held text now found=
-    local -a looked
-    places=${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME
-    [[ $places == "$_qi_learn_places" ]] || _qi_learn_find "$places"
-    real=${PWD:A}
+    local line held text
+    _qi_learn_found= _qi_learn_listed=
+    _qi_learn_find
     zstat -A looked "$_qi_learn_list" || [[ -r $_qi_learn_list ]] || return 1
-    now="$looked[2] $looked[8] $looked[10] $looked[11] $real"$'\n'$PWD
-    if [[ $now == "$_qi_learn_listed" ]]; then
-        project=$_qi_learn_found
-        [[ -n $project ]]
-        return
-    fi
-    _qi_learn_listed=
-    (($#looked && looked[10] < EPOCHSECONDS - 2 && looked[11] < EPOCHSECONDS - 2)) &&
-        _qi_learn_listed=$now
+    (($#looked && looked[11] < EPOCHSECONDS - 2)) &&
+        _qi_learn_listed="$looked[2] $looked[11] $places"
     text="$(<$_qi_learn_list)" # reads it without a process
     for line in ${(f)text}; do
         [[ $line == *\"*\"* ]] || continue
@@ -139,10 +137,13 @@ _qi_learn_project() {
         held=${held//\\\"/\"}
         held=${held//\\\\/\\}
         [[ $real/ == "${held%/}"/* || $PWD/ == "${held%/}"/* ]] || continue
-        ((${#held} > ${#found})) && found=$held
+        ((${#held} > ${#_qi_learn_found})) && _qi_learn_found=$held
     done
-    _qi_learn_found=$found project=$found
-    [[ -n $found ]]
+    _qi_learn_escaped "$_qi_learn_found"
+    _qi_learn_held=$REPLY
+    _qi_learn_escaped "$real"
+    _qi_learn_cwd=$REPLY
+    [[ -n $_qi_learn_found ]]
 }
 
 # Set REPLY to a text as it stands within a JSON string.
@@ -166,7 +167,6 @@ _qi_learn_escaped() {
 
 # Open this shell's own file (0600, append); fail if there is no spool.
 _qi_learn_open() {
-    ((_qi_learn_fd >= 0 && _qi_learn_size < 8388608)) && [[ -e $_qi_learn_file ]] && return 0
     local spool=$_qi_learn_spool now=$EPOCHREALTIME
     [[ -d $spool && -w $spool ]] || return 1
     ((_qi_learn_fd >= 0)) && exec {_qi_learn_fd}>&-
@@ -174,76 +174,68 @@ _qi_learn_open() {
     sysopen -w -a -m 600 -o creat,cloexec -u _qi_learn_fd "$_qi_learn_file"
 }
 
-# Set REPLY to an id that cannot come again: a ULID of a time in milliseconds, the chance of this
-# shell, and a count.
+# Set the date and what an id begins with, once in 18 minutes: the first letters of a ULID of the
+# time. The chance of this shell and a count make it one that cannot come again.
 _qi_learn_id() {
     local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ
-    local -i i at ms=$1
+    local -i i at
+    ((_qi_learn_day = now / 86400000000, _qi_learn_quarter = now >> 30))
+    TZ=UTC strftime -s _qi_learn_date '%Y-%m-%d' $((now / 1000000))
     if [[ -z $_qi_learn_chance ]]; then
         for ((i = 45; i >= 0; i -= 5)); do
-            ((at = ((($$ << 20 ^ epochtime[2]) >> i ^ RANDOM) & 31) + 1))
+            ((at = ((($$ << 20 ^ now) >> i ^ RANDOM) & 31) + 1))
             _qi_learn_chance+=$letters[at]
         done
     fi
-    if ((ms >> 20 != _qi_learn_quarter)); then # once in a quarter of an hour
-        ((_qi_learn_quarter = ms >> 20))
-        _qi_learn_high=
-        for ((i = 45; i >= 20; i -= 5)); do
-            ((at = (ms >> i & 31) + 1))
-            _qi_learn_high+=$letters[at]
-        done
-    fi
-    REPLY="$_qi_learn_high$letters[1+(ms>>15&31)]$letters[1+(ms>>10&31)]$letters[1+(ms>>5&31)]"
-    REPLY+="$letters[1+(ms&31)]$_qi_learn_chance"
-    ((_qi_learn_number = (_qi_learn_number + 1) % 1000000)) || :
+    _qi_learn_high=
+    for ((i = 45; i >= 20; i -= 5)); do
+        ((at = ((now / 1000) >> i & 31) + 1))
+        _qi_learn_high+=$letters[at]
+    done
 }
 
 # Whether a pause (`qi-learn pause`) holds at $1 (seconds). One that has no end, or cannot be read,
 # does.
 _qi_learn_paused() {
-    local file=${_qi_learn_spool%/*}/pause.json until=
-    [[ -e $file ]] || return 1
-    IFS= read -r until <"$file"
+    local until=
+    IFS= read -r until <"$_qi_learn_pause"
     until=${${until#*\"until\": }%%,*}
     [[ -z $until || $until == *[^0-9]* ]] || ((until > $1))
 }
 
-# Append the line for a command that ended with $2, in `project` and the directory `real`.
-_qi_learn_record() {
-    local command=$1 held=$project cwd=$real kind line REPLY
-    local -i exit_code=$2 second=$epochtime[1] ns=$epochtime[2] took
-    _qi_learn_kind "$command" && kind=$REPLY || return 0
-    _qi_learn_open || return 0
-    ! _qi_learn_paused $second || return 0
-    if [[ $held$cwd$command == *[\\\"[:cntrl:]]* ]]; then
-        _qi_learn_escaped "$held" && held=$REPLY
-        _qi_learn_escaped "$cwd" && cwd=$REPLY
-        _qi_learn_escaped "$command" && command=$REPLY
-    fi
-    ((second / 86400 == _qi_learn_day)) ||
-        TZ=UTC strftime -s _qi_learn_date '%Y-%m-%d' $((second / 86400 * 86400))
-    ((_qi_learn_day = second / 86400, took = second * 1000000 + ns / 1000 - _qi_learn_begin))
-    ((took >= 0)) || took=0 # the clock was set back
-    _qi_learn_id $((second * 1000 + ns / 1000000))
-    printf -v line '{"v":1,"id":"%s%06d","ts":"%sT%02d:%02d:%02d.%03dZ","kind":"outcome",'\
-'"source":"zsh","author":"person","project":"%s","body":{"kind":"%s","command":"%s",'\
-'"exit_code":%d,"seconds":%d.%06d,"cwd":"%s"}}\n' \
-        "$REPLY" $_qi_learn_number "$_qi_learn_date" $((second / 3600 % 24)) \
-        $((second / 60 % 60)) $((second % 60)) $((ns / 1000000)) "$held" "$kind" "$command" \
-        $exit_code $((took / 1000000)) $((took % 1000000)) "$cwd"
-    syswrite -o $_qi_learn_fd -- "$line"
-    ((_qi_learn_size += ${#line}))
-    return 0
-}
-
 # --- what a line says ---
 
-# Set REPLY to a line with every quoted character as Q, so that what is left of | ; & < > and the
-# rest has its meaning; fail if it holds what this file does not read: substitutions, groups,
-# negation, background, here-documents, several lines.
+# Set `bare` to the line $1 with every quoted character as Q, so that what is left of | ; & < > and
+# the rest has its meaning; fail if it holds what this file does not read: substitutions, groups,
+# negation, background, here-documents, several lines. What people mostly write goes by globs: zsh
+# compiles a regular expression each time.
 _qi_learn_bare() {
-    local rest=$1 bare= blank match mbegin mend MATCH MBEGIN MEND
+    local MATCH MBEGIN MEND
+    bare=$1
+    if [[ $bare == *[\'\"\\]* ]]; then
+        bare=${bare//(#m)(\'[^\']#\'|\"[^\"\\\`\$]#\")/${(l:$#MATCH::Q:)}}
+        [[ $bare != *[\'\"\\]* ]] || _qi_learn_quoted "$1" || return 1
+    fi
+    [[ $bare != *[\`\(\){}!\'\"\\$'\n']* ]] || return 1
+    if [[ $bare == *[\<\|\;\#]* ]]; then
+        [[ $bare != *'<<'* && $bare != *'||'* && $bare != *'|&'* && $bare != *';;'* &&
+            " $bare" != *[[:space:]\;\|\&]\#* ]] || return 1
+    fi
+    if [[ $bare == *[\<\>]* ]]; then
+        bare="$bare "
+        bare=${bare//(#m) (|[0-9])(\>\&[0-9]|(\>|\>\>)(| )\/dev\/null) /${(l:$#MATCH:: :)}}
+        bare[-1]=
+        [[ $bare != *[\<\>]* ]] || _qi_learn_redirected
+    fi
+    bare=${bare//&&/$'\x01\x01'}
+    [[ $bare != *'&'* ]]
+}
+
+# The same for quotes with \ and $ in them or beside them.
+_qi_learn_quoted() {
+    local rest=$1 blank match mbegin mend
     local quoted=$'^([^"\'\\\\]*)(\'[^\']*\'|"([^"\\\\`]|\\\\.)*"|\\\\.)(.*)$'
+    bare=
     while [[ $rest == *[\'\"\\]* && $rest =~ $quoted ]]; do
         rest=$match[4]
         blank=${(l:${#match[2]}::Q:)}
@@ -254,21 +246,21 @@ _qi_learn_bare() {
         bare+=$match[1]$blank
     done
     bare+=$rest
-    [[ $bare != *[\`\(\){}!\'\"\\$'\n']* && $bare != *'<<'* && $bare != *'||'* ]] &&
-        [[ $bare != *'|&'* && $bare != *';;'* && " $bare" != *[[:space:]\;\|\&]\#* ]] || return 1
+}
+
+# Blank redirections in `bare` that cannot fail.
+_qi_learn_redirected() {
+    local match mbegin mend
     local safe='^(.*)([0-9]?>&[0-9]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
     while [[ $bare == *[\<\>]* && $bare =~ "$safe([[:space:];|&].*)?\$" ]]; do
         bare=$match[1]${(l:${#match[2]}:: :)}$match[3]
     done
     bare=${${${bare//&>/ >}//>|/> }//>&/> }
-    bare=${bare//&&/$'\x01\x01'}
-    [[ $bare != *'&'* ]] && REPLY=$bare
 }
 
-# Set REPLY to the word that the shell runs in a part of a line; fail if an assignment before it
-# cannot be made.
+# Set `word` to the word that the shell runs in a part of a line, behind `time` and assignments;
+# fail if an assignment cannot be made.
 _qi_learn_word() {
-    setopt extended_glob
     local _qi_learn_rest=$1 match mbegin mend MATCH MBEGIN MEND
     local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
     while [[ ( $_qi_learn_rest == *=* || $_qi_learn_rest == *time* ) &&
@@ -276,36 +268,47 @@ _qi_learn_word() {
         _qi_learn_rest=$match[3]
         [[ -n $match[2] && ${(tP)match[2]} == *readonly* ]] && return 1
     done
-    _qi_learn_rest=${_qi_learn_rest##[[:space:]]#}
-    REPLY=${_qi_learn_rest%%[[:space:]]*}
+    word=${${_qi_learn_rest##[[:space:]]#}%%[[:space:]]*}
 }
 
-_qi_learn_reserved=' if then else elif fi for foreach end while until repeat do done case esac '
-_qi_learn_reserved+='select function coproc [[ exec eval command builtin noglob nocorrect - '
+# Words that mean more than a command, and commands that cannot end a line.
+typeset -gA _qi_learn_reserved=(if 1 then 1 else 1 elif 1 fi 1 for 1 foreach 1 end 1 while 1 until 1
+    repeat 1 do 1 done 1 case 1 esac 1 select 1 function 1 coproc 1 '[[' 1 exec 1 eval 1 command 1
+    builtin 1 noglob 1 nocorrect 1 - 1)
+typeset -gA _qi_learn_harmless=(cd 1 clear 1 date 1 echo 1 false 1 git 1 ls 1 sleep 1 true 1)
 
 # Fill `parts` (texts), `bares` (the same, without what is quoted), `words` (what they run) and
-# `ops` (between them: ; | or x01 for &&) from a line; fail if it is not of commands alone.
+# `ops` (between them: ; | or x01 for &&) from `line`; fail if it is not of commands alone.
 _qi_learn_split() {
-    setopt extended_glob
-    local line=$1 bare piece text REPLY
+    local bare piece text word
     local -i at=0
-    _qi_learn_bare "$line" && bare=$REPLY || return 1
+    [[ $line == "$typed" ]] || _qi_learn_bare "$typed" || return 1
+    _qi_learn_bare "$line" || return 1
     while true; do
-        piece=${bare%%[$';|\x01']*} text=$line[at+1,at+$#piece]
-        text=${${text##[[:space:]]#}%%[[:space:]]#}
+        piece=${bare%%[$';|\x01']*}
+        text=${line[at+1,at+$#piece]##[[:space:]]#}
+        text=${text% }
+        [[ $text != *[[:space:]] ]] || text=${text%%[[:space:]]#}
         if [[ -z $text ]]; then
             [[ ${ops[-1]-} == ';' && $piece == "$bare" ]] || return 1
             ops[-1]=()
             return 0
         fi
-        _qi_learn_word "$piece" || return 1
-        [[ $_qi_learn_reserved == *" $REPLY "* ]] && return 1
-        parts+=("$text") bares+=("$piece") words+=("$REPLY")
+        if [[ $piece == *=* || $piece == *time* ]]; then
+            _qi_learn_word "$piece" || return 1
+        else
+            word=${${piece##[[:space:]]#}%%[[:space:]]*}
+        fi
+        ((!${+_qi_learn_reserved[$word]})) || return 1
+        parts+=("$text") bares+=("$piece") words+=("$word")
         [[ $piece == "$bare" ]] && return 0
         ops+=("$bare[$#piece+1]")
         ((at += $#piece + 1))
         bare=$bare[$#piece+2,-1]
-        [[ $ops[-1] == $'\x01' ]] && ((at += 1)) && bare=$bare[2,-1]
+        if [[ $ops[-1] == $'\x01' ]]; then
+            ((at += 1))
+            bare[1]=
+        fi
     done
 }
 
@@ -324,29 +327,29 @@ _qi_learn_calm() {
     local -i i
     for ((i = 1; i <= $1; i++)); do
         [[ $bares[i] != *[\$\<\>*?\[=\~^\#]* ]] || return 1
-        [[ $words[i] =~ '^(cd|clear|date|echo|false|git|ls|sleep|true)$' ]] ||
-            _qi_learn_kind "$parts[i]" || return 1
+        ((${+_qi_learn_harmless[$words[i]]})) || _qi_learn_kind "$parts[i]" || return 1
         ((!${+functions[$words[i]]})) || return 1
     done
 }
 
-# Fill `told` with numbers of parts and their exit codes, as far as they follow from the exit code
-# of the line ($1) and those of its last pipeline (the rest).
+# Fill `told` with numbers of parts, each before its exit code, as far as they follow from the exit
+# code of the line and those of its last pipeline.
 _qi_learn_told() {
-    if (($#parts == 1)); then
-        _qi_learn_own "$bares[1]" $1 && told=("1 $1")
-        return 0
-    fi
-    local -i code=$1 n=$#parts first=0 group=0 all=1 whole=1 i
+    local -i n=$#parts first=0 group=0 all whole=1 i own
     local REPLY
-    local -a pipes=("${@:2}") last
+    local -a codes=(${=pipes//[^0-9]/ }) last
+    ((all = code == 0))
     for ((i = 1; i < n; i++)); do
         [[ $ops[i] == '|' ]] || first=i
         [[ $ops[i] == ';' ]] && group=i
-        [[ $ops[i] == $'\x01' ]] && _qi_learn_kind "$parts[i]" || all=0
+        if ((all)); then
+            [[ $ops[i] == $'\x01' ]] && ((!${+_qi_learn_harmless[$words[i]]})) &&
+                _qi_learn_kind "$parts[i]" && told+=($i 0) || all=0
+        fi
     done
-    ((n - first > 1)) || pipes=($code)
-    (($#pipes == n - first)) || return 1
+    ((all)) || told=()
+    ((n - first > 1)) || codes=($code)
+    (($#codes == n - first)) || return 1
     if ((first > 0 && code != 0)); then
         ((code < 128)) || return 1
         if ((group < first)); then # only a `cd` may stand before it, and it must have worked
@@ -354,73 +357,96 @@ _qi_learn_told() {
         fi
         _qi_learn_calm $group || return 1
     fi
-    ((all && code == 0)) && for ((i = 1; i < n; i++)); do told+=("$i 0"); done
     for ((i = n; i > first; i--)); do
-        code=$pipes[i-first]
-        ((code == 0 || whole && code < 128)) && _qi_learn_own "$bares[i]" $code &&
-            last=("$i $code" $last)
+        own=codes[i-first]
+        if ((own == 0)); then
+            last=($i 0 $last)
+        elif ((whole && (own < 128 || n == 1))); then
+            _qi_learn_own "$bares[i]" $own && last=($i $own $last)
+        fi
         [[ ' cat tail tee sort wc ' == *" $words[i] "* ]] || whole=0 # may not read to the end
     done
     told+=($last)
-    return 0
-}
-
-# Whether a line may hold a command of ours: most do not, and are done with here.
-_qi_learn_any() {
-    local word
-    for word in ${=1//[;|&\/=(]/ }; do
-        [[ -n ${_qi_learn_heads[$word]-}${_qi_learn_heads[${word%-*}]-} ]] && return 0
-    done
-    return 1
-}
-
-# Record what is certain of the line that ended with exit code $1, its last pipeline with $2. What
-# it calls has its options: `emulate` in each function would cost as much as all the rest.
-_qi_learn_ended() {
-    emulate -L zsh +o rematch_pcre
-    local project real entry line=$_qi_learn_run
-    if [[ $line != "$_qi_learn_line" ]]; then
-        line=${line//$'\n'/;}
-        [[ ${line//[[:space:]]/} != "${_qi_learn_line//[[:space:]]/}" ]] || line=$_qi_learn_line
-    fi
-    [[ $_qi_learn_line != [[:space:]]* && $_qi_learn_line != *$'\n'* ]] || return 0
-    entry=${line%% *}
-    [[ -n ${_qi_learn_heads[$entry]-} ]] || _qi_learn_any "$line" || return 0
-    _qi_learn_project || return 0
-    if [[ $line != "$_qi_learn_line" || $line == *[^A-Za-z0-9_./:@%+,\ -]* || $line == *\  ||
-        $_qi_learn_reserved == *" $entry "* || $entry == time ]]; then
-        _qi_learn_compound "$@"
-    elif (($1 < 145 || $1 > 150)) && ((!${+functions[$entry]})); then
-        _qi_learn_record "$line" $1 # one command, as most lines are
-    fi
-}
-
-# The same for a line of several commands, or of words that the shell changes.
-_qi_learn_compound() {
-    local REPLY entry
-    local -a parts bares words ops told
-    _qi_learn_bare "$_qi_learn_line" && _qi_learn_split "$line" || return 0
-    _qi_learn_told $1 ${=2//[^0-9]/ } || return 0
-    for entry in $told; do
-        ((${+functions[$words[${entry% *}]]})) && continue
-        _qi_learn_record "$parts[${entry% *}]" ${entry#* }
-    done
 }
 
 # --- when ---
 
-# $1 is the line as it was typed, $3 what is run (aliases replaced).
+# $1 is the line as it was typed, $3 what is run (aliases replaced). Most lines hold nothing of ours
+# and are done with here, whatever the options are.
 _qi_learn_preexec() {
+    _qi_learn_line=
+    [[ $1 != [[:space:]]* && $1 != *$'\n'* ]] || return 0
+    if [[ -z ${_qi_learn_heads[${3%% *}]-} ]]; then
+        local words=${3//[;|&\/=($' \t\n']/ }
+        [[ -n ${${(@s: :)words}:*_qi_learn_names} ]] || [[ $words == *-[0-9]* &&
+            -n ${${(@)${(@s: :)words}%-*}:*_qi_learn_names} ]] || return 0
+    fi
     _qi_learn_line=$1 _qi_learn_run=$3 _qi_learn_from=$PWD
-    ((_qi_learn_begin = epochtime[1] * 1000000 + epochtime[2] / 1000)) || :
+    ((_qi_learn_begin = EPOCHREALTIME * 1000000)) || :
 }
 
 # Every function for this event gets $? and pipestatus as the line left them.
 _qi_learn_precmd() {
-    local code=$? pipes="${pipestatus[@]}" nounset= IFS=$' \t\n'
-    [[ -o unset ]] || nounset=1
-    [[ -z $_qi_learn_line ]] || _qi_learn_ended "$code" "$pipes" 2>/dev/null || :
+    local code=$? pipes="${pipestatus[@]}"
+    [[ -n $_qi_learn_line ]] || return 0
+    local line=$_qi_learn_run typed=$_qi_learn_line nounset= real places head rest form i own REPLY
+    local -a looked parts words bares ops told
+    local -i now took number
+    local IFS=$' \t\n'
     _qi_learn_line=
+    [[ -o unset ]] || nounset=1
+    emulate -L zsh +o rematch_pcre +o multibyte -o ksh_glob -o extended_glob
+    {
+        real=${PWD:A}
+        places="$real:$PWD:${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME"
+        zstat -A looked "$_qi_learn_list"
+        if [[ "$looked[2] $looked[11] $places" != "$_qi_learn_listed" ]]; then
+            _qi_learn_project || return 0
+        fi
+        [[ -n $_qi_learn_found ]] || return 0
+        if [[ $line != "$typed" ]]; then
+            line=${line//$'\n'/;}
+            [[ ${line//[[:space:]]/} != "${typed//[[:space:]]/}" ]] || line=$typed
+        fi
+        head=${line%% *}
+        if [[ $line != "$typed" || $line == *[^A-Za-z0-9_./:@%+,\ -]* || $line == *\  ||
+            $head == time || -n ${_qi_learn_reserved[$head]-} ]]; then
+            _qi_learn_split && _qi_learn_told || return 0
+        elif ((code < 145 || code > 150)); then
+            parts=("$line") words=("$head") told=(1 $code) # one command, as most lines are
+        fi
+        for i own in $told; do
+            ((!${+functions[$words[i]]})) || continue
+            line=$parts[i]
+            rest=$line head=${line%% *} # from here as _qi_learn_kind
+            [[ -n ${_qi_learn_heads[$head]-} ]] || _qi_learn_head
+            for number in ${=_qi_learn_heads[$head]-} 0; do
+                form=$_qi_learn_forms[number]
+                [[ "$rest " == ${~form}[[:space:]]* ]] && break
+            done
+            ((number)) || continue
+            ((_qi_learn_fd >= 0 && _qi_learn_size < 8388608)) && [[ -e $_qi_learn_file ]] ||
+                _qi_learn_open || return 0
+            if [[ $line == *[\\\"[:cntrl:]]* ]]; then
+                _qi_learn_escaped "$line"
+                line=$REPLY
+            fi
+            ((now = EPOCHREALTIME * 1000000, took = now - _qi_learn_begin))
+            [[ ! -e $_qi_learn_pause ]] || ! _qi_learn_paused $((now / 1000000)) || return 0
+            ((took >= 0)) || took=0 # the clock was set back
+            ((now / 86400000000 == _qi_learn_day && now >> 30 == _qi_learn_quarter)) || _qi_learn_id
+            ((_qi_learn_number = (_qi_learn_number + 1) % 1000000))
+            line='{"v":1,"id":"'$_qi_learn_high${(l:4::0:)$((now >> 18 & 4095))}$_qi_learn_chance\
+${(l:6::0:)_qi_learn_number}'","ts":"'${_qi_learn_date}\
+T${(l:2::0:)$((now / 3600000000 % 24))}:${(l:2::0:)$((now / 60000000 % 60))}:\
+${(l:2::0:)$((now / 1000000 % 60))}.${(l:3::0:)$((now / 1000 % 1000))}'Z","kind":"outcome",'\
+'"source":"zsh","author":"person","project":"'$_qi_learn_held'","body":{"kind":"'\
+$_qi_learn_kinds[number]'","command":"'$line'","exit_code":'$own',"seconds":'\
+$((took / 1000000)).${(l:6::0:)$((took % 1000000))}',"cwd":"'$_qi_learn_cwd$'"}}\n'
+            syswrite -o $_qi_learn_fd -- "$line"
+            ((_qi_learn_size += $#line))
+        done
+    } 2>/dev/null
     return 0
 }
 

@@ -47,10 +47,12 @@ def _named(error: OSError) -> str:
 
 
 def _exit_with(what: str, hint: str, code: int) -> None:
+    from qi_learn.cli.output import wrapped_for
     from qi_learn.terminal_text import harmless
 
     said = f"qi-learn: {what}\n" + (f"  -> {hint}\n" if hint else "")
-    sys.stderr.write(harmless(said))
+    for line in harmless(said).removesuffix("\n").split("\n"):
+        sys.stderr.write("\n".join(wrapped_for(sys.stderr, line)) + "\n")
     sys.exit(code)
 
 

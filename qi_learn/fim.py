@@ -9,12 +9,19 @@ the prompt itself. Every family of models has its own, and some put the suffix f
 
 Of several gaps (files of context in front) the last one is asked for. Where what is written behind
 the last marker is more than white space, the completion goes on from there.
+
+The code around a gap may hold markers too: a tokenizer's file, a list of templates. What marks the
+gap is told by where it stands: it begins the prompt or a line, ends the prompt, and has seldom
+quotation marks on both sides, as a marker in code has. So each way to read the prompt has a price
+(how odd it would be), and the cheapest one is taken.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,13 @@ FAMILIES = (
     Markers("<PRE>", "<SUF>", "<MID>", spaced=True),
     Markers("[PREFIX]", "[SUFFIX]"),
 )
+MOST = 60
+"""Markers that are weighed; of more, those that are the least like code."""
+NEAR = 200
+"""Characters between two markers of one list in the code."""
+_QUOTES, _EDGES = "'\"`", "'\"`{}\\"
+_TAG = re.compile(r"<[^<>\s]{1,40}>\s*\Z")
+"""A special token, which may stand in front of a gap."""
 _ASSISTANTS_TURN = re.compile(
     r"(?:<\|im_start\|>assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|\[/INST\]"
     r"|<start_of_turn>model|<\|assistant\|>|<\|start_of_role\|>assistant<\|end_of_role\|>"
@@ -57,10 +71,12 @@ _ASSISTANTS_TURN = re.compile(
 
 def find_gap(prompt: str) -> Gap | None:
     """The gap that a prompt asks to fill; None if it has no markers of one."""
-    for markers in FAMILIES:
-        if markers.suffix in prompt and (gap := _gap(prompt, markers)) is not None:
-            return gap
-    return None
+    readings = [
+        reading
+        for markers in FAMILIES
+        if markers.suffix in prompt and (reading := _cheapest(prompt, markers)) is not None
+    ]
+    return min(readings, key=lambda reading: reading.price).gap(prompt) if readings else None
 
 
 def is_chat(prompt: str) -> bool:
@@ -71,21 +87,139 @@ def is_chat(prompt: str) -> bool:
     return _ASSISTANTS_TURN.search(prompt[-2000:]) is not None
 
 
-def _gap(prompt: str, markers: Markers) -> Gap | None:
-    text, rest = prompt, ""
+@dataclass(frozen=True, slots=True)
+class _Marker:
+    """A marker in a prompt: `prompt[start:end]`."""
+
+    kind: Literal["prefix", "suffix", "middle"]
+    start: int
+    end: int
+    quoted: bool
+    """Whether quotation marks stand on both sides."""
+    as_code: int
+    """The price of taking it for a part of the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A way to read a prompt: the markers that open the gap, divide it and end it."""
+
+    price: int
+    markers: Markers
+    first: _Marker
+    second: _Marker
+    middle: _Marker | None
+
+    def gap(self, prompt: str) -> Gap:
+        stop, rest = len(prompt), ""
+        if self.middle is not None:
+            stop, rest = self.middle.start, prompt[self.middle.end :]
+        sides = prompt[self.first.end : self.second.start], prompt[self.second.end : stop]
+        prefix, suffix = sides if self.first.kind == "prefix" else sides[::-1]
+        if self.markers.spaced:
+            prefix, suffix = prefix.removeprefix(" ").removesuffix(" "), suffix.removesuffix(" ")
+            rest = rest.removeprefix(" ")
+        return Gap(prefix + rest if rest.strip() else prefix, suffix)
+
+
+def _cheapest(prompt: str, markers: Markers) -> _Reading | None:
+    found = _found(prompt, markers)
+    if len(found) > MOST:
+        dear = sorted(found, key=lambda marker: -marker.as_code)[:MOST]
+        found = sorted(dear, key=lambda marker: marker.start)
+    # of two that are as cheap, the later one
+    return min(_readings(prompt, markers, found), key=lambda reading: reading.price, default=None)
+
+
+def _found(prompt: str, markers: Markers) -> list[_Marker]:
+    """The markers in a prompt, in order."""
+    kinds: dict[str, Literal["prefix", "suffix", "middle"]] = {
+        markers.prefix: "prefix",
+        markers.suffix: "suffix",
+    }
     if markers.middle:
-        text, found, rest = prompt.rpartition(markers.middle)
-        if not found:
-            return None
-    before, after = text.rfind(markers.prefix), text.rfind(markers.suffix)
-    if before < 0 or after < 0:
+        kinds[markers.middle] = "middle"
+    found = []
+    for match in re.finditer("|".join(map(re.escape, kinds)), prompt):
+        before = prompt[max(0, match.start() - 1) : match.start()]
+        after = prompt[match.end() : match.end() + 1]
+        quoted = before != "" and before in _QUOTES and after != "" and after in _QUOTES + "\\"
+        edged = (before or " ") in _EDGES or (after or " ") in _EDGES
+        price = 0 if quoted else 1 if edged else 3
+        found.append(_Marker(kinds[match[0]], match.start(), match.end(), quoted, price))
+    return found
+
+
+def _readings(prompt: str, markers: Markers, found: Sequence[_Marker]) -> Iterator[_Reading]:
+    """All ways to read a prompt, the last one first."""
+    everything, gaps = sum(marker.as_code for marker in found), _gaps_before(found)
+    begins = [
+        _begins(prompt, marker, behind > 0, markers)
+        for marker, behind in zip(found, gaps, strict=True)
+    ]
+    divides = [_divides(found, number) for number in range(len(found))]
+    ends = [_ends(prompt, marker) for marker in found]
+    for first, second, last in _places(found, bool(markers.middle)):
+        if (price := begins[first]) is None:
+            continue
+        price += everything - gaps[first] + divides[second]
+        price -= found[first].as_code + found[second].as_code
+        middle = None
+        if last is not None:
+            middle, price = found[last], price + ends[last] - found[last].as_code
+        yield _Reading(price, markers, found[first], found[second], middle)
+
+
+def _places(found: Sequence[_Marker], has_middle: bool) -> Iterator[tuple[int, int, int | None]]:
+    """The markers that may open a gap, divide it and end it; by number, the last ones first."""
+    numbers = range(len(found) - 1, -1, -1)
+    ends = [n for n in numbers if found[n].kind == "middle"] if has_middle else [None]
+    for end in ends:
+        sides = [n for n in numbers if found[n].kind != "middle" and (end is None or n < end)]
+        for at, second in enumerate(sides):
+            for first in sides[at + 1 :]:
+                if found[first].kind != found[second].kind:
+                    yield first, second, end
+
+
+def _gaps_before(found: Sequence[_Marker]) -> list[int]:
+    """For each marker the price of all before it, if those are whole gaps; else 0."""
+    prices, price, whole, sides = [], 0, True, set[str]()
+    for marker in found:
+        prices.append(price if whole and not sides else 0)
+        price += marker.as_code
+        if marker.kind == "middle":
+            whole, sides = whole and len(sides) == 2, set()
+        else:
+            whole = whole and marker.kind not in sides
+            sides.add(marker.kind)
+    return prices
+
+
+def _begins(prompt: str, marker: _Marker, behind_gaps: bool, markers: Markers) -> int | None:
+    """The price of a gap that begins here; None if none does."""
+    before = prompt[max(0, marker.start - NEAR) : marker.start]
+    opens = marker.start < NEAR and (not before.strip() or _TAG.fullmatch(before.strip()))
+    if not markers.middle:
+        return 0 if opens and marker.kind == "suffix" else None
+    if opens:
+        return 0
+    if marker.quoted:
         return None
-    behind_prefix, behind_suffix = before + len(markers.prefix), after + len(markers.suffix)
-    if before < after:
-        prefix, suffix = text[behind_prefix:after], text[behind_suffix:]
-    else:
-        prefix, suffix = text[behind_prefix:], text[behind_suffix:before]
-    if markers.spaced:
-        prefix, suffix = prefix.removeprefix(" ").removesuffix(" "), suffix.removesuffix(" ")
-        rest = rest.removeprefix(" ")
-    return Gap(prefix + rest if rest.strip() else prefix, suffix)
+    if before.endswith("\n") or _TAG.search(before):
+        return 1
+    return (1 if marker.as_code > 1 else 5) if behind_gaps else None
+
+
+def _divides(found: Sequence[_Marker], number: int) -> int:
+    """The price of taking a marker for the place of the gap itself."""
+    marker = found[number]
+    if not marker.quoted:
+        return 0
+    others = (found[n] for n in (number - 1, number + 1) if 0 <= n < len(found))
+    return 1 + any(o.quoted and abs(o.start - marker.start) < NEAR for o in others)
+
+
+def _ends(prompt: str, marker: _Marker) -> int:
+    """The price of a gap's end that is not the prompt's."""
+    return 1 + 2 * marker.quoted if prompt[marker.end :].strip() else 0

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qi_learn.errors import DiskFull, StoreError
+from qi_learn.errors import DiskFull, SettingsError, StoreError
 
 APP = "qi-learn"
 ELSEWHERE = "Set QI_LEARN_HOME to a directory of yours on this machine's own disk."
+KERNELS = (Path("/proc"), Path("/sys"))
+"""Where nothing can be made, whatever the rights say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,13 @@ class Paths:
 
     @classmethod
     def default(cls, env: Mapping[str, str] = os.environ) -> Paths:
-        """`$QI_LEARN_HOME/{config,data,state,run}` if that is set, else the platform's own."""
+        """`$QI_LEARN_HOME/{config,data,state,run}` if that is set, else the platform's own.
+
+        Raises SettingsError if no directory can have that name.
+        """
         if home := env.get("QI_LEARN_HOME"):
+            if fault := _fault_of_name(home):
+                raise SettingsError(f"QI_LEARN_HOME {fault}.", ELSEWHERE)
             return cls.under(Path(home))
         import platformdirs  # not needed by a hook or a throw-away home
 
@@ -227,6 +234,30 @@ def home_mark(paths: Paths) -> str:
     return hashlib.sha256(os.fsencode(paths.state)).hexdigest()[:16]
 
 
+def _fault_of_name(home: str) -> str:
+    """Why no directory can have this name; empty if one can."""
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in home):
+        return "has a line break or another control character in it"
+    try:
+        root = Path(home).expanduser().absolute()
+    except RuntimeError:
+        return "begins with the name of a user who is not known here"
+    except FileNotFoundError:
+        return "is relative, and the directory in which you are is gone"
+    try:
+        os.lstat(root / "data/models/blobs" / ("b" * 80))
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return f"is too long for a path ({len(home)} letters)"
+    return ""
+
+
+def refuse_unusable_home(paths: Paths) -> None:
+    """Raise StoreError if a directory of the home cannot be used; makes nothing."""
+    for directory in (paths.config, paths.data, paths.state, paths.runtime):
+        refuse_unusable(directory)
+
+
 def _ensure_own(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -264,7 +295,9 @@ def refuse_unusable(directory: Path) -> None:
 
 
 def _refuse_unmakeable(directory: Path) -> None:
-    parent = next(place for place in directory.parents if place.exists())
+    parent = next(place for place in directory.parents if os.path.lexists(place))
+    if not os.path.exists(parent) or any(parent.is_relative_to(kernel) for kernel in KERNELS):
+        raise _not_made(directory, errno.ENOENT)
     if not os.access(parent, os.W_OK | os.X_OK):
         raise _not_made(directory, errno.EROFS if _is_read_only(parent) else errno.EACCES)
 
@@ -274,7 +307,13 @@ def _is_read_only(directory: Path) -> bool:
 
 
 def _not_made(directory: Path, why: int | None) -> StoreError:
-    return StoreError(f"{directory} cannot be made: {os.strerror(why or 0)}.", ELSEWHERE)
+    reason = os.strerror(why or 0)
+    for place in (directory, *directory.parents):
+        if os.path.islink(place) and not os.path.exists(place):
+            reason = f"{place} is a link that leads nowhere"
+        elif place in KERNELS:
+            reason = f"{place} is the kernel's own"
+    return StoreError(f"{directory} cannot be made: {reason}.", ELSEWHERE)
 
 
 def replace_file(path: Path, text: str, *, sync: bool = True) -> None:

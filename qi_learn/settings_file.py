@@ -10,6 +10,7 @@ docstring under its field in `settings.py`, here and in docs/reference/settings.
 from __future__ import annotations
 
 import ast
+import errno
 import inspect
 import json
 import math
@@ -42,7 +43,7 @@ def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Set
     value out of range.
     """
     problems: list[str] = []
-    table = _read(path, problems) if path is not None and path.exists() else {}
+    table = _read(path, problems) if path is not None else {}
     _put_environment(table, env)
     sections = {f.name: field_types(Settings)[f.name] for f in fields(Settings)}
     built: dict[str, Any] = {}
@@ -102,6 +103,8 @@ def _read(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        if getattr(error, "errno", 0) in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return {}  # there is none
         problems.append(f"the file cannot be read as TOML: {error}")
         return {}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+
 import pytest
 
-from qi_learn.fim import Gap, find_gap, is_chat
+from qi_learn.fim import FAMILIES, Gap, find_gap, is_chat
 
 PREFIX, SUFFIX = "import os\n\n\ndef add(", "):\n    return first\n"
 
@@ -54,6 +57,87 @@ def test_an_empty_side_is_empty(family: str) -> None:
 def test_what_is_begun_behind_the_markers_goes_on() -> None:
     prompt = f"<|fim_prefix|>{PREFIX}<|fim_suffix|>{SUFFIX}<|fim_middle|>first, "
     assert find_gap(prompt) == Gap(PREFIX + "first, ", SUFFIX)
+
+
+def markers_of(family: str) -> list[str]:
+    """The markers of a family's prompt, each once, in the order in which they come."""
+    template = TEMPLATES[family]
+    known = [m for f in FAMILIES for m in (f.prefix, f.suffix, f.middle) if m and m in template]
+    return sorted(dict.fromkeys(known), key=template.rindex)
+
+
+def a_list(family: str) -> str:
+    return f"MARKERS = {markers_of(family)!r}\n"
+
+
+def a_template(family: str) -> str:
+    return f'TEMPLATE = f"{"{x}".join(markers_of(family))}"\n'
+
+
+def in_json(family: str) -> str:
+    return f"call = {json.dumps(json.dumps(markers_of(family), ensure_ascii=False))}\n"
+
+
+def in_docs(family: str) -> str:
+    return "# Written as " + " and ".join(f"`{m}`" for m in markers_of(family)) + ".\n"
+
+
+def the_last_one(family: str) -> str:
+    return f"END = '{markers_of(family)[-1]}'\n"
+
+
+def the_first_one(family: str) -> str:
+    return f'BEGIN = ["{markers_of(family)[0]}"]\n'
+
+
+def the_second_one(family: str) -> str:
+    return f"text.split('{markers_of(family)[1]}')\n"
+
+
+@pytest.mark.parametrize(
+    "code", [a_list, a_template, in_json, in_docs, the_last_one, the_first_one, the_second_one]
+)
+@pytest.mark.parametrize("family", TEMPLATES)
+def test_markers_in_the_code_are_code(family: str, code: Callable[[str], str]) -> None:
+    template, held = TEMPLATES[family], code(family)
+    prefix, suffix = held + PREFIX, SUFFIX + held
+    for p, s in ((prefix, SUFFIX), (PREFIX, suffix), (prefix, suffix), (prefix, "")):
+        assert find_gap(template.replace("{p}", p).replace("{s}", s)) == Gap(p, s)
+
+
+@pytest.mark.parametrize("family", TEMPLATES)
+def test_a_gap_between_quotation_marks_is_one(family: str) -> None:
+    far = "x = 1\n" * 50
+    for before, behind in (("", ""), (a_list(family) + far, ""), ("", far + a_list(family))):
+        gap = Gap(f'{before}import os\nname = "', f'"\n{behind}')
+        prompt = TEMPLATES[family].replace("{p}", gap.prefix).replace("{s}", gap.suffix)
+        assert find_gap(prompt) == gap
+
+
+def test_the_code_may_hold_the_markers_of_another_family() -> None:
+    for family in TEMPLATES:
+        for other in TEMPLATES:
+            gap = Gap(a_template(other) + PREFIX, SUFFIX + a_list(other))
+            prompt = TEMPLATES[family].replace("{p}", gap.prefix).replace("{s}", gap.suffix)
+            assert find_gap(prompt) == gap, (family, other)
+
+
+def test_very_many_markers_are_weighed_in_a_moment() -> None:
+    code = "'<|fim_prefix|>', '<|fim_suffix|>', '<|fim_middle|>'\n" * 3000
+    prompt = f"<|fim_prefix|>{code}{PREFIX}<|fim_suffix|>{SUFFIX}{code}<|fim_middle|>"
+    assert find_gap(prompt) == Gap(code + PREFIX, SUFFIX + code)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "What do `<|fim_prefix|>`, `<|fim_suffix|>` and `<|fim_middle|>` mean?",
+        "Rename files: [PREFIX]name[SUFFIX].txt, please write the function",
+        "Rename files: [SUFFIX]name[PREFIX].txt",
+    ],
+)
+def test_words_about_markers_are_no_gap(prompt: str) -> None:
+    assert find_gap(prompt) is None
 
 
 @pytest.mark.parametrize(

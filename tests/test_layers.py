@@ -10,6 +10,7 @@ import ast
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -111,17 +112,23 @@ def _part(module: str) -> str:
     return names[1] if len(names) > 1 else ""
 
 
-def _imports(path: Path) -> set[str]:
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _imports(path: Path) -> frozenset[str]:
     """Modules that a file imports, wherever in it; of ours the module that a name comes from."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in MODULES else str(node.module) for name in names}
-    return found
+    return frozenset(found)
 
 
 def _own(path: Path) -> set[str]:
@@ -201,7 +208,7 @@ def test_no_public_class_name_means_two_things() -> None:
     names = Counter(
         node.name
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert {name for name, count in names.items() if count > 1} == set()
@@ -219,7 +226,7 @@ def test_no_file_stem_is_there_twice() -> None:
 def test_every_door_has_a_plate() -> None:
     """What a package is, what calls it, what it may import, what it must never do."""
     for path in PACKAGE.glob("*/__init__.py"):
-        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        doc = ast.get_docstring(_tree(path)) or ""
         missing = [
             word for word in ("Called by ", "May import ", "Never ") if f"\n{word}" not in doc
         ]

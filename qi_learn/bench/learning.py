@@ -50,8 +50,8 @@ from qi_learn.stats import mean
 Say = Callable[[str], None]
 LONG = 20
 """Updates of the long stream."""
-QUICK_TASKS, QUICK_STEPS, QUICK_TRAIN, QUICK_TESTS, QUICK_PROBES = 2, 4, 12, 3, 6
-QUICK_ANCHORS, QUICK_YARDSTICKS = 32, 4
+QUICK_TASKS, QUICK_STEPS, QUICK_TRAIN, QUICK_TESTS, QUICK_PROBES = 2, 4, 8, 3, 6
+QUICK_ANCHORS, QUICK_YARDSTICKS = 32, 2
 """Sizes of a run that only shows that everything works."""
 
 

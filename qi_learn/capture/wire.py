@@ -76,7 +76,7 @@ def decode(event: Event) -> Turn:
         request=question.request,
         status=status,
         cancelled=body.get("cancelled") is True,
-        complete=answer.complete,
+        complete=answer.complete and body.get("broken") is not True,
         done_reason=answer.done_reason,
         prompt_tokens=answer.prompt_tokens,
         answer_tokens=answer.answer_tokens,

@@ -187,6 +187,8 @@ def _choices(response: str, streamed: bool, answer: ParsedAnswer) -> Iterator[Ma
                 answer.done_reason = text_or_none(choice.get("finish_reason")) or answer.done_reason
                 yield choice
         answer.complete = answer.complete or (not streamed and "choices" in value)
+    if "error" in answer.more:  # told in the stream: what it ended is no whole answer
+        answer.complete = False
 
 
 def error_of(value: Mapping[str, Any]) -> dict[str, Any]:

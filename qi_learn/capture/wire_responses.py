@@ -149,7 +149,7 @@ def _completed(whole: ParsedAnswer, pieces: ParsedAnswer) -> ParsedAnswer:
 
 def _response(value: Mapping[str, Any]) -> ParsedAnswer:
     answer = ParsedAnswer(
-        complete=value.get("status") in ("completed", "incomplete", "failed"), more=error_of(value)
+        complete=value.get("status") in ("completed", "incomplete"), more=error_of(value)
     )
     for item in entries(value.get("output")):
         if item.get("type") == "message":

@@ -11,7 +11,7 @@ from click.exceptions import Exit
 from qi_learn.cli.listed import Listed
 from qi_learn.cli.output import dry_run as with_dry_run
 from qi_learn.cli.output import echo, open_settings, print_json, with_json
-from qi_learn.errors import EXIT_NO_DAEMON
+from qi_learn.errors import EXIT_NO_DAEMON, DaemonError
 from qi_learn.paths import Paths
 
 if TYPE_CHECKING:
@@ -46,7 +46,13 @@ def daemon_start() -> None:
     paths, settings = open_settings()
     if manages(paths) and not client.locked(paths):
         ask_systemd("start")
-    _say_started(settings, client.start(paths))
+    started = client.start(paths)
+    if started.already and not client.answers(paths):
+        raise DaemonError(
+            f"The daemon is there (pid {started.state.pid}) and does not answer: it hangs.",
+            "`qi-learn daemon restart` ends it and starts another.",
+        )
+    _say_started(settings, started)
 
 
 def _say_started(settings: Settings, started: Started) -> None:
@@ -68,21 +74,26 @@ def daemon_stop() -> None:
     service = manages(paths) and client.locked(paths)
     if service:
         ask_systemd("stop")
-    stopped = client.stop(paths)
+    stopped = client.stop(paths, echo)
     echo("The service has stopped." if service else stopped_text(stopped))
 
 
 @daemon.command("restart")
 def daemon_restart() -> None:
-    """Stop daemon and gateway and start them again, with the settings as they are now."""
+    """Stop daemon and gateway and start them again, with the settings as they are now.
+
+    A daemon that hangs is ended by force.
+    """
+    from qi_learn.commands.connect import stopped_text
     from qi_learn.commands.service import ask_systemd, manages
     from qi_learn.daemon import client
 
     paths, settings = open_settings()
     if manages(paths):
+        client.end_if_silent(paths, echo)  # systemd would wait for a minute and a half
         ask_systemd("restart")
-    else:
-        client.stop(paths)
+    elif (stopped := client.stop(paths, echo)).forced:
+        echo(stopped_text(stopped))
     _say_started(settings, client.start(paths))
 
 

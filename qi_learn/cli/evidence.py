@@ -13,9 +13,11 @@ from qi_learn.cli.output import (
     open_settings,
     print_json,
     read_input,
+    readable_home,
     screen_width,
     with_json,
 )
+from qi_learn.errors import QiError
 from qi_learn.paths import Paths
 from qi_learn.terminal_text import harmless
 
@@ -57,7 +59,7 @@ def rate(words: tuple[str, ...], correction: Path | None, comment: str | None) -
     text = None if correction is None else read_input(correction)
     echo(
         command.rate(
-            Paths.default(),
+            readable_home(),
             turn,
             stars,
             correction=text,
@@ -105,7 +107,7 @@ def _list_turns(
     from qi_learn.report import listing
     from qi_learn.workspace.registry import project_of
 
-    paths = Paths.default()
+    paths = readable_home()
     within = None if project is None else str(project_of(paths, project) or project.resolve())
     since = listing.search_ends(paths, project=within) if query and not everything else None
     turns = listing.turns(paths, limit=limit, query=query, project=within, since=since)
@@ -160,7 +162,12 @@ def run(command: tuple[str, ...], kind: str | None) -> None:
     """Run a command unchanged and record its outcome; exits as the command does."""
     from qi_learn.commands.run import run as run_and_record
 
-    code, problem = run_and_record(Paths.default(), list(command), kind=kind, directory=Path.cwd())
+    home: Paths | QiError
+    try:
+        home = Paths.default()
+    except QiError as error:
+        home = error
+    code, problem = run_and_record(home, list(command), kind=kind, directory=Path.cwd())
     if problem:
         click.echo(harmless(f"qi-learn: {problem}"), err=True)
     raise Exit(code)
@@ -179,6 +186,7 @@ def explain(what: str, as_json: bool) -> None:
     from qi_learn.report import explain as report
 
     paths, settings = open_settings()
+    readable_home()
     explanation = report.explain(paths, settings, what, directory=Path.cwd())
     if as_json:
         print_json(explanation)

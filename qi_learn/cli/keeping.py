@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from qi_learn.cli.output import FILE, dry_run, echo, print_json, with_json
+from qi_learn.cli.output import FILE, dry_run, echo, print_json, readable_home, with_json
 from qi_learn.paths import Paths
 
 
@@ -56,7 +56,7 @@ def forget(
 
     if sum(bool(each) for each in (ids, grep, project, since)) != 1:
         raise click.UsageError("Say what: ids, or one of --grep, --project and --since.")
-    paths, now = Paths.default(), time.time()
+    paths, now = readable_home(), time.time()
     request = ForgetRequest(
         asked=now,
         ids=ids,
@@ -98,7 +98,7 @@ def backup(file: Path, force: bool, as_json: bool) -> None:
     """Write everything this home needs to one file; works while the daemon runs."""
     from qi_learn.commands import backup as command
 
-    report = command.backup(Paths.default(), file, force=force)
+    report = command.backup(readable_home(), file, force=force)
     if as_json:
         print_json(report)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.exceptions import Exit
 
-from qi_learn.cli.output import echo, open_settings, print_json, with_json
+from qi_learn.cli.output import echo, open_settings, print_json, readable_home, with_json
 from qi_learn.paths import Paths
 
 
@@ -61,7 +61,7 @@ def versions(as_json: bool) -> None:
     """List the versions of the model: which one is live, which ones can be gone back to."""
     from qi_learn.report import listing
 
-    lines = listing.versions(Paths.default())
+    lines = listing.versions(readable_home())
     if as_json:
         print_json({"versions": lines})
     else:

@@ -9,7 +9,7 @@ import click
 from click.exceptions import Exit
 
 from qi_learn.cli.listed import Listed
-from qi_learn.cli.output import FILE, echo
+from qi_learn.cli.output import FILE, echo, readable_home
 from qi_learn.cli.output import dry_run as with_dry_run
 from qi_learn.errors import EXIT_FAILED
 from qi_learn.paths import Paths
@@ -74,9 +74,10 @@ def export_data(everything: bool, directory: Path) -> None:
     if not everything:
         raise click.UsageError("Say --all: examples for other trainers are not exported yet.")
 
+    home = readable_home()
     now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     try:
-        for file in command.export_everything(Paths.default(), directory, now=now):
+        for file in command.export_everything(home, directory, now=now):
             echo(f"{file.name:<24}{file.count or '':<10}{file.words}")
     except OSError as error:
         raise command.problem_of(error, directory) from error

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from qi_learn.errors import NotFound
-from qi_learn.paths import Paths
+from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.terminal_text import harmless
 
 if TYPE_CHECKING:
@@ -34,6 +35,17 @@ with_json = click.option(
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done.")
 
 
+def readable_home() -> Paths:
+    """The paths, for the commands that only look at what was recorded.
+
+    Raises StoreError if there is no home and none can be made there: that is why it is empty.
+    """
+    paths = Paths.default()
+    if not os.path.exists(paths.database):
+        refuse_unusable_home(paths)
+    return paths
+
+
 def open_settings() -> tuple[Paths, Settings]:
     """Paths and settings, for the commands that need the settings.
 
@@ -52,15 +64,20 @@ def echo(text: str) -> None:
     model, another process. On a terminal long lines are wrapped below their own beginning, and
     what needs attention is red.
     """
-    width = screen_width()
     for line in harmless(text).split("\n"):
-        for piece in [line] if width is None else wrapped(line, width):
+        for piece in wrapped_for(sys.stdout, line):
             click.echo(click.style(piece, fg="red") if _ALARM.match(line) else piece)
 
 
-def screen_width() -> int | None:
-    """The terminal's columns; None if the output goes elsewhere."""
-    if not sys.stdout.isatty():
+def wrapped_for(stream: TextIO, line: str) -> list[str]:
+    """A line as it goes to a stream: wrapped if that is a terminal."""
+    width = screen_width(stream)
+    return [line] if width is None else wrapped(line, width)
+
+
+def screen_width(stream: TextIO | None = None) -> int | None:
+    """The terminal's columns; None if the stream (the standard output) goes elsewhere."""
+    if not (stream or sys.stdout).isatty():
         return None
     import shutil
 

@@ -50,6 +50,8 @@ def silence_text(state: DaemonState) -> str:
 
 def stopped_text(stopped: StopResult) -> str:
     """What `qi-learn daemon stop` says."""
+    if stopped.forced:
+        return f"The daemon hung and was {stopped.forced}; nothing that was recorded is lost."
     if stopped.daemon:
         return "The daemon has stopped."
     if not stopped.left:

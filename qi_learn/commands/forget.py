@@ -174,6 +174,24 @@ def as_text(receipt: Receipt) -> str:
     return "\n".join(_lines(receipt))
 
 
+WORDS = {
+    "candidates": "marks of what may be learned",
+    "answer_facts": "facts about answers",
+    "feedback": "observations",
+    "shapes": "shapes of requests",
+    "events": "recorded events",
+}
+"""What a person is told of the database's tables whose name says nothing."""
+
+
+def _counted(kind: str, count: int) -> str:
+    words = WORDS.get(kind, kind.replace("_", " "))
+    if count != 1:
+        return f"{count} {words}"
+    first, *rest = words.split(" ")
+    return " ".join((str(count), first.removesuffix("s"), *rest))
+
+
 def _lines(receipt: Receipt) -> Iterator[str]:
     count = len(receipt.turns)
     turns = f"{count} answer{'' if count == 1 else 's'}"
@@ -187,7 +205,7 @@ def _lines(receipt: Receipt) -> Iterator[str]:
             f"  {receipt.along} of them because they send the same text again, as history of "
             "their conversation"
         )
-    went = ", ".join(f"{n} {kind}" for kind, n in receipt.went.items() if kind != "turns")
+    went = ", ".join(_counted(kind, n) for kind, n in receipt.went.items() if kind != "turns")
     if went and not receipt.keep_record:
         yield f"  {'goes' if dry else 'went'}: {went}"
     for version in receipt.versions:

@@ -20,6 +20,7 @@ from qi_learn.deploy.journal import Deployment
 from qi_learn.deploy.model_server import ModelServer, model_server_of, uses_engine
 from qi_learn.errors import NotFound, QiError, SettingsError
 from qi_learn.outside import git
+from qi_learn.outside.mounts import refuse_shared_home
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths, replace_file
 from qi_learn.settings import Settings
@@ -38,6 +39,7 @@ def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[st
     if not directory.is_dir():
         raise SettingsError(f"{directory} is not a directory.", "Give the directory of a project.")
     paths.ensure()
+    refuse_shared_home(paths)  # the daemon would not start there
     project = _project_root(directory).resolve()
     added = add_project(paths, project)  # first: nothing is done for what cannot be one
     if new := not paths.settings_file.exists():

@@ -12,7 +12,7 @@ from typing import get_args, get_type_hints
 
 from qi_learn.capture.outcome import run_command
 from qi_learn.errors import NotFound, QiError, SettingsError
-from qi_learn.paths import Paths
+from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.records import CommandResult
 from qi_learn.rundir.recording_pause import PauseFile, until_text
 from qi_learn.spool import Spool
@@ -28,30 +28,37 @@ _RECORDED = (
 
 
 def run(
-    paths: Paths, command: Sequence[str], *, kind: str | None, directory: Path
+    paths: Paths | QiError, command: Sequence[str], *, kind: str | None, directory: Path
 ) -> tuple[int, str]:
     """Run the command; return its exit code, and what went wrong with its outcome.
 
     The second is filled if the outcome could not be written down: whatever is wrong with the home
-    (full, read-only, another user's, damaged) changes nothing for the command.
+    (full, read-only, another user's, damaged) changes nothing for the command. `paths`: the home,
+    or why there can be none.
 
     Raises SettingsError for an unknown kind, NotFound (with a shell's exit code) if there is no
     such command.
     """
     if kind is not None and kind not in KINDS:
         raise SettingsError(f"{kind!r} is not a kind of command.", f"Kinds: {', '.join(KINDS)}.")
-    project, problem = _project(paths, directory)
+    if isinstance(paths, QiError):
+        project, problem = str(directory), _problem(paths)
+    else:
+        project, problem = _project(paths, directory)
     try:
         result, _ = run_command(command, project=project, kind=kind, cwd=directory)
     except NotFound as error:
         error.exit_code = EXIT_NO_COMMAND
         raise
-    return result.exit_code, problem or _record(paths, result)
+    if problem or isinstance(paths, QiError):
+        return result.exit_code, problem
+    return result.exit_code, _record(paths, result)
 
 
 def _project(paths: Paths, directory: Path) -> tuple[str, str]:
     """The project around a directory, else itself, and why the projects cannot be looked up."""
     try:
+        refuse_unusable_home(paths)
         return str(project_of(paths, directory) or directory), ""
     except (QiError, OSError) as error:
         return str(directory), _problem(error)

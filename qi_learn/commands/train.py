@@ -101,8 +101,9 @@ def train_now(paths: Paths, settings: Settings, view: View) -> CycleOutcome:
         return _train_in_daemon(paths, view)
     from qi_learn.daemon.daemon import Daemon
 
+    itself = Daemon(paths, settings, gateway=False)  # refuses a home that cannot be used
     view.say("No daemon runs: learning in this process, without the gateway.")
-    with interrupts() as pressed, Daemon(paths, settings, gateway=False) as daemon:
+    with interrupts() as pressed, itself as daemon:
         host = CycleHost(
             alive=lambda: not daemon.stopping,
             cancel=daemon.cancel_cycle,
@@ -209,8 +210,14 @@ class _Leaving:
 
 def journal_text(line: dict[str, Any]) -> str:
     """A line of the run's journal, for people."""
-    details = ", ".join(f"{k} {v}" for k, v in line.items() if k not in ("ts", "step", "state"))
-    return f"{line['step']}: {line['state']}" + (f" ({details})" if details else "")
+    told = ("ts", "step", "state", "reason")
+    details = ", ".join(f"{key} {value}" for key, value in line.items() if key not in told)
+    reason = str(line.get("reason") or "")
+    return (
+        f"{line['step']}: {line['state']}"
+        + (f" ({details})" if details else "")
+        + (f": {reason}" if reason else "")
+    )
 
 
 def _outcome(run: RunDirectory) -> CycleOutcome:

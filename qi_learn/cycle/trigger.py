@@ -25,13 +25,11 @@ from qi_learn.errors import Refused, SettingsError
 from qi_learn.records import RUN_STATES_ENDED, Decision
 from qi_learn.settings import Settings
 from qi_learn.store.candidates import (
-    fresh_candidates,
-    fresh_count,
+    FreshExamples,
     save_candidates,
     unjudged,
 )
 from qi_learn.store.database import Store
-from qi_learn.store.forget import forgotten_in_runs
 from qi_learn.store.runs import Run, list_runs
 
 GRACE = 600.0
@@ -58,15 +56,18 @@ def decide(
     now: float,
     busy: bool,
     waiting: bool = False,
+    examples: FreshExamples | None = None,
 ) -> Decision:
     """Whether a cycle should start now.
 
     `learned_runs`: the cycles behind the live chain; `waiting`: its time had come, and it waits for
-    a quiet moment. Raises SettingsError if the schedule is no cron line.
+    a quiet moment; `examples`: what the decision before this one found. Raises SettingsError if the
+    schedule is no cron line.
     """
     threshold = settings.train.quality_threshold
     more = judge(store, settings)
-    fresh = fresh_count(store, threshold=threshold, learned_runs=learned_runs)
+    examples = examples or FreshExamples()
+    fresh = examples.count(store, threshold=threshold, learned_runs=learned_runs)
     if busy:
         return Decision(False, "a cycle is under way", fresh=fresh)
     if more:
@@ -75,9 +76,9 @@ def decide(
         reason = "automatic learning is off (train.auto); `qi-learn train --now` starts a cycle"
         return Decision(False, reason, fresh=fresh)
     runs = list_runs(store)
-    found = fresh_candidates(store, threshold=threshold, learned_runs=learned_runs)
+    sessions = examples.sessions(store, threshold=threshold, learned_runs=learned_runs)
     if obstacle := (
-        _too_little([session for _, session in found], settings)
+        _too_little(sessions, settings)
         or _refused_before(fresh, _without_forgotten(store, runs), learned_runs)
         or _too_early(runs, settings, now)
     ):
@@ -128,6 +129,8 @@ def _refused_before(
 
 def _without_forgotten(store: Store, runs: Sequence[Run]) -> list[Run]:
     """The runs of whose data nothing was forgotten: the others' data will not come again."""
+    from qi_learn.store.forget import forgotten_in_runs  # `status` starts sooner without it
+
     gone = forgotten_in_runs(store)
     return [run for run in runs if run.id not in gone]
 

@@ -13,16 +13,17 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qi_learn import codec
+from qi_learn.daemon import silent
 from qi_learn.daemon.lock import locked as locked  # part of finding the daemon
 from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, DiskFull, QiError
-from qi_learn.outside.listening import Listening, read_listening
+from qi_learn.outside.listening import Listening, end_process, read_listening
 from qi_learn.paths import Paths
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 START_SECONDS = 90.0
 """The engine gets 60 to load its library and look through its models, the gateway 20."""
 STOP_SECONDS = 60.0
+ANSWER_SECONDS = 3.0
+"""How long the daemon may take to answer before it counts as silent."""
 WATCHING_SECONDS = 2.0
 """How long a start waits for the projects: a few small ones are taken up by then."""
 _LOOK_SECONDS = 0.05
@@ -128,35 +131,55 @@ class StopResult:
     daemon: bool
     left: tuple[str, ...] = ()
     """What had gone on without a daemon: `gateway`, `engine`."""
+    forced: str = ""
+    """How a daemon that hung was ended, `ended` or `killed`; empty if it was asked and left."""
 
 
-def stop(paths: Paths) -> StopResult:
+def stop(paths: Paths, tell: Callable[[str], object] = lambda words: None) -> StopResult:
     """Stop the daemon, gateway and engine, whichever of them runs, and wait until they have ended.
 
-    Raises DaemonError if the daemon does not stop.
+    A daemon that hangs is ended by signals (daemon/silent.py), which `tell` is told before. Raises
+    DaemonError if the daemon does not stop.
     """
-    asked = False
-    was_running = locked(paths)
-    deadline = time.monotonic() + STOP_SECONDS
+    was_running, asked, forced = locked(paths), False, ""
+    began, turns = time.monotonic(), not silent.has_stopped_turning(paths)
     while locked(paths):
-        if time.monotonic() > deadline:
-            pid = state.pid if (state := running(paths)) else "PID"
-            raise DaemonError(
-                f"The daemon did not stop within {STOP_SECONDS:.0f} s.",
-                f"See {paths.logs / 'daemon.log'}; `kill {pid}` ends it, nothing is lost.",
-            )
+        lasted = time.monotonic() - began
+        if lasted > STOP_SECONDS:
+            raise _not_stopped(paths)
         if not asked:
-            with suppress(DaemonError):  # while it starts it does not listen yet
-                call(paths.socket, {"do": "stop"})
+            try:
+                call(paths.socket, {"do": "stop"}, timeout=ANSWER_SECONDS)
                 asked = True
+            except DaemonError:  # it hangs, or it starts and does not listen yet
+                forced = forced or _end(paths, tell)
+        elif not turns and lasted > silent.FORCE_SECONDS:
+            forced = forced or _end(paths, tell)
         time.sleep(_LOOK_SECONDS)
-    return StopResult(was_running, _stop_servers(paths))
+    return StopResult(was_running, _stop_servers(paths), forced)
+
+
+def end_if_silent(paths: Paths, tell: Callable[[str], object]) -> str:
+    """End the daemon if there is one that does not answer; how, as `StopResult.forced`."""
+    return "" if running(paths) is None or answers(paths) else _end(paths, tell)
+
+
+def _end(paths: Paths, tell: Callable[[str], object]) -> str:
+    if (state := running(paths)) is None:
+        return ""
+    return silent.end_silent(Listening(state.gateway, state.pid, state.birth), tell)
+
+
+def _not_stopped(paths: Paths) -> DaemonError:
+    pid = state.pid if (state := running(paths)) else "PID"
+    return DaemonError(
+        f"The daemon did not stop within {STOP_SECONDS:.0f} s.",
+        f"See {paths.logs / 'daemon.log'}; `kill {pid}` ends it, nothing is lost.",
+    )
 
 
 def _stop_servers(paths: Paths) -> tuple[str, ...]:
     """End the gateway and the engine that go on without a daemon; their names."""
-    from qi_learn.daemon.supervisor import end_process
-
     there = listening(paths)
     for process in there.values():
         end_process(process)
@@ -250,14 +273,21 @@ def call(socket_path: Path, request: Mapping[str, Any], *, timeout: float = 10.0
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         raise DaemonError("The daemon is not running.", START) from error
     except (OSError, ValueError) as error:
-        raise DaemonError(
-            f"The daemon did not answer: {error}.", f"Look at `qi-learn doctor`. {RESTART}"
-        ) from error
+        raise DaemonError(f"The daemon did not answer: {error}.", RESTART) from error
     if "error" in answer:
         refused = QiError(str(answer["error"]), str(answer.get("todo", "")))
         refused.exit_code = int(answer.get("exit_code", EXIT_FAILED))
         raise refused
     return answer
+
+
+def answers(paths: Paths, *, timeout: float = ANSWER_SECONDS) -> bool:
+    """Whether a daemon is there and answers in time."""
+    try:
+        call(paths.socket, {"do": "ping"}, timeout=timeout)
+    except QiError:
+        return False
+    return True
 
 
 def refusal(error: QiError) -> dict[str, Any]:

@@ -42,7 +42,9 @@ from qi_learn.paths import Paths
 from qi_learn.records import Decision
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.settings import Settings
+from qi_learn.store.candidates import FreshExamples
 from qi_learn.store.database import Store, open_store
+from qi_learn.store.soundness import Soundness
 from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
@@ -85,7 +87,7 @@ class Daemon:
         self.renewal = Renewal(self.paths)
         self.heirloom: tuple[int, int | None] | None = None
         """Lock and gateway's port, for the version that takes over when this one has closed."""
-        self._decided_at = float("-inf")
+        self._decided_at, self._examples = float("-inf"), FreshExamples()
         self._state = PublishedState(self.paths)
         self._changed = True
         self._stack = contextlib.ExitStack()
@@ -116,6 +118,9 @@ class Daemon:
         self._stack.callback(self._close_servers)
         self._servers.start()  # first: clients are served while the rest starts
         self.store: Store = self._stack.enter_context(open_store(self.paths.database))
+        self._soundness = self._stack.enter_context(
+            contextlib.closing(Soundness(self.paths.database))
+        )
         engine_url = self._servers.wait()
         self.model_server = model_server_of(self.settings, self.paths, engine_url)
         self._base = BaseKeeper(self.paths, self.settings, self.model_server)
@@ -203,7 +208,9 @@ class Daemon:
         step("the cycle", lambda: self._watch_cycle(now))
         step("the base version", lambda: self._agree_on_base(now))
         step("watching", self._mend_watcher)
-        if step("taking in", lambda: self._take_in(now)):
+        if step("the database", self._soundness.require) and step(
+            "taking in", lambda: self._take_in(now)
+        ):
             # nothing is decided on what was only half taken in
             step("forgetting", lambda: self.upkeep.tick(self.store, now))
             if not self.upkeep.forgetting:
@@ -238,6 +245,8 @@ class Daemon:
     def _take_in(self, now: float) -> None:
         if self._intake.tick(self.store, now):
             self._changed = True
+        if self._changed or self.upkeep.forgetting:
+            self._examples.outdate()
 
     def _decide(self, now: float) -> None:
         if time.monotonic() - self._decided_at < DECIDE_SECONDS[0 if self._changed else 1]:
@@ -251,6 +260,7 @@ class Daemon:
             now=now,
             busy=busy,
             waiting=self._idle.waits,
+            examples=self._examples,
         )
         self._changed = self.decision.reason == trigger.STILL_LOOKING
         if busy:

@@ -16,6 +16,7 @@ from qi_learn.rundir.forget_examples import expire_data_set
 from qi_learn.settings import KeepSettings
 from qi_learn.store import expiry
 from qi_learn.store.database import Store
+from qi_learn.store.disk_use import used_bytes
 from qi_learn.store.events import expire_events
 from qi_learn.store.strays import STRAY_SECONDS, stray_turns
 
@@ -80,7 +81,7 @@ class Expiring:
                     return True
             if expiry.expire_commands(store, before) or expire_events(store, now, before, 50):
                 return True
-        while keep.size_gb and expiry.used_bytes(store) > keep.size_gb * GB:
+        while keep.size_gb and used_bytes(store) > keep.size_gb * GB:
             if not (turns := expiry.old_texts(store, now)):
                 break  # numbers alone are more than that
             expiry.expire_texts(store, turns, now)

@@ -9,17 +9,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from qi_learn.records import TurnChange
+from qi_learn.records import TurnChange, Waiting
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import VALUE_ERRORS, Store
-from qi_learn.store.followed import load_due, load_followed, next_due, save_changes
+from qi_learn.store.followed import (
+    load_due,
+    load_followed,
+    load_turns,
+    load_waiting,
+    next_due,
+    save_changes,
+)
 from qi_learn.store.own_redactor import redactor_of
 from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.commits import on_committed
 from qi_learn.track.looking_again import LOOK_SECONDS
+from qi_learn.track.save import Save
 from qi_learn.track.state import FOLLOWED
 from qi_learn.track.survival import on_saved, settle
+from qi_learn.track.waiting import CLOSELY, WaitingSketches
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 
@@ -32,17 +41,42 @@ def follow_save(
     now: float,
     guard: StepGuard | None = None,
     texts: CleanTexts | None = None,
+    sketches: WaitingSketches | None = None,
 ) -> None:
     """Store what a save made of the suggestions that may stand in the file.
 
-    Raises StoreError if the database cannot be written.
+    `sketches`: what is known of those that wait. Raises StoreError if the database cannot be
+    written.
     """
     guard, texts = guard or StepGuard(also=VALUE_ERRORS), texts or clean_texts(store)
-    window = saved.ts - settings.window
+    save = Save(saved, history, settings, guard, texts)
+    since = saved.ts - settings.window
+    sketches = sketches or WaitingSketches()
+    waiting: tuple[Waiting, ...] = ()
+    if not saved.taken_back:
+        waiting = load_waiting(store, saved.project, ended=since, saved=saved.ts)
+    turns, new = _concerned(store, waiting, save, sketches)
+    placed, file = now - FOLLOWED, saved.place
     tracked = load_followed(
-        store, saved.project, guard, placed=now - FOLLOWED, ended=window, file=saved.place
+        store, saved.project, guard, placed=placed, ended=since, file=file, turns=turns
     )
-    _save(store, on_saved(tracked, saved, history, settings, now, guard, texts), texts)
+    sketches.learn([t for t in tracked if t.turn.id in new], guard, since=since)
+    _save(store, on_saved(tracked, save, now), texts)
+
+
+def _concerned(
+    store: Store, waiting: Sequence[Waiting], save: Save, sketches: WaitingSketches
+) -> tuple[set[str], set[str]]:
+    """The turns with suggestions that wait and of which a save may say something.
+
+    And those among them that are still to be sketched.
+    """
+    lacking = sketches.lacking(waiting) if len(waiting) > CLOSELY else set()
+    if 2 * len(lacking) > len(waiting) or len(waiting) <= CLOSELY:
+        return {each.turn_id for each in waiting}, lacking
+    since = save.told.ts - save.settings.window
+    sketches.learn(load_turns(store, lacking, save.guard), save.guard, since=since)
+    return sketches.chosen(waiting, save), set()
 
 
 def follow_commit(

@@ -49,6 +49,7 @@ from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import DrainMemory, drain
 from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.suggestions import suggestions_of
+from qi_learn.track.waiting import WaitingSketches
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.clock_watch import JUMP_SECONDS, ClockWatch
 from qi_learn.workspace.watcher import Watcher
@@ -85,6 +86,7 @@ class Intake:
     _found: list[Done] = field(default_factory=list)
     _memory: DrainMemory | None = None
     _texts: CleanTexts | None = None
+    _sketches: WaitingSketches = field(default_factory=WaitingSketches)
     _spool: frozenset[tuple[str, int, int]] | None = None
     _spool_due: float = 0.0
     _time_due: float = float("-inf")
@@ -147,6 +149,7 @@ class Intake:
     def let_go(self) -> None:
         """Remember nothing of what was taken in, and look at the spool again at once."""
         self._memory, self._spool = None, None
+        self._sketches = WaitingSketches()
 
     def next_due(self, now: float) -> float:
         """Seconds until a round has something to do, if nothing new comes before; 0 is at once.
@@ -202,8 +205,8 @@ class Intake:
         self._scoring.hold(self._projects.behind)
         if self._scoring.left:
             done += self._scoring.score(store, now, over)
-        if not done and not changed:
-            self._again.step(store, now)
+        if not done and not changed and self._again.step(store, now):
+            self._sketches = WaitingSketches()  # what waits may say less than before
         return done
 
     def _follow_clock(self, store: Store, now: float) -> None:
@@ -330,6 +333,7 @@ class Intake:
         texts = self._clean(store)
         if isinstance(seen, FileSaved):
             history = self.watcher.history(seen.path)
-            follow_save(store, seen, history, self.settings.capture, now, self.guard, texts)
+            capture, known = self.settings.capture, self._sketches
+            follow_save(store, seen, history, capture, now, self.guard, texts, known)
         else:
             follow_commit(store, seen, self.settings.capture, now, self.guard, texts)

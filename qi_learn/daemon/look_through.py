@@ -150,20 +150,23 @@ class RedactAgain:
         """Whether something is left to look at now."""
         return self._work is not None or (self._asked and time.monotonic() >= self._next)
 
-    def step(self, store: Store, now: float) -> None:
-        """Go on for a moment; what fails is logged, and begun again later."""
+    def step(self, store: Store, now: float) -> bool:
+        """Go on for a moment; whether something may have been changed.
+
+        What fails is logged, and begun again later.
+        """
         if self._work is None and not self._due():
-            return
+            return False
         self._asked = True
         if self._paths.forgetting.exists():  # it goes by the hashes that it wrote down: begin anew
             self._work, self._next = None, time.monotonic() + LOOK_SECONDS
-            return
+            return False
         self._work = self._work or look_through(self._paths, store, now)
         over = time.monotonic() + SLICE_SECONDS
         try:
             for _ in self._work:
                 if time.monotonic() >= over:
-                    return
+                    return True
             self._asked = False
             self._next = time.monotonic() + LOOK_SECONDS
             self._tell()
@@ -171,6 +174,7 @@ class RedactAgain:
             logger.warning("what is stored could not be redacted again: %s", error)
             self._next = time.monotonic() + AGAIN_SECONDS
         self._work = None
+        return True
 
     def _due(self) -> bool:
         if time.monotonic() < self._next:

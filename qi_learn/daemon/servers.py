@@ -21,10 +21,10 @@ from qi_learn.daemon.children import (
 from qi_learn.daemon.gateway_client import ask_state
 from qi_learn.daemon.hand_over import is_handed_over
 from qi_learn.daemon.held_port import HeldPort
-from qi_learn.daemon.supervisor import SupervisedProcess, end_process
+from qi_learn.daemon.supervisor import SupervisedProcess
 from qi_learn.deploy.model_server import uses_engine
 from qi_learn.errors import DaemonError
-from qi_learn.outside.listening import Listening, read_listening
+from qi_learn.outside.listening import Listening, end_process, read_listening
 from qi_learn.outside.port_holder import refuse_taken_port
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings

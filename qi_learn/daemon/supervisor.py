@@ -28,10 +28,10 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from qi_learn import __version__, logs
-from qi_learn.daemon.gateway_client import answers_at
+from qi_learn.daemon.gateway_client import ANSWER_SECONDS, answers_at
 from qi_learn.daemon.held_port import HeldPort, inheriting
 from qi_learn.errors import DaemonError
-from qi_learn.outside.listening import Listening, find, read_listening
+from qi_learn.outside.listening import Listening, end_process, find, read_listening
 
 logger = logging.getLogger(__name__)
 BACKOFF = (0.5, 2.0, 5.0, 15.0, 30.0)
@@ -264,7 +264,7 @@ class SupervisedProcess:
         first = self._answers.asked == float("-inf")
         self._answers.asked = now
         url = self.url
-        if first or (url is not None and answers_at(url + self._health)):
+        if first or (url is not None and answers_at(url + self._health, timeout=ANSWER_SECONDS)):
             self._answers.well = now
         elif now - self._answers.well > SILENT_SECONDS and (pid := self.pid) is not None:
             logger.error("%s has not answered for %.0f s", self.module, now - self._answers.well)
@@ -324,17 +324,3 @@ class SupervisedProcess:
         with self._lock:
             if self._found is None:
                 self.stop()
-
-
-def end_process(there: Listening, seconds: float = 10.0) -> None:
-    """End a process that is not our child: by SIGTERM, then by SIGKILL."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if not there.alive:
-            return
-        with suppress(ProcessLookupError):
-            os.kill(there.pid, number)
-        deadline = time.monotonic() + seconds
-        while there.alive and time.monotonic() < deadline:
-            time.sleep(0.02)
-        with suppress(ChildProcessError):  # our child, if this process was another daemon before
-            os.waitpid(there.pid, os.WNOHANG)

@@ -74,8 +74,9 @@ def one_sided(sessions: Sequence[str]) -> str:
     if count <= ONE_SIDED * len(sessions):
         return ""
     missing = 2 * count - len(sessions)
+    named = "" if name.startswith("turns-from-") else f" ({name})"  # no client gave it a name
     return (
-        f"{count} of {len(sessions)} examples come from one session ({name}): "
+        f"{count} of {len(sessions)} examples come from one session{named}: "
         f"at least {missing} more from others are missing."
     )
 

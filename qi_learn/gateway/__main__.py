@@ -109,6 +109,7 @@ async def serve(served: Served, stop: asyncio.Event) -> None:
                 await runner.cleanup()
                 gateway.admission.close()
                 gateway.recorder.close()
+                gateway.ids.close()
 
 
 def _gateway(
@@ -147,7 +148,7 @@ async def _beat(
     """
     while True:
         await asyncio.sleep(BEAT_SECONDS)
-        recorder.report()
+        recorder.look()
         await asyncio.to_thread(state.beat)  # a disk may take its time
         systemd.notify(systemd.ALIVE)
         if not served.paths.state.is_dir():

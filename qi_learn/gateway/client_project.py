@@ -13,7 +13,6 @@ network is another user by it, unless it runs as ours: then what is in it is our
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,10 +21,9 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from qi_learn.gateway.origin import NOWHERE, Origin, Origins
+from qi_learn.outside import tcp_table
+from qi_learn.outside.tcp_table import Ends
 
-Address = tuple[str, int]
-Ends = tuple[Address, Address]
-"""The client's end of a connection, and the gateway's."""
 REMEMBERED = 16
 """Processes that found a client last time and are looked at first."""
 ANOTHERS = Origin(left_out="other_user")
@@ -124,9 +122,13 @@ def client_ends(connections: Iterable[Ends], recent: Sequence[str] = ()) -> dict
 
     `recent` processes are looked at first; none is looked for that is another user's.
     """
-    sockets = _sockets(set(connections))
-    clients = {ends: ClientEnd(owner) for ends, owner in sockets.values()}
-    missing = {name: ends for name, (ends, owner) in sockets.items() if owner == os.geteuid()}
+    found = tcp_table.listed(connections)
+    clients = {ends: ClientEnd(row.owner) for ends, row in found.items() if row.held}
+    missing = {
+        f"socket:[{row.inode}]": ends
+        for ends, row in found.items()
+        if row.held and row.owner == os.geteuid()
+    }
     for process in _processes(recent):
         if not missing:
             break
@@ -147,39 +149,3 @@ def _processes(recent: Sequence[str]) -> Iterator[str]:
     others = (name for name in os.listdir("/proc") if name.isdigit() and name not in recent)
     yield from recent
     yield from sorted(others, key=int, reverse=True)
-
-
-def _sockets(connections: set[Ends]) -> dict[str, tuple[Ends, int]]:
-    """The connections with the owner of their other end.
-
-    They are found by the name that it has in its process's list of open files. One that was closed
-    already has none, and no owner.
-    """
-    lines = {
-        (_hexadecimal(theirs, wide), _hexadecimal(ours, wide)): (theirs, ours)
-        for theirs, ours in connections
-        for wide in (False, True)
-    }
-    sockets: dict[str, tuple[Ends, int]] = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for columns in map(str.split, rows):
-            ends, number = lines.get((columns[1], columns[2])), columns[9]
-            if ends is not None and number != "0":
-                sockets[f"socket:[{number}]"] = ends, int(columns[7])
-    return sockets
-
-
-def _hexadecimal(address: Address, wide: bool) -> str:
-    """An address as the kernel's tables write it.
-
-    32-bit words in the machine's byte order, then the port. `wide`: IPv4 within IPv6.
-    """
-    raw = ipaddress.ip_address(address[0]).packed
-    if wide and len(raw) == 4:
-        raw = bytes(10) + b"\xff\xff" + raw
-    words = (int.from_bytes(raw[k : k + 4], sys.byteorder) for k in range(0, len(raw), 4))
-    return "".join(f"{word:08X}" for word in words) + f":{address[1]:04X}"

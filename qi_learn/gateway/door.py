@@ -31,7 +31,7 @@ class Door:
         refusal = self._gateway.guard.refusal(request.path, request.headers)
         if refusal is None and "Origin" in request.headers:
             refusal = "qi-learn tells no page what it does"
-        self._gateway.recorder.report()  # the settings may have changed since the last request
+        self._gateway.recorder.look()  # the settings may have changed since the last request
         body = {"error": refusal} if refusal else self._state.snapshot()
         return web.Response(
             status=403 if refusal else 200,

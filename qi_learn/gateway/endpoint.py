@@ -35,6 +35,8 @@ _ASKS_A_MODEL = re.compile(
 
 def endpoint_of(target: str) -> str:
     """The path that a request's target means."""
+    if target in NEED_A_MODEL:  # as nearly every client writes it
+        return target
     target = host_and_path(target)[1]
     path = _QUERY.split(target, maxsplit=1)[0]
     if path in NEED_A_MODEL or not path.startswith("/"):
@@ -49,7 +51,7 @@ def host_and_path(target: str) -> tuple[str | None, str]:
     Clients behind a proxy, and some others, ask for a whole URL (RFC 9112, 3.2.2). Any other target
     names no host and is all path.
     """
-    match = _WHOLE_URL.match(target)
+    match = None if target.startswith("/") else _WHOLE_URL.match(target)
     if match is None:
         return None, target
     rest = target[match.end() :]

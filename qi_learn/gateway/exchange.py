@@ -16,9 +16,14 @@ LONGEST = 16 * 1024 * 1024
 CLIENT_GONE = 499
 """Status of an exchange that the client left before it had one."""
 _NO_TURN = re.compile(rb'"done_reason":"(un)?load"|"_debug_info":')
+_DONE = re.compile(rb'"done"[ \t]*:[ \t]*true')
 _LAST_EVENT = re.compile(
-    rb"event: (message_stop|response\.(completed|incomplete|failed))\b|data: \[DONE\]"
+    rb"^(?:event: ?(message_stop|response\.(completed|incomplete|failed))\b|data: ?\[DONE\])",
+    re.MULTILINE,
 )
+_EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
+_LONGEST_LAST = 64 * 1024
+"""Bytes that are looked back for the beginning of an event."""
 
 
 @dataclass(slots=True)
@@ -54,6 +59,8 @@ class Exchange:
     recorded: bool = False
     not_recorded: str = ""
     """The reason why it is not to be recorded (`counters.NOT_RECORDED`); empty if it is."""
+    broken: bool = False
+    """Whether the answer has no end, by no doing of the client."""
 
     def take(self, data: bytes) -> None:
         """Keep a piece of the answer, as the upstream sent it."""
@@ -72,9 +79,17 @@ class Exchange:
         kind = media_type(self.content_type)
         if kind == NDJSON:
             return self._last_object_is_done()
-        if kind == EVENT_STREAM and self.answer.endswith(b"\n\n"):
-            before = self.answer.rfind(b"\n\n", 0, len(self.answer) - 2)
-            return _LAST_EVENT.match(self.answer, 0 if before < 0 else before + 2) is not None
+        return kind == EVENT_STREAM and self._last_event_is_the_end()
+
+    def _last_event_is_the_end(self) -> bool:
+        """Whether the last event is whole, and says that none follows it."""
+        for ends in _EVENT_ENDS:
+            if self.answer.endswith(ends):
+                length = len(self.answer)
+                start = max(0, length - _LONGEST_LAST)
+                before = self.answer.rfind(ends, start, length - len(ends))
+                begins = start if before < 0 else before + len(ends)
+                return _LAST_EVENT.search(self.answer, begins) is not None
         return False
 
     def _last_object_is_done(self) -> bool:
@@ -82,7 +97,7 @@ class Exchange:
         if not self.answer.endswith(b"\n"):
             return False
         line = self.answer[self.answer.rfind(b"\n", 0, len(self.answer) - 1) + 1 :]
-        if b'"done":true' not in line:
+        if _DONE.search(line) is None:
             return False
         try:
             value = json.loads(line)
@@ -149,6 +164,7 @@ class Exchange:
             "model_digest": self.digest,
             "status": self.status,
             "cancelled": cancelled,
+            "broken": self.broken,
             "session": self.session,
             "started": self.started,
             "ended": self.started + time.perf_counter() - self.began,

@@ -6,11 +6,14 @@ it leaves that out, so a header in Latin-1 would lose letters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from aiohttp import http_writer
 
+_ENDS_A_LINE = re.compile(r"[\r\n\0]")
 _written_by_aiohttp = http_writer._serialize_headers
 
 
@@ -33,10 +36,12 @@ def header_text(value: str | None) -> str | None:
 def head_bytes(line: str, headers: Mapping[str, str]) -> bytes:
     """A head as the wire has it.
 
-    Raises ValueError for a control character, as aiohttp does: it could begin another header.
+    aiohttp refuses every control character. Those alone that could begin another header become
+    blanks here (RFC 9110, 5.5); a server that wrote another one is answered for as it is.
     """
     if line.isascii() and all(map(str.isascii, headers.values())):
-        return _written_by_aiohttp(line, cast(Any, headers))
+        with suppress(ValueError):
+            return _written_by_aiohttp(line, cast(Any, headers))
     lines = [line, *(f"{name}: {value}" for name, value in headers.items())]
-    safe = map(http_writer._safe_header, lines)
+    safe = (_ENDS_A_LINE.sub(" ", part) for part in lines)
     return "".join(f"{part}\r\n" for part in (*safe, "")).encode("utf-8", "surrogateescape")

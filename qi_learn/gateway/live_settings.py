@@ -38,29 +38,36 @@ class LiveRecord:
     @property
     def on(self) -> bool:
         """Whether the settings have it recorded now, in full or in part."""
-        self._look()
-        return self._record is not False
+        self.look()
+        return self.last
 
-    @property
-    def metadata_only(self) -> bool:
-        """Whether the texts are left out."""
-        return self._record == "metadata"
-
-    @property
-    def unregistered(self) -> bool:
-        """Whether requests from directories in no registered project are recorded too."""
-        return self._unregistered
-
-    @property
-    def paused(self) -> bool:
-        """Whether a person has paused the recording."""
-        return self._pauses.at(self._clock()) is not None
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Read the settings and the pauses again if they have changed."""
+        self._pauses.look()
         stamp = self._stamp()
         if stamp != self._seen:
             self._seen = stamp
             self._read()
+
+    @property
+    def last(self) -> bool:
+        """Whether to record, in full or in part, as the settings were at the last look."""
+        return self._record is not False
+
+    @property
+    def metadata_only(self) -> bool:
+        """Whether the texts are left out, likewise."""
+        return self._record == "metadata"
+
+    @property
+    def unregistered(self) -> bool:
+        """Whether requests from directories in no registered project are recorded, likewise."""
+        return self._unregistered
+
+    @property
+    def paused(self) -> bool:
+        """Whether a person has paused the recording, likewise."""
+        return self._pauses.known_at(self._clock()) is not None
 
     def _read(self) -> None:
         try:

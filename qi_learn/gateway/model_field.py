@@ -4,7 +4,8 @@ A request of an agent with images has many megabytes, and to parse it would hold
 stream. So the name is looked for near both ends, and the shorter side of it (in front or behind)
 shows that it stands at the top of the object and not inside a tool or a message. Only if there is
 none, or the key is spelled otherwise (`Model`, `MODEL`), is the whole text parsed: of a long one in
-a thread.
+a thread. One that is too long to be recorded is not parsed, which takes several times its length,
+but gone through.
 
 Of two names the last one counts, as in Go, in which Ollama is written.
 """
@@ -23,6 +24,7 @@ LOOKED_AT = 256 * 1024
 MOST_NAMES = 16
 """Keys `model` (of tools and the like) that are looked at."""
 _KEY = b'"model"'
+_LONGEST_KEY = len(r'"\u006d\u006f\u0064\u0065\u006c"')
 _VALUE = re.compile(rb'[ \t\r\n]*+:[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 _COLON = re.compile(rb"[ \t\r\n]*+:")
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]', re.DOTALL)
@@ -87,6 +89,31 @@ def parsed_model(body: bytes) -> ModelField | None:
     start = len(text[: field.start].encode("utf-8", "surrogateescape"))
     length = len(text[field.start : field.end].encode("utf-8", "surrogateescape"))
     return ModelField(start, start + length, field.value)
+
+
+def scanned_model(body: bytes) -> ModelField | None:
+    """The same by going through a body of any length, in steps between which the loop may run."""
+    depth, found = 0, None
+    for token in _TOKEN.finditer(body):
+        sign = body[token.start() : token.start() + 1]
+        if sign in b"{[":
+            depth += 1
+        elif sign in b"}]":
+            depth -= 1
+        elif depth == 1 and _names_model(body, token.start(), token.end()):
+            value = _VALUE.match(body, token.end())
+            found = _field(value) if value else None
+    return found
+
+
+def _names_model(body: bytes, start: int, end: int) -> bool:
+    """Whether a text is the key `model`, in any case and however it is written."""
+    if end - start > _LONGEST_KEY or _COLON.match(body, end) is None:
+        return False
+    try:
+        return bool(json.loads(body[start:end]).lower() == "model")
+    except ValueError:
+        return False
 
 
 def _field(value: re.Match[bytes]) -> ModelField | None:

@@ -79,6 +79,8 @@ class Gateway:
     """Set once the gateway is to leave: what breaks off then is no client's doing."""
     ids: TurnIds = field(default_factory=TurnIds)
     watch: ClientWatch = field(default_factory=ClientWatch)
+    _urls: dict[str, URL] = field(init=False, default_factory=dict)
+    """The URLs of the endpoints that were asked: what a URL says of itself is worked out once."""
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Pass a request on, or say why it must not pass."""
@@ -107,10 +109,14 @@ class Gateway:
 
     def _url(self, target: str) -> URL:
         """The upstream's URL for a target, which goes on as it came."""
+        if (known := self._urls.get(target)) is not None:
+            return known
         url = URL(self.upstream + target, encoded=True)
         if target.endswith("?"):  # yarl would leave out an empty query
             prefix = URL(self.upstream).raw_path.rstrip("/")
             cast(dict[str, str], url._cache)["raw_path_qs"] = prefix + target
+        if target in NEED_A_MODEL:  # without a query: so they are few
+            self._urls[target] = url
         return url
 
     def _look_at(self, request: web.BaseRequest, endpoint: str) -> None:
@@ -147,10 +153,11 @@ class Gateway:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 return self._no_answer(error, endpoint)
             return await Relay(request, reply.answer, copy, reply.to, reply.begun).run()
-        except (asyncio.CancelledError, ConnectionError):
+        except BaseException as error:
             if copy is not None:
                 # Once the gateway is to stop, it is the one that leaves, not the client.
-                copy.abandon(cancelled=not self.stop.is_set())
+                left = isinstance(error, (asyncio.CancelledError, ConnectionError))
+                copy.abandon(cancelled=left and not self.stop.is_set())
             raise
         finally:
             if reply is not None:

@@ -17,7 +17,13 @@ from qi_learn.gateway.exchange import LONGEST, Exchange
 from qi_learn.gateway.guard import end_to_end
 from qi_learn.gateway.header_bytes import header_text
 from qi_learn.gateway.long_body import LongBody
-from qi_learn.gateway.model_field import ModelField, Unsure, find_model, parsed_model
+from qi_learn.gateway.model_field import (
+    ModelField,
+    Unsure,
+    find_model,
+    parsed_model,
+    scanned_model,
+)
 from qi_learn.gateway.restore import NameRestorer
 from qi_learn.gateway.rewrite import conversation, request_model
 from qi_learn.gateway.routes import Answering, Routes
@@ -115,7 +121,7 @@ async def read_question(request: web.BaseRequest, endpoint: str, ids: TurnIds) -
 
 
 async def _model_in(body: bytes) -> ModelField | None:
-    """The name in a body; above `LONGEST` only if a quick look finds it."""
+    """The name in a body."""
     small = len(body) <= SMALL
     if small and body.lower().count(b'"model"') != 1:
         return parsed_model(body)
@@ -124,4 +130,5 @@ async def _model_in(body: bytes) -> ModelField | None:
     except Unsure:
         if small:
             return parsed_model(body)
-        return await asyncio.to_thread(parsed_model, body) if len(body) <= LONGEST else None
+        read = parsed_model if len(body) <= LONGEST else scanned_model
+        return await asyncio.to_thread(read, body)

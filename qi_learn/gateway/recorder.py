@@ -59,9 +59,9 @@ class Recorder:
 
     def wants(self, headers: Mapping[str, str]) -> bool:
         """Whether a request is to be recorded, as far as it is known now; counted if it is not."""
-        reason = "asked" if headers.get("x-qi-learn-record") == "0" else self._not_now()
+        now = self._not_now()
         self.report()
-        if reason:
+        if reason := "asked" if headers.get("x-qi-learn-record") == "0" else now:
             self.counters.not_recorded(reason)
         return not reason
 
@@ -145,9 +145,14 @@ class Recorder:
             return False
         return True
 
+    def look(self) -> None:
+        """Look whether the settings have changed, and publish how recording goes if it has."""
+        self._live.look()
+        self.report()
+
     def report(self) -> None:
         """Publish and log how recording goes, if that has changed."""
-        reason = self._failure if self._live.on else "gateway.record is false"
+        reason = self._failure if self._live.last else "gateway.record is false"
         if self._live.paused:
             reason = "paused"
         facts = {
@@ -202,6 +207,7 @@ class RecordedExchange:
     def abandon(self, *, cancelled: bool) -> None:
         """Write the copy of what came: the client has left, or one of the servers."""
         self._comes_from(self._clients.origin_now(self._connection, self._named))
+        self.exchange.broken = not cancelled
         self._recorder.record_now(self.exchange, cancelled=cancelled)
 
     def _comes_from(self, origin: Origin) -> None:

@@ -30,6 +30,7 @@ PLACES: Places = {
 """Where the objects of an answer name their model. An `error` or `message` that is a text is an
 error's own words (`/api/chat`; the typed error of `/v1/responses`).
 """
+_DATA = b"data:"
 _WORDS_THEMSELVES = ("error", "message")
 Change = tuple[int, int, str]
 
@@ -48,6 +49,8 @@ class NameRestorer:
         self._key = normalise(sent)
         self._marks, self._written = _forms(sent)
         self._held: list[bytes] = []
+        self._event: list[bytes] = []
+        """Lines of an event whose data goes on: its object is not whole yet."""
 
     def whole(self, answer: bytes) -> bytes:
         """A whole JSON answer with the asked name."""
@@ -56,7 +59,7 @@ class NameRestorer:
     def feed(self, data: bytes) -> bytes:
         """What may go on now, given more of a stream of lines (NDJSON or server-sent events).
 
-        An unfinished line waits, as its reader would.
+        An unfinished line waits, as its reader would, and an event whose data stands on several.
         """
         if b"\n" not in data:  # joined only once the line is whole: a long one has many pieces
             self._held.append(data)
@@ -64,25 +67,46 @@ class NameRestorer:
         held = b"".join((*self._held, data))
         end = held.rfind(b"\n") + 1
         self._held = [held[end:]] if end < len(held) else []
-        return b"".join(map(self._restored, held[:end].splitlines(keepends=True)))
+        return b"".join(map(self._line, held[:end].splitlines(keepends=True)))
 
     def rest(self) -> bytes:
         """What is left when the stream ends."""
-        held, self._held = self._held, []
-        return self._restored(b"".join(held))
+        held, self._held = b"".join(self._held), []
+        return self._whole_event(held) if self._event else self._restored(held)
 
-    def _restored(self, line: bytes) -> bytes:
-        start = line.find(b"{")
-        if start < 0 or not (names := line.lower().count(self._marks)):
+    def _line(self, line: bytes) -> bytes:
+        """What goes on with a line of a stream."""
+        data = line.startswith(_DATA)
+        if not self._event and not (data and _open_braces(line)):
+            return self._restored(line)
+        if data and sum(map(_open_braces, self._event), _open_braces(line)):
+            self._event.append(line)
+            return b""
+        return self._whole_event(line)
+
+    def _whole_event(self, last: bytes) -> bytes:
+        """The lines of the event that waited, restored as the one object that its data is."""
+        lines, self._event = [*self._event, last], []
+        read = (
+            line.replace(_DATA, b" " * len(_DATA), 1) if line.startswith(_DATA) else line
+            for line in lines
+        )
+        return self._restored(b"".join(lines), b"".join(read))
+
+    def _restored(self, line: bytes, read: bytes | None = None) -> bytes:
+        """A line with the asked name; `read`: what stands there for a reader, byte for byte."""
+        read = line if read is None else read
+        start = read.find(b"{")
+        if start < 0 or not (names := read.lower().count(self._marks)):
             return line
         for field in self._fields if names == 1 else ():
-            at = line.find(field)
-            if at >= 0 and line.count(b"{", 0, at) == 1:
+            at = read.find(field)
+            if at >= 0 and read.count(b"{", 0, at) == 1:
                 # nearly every line: one name, in the outermost object
                 end = at + len(field)
                 return line[: end - self._value] + self._asked_value + line[end:]
-        text = line.decode("utf-8", "surrogateescape")
-        changes = sorted(self._changes(text, start, PLACES))
+        changes = sorted(self._changes(read.decode("utf-8", "surrogateescape"), start, PLACES))
+        text = line.decode("utf-8", "surrogateescape") if changes else ""
         for begin, end, new in reversed(changes):
             text = text[:begin] + new + text[end:]
         return text.encode("utf-8", "surrogateescape") if changes else line
@@ -117,6 +141,11 @@ class NameRestorer:
             restored = self._written.sub(lambda _: self._asked[1:-1], raw)
             if restored != raw:
                 yield at, end, restored
+
+
+def _open_braces(line: bytes) -> int:
+    """How many more braces are opened than closed, in texts too: not 0 if an object goes on."""
+    return line.count(b"{") - line.count(b"}")
 
 
 def _kind(place: object, key: str) -> object:

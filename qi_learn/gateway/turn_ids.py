@@ -34,6 +34,8 @@ class TurnIds:
         self._clients: OrderedDict[str, None] = OrderedDict()
         self._made: OrderedDict[str, None] = OrderedDict()
         self._lines = 0
+        self._fd = -1
+        """The file, kept open: to open it costs more than to write a line."""
         if file is not None:
             with suppress(OSError, UnicodeDecodeError):
                 self._read(file)
@@ -63,14 +65,20 @@ class TurnIds:
         if self._lines >= _LINES:
             made = [f"{_MADE}{id}" for id in self._made][-REMEMBERED // 2 :]
             lines = [*self._clients, *made]
+            self.close()
             replace_file(file, "".join(f"{line}\n" for line in lines), sync=False)
             self._lines = len(lines)
             return
-        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, f"{line}\n".encode("ascii"))
-            self._lines += 1
-        finally:
+        if self._fd < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._fd = os.open(file, flags, 0o600)
+        os.write(self._fd, f"{line}\n".encode("ascii"))
+        self._lines += 1
+
+    def close(self) -> None:
+        """Let go of the file; the next id opens it again."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
             os.close(fd)
 
 

@@ -23,6 +23,7 @@ _MOVE = re.compile(
     r"(?P<old>[0-9a-f]{40,64}) (?P<new>[0-9a-f]{40,64}) "
     r".*?> (?P<ts>\d+) [+-]\d{4}(?:\t(?P<text>.*))?"
 )
+_WALKED = re.compile(r"([0-9a-f]{40,64})\0.*@\{(\d+)\}\0(.*)")
 _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{7,64})", re.MULTILINE)
 
 
@@ -88,7 +89,12 @@ def top(directory: Path) -> Path | None:
 
 def head(directory: Path) -> str | None:
     """The commit that is checked out; None if there is none (yet), or no repository."""
-    done = _git(directory, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", check=False)
+    return commit_named(directory, "HEAD")
+
+
+def commit_named(directory: Path, name: str) -> str | None:
+    """The commit that a name stands for, or None."""
+    done = _git(directory, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", check=False)
     return done.text.strip() if done.exit_code == 0 else None
 
 
@@ -202,12 +208,35 @@ def parse_reflog(text: str) -> tuple[HeadMove, ...]:
     return tuple(_move(match) for line in text.split("\n") if (match := _MOVE.fullmatch(line)))
 
 
+def log_of(directory: Path, reference: str, most: int) -> tuple[HeadMove, ...]:
+    """The newest lines of a reference's log, oldest first, however git keeps it; none without one.
+
+    It takes a process: a log that is a file is better read. Raises NotFound if git does not answer.
+    """
+    form = ("--format=%H%x00%gd%x00%gs", "--date=unix")
+    asked = ("log", "--walk-reflogs", f"-{most + 1}", "--no-show-signature", *form)
+    done = _git(directory, *asked, reference, "--", check=False)
+    text = done.output.decode("utf-8", "surrogateescape")
+    lines = [match.groups() for line in text.split("\n") if (match := _WALKED.fullmatch(line))]
+    lines.reverse()
+    before = ["", *(new for new, _, _ in lines)]
+    moves = [
+        _told(old, new, float(ts), told)
+        for old, (new, ts, told) in zip(before, lines, strict=False)
+    ]
+    return tuple(moves[-most:])
+
+
 def _move(match: re.Match[str]) -> HeadMove:
-    label, _, subject = (match["text"] or "").partition(": ")
+    old = "" if set(match["old"]) == {"0"} else match["old"]
+    return _told(old, match["new"], float(match["ts"]), match["text"] or "")
+
+
+def _told(old: str, new: str, ts: float, text: str) -> HeadMove:
+    label, _, subject = text.partition(": ")
     action = label.split(" ")[0].rstrip(":") or "unknown"
     if label.startswith("commit (amend)"):
         action = "amend"
     elif label.startswith("commit (merge)"):
         action = "merge"
-    old = "" if set(match["old"]) == {"0"} else match["old"]
-    return HeadMove(old, match["new"], float(match["ts"]), action, subject)
+    return HeadMove(old, new, ts, action, subject)

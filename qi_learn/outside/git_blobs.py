@@ -158,6 +158,22 @@ def filtered(directory: Path, paths: Iterable[str]) -> set[str]:
     return {file for file, value in triples if value not in ("unspecified", "unset")}
 
 
+def held(directory: Path, blobs: Iterable[str]) -> set[str]:
+    """Those of the ids of contents that the repository has; none if git cannot say."""
+    asked = "".join(f"{blob}\n" for blob in blobs).encode()
+    done = ask(directory, "cat-file", "--batch-check", given=asked, check=False)
+    answers = (line.split(" ") for line in done.text.splitlines())
+    return {answer[0] for answer in answers if answer[1:2] == ["blob"]}
+
+
+def named(directory: Path, references: Sequence[str]) -> set[str]:
+    """Those of the names that name something in the repository; none if git cannot say."""
+    asked = "".join(f"{name}\n" for name in references).encode()
+    done = ask(directory, "cat-file", "--batch-check", given=asked, check=False)
+    answers = zip(references, done.text.splitlines(), strict=False)
+    return {name for name, answer in answers if not answer.endswith(" missing")}
+
+
 def read_blob(directory: Path, blob: str) -> bytes | None:
     """The content with an id; None if the repository does not have it."""
     try:

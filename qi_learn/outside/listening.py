@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,6 +67,25 @@ def find(file: Path) -> Listening | None:
     """The process that wrote the file, if it is there and its port accepts."""
     found = read_listening(file)
     return found if found is not None and found.alive and accepts(found.url) else None
+
+
+def end_process(there: Listening, seconds: float = 10.0) -> bool:
+    """End a process that is not our child: by SIGTERM, then by SIGKILL; whether it took that.
+
+    One that is held (SIGSTOP) is let go, so that it hears the first.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not there.alive:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(there.pid, number)
+            os.kill(there.pid, signal.SIGCONT)
+        deadline = time.monotonic() + seconds
+        while there.alive and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with suppress(ChildProcessError):  # our child, if this process was another daemon before
+            os.waitpid(there.pid, os.WNOHANG)
+    return True
 
 
 def accepts(url: str) -> bool:

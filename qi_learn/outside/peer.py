@@ -4,6 +4,10 @@ A server learns that a connection was closed only when it comes to the end of wh
 If it does not read on (a client sent more requests than it takes before it answers), it learns of
 it never, and would work for a client that is gone. So the system is asked: twice a second, about
 all clients at once.
+
+The end of a connection arrives behind what was sent before. If that is more than the system takes
+without a reader, the end stays with the sender. A client of this machine is looked up there, in the
+system's list of connections (Linux; elsewhere such a client is noticed once it has been answered).
 """
 
 from __future__ import annotations
@@ -12,7 +16,11 @@ import asyncio
 import select
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
+
+from qi_learn.outside import tcp_table
+from qi_learn.outside.tcp_table import Ends
 
 LOOK_SECONDS = 0.5
 _LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
@@ -24,7 +32,7 @@ class ClientWatch:
 
     def __init__(self) -> None:
         self._works: dict[asyncio.Task[Any], asyncio.BaseTransport] = {}
-        self._due: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     @contextmanager
     def ends_with(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
@@ -35,35 +43,60 @@ class ClientWatch:
             task.cancel()
         else:
             self._works[task] = transport
-            self._look_later()
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look())
         try:
             yield
         finally:
             self._works.pop(task, None)
 
-    def _look_later(self) -> None:
-        if self._works and self._due is None:
-            self._due = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+    async def _look(self) -> None:
+        """Look every now and then, as long as there is work."""
+        while self._works:
+            await asyncio.sleep(LOOK_SECONDS)
+            seen = _seen(self._works.values())
+            self._end(seen.gone)
+            if seen.unread:
+                closed = await asyncio.to_thread(_closed, list(seen.unread))
+                self._end({seen.unread[ends] for ends in closed})
 
-    def _look(self) -> None:
-        self._due = None
-        gone = set(_gone(self._works.values()))
+    def _end(self, gone: set[asyncio.BaseTransport]) -> None:
         for task, transport in list(self._works.items()) if gone else ():
             if transport in gone:
                 del self._works[task]
                 task.cancel()
-        self._look_later()
 
 
-def _gone(transports: Iterable[asyncio.BaseTransport]) -> Iterator[asyncio.BaseTransport]:
+@dataclass(slots=True)
+class _Seen:
+    """What the system says of some connections."""
+
+    gone: set[asyncio.BaseTransport] = field(default_factory=set)
     """Those whose other end closed them, also if what it sent before is not read yet."""
-    poll = select.poll()
+    unread: dict[Ends, asyncio.BaseTransport] = field(default_factory=dict)
+    """Those with something to read, behind which the end may wait; by the other end of each."""
+
+
+def _seen(transports: Iterable[asyncio.BaseTransport]) -> _Seen:
+    poll, seen = select.poll(), _Seen()
     at: dict[int, asyncio.BaseTransport] = {}
     for transport in transports:
         connection = transport.get_extra_info("socket")
         if transport.is_closing() or (connection is not None and connection.fileno() < 0):
-            yield transport
+            seen.gone.add(transport)
         elif connection is not None:
             at[connection.fileno()] = transport
-            poll.register(connection.fileno(), _LEFT)
-    yield from (at[number] for number, _ in (poll.poll(0) if at else ()))
+            poll.register(connection.fileno(), select.POLLIN | _LEFT)
+    for number, events in poll.poll(0) if at else ():
+        transport = at[number]
+        if events & _LEFT:
+            seen.gone.add(transport)
+        else:
+            theirs, ours = (transport.get_extra_info(name) for name in ("peername", "sockname"))
+            seen.unread[theirs[:2], ours[:2]] = transport
+    return seen
+
+
+def _closed(others: Iterable[Ends]) -> list[Ends]:
+    """Those ends whose programs have closed them."""
+    return [ends for ends, row in tcp_table.listed(others).items() if row.closed]

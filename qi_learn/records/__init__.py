@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         Tracked,
         TurnChange,
         TurnHead,
+        Waiting,
     )
     from qi_learn.records.training import (
         Divergence,
@@ -150,6 +151,7 @@ __all__ = [
     "TurnChange",
     "TurnHead",
     "Verdict",
+    "Waiting",
     "WatchMode",
     "WatchState",
 ]
@@ -166,7 +168,7 @@ _LIVES_IN = {
         "run_states": "RUN_STATES_ENDED RunState",
         "scorable": "AnswerFacts AnswerSource Scorable",
         "set_aside": "SetAside",
-        "tracking": "Tracked TurnChange TurnHead",
+        "tracking": "Tracked TurnChange TurnHead Waiting",
         "training": "Divergence PenaltyStrength Placement Plan PlannedBase "
         "PlannedBatches PlannedHardware PlannedLora PlannedPenalties PlannedSteps RecallLog "
         "TrainResult",

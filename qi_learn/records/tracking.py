@@ -37,6 +37,25 @@ class Tracked:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A suggestion that waits to be found in a file, without its text."""
+
+    turn_id: str
+    ordinal: int
+    started: float
+    ended: float
+    """When its turn was."""
+    project: str | None
+    passed_by: bool
+    """Whether a save was seen that it is not in."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells it from every other."""
+        return self.turn_id, self.ordinal
+
+
+@dataclass(frozen=True, slots=True)
 class TurnChange:
     """What a save, a move of HEAD or time made of a turn's suggestions."""
 

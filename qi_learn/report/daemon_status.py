@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from qi_learn.daemon import client
 from qi_learn.daemon.gateway_client import answers_at
-from qi_learn.errors import QiError
 from qi_learn.paths import Paths
 from qi_learn.report.running import ASK_SECONDS
 from qi_learn.rundir.progress import span
@@ -43,7 +42,7 @@ def gather(paths: Paths) -> DaemonStatus:
     silent = [
         name for name, process in there.items() if not answers_at(process.url, timeout=ASK_SECONDS)
     ]
-    if state is not None and not _daemon_answers(paths):
+    if state is not None and not client.answers(paths, timeout=ASK_SECONDS):
         silent.insert(0, "daemon")
     return DaemonStatus(
         running=state is not None,
@@ -54,14 +53,6 @@ def gather(paths: Paths) -> DaemonStatus:
         engine=there.get("engine"),
         silent=tuple(silent),
     )
-
-
-def _daemon_answers(paths: Paths) -> bool:
-    try:
-        client.call(paths.socket, {"do": "ping"}, timeout=ASK_SECONDS)
-    except QiError:
-        return False
-    return True
 
 
 def as_text(found: DaemonStatus) -> str:

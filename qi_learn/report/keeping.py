@@ -8,7 +8,7 @@ from pathlib import Path
 from qi_learn.report.words import clock
 from qi_learn.settings import KeepSettings
 from qi_learn.store.database import open_store
-from qi_learn.store.expiry import used_bytes
+from qi_learn.store.disk_use import used_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ def as_text(kept: KeptState) -> str:
     """One line for a person."""
     texts = f"texts {kept.raw_days} days" if kept.raw_days else "texts for good"
     scores = f"scores {kept.scores_days} days" if kept.scores_days else "scores for good"
-    size = f"{kept.used / 1e9:.2f} GB" + (f" of {kept.size_gb:g}" if kept.size_gb else "")
+    used = f"{kept.used / 1e6:.0f} MB" if kept.used < 1e8 else f"{kept.used / 1e9:.2f} GB"
+    size = used + (f" of {kept.size_gb:g} GB" if kept.size_gb else "")
     parts = [
         f"{texts}, {scores}; {size}",
         *((f"oldest text {clock(kept.oldest_text)}",) if kept.oldest_text is not None else ()),

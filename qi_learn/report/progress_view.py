@@ -65,7 +65,7 @@ class Screen:
         self._asked = float("-inf")
 
     def say(self, text: str) -> None:
-        self._live.console.print(harmless(text), markup=False, highlight=False, soft_wrap=True)
+        self._live.console.print(harmless(text), markup=False, highlight=False)
 
     def show(self, run: RunDirectory) -> None:
         progress = read_progress(run.path)

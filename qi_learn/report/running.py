@@ -16,11 +16,13 @@ from qi_learn.codec import read_object
 from qi_learn.daemon import client
 from qi_learn.daemon.client import DaemonState
 from qi_learn.daemon.gateway_client import ask_state
+from qi_learn.daemon.silent import STALE_SECONDS
 from qi_learn.errors import QiError
 from qi_learn.outside.disk_room import refuse_full
+from qi_learn.outside.mounts import refuse_shared_home
 from qi_learn.outside.port_holder import refuse_taken_port
 from qi_learn.outside.server_answers import server_answers, silence
-from qi_learn.paths import Paths
+from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.rundir.lost_turns import Lost, unseen_lost
 from qi_learn.rundir.progress import span
 from qi_learn.rundir.recording_pause import pause_at, read_pauses, until_text
@@ -28,9 +30,6 @@ from qi_learn.settings import Settings
 from qi_learn.settings_file import COUNT_AT_ONCE, changed_in_file
 
 ASK_SECONDS = 2.0
-STALE_SECONDS = 60.0
-"""A heartbeat older than this is not believed."""
-
 SILENT_MANAGER = "Daemon and gateway are services of systemd, which does not answer: {}."
 WITHOUT_MANAGER = (
     "Log in to a session of your own; without one: `qi-learn daemon uninstall`, then "
@@ -67,6 +66,8 @@ class Running:
     """Whether it answers; true if there is none that could be asked."""
     paused: str = ""
     """Until when the recording is paused, in words; empty if it is not."""
+    starting: bool = False
+    """Whether a daemon has begun and does not say where it is, or a command holds the home."""
 
     @property
     def serves(self) -> bool:
@@ -85,6 +86,8 @@ class Running:
             return f"paused {self.paused}"
         if self.serves:
             return "" if self.gateway.get("recording") else _reason(self.gateway)
+        if self.starting:
+            return "the daemon is starting"
         if self.daemon is None:
             return "the daemon is not running"
         if not self.daemon.gateway:
@@ -130,6 +133,7 @@ def look(paths: Paths, settings: Settings, attempt: Attempt) -> Running:
         engine,
         not server or server_answers(server),
         _paused(paths),
+        daemon is None and client.locked(paths),
     )
 
 
@@ -232,6 +236,16 @@ def taken_port(now: Running, paths: Paths, settings: Settings) -> list[str]:
         return []
     try:
         refuse_taken_port(paths, settings)
+    except QiError as error:
+        return [f"{error.what} {error.hint}"]
+    return []
+
+
+def odd_home(paths: Paths) -> list[str]:
+    """That nothing can be kept in the home, and why, if that is so."""
+    try:
+        refuse_unusable_home(paths)
+        refuse_shared_home(paths)
     except QiError as error:
         return [f"{error.what} {error.hint}"]
     return []

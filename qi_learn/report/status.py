@@ -8,6 +8,8 @@ damaged becomes a line under `problems`, never an error.
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -127,6 +129,8 @@ class Status:
     """Until when the recording is paused, in words; empty if it is not."""
     metadata_only: bool = False
     """Whether the gateway records no texts (`gateway.record = "metadata"`)."""
+    daemon_starting: bool = False
+    """Whether a daemon has begun and does not say yet where it is, or a command holds the home."""
     kept: keeping.KeptState | None = None
     """How long what was recorded is kept, and how that stands; None without a database."""
 
@@ -136,7 +140,8 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
 
     Settings that cannot be used are one too: what runs goes on with those it has.
     """
-    problems: list[str] = []
+    problems = running.odd_home(paths)
+    no_home = bool(problems) and not os.path.exists(paths.database)
     usable = True
     if settings is None:
         try:
@@ -149,9 +154,10 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         try:
             return read()
         except QiError as error:
-            problems.append(f"{error.what} {error.hint}".strip())
+            found = f"{error.what} {error.hint}".strip()
         except (OSError, ValueError) as error:
-            problems.append(str(error))
+            found = str(error)
+        problems.extend([] if no_home else [found])  # the home's own fault explains it
         return otherwise
 
     no_answer: Mapping[str, Any] = {}
@@ -170,7 +176,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
     problems += now.changed if usable else ()
     problems += running.taken_port(now, paths, settings)
     problems += running.silent_manager(now, paths)
-    problems += running.full_disk(paths)
+    problems += [] if no_home else running.full_disk(paths)
     return Status(
         recording=not now.not_recording,
         recording_reason=now.not_recording,
@@ -205,6 +211,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         bad_lines=attempt(lambda: bad_lines(paths.spool), 0),
         daemon_answers=now.daemon_answers,
         server_answers=now.server_answers,
+        daemon_starting=now.starting,
         longest_round=float(now.told.get("longest_round") or 0.0),
         not_recorded=dict(now.gateway.get("not_recorded") or {}),
         paused=now.paused,
@@ -295,7 +302,7 @@ def as_text(s: Status) -> str:
         *status_lines.not_recorded(s.not_recorded),
         *(f"passed by   {one_line(words)}" for words in s.passed_by),
         f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, "
-        f"{s.spool_bytes / 1024:.0f} KiB",
+        f"{math.ceil(s.spool_bytes / 1024)} KiB",
         f"recorded    {_counted(s.turns, 'turn')}, {_counted(s.rated, 'rating')}"
         + (f" ({s.unmatched_ratings} more of no answer here)" if s.unmatched_ratings else ""),
         *((f"kept        {keeping.as_text(s.kept)}",) if s.kept else ()),
@@ -329,6 +336,8 @@ def _counted(count: int, what: str) -> str:
 
 
 def _daemon_text(s: Status) -> str:
+    if s.daemon_starting:
+        return "is starting, or another command of qi-learn is at work on this home"
     if not s.daemon:
         alone = f"; the gateway serves at {s.gateway} without it" if s.gateway_answers else ""
         return f"not running: `qi-learn daemon start`{alone}"

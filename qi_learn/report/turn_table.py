@@ -12,35 +12,44 @@ UNCUT = 80
 """Columns of a question if it is not for a terminal."""
 MODEL_FROM = 110
 """A terminal of so many columns has room for the model's name."""
+SCORES_FROM = 64
+"""And of so many for rating and score."""
 MODEL = 24
-LEAST = 12
+LEAST = 8
 """Columns that the question always has."""
+HEADING = ("ID", "WHEN", "FATE", "RATED", "SCORE", "MODEL")
 HALF_KNOWN = ("waiting", "placed")
 """States that are shown while the fate is unknown."""
 
 
 def turn_table(lines: Sequence[TurnLine], width: int | None) -> list[str]:
     """The heading and the lines; `width`: the terminal's columns, None if it is none."""
+    rows = [_facts(line) for line in lines]
+    if width is not None and width < MODEL_FROM:
+        rows = [row[:5] for row in rows]
+    if width is not None and width < SCORES_FROM:
+        rows = [row[:3] for row in rows]
     ids = max(len(line.short) for line in lines)
-    model = width is None or width >= MODEL_FROM
-    heading = _columns("ID", "WHEN", "FATE", "RATED", "SCORE", "MODEL" if model else "", ids)
+    heading = _columns(HEADING[: len(rows[0])], ids)
     room = UNCUT if width is None else max(LEAST, width - len(heading))
+    questions = (fitted(_question(line), room) for line in lines)
     return [
         f"{heading}QUESTION",
-        *(f"{_facts(line, ids, model=model)}{fitted(_question(line), room)}" for line in lines),
+        *(f"{_columns(row, ids)}{asked}" for row, asked in zip(rows, questions, strict=True)),
     ]
 
 
-def _facts(line: TurnLine, ids: int, *, model: bool) -> str:
+def _facts(line: TurnLine) -> tuple[str, ...]:
     rated = "-" if line.rating is None else f"{line.rating}/5"
     score = "-" if line.target_score is None else f"{line.target_score:.2f}"
-    name = fitted(one_line(line.model), MODEL) if model else ""
-    return _columns(line.short, _when(line.started), fate_text(line), rated, score, name, ids)
+    model = fitted(one_line(line.model), MODEL)
+    return line.short, _when(line.started), fate_text(line), rated, score, model
 
 
-def _columns(id: str, when: str, fate: str, rated: str, score: str, model: str, ids: int) -> str:
-    shown = f"{id:{ids}}  {when:11}  {fate:8}  {rated:>5}  {score:>5}  "
-    return f"{shown}{model:{MODEL}}  " if model else shown
+def _columns(row: Sequence[str], ids: int) -> str:
+    """The row's columns, as many as it has; the id is never cut."""
+    forms = (f"<{ids}", "<11", "<8", ">5", ">5", f"<{MODEL}")
+    return "".join(f"{text:{form}}  " for text, form in zip(row, forms, strict=False))
 
 
 def fate_text(line: TurnLine) -> str:
@@ -70,4 +79,4 @@ def _question(line: TurnLine) -> str:
     )
     amiss += "(never learned) " if line.never_learn else ""
     amiss += "(its texts have expired) " if line.texts_gone is not None else ""
-    return amiss + one_line(line.question)
+    return amiss + (one_line(line.question) or "(no words)")

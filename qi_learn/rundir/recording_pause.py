@@ -114,14 +114,23 @@ class PauseFile:
 
     def at(self, ts: float) -> Pause | None:
         """The pause that a time is in; None if it is in none."""
+        self.look()
+        return self.known_at(ts)
+
+    def known_at(self, ts: float) -> Pause | None:
+        """The same by the pauses of the last look."""
+        return pause_at(self._pauses, ts)
+
+    def look(self) -> None:
+        """Read the file again if it has changed."""
         try:
             status = os.stat(self._file)
         except FileNotFoundError:
             self._seen, self._pauses = None, ()
-            return None
+            return
         except OSError:
-            return ALWAYS
+            self._seen, self._pauses = None, (ALWAYS,)
+            return
         seen = (status.st_mtime_ns, status.st_ino, status.st_size)
         if seen != self._seen:
             self._seen, self._pauses = seen, read_pauses(self._file)
-        return pause_at(self._pauses, ts)

@@ -9,7 +9,8 @@ only kept. A new score takes the row away, and the turn is to be looked at again
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from qi_learn.store.database import Store
 if TYPE_CHECKING:
     from qi_learn.store.learnables import TurnEvidence
 
+REST_SECONDS = 300.0
+"""How long a count holds though something was written that is no evidence."""
 _LEARNED = "SELECT turn_id FROM run_examples WHERE run_id IN (SELECT value FROM json_each(:runs))"
 _FRESH = f"""
     FROM candidates WHERE key IS NOT NULL AND score >= :threshold
@@ -84,3 +87,43 @@ def fresh_candidates(
     for row in rows:
         first.setdefault(row["key"], row["session"])
     return tuple(first.items())
+
+
+class FreshExamples:
+    """How many there are and from which sessions, kept from one decision to the next.
+
+    A daemon decides every half minute, and at most times no evidence came. What else is written
+    (texts that expire, above all) takes a few away: it counts after `REST_SECONDS`.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._asked: tuple[object, ...] = ()
+        self._stamp: tuple[int, int] | None = None
+        self._counted = 0.0
+        self._count = 0
+        self._sessions: list[str] | None = None
+
+    def outdate(self) -> None:
+        """Have them found anew at the next question: evidence came, or was forgotten."""
+        self._stamp = None
+
+    def count(self, store: Store, *, threshold: float, learned_runs: Collection[str]) -> int:
+        """`fresh_count`."""
+        asked, stamp = (threshold, frozenset(learned_runs)), store.stamp()
+        rests = self._stamp is not None and self._monotonic() < self._counted + REST_SECONDS
+        if asked != self._asked or (stamp != self._stamp and not rests):
+            self._count = fresh_count(store, threshold=threshold, learned_runs=learned_runs)
+            self._asked, self._stamp, self._sessions = asked, stamp, None
+            self._counted = self._monotonic()
+        return self._count
+
+    def sessions(
+        self, store: Store, *, threshold: float, learned_runs: Collection[str]
+    ) -> list[str]:
+        """The session of each, oldest example first."""
+        self.count(store, threshold=threshold, learned_runs=learned_runs)
+        if self._sessions is None:
+            found = fresh_candidates(store, threshold=threshold, learned_runs=learned_runs)
+            self._sessions = [session for _, session in found]
+        return self._sessions

@@ -24,9 +24,11 @@ from qi_learn.store.backups import copy_aside
 if TYPE_CHECKING:
     from qi_learn.redact import Redactor
 
-SCHEMA = 10
+SCHEMA = 11
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
 
+CHECKED_AT_ONCE = 100_000_000
+"""The most bytes of a database that is looked through before it is opened: a quarter second."""
 VALUE_ERRORS = (
     *(sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError),
 )
@@ -89,6 +91,11 @@ class Store:
         with _translated(self.path):
             row: sqlite3.Row | None = self._read(lambda: self.conn.execute(sql, values).fetchone())
             return row
+
+    def stamp(self) -> tuple[int, int]:
+        """What is another after every change, by this connection or any other (SQLite's word)."""
+        found = self.row("PRAGMA data_version")
+        return (int(found[0]) if found else 0, self.conn.total_changes)
 
     def _read(self, read: Callable[[], Any]) -> Any:
         """Read rows; if one has a damaged text, once more, so that it spoils no other."""
@@ -162,7 +169,8 @@ def _insertion(table: str, columns: tuple[str, ...], replace: bool) -> str:
 def open_store(path: Path, *, readonly: bool = False, timeout: float = 5.0) -> Store:
     """The database at `path`, open.
 
-    For writing it is made if absent, checked, and brought up to this version's schema.
+    For writing it is made if absent, checked, and brought up to this version's schema. One of more
+    than `CHECKED_AT_ONCE` bytes is opened unchecked: that takes seconds (soundness.py).
 
     `timeout`: seconds to wait for another writer. Raises StoreError if it is absent (readonly),
     damaged, locked, or from another version.
@@ -201,11 +209,26 @@ def _open_to_write(path: Path, timeout: float) -> Store:
             conn.execute("PRAGMA secure_delete = ON")  # what goes is overwritten
             conn.execute("BEGIN IMMEDIATE")
             conn.execute("ROLLBACK")
-            _check(conn, path)
+            if path.stat().st_size <= CHECKED_AT_ONCE:
+                _check(conn, path)
             if old:
                 _migrate(conn, path)
             conn.execute("PRAGMA foreign_keys = ON")
     return Store(path, conn)
+
+
+@contextmanager
+def checking(path: Path) -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
+    """What looks the database at `path` through, and what breaks that off from another thread.
+
+    The first raises StoreError if it is damaged, or was broken off.
+    """
+    with _translated(path):
+        conn = _connect(path, "ro", 5.0)
+    try:
+        yield _translated(path)(lambda: _check(conn, path)), conn.interrupt
+    finally:
+        conn.close()
 
 
 def _use_wal(conn: sqlite3.Connection, path: Path) -> None:

@@ -83,15 +83,6 @@ def expire_commands(store: Store, before: float, limit: int = 100) -> int:
     return store.execute(sql, (before, limit))
 
 
-def used_bytes(store: Store) -> int:
-    """How much of the database file is in use: what was deleted leaves room for what comes."""
-    pages, free, size = (
-        int(store.rows(f"PRAGMA {name}")[0][0])
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return (pages - free) * size
-
-
 # --- parts of requests, and contexts of projects, that no turn names any more ---------------------
 
 

@@ -9,13 +9,14 @@ derived from what was loaded. It may choose more than is concerned: `track` deci
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qi_learn.records import Suggestion, Tracked, TurnChange, TurnHead
+from qi_learn.records import Suggestion, Tracked, TurnChange, TurnHead, Waiting
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import load_outcome, save_implicit, save_outcome, update_suggestion
@@ -44,13 +45,21 @@ _RECENT = """
     UNION SELECT id FROM turns WHERE project IS NULL AND ended >= :ended
 """
 _IN_A_PROJECT = _TRACKED.format(turns=f"{_PLACED} {_RECENT}")
-_IN_A_FILE = _TRACKED.format(
-    turns=f"""
-        {_PLACED} AND s.file = :file
-        UNION {_PLACED} AND s.region IS NULL AND s.touched_at >= :ended
-        {_RECENT}
-    """
-)
+_OF_FILE = f"""
+    {_PLACED} AND s.file = :file UNION {_PLACED} AND s.region IS NULL AND s.touched_at >= :ended
+"""
+_NAMED = "SELECT value FROM json_each(:turns)"
+_IN_A_FILE = _TRACKED.format(turns=f"{_OF_FILE} {_RECENT}")
+_IN_A_FILE_OF_TURNS = _TRACKED.format(turns=f"{_OF_FILE} UNION {_NAMED}")
+_OF_TURNS = _TRACKED.format(turns=_NAMED)
+_WAITING = f"""
+    SELECT s.turn_id, s.ordinal, t.started, t.ended, t.project,
+           s.touched_at IS NOT NULL AS passed_by
+    FROM turns t JOIN suggestions s ON s.turn_id = t.id
+    WHERE t.id IN (SELECT NULL {_RECENT})
+      AND t.status = 200 AND t.started <= :saved AND s.state IN ('waiting', 'unknown')
+    ORDER BY t.ended, t.id, s.ordinal
+"""
 DUE_AT_ONCE = 100
 """The most suggestions in each state that one round looks at because their time has come."""
 _DUE = _TRACKED.format(
@@ -77,16 +86,39 @@ def load_followed(
     placed: float,
     ended: float = math.inf,
     file: str | None = None,
+    turns: Collection[str] | None = None,
 ) -> tuple[Tracked, ...]:
     """What a save or a commit in a project may change, oldest first.
 
     These are the turns with a suggestion that was placed at `placed` or later, and those that ended
     at `ended` or later. The latter may be of an unknown project: that the answer is found in a file
     is what makes it known. With `file`, of what was placed only what is in that file, and what went
-    since `ended` and may have come again in it.
+    since `ended` and may have come again in it. With `turns` too, only those of the latter.
     """
-    values = {"project": project, "placed": placed, "ended": ended, "file": file}
+    values: dict[str, object] = {"project": project, "placed": placed, "ended": ended, "file": file}
+    if turns is not None:
+        values["turns"] = _listed(turns)
+        return _understood(store, _IN_A_FILE_OF_TURNS, values, guard)
     return _understood(store, _IN_A_PROJECT if file is None else _IN_A_FILE, values, guard)
+
+
+def load_turns(store: Store, turns: Collection[str], guard: StepGuard) -> tuple[Tracked, ...]:
+    """The suggestions of some turns."""
+    return _understood(store, _OF_TURNS, {"turns": _listed(turns)}, guard)
+
+
+def load_waiting(store: Store, project: str, *, ended: float, saved: float) -> tuple[Waiting, ...]:
+    """The suggestions that a save may place, by the ends of their turns, without their texts.
+
+    Those of turns that ended at `ended` or later and began before the save, of this project or one
+    that is not known.
+    """
+    values = {"project": project, "ended": ended, "saved": saved}
+    return tuple(Waiting(*row) for row in store.rows(_WAITING, values))
+
+
+def _listed(turns: Collection[str]) -> str:
+    return json.dumps(sorted(turns))
 
 
 def load_due(

@@ -39,6 +39,7 @@ from qi_learn.store.own_redactor import redactor_of
 from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
 from qi_learn.store.releases import apply_release
 from qi_learn.store.runs import apply_cycle
+from qi_learn.store.sessions import session_of
 from qi_learn.store.spool_positions import (
     SpoolFiles,
     delete,
@@ -48,7 +49,7 @@ from qi_learn.store.spool_positions import (
     save_position,
 )
 from qi_learn.store.tombstones import Tombstones
-from qi_learn.store.turns import is_another, save_turn, session_of, turns_known
+from qi_learn.store.turns import is_another, save_messages, save_turn, turns_known
 
 logger = logging.getLogger(__name__)
 
@@ -302,14 +303,16 @@ def _take_event(intake: _Intake, event: Event) -> None:
 
 
 def _take_turn(intake: _Intake, decoded: Turn) -> None:
-    decoded = replace(decoded, session=session_of(intake.store, decoded))
     clean = intake.memory.chains.redacted(intake.store, decoded)
     turn = clean.turn.value
     if intake.memory.tombstones.holds_turn(turn, *clean.known):
         intake.forgotten += 1
         intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (turn.id,))
         return
-    if save_turn(intake.store, clean.turn, redacted=clean.changed, known=clean.known):
+    known = save_messages(intake.store, clean.turn, known=clean.known)
+    session = session_of(intake.store, turn, known[1])
+    whole = clean.turn.having(session=intake.memory.redactor.clean(session))
+    if save_turn(intake.store, whole, redacted=clean.changed, known=known):
         suggested = intake.memory.redactor.clean(intake.suggest(turn))
         save_suggestions(intake.store, suggested)
         if not (turn.messages or turn.answer):

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from qi_learn.records import LearningInteraction
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import load_interaction, rejected_turns, scored_turns
-from qi_learn.store.turns import forks, session_of, was_redacted
+from qi_learn.store.sessions import session_of
+from qi_learn.store.turns import forks, was_redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,8 @@ def learnable_turns(store: Store, *, threshold: float, learned: Set[str]) -> Lea
 def load_turn_evidence(store: Store, turn_id: str) -> TurnEvidence:
     """A turn with everything known of it. Raises NotFound if there is no such turn."""
     interaction = load_interaction(store, turn_id)
-    return TurnEvidence(
-        interaction, session_of(store, interaction.turn), was_redacted(store, turn_id)
-    )
+    session = interaction.turn.session or session_of(store, interaction.turn)
+    return TurnEvidence(interaction, session, was_redacted(store, turn_id))
 
 
 def _asked_the_same(store: Store, fresh: Sequence[str], learned: Set[str]) -> list[str]:

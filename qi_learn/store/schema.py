@@ -322,7 +322,13 @@ def m009_what_is_forgotten(db: Database) -> None:
 
 
 @migrations()
-def m010_turns_of_no_project(db: Database) -> None:
+def m011_turns_of_a_session(db: Database) -> None:
+    # When a session began, and whether it is in use.
+    _run(db, "CREATE INDEX turns_by_session ON turns (session, ended)")
+
+
+@migrations()
+def m012_turns_of_no_project(db: Database) -> None:
     _run(db, *STRAYS)
 
 

@@ -29,8 +29,6 @@ from qi_learn.store.shapes import (
 if TYPE_CHECKING:
     from qi_learn.redact import Redacted
 
-SESSION_GAP = 1800.0
-"""Seconds without a turn after which a project's next turn is of another session (contracts 2)."""
 SPOOL_PRECISION = 0.001
 """The spool's times are whole milliseconds: an event right after a turn may seem to be that much
 before it.
@@ -137,6 +135,18 @@ def _intact(row: sqlite3.Row) -> bool:
 
 
 # --- turns ----------------------------------------------------------------------------------------
+
+
+def save_messages(
+    store: Store, clean: Redacted[Turn], *, known: tuple[int, str] = (0, "")
+) -> tuple[int, str]:
+    """Store the messages of a turn before the turn itself, which goes on from them.
+
+    `known`: how many are stored already, and the hash of the last of those. Returns the same of all
+    of them.
+    """
+    messages, (count, parent) = clean.value.messages, known
+    return len(messages), ensure_chain(store, messages[count:], parent=parent)
 
 
 def save_turn(
@@ -276,23 +286,6 @@ def is_another(store: Store, turn: Turn) -> bool:
     """Whether the stored turn with this id is not this one: it began at another time."""
     row = store.row("SELECT started FROM turns WHERE id = ?", (turn.id,))
     return row is not None and abs(float(row["started"]) - turn.started) > 0.001
-
-
-def session_of(store: Store, turn: Turn) -> str:
-    """The turn's session.
-
-    The client's own, or that of the project's turn at most half an hour before, or a new one. A
-    session that a client named is joined by those alone that name it.
-    """
-    if turn.session:
-        return turn.session
-    sql = """
-        SELECT session FROM turns
-        WHERE project IS ? AND session GLOB 'turns-from-*' AND ended BETWEEN ? AND ?
-        ORDER BY ended DESC LIMIT 1
-    """
-    row = store.row(sql, (turn.project, turn.started - SESSION_GAP, turn.ended))
-    return f"turns-from-{turn.id}" if row is None else str(row["session"])
 
 
 # --- rows and records -----------------------------------------------------------------------------

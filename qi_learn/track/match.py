@@ -13,15 +13,14 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 from rapidfuzz.distance import Indel
 
 from qi_learn.code_text import code_tokens
 from qi_learn.track.alike import Letters, most_alike
+from qi_learn.track.sketch import Sketch, remembered
 
-REMEMBERED = 2000, 1500
-"""The tokens of so many suggestions are remembered, of those with at most so many characters."""
 MOST_CELLS = 64_000_000
 """The most pairs of lines that are compared at once: 8 MB, and some 20 ms."""
 
@@ -142,6 +141,7 @@ class Saved:
         self.letters = Letters()
         self._spelt: dict[int, str] = {}
         self._added: dict[str, tuple[set[int], Counter[str]] | None] = {}
+        self._totals: dict[str, tuple[Counter[str], int]] = {}
 
     @cached_property
     def coded(self) -> list[int]:
@@ -161,6 +161,11 @@ class Saved:
             found.setdefault(line, []).append(n)
         return found
 
+    @cached_property
+    def solid_lines(self) -> tuple[str, ...]:
+        """The lines that are not blank."""
+        return tuple(line for _, line in self.solid)
+
     def letters_of(self, i: int) -> str:
         """The tokens of a line, each as its letter."""
         if i not in self._spelt:
@@ -178,6 +183,16 @@ class Saved:
             raise NotCompared
         return known
 
+    def new_since(self, before: str) -> tuple[Counter[str], int]:
+        """The tokens of the lines that are not in the text `before`, and how many they are.
+
+        Raises NotCompared.
+        """
+        if before not in self._totals:
+            _, new = self.added_since(before)
+            self._totals[before] = new, new.total()
+        return self._totals[before]
+
     def _compare(self, before: str) -> tuple[set[int], Counter[str]] | None:
         try:
             added = added_lines(before.split("\n"), self.lines)
@@ -194,12 +209,13 @@ def find(
     At least `min_tokens` of its tokens are in lines that `before` did not have. Raises NotCompared
     if it is unknown which lines those are.
     """
-    if share_of(suggestion, before, saved, min_tokens=min_tokens) == 0:
+    sketch = remembered(suggestion)
+    if share_of(sketch, before, saved, min_tokens=min_tokens) == 0:
         return None
     added, _ = saved.added_since(before)
-    _, wanted = _suggested(suggestion)
+    wanted = Counter(sketch.counts)
     lines, tokens = saved.lines, saved.tokens
-    verbatim = [Match(i, j, 1.0, "lines") for i, j in _verbatim(suggestion, saved)]
+    verbatim = [Match(i, j, 1.0, "lines") for i, j in _runs_of(sketch.lines, saved)]
     matches = verbatim or _alike(suggestion, min_similarity, saved, added)
     fresh = {
         m: _tokens_in(wanted, tokens, added, m) for m in matches if m.similarity >= min_similarity
@@ -220,52 +236,39 @@ def occurrences(run: Sequence[str], lines: Sequence[str]) -> list[int]:
     ]
 
 
-def share_of(suggestion: str, before: str, saved: Saved, *, min_tokens: int) -> float:
-    """How much of the suggestion's code is in lines that `before` did not have, up to 1.
+def share_of(sketch: Sketch, before: str, saved: Saved, *, min_tokens: int) -> float:
+    """How much of a suggestion's code is in lines that `before` did not have, up to 1.
 
     0 if that is less than `min_tokens`, so that `find` finds nothing, and 2 if it stands in the
     file word for word. Raises NotCompared.
     """
-    _, new = saved.added_since(before)
-    if new.total() < min_tokens:
+    new, total = saved.new_since(before)
+    if total < min_tokens or sketch.size < min_tokens:
         return 0.0
-    suggested, wanted = _suggested(suggestion)
-    common = (wanted & new).total()
-    if len(suggested) < min_tokens or common < min_tokens:
+    counts = sketch.counts
+    common = sum([min(counts[token], new[token]) for token in counts.keys() & new.keys()])
+    if common < min_tokens:
         return 0.0
-    return 2.0 if _verbatim(suggestion, saved) else common / len(suggested)
+    return 2.0 if _runs_of(sketch.lines, saved) else common / sketch.size
 
 
-def _verbatim(suggestion: str, saved: Saved) -> list[tuple[int, int]]:
-    """The runs of lines (start, end) that are the suggestion's, in its order and together.
+def _runs_of(own: tuple[str, ...], saved: Saved) -> list[tuple[int, int]]:
+    """The runs of lines (start, end) that are a suggestion's, in its order and together.
 
     Blank lines and indentation do not count.
     """
-    own = [line.strip() for line in suggestion.split("\n") if line.strip()]
     solid = saved.solid
     return [
         (solid[s][0], solid[s + len(own) - 1][0] + 1)
         for s in saved.solid_at.get(own[0] if own else "", ())
-        if [line for _, line in solid[s : s + len(own)]] == own
+        if saved.solid_lines[s : s + len(own)] == own
     ]
-
-
-def _suggested(suggestion: str) -> tuple[list[str], Counter[str]]:
-    """A suggestion's tokens, and how often it has each: it is looked for in every saved file."""
-    short = len(suggestion) <= REMEMBERED[1]
-    return _remembered(suggestion) if short else _remembered.__wrapped__(suggestion)
-
-
-@lru_cache(maxsize=REMEMBERED[0])
-def _remembered(suggestion: str) -> tuple[list[str], Counter[str]]:
-    tokens = code_tokens(suggestion)
-    return tokens, Counter(tokens)
 
 
 def _alike(suggestion: str, enough: float, saved: Saved, added: set[int]) -> list[Match]:
     """The runs of lines most like the suggestion, without stretches where none can be enough so."""
     matches: list[Match] = []
-    letters = saved.letters.of(_suggested(suggestion)[0])
+    letters = saved.letters.of(code_tokens(suggestion))
     wanted = Counter(letters)
     for coded in _stretches(saved.coded, added, reach=2 * suggestion.count("\n") + 5):
         lines = [saved.letters_of(i) for i in coded]

@@ -26,7 +26,9 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.looking_again import look_again, look_due
-from qi_learn.track.match import Match, NotCompared, Saved, find, share_of
+from qi_learn.track.match import Match, NotCompared, find, share_of
+from qi_learn.track.save import Save
+from qi_learn.track.sketch import remembered
 from qi_learn.track.state import (
     FOLLOWED,
     each_guarded,
@@ -40,8 +42,8 @@ from qi_learn.track.state import (
 )
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.trees import tree_of
+from qi_learn.track.waiting import CLOSELY
 from qi_learn.workspace.changes import FileSaved
-from qi_learn.workspace.file_history import FileHistory
 
 NOT_FOR_FILES = {
     *("console", "text", "txt", "plaintext", "output", "log", "diff", "patch", "shell-session"),
@@ -49,24 +51,6 @@ NOT_FOR_FILES = {
 }
 """Blocks in these languages are often to be read or typed: not to find one in a file says nothing.
 """
-CLOSELY = 100
-"""The most suggestions that one save is compared with, a millisecond each: of completions that are
-made as a person types and that say almost the same, thousands may wait.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Save:
-    """A saved file, with what its text is compared with."""
-
-    saved: FileSaved
-    text: Saved
-    history: FileHistory
-    old: str | None
-    """The file's text before this save, if it is known."""
-    settings: CaptureSettings
-    guard: StepGuard
-    texts: CleanTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,30 +72,20 @@ class _Chance:
     """How much of it is in new lines; above 1 if it stands there word for word."""
 
 
-def on_saved(
-    tracked: Sequence[Tracked],
-    saved: FileSaved,
-    history: FileHistory,
-    settings: CaptureSettings,
-    now: float,
-    guard: StepGuard,
-    texts: CleanTexts,
-) -> tuple[TurnChange, ...]:
+def on_saved(tracked: Sequence[Tracked], save: Save, now: float) -> tuple[TurnChange, ...]:
     """What a save changed for the suggestions.
 
     Of what is placed, what became of it, and of what waits, what stands in the file now. Nothing of
     the file is looked at if no suggestion may stand in it.
     """
-    followed = [t for t in tracked if is_followed(t, saved.project, now)]
-    waiting = [t for t in tracked if not saved.taken_back and _may_be_placed(t, saved, settings)]
+    told, settings, guard = save.told, save.settings, save.guard
+    followed = [t for t in tracked if is_followed(t, told.project, now)]
+    waiting = [t for t in tracked if not told.taken_back and _may_be_placed(t, told, settings)]
     if not followed and not waiting:
         return ()
-    saved = replace(saved, text=texts.of(saved.text))
-    old = texts.of_any(history.before(saved.ts))
-    save = _Save(saved, Saved(saved.text), history, old, settings, guard, texts)
     after = list(each_guarded(followed, lambda t: _after_save(t, save), guard, name_of))
     after += _placements(waiting, save)
-    return turn_changes(tracked, after, settings, project=saved.project)
+    return turn_changes(tracked, after, settings, project=told.project)
 
 
 def settle(
@@ -194,7 +168,7 @@ def _may_be_placed(tracked: Tracked, saved: FileSaved, settings: CaptureSettings
     )
 
 
-def _placements(waiting: Sequence[Tracked], save: _Save) -> Iterator[Suggestion]:
+def _placements(waiting: Sequence[Tracked], save: Save) -> Iterator[Suggestion]:
     """The suggestions that stand in the file now.
 
     Also those that the save passed by for the first time. A file that could not be compared passes
@@ -225,20 +199,21 @@ def _placements(waiting: Sequence[Tracked], save: _Save) -> Iterator[Suggestion]
     )
 
 
-def _chance(tracked: Tracked, save: _Save) -> _Chance | None:
+def _chance(tracked: Tracked, save: Save) -> _Chance | None:
     """What there is to compare; None if the suggestion does not stand in the file.
 
     Raises NotCompared.
     """
-    before = _text_before(save, tracked.turn.started)
+    before = save.before(tracked.turn.started)
     if before is None:
         return None
     lines = frame_of(tracked).whole_lines(tracked.suggestion.text)
-    share = share_of(lines, before, save.text, min_tokens=save.settings.min_tokens)
+    sketch, least = remembered(lines), save.settings.min_tokens
+    share = share_of(sketch, before, save.text, min_tokens=least)
     return None if share == 0 else _Chance(tracked, lines, before, share)
 
 
-def _is_filled(save: _Save, before: str, candidates: Sequence[_Placement]) -> bool:
+def _is_filled(save: Save, before: str, candidates: Sequence[_Placement]) -> bool:
     """Whether all code that is new in the file is in lines that are a suggestion word for word."""
     exact = [c.match for c in candidates if c.match.method == "lines"]
     if not exact:
@@ -247,7 +222,7 @@ def _is_filled(save: _Save, before: str, candidates: Sequence[_Placement]) -> bo
     return all(any(m.start <= i < m.end for m in exact) for i in new)
 
 
-def _passed_by(tracked: Tracked, save: _Save) -> bool:
+def _passed_by(tracked: Tracked, save: Save) -> bool:
     return (
         tracked.suggestion.touched_at is None
         and not save.saved.partly
@@ -257,17 +232,7 @@ def _passed_by(tracked: Tracked, save: _Save) -> bool:
     )
 
 
-def _text_before(save: _Save, when: float) -> str | None:
-    """The file's text at a time; if nothing read it then, what git has."""
-    text = save.history.before(when)
-    if text is None:
-        with suppress(NotFound):
-            tree, name = tree_of(save.saved.project, save.saved.place)
-            text = git.text_at(tree, "HEAD", name)
-    return save.texts.of_any(text)
-
-
-def _match(suggested: str, before: str | None, save: _Save) -> Match | None:
+def _match(suggested: str, before: str | None, save: Save) -> Match | None:
     if before is None:
         return None
     return find(
@@ -297,7 +262,7 @@ def _best(candidates: Iterable[_Placement]) -> list[_Placement]:
     return taken
 
 
-def _placed(placement: _Placement, save: _Save) -> Suggestion:
+def _placed(placement: _Placement, save: Save) -> Suggestion:
     tracked, match, saved = placement.tracked, placement.match, save.saved
     region = regions.region_at(saved.text, saved.place, match.start, match.end)
     suggestion = replace(
@@ -313,7 +278,7 @@ def _placed(placement: _Placement, save: _Save) -> Suggestion:
 # --- following ------------------------------------------------------------------------------------
 
 
-def _after_save(tracked: Tracked, save: _Save) -> Suggestion:
+def _after_save(tracked: Tracked, save: Save) -> Suggestion:
     if tracked.suggestion.region is None:
         return _come_again(tracked, save)
     if tracked.suggestion.file == save.saved.place:
@@ -321,10 +286,10 @@ def _after_save(tracked: Tracked, save: _Save) -> Suggestion:
     return tracked.suggestion
 
 
-def _follow(tracked: Tracked, save: _Save) -> Suggestion:
+def _follow(tracked: Tracked, save: Save) -> Suggestion:
     suggestion, saved, old = tracked.suggestion, save.saved, save.old
     started, history = tracked.turn.started, save.history
-    before = save.texts.of_any(history.before(started)) if history.reaches(started) else None
+    before = save.clean(history.before(started)) if history.reaches(started) else None
     added = None
     if before is not None:
         with suppress(NotCompared):
@@ -359,7 +324,7 @@ def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:
         return False
 
 
-def _come_again(tracked: Tracked, save: _Save) -> Suggestion:
+def _come_again(tracked: Tracked, save: Save) -> Suggestion:
     """The suggestion if it came again: undo, a stash brought back, a renamed file, moved code."""
     suggestion, window = tracked.suggestion, save.settings.window
     if suggestion.reverted or save.saved.ts - (suggestion.touched_at or 0.0) > window:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 from qi_learn.outside import git
 from qi_learn.workspace.files import plain_name
-from qi_learn.workspace.ignore_rules import IgnoreRules
+from qi_learn.workspace.qi_learn_ignore import QiLearnIgnore
 
 
 def tree_of(project: str, place: str) -> tuple[Path, str]:
@@ -56,7 +56,7 @@ def left_out(project: str, places: Iterable[str]) -> set[str]:
         if not plain_name(Path(name)):
             found.add(place)
         ruled[place] = os.path.join(project, name if _is_linked(tree) else place)
-    allowed = IgnoreRules(project).allowed(ruled.values())
+    allowed = QiLearnIgnore(project).allowed(ruled.values())
     return found | {place for place, path in ruled.items() if path not in allowed}
 
 

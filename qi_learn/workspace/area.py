@@ -7,12 +7,14 @@ working trees, other repositories. Names are paths with `/` below the area's top
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from qi_learn.outside import git
+from qi_learn.outside.git_rules import tracked_ignored
 from qi_learn.workspace.file_tree import FileTree
 from qi_learn.workspace.files import (
     ODD_NAME,
@@ -22,7 +24,9 @@ from qi_learn.workspace.files import (
     plain_text,
     read_content,
 )
-from qi_learn.workspace.ignore_rules import IgnoreRules
+from qi_learn.workspace.git_ignore import is_rule
+from qi_learn.workspace.object_age import changed_ns
+from qi_learn.workspace.qi_learn_ignore import QiLearnIgnore
 from qi_learn.workspace.repository_state import RepositoryState
 
 _MOST_REMEMBERED = 10_000
@@ -59,9 +63,23 @@ class Area:
     """Directories that went or appeared: what git had in them is to be read."""
     appeared: set[str] = field(default_factory=set)
     """Directories that came or went when git did not answer: they are still to be looked at."""
-    rules: IgnoreRules | None = None
+    rules: QiLearnIgnore | None = None
     """What the person leaves out of the project."""
     set_aside: Counter[str] = field(default_factory=Counter)
+    left_out: set[str] = field(default_factory=set)
+    """The directories that git leaves out, by their paths."""
+    rules_due: bool = False
+    """Whether its rules changed, and what they leave out now is still to be asked."""
+    ruled_at: float = 0.0
+    """When they were changed, as far as the files tell."""
+    _rules: tuple[int, ...] | None = None
+    """The stamp of what git decides by, when it was last looked whether that changed."""
+    _forced: tuple[str, ...] | None = None
+    """The files that git has though it would leave them out; None if not asked yet."""
+    _confirmed: set[str] | None = None
+    """Files with a history that the rules do not leave out since they changed; None if they never
+    did.
+    """
     _left_out: dict[str, bool] = field(default_factory=dict)
     """By file: whether git leaves it out. What it only refuses to speak of is not kept."""
     _ruled: tuple[int, ...] = ()
@@ -89,18 +107,20 @@ class Area:
         git is asked once for each, and again when what it decides by changes: its index, a
         `.gitignore`, its own list. It has `known` already.
         """
-        plain = self._allowed([name for name in names if self._plain(name)])
+        plain = [name for name in names if self._plain(name)]
+        rules = any(is_rule(name) for name in plain)
+        plain = self._allowed(plain)
         if self.repository is None:
             return plain
         ruled = self.repository.rules_stamp()
-        if ruled != self._ruled or any(n.rpartition("/")[2] == ".gitignore" for n in plain):
+        if ruled != self._ruled or rules:
             self._left_out.clear()
             self._ruled = ruled
         had = set(known)
         asked = [
             name
             for name in plain
-            if name not in had and name not in self._left_out and self.files.get(name) is None
+            if name not in had and name not in self._left_out and not self._is_known(name)
         ]
         left_out = git.ignored(Path(self.top), asked)
         if len(self._left_out) > _MOST_REMEMBERED:
@@ -108,7 +128,31 @@ class Area:
         remembered = self._left_out | {name: name in left_out for name in asked}
         kept = [name for name in asked if name not in left_out or self._is_own(name)]
         self._left_out.update({name: remembered[name] for name in kept})
+        if self._confirmed is not None:
+            self._confirmed |= {n for n in asked if n not in left_out and self.files.get(n)}
         return [name for name in plain if not remembered.get(name, False)]
+
+    def look_at_rules(self) -> bool:
+        """Whether git may leave out other directories than when it was last asked for them.
+
+        Raises NotFound if git does not answer.
+        """
+        if self.repository is None:
+            return False
+        stamp = self.repository.rules_stamp()
+        changed = any(is_rule(name) for name in self.pending)
+        if self._rules is not None and stamp != self._rules:
+            changed = changed or stamp[1:] != self._rules[1:]
+            forced = tracked_ignored(Path(self.top))
+            changed = changed or forced != self._forced
+            self._forced = forced
+        self._rules = stamp
+        if changed:
+            rules = [changed_ns(self.path_of(name)) for name in self.pending if is_rule(name)]
+            self.ruled_at = max(rules or stamp) / 1e9 or time.time()  # it is gone
+            self.rules_due, self._confirmed = True, set()
+            self._left_out.clear()
+        return self.rules_due
 
     def note_save(self, name: str, text: str) -> None:
         """Note that a save was told."""
@@ -127,20 +171,39 @@ class Area:
         found = git.ignored_directories(Path(self.top), *below)
         return {self.path_of(name) for name in found}
 
+    def linked_tops(self) -> set[str]:
+        """Where the working trees lie that are linked to its repository. Raises NotFound."""
+        if self.repository is None:
+            return set()
+        try:
+            within = Path(self.top).resolve().relative_to(git.top(Path(self.top)) or self.top)
+        except ValueError:
+            within = Path()
+        return {str(top / within) for top in git.linked_trees(self.repository.common)}
+
     def read(self, names: Iterable[str]) -> dict[str, FileContent]:
         """What the files hold, of those that are no links and lie beyond none."""
+        return dict(self.read_each(names))
+
+    def read_each(self, names: Iterable[str]) -> Iterator[tuple[str, FileContent]]:
+        """The same one by one, so that many need not be held at once."""
         safe: dict[str, bool] = {}
-        read: dict[str, FileContent] = {}
         for name in names:
             directory = name.rpartition("/")[0]
             if directory not in safe:
                 safe[directory] = self._without_links(directory)
             if not safe[directory]:
                 continue
-            content = read[name] = read_content(self.path_of(name))
+            content = read_content(self.path_of(name))
             if content.reason:
                 self.set_aside[content.reason] += 1
-        return read
+            yield name, content
+
+    def _is_known(self, name: str) -> bool:
+        """Whether a file has a history, and is not left out by rules that changed since."""
+        if self.files.get(name) is None:
+            return False
+        return self._confirmed is None or name in self._confirmed
 
     def _allowed(self, names: list[str]) -> list[str]:
         """Those of the names that the person's own rules do not leave out."""

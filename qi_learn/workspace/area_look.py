@@ -17,6 +17,7 @@ from qi_learn.outside import git, git_blobs
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.file_history import Blob
 from qi_learn.workspace.files import NOT_TEXT, FileContent
+from qi_learn.workspace.object_age import taken_up
 from qi_learn.workspace.repository_state import GIT_WRITES, RepositoryState, throws_away
 
 MOST_PASSED_BY = 50
@@ -50,7 +51,7 @@ class NewText:
     ts: float | None = None
     """When it was there; None if now."""
     taken_back: bool = False
-    """Whether git brought back what HEAD has."""
+    """Whether git brought it back, as far as that can be told."""
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ def look(area: Area, names: Iterable[str], now: float) -> Look | None:
     found = Look(moves)
     touched = {name for moved in moves for name in moved.blobs}
     watched = area.watched({*names, *touched}, known=touched)
-    _passed_by(area, found, set(watched))
+    _passed_by(area, found, set(watched), now)
     contents = area.read(_not_clean(repository, watched, moves))
     _compare(area, found, contents, moves)
     return found if stamp == repository.stamp() else None
@@ -178,7 +179,7 @@ def _by_git(
 ) -> tuple[set[str], set[str]]:
     """Those of the files that git wrote, or took away, without a commit of their own.
 
-    And those that have again what HEAD has because git brought it back.
+    And those that have again what git had because git brought it back, for sure or maybe.
     """
     if not new:
         return set(), set()
@@ -207,7 +208,7 @@ def _by_git(
     return found, back
 
 
-def _passed_by(area: Area, found: Look, watched: set[str]) -> None:
+def _passed_by(area: Area, found: Look, watched: set[str], now: float) -> None:
     """Find the saves that were committed, and written over by git before they were read."""
     repository, moves = area.repository, found.moves
     if repository is None:
@@ -226,7 +227,8 @@ def _passed_by(area: Area, found: Look, watched: set[str]) -> None:
                 continue  # git brought it, from another commit
             if text is not None and (history is None or history.newest != text):
                 found.known.setdefault(name, known.get(name, []))
-                found.texts.append(NewText(name, text, True, moved.move.ts))
+                ts = min(now, taken_up(repository.common, blob, moved.move.ts))
+                found.texts.append(NewText(name, text, True, ts))
 
 
 def written_at(path: str, now: float, *, missed: bool = False) -> float:

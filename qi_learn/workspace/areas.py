@@ -19,7 +19,7 @@ from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area, skipped
 from qi_learn.workspace.event_source import NoRoom
 from qi_learn.workspace.files import Walked, walk
-from qi_learn.workspace.missed import gone_of, known_commit, made_since, not_seen, written_since
+from qi_learn.workspace.missed import known_commit, made_since, not_seen, read_first
 from qi_learn.workspace.observer import Observation
 from qi_learn.workspace.places import identity, is_at, outermost
 from qi_learn.workspace.repository_state import RepositoryState
@@ -40,7 +40,7 @@ class Areas:
         """Watch a project, with its texts as they are now."""
         self._observation.begin(project.root)
         project.identity = identity(project.root, follow=True)
-        self._begin_area(project, project.root, fresh=False)
+        self.begin_area(project, project.root, fresh=False)
         project.not_seen = not_seen(project)
         project.failed, project.starting = None, False
 
@@ -76,7 +76,7 @@ class Areas:
         """Have everything in a project looked at: events may have been lost."""
         for area in tuple(project.areas.values()):
             if area.refused is None:
-                self._look_again_at(project, area)
+                self.look_again_at(project, area)
 
     def appeared(self, project: WatchedProject, area: Area, names: Iterable[str]) -> None:
         """Watch directories that appeared in an area; what is in them is to be read."""
@@ -89,6 +89,7 @@ class Areas:
         area.gone |= set(asked) - set(tops)
         tops = outermost(tops)
         left_out = area.ignored_directories(*tops) if tops else set()
+        area.left_out = area.left_out - set(map(area.path_of, asked)) | left_out
         for name in tops:
             path = area.path_of(name)
             if path in left_out or path in project.areas:
@@ -96,7 +97,7 @@ class Areas:
             if os.path.lexists(f"{path}/.git"):
                 self._begin_whole(project, path)
             else:
-                self._watch_tree(project, area, path, fresh=True, left_out=left_out)
+                self.watch_tree(project, area, path, fresh=True, left_out=left_out)
 
     def repository_changed(self, project: WatchedProject, top: str) -> None:
         """See what became of the repository of a working tree: it came, went, or has new trees."""
@@ -106,7 +107,7 @@ class Areas:
             return
         if area is None:
             if has_git and not os.path.islink(top):
-                self._begin_area(project, top, fresh=True)
+                self.begin_area(project, top, fresh=True)
             return
         if area.refused is not None or (area.repository is None and has_git):
             self._ask_again(project, area)
@@ -139,21 +140,31 @@ class Areas:
             if area.refused is not None and time.monotonic() - area.asked_at > ASK_SECONDS:
                 self._ask_again(project, area)
 
+    def leave(self, project: WatchedProject, path: str) -> None:
+        """Stop watching a directory that git leaves out now. Working trees linked there go on."""
+        self._observation.forget(path)
+        for area in [a for t, a in project.areas.items() if is_at(t, path)]:
+            if area.top in project.areas[project.root].linked_tops():
+                self.look_again_at(project, area)
+            else:
+                self._let_go(project, area)
+
     # --- one area ---------------------------------------------------------------------------------
 
     def _came_back(self, project: WatchedProject, area: Area) -> None:
         """Watch an area anew whose directory was away and is in its place again."""
         gone = self.drop_if_gone(project, area)
         if not gone and area.refused is None and not self._observation.watches(area.top):
-            self._look_again_at(project, area)
+            self.look_again_at(project, area)
 
-    def _look_again_at(self, project: WatchedProject, area: Area) -> None:
-        self._watch_tree(project, area, area.top, fresh=True)
+    def look_again_at(self, project: WatchedProject, area: Area) -> None:
+        """Watch an area's tree anew, and have all in it read."""
+        self.watch_tree(project, area, area.top, fresh=True)
         area.pending |= {name for name, _ in area.files.below()}
         if area.repository is not None:
             area.pending |= area.repository.unlike_head()
 
-    def _begin_area(self, project: WatchedProject, top: str, *, fresh: bool) -> None:
+    def begin_area(self, project: WatchedProject, top: str, *, fresh: bool) -> None:
         """Watch an area. `fresh`: it appeared just now, so what git does not have is a save."""
         area = project.areas[top] = Area(top, project.added, rules=project.rules)
         area.identity = identity(top)
@@ -165,9 +176,10 @@ class Areas:
             return
         if area.repository is not None:
             self._watch_repository(project, area)
-        walked = self._watch_tree(project, area, top, fresh=fresh)
+            area.look_at_rules()  # what changes from now on is seen
+        walked = self.watch_tree(project, area, top, fresh=fresh)
         if not fresh:
-            self._read_first(project, area, walked)
+            read_first(project, area, walked.files)
         elif area.repository is not None:
             area.pending |= area.repository.unlike_head()
         if area.repository is not None:
@@ -177,7 +189,7 @@ class Areas:
     def _begin_whole(self, project: WatchedProject, top: str) -> None:
         """Watch an area that appeared; nothing of it if git does not answer. Raises QiError."""
         try:
-            self._begin_area(project, top, fresh=True)
+            self.begin_area(project, top, fresh=True)
         except QiError:
             self._observation.forget(top)
             project.areas.pop(top, None)
@@ -221,9 +233,10 @@ class Areas:
         if area.repository is not None:
             self._watch_repository(project, area)
         if not plain:
-            walked = self._watch_tree(project, area, area.top, fresh=False)
-            self._read_first(project, area, walked)
+            walked = self.watch_tree(project, area, area.top, fresh=False)
+            read_first(project, area, walked.files)
         area.forget_ignored()
+        area.rules_due = plain and area.repository is not None
         area.refused = None
 
     def _lost_repository(self, project: WatchedProject, area: Area) -> None:
@@ -233,49 +246,32 @@ class Areas:
             return
         area.repository = None
         area.forget_ignored()
-        walked = self._watch_tree(project, area, area.top, fresh=False)
-        self._read_first(project, area, walked)
+        walked = self.watch_tree(project, area, area.top, fresh=False)
+        read_first(project, area, walked.files)
 
-    def _drop(self, project: WatchedProject, area: Area, *, fresh: bool) -> None:
-        """Let go of an area. `fresh`: what is in its place now was put there just now."""
+    def _let_go(self, project: WatchedProject, area: Area) -> None:
         project.budget.used -= sum(history.size for _, history in area.files.below())
         self._observation.forget(area.top)
         del project.areas[area.top]
+
+    def _drop(self, project: WatchedProject, area: Area, *, fresh: bool) -> None:
+        """Let go of an area. `fresh`: what is in its place now was put there just now."""
+        self._let_go(project, area)
         if area.outside or not os.path.isdir(area.top) or os.path.islink(area.top):
             return
         if os.path.lexists(f"{area.top}/.git"):
-            self._begin_area(project, area.top, fresh=fresh)
+            self.begin_area(project, area.top, fresh=fresh)
             return
-        around = _around(project, area.top)  # a plain directory of this one now
-        self._watch_tree(project, around, area.top, fresh=fresh)
+        around = project.around(area.top)  # a plain directory of this one now
+        self.watch_tree(project, around, area.top, fresh=fresh)
         around.pending |= {around.name_of(area.path_of(name)) for name in area.pending}
-
-    def _read_first(self, project: WatchedProject, area: Area, walked: Walked) -> None:
-        """Read the texts that the files have when watching begins, but for those that git has."""
-        stood = project.stood
-        saved = () if stood is None else stood.saved.get(area.top, ())
-        area.saved.update(saved)
-        if area.repository is not None:
-            names = sorted(area.repository.unlike_head())
-            if stood is not None and area.repository.catches_up:
-                area.missed = written_since(area, names, stood.at)
-                area.pending |= area.missed
-                names = [name for name in names if name not in area.missed]
-                project.begin_missed(area, gone_of(area, saved, names))
-        else:
-            names = sorted(area.name_of(path) for path in walked.files)
-            if stood is not None:
-                project.begin_missed(area, written_since(area, saved, stood.at))
-        for name in area.watched(names, known=names):
-            if area.files.get(name) is not None:
-                continue
-            for content in area.read([name]).values():
-                project.begin_file(area, name, content.text)
 
     def _watch_repository(self, project: WatchedProject, area: Area) -> None:
         repository = area.repository
         assert repository is not None
-        places = [repository.git_dir, repository.git_dir / "logs", repository.common / "worktrees"]
+        places = [repository.git_dir, repository.git_dir / "logs"]
+        places += [repository.common / "worktrees", repository.common / "info"]
+        places += [repository.git_dir / "reftable", repository.common / "reftable"]
         if area.top == project.root:  # one that is moved is told in its own directory there
             places += repository.common.glob("worktrees/*")
         for place in places:
@@ -285,7 +281,7 @@ class Areas:
     def _watch(self, project: WatchedProject, *, git: str | None = None) -> Callable[[str], object]:
         return lambda directory: self._observation.watch(project.root, directory, git=git)
 
-    def _watch_tree(
+    def watch_tree(
         self,
         project: WatchedProject,
         area: Area,
@@ -294,9 +290,12 @@ class Areas:
         fresh: bool,
         left_out: set[str] | None = None,
     ) -> Walked:
-        """Watch a directory with all below it; returns what was found there."""
+        """Watch a directory with all below it; returns what was found there.
+
+        `left_out`: what git leaves out of it. Raises NotFound if git is asked and does not answer.
+        """
         if left_out is None:
-            left_out = area.ignored_directories()
+            left_out = area.left_out = area.ignored_directories()
         try:
             walked = walk(path, left_out=left_out, enter=self._watch(project))
         except NoRoom:  # from now on the project is looked at, from its top on
@@ -308,31 +307,20 @@ class Areas:
             area.pending |= {area.name_of(file) for file in walked.files}
         for checkout in walked.checkouts:
             if checkout not in project.areas:
-                self._begin_area(project, checkout, fresh=fresh)
+                self.begin_area(project, checkout, fresh=fresh)
         return walked
 
     def _linked(self, project: WatchedProject, area: Area, *, fresh: bool) -> None:
         """Watch the working trees that are linked to the project's repository."""
         if area.top != project.root or area.repository is None:
             return
-        try:
-            within = Path(area.top).resolve().relative_to(git.top(Path(area.top)) or area.top)
-        except ValueError:
-            within = Path()
-        linked = {str(top / within) for top in git.linked_trees(area.repository.common)}
+        linked = area.linked_tops()
         for outside in [a for a in project.areas.values() if a.outside]:
             self.drop_if_gone(project, outside)  # its place may be another tree's now
         for top in sorted(
             linked - project.areas.keys() - {area.top, str(Path(area.top).resolve())}
         ):
             if os.path.isdir(top):
-                self._begin_area(project, top, fresh=fresh)
+                self.begin_area(project, top, fresh=fresh)
         for top in [t for t, a in project.areas.items() if a.outside and t not in linked]:
             self._drop(project, project.areas[top], fresh=False)
-
-
-def _around(project: WatchedProject, path: str) -> Area:
-    """The innermost area that holds a directory within a project."""
-    return next(
-        project.areas[str(above)] for above in Path(path).parents if str(above) in project.areas
-    )

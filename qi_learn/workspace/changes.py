@@ -24,7 +24,9 @@ class FileSaved:
     one of them.
     """
     taken_back: bool = False
-    """Whether git brought back what HEAD has (`git restore`): nothing was written by the person."""
+    """Whether git brought back what HEAD has (`git restore`), or may have brought it back from
+    elsewhere (`git restore --source`): it is no place of an answer.
+    """
 
     @property
     def file(self) -> str:

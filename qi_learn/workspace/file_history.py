@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,11 @@ class FileHistory:
 
     def before(self, ts: float) -> str | None:
         """The text just before the time `ts`; "" if there was no file yet, None if unknown."""
-        last = max((i for i, (when, _) in enumerate(self._versions) if when < ts), default=0)
-        return self._text(last)
+        return self._text(self.number_before(ts))
+
+    def number_before(self, ts: float) -> int:
+        """Which of the kept texts, oldest first, is the one just before a time."""
+        return max(0, bisect_left(self._versions, ts, key=lambda version: version[0]) - 1)
 
     def reaches(self, ts: float) -> bool:
         """Whether `before(ts)` is the text of that time, not only the oldest that is kept."""

@@ -101,15 +101,24 @@ def read_content(path: Path | str) -> FileContent:
     except OSError:  # a link; or not readable by us, so not ours to look at
         return FileContent(None, reason="" if os.path.islink(path) else NOT_READABLE)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             return FileContent(None)
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = _read(descriptor, found.st_size)
     except OSError:
         return FileContent(None, reason=NOT_READABLE)
     finally:
         os.close(descriptor)
     return FileContent(None, reason=TOO_LARGE) if len(raw) > MAX_BYTES else FileContent(raw)
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """What is in a file, or a byte more than is looked at; a file object costs twice the calls."""
+    parts, length, most = [], 0, min(size, MAX_BYTES) + 1
+    while length <= MAX_BYTES and (raw := os.read(descriptor, most)):
+        parts.append(raw)
+        length, most = length + len(raw), MAX_BYTES + 1
+    return b"".join(parts)[: MAX_BYTES + 1]
 
 
 def read_text(path: Path) -> str | None:

@@ -1,10 +1,9 @@
 """How HEAD of a working tree moved: from its reflog, else from where it is.
 
-Without a reflog (`core.logAllRefUpdates = false`, or references in a table of git's own) only where
-HEAD is can be compared with where it was. What moved it is then inferred: a new commit whose parent
-was HEAD is a commit, one beside HEAD an amended one. If HEAD names another branch, or git noted
-where HEAD was (`ORIG_HEAD`: a merge, pull, rebase, reset), or for anything else it is a checkout,
-which writes what is not the person's.
+Without a reflog (`core.logAllRefUpdates = false`) only where HEAD is can be compared with where it
+was. What moved it is then inferred: a new commit whose parent was HEAD is a commit, one beside HEAD
+an amended one. If HEAD names another branch, or git noted where HEAD was (`ORIG_HEAD`: a merge,
+pull, rebase, reset), or for anything else it is a checkout, which writes what is not the person's.
 """
 
 from __future__ import annotations
@@ -16,12 +15,10 @@ from qi_learn.errors import NotFound
 from qi_learn.outside import git
 from qi_learn.outside.git_files import Look, look_of, stamp
 from qi_learn.workspace.reflog import Reflog
+from qi_learn.workspace.table_log import TableLog, keeps_tables
 
 logger = logging.getLogger(__name__)
-NO_REFLOG = (
-    "git keeps no log of HEAD here (core.logAllRefUpdates, or reftable), so what moved HEAD is "
-    "inferred"
-)
+NO_REFLOG = "git keeps no log of HEAD here (core.logAllRefUpdates), so what moved HEAD is inferred"
 FRESH_SECONDS = 600.0
 """Seconds since a commit was made, up to which it may be the one that moved HEAD."""
 
@@ -45,7 +42,11 @@ class Head:
         self._top, self._git_dir = top, git_dir
         self._common = git.common_directory(top)
         after = (log_read, stood) if stood is not None and log_read else None
-        self._reflog = Reflog(git_dir, since=since, after=after)
+        self._reflog: Reflog | TableLog = (
+            TableLog(top, git_dir, self._common, since=since, after=after)
+            if keeps_tables(self._common)
+            else Reflog(git_dir, since=since, after=after)
+        )
         self.commit = git.head(top) if since is None else stood
         """Where HEAD was when its moves were last told; None before the first commit."""
         self._stood = stood
@@ -128,6 +129,8 @@ class Head:
 
     def _leaving(self) -> tuple[object, ...]:
         """What changes if another branch is checked out, or git notes where HEAD was."""
+        if keeps_tables(self._common):
+            return git.branch(self._top), git.commit_named(self._top, "ORIG_HEAD")
         return self._branch(), *stamp(self._git_dir / "ORIG_HEAD")
 
     def _branch(self) -> str | None:

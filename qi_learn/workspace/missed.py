@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from qi_learn.errors import NotFound
@@ -20,6 +20,8 @@ from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.watched_project import WatchedProject
 
+_FEW = 50
+"""Files that are read sooner than git is asked what they were."""
 SHORT_SECONDS = 60.0
 """Seconds without a watcher of which a person is not told."""
 
@@ -49,6 +51,44 @@ def made_since(project: WatchedProject, area: Area, git_dir: Path, stood: Stood)
     except OSError:
         return changed_at(str(git_dir / "HEAD")) >= stood.at  # no commit yet, or no log is kept
     return bool(first) and not first[0].old and first[0].ts >= int(stood.at)
+
+
+def read_first(project: WatchedProject, area: Area, files: Iterable[str]) -> None:
+    """Read the texts that files have when watching begins, but for those that git has.
+
+    `files`: the paths that were found; they are asked for only without a repository. Raises
+    NotFound if git does not answer.
+    """
+    stood = project.stood
+    saved = () if stood is None else stood.saved.get(area.top, ())
+    area.saved.update(saved)
+    if area.repository is not None:
+        names = sorted(area.repository.unlike_head())
+        if stood is not None and area.repository.catches_up:
+            area.missed = written_since(area, names, stood.at)
+            area.pending |= area.missed
+            names = [name for name in names if name not in area.missed]
+            project.begin_missed(area, gone_of(area, saved, names))
+    else:
+        names = sorted(area.name_of(path) for path in files)
+        if stood is not None:
+            project.begin_missed(area, written_since(area, saved, stood.at))
+    repository = area.repository if len(names) > _FEW else None
+    read_texts(project, area, names, {} if repository is None else repository.touched(names))
+
+
+def read_texts(
+    project: WatchedProject, area: Area, names: Iterable[str], as_head: Mapping[str, str]
+) -> None:
+    """Know files by the texts that they have now, if nothing is known of them.
+
+    `as_head`: the ids of what git has of some; a file with that content needs no text here.
+    """
+    names = list(names)
+    unknown = [name for name in area.watched(names, known=names) if area.files.get(name) is None]
+    for name, content in area.read_each(unknown):
+        if name not in as_head or not content.has_id(as_head[name]):
+            project.begin_file(area, name, content.text)
 
 
 def written_since(area: Area, names: Iterable[str], at: float) -> set[str]:

@@ -20,6 +20,10 @@ CLOSE_NS = 20_000_000
 """Two times that lie so close say nothing: clocks of files are coarse, and `git apply` makes the
 object after the file.
 """
+LAST_OF_SECOND = 0.999
+"""The last moment of a second of git's log."""
+MADE_NS = 1_000_000_000
+"""The longest that git takes from making a file to having written it, also under load."""
 
 
 def first_in_git(top: Path, common: Path, blobs: Mapping[str, str], *, doubt: bool) -> set[str]:
@@ -67,6 +71,57 @@ def _added(common: Path, raw: bytes) -> list[int]:
     ids = [blob for kind in ("sha1", "sha256") for blob in git_blobs.blob_ids(raw, kind)]
     times = (_time(f"{common}/objects/{blob[:2]}/{blob[2:]}") for blob in ids)
     return [added for added in times if added is not None]
+
+
+def put_back(
+    top: Path, git_dir: Path, common: Path, contents: Mapping[str, FileContent], *, like: str
+) -> set[str]:
+    """Those of the files that git may have brought back as it had them, and told nobody.
+
+    `git restore --source` takes git's lock and leaves the index as it was. So what it wrote was
+    made anew, the lock was let go since, and the content was an object before. `like`: an id of the
+    repository's kind.
+    """
+    maybe = {
+        name: content.raw
+        for name, content in contents.items()
+        if content.raw is not None and not content.gone and _may_be_gits(f"{top}/{name}", git_dir)
+    }
+    if not maybe:
+        return set()
+    kind = "sha256" if len(like) == 64 else "sha1"
+    ids = {name: git_blobs.blob_ids(raw, kind) for name, raw in maybe.items()}
+    held = git_blobs.held(top, {blob for each in ids.values() for blob in each})
+    blobs = {name: blob for name, each in ids.items() for blob in each if blob in held}
+    return first_in_git(top, common, blobs, doubt=False)
+
+
+def taken_up(common: Path, blob: str | None, second: float) -> float:
+    """When git took up a content, by `git add` or in the second in which it was committed.
+
+    The log of HEAD has whole seconds. The end of that second if the object does not tell, as what
+    was asked for within it came before.
+    """
+    latest = second + LAST_OF_SECOND
+    added = None if blob is None else _time(f"{common}/objects/{blob[:2]}/{blob[2:]}")
+    return latest if added is None else min(added / 1e9, latest)
+
+
+def _may_be_gits(path: str, git_dir: Path) -> bool:
+    """Whether a file was made anew, and not in a repository that nothing was done in since."""
+    written, let_go = written_ns(path), _time(str(git_dir))
+    if written is None or let_go is None or let_go < written:
+        return False
+    return not is_written_into(path)
+
+
+def is_written_into(path: str) -> bool:
+    """Whether a file was there for a while when it was written: git makes it anew each time.
+
+    Many editors write into it. False if the system does not tell when it was made.
+    """
+    written, born = written_ns(path), birth_ns(path)
+    return written is not None and born is not None and written - born >= MADE_NS
 
 
 def written_ns(path: str) -> int | None:

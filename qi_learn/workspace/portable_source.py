@@ -19,7 +19,7 @@ from qi_learn.workspace.event_source import NoRoom, mark
 from qi_learn.workspace.files import SKIPPED_DIRECTORIES
 from qi_learn.workspace.inbox import Inbox
 
-_GIT_FILES = {"HEAD", "index", "packed-refs", "ORIG_HEAD", "stash"}
+_GIT_FILES = {"HEAD", "index", "packed-refs", "ORIG_HEAD", "stash", "exclude", "config"}
 _LOOKED_AT = {"opened", "closed_no_write"}
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from qi_learn.errors import NotFound, ToolMissing
 from qi_learn.outside import git
 from qi_learn.workspace.files import project_files
-from qi_learn.workspace.ignore_rules import IgnoreRules
+from qi_learn.workspace.qi_learn_ignore import QiLearnIgnore
 
 logger = logging.getLogger(__name__)
 LANGUAGES = {
@@ -126,7 +126,7 @@ class Contexts:
 
 def _looked_at(project: Path, files: Iterator[Path]) -> Iterator[Path]:
     """Without those that the person's own rules leave out."""
-    rules = IgnoreRules(str(project))
+    rules = QiLearnIgnore(str(project))
     return (path for path in files if not rules.any or rules.allowed([str(path)]))
 
 

@@ -21,6 +21,8 @@ from qi_learn.workspace.area_look import look
 from qi_learn.workspace.areas import Areas
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.clock_watch import ClockWatch
+from qi_learn.workspace.following_rules import follow_rules
+from qi_learn.workspace.git_ignore import RulesElsewhere
 from qi_learn.workspace.inbox import Inbox, Marks
 from qi_learn.workspace.watched_project import WatchedProject
 
@@ -57,6 +59,7 @@ class Reader:
         """By area: until when it is left alone."""
         self._failures: defaultdict[int, int] = defaultdict(int)
         self._idle_at = 0.0
+        self._rules = RulesElsewhere()
         self._clock_watch = ClockWatch()
         self._clock_watch.jump(clock())
         self._lost = False
@@ -75,6 +78,8 @@ class Reader:
     def _run(self) -> None:
         while (marks := self._inbox.take(self._timeout())) is not None:
             idle = time.monotonic() >= self._idle_at
+            if time.monotonic() >= self._rules.due:
+                idle = self._rules.changed(self._rule_files()) or idle
             if idle:
                 self._idle_at = time.monotonic() + IDLE_SECONDS
             try:
@@ -101,8 +106,14 @@ class Reader:
         self._later = {key: due for key, due in self._later.items() if due > now}
 
     def _timeout(self) -> float:
-        due = min((self._idle_at, *self._later.values()))
+        due = min((self._idle_at, self._rules.due, *self._later.values()))
         return max(0.0, due - time.monotonic())
+
+    def _rule_files(self) -> set[str]:
+        """The files of whose change no event tells, and by which git leaves files out."""
+        areas = [a for project in self._projects() for a in tuple(project.areas.values())]
+        found = (a.repository.rules.elsewhere for a in areas if a.repository is not None)
+        return {file for files in found for file in files}
 
     # --- from marks to areas ----------------------------------------------------------------------
 
@@ -159,6 +170,8 @@ class Reader:
             if _owns(project, top):
                 with self._step(project):
                     self._areas.repository_changed(project, top)
+                    if top not in project.areas and top != project.root:  # see what is there
+                        self._inbox.mark_checkout(project.root)
         if idle:
             with self._step(project):
                 self._areas.ask_refused(project)
@@ -168,9 +181,12 @@ class Reader:
         for area in tuple(project.areas.values()):
             marked = area.top in marks.checkouts or id(area) in self._later
             due = idle or marked or area.pending or area.gone
-            if due and not self._is_foreign(project, area):
+            there = project.areas.get(area.top) is area
+            if due and there and not self._is_foreign(project, area):
                 with self._step(project):
-                    if not self._areas.drop_if_gone(project, area) and area.refused is None:
+                    if self._areas.drop_if_gone(project, area):
+                        self._inbox.mark_checkout(project.root)
+                    elif area.refused is None:
                         self._look_at_area(project, area)
 
     def _appeared(self, project: WatchedProject, area: Area, names: list[str]) -> None:
@@ -204,6 +220,7 @@ class Reader:
             if area.repository is not None and area.repository.git_is_writing():
                 self._later[key] = now + SOON_SECONDS
                 return
+            follow_rules(self._areas, project, area)
             _take_gone(area)
             self._look(project, area, sorted(area.pending))
             self._failures.pop(key, None)

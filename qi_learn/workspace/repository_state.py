@@ -19,8 +19,10 @@ from qi_learn.outside import git, git_blobs
 from qi_learn.workspace import object_age
 from qi_learn.workspace.file_history import Blob
 from qi_learn.workspace.files import FileContent
+from qi_learn.workspace.git_ignore import GitIgnore
 from qi_learn.workspace.head_moves import NO_REFLOG, Head
 from qi_learn.workspace.stashes import Stashes, Trees
+from qi_learn.workspace.table_log import keeps_tables
 
 logger = logging.getLogger(__name__)
 LOCK_SECONDS = 120.0
@@ -65,6 +67,10 @@ class RepositoryState:
         self.top, self.git_dir = top, git_dir
         self._git_name = os.fspath(git_dir)
         self.common = git.common_directory(top).resolve()
+        tables = ("reftable/tables.list", f"{self.common}/reftable/tables.list")
+        self._tables = tables if keeps_tables(self.common) else ()
+        """The lists of git's tables of references, if it keeps any."""
+        self.rules = GitIgnore(top, git_dir, self.common)
         self.head = Head(top, git_dir, since=since, stood=stood, log_read=log_read)
         self.catches_up = since is not None
         """Whether what happened since it was watched before is told too."""
@@ -99,13 +105,15 @@ class RepositoryState:
 
     def stamp(self) -> tuple[float, ...]:
         """What changes if git writes its index or moves HEAD."""
-        files = ("index", "logs/HEAD", "HEAD", "index.lock")
+        files = ("index", "logs/HEAD", "HEAD", "index.lock", *self._tables)
         return tuple(self._time(name) for name in files)
 
     def rules_stamp(self) -> tuple[int, ...]:
-        """What changes if git may say of a file what it did not: that it leaves it out, or not."""
-        files = (f"{self._git_name}/index", f"{self.common}/info/exclude")
-        return tuple(object_age.changed_ns(file) for file in files)
+        """What changes if git may say of a file what it did not: that it leaves it out, or not.
+
+        The index first, then the rules. Raises NotFound if git does not answer.
+        """
+        return (object_age.changed_ns(f"{self._git_name}/index"), *self.rules.stamp())
 
     def _age(self, name: str) -> float:
         """Seconds since git wrote a file of its own; infinite if there is none.
@@ -117,7 +125,7 @@ class RepositoryState:
 
     def _time(self, name: str) -> float:
         try:  # without a Path: it is asked a dozen times for each look at each repository
-            return os.stat(f"{self._git_name}/{name}").st_mtime
+            return os.stat(os.path.join(self._git_name, name)).st_mtime
         except OSError:
             return 0.0
 
@@ -190,6 +198,18 @@ class RepositoryState:
         tracked = git.tracked(self.top) if commit is None else self.unlike(commit)
         return {*git.untracked(self.top), *tracked}
 
+    def touched(self, names: Sequence[str]) -> dict[str, str]:
+        """Those of the files that may well be as HEAD has them, with the id of what it has.
+
+        git goes by size and time: after a copy of a tree, or what a build touched, it has to read.
+        Raises NotFound.
+        """
+        if not self._bases or not names:
+            return {}
+        changed = set(git_blobs.unlike_commit(self.top, self._bases[-1][1]))
+        blobs = git_blobs.index_blobs(self.top, names)
+        return {name: blobs[name] for name in names if name in blobs and name not in changed}
+
     def unlike(self, commit: str) -> set[str]:
         """The files that git tracks and that are not as a commit has them. Raises NotFound."""
         changed = git_blobs.unlike_index(self.top)
@@ -204,44 +224,61 @@ class RepositoryState:
         checkout, a merge that waits for the person.
         """
         trees = [move.new for move in moves if throws_away(move)]
-        if (self.git_dir / "AUTO_MERGE").exists():
+        unfinished = self._there("AUTO_MERGE", *_UNFINISHED)
+        if "AUTO_MERGE" in unfinished:
             trees.append("AUTO_MERGE")
         sources = [self._tree(tree, names) for tree in trees] + self._stashes.contents()
-        if any((self.git_dir / name).exists() for name in _UNFINISHED):
+        if unfinished - {"AUTO_MERGE"}:
             try:
                 sources.append(git_blobs.index_blobs(self.top, names))
             except NotFound as error:
                 logger.info("the index of %s cannot be read: %s", self.top, error.what)
         return sources
 
+    def _there(self, *names: str) -> set[str]:
+        """Those of the names in the repository that are there, as files or in its tables."""
+        found = {name for name in names if (self.git_dir / name).exists()}
+        if self._tables:
+            found |= git_blobs.named(self.top, [name for name in names if name not in found])
+        return found
+
     def written_from_objects(
         self, new: dict[str, FileContent], *, moved: set[str], committed: set[str], wrote: bool
     ) -> tuple[set[str], set[str]]:
         """Those of the files that git wrote from what it had, whatever it was asked to do.
 
-        And those of them in which it brought back what HEAD has: the person took something back.
+        And those in which it brought back what HEAD has: the person took something back. Also those
+        that it may have brought back from elsewhere: then nothing else tells.
         `moved`: files that are in a move of HEAD. `committed`: those of one by which git wrote
         nothing. `wrote`: whether it wrote by another.
         """
         found: set[str] = set()
         if wrote or self._stashes.changed:
             found = object_age.made_before(self.top, self.common, new, committed=committed)
+        back: set[str] = set()
+        if self.head.commit is not None:
+            rest = {name: content for name, content in new.items() if name not in found}
+            back = object_age.put_back(
+                self.top, self.git_dir, self.common, rest, like=self.head.commit
+            )
         late = [name for name in new if self._since_written(name)]
         if not late:
-            return found, set()
+            return found, back
         like = set(late) - found - set(git_blobs.unlike_index(self.top, late))
         blobs = git_blobs.index_blobs(self.top, sorted(like))
         blobs = {name: blob for name, blob in blobs.items() if name in like}
         first = object_age.first_in_git(self.top, self.common, blobs, doubt=self.head.guessed)
         had = self._tree("HEAD", sorted(first - moved))
-        back = {name for name in first - moved if had.get(name) == blobs[name]}
-        return found | (first - back), back
+        again = {name for name in first - moved if had.get(name) == blobs[name]}
+        return found | (first - again), back | again
 
     def _since_written(self, name: str) -> bool:
-        """Whether git wrote its index after a file was written."""
+        """Whether git wrote its index after a file was written, and may have written the file."""
         written = object_age.written_ns(f"{self.top}/{name}")
         index = object_age.written_ns(str(self.git_dir / "index"))
-        return written is not None and index is not None and written <= index
+        if written is None or index is None or index < written:
+            return False
+        return not object_age.is_written_into(f"{self.top}/{name}")
 
     def _tree(self, tree: str, names: Sequence[str]) -> Trees:
         try:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git, git_blobs
+from qi_learn.outside.git_files import stamp
+from qi_learn.workspace.table_log import keeps_tables
 
 Trees = dict[str, str]
 """The ids of contents by file."""
@@ -21,6 +23,7 @@ class Stashes:
     def __init__(self, top: Path, common: Path, *, since: float) -> None:
         """`since`: what was stashed before is no change."""
         self._top = top
+        self._common = common
         self._log = common / "logs" / "refs" / "stash"
         self._stamp: tuple[int, int] | None = None
         self._held: dict[str, Trees] = {}
@@ -46,10 +49,10 @@ class Stashes:
 
     def follow(self) -> None:
         """Learn which stashes there are, if that changed."""
-        stamp = self._look()
+        look = self._look()
         now = time.monotonic()
-        if stamp != self._stamp:
-            self._stamp = stamp
+        if look != self._stamp:
+            self._stamp = look
             listed = self._listed()
             for commit, made in listed.items():
                 if commit not in self._held:
@@ -64,19 +67,20 @@ class Stashes:
         self._new = {c: new for c, new in self._new.items() if now - new[0] <= GONE_SECONDS}
 
     def _look(self) -> tuple[int, int]:
-        try:
-            status = self._log.stat()
-        except OSError:
-            return 0, 0
-        return status.st_mtime_ns, status.st_size
+        tables = self._common / "reftable" / "tables.list"
+        return max(stamp(self._log), stamp(tables))
 
     def _listed(self) -> dict[str, float]:
         """The newest, with the times when they were made."""
-        try:
-            log = self._log.read_bytes().decode("utf-8", "replace")
-        except OSError:
-            return {}
-        return {move.new: move.ts for move in git.parse_reflog(log)[-_NEWEST:]}
+        if keeps_tables(self._common):
+            moves = git.log_of(self._top, "refs/stash", _NEWEST)
+        else:
+            try:
+                log = self._log.read_bytes().decode("utf-8", "replace")
+            except OSError:
+                return {}
+            moves = git.parse_reflog(log)[-_NEWEST:]
+        return {move.new: move.ts for move in moves}
 
     def _left(self, commit: str) -> Trees:
         try:

@@ -14,7 +14,7 @@ from qi_learn.workspace.area import Area
 from qi_learn.workspace.area_look import Look, Moved, NewText, written_at
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import Blob, FileHistory
-from qi_learn.workspace.ignore_rules import IgnoreRules
+from qi_learn.workspace.qi_learn_ignore import QiLearnIgnore
 
 UNREAD_SECONDS = 5.0
 """Seconds within which a change that the system told of is read: up to so long ago all is known."""
@@ -45,7 +45,7 @@ class WatchedProject:
     budget: TextBudget
     areas: dict[str, Area] = field(default_factory=dict)
     """By their tops."""
-    rules: IgnoreRules = field(init=False)
+    rules: QiLearnIgnore = field(init=False)
     starting: bool = True
     failed: str | None = None
     """Why watching could not begin."""
@@ -61,7 +61,7 @@ class WatchedProject:
     set_aside: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.rules = IgnoreRules(self.root)
+        self.rules = QiLearnIgnore(self.root)
 
     def state(self, why_polled: str | None) -> WatchState:
         """How it is watched, as a person is told."""
@@ -114,6 +114,11 @@ class WatchedProject:
         }
         saved = {top: tuple(sorted(area.saved)) for top, area in areas if area.saved}
         return Stood(now - UNREAD_SECONDS, heads, self.last_event, logs, saved)
+
+    def around(self, path: str) -> Area:
+        """The innermost area that holds a directory within the project."""
+        above = map(str, Path(path).parents)
+        return next(self.areas[top] for top in above if top in self.areas)
 
     def shift(self, seconds: float) -> None:
         """Go by a clock that was set by so many seconds, as what came before it does."""

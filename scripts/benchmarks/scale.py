@@ -22,7 +22,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,9 +34,11 @@ from qi_learn.daemon import client
 from qi_learn.daemon.intake import Intake
 from qi_learn.paths import Paths
 from qi_learn.records import Feedback, Message, Score, Suggestion, Turn
+from qi_learn.settings import KeepSettings
 from qi_learn.settings_file import load_settings
 from qi_learn.spool import Spool
 from qi_learn.store import feedback
+from qi_learn.store.candidates import JudgedTurn, save_candidates
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.turns import save_turn
 from qi_learn.workspace.registry import add_project
@@ -69,15 +72,25 @@ def main() -> None:
 def measure(place: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     projects = make_projects(place / "projects", chosen.projects, chosen.files)
     with model_server() as url:
-        small = run_home(Home(place / "small", projects, url), chosen.small, chosen)
-        large = run_home(Home(place / "large", projects, url), chosen.turns, chosen)
+        small, large = (Home(place / name, projects, url) for name in ("small", "large"))
+        fill(small, chosen.small)
+        fill(large, chosen.turns)
+        with daemon_of(large) as started:
+            with daemon_of(small):  # idle in the same minutes: their ratio is of one machine
+                settle(large)
+                settle(small)
+                share, small_share = idle_shares((large, small), chosen.idle)
+            worked = at_work(large, chosen)
     return {
         "turns": chosen.turns,
         "projects": chosen.projects,
         "files": chosen.files,
         "idle_s": chosen.idle,
-        **large,
-        "idle_ratio": round(large["idle_core_share"] / max(small["idle_core_share"], 1e-6), 2),
+        **started,
+        "idle_core_share": round(share, 5),
+        "idle_core_share_small": round(small_share, 5),
+        "idle_ratio": round(share / max(small_share, 1e-6), 2),
+        **worked,
         "outcome_loop_ms": outcome_loop_ms(place / "outcome", chosen.outcome_files),
         "agent_turns_gb": agent_turns_gb(place / "agent", chosen.agent_turns),
     }
@@ -104,7 +117,9 @@ class Home:
 
     @property
     def env(self) -> dict[str, str]:
-        return {**os.environ, "QI_LEARN_HOME": str(self.root)}
+        # an installation has its bytecode; a machine that writes none would compile each time
+        kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        return {**kept, "QI_LEARN_HOME": str(self.root)}
 
     def qi(self, *words: str) -> float:
         """Seconds of one command, which must succeed."""
@@ -144,8 +159,12 @@ def git(place: Path, *words: str) -> None:
 
 
 def history(store: Store, count: int, projects: list[Path]) -> None:
-    """Turns of the past year, most recent last: asked, answered, kept, committed and scored."""
-    now, span = time.time(), 365 * 86400.0
+    """Turns, most recent last: asked, answered, kept, committed and scored.
+
+    They go back as far as texts are kept by default: a home of that size has let the older ones
+    expire from day to day, and goes on doing so at the rate at which they came.
+    """
+    now, span = time.time(), KeepSettings().raw_days * 86400.0
     for first in range(0, count, IN_A_TRANSACTION):
         with store.transaction():
             for n in range(first, min(count, first + IN_A_TRANSACTION)):
@@ -174,8 +193,11 @@ def _keep(store: Store, n: int, at: float, project: str) -> None:
     feedback.save_suggestions(store, as_redacted([suggestion]))
     feedback.save_implicit(store, turn.id, as_redacted(Feedback(accepted=True if kept else None)))
     feedback.save_classes(store, turn.id, "code_generation", "simple", f"d{n % 5}", as_redacted([]))
-    target = 0.8 if kept and n % 30 == 0 else 0.5
-    feedback.save_score(store, as_redacted(Score(turn.id, 0.6, 0.5, target, code)))
+    learnable = kept and n % 30 == 0
+    score = Score(turn.id, 0.6, 0.5, 0.8 if learnable else 0.5, code)
+    feedback.save_score(store, as_redacted(score))
+    if learnable:  # was looked at as an example when it was scored
+        save_candidates(store, [JudgedTurn(turn.id, f"{n:064x}", "", turn.session or "", 0.8, at)])
 
 
 class _Nothing(BaseHTTPRequestHandler):
@@ -209,7 +231,8 @@ def model_server() -> Iterator[str]:
 # --- a daemon on a home -------------------------------------------------------------------------
 
 
-def run_home(home: Home, turns: int, chosen: argparse.Namespace) -> dict[str, Any]:
+def fill(home: Home, turns: int) -> None:
+    """Make a home with so many turns, and an answer that waits in each project."""
     home.paths.ensure()
     home.paths.settings_file.write_text(
         f'[serve]\nbase = "qwen:7b"\nollama = "{home.server}"\n[gateway]\nport = 0\n'
@@ -220,9 +243,15 @@ def run_home(home: Home, turns: int, chosen: argparse.Namespace) -> dict[str, An
     began = time.perf_counter()
     with open_store(home.paths.database) as store:
         history(store, turns, home.projects)
-        wait_for_places(store, home.projects)
     size = home.paths.database.stat().st_size
     say(f"{turns} turns, {size / 1e9:.2f} GB, in {time.perf_counter() - began:.0f} s")
+
+
+@contextmanager
+def daemon_of(home: Home) -> Iterator[dict[str, Any]]:
+    """A daemon on a home that watches all of its projects; the figures of its start."""
+    with open_store(home.paths.database) as store:
+        wait_for_places(store, home.projects)
     command = [sys.executable, "-m", "qi_learn", "daemon"]
     with (home.root / "log").open("wb") as log:
         began = time.perf_counter()
@@ -230,22 +259,32 @@ def run_home(home: Home, turns: int, chosen: argparse.Namespace) -> dict[str, An
     try:
         wait_until(lambda: _gateway_up(home), 300)
         gateway = time.perf_counter() - began
+        wait_until(lambda: _daemon_up(home), 300)
+        opened = time.perf_counter() - began
         watched = wait_until_watched(home, began)
-        result = {"start_gateway_s": round(gateway, 2), "start_watched_s": round(watched, 2)}
-        result |= at_work(home, daemon.pid, chosen)
+        result = {
+            "start_gateway_s": round(gateway, 2),
+            "start_daemon_s": round(opened, 2),
+            "start_watched_s": round(watched, 2),
+        }
+        say(json.dumps(result))
+        yield result
     finally:
         daemon.terminate()
         daemon.wait(120)
-    say(json.dumps(result))
-    return result
 
 
-def at_work(home: Home, pid: int, chosen: argparse.Namespace) -> dict[str, Any]:
+def idle_shares(homes: Sequence[Home], seconds: float) -> list[float]:
+    """The share of a core that each takes while nothing happens."""
+    used, began = [cpu_seconds(home) for home in homes], time.perf_counter()
+    time.sleep(seconds)
+    spent = time.perf_counter() - began
+    return [(cpu_seconds(home) - was) / spent for home, was in zip(homes, used, strict=True)]
+
+
+def at_work(home: Home, chosen: argparse.Namespace) -> dict[str, Any]:
     """The figures of a daemon that is up."""
     settle(home)
-    used, began = cpu_seconds(home), time.perf_counter()
-    time.sleep(chosen.idle)
-    share = (cpu_seconds(home) - used) / (time.perf_counter() - began)
     threads = sum(len(list(Path(f"/proc/{p}/task").iterdir())) for p in processes(home))
     used = cpu_seconds(home)
     git(home.projects[0], "checkout", "-q", "other")
@@ -265,7 +304,6 @@ def at_work(home: Home, pid: int, chosen: argparse.Namespace) -> dict[str, Any]:
         for name, command in commands.items():
             times[name].append(command())
     return {
-        "idle_core_share": round(share, 5),
         "threads": threads,
         "checkout_cpu_s": round(checkout, 2),
         **{name: round(1000 * statistics.median(found)) for name, found in times.items()},
@@ -307,8 +345,18 @@ def settle(home: Home, seconds: float = 120.0) -> None:
 
 
 def _gateway_up(home: Home) -> bool:
-    state = client.running(home.paths)
-    return state is not None and bool(state.gateway)
+    """Whether a client is answered."""
+    ready = home.paths.gateway_ready
+    if not ready.exists():
+        return False
+    url = json.loads(ready.read_text())["url"]
+    with urllib.request.urlopen(f"{url}/api/version", timeout=5) as answer:
+        return bool(answer.status == 200)
+
+
+def _daemon_up(home: Home) -> bool:
+    """Whether the daemon has opened everything."""
+    return client.running(home.paths) is not None
 
 
 def wait_for_places(store: Store, projects: list[Path]) -> None:

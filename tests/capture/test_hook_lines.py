@@ -27,6 +27,8 @@ ALONE: Sequence[tuple[str, Told]] = (
     ("env A=b pytest 4", (("env A=b pytest 4", 4),)),
     ("A=b pytest 4", (("A=b pytest 4", 4),)),
     ("pytest 0 'a;b' \"c|d&\"", (("pytest 0 'a;b' \"c|d&\"", 0),)),
+    ("pytest 0 \"a'b;c\" 'd\"|e'", (("pytest 0 \"a'b;c\" 'd\"|e'", 0),)),
+    ('pytest 0 \'a;b\' "c\\"|d"', (('pytest 0 \'a;b\' "c\\"|d"', 0),)),
     ("pytest 3;", (("pytest 3", 3),)),
     ("pytest 2 >/dev/null 2>&1", (("pytest 2 >/dev/null 2>&1", 2),)),
     ("pytest 1 > out.txt", NOTHING),  # 1 is also: the file cannot be written
@@ -55,6 +57,10 @@ LISTS: Sequence[tuple[str, Told]] = (
     ("true; pytest 5", (("pytest 5", 5),)),
     ("false; pytest", (("pytest", 0),)),
     ("mypy 2; pytest 5", (("pytest 5", 5),)),
+    ("make >/dev/null 2>/dev/null; pytest 5", (("pytest 5", 5),)),
+    ("make 1>/dev/null 2>/dev/null; pytest 5", (("pytest 5", 5),)),
+    ("make 0</dev/null; pytest 5", (("pytest 5", 5),)),
+    ("mypy 2>&1 >/dev/null && pytest 2>&1", (("mypy 2>&1 >/dev/null", 0), ("pytest 2>&1", 0))),
     ("mypy 2; false && pytest 5", NOTHING),
     ("echo *.nope; pytest 1", NOTHING),  # ends the line in zsh, and in bash with failglob
     ("pytest 3 || true", NOTHING),

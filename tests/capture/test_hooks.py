@@ -182,6 +182,28 @@ def test_without_a_spool_nothing_happens(shell: str, home: Path) -> None:
     assert not (home / "state").exists()
 
 
+def test_without_a_list_of_projects_nothing_happens_or_is_shown(shell: str, home: Path) -> None:
+    (home / "data/projects.json").unlink()
+    terminal = Terminal(shell, home)
+    seen = ""
+    for line in ("pytest 3", "cd web && npm test 3"):
+        terminal.type(line)
+        seen += terminal.seen
+    terminal.close()
+    assert "projects.json" not in seen
+    assert events(home) == []
+
+
+def test_commands_of_ours_whose_names_are_no_plain_words(terminal: Terminal, home: Path) -> None:
+    for name in ("py_compile", "g++-12", "python3", "py.test"):
+        shutil.copy(home / "bin/pytest", home / "bin" / name)
+    for line in ("py_compile 1", "g++-12 2", "python3 -m pytest", "../../bin/py.test 3"):
+        terminal.type(line)
+    assert [command for command, _ in said(home)] == [
+        *("py_compile 1", "g++-12 2", "python3 -m pytest", "../../bin/py.test 3"),
+    ]
+
+
 def test_the_places_of_the_platform(shell: str, home: Path) -> None:
     (home / ".local/state/qi-learn/spool").mkdir(parents=True)
     (home / ".local/share/qi-learn").mkdir(parents=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,9 @@ def test_a_dry_run_then_the_real_one_then_a_search(filled: Terminal) -> None:
     assert planned.code == EXIT_DONE
     assert "2 answers would be forgotten" in planned.out
     assert "v1.2.0 (live)" in planned.out
+    (goes,) = (line for line in planned.out.splitlines() if line.startswith("  goes: "))
+    assert "_" not in goes, "no table's own name"
+    assert re.search(r"\b1 \w+s\b", goes) is None, goes
     done = filled.qi("forget", "--grep", WORD, "--json")
     assert (done.code, done.json["state"], done.json["found"]) == (EXIT_DONE, "done", [])
     assert WORD not in done.out

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import pytest
 
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED
 from qi_learn.records import EventKind, Feedback, Suggestion, SuggestionState
+from qi_learn.report.turn_table import turn_table
 from qi_learn.spool import Spool
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import open_store
+from qi_learn.store.turn_lines import TurnLine, list_turns
 from tests.support.command_line import Terminal
 from tests.support.fake_daemon import holding_the_lock
 from tests.support.recorded_home import a_turn, spool_events
@@ -49,6 +52,33 @@ def test_the_log_fits_a_terminal_and_has_a_heading(home: Terminal) -> None:
     assert lines[0].split() == ["ID", "WHEN", "FATE", "RATED", "SCORE", "QUESTION"]
     assert all(len(line) <= 80 for line in lines)
     assert "MODEL" in home.screen("log", columns=120)[0]
+
+
+@pytest.mark.parametrize("columns", [44, 50, 63, 64, 79, 80, 100, 109, 110, 160])
+def test_no_terminal_cuts_an_id_or_a_fate(home: Terminal, columns: int) -> None:
+    turns = home.qi("log", "--json").json["turns"]
+    shown = [line.split() for line in turn_table(_lines(home), columns)]
+    assert all(_cells(line) <= columns for line in turn_table(_lines(home), columns))
+    assert [words[0] for words in shown] == ["ID", *(turn["short"] for turn in turns)]
+    fates = [fate for fate, _ in TURNS.values()]
+    assert [words[2] for words in shown[1:]] == list(reversed(fates))
+    assert all(len(words) > 3 for words in shown), "some of the question is there"
+
+
+def _lines(home: Terminal) -> list[TurnLine]:
+    with open_store(home.paths.database, readonly=True) as store:
+        return list_turns(store, limit=20)
+
+
+def _cells(line: str) -> int:
+    return sum(2 if east_asian_width(sign) in "WF" else 1 for sign in line)
+
+
+def test_a_question_without_words_is_not_left_blank(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    with open_store(terminal.paths.ensure().database) as store:
+        turns.save_turn(store, a_turn(next(iter(TURNS)), at=100.0, question="\n"))
+    assert terminal.qi("log").out.splitlines()[1].endswith("(no words)")
 
 
 def test_the_log_says_what_became_of_each_answer(home: Terminal) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from qi_learn.commands.train import journal_text
+from qi_learn.dataset.balance import one_sided
 from tests.support.command_line import Terminal
 from tests.support.fake_daemon import daemon
 from tests.support.recorded_home import deploy, ended_run, record
@@ -40,6 +42,30 @@ def test_a_command_to_copy_stands_whole_on_a_line(past: Terminal) -> None:
     gone = shlex.join([str(past.root / "project")])
     assert f"   -> chmod -R go= {wide}" in lines
     assert f"   -> qi-learn init --remove {gone}" in lines
+
+
+def test_the_list_of_commands_is_cut_nowhere(past: Terminal) -> None:
+    for words in ((), ("daemon",), ("bench",)):
+        lines = past.screen(*words, "--help")
+        assert max(map(len, lines)) <= 80
+        assert [line for line in lines[1:] if line.endswith("...")] == []
+    told = " ".join(" ".join(past.screen("--help")).split())
+    assert "take in an event from a hook. run Run a command unchanged" in told
+
+
+def test_an_error_is_cut_between_words(past: Terminal) -> None:
+    lines = past.screen("rate", "no-such-answer-at-all", "4")
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("  -> `qi-learn log` lists the ids")
+    assert lines[2].startswith("     "), "below its own text"
+
+
+def test_a_refused_cycle_is_told_without_inner_names() -> None:
+    line = {"ts": 1.0, "step": "end", "state": "refused", "version": None, "reason": "too few"}
+    assert journal_text(line) == "end: refused (version None): too few"
+    assert journal_text({"ts": 1.0, "step": "freeze", "state": "begun"}) == "freeze: begun"
+    assert "one session: at least 1 more" in one_sided(["turns-from-01M8H8H4SS8269T4MQN6E73706"])
+    assert "one session (s1): at least 1 more" in one_sided(["s1"])
 
 
 def test_a_line_goes_on_below_its_own_text(past: Terminal) -> None:

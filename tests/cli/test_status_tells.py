@@ -19,7 +19,7 @@ from qi_learn.store.ratings import keep_rating, match_ratings
 from qi_learn.track.suggestions import suggestions_of
 from tests.support.command_line import Terminal
 from tests.support.daemon_process import refusing_port
-from tests.support.fake_daemon import daemon
+from tests.support.fake_daemon import daemon, holding_the_lock
 from tests.support.recorded_home import record
 from tests.support.redacted import as_redacted
 
@@ -109,6 +109,16 @@ def test_a_daemon_that_hangs_is_not_called_running(terminal: Terminal) -> None:
         said = terminal.qi("status")
     assert f"daemon      does not answer: `qi-learn daemon restart`, gateway {url}" in said.out
     assert "daemon      running" not in said.out
+
+
+def test_one_that_is_starting_is_not_called_stopped(terminal: Terminal) -> None:
+    with holding_the_lock(terminal.paths):
+        said = terminal.qi("status").out
+        assert terminal.qi("status", "--json").json["daemon_starting"] is True
+    assert "recording   OFF (the daemon is starting)" in said
+    assert "daemon      is starting, or another command" in said
+    assert "daemon start" not in said
+    assert "daemon      not running: `qi-learn daemon start`" in terminal.qi("status").out
 
 
 def test_a_service_whose_systemd_is_silent_is_told(terminal: Terminal) -> None:

@@ -292,7 +292,8 @@ def test_what_is_off_or_busy_loads_no_examples(store: Store) -> None:
     for off, busy in ((True, False), (False, True)):
         with asked(store) as statements:
             ask(store, with_train(auto=not off), busy=busy)
-        assert len(statements) <= 2, statements
+        queries = [s for s in statements if s != "PRAGMA data_version"]
+        assert len(queries) <= 2, statements
 
 
 def test_more_than_one_look_can_take_is_told_and_goes_on(

@@ -28,7 +28,7 @@ from qi_learn.workspace.watched_project import UNREAD_SECONDS
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
 from tests.support.redacted import as_redacted
-from tests.support.repository import Repository
+from tests.support.repository import ENV, Repository
 
 CODE = (
     "def mean(values):\n    total = 0\n    for value in values:\n        total += value\n"
@@ -136,6 +136,34 @@ def test_code_pasted_while_no_daemon_runs_is_found_in_its_own_time(company: Comp
     assert company.fate().placed_at == pytest.approx(saved, abs=0.01)
 
 
+@pytest.mark.parametrize("after", ["merged", "rebased"])
+def test_code_committed_within_the_second_of_its_answer_is_found(
+    company: Company, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    """git's log has whole seconds, and git wrote the file anew: its own time says nothing."""
+    repo = company.repo
+    with company.watched():
+        wait_until(lambda: 0.4 < time.time() % 1 < 0.6)
+        company.ask()
+        second = int(time.time() - 0.2)
+    repo.git("checkout", "-q", "-b", "work")
+    repo.write("mul.py", CODE)
+    with monkeypatch.context() as patched:
+        patched.setitem(ENV, "GIT_COMMITTER_DATE", f"{second} +0000")
+        repo.commit("Add it")
+    repo.git("checkout", "-q", "main")
+    if after == "merged":
+        repo.git("merge", "-q", "--ff-only", "work")
+    else:
+        repo.write("main.py", "import sys\n")
+        repo.commit("Go on")
+        repo.git("checkout", "-q", "work")
+        repo.git("rebase", "-q", "main")
+    with company.watched() as intake:
+        company.until(intake, lambda: company.fate().commit is not None)
+    assert (company.fate().file, company.fate().similarity) == ("mul.py", 1.0)
+
+
 def test_what_git_wrote_while_no_daemon_ran_is_not_the_persons(company: Company) -> None:
     company.repo.git("checkout", "-q", "-b", "other")
     company.repo.write("mul.py", CODE)
@@ -144,6 +172,21 @@ def test_what_git_wrote_while_no_daemon_ran_is_not_the_persons(company: Company)
     with company.watched():
         company.ask()
     company.repo.git("checkout", "-q", "other")
+    with company.watched() as intake:
+        company.see_all(intake)
+    assert company.fate().state == "waiting"
+
+
+def test_what_git_restored_from_a_branch_while_no_daemon_ran_is_not_the_persons(
+    company: Company,
+) -> None:
+    company.repo.git("checkout", "-q", "-b", "other")
+    company.repo.write("mul.py", CODE)
+    company.repo.commit("Add it elsewhere")
+    company.repo.git("checkout", "-q", "-")
+    with company.watched():
+        company.ask()
+    company.repo.git("restore", "--source=other", "mul.py")
     with company.watched() as intake:
         company.see_all(intake)
     assert company.fate().state == "waiting"

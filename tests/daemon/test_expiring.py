@@ -20,7 +20,8 @@ from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.settings import KeepSettings, Settings
 from qi_learn.store import feedback, learnables, turns
 from qi_learn.store.database import Store, open_store
-from qi_learn.store.expiry import ShapeSweep, expire_texts, used_bytes
+from qi_learn.store.disk_use import used_bytes
+from qi_learn.store.expiry import ShapeSweep, expire_texts
 from tests.support import forgotten_home as home
 from tests.support.forgotten_home import RUNS, files_with
 from tests.support.redacted import as_redacted

@@ -253,7 +253,7 @@ def test_who_asks_does_not_wait_and_whoever_does_not_want_it_ends_it(
     assert cancelling.returncode == 0
     assert "The cycle is cancelled; the live version is what it was." in cancelling.communicate()[0]
     assert following.returncode == 1
-    assert "end: cancelled (reason by `qi-learn train --cancel`)" in following.communicate()[0]
+    assert "end: cancelled: by `qi-learn train --cancel`" in following.communicate()[0]
     assert ended(world, opened)["state"] == "cancelled"
     assert load_state(opened, newest(world)) == "cancelled"
     assert (load_deployment(world.paths).chain, world.names()) == before

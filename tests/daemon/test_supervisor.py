@@ -193,6 +193,7 @@ def test_one_that_lives_and_answers_nothing_is_started_again(
     """The kid's port accepts, and nothing ever answers there."""
     monkeypatch.setattr(supervisor, "ASK_SECONDS", 0.0)
     monkeypatch.setattr(supervisor, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(supervisor, "ANSWER_SECONDS", 0.5)
     child = made("good", health="/qi/state")
     child.wait_ready(SECONDS)
     first = pid_of(tmp_path)

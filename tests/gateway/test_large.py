@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qi_learn.gateway.exchange import LONGEST
 from qi_learn.gateway.model_field import (
     LOOKED_AT,
     ModelField,
     Unsure,
     find_model,
     parsed_model,
+    scanned_model,
 )
 from tests.support.fake_ollama import FakeOllama, GatewayProcess, ask, stream, whole
 
@@ -105,6 +107,44 @@ def test_a_long_request_is_routed_and_recorded(fake: FakeOllama, routed: Gateway
         assert fake.received[-1].body == raw.replace(b'"m"', b'"qi-agent:v1.1.0"')
         (turn,) = routed.turns(1)
         assert turn.body["request"].encode() == raw
+
+
+@settings(max_examples=300)
+@given(
+    st.dictionaries(st.sampled_from(["model", "Model", "messages", "x"]), VALUES, max_size=4),
+    st.dictionaries(st.sampled_from(["model", "mOdel", "z"]), VALUES, max_size=2),
+    st.booleans(),
+)
+def test_going_through_finds_what_the_whole_text_says(
+    before: dict[str, Any], after: dict[str, Any], spaced: bool
+) -> None:
+    one, two = (json.dumps(part, indent=2 if spaced else None) for part in (before, after))
+    joined = f"{one[:-1].rstrip()},{two[1:]}" if before and after else one
+    for text in (joined, joined.replace('"model"', r'"mode\u006c"'), f"[{one}]", '"model"', ""):
+        assert scanned_model(text.encode()) == parsed_model(text.encode())
+
+
+def test_a_request_that_is_too_long_to_be_recorded_is_routed_and_counted(
+    fake: FakeOllama, routed: GatewayProcess
+) -> None:
+    fake.play(whole(b'{"model":"qi-agent:v1.1.0","message":{"content":"ok"},"done":true}'))
+    half = [{"role": "user", "content": "y\n" * 2_900_000}]
+    orders: list[dict[str, Any]] = [
+        {"model": "m", "messages": half, "tools": half},
+        {"messages": half, "model": "m", "tools": half},
+        {"messages": half, "tools": half, "model": "m"},
+        {"messages": half, "Model": "m", "tools": half},
+    ]
+    routed.turns()
+    before = routed.status["too_long"]
+    for body in orders:
+        raw = json.dumps(body).encode()
+        assert len(raw) > LONGEST
+        answer = ask(routed.url, "POST", "/api/chat", raw)
+        assert answer.json["model"] == "m"
+        assert fake.received[-1].body == raw.replace(b'"m"', b'"qi-agent:v1.1.0"')
+    assert routed.status["too_long"] == before + len(orders)
+    assert routed.turns() == []
 
 
 def test_a_stream_goes_on_while_long_requests_pass(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qi_learn.capture.wire import decode
 from qi_learn.gateway.missing import says_missing
+from qi_learn.records import Event
 from tests.support.command_line import wait_until
 from tests.support.exchanges import ENDPOINTS, ROUTES
 from tests.support.fake_ollama import (
@@ -49,12 +49,35 @@ def server_with(*models: str) -> Callable[[Received], list[Any]]:
     return answer
 
 
-@pytest.fixture
-def pinned(fake: FakeOllama, tmp_path: Path) -> Iterator[GatewayProcess]:
-    with a_gateway(fake.url, tmp_path / "home") as gateway:
+@pytest.fixture(scope="module")
+def gateway(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    with a_gateway(fake.url, tmp_path_factory.mktemp("home")) as gateway:
         routes = {**ROUTES, "answer_for": ["rec-a:v1", "base:7b"]}
         gateway.paths.routes.write_text(json.dumps(routes))
         yield gateway
+
+
+@pytest.fixture
+def pinned(fake: FakeOllama, gateway: GatewayProcess) -> GatewayProcess:
+    """A gateway that has missed nothing yet: what was missing before is there again."""
+    fake.play([])
+    fake.answer = server_with("qi-agent:v1.1.0")
+    assert ask(gateway.url, "POST", "/api/chat", {"model": "qi-agent"}).status.endswith("200 OK")
+    wait_until(lambda: gateway.status["missing"] == [])
+    return gateway
+
+
+def turn_of(gateway: GatewayProcess, id: str | None) -> Event:
+    """The turn that was recorded under this id."""
+    found: list[Event] = []
+
+    def look() -> bool:
+        found.extend(turn for turn in gateway.turns(1) if turn.id == id)
+        return bool(found)
+
+    wait_until(look)
+    (turn,) = found
+    return turn
 
 
 @pytest.mark.parametrize("path", ENDPOINTS)
@@ -83,7 +106,7 @@ def test_the_base_answers_while_the_routed_model_is_missing(
     assert answer.json["model"] == asked
     assert answer.header("x-qi-learn-model") == answers
     assert json.loads(fake.received[0].body)["model"] == "qi-agent:v1.1.0"
-    (turn,) = pinned.turns(1)
+    turn = turn_of(pinned, answer.header("x-qi-learn-turn"))
     assert turn.body["model_answered"] == answers
     assert turn.body["model_digest"] is None
     wait_until(lambda: bool(pinned.status["missing"]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import sys
 import time
 
 import pytest
@@ -44,6 +46,43 @@ def test_a_client_that_asks_a_model_and_sends_its_end_has_left(
         fake.wait_asked()
         link.shutdown(socket.SHUT_WR)
         assert fake.hung_up.wait(20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the sender's end is listed by Linux alone")
+@pytest.mark.parametrize("length", [0, 100_000_000])
+def test_a_client_that_leaves_more_behind_than_is_read_has_left(
+    fake: FakeOllama, gateway: GatewayProcess, length: int
+) -> None:
+    """Further requests, many small ones or a long one, that nothing takes while a model works."""
+    fake.play(["hang"])
+    body = json.dumps({"model": "m", "messages": []}).encode()
+    with connect(gateway.url) as link:
+        link.sendall(request_bytes("localhost", "POST", "/api/chat", body, {}))
+        fake.wait_asked()
+        small = request_bytes("localhost", "GET", "/api/tags", None, {})
+        head_of_long = (
+            f"POST /api/embed HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+        )
+        link.sendall(head_of_long.encode() if length else small)
+        link.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):  # nothing goes out any more
+            while True:
+                link.sendall(b"x" * 50_000 if length else small * 1000)
+    assert fake.hung_up.wait(20)
+
+
+def test_a_client_that_sends_more_and_stays_is_answered(
+    fake: FakeOllama, gateway: GatewayProcess
+) -> None:
+    fake.play([1.5, *whole(TAGS)])
+    body = json.dumps({"model": "m", "messages": []}).encode()
+    with connect(gateway.url) as link:
+        link.sendall(request_bytes("localhost", "POST", "/api/chat", body, {}))
+        link.sendall(request_bytes("localhost", "POST", "/api/embed", b"x" * 3_000_000, {}))
+        answers = b""
+        while answers.count(TAGS) < 2 and (piece := link.recv(65536)):
+            answers += piece
+    assert answers.count(TAGS) == 2
 
 
 @pytest.mark.parametrize("path", ["/api/tags", "", "/api/tags?x=1"])

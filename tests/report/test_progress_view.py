@@ -35,6 +35,7 @@ from qi_learn.report import progress_view
 from qi_learn.rundir.directory import RunDirectory
 with progress_view.view(print) as view:
     view.say("train: begun")
+    view.say("uncut " * 60)
     view.show(RunDirectory(Path(sys.argv[1])))
     time.sleep(0.5)
 print("the end")
@@ -97,6 +98,8 @@ def test_a_terminal_shows_how_far_it_is_in_place(
         assert part in seen
     assert "RTX 4090: 97 % busy, 20.0 of 24.0 GiB" in seen
     assert "Ctrl-C: leave it, or cancel it" in seen
+    told = [line for line in seen.split("\r\n") if "uncut" in line]
+    assert (len(told), sum(line.count("uncut") for line in told)) == (4, 60), "cut between words"
     assert seen.index("\x1b[2K") < seen.index("the end")  # what was drawn is taken away
 
 

@@ -14,14 +14,20 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "train_gpu.py"
 
 
-@pytest.mark.parametrize("fisher", ["diagonal", "kfac"])
-def test_it_times_the_plain_loop_and_ours(fisher: str) -> None:
-    ways = ("--ways", "plain", "ours", "ours_unsloth")
-    command = [sys.executable, str(SCRIPT), "--tiny", "--fisher", fisher, *ways]
+@pytest.mark.parametrize(
+    ("fisher", "other", "not_run"),
+    [
+        ("diagonal", "plain", {}),
+        ("kfac", "ours_unsloth", {"ours_unsloth": "Unsloth needs a CUDA device"}),
+    ],
+)
+def test_it_times_the_plain_loop_and_ours(fisher: str, other: str, not_run: dict[str, str]) -> None:
+    """Each way is a process that loads torch: the form of the Fisher changes nothing but ours."""
+    command = [sys.executable, str(SCRIPT), "--tiny", "--fisher", fisher, "--ways", "ours", other]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     result = json.loads(done.stdout.splitlines()[-1])
-    assert result["tokens_per_second"]["plain"] > 0
-    assert result["tokens_per_second"]["ours"] > 0, done.stderr
+    for way in {"ours", other} - not_run.keys():
+        assert result["tokens_per_second"][way] > 0, done.stderr
     assert result["peak_memory_mb"]["ours"] > 0
     assert result["fisher_seconds"]["ours"] > 0
-    assert result["not_run"] == {"ours_unsloth": "Unsloth needs a CUDA device"}
+    assert result["not_run"] == not_run

@@ -14,6 +14,7 @@ from qi_learn.records import (
 )
 from qi_learn.store import feedback, ratings, turn_lines, turns
 from qi_learn.store.database import Store, open_store
+from qi_learn.store.sessions import session_of
 from tests.support.redacted import as_redacted
 from tests.support.stored_turns import (
     FULL,
@@ -122,7 +123,7 @@ def test_the_newest_turn_is_one_that_had_ended(store: Store) -> None:
 def test_sessions_are_gaps_under_half_an_hour_within_a_project(store: Store) -> None:
     def session(id: str, at: float, project: str | None = "p", own: str | None = None) -> str:
         turn = a_turn(id, at=at, project=project, session=own)
-        found = turns.session_of(store, turn)
+        found = session_of(store, turn, turns.ensure_chain(store, turn.messages))
         turns.save_turn(store, as_redacted(replace(turn, session=found)))
         return found
 

@@ -18,7 +18,7 @@ from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.files import read_text
-from qi_learn.workspace.ignore_rules import IgnoreRules
+from qi_learn.workspace.qi_learn_ignore import QiLearnIgnore
 from qi_learn.workspace.reflog import Reflog
 from tests.support.repository import Repository
 
@@ -128,7 +128,7 @@ class World:
         if restarted:
             self.histories[path] = FileHistory(text, window=7200, began=self.now)
         history = self.histories.setdefault(path, FileHistory("", window=7200))
-        ts, rules = history.record(self.now, text), IgnoreRules(str(self.repo.root))
+        ts, rules = history.record(self.now, text), QiLearnIgnore(str(self.repo.root))
         saved = FileSaved(str(self.repo.root), path, text, ts, partly=rules.any)
         follow_save(self.store, saved, history, self.settings, self.now)
 

@@ -133,9 +133,11 @@ def test_a_repository_whose_place_a_link_took_for_a_while_is_seen(
         until(watcher, lambda seen: commit in [c.commit for c in commits(seen)])
 
 
+@pytest.mark.parametrize("then", ["repaired", "saved", "committed"])
 def test_two_linked_working_trees_that_change_places_are_seen(
-    repo: Repository, tmp_path: Path
+    repo: Repository, tmp_path: Path, then: str
 ) -> None:
+    """git is told of it, or it is not: `git worktree repair` is rarely thought of."""
     one, two = tmp_path / "one", tmp_path / "two"
     repo.git("worktree", "add", "-q", str(one))
     repo.git("worktree", "add", "-q", str(two))
@@ -144,8 +146,12 @@ def test_two_linked_working_trees_that_change_places_are_seen(
         one.rename(tmp_path / "between")
         two.rename(one)
         (tmp_path / "between").rename(two)
-        repo.git("worktree", "repair", str(one), str(two))
-        time.sleep(1)
+        if then == "repaired":
+            repo.git("worktree", "repair", str(one), str(two))
+            time.sleep(1)
+        if then == "committed":
+            Repository(two).commit("There")
+            time.sleep(1)
         _saved(watcher, one, "a.py")
         _saved(watcher, two, "a.py")
 

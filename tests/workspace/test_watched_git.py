@@ -490,3 +490,28 @@ def test_a_working_tree_that_is_removed_is_let_go(
 def _after(watcher: Watcher, repo: Repository) -> Seen:
     repo.write("pkg/m2.py", "m2 = 'mine'\n")
     return until(watcher, lambda seen: ("pkg/m2.py", "m2 = 'mine'\n") in texts(seen))
+
+
+def test_a_copied_tree_is_known_by_git_and_not_read_into_memory(
+    tmp_path: Path, repo: Repository
+) -> None:
+    """A copy's files have other times than git's index says: what they hold decides."""
+    for number in range(60):
+        repo.write(f"many/m{number}.py", f"m = {number}\n")
+    repo.commit("Many")
+    copied = Repository(shutil.copytree(repo.root, tmp_path / "copied", symlinks=True))
+    for entry in copied.root.rglob("*.py"):
+        os.utime(entry, (1e9, 1e9))
+    (copied.root / "many/m7.py").write_text("m = 'mine'\n")
+    with Watcher() as watcher:
+        watcher.add(copied.root)
+        (project,) = watcher._all()
+        assert [name for name, _ in project.areas[str(copied.root)].files.below()] == ["many/m7.py"]
+        copied.write("many/m8.py", "m = 8\nnew = 1\n")
+        copied.write("many/m7.py", "m = 'mine'\nnew = 1\n")
+        seen = until(watcher, lambda seen: len(texts(seen)) == 2)
+        assert {file for file, _ in texts(seen)} == {"many/m7.py", "many/m8.py"}
+        assert watcher.history(copied.root / "many/m8.py").before(time.time() - 60) == "m = 8\n"
+        assert watcher.history(copied.root / "many/m7.py").before(time.time() - 60) == (
+            "m = 'mine'\n"
+        )

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from qi_learn.workspace.changes import FileSaved
-from qi_learn.workspace.ignore_rules import NAME, IgnoreRules
 from qi_learn.workspace.project_context import read_context
+from qi_learn.workspace.qi_learn_ignore import NAME, QiLearnIgnore
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
 from tests.support.repository import Repository
@@ -69,13 +69,13 @@ def test_rules_count_in_another_working_tree_from_its_top(tmp_path: Path, within
 
 def test_rules_that_cannot_be_read_leave_out_everything(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"\xff\xfe")
-    assert IgnoreRules(str(tmp_path)).allowed([f"{tmp_path}/a.py"]) == set()
+    assert QiLearnIgnore(str(tmp_path)).allowed([f"{tmp_path}/a.py"]) == set()
 
 
 def test_a_project_may_list_what_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text("*\n!src/**\n")
     names = [f"{tmp_path}/{name}" for name in ("a.py", "src/b.py", "src/deep/c.py", "doc/src.py")]
-    assert IgnoreRules(str(tmp_path)).allowed(names) == set(names[1:3])
+    assert QiLearnIgnore(str(tmp_path)).allowed(names) == set(names[1:3])
 
 
 def test_a_file_that_is_left_out_is_not_counted_as_the_projects(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ _ALL = GitIgnoreSpec.from_lines(["*"])
 _NONE = GitIgnoreSpec.from_lines([])
 
 
-class IgnoreRules:
+class QiLearnIgnore:
     """The rules of one project, read again when the file changes."""
 
     def __init__(self, root: str) -> None:

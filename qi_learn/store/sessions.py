@@ -1,0 +1,94 @@
+"""The session of a turn: the work that belongs together, which is learned or judged as a whole.
+
+The first of these that says something (contracts 2):
+
+1. The name that the client gives. Many clients give one and the same in every conversation (a
+   user's id, a key of a cache), so a name that is there already counts for its own conversations,
+   and for others that begin while it is in use. A conversation that begins later shows that the
+   name says nothing of it.
+2. The conversation: what the turn goes on from, told by the hash of what was said so far.
+3. For completions, and for conversations whose beginning is not known, the project's newest turn.
+
+A session is in use until `GAP` after its last turn, and for `LONGEST` after its first.
+"""
+
+from __future__ import annotations
+
+from qi_learn.records import Turn
+from qi_learn.store.database import Store
+
+GAP = 1800.0
+"""Seconds without a turn after which a session is over."""
+LONGEST = 4 * 3600.0
+"""Seconds after which a session is over, however busy it is."""
+STEPS_BACK = 64
+"""Messages between a turn and the one that it goes on from: results of tools, mostly."""
+_BEGINS = frozenset(("system", "developer", "user"))
+"""Whose words may stand in front of the first answer of a conversation."""
+
+
+def session_of(store: Store, turn: Turn, tip: str = "") -> str:
+    """The session of a turn that is not stored yet; `tip` is the hash of its last message.
+
+    A session that a client named is joined by those alone that name it.
+    """
+    before, repeats = _before(store, turn, tip)
+    if turn.session:
+        goes_on = before == turn.session and not repeats
+        if goes_on or _in_use(store, turn.session, turn) is not False:
+            return turn.session
+    if before is None and _has_history(turn):
+        before = _newest(store, turn)
+    if before is not None and before != turn.session and _in_use(store, before, turn):
+        return before
+    return f"turns-from-{turn.id}"
+
+
+def _before(store: Store, turn: Turn, tip: str) -> tuple[str | None, bool]:
+    """The session of the turn that this one repeats or goes on from, and whether it repeats it."""
+    sql = """
+        WITH RECURSIVE said (hash, steps) AS (
+            SELECT ?, 0
+            UNION ALL
+            SELECT messages.parent, steps + 1 FROM said JOIN messages USING (hash)
+            WHERE messages.parent IS NOT NULL AND steps < ?
+        )
+        SELECT session, steps FROM said CROSS JOIN turns
+            ON turns.rowid = (SELECT max(rowid) FROM turns WHERE tip = said.hash)
+        WHERE project IS ? AND (session = ? OR session GLOB 'turns-from-*') LIMIT 1
+    """
+    row = store.row(sql, (tip, STEPS_BACK, turn.project, turn.session))
+    return (None, False) if row is None else (str(row["session"]), row["steps"] == 0)
+
+
+def _newest(store: Store, turn: Turn) -> str | None:
+    """The session of the project's newest turn, among those that no client named."""
+    sql = """
+        SELECT session FROM turns
+        WHERE project IS ? AND session GLOB 'turns-from-*' AND ended BETWEEN ? AND ?
+        ORDER BY ended DESC LIMIT 1
+    """
+    row = store.row(sql, (turn.project, turn.started - GAP, turn.ended))
+    return None if row is None else str(row["session"])
+
+
+def _in_use(store: Store, session: str, turn: Turn) -> bool | None:
+    """Whether a session is in use at the time of a turn; None if it has no turn yet."""
+    sql = """
+        SELECT
+            (SELECT ended FROM turns WHERE session = :session ORDER BY ended LIMIT 1) AS first,
+            (SELECT ended FROM turns WHERE session = :session AND ended <= :now
+             ORDER BY ended DESC LIMIT 1) AS last
+    """
+    row = store.row(sql, {"session": session, "now": turn.ended})
+    if row is None or row["first"] is None:
+        return None
+    # if the clock was set back, or the turns came in another order, all of it may be later
+    last = row["first"] if row["last"] is None else row["last"]
+    near = abs(turn.started - last) <= GAP or turn.started <= last <= turn.ended
+    return bool(near and turn.started - row["first"] <= LONGEST)
+
+
+def _has_history(turn: Turn) -> bool:
+    """Whether something was said before this turn, or it completes a text."""
+    return any(message.role not in _BEGINS for message in turn.messages)

@@ -1,0 +1,99 @@
+"""The number of fresh examples that is kept between decisions: never another than a fresh count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qi_learn.records import Message, Score, Turn
+from qi_learn.store import feedback
+from qi_learn.store.candidates import (
+    REST_SECONDS,
+    FreshExamples,
+    JudgedTurn,
+    fresh_candidates,
+    fresh_count,
+    save_candidates,
+)
+from qi_learn.store.database import Store, open_store
+from qi_learn.store.turns import save_turn
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "qi-learn.db"
+
+
+def _learnable(store: Store, n: int, key: str = "") -> None:
+    turn = Turn(
+        f"T{n}", "/api/chat", "m", "m", (Message("user", f"q{n}"),), f"a{n}", 100.0 + n, 101.0 + n,
+        session=f"s{n % 3}",
+    )  # fmt: skip
+    save_turn(store, turn)
+    feedback.save_score(store, Score(turn.id, 0.6, 0.5, 0.9, "x"))
+    judged = JudgedTurn(turn.id, key or f"k{n}", "", f"s{n % 3}", 0.9, turn.started)
+    save_candidates(store, [judged])
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _agree(examples: FreshExamples, store: Store, learned: tuple[str, ...] = ()) -> int:
+    count = examples.count(store, threshold=0.7, learned_runs=learned)
+    sessions = examples.sessions(store, threshold=0.7, learned_runs=learned)
+    assert count == fresh_count(store, threshold=0.7, learned_runs=learned)
+    found = fresh_candidates(store, threshold=0.7, learned_runs=learned)
+    assert sessions == [session for _, session in found]
+    return count
+
+
+def test_what_came_counts_at_once_where_it_is_said(path: Path) -> None:
+    examples = FreshExamples(Clock())
+    with open_store(path) as store, open_store(path) as other:
+        assert _agree(examples, store) == 0
+        for number, writer, key, expected in (
+            (1, store, "", 1),
+            (2, other, "", 2),  # by another connection
+            (3, other, "k1", 2),  # the same example once more
+        ):
+            _learnable(writer, number, key)
+            examples.outdate()
+            assert _agree(examples, store) == expected
+        assert examples.count(store, threshold=0.95, learned_runs=()) == 0
+        assert _agree(examples, store, ("R1",)) == 2
+
+
+def test_what_went_by_itself_counts_after_a_rest(path: Path) -> None:
+    clock = Clock()
+    examples = FreshExamples(clock)
+    with open_store(path) as store:
+        _learnable(store, 1)
+        _learnable(store, 2)
+        assert _agree(examples, store) == 2
+        store.execute("DELETE FROM turns WHERE id = 'T2'")
+        assert examples.count(store, threshold=0.7, learned_runs=()) == 2
+        clock.now = REST_SECONDS + 1
+        assert _agree(examples, store) == 1
+
+
+def test_nothing_is_counted_while_nothing_is_written(path: Path) -> None:
+    clock = Clock()
+    examples, asked = FreshExamples(clock), list[str]()
+    with open_store(path) as store:
+        _learnable(store, 1)
+        examples.sessions(store, threshold=0.7, learned_runs=())
+        store.conn.set_trace_callback(asked.append)
+        for _ in range(3):
+            clock.now += 10 * REST_SECONDS
+            assert len(examples.sessions(store, threshold=0.7, learned_runs=())) == 1
+        assert {sql for sql in asked if "candidates" in sql} == set()
+        _learnable(store, 2)
+        assert examples.count(store, threshold=0.7, learned_runs=()) == 2
+        assert any("candidates" in sql for sql in asked)

@@ -1,0 +1,153 @@
+"""A directory that git takes up again is watched within seconds, and the other way round."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qi_learn.workspace.watcher import Watcher
+from tests.support.repository import Repository
+from tests.support.watching import rest, texts, until
+
+OLD, DEEP, OTHER = "x = 'from before'\n", "build/deep/y.py", "build/x.py"
+Change = Callable[[Repository, Path], None]
+
+
+def _in_the_tree(repo: Repository, _: Path) -> None:
+    repo.write(".gitignore", "build/\n")
+
+
+def _in_the_repositorys_list(repo: Repository, _: Path) -> None:
+    repo.write(".git/info/exclude", "build/\n")
+
+
+def _in_the_persons_list(_: Repository, listed: Path) -> None:
+    listed.write_text("build/\n")
+
+
+def _not_in_the_tree(repo: Repository, _: Path) -> None:
+    repo.write(".gitignore", "# nothing\n")
+
+
+def _no_list(repo: Repository, _: Path) -> None:
+    (repo.root / ".gitignore").unlink()
+
+
+def _not_in_the_repositorys_list(repo: Repository, _: Path) -> None:
+    (repo.root / ".git/info/exclude").write_text("")
+
+
+def _not_in_the_persons_list(_: Repository, listed: Path) -> None:
+    listed.write_text("")
+
+
+def _forced(repo: Repository, _: Path) -> None:
+    repo.git("add", "-f", OTHER)
+
+
+def _not_forced(repo: Repository, _: Path) -> None:
+    repo.git("rm", "-q", "-r", "-f", "--cached", "build")
+
+
+@pytest.fixture
+def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The person's own list of what git leaves out."""
+    listed = tmp_path / "my ignores"
+    settings = tmp_path / "settings"
+    settings.write_text(f'[core]\n\texcludesFile = "{listed}"\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    return listed
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repository:
+    repo = Repository(tmp_path / "work")
+    repo.write("a.py", "a = 1\n")
+    repo.commit()
+    repo.write(OTHER, OLD)
+    repo.write(DEEP, OLD)
+    return repo
+
+
+TAKEN_UP: tuple[tuple[Change, Change], ...] = (
+    *((_in_the_tree, _not_in_the_tree), (_in_the_tree, _no_list), (_in_the_tree, _forced)),
+    (_in_the_repositorys_list, _not_in_the_repositorys_list),
+    (_in_the_persons_list, _not_in_the_persons_list),
+)
+LEFT_OUT: tuple[Change, ...] = (
+    *(_in_the_tree, _in_the_repositorys_list, _in_the_persons_list, _not_forced),
+)
+
+
+@pytest.mark.parametrize(("rule", "change"), TAKEN_UP, ids=lambda c: c.__name__.strip("_"))
+def test_a_directory_that_is_left_out_no_more_is_watched(
+    repo: Repository, listed: Path, rule: Change, change: Change
+) -> None:
+    rule(repo, listed)
+    saved = OTHER if change is _forced else DEEP  # the other is left out still
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        repo.write(DEEP, OLD)
+        assert texts(rest(watcher, repo.root)) == []
+        change(repo, listed)
+        number, seen = 0, watcher.poll()
+        deadline = time.monotonic() + 40
+        while saved not in dict(texts(seen)) and time.monotonic() < deadline:
+            number += 1
+            repo.write(saved, f"x = {number}\n")
+            time.sleep(0.5)
+            seen += watcher.poll()
+        first = next(text for file, text in texts(seen) if file == saved)
+        assert OLD not in dict(texts(seen)).values(), "what was there before is no save"
+        assert first in [f"x = {n}\n" for n in range(1, number + 1)]
+        repo.write(saved, "x = 'now'\n")
+        until(watcher, lambda seen: (saved, "x = 'now'\n") in texts(seen))
+
+
+@pytest.mark.parametrize("change", LEFT_OUT, ids=lambda c: c.__name__.strip("_"))
+def test_a_directory_that_is_left_out_now_is_watched_no_more(
+    repo: Repository, listed: Path, change: Change
+) -> None:
+    if change is _not_forced:
+        repo.git("add", "build")
+        _in_the_tree(repo, listed)
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        repo.write(DEEP, "x = 'saved'\n")
+        until(watcher, lambda seen: (DEEP, "x = 'saved'\n") in texts(seen))
+        rest(watcher, repo.root)
+        before = _watches()
+        change(repo, listed)
+        deadline = time.monotonic() + 40
+        while before == _watches() and sys.platform == "linux" and time.monotonic() < deadline:
+            time.sleep(0.2)
+        rest(watcher, repo.root)
+        repo.write(DEEP, "x = 'left out'\n")
+        assert DEEP not in dict(texts(rest(watcher, repo.root)))
+        assert sys.platform != "linux" or _watches() == before - 2
+
+
+def _watches() -> int:
+    """How many directories this process watches (inotify)."""
+    count = 0
+    for file in Path("/proc/self/fdinfo").iterdir() if sys.platform == "linux" else ():
+        try:
+            count += file.read_text().count("inotify wd:")
+        except OSError:  # it was closed meanwhile
+            continue
+    return count
+
+
+def test_a_linked_tree_in_a_directory_that_is_left_out_now_goes_on(repo: Repository) -> None:
+    repo.git("worktree", "add", "-q", "build/tree", "-b", "tree")
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        _in_the_tree(repo, repo.root)
+        rest(watcher, repo.root)
+        repo.write(DEEP, "x = 'left out'\n")
+        repo.write("build/tree/a.py", "a = 'there'\n")
+        assert texts(rest(watcher, repo.root)) == [("build/tree/a.py", "a = 'there'\n")]
