@@ -34,6 +34,7 @@ def bare_turn(event: Event) -> Turn:
         model_digest=text_or_none(body.get("model_digest")),
         status=status,
         cancelled=body.get("cancelled") is True,
+        complete=body.get("broken") is not True,
         done_reason=text_or_none(body.get("done_reason")),
         prompt_tokens=whole_number(body.get("prompt_tokens")),
         answer_tokens=whole_number(body.get("answer_tokens")),

@@ -77,7 +77,8 @@ def _cells(line: str) -> int:
 def test_a_question_without_words_is_not_left_blank(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     with open_store(terminal.paths.ensure().database) as store:
-        turns.save_turn(store, a_turn(next(iter(TURNS)), at=100.0, question="\n"))
+        turn = a_turn(next(iter(TURNS)), at=100.0, question="\n")
+        turns.save_turn(store, as_redacted(turn))
     assert terminal.qi("log").out.splitlines()[1].endswith("(no words)")
 
 

@@ -20,6 +20,7 @@ from qi_learn.capture.wire import decode
 from qi_learn.rundir.recording_pause import begin_pause, end_pause
 from tests.support.command_line import wait_until
 from tests.support.fake_ollama import (
+    DIE,
     ROOT,
     FakeOllama,
     GatewayProcess,
@@ -162,6 +163,15 @@ def test_metadata_has_counts_and_no_text_and_counts_at_once(
     own.paths.settings_file.write_text("[gateway]\nrecord = true\n")
     ask(own.url, "POST", "/api/chat", SAID)
     assert decode(own.turns(1)[0]).answer.startswith("In ")
+
+
+def test_metadata_says_that_an_answer_broke_off(fake: FakeOllama, own: GatewayProcess) -> None:
+    own.paths.settings_file.write_text('[gateway]\nrecord = "metadata"\n')
+    whole_length = ("Content-Length", "13")
+    for rest, complete in (([b'{"done":true}'], True), ([b'{"don', 0.1, DIE], False)):
+        fake.play([head("HTTP/1.1 200 OK", whole_length), *rest])
+        ask(own.url, "POST", "/api/chat", SAID)
+        assert decode(own.turns(1)[0]).complete is complete
 
 
 @linux

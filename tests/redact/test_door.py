@@ -161,7 +161,7 @@ def _makes(node: ast.AST) -> bool:
 
 
 WRITERS = {
-    "turns": {"save_turn", "give_context"},
+    "turns": {"save_messages", "save_turn", "give_context"},
     "feedback": {
         *("save_suggestions", "update_suggestion", "save_implicit", "save_score", "save_classes"),
     },
