@@ -229,7 +229,8 @@ def _same_key(here: Paths, there: Paths) -> bool:
 
 def as_text(report: BackupReport, *, restored: bool) -> str:
     """What was done, for a person."""
-    size = f"{report.bytes / 1e6:.1f} MB, {report.files} files, {report.turns} turns"
+    turns = f"{report.turns} turn{'' if report.turns == 1 else 's'}"
+    size = f"{report.bytes / 1e6:.1f} MB, {report.files} files, {turns}"
     live = f", v{report.live} live" if report.live else ""
     lines = [f"{'restored from' if restored else 'written:'} {report.file} ({size}{live})"]
     if report.forgotten:

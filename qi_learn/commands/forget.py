@@ -179,7 +179,6 @@ WORDS = {
     "answer_facts": "facts about answers",
     "feedback": "observations",
     "shapes": "shapes of requests",
-    "events": "recorded events",
 }
 """What a person is told of the database's tables whose name says nothing."""
 

@@ -273,7 +273,10 @@ def call(socket_path: Path, request: Mapping[str, Any], *, timeout: float = 10.0
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         raise DaemonError("The daemon is not running.", START) from error
     except (OSError, ValueError) as error:
-        raise DaemonError(f"The daemon did not answer: {error}.", RESTART) from error
+        raise DaemonError(
+            f"The daemon did not answer: {error}.",
+            f"{RESTART} `qi-learn doctor` looks for the cause.",
+        ) from error
     if "error" in answer:
         refused = QiError(str(answer["error"]), str(answer.get("todo", "")))
         refused.exit_code = int(answer.get("exit_code", EXIT_FAILED))

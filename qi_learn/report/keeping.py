@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def as_text(kept: KeptState) -> str:
     """One line for a person."""
     texts = f"texts {kept.raw_days} days" if kept.raw_days else "texts for good"
     scores = f"scores {kept.scores_days} days" if kept.scores_days else "scores for good"
-    used = f"{kept.used / 1e6:.0f} MB" if kept.used < 1e8 else f"{kept.used / 1e9:.2f} GB"
+    used = f"{math.ceil(kept.used / 1e6)} MB" if kept.used < 1e8 else f"{kept.used / 1e9:.2f} GB"
     size = used + (f" of {kept.size_gb:g} GB" if kept.size_gb else "")
     parts = [
         f"{texts}, {scores}; {size}",

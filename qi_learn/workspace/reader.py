@@ -170,8 +170,6 @@ class Reader:
             if _owns(project, top):
                 with self._step(project):
                     self._areas.repository_changed(project, top)
-                    if top not in project.areas and top != project.root:  # see what is there
-                        self._inbox.mark_checkout(project.root)
         if idle:
             with self._step(project):
                 self._areas.ask_refused(project)
@@ -184,9 +182,7 @@ class Reader:
             there = project.areas.get(area.top) is area
             if due and there and not self._is_foreign(project, area):
                 with self._step(project):
-                    if self._areas.drop_if_gone(project, area):
-                        self._inbox.mark_checkout(project.root)
-                    elif area.refused is None:
+                    if not self._areas.drop_if_gone(project, area) and area.refused is None:
                         self._look_at_area(project, area)
 
     def _appeared(self, project: WatchedProject, area: Area, names: list[str]) -> None:

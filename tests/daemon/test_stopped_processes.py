@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +13,10 @@ from qi_learn.errors import EXIT_NO_DAEMON
 from tests.support.command_line import OFFLINE, Said, Terminal, wait_until
 
 
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    made = Terminal(tmp_path, OFFLINE)
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    """One daemon for all: the two tests before the last leave it as it was."""
+    made = Terminal(tmp_path_factory.mktemp("world"), OFFLINE)
     assert made.process("daemon", "start").code == 0
     yield made
     made.process("daemon", "stop")
