@@ -5,9 +5,10 @@
 #
 # One line of JSON is written to a file of its own in the spool for each such command whose end is
 # certain. `cd web && npm test` that ends with 0 is, `npm test; true` is not: such a line says
-# nothing (docs/internals/decisions/0032). Nothing else is recorded, no process is started, the exit
-# status stays what it was, and if anything is missing nothing happens. A line that begins with a
-# space is not recorded, and nothing is in a private session.
+# nothing (docs/internals/decisions/0032). Nothing else is recorded, no process is started (but for
+# `date`, once recording was paused), the exit status stays what it was, and if anything is missing
+# nothing happens. A line that begins with a space is not recorded, and nothing is in a private
+# session.
 
 status is-interactive; and not set -q _qi_learn_loaded; or exit 0
 set -g _qi_learn_loaded 1
