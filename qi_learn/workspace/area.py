@@ -63,7 +63,7 @@ class Area:
     """Directories that went or appeared: what git had in them is to be read."""
     appeared: set[str] = field(default_factory=set)
     """Directories that came or went when git did not answer: they are still to be looked at."""
-    rules: QiLearnIgnore | None = None
+    own_rules: QiLearnIgnore | None = None
     """What the person leaves out of the project."""
     set_aside: Counter[str] = field(default_factory=Counter)
     left_out: set[str] = field(default_factory=set)
@@ -207,13 +207,13 @@ class Area:
 
     def _allowed(self, names: list[str]) -> list[str]:
         """Those of the names that the person's own rules do not leave out."""
-        if self.rules is None or not self.rules.any:
+        if self.own_rules is None or not self.own_rules.any:
             return names
         # another working tree of the repository has the project's rules from its own top
         linked = self.repository is not None and self.repository.linked
-        top = self.rules.root if linked else self.top
+        top = self.own_rules.root if linked else self.top
         paths = {name: f"{top.rstrip('/')}/{name}" for name in names}
-        allowed = self.rules.allowed(paths.values())
+        allowed = self.own_rules.allowed(paths.values())
         return [name for name in names if paths[name] in allowed]
 
     def _plain(self, name: str) -> bool:

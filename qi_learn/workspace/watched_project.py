@@ -45,7 +45,7 @@ class WatchedProject:
     budget: TextBudget
     areas: dict[str, Area] = field(default_factory=dict)
     """By their tops."""
-    rules: QiLearnIgnore = field(init=False)
+    own_rules: QiLearnIgnore = field(init=False)
     starting: bool = True
     failed: str | None = None
     """Why watching could not begin."""
@@ -61,7 +61,7 @@ class WatchedProject:
     set_aside: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.rules = QiLearnIgnore(self.root)
+        self.own_rules = QiLearnIgnore(self.root)
 
     def state(self, why_polled: str | None) -> WatchState:
         """How it is watched, as a person is told."""
@@ -192,7 +192,7 @@ class WatchedProject:
         area.note_save(new.name, new.text)
         top = area.top if area.outside else ""
         path = Path(area.path_of(new.name))
-        back, partly = new.taken_back, self.rules.any
+        back, partly = new.taken_back, self.own_rules.any
         return [FileSaved(self.root, path, new.text, ts, top, taken_back=back, partly=partly)]
 
     def _note_written(self, area: Area, moved: Moved, now: float) -> None:
