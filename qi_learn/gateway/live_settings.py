@@ -28,6 +28,7 @@ class LiveRecord:
     ) -> None:
         self._file = paths.settings_file
         self._pauses = PauseFile(paths.pause)
+        self._pauses.look()
         self._clock = clock
         self._record = settings.gateway.record
         self._unregistered = settings.capture.unregistered

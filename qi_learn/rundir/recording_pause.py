@@ -48,7 +48,7 @@ def read_pauses(file: Path) -> tuple[Pause, ...]:
         times = [*value["earlier"], [value["since"], value["until"]]]
         pauses = (Pause(float(a), math.inf if b is None else float(b)) for a, b in times)
         return tuple(pause for pause in pauses if pause.since < pause.until)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
     except (OSError, ValueError, TypeError, KeyError):
         return (ALWAYS,)
@@ -125,7 +125,7 @@ class PauseFile:
         """Read the file again if it has changed."""
         try:
             status = os.stat(self._file)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._seen, self._pauses = None, ()
             return
         except OSError:

@@ -119,6 +119,7 @@ def test_a_pause_counts_at_once_survives_the_gateway_and_ends_by_itself(
         )
     (tmp_path / "home" / "ready.json").unlink()
     with a_gateway(fake.url, tmp_path / "home") as gateway:
+        assert gateway.status["reason"] == "paused", "before the first request"
         ask(gateway.url, "POST", "/api/chat", SAID)
         assert counts(gateway) == {"paused": 1, "recorded": 0}
         end_pause(gateway.paths.pause, time.time())
