@@ -207,6 +207,7 @@ class Intake:
             done += self._scoring.score(store, now, over)
         if not done and not changed and self._again.step(store, now):
             self._sketches = WaitingSketches()  # what waits may say less than before
+            self._scoring.left = self._scoring.left or not self._again.left
         return done
 
     def _follow_clock(self, store: Store, now: float) -> None:

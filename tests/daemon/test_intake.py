@@ -232,6 +232,7 @@ def test_what_waits_is_known_by_what_it_says_after_a_look_through(home: Home) ->
     home.paths.redaction_rules.unlink()
     home.ticked_until(home.paths.redaction_rules.exists)
     assert secret not in home.fate("T5").text
+    home.ticked_until(lambda: not feedback.dirty_turns(home.store))  # and is scored by that
     home.repo.write("keys.py", codes[5])
     home.ticked_until(lambda: home.fate("T5").state != "waiting")
     assert home.fate("T5").file == "keys.py"
