@@ -271,7 +271,7 @@ _qi_learn_bare() {
         [[ $bare != *' 2>&1' ]] || bare=${bare%' 2>&1'}'     '
         bare=${bare//' 2>&1 '/      }
     fi
-    local safe='^(.*)([0-9]?>&[0-9]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
+    local safe='^(.*)([0-9]?>&[0-2]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
     while [[ $bare == *[\<\>]* && $bare =~ $safe([[:space:]\;\|\&].*)?$ ]]; do
         printf -v blank '%*s' "${#BASH_REMATCH[2]}" ''
         bare=${BASH_REMATCH[1]}$blank${BASH_REMATCH[3]}

@@ -74,7 +74,7 @@ set -g _qi_learn_after
 # a part of a line of several commands without anything odd
 set -l plain '[A-Za-z0-9_./:@%+,=-]'
 set -l word "(?:$plain|'[^'\\\\\n\$<>*?=]*'|\"[^\"\\\\\n\$<>*?=]*\")+"
-set -l null '(?:[0-9]?>&[0-9]|[0-9&]?>>? */dev/null|< */dev/null)(?=[ ;|&]|$)'
+set -l null '(?:[0-9]?>&[0-2]|[0-9&]?>>? */dev/null|< */dev/null)(?=[ ;|&]|$)'
 set -l part "(?:(?:time|[A-Za-z_][A-Za-z0-9_]*=$plain*) +)*(?!"
 set part $part(string match -r '\(.*(?=\( )' -- $_qi_learn_reserved)'(?:[ ;|&]|$))'
 set part "$part(?<words>[A-Za-z0-9_./:@%+,-]+)(?: +(?:$null|$word))*"
@@ -274,11 +274,11 @@ function _qi_learn_bare
     end
     set bare $bare$rest
     string match -qr -- '[`(){}!\n\'"\\\\]|\$.*\[|\|\||&\||>\||;;|(^|[\s;|&])#' $bare; and return 1
-    set -l safe '^(.*)([0-9]?>&[0-9]|[0-9&]?>>?\s*/dev/null|<\s*/dev/null)(?=[\s;|&]|$)(.*)$'
+    set -l safe '^(.*)([0-9]?>&[0-2]|[0-9&]?>>?\s*/dev/null|<\s*/dev/null)(?=[\s;|&]|$)(.*)$'
     while set -l piece (string match -r -- $safe $bare)
         set bare $piece[2](string repeat -n (string length -- $piece[3]) ' ')$piece[4]
     end
-    set bare (string replace -a -- '>&' '> ' (string replace -a -- '&>' ' >' $bare))
+    set bare (string replace -a -- '>&' '>$' (string replace -a -- '&>' ' >' $bare))
     set bare (string replace -a -- '&&' \x01\x01 $bare)
     string match -q -- '*&*' $bare; and return 1
     printf '%s' $bare
@@ -313,12 +313,13 @@ function _qi_learn_split -S
     end
 end
 
-# Whether a part can only end with its command's own exit code $argv[2]: not for want of a file, and
-# not because it was stopped.
+# Whether a part can only end with its command's own exit code $argv[2]: not for want of a file or of
+# its name (quoted characters are Q here), and not because it was stopped.
 function _qi_learn_own
     test $argv[2] -eq 0; and return 0
     test $argv[2] -ge 145 -a $argv[2] -le 150; and return 1
     test $argv[2] -eq 1; and string match -qr -- '[<>]' $argv[1]; and return 1
+    test $argv[2] -eq 2; and string match -qr -- '[<>]\s*\S*[$*?Q]' $argv[1]; and return 1
     not begin
         test $argv[2] -eq 124
         and string match -qr -- '[*?]' $argv[1]

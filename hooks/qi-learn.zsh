@@ -223,7 +223,7 @@ _qi_learn_bare() {
     fi
     if [[ $bare == *[\<\>]* ]]; then
         bare="$bare "
-        bare=${bare//(#m) (|[0-9])(\>\&[0-9]|(\>|\>\>)(| )\/dev\/null) /${(l:$#MATCH:: :)}}
+        bare=${bare//(#m) (|[0-9])(\>\&[0-2]|(\>|\>\>)(| )\/dev\/null) /${(l:$#MATCH:: :)}}
         bare[-1]=
         [[ $bare != *[\<\>]* ]] || _qi_learn_redirected
     fi
@@ -251,7 +251,7 @@ _qi_learn_quoted() {
 # Blank redirections in `bare` that cannot fail.
 _qi_learn_redirected() {
     local match mbegin mend
-    local safe='^(.*)([0-9]?>&[0-9]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
+    local safe='^(.*)([0-9]?>&[0-2]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
     while [[ $bare == *[\<\>]* && $bare =~ "$safe([[:space:];|&].*)?\$" ]]; do
         bare=$match[1]${(l:${#match[2]}:: :)}$match[3]
     done

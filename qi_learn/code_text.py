@@ -7,6 +7,7 @@ serves capture (what was suggested), data set (what is learned) and gate (what i
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,19 @@ _TOKEN = re.compile(
     r"|[^\W\d]\w*|\d[\w.]*|[^\s\w]",
     re.MULTILINE,
 )
+_PYTHON_IS_CALLED = (None, "python", "py", "python3")
+_PYTHON = frozenset(keyword.kwlist)
+_KEYWORDS = """
+    abstract async await bool boolean break case catch char class const continue default defer
+    delete double elif else elsif end enum export extends extern false final finally float for
+    foreach func function goto impl implements import instanceof int interface let long match mod
+    module mut namespace new nil none null operator override package private protected pub public
+    return self short signed sizeof static struct super switch template then this throw throws
+    trait true try type typedef typeof undefined union unless unsafe unsigned until use using var
+    virtual void volatile where while with yield
+"""
+_ELSEWHERE = frozenset(_KEYWORDS.split())
+"""Keywords of the languages that are not Python, all together: hardly one of them is a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +100,7 @@ def looks_like_code(text: str) -> bool:
 
 def parses(text: str, language: str | None) -> bool | None:
     """Whether the code parses; None for a language that this module does not know."""
-    if language not in (None, "python", "py", "python3"):
+    if language not in _PYTHON_IS_CALLED:
         return None
     try:
         ast.parse(text)
@@ -166,9 +180,11 @@ def similarity(left: str, right: str) -> float:
     return float(Levenshtein.normalized_similarity(a, b))
 
 
-def identifiers(text: str) -> set[str]:
-    """Names used in code (words of at least three letters)."""
-    return {t for t in code_tokens(text) if len(t) > 2 and (t[0].isalpha() or t[0] == "_")}
+def identifiers(text: str, language: str | None = None) -> set[str]:
+    """Names used in code: words of at least three letters that are no keywords of its language."""
+    keywords = _PYTHON if language in _PYTHON_IS_CALLED else _ELSEWHERE
+    words = (t for t in code_tokens(text) if len(t) > 2 and (t[0].isalpha() or t[0] == "_"))
+    return {word for word in words if word not in keywords}
 
 
 def loops(text: str, *, span: int = 40, times: int = 3) -> bool:

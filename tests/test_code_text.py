@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from qi_learn.code_text import code_blocks, code_tokens, loops, parses, similarity, with_code
+from qi_learn.code_text import (
+    code_blocks,
+    code_tokens,
+    identifiers,
+    loops,
+    parses,
+    similarity,
+    with_code,
+)
 
 ANSWER = "Here:\n```python\ndef f(x):\n    return x\n```\nDone."
 
@@ -87,3 +95,16 @@ def test_slashes_divide_unless_they_start_a_comment() -> None:
         "1",
         ";",
     ]
+
+
+@pytest.mark.parametrize(
+    ("code", "language", "names"),
+    [
+        ("def area(width):\n    return width if None else lambda: True\n", None, "area width"),
+        ("async def run():\n    await match(function)\n", "python", "run match function"),
+        ("export const area = function (width) { return null };", "js", "area width"),
+        ("pub fn area(mut width: &str) -> Area { while true {} }", "rust", "area width str Area"),
+    ],
+)
+def test_keywords_are_no_names(code: str, language: str | None, names: str) -> None:
+    assert identifiers(code, language) == set(names.split())

@@ -85,7 +85,7 @@ def join_new_commands(
     its last step; if that is never done, the next call begins anew. Those of the projects `held`
     are left for later. Raises StoreError if the database cannot be written.
     """
-    new = sorted((c for c in new_commands(store) if c.project not in held), key=_project_of)
+    new = sorted(new_commands(store, held=held), key=_project_of)
     for project, group in groupby(new, key=_project_of):
         commands = list(group)
         times = [c.ts for c in commands]

@@ -66,11 +66,14 @@ def run_command(
 
 
 def _run_in_foreground(argv: Sequence[str], cwd: Path) -> int:
-    """Run the command; returns its exit code as a shell has it, 128 + n if signal n ended it."""
+    """Run the command; returns its exit code as a shell has it, 128 + n if signal n ended it.
+
+    In a directory that was deleted it runs all the same, as it would without us.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        process = subprocess.Popen(argv, cwd=cwd)
+        process = subprocess.Popen(argv, cwd=None if _in_no_directory() else cwd)
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
         raise NotFound(
             f"{argv[0]} cannot be run: {error.strerror}.",
@@ -79,6 +82,15 @@ def _run_in_foreground(argv: Sequence[str], cwd: Path) -> int:
     with _signals_to(process):
         code = process.wait()
     return 128 - code if code < 0 else code
+
+
+def _in_no_directory() -> bool:
+    """Whether the directory in which this process is was deleted: no other is like it."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 @contextmanager

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
 from click.exceptions import Exit
 
-from qi_learn.cli.listed import Listed
+from qi_learn.cli.listed import EXIT_STOPPED, Listed
 from qi_learn.cli.output import dry_run as with_dry_run
 from qi_learn.cli.output import echo, open_settings, print_json, with_json
-from qi_learn.errors import EXIT_NO_DAEMON, DaemonError
+from qi_learn.errors import EXIT_NO_DAEMON
 from qi_learn.paths import Paths
 
 if TYPE_CHECKING:
@@ -42,17 +43,28 @@ def daemon_start() -> None:
     """Start the daemon in the background and wait until the gateway accepts."""
     from qi_learn.commands.service import ask_systemd, manages
     from qi_learn.daemon import client
+    from qi_learn.daemon.hung import refuse_hung
 
     paths, settings = open_settings()
-    if manages(paths) and not client.locked(paths):
-        ask_systemd("start")
-    started = client.start(paths)
-    if started.already and not client.answers(paths):
-        raise DaemonError(
-            f"The daemon is there (pid {started.state.pid}) and does not answer: it hangs.",
-            "`qi-learn daemon restart` ends it and starts another.",
-        )
+    with _interruptible(paths):
+        if manages(paths) and not client.locked(paths):
+            ask_systemd("start")
+        started = client.start(paths)
+    if started.already:
+        refuse_hung(paths)
     _say_started(settings, started)
+
+
+@contextmanager
+def _interruptible(paths: Paths, *, stopping: bool = False) -> Iterator[None]:
+    """Say at Ctrl-C how the daemon stands, which is a process of its own and goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from qi_learn.commands.connect import interrupted_text
+
+        echo(interrupted_text(paths, stopping=stopping))
+        raise Exit(EXIT_STOPPED) from None
 
 
 def _say_started(settings: Settings, started: Started) -> None:
@@ -89,12 +101,15 @@ def daemon_restart() -> None:
     from qi_learn.daemon import client
 
     paths, settings = open_settings()
-    if manages(paths):
-        client.end_if_silent(paths, echo)  # systemd would wait for a minute and a half
-        ask_systemd("restart")
-    elif (stopped := client.stop(paths, echo)).forced:
-        echo(stopped_text(stopped))
-    _say_started(settings, client.start(paths))
+    with _interruptible(paths, stopping=True):
+        if manages(paths):
+            client.end_if_silent(paths, echo)  # systemd would wait for a minute and a half
+            ask_systemd("restart")
+        elif (stopped := client.stop(paths, echo)).forced:
+            echo(stopped_text(stopped))
+    with _interruptible(paths):
+        started = client.start(paths)
+    _say_started(settings, started)
 
 
 @daemon.command("status")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.exceptions import Exit
 
 from qi_learn.cli.output import (
     FILE,
+    absolute,
     echo,
+    here,
+    last_here,
     open_settings,
     print_json,
     read_input,
@@ -17,7 +21,7 @@ from qi_learn.cli.output import (
     screen_width,
     with_json,
 )
-from qi_learn.errors import QiError
+from qi_learn.errors import NotFound, QiError
 from qi_learn.paths import Paths
 from qi_learn.terminal_text import harmless
 
@@ -64,13 +68,23 @@ def rate(words: tuple[str, ...], correction: Path | None, comment: str | None) -
             stars,
             correction=text,
             comment=comment,
-            directory=Path.cwd(),
+            directory=here(),
         )
     )
 
 
+class _HowMany(click.IntRange):
+    """A number from 1 on, with words of our own for what is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a whole number from 1 on.", param, ctx)
+
+
 @click.command()
-@click.option("-n", "limit", type=click.IntRange(min=1), default=20, help="How many.")
+@click.option("-n", "limit", type=_HowMany(min=1), default=20, help="How many.")
 @click.option("-q", "query", help="Only turns whose text contains this.")
 @click.option(
     "--all",
@@ -104,18 +118,25 @@ def log(
 def _list_turns(
     limit: int, query: str | None, project: Path | None, *, everything: bool, as_json: bool
 ) -> None:
+    from qi_learn.daemon.untaken import waiting_answers
     from qi_learn.report import listing
     from qi_learn.workspace.registry import project_of
 
     paths = readable_home()
+    project = None if project is None else absolute(project)
     within = None if project is None else str(project_of(paths, project) or project.resolve())
     since = listing.search_ends(paths, project=within) if query and not everything else None
     turns = listing.turns(paths, limit=limit, query=query, project=within, since=since)
     if len(turns) == limit:
         since = None  # enough were found before the search came to its end
-    waiting = listing.waiting_answers(paths)
+    if within and not (turns or query or Path(within).is_dir()):
+        raise NotFound(
+            f"{within} is no directory, and no answer was recorded in it.",
+            "`qi-learn status` lists the projects.",
+        )
+    waiting = waiting_answers(paths)
     if as_json:
-        print_json({"turns": turns, "searched_since": since, "waiting": waiting})
+        print_json({"turns": turns, "searched_since": since, "waiting": waiting.count})
     else:
         echo(
             listing.as_text(
@@ -167,7 +188,7 @@ def run(command: tuple[str, ...], kind: str | None) -> None:
         home = Paths.default()
     except QiError as error:
         home = error
-    code, problem = run_and_record(home, list(command), kind=kind, directory=Path.cwd())
+    code, problem = run_and_record(home, list(command), kind=kind, directory=last_here())
     if problem:
         click.echo(harmless(f"qi-learn: {problem}"), err=True)
     raise Exit(code)
@@ -187,7 +208,9 @@ def explain(what: str, as_json: bool) -> None:
 
     paths, settings = open_settings()
     readable_home()
-    explanation = report.explain(paths, settings, what, directory=Path.cwd())
+    explanation = report.explain(
+        paths, settings, what, directory=here() if what == "last" else None
+    )
     if as_json:
         print_json(explanation)
     else:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import click
 
-from qi_learn.cli.output import FILE, dry_run, echo, print_json, readable_home, with_json
+from qi_learn.cli.output import (
+    FILE,
+    absolute,
+    dry_run,
+    echo,
+    here,
+    print_json,
+    readable_home,
+    with_json,
+)
 from qi_learn.paths import Paths
 
 
@@ -66,7 +75,13 @@ def forget(
         keep_record=keep_record,
         retrain=retrain,
     )
-    receipt = command.forget(paths, request, dry_run=dry_run, directory=Path.cwd())
+    receipt = command.forget(
+        paths,
+        request,
+        dry_run=dry_run,
+        directory=here() if "last" in ids else None,
+        tell=(lambda words: None) if as_json else echo,
+    )
     if as_json:
         print_json(receipt)
     else:
@@ -76,6 +91,7 @@ def forget(
 def _project(paths: Paths, directory: Path) -> Path:
     from qi_learn.workspace.registry import project_of
 
+    directory = absolute(directory)
     return project_of(paths, directory) or directory.resolve()
 
 

@@ -46,6 +46,29 @@ def readable_home() -> Paths:
     return paths
 
 
+def here() -> Path:
+    """The directory in which one is. Raises NotFound if it was deleted."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise NotFound(
+            "The directory in which you are was deleted.", "Go to one that is there: `cd ~`."
+        ) from error
+
+
+def last_here() -> Path:
+    """The same, or if it was deleted, the directory that it was as far as one knows."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/", os.environ.get("PWD", ""))
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root, as it was given. Raises NotFound if one is in no directory."""
+    return path if path.is_absolute() else here() / path
+
+
 def open_settings() -> tuple[Paths, Settings]:
     """Paths and settings, for the commands that need the settings.
 
@@ -158,7 +181,9 @@ def read_input(file: Path) -> str:
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         text = data.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise NotFound(f"{file} cannot be read: {error.strerror or error}.", hint) from error
+    except UnicodeDecodeError as error:
         raise NotFound(f"{file} cannot be read: {error}", hint) from error
     if "\0" in text:
         raise NotFound(f"{file} is no text file.", hint)

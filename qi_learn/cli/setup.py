@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.exceptions import Exit
 
-from qi_learn.cli.output import FILE, echo, open_settings, print_json, with_json
+from qi_learn.cli.output import FILE, echo, here, open_settings, print_json, with_json
 from qi_learn.paths import Paths
 from qi_learn.terminal_text import harmless
 
@@ -24,6 +24,7 @@ def init(path: Path, remove: bool) -> None:
     """Register a project and make version 1.0.0 from the base model."""
     from qi_learn.commands.init import forget_project, initialise
 
+    path = path if path.is_absolute() else here() / path
     paths, settings = open_settings()
     if remove:
         echo(forget_project(paths, path))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from qi_learn.daemon import client
 from qi_learn.daemon.client import DaemonState, Started, StopResult
 from qi_learn.deploy.model_server import uses_engine
 from qi_learn.outside.server_answers import server_answers, silence
+from qi_learn.paths import Paths
 from qi_learn.settings import Settings
 
 
@@ -58,3 +60,19 @@ def stopped_text(stopped: StopResult) -> str:
         return "The daemon was not running."
     verb = "has" if len(stopped.left) == 1 else "have"
     return f"The daemon was not running; its {' and '.join(stopped.left)} {verb} stopped."
+
+
+def interrupted_text(paths: Paths, *, stopping: bool) -> str:
+    """How the daemon stands when Ctrl-C cuts off a start, or the stop of a restart."""
+    if stopping and client.locked(paths):
+        return (
+            "The daemon was told to stop and goes on with that; then nothing runs until "
+            "`qi-learn daemon start`."
+        )
+    if stopping:
+        return "The daemon has stopped and was not started again: `qi-learn daemon start`."
+    if (state := client.running(paths)) is not None:
+        return f"The daemon runs (pid {state.pid})."
+    if client.locked(paths):
+        return "The daemon goes on starting; `qi-learn daemon status` shows how it stands."
+    return "The daemon may be starting still; `qi-learn daemon status` shows how it stands."

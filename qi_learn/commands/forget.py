@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,12 +21,14 @@ from qi_learn.daemon.forget_receipt import (
     weigh_all,
     write_receipt,
 )
-from qi_learn.errors import NotFound
+from qi_learn.daemon.hung import refuse_hung
+from qi_learn.daemon.untaken import waiting_answers
+from qi_learn.errors import Busy, NotFound
 from qi_learn.paths import Paths
 from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.store.database import Store, open_store
-from qi_learn.store.forget_choice import choose, says
-from qi_learn.store.turns import newest_stray, newest_turn
+from qi_learn.store.forget_choice import choose, says, turn_named
+from qi_learn.store.turns import load_turn, newest_stray, newest_turn
 from qi_learn.workspace.registry import place_of
 
 LOOK_SECONDS = 0.2
@@ -35,26 +38,39 @@ PIECE = 16 << 20
 OVERLAP = 1 << 16
 WEIGHTS = (".gguf", ".safetensors")
 
+TAKEN_IN_SECONDS = 5.0
+"""How long `last` waits for a daemon that is just taking in what came."""
+
 Found = Callable[[str], bool]
+Tell = Callable[[str], object]
 
 
 def forget(
-    paths: Paths, request: ForgetRequest, *, dry_run: bool = False, directory: Path | None = None
+    paths: Paths,
+    request: ForgetRequest,
+    *,
+    dry_run: bool = False,
+    directory: Path | None = None,
+    tell: Tell = lambda words: None,
 ) -> Receipt:
     """Forget what the request means, or say what would go.
 
-    `directory`: `last` is the last answer of its project, as for `rate`.
+    `directory`: `last` is the last answer of its project, as for `rate`; `tell` is told id and
+    question of each answer that was asked for by its id, before anything goes.
 
-    Raises NotFound if nothing was recorded or an id names no turn, DaemonError, Busy, StoreError.
+    Raises NotFound if nothing was recorded or an id names no turn, DaemonError, Busy, StoreError;
+    Busy too if a newer answer waits than the `last` that is known.
     """
     if not paths.database.exists():
         raise NotFound("Nothing was recorded yet.", "`qi-learn status` says whether it records.")
     if directory is not None and "last" in request.ids:
         request = replace(request, ids=_named(paths, request.ids, directory))
+    _tell_questions(paths, request.ids, tell)
     if dry_run:
         with open_store(paths.database, readonly=True) as store:
             return _planned(paths, store, request)[0]
     if client.locked(paths):
+        refuse_hung(paths)
         with open_store(paths.database, readonly=True) as store:
             choice = choose(store, request)
         texts = choice.texts
@@ -69,7 +85,16 @@ def forget(
 
 
 def _named(paths: Paths, ids: Sequence[str], directory: Path) -> tuple[str, ...]:
-    """The ids with the last answer of this place for `last`. Raises NotFound if it has none."""
+    """The ids with the last answer of this place for `last`.
+
+    Raises NotFound if it has none, Busy if a newer one may wait.
+    """
+    if (waiting := waiting_answers(paths, seconds=TAKEN_IN_SECONDS)).count:
+        todo = "Try again in a moment" if waiting.runs else f"Have it taken in ({waiting.todo})"
+        raise Busy(
+            f"{waiting.newer}: which is the last one is not known, so nothing is forgotten.",
+            f"{todo}, or name the answer by its id (`qi-learn log`).",
+        )
     project, now = place_of(paths, directory), time.time()
     with open_store(paths.database, readonly=True) as store:
         last = newest_turn(store, str(project) if project else None, before=now)
@@ -78,6 +103,14 @@ def _named(paths: Paths, ids: Sequence[str], directory: Path) -> tuple[str, ...]
         within = f" in {project}" if project else ""
         raise NotFound(f"No answer was recorded{within} yet.", "`qi-learn log` lists the ids.")
     return tuple(last if id == "last" else id for id in ids)
+
+
+def _tell_questions(paths: Paths, ids: Sequence[str], tell: Tell) -> None:
+    """Say id and question of each answer; of one that only the spool has the daemon knows more."""
+    with open_store(paths.database, readonly=True) as store:
+        for named in ids:
+            with suppress(NotFound):
+                tell(question_line(store, turn_named(store, named)))
 
 
 def _planned(paths: Paths, store: Store, request: ForgetRequest) -> tuple[Receipt, tuple[str, ...]]:
@@ -167,6 +200,13 @@ def parse_when(text: str, now: float) -> float:
     if text in ("today", "yesterday"):
         return midnight.timestamp() - (86400.0 if text == "yesterday" else 0.0)
     return datetime.fromisoformat(text.strip()).timestamp()
+
+
+def question_line(store: Store, id: str) -> str:
+    """An answer's id and what was asked. Raises NotFound."""
+    messages = load_turn(store, id).messages
+    asked = " ".join(messages[-1].content.split()) if messages else ""
+    return f'{id}  "{asked:.60}"' if asked else f"{id}  (no words)"
 
 
 def as_text(receipt: Receipt) -> str:

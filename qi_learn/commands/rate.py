@@ -81,9 +81,18 @@ def rate(
         )
     finally:
         spool.close()
-    return f"Rated {rated}: {stars} of 5." + (
-        "" if runs else " It counts once the daemon runs: `qi-learn daemon start`."
-    )
+    return f"Rated {rated}: {stars} of 5.{_counts_once(paths, runs=runs)}"
+
+
+def _counts_once(paths: Paths, *, runs: bool) -> str:
+    """What has to be done for it to count; empty if there is a daemon that takes it in."""
+    if not runs:
+        return " It counts once the daemon runs: `qi-learn daemon start`."
+    from qi_learn.daemon.hung import hangs
+
+    if not hangs(paths):
+        return ""
+    return " It counts once the daemon is well again: `qi-learn daemon restart`."
 
 
 def record_event(paths: Paths, text: str) -> str:

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from qi_learn.daemon import client
+from qi_learn.daemon.hung import refuse_hung
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import (
     EXIT_DONE,
@@ -98,6 +99,7 @@ def train_now(paths: Paths, settings: Settings, view: View) -> CycleOutcome:
     but does not answer, or stops meanwhile.
     """
     if client.locked(paths):
+        refuse_hung(paths)
         return _train_in_daemon(paths, view)
     from qi_learn.daemon.daemon import Daemon
 

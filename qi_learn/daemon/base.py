@@ -124,12 +124,25 @@ def announce_base(paths: Paths, deployment: Deployment) -> None:
 
 
 def base_source(settings: Settings, model_server: ModelServer, server: Ollama) -> BaseSource:
-    """What the settings name as the base."""
+    """What the settings name as the base. Raises ServerError, also if the server lacks it."""
     if settings.serve.base and not model_server.engine:
-        weights = server.weights(settings.serve.base) or ""
+        weights = _weights_of(settings.serve.base, server)
         return BaseSource(settings.serve.base, None, weights.rpartition("sha256-")[2][:64], {})
     gguf = base_file(settings, server)
     return BaseSource("", gguf, sha256_of(gguf), modelfile_for(None, "default").as_create())
+
+
+def _weights_of(base: str, server: Ollama) -> str:
+    try:
+        return server.weights(base) or ""
+    except ServerError as error:
+        if error.status != 404 or server.has(base):
+            raise
+        raise ServerError(
+            f"The server at {server.base_url} has no model {base}.",
+            f"`ollama pull {base}` gets it.",
+            error.status,
+        ) from error
 
 
 def answered_names(settings: Settings, model_server: ModelServer) -> tuple[str, ...]:

@@ -208,7 +208,7 @@ class Daemon:
         step("the cycle", lambda: self._watch_cycle(now))
         step("the base version", lambda: self._agree_on_base(now))
         step("watching", self._mend_watcher)
-        if step("the database", self._soundness.require) and step(
+        if step("the database", self._soundness.require, certain=True) and step(
             "taking in", lambda: self._take_in(now)
         ):
             # nothing is decided on what was only half taken in

@@ -1,8 +1,8 @@
 """How the parts of the daemon's round go: each in its own guarded step.
 
 A part that fails is tried again in the next round and keeps no other waiting. One that has failed
-for a minute is a fault, which `qi-learn status` shows in red. A lasting fault is logged once with
-its traceback, then once a minute.
+for a minute is a fault, which `qi-learn status` shows in red; so is at once what cannot pass by
+itself. A lasting fault is logged once with its traceback, then once a minute.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class _Failing:
     since: float
     said_at: float
     text: str
+    certain: bool
 
 
 class Health:
@@ -48,20 +49,23 @@ class Health:
         self.rounds = 0
         """How many were made."""
 
-    def step(self, part: str, action: Callable[[], object]) -> bool:
-        """Do one part's work; whether it went well. Nothing but an exit comes out of it."""
+    def step(self, part: str, action: Callable[[], object], *, certain: bool = False) -> bool:
+        """Do one part's work; whether it went well. Nothing but an exit comes out of it.
+
+        `certain`: if it fails, that does not pass by itself, so it is a fault at once.
+        """
         self._now = (part, self._clock())
         try:
             action()
         except Exception as error:  # noqa: BLE001 - the edge of the daemon's loop: a fault of one part must not stop the others
-            self._note(part, error)
+            self._note(part, error, certain)
             return False
         finally:
             self._now = ("", self._clock())
         self._failing.pop(part, None)
         return True
 
-    def _note(self, part: str, error: Exception) -> None:
+    def _note(self, part: str, error: Exception, certain: bool) -> None:
         now, text = self._clock(), f"{type(error).__name__}: {error}"
         known = self._failing.get(part)
         if known is None or known.text != text:
@@ -70,7 +74,8 @@ class Health:
             return
         else:
             logger.error("%s still fails: %s", part, text)
-        self._failing[part] = _Failing(now if known is None else known.since, now, text)
+        since = now if known is None else known.since
+        self._failing[part] = _Failing(since, now, text, certain)
 
     def round_took(self, seconds: float) -> None:
         """Note how long a whole round took."""
@@ -89,12 +94,15 @@ class Health:
         return part, self._clock() - since if part else 0.0
 
     def faults(self) -> tuple[Fault, ...]:
-        """The parts that have failed, or have been busy with one thing, for a minute."""
+        """The parts that have failed, or have been busy with one thing, for a minute.
+
+        Those that fail for certain are told at once.
+        """
         now = self._clock()
         failed = [
             Fault(part, failing.text, now - failing.since)
             for part, failing in tuple(self._failing.items())
-            if now - failing.since >= FAULT_SECONDS
+            if failing.certain or now - failing.since >= FAULT_SECONDS
         ]
         part, busy = self.doing
         if busy >= FAULT_SECONDS:

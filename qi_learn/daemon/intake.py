@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +33,7 @@ from qi_learn.daemon.overlooking import overlook_seen
 from qi_learn.daemon.projects import FollowedProjects
 from qi_learn.daemon.retry_pause import RetryPause
 from qi_learn.daemon.scoring import Scoring
+from qi_learn.daemon.seen_queue import SeenQueue
 from qi_learn.daemon.standing import Standing
 from qi_learn.errors import DiskFull, QiError, StoreError
 from qi_learn.paths import Paths
@@ -82,7 +82,7 @@ class Intake:
     clock: ClockWatch = field(default_factory=ClockWatch)
     monotonic: Callable[[], float] = time.monotonic
     """By which it pauses after a round that failed."""
-    _seen: deque[FileSaved | Committed] = field(default_factory=deque)
+    _seen: SeenQueue = field(default_factory=SeenQueue)
     _found: list[Done] = field(default_factory=list)
     _memory: DrainMemory | None = None
     _texts: CleanTexts | None = None
@@ -291,13 +291,13 @@ class Intake:
         return turn
 
     def _take_in_seen(self, store: Store, now: float) -> None:
-        """Follow saves and commits, in order.
+        """Follow saves and commits, those of one project in order.
 
         The watcher reports each once: if the database cannot be written now, the rest waits here.
         """
         over = time.monotonic() + SEEN_SECONDS
         while self._seen and time.monotonic() < over:
-            seen = self._seen[0]
+            seen = self._seen.first()
             saved = isinstance(seen, FileSaved)
             name = seen.path if isinstance(seen, FileSaved) else f"{seen.project} {seen.commit}"
             try:
@@ -307,13 +307,13 @@ class Intake:
                 raise
             except QiError as error:
                 self.guard.note("save" if saved else "commit", name, error)
-            self._seen.popleft()
+            self._seen.drop()
 
     def _keep_standing(self, now: float, *, at_once: bool = False) -> None:
         """Keep up to where the projects were watched of which all that was seen is taken in."""
         stands = self.watcher.stands()
         self.look(now)  # what came in between is not taken in either
-        behind = {seen.project for seen in self._seen}
+        behind = self._seen.projects
         stands = {root: stood for root, stood in stands.items() if root not in behind}
         self._projects.caught_up(stands)
         self._standing.keep(stands, at_once=at_once)

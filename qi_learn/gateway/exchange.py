@@ -21,7 +21,8 @@ _LAST_EVENT = re.compile(
     rb"^(?:event: ?(message_stop|response\.(completed|incomplete|failed))\b|data: ?\[DONE\])",
     re.MULTILINE,
 )
-_EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
+_EVENT_ENDS = (b"\n\n", b"\n\r\n")
+"""How an event ends: an empty line behind its last, each with LF or with CRLF."""
 _LONGEST_LAST = 64 * 1024
 """Bytes that are looked back for the beginning of an event."""
 
@@ -85,12 +86,17 @@ class Exchange:
         """Whether the last event is whole, and says that none follows it."""
         for ends in _EVENT_ENDS:
             if self.answer.endswith(ends):
-                length = len(self.answer)
-                start = max(0, length - _LONGEST_LAST)
-                before = self.answer.rfind(ends, start, length - len(ends))
-                begins = start if before < 0 else before + len(ends)
+                begins = self._last_event_begins(len(self.answer) - len(ends), ends)
                 return _LAST_EVENT.search(self.answer, begins) is not None
         return False
+
+    def _last_event_begins(self, end: int, likely: bytes) -> int:
+        """Where the event begins that stops at `end`; those before it mostly end in one way."""
+        begins = max(0, end - _LONGEST_LAST)
+        for ends in (likely, *_EVENT_ENDS):
+            before = self.answer.rfind(ends, begins, end)
+            begins = begins if before < 0 else before + len(ends)
+        return begins
 
     def _last_object_is_done(self) -> bool:
         """Whether the last line of an NDJSON stream says `"done": true`."""

@@ -51,6 +51,8 @@ class NameRestorer:
         self._held: list[bytes] = []
         self._event: list[bytes] = []
         """Lines of an event whose data goes on: its object is not whole yet."""
+        self._open = 0
+        """Braces that they open and do not close."""
 
     def whole(self, answer: bytes) -> bytes:
         """A whole JSON answer with the asked name."""
@@ -76,13 +78,11 @@ class NameRestorer:
 
     def _line(self, line: bytes) -> bytes:
         """What goes on with a line of a stream."""
-        data = line.startswith(_DATA)
-        if not self._event and not (data and _open_braces(line)):
-            return self._restored(line)
-        if data and sum(map(_open_braces, self._event), _open_braces(line)):
+        self._open = self._open + _open_braces(line) if line.startswith(_DATA) else 0
+        if self._open:
             self._event.append(line)
             return b""
-        return self._whole_event(line)
+        return self._whole_event(line) if self._event else self._restored(line)
 
     def _whole_event(self, last: bytes) -> bytes:
         """The lines of the event that waited, restored as the one object that its data is."""
@@ -144,8 +144,12 @@ class NameRestorer:
 
 
 def _open_braces(line: bytes) -> int:
-    """How many more braces are opened than closed, in texts too: not 0 if an object goes on."""
-    return line.count(b"{") - line.count(b"}")
+    """How many more braces are opened than closed outside of texts: not 0 if an object goes on.
+
+    No text goes on in another line.
+    """
+    bare = line.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
+    return sum(part.count(b"{") - part.count(b"}") for part in bare)
 
 
 def _kind(place: object, key: str) -> object:

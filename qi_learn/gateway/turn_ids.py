@@ -21,6 +21,8 @@ REMEMBERED = 4096
 """Ids of clients that are not given again, and as many that were made here."""
 _LINES = 2 * REMEMBERED
 """The most lines of the file. Written anew, it holds the half of those that were made here."""
+LOOKED_AFTER = 1.0
+"""Seconds after which the file is looked for again: it may have been removed or replaced."""
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _MADE = "-"
 """In front of a line with an id that was made here."""
@@ -36,6 +38,8 @@ class TurnIds:
         self._lines = 0
         self._fd = -1
         """The file, kept open: to open it costs more than to write a line."""
+        self._looked = time.monotonic()
+        """When it was last seen in its place."""
         if file is not None:
             with suppress(OSError, UnicodeDecodeError):
                 self._read(file)
@@ -63,23 +67,58 @@ class TurnIds:
 
     def _write(self, file: Path, line: str) -> None:
         if self._lines >= _LINES:
-            made = [f"{_MADE}{id}" for id in self._made][-REMEMBERED // 2 :]
-            lines = [*self._clients, *made]
-            self.close()
+            lines = [*self._clients, *self._made_lines()[-REMEMBERED // 2 :]]
+            self._let_go()
             replace_file(file, "".join(f"{line}\n" for line in lines), sync=False)
+            self._open(file)
             self._lines = len(lines)
             return
+        if time.monotonic() - self._looked >= LOOKED_AFTER:
+            self._look(file)
         if self._fd < 0:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._fd = os.open(file, flags, 0o600)
+            self._open(file)
         os.write(self._fd, f"{line}\n".encode("ascii"))
         self._lines += 1
 
-    def close(self) -> None:
-        """Let go of the file; the next id opens it again."""
+    def _look(self, file: Path) -> None:
+        """Write all ids to the file in the place of the one that is open, if that is another."""
+        self._looked = time.monotonic()
+        if self._fd < 0 or _is_at(self._fd, file):
+            return
+        there: set[str] = set()
+        with suppress(FileNotFoundError):
+            there = set(file.read_text(encoding="ascii", errors="replace").split("\n"))
+        lost = [line for line in (*self._clients, *self._made_lines()) if line not in there]
+        self._let_go()
+        self._open(file)
+        os.write(self._fd, "".join(f"{line}\n" for line in lost).encode("ascii"))
+        self._lines = len(there) + len(lost)
+
+    def _open(self, file: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(file, flags, 0o600)
+
+    def _made_lines(self) -> list[str]:
+        return [f"{_MADE}{id}" for id in self._made]
+
+    def _let_go(self) -> None:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+
+    def close(self) -> None:
+        """Let go of the file, which has all ids then; the next id opens it again."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._look(self._file)
+        self._let_go()
+
+
+def _is_at(fd: int, file: Path) -> bool:
+    """Whether an open file is the one that stands in this place."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(fd), file.stat())
+    return False
 
 
 def _remember(ids: OrderedDict[str, None], id: str) -> None:

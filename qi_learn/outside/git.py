@@ -145,13 +145,17 @@ def ignored(directory: Path, paths: Iterable[str]) -> set[str]:
 
 
 def ignored_directories(directory: Path, *below: str) -> tuple[str, ...]:
-    """The directories below `directory` that git ignores as a whole.
+    """The directories below `directory` that git ignores as a whole, whatever comes into them.
 
-    With `below`, only those that are or lie in one of these. Raises NotFound outside a repository.
+    One in which git ignores all that there is, each by itself, is none: git lists what is in it
+    too. With `below`, only those that are or lie in one of these. Raises NotFound outside a
+    repository.
     """
     options = ("-z", "--others", "--ignored", "--exclude-standard", "--directory")
     names = _names(_git(directory, "--literal-pathspecs", "ls-files", *options, "--", *below))
-    return tuple(name.rstrip("/") for name in names if name.endswith("/"))
+    looked_into = {name.rstrip("/").rpartition("/")[0] for name in names}
+    found = (name.rstrip("/") for name in names if name.endswith("/"))
+    return tuple(name for name in found if name not in looked_into)
 
 
 def changed(directory: Path, old: str, new: str) -> tuple[str, ...]:

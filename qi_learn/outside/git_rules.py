@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.outside.git_call import ask, names
@@ -15,11 +16,40 @@ def settings_files() -> tuple[str, ...]:
     return os.path.expanduser("~/.gitconfig"), f"{_own_directory()}/config"
 
 
-def excludes_file(directory: Path) -> str:
+@dataclass(frozen=True, slots=True)
+class RuleSettings:
+    """What the person's settings say of what git leaves out."""
+
+    excludes: str
     """The person's own list of what git leaves out in every repository; it may not be there."""
-    done = ask(directory, "config", "--type=path", "--get", "core.excludesFile", check=False)
-    named = done.output.decode("utf-8", "surrogateescape").removesuffix("\n")
-    return os.path.join(directory, named) if named else f"{_own_directory()}/ignore"
+    files: tuple[str, ...]
+    """The files with settings that count here, and those that they include; some may not be
+    there.
+    """
+
+
+def rule_settings(directory: Path, whole: Path) -> RuleSettings:
+    """What the settings say that count in a directory.
+
+    `whole`: the top of its working tree. Raises NotFound if git does not answer in time.
+    """
+    done = ask(directory, "config", "--list", "--show-origin", "-z", check=False)
+    parts = done.output.decode("utf-8", "surrogateescape").split("\0")
+    excludes = ""
+    files: list[str] = []
+    for origin, setting in zip(parts[::2], parts[1::2], strict=False):
+        key, _, value = setting.partition("\n")
+        kind, _, name = origin.partition(":")
+        file = os.path.join(whole, name)
+        if kind == "file":
+            files.append(file)
+        if key == "core.excludesfile":
+            excludes = value
+        elif kind == "file" and value and key.startswith("include") and key.endswith(".path"):
+            files.append(os.path.join(os.path.dirname(file), os.path.expanduser(value)))
+    named = os.path.join(directory, os.path.expanduser(excludes))
+    listed = named if excludes else f"{_own_directory()}/ignore"
+    return RuleSettings(listed, tuple(dict.fromkeys(files)))
 
 
 def _own_directory() -> str:

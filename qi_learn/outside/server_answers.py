@@ -6,6 +6,8 @@ One small request that needs no HTTP library: `qi-learn status` asks it every ti
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 LONGEST = 1 << 16
@@ -25,10 +27,27 @@ def server_answers(url: str, *, timeout: float = ASK_SECONDS) -> bool:
             if secure:
                 return True
             link.sendall(request.encode("ascii"))
-            with link.makefile("rb") as answer:  # read to its end: who breaks off is noted down
-                return answer.read(LONGEST).startswith(b"HTTP/")
+            with link.makefile("rb") as answer:
+                if not answer.readline(LONGEST).startswith(b"HTTP/"):
+                    return False
+                _read_on(answer)
+                return True
     except (OSError, ValueError):
         return False
+
+
+def _read_on(answer: BinaryIO) -> None:
+    """Read an answer to its end, as its head says it: who breaks off is noted down there.
+
+    The connection may stay open, whatever was asked. What is missing changes nothing.
+    """
+    length = LONGEST
+    with suppress(OSError):
+        while (line := answer.readline(LONGEST)).strip():
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length" and value.strip().isdigit():
+                length = min(LONGEST, int(value.strip()[:10]))
+        answer.read(length)
 
 
 def silence(url: str, *, engine: bool) -> str:

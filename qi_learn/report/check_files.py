@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator
 
+from qi_learn.daemon import client
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
@@ -102,4 +103,15 @@ def projects(paths: Paths, settings: Settings) -> Iterator[Finding]:
         )
     else:
         plural = "s" if len(registered) > 1 else ""
-        yield Finding("projects", True, f"{len(registered)} project{plural} watched.")
+        counted = f"{len(registered)} project{plural}"
+        if why := _unwatched(paths):
+            yield Finding("projects", True, f"{counted} registered and not watched: {why}.")
+        else:
+            yield Finding("projects", True, f"{counted} watched.")
+
+
+def _unwatched(paths: Paths) -> str:
+    """Why no project is watched in this moment; empty if the daemon does it."""
+    if client.running(paths) is None:
+        return "the daemon is not running"
+    return "" if client.answers(paths) else "the daemon does not answer"

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from qi_learn import codec
+from qi_learn.daemon.untaken import Untaken, waiting_answers
 from qi_learn.dataset.replay import why
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.taint import forgotten_in
@@ -53,6 +54,8 @@ def explain(
     Those two by their id or its beginning; `last` is the last answer of the directory's project.
     Raises NotFound if it is none of these, or could be several.
     """
+    if what == "last":
+        return _last(paths, settings, directory)
     if is_version(what):
         return _version(paths, what.removeprefix("v"))
     if what.isalnum() and (run := RunDirectory(paths.runs / what)).request.exists():
@@ -61,12 +64,14 @@ def explain(
     if not paths.database.exists():
         return _run(paths, only_one(what, runs), what)
     with open_store(paths.database, readonly=True) as store:
-        turns = _last(store, paths, directory) if what == "last" else turns_named(store, what)
+        turns = turns_named(store, what)
         id = only_one(what, {*runs, *turns})
-        if id not in turns:
-            return _run(paths, id, what)
-        interaction, (never, gone) = load_interaction(store, id), kept_back(store, id)
-        why = one_line(no_example_because(store, id))
+        return _turn(store, paths, settings, id) if id in turns else _run(paths, id, what)
+
+
+def _turn(store: Store, paths: Paths, settings: Settings, id: str) -> Explanation:
+    interaction, (never, gone) = load_interaction(store, id), kept_back(store, id)
+    why = one_line(no_example_because(store, id))
     no_example = (f"  no example: {why}",) if why else ()
     told = (*turn_lines(interaction, settings), *no_example)
     lines = (*told, *_kept_back(never, gone), *_uses(paths, id))
@@ -79,12 +84,37 @@ def _run(paths: Paths, id: str | None, what: str) -> Explanation:
     return Explanation("run", id, *explain_run(RunDirectory(paths.runs / id)))
 
 
-def _last(store: Store, paths: Paths, directory: Path | None) -> list[str]:
-    """The answer that `qi-learn rate` would rate here."""
+def _last(paths: Paths, settings: Settings, directory: Path | None) -> Explanation:
+    """The answer that `qi-learn rate` would rate here, and whether a newer one waits."""
     project = None if directory is None else place_of(paths, directory)
     within, now = None if project is None else str(project), time.time()
-    newest = newest_turn(store, within, before=now) or newest_stray(store, before=now)
-    return [] if newest is None else [newest]
+    untaken = waiting_answers(paths)
+    newer = f"{untaken.newer} than this: {untaken.todo}" if untaken.count else ""
+    if not paths.database.exists():
+        raise _nothing_yet(within, untaken)
+    with open_store(paths.database, readonly=True) as store:
+        last = newest_turn(store, within, before=now) or newest_stray(store, before=now)
+        if last is None:
+            raise _nothing_yet(within, untaken)
+        explained = _turn(store, paths, settings, last)
+    if not newer:
+        return explained
+    return replace(
+        explained,
+        lines=(f"  {'newer':10}  {newer}", *explained.lines),
+        records=explained.records | {"waiting": untaken.count},
+    )
+
+
+def _nothing_yet(within: str | None, untaken: Untaken) -> NotFound:
+    place = f" in {within}" if within else ""
+    if untaken.count:
+        words = "1 answer waits" if untaken.count == 1 else f"{untaken.count} answers wait"
+        return NotFound(f"Nothing was taken in{place} yet: {words}.", untaken.todo)
+    return NotFound(
+        f"No answer was recorded{place} yet: there is nothing to explain.",
+        "Point a tool at the gateway; `qi-learn status` says where it is.",
+    )
 
 
 def as_text(explanation: Explanation) -> str:
@@ -94,7 +124,7 @@ def as_text(explanation: Explanation) -> str:
 
 def _nothing_like(what: str) -> NotFound:
     return NotFound(
-        f"{what} is no turn, run or version.",
+        f"{what or 'An empty word'} is no turn, run or version.",
         "`qi-learn log` lists turns (eight letters of an id are enough), `qi-learn versions` "
         "versions with their runs.",
     )

@@ -163,7 +163,7 @@ def _score(score: Score, threshold: float) -> Iterator[str]:
         for signal in score.signals
     )
     target = (
-        "unknown: nothing was kept that could be learned"
+        f"unknown{':' if score.target_reasons else ''}"
         if score.target_score is None
         else f"{score.target_score:.2f} (threshold {threshold:g})"
     )

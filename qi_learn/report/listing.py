@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qi_learn.daemon.untaken import Untaken
+from qi_learn.daemon.untaken import waiting_answers as waiting_answers  # for the face
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.taint import forgotten_in
 from qi_learn.errors import StoreError
@@ -17,6 +19,8 @@ from qi_learn.report.words import clock, saw_forgotten
 from qi_learn.store.database import open_store
 from qi_learn.store.short_ids import short_id
 from qi_learn.store.turn_lines import SEARCHED, TurnLine, list_turns, searched_since
+
+NONE = Untaken()
 
 
 def turns(
@@ -31,7 +35,7 @@ def turns(
 
     Raises StoreError if there is no database yet (with what waits for one), or it cannot be read.
     """
-    if not paths.database.exists() and (waiting := waiting_answers(paths)):
+    if not paths.database.exists() and (waiting := waiting_answers(paths)).count:
         raise StoreError("Nothing was taken into a database yet.", waiting_text(waiting))
     with open_store(paths.database, readonly=True) as store:
         return list_turns(store, limit=limit, query=query, project=project, since=since)
@@ -43,28 +47,12 @@ def search_ends(paths: Paths, *, project: str | None = None) -> float | None:
         return searched_since(store, project=project)
 
 
-def waiting_answers(paths: Paths) -> int:
-    """How many answers are recorded and cannot be listed yet, because no daemon takes them in."""
-    if not any(paths.spool.glob("*.jsonl*")):
-        return 0
-    from qi_learn.daemon.lock import locked  # not needed if nothing is there
-
-    if locked(paths):
-        return 0
-    from qi_learn.store.waiting_turns import count_waiting
-
-    if not paths.database.exists():
-        return count_waiting(None, paths.spool)
-    with open_store(paths.database, readonly=True) as store:
-        return count_waiting(store, paths.spool)
-
-
 def as_text(
     lines: Sequence[TurnLine],
     *,
     chosen: bool = False,
     since: float | None = None,
-    waiting: int = 0,
+    waiting: Untaken = NONE,
     width: int | None = None,
 ) -> str:
     """A heading and one line for each turn, in `width` columns if that is given.
@@ -80,20 +68,23 @@ def as_text(
         )
     elif not lines and chosen:
         told.append("No turn is like that.")
-    elif not lines and not waiting:
+    elif not lines and not waiting.count:
         told.append(
             "Nothing was recorded yet: point a tool at the gateway (`qi-learn status` says where "
             "it is)."
         )
-    if waiting:
+    if waiting.count:
         told.append(waiting_text(waiting))
     return "\n".join(told)
 
 
-def waiting_text(count: int) -> str:
+def waiting_text(waiting: Untaken) -> str:
     """That answers wait in the spool for a daemon."""
-    words = "answer waits and is" if count == 1 else "answers wait and are"
-    return f"{count} {words} listed once the daemon runs: `qi-learn daemon start`."
+    words = (
+        "1 answer waits and is" if waiting.count == 1 else f"{waiting.count} answers wait and are"
+    )
+    when = "is well again: it hangs" if waiting.hangs else "runs"
+    return f"{words} listed once the daemon {when}: {waiting.todo}."
 
 
 @dataclass(frozen=True, slots=True)

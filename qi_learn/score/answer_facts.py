@@ -31,10 +31,12 @@ def find_facts(source: AnswerSource, index: NamesIndex, now: float) -> AnswerFac
     blocks = [(b.text, b.language) for b in code_blocks(source.answer)]
     if source.about:
         blocks = [block for block in blocks if block in source.suggested]
-    code = "\n".join(text for text, _ in blocks or source.suggested)
+    pieces = blocks or source.suggested
+    code = "\n".join(text for text, _ in pieces)
     parsed = [p for p in (parses(*block) for block in blocks) if p is not None]
     whole = all(parsed) if parsed and code.strip() else None
-    names = words(sorted(identifiers(code)))[:MAX_NAMES]
+    found = {name for text, language in pieces for name in identifiers(text, language)}
+    names = words(sorted(found))[:MAX_NAMES]
     return AnswerFacts(
         turn_id=source.turn_id,
         project=source.project,

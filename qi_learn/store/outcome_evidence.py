@@ -7,7 +7,7 @@ one that came while the daemon was being killed is joined by the next.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from qi_learn.store.database import Store
@@ -48,10 +48,13 @@ class CommandRun(NamedTuple):
     value: float | None
 
 
-def new_commands(store: Store) -> list[NewCommand]:
-    """The commands that were not joined yet, oldest first."""
-    rows = store.rows("SELECT id, project, ts FROM commands WHERE NOT joined ORDER BY ts, id")
-    return [NewCommand(*row) for row in rows]
+def new_commands(store: Store, *, held: Collection[str] = ()) -> list[NewCommand]:
+    """The commands that were not joined yet, oldest first, but for those of the projects `held`."""
+    sql = """
+        SELECT id, project, ts FROM commands
+        WHERE NOT joined AND project NOT IN (SELECT value FROM json_each(?)) ORDER BY ts, id
+    """
+    return [NewCommand(*row) for row in store.rows(sql, (json.dumps(sorted(held)),))]
 
 
 def mark_joined(store: Store, ids: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ The first of these that says something (contracts 2):
 1. The name that the client gives. Many clients give one and the same in every conversation (a
    user's id, a key of a cache), so a name that is there already counts for its own conversations,
    and for others that begin while it is in use. A conversation that begins later shows that the
-   name says nothing of it.
+   name says nothing of it, and stays a session of its own.
 2. The conversation: what the turn goes on from, told by the hash of what was said so far.
 3. For completions, and for conversations whose beginning is not known, the project's newest turn.
 
@@ -13,6 +13,8 @@ A session is in use until `GAP` after its last turn, and for `LONGEST` after its
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from qi_learn.records import Turn
 from qi_learn.store.database import Store
@@ -32,20 +34,32 @@ def session_of(store: Store, turn: Turn, tip: str = "") -> str:
 
     A session that a client named is joined by those alone that name it.
     """
-    before, repeats = _before(store, turn, tip)
-    if turn.session:
-        goes_on = before == turn.session and not repeats
-        if goes_on or _in_use(store, turn.session, turn) is not False:
-            return turn.session
-    if before is None and _has_history(turn):
-        before = _newest(store, turn)
-    if before is not None and before != turn.session and _in_use(store, before, turn):
-        return before
-    return f"turns-from-{turn.id}"
+    name, known = turn.session, dict[str, bool | None]()
+
+    def in_use(session: str) -> bool | None:
+        if session not in known:
+            known[session] = _in_use(store, session, turn)
+        return known[session]
+
+    if name and in_use(name) is None:
+        return name
+    nearest = None
+    for session, goes_on in _said_before(store, turn, tip):
+        if in_use(session):
+            return session
+        nearest = nearest or (session, goes_on)
+    if name and (in_use(name) or nearest == (name, True)):
+        return name
+    newest = None if nearest or not _has_history(turn) else _newest(store, turn)
+    return newest if newest and in_use(newest) else f"turns-from-{turn.id}"
 
 
-def _before(store: Store, turn: Turn, tip: str) -> tuple[str | None, bool]:
-    """The session of the turn that this one repeats or goes on from, and whether it repeats it."""
+def _said_before(store: Store, turn: Turn, tip: str) -> Iterator[tuple[str, bool]]:
+    """The sessions in which what this turn goes on from was said last, or the turn itself.
+
+    Each with whether it goes on from there; the nearest comes first, and is all that is mostly
+    asked for. A conversation that says again what another of an earlier day did has others.
+    """
     sql = """
         WITH RECURSIVE said (hash, steps) AS (
             SELECT ?, 0
@@ -55,10 +69,14 @@ def _before(store: Store, turn: Turn, tip: str) -> tuple[str | None, bool]:
         )
         SELECT session, steps FROM said CROSS JOIN turns
             ON turns.rowid = (SELECT max(rowid) FROM turns WHERE tip = said.hash)
-        WHERE project IS ? AND (session = ? OR session GLOB 'turns-from-*') LIMIT 1
+        WHERE project IS ? AND (session = ? OR session GLOB 'turns-from-*') LIMIT ? OFFSET ?
     """
-    row = store.row(sql, (tip, STEPS_BACK, turn.project, turn.session))
-    return (None, False) if row is None else (str(row["session"]), row["steps"] == 0)
+    for most, first in ((1, 0), (STEPS_BACK, 1)):
+        values = (tip, STEPS_BACK, turn.project, turn.session, most, first)
+        rows = store.rows(sql, values)
+        yield from ((str(row["session"]), row["steps"] > 0) for row in rows)
+        if not rows:
+            return
 
 
 def _newest(store: Store, turn: Turn) -> str | None:

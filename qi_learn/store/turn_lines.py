@@ -82,8 +82,10 @@ def searched_since(store: Store, *, project: str | None = None) -> float | None:
     return float(found[0]["ended"]) if len(found) > 1 else None
 
 
-_STATES = ("waiting", "placed", "settled", "unknown")
-"""The state of several suggestions is that of the one which is least far."""
+_STATES = ("placed", "settled", "waiting", "unknown")
+"""`placed` while one of several suggestions may still change in a file, else how far the one came
+that came furthest: so `waiting` only if none was seen in a file.
+"""
 _IN_PROJECT = "t.project = :project"
 _SAYS = """(instr(lower(coalesce(q.content, '')), lower(:query))
             OR instr(lower(a.content), lower(:query)))"""
@@ -107,10 +109,13 @@ _LINES = """
 
 
 def fate(states: Collection[str], accepted: bool | None, modified: bool | None) -> str | None:
-    """What became of a turn's suggestions, in a word (contracts 5); None if it has none."""
+    """What became of a turn's suggestions, in a word (contracts 5); None if it has none.
+
+    Of several those count that were placed: it is not rejected while one is in a file.
+    """
     if not states:
         return None
-    if accepted is None:
+    if accepted is None or (not accepted and "placed" in states):
         return "unknown"
     return ("edited" if modified else "kept") if accepted else "rejected"
 

@@ -149,7 +149,8 @@ class Area:
         self._rules = stamp
         if changed:
             rules = [changed_ns(self.path_of(name)) for name in self.pending if is_rule(name)]
-            self.ruled_at = max(rules or stamp) / 1e9 or time.time()  # it is gone
+            elsewhere = self.repository.rules.elsewhere.values()
+            self.ruled_at = max(rules or (*stamp, *elsewhere)) / 1e9 or time.time()  # it is gone
             self.rules_due, self._confirmed = True, set()
             self._left_out.clear()
         return self.rules_due

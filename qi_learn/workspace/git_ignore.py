@@ -1,17 +1,18 @@
 """By what git decides which files of a working tree it leaves out.
 
 A `.gitignore` in the tree is a file like any other, whose change is told. The others are looked at:
-the repository's own list, the person's list for all repositories and the settings that name it, and
-what lies above a project that is a part of a repository.
+the repository's own list, the person's list for all repositories and the settings that name it,
+with all that they include, and what lies above a project that is a part of a repository.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from qi_learn.outside.git_rules import excludes_file, settings_files
+from qi_learn.outside.git_rules import rule_settings, settings_files
 from qi_learn.workspace.object_age import changed_ns
 
 NAME = ".gitignore"
@@ -26,23 +27,38 @@ class GitIgnore:
         self._top = top
         self._own = f"{common}/info/exclude"
         self._above = _above(top, git_dir)
-        self._persons = settings_files()
-        self._settings = (f"{common}/config", f"{git_dir}/config.worktree", *self._persons)
-        self._asked: tuple[int, ...] | None = None
+        self._whole = git_dir.parent if git_dir.name == ".git" else top
+        self._first = (f"{common}/config", f"{git_dir}/config.worktree", *settings_files())
+        self._included: tuple[str, ...] = ()
+        self._asked: dict[str, int] = {}
         self._listed = ""
+        self._rules: dict[str, int] = {}
+        self.elsewhere: dict[str, int] = {}
+        """The files whose change no event tells, and when the last stamp found them changed."""
 
     def stamp(self) -> tuple[int, ...]:
         """What changes if git may leave out other files. Raises NotFound if git does not answer."""
-        settings = tuple(changed_ns(file) for file in self._settings)
+        settings = _changed(*self._first, *self._included)
         if settings != self._asked:
-            self._listed = excludes_file(self._top)
-            self._asked = settings
-        return tuple(changed_ns(file) for file in (self._own, self._listed, *self._above))
+            found = rule_settings(self._top, self._whole)
+            more = [file for file in found.files if file not in self._first]
+            self._listed, self._included = found.excludes, tuple(more)
+            there = _changed(*self._first, *more)
+            self._asked = {file: settings.get(file, at) for file, at in there.items()}
+        rules = _changed(self._own, self._listed, *self._above)
+        decide = self._asked | rules
+        if decide != self._rules:
+            self._rules = decide
+            self.elsewhere = {file: at for file, at in decide.items() if not self._is_told(file)}
+        return tuple(rules.values())
 
-    @property
-    def elsewhere(self) -> tuple[str, ...]:
-        """Those of the files whose change no event tells."""
-        return (*self._persons, *((self._listed,) if self._listed else ()), *self._above)
+    def _is_told(self, file: str) -> bool:
+        """Whether a file is no link and lies in a directory of the repository's that is watched."""
+        return file in (self._own, *self._first[:2]) and not os.path.islink(file)
+
+
+def _changed(*files: str) -> dict[str, int]:
+    return {file: changed_ns(file) for file in files}
 
 
 def _above(top: Path, git_dir: Path) -> tuple[str, ...]:
@@ -66,9 +82,10 @@ class RulesElsewhere:
         """When to look again, by the monotonic clock."""
         self._seen: dict[str, int] = {}
 
-    def changed(self, files: Iterable[str]) -> bool:
-        """Whether one of the files changed since the last look at it."""
+    def changed(self, known: Iterable[tuple[str, int]]) -> bool:
+        """Whether a file changed since the last look at it, or since it was known by that time."""
         self.due = time.monotonic() + LOOK_SECONDS
-        now = {file: changed_ns(file) for file in files}
+        pairs = set(known)
+        now = _changed(*{file for file, _ in pairs})
         before, self._seen = self._seen, now
-        return any(before.get(file, at) != at for file, at in now.items())
+        return any(before.get(file, at) != now[file] for file, at in pairs)

@@ -109,11 +109,14 @@ class Reader:
         due = min((self._idle_at, self._rules.due, *self._later.values()))
         return max(0.0, due - time.monotonic())
 
-    def _rule_files(self) -> set[str]:
-        """The files of whose change no event tells, and by which git leaves files out."""
+    def _rule_files(self) -> set[tuple[str, int]]:
+        """The files of whose change no event tells, and by which git leaves files out.
+
+        With each the time of its last change that its area knows.
+        """
         areas = [a for project in self._projects() for a in tuple(project.areas.values())]
-        found = (a.repository.rules.elsewhere for a in areas if a.repository is not None)
-        return {file for files in found for file in files}
+        known = (a.repository.rules.elsewhere for a in areas if a.repository is not None)
+        return {pair for files in known for pair in files.items()}
 
     # --- from marks to areas ----------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ ended, its prompt had come back, its command had exited with 0) must be in the d
 The home is a tmpfs in a mount namespace of its own, for which `unshare` (util-linux) is needed.
 While the disk is full an exchange may go by without a copy (`unrecorded_while_full`, hooks' lines
 and ratings among them); `told` is how many turns the gateway says it could not record. At the end
-each project must still be followed: an answer that is saved into it is found there. The last line
-is one JSON object.
+each project must still be followed: an answer that is saved into it is found there, once the last
+daemon has caught up with the day (`followed_after_s`; the day is faster than one of two cores can
+follow). The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def main() -> None:
     said["told"] = (status.get("lost") or {}).get("count", 0)
     print(
         json.dumps(
-            {"minutes": given.minutes, **said, "projects_followed": followed}
+            {"minutes": given.minutes, **said, **followed}
             | {"disk_full": len(world.full), **dict(world.counts)}
         )
     )

@@ -35,6 +35,10 @@ ALONE: Sequence[tuple[str, Told]] = (
     ("pytest 2 > out.txt", (("pytest 2 > out.txt", 2),)),
     ("pytest 0 > /nonexistent/out", NOTHING),
     ("pytest 0 < /nonexistent/in", NOTHING),
+    ("pytest 0 > $NOT_SET", NOTHING),
+    ('pytest 0 < "$NOT_SET"', NOTHING),
+    ("pytest 0 2> ''", NOTHING),
+    ("pytest 0 2>&9", NOTHING),  # nothing is open there
     ("pytest $HOME", (("pytest $HOME", 2),)),
     ("ls-like 1", NOTHING),
     ("sh -c 'pytest 3'", NOTHING),
@@ -122,6 +126,11 @@ FISH: Sequence[tuple[str, Told]] = (
     ("true; and pytest", NOTHING),
     ("false; or pytest", NOTHING),
     ("pytest *.nope", NOTHING),
+    ("pytest 0 > *.nope", NOTHING),  # 2 is also: no such place to write to
+    ("pytest 0 >&out.txt", NOTHING),
+    ("true; pytest 0 >>$NOT_SET", NOTHING),
+    ("pytest 0 2>$NOT_SET | cat", NOTHING),
+    ("pytest 2 > out.txt 'a b'", (("pytest 2 > out.txt 'a b'", 2),)),
     ("pytest $nope[1 2]", NOTHING),
     ("pytest 3 &", NOTHING),
     ("pytest 3 # a comment", NOTHING),

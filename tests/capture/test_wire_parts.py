@@ -69,6 +69,130 @@ def test_a_response_that_ends_without_output_is_what_came_before() -> None:
     assert turn.answer_extra["tool_calls"][0]["function"]["name"] == "run"
 
 
+def begun(item: dict[str, Any], index: int = 1) -> dict[str, Any]:
+    return {"type": "response.output_item.added", "output_index": index, "item": item}
+
+
+def piece(delta: str, index: int = 1, kind: str = "function_call_arguments") -> dict[str, Any]:
+    return {"type": f"response.{kind}.delta", "output_index": index, "delta": delta}
+
+
+WRITE = {"type": "function_call", "id": "fc", "call_id": "c", "name": "write", "arguments": ""}
+
+
+@pytest.mark.parametrize(
+    ("more", "arguments"),
+    [
+        ((), {}),
+        ((piece('{"path":"a.py","con'),), '{"path":"a.py","con'),
+        ((piece('{"path":'), piece('"a.py"}')), {"path": "a.py"}),
+        (
+            (
+                piece('{"path":'),
+                {
+                    "type": "response.function_call_arguments.done",
+                    "item_id": "fc",
+                    "arguments": '{"path":"a.py"}',
+                },
+            ),
+            {"path": "a.py"},
+        ),
+        (
+            (
+                piece('{"path":'),
+                {
+                    "type": "response.output_item.done",
+                    "item": {**WRITE, "arguments": '{"path":"a.py"}'},
+                },
+            ),
+            {"path": "a.py"},
+        ),
+    ],
+)
+@pytest.mark.parametrize("end", ["cut", "completed"])
+def test_a_call_of_a_response_that_was_cut_off_is_kept(
+    more: tuple[dict[str, Any], ...], arguments: Any, end: str
+) -> None:
+    text = {"type": "response.output_text.delta", "output_index": 0, "delta": "I write it."}
+    last = {"type": "response.completed", "response": {"status": "completed", "output": []}}
+    turn = of_responses(text, begun(WRITE), *more, *([last] if end == "completed" else []))
+    assert (turn.answer, turn.complete) == ("I write it.", end == "completed")
+    made = [{"id": "c", "function": {"name": "write", "arguments": arguments}}]
+    assert turn.answer_extra == {"tool_calls": made}
+
+
+def test_calls_of_a_response_that_are_told_at_once_are_two() -> None:
+    other = {**WRITE, "id": "fd", "call_id": "d", "name": "read"}
+    turn = of_responses(
+        begun(WRITE),
+        begun(other, 2),
+        piece('{"b":', 2),
+        piece('{"a":1'),
+        piece("2}", 2),
+        {"type": "response.output_item.done", "output_index": 2, "item": other},
+    )
+    assert turn.answer_extra["tool_calls"] == [
+        {"id": "c", "function": {"name": "write", "arguments": '{"a":1'}},
+        {"id": "d", "function": {"name": "read", "arguments": {}}},
+    ]
+
+
+def test_calls_in_one_place_are_told_apart_by_their_names() -> None:
+    items = [{**WRITE, "id": id, "call_id": id, "arguments": f'{{"n":"{id}"}}'} for id in "xy"]
+    told = [
+        [begun(item, 0), {**begun(item, 0), "type": "response.output_item.done"}] for item in items
+    ]
+    for values in ([told[0], told[1]], [[told[0][0], told[1][0]], [told[1][1], told[0][1]]]):
+        calls = of_responses(*values[0], *values[1]).answer_extra["tool_calls"]
+        assert [made["function"]["arguments"] for made in calls] == [{"n": "x"}, {"n": "y"}]
+
+
+PATCH = "*** Begin Patch\n*** End Patch"
+ODD_CALLS: list[dict[str, Any]] = [
+    {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": PATCH},
+    {"type": "custom_tool_call", "call_id": "d", "name": "js", "input": "{}; run()"},
+    {
+        "type": "local_shell_call",
+        "call_id": "e",
+        "action": {"type": "exec", "command": ["ls"]},
+    },
+]
+ODD_MADE = [
+    {"id": "c", "function": {"name": "apply_patch", "arguments": PATCH}},
+    {"id": "d", "function": {"name": "js", "arguments": "{}; run()"}},
+    {
+        "id": "e",
+        "function": {"name": "local_shell", "arguments": {"type": "exec", "command": ["ls"]}},
+    },
+]
+
+
+def test_calls_of_free_form_and_of_a_local_shell_are_kept() -> None:
+    whole = json.dumps({"status": "completed", "output": ODD_CALLS})
+    done = [{"type": "response.output_item.done", "item": item} for item in ODD_CALLS]
+    cut = [
+        begun({**ODD_CALLS[0], "input": ""}),
+        piece(PATCH[:9], kind="custom_tool_call_input"),
+        piece(PATCH[9:], kind="custom_tool_call_input"),
+        *done[1:],
+    ]
+    asked = decode(turn_event(RESPONSES, {"input": "hi"}, whole, JSON))
+    for turn in (asked, of_responses(*done), of_responses(*cut)):
+        assert turn.answer_extra["tool_calls"] == ODD_MADE
+
+
+def test_calls_of_free_form_and_their_outputs_are_part_of_the_conversation() -> None:
+    outputs = [
+        {"type": f"{item['type']}_output", "call_id": item["call_id"], "output": "done"}
+        for item in ODD_CALLS
+    ]
+    asked = {"input": [{"role": "user", "content": "hi"}, *ODD_CALLS, *outputs]}
+    messages = decode(turn_event(RESPONSES, asked, '{"status":"completed"}')).messages
+    assert messages[1].extra["tool_calls"] == ODD_MADE
+    names = [(m.role, m.content, m.extra["tool_name"]) for m in messages[2:]]
+    assert names == [("tool", "done", name) for name in ("apply_patch", "js", "local_shell")]
+
+
 def test_calls_beside_no_parts_are_kept() -> None:
     made = [{"id": "c", "function": {"name": "run", "arguments": "{}"}}]
     asked = [

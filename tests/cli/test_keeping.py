@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from qi_learn.commands.forget import parse_when
-from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE
+from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_TRY_AGAIN, EXIT_USAGE
+from qi_learn.spool import Spool
 from qi_learn.store.database import open_store
+from qi_learn.store.turns import save_turn
 from tests.support import forgotten_home as home
 from tests.support.command_line import Terminal
 from tests.support.forgotten_home import WORD, files_with
+from tests.support.recorded_home import a_turn
 
 NOON = 1795867200.0
 """A day in November 2026."""
@@ -108,3 +111,38 @@ def test_days_and_dates() -> None:
     for text in ("soon", "", "2x", "-3h"):
         with pytest.raises(ValueError, match="isoformat"):
             parse_when(text, NOON)
+
+
+# --- `last`, while a newer answer waits -----------------------------------------------------------
+
+
+def answer_waits(terminal: Terminal) -> None:
+    spool = Spool(terminal.paths.spool, "gateway")
+    spool.append("turn", {"request": "{}"})
+    spool.close()
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_last_is_not_forgotten_while_a_newer_answer_waits(
+    tmp_path: Path, dry: tuple[str, ...]
+) -> None:
+    terminal = Terminal(tmp_path)
+    with open_store(terminal.paths.ensure().database) as store:
+        save_turn(store, a_turn("01M8GSZE0V00X38Y19461HZM3N", at=100.0))
+    answer_waits(terminal)
+    said = terminal.qi("forget", "last", *dry)
+    assert (said.code, said.out) == (EXIT_TRY_AGAIN, "")
+    assert "1 answer waits and is newer" in said.err
+    assert "`qi-learn daemon start`" in said.err
+    assert len(terminal.qi("log", "--json").json["turns"]) == 1
+    assert terminal.qi("forget", "01M8GSZE", "--dry-run").code == EXIT_DONE
+
+
+def test_what_is_about_to_go_is_named(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    id = "01M8GSZE0V00X38Y19461HZM3N"
+    with open_store(terminal.paths.ensure().database) as store:
+        save_turn(store, a_turn(id, at=100.0, question="Write\nadd."))
+    named = f'{id}  "Write add."\n'
+    for words in (("last", "--dry-run"), (id[:9], "--dry-run"), ("last",)):
+        assert terminal.qi("forget", *words).out.startswith(named)

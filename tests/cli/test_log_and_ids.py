@@ -170,3 +170,87 @@ def test_a_number_below_one_is_a_rating_that_is_wrong(tmp_path: Path, stars: str
 def test_the_question_that_is_rated_is_named(home: Terminal) -> None:
     said = home.qi("rate", "4")
     assert (said.code, '("Write a function that' in said.out) == (EXIT_DONE, True)
+
+
+def test_an_explanation_of_the_last_answer_says_that_a_newer_one_waits(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    with open_store(terminal.paths.ensure().database) as store:
+        turns.save_turn(store, a_turn(next(iter(TURNS)), at=100.0))
+    assert "newer" not in terminal.qi("explain", "last").out
+    spool = Spool(terminal.paths.spool, "gateway")
+    spool.append("turn", {"request": "{}"})
+    spool.close()
+    said = terminal.qi("explain", "last").out.splitlines()
+    assert said[:2] == [
+        f"turn {next(iter(TURNS))}",
+        "  newer       1 answer waits and is newer than this: `qi-learn daemon start`",
+    ]
+    assert terminal.qi("explain", "last", "--json").json["records"]["waiting"] == 1
+    assert "newer" not in terminal.qi("explain", next(iter(TURNS))).out
+
+
+def test_without_an_answer_there_is_no_last_one_to_explain(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    terminal.paths.ensure()
+    for _ in range(2):  # without a database, and with an empty one
+        said = terminal.qi("explain", "last")
+        assert (said.code, said.out) == (EXIT_FAILED, "")
+        assert "No answer was recorded yet: there is nothing to explain." in said.err
+        with open_store(terminal.paths.database):
+            pass
+    assert "An empty word is no turn, run or version." in terminal.qi("explain", "").err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("log", "--project", "/nowhere/at-all"), "/nowhere/at-all is no directory, and no answer"),
+        (("log", "-n", "x"), "'x' is not a whole number from 1 on."),
+        (("log", "-n", "0"), "'0' is not a whole number from 1 on."),
+        (
+            ("rate", "5", "--correction", "nofile.py"),
+            "nofile.py cannot be read: No such file or directory.\n",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_said_in_words(
+    home: Terminal, words: tuple[str, ...], told: str
+) -> None:
+    said = home.qi(*words)
+    assert (said.code != EXIT_DONE, said.out) == (True, "")
+    assert told in said.err
+    assert "Errno" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("states", "seen", "word", "explained"),
+    [
+        (("placed", "waiting"), Feedback(), "placed", "not known yet"),
+        (("waiting", "waiting"), Feedback(), "waiting", "not known yet"),
+        (("unknown", "waiting"), Feedback(), "waiting", "not known yet"),
+        (("settled", "placed"), Feedback(accepted=False), "placed", "not known yet"),
+        (("settled", "waiting"), Feedback(accepted=True, modified=False), "kept", "kept as it was"),
+        (("settled", "placed"), Feedback(accepted=True, modified=True), "edited", "and edited"),
+        (("settled", "waiting"), Feedback(accepted=False), "rejected", "not kept"),
+        (("unknown", "unknown"), Feedback(), "unknown", "not known\n"),
+    ],
+)
+def test_of_several_blocks_the_log_and_the_explanation_say_the_same(
+    tmp_path: Path,
+    states: tuple[SuggestionState, ...],
+    seen: Feedback,
+    word: str,
+    explained: str,
+) -> None:
+    terminal, id = Terminal(tmp_path), next(iter(TURNS))
+    with open_store(terminal.paths.ensure().database) as store:
+        turns.save_turn(store, a_turn(id, at=100.0))
+        blocks = [
+            Suggestion(id, n, f"x = {n}", n, n + 1, state=state, file="a.py")
+            for n, state in enumerate(states)
+        ]
+        feedback.save_suggestions(store, blocks)
+        feedback.save_implicit(store, id, seen)
+    assert terminal.qi("log").out.splitlines()[1].split()[2] == word
+    fate = terminal.qi("explain", id).out.split("\n  fate ")[1].split("\n")[0] + "\n"
+    assert explained in fate

@@ -11,11 +11,14 @@ import pytest
 
 from qi_learn.commands.connect import gateway_address, model_name, started_text
 from qi_learn.commands.init import recording_text
+from qi_learn.daemon.base import BaseKeeper
 from qi_learn.daemon.client import DaemonState, Started, running
+from qi_learn.deploy.model_server import ModelServer
 from qi_learn.paths import Paths
 from qi_learn.settings import GatewaySettings, ServeSettings, Settings
 from qi_learn.workspace.registry import add_project, load_projects
 from tests.support.command_line import Terminal
+from tests.support.fake_models_server import FakeModels
 from tests.support.repository import Repository
 from tests.support.world import tiny_base
 
@@ -128,6 +131,25 @@ def test_init_says_what_is_recorded_where_and_how_to_stop(tmp_path: Path) -> Non
         assert silent.out.endswith("runs and does not answer: `qi-learn daemon restart`.\n")
     finally:
         assert terminal.process("daemon", "stop").code == 0
+
+
+def test_a_base_that_the_server_lacks_is_told_with_what_gets_it(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    with FakeModels(tmp_path / "ollama") as models:
+        ollama = ServeSettings(backend="ollama", base="qwen:7b", ollama=models.url)
+        settings = {
+            f"QI_LEARN__SERVE__{name.upper()}": str(getattr(ollama, name))
+            for name in ("backend", "base", "ollama")
+        }
+        terminal = Terminal(tmp_path, settings)
+        said = terminal.process("init", str(tmp_path / "project"))
+        assert said.code == 1
+        assert f"The server at {models.url} has no model qwen:7b." in said.err
+        assert "`ollama pull qwen:7b` gets it." in said.err
+        server = ModelServer(models.url, engine=False, model_store=None)
+        keeper = BaseKeeper(terminal.paths.ensure(), Settings(serve=ollama), server)
+        keeper.agree(1.0)  # the daemon waits for it
+        assert not keeper.ready
 
 
 def test_what_is_no_project_is_refused_before_anything_is_made(tmp_path: Path) -> None:

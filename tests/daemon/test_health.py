@@ -40,6 +40,18 @@ def test_a_part_that_fails_for_a_minute_is_a_fault_and_its_neighbours_go_on(
     assert health.faults() == ()
 
 
+def test_what_cannot_pass_by_itself_is_a_fault_at_once_and_until_it_is_well() -> None:
+    now = 0.0
+    health = Health(lambda: now)
+    for _ in range(3):
+        assert not health.step("the database", broken, certain=True)
+        (fault,) = health.faults()
+        assert (fault.part, fault.seconds) == ("the database", now)
+        now += 1.0
+    assert health.step("the database", lambda: None, certain=True)
+    assert health.faults() == ()
+
+
 def test_a_part_that_does_not_come_to_an_end_is_a_fault() -> None:
     now = 0.0
     health = Health(lambda: now)

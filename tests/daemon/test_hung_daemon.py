@@ -5,53 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from qi_learn.daemon import client, silent
-from qi_learn.errors import EXIT_NO_DAEMON
+from qi_learn.errors import EXIT_NO_DAEMON, EXIT_TRY_AGAIN
 from qi_learn.paths import Paths
+from qi_learn.spool import Spool
 from qi_learn.store.database import open_store
+from qi_learn.store.turns import save_turn
+from qi_learn.workspace.registry import add_project
 from tests.support.command_line import OFFLINE, Terminal, wait_until
-from tests.support.fake_daemon import STATE
-
-HUNG = """
-import json, os, signal, sys, time
-from pathlib import Path
-from qi_learn.daemon.control import Control
-from qi_learn.daemon.lock import take_lock
-from qi_learn.outside.listening import birth
-from qi_learn.paths import Paths
-paths, kinds = Paths.under(Path(sys.argv[1])), sys.argv[3:]
-lock = take_lock(paths)
-if "deaf" in kinds:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if "answers" in kinds:
-    door = Control(paths.socket, lambda _: {"stopping": True})
-own = {"pid": os.getpid(), "birth": birth(os.getpid())}
-paths.daemon_state.write_text(json.dumps(json.loads(sys.argv[2]) | own))
-os.utime(paths.daemon_state, (0, 0))
-print("ready", flush=True)
-time.sleep(1000)
-"""
-
-
-@contextmanager
-def hung(paths: Paths, *kinds: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is the daemon and does nothing more."""
-    words = [sys.executable, "-c", HUNG, str(paths.state.parent), json.dumps(STATE), *kinds]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            yield process
-        finally:
-            process.kill()
+from tests.support.hung_daemon import hung
+from tests.support.recorded_home import a_turn
 
 
 @pytest.mark.parametrize(
@@ -118,3 +87,48 @@ def test_a_restart_ends_one_that_is_held_and_nothing_is_lost(terminal: Terminal)
     assert after is not None
     assert after.pid != before.pid
     wait_until(lambda: accepted <= taken_in(terminal))
+
+
+def test_what_waits_for_one_that_hangs_is_told(tmp_path: Path) -> None:
+    """`log` counts it, `last` is not forgotten nor explained without a word."""
+    terminal = Terminal(tmp_path)
+    with open_store(terminal.paths.ensure().database) as store:
+        save_turn(store, a_turn("01M8GSZE0V00X38Y19461HZM3N", at=100.0))
+    spool = Spool(terminal.paths.spool, "gateway")
+    spool.append("turn", {"request": "{}"})
+    spool.close()
+    with hung(terminal.paths):
+        listed = terminal.qi("log").out.splitlines()
+        assert listed[-1] == (
+            "1 answer waits and is listed once the daemon is well again: it hangs: "
+            "`qi-learn daemon restart`."
+        )
+        forget = terminal.qi("forget", "last")
+        assert (forget.code, "1 answer waits and is newer" in forget.err) == (EXIT_TRY_AGAIN, True)
+        assert "`qi-learn daemon restart`" in forget.err
+        named = terminal.qi("forget", "01M8GSZE")
+        assert (named.code, "does not answer: it hangs" in named.err) == (EXIT_NO_DAEMON, True)
+        assert "1 answer waits and is newer" in terminal.qi("explain", "last").out
+        rated = terminal.qi("rate", "4")
+        assert "It counts once the daemon is well again: `qi-learn daemon restart`." in rated.out
+
+
+def test_a_cycle_is_not_asked_of_one_that_hangs(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, OFFLINE)
+    began = time.monotonic()
+    with hung(terminal.paths.ensure(), "held") as process:
+        said = terminal.qi("train", "--now")
+    assert (said.code, f"(pid {process.pid}) and does not answer: it hangs" in said.err) == (
+        EXIT_NO_DAEMON,
+        True,
+    )
+    assert time.monotonic() - began < 50, "a cycle is waited for longer"
+
+
+def test_the_doctor_says_that_nothing_is_watched(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, OFFLINE)
+    add_project(terminal.paths.ensure(), tmp_path)
+    off = "1 project registered and not watched: "
+    assert f"{off}the daemon is not running." in terminal.qi("doctor").out
+    with hung(terminal.paths):
+        assert f"{off}the daemon does not answer." in terminal.qi("doctor").out

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qi_learn.capture.wire import decode
+from qi_learn.gateway.exchange import Exchange
 from qi_learn.gateway.restore import NameRestorer
 from qi_learn.report.explain import as_text, explain
 from qi_learn.report.listing import turns as listed
@@ -66,6 +67,8 @@ HI = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]})
         (CHAT, SSE, EVENT, b"data:[DONE]\n\n"),
         (CHAT, SSE, EVENT, b": done\ndata: [DONE]\n\n"),
         (CHAT, SSE, EVENT.replace(b"\n", b"\r\n"), b"data: [DONE]\r\n\r\n"),
+        (CHAT, SSE, EVENT, b"data: [DONE]\n\r\n"),
+        (CHAT, SSE, EVENT.replace(b"\n\n", b"\n\r\n"), b"data: [DONE]\r\n\n"),
         (MESSAGES, SSE, DELTA, b'event:message_stop\ndata:{"type":"message_stop"}\n\n'),
         (
             *(MESSAGES, SSE, DELTA.replace(b"\n", b"\r\n")),
@@ -102,6 +105,16 @@ def test_what_a_model_says_of_ends_is_none(
     assert (turn.answer.count("[DONE]"), turn.complete, turn.cancelled) == (2, False, True)
 
 
+@pytest.mark.parametrize("ends", [b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\n\n"])
+@pytest.mark.parametrize("before", [b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\n\n"])
+def test_only_the_last_event_says_that_none_follows(before: bytes, ends: bytes) -> None:
+    exchange = Exchange(CHAT, HI, "T", content_type=SSE)
+    exchange.take(EVENT + b"data: [DONE]" + before)
+    assert exchange.has_ended()
+    exchange.take(b"data: {}" + ends)
+    assert not exchange.has_ended()
+
+
 # --- heads ----------------------------------------------------------------------------------------
 
 
@@ -130,6 +143,13 @@ SPLIT = [
     b'event: message_start\ndata: {"type":"message_start","message":{"id":1,\n'
     b'data: "model":"qi-agent:v1.1.0"}}\n\n',
     b'data: {"model":"qi-agent:v1.1.0",\ndata:"choices":[]}\n\n',
+    b'data: {"choices":[{"delta":{"content":"}"}}],\n'
+    b'data: "model":"qi-agent:v1.1.0","x":{"model": "qi-agent:v1.1.0"}}\n\n',
+    b'data: {"choices":[{"delta":{"content":"{\\"}\\\\"}}],\n'
+    b'data: "model":"qi-agent:v1.1.0","x":{"model": "qi-agent:v1.1.0"}}\n\n',
+    b'data: {\ndata: "choices":[{"delta":{"content":"if (x) {"}}],\n'
+    b'data: "x":{\ndata: "model": "qi-agent:v1.1.0"\ndata: },\n'
+    b'data: "model":"qi-agent:v1.1.0"\ndata: }\n\n',
 ]
 
 
@@ -161,6 +181,7 @@ def test_an_event_goes_on_as_soon_as_it_is_whole() -> None:
     brace = EVENT.replace(b"word", b"{").replace(b'{"choices"', b"{" + SERVED + b',"choices"')
     assert restorer.feed(brace) == brace.replace(SERVED, ASKED)
     assert restorer.feed(EVENT[:-1]) == EVENT[:-1], "whole before its empty line"
+    assert restorer.feed(b"\n" + brace[:-1]) == (b"\n" + brace[:-1]).replace(SERVED, ASKED)
     assert restorer.feed(b"\n" + brace[:-1] + b"\n") != b""
     assert restorer.rest() == b""
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from qi_learn.gateway.turn_ids import REMEMBERED, TurnIds
+import pytest
+
+from qi_learn.gateway.turn_ids import LOOKED_AFTER, REMEMBERED, TurnIds
 from qi_learn.ids import new_id
 from tests.support.fake_ollama import FakeOllama, a_gateway, ask, whole
 
@@ -64,3 +68,60 @@ def test_a_file_that_is_none_does_no_harm(tmp_path: Path) -> None:
     assert TurnIds(file).take(OWN.lower()) == OWN
     (tmp_path / "directory").mkdir()
     assert TurnIds(tmp_path / "directory").take(OWN) == OWN
+
+
+def copied(file: Path) -> None:
+    lines = file.read_bytes()
+    file.unlink()
+    file.write_bytes(lines)
+
+
+def made_a_directory(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize("change", [Path.unlink, copied])
+@pytest.mark.parametrize("end", ["closed", "used again"])
+def test_a_file_that_is_removed_or_replaced_has_all_ids_again(
+    tmp_path: Path, change: Callable[[Path], None], end: str
+) -> None:
+    file = tmp_path / "turn-ids"
+    ids = [new_id(1000.0 + n) for n in range(4)]
+    giving = TurnIds(file)
+    assert [giving.take(id) for id in ids[:2]] == ids[:2]
+    change(file)
+    assert giving.take(ids[2]) == ids[2]
+    if end == "closed":
+        giving.close()
+    else:
+        time.sleep(LOOKED_AFTER + 0.1)
+        assert giving.take(ids[3]) == ids[3]
+    again = TurnIds(file)
+    assert not {again.take(id) for id in ids[:3]} & set(ids)
+    assert file.stat().st_nlink == 1
+
+
+def test_two_that_write_one_file_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "turn-ids"
+    ids = [new_id(1000.0 + n) for n in range(4)]
+    one, two = TurnIds(file), TurnIds(file)
+    for id, giving in zip(ids, (one, two, one, two), strict=True):
+        assert giving.take(id) == id
+        file.unlink(missing_ok=True)
+    one.close()
+    two.close()
+    again = TurnIds(file)
+    assert not {again.take(id) for id in ids} & set(ids)
+
+
+def test_a_directory_in_the_place_of_the_file_does_no_harm(tmp_path: Path) -> None:
+    file = tmp_path / "turn-ids"
+    giving = TurnIds(file)
+    first = giving.take(OWN)
+    made_a_directory(file)
+    time.sleep(LOOKED_AFTER + 0.1)
+    second = giving.take(None)
+    file.rmdir()
+    giving.close()
+    assert not {TurnIds(file).take(id) for id in (first, second)} & {first, second}

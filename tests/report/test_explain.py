@@ -23,6 +23,7 @@ from qi_learn.records import (
     Placement,
     Plan,
     Recall,
+    Score,
     Snapshot,
     TensorGain,
     TrainResult,
@@ -34,6 +35,7 @@ from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.settings import Settings
 from qi_learn.store.candidates import JudgedTurn, save_candidates
 from qi_learn.store.database import open_store
+from qi_learn.store.feedback import save_score
 from tests.support.planning import RESULT
 from tests.support.planning import make_plan as a_plan
 from tests.support.recorded_home import (
@@ -282,3 +284,13 @@ def test_explain_what_is_not_there(paths: Paths, past: Paths, tmp_path: Path) ->
     ):
         with pytest.raises(NotFound, match="no turn, run or version"):
             explain(place, Settings(), what)
+
+
+def test_why_a_target_score_is_unknown_is_said_once(past: Paths) -> None:
+    why = "a suggestion is in a file and may still change: not settled"
+    with open_store(past.database) as store:
+        save_score(store, Score("T2", None, 0.0, None, None, (), (why,), 400.0))
+    lines = explain(past, Settings(), "T2").lines
+    at = lines.index("  target score unknown:")
+    assert lines[at + 1] == f"    {why}"
+    assert not any("nothing was kept" in line for line in lines)

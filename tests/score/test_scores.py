@@ -134,8 +134,8 @@ def test_relevance_is_what_the_project_used_before(store: Store, tmp_path: Path)
             },
         )
     got = _score(store, _turn(project=str(project), started=1e9))
-    assert got["relevance"] == pytest.approx(2 / 5), (
-        "def, area and return are not in use there; width and height are"
+    assert got["relevance"] == pytest.approx(2 / 3), (
+        "area is not in use there, width and height are; keywords are no names"
     )
     assert got["domain"] == 1.0
 

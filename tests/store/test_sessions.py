@@ -85,6 +85,37 @@ def test_the_same_question_on_another_day_goes_on_from_nothing(ask: Ask) -> None
     assert ask(24 * HOUR, talk("hi"), "constant") != first
 
 
+def test_a_conversation_stays_in_its_session_though_the_name_is_in_use_again(ask: Ask) -> None:
+    first = ask(0.0, talk("a"), "constant")
+    second = ask(HOUR, talk("b"), "constant")
+    assert second != first
+    assert ask(HOUR + 300.0, talk("b", "b2"), "constant") == second
+    assert ask(HOUR + 600.0, talk("a", "a2"), "constant") == first, "it is taken up again"
+    assert ask(HOUR + 900.0, talk("b", "b2", "b3"), "constant") == second
+    assert ask(HOUR + 930.0, talk("b", "b2", "b3"), "constant") == second, "asked again"
+    assert ask(HOUR + 1200.0, talk("b", "b2", "b3", "b4"), "constant") == second
+    assert ask(HOUR + 1300.0, talk("c"), "constant") == first, "it begins while the name is in use"
+
+
+def test_a_new_name_counts_in_the_middle_of_a_conversation(ask: Ask) -> None:
+    before = ask(0.0, talk("one"))
+    assert ask(60.0, talk("one", "two"), "mine") == "mine" != before
+
+
+@pytest.mark.parametrize("name", [None, "constant"])
+def test_a_conversation_that_repeats_one_of_another_day_stays_together(
+    ask: Ask, name: str | None
+) -> None:
+    words = [str(n) for n in range(12)]
+    days = [
+        [ask(day * 24 * HOUR + n * 60.0, talk(*words[: n + 1]), name) for n in range(12)]
+        for day in range(3)
+    ]
+    assert [len(set(sessions)) for sessions in days] == [1, 1, 1]
+    assert len({sessions[0] for sessions in days}) == 3
+    assert ask(3 * 24 * HOUR, talk("other"), name) not in {sessions[0] for sessions in days}
+
+
 def test_a_named_session_is_its_clients_alone(ask: Ask) -> None:
     ask(0.0, talk("one"), "mine")
     assert ask(60.0, talk("one", "two")) != "mine"

@@ -29,6 +29,38 @@ def _in_the_persons_list(_: Repository, listed: Path) -> None:
     listed.write_text("build/\n")
 
 
+def _in_a_list_that_included_settings_name(_: Repository, listed: Path) -> None:
+    listed.write_text("build/\n")
+    settings, included = listed.parent / "settings", listed.parent / "included"
+    settings.rename(included)
+    settings.write_text("[include]\n\tpath = included\n")
+
+
+def _without_what_is_included(_: Repository, listed: Path) -> None:
+    (listed.parent / "included").write_text("")
+
+
+def _in_itself(repo: Repository, _: Path) -> None:
+    repo.write("build/.gitignore", "*\n")
+
+
+def _below_itself(repo: Repository, _: Path) -> None:
+    repo.write("build/deep/.gitignore", "*\n")
+    (repo.root / OTHER).unlink()
+
+
+def _empty_in_itself(repo: Repository, _: Path) -> None:
+    (repo.root / "build/.gitignore").write_text("")
+
+
+def _not_in_itself(repo: Repository, _: Path) -> None:
+    (repo.root / "build/.gitignore").unlink()
+
+
+def _not_below_itself(repo: Repository, _: Path) -> None:
+    (repo.root / "build/deep/.gitignore").unlink()
+
+
 def _not_in_the_tree(repo: Repository, _: Path) -> None:
     repo.write(".gitignore", "# nothing\n")
 
@@ -77,6 +109,9 @@ TAKEN_UP: tuple[tuple[Change, Change], ...] = (
     *((_in_the_tree, _not_in_the_tree), (_in_the_tree, _no_list), (_in_the_tree, _forced)),
     (_in_the_repositorys_list, _not_in_the_repositorys_list),
     (_in_the_persons_list, _not_in_the_persons_list),
+    (_in_a_list_that_included_settings_name, _without_what_is_included),
+    *((_in_itself, _not_in_itself), (_in_itself, _empty_in_itself)),
+    (_below_itself, _not_below_itself),
 )
 LEFT_OUT: tuple[Change, ...] = (
     *(_in_the_tree, _in_the_repositorys_list, _in_the_persons_list, _not_forced),
@@ -106,6 +141,30 @@ def test_a_directory_that_is_left_out_no_more_is_watched(
         assert first in [f"x = {n}\n" for n in range(1, number + 1)]
         repo.write(saved, "x = 'now'\n")
         until(watcher, lambda seen: (saved, "x = 'now'\n") in texts(seen))
+
+
+def test_a_directory_that_leaves_itself_out_while_it_is_watched_is_taken_up_again(
+    repo: Repository,
+) -> None:
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        repo.write("build/.gitignore", "*\n")
+        rest(watcher, repo.root)
+        repo.write(DEEP, "x = 'left out'\n")
+        assert DEEP not in dict(texts(rest(watcher, repo.root)))
+        (repo.root / "build/.gitignore").unlink()
+        rest(watcher, repo.root)
+        repo.write(DEEP, "x = 'now'\n")
+        until(watcher, lambda seen: (DEEP, "x = 'now'\n") in texts(seen))
+
+
+def test_the_first_file_beside_ignored_ones_is_seen(repo: Repository) -> None:
+    repo.write(".gitignore", "*.o\n")
+    repo.write("out/inner/a.o", "1\n")
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        repo.write("out/inner/b.py", "b = 1\n")
+        until(watcher, lambda seen: ("out/inner/b.py", "b = 1\n") in texts(seen))
 
 
 @pytest.mark.parametrize("change", LEFT_OUT, ids=lambda c: c.__name__.strip("_"))

@@ -13,9 +13,15 @@ from scripts.benchmarks.soaking.day import ask
 from scripts.benchmarks.soaking.upstream import code_of
 from scripts.benchmarks.soaking.world import World, in_window, start
 
+CAUGHT_UP_SECONDS = 1200.0
+"""The longest wait for what a day left to be taken in."""
 
-def still_followed(world: World, projects: list[Path]) -> int:
-    """How many projects are: an answer saved into each is found there."""
+
+def still_followed(world: World, projects: list[Path]) -> dict[str, float]:
+    """How many projects are: an answer saved into each is found there; and after how long.
+
+    A day of kills is more than is followed meanwhile: the last daemon catches up first.
+    """
     start(world)
     for n, project in enumerate(projects):
         marker = f"soak-last-{n}"
@@ -24,12 +30,15 @@ def still_followed(world: World, projects: list[Path]) -> int:
     time.sleep(8.0)  # a turn is taken in before its answer is saved
     for n, project in enumerate(projects):
         (project / "last.py").write_text(code_of(f"soak-last-{n}"))
-    return wait_for(
+    began = time.monotonic()
+    found = wait_for(
         world,
         "SELECT count(*) FROM suggestions WHERE state != 'waiting' AND file IS NOT NULL "
         "AND text LIKE '%soak_last_%'",
         len(projects),
+        CAUGHT_UP_SECONDS,
     )
+    return {"projects_followed": found, "followed_after_s": round(time.monotonic() - began)}
 
 
 def ask_until_answered(world: World, marker: str, project: Path, seconds: float = 60.0) -> None:
