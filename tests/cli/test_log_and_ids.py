@@ -175,7 +175,7 @@ def test_the_question_that_is_rated_is_named(home: Terminal) -> None:
 def test_an_explanation_of_the_last_answer_says_that_a_newer_one_waits(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     with open_store(terminal.paths.ensure().database) as store:
-        turns.save_turn(store, a_turn(next(iter(TURNS)), at=100.0))
+        turns.save_turn(store, as_redacted(a_turn(next(iter(TURNS)), at=100.0)))
     assert "newer" not in terminal.qi("explain", "last").out
     spool = Spool(terminal.paths.spool, "gateway")
     spool.append("turn", {"request": "{}"})
@@ -244,13 +244,13 @@ def test_of_several_blocks_the_log_and_the_explanation_say_the_same(
 ) -> None:
     terminal, id = Terminal(tmp_path), next(iter(TURNS))
     with open_store(terminal.paths.ensure().database) as store:
-        turns.save_turn(store, a_turn(id, at=100.0))
+        turns.save_turn(store, as_redacted(a_turn(id, at=100.0)))
         blocks = [
             Suggestion(id, n, f"x = {n}", n, n + 1, state=state, file="a.py")
             for n, state in enumerate(states)
         ]
-        feedback.save_suggestions(store, blocks)
-        feedback.save_implicit(store, id, seen)
+        feedback.save_suggestions(store, as_redacted(blocks))
+        feedback.save_implicit(store, id, as_redacted(seen))
     assert terminal.qi("log").out.splitlines()[1].split()[2] == word
     fate = terminal.qi("explain", id).out.split("\n  fate ")[1].split("\n")[0] + "\n"
     assert explained in fate
