@@ -88,9 +88,9 @@ def _counts_once(paths: Paths, *, runs: bool) -> str:
     """What has to be done for it to count; empty if there is a daemon that takes it in."""
     if not runs:
         return " It counts once the daemon runs: `qi-learn daemon start`."
-    from qi_learn.daemon.hung import hangs
+    from qi_learn.daemon.client import hung
 
-    if not hangs(paths):
+    if hung(paths) is None:
         return ""
     return " It counts once the daemon is well again: `qi-learn daemon restart`."
 

@@ -161,7 +161,7 @@ def stop(paths: Paths, tell: Callable[[str], object] = lambda words: None) -> St
 
 def end_if_silent(paths: Paths, tell: Callable[[str], object]) -> str:
     """End the daemon if there is one that does not answer; how, as `StopResult.forced`."""
-    return "" if running(paths) is None or answers(paths) else _end(paths, tell)
+    return "" if hung(paths) is None else _end(paths, tell)
 
 
 def _end(paths: Paths, tell: Callable[[str], object]) -> str:
@@ -291,6 +291,12 @@ def answers(paths: Paths, *, timeout: float = ANSWER_SECONDS) -> bool:
     except QiError:
         return False
     return True
+
+
+def hung(paths: Paths) -> DaemonState | None:
+    """The daemon that is there and does not answer in time; one that just starts is none."""
+    state = running(paths)
+    return None if state is None or answers(paths) else state
 
 
 def refusal(error: QiError) -> dict[str, Any]:

@@ -44,8 +44,10 @@ class SeenQueue:
 
     def drop(self) -> None:
         """Let go of `first`: it is taken in."""
-        self._least().popleft()
-        self._waiting = {name: waiting for name, waiting in self._waiting.items() if waiting}
+        least = self._least()
+        project = least.popleft().project
+        if not least:
+            del self._waiting[project]
 
     def _least(self) -> deque[Seen]:
         return min(self._waiting.values(), key=len, default=deque())

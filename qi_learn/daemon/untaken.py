@@ -54,9 +54,9 @@ def waiting_answers(paths: Paths, *, seconds: float = 0.0) -> Untaken:
         return Untaken()
     if not locked(paths):
         return Untaken(count)
-    from qi_learn.daemon.hung import hangs  # a socket: not needed if there is no daemon
+    from qi_learn.daemon.client import hung  # a socket: not needed if there is no daemon
 
-    if hangs(paths):
+    if hung(paths) is not None:
         return Untaken(count, hangs=True)
     deadline = time.monotonic() + seconds
     while count and time.monotonic() < deadline:

@@ -51,6 +51,8 @@ class Head:
         """Where HEAD was when its moves were last told; None before the first commit."""
         self._stood = stood
         self._stamp: Look = self._look() if stood is None else ()
+        self._asked: Look | None = None
+        self._jump = False
         self._left = self._leaving()
         self._seen: tuple[git.HeadMove, ...] = ()
         self.guessed = False
@@ -84,8 +86,15 @@ class Head:
         return moves[first:]
 
     def _jumped(self) -> bool:
-        """Whether HEAD is elsewhere than it stood, and the log does not say how it came there."""
-        return self._stood is not None and not self._seen and self._stood != git.head(self._top)
+        """Whether HEAD is elsewhere than it stood, and the log does not say how it came there.
+
+        git is asked again only when its files have changed: this holds as long as nothing moves.
+        """
+        if self._stood is None or self._seen:
+            return False
+        if (look := self._look()) != self._asked:
+            self._asked, self._jump = look, self._stood != git.head(self._top)
+        return self._jump
 
     def accept(self) -> None:
         """Take the moves that were given out last as told."""

@@ -17,6 +17,8 @@ WRITTEN_SECONDS = 0.3
 """The same if the file was only written, and may be written on."""
 LONGEST_SECONDS = 3.0
 """Seconds after which a file that is written all the time is read all the same."""
+APART_SECONDS = 0.05
+"""The fewest seconds between two looks: of a checkout's files many are looked at in one."""
 MOST_MARKS = 200_000
 
 
@@ -42,6 +44,7 @@ class Inbox:
         self._directories: dict[str, float] = {}
         self._checkouts: dict[str, float] = {}
         self._wake = math.inf
+        self._taken = -math.inf
         self._lost = False
         self._closed = False
 
@@ -86,9 +89,11 @@ class Inbox:
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
-                if now >= min(deadline, self._wake):
+                due = min(deadline, max(self._wake, self._taken + APART_SECONDS))
+                if now >= due:
+                    self._taken = now
                     return self._due(now)
-                self._changed.wait(min(deadline, self._wake) - now)
+                self._changed.wait(due - now)
         return None
 
     def _wake_at(self, due: float) -> None:

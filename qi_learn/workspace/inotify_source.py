@@ -36,6 +36,8 @@ _CLOSED = int(flags.CLOSE_WRITE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELE
 _ISDIR, _IGNORED = int(flags.ISDIR), int(flags.IGNORED)
 _OVERFLOW, _MOVED_FROM = int(flags.Q_OVERFLOW), int(flags.MOVED_FROM)
 _BYTES = 1 << 20
+GATHER_MS = 5
+"""Milliseconds from one reading of events to the next: in a burst each gives many."""
 _NO_ROOM = (errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -122,6 +124,8 @@ class InotifySource:
         poll = select.poll()
         poll.register(self._inotify.fileno(), select.POLLIN)
         poll.register(self._woken, select.POLLIN)
+        ended = select.poll()
+        ended.register(self._woken, select.POLLIN)
         while True:
             ready = dict(poll.poll())
             if self._woken in ready:
@@ -133,6 +137,8 @@ class InotifySource:
             with self._lock:
                 for number, mask, _, name in events:
                     self._handle(number, mask, name)
+            if ended.poll(GATHER_MS):
+                return
 
     def _handle(self, number: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
