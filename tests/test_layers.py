@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what the plan wrote
     "capture": {"outside", "store"},
     "track": {"outside", "workspace"},
-    "score": {"outside"},
+    "score": {"outside", "workspace"},
     "dataset": {"rundir", "store"},
     "plan": {"outside", "rundir"},
     "train": {"outside", "rundir", "plan"},

@@ -7,6 +7,7 @@ leaves out everything, because it is there to keep something private.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathspec import GitIgnoreSpec
 NAME = ".qi-learn-ignore"
 _ALL = GitIgnoreSpec.from_lines(["*"])
 _NONE = GitIgnoreSpec.from_lines([])
+_UNREAD = "unread"
 
 
 class QiLearnIgnore:
@@ -26,6 +28,13 @@ class QiLearnIgnore:
         self._file = Path(root, NAME)
         self._seen: tuple[int, int, int] | None = None
         self._spec = _NONE
+        self._digest = ""
+
+    @property
+    def digest(self) -> str:
+        """What the rules say, as a hash; "" without rules."""
+        self._look()
+        return self._digest
 
     @property
     def any(self) -> bool:
@@ -45,17 +54,22 @@ class QiLearnIgnore:
         try:
             status = os.stat(self._file)
         except FileNotFoundError:
-            self._seen, self._spec = None, _NONE
+            self._seen, self._spec, self._digest = None, _NONE, ""
             return
         except OSError:
-            self._seen, self._spec = None, _ALL
+            self._seen, self._spec, self._digest = None, _ALL, _UNREAD
             return
         seen = (status.st_mtime_ns, status.st_ino, status.st_size)
         if seen != self._seen:
-            self._seen, self._spec = seen, self._read()
+            self._spec, self._digest = self._read()
+            self._seen = seen
 
-    def _read(self) -> GitIgnoreSpec:
+    def _read(self) -> tuple[GitIgnoreSpec, str]:
+        """The rules, and their hash."""
         try:
-            return GitIgnoreSpec.from_lines(self._file.read_text("utf-8").splitlines())
+            lines = self._file.read_text("utf-8").splitlines()
+            spec = GitIgnoreSpec.from_lines(lines)
         except (OSError, ValueError):
-            return _ALL
+            return _ALL, _UNREAD
+        text = "\n".join(lines).encode("utf-8", "replace")
+        return spec, hashlib.sha256(text).hexdigest()[:32] if len(spec) else ""
