@@ -21,7 +21,7 @@ AT_ONCE = 5
 """The number of turns in one transaction."""
 _CUT = """
     UPDATE turns SET tip = NULL, answer = ?, options = NULL, request = NULL, shape = NULL,
-        context = NULL, context_id = NULL, dirty = 0, texts_gone = ? WHERE id = ?
+        context = NULL, context_id = NULL, came = NULL, dirty = 0, texts_gone = ? WHERE id = ?
 """
 _TEXTS = (
     "DELETE FROM suggestions WHERE turn_id = ?",

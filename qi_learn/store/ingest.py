@@ -305,14 +305,16 @@ def _take_event(intake: _Intake, event: Event) -> None:
 def _take_turn(intake: _Intake, decoded: Turn) -> None:
     clean = intake.memory.chains.redacted(intake.store, decoded)
     turn = clean.turn.value
-    if intake.memory.tombstones.holds_turn(turn, *clean.known):
+    tombstones = intake.memory.tombstones
+    if tombstones.holds_turn(turn, clean.came, *clean.known):
         intake.forgotten += 1
         intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (turn.id,))
         return
-    known = save_messages(intake.store, clean.turn, known=clean.known)
+    marks = tombstones.marks_of(clean.came, clean.known[0])
+    known = save_messages(intake.store, clean.turn, known=clean.known, marks=marks)
     session = session_of(intake.store, turn, known[1])
     whole = clean.turn.having(session=intake.memory.redactor.clean(session))
-    if save_turn(intake.store, whole, redacted=clean.changed, known=known):
+    if save_turn(intake.store, whole, redacted=clean.changed, known=known, marks=marks):
         suggested = intake.memory.redactor.clean(intake.suggest(turn))
         save_suggestions(intake.store, suggested)
         if not (turn.messages or turn.answer):

@@ -19,6 +19,7 @@ from typing import Any
 from qi_learn.records import Message, Turn
 from qi_learn.redact import KnownValues, Redacted, Redactor, merged, together
 from qi_learn.store.database import Store
+from qi_learn.store.tombstones import AsItCame
 from qi_learn.store.turns import message_hash
 
 MESSAGES = 20_000
@@ -38,6 +39,7 @@ class RedactedTurn:
     turn: Redacted[Turn]
     changed: bool
     """Whether something was taken out."""
+    came: AsItCame
     known: tuple[int, str] = (0, "")
     """Number of its first messages that are stored, and the hash of the last of those."""
 
@@ -62,7 +64,7 @@ class KnownChains:
         messages, tip = self._messages_of(turn.messages, prefixes, known)
         rest = self._redactor.clean(replace(turn, messages=(), request={}))
         clean = rest.having(messages=together(messages), request=self._request(turn.request))
-        return RedactedTurn(clean, clean.value != turn, (known, tip))
+        return RedactedTurn(clean, clean.value != turn, _as_it_came(turn, prefixes), (known, tip))
 
     def _stored_of(self, store: Store, prefixes: Sequence[str]) -> int:
         """How many of the first messages are known here and still in the store."""
@@ -119,6 +121,13 @@ def _prefixes(messages: Sequence[Message]) -> list[str]:
         parent = message_hash(parent, message)
         found.append(parent)
     return found
+
+
+def _as_it_came(turn: Turn, prefixes: Sequence[str]) -> AsItCame:
+    answer = Message("assistant", turn.answer, turn.answer_extra)
+    last = message_hash(prefixes[-1] if prefixes else "", answer)
+    question = turn.messages[-1].content if turn.messages else ""
+    return AsItCame((*prefixes, last), question, turn.answer)
 
 
 def _size(message: Message) -> int:

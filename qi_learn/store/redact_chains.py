@@ -16,11 +16,13 @@ from qi_learn.records import Message
 from qi_learn.redact import Redactor
 from qi_learn.store.database import Store
 from qi_learn.store.redact_columns import CHANGED, readable
+from qi_learn.store.tombstones import Tombstones
 from qi_learn.store.turns import ensure_chain
 
 
 def redact_messages(store: Store, redactor: Redactor, at_once: int) -> Iterator[Counter[str]]:
     """Look through all messages; after each slice, how many were rewritten."""
+    tombstones = Tombstones(store)
     last = -1
     sql = "SELECT rowid, * FROM messages WHERE rowid > ? ORDER BY rowid LIMIT ?"
     while rows := store.rows(sql, (last, at_once)):
@@ -29,12 +31,12 @@ def redact_messages(store: Store, redactor: Redactor, at_once: int) -> Iterator[
             message = _message(row)
             if redactor.clean(message).value != message:
                 with store.transaction():
-                    done["messages"] += _move(store, redactor, row["hash"])
+                    done["messages"] += _move(store, redactor, tombstones, row["hash"])
         last = rows[-1]["rowid"]
         yield done
 
 
-def _move(store: Store, redactor: Redactor, changed: str) -> int:
+def _move(store: Store, redactor: Redactor, tombstones: Tombstones, changed: str) -> int:
     """Store a message and all below it anew, and let the turns refer to those; how many changed."""
     old = store.row("SELECT parent FROM messages WHERE hash = ?", (changed,))
     if old is None:
@@ -50,7 +52,8 @@ def _move(store: Store, redactor: Redactor, changed: str) -> int:
         message = _message(row)
         clean = redactor.clean(message).value
         count += clean != message
-        new = ensure_chain(store, [clean], parent=parent)
+        came = row["came"] or tombstones.mark_of_message(own)
+        new = ensure_chain(store, [clean], parent=parent, marks=[came])
         gone.append(own)
         for column in ("tip", "answer"):
             store.execute(
