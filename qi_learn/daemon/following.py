@@ -55,17 +55,22 @@ def follow_save(
     waiting: tuple[Waiting, ...] = ()
     if not saved.taken_back:
         waiting = load_waiting(store, saved.project, ended=since, saved=saved.ts)
-    turns, new = _concerned(store, waiting, save, sketches)
+    turns, new = _concerned(store, waiting, save, sketches, texts)
     placed, file = now - FOLLOWED, saved.place
     tracked = load_followed(
         store, saved.project, guard, placed=placed, ended=since, file=file, turns=turns
     )
+    tracked = texts.as_today(tracked)
     sketches.learn([t for t in tracked if t.turn.id in new], guard, since=since)
     _save(store, on_saved(tracked, save, now), texts)
 
 
 def _concerned(
-    store: Store, waiting: Sequence[Waiting], save: Save, sketches: WaitingSketches
+    store: Store,
+    waiting: Sequence[Waiting],
+    save: Save,
+    sketches: WaitingSketches,
+    texts: CleanTexts,
 ) -> tuple[set[str], set[str]]:
     """The turns with suggestions that wait and of which a save may say something.
 
@@ -75,7 +80,8 @@ def _concerned(
     if 2 * len(lacking) > len(waiting) or len(waiting) <= CLOSELY:
         return {each.turn_id for each in waiting}, lacking
     since = save.told.ts - save.settings.window
-    sketches.learn(load_turns(store, lacking, save.guard), save.guard, since=since)
+    loaded = texts.as_today(load_turns(store, lacking, save.guard))
+    sketches.learn(loaded, save.guard, since=since)
     return sketches.chosen(waiting, save), set()
 
 
@@ -92,7 +98,7 @@ def follow_commit(
     Raises StoreError if the database cannot be written.
     """
     guard, texts = guard or StepGuard(also=VALUE_ERRORS), texts or clean_texts(store)
-    tracked = load_followed(store, committed.project, guard, placed=now - FOLLOWED)
+    tracked = texts.as_today(load_followed(store, committed.project, guard, placed=now - FOLLOWED))
     _save(store, on_committed(tracked, committed, settings, now, guard, texts), texts)
 
 
@@ -116,6 +122,7 @@ def follow_time(
         window_end=now - settings.window,
         looked_at=now - LOOK_SECONDS,
     )
+    tracked = texts.as_today(tracked)
     _save(store, settle(tracked, settings, now, guard, texts), texts)
 
 

@@ -325,6 +325,7 @@ class Intake:
     def _clean(self, store: Store) -> CleanTexts:
         """What takes secrets out of the texts of files, and remembers those it has seen."""
         self._texts = self._texts or clean_texts(store)
+        self._texts.behind = self._again.behind
         return self._texts
 
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:

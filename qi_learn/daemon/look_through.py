@@ -150,6 +150,11 @@ class RedactAgain:
         """Whether something is left to look at now."""
         return self._work is not None or (self._asked and time.monotonic() >= self._next)
 
+    @property
+    def behind(self) -> bool:
+        """Whether some of what is stored was not looked through by the rules of today."""
+        return self._work is not None or self._asked
+
     def step(self, store: Store, now: float) -> bool:
         """Go on for a moment; whether something may have been changed.
 

@@ -4,13 +4,18 @@ An answer is stored with a placeholder where a secret stood, and the tag in it i
 So a file is compared with it only after its text was redacted in the same way, and what is taken
 from the file (a region, the lines around it, a final version) holds none. A file in which only a
 secret became another one has changed: its tag is another.
+
+What was stored by older rules is compared by those of today as well (`as_today`), until it was
+looked through: else what is a secret by now would make kept code look like code that is gone.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Sequence
 
+from qi_learn.records import Tracked
 from qi_learn.redact import KnownValues, Redactor
 
 MOST, ROOM = 1000, 16_000_000
@@ -24,6 +29,8 @@ class CleanTexts:
 
     def __init__(self, redactor: Redactor) -> None:
         self.redactor = redactor
+        self.behind = False
+        """Whether some of what is stored was not looked through by the rules of today."""
         self._known = KnownValues(redactor, len, most=MOST, room=ROOM)
         self._last: deque[tuple[str, str]] = deque(maxlen=LAST)
 
@@ -40,3 +47,9 @@ class CleanTexts:
     def of_any(self, text: str | None) -> str | None:
         """The same, of a text that may not be known."""
         return None if text is None else self.of(text)
+
+    def as_today(self, tracked: Sequence[Tracked]) -> tuple[Tracked, ...]:
+        """Stored suggestions as the rules of today leave them."""
+        if not self.behind:
+            return tuple(tracked)
+        return tuple(self.redactor.clean(each).value for each in tracked)
