@@ -162,9 +162,8 @@ def save_messages(
     rest. Returns the same of all of them.
     """
     messages, (count, parent) = clean.value.messages, known
-    return len(messages), ensure_chain(
-        store, messages[count:], parent=parent, marks=marks.messages[:-1]
-    )
+    tip = ensure_chain(store, messages[count:], parent=parent, marks=marks.messages[:-1])
+    return len(messages), tip
 
 
 def save_turn(

@@ -314,7 +314,9 @@ def test_what_is_behind_in_one_project_holds_no_other_up(
     with company.watched() as intake:
         company.until(intake, lambda: len(intake.watcher.stands()) == 2)
         company.see_all(intake)
-        monkeypatch.setattr("qi_learn.daemon.intake.SEEN_SECONDS", -1.0)  # nothing is followed
+        monkeypatch.setattr(
+            "qi_learn.daemon.seen_evidence.SEEN_SECONDS", -1.0
+        )  # nothing is followed
         began = time.time()
         company.repo.write("late.py", CODE)
         wait_until(lambda: intake.look(time.time()))

@@ -49,11 +49,11 @@ def test_code_with_what_is_a_secret_by_now_is_found(home: Home, others: int) -> 
 def test_what_was_placed_by_the_older_rules_is_not_gone(home: Home) -> None:
     home.ask("T1", KEYED, as_before)
     known = home.store.redactor
-    home.store.redactor, home.intake._texts = BEFORE, None
+    home.store.redactor, home.intake._seen.texts = BEFORE, None
     home.repo.write("a.py", IN_FILE)
     home.ticked_until(lambda: home.fate("T1").state == "settled")
     assert SECRET in (home.fate("T1").region or "")
-    home.store.redactor, home.intake._texts = known, None  # the version of today
+    home.store.redactor, home.intake._seen.texts = known, None  # the version of today
     home.ask("T2", OTHER)
     home.repo.write("a.py", f"{IN_FILE}\n{OTHER}")
     home.ticked_until(lambda: home.fate("T2").state == "settled")
