@@ -204,12 +204,22 @@ _qi_learn_anew() {
     for ((i = 0; i < 10; i++)); do _qi_learn_chance+=${letters:SRANDOM & 31:1}; done
 }
 
+# Whether a pause (`qi-learn pause`) holds now. One that has no end, or cannot be read, does.
+_qi_learn_paused() {
+    local file=${_qi_learn_spool%/*}/pause.json until=
+    [[ -e $file ]] || return 1
+    IFS= read -r until <"$file"
+    until=${until#*\"until\": } until=${until%%,*}
+    [[ -z $until || $until == *[!0-9]* ]] || ((until > _qi_learn_now / 1000000))
+}
+
 # Append the line for a command that ended with $2.
 _qi_learn_record() {
     local command=$1 kind ms took
     _qi_learn_kind "$command" && kind=$REPLY || return 0
     [[ -n $_qi_learn_file && -e $_qi_learn_file && $_qi_learn_size -lt 8388608 ]] ||
         _qi_learn_open || return 0
+    ! _qi_learn_paused || return 0
     if [[ $command == *[\\\"$'\x01'-$'\x1f']* ]]; then
         _qi_learn_escaped "$command" && command=$REPLY
     fi

@@ -5,9 +5,10 @@
 #
 # One line of JSON is written to a file of its own in the spool for each such command whose end is
 # certain. `cd web && npm test` that ends with 0 is, `npm test; true` is not: such a line says
-# nothing (docs/internals/decisions/0032). Nothing else is recorded, no process is started, the exit
-# status stays what it was, and if anything is missing nothing happens. A line that begins with a
-# space is not recorded, and nothing is in a private session.
+# nothing (docs/internals/decisions/0032). Nothing else is recorded, no process is started (but for
+# `date`, once recording was paused), the exit status stays what it was, and if anything is missing
+# nothing happens. A line that begins with a space is not recorded, and nothing is in a private
+# session.
 
 status is-interactive; and not set -q _qi_learn_loaded; or exit 0
 set -g _qi_learn_loaded 1
@@ -140,7 +141,8 @@ end
 
 # --- what is outside: project, spool ---
 
-# Set _qi_learn_list and _qi_learn_spool to where the projects are listed and the events go.
+# Set _qi_learn_list, _qi_learn_spool and _qi_learn_pause to where the projects are listed, the
+# events go, and a pause is told.
 function _qi_learn_find
     set -l data $HOME/.local/share/qi-learn
     set -l state $HOME/.local/state/qi-learn
@@ -156,6 +158,7 @@ function _qi_learn_find
     end
     set -g _qi_learn_list $data/projects.json
     set -g _qi_learn_spool $state/spool
+    set -g _qi_learn_pause $state/pause.json
 end
 
 # Whether the working directory, without links or as it is written, is in a registered project that
@@ -215,10 +218,21 @@ function _qi_learn_escaped
     printf '%s' $text
 end
 
+# Whether a pause (`qi-learn pause`) holds now. One that has no end, or cannot be read, does. fish
+# has no clock, so this starts a process: only while there is a file of pauses.
+function _qi_learn_paused
+    set -l line ''
+    set -l until ''
+    test -r $_qi_learn_pause; and read line <$_qi_learn_pause
+    string match -rq -- '^\{"until": (?<until>\d+),' "$line"; or return 0
+    test $until -gt (command date +%s)
+end
+
 # Write the line for the command $argv[1] that ended with $argv[2], of the kind _qi_learn_reply,
 # into a file of its own (0600), whose time is the event's: fish has no clock. The number in its
 # name is chance and a count, so it cannot come again.
 function _qi_learn_record
+    test -e $_qi_learn_pause; and _qi_learn_paused; and return 0
     set -q _qi_learn_units[1]; or _qi_learn_count
     set -l file fish-$fish_pid-$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
     set -l mask $umask

@@ -15,7 +15,7 @@ zmodload -F zsh/stat b:zstat 2>/dev/null
 typeset -g _qi_learn_loaded=1 _qi_learn_file='' _qi_learn_line='' _qi_learn_run='' _qi_learn_from=''
 typeset -g _qi_learn_listed='' _qi_learn_found='' _qi_learn_list=''
 typeset -g _qi_learn_spool='' _qi_learn_chance='' _qi_learn_high='' _qi_learn_date=''
-typeset -g _qi_learn_held='' _qi_learn_cwd=''
+typeset -g _qi_learn_held='' _qi_learn_cwd='' _qi_learn_pause=''
 typeset -gi _qi_learn_fd=-1 _qi_learn_size=0 _qi_learn_number=0 _qi_learn_quarter=-1
 typeset -gi _qi_learn_day=-1 _qi_learn_begin=0
 
@@ -100,7 +100,8 @@ _qi_learn_head() {
 
 # --- what is outside: project, spool ---
 
-# Set _qi_learn_list and _qi_learn_spool to where the projects are listed and the events go.
+# Set _qi_learn_list, _qi_learn_spool and _qi_learn_pause to where the projects are listed, the
+# events go, and a pause is told.
 _qi_learn_find() {
     local data state
     if [[ $OSTYPE == darwin* ]]; then
@@ -114,7 +115,7 @@ _qi_learn_find() {
         data=${QI_LEARN_HOME/#\~/$HOME}/data state=${QI_LEARN_HOME/#\~/$HOME}/state
     data+=/projects.json state+=/spool
     [[ $data == "$_qi_learn_list" && $state == "$_qi_learn_spool" ]] || _qi_learn_file=
-    _qi_learn_list=$data _qi_learn_spool=$state
+    _qi_learn_list=$data _qi_learn_spool=$state _qi_learn_pause=${state%/*}/pause.json
 }
 
 # Set _qi_learn_found to the registered project that holds the working directory, the innermost one;
@@ -191,6 +192,15 @@ _qi_learn_id() {
         ((at = ((now / 1000) >> i & 31) + 1))
         _qi_learn_high+=$letters[at]
     done
+}
+
+# Whether a pause (`qi-learn pause`) holds at $1 (seconds). One that has no end, or cannot be read,
+# does.
+_qi_learn_paused() {
+    local until=
+    IFS= read -r until <"$_qi_learn_pause"
+    until=${${until#*\"until\": }%%,*}
+    [[ -z $until || $until == *[^0-9]* ]] || ((until > $1))
 }
 
 # --- what a line says ---
@@ -422,6 +432,7 @@ _qi_learn_precmd() {
                 line=$REPLY
             fi
             ((now = EPOCHREALTIME * 1000000, took = now - _qi_learn_begin))
+            [[ ! -e $_qi_learn_pause ]] || ! _qi_learn_paused $((now / 1000000)) || return 0
             ((took >= 0)) || took=0 # the clock was set back
             ((now / 86400000000 == _qi_learn_day && now >> 30 == _qi_learn_quarter)) || _qi_learn_id
             ((_qi_learn_number = (_qi_learn_number + 1) % 1000000))

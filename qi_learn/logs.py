@@ -5,6 +5,9 @@ A process that writes into a log file of its own turns it over itself, between t
 file; whoever started the process looks at its size now and then and cuts it (`cut`).
 
 A library's warning is logged once for each place in the code, however its words differ.
+
+No line holds a secret of a known shape, whatever text an error quotes: each is redacted as it is
+written, and so is the exception that ends the process. The tags are those of this process alone.
 """
 
 from __future__ import annotations
@@ -13,11 +16,16 @@ import logging
 import os
 import shutil
 import sys
+import threading
 import warnings
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TextIO
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from qi_learn.redact import Redactor
 
 LIMIT = 5 << 20
 """Bytes of a log file."""
@@ -38,7 +46,10 @@ def configure(file: Path | None = None, *, limit: int = LIMIT) -> None:
     handler: logging.Handler = (
         _TurningLog(file, limit) if own and file is not None else logging.StreamHandler(sys.stderr)
     )
-    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[handler])
+    handler.setFormatter(RedactingFormatter(FORMAT))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    sys.excepthook = _log_the_end
+    threading.excepthook = _log_the_end_of_a_thread
     logging.getLogger("httpx").setLevel(logging.WARNING)
     warnings.simplefilter("default")
     warnings.showwarning = _OncePerPlace().show
@@ -78,6 +89,37 @@ def shift(file: Path) -> None:
 def beside(file: Path, number: int) -> Path:
     """The name of the older log."""
     return file.with_name(f"{file.name}.{number}")
+
+
+class RedactingFormatter(logging.Formatter):
+    """Takes secrets out of a line, its traceback included."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__(form)
+        self._redactor: Redactor | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line without secrets."""
+        if self._redactor is None:
+            from qi_learn.redact import Redactor  # not before there is something to say
+
+            self._redactor = Redactor(os.urandom(32))
+        return self._redactor.text(super().format(record))
+
+
+def _log_the_end(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Take the place of `sys.excepthook`, which would print the error as it is."""
+    logging.getLogger("end").critical("not caught", exc_info=(kind, error, trace))
+
+
+def _log_the_end_of_a_thread(ended: threading.ExceptHookArgs) -> None:
+    """The same for a thread, whose end is not that of the process."""
+    error = ended.exc_value or ended.exc_type()
+    name = ended.thread.name if ended.thread is not None else "?"
+    told = (ended.exc_type, error, ended.exc_traceback)
+    logging.getLogger("end").critical("the thread %s ended", name, exc_info=told)
 
 
 class _TurningLog(RotatingFileHandler):

@@ -72,6 +72,11 @@ class Paths:
         return self.data / "redacted-secrets"
 
     @property
+    def redaction_rules(self) -> Path:
+        """By which rules all was last looked through for secrets (daemon/look_through.py)."""
+        return self.data / "redaction.rules"
+
+    @property
     def spool(self) -> Path:
         return self.state / "spool"
 
@@ -189,6 +194,11 @@ class Paths:
     def engine_ready(self) -> Path:
         """`{"url", "pid", "birth", "version"}` of the embedded engine that accepts."""
         return self.state / "engine.json"
+
+    @property
+    def pause(self) -> Path:
+        """The times in which nothing is recorded (rundir/recording_pause.py)."""
+        return self.state / "pause.json"
 
     @property
     def waiting(self) -> Path:

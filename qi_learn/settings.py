@@ -7,8 +7,9 @@ are made of them. What the command line passes wins over file and environment (s
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, Literal
 
+Record = bool | Literal["metadata"]
 HIGHEST_RANK = 256
 """Past this an adapter is no longer small, and what is joined is cut back to 64 anyway."""
 
@@ -50,8 +51,10 @@ class GatewaySettings:
     """Port to listen on; 0 takes a free one."""
     answer_for: tuple[str, ...] = ()
     """Model names that the live version answers for; empty: the base's own name."""
-    record: bool = True
-    """False: traffic passes, nothing is recorded."""
+    record: Record = True
+    """False: traffic passes, nothing is recorded. "metadata": times, models, counts and the project
+    are recorded, and no texts, so that nothing is learned from it. It counts at once.
+    """
     allowed_hosts: tuple[str, ...] = ()
     """Further values of the Host header to accept; loopback names always are."""
     allowed_origins: tuple[str, ...] = ()
@@ -67,7 +70,12 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class CaptureSettings:
-    """What counts as having become of a suggestion."""
+    """What is recorded from where, and what counts as having become of a suggestion."""
+
+    unregistered: bool = False
+    """True: requests from directories that lie in no registered project are recorded too. It counts
+    at once.
+    """
 
     window: float = 1800.0
     """Seconds after a turn within which its suggestion may be placed."""

@@ -24,16 +24,16 @@ from typing import Any
 from qi_learn import settings as module
 from qi_learn.codec import field_types
 from qi_learn.errors import SettingsError
-from qi_learn.loopback import WITHOUT_CREDENTIALS, holds_credentials
 from qi_learn.settings import (
-    HIGHEST_RANK,
-    IdleSettings,
+    Record,
     Settings,
-    TrainSettings,
     settings_table,
 )
+from qi_learn.settings_rules import out_of_range
 
 PREFIX = "QI_LEARN__"
+COUNT_AT_ONCE = ("gateway.record", "capture.unregistered")
+"""The settings that the gateway reads again when they change."""
 
 
 def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Settings:
@@ -56,7 +56,7 @@ def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Set
             kind = sections[section]
             built[section] = kind(**_section(section, kind, values, problems))
     settings = Settings(**built)
-    problems += _out_of_range(settings)
+    problems += out_of_range(settings)
     if problems:
         source = f" in {path}" if path else ""
         raise SettingsError(
@@ -70,8 +70,8 @@ def changed_in_file(path: Path) -> dict[str, Any]:
     """What the file sets to another value than the default, by `section.key`.
 
     That is what a process says it was started with, so that it is seen when the file has changed
-    since. The environment is left out, because each shell has its own. Empty for a file that cannot
-    be used.
+    since: without what counts at once. The environment is left out, because each shell has its own.
+    Empty for a file that cannot be used.
     """
     try:
         table = settings_table(load_settings(path, env={}))
@@ -82,7 +82,7 @@ def changed_in_file(path: Path) -> dict[str, Any]:
         f"{section}.{key}": list(value) if isinstance(value, tuple) else value
         for section, values in table.items()
         for key, value in values.items()
-        if value != defaults[section][key]
+        if value != defaults[section][key] and f"{section}.{key}" not in COUNT_AT_ONCE
     }
 
 
@@ -133,6 +133,10 @@ def _from_file(kind: Any, value: Any) -> Any:
         if not isinstance(value, kind):
             raise TypeError
         return value
+    if kind == Record:
+        if not isinstance(value, bool) and value != "metadata":
+            raise TypeError
+        return value
     if kind in (int, float):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError
@@ -144,7 +148,9 @@ def _from_file(kind: Any, value: Any) -> Any:
 
 def _from_variable(kind: Any, value: str) -> Any:
     """A variable's text, read as its type. Raises ValueError."""
-    if kind is bool:
+    if kind == Record and value.lower() == "metadata":
+        return "metadata"
+    if kind in (bool, Record):
         if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise ValueError
         return value.lower() in ("true", "1", "yes")
@@ -177,7 +183,7 @@ def _wrong_type(section: str, key: str, kind: Any, value: Any) -> str:
 
 def _meant(kind: Any, value: Any) -> str | None:
     """What a text that was written in place of a value means; None if that is not clear."""
-    if kind is bool:
+    if kind in (bool, Record):
         said = str(value).lower()
         if said in ("yes", "on", "true", "1"):
             return "true"
@@ -189,9 +195,9 @@ def _meant(kind: Any, value: Any) -> str | None:
 
 
 def _type_name(kind: Any) -> str:
-    return {bool: "true or false", int: "whole number", float: "number", str: "text"}.get(
-        kind, "list of texts"
-    )
+    names: dict[Any, str] = {bool: "true or false", int: "whole number", float: "number"}
+    names |= {str: "text", Record: 'true, false or "metadata"'}
+    return names.get(kind, "list of texts")
 
 
 def _closest(name: str, names: Mapping[str, Any]) -> str:
@@ -199,96 +205,6 @@ def _closest(name: str, names: Mapping[str, Any]) -> str:
 
     close = difflib.get_close_matches(name, list(names), n=1)
     return f" (did you mean `{close[0]}`?)" if close else f" (known: {', '.join(sorted(names))})"
-
-
-Rule = tuple[bool, str]
-"""Whether it holds, and the problem if it does not."""
-
-
-def _out_of_range(s: Settings) -> list[str]:
-    rules = (
-        *_serve_rules(s),
-        *_capture_rules(s),
-        *_train_rules(s.train),
-        *_idle_rules(s.idle),
-        (
-            min(s.keep.raw_days, s.keep.scores_days, s.keep.size_gb) >= 0,
-            "keep.raw_days, keep.scores_days and keep.size_gb must not be negative (0: no limit)",
-        ),
-        (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
-        (s.gate.execute >= 0, "gate.execute must not be negative (0: no generated code is run)"),
-    )
-    return [problem for holds, problem in rules if not holds]
-
-
-def _serve_rules(s: Settings) -> tuple[Rule, ...]:
-    return (
-        (
-            s.serve.backend in ("auto", "ollama", "embedded"),
-            "serve.backend must be auto, ollama or embedded",
-        ),
-        (not holds_credentials(s.serve.ollama), f"serve.ollama: {WITHOUT_CREDENTIALS}"),
-        (s.serve.keep >= 1, "serve.keep must be at least 1"),
-        (s.serve.context >= 256, "serve.context must be at least 256"),
-        (
-            s.serve.backend != "ollama" or bool(s.serve.base or s.serve.base_gguf),
-            'serve.backend = "ollama" needs serve.base, the model that learns, or serve.base_gguf, '
-            "its file",
-        ),
-        (0 <= s.gateway.port <= 65535, "gateway.port must be between 0 and 65535"),
-        (
-            s.gateway.host in ("127.0.0.1", "localhost", "::1"),
-            "gateway.host must be a loopback address: recorded prompts must not leave this machine",
-        ),
-    )
-
-
-def _capture_rules(s: Settings) -> tuple[Rule, ...]:
-    return (
-        (
-            s.capture.window > 0 and s.capture.settle > 0,
-            "capture.window and capture.settle must be above 0",
-        ),
-        (0 < s.capture.placed_similarity <= 1, "capture.placed_similarity must be in (0, 1]"),
-    )
-
-
-def _train_rules(t: TrainSettings) -> tuple[Rule, ...]:
-    return (
-        (t.min_interactions >= 1, "train.min_interactions must be at least 1"),
-        (0 <= t.quality_threshold <= 1, "train.quality_threshold must be in [0, 1]"),
-        (t.max_hours > 0, "train.max_hours must be above 0"),
-        (t.device in ("auto", "cpu", "cuda"), "train.device must be auto, cpu or cuda"),
-        (0 <= t.preference <= 1, "train.preference must be in [0, 1] (0: none)"),
-        (t.replay >= 0, "train.replay must not be negative (0: nothing is replayed)"),
-        (
-            t.weights in ("quality", "feedback", "uniform"),
-            "train.weights must be quality, feedback or uniform",
-        ),
-        (t.backend in ("auto", "plain", "unsloth"), "train.backend must be auto, plain or unsloth"),
-        (t.fisher in ("kfac", "diagonal"), "train.fisher must be kfac or diagonal"),
-        (t.max_steps >= 0, "train.max_steps must not be negative (0: derived)"),
-        (
-            0 <= t.rank <= HIGHEST_RANK,
-            f"train.rank must be between 0 (derived) and {HIGHEST_RANK}",
-        ),
-        (
-            t.targets in ("auto", "all-linear", "attention", "mlp"),
-            "train.targets must be auto, all-linear, attention or mlp",
-        ),
-        (t.kl_budget > 0, "train.kl_budget must be above 0"),
-    )
-
-
-def _idle_rules(i: IdleSettings) -> tuple[Rule, ...]:
-    return (
-        (
-            min(i.minutes, i.longest_wait, i.quiet, i.longest_pause, i.longest_hold) >= 0,
-            "idle.minutes, idle.longest_wait, idle.quiet, idle.longest_pause and idle.longest_hold "
-            "must not be negative",
-        ),
-        (i.load > 0, "idle.load must be above 0"),
-    )
 
 
 def commented_defaults() -> str:

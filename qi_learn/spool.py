@@ -164,6 +164,13 @@ def _size(path: Path) -> int:
         return 0  # taken in just now
 
 
+def _make_private(directory: Path) -> None:
+    """Make a directory, and those above it that are not there, for their owner alone."""
+    for place in (*reversed(directory.parents), directory):
+        if not os.path.isdir(place):
+            place.mkdir(mode=0o700, exist_ok=True)
+
+
 class Spool:
     """A producer's end of the spool. It is thread-safe, and a fork gets a file of its own."""
 
@@ -258,7 +265,7 @@ class Spool:
             if status.st_size < ROTATE_AT and status.st_nlink and status.st_mode & stat.S_IWUSR:
                 return status.st_size
         self._release()
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(self._directory)
         self._refuse_if_too_much()
         self._pid = os.getpid()
         start = int(self._clock() * 1e9)

@@ -7,6 +7,7 @@ prepare.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from xdist.scheduler import LoadFileScheduling
 from tests.support.left_out import deselected_lines, skipped_lines
 from tests.support.odd_homes import open_place, small_disk  # noqa: F401 - fixtures
 
+os.environ.setdefault("QI_LEARN__CAPTURE__UNREGISTERED", "true")
+"""Tests ask from directories that nobody registered; those of the rule say `false` themselves."""
 DESELECTED = pytest.StashKey[list[list[str]]]()
 """The markers of every test that `-m` deselected."""
 TOGETHER = ("tests/cycle/test_learn",)

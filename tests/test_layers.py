@@ -18,6 +18,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "qi_learn"
 VOCABULARY = {
     *("records", "errors", "paths", "codec", "stats", "spool", "settings", "settings_file"),
+    "settings_rules",
     *("code_text", "content", "fim", "redact", "loopback", "ids", "logs", "spool_lines"),
     *("step_guard", "terminal_text", "storable", "media_type"),
 }
@@ -32,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what the plan wrote
     "capture": {"outside", "store"},
     "track": {"outside", "workspace"},
-    "score": {"outside"},
+    "score": {"outside", "workspace"},
     "dataset": {"rundir", "store"},
     "plan": {"outside", "rundir"},
     "train": {"outside", "rundir", "plan"},

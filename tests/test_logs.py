@@ -67,3 +67,33 @@ def test_a_warning_is_logged_once_a_place_and_shortened(tmp_path: Path) -> None:
         (False, True),
     ]
     assert max(map(len, lines)) < 600
+
+
+def test_no_line_holds_a_secret_however_the_process_ends(tmp_path: Path) -> None:
+    """A message, an exception with its causes, a thread that dies, the error that ends it all."""
+    file = tmp_path / "own.log"
+    secrets = [f"ghp_{letter * 4}{'aB3dE5fG7hJ9kL1mN2pQ4rS6tU8vW0xY'}" for letter in "abcd"]
+    script = f"""
+import threading
+logging.getLogger("x").warning("said %s", {secrets[0]!r})
+try:
+    raise ValueError("no turn: token=" + {secrets[1]!r})
+except ValueError:
+    logging.getLogger("x").exception("a line")
+def ends():
+    raise KeyError({secrets[2]!r})
+thread = threading.Thread(target=ends, name="reader")
+thread.start()
+thread.join()
+raise RuntimeError({secrets[3]!r})
+"""
+    with file.open("ab") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", WRITER + script, str(file)], stdout=out, stderr=out, check=False
+        )
+    text = file.read_text()
+    assert done.returncode == 1
+    assert [secret for secret in secrets if secret in text] == []
+    assert text.count("[REDACTED:github-token:") == 4
+    for told in ("said", "ValueError: no turn", "the thread reader ended", "RuntimeError"):
+        assert told in text

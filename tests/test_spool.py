@@ -94,6 +94,19 @@ def test_the_line_is_the_documented_one() -> None:
     assert line == b"%08x " % zlib.crc32(text) + text + b"\n"
 
 
+def test_what_is_made_above_it_is_private_too(tmp_path: Path) -> None:
+    mask = os.umask(0o022)
+    place = tmp_path / "local" / "state" / "spool"
+    try:
+        with_events = spool.Spool(place, "hook")
+        with_events.append("hook", {})
+    finally:
+        os.umask(mask)
+    with_events.close()
+    made = (place, *place.parents[:2])
+    assert [oct(stat.S_IMODE(each.stat().st_mode)) for each in made] == ["0o700"] * 3
+
+
 def test_files_are_private_and_named_by_their_producer(tmp_path: Path) -> None:
     place = tmp_path / "state" / "spool"
     with_events = spool.Spool(place, "gateway", clock=lambda: 1000.0)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from qi_learn.capture import wire_anthropic, wire_openai, wire_responses
+from qi_learn.capture.bare_turn import bare_turn, is_bare
 from qi_learn.capture.wire_stream import (
     ParsedAnswer,
     ParsedRequest,
@@ -41,6 +42,8 @@ def decode(event: Event) -> Turn:
 
     Raises ValueError if the event is none, or its request is not what its endpoint takes.
     """
+    if is_bare(event):
+        return _storable(bare_turn(event))
     body = event.body
     endpoint = _text(body, "endpoint")
     if endpoint not in _READERS:

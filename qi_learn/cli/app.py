@@ -20,6 +20,7 @@ from qi_learn.cli.keeping import backup, forget, restore
 from qi_learn.cli.learning import rollback, train, versions
 from qi_learn.cli.leaving import export, uninstall
 from qi_learn.cli.listed import Listed
+from qi_learn.cli.pause import pause, resume
 from qi_learn.cli.redact import redact
 from qi_learn.cli.setup import config, doctor, init, status
 
@@ -40,6 +41,7 @@ def app() -> None:
 for command in (
     *(init, config, doctor, status),
     *(rate, log, run, explain),
+    *(pause, resume),
     *(train, versions, rollback),
     *(forget, backup, restore),
     *(redact, demo, daemon, export, uninstall, bench),

@@ -166,6 +166,8 @@ def restore(paths: Paths, file: Path, *, force: bool = False) -> BackupReport:
             manifest = read_archive(source, stage)
             copies.check_copy(stage / "data" / "qi-learn.db")
             forgotten, remark = _forget_again(paths, _paths_of(stage))
+            # it may be of before the rules of today: it is looked through again
+            replace_file(_paths_of(stage).redaction_rules, "")
         except BaseException:
             shutil.rmtree(stage, ignore_errors=True)
             raise

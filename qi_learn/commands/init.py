@@ -96,10 +96,7 @@ def recording_text(paths: Paths, settings: Settings) -> Iterator[str]:
     Also what to point tools at.
     """
     yield "Recorded, while the daemon runs:"
-    if settings.gateway.record:
-        yield "  - questions and answers that pass through the gateway, of models that run here"
-    else:
-        yield "  - nothing of what passes through the gateway (gateway.record is false)"
+    yield from _gateway_text(settings)
     yield "  - what becomes of their code in files saved in this project, and in its commits"
     yield f"  - commands that test, build or deploy, if your shell loads a hook of {_hooks()}"
     yield (
@@ -109,14 +106,35 @@ def recording_text(paths: Paths, settings: Settings) -> Iterator[str]:
     yield f"Kept on this machine: {paths.data} (database, models), {paths.state} (spool, logs)."
     yield "Look at it with `qi-learn log`."
     yield (
-        "Stop it with `qi-learn daemon stop`, for one request with the header `x-qi-learn-record: "
-        f"0`, for the gateway with `record = false` under [gateway] in {paths.settings_file}, "
-        "which counts at once."
+        "Stop it for a while with `qi-learn pause 30m`, wholly with `qi-learn daemon stop`, for "
+        "one request with the header `x-qi-learn-record: 0`, for the gateway with `record = false` "
+        f"under [gateway] in {paths.settings_file}, which counts at once."
     )
     address = gateway_address(settings, client.running(paths))
     yield (
         f"Point your tools at {address or 'the address that `qi-learn daemon start` prints'} and "
         f"ask for the model `{model_name(settings)}`."
+    )
+
+
+def _gateway_text(settings: Settings) -> Iterator[str]:
+    """What is recorded of the requests, and of which."""
+    if settings.gateway.record is False:
+        yield "  - nothing of what passes through the gateway (gateway.record is false)"
+        return
+    what = "questions and answers" if settings.gateway.record is True else "times and counts"
+    yield f"  - {what} that pass through the gateway, of models that run here:"
+    if settings.capture.unregistered:
+        yield "    from every directory (capture.unregistered is true)"
+    else:
+        yield (
+            "    those asked in a registered project. Those asked elsewhere pass and are not "
+            "recorded (`capture.unregistered = true` records them too)"
+        )
+    yield (
+        "    those of a program whose directory says nothing (many editors start in the home or in "
+        "their own): what is neither found in a registered project nor rated within a day keeps "
+        "its times and counts, and loses its texts"
     )
 
 

@@ -5,6 +5,7 @@ Its outcome goes to the spool.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -13,6 +14,7 @@ from qi_learn.capture.outcome import run_command
 from qi_learn.errors import NotFound, QiError, SettingsError
 from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.records import CommandResult
+from qi_learn.rundir.recording_pause import PauseFile, until_text
 from qi_learn.spool import Spool
 from qi_learn.workspace.registry import project_of
 
@@ -65,6 +67,8 @@ def _project(paths: Paths, directory: Path) -> tuple[str, str]:
 def _record(paths: Paths, result: CommandResult) -> str:
     """Write the outcome to the spool; what went wrong, or an empty text."""
     body = {name: getattr(result, name) for name in _RECORDED}
+    if pause := PauseFile(paths.pause).at(time.time()):
+        return f"Recording is paused {until_text(pause)}: the outcome was not written down."
     try:
         spool = Spool(paths.ensure().spool, "run")
         try:

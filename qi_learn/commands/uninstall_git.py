@@ -21,6 +21,7 @@ from qi_learn.outside.git_hooks import hook_directories
 KNOWN = frozenset(
     (
         "0bb7be3b2215b2522ab1791511a90c93cfd5a0783560f90b1e6ca0a047cd4086",
+        "5861e0a4c4eb95574d9c8508ec2753396299d8c940d67fa79def63ae6b8015a8",
         "984bb4361d500711fc71f80d3edb01baa5dd64c97fe248a61ed12e65df729b37",
         "75d6482e5ee2121d0c12a1c426f97bf8c40b4f1d4fe2ba69e63851bf21e57dd1",
     )

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from qi_learn import logs
 from qi_learn.cycle.context import Cycle
 from qi_learn.cycle.learn import end, learn
 from qi_learn.errors import (
@@ -49,12 +50,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     options = parser.parse_args(arguments)
     os.umask(0o077)
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.configure()
     stop = StopSignal()
     signal.signal(signal.SIGTERM, stop)
     if options.parent is not None:

@@ -16,6 +16,7 @@ from qi_learn.daemon.forgetting import Forgetting, abandon
 from qi_learn.daemon.lock import take_lock
 from qi_learn.paths import Paths
 from qi_learn.records import ForgetRequest, Receipt
+from qi_learn.rundir.recording_pause import PauseFile
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import DrainMemory, drain
 from qi_learn.track.suggestions import suggestions_of
@@ -29,7 +30,9 @@ class TakingIn:
     def __init__(self, paths: Paths, store: Store) -> None:
         self._paths = paths
         self._store = store
-        self._memory = DrainMemory(store)
+        pauses = PauseFile(paths.pause)
+        self._paused = lambda ts: pauses.at(ts) is not None
+        self._memory = DrainMemory(store, paused=self._paused)
 
     def now(self) -> None:
         """Take in everything that waits."""
@@ -44,7 +47,7 @@ class TakingIn:
 
     def let_go(self) -> None:
         """Remember nothing of it."""
-        self._memory = DrainMemory(self._store)
+        self._memory = DrainMemory(self._store, paused=self._paused)
 
 
 @contextmanager
@@ -68,9 +71,7 @@ def forget_alone(paths: Paths, request: ForgetRequest) -> tuple[Receipt, tuple[s
     """
     with alone(paths) as store:
         taking_in = TakingIn(paths, store)
-        forgetting = Forgetting(
-            paths, cancel=lambda run: abandon(paths, run), taken_away=taking_in.let_go
-        )
+        forgetting = _forgetting(paths, taking_in)
         taking_in.now()
         forgetting.resume()
         left = forgetting.job.request if forgetting.busy else None
@@ -81,6 +82,21 @@ def forget_alone(paths: Paths, request: ForgetRequest) -> tuple[Receipt, tuple[s
         receipt = _finish(forgetting, store, taking_in)
     assert receipt is not None
     return receipt, forgetting.texts
+
+
+def complete_forgetting(paths: Paths, store: Store) -> None:
+    """Do to its end what a process that was killed was forgetting, if there is such a thing.
+
+    Raises StoreError, DiskFull.
+    """
+    taking_in = TakingIn(paths, store)
+    forgetting = _forgetting(paths, taking_in)
+    forgetting.resume()
+    _finish(forgetting, store, taking_in)
+
+
+def _forgetting(paths: Paths, taking_in: TakingIn) -> Forgetting:
+    return Forgetting(paths, cancel=lambda run: abandon(paths, run), taken_away=taking_in.let_go)
 
 
 def _finish(forgetting: Forgetting, store: Store, taking_in: TakingIn) -> Receipt | None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import time
 
+from qi_learn.redact import Redactor
 from qi_learn.score import classify
 from qi_learn.step_guard import StepGuard
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
+from qi_learn.store.own_redactor import redactor_of
 
 AT_ONCE = 100
 """The most turns that one round asks the database for."""
@@ -31,17 +33,18 @@ class Classifying:
     def classify(self, store: Store, over: float) -> int:
         """Classify turns until `over` (of the monotonic clock), one at least; how many."""
         waiting = feedback.unclassified_turns(store, limit=AT_ONCE)
+        redactor = redactor_of(store)
         done = 0
         with store.transaction():
             for turn_id in waiting:
-                self._classify(store, turn_id)
+                self._classify(store, turn_id, redactor)
                 done += 1
                 if time.monotonic() >= over:
                     break
         self.left = done < len(waiting) or len(waiting) == AT_ONCE
         return done
 
-    def _classify(self, store: Store, turn_id: str) -> None:
+    def _classify(self, store: Store, turn_id: str, redactor: Redactor) -> None:
         classes = classify.Classes("problem_solving", "simple", "general", ())
         with self._guard.step("classes", turn_id):
             classes = classify.classify(turns.load_turn(store, turn_id))
@@ -51,5 +54,5 @@ class Classifying:
             classes.learning_type,
             classes.complexity,
             classes.domain,
-            classes.tools,
+            redactor.clean(classes.tools),
         )

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from qi_learn.codec import plain
 from qi_learn.daemon.background import Background
 from qi_learn.outside.git_files import Look, look_of_head
 from qi_learn.records import Turn
+from qi_learn.redact import Redactor
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import Store
 from qi_learn.store.turns import give_context
@@ -96,12 +96,9 @@ class TurnContexts:
         store: Store,
         project: str,
         found: ProjectContext | Exception,
-        clean: Callable[[Any], Any],
+        redactor: Redactor,
     ) -> bool:
-        """Take what the thread found, and give it to the turns that wait; whether there are any.
-
-        `clean`: takes secrets out of it.
-        """
+        """Take what the thread found, and give it to the turns that wait; whether there are any."""
         known = self._projects[project]
         waiting = known.waiting
         if isinstance(found, Exception):
@@ -112,6 +109,6 @@ class TurnContexts:
         known.look, known.found = known.asked
         known.looked = known.found
         if waiting:
-            give_context(store, waiting, clean(plain(found)), found.commit)
+            give_context(store, waiting, redactor.clean(plain(found)), found.commit)
             known.waiting = []
         return bool(waiting)

@@ -18,6 +18,7 @@ from qi_learn.store import expiry
 from qi_learn.store.database import Store
 from qi_learn.store.disk_use import used_bytes
 from qi_learn.store.events import expire_events
+from qi_learn.store.strays import STRAY_SECONDS, stray_turns
 
 logger = logging.getLogger(__name__)
 ROUND_SECONDS = 0.006
@@ -48,9 +49,22 @@ class Expiring:
         if self._monotonic() < self._due:
             return False
         over = self._monotonic() + ROUND_SECONDS
-        more = self._turns(store, now, over) or self._sweeping(store, now)
+        more = (
+            self._strays(store, now, over)
+            or self._turns(store, now, over)
+            or self._sweeping(store, now)
+        )
         self._due = self._monotonic() + (0.0 if more else LOOK_SECONDS)
         return more
+
+    def _strays(self, store: Store, now: float, over: float) -> bool:
+        """Take the texts away of what is of no project after a day; whether there is more."""
+        before = now - STRAY_SECONDS
+        while turns := stray_turns(store, before, expiry.AT_ONCE):
+            expiry.expire_texts(store, turns, now)
+            if self._monotonic() > over:
+                return True
+        return False
 
     def _turns(self, store: Store, now: float, over: float) -> bool:
         keep = self._keep

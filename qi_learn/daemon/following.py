@@ -1,11 +1,15 @@
-"""Following suggestions: load once, compute, write once."""
+"""Following suggestions: load once, compute, write once.
+
+`texts` in each: what takes secrets out of the texts of files, and remembers those it has seen. The
+store's own if it is not given.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from qi_learn.records import Waiting
+from qi_learn.records import TurnChange, Waiting
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import VALUE_ERRORS, Store
@@ -17,6 +21,8 @@ from qi_learn.store.followed import (
     next_due,
     save_changes,
 )
+from qi_learn.store.own_redactor import redactor_of
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.commits import on_committed
 from qi_learn.track.looking_again import LOOK_SECONDS
 from qi_learn.track.save import Save
@@ -34,6 +40,7 @@ def follow_save(
     settings: CaptureSettings,
     now: float,
     guard: StepGuard | None = None,
+    texts: CleanTexts | None = None,
     sketches: WaitingSketches | None = None,
 ) -> None:
     """Store what a save made of the suggestions that may stand in the file.
@@ -41,24 +48,29 @@ def follow_save(
     `sketches`: what is known of those that wait. Raises StoreError if the database cannot be
     written.
     """
-    guard = guard or StepGuard(also=VALUE_ERRORS)
-    save = Save(saved, history, settings, guard)
+    guard, texts = guard or StepGuard(also=VALUE_ERRORS), texts or clean_texts(store)
+    save = Save(saved, history, settings, guard, texts)
     since = saved.ts - settings.window
     sketches = sketches or WaitingSketches()
     waiting: tuple[Waiting, ...] = ()
     if not saved.taken_back:
         waiting = load_waiting(store, saved.project, ended=since, saved=saved.ts)
-    turns, new = _concerned(store, waiting, save, sketches)
+    turns, new = _concerned(store, waiting, save, sketches, texts)
     placed, file = now - FOLLOWED, saved.place
     tracked = load_followed(
         store, saved.project, guard, placed=placed, ended=since, file=file, turns=turns
     )
+    tracked = texts.as_today(tracked)
     sketches.learn([t for t in tracked if t.turn.id in new], guard, since=since)
-    save_changes(store, on_saved(tracked, save, now))
+    _save(store, on_saved(tracked, save, now), texts)
 
 
 def _concerned(
-    store: Store, waiting: Sequence[Waiting], save: Save, sketches: WaitingSketches
+    store: Store,
+    waiting: Sequence[Waiting],
+    save: Save,
+    sketches: WaitingSketches,
+    texts: CleanTexts,
 ) -> tuple[set[str], set[str]]:
     """The turns with suggestions that wait and of which a save may say something.
 
@@ -67,8 +79,9 @@ def _concerned(
     lacking = sketches.lacking(waiting) if len(waiting) > CLOSELY else set()
     if 2 * len(lacking) > len(waiting) or len(waiting) <= CLOSELY:
         return {each.turn_id for each in waiting}, lacking
-    since = save.saved.ts - save.settings.window
-    sketches.learn(load_turns(store, lacking, save.guard), save.guard, since=since)
+    since = save.told.ts - save.settings.window
+    loaded = texts.as_today(load_turns(store, lacking, save.guard))
+    sketches.learn(loaded, save.guard, since=since)
     return sketches.chosen(waiting, save), set()
 
 
@@ -78,24 +91,29 @@ def follow_commit(
     settings: CaptureSettings,
     now: float,
     guard: StepGuard | None = None,
+    texts: CleanTexts | None = None,
 ) -> None:
     """Store what a move of HEAD made of the suggestions that were placed in the project.
 
     Raises StoreError if the database cannot be written.
     """
-    guard = guard or StepGuard(also=VALUE_ERRORS)
-    tracked = load_followed(store, committed.project, guard, placed=now - FOLLOWED)
-    save_changes(store, on_committed(tracked, committed, settings, now, guard))
+    guard, texts = guard or StepGuard(also=VALUE_ERRORS), texts or clean_texts(store)
+    tracked = texts.as_today(load_followed(store, committed.project, guard, placed=now - FOLLOWED))
+    _save(store, on_committed(tracked, committed, settings, now, guard, texts), texts)
 
 
 def follow_time(
-    store: Store, settings: CaptureSettings, now: float, guard: StepGuard | None = None
+    store: Store,
+    settings: CaptureSettings,
+    now: float,
+    guard: StepGuard | None = None,
+    texts: CleanTexts | None = None,
 ) -> None:
     """Store what time made of the suggestions, in every project.
 
     Raises StoreError if the database cannot be written.
     """
-    guard = guard or StepGuard(also=VALUE_ERRORS)
+    guard, texts = guard or StepGuard(also=VALUE_ERRORS), texts or clean_texts(store)
     tracked = load_due(
         store,
         now,
@@ -104,10 +122,20 @@ def follow_time(
         window_end=now - settings.window,
         looked_at=now - LOOK_SECONDS,
     )
-    save_changes(store, settle(tracked, settings, now, guard))
+    tracked = texts.as_today(tracked)
+    _save(store, settle(tracked, settings, now, guard, texts), texts)
 
 
 def time_due(store: Store, settings: CaptureSettings) -> float:
     """When `follow_time` has something to do next; infinite if not before something new comes."""
     due = next_due(store, settle=settings.settle, window=settings.window, look=LOOK_SECONDS)
     return math.inf if due is None else due
+
+
+def clean_texts(store: Store) -> CleanTexts:
+    """What takes secrets out of the texts of files, by the key of the store's home."""
+    return CleanTexts(redactor_of(store))
+
+
+def _save(store: Store, changes: Sequence[TurnChange], texts: CleanTexts) -> None:
+    save_changes(store, [texts.redactor.clean(change) for change in changes])

@@ -21,16 +21,18 @@ from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
 from qi_learn.daemon.contexts import KIND as CONTEXT
 from qi_learn.daemon.contexts import TurnContexts
-from qi_learn.daemon.following import follow_commit, follow_save, follow_time, time_due
+from qi_learn.daemon.following import time_due
+from qi_learn.daemon.look_through import PAUSE_SECONDS, RedactAgain
 from qi_learn.daemon.projects import FollowedProjects
 from qi_learn.daemon.retry_pause import RetryPause
 from qi_learn.daemon.scoring import Scoring
-from qi_learn.daemon.seen_queue import SeenQueue
+from qi_learn.daemon.seen_evidence import SeenEvidence
 from qi_learn.daemon.standing import Standing
-from qi_learn.errors import DiskFull, QiError, StoreError
+from qi_learn.errors import QiError
 from qi_learn.paths import Paths
 from qi_learn.records import Event, SetAside, Turn
 from qi_learn.records.watching import WatchState
+from qi_learn.rundir.recording_pause import PauseFile
 from qi_learn.score.names_index import NamesIndex
 from qi_learn.settings import Settings
 from qi_learn.spool import look_of
@@ -39,8 +41,6 @@ from qi_learn.store.carry_over import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import DrainMemory, drain
 from qi_learn.track.suggestions import suggestions_of
-from qi_learn.track.waiting import WaitingSketches
-from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.clock_watch import JUMP_SECONDS, ClockWatch
 from qi_learn.workspace.watcher import Watcher
 
@@ -51,8 +51,6 @@ a file's time comes. Leftovers are swept then too.
 """
 ROUND_SECONDS = 0.02
 """How long one round classifies and scores; the rest waits for the next."""
-SEEN_SECONDS = 0.05
-"""How long one round follows saves and commits; the rest waits for the next."""
 
 
 @dataclass(slots=True)
@@ -72,14 +70,13 @@ class Intake:
     clock: ClockWatch = field(default_factory=ClockWatch)
     monotonic: Callable[[], float] = time.monotonic
     """By which it pauses after a round that failed."""
-    _seen: SeenQueue = field(default_factory=SeenQueue)
     _found: list[Done] = field(default_factory=list)
     _memory: DrainMemory | None = None
-    _sketches: WaitingSketches = field(default_factory=WaitingSketches)
     _spool: frozenset[tuple[str, int, int]] | None = None
     _spool_due: float = 0.0
     _time_due: float = float("-inf")
     _begun: bool = False
+    _seen: SeenEvidence = field(init=False)
     _standing: Standing = field(init=False)
     _background: Background = field(init=False)
     _projects: FollowedProjects = field(init=False)
@@ -87,9 +84,12 @@ class Intake:
     _classifying: Classifying = field(init=False)
     _scoring: Scoring = field(init=False)
     _pause: RetryPause = field(init=False)
+    _pauses: PauseFile = field(init=False)
+    _again: RedactAgain = field(init=False)
 
     def __post_init__(self) -> None:
         self._background = Background("qi-learn-facts", lambda: self.wake())
+        self._pauses = PauseFile(self.paths.pause)
         self._standing = Standing(self.paths.stood)
         self._projects = FollowedProjects(self.paths, self.guard, self._standing, wait=self.wait)
         self._contexts = TurnContexts(self._background, self.guard)
@@ -98,6 +98,8 @@ class Intake:
         self._scoring = Scoring(self.settings.score, index, self._background, self.guard)
         disks = self.paths.database.parent, self.paths.spool
         self._pause = RetryPause(disks, self.monotonic)
+        self._again = RedactAgain(self.paths)
+        self._seen = SeenEvidence(self.guard, self._paused, lambda: self._again.behind)
 
     def watch_anew(self, watcher: Watcher) -> None:
         """Go on with another watcher: every project is read and watched again."""
@@ -120,7 +122,8 @@ class Intake:
     @property
     def pending(self) -> bool:
         """Whether a round has something to do now, or waits for the thread that finds facts."""
-        return bool(self._seen) or self._classifying.left or self._scoring.pending
+        evidence = bool(self._seen) or self._classifying.left or self._scoring.pending
+        return evidence or self._again.left
 
     def close(self) -> None:
         """End the thread that finds facts, and keep up to where the projects were watched."""
@@ -133,7 +136,7 @@ class Intake:
     def let_go(self) -> None:
         """Remember nothing of what was taken in, and look at the spool again at once."""
         self._memory, self._spool = None, None
-        self._sketches = WaitingSketches()
+        self._seen.forget_sketches()
 
     def next_due(self, now: float) -> float:
         """Seconds until a round has something to do, if nothing new comes before; 0 is at once.
@@ -145,12 +148,13 @@ class Intake:
             return self._pause.seconds_left
         if self._seen or self._classifying.left or self._scoring.left:
             return 0.0
-        return max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
+        due = max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
+        return min(due, PAUSE_SECONDS) if self._again.left else due
 
     def look(self, now: float) -> bool:
         """Take over what the watcher has seen; whether something can be followed now."""
         if seen := self.watcher.poll():
-            self._seen.extend(seen)
+            self._seen.add(seen)
             self.edited = now
         return bool(self._seen) and not self._pause.seconds_left
 
@@ -171,7 +175,7 @@ class Intake:
         self._follow_clock(store, now)
         drained = self._drain(store, now)
         changed = self._begin() or drained > 0 or bool(self._seen)
-        self._take_in_seen(store, now)
+        self._seen.take_in(store, self.watcher, self.settings.capture, now)
         if self._standing.due:
             with self.guard.step("standing", str(self.paths.stood), OSError):
                 self._keep_standing(now)
@@ -181,13 +185,16 @@ class Intake:
             done += self._classifying.classify(store, over)
             self._scoring.left = True
         if changed or now >= self._time_due:
-            follow_time(store, self.settings.capture, now, self.guard)
+            self._seen.follow_time(store, self.settings.capture, now)
             self._time_due = time_due(store, self.settings.capture)
             self._scoring.look_again()
         self._fetch(store, now)
         self._scoring.hold(self._projects.behind)
         if self._scoring.left:
             done += self._scoring.score(store, now, over)
+        if not done and not changed and self._again.step(store, now):
+            self._seen.forget_sketches()
+            self._scoring.left = self._scoring.left or not self._again.left
         return done
 
     def _follow_clock(self, store: Store, now: float) -> None:
@@ -214,7 +221,7 @@ class Intake:
         spool = self._look_of_spool()
         if spool is not None and spool == self._spool and time.monotonic() < self._spool_due:
             return 0
-        self._memory = self._memory or DrainMemory(store)
+        self._memory = self._memory or DrainMemory(store, paused=self._paused)
         self._spool = None  # until it is done: a round that fails is done again
         drained = drain(
             store,
@@ -253,8 +260,8 @@ class Intake:
         self._found.clear()
 
     def _give_context(self, store: Store, project: str, found: Any) -> None:
-        self._memory = self._memory or DrainMemory(store)
-        if self._contexts.keep(store, project, found, self._memory.redactor.value):
+        self._memory = self._memory or DrainMemory(store, paused=self._paused)
+        if self._contexts.keep(store, project, found, self._memory.redactor):
             self._classifying.look_again()
 
     def _decode(self, event: Event) -> Turn:
@@ -270,25 +277,6 @@ class Intake:
             return self._contexts.give(turn)
         return turn
 
-    def _take_in_seen(self, store: Store, now: float) -> None:
-        """Follow saves and commits, those of one project in order.
-
-        The watcher reports each once: if the database cannot be written now, the rest waits here.
-        """
-        over = time.monotonic() + SEEN_SECONDS
-        while self._seen and time.monotonic() < over:
-            seen = self._seen.first()
-            saved = isinstance(seen, FileSaved)
-            name = seen.path if isinstance(seen, FileSaved) else f"{seen.project} {seen.commit}"
-            try:
-                with self.guard.step("save" if saved else "commit", name, OSError):
-                    self._observe(store, seen, now)
-            except (StoreError, DiskFull):
-                raise
-            except QiError as error:
-                self.guard.note("save" if saved else "commit", name, error)
-            self._seen.drop()
-
     def _keep_standing(self, now: float, *, at_once: bool = False) -> None:
         """Keep up to where the projects were watched of which all that was seen is taken in."""
         stands = self.watcher.stands()
@@ -298,10 +286,6 @@ class Intake:
         self._projects.caught_up(stands)
         self._standing.keep(stands, at_once=at_once)
 
-    def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
-        if isinstance(seen, FileSaved):
-            history = self.watcher.history(seen.path)
-            capture = self.settings.capture
-            follow_save(store, seen, history, capture, now, self.guard, self._sketches)
-        else:
-            follow_commit(store, seen, self.settings.capture, now, self.guard)
+    def _paused(self, ts: float) -> bool:
+        """Whether recording was paused at a time."""
+        return self._pauses.at(ts) is not None

@@ -13,6 +13,7 @@ from qi_learn.daemon.standing import Standing
 from qi_learn.errors import QiError, SettingsError
 from qi_learn.paths import Paths
 from qi_learn.records.watching import WatchState
+from qi_learn.score.names_index import OutdatedIndexes
 from qi_learn.step_guard import StepGuard
 from qi_learn.workspace.registry import load_projects
 from qi_learn.workspace.watcher import Watcher
@@ -37,13 +38,15 @@ class FollowedProjects:
         self._listed_at = -1
         self._due = float("-inf")
         self._watched: set[Path] = set()
+        self._indexes = OutdatedIndexes(paths.names)
         self._behind: dict[str, float] = {}
         """By project that is caught up: until when that is waited for."""
 
     def follow(self, watcher: Watcher) -> None:
         """Watch the directories that are registered and there.
 
-        One that cannot be watched is reported once, and keeps nothing else waiting. A list that was
+        One that cannot be watched is reported once, and keeps nothing else waiting. What was noted
+        of files that a project's rules leave out by now goes. A list that was
         written again is a person's `qi-learn init`: git is asked anew where it refused before.
         """
         changed, now = self._list_changed(), time.monotonic()
@@ -52,6 +55,7 @@ class FollowedProjects:
         self._due = now + THERE_SECONDS
         # os.path.isdir never raises, unlike Path.is_dir
         there = [p for p in self._listed if os.path.isdir(p)]
+        self._indexes.drop(there)
         for project in self._watched.difference(there):
             self._watched.remove(project)
             watcher.remove(project)

@@ -26,6 +26,7 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.store import score_queue
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import domain_share, save_score
+from qi_learn.store.own_redactor import redactor_of
 
 AHEAD = 200
 """How many answers are handed to the thread at most: the rest waits in the database."""
@@ -152,11 +153,13 @@ class Scoring:
 
     def _score_some(self, store: Store, ready: Sequence[str], now: float, over: float) -> int:
         shares: dict[tuple[str, str], float] = {}
+        redactor = redactor_of(store)
         with store.transaction():
             for number, turn_id in enumerate(ready):
                 if turn_id not in self._joined:
                     self._join(store, ready[number : number + JOINED_AT_ONCE])
-                save_score(store, self._score(store, turn_id, now, shares))
+                score = self._score(store, turn_id, now, shares)
+                save_score(store, redactor.clean(score))
                 if time.monotonic() >= over:
                     return number + 1
         return len(ready)

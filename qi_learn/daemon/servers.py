@@ -97,7 +97,6 @@ class Servers:
         """Whether a gateway that goes on from before has the settings as they are now."""
         state = ask_state(found.url, self._paths)
         settings = changed_in_file(self._paths.settings_file)
-        settings.pop("gateway.record", None)
         return state is not None and state.get("settings") == settings
 
     @property

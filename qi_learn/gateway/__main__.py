@@ -37,6 +37,7 @@ from qi_learn.gateway.event_loop import run
 from qi_learn.gateway.guard import Guard
 from qi_learn.gateway.header_bytes import keep_header_bytes
 from qi_learn.gateway.live_settings import LiveRecord
+from qi_learn.gateway.origin import Origins
 from qi_learn.gateway.own_state import GatewayState, new_state
 from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
@@ -121,14 +122,14 @@ def _gateway(
 ) -> Gateway:
     """The proxy with its parts."""
     paths, chosen = served.paths, served.settings.gateway
-    live = LiveRecord(paths.settings_file, record=chosen.record)
+    live = LiveRecord(paths, served.settings)
     return Gateway(
         upstream=upstream,
         session=session,
         guard=Guard.for_port(port, chosen.allowed_hosts, chosen.allowed_origins),
         routes=RouteFile(paths.routes),
         recorder=Recorder(paths.spool, state, live),
-        clients=ClientProjects(paths),
+        clients=ClientProjects(Origins(paths, lambda: live.unregistered)),
         admission=Admission(
             paths.activity, paths.hold, longest_hold=served.settings.idle.longest_hold
         ),

@@ -1,10 +1,13 @@
-"""The project that a request comes from.
+"""Where a request comes from: whose program sent it, and from which project.
 
-On Linux it is told by the working directory of the process at the other end of a loopback
-connection. It is looked up once per connection, from `/proc` alone and off the hot path: one thread
-answers everything that waits with one pass, and begins with the processes it found before. The
-project is unknown (None) if the process belongs to another user, is gone, or sits in no project: an
-editor's own directory is often `/` or the home.
+On Linux both are told by the system for a loopback connection: the socket at its other end has an
+owner, and its process a working directory. They are looked up once per connection, from `/proc`
+alone and off the hot path: one thread answers everything that waits with one pass, and begins with
+the processes it found before. Nothing is known if the process is gone. Which project a directory
+belongs to: `origin.py`.
+
+The owner is a user's number, as the kernel shows it to this process. A container on the host's
+network is another user by it, unless it runs as ours: then what is in it is ours.
 """
 
 from __future__ import annotations
@@ -13,109 +16,119 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from qi_learn.errors import SettingsError
+from qi_learn.gateway.origin import NOWHERE, Origin, Origins
 from qi_learn.outside import tcp_table
 from qi_learn.outside.tcp_table import Ends
-from qi_learn.paths import Paths
-from qi_learn.workspace.registry import load_projects
 
 REMEMBERED = 16
 """Processes that found a client last time and are looked at first."""
+ANOTHERS = Origin(left_out="other_user")
+"""Where a request of another user's program comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientEnd:
+    """The other end of a connection, as far as the system tells."""
+
+    owner: int
+    """The user's number."""
+    process: str = ""
+    """Empty if it cannot be seen."""
+    directory: Path | None = None
+    """The process's working directory."""
 
 
 class ClientProjects:
-    """The projects of the connected clients."""
+    """The origins of the connected clients."""
 
-    def __init__(self, paths: Paths) -> None:
-        self._paths = paths
-        self._answers: WeakKeyDictionary[asyncio.BaseTransport, asyncio.Future[str | None]] = (
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        self._answers: WeakKeyDictionary[asyncio.BaseTransport, asyncio.Future[Origin]] = (
             WeakKeyDictionary()
         )
-        self._waiting: list[tuple[Ends, asyncio.Future[str | None]]] = []
+        self._waiting: list[tuple[Ends, asyncio.Future[Origin]]] = []
         self._looking: asyncio.Task[None] | None = None
         self._recent: tuple[str, ...] = ()
 
     def look_up(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to look for the project of a connection, unless that was done before."""
+        """Begin to look for the origin of a connection, unless that was done before."""
         if transport in self._answers:
             return
-        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Origin] = asyncio.get_running_loop().create_future()
         self._answers[transport] = answer
         ends = (transport.get_extra_info("peername")[:2], transport.get_extra_info("sockname")[:2])
         self._waiting.append((ends, answer))
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
 
-    async def project(self, transport: asyncio.BaseTransport, patience: float) -> str | None:
-        """The project, as far as it is known within `patience` seconds."""
+    async def origin(
+        self, transport: asyncio.BaseTransport, named: str | None, patience: float
+    ) -> Origin:
+        """The origin, as far as it is known within `patience` seconds.
+
+        `named` is the directory that the client gives itself: it counts, unless the client is
+        another user's.
+        """
         answer = self._answers.get(transport)
         if answer is not None and not answer.done():
             await asyncio.wait((answer,), timeout=patience)
-        return self.project_now(transport)
+        if named is not None and not self._origins.has(named):
+            await asyncio.to_thread(self._origins.of, Path(named))
+        return self.origin_now(transport, named)
 
-    def project_now(self, transport: asyncio.BaseTransport) -> str | None:
-        """The project, as far as it is known by now."""
+    def origin_now(self, transport: asyncio.BaseTransport, named: str | None) -> Origin:
+        """The origin, as far as it is known by now."""
         answer = self._answers.get(transport)
-        return answer.result() if answer is not None and answer.done() else None
+        seen = answer.result() if answer is not None and answer.done() else NOWHERE
+        if seen == ANOTHERS or named is None:
+            return seen
+        return self._origins.of(Path(named))
 
     async def _look(self) -> None:
         """Answer everything that waits, in as few passes over `/proc` as there are batches."""
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            projects: dict[Ends, str | None] = {}
+            origins: dict[Ends, Origin] = {}
             try:
-                projects = await self._projects([ends for ends, _ in batch])
+                origins = await self._found([ends for ends, _ in batch])
             finally:
                 for ends, answer in batch:
-                    answer.set_result(projects.get(ends))
+                    answer.set_result(origins.get(ends, NOWHERE))
 
-    async def _projects(self, connections: list[Ends]) -> dict[Ends, str | None]:
+    async def _found(self, connections: list[Ends]) -> dict[Ends, Origin]:
         if sys.platform != "linux":
             return {}
-        clients = await asyncio.to_thread(working_directories, connections, self._recent)
-        processes = (process for process, _ in clients.values())
+        clients = await asyncio.to_thread(client_ends, connections, self._recent)
+        processes = (client.process for client in clients.values() if client.process)
         self._recent = tuple(dict.fromkeys((*processes, *self._recent)))[:REMEMBERED]
-        directories = {directory for _, directory in clients.values()}
-        projects = await asyncio.to_thread(_projects, self._paths, directories)
-        return {ends: projects[directory] for ends, (_, directory) in clients.items()}
+        return await asyncio.to_thread(self._origins_of, clients)
+
+    def _origins_of(self, clients: dict[Ends, ClientEnd]) -> dict[Ends, Origin]:
+        found = {}
+        for ends, client in clients.items():
+            if client.owner != os.geteuid():
+                found[ends] = ANOTHERS
+            elif client.directory is not None:
+                found[ends] = self._origins.of(client.directory)
+        return found
 
 
-def _projects(paths: Paths, directories: Iterable[Path]) -> dict[Path, str | None]:
-    """The project of each directory; without the registered ones if their file cannot be read."""
-    try:
-        registered = load_projects(paths)
-    except SettingsError:
-        registered = ()
-    return {directory: project_at(directory, registered) for directory in directories}
+def client_ends(connections: Iterable[Ends], recent: Sequence[str] = ()) -> dict[Ends, ClientEnd]:
+    """The other end of each loopback connection, as far as it can be seen.
 
-
-def project_at(directory: Path, registered: Sequence[Path]) -> str | None:
-    """The project that a directory belongs to; None for the root and the home.
-
-    It is the innermost registered one, else the directory's repository, else the directory itself.
-    """
-    holding = [project for project in registered if directory.is_relative_to(project)]
-    if holding:
-        return str(max(holding, key=lambda project: len(project.parts)))
-    if directory in (Path("/"), Path.home()):
-        return None
-    parents = (directory, *directory.parents)
-    return str(next((parent for parent in parents if (parent / ".git").exists()), directory))
-
-
-def working_directories(
-    connections: Iterable[Ends], recent: Sequence[str] = ()
-) -> dict[Ends, tuple[str, Path]]:
-    """The process (pid) at the other end of each loopback connection, and its directory.
-
-    As far as they can be seen; `recent` processes are looked at first.
+    `recent` processes are looked at first; none is looked for that is another user's.
     """
     found = tcp_table.listed(connections)
-    missing = {f"socket:[{row.inode}]": ends for ends, row in found.items()}
-    clients: dict[Ends, tuple[str, Path]] = {}
+    clients = {ends: ClientEnd(row.owner) for ends, row in found.items() if row.held}
+    missing = {
+        f"socket:[{row.inode}]": ends
+        for ends, row in found.items()
+        if row.held and row.owner == os.geteuid()
+    }
     for process in _processes(recent):
         if not missing:
             break
@@ -124,9 +137,10 @@ def working_directories(
                 held = {os.readlink(entry.path) for entry in descriptors} & missing.keys()
             if held:
                 directory = Path(os.readlink(f"/proc/{process}/cwd"))
-                clients |= {missing.pop(socket): (process, directory) for socket in held}
+                for ends in map(missing.pop, held):
+                    clients[ends] = ClientEnd(os.geteuid(), process, directory)
         except OSError:
-            continue  # gone meanwhile, or another user's
+            continue  # gone meanwhile, or not to be looked into
     return clients
 
 

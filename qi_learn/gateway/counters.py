@@ -17,6 +17,10 @@ MOST_KINDS = 50
 """Pairs of path and client that are counted apart; what comes after them is counted together."""
 LONGEST_NAME = 100
 OTHER = "(others)"
+NOT_RECORDED = ("asked", "paused", "off", "other_user", "unregistered")
+"""The reasons for which a request passes and is not recorded: its header asks for it, a pause,
+`gateway.record = false`, another user's program sent it, it comes from no registered project.
+"""
 
 
 @dataclass(slots=True)
@@ -48,6 +52,7 @@ class Counters:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._plain = dict.fromkeys(("requests", "recorded", "routed", "too_long", "unreadable"), 0)
+        self._not_recorded: dict[str, int] = {}
         self._unrecognised: dict[tuple[str, str], Unrecognised] = {}
         self._missing: dict[str, Missing] = {}
         self.changes = 0
@@ -56,6 +61,11 @@ class Counters:
     def count(self, what: str) -> None:
         """Count one of `requests`, `recorded`, `routed`, `too_long`, `unreadable`."""
         self._plain[what] += 1
+        self.changes += 1
+
+    def not_recorded(self, reason: str) -> None:
+        """Count a request that is not recorded, for one of the reasons `NOT_RECORDED`."""
+        self._not_recorded[reason] = self._not_recorded.get(reason, 0) + 1
         self.changes += 1
 
     def unrecognised(self, path: str, client: str) -> None:
@@ -85,6 +95,7 @@ class Counters:
         unrecognised = sorted(self._unrecognised.values(), key=lambda seen: -seen.count)
         return {
             **self._plain,
+            "not_recorded": dict(self._not_recorded),
             "unrecognised": [asdict(seen) for seen in unrecognised],
             "missing": [asdict(seen) for seen in self._missing.values()],
         }

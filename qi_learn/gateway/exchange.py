@@ -38,6 +38,7 @@ class Exchange:
     """The turn's id: the client's own, if it gave one."""
     session: str | None = None
     project: str | None = None
+    """The directory that the client names; at the end the project that was found."""
     asked: str | None = None
     """The name in the request; None if it has none, or the request is no JSON object."""
     answered: str | None = None
@@ -57,6 +58,8 @@ class Exchange:
     unreadable: bool = False
     """Whether the request or the answer travelled in an encoding that is not known."""
     recorded: bool = False
+    not_recorded: str = ""
+    """The reason why it is not to be recorded (`counters.NOT_RECORDED`); empty if it is."""
     broken: bool = False
     """Whether the answer has no end, by no doing of the client."""
 
@@ -150,15 +153,15 @@ class Exchange:
         except (ValueError, RecursionError):
             return False
 
-    def body(self, *, cancelled: bool) -> dict[str, Any]:
-        """The body of its `turn` event."""
-        return self.facts(cancelled=cancelled) | {
+    def texts(self) -> dict[str, Any]:
+        """What was asked and answered, for the body of its `turn` event."""
+        return {
             "request": self.request.decode("utf-8", "replace"),
             "response": self.answer.decode("utf-8", "replace"),
         }
 
     def facts(self, *, cancelled: bool) -> dict[str, Any]:
-        """The body without the two texts."""
+        """The body of its `turn` event without the two texts."""
         return {
             "endpoint": self.endpoint,
             "content_type": self.content_type,

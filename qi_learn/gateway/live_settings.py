@@ -1,39 +1,50 @@
-"""`gateway.record`, as the configuration has it now: it counts from the next request on.
+"""What to record, as the configuration and `pause.json` have it now: from the next request on.
 
-The file is looked at with each request (its time, size and number: two microseconds) and read when
-it has changed. Settings that cannot be used change nothing, and are told.
+Both files are looked at with each request (time, size and number: two microseconds a file) and read
+when they have changed. Settings that cannot be used change nothing, and are told.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
+import time
+from collections.abc import Callable
 
 from qi_learn.errors import QiError
+from qi_learn.paths import Paths
+from qi_learn.rundir.recording_pause import PauseFile
+from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
 
 logger = logging.getLogger(__name__)
 
 
 class LiveRecord:
-    """Whether to record."""
+    """Whether to record, and what."""
 
-    def __init__(self, file: Path, *, record: bool) -> None:
-        self._file = file
-        self._on = record
+    def __init__(
+        self, paths: Paths, settings: Settings, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._file = paths.settings_file
+        self._pauses = PauseFile(paths.pause)
+        self._pauses.look()
+        self._clock = clock
+        self._record = settings.gateway.record
+        self._unregistered = settings.capture.unregistered
         self._seen = self._stamp()
         self.problem: str | None = None
         """Why the settings, which were changed, cannot be used."""
 
     @property
     def on(self) -> bool:
-        """Whether to record now."""
+        """Whether the settings have it recorded now, in full or in part."""
         self.look()
-        return self._on
+        return self.last
 
     def look(self) -> None:
-        """Read the settings again if they have changed."""
+        """Read the settings and the pauses again if they have changed."""
+        self._pauses.look()
         stamp = self._stamp()
         if stamp != self._seen:
             self._seen = stamp
@@ -41,12 +52,29 @@ class LiveRecord:
 
     @property
     def last(self) -> bool:
-        """Whether to record, as the last look had it."""
-        return self._on
+        """Whether to record, in full or in part, as the settings were at the last look."""
+        return self._record is not False
+
+    @property
+    def metadata_only(self) -> bool:
+        """Whether the texts are left out, likewise."""
+        return self._record == "metadata"
+
+    @property
+    def unregistered(self) -> bool:
+        """Whether requests from directories in no registered project are recorded, likewise."""
+        return self._unregistered
+
+    @property
+    def paused(self) -> bool:
+        """Whether a person has paused the recording, likewise."""
+        return self._pauses.known_at(self._clock()) is not None
 
     def _read(self) -> None:
         try:
-            self._on = load_settings(self._file).gateway.record
+            settings = load_settings(self._file)
+            self._record = settings.gateway.record
+            self._unregistered = settings.capture.unregistered
             self.problem = None
         except QiError as error:
             self.problem = f"the changed settings cannot be used, the old ones hold: {error.what}"

@@ -24,6 +24,7 @@ from qi_learn import __version__
 from qi_learn.gateway.counters import Counters
 from qi_learn.outside.listening import birth
 from qi_learn.paths import Paths, home_mark, replace_file
+from qi_learn.redact import Redactor
 from qi_learn.rundir.lost_turns import LostTurns
 from qi_learn.settings_file import changed_in_file
 
@@ -47,6 +48,7 @@ class GatewayState:
         self._facts: dict[str, Any] = facts
         self._lost = lost
         self._written: dict[str, Any] | None = None
+        self._redactor = Redactor(os.urandom(32))
         self.counters = Counters(clock)
         self._lock = threading.Lock()
 
@@ -81,7 +83,8 @@ class GatewayState:
         """Write the file; one that cannot be written stays old, and looks it."""
         snapshot = self.snapshot()
         try:
-            replace_file(self._file, json.dumps(snapshot) + "\n", sync=False)
+            clean = self._redactor.clean(snapshot).value  # a path or a model may be named by a key
+            replace_file(self._file, json.dumps(clean) + "\n", sync=False)
             self._written = snapshot
         except (OSError, ValueError) as error:
             if self._written is not None:
@@ -91,8 +94,6 @@ class GatewayState:
 
 def new_state(paths: Paths, *, url: str, upstream: str) -> GatewayState:
     """The state of this process, which listens at `url`."""
-    settings = changed_in_file(paths.settings_file)
-    settings.pop("gateway.record", None)  # it counts at once
     return GatewayState(
         paths.gateway_status,
         LostTurns(paths.lost_turns),
@@ -103,5 +104,5 @@ def new_state(paths: Paths, *, url: str, upstream: str) -> GatewayState:
         started=time.time(),
         url=url,
         upstream=upstream,
-        settings=settings,
+        settings=changed_in_file(paths.settings_file),
     )

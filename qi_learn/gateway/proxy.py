@@ -210,8 +210,7 @@ class Gateway:
 
     def _copy_of(self, question: Question, request: web.BaseRequest) -> RecordedExchange | None:
         """The copy of an exchange; None if it is not to be recorded."""
-        declined = request.headers.get("x-qi-learn-record") == "0"
-        if not self.recorder.enabled or declined or request.transport is None:
+        if request.transport is None or not self.recorder.wants(request.headers):
             return None
         return RecordedExchange(question.exchange, self.recorder, self.clients, request.transport)
 

@@ -5,10 +5,11 @@ finished stream survives `kill -9`. And recording never touches traffic: a failu
 once in `gateway.json`, and exchanges go on without a copy until writing works again.
 
 Not recorded: headers (they carry credentials), models that run elsewhere, loads and unloads,
-renderings without an answer, redirections, requests marked `x-qi-learn-record: 0`, and (counted,
-`counters.py`) exchanges above `LONGEST` bytes and in encodings that are not known. A refused
-request (4xx, 5xx) is recorded with its status if it was a JSON object with a model, because an
-error rate is worth knowing. A request that was not even that teaches nothing.
+renderings without an answer, redirections, and (counted, `counters.py`) exchanges above `LONGEST`
+bytes and in encodings that are not known. Nor what is not to be, counted by its reason
+(`NOT_RECORDED`): marked `x-qi-learn-record: 0`, in a pause, of another user, from no registered
+project. A refused request (4xx, 5xx) is recorded with its status if it was a JSON object with a
+model, because an error rate is worth knowing. A request that was not even that teaches nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from qi_learn.errors import QiError, SpoolError
+from qi_learn.gateway.bare_facts import bare_facts
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import Counters
 from qi_learn.gateway.exchange import LONGEST, Exchange
 from qi_learn.gateway.live_settings import LiveRecord
 from qi_learn.gateway.long_line import long_line
+from qi_learn.gateway.origin import Origin
 from qi_learn.gateway.own_state import GatewayState
 from qi_learn.records import Event
 from qi_learn.spool import Spool, frame
@@ -34,7 +38,7 @@ SOURCE = "gateway"
 IN_THREAD = 256 * 1024
 """Bytes above which a line is made in a thread, so that other streams go on."""
 PATIENCE = 0.05
-"""Seconds that the end of an answer may wait for the first look at its client's project."""
+"""Seconds that the end of an answer may wait for the first look at where it was asked."""
 
 
 class Recorder:
@@ -53,11 +57,19 @@ class Recorder:
         """What is counted on the way."""
         return self._state.counters
 
-    @property
-    def enabled(self) -> bool:
-        """Whether exchanges are recorded, as the settings are now."""
-        self.look()
-        return self._live.last
+    def wants(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request is to be recorded, as far as it is known now; counted if it is not."""
+        now = self._not_now()
+        self.report()
+        if reason := "asked" if headers.get("x-qi-learn-record") == "0" else now:
+            self.counters.not_recorded(reason)
+        return not reason
+
+    def _not_now(self) -> str:
+        """The reason why nothing is recorded now, one of `NOT_RECORDED`; empty if it is."""
+        if not self._live.on:
+            return "off"
+        return "paused" if self._live.paused else ""
 
     async def record(self, exchange: Exchange) -> None:
         """Write a finished exchange.
@@ -76,9 +88,7 @@ class Recorder:
         exchange.recorded = True
         try:
             if not self._left_out(exchange) and exchange.is_a_turn():
-                self._append(exchange, cancelled=cancelled)
-                self._failure = None
-                self.counters.count("recorded")
+                self._keep(exchange, cancelled=cancelled)
         except QiError as error:
             self._lose(error.what)
         except Exception:  # the edge that keeps recording away from traffic: logged, and reported
@@ -86,16 +96,27 @@ class Recorder:
             self._lose("an exchange could not be recorded; the gateway's log says why")
         self.report()
 
+    def _keep(self, exchange: Exchange, *, cancelled: bool) -> None:
+        """Write a turn, unless it is not to be recorded. Raises SpoolError."""
+        if reason := exchange.not_recorded or self._not_now():
+            self.counters.not_recorded(reason)
+            return
+        self._append(exchange, cancelled=cancelled)
+        self._failure = None
+        self.counters.count("recorded")
+
     def _lose(self, reason: str) -> None:
         self._failure = reason
         self._state.lose(reason)
 
     def _append(self, exchange: Exchange, *, cancelled: bool) -> None:
         """Write the turn to the spool. Raises SpoolError."""
-        long = exchange.length > IN_THREAD
+        bare = self._live.metadata_only
+        long = exchange.length > IN_THREAD and not bare
         if long and self._failure is not None and not self._spool.has_room(exchange.length):
             raise SpoolError(self._failure, "Make room on the disk.")
-        body = exchange.facts(cancelled=cancelled) if long else exchange.body(cancelled=cancelled)
+        facts = exchange.facts(cancelled=cancelled)
+        body = facts | (bare_facts(exchange.answer) if bare else {} if long else exchange.texts())
         event = Event(exchange.id, "turn", time.time(), SOURCE, body, "model", exchange.project)
         texts: dict[str, bytes | bytearray] = {
             "request": exchange.request,
@@ -132,14 +153,17 @@ class Recorder:
     def report(self) -> None:
         """Publish and log how recording goes, if that has changed."""
         reason = self._failure if self._live.last else "gateway.record is false"
+        if self._live.paused:
+            reason = "paused"
         facts = {
             "recording": reason is None,
             "reason": reason,
+            "metadata_only": self._live.metadata_only,
             "routes_problem": self._routes_problem,
             "settings_problem": self._live.problem,
         }
         if self._state.set(**facts):
-            well = reason is None and not self._routes_problem
+            well = reason in (None, "paused") and not self._routes_problem
             logger.log(logging.INFO if well else logging.WARNING, "%s", facts)
 
 
@@ -160,8 +184,8 @@ class RecordedExchange:
         self._recorder = recorder
         self._clients = clients
         self._connection = connection
-        if exchange.project is None:
-            clients.look_up(connection)
+        self._named = exchange.project
+        clients.look_up(connection)
 
     def begin(self, status: int, content_type: str) -> None:
         """Note how the answer begins."""
@@ -177,13 +201,14 @@ class RecordedExchange:
         """Write the copy of a whole answer. Called before the answer's last bytes go out."""
         if self.exchange.recorded:
             return
-        if self.exchange.project is None:
-            self.exchange.project = await self._clients.project(self._connection, PATIENCE)
+        self._comes_from(await self._clients.origin(self._connection, self._named, PATIENCE))
         await self._recorder.record(self.exchange)
 
     def abandon(self, *, cancelled: bool) -> None:
         """Write the copy of what came: the client has left, or one of the servers."""
-        if self.exchange.project is None:
-            self.exchange.project = self._clients.project_now(self._connection)
+        self._comes_from(self._clients.origin_now(self._connection, self._named))
         self.exchange.broken = not cancelled
         self._recorder.record_now(self.exchange, cancelled=cancelled)
+
+    def _comes_from(self, origin: Origin) -> None:
+        self.exchange.project, self.exchange.not_recorded = origin.project, origin.left_out

@@ -24,8 +24,15 @@ class ConnectionEnd:
     """One end of a connection."""
 
     state: int
+    owner: int
+    """The number of the user whose it is."""
     inode: str
     """The number by which its process's list of open files calls it; "0" if no process has it."""
+
+    @property
+    def held(self) -> bool:
+        """Whether a process has it open: of any other the system names no owner."""
+        return self.inode != "0"
 
     @property
     def closed(self) -> bool:
@@ -48,7 +55,7 @@ def listed(ends: Iterable[Ends]) -> dict[Ends, ConnectionEnd]:
             continue
         for columns in map(str.split, rows):
             if (asked := lines.get((columns[1], columns[2]))) is not None:
-                found[asked] = ConnectionEnd(int(columns[3], 16), columns[9])
+                found[asked] = ConnectionEnd(int(columns[3], 16), int(columns[7]), columns[9])
     return found
 
 

@@ -47,7 +47,13 @@ if TYPE_CHECKING:
         SuggestionState,
         Turn,
     )
-    from qi_learn.records.forgetting import ForgetRequest, MarkedVersion, Receipt
+    from qi_learn.records.forgetting import (
+        NO_MARKS,
+        ForgetRequest,
+        MarkedVersion,
+        Receipt,
+        TurnMarks,
+    )
     from qi_learn.records.gating import (
         Behaviour,
         Check,
@@ -95,6 +101,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AUTHORS",
     "EVENT_KINDS",
+    "NO_MARKS",
     "RUN_STATES_ENDED",
     "AnswerFacts",
     "AnswerSource",
@@ -150,6 +157,7 @@ __all__ = [
     "Turn",
     "TurnChange",
     "TurnHead",
+    "TurnMarks",
     "Verdict",
     "Waiting",
     "WatchMode",
@@ -163,7 +171,7 @@ _LIVES_IN = {
         "events": "AUTHORS EVENT_KINDS Author Event EventKind",
         "evidence": "CommandResult Complexity Feedback LearningInteraction LearningType Message "
         "Outcome Score Signal Suggestion SuggestionState Turn",
-        "forgetting": "ForgetRequest MarkedVersion Receipt",
+        "forgetting": "NO_MARKS ForgetRequest MarkedVersion Receipt TurnMarks",
         "gating": "Behaviour Check Execution Leak Packed Smoke SuiteNll TensorGain Verdict",
         "run_states": "RUN_STATES_ENDED RunState",
         "scorable": "AnswerFacts AnswerSource Scorable",

@@ -26,6 +26,19 @@ class ForgetRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnMarks:
+    """Keyed hashes of what a turn said as it came, by which it is known once it is forgotten."""
+
+    messages: tuple[bytes, ...] = ()
+    """Of its messages (those that are new), each after all before it, the answer last."""
+    turn: bytes | None = None
+    """Of its question and its answer."""
+
+
+NO_MARKS = TurnMarks()
+
+
+@dataclass(frozen=True, slots=True)
 class MarkedVersion:
     """A version whose weights were made from something that is forgotten."""
 

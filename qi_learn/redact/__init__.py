@@ -9,7 +9,9 @@ Never writes a text, asks a provider whether a secret is valid, or keeps one.
 from __future__ import annotations
 
 from qi_learn.redact.catalogue import catalogue_line
+from qi_learn.redact.known_values import KnownValues
 from qi_learn.redact.literals import looks_random
+from qi_learn.redact.redacted import Redacted, merged, together
 from qi_learn.redact.redaction_key import load_redactor, load_seen
 from qi_learn.redact.redactor import (
     Redactor,
@@ -18,6 +20,7 @@ from qi_learn.redact.redactor import (
     holds_secret,
     secret_spans,
 )
+from qi_learn.redact.rules_version import rules_version
 from qi_learn.redact.seen_secrets import NOTHING_SEEN, SeenSecrets
 from qi_learn.redact.service_shapes import rules
 from qi_learn.redact.spans import PLACEHOLDER
@@ -25,6 +28,8 @@ from qi_learn.redact.spans import PLACEHOLDER
 __all__ = [
     "NOTHING_SEEN",
     "PLACEHOLDER",
+    "KnownValues",
+    "Redacted",
     "Redactor",
     "SeenSecrets",
     "catalogue_line",
@@ -34,6 +39,9 @@ __all__ = [
     "load_redactor",
     "load_seen",
     "looks_random",
+    "merged",
     "rules",
+    "rules_version",
     "secret_spans",
+    "together",
 ]

@@ -16,25 +16,27 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
-from qi_learn.records import Message, Turn
 from qi_learn.redact.assignments import beside, is_secret_value
 from qi_learn.redact.catalogue import Catalogue, installed_catalogue
+from qi_learn.redact.record_fields import looked_at
+from qi_learn.redact.redacted import Redacted, sealed
 from qi_learn.redact.secret_names import KEYS, PASSWORDS
 from qi_learn.redact.seen_secrets import NOTHING_SEEN, SeenSecrets
 from qi_learn.redact.service_shapes import rules
 from qi_learn.redact.spans import PLACEHOLDER, Needles, Span, merged
 from qi_learn.storable import storable_text
 
+T = TypeVar("T")
 SHORTEST = 12
 """A shorter text holds no secret that is looked for here."""
 
 
 class Redactor:
-    """Takes secrets out of texts, values and turns.
+    """Takes secrets out of texts, values and records.
 
     Each method returns what it is given without them; the same object if there was none.
     """
@@ -59,13 +61,13 @@ class Redactor:
         return text
 
     def value(self, value: Any) -> Any:
-        """A JSON value with every text in it redacted but the keys."""
+        """A JSON value with every text in it redacted, long keys too."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
             named = _named(value)
             changed = {
-                storable_text(str(k)): self._beside(named if k == "value" else str(k), v)
+                self.text(str(k)): self._beside(named if k == "value" else str(k), v)
                 for k, v in value.items()
             }
             return changed if changed != value else value
@@ -74,19 +76,33 @@ class Redactor:
             return items if items != list(value) else value
         return value
 
-    def turn(self, turn: Turn) -> Turn:
-        """A turn with all its texts redacted."""
-        return replace(
-            turn,
-            messages=tuple(
-                Message(m.role, self.text(m.content), self.value(m.extra)) for m in turn.messages
-            ),
-            answer=self.text(turn.answer),
-            answer_extra=self.value(turn.answer_extra),
-            options=self.value(turn.options),
-            request=self.value(turn.request),
-            context=self.value(turn.context),
-        )
+    def clean(self, value: T) -> Redacted[T]:
+        """A record without secrets, or a list, tuple or mapping, as one that may be written.
+
+        Raises TypeError for what is neither that nor a text or a number: it could hold one unseen.
+        """
+        return sealed(self._without_secrets(value))
+
+    def _without_secrets(self, value: Any) -> Any:
+        if is_dataclass(value) and not isinstance(value, type):
+            return self._record(value)
+        if isinstance(value, (list, tuple)):
+            items = [self._without_secrets(v) for v in value]
+            same = all(new is old for new, old in zip(items, value, strict=True))
+            return value if same else type(value)(items)
+        if value is None or isinstance(value, (str, Mapping, bool, int, float)):
+            return self.value(value)
+        raise TypeError(f"{type(value).__name__} is not looked through for secrets")
+
+    def _record(self, record: Any) -> Any:
+        changes = {}
+        for name, words in looked_at(record.__class__):
+            old = getattr(record, name)
+            if old is None or (words and old in words):
+                continue
+            if (new := self._without_secrets(old)) is not old:
+                changes[name] = new
+        return replace(record, **changes) if changes else record
 
     def _beside(self, name: str, value: Any) -> Any:
         """A value under its key, `{"api_key": "..."}`, redacted: the key is the word beside it."""
@@ -95,9 +111,10 @@ class Redactor:
         return self.value(value)
 
     def _spans(self, text: str) -> list[Span]:
-        spans = _needles().spans(text)
+        shown = _unescaped(text)
+        spans = _needles().spans(shown)
         if self._catalogue is not None:
-            spans += self._catalogue.spans(text)
+            spans += self._catalogue.spans(shown)
         return merged(spans, text)
 
     def _without(self, text: str, spans: list[Span]) -> str:
@@ -172,3 +189,14 @@ def _named(value: Mapping[Any, Any]) -> str:
     """The name in `{"name": "API_KEY", "value": "..."}`; `value` if there is none."""
     name = value.get("name", value.get("key"))
     return name if isinstance(name, str) else "value"
+
+
+def _unescaped(text: str) -> str:
+    """The text with blanks for the line ends and tabs that JSON and source code write as escapes.
+
+    Each character stays at its place. Else the `n` of a line end would belong to the key behind it,
+    as in `"first\\nghp_..."`.
+    """
+    if "\\" not in text:
+        return text
+    return text.replace("\\n", " \n").replace("\\t", " \t").replace("\\r", " \r")

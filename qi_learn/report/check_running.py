@@ -112,8 +112,15 @@ def recording(paths: Paths, settings: Settings) -> Iterator[Finding]:
         "recording",
         not problem,
         f"Recording is off: {problem}." if problem else "Recording is on while the gateway is up.",
-        "Set gateway.record = true, or make room on the disk." if problem else "",
+        _record_again(now, problem),
     )
+
+
+def _record_again(now: Running, problem: str) -> str:
+    """What makes it record again."""
+    if now.paused:
+        return "`qi-learn resume`"
+    return "Set gateway.record = true, or make room on the disk." if problem else ""
 
 
 def _bring(engine: bool) -> str:

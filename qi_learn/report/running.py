@@ -25,8 +25,9 @@ from qi_learn.outside.server_answers import server_answers, silence
 from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.rundir.lost_turns import Lost, unseen_lost
 from qi_learn.rundir.progress import span
+from qi_learn.rundir.recording_pause import pause_at, read_pauses, until_text
 from qi_learn.settings import Settings
-from qi_learn.settings_file import changed_in_file
+from qi_learn.settings_file import COUNT_AT_ONCE, changed_in_file
 
 ASK_SECONDS = 2.0
 SILENT_MANAGER = "Daemon and gateway are services of systemd, which does not answer: {}."
@@ -63,6 +64,8 @@ class Running:
     """Whether that is the embedded engine."""
     server_answers: bool = True
     """Whether it answers; true if there is none that could be asked."""
+    paused: str = ""
+    """Until when the recording is paused, in words; empty if it is not."""
     starting: bool = False
     """Whether a daemon has begun and does not say where it is, or a command holds the home."""
 
@@ -79,6 +82,8 @@ class Running:
     @property
     def not_recording(self) -> str:
         """The reason why nothing is recorded now; empty if it is."""
+        if self.paused:
+            return f"paused {self.paused}"
         if self.serves:
             return "" if self.gateway.get("recording") else _reason(self.gateway)
         if self.starting:
@@ -127,8 +132,14 @@ def look(paths: Paths, settings: Settings, attempt: Attempt) -> Running:
         server,
         engine,
         not server or server_answers(server),
+        _paused(paths),
         daemon is None and client.locked(paths),
     )
+
+
+def _paused(paths: Paths) -> str:
+    pause = pause_at(read_pauses(paths.pause), time.time())
+    return until_text(pause) if pause else ""
 
 
 def _ask_daemon(paths: Paths, daemon: DaemonState | None) -> Mapping[str, Any]:
@@ -186,7 +197,7 @@ def _restarts(paths: Paths, daemon: DaemonState | None, gateway: Mapping[str, An
         key
         for then in started
         for key in {*then, *now}
-        if then.get(key) != now.get(key) and key != "gateway.record"
+        if then.get(key) != now.get(key) and key not in COUNT_AT_ONCE
     }
     if keys:
         told.append(

@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -121,6 +121,14 @@ class Status:
     """Whether the server behind the gateway answers; true if it is not known which one that is."""
     longest_round: float
     """The longest of the last rounds of the daemon's loop, seconds."""
+    not_recorded: Mapping[str, int] = field(default_factory=dict)
+    """Requests that passed the gateway since it started and were not to be recorded, by reason:
+    `asked` (their header), `paused`, `off`, `other_user`, `unregistered`.
+    """
+    paused: str = ""
+    """Until when the recording is paused, in words; empty if it is not."""
+    metadata_only: bool = False
+    """Whether the gateway records no texts (`gateway.record = "metadata"`)."""
     daemon_starting: bool = False
     """Whether a daemon has begun and does not say yet where it is, or a command holds the home."""
     kept: keeping.KeptState | None = None
@@ -205,6 +213,9 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         server_answers=now.server_answers,
         daemon_starting=now.starting,
         longest_round=float(now.told.get("longest_round") or 0.0),
+        not_recorded=dict(now.gateway.get("not_recorded") or {}),
+        paused=now.paused,
+        metadata_only=bool(now.gateway.get("metadata_only")),
         kept=attempt(lambda: keeping.gather(paths.database, settings.keep), None),
     )
 
@@ -285,9 +296,10 @@ def learning_text(s: Status) -> str:
 def as_text(s: Status) -> str:
     """The status for a person: recording first."""
     lines = [
-        f"recording   {'ON' if s.recording else f'OFF ({s.recording_reason})'}",
+        f"recording   {_recording_text(s)}",
         f"daemon      {_daemon_text(s)}",
         *status_lines.requests(s.gateway_answers, s.requests, s.recorded),
+        *status_lines.not_recorded(s.not_recorded),
         *(f"passed by   {one_line(words)}" for words in s.passed_by),
         f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, "
         f"{math.ceil(s.spool_bytes / 1024)} KiB",
@@ -311,6 +323,12 @@ def as_text(s: Status) -> str:
     lines += [f"fault       {one_line(fault)}" for fault in s.faults]
     lines += [f"problem     {one_line(problem)}" for problem in s.problems]
     return "\n".join(lines)
+
+
+def _recording_text(s: Status) -> str:
+    if not s.recording:
+        return f"OFF ({s.recording_reason})"
+    return "ON, without texts (gateway.record)" if s.metadata_only else "ON"
 
 
 def _counted(count: int, what: str) -> str:

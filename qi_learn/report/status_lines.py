@@ -33,6 +33,21 @@ def passed_by(gateway: Mapping[str, Any]) -> list[str]:
     return told
 
 
+_NOT_RECORDED = {
+    "asked": "as their header asked",
+    "paused": "while paused",
+    "off": "while gateway.record was false",
+    "other_user": "of another user's program",
+    "unregistered": "from a directory in no registered project (`qi-learn init PATH`)",
+}
+
+
+def not_recorded(counts: Mapping[str, int]) -> list[str]:
+    """What passed the gateway and was not to be recorded, by reason."""
+    told = [f"{count} {_NOT_RECORDED.get(why, why)}" for why, count in sorted(counts.items())]
+    return [f"left out    {one_line(', '.join(told))}"] if told else []
+
+
 def lost(told: Lost) -> list[str]:
     """The turns that could not be recorded, until they are acknowledged."""
     if not told.count:

@@ -2,7 +2,9 @@
 
 The words of every tracked text file are counted by file. For another commit only the contents that
 differ are read, out of git's store, so the working tree says nothing here. Words are kept as
-hashes: no text of the project is copied to another place.
+hashes: no text of the project is copied to another place. Files that are not looked at (by their
+names, or by the project's `.qi-learn-ignore` as it is now) are left out; an index that was made by
+other rules is made anew, and goes from the disk before that (`OutdatedIndexes`).
 
 What cannot be known is None, never "not in use": a commit whose files are not all here (a partial
 clone), a project that is too large, a git that refuses.
@@ -25,12 +27,14 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git_objects
 from qi_learn.outside.git_blobs import changed_blobs, tree_blobs
 from qi_learn.outside.git_files import Look, look_of_head
+from qi_learn.workspace.files import plain_name
+from qi_learn.workspace.qi_learn_ignore import QiLearnIgnore
 
 logger = logging.getLogger(__name__)
 _WORD = re.compile(r"\b[^\W\d]\w{2,79}\b")
@@ -46,11 +50,14 @@ IN_MEMORY, ON_DISK = 4, 64 * 1024 * 1024
 READ_SECONDS = 300.0
 AGAIN_SECONDS = 3600.0
 """How long a commit that could not be read is not tried again."""
-_HEADER = b"qi-learn names 1 "
+_HEADER = b"qi-learn names 2 "
+"""Before the digest of the rules and the commit."""
 
 
 @dataclass(slots=True)
 class _Index:
+    rules: str
+    """The digest of the rules by which files were left out."""
     commit: str
     counts: dict[int, int]
     """By hash of a word: in how many files it is."""
@@ -62,6 +69,7 @@ class NamesIndex:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._loaded: OrderedDict[Path, _Index] = OrderedDict()
+        self._rules: dict[Path, QiLearnIgnore] = {}
         self._unknown: dict[Path, tuple[str, float]] = {}
         self._heads: dict[Path, tuple[Look | None, tuple[str, int] | None]] = {}
 
@@ -97,9 +105,14 @@ class NamesIndex:
 
     def _at(self, project: Path, commit: str) -> _Index:
         """The project's index at a commit. Raises NotFound if it cannot be made."""
+        rules = self._rules.setdefault(project, QiLearnIgnore(str(project)))
+        by = rules.digest
         index = self._loaded.pop(project, None) or self._load(project)
+        if index is not None and index.rules != by:
+            index = None
         if index is None or index.commit != commit:
-            index = _carried(project, index, commit) or _built(project, commit)
+            index = _carried(index, commit, rules) or _built(commit, rules)
+            index.rules = by
             self._save(project, index)
         self._loaded[project] = index
         if len(self._loaded) > IN_MEMORY:
@@ -108,42 +121,36 @@ class NamesIndex:
 
     # --- on the disk ------------------------------------------------------------------------------
 
-    def _file(self, project: Path) -> Path:
-        name = hashlib.sha256(os.fsencode(project)).hexdigest()[:32]
-        return self._directory / f"{name}.names"
-
     def _load(self, project: Path) -> _Index | None:
         """The index as it was saved; None if there is none, or it is damaged."""
-        file = self._file(project)
+        file = _file(self._directory, project)
         try:
             raw = file.read_bytes()
             os.utime(file)
             head, _, packed = raw.partition(b"\n")
-            if not head.startswith(_HEADER):
-                return None
+            rules, commit = _read_head(head)
             numbers = array.array("Q", zlib.decompress(packed))
         except (OSError, zlib.error, ValueError):
             return None
         if sys.byteorder == "big":
             numbers.byteswap()
         half = len(numbers) // 2
-        return _Index(
-            head[len(_HEADER) :].decode("ascii", "replace"),
-            dict(zip(numbers[:half], numbers[half:], strict=True)),
-        )
+        counts = dict(zip(numbers[:half], numbers[half:], strict=True))
+        return _Index(rules, commit, counts)
 
     def _save(self, project: Path, index: _Index) -> None:
         """Keep the index: a disk without room only makes the next one cost more."""
         numbers = array.array("Q", [*index.counts, *index.counts.values()])
         if sys.byteorder == "big":
             numbers.byteswap()
-        file = self._file(project)
+        file = _file(self._directory, project)
         temp = file.with_suffix(".tmp")
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(fd, "wb") as out:
-                out.write(_HEADER + index.commit.encode("ascii") + b"\n")
+                head = f"{index.rules or '-'} {index.commit}\n"
+                out.write(_HEADER + head.encode("ascii"))
                 out.write(zlib.compress(numbers.tobytes(), 1))
             temp.replace(file)
             self._make_room()
@@ -165,36 +172,89 @@ class NamesIndex:
                 file.unlink(missing_ok=True)
 
 
+class OutdatedIndexes:
+    """The indexes of which a project's rules leave out more, or less, than they did."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._rules: dict[Path, QiLearnIgnore] = {}
+
+    def drop(self, projects: Iterable[Path]) -> None:
+        """Remove those of these projects."""
+        for project in projects:
+            rules = self._rules.setdefault(project, QiLearnIgnore(str(project)))
+            file = _file(self._directory, project)
+            try:
+                with file.open("rb") as opened:
+                    head = opened.readline(256).rstrip(b"\n")
+                if _is_by(head, rules):
+                    continue
+                file.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                logger.warning("an index of names by older rules stays: %s", error)
+
+
+def _is_by(head: bytes, rules: QiLearnIgnore) -> bool:
+    try:
+        return _read_head(head)[0] == rules.digest
+    except ValueError:
+        return False
+
+
+def _file(directory: Path, project: Path) -> Path:
+    return directory / f"{hashlib.sha256(os.fsencode(project)).hexdigest()[:32]}.names"
+
+
+def _read_head(head: bytes) -> tuple[str, str]:
+    """The digest of the rules and the commit of an index; ValueError if it is no such file."""
+    if not head.startswith(_HEADER):
+        raise ValueError(head)
+    rules, commit = head[len(_HEADER) :].decode("ascii").split(" ")
+    return rules.strip("-"), commit
+
+
 # --- from git's store -----------------------------------------------------------------------------
 
 
-def _built(project: Path, commit: str) -> _Index:
-    files = Counter(tree_blobs(project, commit).values())
-    return _Index(commit, _checked(project, _words(project, files)))
+def _built(commit: str, rules: QiLearnIgnore) -> _Index:
+    project = Path(rules.root)
+    blobs = tree_blobs(project, commit)
+    files = Counter(blobs[file] for file in _looked_at(blobs, rules))
+    return _Index("", commit, _checked(project, _words(project, files)))
 
 
-def _carried(project: Path, index: _Index | None, commit: str) -> _Index | None:
+def _looked_at(files: Iterable[str], rules: QiLearnIgnore) -> list[str]:
+    """Those of a project's files that are looked at."""
+    paths = {os.path.join(rules.root, f): f for f in files if plain_name(PurePath(f))}
+    return [paths[path] for path in rules.allowed(paths)]
+
+
+def _carried(index: _Index | None, commit: str, rules: QiLearnIgnore) -> _Index | None:
     """The index at another commit, by what differs.
 
     None if there is none to begin with, or more differs than a new one costs.
     """
     if index is None:
         return None
+    project = Path(rules.root)
     try:
         new = changed_blobs(project, index.commit, commit)
     except NotFound:  # that commit was cleaned away
         return None
-    old = Counter(tree_blobs(project, index.commit, [*new]).values())
-    added = Counter(blob for blob in new.values() if blob is not None)
+    files = _looked_at(new, rules)
+    old = Counter(tree_blobs(project, index.commit, files).values())
+    added = Counter(blob for file in files if (blob := new[file]) is not None)
     if old.total() + added.total() > MOST_CARRIED:
         return None
     change = _words(project, added)
     change.subtract(_words(project, old))
     counts = dict(index.counts)
-    for word, files in change.items():
-        if (left := counts.pop(word, 0) + files) > 0:
+    for word, files_more in change.items():
+        if (left := counts.pop(word, 0) + files_more) > 0:
             counts[word] = left
-    return _Index(commit, _checked(project, counts))
+    return _Index("", commit, _checked(project, counts))
 
 
 def _checked(project: Path, counts: Mapping[int, int]) -> dict[int, int]:

@@ -32,11 +32,13 @@ class Entry:
 
 def append(store: Store, ts: float, what: str, body: Mapping[str, Any]) -> str:
     """Add an entry, for example `release switched`; returns its hash."""
-    text = codec.dumps(body)
+    from qi_learn.store.own_redactor import redactor_of  # readers of the journal need none
+
+    text = codec.dumps(redactor_of(store).clean(body).value)
     with store.transaction():
         last = store.row("SELECT hash FROM audit ORDER BY number DESC LIMIT 1")
         previous = "" if last is None else last["hash"]
-        seal = _seal(previous, ts, what, text)
+        seal = seal_of(previous, ts, what, text)
         store.insert(
             "audit", ("ts", "what", "body", "previous", "hash"), (ts, what, text, previous, seal)
         )
@@ -62,7 +64,7 @@ def verify(store: Store) -> list[str]:
             number = row["number"]
         if row["previous"] != previous:
             wrong.append(f"audit entry {number}: does not follow the one before it")
-        if row["hash"] != _seal(row["previous"], row["ts"], row["what"], row["body"]):
+        if row["hash"] != seal_of(row["previous"], row["ts"], row["what"], row["body"]):
             wrong.append(f"audit entry {number}: was changed")
         previous = row["hash"]
     given = store.row("SELECT seq FROM sqlite_sequence WHERE name = 'audit'")
@@ -71,5 +73,6 @@ def verify(store: Store) -> list[str]:
     return wrong
 
 
-def _seal(previous: str, ts: float, what: str, body: str) -> str:
+def seal_of(previous: str, ts: float, what: str, body: str) -> str:
+    """The hash of an entry; `previous`: that of the one before."""
     return hashlib.sha256(json.dumps([previous, ts, what, body]).encode("ascii")).hexdigest()

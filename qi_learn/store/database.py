@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qi_learn.errors import DiskFull, QiError, StoreError
 from qi_learn.store.backups import copy_aside
 
-SCHEMA = 10
+if TYPE_CHECKING:
+    from qi_learn.redact import Redactor
+
+SCHEMA = 12
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
 
 CHECKED_AT_ONCE = 100_000_000
@@ -48,6 +51,8 @@ class Store:
         self.path = path
         self.conn = conn
         self.readonly = readonly
+        self.redactor: Redactor | None = None
+        """That of its home, once something was written (own_redactor.py)."""
 
     def __enter__(self) -> Store:
         return self

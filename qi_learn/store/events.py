@@ -7,17 +7,22 @@ it is all there is.
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from qi_learn import codec
 from qi_learn.records import Event, EventKind
 from qi_learn.store.database import Store
 
+if TYPE_CHECKING:
+    from qi_learn.redact import Redacted
 
-def save_event(store: Store, event: Event, *, taken: float) -> bool:
-    """Store an event (redacted) that was taken in at the time `taken`.
+
+def save_event(store: Store, clean: Redacted[Event], *, taken: float) -> bool:
+    """Store an event that was taken in at the time `taken`.
 
     False if one with its id was there already.
     """
+    event = clean.value
     body = codec.dumps(event.body) if event.body else None
     plain = ("id", "kind", "ts", "source", "author", "project")
     values = (*(getattr(event, name) for name in plain), body, taken)

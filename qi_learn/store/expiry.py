@@ -21,7 +21,7 @@ AT_ONCE = 5
 """The number of turns in one transaction."""
 _CUT = """
     UPDATE turns SET tip = NULL, answer = ?, options = NULL, request = NULL, shape = NULL,
-        context = NULL, context_id = NULL, dirty = 0, texts_gone = ? WHERE id = ?
+        context = NULL, context_id = NULL, came = NULL, dirty = 0, texts_gone = ? WHERE id = ?
 """
 _TEXTS = (
     "DELETE FROM suggestions WHERE turn_id = ?",
@@ -51,6 +51,11 @@ def expire_texts(store: Store, turns: Sequence[str], now: float) -> None:
             for statement in _TEXTS:
                 store.execute(statement, (turn,))
             drop_chain(store, ends, keep=empty)
+
+
+def mark_textless(store: Store, turn: str, now: float) -> None:
+    """Note that a turn has no texts, because none were recorded."""
+    store.execute("UPDATE turns SET texts_gone = ?, dirty = 0 WHERE id = ?", (now, turn))
 
 
 def old_turns(store: Store, before: float, limit: int = AT_ONCE) -> list[str]:

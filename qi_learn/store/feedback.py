@@ -13,7 +13,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qi_learn.errors import NotFound
 from qi_learn.records import (
@@ -28,6 +28,9 @@ from qi_learn.records import (
 from qi_learn.store.database import Store
 from qi_learn.store.rows import columns, record, values
 from qi_learn.store.turns import load_turn
+
+if TYPE_CHECKING:
+    from qi_learn.redact import Redacted
 
 IMPLICIT = (
     *("accepted", "modified", "final_version", "time_to_accept", "correction"),
@@ -51,10 +54,10 @@ _UPDATE = f"""
 # --- suggestions ----------------------------------------------------------------------------------
 
 
-def save_suggestions(store: Store, suggestions: Iterable[Suggestion]) -> None:
+def save_suggestions(store: Store, suggestions: Redacted[Sequence[Suggestion]]) -> None:
     """Store suggestions of stored turns, in place of those that were there already."""
     with store.transaction():
-        for suggestion in suggestions:
+        for suggestion in suggestions.value:
             since = _since(suggestion)
             if suggestion.state == "waiting":
                 ended = store.row("SELECT ended FROM turns WHERE id = ?", (suggestion.turn_id,))
@@ -74,12 +77,13 @@ def suggestions_of(store: Store, turn_id: str) -> tuple[Suggestion, ...]:
     )
 
 
-def update_suggestion(store: Store, suggestion: Suggestion) -> bool:
+def update_suggestion(store: Store, clean: Redacted[Suggestion]) -> bool:
     """Store what became of a suggestion and mark its turn; False if nothing changed.
 
     Another look that found nothing new, and the end of a wait, are no evidence: they mark nothing.
     Raises NotFound if the suggestion was never saved.
     """
+    suggestion = clean.value
     key = (suggestion.turn_id, suggestion.ordinal)
     with store.transaction():
         old = store.row("SELECT * FROM suggestions WHERE turn_id = ? AND ordinal = ?", key)
@@ -113,14 +117,13 @@ def _suggestions(rows: Iterable[sqlite3.Row]) -> tuple[Suggestion, ...]:
 # --- what was said and seen -----------------------------------------------------------------------
 
 
-def save_implicit(store: Store, turn_id: str, feedback: Feedback) -> bool:
+def save_implicit(store: Store, turn_id: str, feedback: Redacted[Feedback]) -> bool:
     """Store what was seen of a turn (the fields in `IMPLICIT`) and mark the turn.
 
     False if nothing changed. Rating and comment are a person's, and not stored here.
     """
-    return _save_evidence(
-        store, "feedback", turn_id, IMPLICIT, [getattr(feedback, name) for name in IMPLICIT]
-    )
+    seen = [getattr(feedback.value, name) for name in IMPLICIT]
+    return _save_evidence(store, "feedback", turn_id, IMPLICIT, seen)
 
 
 def load_feedback(store: Store, turn_id: str) -> Feedback:
@@ -193,11 +196,12 @@ def dirty_turns(store: Store, *, limit: int = ROUND) -> list[str]:
     return [row["id"] for row in store.rows(sql, (limit,))]
 
 
-def save_score(store: Store, score: Score) -> None:
+def save_score(store: Store, clean: Redacted[Score]) -> None:
     """Store a turn's scores and take its mark away. Raises NotFound if there is no such turn.
 
     Whether it may be an example is to be looked at anew (`store/candidates.py`).
     """
+    score = clean.value
     with store.transaction():
         if not store.execute("UPDATE turns SET dirty = 0 WHERE id = ?", (score.turn_id,)):
             raise NotFound(f"No answer with the id {score.turn_id} was recorded.")
@@ -249,7 +253,7 @@ def save_classes(
     learning_type: LearningType,
     complexity: Complexity,
     domain: str,
-    tools: Sequence[str],
+    tools: Redacted[Sequence[str]],
 ) -> None:
     """Store what kind of turn it is; `tools`: names of the tools it used.
 
@@ -257,7 +261,7 @@ def save_classes(
     """
     sql = "UPDATE turns SET learning_type = ?, complexity = ?, domain = ?, tools = ? WHERE id = ?"
     if not store.execute(
-        sql, (learning_type, complexity, domain, json.dumps(list(tools)), turn_id)
+        sql, (learning_type, complexity, domain, json.dumps(list(tools.value)), turn_id)
     ):
         raise NotFound(f"No answer with the id {turn_id} was recorded.")
 

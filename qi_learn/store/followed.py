@@ -14,7 +14,7 @@ import math
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qi_learn.records import Suggestion, Tracked, TurnChange, TurnHead, Waiting
 from qi_learn.step_guard import StepGuard
@@ -23,6 +23,9 @@ from qi_learn.store.feedback import load_outcome, save_implicit, save_outcome, u
 from qi_learn.store.rows import record
 from qi_learn.store.shapes import join_request
 from qi_learn.store.turns import set_project
+
+if TYPE_CHECKING:
+    from qi_learn.redact import Redacted
 
 _TRACKED = """
     SELECT s.*, t.endpoint, t.started, t.ended, t.status, t.project, q.content AS prompt,
@@ -150,7 +153,7 @@ def next_due(store: Store, *, settle: float, window: float, look: float) -> floa
     return min(times, default=None)
 
 
-def save_changes(store: Store, changes: Sequence[TurnChange]) -> None:
+def save_changes(store: Store, changes: Sequence[Redacted[TurnChange]]) -> None:
     """Store what became of suggestions, all of it or nothing, and mark their turns.
 
     No changes: nothing is written, and no transaction begun. Raises NotFound if a suggestion was
@@ -163,12 +166,13 @@ def save_changes(store: Store, changes: Sequence[TurnChange]) -> None:
             _save_change(store, change)
 
 
-def _save_change(store: Store, change: TurnChange) -> None:
+def _save_change(store: Store, clean: Redacted[TurnChange]) -> None:
+    change = clean.value
     if change.project is not None:
         set_project(store, change.turn_id, change.project)
-    for suggestion in change.suggestions:
+    for suggestion in clean.each("suggestions"):
         update_suggestion(store, suggestion)
-    save_implicit(store, change.turn_id, change.feedback)
+    save_implicit(store, change.turn_id, clean.part("feedback"))
     if change.bug_introduced:
         outcome = load_outcome(store, change.turn_id)
         save_outcome(store, change.turn_id, replace(outcome, bug_introduced=True))

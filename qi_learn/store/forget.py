@@ -69,6 +69,7 @@ def forget_turns(
     `said`: the hashes of messages that may not come back.
     """
     with store.transaction():
+        tombstones.bury_messages(sorted(said))
         for turn in turns:
             own = own_messages(store, turn)
             if not own:
@@ -79,7 +80,6 @@ def forget_turns(
             ends = ends_of(store, turn)
             store.execute("DELETE FROM turns WHERE id = ?", (turn,))
             drop_chain(store, ends)
-        tombstones.bury_messages(sorted(said))
 
 
 def keep_from_learning(store: Store, turns: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from qi_learn import codec
 from qi_learn.errors import QiError
 from qi_learn.records import CommandResult, Event, Suggestion, Turn
-from qi_learn.redact import Redactor, load_redactor
+from qi_learn.redact import Redactor
 from qi_learn.spool import LEFT, Line, read_from, spool_files, sweep
 from qi_learn.storable import storable_value
 from qi_learn.store import bad_lines
@@ -32,8 +32,10 @@ from qi_learn.store.bad_lines import BadLine
 from qi_learn.store.command_results import save_command
 from qi_learn.store.database import Store
 from qi_learn.store.events import expire_events, save_event
+from qi_learn.store.expiry import mark_textless
 from qi_learn.store.feedback import save_suggestions
 from qi_learn.store.known_chains import KnownChains
+from qi_learn.store.own_redactor import redactor_of
 from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
 from qi_learn.store.releases import apply_release
 from qi_learn.store.runs import apply_cycle
@@ -47,7 +49,7 @@ from qi_learn.store.spool_positions import (
     save_position,
 )
 from qi_learn.store.tombstones import Tombstones
-from qi_learn.store.turns import ensure_chain, is_another, save_turn, turns_known
+from qi_learn.store.turns import is_another, save_messages, save_turn, turns_known
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,8 @@ _NOT_UNDERSTOOD = (
 The line is set aside: it must not hold up everything behind it.
 """
 
+_SEEN_BESIDE = ("outcome", "git", "hook", "edit")
+"""Kinds of events that tell what a person did: those of a pause are not kept."""
 Decode = Callable[[Event], Turn]
 Suggest = Callable[[Turn], tuple[Suggestion, ...]]
 
@@ -89,8 +93,16 @@ class Drained:
 class DrainMemory:
     """What one drain leaves to the next: it only saves work, and may be lost at any time."""
 
-    def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.redactor = load_redactor(store.path.with_name("redaction.key"))
+    def __init__(
+        self,
+        store: Store,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        paused: Callable[[float], bool] = lambda _: False,
+    ) -> None:
+        """`paused`: whether recording was paused at a time."""
+        self.paused = paused
+        self.redactor = redactor_of(store)
         self.chains = KnownChains(self.redactor)
         self.files = SpoolFiles(monotonic)
         self.tombstones = Tombstones(store)
@@ -259,6 +271,8 @@ def _take_line(intake: _Intake, line: Line) -> str | None:
 
 
 def _take_event(intake: _Intake, event: Event) -> None:
+    if event.kind in _SEEN_BESIDE and intake.memory.paused(event.ts):
+        return
     store = intake.store
     event = replace(event, project=storable_value(event.project))
     turn = None
@@ -267,8 +281,8 @@ def _take_event(intake: _Intake, event: Event) -> None:
         event = replace(event, body={})
     if forgotten := intake.memory.tombstones.holds_event(event):
         event = replace(event, body={}, project=None)
-    event = replace(event, body=intake.memory.redactor.value(event.body))
-    if not save_event(store, event, taken=intake.now):
+    clean = intake.memory.redactor.clean(event)
+    if not save_event(store, clean, taken=intake.now):
         if turn is not None and is_another(store, turn):
             raise ValueError(f"the id {turn.id} was used for another turn before")
         intake.repeated += 1
@@ -278,28 +292,33 @@ def _take_event(intake: _Intake, event: Event) -> None:
     elif turn is not None:
         _take_turn(intake, turn)
     elif event.kind == "rating":
-        keep_rating(store, event, known=intake.known)
+        keep_rating(store, clean, known=intake.known)
     elif event.kind == "outcome":
-        save_command(store, _command(event))
+        save_command(store, intake.memory.redactor.clean(_command(event)))
     elif event.kind == "cycle":
-        apply_cycle(store, event)
+        apply_cycle(store, clean)
     elif event.kind == "release":
-        apply_release(store, event)
+        apply_release(store, clean)
     intake.count += 1  # git, hook and edit events are kept as they came
 
 
 def _take_turn(intake: _Intake, decoded: Turn) -> None:
     clean = intake.memory.chains.redacted(intake.store, decoded)
-    if intake.memory.tombstones.holds_turn(clean.turn, *clean.known):
+    turn = clean.turn.value
+    tombstones = intake.memory.tombstones
+    if tombstones.holds_turn(turn, clean.came, *clean.known):
         intake.forgotten += 1
-        intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (decoded.id,))
+        intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (turn.id,))
         return
-    count, parent = clean.known
-    tip = ensure_chain(intake.store, clean.turn.messages[count:], parent=parent)
-    turn = replace(clean.turn, session=session_of(intake.store, clean.turn, tip))
-    known = len(turn.messages), tip
-    if save_turn(intake.store, turn, redacted=clean.changed, known=known):
-        save_suggestions(intake.store, intake.suggest(turn))
+    marks = tombstones.marks_of(clean.came, clean.known[0])
+    known = save_messages(intake.store, clean.turn, known=clean.known, marks=marks)
+    session = session_of(intake.store, turn, known[1])
+    whole = clean.turn.having(session=intake.memory.redactor.clean(session))
+    if save_turn(intake.store, whole, redacted=clean.changed, known=known, marks=marks):
+        suggested = intake.memory.redactor.clean(intake.suggest(turn))
+        save_suggestions(intake.store, suggested)
+        if not (turn.messages or turn.answer):
+            mark_textless(intake.store, turn.id, intake.now)
         intake.turns.append(turn.id)
 
 

@@ -6,10 +6,15 @@ turn when that is there.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qi_learn.records import Event
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import mark_dirty
 from qi_learn.store.turns import newest_stray, newest_turn
+
+if TYPE_CHECKING:
+    from qi_learn.redact import Redacted
 
 _PROJECT_UNKNOWN = 0.6
 """Confidence of a `last` that found no turn of its project and took the newest of an unknown one.
@@ -20,18 +25,19 @@ MATCHED_AT_ONCE = 500
 """The most ratings without a turn that one round looks for: the newest."""
 
 
-def save_rating(store: Store, event: Event) -> str | None:
+def save_rating(store: Store, clean: Redacted[Event]) -> str | None:
     """Store a rating and give it to its turn; returns its id, None if it is not known yet.
 
     Raises ValueError as `keep_rating` does.
     """
     with store.transaction():
-        keep_rating(store, event)
+        keep_rating(store, clean)
+        event = clean.value
         asked = event.body.get("turn", "last")
         return _match(store, event.id, asked, event.project, event.ts, None)
 
 
-def keep_rating(store: Store, event: Event, *, known: int | None = None) -> None:
+def keep_rating(store: Store, clean: Redacted[Event], *, known: int | None = None) -> None:
     """Store a `rating` event without looking for its turn.
 
     `match_ratings` does that, when all turns that came with it are stored. `known`: how many were
@@ -40,7 +46,7 @@ def keep_rating(store: Store, event: Event, *, known: int | None = None) -> None
     Raises ValueError if it is not a rating. Body: `{"turn": id | "last", "rating": 1..5 | None,
     "correction": text | None, "comment": text | None}`.
     """
-    body = event.body
+    event, body = clean.value, clean.value.body
     asked, rating = body.get("turn", "last"), body.get("rating")
     if not isinstance(asked, str) or not asked:
         raise ValueError(f"a rating of {asked!r}, which is no turn")

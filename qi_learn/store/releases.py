@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from qi_learn import codec
 from qi_learn.errors import NotFound
@@ -15,6 +15,9 @@ from qi_learn.records import Event, Release
 from qi_learn.store import audit
 from qi_learn.store.database import Store
 from qi_learn.store.rows import columns, record, values
+
+if TYPE_CHECKING:
+    from qi_learn.redact import Redacted
 
 Action = Literal["base", "released", "switched", "rolled_back", "retired"]
 
@@ -31,13 +34,13 @@ class Move:
     """The version that was live before."""
 
 
-def apply_release(store: Store, event: Event) -> None:
+def apply_release(store: Store, clean: Redacted[Event]) -> None:
     """Store a `release` event. Raises ValueError if its body is not as follows.
 
     Body: `{"action": "base|released|switched|rolled_back|retired", "release"?: Release, "version",
     "alias", "from"?}`.
     """
-    body = event.body
+    event, body = clean.value, clean.value.body
     action, version = body.get("action"), body.get("version")
     if action not in get_args(Action):
         raise ValueError(f"{action!r} is nothing that is done with a release")

@@ -22,6 +22,7 @@ from qi_learn.store.database import Store
 
 if TYPE_CHECKING:
     from qi_learn.records import Event, Plan, TrainResult, Verdict
+    from qi_learn.redact import Redacted
 
 _RECORDS = {"plan": "Plan", "train": "TrainResult", "verdict": "Verdict"}
 """By column: the record that it holds. A reader without cycles loads none of them."""
@@ -49,7 +50,7 @@ class Run:
     verdict: Verdict | None = None
 
 
-def apply_cycle(store: Store, event: Event) -> None:
+def apply_cycle(store: Store, clean: Redacted[Event]) -> None:
     """Store a `cycle` event: what it reports overwrites what an earlier one reported.
 
     Raises ValueError if its body is not as follows.
@@ -57,6 +58,7 @@ def apply_cycle(store: Store, event: Event) -> None:
     Body: `{"run", "state", "reason"?, "started"?, "parent"?, "fresh"?, "examples"?: [{"turn",
     "hash", "split"}], "plan"?, "train"?, "verdict"?}`.
     """
+    event = clean.value
     run, reported = _reported(event)
     examples = _examples(event.body.get("examples") or [])
     with store.transaction():

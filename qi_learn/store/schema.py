@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
-from qi_learn.store.schema_statements import DOMAIN_TRIGGERS, FORGETTING
+from qi_learn.store.schema_statements import DOMAIN_TRIGGERS, FORGETTING, STRAYS
 
 migrations = Migrations("qi-learn")
 
@@ -325,6 +325,19 @@ def m009_what_is_forgotten(db: Database) -> None:
 def m011_turns_of_a_session(db: Database) -> None:
     # When a session began, and whether it is in use.
     _run(db, "CREATE INDEX turns_by_session ON turns (session, ended)")
+
+
+@migrations()
+def m012_turns_of_no_project(db: Database) -> None:
+    _run(db, *STRAYS)
+
+
+@migrations()
+def m013_as_it_came(db: Database) -> None:
+    # Keyed hashes of what a message, after all before it, and a turn said before anything was taken
+    # out: by them a forgotten one is known though the rules for secrets are others by then.
+    tables = ("messages", "turns")
+    _run(db, *(f"ALTER TABLE {table} ADD COLUMN came BLOB" for table in tables))
 
 
 def _run(db: Database, *statements: str) -> None:

@@ -47,3 +47,6 @@ FORGETTING = (
     "PRIMARY KEY (run_id, turn_id)) WITHOUT ROWID",
 )
 """What forgetting and expiry remember; no text."""
+
+STRAYS = ("CREATE INDEX turns_stray ON turns (ended) WHERE project IS NULL AND texts_gone IS NULL",)
+"""The turns of no project whose texts go after a day."""

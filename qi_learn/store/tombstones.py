@@ -4,6 +4,10 @@ A turn that comes (again) through the spool is not stored if it is one that was 
 or the same words at a time before that), if its conversation sends a message that was a forgotten
 turn's own, or if it began within a span that was forgotten. The id of its event is stored all the
 same, so that it counts once.
+
+The hashes are of the words as they came, before secrets were taken out, so they hold whatever the
+rules for secrets are by then; they are stored with each message and turn. What an older version
+stored has none: then they are of the words as that left them.
 """
 
 from __future__ import annotations
@@ -11,17 +15,28 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import StoreError
-from qi_learn.records import Event, Message, Turn
+from qi_learn.records import Event, Message, Turn, TurnMarks
 from qi_learn.store.database import Store
 from qi_learn.store.turns import message_hash
 
 SHORTEST = 16
 """Characters of a message from which on it is known again by itself: `yes` is said too often."""
 MARK_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class AsItCame:
+    """What a turn said before secrets were taken out. It is in memory only."""
+
+    messages: tuple[str, ...]
+    """The hash of each message after all before it, the answer last."""
+    question: str
+    answer: str
 
 
 class Tombstones:
@@ -36,19 +51,32 @@ class Tombstones:
         text = json.dumps(["forgotten", *parts]).encode("ascii")
         return hmac.new(self._key, text, hashlib.sha256).digest()[:MARK_BYTES]
 
+    def mark_of_message(self, hash: str) -> bytes:
+        """The keyed hash by which a message is known, from its hash after all before it."""
+        return self.mark("message", hash)
+
     def mark_of_turn(self, question: str, answer: str) -> bytes:
         """The keyed hash by which a turn's words are known."""
         return self.mark("turn", question, answer)
 
+    def marks_of(self, came: AsItCame, known: int = 0) -> TurnMarks:
+        """What is stored with a turn; of its messages, with those from number `known` on."""
+        messages = tuple(self.mark_of_message(hash) for hash in came.messages[known:])
+        return TurnMarks(messages, self.mark_of_turn(came.question, came.answer))
+
     def bury_turn(self, turn_id: str, question: str, answer: str, at: float) -> None:
-        """Remember that a turn was forgotten."""
-        values = (turn_id, self.mark_of_turn(question, answer), at)
+        """Remember that a turn was forgotten; `question` and `answer` are as they are stored."""
+        row = self._store.row("SELECT came FROM turns WHERE id = ?", (turn_id,))
+        came = row and row["came"]
+        values = (turn_id, came or self.mark_of_turn(question, answer), at)
         self._store.insert("forgotten", ("turn_id", "mark", "at"), values)
 
     def bury_messages(self, hashes: Iterable[str]) -> None:
-        """Remember that these messages were forgotten."""
+        """Remember that these messages, which are still stored, were forgotten."""
         for each in hashes:
-            self._store.insert("forgotten_messages", ("mark",), (self.mark("message", each),))
+            row = self._store.row("SELECT came FROM messages WHERE hash = ?", (each,))
+            for mark in {self.mark_of_message(each), row and row["came"]} - {None}:
+                self._store.insert("forgotten_messages", ("mark",), (mark,))
 
     def bury_span(self, since: float, until: float, project: str) -> None:
         """Remember that what happened then (in a directory, if one is named) was forgotten."""
@@ -69,30 +97,33 @@ class Tombstones:
         # a turn's event comes at its end; when it began, `holds_turn` is asked
         return event.kind != "turn" and self._in_span(event.ts, event.project)
 
-    def holds_turn(self, turn: Turn, stored: int = 0, parent: str = "") -> bool:
+    def holds_turn(self, turn: Turn, came: AsItCame, stored: int = 0, parent: str = "") -> bool:
         """Whether a turn (redacted) is forgotten, or sends what is.
 
         `stored`: how many of its messages are in the store, the last of them under `parent`.
         """
         question = turn.messages[-1].content if turn.messages else ""
-        sql = "SELECT 1 FROM forgotten WHERE turn_id = ?1 OR (mark = ?2 AND at >= ?3) LIMIT 1"
-        mark = self.mark_of_turn(question, turn.answer)
-        if self._store.row(sql, (turn.id, mark, turn.started)) is not None:
+        marks = [self.mark_of_turn(question, turn.answer)]
+        marks.append(self.mark_of_turn(came.question, came.answer))
+        sql = """
+            SELECT 1 FROM forgotten
+            WHERE turn_id = ?1 OR (mark IN (?2, ?3) AND at >= ?4) LIMIT 1
+        """
+        if self._store.row(sql, (turn.id, *marks, turn.started)) is not None:
             return True
         if self._in_span(turn.started, turn.project):
             return True
-        said = (*turn.messages[stored:], Message("assistant", turn.answer, turn.answer_extra))
-        return self._says_forgotten(said, parent)
+        return self._says_forgotten(turn, came, stored, parent)
 
-    def _says_forgotten(self, messages: Sequence[Message], parent: str) -> bool:
+    def _says_forgotten(self, turn: Turn, came: AsItCame, stored: int, parent: str) -> bool:
         if self._store.row("SELECT 1 FROM forgotten_messages LIMIT 1") is None:
             return False
-        for message in messages:
-            parent = message_hash(parent, message)
-            mark = self.mark("message", parent)
-            if self._store.row("SELECT 1 FROM forgotten_messages WHERE mark = ?", (mark,)):
-                return True
-        return False
+        hashes = list(came.messages[stored:])
+        said = (*turn.messages[stored:], Message("assistant", turn.answer, turn.answer_extra))
+        for message in said:
+            hashes.append(parent := message_hash(parent, message))
+        sql = "SELECT 1 FROM forgotten_messages WHERE mark = ?"
+        return any(self._store.row(sql, (self.mark_of_message(hash),)) for hash in hashes)
 
     def _in_span(self, at: float, project: str | None) -> bool:
         sql = "SELECT project FROM forgotten_spans WHERE since <= ?1 AND until >= ?1"

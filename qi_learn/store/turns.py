@@ -13,10 +13,11 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 from qi_learn.errors import NotFound
-from qi_learn.records import Message, Turn, TurnHead
+from qi_learn.records import NO_MARKS, Message, Turn, TurnHead, TurnMarks
 from qi_learn.store.database import Store
 from qi_learn.store.shapes import (
     damaged_shapes,
@@ -25,6 +26,9 @@ from qi_learn.store.shapes import (
     load_shape,
     split_request,
 )
+
+if TYPE_CHECKING:
+    from qi_learn.redact import Redacted
 
 SPOOL_PRECISION = 0.001
 """The spool's times are whole milliseconds: an event right after a turn may seem to be that much
@@ -38,8 +42,11 @@ _PLAIN = (
 )
 _COLUMNS = (
     *_PLAIN,
-    *("options", "request", "shape", "context_id", "tip", "answer", "redacted"),
+    *("options", "request", "shape", "context_id", "tip", "answer", "redacted", "came"),
 )
+
+_MESSAGE = ("hash", "parent", "role", "content", "extra", "came")
+_MARKED = "UPDATE messages SET came = ? WHERE hash = ? AND came IS NULL"
 
 
 # --- messages -------------------------------------------------------------------------------------
@@ -53,16 +60,24 @@ def message_hash(parent: str, message: Message) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def ensure_chain(store: Store, messages: Sequence[Message], *, parent: str = "") -> str:
+def ensure_chain(
+    store: Store,
+    messages: Sequence[Message],
+    *,
+    parent: str = "",
+    marks: Sequence[bytes | None] = (),
+) -> str:
     """Store what is new of a conversation (below `parent`); returns the hash of its last message.
 
-    If the conversation has no message, that is `parent`.
+    If the conversation has no message, that is `parent`. `marks`: by what each message is known as
+    it came, if that is known.
     """
     with store.transaction():
-        for message in messages:
+        for message, came in zip_longest(messages, marks[: len(messages)]):
             own = message_hash(parent, message)
             values = (own, parent or None, message.role, message.content, _json(message.extra))
-            store.insert("messages", ("hash", "parent", "role", "content", "extra"), values)
+            if not store.insert("messages", _MESSAGE, (*values, came)) and came is not None:
+                store.execute(_MARKED, (came, own))
             parent = own
     return parent
 
@@ -134,25 +149,47 @@ def _intact(row: sqlite3.Row) -> bool:
 # --- turns ----------------------------------------------------------------------------------------
 
 
+def save_messages(
+    store: Store,
+    clean: Redacted[Turn],
+    *,
+    known: tuple[int, str] = (0, ""),
+    marks: TurnMarks = NO_MARKS,
+) -> tuple[int, str]:
+    """Store the messages of a turn before the turn itself, which goes on from them.
+
+    `known`: how many are stored already, and the hash of the last of those; `marks` are of the
+    rest. Returns the same of all of them.
+    """
+    messages, (count, parent) = clean.value.messages, known
+    tip = ensure_chain(store, messages[count:], parent=parent, marks=marks.messages[:-1])
+    return len(messages), tip
+
+
 def save_turn(
-    store: Store, turn: Turn, *, redacted: bool = False, known: tuple[int, str] = (0, "")
+    store: Store,
+    clean: Redacted[Turn],
+    *,
+    redacted: bool = False,
+    known: tuple[int, str] = (0, ""),
+    marks: TurnMarks = NO_MARKS,
 ) -> bool:
     """Store a turn; False if it was there already.
 
     `redacted`: whether something was taken out of its texts. `known`: how many of its messages are
-    stored already, and the hash of the last of those.
+    stored already, and the hash of the last of those. `marks`: the last is of the answer.
     """
-    count, parent = known
+    turn, (count, parent) = clean.value, known
     with store.transaction():
         tip = ensure_chain(store, turn.messages[count:], parent=parent)
-        answer = ensure_chain(
-            store, [Message("assistant", turn.answer, turn.answer_extra)], parent=tip
-        )
+        said = Message("assistant", turn.answer, turn.answer_extra)
+        answer = ensure_chain(store, [said], parent=tip, marks=marks.messages[-1:])
         request, shape = split_request(store.conn, turn.request)
         context = _json(turn.context)
         about = (
             *(_json(turn.options), request, shape),
             *(context and ensure_shape(store.conn, context), tip or None, answer, redacted),
+            marks.turn,
         )
         plain = (getattr(turn, name) for name in _PLAIN)
         return store.insert("turns", _COLUMNS, (*plain, *about)) > 0
@@ -254,14 +291,14 @@ def set_project(store: Store, id: str, project: str) -> None:
 
 
 def give_context(
-    store: Store, ids: Sequence[str], context: Mapping[str, Any], commit: str | None
+    store: Store, ids: Sequence[str], context: Redacted[Mapping[str, Any]], commit: str | None
 ) -> None:
     """Store the context of turns, found out late; they are classified and scored with it anew."""
     sql = """
         UPDATE turns SET context_id = ?, "commit" = ?, learning_type = NULL, dirty = 1 WHERE id = ?
     """
     with store.transaction():
-        text = _json(context)
+        text = _json(context.value)
         number = text and ensure_shape(store.conn, text)
         for id in ids:
             store.execute(sql, (number, commit, id))

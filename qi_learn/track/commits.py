@@ -26,9 +26,10 @@ from qi_learn.records import Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.match import NotCompared, Saved
 from qi_learn.track.region import Region, text_of
-from qi_learn.track.renames import follow_rename, under_new_name
+from qi_learn.track.renames import follow_rename, new_name, under_name
 from qi_learn.track.state import (
     brought_by,
     gone,
@@ -40,6 +41,7 @@ from qi_learn.track.state import (
     turn_changes,
 )
 from qi_learn.track.suggestions import frame_of
+from qi_learn.track.trees import left_out
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.files import read_text
 
@@ -64,6 +66,8 @@ class _Facts:
     """Whether the commit that has the code is no part of this branch, and was not just replaced."""
     renamed: FileSaved | None
     """The file as the commit has it under another name; None if it was not renamed."""
+    hidden: bool
+    """Whether that name is left out: then nothing is known of what stands there."""
 
 
 def on_committed(
@@ -72,6 +76,7 @@ def on_committed(
     settings: CaptureSettings,
     now: float,
     guard: StepGuard,
+    texts: CleanTexts,
 ) -> tuple[TurnChange, ...]:
     """What a move of HEAD changed; nothing if its commit was cleaned away before it was read.
 
@@ -81,9 +86,11 @@ def on_committed(
         return ()
     reset = committed.action == "reset"
     followed = [t for t in tracked if is_followed(t, committed.project, now)]
-    concerned = [t for t in followed if _is_concerned(t.suggestion, committed)]
+    hidden = left_out(committed.project, {t.suggestion.file or "" for t in followed})
+    seen = [t for t in followed if (t.suggestion.file or "") not in hidden]
+    concerned = [t for t in seen if _is_concerned(t.suggestion, committed)]
     try:
-        facts = _read_facts([t.suggestion for t in concerned], committed)
+        facts = _read_facts([t.suggestion for t in concerned], committed, texts)
         message = "" if reset or not concerned else _message(committed)
     except NotFound as error:
         logger.info(
@@ -124,31 +131,39 @@ def _message(committed: Committed) -> str:
     return git.message(committed.tree, committed.commit)
 
 
-def _read_facts(suggestions: Sequence[Suggestion], committed: Committed) -> list[_Facts]:
-    """The facts about each of the suggestions."""
-    texts = {file: _texts(committed, file) for file in {s.file or "" for s in suggestions}}
+def _read_facts(
+    suggestions: Sequence[Suggestion], committed: Committed, texts: CleanTexts
+) -> list[_Facts]:
+    """The facts about each of the suggestions, without secrets."""
+    read = {file: _texts(committed, file, texts) for file in {s.file or "" for s in suggestions}}
     commits = {s.commit for s in suggestions}
     other = {commit: _other_branch(commit, committed) for commit in commits}
-    gone_files = {file for file, (text, *_) in texts.items() if text is None}
-    renamed = {file: _renamed(committed, file) for file in gone_files}
+    gone_files = {file for file, (text, *_) in read.items() if text is None}
+    names = {file: new_name(committed, committed.name_of(file) or file) for file in gone_files}
+    renamed = {
+        file: under_name(committed, name, texts) for file, name in names.items() if name is not None
+    }
     return [
-        _Facts(*texts[s.file or ""], other[s.commit], renamed.get(s.file or ""))
+        _Facts(
+            *read[s.file or ""],
+            other[s.commit],
+            renamed.get(s.file or ""),
+            names.get(s.file or "") is not None and renamed.get(s.file or "") is None,
+        )
         for s in suggestions
     ]
 
 
-def _renamed(committed: Committed, file: str) -> FileSaved | None:
-    return under_new_name(committed, committed.name_of(file) or file)
-
-
-def _texts(committed: Committed, file: str) -> tuple[str | None, str | None, str | None]:
+def _texts(
+    committed: Committed, file: str, texts: CleanTexts
+) -> tuple[str | None, str | None, str | None]:
     """The file's text in the commit, in the one before, and in the working tree."""
     tree, previous = committed.tree, committed.previous
     name = committed.name_of(file) or file
     return (
-        git.text_at(tree, committed.commit, name),
-        git.text_at(tree, previous, name) if previous else None,
-        read_text(tree / name),
+        texts.of_any(git.text_at(tree, committed.commit, name)),
+        texts.of_any(git.text_at(tree, previous, name)) if previous else None,
+        texts.of_any(read_text(tree / name)),
     )
 
 
@@ -176,6 +191,8 @@ class _Move:
 
 def _after_commit(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
     suggestion, committed = tracked.suggestion, move.committed
+    if facts.hidden:
+        return suggestion
     if facts.renamed is not None and not suggestion.reverted:
         moved = follow_rename(tracked, facts.renamed, move.settings)
         if moved is not None:

@@ -12,9 +12,10 @@ from qi_learn.errors import NotFound
 from qi_learn.outside import git
 from qi_learn.records import Suggestion, Tracked
 from qi_learn.track import region as regions
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.state import FOLLOWED, brought_by, gone, settled, stands_at, trace_of
 from qi_learn.track.suggestions import frame_of
-from qi_learn.track.trees import tree_with
+from qi_learn.track.trees import left_out, tree_with
 from qi_learn.workspace.changes import FileSaved
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def look_due(suggestion: Suggestion, now: float) -> bool:
     )
 
 
-def look_again(tracked: Tracked, now: float) -> Suggestion:
+def look_again(tracked: Tracked, now: float, texts: CleanTexts) -> Suggestion:
     """The suggestion by what the newest commit has of it now.
 
     For commits that were not seen because the daemon was off.
@@ -42,8 +43,10 @@ def look_again(tracked: Tracked, now: float) -> Suggestion:
     suggestion, project = tracked.suggestion, tracked.turn.project
     if project is None or not Path(project).is_dir():
         return suggestion
+    if left_out(project, [suggestion.file or ""]):
+        return suggestion
     try:
-        return _as_committed(tracked, project, now)
+        return _as_committed(tracked, project, now, texts)
     except NotFound as error:
         logger.info(
             "suggestion %d of %s cannot be looked at again: %s",
@@ -54,7 +57,7 @@ def look_again(tracked: Tracked, now: float) -> Suggestion:
         return suggestion
 
 
-def _as_committed(tracked: Tracked, project: str, now: float) -> Suggestion:
+def _as_committed(tracked: Tracked, project: str, now: float, texts: CleanTexts) -> Suggestion:
     suggestion = tracked.suggestion
     directory, file = tree_with(project, suggestion.file or "", suggestion.commit or "")
     head = git.head(directory)
@@ -65,7 +68,7 @@ def _as_committed(tracked: Tracked, project: str, now: float) -> Suggestion:
         or not git.contains(directory, head, suggestion.commit or head)
     ):
         return suggestion
-    text = git.text_at(directory, head, file)
+    text = texts.of_any(git.text_at(directory, head, file))
     if text is None:  # renamed or deleted: not to be told apart from here
         return suggestion
     frame = frame_of(tracked)

@@ -15,26 +15,36 @@ from qi_learn.outside import git, git_blobs
 from qi_learn.records import Suggestion, Tracked
 from qi_learn.settings import CaptureSettings
 from qi_learn.track import region as regions
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.match import NotCompared, Saved, find
 from qi_learn.track.state import stands_at
 from qi_learn.track.suggestions import frame_of
+from qi_learn.track.trees import left_out
 from qi_learn.workspace.changes import Committed, FileSaved
 
 
-def under_new_name(committed: Committed, name: str) -> FileSaved | None:
-    """A file of the tree as a commit has it under another name; None if it was not renamed."""
+def new_name(committed: Committed, name: str) -> str | None:
+    """The name that a commit gave to a file of the tree; None if it did not rename it."""
     if not committed.previous:
         return None
-    tree = committed.tree
     try:
-        new = git_blobs.renamed(tree, committed.previous, committed.commit).get(name)
-        text = None if new is None else git.text_at(tree, committed.commit, new)
+        renamed = git_blobs.renamed(committed.tree, committed.previous, committed.commit)
     except NotFound:  # the commit before was cleaned away: nothing says what was renamed
         return None
-    if new is None or text is None:
+    return renamed.get(name)
+
+
+def under_name(committed: Committed, name: str, texts: CleanTexts) -> FileSaved | None:
+    """A file of the tree as a commit has it, without secrets; None if it is not to be read."""
+    path = Path(os.path.normpath(committed.tree / name))
+    renamed = FileSaved(committed.project, path, "", committed.ts, committed.top)
+    if left_out(committed.project, [renamed.place]):
         return None
-    path = Path(os.path.normpath(tree / new))
-    return FileSaved(committed.project, path, text, committed.ts, committed.top)
+    try:
+        text = texts.of_any(git.text_at(committed.tree, committed.commit, name))
+    except NotFound:
+        return None
+    return None if text is None else replace(renamed, text=text)
 
 
 def follow_rename(

@@ -1,13 +1,18 @@
-"""A saved file, with what its text is compared with. What is asked for twice is found once."""
+"""A saved file, with what its text is compared with. What is asked for twice is found once.
+
+Every text that it gives is without secrets, as those of suggestions are (clean_texts.py).
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.match import Saved
 from qi_learn.track.trees import tree_of
 from qi_learn.workspace.changes import FileSaved
@@ -18,11 +23,24 @@ class Save:
     """A saved file and its history, for all that is looked for in it."""
 
     def __init__(
-        self, saved: FileSaved, history: FileHistory, settings: CaptureSettings, guard: StepGuard
+        self,
+        told: FileSaved,
+        history: FileHistory,
+        settings: CaptureSettings,
+        guard: StepGuard,
+        texts: CleanTexts,
     ) -> None:
-        self.saved, self.history = saved, history
-        self.settings, self.guard = settings, guard
+        self.told = told
+        """The save as it was told, its text as the file has it: for what else it says."""
+        self.history, self.settings, self.guard = history, settings, guard
+        self.clean = texts.of_any
+        """A text without secrets."""
         self._before: dict[int, str | None] = {}
+
+    @cached_property
+    def saved(self) -> FileSaved:
+        """The save without secrets in its text."""
+        return replace(self.told, text=self.clean(self.told.text) or "")
 
     @cached_property
     def text(self) -> Saved:
@@ -32,19 +50,19 @@ class Save:
     @cached_property
     def old(self) -> str | None:
         """The file's text before this save, if it is known."""
-        return self.history.before(self.saved.ts)
+        return self.clean(self.history.before(self.told.ts))
 
     def before(self, when: float) -> str | None:
         """The file's text at a time; if nothing read it then, what git has."""
         number = self.history.number_before(when)
         if number not in self._before:
             text = self.history.before(when)
-            self._before[number] = self._in_git() if text is None else text
+            self._before[number] = self.clean(self._in_git() if text is None else text)
         return self._before[number]
 
     def _in_git(self) -> str | None:
         try:
-            tree, name = tree_of(self.saved.project, self.saved.place)
+            tree, name = tree_of(self.told.project, self.told.place)
             return git.text_at(tree, "HEAD", name)
         except NotFound:
             return None

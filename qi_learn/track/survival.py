@@ -13,9 +13,9 @@ writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from qi_learn.code_text import code_tokens
 from qi_learn.errors import NotFound
@@ -24,10 +24,11 @@ from qi_learn.records import Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.looking_again import look_again, look_due
-from qi_learn.track.match import Match, NotCompared, find, share_of
+from qi_learn.track.match import NotCompared
+from qi_learn.track.placing import PlacedMatch, match_in, may_be_placed, placed_there, placements
 from qi_learn.track.save import Save
-from qi_learn.track.sketch import remembered
 from qi_learn.track.state import (
     FOLLOWED,
     each_guarded,
@@ -41,7 +42,6 @@ from qi_learn.track.state import (
 )
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.trees import tree_of
-from qi_learn.track.waiting import CLOSELY
 from qi_learn.workspace.changes import FileSaved
 
 NOT_FOR_FILES = {
@@ -52,43 +52,28 @@ NOT_FOR_FILES = {
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Placement:
-    """A suggestion, and the lines of a file that may be it."""
-
-    tracked: Tracked
-    match: Match
-
-
-@dataclass(frozen=True, slots=True)
-class _Chance:
-    """A suggestion that may stand in a file: its lines, and the file's text before it was made."""
-
-    tracked: Tracked
-    lines: str
-    before: str
-    share: float
-    """How much of it is in new lines; above 1 if it stands there word for word."""
-
-
 def on_saved(tracked: Sequence[Tracked], save: Save, now: float) -> tuple[TurnChange, ...]:
     """What a save changed for the suggestions.
 
     Of what is placed, what became of it, and of what waits, what stands in the file now. Nothing of
     the file is looked at if no suggestion may stand in it.
     """
-    saved, settings, guard = save.saved, save.settings, save.guard
-    followed = [t for t in tracked if is_followed(t, saved.project, now)]
-    waiting = [t for t in tracked if not saved.taken_back and _may_be_placed(t, saved, settings)]
+    told, settings, guard = save.told, save.settings, save.guard
+    followed = [t for t in tracked if is_followed(t, told.project, now)]
+    waiting = [t for t in tracked if not told.taken_back and may_be_placed(t, told, settings)]
     if not followed and not waiting:
         return ()
     after = list(each_guarded(followed, lambda t: _after_save(t, save), guard, name_of))
-    after += _placements(waiting, save)
-    return turn_changes(tracked, after, settings, project=saved.project)
+    after += placements(waiting, save)
+    return turn_changes(tracked, after, settings, project=told.project)
 
 
 def settle(
-    tracked: Sequence[Tracked], settings: CaptureSettings, now: float, guard: StepGuard
+    tracked: Sequence[Tracked],
+    settings: CaptureSettings,
+    now: float,
+    guard: StepGuard,
+    texts: CleanTexts,
 ) -> tuple[TurnChange, ...]:
     """What time changed for the suggestions.
 
@@ -100,7 +85,7 @@ def settle(
     for each in tracked:
         suggestion = _put_off(each.suggestion, now)
         with guard.step("suggestion", name_of(each)):
-            suggestion = _after_time(each, settings, now)
+            suggestion = _after_time(each, settings, now, texts)
         after.append(suggestion)
     return turn_changes(tracked, after, settings)
 
@@ -114,7 +99,9 @@ def _put_off(suggestion: Suggestion, now: float) -> Suggestion:
     return replace(suggestion, looked_at=now)
 
 
-def _after_time(tracked: Tracked, settings: CaptureSettings, now: float) -> Suggestion:
+def _after_time(
+    tracked: Tracked, settings: CaptureSettings, now: float, texts: CleanTexts
+) -> Suggestion:
     suggestion, ended = tracked.suggestion, tracked.turn.ended
     if suggestion.state == "placed":
         if now - (suggestion.touched_at or 0.0) >= settings.settle:
@@ -127,7 +114,7 @@ def _after_time(tracked: Tracked, settings: CaptureSettings, now: float) -> Sugg
             return replace(suggestion, state="unknown")
     elif look_due(suggestion, now):
         followed = (suggestion.placed_at or 0.0) >= now - FOLLOWED
-        again = look_again(tracked, now) if followed else suggestion
+        again = look_again(tracked, now, texts) if followed else suggestion
         return replace(again, looked_at=now)
     return suggestion
 
@@ -141,130 +128,6 @@ def _recognisable(suggestion: Suggestion, settings: CaptureSettings) -> bool:
         suggestion.language not in NOT_FOR_FILES
         and len(code_tokens(suggestion.text)) >= settings.min_tokens
     )
-
-
-# --- placing --------------------------------------------------------------------------------------
-
-
-def _may_be_placed(tracked: Tracked, saved: FileSaved, settings: CaptureSettings) -> bool:
-    """Whether the suggestion waits, of an answer from before the save and not long ago.
-
-    A save within the window may be told behind it: then the wait has ended (unknown), and goes on.
-    """
-    turn = tracked.turn
-    return (
-        tracked.suggestion.state in ("waiting", "unknown")
-        and turn.project in (None, saved.project)
-        and turn.status == 200
-        and turn.started <= saved.ts
-        and turn.ended >= saved.ts - settings.window
-    )
-
-
-def _placements(waiting: Sequence[Tracked], save: Save) -> Iterator[Suggestion]:
-    """The suggestions that stand in the file now.
-
-    Also those that the save passed by for the first time. A file that could not be compared passes
-    nothing by. The `CLOSELY` of which most is in the new lines are compared, and none any more
-    where a suggestion stands word for word in all that is new: the others go on waiting.
-    """
-    chances: list[_Chance] = []
-    for tracked in waiting:
-        with save.guard.step("suggestion", name_of(tracked)), suppress(NotCompared):
-            chance = _chance(tracked, save)
-            if chance is not None:
-                chances.append(chance)
-            elif _passed_by(tracked, save):
-                yield replace(tracked.suggestion, touched_at=save.saved.ts)
-    chances.sort(key=lambda c: (c.share, c.tracked.turn.ended), reverse=True)
-    candidates: list[_Placement] = []
-    for chance in chances[:CLOSELY]:
-        with save.guard.step("suggestion", name_of(chance.tracked)):
-            if _is_filled(save, chance.before, candidates):
-                continue
-            match = _match(chance.lines, chance.before, save)
-            if match is not None:
-                candidates.append(_Placement(chance.tracked, match))
-            elif _passed_by(chance.tracked, save):
-                yield replace(chance.tracked.suggestion, touched_at=save.saved.ts)
-    yield from each_guarded(
-        _best(candidates), lambda c: _placed(c, save), save.guard, lambda c: name_of(c.tracked)
-    )
-
-
-def _chance(tracked: Tracked, save: Save) -> _Chance | None:
-    """What there is to compare; None if the suggestion does not stand in the file.
-
-    Raises NotCompared.
-    """
-    before = save.before(tracked.turn.started)
-    if before is None:
-        return None
-    lines = frame_of(tracked).whole_lines(tracked.suggestion.text)
-    sketch, least = remembered(lines), save.settings.min_tokens
-    share = share_of(sketch, before, save.text, min_tokens=least)
-    return None if share == 0 else _Chance(tracked, lines, before, share)
-
-
-def _is_filled(save: Save, before: str, candidates: Sequence[_Placement]) -> bool:
-    """Whether all code that is new in the file is in lines that are a suggestion word for word."""
-    exact = [c.match for c in candidates if c.match.method == "lines"]
-    if not exact:
-        return False
-    new = (i for i in save.text.added_since(before)[0] if save.text.tokens[i])
-    return all(any(m.start <= i < m.end for m in exact) for i in new)
-
-
-def _passed_by(tracked: Tracked, save: Save) -> bool:
-    return (
-        tracked.suggestion.touched_at is None
-        and tracked.turn.project is not None
-        and bool(save.saved.text)
-        and save.history.reaches(tracked.turn.started)
-    )
-
-
-def _match(suggested: str, before: str | None, save: Save) -> Match | None:
-    if before is None:
-        return None
-    return find(
-        suggested,
-        before,
-        save.text,
-        min_tokens=save.settings.min_tokens,
-        min_similarity=save.settings.placed_similarity,
-    )
-
-
-def _best(candidates: Iterable[_Placement]) -> list[_Placement]:
-    """Of several suggestions for the same lines the one most like them, of equals the newest.
-
-    The others were not what was taken.
-    """
-    taken: list[_Placement] = []
-    for one in sorted(
-        candidates,
-        key=lambda c: (-c.match.similarity, -c.tracked.turn.ended, c.tracked.suggestion.ordinal),
-    ):
-        if all(
-            one.match.end <= other.match.start or one.match.start >= other.match.end
-            for other in taken
-        ):
-            taken.append(one)
-    return taken
-
-
-def _placed(placement: _Placement, save: Save) -> Suggestion:
-    tracked, match, saved = placement.tracked, placement.match, save.saved
-    region = regions.region_at(saved.text, saved.place, match.start, match.end)
-    suggestion = replace(
-        tracked.suggestion,
-        state="placed",
-        placed_at=tracked.suggestion.placed_at or saved.ts,
-        match_method=match.method,
-        match_confidence=match.similarity,
-    )
-    return stands_at(suggestion, saved, region, frame_of(tracked))
 
 
 # --- following ------------------------------------------------------------------------------------
@@ -281,7 +144,7 @@ def _after_save(tracked: Tracked, save: Save) -> Suggestion:
 def _follow(tracked: Tracked, save: Save) -> Suggestion:
     suggestion, saved, old = tracked.suggestion, save.saved, save.old
     started, history = tracked.turn.started, save.history
-    before = history.before(started) if history.reaches(started) else None
+    before = save.clean(history.before(started)) if history.reaches(started) else None
     added = None
     if before is not None:
         with suppress(NotCompared):
@@ -323,10 +186,10 @@ def _come_again(tracked: Tracked, save: Save) -> Suggestion:
         return suggestion
     lines = suggestion.final_text or frame_of(tracked).whole_lines(suggestion.text)
     try:
-        match = _match(lines, save.old, save)
+        match = match_in(lines, save.old, save)
     except NotCompared:
         match = None
     if match is None:
         return suggestion
     similarity = suggestion.match_confidence or match.similarity
-    return _placed(_Placement(tracked, replace(match, similarity=similarity)), save)
+    return placed_there(PlacedMatch(tracked, replace(match, similarity=similarity)), save)

@@ -98,7 +98,8 @@ def _share(sketch: Sketch, each: Waiting, save: Save) -> float | None:
 def _may_be_passed_by(each: Waiting, save: Save) -> bool:
     return (
         not each.passed_by
+        and not save.told.partly
         and each.project is not None
-        and bool(save.saved.text)
+        and bool(save.told.text)
         and save.history.reaches(each.started)
     )

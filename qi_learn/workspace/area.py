@@ -24,8 +24,9 @@ from qi_learn.workspace.files import (
     plain_text,
     read_content,
 )
-from qi_learn.workspace.ignore_rules import is_rule
+from qi_learn.workspace.git_ignore import is_rule
 from qi_learn.workspace.object_age import changed_ns
+from qi_learn.workspace.qi_learn_ignore import QiLearnIgnore
 from qi_learn.workspace.repository_state import RepositoryState
 
 _MOST_REMEMBERED = 10_000
@@ -62,6 +63,8 @@ class Area:
     """Directories that went or appeared: what git had in them is to be read."""
     appeared: set[str] = field(default_factory=set)
     """Directories that came or went when git did not answer: they are still to be looked at."""
+    own_rules: QiLearnIgnore | None = None
+    """What the person leaves out of the project."""
     set_aside: Counter[str] = field(default_factory=Counter)
     left_out: set[str] = field(default_factory=set)
     """The directories that git leaves out, by their paths."""
@@ -105,10 +108,12 @@ class Area:
         `.gitignore`, its own list. It has `known` already.
         """
         plain = [name for name in names if self._plain(name)]
+        rules = any(is_rule(name) for name in plain)
+        plain = self._allowed(plain)
         if self.repository is None:
             return plain
         ruled = self.repository.rules_stamp()
-        if ruled != self._ruled or any(is_rule(name) for name in plain):
+        if ruled != self._ruled or rules:
             self._left_out.clear()
             self._ruled = ruled
         had = set(known)
@@ -200,6 +205,17 @@ class Area:
         if self.files.get(name) is None:
             return False
         return self._confirmed is None or name in self._confirmed
+
+    def _allowed(self, names: list[str]) -> list[str]:
+        """Those of the names that the person's own rules do not leave out."""
+        if self.own_rules is None or not self.own_rules.any:
+            return names
+        # another working tree of the repository has the project's rules from its own top
+        linked = self.repository is not None and self.repository.linked
+        top = self.own_rules.root if linked else self.top
+        paths = {name: f"{top.rstrip('/')}/{name}" for name in names}
+        allowed = self.own_rules.allowed(paths.values())
+        return [name for name in names if paths[name] in allowed]
 
     def _plain(self, name: str) -> bool:
         if not name or not plain_name(Path(name)):

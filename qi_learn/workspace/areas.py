@@ -166,7 +166,7 @@ class Areas:
 
     def begin_area(self, project: WatchedProject, top: str, *, fresh: bool) -> None:
         """Watch an area. `fresh`: it appeared just now, so what git does not have is a save."""
-        area = project.areas[top] = Area(top, project.added)
+        area = project.areas[top] = Area(top, project.added, own_rules=project.own_rules)
         area.identity = identity(top)
         area.outside = top != project.root and not top.startswith(project.root + "/")
         area.refused = self._find_repository(

@@ -19,6 +19,10 @@ class FileSaved:
     """The directory that `file` is relative to, if it is not the project: a working tree of the
     project's repository that lies elsewhere.
     """
+    partly: bool = False
+    """Whether files of the project are left out by the person's rules: what is not found may be in
+    one of them.
+    """
     taken_back: bool = False
     """Whether git brought back what HEAD has (`git restore`), or may have brought it back from
     elsewhere (`git restore --source`): it is no place of an answer.

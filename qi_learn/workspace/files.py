@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from qi_learn.outside import git
 from qi_learn.outside.git_blobs import blob_ids
@@ -71,7 +71,7 @@ class FileContent:
 GONE = FileContent(b"", gone=True)
 
 
-def plain_name(relative: Path) -> bool:
+def plain_name(relative: PurePath) -> bool:
     """Whether a file may be looked at, judged by its name."""
     if SKIPPED_DIRECTORIES & set(relative.parts[:-1]):
         return False

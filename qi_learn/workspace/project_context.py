@@ -13,7 +13,7 @@ import re
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,7 @@ from typing import Any
 from qi_learn.errors import NotFound, ToolMissing
 from qi_learn.outside import git
 from qi_learn.workspace.files import project_files
+from qi_learn.workspace.qi_learn_ignore import QiLearnIgnore
 
 logger = logging.getLogger(__name__)
 LANGUAGES = {
@@ -123,6 +124,12 @@ class Contexts:
         return self._cached[key]
 
 
+def _looked_at(project: Path, files: Iterator[Path]) -> Iterator[Path]:
+    """Without those that the person's own rules leave out."""
+    rules = QiLearnIgnore(str(project))
+    return (path for path in files if not rules.any or rules.allowed([str(path)]))
+
+
 def read_context(project: Path, *, commit: str | None, branch: str | None) -> ProjectContext:
     """The context of a project, read anew. Raises NotFound if it is not a directory."""
     if not project.is_dir():
@@ -131,7 +138,8 @@ def read_context(project: Path, *, commit: str | None, branch: str | None) -> Pr
             "Remove it from the projects, or put it back.",
         )
     paths = islice(
-        project_files(project, in_git=commit is not None), MOST_FILES if commit else MOST_WALKED
+        _looked_at(project, project_files(project, in_git=commit is not None)),
+        MOST_FILES if commit else MOST_WALKED,
     )
     files = [path.relative_to(project).as_posix() for path in paths]
     languages = Counter(

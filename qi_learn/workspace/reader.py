@@ -22,7 +22,7 @@ from qi_learn.workspace.areas import Areas
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.clock_watch import ClockWatch
 from qi_learn.workspace.following_rules import follow_rules
-from qi_learn.workspace.ignore_rules import RulesElsewhere
+from qi_learn.workspace.git_ignore import RulesElsewhere
 from qi_learn.workspace.inbox import Inbox, Marks
 from qi_learn.workspace.watched_project import WatchedProject
 

@@ -19,8 +19,8 @@ from qi_learn.outside import git, git_blobs
 from qi_learn.workspace import object_age
 from qi_learn.workspace.file_history import Blob
 from qi_learn.workspace.files import FileContent
+from qi_learn.workspace.git_ignore import GitIgnore
 from qi_learn.workspace.head_moves import NO_REFLOG, Head
-from qi_learn.workspace.ignore_rules import IgnoreRules
 from qi_learn.workspace.stashes import Stashes, Trees
 from qi_learn.workspace.table_log import keeps_tables
 
@@ -70,7 +70,7 @@ class RepositoryState:
         tables = ("reftable/tables.list", f"{self.common}/reftable/tables.list")
         self._tables = tables if keeps_tables(self.common) else ()
         """The lists of git's tables of references, if it keeps any."""
-        self.rules = IgnoreRules(top, git_dir, self.common)
+        self.rules = GitIgnore(top, git_dir, self.common)
         self.head = Head(top, git_dir, since=since, stood=stood, log_read=log_read)
         self.catches_up = since is not None
         """Whether what happened since it was watched before is told too."""
@@ -84,6 +84,11 @@ class RepositoryState:
     def note(self) -> str | None:
         """What a person should know of it."""
         return f"{self.top}: {NO_REFLOG}" if self.head.inferred else None
+
+    @property
+    def linked(self) -> bool:
+        """Whether the tree is one more of its repository (`git worktree add`)."""
+        return self.git_dir.parent.name == "worktrees"
 
     # --- what git is doing ------------------------------------------------------------------------
 

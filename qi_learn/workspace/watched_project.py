@@ -14,6 +14,7 @@ from qi_learn.workspace.area import Area
 from qi_learn.workspace.area_look import Look, Moved, NewText, written_at
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import Blob, FileHistory
+from qi_learn.workspace.qi_learn_ignore import QiLearnIgnore
 
 UNREAD_SECONDS = 5.0
 """Seconds within which a change that the system told of is read: up to so long ago all is known."""
@@ -44,6 +45,7 @@ class WatchedProject:
     budget: TextBudget
     areas: dict[str, Area] = field(default_factory=dict)
     """By their tops."""
+    own_rules: QiLearnIgnore = field(init=False)
     starting: bool = True
     failed: str | None = None
     """Why watching could not begin."""
@@ -57,6 +59,9 @@ class WatchedProject:
     identity: tuple[int, int] | None = None
     """Which directory its root is: device and number."""
     set_aside: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.own_rules = QiLearnIgnore(self.root)
 
     def state(self, why_polled: str | None) -> WatchState:
         """How it is watched, as a person is told."""
@@ -187,7 +192,8 @@ class WatchedProject:
         area.note_save(new.name, new.text)
         top = area.top if area.outside else ""
         path = Path(area.path_of(new.name))
-        return [FileSaved(self.root, path, new.text, ts, top, taken_back=new.taken_back)]
+        back, partly = new.taken_back, self.own_rules.any
+        return [FileSaved(self.root, path, new.text, ts, top, taken_back=back, partly=partly)]
 
     def _note_written(self, area: Area, moved: Moved, now: float) -> None:
         """Note what git wrote into the files that something is kept of."""

@@ -421,6 +421,7 @@ def run(seconds: float) -> dict[str, Any]:
         }
         paths.routes.write_text(json.dumps(routes))
         environment = {**os.environ, "QI_LEARN_HOME": str(home), "QI_LEARN__GATEWAY__PORT": "0"}
+        environment["QI_LEARN__CAPTURE__UNREGISTERED"] = "true"  # it asks from anywhere
         urls = {
             "upstream": started(
                 stack, [__file__, "upstream", str(home / "up")], home / "up", environment

@@ -1,9 +1,10 @@
-"""What is taken for a secret, and how long it takes: `scripts/bench redact [--seconds N]`.
+"""What is taken for a secret, how long it takes, and what is left of it: `scripts/bench redact`.
 
 Recall and precision on the contexts that were kept aside when the rules were written, by our own
 rules and, if the extra `secrets` is installed, with the catalogue; time on ordinary text, the
-standard library's own source: CPU time, median of the runs that fit in the seconds. The last line
-is one JSON object.
+standard library's own source: CPU time, median of the runs that fit in the seconds. Then secrets of
+the labelled set are brought into a home through every path that writes, and are searched for in
+every file of it (`secrets_in_home`: a minute or two). The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from qi_learn.redact import Redactor, catalogue_line
 from qi_learn.redact.catalogue import installed_catalogue
+from tests.support.secret_paths import SECRETS, swept_home
+from tests.support.secret_sweep import search
 from tests.support.secret_vectors import files, judge, judge_files, vectors
 
 MODULES = ("tokenize", "smtplib", "random", "urllib/request", "argparse", "typing", "getpass")
@@ -29,8 +33,12 @@ LEAST_RUNS = 9
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures what is taken for a secret.")
     parser.add_argument("--seconds", type=float, default=10, help="for the time of ordinary text")
-    seconds = parser.parse_args().seconds
-    print(json.dumps(measure(seconds)))
+    parser.add_argument("--no-home", action="store_true", help="search no home")
+    options = parser.parse_args()
+    out = measure(options.seconds)
+    if not options.no_home:
+        out |= search_a_home()
+    print(json.dumps(out))
 
 
 def measure(seconds: float) -> dict[str, object]:
@@ -55,6 +63,14 @@ def measure(seconds: float) -> dict[str, object]:
         out["precision_with_catalogue"] = round(judged.precision, 4)
         out["ms_per_100kb_with_catalogue"] = milliseconds(both.text, seconds)
     return out
+
+
+def search_a_home() -> dict[str, int]:
+    """How many secrets were brought into a home, and how many stand in a file of it then."""
+    with tempfile.TemporaryDirectory() as top, swept_home(Path(top)) as sweep:
+        found = search(sweep.world.root, SECRETS)
+    left = {secret for secrets in found.values() for secret in secrets}
+    return {"secrets_brought": len(SECRETS), "secrets_in_home": len(left)}
 
 
 def milliseconds(redact: Callable[[str], str], seconds: float) -> float:

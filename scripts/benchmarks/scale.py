@@ -43,6 +43,7 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.store.turns import save_turn
 from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher
+from tests.support.redacted import as_redacted
 
 BODY = "".join(f"    value_{n} = prices[{n}] * (1 + rate) + offset\n" for n in range(12))
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -180,7 +181,7 @@ def _keep(store: Store, n: int, at: float, project: str) -> None:
         f"01SCALE{n:019d}", "/api/chat", "qwen:7b", "qi-agent:v1.0.0", (question,), answer, at,
         at + 2, project=project, session=f"s{n // 40}", done_reason="stop",
     )  # fmt: skip
-    save_turn(store, turn)
+    save_turn(store, as_redacted(turn))
     kept = n % 3 == 0
     suggestion = Suggestion(turn.id, 0, code, 22, 22 + len(code), "python", state="unknown")
     if kept:
@@ -189,11 +190,12 @@ def _keep(store: Store, n: int, at: float, project: str) -> None:
             touched_at=at + 30, settled_at=at + 700, final_text=code, commit=f"{n:040x}",
             similarity=1.0, looked_at=at + 8 * 86400,
         )  # fmt: skip
-    feedback.save_suggestions(store, [suggestion])
-    feedback.save_implicit(store, turn.id, Feedback(accepted=True if kept else None))
-    feedback.save_classes(store, turn.id, "code_generation", "simple", f"d{n % 5}", [])
+    feedback.save_suggestions(store, as_redacted([suggestion]))
+    feedback.save_implicit(store, turn.id, as_redacted(Feedback(accepted=True if kept else None)))
+    feedback.save_classes(store, turn.id, "code_generation", "simple", f"d{n % 5}", as_redacted([]))
     learnable = kept and n % 30 == 0
-    feedback.save_score(store, Score(turn.id, 0.6, 0.5, 0.8 if learnable else 0.5, code))
+    score = Score(turn.id, 0.6, 0.5, 0.8 if learnable else 0.5, code)
+    feedback.save_score(store, as_redacted(score))
     if learnable:  # was looked at as an example when it was scored
         save_candidates(store, [JudgedTurn(turn.id, f"{n:064x}", "", turn.session or "", 0.8, at)])
 
@@ -366,9 +368,9 @@ def wait_for_places(store: Store, projects: list[Path]) -> None:
             f"01PROBE{number:019d}", "/api/chat", "m", "m", (Message("user", "probe"),), answer, at,
             at + 1, project=str(project), session="probe",
         )  # fmt: skip
-        save_turn(store, turn)
+        save_turn(store, as_redacted(turn))
         feedback.save_suggestions(
-            store, [Suggestion(turn.id, 0, code, 10, 10 + len(code), "python")]
+            store, as_redacted([Suggestion(turn.id, 0, code, 10, 10 + len(code), "python")])
         )
 
 
@@ -419,13 +421,13 @@ def outcome_loop_ms(place: Path, files: int, placed: int = 200) -> float:
                 f"T{n:05d}", "/api/chat", "m", "m", (Message("user", "q"),),
                 f"```python\n{code}```\n", now - 600, now - 500, project=str(project), session="s",
             )  # fmt: skip
-            save_turn(store, turn)
+            save_turn(store, as_redacted(turn))
             suggestion = Suggestion(
                 turn.id, 0, code, 10, 10 + len(code), "python", "placed",
                 f"package_0/module_{n % 50}.py", region=code, placed_at=now - 400,
                 touched_at=now - 400,
             )  # fmt: skip
-            feedback.save_suggestions(store, [suggestion])
+            feedback.save_suggestions(store, as_redacted([suggestion]))
         intake = Intake(paths, settings, watcher)
         while intake.tick(store, now) or intake.pending:
             pass
@@ -460,9 +462,10 @@ def agent_turns_gb(place: Path, count: int) -> float:
                         f"A{n:09d}", "/v1/chat/completions", "m", "m", said, answer, float(n),
                         n + 1.0, request={"tools": tools}, project="/p", session=f"s{n // 20}",
                     )  # fmt: skip
-                    save_turn(store, turn)
+                    save_turn(store, as_redacted(turn))
                     feedback.save_suggestions(
-                        store, [Suggestion(turn.id, 0, answer, 0, len(answer), "python")]
+                        store,
+                        as_redacted([Suggestion(turn.id, 0, answer, 0, len(answer), "python")]),
                     )
                     said = (*said, Message("assistant", answer))
         store.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -22,6 +22,7 @@ from qi_learn.records import CommandResult, Message, Outcome, Suggestion, Turn
 from qi_learn.step_guard import StepGuard
 from qi_learn.store import command_results, feedback, turns
 from qi_learn.store.database import Store, open_store
+from tests.support.redacted import as_redacted
 from tests.support.repository import Repository
 
 PROJECT = "/home/me/work"
@@ -215,7 +216,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         turn = Turn(
             "t", "/api/chat", "m", "m", (Message("user", "q"),), "a", NOW - 2, NOW, project=PROJECT
         )
-        turns.save_turn(store, turn)
+        turns.save_turn(store, as_redacted(turn))
         placed = Suggestion(
             "t",
             0,
@@ -229,14 +230,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
             placed_at=NOW + 10,
             touched_at=NOW + 20,
         )
-        feedback.save_suggestions(store, [placed])
+        feedback.save_suggestions(store, as_redacted([placed]))
         yield store
 
 
 def outcome_of(store: Store, *runs: tuple[float, str, int]) -> Outcome:
     """The outcome after runs (seconds after the answer, command, exit code) of one second each."""
     for n, (after, command, exit_code) in enumerate(runs):
-        command_results.save_command(store, _ran(f"c{n}", after, command, exit_code))
+        command_results.save_command(store, as_redacted(_ran(f"c{n}", after, command, exit_code)))
     list(join_new_commands(store, CommandRuns(), StepGuard(), 1))
     return feedback.load_outcome(store, "t")
 
@@ -299,7 +300,7 @@ def test_deployed_and_faster(store: Store) -> None:
         _ran("1", -50, "hyperfine x", 0, value=2.0),
         _ran("2", 30, "hyperfine x", 0, value=1.5),
     ):
-        command_results.save_command(store, bench)
+        command_results.save_command(store, as_redacted(bench))
     known = outcome_of(store, (40, "make deploy", 0))
     assert known.deployed is True
     assert known.performance_change == pytest.approx(0.25)
@@ -310,12 +311,14 @@ def test_a_bug_once_blamed_stays_and_gone_code_learns_nothing(store: Store) -> N
     feedback.save_outcome(store, "t", Outcome(bug_introduced=True))
     assert outcome_of(store, (30, "pytest", 0)) == Outcome(tests_pass=True, bug_introduced=True)
     (placed,) = feedback.suggestions_of(store, "t")
-    feedback.update_suggestion(store, replace(placed, region=None))
-    command_results.save_command(store, _ran("late", 60, "pytest", 1))
+    feedback.update_suggestion(store, as_redacted(replace(placed, region=None)))
+    command_results.save_command(store, as_redacted(_ran("late", 60, "pytest", 1)))
     list(join_new_commands(store, CommandRuns(), StepGuard(), 1))
     assert feedback.load_outcome(store, "t").tests_pass is True
 
 
 def test_results_of_another_project_are_not_evidence(store: Store) -> None:
-    command_results.save_command(store, replace(_ran("x", 30, "pytest", 0), project="/elsewhere"))
+    command_results.save_command(
+        store, as_redacted(replace(_ran("x", 30, "pytest", 0), project="/elsewhere"))
+    )
     assert outcome_of(store) == Outcome()

@@ -49,14 +49,16 @@ def drained(home: Any) -> ingest.Drained:
         return ingest.drain(store, home.spool, decode=decode, suggest=suggestions_of, now=now)
 
 
+@pytest.mark.parametrize("record", ["true", '"metadata"'])
 @pytest.mark.parametrize("case", CASES)
 def test_no_half_letter_and_no_large_number_loses_a_turn(
-    case: str, fake: FakeOllama, tmp_path: Path
+    case: str, record: str, fake: FakeOllama, tmp_path: Path
 ) -> None:
     request, answer = CASES[case]
     fake.play(whole(json.dumps(answer).encode()))
     body = json.dumps({"model": "m", "messages": U, **request})
     with a_gateway(fake.url, tmp_path) as gateway:
+        gateway.paths.settings_file.write_text(f"[gateway]\nrecord = {record}\n")
         _post(gateway.port, body, {})
         gateway.turns(1)
         found = drained(gateway.paths)

@@ -15,6 +15,7 @@ from qi_learn.store.turns import save_turn
 from qi_learn.workspace.registry import add_project
 from tests.support.command_line import OFFLINE, Terminal
 from tests.support.recorded_home import a_turn, spool_events
+from tests.support.redacted import as_redacted
 
 GONE = """
 import os, sys
@@ -42,7 +43,7 @@ def typed(terminal: Terminal, *words: str) -> subprocess.CompletedProcess[str]:
 
 def recorded(paths: Paths) -> None:
     with open_store(paths.ensure().database) as store:
-        save_turn(store, a_turn("01M8GSZE0V00X38Y19461HZM3N", at=100.0))
+        save_turn(store, as_redacted(a_turn("01M8GSZE0V00X38Y19461HZM3N", at=100.0)))
 
 
 def test_a_command_is_run_there_and_recorded(tmp_path: Path) -> None:

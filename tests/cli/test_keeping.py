@@ -17,6 +17,7 @@ from tests.support import forgotten_home as home
 from tests.support.command_line import Terminal
 from tests.support.forgotten_home import WORD, files_with
 from tests.support.recorded_home import a_turn
+from tests.support.redacted import as_redacted
 
 NOON = 1795867200.0
 """A day in November 2026."""
@@ -128,7 +129,7 @@ def test_last_is_not_forgotten_while_a_newer_answer_waits(
 ) -> None:
     terminal = Terminal(tmp_path)
     with open_store(terminal.paths.ensure().database) as store:
-        save_turn(store, a_turn("01M8GSZE0V00X38Y19461HZM3N", at=100.0))
+        save_turn(store, as_redacted(a_turn("01M8GSZE0V00X38Y19461HZM3N", at=100.0)))
     answer_waits(terminal)
     said = terminal.qi("forget", "last", *dry)
     assert (said.code, said.out) == (EXIT_TRY_AGAIN, "")
@@ -142,7 +143,7 @@ def test_what_is_about_to_go_is_named(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     id = "01M8GSZE0V00X38Y19461HZM3N"
     with open_store(terminal.paths.ensure().database) as store:
-        save_turn(store, a_turn(id, at=100.0, question="Write\nadd."))
+        save_turn(store, as_redacted(a_turn(id, at=100.0, question="Write\nadd.")))
     named = f'{id}  "Write add."\n'
     for words in (("last", "--dry-run"), (id[:9], "--dry-run"), ("last",)):
         assert terminal.qi("forget", *words).out.startswith(named)

@@ -17,6 +17,7 @@ from qi_learn.store.turn_lines import TurnLine, list_turns
 from tests.support.command_line import Terminal
 from tests.support.fake_daemon import holding_the_lock
 from tests.support.recorded_home import a_turn, spool_events
+from tests.support.redacted import as_redacted
 
 TURNS = {
     "01M8GSZE0V00X38Y19461HZM3N": ("kept", Feedback(accepted=True, modified=False)),
@@ -35,13 +36,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
     made.paths.ensure()
     with open_store(made.paths.database) as store:
         for number, (id, (fate, seen)) in enumerate(TURNS.items()):
-            turns.save_turn(store, a_turn(id, at=100.0 * number, question=LONG))
+            turns.save_turn(store, as_redacted(a_turn(id, at=100.0 * number, question=LONG)))
             if fate != "-":
                 state: SuggestionState = "waiting" if seen is None else "settled"
                 suggested = Suggestion(id, 0, "x = 1", 0, 5, state=state, file="a.py")
-                feedback.save_suggestions(store, [suggested])
+                feedback.save_suggestions(store, as_redacted([suggested]))
             if seen is not None:
-                feedback.save_implicit(store, id, seen)
+                feedback.save_implicit(store, id, as_redacted(seen))
     return made
 
 
@@ -76,7 +77,8 @@ def _cells(line: str) -> int:
 def test_a_question_without_words_is_not_left_blank(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     with open_store(terminal.paths.ensure().database) as store:
-        turns.save_turn(store, a_turn(next(iter(TURNS)), at=100.0, question="\n"))
+        turn = a_turn(next(iter(TURNS)), at=100.0, question="\n")
+        turns.save_turn(store, as_redacted(turn))
     assert terminal.qi("log").out.splitlines()[1].endswith("(no words)")
 
 
@@ -122,7 +124,7 @@ def test_a_rating_takes_the_beginning_of_an_id(tmp_path: Path) -> None:
     waiting = spool.append("turn", {"request": "{}"})
     spool.close()
     with open_store(terminal.paths.database) as store:
-        turns.save_turn(store, a_turn(next(iter(TURNS)), at=100.0))
+        turns.save_turn(store, as_redacted(a_turn(next(iter(TURNS)), at=100.0)))
     for given, id in ((waiting[:12].lower(), waiting), ("01m8gszE", next(iter(TURNS)))):
         assert terminal.qi("rate", given, "4").out.startswith(f"Rated {id}: 4 of 5.")
     assert [e["body"]["turn"] for e in spool_events(terminal.paths)[1:]] == [
@@ -173,7 +175,7 @@ def test_the_question_that_is_rated_is_named(home: Terminal) -> None:
 def test_an_explanation_of_the_last_answer_says_that_a_newer_one_waits(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     with open_store(terminal.paths.ensure().database) as store:
-        turns.save_turn(store, a_turn(next(iter(TURNS)), at=100.0))
+        turns.save_turn(store, as_redacted(a_turn(next(iter(TURNS)), at=100.0)))
     assert "newer" not in terminal.qi("explain", "last").out
     spool = Spool(terminal.paths.spool, "gateway")
     spool.append("turn", {"request": "{}"})
@@ -242,13 +244,13 @@ def test_of_several_blocks_the_log_and_the_explanation_say_the_same(
 ) -> None:
     terminal, id = Terminal(tmp_path), next(iter(TURNS))
     with open_store(terminal.paths.ensure().database) as store:
-        turns.save_turn(store, a_turn(id, at=100.0))
+        turns.save_turn(store, as_redacted(a_turn(id, at=100.0)))
         blocks = [
             Suggestion(id, n, f"x = {n}", n, n + 1, state=state, file="a.py")
             for n, state in enumerate(states)
         ]
-        feedback.save_suggestions(store, blocks)
-        feedback.save_implicit(store, id, seen)
+        feedback.save_suggestions(store, as_redacted(blocks))
+        feedback.save_implicit(store, id, as_redacted(seen))
     assert terminal.qi("log").out.splitlines()[1].split()[2] == word
     fate = terminal.qi("explain", id).out.split("\n  fate ")[1].split("\n")[0] + "\n"
     assert explained in fate

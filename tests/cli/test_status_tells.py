@@ -21,6 +21,7 @@ from tests.support.command_line import Terminal
 from tests.support.daemon_process import refusing_port
 from tests.support.fake_daemon import daemon, holding_the_lock
 from tests.support.recorded_home import record
+from tests.support.redacted import as_redacted
 
 RED = "\x1b[31m"
 
@@ -95,7 +96,7 @@ def test_a_rating_of_no_answer_is_not_counted_as_one(terminal: Terminal) -> None
     with open_store(terminal.paths.database) as store:
         for number, turn in enumerate(("T1", "no-such-turn")):
             body = {"turn": turn, "rating": 4, "correction": None, "comment": None}
-            keep_rating(store, Event(f"R{number}", "rating", 500.0, "cli", body))
+            keep_rating(store, as_redacted(Event(f"R{number}", "rating", 500.0, "cli", body)))
         match_ratings(store)
     assert "recorded    3 turns, 1 rating (1 more of no answer here)" in terminal.qi("status").out
     told = terminal.qi("status", "--json").json
@@ -141,7 +142,7 @@ def test_a_service_whose_systemd_is_silent_is_told(terminal: Terminal) -> None:
 
 
 def test_every_setting_counts_at_once_or_is_named_with_the_restart(terminal: Terminal) -> None:
-    """The one that counts at once: tests/gateway/test_recorder.py."""
+    """Those that count at once: tests/gateway/test_recorder.py."""
     defaults = settings_table(Settings())
     silent = []
     with daemon(terminal.paths, version=__version__, settings={}):
@@ -155,7 +156,7 @@ def test_every_setting_counts_at_once_or_is_named_with_the_restart(terminal: Ter
                     for problem in said.json["problems"]
                 )
                 silent += [] if named else [f"{section}.{key}"]
-    assert silent == ["gateway.record"]
+    assert silent == ["gateway.record", "capture.unregistered"]
 
 
 def test_settings_that_cannot_be_used_hide_nothing_that_runs(terminal: Terminal) -> None:

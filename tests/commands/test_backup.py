@@ -20,6 +20,7 @@ import sqlite_utils
 
 from qi_learn.commands.backup import as_text, backup, restore
 from qi_learn.commands.forget import forget
+from qi_learn.daemon.look_through import RedactAgain, look_through, read_receipt
 from qi_learn.daemon.restoring import complete_restore
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.taint import forgotten_in
@@ -34,6 +35,7 @@ from qi_learn.store.schema import migrations
 from tests.support import forgotten_home as home
 from tests.support.fake_daemon import holding_the_lock
 from tests.support.forgotten_home import RUNS, STAYING, WORD, files_with
+from tests.support.redacted import as_before, as_redacted
 
 ALL = STAYING | {"T2", "T3"}
 
@@ -96,11 +98,36 @@ def test_into_an_empty_home(paths: Paths, file: Path, tmp_path: Path) -> None:
     assert [p.name for p in file.parent.iterdir() if "tmp" in p.name] == []
 
 
+def test_a_restored_home_is_looked_through_for_secrets_again(
+    paths: Paths, file: Path, tmp_path: Path
+) -> None:
+    """The backup may be of a time when fewer were known, whatever this home was looked through."""
+    secret = "ghp_" + "aB3dE5fG7hJ9kL1mN2pQ4rS6tU8vW0xY1zA2"
+    with open_store(paths.database) as store:
+        turn = home.a_turn("X1", (Message("user", f"use {secret}"),), "Yes.", 900.0)
+        turns.save_turn(store, as_before(turn))
+    backup(paths, file)
+    for place in (paths, Paths.under(tmp_path / "other").ensure()):
+        with open_store(place.database) as store:
+            for _ in look_through(place, store, 1000.0):
+                pass
+        restore(place, file, force=True)
+        again = RedactAgain(place)
+        assert again.left
+        with open_store(place.database) as store:
+            while again.left:
+                again.step(store, 2000.0)
+        assert files_with(place, secret) == []
+        assert read_receipt(place) is not None
+
+
 def test_over_an_existing_home_only_by_force(paths: Paths, file: Path, tmp_path: Path) -> None:
     backup(paths, file)
     other = Paths.under(tmp_path / "other").ensure()
     with open_store(other.database) as store:
-        turns.save_turn(store, home.a_turn("X1", (Message("user", "Mine."),), "Yes.", 1.0))
+        turns.save_turn(
+            store, as_redacted(home.a_turn("X1", (Message("user", "Mine."),), "Yes.", 1.0))
+        )
     before = {p: p.read_bytes() for p in home.every_file(other)}
     with pytest.raises(Refused, match="already"):
         restore(other, file)
@@ -131,7 +158,7 @@ def test_while_the_daemon_writes(paths: Paths, file: Path, tmp_path: Path) -> No
                 with store.transaction():  # always two, so that half of a pair is seen
                     for side in "ab":
                         turn = home.a_turn(f"W{n}{side}", words, f"{n}{side}", 1000.0 + n)
-                        turns.save_turn(store, turn)
+                        turns.save_turn(store, as_redacted(turn))
                 n += 1
                 written.append(n)
 
@@ -292,7 +319,9 @@ def test_killed_at_every_step_it_is_the_old_home_or_the_new_one(
     while True:
         other = Paths.under(tmp_path / f"other{step}").ensure()
         with open_store(other.database) as store:
-            turns.save_turn(store, home.a_turn("X1", (Message("user", "Mine."),), "Yes.", 1.0))
+            turns.save_turn(
+                store, as_redacted(home.a_turn("X1", (Message("user", "Mine."),), "Yes.", 1.0))
+            )
         ended = in_a_child(other, file, die_after=step)
         if not ended:
             break

@@ -22,6 +22,7 @@ from qi_learn.store import feedback
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.runs import Run, apply_cycle
 from tests.support.dataset_world import keep, suggestion, turn, work
+from tests.support.redacted import as_redacted
 
 DAY = 86400.0
 NOW = datetime(2026, 11, 20, 12, 0).astimezone().timestamp()
@@ -45,12 +46,14 @@ def cycle(
     examples = [{"turn": f"turn-{n:04d}", "hash": str(n), "split": "train"} for n in turns]
     apply_cycle(
         store,
-        Event(
-            f"{run}-{state}",
-            "cycle",
-            ended,
-            "cycle",
-            {"run": run, "state": state, "started": ended - 60, "examples": examples, **more},
+        as_redacted(
+            Event(
+                f"{run}-{state}",
+                "cycle",
+                ended,
+                "cycle",
+                {"run": run, "state": state, "started": ended - 60, "examples": examples, **more},
+            )
         ),
     )
 
@@ -277,9 +280,9 @@ def test_a_turn_is_looked_at_once_until_it_is_scored_again(store: Store) -> None
     with asked(store) as statements:
         assert ask(store).fresh == 12
     assert not [s for s in statements if "FROM messages" in s or "WITH RECURSIVE" in s]
-    feedback.save_score(store, Score("turn-0003", 0.5, 0.5, 0.3, "x"))
+    feedback.save_score(store, as_redacted(Score("turn-0003", 0.5, 0.5, 0.3, "x")))
     assert ask(store).fresh == 11
-    feedback.save_score(store, Score("turn-0003", 0.5, 0.5, 0.9, "x"))
+    feedback.save_score(store, as_redacted(Score("turn-0003", 0.5, 0.5, 0.9, "x")))
     assert ask(store).fresh == 12
 
 

@@ -18,6 +18,7 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.store import command_results, feedback, outcome_evidence, turns
 from qi_learn.store.database import Store, open_store
 from tests.support.command_line import wait_until
+from tests.support.redacted import as_redacted
 
 OVER = float("-inf")
 """A time that has passed: a round does the least that it does."""
@@ -37,14 +38,14 @@ def keep(store: Store, count: int) -> None:
         code = f"x_{n} = 1\n"
         answer = f"```python\n{code}```"
         turn = Turn(f"T{n:04d}", "/api/chat", "m", "m", asked, answer, n, n + 1.0, project=PROJECT)
-        turns.save_turn(store, turn)
+        turns.save_turn(store, as_redacted(turn))
         placed = Suggestion(
             *(turn.id, 0, code, 10, 20, "python", "placed", "a.py"),
             region=code,
             placed_at=NOW + n,
             touched_at=NOW + n,
         )
-        feedback.save_suggestions(store, [placed])
+        feedback.save_suggestions(store, as_redacted([placed]))
         feedback.mark_dirty(store, turn.id)
 
 
@@ -83,7 +84,7 @@ def test_a_result_is_joined_and_scored_in_parts_and_counts_when_all_is_joined(
     assert feedback.dirty_turns(store) == []
 
     ran = CommandResult("C", NOW + 500, PROJECT, "test", "pytest", 0, 0.5)
-    command_results.save_command(store, ran)
+    command_results.save_command(store, as_redacted(ran))
     work.look_again()
     rounds = []
     while work.pending:

@@ -27,6 +27,7 @@ from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watched_project import UNREAD_SECONDS
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
+from tests.support.redacted import as_redacted
 from tests.support.repository import ENV, Repository
 
 CODE = (
@@ -69,8 +70,8 @@ class Company:
             ended=now - 0.1,
             project=str(self.repo.root),
         )
-        turns.save_turn(self.store, turn)
-        feedback.save_suggestions(self.store, suggestions_of(turn))
+        turns.save_turn(self.store, as_redacted(turn))
+        feedback.save_suggestions(self.store, as_redacted(suggestions_of(turn)))
 
     def fate(self, id: str = "T1") -> Suggestion:
         return feedback.suggestions_of(self.store, id)[0]
@@ -313,7 +314,9 @@ def test_what_is_behind_in_one_project_holds_no_other_up(
     with company.watched() as intake:
         company.until(intake, lambda: len(intake.watcher.stands()) == 2)
         company.see_all(intake)
-        monkeypatch.setattr("qi_learn.daemon.intake.SEEN_SECONDS", -1.0)  # nothing is followed
+        monkeypatch.setattr(
+            "qi_learn.daemon.seen_evidence.SEEN_SECONDS", -1.0
+        )  # nothing is followed
         began = time.time()
         company.repo.write("late.py", CODE)
         wait_until(lambda: intake.look(time.time()))

@@ -24,6 +24,7 @@ from qi_learn.store.disk_use import used_bytes
 from qi_learn.store.expiry import ShapeSweep, expire_texts
 from tests.support import forgotten_home as home
 from tests.support.forgotten_home import RUNS, files_with
+from tests.support.redacted import as_redacted
 
 DAY = 86400.0
 AGED = 100 * DAY
@@ -125,7 +126,7 @@ def filled(store: Store, count: int) -> None:
                 request={"tools": [{"name": f"tool {n % 7} " + "x" * 300}]},
                 context={"files": [f"{n // 100} " + "y" * 300]},
             )  # fmt: skip
-            turns.save_turn(store, turn)
+            turns.save_turn(store, as_redacted(turn))
 
 
 def test_the_size_is_kept_by_taking_the_oldest_first(tmp_path: Path) -> None:
@@ -173,7 +174,8 @@ def test_shapes_that_a_turn_names_stay(tmp_path: Path) -> None:
             if sweep.unneeded:  # a new turn names one that was found unneeded
                 filled_again = turns.load_turn(store, "F01199")
                 turns.save_turn(
-                    store, replace(filled_again, id=f"N{len(sweep.unneeded)}", answer="z")
+                    store,
+                    as_redacted(replace(filled_again, id=f"N{len(sweep.unneeded)}", answer="z")),
                 )
         assert turns.verify(store) == []
         assert len(store.rows("SELECT id FROM shapes")) == 7 + 3

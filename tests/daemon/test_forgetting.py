@@ -39,6 +39,7 @@ from tests.support import drained_spool
 from tests.support import forgotten_home as home
 from tests.support.drained_spool import finished_file
 from tests.support.forgotten_home import ANSWER, PROJECT, RUNS, STAYING, WORD, files_with
+from tests.support.redacted import as_redacted
 
 WAYS = {
     "id": ForgetRequest(1000.0, ids=("T2",)),
@@ -325,7 +326,9 @@ def test_a_context_that_says_it_is_cut_and_its_turn_stays(paths: Paths) -> None:
     with open_store(paths.database) as store:
         said = {"readme": f"{WORD} " + "x" * 300}
         moon = replace(home.conversation()[4], id="C1", context=said, started=600.0, ended=601.0)
-        turns.save_turn(store, replace(moon, messages=(Message("user", "What is the sun?"),)))
+        turns.save_turn(
+            store, as_redacted(replace(moon, messages=(Message("user", "What is the sun?"),)))
+        )
     receipt = forget(paths, WAYS["grep"])
     assert stored(paths) == STAYING | {"C1"}
     assert receipt.went["contexts"] == 1

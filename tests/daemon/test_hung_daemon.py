@@ -21,6 +21,7 @@ from qi_learn.workspace.registry import add_project
 from tests.support.command_line import OFFLINE, Terminal, wait_until
 from tests.support.hung_daemon import hung
 from tests.support.recorded_home import a_turn
+from tests.support.redacted import as_redacted
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_what_waits_for_one_that_hangs_is_told(tmp_path: Path) -> None:
     """`log` counts it, `last` is not forgotten nor explained without a word."""
     terminal = Terminal(tmp_path)
     with open_store(terminal.paths.ensure().database) as store:
-        save_turn(store, a_turn("01M8GSZE0V00X38Y19461HZM3N", at=100.0))
+        save_turn(store, as_redacted(a_turn("01M8GSZE0V00X38Y19461HZM3N", at=100.0)))
     spool = Spool(terminal.paths.spool, "gateway")
     spool.append("turn", {"request": "{}"})
     spool.close()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,12 +22,14 @@ from qi_learn.settings import CaptureSettings, Settings
 from qi_learn.store import command_results, feedback, score_queue, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.track.suggestions import suggestions_of
+from qi_learn.track.waiting import CLOSELY
 from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.clock_watch import ClockWatch
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
+from tests.support.redacted import as_before, as_redacted
 from tests.support.repository import Repository
 
 CODE = (
@@ -54,7 +57,7 @@ class Home:
         self.intake = Intake(self.paths, Settings(capture=CaptureSettings(settle=0.1)), watcher)
         self.intake.tick(store, time.time())
 
-    def ask(self, id: str, code: str = CODE) -> str:
+    def ask(self, id: str, code: str = CODE, stored: Callable[[Any], Any] = as_redacted) -> str:
         now = time.time()
         turn = Turn(
             *(id, "/api/chat", "m", "m", (Message("user", "Write it."),)),
@@ -63,8 +66,8 @@ class Home:
             ended=now - 0.5,
             project=str(self.repo.root),
         )
-        turns.save_turn(self.store, turn)
-        feedback.save_suggestions(self.store, suggestions_of(turn))
+        turns.save_turn(self.store, stored(turn))
+        feedback.save_suggestions(self.store, stored(suggestions_of(turn)))
         self.restart()
         return id
 
@@ -123,23 +126,25 @@ def test_facts_are_found_once_and_a_result_scores_only_what_it_changes(home: Hom
         placed = feedback.suggestions_of(home.store, id)[0]
         feedback.save_suggestions(
             home.store,
-            [
-                Suggestion(
-                    *(id, 0, placed.text, placed.start, placed.end, "python", "settled"),
-                    file="main.py",
-                    region="x" if id == "T1" else None,
-                    placed_at=now,
-                    touched_at=now,
-                    settled_at=now,
-                )
-            ],
+            as_redacted(
+                [
+                    Suggestion(
+                        *(id, 0, placed.text, placed.start, placed.end, "python", "settled"),
+                        file="main.py",
+                        region="x" if id == "T1" else None,
+                        placed_at=now,
+                        touched_at=now,
+                        settled_at=now,
+                    )
+                ]
+            ),
         )
     home.ticked_until(lambda: feedback.dirty_turns(home.store) == [])
     facts = score_queue.load_facts(home.store, "T1")
     scores = [feedback.load_score(home.store, id) for id in ("T1", "T2")]
     for n in (1, 2):
         ran = CommandResult(f"C{n}", now + n, str(home.repo.root), "test", "pytest", 0, 0.5)
-        command_results.save_command(home.store, ran)
+        command_results.save_command(home.store, as_redacted(ran))
         home.restart()
         home.ticked_until(lambda: not home.intake.pending)
         again = [feedback.load_score(home.store, id) for id in ("T1", "T2")]
@@ -187,7 +192,7 @@ def test_a_clock_that_is_set_changes_no_age(home: Home, jump: float) -> None:
     standing = replace(
         placed, state="placed", file="main.py", region="x", placed_at=at, touched_at=at
     )
-    feedback.save_suggestions(home.store, [standing])
+    feedback.save_suggestions(home.store, as_redacted([standing]))
     tick(1)
     clock[0] += jump
     tick(1)
@@ -210,3 +215,23 @@ def test_answers_in_the_future_at_the_start_count_as_new(home: Home) -> None:
     now = time.time()
     home.intake.tick(home.store, now)
     assert turns.load_head(home.store, "T1").ended == pytest.approx(now, abs=1)
+
+
+def test_what_waits_is_known_by_what_it_says_after_a_look_through(home: Home) -> None:
+    """It was stored before its secret was known, and said more then than the file says."""
+    secret = "ghp_" + "aB3dE5fG7hJ9kL1mN2pQ4rS6tU8vW0xY1zA2"
+    codes = [f'key_{n} = "{secret}"\nuse(key_{n}, "{secret}")\n' for n in range(CLOSELY + 20)]
+    watched = time.time()
+    home.ticked_until(home.paths.redaction_rules.exists)
+    wait_until(lambda: time.time() > watched + 1.5)  # all is asked while it is watched
+    for n, code in enumerate(codes):
+        home.ask(f"T{n}", code, stored=as_before)
+    home.repo.write("other.py", "import os\nimport sys\nimport json\nimport time\n")
+    home.ticked_until(lambda: home.fate("T5").touched_at is not None)  # seen, and not in it
+    home.paths.redaction_rules.unlink()
+    home.ticked_until(home.paths.redaction_rules.exists)
+    assert secret not in home.fate("T5").text
+    home.ticked_until(lambda: not feedback.dirty_turns(home.store))  # and is scored by that
+    home.repo.write("keys.py", codes[5])
+    home.ticked_until(lambda: home.fate("T5").state != "waiting")
+    assert home.fate("T5").file == "keys.py"

@@ -148,6 +148,7 @@ def base_env(server: str, site: Path) -> dict[str, str]:
         "QI_LEARN__SERVE__BASE": "base:latest",
         "QI_LEARN__SERVE__OLLAMA": server,
         "QI_LEARN__GATEWAY__PORT": "0",
+        "QI_LEARN__CAPTURE__UNREGISTERED": "true",
         "PYTHONPATH": str(site),
     }
 

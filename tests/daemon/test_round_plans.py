@@ -25,6 +25,7 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.store.turn_lines import list_turns, searched_since
 from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher
+from tests.support.redacted import as_redacted
 
 ANSWER = "```python\ndef total(prices, rate):\n    return sum(prices) * (1 + rate)\n```\n"
 CODE = ANSWER.split("\n", 1)[1].rsplit("```", 1)[0]
@@ -78,7 +79,7 @@ def history(store: Store, project: str, count: int, now: float) -> None:
                 f"T{n:05d}", "/api/chat", "m", "m", asked, ANSWER, at, at + 5, project=project,
                 session=f"s{n // 20}", done_reason="stop",
             )  # fmt: skip
-            turns.save_turn(store, turn)
+            turns.save_turn(store, as_redacted(turn))
             state = states[n % 4]
             suggestion = Suggestion(turn.id, 0, CODE, 10, 10 + len(CODE), "python")
             if state in ("placed", "settled"):
@@ -90,7 +91,7 @@ def history(store: Store, project: str, count: int, now: float) -> None:
                 suggestion = replace(
                     suggestion, settled_at=at + 700, commit="c" * 40, final_text=CODE
                 )
-            feedback.save_suggestions(store, [suggestion])
+            feedback.save_suggestions(store, as_redacted([suggestion]))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from qi_learn.spool import Spool
 from qi_learn.store import events, feedback, turns
 from qi_learn.store.database import Store, open_store
 from tests.support.command_line import wait_until
+from tests.support.redacted import as_redacted
 from tests.support.turn_events import turn_event
 
 ALONE: tuple[EventKind, ...] = ("git", "hook", "edit")
@@ -95,7 +96,7 @@ def keep(store: Store, count: int) -> None:
                 project="/p",
                 session=f"s{n // 20}",
             )
-            turns.save_turn(store, turn)
+            turns.save_turn(store, as_redacted(turn))
             settled = Suggestion(
                 *(turn.id, 0, code, 10, 10 + len(code), "python", "settled", "a.py"),
                 region=code,
@@ -105,6 +106,10 @@ def keep(store: Store, count: int) -> None:
                 final_text=code,
                 similarity=1.0,
             )
-            feedback.save_suggestions(store, [settled])
-            feedback.save_classes(store, turn.id, "code_generation", "simple", "python", [])
-            feedback.save_score(store, Score(turn.id, 0.9, 0.9, 0.9, code, (), (), now))
+            feedback.save_suggestions(store, as_redacted([settled]))
+            feedback.save_classes(
+                store, turn.id, "code_generation", "simple", "python", as_redacted([])
+            )
+            feedback.save_score(
+                store, as_redacted(Score(turn.id, 0.9, 0.9, 0.9, code, (), (), now))
+            )

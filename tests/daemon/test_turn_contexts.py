@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from qi_learn.daemon import projects
 from qi_learn.daemon.intake import Intake
 from qi_learn.outside.git_files import look_of_head
 from qi_learn.paths import Paths
 from qi_learn.records import Turn
+from qi_learn.score.names_index import NamesIndex
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store
+from qi_learn.workspace.qi_learn_ignore import NAME
 from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher
 from tests.support.command_line import wait_until
@@ -129,3 +132,16 @@ def test_a_linked_working_tree_and_a_directory_within(tmp_path: Path) -> None:
     repo.git("pack-refs", "--all")
     assert look_of_head(repo.root) != before[0], "asked again rather than not at all"
     assert look_of_head(Path("/")) is None
+
+
+def test_the_index_of_names_goes_when_the_rules_leave_out_more(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projects, "THERE_SECONDS", 0.0)
+    names = NamesIndex(home.paths.names)
+    assert names.used(home.repo.root, ["elsewhere"], before=time.time() + 10) == set()
+    home.tick()
+    (kept,) = home.paths.names.glob("*.names")
+    (home.repo.root / NAME).write_text("a.py\n")  # and no answer is scored after that
+    home.tick()
+    assert not kept.exists()

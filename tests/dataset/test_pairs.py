@@ -32,6 +32,7 @@ from tests.support.dataset_world import (
     turn,
     work,
 )
+from tests.support.redacted import as_before, as_redacted
 from tests.support.tiny_models import write_tiny_model
 
 SETTINGS = Settings(gate=GateSettings(min_examples=4))
@@ -86,29 +87,35 @@ def reject(
     store: Store, of: Turn, *, rating: int | None = None, suggested: str = CODE, **seen: Any
 ) -> None:
     """Store a turn of whose answer no file holds anything, as it was seen or rated."""
-    save_turn(store, of)
+    save_turn(store, as_before(of))
     start = of.answer.find(suggested)
     if start >= 0:
         feedback.save_suggestions(
             store,
-            [
-                Suggestion(
-                    of.id,
-                    0,
-                    suggested,
-                    start,
-                    start + len(suggested),
-                    "python",
-                    "settled",
-                    settled_at=of.ended,
-                )
-            ],
+            as_redacted(
+                [
+                    Suggestion(
+                        of.id,
+                        0,
+                        suggested,
+                        start,
+                        start + len(suggested),
+                        "python",
+                        "settled",
+                        settled_at=of.ended,
+                    )
+                ]
+            ),
         )
-    feedback.save_implicit(store, of.id, Feedback(**({"accepted": False} | seen)))
+    feedback.save_implicit(store, of.id, as_redacted(Feedback(**({"accepted": False} | seen))))
     if rating is not None:
         ratings.save_rating(
             store,
-            Event(f"rating-{of.id}", "rating", of.ended, "cli", {"turn": of.id, "rating": rating}),
+            as_redacted(
+                Event(
+                    f"rating-{of.id}", "rating", of.ended, "cli", {"turn": of.id, "rating": rating}
+                )
+            ),
         )
     store.execute(
         "UPDATE turns SET learning_type = 'code_generation', complexity = 'simple', domain = 'web' "
@@ -189,11 +196,13 @@ def test_a_correction_is_preferred_to_what_it_corrects(
     keep(store, t)
     ratings.save_rating(
         store,
-        Event("r", "rating", t.ended, "cli", {"turn": t.id, "rating": 2, "correction": EDITED}),
+        as_redacted(
+            Event("r", "rating", t.ended, "cli", {"turn": t.id, "rating": 2, "correction": EDITED})
+        ),
     )
     score = feedback.load_score(store, t.id)
     assert score is not None
-    feedback.save_score(store, replace(score, target_text=EDITED))
+    feedback.save_score(store, as_redacted(replace(score, target_text=EDITED)))
     (pair,) = frozen(store, server, vocabulary).pairs
     assert (pair.source, pair.chosen, pair.rejected) == ("edit", EDITED, CODE)
 
@@ -262,11 +271,11 @@ def test_the_second_answer_that_was_kept_is_preferred_to_the_first(
     store: Store, server: RenderingServer, vocabulary: Vocabulary
 ) -> None:
     first = turn(0, session="e", question="Area?", answer="Use the formula, it is well known.")
-    save_turn(store, first)
+    save_turn(store, as_redacted(first))
     second = turn(1, session="e", question="Area?")
     keep(store, second, suggestion(second, final=CODE))
     third = turn(2, session="e", question="Area?", answer="A third, asked for later.")
-    save_turn(store, third)
+    save_turn(store, as_redacted(third))
     (pair,) = frozen(store, server, vocabulary).pairs
     assert (pair.source, pair.id, pair.chosen_id) == ("fork", first.id, second.id)
     assert (pair.chosen, pair.rejected) == (ANSWER, "Use the formula, it is well known.")
@@ -278,7 +287,8 @@ def test_the_second_answer_that_was_kept_is_preferred_to_the_first(
     )
 
     ratings.save_rating(
-        store, Event("r", "rating", first.ended, "cli", {"turn": first.id, "rating": 5})
+        store,
+        as_redacted(Event("r", "rating", first.ended, "cli", {"turn": first.id, "rating": 5})),
     )
     assert frozen(store, server, vocabulary).pairs == ()  # it was liked all the same
 

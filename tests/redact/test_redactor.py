@@ -253,11 +253,11 @@ def test_a_turn_is_redacted_in_all_its_texts() -> None:
         request={"system": secret},
         context={"files": [secret]},
     )
-    out = REDACTOR.turn(turn)
+    out = REDACTOR.clean(turn).value
     assert secret not in repr(out)
     assert repr(out).count("[REDACTED:google-key:") == 7
     clean = Turn("T1", "/api/chat", "m", "m", (Message("user", "use it"),), "ok", 1.0, 2.0)
-    assert REDACTOR.turn(clean) == clean
+    assert REDACTOR.clean(clean).value is clean
 
 
 def test_the_key_is_this_installations_own(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from tests.support.planning import make_plan as a_plan
 from tests.support.recorded_home import (
     RUN,
 )
+from tests.support.redacted import as_redacted
 
 
 def test_explain_a_turn(past: Paths) -> None:
@@ -289,7 +290,7 @@ def test_explain_what_is_not_there(paths: Paths, past: Paths, tmp_path: Path) ->
 def test_why_a_target_score_is_unknown_is_said_once(past: Paths) -> None:
     why = "a suggestion is in a file and may still change: not settled"
     with open_store(past.database) as store:
-        save_score(store, Score("T2", None, 0.0, None, None, (), (why,), 400.0))
+        save_score(store, as_redacted(Score("T2", None, 0.0, None, None, (), (why,), 400.0)))
     lines = explain(past, Settings(), "T2").lines
     at = lines.index("  target score unknown:")
     assert lines[at + 1] == f"    {why}"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from qi_learn.score import names_index
-from qi_learn.score.names_index import NamesIndex
+from qi_learn.score.names_index import NamesIndex, OutdatedIndexes
+from qi_learn.workspace.qi_learn_ignore import NAME
 from tests.support.repository import ENV, Repository
 
 
@@ -117,3 +118,42 @@ def test_what_is_kept_is_bounded_and_goes_longest_unused_first(
         index.used(other.root, NAMES, before=time.time() + 10)
     assert first not in list(kept.iterdir())
     assert 0 < sum(p.stat().st_size for p in kept.iterdir()) <= names_index.ON_DISK
+
+
+def test_what_is_left_out_is_not_indexed(repo: Repository, tmp_path: Path) -> None:
+    repo.write("private/c.py", "epsilon = 1\n")
+    repo.write(".env", "größe=1\n")
+    repo.write(NAME, "private/\n")
+    repo.commit()
+    kept, later = tmp_path / "names", time.time() + 10
+    index = NamesIndex(kept)
+    assert index.used(repo.root, NAMES, before=later) == {"alpha", "beta", "gamma"}
+    repo.write("private/c.py", "epsilon = größe\n")
+    repo.write("d.py", "zeta = 1\n")
+    repo.commit()
+    assert index.used(repo.root, NAMES, before=later) == {"alpha", "beta", "gamma"}, "carried"
+    repo.write(NAME, "private/\n/a.py\n")
+    assert index.used(repo.root, NAMES, before=later) == {"beta"}, "the file changed"
+    again = NamesIndex(kept)
+    assert again.used(repo.root, NAMES, before=later) == {"beta"}
+    (repo.root / NAME).unlink()
+    everything = {"alpha", "beta", "gamma", "epsilon", "größe"}
+    assert again.used(repo.root, NAMES, before=later) == everything
+
+
+def test_an_index_by_other_rules_goes(repo: Repository, tmp_path: Path) -> None:
+    kept, other = tmp_path / "names", Repository(tmp_path / "other")
+    other.write("a.py", "alpha\n")
+    other.commit()
+    index = NamesIndex(kept)
+    for root in (repo.root, other.root):
+        index.used(root, NAMES, before=time.time() + 10)
+    outdated = OutdatedIndexes(kept)
+    outdated.drop([repo.root, other.root, tmp_path / "gone"])
+    assert len(list(kept.iterdir())) == 2
+    repo.write(NAME, "a.py\n")
+    outdated.drop([repo.root, other.root])
+    (left,) = kept.iterdir()
+    left.write_bytes(left.read_bytes().replace(b"names 2", b"names 1", 1))
+    outdated.drop([repo.root, other.root])
+    assert not list(kept.iterdir()), "one of an older form has what no rule was asked about"

@@ -16,6 +16,7 @@ from qi_learn.score.target_score import score_target
 from qi_learn.settings import Settings
 from qi_learn.store import feedback, score_queue, turns
 from qi_learn.store.database import Store, open_store
+from tests.support.redacted import as_redacted
 from tests.support.scored import score_now
 
 CODE = "def area(width, height):\n    return width * height\n"
@@ -62,10 +63,12 @@ def _score(
     suggestions: tuple[Suggestion, ...] = (),
 ) -> dict[str, float]:
     with store:
-        turns.save_turn(store, turn)
-        feedback.save_suggestions(store, suggestions)
-        feedback.save_classes(store, turn.id, "code_generation", "simple", "python", ())
-        feedback.save_implicit(store, turn.id, said)
+        turns.save_turn(store, as_redacted(turn))
+        feedback.save_suggestions(store, as_redacted(suggestions))
+        feedback.save_classes(
+            store, turn.id, "code_generation", "simple", "python", as_redacted(())
+        )
+        feedback.save_implicit(store, turn.id, as_redacted(said))
         feedback.save_outcome(store, turn.id, came)
         scored = score_now(store, turn.id, Settings(), now=2000.0)
     return {
@@ -213,17 +216,19 @@ def test_quality_is_that_of_what_was_placed(store: Store) -> None:
     )
     second = replace(second, text=blocks[1].text, start=blocks[1].start, end=blocks[1].end)
     with store:
-        turns.save_turn(store, _turn(answer=answer))
-        feedback.save_suggestions(store, (first, second))
-        feedback.save_classes(store, "t", "code_generation", "simple", "python", ())
+        turns.save_turn(store, as_redacted(_turn(answer=answer)))
+        feedback.save_suggestions(store, as_redacted((first, second)))
+        feedback.save_classes(store, "t", "code_generation", "simple", "python", as_redacted(()))
         assert quality(store) == 0.0, "none was placed: it is of the whole answer"
         assert score_queue.waiting_for_facts(store, limit=9) == []
-        feedback.update_suggestion(store, replace(first, state="placed", placed_at=5.0, region="x"))
+        feedback.update_suggestion(
+            store, as_redacted(replace(first, state="placed", placed_at=5.0, region="x"))
+        )
         assert score_queue.waiting_for_facts(store, limit=9) == ["t"]
         assert quality(store) == 1.0
         assert score_queue.waiting_for_facts(store, limit=9) == []
         placed = replace(second, state="placed", placed_at=6.0, region="y")
-        feedback.update_suggestion(store, placed)
+        feedback.update_suggestion(store, as_redacted(placed))
         assert score_queue.waiting_for_facts(store, limit=9) == ["t"]
         assert quality(store) == 0.0, "both were"
 

@@ -22,6 +22,7 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.store import command_results, feedback, outcome_evidence, ratings, turns
 from qi_learn.store.database import Store
 from qi_learn.store.followed import load_followed
+from tests.support.redacted import as_redacted
 from tests.support.stored_commands import commands_of
 from tests.support.stored_turns import (
     FULL,
@@ -35,18 +36,18 @@ from tests.support.stored_turns import (
 def test_suggestions_come_back_and_mark_only_on_change(store: Store) -> None:
     clean(store, a_turn())
     waiting = Suggestion("T1", 1, "x", 3, 4)
-    feedback.save_suggestions(store, [SUGGESTION, waiting])
+    feedback.save_suggestions(store, as_redacted([SUGGESTION, waiting]))
     assert feedback.suggestions_of(store, "T1") == (SUGGESTION, waiting)
-    assert not feedback.update_suggestion(store, waiting)
+    assert not feedback.update_suggestion(store, as_redacted(waiting))
     assert feedback.dirty_turns(store) == []
     assert feedback.update_suggestion(
-        store, replace(waiting, state="placed", file="p/b.py", placed_at=130.0)
+        store, as_redacted(replace(waiting, state="placed", file="p/b.py", placed_at=130.0))
     )
     assert feedback.dirty_turns(store) == ["T1"]
     with pytest.raises(NotFound):
-        feedback.update_suggestion(store, replace(waiting, ordinal=7))
+        feedback.update_suggestion(store, as_redacted(replace(waiting, ordinal=7)))
     with pytest.raises(sqlite3.IntegrityError):
-        feedback.save_suggestions(store, [replace(waiting, turn_id="T9")])
+        feedback.save_suggestions(store, as_redacted([replace(waiting, turn_id="T9")]))
 
 
 def followed(store: Store, project: str, *, ended: float) -> list[Suggestion]:
@@ -61,11 +62,13 @@ def test_open_suggestions_are_unsettled_and_recent(store: Store) -> None:
         ("T3", 300.0, None),
         ("T4", 400.0, "q"),
     ):
-        turns.save_turn(store, a_turn(id, at=at, project=project))
+        turns.save_turn(store, as_redacted(a_turn(id, at=at, project=project)))
         placed = Suggestion(id, 1, "y", 1, 2, state="placed", placed_at=at + 10)
         feedback.save_suggestions(
             store,
-            [Suggestion(id, 0, "x", 0, 1), placed, replace(SUGGESTION, turn_id=id, ordinal=2)],
+            as_redacted(
+                [Suggestion(id, 0, "x", 0, 1), placed, replace(SUGGESTION, turn_id=id, ordinal=2)]
+            ),
         )
     assert [
         (s.turn_id, s.ordinal) for s in followed(store, "p", ended=202.5) if s.state != "settled"
@@ -78,22 +81,27 @@ def test_feedback_joins_what_was_said_and_what_was_seen(store: Store) -> None:
     clean(store, a_turn())
     assert feedback.load_feedback(store, "T1") == Feedback()
     seen = Feedback(None, "seen", None, True, False, "final", 12.5, "name", 0.8)
-    assert feedback.save_implicit(store, "T1", seen)
+    assert feedback.save_implicit(store, "T1", as_redacted(seen))
     assert feedback.dirty_turns(store) == ["T1"]
     assert feedback.load_feedback(store, "T1") == seen
-    assert not feedback.save_implicit(store, "T1", seen)
+    assert not feedback.save_implicit(store, "T1", as_redacted(seen))
     assert (
         ratings.save_rating(
             store,
-            rating(
-                "R1", {"turn": "T1", "rating": 2, "correction": "mine", "comment": "no"}, ts=1.0
+            as_redacted(
+                rating(
+                    "R1", {"turn": "T1", "rating": 2, "correction": "mine", "comment": "no"}, ts=1.0
+                )
             ),
         )
         == "T1"
     )
-    ratings.save_rating(store, rating("R2", {"turn": "T1", "rating": 5}, ts=2.0))
+    ratings.save_rating(store, as_redacted(rating("R2", {"turn": "T1", "rating": 5}, ts=2.0)))
     ratings.save_rating(
-        store, rating("R0", {"turn": "T1", "rating": 1, "comment": "older, came later"}, ts=0.0)
+        store,
+        as_redacted(
+            rating("R0", {"turn": "T1", "rating": 1, "comment": "older, came later"}, ts=0.0)
+        ),
     )
     assert feedback.load_feedback(store, "T1") == replace(
         seen, rating=5, correction="mine", comment="no"
@@ -102,7 +110,7 @@ def test_feedback_joins_what_was_said_and_what_was_seen(store: Store) -> None:
 
 def test_unknown_is_not_no(store: Store) -> None:
     clean(store, a_turn())
-    assert not feedback.save_implicit(store, "T1", Feedback())
+    assert not feedback.save_implicit(store, "T1", as_redacted(Feedback()))
     assert not feedback.save_outcome(store, "T1", Outcome())
     assert feedback.dirty_turns(store) == []
     assert feedback.load_outcome(store, "T1") == Outcome()
@@ -123,36 +131,43 @@ def test_unknown_is_not_no(store: Store) -> None:
     ],
 )
 def test_what_is_no_rating_is_refused(store: Store, body: dict[str, object]) -> None:
-    turns.save_turn(store, a_turn())
+    turns.save_turn(store, as_redacted(a_turn()))
     with pytest.raises(ValueError, match="rating"):
-        ratings.save_rating(store, rating("R1", body))
+        ratings.save_rating(store, as_redacted(rating("R1", body)))
     assert ratings.unmatched_ratings(store) == 0
 
 
 def test_last_is_the_newest_of_the_ratings_project(store: Store) -> None:
     for id, at, project in (("T1", 10.0, "p"), ("T2", 20.0, "q"), ("T3", 30.0, None)):
-        turns.save_turn(store, a_turn(id, at=at, project=project))
+        turns.save_turn(store, as_redacted(a_turn(id, at=at, project=project)))
     assert (
-        ratings.save_rating(store, rating("R1", {"turn": "last", "rating": 3}, project="p")) == "T1"
+        ratings.save_rating(
+            store, as_redacted(rating("R1", {"turn": "last", "rating": 3}, project="p"))
+        )
+        == "T1"
     )
     assert (
-        ratings.save_rating(store, rating("R2", {"turn": "last", "rating": 3}, project=None))
+        ratings.save_rating(
+            store, as_redacted(rating("R2", {"turn": "last", "rating": 3}, project=None))
+        )
         == "T3"
     )
     assert (
         ratings.save_rating(
-            store, rating("R3", {"turn": "last", "rating": 3}, project=None, ts=22.5)
+            store, as_redacted(rating("R3", {"turn": "last", "rating": 3}, project=None, ts=22.5))
         )
         == "T2"
     )
     assert (
         ratings.save_rating(
-            store, rating("R4", {"turn": "last", "rating": 3}, project=None, ts=5.0)
+            store, as_redacted(rating("R4", {"turn": "last", "rating": 3}, project=None, ts=5.0))
         )
         is None
     )
     assert (
-        ratings.save_rating(store, rating("R5", {"turn": "last", "rating": 1}, project="nowhere"))
+        ratings.save_rating(
+            store, as_redacted(rating("R5", {"turn": "last", "rating": 1}, project="nowhere"))
+        )
         == "T3"
     )
     found = feedback.load_feedback(store, "T3")
@@ -160,7 +175,9 @@ def test_last_is_the_newest_of_the_ratings_project(store: Store) -> None:
 
 
 def test_a_rating_waits_for_its_turn(store: Store) -> None:
-    assert ratings.save_rating(store, rating("R1", {"turn": "T1", "rating": 2})) is None
+    assert (
+        ratings.save_rating(store, as_redacted(rating("R1", {"turn": "T1", "rating": 2}))) is None
+    )
     assert ratings.unmatched_ratings(store) == 1
     clean(store, a_turn())
     assert ratings.match_ratings(store) == ("T1",)
@@ -179,25 +196,27 @@ def test_a_command_is_joined_once_to_what_it_ran_over(store: Store) -> None:
         clean(store, a_turn(id, project=project))
         feedback.save_suggestions(
             store,
-            [
-                Suggestion(
-                    id,
-                    0,
-                    "x",
-                    0,
-                    1,
-                    state="waiting" if placed is None else "settled",
-                    placed_at=placed,
-                    region="x",
-                )
-            ],
+            as_redacted(
+                [
+                    Suggestion(
+                        id,
+                        0,
+                        "x",
+                        0,
+                        1,
+                        state="waiting" if placed is None else "settled",
+                        placed_at=placed,
+                        region="x",
+                    )
+                ]
+            ),
         )
     command = CommandResult(
         "C1", 1000.5 + week, "p", "bench", "pytest -q", 1, 2.5, 3, 4, "c0ffee", 0.75, "/p/sub"
     )
     earlier = replace(command, id="C0", ts=1000.0)
     for each in (command, earlier):
-        command_results.save_command(store, each)
+        command_results.save_command(store, as_redacted(each))
     assert feedback.dirty_turns(store) == [], "only an outcome that changes marks its turn"
     assert [c.id for c in outcome_evidence.new_commands(store)] == ["C0", "C1"]
     spoken_for = outcome_evidence.placed_between(store, "p", command.ts - week, command.ts)
@@ -220,14 +239,14 @@ SCORE = Score(
 
 
 def test_a_score_takes_the_mark_away(store: Store) -> None:
-    turns.save_turn(store, a_turn())
+    turns.save_turn(store, as_redacted(a_turn()))
     assert feedback.dirty_turns(store) == ["T1"]
     assert feedback.load_score(store, "T1") is None
-    feedback.save_score(store, SCORE)
+    feedback.save_score(store, as_redacted(SCORE))
     assert feedback.load_score(store, "T1") == SCORE
     assert feedback.dirty_turns(store) == []
     with pytest.raises(NotFound):
-        feedback.save_score(store, replace(SCORE, turn_id="T9"))
+        feedback.save_score(store, as_redacted(replace(SCORE, turn_id="T9")))
 
 
 def test_scored_turns_are_good_and_whole(store: Store) -> None:
@@ -240,16 +259,18 @@ def test_scored_turns_are_good_and_whole(store: Store) -> None:
         "T6": (None, {}),
     }
     for i, (id, (score, more)) in enumerate(fates.items()):
-        turns.save_turn(store, a_turn(id, at=-i, **more))
-        feedback.save_score(store, replace(SCORE, turn_id=id, target_score=score))
+        turns.save_turn(store, as_redacted(a_turn(id, at=-i, **more)))
+        feedback.save_score(store, as_redacted(replace(SCORE, turn_id=id, target_score=score)))
     assert feedback.scored_turns(store, threshold=0.7) == ["T2", "T1"]
 
 
 def test_domains_are_shares_of_a_project(store: Store) -> None:
     for i, domain in enumerate(["web", "web", "data", None]):
-        turns.save_turn(store, a_turn(f"T{i}", project="p", at=i))
+        turns.save_turn(store, as_redacted(a_turn(f"T{i}", project="p", at=i)))
         if domain:
-            feedback.save_classes(store, f"T{i}", "debugging", "complex", domain, ("edit", "bash"))
+            feedback.save_classes(
+                store, f"T{i}", "debugging", "complex", domain, as_redacted(("edit", "bash"))
+            )
     assert feedback.domain_share(store, "p", "web") == pytest.approx(2 / 3)
     assert feedback.domain_share(store, "q", "web") == 0.0
     assert feedback.unclassified_turns(store) == ["T3"]
@@ -257,7 +278,7 @@ def test_domains_are_shares_of_a_project(store: Store) -> None:
 
 def test_an_interaction_has_every_field_of_the_record_it_implements(store: Store) -> None:
     turn = replace(FULL, id="T1")
-    turns.save_turn(store, turn)
+    turns.save_turn(store, as_redacted(turn))
     bare = feedback.load_interaction(store, "T1")
     assert (bare.learning_type, bare.complexity, bare.domain, bare.tools_used, bare.score) == (
         "code_generation",
@@ -266,9 +287,12 @@ def test_an_interaction_has_every_field_of_the_record_it_implements(store: Store
         (),
         None,
     )
-    feedback.save_suggestions(store, [SUGGESTION])
+    feedback.save_suggestions(store, as_redacted([SUGGESTION]))
     ratings.save_rating(
-        store, rating("R1", {"turn": "T1", "rating": 4, "correction": "better", "comment": "so so"})
+        store,
+        as_redacted(
+            rating("R1", {"turn": "T1", "rating": 4, "correction": "better", "comment": "so so"})
+        ),
     )
     seen = Feedback(
         accepted=True,
@@ -278,10 +302,10 @@ def test_an_interaction_has_every_field_of_the_record_it_implements(store: Store
         match_method="name",
         match_confidence=0.9,
     )
-    feedback.save_implicit(store, "T1", seen)
+    feedback.save_implicit(store, "T1", as_redacted(seen))
     feedback.save_outcome(store, "T1", Outcome(True, False, True, 0.1, False))
-    feedback.save_classes(store, "T1", "architecture", "medium", "web", ("edit",))
-    feedback.save_score(store, SCORE)
+    feedback.save_classes(store, "T1", "architecture", "medium", "web", as_redacted(("edit",)))
+    feedback.save_score(store, as_redacted(SCORE))
     full = feedback.load_interaction(store, "T1")
     assert (full.turn, full.suggestions, full.score, full.outcome) == (
         turn,
@@ -305,16 +329,16 @@ def test_a_further_look_and_the_end_of_a_wait_mark_nothing(store: Store) -> None
     clean(store, a_turn())
     committed = replace(SUGGESTION, reverted=False, state="settled")
     waiting = Suggestion("T1", 1, "x", 3, 4)
-    feedback.save_suggestions(store, [committed, waiting])
-    assert feedback.update_suggestion(store, replace(committed, looked_at=90_000.0))
-    assert feedback.update_suggestion(store, replace(waiting, state="unknown"))
+    feedback.save_suggestions(store, as_redacted([committed, waiting]))
+    assert feedback.update_suggestion(store, as_redacted(replace(committed, looked_at=90_000.0)))
+    assert feedback.update_suggestion(store, as_redacted(replace(waiting, state="unknown")))
     assert feedback.dirty_turns(store) == []
     assert feedback.suggestions_of(store, "T1") == (
         replace(committed, looked_at=90_000.0),
         replace(waiting, state="unknown"),
     )
     assert feedback.update_suggestion(
-        store, replace(committed, looked_at=95_000.0, final_text="another")
+        store, as_redacted(replace(committed, looked_at=95_000.0, final_text="another"))
     )
     assert feedback.dirty_turns(store) == ["T1"]
 
@@ -322,9 +346,9 @@ def test_a_further_look_and_the_end_of_a_wait_mark_nothing(store: Store) -> None
 def test_domains_are_counted_whoever_changes_a_turn(store: Store) -> None:
     for n, domain in enumerate(("web", "web", "cli", "data")):
         clean(store, a_turn(f"T{n}", project="p"))
-        feedback.save_classes(store, f"T{n}", "code_generation", "simple", domain, [])
+        feedback.save_classes(store, f"T{n}", "code_generation", "simple", domain, as_redacted([]))
     assert feedback.domain_share(store, "p", "web") == 0.5
-    feedback.save_classes(store, "T0", "code_generation", "simple", "cli", [])
+    feedback.save_classes(store, "T0", "code_generation", "simple", "cli", as_redacted([]))
     turns.set_project(store, "T3", "q")
     assert feedback.domain_share(store, "p", "web") == pytest.approx(1 / 3)
     assert feedback.domain_share(store, "q", "data") == 1.0

@@ -13,13 +13,14 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
 from qi_learn.store.followed import load_due, load_followed, save_changes
+from tests.support.redacted import as_redacted
 from tests.support.stored_turns import a_turn, clean
 
 
 def keep(store: Store, turn: str, *suggestions: Suggestion, at: float = 100.0) -> None:
     clean(store, a_turn(turn, at=at, project="p"))
     own = [replace(s, turn_id=turn, ordinal=n) for n, s in enumerate(suggestions)]
-    feedback.save_suggestions(store, own)
+    feedback.save_suggestions(store, as_redacted(own))
 
 
 WAITING = Suggestion("", 0, "x = 1", 3, 8)
@@ -66,8 +67,10 @@ def test_time_chooses_what_is_over(store: Store) -> None:
 def test_the_prompt_comes_with_a_completion_only(store: Store) -> None:
     keep(store, "T1", WAITING)
     prompt = (Message("prompt", "def f("),)
-    turns.save_turn(store, a_turn("T2", project="p", messages=prompt, request={"raw": True}))
-    feedback.save_suggestions(store, [replace(WAITING, turn_id="T2")])
+    turns.save_turn(
+        store, as_redacted(a_turn("T2", project="p", messages=prompt, request={"raw": True}))
+    )
+    feedback.save_suggestions(store, as_redacted([replace(WAITING, turn_id="T2")]))
     first, second = load_followed(store, "p", StepGuard(), placed=math.inf, ended=0.0)
     assert (first.prompt, first.request) == ("", {})
     assert (second.prompt, second.request) == ("def f(", {"raw": True})
@@ -102,11 +105,13 @@ def test_changes_are_written_all_or_not_at_all(store: Store) -> None:
     seen = Feedback(accepted=True, modified=False)
     missing = replace(placed, ordinal=7)
     with pytest.raises(NotFound):
-        save_changes(store, [TurnChange("T1", (placed, missing), seen, project="q")])
+        save_changes(store, [as_redacted(TurnChange("T1", (placed, missing), seen, project="q"))])
     assert feedback.suggestions_of(store, "T1") == (replace(WAITING, turn_id="T1"),)
     assert (feedback.dirty_turns(store), turns.load_head(store, "T1").project) == ([], "p")
 
-    save_changes(store, [TurnChange("T1", (placed,), seen, project="q", bug_introduced=True)])
+    save_changes(
+        store, [as_redacted(TurnChange("T1", (placed,), seen, project="q", bug_introduced=True))]
+    )
     assert feedback.suggestions_of(store, "T1") == (placed,)
     assert feedback.load_feedback(store, "T1") == seen
     assert feedback.load_outcome(store, "T1") == Outcome(bug_introduced=True)

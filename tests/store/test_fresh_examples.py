@@ -18,6 +18,7 @@ from qi_learn.store.candidates import (
 )
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.turns import save_turn
+from tests.support.redacted import as_redacted
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ def _learnable(store: Store, n: int, key: str = "") -> None:
         f"T{n}", "/api/chat", "m", "m", (Message("user", f"q{n}"),), f"a{n}", 100.0 + n, 101.0 + n,
         session=f"s{n % 3}",
     )  # fmt: skip
-    save_turn(store, turn)
-    feedback.save_score(store, Score(turn.id, 0.6, 0.5, 0.9, "x"))
+    save_turn(store, as_redacted(turn))
+    feedback.save_score(store, as_redacted(Score(turn.id, 0.6, 0.5, 0.9, "x")))
     judged = JudgedTurn(turn.id, key or f"k{n}", "", f"s{n % 3}", 0.9, turn.started)
     save_candidates(store, [judged])
 

@@ -20,6 +20,7 @@ from qi_learn.records import (
 )
 from qi_learn.store import audit, events, releases, runs, turns
 from qi_learn.store.database import Store, open_store
+from tests.support.redacted import as_redacted
 from tests.support.stored_turns import (
     a_turn,
 )
@@ -72,28 +73,32 @@ def cycle(ts: float, **body: object) -> Event:
 def test_a_cycle_is_told_piece_by_piece(store: Store) -> None:
     runs.apply_cycle(
         store,
-        cycle(10.0, state="planned", reason="100 fresh", parent="1.0.0", fresh=100, plan=PLAN),
+        as_redacted(
+            cycle(10.0, state="planned", reason="100 fresh", parent="1.0.0", fresh=100, plan=PLAN)
+        ),
     )
     examples = [
         {"turn": "T1", "hash": "a", "split": "train"},
         {"turn": "T2", "hash": "b", "split": "gate"},
     ]
-    runs.apply_cycle(store, cycle(11.0, state="snapshotted", examples=examples))
-    runs.apply_cycle(store, cycle(13.0, state="gated", verdict=VERDICT))
-    runs.apply_cycle(store, cycle(12.0, state="trained", train=RESULT, reason="late"))
-    runs.apply_cycle(store, cycle(14.0, state="refused", reason="gate"))
+    runs.apply_cycle(store, as_redacted(cycle(11.0, state="snapshotted", examples=examples)))
+    runs.apply_cycle(store, as_redacted(cycle(13.0, state="gated", verdict=VERDICT)))
+    runs.apply_cycle(store, as_redacted(cycle(12.0, state="trained", train=RESULT, reason="late")))
+    runs.apply_cycle(store, as_redacted(cycle(14.0, state="refused", reason="gate")))
     runs.apply_cycle(
         store,
-        Event(
-            "E",
-            "cycle",
-            20.0,
-            "cycle",
-            {
-                "run": "R2",
-                "state": "planned",
-                "examples": [{"turn": "T3", "hash": "c", "split": "dev"}],
-            },
+        as_redacted(
+            Event(
+                "E",
+                "cycle",
+                20.0,
+                "cycle",
+                {
+                    "run": "R2",
+                    "state": "planned",
+                    "examples": [{"turn": "T3", "hash": "c", "split": "dev"}],
+                },
+            )
         ),
     )
     run = runs.load_run(store, "R1")
@@ -137,7 +142,7 @@ def test_a_cycle_is_told_piece_by_piece(store: Store) -> None:
 )
 def test_what_is_no_cycle_leaves_nothing(store: Store, body: dict[str, object]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 (each its own words)
-        runs.apply_cycle(store, Event("E1", "cycle", 1.0, "cycle", body))
+        runs.apply_cycle(store, as_redacted(Event("E1", "cycle", 1.0, "cycle", body)))
     assert runs.list_runs(store) == []
     assert audit.entries(store, limit=9) == []
 
@@ -157,16 +162,20 @@ def release(ts: float, **body: object) -> Event:
 
 
 def test_releases_and_moves_are_kept_and_audited(store: Store) -> None:
-    releases.apply_release(store, release(1.0, action="base", release=BASE, version="1.0.0"))
-    releases.apply_release(store, release(2.0, action="released", release=NEXT, version="1.1.0"))
     releases.apply_release(
-        store, release(3.0, action="switched", version="1.1.0", **{"from": "1.0.0"})
+        store, as_redacted(release(1.0, action="base", release=BASE, version="1.0.0"))
     )
     releases.apply_release(
-        store, release(4.0, action="rolled_back", version="1.0.0", **{"from": "1.1.0"})
+        store, as_redacted(release(2.0, action="released", release=NEXT, version="1.1.0"))
+    )
+    releases.apply_release(
+        store, as_redacted(release(3.0, action="switched", version="1.1.0", **{"from": "1.0.0"}))
+    )
+    releases.apply_release(
+        store, as_redacted(release(4.0, action="rolled_back", version="1.0.0", **{"from": "1.1.0"}))
     )
     assert releases.rollback_seconds(store) is None
-    releases.apply_release(store, release(5.0, action="retired", version="1.1.0"))
+    releases.apply_release(store, as_redacted(release(5.0, action="retired", version="1.1.0")))
     assert releases.list_releases(store) == [BASE, NEXT]
     assert releases.load_release(store, "1.1.0") == NEXT
     assert releases.retired_releases(store) == {"1.1.0": 5.0}
@@ -182,14 +191,17 @@ def test_releases_and_moves_are_kept_and_audited(store: Store) -> None:
     ]
     for seconds in (0.9, 0.75):
         releases.apply_release(
-            store, release(6.0 + seconds, action="rolled_back", version="1.0.0", seconds=seconds)
+            store,
+            as_redacted(
+                release(6.0 + seconds, action="rolled_back", version="1.0.0", seconds=seconds)
+            ),
         )
     assert releases.rollback_seconds(store) == 0.75  # the last one
     with pytest.raises(ValueError, match="sold"):
-        releases.apply_release(store, release(6.0, action="sold", version="1.0.0"))
+        releases.apply_release(store, as_redacted(release(6.0, action="sold", version="1.0.0")))
     with pytest.raises(ValueError, match="version"):
         releases.apply_release(
-            store, release(6.0, action="released", release=NEXT, version="1.2.0")
+            store, as_redacted(release(6.0, action="released", release=NEXT, version="1.2.0"))
         )
 
 
@@ -216,8 +228,8 @@ def test_the_audit_journal_cannot_be_changed_quietly(store: Store) -> None:
 
 def test_events_come_back(store: Store) -> None:
     event = Event("E1", "git", 5.0, "hook", {"head": "c0ffee"}, "agent", "p")
-    assert events.save_event(store, event, taken=6.0)
-    assert not events.save_event(store, replace(event, ts=7.0), taken=8.0)
+    assert events.save_event(store, as_redacted(event), taken=6.0)
+    assert not events.save_event(store, as_redacted(replace(event, ts=7.0)), taken=8.0)
     assert events.events_of(store, "git") == [event]
     assert (
         events.events_of(store, "git", since=5.1)
@@ -229,7 +241,7 @@ def test_events_come_back(store: Store) -> None:
 def test_everything_is_private_to_the_user(tmp_path: Path) -> None:
     place = tmp_path / "home" / "data" / "qi-learn.db"
     with open_store(place) as store:
-        turns.save_turn(store, a_turn())
+        turns.save_turn(store, as_redacted(a_turn()))
         assert {p.name: stat.S_IMODE(p.stat().st_mode) for p in place.parent.iterdir()} == {
             place.name + end: 0o600 for end in ("", "-wal", "-shm")
         }

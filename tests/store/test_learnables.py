@@ -13,6 +13,7 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.store.learnables import learnable_turns, load_evidence
 from qi_learn.store.turns import save_turn
 from tests.support.dataset_world import keep, suggestion, turn
+from tests.support.redacted import as_redacted
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ def kept(store: Store, n: int, question: str, *, session: str | None = "s") -> s
 
 def rejected(store: Store, n: int) -> str:
     t = turn(n, question=f"Reject {n}")
-    save_turn(store, t)
-    feedback.save_implicit(store, t.id, Feedback(accepted=False))
+    save_turn(store, as_redacted(t))
+    feedback.save_implicit(store, t.id, as_redacted(Feedback(accepted=False)))
     return t.id
 
 
@@ -54,7 +55,7 @@ def test_of_the_learned_turns_only_those_come_that_were_asked_the_same(store: St
 
 def test_earlier_answers_to_a_fresh_question_come_oldest_first(store: Store) -> None:
     for n in (0, 1, 3):
-        save_turn(store, turn(n, question="one", answer=f"Answer {n}."))
+        save_turn(store, as_redacted(turn(n, question="one", answer=f"Answer {n}.")))
     fresh = kept(store, 2, "one")
     evidence = load_evidence(store, threshold=0.7, learned=set(), earlier=())
     assert {

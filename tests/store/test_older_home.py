@@ -20,6 +20,7 @@ from qi_learn.store.database import SCHEMA, open_store
 from qi_learn.store.schema import migrations
 from qi_learn.store.turns import message_hash
 from tests.support.command_line import wait_until
+from tests.support.redacted import as_redacted
 
 TOOLS = [
     {"type": "function", "function": {"name": f"tool_{n}", "description": "x" * 400}}
@@ -181,7 +182,7 @@ def test_a_shape_is_kept_once_and_a_tampered_one_is_found(tmp_path: Path) -> Non
                 f"T{n}", "/api/generate", "m", "m", (Message("prompt", "p"),), "a", 1.0, 2.0,
                 request={"tools": TOOLS, "suffix": "s" * 500, "context": [1, 2], "raw": True},
             )  # fmt: skip
-            turns.save_turn(store, turn)
+            turns.save_turn(store, as_redacted(turn))
             assert turns.load_turn(store, f"T{n}").request == {
                 "tools": TOOLS,
                 "suffix": "s" * 500,

@@ -16,6 +16,7 @@ from qi_learn.store import turns
 from qi_learn.store.database import Store
 from qi_learn.store.ingest import drain
 from qi_learn.store.sessions import STEPS_BACK, session_of
+from tests.support.redacted import as_redacted
 from tests.support.stored_turns import a_turn
 
 HOUR = 3600.0
@@ -34,7 +35,7 @@ def ask(store: Store) -> Ask:
         turn = a_turn(f"T{next(asked)}", at=at, messages=said, project=project, session=name)
         tip = turns.ensure_chain(store, said)
         found = session_of(store, turn, tip)
-        turns.save_turn(store, replace(turn, session=found))
+        turns.save_turn(store, as_redacted(replace(turn, session=found)))
         return found
 
     return next_turn

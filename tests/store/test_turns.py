@@ -15,6 +15,7 @@ from qi_learn.records import (
 from qi_learn.store import feedback, ratings, turn_lines, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.sessions import session_of
+from tests.support.redacted import as_redacted
 from tests.support.stored_turns import (
     FULL,
     QUESTION,
@@ -28,7 +29,7 @@ from tests.support.stored_turns import (
 
 
 def test_a_turn_comes_back_as_it_went_in(store: Store) -> None:
-    assert turns.save_turn(store, FULL, redacted=True)
+    assert turns.save_turn(store, as_redacted(FULL), redacted=True)
     assert turns.load_turn(store, FULL.id) == FULL
     assert turns.was_redacted(store, FULL.id)
     assert list(
@@ -43,14 +44,14 @@ def test_any_text_comes_back(
 ) -> None:
     turn = a_turn(messages=tuple(Message(role, content) for role, content in said), answer=answer)
     with open_store(tmp_path_factory.mktemp("any") / "x.db") as store:
-        turns.save_turn(store, turn)
+        turns.save_turn(store, as_redacted(turn))
         assert turns.load_turn(store, turn.id) == turn
         assert turns.verify(store) == []
 
 
 def test_saving_twice_keeps_the_first(store: Store) -> None:
-    assert turns.save_turn(store, a_turn())
-    assert not turns.save_turn(store, a_turn(answer="other"))
+    assert turns.save_turn(store, as_redacted(a_turn()))
+    assert not turns.save_turn(store, as_redacted(a_turn(answer="other")))
     assert turns.load_turn(store, "T1") == a_turn()
 
 
@@ -58,7 +59,7 @@ def test_history_sent_again_costs_only_the_tail(store: Store) -> None:
     history: tuple[Message, ...] = ()
     for i in range(5):
         history = (*history, Message("user", f"question {i}"))
-        turns.save_turn(store, a_turn(f"T{i}", messages=history, answer=f"answer {i}"))
+        turns.save_turn(store, as_redacted(a_turn(f"T{i}", messages=history, answer=f"answer {i}")))
         history = (*history, Message("assistant", f"answer {i}"))
     assert store.row("SELECT count(*) FROM messages")[0] == 10  # type: ignore[index]
     assert turns.load_turn(store, "T4").messages == history[:-1]
@@ -75,16 +76,16 @@ def test_the_same_words_after_other_words_are_another_message(store: Store) -> N
 
 def test_two_answers_to_one_conversation_are_a_fork(store: Store) -> None:
     for id, answer, at in (("B", "two", 2.0), ("A", "one", 1.0), ("C", "one", 3.0)):
-        turns.save_turn(store, a_turn(id, answer=answer, at=at))
-    turns.save_turn(store, a_turn("D", messages=(Message("user", "else"),)))
+        turns.save_turn(store, as_redacted(a_turn(id, answer=answer, at=at)))
+    turns.save_turn(store, as_redacted(a_turn("D", messages=(Message("user", "else"),))))
     assert turns.forks(store) == [("A", "B", "C")]
 
 
 def test_lines_are_newest_first_and_searchable(store: Store) -> None:
-    turns.save_turn(store, a_turn("T1", at=1.0, project="p"))
-    turns.save_turn(store, a_turn("T2", at=2.0, project="q", answer="100% _sure_"))
-    turns.save_turn(store, a_turn("T3", messages=(), at=3.0, status=500))
-    ratings.save_rating(store, rating("R1", {"turn": "T2", "rating": 4}))
+    turns.save_turn(store, as_redacted(a_turn("T1", at=1.0, project="p")))
+    turns.save_turn(store, as_redacted(a_turn("T2", at=2.0, project="q", answer="100% _sure_")))
+    turns.save_turn(store, as_redacted(a_turn("T3", messages=(), at=3.0, status=500)))
+    ratings.save_rating(store, as_redacted(rating("R1", {"turn": "T2", "rating": 4})))
     assert [line.id for line in turn_lines.list_turns(store, limit=2)] == ["T3", "T2"]
     assert [line.id for line in turn_lines.list_turns(store, limit=9, query="WRITE ADD")] == [
         "T2",
@@ -105,10 +106,10 @@ def test_lines_are_newest_first_and_searchable(store: Store) -> None:
 
 
 def test_the_newest_turn_is_one_that_had_ended(store: Store) -> None:
-    turns.save_turn(store, a_turn("T1", at=10.0, project="p"))
-    turns.save_turn(store, a_turn("T2", at=20.0, project="p"))
-    turns.save_turn(store, a_turn("T3", at=21.0, project="q"))
-    turns.save_turn(store, a_turn("T4", at=22.0, project="p", status=404))
+    turns.save_turn(store, as_redacted(a_turn("T1", at=10.0, project="p")))
+    turns.save_turn(store, as_redacted(a_turn("T2", at=20.0, project="p")))
+    turns.save_turn(store, as_redacted(a_turn("T3", at=21.0, project="q")))
+    turns.save_turn(store, as_redacted(a_turn("T4", at=22.0, project="p", status=404)))
     assert turns.newest_turn(store, "p", before=22.4) == "T1"
     assert turns.newest_turn(store, "p", before=22.5) == "T2"
     assert turns.newest_turn(store, "p", before=99.0) == "T2"
@@ -123,7 +124,7 @@ def test_sessions_are_gaps_under_half_an_hour_within_a_project(store: Store) -> 
     def session(id: str, at: float, project: str | None = "p", own: str | None = None) -> str:
         turn = a_turn(id, at=at, project=project, session=own)
         found = session_of(store, turn, turns.ensure_chain(store, turn.messages))
-        turns.save_turn(store, replace(turn, session=found))
+        turns.save_turn(store, as_redacted(replace(turn, session=found)))
         return found
 
     first = session("T1", 1000.0)
@@ -156,7 +157,7 @@ def test_an_unknown_id_is_not_found(store: Store) -> None:
     ],
 )
 def test_verify_finds_a_changed_message(store: Store, tampering: str) -> None:
-    turns.save_turn(store, FULL)
+    turns.save_turn(store, as_redacted(FULL))
     tip = turns.ensure_chain(store, [QUESTION])
     assert turns.verify(store) == []
     store.execute(f"UPDATE messages SET {tampering} WHERE hash = ?", (tip,))
@@ -164,7 +165,7 @@ def test_verify_finds_a_changed_message(store: Store, tampering: str) -> None:
 
 
 def test_verify_finds_a_missing_message(store: Store) -> None:
-    turns.save_turn(store, a_turn())
+    turns.save_turn(store, as_redacted(a_turn()))
     store.execute("PRAGMA foreign_keys = OFF")
     store.execute("DELETE FROM messages WHERE role = 'user'")
     assert len(turns.verify(store)) == 2  # the answer's parent, the turn's tip

@@ -23,6 +23,7 @@ from qi_learn.records import (
 from qi_learn.store import feedback
 from qi_learn.store.database import Store
 from qi_learn.store.turns import save_turn
+from tests.support.redacted import as_before
 
 START = 1_790_000_000.0
 ANSWER = "Here it is:\n```python\ndef area(r):\n    return 3 * r\n```\nDone."
@@ -111,18 +112,20 @@ def keep(
     redacted: bool = False,
 ) -> None:
     """Stores a turn with what became of it."""
-    save_turn(store, of, redacted=redacted)
-    feedback.save_suggestions(store, suggestions)
-    feedback.save_classes(store, of.id, "code_generation", "simple", domain, [])
+    save_turn(store, as_before(of), redacted=redacted)
+    feedback.save_suggestions(store, as_before(suggestions))
+    feedback.save_classes(store, of.id, "code_generation", "simple", domain, as_before([]))
     text = next((s.final_text for s in suggestions if s.final_text), of.answer)
     feedback.save_score(
         store,
-        Score(
-            turn_id=of.id,
-            suggestion_score=0.5,
-            confidence=0.5,
-            target_score=score,
-            target_text=text,
+        as_before(
+            Score(
+                turn_id=of.id,
+                suggestion_score=0.5,
+                confidence=0.5,
+                target_score=score,
+                target_text=text,
+            )
         ),
     )
 

@@ -36,6 +36,7 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.store.events import save_event
 from qi_learn.store.runs import apply_cycle
 from tests.support.drained_spool import finished_file
+from tests.support.redacted import as_redacted
 
 WORD = "zanzibar-kestrel-4711"
 """What is to be forgotten; it stands in the turn T2 and in what repeats it."""
@@ -78,15 +79,17 @@ def make(paths: Paths) -> None:
         for turn in conversation():
             save_event(
                 store,
-                Event(turn.id, "turn", turn.ended, "gateway", {}, "model", turn.project),
+                as_redacted(
+                    Event(turn.id, "turn", turn.ended, "gateway", {}, "model", turn.project)
+                ),
                 taken=time.time(),
             )
-            turns.save_turn(store, turn)
+            turns.save_turn(store, as_redacted(turn))
         _evidence(store)
         for run, learned in zip(RUNS, (("T1", "T2"), ("T4",)), strict=True):
             listed = [{"turn": t, "hash": f"h{t}", "split": "train"} for t in learned]
             body = {"run": run, "state": "snapshotted", "examples": listed}
-            apply_cycle(store, Event(f"{run}:s", "cycle", 600.0, "cycle", body))
+            apply_cycle(store, as_redacted(Event(f"{run}:s", "cycle", 600.0, "cycle", body)))
         old = sqlite3.connect(paths.data / "qi-learn.db.schema-6.backup")
         store.conn.backup(old)
         old.close()
@@ -99,22 +102,26 @@ def _evidence(store: Store) -> None:
     said = f"# {WORD}"
     feedback.save_suggestions(
         store,
-        [
-            Suggestion("T2", 0, ANSWER, 0, len(ANSWER), file="a.py", before=(said,)),
-            Suggestion("T4", 0, "def add(x, y): return x + y", 0, 10),
-        ],
+        as_redacted(
+            [
+                Suggestion("T2", 0, ANSWER, 0, len(ANSWER), file="a.py", before=(said,)),
+                Suggestion("T4", 0, "def add(x, y): return x + y", 0, 10),
+            ]
+        ),
     )
-    feedback.save_score(store, Score("T2", 0.9, 0.5, 0.9, ANSWER, (), (f"kept {WORD}",), 1.0))
-    feedback.save_score(store, Score("T4", 0.9, 0.5, 0.9, "x", (), (), 1.0))
+    feedback.save_score(
+        store, as_redacted(Score("T2", 0.9, 0.5, 0.9, ANSWER, (), (f"kept {WORD}",), 1.0))
+    )
+    feedback.save_score(store, as_redacted(Score("T4", 0.9, 0.5, 0.9, "x", (), (), 1.0)))
     body = {"turn": "T2", "rating": 5, "comment": f"good {WORD}"}
     rated = Event("G1", "rating", 250.0, "cli", body, "person")
     hook = Event("H1", "hook", 210.0, "claude", {"prompt": ASKED.content}, "agent", PROJECT)
     other = Event("H2", "hook", 510.0, "claude", {"prompt": "What is the moon?"}, "agent")
     for event in (rated, hook, other):
-        save_event(store, event, taken=time.time())
-    ratings.save_rating(store, rated)
+        save_event(store, as_redacted(event), taken=time.time())
+    ratings.save_rating(store, as_redacted(rated))
     done = CommandResult("C1", 220.0, PROJECT, "test", f"pytest -k {WORD}", 0, 1.0)
-    save_command(store, done)
+    save_command(store, as_redacted(done))
 
 
 def example(id: str, text: str, split: Split = "train") -> Example:

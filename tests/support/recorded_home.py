@@ -19,6 +19,7 @@ from qi_learn.spool import spool_files
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import open_store
 from qi_learn.workspace.registry import add_project
+from tests.support.redacted import as_redacted
 
 RUN = "01HZXW0000000000000000RN01"
 ESCAPE = "\x1b]0;owned\x07"
@@ -56,44 +57,52 @@ def record(paths: Paths, project: Path) -> None:
     with open_store(paths.database) as store:
         turns.save_turn(
             store,
-            a_turn(
-                "T1",
-                at=100.0,
-                project=str(project),
-                question=f"Write add.\n\n{ESCAPE}",
-                session="s1",
+            as_redacted(
+                a_turn(
+                    "T1",
+                    at=100.0,
+                    project=str(project),
+                    question=f"Write add.\n\n{ESCAPE}",
+                    session="s1",
+                )
             ),
         )
-        turns.save_turn(store, a_turn("T2", at=200.0, question="Explain the moon."))
-        turns.save_turn(store, a_turn("T3", at=300.0, question="Again.", status=500, answer=""))
+        turns.save_turn(store, as_redacted(a_turn("T2", at=200.0, question="Explain the moon.")))
+        turns.save_turn(
+            store, as_redacted(a_turn("T3", at=300.0, question="Again.", status=500, answer=""))
+        )
         feedback.save_suggestions(
             store,
-            [
-                Suggestion(
-                    "T1",
-                    0,
-                    "return a + b",
-                    0,
-                    10,
-                    file="a.py",
-                    name="add",
-                    similarity=0.9,
-                    state="settled",
-                )
-            ],
+            as_redacted(
+                [
+                    Suggestion(
+                        "T1",
+                        0,
+                        "return a + b",
+                        0,
+                        10,
+                        file="a.py",
+                        name="add",
+                        similarity=0.9,
+                        state="settled",
+                    )
+                ]
+            ),
         )
         signals = (Signal("rating", 0.8, 3.0, "rated 4 of 5"),)
         feedback.save_score(
             store,
-            Score(
-                "T1",
-                0.8,
-                0.63,
-                0.7,
-                "def add(a, b): ...",
-                signals,
-                ("0.50 settled", "0.20 committed"),
-                400.0,
+            as_redacted(
+                Score(
+                    "T1",
+                    0.8,
+                    0.63,
+                    0.7,
+                    "def add(a, b): ...",
+                    signals,
+                    ("0.50 settled", "0.20 committed"),
+                    400.0,
+                )
             ),
         )
 

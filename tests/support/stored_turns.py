@@ -16,6 +16,7 @@ from qi_learn.records import (
 )
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
+from tests.support.redacted import as_redacted
 
 QUESTION = Message("user", "Write add.")
 
@@ -97,5 +98,5 @@ SUGGESTION = Suggestion(
 
 def clean(store: Store, turn: Turn) -> None:
     """Saves and scores a turn, so that what comes next is what marks it."""
-    turns.save_turn(store, turn)
-    feedback.save_score(store, Score(turn.id, None, 0.0, None, None))
+    turns.save_turn(store, as_redacted(turn))
+    feedback.save_score(store, as_redacted(Score(turn.id, None, 0.0, None, None)))

@@ -13,10 +13,12 @@ from qi_learn.records import Feedback, Message, Suggestion, Turn
 from qi_learn.settings import CaptureSettings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
+from qi_learn.store.own_redactor import redactor_of
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.files import read_text
+from qi_learn.workspace.qi_learn_ignore import QiLearnIgnore
 from qi_learn.workspace.reflog import Reflog
 from tests.support.repository import Repository
 
@@ -112,8 +114,10 @@ class World:
             ended=self.now - 1,
             **given,
         )
-        turns.save_turn(self.store, turn)
-        feedback.save_suggestions(self.store, suggestions_of(turn))
+        redactor = redactor_of(self.store)
+        clean = redactor.clean(turn)
+        turns.save_turn(self.store, clean)
+        feedback.save_suggestions(self.store, redactor.clean(suggestions_of(clean.value)))
         self.now += 5
         return turn.id
 
@@ -124,7 +128,8 @@ class World:
         if restarted:
             self.histories[path] = FileHistory(text, window=7200, began=self.now)
         history = self.histories.setdefault(path, FileHistory("", window=7200))
-        saved = FileSaved(str(self.repo.root), path, text, history.record(self.now, text))
+        ts, rules = history.record(self.now, text), QiLearnIgnore(str(self.repo.root))
+        saved = FileSaved(str(self.repo.root), path, text, ts, partly=rules.any)
         follow_save(self.store, saved, history, self.settings, self.now)
 
     def delete(self, file: str) -> None:

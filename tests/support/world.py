@@ -38,13 +38,14 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import drain
 from qi_learn.track.suggestions import suggestions_of
 from tests.support.engine_server import Server
+from tests.support.redacted import as_redacted
 from tests.support.scored import score_now
 from tests.support.tiny_models import write_tiny_model
 
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "serve": {"backend": "embedded", "context": 512},
     "gateway": {"port": 0},
-    "capture": {"settle": 0.2},
+    "capture": {"settle": 0.2, "unregistered": True},
     "train": {
         "min_interactions": 12,
         "training_interval": 0.0,
@@ -332,9 +333,9 @@ def keep(store: Store, turn_id: str, settings: Settings) -> None:
             similarity=1.0,
             commit="c" * 40,
         )
-        feedback.update_suggestion(store, kept)
-    feedback.save_classes(store, turn_id, "code_generation", "simple", "data", ())
-    feedback.save_score(store, score_now(store, turn_id, settings, time.time()))
+        feedback.update_suggestion(store, as_redacted(kept))
+    feedback.save_classes(store, turn_id, "code_generation", "simple", "data", as_redacted(()))
+    feedback.save_score(store, as_redacted(score_now(store, turn_id, settings, time.time())))
 
 
 def steps(n: int) -> str:

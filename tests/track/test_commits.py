@@ -140,6 +140,37 @@ def test_a_file_renamed_after_a_merge_keeps_its_answers(
     assert world.fate(turn).final_text == AUTHORS
 
 
+@pytest.mark.parametrize("place", ["private/stats.py", "secrets/stats.py"])
+def test_a_file_renamed_to_where_nothing_is_looked_at_keeps_its_fate(
+    world: World, place: str
+) -> None:
+    """Not to be found says nothing then; neither by the person's rules nor by the names."""
+    world.repo.write(".qi-learn-ignore", "/private/\n")
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit("Mean")
+    (world.repo.root / place).parent.mkdir()
+    world.repo.git("mv", "stats.py", place)
+    world.repo.write(place, with_mean(AUTHORS))
+    world.commit("Elsewhere")
+    fate = world.fate(turn)
+    assert (fate.file, fate.state, fate.final_text) == ("stats.py", "settled", SUGGESTED)
+    assert world.feedback(turn).accepted is True
+
+
+def test_a_file_that_is_left_out_later_is_not_read_at_a_commit(world: World) -> None:
+    turn = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    world.commit("Mean")
+    world.repo.write(".qi-learn-ignore", "stats.py\n")
+    world.repo.write("stats.py", with_mean(AUTHORS))
+    world.commit("Another mean")
+    assert world.fate(turn).final_text == SUGGESTED
+    world.wait(2 * 86400)  # and the look of the next day leaves it alone too
+    assert world.fate(turn).final_text == SUGGESTED
+    assert world.feedback(turn).accepted is True
+
+
 def test_a_hard_reset_takes_back_and_a_soft_one_does_not(world: World) -> None:
     kept, lost = world.ask(SUGGESTED), world.ask(SUGGESTED.replace("mean", "average"))
     base = world.repo.git("rev-parse", "HEAD")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.daemon.following import follow_save
+from qi_learn.daemon.following import clean_texts, follow_save
 from qi_learn.records import Message, Turn
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
@@ -22,6 +22,7 @@ from qi_learn.track.survival import on_saved
 from qi_learn.track.waiting import CLOSELY, WaitingSketches
 from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.file_history import FileHistory
+from tests.support.redacted import as_redacted
 
 COUNT = 3 * CLOSELY
 PROJECT = "/project"
@@ -44,8 +45,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
                 ended=NOW - 499 + n / 10,
                 project=PROJECT,
             )
-            turns.save_turn(opened, turn)
-            feedback.save_suggestions(opened, suggestions_of(turn))
+            turns.save_turn(opened, as_redacted(turn))
+            feedback.save_suggestions(opened, as_redacted(suggestions_of(turn)))
         yield opened
 
 
@@ -115,8 +116,8 @@ def _set_of_answers(store: Store, picks: random.Random) -> list[str]:
             status=picks.choice([200, 200, 200, 500]),
             project=picks.choice([PROJECT, PROJECT, None, "/other"]),
         )
-        turns.save_turn(store, turn)
-        feedback.save_suggestions(store, suggestions_of(turn))
+        turns.save_turn(store, as_redacted(turn))
+        feedback.save_suggestions(store, as_redacted(suggestions_of(turn)))
         said += blocks
     return said
 
@@ -147,10 +148,10 @@ def test_what_becomes_of_each_is_the_same_as_if_all_were_compared(
             tracked = load_followed(
                 *(whole, PROJECT, guard), placed=0.0, ended=ts - settings.window, file=saved.place
             )
-            save_changes(
-                whole, on_saved(tracked, Save(saved, histories[name], settings, guard), NOW)
-            )
-            follow_save(some, saved, histories[name], settings, NOW, guard, sketches)
+            save = Save(saved, histories[name], settings, guard, clean_texts(whole))
+            changes = on_saved(tracked, save, NOW)
+            save_changes(whole, [as_redacted(change) for change in changes])
+            follow_save(some, saved, histories[name], settings, NOW, guard, sketches=sketches)
         assert _all(some) == _all(whole)
         placed = sum(row[1] == "placed" for row in _all(whole))
         assert placed, "something is found"

@@ -12,6 +12,7 @@ from qi_learn.daemon.following import follow_commit, follow_save
 from qi_learn.store import feedback
 from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.watcher import Watcher
+from tests.support.redacted import as_redacted
 from tests.support.tracked_code import AUTHORS, CUT, FILE, MARK, SUGGESTED, World, with_mean
 
 # --- the flow that matters most -------------------------------------------------------------------
@@ -146,7 +147,7 @@ def test_settled_by_nobody_touching_it_and_opened_again_by_an_edit(world: World)
         None,
         True,
     )
-    feedback.save_score(world.store, _score(turn))
+    feedback.save_score(world.store, as_redacted(_score(turn)))
     assert feedback.dirty_turns(world.store) == []
     world.save("stats.py", "import os\n" + with_mean(SUGGESTED))  # elsewhere in the file
     assert world.fate(turn).state == "settled"
@@ -253,6 +254,14 @@ def test_a_file_that_is_renamed_takes_it_along(world: World) -> None:
 
 
 # --- rejected and unknown -------------------------------------------------------------------------
+
+
+def test_what_may_stand_in_a_file_that_is_left_out_is_unknown(world: World) -> None:
+    world.repo.write(".qi-learn-ignore", "private/\n")
+    passed = world.ask(SUGGESTED)
+    world.save("stats.py", FILE + "z = 1\n")
+    world.wait(2000)
+    assert (world.fate(passed).state, world.feedback(passed).accepted) == ("unknown", None)
 
 
 def test_passed_by_is_rejected_and_not_seen_is_unknown(world: World) -> None:

@@ -20,7 +20,7 @@ LOOK_SECONDS = 5.0
 """Seconds between two looks at the rules whose change no event tells."""
 
 
-class IgnoreRules:
+class GitIgnore:
     """What a working tree's git decides by, of which `top` is the whole or a directory within."""
 
     def __init__(self, top: Path, git_dir: Path, common: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.workspace.ignore_rules import IgnoreRules, RulesElsewhere
+from qi_learn.workspace.git_ignore import GitIgnore, RulesElsewhere
 from tests.support.repository import Repository
 
 
@@ -25,8 +25,8 @@ def repo(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "work")
 
 
-def _rules(repo: Repository) -> IgnoreRules:
-    return IgnoreRules(repo.root, repo.root / ".git", repo.root / ".git")
+def _rules(repo: Repository) -> GitIgnore:
+    return GitIgnore(repo.root, repo.root / ".git", repo.root / ".git")
 
 
 def _change(file: Path, text: str) -> None:

@@ -1,0 +1,53 @@
+"""`pause` and `resume` at the terminal, with nothing running."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from qi_learn.errors import EXIT_USAGE
+from qi_learn.rundir.recording_pause import read_pauses
+from qi_learn.spool import read_from, spool_files
+from tests.support.command_line import Terminal
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path)
+
+
+def test_a_pause_is_told_with_its_end_and_ended(terminal: Terminal) -> None:
+    begun = time.time()
+    told = terminal.qi("pause", "30m").out
+    assert re.match(r"Paused until (\d{4}-\d\d-\d\d )?\d\d:\d\d\. ", told)
+    (pause,) = read_pauses(terminal.paths.pause)
+    assert 1799 <= pause.until - begun <= 1999
+    said = terminal.qi("status", "--json").json
+    assert (said["recording"], said["paused"][:6]) == (False, "until ")
+    assert "recording   OFF (paused until " in terminal.qi("status").out
+    assert terminal.qi("pause").out.startswith("Paused until `qi-learn resume`.")
+    assert json.loads(terminal.paths.pause.read_text())["until"] is None
+    assert terminal.qi("resume").out == "Recording goes on.\n"
+    assert terminal.qi("resume").out == "It was not paused.\n"
+    assert terminal.qi("status", "--json").json["paused"] == ""
+
+
+@pytest.mark.parametrize("span", ["", "abc", "0m", "-3m", "30 m", "9999d", "1h x"])
+def test_a_length_that_is_none_is_refused(terminal: Terminal, span: str) -> None:
+    said = terminal.qi("pause", "--", span)
+    assert said.code == EXIT_USAGE
+    assert "length" in said.err
+    assert not terminal.paths.pause.exists()
+
+
+def test_a_command_runs_in_a_pause_and_its_outcome_is_not_kept(terminal: Terminal) -> None:
+    terminal.qi("pause", "1h")
+    said = terminal.qi("run", "--kind", "test", "--", "true")
+    assert said.code == 0
+    assert "Recording is paused until" in said.err
+    lines = [line for file in spool_files(terminal.paths.spool) for line in read_from(file)]
+    assert lines == []

@@ -1,0 +1,46 @@
+"""A cycle over a home in which a third of the answers wrote secrets down: none of its files holds
+one.
+"""
+
+from __future__ import annotations
+
+import time
+
+from qi_learn.capture.wire import decode
+from qi_learn.rundir.snapshot import load_snapshot
+from qi_learn.spool import spool_files
+from qi_learn.store.ingest import DrainMemory, drain
+from qi_learn.track.suggestions import suggestions_of
+from tests.support.command_line import wait_until
+from tests.support.cycles import DONE, REFUSED
+from tests.support.secret_sweep import bundles, search
+from tests.support.world import World, steps
+
+SESSIONS = {f"s{n}": 6 for n in range(6)}
+BUNDLES = bundles()[:24]
+SECRETS = {secret for bundle in BUNDLES for secret in bundle.secrets}
+
+
+def code(n: int) -> str:
+    if n % 3:
+        return steps(n)
+    return "\n\n".join(bundle.code for bundle in BUNDLES[n // 3 :: 12])
+
+
+def test_no_file_holds_a_secret_after_a_cycle(world: World) -> None:
+    assert len(SECRETS) >= 300
+    world.work(SESSIONS, code)
+    run = world.request()
+    assert world.cycle(run) in (DONE, REFUSED), run.log.read_text()
+    with world.store() as store:
+        memory = DrainMemory(store)
+
+        def all_taken_in() -> bool:
+            now, spool = time.time(), world.paths.spool
+            drain(store, spool, decode=decode, suggest=suggestions_of, now=now, memory=memory)
+            return not spool_files(spool)
+
+        wait_until(all_taken_in, 240)
+        assert store.rows("SELECT count(*) FROM turns WHERE redacted")[0][0] == 12
+    assert len(load_snapshot(run.snapshot).examples) >= 12
+    assert search(world.root, SECRETS) == {}

@@ -1,0 +1,250 @@
+"""What passes and is not recorded, because a person or the system says so: told by its reason, and
+never counted as lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from qi_learn.capture.wire import decode
+from qi_learn.rundir.recording_pause import begin_pause, end_pause
+from tests.support.command_line import wait_until
+from tests.support.fake_ollama import (
+    DIE,
+    ROOT,
+    FakeOllama,
+    GatewayProcess,
+    a_gateway,
+    ask,
+    head,
+    read_answer,
+    request_bytes,
+    whole,
+)
+
+SAID = {"model": "m", "messages": [{"role": "user", "content": "Where does it hurt?"}]}
+COUNTS = b'"prompt_eval_count":7,"eval_count":3,"done_reason":"stop"'
+ANSWER = whole(
+    b'{"model":"m","message":{"role":"assistant","content":"In \\"eval_count\\":99"},'
+    + COUNTS
+    + b',"done":true}'
+)
+CLIENT = """
+import sys; sys.path.insert(0, {root!r})
+from tests.support.command_line import wait_until
+from tests.support.fake_ollama import ask
+ask({url!r}, "POST", "/api/chat", {said!r}, {headers!r})
+"""
+linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the client")
+
+
+@pytest.fixture
+def strict(
+    fake: FakeOllama, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[GatewayProcess]:
+    """A gateway that records as it does by default; its one project is `work`."""
+    monkeypatch.delenv("QI_LEARN__CAPTURE__UNREGISTERED", raising=False)
+    work = tmp_path / "work"
+    (work / "src").mkdir(parents=True)
+    # long enough to be seen, as every client of a model is
+    fake.play([head("HTTP/1.1 200 OK", ("Content-Length", "13")), 0.5, b'{"done":true}'])
+    with a_gateway(fake.url, tmp_path / "home") as gateway:
+        gateway.paths.projects.write_text(json.dumps([str(work)]))
+        yield gateway
+
+
+def ask_from(
+    gateway: GatewayProcess,
+    directory: Path,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    code = CLIENT.format(root=str(ROOT), url=gateway.url, said=SAID, headers=dict(headers or {}))
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=directory,
+        check=True,
+        timeout=200,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def socket_of(user: int) -> socket.socket:
+    """A socket that the system takes for another user's: the one that makes it owns it."""
+    own = os.geteuid()
+    os.seteuid(user)
+    try:
+        return socket.socket()
+    finally:
+        os.seteuid(own)
+
+
+def counts(gateway: GatewayProcess) -> dict[str, int]:
+    status = gateway.status
+    assert status["lost"]["count"] == 0
+    return {**status["not_recorded"], "recorded": status["recorded"]}
+
+
+def test_a_request_that_asks_for_it_passes_and_is_counted(
+    fake: FakeOllama, own: GatewayProcess
+) -> None:
+    fake.play(ANSWER)
+    said = ask(own.url, "POST", "/api/chat", SAID, {"x-qi-learn-record": "0"})
+    assert b"In " in said.body
+    assert "x-qi-learn-record" not in dict(fake.received[-1].headers)
+    ask(own.url, "POST", "/api/chat", SAID)
+    assert len(own.turns(1)) == 1
+    assert counts(own) == {"asked": 1, "recorded": 1}
+
+
+def test_a_pause_counts_at_once_survives_the_gateway_and_ends_by_itself(
+    fake: FakeOllama, tmp_path: Path
+) -> None:
+    fake.play(ANSWER)
+    with a_gateway(fake.url, tmp_path / "home") as gateway:
+        begin_pause(gateway.paths.pause, time.time(), None)
+        assert b"In " in ask(gateway.url, "POST", "/api/chat", SAID).body
+        assert (counts(gateway), gateway.status["recording"]) == (
+            {"paused": 1, "recorded": 0},
+            False,
+        )
+    (tmp_path / "home" / "ready.json").unlink()
+    with a_gateway(fake.url, tmp_path / "home") as gateway:
+        assert gateway.status["reason"] == "paused", "before the first request"
+        ask(gateway.url, "POST", "/api/chat", SAID)
+        assert counts(gateway) == {"paused": 1, "recorded": 0}
+        end_pause(gateway.paths.pause, time.time())
+        ask(gateway.url, "POST", "/api/chat", SAID)
+        assert counts(gateway) == {"paused": 1, "recorded": 1}
+        until = begin_pause(gateway.paths.pause, time.time(), 2).until
+        time.sleep(max(0.0, until - time.time()) + 0.1)
+        ask(gateway.url, "POST", "/api/chat", SAID)
+        assert counts(gateway) == {"paused": 1, "recorded": 2}
+        gateway.paths.pause.write_text("{")
+        ask(gateway.url, "POST", "/api/chat", SAID)
+        assert counts(gateway) == {"paused": 2, "recorded": 2}, "unreadable: against nobody's will"
+
+
+def test_an_answer_under_way_when_the_pause_begins_is_not_recorded(
+    fake: FakeOllama, own: GatewayProcess
+) -> None:
+    go_on = threading.Event()
+    fake.play([head("HTTP/1.1 200 OK", ("Content-Length", "13")), b'{"don', go_on, b'e":true}'])
+    client = threading.Thread(target=ask, args=(own.url, "POST", "/api/chat", SAID))
+    client.start()
+    wait_until(lambda: bool(fake.received))
+    begin_pause(own.paths.pause, time.time(), None)
+    go_on.set()
+    client.join(60)
+    assert counts(own) == {"paused": 1, "recorded": 0}
+
+
+def test_metadata_has_counts_and_no_text_and_counts_at_once(
+    fake: FakeOllama, own: GatewayProcess
+) -> None:
+    fake.play(ANSWER)
+    own.paths.settings_file.write_text('[gateway]\nrecord = "metadata"\n')
+    ask(own.url, "POST", "/api/chat", SAID, {"x-qi-learn-project": "/work/shop"})
+    (event,) = own.turns(1)
+    turn = decode(event)
+    assert (turn.messages, turn.answer, turn.project) == ((), "", "/work/shop")
+    assert (turn.model_asked, turn.status, turn.done_reason) == ("m", 200, "stop")
+    assert (turn.prompt_tokens, turn.answer_tokens) == (7, 3)
+    assert "hurt" not in json.dumps(event.body)
+    assert own.status["metadata_only"] is True
+    own.paths.settings_file.write_text("[gateway]\nrecord = true\n")
+    ask(own.url, "POST", "/api/chat", SAID)
+    assert decode(own.turns(1)[0]).answer.startswith("In ")
+
+
+def test_metadata_says_that_an_answer_broke_off(fake: FakeOllama, own: GatewayProcess) -> None:
+    own.paths.settings_file.write_text('[gateway]\nrecord = "metadata"\n')
+    whole_length = ("Content-Length", "13")
+    for rest, complete in (([b'{"done":true}'], True), ([b'{"don', 0.1, DIE], False)):
+        fake.play([head("HTTP/1.1 200 OK", whole_length), *rest])
+        ask(own.url, "POST", "/api/chat", SAID)
+        assert decode(own.turns(1)[0]).complete is complete
+
+
+@linux
+def test_only_what_comes_from_a_registered_project_is_recorded(
+    strict: GatewayProcess, tmp_path: Path
+) -> None:
+    private = tmp_path / "private"
+    private.mkdir()
+    ask_from(strict, tmp_path / "work" / "src")
+    ask_from(strict, private)
+    assert [turn.project for turn in strict.turns(1)] == [str(tmp_path / "work")]
+    assert counts(strict) == {"unregistered": 1, "recorded": 1}
+    strict.paths.settings_file.write_text("[capture]\nunregistered = true\n")
+    ask_from(strict, private)
+    assert [turn.project for turn in strict.turns(1)] == [str(private)]
+
+
+@linux
+def test_a_directory_that_says_nothing_is_recorded_without_a_project(
+    strict: GatewayProcess,
+) -> None:
+    for place in (Path("/"), Path.home(), Path("/usr")):
+        ask_from(strict, place)
+    assert [turn.project for turn in strict.turns(3)] == [None] * 3
+
+
+@linux
+def test_another_working_tree_of_a_registered_repository_is_its_project(
+    strict: GatewayProcess, tmp_path: Path
+) -> None:
+    work, linked = tmp_path / "work", tmp_path / "feature"
+    for words in (
+        ["init", "-q"],
+        ["-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "x", "--allow-empty"],
+        ["worktree", "add", "-q", str(linked)],
+    ):
+        subprocess.run(["git", *words], cwd=work, check=True)
+    ask_from(strict, linked)
+    assert [turn.project for turn in strict.turns(1)] == [str(work)]
+
+
+@linux
+def test_a_named_directory_counts_by_its_longest_registered_beginning(
+    strict: GatewayProcess, tmp_path: Path
+) -> None:
+    inner = tmp_path / "work" / "inner"
+    inner.mkdir()
+    strict.paths.projects.write_text(json.dumps([str(tmp_path / "work"), str(inner)]))
+    for named in (inner / "src", tmp_path / "elsewhere", tmp_path / "workshop"):
+        ask_from(strict, Path("/"), {"x-qi-learn-project": str(named)})
+    assert [turn.project for turn in strict.turns(1)] == [str(inner)]
+    assert counts(strict) == {"unregistered": 2, "recorded": 1}
+
+
+@linux
+def test_a_name_that_is_no_path_says_nothing(strict: GatewayProcess, tmp_path: Path) -> None:
+    for named in ("shop", "~/work", "."):
+        ask_from(strict, tmp_path / "work", {"x-qi-learn-project": named})
+    assert [turn.project for turn in strict.turns(3)] == [None] * 3
+
+
+@linux
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_users_program_is_answered_and_not_recorded(
+    strict: GatewayProcess, tmp_path: Path
+) -> None:
+    for named in ({}, {"x-qi-learn-project": str(tmp_path / "work")}):
+        with socket_of(65534) as link:
+            link.connect(("127.0.0.1", strict.port))
+            body = json.dumps(SAID).encode()
+            link.sendall(request_bytes("127.0.0.1", "POST", "/api/chat", body, named))
+            assert read_answer(link, "POST").body == b'{"done":true}'
+    ask_from(strict, tmp_path / "work")
+    assert [turn.project for turn in strict.turns(1)] == [str(tmp_path / "work")]
+    assert counts(strict) == {"other_user": 2, "recorded": 1}

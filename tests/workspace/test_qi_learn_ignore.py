@@ -1,0 +1,87 @@
+"""Files that a person leaves out by `.qi-learn-ignore` are not looked at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from qi_learn.workspace.changes import FileSaved
+from qi_learn.workspace.project_context import read_context
+from qi_learn.workspace.qi_learn_ignore import NAME, QiLearnIgnore
+from qi_learn.workspace.watcher import Watcher
+from tests.support.command_line import wait_until
+from tests.support.repository import Repository
+
+RULES = "private/\n*.sql\n!kept.sql\n/top.py\n"
+
+
+@pytest.mark.parametrize("text", [RULES, None])
+def test_what_the_rules_leave_out_is_not_told(tmp_path: Path, text: str | None) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "src").mkdir()
+    names = ("private/a.py", "dump.sql", "kept.sql", "top.py", "src/top.py")
+    with Watcher() as watcher:
+        watcher.add(tmp_path, wait=True)
+        if text is not None:
+            (tmp_path / NAME).write_text(text)
+        for name in names:
+            (tmp_path / name).write_text("x = 1\n")
+        (tmp_path / "last.py").write_text("x = 2\n")
+        told: dict[str, bool] = {}
+
+        def all_told() -> bool:
+            saves = [seen for seen in watcher.poll() if isinstance(seen, FileSaved)]
+            told.update({saved.file: saved.partly for saved in saves})
+            return {"last.py", "src/top.py", "kept.sql"} <= told.keys()
+
+        wait_until(all_told)
+        watcher.poll()
+    seen = told.keys() - {NAME, "last.py"}
+    assert seen == ({"kept.sql", "src/top.py"} if text else set(names))
+    assert told["last.py"] is (text is not None)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_rules_count_in_another_working_tree_from_its_top(tmp_path: Path, within: bool) -> None:
+    repo = Repository(tmp_path / "project")
+    repo.write(NAME, "/top.py\n*.txt\n!/src/*.txt\n")
+    repo.commit("Begin")
+    linked = (repo.root if within else tmp_path) / "feature"
+    repo.git("worktree", "add", "-q", str(linked))
+    (linked / "src").mkdir()
+    with Watcher() as watcher:
+        watcher.add(repo.root, wait=True)
+        for name in ("top.py", "a.txt", "src/top.py", "src/b.txt", "last.py"):
+            (linked / name).write_text("x = 1\n")
+        told: set[str] = set()
+
+        def all_told() -> bool:
+            saves = [seen for seen in watcher.poll() if isinstance(seen, FileSaved)]
+            told.update(os.path.relpath(saved.path, linked) for saved in saves)
+            return {"last.py", "src/top.py", "src/b.txt"} <= told
+
+        wait_until(all_told)
+        watcher.poll()
+    assert told == {"src/top.py", "src/b.txt", "last.py"}
+
+
+def test_rules_that_cannot_be_read_leave_out_everything(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"\xff\xfe")
+    assert QiLearnIgnore(str(tmp_path)).allowed([f"{tmp_path}/a.py"]) == set()
+
+
+def test_a_project_may_list_what_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text("*\n!src/**\n")
+    names = [f"{tmp_path}/{name}" for name in ("a.py", "src/b.py", "src/deep/c.py", "doc/src.py")]
+    assert QiLearnIgnore(str(tmp_path)).allowed(names) == set(names[1:3])
+
+
+def test_a_file_that_is_left_out_is_not_counted_as_the_projects(tmp_path: Path) -> None:
+    for name in ("src/a.py", "private/b.py"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("x = 1\n")
+    before = read_context(tmp_path, commit=None, branch=None).files
+    (tmp_path / NAME).write_text(f"private/\n{NAME}\n")
+    assert before - read_context(tmp_path, commit=None, branch=None).files == 1
