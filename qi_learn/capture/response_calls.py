@@ -20,9 +20,28 @@ _OTHERS = ("mcp_approval_request", "program")
 """Items that call a tool and are not named so."""
 _GIVEN = ("arguments", "action", "operation")
 _ITS_OWN = frozenset(
-    "type id call_id status name namespace server_label caller created_by environment container_id"
-    " execution pending_safety_checks fingerprint output outputs result results error"
-    " approval_request_id".split()
+    [
+        "type",
+        "id",
+        "call_id",
+        "status",
+        "name",
+        "namespace",
+        "server_label",
+        "caller",
+        "created_by",
+        "environment",
+        "container_id",
+        "execution",
+        "pending_safety_checks",
+        "fingerprint",
+        "output",
+        "outputs",
+        "result",
+        "results",
+        "error",
+        "approval_request_id",
+    ]
 )
 """What an item says of itself and of what came out of it, not to its tool."""
 _PIECE = re.compile(
