@@ -70,7 +70,7 @@ async def held_after(home: Path, answer: tuple[bytes, ...], model: str, *, leave
                 if leaves:
                     await reader.read()
         finally:
-            writer.close()
+            await closed(writer)
             over.set()
 
     upstream = await asyncio.start_server(answer_it, "127.0.0.1", 0)
@@ -99,13 +99,18 @@ async def held_after(home: Path, answer: tuple[bytes, ...], model: str, *, leave
     left = asyncio.get_running_loop().time() + SECONDS
     while (held := len(exchanges())) and asyncio.get_running_loop().time() < left:
         await asyncio.sleep(0.05)
-    writer.close()
-    await asyncio.wait_for(over.wait(), SECONDS)
+    await closed(writer)
     stop.set()
     await gateway
+    await asyncio.wait_for(over.wait(), SECONDS)
     upstream.close()
-    await asyncio.sleep(0)  # the connections' own last step
     return held
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 @pytest.mark.usefixtures("no_collector")
