@@ -20,7 +20,7 @@ class LiveRecord:
     """Whether to record."""
 
     def __init__(self, file: Path, *, record: bool) -> None:
-        self._file = file
+        self._file = str(file)
         self._on = record
         self._seen = self._stamp()
         self.problem: str | None = None
@@ -32,12 +32,14 @@ class LiveRecord:
         self.look()
         return self._on
 
-    def look(self) -> None:
-        """Read the settings again if they have changed."""
+    def look(self) -> bool:
+        """Read the settings again if they have changed; whether they had."""
         stamp = self._stamp()
-        if stamp != self._seen:
-            self._seen = stamp
-            self._read()
+        if stamp == self._seen:
+            return False
+        self._seen = stamp
+        self._read()
+        return True
 
     @property
     def last(self) -> bool:
@@ -46,7 +48,7 @@ class LiveRecord:
 
     def _read(self) -> None:
         try:
-            self._on = load_settings(self._file).gateway.record
+            self._on = load_settings(Path(self._file)).gateway.record
             self.problem = None
         except QiError as error:
             self.problem = f"the changed settings cannot be used, the old ones hold: {error.what}"
