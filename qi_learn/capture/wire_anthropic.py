@@ -45,7 +45,7 @@ def message_question(request: Mapping[str, Any]) -> ParsedRequest:
         block
         for message in given
         for block in entries(message.get("content"))
-        if block.get("type") == "tool_use"
+        if _uses_a_tool(block)
     ]
     names = {str(block.get("id")): str(block.get("name", "")) for block in used}
     for message in given:
@@ -78,7 +78,7 @@ def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Mess
     if calls := [
         call(block.get("name"), block.get("input"), block.get("id"))
         for block in blocks
-        if block.get("type") in ("tool_use", "server_tool_use")
+        if _uses_a_tool(block)
     ]:
         extra["tool_calls"] = calls
     thoughts = [str(b.get("thinking") or "") for b in blocks if b.get("type") == "thinking"]
@@ -89,6 +89,11 @@ def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Mess
     results = [_result(block, names) for block in blocks if block.get("type") == "tool_result"]
     said = [Message(role, content.text, extra)] if content.text or extra or not results else []
     return results + said if role == "user" else said + results
+
+
+def _uses_a_tool(block: Mapping[str, Any]) -> bool:
+    """Whether a block calls a tool: the client's, the server's or another server's."""
+    return str(block.get("type")).endswith("tool_use")
 
 
 def _content(content: Any) -> Content:
@@ -158,7 +163,7 @@ def _add_block(answer: ParsedAnswer, block: Mapping[str, Any]) -> None:
         answer.text += said(block.get("text"))
     elif block.get("type") == "thinking":
         answer.thinking += said(block.get("thinking"))
-    elif block.get("type") == "tool_use":
+    elif _uses_a_tool(block):
         answer.calls.append(call(block.get("name"), block.get("input"), block.get("id")))
 
 

@@ -46,7 +46,7 @@ def chat_question(request: Mapping[str, Any]) -> ParsedRequest:
     """The question of `/v1/chat/completions`."""
     messages = entries(request.get("messages"))
     names = {
-        str(made.get("id")): str(member(made, "function").get("name", ""))
+        str(made.get("id")): str(_called(made).get("name", ""))
         for message in messages
         for made in entries(message.get("tool_calls"))
     }
@@ -76,16 +76,9 @@ def _messages(message: Mapping[str, Any], names: Mapping[str, str]) -> list[Mess
 def _beside(message: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """What a message has beside its content."""
     extra: dict[str, Any] = {}
-    if calls := entries(message.get("tool_calls")):
-        extra["tool_calls"] = [
-            call(
-                member(made, "function").get("name"),
-                member(made, "function").get("arguments"),
-                made.get("id"),
-            )
-            for made in calls
-        ]
-    if message.get("role") == "tool" and (
+    if calls := _calls(message):
+        extra["tool_calls"] = [_whole_call(made) for made in calls]
+    if message.get("role") in ("tool", "function") and (
         name := message.get("name") or names.get(str(message.get("tool_call_id")))
     ):
         extra["tool_name"] = name
@@ -105,10 +98,29 @@ def chat_answer(response: str, streamed: bool) -> ParsedAnswer:
         answer.thinking += thought(part.get("content"))
         answer.thinking += said(part.get("reasoning") or part.get("reasoning_content"))
         answer.refusal += said(part.get("refusal"))
-        for made in entries(part.get("tool_calls")):
+        for made in _calls(part):
             _add_call(calls, made)
-    answer.calls = [call(made.name, made.arguments, made.id) for made in calls]
+    answer.calls = [made.whole() for made in calls]
     return answer
+
+
+def _calls(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The tool calls of a message, or the one call of older clients and servers."""
+    old = member(message, "function_call")
+    return entries(message.get("tool_calls")) or ([{"index": 0, "function": old}] if old else [])
+
+
+def _called(made: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The name of a call's tool, and what it is given: of a function, or of free form."""
+    return member(made, "function") or member(made, "custom")
+
+
+def _whole_call(made: Mapping[str, Any]) -> dict[str, Any]:
+    called = _called(made)
+    free, given = "input" in called, called.get("arguments")
+    return _Call(
+        None, made.get("id"), called.get("name") or "", called.get("input", given), free
+    ).whole()
 
 
 @dataclass(slots=True)
@@ -119,6 +131,15 @@ class _Call:
     id: str | None
     name: str
     arguments: Any = ""
+    free: bool = False
+    """Whether its tool is given a text, whatever that looks like."""
+
+    def whole(self) -> dict[str, Any]:
+        """The call as it is kept."""
+        made = call(self.name, {} if self.free else self.arguments, self.id)
+        if self.free:
+            made["function"]["arguments"] = said(self.arguments)
+        return made
 
     def goes_on(self, index: int | None, id: str | None, name: str) -> bool:
         """Whether a piece belongs to this call and does not begin another.
@@ -137,13 +158,14 @@ class _Call:
 def _add_call(calls: list[_Call], made: Mapping[str, Any]) -> None:
     """Add a call, which comes whole (Ollama) or in pieces with parts of its arguments (OpenAI)."""
     index, id = whole_number(made.get("index")), text_or_none(made.get("id"))
-    function = member(made, "function")
-    name, arguments = str(function.get("name") or ""), function.get("arguments")
+    called = _called(made)
+    name, arguments = str(called.get("name") or ""), called.get("input", called.get("arguments"))
     built = next((call for call in reversed(calls) if call.goes_on(index, id, name)), None)
     if built is None:
         built = _Call(index, id, name)
         calls.append(built)
     built.id, built.name = id or built.id, built.name or name
+    built.free = built.free or "input" in called
     if isinstance(arguments, str) and isinstance(built.arguments, str):
         built.arguments += arguments
     elif arguments:

@@ -3,20 +3,19 @@
 Items become the messages that Ollama makes of them (`openai/responses.go`): a function call joins
 the assistant's message before it, and a reasoning goes to the assistant's message behind it, with
 the text of `encrypted_content` (which Ollama fills with plain text; a summary alone is not read).
-Calls of tools that Ollama does not know, of free form and of a local shell, are taken alike.
+Calls of tools that Ollama does not know are taken alike (`response_calls`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from qi_learn.capture.response_calls import StreamedCalls, call_of, calls_in, is_call, outputs_of
 from qi_learn.capture.wire_openai import error_of, options_of, session_of, shape_of
 from qi_learn.capture.wire_stream import (
     ParsedAnswer,
     ParsedRequest,
-    call,
     chosen,
     entries,
     json_objects,
@@ -29,12 +28,6 @@ from qi_learn.capture.wire_stream import (
 )
 from qi_learn.content import Content, contents_of
 from qi_learn.records import Message
-
-_CALLS = {"function_call": "arguments", "custom_tool_call": "input", "local_shell_call": "action"}
-"""The items that call a tool, and where each holds what the tool is given."""
-_OUTPUTS = tuple(f"{kind}_output" for kind in _CALLS)
-_PIECES = ("response.function_call_arguments.", "response.custom_tool_call_input.")
-"""How the events begin that bring in pieces what a tool is given."""
 
 
 def response_question(request: Mapping[str, Any]) -> ParsedRequest:
@@ -63,10 +56,10 @@ class _Conversation:
     def add(self, item: Mapping[str, Any]) -> None:
         """Take one item in."""
         kind = item.get("type") or "message"
-        if _calls(item):
+        if is_call(item):
             self._call(item)
-        elif kind in _OUTPUTS:
-            self._output(item)
+        elif str(kind).endswith("_call_output"):
+            self._output(item.get("call_id"), item)
         elif kind == "reasoning":
             self._thought = str(item.get("encrypted_content") or "")
         elif kind == "message":
@@ -89,8 +82,8 @@ class _Conversation:
         self.messages.append(Message(role, content.text, extra))
 
     def _call(self, item: Mapping[str, Any]) -> None:
-        made = _call_of(item)
-        self._names[str(item.get("call_id"))] = str(made["function"]["name"])
+        made = call_of(item)
+        self._names[str(made.get("id"))] = str(made["function"]["name"])
         before = self.messages[-1] if self.messages else None
         if before is not None and before.role == "assistant":
             self.messages.pop()
@@ -100,12 +93,14 @@ class _Conversation:
         else:
             extra = {"tool_calls": [made], **self._thinking()}
             self.messages.append(Message("assistant", "", extra))
+        if outputs_of(item) != Content():  # the server ran the tool itself
+            self._output(made.get("id"), item)
 
-    def _output(self, item: Mapping[str, Any]) -> None:
-        content = _content(item.get("output"))
+    def _output(self, id: Any, item: Mapping[str, Any]) -> None:
+        content = outputs_of(item)
         extra = {
-            "tool_name": self._names.get(str(item.get("call_id"))),
-            "tool_call_id": item.get("call_id"),
+            "tool_name": self._names.get(str(id)),
+            "tool_call_id": id,
             "images": content.images or None,
         }
         self.messages.append(Message("tool", content.text, chosen(extra, *extra)))
@@ -115,83 +110,6 @@ def _content(content: Any) -> Content:
     return contents_of("/v1/responses", content)[0]
 
 
-def _calls(item: Mapping[str, Any]) -> bool:
-    """Whether an item calls a tool."""
-    return str(item.get("type")) in _CALLS
-
-
-def _call_of(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The call that an item is; what a tool of free form is given stays a text."""
-    kind = str(item.get("type"))
-    given = item.get(_CALLS[kind])
-    name = "local_shell" if kind == "local_shell_call" else item.get("name")
-    made = call(name, given, item.get("call_id"))
-    if kind == "custom_tool_call":
-        made["function"]["arguments"] = said(given)
-    return made
-
-
-@dataclass(slots=True)
-class _Begun:
-    """A call that a stream tells."""
-
-    item: Mapping[str, Any]
-    index: Any
-    pieces: list[str] = field(default_factory=list)
-    done: bool = False
-
-    def is_of(self, value: Mapping[str, Any]) -> bool:
-        """Whether an event names this call."""
-        item = member(value, "item")
-        names = (value.get("item_id"), item.get("id"), item.get("call_id"))
-        return any(
-            name and name in (self.item.get("id"), self.item.get("call_id")) for name in names
-        )
-
-    def made(self) -> dict[str, Any]:
-        """The call, as far as it came."""
-        given = {_CALLS[str(self.item.get("type"))]: "".join(self.pieces)} if self.pieces else {}
-        return _call_of({**self.item, **given})
-
-
-class _StreamedCalls:
-    """The calls of a stream in the order in which they begin; one that was cut off, cut off."""
-
-    def __init__(self) -> None:
-        self._begun: list[_Begun] = []
-
-    def take(self, kind: str, value: Mapping[str, Any]) -> None:
-        """Take in an event, if it tells of a call."""
-        item = member(value, "item")
-        if kind == "response.output_item.added" and _calls(item):
-            self._begun.append(_Begun(item, value.get("output_index")))
-        elif kind == "response.output_item.done" and _calls(item):
-            self._done(value, item)
-        elif kind.startswith(_PIECES) and (begun := self._open(value)):
-            if kind.endswith(".delta"):
-                begun.pieces.append(said(value.get("delta")))
-            elif whole := said(value.get("arguments")) or said(value.get("input")):
-                begun.pieces = [whole]
-
-    def made(self) -> list[dict[str, Any]]:
-        """All calls."""
-        return [begun.made() for begun in self._begun]
-
-    def _done(self, value: Mapping[str, Any], item: Mapping[str, Any]) -> None:
-        begun = self._open(value)
-        if begun is None:
-            self._begun.append(begun := _Begun(item, value.get("output_index")))
-        begun.item, begun.pieces, begun.done = item, [], True
-
-    def _open(self, value: Mapping[str, Any]) -> _Begun | None:
-        """The call that an event goes on with: by its name, else by its place."""
-        waiting = [begun for begun in self._begun if not begun.done]
-        named = (begun for begun in waiting if begun.is_of(value))
-        index = value.get("output_index")
-        placed = (begun for begun in waiting if index is not None and begun.index == index)
-        return next(named, None) or next(placed, None)
-
-
 def response_answer(response: str, streamed: bool) -> ParsedAnswer:
     """The answer in typed events, the last of which holds the whole response.
 
@@ -199,7 +117,7 @@ def response_answer(response: str, streamed: bool) -> ParsedAnswer:
     """
     if not streamed:
         return next((_response(value) for value in json_objects(response)), ParsedAnswer())
-    answer, calls = ParsedAnswer(), _StreamedCalls()
+    answer, calls = ParsedAnswer(), StreamedCalls()
     for event in server_events(response):
         value = event or {}
         kind = str(value.get("type", ""))
@@ -239,10 +157,9 @@ def _response(value: Mapping[str, Any]) -> ParsedAnswer:
             for part in entries(item.get("content")):
                 answer.text += said(part.get("text"))
                 answer.refusal += said(part.get("refusal"))
-        elif _calls(item):
-            answer.calls.append(_call_of(item))
         elif item.get("type") == "reasoning":
             answer.thinking += _content(item.get("summary")).text
+    answer.calls = list(calls_in(value.get("output")))
     usage = member(value, "usage")
     answer.prompt_tokens = with_cached(
         whole_number(usage.get("input_tokens")), member(usage, "input_tokens_details")

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from qi_learn.errors import QiError
 from qi_learn.paths import Paths
@@ -26,7 +27,7 @@ class LiveRecord:
     def __init__(
         self, paths: Paths, settings: Settings, clock: Callable[[], float] = time.time
     ) -> None:
-        self._file = paths.settings_file
+        self._file = str(paths.settings_file)
         self._pauses = PauseFile(paths.pause)
         self._pauses.look()
         self._clock = clock
@@ -35,18 +36,23 @@ class LiveRecord:
         self._seen = self._stamp()
         self.problem: str | None = None
         """Why the settings, which were changed, cannot be used."""
+        self._said = self._says()
 
     @property
     def on(self) -> bool:
         """Whether the settings have it recorded now, in full or in part."""
-        self.look()
+        self._refresh()
         return self.last
 
-    def look(self) -> None:
-        """Read the settings and the pauses again if they have changed."""
+    def look(self) -> bool:
+        """Read settings and pauses again if they have changed; whether what holds now is new."""
+        self._refresh()
+        before, self._said = self._said, self._says()
+        return self._said != before
+
+    def _refresh(self) -> None:
         self._pauses.look()
-        stamp = self._stamp()
-        if stamp != self._seen:
+        if (stamp := self._stamp()) != self._seen:
             self._seen = stamp
             self._read()
 
@@ -70,9 +76,12 @@ class LiveRecord:
         """Whether a person has paused the recording, likewise."""
         return self._pauses.known_at(self._clock()) is not None
 
+    def _says(self) -> tuple[object, ...]:
+        return (self._record, self._unregistered, self.paused, self.problem)
+
     def _read(self) -> None:
         try:
-            settings = load_settings(self._file)
+            settings = load_settings(Path(self._file))
             self._record = settings.gateway.record
             self._unregistered = settings.capture.unregistered
             self.problem = None

@@ -21,6 +21,7 @@ from qi_learn.gateway.model_field import (
     ModelField,
     Unsure,
     find_model,
+    first_model,
     parsed_model,
     scanned_model,
 )
@@ -125,6 +126,8 @@ async def _model_in(body: bytes) -> ModelField | None:
     small = len(body) <= SMALL
     if small and body.lower().count(b'"model"') != 1:
         return parsed_model(body)
+    if small and (first := first_model(body)) is not None:
+        return first
     try:
         return find_model(body)
     except Unsure:

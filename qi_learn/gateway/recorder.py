@@ -147,8 +147,8 @@ class Recorder:
 
     def look(self) -> None:
         """Look whether the settings have changed, and publish how recording goes if it has."""
-        self._live.look()
-        self.report()
+        if self._live.look():
+            self.report()
 
     def report(self) -> None:
         """Publish and log how recording goes, if that has changed."""

@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from qi_learn.gateway.encoding import DecodeError, Decoder, decoder_for, is_plain
 from qi_learn.gateway.guard import end_to_end
+from qi_learn.gateway.let_go import let_go
 from qi_learn.gateway.question import Sending
 from qi_learn.gateway.recorder import RecordedExchange
 from qi_learn.media_type import LINES, media_type
@@ -129,8 +130,10 @@ class Relay:
                     await asyncio.sleep(0)
                 await self._pass(pieces, self._decoded(pieces, ended), ended)
         except DamagedBody as damage:
+            let_go(damage)
             return await self._break_off([], damage.plain)
-        except aiohttp.ClientError:
+        except aiohttp.ClientError as error:
+            let_go(error)
             return await self._break_off(*self._left_over(content))
         return self._done()
 

@@ -148,6 +148,7 @@ class RouteFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._name = str(path)
         self._seen: tuple[int, int, int] | None = None
         self._routes: Routes | None = None
         self.problem: str | None = None
@@ -156,7 +157,7 @@ class RouteFile:
     def current(self) -> Routes | None:
         """The routes as they are now; None if nothing is routed."""
         try:
-            status = os.stat(self._path)
+            status = os.stat(self._name)
         except FileNotFoundError:
             self._seen = self._routes = self.problem = None
             return None

@@ -7,6 +7,7 @@ remembered in a file as well, for the gateway that comes after this one.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import time
@@ -35,6 +36,7 @@ class TurnIds:
         self._file = file
         self._clients: OrderedDict[str, None] = OrderedDict()
         self._made: OrderedDict[str, None] = OrderedDict()
+        self._unwritten: list[str] = []
         self._lines = 0
         self._fd = -1
         """The file, kept open: to open it costs more than to write a line."""
@@ -52,10 +54,22 @@ class TurnIds:
         else:
             id, line = new_id(time.time()), _MADE  # the client learns it, and may name a turn by it
             _remember(self._made, id)
+        self._unwritten.append(f"{line}{id}")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write_down()
+        else:
+            # once the request has gone on to the upstream, and before its answer is looked at
+            loop.call_soon(loop.call_soon, self._write_down)
+        return id
+
+    def _write_down(self) -> None:
+        lines, self._unwritten = self._unwritten, []
         if self._file is not None:
             with suppress(OSError):  # a full disk: the store sees that an id came twice
-                self._write(self._file, f"{line}{id}")
-        return id
+                for line in lines:
+                    self._write(self._file, line)
 
     def _read(self, file: Path) -> None:
         lines = file.read_text(encoding="ascii").split("\n")
@@ -108,6 +122,7 @@ class TurnIds:
 
     def close(self) -> None:
         """Let go of the file, which has all ids then; the next id opens it again."""
+        self._write_down()
         if self._file is not None:
             with suppress(OSError):
                 self._look(self._file)

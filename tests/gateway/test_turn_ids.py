@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -125,3 +126,28 @@ def test_a_directory_in_the_place_of_the_file_does_no_harm(tmp_path: Path) -> No
     file.rmdir()
     giving.close()
     assert not {TurnIds(file).take(id) for id in (first, second)} & {first, second}
+
+
+def test_an_id_is_written_down_before_an_answer_can_come(tmp_path: Path) -> None:
+    file = tmp_path / "ids"
+
+    async def asked() -> tuple[str, str]:
+        id = TurnIds(file).take(OWN)
+        waiting = file.read_text() if file.exists() else ""
+        for _ in range(2):
+            await asyncio.sleep(0)
+        return waiting, id
+
+    assert asyncio.run(asked()) == ("", OWN)
+    assert file.read_text() == f"{OWN}\n"
+    assert TurnIds(file).take(OWN) != OWN
+
+
+def test_an_id_given_as_the_gateway_leaves_is_written_down(tmp_path: Path) -> None:
+    async def leave() -> None:
+        ids = TurnIds(tmp_path / "ids")
+        ids.take(OWN)
+        ids.close()
+
+    asyncio.run(leave())
+    assert TurnIds(tmp_path / "ids").take(OWN) != OWN
