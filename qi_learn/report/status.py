@@ -38,6 +38,7 @@ from qi_learn.store.database import open_store
 from qi_learn.workspace.registry import load_projects
 
 T = TypeVar("T")
+_SILENT = " (does not answer)"
 NOTHING_YET = Decision(False, "nothing was recorded yet")
 UNKNOWN = Decision(False, "unknown: the database cannot be read")
 
@@ -202,7 +203,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         unmatched_ratings=unmatched,
         bad_lines=attempt(lambda: bad_lines(paths.spool), 0),
         daemon_answers=now.daemon_answers,
-        server_answers=now.server_answers,
+        server_answers=now.silent_server is None,
         daemon_starting=now.starting,
         longest_round=float(now.told.get("longest_round") or 0.0),
         kept=attempt(lambda: keeping.gather(paths.database, settings.keep), None),
@@ -325,4 +326,7 @@ def _daemon_text(s: Status) -> str:
         return f"not running: `qi-learn daemon start`{alone}"
     server = f"{'embedded engine' if s.engine else 'Ollama'} {s.server}"
     runs = "running" if s.daemon_answers else "does not answer: `qi-learn daemon restart`"
-    return f"{runs}, gateway {s.gateway or 'down'}, {server}{'' if s.server_answers else ' (down)'}"
+    gateway = (
+        f"gateway {s.gateway or 'down'}{_SILENT if s.gateway and not s.gateway_answers else ''}"
+    )
+    return f"{runs}, {gateway}, {server}{'' if s.server_answers else _SILENT}"

@@ -70,7 +70,7 @@ def test_an_ollama_that_does_not_answer_is_told_in_red(terminal: Terminal) -> No
         with daemon(terminal.paths, server=url, engine=False):
             said = terminal.qi("status")
             assert f"fault       {words}" in said.out
-            assert f"Ollama {url} (down)" in said.out
+            assert f"Ollama {url} (does not answer)" in said.out
             assert terminal.qi("status", "--json").json["server_answers"] is False
             red = [line for line in terminal.screen("status", columns=120) if RED in line]
         assert any(words in line for line in red)

@@ -238,12 +238,13 @@ def test_learning_in_the_foreground_brings_no_gateway(past: Paths) -> None:
         control.close()
 
 
-def test_a_daemon_that_does_not_answer_is_a_problem(past: Paths) -> None:
+def test_a_daemon_that_does_not_answer_is_a_fault(past: Paths) -> None:
     past.daemon_state.write_text(json.dumps(STATE))
     with holding_the_lock(past):
         found = gather(past)
     assert (found.daemon, found.recording) == (True, False)
-    assert any("not running" in p for p in found.problems)
+    assert any("The daemon is there (pid" in fault for fault in found.faults)
+    assert not any("daemon" in problem for problem in found.problems), "it is told once"
 
 
 def test_a_run_under_way_and_one_that_waits(paths: Paths) -> None:
