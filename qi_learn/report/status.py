@@ -141,7 +141,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
             settings = load_settings(paths.settings_file)
         except SettingsError as error:
             settings, usable = Settings(), False
-            problems.append(f"{error.what} {error.hint}")
+            problems.append(status_lines.unusable_settings(error))
 
     def attempt(read: Callable[[], T], otherwise: T) -> T:
         try:
@@ -165,7 +165,8 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
     run = attempt(lambda: _newest_run(paths, waiting), None)
     files, size = _waiting(paths.spool)
     said = now.gateway or now.last_said
-    problems += [str(said[key]) for key in ("routes_problem", "settings_problem") if said.get(key)]
+    told = ("routes_problem", "settings_problem") if usable else ("routes_problem",)
+    problems += [str(said[key]) for key in told if said.get(key)]
     problems += now.changed if usable else ()
     problems += running.taken_port(now, paths, settings)
     problems += running.silent_manager(now, paths)

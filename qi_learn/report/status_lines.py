@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qi_learn.errors import SettingsError
 from qi_learn.report.words import clock, one_line
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import span
@@ -31,6 +32,12 @@ def passed_by(gateway: Mapping[str, Any]) -> list[str]:
         if gateway.get(key):
             told.append(f"{gateway[key]} exchanges were {why}, and not recorded")
     return told
+
+
+def unusable_settings(error: SettingsError) -> str:
+    """What is wrong with the settings, on one line: each process that reads them meets the same."""
+    faults = error.what.replace(":\n  - ", ": ", 1).replace("\n  - ", "; ")
+    return f"{faults}. What runs goes on with those it has. {error.hint}"
 
 
 def lost(told: Lost) -> list[str]:
