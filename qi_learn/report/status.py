@@ -35,6 +35,7 @@ from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
 from qi_learn.spool import bad_lines, spool_files
 from qi_learn.store.database import open_store
+from qi_learn.store.short_ids import short_id
 from qi_learn.workspace.registry import load_projects
 
 T = TypeVar("T")
@@ -60,6 +61,8 @@ class RunLine:
     """The numbers behind `progress`, while it trains."""
     gpus: tuple[GpuUse, ...] = ()
     """The GPUs on which it trains, if it does."""
+    short: str = ""
+    """The beginning of its id, as a person types it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +251,11 @@ def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
     if not runs:
         return None
     run = runs[-1]
+    short = short_id(run.run_id, *(before.run_id for before in runs[-2:-1]))
     if run.ended:
         ended = read_object(run.outcome)
-        return RunLine(run.run_id, str(ended.get("state")), str(ended.get("reason") or ""))
+        reason = str(ended.get("reason") or "")
+        return RunLine(run.run_id, str(ended.get("state")), reason, short=short)
     state, reason = _under_way(
         run, str(read_object(run.request).get("reason") or ""), waiting, locked=client.locked(paths)
     )
@@ -258,7 +263,7 @@ def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
     training = progress if progress is not None and progress.phase != "done" else None
     shown = progress_text(run.path) if state != "deferred" else ""
     gpus = gpu_use(run) if training is not None and state == "running" else ()
-    return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus)
+    return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus, short)
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:
@@ -301,11 +306,8 @@ def as_text(s: Status) -> str:
         + (f" (chain: {' -> '.join(s.chain)})" if len(s.chain) > 1 else ""),
     ]
     if s.run is not None:
-        step = f", {s.run.step}" if s.run.step else ""
-        lines.append(
-            f"last run    {s.run.id} {s.run.state}{step}"
-            + (f": {told}" if (told := s.run.progress or one_line(s.run.reason)) else "")
-        )
+        told = s.run.progress or s.run.reason
+        lines += status_lines.last_run(s.run.short, s.run.state, s.run.step, told)
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
     lines += status_lines.projects(s.projects, s.watching, time.time())
     lines += status_lines.lost(s.lost)
