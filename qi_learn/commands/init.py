@@ -21,6 +21,7 @@ from qi_learn.deploy.journal import Deployment
 from qi_learn.deploy.model_server import ModelServer, model_server_of, uses_engine
 from qi_learn.errors import NotFound, SettingsError
 from qi_learn.outside import git
+from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.outside.mounts import refuse_shared_home
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.silence import hanging
@@ -37,6 +38,7 @@ def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[st
     """
     if not directory.is_dir():
         raise SettingsError(f"{directory} is not a directory.", "Give the directory of a project.")
+    refuse_full_home(paths)
     paths.ensure()
     refuse_shared_home(paths)  # the daemon would not start there
     project = _project_root(directory).resolve()

@@ -28,6 +28,7 @@ from qi_learn.errors import (
     DaemonError,
     NotFound,
 )
+from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.paths import Paths
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.settings import Settings
@@ -103,6 +104,7 @@ def train_now(paths: Paths, settings: Settings, view: View) -> CycleOutcome:
         if (state := client.running(paths)) is not None:
             refuse_silent_server(paths, state.server, engine=state.engine)
         return _train_in_daemon(paths, view)
+    refuse_full_home(paths)
     from qi_learn.daemon.daemon import Daemon
 
     itself = Daemon(paths, settings, gateway=False)  # refuses a home that cannot be used
