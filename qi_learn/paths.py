@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import DiskFull, SettingsError, StoreError
+from qi_learn.home_name import fault_of_name
 
 APP = "qi-learn"
 ELSEWHERE = "Set QI_LEARN_HOME to a directory of yours on this machine's own disk."
@@ -36,7 +38,7 @@ class Paths:
         Raises SettingsError if no directory can have that name.
         """
         if home := env.get("QI_LEARN_HOME"):
-            if fault := _fault_of_name(home):
+            if fault := fault_of_name(home):
                 raise SettingsError(f"QI_LEARN_HOME {fault}.", ELSEWHERE)
             return cls.under(Path(home))
         import platformdirs  # not needed by a hook or a throw-away home
@@ -234,24 +236,6 @@ def home_mark(paths: Paths) -> str:
     return hashlib.sha256(os.fsencode(paths.state)).hexdigest()[:16]
 
 
-def _fault_of_name(home: str) -> str:
-    """Why no directory can have this name; empty if one can."""
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in home):
-        return "has a line break or another control character in it"
-    try:
-        root = Path(home).expanduser().absolute()
-    except RuntimeError:
-        return "begins with the name of a user who is not known here"
-    except FileNotFoundError:
-        return "is relative, and the directory in which you are is gone"
-    try:
-        os.lstat(root / "data/models/blobs" / ("b" * 80))
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return f"is too long for a path ({len(home)} letters)"
-    return ""
-
-
 def refuse_unusable_home(paths: Paths) -> None:
     """Raise StoreError if a directory of the home cannot be used; makes nothing."""
     for directory in (paths.config, paths.data, paths.state, paths.runtime):
@@ -259,6 +243,8 @@ def refuse_unusable_home(paths: Paths) -> None:
 
 
 def _ensure_own(directory: Path) -> None:
+    if not os.path.lexists(directory):
+        _refuse_place_of_another(directory)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -283,15 +269,28 @@ def refuse_unusable(directory: Path) -> None:
     except OSError as error:
         raise _not_made(directory, error.errno) from error
     if owner != os.geteuid():
-        raise StoreError(
-            f"{directory} belongs to another user (uid {owner}, you are uid {os.geteuid()}): what "
-            "one of you writes, the other could not.",
-            f"Run qi-learn as that user. {ELSEWHERE}",
-        )
+        raise _of_another(directory, owner)
     if not os.access(directory, os.W_OK | os.X_OK):
         if _is_read_only(directory):
             raise StoreError(f"{directory} is on a read-only file system.", ELSEWHERE)
         raise StoreError(f"{directory} may not be written to.", f"`chmod u+rwx {directory}`")
+
+
+def _of_another(directory: Path, owner: int) -> StoreError:
+    return StoreError(
+        f"{directory} belongs to another user (uid {owner}, you are uid {os.geteuid()}): what "
+        "one of you writes, the other could not.",
+        f"Run qi-learn as that user. {ELSEWHERE}",
+    )
+
+
+def _refuse_place_of_another(directory: Path) -> None:
+    """Raise StoreError if it would be made in a directory of another user, which root may do."""
+    parent = next(place for place in directory.parents if os.path.lexists(place))
+    with suppress(OSError):  # making it will say what is wrong there
+        owner = parent.stat().st_uid
+        if owner not in (0, os.geteuid()):
+            raise _of_another(parent, owner)
 
 
 def _refuse_unmakeable(directory: Path) -> None:
@@ -300,6 +299,7 @@ def _refuse_unmakeable(directory: Path) -> None:
         raise _not_made(directory, errno.ENOENT)
     if not os.access(parent, os.W_OK | os.X_OK):
         raise _not_made(directory, errno.EROFS if _is_read_only(parent) else errno.EACCES)
+    _refuse_place_of_another(directory)
 
 
 def _is_read_only(directory: Path) -> bool:

@@ -29,6 +29,7 @@ from qi_learn.settings import (
     Settings,
     settings_table,
 )
+from qi_learn.settings_lines import unusable
 from qi_learn.settings_rules import out_of_range
 
 PREFIX = "QI_LEARN__"
@@ -58,11 +59,7 @@ def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Set
     settings = Settings(**built)
     problems += out_of_range(settings)
     if problems:
-        source = f" in {path}" if path else ""
-        raise SettingsError(
-            f"The settings{source} cannot be used:\n" + "\n".join(f"  - {p}" for p in problems),
-            "Mend the lines named; `qi-learn config` lists every key with its default.",
-        )
+        raise unusable(path, problems)
     return settings
 
 

@@ -52,7 +52,7 @@ def daemon_start() -> None:
         started = client.start(paths)
     if started.already:
         refuse_hung(paths)
-    _say_started(settings, started)
+    _say_started(paths, settings, started)
 
 
 @contextmanager
@@ -67,11 +67,11 @@ def _interruptible(paths: Paths, *, stopping: bool = False) -> Iterator[None]:
         raise Exit(EXIT_STOPPED) from None
 
 
-def _say_started(settings: Settings, started: Started) -> None:
+def _say_started(paths: Paths, settings: Settings, started: Started) -> None:
     from qi_learn.commands.connect import silence_text, started_text
 
     echo(started_text(settings, started))
-    if silent := silence_text(started.state):
+    if silent := silence_text(paths, started.state):
         echo(silent)
 
 
@@ -109,7 +109,7 @@ def daemon_restart() -> None:
             echo(stopped_text(stopped))
     with _interruptible(paths):
         started = client.start(paths)
-    _say_started(settings, started)
+    _say_started(paths, settings, started)
 
 
 @daemon.command("status")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from qi_learn.daemon import client
 from qi_learn.daemon.client import DaemonState, Started, StopResult
+from qi_learn.daemon.hung import silent_gateway, silent_server
 from qi_learn.deploy.model_server import uses_engine
-from qi_learn.outside.server_answers import server_answers, silence
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings
 
@@ -43,11 +43,10 @@ def started_text(settings: Settings, started: Started) -> str:
     return f"{running} instead of {state.server}."
 
 
-def silence_text(state: DaemonState) -> str:
-    """That the server behind the gateway does not answer; empty if it does."""
-    if server_answers(state.server):
-        return ""
-    return f"{silence(state.server, engine=state.engine)}."
+def silence_text(paths: Paths, state: DaemonState) -> str:
+    """That the gateway or the server behind it does not answer, a line each; empty if they do."""
+    told = (silent_gateway(paths), silent_server(paths, state.server, engine=state.engine))
+    return "\n".join(f"{silence.line}." for silence in told if silence is not None)
 
 
 def stopped_text(stopped: StopResult) -> str:

@@ -15,20 +15,20 @@ from qi_learn.commands.connect import gateway_address, model_name
 from qi_learn.daemon import client
 from qi_learn.daemon.base import announce_base, answered_names, base_source, ensure_base
 from qi_learn.daemon.children import ENGINE_SECONDS, engine_process
+from qi_learn.daemon.hung import refuse_silent_server
 from qi_learn.deploy import base_version
 from qi_learn.deploy.journal import Deployment
 from qi_learn.deploy.model_server import ModelServer, model_server_of, uses_engine
-from qi_learn.errors import NotFound, QiError, SettingsError
+from qi_learn.errors import NotFound, SettingsError
 from qi_learn.outside import git
+from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.outside.mounts import refuse_shared_home
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.silence import hanging
 from qi_learn.paths import Paths, replace_file
 from qi_learn.settings import Settings
 from qi_learn.settings_file import commented_defaults
 from qi_learn.workspace.registry import add_project, remove_project
-
-_ASK_SECONDS = 5.0
-"""How long the daemon may take to say that it is there."""
 
 
 def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[str]:
@@ -38,6 +38,7 @@ def initialise(paths: Paths, settings: Settings, directory: Path) -> Iterator[st
     """
     if not directory.is_dir():
         raise SettingsError(f"{directory} is not a directory.", "Give the directory of a project.")
+    refuse_full_home(paths)
     paths.ensure()
     refuse_shared_home(paths)  # the daemon would not start there
     project = _project_root(directory).resolve()
@@ -61,12 +62,10 @@ def _daemon_says(paths: Paths) -> str:
     """Whether the daemon has taken the project up, as far as it answers."""
     if not client.locked(paths):
         return "Start the daemon with `qi-learn daemon start`."
-    try:
-        client.call(paths.socket, {"do": "ping"}, timeout=_ASK_SECONDS)
-    except QiError:
-        if client.running(paths) is None:
-            return "The daemon is starting, and takes it up then."
-        return "The daemon runs and does not answer: `qi-learn daemon restart`."
+    if (state := client.running(paths)) is None:
+        return "The daemon is starting, and takes it up then."
+    if not client.answers(paths):
+        return f"{hanging('daemon', state.pid).line}."
     return "The daemon runs and has taken it up."
 
 
@@ -169,6 +168,8 @@ def _base(paths: Paths, settings: Settings) -> Deployment:
     """
     state = client.running(paths)
     if state is not None or not uses_engine(settings):
+        url = state.server if state is not None else settings.serve.ollama
+        refuse_silent_server(paths, url, engine=state is not None and state.engine)
         engine_url = state.server if state and state.engine else None
         return _with_base(paths, settings, model_server_of(settings, paths, engine_url))
     engine = engine_process(paths, settings)

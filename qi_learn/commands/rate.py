@@ -70,6 +70,7 @@ def rate(
         turn = _recorded(paths, turn)
     project = place_of(paths, directory)
     runs, rated = locked(paths), turn
+    told = "" if turn == "last" else _told_of(paths, turn)
     if turn == "last":
         rated = "the last answer" + (f" in {project}" if project else "")
         rated += _last_question(paths, None if project is None else str(project), runs=runs)
@@ -81,17 +82,30 @@ def rate(
         )
     finally:
         spool.close()
-    return f"Rated {rated}: {stars} of 5.{_counts_once(paths, runs=runs)}"
+    return f"Rated {rated}: {stars} of 5.{told}{_counts_once(paths, turn, runs=runs)}"
 
 
-def _counts_once(paths: Paths, *, runs: bool) -> str:
-    """What has to be done for it to count; empty if there is a daemon that takes it in."""
+def _told_of(paths: Paths, turn: str) -> str:
+    """Which answer that is and what it was rated before, as sentences; empty if it is not known."""
+    from qi_learn.commands.rated import answer_text, rated_before
+
+    try:
+        with _store(paths) as store:
+            about, before = answer_text(store, turn), rated_before(paths, store, turn)
+    except (StoreError, NotFound):
+        return ""
+    sentences = (about, "" if before is None else f"It was rated {before} of 5 before.")
+    return "".join(f" {sentence}" for sentence in sentences if sentence)
+
+
+def _counts_once(paths: Paths, turn: str, *, runs: bool) -> str:
+    """What has to be done for it to count, or where to see it if a daemon takes it in."""
     if not runs:
         return " It counts once the daemon runs: `qi-learn daemon start`."
     from qi_learn.daemon.client import hung
 
     if hung(paths) is None:
-        return ""
+        return f" It is taken in now: `qi-learn explain {turn}` shows what it is worth."
     return " It counts once the daemon is well again: `qi-learn daemon restart`."
 
 

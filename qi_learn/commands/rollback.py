@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.daemon import client
+from qi_learn.daemon.hung import silent_gateway, silent_server
 from qi_learn.deploy import model_server, rollback
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import SpoolError
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.silence import gone
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool
@@ -55,10 +57,9 @@ def roll_back(
             dry_run=True,
             seconds=time.monotonic() - started,
         )
-    done = _switch(paths, settings, version)
+    done, silence = _switch(paths, settings, version)
     seconds = time.monotonic() - started
-    serves = "gateway" in client.listening(paths)
-    remark = "" if done.alias_moved else f"{AT_ONCE if serves else ''}{ALIAS_LATER}"
+    remark = "" if done.alias_moved else f"{silence}{_gateway_says(paths)}{ALIAS_LATER}"
     return RollbackReport(
         done.before,
         done.version,
@@ -71,24 +72,41 @@ def roll_back(
     )
 
 
-def _switch(paths: Paths, settings: Settings, version: str | None) -> rollback.RolledBack:
-    url, store = _server(paths, settings)
+def _switch(
+    paths: Paths, settings: Settings, version: str | None
+) -> tuple[rollback.RolledBack, str]:
+    """What was done, and that the server hangs, as a sentence."""
+    url, engine, store = _server(paths, settings)
     if url is None:
-        return rollback.roll_back(paths, None, version=version)
+        return rollback.roll_back(paths, None, version=version), ""
+    if (silence := silent_server(paths, url, engine=engine)) is not None:
+        hangs = silence != gone(url, engine=engine)  # that it is not there is told by what follows
+        told = f"{silence.line}. " if hangs else ""
+        return rollback.roll_back(paths, None, version=version), told
     with Ollama(url, timeout=ASK_SECONDS) as server:
-        return rollback.roll_back(paths, server, version=version, store=store)
+        return rollback.roll_back(paths, server, version=version, store=store), ""
 
 
-def _server(paths: Paths, settings: Settings) -> tuple[str | None, Path | None]:
-    """The server that is up and its model store: the running daemon's, else Ollama.
+def _gateway_says(paths: Paths) -> str:
+    """What the gateway does with it, as a sentence; empty if there is none."""
+    if "gateway" not in client.listening(paths):
+        return ""
+    return AT_ONCE if (silence := silent_gateway(paths)) is None else f"{silence.line}. "
+
+
+def _server(paths: Paths, settings: Settings) -> tuple[str | None, bool, Path | None]:
+    """The server that is up, whether it is the engine, and its model store.
+
+    It is the running daemon's, else Ollama.
 
     No engine is started for this.
     """
     if state := client.running(paths):
-        return state.server, paths.models if state.engine else model_server.ollama_store()
+        store = paths.models if state.engine else model_server.ollama_store()
+        return state.server, state.engine, store
     if model_server.uses_engine(settings):
-        return None, None
-    return settings.serve.ollama, model_server.ollama_store()
+        return None, False, None
+    return settings.serve.ollama, False, model_server.ollama_store()
 
 
 def _record(paths: Paths, done: rollback.RolledBack, seconds: float) -> str:

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from qi_learn.daemon import client
-from qi_learn.daemon.hung import refuse_hung
+from qi_learn.daemon.hung import refuse_hung, refuse_silent_server
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import (
     EXIT_DONE,
@@ -28,6 +28,7 @@ from qi_learn.errors import (
     DaemonError,
     NotFound,
 )
+from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.paths import Paths
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.settings import Settings
@@ -100,7 +101,10 @@ def train_now(paths: Paths, settings: Settings, view: View) -> CycleOutcome:
     """
     if client.locked(paths):
         refuse_hung(paths)
+        if (state := client.running(paths)) is not None:
+            refuse_silent_server(paths, state.server, engine=state.engine)
         return _train_in_daemon(paths, view)
+    refuse_full_home(paths)
     from qi_learn.daemon.daemon import Daemon
 
     itself = Daemon(paths, settings, gateway=False)  # refuses a home that cannot be used
@@ -237,6 +241,7 @@ def cancel(paths: Paths, say: Callable[[str], Any]) -> CycleOutcome:
     """
     if not client.locked(paths):
         return _cancel_waiting(paths)
+    refuse_hung(paths)
     run = _request(paths, "cancel")
     say(f"Cancelling {run.run_id}: it ends at the next place where it can.")
     deadline = time.monotonic() + CANCEL_SECONDS

@@ -48,7 +48,7 @@ from qi_learn.gateway.relay import Relay
 from qi_learn.gateway.routes import RouteFile, Routes
 from qi_learn.gateway.turn_ids import TurnIds
 from qi_learn.outside.peer import ClientWatch
-from qi_learn.outside.server_answers import silence
+from qi_learn.outside.silence import broken_off, gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,11 +251,11 @@ def _own_answer(
 def _no_upstream(upstream: str, error: Exception, path: str, *, engine: bool) -> dict[str, Any]:
     """The error for an upstream that does not answer, or breaks off before it does."""
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-        what = silence(upstream, engine=engine)
+        told = gone(upstream, engine=engine)
     else:
-        what = f"no answer from {upstream} ({str(error) or type(error).__name__})"
+        told = broken_off(upstream, str(error) or type(error).__name__, engine=engine)
     hint = "`qi-learn status` shows what runs, `qi-learn doctor` what to do."
-    return _error_body(f"{what}. {hint}", path)
+    return _error_body(f"{told.line}. {hint}", path)
 
 
 def _error_body(words: str, path: str) -> dict[str, Any]:

@@ -6,10 +6,17 @@ import os
 from pathlib import Path
 
 from qi_learn.errors import DiskFull
-from qi_learn.paths import ELSEWHERE
+from qi_learn.paths import ELSEWHERE, Paths, refuse_unusable_home
 
 ROOM_BYTES = 1 << 20
 """A disk with less room than this is full: a recorded answer may have as much."""
+
+
+def refuse_full_home(paths: Paths) -> None:
+    """Raise StoreError if the home cannot be used, DiskFull if it has no room; makes nothing."""
+    refuse_unusable_home(paths)
+    refuse_full(paths.state)
+    refuse_full(paths.data)
 
 
 def refuse_full(directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whether the server behind the gateway answers at all, and the words for one that does not.
+"""Whether the server behind the gateway answers at all (silence.py: the words if it does not).
 
 One small request that needs no HTTP library: `qi-learn status` asks it every time.
 """
@@ -48,16 +48,3 @@ def _read_on(answer: BinaryIO) -> None:
             if name.lower() == b"content-length" and value.strip().isdigit():
                 length = min(LONGEST, int(value.strip()[:10]))
         answer.read(length)
-
-
-def silence(url: str, *, engine: bool) -> str:
-    """What is said of a server that does not answer, with what brings it back."""
-    if engine:
-        return (
-            f"The embedded engine does not answer at {url}; it is started again by itself, else "
-            "`qi-learn daemon restart`"
-        )
-    return (
-        f"Ollama does not answer at {url}: start it with `ollama serve`; if it listens elsewhere, "
-        "set serve.ollama"
-    )

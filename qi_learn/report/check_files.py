@@ -6,10 +6,10 @@ import os
 import shlex
 from collections.abc import Iterator
 
-from qi_learn.daemon import client
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
+from qi_learn.report.running import Running
 from qi_learn.settings import Settings
 from qi_learn.spool import bad_lines
 from qi_learn.store import audit, turns
@@ -83,7 +83,7 @@ def permissions(paths: Paths, settings: Settings) -> Iterator[Finding]:
         yield Finding("permissions", True, "What is recorded is readable by you alone.")
 
 
-def projects(paths: Paths, settings: Settings) -> Iterator[Finding]:
+def projects(paths: Paths, settings: Settings, now: Running) -> Iterator[Finding]:
     """The registered projects are there."""
     registered = load_projects(paths)
     gone = [str(p) for p in registered if not p.is_dir()]
@@ -104,14 +104,14 @@ def projects(paths: Paths, settings: Settings) -> Iterator[Finding]:
     else:
         plural = "s" if len(registered) > 1 else ""
         counted = f"{len(registered)} project{plural}"
-        if why := _unwatched(paths):
+        if why := _unwatched(now):
             yield Finding("projects", True, f"{counted} registered and not watched: {why}.")
         else:
             yield Finding("projects", True, f"{counted} watched.")
 
 
-def _unwatched(paths: Paths) -> str:
+def _unwatched(now: Running) -> str:
     """Why no project is watched in this moment; empty if the daemon does it."""
-    if client.running(paths) is None:
+    if now.daemon is None:
         return "the daemon is not running"
-    return "" if client.answers(paths) else "the daemon does not answer"
+    return "" if now.daemon_answers else "the daemon does not answer"

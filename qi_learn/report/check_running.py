@@ -6,15 +6,15 @@ import time
 from collections.abc import Iterator
 
 from qi_learn.codec import read_object
-from qi_learn.daemon import client
 from qi_learn.deploy import model_server
 from qi_learn.errors import DaemonError, ServerUnreachable
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.port_holder import refuse_taken_port
+from qi_learn.outside.silence import Silence
 from qi_learn.outside.user_units import manager_problem, manages
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
-from qi_learn.report.running import SILENT_MANAGER, WITHOUT_MANAGER, Running, look_quietly
+from qi_learn.report.running import SILENT_MANAGER, WITHOUT_MANAGER, Running
 from qi_learn.report.status_lines import passed_by, project_line
 from qi_learn.settings import Settings
 
@@ -22,25 +22,34 @@ SAFE_OLLAMA = (0, 17, 1)
 """Older ones leak memory into models made from crafted GGUF files (CVE-2026-7482)."""
 
 
-def daemon(paths: Paths, settings: Settings) -> Iterator[Finding]:
+def daemon(paths: Paths, settings: Settings, now: Running) -> Iterator[Finding]:
     """The daemon and its gateway, and if there is none, whether the gateway's port is free."""
-    now = look_quietly(paths, settings)
     if now.daemon is None:
         yield from _no_daemon(now, paths, settings)
         return
-    client.call(paths.socket, {"do": "ping"}, timeout=5)
-    yield Finding(
-        "daemon",
-        now.serves,
-        f"The daemon runs (pid {now.daemon.pid}); the gateway is "
-        f"{now.gateway_url if now.serves else 'down'}.",
-        "" if now.serves else f"See {paths.logs / 'gateway.log'}.",
-    )
-    for fault in now.faults:
+    if now.silent_daemon is not None:
+        yield _silent("daemon", now.silent_daemon)
+    elif now.silent_gateway is None:
+        yield Finding(
+            "daemon",
+            now.serves,
+            f"The daemon runs (pid {now.daemon.pid}); the gateway is "
+            f"{now.gateway_url if now.serves else 'down'}.",
+            "" if now.serves else f"See {paths.logs / 'gateway.log'}.",
+        )
+    else:
+        yield Finding("daemon", True, f"The daemon runs (pid {now.daemon.pid}).")
+    if now.silent_gateway is not None:
+        yield _silent("gateway", now.silent_gateway)
+    for fault in now.parts_at_fault:
         hint = f"It is tried again; {paths.logs / 'daemon.log'} says more."
         yield Finding("daemon", False, f"A part of the daemon does not work: {fault}.", hint)
     for change in now.changed:
         yield Finding("settings", False, change, "`qi-learn daemon restart`")
+
+
+def _silent(name: str, told: Silence) -> Finding:
+    return Finding(name, False, f"{told.what}.", f"{told.todo}.")
 
 
 def _no_daemon(now: Running, paths: Paths, settings: Settings) -> Iterator[Finding]:
@@ -68,9 +77,12 @@ def _port(paths: Paths, settings: Settings) -> Iterator[Finding]:
         yield Finding("port", False, error.what, error.hint)
 
 
-def server(paths: Paths, settings: Settings) -> Iterator[Finding]:
+def server(paths: Paths, settings: Settings, now: Running) -> Iterator[Finding]:
     """The server that answers: Ollama and its version, or the engine that runs."""
-    state = client.running(paths)
+    state = now.daemon
+    if now.silent_server is not None:
+        yield _silent("server", now.silent_server)
+        return
     if state is None and model_server.uses_engine(settings):
         return  # the daemon brings the engine
     url = state.server if state else settings.serve.ollama
@@ -78,7 +90,7 @@ def server(paths: Paths, settings: Settings) -> Iterator[Finding]:
         try:
             version = server.version()
         except ServerUnreachable as error:
-            yield Finding("server", False, error.what, _bring(state is not None and state.engine))
+            yield Finding("server", False, error.what, error.hint)
             return
     if state is not None and state.engine:
         yield Finding("server", True, f"The embedded engine answers at {url}.")
@@ -92,9 +104,8 @@ def server(paths: Paths, settings: Settings) -> Iterator[Finding]:
     yield Finding("server", not old, f"Ollama {version} answers at {url}.", hint if old else "")
 
 
-def recording(paths: Paths, settings: Settings) -> Iterator[Finding]:
+def recording(paths: Paths, settings: Settings, now: Running) -> Iterator[Finding]:
     """Whether the gateway records, as it says itself; without one, whether it would."""
-    now = look_quietly(paths, settings)
     lost = now.lost
     if lost.count:
         what = f"{lost.count} turns could not be recorded, the last because: {lost.reason}"
@@ -123,13 +134,6 @@ def _record_again(now: Running, problem: str) -> str:
     return "Set gateway.record = true, or make room on the disk." if problem else ""
 
 
-def _bring(engine: bool) -> str:
-    """What brings a server back that does not answer."""
-    if engine:
-        return "`qi-learn daemon restart`"
-    return "Start Ollama: `ollama serve`; if it listens elsewhere, set serve.ollama."
-
-
 def service(paths: Paths, settings: Settings) -> Iterator[Finding]:
     """The services of systemd, if they are installed for this home: whether it can be asked."""
     if not manages(paths):
@@ -145,9 +149,9 @@ def service(paths: Paths, settings: Settings) -> Iterator[Finding]:
     )
 
 
-def watching(paths: Paths, settings: Settings) -> Iterator[Finding]:
+def watching(paths: Paths, settings: Settings, now: Running) -> Iterator[Finding]:
     """How each project is watched, and when its last change came."""
-    for state in look_quietly(paths, settings).told.get("projects") or ():
+    for state in now.told.get("projects") or ():
         blind = state.get("mode") == "blind"
         hint = "What it says above is what to mend; until then its saves are not seen."
         yield Finding(

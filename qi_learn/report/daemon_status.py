@@ -6,10 +6,13 @@ import time
 from dataclasses import dataclass
 
 from qi_learn.daemon import client
-from qi_learn.daemon.gateway_client import answers_at
+from qi_learn.daemon.hung import ASK_SECONDS, silent_gateway
+from qi_learn.outside.server_answers import server_answers
 from qi_learn.paths import Paths
-from qi_learn.report.running import ASK_SECONDS
+from qi_learn.report.asking import at_once
 from qi_learn.rundir.progress import span
+
+PROCESSES = ("daemon", "gateway", "engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,12 @@ def gather(paths: Paths) -> DaemonStatus:
     """Look for the processes, and ask those that are there whether they answer."""
     state = client.running(paths)
     there = {name: Process(p.pid, p.url) for name, p in client.listening(paths).items()}
-    silent = [
-        name for name, process in there.items() if not answers_at(process.url, timeout=ASK_SECONDS)
-    ]
-    if state is not None and not client.answers(paths, timeout=ASK_SECONDS):
-        silent.insert(0, "daemon")
+    engine = there.get("engine")
+    answers = at_once(
+        lambda: state is None or client.answers(paths, timeout=ASK_SECONDS),
+        lambda: silent_gateway(paths) is None,
+        lambda: engine is None or server_answers(engine.url, timeout=ASK_SECONDS),
+    )
     return DaemonStatus(
         running=state is not None,
         pid=state.pid if state else None,
@@ -51,7 +55,7 @@ def gather(paths: Paths) -> DaemonStatus:
         starting=state is None and client.locked(paths),
         gateway=there.get("gateway"),
         engine=there.get("engine"),
-        silent=tuple(silent),
+        silent=tuple(name for name, well in zip(PROCESSES, answers, strict=True) if not well),
     )
 
 

@@ -6,6 +6,7 @@ It changes nothing, and if one check cannot be made it goes on to the next.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from qi_learn.errors import QiError
 from qi_learn.paths import Paths
@@ -14,16 +15,15 @@ from qi_learn.report.check_home import home
 from qi_learn.report.check_parts import backend, disk, git, hooks, parts, sandbox, secrets, sqlite
 from qi_learn.report.check_running import daemon, recording, server, service, watching
 from qi_learn.report.finding import Finding
+from qi_learn.report.running import Running, look_quietly
 from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
 
 Check = Callable[[Paths, Settings], Iterator[Finding]]
+CheckOfRunning = Callable[[Paths, Settings, Running], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     home,
-    daemon,
     service,
-    server,
-    recording,
     model,
     database,
     spool,
@@ -35,11 +35,10 @@ CHECKS: tuple[Check, ...] = (
     sqlite,
     disk,
     permissions,
-    projects,
-    watching,
     hooks,
 )
-"""In the order in which they are shown."""
+"""In the order in which they are shown, those of what runs after the first."""
+CHECKS_OF_RUNNING: tuple[CheckOfRunning, ...] = (daemon, server, recording, projects, watching)
 
 
 def examine(paths: Paths) -> tuple[Finding, ...]:
@@ -56,13 +55,35 @@ def examine(paths: Paths) -> tuple[Finding, ...]:
     except OSError as error:
         settings = Settings()
         first = _not_looked_at("settings", error)
-    return (first, *(finding for check in CHECKS for finding in _findings(check, paths, settings)))
+    before, *after = CHECKS
+    return (
+        first,
+        *_of(before, paths, settings),
+        *_of_running(paths, settings),
+        *(found for check in after for found in _of(check, paths, settings)),
+    )
 
 
-def _findings(check: Check, paths: Paths, settings: Settings) -> list[Finding]:
-    name = check.__name__
+def _of(check: Check, paths: Paths, settings: Settings) -> list[Finding]:
+    return _findings(check.__name__, lambda: check(paths, settings))
+
+
+def _of_running(paths: Paths, settings: Settings) -> list[Finding]:
+    """The findings on what runs, which is asked once."""
     try:
-        return list(check(paths, settings))
+        now = look_quietly(paths, settings)
+    except OSError as error:
+        return [_not_looked_at("daemon", error)]
+    return [
+        found
+        for check in CHECKS_OF_RUNNING
+        for found in _findings(check.__name__, partial(check, paths, settings, now))
+    ]
+
+
+def _findings(name: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    try:
+        return list(check())
     except QiError as error:
         return [Finding(name, False, error.what, error.hint)]
     except (OSError, ValueError) as error:

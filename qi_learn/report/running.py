@@ -16,20 +16,22 @@ from qi_learn.codec import read_object
 from qi_learn.daemon import client
 from qi_learn.daemon.client import DaemonState
 from qi_learn.daemon.gateway_client import ask_state
+from qi_learn.daemon.hung import ASK_SECONDS, process_id
 from qi_learn.daemon.silent import STALE_SECONDS
-from qi_learn.errors import QiError
+from qi_learn.errors import DaemonError, QiError
 from qi_learn.outside.disk_room import refuse_full
 from qi_learn.outside.mounts import refuse_shared_home
 from qi_learn.outside.port_holder import refuse_taken_port
-from qi_learn.outside.server_answers import server_answers, silence
+from qi_learn.outside.server_answers import server_answers
+from qi_learn.outside.silence import Silence, hanging, silence_of
 from qi_learn.paths import Paths, refuse_unusable_home
+from qi_learn.report.asking import at_once
 from qi_learn.rundir.lost_turns import Lost, unseen_lost
 from qi_learn.rundir.progress import span
 from qi_learn.rundir.recording_pause import pause_at, read_pauses, until_text
 from qi_learn.settings import Settings
 from qi_learn.settings_file import COUNT_AT_ONCE, changed_in_file
 
-ASK_SECONDS = 2.0
 SILENT_MANAGER = "Daemon and gateway are services of systemd, which does not answer: {}."
 WITHOUT_MANAGER = (
     "Log in to a session of your own; without one: `qi-learn daemon uninstall`, then "
@@ -62,8 +64,10 @@ class Running:
     """Where the gateway passes requests on to; empty if that is not known yet."""
     engine: bool = False
     """Whether that is the embedded engine."""
-    server_answers: bool = True
-    """Whether it answers; true if there is none that could be asked."""
+    silent_server: Silence | None = None
+    """What is said of it if it does not answer; None if it does, or none could be asked."""
+    silent_gateway: Silence | None = None
+    """What is said of a gateway that is there and does not answer."""
     paused: str = ""
     """Until when the recording is paused, in words; empty if it is not."""
     starting: bool = False
@@ -78,6 +82,13 @@ class Running:
     def daemon_answers(self) -> bool:
         """Whether there is a daemon, and it says what it does."""
         return bool(self.told)
+
+    @property
+    def silent_daemon(self) -> Silence | None:
+        """What is said of a daemon that is there and does not answer."""
+        if self.daemon is None or self.daemon_answers:
+            return None
+        return hanging("daemon", self.daemon.pid)
 
     @property
     def not_recording(self) -> str:
@@ -100,12 +111,16 @@ class Running:
     @property
     def faults(self) -> tuple[str, ...]:
         """What does not do its work, in words."""
+        silent = (self.silent_daemon, self.silent_gateway, self.silent_server)
+        return (*self.parts_at_fault, *(silence.line for silence in silent if silence is not None))
+
+    @property
+    def parts_at_fault(self) -> tuple[str, ...]:
+        """What the daemon itself does not do, of what it says and of its heartbeat, in words."""
         told = [
             f"{fault.get('part')}: {fault.get('what')}{_since(fault.get('seconds'))}"
             for fault in self.told.get("faults") or ()
         ]
-        if not self.server_answers:
-            told.append(silence(self.server, engine=self.engine))
         if self.daemon_silent > STALE_SECONDS:
             told.append(f"the daemon's loop has not come round for {span(self.daemon_silent)}")
         return tuple(told)
@@ -114,11 +129,22 @@ class Running:
 def look(paths: Paths, settings: Settings, attempt: Attempt) -> Running:
     """Ask everything that may run. `attempt` makes a problem of what cannot be read."""
     daemon = client.running(paths)
-    told = attempt(lambda: _ask_daemon(paths, daemon))
-    url = _gateway_url(paths, settings, told, daemon)
-    gateway = (url and ask_state(url, paths, timeout=ASK_SECONDS)) or {}
+    expected, (server, engine) = (
+        _gateway_url(paths, settings, {}, daemon),
+        _server(settings, daemon, {}),
+    )
+    told, gateway, answers = at_once(
+        lambda: attempt(lambda: _ask_daemon(paths, daemon)),
+        lambda: _ask_gateway(paths, expected),
+        lambda: not server or server_answers(server),
+    )
+    if (url := _gateway_url(paths, settings, told, daemon)) != expected:
+        gateway = _ask_gateway(paths, url)
+    if (named := _server(settings, daemon, gateway)) != (server, engine):
+        server, engine = named
+        answers = not server or server_answers(server)
     last_said = attempt(lambda: _last_said(paths))
-    server, engine = _server(settings, daemon, gateway)
+    gateway_pid = 0 if gateway else process_id(paths, "gateway")
     return Running(
         daemon,
         told,
@@ -131,7 +157,8 @@ def look(paths: Paths, settings: Settings, attempt: Attempt) -> Running:
         (*_restarts(paths, daemon, gateway), *_other_version(daemon, told)),
         server,
         engine,
-        not server or server_answers(server),
+        None if answers else silence_of(server, engine=engine, pid=process_id(paths, "engine")),
+        hanging("gateway", gateway_pid) if gateway_pid else None,
         _paused(paths),
         daemon is None and client.locked(paths),
     )
@@ -143,7 +170,15 @@ def _paused(paths: Paths) -> str:
 
 
 def _ask_daemon(paths: Paths, daemon: DaemonState | None) -> Mapping[str, Any]:
-    return client.call(paths.socket, {"do": "status"}, timeout=ASK_SECONDS) if daemon else {}
+    """What it says; nothing of one that hangs, which is told by its silence."""
+    try:
+        return client.call(paths.socket, {"do": "status"}, timeout=ASK_SECONDS) if daemon else {}
+    except DaemonError:
+        return {}
+
+
+def _ask_gateway(paths: Paths, url: str) -> Mapping[str, Any]:
+    return (url and ask_state(url, paths, timeout=ASK_SECONDS)) or {}
 
 
 def _gateway_url(

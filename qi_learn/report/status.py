@@ -35,9 +35,11 @@ from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
 from qi_learn.spool import bad_lines, spool_files
 from qi_learn.store.database import open_store
+from qi_learn.store.short_ids import short_id
 from qi_learn.workspace.registry import load_projects
 
 T = TypeVar("T")
+_SILENT = " (does not answer)"
 NOTHING_YET = Decision(False, "nothing was recorded yet")
 UNKNOWN = Decision(False, "unknown: the database cannot be read")
 
@@ -59,6 +61,8 @@ class RunLine:
     """The numbers behind `progress`, while it trains."""
     gpus: tuple[GpuUse, ...] = ()
     """The GPUs on which it trains, if it does."""
+    short: str = ""
+    """The beginning of its id, as a person types it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
             settings = load_settings(paths.settings_file)
         except SettingsError as error:
             settings, usable = Settings(), False
-            problems.append(f"{error.what} {error.hint}")
+            problems.append(status_lines.unusable_settings(error))
 
     def attempt(read: Callable[[], T], otherwise: T) -> T:
         try:
@@ -172,7 +176,8 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
     run = attempt(lambda: _newest_run(paths, waiting), None)
     files, size = _waiting(paths.spool)
     said = now.gateway or now.last_said
-    problems += [str(said[key]) for key in ("routes_problem", "settings_problem") if said.get(key)]
+    told = ("routes_problem", "settings_problem") if usable else ("routes_problem",)
+    problems += [str(said[key]) for key in told if said.get(key)]
     problems += now.changed if usable else ()
     problems += running.taken_port(now, paths, settings)
     problems += running.silent_manager(now, paths)
@@ -210,7 +215,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         unmatched_ratings=unmatched,
         bad_lines=attempt(lambda: bad_lines(paths.spool), 0),
         daemon_answers=now.daemon_answers,
-        server_answers=now.server_answers,
+        server_answers=now.silent_server is None,
         daemon_starting=now.starting,
         longest_round=float(now.told.get("longest_round") or 0.0),
         not_recorded=dict(now.gateway.get("not_recorded") or {}),
@@ -257,9 +262,11 @@ def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
     if not runs:
         return None
     run = runs[-1]
+    short = short_id(run.run_id, *(before.run_id for before in runs[-2:-1]))
     if run.ended:
         ended = read_object(run.outcome)
-        return RunLine(run.run_id, str(ended.get("state")), str(ended.get("reason") or ""))
+        reason = str(ended.get("reason") or "")
+        return RunLine(run.run_id, str(ended.get("state")), reason, short=short)
     state, reason = _under_way(
         run, str(read_object(run.request).get("reason") or ""), waiting, locked=client.locked(paths)
     )
@@ -267,7 +274,7 @@ def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
     training = progress if progress is not None and progress.phase != "done" else None
     shown = progress_text(run.path) if state != "deferred" else ""
     gpus = gpu_use(run) if training is not None and state == "running" else ()
-    return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus)
+    return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus, short)
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:
@@ -311,11 +318,8 @@ def as_text(s: Status) -> str:
         + (f" (chain: {' -> '.join(s.chain)})" if len(s.chain) > 1 else ""),
     ]
     if s.run is not None:
-        step = f", {s.run.step}" if s.run.step else ""
-        lines.append(
-            f"last run    {s.run.id} {s.run.state}{step}"
-            + (f": {told}" if (told := s.run.progress or one_line(s.run.reason)) else "")
-        )
+        told = s.run.progress or s.run.reason
+        lines += status_lines.last_run(s.run.short, s.run.state, s.run.step, told)
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
     lines += status_lines.projects(s.projects, s.watching, time.time())
     lines += status_lines.lost(s.lost)
@@ -343,4 +347,7 @@ def _daemon_text(s: Status) -> str:
         return f"not running: `qi-learn daemon start`{alone}"
     server = f"{'embedded engine' if s.engine else 'Ollama'} {s.server}"
     runs = "running" if s.daemon_answers else "does not answer: `qi-learn daemon restart`"
-    return f"{runs}, gateway {s.gateway or 'down'}, {server}{'' if s.server_answers else ' (down)'}"
+    gateway = (
+        f"gateway {s.gateway or 'down'}{_SILENT if s.gateway and not s.gateway_answers else ''}"
+    )
+    return f"{runs}, {gateway}, {server}{'' if s.server_answers else _SILENT}"

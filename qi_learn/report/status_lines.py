@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qi_learn.report.words import clock, one_line
+from qi_learn.errors import SettingsError
+from qi_learn.report.words import clock, fitted, one_line
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import span
+
+COLUMNS = 80
+"""What a terminal has at least."""
 
 
 def requests(answers: bool, seen: int, recorded: int) -> list[str]:
@@ -46,6 +50,20 @@ def not_recorded(counts: Mapping[str, int]) -> list[str]:
     """What passed the gateway and was not to be recorded, by reason."""
     told = [f"{count} {_NOT_RECORDED.get(why, why)}" for why, count in sorted(counts.items())]
     return [f"left out    {one_line(', '.join(told))}"] if told else []
+
+
+def unusable_settings(error: SettingsError) -> str:
+    """What is wrong with the settings, on one line: each process that reads them meets the same."""
+    faults = error.what.replace(":\n  - ", ": ", 1).replace("\n  - ", "; ")
+    return f"{faults}. What runs goes on with those it has. {error.hint}"
+
+
+def last_run(short: str, state: str, step: str, told: str) -> list[str]:
+    """The newest run on one line of 80 columns; if that is not all, what says the rest."""
+    line = f"last run    {short} {state}" + (f", {step}" if step else "")
+    line += f": {one_line(told)}" if told else ""
+    shown = fitted(line, COLUMNS)
+    return [shown] if shown == line else [shown, f"{'':<12}all of it: `qi-learn explain {short}`"]
 
 
 def lost(told: Lost) -> list[str]:

@@ -64,6 +64,16 @@ def keep_rating(store: Store, clean: Redacted[Event], *, known: int | None = Non
     store.insert("ratings", names, values)
 
 
+def newest_rating(store: Store, turn_id: str) -> int | None:
+    """The newest number that a turn was rated with; None if it has none."""
+    row = store.row(
+        "SELECT rating FROM ratings WHERE turn_id = ? AND rating IS NOT NULL "
+        "ORDER BY ts DESC, id DESC LIMIT 1",
+        (turn_id,),
+    )
+    return None if row is None else int(row[0])
+
+
 def match_ratings(store: Store) -> tuple[str, ...]:
     """Give the ratings that wait to the turns that have come; returns the ids of those turns."""
     waiting = store.rows(

@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE
+from qi_learn.paths import Paths
 from tests.support.command_line import OFFLINE, Terminal
-from tests.support.odd_homes import STRANGER, on_network, root_only
+from tests.support.odd_homes import STRANGER, as_user, on_network, root_only
+from tests.support.odd_homes import open_place as open_place
 from tests.support.odd_homes import small_disk as small_disk
 
 OUTCOME = "The outcome of the command could not be written down."
@@ -71,10 +74,24 @@ UNUSABLE: dict[str, Callable[[Path], tuple[str, str]]] = {
 IMPOSSIBLE = {
     "long": ("/tmp/" + "a/" * 2048, "is too long for a path (4101 letters)"),
     "long name": ("/tmp/" + "b" * 300, "is too long for a path (305 letters)"),
+    "blank": (" \t ", "has a line break or another control character in it"),
+    "blanks": ("  ", "is blank"),
+    "root": ("/", "is / itself, the root of every file"),
+    "root by another name": ("/tmp/../", "is / itself, the root of every file"),
     "line break": ("/tmp/a\nb", "has a line break or another control character in it"),
     "no such user": ("~nobody-is-called-so/qi", "begins with the name of a user who is not known"),
 }
 """Names that no home can have."""
+
+FULL = {
+    **dict.fromkeys(("status", "doctor", "init", "train"), "is full: what is recorded is lost."),
+    "daemon start": "The daemon did not start. The disk that holds",
+    "run": "No space left on device",
+    "log --event": "No space left on device",
+}
+"""What is said on a full disk by what would write there, or tells how things stand."""
+MAKING = ("run", "log --event", "daemon start")
+"""What makes a home before it finds out, to write down what comes."""
 
 
 def check(terminal: Terminal, command: str, words: str) -> None:
@@ -111,6 +128,41 @@ def test_a_home_that_cannot_be_there(tmp_path: Path, kind: str, command: str) ->
 def test_a_home_of_another_user(tmp_path: Path, command: str) -> None:
     home, words = another_users(tmp_path / "home")
     check(Terminal(tmp_path, OFFLINE | {"QI_LEARN_HOME": home}), command, words)
+
+
+@root_only
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_home_in_a_directory_of_another_user(tmp_path: Path, command: str) -> None:
+    """Root may write there, and nothing is made in it all the same."""
+    home = tmp_path / "theirs"
+    home.mkdir(mode=0o700)
+    os.chown(home, STRANGER, STRANGER)
+    words = f"{home} belongs to another user (uid {STRANGER}, you are uid 0)"
+    for named in (home, home / "deeper" / "home"):
+        terminal = Terminal(tmp_path, OFFLINE | {"QI_LEARN_HOME": str(named)})
+        check(terminal, command, words)
+        assert list(home.iterdir()) == [], "nothing was made"
+
+
+@root_only
+def test_a_home_of_ones_own_in_a_directory_of_root(open_place: Path) -> None:
+    """As in /tmp, /home or a volume that an administrator made."""
+    open_place.chmod(0o1777)
+    home = open_place / "home"
+    told = as_user(STRANGER, lambda: Paths.under(home).ensure().data)
+    assert told == str(home / "data")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_full_home(small_disk: Path, command: str) -> None:
+    """Not one byte of room: what would write says so, what only reads makes nothing."""
+    with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as out:
+        while True:
+            out.write(b"x" * 4096)
+    said = Terminal(small_disk, OFFLINE).process(*COMMANDS[command], given=EVENT)
+    assert FULL.get(command, "") in said.out + said.err
+    assert "Errno" not in said.err
+    assert command in MAKING or not (small_disk / "home").exists()
 
 
 def test_a_read_only_home(small_disk: Path) -> None:

@@ -71,7 +71,7 @@ def test_an_ollama_that_does_not_answer_is_told_in_red(terminal: Terminal) -> No
         with daemon(terminal.paths, server=url, engine=False):
             said = terminal.qi("status")
             assert f"fault       {words}" in said.out
-            assert f"Ollama {url} (down)" in said.out
+            assert f"Ollama {url} (does not answer)" in said.out
             assert terminal.qi("status", "--json").json["server_answers"] is False
             red = [line for line in terminal.screen("status", columns=120) if RED in line]
         assert any(words in line for line in red)
@@ -167,6 +167,45 @@ def test_settings_that_cannot_be_used_hide_nothing_that_runs(terminal: Terminal)
     (problem,) = [line for line in said.out.splitlines() if line.startswith("problem     The set")]
     assert "unknown key train.rnak" in problem
     assert "changed in" not in said.out, "what it would change to is not known"
+
+
+WRONG = {
+    "[gateway]\nport = 1\n# record = 1\n[train]\n[gateway2]\n": "unknown section [gateway2]",
+    '# mine\n\n[gateway]\nport = 18000\nrecord = "maybe"\n': (
+        "gateway.record = 'maybe' is not a true or false: write `record = true` under [gateway] "
+        "(line 5)"
+    ),
+    "[train]\nrecord = 3\n[gateway]\nrnak = 2": "unknown key train.record",
+    'gateway.record = "maybe"\n': "under [gateway] (line 1)",
+    "[ train ] # the numbers\n\n'rank' = 9999\n": "train.rank must be between 0 (derived) and",
+    "[train\n": "the file cannot be read as TOML: ",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_setting_that_is_wrong_is_told_once(terminal: Terminal, text: str) -> None:
+    """By the file, its line and what is wrong; not by each process that has read it too."""
+    terminal.paths.settings_file.write_text(text)
+    told = {"settings_problem": "the changed settings cannot be used, the old ones hold: x"}
+    with daemon(terminal.paths, recorder=told):
+        said = terminal.qi("status").out.splitlines()
+        problems = [line for line in said if line.startswith("problem ") and "settings" in line]
+        doctor = terminal.qi("doctor").out
+    assert len(problems) == 1, problems
+    (problem,) = problems
+    file = f"The settings in {terminal.paths.settings_file} cannot be used: "
+    assert problem.startswith(f"problem     {file}"), problem
+    assert WRONG[text] in problem
+    assert ". What runs goes on with those it has. Mend " in problem
+    assert doctor.count("cannot be used") == 1
+    lines = [line for line in doctor.splitlines() if "(line " in line or "at line" in line]
+    assert len(lines) >= 1, doctor
+
+
+def test_only_a_gateway_that_cannot_use_them_is_told_too(terminal: Terminal) -> None:
+    told = {"settings_problem": "the changed settings cannot be used, the old ones hold: x"}
+    with daemon(terminal.paths, recorder=told):
+        assert "the old ones hold" in terminal.qi("status").out
 
 
 def test_what_waits_is_told_beside_what_is_stored(terminal: Terminal) -> None:

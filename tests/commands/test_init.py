@@ -128,7 +128,10 @@ def test_init_says_what_is_recorded_where_and_how_to_stop(tmp_path: Path) -> Non
             silent = terminal.process("init", str(project))
         finally:
             os.kill(daemon.pid, signal.SIGCONT)
-        assert silent.out.endswith("runs and does not answer: `qi-learn daemon restart`.\n")
+        assert silent.out.endswith(
+            f"The daemon is there (pid {daemon.pid}) and does not answer: it hangs; "
+            "`qi-learn daemon restart` ends it and starts another.\n"
+        )
     finally:
         assert terminal.process("daemon", "stop").code == 0
 

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from qi_learn.commands.rate import parse_words, record_event
 from qi_learn.daemon.lock import take_lock
 from qi_learn.errors import EXIT_FAILED, EXIT_USAGE, NotFound, SettingsError, SpoolError
 from qi_learn.paths import Paths
-from qi_learn.records import Event, ForgetRequest, Turn
+from qi_learn.records import Event, ForgetRequest, Suggestion, Turn
 from qi_learn.report.explain import explain
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool, frame
@@ -27,6 +28,7 @@ from qi_learn.store.database import open_store
 from qi_learn.store.ingest import drain
 from qi_learn.store.turns import load_turn, newest_turn
 from qi_learn.workspace.registry import add_project, load_projects, project_of
+from tests.support.fake_daemon import daemon
 from tests.support.recorded_home import record, schema_from_the_future, spool_events
 from tests.support.repository import Repository
 
@@ -179,6 +181,42 @@ def test_the_rating_arrives_at_the_turn(paths: Paths, tmp_path: Path) -> None:
         assert feedback.load_feedback(store, "T1").rating == 2
         known = feedback.load_feedback(store, "T2")
     assert (known.rating, known.correction) == (5, "print('moon')\n")
+
+
+def test_a_rating_by_id_says_which_answer_and_what_it_was_before(
+    paths: Paths, tmp_path: Path
+) -> None:
+    record(paths, tmp_path / "project")
+    with open_store(paths.database) as store:
+        turn = load_turn(store, "T2")
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(turn.started))
+    which = f'It is the answer to "{turn.messages[-1].content}", {when}, of {turn.model_answered}.'
+    first, again = (rate(paths, "T2", tmp_path, stars=stars) for stars in (2, 5))
+    once = "It counts once the daemon runs: `qi-learn daemon start`."
+    assert first == f"Rated T2: 2 of 5. {which} {once}"
+    assert again == f"Rated T2: 5 of 5. {which} It was rated 2 of 5 before. {once}", "it waits"
+    with open_store(paths.database) as store:
+        drain(store, paths.spool, decode=no_turns, suggest=lambda _: (), now=1e10)
+    assert "It was rated 5 of 5 before. " in rate(paths, "T2", tmp_path, stars=1)
+    waiting = Spool(paths.spool, "gateway").append("turn", {"request": "{}"})
+    assert rate(paths, waiting, tmp_path) == f"Rated {waiting}: 4 of 5. {once}"
+
+
+def test_a_rating_says_in_which_file_the_answer_stands(paths: Paths, tmp_path: Path) -> None:
+    record(paths, tmp_path / "project")
+    placed = Suggestion("T2", 9, "x = 1\n", 0, 6, state="placed", file="src/moon.py")
+    with open_store(paths.database) as store:
+        feedback.save_suggestions(store, [placed])
+    assert '" in src/moon.py, ' in rate(paths, "T2", tmp_path)
+
+
+def test_a_daemon_that_is_well_takes_a_rating_in(paths: Paths, tmp_path: Path) -> None:
+    record(paths, tmp_path / "project")
+    with daemon(paths):
+        said = rate(paths, "T2", tmp_path)
+        last = rate(paths, "last", tmp_path / "project")
+    assert said.endswith(" It is taken in now: `qi-learn explain T2` shows what it is worth.")
+    assert last.endswith("`qi-learn explain last` shows what it is worth.")
 
 
 def test_an_id_still_in_the_spool_counts(paths: Paths, tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def test_a_rollback_that_reached_no_server_is_followed_by_the_daemon(versions: W
         try:
             done = back(versions)
             assert (done["version"], done["alias_moved"]) == ("1.2.0", False)
+            assert f"The engine is there (pid {engine}) and does not answer" in done["remark"]
             assert live_route(versions) == "qi-agent:v1.2.0"
         finally:
             os.kill(engine, signal.SIGCONT)

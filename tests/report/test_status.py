@@ -75,11 +75,11 @@ def test_status_of_a_home_with_a_past(past: Paths, tmp_path: Path) -> None:
     assert found.spool_bytes == sum(f.stat().st_size for f in past.spool.iterdir())
     assert found.projects == (str(tmp_path / "project"),)
     assert found.missing["interactions"] == 100 - found.fresh
-    assert found.run == status.RunLine(RUN, "deployed", "")
+    assert found.run == status.RunLine(RUN, "deployed", "", short=RUN[:8])
     text = status.as_text(found)
     for line in (
         "live        qi-agent:latest is v1.1.0 (chain: 1.0.0 -> 1.1.0)",
-        f"last run    {RUN} deployed",
+        f"last run    {RUN[:8]} deployed",
         "recorded    3 turns, 0 ratings",
     ):
         assert line in text.splitlines()
@@ -238,17 +238,20 @@ def test_learning_in_the_foreground_brings_no_gateway(past: Paths) -> None:
         control.close()
 
 
-def test_a_daemon_that_does_not_answer_is_a_problem(past: Paths) -> None:
+def test_a_daemon_that_does_not_answer_is_a_fault(past: Paths) -> None:
     past.daemon_state.write_text(json.dumps(STATE))
     with holding_the_lock(past):
         found = gather(past)
     assert (found.daemon, found.recording) == (True, False)
-    assert any("not running" in p for p in found.problems)
+    assert any("The daemon is there (pid" in fault for fault in found.faults)
+    assert not any("daemon" in problem for problem in found.problems), "it is told once"
 
 
 def test_a_run_under_way_and_one_that_waits(paths: Paths) -> None:
     run = ended_run(paths.ensure(), ended=False)
-    assert gather(paths).run == status.RunLine(RUN, "waiting", "120 new examples", "train", "")
+    assert gather(paths).run == status.RunLine(
+        RUN, "waiting", "120 new examples", "train", "", short=RUN[:8]
+    )
     progress = Progress(
         "training", 12, 48, 5.0, 1.5, dev=1.6, penalty=0.01, eta=41.0, tokens_per_second=850.0
     )
@@ -256,8 +259,30 @@ def test_a_run_under_way_and_one_that_waits(paths: Paths) -> None:
     with daemon(paths):
         found = gather(paths)
     shown = "step 12 of 48, loss 1.500, dev loss 1.600, penalty 0.0100, 850 tokens/s, 41 s to go"
-    assert found.run == status.RunLine(RUN, "running", "120 new examples", "train", shown, progress)
-    assert f"last run    {RUN} running, train: step 12 of 48" in status.as_text(found)
+    assert found.run == status.RunLine(
+        RUN, "running", "120 new examples", "train", shown, progress, (), RUN[:8]
+    )
+    assert f"last run    {RUN[:8]} running, train: step 12 of 48" in status.as_text(found)
+
+
+def test_the_last_run_fits_a_terminal(paths: Paths) -> None:
+    """With the short id that `explain` takes, and what says the rest if there is more."""
+    run = ended_run(paths.ensure())
+    reason = "not better on fresh work: " + "the lower bound is 0.012 below what matters, " * 20
+    run.write(run.outcome, {"state": "refused", "reason": reason, "version": None})
+    found = status.gather(paths)
+    assert found.run is not None
+    assert (found.run.id, found.run.reason) == (RUN, reason)
+    lines = status.as_text(found).splitlines()
+    (at,) = [number for number, line in enumerate(lines) if "last run" in line]
+    assert lines[at].startswith(f"last run    {RUN[:8]} refused: not better on fresh work: the ")
+    assert lines[at].endswith("\N{HORIZONTAL ELLIPSIS}")
+    assert (len(lines[at]), lines[at + 1].strip()) == (
+        80,
+        f"all of it: `qi-learn explain {RUN[:8]}`",
+    )
+    run.write(run.outcome, {"state": "refused", "reason": "not better", "version": None})
+    assert f"last run    {RUN[:8]} refused: not better\n" in status.as_text(status.gather(paths))
 
 
 @pytest.mark.parametrize(
