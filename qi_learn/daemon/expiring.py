@@ -26,6 +26,10 @@ LOOK_SECONDS = 60.0
 """Seconds between two looks when nothing was old."""
 SWEEP_SECONDS = 6 * 3600.0
 """Seconds between two looks at what only many turns together tell: shapes and data sets."""
+SWEPT_AT_ONCE = 5000
+"""Turns of such a look that are looked at in each of the others: so it costs the same a minute,
+however many there are (half a million in 100 minutes).
+"""
 DAY = 86400.0
 GB = 1e9
 
@@ -88,9 +92,9 @@ class Expiring:
                 if expire_data_set(run):
                     logger.info("run %s: the texts of its data set have expired", run.run_id)
             return True
-        if self._sweep is not None and not self._sweep.go_on(store):
+        if self._sweep is not None and not self._sweep.go_on(store, turns=SWEPT_AT_ONCE):
             self._sweep = None
-        return self._sweep is not None
+        return self._sweep is not None and not self._sweep.looks
 
     def _old_data_sets(self, now: float) -> list[RunDirectory]:
         """Ended runs that are old, and behind no version whose model is still there."""

@@ -92,19 +92,33 @@ class ShapeSweep:
     used: set[int] | None = None
     unneeded: list[int] | None = None
 
+    @property
+    def looks(self) -> bool:
+        """Whether there are turns left to look at: nothing is known of any shape before."""
+        return self.unneeded is None
+
     def go_on(self, store: Store, *, turns: int = 1000, shapes: int = 10) -> bool:
         """Do a piece of the pass; False when it is over."""
         if self.newest is None or self.used is None:
             row = store.row("SELECT max(id) FROM shapes")
             self.newest, self.used = int(row[0] or 0) if row else 0, set()
-        sql = "SELECT rowid, shape, context_id FROM turns WHERE rowid > ? ORDER BY rowid LIMIT ?"
-        rows = store.rows(sql, (self.last, turns))
-        for row in rows:
-            self.last = row["rowid"]
-            self.used.update(json.loads(row["shape"]).values() if row["shape"] else ())
-        if len(rows) == turns:
-            return True
+        if self.unneeded is None:
+            sql = "SELECT rowid FROM turns WHERE rowid > ? ORDER BY rowid LIMIT 1 OFFSET ?"
+            end = store.row(sql, (self.last, turns - 1))
+            self._look(store, self.used, None if end is None else int(end[0]))
+            if end is not None:
+                return True
         return self._delete(store, shapes)
+
+    def _look(self, store: Store, used: set[int], end: int | None) -> None:
+        """Note the shapes of the turns after the last one up to a row; to the newest if None."""
+        sql = """
+            SELECT DISTINCT shape FROM turns
+            WHERE rowid > ? AND (?2 IS NULL OR rowid <= ?2) AND shape IS NOT NULL
+        """
+        for row in store.rows(sql, (self.last, end)):
+            used.update(json.loads(row["shape"]).values())
+        self.last = self.last if end is None else end
 
     def _delete(self, store: Store, limit: int) -> bool:
         if self.unneeded is None:

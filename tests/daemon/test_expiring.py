@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qi_learn.daemon import expiring
 from qi_learn.daemon.expiring import Expiring
 from qi_learn.deploy import journal
 from qi_learn.deploy.journal import load_deployment
@@ -39,9 +40,9 @@ def paths(tmp_path: Path) -> Paths:
 
 def expire(paths: Paths, store: Store, now: float, **keep: float) -> int:
     """Do slices until nothing is left; how many."""
-    expiring = Expiring(paths, replace(KeepSettings(), **keep))  # type: ignore[arg-type]
+    old = Expiring(paths, replace(KeepSettings(), **keep))  # type: ignore[arg-type]
     slices = 1
-    while expiring.tick(store, now):
+    while old.tick(store, now):
         slices += 1
         assert slices < 10_000
     return slices
@@ -157,10 +158,33 @@ def test_it_goes_in_many_small_slices(tmp_path: Path) -> None:
             ticks += 3600.0
             return ticks
 
-        expiring = Expiring(paths, KeepSettings(), clock)
-        expiring.tick(store, AGED)
+        old = Expiring(paths, KeepSettings(), clock)
+        old.tick(store, AGED)
         gone = store.rows("SELECT count(*) FROM turns WHERE texts_gone IS NOT NULL")[0][0]
         assert 0 < gone <= 20
+
+
+def test_a_long_history_is_looked_through_a_piece_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no turn names any more is found at leisure: a look costs the same at any length."""
+    monkeypatch.setattr(expiring, "SWEPT_AT_ONCE", 500)
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 1600)
+        expire_texts(store, [f"F{n:05}" for n in range(1300)], time.time())
+        clock, asked = 0.0, []
+        store.conn.set_trace_callback(lambda sql: asked.append(sql) if "DISTINCT" in sql else None)
+        old = Expiring(paths, KeepSettings(raw_days=0), lambda: clock)
+        for look in range(3):  # of 500, 500 and 500 turns: a round in between does nothing
+            assert not old.tick(store, AGED)
+            assert not old.tick(store, AGED)
+            assert len(asked) == look + 1
+            clock += expiring.LOOK_SECONDS
+        while old.tick(store, AGED):
+            pass
+        assert len(asked) == 4
+        assert len(store.rows("SELECT id FROM shapes")) == 7 + 3
 
 
 def test_shapes_that_a_turn_names_stay(tmp_path: Path) -> None:
