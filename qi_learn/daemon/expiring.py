@@ -26,9 +26,9 @@ LOOK_SECONDS = 60.0
 """Seconds between two looks when nothing was old."""
 SWEEP_SECONDS = 6 * 3600.0
 """Seconds between two looks at what only many turns together tell: shapes and data sets."""
-SWEPT_AT_ONCE = 5000
-"""Turns of such a look that are looked at in each of the others: so it costs the same a minute,
-however many there are (half a million in 100 minutes).
+SWEPT_AT_ONCE = 500
+"""Turns that such a look goes back in each of the others: so a minute costs the same, however long
+the history is. It takes half a day through half a million, if a shape is named by the oldest only.
 """
 DAY = 86400.0
 GB = 1e9
@@ -46,6 +46,10 @@ class Expiring:
         self._due = self._sweep_due = float("-inf")
         self._sweep: expiry.ShapeSweep | None = None
         self._data_sets: list[RunDirectory] = []
+
+    def begin_anew(self) -> None:
+        """Break off a pass over shapes; rows went of which it knows the numbers."""
+        self._sweep = None
 
     def tick(self, store: Store, now: float) -> bool:
         """Do a slice if it is time; whether there is more to do."""

@@ -187,6 +187,37 @@ def test_a_long_history_is_looked_through_a_piece_a_minute(
         assert len(store.rows("SELECT id FROM shapes")) == 7 + 3
 
 
+def test_a_pass_over_shapes_ends_where_the_last_of_them_is_named(tmp_path: Path) -> None:
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 1200)
+        asked: list[str] = []
+        store.conn.set_trace_callback(lambda sql: asked.append(sql) if "DISTINCT" in sql else None)
+        assert not ShapeSweep().go_on(store, turns=100)
+        assert len(asked) == 1
+
+
+def test_a_shape_that_a_turn_names_again_meanwhile_stays(tmp_path: Path) -> None:
+    """It was named by nothing when the pass began, and by the newest turn when it would go."""
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 300)
+        request = {"tools": [{"name": "odd" * 99}]}
+        odd = replace(turns.load_turn(store, "F00299"), request=request)
+        turns.save_turn(store, replace(odd, id="ODD", answer="a"))
+        expire_texts(store, ["ODD"], time.time())
+        for meanwhile in (1, 3):  # while it looks, and when it is about to delete
+            sweep, pieces = ShapeSweep(), 0
+            while sweep.go_on(store, turns=100):
+                pieces += 1
+                if pieces == meanwhile:
+                    turns.save_turn(store, replace(odd, id=f"N{meanwhile}", answer="b"))
+            assert pieces >= meanwhile
+            assert turns.load_turn(store, f"N{meanwhile}").request == request
+            expire_texts(store, [f"N{meanwhile}"], time.time())
+        assert turns.verify(store) == []
+
+
 def test_shapes_that_a_turn_names_stay(tmp_path: Path) -> None:
     paths = Paths.under(tmp_path / "home").ensure()
     with open_store(paths.database) as store:
@@ -194,11 +225,10 @@ def test_shapes_that_a_turn_names_stay(tmp_path: Path) -> None:
         expire_texts(store, [f"F{n:05}" for n in range(900)], time.time())
         sweep = ShapeSweep()
         while sweep.go_on(store, turns=100, shapes=3):
-            if sweep.unneeded:  # a new turn names one that was found unneeded
-                filled_again = turns.load_turn(store, "F01199")
-                turns.save_turn(
-                    store, replace(filled_again, id=f"N{len(sweep.unneeded)}", answer="z")
-                )
+            if not sweep.looks:  # a new turn names one that was found unneeded
+                number = len(sweep.maybe or ())
+                again = turns.load_turn(store, "F01199")
+                turns.save_turn(store, replace(again, id=f"N{number}", answer="z"))
         assert turns.verify(store) == []
         assert len(store.rows("SELECT id FROM shapes")) == 7 + 3
         for n in (900, 1199):
