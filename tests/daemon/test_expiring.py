@@ -15,7 +15,7 @@ from qi_learn.deploy import journal
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.paths import Paths
 from qi_learn.records import Message, Turn
-from qi_learn.report import explain, listing, status
+from qi_learn.report import explain, keeping, listing, status
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.settings import KeepSettings, Settings
@@ -234,3 +234,31 @@ def test_shapes_that_a_turn_names_stay(tmp_path: Path) -> None:
         for n in (900, 1199):
             assert turns.load_turn(store, f"F{n:05}").request["tools"]
             assert turns.load_turn(store, f"F{n:05}").context["files"]
+
+
+def test_how_many_have_expired_is_told_also_of_turns_of_one_time(tmp_path: Path) -> None:
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 10)
+        store.execute("UPDATE turns SET ended = 1004.0 WHERE ended > 1002.5 AND ended < 1007.5")
+        for gone in (["F00000"], ["F00001", "F00002", "F00003"], [f"F{n:05}" for n in range(10)]):
+            expire_texts(store, gone, 2000.0)
+            kept = keeping.gather(paths.database, KeepSettings())
+            assert kept is not None
+            told = store.rows("SELECT count(*) FROM turns WHERE texts_gone IS NOT NULL")[0][0]
+            assert kept.expired == told
+
+
+def test_counting_them_looks_at_no_turn(tmp_path: Path) -> None:
+    """By an index alone, as everything that `status` asks of a long history."""
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 200)
+        expire_texts(store, [f"F{n:05}" for n in range(50)], 2000.0)
+        asked: list[str] = []
+        store.conn.set_trace_callback(lambda sql: asked.append(sql))
+        assert keeping.expired(store, 1051.0) == 50
+        store.conn.set_trace_callback(None)
+        plans = [row[3] for sql in asked for row in store.rows(f"EXPLAIN QUERY PLAN {sql}")]
+        assert plans
+        assert all("SEARCH turns USING" in plan for plan in plans), plans
