@@ -171,8 +171,9 @@ class Intake:
         self._follow_clock(store, now)
         drained = self._drain(store, now)
         changed = self._begin() or drained > 0 or bool(self._seen)
+        news = bool(self._seen or self._projects.behind)
         self._take_in_seen(store, now)
-        if self._standing.due:
+        if self._standing.due(news=news):
             with self.guard.step("standing", str(self.paths.stood), OSError):
                 self._keep_standing(now)
         over = time.monotonic() + ROUND_SECONDS
@@ -296,7 +297,8 @@ class Intake:
         behind = self._seen.projects
         stands = {root: stood for root, stood in stands.items() if root not in behind}
         self._projects.caught_up(stands)
-        self._standing.keep(stands, at_once=at_once)
+        whole = len(stands) == self._projects.count
+        self._standing.keep(stands, whole=whole, at_once=at_once)
 
     def _observe(self, store: Store, seen: FileSaved | Committed, now: float) -> None:
         if isinstance(seen, FileSaved):
