@@ -19,8 +19,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from qi_learn.dataset.balance import one_sided
-from qi_learn.dataset.split import assign
 from qi_learn.errors import Refused, SettingsError
 from qi_learn.records import RUN_STATES_ENDED, Decision
 from qi_learn.settings import Settings
@@ -158,6 +156,10 @@ def enough(sessions: Sequence[str], settings: Settings) -> str:
             f"{len(sessions)} of {needed} new examples over the quality threshold; "
             f"{missing} are missing"
         )
+    # only with enough of them: `status` starts sooner without
+    from qi_learn.dataset.balance import one_sided
+    from qi_learn.dataset.split import assign
+
     reasons = [f"too one-sided: {reason}"] if (reason := one_sided(sessions)) else []
     try:
         assign(sessions, min_gate=settings.gate.min_examples)

@@ -19,6 +19,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,10 @@ logger = logging.getLogger(__name__)
 _SILENCE = 5.0
 """Seconds that a client may keep a connection open without a byte."""
 
-_CLOSE_SECONDS = 0.5
-"""How long closing may take: so often the listening thread looks whether it is to end."""
+_LOOK_SECONDS = 10.0
+"""So often the listening thread looks whether it is to end, should a system's `shutdown` of a
+socket that listens wake nobody.
+"""
 
 Answer = Callable[[dict[str, Any]], Mapping[str, Any]]
 
@@ -59,23 +62,30 @@ class Control:
                 f"The control socket {path} cannot be made: {error}",
                 "Check who owns its directory; QI_LEARN_HOME names another, shorter one.",
             ) from error
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_CLOSE_SECONDS,), name="control", daemon=True
-        )
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="control", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop listening and remove the socket; an answer under way is not waited for."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._closing.set()
+        with suppress(OSError):
+            self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
         self._thread.join()
+        self._server.server_close()
         self._path.unlink(missing_ok=True)
+
+    def _listen(self) -> None:
+        """Answer until closed; the thread sleeps until someone asks."""
+        while not self._closing.is_set():
+            self._server.handle_request()
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64
+    timeout = _LOOK_SECONDS
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer

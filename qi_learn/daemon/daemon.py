@@ -48,7 +48,7 @@ from qi_learn.store.soundness import Soundness
 from qi_learn.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
-PAUSE_SECONDS = (1.0, 5.0)
+PAUSE_SECONDS = (1.0, 10.0)
 """Longest pause between two rounds, while a cycle is under way and else."""
 DECIDE_SECONDS = (1.0, 30.0)
 """Seconds between two decisions: at most the second, because time passes too; while evidence comes

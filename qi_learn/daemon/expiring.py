@@ -27,6 +27,10 @@ LOOK_SECONDS = 60.0
 """Seconds between two looks when nothing was old."""
 SWEEP_SECONDS = 6 * 3600.0
 """Seconds between two looks at what only many turns together tell: shapes and data sets."""
+SWEPT_AT_ONCE = 500
+"""Turns that such a look goes back in each of the others: so a minute costs the same, however long
+the history is. It takes half a day through half a million, if a shape is named by the oldest only.
+"""
 DAY = 86400.0
 GB = 1e9
 
@@ -43,6 +47,10 @@ class Expiring:
         self._due = self._sweep_due = float("-inf")
         self._sweep: expiry.ShapeSweep | None = None
         self._data_sets: list[RunDirectory] = []
+
+    def begin_anew(self) -> None:
+        """Break off a pass over shapes; rows went of which it knows the numbers."""
+        self._sweep = None
 
     def tick(self, store: Store, now: float) -> bool:
         """Do a slice if it is time; whether there is more to do."""
@@ -102,9 +110,9 @@ class Expiring:
                 if expire_data_set(run):
                     logger.info("run %s: the texts of its data set have expired", run.run_id)
             return True
-        if self._sweep is not None and not self._sweep.go_on(store):
+        if self._sweep is not None and not self._sweep.go_on(store, turns=SWEPT_AT_ONCE):
             self._sweep = None
-        return self._sweep is not None
+        return self._sweep is not None and not self._sweep.looks
 
     def _old_data_sets(self, now: float) -> list[RunDirectory]:
         """Ended runs that are old, and behind no version whose model is still there."""

@@ -11,6 +11,7 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
+from qi_learn.outside.socket_address import address_of
 from qi_learn.paths import Paths, home_mark
 
 ANSWER_SECONDS = 5.0
@@ -41,7 +42,7 @@ def _get(url: str, timeout: float) -> bytes | None:
     parts = urlsplit(url)
     request = f"GET {parts.path or '/'} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n"
     try:
-        address = (parts.hostname or "", parts.port or 80)
+        address = address_of(url)
         with socket.create_connection(address, timeout) as link, link.makefile("rb") as answer:
             link.sendall(request.encode("ascii"))
             if not answer.readline(LONGEST).startswith(b"HTTP/"):

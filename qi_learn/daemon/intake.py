@@ -175,8 +175,9 @@ class Intake:
         self._follow_clock(store, now)
         drained = self._drain(store, now)
         changed = self._begin() or drained > 0 or bool(self._seen)
+        news = bool(self._seen or self._projects.behind)
         self._seen.take_in(store, self.watcher, self.settings.capture, now)
-        if self._standing.due:
+        if self._standing.due(news=news):
             with self.guard.step("standing", str(self.paths.stood), OSError):
                 self._keep_standing(now)
         over = time.monotonic() + ROUND_SECONDS
@@ -284,7 +285,8 @@ class Intake:
         behind = self._seen.projects
         stands = {root: stood for root, stood in stands.items() if root not in behind}
         self._projects.caught_up(stands)
-        self._standing.keep(stands, at_once=at_once)
+        whole = len(stands) == self._projects.count
+        self._standing.keep(stands, whole=whole, at_once=at_once)
 
     def _paused(self, ts: float) -> bool:
         """Whether recording was paused at a time."""

@@ -70,6 +70,11 @@ class FollowedProjects:
                 watcher.add(project, wait=self._wait, stood=stood)
 
     @property
+    def count(self) -> int:
+        """How many are watched."""
+        return len(self._watched)
+
+    @property
     def behind(self) -> frozenset[str]:
         """The projects of which it is not told yet what happened while nothing watched them."""
         now = time.monotonic()

@@ -26,13 +26,16 @@ from qi_learn.deploy.model_server import uses_engine
 from qi_learn.errors import DaemonError
 from qi_learn.outside.listening import Listening, end_process, read_listening
 from qi_learn.outside.port_holder import refuse_taken_port
+from qi_learn.outside.process_end import EndWaiter
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings
 from qi_learn.settings_file import changed_in_file
 
 logger = logging.getLogger(__name__)
-LOOK_SECONDS = 1.0
-"""Seconds between two looks at the children; one look costs less than a tenth of a millisecond."""
+LOOK_SECONDS = (1.0, 5.0)
+"""Seconds between two looks at the children: while one has just begun or is down, and else. The
+end of one is looked at at once.
+"""
 
 
 class Servers:
@@ -53,6 +56,7 @@ class Servers:
         self._port = HeldPort(settings)
         self._gateway: SupervisedProcess | None = None
         self._closing = threading.Event()
+        self._ends = EndWaiter()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -118,15 +122,27 @@ class Servers:
             if child is not None and child.url is None
         )
 
+    @property
+    def _children(self) -> list[SupervisedProcess]:
+        return [child for child in (self._gateway, self._engine) if child is not None]
+
     def _supervise(self) -> None:
-        while not self._closing.wait(LOOK_SECONDS):
-            for child in (self._gateway, self._engine):
+        while not self._rest():
+            for child in self._children:
                 try:
-                    if child is not None:
-                        child.watch()
+                    child.watch()
                 except Exception:  # one that cannot be started now must not leave the other alone
                     logger.exception("a child could not be looked at; trying again")
             self._follow_engine()
+
+    def _rest(self) -> bool:
+        """Sleep until a child ends, or it is time to look; whether this is the end."""
+        children = self._children
+        settled = all(child.settled for child in children)
+        # the number of one that is down may be another's by now
+        pids = [child.pid for child in children if child.alive]
+        self._ends.wait((pid for pid in pids if pid is not None), LOOK_SECONDS[settled])
+        return self._closing.is_set()
 
     def _follow_engine(self) -> None:
         """Point the gateway to where the engine listens, should its port have been taken."""
@@ -136,8 +152,10 @@ class Servers:
 
     def _end_thread(self) -> None:
         self._closing.set()
+        self._ends.wake()
         if self._thread is not None:
             self._thread.join()
+        self._ends.close()
 
     def stop(self) -> None:
         """End both, whoever started them: the gateway first, which asks the engine."""

@@ -20,7 +20,9 @@ logger = logging.getLogger(__name__)
 KEPT_SECONDS = 60.0
 """Seconds between two writings if HEAD did not move."""
 LOOK_SECONDS = 1.0
-"""Seconds between two looks at where the projects stand."""
+"""Seconds between two looks at where the projects stand, while something happens in them."""
+NEWS_SECONDS = 10.0
+"""Seconds for which something happens after it was last told: files of a burst are still read."""
 
 
 class Standing:
@@ -30,23 +32,30 @@ class Standing:
         self._file = file
         self._known = _read(file)
         self._written = dict(self._known)
-        self._written_at = self._looked_at = float("-inf")
+        self._written_at = self._looked_at = self._news_at = float("-inf")
+        self._whole = False
 
-    @property
-    def due(self) -> bool:
-        """Whether it is time to look again."""
-        return time.monotonic() - self._looked_at >= LOOK_SECONDS
+    def due(self, *, news: bool) -> bool:
+        """Whether it is time to look again. `news`: whether something happened in a project."""
+        now = time.monotonic()
+        if news:
+            self._news_at = now
+        often = not self._whole or now - self._news_at < NEWS_SECONDS
+        return now - self._looked_at >= (LOOK_SECONDS if often else KEPT_SECONDS)
 
     def of(self, project: Path) -> Stood | None:
         """Up to where a project was watched; None if it never was."""
         return self._known.get(str(project))
 
-    def keep(self, stands: Mapping[str, Stood], *, at_once: bool = False) -> None:
+    def keep(
+        self, stands: Mapping[str, Stood], *, whole: bool = False, at_once: bool = False
+    ) -> None:
         """Take over where projects stand; written if HEAD moved in one, or after a while.
 
-        Raises OSError if the disk is full.
+        `whole`: whether these are all; else it is looked again soon. Raises OSError if the disk is
+        full.
         """
-        self._looked_at = time.monotonic()
+        self._looked_at, self._whole = time.monotonic(), whole
         self._known.update(stands)
         moved = any(
             root not in self._written or self._written[root].heads != stood.heads

@@ -148,6 +148,11 @@ class SupervisedProcess:
             return self._found.alive
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def settled(self) -> bool:
+        """Whether it has been there for a while."""
+        return self.alive and time.monotonic() - self._started > SETTLED_SECONDS
+
     def find_or_start(self, *, wanted: Callable[[Listening], bool] = lambda found: True) -> bool:
         """Take over the one that a killed daemon left, or start one; whether one was found.
 

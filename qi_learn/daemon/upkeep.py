@@ -84,6 +84,7 @@ class Upkeep:
             self._answer(store, *self._asked.get())
         if (receipt := self._forgetting.go_on(store, now)) is not None:
             logger.info("forgotten: %d turns, receipt %s", len(receipt.turns), receipt.id)
+            self._expiring.begin_anew()
         elif self._forgetting.waits_for == GOING_ON:
             self._wake()
         if not self._forgetting.busy:

@@ -16,9 +16,9 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from qi_learn import __version__
+from qi_learn.outside.socket_address import address_of
 from qi_learn.paths import replace_file
 
 CONNECT_SECONDS = 2.0
@@ -90,10 +90,8 @@ def end_process(there: Listening, seconds: float = 10.0) -> bool:
 
 def accepts(url: str) -> bool:
     """Whether something accepts connections at the URL's host and port."""
-    parts = urlsplit(url)
     try:
-        address = (parts.hostname or "", parts.port or 80)
-        with socket.create_connection(address, CONNECT_SECONDS):
+        with socket.create_connection(address_of(url), CONNECT_SECONDS):
             return True
     except (OSError, ValueError):
         return False

@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from qi_learn.outside.socket_address import address_of
+
 LONGEST = 1 << 16
 """More than this is no answer about a version, bytes."""
 ASK_SECONDS = 2.0
@@ -22,7 +24,7 @@ def server_answers(url: str, *, timeout: float = ASK_SECONDS) -> bool:
     secure = parts.scheme == "https"
     request = f"GET {parts.path.rstrip('/')}/api/version HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n"
     try:
-        address = (parts.hostname or "", parts.port or (443 if secure else 80))
+        address = address_of(url, 443 if secure else 80)
         with socket.create_connection(address, timeout) as link:
             if secure:
                 return True

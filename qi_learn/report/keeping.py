@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qi_learn.report.words import clock
 from qi_learn.settings import KeepSettings
-from qi_learn.store.database import open_store
+from qi_learn.store.database import Store, open_store
 from qi_learn.store.disk_use import used_bytes
 
 
@@ -35,19 +35,35 @@ def gather(database: Path, keep: KeepSettings) -> KeptState | None:
         return None
     with open_store(database, readonly=True) as store:
         oldest = store.row("SELECT min(ended) FROM turns WHERE texts_gone IS NULL")
-        # by two indexes: those that are gone have none
-        whole = "SELECT count(*) FROM turns WHERE texts_gone IS NULL"
-        gone = store.row(f"SELECT (SELECT count(*) FROM turns) - ({whole})")
+        gone = expired(store, oldest[0] if oldest else None)
         used = used_bytes(store)
     return KeptState(
         keep.raw_days,
         keep.scores_days,
         keep.size_gb,
         oldest[0] if oldest else None,
-        int(gone[0]) if gone else 0,
+        gone,
         used,
         bool(keep.size_gb) and used > 0.95 * keep.size_gb * 1e9,
     )
+
+
+def expired(store: Store, oldest: float | None) -> int:
+    """How many turns have no texts any more; `oldest`: when the oldest ended that has.
+
+    The oldest go first, so those are the ones before it: an index says how many, where one look at
+    each turn that has its texts would take longer than all the rest of `status`.
+    """
+    if oldest is None:
+        return _count(store, "SELECT count(*) FROM turns")
+    with_texts = "SELECT count(*) FROM turns WHERE texts_gone IS NULL AND ended = ?"
+    before = _count(store, "SELECT count(*) FROM turns WHERE ended <= ?", oldest)
+    return before - _count(store, with_texts, oldest)
+
+
+def _count(store: Store, sql: str, *values: float) -> int:
+    row = store.row(sql, values)
+    return int(row[0]) if row else 0
 
 
 def as_text(kept: KeptState) -> str:

@@ -27,7 +27,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git_objects
@@ -227,7 +227,7 @@ def _built(commit: str, rules: QiLearnIgnore) -> _Index:
 
 def _looked_at(files: Iterable[str], rules: QiLearnIgnore) -> list[str]:
     """Those of a project's files that are looked at."""
-    paths = {os.path.join(rules.root, f): f for f in files if plain_name(PurePath(f))}
+    paths = {os.path.join(rules.root, f): f for f in files if plain_name(f)}
     return [paths[path] for path in rules.allowed(paths)]
 
 

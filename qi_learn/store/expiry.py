@@ -88,40 +88,80 @@ def expire_commands(store: Store, before: float, limit: int = 100) -> int:
 
 @dataclass(slots=True)
 class ShapeSweep:
-    """One pass over the turns, a piece at a time, that finds and deletes unneeded shapes."""
+    """One pass over the turns, newest first, that finds and deletes the shapes that none names.
 
-    last: int = 0
-    """Row number of the last turn looked at."""
-    newest: int | None = None
-    """Number of the newest shape when the pass began: later ones are left for the next."""
-    used: set[int] | None = None
-    unneeded: list[int] | None = None
+    It goes a piece at a time, and no further back than to the turn that names the last of them. No
+    row number may be given twice meanwhile: after a `forget` the pass begins anew.
+    """
 
-    def go_on(self, store: Store, *, turns: int = 1000, shapes: int = 10) -> bool:
-        """Do a piece of the pass; False when it is over."""
-        if self.newest is None or self.used is None:
-            row = store.row("SELECT max(id) FROM shapes")
-            self.newest, self.used = int(row[0] or 0) if row else 0, set()
-        sql = "SELECT rowid, shape, context_id FROM turns WHERE rowid > ? ORDER BY rowid LIMIT ?"
-        rows = store.rows(sql, (self.last, turns))
-        for row in rows:
-            self.last = row["rowid"]
-            self.used.update(json.loads(row["shape"]).values() if row["shape"] else ())
-        if len(rows) == turns:
-            return True
-        return self._delete(store, shapes)
+    maybe: set[int] | None = None
+    """The shapes that no turn is known to name; None before the pass has begun."""
+    below: int = 0
+    """Row number of the newest turn that was there when it began and is still to be looked at."""
+    newest: int = 0
+    """Row number of the newest turn that was looked at."""
 
-    def _delete(self, store: Store, limit: int) -> bool:
-        if self.unneeded is None:
-            found = store.rows("SELECT id FROM shapes WHERE id <= ? ORDER BY id", (self.newest,))
-            self.unneeded = [row["id"] for row in found if row["id"] not in (self.used or ())]
-        some, self.unneeded = self.unneeded[:limit], self.unneeded[limit:]
+    @property
+    def looks(self) -> bool:
+        """Whether it still looks, so that nothing can be deleted yet."""
+        return self.maybe is None or (bool(self.maybe) and self.below > 0)
+
+    def go_on(self, store: Store, *, turns: int = 500, shapes: int = 10) -> bool:
+        """Do a piece of the pass: look at `turns`, or delete `shapes`; False when it is over."""
+        if self.maybe is None:
+            self.maybe = self._unnamed(store)
+            self.below = self.newest = _highest(store)
+        if self.looks:
+            self._look_at_new(store, self.maybe)
+            self._look_back(store, self.maybe, turns)
+        else:
+            self._delete(store, self.maybe, shapes)
+        return bool(self.maybe)
+
+    def _unnamed(self, store: Store) -> set[int]:
+        """The shapes that are the context of no turn, by an index."""
+        sql = """
+            SELECT id FROM shapes
+            WHERE NOT EXISTS (SELECT 1 FROM turns WHERE context_id = shapes.id)
+        """
+        return {int(row["id"]) for row in store.rows(sql)}
+
+    def _look_back(self, store: Store, maybe: set[int], turns: int) -> None:
+        sql = "SELECT rowid FROM turns WHERE rowid <= ? ORDER BY rowid DESC LIMIT 1 OFFSET ?"
+        row = store.row(sql, (self.below, turns - 1))
+        first = 0 if row is None else int(row[0])
+        maybe -= _named(store, first, self.below)
+        self.below = max(0, first - 1)
+
+    def _look_at_new(self, store: Store, maybe: set[int]) -> None:
+        """Look at the turns that came since: they may name what none named before."""
+        highest = _highest(store)
+        if highest > self.newest:
+            maybe -= _named(store, self.newest + 1, highest)
+            self.newest = highest
+
+    def _delete(self, store: Store, maybe: set[int], limit: int) -> None:
+        sql = """
+            DELETE FROM shapes WHERE id = ?1
+                AND NOT EXISTS (SELECT 1 FROM turns WHERE context_id = ?1)
+        """
         with store.transaction():
+            self._look_at_new(store, maybe)
+            some = sorted(maybe)[:limit]
             for shape in some:
-                if shape not in (self.used or ()):  # a turn that came since may name it again
-                    sql = """
-                        DELETE FROM shapes WHERE id = ?1
-                            AND NOT EXISTS (SELECT 1 FROM turns WHERE context_id = ?1)
-                    """
-                    store.execute(sql, (shape,))
-        return bool(self.unneeded)
+                store.execute(sql, (shape,))
+            maybe.difference_update(some)
+
+
+def _highest(store: Store) -> int:
+    row = store.row("SELECT max(rowid) FROM turns")
+    return int(row[0] or 0) if row else 0
+
+
+def _named(store: Store, first: int, last: int) -> set[int]:
+    """The shapes that requests of turns in a range of rows name."""
+    sql = """
+        SELECT DISTINCT shape FROM turns WHERE rowid BETWEEN ? AND ? AND shape IS NOT NULL
+    """
+    rows = store.rows(sql, (first, last))
+    return {int(shape) for row in rows for shape in json.loads(row["shape"]).values()}

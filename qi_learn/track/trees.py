@@ -53,7 +53,7 @@ def left_out(project: str, places: Iterable[str]) -> set[str]:
     found, ruled = set(), {}
     for place in places:
         tree, name = tree_of(project, place)
-        if not plain_name(Path(name)):
+        if not plain_name(name):
             found.add(place)
         ruled[place] = os.path.join(project, name if _is_linked(tree) else place)
     allowed = QiLearnIgnore(project).allowed(ruled.values())

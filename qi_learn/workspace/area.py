@@ -68,6 +68,8 @@ class Area:
     set_aside: Counter[str] = field(default_factory=Counter)
     left_out: set[str] = field(default_factory=set)
     """The directories that git leaves out, by their paths."""
+    still: tuple[int, ...] = ()
+    """The times of git's files at a look that left nothing to do; empty if they do not tell."""
     rules_due: bool = False
     """Whether its rules changed, and what they leave out now is still to be asked."""
     ruled_at: float = 0.0
@@ -84,6 +86,12 @@ class Area:
     """By file: whether git leaves it out. What it only refuses to speak of is not kept."""
     _ruled: tuple[int, ...] = ()
     """The stamp of what git decides by, at which these answers were given."""
+
+    def is_still(self) -> bool:
+        """Whether nothing is to be done in it, and git did nothing since it was looked at."""
+        if self.repository is None or self.pending or self.gone or self.appeared or self.rules_due:
+            return False
+        return bool(self.still) and self.still == self.repository.still()
 
     def shift(self, seconds: float) -> None:
         """Go by a clock that was set by so many seconds."""
@@ -218,7 +226,7 @@ class Area:
         return [name for name in names if paths[name] in allowed]
 
     def _plain(self, name: str) -> bool:
-        if not name or not plain_name(Path(name)):
+        if not name or not plain_name(name):
             return False
         if plain_text(name):
             return True

@@ -63,11 +63,11 @@ class Areas:
         self.begin(project)
         area = project.areas[project.root]
         if had_git or area.repository is not None:
-            project.budget.used -= sum(history.size for _, history in kept.below())
+            project.budget.take(-sum(history.size for _, history in kept.below()))
             if area.repository is not None:
                 area.pending |= area.repository.unlike_head()
         else:
-            project.budget.used -= sum(history.size for _, history in area.files.below())
+            project.budget.take(-sum(history.size for _, history in area.files.below()))
             area.pending |= {name for name, _ in (*kept.below(), *area.files.below())}
             area.files = kept
         return True
@@ -250,7 +250,7 @@ class Areas:
         read_first(project, area, walked.files)
 
     def _let_go(self, project: WatchedProject, area: Area) -> None:
-        project.budget.used -= sum(history.size for _, history in area.files.below())
+        project.budget.take(-sum(history.size for _, history in area.files.below()))
         self._observation.forget(area.top)
         del project.areas[area.top]
 

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from qi_learn.outside import git
 from qi_learn.outside.git_blobs import blob_ids
@@ -71,11 +71,10 @@ class FileContent:
 GONE = FileContent(b"", gone=True)
 
 
-def plain_name(relative: PurePath) -> bool:
-    """Whether a file may be looked at, judged by its name."""
-    if SKIPPED_DIRECTORIES & set(relative.parts[:-1]):
-        return False
-    return plain_file_name(relative.name)
+def plain_name(relative: str) -> bool:
+    """Whether a file may be looked at, judged by its path with `/` below the top."""
+    *above, name = relative.split("/")  # no Path: all files of all projects are asked for
+    return SKIPPED_DIRECTORIES.isdisjoint(above) and plain_file_name(name)
 
 
 def plain_file_name(name: str) -> bool:
@@ -133,7 +132,7 @@ def project_files(root: Path, *, in_git: bool) -> Iterator[Path]:
     """The files below `root` that are looked at, judged by their names and by git."""
     if in_git:
         names = git.tracked(root, untracked=True)
-        yield from (root / name for name in names if plain_name(Path(name)))
+        yield from (root / name for name in names if plain_name(name))
         return
     for directory, below, files in os.walk(root):
         below[:] = sorted(d for d in below if d not in SKIPPED_DIRECTORIES)

@@ -33,6 +33,8 @@ class Marks:
     """Working trees in whose repository something happened."""
     lost: bool = False
     """Whether events were lost, so that everything is to be looked at."""
+    ruled: bool = False
+    """Whether what git leaves out may have changed by a file that lies elsewhere."""
 
 
 class Inbox:

@@ -78,8 +78,8 @@ class Reader:
     def _run(self) -> None:
         while (marks := self._inbox.take(self._timeout())) is not None:
             idle = time.monotonic() >= self._idle_at
-            if time.monotonic() >= self._rules.due:
-                idle = self._rules.changed(self._rule_files()) or idle
+            if time.monotonic() >= self._rules.due and self._rules.changed(self._rule_files()):
+                idle, marks.ruled = True, True
             if idle:
                 self._idle_at = time.monotonic() + IDLE_SECONDS
             try:
@@ -181,7 +181,7 @@ class Reader:
                 self._appeared(project, area, directories.get(id(area), (area, []))[1])
         for area in tuple(project.areas.values()):
             marked = area.top in marks.checkouts or id(area) in self._later
-            due = idle or marked or area.pending or area.gone
+            due = marked or area.pending or area.gone or (idle and self._is_due(marks, area))
             there = project.areas.get(area.top) is area
             if due and there and not self._is_foreign(project, area):
                 with self._step(project):
@@ -210,6 +210,10 @@ class Reader:
 
     # --- one area ---------------------------------------------------------------------------------
 
+    def _is_due(self, marks: Marks, area: Area) -> bool:
+        """Whether an area that nothing points to is to be looked at, now that all are."""
+        return marks.lost or marks.ruled or not area.is_still()
+
     def _look_at_area(self, project: WatchedProject, area: Area) -> None:
         key, now = id(area), time.monotonic()
         if self._later.get(key, 0.0) > now:
@@ -219,9 +223,11 @@ class Reader:
             if area.repository is not None and area.repository.git_is_writing():
                 self._later[key] = now + SOON_SECONDS
                 return
+            before = () if area.repository is None else area.repository.still()
             follow_rules(self._areas, project, area)
             _take_gone(area)
             self._look(project, area, sorted(area.pending))
+            area.still = () if area.pending or key in self._later else before
             self._failures.pop(key, None)
             took = time.monotonic() - now
             if took > SOON_SECONDS:  # a burst: what comes meanwhile is looked at together

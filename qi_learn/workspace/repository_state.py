@@ -78,6 +78,9 @@ class RepositoryState:
         if self.head.commit is not None:
             self._bases.append((-math.inf, self.head.commit))
         self._stashes = Stashes(top, self.common, since=time.time() if since is None else since)
+        own = ("index.lock", "logs/HEAD", "index", "HEAD", "config.worktree", *self._tables)
+        shared = (self.common / name for name in ("config", "info/exclude", "logs/refs/stash"))
+        self._still_files = tuple(os.path.join(git_dir, name) for name in (*own, *shared))
         self._attributes = (git_dir / "info" / "attributes").exists() or _mentions_attributes(top)
 
     @property
@@ -107,6 +110,17 @@ class RepositoryState:
         """What changes if git writes its index or moves HEAD."""
         files = ("index", "logs/HEAD", "HEAD", "index.lock", *self._tables)
         return tuple(self._time(name) for name in files)
+
+    def still(self) -> tuple[int, ...]:
+        """What stays as it is as long as a look finds nothing new of git's; empty if that may be.
+
+        For a look every half minute at each repository: the times of a few files, and no more.
+        Without a log of HEAD they do not tell enough. What lies elsewhere and decides what git
+        leaves out is looked at on its own (`RulesElsewhere`).
+        """
+        times = tuple(map(object_age.changed_ns, self._still_files))
+        lock, log = times[:2]
+        return times if not lock and (log or self._tables) else ()
 
     def rules_stamp(self) -> tuple[int, ...]:
         """What changes if git may say of a file what it did not: that it leaves it out, or not.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +23,16 @@ UNREAD_SECONDS = 5.0
 
 @dataclass(slots=True)
 class TextBudget:
-    """The bytes that the kept texts of all projects may take."""
+    """The bytes that the kept texts of all projects may take. Any thread may count."""
 
     limit: int
     used: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, count: int) -> None:
+        """Count bytes that are kept from now on; below 0 those that are let go."""
+        with self._lock:
+            self.used += count
 
     @property
     def full(self) -> bool:
@@ -133,7 +140,7 @@ class WatchedProject:
         if text is not None:
             kept = None if self.budget.full else text
             history = FileHistory(kept, window=self.window, began=self.added)
-            self.budget.used += history.size
+            self.budget.take(history.size)
             area.files.put(name, history)
 
     def begin_missed(self, area: Area, names: Iterable[str]) -> None:
@@ -180,13 +187,13 @@ class WatchedProject:
         if history is None:
             history = self._from_git(found.known.get(new.name, []))
             area.files.put(new.name, history)
-        self.budget.used -= history.size
+        self.budget.take(-history.size)
         ts = history.record(ts, new.text, now=now)
-        self.budget.used += history.size
+        self.budget.take(history.size)
         if self.budget.used > self.budget.limit:
-            self.budget.used -= history.size
+            self.budget.take(-history.size)
             history.shorten()
-            self.budget.used += history.size
+            self.budget.take(history.size)
         if not new.told:
             return []
         area.note_save(new.name, new.text)
@@ -202,10 +209,10 @@ class WatchedProject:
         for name, blob in moved.blobs.items():
             history = area.files.get(name)
             if history is not None:
-                self.budget.used -= history.size
+                self.budget.take(-history.size)
                 text = "" if blob is None else Blob(area.repository.top, blob)
                 history.record(moved.move.ts, text, now=now)
-                self.budget.used += history.size
+                self.budget.take(history.size)
 
     def _keep_committed(self, area: Area, found: Look) -> None:
         """Keep what is known of files whose text a commit has otherwise than the tree."""

@@ -35,6 +35,8 @@ from qi_learn.workspace.reader import Reader, owner_of
 from qi_learn.workspace.watched_project import TextBudget, WatchedProject
 
 logger = logging.getLogger(__name__)
+STARTERS = 2
+"""Threads that begin to watch projects: while git answers for one, another is read."""
 MEMORY_BYTES = 128 * 1024 * 1024
 
 
@@ -65,7 +67,7 @@ class Watcher:
         self._observation = Observation(self._inbox, polling=polling, mounts=mounts)
         self._areas = Areas(self._observation)
         self._starts: deque[WatchedProject] = deque()
-        self._starter: threading.Thread | None = None
+        self._starters: set[threading.Thread] = set()
         self._closed = False
         self._reader = self._new_reader()
 
@@ -114,7 +116,7 @@ class Watcher:
             self._projects[state.root] = state
             if not wait:
                 self._starts.append(state)
-                self._ensure_starter()
+                self._ensure_starters()
         if wait:
             self._start(state)
 
@@ -126,7 +128,7 @@ class Watcher:
                 return
             for area in state.areas.values():
                 self._observation.forget(area.top)
-                self._budget.used -= sum(h.size for _, h in area.files.below())
+                self._budget.take(-sum(h.size for _, h in area.files.below()))
             self._observation.end(state.root)
             related = [p for p in self._projects.values() if _related(state, p)]
         for other in related:  # they may have shared a directory under watch
@@ -175,8 +177,8 @@ class Watcher:
         self._closed = True
         with self._lock:
             self._starts.clear()
-            starter = self._starter
-        if starter is not None:
+            starters = tuple(self._starters)
+        for starter in starters:
             starter.join()
         self._inbox.close()
         self._reader.join()  # it may be putting a tree under watch
@@ -208,18 +210,20 @@ class Watcher:
             if self._projects.get(project.root) is project:
                 self._changes += changes()
 
-    def _ensure_starter(self) -> None:
-        if self._starter is None or not self._starter.is_alive():
-            self._starter = threading.Thread(
+    def _ensure_starters(self) -> None:
+        self._starters = {each for each in self._starters if each.is_alive()}
+        if len(self._starters) < STARTERS:
+            starter = threading.Thread(
                 target=self._start_all, name="qi-learn-watch-start", daemon=True
             )
-            self._starter.start()
+            self._starters.add(starter)
+            starter.start()
 
     def _start_all(self) -> None:
         while True:
             with self._lock:
                 if not self._starts:
-                    self._starter = None
+                    self._starters.discard(threading.current_thread())
                     return
                 state = self._starts.popleft()
             try:

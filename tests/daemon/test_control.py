@@ -9,7 +9,9 @@ import json
 import os
 import socket
 import stat
+import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -244,3 +246,21 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
         door.control.close()
     # The thread of a connection closes it a moment after the client has its answer.
     wait_until(lambda: len(os.listdir("/dev/fd")) <= before, seconds=20)
+
+
+def _slept(thread: threading.Thread) -> int:
+    """How often a thread has gone to sleep since it began."""
+    status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    return int(status.partition("voluntary_ctxt_switches:")[2].split()[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_nothing_wakes_while_nobody_asks(door: Door) -> None:
+    """The door is open all day: what it costs then is paid on a battery."""
+    assert echoes(door.place)
+    (thread,) = [t for t in threading.enumerate() if t.name == "control"]
+    time.sleep(0.5)
+    before = _slept(thread)
+    time.sleep(3.0)
+    assert _slept(thread) - before <= 1
+    assert echoes(door.place)

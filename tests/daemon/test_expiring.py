@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from qi_learn.daemon import expiring
 from qi_learn.daemon.expiring import Expiring
 from qi_learn.deploy import journal
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.paths import Paths
 from qi_learn.records import Message, Turn
-from qi_learn.report import explain, listing, status
+from qi_learn.report import explain, keeping, listing, status
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.settings import KeepSettings, Settings
@@ -40,9 +41,9 @@ def paths(tmp_path: Path) -> Paths:
 
 def expire(paths: Paths, store: Store, now: float, **keep: float) -> int:
     """Do slices until nothing is left; how many."""
-    expiring = Expiring(paths, replace(KeepSettings(), **keep))  # type: ignore[arg-type]
+    old = Expiring(paths, replace(KeepSettings(), **keep))  # type: ignore[arg-type]
     slices = 1
-    while expiring.tick(store, now):
+    while old.tick(store, now):
         slices += 1
         assert slices < 10_000
     return slices
@@ -158,10 +159,64 @@ def test_it_goes_in_many_small_slices(tmp_path: Path) -> None:
             ticks += 3600.0
             return ticks
 
-        expiring = Expiring(paths, KeepSettings(), clock)
-        expiring.tick(store, AGED)
+        old = Expiring(paths, KeepSettings(), clock)
+        old.tick(store, AGED)
         gone = store.rows("SELECT count(*) FROM turns WHERE texts_gone IS NOT NULL")[0][0]
         assert 0 < gone <= 20
+
+
+def test_a_long_history_is_looked_through_a_piece_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no turn names any more is found at leisure: a look costs the same at any length."""
+    monkeypatch.setattr(expiring, "SWEPT_AT_ONCE", 500)
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 1600)
+        expire_texts(store, [f"F{n:05}" for n in range(1300)], time.time())
+        clock, asked = 0.0, []
+        store.conn.set_trace_callback(lambda sql: asked.append(sql) if "DISTINCT" in sql else None)
+        old = Expiring(paths, KeepSettings(raw_days=0), lambda: clock)
+        for look in range(3):  # of 500, 500 and 500 turns: a round in between does nothing
+            assert not old.tick(store, AGED)
+            assert not old.tick(store, AGED)
+            assert len(asked) == look + 1
+            clock += expiring.LOOK_SECONDS
+        while old.tick(store, AGED):
+            pass
+        assert len(asked) == 4
+        assert len(store.rows("SELECT id FROM shapes")) == 7 + 3
+
+
+def test_a_pass_over_shapes_ends_where_the_last_of_them_is_named(tmp_path: Path) -> None:
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 1200)
+        asked: list[str] = []
+        store.conn.set_trace_callback(lambda sql: asked.append(sql) if "DISTINCT" in sql else None)
+        assert not ShapeSweep().go_on(store, turns=100)
+        assert len(asked) == 1
+
+
+def test_a_shape_that_a_turn_names_again_meanwhile_stays(tmp_path: Path) -> None:
+    """It was named by nothing when the pass began, and by the newest turn when it would go."""
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 300)
+        request = {"tools": [{"name": "odd" * 99}]}
+        odd = replace(turns.load_turn(store, "F00299"), request=request)
+        turns.save_turn(store, replace(odd, id="ODD", answer="a"))
+        expire_texts(store, ["ODD"], time.time())
+        for meanwhile in (1, 3):  # while it looks, and when it is about to delete
+            sweep, pieces = ShapeSweep(), 0
+            while sweep.go_on(store, turns=100):
+                pieces += 1
+                if pieces == meanwhile:
+                    turns.save_turn(store, replace(odd, id=f"N{meanwhile}", answer="b"))
+            assert pieces >= meanwhile
+            assert turns.load_turn(store, f"N{meanwhile}").request == request
+            expire_texts(store, [f"N{meanwhile}"], time.time())
+        assert turns.verify(store) == []
 
 
 def test_shapes_that_a_turn_names_stay(tmp_path: Path) -> None:
@@ -171,14 +226,41 @@ def test_shapes_that_a_turn_names_stay(tmp_path: Path) -> None:
         expire_texts(store, [f"F{n:05}" for n in range(900)], time.time())
         sweep = ShapeSweep()
         while sweep.go_on(store, turns=100, shapes=3):
-            if sweep.unneeded:  # a new turn names one that was found unneeded
-                filled_again = turns.load_turn(store, "F01199")
-                turns.save_turn(
-                    store,
-                    as_redacted(replace(filled_again, id=f"N{len(sweep.unneeded)}", answer="z")),
-                )
+            if not sweep.looks:  # a new turn names one that was found unneeded
+                number = len(sweep.maybe or ())
+                again = turns.load_turn(store, "F01199")
+                new = replace(again, id=f"N{number}", answer="z")
+                turns.save_turn(store, as_redacted(new))
         assert turns.verify(store) == []
         assert len(store.rows("SELECT id FROM shapes")) == 7 + 3
         for n in (900, 1199):
             assert turns.load_turn(store, f"F{n:05}").request["tools"]
             assert turns.load_turn(store, f"F{n:05}").context["files"]
+
+
+def test_how_many_have_expired_is_told_also_of_turns_of_one_time(tmp_path: Path) -> None:
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 10)
+        store.execute("UPDATE turns SET ended = 1004.0 WHERE ended > 1002.5 AND ended < 1007.5")
+        for gone in (["F00000"], ["F00001", "F00002", "F00003"], [f"F{n:05}" for n in range(10)]):
+            expire_texts(store, gone, 2000.0)
+            kept = keeping.gather(paths.database, KeepSettings())
+            assert kept is not None
+            told = store.rows("SELECT count(*) FROM turns WHERE texts_gone IS NOT NULL")[0][0]
+            assert kept.expired == told
+
+
+def test_counting_them_looks_at_no_turn(tmp_path: Path) -> None:
+    """By an index alone, as everything that `status` asks of a long history."""
+    paths = Paths.under(tmp_path / "home").ensure()
+    with open_store(paths.database) as store:
+        filled(store, 200)
+        expire_texts(store, [f"F{n:05}" for n in range(50)], 2000.0)
+        asked: list[str] = []
+        store.conn.set_trace_callback(lambda sql: asked.append(sql))
+        assert keeping.expired(store, 1051.0) == 50
+        store.conn.set_trace_callback(None)
+        plans = [row[3] for sql in asked for row in store.rows(f"EXPLAIN QUERY PLAN {sql}")]
+        assert plans
+        assert all("SEARCH turns USING" in plan for plan in plans), plans
