@@ -263,8 +263,7 @@ def test_the_frame_of_a_completion_in_every_form(prompt: str) -> None:
 
 
 def test_a_gap_that_may_be_another_one_claims_nothing_of_the_line() -> None:
-    shown = "<|fim_prefix|>{a}<|fim_suffix|>{b}<|fim_middle|>\n"
-    prompt = f"<|fim_prefix|>{shown}add(<|fim_suffix|>)\n{shown}{shown}<|fim_middle|>"
+    prompt = "<|fim_prefix|>a\n<|fim_suffix|>\nadd(<|fim_suffix|>)\n<|fim_middle|>"
     frame = frame_of(tracked(generated({"prompt": prompt, "raw": True}, "first, second")))
     assert (frame.lead, frame.trail) == ("", "")
 
