@@ -13,14 +13,15 @@ the last marker is more than white space, the completion goes on from there.
 The code around a gap may hold markers too: a tokenizer's file, a list of templates. What marks the
 gap is told by where it stands: it begins the prompt or a line, ends the prompt, and has seldom
 quotation marks on both sides, as a marker in code has. So each way to read the prompt has a price
-(how odd it would be), and the cheapest one is taken.
+(how odd it would be), and the cheapest one is taken. Where another one is nearly as cheap, the gap
+is not certain, and of the line at the cursor nothing is claimed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -30,6 +31,8 @@ class Gap:
 
     prefix: str
     suffix: str
+    certain: bool = field(default=True, compare=False)
+    """Whether no other way to read the prompt is nearly as good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,10 @@ FAMILIES = (
 )
 MOST = 60
 """Markers that are weighed; of more, those that are the least like code."""
+CLOSE = 2
+"""The price by which another reading must be dearer, or the gap is not certain."""
+FAR = 6
+"""The same of a gap with others in front of it, which may be code that shows what a gap is."""
 NEAR = 200
 """Characters between two markers of one list in the code."""
 _QUOTES, _EDGES = "'\"`", "'\"`{}\\"
@@ -74,9 +81,17 @@ def find_gap(prompt: str) -> Gap | None:
     readings = [
         reading
         for markers in FAMILIES
-        if markers.suffix in prompt and (reading := _cheapest(prompt, markers)) is not None
+        if markers.suffix in prompt
+        for reading in _cheapest(prompt, markers)
     ]
-    return min(readings, key=lambda reading: reading.price).gap(prompt) if readings else None
+    if not readings:
+        return None
+    # of several families the one whose marker begins the prompt: the others' are within the code
+    readings = [reading for reading in readings if reading.opened] or readings
+    best = min(readings, key=lambda reading: reading.price)
+    others = (reading.price for reading in readings if reading.place != best.place)
+    far = best.price + (FAR if best.later else CLOSE)
+    return best.gap(prompt, certain=all(price >= far for price in others))
 
 
 def is_chat(prompt: str) -> bool:
@@ -109,8 +124,20 @@ class _Reading:
     first: _Marker
     second: _Marker
     middle: _Marker | None
+    opened: bool
+    """Whether a marker of its family begins the prompt, be it this gap's or that of one before."""
+    later: bool
+    """Whether this is the last of several gaps, if those in front of it are any."""
 
-    def gap(self, prompt: str) -> Gap:
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where the two sides of the gap meet: what is before it ends, what is behind it begins."""
+        ends = self.middle.start if self.middle is not None else 0
+        if self.first.kind == "prefix":
+            return self.second.start, ends
+        return self.first.start, ends
+
+    def gap(self, prompt: str, *, certain: bool) -> Gap:
         stop, rest = len(prompt), ""
         if self.middle is not None:
             stop, rest = self.middle.start, prompt[self.middle.end :]
@@ -119,16 +146,21 @@ class _Reading:
         if self.markers.spaced:
             prefix, suffix = prefix.removeprefix(" ").removesuffix(" "), suffix.removesuffix(" ")
             rest = rest.removeprefix(" ")
-        return Gap(prefix + rest if rest.strip() else prefix, suffix)
+        return Gap(prefix + rest if rest.strip() else prefix, suffix, certain)
 
 
-def _cheapest(prompt: str, markers: Markers) -> _Reading | None:
+def _cheapest(prompt: str, markers: Markers) -> list[_Reading]:
+    """The cheapest reading of each place of the gap."""
     found = _found(prompt, markers)
     if len(found) > MOST:
         dear = sorted(found, key=lambda marker: -marker.as_code)[:MOST]
         found = sorted(dear, key=lambda marker: marker.start)
-    # of two that are as cheap, the later one
-    return min(_readings(prompt, markers, found), key=lambda reading: reading.price, default=None)
+    best: dict[tuple[int, int], _Reading] = {}
+    for reading in _readings(prompt, markers, found):  # of two that are as cheap, the later one
+        known = best.get(reading.place)
+        if known is None or reading.price < known.price:
+            best[reading.place] = reading
+    return list(best.values())
 
 
 def _found(prompt: str, markers: Markers) -> list[_Marker]:
@@ -159,15 +191,39 @@ def _readings(prompt: str, markers: Markers, found: Sequence[_Marker]) -> Iterat
     ]
     divides = [_divides(found, number) for number in range(len(found))]
     ends = [_ends(prompt, marker) for marker in found]
+    odd = _Sides(found, bool(markers.middle)).odd
+    opens = bool(found) and _opens(prompt, found[0])
     for first, second, last in _places(found, bool(markers.middle)):
-        if (price := begins[first]) is None:
-            continue
+        later = opens and first > 0
+        if (price := begins[first]) is None or (later and found[first].kind != found[0].kind):
+            continue  # several gaps are written in one order
         price += everything - gaps[first] + divides[second]
         price -= found[first].as_code + found[second].as_code
+        price += odd(first, second) + odd(second, len(found) if last is None else last)
         middle = None
         if last is not None:
             middle, price = found[last], price + ends[last] - found[last].as_code
-        yield _Reading(price, markers, found[first], found[second], middle)
+        yield _Reading(price, markers, found[first], found[second], middle, opens, later)
+
+
+class _Sides:
+    """The markers within each side of a gap.
+
+    Code that speaks of markers speaks of each of them as often. So a side in which one is missing
+    has lost it to the reading, and costs as much as there are.
+    """
+
+    def __init__(self, found: Sequence[_Marker], has_middle: bool) -> None:
+        kinds = ("prefix", "suffix", "middle") if has_middle else ("prefix", "suffix")
+        self._before = [[0] * len(kinds)]
+        for marker in found:
+            counts = zip(kinds, self._before[-1], strict=True)
+            self._before.append([count + (kind == marker.kind) for kind, count in counts])
+
+    def odd(self, start: int, end: int) -> int:
+        """By how much one kind is seldomer than another between two markers."""
+        counts = [b - a for a, b in zip(self._before[start + 1], self._before[end], strict=True)]
+        return max(counts) - min(counts)
 
 
 def _places(found: Sequence[_Marker], has_middle: bool) -> Iterator[tuple[int, int, int | None]]:
@@ -198,17 +254,24 @@ def _gaps_before(found: Sequence[_Marker]) -> list[int]:
 
 def _begins(prompt: str, marker: _Marker, behind_gaps: bool, markers: Markers) -> int | None:
     """The price of a gap that begins here; None if none does."""
-    before = prompt[max(0, marker.start - NEAR) : marker.start]
-    opens = marker.start < NEAR and (not before.strip() or _TAG.fullmatch(before.strip()))
     if not markers.middle:
-        return 0 if opens and marker.kind == "suffix" else None
-    if opens:
+        return 0 if _opens(prompt, marker) and marker.kind == "suffix" else None
+    if _opens(prompt, marker):
         return 0
+    before = prompt[max(0, marker.start - NEAR) : marker.start]
     if marker.quoted:
         return None
     if before.endswith("\n") or _TAG.search(before):
         return 1
     return (1 if marker.as_code > 1 else 5) if behind_gaps else None
+
+
+def _opens(prompt: str, marker: _Marker) -> bool:
+    """Whether a prompt begins with a marker, or with a special token and a marker."""
+    if marker.start >= NEAR:
+        return False
+    before = prompt[: marker.start].strip()
+    return not before or _TAG.fullmatch(before) is not None
 
 
 def _divides(found: Sequence[_Marker], number: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 
 import pytest
@@ -46,6 +47,14 @@ def test_the_two_sides_of_a_gap(family: str) -> None:
     prompt = TEMPLATES[family].replace("{p}", PREFIX).replace("{s}", SUFFIX)
     assert find_gap(prompt) == Gap(PREFIX, SUFFIX)
     assert not is_chat(prompt)
+
+
+@pytest.mark.parametrize("family", TEMPLATES)
+def test_a_gap_in_code_without_markers_is_certain(family: str) -> None:
+    for p, s in ((PREFIX, SUFFIX), (PREFIX, ""), (PREFIX * 50, SUFFIX * 50)):
+        gap = find_gap(TEMPLATES[family].replace("{p}", p).replace("{s}", s))
+        assert gap is not None
+        assert gap.certain
 
 
 @pytest.mark.parametrize("family", TEMPLATES)
@@ -120,6 +129,64 @@ def test_the_code_may_hold_the_markers_of_another_family() -> None:
             gap = Gap(a_template(other) + PREFIX, SUFFIX + a_list(other))
             prompt = TEMPLATES[family].replace("{p}", gap.prefix).replace("{s}", gap.suffix)
             assert find_gap(prompt) == gap, (family, other)
+
+
+def bare(family: str) -> str:
+    return "".join(f"{m}{{text}}" for m in markers_of(family)).removesuffix("{text}") + "\n"
+
+
+def by_line(family: str) -> str:
+    return "".join(f"{m}\n" for m in markers_of(family))
+
+
+def in_comments(family: str) -> str:
+    return "".join(f"  TOKEN_{n}, // {m}\n" for n, m in enumerate(markers_of(family)))
+
+
+def in_a_test(family: str) -> str:
+    return f"assert encode('a{markers_of(family)[-1]}b') == [1, 2]\n"
+
+
+CURSORS = 20
+HELD = [bare, by_line, in_comments, in_a_test, a_list, a_template, in_json, in_docs]
+
+
+def a_file(family: str, held: int, rng: random.Random) -> str:
+    """A file about filling in, with so many places that hold markers."""
+    code = [
+        "import os\n",
+        "\n",
+        "def add(a, b):\n",
+        "    return a + b\n",
+        "x = 'name'\n",
+        "# word\n",
+    ]
+    lines = [rng.choice(code) for _ in range(40)]
+    for _ in range(held):
+        lines.insert(rng.randrange(len(lines)), rng.choice(HELD)(family))
+    return "".join(lines)
+
+
+@pytest.mark.parametrize(("held", "known"), [(0, 1.0), (1, 0.7), (5, 0.25), (20, 0.05)])
+def test_of_a_cursor_in_a_file_about_markers_nothing_wrong_is_claimed(
+    held: int, known: float
+) -> None:
+    """How the line at the cursor begins and ends: it is right, or (33 in 34) it is not certain."""
+    rng, right, wrong = random.Random(held), 0, 0
+    for family in list(TEMPLATES) * CURSORS:
+        text = a_file(family, held, rng)
+        at = rng.randrange(len(text))
+        cut = Gap(text[:at], text[at:])
+        gap = find_gap(TEMPLATES[family].replace("{p}", cut.prefix).replace("{s}", cut.suffix))
+        if gap is not None and gap.certain:
+            right += line_at(gap) == line_at(cut)
+            wrong += line_at(gap) != line_at(cut)
+    assert wrong <= len(TEMPLATES) * CURSORS // 34
+    assert right >= len(TEMPLATES) * CURSORS * known
+
+
+def line_at(gap: Gap) -> tuple[str, str]:
+    return gap.prefix.rsplit("\n", 1)[-1].strip(), gap.suffix.split("\n", 1)[0].strip()
 
 
 def test_very_many_markers_are_weighed_in_a_moment() -> None:

@@ -25,6 +25,7 @@ from qi_learn.capture.wire_stream import (
     json_objects,
     member,
     said,
+    server_events,
     text_or_none,
     whole_number,
     words_of,
@@ -54,7 +55,7 @@ def decode(event: Event) -> Turn:
     if status is None:
         raise ValueError("a turn without status")
     response = _text(body, "response")
-    streamed = media_type(str(body.get("content_type") or "")) == EVENT_STREAM
+    streamed = _is_events(response, str(body.get("content_type") or ""))
     answer = read_answer(response, streamed) if status < 400 else _refusal(response)
     if (ends := _line_ends(question)) != "\n":
         question = _with_plain_lines(question)
@@ -84,6 +85,18 @@ def decode(event: Event) -> Turn:
         project=event.project,
     )
     return _storable(turn)
+
+
+def _is_events(response: str, content_type: str) -> bool:
+    """Whether an answer is server-sent events: some proxies send another content type along.
+
+    Its own beginning decides; of one that has none yet, the content type.
+    """
+    begins = response[:200].lstrip("\ufeff \t\r\n")
+    if begins.startswith("{"):
+        return False
+    named = begins.startswith((":", *(f"{field}:" for field in ("data", "event", "id", "retry"))))
+    return named or media_type(content_type) == EVENT_STREAM
 
 
 def _storable(turn: Turn) -> Turn:
@@ -167,7 +180,8 @@ def _generate_question(request: Mapping[str, Any]) -> ParsedRequest:
 def _native_answer(response: str, streamed: bool) -> ParsedAnswer:
     """The answer of `/api/chat` and `/api/generate`: NDJSON or one object, counts at its end."""
     answer = ParsedAnswer()
-    for value in json_objects(response):
+    for event in server_events(response) if streamed else json_objects(response):
+        value = event or {}
         message = member(value, "message")
         answer.text += said(message.get("content") or value.get("response"))
         answer.thinking += said(message.get("thinking") or value.get("thinking"))

@@ -97,6 +97,8 @@ def frame_of(tracked: Tracked) -> Frame:
         return Frame()
     suffix = suffix if isinstance(suffix, str) else ""
     if (gap := find_gap(prompt)) is not None:
+        if not gap.certain:  # nothing is claimed of the line
+            return Frame()
         prompt, suffix = gap.prefix, gap.suffix
     trail = "" if suggestion.text.endswith("\n") else suffix.split("\n", 1)[0]
     return Frame(prompt.rsplit("\n", 1)[-1], trail)

@@ -262,6 +262,12 @@ def test_the_frame_of_a_completion_in_every_form(prompt: str) -> None:
     assert (frame.lead, frame.trail) == ("def add(", "):")
 
 
+def test_a_gap_that_may_be_another_one_claims_nothing_of_the_line() -> None:
+    prompt = "<|fim_prefix|>a\n<|fim_suffix|>\nadd(<|fim_suffix|>)\n<|fim_middle|>"
+    frame = frame_of(tracked(generated({"prompt": prompt, "raw": True}, "first, second")))
+    assert (frame.lead, frame.trail) == ("", "")
+
+
 def test_prose_that_answers_a_rendered_conversation_is_no_suggestion() -> None:
     prompt = "<|im_start|>user\nWhat is a list?<|im_end|>\n<|im_start|>assistant\n"
     assert suggestions_of(generated({"prompt": prompt, "raw": True}, "A list holds items.")) == ()
