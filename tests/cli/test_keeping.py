@@ -100,6 +100,17 @@ def test_an_id_that_is_none_is_told_alike(filled: Terminal, words: tuple[str, ..
         assert "`qi-learn log` lists" in said.err
 
 
+def test_a_backup_that_has_no_place_names_the_place(filled: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place, why in (("no/x.tar", "No such file or directory"), ("file/x", "Not a directory")):
+        said = filled.qi("backup", str(tmp_path / place))
+        assert (said.code, said.err) == (
+            EXIT_FAILED,
+            f"qi-learn: {tmp_path / place} cannot be written: {why}.\n"
+            "  -> Name a file in a directory that is there.\n",
+        )
+
+
 def test_a_project_that_is_none_is_told_as_by_the_log(filled: Terminal) -> None:
     for words in (("log",), ("forget", "--dry-run"), ("forget",)):
         said = filled.qi(*words, "--project", "/no/such/place")
