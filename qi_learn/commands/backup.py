@@ -83,11 +83,20 @@ def backup(paths: Paths, file: Path, *, force: bool = False) -> BackupReport:
             live=live,
         )
     except OSError as error:
-        raise QiError(f"{target} cannot be written: {error}", "Name another place.") from error
+        raise _not_written(target, error) from error
     finally:
-        copy.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # it could not be made
+            copy.unlink(missing_ok=True)
     _note(paths, KnownBackup(str(target), now))
     return _report(target, manifest, time.monotonic() - began)
+
+
+def _not_written(target: Path, error: OSError) -> QiError:
+    there = target.parent.is_dir()
+    return QiError(
+        f"{target} cannot be written: {error.strerror or error}.",
+        "Name another place." if there else "Name a file in a directory that is there.",
+    )
 
 
 def _files(paths: Paths, copy: Path) -> Iterator[tuple[str, Path]]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from qi_learn.codec import plain
+from qi_learn.commands.wrong_ids import refuse_other_kind
 from qi_learn.daemon import client
 from qi_learn.daemon.forget_job import new_job
 from qi_learn.daemon.forget_receipt import (
@@ -28,6 +29,7 @@ from qi_learn.paths import Paths
 from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.forget_choice import choose, says, turn_named
+from qi_learn.store.short_ids import turns_named
 from qi_learn.store.turns import load_turn, newest_stray, newest_turn
 from qi_learn.workspace.registry import place_of
 
@@ -65,6 +67,7 @@ def forget(
         raise NotFound("Nothing was recorded yet.", "`qi-learn status` says whether it records.")
     if directory is not None and "last" in request.ids:
         request = replace(request, ids=_named(paths, request.ids, directory))
+    _refuse_no_project(paths, request.project)
     _tell_questions(paths, request.ids, tell)
     if dry_run:
         with open_store(paths.database, readonly=True) as store:
@@ -109,8 +112,22 @@ def _tell_questions(paths: Paths, ids: Sequence[str], tell: Tell) -> None:
     """Say id and question of each answer; of one that only the spool has the daemon knows more."""
     with open_store(paths.database, readonly=True) as store:
         for named in ids:
+            if named != "last" and not turns_named(store, named):
+                refuse_other_kind(paths, named)
             with suppress(NotFound):
                 tell(question_line(store, turn_named(store, named)))
+
+
+def _refuse_no_project(paths: Paths, project: str) -> None:
+    """Raise NotFound for a directory that is not there and of which nothing was recorded."""
+    if not project or os.path.isdir(project):
+        return
+    with open_store(paths.database, readonly=True) as store:
+        if store.row("SELECT 1 FROM turns WHERE project = ? LIMIT 1", (project,)) is None:
+            raise NotFound(
+                f"{project} is no directory, and no answer was recorded in it.",
+                "`qi-learn status` lists the projects.",
+            )
 
 
 def _planned(paths: Paths, store: Store, request: ForgetRequest) -> tuple[Receipt, tuple[str, ...]]:

@@ -202,7 +202,7 @@ def _recorded(paths: Paths, turn: str) -> str:
     As it was given if the database cannot be read (damaged, locked): that must not stop a rating,
     and the daemon decides. Raises NotFound if there is no such turn, or more than one.
     """
-    from qi_learn.store.short_ids import HOW_SHORT, names, only_one, turns_named
+    from qi_learn.store.short_ids import names, only_one, turns_named
 
     found = {id for id in _waiting(paths) if names(turn, id)}
     try:
@@ -212,8 +212,7 @@ def _recorded(paths: Paths, turn: str) -> str:
         return turn
     id = only_one(turn, found)
     if id is None:
-        raise NotFound(
-            f"No answer with the id {turn} was recorded.",
-            f"`qi-learn log` lists the ids: {HOW_SHORT}. `last` means the newest of this project.",
-        )
+        from qi_learn.commands.wrong_ids import no_answer
+
+        raise no_answer(paths, turn)
     return id

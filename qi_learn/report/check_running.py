@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -152,6 +153,8 @@ def service(paths: Paths, settings: Settings) -> Iterator[Finding]:
 def watching(paths: Paths, settings: Settings, now: Running) -> Iterator[Finding]:
     """How each project is watched, and when its last change came."""
     for state in now.told.get("projects") or ():
+        if not os.path.isdir(str(state.get("project"))):
+            continue  # that it is gone is told with the projects
         blind = state.get("mode") == "blind"
         hint = "What it says above is what to mend; until then its saves are not seen."
         yield Finding(

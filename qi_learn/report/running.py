@@ -79,6 +79,12 @@ class Running:
         return bool(self.gateway)
 
     @property
+    def gateway_at(self) -> str:
+        """The address of a gateway that is there, whether it answers or not; else empty."""
+        there = self.serves or self.silent_gateway is not None
+        return self.gateway_url if there else str(self.told.get("gateway") or "")
+
+    @property
     def daemon_answers(self) -> bool:
         """Whether there is a daemon, and it says what it does."""
         return bool(self.told)
@@ -101,11 +107,13 @@ class Running:
             return "the daemon is starting"
         if self.daemon is None:
             return "the daemon is not running"
+        last = f"; it last spoke {span(self.said_ago)} ago" if self.last_said else ""
+        if self.silent_gateway is not None:
+            return f"the gateway does not answer{last}"
         if not self.daemon.gateway:
             return "`qi-learn train --now` is at work, without a gateway"
         if not self.told.get("gateway"):
             return "the gateway is not up"
-        last = f"; it last spoke {span(self.said_ago)} ago" if self.last_said else ""
         return f"the gateway does not answer{last}"
 
     @property

@@ -16,7 +16,7 @@ from typing import Any
 from qi_learn.errors import NotFound
 from qi_learn.records import ForgetRequest
 from qi_learn.store.database import Store
-from qi_learn.store.short_ids import HOW_SHORT, only_one, turns_named
+from qi_learn.store.short_ids import no_such_answer, only_one, turns_named
 from qi_learn.store.tombstones import SHORTEST
 
 Says = Callable[[str], bool]
@@ -90,9 +90,7 @@ def turn_named(store: Store, name: str) -> str:
         return found
     if store.row("SELECT 1 FROM forgotten WHERE turn_id = ?", (name,)):
         raise NotFound(f"{name} was forgotten before.", "Its receipt is in `receipts/`.")
-    raise NotFound(
-        f"{name} names no answer that was recorded.", f"`qi-learn log` lists the ids: {HOW_SHORT}."
-    )
+    raise no_such_answer(name)
 
 
 def own_messages(store: Store, turn_id: str) -> list[tuple[str, str]]:

@@ -38,6 +38,15 @@ def names(text: str, id: str) -> bool:
     return text == id or (len(text) >= SHORTEST and id.lower().startswith(text.lower()))
 
 
+def no_such_answer(text: str) -> NotFound:
+    """The error for a text that names no turn."""
+    short = ", and it is too short for the beginning of one" if len(text) < SHORTEST else ""
+    return NotFound(
+        f"No answer with the id {text or '(empty)'} was recorded{short}.",
+        f"`qi-learn log` lists the ids: {HOW_SHORT}. `last` means the newest of this project.",
+    )
+
+
 def only_one(text: str, ids: Collection[str]) -> str | None:
     """The id that a text names; None if it names none. Raises NotFound if it names several."""
     if len(ids) > 1 and text not in ids:

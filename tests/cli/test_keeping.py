@@ -16,7 +16,7 @@ from qi_learn.store.turns import save_turn
 from tests.support import forgotten_home as home
 from tests.support.command_line import Terminal
 from tests.support.forgotten_home import WORD, files_with
-from tests.support.recorded_home import a_turn
+from tests.support.recorded_home import RUN, a_turn
 from tests.support.redacted import as_redacted
 
 NOON = 1795867200.0
@@ -82,7 +82,44 @@ def test_it_has_to_be_said_what(filled: Terminal, words: tuple[str, ...]) -> Non
 def test_an_unknown_id(filled: Terminal) -> None:
     said = filled.qi("forget", "01NOSUCHTURN")
     assert said.code == EXIT_FAILED
-    assert "names no answer" in said.err
+    assert "No answer with the id 01NOSUCHTURN was recorded.\n" in said.err
+
+
+@pytest.mark.parametrize(
+    "words", [("rate", "{}", "4"), ("forget", "{}"), ("forget", "{}", "--dry-run")]
+)
+def test_an_id_that_is_none_is_told_alike(filled: Terminal, words: tuple[str, ...]) -> None:
+    """Too short, unknown, or of something that is no answer: with what it is."""
+    for id, told in (
+        ("01ABC", "No answer with the id 01ABC was recorded, and it is too short for the"),
+        ("01NOSUCHTURN", "No answer with the id 01NOSUCHTURN was recorded.\n"),
+        (RUN[:9].lower(), f"{RUN[:9].lower()} is a run of learning, and no answer.\n"),
+        ("v1.0.0", "v1.0.0 is a version of the model, and no answer.\n"),
+    ):
+        said = filled.qi(*(word.format(id) for word in words))
+        assert (said.code, told in said.err) == (EXIT_FAILED, True), said.err
+        assert "`qi-learn log` lists" in said.err
+
+
+def test_a_backup_that_has_no_place_names_the_place(filled: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place, why in (("no/x.tar", "No such file or directory"), ("file/x", "Not a directory")):
+        said = filled.qi("backup", str(tmp_path / place))
+        assert (said.code, said.err) == (
+            EXIT_FAILED,
+            f"qi-learn: {tmp_path / place} cannot be written: {why}.\n"
+            "  -> Name a file in a directory that is there.\n",
+        )
+
+
+def test_a_project_that_is_none_is_told_as_by_the_log(filled: Terminal) -> None:
+    for words in (("log",), ("forget", "--dry-run"), ("forget",)):
+        said = filled.qi(*words, "--project", "/no/such/place")
+        assert (said.code, said.err) == (
+            EXIT_FAILED,
+            "qi-learn: /no/such/place is no directory, and no answer was recorded in it.\n"
+            "  -> `qi-learn status` lists the projects.\n",
+        )
 
 
 def test_a_home_in_a_file_and_back(filled: Terminal, tmp_path: Path) -> None:

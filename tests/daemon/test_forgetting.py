@@ -190,7 +190,7 @@ def test_what_an_earlier_answer_says_too_stays_and_is_told(paths: Paths) -> None
 
 
 def test_an_id_that_is_none_is_refused_and_one_that_is_gone_says_so(paths: Paths) -> None:
-    with pytest.raises(NotFound, match="names no answer"):
+    with pytest.raises(NotFound, match="No answer with the id T99"):
         forget(paths, ForgetRequest(1000.0, ids=("T99",)))
     forget(paths, WAYS["id"])
     with pytest.raises(NotFound, match="forgotten before"):

@@ -115,6 +115,9 @@ def test_all_of_them(terminal: Terminal) -> None:
     pids = {name: stop(terminal, name) for name in ("engine", "gateway", "daemon")}
     told = [f"fault       {hangs(name, pid)}; {ENDS}" for name, pid in pids.items()]
     assert sorted(lines(terminal, "status")) == sorted(told)
+    status = terminal.qi("status").out
+    assert "recording   OFF (the gateway does not answer" in status
+    assert "down" not in status
     assert terminal.qi("daemon", "status", "--json").json["silent"] == [
         "daemon",
         "gateway",

@@ -138,6 +138,16 @@ def test_the_doctor_finds_what_others_can_read_and_what_is_gone(
     assert str(tmp_path / "project") in found["projects"].what
 
 
+def test_a_project_that_is_gone_is_told_once(past: Paths, tmp_path: Path) -> None:
+    project, why = tmp_path / "project", "the directory is not there"
+    watching = [{"project": str(project), "mode": "blind", "why": [why], "last_event": None}]
+    with daemon(past, condition={"projects": watching}):
+        assert [f.ok for f in doctor.examine(past) if str(project) in f.what] == [False]
+        project.rmdir()
+        (told,) = [f for f in doctor.examine(past) if str(project) in f.what]
+    assert (told.name, "init --remove" in told.hint) == ("projects", True)
+
+
 def test_the_doctor_finds_a_python_that_is_not_there(past: Paths) -> None:
     past.settings_file.write_text('[train]\npython = "~/no/such/python"\n')
     parts = [f for f in doctor.examine(past) if f.name == "parts"]
