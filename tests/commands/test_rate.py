@@ -30,6 +30,7 @@ from qi_learn.store.turns import load_turn, newest_turn
 from qi_learn.workspace.registry import add_project, load_projects, project_of
 from tests.support.fake_daemon import daemon
 from tests.support.recorded_home import record, schema_from_the_future, spool_events
+from tests.support.redacted import as_redacted
 from tests.support.repository import Repository
 
 
@@ -206,7 +207,7 @@ def test_a_rating_says_in_which_file_the_answer_stands(paths: Paths, tmp_path: P
     record(paths, tmp_path / "project")
     placed = Suggestion("T2", 9, "x = 1\n", 0, 6, state="placed", file="src/moon.py")
     with open_store(paths.database) as store:
-        feedback.save_suggestions(store, [placed])
+        feedback.save_suggestions(store, as_redacted([placed]))
     assert '" in src/moon.py, ' in rate(paths, "T2", tmp_path)
 
 

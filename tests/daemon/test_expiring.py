@@ -205,14 +205,15 @@ def test_a_shape_that_a_turn_names_again_meanwhile_stays(tmp_path: Path) -> None
         filled(store, 300)
         request = {"tools": [{"name": "odd" * 99}]}
         odd = replace(turns.load_turn(store, "F00299"), request=request)
-        turns.save_turn(store, replace(odd, id="ODD", answer="a"))
+        turns.save_turn(store, as_redacted(replace(odd, id="ODD", answer="a")))
         expire_texts(store, ["ODD"], time.time())
         for meanwhile in (1, 3):  # while it looks, and when it is about to delete
             sweep, pieces = ShapeSweep(), 0
             while sweep.go_on(store, turns=100):
                 pieces += 1
                 if pieces == meanwhile:
-                    turns.save_turn(store, replace(odd, id=f"N{meanwhile}", answer="b"))
+                    new = replace(odd, id=f"N{meanwhile}", answer="b")
+                    turns.save_turn(store, as_redacted(new))
             assert pieces >= meanwhile
             assert turns.load_turn(store, f"N{meanwhile}").request == request
             expire_texts(store, [f"N{meanwhile}"], time.time())
