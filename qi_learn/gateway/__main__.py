@@ -44,6 +44,7 @@ from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
 from qi_learn.gateway.turn_ids import TurnIds
 from qi_learn.gateway.upstream_link import UpstreamConnector
+from qi_learn.gateway.upstream_request import UpstreamRequest
 from qi_learn.loopback import ADDRESSES, WITHOUT_CREDENTIALS, holds_credentials
 from qi_learn.outside import systemd
 from qi_learn.outside.listening import announce, find, read_listening
@@ -63,8 +64,6 @@ BEAT_SECONDS = 5.0
 """Seconds between two heartbeats."""
 ENGINE_SECONDS = 120.0
 """How long the gateway waits for the engine to say where it listens, before it gives up."""
-_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-"""Headers that aiohttp would add to a request that does not have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +218,7 @@ def _session() -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
         auto_decompress=False,
-        skip_auto_headers=_AUTOMATIC,
+        request_class=UpstreamRequest,
         max_line_size=HEAD_LIMIT,
         max_field_size=HEAD_LIMIT,
     )

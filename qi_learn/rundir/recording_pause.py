@@ -109,6 +109,7 @@ class PauseFile:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._name = os.fspath(file)  # looked at with every request
         self._seen: tuple[int, int, int] | None = None
         self._pauses: tuple[Pause, ...] = ()
 
@@ -124,7 +125,7 @@ class PauseFile:
     def look(self) -> None:
         """Read the file again if it has changed."""
         try:
-            status = os.stat(self._file)
+            status = os.stat(self._name)
         except (FileNotFoundError, NotADirectoryError):
             self._seen, self._pauses = None, ()
             return
