@@ -15,7 +15,7 @@ from qi_learn.gateway.header_bytes import head_bytes
 from qi_learn.gateway.upstream_request import AUTOMATIC, UpstreamRequest
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-HEADERS = (
+HEADERS: tuple[list[tuple[str, str]], ...] = (
     [],
     [("Content-Type", "application/json"), ("host", "a.example:1"), ("X-A", "1"), ("X-A", "2")],
     [("Cookie", "a=b; c=d"), ("Content-Encoding", "gzip"), ("X-Latin", "caf\udce9")],
