@@ -1,0 +1,102 @@
+"""A daemon and a gateway at work in a home that becomes full, or read-only."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from qi_learn.daemon import client
+from qi_learn.daemon.lock import take_lock
+from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_TRY_AGAIN, StoreError
+from tests.support.command_line import OFFLINE, Terminal, wait_until
+from tests.support.odd_homes import root_only
+
+
+@contextmanager
+def no_room(disk: Path) -> Iterator[None]:
+    """Fill the disk, and make room again."""
+    ballast = disk / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    yield
+    ballast.unlink()
+
+
+@contextmanager
+def read_only(home: Path) -> Iterator[None]:
+    """Make the home read-only for those who open a file in it from now on."""
+    for words in (("--bind", home, home), ("-o", "remount,ro,bind", home)):
+        if subprocess.run(["mount", *words], check=False).returncode:
+            pytest.skip("nothing can be mounted here")
+    yield
+    subprocess.run(["umount", "-l", home], check=True)
+
+
+def pids(terminal: Terminal) -> tuple[int, int]:
+    """The daemon's number and the gateway's."""
+    state = client.running(terminal.paths)
+    assert state is not None
+    return state.pid, client.listening(terminal.paths)["gateway"].pid
+
+
+@contextmanager
+def at_work(terminal: Terminal) -> Iterator[Terminal]:
+    started = terminal.process("daemon", "start")
+    assert started.code == 0, started.err
+    try:
+        yield terminal
+    finally:
+        terminal.process("daemon", "stop")
+
+
+def test_a_restart_on_a_full_disk_takes_nothing_down(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
+    with at_work(Terminal(small_disk, OFFLINE)) as terminal:
+        before = pids(terminal)
+        with no_room(small_disk):
+            said = terminal.process("daemon", "restart")
+            assert said.code == EXIT_TRY_AGAIN
+            assert said.err.startswith("qi-learn: Nothing was stopped, what runs goes on. The")
+            assert said.err.rstrip().endswith("Then: `qi-learn daemon restart`.")
+            assert pids(terminal) == before
+        said = terminal.process("daemon", "restart")
+        assert (said.code, said.err) == (EXIT_DONE, "")
+        assert set(pids(terminal)).isdisjoint(before)
+
+
+def test_a_start_on_a_full_disk_says_how_to_go_on(small_disk: Path) -> None:
+    terminal = Terminal(small_disk, OFFLINE)
+    terminal.paths.ensure()
+    with no_room(small_disk):
+        said = terminal.process("daemon", "start")
+        assert said.code == EXIT_TRY_AGAIN
+        assert said.err.rstrip().endswith("Then: `qi-learn daemon start`.")
+
+
+@root_only
+def test_what_runs_in_a_home_that_became_read_only_is_found(tmp_path: Path) -> None:
+    with at_work(Terminal(tmp_path, OFFLINE)) as terminal:
+        before = pids(terminal)
+        wait_until(terminal.paths.database.exists)
+        with read_only(tmp_path / "home"):
+            assert pids(terminal) == before
+            assert f"daemon    running (pid {before[0]})" in terminal.qi("daemon", "status").out
+            assert "not running" not in terminal.qi("status").out
+            assert f"The daemon runs (pid {before[0]})" in terminal.qi("doctor").out
+            said = terminal.process("daemon", "restart")
+            assert (said.code, pids(terminal)) == (EXIT_FAILED, before)
+            words = f"Nothing was stopped, what runs goes on. {terminal.paths.config} is on a"
+            assert said.err.startswith(f"qi-learn: {words} read-only file system.")
+
+
+@root_only
+def test_a_lock_that_cannot_be_taken_says_that_the_home_is_read_only(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    terminal.paths.ensure()
+    with read_only(tmp_path / "home"), pytest.raises(StoreError, match="read-only file system"):
+        take_lock(terminal.paths)
