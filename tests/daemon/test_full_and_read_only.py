@@ -12,8 +12,12 @@ import pytest
 from qi_learn.daemon import client
 from qi_learn.daemon.lock import take_lock
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_TRY_AGAIN, StoreError
+from qi_learn.spool import Spool
 from tests.support.command_line import OFFLINE, Terminal, wait_until
 from tests.support.odd_homes import root_only
+from tests.support.turn_events import turn_event
+
+ANSWER = '{"message": {"role": "assistant", "content": "x = 1"}, "done": true}'
 
 
 @contextmanager
@@ -82,7 +86,11 @@ def test_a_start_on_a_full_disk_says_how_to_go_on(small_disk: Path) -> None:
 def test_what_runs_in_a_home_that_became_read_only_is_found(tmp_path: Path) -> None:
     with at_work(Terminal(tmp_path, OFFLINE)) as terminal:
         before = pids(terminal)
-        wait_until(terminal.paths.database.exists)
+        spool = Spool(terminal.paths.spool, "gateway")
+        asked = {"model": "m", "messages": [{"role": "user", "content": "name it"}]}
+        spool.append("turn", turn_event("/api/chat", asked, ANSWER).body)
+        spool.close()
+        wait_until(lambda: " 1 turn" in terminal.qi("status").out)
         with read_only(tmp_path / "home"):
             assert pids(terminal) == before
             assert f"daemon    running (pid {before[0]})" in terminal.qi("daemon", "status").out
@@ -92,6 +100,10 @@ def test_what_runs_in_a_home_that_became_read_only_is_found(tmp_path: Path) -> N
             assert (said.code, pids(terminal)) == (EXIT_FAILED, before)
             words = f"Nothing was stopped, what runs goes on. {terminal.paths.config} is on a"
             assert said.err.startswith(f"qi-learn: {words} read-only file system.")
+            said = terminal.qi("forget", "last")
+            where = f"qi-learn: {terminal.paths.config} is on a read-only file system.\n"
+            assert (said.code, said.out, said.err[: len(where)]) == (EXIT_FAILED, "", where)
+            assert "1 answer would be" in terminal.qi("forget", "last", "--dry-run").out
 
 
 @root_only
