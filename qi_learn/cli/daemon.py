@@ -94,13 +94,16 @@ def daemon_stop() -> None:
 def daemon_restart() -> None:
     """Stop daemon and gateway and start them again, with the settings as they are now.
 
-    A daemon that hangs is ended by force.
+    A daemon that hangs is ended by force. On a disk without room nothing is stopped, because
+    nothing could be started again.
     """
     from qi_learn.commands.connect import stopped_text
     from qi_learn.commands.service import ask_systemd, manages
     from qi_learn.daemon import client
+    from qi_learn.daemon.hung import refuse_restart
 
     paths, settings = open_settings()
+    refuse_restart(paths)
     with _interruptible(paths, stopping=True):
         if manages(paths):
             client.end_if_silent(paths, echo)  # systemd would wait for a minute and a half

@@ -25,7 +25,7 @@ from qi_learn.daemon.forget_receipt import (
 from qi_learn.daemon.hung import refuse_hung
 from qi_learn.daemon.untaken import waiting_answers
 from qi_learn.errors import Busy, NotFound
-from qi_learn.paths import Paths
+from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.forget_choice import choose, says, turn_named
@@ -65,6 +65,8 @@ def forget(
     """
     if not paths.database.exists():
         raise NotFound("Nothing was recorded yet.", "`qi-learn status` says whether it records.")
+    if not dry_run:
+        refuse_unusable_home(paths)
     if directory is not None and "last" in request.ids:
         request = replace(request, ids=_named(paths, request.ids, directory))
     _refuse_no_project(paths, request.project)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from qi_learn.commands.service_units import Place, ServiceFile, launchd_agents, systemd_units
 from qi_learn.daemon import client
+from qi_learn.daemon.hung import refuse_restart
 from qi_learn.errors import DaemonError, QiError
 from qi_learn.outside.user_units import (
     DAEMON,
@@ -75,6 +76,7 @@ def install(
             WITHOUT,
         )
     paths.ensure()
+    refuse_restart(paths, "daemon install")
     before = _Before(paths, directory, files, platform, manages(paths, env))
     try:
         yield from _put_in_place(before)

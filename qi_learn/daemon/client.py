@@ -230,7 +230,7 @@ def _not_started(exit_code: int, paths: Paths, log_size: int) -> QiError:
         for directory in (paths.state, paths.data, paths.runtime):
             refuse_full(directory)
     except DiskFull as full:
-        return DiskFull(f"The daemon did not start. {full.what}", full.hint)
+        return DiskFull(f"The daemon did not start. {full.what}", f"{full.hint} Then: {AGAIN}")
     log = paths.logs / "daemon.log"
     with log.open("rb") as file:
         file.seek(log_size if log_size <= log.stat().st_size else 0)
@@ -250,6 +250,7 @@ def _not_started(exit_code: int, paths: Paths, log_size: int) -> QiError:
 PROTOCOL = 1
 LIMIT = 1 << 20
 """Longest line, bytes."""
+AGAIN = "`qi-learn daemon start`."
 START = "Start it with `qi-learn daemon start`."
 RESTART = "Restart it: `qi-learn daemon restart`."
 _ADDRESS_LIMIT = 100

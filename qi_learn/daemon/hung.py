@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from qi_learn.daemon import client
 from qi_learn.daemon.gateway_client import ask_state
-from qi_learn.errors import DaemonError, ServerUnreachable
+from qi_learn.errors import DaemonError, QiError, ServerUnreachable
+from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.outside.server_answers import server_answers
 from qi_learn.outside.silence import Silence, hanging, silence_of
 from qi_learn.paths import Paths
@@ -17,6 +18,21 @@ def refuse_hung(paths: Paths) -> None:
     if (state := client.hung(paths)) is not None:
         told = hanging("daemon", state.pid)
         raise DaemonError(f"{told.what}.", f"{told.todo}.")
+
+
+def refuse_restart(paths: Paths, command: str = "daemon restart") -> None:
+    """Raise StoreError or DiskFull if what runs could be stopped and not started again.
+
+    `command`: what to type again once that is mended.
+    """
+    if not client.locked(paths) and not client.listening(paths):
+        return
+    try:
+        refuse_full_home(paths)
+    except QiError as error:
+        error.what = f"Nothing was stopped, what runs goes on. {error.what}"
+        error.hint = f"{error.hint} Then: `qi-learn {command}`."
+        raise
 
 
 def refuse_silent_server(paths: Paths, url: str, *, engine: bool) -> None:

@@ -12,7 +12,7 @@ import time
 from qi_learn.daemon.hand_over import handed_over
 from qi_learn.errors import DaemonError
 from qi_learn.outside.mounts import refuse_shared_home
-from qi_learn.paths import Paths
+from qi_learn.paths import Paths, refuse_unusable_home
 
 LOCK_TRIES = 5
 
@@ -22,14 +22,14 @@ def take_lock(paths: Paths) -> int:
 
     Tried a few times: a process that looks whether there is a daemon (`locked`) holds the
     lock for that moment. A daemon that takes the place of another in the same process has it
-    already. Raises DaemonError if another daemon holds it, StoreError if the home is
-    on a network file system: its lock would not reach another machine.
+    already. Raises DaemonError if another daemon holds it, StoreError if the home cannot be written
+    to or is on a network file system: its lock would not reach another machine.
     """
     refuse_shared_home(paths)
     held = handed_over("lock")
     if held is not None and _is_lock_of(paths, held):
         return held
-    fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    fd = _open(paths)
     for tries_left in range(LOCK_TRIES, 0, -1):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,9 +46,12 @@ def take_lock(paths: Paths) -> int:
 
 
 def locked(paths: Paths) -> bool:
-    """Whether some process is the daemon now (holds the daemon's lock)."""
+    """Whether some process is the daemon now (holds the daemon's lock).
+
+    Asked without the right to write: a file system may have become read-only since.
+    """
     try:
-        fd = os.open(paths.daemon_lock, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(paths.daemon_lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -59,6 +62,14 @@ def locked(paths: Paths) -> bool:
         return False
     finally:
         os.close(fd)
+
+
+def _open(paths: Paths) -> int:
+    try:
+        return os.open(paths.daemon_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        refuse_unusable_home(paths)
+        raise
 
 
 def _is_lock_of(paths: Paths, fd: int) -> bool:

@@ -1,8 +1,9 @@
 """When the daemon makes room for another version of itself: once one is installed, while idle.
 
-Idle is: no cycle at work, no request in the last half minute, everything taken in and scored. Then
-the new program is tried (does it start at all?), and takes this process's place. One that does not
-start is told by `status`, and tried again when something else is installed.
+Idle is: no cycle at work, no request in the last half minute, everything taken in and scored. On a
+disk without room it waits too: the other version could not write its files. Then the new program is
+tried (does it start at all?), and takes this process's place. One that does not start is told by
+`status`, and tried again when something else is installed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from qi_learn import __version__
 from qi_learn.daemon.hand_over import hand_over
 from qi_learn.daemon.supervisor import python
 from qi_learn.errors import EXIT_TRY_AGAIN, QiError
+from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.outside.installed_version import InstalledVersion
 from qi_learn.outside.process import run
 from qi_learn.paths import Paths
@@ -35,7 +37,7 @@ class Renewal:
     """Looks for another version and for the moment to go over to it; for the daemon's loop."""
 
     def __init__(self, paths: Paths, installed: InstalledVersion | None = None) -> None:
-        self._activity = paths.activity
+        self._paths = paths
         self._installed = installed or InstalledVersion()
         self._looked_at = time.monotonic()
         self._failed = ""
@@ -54,7 +56,9 @@ class Renewal:
         self._look()
         if not self.other or self.other == self._failed:
             return False
-        if not idle or quiet_for(self._activity, now) < QUIET_SECONDS:
+        if not idle or quiet_for(self._paths.activity, now) < QUIET_SECONDS:
+            return False
+        if not _has_room(self._paths):
             return False
         self.problem = _try(self.other)
         self._failed = self.other if self.problem else ""
@@ -74,6 +78,14 @@ class Renewal:
             self._failed = self.problem = ""
             if self.other:
                 logger.info("version %s is installed; it takes over at an idle moment", self.other)
+
+
+def _has_room(paths: Paths) -> bool:
+    try:
+        refuse_full_home(paths)
+    except QiError:
+        return False  # `status` tells it
+    return True
 
 
 def _try(version: str) -> str:

@@ -27,11 +27,11 @@ def refuse_full(directory: Path) -> None:
     disk = os.statvfs(place)
     if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
         raise DiskFull(
-            f"The disk that holds {directory} is full: what is recorded is lost.",
+            f"The disk that holds {directory} is full: what finds no room is lost.",
             f"Make room there, at once. {ELSEWHERE}",
         )
     if disk.f_files and not disk.f_favail:
         raise DiskFull(
-            f"The disk that holds {directory} takes no more files: what is recorded is lost.",
+            f"The disk that holds {directory} takes no more files: what finds no room is lost.",
             f"Delete files there. {ELSEWHERE}",
         )

@@ -123,16 +123,24 @@ def recording(paths: Paths, settings: Settings, now: Running) -> Iterator[Findin
     yield Finding(
         "recording",
         not problem,
-        f"Recording is off: {problem}." if problem else "Recording is on while the gateway is up.",
+        f"Recording is off: {problem.rstrip('.')}." if problem else _recorded_when(now),
         _record_again(now, problem),
     )
+
+
+def _recorded_when(now: Running) -> str:
+    if now.silent_gateway is not None:
+        return "Recording is on again once the gateway answers."
+    return "Recording is on while the gateway is up."
 
 
 def _record_again(now: Running, problem: str) -> str:
     """What makes it record again."""
     if now.paused:
         return "`qi-learn resume`"
-    return "Set gateway.record = true, or make room on the disk." if problem else ""
+    if "gateway.record" in problem:
+        return "Set gateway.record = true."
+    return "Once that is mended it records again by itself." if problem else ""
 
 
 def service(paths: Paths, settings: Settings) -> Iterator[Finding]:

@@ -5,8 +5,10 @@ The first of these that says something (contracts 2):
 1. The name that the client gives. Many clients give one and the same in every conversation (a
    user's id, a key of a cache), so a name that is there already counts for its own conversations,
    and for others that begin while it is in use. A conversation that begins later shows that the
-   name says nothing of it, and stays a session of its own.
-2. The conversation: what the turn goes on from, told by the hash of what was said so far.
+   name says nothing of it, and stays a session of its own. Some give another name in each
+   request: of one conversation the second change of the name counts no more.
+2. The conversation: what the turn goes on from, told by the hash of what was said so far,
+   whatever project it is held for.
 3. For completions, and for conversations whose beginning is not known, the project's newest turn.
 
 A session is in use until `GAP` after its last turn, and for `LONGEST` after its first.
@@ -25,6 +27,10 @@ LONGEST = 4 * 3600.0
 """Seconds after which a session is over, however busy it is."""
 STEPS_BACK = 64
 """Messages between a turn and the one that it goes on from: results of tools, mostly."""
+ALIKE = 64
+"""Turns with the very same words so far that are looked at, the newest of them."""
+CONVERSATION = "turns-from-"
+"""How the name of a session begins that no client gave: its first turn's id follows."""
 _BEGINS = frozenset(("system", "developer", "user"))
 """Whose words may stand in front of the first answer of a conversation."""
 
@@ -32,7 +38,8 @@ _BEGINS = frozenset(("system", "developer", "user"))
 def session_of(store: Store, turn: Turn, tip: str = "") -> str:
     """The session of a turn that is not stored yet; `tip` is the hash of its last message.
 
-    A session that a client named is joined by those alone that name it.
+    A session that a client named is joined by those alone that name it, and by those of the same
+    conversation that give one new name after the other.
     """
     name, known = turn.session, dict[str, bool | None]()
 
@@ -42,7 +49,8 @@ def session_of(store: Store, turn: Turn, tip: str = "") -> str:
         return known[session]
 
     if name and in_use(name) is None:
-        return name
+        same = _under_other_names(store, turn, tip)
+        return name if same is None else same if in_use(same) else f"{CONVERSATION}{turn.id}"
     nearest = None
     for session, goes_on in _said_before(store, turn, tip):
         if in_use(session):
@@ -51,39 +59,65 @@ def session_of(store: Store, turn: Turn, tip: str = "") -> str:
     if name and (in_use(name) or nearest == (name, True)):
         return name
     newest = None if nearest or not _has_history(turn) else _newest(store, turn)
-    return newest if newest and in_use(newest) else f"turns-from-{turn.id}"
+    return newest if newest and in_use(newest) else f"{CONVERSATION}{turn.id}"
 
 
-def _said_before(store: Store, turn: Turn, tip: str) -> Iterator[tuple[str, bool]]:
+def _said_before(
+    store: Store, turn: Turn, tip: str, *, any_name: bool = False
+) -> Iterator[tuple[str, bool]]:
     """The sessions in which what this turn goes on from was said last, or the turn itself.
 
     Each with whether it goes on from there; the nearest comes first, and is all that is mostly
-    asked for. A conversation that says again what another of an earlier day did has others.
+    asked for. A conversation that says again what another of an earlier day did has others, and one
+    that begins as another does is its own project's. `any_name`: also those of other names.
     """
-    sql = """
+    sql = f"""
         WITH RECURSIVE said (hash, steps) AS (
-            SELECT ?, 0
+            SELECT :tip, 0
             UNION ALL
             SELECT messages.parent, steps + 1 FROM said JOIN messages USING (hash)
-            WHERE messages.parent IS NOT NULL AND steps < ?
+            WHERE messages.parent IS NOT NULL AND steps < {STEPS_BACK}
         )
         SELECT session, steps FROM said CROSS JOIN turns
-            ON turns.rowid = (SELECT max(rowid) FROM turns WHERE tip = said.hash)
-        WHERE project IS ? AND (session = ? OR session GLOB 'turns-from-*') LIMIT ? OFFSET ?
+            ON turns.rowid = (
+                SELECT rowid FROM (
+                    SELECT rowid, project FROM turns AS alike WHERE tip = said.hash
+                    ORDER BY rowid DESC LIMIT {ALIKE}
+                )
+                ORDER BY project IS :project DESC, rowid DESC LIMIT 1
+            )
+        WHERE (steps > 0 OR project IS :project)
+            AND (:any_name OR session = :session OR session GLOB '{CONVERSATION}*')
+        LIMIT :most OFFSET :first
     """
+    asked = {"tip": tip, "project": turn.project, "session": turn.session, "any_name": any_name}
     for most, first in ((1, 0), (STEPS_BACK, 1)):
-        values = (tip, STEPS_BACK, turn.project, turn.session, most, first)
-        rows = store.rows(sql, values)
+        rows = store.rows(sql, {**asked, "most": most, "first": first})
         yield from ((str(row["session"]), row["steps"] > 0) for row in rows)
         if not rows:
             return
 
 
+def _under_other_names(store: Store, turn: Turn, tip: str) -> str | None:
+    """The session of the conversation that a turn with a new name goes on, if the name is nothing.
+
+    So it is if that session itself goes on from another that a client named. Else None.
+    """
+    session, _ = next(_said_before(store, turn, tip, any_name=True), ("", False))
+    sql = "SELECT tip FROM turns WHERE session = ? ORDER BY ended LIMIT 1"
+    if not session or (first := store.row(sql, (session,))) is None:
+        return None
+    for before, goes_on in _said_before(store, turn, str(first["tip"]), any_name=True):
+        if goes_on and before != session:
+            return None if before.startswith(CONVERSATION) else session
+    return None
+
+
 def _newest(store: Store, turn: Turn) -> str | None:
     """The session of the project's newest turn, among those that no client named."""
-    sql = """
+    sql = f"""
         SELECT session FROM turns
-        WHERE project IS ? AND session GLOB 'turns-from-*' AND ended BETWEEN ? AND ?
+        WHERE project IS ? AND session GLOB '{CONVERSATION}*' AND ended BETWEEN ? AND ?
         ORDER BY ended DESC LIMIT 1
     """
     row = store.row(sql, (turn.project, turn.started - GAP, turn.ended))

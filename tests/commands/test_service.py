@@ -7,13 +7,14 @@ from __future__ import annotations
 import plistlib
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from qi_learn.commands import service
 from qi_learn.commands.service_units import Place, ServiceFile, systemd_units
-from qi_learn.errors import SettingsError
+from qi_learn.errors import EXIT_TRY_AGAIN, SettingsError
 from qi_learn.outside.user_units import unit_directory
 from qi_learn.paths import Paths
 from qi_learn.settings import GatewaySettings, Settings
@@ -167,6 +168,23 @@ def test_what_fails_half_way_leaves_what_ran_before(terminal: Terminal) -> None:
         assert terminal.process("daemon", "status").out.startswith("daemon    running")
     finally:
         terminal.process("daemon", "stop")
+
+
+def test_on_a_full_disk_what_runs_is_not_stopped(terminal: Terminal, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
+    full = Terminal(small_disk, terminal.env)
+    assert full.process("daemon", "start").code == 0
+    try:
+        with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        said = full.process("daemon", "install")
+        assert (said.code, said.out) == (EXIT_TRY_AGAIN, "")
+        assert said.err.startswith("qi-learn: Nothing was stopped, what runs goes on. The disk")
+        assert said.err.rstrip().endswith("Then: `qi-learn daemon install`.")
+        assert full.qi("daemon", "status").code == 0
+    finally:
+        full.process("daemon", "stop")
 
 
 def test_another_homes_service_is_not_asked(terminal: Terminal, tmp_path: Path) -> None:

@@ -88,6 +88,9 @@ def test_a_gateway_that_hangs(terminal: Terminal) -> None:
     try:
         assert lines(terminal, "status") == [f"fault       {words}; {ENDS}"]
         assert "recording   OFF (the gateway does not answer" in terminal.qi("status").out
+        doctor = terminal.qi("doctor").out
+        assert "Recording is on again once the gateway answers." in doctor
+        assert "Recording is on while" not in doctor
         assert terminal.qi("daemon", "status", "--json").json["silent"] == ["gateway"]
         assert doctors(terminal) == [f"MEND  {words}. -> {ENDS}."]
         assert lines(terminal, "daemon", "start") == [f"{words}; {ENDS}."]

@@ -78,7 +78,7 @@ def test_a_full_home(small_disk: Path) -> None:
     with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
-    full = f"The disk that holds {paths.config} is full: what is recorded is lost."
+    full = f"The disk that holds {paths.config} is full: what finds no room is lost."
     assert asked(small_disk) == [full]
 
 

@@ -102,6 +102,34 @@ def test_a_new_name_counts_in_the_middle_of_a_conversation(ask: Ask) -> None:
     assert ask(60.0, talk("one", "two"), "mine") == "mine" != before
 
 
+def test_a_name_that_is_new_in_each_request_is_no_session(ask: Ask) -> None:
+    words = [str(n) for n in range(100)]
+    sessions = [ask(n * 60.0, talk(*words[: n + 1]), f"request-{n}") for n in range(100)]
+    assert sessions == ["request-0"] + ["request-1"] * 99, "one change of the name counts"
+    assert ask(101 * 60.0, talk(*words, "x"), "request-99") == "request-1"
+    assert ask(101 * 60.0, talk(*words, "x"), "request-101") == "request-1", "asked again"
+    assert ask(101 * 60.0, talk("another"), "request-102") == "request-102"
+
+
+def test_a_conversation_whose_names_change_is_cut_as_others_are(ask: Ask) -> None:
+    moments = [0.0, 60.0, 120.0, HOUR, HOUR + 60.0, HOUR + 120.0]
+    words = "abcdef"
+    sessions = [ask(at, talk(*words[: n + 1]), f"request-{n}") for n, at in enumerate(moments)]
+    assert sessions[1:] == ["request-1"] * 2 + [sessions[3]] * 3
+    assert sessions[3].startswith("turns-from-")
+
+
+def test_names_that_change_in_two_conversations_at_once_leave_them_apart(ask: Ask) -> None:
+    found: dict[str, set[str]] = {"one": set(), "two": set()}
+    for n in range(12):
+        for number, begins in enumerate(found):
+            said = talk(begins, *(str(step) for step in range(n)))
+            session = ask(n * 60.0 + number * 20.0, said, f"{begins}-{n}")
+            found[begins] |= {session} if n else set()
+    assert [len(sessions) for sessions in found.values()] == [1, 1]
+    assert found["one"].isdisjoint(found["two"])
+
+
 @pytest.mark.parametrize("name", [None, "constant"])
 def test_a_conversation_that_repeats_one_of_another_day_stays_together(
     ask: Ask, name: str | None
@@ -134,6 +162,23 @@ def test_two_conversations_at_the_same_time_are_two_sessions(ask: Ask) -> None:
     assert ask(150.0, talk("one", "otherwise")) == one, "a fork"
     assert ask(180.0, talk("one")) == one, "asked again"
     assert ask(210.0, talk("one"), project="another") not in (one, two)
+
+
+@pytest.mark.parametrize("projects", [(None, "p", "p", None), ("p", None, "q", "p")])
+def test_a_conversation_goes_on_whatever_its_project_is_held_for(
+    ask: Ask, projects: tuple[str | None, ...]
+) -> None:
+    sessions = [
+        ask(n * 60.0, talk(*"abcd"[: n + 1]), project=project) for n, project in enumerate(projects)
+    ]
+    assert len(set(sessions)) == 1
+
+
+def test_conversations_that_begin_alike_stay_with_their_projects(ask: Ask) -> None:
+    first = {project: ask(0.0, talk("hi"), project=project) for project in ("p", "q", None)}
+    assert len(set(first.values())) == 3
+    for project, session in first.items():
+        assert ask(60.0, talk("hi", f"in {project}"), project=project) == session
 
 
 def test_results_of_many_tools_are_looked_behind(ask: Ask) -> None:
