@@ -9,6 +9,7 @@ import re
 import time
 
 from qi_learn.errors import SettingsError
+from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.paths import Paths
 from qi_learn.rundir.recording_pause import begin_pause, end_pause, until_text
 
@@ -34,7 +35,7 @@ def parse_span(text: str) -> int:
 
 def pause(paths: Paths, span: str | None) -> str:
     """Pause for the span, or with no end; says what that means."""
-    paths.ensure()
+    _ensure(paths)
     begun = begin_pause(paths.pause, time.time(), None if span is None else parse_span(span))
     return (
         f"Paused {until_text(begun)}. Requests pass and are answered as before; none of them is "
@@ -44,7 +45,13 @@ def pause(paths: Paths, span: str | None) -> str:
 
 def resume(paths: Paths) -> str:
     """End the pause; says what holds from now on."""
-    paths.ensure()
+    _ensure(paths)
     if end_pause(paths.pause, time.time()):
         return "Recording goes on."
     return "It was not paused."
+
+
+def _ensure(paths: Paths) -> None:
+    if not paths.state.exists():  # a pause of what is there may find room on a full disk
+        refuse_full_home(paths)
+    paths.ensure()

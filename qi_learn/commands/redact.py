@@ -12,6 +12,7 @@ from qi_learn.daemon.alone import alone, complete_forgetting
 from qi_learn.daemon.lock import locked
 from qi_learn.daemon.look_through import LookReceipt, look_through, read_receipt
 from qi_learn.errors import DaemonError
+from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.paths import Paths
 from qi_learn.redact import secret_spans
 
@@ -52,6 +53,8 @@ def redact_again(paths: Paths) -> LookReceipt:
     """
     if locked(paths):
         return _asked_for(paths)
+    if not paths.database.exists():
+        refuse_full_home(paths)
     with alone(paths.ensure()) as store:
         complete_forgetting(paths, store)
         for _ in look_through(paths, store, time.time()):

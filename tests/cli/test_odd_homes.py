@@ -84,7 +84,10 @@ IMPOSSIBLE = {
 """Names that no home can have."""
 
 FULL = {
-    **dict.fromkeys(("status", "doctor", "init", "train"), "is full: what finds no room is lost."),
+    **dict.fromkeys(
+        ("status", "doctor", "init", "train", "pause", "redact"),
+        "is full: what finds no room is lost.",
+    ),
     "daemon start": "The daemon did not start. The disk that holds",
     "run": "No space left on device",
     "log --event": "No space left on device",
