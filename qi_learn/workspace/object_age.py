@@ -66,6 +66,23 @@ def made_before(
     return found
 
 
+def made_after(top: Path, common: Path, blobs: Mapping[str, str], *, solved: set[str]) -> set[str]:
+    """Those of the files whose contents became objects of git's only after they were written.
+
+    So they were added by the person. If the times are the same, it is said of files that were in
+    conflict (`solved`): git had no such text of them. It is not said of what lies in a pack.
+    """
+    found = set()
+    for name, blob in blobs.items():
+        written, file = written_ns(f"{top}/{name}"), f"{common}/objects/{blob[:2]}/{blob[2:]}"
+        added = _time(file)
+        if written is not None and added is not None:
+            made = min(added, birth_ns(file) or added)
+            if made > written or (made == written and name in solved):
+                found.add(name)
+    return found
+
+
 def _added(common: Path, raw: bytes) -> list[int]:
     """When the objects that hold a content were made or last added, of those in no pack."""
     ids = [blob for kind in ("sha1", "sha256") for blob in git_blobs.blob_ids(raw, kind)]
