@@ -91,13 +91,21 @@ def _added(common: Path, raw: bytes) -> list[int]:
 
 
 def put_back(
-    top: Path, git_dir: Path, common: Path, contents: Mapping[str, FileContent], *, like: str
+    top: Path,
+    git_dir: Path,
+    common: Path,
+    contents: Mapping[str, FileContent],
+    *,
+    like: str,
+    filters: bool,
 ) -> set[str]:
     """Those of the files that git may have brought back as it had them, and told nobody.
 
     `git restore --source` takes git's lock and leaves the index as it was. So what it wrote was
     made anew, the lock was let go since, and the content was an object before. `like`: an id of the
-    repository's kind.
+    repository's kind. `filters`: whether there may be files that git keeps otherwise than it writes
+    them. Of those it cannot be told what the object is without running the person's filter, so each
+    may be git's.
     """
     maybe = {
         name: content.raw
@@ -106,11 +114,13 @@ def put_back(
     }
     if not maybe:
         return set()
+    odd = git_blobs.filtered(top, maybe) if filters else set()
+    maybe = {name: raw for name, raw in maybe.items() if name not in odd}
     kind = "sha256" if len(like) == 64 else "sha1"
     ids = {name: git_blobs.blob_ids(raw, kind) for name, raw in maybe.items()}
     held = git_blobs.held(top, {blob for each in ids.values() for blob in each})
     blobs = {name: blob for name, each in ids.items() for blob in each if blob in held}
-    return first_in_git(top, common, blobs, doubt=False)
+    return odd | first_in_git(top, common, blobs, doubt=False)
 
 
 def taken_up(common: Path, blob: str | None, second: float) -> float:

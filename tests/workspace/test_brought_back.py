@@ -62,6 +62,32 @@ def test_what_git_restores_from_a_branch_is_no_place_of_an_answer(
         assert _saves(watcher, repo.root) == [(file, THERE + "more = 1\n", False)]
 
 
+@pytest.mark.parametrize(
+    "attribute", ["filter=shift", "ident", "working-tree-encoding=UTF-8", "text eol=crlf"]
+)
+def test_it_is_none_either_where_git_keeps_files_otherwise_than_it_writes_them(
+    tmp_path: Path, attribute: str
+) -> None:
+    repo = Repository(tmp_path / "work")
+    repo.git("config", "filter.shift.clean", "tr a-y b-z")
+    repo.git("config", "filter.shift.smudge", "tr b-z a-y")
+    repo.write(".gitattributes", f"*.py {attribute}\n")
+    repo.write("m.py", FIRST)
+    repo.commit()
+    repo.git("checkout", "-q", "-b", "other")
+    repo.write("m.py", f"# $Id$\n{THERE}")
+    repo.commit()
+    repo.git("checkout", "-q", "main")
+    time.sleep(1.2)
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        repo.git("restore", "--source=other", "m.py")
+        given = (repo.root / "m.py").read_text()
+        assert _saves(watcher, repo.root) == [("m.py", given, True)]
+        repo.write("m.py", THERE + "more = 1\n")
+        assert _saves(watcher, repo.root) == [("m.py", THERE + "more = 1\n", False)]
+
+
 def test_it_is_told_so_when_it_is_read_late(tmp_path: Path) -> None:
     """The reader was held up, and git did more meanwhile."""
     repo = _repository(tmp_path / "work")
