@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from qi_learn.errors import NotFound
@@ -17,6 +18,7 @@ from qi_learn.workspace.area import Area
 from qi_learn.workspace.file_history import Blob
 from qi_learn.workspace.files import NOT_TEXT, FileContent, in_conflict
 from qi_learn.workspace.object_age import taken_up
+from qi_learn.workspace.partly_restored import partly_restored
 from qi_learn.workspace.repository_state import RepositoryState, throws_away, writes
 
 MOST_PASSED_BY = 50
@@ -134,6 +136,10 @@ def _compare(
         1 for name, text in texts.items() if text is None and new[name].raw is not None
     )
     by_git, back = (set(), set()) if repository is None else _by_git(area, repository, new, moves)
+    if repository is not None:
+        rest = {name: texts[name] or "" for name in new.keys() - by_git - back}
+        before = partial(_text_before, area, found)
+        back |= partly_restored(repository.top, repository.git_dir, rest, before)
     # gone files first: of a renamed file the old name is reported before the new one
     for name in sorted(new, key=lambda n: not new[n].gone):
         text = texts[name]
@@ -157,6 +163,15 @@ def _is_known(
     else:
         return False
     return content.text == "" if blob is None else content.has_id(blob)
+
+
+def _text_before(area: Area, found: Look, name: str) -> str | None:
+    """The last text that was known of a file; None if it was none, or is not to be had."""
+    history = area.files.get(name)
+    if history is not None:
+        return history.newest
+    last = found.known[name][-1][1] if found.known.get(name) else None
+    return None if last is None else last.text()
 
 
 def _as_git_filters(

@@ -110,7 +110,7 @@ def put_back(
     maybe = {
         name: content.raw
         for name, content in contents.items()
-        if content.raw is not None and not content.gone and _may_be_gits(f"{top}/{name}", git_dir)
+        if content.raw is not None and not content.gone and may_be_gits(f"{top}/{name}", git_dir)
     }
     if not maybe:
         return set()
@@ -134,7 +134,7 @@ def taken_up(common: Path, blob: str | None, second: float) -> float:
     return latest if added is None else min(added / 1e9, latest)
 
 
-def _may_be_gits(path: str, git_dir: Path) -> bool:
+def may_be_gits(path: str, git_dir: Path) -> bool:
     """Whether a file was made anew, and not in a repository that nothing was done in since."""
     written, let_go = written_ns(path), _time(str(git_dir))
     if written is None or let_go is None or let_go < written:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.workspace.changes import FileSaved
+from qi_learn.workspace.partly_restored import is_between
 from qi_learn.workspace.watcher import Watcher
 from tests.support.repository import ENV, Repository
 from tests.support.watching import rest
@@ -86,6 +87,36 @@ def test_it_is_none_either_where_git_keeps_files_otherwise_than_it_writes_them(
         assert _saves(watcher, repo.root) == [("m.py", given, True)]
         repo.write("m.py", THERE + "more = 1\n")
         assert _saves(watcher, repo.root) == [("m.py", THERE + "more = 1\n", False)]
+
+
+def test_some_of_what_the_index_has_is_no_place_either(tmp_path: Path) -> None:
+    repo = _repository(tmp_path / "work")
+    lines = "x = 1\n" * 20
+    repo.write("m.py", f"{THERE}{lines}z = 2\ny = 3\n")
+    repo.git("add", "m.py")
+    repo.write("m.py", f"first = 1\n{lines}z = 1\n")
+    time.sleep(1.2)
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        restore = ["git", "restore", "-p", "m.py"]
+        subprocess.run(restore, cwd=repo.root, env=ENV, input=b"y\nn\n", check=True)
+        given = (repo.root / "m.py").read_text()
+        assert given == f"{THERE}{lines}z = 1\n"
+        assert _saves(watcher, repo.root) == [("m.py", given, True)]
+        repo.write("m.py", THERE + lines)
+        assert _saves(watcher, repo.root) == [("m.py", THERE + lines, False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "between"),
+    [
+        *(("a\nx\nb\ny\n", True), ("1\nx\n2\ny\n", True), ("1\nx\nb\ny\n", True)),
+        *(("a\nx\n2\ny\n", True), ("3\nx\nb\ny\n", False), ("1\nx\nb\n", False)),
+        ("1\na\nx\nb\ny\n", False),
+    ],
+)
+def test_a_text_is_between_two_if_it_has_the_one_or_the_other(text: str, between: bool) -> None:
+    assert is_between(text, "a\nx\nb\ny\n", "1\nx\n2\ny\n") == between
 
 
 def test_it_is_told_so_when_it_is_read_late(tmp_path: Path) -> None:
