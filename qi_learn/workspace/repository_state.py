@@ -277,8 +277,8 @@ class RepositoryState:
         back: set[str] = set()
         if self.head.commit is not None:
             rest = {name: content for name, content in new.items() if name not in found}
-            where, like = (self.top, self.git_dir, self.common), self.head.commit
-            back = object_age.put_back(*where, rest, like=like, filters=self._attributes)
+            where, commit = (self.top, self.git_dir, self.common), self.head.commit
+            back = object_age.put_back(*where, rest, like=commit, filters=self._attributes)
         late = [name for name in new if self._since_written(name)]
         if not late:
             return found, back
