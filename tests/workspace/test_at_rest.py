@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.workspace import inotify_source, reader
+from qi_learn.workspace.area import Area
 from qi_learn.workspace.area_look import Look, look
 from qi_learn.workspace.repository_state import RepositoryState
 from qi_learn.workspace.watcher import Watcher
@@ -67,7 +68,7 @@ def test_at_rest_it_is_looked_at_once_and_what_no_event_tells_is_found(
     repo.commit()
     looks: list[str] = []
 
-    def counted(area: reader.Area, names: list[str], now: float) -> Look | None:
+    def counted(area: Area, names: list[str], now: float) -> Look | None:
         looks.append(area.top)
         return look(area, names, now)
 
