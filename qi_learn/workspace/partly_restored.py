@@ -34,7 +34,7 @@ def partly_restored(
     for name, blob in indexed.items():
         raw, had = git_blobs.read_blob(top, blob), before(name)
         other = None if raw is None else FileContent(raw).text
-        if had and other and is_between(texts[name], had, other):
+        if had and other and texts[name] != other and is_between(texts[name], had, other):
             found.add(name)
     return found
 

@@ -133,6 +133,17 @@ def test_it_is_told_so_when_it_is_read_late(tmp_path: Path) -> None:
         assert _saves(watcher, repo.root) == [("m.py", THERE, True)]
 
 
+def test_what_is_saved_by_renaming_and_added_at_once_is_the_persons(tmp_path: Path) -> None:
+    repo = _repository(tmp_path / "work")
+    mine, file = "a = 1\nb = 2\n", repo.root / "m.py"
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        file.with_name("m.tmp").write_text(mine)
+        os.replace(file.with_name("m.tmp"), file)
+        repo.git("add", "m.py")
+        assert _saves(watcher, repo.root) == [("m.py", mine, False)]
+
+
 def _into_the_file(path: Path) -> None:
     path.write_text(THERE)
 

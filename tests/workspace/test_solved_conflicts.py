@@ -104,7 +104,7 @@ def test_a_conflict_that_is_solved_and_added_at_once_is_a_save(
         watcher.add(repo.root)
         stop(repo)
         assert "<<<<<<<" in (repo.root / "a.py").read_text()
-        time.sleep(1.2)
+        time.sleep(0.7)  # git made the file just now
         before = texts(rest(watcher, repo.root))
         solve(repo, then)
         seen = until(watcher, lambda seen: ("a.py", SOLVED) in texts(seen), seconds=10)
