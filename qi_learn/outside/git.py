@@ -41,6 +41,8 @@ class HeadMove:
     `clone`, ...
     """
     subject: str
+    concluded: bool = False
+    """Whether git only committed what it had left to the person to finish: a conflict."""
 
 
 def repository_of(directory: Path) -> Path | None:
@@ -243,4 +245,5 @@ def _told(old: str, new: str, ts: float, text: str) -> HeadMove:
         action = "amend"
     elif label.startswith("commit (merge)"):
         action = "merge"
-    return HeadMove(old, new, ts, action, subject)
+    concluded = label.startswith("commit (merge)") or label.endswith("(continue)")
+    return HeadMove(old, new, ts, action, subject, concluded)

@@ -73,7 +73,7 @@ class Area:
     rules_due: bool = False
     """Whether its rules changed, and what they leave out now is still to be asked."""
     ruled_at: float = 0.0
-    """When they were changed, as far as the files tell."""
+    """When they were changed, as far as the files tell; else when that was noticed."""
     _rules: tuple[int, ...] | None = None
     """The stamp of what git decides by, when it was last looked whether that changed."""
     _forced: tuple[str, ...] | None = None
@@ -148,17 +148,17 @@ class Area:
         if self.repository is None:
             return False
         stamp = self.repository.rules_stamp()
-        changed = any(is_rule(name) for name in self.pending)
+        changed = [changed_ns(self.path_of(n)) / 1e9 for n in self.pending if is_rule(n)]
         if self._rules is not None and stamp != self._rules:
-            changed = changed or stamp[1:] != self._rules[1:]
+            if stamp[1:] != self._rules[1:]:
+                changed.append(self.repository.rules.changed_at)
             forced = tracked_ignored(Path(self.top))
-            changed = changed or forced != self._forced
+            if forced != self._forced:
+                changed.append(stamp[0] / 1e9)
             self._forced = forced
         self._rules = stamp
         if changed:
-            rules = [changed_ns(self.path_of(name)) for name in self.pending if is_rule(name)]
-            elsewhere = self.repository.rules.elsewhere.values()
-            self.ruled_at = max(rules or (*stamp, *elsewhere)) / 1e9 or time.time()  # it is gone
+            self.ruled_at = max(changed) if all(changed) else time.time()  # one is gone
             self.rules_due, self._confirmed = True, set()
             self._left_out.clear()
         return self.rules_due

@@ -7,23 +7,24 @@ at: it is that of a commit to which git moved HEAD since. The saves in a commit 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git, git_blobs
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.file_history import Blob
-from qi_learn.workspace.files import NOT_TEXT, FileContent
-from qi_learn.workspace.object_age import taken_up
-from qi_learn.workspace.repository_state import GIT_WRITES, RepositoryState, throws_away
+from qi_learn.workspace.files import NOT_TEXT, FileContent, in_conflict
+from qi_learn.workspace.object_age import made_since, taken_up
+from qi_learn.workspace.partly_restored import partly_restored
+from qi_learn.workspace.repository_state import RepositoryState, throws_away, writes
 
 MOST_PASSED_BY = 50
 """Files of a commit whose text is taken from git if git wrote over it before it was read."""
-_CONFLICT = re.compile(rb"^<{7} .*^={7}\r?\n.*^>{7} ", re.MULTILINE | re.DOTALL)
-"""What git writes into a file that it cannot merge."""
+STASH_SECONDS = 1.0
+"""The longest that git takes from keeping what it stashes to resetting the tree."""
 Versions = list[tuple[float, Blob | None]]
 
 
@@ -37,7 +38,7 @@ class Moved:
     @property
     def writes(self) -> bool:
         """Whether git wrote these files into the tree."""
-        return self.move.action in GIT_WRITES and self.move.old != self.move.new
+        return writes(self.move)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,11 @@ def _compare(
     area.set_aside[NOT_TEXT] += sum(
         1 for name, text in texts.items() if text is None and new[name].raw is not None
     )
-    by_git, back = (set(), set()) if repository is None else _by_git(repository, new, moves)
+    by_git, back = (set(), set()) if repository is None else _by_git(area, repository, new, moves)
+    if repository is not None:
+        rest = {name: texts[name] or "" for name in new.keys() - by_git - back}
+        before = partial(_text_before, area, found)
+        back |= partly_restored(repository.top, repository.git_dir, rest, before)
     # gone files first: of a renamed file the old name is reported before the new one
     for name in sorted(new, key=lambda n: not new[n].gone):
         text = texts[name]
@@ -162,6 +167,15 @@ def _is_known(
     return content.text == "" if blob is None else content.has_id(blob)
 
 
+def _text_before(area: Area, found: Look, name: str) -> str | None:
+    """The last text that was known of a file; None if it was none, or is not to be had."""
+    history = area.files.get(name)
+    if history is not None:
+        return history.newest
+    last = found.known[name][-1][1] if found.known.get(name) else None
+    return None if last is None else last.text()
+
+
 def _as_git_filters(
     repository: RepositoryState | None, found: Look, names: Iterable[str]
 ) -> list[str]:
@@ -175,7 +189,7 @@ def _as_git_filters(
 
 
 def _by_git(
-    repository: RepositoryState, new: dict[str, FileContent], moved: Sequence[Moved]
+    area: Area, repository: RepositoryState, new: dict[str, FileContent], moved: Sequence[Moved]
 ) -> tuple[set[str], set[str]]:
     """Those of the files that git wrote, or took away, without a commit of their own.
 
@@ -184,7 +198,8 @@ def _by_git(
     if not new:
         return set(), set()
     moves = [each.move for each in moved]
-    sources = repository.written_by_git(list(new), moves)
+    solved = {name for name, content in new.items() if _is_solved(area, name, content)}
+    sources = repository.written_by_git(list(new), moves, solved=solved)
     found = {
         name
         for name, content in new.items()
@@ -192,14 +207,16 @@ def _by_git(
     }
     others = {name: content for name, content in new.items() if name not in found}
     in_moves = {name for each in moved for name in each.blobs}
-    found |= {n for n in others.keys() & in_moves if _CONFLICT.search(others[n].raw or b"")}
+    found |= {n for n in others.keys() & in_moves if in_conflict(others[n].raw or b"")}
     more, back = repository.written_from_objects(
         others,
         moved=in_moves,
-        committed={name for each in moved if not each.writes for name in each.blobs},
-        wrote=any(each.writes for each in moved),
+        committed=solved | _committed(moved),
+        wrote=any(each.writes or each.move.concluded for each in moved),
     )
     found |= more
+    own = _stashed_unread(repository, new, moves)
+    found, back = found - own, back - own
     resets = [move.new for move in moves if throws_away(move)]
     gone = [name for name, content in new.items() if content.gone]
     if resets and gone:
@@ -208,13 +225,42 @@ def _by_git(
     return found, back
 
 
+def _stashed_unread(
+    repository: RepositoryState, new: dict[str, FileContent], moves: Sequence[git.HeadMove]
+) -> set[str]:
+    """The files that hold what a person wrote, and stashed and brought back before it was read.
+
+    A stash resets to where HEAD is. git had nothing of what was not there before.
+    """
+    if not moves or any(move.action != "reset" or move.old != move.new for move in moves):
+        return set()
+    first = min(move.ts for move in moves)  # whole seconds; the objects are made before
+    return made_since(repository.common, new, first - STASH_SECONDS)
+
+
+def _is_solved(area: Area, name: str, content: FileContent) -> bool:
+    """Whether a file was in conflict when it was last read, and is not any more."""
+    history = area.files.get(name)
+    return (
+        history is not None and history.ends_in_conflict() and not in_conflict(content.raw or b"")
+    )
+
+
+def _committed(moves: Sequence[Moved]) -> set[str]:
+    """The files that the person committed, without what git had left to be finished."""
+    own = [each for each in moves if not each.writes and not each.move.concluded]
+    return {name for each in own for name in each.blobs}
+
+
 def _passed_by(area: Area, found: Look, watched: set[str], now: float) -> None:
     """Find the saves that were committed, and written over by git before they were read."""
     repository, moves = area.repository, found.moves
     if repository is None:
         return
     for i, moved in enumerate(moves):
-        if moved.writes or not any(later.writes for later in moves[i + 1 :]):
+        # of what git left to be finished it is not known any more who wrote it
+        done = moved.writes or moved.move.concluded
+        if done or not any(later.writes for later in moves[i + 1 :]):
             continue
         names = [name for name in moved.blobs if name in watched][:MOST_PASSED_BY]
         known = repository.known([name for name in names if area.files.get(name) is None])
@@ -223,7 +269,7 @@ def _passed_by(area: Area, found: Look, watched: set[str], now: float) -> None:
             blob = moved.blobs[name]
             text = "" if blob is None else Blob(repository.top, blob).text()
             history = area.files.get(name)
-            if blob in earlier.get(name, ()) or _CONFLICT.search((text or "").encode()):
+            if blob in earlier.get(name, ()) or in_conflict((text or "").encode()):
                 continue  # git brought it, from another commit
             if text is not None and (history is None or history.newest != text):
                 found.known.setdefault(name, known.get(name, []))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.outside.git_blobs import read_blob
-from qi_learn.workspace.files import FileContent
+from qi_learn.workspace.files import FileContent, in_conflict
 
 AHEAD_SECONDS = 1.0
 """Seconds by which a text may be newer than now because clocks are coarse."""
@@ -71,6 +71,11 @@ class FileHistory:
     def newest(self) -> str | None:
         """The last text that was recorded."""
         return self._text(len(self._versions) - 1)
+
+    def ends_in_conflict(self) -> bool:
+        """Whether the last text that was recorded has git's marks of a conflict."""
+        newest = self._versions[-1][1]
+        return isinstance(newest, bytes) and in_conflict(zlib.decompress(newest))
 
     def ends_with(self, content: FileContent) -> bool:
         """Whether a content is the last that was recorded. git is not asked for this."""

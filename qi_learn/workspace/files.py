@@ -31,6 +31,8 @@ SECRETS = (
     *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.tfstate", ".npmrc", ".netrc"),
     *(".pypirc", "id_rsa*", "id_ed25519*", "id_ecdsa*", "credentials*"),
 )
+_CONFLICT = re.compile(rb"^<{7} .*^={7}\r?\n.*^>{7} ", re.MULTILINE | re.DOTALL)
+"""What git writes into a file that it cannot merge."""
 _LEFT_OUT = re.compile("|".join(translate(pattern) for pattern in (*EDITORS_OWN, *SECRETS)))
 TOO_LARGE = "larger than 1 MB"
 NOT_TEXT = "no UTF-8 text"
@@ -69,6 +71,11 @@ class FileContent:
 
 
 GONE = FileContent(b"", gone=True)
+
+
+def in_conflict(raw: bytes) -> bool:
+    """Whether a content has the marks that git leaves in a file that it cannot merge."""
+    return _CONFLICT.search(raw) is not None
 
 
 def plain_name(relative: str) -> bool:

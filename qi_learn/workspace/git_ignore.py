@@ -35,9 +35,15 @@ class GitIgnore:
         self._rules: dict[str, int] = {}
         self.elsewhere: dict[str, int] = {}
         """The files whose change no event tells, and when the last stamp found them changed."""
+        self.changed_at = 0.0
+        """When they were changed for the last time, at the latest: what was written before had been
+        left out.
+        """
+        self._looked_at = 0.0
 
     def stamp(self) -> tuple[int, ...]:
         """What changes if git may leave out other files. Raises NotFound if git does not answer."""
+        before, self._looked_at = self._looked_at, time.time()
         settings = _changed(*self._first, *self._included)
         if settings != self._asked:
             found = rule_settings(self._top, self._whole)
@@ -48,6 +54,8 @@ class GitIgnore:
         rules = _changed(self._own, self._listed, *self._above)
         decide = self._asked | rules
         if decide != self._rules:
+            others = {file for file, _ in decide.items() ^ self._rules.items()}
+            self.changed_at = _changed_at(others, since=before)
             self._rules = decide
             self.elsewhere = {file: at for file, at in decide.items() if not self._is_told(file)}
         return tuple(rules.values())
@@ -59,6 +67,21 @@ class GitIgnore:
 
 def _changed(*files: str) -> dict[str, int]:
     return {file: changed_ns(file) for file in files}
+
+
+def _changed_at(files: Iterable[str], *, since: float) -> float:
+    """When the newest change of rules was made; now if their times do not tell of one since then.
+
+    One that is gone tells by its directory. A link that points at an older file may not tell.
+    """
+    newest = max(map(_put_ns, files), default=0) / 1e9
+    return newest if newest > since else time.time()
+
+
+def _put_ns(file: str) -> int:
+    """When a file, or the link in its place, was put there or was changed, or was taken away."""
+    link = os.lstat(file).st_ctime_ns if os.path.islink(file) else 0
+    return max(changed_ns(file), link) or changed_ns(os.path.dirname(file))
 
 
 def _above(top: Path, git_dir: Path) -> tuple[str, ...]:

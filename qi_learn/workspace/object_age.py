@@ -66,34 +66,79 @@ def made_before(
     return found
 
 
+def made_since(common: Path, contents: Mapping[str, FileContent], ts: float) -> set[str]:
+    """Those of the files whose contents git did not have before a time, as far as is known."""
+    found = set()
+    for name, content in contents.items():
+        if content.raw is None or content.gone:
+            continue
+        born = [birth_ns(file) for file in _objects(common, content.raw)]
+        if born and all(each is not None and each / 1e9 >= ts for each in born):
+            found.add(name)
+    return found
+
+
+def made_after(top: Path, common: Path, blobs: Mapping[str, str], *, solved: set[str]) -> set[str]:
+    """Those of the files whose contents became objects of git's only after they were written.
+
+    So they were added by the person. If the times are the same, it is said of files that were in
+    conflict (`solved`): git had no such text of them. It is not said of what lies in a pack.
+    """
+    found = set()
+    for name, blob in blobs.items():
+        written, file = written_ns(f"{top}/{name}"), f"{common}/objects/{blob[:2]}/{blob[2:]}"
+        added = _time(file)
+        if written is not None and added is not None:
+            made = min(added, birth_ns(file) or added)
+            if made > written or (made == written and name in solved):
+                found.add(name)
+    return found
+
+
 def _added(common: Path, raw: bytes) -> list[int]:
     """When the objects that hold a content were made or last added, of those in no pack."""
-    ids = [blob for kind in ("sha1", "sha256") for blob in git_blobs.blob_ids(raw, kind)]
-    times = (_time(f"{common}/objects/{blob[:2]}/{blob[2:]}") for blob in ids)
+    times = map(_time, _objects(common, raw))
     return [added for added in times if added is not None]
 
 
+def _objects(common: Path, raw: bytes) -> list[str]:
+    """The files of the objects that hold a content, of those in no pack."""
+    ids = [blob for kind in ("sha1", "sha256") for blob in git_blobs.blob_ids(raw, kind)]
+    files = [f"{common}/objects/{blob[:2]}/{blob[2:]}" for blob in ids]
+    return [file for file in files if os.path.exists(file)]
+
+
 def put_back(
-    top: Path, git_dir: Path, common: Path, contents: Mapping[str, FileContent], *, like: str
+    top: Path,
+    git_dir: Path,
+    common: Path,
+    contents: Mapping[str, FileContent],
+    *,
+    like: str,
+    filters: bool,
 ) -> set[str]:
     """Those of the files that git may have brought back as it had them, and told nobody.
 
     `git restore --source` takes git's lock and leaves the index as it was. So what it wrote was
     made anew, the lock was let go since, and the content was an object before. `like`: an id of the
-    repository's kind.
+    repository's kind. `filters`: whether there may be files that git keeps otherwise than it writes
+    them. Of those it cannot be told what the object is without running the person's filter, so each
+    may be git's.
     """
     maybe = {
         name: content.raw
         for name, content in contents.items()
-        if content.raw is not None and not content.gone and _may_be_gits(f"{top}/{name}", git_dir)
+        if content.raw is not None and not content.gone and may_be_gits(f"{top}/{name}", git_dir)
     }
     if not maybe:
         return set()
+    odd = git_blobs.filtered(top, maybe) if filters else set()
+    maybe = {name: raw for name, raw in maybe.items() if name not in odd}
     kind = "sha256" if len(like) == 64 else "sha1"
     ids = {name: git_blobs.blob_ids(raw, kind) for name, raw in maybe.items()}
     held = git_blobs.held(top, {blob for each in ids.values() for blob in each})
     blobs = {name: blob for name, each in ids.items() for blob in each if blob in held}
-    return first_in_git(top, common, blobs, doubt=False)
+    return odd | first_in_git(top, common, blobs, doubt=False)
 
 
 def taken_up(common: Path, blob: str | None, second: float) -> float:
@@ -107,7 +152,7 @@ def taken_up(common: Path, blob: str | None, second: float) -> float:
     return latest if added is None else min(added / 1e9, latest)
 
 
-def _may_be_gits(path: str, git_dir: Path) -> bool:
+def may_be_gits(path: str, git_dir: Path) -> bool:
     """Whether a file was made anew, and not in a repository that nothing was done in since."""
     written, let_go = written_ns(path), _time(str(git_dir))
     if written is None or let_go is None or let_go < written:

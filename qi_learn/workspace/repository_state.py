@@ -231,11 +231,14 @@ class RepositoryState:
 
     # --- what git wrote without moving HEAD -------------------------------------------------------
 
-    def written_by_git(self, names: Sequence[str], moves: Sequence[git.HeadMove]) -> list[Trees]:
+    def written_by_git(
+        self, names: Sequence[str], moves: Sequence[git.HeadMove], *, solved: set[str]
+    ) -> list[Trees]:
         """What git may have written into files without moving HEAD.
 
         A stash that was taken away or brought back, changes that were thrown away by a reset or a
-        checkout, a merge that waits for the person.
+        checkout, a merge that waits for the person: without what the person added to the index.
+        `solved`: files that were in conflict.
         """
         trees = [move.new for move in moves if throws_away(move)]
         unfinished = self._there("AUTO_MERGE", *_UNFINISHED)
@@ -244,7 +247,9 @@ class RepositoryState:
         sources = [self._tree(tree, names) for tree in trees] + self._stashes.contents()
         if unfinished - {"AUTO_MERGE"}:
             try:
-                sources.append(git_blobs.index_blobs(self.top, names))
+                blobs = git_blobs.index_blobs(self.top, names)
+                added = object_age.made_after(self.top, self.common, blobs, solved=solved)
+                sources.append({name: blob for name, blob in blobs.items() if name not in added})
             except NotFound as error:
                 logger.info("the index of %s cannot be read: %s", self.top, error.what)
         return sources
@@ -272,9 +277,8 @@ class RepositoryState:
         back: set[str] = set()
         if self.head.commit is not None:
             rest = {name: content for name, content in new.items() if name not in found}
-            back = object_age.put_back(
-                self.top, self.git_dir, self.common, rest, like=self.head.commit
-            )
+            where, commit = (self.top, self.git_dir, self.common), self.head.commit
+            back = object_age.put_back(*where, rest, like=commit, filters=self._attributes)
         late = [name for name in new if self._since_written(name)]
         if not late:
             return found, back
@@ -302,9 +306,17 @@ class RepositoryState:
             return {}
 
 
+def writes(move: git.HeadMove) -> bool:
+    """Whether git wrote into the tree what a move of HEAD changed.
+
+    Not if it only committed what it had left to the person to finish.
+    """
+    return move.action in GIT_WRITES and move.old != move.new and not move.concluded
+
+
 def throws_away(move: git.HeadMove) -> bool:
     """Whether a move of HEAD may have thrown away what was not committed."""
-    return move.action == "reset" or (move.action in GIT_WRITES and move.old != move.new)
+    return move.action == "reset" or writes(move)
 
 
 def _mentions_attributes(top: Path) -> bool:

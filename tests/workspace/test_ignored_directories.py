@@ -77,6 +77,71 @@ def _not_in_the_persons_list(_: Repository, listed: Path) -> None:
     listed.write_text("")
 
 
+def _named(listed: Path) -> Path:
+    """Another list than the one that the person's settings name."""
+    named = listed.parent / "named"
+    named.write_text("build/\n")
+    return named
+
+
+def _in_a_list_of_the_repositorys_settings(repo: Repository, listed: Path) -> None:
+    repo.git("config", "core.excludesFile", str(_named(listed)))
+
+
+def _in_a_list_of_the_trees_own_settings(repo: Repository, listed: Path) -> None:
+    repo.git("config", "extensions.worktreeConfig", "true")
+    repo.git("config", "--worktree", "core.excludesFile", str(_named(listed)))
+
+
+def _in_a_list_that_counts_with_a_remote(repo: Repository, listed: Path) -> None:
+    named = _named(listed)
+    (listed.parent / "included").write_text(f'[core]\n\texcludesFile = "{named}"\n')
+    with (listed.parent / "settings").open("a") as settings:
+        settings.write('[includeIf "hasconfig:remote.*.url:https://x/**"]\n\tpath = included\n')
+    repo.git("remote", "add", "o", "https://x/y")
+
+
+def _in_a_list_behind_links(_: Repository, listed: Path) -> None:
+    for name, rule in (("older", "# nothing\n"), ("rules", "build/\n")):
+        (listed.parent / name).mkdir()
+        (listed.parent / name / "list").write_text(rule)
+    (listed.parent / "dot").symlink_to("rules")
+    listed.symlink_to("dot/list")
+
+
+def _no_list_of_the_repository(repo: Repository, _: Path) -> None:
+    (repo.root / ".git/info/exclude").unlink()
+
+
+def _no_list_of_the_person(_: Repository, listed: Path) -> None:
+    listed.unlink()
+
+
+def _no_settings_of_the_person(_: Repository, listed: Path) -> None:
+    (listed.parent / "settings").unlink()
+
+
+def _not_in_the_repositorys_settings(repo: Repository, _: Path) -> None:
+    repo.git("config", "--unset", "core.excludesFile")
+
+
+def _not_in_the_trees_own_settings(repo: Repository, _: Path) -> None:
+    repo.git("config", "--worktree", "--unset", "core.excludesFile")
+
+
+def _without_the_remote(repo: Repository, _: Path) -> None:
+    repo.git("remote", "remove", "o")
+
+
+def _in_an_older_list(repo: Repository, listed: Path) -> None:
+    repo.git("config", "core.excludesFile", str(listed.parent / "settings"))
+
+
+def _behind_a_turned_link(_: Repository, listed: Path) -> None:
+    (listed.parent / "new").symlink_to("older")
+    (listed.parent / "new").rename(listed.parent / "dot")
+
+
 def _forced(repo: Repository, _: Path) -> None:
     repo.git("add", "-f", OTHER)
 
@@ -112,6 +177,14 @@ TAKEN_UP: tuple[tuple[Change, Change], ...] = (
     (_in_a_list_that_included_settings_name, _without_what_is_included),
     *((_in_itself, _not_in_itself), (_in_itself, _empty_in_itself)),
     (_below_itself, _not_below_itself),
+    (_in_the_repositorys_list, _no_list_of_the_repository),
+    (_in_the_persons_list, _no_list_of_the_person),
+    (_in_the_persons_list, _no_settings_of_the_person),
+    (_in_a_list_of_the_repositorys_settings, _not_in_the_repositorys_settings),
+    (_in_a_list_of_the_repositorys_settings, _in_an_older_list),
+    (_in_a_list_of_the_trees_own_settings, _not_in_the_trees_own_settings),
+    (_in_a_list_that_counts_with_a_remote, _without_the_remote),
+    (_in_a_list_behind_links, _behind_a_turned_link),
 )
 LEFT_OUT: tuple[Change, ...] = (
     *(_in_the_tree, _in_the_repositorys_list, _in_the_persons_list, _not_forced),
@@ -124,6 +197,8 @@ def test_a_directory_that_is_left_out_no_more_is_watched(
 ) -> None:
     rule(repo, listed)
     saved = OTHER if change is _forced else DEEP  # the other is left out still
+    if (repo.root / OTHER).exists():
+        repo.write(OTHER, OLD)  # it is newer than all that the rules are in
     with Watcher() as watcher:
         watcher.add(repo.root)
         repo.write(DEEP, OLD)
