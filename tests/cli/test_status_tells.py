@@ -172,8 +172,8 @@ def test_settings_that_cannot_be_used_hide_nothing_that_runs(terminal: Terminal)
 WRONG = {
     "[gateway]\nport = 1\n# record = 1\n[train]\n[gateway2]\n": "unknown section [gateway2]",
     '# mine\n\n[gateway]\nport = 18000\nrecord = "maybe"\n': (
-        "gateway.record = 'maybe' is not a true, false or \"metadata\": write `record = true` under "
-        "[gateway] (line 5)"
+        "gateway.record = 'maybe' is not a true, false or \"metadata\": write `record = true` "
+        "under [gateway] (line 5)"
     ),
     "[train]\nrecord = 3\n[gateway]\nrnak = 2": "unknown key train.record",
     'gateway.record = "maybe"\n': "under [gateway] (line 1)",
