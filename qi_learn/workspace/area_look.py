@@ -17,14 +17,12 @@ from qi_learn.outside import git, git_blobs
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.file_history import Blob
 from qi_learn.workspace.files import NOT_TEXT, FileContent, in_conflict
-from qi_learn.workspace.object_age import made_since, taken_up
+from qi_learn.workspace.object_age import taken_up
 from qi_learn.workspace.partly_restored import partly_restored
 from qi_learn.workspace.repository_state import RepositoryState, throws_away, writes
 
 MOST_PASSED_BY = 50
 """Files of a commit whose text is taken from git if git wrote over it before it was read."""
-STASH_SECONDS = 1.0
-"""The longest that git takes from keeping what it stashes to resetting the tree."""
 Versions = list[tuple[float, Blob | None]]
 
 
@@ -215,27 +213,12 @@ def _by_git(
         wrote=any(each.writes or each.move.concluded for each in moved),
     )
     found |= more
-    own = _stashed_unread(repository, new, moves)
-    found, back = found - own, back - own
     resets = [move.new for move in moves if throws_away(move)]
     gone = [name for name, content in new.items() if content.gone]
     if resets and gone:
         tree = git_blobs.tree_blobs(repository.top, resets[-1], gone)
         found |= set(gone) - set(tree)
     return found, back
-
-
-def _stashed_unread(
-    repository: RepositoryState, new: dict[str, FileContent], moves: Sequence[git.HeadMove]
-) -> set[str]:
-    """The files that hold what a person wrote, and stashed and brought back before it was read.
-
-    A stash resets to where HEAD is. git had nothing of what was not there before.
-    """
-    if not moves or any(move.action != "reset" or move.old != move.new for move in moves):
-        return set()
-    first = min(move.ts for move in moves)  # whole seconds; the objects are made before
-    return made_since(repository.common, new, first - STASH_SECONDS)
 
 
 def _is_solved(area: Area, name: str, content: FileContent) -> bool:

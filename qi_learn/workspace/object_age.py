@@ -66,18 +66,6 @@ def made_before(
     return found
 
 
-def made_since(common: Path, contents: Mapping[str, FileContent], ts: float) -> set[str]:
-    """Those of the files whose contents git did not have before a time, as far as is known."""
-    found = set()
-    for name, content in contents.items():
-        if content.raw is None or content.gone:
-            continue
-        born = [birth_ns(file) for file in _objects(common, content.raw)]
-        if born and all(each is not None and each / 1e9 >= ts for each in born):
-            found.add(name)
-    return found
-
-
 def made_after(top: Path, common: Path, blobs: Mapping[str, str], *, solved: set[str]) -> set[str]:
     """Those of the files whose contents became objects of git's only after they were written.
 
@@ -97,15 +85,9 @@ def made_after(top: Path, common: Path, blobs: Mapping[str, str], *, solved: set
 
 def _added(common: Path, raw: bytes) -> list[int]:
     """When the objects that hold a content were made or last added, of those in no pack."""
-    times = map(_time, _objects(common, raw))
-    return [added for added in times if added is not None]
-
-
-def _objects(common: Path, raw: bytes) -> list[str]:
-    """The files of the objects that hold a content, of those in no pack."""
     ids = [blob for kind in ("sha1", "sha256") for blob in git_blobs.blob_ids(raw, kind)]
-    files = [f"{common}/objects/{blob[:2]}/{blob[2:]}" for blob in ids]
-    return [file for file in files if os.path.exists(file)]
+    times = (_time(f"{common}/objects/{blob[:2]}/{blob[2:]}") for blob in ids)
+    return [added for added in times if added is not None]
 
 
 def put_back(
