@@ -331,6 +331,19 @@ def test_an_alias_is_what_it_stands_for(terminal: Terminal, shell: str, home: Pa
     assert said(home) == ([] if shell == "fish" else [("pytest 7", 7)])
 
 
+def test_what_is_the_users_stays_as_it_was(shell: str, home: Path) -> None:
+    """`REPLY` is what the person's own `read` set, whatever was typed since."""
+    terminal = Terminal(shell, home)
+    word = "set -g REPLY kept" if shell == "fish" else "REPLY=kept"
+    terminal.type(word)
+    for line in ("true", "pytest 3", "true; pytest 4", "cd .. && pytest 'a b' 2>&1", "mypy"):
+        terminal.type(line)
+    terminal.type(f"echo $REPLY >{home}/reply.txt")
+    terminal.close()
+    assert (home / "reply.txt").read_text() == "kept\n"
+    assert len(said(home)) == 4
+
+
 def test_loaded_twice_is_loaded_once(shell: str, home: Path) -> None:
     terminal = Terminal(shell, home)
     terminal.type(f". {HOOKS}/qi-learn.{shell}")
