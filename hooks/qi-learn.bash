@@ -181,6 +181,17 @@ _qi_learn_project() {
     [[ -n $found ]]
 }
 
+# Whether there is a project to write for, and a file to write to. What is known of the project holds
+# if the list of projects is older than what was written last; a list that was being written just
+# then is read within a minute.
+_qi_learn_known() {
+    [[ $_qi_learn_list -ot $_qi_learn_file && -e $_qi_learn_list && -n $_qi_learn_found &&
+        $PWD == "$_qi_learn_logical" && $PWD -ef $_qi_learn_real &&
+        $QI_LEARN_HOME:$XDG_DATA_HOME:$XDG_STATE_HOME:$HOME == "$_qi_learn_places" ]] &&
+        ((_qi_learn_now - _qi_learn_looked < 60000000 && _qi_learn_size < 8388608)) ||
+        { _qi_learn_project && _qi_learn_ready; }
+}
+
 # Set REPLY to a text as it stands within a JSON string.
 _qi_learn_escaped() {
     REPLY=$1
@@ -440,17 +451,10 @@ _qi_learn_same() {
         [[ $# -eq 4 && $3 == "$4" && ${!-} == "$_qi_learn_job" ]]
 }
 
-# Record a line of one command of plain words, as most lines are, that ended with exit code $1. What
-# is known of the project holds if the list of projects is older than what was written last; a list
-# that was being written just then is read within a minute.
+# Record a line of one command of plain words, as most lines are, that ended with exit code $1.
 _qi_learn_simple() {
     local word=${_qi_learn_first%% *} kind
-    (($1 < 145 || $1 > 150)) && ! declare -F -- "$word" >/dev/null || return 0
-    [[ $_qi_learn_list -ot $_qi_learn_file && -e $_qi_learn_list && -n $_qi_learn_found &&
-        $PWD == "$_qi_learn_logical" && $PWD -ef $_qi_learn_real &&
-        $QI_LEARN_HOME:$XDG_DATA_HOME:$XDG_STATE_HOME:$HOME == "$_qi_learn_places" ]] &&
-        ((_qi_learn_now - _qi_learn_looked < 60000000 && _qi_learn_size < 8388608)) ||
-        { _qi_learn_project && _qi_learn_ready; } || return 0
+    (($1 < 145 || $1 > 150)) && ! declare -F -- "$word" >/dev/null && _qi_learn_known || return 0
     kind=${_qi_learn_usual[$word]-}
     if [[ -z $kind || $_qi_learn_first == ${_qi_learn_rare[$word]-} ]]; then
         local IFS=$' \t\n' REPLY
@@ -463,7 +467,7 @@ _qi_learn_simple() {
 _qi_learn_ended() {
     local IFS=$' \t\n' line=$_qi_learn_line word=${_qi_learn_line%% *}
     [[ -n $line && $line != [[:space:]]* ]] || return 0
-    _qi_learn_project || return 0
+    _qi_learn_known || return 0
     if [[ $line == *[!A-Za-z0-9_./:@%+,\ -]* || $line == *\  || -n ${BASH_ALIASES[$word]-} ||
         -z ${_qi_learn_heads[$word]-} && $_qi_learn_reserved == *" $word "* ]]; then
         _qi_learn_compound "$@"
