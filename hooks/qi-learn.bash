@@ -571,6 +571,8 @@ _qi_learn_precmd() {
     if [[ $_qi_learn_armed == 4 && ${#FUNCNAME[@]} == 1 && $- != *[eux]* && ! -o posix ]]; then
         _qi_learn_armed=0
         _qi_learn_simple "$code"
+    elif [[ $_qi_learn_armed == 3 && ${PS0-} == *_qi_learn_armed* ]]; then # none of ours
+        _qi_learn_armed=0
     else
         _qi_learn_prompt
     fi

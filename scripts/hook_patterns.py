@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from qi_learn.capture.command_kind import FORMS, WRAPPERS
@@ -51,7 +51,7 @@ def patterns(shell: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _usual(numbers: dict[str, str], forms: list[tuple[str, str]]) -> Iterator[str]:
+def _usual(numbers: dict[str, str], forms: Sequence[tuple[str, str]]) -> Iterator[str]:
     """The kind of each word that is one by itself, and a glob of what may make it another.
 
     So bash, where each glob costs much, tries none for most lines. A word is left out if the form
