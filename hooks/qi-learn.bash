@@ -15,10 +15,13 @@
 [[ ${PROMPT_COMMAND@a}${PS0@a} != *r* ]] || return 0
 _qi_learn_loaded=1 _qi_learn_file='' _qi_learn_size=0 _qi_learn_armed=0 _qi_learn_begin=0
 _qi_learn_next=0 _qi_learn_job='' _qi_learn_line='' _qi_learn_first='' _qi_learn_from=''
-_qi_learn_fresh=0 _qi_learn_direct=0 _qi_learn_count=0 _qi_learn_chained=0 _qi_learn_real=''
-_qi_learn_logical='' _qi_learn_listed='' _qi_learn_found='' _qi_learn_places='' _qi_learn_list=''
-_qi_learn_spool='' _qi_learn_chance='' _qi_learn_number=0 _qi_learn_high='' _qi_learn_hour=-1
-_qi_learn_quarter=-1 _qi_learn_date='' _qi_learn_held='' _qi_learn_cwd=''
+_qi_learn_fresh=0 _qi_learn_direct=0 _qi_learn_count=0 _qi_learn_chained=0
+_qi_learn_real='' _qi_learn_logical='' _qi_learn_listed='' _qi_learn_found='' _qi_learn_places=''
+_qi_learn_list='' _qi_learn_spool='' _qi_learn_pause='' _qi_learn_looked=0 _qi_learn_now=0
+_qi_learn_place='' _qi_learn_cwd=''
+_qi_learn_chance='' _qi_learn_number=99999 _qi_learn_high='' _qi_learn_date='' _qi_learn_after=0
+_qi_learn_until=0 _qi_learn_two=() _qi_learn_none=()
+_qi_learn_took=0 _qi_learn_mid=0 _qi_learn_m=0 _qi_learn_s=0 _qi_learn_word='' _qi_learn_entry=''
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 typeset -g _qi_learn_wrappers='env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx '\
@@ -58,6 +61,14 @@ typeset -ga _qi_learn_forms=('cargo bench' 'go test *-bench*' '@(pytest|py.test)
     'mvn?(w) *@(compile|package)' 'dotnet build' 'bazel build' 'mix compile'
     '@(npm|pnpm|yarn|bun) ?(run )@(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
     'sbt *compile' 'ruff' 'flake8' 'pylint' 'eslint')
+typeset -gA _qi_learn_usual=(pytest test py.test test hyperfine bench asv bench make compile
+    vercel deploy ansible-playbook deploy tox test nox test unittest test doctest test ctest test
+    jest test vitest test mocha test rspec test phpunit test py_compile compile compileall compile
+    tsc compile mypy compile pyright compile basedpyright compile cmake compile ninja compile
+    rustc compile javac compile kotlinc compile swiftc compile ghc compile nvcc compile ruff other
+    flake8 other pylint other eslint other)
+typeset -gA _qi_learn_rare=(pytest '* *--benchmark-only*' py.test '* *--benchmark-only*'
+    make '@(* bench*|* deploy*|* @(test|check)*)')
 # --- end ---
 
 # Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
@@ -98,10 +109,12 @@ _qi_learn_head() {
 
 # --- what is outside: project, history, spool ---
 
-# Set REPLY to what a builtin prints. A command substitution would start a process; this goes by way
-# of a file that bash has unlinked before it is written (a pipe could fill up, and stop the shell).
+# Set REPLY to what a builtin prints, and _qi_learn_entry to the last entry of the history. A command
+# substitution would start a process; this goes by way of a file that bash has unlinked before it is
+# written (a pipe could fill up, and stop the shell).
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 503)); then
-    eval '_qi_learn_noted() { REPLY=${ builtin "$@"; }; }'
+    eval '_qi_learn_noted() { REPLY=${ builtin "$@"; }; }
+        _qi_learn_last() { local HISTTIMEFORMAT= && _qi_learn_entry=${ builtin history 1; }; }'
 else
     _qi_learn_noted() {
         local BASH_COMPAT=50 TMPDIR=/dev/shm _qi_learn_note=()
@@ -109,9 +122,15 @@ else
         REPLY=${_qi_learn_note[0]%$'\n'}
         [[ -n $REPLY ]]
     }
+    _qi_learn_last() {
+        local HISTTIMEFORMAT='' BASH_COMPAT=50 TMPDIR=/dev/shm note=() || return 1
+        { builtin history 1 >/proc/self/fd/9 && mapfile -u 9 -d '' -t note; } 9<<<''
+        _qi_learn_entry=${note[0]%$'\n'}
+    }
 fi
 
-# Set _qi_learn_list and _qi_learn_spool to where the projects are listed and the events go.
+# Set _qi_learn_list, _qi_learn_spool and _qi_learn_pause to where the projects are listed, the
+# events go, and a pause is told.
 _qi_learn_find() {
     local data state
     if [[ $OSTYPE == darwin* ]]; then
@@ -124,16 +143,18 @@ _qi_learn_find() {
     [[ -z ${QI_LEARN_HOME-} ]] ||
         data=${QI_LEARN_HOME/#\~/$HOME}/data state=${QI_LEARN_HOME/#\~/$HOME}/state
     _qi_learn_list=$data/projects.json _qi_learn_spool=$state/spool _qi_learn_file=''
+    _qi_learn_pause=$state/pause.json
     _qi_learn_places=${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME
 }
 
 # Set _qi_learn_found to the registered project that holds the working directory, the innermost one,
-# and _qi_learn_real to the directory without links; fail outside all of them. _qi_learn_held and
-# _qi_learn_cwd are the two as they stand in JSON.
+# and _qi_learn_real to the directory without links; fail outside all of them. _qi_learn_place and
+# _qi_learn_cwd are what a line of JSON says of the two.
 _qi_learn_project() {
-    local line path text=() found=
+    local line path text=() found= REPLY
     [[ ${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME == "$_qi_learn_places" ]] ||
         _qi_learn_find
+    _qi_learn_looked=$_qi_learn_now
     mapfile -d '' -t text <"$_qi_learn_list"
     if [[ $PWD == "$_qi_learn_logical" && $PWD -ef $_qi_learn_real ]]; then
         if [[ ${text[0]-} == "$_qi_learn_listed" ]]; then
@@ -157,9 +178,21 @@ _qi_learn_project() {
         ((${#path} > ${#found})) && found=$path
     done <<<"${text[0]-}"
     _qi_learn_listed=${text[0]-} _qi_learn_found=$found
-    _qi_learn_escaped "$found" && _qi_learn_held=$REPLY
+    _qi_learn_escaped "$found"
+    _qi_learn_place='"kind":"outcome","source":"bash","author":"person","project":"'$REPLY'"'
     _qi_learn_escaped "$_qi_learn_real" && _qi_learn_cwd=$REPLY
     [[ -n $found ]]
+}
+
+# Whether there is a project to write for, and a file to write to. What is known of the project holds
+# if the list of projects is older than what was written last; a list that was being written just
+# then is read within a minute.
+_qi_learn_known() {
+    [[ $_qi_learn_list -ot $_qi_learn_file && -e $_qi_learn_list && -n $_qi_learn_found &&
+        $PWD == "$_qi_learn_logical" && $PWD -ef $_qi_learn_real &&
+        $QI_LEARN_HOME:$XDG_DATA_HOME:$XDG_STATE_HOME:$HOME == "$_qi_learn_places" ]] &&
+        ((_qi_learn_now - _qi_learn_looked < 60000000 && _qi_learn_size < 8388608)) ||
+        { _qi_learn_project && _qi_learn_ready; }
 }
 
 # Set REPLY to a text as it stands within a JSON string.
@@ -183,7 +216,7 @@ _qi_learn_escaped() {
 
 # Set _qi_learn_file to this shell's own file (0600); fail if there is no spool.
 _qi_learn_open() {
-    local spool=$_qi_learn_spool mask
+    local spool=$_qi_learn_spool mask REPLY
     [[ -d $spool && -w $spool ]] || return 1
     _qi_learn_noted umask && mask=$REPLY || return 1
     _qi_learn_file=$spool/bash-$$-${EPOCHREALTIME/[.,]/}000.jsonl _qi_learn_size=0
@@ -192,47 +225,66 @@ _qi_learn_open() {
     umask "$mask"
 }
 
-# Set what changes seldom, for a line at $1 (milliseconds): date and hour, and of an id the first
-# letters and once this shell's chance. The next four of an id are a number that grows with the time
-# within 17 minutes: an id is a ULID to about that, and with its count one that cannot come again.
+# Set what changes seldom, for a line at $1 (microseconds): date and hour, and of an id the first
+# letters and once this shell's chance, and when they hold. The next four of an id are a number that
+# grows with the time within 17 minutes: an id is a ULID to about that, and with its count one that
+# cannot come again.
 _qi_learn_anew() {
-    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ i
-    _qi_learn_hour=$(($1 / 3600000)) _qi_learn_quarter=$(($1 >> 20)) _qi_learn_high=
-    TZ=UTC printf -v _qi_learn_date '%(%Y-%m-%dT%H)T' "$(($1 / 1000))"
-    for ((i = 45; i >= 20; i -= 5)); do _qi_learn_high+=${letters:$1 >> i & 31:1}; done
+    local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ i ms=$(($1 / 1000))
+    ((_qi_learn_took >= 0 || (_qi_learn_took = 0))) # the clock was set back
+    ((_qi_learn_number <= 900000 || (_qi_learn_number = 100000)))
+    ((_qi_learn_after = $1 / 3600000000 * 3600000000, _qi_learn_until = _qi_learn_after + 3600000000,
+        i = ms >> 20, _qi_learn_after = i * 1048576000 > _qi_learn_after ? i * 1048576000 :
+        _qi_learn_after, i = (i + 1) * 1048576000,
+        _qi_learn_until = i < _qi_learn_until ? i : _qi_learn_until))
+    TZ=UTC printf -v _qi_learn_date '%(%Y-%m-%dT%H)T' "$(($1 / 1000000))"
+    _qi_learn_high=
+    for ((i = 45; i >= 20; i -= 5)); do _qi_learn_high+=${letters:ms >> i & 31:1}; done
     [[ -z $_qi_learn_chance ]] || return 0
     for ((i = 0; i < 10; i++)); do _qi_learn_chance+=${letters:SRANDOM & 31:1}; done
+    for ((i = 100; i < 160; i++)); do _qi_learn_two+=("${i:1}"); done
 }
 
 # Whether a pause (`qi-learn pause`) holds now. One that has no end, or cannot be read, does.
 _qi_learn_paused() {
-    local file=${_qi_learn_spool%/*}/pause.json until=
-    [[ -e $file ]] || return 1
-    IFS= read -r until <"$file"
+    local until=
+    IFS= read -r until <"$_qi_learn_pause"
     until=${until#*\"until\": } until=${until%%,*}
     [[ -z $until || $until == *[!0-9]* ]] || ((until > _qi_learn_now / 1000000))
 }
 
-# Append the line for a command that ended with $2.
+# Append the line for a command that ended with $2, if it is one of ours.
 _qi_learn_record() {
-    local command=$1 kind ms took
+    local command=$1 kind
     _qi_learn_kind "$command" && kind=$REPLY || return 0
-    [[ -n $_qi_learn_file && -e $_qi_learn_file && $_qi_learn_size -lt 8388608 ]] ||
-        _qi_learn_open || return 0
-    ! _qi_learn_paused || return 0
     if [[ $command == *[\\\"$'\x01'-$'\x1f']* ]]; then
         _qi_learn_escaped "$command" && command=$REPLY
     fi
-    ((ms = _qi_learn_now / 1000, took = _qi_learn_now - _qi_learn_begin,
-        took = took > 0 ? took : 0, _qi_learn_number = (_qi_learn_number + 1) % 1000000,
-        _qi_learn_size += 600 + 4 * ${#command},
-        ms / 3600000 == _qi_learn_hour && ms >> 20 == _qi_learn_quarter)) || _qi_learn_anew "$ms"
-    printf '{"v":1,"id":"%s%04d%s%06d","ts":"%s:%02d:%02d.%03dZ","kind":"outcome",'\
-'"source":"bash","author":"person","project":"%s","body":{"kind":"%s","command":"%s",'\
-'"exit_code":%d,"seconds":%d.%06d,"cwd":"%s"}}\n' "$_qi_learn_high" "$((ms >> 8 & 4095))" \
-        "$_qi_learn_chance" "$_qi_learn_number" "$_qi_learn_date" "$((ms / 60000 % 60))" \
-        "$((ms / 1000 % 60))" "$((ms % 1000))" "$_qi_learn_held" "$kind" "$command" "$2" \
-        "$((took / 1000000))" "$((took % 1000000))" "$_qi_learn_cwd" >>"$_qi_learn_file"
+    _qi_learn_ready || return 0
+    ((_qi_learn_size += 3 * ${#command})) # a letter may be of four bytes
+    _qi_learn_write "$command" "$2" "$kind"
+}
+
+# Make sure of a file to write to; fail if there is none.
+_qi_learn_ready() {
+    [[ $_qi_learn_size -lt 8388608 && -n $_qi_learn_file && -e $_qi_learn_file ]] || _qi_learn_open
+}
+
+# Append the line for a command as it stands in JSON, its exit code and its kind, but not in a pause.
+# It is put together of texts and of numbers that need no padding: what `printf` pads costs more, and
+# so do locals.
+_qi_learn_write() {
+    [[ ! -e $_qi_learn_pause ]] || ! _qi_learn_paused || return 0
+    ((_qi_learn_took = _qi_learn_now - _qi_learn_begin, _qi_learn_number++,
+        _qi_learn_size += 600 + ${#1}, _qi_learn_mid = (_qi_learn_now / 256000 & 4095) + 1000,
+        _qi_learn_s = _qi_learn_now / 1000000 % 60, _qi_learn_m = _qi_learn_now / 60000000 % 60,
+        _qi_learn_took >= 0 && _qi_learn_now < _qi_learn_until &&
+        _qi_learn_now >= _qi_learn_after)) || _qi_learn_anew "$_qi_learn_now"
+    printf '%s\n' "{\"v\":1,\"id\":\"$_qi_learn_high$_qi_learn_mid$_qi_learn_chance\
+$_qi_learn_number\",\"ts\":\"$_qi_learn_date:${_qi_learn_two[_qi_learn_m]}:\
+${_qi_learn_two[_qi_learn_s]}.${_qi_learn_now: -6:3}Z\",$_qi_learn_place,\"body\":{\"kind\":\"$3\",\
+\"command\":\"$1\",\"exit_code\":$2,\"seconds\":${_qi_learn_took}e-6,\
+\"cwd\":\"$_qi_learn_cwd\"}}" >>"$_qi_learn_file"
 }
 
 # --- what a line says ---
@@ -412,18 +464,29 @@ _qi_learn_same() {
         [[ $# -eq 4 && $3 == "$4" && ${!-} == "$_qi_learn_job" ]]
 }
 
+# Record a line of one command of plain words, as most lines are, that ended with exit code $1.
+_qi_learn_simple() {
+    local word=${_qi_learn_first%% *} kind
+    (($1 < 145 || $1 > 150)) && ! declare -F -- "$word" >/dev/null && _qi_learn_known || return 0
+    kind=${_qi_learn_usual[$word]-}
+    if [[ -z $kind || $_qi_learn_first == ${_qi_learn_rare[$word]-} ]]; then
+        local IFS=$' \t\n' REPLY
+        _qi_learn_kind "$_qi_learn_first" && kind=$REPLY || return 0
+    fi
+    _qi_learn_write "$_qi_learn_first" "$1" "$kind"
+}
+
 # Record what is certain of the line that ended with exit code $1.
 _qi_learn_ended() {
     local IFS=$' \t\n' line=$_qi_learn_line word=${_qi_learn_line%% *}
     [[ -n $line && $line != [[:space:]]* ]] || return 0
-    [[ $PWD == "$_qi_learn_logical" && -n $_qi_learn_found ]] || _qi_learn_project || return 0
+    _qi_learn_known || return 0
     if [[ $line == *[!A-Za-z0-9_./:@%+,\ -]* || $line == *\  || -n ${BASH_ALIASES[$word]-} ||
         -z ${_qi_learn_heads[$word]-} && $_qi_learn_reserved == *" $word "* ]]; then
         _qi_learn_compound "$@"
         return
     fi
-    [[ $_qi_learn_fresh == 1 && $line == "$_qi_learn_first" ]] || # one command, as most lines are
-        _qi_learn_same "$line" 1 "$@" || return 0
+    _qi_learn_same "$line" 1 "$@" || return 0
     (($1 >= 145 && $1 <= 150)) || declare -F -- "$word" >/dev/null || _qi_learn_record "$line" "$1"
 }
 
@@ -446,29 +509,45 @@ _qi_learn_compound() {
 
 # --- when ---
 
-# PS0 arms this trap. The first command after it looks at the history if it is one of ours or may
-# change the history; else the second does, which most lines have not. Then its last entry is the
-# line that begins, if the history took it. Later commands are only counted.
+# PS0 arms this trap (1; then 2, and 3 while the history is not read). A line that is new in the
+# history, of one command and of plain words, needs no more looking at: 4. The first command after
+# PS0 looks at the history if it is one of ours or may change the history; else the second does,
+# which most lines have not. Then its last entry is the line that begins, if the history took it.
+# Later commands are only counted.
 _qi_learn_debug() {
-    ((_qi_learn_armed)) || return 0
+    ((_qi_learn_armed & 3)) || return 0
     if ((_qi_learn_armed == 1)); then
-        _qi_learn_count=1 _qi_learn_first=$BASH_COMMAND _qi_learn_from=$PWD
-        _qi_learn_direct=$((${#FUNCNAME[@]} == 1)) _qi_learn_armed=2 _qi_learn_line=
-        _qi_learn_read "$_qi_learn_direct"
-        return 0
+        _qi_learn_begin=${EPOCHREALTIME/[.,]/} _qi_learn_first=$BASH_COMMAND _qi_learn_line=
+        _qi_learn_from=$PWD _qi_learn_word=${_qi_learn_first%% *} _qi_learn_entry=
+        ((_qi_learn_count = 1, _qi_learn_armed = 2, _qi_learn_direct = ${#FUNCNAME[@]} == 1))
+        if [[ -n ${_qi_learn_heads[${_qi_learn_word:-.}]-} && -o history && $- != *[eux]* &&
+            ! -o posix ]] && _qi_learn_last && [[ -z ${BASH_ALIASES[$_qi_learn_word]-} &&
+            $_qi_learn_entry == *" $_qi_learn_next  $_qi_learn_first" &&
+            $_qi_learn_first != *[!A-Za-z0-9_./:@%+,\ -]* ]]; then
+            _qi_learn_armed=4 _qi_learn_fresh=1 _qi_learn_line=$_qi_learn_first
+        else
+            _qi_learn_read "$_qi_learn_direct"
+        fi
+    elif ((${#FUNCNAME[@]} == 1)); then
+        _qi_learn_later
     fi
-    [[ ${#FUNCNAME[@]} -gt 1 || ${PROMPT_COMMAND[*]-} == *"$BASH_COMMAND"* ]] && return 0
-    ((_qi_learn_count++, _qi_learn_armed == 3)) || return 0
-    _qi_learn_armed=2
-    _qi_learn_read 0
     return 0
 } 2>/dev/null
 
+# Count a later command of a line; the second looks at the history if the first left that to it.
+_qi_learn_later() {
+    [[ ${PROMPT_COMMAND[*]-} == *"$BASH_COMMAND"* ]] && return 0
+    ((_qi_learn_count++, _qi_learn_armed == 3)) || return 0
+    _qi_learn_armed=2 _qi_learn_entry=
+    _qi_learn_read 0
+}
+
 # Set _qi_learn_line to the last line of the history if there is something of ours in it, and
 # _qi_learn_fresh to whether it is new. If $1 is 1, the first command may leave that to the second:
-# if it is none of ours and none that may change the history.
+# if it is none of ours and none that may change the history. _qi_learn_entry is
+# the last entry of it, if it was read.
 _qi_learn_read() {
-    local HISTTIMEFORMAT='' word=${_qi_learn_first%% *} number line || return 1
+    local word=${_qi_learn_first%% *}
     [[ $- != *[eux]* && ! -o posix ]] || { local - && set +eux +o posix; }
     [[ -o history ]] || return 1
     if [[ -z ${_qi_learn_heads[${word:-.}]-} ]]; then
@@ -477,10 +556,10 @@ _qi_learn_read() {
             _qi_learn_armed=3 && return 0
         word=
     fi
-    _qi_learn_project || [[ $_qi_learn_first == cd[[:space:]]* ]] || return 1
-    _qi_learn_noted history 1 || return 1
-    number=${REPLY:0:5} line=${REPLY:7} # five letters, a space or *, a space
-    [[ ${REPLY:5:1} != [0-9] ]] || number=${REPLY%%[!0-9]*} line=${REPLY#*[!0-9]?}
+    [[ -n $_qi_learn_entry ]] || _qi_learn_last || return 1
+    local entry=$_qi_learn_entry
+    local number=${entry:0:5} line=${entry:7} # five letters, a space or *, a space
+    [[ ${entry:5:1} != [0-9] ]] || number=${entry%%[!0-9]*} line=${entry#*[!0-9]?}
     _qi_learn_fresh=$((${number:-0} == _qi_learn_next))
     [[ -n $word ]] || _qi_learn_any "$line" || return 1
     _qi_learn_line=$line
@@ -500,21 +579,35 @@ _qi_learn_any() {
 # An element of PROMPT_COMMAND of its own: there bash gives $? and PIPESTATUS as the line left them,
 # whatever stands in the others.
 _qi_learn_precmd() {
-    local code=$? pipes=("${PIPESTATUS[@]}") _qi_learn_now=${EPOCHREALTIME/[.,]/}
-    local _qi_learn_options=$- armed=$_qi_learn_armed
+    local code=$? pipes=("${PIPESTATUS[@]}")
+    _qi_learn_now=${EPOCHREALTIME/[.,]/}
+    if [[ $_qi_learn_armed == 4 && ${#FUNCNAME[@]} == 1 && $- != *[eux]* && ! -o posix ]]; then
+        _qi_learn_armed=0
+        _qi_learn_simple "$code"
+    elif [[ $_qi_learn_armed == 3 && ${PS0-} == *_qi_learn_armed* ]]; then # none of ours
+        _qi_learn_armed=0
+    else
+        _qi_learn_prompt
+    fi
+    _qi_learn_next=$HISTCMD _qi_learn_job=${!-}
+    return 0
+} 2>/dev/null
+
+# Record what is certain of all other lines, and see to it that the next one is seen.
+_qi_learn_prompt() {
+    local armed=$_qi_learn_armed _qi_learn_options=$- REPLY
     [[ $- != *[eux]* && ! -o posix ]] || { local - && set +eux +o posix; }
     _qi_learn_armed=0
-    if ((${#FUNCNAME[@]} > 1)); then # called by bash-preexec, first thing
-        [[ ${#FUNCNAME[@]} -eq 2 && ${FUNCNAME[1]} == __bp_precmd_invoke_cmd &&
+    ((armed < 4)) || armed=2
+    if ((${#FUNCNAME[@]} > 2)); then # called by bash-preexec, first thing
+        [[ ${#FUNCNAME[@]} -eq 3 && ${FUNCNAME[2]} == __bp_precmd_invoke_cmd &&
             $PROMPT_COMMAND == __bp_precmd_invoke_cmd* ]] || armed=0
         pipes=("${BP_PIPESTATUS[@]}")
     fi
     ((armed == 2)) && _qi_learn_ended "$code" "${pipes[@]}"
     ((armed == 1 || armed == 2 && !_qi_learn_direct)) && _qi_learn_look
     [[ ${PS0-} == *_qi_learn_armed* ]] || PS0=$_qi_learn_arm${PS0-}
-    _qi_learn_line='' _qi_learn_next=$HISTCMD _qi_learn_job=${!-}
-    return 0
-} 2>/dev/null
+}
 
 # Put the DEBUG trap first, before that of others; $1 is what `trap -p` says, which it does not say
 # within a function.
@@ -534,8 +627,7 @@ _qi_learn_look() {
     ((_qi_learn_chained++ < 5)) && PROMPT_COMMAND+=("$_qi_learn_chaining")
 }
 
-_qi_learn_arm='${_qi_learn_begin:$((_qi_learn_armed=1,_qi_learn_begin=${EPOCHREALTIME/[.,]/}, 0))'
-_qi_learn_arm+=':0}'
+_qi_learn_arm='${_qi_learn_none[_qi_learn_armed=1]-}'
 _qi_learn_load() {
     PS0=$_qi_learn_arm${PS0-}
     if [[ -n ${__bp_imported-} && -z ${bash_preexec_imported-} ]]; then # before 0.5: no elements

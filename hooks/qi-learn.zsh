@@ -16,8 +16,9 @@ typeset -g _qi_learn_loaded=1 _qi_learn_file='' _qi_learn_line='' _qi_learn_run=
 typeset -g _qi_learn_listed='' _qi_learn_found='' _qi_learn_list=''
 typeset -g _qi_learn_spool='' _qi_learn_chance='' _qi_learn_high='' _qi_learn_date=''
 typeset -g _qi_learn_held='' _qi_learn_cwd='' _qi_learn_pause=''
-typeset -gi _qi_learn_fd=-1 _qi_learn_size=0 _qi_learn_number=0 _qi_learn_quarter=-1
-typeset -gi _qi_learn_day=-1 _qi_learn_begin=0
+typeset -gi _qi_learn_fd=-1 _qi_learn_size=0 _qi_learn_number=99999 _qi_learn_begin=0
+typeset -gi _qi_learn_after=0 _qi_learn_until=0
+typeset -ga _qi_learn_two=()
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 typeset -g _qi_learn_wrappers='env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx '\
@@ -179,13 +180,17 @@ _qi_learn_open() {
 _qi_learn_id() {
     local letters=0123456789ABCDEFGHJKMNPQRSTVWXYZ
     local -i i at
-    ((_qi_learn_day = now / 86400000000, _qi_learn_quarter = now >> 30))
-    TZ=UTC strftime -s _qi_learn_date '%Y-%m-%d' $((now / 1000000))
+    local -i day=$((now / 86400000000 * 86400000000)) quarter=$((now >> 30 << 30))
+    ((_qi_learn_after = quarter > day ? quarter : day, quarter += 1 << 30, day += 86400000000,
+        _qi_learn_until = quarter < day ? quarter : day))
+    ((_qi_learn_number <= 900000)) || _qi_learn_number=100000
+    TZ=UTC strftime -s _qi_learn_date '%Y-%m-%dT' $((now / 1000000))
     if [[ -z $_qi_learn_chance ]]; then
         for ((i = 45; i >= 0; i -= 5)); do
             ((at = ((($$ << 20 ^ now) >> i ^ RANDOM) & 31) + 1))
             _qi_learn_chance+=$letters[at]
         done
+        for ((i = 0; i < 60; i++)); do _qi_learn_two+=(${(l:2::0:)i}); done
     fi
     _qi_learn_high=
     for ((i = 45; i >= 20; i -= 5)); do
@@ -391,7 +396,7 @@ _qi_learn_precmd() {
     [[ -n $_qi_learn_line ]] || return 0
     local line=$_qi_learn_run typed=$_qi_learn_line nounset= real places head rest form i own REPLY
     local -a looked parts words bares ops told
-    local -i now took number
+    local -i now took number mid at
     local IFS=$' \t\n'
     _qi_learn_line=
     [[ -o unset ]] || nounset=1
@@ -431,18 +436,18 @@ _qi_learn_precmd() {
                 _qi_learn_escaped "$line"
                 line=$REPLY
             fi
-            ((now = EPOCHREALTIME * 1000000, took = now - _qi_learn_begin))
-            [[ ! -e $_qi_learn_pause ]] || ! _qi_learn_paused $((now / 1000000)) || return 0
+            # each field that is padded costs as much as two that are not
+            ((now = EPOCHREALTIME * 1000000, took = now - _qi_learn_begin, _qi_learn_number++,
+                mid = (now >> 18 & 4095) + 1000, at = now / 1000000,
+                now < _qi_learn_until && now >= _qi_learn_after)) || _qi_learn_id
+            [[ ! -e $_qi_learn_pause ]] || ! _qi_learn_paused $at || return 0
             ((took >= 0)) || took=0 # the clock was set back
-            ((now / 86400000000 == _qi_learn_day && now >> 30 == _qi_learn_quarter)) || _qi_learn_id
-            ((_qi_learn_number = (_qi_learn_number + 1) % 1000000))
-            line='{"v":1,"id":"'$_qi_learn_high${(l:4::0:)$((now >> 18 & 4095))}$_qi_learn_chance\
-${(l:6::0:)_qi_learn_number}'","ts":"'${_qi_learn_date}\
-T${(l:2::0:)$((now / 3600000000 % 24))}:${(l:2::0:)$((now / 60000000 % 60))}:\
-${(l:2::0:)$((now / 1000000 % 60))}.${(l:3::0:)$((now / 1000 % 1000))}'Z","kind":"outcome",'\
+            line='{"v":1,"id":"'$_qi_learn_high$mid$_qi_learn_chance$_qi_learn_number'","ts":"'\
+$_qi_learn_date$_qi_learn_two[at/3600%24+1]:$_qi_learn_two[at/60%60+1]:$_qi_learn_two[at%60+1].\
+${now[-6,-4]}'Z","kind":"outcome",'\
 '"source":"zsh","author":"person","project":"'$_qi_learn_held'","body":{"kind":"'\
-$_qi_learn_kinds[number]'","command":"'$line'","exit_code":'$own',"seconds":'\
-$((took / 1000000)).${(l:6::0:)$((took % 1000000))}',"cwd":"'$_qi_learn_cwd$'"}}\n'
+$_qi_learn_kinds[number]'","command":"'$line'","exit_code":'$own',"seconds":'$took\
+'e-6,"cwd":"'$_qi_learn_cwd$'"}}\n'
             syswrite -o $_qi_learn_fd -- "$line"
             ((_qi_learn_size += $#line))
         done

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from qi_learn.capture.command_kind import FORMS, WRAPPERS
@@ -46,8 +46,27 @@ def patterns(shell: str) -> str:
             *_filled("typeset -gA _qi_learn_heads=(", entries, "", ")"),
             *_filled("typeset -ga _qi_learn_kinds=(", kinds.split(), "", ")"),
             *_filled("typeset -ga _qi_learn_forms=(", map(_quoted_glob, _texts(forms)), "", ")"),
+            *(_usual(numbers, forms) if shell == "bash" else ()),
         ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _usual(numbers: dict[str, str], forms: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """The kind of each word that is one by itself, and a glob of what may make it another.
+
+    So bash, where each glob costs much, tries none for most lines. A word is left out if the form
+    of it alone is not its last.
+    """
+    kinds, others = [], []
+    for word, places in numbers.items():
+        *before, last = (forms[int(place) - 1] for place in places.split())
+        if last[1].replace("\\", "") == word:
+            kinds.append(f"{word} {last[0]}")
+            tails = [f"* {glob_of(form[_head_ends(form) + 1 :])}*" for _, form in before]
+            joined = f"@({'|'.join(tails)})" if len(tails) > 1 else "".join(tails)
+            others += [f"{word} {_quoted(joined)}"] if before else []
+    yield from _filled("typeset -gA _qi_learn_usual=(", kinds, "", ")")
+    yield from _filled("typeset -gA _qi_learn_rare=(", others, "", ")")
 
 
 def _texts(forms: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -66,13 +85,16 @@ def _numbers_by_word() -> dict[str, str]:
 
 def _first_words(form: str) -> list[str]:
     """The words that a form may begin with; a version behind a compiler's name is left out."""
-    depth, end = 0, len(form)
+    return _spelled(form[: _head_ends(form)].replace("(-[0-9.]+)?", ""))
+
+
+def _head_ends(form: str) -> int:
+    depth = 0
     for at, letter in enumerate(form):
         depth += (letter == "(") - (letter == ")")
         if letter == " " and depth == 0:
-            end = at
-            break
-    return _spelled(form[:end].replace("(-[0-9.]+)?", ""))
+            return at
+    return len(form)
 
 
 def _spelled(pattern: str) -> list[str]:

@@ -143,8 +143,11 @@ def _last_question(paths: Paths, project: str | None, *, runs: bool) -> str:
     Without a daemon that is asked of the spool alone, which is quick. Raises NotFound if there is
     no answer that could be meant.
     """
-    if not runs and next(_waiting(paths), None) is not None:
-        return ""
+    if not runs:
+        if next(_waiting(paths), None) is not None:
+            return ""
+        if not paths.database.exists():  # said without loading what reads a database
+            raise _nothing_recorded(project)
     from qi_learn.store import turns
     from qi_learn.store.waiting_turns import count_waiting
 

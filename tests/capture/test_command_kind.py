@@ -106,6 +106,29 @@ def test_a_difference_is_found(
     assert main(["--check"]) == 0
 
 
+def test_bash_knows_the_usual_kind_of_a_plain_line(tmp_path: Path) -> None:
+    """What it tells of a line of plain words without a look at the forms is what the table says."""
+    if shutil.which("bash") is None:
+        pytest.skip("NOT TESTED: bash is not installed here")
+    asked = [line for line in dict.fromkeys(lines()) if line]
+    (tmp_path / "lines").write_text("".join(f"{line}\n" for line in asked), "utf-8")
+    script = f""". {path_of("bash")}; while IFS= read -r x; do
+        word=${{x%% *}} kind=${{_qi_learn_usual[${{x%% *}}]-}}
+        [[ $x == ${{_qi_learn_rare[$word]-}} ]] && kind=
+        echo "${{kind:-none}}"; done <{tmp_path}/lines"""
+    done = subprocess.run(
+        ["bash", *INTERACTIVE["bash"], "-c", script],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    told = list(zip(asked, done.stdout.split(), strict=True))
+    assert [(x, kind) for x, kind in told if kind not in ("none", kind_of(x.split()))] == []
+    assert {x for x, kind in told if kind != "none"} >= {"pytest", "make", "mypy", "pytest -x a.b"}
+
+
 _EACH = 'while IFS= read -r x; do REPLY=none; _qi_learn_kind "$x"; echo "$REPLY"; done <FILE'
 EACH = {
     "bash": _EACH,

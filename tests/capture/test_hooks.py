@@ -331,6 +331,47 @@ def test_an_alias_is_what_it_stands_for(terminal: Terminal, shell: str, home: Pa
     assert said(home) == ([] if shell == "fish" else [("pytest 7", 7)])
 
 
+@pytest.mark.parametrize("shell_name", ["bash", "zsh"])
+def test_an_alias_that_begins_as_it_is_called_is_looked_into(shell_name: str, home: Path) -> None:
+    """The first command that runs is the very line, and yet not all of it."""
+    terminal = Terminal(need(shell_name), home)
+    terminal.type("alias mypy='mypy; pytest 5' make='make; true'")
+    terminal.type("mypy")
+    terminal.type("make")
+    terminal.close()
+    assert said(home) == [("pytest 5", 5)]
+
+
+def test_bash_reads_a_list_that_only_looks_older_within_a_minute(home: Path) -> None:
+    """One that was replaced while a line was being written may be older than that line."""
+    paths, project, inner = Paths.under(home), home / "later", home / "later/inner"
+    inner.mkdir(parents=True)
+    add_project(paths, project)
+    terminal = Terminal(need("bash"), home, at="later/inner")
+    terminal.type("pytest 1")
+    add_project(paths, inner)
+    os.utime(paths.projects, (1, 1))
+    terminal.type("_qi_learn_looked=${EPOCHREALTIME/[.,]/}; let _qi_learn_looked-=60000000")
+    terminal.type("pytest 2")
+    terminal.close()
+    assert [(e.body["exit_code"], e.project) for e in in_order(home)] == [
+        *((1, str(project)), (2, str(inner))),
+    ]
+
+
+def test_what_is_the_users_stays_as_it_was(shell: str, home: Path) -> None:
+    """`REPLY` is what the person's own `read` set, whatever was typed since."""
+    terminal = Terminal(shell, home)
+    word = "set -g REPLY kept" if shell == "fish" else "REPLY=kept"
+    terminal.type(word)
+    for line in ("true", "pytest 3", "true; pytest 4", "cd .. && pytest 'a b' 2>&1", "mypy"):
+        terminal.type(line)
+    terminal.type(f"echo $REPLY >{home}/reply.txt")
+    terminal.close()
+    assert (home / "reply.txt").read_text() == "kept\n"
+    assert len(said(home)) == 4
+
+
 def test_loaded_twice_is_loaded_once(shell: str, home: Path) -> None:
     terminal = Terminal(shell, home)
     terminal.type(f". {HOOKS}/qi-learn.{shell}")

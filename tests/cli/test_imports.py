@@ -81,6 +81,25 @@ def test_a_quick_command_loads_what_it_needs(
     assert loaded & (HEAVY | needless) == set()
 
 
+def test_a_rating_of_nothing_loads_no_store(tmp_path: Path) -> None:
+    """With no database and no answer in the spool, but lines of a shell, that is known at once."""
+    home = Terminal(tmp_path)
+    spool = Spool(home.paths.ensure().spool, "bash")
+    spool.append("outcome", {"kind": "test", "command": "pytest", "exit_code": 0})
+    spool.close()
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, "rate", "5"],
+        env=home.environment(),
+        cwd=home.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said, loaded = done.stderr.rstrip().rsplit("\n", 1)
+    assert "there is nothing to rate" in said
+    assert set(loaded.split()) & (NO_STORE | {"socket", "subprocess"}) == set()
+
+
 def test_every_record_is_found_where_it_lives() -> None:
     """The package loads a record's module when the record is asked for."""
     assert {name: getattr(records, name, None) is not None for name in records.__all__} == (
