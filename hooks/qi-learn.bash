@@ -3,11 +3,11 @@
 #
 # Load it at the end of ~/.bashrc:   . /path/to/qi-learn.bash
 #
-# A line that may hold such a command is appended as JSON to this shell's own file in the spool, with
-# what only the shell knows of it. What it says is decided where the spool is taken in: the truth, or
-# nothing (docs/internals/decisions/0048); the line itself is not kept. No other line is written, no
-# process is started, the exit status stays what it was, and if anything is missing nothing happens.
-# A line that begins with a space is not written. Other hooks (DEBUG trap, PROMPT_COMMAND, PS0,
+# A line that may hold such a command is appended as JSON to this shell's own file in the spool,
+# with what only the shell knows of it. What it says is decided where the spool is taken in: the
+# truth, or nothing (docs/internals/decisions/0048); the line itself is not kept. No other line is
+# written, no process is started, the exit status stays what it was, and if anything is missing
+# nothing happens. A line that begins with a space is not written. Other hooks (DEBUG trap, PROMPT_COMMAND, PS0,
 # bash-preexec) go on working. With ble.sh, which runs the lines itself, this file does nothing.
 
 [[ -n ${BASH_VERSION-} && $- == *i* && -z ${_qi_learn_loaded-}${BLE_VERSION-} ]] || return 0
@@ -32,6 +32,8 @@ typeset -gA _qi_learn_heads=(cargo 1 go 1 pytest 1 py.test 1 hyperfine 1 asv 1 n
     meson 1 py_compile 1 compileall 1 tsc 1 mypy 1 pyright 1 basedpyright 1 ty 1 cmake 1 ninja 1
     gcc 1 g++ 1 clang 1 clang++ 1 cc 1 c++ 1 rustc 1 javac 1 kotlinc 1 swiftc 1 ghc 1 nvcc 1 ruff 1
     flake8 1 pylint 1 eslint 1)
+typeset -gA _qi_learn_before=(env 2 time 2 nice 2 nohup 2 sudo 2 xvfb-run 2 exec 2 run 2 npx 2
+    bunx 2 uvx 2 uv 2 pipx 2 poetry 2 pdm 2 hatch 2 pipenv 2 rye 2 bundle 2 coverage 2)
 # --- end ---
 
 # --- what is outside: project, history, spool ---
@@ -204,36 +206,49 @@ ${_qi_learn_two[_qi_learn_s]}.${_qi_learn_now: -6:3}Z\",$_qi_learn_place,\"body\
 
 # --- what is known of a line ---
 
-# Whether a line may hold a command of ours, or an alias of one at its beginning: most do not, and
-# are done with here.
-_qi_learn_any() {
-    local word IFS=$' \t\n;|&/=('
-    [[ $1 != *[*?[]* ]] || { local - && set -f; }
-    for word in $1; do
-        [[ -n $word && -n ${_qi_learn_heads[$word]-}${_qi_learn_heads[${word%-*}]-} ]] && return 0
-    done
-    word=${1%%[!A-Za-z0-9_./:@%+,-]*}
-    [[ -n $word && -n ${BASH_ALIASES[$word]-} && ${_qi_learn_seen-} != *" $word "* ]] || return 1
-    local _qi_learn_seen="${_qi_learn_seen-} $word "
-    _qi_learn_any "${BASH_ALIASES[$word]}"
-}
-
-# Add to `aliases` and `functions` those among the words of $1, and of what the aliases stand for.
-_qi_learn_named() {
-    local word IFS=$' \t\n;|&/=(' REPLY
-    for word in $1; do
-        [[ $word == [A-Za-z_]* && $word != *[!A-Za-z0-9_.:@%+,-]* && $seen != *" $word "* ]] ||
-            continue
-        seen+="$word "
-        if [[ -n ${BASH_ALIASES[$word]-} && :$BASHOPTS: == *:expand_aliases:* ]]; then
-            _qi_learn_escaped "${BASH_ALIASES[$word]}"
-            aliases+=",\"$word\":\"$REPLY\""
-            _qi_learn_named "${BASH_ALIASES[$word]}"
-        fi
+# Whether a line may hold a command of ours, which most do not; `aliases` and `functions` get those
+# among the words that it runs. If such a word is a plain one, and none that may stand before a
+# command, the others need no looking at.
+_qi_learn_ours() {
+    local piece word ours=1 IFS=';|&'
+    for piece in $1; do
+        [[ $piece != @(|[0-9]*) ]] || continue # as behind 2>&1
+        word=${piece#"${piece%%[! ]*}"} word=${word%% *}
+        case ${_qi_learn_heads[${word:-.}]-}${_qi_learn_before[${word:-.}]-}$word in
+            1*) ours=0 ;;
+            '' | py* | *[!A-Za-z0-9_.+]* | 2*)
+                _qi_learn_words "$piece"
+                continue
+                ;;
+        esac
+        [[ -z ${BASH_ALIASES[${word:-.}]-} ]] || _qi_learn_alias "$word"
         declare -F -- "$word" && functions+=" $word"
     done
-    return 0
-} >/dev/null
+    return $ours
+}
+
+# The same for all words of a text: sets `ours`.
+_qi_learn_words() {
+    local word IFS=$' \t\n;|&/=('
+    for word in $1; do
+        [[ -n $word ]] || continue
+        [[ -z ${_qi_learn_heads[$word]-}${_qi_learn_heads[${word%-*}]-} ]] || ours=0
+        [[ $word == *[!A-Za-z0-9_.:@%+,-]* ]] && continue
+        [[ $word != [A-Za-z_]* || -z ${BASH_ALIASES[$word]-} ]] || _qi_learn_alias "$word"
+        declare -F -- "$word" && functions+=" $word"
+    done
+}
+
+# Add an alias, and what is in it, if there is anything.
+_qi_learn_alias() {
+    [[ $seen != *" $1 "* && :$BASHOPTS: == *:expand_aliases:* ]] || return 0
+    local text=${BASH_ALIASES[$1]} REPLY
+    seen+="$1 "
+    _qi_learn_escaped "$text"
+    aliases+=",\"$1\":\"$REPLY\""
+    _qi_learn_ours "$text" && ours=0
+    [[ $text != *[[:space:]] ]] || _qi_learn_words "$line" # the word behind it may be one
+}
 
 # Whether a variable that cannot be set is to be set in the line $1.
 _qi_learn_fixed() {
@@ -259,19 +274,19 @@ _qi_learn_ended() {
     local IFS=$' \t\n' line=$_qi_learn_line seen=' ' aliases= functions= more= REPLY
     [[ -n $line && $line != [[:space:]]* && $line != *$'\n'* ]] || return 0
     ((_qi_learn_fresh)) || { ((_qi_learn_direct && _qi_learn_count == 1)) &&
-        [[ $# -eq 2 && $1 == "$2" && ${!-} == "$_qi_learn_job" ]] && _qi_learn_any "$line" &&
-        more=',"alone":1'; } || return 0
+        [[ $# -eq 2 && $1 == "$2" && ${!-} == "$_qi_learn_job" ]] && more=',"alone":1'; } ||
+        return 0
+    [[ $line != *[*?[]* ]] || { local - && set -f; }
+    _qi_learn_ours "$line" >/dev/null || return 0
     _qi_learn_known || return 0
     [[ $# -lt 3 ]] || more+=",\"pipes\":\"${*:2}\""
     [[ $PWD == "$_qi_learn_from" ]] || more+=',"moved":1'
     if [[ $line == *[*?[\$=]* ]]; then
-        local - && set -f
         [[ $line == *=* ]] && _qi_learn_fixed "$line" && return 0
         more+=",\"options\":\"$_qi_learn_options"
         [[ :$BASHOPTS: != *:failglob:* ]] || more+=,failglob
         more+=\"
     fi
-    _qi_learn_named "$line"
     [[ -z $aliases ]] || more+=",\"aliases\":{${aliases:1}}"
     [[ -z $functions ]] || more+=",\"functions\":\"${functions:1}\""
     if [[ $_qi_learn_first != "$line" ]]; then
@@ -321,27 +336,33 @@ _qi_learn_later() {
     _qi_learn_read 0
 }
 
-# Set _qi_learn_line to the last line of the history if there is something of ours in it, and
-# _qi_learn_fresh to whether it is new. If $1 is 1, the first command may leave that to the second:
-# if it is none of ours and none that may change the history. _qi_learn_entry is
-# the last entry of it, if it was read.
+# Set _qi_learn_line to the last line of the history, and _qi_learn_fresh to whether it is new. If
+# $1 is 1, the first command may leave that to the second: if it is none of ours and none that may
+# change the history. _qi_learn_entry is the last entry of it, if it was read.
 _qi_learn_read() {
     local word=${_qi_learn_first%% *}
     [[ $- != *[eux]* && ! -o posix ]] || { local - && set +eux +o posix; }
     [[ -o history ]] || return 1
     if [[ -z ${_qi_learn_heads[${word:-.}]-} ]]; then
         (($1)) && [[ ' . source eval history fc ' != *" $word "* ]] &&
-            ! _qi_learn_any "$_qi_learn_first" && ! declare -F -- "$word" >/dev/null &&
+            ! _qi_learn_begins "$word" && ! declare -F -- "$word" >/dev/null &&
             _qi_learn_armed=3 && return 0
-        word=
     fi
     [[ -n $_qi_learn_entry ]] || _qi_learn_last || return 1
     local entry=$_qi_learn_entry
     local number=${entry:0:5} line=${entry:7} # five letters, a space or *, a space
     [[ ${entry:5:1} != [0-9] ]] || number=${entry%%[!0-9]*} line=${entry#*[!0-9]?}
     _qi_learn_fresh=$((${number:-0} == _qi_learn_next))
-    [[ -n $word ]] || _qi_learn_any "$line" || return 1
     _qi_learn_line=$line
+}
+
+# Whether a first command that begins with the word $1, none of ours, may be one of ours.
+_qi_learn_begins() {
+    [[ $1 == *[!A-Za-z0-9_.+]* || $1 == py* || -n ${_qi_learn_before[${1:-.}]-} ]] || return 1
+    [[ $_qi_learn_first != *[*?[]* ]] || { local - && set -f; }
+    local ours=1 aliases functions seen line
+    _qi_learn_words "$_qi_learn_first" >/dev/null
+    return "$ours"
 }
 
 # An element of PROMPT_COMMAND of its own: there bash gives $? and PIPESTATUS as the line left them,

@@ -3,12 +3,12 @@
 #
 # Load it in ~/.config/fish/config.fish:   source /path/to/qi-learn.fish
 #
-# A line that may hold such a command is written as JSON to a file of its own in the spool, with what
-# only the shell knows of it. What it says is decided where the spool is taken in: the truth, or
-# nothing (docs/internals/decisions/0048); the line itself is not kept. No other line is written, no
-# process is started (but for `date`, once recording was paused), the exit status stays what it was,
-# and if anything is missing nothing happens. A line that begins with a space is not written, and
-# nothing is in a private session.
+# A line that may hold such a command is written as JSON to a file of its own in the spool, with
+# what only the shell knows of it. What it says is decided where the spool is taken in: the truth,
+# or nothing (docs/internals/decisions/0048); the line itself is not kept. No other line is written,
+# no process is started (but for `date`, once recording was paused), the exit status stays what it
+# was, and if anything is missing nothing happens. A line that begins with a space is not written,
+# and nothing is in a private session.
 
 status is-interactive; and not set -q _qi_learn_loaded; or exit 0
 set -g _qi_learn_loaded 1
@@ -21,6 +21,8 @@ set -g _qi_learn_heads cargo go pytest py.test hyperfine asv npm pnpm yarn bun m
     gradle gradlew mvn mvnw dotnet bazel mix swift zig stack cabal sbt just meson py_compile \
     compileall tsc mypy pyright basedpyright ty cmake ninja gcc g++ clang clang++ cc c++ rustc \
     javac kotlinc swiftc ghc nvcc ruff flake8 pylint eslint
+set -g _qi_learn_wrappers env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx poetry \
+    pdm hatch pipenv rye bundle coverage
 # --- end ---
 for head in $_qi_learn_heads
     set -g _qi_learn_at_(string escape --style=var -- $head) 1
@@ -30,8 +32,7 @@ set -g _qi_learn_any (string join '|' (string escape --style=regex -- $_qi_learn
 set _qi_learn_any "^(?=\S[^\n]*\z)(?:.*[\s;|&/=])?(?:$_qi_learn_any)"
 # a line of one command that begins with a plain word; what may stand before a word of ours
 set -g _qi_learn_named '^(?<_qi_learn_head>[A-Za-z][A-Za-z0-9]*)(?: +[A-Za-z0-9_./:@%+,=-]+)*\\z'
-for word in env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx poetry pdm hatch pipenv \
-    rye bundle coverage python python2 python3 pypy pypy3 pythonw
+for word in $_qi_learn_wrappers python python2 python3 pypy pypy3 pythonw
     set -g _qi_learn_before_(string escape --style=var -- $word)
 end
 set -g _qi_learn_head
@@ -134,9 +135,9 @@ function _qi_learn_paused
     test $until -gt (command date +%s)
 end
 
-# Write down the line $argv[1] as it stands in JSON, that ended with $argv[2], and what else is known
-# of it, in a file of its own (0600), whose time is the event's: fish has no clock. The number in its
-# name is chance and a count, so it cannot come again.
+# Write down the line $argv[1] as it stands in JSON, that ended with $argv[2], and what else is
+# known of it, in a file of its own (0600), whose time is the event's: fish has no clock. The number
+# in its name is chance and a count, so it cannot come again.
 function _qi_learn_record
     test -e $_qi_learn_pause; and _qi_learn_paused; and return 0
     set -q _qi_learn_units[1]; or _qi_learn_count

@@ -3,11 +3,11 @@
 #
 # Load it in ~/.zshrc:   source /path/to/qi-learn.zsh
 #
-# A line that may hold such a command is appended as JSON to this shell's own file in the spool, with
-# what only the shell knows of it. What it says is decided where the spool is taken in: the truth, or
-# nothing (docs/internals/decisions/0048); the line itself is not kept. No other line is written, no
-# process is started, the exit status stays what it was, and if anything is missing nothing happens.
-# A line that begins with a space is not written.
+# A line that may hold such a command is appended as JSON to this shell's own file in the spool,
+# with what only the shell knows of it. What it says is decided where the spool is taken in: the
+# truth, or nothing (docs/internals/decisions/0048); the line itself is not kept. No other line is
+# written, no process is started, the exit status stays what it was, and if anything is missing
+# nothing happens. A line that begins with a space is not written.
 
 [[ -o interactive && -z ${_qi_learn_loaded-} ]] || return 0
 zmodload zsh/datetime zsh/system zsh/parameter 2>/dev/null || return 0
@@ -147,8 +147,8 @@ _qi_learn_paused() {
 
 # --- what is known of a line ---
 
-# Add to `more` what only the shell knows of the line `line`, which is no single command of plain words;
-# fail if a variable that cannot be set is to be set in it.
+# Add to `more` what only the shell knows of the line `line`, which is no single command of plain
+# words; fail if a variable that cannot be set is to be set in it.
 _qi_learn_known() {
     local word named=
     local -a words=("${(@s: :)${line//[;|&$'\t\n']/ }}")
@@ -188,7 +188,7 @@ _qi_learn_preexec() {
 
 # Every function for this event gets $? and pipestatus as the line left them.
 _qi_learn_precmd() {
-    local code=$? pipes="${pipestatus[@]}"
+    local code=$? pipes="${(j: :)pipestatus[@]}"
     [[ -n $_qi_learn_line ]] || return 0
     local line=$_qi_learn_run typed=$_qi_learn_line nounset= real places head more= REPLY
     local -a looked

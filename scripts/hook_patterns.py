@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
-from qi_learn.capture.command_kind import FORMS
+from qi_learn.capture.command_kind import FORMS, WRAPPERS
 
 HOOKS = Path(__file__).parent.parent / "hooks"
 SHELLS = ("bash", "zsh", "fish")
@@ -21,12 +22,21 @@ BLOCK = re.compile(r"(?<=by scripts/hook_patterns ---\n).*?(?=# --- end ---\n)",
 
 
 def patterns(shell: str) -> str:
-    """The generated lines: the words that commands of ours begin with."""
+    """The generated lines: the words that commands of ours begin with.
+
+    For bash and fish also those that may stand before them: there words are looked at one by one.
+    """
     words = list(dict.fromkeys(_words()))
     if shell == "fish":
-        lines = _filled("set -g _qi_learn_heads", words, " \\", "")
+        lines = chain(
+            _filled("set -g _qi_learn_heads", words, " \\", ""),
+            _filled("set -g _qi_learn_wrappers", WRAPPERS, " \\", ""),
+        )
     else:
         lines = _filled("typeset -gA _qi_learn_heads=(", (f"{word} 1" for word in words), "", ")")
+        if shell == "bash":
+            before = (f"{word} 2" for word in WRAPPERS)
+            lines = chain(lines, _filled("typeset -gA _qi_learn_before=(", before, "", ")"))
     return "".join(f"{line}\n" for line in lines)
 
 
