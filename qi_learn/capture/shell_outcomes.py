@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, cast
 
 from qi_learn import codec
 from qi_learn.capture.command_kind import CommandKind, listed_kind
@@ -74,7 +74,7 @@ def outcomes_of(event: Event) -> tuple[Event, ...]:
         return (event,)
     if event.source not in _SHELLS:
         raise ValueError(f"a line of the shell {event.source!r} cannot be understood")
-    line = codec.build(ShellLine, dict(event.body))
+    line = _line(event.body)
     told = told_of(line, cast(Shell, event.source))
     return tuple(
         replace(
@@ -90,6 +90,21 @@ def outcomes_of(event: Event) -> tuple[Event, ...]:
         )
         for number, (command, kind, code) in enumerate(told)
     )
+
+
+def _line(body: Mapping[str, Any]) -> ShellLine:
+    line = codec.build(ShellLine, dict(body))
+    texts = [line.line, line.cwd, line.pipes, line.options, line.functions]
+    texts += [text for text in (line.first, line.run) if text is not None]
+    if not isinstance(line.aliases, Mapping):
+        raise ValueError("the aliases of the line are not an object")
+    texts += [*line.aliases, *line.aliases.values()]
+    numbers = (line.code, line.moved, line.alone)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("what stands where the line has a text is none")
+    if not all(isinstance(number, int) for number in numbers):
+        raise ValueError("what stands where the line has a number is none")
+    return line
 
 
 def told_of(line: ShellLine, shell: Shell) -> tuple[tuple[str, CommandKind, int], ...]:
