@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 
 from qi_learn.capture.command_kind import FORMS, WRAPPERS
@@ -28,15 +27,17 @@ def patterns(shell: str) -> str:
     """
     words = list(dict.fromkeys(_words()))
     if shell == "fish":
-        lines = chain(
-            _filled("set -g _qi_learn_heads", words, " \\", ""),
-            _filled("set -g _qi_learn_wrappers", WRAPPERS, " \\", ""),
-        )
+        lines = [
+            *_filled("set -g _qi_learn_heads", words, " \\", ""),
+            *_filled("set -g _qi_learn_wrappers", WRAPPERS, " \\", ""),
+        ]
     else:
-        lines = _filled("typeset -gA _qi_learn_heads=(", (f"{word} 1" for word in words), "", ")")
-        if shell == "bash":
-            before = (f"{word} 2" for word in WRAPPERS)
-            lines = chain(lines, _filled("typeset -gA _qi_learn_before=(", before, "", ")"))
+        lines = [
+            *_filled("typeset -gA _qi_learn_heads=(", (f"{word} 1" for word in words), "", ")")
+        ]
+    if shell == "bash":
+        before = (f"{word} 2" for word in WRAPPERS)
+        lines += _filled("typeset -gA _qi_learn_before=(", before, "", ")")
     return "".join(f"{line}\n" for line in lines)
 
 

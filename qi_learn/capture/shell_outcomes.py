@@ -183,9 +183,12 @@ def _is_calm(part: Part, line: ShellLine, shell: Shell) -> bool:
 
 
 def _earlier(line: ShellLine, parts: Parts) -> list[Told]:
-    """What stands before the last pipeline, if all of it is ours and ended with 0."""
+    """What stands before the last pipeline, if all of it is ours and ended with 0.
+
+    Not if the last command changed the directory: what was before ran in another one.
+    """
     before = parts.parts[: len(parts.ops)]
-    if line.code != 0 or parts.ops.strip(AND) or not all(listed_kind(p.text) for p in before):
+    if line.code != 0 or line.moved or parts.ops.strip(AND) or not all(listed_kind(p.text) for p in before):
         return []
     return [(number, 0) for number in range(len(before))]
 

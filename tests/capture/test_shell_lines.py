@@ -114,6 +114,7 @@ SAID: tuple[tuple[str, str, int, dict[str, Any], list[tuple[str, int]]], ...] = 
     ("bash", "make", 148, {}, []),  # stopped, and may go on
     ("bash", "cd web && make", 2, {"moved": 1}, [("make", 2)]),
     ("bash", "cd web && make", 2, {}, []),
+    ("bash", "mypy && cd ..", 0, {"moved": 1}, []),  # it ran in another directory
     ("bash", "make | cat", 0, {"pipes": "2 0"}, [("make", 2)]),
     ("bash", "make | cat", 0, {"pipes": "2"}, []),
     ("bash", "make | cat", 0, {}, []),
