@@ -188,7 +188,9 @@ def _earlier(line: ShellLine, parts: Parts) -> list[Told]:
     Not if the last command changed the directory: what was before ran in another one.
     """
     before = parts.parts[: len(parts.ops)]
-    if line.code != 0 or line.moved or parts.ops.strip(AND) or not all(listed_kind(p.text) for p in before):
+    if line.code != 0 or line.moved or parts.ops.strip(AND):
+        return []
+    if not all(listed_kind(part.text) for part in before):
         return []
     return [(number, 0) for number in range(len(before))]
 
