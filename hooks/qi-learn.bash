@@ -250,13 +250,19 @@ _qi_learn_alias() {
     [[ $text != *[[:space:]] ]] || _qi_learn_words "$line" # the word behind it may be one
 }
 
-# Whether a variable that cannot be set is to be set in the line $1.
+# Whether a variable that cannot be set is to be set in the line $1, before one of its commands. What
+# is quoted may look like that: then the line says nothing.
 _qi_learn_fixed() {
-    local _qi_learn_name IFS=$' \t\n;|&'
+    local _qi_learn_name _qi_learn_first=1 IFS=$' \t\n'
+    [[ $1 != *[*?[]* ]] || { local - && set -f; }
     for _qi_learn_name in $1; do
-        [[ $_qi_learn_name == [A-Za-z_]*=* ]] || continue
-        _qi_learn_name=${_qi_learn_name%%=*}
-        [[ $_qi_learn_name != *[!A-Za-z0-9_]* && ${!_qi_learn_name@a} == *r* ]] && return 0
+        if [[ -n $_qi_learn_first && $_qi_learn_name == [A-Za-z_]*=* ]]; then
+            _qi_learn_first=${_qi_learn_name%%=*}
+            [[ $_qi_learn_first != *[!A-Za-z0-9_]* && ${!_qi_learn_first@a} == *r* ]] && return 0
+        elif [[ $_qi_learn_name != @(time|-p) ]]; then
+            _qi_learn_first=
+        fi
+        [[ $_qi_learn_name != *[\;\|\&] ]] || _qi_learn_first=1
     done
     return 1
 }

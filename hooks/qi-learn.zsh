@@ -150,19 +150,24 @@ _qi_learn_paused() {
 # Add to `more` what only the shell knows of the line `line`, which is no single command of plain
 # words; fail if a variable that cannot be set is to be set in it.
 _qi_learn_known() {
-    local word named=
+    local word named= first=1
     local -a words=("${(@s: :)${line//[;|&$'\t\n']/ }}")
     [[ $pipes != *\ * ]] || more+=',"pipes":"'$pipes'"'
     [[ $PWD == "$_qi_learn_from" ]] || more+=',"moved":1'
     [[ -z $nounset || $line != *\$* ]] || more+=',"options":"u"'
     for word in $words; do
-        if [[ $word == [A-Za-z_]*=* ]]; then
-            word=${word%%=*}
-            [[ $word == *[^A-Za-z0-9_]* || ${(tP)word} != *readonly* ]] || return 1
-        elif [[ $word != *[^A-Za-z0-9_.:@%+,-]* ]]; then
-            ((${+functions[$word]})) && named+=" $word"
-        fi
+        [[ $word == *[^A-Za-z0-9_.:@%+,-]* ]] || ((!${+functions[$word]})) || named+=" $word"
     done
+    if [[ $line == *=* ]]; then # a variable that cannot be set, before a command
+        for word in ${(z)line}; do
+            if [[ -n $first && $word == [A-Za-z_]*=* ]]; then
+                word=${word%%=*}
+                [[ $word == *[^A-Za-z0-9_]* || ${(tP)word} != *readonly* ]] || return 1
+            else
+                [[ $word == (time|-p|*[\;\|\&]) ]] && first=1 || first=
+            fi
+        done
+    fi
     [[ -z $named ]] || more+=',"functions":"'${named# }'"'
     if [[ $line != "$typed" ]]; then
         _qi_learn_escaped "$line"
