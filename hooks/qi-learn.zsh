@@ -3,11 +3,11 @@
 #
 # Load it in ~/.zshrc:   source /path/to/qi-learn.zsh
 #
-# One line of JSON is appended to this shell's own file in the spool for each such command whose end
-# is certain. `cd web && npm test` that ends with 0 is, `npm test; true` is not: such a line says
-# nothing (docs/internals/decisions/0032). Nothing else is recorded, no process is started, the exit
-# status stays what it was, and if anything is missing nothing happens. A line that begins with a
-# space is not recorded.
+# A line that may hold such a command is appended as JSON to this shell's own file in the spool,
+# with what only the shell knows of it. What it says is decided where the spool is taken in: the
+# truth, or nothing (docs/internals/decisions/0048); the line itself is not kept. No other line is
+# written, no process is started, the exit status stays what it was, and if anything is missing
+# nothing happens. A line that begins with a space is not written.
 
 [[ -o interactive && -z ${_qi_learn_loaded-} ]] || return 0
 zmodload zsh/datetime zsh/system zsh/parameter 2>/dev/null || return 0
@@ -21,83 +21,20 @@ typeset -gi _qi_learn_after=0 _qi_learn_until=0
 typeset -ga _qi_learn_two=()
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
-typeset -g _qi_learn_wrappers='env time nice nohup sudo xvfb-run exec run npx bunx uvx uv pipx '\
-'poetry pdm hatch pipenv rye bundle coverage'
-typeset -gA _qi_learn_heads=(cargo '1 18 29 62' go '2 30 63' pytest '3 23' py.test '3 24'
-    hyperfine '4' asv '5' npm '6 20 31 81' pnpm '6 20 31 81' yarn '6 20 31 81' bun '6 20 31 81'
-    make '7 21 52 64' kubectl '8' docker '9' terraform '10' vercel '11' helm '12' flyctl '13'
-    fly '13' netlify '14' serverless '15' ansible-playbook '16' twine '17' gcloud '19' cap '22'
-    tox '25' nox '26' unittest '27' doctest '28' deno '32' ctest '33' jest '34' vitest '35'
-    mocha '36' playwright '37' rspec '38' rake '39' rails '40' phpunit '41' gradle '42 76'
-    gradlew '42 76' mvn '43 77' mvnw '43 77' dotnet '44 78' bazel '45 79' mix '46 80' swift '47 73'
-    zig '48 74' stack '49 83' cabal '50 84' sbt '51 85' just '53' meson '54 67' py_compile '55'
-    compileall '56' tsc '57' mypy '58' pyright '59' basedpyright '60' ty '61' cmake '65' ninja '66'
-    gcc '68' g++ '68' clang '68' clang++ '68' cc '68' c++ '68' rustc '69' javac '70' kotlinc '71'
-    swiftc '72' ghc '75' nvcc '82' ruff '86' flake8 '87' pylint '88' eslint '89')
-typeset -ga _qi_learn_kinds=(bench bench bench bench bench bench bench deploy deploy deploy deploy
-    deploy deploy deploy deploy deploy deploy deploy deploy deploy deploy deploy test test test
-    test test test test test test test test test test test test test test test test test test test
-    test test test test test test test test test test compile compile compile compile compile
-    compile compile compile compile compile compile compile compile compile compile compile compile
-    compile compile compile compile compile compile compile compile compile compile compile compile
-    compile compile other other other other)
-typeset -ga _qi_learn_forms=('cargo bench' 'go test *-bench*' '@(pytest|py.test) *--benchmark-only'
-    'hyperfine' 'asv' '@(npm|pnpm|yarn|bun) ?(run )bench' 'make bench' 'kubectl @(apply|rollout)'
-    'docker @(push|stack deploy)' 'terraform apply' 'vercel' 'helm @(install|upgrade)'
-    'fly?(ctl) deploy' 'netlify deploy' 'serverless deploy' 'ansible-playbook' 'twine upload'
-    'cargo publish' 'gcloud *deploy' '@(npm|pnpm|yarn|bun) @(publish|?(run )deploy)' 'make deploy'
-    'cap +([A-Za-z0-9_]) deploy' 'pytest' 'py.test' 'tox' 'nox' 'unittest' 'doctest'
-    'cargo @(test|nextest)' 'go test' '@(npm|pnpm|yarn|bun) ?(run )@(test|t)' 'deno test' 'ctest'
-    'jest' 'vitest' 'mocha' 'playwright test' 'rspec' 'rake @(test|spec)' 'rails test' 'phpunit'
-    'gradle?(w) *@(test|check)' 'mvn?(w) *@(test|verify)' 'dotnet test' 'bazel test' 'mix test'
-    'swift test' 'zig ?(build )test' 'stack test' 'cabal test' 'sbt *test' 'make @(test|check)'
-    'just test' 'meson test' 'py_compile' 'compileall' 'tsc' 'mypy' 'pyright' 'basedpyright'
-    'ty check' 'cargo @(build|check|clippy)' 'go @(build|vet)' 'make' 'cmake' 'ninja'
-    'meson compile' '@(gcc|g++|clang|clang++|cc|c++)?(-+([0-9.]))' 'rustc' 'javac' 'kotlinc'
-    'swiftc' 'swift build' 'zig build' 'ghc' 'gradle?(w) *@(build|assemble|compile)*'
-    'mvn?(w) *@(compile|package)' 'dotnet build' 'bazel build' 'mix compile'
-    '@(npm|pnpm|yarn|bun) ?(run )@(build|compile|typecheck)' 'nvcc' 'stack build' 'cabal build'
-    'sbt *compile' 'ruff' 'flake8' 'pylint' 'eslint')
+typeset -gA _qi_learn_heads=(cargo 1 go 1 pytest 1 py.test 1 hyperfine 1 asv 1 npm 1 pnpm 1 yarn 1
+    bun 1 make 1 kubectl 1 docker 1 terraform 1 vercel 1 helm 1 flyctl 1 fly 1 netlify 1
+    serverless 1 ansible-playbook 1 twine 1 gcloud 1 cap 1 tox 1 nox 1 unittest 1 doctest 1 deno 1
+    ctest 1 jest 1 vitest 1 mocha 1 playwright 1 rspec 1 rake 1 rails 1 phpunit 1 gradle 1
+    gradlew 1 mvn 1 mvnw 1 dotnet 1 bazel 1 mix 1 swift 1 zig 1 stack 1 cabal 1 sbt 1 just 1
+    meson 1 py_compile 1 compileall 1 tsc 1 mypy 1 pyright 1 basedpyright 1 ty 1 cmake 1 ninja 1
+    gcc 1 g++ 1 clang 1 clang++ 1 cc 1 c++ 1 rustc 1 javac 1 kotlinc 1 swiftc 1 ghc 1 nvcc 1 ruff 1
+    flake8 1 pylint 1 eslint 1)
 # --- end ---
 typeset -ga _qi_learn_names=("${(@k)_qi_learn_heads[@]}")
 
 # What is below is called with the options that `_qi_learn_precmd` sets: `emulate` in each function
 # would cost as much as all the rest. A call costs zsh as much as ten lines (memory of its own is
 # mapped and unmapped), so what each line of ours needs stands in that one function.
-
-# Set REPLY to the kind of a command; fail if it is none of ours. The rules are those of `kind_of`
-# in qi_learn/capture/command_kind.py.
-_qi_learn_kind() {
-    setopt ksh_glob # a test calls it by itself
-    local rest=$1 head=${1%% *} number form
-    [[ -n ${_qi_learn_heads[$head]-} ]] || _qi_learn_head
-    for number in ${=_qi_learn_heads[$head]-}; do
-        form=$_qi_learn_forms[number]
-        [[ "$rest " == ${~form}[[:space:]]* ]] && REPLY=$_qi_learn_kinds[number] && return 0
-    done
-    return 1
-}
-
-# Set `rest` to the command without what may stand before it, and `head` to its first word.
-_qi_learn_head() {
-    local first match mbegin mend MATCH MBEGIN MEND
-    while true; do
-        first=${rest%%[[:space:]]*}
-        rest=${rest#"$first"} head=${first##*/} first=${first%%=*}
-        [[ -z ${_qi_learn_heads[$head]-} && $rest == *[^[:space:]]* &&
-            ( " $_qi_learn_wrappers " == *" $head "* || $head == -* ||
-            ( -n $head && $head != *[^0-9]* ) || ( $head == *=* && $first != *[^A-Za-z0-9_]* &&
-            $first == [A-Za-z_]* ) ) ]] || break
-        rest=${rest#"${rest%%[^[:space:]]*}"}
-    done
-    rest=$head$rest
-    if [[ $head == python* || $head == pypy* ]]; then
-        local python='^(python|pypy)[0-9.]*w?(\.exe)?([[:space:]]+-[^[:space:]]+)*[[:space:]]+-m'
-        [[ $rest =~ "${python}[[:space:]]+(.*)\$" ]] && rest=$match[4] &&
-            head=${rest%%[[:space:]]*}
-    fi
-    [[ $head != *-[0-9]* || -n ${_qi_learn_heads[$head]-} ]] || head=${head%-*}
-}
 
 # --- what is outside: project, spool ---
 
@@ -208,170 +145,34 @@ _qi_learn_paused() {
     [[ -z $until || $until == *[^0-9]* ]] || ((until > $1))
 }
 
-# --- what a line says ---
+# --- what is known of a line ---
 
-# Set `bare` to the line $1 with every quoted character as Q, so that what is left of | ; & < > and
-# the rest has its meaning; fail if it holds what this file does not read: substitutions, groups,
-# negation, background, here-documents, several lines. What people mostly write goes by globs: zsh
-# compiles a regular expression each time.
-_qi_learn_bare() {
-    local MATCH MBEGIN MEND
-    bare=$1
-    if [[ $bare == *[\'\"\\]* ]]; then
-        bare=${bare//(#m)(\'[^\']#\'|\"[^\"\\\`\$]#\")/${(l:$#MATCH::Q:)}}
-        [[ $bare != *[\'\"\\]* ]] || _qi_learn_quoted "$1" || return 1
+# Add to `more` what only the shell knows of the line `line`, which is no single command of plain
+# words; fail if a variable that cannot be set is to be set in it.
+_qi_learn_known() {
+    local word named= first=1
+    local -a words=("${(@s: :)${line//[;|&$'\t\n']/ }}")
+    [[ $pipes != *\ * ]] || more+=',"pipes":"'$pipes'"'
+    [[ $PWD == "$_qi_learn_from" ]] || more+=',"moved":1'
+    [[ -z $nounset || $line != *\$* ]] || more+=',"options":"u"'
+    for word in $words; do
+        [[ $word == *[^A-Za-z0-9_.:@%+,-]* ]] || ((!${+functions[$word]})) || named+=" $word"
+    done
+    if [[ $line == *=* ]]; then # a variable that cannot be set, before a command
+        for word in ${(z)line}; do
+            if [[ -n $first && $word == [A-Za-z_]*=* ]]; then
+                word=${word%%=*}
+                [[ $word == *[^A-Za-z0-9_]* || ${(tP)word} != *readonly* ]] || return 1
+            else
+                [[ $word == (time|-p|*[\;\|\&]) ]] && first=1 || first=
+            fi
+        done
     fi
-    [[ $bare != *[\`\(\){}!\'\"\\$'\n']* ]] || return 1
-    if [[ $bare == *[\<\|\;\#]* ]]; then
-        [[ $bare != *'<<'* && $bare != *'||'* && $bare != *'|&'* && $bare != *';;'* &&
-            " $bare" != *[[:space:]\;\|\&]\#* ]] || return 1
+    [[ -z $named ]] || more+=',"functions":"'${named# }'"'
+    if [[ $line != "$typed" ]]; then
+        _qi_learn_escaped "$line"
+        more+=',"run":"'$REPLY'"'
     fi
-    if [[ $bare == *[\<\>]* ]]; then
-        bare="$bare "
-        bare=${bare//(#m) (|[0-9])(\>\&[0-2]|(\>|\>\>)(| )\/dev\/null) /${(l:$#MATCH:: :)}}
-        bare[-1]=
-        [[ $bare != *[\<\>]* ]] || _qi_learn_redirected
-    fi
-    bare=${bare//&&/$'\x01\x01'}
-    [[ $bare != *'&'* ]]
-}
-
-# The same for quotes with \ and $ in them or beside them.
-_qi_learn_quoted() {
-    local rest=$1 blank match mbegin mend
-    local quoted=$'^([^"\'\\\\]*)(\'[^\']*\'|"([^"\\\\`]|\\\\.)*"|\\\\.)(.*)$'
-    bare=
-    while [[ $rest == *[\'\"\\]* && $rest =~ $quoted ]]; do
-        rest=$match[4]
-        blank=${(l:${#match[2]}::Q:)}
-        if [[ $match[2] == \"*\$* ]]; then
-            [[ $match[2] == *\$[\({]* ]] && return 1
-            blank=\$${blank[2,-1]}
-        fi
-        bare+=$match[1]$blank
-    done
-    bare+=$rest
-}
-
-# Blank redirections in `bare` that cannot fail.
-_qi_learn_redirected() {
-    local match mbegin mend
-    local safe='^(.*)([0-9]?>&[0-2]|[0-9&]?>>?[[:space:]]*/dev/null|<[[:space:]]*/dev/null)'
-    while [[ $bare == *[\<\>]* && $bare =~ "$safe([[:space:];|&].*)?\$" ]]; do
-        bare=$match[1]${(l:${#match[2]}:: :)}$match[3]
-    done
-    bare=${${${bare//&>/ >}//>|/> }//>&/> }
-}
-
-# Set `word` to the word that the shell runs in a part of a line, behind `time` and assignments;
-# fail if an assignment cannot be made.
-_qi_learn_word() {
-    local _qi_learn_rest=$1 match mbegin mend MATCH MBEGIN MEND
-    local before='^[[:space:]]*(time|-p|([A-Za-z_][A-Za-z0-9_]*)=[^[:space:]]*)([[:space:]].*)$'
-    while [[ ( $_qi_learn_rest == *=* || $_qi_learn_rest == *time* ) &&
-        $_qi_learn_rest =~ $before ]]; do
-        _qi_learn_rest=$match[3]
-        [[ -n $match[2] && ${(tP)match[2]} == *readonly* ]] && return 1
-    done
-    word=${${_qi_learn_rest##[[:space:]]#}%%[[:space:]]*}
-}
-
-# Words that mean more than a command, and commands that cannot end a line.
-typeset -gA _qi_learn_reserved=(if 1 then 1 else 1 elif 1 fi 1 for 1 foreach 1 end 1 while 1 until 1
-    repeat 1 do 1 done 1 case 1 esac 1 select 1 function 1 coproc 1 '[[' 1 exec 1 eval 1 command 1
-    builtin 1 noglob 1 nocorrect 1 - 1)
-typeset -gA _qi_learn_harmless=(cd 1 clear 1 date 1 echo 1 false 1 git 1 ls 1 sleep 1 true 1)
-
-# Fill `parts` (texts), `bares` (the same, without what is quoted), `words` (what they run) and
-# `ops` (between them: ; | or x01 for &&) from `line`; fail if it is not of commands alone.
-_qi_learn_split() {
-    local bare piece text word
-    local -i at=0
-    [[ $line == "$typed" ]] || _qi_learn_bare "$typed" || return 1
-    _qi_learn_bare "$line" || return 1
-    while true; do
-        piece=${bare%%[$';|\x01']*}
-        text=${line[at+1,at+$#piece]##[[:space:]]#}
-        text=${text% }
-        [[ $text != *[[:space:]] ]] || text=${text%%[[:space:]]#}
-        if [[ -z $text ]]; then
-            [[ ${ops[-1]-} == ';' && $piece == "$bare" ]] || return 1
-            ops[-1]=()
-            return 0
-        fi
-        if [[ $piece == *=* || $piece == *time* ]]; then
-            _qi_learn_word "$piece" || return 1
-        else
-            word=${${piece##[[:space:]]#}%%[[:space:]]*}
-        fi
-        ((!${+_qi_learn_reserved[$word]})) || return 1
-        parts+=("$text") bares+=("$piece") words+=("$word")
-        [[ $piece == "$bare" ]] && return 0
-        ops+=("$bare[$#piece+1]")
-        ((at += $#piece + 1))
-        bare=$bare[$#piece+2,-1]
-        if [[ $ops[-1] == $'\x01' ]]; then
-            ((at += 1))
-            bare[1]=
-        fi
-    done
-}
-
-# Whether a part can only end with its command's own exit code $2: not for want of what it is
-# written to or read from, of a variable or of a file, and not because it was stopped.
-_qi_learn_own() {
-    (($2 == 0)) && return 0
-    (($2 >= 145 && $2 <= 150)) && return 1
-    [[ $1 == *\$* && -n $nounset ]] && return 1
-    (($2 != 1)) || [[ $1 != *[\<\>*?\[\~^\#]* && ! $1 =~ '[[:space:]]=' ]]
-}
-
-# Whether the first $1 parts cannot have ended the line.
-_qi_learn_calm() {
-    local REPLY
-    local -i i
-    for ((i = 1; i <= $1; i++)); do
-        [[ $bares[i] != *[\$\<\>*?\[=\~^\#]* ]] || return 1
-        ((${+_qi_learn_harmless[$words[i]]})) || _qi_learn_kind "$parts[i]" || return 1
-        ((!${+functions[$words[i]]})) || return 1
-    done
-}
-
-# Fill `told` with numbers of parts, each before its exit code, as far as they follow from the exit
-# code of the line and those of its last pipeline.
-_qi_learn_told() {
-    local -i n=$#parts first=0 group=0 all whole=1 i own
-    local REPLY
-    local -a codes=(${=pipes//[^0-9]/ }) last
-    ((all = code == 0))
-    for ((i = 1; i < n; i++)); do
-        [[ $ops[i] == '|' ]] || first=i
-        [[ $ops[i] == ';' ]] && group=i
-        if ((all)); then
-            [[ $ops[i] == $'\x01' ]] && ((!${+_qi_learn_harmless[$words[i]]})) &&
-                _qi_learn_kind "$parts[i]" && told+=($i 0) || all=0
-        fi
-    done
-    ((all)) || told=()
-    ((n - first > 1)) || codes=($code)
-    (($#codes == n - first)) || return 1
-    if ((first > 0 && code != 0)); then
-        ((code < 128)) || return 1
-        if ((group < first)); then # only a `cd` may stand before it, and it must have worked
-            [[ $first -eq 1 && $words[1] == cd && $PWD != "$_qi_learn_from" ]] || return 1
-        fi
-        _qi_learn_calm $group || return 1
-    fi
-    for ((i = n; i > first; i--)); do
-        own=codes[i-first]
-        if ((own == 0)); then
-            last=($i 0 $last)
-        elif ((whole && (own < 128 || n == 1))); then
-            _qi_learn_own "$bares[i]" $own && last=($i $own $last)
-        fi
-        [[ ' cat tail tee sort wc ' == *" $words[i] "* ]] || whole=0 # may not read to the end
-    done
-    told+=($last)
 }
 
 # --- when ---
@@ -392,11 +193,11 @@ _qi_learn_preexec() {
 
 # Every function for this event gets $? and pipestatus as the line left them.
 _qi_learn_precmd() {
-    local code=$? pipes="${pipestatus[@]}"
+    local code=$? pipes="${(j: :)pipestatus[@]}"
     [[ -n $_qi_learn_line ]] || return 0
-    local line=$_qi_learn_run typed=$_qi_learn_line nounset= real places head rest form i own REPLY
-    local -a looked parts words bares ops told
-    local -i now took number mid at
+    local line=$_qi_learn_run typed=$_qi_learn_line nounset= real places head more= REPLY
+    local -a looked
+    local -i now took mid at
     local IFS=$' \t\n'
     _qi_learn_line=
     [[ -o unset ]] || nounset=1
@@ -414,43 +215,30 @@ _qi_learn_precmd() {
             [[ ${line//[[:space:]]/} != "${typed//[[:space:]]/}" ]] || line=$typed
         fi
         head=${line%% *}
-        if [[ $line != "$typed" || $line == *[^A-Za-z0-9_./:@%+,\ -]* || $line == *\  ||
-            $head == time || -n ${_qi_learn_reserved[$head]-} ]]; then
-            _qi_learn_split && _qi_learn_told || return 0
-        elif ((code < 145 || code > 150)); then
-            parts=("$line") words=("$head") told=(1 $code) # one command, as most lines are
+        if [[ $line != "$typed" || $line == *[^A-Za-z0-9_./:@%+,\ -]* ]]; then
+            _qi_learn_known || return 0
+        elif ((code >= 145 && code <= 150)) || ((${+functions[$head]})); then
+            return 0
         fi
-        for i own in $told; do
-            ((!${+functions[$words[i]]})) || continue
-            line=$parts[i]
-            rest=$line head=${line%% *} # from here as _qi_learn_kind
-            [[ -n ${_qi_learn_heads[$head]-} ]] || _qi_learn_head
-            for number in ${=_qi_learn_heads[$head]-} 0; do
-                form=$_qi_learn_forms[number]
-                [[ "$rest " == ${~form}[[:space:]]* ]] && break
-            done
-            ((number)) || continue
-            ((_qi_learn_fd >= 0 && _qi_learn_size < 8388608)) && [[ -e $_qi_learn_file ]] ||
-                _qi_learn_open || return 0
-            if [[ $line == *[\\\"[:cntrl:]]* ]]; then
-                _qi_learn_escaped "$line"
-                line=$REPLY
-            fi
-            # each field that is padded costs as much as two that are not
-            ((now = EPOCHREALTIME * 1000000, took = now - _qi_learn_begin, _qi_learn_number++,
-                mid = (now >> 18 & 4095) + 1000, at = now / 1000000,
-                now < _qi_learn_until && now >= _qi_learn_after)) || _qi_learn_id
-            [[ ! -e $_qi_learn_pause ]] || ! _qi_learn_paused $at || return 0
-            ((took >= 0)) || took=0 # the clock was set back
-            line='{"v":1,"id":"'$_qi_learn_high$mid$_qi_learn_chance$_qi_learn_number'","ts":"'\
+        ((_qi_learn_fd >= 0 && _qi_learn_size < 8388608)) && [[ -e $_qi_learn_file ]] ||
+            _qi_learn_open || return 0
+        if [[ $typed == *[\\\"[:cntrl:]]* ]]; then
+            _qi_learn_escaped "$typed"
+            typed=$REPLY
+        fi
+        # each field that is padded costs as much as two that are not
+        ((now = EPOCHREALTIME * 1000000, took = now - _qi_learn_begin, _qi_learn_number++,
+            mid = (now >> 18 & 4095) + 1000, at = now / 1000000,
+            now < _qi_learn_until && now >= _qi_learn_after)) || _qi_learn_id
+        [[ ! -e $_qi_learn_pause ]] || ! _qi_learn_paused $at || return 0
+        ((took >= 0)) || took=0 # the clock was set back
+        line='{"v":1,"id":"'$_qi_learn_high$mid$_qi_learn_chance$_qi_learn_number'","ts":"'\
 $_qi_learn_date$_qi_learn_two[at/3600%24+1]:$_qi_learn_two[at/60%60+1]:$_qi_learn_two[at%60+1].\
 ${now[-6,-4]}'Z","kind":"outcome",'\
-'"source":"zsh","author":"person","project":"'$_qi_learn_held'","body":{"kind":"'\
-$_qi_learn_kinds[number]'","command":"'$line'","exit_code":'$own',"seconds":'$took\
-'e-6,"cwd":"'$_qi_learn_cwd$'"}}\n'
-            syswrite -o $_qi_learn_fd -- "$line"
-            ((_qi_learn_size += $#line))
-        done
+'"source":"zsh","author":"person","project":"'$_qi_learn_held'","body":{"line":"'$typed\
+'","code":'$code',"seconds":'$took'e-6,"cwd":"'$_qi_learn_cwd'"'$more$'}}\n'
+        syswrite -o $_qi_learn_fd -- "$line"
+        ((_qi_learn_size += $#line))
     } 2>/dev/null
     return 0
 }

@@ -6,6 +6,7 @@ failure to compile. The type checkers are `compile`.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -51,9 +52,9 @@ FORMS: dict[CommandKind, tuple[str, ...]] = {
 }
 """How the commands of each kind begin, the first kind that fits; the one table of them.
 
-`scripts/hook_patterns` writes it into the shells' hooks, so the forms are regular expressions that
-Python, bash and zsh read alike: no `(?:` and no escaped letters. Words are one space apart. What is
-listed as `other` is recorded by the hooks, and what is not listed is not.
+`scripts/hook_patterns` writes the first words of it into the shells' hooks, so a form begins with
+plain words, `(a|b)` and `?`. Words are one space apart. Of what is typed in a shell that which is
+listed as `other` is recorded, and what is not listed is not.
 """
 WRAPPERS = (
     *("env", "time", "nice", "nohup", "sudo", "xvfb-run", "exec", "run", "npx", "bunx", "uvx"),
@@ -61,7 +62,7 @@ WRAPPERS = (
 )
 """Words that may stand before a command."""
 PYTHON = r"(python|pypy)[0-9.]*w?(\.exe)?"
-"""An interpreter: its `-m` names the command. It is in the hooks' patterns too."""
+"""An interpreter: its `-m` names the command."""
 _KINDS = {kind: re.compile(rf"({'|'.join(forms)})(\s|$)") for kind, forms in FORMS.items()}
 _PYTHON = re.compile(PYTHON)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
@@ -73,9 +74,19 @@ _JUNIT_IN = (
 
 def kind_of(argv: Sequence[str]) -> CommandKind:
     """The kind of a command, told by its words."""
+    return _listed(argv) or "other"
+
+
+def listed_kind(command: str) -> CommandKind | None:
+    """The kind of a command as it was typed, behind assignments; None if the table has it not."""
+    words = command.split()
+    return _listed([*itertools.dropwhile(_ASSIGNMENT.fullmatch, words)])
+
+
+def _listed(argv: Sequence[str]) -> CommandKind | None:
     start = _own_words_at(argv)
     line = " ".join([*map(os.path.basename, argv[start : start + 1]), *argv[start + 1 :]])
-    return next((kind for kind, forms in _KINDS.items() if forms.match(line)), "other")
+    return next((kind for kind, forms in _KINDS.items() if forms.match(line)), None)
 
 
 def pytest_options_at(argv: Sequence[str], cwd: Path) -> int | None:

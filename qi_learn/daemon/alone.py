@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from qi_learn.capture.shell_outcomes import outcomes_of
 from qi_learn.capture.wire import decode
 from qi_learn.daemon.forgetting import Forgetting, abandon
 from qi_learn.daemon.lock import take_lock
@@ -41,6 +42,7 @@ class TakingIn:
             self._paths.spool,
             decode=decode,
             suggest=suggestions_of,
+            outcomes=outcomes_of,
             now=time.time(),
             memory=self._memory,
         )

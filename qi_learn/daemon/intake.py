@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from qi_learn.capture.shell_outcomes import outcomes_of
 from qi_learn.capture.wire import decode
 from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
@@ -229,6 +230,7 @@ class Intake:
             self.paths.spool,
             decode=self._decode,
             suggest=suggestions_of,
+            outcomes=outcomes_of,
             now=now,
             memory=self._memory,
         )

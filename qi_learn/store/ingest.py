@@ -70,6 +70,7 @@ _SEEN_BESIDE = ("outcome", "git", "hook", "edit")
 """Kinds of events that tell what a person did: those of a pause are not kept."""
 Decode = Callable[[Event], Turn]
 Suggest = Callable[[Turn], tuple[Suggestion, ...]]
+Outcomes = Callable[[Event], tuple[Event, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class _Intake:
     memory: DrainMemory
     decode: Decode
     suggest: Suggest
+    outcomes: Outcomes
     now: float
     known: int
     """How many turns there were before."""
@@ -142,18 +144,20 @@ def drain(
     *,
     decode: Decode,
     suggest: Suggest,
+    outcomes: Outcomes = lambda event: (event,),
     now: float,
     memory: DrainMemory | None = None,
 ) -> Drained:
     """Take in everything that waits in the spool.
 
     `decode`: makes the Turn of a `turn` event, ValueError if it cannot. `suggest`: finds the
-    suggestions in its redacted answer. `now`: kept with each event as the time it was taken in.
+    suggestions in its redacted answer. `outcomes`: makes of a shell's line the events of what it
+    tells, ValueError if it cannot. `now`: kept with each event as the time it was taken in.
     `memory`: what the drain before left. Raises StoreError or DiskFull if the database or
     `spool/bad/` cannot be written: what was committed stays, the rest waits in the spool.
     """
     memory = memory or DrainMemory(store)
-    intake = _Intake(store, memory, decode, suggest, now, turns_known(store))
+    intake = _Intake(store, memory, decode, suggest, outcomes, now, turns_known(store))
     files = spool_files(spool_dir)
     memory.files.see(files)
     forget_gone(store, files)
@@ -264,7 +268,8 @@ def _take_line(intake: _Intake, line: Line) -> str | None:
         return line.problem or "not understood"
     try:
         with intake.store.attempt():
-            _take_event(intake, line.event)
+            for event in intake.outcomes(line.event):
+                _take_event(intake, event)
     except _NOT_UNDERSTOOD as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -324,14 +329,7 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
 
 def _command(event: Event) -> CommandResult:
     names = (
-        "kind",
-        "command",
-        "exit_code",
-        "seconds",
-        "failed",
-        "passed",
-        "commit",
-        "value",
+        *("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value"),
         "cwd",
     )
     fields = {name: event.body[name] for name in names if name in event.body}

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.capture.command_kind import kind_of
 from qi_learn.paths import Paths
 from qi_learn.records import CommandResult, Event
 from qi_learn.spool import spool_files
@@ -212,82 +211,6 @@ def test_the_places_of_the_platform(shell: str, home: Path) -> None:
     terminal.type("pytest 1")
     terminal.close()
     assert len(spool_files(home / ".local/state/qi-learn/spool")) == 1
-
-
-LINES = (
-    *(
-        "pytest -q",
-        "/x/python3.12 -m pytest",
-        "uv run pytest",
-        "env A=1 nice -n 5 cargo test",
-        "coverage run -m pytest",
-        "go test ./...",
-        "go test -bench=. .",
-    ),
-    *(
-        "npm run build",
-        "npm t",
-        "make",
-        "make test",
-        "make deploy",
-        "gcc-12 -c a.c",
-        "tsc --noEmit",
-        "cargo clippy",
-        "ruff check",
-        "hyperfine a",
-    ),
-    *(
-        "mvn -q verify",
-        "python app.py",
-        "makefile-lint",
-        "echo pytest",
-        "git push",
-        "pytest-watch",
-        "docker push x",
-    ),
-    *(
-        "pytest -q --benchmark-only -x",
-        "pytest --benchmark-only-x",
-        "py.test a",
-        "yarn run bench",
-        "yarn run benches",
-        "cap prod_1 deploy",
-        "cap a-b deploy",
-        "flyctl deploy",
-        "gcloud app deploy x",
-    ),
-    *(
-        "g++-12.1 -c a.cc",
-        "c++ a.cc",
-        "./gradlew clean test",
-        "gradle assembleDebug",
-        "zig build test",
-        "zig build",
-        "sbt -x compile",
-        "cabal built",
-    ),
-)
-
-
-ASK = "REPLY=none; _qi_learn_kind '{}'; echo $REPLY"
-
-
-def test_the_hooks_tell_kinds_as_the_program_does(shell: str, home: Path) -> None:
-    one = "_qi_learn_kind '{}'; and echo $_qi_learn_reply; or echo none" if shell == "fish" else ASK
-    asked = "; ".join(one.format(line) for line in LINES)
-    env = {"PATH": os.environ["PATH"], "HOME": str(home)}
-    done = subprocess.run(
-        [shell, *SHELLS[shell], "-c", f". {HOOKS}/qi-learn.{shell}; {asked}"],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    kinds = [kind_of(line.split()) for line in LINES]
-    assert done.stdout.split() == [
-        kind if kind != "other" or line.startswith("ruff") else "none"
-        for kind, line in zip(kinds, LINES, strict=True)
-    ]
 
 
 def test_a_living_shell_sees_what_is_registered(shell: str, home: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
+from qi_learn.capture.shell_outcomes import outcomes_of
 from qi_learn.paths import Paths
 from qi_learn.records import Event
 from qi_learn.spool import read_from, spool_files
@@ -127,6 +128,12 @@ class Terminal:
 
 
 def events(home: Path) -> list[Event]:
+    """What waits in the spool, as it is taken in: of the shells' lines what they tell."""
+    return [told for event in written(home) for told in outcomes_of(event)]
+
+
+def written(home: Path) -> list[Event]:
+    """What the hooks have written."""
     lines = [line for path in spool_files(home / "state/spool") for line in read_from(path)]
     assert [line.problem for line in lines if line.problem] == []
     return [line.event for line in lines if line.event is not None]
