@@ -26,6 +26,8 @@ ALONE: Sequence[tuple[str, Told]] = (
     ("nice pytest 3", (("nice pytest 3", 3),)),
     ("env A=b pytest 4", (("env A=b pytest 4", 4),)),
     ("A=b pytest 4", (("A=b pytest 4", 4),)),
+    ("pytest 0 'a b;UID=c'", (("pytest 0 'a b;UID=c'", 0),)),  # bash and zsh let no one set UID
+    ("pytest 0 UID=c", (("pytest 0 UID=c", 0),)),
     ("pytest 0 'a;b' \"c|d&\"", (("pytest 0 'a;b' \"c|d&\"", 0),)),
     ("pytest 0 \"a'b;c\" 'd\"|e'", (("pytest 0 \"a'b;c\" 'd\"|e'", 0),)),
     ('pytest 0 \'a;b\' "c\\"|d"', (('pytest 0 \'a;b\' "c\\"|d"', 0),)),
