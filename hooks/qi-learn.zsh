@@ -164,7 +164,7 @@ _qi_learn_known() {
                 word=${word%%=*}
                 [[ $word == *[^A-Za-z0-9_]* || ${(tP)word} != *readonly* ]] || return 1
             else
-                [[ $word == (time|-p|*[\;\|\&]) ]] && first=1 || first=
+                [[ $word == time || $word == -p || $word == *[\;\|\&] ]] && first=1 || first=
             fi
         done
     fi
