@@ -50,7 +50,7 @@ class Admission:
     @property
     def held(self) -> bool:
         """Whether a cycle may hold requests back: then `wait_for_release` tells."""
-        return os.path.exists(self._hold)
+        return os.access(self._hold, os.F_OK)  # no error is made for the file that is not there
 
     async def wait_for_release(self) -> str:
         """Wait until requests may pass.

@@ -38,23 +38,14 @@ class LiveRecord:
         """Why the settings, which were changed, cannot be used."""
         self._said = self._says()
 
-    @property
-    def on(self) -> bool:
-        """Whether the settings have it recorded now, in full or in part."""
-        self._refresh()
-        return self.last
-
     def look(self) -> bool:
         """Read settings and pauses again if they have changed; whether what holds now is new."""
-        self._refresh()
-        before, self._said = self._said, self._says()
-        return self._said != before
-
-    def _refresh(self) -> None:
         self._pauses.look()
         if (stamp := self._stamp()) != self._seen:
             self._seen = stamp
             self._read()
+        before, self._said = self._said, self._says()
+        return self._said != before
 
     @property
     def last(self) -> bool:

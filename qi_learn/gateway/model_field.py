@@ -124,10 +124,13 @@ def _names_model(body: bytes, start: int, end: int) -> bool:
 
 
 def _field(value: re.Match[bytes]) -> ModelField | None:
-    try:
-        name = json.loads(value[1].decode("utf-8", "surrogateescape"))
-    except ValueError:
-        return None
+    written = value[1].decode("utf-8", "surrogateescape")
+    name = written[1:-1]
+    if "\\" in name or not name.isprintable():  # as hardly any is
+        try:
+            name = json.loads(written)
+        except ValueError:
+            return None
     return ModelField(value.start(1), value.end(1), name)
 
 

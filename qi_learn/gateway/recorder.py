@@ -60,14 +60,14 @@ class Recorder:
     def wants(self, headers: Mapping[str, str]) -> bool:
         """Whether a request is to be recorded, as far as it is known now; counted if it is not."""
         now = self._not_now()
-        self.report()
         if reason := "asked" if headers.get("x-qi-learn-record") == "0" else now:
             self.counters.not_recorded(reason)
         return not reason
 
     def _not_now(self) -> str:
         """The reason why nothing is recorded now, one of `NOT_RECORDED`; empty if it is."""
-        if not self._live.on:
+        self.look()
+        if not self._live.last:
             return "off"
         return "paused" if self._live.paused else ""
 
