@@ -86,6 +86,8 @@ class ClientProjects:
         seen = answer.result() if answer is not None and answer.done() else NOWHERE
         if seen == ANOTHERS or named is None:
             return seen
+        if seen.left_out and not os.path.isabs(named):
+            return seen  # a name that says nothing lets nothing in
         return self._origins.of(Path(named))
 
     async def _look(self) -> None:

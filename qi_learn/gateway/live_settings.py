@@ -65,7 +65,7 @@ class LiveRecord:
     @property
     def paused(self) -> bool:
         """Whether a person has paused the recording, likewise."""
-        return self._pauses.known_at(self._clock()) is not None
+        return self._pauses.known_now(self._clock()) is not None
 
     def _says(self) -> tuple[object, ...]:
         return (self._record, self._unregistered, self.paused, self.problem)

@@ -28,7 +28,7 @@ from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.report.asking import at_once
 from qi_learn.rundir.lost_turns import Lost, unseen_lost
 from qi_learn.rundir.progress import span
-from qi_learn.rundir.recording_pause import pause_at, read_pauses, until_text
+from qi_learn.rundir.recording_pause import pause_now, read_pauses, until_text
 from qi_learn.settings import Settings
 from qi_learn.settings_file import COUNT_AT_ONCE, changed_in_file
 
@@ -173,7 +173,7 @@ def look(paths: Paths, settings: Settings, attempt: Attempt) -> Running:
 
 
 def _paused(paths: Paths) -> str:
-    pause = pause_at(read_pauses(paths.pause), time.time())
+    pause = pause_now(read_pauses(paths.pause), time.time())
     return until_text(pause) if pause else ""
 
 

@@ -60,6 +60,16 @@ def pause_at(pauses: Sequence[Pause], ts: float) -> Pause | None:
     return max(holding, key=lambda pause: pause.until, default=None)
 
 
+def pause_now(pauses: Sequence[Pause], now: float) -> Pause | None:
+    """The pause that holds now; None if none does.
+
+    A clock that was set back ends none: the last one holds until its end, though it seems to begin
+    only later.
+    """
+    ahead = (pause for pause in pauses[-1:] if now < pause.until)
+    return pause_at(pauses, now) or next(ahead, None)
+
+
 def until_text(pause: Pause) -> str:
     """`until 14:30`, with the day if that is another one; or that it has no end."""
     if math.isinf(pause.until):
@@ -82,7 +92,7 @@ def begin_pause(file: Path, now: float, seconds: float | None) -> Pause:
 def end_pause(file: Path, now: float) -> bool:
     """End the pause; False if there is none. Raises OSError if the file cannot be written."""
     pauses = read_pauses(file)
-    if pause_at(pauses, now) is None:
+    if pause_now(pauses, now) is None:
         return False
     _write(file, _ended(pauses, now), Pause(0.0, 0.0))
     return True
@@ -116,11 +126,11 @@ class PauseFile:
     def at(self, ts: float) -> Pause | None:
         """The pause that a time is in; None if it is in none."""
         self.look()
-        return self.known_at(ts)
-
-    def known_at(self, ts: float) -> Pause | None:
-        """The same by the pauses of the last look."""
         return pause_at(self._pauses, ts)
+
+    def known_now(self, now: float) -> Pause | None:
+        """The pause that holds now, by the pauses of the last look; None if none does."""
+        return pause_now(self._pauses, now)
 
     def look(self) -> None:
         """Read the file again if it has changed."""

@@ -2,13 +2,15 @@
 
 It lies in the project's root and has the syntax of a `.gitignore`, paths from there. What is left
 out by name anyway (files.py) stays left out: nothing brings it back. A file that cannot be read
-leaves out everything, because it is there to keep something private.
+(also a link to nothing, or a rule that is no pattern) leaves out everything, because it is there to
+keep something private.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -53,10 +55,10 @@ class QiLearnIgnore:
     def _look(self) -> None:
         try:
             status = os.stat(self._file)
-        except FileNotFoundError:
-            self._seen, self._spec, self._digest = None, _NONE, ""
-            return
-        except OSError:
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and not os.path.lexists(self._file):
+                self._seen, self._spec, self._digest = None, _NONE, ""
+                return
             self._seen, self._spec, self._digest = None, _ALL, _UNREAD
             return
         seen = (status.st_mtime_ns, status.st_ino, status.st_size)
@@ -67,9 +69,9 @@ class QiLearnIgnore:
     def _read(self) -> tuple[GitIgnoreSpec, str]:
         """The rules, and their hash."""
         try:
-            lines = self._file.read_text("utf-8").splitlines()
+            lines = self._file.read_text("utf-8-sig").splitlines()
             spec = GitIgnoreSpec.from_lines(lines)
-        except (OSError, ValueError):
+        except (OSError, ValueError, re.error):
             return _ALL, _UNREAD
         text = "\n".join(lines).encode("utf-8", "replace")
         return spec, hashlib.sha256(text).hexdigest()[:32] if len(spec) else ""

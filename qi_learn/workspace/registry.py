@@ -97,7 +97,7 @@ def _project_directory(project: Path) -> Path:
     todo = "Give the directory of a project."
     if not real.is_dir():
         raise SettingsError(f"{project} is not a directory.", todo)
-    if real == Path(real.anchor) or real == Path.home().resolve():
+    if real == Path(real.anchor) or Path.home().resolve().is_relative_to(real):
         raise SettingsError(
             f"{real} is no project: everything below it would be watched and recorded.", todo
         )

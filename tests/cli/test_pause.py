@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import EXIT_USAGE
-from qi_learn.rundir.recording_pause import read_pauses
+from qi_learn.rundir.recording_pause import begin_pause, read_pauses
 from qi_learn.spool import read_from, spool_files
 from tests.support.command_line import Terminal
 
@@ -33,6 +33,14 @@ def test_a_pause_is_told_with_its_end_and_ended(terminal: Terminal) -> None:
     assert json.loads(terminal.paths.pause.read_text())["until"] is None
     assert terminal.qi("resume").out == "Recording goes on.\n"
     assert terminal.qi("resume").out == "It was not paused.\n"
+    assert terminal.qi("status", "--json").json["paused"] == ""
+
+
+def test_a_clock_that_was_set_back_ends_no_pause(terminal: Terminal) -> None:
+    terminal.paths.ensure()
+    begin_pause(terminal.paths.pause, time.time() + 3600, 1800)
+    assert terminal.qi("status", "--json").json["paused"].startswith("until ")
+    assert terminal.qi("resume").out == "Recording goes on.\n"
     assert terminal.qi("status", "--json").json["paused"] == ""
 
 

@@ -132,6 +132,9 @@ def test_a_pause_counts_at_once_survives_the_gateway_and_ends_by_itself(
         gateway.paths.pause.write_text("{")
         ask(gateway.url, "POST", "/api/chat", SAID)
         assert counts(gateway) == {"paused": 2, "recorded": 2}, "unreadable: against nobody's will"
+        begin_pause(gateway.paths.pause, time.time() + 3600, None)
+        ask(gateway.url, "POST", "/api/chat", SAID)
+        assert counts(gateway) == {"paused": 3, "recorded": 2}, "the clock was set back"
 
 
 def test_an_answer_under_way_when_the_pause_begins_is_not_recorded(
@@ -197,6 +200,9 @@ def test_a_directory_that_says_nothing_is_recorded_without_a_project(
     for place in (Path("/"), Path.home(), Path("/usr")):
         ask_from(strict, place)
     assert [turn.project for turn in strict.turns(3)] == [None] * 3
+    (tmp_path / "private").mkdir()
+    ask_from(strict, tmp_path / "private", {"x-qi-learn-project": "shop"})
+    assert counts(strict) == {"unregistered": 1, "recorded": 3}
 
 
 @linux
@@ -232,6 +238,9 @@ def test_a_name_that_is_no_path_says_nothing(strict: GatewayProcess, tmp_path: P
     for named in ("shop", "~/work", "."):
         ask_from(strict, tmp_path / "work", {"x-qi-learn-project": named})
     assert [turn.project for turn in strict.turns(3)] == [None] * 3
+    (tmp_path / "private").mkdir()
+    ask_from(strict, tmp_path / "private", {"x-qi-learn-project": "shop"})
+    assert counts(strict) == {"unregistered": 1, "recorded": 3}
 
 
 @linux

@@ -85,3 +85,23 @@ def test_a_file_that_is_left_out_is_not_counted_as_the_projects(tmp_path: Path) 
     before = read_context(tmp_path, commit=None, branch=None).files
     (tmp_path / NAME).write_text(f"private/\n{NAME}\n")
     assert before - read_context(tmp_path, commit=None, branch=None).files == 1
+
+
+def test_a_mark_at_the_beginning_is_no_part_of_the_first_rule(tmp_path: Path) -> None:
+    """As some editors write it; git leaves it out as well."""
+    (tmp_path / NAME).write_bytes(b"\xef\xbb\xbfprivate/\n*.sql\n")
+    rules = QiLearnIgnore(str(tmp_path))
+    assert rules.allowed([str(tmp_path / "private/a.py"), str(tmp_path / "b.py")]) == {
+        str(tmp_path / "b.py")
+    }
+
+
+def test_what_cannot_be_read_leaves_out_everything(tmp_path: Path) -> None:
+    file = str(tmp_path / "a.py")
+    rules = QiLearnIgnore(str(tmp_path))
+    assert rules.allowed([file]) == {file}
+    (tmp_path / NAME).write_text("[z-a].txt\n")  # Python's patterns have no such range
+    assert rules.allowed([file]) == set()
+    (tmp_path / NAME).unlink()
+    (tmp_path / NAME).symlink_to(tmp_path / "nowhere")
+    assert rules.allowed([file]) == set()

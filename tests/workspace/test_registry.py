@@ -41,11 +41,12 @@ def test_a_path_that_is_not_utf_8_is_kept(paths: Paths, tmp_path: Path) -> None:
 def test_what_is_no_project_is_refused(
     paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "home/me").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home/me"))
     for name in ("a\nb", "tab\t"):
         (tmp_path / name).mkdir()
     (tmp_path / "file").touch()
-    for path in ("/", "/..", ".", "file", "nowhere", "a\nb", "tab\t"):
+    for path in ("/", "/..", ".", "home", "home/me", "file", "nowhere", "a\nb", "tab\t"):
         with pytest.raises(SettingsError):
             add_project(paths, tmp_path / path)
     assert load_projects(paths) == ()
