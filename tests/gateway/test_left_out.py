@@ -200,9 +200,6 @@ def test_a_directory_that_says_nothing_is_recorded_without_a_project(
     for place in (Path("/"), Path.home(), Path("/usr")):
         ask_from(strict, place)
     assert [turn.project for turn in strict.turns(3)] == [None] * 3
-    (tmp_path / "private").mkdir()
-    ask_from(strict, tmp_path / "private", {"x-qi-learn-project": "shop"})
-    assert counts(strict) == {"unregistered": 1, "recorded": 3}
 
 
 @linux
