@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,17 +62,34 @@ def choose(store: Store, request: ForgetRequest) -> ForgetChoice:
 
 
 def says(pattern: str) -> Says:
-    """Whether a text holds the pattern: as a regular expression, or letter by letter."""
-    small = pattern.lower()
+    """Whether a text holds the pattern: as a regular expression, or word by word.
+
+    A letter is the same however it is put together (Unicode's NFC), and any blanks, line ends too,
+    also as JSON writes them, part two words.
+    """
+    plain = normal(pattern)
+    words = plain.split()
+    spoken = re.compile(_BLANKS.join(map(re.escape, words)), re.IGNORECASE)
+    small = plain.lower()
+
+    def said(text: str) -> bool:
+        return bool(spoken.search(text)) if len(words) > 1 else small in text.lower()
+
     try:
-        expression = re.compile(pattern, re.IGNORECASE | re.MULTILINE)
+        expression = re.compile(plain, re.IGNORECASE | re.MULTILINE)
     except re.error:
-        expression = None
-    if expression is None or not _SIGNS.search(pattern):  # much quicker
-        return lambda text: small in text.lower()
-    return lambda text: bool(expression.search(text)) or small in text.lower()
+        return lambda text: said(normal(text))
+    if not _SIGNS.search(plain):  # much quicker
+        return lambda text: said(normal(text))
+    return lambda text: bool(expression.search(normal(text))) or said(normal(text))
 
 
+def normal(text: str) -> str:
+    """A text with its letters put together (NFC)."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+_BLANKS = r"(?:\s|\\[nrt])+"
 _SIGNS = re.compile(r"[\\^$.|?*+()\[\]{}]")
 """Signs that mean something in a regular expression."""
 
