@@ -24,7 +24,7 @@ from qi_learn.daemon.forget_receipt import (
 )
 from qi_learn.daemon.hung import refuse_hung
 from qi_learn.daemon.untaken import waiting_answers
-from qi_learn.errors import Busy, NotFound
+from qi_learn.errors import Busy, DaemonError, NotFound
 from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.store.database import Store, open_store
@@ -149,6 +149,11 @@ def _by_daemon(paths: Paths, request: ForgetRequest) -> Receipt:
             return receipt
         if time.monotonic() > deadline:
             raise NotFound(f"There is no receipt {id}.", "See `qi-learn doctor`.")
+        if not client.locked(paths) and read_receipt(paths, id) == receipt:
+            raise DaemonError(
+                "The daemon ended before all of it was forgotten; the next one completes that.",
+                "`qi-learn daemon start`",
+            )
         time.sleep(LOOK_SECONDS)
 
 

@@ -25,7 +25,7 @@ from qi_learn.daemon.forget_receipt import read_receipt
 from qi_learn.daemon.forgetting import Forgetting
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.taint import forgotten_in, runs_trained_on, trains_from
-from qi_learn.errors import NotFound
+from qi_learn.errors import DaemonError, NotFound
 from qi_learn.paths import Paths
 from qi_learn.records import Event, ForgetRequest, Message, Snapshot
 from qi_learn.report import explain, listing
@@ -39,6 +39,7 @@ from tests.support import drained_spool
 from tests.support import forgotten_home as home
 from tests.support.drained_spool import finished_file
 from tests.support.forgotten_home import ANSWER, PROJECT, RUNS, STAYING, WORD, files_with
+from tests.support.hung_daemon import hung
 from tests.support.redacted import as_redacted
 
 WAYS = {
@@ -466,3 +467,13 @@ def test_killed_at_every_step_it_completes(made: Paths, tmp_path: Path, way: str
         assert forgotten_in(load_deployment(paths), "1.2.0") == 1
         step += 1 + step // 8
     assert kills > 20
+
+
+def test_a_daemon_that_dies_meanwhile_is_not_waited_for(paths: Paths) -> None:
+    with hung(paths, "answers") as daemon, ThreadPoolExecutor() as threads:
+        asked = threads.submit(forget, paths, WAYS["grep"])
+        time.sleep(1.0)
+        assert not asked.done()
+        daemon.kill()
+        with pytest.raises(DaemonError, match="ended before all of it was forgotten"):
+            asked.result(timeout=60)

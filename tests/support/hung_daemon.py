@@ -27,7 +27,7 @@ if "held" in kinds:  # it accepts, as one that is stopped does, and never says a
     door.bind(str(paths.socket))
     door.listen()
 if "answers" in kinds:
-    door = Control(paths.socket, lambda _: {"stopping": True})
+    door = Control(paths.socket, lambda _: {"stopping": True, "receipt": "none"})
 own = {"pid": os.getpid(), "birth": birth(os.getpid())}
 paths.daemon_state.write_text(json.dumps(json.loads(sys.argv[2]) | own))
 os.utime(paths.daemon_state, (0, 0))
