@@ -7,8 +7,9 @@
 # with what only the shell knows of it. What it says is decided where the spool is taken in: the
 # truth, or nothing (docs/internals/decisions/0048); the line itself is not kept. No other line is
 # written, no process is started, the exit status stays what it was, and if anything is missing
-# nothing happens. A line that begins with a space is not written. Other hooks (DEBUG trap, PROMPT_COMMAND, PS0,
-# bash-preexec) go on working. With ble.sh, which runs the lines itself, this file does nothing.
+# nothing happens. A line that begins with a space is not written. Other hooks (DEBUG trap,
+# PROMPT_COMMAND, PS0, bash-preexec) go on working. With ble.sh, which runs the lines itself, this
+# file does nothing.
 
 [[ -n ${BASH_VERSION-} && $- == *i* && -z ${_qi_learn_loaded-}${BLE_VERSION-} ]] || return 0
 ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)) || return 0

@@ -157,7 +157,7 @@ def _told(line: ShellLine, shell: Shell, parts: Parts) -> list[Told]:
     codes = pipes or [line.code]
     if len(codes) != count - first:
         return []
-    return [*_earlier(line, parts), *_last(line, shell, parts, codes)]
+    return [*_earlier(line, parts), *sorted(_last(line, shell, parts, codes))]
 
 
 def _reached(line: ShellLine, shell: Shell, parts: Parts, first: int) -> bool:
@@ -195,11 +195,8 @@ def _earlier(line: ShellLine, parts: Parts) -> list[Told]:
     return [(number, 0) for number in range(len(before))]
 
 
-def _last(line: ShellLine, shell: Shell, parts: Parts, codes: list[int]) -> list[Told]:
-    return sorted(_from_the_end(line, shell, parts, codes))
-
-
-def _from_the_end(line: ShellLine, shell: Shell, parts: Parts, codes: list[int]) -> Iterator[Told]:
+def _last(line: ShellLine, shell: Shell, parts: Parts, codes: list[int]) -> Iterator[Told]:
+    """What the last pipeline's exit codes say, from its end."""
     whole, count = True, len(parts.parts)
     for number, code in zip(reversed(range(count)), reversed(codes), strict=False):
         part = parts.parts[number]

@@ -10,7 +10,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from qi_learn.errors import QiError
 from qi_learn.paths import Paths
@@ -27,7 +26,8 @@ class LiveRecord:
     def __init__(
         self, paths: Paths, settings: Settings, clock: Callable[[], float] = time.time
     ) -> None:
-        self._file = str(paths.settings_file)
+        self._file = paths.settings_file
+        self._name = str(self._file)  # looked at with every request
         self._pauses = PauseFile(paths.pause)
         self._pauses.look()
         self._clock = clock
@@ -72,7 +72,7 @@ class LiveRecord:
 
     def _read(self) -> None:
         try:
-            settings = load_settings(Path(self._file))
+            settings = load_settings(self._file)
             self._record = settings.gateway.record
             self._unregistered = settings.capture.unregistered
             self.problem = None
@@ -82,7 +82,7 @@ class LiveRecord:
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
-            status = os.stat(self._file)
+            status = os.stat(self._name)
         except OSError:
             return None
         return (status.st_mtime_ns, status.st_ino, status.st_size)
