@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiohttp
 from aiohttp import web
 
 from qi_learn import logs
@@ -43,8 +42,7 @@ from qi_learn.gateway.proxy import Gateway
 from qi_learn.gateway.recorder import Recorder
 from qi_learn.gateway.routes import RouteFile
 from qi_learn.gateway.turn_ids import TurnIds
-from qi_learn.gateway.upstream_link import UpstreamConnector
-from qi_learn.gateway.upstream_request import UpstreamRequest
+from qi_learn.gateway.upstream import Upstream
 from qi_learn.loopback import ADDRESSES, WITHOUT_CREDENTIALS, holds_credentials
 from qi_learn.outside import systemd
 from qi_learn.outside.listening import announce, find, read_listening
@@ -89,42 +87,33 @@ async def serve(served: Served, stop: asyncio.Event) -> None:
         upstream = _checked(served.upstream, port)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         state = new_state(served.paths, url=url, upstream=upstream)
-        async with _session() as session:
-            gateway = _gateway(served, upstream, port, session, state, stop)
-            runner = _runner(Door(gateway, state))
-            await runner.setup()
-            beat: asyncio.Task[None] | None = None
-            try:
-                await web.SockSite(runner, listener, backlog=1024).start()
-                if served.ready is not None:
-                    announce(served.ready, url, upstream=upstream)
-                systemd.notify(systemd.READY)
-                beat = asyncio.create_task(_beat(served, upstream, gateway.recorder, state, stop))
-                await stop.wait()
-            finally:
-                systemd.notify(systemd.LEAVING)
-                if beat is not None:
-                    beat.cancel()
-                await runner.cleanup()
-                gateway.admission.close()
-                gateway.recorder.close()
-                gateway.ids.close()
+        gateway = _gateway(served, upstream, port, state, stop)
+        runner = _runner(Door(gateway, state))
+        await runner.setup()
+        beat: asyncio.Task[None] | None = None
+        try:
+            await web.SockSite(runner, listener, backlog=1024).start()
+            if served.ready is not None:
+                announce(served.ready, url, upstream=upstream)
+            systemd.notify(systemd.READY)
+            beat = asyncio.create_task(_beat(served, upstream, gateway.recorder, state, stop))
+            await stop.wait()
+        finally:
+            systemd.notify(systemd.LEAVING)
+            if beat is not None:
+                beat.cancel()
+            await runner.cleanup()
+            gateway.close()
 
 
 def _gateway(
-    served: Served,
-    upstream: str,
-    port: int,
-    session: aiohttp.ClientSession,
-    state: GatewayState,
-    stop: asyncio.Event,
+    served: Served, upstream: str, port: int, state: GatewayState, stop: asyncio.Event
 ) -> Gateway:
     """The proxy with its parts."""
     paths, chosen = served.paths, served.settings.gateway
     live = LiveRecord(paths, served.settings)
     return Gateway(
-        upstream=upstream,
-        session=session,
+        upstream=Upstream(upstream),
         guard=Guard.for_port(port, chosen.allowed_hosts, chosen.allowed_origins),
         routes=RouteFile(paths.routes),
         recorder=Recorder(paths.spool, state, live),
@@ -209,19 +198,6 @@ def _checked(upstream: str, port: int) -> str:
             "Set serve.ollama to where Ollama listens, usually http://127.0.0.1:11434.",
         )
     return upstream.rstrip("/")
-
-
-def _session() -> aiohttp.ClientSession:
-    """The client towards the upstream: no limits, no cookies, and nothing added or decompressed."""
-    return aiohttp.ClientSession(
-        connector=UpstreamConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=3600),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
-        auto_decompress=False,
-        request_class=UpstreamRequest,
-        max_line_size=HEAD_LIMIT,
-        max_field_size=HEAD_LIMIT,
-    )
 
 
 def _runner(door: Door) -> web.ServerRunner:

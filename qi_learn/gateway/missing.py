@@ -9,23 +9,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-import aiohttp
-
 from qi_learn.gateway.encoding import decoded, is_plain
+from qi_learn.gateway.upstream_answer import Answer
 
 LONGEST = 64 * 1024
 """Bytes of an error; a longer document is none."""
 
 
-async def read_error(answer: aiohttp.ClientResponse) -> bytes:
+async def read_error(answer: Answer) -> bytes:
     """The body of a 404, or the beginning of a long one."""
-    body = b""
-    while len(body) <= LONGEST and (piece := await answer.content.readany()):
-        body += piece
+    body, ended = b"", False
+    while not ended and len(body) <= LONGEST:
+        pieces, ended = await answer.more()
+        body += b"".join(pieces)
     return body
 
 
-def is_missing(answer: aiohttp.ClientResponse, body: bytes) -> bool:
+def is_missing(answer: Answer, body: bytes) -> bool:
     """Whether a 404 with this body says that the model was not found, encoded or not."""
     encoding = answer.headers.get("Content-Encoding", "")
     document = body if is_plain(encoding) else decoded(body, encoding)

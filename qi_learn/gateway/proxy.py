@@ -24,12 +24,11 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-import aiohttp
 from aiohttp import web
-from yarl import URL
 
+from qi_learn.errors import ServerError, ServerUnreachable
 from qi_learn.gateway.admission import Admission
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import client_of
@@ -47,6 +46,8 @@ from qi_learn.gateway.recorder import RecordedExchange, Recorder
 from qi_learn.gateway.relay import Relay
 from qi_learn.gateway.routes import RouteFile, Routes
 from qi_learn.gateway.turn_ids import TurnIds
+from qi_learn.gateway.upstream import Upstream
+from qi_learn.gateway.upstream_answer import Answer
 from qi_learn.outside.peer import ClientWatch
 from qi_learn.outside.silence import broken_off, gone
 
@@ -55,7 +56,7 @@ from qi_learn.outside.silence import broken_off, gone
 class Reply:
     """An upstream's answer, and what it answers."""
 
-    answer: aiohttp.ClientResponse
+    answer: Answer
     to: Sending
     begun: bytes = b""
     """What has been read of the answer's body."""
@@ -65,9 +66,8 @@ class Reply:
 class Gateway:
     """The proxy of one upstream. `handle` takes one request."""
 
-    upstream: str
-    """Ollama's address, or the embedded engine's, without a slash at its end."""
-    session: aiohttp.ClientSession
+    upstream: Upstream
+    """Ollama, or the embedded engine."""
     guard: Guard
     routes: RouteFile
     recorder: Recorder
@@ -79,8 +79,13 @@ class Gateway:
     """Set once the gateway is to leave: what breaks off then is no client's doing."""
     ids: TurnIds = field(default_factory=TurnIds)
     watch: ClientWatch = field(default_factory=ClientWatch)
-    _urls: dict[str, URL] = field(init=False, default_factory=dict)
-    """The URLs of the endpoints that were asked: what a URL says of itself is worked out once."""
+
+    def close(self) -> None:
+        """Write down what is still to be, and let go of files and connections."""
+        self.admission.close()
+        self.recorder.close()
+        self.ids.close()
+        self.upstream.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Pass a request on, or say why it must not pass."""
@@ -92,56 +97,43 @@ class Gateway:
             message = "qi-learn: this target is no path"
             return _own_answer(400, {"error": message})
         _invite_body(request)
-        url = self._url(target)
         if request.method != "POST" or endpoint not in NEED_A_MODEL:
             self._look_at(request, endpoint)
-            return await self._pass(request, url)
+            return await self._pass(request, target)
         self.admission.begin()
         try:
             if self.admission.held and (reason := await self.admission.wait_for_release()):
                 return _own_answer(503, _error_body(reason, endpoint), {"Retry-After": "30"})
             if endpoint in INFERENCE:
                 with self.watch.ends_with(request.transport):
-                    return await self._infer(request, url, endpoint)
-            return await self._pass(request, url)
+                    return await self._infer(request, target, endpoint)
+            return await self._pass(request, target)
         finally:
             self.admission.end()
-
-    def _url(self, target: str) -> URL:
-        """The upstream's URL for a target, which goes on as it came."""
-        if (known := self._urls.get(target)) is not None:
-            return known
-        url = URL(self.upstream + target, encoded=True)
-        if target.endswith("?"):  # yarl would leave out an empty query
-            prefix = URL(self.upstream).raw_path.rstrip("/")
-            cast(dict[str, str], url._cache)["raw_path_qs"] = prefix + target
-        if target in NEED_A_MODEL:  # without a query: so they are few
-            self._urls[target] = url
-        return url
 
     def _look_at(self, request: web.BaseRequest, endpoint: str) -> None:
         """Count what may be inference by a path that is not known."""
         if looks_like_inference(request.method, endpoint):
             self.recorder.counters.unrecognised(endpoint, client_of(request.headers))
 
-    async def _pass(self, request: web.BaseRequest, url: URL) -> web.StreamResponse:
+    async def _pass(self, request: web.BaseRequest, target: str) -> web.StreamResponse:
         """Pass on what is neither routed nor recorded; its body is never held in memory."""
         headers = end_to_end(request.headers)
-        body = request.content if request.can_read_body else None
-        answer: aiohttp.ClientResponse | None = None
+        body = request.content.iter_any() if request.can_read_body else None
+        answer: Answer | None = None
         try:
             try:
-                answer = await self.session.request(
-                    request.method, url, headers=headers, data=body, allow_redirects=False
-                )
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                answer = await self.upstream.ask(request.method, target, headers, body)
+            except ServerError as error:
                 return self._no_answer(error, request.path)
             return await Relay(request, answer).run()
         finally:
             if answer is not None:
                 answer.close()
 
-    async def _infer(self, request: web.BaseRequest, url: URL, endpoint: str) -> web.StreamResponse:
+    async def _infer(
+        self, request: web.BaseRequest, target: str, endpoint: str
+    ) -> web.StreamResponse:
         """Pass on an inference request: routed if its model is, and recorded."""
         question = await read_question(request, endpoint, self.ids)
         self.recorder.counters.count("requests")
@@ -149,8 +141,8 @@ class Gateway:
         reply: Reply | None = None
         try:
             try:
-                reply = await self._reply(url, question)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                reply = await self._reply(target, question)
+            except ServerError as error:
                 return self._no_answer(error, endpoint)
             return await Relay(request, reply.answer, copy, reply.to, reply.begun).run()
         except BaseException as error:
@@ -165,24 +157,26 @@ class Gateway:
                 # the upstream to generate no more.
                 reply.answer.close()
 
-    async def _reply(self, url: URL, question: Question) -> Reply:
+    async def _reply(self, target: str, question: Question) -> Reply:
         """The upstream's answer, by the model of the routes or what stands in for a missing one."""
         routes = self.routes.current()
         self.recorder.routes_problem(self.routes.problem)
         answering = question.answering(routes)
         if routes is None or answering is None:
-            return Reply(await self._send(url, question.as_it_came()), question.as_it_came())
+            return Reply(await self._send(target, question.as_it_came()), question.as_it_came())
         self.recorder.counters.count("routed")
         question.exchange.answered, question.exchange.digest = answering.model, answering.digest
         sending = question.naming(answering.model)
-        answer = await self._send(url, sending)
+        answer = await self._send(target, sending)
         if answer.status != 404 or answering.pinned:
             if answer.status < 400:
                 self.recorder.counters.found(answering.model)
             return Reply(answer, sending)
-        return await self._stand_in(url, question, Reply(answer, sending), routes)
+        return await self._stand_in(target, question, Reply(answer, sending), routes)
 
-    async def _stand_in(self, url: URL, question: Question, reply: Reply, routes: Routes) -> Reply:
+    async def _stand_in(
+        self, target: str, question: Question, reply: Reply, routes: Routes
+    ) -> Reply:
         """The answer of what stands in for a routed model, if that is what a 404 says."""
         assert question.model is not None
         names, missing = [*routes.stand_ins(question.model.name)], reply.to.answering or ""
@@ -192,7 +186,7 @@ class Gateway:
                 return Reply(reply.answer, reply.to, begun)
             reply.answer.close()
             sending = question.naming(names.pop(0))
-            reply = Reply(await self._send(url, sending), sending)
+            reply = Reply(await self._send(target, sending), sending)
             question.exchange.answered, question.exchange.digest = sending.answering, None
             if reply.answer.status != 404:
                 self._note_missing(missing, sending.answering or "")
@@ -203,10 +197,8 @@ class Gateway:
         """Note that another model answers than the routes name, or none."""
         self.recorder.counters.missing(model, stand_in)
 
-    async def _send(self, url: URL, sending: Sending) -> aiohttp.ClientResponse:
-        return await self.session.request(
-            "POST", url, headers=sending.headers, data=sending.stream, allow_redirects=False
-        )
+    async def _send(self, target: str, sending: Sending) -> Answer:
+        return await self.upstream.ask("POST", target, sending.headers, sending.body)
 
     def _copy_of(self, question: Question, request: web.BaseRequest) -> RecordedExchange | None:
         """The copy of an exchange; None if it is not to be recorded."""
@@ -214,12 +206,12 @@ class Gateway:
             return None
         return RecordedExchange(question.exchange, self.recorder, self.clients, request.transport)
 
-    def _no_answer(self, error: Exception, path: str) -> web.Response:
+    def _no_answer(self, error: ServerError, path: str) -> web.Response:
         """The answer in the place of an upstream's that does not come."""
-        return _own_answer(502, _no_upstream(self.upstream, error, path, engine=self.engine))
+        return _own_answer(502, _no_upstream(self.upstream.url, error, path, engine=self.engine))
 
 
-async def _read_error(answer: aiohttp.ClientResponse) -> bytes:
+async def _read_error(answer: Answer) -> bytes:
     """The body of a 404 or its beginning; the answer is closed if it breaks off."""
     try:
         return await read_error(answer)
@@ -248,12 +240,12 @@ def _own_answer(
     )
 
 
-def _no_upstream(upstream: str, error: Exception, path: str, *, engine: bool) -> dict[str, Any]:
+def _no_upstream(upstream: str, error: ServerError, path: str, *, engine: bool) -> dict[str, Any]:
     """The error for an upstream that does not answer, or breaks off before it does."""
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+    if isinstance(error, ServerUnreachable):
         told = gone(upstream, engine=engine)
     else:
-        told = broken_off(upstream, str(error) or type(error).__name__, engine=engine)
+        told = broken_off(upstream, error.what, engine=engine)
     hint = "`qi-learn status` shows what runs, `qi-learn doctor` what to do."
     return _error_body(f"{told.line}. {hint}", path)
 

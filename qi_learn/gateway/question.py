@@ -16,7 +16,6 @@ from qi_learn.gateway.encoding import decoded, is_plain
 from qi_learn.gateway.exchange import LONGEST, Exchange
 from qi_learn.gateway.guard import end_to_end
 from qi_learn.gateway.header_bytes import header_text
-from qi_learn.gateway.long_body import LongBody
 from qi_learn.gateway.model_field import (
     ModelField,
     Unsure,
@@ -35,8 +34,6 @@ TURN_HEADER = "x-qi-learn-request"
 """With a ULID in it: the id that the client wants its turn to have."""
 SMALL = 64 * 1024
 """Bytes. A shorter body is parsed at once if it is not plain where its name is."""
-_SENT_WHOLE = 1024 * 1024
-"""Bytes. A longer body goes out in pieces, so that other streams go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +46,6 @@ class Sending:
     """Puts the asked name back, if another was sent."""
     answering: str | None = None
     """The model that answers in the place of the one that was asked for."""
-
-    @property
-    def stream(self) -> bytes | LongBody:
-        """The body as it is handed to the client of the upstream."""
-        return LongBody(self.body) if len(self.body) > _SENT_WHOLE else self.body
 
 
 @dataclass(slots=True)

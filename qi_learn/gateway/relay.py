@@ -9,10 +9,7 @@ answer for a whole one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import cast
 
-import aiohttp
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
@@ -21,6 +18,7 @@ from qi_learn.gateway.guard import end_to_end
 from qi_learn.gateway.let_go import let_go
 from qi_learn.gateway.question import Sending
 from qi_learn.gateway.recorder import RecordedExchange
+from qi_learn.gateway.upstream_answer import Answer, BrokenOff
 from qi_learn.media_type import LINES, media_type
 
 MODEL_HEADER = "X-Qi-Learn-Model"
@@ -48,7 +46,7 @@ class AlreadyAnswered(web.StreamResponse):
         """Write nothing: there is nothing left."""
 
 
-class DamagedBody(aiohttp.ClientPayloadError):
+class DamagedBody(BrokenOff):
     """An encoded body that cannot be read on; `plain` is what could be, of its last pieces."""
 
     def __init__(self, plain: list[bytes]) -> None:
@@ -66,7 +64,7 @@ class Relay:
     def __init__(
         self,
         request: web.BaseRequest,
-        answer: aiohttp.ClientResponse,
+        answer: Answer,
         copy: RecordedExchange | None = None,
         sending: Sending | None = None,
         begun: bytes = b"",
@@ -89,7 +87,7 @@ class Relay:
         if self._copy is not None:
             self._copy.begin(answer.status, content_type)
 
-    def _decoder_of(self, answer: aiohttp.ClientResponse) -> Decoder | None:
+    def _decoder_of(self, answer: Answer) -> Decoder | None:
         """The decoder of an encoded answer that must be read.
 
         An answer in which a name is put back goes on decoded. What cannot be decoded is passed on
@@ -115,14 +113,17 @@ class Relay:
 
     async def run(self) -> AlreadyAnswered:
         """Pass the answer on to its end. Raises ConnectionError if the client has left."""
-        content = self._answer.content
-        if not self._begun and not self._changes_whole and not _has_come(content):
+        begun = [self._begun] if self._begun else []
+        if not begun and not self._changes_whole and not self._answer.has_come:
             # No body yet: the client learns the status now. Otherwise the head goes out together
             # with the first chunk, in one system call.
             await self._start()
             self._request.writer.send_headers()
         try:
-            async for pieces, ended in _batches(content, self._begun):
+            ended = False
+            while not ended:
+                pieces, ended = (begun, False) if begun else await self._answer.more()
+                begun = []
                 if len(pieces) > 1 and not (self._started or self._changes_whole):
                     # the client has the first words before the copy of all is written down
                     first, pieces = pieces[:1], pieces[1:]
@@ -132,9 +133,9 @@ class Relay:
         except DamagedBody as damage:
             let_go(damage)
             return await self._break_off([], damage.plain)
-        except aiohttp.ClientError as error:
+        except BrokenOff as error:
             let_go(error)
-            return await self._break_off(*self._left_over(content))
+            return await self._break_off([], [])
         return self._done()
 
     def _done(self) -> AlreadyAnswered:
@@ -186,14 +187,6 @@ class Relay:
                 self._copy.exchange.unreadable = True
             return plain
 
-    def _left_over(self, content: aiohttp.StreamReader) -> tuple[list[bytes], list[bytes]]:
-        """What came before the upstream died and was not read yet: as it came, and decoded."""
-        pieces = _unread(content)
-        try:
-            return pieces, self._decoded(pieces, False)
-        except DamagedBody as damage:
-            return pieces, damage.plain
-
     def _whole(self) -> bytes:
         """The whole document with the asked name, and its length in the headers."""
         body = b"".join(self._waiting)
@@ -243,40 +236,3 @@ class Relay:
         if not self._chunked:
             return b"".join(pieces)
         return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece)
-
-
-def _has_come(content: aiohttp.StreamReader) -> bool:
-    """Whether some of the body is there, or all of it."""
-    return bool(content.total_bytes) or content.is_eof()
-
-
-async def _batches(
-    content: aiohttp.StreamReader, begun: bytes
-) -> AsyncIterator[tuple[list[bytes], bool]]:
-    """What has come, cut as the upstream cut it, and whether that was the end.
-
-    Waits only while nothing is there. `begun` has been read already.
-    """
-    taken = len(begun)
-    pieces = [begun] if begun else []
-    while True:
-        data, _ = await content.readchunk()
-        if data:
-            taken += len(data)
-            pieces.append(data)
-        elif content.at_eof():
-            yield pieces, True
-            return
-        if pieces and content.total_bytes <= taken and not content.is_eof():
-            yield pieces, False
-            pieces = []
-
-
-def _unread(content: aiohttp.StreamReader) -> list[bytes]:
-    """What came before the upstream died and was not read yet.
-
-    aiohttp would raise its error first and drop those bytes, so the error is taken away.
-    """
-    content.set_exception(cast(BaseException, None))
-    rest = content.read_nowait()
-    return [rest] if rest else []
