@@ -10,13 +10,13 @@ import json
 from collections.abc import Mapping
 
 from qi_learn.gateway.encoding import decoded, is_plain
-from qi_learn.gateway.upstream_answer import Answer
+from qi_learn.gateway.upstream_answer import UpstreamAnswer
 
 LONGEST = 64 * 1024
 """Bytes of an error; a longer document is none."""
 
 
-async def read_error(answer: Answer) -> bytes:
+async def read_error(answer: UpstreamAnswer) -> bytes:
     """The body of a 404, or the beginning of a long one."""
     body, ended = b"", False
     while not ended and len(body) <= LONGEST:
@@ -25,7 +25,7 @@ async def read_error(answer: Answer) -> bytes:
     return body
 
 
-def is_missing(answer: Answer, body: bytes) -> bool:
+def is_missing(answer: UpstreamAnswer, body: bytes) -> bool:
     """Whether a 404 with this body says that the model was not found, encoded or not."""
     encoding = answer.headers.get("Content-Encoding", "")
     document = body if is_plain(encoding) else decoded(body, encoding)

@@ -47,7 +47,7 @@ from qi_learn.gateway.relay import Relay
 from qi_learn.gateway.routes import RouteFile, Routes
 from qi_learn.gateway.turn_ids import TurnIds
 from qi_learn.gateway.upstream import Upstream
-from qi_learn.gateway.upstream_answer import Answer
+from qi_learn.gateway.upstream_answer import UpstreamAnswer
 from qi_learn.outside.peer import ClientWatch
 from qi_learn.outside.silence import broken_off, gone
 
@@ -56,7 +56,7 @@ from qi_learn.outside.silence import broken_off, gone
 class Reply:
     """An upstream's answer, and what it answers."""
 
-    answer: Answer
+    answer: UpstreamAnswer
     to: Sending
     begun: bytes = b""
     """What has been read of the answer's body."""
@@ -120,7 +120,7 @@ class Gateway:
         """Pass on what is neither routed nor recorded; its body is never held in memory."""
         headers = end_to_end(request.headers)
         body = request.content.iter_any() if request.can_read_body else None
-        answer: Answer | None = None
+        answer: UpstreamAnswer | None = None
         try:
             try:
                 answer = await self.upstream.ask(request.method, target, headers, body)
@@ -197,7 +197,7 @@ class Gateway:
         """Note that another model answers than the routes name, or none."""
         self.recorder.counters.missing(model, stand_in)
 
-    async def _send(self, target: str, sending: Sending) -> Answer:
+    async def _send(self, target: str, sending: Sending) -> UpstreamAnswer:
         return await self.upstream.ask("POST", target, sending.headers, sending.body)
 
     def _copy_of(self, question: Question, request: web.BaseRequest) -> RecordedExchange | None:
@@ -211,7 +211,7 @@ class Gateway:
         return _own_answer(502, _no_upstream(self.upstream.url, error, path, engine=self.engine))
 
 
-async def _read_error(answer: Answer) -> bytes:
+async def _read_error(answer: UpstreamAnswer) -> bytes:
     """The body of a 404 or its beginning; the answer is closed if it breaks off."""
     try:
         return await read_error(answer)

@@ -18,7 +18,7 @@ from qi_learn.gateway.guard import end_to_end
 from qi_learn.gateway.let_go import let_go
 from qi_learn.gateway.question import Sending
 from qi_learn.gateway.recorder import RecordedExchange
-from qi_learn.gateway.upstream_answer import Answer, BrokenOff
+from qi_learn.gateway.upstream_answer import BrokenOff, UpstreamAnswer
 from qi_learn.media_type import LINES, media_type
 
 MODEL_HEADER = "X-Qi-Learn-Model"
@@ -64,7 +64,7 @@ class Relay:
     def __init__(
         self,
         request: web.BaseRequest,
-        answer: Answer,
+        answer: UpstreamAnswer,
         copy: RecordedExchange | None = None,
         sending: Sending | None = None,
         begun: bytes = b"",
@@ -87,7 +87,7 @@ class Relay:
         if self._copy is not None:
             self._copy.begin(answer.status, content_type)
 
-    def _decoder_of(self, answer: Answer) -> Decoder | None:
+    def _decoder_of(self, answer: UpstreamAnswer) -> Decoder | None:
         """The decoder of an encoded answer that must be read.
 
         An answer in which a name is put back goes on decoded. What cannot be decoded is passed on

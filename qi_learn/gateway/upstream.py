@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDict
 
 from qi_learn.errors import ServerUnreachable
-from qi_learn.gateway.upstream_answer import Answer, BrokenOff
+from qi_learn.gateway.upstream_answer import BrokenOff, UpstreamAnswer
 from qi_learn.gateway.upstream_link import Body, UpstreamLink
 
 KEPT = 60.0
@@ -45,7 +45,7 @@ class Upstream:
 
     async def ask(
         self, method: str, target: str, headers: CIMultiDict[str], body: Body = None
-    ) -> Answer:
+    ) -> UpstreamAnswer:
         """Send a request and return its answer, of which the head has come.
 
         `headers` hold no `Host`. What tells the body's length is taken as it is for a body in

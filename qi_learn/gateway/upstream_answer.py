@@ -21,7 +21,7 @@ class BrokenOff(ServerError):
     """The upstream left, or sent what is no HTTP, before its answer was whole."""
 
 
-class Answer:
+class UpstreamAnswer:
     """One answer. `status` is 0 until its head has come."""
 
     def __init__(self, let_go: Callable[[], None], read_on: Callable[[], None]) -> None:

@@ -16,7 +16,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from multidict import CIMultiDict
 
 from qi_learn.gateway.header_bytes import head_bytes
-from qi_learn.gateway.upstream_answer import Answer
+from qi_learn.gateway.upstream_answer import UpstreamAnswer
 
 HEAD_LIMIT = 1024 * 1024
 """Bytes that the head of an answer may have."""
@@ -42,15 +42,17 @@ class UpstreamLink(asyncio.Protocol):
             lenient_spaces_after_chunk_size=True,
         )
         self._transport: asyncio.Transport
-        self._answer: Answer | None = None
+        self._answer: UpstreamAnswer | None = None
         self._method = ""
         self._sending: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._forget_head()
 
-    def ask(self, method: str, target: str, headers: CIMultiDict[str], body: Body) -> Answer:
+    def ask(
+        self, method: str, target: str, headers: CIMultiDict[str], body: Body
+    ) -> UpstreamAnswer:
         """Send a request, and return what will be its answer. A long body follows in pieces."""
-        answer = self._answer = Answer(self.close, self._read_on)
+        answer = self._answer = UpstreamAnswer(self.close, self._read_on)
         self._method = method
         head = head_bytes(f"{method} {target} HTTP/1.1", headers)
         if body is None or (isinstance(body, bytes) and len(body) <= _WHOLE):

@@ -18,7 +18,7 @@ from yarl import URL
 from qi_learn.errors import ServerUnreachable
 from qi_learn.gateway.header_bytes import head_bytes
 from qi_learn.gateway.upstream import Upstream
-from qi_learn.gateway.upstream_answer import READ_AHEAD, Answer, BrokenOff
+from qi_learn.gateway.upstream_answer import READ_AHEAD, BrokenOff, UpstreamAnswer
 from qi_learn.gateway.upstream_link import HEAD_LIMIT, Body
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -78,7 +78,7 @@ def answering(*parts: bytes, leave: bool = False) -> Serve:
     return serve
 
 
-async def whole(answer: Answer) -> list[bytes]:
+async def whole(answer: UpstreamAnswer) -> list[bytes]:
     """The pieces of a body."""
     pieces: list[bytes] = []
     ended = False
