@@ -15,7 +15,6 @@ from aiohttp.abc import AbstractStreamWriter
 
 from qi_learn.gateway.encoding import DecodeError, Decoder, decoder_for, is_plain
 from qi_learn.gateway.guard import end_to_end
-from qi_learn.gateway.let_go import let_go
 from qi_learn.gateway.question import Sending
 from qi_learn.gateway.recorder import RecordedExchange
 from qi_learn.gateway.upstream_answer import BrokenOff, UpstreamAnswer
@@ -131,10 +130,8 @@ class Relay:
                     await asyncio.sleep(0)
                 await self._pass(pieces, self._decoded(pieces, ended), ended)
         except DamagedBody as damage:
-            let_go(damage)
             return await self._break_off([], damage.plain)
-        except BrokenOff as error:
-            let_go(error)
+        except BrokenOff:
             return await self._break_off([], [])
         return self._done()
 
