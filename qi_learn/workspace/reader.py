@@ -63,6 +63,8 @@ class Reader:
         self._clock_watch = ClockWatch()
         self._clock_watch.jump(clock())
         self._lost = False
+        self._away: set[str] = set()
+        """The roots that were not there after the last round."""
         self._thread = threading.Thread(target=self._run, name="qi-learn-watch", daemon=True)
         self._thread.start()
 
@@ -102,6 +104,7 @@ class Reader:
                 self._put_back(project, marks, touched)
             else:
                 self._look_at(project, marks, touched, idle=idle or marks.lost)
+        self._away = {project.root for project in projects if not os.path.isdir(project.root)}
         now = time.monotonic()  # what is still due belongs to an area that is gone
         self._later = {key: due for key, due in self._later.items() if due > now}
 
@@ -163,7 +166,7 @@ class Reader:
         *,
         idle: bool,
     ) -> None:
-        if idle or project.root in marks.checkouts:
+        if idle or project.root in marks.checkouts or project.root in self._away:
             with self._step(project):
                 self._areas.begin_anew_if_another(project)
         if marks.lost:
