@@ -173,13 +173,13 @@ def compact(store: Store) -> bool:
     return empty_wal(store)
 
 
-def empty_wal(store: Store) -> bool:
+def empty_wal(store: Store, wait_ms: int = READER_MS) -> bool:
     """Bring the WAL into the database file and cut it to nothing.
 
     False if a reader is in the way: it is not waited for long, the daemon has other things to do.
     """
     before = int(store.rows("PRAGMA busy_timeout")[0][0])
-    store.rows(f"PRAGMA busy_timeout = {READER_MS}")
+    store.rows(f"PRAGMA busy_timeout = {wait_ms}")
     try:
         row = store.row("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
