@@ -1,8 +1,8 @@
 """Letting what is old expire, in slices: a round of the daemon is never held up by it.
 
-What goes is overwritten, but in the WAL: the database's file, and pages in the WAL that came before,
-have it until the WAL is emptied. That is done when a run of slices ends, at least once a minute while it lasts, and again
-each minute as long as a reader is in the way.
+What goes is overwritten, but in the WAL: the database's file, and pages in the WAL that came
+before, have it until the WAL is emptied. That is done when a run of slices ends, at least once a
+minute while it lasts, and again each minute as long as a reader is in the way.
 """
 
 from __future__ import annotations
