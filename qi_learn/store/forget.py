@@ -8,7 +8,8 @@ the remains of a row that moved, from before too.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 
 from qi_learn.store.chains import count_unneeded, drop_chain, ends_of
 from qi_learn.store.database import Store
@@ -161,6 +162,16 @@ def _ratings_apart(store: Store, choice: ForgetChoice) -> list[str]:
 def drop_unneeded(store: Store) -> None:
     """Delete parts of requests and contexts that no turn needs any more."""
     store.execute(f"DELETE {_UNNEEDED_SHAPES.format(stays='', where='')}")
+
+
+@contextmanager
+def on_the_disk(store: Store) -> Iterator[None]:
+    """What is committed in the block survives a power failure too, not only a dying process."""
+    store.execute("PRAGMA synchronous = FULL")
+    try:
+        yield
+    finally:
+        store.execute("PRAGMA synchronous = NORMAL")
 
 
 def compact(store: Store) -> bool:
